@@ -1,0 +1,73 @@
+"""What a task is: examples in splits, label words, a template and a metric. Torch-free."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row.
+
+    fields: the raw text fields; a template turns them into an objective's text.
+    label: class index (int), score (float) or None for free text.
+    target: the text to produce; None where it follows from `label` and the task's label words.
+    choices: answer options of this row, scored by likelihood; empty where the task's label words serve.
+    """
+
+    id: str
+    fields: Mapping[str, str]
+    label: int | float | None = None
+    target: str | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Splits:
+    """train and validation are for learning and choosing; `tests` (name -> rows) is only ever reported."""
+
+    train: tuple[Example, ...]
+    validation: tuple[Example, ...]
+    tests: Mapping[str, tuple[Example, ...]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A named set of examples, ready for an objective.
+
+    template: format string over `Example.fields`, e.g. "premise : {premise} hypothesis : {hypothesis}".
+    label_words: one word per class index; () for free text or per-row choices.
+    metric: the name in tasks/metrics.py of the figure that is reported and (on validation) selects.
+    answer: "label" (scored by the label words' likelihood or the head), "choice" (by the likelihood of the
+        row's own choices) or "text" (by generation).
+    chance: the score of guessing, in the metric's unit (0 to 1).
+    """
+
+    name: str
+    category: str
+    template: str
+    metric: str
+    splits: Splits
+    label_words: tuple[str, ...] = ()
+    answer: str = "label"
+    chance: float = 0.0
+    max_input_tokens: int = 128
+    max_target_tokens: int = 8
+    source: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    def text(self, example: Example) -> str:
+        """The input text of one row."""
+        return self.template.format(**example.fields)
+
+    def options(self, example: Example) -> tuple[str, ...]:
+        """The answers to choose from: the row's own choices, else the label words."""
+        return example.choices or self.label_words
+
+    def target(self, example: Example) -> str:
+        """The text to produce for one row."""
+        if example.target is not None:
+            return example.target
+        return self.options(example)[int(example.label or 0)]
+
+
+Loader = Callable[..., Splits]
