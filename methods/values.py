@@ -1,0 +1,118 @@
+"""One canonical value per meaning: "8", 8 and 8.0 for an int field are the same cell. Torch-free.
+
+Annotations a method's field may carry: int, float, bool, str, Literal[...] of strings, `tuple[str, ...]` (ordered
+names), `Names` (unordered names: sorted, each once), any of them `| None`.
+"""
+
+import ast
+import math
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harness.errors import UsageError, near
+
+Names = tuple[str, ...]
+"""A set of names: order and repetition mean nothing, so it is kept sorted."""
+
+_OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+}
+
+
+def parse(field: str, type_text: str, value: Any) -> Any:
+    """`value` as the annotation wants it. UsageError naming the field, the value and the rule otherwise."""
+    options = [option.strip() for option in type_text.split("|")]
+    if value is None or value == "null":
+        if "None" in options:
+            return None
+        raise UsageError(f"{field}=null: it needs a value ({type_text})")
+    kind = next(option for option in options if option != "None")
+    if kind.startswith("Literal["):
+        return _choice(field, ast.literal_eval(f"({kind.removeprefix('Literal[').removesuffix(']')},)"), value)
+    return _PARSERS[kind](field, value)
+
+
+def derive(formula: str, fields: Mapping[str, Any]) -> Any:
+    """The value of an arithmetic formula over field names, e.g. "2 * rank"."""
+
+    def walk(node: ast.expr) -> Any:
+        match node:
+            case ast.Constant():
+                return node.value
+            case ast.Name():
+                return fields[node.id]
+            case ast.BinOp():
+                return _OPERATORS[type(node.op)](walk(node.left), walk(node.right))
+        raise ValueError(f"not arithmetic over fields: {formula}")
+
+    return walk(ast.parse(formula, mode="eval").body)
+
+
+def _int(field: str, value: Any) -> int:
+    number = _number(field, value, "a whole number")
+    if number != int(number):
+        raise UsageError(f"{field}={value}: it must be a whole number")
+    return int(number)
+
+
+def _float(field: str, value: Any) -> float:
+    return _number(field, value, "a number")
+
+
+def _number(field: str, value: Any, rule: str) -> float:
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise UsageError(f"{field}={value}: it must be {rule}")
+    return number
+
+
+def _bool(field: str, value: Any) -> bool:
+    text = str(value).lower()
+    if text not in ("true", "false"):
+        raise UsageError(f"{field}={value}: it must be true or false")
+    return text == "true"
+
+
+def _str(field: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise UsageError(f"{field}={value}: it must be text")
+    return value
+
+
+def _choice(field: str, known: tuple[str, ...], value: Any) -> str:
+    if value not in known:
+        raise UsageError(f"{field}={value}: it must be one of {', '.join(known)}.{near(str(value), known)}")
+    return str(value)
+
+
+def _names(field: str, value: Any) -> tuple[str, ...]:
+    parts = value.strip("[]() ").split(",") if isinstance(value, str) else value
+    try:
+        names = tuple(_str(field, part).strip() for part in parts)
+    except TypeError:
+        names = ()
+    if not names or not all(names):
+        raise UsageError(f"{field}={value}: it must be a list of names, such as [q, v]")
+    return names
+
+
+def _set_of_names(field: str, value: Any) -> tuple[str, ...]:
+    return tuple(sorted(set(_names(field, value))))
+
+
+_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
+    "int": _int,
+    "float": _float,
+    "bool": _bool,
+    "str": _str,
+    "tuple[str, ...]": _names,
+    "Names": _set_of_names,
+}
