@@ -1,0 +1,144 @@
+"""Claims by name: what is estimated, in which direction, how small a difference still matters, on which scale.
+
+A claim of a paper is tested on records and ends in one of four words:
+
+- reproduced: the interval lies beyond the margin on the claim's side;
+- contradicted: it lies wholly on the other side of the margin;
+- inconclusive: it holds the margin; then the seeds it would take are given;
+- untested: the cells at hand cannot decide it, with the reason.
+
+Torch-free and pandas-free: `deltabench list claims` reads this.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+VERDICTS = ("reproduced", "contradicted", "inconclusive", "untested")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One test inside a claim: "left against right", on the claim's scale.
+
+    p: adjusted (Holm) over the comparisons of the claim. seeds: how many per task it would take, where it is
+    inconclusive and the estimate stays as it is; None where no number up to the limit would do.
+    """
+
+    left: str
+    right: str
+    relation: str
+    verdict: str
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    seeds: int | None = None
+    reason: str = ""
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of one claim on one model's records. sentence: one line for people."""
+
+    claim: str
+    model: str
+    verdict: str
+    sentence: str
+    margin: float
+    estimand: str
+    scale: str
+    source: str
+    statistics: Mapping[str, Any] = field(default_factory=dict)
+    comparisons: tuple[Comparison, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim that can be tested. Options an exhibit may set: `margin` and those in `options`, with defaults.
+
+    says: the paper's sentence. margin: the smallest effect of interest, on `scale`.
+    target: "module:function", a function of (Study, claim, options) giving a Finding.
+    """
+
+    name: str
+    says: str
+    estimand: str
+    direction: str
+    scale: str
+    margin: float
+    target: str
+    options: Mapping[str, Any]
+
+    def test(self) -> Callable[..., Finding]:
+        module, name = self.target.split(":")
+        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+
+
+def _claim(name: str, says: str, target: str, margin: float, **fields: Any) -> Claim:
+    options = {"margin": margin, **fields.pop("options", {})}
+    return Claim(name=name, says=says, target=target, margin=margin, options=options, **fields)
+
+
+CLAIMS = {
+    claim.name: claim
+    for claim in (
+        _claim(
+            "order-of-scores",
+            "The methods' average scores come in the published order.",
+            "harness.analysis.order:by_score",
+            margin=0.01,
+            estimand="difference of two methods' scores, paired by seed, mean over tasks",
+            direction="the method that is published higher scores higher",
+            scale="score, 0 to 1",
+            options={"quantity": "score"},
+        ),
+        _claim(
+            "order-of-convergence",
+            "The methods reach the target score in the published order; equal ranks are called similar.",
+            "harness.analysis.speed:by_steps",
+            margin=0.1,
+            estimand="share of (task, seed) pairs in which one method reaches the target in fewer steps; "
+            "a tie counts half, never reaching it counts as last",
+            direction="the method that is published faster wins in more than half plus the margin",
+            scale="share of pairs, 0 to 1",
+            options={"quantity": "convergence", "target": 0.9},
+        ),
+        _claim(
+            "comparable-to-ceiling",
+            "Every method between floor and ceiling comes close to the ceiling.",
+            "harness.analysis.order:close_to_ceiling",
+            margin=0.05,
+            estimand="difference to the ceiling's score, paired by seed, mean over tasks",
+            direction="at least (non-inferior): not more than the margin below",
+            scale="score, 0 to 1",
+        ),
+    )
+}
+
+
+def names() -> tuple[str, ...]:
+    return tuple(CLAIMS)
+
+
+def find(name: str) -> Claim:
+    """A claim by name; the caller has checked the name."""
+    return CLAIMS[name]
+
+
+def catalogue() -> dict[str, Claim]:
+    """All claims by name."""
+    return dict(CLAIMS)
+
+
+def overall(verdicts: list[str]) -> str:
+    """The verdict on a claim made of several comparisons: all must hold, one contradiction is enough against."""
+    tested = [verdict for verdict in verdicts if verdict != "untested"]
+    if not tested:
+        return "untested"
+    if "contradicted" in tested:
+        return "contradicted"
+    return "reproduced" if len(tested) == len(verdicts) == tested.count("reproduced") else "inconclusive"

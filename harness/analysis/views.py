@@ -1,0 +1,40 @@
+"""What an exhibit can show, by name: a table or a figure of its records. Torch-free and pandas-free."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class View:
+    """target: "module:function". A table's function takes a Study and gives a Table; a figure's takes all of an
+    exhibit's studies (one per model) and gives a matplotlib Figure."""
+
+    name: str
+    kind: str
+    target: str
+
+    def function(self) -> Callable[..., Any]:
+        module, name = self.target.split(":")
+        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+
+
+VIEWS = {
+    view.name: view
+    for view in (
+        View("ranking", "table", "harness.analysis.tables:ranking"),
+        View("tasks", "table", "harness.analysis.tables:tasks"),
+        View("pairs", "table", "harness.analysis.tables:pairs"),
+        View("times", "table", "harness.analysis.times:table"),
+        View("rates", "table", "harness.analysis.rates:table"),
+        View("ranking-figure", "figure", "harness.analysis.figures:ranking"),
+        View("steps-figure", "figure", "harness.analysis.curves:against_steps"),
+        View("seconds-figure", "figure", "harness.analysis.curves:against_seconds"),
+        View("rates-figure", "figure", "harness.analysis.figures:rates"),
+    )
+}
+
+
+def names() -> tuple[str, ...]:
+    return tuple(VIEWS)
