@@ -3,6 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from harness.config import TaskConfig
+
+ANSWERS = ("label", "choice", "text")
+
 
 @dataclass(frozen=True)
 class Example:
@@ -28,6 +32,10 @@ class Splits:
     train: tuple[Example, ...]
     validation: tuple[Example, ...]
     tests: Mapping[str, tuple[Example, ...]]
+
+    def named(self) -> dict[str, tuple[Example, ...]]:
+        """Every split by name, train and validation first."""
+        return {"train": self.train, "validation": self.validation, **self.tests}
 
 
 @dataclass(frozen=True)
@@ -70,4 +78,22 @@ class Task:
         return self.options(example)[int(example.label or 0)]
 
 
-Loader = Callable[..., Splits]
+@dataclass(frozen=True)
+class TaskRow:
+    """A task before its data are read: one row of a suite's table `TASKS`, which maps task name -> row.
+
+    load: reads or generates the splits of a configuration (its data_dir, split_seed and validation_size);
+        sizes are cut afterwards, in `tasks.load`. Everything else is as in `Task`.
+    """
+
+    category: str
+    template: str
+    metric: str
+    load: Callable[[TaskConfig], Splits]
+    label_words: tuple[str, ...] = ()
+    answer: str = "label"
+    chance: float = 0.0
+    max_input_tokens: int = 128
+    max_target_tokens: int = 8
+    source: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
