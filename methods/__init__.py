@@ -1,7 +1,7 @@
-"""Delta-tuning methods, one file each; `base.py` is their contract, `anatomy.py` says where a backbone keeps what.
+"""Delta-tuning methods, one file each; `base.py` is the contract, `anatomy.py` knows the backbones.
 
-This page is torch-free: it reads the methods' dataclasses from their source, so that a plan, a key or a listing
-never imports torch. `make` is the one function that does.
+This page is torch-free: it reads the methods' dataclasses from their source, so that a plan, a key or a
+listing never imports torch. `make` is the one function that does.
 """
 
 import ast
@@ -42,7 +42,7 @@ class FieldSpec:
 
 @dataclass(frozen=True)
 class MethodEntry:
-    """A method as read from source. `derived`: what a field at null becomes, as arithmetic over other fields."""
+    """A method as read from source. `derived`: what a null field becomes, as arithmetic over other fields."""
 
     name: str
     module: str
@@ -65,7 +65,7 @@ def catalogue() -> Mapping[str, MethodEntry]:
 
 
 def resolve(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """All fields of method `name` with canonical types: given values parsed, defaults filled, nulls derived."""
+    """All fields of method `name`, canonical: given values parsed, defaults filled, nulls derived."""
     entry = find(name)
     given = {field: value for field, value in values.items() if field != "name"}
     for field in given:
@@ -80,7 +80,9 @@ def resolve(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         resolved[field] = parse(f"method.{field}", spec.type_text, value)
     for field, formula in entry.derived.items():
         if resolved[field] is None:
-            resolved[field] = parse(f"method.{field}", entry.fields[field].type_text, derive(formula, resolved))
+            resolved[field] = parse(
+                f"method.{field}", entry.fields[field].type_text, derive(formula, resolved)
+            )
     return resolved
 
 
@@ -99,14 +101,16 @@ def make(config: MethodConfig) -> "Method":
 
 
 def _sources() -> Iterator[tuple[str, Path]]:
-    """(module, file) of every method, ours first; nothing is imported except the parents of foreign modules."""
+    """(module, file) of every method, ours first; only the parents of foreign modules are imported."""
     for path in sorted(Path(__file__).parent.glob("*.py")):
         if path.name != "__init__.py":
             yield f"{__name__}.{path.stem}", path
     for point in entry_points(group=ENTRY_POINTS):
         spec = importlib.util.find_spec(point.module)
         if spec is None or spec.origin is None:
-            raise UsageError(f"the entry point {point.name!r} names module {point.module!r}, which is not installed")
+            raise UsageError(
+                f"the entry point {point.name!r} names module {point.module!r}, which is not installed"
+            )
         yield point.module, Path(spec.origin)
 
 
@@ -143,7 +147,12 @@ def _constants(node: ast.ClassDef) -> dict[str, Any]:
     """Class variables with a literal value."""
     found = {}
     for item in node.body:
-        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and _is_classvar(item) and item.value:
+        if (
+            isinstance(item, ast.AnnAssign)
+            and isinstance(item.target, ast.Name)
+            and _is_classvar(item)
+            and item.value
+        ):
             try:
                 found[item.target.id] = ast.literal_eval(item.value)
             except ValueError:

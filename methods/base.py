@@ -1,37 +1,60 @@
 """The contract of a method, and the helpers every method uses.
 
-Shape alphabet, first in every tensor argument of this project: B batch, T tokens, D model width, F feed-forward
-width, H heads, K head width, L layers, R rank or bottleneck, P prompt or prefix length, V vocabulary.
+Shape alphabet, first in every tensor argument of this project: B batch, T tokens, D model width, F
+feed-forward width, H heads, K head width, L layers, R rank or bottleneck, P prompt or prefix length, V
+vocabulary.
 
-`requires_grad` is the only record of what trains: the optimiser, the parameter count and the saved file read it.
+`requires_grad` is the only record of what trains: the optimiser, the parameter count and the saved file read
+it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import nn
+
+from harness.errors import NotApplicable, UsageError, near
+from methods.shape import Shape
+
+Child = TypeVar("Child", bound=nn.Module)
 
 
 @dataclass(frozen=True)
 class Method:
     """A delta-tuning method: flat hyperparameters and what they do to a frozen backbone.
 
-    Subclasses are frozen dataclasses with a `name`; their fields are the YAML's fields.
+    Subclasses are frozen dataclasses with a `name`; their fields are the YAML's fields and their
+    `__post_init__` checks ranges. `derived` says what a field at null becomes, as arithmetic over the other
+    fields.
     """
 
     name: ClassVar[str]
+    derived: ClassVar[Mapping[str, str]] = {}
     mergeable: ClassVar[bool] = False
     unchanged_at_start: ClassVar[bool] = True
 
     def attach(self, model: nn.Module) -> None:
-        """Insert modules into the frozen backbone and/or set `requires_grad`. Raises UsageError/NotApplicable."""
+        """Insert modules into the frozen backbone and/or set `requires_grad`. Raises
+        UsageError/NotApplicable.
+
+        Draws from torch's global generator only, and works on the meta device.
+        """
         raise NotImplementedError
 
     def merge(self, model: nn.Module) -> None:
         """Fold the delta into the backbone; idempotent. Methods that cannot merge raise NotApplicable."""
+        raise NotApplicable(f"method {self.name} cannot be merged: it adds computation that no weight holds")
+
+    def closed_form(self, shape: Shape) -> int:
+        """The number of delta parameters from the backbone's sizes alone, as the paper counts them."""
         raise NotImplementedError
+
+    def tokens_added(self) -> int:
+        """Positions that the method adds to the (encoder's) input."""
+        return 0
 
     def penalty(self, model: nn.Module) -> torch.Tensor | None:
         """An extra loss term (scalar), or None."""
@@ -48,6 +71,56 @@ class Method:
         """What the record should say about this attachment (insertion points, created biases, ...)."""
         return {}
 
+    def require(self, rule: bool, field: str, text: str) -> None:
+        """UsageError "method.field=value: text" unless the rule holds."""
+        if not rule:
+            raise UsageError(f"method.{field}={getattr(self, field)}: {text}")
+
+
+class Delta(nn.Module):
+    """A module that a method inserted, so not part of the backbone.
+
+    On a host it maps the host's output: forward(output, *inputs of the host) -> new output.
+    """
+
+    _hook: Any = None
+
+
+def insert(host: nn.Module, name: str, delta: Delta) -> None:
+    """Hang `delta` on `host` as the submodule `name`; from now on its output goes through the delta.
+
+    The host keeps its class, its weights and their names, so any layer type can be a host and several deltas
+    can share one, in the order they came.
+    """
+    if hasattr(host, name):
+        raise UsageError(
+            f"a second {name!r} delta on one {type(host).__name__}: two methods own the same place"
+        )
+    host.add_module(name, delta)
+    delta._hook = host.register_forward_hook(partial(_through, name))
+
+
+def remove(host: nn.Module, name: str) -> None:
+    """Undo `insert`."""
+    getattr(host, name)._hook.remove()
+    delattr(host, name)
+
+
+def _through(name: str, host: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+    return getattr(host, name)(output, *inputs)
+
+
+def inserted(model: nn.Module, name: str, kind: type[Child]) -> list[tuple[str, nn.Module, Child]]:
+    """(host name, host, child) for every host that carries a `kind` under `name`, in model order."""
+    hosts = ((path, host, getattr(host, name, None)) for path, host in model.named_modules())
+    return [(path, host, child) for path, host, child in hosts if isinstance(child, kind)]
+
+
+def parameter(like: torch.Tensor, *shape: int) -> nn.Parameter:
+    """An uninitialised trainable tensor on the device of `like`; float32 where that is half or quantised."""
+    dtype = like.dtype if like.dtype in (torch.float32, torch.float64) else torch.float32
+    return nn.Parameter(torch.empty(shape, device=like.device, dtype=dtype))
+
 
 def freeze(model: nn.Module) -> None:
     """No parameter of the backbone trains."""
@@ -58,3 +131,49 @@ def freeze(model: nn.Module) -> None:
 def trainable(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     """(name, parameter) of everything that trains, each tensor once."""
     return ((name, p) for name, p in model.named_parameters() if p.requires_grad)
+
+
+def count(model: nn.Module, heads: Sequence[str] = ()) -> dict[str, int]:
+    """Numbers of parameters, each tensor once.
+
+    delta: what trains outside the heads. head: everything under a module name in `heads`. backbone: the model
+    without heads and without what methods inserted.
+    """
+    added = {id(p) for module in model.modules() if isinstance(module, Delta) for p in module.parameters()}
+    totals = {"delta": 0, "head": 0, "backbone": 0}
+    for name, p in model.named_parameters():
+        if any(name.startswith(f"{head}.") for head in heads):
+            totals["head"] += p.numel()
+            continue
+        totals["delta"] += p.numel() if p.requires_grad else 0
+        totals["backbone"] += 0 if id(p) in added else p.numel()
+    return totals
+
+
+def delta_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Copies of everything that trains (heads too), fp32 on the CPU, by parameter name: what a file keeps."""
+    return {name: p.detach().to("cpu", torch.float32, copy=True).contiguous() for name, p in trainable(model)}
+
+
+@torch.no_grad()
+def load_delta_state(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+    """Put a saved delta into a model with the same method attached; one that does not fit changes nothing."""
+    own = dict(trainable(model))
+    for name, tensor in state.items():
+        if name not in own:
+            raise UsageError(
+                f"the delta holds {name!r}, which this method does not train here.{near(name, own)}"
+            )
+        if own[name].shape != tensor.shape:
+            raise UsageError(
+                f"the delta's {name} is {tuple(tensor.shape)}, the model's is {tuple(own[name].shape)}"
+            )
+        if not bool(torch.isfinite(tensor).all()):
+            raise UsageError(f"the delta's {name} holds values that are not finite: the file is not usable")
+    missing = [name for name in own if name not in state]
+    if missing:
+        raise UsageError(
+            f"the delta lacks {len(missing)} of {len(own)} trained tensors, the first is {missing[0]!r}"
+        )
+    for name, tensor in state.items():
+        own[name].copy_(tensor)

@@ -1,7 +1,7 @@
 """One canonical value per meaning: "8", 8 and 8.0 for an int field are the same cell. Torch-free.
 
-Annotations a method's field may carry: int, float, bool, str, Literal[...] of strings, `tuple[str, ...]` (ordered
-names), `Names` (unordered names: sorted, each once), any of them `| None`.
+Annotations a method's field may carry: int, float, bool, str, Literal[...] of strings, `tuple[str, ...]`
+(ordered names), `Names` (unordered names: sorted, each once), any of them `| None`.
 """
 
 import ast
@@ -33,7 +33,9 @@ def parse(field: str, type_text: str, value: Any) -> Any:
         raise UsageError(f"{field}=null: it needs a value ({type_text})")
     kind = next(option for option in options if option != "None")
     if kind.startswith("Literal["):
-        return _choice(field, ast.literal_eval(f"({kind.removeprefix('Literal[').removesuffix(']')},)"), value)
+        return _choice(
+            field, ast.literal_eval(f"({kind.removeprefix('Literal[').removesuffix(']')},)"), value
+        )
     return _PARSERS[kind](field, value)
 
 

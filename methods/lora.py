@@ -1,0 +1,80 @@
+"""LoRA (Hu et al. 2021, arXiv 2106.09685): h = W x + (alpha/R) B A x, with W frozen.
+
+Parameters: R (d_in + d_out) for each target. A is Kaiming-uniform(a = sqrt 5) as in the authors' code (the
+paper says Gaussian), B is zero, so the start is the backbone. Deviations: no dropout on the input.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from methods.anatomy import linears
+from methods.base import Delta, Method, insert, inserted, parameter, remove
+from methods.shape import Shape
+from methods.values import Names
+
+
+class LowRank(Delta):
+    """The update B A of one linear. A: [R, d_in], B: [d_out, R]."""
+
+    def __init__(self, host: nn.Linear, rank: int, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+        self.A = parameter(host.weight, rank, host.in_features)
+        self.B = parameter(host.weight, host.out_features, rank)
+        nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
+        nn.init.zeros_(self.B)
+
+    def forward(self, output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """output: [B, T, d_out] of the host for x: [B, T, d_in]."""
+        update = F.linear(F.linear(x.to(self.A.dtype), self.A), self.B)
+        return torch.add(output, update.to(output.dtype), alpha=self.scale)
+
+    def weight(self) -> torch.Tensor:
+        """[d_out, d_in] what the update adds to the host's weight."""
+        return self.scale * (self.B @ self.A)
+
+
+@dataclass(frozen=True)
+class LoRA(Method):
+    """Low-rank updates of linears."""
+
+    name: ClassVar[str] = "lora"
+    derived: ClassVar[dict[str, str]] = {"alpha": "2 * rank"}
+    mergeable: ClassVar[bool] = True
+
+    rank: int = 8
+    alpha: float | None = None
+    targets: Names = ("q", "v")
+
+    def __post_init__(self) -> None:
+        self.require(self.rank >= 1, "rank", "the rank must be at least 1")
+        self.require(self.alpha is None or self.alpha > 0, "alpha", "alpha must be above 0 (null: 2 * rank)")
+
+    def attach(self, model: nn.Module) -> None:
+        hosts = linears(model, self.targets)
+        for path, host in hosts.items():
+            limit = min(host.in_features, host.out_features)
+            self.require(
+                self.rank <= limit, "rank", f"the rank must be at most {limit}, the smaller side of {path}"
+            )
+        for host in hosts.values():
+            insert(host, "lora", LowRank(host, self.rank, self.scale))
+
+    @property
+    def scale(self) -> float:
+        return (2.0 * self.rank if self.alpha is None else self.alpha) / self.rank
+
+    @torch.no_grad()
+    def merge(self, model: nn.Module) -> None:
+        for _, host, update in inserted(model, "lora", LowRank):
+            weight = host.get_parameter("weight")
+            weight.add_(update.weight().to(weight.dtype))
+            remove(host, "lora")
+
+    def closed_form(self, shape: Shape) -> int:
+        return sum(n * self.rank * (d_in + d_out) for n, d_in, d_out in map(shape.linear, self.targets))

@@ -1,0 +1,26 @@
+"""No tuning: the frozen backbone as it is. 0 parameters. With a classifier head, the head alone trains."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+
+from methods.base import Method
+from methods.shape import Shape
+
+
+@dataclass(frozen=True)
+class NoTuning(Method):
+    """The frozen backbone as it is."""
+
+    name: ClassVar[str] = "none"
+    mergeable: ClassVar[bool] = True
+
+    def attach(self, model: nn.Module) -> None:
+        """Nothing trains that did not already."""
+
+    def merge(self, model: nn.Module) -> None:
+        """There is nothing to fold."""
+
+    def closed_form(self, shape: Shape) -> int:
+        return 0

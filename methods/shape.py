@@ -1,0 +1,73 @@
+"""The sizes of a backbone: what the closed forms of parameter counts are written in."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from methods.anatomy import LINEAR_ROLES, family, find, find_stack, heads, is_bias
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of a backbone, from its config; `parameters` and `biases_outside` are counted.
+
+    q_width, kv_width: outputs of the query and of the key projection, the latter of kv_heads. encoder: blocks
+    with one attention module;
+    decoder: blocks that have cross-attention too. norms: normalisation layers. biases_outside: additive
+    biases that are neither in a role's linear nor in a norm (poolers, language-model heads).
+    """
+
+    width: int
+    ffn: int
+    q_width: int
+    kv_width: int
+    kv_heads: int
+    encoder: int
+    decoder: int
+    gated: bool
+    norms: int
+    parameters: int
+    biases_outside: int
+
+    @property
+    def attentions(self) -> int:
+        """Attention modules, cross-attention included."""
+        return self.encoder + 2 * self.decoder
+
+    def linear(self, role: str) -> tuple[int, int, int]:
+        """(how many, d_in, d_out) of a role's linears."""
+        blocks = self.encoder + self.decoder
+        return {
+            "q": (self.attentions, self.width, self.q_width),
+            "k": (self.attentions, self.width, self.kv_width),
+            "v": (self.attentions, self.width, self.kv_width),
+            "o": (self.attentions, self.q_width, self.width),
+            "ffn-in": (blocks, self.width, self.ffn),
+            "ffn-gate": (blocks * self.gated, self.width, self.ffn),
+            "ffn-out": (blocks, self.ffn, self.width),
+        }[role]
+
+
+def shape(model: Any) -> Shape:
+    """The sizes of the backbone (as it is before a method attaches; heads that train are not counted)."""
+    row, config = family(model), model.config
+    size: dict[str, Any] = {name: getattr(config, attribute, None) for name, attribute in row.sizes.items()}
+    head_width = size.get("head_width") or size["width"] // size["heads"]
+    kv_heads = size.get("kv_heads") or size["heads"]
+    decoder = (getattr(config, "num_decoder_layers", 0) or 0) if find_stack(model, "decoder") else 0
+    skip = tuple(f"{head}." for head in heads(model))
+    parameters = {name: p for name, p in model.named_parameters() if not name.startswith(skip)}
+    known = [name for role in (*LINEAR_ROLES, "norms") if role in row.roles for name in find(model, role)]
+    outside = (p for name, p in parameters.items() if is_bias(name) and name.rpartition(".")[0] not in known)
+    return Shape(
+        width=size["width"],
+        ffn=size["ffn"],
+        q_width=size["heads"] * head_width,
+        kv_width=kv_heads * head_width,
+        kv_heads=kv_heads,
+        encoder=size["encoder"],
+        decoder=decoder,
+        gated="ffn-gate" in row.roles and bool(find(model, "ffn-gate")),
+        norms=len(find(model, "norms")),
+        parameters=sum(p.numel() for p in parameters.values()),
+        biases_outside=sum(p.numel() for p in outside),
+    )
