@@ -1,1 +1,1 @@
-"""Records -> numbers, verdicts, tables and figures. Nothing here trains, and nothing knows a method or a task."""
+"""Records -> numbers, verdicts, tables and figures. Nothing here trains or knows a method's name."""

@@ -8,8 +8,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class View:
-    """target: "module:function". A table's function takes a Study and gives a Table; a figure's takes all of an
-    exhibit's studies (one per model) and gives a matplotlib Figure."""
+    """target: "module:function". A table's function takes a Study and gives a Table; a figure's takes all
+    studies of an exhibit (one per model) and gives a matplotlib Figure."""
 
     name: str
     kind: str
@@ -25,7 +25,6 @@ VIEWS = {
     for view in (
         View("ranking", "table", "harness.analysis.tables:ranking"),
         View("tasks", "table", "harness.analysis.tables:tasks"),
-        View("pairs", "table", "harness.analysis.tables:pairs"),
         View("times", "table", "harness.analysis.times:table"),
         View("rates", "table", "harness.analysis.rates:table"),
         View("ranking-figure", "figure", "harness.analysis.figures:ranking"),

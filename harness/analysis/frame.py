@@ -1,0 +1,201 @@
+"""Records -> DataFrames: scores, curves and what did not finish. From a store or from an exported archive."""
+
+import gzip
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import assets
+from harness.analysis import arms
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.store import Store
+
+Row = dict[str, Any]
+
+ROLES = ("validation", "test")
+BASE = ("key", "model", "task", "category", "arm", "method", "learning_rate", "recipe", "seed", "source")
+FACTS = ("rows", "chance", "majority", "delta", "head", "backbone", "cells_beside")
+SCORES = (*BASE, "checkpoint", "step", "set", "role", "score", *FACTS)
+CURVES = (*BASE, "step", "seconds", "set", "role", "score", "cells_beside")
+FAILURES = (*BASE, "status", "reason")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One record (record.json) with its curve (rows of curve.jsonl)."""
+
+    record: Mapping[str, Any]
+    curve: Sequence[Mapping[str, Any]] = ()
+
+
+def from_store(store: "Store", keys: Iterable[str]) -> list[Run]:
+    """The current records of these cells; a cell without a record is left out."""
+    found = ((key, store.read(key)) for key in keys)
+    return [Run(record, tuple(store.curve(key))) for key, record in found if record]
+
+
+def from_archive(path: Path) -> list[Run]:
+    """Exported records: gz JSON lines of {"record", "curve"}. UsageError where a line is not that."""
+    runs = []
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                row = json.loads(line)
+                runs.append(Run(row["record"], tuple(row.get("curve") or ())))
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        place = f" after line {len(runs)}" if runs else ""
+        raise UsageError(f"{path} is not an archive of records{place}: {error}") from None
+    return runs
+
+
+def reference(exhibit: str) -> Path:
+    """Where our own committed records of an exhibit are; the file may be absent."""
+    return assets.reference() / exhibit / "records.jsonl.gz"
+
+
+def scores(runs: Sequence[Run], roles: Sequence[str] = ROLES) -> "pd.DataFrame":
+    """One row per finished cell x checkpoint x set, columns SCORES; sets of other roles are not even read.
+
+    checkpoint: "best" (by validation) and "last"; "peak" is the evaluation with the highest score on the
+    reported sets themselves, which is how the papers chose: it never enters a clean selection.
+    """
+    import pandas as pd
+
+    rows = [row for run, base in _done(runs) for row in _score_rows(run, base, roles)]
+    return pd.DataFrame(rows, columns=list(SCORES))
+
+
+def curves(runs: Sequence[Run], roles: Sequence[str] = ROLES) -> "pd.DataFrame":
+    """One row per finished cell x evaluation x set, columns CURVES; `seconds` are of training only."""
+    import pandas as pd
+
+    rows = [
+        {**_only(base, CURVES), "step": point["step"], "seconds": point.get("seconds"), **scored}
+        for run, base in _done(runs)
+        for point in run.curve
+        for scored in _sets(point.get("scores") or {}, run, roles)
+    ]
+    return pd.DataFrame(rows, columns=list(CURVES))
+
+
+def failures(runs: Sequence[Run]) -> "pd.DataFrame":
+    """One row per attempted cell that is not done, with its status and reason; columns FAILURES."""
+    import pandas as pd
+
+    rows = []
+    for run, base in zip(runs, _bases(runs), strict=True):
+        if run.record["status"] != "done":
+            reason = (run.record.get("error") or {}).get("message") or ""
+            rows.append({**_only(base, FAILURES), "status": run.record["status"], "reason": reason})
+    return pd.DataFrame(rows, columns=list(FAILURES))
+
+
+def _done(runs: Sequence[Run]) -> list[tuple[Run, Row]]:
+    pairs = zip(runs, _bases(runs), strict=True)
+    return [(run, base) for run, base in pairs if run.record["status"] == "done"]
+
+
+def _bases(runs: Sequence[Run]) -> list[Row]:
+    """What is said of a cell in every row, with the labels that tell it from the others."""
+    cells = [run.record["cell"] for run in runs]
+    models = arms.labels([c["model"]["name"] for c in cells], [0] * len(cells), [_model(c) for c in cells])
+    tasks = arms.labels([c["task"]["name"] for c in cells], models, [_task(c) for c in cells])
+    places = list(zip(models, tasks, strict=True))
+    told = arms.labels([c["method"]["name"] for c in cells], places, [_arm(c) for c in cells])
+    labelled = zip(runs, models, tasks, told, strict=True)
+    return [_base(run, model, task, arm) for run, model, task, arm in labelled]
+
+
+def _base(run: Run, model: str, task: str, arm: str) -> Row:
+    record, cell = run.record, run.record["cell"]
+    facts, parameters = record.get("task_facts") or {}, record.get("parameters") or {}
+    return {
+        "key": record["key"],
+        "model": model,
+        "task": task,
+        "arm": arm,
+        "method": cell["method"]["name"],
+        "category": facts.get("category"),
+        "learning_rate": float(cell["recipe"]["learning_rate"]),
+        "recipe": cell["recipe"].get("name", ""),
+        "seed": int(cell["seed"]),
+        "source": cell["model"].get("source"),
+        "chance": facts.get("chance"),
+        "majority": facts.get("majority"),
+        "delta": parameters.get("delta"),
+        "head": parameters.get("head") or 0,
+        "backbone": parameters.get("backbone"),
+        "cells_beside": (record.get("time") or {}).get("cells_beside"),
+    }
+
+
+def _score_rows(run: Run, base: Row, roles: Sequence[str]) -> list[Row]:
+    metric = run.record["task_facts"]["metric"]
+    rows = []
+    for checkpoint, point in run.record["scores"].items():
+        flat = {name: found[metric] for name, found in point["sets"].items() if found.get(metric) is not None}
+        for scored in _sets(flat, run, roles):
+            size = point["sets"][scored["set"]].get("n")
+            rows.append({**base, "checkpoint": checkpoint, "step": point["step"], "rows": size, **scored})
+    return rows + (_peak(run, rows) if "test" in roles else [])
+
+
+def _peak(run: Run, rows: Sequence[Row]) -> list[Row]:
+    """The rows of the evaluation that is highest on the reported sets (mean); the earliest of equals."""
+    reported = [row for row in rows if row["role"] == "test"]
+    if not reported:
+        return []
+    points: dict[int, dict[str, float]] = {}
+    for row in reported:
+        points.setdefault(row["step"], {})[row["set"]] = row["score"]
+    for point in run.curve:
+        found = {
+            scored["set"]: scored["score"] for scored in _sets(point.get("scores") or {}, run, ("test",))
+        }
+        if found:
+            points.setdefault(point["step"], {}).update(found)
+    complete = max(len(point) for point in points.values())
+    full = {step: point for step, point in points.items() if len(point) == complete}
+    best = min(full, key=lambda step: (-sum(full[step].values()), step))
+    templates = {row["set"]: row for row in reported}
+    return [
+        {**templates[name], "checkpoint": "peak", "step": best, "score": score}
+        for name, score in full[best].items()
+    ]
+
+
+def _sets(found: Mapping[str, Any], run: Run, roles: Sequence[str]) -> list[Row]:
+    tests = (run.record.get("task_facts") or {}).get("tests") or ["test"]
+    rows = []
+    for name, value in found.items():
+        role = "test" if name in tests else name
+        score = value.get(run.record["task_facts"]["metric"]) if isinstance(value, Mapping) else value
+        if role in roles and score is not None:
+            rows.append({"set": name, "role": role, "score": float(score)})
+    return rows
+
+
+def _model(cell: Mapping[str, Any]) -> Row:
+    return {name: cell["model"].get(name) for name in ("weights", "attention", "revision")}
+
+
+def _task(cell: Mapping[str, Any]) -> Row:
+    return {name: value for name, value in cell["task"].items() if name not in ("name", "data_dir")}
+
+
+def _arm(cell: Mapping[str, Any]) -> Row:
+    """Method fields, then what else may be compared; the learning rate is chosen over, not compared."""
+    method = {name: value for name, value in cell["method"].items() if name != "name"}
+    left = ("name", "learning_rate", "evaluation_batch_size")
+    recipe = {name: value for name, value in cell["recipe"].items() if name not in left}
+    return {**method, "objective": cell["objective"], **recipe}
+
+
+def _only(row: Row, names: Sequence[str]) -> Row:
+    return {name: row[name] for name in names if name in row}

@@ -1,0 +1,137 @@
+"""Which learning rate and which checkpoint count: decided here, never in training.
+
+clean: the checkpoint and the rate with the best validation score; what is reported decides nothing.
+paper: both chosen on the reported score itself, as the papers' code does; optimistic, shown beside.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.analysis.statistics import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RULES = {"clean": ("best", "validation"), "paper": ("peak", "test")}
+PLACE = ["model", "task", "arm"]
+BROKEN = ("diverged", "oom")
+_DIGITS = 9  # two means that differ by rounding only are a tie
+
+
+def rates(
+    scores: "pd.DataFrame", rule: str = "clean", failures: "pd.DataFrame | None" = None
+) -> "pd.DataFrame":
+    """The chosen rate of every model x task x arm, indexed by these.
+
+    Columns: learning_rate; tried (how many rates); edge ("lowest", "highest" or ""); mean (the score that
+    chose); seeds (how many the rates were compared on). Rates are compared by their mean score over the seeds
+    that all of them have; ties go to the smaller rate; a rate at which a seed diverged or ran out of memory
+    is only chosen where every rate did.
+    """
+    import pandas as pd
+
+    checkpoint, role = RULES[rule]
+    kept = scores[(scores.checkpoint == checkpoint) & (scores.role == role)]
+    rows = []
+    for place, group in kept.groupby(PLACE, sort=False):
+        table = group.pivot_table(index="learning_rate", columns="seed", values="score", aggfunc="mean")
+        bad = _broken(failures, place)
+        table = table if table.index.isin(bad).all() else table[~table.index.isin(bad)]
+        rows.append(dict(zip(PLACE, place, strict=True)) | choose(table))
+    columns = [*PLACE, "learning_rate", "tried", "edge", "mean", "seeds"]
+    return pd.DataFrame(rows, columns=columns).set_index(PLACE)
+
+
+def choose(table: "pd.DataFrame") -> dict[str, float | int | str]:
+    """The best rate of a table (rates x seeds, or rates x whatever all rates were scored on)."""
+    table = table.sort_index()
+    common = table.dropna(axis="columns")
+    # With no seed in common a comparison over different seeds is all there is.
+    means = (common if common.shape[1] else table).mean(axis="columns").round(_DIGITS)
+    best = float(means.idxmax())  # the first of equals: the smaller rate
+    edges = {table.index[-1]: "highest", table.index[0]: "lowest"} if len(table) > 1 else {}
+    return {
+        "learning_rate": best,
+        "tried": len(table),
+        "edge": edges.get(best, ""),
+        "mean": float(means.max()),
+        "seeds": common.shape[1],
+    }
+
+
+def chosen(
+    scores: "pd.DataFrame", rule: str = "clean", failures: "pd.DataFrame | None" = None
+) -> "pd.DataFrame":
+    """The rows of `scores` at the chosen rate and checkpoint."""
+    checkpoint, _ = RULES[rule]
+    picked = rates(scores, rule, failures)["learning_rate"].rename("chosen")
+    joined = scores[scores.checkpoint == checkpoint].join(picked, on=PLACE)
+    return joined[joined.learning_rate == joined.chosen].drop(columns="chosen")
+
+
+def _broken(failures: "pd.DataFrame | None", place: tuple[str, ...]) -> set[float]:
+    if failures is None:
+        return set()
+    here = failures[(failures[PLACE] == list(place)).all(axis="columns")]
+    return set(here[here.status.isin(BROKEN)].learning_rate)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Scores of one model, selected: what statistics work on.
+
+    values: [A, T, S] reported scores, NaN where missing. keys: [A, T, S] the cells behind, "" where missing.
+    rows: [T] examples in the set (NaN unknown). base: [T] what guessing the majority (else chance) scores.
+    """
+
+    arms: tuple[str, ...]
+    tasks: tuple[str, ...]
+    seeds: tuple[int, ...]
+    values: Array
+    keys: "np.ndarray[tuple[int, ...], np.dtype[np.object_]]"
+    rows: Array
+    base: Array
+
+    def of(self, arm: str) -> Array:
+        """[T, S] of one arm; all NaN for an arm that is not there."""
+        return self.values[self.arms.index(arm)] if arm in self.arms else self.values[:0].sum(axis=0) * np.nan
+
+    def cells(self, *arms: str) -> tuple[str, ...]:
+        """The keys behind these arms."""
+        found = (key for arm in arms if arm in self.arms for key in self.keys[self.arms.index(arm)].flat)
+        return tuple(str(key) for key in found if key)
+
+    def complete(self) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
+        """[T, S]: where every arm has a score."""
+        return ~np.isnan(self.values).any(axis=0)
+
+
+def panel(rows: "pd.DataFrame", role: str, order: tuple[str, ...]) -> Panel:
+    """The reported scores of one model's selected rows as arrays. order: arms first named come first."""
+    rows = rows[rows.role == role].assign(column=lambda frame: columns(frame))
+    arms = tuple(sorted(rows.arm.unique(), key=lambda arm: (_place(arm, order), arm)))
+    tasks, seeds = tuple(rows.column.unique()), tuple(sorted(int(seed) for seed in rows.seed.unique()))
+    values = np.full((len(arms), len(tasks), len(seeds)), np.nan)
+    keys = np.full(values.shape, "", dtype=object)
+    size, base = np.full(len(tasks), np.nan), np.full(len(tasks), np.nan)
+    for row in rows.itertuples():
+        task = tasks.index(row.column)
+        at = arms.index(row.arm), task, seeds.index(row.seed)
+        values[at], keys[at] = row.score, row.key
+        size[task] = np.nan if row.rows is None else row.rows
+        guess = next((value for value in (row.majority, row.chance) if value is not None), np.nan)
+        base[task] = guess
+    return Panel(arms, tasks, seeds, values, keys, size, base)
+
+
+def columns(rows: "pd.DataFrame") -> "pd.Series[str]":
+    """What a score stands under: its task, or `task:set` where a task reports several sets."""
+    several = rows.groupby("task")["set"].transform("nunique") > 1
+    return rows.task.where(~several, rows.task + ":" + rows["set"])
+
+
+def _place(arm: str, order: tuple[str, ...]) -> int:
+    name = arm.split(" ")[0]
+    return order.index(name) if name in order else len(order)

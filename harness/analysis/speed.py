@@ -1,0 +1,145 @@
+"""How soon a method reaches a share of the ceiling's final score: steps, with "never" as the last of all."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from harness.analysis import order, select, statistics
+from harness.analysis.claims import Claim, Comparison, Finding
+from harness.analysis.statistics import Array
+from harness.analysis.study import Study
+
+SHARE = 0.9
+ALPHA = 1 - statistics.LEVEL
+
+
+@dataclass(frozen=True)
+class Times:
+    """steps: [A, T, S] first evaluation at or above the goal; inf: never, NaN: no cell. goals: [T] scores."""
+
+    arms: tuple[str, ...]
+    tasks: tuple[str, ...]
+    steps: Array
+    keys: "np.ndarray[tuple[int, ...], np.dtype[np.object_]]"
+    goals: Array
+
+    def of(self, arm: str) -> Array:
+        return self.steps[self.arms.index(arm)]
+
+    def cells(self, *arms: str) -> tuple[str, ...]:
+        return tuple(str(key) for arm in arms for key in self.keys[self.arms.index(arm)].flat if key)
+
+
+def times(study: Study, share: float = SHARE) -> Times | None:
+    """Steps to `share` of the ceiling's mean final validation score on each task. None without a ceiling."""
+    rows = curve_rows(study)
+    ceiling = rows[rows.arm == study.ceiling]
+    if study.ceiling is None or ceiling.empty:
+        return None
+    last = ceiling[ceiling.step == ceiling.groupby("key").step.transform("max")]
+    goals = share * last.groupby("task", sort=False).score.mean()
+    order_of = study.clean
+    shape = (len(order_of.arms), len(goals), len(order_of.seeds))
+    steps, keys = np.full(shape, np.nan), np.full(shape, "", dtype=object)
+    for (arm, task, seed), curve in rows.groupby(["arm", "task", "seed"], sort=False):
+        if task in goals.index and arm in order_of.arms and seed in order_of.seeds:
+            at = order_of.arms.index(arm), goals.index.get_loc(task), order_of.seeds.index(seed)
+            reached = curve.step[curve.score >= goals[task]]
+            steps[at], keys[at] = reached.min() if len(reached) else np.inf, curve.key.iloc[0]
+    return Times(order_of.arms, tuple(goals.index), steps, keys, goals.to_numpy(dtype=float))
+
+
+def curve_rows(study: Study) -> Any:
+    """The validation curves at the chosen learning rates."""
+    picked = study.rates["learning_rate"].rename("chosen")
+    joined = study.curves[study.curves.role == "validation"].join(picked, on=select.PLACE)
+    return joined[joined.learning_rate == joined.chosen]
+
+
+def by_steps(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
+    """Every pair of the published order of speed: in which share of (task, seed) pairs is one faster?"""
+    margin = float(options["margin"])
+    ranks = order.published_ranks(study, str(options["quantity"]))
+    found = times(study, float(options["target"]))
+    absent = [method for method in ranks if study.arm(method) is None]
+    if found is None:
+        return order.finding(study, claim, margin, (), {}, absent)
+    arms = {str(study.arm(method)): rank for method, rank in ranks.items() if study.arm(method)}
+    pairs = list(combinations(arms, 2))
+    similar = [arms[left] == arms[right] for left, right in pairs]
+    counted = [wins(found.of(left), found.of(right)) for left, right in pairs]
+    p_values = [_p(*count, alike, margin) for count, alike in zip(counted, similar, strict=True)]
+    adjusted = statistics.holm(p_values)
+    comparisons = tuple(
+        _comparison(found, *row, margin, len(pairs))
+        for row in zip(pairs, similar, counted, adjusted, strict=True)
+    )
+    goals = dict(zip(found.tasks, map(float, found.goals), strict=True))
+    numbers = {"target": float(options["target"]), "goals": goals}
+    return order.finding(study, claim, margin, comparisons, numbers, absent)
+
+
+def wins(left: Array, right: Array) -> tuple[float, int]:
+    """(wins of left, pairs); a tie counts half, also "never" on both sides; a missing cell makes no pair."""
+    both = ~(np.isnan(left) | np.isnan(right))
+    faster, same = (left < right)[both].sum(), (left == right)[both].sum()
+    return float(faster + same / 2), int(both.sum())
+
+
+def _p(won: float, total: int, similar: bool, margin: float) -> float:
+    """Two-sided p of 'the share is at the edge that decides'."""
+    if not total:
+        return np.nan
+    low, high = (statistics.share_p(won, total, 0.5 + side * margin) for side in (-1, 1))
+    if not similar:
+        return high
+    return max(low, high) if abs(won / total - 0.5) < margin else min(low, high)
+
+
+def _comparison(
+    found: Times,
+    pair: tuple[str, str],
+    similar: bool,
+    counted: tuple[float, int],
+    p: float,
+    margin: float,
+    family: int,
+) -> Comparison:
+    relation, (won, total) = "similar to" if similar else "faster than", counted
+    if not total:
+        return Comparison(*pair, relation, "untested", reason="no seed that both have")
+    share = statistics.share(won, total)
+    verdict = _verdict(share.low, share.high, similar, margin) if p < ALPHA else "inconclusive"
+    seeds, reason = None, ""
+    if verdict == "inconclusive":
+        needed, reason = _needed(share.mean, total, similar, margin, family)
+        seeds = -(-needed // len(found.tasks)) if needed else None
+    keys = found.cells(*pair)
+    return Comparison(*pair, relation, verdict, share.mean, share.low, share.high, p, seeds, reason, keys)
+
+
+def _verdict(low: float, high: float, similar: bool, margin: float) -> str:
+    """From the interval of a share: beyond one half plus the margin, or within one half +- the margin."""
+    low, high = low - 0.5, high - 0.5
+    if similar:
+        outside = low > margin or high < -margin
+        return (
+            "contradicted" if outside else "reproduced" if -margin < low and high < margin else "inconclusive"
+        )
+    return "reproduced" if low > margin else "contradicted" if high < margin else "inconclusive"
+
+
+def _needed(share: float, total: int, similar: bool, margin: float, family: int) -> tuple[int | None, str]:
+    """(pairs it would take at this share, why the pairs at hand could not decide at all)."""
+    level = 1 - ALPHA / family
+
+    def verdict(wins: float, pairs: int) -> str:
+        found = statistics.share(wins, pairs, level)
+        return _verdict(found.low, found.high, similar, margin)
+
+    best = verdict(total / 2 if similar else total, total)
+    reason = "" if best == "reproduced" else f"{total} pairs cannot show it, whatever the curves"
+    return statistics.decisive(lambda n: verdict(share * n, n) != "inconclusive"), reason

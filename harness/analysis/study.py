@@ -1,0 +1,101 @@
+"""The records of one exhibit on one model: what tables, figures and claims are made from."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.analysis import frame, select
+from harness.analysis.select import Panel
+from harness.exhibits import Exhibit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Study:
+    """One exhibit's records on one model. Studies are compared within a model, so each model has its own."""
+
+    exhibit: Exhibit
+    model: str
+    scores: "pd.DataFrame"
+    curves: "pd.DataFrame"
+    failures: "pd.DataFrame"
+
+    @property
+    def role(self) -> str:
+        """The role of the sets that are reported: test, or validation for a tuning exhibit."""
+        return self.exhibit.sets
+
+    @cached_property
+    def rates(self) -> "pd.DataFrame":
+        return select.rates(self.scores, failures=self.failures)
+
+    @cached_property
+    def selected(self) -> "pd.DataFrame":
+        return select.chosen(self.scores, failures=self.failures)
+
+    @cached_property
+    def clean(self) -> Panel:
+        return select.panel(self.selected, self.role, self.exhibit.methods())
+
+    @cached_property
+    def paper(self) -> Panel:
+        """The optimistic selection; as `clean` where nothing but validation may be seen."""
+        if self.role != "test":
+            return self.clean
+        rows = select.chosen(self.scores, "paper", self.failures)
+        return select.panel(rows, self.role, self.exhibit.methods())
+
+    @cached_property
+    def method_of(self) -> Mapping[str, str]:
+        """arm -> the method it is a variant of."""
+        return dict(zip(self.scores.arm, self.scores.method, strict=True))
+
+    @cached_property
+    def published(self) -> tuple[Mapping[str, str], ...]:
+        return published(self.exhibit.published) if self.exhibit.published else ()
+
+    def arm(self, method: str | None) -> str | None:
+        """The only arm of a method; None where it has none, or several."""
+        arms = [arm for arm in self.clean.arms if self.method_of[arm] == method]
+        return arms[0] if len(arms) == 1 else None
+
+    @property
+    def floor(self) -> str | None:
+        return self.arm(self.exhibit.floor)
+
+    @property
+    def ceiling(self) -> str | None:
+        return self.arm(self.exhibit.ceiling)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The arms that are neither floor nor ceiling."""
+        return tuple(arm for arm in self.clean.arms if arm not in (self.floor, self.ceiling))
+
+
+def studies(exhibit: Exhibit, runs: Sequence[frame.Run]) -> list[Study]:
+    """One study per model, in order of appearance. Sets that the exhibit must not see are not read."""
+    roles = frame.ROLES if exhibit.sets == "test" else (exhibit.sets,)
+    scores, curves = frame.scores(runs, roles), frame.curves(runs, roles)
+    failures = frame.failures(runs)
+    return [
+        Study(
+            exhibit,
+            model,
+            scores[scores.model == model],
+            curves[curves.model == model],
+            failures[failures.model == model],
+        )
+        for model in scores.model.unique()
+    ]
+
+
+def published(path: Path) -> tuple[Mapping[str, str], ...]:
+    """The rows of a CSV of published numbers; lines that start with # name its source."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return tuple(csv.DictReader(line for line in lines if not line.startswith("#")))
