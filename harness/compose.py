@@ -1,0 +1,115 @@
+"""The only page that knows Hydra: composes YAML into plain values and hands batches to launchers."""
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import zip_longest
+from typing import Any
+
+import yaml
+
+from harness import options
+from harness.errors import UsageError
+
+_composed: dict[tuple[str, str], dict[str, Any]] = {}
+
+
+def load(wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], dict[str, Any]]:
+    """(group, option) -> the option's plain values. Groups are independent, so one composition serves one option
+    of each group: as many compositions as the largest group has new options. Kept for the process."""
+    new = sorted({choice for choice in wanted if choice not in _composed})
+    for group, name in new:
+        if name not in options.files(group):  # registered by a package, without a YAML: its declared defaults
+            _composed[group, name] = {"name": name}
+    left = [choice for choice in new if choice not in _composed]
+    if left:
+        by_group = [[choice for choice in left if choice[0] == group] for group in options.GROUPS]
+        with _hydra() as compose:
+            for row in zip_longest(*by_group):
+                chosen = {group: name for group, name in filter(None, row)}
+                absent = (
+                    f"~{group}" for group in defaults() if group in options.GROUPS and group not in chosen
+                )
+                config = compose("run", [*absent, *(f"{group}={name}" for group, name in chosen.items())])
+                _composed.update(
+                    {(group, name): _named(config[group], name) for group, name in chosen.items()}
+                )
+    return _composed
+
+
+def defaults() -> dict[str, Any]:
+    """conf/run.yaml as it stands: option names per group, objective, seed and the `runtime` values. No Hydra."""
+    path = next(path for folder in options.folders() if (path := folder / "run.yaml").is_file())
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        listed = content.pop("defaults")
+        chosen = {group: name for entry in listed if isinstance(entry, dict) for group, name in entry.items()}
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        raise UsageError(f"{path.name} must hold a `defaults` list and values: {_one_line(error)}") from error
+    return {**content, **{group: name for group, name in chosen.items() if name is not None}}
+
+
+def launch(
+    launcher: str, settings: Mapping[str, Any], jobs: Sequence[Sequence[str]], task: Callable[..., Any]
+) -> list[Exception]:
+    """Run `task` once per override list through one of Hydra's launchers; the exceptions that it raised."""
+    from hydra._internal.callbacks import Callbacks
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.plugins import Plugins
+    from hydra.types import HydraContext
+
+    options.match(options.LAUNCHERS, launcher)
+    words = [
+        f"hydra/launcher={launcher}",
+        *(f"hydra.launcher.{name}={value}" for name, value in settings.items()),
+    ]
+    with _hydra() as compose:
+        config = compose("attempt", words, raw=True)
+        context = HydraContext(config_loader=GlobalHydra.instance().config_loader(), callbacks=Callbacks())
+        runner = Plugins.instance().instantiate_launcher(context, task, config)
+        returns = runner.launch([list(job) for job in jobs], initial_job_idx=0)
+    return [item._return_value for item in returns if isinstance(item._return_value, Exception)]
+
+
+@contextmanager
+def _hydra() -> Iterator[Callable[..., Any]]:
+    """`compose(config name, overrides)` over our conf folders; Hydra's own errors become UsageError."""
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    first, *others = [str(folder) for folder in options.folders()]
+    search = (
+        [f"hydra.searchpath=[{','.join(_quoted('file://' + folder) for folder in others)}]"] if others else []
+    )
+
+    def plain(name: str, overrides: Sequence[str], raw: bool = False) -> Any:
+        config = compose(name, overrides=[*search, *overrides], return_hydra_config=raw)
+        return config if raw else OmegaConf.to_container(config, resolve=True)
+
+    with warnings.catch_warnings():
+        # Our launcher files bear the names of the launchers' own schemas, which validate them: that is meant.
+        warnings.filterwarnings(
+            "ignore", message=r"(?s).*validated against ConfigStore schema with the same name"
+        )
+        try:
+            with initialize_config_dir(config_dir=first, version_base="1.3", job_name="deltabench"):
+                yield plain
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UsageError(f"the configuration does not compose: {_one_line(error)}") from error
+
+
+def _named(values: Any, option: str) -> dict[str, Any]:
+    """An option's values, which must be flat fields with a name."""
+    if not isinstance(values, dict) or not isinstance(values.get("name"), str):
+        raise UsageError(f"the YAML of {option!r} must hold flat fields, `name` among them.")
+    return values
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,205 @@
+"""THE expander: blocks of choices -> cells with everything resolved. Torch-free.
+
+A block maps `method | model | task | recipe | objective | seed` to a name, a pattern or a list of them, and dotted
+fields (`method.rank`) to a value or a list. It stands for the product of its choices; blocks are concatenated and
+cells with the same key are kept once.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from itertools import product
+from typing import Any
+
+import methods
+import tasks
+from harness import cell as cells
+from harness import compose, options, weights
+from harness.config import Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig, build
+from harness.errors import UsageError, near
+from harness.words import AXES, DOTTED
+
+Block = Mapping[str, Any]
+DERIVED = {"task": ("name", "digest"), "model": ("name",), "recipe": ("name",), "method": ("name",)}
+"""Fields that are worked out or chosen by the group's own name."""
+
+
+def expand(blocks: Sequence[Block]) -> list[Cell]:
+    """Cells in the order seed, then block, then the block's own order. UsageError for whatever does not exist."""
+    plans = [_Plan(block) for block in blocks]
+    compose.load(choice for plan in plans for choice in plan.options())
+    compose.load(("recipe", name) for plan in plans for name in plan.model_recipes())
+    found = {cells.key(cell): cell for plan in plans for cell in plan.cells()}
+    return by_seed(found.values())
+
+
+def by_seed(many: Iterable[Cell]) -> list[Cell]:
+    """Seed by seed in order of first appearance, so that what is done when a sweep stops is a balanced table."""
+    many = list(many)
+    order = {seed: place for place, seed in enumerate(dict.fromkeys(cell.seed for cell in many))}
+    return sorted(many, key=lambda cell: order[cell.seed])
+
+
+class _Plan:
+    """One block: its choices by name, then its cells."""
+
+    def __init__(self, block: Block) -> None:
+        self._check_keys(block)
+        default = compose.defaults()
+        self.names = {
+            axis: _names(axis, block.get(axis, default.get(axis))) for axis in ("method", "model", "task")
+        }
+        self.recipes = _names("recipe", block["recipe"]) if block.get("recipe") else []
+        self.objectives = _names("objective", block["objective"]) if block.get("objective") else []
+        self.seeds = [_seed(seed) for seed in _list(block.get("seed", default.get("seed", 0)))]
+        self.fields = {group: _dotted(group, block) for group in DOTTED}
+        self._check_fields()
+
+    def options(self) -> Iterator[tuple[str, str]]:
+        for group in ("method", "model", "task"):
+            yield from ((group, name) for name in self.names[group])
+        yield from (("recipe", name) for name in self.recipes)
+
+    def model_recipes(self) -> list[str]:
+        """The recipes that the models name; none where the block names its own."""
+        composed = compose.load(())
+        return [] if self.recipes else [_recipe_of(composed["model", name]) for name in self.names["model"]]
+
+    def cells(self) -> Iterator[Cell]:
+        composed = compose.load(())
+        models = [
+            (model, self.recipes or [_recipe_of(composed["model", name])], self._objectives(model))
+            for name in self.names["model"]
+            for model in _resolved_models(composed["model", name], self.fields["model"])
+        ]
+        data = [
+            task
+            for name in self.names["task"]
+            for task in _resolved_tasks(composed["task", name], self.fields["task"])
+        ]
+        chosen = [
+            method for name in self.names["method"] for method in self._methods(composed["method", name])
+        ]
+        for (model, recipes, objectives), task, method in product(models, data, chosen):
+            for name, objective in product(recipes, objectives):
+                for recipe in _recipes(composed["recipe", name], self.fields["recipe"], method.name):
+                    yield from (Cell(method, model, task, objective, recipe, seed) for seed in self.seeds)
+
+    def _objectives(self, model: ModelConfig) -> list[str]:
+        default = compose.defaults().get("objective") or model.objective
+        return self.objectives or options.match("objective", str(default))
+
+    def _methods(self, values: Mapping[str, Any]) -> list[MethodConfig]:
+        known = methods.find(values["name"]).fields
+        own = {field: choices for field, choices in self.fields["method"].items() if field in known}
+        return [
+            MethodConfig(values["name"], methods.resolve(values["name"], {**_without_name(values), **chosen}))
+            for chosen in _products(own)
+        ]
+
+    def _check_keys(self, block: Block) -> None:
+        for key in block:
+            group, dot, field = str(key).partition(".")
+            if key not in AXES and not (dot and field and group in DOTTED):
+                raise UsageError(f"a grid has no choice {key!r}.{near(str(key), AXES)}")
+
+    def _check_fields(self) -> None:
+        """A dotted field must exist somewhere, and not be one that follows from others."""
+        for group, kind in (("model", ModelConfig), ("task", TaskConfig), ("recipe", RecipeConfig)):
+            known = {field.name for field in fields(kind)} - set(DERIVED[group])  # type: ignore[arg-type]
+            for field in self.fields[group]:
+                if field not in known:
+                    raise UsageError(f"{group} has no field {field!r} to set.{near(field, known)}")
+        composed = compose.load(("method", name) for name in self.names["method"])
+        chosen = [methods.find(composed["method", name]["name"]) for name in self.names["method"]]
+        known = {field for entry in chosen for field in entry.fields}
+        for field in self.fields["method"]:
+            if field not in known:
+                listed = ", ".join(entry.name for entry in chosen)
+                raise UsageError(f"none of the methods {listed} has a field {field!r}.{near(field, known)}")
+
+
+def _recipes(
+    values: Mapping[str, Any], chosen: Mapping[str, list[Any]], method: str
+) -> Iterator[RecipeConfig]:
+    base = _rate(values.get("learning_rate"), method, None)
+    for change in _products(chosen):
+        own = {**values, **change}
+        own["learning_rate"] = _rate(own.get("learning_rate"), method, base)
+        yield build(
+            RecipeConfig,
+            {name: value for name, value in own.items() if value is not None or name == "dropout"},
+            "recipe",
+        )
+
+
+def _rate(value: Any, method: str, base: float | None) -> float | None:
+    """A learning rate as one number: of a map by method name, or `x0.3` of the recipe's own; 4 significant digits."""
+    if isinstance(value, Mapping):
+        for name in value:
+            if name != "default":
+                methods.find(str(name))
+        if method not in value and "default" not in value:
+            raise UsageError(f"recipe.learning_rate has no number for {method}: add it, or `default`.")
+        value = value.get(method, value.get("default"))
+    if value is None:
+        return base
+    factor = 1.0
+    if isinstance(value, str) and value.startswith("x") and base is not None:
+        value, factor = value[1:], base
+    rate = build(RecipeConfig, {"learning_rate": value}, "recipe").learning_rate
+    return float(f"{rate * factor:.4g}")
+
+
+def _resolved_models(values: Mapping[str, Any], chosen: Mapping[str, list[Any]]) -> list[ModelConfig]:
+    return [
+        weights.resolve(build(ModelConfig, {**values, **change}, "model")) for change in _products(chosen)
+    ]
+
+
+def _resolved_tasks(values: Mapping[str, Any], chosen: Mapping[str, list[Any]]) -> list[TaskConfig]:
+    return [tasks.resolve(build(TaskConfig, {**values, **change}, "task")) for change in _products(chosen)]
+
+
+def _recipe_of(model: Mapping[str, Any]) -> str:
+    name = model.get("recipe")
+    if not name:
+        raise UsageError(f"model {model['name']} names no recipe: add recipe=NAME.")
+    return options.match("recipe", str(name))[0]
+
+
+def _names(axis: str, value: Any) -> list[str]:
+    if value is None:
+        raise UsageError(f"a grid needs a {axis}: add {axis}=NAME.")
+    found = [name for item in _list(value) for name in options.match(axis, str(item))]
+    return list(dict.fromkeys(found))
+
+
+def _seed(value: Any) -> int:
+    if isinstance(value, bool) or not str(value).isdecimal() or int(value) >= 2**31:
+        raise UsageError(f"seed={value}: it must be a whole number from 0 to 2147483647.")
+    return int(value)
+
+
+def _dotted(group: str, block: Block) -> dict[str, list[Any]]:
+    start = f"{group}."
+    return {
+        str(key)[len(start) :]: _list(value) for key, value in block.items() if str(key).startswith(start)
+    }
+
+
+def _products(choices: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    for values in product(*choices.values()):
+        yield dict(zip(choices, values, strict=True))
+
+
+def _list(value: Any) -> list[Any]:
+    """A choice or a list of them. A list of lists is a choice of lists."""
+    if isinstance(value, list | tuple):
+        if not value:
+            raise UsageError("a choice in a grid is an empty list.")
+        return list(value)
+    return [value]
+
+
+def _without_name(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name != "name"}

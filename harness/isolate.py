@@ -1,0 +1,105 @@
+"""Fresh processes in milliseconds: children of a forkserver that has torch and transformers loaded. Torch-free.
+
+Each child has its own memory peaks and CUDA context, and its death costs nothing but itself. The server must have
+one thread when it forks (a lock held by another thread would stay locked in the child for ever), so the numeric
+libraries are told to use one before they are imported; the child sets its own count.
+"""
+
+import multiprocessing
+import multiprocessing.context
+import os
+import re
+import signal
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerProcess
+from typing import Any
+
+PRELOAD = ("torch", "torch._dynamo", "transformers", "harness.run")
+"""What every cell imports; the families of the cells at hand come on top. What is missing is skipped."""
+SERVER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def start(
+    target: Callable[..., None], arguments: tuple[Any, ...], families: Iterable[str] = ()
+) -> ForkServerProcess:
+    """Run `target(*arguments)` in a fresh child; `families` name the backbones whose code should be at hand.
+
+    The first call of a process starts the server (seconds); the later ones take some 20 ms.
+    """
+    context = multiprocessing.get_context("forkserver")
+    with _shielded(), _server_environment():
+        context.set_forkserver_preload(preload(families))
+        forkserver.ensure_running()
+        process = context.Process(target=target, args=arguments)
+        process.start()
+    return process
+
+
+def preload(families: Iterable[str]) -> list[str]:
+    """The modules the server imports before it serves."""
+    return [*PRELOAD, *(_module(family) for family in sorted(set(families)))]
+
+
+def kill(process: ForkServerProcess) -> None:
+    """End the child now, even when the server that would have told us of its end is gone."""
+    if process.is_alive():
+        process.kill()
+        process.join()
+    elif process.exitcode == 255 and process.pid:  # "the server does not answer": the child may live on
+        try:
+            os.kill(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+
+
+def _module(family: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", family):
+        raise ValueError(f"not the name of a model family: {family!r}")
+    return f"transformers.models.{family}.modeling_{family}"
+
+
+@contextmanager
+def _shielded() -> Iterator[None]:
+    """Launchers' workers have a start method and a main module that a forkserver child cannot rebuild: hide both."""
+    default: Any = multiprocessing.context._default_context  # type: ignore[attr-defined]
+    main, actual = sys.modules["__main__"], default._actual_context
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    multiprocessing.set_start_method(None, force=True)
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+        default._actual_context = actual
+
+
+@contextmanager
+def _server_environment() -> Iterator[None]:
+    """What the server inherits at its start: single-threaded libraries, our import path, no Ctrl-C.
+
+    Ctrl-C goes to every process of a terminal; only the worker shall act on it, and record what it did.
+    """
+    wanted = {**SERVER_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    in_main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main else None
+    try:
+        yield
+    finally:
+        if in_main:
+            signal.signal(signal.SIGINT, handler)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,165 @@
+"""Who runs a cell now: leases that survive crashes, without flock (network file systems). Torch-free.
+
+A lease is a file `<key>.<generation>` made by exclusive creation; the highest generation holds the cell. Whoever
+finds it stale creates the next generation: exactly one can. Stale is a holder on this machine that is gone, or one
+elsewhere whose heartbeat (the file's time, read against the file server's own clock) is older than `STALE_S`.
+"""
+
+import json
+import os
+import platform
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+STALE_S = 120.0
+"""Seconds without a heartbeat after which a holder on another machine counts as gone."""
+HEARTBEAT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Lease:
+    """One held lease; `path` is its file, `token` proves that it is still ours."""
+
+    path: Path
+    token: str
+
+    def beat(self) -> bool:
+        """Say that the holder lives. False when the lease was taken over."""
+        if not self.held():
+            return False
+        with suppress(FileNotFoundError):
+            os.utime(self.path)
+        return True
+
+    def held(self) -> bool:
+        """Whether this is still the highest generation, and ours."""
+        key, generation = _parts(self.path.name)
+        return (
+            _generations(self.path.parent, key)[-1:] == [generation]
+            and _read(self.path).get("token") == self.token
+        )
+
+    def release(self) -> None:
+        """Give the cell back; safe after a takeover and when called twice."""
+        if _read(self.path).get("token") == self.token:
+            self.path.unlink(missing_ok=True)
+
+
+def acquire(folder: Path, key: str) -> Lease | None:
+    """The lease on `key`, or None while somebody alive holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    generations = _generations(folder, key)
+    if generations and alive(_path(folder, key, generations[-1])):
+        return None
+    lease = Lease(_path(folder, key, max(generations, default=0) + 1), uuid.uuid4().hex)
+    try:
+        with lease.path.open("x", encoding="utf-8") as file:
+            json.dump({**_me(), "token": lease.token}, file)
+    except FileExistsError:
+        return None
+    # A slow reader may have created a low generation after a takeover removed it: the higher one holds.
+    if not lease.held():
+        lease.release()
+        return None
+    for generation in generations:
+        _path(folder, key, generation).unlink(missing_ok=True)
+    return lease
+
+
+def running(folder: Path, key: str) -> bool:
+    """Whether somebody alive holds `key`."""
+    generations = _generations(folder, key)
+    return bool(generations) and alive(_path(folder, key, generations[-1]))
+
+
+def keys(folder: Path) -> set[str]:
+    """Every key that has a lease file, alive or not."""
+    return {_parts(name)[0] for name in _names(folder)}
+
+
+def beside(folder: Path, key: str) -> int:
+    """How many other cells this machine runs from the same store now."""
+    here = _me()["host"]
+    others = (folder / name for name in _names(folder) if _parts(name)[0] != key)
+    return sum(_read(path).get("host") == here and alive(path) for path in others)
+
+
+def alive(path: Path) -> bool:
+    """Whether the holder of a lease file lives."""
+    holder = _read(path)
+    if holder.get("host") == _me()["host"]:
+        return _process_lives(holder)
+    try:
+        return _age_s(path) < STALE_S
+    except FileNotFoundError:
+        return False
+
+
+def _process_lives(holder: dict[str, Any]) -> bool:
+    """A process number can be used again, so the start time must agree; a zombie does nothing any more."""
+    try:
+        process = psutil.Process(holder["pid"])
+        return abs(process.create_time() - holder["started"]) < 2 and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, KeyError, TypeError, ValueError):
+        return False
+
+
+def _age_s(path: Path) -> float:
+    """Seconds since the last heartbeat by the clock of the file server, which a fresh file tells."""
+    clock = path.parent / f".clock-{uuid.uuid4().hex}"
+    clock.touch()
+    try:
+        return clock.stat().st_mtime - path.stat().st_mtime
+    finally:
+        clock.unlink(missing_ok=True)
+
+
+def _me() -> dict[str, Any]:
+    return {"host": _host(), "pid": os.getpid(), "started": psutil.Process().create_time()}
+
+
+@cache
+def _host() -> str:
+    """This machine since its last start, and the process numbers that are visible (containers have their own)."""
+    parts = [platform.node()]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+    with suppress(OSError):
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return " ".join(parts)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The holder; {} for a file that is gone or not finished."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _names(folder: Path) -> Iterator[str]:
+    with suppress(FileNotFoundError):
+        for name in os.listdir(folder):
+            if not name.startswith(".") and name.rpartition(".")[2].isdigit():
+                yield name
+
+
+def _generations(folder: Path, key: str) -> list[int]:
+    return sorted(generation for name in _names(folder) for k, generation in [_parts(name)] if k == key)
+
+
+def _parts(name: str) -> tuple[str, int]:
+    key, _, generation = name.rpartition(".")
+    return key, int(generation)
+
+
+def _path(folder: Path, key: str, generation: int) -> Path:
+    return folder / f"{key}.{generation}"

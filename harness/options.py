@@ -1,0 +1,78 @@
+"""What can be named: the YAML files of each group, ours and a user's. No Hydra, no torch."""
+
+import fnmatch
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+
+import methods
+import tasks
+from harness import assets
+from harness.errors import UsageError, near
+
+GROUPS = ("method", "model", "task", "recipe")
+LAUNCHERS = "hydra/launcher"
+_added: list[Path] = []
+
+
+def use(folder: str) -> None:
+    """Look into a user's conf folder too, before ours (`--config-dir`)."""
+    path = Path(folder).resolve()
+    if not path.is_dir():
+        raise UsageError(f"--config-dir {folder}: there is no such folder.")
+    if path not in _added:
+        _added.insert(0, path)
+
+
+def folders() -> tuple[Path, ...]:
+    """The conf folders, the first that has a file wins."""
+    return (*_added, assets.conf())
+
+
+def files(group: str) -> Mapping[str, Path]:
+    """Option -> file of one group, e.g. "micro/sentiment" -> conf/task/micro/sentiment.yaml."""
+    return _files(group, folders())
+
+
+@cache
+def _files(group: str, where: tuple[Path, ...]) -> Mapping[str, Path]:
+    found: dict[str, Path] = {}
+    for folder in reversed(where):
+        for path in sorted((folder / group).glob("**/*.yaml")):
+            found[path.relative_to(folder / group).with_suffix("").as_posix()] = path
+    return dict(sorted(found.items()))
+
+
+def names(group: str) -> tuple[str, ...]:
+    """Every option of a group: its files, and what installed packages registered without one."""
+    registered: Iterable[str] = ()
+    if group == "method":
+        registered = methods.catalogue()
+    elif group == "task":
+        registered = tasks.catalogue()
+    elif group == "objective":
+        here = Path(__file__).parent / "objectives"
+        registered = (
+            path.stem for path in here.glob("*.py") if not path.stem.startswith("_") and path.stem != "base"
+        )
+    return tuple(sorted({*files(group), *registered}))
+
+
+def match(group: str, pattern: str) -> list[str]:
+    """The options a name or a pattern with * ? [] stands for. UsageError where there is none."""
+    known = names(group)
+    if pattern in known:
+        return [pattern]
+    if not any(sign in pattern for sign in "*?["):
+        raise UsageError(f"there is no {group} {pattern!r}.{near(pattern, known)}")
+    found = fnmatch.filter(known, pattern)
+    if not found:
+        raise UsageError(f"no {group} matches the pattern {pattern!r}.{near(pattern, known)}")
+    return found
+
+
+def header(path: Path) -> str:
+    """What a YAML's first line says it is, without the command after it."""
+    with path.open(encoding="utf-8") as file:
+        first = file.readline().strip()
+    return first.lstrip("# ").partition("   deltabench ")[0].strip() if first.startswith("#") else ""

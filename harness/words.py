@@ -1,0 +1,91 @@
+"""The words of a command line, `key=value`, as one block of choices and the settings beside it. No Hydra."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import yaml
+
+from harness.config import Runtime, build
+from harness.errors import UsageError, near
+
+AXES = ("method", "model", "task", "recipe", "objective", "seed")
+DOTTED = ("method", "model", "task", "recipe")
+SETTINGS = ("launcher", "jobs", "rerun")
+_WORD = re.compile(r"(\+?)([A-Za-z_][\w.]*)=(.*)", re.DOTALL)
+_LIMIT = 10_000
+
+
+@dataclass(frozen=True)
+class Words:
+    """block: choices for the grid, each a list. added: those written `+key=value`. runtime, settings: the rest."""
+
+    block: Mapping[str, list[Any]]
+    added: Mapping[str, list[Any]]
+    runtime: Mapping[str, Any]
+    settings: Mapping[str, str]
+
+    def configure(self, defaults: Mapping[str, Any]) -> Runtime:
+        """conf/run.yaml's runtime values with these on top."""
+        return build(Runtime, {**defaults, **self.runtime}, "runtime")
+
+
+def parse(words: Sequence[str], settings: Sequence[str] = SETTINGS) -> Words:
+    """UsageError for a word that is not `key=value`, for an unknown key and for one given twice."""
+    runtime_names = [field.name for field in fields(Runtime)]
+    block: dict[str, list[Any]] = {}
+    added: dict[str, list[Any]] = {}
+    runtime: dict[str, Any] = {}
+    chosen: dict[str, str] = {}
+    known = [*AXES, *runtime_names, *settings]
+    for word in words:
+        found = _WORD.fullmatch(word)
+        if found is None:
+            raise UsageError(f"{word!r} is not key=value.{near(word.partition('=')[0], known)}")
+        plus, key, text = found.groups()
+        if key in block or key in runtime or key in chosen or key in added:
+            raise UsageError(f"{key} is given twice; give it once, with commas between choices.")
+        if key in AXES or ("." in key and key.partition(".")[0] in DOTTED):
+            (added if plus else block)[key] = choices(key, text)
+        elif key in runtime_names and not plus:
+            runtime[key] = text
+        elif key in settings and not plus:
+            chosen[key] = text
+        else:
+            raise UsageError(f"there is no setting {plus + key!r}.{near(key, known)}")
+    return Words(block, added, runtime, chosen)
+
+
+def choices(key: str, text: str) -> list[Any]:
+    """ "1,2" -> [1, 2]; "[q,v]" -> [["q", "v"]]; "full,lora" -> ["full", "lora"]."""
+    if len(text) > _LIMIT:
+        raise UsageError(f"{key}={text[:20]}…: longer than {_LIMIT} characters.")
+    parts = _split(text)
+    if not all(parts):
+        raise UsageError(f"{key}={text}: a value is missing.")
+    return [_value(key, part) for part in parts]
+
+
+def _split(text: str) -> list[str]:
+    """At the commas outside of brackets and braces."""
+    parts, depth, current = [], 0, ""
+    for letter in text:
+        depth += (letter in "[{") - (letter in "]}")
+        if letter == "," and depth <= 0:
+            parts.append(current.strip())
+            current = ""
+        else:
+            current += letter
+    return [*parts, current.strip()]
+
+
+def _value(key: str, text: str) -> Any:
+    """A YAML value: number, true/false, null, list, map or text."""
+    if key in AXES and key != "seed":
+        return text
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UsageError(f"{key}={text}: not a value ({' '.join(str(error).split())[:120]}).") from error
+    return value if value is None or isinstance(value, bool | int | float | str | list | dict) else text
