@@ -1,4 +1,4 @@
-"""Rows from local files: JSON, JSON lines, CSV (also .gz), Parquet. Schema errors name file, row and field."""
+"""Rows from local files: JSON, JSON lines, CSV (also .gz), Parquet. Errors name file, row and field."""
 
 import csv
 import gzip
@@ -34,8 +34,8 @@ def find(folder: Path, split: str) -> Path:
 def read(path: Path, schema: Schema) -> list[Row]:
     """The rows of a file with the schema's fields in the schema's types; other fields are dropped.
 
-    schema: field -> str, int or float. UsageError for a file that is not what its name says, for a row without
-    a field, and for a value of another type.
+    schema: field -> str, int or float. UsageError for a file that is not what its name says, a row without a
+    field, a value of another type.
     """
     try:
         raw = list(_rows(path))

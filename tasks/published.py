@@ -1,7 +1,7 @@
 """A published data set: from the Hub, or from a local folder whose files have the Hub's schema.
 
-The reported set never selects: where the publisher hides the test labels, its validation rows are our test rows
-and a validation split is carved from train (seeded, stratified by label).
+The reported set never selects: where the publisher hides the test labels, its validation rows are our test
+rows and a validation split is carved from train (seeded, stratified by label).
 """
 
 from collections.abc import Callable, Mapping
@@ -44,8 +44,8 @@ def loader(source: Source) -> Callable[[TaskConfig], Splits]:
         size = config.validation_size or min(CARVED_ROWS, len(train) // 10)
         if size >= len(train):
             raise UsageError(
-                f"task.validation_size={size}: validation rows of {config.name} are carved from its {len(train)} "
-                "train rows, and some must be left to train on."
+                f"task.validation_size={size}: validation rows of {config.name} are carved from its "
+                f"{len(train)} train rows, and some must be left to train on."
             )
         validation, rest = choose.carve(train, size, config.split_seed)
         return Splits(rest, validation, {"test": test})

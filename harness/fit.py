@@ -1,0 +1,162 @@
+"""Optimise what has `requires_grad`, and keep the curve. Selection is analysis; `best` only says what to keep."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness import delta
+from harness.attempt import AttemptFolder
+from harness.batches import Order
+from harness.config import RecipeConfig
+from harness.meter import Meter
+from harness.objectives.base import Objective
+from harness.score import Scored, Split, score
+from methods.base import Method, trainable
+from tasks.base import Task
+
+
+class Diverged(RuntimeError):
+    """The loss is no longer a number: the cell's result, not a fault of the program."""
+
+    status = "diverged"
+
+    def __init__(self, step: int, rule: str) -> None:
+        super().__init__(f"diverged at step {step}: {rule}")
+        self.step, self.rule = step, rule
+
+
+@dataclass(frozen=True)
+class Point:
+    """An evaluation: scores by split name, and the trained tensors as they were."""
+
+    step: int
+    scores: Mapping[str, Scored]
+    tensors: Mapping[str, torch.Tensor]
+
+    def rank(self, metric: str) -> tuple[float, float]:
+        """Higher is better: the validation score, ties by the lower validation loss."""
+        validation = self.scores["validation"]
+        return validation.figures[metric], -validation.loss
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """best: of the evaluations after training began, the first that no other beats. last: after the last step."""
+
+    best: Point
+    last: Point
+
+
+@dataclass
+class Run:
+    """Everything one training run works with."""
+
+    model: nn.Module
+    method: Method
+    objective: Objective
+    task: Task
+    splits: Mapping[str, Split]
+    recipe: RecipeConfig
+    folder: AttemptFolder
+    meter: Meter
+
+    @property
+    def evaluated(self) -> list[str]:
+        return ["validation", *self.task.splits.tests]
+
+
+def fit(run: Run, order_seed: int, dropout_seed: int) -> Fitted:
+    """Train for `recipe.steps` steps (none where nothing trains). Diverged where a loss is not finite."""
+    recipe = run.recipe
+    steps = recipe.steps if any(True for _ in trainable(run.model)) else 0
+    best = last = _evaluate(run, 0, None, 0.0)
+    if steps == 0:
+        return Fitted(best, last)
+    order = Order(run.splits["train"].encoded.lengths, recipe.batch_size, order_seed)
+    optimizer = _optimizer(run.model, recipe)
+    torch.manual_seed(dropout_seed)
+    run.model.train()
+    losses: list[float] = []
+    for step in range(1, steps + 1):
+        rate = recipe.learning_rate * schedule(recipe, step, steps)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        losses.append(_step(run, order.rows(step - 1), optimizer, step))
+        if step % recipe.evaluate_every == 0 or step == steps:
+            last = _evaluate(run, step, sum(losses) / len(losses), rate)
+            losses.clear()
+            if best.step == 0 or last.rank(run.task.metric) > best.rank(run.task.metric):
+                best = last
+    return Fitted(best, last)
+
+
+def schedule(recipe: RecipeConfig, step: int, steps: int) -> float:
+    """The learning rate of a step (from 1) as a share of the peak: a linear rise, then linear towards 0 or constant.
+
+    The peak is reached at the last step of the warm-up; no step has rate 0.
+    """
+    warm = round(recipe.warmup_share * steps)
+    if step <= warm:
+        return step / warm
+    return 1.0 if recipe.schedule == "constant" else (steps - step + 1) / (steps - warm + (warm > 0))
+
+
+def _optimizer(model: nn.Module, recipe: RecipeConfig) -> torch.optim.Optimizer:
+    """AdamW; weight decay on matrices only, as is usual: not on biases, norms and other vectors."""
+    tensors = [p for _, p in trainable(model)]
+    groups = [
+        {"params": [p for p in tensors if p.ndim >= 2], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in tensors if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe.learning_rate, fused=True)
+
+
+def _step(run: Run, rows: Any, optimizer: torch.optim.Optimizer, step: int) -> float:
+    """One optimiser step; the loss."""
+    encoded = run.splits["train"].encoded
+    device = next(run.model.parameters()).device
+    with run.meter.step(len(rows), int(encoded.tokens[rows].sum())):
+        batch = encoded.batch(rows).to(device)
+        with precision(run.recipe, device):
+            loss = run.objective.loss(run.model, batch)
+            penalty = run.method.penalty(run.model)
+        total = loss if penalty is None else loss + penalty
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise Diverged(step, f"the training loss is {value}")
+        if run.recipe.gradient_clip:
+            held = [p for group in optimizer.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(held, run.recipe.gradient_clip)
+        optimizer.step()
+        run.method.after_step(run.model, step)
+    return value
+
+
+def _evaluate(run: Run, step: int, train_loss: float | None, rate: float) -> Point:
+    """Score validation and tests, and add a row to the curve."""
+    device = next(run.model.parameters()).device
+    size, metric = run.recipe.evaluation_batch_size, run.task.metric
+    with run.meter.phase("evaluate"), precision(run.recipe, device):
+        scores = {
+            name: score(run.model, run.objective, run.splits[name], metric, size) for name in run.evaluated
+        }
+    validation = scores["validation"]
+    run.folder.append("curve.jsonl", {
+        "step": step, "train_loss": train_loss, "validation_loss": validation.loss, "learning_rate": rate,
+        "tokens": run.meter.tokens, "seconds": run.meter.train_s,
+        "scores": {name: scored.figures[metric] for name, scored in scores.items()},
+    })  # fmt: skip
+    if not math.isfinite(validation.loss):
+        raise Diverged(step, f"the validation loss is {validation.loss}")
+    return Point(step, scores, delta.tensors(run.model))
+
+
+def precision(recipe: RecipeConfig, device: torch.device) -> torch.autocast:
+    """fp32: as it is. bf16: parameters stay fp32, matrix products run in bfloat16."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=recipe.precision == "bf16")

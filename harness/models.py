@@ -1,0 +1,148 @@
+"""Load a backbone: frozen, its head (if it has one) trainable, in fp32."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.initialization import no_init_weights
+
+from harness import weights
+from harness.config import ModelConfig
+from harness.errors import NotApplicable, UsageError
+from harness.objectives import Head
+
+CLASSES = {"seq2seq_lm": AutoModelForSeq2SeqLM, "sequence_classification": AutoModelForSequenceClassification}
+DROPOUTS = (
+    "dropout_rate", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "dropout",
+    "attention_dropout", "activation_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Census:
+    """Whose parameters are whose, taken before a method is attached. head: ids; backbone: how many."""
+
+    head: frozenset[int]
+    backbone: int
+
+    def count(self, model: nn.Module) -> dict[str, int]:
+        """Numbers of parameters: the delta (what trains, the head apart), the head, the backbone."""
+        training = [p for p in model.parameters() if p.requires_grad]
+        head = sum(p.numel() for p in training if id(p) in self.head)
+        return {"delta": sum(p.numel() for p in training) - head, "head": head, "backbone": self.backbone}
+
+
+def census(model: nn.Module) -> Census:
+    """Of a model as `load` leaves it: what trains is the head."""
+    head = frozenset(id(p) for p in model.parameters() if p.requires_grad)
+    return Census(head, sum(p.numel() for p in model.parameters() if id(p) not in head))
+
+
+def load(config: ModelConfig, head: Head, seed: int, dropout: float | None = None) -> PreTrainedModel:
+    """The backbone with its weights. `seed` draws the head (and everything, with weights=random).
+
+    UsageError where the weights lack a tensor of the architecture.
+    """
+    torch.manual_seed(seed)
+    if config.weights == "random":
+        model = build(config, head, dropout)
+    else:
+        model = _pretrained(config, head, dropout)
+        torch.manual_seed(seed)
+        _draw_head(model, head)
+    return _freeze(model, head).eval()
+
+
+def outline(config: ModelConfig, head: Head) -> PreTrainedModel:
+    """The backbone without weights (meta device): everything but values, in milliseconds."""
+    with torch.device("meta"), no_init_weights():
+        return _freeze(build(config, head), head)
+
+
+def build(config: ModelConfig, head: Head, dropout: float | None = None) -> PreTrainedModel:
+    """The architecture as its configuration says, weights drawn from torch's generator."""
+    settings = _settings(config, head, dropout)
+    try:
+        return CLASSES[head.kind].from_config(settings, attn_implementation=config.attention)
+    except ValueError as error:
+        raise NotApplicable(
+            f"model {config.name} ({settings.model_type}) cannot serve as {head.kind.replace('_', ' ')}: "
+            f"{str(error).splitlines()[0]:.200}"
+        ) from error
+
+
+def _settings(config: ModelConfig, head: Head, dropout: float | None) -> PreTrainedConfig:
+    settings = AutoConfig.from_pretrained(weights.folder(config))
+    if head.labels:
+        settings.num_labels = head.labels
+    for name in DROPOUTS if dropout is not None else ():
+        if hasattr(settings, name):
+            setattr(settings, name, dropout)
+    return settings
+
+
+def _pretrained(config: ModelConfig, head: Head, dropout: float | None) -> PreTrainedModel:
+    """Straight from one safetensors file where its names fit; transformers sorts out everything else.
+
+    The direct way takes 20 ms where transformers' loader takes 50 to 200.
+    """
+    folder = weights.folder(config)
+    file = folder / "model.safetensors"
+    if file.is_file():
+        with no_init_weights():
+            model = build(config, head, dropout)
+        if _fill(model, head, file):
+            return model
+    settings = _settings(config, head, dropout)
+    model, report = CLASSES[head.kind].from_pretrained(
+        folder,
+        config=settings,
+        dtype=torch.float32,
+        attn_implementation=config.attention,
+        output_loading_info=True,
+    )
+    lacking = sorted(set(report["missing_keys"]) - _head_names(model, head))
+    if lacking:
+        raise UsageError(f"model {config.name}: its weights lack {len(lacking)} tensors, e.g. {lacking[0]}.")
+    return model
+
+
+def _fill(model: PreTrainedModel, head: Head, file: Path) -> bool:
+    """Copy the file's tensors in; whether nothing but tied tensors and the head was left without a value."""
+    tensors = load_file(file)
+    prefix = f"{model.base_model_prefix}."
+    if model.base_model is not model and not any(name.startswith(prefix) for name in tensors):
+        tensors = {prefix + name: tensor for name, tensor in tensors.items()}
+    missing = set(model.load_state_dict(tensors, strict=False).missing_keys)
+    model.tie_weights()
+    return not missing - set(model.all_tied_weights_keys) - _head_names(model, head)
+
+
+def _head_names(model: PreTrainedModel, head: Head) -> set[str]:
+    """Parameters beside the base model of a classifier; none where the output layer belongs to the backbone."""
+    if not head.labels:
+        return set()
+    prefix = f"{model.base_model_prefix}."
+    return {name for name, _ in model.named_parameters() if not name.startswith(prefix)}
+
+
+def _draw_head(model: PreTrainedModel, head: Head) -> None:
+    owners = {name.rpartition(".")[0] for name in _head_names(model, head)}
+    for owner in sorted(owners):
+        model._init_weights(model.get_submodule(owner))
+
+
+def _freeze(model: PreTrainedModel, head: Head) -> PreTrainedModel:
+    names = _head_names(model, head)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in names)
+    return model

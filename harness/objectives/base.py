@@ -1,0 +1,39 @@
+"""What an objective is to the rest of the harness."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from harness.batches import Batch, Encoded
+from harness.objectives import Head
+from tasks.base import Example
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Of one batch. answers: class indices or texts. loss: summed over `items` (target tokens, or rows)."""
+
+    answers: list[Any]
+    loss: float
+    items: int
+
+
+class Objective(Protocol):
+    """Loss is the mean over `items`, in training as in evaluation."""
+
+    head: Head
+
+    def encode(self, examples: Sequence[Example]) -> Encoded:
+        """Token ids of rows."""
+
+    def target(self, example: Example) -> Any:
+        """What `Predicted.answers` should hold for a row."""
+
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Scalar, with gradient."""
+
+    def predict(self, model: nn.Module, batch: Batch) -> Predicted:
+        """Answers and loss of a batch, without gradient."""

@@ -1,0 +1,52 @@
+"""A classification head on the encoder: one logit per label; cross entropy over the rows of a batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from harness.batches import Batch, Encoded
+from harness.objectives import Head
+from harness.objectives.base import Predicted
+from harness.text import Text
+from tasks.base import Example, Task
+
+
+def head(labels: int) -> Head:
+    return Head("sequence_classification", labels)
+
+
+def make(task: Task, text: Text) -> "Classifier":
+    return Classifier(task, text, head(len(task.label_words)))
+
+
+@dataclass(frozen=True)
+class Classifier:
+    task: Task
+    text: Text
+    head: Head
+
+    def encode(self, examples: Sequence[Example]) -> Encoded:
+        texts = [self.task.text(example) for example in examples]
+        inputs, truncated = self.text.inputs(texts, self.task.max_input_tokens)
+        labels = torch.tensor([self.target(example) for example in examples])
+        return Encoded.of(inputs, self.text.pad, truncated, labels=labels)
+
+    def target(self, example: Example) -> int:
+        return int(example.label or 0)
+
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        return F.cross_entropy(_logits(model, batch), batch.need_labels())
+
+    def predict(self, model: nn.Module, batch: Batch) -> Predicted:
+        logits = _logits(model, batch)
+        loss = F.cross_entropy(logits, batch.need_labels(), reduction="sum")
+        return Predicted(logits.argmax(dim=1).tolist(), float(loss), len(logits))
+
+
+def _logits(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """[B, C] in fp32."""
+    logits: torch.Tensor = model(input_ids=batch.inputs, attention_mask=batch.mask).logits
+    return logits.float()

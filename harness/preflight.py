@@ -1,0 +1,24 @@
+"""Attach methods to backbones without weights (meta device), so that a bad target costs no training."""
+
+from collections.abc import Sequence
+
+import methods
+from harness import models, objectives
+from harness.config import MethodConfig, ModelConfig
+from harness.errors import UsageError
+
+PLACEHOLDER_LABELS = 2
+
+
+def preflight(pairs: Sequence[tuple[MethodConfig, ModelConfig, str]]) -> list[str | None]:
+    """For each (method, model, objective): what a person has to put right, or None."""
+    return [_problem(*pair) for pair in pairs]
+
+
+def _problem(method: MethodConfig, model: ModelConfig, objective: str) -> str | None:
+    try:
+        head = objectives.head(objective, PLACEHOLDER_LABELS)
+        methods.make(method).attach(models.outline(model, head))
+    except UsageError as error:
+        return str(error)
+    return None

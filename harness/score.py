@@ -1,0 +1,85 @@
+"""Answers and scores of a model on a split. Evaluation draws no random number and changes no state."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness.batches import Encoded
+from harness.objectives.base import Objective
+from tasks import choose
+from tasks.base import Example, Task
+from tasks.metrics import METRICS
+
+SAMPLE_ROWS = 128  # of train, scored too: the same rows for every method and seed
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows, their token ids and what to answer."""
+
+    examples: Sequence[Example]
+    encoded: Encoded
+    targets: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Of one split. figures: the task's metric and `n`. loss: mean per target token (or per row)."""
+
+    answers: list[Any]
+    figures: dict[str, float]
+    loss: float
+
+
+def prepare(objective: Objective, task: Task) -> dict[str, Split]:
+    """Every split by name, tokenised, and "train_sample"."""
+    train = task.splits.train
+    sample, _ = choose.carve(train, min(SAMPLE_ROWS, len(train)), seed=0)
+    named = {**task.splits.named(), "train_sample": sample}
+    return {
+        name: Split(rows, objective.encode(rows), [objective.target(row) for row in rows])
+        for name, rows in named.items()
+    }
+
+
+@torch.inference_mode()
+def score(model: nn.Module, objective: Objective, split: Split, metric: str, batch_size: int) -> Scored:
+    """Answers in the order of the rows, their score and the mean loss."""
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    answers: list[Any] = [None] * len(split.examples)
+    loss, items = 0.0, 0
+    for rows in split.encoded.by_length(batch_size):
+        predicted = objective.predict(model, split.encoded.batch(rows).to(device))
+        for row, answer in zip(rows, predicted.answers, strict=True):
+            answers[row] = answer
+        loss += predicted.loss
+        items += predicted.items
+    model.train(was_training)
+    return Scored(answers, {**METRICS[metric](split.targets, answers), "n": len(answers)}, loss / items)
+
+
+def facts(task: Task, splits: Mapping[str, Split]) -> dict[str, Any]:
+    """What a reader of the scores has to know about the task."""
+    return {
+        "metric": task.metric,
+        "category": task.category,
+        "chance": task.chance,
+        "majority": _majority(task, splits),
+        "tests": list(task.splits.tests),
+        "label_words": list(task.label_words),
+    }
+
+
+def _majority(task: Task, splits: Mapping[str, Split]) -> float | None:
+    """The score on the first test of always answering train's most common label; None where there are no labels."""
+    if task.answer != "label":
+        return None
+    labels = [int(label) for label in splits["train"].targets]
+    common = max(range(len(task.label_words)), key=labels.count)
+    targets = splits[next(iter(task.splits.tests))].targets
+    return METRICS[task.metric](targets, [common] * len(targets))[task.metric]

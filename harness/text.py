@@ -1,0 +1,61 @@
+"""A backbone's tokenizer and special tokens, without transformers' slow wrappers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tokenizers import Tokenizer
+from transformers import AutoConfig, AutoTokenizer
+
+from harness import weights
+from harness.config import ModelConfig
+from harness.errors import UsageError
+
+IGNORED = -100  # torch's cross entropy skips targets with this value
+
+
+@dataclass(frozen=True)
+class Text:
+    """pad, eos, start: token ids (start: the decoder's first input). positions: longest input, None for no limit."""
+
+    tokenizer: Tokenizer
+    pad: int
+    eos: int | None
+    start: int | None
+    positions: int | None
+
+    def inputs(self, texts: Sequence[str], limit: int) -> tuple[list[list[int]], int]:
+        """(token ids with the tokenizer's special tokens, cut at `limit`; how many texts were cut)."""
+        self.tokenizer.enable_truncation(limit)
+        encodings = self.tokenizer.encode_batch_fast(list(texts))
+        return [encoding.ids for encoding in encodings], sum(bool(e.overflowing) for e in encodings)
+
+    def targets(self, texts: Sequence[str], limit: int) -> list[list[int]]:
+        """Token ids to produce, each ending with eos; at most `limit`, eos included."""
+        if self.eos is None:
+            raise UsageError("this model has no end-of-text token, so it cannot produce an answer.")
+        self.tokenizer.no_truncation()
+        encodings = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [[*encoding.ids[: limit - 1], self.eos] for encoding in encodings]
+
+    def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Texts without special tokens."""
+        return self.tokenizer.decode_batch([list(row) for row in ids], skip_special_tokens=True)
+
+
+def load(config: ModelConfig) -> Text:
+    """The tokenizer that belongs to a model."""
+    settings = AutoConfig.from_pretrained(weights.folder(config))
+    folder = weights.tokenizer_folder(config)
+    file = folder / "tokenizer.json"
+    if file.is_file():
+        tokenizer = Tokenizer.from_file(str(file))
+    else:  # older formats are converted, which takes seconds
+        tokenizer = AutoTokenizer.from_pretrained(folder).backend_tokenizer
+    tokenizer.no_padding()
+    return Text(
+        tokenizer,
+        pad=settings.pad_token_id if settings.pad_token_id is not None else 0,
+        eos=settings.eos_token_id,
+        start=getattr(settings, "decoder_start_token_id", None),
+        positions=getattr(settings, "max_position_embeddings", None),
+    )
