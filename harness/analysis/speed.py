@@ -115,7 +115,7 @@ def _comparison(
     verdict = _verdict(share.low, share.high, similar, margin) if p < ALPHA else "inconclusive"
     seeds, reason = None, ""
     if verdict == "inconclusive":
-        needed, reason = _needed(share.mean, total, similar, margin, family)
+        needed, reason = _needed(share.mean, total, similar, margin, family, len(found.tasks))
         seeds = -(-needed // len(found.tasks)) if needed else None
     keys = found.cells(*pair)
     return Comparison(*pair, relation, verdict, share.mean, share.low, share.high, p, seeds, reason, keys)
@@ -132,9 +132,11 @@ def _verdict(low: float, high: float, similar: bool, margin: float) -> str:
     return "reproduced" if low > margin else "contradicted" if high < margin else "inconclusive"
 
 
-def _needed(share: float, total: int, similar: bool, margin: float, family: int) -> tuple[int | None, str]:
+def _needed(
+    share: float, total: int, similar: bool, margin: float, family: int, tasks: int
+) -> tuple[int | None, str]:
     """(pairs it would take at this share, why the pairs at hand could not decide at all)."""
-    level = 1 - ALPHA / family
+    level, limit = 1 - ALPHA / family, statistics.SEED_LIMIT * tasks
 
     def verdict(wins: float, pairs: int) -> str:
         found = statistics.share(wins, pairs, level)
@@ -142,4 +144,4 @@ def _needed(share: float, total: int, similar: bool, margin: float, family: int)
 
     best = verdict(total / 2 if similar else total, total)
     reason = "" if best == "reproduced" else f"{total} pairs cannot show it, whatever the curves"
-    return statistics.decisive(lambda n: verdict(share * n, n) != "inconclusive"), reason
+    return statistics.decisive(lambda n: verdict(share * n, n) != "inconclusive", limit), reason

@@ -183,8 +183,13 @@ def share_p(wins: float, total: int, value: float) -> float:
 
 
 def decisive(test: Callable[[int], bool], limit: int = SEED_LIMIT) -> int | None:
-    """The smallest number from 1 to `limit` for which `test` holds, or None."""
-    return next((n for n in range(1, limit + 1) if test(n)), None)
+    """The first number up to `limit` for which `test` holds (past 50 in steps of 2 %), or None."""
+    number = 1
+    while number <= limit:
+        if test(number):
+            return number
+        number += max(1, number // 50)
+    return None
 
 
 def _p(estimate: Interval, value: float) -> float:
