@@ -12,6 +12,7 @@ cache and after any rotation, so they take no positions and a cache never holds 
 P instead, which for a rotary family is the same prefix rotated by -P.
 """
 
+import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from harness.errors import NotApplicable, UsageError
-from methods.anatomy import find
+from methods.anatomy import family, find, find_stack
 from methods.base import Delta, Method, parameter
 from methods.shape import Shape
 from methods.shape import shape as shape_of
@@ -126,6 +127,19 @@ def _causal(
     return mask.triu(columns - rows + 1)
 
 
+def _number(names: tuple[str, ...], stack: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Before a rotary stack: number each row's own tokens from 0 (`names`: of positional arguments).
+
+    Without this a query's angle to the prefix would depend on how much padding stands before it.
+    """
+    call = dict(zip(names, args, strict=False)) | kwargs
+    mask = call.get("attention_mask")
+    if mask is not None and mask.ndim == 2 and call.get("position_ids") is None:
+        tokens = call["input_ids"] if call.get("input_ids") is not None else call["inputs_embeds"]
+        call["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
+    return (), call
+
+
 def _implementation(inner: str, module: nn.Module) -> Callable[..., Any]:
     if inner == "eager":  # each modelling file has its own
         return sys.modules[type(module).__module__].eager_attention_forward
@@ -169,6 +183,10 @@ class PrefixTuning(Method):
                 else Prefix(like, heads, self.length, width, self.std)
             )
             host.add_module("prefix", made)
+        row, stack = family(model), find_stack(model, "")
+        if row.rotary and stack is not None:
+            names = tuple(inspect.signature(stack.forward).parameters)
+            stack.register_forward_pre_hook(partial(_number, names), with_kwargs=True)
 
     def _choose_attention(self, model: Any) -> None:
         """Route the model's attention through ours, with the implementation it had underneath."""

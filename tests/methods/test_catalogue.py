@@ -1,0 +1,102 @@
+"""The torch-free page: what there is, and one canonical value per meaning."""
+
+import dataclasses
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import yaml
+
+import methods
+from harness import assets
+from harness.config import MethodConfig
+from harness.errors import UsageError
+from methods.values import derive, parse
+
+FOLDER = assets.conf() / "method"
+OWN = {key for key, entry in methods.catalogue().items() if entry.module.startswith("methods.")}
+
+
+def test_every_method_has_its_page_and_every_page_its_method() -> None:
+    pages = {path.stem for path in FOLDER.glob("*.yaml")}
+    assert pages == OWN
+    assert len(pages) >= 7
+
+
+def test_a_page_says_the_defaults(name: str) -> None:
+    text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+    page = yaml.safe_load(text)
+    assert page["name"] == name
+    assert len(text.splitlines()) <= 15
+    assert text.startswith("#")
+    assert f"deltabench run method={name}" in text
+    assert methods.resolve(name, page) == methods.resolve(name, {})
+
+
+def test_the_catalogue_agrees_with_the_classes(name: str) -> None:
+    entry = methods.find(name)
+    assert entry.doc
+    made = methods.make(MethodConfig(name, {}))
+    assert type(made).__name__ == entry.class_name
+    assert set(entry.fields) == {field.name for field in dataclasses.fields(made)}
+    assert {key: getattr(made, key) for key in entry.fields} == methods.resolve(name, {})
+
+
+def test_no_torch_at_the_door() -> None:
+    code = "import sys, methods; methods.resolve('lora', {}); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=FOLDER.parent.parent)
+
+
+@pytest.mark.parametrize(
+    ("given", "same"),
+    [
+        ({"rank": "4"}, {"rank": 4}),
+        ({"rank": 4.0}, {"rank": 4}),
+        ({"rank": 4}, {"rank": 4, "alpha": 8}),
+        ({"alpha": "null"}, {}),
+        ({"targets": "v,q"}, {"targets": ["q", "v", "q"]}),
+        ({"targets": "[q, v]"}, {}),
+    ],
+)
+def test_one_meaning_one_value(given: dict[str, Any], same: dict[str, Any]) -> None:
+    assert methods.resolve("lora", given) == methods.resolve("lora", same)
+
+
+@pytest.mark.parametrize(
+    ("method", "fields", "message"),
+    [
+        ("lroa", {}, "no method 'lroa'. Did you mean lora"),
+        ("lora", {"rnk": 3}, "no field 'rnk'. Did you mean rank"),
+        ("none", {"rank": 3}, "no field 'rank'. It has no fields"),
+        ("lora", {"rank": "eight"}, "method.rank=eight: it must be a whole number"),
+        ("lora", {"rank": 1.5}, "method.rank=1.5: it must be a whole number"),
+        ("lora", {"rank": True}, "method.rank=True: it must be a whole number"),
+        ("lora", {"rank": None}, "method.rank=null: it needs a value"),
+        ("lora", {"alpha": "nan"}, "method.alpha=nan: it must be a number"),
+        ("lora", {"targets": []}, "method.targets.*list of names"),
+        ("lora", {"targets": 3}, "method.targets.*list of names"),
+        ("prefix", {"reparametrize": 2}, "must be true or false"),
+        ("prompt", {"init": "vocab"}, "must be one of vocabulary, random. Did you mean vocabulary"),
+        ("lora", {"rank": 0}, "method.rank=0: the rank must be at least 1"),
+        ("lora", {"alpha": -1}, "method.alpha=-1.0: alpha must be above 0"),
+        ("adapter", {"bottleneck": 0}, "method.bottleneck=0: .* at least 1"),
+        ("prompt", {"length": 0}, "method.length=0: .* at least 1"),
+        ("prefix", {"length": -2}, "method.length=-2: .* at least 1"),
+    ],
+)
+def test_bad_values_are_one_sentence(method: str, fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        methods.make(MethodConfig(method, methods.resolve(method, fields)))
+    assert "\n" not in str(caught.value)
+
+
+def test_annotations_and_formulas() -> None:
+    assert parse("f", "tuple[str, ...]", ["b", "a", "b"]) == ("b", "a", "b")
+    assert parse("f", "str | None", None) is None
+    assert parse("f", "str", "3") == "3"
+    assert derive("2 * rank + 1", {"rank": 4}) == 9
+    with pytest.raises(UsageError, match="must be text"):
+        parse("f", "str", 3)
+    with pytest.raises(ValueError, match="not arithmetic"):
+        derive("open('x')", {})

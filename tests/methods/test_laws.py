@@ -1,0 +1,152 @@
+"""What holds for every method on every kind of backbone; both are found, not listed."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import methods
+from harness.errors import NotApplicable, UsageError
+from methods.base import Delta, count, delta_state, load_delta_state, trainable
+from methods.shape import shape
+from tests.methods.conftest import NAMES, TOYS, attach, backbone, batch, disturb, logits, make
+
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+
+
+def test_there_is_something_to_test() -> None:
+    assert len(NAMES) >= 7
+    assert {toy.kind for toy in TOYS.values()} == {"seq2seq", "classifier", "masked", "causal"}
+
+
+def test_start_is_the_backbone_where_the_paper_says_so(name: str, toy: Any) -> None:
+    model = backbone(toy)
+    before = logits(model, toy)
+    method = attach(name, model)
+    same = torch.allclose(logits(model, toy), before, **CLOSE)
+    assert same == method.unchanged_at_start
+
+
+def test_what_trains_moves_and_nothing_else(name: str, toy: Any) -> None:
+    model = backbone(toy)
+    method = attach(name, model)
+    before = {key: tensor.clone() for key, tensor in model.state_dict(keep_vars=False).items()}
+    moving, dead = dict(trainable(model)), method.dead(model)
+    assert set(dead) <= set(moving)
+    largest = dict.fromkeys(moving, 0.0)
+    optimizer = torch.optim.Adam(list(moving.values()), lr=0.01) if moving else None
+    for _ in range(3 if optimizer else 0):
+        model(**batch(toy)).loss.backward()
+        for key, p in moving.items():
+            largest[key] = max(largest[key], 0.0 if p.grad is None else float(p.grad.abs().max()))
+        optimizer.step()
+        optimizer.zero_grad()
+    still = {key for key, size in largest.items() if size < 1e-7}
+    assert still <= set(dead), "declared but without a gradient"
+    assert all(largest[key] < 1e-5 for key in dead), "called dead but has a gradient"
+    tied = {id(p) for p in moving.values()}
+    for key, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in tied:
+            assert torch.equal(tensor, before[key]), f"{key} changed undeclared"
+
+
+def test_merged_is_unmerged_three_times(name: str, toy: Any) -> None:
+    model = backbone(toy)
+    plain = set(model.state_dict())
+    method = attach(name, model)
+    disturb(model)
+    before = logits(model, toy)
+    try:
+        method.merge(model)
+    except NotApplicable:
+        return
+    assert method.mergeable
+    for _ in range(2):
+        method.merge(model)
+    torch.testing.assert_close(logits(model, toy), before, **CLOSE)
+    assert set(model.state_dict()) == plain, "a merged backbone is a plain checkpoint"
+    assert not any(isinstance(module, Delta) for module in model.modules())
+
+
+def test_saved_and_loaded_is_the_same(name: str, toy: Any, tmp_path: Path) -> None:
+    model = backbone(toy)
+    attach(name, model)
+    disturb(model)
+    save_file(delta_state(model), tmp_path / "delta.safetensors")
+    other = backbone(toy)
+    attach(name, other, seed=99)
+    load_delta_state(other, load_file(tmp_path / "delta.safetensors"))
+    assert torch.equal(logits(other, toy), logits(model, toy))
+
+
+def test_a_delta_that_does_not_fit_is_refused(name: str, toy: Any) -> None:
+    model = backbone(toy)
+    attach(name, model)
+    state = delta_state(model)
+    if not state:
+        return
+    first = next(iter(state))
+    bad = [
+        {key: tensor for key, tensor in state.items() if key != first},
+        state | {"elsewhere": torch.zeros(1)},
+        state | {first: torch.zeros(3, 3, 3, 3, 3)},
+        {key: tensor + 1 for key, tensor in state.items()} | {first: state[first] * float("nan")},
+    ]
+    for other in bad:
+        with pytest.raises(UsageError, match="delta"):
+            load_delta_state(model, other)
+    assert all(torch.equal(tensor, state[key]) for key, tensor in delta_state(model).items())
+
+
+def test_count_is_the_closed_form(name: str, toy: Any) -> None:
+    model = backbone(toy)
+    size, before = shape(model), count(model, toy.heads)
+    method = attach(name, model)
+    after = count(model, toy.heads)
+    assert after["delta"] == method.closed_form(size)
+    assert (after["head"], after["backbone"]) == (before["head"], before["backbone"])
+    assert before["backbone"] == size.parameters
+
+
+def test_attaches_without_memory(name: str, toy: Any) -> None:
+    with torch.device("meta"):
+        model = backbone(toy)
+    method = attach(name, model)
+    assert count(model, toy.heads)["delta"] == method.closed_form(shape(backbone(toy)))
+    assert all(p.is_meta for p in model.parameters())
+    inputs = {key: value.to("meta") for key, value in batch(toy).items() if key != "attention_mask"}
+    assert model(**inputs).logits.is_meta  # with a mask, transformers itself asks whether anything is padded
+
+
+def test_the_seed_decides_the_start(name: str, toy: Any) -> None:
+    states = []
+    for _ in range(2):
+        model = backbone(toy)
+        attach(name, model)
+        states.append(delta_state(model))
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(tensor, states[1][key]) for key, tensor in states[0].items())
+
+
+def test_the_record_can_hold_the_notes(name: str, toy: Any) -> None:
+    model = backbone(toy)
+    notes = attach(name, model).notes(model)
+    assert all(isinstance(value, str | int | float) for value in notes.values())
+
+
+def test_a_method_is_attached_once(name: str, toy: Any) -> None:
+    model = backbone(toy)
+    attach(name, model)
+    added = [module for module in model.modules() if isinstance(module, Delta)]
+    if added:
+        with pytest.raises(UsageError):
+            make(name).attach(model)
+
+
+def test_a_target_that_matches_nothing_names_near_misses(name: str, toy: Any) -> None:
+    if "targets" not in methods.find(name).fields:
+        return
+    with pytest.raises(UsageError, match=r"'qq' matches no linear layer.*Did you mean q"):
+        attach(name, backbone(toy), targets=["qq"])
