@@ -4,10 +4,13 @@ import gzip
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import assets
+import yaml
+
+from harness import assets, options
 from harness.analysis import arms
 from harness.errors import UsageError
 
@@ -59,15 +62,16 @@ def reference(exhibit: str) -> Path:
     return assets.reference() / exhibit / "records.jsonl.gz"
 
 
-def scores(runs: Sequence[Run], roles: Sequence[str] = ROLES) -> "pd.DataFrame":
+def scores(runs: Sequence[Run], roles: Sequence[str] = ROLES, among: Sequence[Run] = ()) -> "pd.DataFrame":
     """One row per finished cell x checkpoint x set, columns SCORES; sets of other roles are not even read.
 
     checkpoint: "best" (by validation) and "last"; "peak" is the evaluation with the highest score on the
     reported sets themselves, which is how the papers chose: it never enters a clean selection.
+    among: other records that labels must be comparable with.
     """
     import pandas as pd
 
-    rows = [row for run, base in _done(runs) for row in _score_rows(run, base, roles)]
+    rows = [row for run, base in _done(runs, among) for row in _score_rows(run, base, roles)]
     return pd.DataFrame(rows, columns=list(SCORES))
 
 
@@ -96,8 +100,8 @@ def failures(runs: Sequence[Run]) -> "pd.DataFrame":
     return pd.DataFrame(rows, columns=list(FAILURES))
 
 
-def _done(runs: Sequence[Run]) -> list[tuple[Run, Row]]:
-    pairs = zip(runs, _bases(runs), strict=True)
+def _done(runs: Sequence[Run], among: Sequence[Run] = ()) -> list[tuple[Run, Row]]:
+    pairs = zip(runs, _bases([*runs, *among])[: len(runs)], strict=True)
     return [(run, base) for run, base in pairs if run.record["status"] == "done"]
 
 
@@ -125,7 +129,7 @@ def _base(run: Run, model: str, task: str, arm: str) -> Row:
         "learning_rate": float(cell["recipe"]["learning_rate"]),
         "recipe": cell["recipe"].get("name", ""),
         "seed": int(cell["seed"]),
-        "source": cell["model"].get("source"),
+        "source": cell["model"].get("source") or source_of(cell["model"]["name"]),
         "chance": facts.get("chance"),
         "majority": facts.get("majority"),
         "delta": parameters.get("delta"),
@@ -179,6 +183,13 @@ def _sets(found: Mapping[str, Any], run: Run, roles: Sequence[str]) -> list[Row]
         if role in roles and score is not None:
             rows.append({"set": name, "role": role, "score": float(score)})
     return rows
+
+
+@cache
+def source_of(model: str) -> str | None:
+    """Where a model's weights come from, by its YAML: an exported record no longer says it."""
+    path = options.files("model").get(model)
+    return yaml.safe_load(path.read_text(encoding="utf-8")).get("source", "embedded") if path else None
 
 
 def _model(cell: Mapping[str, Any]) -> Row:

@@ -14,6 +14,7 @@ from harness.analysis.statistics import Interval
 from harness.analysis.study import Study
 
 ALPHA = 1 - statistics.LEVEL
+RULES = {"above": statistics.superior, "at least": statistics.at_least, "similar": statistics.similar}
 
 
 def by_score(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
@@ -71,8 +72,7 @@ def compare(
     tasks: int,
 ) -> tuple[Comparison, ...]:
     """One comparison per pair: verdict from the interval, kept only if it survives Holm's adjustment."""
-    rules = {"above": statistics.superior, "at least": statistics.at_least, "similar": statistics.similar}
-    tests = [rules[relation](one.main, margin) for relation, one in zip(relations, found, strict=True)]
+    tests = [RULES[relation](one.main, margin) for relation, one in zip(relations, found, strict=True)]
     adjusted = statistics.holm([p for _, p in tests])
     rows = zip(pairs, relations, found, tests, adjusted, strict=True)
     return tuple(_comparison(*row, margin, tasks, len(pairs)) for row in rows)
@@ -169,27 +169,46 @@ def finding(
 def sentence(
     claim: Claim, verdict: str, comparisons: Sequence[Comparison], numbers: Mapping[str, Any]
 ) -> str:
-    """'says: verdict; 8 of 10 comparisons reproduced, 1 contradicted (a vs b), …; tau-b 0.80 [.., ..]'."""
-    parts = [f"{claim.says.rstrip('.')}: {verdict}"]
+    """'sentence: verdict; 8 of 10 comparisons reproduced, 1 contradicted (…), …; tau-b 0.80 [.., ..]'."""
+    parts = [f"{claim.sentence.rstrip('.')}: {verdict}"]
     if not comparisons:
         return parts[0] + "; no two of the methods it speaks of are among these cells."
-    held = sum(row.verdict == "reproduced" for row in comparisons)
-    counts = f"{held} of {len(comparisons)} comparisons reproduced"
-    for word in ("contradicted", "inconclusive", "untested"):
-        rows = [row for row in comparisons if row.verdict == word]
-        if rows:
-            counts += f", {len(rows)} {word} ({_named(rows)})"
-    parts.append(counts)
     if "share" in numbers:
-        parts.append(f"{numbers['share']:.0%} of the cases are within {100 * numbers['near']:g} points")
+        parts.append(_share(comparisons[0], numbers))
+    else:
+        held = sum(row.verdict == "reproduced" for row in comparisons)
+        parts.append(
+            ", ".join([f"{held} of {len(comparisons)} comparisons reproduced", *_others(comparisons)])
+        )
+    helpless = sum(bool(row.reason) and row.verdict == "inconclusive" for row in comparisons)
+    if helpless:
+        parts.append(f"{helpless} could not be decided with the cells at hand, whatever they score")
     if "tau_b" in numbers:
         parts.append(f"Kendall's tau-b {numbers['tau_b']:.2f}{_range(numbers)}")
     return "; ".join(parts) + "."
 
 
-def _named(rows: Sequence[Comparison]) -> str:
-    names = [f"{row.left} vs {row.right}{_seeds(row)}" for row in rows[:4]]
-    return ", ".join(names) + (" …" if len(rows) > 4 else "")
+def _share(row: Comparison, numbers: Mapping[str, Any]) -> str:
+    interval = "" if row.low is None or row.high is None else f" [{row.low + 0.5:.0%}, {row.high + 0.5:.0%}]"
+    return f"{numbers['share']:.0%}{interval} of the cases are within {100 * numbers['near']:g} points"
+
+
+def _others(comparisons: Sequence[Comparison]) -> list[str]:
+    """'2 inconclusive (a vs b: 11 seeds would do, …)' for every verdict but the first."""
+    told = []
+    for word in ("contradicted", "inconclusive", "untested"):
+        rows = [row for row in comparisons if row.verdict == word]
+        named = ", ".join(f"{row.left} vs {row.right}{_detail(row)}" for row in rows[:4])
+        if rows:
+            told.append(f"{len(rows)} {word} ({named}{' …' if len(rows) > 4 else ''})")
+    return told
+
+
+def _detail(row: Comparison) -> str:
+    if row.verdict == "contradicted" and row.estimate is not None:
+        scored = row.relation in RULES
+        return f": {100 * row.estimate:+.1f} points" if scored else f": {row.estimate:.0%} of the pairs"
+    return _seeds(row)
 
 
 def _seeds(row: Comparison) -> str:

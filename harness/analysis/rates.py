@@ -64,14 +64,28 @@ def _unequal(study: Study) -> tuple[str, ...]:
     return (*notes, *([f"{failed} attempted cells have no score"] if failed else []))
 
 
-def yaml_lines(studies: Sequence[Study]) -> list[str]:
-    """The `learning_rate` line of conf/recipe for every model, ready to paste."""
+def recipe_lines(studies: Sequence[Study]) -> list[str]:
+    """The `learning_rate` line of every recipe for conf/recipe, chosen over all models that use it."""
+    import pandas as pd
+
+    recipes = dict.fromkeys(str(name) for study in studies for name in study.scores.recipe.unique())
     lines = []
-    for study in studies:
-        chosen = {arm: rate(choice["learning_rate"]) for arm, (_, choice) in by_method(study).items()}
-        recipes = ", ".join(sorted({str(name) for name in study.scores.recipe if name}))
-        pairs = ", ".join(f"{arm}: {_float(value)}" for arm, value in chosen.items())
-        lines.append(f"# {study.model}, recipe {recipes}" if recipes else f"# {study.model}")
+    for recipe in recipes:
+        found: dict[str, list[pd.DataFrame]] = {}
+        models = [study for study in studies if recipe in set(study.scores.recipe)]
+        for study in models:
+            for arm, (scored, _) in by_method(study).items():
+                found.setdefault(arm, []).append(scored)
+        chosen = {arm: select.choose(pd.concat(parts, axis="columns")) for arm, parts in found.items()}
+        picked = sorted(float(one["learning_rate"]) for one in chosen.values())
+        named = {arm: float(one["learning_rate"]) for arm, one in chosen.items()}
+        named["default"] = picked[len(picked) // 2]  # for a method nobody tuned: the middle of the tuned ones
+        pairs = ", ".join(f"{arm}: {_float(rate(value))}" for arm, value in named.items())
+        edges = ", ".join(
+            f"{arm} at the {one['edge']} rate tried" for arm, one in chosen.items() if one["edge"]
+        )
+        lines.append(f"# recipe {recipe}: chosen on {', '.join(study.model for study in models)}")
+        lines += [f"# edge of the grid: {edges}"] if edges else []
         lines.append(f"learning_rate: {{{pairs}}}")
     return lines
 

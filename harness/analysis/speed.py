@@ -61,7 +61,7 @@ def curve_rows(study: Study) -> Any:
 
 def by_steps(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     """Every pair of the published order of speed: in which share of (task, seed) pairs is one faster?"""
-    margin = float(options["margin"])
+    margin, near = float(options["margin"]), float(options["near"])
     ranks = order.published_ranks(study, str(options["quantity"]))
     found = times(study, float(options["target"]))
     absent = [method for method in ranks if study.arm(method) is None]
@@ -71,11 +71,12 @@ def by_steps(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     pairs = list(combinations(arms, 2))
     similar = [arms[left] == arms[right] for left, right in pairs]
     counted = [wins(found.of(left), found.of(right)) for left, right in pairs]
-    p_values = [_p(*count, alike, margin) for count, alike in zip(counted, similar, strict=True)]
+    edges = [near if alike else margin for alike in similar]
+    p_values = [_p(*row) for row in zip(counted, similar, edges, strict=True)]
     adjusted = statistics.holm(p_values)
     comparisons = tuple(
-        _comparison(found, *row, margin, len(pairs))
-        for row in zip(pairs, similar, counted, adjusted, strict=True)
+        _comparison(found, *row, len(pairs))
+        for row in zip(pairs, similar, edges, counted, adjusted, strict=True)
     )
     goals = dict(zip(found.tasks, map(float, found.goals), strict=True))
     numbers = {"target": float(options["target"]), "goals": goals}
@@ -89,8 +90,9 @@ def wins(left: Array, right: Array) -> tuple[float, int]:
     return float(faster + same / 2), int(both.sum())
 
 
-def _p(won: float, total: int, similar: bool, margin: float) -> float:
+def _p(counted: tuple[float, int], similar: bool, margin: float) -> float:
     """Two-sided p of 'the share is at the edge that decides'."""
+    won, total = counted
     if not total:
         return np.nan
     low, high = (statistics.share_p(won, total, 0.5 + side * margin) for side in (-1, 1))
@@ -103,9 +105,9 @@ def _comparison(
     found: Times,
     pair: tuple[str, str],
     similar: bool,
+    margin: float,
     counted: tuple[float, int],
     p: float,
-    margin: float,
     family: int,
 ) -> Comparison:
     relation, (won, total) = "similar to" if similar else "faster than", counted

@@ -8,8 +8,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class View:
-    """target: "module:function". A table's function takes a Study and gives a Table; a figure's takes all
-    studies of an exhibit (one per model) and gives a matplotlib Figure."""
+    """target: "module:function". A table's function takes a Study and gives a Table. A figure's takes all
+    studies of an exhibit (one per model) and gives a matplotlib Figure; a text's gives lines."""
 
     name: str
     kind: str
@@ -27,6 +27,7 @@ VIEWS = {
         View("tasks", "table", "harness.analysis.tables:tasks"),
         View("times", "table", "harness.analysis.times:table"),
         View("rates", "table", "harness.analysis.rates:table"),
+        View("recipe-lines", "text", "harness.analysis.rates:recipe_lines"),
         View("ranking-figure", "figure", "harness.analysis.figures:ranking"),
         View("steps-figure", "figure", "harness.analysis.curves:against_steps"),
         View("seconds-figure", "figure", "harness.analysis.curves:against_seconds"),

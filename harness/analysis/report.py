@@ -1,0 +1,179 @@
+"""An exhibit rendered into a folder, and shown in the terminal from there.
+
+exhibit.json   tables with the cells behind every number, verdicts, and what it was made from
+README.md      tables, figures and verdicts on one page
+<view>.csv / .md / .tex, <figure>.svg / .png, claims.json / .md
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import files
+from harness.analysis import claims, table, views
+from harness.analysis.claims import Finding
+from harness.analysis.table import Table
+from harness.exhibits import Exhibit
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.analysis.frame import Run
+    from harness.analysis.study import Study
+
+INDEX = "exhibit.json"
+
+
+def render(exhibit: Exhibit, scale: str, runs: "Sequence[Run]", folder: Path, inputs: str = "") -> None:
+    """Write everything the exhibit shows, the index last. inputs: what it was made from, see `digest`."""
+    from harness.analysis import study, tables
+
+    studies = study.studies(exhibit, runs)
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = [views.VIEWS[name] for name in exhibit.views]
+    shown = [[view.function()(one) for one in studies] for view in chosen if view.kind == "table"]
+    findings = [finding for one in studies for finding in judge(exhibit, one)]
+    if findings:
+        shown.append([tables.verdicts(_of(findings, one.model), one.model) for one in studies])
+    shown = [made for made in shown if made]
+    for made in shown:
+        _write_table(made, folder)
+    texts = {v.name: list(v.function()(studies)) for v in chosen if v.kind == "text" and studies}
+    for name, lines in texts.items():
+        (folder / f"{name}.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    figures = _draw([view for view in chosen if view.kind == "figure"], studies, folder)
+    _write_claims(findings, folder)
+    index = {
+        "exhibit": exhibit.name,
+        "title": exhibit.title,
+        "source": exhibit.source,
+        "scale": scale,
+        "inputs": inputs,
+        "cells": len(runs),
+        "tables": [table.to_json(one) for made in shown for one in made],
+        "texts": texts,
+        "figures": figures,
+        "findings": [plain(finding) for finding in findings],
+    }
+    (folder / "README.md").write_text(page(index), encoding="utf-8")
+    files.write_json(folder / INDEX, index)
+
+
+def judge(exhibit: Exhibit, study: "Study") -> list[Finding]:
+    """The exhibit's claims, tested on one model's records."""
+    found = []
+    for name, options in exhibit.claims:
+        claim = claims.find(name)
+        found.append(claim.test()(study, claim, {**claim.options, **options}))
+    return found
+
+
+def digest(exhibit: Exhibit, scale: str, records: Iterable[str]) -> str:
+    """One digest of all that a rendering depends on: records, the exhibit, its numbers and this code."""
+    sources = [exhibit.path, *([exhibit.published] if exhibit.published else [])]
+    sources += sorted(Path(__file__).parent.glob("*.py"))
+    parts = [scale, *sorted(records), *(path.read_text(encoding="utf-8") for path in sources)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def current(folder: Path, inputs: str) -> bool:
+    """Whether the folder holds a rendering of just these inputs."""
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(index.get("inputs") == inputs)
+
+
+def show(folder: Path, console: "Console") -> None:
+    """The terminal view of a rendered exhibit: tables, notes, paths of the figures, a sentence per claim."""
+    from rich.text import Text
+
+    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    console.print(Text(f"{index['title']} (scale {index['scale']})", style="bold"))
+    told: set[str] = set()
+    for content in index["tables"]:
+        made = table.from_json(content)
+        if made.name == "verdicts":
+            continue
+        console.print(table.to_rich(made))
+        for note in made.notes:
+            if note not in told:
+                console.print(Text(f"  {note}", style="dim"))
+                told.add(note)
+        console.print()
+    for lines in index["texts"].values():
+        console.print(Text("\n".join(lines) + "\n"))
+    several = len({finding["model"] for finding in index["findings"]}) > 1
+    for finding in index["findings"]:
+        where = f"{finding['model']}: " if several else ""
+        console.print(Text(f"{where}{finding['sentence']}"))
+    for name in index["figures"]:
+        console.print(Text(f"figure: {folder / name}.png (.svg)"))
+    console.print(Text(f"tables, claims and the cells behind every number: {folder / 'README.md'}"))
+
+
+def page(index: dict[str, Any]) -> str:
+    """The exhibit on one Markdown page."""
+    parts = [
+        f"# {index['title']}",
+        "",
+        f"Source: {index['source']}. Scale `{index['scale']}`, {index['cells']} cells.",
+    ]
+    parts += [f"Made by `deltabench reproduce {index['exhibit']} scale={index['scale']}`.", ""]
+    for name in index["figures"]:
+        parts += [f"![{name}]({name}.svg)", ""]
+    if index["findings"]:
+        parts += ["## Claims", ""]
+        parts += [f"- **{one['verdict']}** ({one['model']}): {one['sentence']}" for one in index["findings"]]
+        parts.append("")
+    parts += ["## Tables", ""]
+    parts += [table.to_markdown(table.from_json(content)) for content in index["tables"]]
+    for name, lines in index["texts"].items():
+        parts += [f"## {name}", "", "```yaml", *lines, "```", ""]
+    parts += [
+        "The keys of the cells behind every number stand in `exhibit.json`; `deltabench show KEY` opens one.",
+        "",
+    ]
+    return "\n".join(parts)
+
+
+def plain(finding: Finding) -> dict[str, Any]:
+    """A finding as JSON values; what is not finite is null."""
+    return dict(files.finite(dataclasses.asdict(finding)))
+
+
+def _of(findings: Sequence[Finding], model: str) -> list[Finding]:
+    return [finding for finding in findings if finding.model == model]
+
+
+def _write_table(made: Sequence[Table], folder: Path) -> None:
+    name = made[0].name
+    (folder / f"{name}.csv").write_text(table.to_csv(made), encoding="utf-8")
+    (folder / f"{name}.md").write_text("\n".join(map(table.to_markdown, made)), encoding="utf-8")
+    (folder / f"{name}.tex").write_text("\n".join(map(table.to_latex, made)), encoding="utf-8")
+
+
+def _write_claims(findings: Sequence[Finding], folder: Path) -> None:
+    if not findings:
+        return
+    files.write_json(folder / "claims.json", {"findings": [plain(finding) for finding in findings]})
+    lines = [f"- **{one.verdict}** ({one.model}): {one.sentence}" for one in findings]
+    (folder / "claims.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _draw(chosen: Sequence[views.View], studies: "Sequence[Study]", folder: Path) -> list[str]:
+    """The figures' names; each is written as SVG and PNG, byte-equal for equal records."""
+    if not chosen or not studies:
+        return []
+    from harness.analysis import style
+
+    with style.style():
+        for view in chosen:
+            figure = view.function()(studies)
+            figure.savefig(folder / f"{view.name}.svg", metadata={"Date": None})
+            figure.savefig(folder / f"{view.name}.png")
+    return [view.name for view in chosen]

@@ -1,0 +1,78 @@
+"""Does my rerun agree with the committed reference, and with the paper?
+
+deltabench check delta-ranking [scale=embedded] [store=DIR]
+
+Compares, per method, task and learning rate, the mean scores of my records with those of our reference run,
+and the verdicts on the paper's claims. Exit code: 0 they agree; 1 a group differs beyond its interval, or a claim
+is reproduced by one and contradicted by the other. Without a reference, 1 where a claim is contradicted.
+"""
+
+import argparse
+from collections.abc import Sequence
+
+from harness import cell as cells
+from harness import compose, exhibits, grid, options, reshape, words
+from harness.analysis import agreement, frame, report, study, table
+from harness.analysis.claims import Finding
+from harness.errors import UsageError
+from harness.exhibits import Exhibit
+from harness.store import Store
+from harness.verbs.reproduce import SETTINGS, scale_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("exhibit", metavar="EXHIBIT", help="a name of `deltabench list exhibits`")
+    parser.add_argument("words", nargs="*", metavar="key=value")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    exhibit = exhibits.load(arguments.exhibit, options.folders()[:-1])
+    said = words.parse(arguments.words, SETTINGS)
+    scale = said.settings.get("scale") or scale_of(exhibit)
+    blocks, _ = reshape.reshape(exhibit, exhibit.blocks(scale), said.block, said.added)
+    store = Store(said.configure(compose.defaults()["runtime"]).store)
+    keys = [cells.key(cell) for cell in grid.expand(blocks)]
+    mine = frame.from_store(store, keys)
+    if not any(run.record["status"] == "done" for run in mine):
+        raise UsageError(
+            f"no finished cell of {exhibit.name} at scale {scale} in the store {store.path}: "
+            f"`deltabench reproduce {exhibit.name} scale={scale}` runs them."
+        )
+    found = findings(exhibit, mine)
+    path = frame.reference(exhibit.cells_of)
+    if not path.is_file():
+        print(f"{exhibit.name} has no reference run; compared with the paper alone.")
+        return _told(found) or int(any(one.verdict == "contradicted" for one in found))
+    return _compare(exhibit, mine, frame.from_archive(path), found)
+
+
+def findings(exhibit: Exhibit, runs: Sequence[frame.Run]) -> list[Finding]:
+    return [found for one in study.studies(exhibit, runs) for found in report.judge(exhibit, one)]
+
+
+def _compare(
+    exhibit: Exhibit, mine: Sequence[frame.Run], reference: Sequence[frame.Run], found: Sequence[Finding]
+) -> int:
+    from rich.console import Console
+
+    compared = agreement.groups(mine, reference, exhibit.sets)
+    console = Console()
+    for model in dict.fromkeys(group.place[0] for group in compared):
+        console.print(table.to_rich(agreement.table(compared, model)))
+    counts = {word: sum(group.verdict == word for group in compared) for word in VERDICTS}
+    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    print(f"{len(compared)} groups in both: {told or 'none to compare'}")
+    flips = agreement.flipped(found, findings(exhibit, reference))
+    _told(found)
+    for ours, theirs in flips:
+        print(f"{ours.model}: {ours.claim}: {ours.verdict} here, {theirs.verdict} by the reference")
+    return int(bool(flips) or counts["differs"] > 0)
+
+
+VERDICTS = ("same", "agrees", "differs", "cannot tell")
+
+
+def _told(found: Sequence[Finding]) -> int:
+    for one in found:
+        print(f"{one.model}: {one.sentence}")
+    return 0

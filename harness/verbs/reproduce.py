@@ -1,0 +1,123 @@
+"""Run one table or figure of a paper and show it beside what the paper says.
+
+deltabench reproduce delta-ranking                           scale=quick: minutes on two cores
+deltabench reproduce delta-ranking scale=embedded --for 30m  stops after a time with a balanced partial table
+deltabench reproduce delta-ranking task=micro/qa             only these cells; method.rank=4 keeps or sets a field
+deltabench reproduce delta-ranking +method=mine model=NAME   my method in the table; another model instead
+deltabench reproduce delta-ranking --dry-run                 what would run, and about how long it takes
+
+The same command again goes on where it stopped. Tables, figures and verdicts are written to
+results/exhibits/NAME/SCALE under the current folder (or --out); settings as in `deltabench sweep --help`.
+"""
+
+import argparse
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from harness import cell as cells
+from harness import compose, exhibits, grid, options, progress, reshape, sweep, words
+from harness.analysis import frame, report
+from harness.config import Cell, Runtime
+from harness.errors import UsageError
+from harness.exhibits import Exhibit
+from harness.store import FINAL, Store
+
+SETTINGS = (*words.SETTINGS, "scale")
+DEFAULT = "quick"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("exhibit", metavar="EXHIBIT", help="a name of `deltabench list exhibits`")
+    parser.add_argument("words", nargs="*", metavar="key=value")
+    parser.add_argument("--for", dest="duration", metavar="30m", help="start no further cell after this time")
+    parser.add_argument("--dry-run", action="store_true", help="say what would run, run nothing")
+    parser.add_argument("--out", metavar="DIR", help="where tables and figures go")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    exhibit = exhibits.load(arguments.exhibit, options.folders()[:-1])
+    said = words.parse(arguments.words, SETTINGS)
+    scale = said.settings.get("scale") or scale_of(exhibit)
+    blocks, told = reshape.reshape(exhibit, exhibit.blocks(scale), said.block, said.added)
+    runtime = said.configure(compose.defaults()["runtime"])
+    jobs = words.count("jobs", said.settings.get("jobs"))
+    deadline_s = words.seconds(arguments.duration) if arguments.duration else None
+    folder = _folder(arguments.out, exhibit, reshape.label(scale, said.block, said.added))
+    found = grid.expand(blocks)
+    print("\n".join([f"{exhibit.title} (scale {scale})", *told]))
+    if arguments.dry_run:
+        print(plan(found, runtime, jobs, folder))
+        return 0
+    rerun = said.settings["rerun"].split(",") if "rerun" in said.settings else ()
+    launcher = said.settings.get("launcher")
+    code = sweep.drain(found, runtime, launcher, jobs, deadline_s, rerun)
+    present(exhibit, scale, found, Store(runtime.store), folder)
+    return code
+
+
+def scale_of(exhibit: Exhibit) -> str:
+    """The scale that is meant when none is said."""
+    return DEFAULT if DEFAULT in exhibit.grids else next(iter(exhibit.grids))
+
+
+def present(exhibit: Exhibit, scale: str, found: Sequence[Cell], store: Store, folder: Path) -> None:
+    """Render what is done, unless the folder already shows exactly that, and show it in the terminal."""
+    from rich.console import Console
+
+    keys = [cells.key(cell) for cell in found]
+    summaries = {key: store.summary(key) for key in keys}
+    attempts = [f"{key} {one['attempt']} {one['status']}" for key, one in summaries.items() if one]
+    if not any(one and one["status"] == "done" for one in summaries.values()):
+        print("no cell has finished, so there is nothing to show yet.")
+        return
+    inputs = report.digest(exhibit, scale, attempts)
+    if not report.current(folder, inputs):
+        report.render(exhibit, scale, frame.from_store(store, keys), folder, inputs)
+    report.show(folder, Console())
+
+
+def plan(found: Sequence[Cell], runtime: Runtime, jobs: int | None, folder: Path) -> str:
+    """Cells, how many are done, about how long the rest takes by the finished ones, and where results go."""
+    store = Store(runtime.store)
+    keyed = {cells.key(cell): cell for cell in found}
+    states = {key: store.status(key) for key in keyed}
+    left = [key for key, status in states.items() if status not in FINAL]
+    at_once = min(jobs or sweep.slots(runtime), max(len(left), 1))
+    seconds = estimate(store, keyed, states)
+    if not left:
+        took = "nothing is left to do"
+    elif seconds is None:
+        took = f"{at_once} at once; how long is unknown until one of them has finished"
+    else:
+        took = f"{at_once} at once; about {progress.clock(seconds / at_once)}"
+    summary = sweep.summary(store, found)
+    return f"{summary}\n{len(left)} to run, {took}\nrecords: {store.path}\nresults: {folder}"
+
+
+def estimate(store: Store, keyed: Mapping[str, Cell], states: Mapping[str, str]) -> float | None:
+    """Seconds of all cells that are left, one after the other: the median of finished ones most like each."""
+    known: dict[tuple[str, ...], list[float]] = {}
+    for key, cell in keyed.items():
+        wall = (store.summary(key) or {}).get("wall_s") if states[key] == "done" else None
+        for like in _likeness(cell) if isinstance(wall, int | float) else ():
+            known.setdefault(like, []).append(float(wall))
+    if not known:
+        return None
+    left = [cell for key, cell in keyed.items() if states[key] not in FINAL]
+    return sum(
+        statistics.median(next(known[like] for like in _likeness(cell) if like in known)) for cell in left
+    )
+
+
+def _likeness(cell: Cell) -> tuple[tuple[str, ...], ...]:
+    """What a cell's time may be judged by, the most telling first; the last one is any cell at all."""
+    method, model, task = cell.method.name, cell.model.name, cell.task.name
+    return (model, task, method), (model, method), (model,), ()
+
+
+def _folder(out: str | None, exhibit: Exhibit, label: str) -> Path:
+    folder = Path(out) if out else Path("results") / "exhibits" / exhibit.name / label
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--out {folder}: this is a file, not a folder.")
+    return folder
