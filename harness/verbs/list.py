@@ -1,0 +1,59 @@
+"""What can be named: methods, models, tasks, recipes, exhibits, claims, launchers.
+
+deltabench list methods|models|tasks|recipes|exhibits|claims|launchers [--json]
+"""
+
+import argparse
+import json
+from typing import Any
+
+import methods
+import tasks
+from harness import exhibits, options
+from harness.analysis import claims
+from harness.errors import UsageError, near
+
+WHAT = ("methods", "models", "tasks", "recipes", "exhibits", "claims", "launchers")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", metavar="|".join(WHAT))
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    if arguments.what not in WHAT:
+        raise UsageError(f"there is no listing {arguments.what!r}.{near(arguments.what, WHAT)}")
+    rows = listing(arguments.what)
+    if arguments.json:
+        print(json.dumps(rows, ensure_ascii=False, indent=1))
+        return 0
+    width = max((len(row["name"]) for row in rows), default=0)
+    for row in rows:
+        print(f"{row['name']:<{width}}  {row['about']}")
+    return 0
+
+
+def listing(what: str) -> list[dict[str, Any]]:
+    """Rows with `name`, `about` and what else is known without loading anything."""
+    if what == "claims":
+        return [{"name": name, "about": claims.find(name).sentence} for name in claims.names()]
+    if what == "exhibits":
+        found = exhibits.catalogue(options.folders()[:-1])
+        return [{"name": name, "about": e.title, "source": e.source, "scales": [*e.grids]} for name, e in found.items()]
+    group = what.removesuffix("s")
+    return [_row(group, name) for name in options.names(group)]
+
+
+def _row(group: str, name: str) -> dict[str, Any]:
+    path = options.files(group).get(name)
+    row: dict[str, Any] = {"name": name, "about": options.header(path) if path else ""}
+    if group == "method" and name in methods.catalogue():
+        entry = methods.catalogue()[name]
+        row["about"] = row["about"] or entry.doc
+        row["fields"] = {field: spec.type_text for field, spec in entry.fields.items()}
+    if group == "task" and name in tasks.catalogue():
+        task = tasks.catalogue()[name]
+        row |= {"category": task.category, "metric": task.metric, "source": task.source}
+        row["about"] = row["about"] or f"{task.category}, {task.metric}: {task.source}"
+    return row
