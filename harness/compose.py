@@ -1,6 +1,5 @@
 """The only page that knows Hydra: composes YAML into plain values and hands batches to launchers."""
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
@@ -57,14 +56,13 @@ def launch(
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.plugins import Plugins
     from hydra.types import HydraContext
+    from omegaconf import open_dict
 
-    options.match(options.LAUNCHERS, launcher)
-    words = [
-        f"hydra/launcher={launcher}",
-        *(f"hydra.launcher.{name}={value}" for name, value in settings.items()),
-    ]
+    options.match("launcher", launcher)
     with _hydra() as compose:
-        config = compose("attempt", words, raw=True)
+        config = compose("attempt", [f"+launcher={launcher}"], raw=True)
+        with open_dict(config.hydra.launcher):
+            config.hydra.launcher.update(settings)
         context = HydraContext(config_loader=GlobalHydra.instance().config_loader(), callbacks=Callbacks())
         runner = Plugins.instance().instantiate_launcher(context, task, config)
         returns = runner.launch([list(job) for job in jobs], initial_job_idx=0)
@@ -88,16 +86,11 @@ def _hydra() -> Iterator[Callable[..., Any]]:
         config = compose(name, overrides=[*search, *overrides], return_hydra_config=raw)
         return config if raw else OmegaConf.to_container(config, resolve=True)
 
-    with warnings.catch_warnings():
-        # Our launcher files bear the names of the launchers' own schemas, which validate them: that is meant.
-        warnings.filterwarnings(
-            "ignore", message=r"(?s).*validated against ConfigStore schema with the same name"
-        )
-        try:
-            with initialize_config_dir(config_dir=first, version_base="1.3", job_name="deltabench"):
-                yield plain
-        except (HydraException, OmegaConfBaseException) as error:
-            raise UsageError(f"the configuration does not compose: {_one_line(error)}") from error
+    try:
+        with initialize_config_dir(config_dir=first, version_base="1.3", job_name="deltabench"):
+            yield plain
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UsageError(f"the configuration does not compose: {_one_line(error)}") from error
 
 
 def _named(values: Any, option: str) -> dict[str, Any]:

@@ -8,13 +8,12 @@ import ast
 import hashlib
 import importlib.util
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import methods
 import tasks
-from harness.config import Cell
 from harness.provenance import installed
 
 CORE = (
@@ -32,26 +31,28 @@ CORE = (
 LIBRARIES = ("torch", "transformers")
 
 
-def parts(cell: Cell) -> dict[str, str]:
-    """Part -> digest: files by module name, libraries by minor version, data and weights by content."""
-    modules = (
-        *CORE,
-        *_method_modules(cell.method.name),
-        *_suite(cell.task.name),
-        f"harness.objectives.{cell.objective}",
-    )
-    return {
-        **{module: digest for module in sorted(set(modules)) if (digest := module_digest(module))},
-        **{name: minor(installed(name)) for name in LIBRARIES},
-        "data": cell.task.digest,
-        "weights": cell.model.revision,
-    }
+@cache
+def parts(method: str, task: str, objective: str) -> Mapping[str, str]:
+    """Part -> digest: files by module name, libraries by minor version.
+
+    What the data and the weights hold is in the cell's key: other contents are another cell, never a stale one.
+    """
+    modules = {*CORE, *_method_modules(method), *_suite(task), f"harness.objectives.{objective}"}
+    files = {module: digest for module in sorted(modules) if (digest := module_digest(module))}
+    return {**files, **{name: minor(installed(name)) for name in LIBRARIES}}
 
 
-def fingerprint(cell: Cell) -> str:
+@cache
+def fingerprint(method: str, task: str, objective: str) -> str:
     """One digest of all parts."""
-    lines = (f"{name}={digest}" for name, digest in sorted(parts(cell).items()))
+    lines = (f"{name}={digest}" for name, digest in sorted(parts(method, task, objective).items()))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def is_stale(summary: Mapping[str, Any]) -> bool:
+    """Whether a finished attempt (as `Store.summary` tells it) was made by other code than today's."""
+    now = fingerprint(summary["method"], summary["task"], summary["objective"])
+    return summary["status"] == "done" and summary["fingerprint"] != now
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -98,19 +99,30 @@ def _change(name: str, before: Any, now: Any) -> str:
     return f"{name}: changed since"
 
 
-@cache
 def _method_modules(name: str) -> tuple[str, ...]:
-    """The method's file and what it imports from its own package."""
     entry = methods.catalogue().get(name)
+    return _closure(entry.module) if entry else ()
+
+
+def _suite(task: str) -> tuple[str, ...]:
+    """The module of the function that reads the task, and what it imports from its own package."""
+    load = getattr(tasks.catalogue().get(task), "load", None)
+    while isinstance(load, partial):
+        load = load.func
+    return _closure(load.__module__) if load is not None else ()
+
+
+@cache
+def _closure(module: str) -> tuple[str, ...]:
+    """A module's file and, from its own package, the files it imports."""
     found: list[str] = []
-    left = [entry.module] if entry else []
+    left = [module]
     while left:
-        module = left.pop()
-        path = _file(module)
-        if module in found or path is None or path.name == "__init__.py":
-            continue
-        found.append(module)
-        left += _imports(path, module.partition(".")[0])
+        name = left.pop()
+        path = _file(name)
+        if name not in found and path is not None and path.name != "__init__.py":
+            found.append(name)
+            left += _imports(path, name.partition(".")[0])
     return tuple(sorted(found))
 
 
@@ -124,17 +136,16 @@ def _imports(path: Path, package: str) -> list[str]:
     return names
 
 
-def _suite(task: str) -> tuple[str, ...]:
-    """The module the task's row stands in."""
-    row = tasks.catalogue().get(task)
-    module = getattr(getattr(row, "load", None), "__module__", None)
-    return (module,) if isinstance(module, str) else ()
-
-
 @cache
 def _file(module: str) -> Path | None:
+    """A module's file, found without importing anything: its parents may load torch."""
+    top, *rest = module.split(".")
     try:
-        spec = importlib.util.find_spec(module)
+        spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
         return None
-    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+    if spec is None or spec.origin is None:
+        return None
+    base = Path(spec.origin).parent.joinpath(*rest) if rest else Path(spec.origin).with_suffix("")
+    found = (path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file())
+    return next(found, None)

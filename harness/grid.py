@@ -121,10 +121,10 @@ class _Plan:
 def _recipes(
     values: Mapping[str, Any], chosen: Mapping[str, list[Any]], method: str
 ) -> Iterator[RecipeConfig]:
-    base = _rate(values.get("learning_rate"), method, None)
+    base = learning_rate(values.get("learning_rate"), method, None)
     for change in _products(chosen):
         own = {**values, **change}
-        own["learning_rate"] = _rate(own.get("learning_rate"), method, base)
+        own["learning_rate"] = learning_rate(own.get("learning_rate"), method, base)
         yield build(
             RecipeConfig,
             {name: value for name, value in own.items() if value is not None or name == "dropout"},
@@ -132,7 +132,7 @@ def _recipes(
         )
 
 
-def _rate(value: Any, method: str, base: float | None) -> float | None:
+def learning_rate(value: Any, method: str, base: float | None) -> float | None:
     """A learning rate as one number: of a map by method name, or `x0.3` of the recipe's own; 4 significant digits."""
     if isinstance(value, Mapping):
         for name in value:

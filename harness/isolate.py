@@ -11,13 +11,19 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import threading
 import types
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 from typing import Any
+
+from harness import child
+from harness.errors import UsageError
+from harness.files import read_json
 
 PRELOAD = ("torch", "torch._dynamo", "transformers", "harness.run")
 """What every cell imports; the families of the cells at hand come on top. What is missing is skipped."""
@@ -43,6 +49,24 @@ def start(
         process = context.Process(target=target, args=arguments)
         process.start()
     return process
+
+
+def call(target: str, arguments: tuple[Any, ...], families: Iterable[str] = ()) -> Any:
+    """What `target` ("module:function") answers (plain values) in a fresh child. UsageError is passed on."""
+    with tempfile.TemporaryDirectory(prefix="deltabench-") as folder:
+        answer = Path(folder) / "answer.json"
+        process = start(child.call, (target, arguments, answer), families)
+        try:
+            process.join()
+        finally:
+            kill(process)
+        if not answer.is_file():
+            raise RuntimeError(f"{target} ended with exit code {process.exitcode} and left no answer")
+        content = read_json(answer)
+    if "error" in content:
+        kind = UsageError if content["type"] in ("UsageError", "NotApplicable") else RuntimeError
+        raise kind(content["error"] if kind is UsageError else content["trace"])
+    return content["value"]
 
 
 def preload(families: Iterable[str]) -> list[str]:

@@ -11,7 +11,6 @@ from harness import assets
 from harness.errors import UsageError, near
 
 GROUPS = ("method", "model", "task", "recipe")
-LAUNCHERS = "hydra/launcher"
 _added: list[Path] = []
 
 
@@ -72,7 +71,7 @@ def match(group: str, pattern: str) -> list[str]:
 
 
 def header(path: Path) -> str:
-    """What a YAML's first line says it is, without the command after it."""
-    with path.open(encoding="utf-8") as file:
-        first = file.readline().strip()
+    """What a YAML's header says it is, without the command after it."""
+    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    first = next((line for line in lines if not line.startswith("# @package")), "")
     return first.lstrip("# ").partition("   deltabench ")[0].strip() if first.startswith("#") else ""

@@ -66,12 +66,19 @@ class Store:
 
     def status(self, key: str) -> str:
         """One of STATUSES, or running, or missing."""
-        if lease.running(self.leases, key):
+        if self.is_running(key):
             return "running"
         summary = self.summary(key)
         if summary is not None:
             return str(summary["status"])
         return "interrupted" if self._numbers(key) else "missing"
+
+    def is_running(self, key: str) -> bool:
+        return lease.running(self.leases, key)
+
+    def running_keys(self) -> set[str]:
+        """Every key that somebody alive holds."""
+        return {key for key in lease.keys(self.leases) if self.is_running(key)}
 
     def summary(self, key: str) -> dict[str, Any] | None:
         """The short form of the attempt that counts: attempt, status, fingerprint, names, seconds."""

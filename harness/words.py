@@ -57,6 +57,30 @@ def parse(words: Sequence[str], settings: Sequence[str] = SETTINGS) -> Words:
     return Words(block, added, runtime, chosen)
 
 
+def refuse_added(said: Words) -> None:
+    """`+key=value` adds to an exhibit's grid; nowhere else is there anything to add to."""
+    if said.added:
+        key = next(iter(said.added))
+        raise UsageError(f"+{key}: only `deltabench reproduce` takes +key=value; write {key}=… here.")
+
+
+def count(name: str, text: str | None) -> int | None:
+    """A whole number from 1, or None when it was not said."""
+    if text is None:
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
+        raise UsageError(f"{name}={text}: it must be a whole number from 1 to 10000.")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """ "30m" -> 1800.0; s, m, h and d are known, a bare number is seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip())
+    if found is None or len(text) > 12:
+        raise UsageError(f"--for {text}: give a duration such as 90s, 30m, 2h or 1d.")
+    return float(found[1]) * {"s": 1, "": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+
+
 def choices(key: str, text: str) -> list[Any]:
     """ "1,2" -> [1, 2]; "[q,v]" -> [["q", "v"]]; "full,lora" -> ["full", "lora"]."""
     if len(text) > _LIMIT:

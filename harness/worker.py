@@ -158,6 +158,7 @@ def _record(
     if error is not None:
         death = {"step": folder.last_step(), "peak_bytes": watch.peak_bytes if watch else None}
         error = {**death, **error, "log": folder.log_tail()}
+    names = (cell.method.name, cell.task.name, cell.objective)
     clock = {"wall_s": watch.wall_s, "cells_beside": watch.beside} if watch else {}
     return {
         "schema": SCHEMA,
@@ -173,8 +174,8 @@ def _record(
         "time": {**(outcome.get("time") or {}), **clock},
         "provenance": {
             **provenance.gather(),
-            "fingerprint": fingerprint.fingerprint(cell),
-            "fingerprint_parts": fingerprint.parts(cell),
+            "fingerprint": fingerprint.fingerprint(*names),
+            "fingerprint_parts": dict(fingerprint.parts(*names)),
             "threads": runtime.threads if runtime else None,
             "ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         },

@@ -1,0 +1,112 @@
+"""`deltabench VERB …`: finds the verb's page, runs it, and turns errors into one sentence. Thin, and torch-free."""
+
+import argparse
+import ast
+import importlib
+import logging
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from harness.errors import UsageError, near
+
+VERBS = Path(__file__).parent / "verbs"
+ORDER = ("run", "sweep", "plan", "status", "show", "why", "reproduce", "check", "list", "pretrain", "doctor")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code: 0 all well, 1 some cells failed, 2 usage or configuration, 130 interrupted."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(format="deltabench: %(message)s", level=logging.WARNING)
+    try:
+        code = _dispatch(words)
+        sys.stdout.flush()
+        return code
+    except UsageError as error:
+        print(f"deltabench: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("deltabench: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone (`deltabench list | head`)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _report(error)
+
+
+def verbs() -> dict[str, str]:
+    """Verb -> what it does, read from the first line of its page, without importing it."""
+    pages = {path.stem: path for path in VERBS.glob("*.py") if not path.stem.startswith("_")}
+    ordered = sorted(pages, key=lambda verb: (ORDER.index(verb) if verb in ORDER else len(ORDER), verb))
+    return {verb: _first_line(pages[verb]) for verb in ordered}
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if words[0] in ("-V", "--version"):
+        from harness.provenance import installed
+
+        print(f"deltabench {installed('deltabench') or '(not installed)'}")
+        return 0
+    verb = words[0]
+    if verb not in verbs():
+        raise UsageError(f"there is no verb {verb!r}.{near(verb, verbs())}")
+    page = importlib.import_module(f"harness.verbs.{verb}")
+    parser = _Parser(prog=f"deltabench {verb}", description=page.__doc__, formatter_class=_Plain)
+    parser.add_argument("--config-dir", metavar="DIR", help="a conf folder of your own, searched before ours")
+    page.add_arguments(parser)
+    arguments = parser.parse_intermixed_args(words[1:])
+    if arguments.config_dir is not None:
+        from harness import options
+
+        options.use(arguments.config_dir)
+    return int(page.main(arguments))
+
+
+class _Plain(argparse.RawDescriptionHelpFormatter):
+    """Help as it is written."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Usage errors are sentences like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}. `{self.prog} --help` tells more.")
+
+
+def _help() -> str:
+    width = max(map(len, verbs()))
+    listed = "\n".join(f"  {verb:<{width}}  {line}" for verb, line in verbs().items())
+    return (
+        "deltabench VERB [key=value …]\n\n"
+        "Reruns the comparisons of the delta-tuning literature: methods x models x tasks x seeds.\n\n"
+        f"{listed}\n\n"
+        "  deltabench run method=lora model=micro-t5-nano task=micro/sentiment seed=0\n"
+        "  deltabench sweep method=full,lora,adapter 'task=micro/*' seed=0,1,2\n\n"
+        "`deltabench VERB --help` tells more about one."
+    )
+
+
+def _first_line(path: Path) -> str:
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return text.split("\n")[0].rstrip(".")
+
+
+def _report(error: Exception) -> int:
+    """A fault of ours: one line, and the trace in a file for the report."""
+    with tempfile.NamedTemporaryFile("w", prefix="deltabench-", suffix=".log", delete=False) as file:
+        traceback.print_exception(error, file=file)
+    text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    print(f"deltabench: this should not happen: {text} (details in {file.name})", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

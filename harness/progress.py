@@ -1,0 +1,133 @@
+"""How far a sweep is, read from the store: a bar on a terminal, plain lines elsewhere. Torch-free."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from harness import worker
+from harness.attempt import CURVE
+from harness.config import Cell
+from harness.files import read_lines
+from harness.store import Store
+
+POLL_S = 0.5
+_GOOD = ("done", "oom")
+
+
+class Tally:
+    """Which of the cells at hand have ended since the sweep began, and how."""
+
+    def __init__(self, store: Store, cells: Mapping[str, Cell], seen: Mapping[str, int]) -> None:
+        self.store, self.cells, self.seen = store, cells, dict(seen)
+        self.pending = list(cells)
+        self.ended: dict[str, str] = {}
+        self.started = time.monotonic()
+
+    def poll(self) -> Iterator[str]:
+        """The keys that ended since the last call, each counted before it is told."""
+        for key in list(self.pending):
+            if worker.tried(self.store, key) > self.seen[key] and not self.store.is_running(key):
+                self.ended[key] = self.store.status(key)
+                self.pending.remove(key)
+                yield key
+
+    @property
+    def failed(self) -> int:
+        return sum(status not in _GOOD for status in self.ended.values())
+
+    def left_s(self) -> float | None:
+        """Seconds to go at the pace so far; None before the first end."""
+        if not self.ended:
+            return None
+        return (time.monotonic() - self.started) / len(self.ended) * len(self.pending)
+
+    def line(self, key: str) -> str:
+        """One ended cell in words."""
+        summary = self.store.summary(key) or {}
+        wall = summary.get("wall_s")
+        took = f"  {wall:.1f} s" if isinstance(wall, int | float) else ""
+        count = f"[{len(self.ended)}/{len(self.cells)}]"
+        return f"{count} {key[:8]} {self.ended[key]:<8} {name(self.cells[key])}{took}{self._eta()}"
+
+    def running(self) -> Iterator[str]:
+        """The cells that run now, each with its step."""
+        for key in self.store.running_keys() & set(self.pending):
+            rows = [
+                row for folder in self.store.unfinished(key)[-1:] for row in read_lines(folder.path / CURVE)
+            ]
+            step = rows[-1].get("step", 0) if rows else 0
+            yield f"{name(self.cells[key])} {step}/{self.cells[key].recipe.steps}"
+
+    def _eta(self) -> str:
+        left = self.left_s()
+        return f"  {clock(left)} to go" if left and self.pending else ""
+
+
+def name(cell: Cell) -> str:
+    """A cell in words, for people."""
+    return f"{cell.method.name} {cell.model.name} {cell.task.name} seed {cell.seed}"
+
+
+def clock(seconds: float) -> str:
+    """75 -> "1:15"; 4000 -> "1:06:40"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+@contextmanager
+def shown(tally: Tally) -> Iterator[None]:
+    """Show the sweep's progress while the block runs."""
+    stop = threading.Event()
+    show = _bar if sys.stderr.isatty() else _lines
+    thread = threading.Thread(target=show, args=(tally, stop), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _ticks(tally: Tally, stop: threading.Event) -> Iterator[Iterator[str]]:
+    """Polls until told to stop, and once more after that; slower where the store is slow."""
+    while True:
+        last = stop.is_set()
+        before = time.monotonic()
+        yield tally.poll()
+        if last:
+            return
+        stop.wait(max(POLL_S, 10 * (time.monotonic() - before)))
+
+
+def _lines(tally: Tally, stop: threading.Event) -> None:
+    for news in _ticks(tally, stop):
+        for key in news:
+            print(tally.line(key), file=sys.stderr, flush=True)
+
+
+def _bar(tally: Tally, stop: threading.Event) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("cells"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("", total=len(tally.cells))
+        for news in _ticks(tally, stop):
+            for key in news:
+                if tally.ended[key] not in _GOOD:
+                    progress.console.print(tally.line(key), highlight=False, markup=False)
+            progress.update(bar, completed=len(tally.ended), description=_describe(tally))
+
+
+def _describe(tally: Tally) -> str:
+    left = tally.left_s()
+    words: Iterable[str] = (
+        f"{len(tally.ended) - tally.failed} done",
+        f"{tally.failed} failed",
+        f"ETA {clock(left) if left is not None else '?'}",
+        *sorted(tally.running())[:2],
+    )
+    return " · ".join(words).replace("[", r"\[")

@@ -1,0 +1,211 @@
+"""Drain a list of cells: what is left to do goes to a launcher, what came of it is read from the store. Torch-free."""
+
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness import cell as cells
+from harness import compose, fingerprint, isolate, lease, progress, worker
+from harness.config import Cell, Runtime
+from harness.errors import UsageError
+from harness.grid import by_seed
+from harness.store import FINAL, STATUSES, Store
+
+PREFLIGHT = "harness.preflight:preflight"
+WAIT_S = 2.0
+RERUN = (*STATUSES, "stale")
+
+
+def drain(
+    many: Sequence[Cell],
+    runtime: Runtime,
+    launcher: str | None = None,
+    jobs: int | None = None,
+    deadline_s: float | None = None,
+    rerun: Sequence[str] = (),
+    entry: str = worker.ENTRY,
+    check: str = PREFLIGHT,
+) -> int:
+    """Run every cell that has no result yet, seed by seed; the exit code (see `exit_code`).
+
+    Safe to call again, and from several processes at once: that is how a sweep is resumed and shared.
+    launcher: a name of conf/hydra/launcher; None chooses by the number of cells and cores. jobs: cells at once.
+    deadline_s: seconds after which no further cell starts. rerun: statuses (or "stale") to try once more.
+    """
+    store = Store(runtime.store)
+    todo = _todo(store, by_seed(many), rerun)
+    if not todo:
+        print(f"nothing left to do: {summary(store, many)}")
+        return exit_code(store, many)
+    _preflight(list(todo.values()), check)
+    seen = {key: worker.tried(store, key) for key in todo}
+    _register(store, todo)
+    deadline = None if deadline_s is None else time.time() + deadline_s
+    tally = progress.Tally(store, todo, seen)
+    print(_announce(todo, many, store, deadline_s))
+    try:
+        with _interruptible(), progress.shown(tally):
+            while left := [key for key in todo if worker.tried(store, key) == seen[key]]:
+                before = len(left)
+                _launch(
+                    store, {key: todo[key] for key in left}, seen, runtime, launcher, jobs, deadline, entry
+                )
+                if not _wait_for_others(store, left, seen, deadline, before):
+                    break
+    except KeyboardInterrupt:
+        _close(store, todo)
+        print(f"interrupted: {summary(store, many)}. The same command goes on from here.", file=sys.stderr)
+        return 130
+    print(summary(store, many))
+    return exit_code(store, many)
+
+
+def exit_code(store: Store, many: Sequence[Cell]) -> int:
+    """0: every cell done or oom; 1: some failed, diverged, timed out or are blocked; 130: some did not get to run."""
+    found = {store.status(cells.key(cell)) for cell in many}
+    if found & {"failed", "diverged", "timeout", "blocked"}:
+        return 1
+    return 130 if found & {"interrupted", "missing", "running"} else 0
+
+
+def summary(store: Store, many: Sequence[Cell]) -> str:
+    """ "54 cells: 53 done, 1 failed"."""
+    counts = Counter(store.status(cells.key(cell)) for cell in many)
+    told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+    return f"{len(many)} cell{'s' if len(many) != 1 else ''}: {told}"
+
+
+def slots(runtime: Runtime) -> int:
+    """How many cells at once: one per core's worth of threads; on a machine with a GPU one."""
+    if runtime.device != "cpu" and Path("/dev/nvidiactl").exists():
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // runtime.threads)
+
+
+def _todo(store: Store, many: Sequence[Cell], rerun: Sequence[str]) -> dict[str, Cell]:
+    """Cells without a result, and those with a status that shall be tried again."""
+    for word in rerun:
+        if word not in RERUN:
+            raise UsageError(f"rerun={word}: it must be one of {', '.join(RERUN)}.")
+    todo = {}
+    for cell in many:
+        key = cells.key(cell)
+        status = store.status(key)
+        if status not in FINAL or status in rerun or ("stale" in rerun and is_stale(store, key)):
+            todo[key] = cell
+    return todo
+
+
+def is_stale(store: Store, key: str) -> bool:
+    """Done, but by other code than today's."""
+    found = store.summary(key)
+    return found is not None and fingerprint.is_stale(found)
+
+
+def _preflight(todo: Sequence[Cell], check: str) -> None:
+    """Attach every distinct method x model once, in one child: a bad target costs no training."""
+    pairs = list(
+        {repr(pair): pair for cell in todo for pair in [(cell.method, cell.model, cell.objective)]}.values()
+    )
+    messages = isolate.call(check, (pairs,), {cell.model.family for cell in todo})
+    wrong = list(dict.fromkeys(message for message in messages if message))
+    if wrong:
+        raise UsageError("; ".join(wrong[:5]))
+
+
+def _register(store: Store, todo: Mapping[str, Cell]) -> None:
+    try:
+        for cell in todo.values():
+            store.register(cell)
+    except OSError as error:
+        raise UsageError(f"store={store.path}: it cannot be written ({error.strerror}).") from error
+
+
+def _launch(
+    store: Store,
+    todo: Mapping[str, Cell],
+    seen: Mapping[str, int],
+    runtime: Runtime,
+    launcher: str | None,
+    jobs: int | None,
+    deadline: float | None,
+    entry: str,
+) -> None:
+    at_once = min(jobs or slots(runtime), len(todo))
+    name = launcher or ("joblib" if at_once > 1 else "basic")
+    families = tuple(sorted({cell.model.family for cell in todo.values()}))
+    task = partial(
+        worker.job,
+        store=str(store.path.resolve()),
+        runtime=runtime,
+        families=families,
+        driver=os.getpid(),
+        deadline=deadline,
+        entry=entry,
+    )
+    settings = {"n_jobs": at_once} if name == "joblib" else {}
+    lists = [[f"key={key}", f"seen={seen[key]}"] for key in todo]
+    for error in compose.launch(name, settings, lists, task):
+        print(f"a worker stopped: {type(error).__name__}: {error}", file=sys.stderr)
+
+
+def _wait_for_others(
+    store: Store, keys: Sequence[str], seen: Mapping[str, int], deadline: float | None, before: int
+) -> bool:
+    """Cells that other processes hold: wait for them. False when there is no point in another round."""
+    told = False
+    while deadline is None or time.time() < deadline:
+        left = [key for key in keys if worker.tried(store, key) == seen[key]]
+        if not left:
+            return False
+        if not any(store.is_running(key) for key in left):
+            return len(left) < before or told
+        if not told:
+            print(f"waiting for {len(left)} cells that another process runs", file=sys.stderr)
+            told = True
+        time.sleep(WAIT_S)
+    return False
+
+
+def _announce(todo: Mapping[str, Cell], many: Sequence[Cell], store: Store, deadline_s: float | None) -> str:
+    limit = f", none starts after {progress.clock(deadline_s)}" if deadline_s is not None else ""
+    return f"{len(todo)} of {len(many)} cells to run, store {store.path}{limit}"
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """A polite request to end (SIGTERM) is an interruption, like Ctrl-C."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _close(store: Store, todo: Mapping[str, Cell]) -> None:
+    """After an interruption: workers that were killed left attempts without a record; close them."""
+    patience = time.monotonic() + 5
+    for key, cell in todo.items():
+        while store.unfinished(key) and time.monotonic() < patience:
+            held = lease.acquire(store.leases, key)
+            if held is None:
+                time.sleep(0.1)
+                continue
+            worker.close_unfinished(store, key, cell)
+            held.release()

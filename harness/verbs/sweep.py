@@ -1,0 +1,35 @@
+"""Run a grid of cells; the same command again goes on where it stopped.
+
+deltabench sweep method=full,lora,adapter 'task=micro/*' seed=0,1,2
+deltabench sweep method=lora method.rank=1,2,4,8 seed=0,1,2 --for 30m launcher=joblib jobs=4
+
+Choices are separated by commas; * ? [] are patterns. A method.FIELD applies to the methods that have it.
+Settings: store, device, threads, timeout (seconds per cell), keep (delta|none); launcher, jobs (cells at once),
+rerun (statuses to try again, e.g. rerun=stale,failed). Exit code: 0 every cell done or out of memory, 1 some
+failed, 2 usage, 130 interrupted or stopped by --for before every cell had run.
+"""
+
+import argparse
+
+from harness import compose, grid, sweep, words
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("words", nargs="*", metavar="key=value")
+    parser.add_argument("--for", dest="duration", metavar="30m", help="start no further cell after this time")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    said = words.parse(arguments.words)
+    words.refuse_added(said)
+    runtime = said.configure(compose.defaults()["runtime"])
+    deadline_s = words.seconds(arguments.duration) if arguments.duration else None
+    found = grid.expand([said.block])
+    return sweep.drain(
+        found,
+        runtime,
+        launcher=said.settings.get("launcher"),
+        jobs=words.count("jobs", said.settings.get("jobs")),
+        deadline_s=deadline_s,
+        rerun=said.settings["rerun"].split(",") if "rerun" in said.settings else (),
+    )
