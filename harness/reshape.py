@@ -43,7 +43,7 @@ def reshape(
 
 
 def label(scale: str, chosen: Chosen, added: Chosen) -> str:
-    """The folder of this rendering: the scale, and what was told, so that no partial table hides a full one."""
+    """The folder's name: the scale, and what was told, so that no partial table hides a full one."""
     told = [f"{axis}={_text(wanted)}" for axis, wanted in sorted(chosen.items())]
     told += [f"+{axis}={_text(wanted)}" for axis, wanted in sorted(added.items())]
     name = "--".join([scale, *told])

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scipy.stats import t as student
 
@@ -97,7 +97,7 @@ def _spread(*sides: "pd.api.typing.DataFrameGroupBy") -> Mapping[tuple[str, str]
 
 
 def _group(
-    place: tuple[str, ...],
+    place: Any,
     ours: "pd.DataFrame",
     theirs: "pd.DataFrame",
     spread: Mapping[tuple[str, str], tuple[float, int]],

@@ -75,7 +75,7 @@ class Claim:
 
     def test(self) -> Callable[..., Finding]:
         module, name = self.target.split(":")
-        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+        return getattr(importlib.import_module(module), name)
 
 
 def _claim(name: str, sentence: str, target: str, margin: float, **fields: Any) -> Claim:

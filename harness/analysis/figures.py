@@ -61,8 +61,9 @@ def _ranks(axes: "Axes", study: Study, arms: Sequence[str], looks: dict[str, dic
     axes.set_xlim(0.6, last + 0.4)
     axes.set_xticks(range(1, last + 1, 1 + last // 9))
     if all(np.isnan(found.main.mean) for found in ranks.values()):
-        middle = {"ha": "center", "va": "center", "transform": axes.transAxes}
-        axes.text(0.5, 0.5, style.wrap(ranks[arms[0]].reason), color="#555555", **middle)
+        axes.annotate(
+            style.wrap(ranks[arms[0]].reason), (0.5, 0.5), xycoords="axes fraction", ha="center", va="center"
+        )
     axes.set_xlabel("mean rank (1 is best)")
 
 

@@ -1,6 +1,6 @@
 """Estimates from a panel: scores, normalised scores and ranks, with intervals and the cells behind them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,7 +47,7 @@ def score(panel: Panel, arm: str, task: int | None = None) -> Estimate:
 
 def missing(panel: Panel, arm: str) -> str:
     """'no score on a, b': the tasks that keep an arm from a mean."""
-    gone = np.isnan(panel.of(arm)).all(axis=1)
+    gone = np.all(np.isnan(panel.of(arm)), axis=1)
     return "no score on " + ", ".join(task for task, none in zip(panel.tasks, gone, strict=True) if none)
 
 
@@ -123,20 +123,19 @@ def ranked(panel: Panel) -> dict[str, Estimate]:
     full = [arm for arm in panel.arms if not np.isnan(panel.of(arm)).all(axis=1).any()]
     result = {arm: absent(missing(panel, arm)) for arm in panel.arms if arm not in full}
     values = np.stack([panel.of(arm) for arm in full]) if full else np.empty((0, 0, 0))
-    complete = ~np.isnan(values).any(axis=0)
+    complete = ~np.any(np.isnan(values), axis=0)
     if len(full) < 2 or not complete.any(axis=1).all():
         why = "one method only" if len(full) < 2 else "no seed that all methods have on every task"
         return result | {arm: absent(why) for arm in full}
     places = np.where(complete, statistics.ranks(np.nan_to_num(values)), np.nan)
     keys = panel.cells(*full)
-    return result | {
-        arm: Estimate(*(clip(found, 1, len(full)) for found in statistics.interval(place)), keys=keys)
-        for arm, place in zip(full, places, strict=True)
-    }
+    for arm, place in zip(full, places, strict=True):
+        main, beside = (clip(found, 1, len(full)) for found in statistics.interval(place))
+        result[arm] = Estimate(main, beside, keys)
+    return result
 
 
 def clip(found: Interval, low: float, high: float) -> Interval:
+    """The interval cut to the values that exist."""
     bounds = np.clip([found.low, found.high], low, high)
-    return Interval(
-        found.mean, *map(float, bounds), found.se, found.df, found.sd, found.n, found.seeds, found.kind
-    )
+    return replace(found, low=float(bounds[0]), high=float(bounds[1]))

@@ -121,7 +121,7 @@ def _tau(study: Study, ranks: Mapping[str, float]) -> dict[str, Any]:
     order = [-ranks[arm] for arm in arms]
     joint = np.stack([panel.of(arm) for arm in arms])
     means = np.nanmean(joint, axis=2).mean(axis=1)
-    present = ~np.isnan(joint).any(axis=0)
+    present = ~np.any(np.isnan(joint), axis=0)
     tau = statistics.tau_b(order, list(means))
     result: dict[str, Any] = {"tau_b": tau, "methods": len(arms)}
     if present.any(axis=1).all() and present.sum() > len(present):

@@ -47,7 +47,7 @@ def table(study: Study) -> Table:
 def _entry(found: "pd.DataFrame", value: float, rows: "pd.DataFrame") -> Entry:
     if value not in found.index:
         return Entry(MISSING)
-    mean = 100 * float(found.loc[value].mean())
+    mean = 100 * float(found[found.index == value].mean(axis="columns").iloc[0])
     keys = rows[rows.learning_rate == value].key.unique()
     return Entry(f"{mean:.1f}", mean, keys=tuple(map(str, keys)))
 

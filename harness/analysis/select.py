@@ -5,7 +5,7 @@ paper: both chosen on the reported score itself, as the papers' code does; optim
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -50,7 +50,7 @@ def choose(table: "pd.DataFrame") -> dict[str, float | int | str]:
     common = table.dropna(axis="columns")
     # With no seed in common a comparison over different seeds is all there is.
     means = (common if common.shape[1] else table).mean(axis="columns").round(_DIGITS)
-    best = float(means.idxmax())  # the first of equals: the smaller rate
+    best = float(means.index[means.argmax()])  # the first of equals: the smaller rate
     edges = {table.index[-1]: "highest", table.index[0]: "lowest"} if len(table) > 1 else {}
     return {
         "learning_rate": best,
@@ -71,7 +71,7 @@ def chosen(
     return joined[joined.learning_rate == joined.chosen].drop(columns="chosen")
 
 
-def _broken(failures: "pd.DataFrame | None", place: tuple[str, ...]) -> set[float]:
+def _broken(failures: "pd.DataFrame | None", place: Any) -> set[float]:
     if failures is None:
         return set()
     here = failures[(failures[PLACE] == list(place)).all(axis="columns")]
@@ -102,10 +102,6 @@ class Panel:
         """The keys behind these arms."""
         found = (key for arm in arms if arm in self.arms for key in self.keys[self.arms.index(arm)].flat)
         return tuple(str(key) for key in found if key)
-
-    def complete(self) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
-        """[T, S]: where every arm has a score."""
-        return ~np.isnan(self.values).any(axis=0)
 
 
 def panel(rows: "pd.DataFrame", role: str, order: tuple[str, ...]) -> Panel:

@@ -121,7 +121,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def ranks(values: Array) -> Array:
     """1 = the highest along the first axis, ties share the mean rank. values: [A, ...], complete."""
-    return stats.rankdata(-values, axis=0)  # type: ignore[no-any-return]
+    return stats.rankdata(-values, axis=0)
 
 
 def tau_b(left: Sequence[float], right: Sequence[float]) -> float:

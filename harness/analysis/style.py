@@ -1,7 +1,7 @@
 """How every figure looks: one colour and one marker per method, the same in all figures of an exhibit."""
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe and Ito's colours (distinct for colour-blind readers) without yellow, then Tol's muted ones.
-CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#882255", "#999933")
-CYCLE += ("#44AA99", "#AA4499", "#117733", "#661100", "#6699CC", "#88CCEE")
+CYCLE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#882255", "#999933"]
+CYCLE += ["#44AA99", "#AA4499", "#117733", "#661100", "#6699CC", "#88CCEE"]
 MARKERS = "osD^vPXhpd<>8*H"
 CEILING, FLOOR = "#000000", "#8c8c8c"
 
-SETTINGS: Mapping[str, Any] = {
+SETTINGS: Any = {
     "font.size": 9,
     "font.family": "DejaVu Sans",
     "axes.titlesize": 9,
@@ -43,7 +43,7 @@ SETTINGS: Mapping[str, Any] = {
 @contextmanager
 def style() -> Iterator[None]:
     """Our settings, without a display, and only inside the block."""
-    with matplotlib.rc_context(dict(SETTINGS)):
+    with matplotlib.rc_context(SETTINGS):
         yield
 
 

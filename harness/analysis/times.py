@@ -47,18 +47,17 @@ def _median(steps: Array, keys: "np.ndarray[tuple[int, ...], np.dtype[np.object_
 
 def _ranks(found: speed.Times) -> dict[str, Estimate]:
     """Mean rank of speed over the (task, seed) pairs that all arms have; "never" ranks last, ties share."""
-    complete = ~np.isnan(found.steps).any(axis=0)
+    complete = ~np.any(np.isnan(found.steps), axis=0)
     if len(found.arms) < 2 or not complete.any(axis=1).all():
         return {arm: measures.absent("no seed that all methods have on every task") for arm in found.arms}
     placed = statistics.ranks(-np.where(np.isnan(found.steps), 0, found.steps))
     placed = np.where(complete, placed, np.nan)
     keys = found.cells(*found.arms)
-    return {
-        arm: Estimate(
-            *(measures.clip(one, 1, len(found.arms)) for one in statistics.interval(place)), keys=keys
-        )
-        for arm, place in zip(found.arms, placed, strict=True)
-    }
+    result = {}
+    for arm, place in zip(found.arms, placed, strict=True):
+        main, beside = (measures.clip(one, 1, len(found.arms)) for one in statistics.interval(place))
+        result[arm] = Estimate(main, beside, keys)
+    return result
 
 
 def _notes(study: Study, found: speed.Times) -> tuple[str, ...]:

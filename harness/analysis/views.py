@@ -17,7 +17,7 @@ class View:
 
     def function(self) -> Callable[..., Any]:
         module, name = self.target.split(":")
-        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+        return getattr(importlib.import_module(module), name)
 
 
 VIEWS = {

@@ -3,8 +3,8 @@
 deltabench check delta-ranking [scale=embedded] [store=DIR]
 
 Compares, per method, task and learning rate, the mean scores of my records with those of our reference run,
-and the verdicts on the paper's claims. Exit code: 0 they agree; 1 a group differs beyond its interval, or a claim
-is reproduced by one and contradicted by the other. Without a reference, 1 where a claim is contradicted.
+and the verdicts on the paper's claims. Exit code: 0 they agree; 1 a group differs beyond its interval, or a
+claim is reproduced by one and contradicted by the other; without a reference, 1 where one is contradicted.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
 deltabench reproduce delta-ranking                           scale=quick: minutes on two cores
 deltabench reproduce delta-ranking scale=embedded --for 30m  stops after a time with a balanced partial table
-deltabench reproduce delta-ranking task=micro/qa             only these cells; method.rank=4 keeps or sets a field
+deltabench reproduce delta-ranking task=micro/qa             only these cells; method.rank=4 sets a field
 deltabench reproduce delta-ranking +method=mine model=NAME   my method in the table; another model instead
 deltabench reproduce delta-ranking --dry-run                 what would run, and about how long it takes
 
@@ -99,9 +99,10 @@ def estimate(store: Store, keyed: Mapping[str, Cell], states: Mapping[str, str])
     """Seconds of all cells that are left, one after the other: the median of finished ones most like each."""
     known: dict[tuple[str, ...], list[float]] = {}
     for key, cell in keyed.items():
-        wall = (store.summary(key) or {}).get("wall_s") if states[key] == "done" else None
-        for like in _likeness(cell) if isinstance(wall, int | float) else ():
-            known.setdefault(like, []).append(float(wall))
+        wall = (store.summary(key) or {}).get("wall_s")
+        if states[key] == "done" and wall is not None:
+            for like in _likeness(cell):
+                known.setdefault(like, []).append(float(wall))
     if not known:
         return None
     left = [cell for key, cell in keyed.items() if states[key] not in FINAL]
