@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from methods.base import Delta
 from tests.methods.conftest import PAD, attach, backbone, batch, disturb
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
@@ -119,3 +120,15 @@ def test_prompts_say_how_many_positions_they_take(name: str, toy: Any) -> None:
     inputs = batch(toy)
     _call(model, toy, inputs["input_ids"], inputs["attention_mask"])
     assert seen == [inputs["input_ids"].shape[1] + method.tokens_added()]
+
+
+def test_deltas_on_a_half_precision_backbone_stay_in_single(name: str, toy: Any) -> None:
+    model = backbone(toy).to(torch.bfloat16)
+    attach(name, model)
+    added = [p for module in model.modules() if isinstance(module, Delta) for p in module.parameters()]
+    assert all(p.dtype == torch.float32 for p in added)
+    out = model(**batch(toy))
+    assert out.logits.dtype == torch.bfloat16
+    if added:
+        out.loss.backward()
+        assert all(p.grad is not None for p in added)
