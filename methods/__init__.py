@@ -80,9 +80,7 @@ def resolve(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         resolved[field] = parse(f"method.{field}", spec.type_text, value)
     for field, formula in entry.derived.items():
         if resolved[field] is None:
-            resolved[field] = parse(
-                f"method.{field}", entry.fields[field].type_text, derive(formula, resolved)
-            )
+            resolved[field] = parse(f"method.{field}", entry.fields[field].type_text, derive(formula, resolved))
     return resolved
 
 
@@ -108,9 +106,7 @@ def _sources() -> Iterator[tuple[str, Path]]:
     for point in entry_points(group=ENTRY_POINTS):
         spec = importlib.util.find_spec(point.module)
         if spec is None or spec.origin is None:
-            raise UsageError(
-                f"the entry point {point.name!r} names module {point.module!r}, which is not installed"
-            )
+            raise UsageError(f"the entry point {point.name!r} names module {point.module!r}, which is not installed")
         yield point.module, Path(spec.origin)
 
 
@@ -147,12 +143,7 @@ def _constants(node: ast.ClassDef) -> dict[str, Any]:
     """Class variables with a literal value."""
     found = {}
     for item in node.body:
-        if (
-            isinstance(item, ast.AnnAssign)
-            and isinstance(item.target, ast.Name)
-            and _is_classvar(item)
-            and item.value
-        ):
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and _is_classvar(item) and item.value:
             try:
                 found[item.target.id] = ast.literal_eval(item.value)
             except ValueError:

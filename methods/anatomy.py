@@ -187,15 +187,11 @@ def _chosen(model: nn.Module, target: str, candidates: Mapping[str, nn.Linear]) 
     if target in LINEAR_ROLES and target in roles:
         matches = set(find(model, target)) & set(candidates)
     else:
-        matches = {
-            name for name in candidates if fnmatchcase(name, target) or fnmatchcase(name, f"*.{target}")
-        }
+        matches = {name for name in candidates if fnmatchcase(name, target) or fnmatchcase(name, f"*.{target}")}
     if not matches:
         present = {role for role in LINEAR_ROLES if role in roles and find(model, role)}
         known = present | {name.rsplit(".", 1)[-1] for name in candidates}
-        raise UsageError(
-            f"method.targets: {target!r} matches no linear layer of this model.{near(target, known)}"
-        )
+        raise UsageError(f"method.targets: {target!r} matches no linear layer of this model.{near(target, known)}")
     return matches
 
 

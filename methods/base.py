@@ -93,9 +93,7 @@ def insert(host: nn.Module, name: str, delta: Delta) -> None:
     can share one, in the order they came.
     """
     if hasattr(host, name):
-        raise UsageError(
-            f"a second {name!r} delta on one {type(host).__name__}: two methods own the same place"
-        )
+        raise UsageError(f"a second {name!r} delta on one {type(host).__name__}: two methods own the same place")
     host.add_module(name, delta)
     delta._hook = host.register_forward_hook(partial(_through, name))
 
@@ -161,19 +159,13 @@ def load_delta_state(model: nn.Module, state: Mapping[str, torch.Tensor]) -> Non
     own = dict(trainable(model))
     for name, tensor in state.items():
         if name not in own:
-            raise UsageError(
-                f"the delta holds {name!r}, which this method does not train here.{near(name, own)}"
-            )
+            raise UsageError(f"the delta holds {name!r}, which this method does not train here.{near(name, own)}")
         if own[name].shape != tensor.shape:
-            raise UsageError(
-                f"the delta's {name} is {tuple(tensor.shape)}, the model's is {tuple(own[name].shape)}"
-            )
+            raise UsageError(f"the delta's {name} is {tuple(tensor.shape)}, the model's is {tuple(own[name].shape)}")
         if not bool(torch.isfinite(tensor).all()):
             raise UsageError(f"the delta's {name} holds values that are not finite: the file is not usable")
     missing = [name for name in own if name not in state]
     if missing:
-        raise UsageError(
-            f"the delta lacks {len(missing)} of {len(own)} trained tensors, the first is {missing[0]!r}"
-        )
+        raise UsageError(f"the delta lacks {len(missing)} of {len(own)} trained tensors, the first is {missing[0]!r}")
     for name, tensor in state.items():
         own[name].copy_(tensor)

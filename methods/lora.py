@@ -59,9 +59,7 @@ class LoRA(Method):
         hosts = linears(model, self.targets)
         for path, host in hosts.items():
             limit = min(host.in_features, host.out_features)
-            self.require(
-                self.rank <= limit, "rank", f"the rank must be at most {limit}, the smaller side of {path}"
-            )
+            self.require(self.rank <= limit, "rank", f"the rank must be at most {limit}, the smaller side of {path}")
         for host in hosts.values():
             insert(host, "lora", LowRank(host, self.rank, self.scale))
 

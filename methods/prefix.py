@@ -115,9 +115,7 @@ def _attend(
     return _implementation(inner, module)(module, query, key, value, attention_mask, **kwargs)
 
 
-def _causal(
-    module: nn.Module, query: torch.Tensor, key: torch.Tensor, causal: bool | None
-) -> torch.Tensor | None:
+def _causal(module: nn.Module, query: torch.Tensor, key: torch.Tensor, causal: bool | None) -> torch.Tensor | None:
     """[1, 1, T, S] additive, where the implementation would have relied on its own causal flag; else None."""
     causal = getattr(module, "is_causal", True) if causal is None else causal
     rows, columns = query.shape[2], key.shape[2]
@@ -177,11 +175,7 @@ class PrefixTuning(Method):
         for host in hosts.values():
             if hasattr(host, "prefix"):
                 raise UsageError("a second prefix on one attention module: two methods own the same place")
-            made = (
-                MadePrefix(trunk, heads, width)
-                if trunk
-                else Prefix(like, heads, self.length, width, self.std)
-            )
+            made = MadePrefix(trunk, heads, width) if trunk else Prefix(like, heads, self.length, width, self.std)
             host.add_module("prefix", made)
         row, stack = family(model), find_stack(model, "")
         if row.rotary and stack is not None:
@@ -193,9 +187,7 @@ class PrefixTuning(Method):
         inner = model.config._attn_implementation
         if inner not in UNDERNEATH:
             known = ", ".join(UNDERNEATH)
-            raise NotApplicable(
-                f"method prefix: attention {inner!r} cannot take a prefix, use model.attention={known}"
-            )
+            raise NotApplicable(f"method prefix: attention {inner!r} cannot take a prefix, use model.attention={known}")
         model.set_attn_implementation(f"prefix_{inner}")
 
     def closed_form(self, shape: Shape) -> int:

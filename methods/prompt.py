@@ -55,9 +55,7 @@ def _open(names: tuple[str, ...], stack: Any, args: tuple[Any, ...], kwargs: dic
     """Before the stack: put the prompt into what it is called with (`names`: of its positional arguments)."""
     prompt: Prompt = stack.prompt
     call = dict(zip(names, args, strict=False)) | kwargs
-    mask, positions, cache = (
-        call.get(name) for name in ("attention_mask", "position_ids", "past_key_values")
-    )
+    mask, positions, cache = (call.get(name) for name in ("attention_mask", "position_ids", "past_key_values"))
     prompt.opened = cache is None or int(cache.get_seq_length()) == 0
     if mask is not None:
         call["attention_mask"] = mask = (

@@ -33,9 +33,7 @@ def parse(field: str, type_text: str, value: Any) -> Any:
         raise UsageError(f"{field}=null: it needs a value ({type_text})")
     kind = next(option for option in options if option != "None")
     if kind.startswith("Literal["):
-        return _choice(
-            field, ast.literal_eval(f"({kind.removeprefix('Literal[').removesuffix(']')},)"), value
-        )
+        return _choice(field, ast.literal_eval(f"({kind.removeprefix('Literal[').removesuffix(']')},)"), value)
     return _PARSERS[kind](field, value)
 
 

@@ -48,9 +48,7 @@ def test_no_mask_is_a_mask_of_ones(name: str, toy: Any) -> None:
     attach(name, model)
     disturb(model)
     ids = _rows(toy)[0]
-    torch.testing.assert_close(
-        _call(model, toy, ids, None), _call(model, toy, ids, torch.ones_like(ids)), **CLOSE
-    )
+    torch.testing.assert_close(_call(model, toy, ids, None), _call(model, toy, ids, torch.ones_like(ids)), **CLOSE)
 
 
 def test_padding_on_the_left_changes_nothing(name: str, generator: Any) -> None:

@@ -83,9 +83,7 @@ def test_prompt(key: str) -> None:
     attach("prompt", ours, length=P)
     mine = next(p for name, p in ours.named_parameters() if name.endswith("prompt.embeddings"))
     # by default PEFT gives an encoder-decoder two prompts and uses the first
-    config = peft.PromptTuningConfig(
-        task_type=TASK[toy.kind], num_virtual_tokens=P, num_transformer_submodules=1
-    )
+    config = peft.PromptTuningConfig(task_type=TASK[toy.kind], num_virtual_tokens=P, num_transformer_submodules=1)
     theirs = reference(toy, config)
     pairs = {mine: theirs.prompt_encoder["default"].embedding.weight}
     copy(pairs)
@@ -102,9 +100,7 @@ def test_prefix(key: str) -> None:
     disturb(ours, sd=0.5)
     theirs = reference(toy, peft.PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=P))
     table = theirs.prompt_encoder["default"].embedding.weight
-    made = [
-        (module.prefix.keys, module.prefix.values) for module in ours.modules() if hasattr(module, "prefix")
-    ]
+    made = [(module.prefix.keys, module.prefix.values) for module in ours.modules() if hasattr(module, "prefix")]
     table.data.copy_(laid_out([half for pair in made for half in pair]))
     positions = torch.arange(P, P + batch(toy)["input_ids"].shape[1])[None]
     agree(toy, ours, theirs, position_ids=positions)
