@@ -50,9 +50,12 @@ class Fitted:
     best: Point
     last: Point
 
+    def points(self) -> dict[str, Point]:
+        return {"best": self.best, "last": self.last}
+
 
 @dataclass
-class Run:
+class Work:
     """Everything one training run works with."""
 
     model: nn.Module
@@ -69,37 +72,33 @@ class Run:
         return ["validation", *self.task.splits.tests]
 
 
-def fit(run: Run, order_seed: int, dropout_seed: int) -> Fitted:
+def fit(work: Work, order_seed: int, dropout_seed: int) -> Fitted:
     """Train for `recipe.steps` steps (none where nothing trains). Diverged where a loss is not finite."""
-    recipe = run.recipe
-    steps = recipe.steps if any(True for _ in trainable(run.model)) else 0
-    best = last = _evaluate(run, 0, None, 0.0)
+    recipe = work.recipe
+    steps = recipe.steps if any(True for _ in trainable(work.model)) else 0
+    best = last = _evaluate(work, 0, None, 0.0)
     if steps == 0:
         return Fitted(best, last)
-    order = Order(run.splits["train"].encoded.lengths, recipe.batch_size, order_seed)
-    optimizer = _optimizer(run.model, recipe)
+    order = Order(work.splits["train"].encoded.lengths, recipe.batch_size, order_seed)
+    optimizer = _optimizer(work.model, recipe)
     torch.manual_seed(dropout_seed)
-    run.model.train()
-    losses: list[float] = []
-    for step in range(1, steps + 1):
-        rate = recipe.learning_rate * schedule(recipe, step, steps)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        losses.append(_step(run, order.rows(step - 1), optimizer, step))
-        if step % recipe.evaluate_every == 0 or step == steps:
-            last = _evaluate(run, step, sum(losses) / len(losses), rate)
-            losses.clear()
-            if best.step == 0 or last.rank(run.task.metric) > best.rank(run.task.metric):
-                best = last
+    work.model.train()
+    for start in range(0, steps, recipe.evaluate_every):
+        end = min(start + recipe.evaluate_every, steps)
+        with work.meter.phase("train"):
+            losses = [_step(work, order.rows(i), optimizer, i + 1) for i in range(start, end)]
+        last = _evaluate(work, end, sum(losses) / len(losses), optimizer.param_groups[0]["lr"])
+        if best.step == 0 or last.rank(work.task.metric) > best.rank(work.task.metric):
+            best = last
     return Fitted(best, last)
 
 
-def schedule(recipe: RecipeConfig, step: int, steps: int) -> float:
+def schedule(recipe: RecipeConfig, step: int) -> float:
     """The learning rate of a step (from 1) as a share of the peak: a linear rise, then linear towards 0 or constant.
 
     The peak is reached at the last step of the warm-up; no step has rate 0.
     """
-    warm = round(recipe.warmup_share * steps)
+    steps, warm = recipe.steps, round(recipe.warmup_share * recipe.steps)
     if step <= warm:
         return step / warm
     return 1.0 if recipe.schedule == "constant" else (steps - step + 1) / (steps - warm + (warm > 0))
@@ -115,46 +114,47 @@ def _optimizer(model: nn.Module, recipe: RecipeConfig) -> torch.optim.Optimizer:
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe.learning_rate, fused=True)
 
 
-def _step(run: Run, rows: Any, optimizer: torch.optim.Optimizer, step: int) -> float:
-    """One optimiser step; the loss."""
-    encoded = run.splits["train"].encoded
-    device = next(run.model.parameters()).device
-    with run.meter.step(len(rows), int(encoded.tokens[rows].sum())):
+def _step(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step: int) -> float:
+    """One optimiser step (from 1); the loss."""
+    rate = work.recipe.learning_rate * schedule(work.recipe, step)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    encoded = work.splits["train"].encoded
+    device = next(work.model.parameters()).device
+    with work.meter.step(len(rows), int(encoded.tokens[rows].sum())):
         batch = encoded.batch(rows).to(device)
-        with precision(run.recipe, device):
-            loss = run.objective.loss(run.model, batch)
-            penalty = run.method.penalty(run.model)
+        with precision(work.recipe, device):
+            loss = work.objective.loss(work.model, batch)
+            penalty = work.method.penalty(work.model)
         total = loss if penalty is None else loss + penalty
         optimizer.zero_grad(set_to_none=True)
         total.backward()
         value = float(loss.detach())
         if not math.isfinite(value):
             raise Diverged(step, f"the training loss is {value}")
-        if run.recipe.gradient_clip:
+        if work.recipe.gradient_clip:
             held = [p for group in optimizer.param_groups for p in group["params"]]
-            torch.nn.utils.clip_grad_norm_(held, run.recipe.gradient_clip)
+            torch.nn.utils.clip_grad_norm_(held, work.recipe.gradient_clip)
         optimizer.step()
-        run.method.after_step(run.model, step)
+        work.method.after_step(work.model, step)
     return value
 
 
-def _evaluate(run: Run, step: int, train_loss: float | None, rate: float) -> Point:
+def _evaluate(work: Work, step: int, train_loss: float | None, rate: float) -> Point:
     """Score validation and tests, and add a row to the curve."""
-    device = next(run.model.parameters()).device
-    size, metric = run.recipe.evaluation_batch_size, run.task.metric
-    with run.meter.phase("evaluate"), precision(run.recipe, device):
-        scores = {
-            name: score(run.model, run.objective, run.splits[name], metric, size) for name in run.evaluated
-        }
+    device = next(work.model.parameters()).device
+    size, metric = work.recipe.evaluation_batch_size, work.task.metric
+    with work.meter.phase("evaluate"), precision(work.recipe, device):
+        scores = {name: score(work.model, work.objective, work.splits[name], metric, size) for name in work.evaluated}
     validation = scores["validation"]
-    run.folder.append("curve.jsonl", {
+    work.folder.append("curve.jsonl", {
         "step": step, "train_loss": train_loss, "validation_loss": validation.loss, "learning_rate": rate,
-        "tokens": run.meter.tokens, "seconds": run.meter.train_s,
+        "tokens": work.meter.tokens, "seconds": work.meter.train_s,
         "scores": {name: scored.figures[metric] for name, scored in scores.items()},
     })  # fmt: skip
     if not math.isfinite(validation.loss):
         raise Diverged(step, f"the validation loss is {validation.loss}")
-    return Point(step, scores, delta.tensors(run.model))
+    return Point(step, scores, delta.tensors(work.model))
 
 
 def precision(recipe: RecipeConfig, device: torch.device) -> torch.autocast:

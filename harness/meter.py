@@ -119,9 +119,7 @@ def _nvml(device: torch.device) -> tuple[Any, str]:
 
         pynvml.nvmlInit()
         uuid = str(torch.cuda.get_device_properties(device).uuid)
-        return pynvml.nvmlDeviceGetHandleByUUID(
-            uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
-        ), ""
+        return pynvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"), ""
     except Exception as error:  # absent, broken and partly supported libraries each raise their own kind
         return None, f"NVML is not available: {type(error).__name__}: {error}"
 

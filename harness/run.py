@@ -1,18 +1,16 @@
 """The page: what a cell is, from top to bottom."""
 
-import gzip
 import hashlib
-import json
 from typing import Any
 
 import torch
 
 import methods
 import tasks
-from harness import delta, models, objectives, text
+from harness import delta, keep, models, objectives, text
 from harness.attempt import AttemptFolder
 from harness.config import Cell, Runtime
-from harness.fit import Fitted, Point, Run, fit
+from harness.fit import Point, Work, fit
 from harness.meter import Meter
 from harness.score import facts, prepare, score
 
@@ -35,10 +33,12 @@ def run(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
         torch.manual_seed(seed_for(cell, "method"))
         method.attach(model)
         model.to(device)
-    work = Run(model, method, objective, task, splits, cell.recipe, folder, meter)
+    work = Work(model, method, objective, task, splits, cell.recipe, folder, meter)
     fitted = fit(work, seed_for(cell, "order"), seed_for(cell, "dropout"))
-    scores = {"best": _scores(work, fitted.best), "last": _scores(work, fitted.last)}
-    _keep(work, fitted, runtime)
+    scores = {checkpoint: _scores(work, point) for checkpoint, point in fitted.points().items()}
+    keep.predictions(folder, fitted, splits)
+    if runtime.keep == "delta":
+        keep.deltas(folder, fitted)
     return {
         "status": "done",
         "scores": scores,
@@ -52,7 +52,7 @@ def run(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
 
 
 def choose_device(wanted: str) -> torch.device:
-    """ "auto": the first GPU where there is one."""
+    """The device named, or for "auto" the first GPU where there is one."""
     if wanted != "auto":
         return torch.device(wanted)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -63,43 +63,17 @@ def seed_for(cell: Cell, purpose: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{cell.seed}/{purpose}".encode()).digest()[:4], "big")
 
 
-def _scores(work: Run, point: Point) -> dict[str, Any]:
+def _scores(work: Work, point: Point) -> dict[str, Any]:
     """The record's scores of a point; the sample of train is scored here, with the point's tensors put back."""
     delta.restore(work.model, point.tensors)
     with work.meter.phase("evaluate"):
-        sample = score(
-            work.model,
-            work.objective,
-            work.splits["train_sample"],
-            work.task.metric,
-            work.recipe.evaluation_batch_size,
-        )
+        size, split = work.recipe.evaluation_batch_size, work.splits["train_sample"]
+        sample = score(work.model, work.objective, split, work.task.metric, size)
     sets = {**{name: scored.figures for name, scored in point.scores.items()}, "train_sample": sample.figures}
     return {"step": point.step, "sets": sets}
 
 
-def _keep(work: Run, fitted: Fitted, runtime: Runtime) -> None:
-    """Predictions of the best and the last point, and their deltas unless `keep=none`."""
-    points = {"best": fitted.best, "last": fitted.last}
-    with work.folder.atomic("predictions.jsonl.gz") as path, gzip.open(path, "wt", compresslevel=3) as file:
-        for checkpoint, point in points.items():
-            for name, scored in point.scores.items():
-                split = work.splits[name]
-                for row, answer, target in zip(split.examples, scored.answers, split.targets, strict=True):
-                    line = {
-                        "checkpoint": checkpoint,
-                        "set": name,
-                        "id": row.id,
-                        "prediction": answer,
-                        "target": target,
-                    }
-                    file.write(json.dumps(line) + "\n")
-    if runtime.keep == "delta" and fitted.last.tensors:
-        for checkpoint, point in points.items():
-            delta.save(work.folder, f"delta-{checkpoint}.safetensors", point.tensors)
-
-
-def _notes(work: Run, device: torch.device) -> dict[str, Any]:
+def _notes(work: Work, device: torch.device) -> dict[str, Any]:
     cut = {name: split.encoded.truncated for name, split in work.splits.items() if split.encoded.truncated}
     return {
         **work.method.notes(work.model),

@@ -72,9 +72,7 @@ def _local(config: ModelConfig) -> Path:
     if not path.is_dir():
         raise UsageError(f"model.path={config.location}: there is no such folder.")
     if not (path / "config.json").is_file():
-        raise UsageError(
-            f"model.path={config.location}: a model's folder must hold config.json; this one does not."
-        )
+        raise UsageError(f"model.path={config.location}: a model's folder must hold config.json; this one does not.")
     return path
 
 

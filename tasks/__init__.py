@@ -26,9 +26,7 @@ def catalogue() -> Mapping[str, TaskRow]:
     for module in _suites():
         for name, row in importlib.import_module(module).TASKS.items():
             if name in rows:
-                raise UsageError(
-                    f"two suites claim the task {name!r}; the second is {module}. Rename one of them."
-                )
+                raise UsageError(f"two suites claim the task {name!r}; the second is {module}. Rename one of them.")
             rows[name] = row
     return dict(sorted(rows.items()))
 

@@ -14,9 +14,7 @@ def check(task: Task) -> None:
     if task.answer not in ANSWERS:
         raise UsageError(f"task {task.name}: answer {task.answer!r} must be one of {', '.join(ANSWERS)}.")
     if task.metric not in metrics.METRICS:
-        raise UsageError(
-            f"task {task.name}: there is no metric {task.metric!r}.{near(task.metric, metrics.METRICS)}"
-        )
+        raise UsageError(f"task {task.name}: there is no metric {task.metric!r}.{near(task.metric, metrics.METRICS)}")
     for split, rows in task.splits.named().items():
         if not rows:
             raise UsageError(f"task {task.name}: its {split} split is empty; it needs at least one row.")

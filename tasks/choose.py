@@ -25,8 +25,7 @@ def limit(splits: Splits, config: TaskConfig) -> Splits:
             return rows
         if size > len(rows):
             raise UsageError(
-                f"task.{field}={size}: the {split} split of {config.name} has {len(rows)} rows. "
-                "Choose at most that."
+                f"task.{field}={size}: the {split} split of {config.name} has {len(rows)} rows. Choose at most that."
             )
         return carve(rows, size, seed)[0]
 

@@ -77,6 +77,4 @@ def _hub(source: Source, task: str, split: str) -> list[local.Row]:
             f"task {task}: {source.hub} ({source.config}, {split}) could not be read from the Hub "
             f"({reason:.200}). Connect to the network once, or give a local copy with task.data_dir=FOLDER."
         ) from error
-    return [
-        local.typed(dict(row), source.schema, f"{source.hub} {split} row {i}") for i, row in enumerate(rows)
-    ]
+    return [local.typed(dict(row), source.schema, f"{source.hub} {split} row {i}") for i, row in enumerate(rows)]

@@ -33,9 +33,7 @@ def check(name: str, answer: str) -> None:
         raise UsageError(f"there is no objective {name!r}.{near(name, ANSWERS)}")
     if answer not in ANSWERS[name]:
         able = ", ".join(other for other, answers in ANSWERS.items() if answer in answers)
-        raise NotApplicable(
-            f"objective {name} cannot give the answers of a {answer!r} task; these can: {able}."
-        )
+        raise NotApplicable(f"objective {name} cannot give the answers of a {answer!r} task; these can: {able}.")
 
 
 def make(name: str, task: "Task", text: "Text") -> "Objective":

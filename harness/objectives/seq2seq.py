@@ -75,9 +75,7 @@ class Seq2Seq:
         assert batch.options is not None
         n_rows, n_options, _ = batch.options.shape
         encoder = model.get_encoder()
-        hidden = encoder(
-            input_ids=batch.inputs, attention_mask=batch.mask, return_dict=True
-        ).last_hidden_state
+        hidden = encoder(input_ids=batch.inputs, attention_mask=batch.mask, return_dict=True).last_hidden_state
         options = batch.options.flatten(0, 1)  # [B C, U]
         logits = model(
             encoder_outputs=BaseModelOutput(hidden.repeat_interleave(n_options, dim=0)),
@@ -85,9 +83,7 @@ class Seq2Seq:
             decoder_input_ids=self._shift(options),
             use_cache=False,
         ).logits
-        costs = F.cross_entropy(
-            logits.flatten(0, 1).float(), options.flatten(), ignore_index=IGNORED, reduction="none"
-        )
+        costs = F.cross_entropy(logits.flatten(0, 1).float(), options.flatten(), ignore_index=IGNORED, reduction="none")
         scores = -costs.view(n_rows, n_options, -1).sum(dim=2)
         return scores.masked_fill((batch.options == IGNORED).all(dim=2), -torch.inf)
 

@@ -1,0 +1,30 @@
+"""What stays of a run beside its record: predictions and deltas of the best and the last point."""
+
+import gzip
+import json
+from collections.abc import Mapping
+
+from harness import delta
+from harness.attempt import AttemptFolder
+from harness.fit import Fitted
+from harness.score import Split
+
+PREDICTIONS = "predictions.jsonl.gz"
+
+
+def predictions(folder: AttemptFolder, fitted: Fitted, splits: Mapping[str, Split]) -> None:
+    """One JSON line per checkpoint, set and row: {"checkpoint", "set", "id", "prediction", "target"}."""
+    with folder.atomic(PREDICTIONS) as path, gzip.open(path, "wt", compresslevel=3, encoding="utf-8") as file:
+        for checkpoint, point in fitted.points().items():
+            for name, scored in point.scores.items():
+                split = splits[name]
+                for row, answer, target in zip(split.examples, scored.answers, split.targets, strict=True):
+                    line = {"checkpoint": checkpoint, "set": name, "id": row.id}
+                    file.write(json.dumps({**line, "prediction": answer, "target": target}) + "\n")
+
+
+def deltas(folder: AttemptFolder, fitted: Fitted) -> None:
+    """`delta-best.safetensors` and `delta-last.safetensors`; nothing where nothing trained."""
+    for checkpoint, point in fitted.points().items():
+        if point.tensors:
+            delta.save(folder, f"delta-{checkpoint}.safetensors", point.tensors)
