@@ -24,9 +24,7 @@ def command(cell: Cell) -> str:
     composed = compose.load(known.items())
     values = {part: composed.get((part, name), {"name": name}) for part, name in named.items()}
     words = [
-        f"{part}={name}"
-        for part, name in named.items()
-        if part != "recipe" or name != values["model"].get("recipe")
+        f"{part}={name}" for part, name in named.items() if part != "recipe" or name != values["model"].get("recipe")
     ]
     words += _method(cell, values["method"])
     for part, kind in (("model", ModelConfig), ("task", TaskConfig), ("recipe", RecipeConfig)):

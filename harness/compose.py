@@ -25,14 +25,10 @@ def load(wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], dict[str, A
         by_group = [[choice for choice in left if choice[0] == group] for group in options.GROUPS]
         with _hydra() as compose:
             for row in zip_longest(*by_group):
-                chosen = {group: name for group, name in filter(None, row)}
-                absent = (
-                    f"~{group}" for group in defaults() if group in options.GROUPS and group not in chosen
-                )
+                chosen = dict(filter(None, row))
+                absent = (f"~{group}" for group in defaults() if group in options.GROUPS and group not in chosen)
                 config = compose("run", [*absent, *(f"{group}={name}" for group, name in chosen.items())])
-                _composed.update(
-                    {(group, name): _named(config[group], name) for group, name in chosen.items()}
-                )
+                _composed.update({(group, name): _named(config[group], name) for group, name in chosen.items()})
     return _composed
 
 
@@ -78,9 +74,7 @@ def _hydra() -> Iterator[Callable[..., Any]]:
     from omegaconf.errors import OmegaConfBaseException
 
     first, *others = [str(folder) for folder in options.folders()]
-    search = (
-        [f"hydra.searchpath=[{','.join(_quoted('file://' + folder) for folder in others)}]"] if others else []
-    )
+    search = [f"hydra.searchpath=[{','.join(_quoted('file://' + folder) for folder in others)}]"] if others else []
 
     def plain(name: str, overrides: Sequence[str], raw: bool = False) -> Any:
         config = compose(name, overrides=[*search, *overrides], return_hydra_config=raw)

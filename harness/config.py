@@ -8,6 +8,7 @@ Every field is one of three kinds, and a test fails on a field without one:
 - provenance: said for the reader; never enters the key.
 """
 
+# ruff: noqa: RUF009  (the functions that declare fields are dataclasses.field with its kind)
 import dataclasses
 import math
 from collections.abc import Mapping

@@ -58,9 +58,7 @@ def is_stale(summary: Mapping[str, Any]) -> bool:
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """The parts that differ, each with its reason."""
     names = sorted({*before, *now})
-    return [
-        _change(name, before.get(name), now.get(name)) for name in names if before.get(name) != now.get(name)
-    ]
+    return [_change(name, before.get(name), now.get(name)) for name in names if before.get(name) != now.get(name)]
 
 
 def tree_digest(source: str) -> str:

@@ -6,7 +6,7 @@ cells with the same key are kept once.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from itertools import product
 from typing import Any
 
@@ -45,9 +45,7 @@ class _Plan:
     def __init__(self, block: Block) -> None:
         self._check_keys(block)
         default = compose.defaults()
-        self.names = {
-            axis: _names(axis, block.get(axis, default.get(axis))) for axis in ("method", "model", "task")
-        }
+        self.names = {axis: _names(axis, block.get(axis, default.get(axis))) for axis in ("method", "model", "task")}
         self.recipes = _names("recipe", block["recipe"]) if block.get("recipe") else []
         self.objectives = _names("objective", block["objective"]) if block.get("objective") else []
         self.seeds = [_seed(seed) for seed in _list(block.get("seed", default.get("seed", 0)))]
@@ -72,13 +70,9 @@ class _Plan:
             for model in _resolved_models(composed["model", name], self.fields["model"])
         ]
         data = [
-            task
-            for name in self.names["task"]
-            for task in _resolved_tasks(composed["task", name], self.fields["task"])
+            task for name in self.names["task"] for task in _resolved_tasks(composed["task", name], self.fields["task"])
         ]
-        chosen = [
-            method for name in self.names["method"] for method in self._methods(composed["method", name])
-        ]
+        chosen = [method for name in self.names["method"] for method in self._methods(composed["method", name])]
         for (model, recipes, objectives), task, method in product(models, data, chosen):
             for name, objective in product(recipes, objectives):
                 for recipe in _recipes(composed["recipe", name], self.fields["recipe"], method.name):
@@ -105,7 +99,7 @@ class _Plan:
     def _check_fields(self) -> None:
         """A dotted field must exist somewhere, and not be one that follows from others."""
         for group, kind in (("model", ModelConfig), ("task", TaskConfig), ("recipe", RecipeConfig)):
-            known = {field.name for field in fields(kind)} - set(DERIVED[group])  # type: ignore[arg-type]
+            known = {field.name for field in fields(kind)} - set(DERIVED[group])
             for field in self.fields[group]:
                 if field not in known:
                     raise UsageError(f"{group} has no field {field!r} to set.{near(field, known)}")
@@ -118,9 +112,7 @@ class _Plan:
                 raise UsageError(f"none of the methods {listed} has a field {field!r}.{near(field, known)}")
 
 
-def _recipes(
-    values: Mapping[str, Any], chosen: Mapping[str, list[Any]], method: str
-) -> Iterator[RecipeConfig]:
+def _recipes(values: Mapping[str, Any], chosen: Mapping[str, list[Any]], method: str) -> Iterator[RecipeConfig]:
     base = learning_rate(values.get("learning_rate"), method, None)
     for change in _products(chosen):
         own = {**values, **change}
@@ -151,9 +143,7 @@ def learning_rate(value: Any, method: str, base: float | None) -> float | None:
 
 
 def _resolved_models(values: Mapping[str, Any], chosen: Mapping[str, list[Any]]) -> list[ModelConfig]:
-    return [
-        weights.resolve(build(ModelConfig, {**values, **change}, "model")) for change in _products(chosen)
-    ]
+    return [weights.resolve(build(ModelConfig, {**values, **change}, "model")) for change in _products(chosen)]
 
 
 def _resolved_tasks(values: Mapping[str, Any], chosen: Mapping[str, list[Any]]) -> list[TaskConfig]:
@@ -182,9 +172,7 @@ def _seed(value: Any) -> int:
 
 def _dotted(group: str, block: Block) -> dict[str, list[Any]]:
     start = f"{group}."
-    return {
-        str(key)[len(start) :]: _list(value) for key, value in block.items() if str(key).startswith(start)
-    }
+    return {str(key)[len(start) :]: _list(value) for key, value in block.items() if str(key).startswith(start)}
 
 
 def _products(choices: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:

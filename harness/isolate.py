@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
@@ -26,7 +26,7 @@ from harness.errors import UsageError
 from harness.files import read_json
 
 PRELOAD = ("torch", "torch._dynamo", "transformers", "harness.run")
-"""What every cell imports; the families of the cells at hand come on top. What is missing is skipped."""
+"""What every cell imports; the families of the cells at hand come on top."""
 SERVER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -35,27 +35,25 @@ SERVER_ENVIRONMENT = {
 }
 
 
-def start(
-    target: Callable[..., None], arguments: tuple[Any, ...], families: Iterable[str] = ()
-) -> ForkServerProcess:
-    """Run `target(*arguments)` in a fresh child; `families` name the backbones whose code should be at hand.
+def start(target: Callable[..., None], arguments: tuple[Any, ...], modules: Sequence[str]) -> ForkServerProcess:
+    """Run `target(*arguments)` in a fresh child; `modules` should be loaded already (see `preload`).
 
     The first call of a process starts the server (seconds); the later ones take some 20 ms.
     """
     context = multiprocessing.get_context("forkserver")
     with _shielded(), _server_environment():
-        context.set_forkserver_preload(preload(families))
+        context.set_forkserver_preload(list(modules))
         forkserver.ensure_running()
         process = context.Process(target=target, args=arguments)
         process.start()
     return process
 
 
-def call(target: str, arguments: tuple[Any, ...], families: Iterable[str] = ()) -> Any:
+def call(target: str, arguments: tuple[Any, ...], modules: Sequence[str]) -> Any:
     """What `target` ("module:function") answers (plain values) in a fresh child. UsageError is passed on."""
     with tempfile.TemporaryDirectory(prefix="deltabench-") as folder:
         answer = Path(folder) / "answer.json"
-        process = start(child.call, (target, arguments, answer), families)
+        process = start(child.call, (target, arguments, answer), modules)
         try:
             process.join()
         finally:
@@ -69,9 +67,9 @@ def call(target: str, arguments: tuple[Any, ...], families: Iterable[str] = ()) 
     return content["value"]
 
 
-def preload(families: Iterable[str]) -> list[str]:
-    """The modules the server imports before it serves."""
-    return [*PRELOAD, *(_module(family) for family in sorted(set(families)))]
+def preload(families: Iterable[str]) -> tuple[str, ...]:
+    """What a server for cells of these model families imports before it serves; what is missing is skipped."""
+    return (*PRELOAD, *(_module(family) for family in sorted(set(families))))
 
 
 def kill(process: ForkServerProcess) -> None:
@@ -95,7 +93,7 @@ def _module(family: str) -> str:
 @contextmanager
 def _shielded() -> Iterator[None]:
     """Launchers' workers have a start method and a main module that a forkserver child cannot rebuild: hide both."""
-    default: Any = multiprocessing.context._default_context  # type: ignore[attr-defined]
+    default: Any = multiprocessing.context._default_context
     main, actual = sys.modules["__main__"], default._actual_context
     sys.modules["__main__"] = types.ModuleType("__main__")
     multiprocessing.set_start_method(None, force=True)

@@ -41,10 +41,7 @@ class Lease:
     def held(self) -> bool:
         """Whether this is still the highest generation, and ours."""
         key, generation = _parts(self.path.name)
-        return (
-            _generations(self.path.parent, key)[-1:] == [generation]
-            and _read(self.path).get("token") == self.token
-        )
+        return _generations(self.path.parent, key)[-1:] == [generation] and _read(self.path).get("token") == self.token
 
     def release(self) -> None:
         """Give the cell back; safe after a takeover and when called twice."""

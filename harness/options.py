@@ -51,9 +51,7 @@ def names(group: str) -> tuple[str, ...]:
         registered = tasks.catalogue()
     elif group == "objective":
         here = Path(__file__).parent / "objectives"
-        registered = (
-            path.stem for path in here.glob("*.py") if not path.stem.startswith("_") and path.stem != "base"
-        )
+        registered = (path.stem for path in here.glob("*.py") if not path.stem.startswith("_") and path.stem != "base")
     return tuple(sorted({*files(group), *registered}))
 
 

@@ -54,9 +54,7 @@ class Tally:
     def running(self) -> Iterator[str]:
         """The cells that run now, each with its step."""
         for key in self.store.running_keys() & set(self.pending):
-            rows = [
-                row for folder in self.store.unfinished(key)[-1:] for row in read_lines(folder.path / CURVE)
-            ]
+            rows = [row for folder in self.store.unfinished(key)[-1:] for row in read_lines(folder.path / CURVE)]
             step = rows[-1].get("step", 0) if rows else 0
             yield f"{name(self.cells[key])} {step}/{self.cells[key].recipe.steps}"
 

@@ -51,9 +51,7 @@ def _scores(point: Mapping[str, Any]) -> str:
 
 
 def _numbers(values: Mapping[str, Any], _: str) -> str:
-    return ", ".join(
-        f"{name} {_number(value)}" for name, value in values.items() if isinstance(value, int | float)
-    )
+    return ", ".join(f"{name} {_number(value)}" for name, value in values.items() if isinstance(value, int | float))
 
 
 def _number(value: float) -> str:
@@ -67,6 +65,6 @@ def _spark(curve: Sequence[Mapping[str, Any]]) -> str:
     if not known:
         return ""
     low, span = min(known), max(known) - min(known) or 1.0
-    return "".join(
-        _BARS[int((v - low) / span * 7)] if isinstance(v, int | float) else " " for v in values
-    ) + (f" {min(known):.3f} to {max(known):.3f}")
+    return "".join(_BARS[int((v - low) / span * 7)] if isinstance(v, int | float) else " " for v in values) + (
+        f" {min(known):.3f} to {max(known):.3f}"
+    )

@@ -26,14 +26,10 @@ from harness import files, lease
 from harness.attempt import CURVE, RECORD, AttemptFolder
 from harness.config import Cell
 from harness.errors import UsageError
+from harness.record import FINAL, SCHEMA, STATUSES, displaces, fits, summarise
 
-__all__ = ["FINAL", "SCHEMA", "STATUSES", "AttemptFolder", "Store", "displaces", "summarise"]
+__all__ = ["FINAL", "SCHEMA", "STATUSES", "AttemptFolder", "Store", "summarise"]
 
-SCHEMA = 1
-STATUSES = ("done", "failed", "oom", "diverged", "timeout", "interrupted", "blocked")
-"""What a record may say; `running` and `missing` are states without a record."""
-FINAL = ("done", "oom", "diverged")
-"""Results: running the same command again does not try these again."""
 _KEY = re.compile(r"[0-9a-f]{64}")
 _log = logging.getLogger("deltabench")
 
@@ -59,9 +55,7 @@ class Store:
         found = [key for key in _listing(self.path / "cells" / prefix[:2]) if key.startswith(prefix)]
         if len(found) != 1:
             told = f"{len(found)} cells start" if found else "no cell starts"
-            raise UsageError(
-                f"{told} with {prefix} in the store {self.path}; `deltabench status` shows what is there."
-            )
+            raise UsageError(f"{told} with {prefix} in the store {self.path}; `deltabench status` shows what is there.")
         return found[0]
 
     def status(self, key: str) -> str:
@@ -169,13 +163,16 @@ class Store:
         """Records and curves as gzipped JSON lines, sorted by key, without paths of this machine; how many."""
         path.parent.mkdir(parents=True, exist_ok=True)
         count = 0
-        with files.atomic(path) as temporary, temporary.open("wb") as raw:
-            with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
-                for key in sorted(set(keys)):
-                    record = self.read(key)
-                    if record is not None:
-                        packed.write(_line(record, self.curve(key)))
-                        count += 1
+        with (
+            files.atomic(path) as temporary,
+            temporary.open("wb") as raw,
+            gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed,
+        ):
+            for key in sorted(set(keys)):
+                record = self.read(key)
+                if record is not None:
+                    packed.write(_line(record, self.curve(key)))
+                    count += 1
         return count
 
     def folder(self, key: str) -> Path:
@@ -195,7 +192,7 @@ class Store:
         path = self.attempt(key, number).path / RECORD
         try:
             record = files.read_json(path)
-            if _fits(record, key, number):
+            if fits(record, key, number):
                 return record
         except FileNotFoundError:
             return None
@@ -235,42 +232,7 @@ class Store:
         with suppress(FileNotFoundError, ValueError):
             schema = files.read_json(marker).get("schema")
             if schema != SCHEMA:
-                raise UsageError(
-                    f"store={self.path}: its schema is {schema}, this deltabench reads {SCHEMA}."
-                )
-
-
-def displaces(status: str, earlier: str) -> bool:
-    """Whether a newer attempt counts instead of an earlier one: a failure never hides a finished result."""
-    return status == "done" or earlier != "done"
-
-
-def summarise(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The short form in `current`, enough for `status` to read one small file per cell."""
-    cell, provenance = record["cell"], record.get("provenance") or {}
-    names = {part: cell[part]["name"] for part in ("method", "model", "task", "recipe")}
-    return {
-        "attempt": record["attempt"],
-        "status": record["status"],
-        "fingerprint": provenance.get("fingerprint"),
-        "wall_s": (record.get("time") or {}).get("wall_s"),
-        **names,
-        "family": cell["model"].get("family"),
-        "objective": cell["objective"],
-        "seed": cell["seed"],
-    }
-
-
-def _fits(record: Mapping[str, Any], key: str, number: int) -> bool:
-    if record.get("schema") != SCHEMA or record.get("key") != key or record.get("attempt") != number:
-        return False
-    try:
-        summarise(record)
-    except (KeyError, TypeError, AttributeError):
-        return False
-    parts = ("scores", "parameters", "memory", "time", "notes", "error", "provenance")
-    shapes = all(record.get(part) is None or isinstance(record[part], dict) for part in parts)
-    return shapes and record.get("status") in STATUSES
+                raise UsageError(f"store={self.path}: its schema is {schema}, this deltabench reads {SCHEMA}.")
 
 
 def _line(record: dict[str, Any], curve: list[dict[str, Any]]) -> bytes:

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,20 +51,20 @@ def drain(
     deadline = None if deadline_s is None else time.time() + deadline_s
     tally = progress.Tally(store, todo, seen)
     print(_announce(todo, many, store, deadline_s))
+    setup = _setup(store, todo, runtime, deadline, entry)
     try:
         with _interruptible(), progress.shown(tally):
             while left := [key for key in todo if worker.tried(store, key) == seen[key]]:
-                before = len(left)
-                _launch(
-                    store, {key: todo[key] for key in left}, seen, runtime, launcher, jobs, deadline, entry
-                )
-                if not _wait_for_others(store, left, seen, deadline, before):
+                _launch([(key, seen[key]) for key in left], setup, launcher, jobs)
+                if not _wait_for_others(store, left, seen, deadline):
                     break
     except KeyboardInterrupt:
         _close(store, todo)
         print(f"interrupted: {summary(store, many)}. The same command goes on from here.", file=sys.stderr)
         return 130
     print(summary(store, many))
+    if deadline is not None and time.time() >= deadline and exit_code(store, many) == 130:
+        print("stopped by the deadline; the same command goes on from here.")
     return exit_code(store, many)
 
 
@@ -112,10 +113,9 @@ def is_stale(store: Store, key: str) -> bool:
 
 def _preflight(todo: Sequence[Cell], check: str) -> None:
     """Attach every distinct method x model once, in one child: a bad target costs no training."""
-    pairs = list(
-        {repr(pair): pair for cell in todo for pair in [(cell.method, cell.model, cell.objective)]}.values()
-    )
-    messages = isolate.call(check, (pairs,), {cell.model.family for cell in todo})
+    pairs = list({repr(pair): pair for cell in todo for pair in [(cell.method, cell.model, cell.objective)]}.values())
+    modules = isolate.preload(cell.model.family for cell in todo)
+    messages = isolate.call(check, (pairs,), modules)
     wrong = list(dict.fromkeys(message for message in messages if message))
     if wrong:
         raise UsageError("; ".join(wrong[:5]))
@@ -129,48 +129,34 @@ def _register(store: Store, todo: Mapping[str, Cell]) -> None:
         raise UsageError(f"store={store.path}: it cannot be written ({error.strerror}).") from error
 
 
-def _launch(
-    store: Store,
-    todo: Mapping[str, Cell],
-    seen: Mapping[str, int],
-    runtime: Runtime,
-    launcher: str | None,
-    jobs: int | None,
-    deadline: float | None,
-    entry: str,
-) -> None:
-    at_once = min(jobs or slots(runtime), len(todo))
+def _setup(
+    store: Store, todo: Mapping[str, Cell], runtime: Runtime, deadline: float | None, entry: str
+) -> worker.Setup:
+    modules = isolate.preload(cell.model.family for cell in todo.values())
+    there = replace(runtime, store=str(store.path.resolve()))
+    return worker.Setup(runtime=there, modules=modules, entry=entry, deadline=deadline)
+
+
+def _launch(left: Sequence[tuple[str, int]], setup: worker.Setup, launcher: str | None, jobs: int | None) -> None:
+    """One pass over (key, attempt seen) through a launcher; what came of it is in the store."""
+    at_once = min(jobs or slots(setup.runtime), len(left))
     name = launcher or ("joblib" if at_once > 1 else "basic")
-    families = tuple(sorted({cell.model.family for cell in todo.values()}))
-    task = partial(
-        worker.job,
-        store=str(store.path.resolve()),
-        runtime=runtime,
-        families=families,
-        driver=os.getpid(),
-        deadline=deadline,
-        entry=entry,
-    )
     settings = {"n_jobs": at_once} if name == "joblib" else {}
-    lists = [[f"key={key}", f"seen={seen[key]}"] for key in todo]
-    for error in compose.launch(name, settings, lists, task):
+    lists = [[f"key={key}", f"seen={seen}"] for key, seen in left]
+    for error in compose.launch(name, settings, lists, partial(worker.job, setup=setup)):
         print(f"a worker stopped: {type(error).__name__}: {error}", file=sys.stderr)
 
 
-def _wait_for_others(
-    store: Store, keys: Sequence[str], seen: Mapping[str, int], deadline: float | None, before: int
-) -> bool:
-    """Cells that other processes hold: wait for them. False when there is no point in another round."""
-    told = False
+def _wait_for_others(store: Store, keys: Sequence[str], seen: Mapping[str, int], deadline: float | None) -> bool:
+    """Wait for cells that other processes hold. True when another pass has something to do."""
+    waited = False
     while deadline is None or time.time() < deadline:
         left = [key for key in keys if worker.tried(store, key) == seen[key]]
-        if not left:
-            return False
         if not any(store.is_running(key) for key in left):
-            return len(left) < before or told
-        if not told:
+            return bool(left) and (waited or len(left) < len(keys))
+        if not waited:
             print(f"waiting for {len(left)} cells that another process runs", file=sys.stderr)
-            told = True
+        waited = True
         time.sleep(WAIT_S)
     return False
 

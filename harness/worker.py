@@ -40,14 +40,32 @@ class Watch:
         return time.monotonic() - self.started
 
 
-def attempt(
-    store: Store,
-    cell: Cell,
-    runtime: Runtime,
-    seen: int = 0,
-    families: tuple[str, ...] = (),
-    entry: str = ENTRY,
-) -> str:
+@dataclass(frozen=True)
+class Setup:
+    """How a driver wants its cells run. modules: preloaded in the server that children are forked from.
+
+    entry: the "module:function" that runs a cell. deadline: seconds since the epoch after which nothing starts.
+    driver: the process that acts on Ctrl-C for all of its workers.
+    """
+
+    runtime: Runtime
+    modules: tuple[str, ...]
+    entry: str = ENTRY
+    deadline: float | None = None
+    driver: int = field(default_factory=os.getpid)
+
+
+def job(config: Any, setup: Setup) -> str:
+    """The task function of a launcher: config.key names the cell, config.seen the attempt known to the driver."""
+    if os.getpid() != setup.driver:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if setup.deadline is not None and time.time() >= setup.deadline:
+        return "missing"
+    store = Store(setup.runtime.store)
+    return attempt(store, store.cell(str(config.key)), setup, int(config.seen))
+
+
+def attempt(store: Store, cell: Cell, setup: Setup, seen: int = 0) -> str:
     """Try the cell once, unless somebody else does now or did since attempt `seen`; the status afterwards.
 
     Never raises for the cell's own failure. KeyboardInterrupt leaves an `interrupted` record and goes on.
@@ -60,9 +78,7 @@ def attempt(
         close_unfinished(store, key, cell)
         if tried(store, key) > seen:
             return store.status(key)
-        folder = store.begin(cell)
-        record = _try(store, key, cell, runtime, folder, held, families or (cell.model.family,), entry)
-        return str(record["status"])
+        return str(_try(store, key, cell, setup, held)["status"])
     finally:
         held.release()
 
@@ -80,28 +96,21 @@ def close_unfinished(store: Store, key: str, cell: Cell) -> None:
         store.finish(key, folder, _record(key, cell, folder, {"status": "interrupted", "error": error}))
 
 
-def _try(
-    store: Store,
-    key: str,
-    cell: Cell,
-    runtime: Runtime,
-    folder: AttemptFolder,
-    held: lease.Lease,
-    families: tuple[str, ...],
-    entry: str,
-) -> dict[str, Any]:
+def _try(store: Store, key: str, cell: Cell, setup: Setup, held: lease.Lease) -> dict[str, Any]:
+    folder = store.begin(cell)
     kills = _kernel_kills()
-    process = isolate.start(child.main, (entry, cells.to_json(cell), runtime, folder.path), families)
+    arguments = (setup.entry, cells.to_json(cell), setup.runtime, folder.path)
+    process = isolate.start(child.main, arguments, setup.modules)
     watch = Watch()  # only now: the first start of a process waits for the server's imports
     try:
-        _follow(process, key, runtime, held, watch)
+        _follow(process, key, setup.runtime, held, watch)
     except KeyboardInterrupt:
         watch.status, watch.message = "interrupted", "interrupted by the user"
         raise
     finally:
         isolate.kill(process)
         outcome = _outcome(process, folder, watch, _kernel_kills() > kills)
-        record = _record(key, cell, folder, outcome, watch, runtime)
+        record = _record(key, cell, folder, outcome, watch, setup.runtime)
         if watch.status != "lost":
             store.finish(key, folder, record)
         (folder.path / OUTCOME).unlink(missing_ok=True)
@@ -126,9 +135,7 @@ def _follow(process: ForkServerProcess, key: str, runtime: Runtime, held: lease.
         wait([process.sentinel], timeout=TICK_S)
 
 
-def _outcome(
-    process: ForkServerProcess, folder: AttemptFolder, watch: Watch, kernel_killed: bool
-) -> dict[str, Any]:
+def _outcome(process: ForkServerProcess, folder: AttemptFolder, watch: Watch, kernel_killed: bool) -> dict[str, Any]:
     """What the child left, or what its death says."""
     if watch.status is None:
         with suppress(OSError, ValueError):
@@ -200,25 +207,3 @@ def _kernel_kills() -> int:
             if line.startswith("oom_kill "):
                 return int(line.split()[1])
     return 0
-
-
-def job(
-    config: Any,
-    *,
-    store: str,
-    runtime: Runtime,
-    families: tuple[str, ...],
-    driver: int,
-    deadline: float | None,
-    entry: str,
-) -> str:
-    """The task function of a launcher: config.key names the cell, config.seen the attempt known to the driver.
-
-    deadline: seconds since the epoch after which nothing is started.
-    """
-    if os.getpid() != driver:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver acts on Ctrl-C, for all workers at once
-    if deadline is not None and time.time() >= deadline:
-        return "missing"
-    here = Store(store)
-    return attempt(here, here.cell(str(config.key)), runtime, int(config.seen), families, entry)

@@ -66,16 +66,14 @@ def _findings() -> Iterator[tuple[str, str, str]]:
     yield (
         "hub",
         "ok",
-        "offline by HF_HUB_OFFLINE"
-        if os.environ.get("HF_HUB_OFFLINE")
-        else "asked when a model or task needs it",
+        "offline by HF_HUB_OFFLINE" if os.environ.get("HF_HUB_OFFLINE") else "asked when a model or task needs it",
     )
     yield _writable(Path(compose.defaults()["runtime"]["store"]))
 
 
 def _isolation() -> tuple[str, str, str]:
     try:
-        seen = isolate.call("harness.verbs.doctor:probe", ())
+        seen = isolate.call("harness.verbs.doctor:probe", (), isolate.preload(()))
     except (RuntimeError, OSError) as error:
         return "isolation", "bad", f"no child process: {' '.join(str(error).split())[-200:]}"
     return (

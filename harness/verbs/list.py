@@ -40,10 +40,7 @@ def listing(what: str) -> list[dict[str, Any]]:
         return [{"name": name, "about": claims.find(name).sentence} for name in claims.names()]
     if what == "exhibits":
         found = exhibits.catalogue(options.folders()[:-1])
-        return [
-            {"name": name, "about": e.title, "source": e.source, "scales": [*e.grids]}
-            for name, e in found.items()
-        ]
+        return [{"name": name, "about": e.title, "source": e.source, "scales": [*e.grids]} for name, e in found.items()]
     group = what.removesuffix("s")
     return [_row(group, name) for name in options.names(group)]
 

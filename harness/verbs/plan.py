@@ -38,9 +38,7 @@ def main(arguments: argparse.Namespace) -> int:
         slots=sweep.slots(runtime),
     )
     if arguments.json:
-        rows = [
-            {"key": key, "status": states[key], "cell": cells.to_json(cell)} for key, cell in found.items()
-        ]
+        rows = [{"key": key, "status": states[key], "cell": cells.to_json(cell)} for key, cell in found.items()]
         print(json.dumps({"cells": rows, "cost": cost}, ensure_ascii=False, indent=1))
         return 0
     for key, cell in found.items():
@@ -64,12 +62,8 @@ def _cost(
     """Seconds (all cells one after the other, over the cells at once) and bytes, by the median finished cell here."""
     left = sum(status not in FINAL for status in states.values())
     done = [key for key, status in states.items() if status == "done"]
-    walls = [
-        wall for key in done if isinstance(wall := (store.summary(key) or {}).get("wall_s"), int | float)
-    ]
-    sizes = [
-        sum(path.stat().st_size for path in store.folder(key).rglob("*") if path.is_file()) for key in done
-    ]
+    walls = [wall for key in done if isinstance(wall := (store.summary(key) or {}).get("wall_s"), int | float)]
+    sizes = [sum(path.stat().st_size for path in store.folder(key).rglob("*") if path.is_file()) for key in done]
     at_once = min(said_jobs or slots, max(left, 1))
     return {
         "left": left,

@@ -48,21 +48,17 @@ def main(arguments: argparse.Namespace) -> int:
     used = [column for column in COLUMNS if any(counts[column] for counts in table.values())]
     total = sum((counts for counts in table.values()), Counter[str]())
     lines = [("model", "task", *used)]
-    lines += [
-        (model, task, *(str(counts[column]) for column in used)) for (model, task), counts in table.items()
-    ]
+    lines += [(model, task, *(str(counts[column]) for column in used)) for (model, task), counts in table.items()]
     lines.append(("all", "", *(str(total[column]) for column in used)))
     print(f"store {store.path}")
     print(_aligned(lines))
     if total["stale"]:
-        print(
-            "stale cells count as done; `deltabench why KEY` tells what changed, rerun=stale runs them again."
-        )
+        print("stale cells count as done; `deltabench why KEY` tells what changed, rerun=stale runs them again.")
     return 0
 
 
 def _all(store: Store) -> Iterable[tuple[str, str, str]]:
-    for key in store.keys():
+    for key in store.keys():  # noqa: SIM118  (a store is no dict)
         summary = store.summary(key)
         if summary is not None:
             yield key, summary["model"], summary["task"]

@@ -49,9 +49,7 @@ def _two(store: Store, key: str, other: str) -> str:
         for name in sorted({*left, *right})
         if left.get(name, "-") != right.get(name, "-")
     ]
-    return (
-        "\n".join([f"{key[:12]} and {other[:12]} differ in:", *lines]) if lines else "they are the same cell."
-    )
+    return "\n".join([f"{key[:12]} and {other[:12]} differ in:", *lines]) if lines else "they are the same cell."
 
 
 def _flat(content: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,44 @@
+"""What a record may say, and the short form of it. Torch-free."""
+
+from collections.abc import Mapping
+from typing import Any
+
+SCHEMA = 1
+STATUSES = ("done", "failed", "oom", "diverged", "timeout", "interrupted", "blocked")
+"""What a record may say; `running` and `missing` are states without a record."""
+FINAL = ("done", "oom", "diverged")
+"""Results: running the same command again does not try these again."""
+
+
+def displaces(status: str, earlier: str) -> bool:
+    """Whether a newer attempt counts instead of an earlier one: a failure never hides a finished result."""
+    return status == "done" or earlier != "done"
+
+
+def summarise(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The short form in `current`, enough for `status` to read one small file per cell."""
+    cell, provenance = record["cell"], record.get("provenance") or {}
+    names = {part: cell[part]["name"] for part in ("method", "model", "task", "recipe")}
+    return {
+        "attempt": record["attempt"],
+        "status": record["status"],
+        "fingerprint": provenance.get("fingerprint"),
+        "wall_s": (record.get("time") or {}).get("wall_s"),
+        **names,
+        "family": cell["model"].get("family"),
+        "objective": cell["objective"],
+        "seed": cell["seed"],
+    }
+
+
+def fits(record: Mapping[str, Any], key: str, number: int) -> bool:
+    """Whether a parsed record is one, and the one of this attempt at this cell."""
+    if record.get("schema") != SCHEMA or record.get("key") != key or record.get("attempt") != number:
+        return False
+    try:
+        summarise(record)
+    except (KeyError, TypeError, AttributeError):
+        return False
+    parts = ("scores", "parameters", "memory", "time", "notes", "error", "provenance")
+    shapes = all(record.get(part) is None or isinstance(record[part], dict) for part in parts)
+    return shapes and record.get("status") in STATUSES
