@@ -1,9 +1,9 @@
 """A table or figure of a paper as data: conf/exhibit/<name>.yaml. Torch-free.
 
-An exhibit says which cells it needs (a grid per scale), what is drawn from them (`view`), which sentences are
-tested (`claims`), and which methods are the floor and the ceiling of normalised scores. Other people's exhibits
-join through the entry-point group `deltabench.exhibits`: its value is a package whose folder holds YAML files,
-with the CSV files they publish beside them.
+An exhibit says which cells it needs (a grid per scale), what is drawn from them (`view`), which sentences
+are tested (`claims`), and which methods are the floor and the ceiling of normalised scores. Other people's
+exhibits join through the entry-point group `deltabench.exhibits`: its value is a package whose folder holds
+YAML files, with the CSV files they publish beside them.
 """
 
 import importlib.metadata
@@ -34,8 +34,8 @@ class Exhibit:
     """One exhibit, checked.
 
     grids: scale -> blocks for `grid.expand`. cells_of: the exhibit whose grid and reference records it shares
-    (its own name unless `grid` names another). sets: "test", or "validation" where test scores are neither shown
-    nor used. claims: (name of the claim, its options) as declared.
+    (its own name unless `grid` names another). sets: "test", or "validation" where test scores are neither
+    shown nor used. claims: (name of the claim, its options) as declared.
     """
 
     name: str

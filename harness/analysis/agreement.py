@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scipy.stats import t as student
 
-from harness.analysis import frame, statistics
+from harness.analysis import frame, records, statistics
 from harness.analysis.claims import Finding
 from harness.analysis.table import MISSING, Entry, Table, rate, word
 
@@ -33,7 +33,7 @@ class Group:
     keys: tuple[str, ...]
 
 
-def groups(mine: Sequence[frame.Run], reference: Sequence[frame.Run], role: str = "test") -> list[Group]:
+def groups(mine: Sequence[records.Run], reference: Sequence[records.Run], role: str = "test") -> list[Group]:
     """The groups that both have, Holm-adjusted over them. The spread is pooled over the tasks of a method."""
     ours, theirs = _scores(mine, role, reference), _scores(reference, role, mine)
     shared = [place for place in ours.groups if place in theirs.groups]
@@ -54,9 +54,7 @@ def table(found: Sequence[Group], model: str) -> Table:
     """One row per group of one model."""
     columns = ("method", "task", "rate", "mine", "reference", "difference", "seeds", "verdict")
     rows = tuple(_row(group) for group in found if group.place[0] == model)
-    note = (
-        "points; the interval pools the spread over seeds within a method's tasks; verdicts are Holm-adjusted"
-    )
+    note = "points; the interval pools the spread over seeds within a method's tasks; verdicts are Holm-adjusted"
     return Table("agreement", "Against the reference", model, columns, rows, (note,))
 
 
@@ -77,9 +75,7 @@ def _row(group: Group) -> tuple[Entry, ...]:
     )
 
 
-def _scores(
-    runs: Sequence[frame.Run], role: str, among: Sequence[frame.Run]
-) -> "pd.api.typing.DataFrameGroupBy":
+def _scores(runs: Sequence[records.Run], role: str, among: Sequence[records.Run]) -> "pd.api.typing.DataFrameGroupBy":
     scores = frame.scores(runs, (role,), among)
     best = scores[(scores.checkpoint == "best") & (scores.role == role)]
     return best.groupby(GROUP, sort=False)

@@ -91,8 +91,7 @@ def _legend(
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], linewidth=1.5, markersize=4, label=style.short(arm), **look)
-        for arm, look in looks.items()
+        Line2D([], [], linewidth=1.5, markersize=4, label=style.short(arm), **look) for arm, look in looks.items()
     ]
     if any(study.ceiling for study in studies):
         label = f"{speed.SHARE:.0%} of '{studies[0].exhibit.ceiling}' at its end"

@@ -61,9 +61,7 @@ def _ranks(axes: "Axes", study: Study, arms: Sequence[str], looks: dict[str, dic
     axes.set_xlim(0.6, last + 0.4)
     axes.set_xticks(range(1, last + 1, 1 + last // 9))
     if all(np.isnan(found.main.mean) for found in ranks.values()):
-        axes.annotate(
-            style.wrap(ranks[arms[0]].reason), (0.5, 0.5), xycoords="axes fraction", ha="center", va="center"
-        )
+        axes.annotate(style.wrap(ranks[arms[0]].reason), (0.5, 0.5), xycoords="axes fraction", ha="center", va="center")
     axes.set_xlabel("mean rank (1 is best)")
 
 
@@ -108,11 +106,9 @@ def rates(studies: Sequence[Study]) -> "Figure":
     for axes, study in zip(grid, studies, strict=True):
         for arm, (table, chosen) in by_method(study).items():
             means = table.mean(axis="columns")
-            axes.plot(
-                means.index, 100 * means, label=style.short(arm), markersize=4, linewidth=1.4, **looks[arm]
-            )
+            axes.plot(means.index, 100 * means, label=style.short(arm), markersize=4, linewidth=1.4, **looks[arm])
             best = chosen["learning_rate"]
-            axes.plot(best, 100 * means[best], linestyle="", markersize=10, fillstyle="none", **looks[arm])
+            axes.plot(best, 100 * means[best], linestyle="", markersize=10, markerfacecolor=(0, 0, 0, 0), **looks[arm])
         axes.set_xscale("log")
         axes.set_xlabel("learning rate")
         axes.set_title(style.short(study.model, 28))
@@ -122,7 +118,5 @@ def rates(studies: Sequence[Study]) -> "Figure":
     grid[0].set_ylabel("validation score (points)")
     found = {line.get_label(): line for axes in grid for line in axes.get_legend_handles_labels()[0]}
     columns = 3 * len(studies)
-    style.legend(
-        figure, list(found.values()), columns, "large mark: the chosen rate", style.subtitle(studies)
-    )
+    style.legend(figure, list(found.values()), columns, "large mark: the chosen rate", style.subtitle(studies))
     return figure

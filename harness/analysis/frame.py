@@ -1,23 +1,17 @@
-"""Records -> DataFrames: scores, curves and what did not finish. From a store or from an exported archive."""
+"""Records -> DataFrames: scores, curves and what did not finish."""
 
-import gzip
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from harness import assets, options
+from harness import options
 from harness.analysis import arms
-from harness.errors import UsageError
+from harness.analysis.records import Run
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from harness.store import Store
 
 Row = dict[str, Any]
 
@@ -27,39 +21,6 @@ FACTS = ("rows", "chance", "majority", "delta", "head", "backbone", "cells_besid
 SCORES = (*BASE, "checkpoint", "step", "set", "role", "score", *FACTS)
 CURVES = (*BASE, "step", "seconds", "set", "role", "score", "cells_beside")
 FAILURES = (*BASE, "status", "reason")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One record (record.json) with its curve (rows of curve.jsonl)."""
-
-    record: Mapping[str, Any]
-    curve: Sequence[Mapping[str, Any]] = ()
-
-
-def from_store(store: "Store", keys: Iterable[str]) -> list[Run]:
-    """The current records of these cells; a cell without a record is left out."""
-    found = ((key, store.read(key)) for key in keys)
-    return [Run(record, tuple(store.curve(key))) for key, record in found if record]
-
-
-def from_archive(path: Path) -> list[Run]:
-    """Exported records: gz JSON lines of {"record", "curve"}. UsageError where a line is not that."""
-    runs = []
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
-            for line in lines:
-                row = json.loads(line)
-                runs.append(Run(row["record"], tuple(row.get("curve") or ())))
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        place = f" after line {len(runs)}" if runs else ""
-        raise UsageError(f"{path} is not an archive of records{place}: {error}") from None
-    return runs
-
-
-def reference(exhibit: str) -> Path:
-    """Where our own committed records of an exhibit are; the file may be absent."""
-    return assets.reference() / exhibit / "records.jsonl.gz"
 
 
 def scores(runs: Sequence[Run], roles: Sequence[str] = ROLES, among: Sequence[Run] = ()) -> "pd.DataFrame":
@@ -159,9 +120,7 @@ def _peak(run: Run, rows: Sequence[Row]) -> list[Row]:
     for row in reported:
         points.setdefault(row["step"], {})[row["set"]] = row["score"]
     for point in run.curve:
-        found = {
-            scored["set"]: scored["score"] for scored in _sets(point.get("scores") or {}, run, ("test",))
-        }
+        found = {scored["set"]: scored["score"] for scored in _sets(point.get("scores") or {}, run, ("test",))}
         if found:
             points.setdefault(point["step"], {}).update(found)
     complete = max(len(point) for point in points.values())
@@ -169,8 +128,7 @@ def _peak(run: Run, rows: Sequence[Row]) -> list[Row]:
     best = min(full, key=lambda step: (-sum(full[step].values()), step))
     templates = {row["set"]: row for row in reported}
     return [
-        {**templates[name], "checkpoint": "peak", "step": best, "score": score}
-        for name, score in full[best].items()
+        {**templates[name], "checkpoint": "peak", "step": best, "score": score} for name, score in full[best].items()
     ]
 
 
@@ -178,7 +136,7 @@ def _sets(found: Mapping[str, Any], run: Run, roles: Sequence[str]) -> list[Row]
     tests = (run.record.get("task_facts") or {}).get("tests") or ["test"]
     rows = []
     for name, value in found.items():
-        role = "test" if name in tests else name
+        role = "test" if name in tests else "other" if name == "test" else name
         score = value.get(run.record["task_facts"]["metric"]) if isinstance(value, Mapping) else value
         if role in roles and score is not None:
             rows.append({"set": name, "role": role, "score": float(score)})

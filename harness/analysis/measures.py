@@ -73,9 +73,7 @@ def scalable(panel: Panel, floor: Array, ceiling: Array) -> "np.ndarray[tuple[in
     good = np.zeros(len(panel.tasks), dtype=bool)
     for task in range(len(panel.tasks)):
         gap = statistics.pooled(ceiling[task : task + 1] - floor[task : task + 1])
-        means = [
-            np.nanmean(side[task]) if (~np.isnan(side[task])).any() else np.nan for side in (floor, ceiling)
-        ]
+        means = [np.nanmean(side[task]) if (~np.isnan(side[task])).any() else np.nan for side in (floor, ceiling)]
         sampling = np.sqrt(sum(m * (1 - m) for m in means) / panel.rows[task])
         error = np.nanmax([gap.se, sampling, 0.0])
         good[task] = not np.isnan(gap.mean) and gap.mean > 0 and gap.mean >= 3 * error

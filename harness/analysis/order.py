@@ -8,12 +8,12 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from harness.analysis import measures, statistics
-from harness.analysis.claims import Claim, Comparison, Finding, overall
+from harness.analysis.claims import Claim, Comparison, Finding
+from harness.analysis.findings import ALPHA, finding
 from harness.analysis.measures import Estimate
-from harness.analysis.statistics import Interval
+from harness.analysis.statistics import Array, Interval
 from harness.analysis.study import Study
 
-ALPHA = 1 - statistics.LEVEL
 RULES = {"above": statistics.superior, "at least": statistics.at_least, "similar": statistics.similar}
 
 
@@ -40,9 +40,9 @@ def comparable(study: Study, claim: Claim, options: Mapping[str, Any]) -> Findin
     gaps = np.stack([panel.of(arm) - panel.of(str(study.ceiling)) for arm in others])
     cases = np.where(np.isnan(gaps), np.nan, gaps >= -near)
     counted = (~np.isnan(cases)).sum(axis=0)
-    share = np.where(counted == 0, np.nan, np.nansum(cases, axis=0) / np.maximum(counted, 1)) - 0.5
-    found = Estimate(*statistics.interval(share), keys=panel.cells(*others, str(study.ceiling)))
-    comparisons = compare([("near the ceiling", "half of the cases")], ["above"], [found], margin, len(share))
+    share = np.where(counted == 0, np.nan, np.nansum(cases, axis=0) / np.maximum(counted, 1))
+    keys = panel.cells(*others, str(study.ceiling))
+    row = _above_half(share, margin, keys)
     each = compare(
         [(arm, str(study.ceiling)) for arm in others],
         ["at least"] * len(others),
@@ -51,11 +51,24 @@ def comparable(study: Study, claim: Claim, options: Mapping[str, Any]) -> Findin
         len(share),
     )
     numbers = {
-        "share": found.main.mean + 0.5,
+        "share": float(np.nanmean(share)),
         "near": near,
         "gaps": {row.left: [row.estimate, row.low, row.high, row.verdict] for row in each},
     }
-    return finding(study, claim, margin, comparisons, numbers, [])
+    return finding(study, claim, margin, (row,), numbers, [])
+
+
+def _above_half(share: Array, margin: float, keys: tuple[str, ...]) -> Comparison:
+    """Is the mean share above one half? share: [T, S]. Where all seeds agree, by the exact interval of a share."""
+    found = Estimate(*statistics.interval(share - 0.5), keys=keys)
+    names = "cases near the ceiling", "half of them"
+    if not (found.main.se == 0 and found.main.n > len(share)):
+        return compare([names], ["above"], [found], margin, len(share))[0]
+    exact = statistics.share(float(np.nansum(share)), found.main.n)
+    low, high = exact.low - 0.5, exact.high - 0.5
+    verdict = "reproduced" if low > margin else "contradicted" if high < margin else "inconclusive"
+    p = statistics.share_p(float(np.nansum(share)), found.main.n, 0.5 + margin)
+    return Comparison(*names, "above", verdict, exact.mean - 0.5, low, high, p, keys=keys)
 
 
 def published_ranks(study: Study, quantity: str) -> dict[str, float]:
@@ -100,9 +113,7 @@ def _comparison(
     if verdict == "inconclusive":
         level = 1 - ALPHA / family
         seeds = statistics.seeds_needed(main, tasks, _distance(relation, main, margin), level)
-    return Comparison(
-        left, right, relation, verdict, main.mean, main.low, main.high, p, seeds, keys=found.keys
-    )
+    return Comparison(left, right, relation, verdict, main.mean, main.low, main.high, p, seeds, keys=found.keys)
 
 
 def _distance(relation: str, main: Interval, margin: float) -> float:
@@ -132,92 +143,3 @@ def _tau(study: Study, ranks: Mapping[str, float]) -> dict[str, Any]:
     result["tau_p"] = float(kendalltau(order, means, method="auto").pvalue)
     result["tau_smallest_p"] = float(kendalltau(order, order, method="auto").pvalue)
     return result
-
-
-def finding(
-    study: Study,
-    claim: Claim,
-    margin: float,
-    comparisons: tuple[Comparison, ...],
-    numbers: Mapping[str, Any],
-    absent: Sequence[str],
-) -> Finding:
-    """The claim's verdict with one sentence that says what decided it."""
-    verdict = overall([row.verdict for row in comparisons])
-    notes = [f"not among these cells (or in several variants): {', '.join(absent)}"] if absent else []
-    smallest = numbers.get("tau_smallest_p", 0.0)
-    if smallest > ALPHA:
-        notes.append(
-            f"with {numbers['methods']} methods tau cannot reach p < {ALPHA:.2f} whatever the scores: "
-            f"its smallest p is {smallest:.2f}"
-        )
-    return Finding(
-        claim=claim.name,
-        model=study.model,
-        verdict=verdict,
-        sentence=sentence(claim, verdict, comparisons, numbers),
-        margin=margin,
-        estimand=claim.estimand,
-        scale=claim.scale,
-        source=study.exhibit.source,
-        statistics=dict(numbers),
-        comparisons=comparisons,
-        notes=tuple(notes),
-    )
-
-
-def sentence(
-    claim: Claim, verdict: str, comparisons: Sequence[Comparison], numbers: Mapping[str, Any]
-) -> str:
-    """'sentence: verdict; 8 of 10 comparisons reproduced, 1 contradicted (…), …; tau-b 0.80 [.., ..]'."""
-    parts = [f"{claim.sentence.rstrip('.')}: {verdict}"]
-    if not comparisons:
-        return parts[0] + "; no two of the methods it speaks of are among these cells."
-    if "share" in numbers:
-        parts.append(_share(comparisons[0], numbers))
-    else:
-        held = sum(row.verdict == "reproduced" for row in comparisons)
-        parts.append(
-            ", ".join([f"{held} of {len(comparisons)} comparisons reproduced", *_others(comparisons)])
-        )
-    helpless = sum(bool(row.reason) and row.verdict == "inconclusive" for row in comparisons)
-    if helpless:
-        parts.append(f"{helpless} could not be decided with the cells at hand, whatever they score")
-    if "tau_b" in numbers:
-        parts.append(f"Kendall's tau-b {numbers['tau_b']:.2f}{_range(numbers)}")
-    return "; ".join(parts) + "."
-
-
-def _share(row: Comparison, numbers: Mapping[str, Any]) -> str:
-    interval = "" if row.low is None or row.high is None else f" [{row.low + 0.5:.0%}, {row.high + 0.5:.0%}]"
-    return f"{numbers['share']:.0%}{interval} of the cases are within {100 * numbers['near']:g} points"
-
-
-def _others(comparisons: Sequence[Comparison]) -> list[str]:
-    """'2 inconclusive (a vs b: 11 seeds would do, …)' for every verdict but the first."""
-    told = []
-    for word in ("contradicted", "inconclusive", "untested"):
-        rows = [row for row in comparisons if row.verdict == word]
-        named = ", ".join(f"{row.left} vs {row.right}{_detail(row)}" for row in rows[:4])
-        if rows:
-            told.append(f"{len(rows)} {word} ({named}{' …' if len(rows) > 4 else ''})")
-    return told
-
-
-def _detail(row: Comparison) -> str:
-    if row.verdict == "contradicted" and row.estimate is not None:
-        scored = row.relation in RULES
-        return f": {100 * row.estimate:+.1f} points" if scored else f": {row.estimate:.0%} of the pairs"
-    return _seeds(row)
-
-
-def _seeds(row: Comparison) -> str:
-    if row.verdict != "inconclusive":
-        return ""
-    return f": {row.seeds} seeds would do" if row.seeds else f": more than {statistics.SEED_LIMIT} seeds"
-
-
-def _range(numbers: Mapping[str, Any]) -> str:
-    if "tau_low" not in numbers:
-        return ""
-    return f" [{numbers['tau_low']:.2f}, {numbers['tau_high']:.2f}]"

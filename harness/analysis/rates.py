@@ -56,11 +56,7 @@ def _unequal(study: Study) -> tuple[str, ...]:
     """Comparing rates over different cells would be unfair: only what all rates have decides; say so."""
     partial = [arm for arm, (found, _) in by_method(study).items() if found.isna().to_numpy().any()]
     failed = len(study.failures)
-    notes = (
-        [f"not every rate has every cell, the choice is on those all have: {', '.join(partial)}"]
-        if partial
-        else []
-    )
+    notes = [f"not every rate has every cell, the choice is on those all have: {', '.join(partial)}"] if partial else []
     return (*notes, *([f"{failed} attempted cells have no score"] if failed else []))
 
 
@@ -81,9 +77,7 @@ def recipe_lines(studies: Sequence[Study]) -> list[str]:
         named = {arm: float(one["learning_rate"]) for arm, one in chosen.items()}
         named["default"] = picked[len(picked) // 2]  # for a method nobody tuned: the middle of the tuned ones
         pairs = ", ".join(f"{arm}: {_float(rate(value))}" for arm, value in named.items())
-        edges = ", ".join(
-            f"{arm} at the {one['edge']} rate tried" for arm, one in chosen.items() if one["edge"]
-        )
+        edges = ", ".join(f"{arm} at the {one['edge']} rate tried" for arm, one in chosen.items() if one["edge"])
         lines.append(f"# recipe {recipe}: chosen on {', '.join(study.model for study in models)}")
         lines += [f"# edge of the grid: {edges}"] if edges else []
         lines.append(f"learning_rate: {{{pairs}}}")

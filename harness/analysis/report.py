@@ -7,6 +7,7 @@ README.md      tables, figures and verdicts on one page
 
 import dataclasses
 import hashlib
+import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from harness.exhibits import Exhibit
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.analysis.frame import Run
+    from harness.analysis.records import Run
     from harness.analysis.study import Study
 
 INDEX = "exhibit.json"
@@ -144,6 +145,16 @@ def page(index: dict[str, Any]) -> str:
 def plain(finding: Finding) -> dict[str, Any]:
     """A finding as JSON values; what is not finite is null."""
     return dict(files.finite(dataclasses.asdict(finding)))
+
+
+def picture(name: str, studies: "Sequence[Study]") -> bytes:
+    """One figure by its view's name as a PNG, for a notebook."""
+    from harness.analysis import style
+
+    made = io.BytesIO()
+    with style.style():
+        views.VIEWS[name].function()(studies).savefig(made)
+    return made.getvalue()
 
 
 def _of(findings: Sequence[Finding], model: str) -> list[Finding]:

@@ -20,9 +20,7 @@ BROKEN = ("diverged", "oom")
 _DIGITS = 9  # two means that differ by rounding only are a tie
 
 
-def rates(
-    scores: "pd.DataFrame", rule: str = "clean", failures: "pd.DataFrame | None" = None
-) -> "pd.DataFrame":
+def rates(scores: "pd.DataFrame", rule: str = "clean", failures: "pd.DataFrame | None" = None) -> "pd.DataFrame":
     """The chosen rate of every model x task x arm, indexed by these.
 
     Columns: learning_rate; tried (how many rates); edge ("lowest", "highest" or ""); mean (the score that
@@ -50,7 +48,7 @@ def choose(table: "pd.DataFrame") -> dict[str, float | int | str]:
     common = table.dropna(axis="columns")
     # With no seed in common a comparison over different seeds is all there is.
     means = (common if common.shape[1] else table).mean(axis="columns").round(_DIGITS)
-    best = float(means.index[means.argmax()])  # the first of equals: the smaller rate
+    best = float(means.index[int(means.argmax())])  # the first of equals: the smaller rate
     edges = {table.index[-1]: "highest", table.index[0]: "lowest"} if len(table) > 1 else {}
     return {
         "learning_rate": best,
@@ -61,9 +59,7 @@ def choose(table: "pd.DataFrame") -> dict[str, float | int | str]:
     }
 
 
-def chosen(
-    scores: "pd.DataFrame", rule: str = "clean", failures: "pd.DataFrame | None" = None
-) -> "pd.DataFrame":
+def chosen(scores: "pd.DataFrame", rule: str = "clean", failures: "pd.DataFrame | None" = None) -> "pd.DataFrame":
     """The rows of `scores` at the chosen rate and checkpoint."""
     checkpoint, _ = RULES[rule]
     picked = rates(scores, rule, failures)["learning_rate"].rename("chosen")

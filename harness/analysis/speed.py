@@ -9,11 +9,11 @@ import numpy as np
 
 from harness.analysis import order, select, statistics
 from harness.analysis.claims import Claim, Comparison, Finding
+from harness.analysis.findings import ALPHA, finding
 from harness.analysis.statistics import Array
 from harness.analysis.study import Study
 
 SHARE = 0.9
-ALPHA = 1 - statistics.LEVEL
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def by_steps(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     found = times(study, float(options["target"]))
     absent = [method for method in ranks if study.arm(method) is None]
     if found is None:
-        return order.finding(study, claim, margin, (), {}, absent)
+        return finding(study, claim, margin, (), {}, absent)
     arms = {str(study.arm(method)): rank for method, rank in ranks.items() if study.arm(method)}
     pairs = list(combinations(arms, 2))
     similar = [arms[left] == arms[right] for left, right in pairs]
@@ -75,12 +75,11 @@ def by_steps(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     p_values = [_p(*row) for row in zip(counted, similar, edges, strict=True)]
     adjusted = statistics.holm(p_values)
     comparisons = tuple(
-        _comparison(found, *row, len(pairs))
-        for row in zip(pairs, similar, edges, counted, adjusted, strict=True)
+        _comparison(found, *row, len(pairs)) for row in zip(pairs, similar, edges, counted, adjusted, strict=True)
     )
     goals = dict(zip(found.tasks, map(float, found.goals), strict=True))
     numbers = {"target": float(options["target"]), "goals": goals}
-    return order.finding(study, claim, margin, comparisons, numbers, absent)
+    return finding(study, claim, margin, comparisons, numbers, absent)
 
 
 def wins(left: Array, right: Array) -> tuple[float, int]:
@@ -96,9 +95,7 @@ def _p(counted: tuple[float, int], similar: bool, margin: float) -> float:
     if not total:
         return np.nan
     low, high = (statistics.share_p(won, total, 0.5 + side * margin) for side in (-1, 1))
-    if not similar:
-        return high
-    return max(low, high) if abs(won / total - 0.5) < margin else min(low, high)
+    return max(low, high) if similar else high
 
 
 def _comparison(
@@ -128,15 +125,11 @@ def _verdict(low: float, high: float, similar: bool, margin: float) -> str:
     low, high = low - 0.5, high - 0.5
     if similar:
         outside = low > margin or high < -margin
-        return (
-            "contradicted" if outside else "reproduced" if -margin < low and high < margin else "inconclusive"
-        )
+        return "contradicted" if outside else "reproduced" if -margin < low and high < margin else "inconclusive"
     return "reproduced" if low > margin else "contradicted" if high < margin else "inconclusive"
 
 
-def _needed(
-    share: float, total: int, similar: bool, margin: float, family: int, tasks: int
-) -> tuple[int | None, str]:
+def _needed(share: float, total: int, similar: bool, margin: float, family: int, tasks: int) -> tuple[int | None, str]:
     """(pairs it would take at this share, why the pairs at hand could not decide at all)."""
     level, limit = 1 - ALPHA / family, statistics.SEED_LIMIT * tasks
 

@@ -59,22 +59,24 @@ def pooled(values: Array, level: float = LEVEL) -> Interval:
 
 
 def draws(present: NDArray[np.bool_], resamples: int = RESAMPLES, seed: int = 0) -> NDArray[np.intp]:
-    """Stratified resampling of seeds: [B, T, S] indices; each task draws among the seeds it has."""
+    """Stratified resampling of seeds: [B, T, S] indices; each task draws among the seeds it has, as many.
+
+    -1 fills up tasks that have fewer seeds.
+    """
     random = np.random.default_rng(seed)
     tasks, size = present.shape
-    indices = np.zeros((resamples, tasks, size), dtype=np.intp)
+    indices = np.full((resamples, tasks, size), -1, dtype=np.intp)
     for task in range(tasks):
         pool = np.flatnonzero(present[task])
         if len(pool):
             indices[:, task, : len(pool)] = random.choice(pool, size=(resamples, len(pool)))
-            indices[:, task, len(pool) :] = indices[:, task, :1]
     return indices
 
 
 def resample(values: Array, indices: NDArray[np.intp]) -> Array:
     """Task means in every resample. values: [..., T, S]; indices: [B, T, S]; result: [B, ..., T]."""
     tasks = np.arange(values.shape[-2])[None, :, None]
-    picked = values[..., tasks, indices]
+    picked = np.where(indices < 0, np.nan, values[..., tasks, indices])
     with np.errstate(invalid="ignore"):
         weight = (~np.isnan(picked)).sum(axis=-1)
         mean = np.nansum(picked, axis=-1) / np.where(weight == 0, np.nan, weight)
@@ -126,9 +128,7 @@ def ranks(values: Array) -> Array:
 
 def tau_b(left: Sequence[float], right: Sequence[float]) -> float:
     """Kendall's tau-b; NaN where either side has no order at all."""
-    signs = [
-        (np.sign(left[i] - left[j]), np.sign(right[i] - right[j])) for i in range(len(left)) for j in range(i)
-    ]
+    signs = [(np.sign(left[i] - left[j]), np.sign(right[i] - right[j])) for i in range(len(left)) for j in range(i)]
     both = sum(a * b for a, b in signs)
     norm = math.sqrt(sum(a != 0 for a, _ in signs) * sum(b != 0 for _, b in signs))
     return float(both / norm) if norm else math.nan
@@ -148,8 +148,7 @@ def similar(estimate: Interval, margin: float) -> tuple[str, float]:
     """Is the estimate within +-margin? Equivalence by two one-sided tests at (1 - LEVEL) / 2 each."""
     inside = -margin < estimate.low and estimate.high < margin
     outside = estimate.low > margin or estimate.high < -margin
-    edges = _p(estimate, -margin), _p(estimate, margin)
-    return _decide(inside, outside), max(edges) if abs(estimate.mean) < margin else min(edges)
+    return _decide(inside, outside), max(_p(estimate, -margin), _p(estimate, margin))  # of the nearer edge
 
 
 def seeds_needed(

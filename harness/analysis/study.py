@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.analysis import frame, select
+from harness.analysis import frame, records, select
 from harness.analysis.select import Panel
 from harness.exhibits import Exhibit
 
@@ -78,7 +78,7 @@ class Study:
         return tuple(arm for arm in self.clean.arms if arm not in (self.floor, self.ceiling))
 
 
-def studies(exhibit: Exhibit, runs: Sequence[frame.Run]) -> list[Study]:
+def studies(exhibit: Exhibit, runs: Sequence[records.Run]) -> list[Study]:
     """One study per model, in order of appearance. Sets that the exhibit must not see are not read."""
     roles = frame.ROLES if exhibit.sets == "test" else (exhibit.sets,)
     scores, curves = frame.scores(runs, roles), frame.curves(runs, roles)

@@ -91,9 +91,7 @@ def wrap(text: str) -> str:
 def legend(figure: "Figure", handles: Sequence[Any], columns: int, *lines: str) -> None:
     """The legend under the panels; `lines` above its entries, empty ones left out."""
     title = "\n".join(line for line in lines if line)
-    made = figure.legend(
-        handles=handles, loc="outside lower center", ncols=columns, title=title, title_fontsize=8
-    )
+    made = figure.legend(handles=handles, loc="outside lower center", ncols=columns, title=title, title_fontsize=8)
     made.get_title().set_multialignment("center")
 
 

@@ -75,9 +75,7 @@ def rate(value: float) -> str:
 def to_csv(tables: Sequence[Table]) -> str:
     """All tables of one view in one CSV: `model` first; an estimate has its _low and _high beside it."""
     columns = list(dict.fromkeys(column for table in tables for column in table.columns))
-    wide = {
-        c for t in tables for row in t.rows for c, e in zip(t.columns, row, strict=True) if e.low is not None
-    }
+    wide = {c for t in tables for row in t.rows for c, e in zip(t.columns, row, strict=True) if e.low is not None}
     header = [part for c in columns for part in ((c, f"{c}_low", f"{c}_high") if c in wide else (c,))]
     text = io.StringIO()
     writer = csv.DictWriter(text, ["model", *header], restval="", lineterminator="\n")
@@ -151,16 +149,12 @@ def _sentence(text: str) -> str:
 
 
 def to_json(table: Table) -> dict[str, Any]:
-    rows = [
-        [{k: v for k, v in vars(entry).items() if v not in (None, ())} for entry in row] for row in table.rows
-    ]
+    rows = [[{k: v for k, v in vars(entry).items() if v not in (None, ())} for entry in row] for row in table.rows]
     return {**vars(table), "rows": rows}
 
 
 def from_json(content: Mapping[str, Any]) -> Table:
-    rows = tuple(
-        tuple(replace(Entry(**e), keys=tuple(e.get("keys", ()))) for e in row) for row in content["rows"]
-    )
+    rows = tuple(tuple(replace(Entry(**e), keys=tuple(e.get("keys", ()))) for e in row) for row in content["rows"])
     listed = {name: tuple(content[name]) for name in ("columns", "notes")}
     return Table(**{**content, **listed, "rows": rows})
 
@@ -170,9 +164,7 @@ def to_rich(table: Table) -> "RichTable":
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    drawn = RichTable(
-        title=f"{table.title}: {table.model}", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False
-    )
+    drawn = RichTable(title=f"{table.title}: {table.model}", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for index, column in enumerate(table.columns):
         drawn.add_column(Text(column), justify="left" if index == 0 else "right", no_wrap=index == 0)
     for row in table.rows:

@@ -89,9 +89,7 @@ def common_notes(study: Study) -> tuple[str, ...]:
     seeds = (~np.isnan(panel.values)).sum(axis=2)
     most, least = (int(seeds.max()), int(seeds.min())) if seeds.size else (0, 0)
     some = f"{most}" if least == most else f"{least} to {most}"
-    kind = (
-        "Student's t, variance pooled within tasks" if most < statistics.FEW_SEEDS else "stratified bootstrap"
-    )
+    kind = "Student's t, variance pooled within tasks" if most < statistics.FEW_SEEDS else "stratified bootstrap"
     notes = [
         *label(study),
         f"{study.role} scores in points of 100, mean over {some} seeds ± half of the {statistics.LEVEL:.0%} "
@@ -110,9 +108,7 @@ def label(study: Study) -> tuple[str, ...]:
     """Numbers from the embedded world are always labelled so."""
     if "embedded" not in set(study.scores.source):
         return ()
-    return (
-        "microworld: small backbones pretrained on a generated English world, not the paper's models or data",
-    )
+    return ("microworld: small backbones pretrained on a generated English world, not the paper's models or data",)
 
 
 def _ranking_notes(study: Study) -> tuple[str, ...]:
@@ -122,9 +118,7 @@ def _ranking_notes(study: Study) -> tuple[str, ...]:
     if study.ceiling:
         keep = measures.scalable(panel, measures.floor_values(panel, study.floor), panel.of(study.ceiling))
         left = [task for task, good in zip(panel.tasks, keep, strict=True) if not good]
-        notes.append(
-            f"normalised: 0 is {floor}, 1 is '{study.ceiling}', inside every resample" + _left_out(left)
-        )
+        notes.append(f"normalised: 0 is {floor}, 1 is '{study.ceiling}', inside every resample" + _left_out(left))
     notes.append("trainable: share of the backbone's parameters, a task head counted apart")
     if study.role == "test":
         notes.append(

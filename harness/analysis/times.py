@@ -77,11 +77,7 @@ def side_by_side(study: Study) -> tuple[str, ...]:
     """Why there is no claim about seconds, where there cannot be one."""
     beside = study.scores.cells_beside.dropna()
     if beside.empty:
-        return (
-            "seconds: how many cells ran side by side is not recorded, so no claim is made about seconds",
-        )
+        return ("seconds: how many cells ran side by side is not recorded, so no claim is made about seconds",)
     if beside.max() > 1:
-        return (
-            f"seconds: up to {beside.max():.0f} cells ran side by side, so no claim is made about seconds",
-        )
+        return (f"seconds: up to {beside.max():.0f} cells ran side by side, so no claim is made about seconds",)
     return ()

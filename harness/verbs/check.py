@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from harness import cell as cells
 from harness import compose, exhibits, grid, options, reshape, words
-from harness.analysis import agreement, frame, report, study, table
+from harness.analysis import agreement, records, report, study, table
 from harness.analysis.claims import Finding
 from harness.errors import UsageError
 from harness.exhibits import Exhibit
@@ -32,26 +32,26 @@ def main(arguments: argparse.Namespace) -> int:
     blocks, _ = reshape.reshape(exhibit, exhibit.blocks(scale), said.block, said.added)
     store = Store(said.configure(compose.defaults()["runtime"]).store)
     keys = [cells.key(cell) for cell in grid.expand(blocks)]
-    mine = frame.from_store(store, keys)
+    mine = records.from_store(store, keys)
     if not any(run.record["status"] == "done" for run in mine):
         raise UsageError(
             f"no finished cell of {exhibit.name} at scale {scale} in the store {store.path}: "
             f"`deltabench reproduce {exhibit.name} scale={scale}` runs them."
         )
     found = findings(exhibit, mine)
-    path = frame.reference(exhibit.cells_of)
+    path = records.reference(exhibit.cells_of)
     if not path.is_file():
         print(f"{exhibit.name} has no reference run; compared with the paper alone.")
         return _told(found) or int(any(one.verdict == "contradicted" for one in found))
-    return _compare(exhibit, mine, frame.from_archive(path), found)
+    return _compare(exhibit, mine, records.from_archive(path), found)
 
 
-def findings(exhibit: Exhibit, runs: Sequence[frame.Run]) -> list[Finding]:
+def findings(exhibit: Exhibit, runs: Sequence[records.Run]) -> list[Finding]:
     return [found for one in study.studies(exhibit, runs) for found in report.judge(exhibit, one)]
 
 
 def _compare(
-    exhibit: Exhibit, mine: Sequence[frame.Run], reference: Sequence[frame.Run], found: Sequence[Finding]
+    exhibit: Exhibit, mine: Sequence[records.Run], reference: Sequence[records.Run], found: Sequence[Finding]
 ) -> int:
     from rich.console import Console
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from harness import cell as cells
 from harness import compose, exhibits, grid, options, progress, reshape, sweep, words
-from harness.analysis import frame, report
+from harness.analysis import records, report
 from harness.config import Cell, Runtime
 from harness.errors import UsageError
 from harness.exhibits import Exhibit
@@ -73,7 +73,7 @@ def present(exhibit: Exhibit, scale: str, found: Sequence[Cell], store: Store, f
         return
     inputs = report.digest(exhibit, scale, attempts)
     if not report.current(folder, inputs):
-        report.render(exhibit, scale, frame.from_store(store, keys), folder, inputs)
+        report.render(exhibit, scale, records.from_store(store, keys), folder, inputs)
     report.show(folder, Console())
 
 
@@ -106,9 +106,7 @@ def estimate(store: Store, keyed: Mapping[str, Cell], states: Mapping[str, str])
     if not known:
         return None
     left = [cell for key, cell in keyed.items() if states[key] not in FINAL]
-    return sum(
-        statistics.median(next(known[like] for like in _likeness(cell) if like in known)) for cell in left
-    )
+    return sum(statistics.median(next(known[like] for like in _likeness(cell) if like in known)) for cell in left)
 
 
 def _likeness(cell: Cell) -> tuple[tuple[str, ...], ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.analysis.frame import Run
+from harness.analysis.records import Run
 
 QUALITY = {
     "none": 0.0,

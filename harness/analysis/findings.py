@@ -1,0 +1,97 @@
+"""What is said of a claim: its verdict, and one sentence with what decided it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.analysis import statistics
+from harness.analysis.claims import Claim, Comparison, Finding, overall
+from harness.analysis.study import Study
+
+ALPHA = 1 - statistics.LEVEL
+POINTS = ("above", "at least", "similar")
+"""Relations whose estimate is a difference of scores."""
+
+
+def finding(
+    study: Study,
+    claim: Claim,
+    margin: float,
+    comparisons: tuple[Comparison, ...],
+    numbers: Mapping[str, Any],
+    absent: Sequence[str],
+) -> Finding:
+    """The claim's verdict with one sentence that says what decided it."""
+    verdict = overall([row.verdict for row in comparisons])
+    notes = [f"not among these cells (or in several variants): {', '.join(absent)}"] if absent else []
+    smallest = numbers.get("tau_smallest_p", 0.0)
+    if smallest > ALPHA:
+        notes.append(
+            f"with {numbers['methods']} methods tau cannot reach p < {ALPHA:.2f} whatever the scores: "
+            f"its smallest p is {smallest:.2f}"
+        )
+    return Finding(
+        claim=claim.name,
+        model=study.model,
+        verdict=verdict,
+        sentence=sentence(claim, verdict, comparisons, numbers),
+        margin=margin,
+        estimand=claim.estimand,
+        scale=claim.scale,
+        source=study.exhibit.source,
+        statistics=dict(numbers),
+        comparisons=comparisons,
+        notes=tuple(notes),
+    )
+
+
+def sentence(claim: Claim, verdict: str, comparisons: Sequence[Comparison], numbers: Mapping[str, Any]) -> str:
+    """'sentence: verdict; 8 of 10 comparisons reproduced, 1 contradicted (…), …; tau-b 0.80 [.., ..]'."""
+    parts = [f"{claim.sentence.rstrip('.')}: {verdict}"]
+    if not comparisons:
+        return parts[0] + "; no two of the methods it speaks of are among these cells."
+    if "share" in numbers:
+        parts.append(_share(comparisons[0], numbers))
+    else:
+        held = sum(row.verdict == "reproduced" for row in comparisons)
+        parts.append(", ".join([f"{held} of {len(comparisons)} comparisons reproduced", *_others(comparisons)]))
+    helpless = sum(bool(row.reason) and row.verdict == "inconclusive" for row in comparisons)
+    if helpless:
+        parts.append(f"{helpless} could not be decided with the cells at hand, whatever they score")
+    if "tau_b" in numbers:
+        parts.append(f"Kendall's tau-b {numbers['tau_b']:.2f}{_range(numbers)}")
+    return "; ".join(parts) + "."
+
+
+def _share(row: Comparison, numbers: Mapping[str, Any]) -> str:
+    interval = "" if row.low is None or row.high is None else f" [{row.low + 0.5:.0%}, {row.high + 0.5:.0%}]"
+    return f"{numbers['share']:.0%}{interval} of the cases are within {100 * numbers['near']:g} points"
+
+
+def _others(comparisons: Sequence[Comparison]) -> list[str]:
+    """'2 inconclusive (a vs b: 11 seeds would do, …)' for every verdict but the first."""
+    told = []
+    for word in ("contradicted", "inconclusive", "untested"):
+        rows = [row for row in comparisons if row.verdict == word]
+        named = ", ".join(f"{row.left} vs {row.right}{_detail(row)}" for row in rows[:4])
+        if rows:
+            told.append(f"{len(rows)} {word} ({named}{' …' if len(rows) > 4 else ''})")
+    return told
+
+
+def _detail(row: Comparison) -> str:
+    if row.verdict == "contradicted" and row.estimate is not None:
+        scored = row.relation in POINTS
+        return f": {100 * row.estimate:+.1f} points" if scored else f": {row.estimate:.0%} of the pairs"
+    return _seeds(row)
+
+
+def _seeds(row: Comparison) -> str:
+    if row.verdict != "inconclusive":
+        return ""
+    return f": {row.seeds} seeds would do" if row.seeds else f": more than {statistics.SEED_LIMIT} seeds"
+
+
+def _range(numbers: Mapping[str, Any]) -> str:
+    if "tau_low" not in numbers:
+        return ""
+    return f" [{numbers['tau_low']:.2f}, {numbers['tau_high']:.2f}]"

@@ -1,0 +1,47 @@
+"""Records with their curves: of a store, or of an exported archive. Torch-free and pandas-free."""
+
+import gzip
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import assets
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.store import Store
+
+
+@dataclass(frozen=True)
+class Run:
+    """One record (record.json) with its curve (rows of curve.jsonl)."""
+
+    record: Mapping[str, Any]
+    curve: Sequence[Mapping[str, Any]] = ()
+
+
+def from_store(store: "Store", keys: Iterable[str]) -> list[Run]:
+    """The current records of these cells; a cell without a record is left out."""
+    found = ((key, store.read(key)) for key in keys)
+    return [Run(record, tuple(store.curve(key))) for key, record in found if record]
+
+
+def from_archive(path: Path) -> list[Run]:
+    """Exported records: gz JSON lines of {"record", "curve"}. UsageError where a line is not that."""
+    runs = []
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                row = json.loads(line)
+                runs.append(Run(row["record"], tuple(row.get("curve") or ())))
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        place = f" after line {len(runs)}" if runs else ""
+        raise UsageError(f"{path} is not an archive of records{place}: {error}") from None
+    return runs
+
+
+def reference(exhibit: str) -> Path:
+    """Where our own committed records of an exhibit are; the file may be absent."""
+    return assets.reference() / exhibit / "records.jsonl.gz"

@@ -1,0 +1,86 @@
+"""Records become rows: labels, roles, archives."""
+
+import gzip
+import json
+
+import pytest
+
+from harness.analysis import arms, frame, records
+from harness.errors import UsageError
+
+
+def write_archive(path, runs):
+    with gzip.open(path, "wt") as file:
+        for run in runs:
+            file.write(json.dumps({"record": run.record, "curve": list(run.curve)}) + "\n")
+    return path
+
+
+def test_an_archive_gives_back_its_records(tmp_path, make_grid):
+    runs = make_grid()
+    read = records.from_archive(write_archive(tmp_path / "records.jsonl.gz", runs))
+    assert frame.scores(read).equals(frame.scores(runs))
+    assert frame.curves(read).equals(frame.curves(runs))
+
+
+@pytest.mark.parametrize(
+    "content", [b"no gzip", gzip.compress(b"{]\n"), gzip.compress(b'{"curve": []}\n'), gzip.compress(b"[1]\n")]
+)
+def test_a_file_that_is_no_archive_is_named(tmp_path, content):
+    path = tmp_path / "records.jsonl.gz"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"records\.jsonl\.gz"):
+        records.from_archive(path)
+
+
+def test_sets_of_other_roles_are_not_read(make_grid):
+    runs = make_grid()
+    for run in runs:
+        run.record["scores"]["best"]["sets"]["test"] = {"accuracy": object()}  # any use of it would fail
+    scores = frame.scores(runs, ("validation",))
+    assert set(scores["set"]) == {"validation"}
+    assert set(scores.checkpoint) == {"best", "last"}
+    assert set(frame.curves(runs, ("validation",))["set"]) == {"validation"}
+
+
+def test_a_failure_is_a_row_and_not_a_score(make_run):
+    runs = [make_run("lora", "micro/qa", 0), make_run("lora", "micro/qa", 1, status="oom")]
+    assert list(frame.scores(runs).seed.unique()) == [0]
+    failed = frame.failures(runs)
+    assert failed.status.tolist() == ["oom"]
+    assert failed.reason.tolist() == ["loss is not finite"]
+
+
+def test_variants_are_told_apart_by_the_fewest_fields(make_run):
+    runs = [make_run("lora", "micro/qa", 0, fields={"rank": r, "alpha": 2 * r, "targets": ["q", "v"]}) for r in (4, 8)]
+    runs.append(make_run("full", "micro/qa", 0))
+    assert list(frame.scores(runs).arm.unique()) == ["lora rank=4", "lora rank=8", "full"]
+
+
+def test_a_field_that_follows_the_task_makes_no_variant(make_run):
+    runs = [make_run("lora", task, 0, steps=steps) for task, steps in (("micro/qa", 100), ("micro/sentiment", 200))]
+    assert list(frame.scores(runs).arm.unique()) == ["lora"]
+
+
+def test_two_sizes_of_one_task_are_two_columns(make_run):
+    runs = [make_run("lora", "micro/qa", 0), make_run("lora", "micro/qa", 1)]
+    for run, size in zip(runs, (100, 400), strict=True):
+        run.record["cell"]["task"]["train_size"] = size
+    assert list(frame.scores(runs).task.unique()) == ["micro/qa train_size=100", "micro/qa train_size=400"]
+
+
+def test_several_reported_sets_stand_apart(make_run):
+    from harness.analysis import select
+
+    run = make_run("lora", "micro/qa", 0)
+    run.record["task_facts"]["tests"] = ["easy", "hard"]
+    for point in run.record["scores"].values():
+        point["sets"] |= {"easy": {"accuracy": 0.9, "n": 10}, "hard": {"accuracy": 0.3, "n": 10}}
+    rows = frame.scores([records.Run(run.record)])
+    panel = select.panel(rows[rows.checkpoint == "best"], "test", ())
+    assert panel.tasks == ("micro/qa:easy", "micro/qa:hard")
+
+
+def test_distinguishing_needs_no_field_for_equal_rows():
+    assert arms.distinguishing([{"rank": 1}, {"rank": 1}]) == ()
+    assert arms.distinguishing([{"a": 1, "b": 1}, {"a": 1, "b": 2}, {"a": 2, "b": 2}]) == ("a", "b")
