@@ -2,8 +2,8 @@
 sum.
 
 Parameters: 2 d R + R + d for each adapter, with bottleneck R and width d: after attention and after
-feed-forward in every block, and in a decoder with cross-attention after that too (`cross`; the paper's BERT
-has none; the adapters library leaves it out by default, so the record says how many there are). Where the
+feed-forward in every block. `cross` adds one after cross-attention (the paper's BERT has none; OpenDelta's map
+of T5, Compacter's code and the adapters library leave it out, so that is the default). Where the
 backbone has a dropout on the sublayer's output the adapter comes after it, as in the authors' code.
 Deviations: U starts at zero and D as torch's default, so the start is the backbone (paper: both normal with
 sd 0.01, near identity); the norms stay frozen (paper: they train).
@@ -57,7 +57,7 @@ class Adapter(Method):
 
     bottleneck: int = 24
     activation: Literal["gelu", "relu", "tanh", "silu"] = "gelu"
-    cross: bool = True
+    cross: bool = False
 
     def __post_init__(self) -> None:
         self.require(self.bottleneck >= 1, "bottleneck", "the bottleneck must be at least 1")
