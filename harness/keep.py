@@ -14,13 +14,14 @@ PREDICTIONS = "predictions.jsonl.gz"
 
 def predictions(folder: AttemptFolder, fitted: Fitted, splits: Mapping[str, Split]) -> None:
     """One JSON line per checkpoint, set and row: {"checkpoint", "set", "id", "prediction", "target"}."""
-    with folder.atomic(PREDICTIONS) as path, gzip.open(path, "wt", compresslevel=3, encoding="utf-8") as file:
-        for checkpoint, point in fitted.points().items():
-            for name, scored in point.scores.items():
-                split = splits[name]
-                for row, answer, target in zip(split.examples, scored.answers, split.targets, strict=True):
-                    line = {"checkpoint": checkpoint, "set": name, "id": row.id}
-                    file.write(json.dumps({**line, "prediction": answer, "target": target}) + "\n")
+    lines = [
+        json.dumps({"checkpoint": checkpoint, "set": name, "id": row.id, "prediction": answer, "target": target})
+        for checkpoint, point in fitted.points().items()
+        for name, scored in point.scores.items()
+        for row, answer, target in zip(splits[name].examples, scored.answers, splits[name].targets, strict=True)
+    ]
+    with folder.atomic(PREDICTIONS) as path:
+        path.write_bytes(gzip.compress("\n".join([*lines, ""]).encode(), compresslevel=3, mtime=0))
 
 
 def deltas(folder: AttemptFolder, fitted: Fitted) -> None:

@@ -27,7 +27,7 @@ def f1(targets: Sequence[Any], predictions: Sequence[Any]) -> Figures:
 
 def macro_f1(targets: Sequence[Any], predictions: Sequence[Any]) -> Figures:
     """Mean over classes (those that occur in targets or predictions) of each class' F1."""
-    classes = sorted({*targets, *predictions})
+    classes = sorted({answer for pair in _pairs(targets, predictions) for answer in pair})
     return {"macro_f1": _mean([_f1(*_confusion(targets, predictions, c)) for c in classes])}
 
 

@@ -29,8 +29,7 @@ class Head:
 
 def check(name: str, answer: str) -> None:
     """UsageError for an unknown objective, NotApplicable for a kind of answer it cannot give."""
-    if name not in ANSWERS:
-        raise UsageError(f"there is no objective {name!r}.{near(name, ANSWERS)}")
+    _known(name)
     if answer not in ANSWERS[name]:
         able = ", ".join(other for other, answers in ANSWERS.items() if answer in answers)
         raise NotApplicable(f"objective {name} cannot give the answers of a {answer!r} task; these can: {able}.")
@@ -45,5 +44,11 @@ def make(name: str, task: "Task", text: "Text") -> "Objective":
 
 def head(name: str, labels: int) -> Head:
     """The head that objective `name` puts on a backbone for a task with so many labels."""
+    _known(name)
     made: Head = importlib.import_module(f"{__name__}.{name}").head(labels)
     return made
+
+
+def _known(name: str) -> None:
+    if name not in ANSWERS:
+        raise UsageError(f"there is no objective {name!r}.{near(name, ANSWERS)}")

@@ -1,0 +1,187 @@
+"""Training is a function of the cell: evaluation does not disturb it, the tests do not select, the seed decides."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import methods
+from harness import delta, models, objectives
+from harness.attempt import AttemptFolder
+from harness.config import MethodConfig, ModelConfig, RecipeConfig
+from harness.fit import Diverged, Fitted, Work, fit, schedule
+from harness.meter import Meter
+from harness.score import prepare, score
+from harness.text import Text
+from methods.base import Method
+from tasks.base import Task
+
+RECIPE = RecipeConfig(learning_rate=1e-2, steps=12, evaluate_every=4, batch_size=8)
+
+
+@dataclass
+class Done:
+    work: Work
+    fitted: Fitted
+    curve: list[dict[str, Any]]
+
+    def at(self, step: int) -> dict[str, Any]:
+        return next(row for row in self.curve if row["step"] == step)
+
+
+Train = Callable[..., Done]
+
+
+@pytest.fixture
+def train(t5: ModelConfig, t5_text: Text, label_task: Task, tmp_path: Path) -> Train:
+    """Train the tiny T5; `seed` is the data order's and dropout's."""
+
+    def do(method: str | Method = "lora", seed: int = 1, task: Task = label_task, **recipe: Any) -> Done:
+        settings = replace(RECIPE, **recipe)
+        objective = objectives.make("seq2seq", task, t5_text)
+        model = models.load(t5, objective.head, seed=0, dropout=settings.dropout)
+        torch.manual_seed(0)
+        made = methods.make(MethodConfig(method, {})) if isinstance(method, str) else method
+        made.attach(model)
+        folder = AttemptFolder(tmp_path / str(len(list(tmp_path.iterdir()))))
+        folder.path.mkdir()
+        meter = Meter(torch.device("cpu"))
+        work = Work(model, made, objective, task, prepare(objective, task), settings, folder, meter)
+        fitted = fit(work, seed, seed)
+        curve = [json.loads(line) for line in (folder.path / "curve.jsonl").read_text().splitlines()]
+        return Done(work, fitted, curve)
+
+    return do
+
+
+def same(one: Done, other: Done) -> bool:
+    mine, theirs = one.fitted.last.tensors, other.fitted.last.tensors
+    return all(torch.equal(tensor, theirs[name]) for name, tensor in mine.items())
+
+
+def test_the_same_cell_gives_the_same_bits(train: Train) -> None:
+    one, again, other = train(), train(), train(seed=2)
+    timeless = [{k: v for k, v in row.items() if k != "seconds"} for row in one.curve]
+    assert timeless == [{k: v for k, v in row.items() if k != "seconds"} for row in again.curve]
+    assert same(one, again)
+    assert not same(one, other)
+
+
+def test_evaluation_does_not_change_the_trajectory(train: Train) -> None:
+    often, seldom = train(evaluate_every=2), train(evaluate_every=6)
+    for step in (0, 6, 12):
+        for figure in ("validation_loss", "scores", "learning_rate", "tokens"):
+            assert often.at(step)[figure] == seldom.at(step)[figure]
+    assert same(often, seldom)
+
+
+def test_the_evaluation_batch_does_not_change_the_trajectory(train: Train) -> None:
+    assert same(train(evaluation_batch_size=3), train(evaluation_batch_size=64))
+
+
+def test_the_tests_do_not_select(train: Train, label_task: Task) -> None:
+    changed = tuple(replace(row, label=1) for row in label_task.splits.tests["test"])
+    other = replace(label_task, splits=replace(label_task.splits, tests={"test": changed}))
+    honest, fooled = train(evaluate_every=1), train(task=other, evaluate_every=1)
+    assert [row["scores"]["test"] for row in honest.curve] != [row["scores"]["test"] for row in fooled.curve]
+    assert honest.fitted.best.step == fooled.fitted.best.step
+    assert same(honest, fooled)
+
+
+def test_every_method_sees_the_same_rows(train: Train) -> None:
+    tokens = [[row["tokens"] for row in train(name, evaluate_every=1).curve] for name in ("full", "lora", "bitfit")]
+    assert tokens[0] == tokens[1] == tokens[2]
+
+
+def test_the_best_point_is_the_best_validation_score_after_training_began(train: Train) -> None:
+    done = train("full", evaluate_every=1)
+    trained = done.curve[1:]
+    best = max(trained, key=lambda row: (row["scores"]["validation"], -row["validation_loss"]))
+    assert done.fitted.best.step == best["step"]
+    assert done.fitted.last.step == RECIPE.steps
+
+
+def test_a_kept_delta_gives_its_scores_again(train: Train) -> None:
+    done = train("full", evaluate_every=1)
+    work, best = done.work, done.fitted.best
+    delta.restore(work.model, best.tensors)
+    again = score(work.model, work.objective, work.splits["test"], "accuracy", 16)
+    assert again.answers == best.scores["test"].answers
+
+
+def test_the_last_step_is_always_evaluated(train: Train) -> None:
+    assert [row["step"] for row in train(steps=7, evaluate_every=3).curve] == [0, 3, 6, 7]
+
+
+@pytest.mark.parametrize(("method", "recipe"), [("none", {}), ("lora", {"steps": 0})])
+def test_without_training_there_is_one_evaluation(train: Train, method: str, recipe: dict) -> None:
+    done = train(method, **recipe)
+    assert [row["step"] for row in done.curve] == [0]
+    assert done.fitted.best == done.fitted.last
+    assert done.work.meter.time()["step_ms"] is None
+
+
+def test_training_learns(train: Train) -> None:
+    done = train("full", steps=60, evaluate_every=20)
+    assert done.curve[-1]["train_loss"] < 0.5 * done.curve[1]["train_loss"]
+
+
+def test_a_loss_that_is_no_number_is_divergence_with_its_step(train: Train) -> None:
+    with pytest.raises(Diverged, match="diverged at step") as caught:
+        train("full", learning_rate=1e30, gradient_clip=0.0)
+    assert caught.value.status == "diverged"
+    assert 1 <= caught.value.step <= RECIPE.steps
+    assert "loss" in caught.value.rule
+
+
+class Counting(Method):
+    """Trains one bias-like vector; its penalty pulls it to one."""
+
+    name = "counting"
+
+    def __init__(self) -> None:
+        object.__setattr__(self, "seen", [])
+
+    def attach(self, model: nn.Module) -> None:
+        model.extra = nn.Parameter(torch.zeros(3))  # type: ignore[assignment]
+
+    def penalty(self, model: nn.Module) -> torch.Tensor:
+        return ((model.extra - 1) ** 2).sum()  # type: ignore[operator]
+
+    def after_step(self, model: nn.Module, step: int) -> None:
+        self.seen.append(step)  # type: ignore[attr-defined]
+
+
+def test_hooks_of_a_method_are_called(train: Train) -> None:
+    method = Counting()
+    done = train(method)
+    assert method.seen == list(range(1, RECIPE.steps + 1))  # type: ignore[attr-defined]
+    assert (done.fitted.last.tensors["extra"] > 0).all()
+    losses = [row["validation_loss"] for row in done.curve]
+    assert losses == [losses[0]] * len(losses), "a penalty is no part of the reported loss"
+
+
+@pytest.mark.parametrize("steps", [1, 2, 10, 200])
+@pytest.mark.parametrize("share", [0.0, 0.1, 1.0])
+def test_the_schedule_rises_to_one_and_falls_without_reaching_zero(steps: int, share: float) -> None:
+    recipe = RecipeConfig(steps=steps, warmup_share=share)
+    rates = [schedule(recipe, step) for step in range(1, steps + 1)]
+    top = rates.index(max(rates))
+    assert max(rates) == pytest.approx(1.0)
+    assert min(rates) > 0
+    assert rates[: top + 1] == sorted(rates[: top + 1])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+    constant = [schedule(replace(recipe, schedule="constant"), step) for step in range(1, steps + 1)]
+    assert constant[top:] == [1.0] * (steps - top)
+
+
+def test_weight_decay_shrinks_matrices_and_spares_vectors(train: Train) -> None:
+    plain, decayed = (train("bitfit", weight_decay=wd).fitted.last.tensors for wd in (0.0, 0.5))
+    assert all(torch.equal(plain[name], decayed[name]) for name in plain if plain[name].ndim < 2)
+    plain, decayed = (train("lora", weight_decay=wd).fitted.last.tensors for wd in (0.0, 0.5))
+    assert not all(torch.equal(plain[name], decayed[name]) for name in plain)

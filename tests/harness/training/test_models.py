@@ -1,0 +1,138 @@
+"""Backbones load frozen and equal to transformers' own loading; weights are known by their content."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForSeq2SeqLM
+
+from harness import models, preflight, weights
+from harness.config import MethodConfig, ModelConfig
+from harness.errors import UsageError
+from harness.objectives import Head
+
+LM, CLASSES = Head("seq2seq_lm"), Head("sequence_classification", 3)
+
+
+def test_the_direct_way_gives_transformers_weights(t5: ModelConfig) -> None:
+    ours = models.load(t5, LM, seed=0).state_dict()
+    theirs = AutoModelForSeq2SeqLM.from_pretrained(str(t5.path), dtype=torch.float32).state_dict()
+    assert ours.keys() == theirs.keys()
+    for name, tensor in theirs.items():
+        torch.testing.assert_close(ours[name], tensor, rtol=0, atol=0)
+
+
+def test_half_precision_files_load_as_single_precision(t5: ModelConfig, tmp_path: Path) -> None:
+    shutil.copytree(str(t5.path), tmp_path / "half")
+    file = tmp_path / "half" / "model.safetensors"
+    save_file({name: tensor.half() for name, tensor in load_file(file).items()}, file, metadata={"format": "pt"})
+    model = models.load(replace(t5, path=str(tmp_path / "half")), LM, seed=0)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+def test_a_backbone_is_frozen_and_only_its_head_trains(t5: ModelConfig, bert: ModelConfig) -> None:
+    assert not [name for name, p in models.load(t5, LM, seed=0).named_parameters() if p.requires_grad]
+    model = models.load(bert, CLASSES, seed=0)
+    trains = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert trains == ["classifier.weight", "classifier.bias"]
+    census = models.census(model)
+    assert census.count(model) == {"delta": 0, "head": 3 * 16 + 3, "backbone": sum(
+        p.numel() for name, p in model.named_parameters() if name not in trains)}  # fmt: skip
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+    assert census.count(model)["delta"] == census.backbone
+
+
+def test_the_seed_draws_the_head_and_only_the_head(bert: ModelConfig) -> None:
+    one, same, other = (models.load(bert, CLASSES, seed=seed).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    differ = {name for name in one if not torch.equal(one[name], other[name])}
+    assert differ == {"classifier.weight"}
+
+
+def test_sharded_weights_and_renamed_tensors_go_through_transformers(t5: ModelConfig, tmp_path: Path) -> None:
+    model = models.load(t5, LM, seed=0)
+    model.save_pretrained(tmp_path, max_shard_size="10KB")
+    shutil.copy(Path(str(t5.path)) / "tokenizer.json", tmp_path)
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    again = models.load(replace(t5, path=str(tmp_path)), LM, seed=0).state_dict()
+    assert all(torch.equal(tensor, again[name]) for name, tensor in model.state_dict().items())
+
+
+def test_weights_that_lack_a_tensor_are_refused(t5: ModelConfig, tmp_path: Path) -> None:
+    folder = tmp_path / "lacking"
+    shutil.copytree(str(t5.path), folder)
+    tensors = load_file(folder / "model.safetensors")
+    tensors.pop("decoder.final_layer_norm.weight")
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UsageError, match=r"lack 1 tensors, e\.g\. decoder\.final_layer_norm\.weight"):
+        models.load(replace(t5, path=str(folder)), LM, seed=0)
+
+
+def test_random_weights_come_from_the_seed_and_need_no_file(t5: ModelConfig, tmp_path: Path) -> None:
+    shutil.copytree(str(t5.path), tmp_path / "bare", ignore=shutil.ignore_patterns("*.safetensors"))
+    bare = weights.resolve(replace(t5, path=str(tmp_path / "bare"), weights="random"))
+    one, same, other = (models.load(bare, LM, seed=seed).state_dict()["shared.weight"] for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+    with pytest.raises(UsageError, match="weights=random"):
+        weights.resolve(replace(bare, weights="pretrained"))
+
+
+def test_dropout_of_the_recipe_reaches_every_layer(t5: ModelConfig, bert: ModelConfig) -> None:
+    for config, head in ((t5, LM), (bert, CLASSES)):
+        model = models.load(config, head, seed=0, dropout=0.25)
+        found = {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)}
+        assert found == {0.25}
+
+
+def test_the_revision_is_the_content(t5: ModelConfig, tmp_path: Path) -> None:
+    known = weights.resolve(t5)
+    assert known.revision
+    shutil.copytree(str(t5.path), tmp_path / "copy")
+    moved = replace(t5, path=str(tmp_path / "copy"))
+    assert weights.resolve(moved).revision == known.revision
+    shutil.copytree(str(t5.path), tmp_path / "other")
+    settings = json.loads((tmp_path / "other" / "config.json").read_text())
+    (tmp_path / "other" / "config.json").write_text(json.dumps({**settings, "layer_norm_epsilon": 1e-5}))
+    assert weights.resolve(replace(t5, path=str(tmp_path / "other"))).revision != known.revision
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"path": "nowhere"}, r"model\.path=nowhere: there is no such folder"),
+        ({"source": "package", "location": "no_such_package"}, "package no-such-package is not installed"),
+        ({"source": "embedded", "location": "micro-t5-nan"}, r"not in this copy.*pretrain model="),
+    ],
+)
+def test_weights_that_are_not_there_are_one_sentence(change: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        weights.resolve(ModelConfig(**{"name": "tiny", "family": "t5", **change}))
+
+
+def test_a_folder_without_a_configuration_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"must hold config\.json"):
+        weights.resolve(ModelConfig(name="tiny", family="t5", path=str(tmp_path)))
+
+
+def test_a_missing_package_gives_way_to_the_hub_at_its_commit() -> None:
+    commit = "0123456789" * 4
+    asked = ModelConfig("tiny", "bert", source="package", location="no_such_package", hub=f"someone/tiny@{commit}")
+    found = weights.resolve(asked)
+    assert (found.source, found.location, found.revision) == ("hub", "someone/tiny", commit)
+    assert weights.resolve(found) == found
+
+
+def test_preflight_says_what_is_wrong_before_any_weights_are_read(t5: ModelConfig) -> None:
+    good = (MethodConfig("lora", {}), t5, "seq2seq")
+    bad = (MethodConfig("lora", {"targets": ["qq"]}), t5, "seq2seq")
+    wrong = (MethodConfig("lora", {}), t5, "causal")
+    answers = preflight.preflight([good, bad, wrong])
+    assert answers[0] is None
+    assert "'qq'" in str(answers[1])
+    assert "no objective 'causal'" in str(answers[2])

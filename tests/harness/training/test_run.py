@@ -1,0 +1,125 @@
+"""The page from end to end on generated rows: a complete, plain record that its own files confirm."""
+
+import gzip
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import methods
+import tasks
+from harness import weights
+from harness.attempt import AttemptFolder
+from harness.config import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
+from harness.run import run
+from tasks.metrics import METRICS
+
+RECIPE = RecipeConfig(learning_rate=1e-2, steps=4, evaluate_every=2, batch_size=8, evaluation_batch_size=64)
+TASKS = sorted({row.answer: name for name, row in tasks.catalogue().items() if "generated" in row.source}.values())
+
+
+def cell(task: str, method: str = "lora", seed: int = 0) -> Cell:
+    model = weights.resolve(ModelConfig(name="micro-t5-nano", family="t5", weights="random"))
+    data = tasks.resolve(TaskConfig(task, train_size=64, validation_size=30, test_size=40))
+    return Cell(MethodConfig(method, methods.resolve(method, {})), model, data, "seq2seq", RECIPE, seed)
+
+
+Go = Callable[..., tuple[dict[str, Any], Path]]
+
+
+@pytest.fixture
+def go(tmp_path: Path) -> Go:
+    def do(what: Cell, **runtime: Any) -> tuple[dict[str, Any], Path]:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        return run(what, Runtime(**{"device": "cpu", **runtime}), AttemptFolder(folder)), folder
+
+    return do
+
+
+def predictions(folder: Path) -> list[dict[str, Any]]:
+    with gzip.open(folder / "predictions.jsonl.gz", "rt") as file:
+        return [json.loads(line) for line in file]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_scores_can_be_computed_again_from_the_predictions(go: Go, task: str) -> None:
+    record, folder = go(cell(task))
+    metric = record["task_facts"]["metric"]
+    rows = predictions(folder)
+    for checkpoint in ("best", "last"):
+        for name in ("validation", "test"):
+            mine = [row for row in rows if row["checkpoint"] == checkpoint and row["set"] == name]
+            pairs = [row["target"] for row in mine], [row["prediction"] for row in mine]
+            wanted = {**METRICS[metric](*pairs), "n": len(mine)}
+            assert record["scores"][checkpoint]["sets"][name] == wanted
+            assert len({row["id"] for row in mine}) == len(mine) == {"validation": 30, "test": 40}[name]
+        assert record["scores"][checkpoint]["sets"]["train_sample"]["n"] == 64
+
+
+def test_the_record_is_plain_and_complete(go: Go) -> None:
+    record, folder = go(cell(TASKS[0]))
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
+    assert record["status"] == "done"
+    assert record["parameters"]["delta"] == sum(
+        t.numel() for t in load_file(folder / "delta-last.safetensors").values()
+    )
+    assert record["parameters"]["head"] == 0
+    assert record["parameters"]["backbone"] > 100_000
+    assert set(record["memory"]) == {"prepare", "load", "train", "evaluate", "why_null"}
+    for name, phase in record["memory"].items():
+        if name != "why_null":
+            assert phase["process_bytes"] > 0
+            assert phase["torch_allocated_bytes"] is None
+    assert set(record["memory"]["why_null"]) == {"nvml", "torch"}
+    assert record["time"]["steps"] == RECIPE.steps
+    assert all(record["time"][name] > 0 for name in ("train_s", "evaluate_s", "load_s", "prepare_s", "tokens_per_s"))
+
+
+def test_a_saved_delta_holds_what_trained_and_nothing_else(go: Go) -> None:
+    _, folder = go(cell(TASKS[0], "lora"))
+    tensors = load_file(folder / "delta-best.safetensors")
+    assert tensors
+    assert all("lora" in name and tensor.dtype == torch.float32 for name, tensor in tensors.items())
+
+
+def test_keep_none_leaves_no_weights_and_the_same_scores(go: Go) -> None:
+    kept, _ = go(cell(TASKS[0]))
+    bare, folder = go(cell(TASKS[0]), keep="none")
+    assert not list(folder.glob("*.safetensors"))
+    assert bare["scores"] == kept["scores"]
+
+
+def test_the_same_cell_twice_is_bitwise_the_same(go: Go) -> None:
+    one, here = go(cell(TASKS[0], "prefix"))
+    two, there = go(cell(TASKS[0], "prefix"))
+    assert one["scores"] == two["scores"]
+    first, second = load_file(here / "delta-last.safetensors"), load_file(there / "delta-last.safetensors")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert (here / "predictions.jsonl.gz").read_bytes() == (there / "predictions.jsonl.gz").read_bytes()
+
+
+def test_the_seed_changes_the_draw_but_never_the_data(go: Go) -> None:
+    (_, here), (_, there) = go(cell(TASKS[0])), go(cell(TASKS[0], seed=1))
+    assert [row["id"] for row in predictions(here)] == [row["id"] for row in predictions(there)]
+    first, second = load_file(here / "delta-last.safetensors"), load_file(there / "delta-last.safetensors")
+    assert not all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_bf16_keeps_the_parameters_in_single_precision(go: Go) -> None:
+    plain = cell(TASKS[0])
+    record, folder = go(replace(plain, recipe=replace(RECIPE, precision="bf16")))
+    assert record["notes"]["precision"] == "bf16"
+    assert {tensor.dtype for tensor in load_file(folder / "delta-last.safetensors").values()} == {torch.float32}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA device")
+def test_on_a_gpu_memory_is_measured(go: Go) -> None:
+    record, _ = go(cell(TASKS[0]), device="auto")
+    assert record["memory"]["train"]["torch_allocated_bytes"] > 4 * record["parameters"]["backbone"]

@@ -1,0 +1,99 @@
+"""Laws of the microworld: rows are disjoint, balanced, readable, and not solved by counting words."""
+
+import json
+from collections import Counter
+
+import pytest
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+from transformers import AutoTokenizer
+
+import tasks
+from harness.config import TaskConfig
+from tasks.base import Example, Task
+from tasks.microworld import corpus, lexicon, shipping, vocabulary
+
+NAMES = sorted(name for name in tasks.catalogue() if name.startswith("micro/"))
+READING = [name for name in NAMES if tasks.catalogue()[name].category in ("inference", "question answering")]
+SHIPPED = sorted(path.parent for path in shipping.WEIGHTS.glob("*/pretraining.json"))
+# sha256 of the corpus of world version 1: it may never change, every embedded backbone was pretrained on it
+CORPUS = {1: "9eff660e66b53acf0d2bf2e6b0b5e0b20c7b2302b7c3517beb162749e99df0b1"}
+
+
+def load(name: str) -> Task:
+    return tasks.load(TaskConfig(name=name))
+
+
+def answer(task: Task, row: Example) -> str:
+    """What a classifier has to tell: the label, the position of the right choice, or the text."""
+    return row.target if row.target is not None else str(row.label)
+
+
+def test_there_are_tasks_and_backbones() -> None:
+    assert len(NAMES) >= 6
+    assert READING
+    assert SHIPPED
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_row_stands_in_two_splits(name: str) -> None:
+    task = load(name)
+    texts = [task.text(row) for rows in task.splits.named().values() for row in rows]
+    assert len(texts) == len(set(texts))
+    assert len(texts) >= 1000
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_labels_and_positions_are_balanced(name: str) -> None:
+    for rows in load(name).splits.named().values():
+        counts = Counter(row.label for row in rows)
+        assert max(counts.values()) - min(counts.values()) <= 1 or set(counts) == {None}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_word_is_in_the_vocabulary(name: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(str(vocabulary.PATH))
+    task = load(name)
+    for rows in task.splits.named().values():
+        texts = [task.text(row) for row in rows] + [task.target(row) for row in rows]
+        for text, ids in zip(texts, tokenizer(texts)["input_ids"], strict=True):
+            assert tokenizer.unk_token_id not in ids, text
+            assert len(ids) <= task.max_input_tokens, text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_another_split_seed_gives_other_rows(name: str) -> None:
+    first = tasks.resolve(TaskConfig(name=name))
+    assert first.digest == tasks.resolve(TaskConfig(name=name)).digest
+    assert first.digest != tasks.resolve(TaskConfig(name=name, split_seed=1)).digest
+
+
+@pytest.mark.parametrize("name", READING)
+def test_counting_words_does_not_solve_reading(name: str) -> None:
+    """A logistic regression over word counts stays within 15 points of chance; majority is chance by balance."""
+    task = load(name)
+    count = CountVectorizer(token_pattern=r"\S+")
+    rows, tests = task.splits.train, task.splits.tests["test"]
+    model = LogisticRegression(max_iter=2000)
+    model.fit(count.fit_transform([task.text(r) for r in rows]), [answer(task, r) for r in rows])
+    score = model.score(count.transform([task.text(r) for r in tests]), [answer(task, r) for r in tests])
+    assert score < task.chance + 0.15, f"word counts reach {score:.3f} on {name}"
+
+
+def test_the_corpus_is_the_world_versions() -> None:
+    assert corpus.digest() == CORPUS[lexicon.VERSION]
+
+
+def test_the_shipped_tokenizer_is_the_vocabulary() -> None:
+    shipped = json.loads((vocabulary.PATH / "tokenizer.json").read_text(encoding="utf-8"))
+    assert shipped["model"]["vocab"] == vocabulary.build().get_vocab(with_added_tokens=True)
+    assert sum(token.startswith("<spare_") for token in shipped["model"]["vocab"]) == 64
+
+
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
+def test_a_backbone_says_what_it_was_made_of(folder) -> None:
+    facts = json.loads((folder / "pretraining.json").read_text(encoding="utf-8"))
+    assert facts["world"] == lexicon.VERSION
+    assert facts["corpus_sha256"] == CORPUS[lexicon.VERSION]
+    assert facts["final_loss"] > 0
+    assert f"deltabench pretrain model={folder.name}" in (folder / "README.md").read_text(encoding="utf-8")
