@@ -60,7 +60,7 @@ def test_a_row_outside_the_schema_is_named(tmp_path: Path, row: dict, field: str
 
 def test_a_field_with_another_name_is_suggested(tmp_path: Path) -> None:
     path = write(tmp_path / "train.jsonl", [{"texts": "x", "label": 1}])
-    with pytest.raises(UsageError, match="'text' is missing. Did you mean texts"):
+    with pytest.raises(UsageError, match=r"'text' is missing\. Did you mean texts"):
         local.read(path, SCHEMA)
 
 

@@ -75,7 +75,7 @@ def test_agreement_is_one_and_the_figure_has_the_metrics_name(name: str) -> None
 def test_nothing_to_score_or_unequal_lengths_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="at least one"):
         METRICS[name]([], [])
-    with pytest.raises(ValueError, match="shorter|longer"):
+    with pytest.raises(ValueError, match=r"shorter|longer"):
         METRICS[name](SECOND_OPINION[name][0][0], SECOND_OPINION[name][0][0][:-1])
 
 
