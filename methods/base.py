@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from harness.errors import NotApplicable, UsageError, near
+from methods.anatomy import Part
 from methods.shape import Shape
 
 Child = TypeVar("Child", bound=nn.Module)
@@ -81,37 +82,57 @@ class Delta(nn.Module):
     """A module that a method inserted, so not part of the backbone.
 
     On a host it maps the host's output: forward(output, *inputs of the host) -> new output.
+    owns_weight: it rewrites what its host's weight does, so nothing else may (see `combine`).
     """
 
+    owns_weight: ClassVar[bool] = False
     _hook: Any = None
+    _seat: tuple[str, Any] = ("", None)  # its name and host; in a tuple, so that torch does not register the host
 
 
-def insert(host: nn.Module, name: str, delta: Delta) -> None:
+def insert(host: nn.Module | Part, name: str, delta: Delta) -> None:
     """Hang `delta` on `host` as the submodule `name`; from now on its output goes through the delta.
 
     The host keeps its class, its weights and their names, so any layer type can be a host and several deltas
-    can share one, in the order they came.
+    can share one, in the order they came. On rows of a fused linear the delta sees those outputs only.
     """
-    if hasattr(host, name):
-        raise UsageError(f"a second {name!r} delta on one {type(host).__name__}: two methods own the same place")
-    host.add_module(name, delta)
-    delta._hook = host.register_forward_hook(partial(_through, name))
+    module, child, rows = _seat(host, name)
+    if hasattr(module, child):
+        raise UsageError(f"a second {name!r} delta on one {type(module).__name__}: two methods own the same place")
+    module.add_module(child, delta)
+    delta._seat = (name, host)
+    delta._hook = module.register_forward_hook(partial(_through, child, rows))
 
 
-def remove(host: nn.Module, name: str) -> None:
+def remove(host: nn.Module | Part, name: str) -> None:
     """Undo `insert`."""
-    getattr(host, name)._hook.remove()
-    delattr(host, name)
+    module, child, _ = _seat(host, name)
+    getattr(module, child)._hook.remove()
+    delattr(module, child)
 
 
-def _through(name: str, host: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
-    return getattr(host, name)(output, *inputs)
+def _seat(host: nn.Module | Part, name: str) -> tuple[nn.Module, str, slice | None]:
+    """(the module, the child's name there, its share of the outputs: None for all)."""
+    if not isinstance(host, Part):
+        return host, name, None
+    return host.module, f"{name}_{host.label}" if host.label else name, host.rows if host.label else None
 
 
-def inserted(model: nn.Module, name: str, kind: type[Child]) -> list[tuple[str, nn.Module, Child]]:
+def _through(child: str, rows: slice | None, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+    delta = getattr(module, child)
+    if rows is None:
+        return delta(output, *inputs)
+    return torch.cat((output[..., : rows.start], delta(output[..., rows], *inputs), output[..., rows.stop :]), dim=-1)
+
+
+def inserted(model: nn.Module, name: str, kind: type[Child]) -> list[tuple[str, Any, Child]]:
     """(host name, host, child) for every host that carries a `kind` under `name`, in model order."""
-    hosts = ((path, host, getattr(host, name, None)) for path, host in model.named_modules())
-    return [(path, host, child) for path, host, child in hosts if isinstance(child, kind)]
+    found = [(path, module, getattr(module, "_seat", ("", None))) for path, module in model.named_modules()]
+    return [
+        (path.rpartition(".")[0], host, module)
+        for path, module, (own, host) in found
+        if own == name and isinstance(module, kind)
+    ]
 
 
 def parameter(like: torch.Tensor, *shape: int) -> nn.Parameter:

@@ -1,7 +1,9 @@
 """LoRA (Hu et al. 2021, arXiv 2106.09685): h = W x + (alpha/R) B A x, with W frozen.
 
 Parameters: R (d_in + d_out) for each target. A is Kaiming-uniform(a = sqrt 5) as in the authors' code (the
-paper says Gaussian), B is zero, so the start is the backbone. Deviations: no dropout on the input.
+paper says Gaussian), B is zero, so the start is the backbone. `rslora` scales by alpha / sqrt R (Kalajdzievski
+2023, arXiv 2312.03732, theorem 3.2), so that the update does not shrink as the rank grows. Deviations: no
+dropout on the input.
 """
 
 import math
@@ -18,8 +20,37 @@ from methods.shape import Shape
 from methods.values import Names
 
 
-class LowRank(Delta):
-    """The update B A of one linear. A: [R, d_in], B: [d_out, R]."""
+class Rewriting(Delta):
+    """A delta that stands for another weight of its host."""
+
+    owns_weight: ClassVar[bool] = True
+
+    def folded(self, weight: torch.Tensor) -> torch.Tensor:
+        """[d_out, d_in] the weight that does what host (weight: [d_out, d_in]) and delta do together."""
+        raise NotImplementedError
+
+
+class Update(Rewriting):
+    """What is added to the weight of one linear: `of` applies it, `weight` writes it out."""
+
+    def of(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, T, d_out] for x: [B, T, d_in]."""
+        raise NotImplementedError
+
+    def weight(self) -> torch.Tensor:
+        """[d_out, d_in] what the update adds to the host's weight."""
+        raise NotImplementedError
+
+    def forward(self, output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """output: [B, T, d_out] of the host for x: [B, T, d_in]."""
+        return output + self.of(x).to(output.dtype)
+
+    def folded(self, weight: torch.Tensor) -> torch.Tensor:
+        return weight + self.weight()
+
+
+class LowRank(Update):
+    """The update scale B A. A: [R, d_in], B: [d_out, R]."""
 
     def __init__(self, host: nn.Linear, rank: int, scale: float) -> None:
         super().__init__()
@@ -29,14 +60,20 @@ class LowRank(Delta):
         nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
         nn.init.zeros_(self.B)
 
-    def forward(self, output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """output: [B, T, d_out] of the host for x: [B, T, d_in]."""
-        update = F.linear(F.linear(x.to(self.A.dtype), self.A), self.B)
-        return torch.add(output, update.to(output.dtype), alpha=self.scale)
+    def of(self, x: torch.Tensor) -> torch.Tensor:
+        return self.scale * F.linear(F.linear(x.to(self.A.dtype), self.A), self.B)
 
     def weight(self) -> torch.Tensor:
-        """[d_out, d_in] what the update adds to the host's weight."""
         return self.scale * (self.B @ self.A)
+
+
+@torch.no_grad()
+def fold(model: nn.Module, name: str) -> None:
+    """Write every delta `name`, which has a `folded` weight, into its host, and take it off."""
+    for _, host, update in inserted(model, name, Rewriting):
+        weight = host.get_parameter("weight")
+        weight.copy_(update.folded(weight.to(next(update.parameters()).dtype)))
+        remove(host, name)
 
 
 @dataclass(frozen=True)
@@ -49,6 +86,7 @@ class LoRA(Method):
 
     rank: int = 8
     alpha: float | None = None
+    rslora: bool = False
     targets: Names = ("q", "v")
 
     def __post_init__(self) -> None:
@@ -61,18 +99,19 @@ class LoRA(Method):
             limit = min(host.in_features, host.out_features)
             self.require(self.rank <= limit, "rank", f"the rank must be at most {limit}, the smaller side of {path}")
         for host in hosts.values():
-            insert(host, "lora", LowRank(host, self.rank, self.scale))
+            insert(host, self.name, self.delta(host))
+
+    def delta(self, host: nn.Linear) -> Delta:
+        """What goes on one target."""
+        return LowRank(host, self.rank, self.scale)
 
     @property
     def scale(self) -> float:
-        return (2.0 * self.rank if self.alpha is None else self.alpha) / self.rank
+        alpha = 2.0 * self.rank if self.alpha is None else self.alpha
+        return alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
 
-    @torch.no_grad()
     def merge(self, model: nn.Module) -> None:
-        for _, host, update in inserted(model, "lora", LowRank):
-            weight = host.get_parameter("weight")
-            weight.add_(update.weight().to(weight.dtype))
-            remove(host, "lora")
+        fold(model, self.name)
 
     def closed_form(self, shape: Shape) -> int:
         return sum(n * self.rank * (d_in + d_out) for n, d_in, d_out in map(shape.linear, self.targets))

@@ -52,7 +52,7 @@ class _Foreign(nn.Module):
 
 
 def test_an_unknown_family_says_what_to_add_and_patterns_are_the_way_round() -> None:
-    with pytest.raises(UsageError, match=r"'martian' has no row in methods/anatomy.py .*add a Family row"):
+    with pytest.raises(UsageError, match=r"'martian' has no row in methods/families.py .*add a Family row"):
         make("adapter").attach(_Foreign())
     model = _Foreign()
     make("lora", rank=2, targets=["mixer"]).attach(model)
@@ -147,3 +147,47 @@ def test_a_merged_lora_is_gone_and_in_the_weights() -> None:
     assert not list(trainable(model))
     method.attach(model)
     assert count(model)["delta"] > 0
+
+
+def test_dora_with_and_without_the_norm_in_the_backward_pass() -> None:
+    """The same outputs; only B's and A's gradients differ (equation 11: without the norm's own)."""
+    toy, states = TOYS["t5"], []
+    for detach in (True, False):
+        model = backbone(toy)
+        attach("dora", model, detach=detach)
+        disturb(model)
+        loss = model(**batch(toy)).loss
+        loss.backward()
+        states.append((loss.detach(), {name: p.grad for name, p in trainable(model)}))
+    (first, detached), (second, whole) = states
+    torch.testing.assert_close(first, second)
+    for name, gradient in detached.items():
+        assert torch.allclose(gradient, whole[name], rtol=1e-4, atol=1e-7) == name.endswith("magnitude")
+
+
+def test_magnitude_only_targets_train_a_magnitude_and_no_direction() -> None:
+    toy = TOYS["llama-gqa"]
+    model = backbone(toy)
+    size, before = shape(model), logits(model, toy)
+    method = attach("dora", model, targets=["q", "k", "v"], magnitude_targets=["o", "ffn-out"])
+    torch.testing.assert_close(logits(model, toy), before, rtol=1e-5, atol=1e-5)
+    o = [name for name, _ in trainable(model) if ".o_proj." in name]
+    assert o == [f"model.layers.{i}.self_attn.o_proj.dora.magnitude" for i in range(2)]
+    assert count(model)["delta"] == method.closed_form(size)
+    disturb(model)
+    after = logits(model, toy)
+    method.merge(model)
+    torch.testing.assert_close(logits(model, toy), after, rtol=1e-5, atol=1e-5)
+    with pytest.raises(UsageError, match="second 'dora' delta"):
+        make("dora", targets=["q"], magnitude_targets=["q"]).attach(model)
+
+
+def test_vera_draws_its_projection_from_its_own_seed() -> None:
+    toy, outputs = TOYS["t5"], []
+    for seed in (0, 0, 1):
+        model = backbone(toy)
+        attach("vera", model, seed=len(outputs), projection_seed=seed)
+        disturb(model)
+        outputs.append(logits(model, toy))
+    assert torch.equal(outputs[0], outputs[1])
+    assert not torch.allclose(outputs[0], outputs[2])

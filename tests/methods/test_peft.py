@@ -55,22 +55,64 @@ def same_gradients(pairs: Mapping[nn.Parameter, nn.Parameter]) -> None:
         torch.testing.assert_close(mine.grad, other.grad, **CLOSE)
 
 
-@pytest.mark.parametrize("key", TOYS)
-def test_lora(key: str) -> None:
-    toy = TOYS[key]
+def attached(toy: Toy, name: str, **fields: Any) -> tuple[Any, list[str]]:
+    """Our model, disturbed, with a head as frozen as PEFT leaves it; and the hosts of its deltas."""
     ours = backbone(toy)
     for head in toy.heads:
-        ours.get_submodule(head).requires_grad_(False)  # PEFT freezes it
-    attach("lora", ours, rank=3, alpha=7, targets=["q", "v", "ffn-out"])
+        ours.get_submodule(head).requires_grad_(False)
+    attach(name, ours, **fields)
     disturb(ours)
-    hosts = [path.removesuffix(".lora.A") for path, _ in ours.named_parameters() if path.endswith(".lora.A")]
-    config = peft.LoraConfig(r=3, lora_alpha=7, target_modules=hosts, lora_dropout=0.0, bias="none")
-    theirs = reference(toy, config)
+    return ours, [path for path, module in ours.named_modules() if hasattr(module, name)]
+
+
+def matched(ours: Any, theirs: Any, hosts: list[str], names: Mapping[str, str]) -> dict[nn.Parameter, nn.Parameter]:
+    """Our parameter -> theirs, by the name below a host that each has."""
     pairs = {}
     for host in hosts:
         layer = theirs.base_model.model.get_submodule(host)
-        pairs[ours.get_parameter(f"{host}.lora.A")] = layer.lora_A["default"].weight
-        pairs[ours.get_parameter(f"{host}.lora.B")] = layer.lora_B["default"].weight
+        for mine, other in names.items():
+            pairs[ours.get_parameter(f"{host}.{mine}")] = layer.get_parameter(other)
+    return pairs
+
+
+LOW_RANK = {"A": "lora_A.default.weight", "B": "lora_B.default.weight"}
+
+
+@pytest.mark.parametrize("rslora", [False, True])
+@pytest.mark.parametrize("key", TOYS)
+def test_lora(key: str, rslora: bool) -> None:
+    toy = TOYS[key]
+    ours, hosts = attached(toy, "lora", rank=3, alpha=7, rslora=rslora, targets=["q", "v", "ffn-out"])
+    config = peft.LoraConfig(r=3, lora_alpha=7, target_modules=hosts, lora_dropout=0.0, use_rslora=rslora)
+    theirs = reference(toy, config)
+    pairs = matched(ours, theirs, hosts, {f"lora.{mine}": other for mine, other in LOW_RANK.items()})
+    copy(pairs)
+    agree(toy, ours, theirs)
+    same_gradients(pairs)
+
+
+@pytest.mark.parametrize("key", TOYS)
+def test_dora(key: str) -> None:
+    """PEFT detaches the norm too."""
+    toy = TOYS[key]
+    ours, hosts = attached(toy, "dora", rank=3, alpha=7, targets=["q", "v", "ffn-out"])
+    config = peft.LoraConfig(r=3, lora_alpha=7, target_modules=hosts, lora_dropout=0.0, use_dora=True)
+    theirs = reference(toy, config)
+    names = {f"dora.direction.{mine}": other for mine, other in LOW_RANK.items()}
+    pairs = matched(ours, theirs, hosts, names | {"dora.magnitude": "lora_magnitude_vector.default.weight"})
+    copy(pairs)
+    agree(toy, ours, theirs)
+    same_gradients(pairs)
+
+
+@pytest.mark.parametrize("key", TOYS)
+def test_vera(key: str) -> None:
+    """A and B are never copied: both draw the same."""
+    toy = TOYS[key]
+    ours, hosts = attached(toy, "vera", rank=6, d_initial=0.3, projection_seed=5, targets=["q", "v", "ffn-out"])
+    config = peft.VeraConfig(r=6, d_initial=0.3, projection_prng_key=5, target_modules=hosts)
+    theirs = reference(toy, config)
+    pairs = matched(ours, theirs, hosts, {"vera.b": "vera_lambda_b.default", "vera.d": "vera_lambda_d.default"})
     copy(pairs)
     agree(toy, ours, theirs)
     same_gradients(pairs)

@@ -1,0 +1,85 @@
+"""DoRA (Liu et al. 2024, arXiv 2402.09353): W' = m (W + s B A) / ||W + s B A||, a magnitude m for each output
+of a linear times a direction that LoRA updates (equation 5; the paper writes weights transposed, so its
+columns are the rows here).
+
+Parameters: R (d_in + d_out) + d_out for each target, d_out for each of `magnitude_targets`, whose direction
+stays (tuning granularity, section 5.6). m starts as the norm, B as zero, so the start is the backbone.
+`detach` takes the norm for a constant in the backward pass (section 4.3; the paper's default, and PEFT's
+only way). Deviations: no dropout on the input. The host's bias is not scaled.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from methods.anatomy import linears
+from methods.base import Delta, insert, parameter
+from methods.lora import LoRA, LowRank, Rewriting, Update
+from methods.shape import Shape
+from methods.values import Names
+
+
+def norm(weight: torch.Tensor) -> torch.Tensor:
+    """[d_out] the length of each row of weight: [d_out, d_in]."""
+    return torch.linalg.vector_norm(weight, dim=1)
+
+
+class Decomposed(Rewriting):
+    """Magnitude times direction. magnitude: [d_out]; `direction` updates the host's weight, None leaves it."""
+
+    def __init__(self, host: nn.Linear, direction: Update | None, detach: bool = True) -> None:
+        super().__init__()
+        self._host = (host,)  # in a tuple: as a submodule it would be its own grandchild
+        self.direction, self.detach = direction, detach
+        self.magnitude = parameter(host.weight, host.out_features)
+        with torch.no_grad():
+            self.magnitude.copy_(norm(self._frozen()))
+
+    def _frozen(self) -> torch.Tensor:
+        """[d_out, d_in] the host's weight."""
+        return self._host[0].weight.to(self.magnitude.dtype)
+
+    def _ratio(self) -> torch.Tensor:
+        """[d_out] magnitude over the norm of the updated weight."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.detach):
+            length = norm(self._updated(self._frozen()))
+        return self.magnitude / length
+
+    def _updated(self, weight: torch.Tensor) -> torch.Tensor:
+        return weight if self.direction is None else self.direction.folded(weight)
+
+    def forward(self, output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """output: [B, T, d_out] of the host for x: [B, T, d_in]."""
+        bias = self._host[0].bias
+        plain = output.to(self.magnitude.dtype) if bias is None else output - bias
+        moved = plain if self.direction is None else plain + self.direction.of(x)
+        scaled = self._ratio() * moved
+        return (scaled if bias is None else scaled + bias).to(output.dtype)
+
+    def folded(self, weight: torch.Tensor) -> torch.Tensor:
+        updated = self._updated(weight)
+        return (self.magnitude / norm(updated))[:, None] * updated
+
+
+@dataclass(frozen=True)
+class DoRA(LoRA):
+    """Magnitudes, and directions updated in low rank."""
+
+    name: ClassVar[str] = "dora"
+
+    detach: bool = True
+    magnitude_targets: Names | None = None
+
+    def attach(self, model: nn.Module) -> None:
+        super().attach(model)
+        for host in linears(model, self.magnitude_targets or ()).values():
+            insert(host, self.name, Decomposed(host, None))
+
+    def delta(self, host: nn.Linear) -> Delta:
+        return Decomposed(host, LowRank(host, self.rank, self.scale), self.detach)
+
+    def closed_form(self, shape: Shape) -> int:
+        sized = (*self.targets, *(self.magnitude_targets or ()))
+        return super().closed_form(shape) + sum(n * d_out for n, _, d_out in map(shape.linear, sized))

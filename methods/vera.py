@@ -1,0 +1,107 @@
+"""VeRA (Kopiczko et al. 2024, arXiv 2310.11454): h = W x + b * B (d * A x), A and B random, frozen and shared
+by all targets; and DVoRA (Liu et al. 2024, arXiv 2402.09353, section 5.4): the same update inside DoRA.
+
+Parameters for each target: VeRA R + d_out, DVoRA R + 2 d_out. A: [R, largest d_in], B: [largest d_out, R];
+a smaller target uses their first columns and rows. Both are Kaiming-uniform, A before B, from one generator
+on the CPU with `projection_seed`, as in PEFT, so a saved delta holds only b and d. b is zero, so the start is
+the backbone; d is `d_initial`.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from methods.anatomy import linears
+from methods.base import Delta, Method, insert, parameter
+from methods.dora import Decomposed
+from methods.lora import Update, fold
+from methods.shape import Shape
+from methods.values import Names
+
+
+class Scaled(Update):
+    """The update b * B (d * A). b: [d_out], d: [R]; A and B are frozen and may be larger than the host."""
+
+    def __init__(self, host: nn.Linear, A: nn.Parameter, B: nn.Parameter, d_initial: float) -> None:
+        super().__init__()
+        self.A, self.B = A, B
+        self.size = host.out_features, host.in_features
+        self.b, self.d = parameter(host.weight, host.out_features), parameter(host.weight, A.shape[0])
+        nn.init.zeros_(self.b)
+        nn.init.constant_(self.d, d_initial)
+
+    def of(self, x: torch.Tensor) -> torch.Tensor:
+        d_out, d_in = self.size
+        inner = self.d * F.linear(x.to(self.d.dtype), self.A[:, :d_in])
+        return self.b * F.linear(inner, self.B[:d_out])
+
+    def weight(self) -> torch.Tensor:
+        d_out, d_in = self.size
+        return self.b[:, None] * self.B[:d_out] @ (self.d[:, None] * self.A[:, :d_in])
+
+
+def projection(like: torch.Tensor, rows: int, columns: int, generator: torch.Generator) -> nn.Parameter:
+    """[rows, columns] frozen, Kaiming-uniform for a ReLU, drawn on the CPU whatever the device."""
+    bound = math.sqrt(6 / columns)
+    made = parameter(like, rows, columns)
+    made.requires_grad_(False)
+    if not made.is_meta:
+        made.copy_(torch.empty(rows, columns).uniform_(-bound, bound, generator=generator))
+    return made
+
+
+@dataclass(frozen=True)
+class VeRA(Method):
+    """Vectors that scale a shared random low-rank update."""
+
+    name: ClassVar[str] = "vera"
+    mergeable: ClassVar[bool] = True
+
+    rank: int = 256
+    d_initial: float = 0.1
+    projection_seed: int = 0
+    targets: Names = ("q", "v")
+
+    def __post_init__(self) -> None:
+        self.require(self.rank >= 1, "rank", "the rank must be at least 1")
+        self.require(self.d_initial != 0, "d_initial", "d must start above or below 0, or b never has a gradient")
+        self.require(self.projection_seed >= 0, "projection_seed", "the seed must be at least 0")
+
+    def attach(self, model: nn.Module) -> None:
+        hosts = list(linears(model, self.targets).values())
+        like = hosts[0].weight
+        with torch.device("cpu"):
+            generator = torch.Generator().manual_seed(self.projection_seed)
+        A = projection(like, self.rank, max(host.in_features for host in hosts), generator)
+        B = projection(like, max(host.out_features for host in hosts), self.rank, generator)
+        for host in hosts:
+            insert(host, self.name, self.delta(host, Scaled(host, A, B, self.d_initial)))
+
+    def delta(self, host: nn.Linear, update: Scaled) -> Delta:
+        """What goes on one target."""
+        return update
+
+    def merge(self, model: nn.Module) -> None:
+        fold(model, self.name)
+
+    def closed_form(self, shape: Shape) -> int:
+        return sum(n * (self.rank + d_out) for n, _, d_out in map(shape.linear, self.targets))
+
+
+@dataclass(frozen=True)
+class DVoRA(VeRA):
+    """Magnitudes, and directions updated by VeRA."""
+
+    name: ClassVar[str] = "dvora"
+
+    detach: bool = True
+
+    def delta(self, host: nn.Linear, update: Scaled) -> Delta:
+        return Decomposed(host, update, self.detach)
+
+    def closed_form(self, shape: Shape) -> int:
+        return super().closed_form(shape) + sum(n * d_out for n, _, d_out in map(shape.linear, self.targets))
