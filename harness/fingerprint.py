@@ -19,6 +19,7 @@ from harness.provenance import installed
 CORE = (
     "methods.base",
     "methods.anatomy",
+    "methods.families",
     "tasks.base",
     "tasks.metrics",
     "harness.models",

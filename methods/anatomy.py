@@ -1,130 +1,62 @@
-"""Where each model family keeps q, k, v, o, ffn-in, ffn-gate, ffn-out, norms, blocks, embeddings.
+"""Finding places in a backbone: the modules that play a role, and linears, in whatever layout they are kept.
 
-A new family is one row of FAMILIES. Patterns are regular expressions for the end of a module's dotted name.
+The rows of families are in families.py.
 """
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any
 
+import torch
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
-from harness.errors import UsageError, near
+from harness.errors import NotApplicable, UsageError, near
+from methods.families import FAMILIES, Family
 
 LINEAR_ROLES = ("q", "k", "v", "o", "ffn-in", "ffn-gate", "ffn-out")
+FUSED_ROLES = ("q", "k", "v")
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class Family:
-    """One architecture.
+class Part:
+    """A linear that has no nn.Linear of its own: rows of a fused one, and/or one kept transposed (Conv1D).
 
-    model_types: `config.model_type` of its members.
-    roles: role -> pattern. `attention` modules call transformers' attention interface; `blocks` are layers.
-    after: "attention", "cross", "ffn" -> the module whose output is the sublayer's, just before the residual
-    sum.
-    stack: the module that takes the input embeddings ("" is the backbone itself).
-    prompt_at: where soft prompts go: 0 before the first token, 1 after it (a masked encoder's [CLS] stays
-    first).
-    rotary: keys are rotated by position after the projection, so their bias matters.
-    sizes: name in `Shape` -> attribute of the config.
+    It has what deltas ask of a host; `module` is where it lives. weight: [d_out, d_in], a view, so that
+    changing it in place changes the backbone. label: "q", "k" or "v" for rows of a fused linear, else "".
     """
 
-    name: str
-    model_types: tuple[str, ...]
-    roles: Mapping[str, str]
-    after: Mapping[str, str]
-    sizes: Mapping[str, str]
-    stack: str = ""
-    prompt_at: int = 0
-    rotary: bool = False
+    def __init__(self, module: nn.Module, rows: slice | None = None, label: str = "") -> None:
+        self.module, self.label = module, label
+        self.transposed = isinstance(module, Conv1D)
+        weight = module.get_parameter("weight")
+        full = weight.shape[1 if self.transposed else 0]
+        self.rows = rows or slice(0, full)
+        self.in_features = weight.shape[0 if self.transposed else 1]
+        self.out_features = self.rows.stop - self.rows.start
+
+    @property
+    def weight(self) -> torch.Tensor:
+        weight = self.module.get_parameter("weight")
+        return (weight.T if self.transposed else weight)[self.rows]
+
+    @property
+    def bias(self) -> torch.Tensor | None:
+        """[d_out], a view."""
+        bias = getattr(self.module, "bias", None)
+        return None if bias is None else bias[self.rows]
+
+    def get_parameter(self, name: str) -> torch.Tensor:
+        """The view of "weight" or "bias", as nn.Module.get_parameter names them."""
+        found = {"weight": self.weight, "bias": self.bias}[name]
+        if found is None:
+            raise AttributeError(f"this part has no {name}")
+        return found
 
 
-_T5 = Family(
-    name="t5",
-    model_types=("t5", "mt5"),
-    roles={
-        "q": r"(SelfAttention|EncDecAttention)\.q",
-        "k": r"(SelfAttention|EncDecAttention)\.k",
-        "v": r"(SelfAttention|EncDecAttention)\.v",
-        "o": r"(SelfAttention|EncDecAttention)\.o",
-        "ffn-in": r"DenseReluDense\.(wi|wi_1)",  # gated: wi_0 goes through the activation, wi_1 does not
-        "ffn-gate": r"DenseReluDense\.wi_0",
-        "ffn-out": r"DenseReluDense\.wo",
-        "norms": r"(layer\.\d+\.layer_norm|final_layer_norm)",
-        "attention": r"(SelfAttention|EncDecAttention)",
-        "blocks": r"block\.\d+",
-    },
-    after={
-        "attention": r"block\.\d+\.layer\.0\.dropout",
-        "cross": r"decoder\.block\.\d+\.layer\.1\.dropout",
-        "ffn": r"(encoder\.block\.\d+\.layer\.1|decoder\.block\.\d+\.layer\.2)\.dropout",
-    },
-    sizes={
-        "width": "d_model",
-        "ffn": "d_ff",
-        "heads": "num_heads",
-        "head_width": "d_kv",
-        "encoder": "num_layers",
-    },
-    stack="encoder",
-)
-
-_BERT = Family(
-    name="bert",
-    model_types=("bert", "roberta", "xlm-roberta", "camembert"),
-    roles={
-        "q": r"attention\.self\.query",
-        "k": r"attention\.self\.key",
-        "v": r"attention\.self\.value",
-        "o": r"attention\.output\.dense",
-        "ffn-in": r"intermediate\.dense",
-        "ffn-out": r"layer\.\d+\.output\.dense",
-        "norms": r"(embeddings|attention\.output|layer\.\d+\.output)\.LayerNorm",
-        "attention": r"attention\.self",
-        "blocks": r"encoder\.layer\.\d+",
-    },
-    after={"attention": r"attention\.output\.dropout", "ffn": r"layer\.\d+\.output\.dropout"},
-    sizes={
-        "width": "hidden_size",
-        "ffn": "intermediate_size",
-        "heads": "num_attention_heads",
-        "encoder": "num_hidden_layers",
-    },
-    prompt_at=1,
-)
-
-_LLAMA = Family(
-    name="llama",
-    model_types=("llama", "mistral"),
-    roles={
-        "q": r"self_attn\.q_proj",
-        "k": r"self_attn\.k_proj",
-        "v": r"self_attn\.v_proj",
-        "o": r"self_attn\.o_proj",
-        "ffn-in": r"mlp\.up_proj",
-        "ffn-gate": r"mlp\.gate_proj",
-        "ffn-out": r"mlp\.down_proj",
-        "norms": r"(input_layernorm|post_attention_layernorm|norm)",
-        "attention": r"self_attn",
-        "blocks": r"layers\.\d+",
-    },
-    after={"attention": r"self_attn\.o_proj", "ffn": r"mlp\.down_proj"},
-    sizes={
-        "width": "hidden_size",
-        "ffn": "intermediate_size",
-        "heads": "num_attention_heads",
-        "kv_heads": "num_key_value_heads",
-        "head_width": "head_dim",
-        "encoder": "num_hidden_layers",
-    },
-    rotary=True,
-)
-
-FAMILIES = (_T5, _BERT, _LLAMA)
+Linear = nn.Linear | Part
 
 
 def family(model: nn.Module) -> Family:
@@ -135,7 +67,7 @@ def family(model: nn.Module) -> Family:
             return row
     known = sorted(name for row in FAMILIES for name in row.model_types)
     raise UsageError(
-        f"model type {kind!r} has no row in methods/anatomy.py (it has {', '.join(known)}): add a Family "
+        f"model type {kind!r} has no row in methods/families.py (it has {', '.join(known)}): add a Family "
         "row, or give method.targets as module-name patterns where the method takes them"
     )
 
@@ -150,13 +82,29 @@ def _model_type(model: Any) -> str:
 
 def find(model: nn.Module, role: str) -> dict[str, nn.Module]:
     """dotted name -> module of everything that plays a role, in model order; empty where there is none."""
-    return _matching(model, family(model).roles[role])
+    pattern = family(model).roles.get(role)
+    return _matching(model, pattern) if pattern else {}
 
 
 def after(model: nn.Module, place: str) -> dict[str, nn.Module]:
-    """dotted name -> module after which a sublayer's adapter goes; place: "attention", "cross" or "ffn"."""
+    """dotted name -> module after which a sublayer's adapter goes; place: "attention", "cross" or "ffn", or
+    "stream" for the residual stream after the feed-forward.
+    """
     pattern = family(model).after.get(place)
     return _matching(model, pattern) if pattern else {}
+
+
+def before(model: nn.Module, place: str) -> dict[str, nn.Module]:
+    """dotted name -> module that is given the sublayer's input, in the order of `after`."""
+    pattern = family(model).before.get(place)
+    return _matching(model, pattern) if pattern else {}
+
+
+def depth(name: str) -> int:
+    """The index of the block that a module's dotted name lies in (of its stack: an encoder and a decoder each
+    count from 0).
+    """
+    return int(re.findall(r"\.(\d+)(?=\.|$)", name)[0])
 
 
 def _matching(model: nn.Module, pattern: str) -> dict[str, nn.Module]:
@@ -164,33 +112,57 @@ def _matching(model: nn.Module, pattern: str) -> dict[str, nn.Module]:
     return {name: module for name, module in model.named_modules() if regex.fullmatch(name)}
 
 
-def linears(model: nn.Module, targets: Iterable[str]) -> dict[str, nn.Linear]:
+def linears(model: nn.Module, targets: Iterable[str]) -> dict[str, Linear]:
     """dotted name -> linear for each target (a role, or a pattern over names such as `*.q_proj`), in model
-    order.
+    order; the rows of a fused linear are named after it and their role, e.g. `h.0.attn.c_attn:q`.
 
     UsageError for a target that matches nothing. Heads that train in full are not searched.
     """
-    full = heads(model)
-    candidates = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and name.split(".")[0] not in full
-    }
+    candidates = _candidates(model)
     chosen: set[str] = set()
     for target in targets:
         chosen |= _chosen(model, target, candidates)
-    return {name: module for name, module in candidates.items() if name in chosen}
+    for name in [name for name in chosen if ":" in name]:  # a pattern that chose the whole has its rows too
+        chosen -= {name} if name.rpartition(":")[0] in chosen else set()
+    return {name: linear for name, linear in candidates.items() if name in chosen}
 
 
-def _chosen(model: nn.Module, target: str, candidates: Mapping[str, nn.Linear]) -> set[str]:
+def _candidates(model: nn.Module) -> dict[str, Linear]:
+    full, found = heads(model), dict[str, Linear]()
+    fused = set(find(model, "q")) if has_family(model) and family(model).fused else set()
+    for name, module in model.named_modules():
+        if not isinstance(module, nn.Linear | Conv1D) or name.split(".")[0] in full:
+            continue
+        found[name] = module if isinstance(module, nn.Linear) else Part(module)
+        if name in fused:
+            found |= {f"{name}:{part.label}": part for part in _rows(model, module)}
+    return found
+
+
+def _rows(model: Any, module: nn.Module) -> list[Part]:
+    """q, k and v in a fused linear: the queries have the model's width, keys and values share the rest."""
+    if getattr(model.config, "multi_query", True) is False:
+        return []  # gpt_bigcode then interleaves them head by head, so that no role has rows of its own
+    whole = Part(module)
+    q = whole.in_features
+    k = (whole.out_features - q) // 2
+    edges = (0, q, q + k, q + 2 * k)
+    return [Part(module, slice(*edges[i : i + 2]), role) for i, role in enumerate(FUSED_ROLES)]
+
+
+def _chosen(model: nn.Module, target: str, candidates: Mapping[str, Linear]) -> set[str]:
     roles = family(model).roles if has_family(model) else _NONE
     if target in LINEAR_ROLES and target in roles:
-        matches = set(find(model, target)) & set(candidates)
+        part = f":{target}" if family(model).fused and target in FUSED_ROLES else ""
+        matches = {f"{name}{part}" for name in find(model, target)} & set(candidates)
     else:
-        matches = {name for name in candidates if fnmatchcase(name, target) or fnmatchcase(name, f"*.{target}")}
+        whole = [name for name in candidates if ":" not in name]
+        matches = {name for name in whole if fnmatchcase(name, target) or fnmatchcase(name, f"*.{target}")}
+    if not matches and roles and target.startswith("ffn-") and family(model).experts:
+        raise NotApplicable(f"method.targets: the experts of family {family(model).name} hold no linear {target!r}")
     if not matches:
         present = {role for role in LINEAR_ROLES if role in roles and find(model, role)}
-        known = present | {name.rsplit(".", 1)[-1] for name in candidates}
+        known = present | {name.rsplit(".", 1)[-1] for name in candidates if ":" not in name}
         raise UsageError(f"method.targets: {target!r} matches no linear layer of this model.{near(target, known)}")
     return matches
 
@@ -219,7 +191,7 @@ def is_bias(name: str) -> bool:
 
 def dead_key_biases(model: nn.Module) -> dict[str, str]:
     """Trainable key biases that softmax cancels: parameter name -> reason. None where keys are rotated."""
-    if not has_family(model) or family(model).rotary:
+    if not has_family(model) or family(model).rotary or family(model).fused:  # fused: the rest of it lives
         return {}
     reason = "one constant on all keys shifts all scores of a query alike, and softmax forgets it"
     return {

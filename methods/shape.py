@@ -13,7 +13,8 @@ class Shape:
     q_width, kv_width: outputs of the query and of the key projection, the latter of kv_heads. encoder: blocks
     with one attention module;
     decoder: blocks that have cross-attention too. norms: normalisation layers. biases_outside: additive
-    biases that are neither in a role's linear nor in a norm (poolers, language-model heads).
+    biases that are neither in a role's linear nor in a norm (poolers, language-model heads). experts: in a
+    block's feed-forward, which then has no linears (0: an ordinary one).
     """
 
     width: int
@@ -27,6 +28,7 @@ class Shape:
     norms: int
     parameters: int
     biases_outside: int
+    experts: int = 0
 
     @property
     def attentions(self) -> int:
@@ -35,7 +37,7 @@ class Shape:
 
     def linear(self, role: str) -> tuple[int, int, int]:
         """(how many, d_in, d_out) of a role's linears."""
-        blocks = self.encoder + self.decoder
+        blocks = 0 if self.experts else self.encoder + self.decoder
         return {
             "q": (self.attentions, self.width, self.q_width),
             "k": (self.attentions, self.width, self.kv_width),
@@ -53,14 +55,14 @@ def shape(model: Any) -> Shape:
     size: dict[str, Any] = {name: getattr(config, attribute, None) for name, attribute in row.sizes.items()}
     head_width = size.get("head_width") or size["width"] // size["heads"]
     kv_heads = size.get("kv_heads") or size["heads"]
-    decoder = (getattr(config, "num_decoder_layers", 0) or 0) if find_stack(model, "decoder") else 0
+    decoder = (size.get("decoder") or 0) if find_stack(model, "decoder") else 0
     skip = tuple(f"{head}." for head in heads(model))
     parameters = {name: p for name, p in model.named_parameters() if not name.startswith(skip)}
     known = [name for role in (*LINEAR_ROLES, "norms") if role in row.roles for name in find(model, role)]
     outside = (p for name, p in parameters.items() if is_bias(name) and name.rpartition(".")[0] not in known)
     return Shape(
         width=size["width"],
-        ffn=size["ffn"],
+        ffn=size["ffn"] or 4 * size["width"],  # gpt2: null means that
         q_width=size["heads"] * head_width,
         kv_width=kv_heads * head_width,
         kv_heads=kv_heads,
@@ -70,4 +72,5 @@ def shape(model: Any) -> Shape:
         norms=len(find(model, "norms")),
         parameters=sum(p.numel() for p in parameters.values()),
         biases_outside=sum(p.numel() for p in outside),
+        experts=config.num_local_experts if row.experts else 0,
     )
