@@ -54,6 +54,6 @@ class AttemptFolder:
         return text.splitlines()[-lines:]
 
     def _file(self, name: str) -> Path:
-        if Path(name).name != name or name.startswith("."):
+        if not name or Path(name).name != name or name.startswith("."):
             raise ValueError(f"not a plain file name: {name!r}")
         return self.path / name

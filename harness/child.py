@@ -27,11 +27,10 @@ def main(entry: str, cell: Mapping[str, Any], runtime: Runtime, folder: Path) ->
     try:
         _set_threads(runtime.threads)
         run = _find(entry)
-        outcome = {"status": "done", **run(cells.from_json(cell), runtime, attempt)}
+        attempt.write(OUTCOME, {"status": "done", **run(cells.from_json(cell), runtime, attempt)})
     except Exception as error:
         traceback.print_exc()
-        outcome = {"status": classify(error), "error": describe(error)}
-    attempt.write(OUTCOME, outcome)
+        attempt.write(OUTCOME, {"status": classify(error), "error": describe(error)})
 
 
 def call(target: str, arguments: tuple[Any, ...], answer: Path) -> None:

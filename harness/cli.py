@@ -35,6 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone (`deltabench list | head`)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(
+            f"deltabench: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr
+        )
+        return 1
     except Exception as error:
         return _report(error)
 

@@ -224,10 +224,13 @@ class Store:
         _log.warning("quarantine: %s does not parse; moved to %s", path, target)
 
     def _check(self) -> None:
-        if not self.path.exists():
+        above = next(folder for folder in (self.path, *self.path.absolute().parents) if folder.exists())
+        if not above.is_dir():
+            raise UsageError(f"store={self.path}: {above} is a file, not a folder.")
+        if above != self.path:
             return
         marker = self.path / "store.json"
-        if not self.path.is_dir() or (not marker.exists() and _listing(self.path)):
+        if not marker.exists() and _listing(self.path):
             raise UsageError(f"store={self.path}: not a store of deltabench; name an empty or a new folder.")
         with suppress(FileNotFoundError, ValueError):
             schema = files.read_json(marker).get("schema")

@@ -77,7 +77,7 @@ def attempt(store: Store, cell: Cell, setup: Setup, seen: int = 0) -> str:
     try:
         close_unfinished(store, key, cell)
         if tried(store, key) > seen:
-            return store.status(key)
+            return str((store.summary(key) or {}).get("status"))
         return str(_try(store, key, cell, setup, held)["status"])
     finally:
         held.release()

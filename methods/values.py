@@ -67,7 +67,7 @@ def _float(field: str, value: Any) -> float:
 def _number(field: str, value: Any, rule: str) -> float:
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise UsageError(f"{field}={value}: it must be {rule}")

@@ -1,0 +1,69 @@
+"""Cells whose run is a stub: `cell("die")` is a cell whose process is killed."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness import isolate
+from harness.config import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
+from harness.store import Store
+from harness.worker import Setup
+
+HERE = str(Path(__file__).parent)
+ROOT = str(Path(__file__).parents[2])
+
+
+@pytest.fixture
+def stubbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Children find the stubs by the parent's import path, and need none of torch."""
+    monkeypatch.setattr(sys, "path", [HERE, ROOT, *sys.path])
+    monkeypatch.setattr(isolate, "preload", lambda families: ())
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def cell(tmp_path: Path) -> Callable[..., Cell]:
+    def make(method: str = "good", seed: int = 0) -> Cell:
+        return Cell(
+            method=MethodConfig(method, {"rank": 4, "targets": ("q", "v")}),
+            model=ModelConfig(name="stub", family="stub", revision="r1"),
+            task=TaskConfig("stub", digest="d1", data_dir=str(tmp_path)),
+            objective="seq2seq",
+            recipe=RecipeConfig(name="stub"),
+            seed=seed,
+        )
+
+    return make
+
+
+@pytest.fixture
+def setup(store: Store, stubbed: None) -> Callable[..., Setup]:
+    def make(**runtime: float) -> Setup:
+        return Setup(Runtime(store=str(store.path), **runtime), modules=(), entry="stubs:run")
+
+    return make
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Callable[[], list[str]]:
+    """What the stubs were asked to run, in order."""
+
+    def read() -> list[str]:
+        path = tmp_path / "runs.txt"
+        return path.read_text().split() if path.exists() else []
+
+    return read
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """For subprocesses: the checkout and the stubs are importable."""
+    path = os.pathsep.join([HERE, ROOT, os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}

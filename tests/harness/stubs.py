@@ -1,0 +1,97 @@
+"""Runs that stand in for training: what a cell's own code may do to the process it runs in."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from harness.attempt import AttemptFolder
+from harness.config import Cell, Runtime
+from harness.errors import UsageError
+
+
+class Diverging(RuntimeError):
+    status = "diverged"
+    step = 7
+    rule = "a rule"
+
+
+def run(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
+    """What happens is the name of the cell's method."""
+    with (Path(cell.task.data_dir or ".") / "runs.txt").open("a") as file:
+        file.write(f"{cell.method.name}-{cell.seed}\n")
+    folder.append("curve.jsonl", {"step": 0, "train_loss": float("nan"), "scores": {"validation": 0.5}})
+    print("a word before the end")
+    return globals()[cell.method.name](cell)
+
+
+def good(cell: Cell) -> dict[str, Any]:
+    scores = {"step": 0, "sets": {"test": {"accuracy": 0.5, "n": 2}}}
+    return {"scores": {"best": scores, "last": scores}, "time": {"train_s": 0.5}}
+
+
+def nap(cell: Cell) -> dict[str, Any]:
+    time.sleep(0.3)
+    return good(cell)
+
+
+def error(cell: Cell) -> dict[str, Any]:
+    raise ValueError("a fault of the cell")
+
+
+def diverge(cell: Cell) -> dict[str, Any]:
+    raise Diverging("no number")
+
+
+def memory(cell: Cell) -> dict[str, Any]:
+    raise MemoryError
+
+
+def die(cell: Cell) -> dict[str, Any]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
+def leave(cell: Cell) -> dict[str, Any]:
+    os._exit(3)
+
+
+def crash(cell: Cell) -> dict[str, Any]:
+    os.kill(os.getpid(), signal.SIGSEGV)
+    return {}
+
+
+def hang(cell: Cell) -> dict[str, Any]:
+    time.sleep(600)
+    return {}
+
+
+def unwritable(cell: Cell) -> dict[str, Any]:
+    return {"scores": {"best": object()}}
+
+
+class Unpicklable(Exception):
+    def __init__(self) -> None:
+        super().__init__(lambda: None)
+
+
+def unpicklable(cell: Cell) -> dict[str, Any]:
+    raise Unpicklable
+
+
+def fine(pairs: list[Any]) -> list[str | None]:
+    return [None] * len(pairs)
+
+
+def wrong(pairs: list[Any]) -> list[str | None]:
+    return ["a pattern matches nothing"] * len(pairs)
+
+
+def refuse(pairs: list[Any]) -> list[str | None]:
+    raise UsageError("a sentence")
+
+
+def threads() -> int:
+    """Threads of the server that this process was forked from (Linux)."""
+    return len(os.listdir(f"/proc/{os.getppid()}/task"))
