@@ -16,6 +16,7 @@ from harness import cell as cells
 from harness import compose, options, weights
 from harness.config import Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig, build
 from harness.errors import UsageError, near
+from harness.objectives import check as check_objective
 from harness.words import AXES, DOTTED
 
 Block = Mapping[str, Any]
@@ -75,6 +76,7 @@ class _Plan:
         chosen = [method for name in self.names["method"] for method in self._methods(composed["method", name])]
         for (model, recipes, objectives), task, method in product(models, data, chosen):
             for name, objective in product(recipes, objectives):
+                check_objective(objective, tasks.find(task.name).answer)
                 for recipe in _recipes(composed["recipe", name], self.fields["recipe"], method.name):
                     yield from (Cell(method, model, task, objective, recipe, seed) for seed in self.seeds)
 

@@ -1,6 +1,7 @@
 """Scores by likelihood are those of one forward pass per option; padding and batching change nothing."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -102,6 +103,11 @@ def test_an_objective_refuses_what_it_cannot_answer(t5_text: Text, choice_task: 
         objectives.make("classifier", choice_task, t5_text)
     with pytest.raises(UsageError, match=r"no objective 'seq2sec'.*seq2seq"):
         objectives.check("seq2sec", "label")
+
+
+def test_every_objective_file_says_what_it_answers() -> None:
+    files = {path.stem for path in Path(str(objectives.__file__)).parent.glob("*.py")} - {"__init__", "base"}
+    assert files == set(objectives.ANSWERS)
 
 
 def test_an_encoder_cannot_serve_as_encoder_decoder(bert: ModelConfig, label_task: Task) -> None:
