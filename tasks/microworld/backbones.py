@@ -1,0 +1,41 @@
+"""The embedded backbones: architecture and pretraining of each, by model name. Torch-free.
+
+Sizes: nano about 0.2M parameters, micro about 1M, mini at most 3.5M.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+VOCABULARY_ROWS = 896  # the tokenizer's words, rounded up to a multiple of 64
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """family: the pretraining objective and the transformers class; the rest is that class' configuration.
+
+    steps and batch are of pretraining; learning_rate is the peak of its cosine schedule.
+    """
+
+    family: str
+    architecture: Mapping[str, Any]
+    steps: int
+    batch: int
+    learning_rate: float
+    seed: int = 0
+
+
+def _t5(d: int, ff: int, layers: int, heads: int, head: int) -> dict[str, Any]:
+    return {
+        "vocab_size": VOCABULARY_ROWS, "d_model": d, "d_ff": ff, "num_layers": layers, "num_decoder_layers": layers,
+        "num_heads": heads, "d_kv": head, "dropout_rate": 0.0, "feed_forward_proj": "relu",
+        "relative_attention_num_buckets": 32, "relative_attention_max_distance": 64,
+        "pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0, "tie_word_embeddings": True,
+    }  # fmt: skip
+
+
+BACKBONES: Mapping[str, Backbone] = {
+    "micro-t5-nano": Backbone("t5", _t5(64, 160, 2, 4, 16), steps=12_000, batch=64, learning_rate=5e-3),
+    "micro-t5-micro": Backbone("t5", _t5(112, 320, 3, 4, 28), steps=10_000, batch=64, learning_rate=3e-3),
+    "micro-t5-mini": Backbone("t5", _t5(176, 448, 5, 4, 44), steps=7000, batch=64, learning_rate=2e-3),
+}

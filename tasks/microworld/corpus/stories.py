@@ -1,0 +1,133 @@
+"""Documents in which people move, own things, feel, talk and do one thing after another."""
+
+from random import Random
+
+from tasks.microworld import lexicon as lex
+from tasks.microworld import world
+
+
+def where(rng: Random) -> str:
+    """Ann went to the park . tom went to the shop . so ann is in the park ."""
+    people = rng.sample(world.PEOPLE, rng.choice((2, 3, 3)))
+    places = rng.sample(lex.PLACES, len(people))
+    order = list(range(len(people)))
+    moves = [f"{people[i]} {rng.choice(lex.MOVES)[0]} to the {places[i]} ." for i in order]
+    rng.shuffle(order)
+    ends = [rng.choice((f"so {people[i]} is in the {places[i]} .", f"{people[i]} is now in the {places[i]} .",
+                        f"where is {people[i]} now ? in the {places[i]} .")) for i in order]  # fmt: skip
+    return " ".join(moves + ends[: rng.choice((1, 2, len(ends)))])
+
+
+def carry(rng: Random) -> str:
+    """Ann took the key . ann went to the park . so the key is in the park . who has the key ? ann ."""
+    one, two = rng.sample(world.PEOPLE, 2)
+    thing, other = rng.sample(world.THINGS, 2)
+    place, away = rng.sample(lex.PLACES, 2)
+    facts = [
+        f"{one} {rng.choice(lex.TAKES)[0]} the {thing} . {world.he(one) if rng.random() < 0.3 else one} {rng.choice(lex.MOVES)[0]} to the {place} .",
+        f"{two} {rng.choice(lex.TAKES)[0]} the {other} . {world.he(two) if rng.random() < 0.3 else two} {rng.choice(lex.MOVES)[0]} to the {away} .",
+    ]
+    rng.shuffle(facts)
+    ends = [f"so the {thing} is in the {place} .", f"who has the {thing} ? {one} .", f"what does {two} have ? the {other} .",
+            f"where is the {other} ? in the {away} ."]  # fmt: skip
+    return " ".join(facts + rng.sample(ends, rng.choice((1, 2))))
+
+
+def social(rng: Random) -> str:
+    """Ann lost the key . she felt sad . then she looked …; why, how and what next, asked and told."""
+    name = rng.choice(world.PEOPLE)
+    event, feeling, then, wish = rng.choice(lex.SOCIAL)
+    he = world.he(name)
+    says = [
+        f"so {he} felt {rng.choice((feeling, world.synonym(feeling)))} .",
+        f"{he} wanted to {wish} .",
+        f"next {he} will {then} .",
+        f"{he} was not {rng.choice(world.opposites(feeling))} .",
+        f"how does {name} feel ? {feeling} .",
+        f"what will {name} do next ? {then} .",
+        f"what did {name} want ? to {wish} .",
+    ]
+    return f"{name} {event} . " + " ".join(rng.sample(says, rng.choice((2, 3))))
+
+
+def script(rng: Random) -> str:
+    """First she took a cup , then she boiled the water , …"""
+    name, steps = rng.choice(world.PEOPLE), rng.choice(lex.SCRIPTS)
+    if rng.random() < 0.5:
+        at = rng.randrange(len(steps) - 1)
+        return f"{name} {steps[at]} . then {world.he(name)} {steps[at + 1]} ."
+    he = world.he(name)
+    return f"first {name} {steps[0]} . then {he} {steps[1]} . then {he} {steps[2]} . last , {he} {steps[3]} ."
+
+
+def because(rng: Random) -> str:
+    """The bag does not fit in the box because the bag is too large . so the bag is big ."""
+    template, words = rng.choice(lex.FITS)
+    one, two = rng.sample(world.THINGS if "break" in template or "fit" in template else list(lex.ANIMALS), 2)
+    side = rng.randrange(2)
+    word = words[side]
+    subject = (one, two)[side]
+    told = template.format(a=one, b=two, x=rng.choice((subject, "thing")), w=word)
+    return f"{told} . so the {subject} is {word} . the {(one, two)[1 - side]} is not {word} ."
+
+
+def thanks(rng: Random) -> str:
+    """Tom thanked paul because paul helped him . so it was paul who helped ."""
+    one, two = rng.sample(lex.WOMEN if rng.random() < 0.5 else lex.MEN, 2)
+    him = "her" if one in lex.WOMEN else "him"
+    forms = (
+        (f"{one} thanked {two} because {two} helped {him}", f"so {two} helped {one}"),
+        (f"{one} was angry with {two} because {two} pushed {him}", f"so {two} pushed {one}"),
+        (f"{one} gave {two} food because {two} was hungry", f"so {two} was hungry"),
+        (f"{one} asked {two} for help because {one} was weak", f"so {one} was weak"),
+        (f"{one} said sorry to {two} because {one} was late", f"so {one} was late"),
+        (f"{one} paid {two} because {two} did the work", f"so {two} did the work"),
+    )
+    told, so = rng.choice(forms)
+    return f"{told} . {so} ."
+
+
+def dialogue(rng: Random) -> str:
+    """Ann : shall we go to the park ? tom : yes , on monday . in short , ann and tom go to the park on monday ."""
+    one, two = rng.sample(world.PEOPLE, 2)
+    place, day, thing = rng.choice(lex.PLACES), rng.choice(lex.DAYS), rng.choice(world.THINGS)
+    forms = (
+        (
+            f"{one} : shall we go to the {place} ? {two} : yes , on {day} . {one} : fine , see you then .",
+            f"{one} and {two} will go to the {place} on {day}",
+        ),
+        (
+            f"{one} : i need a {thing} . {two} : i have one . {one} : can i have it ? {two} : yes , on {day} .",
+            f"{two} will give the {thing} to {one} on {day}",
+        ),
+        (
+            f"{one} : i am in the {place} . {two} : why ? {one} : i lost my {thing} . {two} : oh no .",
+            f"{one} lost the {thing} in the {place}",
+        ),
+    )
+    told, short = rng.choice(forms)
+    return f"{told} in short , {short} ."
+
+
+def report(rng: Random) -> str:
+    """A short story with its point said again at the end."""
+    name, place, day = rng.choice(world.PEOPLE), rng.choice(lex.PLACES), rng.choice(lex.DAYS)
+    event, feeling, _, _ = rng.choice(lex.SOCIAL)
+    verb, _ = rng.choice(lex.MOVES)
+    noun = rng.choice(list(lex.ANIMALS))
+    return (
+        f"on {day} {name} {verb} to the {place} . there was {world.a(noun)} there . {name} {event} . "
+        f"{world.he(name)} was {feeling} . in short , {name} {event} in the {place} ."
+    )
+
+
+DOCUMENTS = (
+    (where, 10),
+    (carry, 8),
+    (social, 6),
+    (script, 4),
+    (because, 4),
+    (thanks, 3),
+    (dialogue, 4),
+    (report, 4),
+)

@@ -1,0 +1,30 @@
+"""Question answering: find a place in a story, or choose the thing that fits.
+
+Rows: {"context": "ann went to the park . tom …", "question": "where is tom ?"} -> "shop" (generated; chance 1/3: one
+of the three places of the story), and {"options": "the car , the pear , the hat", "question": "what can one eat ?"}
+with the options as choices (chance 1/3).
+"""
+
+from random import Random
+
+from tasks.microworld import lexicon as lex
+from tasks.microworld import questions, world
+from tasks.microworld.rows import Row
+
+PEOPLE_TOLD = 3
+
+
+def places(label: int, rng: Random) -> Row:
+    """Three people go to three places; where is the one asked for (at position `label` of the story)?"""
+    people, places = rng.sample(world.PEOPLE, PEOPLE_TOLD), rng.sample(lex.PLACES, PEOPLE_TOLD)
+    told = [f"{who} {rng.choice(lex.MOVES)[0]} to the {place} ." for who, place in zip(people, places, strict=True)]
+    return Row({"context": " ".join(told), "question": f"where is {people[label]} ?"}, None, target=places[label])
+
+
+def choices(label: int, rng: Random) -> Row:
+    """Which of three things fits the question? The right one stands at position `label`."""
+    question = rng.choice((questions.use, questions.kind, questions.material, questions.job, questions.tool))(rng, 2)
+    options = list(question.wrong)
+    options.insert(label, question.right)
+    fields = {"options": " , ".join(options), "question": question.text}
+    return Row(fields, label, choices=tuple(options))

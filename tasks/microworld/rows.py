@@ -1,0 +1,66 @@
+"""Rows of a generated task and how they become disjoint, balanced splits."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from random import Random
+
+from tasks.base import Example, Splits
+from tasks.microworld import lexicon
+
+SIZES = {"train": 512, "validation": 256, "test": 512}
+ATTEMPTS = 20_000
+_SHARES = (("train", 5), ("validation", 2), ("test", 3))
+
+
+@dataclass(frozen=True)
+class Row:
+    """An example before it has an id: fields, label, and a target text or choices where there are some."""
+
+    fields: Mapping[str, str]
+    label: int | None
+    target: str | None = None
+    choices: tuple[str, ...] = ()
+
+
+Maker = Callable[[int, Random], Row]
+
+
+def _text(row: Row) -> str:
+    return " | ".join(row.fields.values())
+
+
+def _home(text: str) -> str:
+    """The one split a text may stand in: its own hash decides, so splits cannot share a row."""
+    at = hashlib.sha256(text.encode()).digest()[0] % sum(share for _, share in _SHARES)
+    for split, share in _SHARES:
+        if at < share:
+            return split
+        at -= share
+    raise AssertionError(at)
+
+
+def splits(maker: Maker, labels: int, seed: str) -> Splits:
+    """Distinct rows, the same number of each label (or answer position) in every split."""
+    rng = Random(f"microworld {lexicon.VERSION} {seed}")
+    room = {
+        (split, label): size // labels + (label < size % labels)
+        for split, size in SIZES.items()
+        for label in range(labels)
+    }
+    found: dict[str, list[Example]] = {split: [] for split in SIZES}
+    seen: set[str] = set()
+    for _ in range(ATTEMPTS):
+        if not any(room.values()):
+            return Splits(tuple(found["train"]), tuple(found["validation"]), {"test": tuple(found["test"])})
+        for label in range(labels):
+            row = maker(label, rng)
+            text = _text(row)
+            split = _home(text)
+            if text in seen or not room[split, label]:
+                continue
+            seen.add(text)
+            room[split, label] -= 1
+            example = Example(f"{split}-{len(found[split])}", row.fields, row.label, row.target, row.choices)
+            found[split].append(example)
+    raise ValueError(f"{seed} has too few distinct rows: {sum(room.values())} are missing after {ATTEMPTS} attempts")

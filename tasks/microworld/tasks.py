@@ -1,0 +1,51 @@
+"""The microworld's tasks, one row each: see the module a maker comes from for an example of its rows.
+
+Rows are generated, not read; `split_seed` 0 gives the rows that every shipped number was made with.
+"""
+
+from collections.abc import Callable
+
+from harness.config import TaskConfig
+from tasks.base import Splits, TaskRow
+from tasks.microworld import inference, lexicon, reading, rows, sentiment
+
+_SOURCE = f"microworld {lexicon.VERSION}, generated"
+
+
+def _generated(maker: rows.Maker, labels: int) -> Callable[[TaskConfig], Splits]:
+    def load(config: TaskConfig) -> Splits:
+        return rows.splits(maker, labels, f"{config.name} {config.split_seed}")
+
+    return load
+
+
+def _review(maker: rows.Maker) -> TaskRow:
+    return TaskRow(
+        category="sentiment", template="review : {review} sentiment :", metric="accuracy", load=_generated(maker, 2),
+        label_words=sentiment.LABEL_WORDS, chance=1 / 2, max_input_tokens=64, source=_SOURCE,
+    )  # fmt: skip
+
+
+def _inference(maker: rows.Maker) -> TaskRow:
+    return TaskRow(
+        category="inference", template="premise : {premise} hypothesis : {hypothesis}", metric="accuracy",
+        load=_generated(maker, 3), label_words=inference.LABEL_WORDS, chance=1 / 3, max_input_tokens=64, source=_SOURCE,
+    )  # fmt: skip
+
+
+TASKS = {
+    "micro/sentiment": _review(sentiment.shows),
+    "micro/sentiment-goods": _review(sentiment.goods),
+    "micro/inference": _inference(inference.states),
+    "micro/inference-roles": _inference(inference.roles),
+    "micro/qa": TaskRow(
+        category="question answering", template="context : {context} question : {question}", metric="exact_match",
+        load=_generated(reading.places, reading.PEOPLE_TOLD), answer="text", chance=1 / reading.PEOPLE_TOLD,
+        max_input_tokens=64, max_target_tokens=4, source=_SOURCE,
+    ),
+    "micro/qa-choice": TaskRow(
+        category="question answering", template="options : {options} question : {question}", metric="accuracy",
+        load=_generated(reading.choices, 3), answer="choice", chance=1 / 3, max_input_tokens=64,
+        max_target_tokens=6, source=_SOURCE,
+    ),
+}  # fmt: skip
