@@ -52,14 +52,12 @@ def _panels(studies: Sequence[Study]) -> list[list[tuple[Study, str]]]:
 
 
 def _panel(axes: "Axes", study: Study, task: str, column: str, looks: dict[str, dict[str, Any]]) -> None:
-    rows = speed.curve_rows(study)
+    rows = study.selected_curves
     rows = rows[rows.task == task]
     for arm in study.clean.arms:
         _curve(axes, rows[rows.arm == arm], column, looks[arm])
-    found = speed.times(study)
-    if found and task in found.tasks:
-        goal = 100 * found.goals[found.tasks.index(task)]
-        axes.axhline(goal, color="#555555", linewidth=0.9, linestyle=":", zorder=1)
+    if task in study.goals:
+        axes.axhline(100 * speed.SHARE * study.goals[task], color="#555555", linewidth=0.9, linestyle=":", zorder=1)
     axes.set_title(style.short(f"{task}, {study.model}", 40))
     axes.set_xlim(left=0)
 

@@ -45,8 +45,8 @@ def _scores(
     panel = study.clean
     for place, arm in enumerate(arms):
         for index, task in enumerate(panel.tasks):
-            found = measures.score(panel, arm, index).main
-            axes.plot(100 * found.mean, place - BELOW, marks[task], color="#8c8c8c", markersize=3.5)
+            mean = statistics.pooled(panel.of(arm)[index]).mean
+            axes.plot(100 * mean, place - BELOW, marks[task], color="#8c8c8c", markersize=3.5)
         _dot(axes, measures.score(panel, arm).main, place, looks[arm], 100)
     _names(axes, arms)
     axes.set_xlabel(f"{study.role} score (points)")

@@ -64,6 +64,8 @@ def sentence(claim: Claim, verdict: str, comparisons: Sequence[Comparison], numb
 
 def _share(row: Comparison, numbers: Mapping[str, Any]) -> str:
     interval = "" if row.low is None or row.high is None else f" [{row.low + 0.5:.0%}, {row.high + 0.5:.0%}]"
+    if row.verdict == "untested":
+        return row.reason
     return f"{numbers['share']:.0%}{interval} of the cases are within {100 * numbers['near']:g} points"
 
 
@@ -73,7 +75,10 @@ def _others(comparisons: Sequence[Comparison]) -> list[str]:
     for word in ("contradicted", "inconclusive", "untested"):
         rows = [row for row in comparisons if row.verdict == word]
         named = ", ".join(f"{row.left} vs {row.right}{_detail(row)}" for row in rows[:4])
-        if rows:
+        reasons = {row.reason for row in rows}
+        if word == "untested" and len(reasons) == 1:
+            told.append(f"{len(rows)} untested ({reasons.pop()})")
+        elif rows:
             told.append(f"{len(rows)} {word} ({named}{' …' if len(rows) > 4 else ''})")
     return told
 

@@ -74,7 +74,7 @@ def scalable(panel: Panel, floor: Array, ceiling: Array) -> "np.ndarray[tuple[in
     for task in range(len(panel.tasks)):
         gap = statistics.pooled(ceiling[task : task + 1] - floor[task : task + 1])
         means = [np.nanmean(side[task]) if (~np.isnan(side[task])).any() else np.nan for side in (floor, ceiling)]
-        sampling = np.sqrt(sum(m * (1 - m) for m in means) / panel.rows[task])
+        sampling = np.sqrt(sum(max(0.0, m * (1 - m)) for m in means) / panel.rows[task])
         error = np.nanmax([gap.se, sampling, 0.0])
         good[task] = not np.isnan(gap.mean) and gap.mean > 0 and gap.mean >= 3 * error
     return good

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from harness.store import Store
 
 
+ARCHIVE = "records.jsonl.gz"
+
+
 @dataclass(frozen=True)
 class Run:
     """One record (record.json) with its curve (rows of curve.jsonl)."""
@@ -44,4 +47,4 @@ def from_archive(path: Path) -> list[Run]:
 
 def reference(exhibit: str) -> Path:
     """Where our own committed records of an exhibit are; the file may be absent."""
-    return assets.reference() / exhibit / "records.jsonl.gz"
+    return assets.reference() / exhibit / ARCHIVE

@@ -100,6 +100,7 @@ def show(folder: Path, console: "Console") -> None:
         made = table.from_json(content)
         if made.name == "verdicts":
             continue
+        console.print(Text(f"{made.title}: {made.model}", style="italic"))
         console.print(table.to_rich(made))
         for note in made.notes:
             if note not in told:
@@ -185,6 +186,7 @@ def _draw(chosen: Sequence[views.View], studies: "Sequence[Study]", folder: Path
     with style.style():
         for view in chosen:
             figure = view.function()(studies)
+            style.settle(figure)
             figure.savefig(folder / f"{view.name}.svg", metadata={"Date": None})
             figure.savefig(folder / f"{view.name}.png")
     return [view.name for view in chosen]

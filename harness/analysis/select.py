@@ -34,7 +34,7 @@ def rates(scores: "pd.DataFrame", rule: str = "clean", failures: "pd.DataFrame |
     kept = scores[(scores.checkpoint == checkpoint) & (scores.role == role)]
     rows = []
     for place, group in kept.groupby(PLACE, sort=False):
-        table = group.pivot_table(index="learning_rate", columns="seed", values="score", aggfunc="mean")
+        table = group.groupby(["learning_rate", "seed"]).score.mean().unstack()
         bad = _broken(failures, place)
         table = table if table.index.isin(bad).all() else table[~table.index.isin(bad)]
         rows.append(dict(zip(PLACE, place, strict=True)) | choose(table))
@@ -62,8 +62,12 @@ def choose(table: "pd.DataFrame") -> dict[str, float | int | str]:
 def chosen(scores: "pd.DataFrame", rule: str = "clean", failures: "pd.DataFrame | None" = None) -> "pd.DataFrame":
     """The rows of `scores` at the chosen rate and checkpoint."""
     checkpoint, _ = RULES[rule]
-    picked = rates(scores, rule, failures)["learning_rate"].rename("chosen")
-    joined = scores[scores.checkpoint == checkpoint].join(picked, on=PLACE)
+    return at_chosen(scores[scores.checkpoint == checkpoint], rates(scores, rule, failures))
+
+
+def at_chosen(rows: "pd.DataFrame", picked: "pd.DataFrame") -> "pd.DataFrame":
+    """The rows at the learning rate that `rates` picked for their model, task and arm."""
+    joined = rows.join(picked["learning_rate"].rename("chosen"), on=PLACE)
     return joined[joined.learning_rate == joined.chosen].drop(columns="chosen")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis import order, select, statistics
+from harness.analysis import order, statistics
 from harness.analysis.claims import Claim, Comparison, Finding
 from harness.analysis.findings import ALPHA, finding
 from harness.analysis.statistics import Array
@@ -35,28 +35,18 @@ class Times:
 
 def times(study: Study, share: float = SHARE) -> Times | None:
     """Steps to `share` of the ceiling's mean final validation score on each task. None without a ceiling."""
-    rows = curve_rows(study)
-    ceiling = rows[rows.arm == study.ceiling]
-    if study.ceiling is None or ceiling.empty:
+    if not study.goals:
         return None
-    last = ceiling[ceiling.step == ceiling.groupby("key").step.transform("max")]
-    goals = share * last.groupby("task", sort=False).score.mean()
-    order_of = study.clean
+    rows, goals = study.selected_curves, {task: share * score for task, score in study.goals.items()}
+    order_of, places = study.clean, tuple(goals)
     shape = (len(order_of.arms), len(goals), len(order_of.seeds))
     steps, keys = np.full(shape, np.nan), np.full(shape, "", dtype=object)
     for (arm, task, seed), curve in rows.groupby(["arm", "task", "seed"], sort=False):
-        if task in goals.index and arm in order_of.arms and seed in order_of.seeds:
-            at = order_of.arms.index(arm), goals.index.get_loc(task), order_of.seeds.index(seed)
+        if task in goals and arm in order_of.arms and seed in order_of.seeds:
+            at = order_of.arms.index(arm), places.index(task), order_of.seeds.index(seed)
             reached = curve.step[curve.score >= goals[task]]
             steps[at], keys[at] = reached.min() if len(reached) else np.inf, curve.key.iloc[0]
-    return Times(order_of.arms, tuple(goals.index), steps, keys, goals.to_numpy(dtype=float))
-
-
-def curve_rows(study: Study) -> Any:
-    """The validation curves at the chosen learning rates."""
-    picked = study.rates["learning_rate"].rename("chosen")
-    joined = study.curves[study.curves.role == "validation"].join(picked, on=select.PLACE)
-    return joined[joined.learning_rate == joined.chosen]
+    return Times(order_of.arms, places, steps, keys, np.array(list(goals.values())))
 
 
 def by_steps(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:

@@ -36,7 +36,12 @@ class Study:
 
     @cached_property
     def selected(self) -> "pd.DataFrame":
-        return select.chosen(self.scores, failures=self.failures)
+        return select.at_chosen(self.scores[self.scores.checkpoint == "best"], self.rates)
+
+    @cached_property
+    def selected_curves(self) -> "pd.DataFrame":
+        """The validation curves at the chosen learning rates."""
+        return select.at_chosen(self.curves[self.curves.role == "validation"], self.rates)
 
     @cached_property
     def clean(self) -> Panel:
@@ -49,6 +54,13 @@ class Study:
             return self.clean
         rows = select.chosen(self.scores, "paper", self.failures)
         return select.panel(rows, self.role, self.exhibit.methods())
+
+    @cached_property
+    def goals(self) -> Mapping[str, float]:
+        """task -> the ceiling's validation score at its last step, mean over seeds; empty without a ceiling."""
+        curves = self.selected_curves[self.selected_curves.arm == self.ceiling]
+        last = curves[curves.step == curves.groupby("key").step.transform("max")]
+        return {str(task): float(score) for task, score in last.groupby("task", sort=False).score.mean().items()}
 
     @cached_property
     def method_of(self) -> Mapping[str, str]:
@@ -66,7 +78,10 @@ class Study:
 
     @property
     def floor(self) -> str | None:
-        return self.arm(self.exhibit.floor)
+        """The floor's arm; None where it has a random head, which scores by luck: then guessing is the floor."""
+        arm = self.arm(self.exhibit.floor)
+        random_head = bool((self.scores[self.scores.arm == arm]["head"] > 0).any())
+        return None if random_head else arm
 
     @property
     def ceiling(self) -> str | None:
@@ -75,7 +90,8 @@ class Study:
     @property
     def others(self) -> tuple[str, ...]:
         """The arms that are neither floor nor ceiling."""
-        return tuple(arm for arm in self.clean.arms if arm not in (self.floor, self.ceiling))
+        roles = (self.arm(self.exhibit.floor), self.ceiling)
+        return tuple(arm for arm in self.clean.arms if arm not in roles)
 
 
 def studies(exhibit: Exhibit, runs: Sequence[records.Run]) -> list[Study]:

@@ -57,6 +57,12 @@ def figure(**options: Any) -> "Figure":
     return made
 
 
+def settle(figure: "Figure") -> None:
+    """Lay the figure out once; each format that is saved would do it again."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine(None)
+
+
 def looks(studies: Sequence[Study]) -> dict[str, dict[str, Any]]:
     """arm -> colour and marker. Floor grey, ceiling black; the others take the cycle in the exhibit's order.
 

@@ -160,11 +160,12 @@ def from_json(content: Mapping[str, Any]) -> Table:
 
 
 def to_rich(table: Table) -> "RichTable":
+    """The rows for a terminal; the title is printed above them, where it may be wider than they are."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    drawn = RichTable(title=f"{table.title}: {table.model}", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for index, column in enumerate(table.columns):
         drawn.add_column(Text(column), justify="left" if index == 0 else "right", no_wrap=index == 0)
     for row in table.rows:

@@ -17,9 +17,9 @@ def ranking(study: Study) -> Table:
     """One row per arm, the best mean score first: score, normalised score, mean rank; both selections."""
     panel, ranks = study.clean, measures.ranked(study.clean)
     published = order.published_ranks(study, "score")
-    columns = ["method", "trainable", "score", "normalised", "mean rank"]
-    columns += ["published order"] if published else []
-    columns += ["select=paper", "learning rate"] if study.role == "test" else ["learning rate"]
+    columns = ["method", "trains", "score", "normalised", "mean rank"]
+    columns += ["published"] if published else []
+    columns += ["select=paper", "rate"] if study.role == "test" else ["rate"]
     rows = []
     for arm in by_score(panel):
         row = [
@@ -90,10 +90,11 @@ def common_notes(study: Study) -> tuple[str, ...]:
     most, least = (int(seeds.max()), int(seeds.min())) if seeds.size else (0, 0)
     some = f"{most}" if least == most else f"{least} to {most}"
     kind = "Student's t, variance pooled within tasks" if most < statistics.FEW_SEEDS else "stratified bootstrap"
+    spread = f" ± half of the {statistics.LEVEL:.0%} interval over seeds ({kind})" if most > 1 else ""
     notes = [
         *label(study),
-        f"{study.role} scores in points of 100, mean over {some} seeds ± half of the {statistics.LEVEL:.0%} "
-        f"interval ({kind}); all seeds are scored on the same rows, whose sampling error is not in it",
+        f"{study.role} scores in points of 100, mean over {some} seed{'s' * (most != 1)}{spread}; "
+        "all seeds are scored on the same rows, whose sampling error is not in it",
     ]
     failed = [f"{row.arm} on {row.task} seed {row.seed} {row.status}" for row in study.failures.itertuples()]
     if failed:
@@ -119,14 +120,14 @@ def _ranking_notes(study: Study) -> tuple[str, ...]:
         keep = measures.scalable(panel, measures.floor_values(panel, study.floor), panel.of(study.ceiling))
         left = [task for task, good in zip(panel.tasks, keep, strict=True) if not good]
         notes.append(f"normalised: 0 is {floor}, 1 is '{study.ceiling}', inside every resample" + _left_out(left))
-    notes.append("trainable: share of the backbone's parameters, a task head counted apart")
+    notes.append("trains: trainable parameters as a share of the backbone's, a task head counted apart")
     if study.role == "test":
         notes.append(
             "checkpoint and learning rate are chosen on validation; select=paper chooses both on the "
             "reported set (optimistic)"
         )
     if study.published:
-        notes.append(f"published order: {study.published[0].get('provenance', 'as published')}")
+        notes.append(f"published: rank in the paper's order, {study.published[0].get('provenance', 'as published')}")
     return (*notes, *_edge_notes(study))
 
 
@@ -136,7 +137,7 @@ def _left_out(names: list[str]) -> str:
 
 def _edge_notes(study: Study) -> tuple[str, ...]:
     if (study.rates.tried < 2).all():
-        return ("one learning rate per method: that of the recipe",)
+        return ("rate: one learning rate per method, that of the recipe",)
     return ("↑ / ↓: the chosen learning rate is the highest / lowest one tried, a better one may lie beyond",)
 
 

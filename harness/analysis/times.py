@@ -27,7 +27,7 @@ def table(study: Study) -> Table:
         place = published.get(study.method_of[arm])
         last = [Entry(f"{place:.0f}" if place else MISSING, place)] if published else []
         rows.append((word(arm, found.cells(arm)), *cells, number(ranks[arm], bounds=True), *last))
-    columns = ("method", *found.tasks, "mean rank", *(["published order"] if published else []))
+    columns = ("method", *found.tasks, "mean rank", *(["published"] if published else []))
     return Table("times", title, study.model, columns, tuple(rows), _notes(study, found))
 
 

@@ -58,7 +58,9 @@ def _compare(
     compared = agreement.groups(mine, reference, exhibit.sets)
     console = Console()
     for model in dict.fromkeys(group.place[0] for group in compared):
-        console.print(table.to_rich(agreement.table(compared, model)))
+        made = agreement.table(compared, model)
+        console.print(f"{made.title}: {model}")
+        console.print(table.to_rich(made))
     counts = {word: sum(group.verdict == word for group in compared) for word in VERDICTS}
     told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     print(f"{len(compared)} groups in both: {told or 'none to compare'}")

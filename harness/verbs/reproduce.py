@@ -12,6 +12,7 @@ results/exhibits/NAME/SCALE under the current folder (or --out); settings as in 
 
 import argparse
 import statistics
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--for", dest="duration", metavar="30m", help="start no further cell after this time")
     parser.add_argument("--dry-run", action="store_true", help="say what would run, run nothing")
     parser.add_argument("--out", metavar="DIR", help="where tables and figures go")
+    parser.add_argument("--export", action="store_true", help="write the records there too (a reference run)")
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -45,14 +47,18 @@ def main(arguments: argparse.Namespace) -> int:
     deadline_s = words.seconds(arguments.duration) if arguments.duration else None
     folder = _folder(arguments.out, exhibit, reshape.label(scale, said.block, said.added))
     found = grid.expand(blocks)
-    print("\n".join([f"{exhibit.title} (scale {scale})", *told]))
+    print("".join(f"{line}\n" for line in told), end="")
     if arguments.dry_run:
         print(plan(found, runtime, jobs, folder))
         return 0
     rerun = said.settings["rerun"].split(",") if "rerun" in said.settings else ()
     launcher = said.settings.get("launcher")
     code = sweep.drain(found, runtime, launcher, jobs, deadline_s, rerun)
-    present(exhibit, scale, found, Store(runtime.store), folder)
+    store = Store(runtime.store)
+    present(exhibit, scale, found, store, folder)
+    if arguments.export:
+        count = store.export((cells.key(cell) for cell in found), folder / records.ARCHIVE)
+        print(f"{count} records: {folder / records.ARCHIVE}")
     return code
 
 
@@ -74,7 +80,8 @@ def present(exhibit: Exhibit, scale: str, found: Sequence[Cell], store: Store, f
     inputs = report.digest(exhibit, scale, attempts)
     if not report.current(folder, inputs):
         report.render(exhibit, scale, records.from_store(store, keys), folder, inputs)
-    report.show(folder, Console())
+    # A pipe or a file has no width of its own: 80 columns would cut the headings.
+    report.show(folder, Console(width=None if sys.stdout.isatty() else 120))
 
 
 def plan(found: Sequence[Cell], runtime: Runtime, jobs: int | None, folder: Path) -> str:

@@ -36,7 +36,7 @@ def test_normalised_is_the_mean_ratio_over_tasks(ranking):
 
 def test_the_normalised_interval_covers_what_it_says():
     """Truth 0.8 with noise in floor, ceiling and method."""
-    random, hits, repeats = np.random.default_rng(3), 0, 600
+    random, hits, repeats = np.random.default_rng(3), 0, 300
     for _ in range(repeats):
         noise = random.normal(0, 0.02, size=(3, 3, 4))
         joint = noise + np.array([0.5 + 0.8 * 0.4, 0.5, 0.9])[:, None, None]
@@ -51,6 +51,15 @@ def test_without_a_floor_method_guessing_is_the_floor(ranking):
     a, c = (np.nanmean(one.clean.of(arm), axis=1) for arm in ("lora", "full"))
     expected = ((a - one.clean.base) / (c - one.clean.base)).mean()
     assert measures.normalised(one.clean, "lora", one.floor, one.ceiling).main.mean == pytest.approx(expected)
+
+
+def test_a_random_head_is_no_floor(make_grid):
+    runs = make_grid()
+    for run in runs:
+        run.record["parameters"]["head"] = 128
+    one = study.studies(exhibits.load("delta-ranking"), runs)[0]
+    assert one.floor is None
+    assert "none" not in one.others
 
 
 def test_no_normalised_score_where_the_ceiling_is_not_above_the_floor(ranking):
