@@ -1,5 +1,6 @@
 """The command that runs a cell again, as short as the YAML files allow. Torch-free."""
 
+import json
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
@@ -7,7 +8,7 @@ from typing import Any
 
 import methods
 from harness import compose, grid, options
-from harness.config import Cell, ModelConfig, RecipeConfig, TaskConfig, build
+from harness.config import Cell, ModelConfig, RecipeConfig, TaskConfig, parse_fields
 
 SETTLED = {
     "model": ("location", "revision", "source", "hub"),
@@ -46,19 +47,15 @@ def _method(cell: Cell, values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _part(part: str, kind: type[Any], config: Any, values: Mapping[str, Any]) -> Iterator[str]:
-    plain = {name: value for name, value in values.items() if value is not None and name not in SETTLED[part]}
-    usual = build(kind, plain, part) if part != "task" or "name" in plain else config
+    given = {name: value for name, value in values.items() if value is not None and name not in SETTLED[part]}
+    usual = parse_fields(kind, given, part)
     for field in fields(kind):
         value = getattr(config, field.name)
-        if field.name not in (*SETTLED[part], "name") and value != getattr(usual, field.name):
+        if field.name not in (*SETTLED[part], "name") and value != usual.get(field.name, field.default):
             yield f"{part}.{field.name}={_word(value)}"
 
 
 def _word(value: Any) -> str:
     if isinstance(value, tuple | list):
         return "[" + ",".join(map(str, value)) + "]"
-    return (
-        {None: "null", True: "true", False: "false"}.get(value, str(value))
-        if not isinstance(value, int | float) or isinstance(value, bool)
-        else f"{value}"
-    )
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)

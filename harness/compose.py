@@ -68,23 +68,32 @@ def launch(
 @contextmanager
 def _hydra() -> Iterator[Callable[..., Any]]:
     """`compose(config name, overrides)` over our conf folders; Hydra's own errors become UsageError."""
-    from hydra import compose, initialize_config_dir
+    from hydra import compose, version
+    from hydra._internal.hydra import Hydra
+    from hydra._internal.utils import create_config_search_path
+    from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    first, *others = [str(folder) for folder in options.folders()]
-    search = [f"hydra.searchpath=[{','.join(_quoted('file://' + folder) for folder in others)}]"] if others else []
-
     def plain(name: str, overrides: Sequence[str], raw: bool = False) -> Any:
-        config = compose(name, overrides=[*search, *overrides], return_hydra_config=raw)
+        config = compose(name, overrides=list(overrides), return_hydra_config=raw)
         return config if raw else OmegaConf.to_container(config, resolve=True)
 
+    # As hydra.initialize_config_dir does it, but for several folders: there a user's folder could only come last.
+    *added, ours = options.folders()
+    path = create_config_search_path(str(ours))
+    for folder in reversed(added):
+        path.prepend("user", f"file://{folder}")
+    version.setbase("1.3")
+    GlobalHydra.instance().clear()
+    Hydra.create_main_hydra2(task_name="deltabench", config_search_path=path)
     try:
-        with initialize_config_dir(config_dir=first, version_base="1.3", job_name="deltabench"):
-            yield plain
+        yield plain
     except (HydraException, OmegaConfBaseException) as error:
         raise UsageError(f"the configuration does not compose: {_one_line(error)}") from error
+    finally:
+        GlobalHydra.instance().clear()
 
 
 def _named(values: Any, option: str) -> dict[str, Any]:
@@ -92,10 +101,6 @@ def _named(values: Any, option: str) -> dict[str, Any]:
     if not isinstance(values, dict) or not isinstance(values.get("name"), str):
         raise UsageError(f"the YAML of {option!r} must hold flat fields, `name` among them.")
     return values
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _one_line(error: Exception) -> str:

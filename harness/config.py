@@ -146,16 +146,26 @@ def build(kind: type[T], values: Mapping[str, Any], what: str) -> T:
 
     UsageError for a field that does not exist, a value of another type or one outside the field's rule.
     """
+    known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
+    parsed = parse_fields(kind, values, what)
+    for name, item in known.items():
+        if item.default is dataclasses.MISSING and name not in parsed:
+            raise UsageError(f"{what} needs a value for {name}.")
+    return kind(**parsed)
+
+
+def parse_fields(kind: type[Any], values: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """The given fields only, each in its canonical type; UsageError as `build`."""
     from methods.values import parse  # here, because the methods' page itself needs MethodConfig
 
-    known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
+    known = {item.name: item for item in fields(kind)}
     parsed = {}
     for name, value in values.items():
         if name not in known:
             raise UsageError(f"{what} has no field {name!r}.{near(str(name), known)}")
         parsed[name] = parse(f"{what}.{name}", _type_text(known[name].type), value)
         _check(f"{what}.{name}", parsed[name], known[name].metadata)
-    return kind(**parsed)
+    return parsed
 
 
 def _type_text(annotation: Any) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import cell as cells
-from harness import compose, fingerprint, isolate, lease, progress, worker
+from harness import compose, fingerprint, isolate, lease, options, progress, worker
 from harness.config import Cell, Runtime
 from harness.errors import UsageError
 from harness.grid import by_seed
@@ -41,6 +41,8 @@ def drain(
     deadline_s: seconds after which no further cell starts. rerun: statuses (or "stale") to try once more.
     """
     store = Store(runtime.store)
+    if launcher is not None:
+        options.match("launcher", launcher)
     todo = _todo(store, by_seed(many), rerun)
     if not todo:
         print(f"nothing left to do: {summary(store, many)}")

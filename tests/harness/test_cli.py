@@ -1,0 +1,189 @@
+"""The command line: one sentence and exit 2 for mistakes, nothing heavy before it is needed."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import cell as cells
+from harness import cli, worker
+from harness.config import Cell
+from harness.store import Store
+from harness.verbs.list import WHAT
+
+HEAVY = ("torch", "transformers", "hydra", "omegaconf", "pandas", "datasets", "evaluate", "matplotlib", "scipy")
+
+
+@pytest.fixture
+def filled(store: Store, cell: Callable[..., Cell], setup: Callable[..., worker.Setup]) -> Store:
+    """A store with a done and a failed cell."""
+    for method in ("good", "error"):
+        worker.attempt(store, cell(method), setup())
+    return store
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    def call(*words: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = cli.main(words)
+        return code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["run", "--help"], ["reproduce", "--help"], ["list", "methods"], ["list", "claims"], ["status"], []],
+)
+def test_nothing_heavy_is_imported(words: list[str], environment: dict[str, str], tmp_path: Path) -> None:
+    script = (
+        "import sys, json; from harness import cli\n"
+        f"sys.argv[1:] = {words!r}\n"
+        "try: code = cli.main()\n"
+        "except SystemExit as end: code = end.code\n"
+        f"print(json.dumps([code or 0, sorted(set({HEAVY!r}) & set(sys.modules))]))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert json.loads(done.stdout.splitlines()[-1]) == [0, []], done.stderr
+
+
+def test_help_lists_every_verb(call: Callable[..., Any]) -> None:
+    code, out, _ = call("--help")
+    verbs = [path.stem for path in cli.VERBS.glob("*.py") if not path.stem.startswith("_")]
+    assert code == 0
+    assert set(verbs) == set(cli.verbs())
+    assert all(f"  {verb} " in out for verb in verbs)
+    assert all(about for about in cli.verbs().values())
+
+
+@pytest.mark.parametrize("what", WHAT)
+def test_listings(call: Callable[..., Any], what: str) -> None:
+    code, out, _ = call("list", what)
+    assert code == 0
+    code, listed, _ = call("list", what, "--json")
+    rows = json.loads(listed)
+    assert code == 0
+    assert rows
+    assert all(row["name"] in out and row["about"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["rnu"], "run"),
+        (["run", "method=lroa"], "lora"),
+        (["run", "method=lora,full"], "sweep"),
+        (["run", "x"], "not key=value"),
+        (["run", "--colour"], "--colour"),
+        (["sweep", "task=nothing/*"], "no task matches"),
+        (["sweep", "--for", "soon"], "duration"),
+        (["sweep", "launcher=jobib"], "joblib"),
+        (["sweep", "jobs=0"], "jobs=0"),
+        (["sweep", "rerun=all"], "rerun=all"),
+        (["sweep", "+method=lora"], "reproduce"),
+        (["plan", "recipe.steps=-1"], "at least 0"),
+        (["plan", "keep=all"], "delta, none"),
+        (["status", "method=lroa"], "lora"),
+        (["show", "xyz"], "not a key"),
+        (["show", "abcd"], "no cell"),
+        (["show"], "required"),
+        (["why", "abcd"], "no cell"),
+        (["list", "method"], "methods"),
+        (["list"], "required"),
+        (["run", "--config-dir", "/no/such"], "no such folder"),
+        (["run", "store=/dev/null"], "is a file"),
+    ],
+)
+def test_a_mistake_is_a_sentence(call: Callable[..., Any], tmp_path: Path, words: list[str], said: str) -> None:
+    where = [f"store={tmp_path}/store"] if words[0] in ("run", "sweep", "plan", "status") else []
+    code, _, err = call(*words, *(where if not any("store=" in word for word in words) else []))
+    assert code == 2
+    assert said in err
+    assert err.startswith("deltabench: ")
+    assert "Traceback" not in err
+    assert not (tmp_path / "store").exists()
+
+
+def test_plan(call: Callable[..., Any], tmp_path: Path) -> None:
+    words = ["plan", "method=full,lora", "seed=0,1", f"store={tmp_path}/store"]
+    code, out, _ = call(*words)
+    assert code == 0
+    assert "4 cells: 4 missing; 4 to run" in out
+    code, out, _ = call(*words, "--json")
+    content = json.loads(out)
+    assert [row["status"] for row in content["cells"]] == ["missing"] * 4
+    assert all(cells.key(cells.from_json(row["cell"])) == row["key"] for row in content["cells"])
+    assert content["cost"]["seconds"] is None
+    assert content["cost"]["why_null"]
+    assert not (tmp_path / "store").exists()
+
+
+def test_status(call: Callable[..., Any], filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, _ = call("status", f"store={filled.path}")
+    assert code == 0
+    assert out.splitlines()[-1].split() == ["all", "1", "1"]
+    monkeypatch.setattr("harness.fingerprint.fingerprint", lambda *names: "another")
+    code, out, _ = call("status", f"store={filled.path}", "--json")
+    assert json.loads(out)["rows"] == [{"model": "stub", "task": "stub", "stale": 1, "failed": 1}]
+
+
+def test_show_and_why(
+    call: Callable[..., Any], filled: Store, cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, error = (cells.key(cell(method))[:10] for method in ("good", "error"))
+    where = f"store={filled.path}"
+    code, out, _ = call("show", good, where)
+    assert code == 0
+    assert "accuracy 0.5" in out
+    assert "deltabench run method=good" in out
+    code, out, _ = call("show", error, where)
+    assert code == 0
+    assert "a fault of the cell" in out
+    code, out, _ = call("show", good, where, "--json")
+    assert json.loads(out)["record"]["status"] == "done"
+    code, out, _ = call("why", good, where)
+    assert "fresh" in out
+    code, out, _ = call("why", good, error, where)
+    assert "method.name: good | error" in out
+    monkeypatch.setattr("harness.fingerprint.parts", lambda *names: {"torch": "9.9"})
+    code, out, _ = call("why", good, where)
+    assert "stale" in out
+    assert "torch: " in out
+
+
+def test_a_fault_of_ours_is_one_line_and_a_file(call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(words: list[str]) -> int:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(cli, "_dispatch", broken)
+    code, _, err = call("run")
+    assert code == 1
+    assert "Traceback" not in err
+    path = Path(err.rpartition("details in ")[2].strip().rstrip(")"))
+    assert "ZeroDivisionError" in path.read_text()
+    path.unlink()
+
+
+def test_ctrl_c_is_130(call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(words: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_dispatch", interrupted)
+    assert call("run")[0] == 130
+
+
+def test_a_store_with_a_broken_record_still_answers(
+    call: Callable[..., Any], filled: Store, cell: Callable[..., Cell]
+) -> None:
+    key = cells.key(cell("good"))
+    (filled.attempt(key, 1).path / "record.json").write_text("{")
+    (filled.folder(key) / "current").unlink()
+    code, out, _ = call("status", f"store={filled.path}")
+    assert code == 0
+    assert "interrupted" in out
+    assert call("show", key, f"store={filled.path}")[0] == 2

@@ -1,0 +1,63 @@
+"""What makes a record stale: code, not comments; named by file and package."""
+
+import methods
+import tasks
+from harness import fingerprint, options
+
+CODE = '''
+"""Page."""
+def f(x: int) -> int:
+    """Doc."""
+    return x + 1  # why
+'''
+
+
+def test_comments_and_docstrings_make_nothing_stale() -> None:
+    base = fingerprint.tree_digest(CODE)
+    for other in (
+        CODE.replace("Doc.", "Another."),
+        CODE.replace("# why", ""),
+        CODE.replace("Page.", "P."),
+        CODE + "\n\n",
+    ):
+        assert fingerprint.tree_digest(other) == base
+    for other in (CODE.replace("1", "2"), CODE.replace("x + 1", "1 + x"), CODE + "g = 1\n"):
+        assert fingerprint.tree_digest(other) != base
+
+
+def test_every_method_and_task_has_its_own_file_in_it() -> None:
+    objectives = options.names("objective")
+    assert objectives
+    for name, entry in methods.catalogue().items():
+        parts = fingerprint.parts(name, next(iter(tasks.catalogue())), objectives[0])
+        assert entry.module in parts
+        assert {"methods.base", "methods.anatomy", "harness.run", "harness.fit", "torch", "transformers"} <= set(parts)
+        assert f"harness.objectives.{objectives[0]}" in parts
+    for task in tasks.catalogue():
+        parts = fingerprint.parts(next(iter(methods.catalogue())), task, objectives[0])
+        assert any(part.startswith("tasks.") and part not in fingerprint.CORE for part in parts), task
+
+
+def test_every_core_module_exists() -> None:
+    assert [module for module in fingerprint.CORE if fingerprint.module_digest(module) is None] == []
+
+
+def test_no_method_depends_on_another_methods_file() -> None:
+    """Editing one method must not make every other stale."""
+    task, objective = next(iter(tasks.catalogue())), options.names("objective")[0]
+    modules = {entry.module for entry in methods.catalogue().values()}
+    shared = [
+        set(fingerprint.parts(name, task, objective)) & modules - {entry.module}
+        for name, entry in methods.catalogue().items()
+    ]
+    assert sum(not others for others in shared) >= len(shared) / 2
+
+
+def test_changes_name_the_part() -> None:
+    told = fingerprint.changes({"a": "1", "torch": "2.13", "b": "2"}, {"a": "1", "torch": "2.14", "c": "3", "b": "9"})
+    assert told == ["b: changed since", "c: new since", "torch: 2.13 then, 2.14 now"]
+
+
+def test_minor_versions() -> None:
+    assert fingerprint.minor("2.13.0+cpu") == "2.13"
+    assert fingerprint.minor(None) == "none"

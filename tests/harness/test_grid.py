@@ -1,0 +1,237 @@
+"""Blocks become cells; whatever ships expands; whatever does not exist is named."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import cell as cells
+from harness import compose, exhibits, grid, options
+from harness.command import command
+from harness.config import Cell
+from harness.errors import UsageError
+from harness.words import parse
+
+MODEL = compose.defaults()["model"]
+TASK = compose.defaults()["task"]
+
+
+def expand(**block: Any) -> list[Cell]:
+    """Of the default model and task; `method__rank` is `method.rank`."""
+    named = {key.replace("__", "."): value for key, value in block.items()}
+    return grid.expand([{"model": MODEL, "task": TASK, **named}])
+
+
+def test_the_default_is_one_cell() -> None:
+    [cell] = grid.expand([{}])
+    assert (cell.model.name, cell.task.name, cell.seed) == (MODEL, TASK, 0)
+    assert cell.model.revision
+    assert cell.task.digest
+    assert isinstance(cell.recipe.learning_rate, float)
+
+
+def test_order_and_product() -> None:
+    found = expand(method=["lora", "full"], seed=[1, 0], method__rank=[4, 8])
+    assert [(cell.method.name, cell.method.fields.get("rank"), cell.seed) for cell in found] == [
+        ("lora", 4, 1), ("lora", 8, 1), ("full", None, 1), ("lora", 4, 0), ("lora", 8, 0), ("full", None, 0),
+    ]  # fmt: skip
+
+
+def test_blocks_concatenate_and_drop_what_is_there() -> None:
+    block = {"model": MODEL, "task": TASK, "method": ["lora", "full"]}
+    assert len(grid.expand([block, {**block, "method": "lora"}, {**block, "method": "none"}])) == 3
+
+
+@pytest.mark.parametrize("group", ["task", "method", "model"])
+def test_patterns(group: str) -> None:
+    names = options.match(group, "*")
+    assert names == sorted(names)
+    assert set(names) == set(options.names(group))
+    assert len(expand(task="micro/senti*")) == len(
+        [name for name in options.names("task") if name.startswith("micro/senti")]
+    )
+
+
+@pytest.mark.parametrize("group", options.GROUPS)
+def test_every_shipped_yaml_composes_to_flat_fields(group: str) -> None:
+    files = options.files(group)
+    assert files
+    composed = compose.load((group, name) for name in files)
+    for name, path in files.items():
+        assert composed[group, name]["name"] == name
+        assert options.header(path), f"{path.name} has no header"
+        assert len(path.read_text().splitlines()) <= 15
+
+
+def test_every_method_expands_with_its_learning_rate() -> None:
+    names = options.names("method")
+    assert {cell.method.name for cell in expand(method="*")} == {
+        compose.load([("method", name)])["method", name]["name"] for name in names
+    }
+
+
+def test_every_embedded_exhibit_expands() -> None:
+    for name in exhibits.names():
+        for scale, blocks in exhibits.load(name).grids.items():
+            try:
+                assert grid.expand(blocks), (name, scale)
+            except UsageError as error:
+                if "weights are not in this copy" not in str(error):
+                    raise
+
+
+def test_learning_rates_are_one_number() -> None:
+    [base] = expand(method="lora")
+    rates = [
+        ("x0.3", base.recipe.learning_rate * 0.3),
+        ("x1", base.recipe.learning_rate),
+        (0.00123456, 0.001235),
+        ({"lora": "3e-3", "default": 1e-3}, 0.003),
+        ({"full": 3e-3, "default": 1e-3}, 0.001),
+    ]
+    for value, expected in rates:
+        [cell] = expand(method="lora", recipe__learning_rate=[value])
+        assert cell.recipe.learning_rate == pytest.approx(expected, rel=1e-3)
+        assert float(f"{cell.recipe.learning_rate:.4g}") == cell.recipe.learning_rate
+    [same] = expand(method="lora", recipe__learning_rate=["x1"])
+    assert cells.key(same) == cells.key(base)
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        ({"method": "lroa"}, "lora"),
+        ({"task": "micro/sentimnt"}, "micro/sentiment"),
+        ({"task": "nothing/*"}, "no task matches"),
+        ({"model": "micro-t5-nan"}, "micro-t5-nano"),
+        ({"recipe": "micr"}, "micro"),
+        ({"objective": "seq2sec"}, "seq2seq"),
+        ({"colour": "red"}, "colour"),
+        ({"method": "full", "method.rank": 4}, "none of the methods full has a field 'rank'"),
+        ({"method": "lora", "method.rnak": 4}, "rank"),
+        ({"method": "lora", "method.name": "x"}, "name"),
+        ({"method": "lora", "method.rank": "many"}, "whole number"),
+        ({"task.train_sise": 4}, "train_size"),
+        ({"task.digest": "abc"}, "digest"),
+        ({"task.train_size": -4}, "at least 1"),
+        ({"recipe.steps": "x"}, "whole number"),
+        ({"recipe.learning_rate": "fast"}, "a number"),
+        ({"recipe.learning_rate": "xfast"}, "a number"),
+        ({"recipe.learning_rate": "x-1"}, "above 0"),
+        ({"method": "full", "recipe.learning_rate": [{"lora": 1e-3}]}, "no number for full"),
+        ({"recipe.learning_rate": [{"lroa": 1e-3, "default": 1}]}, "lora"),
+        ({"seed": -1}, "whole number"),
+        ({"seed": "one"}, "whole number"),
+        ({"seed": 2**40}, "whole number"),
+        ({"seed": []}, "empty"),
+        ({"model.path": "/no/such/folder"}, "no such folder"),
+        ({"model.weights": "imagined"}, "random"),
+    ],
+)
+def test_what_does_not_exist_is_named(block: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        grid.expand([{"model": MODEL, "task": TASK, **block}])
+
+
+def test_malformed_words_expand_or_are_refused() -> None:
+    """Random values for every choice: cells or a sentence, never a traceback."""
+    draw = random.Random(1)
+    keys = ["method", "model", "task", "recipe", "objective", "seed", "method.rank", "method.targets", "recipe.steps"]
+    keys += ["recipe.learning_rate", "recipe.precision", "task.train_size", "model.weights", "model.attention"]
+    values = [
+        "",
+        "*",
+        "[",
+        "x",
+        "x1",
+        "-1",
+        "0",
+        "1e400",
+        "null",
+        "true",
+        "[]",
+        "{}",
+        "{a: 1}",
+        "[[q]]",
+        "../../x",
+        "~",
+    ]
+    values += [
+        "lora",
+        "full",
+        "micro/*",
+        "'",
+        "a,b",
+        "9" * 50,
+        "1.5",
+        "[1,2]",
+        "!!python/object:os.system",
+        "${oc.env:X}",
+    ]
+    refused = 0
+    for _ in range(150):
+        chosen = draw.sample(keys, draw.randrange(1, 4))
+        try:
+            grid.expand([parse([f"{key}={draw.choice(values)}" for key in chosen]).block])
+        except UsageError:
+            refused += 1
+    assert refused > 50
+
+
+def test_a_folder_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "_added", [])
+    folder = tmp_path / "my conf, with odd = signs"
+    (folder / "method").mkdir(parents=True)
+    (folder / "method" / "lora-big.yaml").write_text("# mine\nname: lora\nrank: 64\n")
+    options.use(str(folder))
+    [cell] = expand(method="lora-big")
+    assert (cell.method.name, cell.method.fields["rank"]) == ("lora", 64)
+    with pytest.raises(UsageError, match="no such folder"):
+        options.use(str(tmp_path / "nothing"))
+
+
+def test_yaml_of_a_user_names_no_callable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "_added", [])
+    (tmp_path / "method").mkdir()
+    (tmp_path / "method" / "evil.yaml").write_text("name: lora\n_target_: os.system\n")
+    (tmp_path / "method" / "worse.yaml").write_text("- a list\n")
+    options.use(str(tmp_path))
+    for name in ("evil", "worse"):
+        with pytest.raises(UsageError):
+            expand(method=name)
+
+
+def _variants() -> list[dict[str, Any]]:
+    return [
+        {},
+        {"method": "lora", "method.rank": 3, "method.targets": [["q", "o"]], "seed": 5},
+        {"recipe.learning_rate": 0.00125, "recipe.steps": 7, "recipe.dropout": 0.25},
+        {"task.train_size": 64, "model.weights": "random"},
+    ]
+
+
+@pytest.mark.parametrize("block", _variants())
+def test_the_command_of_a_cell_makes_that_cell(block: dict[str, Any]) -> None:
+    import shlex
+
+    [cell] = grid.expand([{"model": MODEL, "task": TASK, **block}])
+    program, verb, *words = shlex.split(command(cell))
+    assert (program, verb) == ("deltabench", "run")
+    assert grid.expand([parse(words).block]) == [cell]
+
+
+def test_a_hundred_cells_compose_each_choice_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compose, "_composed", {})
+    calls: list[Any] = []
+    real: Callable[..., Any] = compose._hydra
+
+    def counted() -> Any:
+        calls.append(1)
+        return real()
+
+    monkeypatch.setattr(compose, "_hydra", counted)
+    found = expand(method="*", seed=list(range(20)))
+    assert len(found) >= 100
+    assert len(calls) <= 3

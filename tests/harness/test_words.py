@@ -1,0 +1,113 @@
+"""Words of a command line: choices, settings, and sentences for everything else."""
+
+import random
+import string
+
+import pytest
+
+from harness import words
+from harness.config import Runtime
+from harness.errors import UsageError
+
+
+def test_choices_and_settings() -> None:
+    said = words.parse(
+        ["method=full,lora", "method.rank=1,2", "method.targets=[q,v],[o]", "seed=0,1", "store=x", "jobs=3"]
+    )
+    assert said.block == {
+        "method": ["full", "lora"],
+        "method.rank": [1, 2],
+        "method.targets": [["q", "v"], ["o"]],
+        "seed": [0, 1],
+    }
+    assert said.settings == {"jobs": "3"}
+    assert said.configure({"threads": 2, "keep": "none"}) == Runtime(store="x", threads=2, keep="none")
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("3e-3,x0.3", ["3e-3", "x0.3"]),
+        ("null", [None]),
+        ("true,False", [True, False]),
+        ("{lora: 1, default: 2}", [{"lora": 1, "default": 2}]),
+        ("0.5", [0.5]),
+        ("a b", ["a b"]),
+        ("2024-01-01", ["2024-01-01"]),
+    ],
+)
+def test_values_are_yaml(text: str, values: list[object]) -> None:
+    assert words.choices("recipe.learning_rate", text) == values
+
+
+def test_names_stay_text() -> None:
+    assert words.choices("method", "none,1") == ["none", "1"]
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("lora", "not key=value"),
+        ("methd=lora", "method"),
+        ("=3", "not key=value"),
+        ("method=", "missing"),
+        ("method=a,,b", "missing"),
+        ("sed.x=3", "seed"),
+        ("method.rank=[1", "not a value"),
+        ("+store=x", "no setting"),
+        ("method.rank=" + "9" * 20000, "longer"),
+    ],
+)
+def test_what_is_not_understood_is_named(word: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        words.parse([word])
+
+
+def test_twice_is_once_too_often() -> None:
+    with pytest.raises(UsageError, match="twice"):
+        words.parse(["seed=0", "seed=1"])
+
+
+def test_added_words_are_kept_apart() -> None:
+    said = words.parse(["+method=mine", "task=a"])
+    assert said.added == {"method": ["mine"]}
+    with pytest.raises(UsageError, match="reproduce"):
+        words.refuse_added(said)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("30m", 1800), ("1.5h", 5400), ("1d", 86400)])
+def test_durations(text: str, seconds: float) -> None:
+    assert words.seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "-3m", "3 weeks", "1e3s", "9" * 30])
+def test_durations_that_are_none(text: str) -> None:
+    with pytest.raises(UsageError):
+        words.seconds(text)
+
+
+def test_a_thousand_malformed_words_give_a_sentence() -> None:
+    """Whatever is typed is parsed or refused in words."""
+    draw = random.Random(0)
+    keys = [
+        "method",
+        "seed",
+        "method.rank",
+        "recipe.learning_rate",
+        "task",
+        "store",
+        "jobs",
+        "+x",
+        "",
+        "a.b.c",
+        "rerun",
+    ]
+    refused = 0
+    for _ in range(1000):
+        text = "".join(draw.choice(string.printable + "é=[]{},:!&*|>'\"\x00") for _ in range(draw.randrange(12)))
+        word = draw.choice([f"{draw.choice(keys)}={text}", text])
+        try:
+            words.parse([word])
+        except UsageError:
+            refused += 1
+    assert refused > 100
