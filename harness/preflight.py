@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import methods
-from harness import models, objectives
+from harness import models, objectives, text
 from harness.config import MethodConfig, ModelConfig
 from harness.errors import UsageError
 
@@ -18,7 +18,9 @@ def preflight(pairs: Sequence[tuple[MethodConfig, ModelConfig, str]]) -> list[st
 def _problem(method: MethodConfig, model: ModelConfig, objective: str) -> str | None:
     try:
         head = objectives.head(objective, PLACEHOLDER_LABELS)
-        methods.make(method).attach(models.outline(model, head))
+        made, backbone = methods.make(method), models.outline(model, head)
+        text.room(backbone.config, made.tokens_added())
+        made.attach(backbone)
     except UsageError as error:
         return str(error)
     return None

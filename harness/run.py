@@ -23,13 +23,13 @@ def run(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
     device = choose_device(runtime.device)
     meter = Meter(device)
     with meter.phase("prepare"):
-        task = tasks.load(cell.task)
-        objective = objectives.make(cell.objective, task, text.load(cell.model))
+        task, method = tasks.load(cell.task), methods.make(cell.method)
+        words = text.load(cell.model, method.tokens_added())
+        objective = objectives.make(cell.objective, task, words)
         splits = prepare(objective, task)
     with meter.phase("load"):
         model = models.load(cell.model, objective.head, seed_for(cell, "head"), cell.recipe.dropout)
         census = models.census(model)
-        method = methods.make(cell.method)
         torch.manual_seed(seed_for(cell, "method"))
         method.attach(model)
         model.to(device)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tokenizers import Tokenizer
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 
 from harness import weights
 from harness.config import ModelConfig
@@ -15,17 +15,17 @@ IGNORED = -100  # torch's cross entropy skips targets with this value
 
 @dataclass(frozen=True)
 class Text:
-    """pad, eos, start: token ids (start: the decoder's first input). positions: longest input, None for no limit."""
+    """pad, eos, start: token ids (start: the decoder's first input). room: longest input, None for no limit."""
 
     tokenizer: Tokenizer
     pad: int
     eos: int | None
     start: int | None
-    positions: int | None
+    room: int | None
 
     def inputs(self, texts: Sequence[str], limit: int) -> tuple[list[list[int]], int]:
-        """(token ids with the tokenizer's special tokens, cut at `limit`; how many texts were cut)."""
-        self.tokenizer.enable_truncation(limit)
+        """(token ids with the tokenizer's special tokens, cut at `limit` and at `room`; how many texts were cut)."""
+        self.tokenizer.enable_truncation(limit if self.room is None else min(limit, self.room))
         encodings = self.tokenizer.encode_batch_fast(list(texts))
         return [encoding.ids for encoding in encodings], sum(bool(e.overflowing) for e in encodings)
 
@@ -42,8 +42,8 @@ class Text:
         return self.tokenizer.decode_batch([list(row) for row in ids], skip_special_tokens=True)
 
 
-def load(config: ModelConfig) -> Text:
-    """The tokenizer that belongs to a model."""
+def load(config: ModelConfig, added: int = 0) -> Text:
+    """The tokenizer that belongs to a model. `added`: positions that the method takes for itself."""
     settings = AutoConfig.from_pretrained(weights.folder(config))
     folder = weights.tokenizer_folder(config)
     file = folder / "tokenizer.json"
@@ -57,5 +57,15 @@ def load(config: ModelConfig) -> Text:
         pad=settings.pad_token_id if settings.pad_token_id is not None else 0,
         eos=settings.eos_token_id,
         start=getattr(settings, "decoder_start_token_id", None),
-        positions=getattr(settings, "max_position_embeddings", None),
+        room=room(settings, added),
     )
+
+
+def room(settings: PreTrainedConfig, added: int) -> int | None:
+    """Positions left for the text; None where the model has no table of positions. UsageError where none is left."""
+    positions = getattr(settings, "max_position_embeddings", None)
+    if positions is None:
+        return None
+    if added >= positions:
+        raise UsageError(f"the method adds {added} positions, and this model has {positions} in all. Add fewer.")
+    return int(positions) - added

@@ -128,11 +128,13 @@ def test_a_missing_package_gives_way_to_the_hub_at_its_commit() -> None:
     assert weights.resolve(found) == found
 
 
-def test_preflight_says_what_is_wrong_before_any_weights_are_read(t5: ModelConfig) -> None:
+def test_preflight_says_what_is_wrong_before_any_weights_are_read(t5: ModelConfig, bert: ModelConfig) -> None:
     good = (MethodConfig("lora", {}), t5, "seq2seq")
     bad = (MethodConfig("lora", {"targets": ["qq"]}), t5, "seq2seq")
     wrong = (MethodConfig("lora", {}), t5, "causal")
-    answers = preflight.preflight([good, bad, wrong])
+    long = (MethodConfig("prompt", {"length": 40}), bert, "classifier")
+    answers = preflight.preflight([good, bad, wrong, long])
     assert answers[0] is None
     assert "'qq'" in str(answers[1])
     assert "no objective 'causal'" in str(answers[2])
+    assert "adds 40 positions, and this model has 40" in str(answers[3])

@@ -98,6 +98,13 @@ def test_rows_longer_than_the_limit_are_cut_and_counted(t5_text: Text, label_tas
     assert encoded.truncated == sum(length > 5 for length in lengths) > 0
 
 
+def test_rows_longer_than_the_models_positions_are_cut_and_counted(bert: ModelConfig, label_task: Task) -> None:
+    words = text.load(bert, added=35)
+    encoded = objectives.make("classifier", label_task, words).encode(label_task.splits.train)
+    assert encoded.inputs.shape[1] == words.room == 5
+    assert encoded.truncated > 0
+
+
 def test_an_objective_refuses_what_it_cannot_answer(t5_text: Text, choice_task: Task) -> None:
     with pytest.raises(NotApplicable, match=r"classifier cannot give the answers of a 'choice' task.*seq2seq"):
         objectives.make("classifier", choice_task, t5_text)
