@@ -12,15 +12,13 @@ from typing import Any
 
 import methods
 from harness import options
-from harness.errors import UsageError
+from harness.errors import UsageError, near
 from harness.exhibits import Block, Exhibit, values
 
 Chosen = Mapping[str, list[Any]]
 
 
-def reshape(
-    exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen, added: Chosen
-) -> tuple[list[Block], list[str]]:
+def reshape(exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen, added: Chosen) -> tuple[list[Block], list[str]]:
     """(the blocks to run, one line per replaced axis). UsageError where nothing is left."""
     shaped, told = [dict(block) for block in blocks], []
     for axis, wanted in added.items():
@@ -32,7 +30,8 @@ def reshape(
             shaped = _keep(shaped, axis, kept)
         elif axis == "method":
             named = ", ".join(map(str, wanted))
-            raise UsageError(f"method={named}: not in exhibit {exhibit.name}; +method={named} adds it.")
+            hint = near(named, map(str, present)) if named not in methods.catalogue() else ""
+            raise UsageError(f"method={named}: not in exhibit {exhibit.name}; +method={named} adds it.{hint}")
         else:
             shaped = _set(shaped, axis, wanted)
             was = f", instead of {', '.join(map(str, present))}" if present else ""
@@ -76,9 +75,7 @@ def _set(blocks: Sequence[Block], axis: str, wanted: list[Any]) -> list[dict[str
     takes = [axis in block if swept else _takes(block, axis) for block in blocks]
     if not any(takes):
         raise UsageError(f"{axis}: none of the methods here has such a field.")
-    return [
-        {**block, axis: wanted} if take else dict(block) for block, take in zip(blocks, takes, strict=True)
-    ]
+    return [{**block, axis: wanted} if take else dict(block) for block, take in zip(blocks, takes, strict=True)]
 
 
 def _takes(block: Block, axis: str) -> bool:
