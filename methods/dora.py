@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from methods.anatomy import linears
+from methods.anatomy import Linear, linears
 from methods.base import Delta, insert, parameter
 from methods.lora import LoRA, LowRank, Rewriting, Update
 from methods.shape import Shape
@@ -29,7 +29,7 @@ def norm(weight: torch.Tensor) -> torch.Tensor:
 class Decomposed(Rewriting):
     """Magnitude times direction. magnitude: [d_out]; `direction` updates the host's weight, None leaves it."""
 
-    def __init__(self, host: nn.Linear, direction: Update | None, detach: bool = True) -> None:
+    def __init__(self, host: Linear, direction: Update | None, detach: bool = True) -> None:
         super().__init__()
         self._host = (host,)  # in a tuple: as a submodule it would be its own grandchild
         self.direction, self.detach = direction, detach
@@ -77,7 +77,7 @@ class DoRA(LoRA):
         for host in linears(model, self.magnitude_targets or ()).values():
             insert(host, self.name, Decomposed(host, None))
 
-    def delta(self, host: nn.Linear) -> Delta:
+    def delta(self, host: Linear) -> Delta:
         return Decomposed(host, LowRank(host, self.rank, self.scale), self.detach)
 
     def closed_form(self, shape: Shape) -> int:

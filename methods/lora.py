@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.anatomy import linears
+from methods.anatomy import Linear, linears
 from methods.base import Delta, Method, insert, inserted, parameter, remove
 from methods.shape import Shape
 from methods.values import Names
@@ -52,7 +52,7 @@ class Update(Rewriting):
 class LowRank(Update):
     """The update scale B A. A: [R, d_in], B: [d_out, R]."""
 
-    def __init__(self, host: nn.Linear, rank: int, scale: float) -> None:
+    def __init__(self, host: Linear, rank: int, scale: float) -> None:
         super().__init__()
         self.scale = scale
         self.A = parameter(host.weight, rank, host.in_features)
@@ -101,7 +101,7 @@ class LoRA(Method):
         for host in hosts.values():
             insert(host, self.name, self.delta(host))
 
-    def delta(self, host: nn.Linear) -> Delta:
+    def delta(self, host: Linear) -> Delta:
         """What goes on one target."""
         return LowRank(host, self.rank, self.scale)
 

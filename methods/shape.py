@@ -7,6 +7,16 @@ from methods.anatomy import LINEAR_ROLES, family, find, find_stack, heads, is_bi
 
 
 @dataclass(frozen=True)
+class Place:
+    """A module that plays a role. block: its index in model order, -1 outside of blocks; size: its parameters."""
+
+    path: str
+    role: str
+    block: int
+    size: int
+
+
+@dataclass(frozen=True)
 class Shape:
     """The sizes of a backbone, from its config; `parameters` and `biases_outside` are counted.
 
@@ -14,7 +24,8 @@ class Shape:
     with one attention module;
     decoder: blocks that have cross-attention too. norms: normalisation layers. biases_outside: additive
     biases that are neither in a role's linear nor in a norm (poolers, language-model heads). experts: in a
-    block's feed-forward, which then has no linears (0: an ordinary one).
+    block's feed-forward, which then has no linears (0: an ordinary one). blocks: parameters of each, in model
+    order. places: linears and norms, each module once (a fused one under its first role), in model order.
     """
 
     width: int
@@ -29,6 +40,8 @@ class Shape:
     parameters: int
     biases_outside: int
     experts: int = 0
+    blocks: tuple[int, ...] = ()
+    places: tuple[Place, ...] = ()
 
     @property
     def attentions(self) -> int:
@@ -73,4 +86,19 @@ def shape(model: Any) -> Shape:
         parameters=sum(p.numel() for p in parameters.values()),
         biases_outside=sum(p.numel() for p in outside),
         experts=config.num_local_experts if row.experts else 0,
+        blocks=tuple(sum(p.numel() for p in block.parameters()) for block in find(model, "blocks").values()),
+        places=places(model),
     )
+
+
+def places(model: Any) -> tuple[Place, ...]:
+    """Every linear and norm of the backbone that plays a role, in model order."""
+    blocks = list(find(model, "blocks"))
+    roles = {path: role for role in ("norms", *reversed(LINEAR_ROLES)) for path in find(model, role)}
+    found = []
+    for path, module in model.named_modules():
+        if path in roles:
+            inside = [i for i, block in enumerate(blocks) if path.startswith(f"{block}.")]
+            size = sum(p.numel() for p in module.parameters(recurse=False))
+            found.append(Place(path, roles[path], inside[0] if inside else -1, size))
+    return tuple(found)

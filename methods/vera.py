@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.anatomy import linears
+from methods.anatomy import Linear, linears
 from methods.base import Delta, Method, insert, parameter
 from methods.dora import Decomposed
 from methods.lora import Update, fold
@@ -26,7 +26,7 @@ from methods.values import Names
 class Scaled(Update):
     """The update b * B (d * A). b: [d_out], d: [R]; A and B are frozen and may be larger than the host."""
 
-    def __init__(self, host: nn.Linear, A: nn.Parameter, B: nn.Parameter, d_initial: float) -> None:
+    def __init__(self, host: Linear, A: nn.Parameter, B: nn.Parameter, d_initial: float) -> None:
         super().__init__()
         self.A, self.B = A, B
         self.size = host.out_features, host.in_features
@@ -81,7 +81,7 @@ class VeRA(Method):
         for host in hosts:
             insert(host, self.name, self.delta(host, Scaled(host, A, B, self.d_initial)))
 
-    def delta(self, host: nn.Linear, update: Scaled) -> Delta:
+    def delta(self, host: Linear, update: Scaled) -> Delta:
         """What goes on one target."""
         return update
 
@@ -100,7 +100,7 @@ class DVoRA(VeRA):
 
     detach: bool = True
 
-    def delta(self, host: nn.Linear, update: Scaled) -> Delta:
+    def delta(self, host: Linear, update: Scaled) -> Delta:
         return Decomposed(host, update, self.detach)
 
     def closed_form(self, shape: Shape) -> int:

@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from methods.base import trainable
+from methods.ia3 import InputScale
 from tests.methods.conftest import TOYS, Toy, attach, backbone, batch, disturb
 
 with warnings.catch_warnings():
@@ -17,6 +19,7 @@ with warnings.catch_warnings():
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 TASK = {"seq2seq": "SEQ_2_SEQ_LM", "causal": "CAUSAL_LM", "classifier": "FEATURE_EXTRACTION", "masked": None}
 P = 5
+PEFT_TOYS = ("t5", "t5-gated", "bert-head", "roberta-masked", "llama-mha", "llama-gqa")
 
 
 def reference(toy: Toy, config: Any) -> Any:
@@ -79,7 +82,7 @@ LOW_RANK = {"A": "lora_A.default.weight", "B": "lora_B.default.weight"}
 
 
 @pytest.mark.parametrize("rslora", [False, True])
-@pytest.mark.parametrize("key", TOYS)
+@pytest.mark.parametrize("key", PEFT_TOYS)
 def test_lora(key: str, rslora: bool) -> None:
     toy = TOYS[key]
     ours, hosts = attached(toy, "lora", rank=3, alpha=7, rslora=rslora, targets=["q", "v", "ffn-out"])
@@ -91,7 +94,7 @@ def test_lora(key: str, rslora: bool) -> None:
     same_gradients(pairs)
 
 
-@pytest.mark.parametrize("key", TOYS)
+@pytest.mark.parametrize("key", PEFT_TOYS)
 def test_dora(key: str) -> None:
     """PEFT detaches the norm too."""
     toy = TOYS[key]
@@ -105,7 +108,7 @@ def test_dora(key: str) -> None:
     same_gradients(pairs)
 
 
-@pytest.mark.parametrize("key", TOYS)
+@pytest.mark.parametrize("key", PEFT_TOYS)
 def test_vera(key: str) -> None:
     """A and B are never copied: both draw the same."""
     toy = TOYS[key]
@@ -113,6 +116,44 @@ def test_vera(key: str) -> None:
     config = peft.VeraConfig(r=6, d_initial=0.3, projection_prng_key=5, target_modules=hosts)
     theirs = reference(toy, config)
     pairs = matched(ours, theirs, hosts, {"vera.b": "vera_lambda_b.default", "vera.d": "vera_lambda_d.default"})
+    copy(pairs)
+    agree(toy, ours, theirs)
+    same_gradients(pairs)
+
+
+@pytest.mark.parametrize("key", PEFT_TOYS)
+def test_ia3(key: str) -> None:
+    """Its layers are named in full: by suffix PEFT would also take a masked encoder's attention output."""
+    toy = TOYS[key]
+    ours, hosts = attached(toy, "ia3")
+    inner = [host for host in hosts if isinstance(ours.get_submodule(host).ia3, InputScale)]
+    config = peft.IA3Config(target_modules=hosts, feedforward_modules=inner)
+    theirs = reference(toy, config)
+    pairs = matched(ours, theirs, hosts, {"ia3.scale": "ia3_l.default"})
+    for mine, other in pairs.items():
+        other.data.copy_(mine.data.view_as(other))
+    agree(toy, ours, theirs)
+    for mine, other in pairs.items():
+        torch.testing.assert_close(mine.grad, other.grad.view_as(mine), **CLOSE)
+
+
+@pytest.mark.parametrize("key", PEFT_TOYS)
+def test_layernorm(key: str) -> None:
+    toy = TOYS[key]
+    ours = backbone(toy)
+    for head in toy.heads:
+        ours.get_submodule(head).requires_grad_(False)
+    attach("layernorm", ours)
+    disturb(ours)
+    mine = dict(trainable(ours))
+    norms = sorted({name.rpartition(".")[0] for name in mine})
+    theirs = reference(toy, peft.LNTuningConfig(target_modules=norms))
+    within = dict(theirs.base_model.model.named_parameters())
+    pairs = {
+        p: within[name.replace(own, f"{own}.ln_tuning_layers.default")]
+        for name, p in mine.items()
+        for own in [name.rpartition(".")[0]]
+    }
     copy(pairs)
     agree(toy, ours, theirs)
     same_gradients(pairs)

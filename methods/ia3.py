@@ -1,0 +1,86 @@
+"""(IA)3 (Liu et al. 2022, arXiv 2205.05638): keys, values and the feed-forward's inner activations are scaled by
+learnt vectors, l_k * K, l_v * V and (l_ff * f(W_1 x)) W_2 (section 3.3).
+
+Parameters: 2 kv for each attention module (cross-attention too) and F for each feed-forward, kv the width of
+its keys. All start at one, so the start is the backbone. `inputs` are the linears whose input is scaled (the
+paper: feed-forward out), `outputs` those whose output is, bias included.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from methods.anatomy import Linear, Part, linears
+from methods.base import Method, insert, inserted, parameter, remove
+from methods.lora import Rewriting
+from methods.shape import Shape
+from methods.values import Names
+
+
+class Scale(Rewriting):
+    """Scales a linear's output. scale: [d_out]."""
+
+    def __init__(self, host: Linear, width: int) -> None:
+        super().__init__()
+        self.scale = parameter(host.weight, width)
+        nn.init.ones_(self.scale)
+
+    def forward(self, output: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+        """output: [B, T, d_out] of the host."""
+        return (output * self.scale).to(output.dtype)
+
+    def folded(self, weight: torch.Tensor) -> torch.Tensor:
+        return weight * self.scale[:, None]
+
+
+class InputScale(Scale):
+    """Scales a linear's input. scale: [d_in]. The host's own output passes."""
+
+    _before: Any = None
+
+    def forward(self, output: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+        return output
+
+    def before(self, _: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[Any, ...]:
+        """inputs: x: [B, T, d_in] and whatever else the host takes."""
+        return (inputs[0] * self.scale).to(inputs[0].dtype), *inputs[1:]
+
+    def folded(self, weight: torch.Tensor) -> torch.Tensor:
+        return weight * self.scale
+
+
+@dataclass(frozen=True)
+class IA3(Method):
+    """Vectors that scale keys, values and inner activations."""
+
+    name: ClassVar[str] = "ia3"
+    mergeable: ClassVar[bool] = True
+
+    outputs: Names = ("k", "v")
+    inputs: Names = ("ffn-out",)
+
+    def attach(self, model: nn.Module) -> None:
+        for host in linears(model, self.outputs).values():
+            insert(host, "ia3", Scale(host, host.out_features))
+        for host in linears(model, self.inputs).values():
+            delta = InputScale(host, host.in_features)
+            insert(host, "ia3", delta)
+            module = host.module if isinstance(host, Part) else host
+            delta._before = module.register_forward_pre_hook(delta.before)
+
+    @torch.no_grad()
+    def merge(self, model: nn.Module) -> None:
+        for _, host, delta in inserted(model, "ia3", Scale):
+            weight, bias = host.get_parameter("weight"), host.bias
+            weight.copy_(delta.folded(weight.to(delta.scale.dtype)))
+            if isinstance(delta, InputScale):
+                delta._before.remove()
+            elif bias is not None:
+                bias.mul_(delta.scale)
+            remove(host, "ia3")
+
+    def closed_form(self, shape: Shape) -> int:
+        outputs = sum(n * d_out for n, _, d_out in map(shape.linear, self.outputs))
+        return outputs + sum(n * d_in for n, d_in, _ in map(shape.linear, self.inputs))
