@@ -202,7 +202,7 @@ _LLAMA = Family(
 _POST_NORM = replace(  # the sublayer's output is normalised before the residual sum
     _LLAMA,
     name="post_norm",
-    model_types=("gemma2", "gemma3_text", "olmo2"),
+    model_types=("gemma3_text", "olmo2"),
     after={
         "attention": r"post_attention_layernorm",
         "ffn": r"post_feedforward_layernorm",

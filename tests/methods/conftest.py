@@ -1,68 +1,19 @@
-"""One tiny random backbone per structural class, and the finder of what there is to test."""
+"""What a test of methods needs: a backbone as the harness hands it over, a batch, and the finder of subjects."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
-from transformers import (
-    BertConfig,
-    BertForSequenceClassification,
-    LlamaConfig,
-    LlamaForCausalLM,
-    RobertaConfig,
-    RobertaForMaskedLM,
-    T5Config,
-    T5ForConditionalGeneration,
-)
 
 import methods
 from harness import assets
 from harness.config import MethodConfig
 from harness.errors import NotApplicable
 from methods.base import Method, freeze, trainable
+from tests.methods.toys import PAD, TOYS, Toy, V, parameters
 
-V, PAD = 60, 1
-SMALL = {"vocab_size": V, "pad_token_id": PAD, "bos_token_id": 0, "eos_token_id": 2}
-QUIET = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "max_position_embeddings": 80}
-# weights wide enough that every sublayer matters to the output
-SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 24}
-WIDE = SIZES | {"initializer_range": 0.2}
-
-
-def _t5(activation: str) -> T5ForConditionalGeneration:
-    sizes = {"d_model": 16, "d_kv": 6, "d_ff": 24, "num_layers": 2, "num_heads": 4, "dropout_rate": 0.0}
-    config = T5Config(**SMALL, **sizes, feed_forward_proj=activation, decoder_start_token_id=PAD)
-    return T5ForConditionalGeneration(config)
-
-
-def _llama(kv_heads: int) -> LlamaForCausalLM:
-    return LlamaForCausalLM(LlamaConfig(**SMALL, **WIDE, num_key_value_heads=kv_heads))
-
-
-@dataclass(frozen=True)
-class Toy:
-    """kind: how it is called. heads: module names of a head that trains in full."""
-
-    build: Callable[[], Any]
-    kind: str
-    heads: tuple[str, ...] = field(default=())
-
-
-TOYS = {
-    "t5": Toy(lambda: _t5("relu"), "seq2seq"),
-    "t5-gated": Toy(lambda: _t5("gated-gelu"), "seq2seq"),
-    "bert-head": Toy(
-        lambda: BertForSequenceClassification(BertConfig(**SMALL, **WIDE, **QUIET, num_labels=3)),
-        "classifier",
-        ("classifier",),
-    ),
-    "roberta-masked": Toy(lambda: RobertaForMaskedLM(RobertaConfig(**SMALL, **WIDE, **QUIET)), "masked"),
-    "llama-mha": Toy(lambda: _llama(4), "causal"),
-    "llama-gqa": Toy(lambda: _llama(2), "causal"),
-}
+__all__ = ["PAD", "TOYS", "Toy", "V"]
 NAMES = sorted(path.stem for path in (assets.conf() / "method").glob("*.yaml"))
 
 
@@ -71,10 +22,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "name" in metafunc.fixturenames:
         metafunc.parametrize("name", NAMES)
     if "toy" in metafunc.fixturenames:
-        metafunc.parametrize("toy", TOYS.values(), ids=TOYS)
+        metafunc.parametrize("toy", parameters())
     if "generator" in metafunc.fixturenames:
-        able = {key: toy for key, toy in TOYS.items() if toy.kind in ("seq2seq", "causal")}
-        metafunc.parametrize("generator", able.values(), ids=able)
+        metafunc.parametrize("generator", parameters(lambda toy: toy.kind in ("seq2seq", "causal")))
 
 
 @pytest.fixture(autouse=True)

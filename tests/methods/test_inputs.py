@@ -28,7 +28,9 @@ def _left(rows: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
 
 @torch.no_grad()
 def _call(model: Any, toy: Any, ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    extra = {"decoder_input_ids": torch.full((len(ids), 3), 5)} if toy.kind == "seq2seq" else {}
+    extra: dict[str, Any] = {"decoder_input_ids": torch.full((len(ids), 3), 5)} if toy.kind == "seq2seq" else {}
+    if toy.positions and mask is not None:  # with a table of positions it is the caller who numbers them
+        extra["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
     return model(input_ids=ids, attention_mask=mask, **extra).logits
 
 

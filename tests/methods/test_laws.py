@@ -1,5 +1,6 @@
 """What holds for every method on every kind of backbone; both are found, not listed."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
 def test_there_is_something_to_test() -> None:
     assert len(NAMES) >= 7
-    assert {toy.kind for toy in TOYS.values()} == {"seq2seq", "classifier", "masked", "causal"}
+    assert {toy.kind for toy in TOYS.values() if toy.usual} == {"seq2seq", "classifier", "masked", "causal"}
 
 
 def test_start_is_the_backbone_where_the_paper_says_so(name: str, toy: Any) -> None:
@@ -116,8 +117,25 @@ def test_attaches_without_memory(name: str, toy: Any) -> None:
     method = attach(name, model)
     assert count(model, toy.heads)["delta"] == method.closed_form(shape(backbone(toy)))
     assert all(p.is_meta for p in model.parameters())
-    inputs = {key: value.to("meta") for key, value in batch(toy).items() if key != "attention_mask"}
-    assert model(**inputs).logits.is_meta  # with a mask, transformers itself asks whether anything is padded
+    if not _runs_without_memory(toy):
+        return
+    assert model(**_weightless(toy)).logits.is_meta
+
+
+def _weightless(toy: Any) -> dict[str, torch.Tensor]:
+    """Without a mask: with one, transformers itself asks whether anything is padded."""
+    return {key: value.to("meta") for key, value in batch(toy).items() if key != "attention_mask"}
+
+
+@cache
+def _runs_without_memory(toy: Any) -> bool:
+    """Whether the plain backbone does (some look at values; experts want bfloat16 there)."""
+    with torch.device("meta"):
+        model = backbone(toy)
+    try:
+        return bool(model(**_weightless(toy)).logits.is_meta)
+    except RuntimeError:
+        return False
 
 
 def test_the_seed_decides_the_start(name: str, toy: Any) -> None:

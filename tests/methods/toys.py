@@ -1,0 +1,93 @@
+"""A tiny random backbone for every structural class there is; some of them stand for all in a usual run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import transformers as hf
+
+V, PAD = 60, 1
+SMALL = {"vocab_size": V, "pad_token_id": PAD, "bos_token_id": 0, "eos_token_id": 2}
+QUIET = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "max_position_embeddings": 80}
+# weights wide enough that every sublayer matters to the output
+SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 24}
+WIDE = SIZES | {"initializer_range": 0.2}
+GROUPED = WIDE | {"num_key_value_heads": 2, "attention_dropout": 0.0}
+WIDE_HEADS = GROUPED | {"head_dim": 6}
+OLD_GPT = {"n_embd": 16, "n_layer": 2, "n_head": 4, "n_inner": 24, "n_positions": 80, "initializer_range": 0.2} | {
+    name: 0.0 for name in ("resid_pdrop", "embd_pdrop", "attn_pdrop")
+}
+
+
+def _t5(activation: str, tied: bool = True) -> hf.T5ForConditionalGeneration:
+    sizes = {"d_model": 16, "d_kv": 6, "d_ff": 24, "num_layers": 2, "num_heads": 4, "dropout_rate": 0.0}
+    kind = {"feed_forward_proj": activation, "tie_word_embeddings": tied, "decoder_start_token_id": PAD}
+    return hf.T5ForConditionalGeneration(hf.T5Config(**SMALL, **sizes, **kind))
+
+
+def _bart() -> hf.BartForConditionalGeneration:
+    sizes = {f"{stack}_{name}": n for stack in ("encoder", "decoder") for name, n in (("layers", 2), ("ffn_dim", 24))}
+    heads = {"encoder_attention_heads": 4, "decoder_attention_heads": 4, "d_model": 16, "dropout": 0.0}
+    rest = {"max_position_embeddings": 80, "init_std": 0.2, "decoder_start_token_id": PAD, "forced_eos_token_id": None}
+    return hf.BartForConditionalGeneration(hf.BartConfig(**SMALL, **sizes, **heads, **rest, scale_embedding=True))
+
+
+def _llama(kv_heads: int) -> hf.LlamaForCausalLM:
+    return hf.LlamaForCausalLM(hf.LlamaConfig(**SMALL, **WIDE, num_key_value_heads=kv_heads))
+
+
+@dataclass(frozen=True)
+class Toy:
+    """kind: how it is called. heads: names of a head that trains in full. positions: it has a table of them.
+
+    usual: it stands for its class in a usual run; the others are marked slow.
+    """
+
+    build: Callable[[], Any]
+    kind: str
+    heads: tuple[str, ...] = field(default=())
+    positions: bool = False
+    usual: bool = False
+
+
+def _causal(model: Any, config: Any, sizes: Any, **more: Any) -> Toy:
+    return Toy(lambda: model(config(**SMALL, **sizes, **more)), "causal")
+
+
+TOYS = {
+    "t5": Toy(lambda: _t5("relu"), "seq2seq", usual=True),
+    "t5-gated": Toy(lambda: _t5("gated-gelu", tied=False), "seq2seq"),  # v1.1, Flan: heads wider than d / H too
+    "bart": Toy(_bart, "seq2seq"),
+    "bert-head": Toy(
+        lambda: hf.BertForSequenceClassification(hf.BertConfig(**SMALL, **WIDE, **QUIET, num_labels=3)),
+        "classifier",
+        ("classifier",),
+        usual=True,
+    ),
+    "roberta-masked": Toy(
+        lambda: hf.RobertaForMaskedLM(hf.RobertaConfig(**SMALL, **WIDE, **QUIET)), "masked", usual=True
+    ),
+    "gpt2": Toy(lambda: hf.GPT2LMHeadModel(hf.GPT2Config(**SMALL, **OLD_GPT)), "causal", positions=True, usual=True),
+    "gpt-bigcode": Toy(
+        lambda: hf.GPTBigCodeForCausalLM(hf.GPTBigCodeConfig(**SMALL, **OLD_GPT | {"n_head": 2})),
+        "causal",
+        positions=True,
+    ),
+    "llama-mha": Toy(lambda: _llama(4), "causal"),
+    "llama-gqa": Toy(lambda: _llama(2), "causal", usual=True),
+    "mistral": _causal(hf.MistralForCausalLM, hf.MistralConfig, GROUPED),
+    "qwen2": _causal(hf.Qwen2ForCausalLM, hf.Qwen2Config, GROUPED),
+    "qwen3": _causal(hf.Qwen3ForCausalLM, hf.Qwen3Config, WIDE_HEADS),
+    "gemma": _causal(hf.GemmaForCausalLM, hf.GemmaConfig, WIDE_HEADS),
+    "gemma3": _causal(hf.Gemma3ForCausalLM, hf.Gemma3TextConfig, WIDE_HEADS),
+    "olmo": _causal(hf.OlmoForCausalLM, hf.OlmoConfig, GROUPED),
+    "olmo2": _causal(hf.Olmo2ForCausalLM, hf.Olmo2Config, GROUPED),
+    "mixtral": _causal(hf.MixtralForCausalLM, hf.MixtralConfig, GROUPED, num_local_experts=3),
+}
+
+
+def parameters(keep: Callable[[Toy], bool] = lambda _: True) -> list[Any]:
+    """Toys as pytest parameters, the unusual ones marked slow."""
+    chosen = {key: toy for key, toy in TOYS.items() if keep(toy)}
+    return [pytest.param(toy, id=key, marks=() if toy.usual else (pytest.mark.slow,)) for key, toy in chosen.items()]
