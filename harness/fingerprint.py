@@ -22,6 +22,7 @@ CORE = (
     "methods.families",
     "tasks.base",
     "tasks.metrics",
+    "harness.text",
     "harness.models",
     "harness.batches",
     "harness.fit",

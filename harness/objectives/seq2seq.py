@@ -53,13 +53,13 @@ class Seq2Seq:
         return self.task.target(example) if self.task.answer == "text" else int(example.label or 0)
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        return self._loss(model, batch, input_ids=batch.inputs)
+
+    def _loss(self, model: nn.Module, batch: Batch, **source: Any) -> torch.Tensor:
+        """Given the input ids, or what the encoder made of them."""
         targets = batch.need_targets()
-        logits = model(
-            input_ids=batch.inputs,
-            attention_mask=batch.mask,
-            decoder_input_ids=self._shift(targets),
-            use_cache=False,
-        ).logits
+        shifted = self._shift(targets)
+        logits = model(attention_mask=batch.mask, decoder_input_ids=shifted, use_cache=False, **source).logits
         return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
 
     def predict(self, model: nn.Module, batch: Batch) -> Predicted:
@@ -74,8 +74,7 @@ class Seq2Seq:
         """[B, C] log-likelihood of every option; -inf where a row has fewer. The encoder runs once per row."""
         assert batch.options is not None
         n_rows, n_options, _ = batch.options.shape
-        encoder = model.get_encoder()
-        hidden = encoder(input_ids=batch.inputs, attention_mask=batch.mask, return_dict=True).last_hidden_state
+        hidden = _encode(model, batch).last_hidden_state
         options = batch.options.flatten(0, 1)  # [B C, U]
         logits = model(
             encoder_outputs=BaseModelOutput(hidden.repeat_interleave(n_options, dim=0)),
@@ -88,11 +87,11 @@ class Seq2Seq:
         return scores.masked_fill((batch.options == IGNORED).all(dim=2), -torch.inf)
 
     def _generate(self, model: Any, batch: Batch) -> Predicted:
-        targets = batch.need_targets()
-        items = int((targets != IGNORED).sum())
-        loss = float(self.loss(model, batch)) * items
+        items = int((batch.need_targets() != IGNORED).sum())
+        encoded = _encode(model, batch)
+        loss = float(self._loss(model, batch, encoder_outputs=encoded)) * items
         made = model.generate(
-            input_ids=batch.inputs, attention_mask=batch.mask, max_new_tokens=self.task.max_target_tokens,
+            encoder_outputs=encoded, attention_mask=batch.mask, max_new_tokens=self.task.max_target_tokens,
             do_sample=False, num_beams=1,
         )  # fmt: skip
         return Predicted(self.text.decode(made.tolist()), loss, items)
@@ -114,3 +113,9 @@ class Seq2Seq:
         """[B, U] decoder inputs: the start token, then the targets but the last."""
         shifted = F.pad(targets[:, :-1], (1, 0), value=self.start)
         return shifted.masked_fill(shifted == IGNORED, self.text.pad)
+
+
+def _encode(model: Any, batch: Batch) -> BaseModelOutput:
+    """The encoder's states, as generation gets them too: a method that lengthens the input lengthens these."""
+    output: BaseModelOutput = model.get_encoder()(input_ids=batch.inputs, attention_mask=batch.mask, return_dict=True)
+    return output

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+import methods
 from harness import models, objectives, text
-from harness.config import ModelConfig
+from harness.config import MethodConfig, ModelConfig
 from harness.errors import NotApplicable, UsageError
 from harness.objectives import Head
 from harness.score import prepare, score
@@ -25,13 +26,15 @@ def total_log_likelihood(model: torch.nn.Module, words: Text, question: str, ans
     return -float(model(input_ids=inputs, labels=labels).loss) * labels.shape[1]
 
 
+@pytest.mark.parametrize("method", sorted(methods.catalogue()))
 @pytest.mark.parametrize("kind", ["label_task", "choice_task"])
 @torch.no_grad()
 def test_likelihoods_equal_one_pass_per_option(
-    kind: str, t5: ModelConfig, t5_text: Text, request: pytest.FixtureRequest
+    kind: str, method: str, t5: ModelConfig, t5_text: Text, request: pytest.FixtureRequest
 ) -> None:
     task: Task = request.getfixturevalue(kind)
     model = models.load(t5, LM, seed=0)
+    methods.make(MethodConfig(method, {})).attach(model)
     objective = objectives.make("seq2seq", task, t5_text)
     rows = task.splits.train[:9]
     scores = objective.likelihoods(model, objective.encode(rows).batch(range(9)))  # type: ignore[attr-defined]
