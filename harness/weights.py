@@ -129,7 +129,9 @@ def _commit(name: str, revision: str | None) -> str:
     if revision and re.fullmatch(r"[0-9a-f]{40}", revision):
         return revision
     from huggingface_hub import HfApi
+    from huggingface_hub.utils import logging
 
+    logging.set_verbosity_error()  # one sentence of ours instead of a warning per retry
     try:
         return str(HfApi().model_info(name, revision=revision, timeout=20).sha)
     except Exception as error:
@@ -139,7 +141,9 @@ def _commit(name: str, revision: str | None) -> str:
 @cache
 def _download(name: str, revision: str | None, weights: str) -> Path:
     from huggingface_hub import snapshot_download
+    from huggingface_hub.utils import logging
 
+    logging.set_verbosity_error()
     wanted = HUB_FILES if weights == "pretrained" else [p for p in HUB_FILES if p != "*.safetensors"]
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))

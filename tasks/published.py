@@ -68,7 +68,9 @@ def _folder(source: Source, folder: str, split: str) -> list[local.Row]:
 
 def _hub(source: Source, task: str, split: str) -> list[local.Row]:
     import datasets
+    from huggingface_hub.utils import logging
 
+    logging.set_verbosity_error()  # its six retries without a network would each print a warning
     try:
         rows = datasets.load_dataset(source.hub, source.config, revision=source.revision, split=split)
     except Exception as error:  # a dozen kinds: no network, no such id, no such revision

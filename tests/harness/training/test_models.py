@@ -128,6 +128,19 @@ def test_a_missing_package_gives_way_to_the_hub_at_its_commit() -> None:
     assert weights.resolve(found) == found
 
 
+def test_a_hub_that_does_not_answer_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionError("name or service not known\nand much more")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    asked = ModelConfig("tiny", "bert", source="hub", location="someone/unknown", revision="0" * 40)
+    assert weights.resolve(asked).revision == "0" * 40, "a full commit needs no network"
+    with pytest.raises(UsageError, match=r"someone/unknown at 0+ could not be read from the Hub .*model\.path=FOLDER"):
+        weights.folder(asked)
+
+
 def test_preflight_says_what_is_wrong_before_any_weights_are_read(t5: ModelConfig, bert: ModelConfig) -> None:
     good = (MethodConfig("lora", {}), t5, "seq2seq")
     bad = (MethodConfig("lora", {"targets": ["qq"]}), t5, "seq2seq")
