@@ -42,7 +42,10 @@ class FieldSpec:
 
 @dataclass(frozen=True)
 class MethodEntry:
-    """A method as read from source. `derived`: what a null field becomes, as arithmetic over other fields."""
+    """A method as read from source. `derived`: what a null field becomes, as arithmetic over other fields.
+
+    parents: the method whose finished cells it builds on, "" for none.
+    """
 
     name: str
     module: str
@@ -50,6 +53,7 @@ class MethodEntry:
     fields: Mapping[str, FieldSpec]
     doc: str
     derived: Mapping[str, str]
+    parents: str = ""
 
 
 @cache
@@ -116,8 +120,9 @@ def _entry(module: str, node: ast.ClassDef, classes: Mapping[str, Any]) -> Metho
     if not isinstance(name, str):
         return None
     doc = (ast.get_docstring(node) or "").split("\n")[0]
-    derived = _inherited_constants(node, classes).get("derived", {})
-    return MethodEntry(name, module, node.name, _fields(node, classes), doc, derived)
+    constants = _inherited_constants(node, classes)
+    derived, parents = constants.get("derived", {}), constants.get("parents", "")
+    return MethodEntry(name, module, node.name, _fields(node, classes), doc, derived, parents)
 
 
 def _fields(node: ast.ClassDef, classes: Mapping[str, Any]) -> dict[str, FieldSpec]:

@@ -8,7 +8,7 @@ vocabulary.
 it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, TypeVar
@@ -21,6 +21,28 @@ from methods.anatomy import Part
 from methods.shape import Shape
 
 Child = TypeVar("Child", bound=nn.Module)
+
+
+def _nothing(_: nn.Module) -> None:
+    pass
+
+
+def _none(_: str) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of a fresh optimiser, with a schedule of its own, over `share` of the recipe's steps.
+
+    begin(model) comes before its first step. rests(name of a trained tensor): whether that tensor stays as it is
+    during the stage; it keeps its place in the delta (its count, its file). Only the last stage's evaluations
+    are the method's.
+    """
+
+    share: float = 1.0
+    begin: Callable[[nn.Module], None] = _nothing
+    rests: Callable[[str], bool] = _none
 
 
 @dataclass(frozen=True)
@@ -36,6 +58,7 @@ class Method:
     derived: ClassVar[Mapping[str, str]] = {}
     mergeable: ClassVar[bool] = False
     unchanged_at_start: ClassVar[bool] = True
+    parents: ClassVar[str] = ""  # the method whose finished deltas this one builds on
 
     def attach(self, model: nn.Module) -> None:
         """Insert modules into the frozen backbone and/or set `requires_grad`. Raises
@@ -48,6 +71,14 @@ class Method:
     def merge(self, model: nn.Module) -> None:
         """Fold the delta into the backbone; idempotent. Methods that cannot merge raise NotApplicable."""
         raise NotApplicable(f"method {self.name} cannot be merged: it adds computation that no weight holds")
+
+    def inherit(self, model: nn.Module, parents: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
+        """Called after `attach` where `parents` names a method: role -> that cell's `delta_state`. UsageError
+        for tensors that do not fit.
+        """
+
+    def read(self, model: nn.Module, encode: Callable[[str], Sequence[int]]) -> None:
+        """Called after `attach` with text -> token ids (no special tokens), for starts that are text."""
 
     def closed_form(self, shape: Shape) -> int:
         """The number of delta parameters from the backbone's sizes alone, as the paper counts them."""
@@ -63,6 +94,10 @@ class Method:
 
     def after_step(self, model: nn.Module, step: int) -> None:
         """Called after each optimiser step (1-based)."""
+
+    def stages(self, model: nn.Module) -> tuple[Stage, ...]:
+        """What training consists of; the shares add up to 1."""
+        return (Stage(),)
 
     def dead(self, model: nn.Module) -> dict[str, str]:
         """Trainable tensors that can never have a gradient: parameter name -> reason."""
@@ -88,6 +123,10 @@ class Delta(nn.Module):
     owns_weight: ClassVar[bool] = False
     _hook: Any = None
     _seat: tuple[str, Any] = ("", None)  # its name and host; in a tuple, so that torch does not register the host
+
+    def plain(self) -> "Delta":
+        """What a file keeps of it: itself, or what a reparametrisation makes, as a delta that needs it no more."""
+        return self
 
 
 def insert(host: nn.Module | Part, name: str, delta: Delta) -> None:
@@ -170,14 +209,22 @@ def count(model: nn.Module, heads: Sequence[str] = ()) -> dict[str, int]:
 
 
 def delta_state(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Copies of everything that trains (heads too), fp32 on the CPU, by parameter name: what a file keeps."""
-    return {name: p.detach().to("cpu", torch.float32, copy=True).contiguous() for name, p in trainable(model)}
+    """Copies of everything that trains (heads too), fp32 on the CPU, by parameter name: what a file keeps.
+
+    Reparametrisations are folded away: their `plain` deltas stand in for them.
+    """
+    held = _held(model, _folds(model))
+    return {name: p.detach().to("cpu", torch.float32, copy=True).contiguous() for name, p in held.items()}
 
 
 @torch.no_grad()
 def load_delta_state(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
-    """Put a saved delta into a model with the same method attached; one that does not fit changes nothing."""
-    own = dict(trainable(model))
+    """Put a saved delta into a model with the same method attached; one that does not fit changes nothing.
+
+    A folded delta takes the place of the reparametrisation, which then no longer trains.
+    """
+    folds = {} if set(state) == set(dict(trainable(model))) else _folds(model)
+    own = _held(model, folds)
     for name, tensor in state.items():
         if name not in own:
             raise UsageError(f"the delta holds {name!r}, which this method does not train here.{near(name, own)}")
@@ -188,5 +235,22 @@ def load_delta_state(model: nn.Module, state: Mapping[str, torch.Tensor]) -> Non
     missing = [name for name in own if name not in state]
     if missing:
         raise UsageError(f"the delta lacks {len(missing)} of {len(own)} trained tensors, the first is {missing[0]!r}")
+    for path, plain in folds.items():
+        host, _, child = path.rpartition(".")
+        setattr(model.get_submodule(host), child, plain)
     for name, tensor in state.items():
         own[name].copy_(tensor)
+
+
+def _folds(model: nn.Module) -> dict[str, Delta]:
+    """dotted name -> the plain delta that will do, for deltas that are reparametrised."""
+    deltas = ((path, module) for path, module in model.named_modules() if isinstance(module, Delta))
+    plain = ((path, module, module.plain()) for path, module in deltas)
+    return {path: other for path, module, other in plain if other is not module}
+
+
+def _held(model: nn.Module, folds: Mapping[str, Delta]) -> dict[str, nn.Parameter]:
+    """What trains, with `folds` in the place of what they fold."""
+    inside = tuple(f"{path}." for path in folds)
+    held = {name: p for name, p in trainable(model) if not name.startswith(inside)}
+    return held | {f"{path}.{name}": p for path, plain in folds.items() for name, p in plain.named_parameters()}

@@ -3,13 +3,16 @@
 Parameters: P d. They stand before the (encoder's) first token; in a masked encoder after it, so that [CLS]
 stays first, as in the combination study's code of Delta Tuning. Callers see positions of their own tokens
 only: what the backbone computes at the prompt is cut off again (an encoder-decoder's decoder attends to it).
-The initial vocabulary rows are drawn from the whole vocabulary (paper: from the 5,000 most common).
+Starts (section 3.2): uniform in [-0.5, 0.5]; embeddings of words drawn from the whole vocabulary (paper: from
+the 5,000 most common); or those of `text`, repeated or cut to P.
 """
 
 import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal
+from itertools import cycle, islice
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import nn
@@ -24,17 +27,13 @@ from methods.shape import Shape
 class Prompt(Delta):
     """P soft tokens. embeddings: [P, D]. `at`: index in the input where they go in."""
 
-    def __init__(self, table: torch.Tensor, length: int, vocabulary: bool, at: int, rotary: bool) -> None:
+    def __init__(self, start: torch.Tensor, at: int, rotary: bool) -> None:
         super().__init__()
-        self.length, self.at, self.rotary = length, at, rotary
+        self.length, self.at, self.rotary = len(start), at, rotary
         self.opened = False  # whether the call under way holds the prompt (not so when a cache already does)
-        self.embeddings = parameter(table, length, table.shape[1])
+        self.embeddings = parameter(start, *start.shape)
         with torch.no_grad():
-            if vocabulary:
-                rows = torch.randint(table.shape[0], (length,), device=table.device)
-                self.embeddings.copy_(table[rows])
-            else:
-                self.embeddings.uniform_(-0.5, 0.5)  # section 3.2 of the paper
+            self.embeddings.copy_(start)
 
     def forward(self) -> torch.Tensor:
         """[P, D]"""
@@ -123,15 +122,31 @@ class PromptTuning(Method):
     unchanged_at_start: ClassVar[bool] = False
 
     length: int = 20
-    init: Literal["vocabulary", "random"] = "vocabulary"
+    init: Literal["vocabulary", "random", "text"] = "vocabulary"
+    text: str | None = None
 
     def __post_init__(self) -> None:
         self.require(self.length >= 1, "length", "the prompt length must be at least 1")
+        given = self.init == "text"
+        self.require(bool(self.text) == given, "text", "init=text, and nothing else, needs a text to start from")
 
     def attach(self, model: Any) -> None:
-        row = family(model)
-        table = model.get_input_embeddings().weight.detach()
-        plug(model, Prompt(table, self.length, self.init == "vocabulary", row.prompt_at, row.rotary))
+        row, embed = family(model), model.get_input_embeddings()
+        if self.init == "random":
+            start = torch.empty_like(embed.weight[: self.length]).uniform_(-0.5, 0.5)
+        else:
+            start = embed(torch.randint(len(embed.weight), (self.length,), device=embed.weight.device))
+        plug(model, Prompt(start.detach(), row.prompt_at, row.rotary))
+
+    @torch.no_grad()
+    def read(self, model: Any, encode: Callable[[str], Sequence[int]]) -> None:
+        if self.text is None:
+            return
+        ids = list(encode(self.text))
+        self.require(bool(ids), "text", "this backbone's tokenizer makes no token of it")
+        embed, stack = model.get_input_embeddings(), cast(Any, find_stack(model, family(model).stack))
+        rows = torch.tensor(list(islice(cycle(ids), self.length)), device=embed.weight.device)
+        stack.prompt.embeddings.copy_(embed(rows))
 
     def tokens_added(self) -> int:
         return self.length

@@ -1,5 +1,6 @@
 """What a test of methods needs: a backbone as the harness hands it over, a batch, and the finder of subjects."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import methods
 from harness import assets
 from harness.config import MethodConfig
 from harness.errors import NotApplicable
-from methods.base import Method, freeze, trainable
+from methods.base import Method, delta_state, freeze, trainable
 from tests.methods.toys import PAD, TOYS, Toy, V, parameters
 
 __all__ = ["PAD", "TOYS", "Toy", "V"]
@@ -50,12 +51,27 @@ def make(name: str, **fields: Any) -> Method:
 def attach(name: str, model: nn.Module, seed: int = 2, **fields: Any) -> Method:
     """The method attached; the test is skipped, with the reason, where the pair cannot be."""
     method = make(name, **fields)
+    parents = _parents(name, model)
     torch.manual_seed(seed)
     try:
         method.attach(model)
     except NotApplicable as reason:
         pytest.skip(str(reason))
+    if parents:
+        method.inherit(model, parents)
     return method
+
+
+def _parents(name: str, model: Any) -> dict[str, dict[str, torch.Tensor]]:
+    """role -> the delta that a parent cell on the same backbone could have left; nothing on the meta device."""
+    parent, states = methods.find(name).parents, {}
+    for seed in range(2 if parent and not next(model.parameters()).is_meta else 0):
+        other = copy.deepcopy(model)
+        torch.manual_seed(seed)
+        make(parent).attach(other)
+        disturb(other)
+        states[f"task{seed}"] = delta_state(other)
+    return states
 
 
 @torch.no_grad()

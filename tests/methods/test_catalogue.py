@@ -77,12 +77,15 @@ def test_one_meaning_one_value(given: dict[str, Any], same: dict[str, Any]) -> N
         ("lora", {"targets": []}, "method.targets.*list of names"),
         ("lora", {"targets": 3}, "method.targets.*list of names"),
         ("prefix", {"reparametrize": 2}, "must be true or false"),
-        ("prompt", {"init": "vocab"}, "must be one of vocabulary, random. Did you mean vocabulary"),
+        ("prompt", {"init": "vocab"}, "must be one of vocabulary, random, text. Did you mean vocabulary"),
         ("lora", {"rank": 0}, "method.rank=0: the rank must be at least 1"),
         ("lora", {"alpha": -1}, "method.alpha=-1.0: alpha must be above 0"),
         ("adapter", {"bottleneck": 0}, "method.bottleneck=0: .* at least 1"),
         ("prompt", {"length": 0}, "method.length=0: .* at least 1"),
         ("prefix", {"length": -2}, "method.length=-2: .* at least 1"),
+        ("prefix", {"attend": ["crossing"]}, "method.attend=.*the attention modules are cross, decoder, encoder"),
+        ("prompt", {"init": "text"}, "method.text=None: init=text, and nothing else, needs a text"),
+        ("prompt", {"text": "a film"}, "method.text=a film: init=text, and nothing else, needs a text"),
     ],
 )
 def test_bad_values_are_one_sentence(method: str, fields: dict[str, Any], message: str) -> None:

@@ -15,9 +15,8 @@ SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "i
 WIDE = SIZES | {"initializer_range": 0.2}
 GROUPED = WIDE | {"num_key_value_heads": 2, "attention_dropout": 0.0}
 WIDE_HEADS = GROUPED | {"head_dim": 6}
-OLD_GPT = {"n_embd": 16, "n_layer": 2, "n_head": 4, "n_inner": 24, "n_positions": 80, "initializer_range": 0.2} | {
-    name: 0.0 for name in ("resid_pdrop", "embd_pdrop", "attn_pdrop")
-}
+OLD_GPT = {"n_embd": 16, "n_layer": 2, "n_head": 4, "n_inner": 24, "n_positions": 80, "initializer_range": 0.2}
+OLD_GPT |= {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
 
 
 def _t5(activation: str, tied: bool = True) -> hf.T5ForConditionalGeneration:
