@@ -41,11 +41,12 @@ def start(target: Callable[..., None], arguments: tuple[Any, ...], modules: Sequ
     The first call of a process starts the server (seconds); the later ones take some 20 ms.
     """
     context = multiprocessing.get_context("forkserver")
-    with _shielded(), _server_environment():
-        context.set_forkserver_preload(list(modules))
-        forkserver.ensure_running()
+    context.set_forkserver_preload(list(modules))
+    with _shielded():
+        with _server_environment():
+            forkserver.ensure_running()
         process = context.Process(target=target, args=arguments)
-        process.start()
+        process.start()  # waits for the server's imports; Ctrl-C works here
     return process
 
 

@@ -3,13 +3,11 @@
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from harness import worker
-from harness.attempt import CURVE
 from harness.config import Cell
-from harness.files import read_lines
 from harness.store import Store
 
 POLL_S = 0.5
@@ -51,12 +49,13 @@ class Tally:
         count = f"[{len(self.ended)}/{len(self.cells)}]"
         return f"{count} {key[:8]} {self.ended[key]:<8} {name(self.cells[key])}{took}{self._eta()}"
 
-    def running(self) -> Iterator[str]:
-        """The cells that run now, each with its step."""
-        for key in self.store.running_keys() & set(self.pending):
-            rows = [row for folder in self.store.unfinished(key)[-1:] for row in read_lines(folder.path / CURVE)]
-            step = rows[-1].get("step", 0) if rows else 0
-            yield f"{name(self.cells[key])} {step}/{self.cells[key].recipe.steps}"
+    def running(self) -> dict[str, int]:
+        """Key -> step of the cells that run now."""
+        steps = {}
+        for key in sorted(self.store.running_keys() & set(self.pending)):
+            at = [folder.last_step() for folder in self.store.unfinished(key)[-1:]]
+            steps[key] = at[0] or 0 if at else 0
+        return steps
 
     def _eta(self) -> str:
         left = self.left_s()
@@ -107,25 +106,29 @@ def _lines(tally: Tally, stop: threading.Event) -> None:
 
 
 def _bar(tally: Tally, stop: threading.Event) -> None:
+    """A bar for the sweep, one for each cell that runs, and a line for each that failed."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-    columns = (TextColumn("cells"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("", total=len(tally.cells))
+    columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}", markup=False))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        sweep = progress.add_task("", total=len(tally.cells))
+        bars: dict[str, TaskID] = {}
         for news in _ticks(tally, stop):
             for key in news:
                 if tally.ended[key] not in _GOOD:
                     progress.console.print(tally.line(key), highlight=False, markup=False)
-            progress.update(bar, completed=len(tally.ended), description=_describe(tally))
+            progress.update(sweep, completed=len(tally.ended), description=_describe(tally))
+            running = tally.running()
+            for key in set(bars) - set(running):
+                progress.remove_task(bars.pop(key))
+            for key, step in running.items():
+                if key not in bars:
+                    bars[key] = progress.add_task(name(tally.cells[key]), total=tally.cells[key].recipe.steps)
+                progress.update(bars[key], completed=step)
 
 
 def _describe(tally: Tally) -> str:
     left = tally.left_s()
-    words: Iterable[str] = (
-        f"{len(tally.ended) - tally.failed} done",
-        f"{tally.failed} failed",
-        f"ETA {clock(left) if left is not None else '?'}",
-        *sorted(tally.running())[:2],
-    )
-    return " · ".join(words).replace("[", r"\[")
+    eta = clock(left) if left is not None else "?"
+    return f"cells: {len(tally.ended) - tally.failed} done, {tally.failed} failed, ETA {eta}"

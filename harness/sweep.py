@@ -79,9 +79,12 @@ def exit_code(store: Store, many: Sequence[Cell]) -> int:
 
 
 def summary(store: Store, many: Sequence[Cell]) -> str:
-    """ "54 cells: 53 done, 1 failed"."""
-    counts = Counter(store.status(cells.key(cell)) for cell in many)
+    """ "54 cells: 53 done, 1 failed; 2 are stale"."""
+    keys = [cells.key(cell) for cell in many]
+    counts = Counter(store.status(key) for key in keys)
     told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+    stale = sum(is_stale(store, key) for key in keys)
+    told += f"; {stale} stale (rerun=stale runs them again)" if stale else ""
     return f"{len(many)} cell{'s' if len(many) != 1 else ''}: {told}"
 
 

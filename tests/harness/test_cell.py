@@ -1,15 +1,17 @@
 """Keys: golden ones, one per computation, and the way to JSON and back."""
 
 import dataclasses
+import gzip
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import methods
+from harness import assets, config
 from harness import cell as cells
-from harness import config
 from harness.config import KINDS, Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
 from harness.errors import UsageError
 
@@ -114,6 +116,32 @@ def test_method_fields_at_their_declared_default_are_omitted(cell: Callable[...,
                 assert field not in kept, f"{name}.{field}"
                 checked += 1
     assert checked > 0
+
+
+def test_declared_defaults_stand() -> None:
+    """A default that changes here changes what every key means: raise IDENTITY_VERSION when that is meant."""
+    golden = json.loads((Path(__file__).parent / "golden_defaults.json").read_text())
+    assert golden.pop("version") == cells.IDENTITY_VERSION
+    now = {
+        f"{kind.__name__}.{field.name}": field.default
+        for kind in CONFIGS
+        for field in dataclasses.fields(kind)
+        if field.metadata["kind"] == "identity" and field.default is not dataclasses.MISSING
+    }
+    assert {name: value for name, value in now.items() if name in golden} == golden, "a default changed or went"
+
+
+REFERENCE = sorted(assets.reference().glob("*/records.jsonl.gz"))
+
+
+@pytest.mark.skipif(not REFERENCE, reason="no reference run is here yet")
+@pytest.mark.parametrize("path", REFERENCE, ids=lambda path: path.parent.name)
+def test_keys_of_reference_records_stand(path: Path) -> None:
+    """Their data digests are as they were recorded, so this holds whatever machine it runs on."""
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        records = [json.loads(line)["record"] for line in lines]
+    assert records
+    assert [cells.key(cells.from_json(record["cell"])) for record in records] == [record["key"] for record in records]
 
 
 def test_to_json_and_back(cell: Callable[..., Cell]) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from harness import cell as cells
-from harness import cli, worker
+from harness import cli, grid, worker
 from harness.config import Cell
-from harness.store import Store
+from harness.store import SCHEMA, Store
 from harness.verbs.list import WHAT
 
 HEAVY = ("torch", "transformers", "hydra", "omegaconf", "pandas", "datasets", "evaluate", "matplotlib", "scipy")
@@ -154,6 +154,31 @@ def test_show_and_why(
     code, out, _ = call("why", good, where)
     assert "stale" in out
     assert "torch: " in out
+
+
+def test_a_finished_sweep_says_so_without_torch(environment: dict[str, str], tmp_path: Path, store: Store) -> None:
+    for one in grid.expand([{"method": ["full", "none"], "seed": [0, 1]}]):
+        folder = store.begin(one)
+        record = {"schema": SCHEMA, "key": cells.key(one), "attempt": 1, "status": "done", "cell": cells.to_json(one)}
+        store.finish(record["key"], folder, {**record, "provenance": {}, "time": {}})
+    script = (
+        "import sys; from harness import cli\n"
+        f"code = cli.main(['sweep', 'method=full,none', 'seed=0,1', {f'store={store.path}'!r}])\n"
+        "print(code, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    first, *_, last = done.stdout.splitlines()
+    assert first.startswith("nothing left to do: 4 cells: 4 done"), done.stderr
+    assert last == "0 False"
+
+
+def test_doctor(environment: dict[str, str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "harness.cli", "doctor", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    rows = {row["what"]: row["state"] for row in json.loads(done.stdout)}
+    assert done.returncode == ("bad" in rows.values()), done.stderr
+    assert (rows["torch"], rows["isolation"], rows["store"]) == ("ok", "ok", "ok")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_fault_of_ours_is_one_line_and_a_file(call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

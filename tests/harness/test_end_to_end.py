@@ -1,0 +1,142 @@
+"""Real cells of the smallest backbone, from the command line to the record."""
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import cell as cells
+from harness.store import Store
+
+WORDS = [
+    "recipe.steps=4",
+    "recipe.evaluate_every=2",
+    "task.train_size=64",
+    "task.validation_size=32",
+    "task.test_size=32",
+]
+
+Call = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("end to end, with spaces = and signs")
+
+
+@pytest.fixture
+def call(folder: Path, environment: dict[str, str]) -> Call:
+    def call(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "harness.cli", *words]
+        return subprocess.run(
+            command, cwd=folder, env={**environment, **variables}, capture_output=True, text=True, timeout=300
+        )
+
+    return call
+
+
+def _numbers(value: Any) -> list[float]:
+    if isinstance(value, Mapping):
+        return [number for item in value.values() for number in _numbers(item)]
+    return [value] if isinstance(value, float) else []
+
+
+def test_a_sweep_leaves_complete_records(call: Call, folder: Path) -> None:
+    done = call("sweep", "method=none,lora", *WORDS, "launcher=basic")
+    assert done.returncode == 0, done.stderr
+    store = Store(folder / "results" / "store")
+    records = {record["cell"]["method"]["name"]: record for record in store.records()}
+    assert set(records) == {"none", "lora"}
+    for name, record in records.items():
+        assert cells.key(cells.from_json(record["cell"])) == record["key"]
+        for point in ("best", "last"):
+            assert {"validation", "test", "train_sample"} <= set(record["scores"][point]["sets"])
+        assert all(math.isfinite(number) for number in _numbers(record["scores"]))
+        assert (record["parameters"]["delta"] > 0) == (name == "lora")
+        assert record["time"]["cells_beside"] == 0
+        assert record["time"]["wall_s"] >= record["time"]["train_s"]
+        assert record["provenance"]["fingerprint"]
+        files = {path.name for path in store.attempt(record["key"], 1).path.iterdir()}
+        assert {"record.json", "curve.jsonl", "predictions.jsonl.gz"} <= files
+        assert ("delta-best.safetensors" in files) == (name == "lora")
+    assert [row["step"] for row in store.curve(records["lora"]["key"])] == [0, 2, 4]
+
+
+def test_the_same_command_is_the_resume(call: Call) -> None:
+    done = call("sweep", "method=none,lora", *WORDS)
+    assert done.returncode == 0
+    assert done.stdout.startswith("nothing left to do")
+
+
+def test_a_cell_gives_the_same_numbers_again(call: Call, folder: Path) -> None:
+    """On one machine with one thread: a second attempt differs in nothing but its clock."""
+    done = call("run", "method=lora", *WORDS, "rerun=done")
+    assert done.returncode == 0, done.stderr
+    store = Store(folder / "results" / "store")
+    [key] = [record["key"] for record in store.records() if record["cell"]["method"]["name"] == "lora"]
+    first, second = (json.loads((store.attempt(key, n).path / "record.json").read_text()) for n in (1, 2))
+    for part in ("scores", "parameters", "cell", "key", "status"):
+        assert first[part] == second[part]
+    rows = [
+        [{name: value for name, value in json.loads(line).items() if name != "seconds"} for line in text.splitlines()]
+        for text in ((store.attempt(key, n).path / "curve.jsonl").read_text() for n in (1, 2))
+    ]
+    assert rows[0] == rows[1]
+
+
+def test_a_bad_target_costs_no_training(call: Call, folder: Path) -> None:
+    done = call("run", "method=lora", "method.targets=[qq]", "store=elsewhere")
+    assert done.returncode == 2
+    assert "qq" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (folder / "elsewhere").exists()
+
+
+PLUGIN = '''
+"""A method of somebody else's package."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+
+from methods.base import Method
+
+
+@dataclass(frozen=True)
+class Mine(Method):
+    """Trains one vector."""
+
+    name: ClassVar[str] = "mine"
+    fail: bool = False
+
+    def attach(self, model: nn.Module) -> None:
+        if self.fail and not any(parameter.is_meta for parameter in model.parameters()):
+            raise RuntimeError("as asked")
+        next(p for p in model.parameters() if p.ndim == 1).requires_grad_(True)
+'''
+
+
+def test_a_method_of_another_package(call: Call, folder: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    """Through the entry point alone: no YAML, no change here; its failure is a record of its cell only."""
+    (tmp_path / "their_method.py").write_text(PLUGIN)
+    package = tmp_path / "theirs-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[deltabench.methods]\nmine = their_method\n")
+    path = f"{tmp_path}:{environment['PYTHONPATH']}"
+    done = call(
+        "sweep", "method=mine", "method.fail=false,true", *WORDS, "store=theirs", "launcher=basic", PYTHONPATH=path
+    )
+    assert done.returncode == 1, done.stderr
+    records = {record["cell"]["method"]["fail"]: record for record in Store(folder / "theirs").records()}
+    assert records[False]["status"] == "done"
+    assert records[False]["parameters"]["delta"] > 0
+    assert (records[True]["status"], records[True]["error"]["message"]) == ("failed", "as asked")
+    listed = call("list", "methods", "--json", PYTHONPATH=path)
+    assert "mine" in {row["name"] for row in json.loads(listed.stdout)}
