@@ -1,8 +1,11 @@
 """Optimise what has `requires_grad`, and keep the curve. Selection is analysis; `best` only says what to keep."""
 
+import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -74,23 +77,55 @@ class Work:
 
 def fit(work: Work, order_seed: int, dropout_seed: int) -> Fitted:
     """Train for `recipe.steps` steps (none where nothing trains). Diverged where a loss is not finite."""
-    recipe = work.recipe
-    steps = recipe.steps if any(True for _ in trainable(work.model)) else 0
+    recipe, held = work.recipe, dict(trainable(work.model))
+    steps = recipe.steps if held else 0
     best = last = _evaluate(work, 0, None, 0.0)
     if steps == 0:
         return Fitted(best, last)
     order = Order(work.splits["train"].encoded.lengths, recipe.batch_size, order_seed)
-    optimizer = _optimizer(work.model, recipe)
     torch.manual_seed(dropout_seed)
     work.model.train()
-    for start in range(0, steps, recipe.evaluate_every):
-        end = min(start + recipe.evaluate_every, steps)
-        with work.meter.phase("train"):
-            losses = [_step(work, order.rows(i), optimizer, i + 1) for i in range(start, end)]
-        last = _evaluate(work, end, sum(losses) / len(losses), optimizer.param_groups[0]["lr"])
-        if best.step == 0 or last.rank(work.task.metric) > best.rank(work.task.metric):
-            best = last
+    first, share = 0, 0.0
+    for stage in work.method.stages(work.model):
+        share += stage.share
+        own = range(first, round(share * steps))
+        stage.begin(work.model)
+        best, last = _train(work, order, own, last, partial(_only, held, stage.rests))
+        first = own.stop
     return Fitted(best, last)
+
+
+def _train(
+    work: Work, order: Order, own: range, last: Point, only: Callable[[], AbstractContextManager[None]]
+) -> tuple[Point, Point]:
+    """The steps of one stage: the best evaluation in it (of those after training began), and the last one."""
+    recipe, best = dataclasses.replace(work.recipe, steps=len(own)), last
+    with only():
+        optimizer = _optimizer(work.model, recipe)
+
+    def rate(i: int) -> float:
+        return recipe.learning_rate * schedule(recipe, i + 1 - own.start)
+
+    for start in range(own.start, own.stop, recipe.evaluate_every):
+        end = min(start + recipe.evaluate_every, own.stop)
+        with work.meter.phase("train"), only():
+            losses = [_step(work, order.rows(i), optimizer, i + 1, rate(i)) for i in range(start, end)]
+        last = _evaluate(work, end, sum(losses) / len(losses), optimizer.param_groups[0]["lr"])
+        if best.step <= own.start or last.rank(work.task.metric) > best.rank(work.task.metric):
+            best = last
+    return best, last
+
+
+@contextmanager
+def _only(held: Mapping[str, nn.Parameter], rests: Callable[[str], bool]) -> Iterator[None]:
+    """Meanwhile what rests in this stage has no `requires_grad`, so it costs neither gradient nor state."""
+    for name, tensor in held.items():
+        tensor.requires_grad_(not rests(name))
+    try:
+        yield
+    finally:
+        for tensor in held.values():
+            tensor.requires_grad_(True)
 
 
 def schedule(recipe: RecipeConfig, step: int) -> float:
@@ -114,9 +149,8 @@ def _optimizer(model: nn.Module, recipe: RecipeConfig) -> torch.optim.Optimizer:
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe.learning_rate, fused=True)
 
 
-def _step(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step: int) -> float:
+def _step(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step: int, rate: float) -> float:
     """One optimiser step (from 1); the loss."""
-    rate = work.recipe.learning_rate * schedule(work.recipe, step)
     for group in optimizer.param_groups:
         group["lr"] = rate
     encoded = work.splits["train"].encoded

@@ -18,7 +18,7 @@ from harness.fit import Diverged, Fitted, Work, fit, schedule
 from harness.meter import Meter
 from harness.score import prepare, score
 from harness.text import Text
-from methods.base import Method
+from methods.base import Method, Stage, trainable
 from tasks.base import Task
 
 RECIPE = RecipeConfig(learning_rate=1e-2, steps=12, evaluate_every=4, batch_size=8)
@@ -185,3 +185,42 @@ def test_weight_decay_shrinks_matrices_and_spares_vectors(train: Train) -> None:
     assert all(torch.equal(plain[name], decayed[name]) for name in plain if plain[name].ndim < 2)
     plain, decayed = (train("lora", weight_decay=wd).fitted.last.tensors for wd in (0.0, 0.5))
     assert not all(torch.equal(plain[name], decayed[name]) for name in plain)
+
+
+@dataclass(frozen=True)
+class TwoStages(Method):
+    """Trains one half of LoRA's tensors, then the other."""
+
+    name = "two-stages"
+
+    def attach(self, model: nn.Module) -> None:
+        methods.make(MethodConfig("lora", {})).attach(model)
+
+    def stages(self, model: nn.Module) -> tuple[Stage, ...]:
+        first = Stage(0.5, rests=lambda name: name.endswith(".A"))
+        return first, Stage(0.5, self.shrink, lambda name: name.endswith(".B"))
+
+    @staticmethod
+    def shrink(model: nn.Module) -> None:
+        SEEN[:] = [{name: p.detach().clone() for name, p in trainable(model)}]
+
+
+SEEN: list[dict[str, torch.Tensor]] = []
+
+
+def test_stages_have_their_own_schedule_and_the_last_is_the_result(train: Train) -> None:
+    done = train(TwoStages(), evaluate_every=3)
+    assert [row["step"] for row in done.curve] == [0, 3, 6, 9, 12]
+    rates = {row["step"]: row["learning_rate"] for row in done.curve}
+    assert rates[6] == rates[12] < rates[3] == rates[9]
+    assert done.fitted.best.step in (9, 12)
+
+
+def test_what_rests_in_a_stage_stays_and_is_still_part_of_the_delta(train: Train) -> None:
+    start = train(TwoStages(), steps=0).fitted.last.tensors
+    done = train(TwoStages(), steps=6, evaluate_every=3)
+    between, end = SEEN[0], done.fitted.last.tensors
+    assert set(start) == set(end) == {name for name, _ in trainable(done.work.model)}
+    for name in end:
+        first, second = not torch.equal(between[name], start[name]), not torch.equal(end[name], between[name])
+        assert (first, second) == ((False, True) if name.endswith(".A") else (True, False))
