@@ -37,5 +37,5 @@ def _t5(d: int, ff: int, layers: int, heads: int, head: int) -> dict[str, Any]:
 BACKBONES: Mapping[str, Backbone] = {
     "micro-t5-nano": Backbone("t5", _t5(64, 160, 2, 4, 16), steps=12_000, batch=64, learning_rate=5e-3),
     "micro-t5-micro": Backbone("t5", _t5(112, 320, 3, 4, 28), steps=10_000, batch=64, learning_rate=3e-3),
-    "micro-t5-mini": Backbone("t5", _t5(176, 448, 5, 4, 44), steps=7000, batch=64, learning_rate=2e-3),
+    "micro-t5-mini": Backbone("t5", _t5(176, 416, 5, 4, 44), steps=4000, batch=64, learning_rate=2e-3),
 }

@@ -1,0 +1,80 @@
+"""Does pretraining matter, and does every task pass its gate? Fills the cards from the records of a store.
+
+    deltabench sweep method=full 'model=micro-t5-*' model.weights=pretrained,random 'task=micro/*' seed=0,1
+    python -m tasks.microworld.gate results/store
+
+The gate of a task: full fine-tuning of the smallest backbone reaches chance + 20 points on the test rows.
+Scores are test scores of the checkpoint with the best validation score, the mean over seeds.
+"""
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import tasks
+from harness.store import Store
+from tasks.microworld import shipping
+
+MARGIN = 0.2
+METHOD, COMMAND = (
+    "full",
+    "deltabench sweep method=full model={model} model.weights=pretrained,random 'task=micro/*' seed=0,1",
+)
+Scores = Mapping[tuple[str, str], list[float]]  # (task, weights) -> a score per seed
+
+
+def scores(records: Iterator[Mapping[str, Any]]) -> dict[str, dict[tuple[str, str], list[float]]]:
+    """model -> (task, weights) -> test scores of the finished full fine-tuning cells at the recipe's own settings."""
+    found: dict[str, dict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        cell = record["cell"]
+        if record["status"] != "done" or cell["method"]["name"] != METHOD or cell["task"]["name"] not in gated():
+            continue
+        sets = record["scores"]["best"]["sets"]
+        key = (cell["task"]["name"], cell["model"].get("weights", "pretrained"))
+        found[cell["model"]["name"]][key].append(sets["test"][record["task_facts"]["metric"]])
+    return found
+
+
+def gated() -> list[str]:
+    return [name for name in tasks.catalogue() if name.startswith("micro/")]
+
+
+def table(model: str, found: Scores) -> dict[str, Any]:
+    """gate.json of one backbone; tasks with both kinds of weights only."""
+    rows = {}
+    for task in gated():
+        pretrained, random = found.get((task, "pretrained"), []), found.get((task, "random"), [])
+        if pretrained and random:
+            rows[task] = {
+                "chance": tasks.catalogue()[task].chance,
+                "pretrained": sum(pretrained) / len(pretrained),
+                "random": sum(random) / len(random),
+                "seeds": min(len(pretrained), len(random)),
+            }
+    seeds = min((row["seeds"] for row in rows.values()), default=0)
+    return {"command": COMMAND.format(model=model), "recipe": "recipe=micro", "seeds": seeds, "tasks": rows}
+
+
+def main(folder: str) -> int:
+    """Write gate.json and the card of every backbone that has records. 1 where a task fails its gate."""
+    failed = []
+    for model, found in sorted(scores(Store(folder).records()).items()):
+        gate = table(model, found)
+        card = shipping.WEIGHTS / model
+        if not gate["tasks"] or not card.is_dir():
+            continue
+        (card / shipping.GATE).write_text(json.dumps(gate, indent=1) + "\n", encoding="utf-8")
+        shipping.write_card(card)
+        for task, row in gate["tasks"].items():
+            passed = row["pretrained"] >= row["chance"] + MARGIN
+            print(f"{model} {task}: {row['pretrained']:.3f}, random {row['random']:.3f}, chance {row['chance']:.3f}")
+            failed += [] if passed else [f"{model} {task}"]
+    print(f"below chance + {MARGIN:g}: {', '.join(failed) or 'none'}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
