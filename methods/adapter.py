@@ -7,6 +7,10 @@ of T5, Compacter's code and the adapters library leave it out, so that is the de
 backbone has a dropout on the sublayer's output the adapter comes after it, as in the authors' code.
 Deviations: U starts at zero and D as torch's default, so the start is the backbone (paper: both normal with
 sd 0.01, near identity); the norms stay frozen (paper: they train).
+
+AdapterDrop (Rücklé et al. 2021, arXiv 2010.11918): the same without the lowest `drop` blocks, of the encoder
+and of the decoder each, so that nothing below them needs a backward pass. Their fixed variant, not the one that
+draws the depth anew for every batch.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +21,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.anatomy import after, family
+from methods.anatomy import after, depth, family
 from methods.base import Delta, Method, insert, parameter
 from methods.shape import Shape
 from methods.shape import shape as shape_of
@@ -43,17 +47,19 @@ class Bottleneck(Delta):
         for start in (self.down_bias, self.up, self.up_bias):
             nn.init.zeros_(start)
 
+    def change(self, x: torch.Tensor) -> torch.Tensor:
+        """U f(D x), [B, T, D], for x: [B, T, D]."""
+        h = self.activation(F.linear(x.to(self.down.dtype), self.down, self.down_bias))
+        return F.linear(h, self.up, self.up_bias).to(x.dtype)
+
     def forward(self, output: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
         """output: [B, T, D] of the sublayer."""
-        h = self.activation(F.linear(output.to(self.down.dtype), self.down, self.down_bias))
-        return output + F.linear(h, self.up, self.up_bias).to(output.dtype)
+        return output + self.change(output)
 
 
 @dataclass(frozen=True)
-class Adapter(Method):
-    """Bottlenecks after attention and after feed-forward."""
-
-    name: ClassVar[str] = "adapter"
+class Sequential(Method):
+    """Small networks of one kind on the outputs of sublayers. Subclasses say which network (`factory`, `size`)."""
 
     bottleneck: int = 24
     activation: Literal["gelu", "relu", "tanh", "silu"] = "gelu"
@@ -62,21 +68,73 @@ class Adapter(Method):
     def __post_init__(self) -> None:
         self.require(self.bottleneck >= 1, "bottleneck", "the bottleneck must be at least 1")
 
-    def attach(self, model: nn.Module) -> None:
-        family(model)
-        like = next(model.parameters())
-        width = shape_of(model).width
-        for place in self.places:
-            for host in after(model, place).values():
-                insert(host, "adapter", Bottleneck(like, width, self.bottleneck, self.activation))
+    def factory(self, like: torch.Tensor, width: int) -> Callable[[], Delta]:
+        """What makes one of them, for outputs of `width`."""
+        raise NotImplementedError
+
+    def size(self, width: int) -> int:
+        """Parameters of one of them."""
+        raise NotImplementedError
 
     @property
     def places(self) -> tuple[str, ...]:
         return ("attention", "cross", "ffn") if self.cross else ("attention", "ffn")
 
+    def hosts(self, model: nn.Module, place: str) -> dict[str, nn.Module]:
+        return after(model, place)
+
+    def attach(self, model: nn.Module) -> None:
+        family(model)
+        make = self.factory(next(model.parameters()), shape_of(model).width)
+        for place in self.places:
+            for host in self.hosts(model, place).values():
+                insert(host, "adapter", make())
+
+    def adapters(self, encoder: int, decoder: int) -> int:
+        """How many there are in so many blocks without and with cross-attention."""
+        return sum(decoder if place == "cross" else encoder + decoder for place in self.places)
+
     def closed_form(self, shape: Shape) -> int:
-        adapters = 2 * (shape.encoder + shape.decoder) + shape.decoder * self.cross
-        return adapters * (2 * self.bottleneck * shape.width + self.bottleneck + shape.width)
+        return self.adapters(shape.encoder, shape.decoder) * self.size(shape.width)
 
     def notes(self, model: nn.Module) -> dict[str, str | int | float]:
-        return {f"adapters_after_{place}": len(after(model, place)) for place in self.places}
+        return {f"adapters_after_{place}": len(self.hosts(model, place)) for place in self.places}
+
+
+@dataclass(frozen=True)
+class Adapter(Sequential):
+    """Bottlenecks after attention and after feed-forward."""
+
+    name: ClassVar[str] = "adapter"
+
+    def factory(self, like: torch.Tensor, width: int) -> Callable[[], Delta]:
+        return lambda: Bottleneck(like, width, self.bottleneck, self.activation)
+
+    def size(self, width: int) -> int:
+        return 2 * self.bottleneck * width + self.bottleneck + width
+
+
+@dataclass(frozen=True)
+class AdapterDrop(Adapter):
+    """Bottlenecks in all but the lowest blocks."""
+
+    name: ClassVar[str] = "adapterdrop"
+
+    drop: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(self.drop >= 0, "drop", "the number of blocks without adapters cannot be negative")
+
+    def attach(self, model: nn.Module) -> None:
+        sizes = shape_of(model)
+        blocks = min(sizes.encoder, sizes.decoder or sizes.encoder)
+        self.require(self.drop < blocks, "drop", f"it must be below {blocks}, the number of blocks")
+        super().attach(model)
+
+    def hosts(self, model: nn.Module, place: str) -> dict[str, nn.Module]:
+        return {path: host for path, host in after(model, place).items() if depth(path) >= self.drop}
+
+    def closed_form(self, shape: Shape) -> int:
+        left = (shape.encoder - self.drop, shape.decoder and shape.decoder - self.drop)
+        return self.adapters(*left) * self.size(shape.width)

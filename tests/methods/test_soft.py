@@ -52,7 +52,7 @@ def test_a_prefix_in_some_attention_modules(attend: list[str], modules: int) -> 
     method = attach("prefix", model, attend=attend)
     assert method.notes(model) == {"prefixed_attention_modules": modules}
     assert count(model)["delta"] == method.closed_form(size) == 2 * 16 * 24 * modules
-    paths = [path for path in delta_state(model)]
+    paths = list(delta_state(model))
     assert all(("EncDecAttention" in path) == (attend == ["cross"]) for path in paths)
     assert all(path.startswith("encoder") for path in paths) == (attend == ["encoder"])
 
