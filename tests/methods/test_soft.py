@@ -16,6 +16,7 @@ from tests.methods.test_peft import TASK, P, agree, copy, peft, reference, same_
 FOLDED: Mapping[str, Mapping[str, Any]] = {
     "prefix": {"reparametrize": True, "hidden": 5, "length": 3},
     "ptuning": {"hidden": 5, "length": 3},
+    "mam": {"reparametrize": True, "hidden": 5, "length": 3},
 }
 
 
