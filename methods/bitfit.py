@@ -16,6 +16,7 @@ from torch import nn
 from harness.errors import NotApplicable
 from methods.anatomy import LINEAR_ROLES, dead_key_biases, family, find, is_bias
 from methods.base import Delta, Method, insert, inserted, parameter
+from methods.overlay import backbone_modules
 from methods.shape import Shape
 
 
@@ -43,7 +44,8 @@ class BitFit(Method):
     create_missing: bool = True
 
     def attach(self, model: nn.Module) -> None:
-        own = [p for name, p in model.named_parameters() if is_bias(name) and p.ndim == 1]
+        modules = backbone_modules(model)
+        own = [p for m in modules for name, p in m.named_parameters(recurse=False) if is_bias(name) and p.ndim == 1]
         frozen = [p for p in own if not p.requires_grad]  # a head's biases train already
         if not frozen and not self.create_missing:
             kind = family(model).name

@@ -1,10 +1,12 @@
 """One canonical value per meaning: "8", 8 and 8.0 for an int field are the same cell. Torch-free.
 
 Annotations a method's field may carry: int, float, bool, str, Literal[...] of strings, `tuple[str, ...]`
-(ordered names), `Names` (unordered names: sorted, each once), any of them `| None`.
+(ordered names), `Names` (unordered names: sorted, each once), `Parts` (methods with fields), any of them
+`| None`.
 """
 
 import ast
+import json
 import math
 import operator
 from collections.abc import Callable, Mapping
@@ -14,6 +16,9 @@ from harness.errors import UsageError, near
 
 Names = tuple[str, ...]
 """A set of names: order and repetition mean nothing, so it is kept sorted."""
+
+Parts = tuple[str, ...]
+"""Methods with fields, such as `lora rank=4 targets=q+v`, in order; each canonical, with all of its fields."""
 
 _OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -108,6 +113,41 @@ def _set_of_names(field: str, value: Any) -> tuple[str, ...]:
     return tuple(sorted(set(_names(field, value))))
 
 
+def read_part(text: str) -> tuple[str, dict[str, str]]:
+    """(method, fields as text) of one part."""
+    name, *words = text.split()
+    pairs = [word.partition("=") for word in words]
+    if any(not (key and equals and value) for key, equals, value in pairs):
+        raise UsageError(f"method.parts: {text!r} must be a method and field=value words, such as lora rank=4")
+    return name, {key: value if _is_number(value) else value.replace("+", ",") for key, _, value in pairs}
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _parts(field: str, value: Any) -> tuple[str, ...]:
+    from methods import resolve  # here, because that page parses values with this one
+
+    found = []
+    for name, fields in map(read_part, _names(field, value)):
+        resolved = resolve(name, fields)
+        if "parts" in resolved:
+            raise UsageError(f"{field}: {name} has parts of its own, so it cannot be a part")
+        words = (f"{key}={_word(item)}" for key, item in resolved.items())
+        found.append(" ".join((name, *words)))
+    return tuple(found)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "+".join(value)
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+
+
 _PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     "int": _int,
     "float": _float,
@@ -115,4 +155,5 @@ _PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     "str": _str,
     "tuple[str, ...]": _names,
     "Names": _set_of_names,
+    "Parts": _parts,
 }
