@@ -10,7 +10,7 @@ Parents: finished cells of `pfeiffer` on the same backbone. Without parents it c
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import nn
@@ -43,7 +43,8 @@ class Fusion(OnStream):
         if not self.adapters:
             return torch.zeros_like(stream)
         s = stream.to(self.query.dtype)
-        z = torch.stack([adapter.change(s) for adapter in self.adapters.values()], dim=2)  # [B, T, tasks, D]
+        made = [cast(Bottleneck, adapter).change(s) for adapter in self.adapters.values()]
+        z = torch.stack(made, dim=2)  # [B, T, tasks, D]
         scores = (F.linear(z, self.key) @ F.linear(s, self.query)[..., None])[..., 0]
         mixed = scores.softmax(-1)[..., None, :] @ F.linear(z, self.value)
         return mixed[..., 0, :].to(stream.dtype)

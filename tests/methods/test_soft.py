@@ -28,7 +28,7 @@ def test_a_file_keeps_what_the_reparametrisation_makes(made: str, key: str) -> N
     attach(made, model, **FOLDED[made])
     disturb(model, sd=0.5)
     state = delta_state(model)
-    assert not any(word in path for path in state for word in ("trunk", "mlp", "lstm"))
+    assert not any(word in path for path in state for word in ("trunk", "prompt.mlp", "prompt.lstm"))
     other = backbone(TOYS[key])
     attach(made, other, seed=9, **FOLDED[made])
     load_delta_state(other, state)
