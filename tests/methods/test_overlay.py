@@ -120,6 +120,7 @@ def test_hadamard_is_its_definition() -> None:
     torch.testing.assert_close(hadamard(x), x @ matrix)
 
 
+@torch.no_grad()
 def test_fastfood_keeps_lengths_and_is_linear() -> None:
     model = backbone(TOYS["t5"])
     attach("intrinsic", model, dimension=100)
