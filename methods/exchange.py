@@ -1,0 +1,167 @@
+"""Deltas to and from PEFT's files: adapter_config.json and adapter_model.safetensors. Nothing is ever unpickled.
+
+`write_peft` and `read_peft` know LoRA, DoRA, VeRA, (IA)3 and prompts, whose tensors are the same in both; targets
+are written as full module names, so PEFT's matching by suffix cannot catch more. PEFT itself is not needed.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from harness.errors import UsageError
+from methods.anatomy import Part, family
+from methods.base import Delta, Method, delta_state, load_delta_state, trainable
+from methods.dora import Decomposed
+from methods.ia3 import InputScale
+from methods.shape import shape
+
+CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
+_LORA = {"A": "lora_A.weight", "B": "lora_B.weight"}
+_DORA = {f"direction.{own}": theirs for own, theirs in _LORA.items()} | {"magnitude": "lora_magnitude_vector"}
+
+
+@dataclass(frozen=True)
+class Format:
+    """A method's PEFT type, the config fields it has there, and our tensor names below a host -> theirs."""
+
+    peft_type: str
+    fields: Mapping[str, str]
+    names: Mapping[str, str]
+
+
+FORMATS = {
+    "lora": Format("LORA", {"rank": "r", "alpha": "lora_alpha", "rslora": "use_rslora"}, _LORA),
+    "dora": Format("LORA", {"rank": "r", "alpha": "lora_alpha", "rslora": "use_rslora"}, _DORA),
+    "vera": Format(
+        "VERA",
+        {"rank": "r", "d_initial": "d_initial", "projection_seed": "projection_prng_key"},
+        {"b": "vera_lambda_b", "d": "vera_lambda_d"},
+    ),
+    "ia3": Format("IA3", {}, {"scale": "ia3_l"}),
+    "prompt": Format("PROMPT_TUNING", {"length": "num_virtual_tokens"}, {"embeddings": "prompt_embeddings"}),
+}
+
+
+def write_peft(model: nn.Module, method: Method, folder: Path) -> None:
+    """What `method` trained in `model`, as files that PEFT loads. UsageError where PEFT has no such thing."""
+    own = delta_state(model)
+    tensors = {theirs: _laid_out(model, theirs, own[name]) for name, theirs in _names(model, method).items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, folder / TENSORS, metadata={"format": "pt"})
+    text = json.dumps(_config(model, method), indent=2, sort_keys=True)
+    (folder / CONFIG).write_text(text, encoding="utf-8")
+
+
+def read_peft(model: nn.Module, method: Method, folder: Path) -> None:
+    """Put PEFT's files into `model`, to which `method` is attached; files that do not fit change nothing."""
+    config = _read_config(folder)
+    for field, wanted in _config(model, method).items():
+        held = sorted(config[field]) if isinstance(config.get(field), list) else config.get(field)
+        if field in _checked(method) and held != wanted:
+            raise UsageError(f"{folder / CONFIG}: {field} is {held!r}, this method expects {wanted!r}")
+    names = {theirs: own for own, theirs in _names(model, method).items()}
+    own = dict(trainable(model))
+    state = {name: p.detach() for name, p in own.items() if name not in names.values()}  # the head stays
+    for theirs, tensor in _read_tensors(folder).items():
+        name = names.get(theirs, theirs)
+        fits = name in own and tensor.numel() == own[name].numel() and name.endswith("ia3.scale")
+        state[name] = tensor.view_as(own[name]) if fits else tensor
+    load_delta_state(model, state)
+
+
+def _checked(method: Method) -> set[str]:
+    """Config fields that decide what the tensors mean; targets show in their names."""
+    return {"peft_type", "use_dora", *FORMATS[method.name].fields.values()}
+
+
+def _hosts(model: nn.Module, method: Method) -> dict[str, Delta]:
+    """host name -> delta. UsageError where PEFT has no counterpart."""
+    if method.name not in FORMATS:
+        raise UsageError(f"method {method.name} has no PEFT counterpart; there are {', '.join(FORMATS)}")
+    found = {path: module for path, module in model.named_modules() if isinstance(module, Delta)}
+    hosts = {}
+    for path, delta in found.items():
+        if path.rpartition(".")[2] != method.name:
+            continue
+        if isinstance(delta._seat[1], Part):
+            raise UsageError(f"{path}: PEFT has no {method.name} on rows of a fused or transposed linear")
+        if isinstance(delta, Decomposed) and delta.direction is None:
+            raise UsageError(f"{path}: PEFT has no DoRA of magnitudes alone")
+        hosts[path.rpartition(".")[0]] = delta
+    if method.name == "prompt" and family(model).prompt_at:
+        raise UsageError("PEFT puts a prompt before the first token, this family has it after")
+    if not hosts:
+        raise UsageError(f"method {method.name} is not attached to this model")
+    return hosts
+
+
+def _names(model: nn.Module, method: Method) -> dict[str, str]:
+    """Our name of a trained tensor -> PEFT's."""
+    hosts, names = _hosts(model, method), FORMATS[method.name].names
+    if method.name == "prompt":
+        return {f"{host}.prompt.{own}".lstrip("."): theirs for host in hosts for own, theirs in names.items()}
+    return {
+        f"{host}.{method.name}.{own}": f"base_model.model.{host}.{theirs}"
+        for host in hosts
+        for own, theirs in names.items()
+    }
+
+
+def _laid_out(model: nn.Module, theirs: str, tensor: torch.Tensor) -> torch.Tensor:
+    """As PEFT shapes it: (IA)3's vectors are [1, d_in] on an input and [d_out, 1] on an output."""
+    if not theirs.endswith(".ia3_l"):
+        return tensor
+    host = theirs.removeprefix("base_model.model.").removesuffix(".ia3_l")
+    return tensor[None] if isinstance(model.get_submodule(f"{host}.ia3"), InputScale) else tensor[:, None]
+
+
+def _config(model: Any, method: Any) -> dict[str, Any]:
+    hosts, form = _hosts(model, method), FORMATS[method.name]
+    config = {"peft_type": form.peft_type, "inference_mode": True, "task_type": None}
+    config |= {theirs: getattr(method, own) for own, theirs in form.fields.items()}
+    match form.peft_type:
+        case "LORA":
+            alpha = 2.0 * method.rank if method.alpha is None else method.alpha
+            config |= {"lora_alpha": alpha, "use_dora": method.name == "dora", "lora_dropout": 0.0, "bias": "none"}
+        case "VERA":
+            config |= {"save_projection": False, "vera_dropout": 0.0, "bias": "none"}
+        case "IA3":
+            config["feedforward_modules"] = sorted(h for h, delta in hosts.items() if isinstance(delta, InputScale))
+        case "PROMPT_TUNING":
+            kind = "SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM"
+            return config | {"task_type": kind, "num_transformer_submodules": 1, **_sizes(model)}
+    return config | {"target_modules": sorted(hosts)}
+
+
+def _sizes(model: Any) -> dict[str, int]:
+    size = shape(model)
+    return {
+        "token_dim": size.width,
+        "num_layers": size.encoder,
+        "num_attention_heads": int(getattr(model.config, family(model).sizes["heads"])),
+    }
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{folder / CONFIG}: expected PEFT's configuration as JSON ({error})") from error
+    if not isinstance(config, dict):
+        raise UsageError(f"{folder / CONFIG}: expected PEFT's configuration, a JSON object")
+    return config
+
+
+def _read_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(folder / TENSORS)
+    except (OSError, SafetensorError) as error:
+        hint = "; a pickled adapter_model.bin is never read" if (folder / "adapter_model.bin").exists() else ""
+        raise UsageError(f"{folder / TENSORS}: expected a whole safetensors file ({error}){hint}") from error
