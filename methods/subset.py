@@ -19,7 +19,8 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from methods.anatomy import dead_key_biases, find
+from harness.errors import NotApplicable
+from methods.anatomy import dead_key_biases, family, find
 from methods.base import Method
 from methods.shape import Place, Shape
 from methods.shape import shape as shape_of
@@ -38,7 +39,10 @@ class Subset(Method):
         raise NotImplementedError
 
     def attach(self, model: Any) -> None:
-        for place in self.chosen(shape_of(model)):
+        chosen = self.chosen(shape_of(model))
+        if not chosen:
+            raise NotApplicable(f"method {self.name}: family {family(model).name} has no such parameters")
+        for place in chosen:
             for parameter in model.get_submodule(place.path).parameters(recurse=False):
                 parameter.requires_grad_(True)
 

@@ -12,6 +12,7 @@ import tasks
 from harness import exhibits, options
 from harness.analysis import claims
 from harness.errors import UsageError, near
+from methods.matrix import families
 
 WHAT = ("methods", "models", "tasks", "recipes", "exhibits", "claims", "launchers")
 
@@ -52,6 +53,8 @@ def _row(group: str, name: str) -> dict[str, Any]:
         entry = methods.catalogue()[name]
         row["about"] = row["about"] or entry.doc
         row["fields"] = {field: spec.type_text for field, spec in entry.fields.items()}
+        row["parents"] = entry.parents
+        row["families"] = families(name)
     if group == "task" and name in tasks.catalogue():
         task = tasks.catalogue()[name]
         row |= {"category": task.category, "metric": task.metric, "source": task.source}
