@@ -174,7 +174,7 @@ def test_prompt(key: str) -> None:
     same_gradients(pairs)
 
 
-@pytest.mark.parametrize("key", ["llama-mha", "llama-gqa"])
+@pytest.mark.parametrize("key", ["llama-mha", "llama-gqa", "gpt2", "gpt-bigcode", "qwen3", "gemma", "mixtral"])
 def test_prefix(key: str) -> None:
     """PEFT lets the prefix take P positions, so our tokens are told to stand P further on."""
     toy = TOYS[key]

@@ -76,7 +76,7 @@ def test_a_prompt_from_text_is_its_embeddings_over_and_over(key: str) -> None:
 
 
 @pytest.mark.parametrize("encoder", ["mlp", "lstm"])
-@pytest.mark.parametrize("key", ["t5", "llama-gqa"])
+@pytest.mark.parametrize("key", ["t5", "bart", "gpt2", "llama-gqa"])
 def test_ptuning_is_pefts(key: str, encoder: str) -> None:
     toy = TOYS[key]
     ours = backbone(toy)
