@@ -160,6 +160,8 @@ def _chosen(model: nn.Module, target: str, candidates: Mapping[str, Linear]) -> 
         matches = {name for name in whole if fnmatchcase(name, target) or fnmatchcase(name, f"*.{target}")}
     if not matches and roles and target.startswith("ffn-") and family(model).experts:
         raise NotApplicable(f"method.targets: the experts of family {family(model).name} hold no linear {target!r}")
+    if not matches and roles and target in FUSED_ROLES and family(model).fused:
+        raise NotApplicable(f"method.targets: {target!r} is interleaved head by head here; the pattern c_attn is whole")
     if not matches:
         present = {role for role in LINEAR_ROLES if role in roles and find(model, role)}
         known = present | {name.rsplit(".", 1)[-1] for name in candidates if ":" not in name}
