@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from harness.config import MethodConfig
 from harness.errors import UsageError, near
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from methods.base import Method
 
 ENTRY_POINTS = "deltabench.methods"
+SIZES = ("bottleneck", "rank", "length", "fraction", "dimension")
+"""Fields that say how large a delta is: the first that a method has is what `method.budget` solves for."""
 
 
 class _Required:
@@ -82,8 +84,11 @@ def resolve(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageError(f"method {name} needs a value for {field}: set method.{field}=…")
         value = given.get(field, spec.default)
         resolved[field] = parse(f"method.{field}", spec.type_text, value)
+    size = size_of(entry)
+    if size and resolved["budget"] is not None and resolved[size] != entry.fields[size].default:
+        raise UsageError(f"method {name}: give method.budget or method.{size}, not both")
     for field, formula in entry.derived.items():
-        if resolved[field] is None:
+        if resolved[field] is None and not (resolved.get("budget") is not None and size and size in formula):
             resolved[field] = parse(f"method.{field}", entry.fields[field].type_text, derive(formula, resolved))
     return resolved
 
@@ -95,11 +100,24 @@ def find(name: str) -> MethodEntry:
     return catalogue()[name]
 
 
+def size_of(entry: MethodEntry) -> str | None:
+    """The field that `method.budget` solves for; None where a method has none."""
+    return next((field for field in SIZES if field in entry.fields), None)
+
+
 def make(config: MethodConfig) -> "Method":
     """The method itself (imports its module, hence torch). UsageError for a value outside its range."""
     entry = find(config.name)
     cls = getattr(importlib.import_module(entry.module), entry.class_name)
-    return cls(**resolve(config.name, config.fields))
+    fields = resolve(config.name, config.fields)
+    budget, size = fields.pop("budget", None), size_of(entry)
+    if budget is None or size is None:
+        return cls(**fields)
+    from methods.budget import Budgeted
+
+    whole = entry.fields[size].type_text == "int"
+    budgeted = Budgeted(lambda value: cls(**fields | {size: value}), size, budget, whole)
+    return cast("Method", budgeted)
 
 
 def _sources() -> Iterator[tuple[str, Path]]:
@@ -122,7 +140,10 @@ def _entry(module: str, node: ast.ClassDef, classes: Mapping[str, Any]) -> Metho
     doc = (ast.get_docstring(node) or "").split("\n")[0]
     constants = _inherited_constants(node, classes)
     derived, parents = constants.get("derived", {}), constants.get("parents", "")
-    return MethodEntry(name, module, node.name, _fields(node, classes), doc, derived, parents)
+    fields = _fields(node, classes)
+    if any(size in fields for size in SIZES):
+        fields["budget"] = FieldSpec("Share | None", None)
+    return MethodEntry(name, module, node.name, fields, doc, derived, parents)
 
 
 def _fields(node: ast.ClassDef, classes: Mapping[str, Any]) -> dict[str, FieldSpec]:

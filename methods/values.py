@@ -1,8 +1,8 @@
 """One canonical value per meaning: "8", 8 and 8.0 for an int field are the same cell. Torch-free.
 
 Annotations a method's field may carry: int, float, bool, str, Literal[...] of strings, `tuple[str, ...]`
-(ordered names), `Names` (unordered names: sorted, each once), `Parts` (methods with fields), any of them
-`| None`.
+(ordered names), `Names` (unordered names: sorted, each once), `Parts` (methods with fields), `Share`
+(of 1, or in percent), any of them `| None`.
 """
 
 import ast
@@ -148,6 +148,16 @@ def _word(value: Any) -> str:
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
+def _share(field: str, value: Any) -> float:
+    """A share of 1, also as a percentage: "0.5%"."""
+    text = str(value).strip()
+    number = _number(field, text.removesuffix("%"), "a share such as 0.5% or 0.005")
+    share = number / 100 if text.endswith("%") else number
+    if not 0 < share <= 1:
+        raise UsageError(f"{field}={value}: it must be above 0 and at most 100%, such as 0.5% or 0.005")
+    return float(f"{share:.12g}")
+
+
 _PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     "int": _int,
     "float": _float,
@@ -156,4 +166,5 @@ _PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     "tuple[str, ...]": _names,
     "Names": _set_of_names,
     "Parts": _parts,
+    "Share": _share,
 }
