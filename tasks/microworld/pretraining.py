@@ -101,6 +101,12 @@ def initialise(backbone: Backbone) -> PreTrainedModel:
     return T5ForConditionalGeneration(T5Config(**backbone.architecture))
 
 
+def _optimiser(backbone: Backbone, model: nn.Module) -> torch.optim.Optimizer:
+    if backbone.optimizer == "adafactor":
+        return torch.optim.Adafactor(model.parameters(), lr=backbone.learning_rate, weight_decay=0.0)
+    return torch.optim.AdamW(model.parameters(), lr=backbone.learning_rate, weight_decay=0.01, fused=True)
+
+
 def rate(step: int, backbone: Backbone) -> float:
     """Linear warm-up over 3 % of the steps, then half a cosine down to 2 % of the peak."""
     warm = max(1, round(0.03 * backbone.steps))
@@ -117,7 +123,7 @@ def pretrain(
     torch.use_deterministic_algorithms(True)
     folder.mkdir(parents=True, exist_ok=True)
     model = initialise(backbone).train()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=backbone.learning_rate, weight_decay=0.01, fused=True)
+    optimiser = _optimiser(backbone, model)
     data = Corpus(backbone.batch, backbone.seed)
     saved, start, curve, seconds = folder / "state.pt", 0, list[tuple[int, float]](), 0.0
     recipe = json.dumps(asdict(backbone), sort_keys=True)

@@ -40,7 +40,8 @@ def ship(name: str, backbone: Backbone, model: PreTrainedModel, outcome: Outcome
             {
                 "model": name, "world": lexicon.VERSION, "parameters": parameters, "family": backbone.family,
                 "corpus_sha256": corpus.digest(), "documents": corpus.SIZE, "steps": backbone.steps,
-                "batch": backbone.batch, "learning_rate": backbone.learning_rate, "seed": backbone.seed,
+                "batch": backbone.batch, "optimizer": backbone.optimizer,
+                "learning_rate": backbone.learning_rate, "seed": backbone.seed,
                 "final_loss": round(outcome.curve[-1][1], 4), "minutes": round(outcome.seconds / 60, 1),
                 "tokenizer_sha256": hashlib.sha256((vocabulary.PATH / "tokenizer.json").read_bytes()).hexdigest(),
                 "torch": torch.__version__, "transformers": transformers.__version__,
@@ -63,7 +64,7 @@ def write_card(folder: Path) -> None:
         f"world version {facts['world']}: a small generated English. It knows nothing of the real world; scores made "
         "with it test the papers' claims at small scale and are not the papers' numbers.", "",
         f"- corpus: {facts['documents']:,} documents, sha256 `{facts['corpus_sha256'][:16]}`",
-        f"- training: {facts['steps']:,} steps of {facts['batch']} documents, AdamW, peak learning rate "
+        f"- training: {facts['steps']:,} steps of {facts['batch']} documents, {facts.get('optimizer', 'adamw')}, peak learning rate "
         f"{facts['learning_rate']:g}, seed {facts['seed']}; final loss {facts['final_loss']:.3f} (`loss.csv`)",
         f"- time: {facts['minutes']} minutes on one CPU core (torch {facts['torch']}, transformers {facts['transformers']})",
         f"- rebuilt by: `deltabench pretrain model={name}`", "- stored in half precision",
