@@ -108,7 +108,8 @@ def rates(studies: Sequence[Study]) -> "Figure":
             means = table.mean(axis="columns")
             axes.plot(means.index, 100 * means, label=style.short(arm), markersize=4, linewidth=1.4, **looks[arm])
             best = chosen["learning_rate"]
-            axes.plot(best, 100 * means[best], linestyle="", markersize=10, markerfacecolor=(0, 0, 0, 0), **looks[arm])
+            ring = {"markersize": 12, "markerfacecolor": "none", "markeredgewidth": 1.4, "clip_on": False}
+            axes.plot(best, 100 * means[best], linestyle="", **{**looks[arm], **ring, "marker": "o"})
         axes.set_xscale("log")
         axes.set_xlabel("learning rate")
         axes.set_title(style.short(study.model, 28))
@@ -118,5 +119,5 @@ def rates(studies: Sequence[Study]) -> "Figure":
     grid[0].set_ylabel("validation score (points)")
     found = {line.get_label(): line for axes in grid for line in axes.get_legend_handles_labels()[0]}
     columns = 3 * len(studies)
-    style.legend(figure, list(found.values()), columns, "large mark: the chosen rate", style.subtitle(studies))
+    style.legend(figure, list(found.values()), columns, "ring: the chosen rate", style.subtitle(studies))
     return figure
