@@ -46,6 +46,21 @@ def test_a_merge_into_q_and_v_leaves_k_alone() -> None:
     assert bool(changed[32:].all())
 
 
+@pytest.mark.parametrize("key", ["gpt2", "gpt-bigcode"])
+def test_gradients_flow_past_a_delta_on_some_rows(key: str) -> None:
+    """What reaches the embeddings is what reaches them when the same update is in the weight."""
+    model: Any = backbone(TOYS[key])
+    method = attach("lora", model)
+    disturb(model, sd=0.3)
+    found = []
+    for _ in range(2):
+        embedded = torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(7)).requires_grad_(True)
+        model(inputs_embeds=embedded).logits.square().mean().backward()
+        found.append(embedded.grad)
+        method.merge(model)
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-6)
+
+
 def test_lora_on_a_transposed_fused_weight_is_pefts() -> None:
     toy = TOYS["gpt2"]
     ours, hosts = attached(toy, "lora", rank=3, alpha=7, targets=["c_attn", "ffn-out"])
