@@ -188,3 +188,16 @@ def test_a_parent_that_does_not_fit_changes_nothing(spoil: str) -> None:
     with pytest.raises(UsageError, match=r"parent b: .*\.up is .*finished pfeiffer cell on the same backbone"):
         method.inherit(model, {"a": state, "b": {k: t for k, t in (state | {path: bad}).items() if t is not None}})
     assert method.notes(model) == {"fused_adapters": 0}
+
+
+def test_mam_is_a_prefix_and_adapters_beside_feed_forward() -> None:
+    model = backbone(TOYS["t5"])
+    method = attach("mam", model, length=3, bottleneck=5)
+    state = delta_state(model)
+    beside = {path for path in state if ".parallel." in path}
+    assert all("Attention.prefix." in path for path in state.keys() - beside)
+    places = {path.partition(".dropout")[0] for path in beside}
+    last = {"encoder": 1, "decoder": 2}
+    assert places == {f"{stack}.block.{i}.layer.{layer}" for stack, layer in last.items() for i in (0, 1)}
+    assert method.notes(model) == {"prefixed_attention_modules": 6, "adapters_beside_ffn": 4}
+    assert sum(t.numel() for t in state.values()) == 6 * 2 * 3 * 24 + 4 * (2 * 5 * 16 + 5 + 16)
