@@ -90,7 +90,7 @@ def _hydra() -> Iterator[Callable[..., Any]]:
     Hydra.create_main_hydra2(task_name="deltabench", config_search_path=path)
     try:
         yield plain
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"the configuration does not compose: {_one_line(error)}") from error
     finally:
         GlobalHydra.instance().clear()

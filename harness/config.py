@@ -69,7 +69,7 @@ class ModelConfig:
     revision: str = identity("")
     objective: str = provenance("seq2seq")
     weights: str = identity("pretrained", known=("pretrained", "random"))
-    attention: str = identity("sdpa")
+    attention: str = identity("sdpa", known=("sdpa", "eager"))
     license: str = provenance("")
     recipe: str = provenance("")
 
@@ -105,10 +105,10 @@ class RecipeConfig:
     warmup_share: float = identity(0.1, least=0.0, most=1.0)
     weight_decay: float = identity(0.0, least=0.0)
     gradient_clip: float = identity(1.0, least=0.0)
-    batch_size: int = identity(32, least=1)
-    evaluation_batch_size: int = runtime(128, least=1)
-    steps: int = identity(200, least=0)
-    evaluate_every: int = identity(25, least=1)
+    batch_size: int = identity(32, least=1, most=65_536)
+    evaluation_batch_size: int = runtime(128, least=1, most=65_536)
+    steps: int = identity(200, least=0, most=10_000_000)
+    evaluate_every: int = identity(25, least=1, most=10_000_000)
     precision: str = identity("fp32", known=("fp32", "bf16"))
     dropout: float | None = identity(None, least=0.0, most=1.0)
 
@@ -136,7 +136,7 @@ class Runtime:
 
     store: str = runtime("results/store")
     device: str = runtime("auto")
-    threads: int = runtime(1, least=1)
+    threads: int = runtime(1, least=1, most=1024)
     timeout: float = runtime(0.0, least=0.0)
     keep: str = runtime("delta", known=("delta", "none"))
 
@@ -163,8 +163,9 @@ def parse_fields(kind: type[Any], values: Mapping[str, Any], what: str) -> dict[
     for name, value in values.items():
         if name not in known:
             raise UsageError(f"{what} has no field {name!r}.{near(str(name), known)}")
-        parsed[name] = parse(f"{what}.{name}", _type_text(known[name].type), value)
-        _check(f"{what}.{name}", parsed[name], known[name].metadata)
+        said = name if kind is Runtime else f"{what}.{name}"  # as it is written on the command line
+        parsed[name] = parse(said, _type_text(known[name].type), value)
+        _check(said, parsed[name], known[name].metadata)
     return parsed
 
 
@@ -184,8 +185,12 @@ def _check(field_name: str, value: Any, rule: Mapping[str, Any]) -> None:
         rule.get("most", math.inf),
     )
     if not isinstance(value, str) and not (value >= least and value > above and value <= most):
-        bounds = (f"{word} {rule[name]:g}" for name, word in _WORDS.items() if name in rule)
+        bounds = (f"{word} {_plain(rule[name])}" for name, word in _WORDS.items() if name in rule)
         raise UsageError(f"{field_name}={value}: it must be {' and '.join(bounds)}.")
+
+
+def _plain(bound: float) -> str:
+    return f"{bound:g}" if isinstance(bound, float) else str(bound)
 
 
 _WORDS = {"least": "at least", "above": "above", "most": "at most"}

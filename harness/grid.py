@@ -88,7 +88,7 @@ class _Plan:
         known = methods.find(values["name"]).fields
         own = {field: choices for field, choices in self.fields["method"].items() if field in known}
         return [
-            MethodConfig(values["name"], methods.resolve(values["name"], {**_without_name(values), **chosen}))
+            MethodConfig(values["name"], methods.resolve(values["name"], {**_without(values, "name"), **chosen}))
             for chosen in _products(own)
         ]
 
@@ -115,15 +115,13 @@ class _Plan:
 
 
 def _recipes(values: Mapping[str, Any], chosen: Mapping[str, list[Any]], method: str) -> Iterator[RecipeConfig]:
+    """null in the YAML leaves a field at its default; a null that was asked for must be a value of the field."""
     base = learning_rate(values.get("learning_rate"), method, None)
+    usual = {name: value for name, value in values.items() if value is not None and name != "learning_rate"}
     for change in _products(chosen):
-        own = {**values, **change}
-        own["learning_rate"] = learning_rate(own.get("learning_rate"), method, base)
-        yield build(
-            RecipeConfig,
-            {name: value for name, value in own.items() if value is not None or name == "dropout"},
-            "recipe",
-        )
+        rate = learning_rate(change.get("learning_rate"), method, base)
+        own = {**usual, **change, "learning_rate": rate}
+        yield build(RecipeConfig, own if rate is not None else _without(own, "learning_rate"), "recipe")
 
 
 def learning_rate(value: Any, method: str, base: float | None) -> float | None:
@@ -191,5 +189,5 @@ def _list(value: Any) -> list[Any]:
     return [value]
 
 
-def _without_name(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name != "name"}
+def _without(values: Mapping[str, Any], left_out: str) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name != left_out}

@@ -87,7 +87,7 @@ def kill(process: ForkServerProcess) -> None:
 
 def _module(family: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", family):
-        raise ValueError(f"not the name of a model family: {family!r}")
+        raise UsageError(f"model.family={family}: it must be a model_type of transformers, such as t5 or bert.")
     return f"transformers.models.{family}.modeling_{family}"
 
 

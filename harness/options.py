@@ -70,6 +70,6 @@ def match(group: str, pattern: str) -> list[str]:
 
 def header(path: Path) -> str:
     """What a YAML's header says it is, without the command after it."""
-    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    lines = (line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines())
     first = next((line for line in lines if not line.startswith("# @package")), "")
     return first.lstrip("# ").partition("   deltabench ")[0].strip() if first.startswith("#") else ""

@@ -12,7 +12,7 @@ from typing import Any
 
 import methods
 from harness import options
-from harness.errors import UsageError, near
+from harness.errors import UsageError
 from harness.exhibits import Block, Exhibit, values
 
 Chosen = Mapping[str, list[Any]]
@@ -29,9 +29,8 @@ def reshape(exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen, added: Ch
         if present and all(any(_matches(value, want) for value in present) for want in wanted):
             shaped = _keep(shaped, axis, kept)
         elif axis == "method":
-            named = ", ".join(map(str, wanted))
-            hint = near(named, map(str, present)) if named not in methods.catalogue() else ""
-            raise UsageError(f"method={named}: not in exhibit {exhibit.name}; +method={named} adds it.{hint}")
+            named = ",".join(name for want in wanted for name in options.match("method", str(want)))
+            raise UsageError(f"method={named}: not in exhibit {exhibit.name}; +method={named} adds it.")
         else:
             shaped = _set(shaped, axis, wanted)
             was = f", instead of {', '.join(map(str, present))}" if present else ""

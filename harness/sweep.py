@@ -47,7 +47,7 @@ def drain(
     if not todo:
         print(f"nothing left to do: {summary(store, many)}")
         return exit_code(store, many)
-    _preflight(list(todo.values()), check)
+    _preflight(list(todo.values()), runtime.device, check)
     seen = {key: worker.tried(store, key) for key in todo}
     _register(store, todo)
     deadline = None if deadline_s is None else time.time() + deadline_s
@@ -116,11 +116,11 @@ def is_stale(store: Store, key: str) -> bool:
     return found is not None and fingerprint.is_stale(found)
 
 
-def _preflight(todo: Sequence[Cell], check: str) -> None:
+def _preflight(todo: Sequence[Cell], device: str, check: str) -> None:
     """Attach every distinct method x model once, in one child: a bad target costs no training."""
     pairs = list({repr(pair): pair for cell in todo for pair in [(cell.method, cell.model, cell.objective)]}.values())
     modules = isolate.preload(cell.model.family for cell in todo)
-    messages = isolate.call(check, (pairs,), modules)
+    messages = isolate.call(check, (pairs, device), modules)
     wrong = list(dict.fromkeys(message for message in messages if message))
     if wrong:
         raise UsageError("; ".join(wrong[:5]))

@@ -6,6 +6,7 @@ the configuration and the tokenizer count, and the weights need not be there.
 
 import hashlib
 import importlib.util
+import json
 import re
 from dataclasses import replace
 from functools import cache
@@ -25,7 +26,15 @@ def resolve(config: ModelConfig) -> ModelConfig:
     settled = _settle(config)
     if settled.source == "hub":
         return replace(settled, revision=_commit(settled.location, _pinned(settled)))
-    return replace(settled, revision=_digest(folder(settled), settled.weights))
+    held = folder(settled)
+    _check_family(settled, held)
+    revision = _digest(held, settled.weights)
+    if config.revision and config.revision != revision:
+        raise UsageError(
+            f"model.revision={config.revision}: what is in {held.name} is {revision}, and only the Hub has others. "
+            "Leave model.revision out."
+        )
+    return replace(settled, revision=revision)
 
 
 def folder(config: ModelConfig) -> Path:
@@ -76,10 +85,25 @@ def _local(config: ModelConfig) -> Path:
     return path
 
 
+def _check_family(config: ModelConfig, held: Path) -> None:
+    """The YAML's family is that of the files."""
+    try:
+        found = json.loads((held / "config.json").read_text(encoding="utf-8"))["model_type"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{held / 'config.json'}: it must be JSON with a model_type ({error}).") from error
+    if found != config.family:
+        raise UsageError(
+            f"model.family={config.family}: {held.name}/config.json says {found}. Set model.family={found}."
+        )
+
+
 @cache
 def _in_package(package: str) -> Path | None:
     """The shallowest folder of an installed package that holds config.json and weights; the package is not run."""
-    spec = importlib.util.find_spec(package)
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):  # not the name of a package
+        return None
     for root in (spec.submodule_search_locations or []) if spec else []:
         found = sorted(Path(root).rglob("model.safetensors"), key=lambda path: len(path.parts))
         for path in found:

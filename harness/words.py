@@ -46,6 +46,8 @@ def parse(words: Sequence[str], settings: Sequence[str] = SETTINGS) -> Words:
         plus, key, text = found.groups()
         if key in block or key in runtime or key in chosen or key in added:
             raise UsageError(f"{key} is given twice; give it once, with commas between choices.")
+        if not text.strip():
+            raise UsageError(f"{key}={text}: a value is missing.")
         if key in AXES or ("." in key and key.partition(".")[0] in DOTTED):
             (added if plus else block)[key] = choices(key, text)
         elif key in runtime_names and not plus:
@@ -76,8 +78,8 @@ def count(name: str, text: str | None) -> int | None:
 def seconds(text: str) -> float:
     """ "30m" -> 1800.0; s, m, h and d are known, a bare number is seconds."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip())
-    if found is None or len(text) > 12:
-        raise UsageError(f"--for {text}: give a duration such as 90s, 30m, 2h or 1d.")
+    if found is None or len(text) > 12 or not float(found[1]):
+        raise UsageError(f"--for {text}: give a duration above 0 such as 90s, 30m, 2h or 1d.")
     return float(found[1]) * {"s": 1, "": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
 
 

@@ -35,7 +35,7 @@ def _label(task: Task, split: str, row: Example) -> None:
     if not isinstance(row.label, int) or not 0 <= row.label < len(options):
         hidden = " The publisher hides these labels: use another split." if row.label == -1 else ""
         named = ", ".join(f"{i}={word}" for i, word in enumerate(options))
-        raise UsageError(f"{where}: label {row.label!r} is outside the label words ({named}).{hidden}")
+        raise UsageError(f"{where}: label {row.label!r:.30} is outside the label words ({named}).{hidden}")
 
 
 def _template(task: Task, split: str, row: Example) -> None:

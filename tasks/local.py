@@ -39,8 +39,10 @@ def read(path: Path, schema: Schema) -> list[Row]:
     """
     try:
         raw = list(_rows(path))
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error, ValueError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: this is not a readable {_kind(path)} file ({error}).") from error
+    if not raw:
+        raise UsageError(f"{path}: it has no rows; a split needs at least one.")
     return [typed(row, schema, f"{path.name} row {number}") for number, row in enumerate(raw, start=1)]
 
 
@@ -57,6 +59,8 @@ def _value(row: Row, field: str, kind: type, where: str) -> Any:
         raise UsageError(f"{where}: the field {field!r} is missing.{hint}")
     value = row[field]
     if type(value) is kind:
+        if isinstance(value, str) and not _is_unicode(value):
+            raise UsageError(f"{where}: the field {field!r} holds half of a surrogate pair, which no text may.")
         return value
     try:
         converted = kind(value)
@@ -68,6 +72,15 @@ def _value(row: Row, field: str, kind: type, where: str) -> Any:
     return converted
 
 
+def _is_unicode(text: str) -> bool:
+    """JSON can spell half characters ("\\ud800"), which no tokenizer takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 _WORDS = {str: "a text", int: "a whole number", float: "a number"}
 
 
@@ -76,9 +89,10 @@ def _kind(path: Path) -> str:
 
 
 def _open(path: Path) -> IO[str]:
+    """UTF-8, with or without the mark at the start that spreadsheets write."""
     if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8", newline="")
-    return path.open(encoding="utf-8", newline="")
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
 
 
 def _rows(path: Path) -> Iterator[Any]:
@@ -94,7 +108,14 @@ def _rows(path: Path) -> Iterator[Any]:
         elif kind.startswith("json"):
             yield from _json_list(json.load(file))
         else:
-            yield from csv.DictReader(file, strict=True)
+            yield from _csv_rows(file)
+
+
+def _csv_rows(file: IO[str]) -> Iterator[Any]:
+    for number, row in enumerate(csv.DictReader(file, strict=True), start=1):
+        if None in row:
+            raise ValueError(f"row {number} has more values than the header")
+        yield row
 
 
 def _json_lines(file: IO[str]) -> Iterator[Any]:

@@ -6,6 +6,7 @@ Rows are generated, not read; `split_seed` 0 gives the rows that every shipped n
 from collections.abc import Callable
 
 from harness.config import TaskConfig
+from harness.errors import UsageError
 from tasks.base import Splits, TaskRow
 from tasks.microworld import inference, lexicon, reading, rows, sentiment
 
@@ -14,6 +15,8 @@ _SOURCE = f"microworld {lexicon.VERSION}, generated"
 
 def _generated(maker: rows.Maker, labels: int) -> Callable[[TaskConfig], Splits]:
     def load(config: TaskConfig) -> Splits:
+        if config.data_dir:
+            raise UsageError(f"task.data_dir={config.data_dir}: {config.name} is generated and reads no files.")
         return rows.splits(maker, labels, f"{config.name} {config.split_seed}")
 
     return load

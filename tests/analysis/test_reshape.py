@@ -105,3 +105,10 @@ def test_a_partial_table_has_a_folder_of_its_own():
     }
     assert len(names) == 3
     assert not any("/" in name or (".." in name.replace("_..", "") and "/" in name) for name in names)
+
+
+def test_a_method_nobody_has_is_named_not_offered(exhibit):
+    with pytest.raises(UsageError, match=r"no method 'adaptr'\. Did you mean adapter"):
+        shaped(exhibit, {"method": ["adaptr"]})
+    with pytest.raises(UsageError, match=r"\+method=prompt adds it"):
+        shaped(exhibit, {"method": ["prompt"]})

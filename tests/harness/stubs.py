@@ -80,15 +80,15 @@ def unpicklable(cell: Cell) -> dict[str, Any]:
     raise Unpicklable
 
 
-def fine(pairs: list[Any]) -> list[str | None]:
+def fine(pairs: list[Any], device: str) -> list[str | None]:
     return [None] * len(pairs)
 
 
-def wrong(pairs: list[Any]) -> list[str | None]:
+def wrong(pairs: list[Any], device: str) -> list[str | None]:
     return ["a pattern matches nothing"] * len(pairs)
 
 
-def refuse(pairs: list[Any]) -> list[str | None]:
+def refuse(pairs: list[Any], device: str) -> list[str | None]:
     raise UsageError("a sentence")
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from harness.config import RecipeConfig, Runtime, TaskConfig, build
+from harness.config import ModelConfig, RecipeConfig, Runtime, TaskConfig, build
 from harness.errors import UsageError
 
 
@@ -35,7 +35,11 @@ def test_values_take_their_canonical_type() -> None:
         (TaskConfig, {"train_size": 0, "name": "t"}, "at least 1"),
         (TaskConfig, {"train_size": [1], "name": "t"}, "whole number"),
         (Runtime, {"keep": "everything"}, "delta, none"),
-        (Runtime, {"threads": 0}, "at least 1"),
+        (RecipeConfig, {"batch_size": 10**12}, "at most 65536"),
+        (RecipeConfig, {"steps": 10**26}, "at most 10000000"),
+        (ModelConfig, {"attention": "fast"}, "sdpa, eager"),
+        (Runtime, {"threads": 0}, "^threads=0: it must be at least 1"),
+        (Runtime, {"threads": 10**6}, "at most 1024"),
     ],
 )
 def test_a_value_that_breaks_a_rule_is_named(kind: type[Any], values: dict[Any, Any], said: str) -> None:

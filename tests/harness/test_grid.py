@@ -117,6 +117,7 @@ def test_learning_rates_are_one_number() -> None:
         ({"task.digest": "abc"}, "digest"),
         ({"task.train_size": -4}, "at least 1"),
         ({"recipe.steps": "x"}, "whole number"),
+        ({"recipe.steps": [None]}, "needs a value"),
         ({"recipe.learning_rate": "fast"}, "a number"),
         ({"recipe.learning_rate": "xfast"}, "a number"),
         ({"recipe.learning_rate": "x-1"}, "above 0"),
@@ -128,6 +129,10 @@ def test_learning_rates_are_one_number() -> None:
         ({"seed": []}, "empty"),
         ({"model.path": "/no/such/folder"}, "no such folder"),
         ({"model.weights": "imagined"}, "random"),
+        ({"model.family": "bert"}, "config.json says t5"),
+        ({"model.revision": "abc"}, "model.revision=abc"),
+        ({"model.source": "package", "model.location": "no.such.package"}, "not installed"),
+        ({"task.data_dir": "/some/folder"}, "reads no files"),
     ],
 )
 def test_what_does_not_exist_is_named(block: dict[str, Any], said: str) -> None:
@@ -197,8 +202,12 @@ def test_yaml_of_a_user_names_no_callable(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "method").mkdir()
     (tmp_path / "method" / "evil.yaml").write_text("name: lora\n_target_: os.system\n")
     (tmp_path / "method" / "worse.yaml").write_text("- a list\n")
+    (tmp_path / "method" / "torn.yaml").write_text("name: [lora\n")
+    (tmp_path / "method" / "twice.yaml").write_text("name: lora\nrank: 1\nrank: 2\n")
+    (tmp_path / "method" / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     options.use(str(tmp_path))
-    for name in ("evil", "worse"):
+    assert options.header(tmp_path / "method" / "binary.yaml") == ""
+    for name in ("evil", "worse", "torn", "twice", "binary"):
         with pytest.raises(UsageError):
             expand(method=name)
 

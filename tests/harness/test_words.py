@@ -51,6 +51,8 @@ def test_names_stay_text() -> None:
         ("methd=lora", "method"),
         ("=3", "not key=value"),
         ("method=", "missing"),
+        ("store=", "missing"),
+        ("jobs= ", "missing"),
         ("method=a,,b", "missing"),
         ("sed.x=3", "seed"),
         ("method.rank=[1", "not a value"),
@@ -80,7 +82,7 @@ def test_durations(text: str, seconds: float) -> None:
     assert words.seconds(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "m", "-3m", "3 weeks", "1e3s", "9" * 30])
+@pytest.mark.parametrize("text", ["", "m", "-3m", "0", "0.0h", "3 weeks", "1e3s", "9" * 30])
 def test_durations_that_are_none(text: str) -> None:
     with pytest.raises(UsageError):
         words.seconds(text)

@@ -50,6 +50,7 @@ def test_every_format_gives_the_same_rows(tmp_path: Path, suffix: str) -> None:
         ({"text": "x", "label": 1.5}, "label"),
         ({"text": "x", "label": True}, "label"),
         ({"text": 3, "label": 1}, "text"),
+        ({"text": "half of \ud800", "label": 1}, "text"),
     ],
 )
 def test_a_row_outside_the_schema_is_named(tmp_path: Path, row: dict, field: str) -> None:
@@ -70,6 +71,28 @@ def test_a_file_that_is_not_what_it_says_is_refused(tmp_path: Path, suffix: str)
     path.write_bytes(b'\xff\xfe{"text": not json,\n"')
     with pytest.raises(UsageError, match=r"train\..*not a readable"):
         local.read(path, SCHEMA)
+
+
+def test_the_mark_of_a_spreadsheet_is_no_part_of_the_header(tmp_path: Path) -> None:
+    for suffix in (".csv", ".jsonl"):
+        path = write(tmp_path / f"train{suffix}")
+        path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")
+        assert [row["label"] for row in local.read(path, SCHEMA)] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("train.json", "[" * 100_000, "not a readable"),
+        ("train.csv", "text,label\na,1\nb,0,0\n", "row 2 has more values than the header"),
+        ("train.csv", json.dumps(ROWS), "no rows"),
+        ("train.jsonl", "", "no rows"),
+    ],
+)
+def test_content_that_cannot_be_rows_is_refused(tmp_path: Path, name: str, content: str, said: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UsageError, match=rf"{name}: .*{said}"):
+        local.read(tmp_path / name, SCHEMA)
 
 
 def test_missing_folder_missing_file_and_two_files_are_refused(tmp_path: Path) -> None:

@@ -84,10 +84,10 @@ def test_a_label_outside_the_words_is_refused(folder: Path, label: int, message:
         tasks.load(config(folder))
 
 
-@pytest.mark.parametrize(("split", "named"), [("train", "train|validation"), ("validation", "test")])
-def test_an_empty_split_is_refused(folder: Path, split: str, named: str) -> None:
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_an_empty_split_is_refused(folder: Path, split: str) -> None:
     write(folder, split, [])
-    with pytest.raises(UsageError, match=rf"({named}) split is empty|some must be left"):
+    with pytest.raises(UsageError, match=rf"{split}\.jsonl: it has no rows"):
         tasks.load(config(folder))
 
 

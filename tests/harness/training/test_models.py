@@ -141,12 +141,20 @@ def test_a_hub_that_does_not_answer_is_one_sentence(monkeypatch: pytest.MonkeyPa
         weights.folder(asked)
 
 
+@pytest.mark.parametrize("device", ["gpu", "meta", "cuda:99", ""])
+def test_preflight_names_a_device_that_is_not_there(device: str) -> None:
+    [said] = preflight.preflight([], device)
+    assert str(said).startswith(f"device={device}: it cannot be used here")
+    assert preflight.preflight([], "cpu") == preflight.preflight([], "auto") == [None]
+
+
 def test_preflight_says_what_is_wrong_before_any_weights_are_read(t5: ModelConfig, bert: ModelConfig) -> None:
     good = (MethodConfig("lora", {}), t5, "seq2seq")
     bad = (MethodConfig("lora", {"targets": ["qq"]}), t5, "seq2seq")
     wrong = (MethodConfig("lora", {}), t5, "causal")
     long = (MethodConfig("prompt", {"length": 40}), bert, "classifier")
-    answers = preflight.preflight([good, bad, wrong, long])
+    device, *answers = preflight.preflight([good, bad, wrong, long])
+    assert device is None
     assert answers[0] is None
     assert "'qq'" in str(answers[1])
     assert "no objective 'causal'" in str(answers[2])
