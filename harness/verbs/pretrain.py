@@ -52,7 +52,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _choices(words: list[str]) -> tuple[str, Path]:
-    given = dict(word.split("=", 1) if "=" in word else (word, "") for word in words)
+    given = {key: value for key, _, value in (word.partition("=") for word in words)}
     for key in given:
         if key not in ("model", "out"):
             raise UsageError(f"pretrain takes model=NAME and out=DIR, not {key!r}.{near(key, ('model', 'out'))}")
