@@ -81,7 +81,7 @@ def test_bitfit_on_a_masked_encoder_is_the_papers_count() -> None:
     assert count(model)["delta"] == 2 * (7 * 16 + 24) + 16 + (16 + 16 + 60)
 
 
-@pytest.mark.parametrize("key", TOYS)
+@pytest.mark.parametrize("key", [key for key, toy in TOYS.items() if toy.usual])
 def test_prefix_made_by_an_mlp(key: str) -> None:
     """It counts as its closed form says, every tensor learns, and both kernels read it alike."""
     toy = TOYS[key]
