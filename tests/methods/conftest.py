@@ -37,6 +37,9 @@ def backbone(toy: Toy, attention: str = "sdpa") -> Any:
     """A frozen backbone in evaluation mode whose head, if any, trains: what the harness hands to a method."""
     torch.manual_seed(1)
     model = toy.build().eval()
+    with torch.no_grad():
+        for p in (p for p in model.parameters() if p.ndim == 1):  # else biases at 0 and norms at 1 hide mistakes
+            p.add_(torch.randn_like(p), alpha=0.2)
     model.set_attn_implementation(attention)
     freeze(model)
     for head in toy.heads:
