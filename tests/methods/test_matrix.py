@@ -32,9 +32,14 @@ def _answer(name: str, model: nn.Module) -> str:
 
 @pytest.mark.parametrize("usual", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_file_is_what_attaching_says(usual: bool) -> None:
+    """But for methods whose extra is not installed, here or where the file was made."""
     toys = {key: toy for key, toy in TOYS.items() if toy.usual == usual}
     said = {name: {key: row[key] for key in toys} for name, row in matrix().items()}
-    assert found(toys) == said, "run: python -m tests.methods.test_matrix"
+    answers = found(toys)
+    assert answers.keys() == said.keys()
+    for name, row in answers.items():
+        if not any("pip install" in answer for answer in (*row.values(), *said[name].values())):
+            assert row == said[name], "run: python -m tests.methods.test_matrix"
 
 
 def test_every_family_is_there() -> None:
