@@ -4,10 +4,13 @@ import gzip
 import json
 from collections.abc import Mapping
 
+from torch import nn
+
 from harness import delta
 from harness.attempt import AttemptFolder
 from harness.fit import Fitted
 from harness.score import Split
+from methods.base import delta_state
 
 PREDICTIONS = "predictions.jsonl.gz"
 
@@ -24,8 +27,9 @@ def predictions(folder: AttemptFolder, fitted: Fitted, splits: Mapping[str, Spli
         path.write_bytes(gzip.compress("\n".join([*lines, ""]).encode(), compresslevel=3, mtime=0))
 
 
-def deltas(folder: AttemptFolder, fitted: Fitted) -> None:
-    """`delta-best.safetensors` and `delta-last.safetensors`; nothing where nothing trained."""
+def deltas(folder: AttemptFolder, fitted: Fitted, model: nn.Module) -> None:
+    """`delta-best.safetensors` and `delta-last.safetensors`, without reparametrisations; none where nothing trained."""
     for checkpoint, point in fitted.points().items():
         if point.tensors:
-            delta.save(folder, f"delta-{checkpoint}.safetensors", point.tensors)
+            delta.restore(model, point.tensors)
+            delta.save(folder, f"delta-{checkpoint}.safetensors", delta_state(model))

@@ -32,13 +32,14 @@ def run(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
         census = models.census(model)
         torch.manual_seed(seed_for(cell, "method"))
         method.attach(model)
+        method.read(model, words.encode)
         model.to(device)
     work = Work(model, method, objective, task, splits, cell.recipe, folder, meter)
     fitted = fit(work, seed_for(cell, "order"), seed_for(cell, "dropout"))
     scores = {checkpoint: _scores(work, point) for checkpoint, point in fitted.points().items()}
     keep.predictions(folder, fitted, splits)
     if runtime.keep == "delta":
-        keep.deltas(folder, fitted)
+        keep.deltas(folder, fitted, model)
     return {
         "status": "done",
         "scores": scores,

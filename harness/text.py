@@ -29,6 +29,11 @@ class Text:
         encodings = self.tokenizer.encode_batch_fast(list(texts))
         return [encoding.ids for encoding in encodings], sum(bool(e.overflowing) for e in encodings)
 
+    def encode(self, text: str) -> list[int]:
+        """Token ids of the words alone, without special tokens."""
+        self.tokenizer.no_truncation()
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
     def targets(self, texts: Sequence[str], limit: int) -> list[list[int]]:
         """Token ids to produce, each ending with eos; at most `limit`, eos included."""
         if self.eos is None:

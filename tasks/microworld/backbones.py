@@ -44,6 +44,6 @@ BACKBONES: Mapping[str, Backbone] = {
         "t5", _t5(112, 320, 3, 4, 28), steps=5000, batch=64, learning_rate=2e-2, optimizer="adafactor"
     ),
     "micro-t5-mini": Backbone(
-        "t5", _t5(176, 416, 5, 4, 44), steps=4000, batch=64, learning_rate=2e-2, optimizer="adafactor"
+        "t5", _t5(176, 416, 5, 4, 44), steps=2500, batch=64, learning_rate=2e-2, optimizer="adafactor"
     ),
 }

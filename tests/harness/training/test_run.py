@@ -13,10 +13,11 @@ from safetensors.torch import load_file
 
 import methods
 import tasks
-from harness import weights
+from harness import models, text, weights
 from harness.attempt import AttemptFolder
 from harness.config import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
-from harness.run import run
+from harness.objectives import Head
+from harness.run import run, seed_for
 from tasks.metrics import METRICS
 
 RECIPE = RecipeConfig(learning_rate=1e-2, steps=4, evaluate_every=2, batch_size=8, evaluation_batch_size=64)
@@ -123,3 +124,20 @@ def test_bf16_keeps_the_parameters_in_single_precision(go: Go) -> None:
 def test_on_a_gpu_memory_is_measured(go: Go) -> None:
     record, _ = go(cell(TASKS[0]), device="auto")
     assert record["memory"]["train"]["torch_allocated_bytes"] > 4 * record["parameters"]["backbone"]
+
+
+def test_a_prompt_that_starts_as_text_reads_it_with_the_models_own_tokenizer(go: Go) -> None:
+    values = methods.resolve("prompt", {"init": "text", "text": "the film was good", "length": 4})
+    still = replace(RECIPE, steps=1, learning_rate=1e-12)
+    _, folder = go(replace(cell(TASKS[0]), method=MethodConfig("prompt", values), recipe=still))
+    (held,) = load_file(folder / "delta-last.safetensors").values()
+    model = models.load(cell(TASKS[0]).model, Head("seq2seq_lm"), seed_for(cell(TASKS[0]), "head"), None)
+    ids = text.load(cell(TASKS[0]).model).encode("the film was good")
+    torch.testing.assert_close(held, model.get_input_embeddings().weight[ids].detach(), atol=1e-6, rtol=0)
+
+
+def test_what_is_kept_needs_no_reparametrisation(go: Go) -> None:
+    values = methods.resolve("prefix", {"reparametrize": True})
+    record, folder = go(replace(cell(TASKS[0]), method=MethodConfig("prefix", values)))
+    held = load_file(folder / "delta-last.safetensors")
+    assert 0 < sum(t.numel() for t in held.values()) < record["parameters"]["delta"]
