@@ -159,3 +159,14 @@ def test_tied_tensors_move_together() -> None:
 def test_bad_fractions(fields: dict[str, float], rule: str) -> None:
     with pytest.raises(UsageError, match=rule):
         make("diff_pruning", **fields)
+
+
+def test_after_a_pass_the_backbone_shows_its_own_tensors_again() -> None:
+    """Else a merge or a checkpoint would read what stood before them; also where the pass failed."""
+    model = backbone(TOYS["t5"])
+    attach("lt_sft", model)
+    disturb(model)
+    logits(model, TOYS["t5"])
+    with pytest.raises(IndexError):
+        model.shared(torch.tensor([10_000]))
+    assert not any(key in module.__dict__ for module in model.modules() for key in module._parameters)

@@ -224,3 +224,23 @@ def test_what_rests_in_a_stage_stays_and_is_still_part_of_the_delta(train: Train
     for name in end:
         first, second = not torch.equal(between[name], start[name]), not torch.equal(end[name], between[name])
         assert (first, second) == ((False, True) if name.endswith(".A") else (True, False))
+
+
+@dataclass(frozen=True)
+class Ruined(TwoStages):
+    """The second stage starts from something worse than anything in the first."""
+
+    name = "ruined"
+
+    @staticmethod
+    def shrink(model: nn.Module) -> None:
+        for name, p in trainable(model):
+            if name.endswith(".B"):
+                p.data.fill_(30.0)
+
+
+def test_a_better_score_in_an_earlier_stage_is_not_the_method(train: Train) -> None:
+    done = train(Ruined(), evaluate_every=3)
+    losses = {row["step"]: row["validation_loss"] for row in done.curve}
+    assert min(losses[3], losses[6]) < min(losses[9], losses[12])
+    assert done.fitted.best.step > 6
