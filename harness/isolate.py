@@ -13,9 +13,11 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -71,6 +73,20 @@ def call(target: str, arguments: tuple[Any, ...], modules: Sequence[str]) -> Any
 def preload(families: Iterable[str]) -> tuple[str, ...]:
     """What a server for cells of these model families imports before it serves; what is missing is skipped."""
     return (*PRELOAD, *(_module(family) for family in sorted(set(families))))
+
+
+@cache
+def end_with(parent: int) -> None:
+    """Where `parent` started this process: end when it is gone, as a killed driver cannot end its workers itself."""
+    if os.getppid() != parent:
+        return
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def kill(process: ForkServerProcess) -> None:

@@ -59,6 +59,7 @@ def job(config: Any, setup: Setup) -> str:
     """The task function of a launcher: config.key names the cell, config.seen the attempt known to the driver."""
     if os.getpid() != setup.driver:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        isolate.end_with(setup.driver)
     if setup.deadline is not None and time.time() >= setup.deadline:
         return "missing"
     store = Store(setup.runtime.store)

@@ -195,6 +195,20 @@ def test_ctrl_c(
     _until(lambda: _members(driver.pid) == [])
 
 
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_a_killed_driver_leaves_no_process(
+    store: Store, cell: Make, runs: Runs, environment: dict[str, str], launcher: str
+) -> None:
+    many = [cell("hang"), cell("hang", 1)]
+    for one in many:
+        store.register(one)
+    driver = _start(store, launcher, environment)
+    _until(lambda: len(runs()) == (2 if launcher == "joblib" else 1))
+    driver.kill()
+    driver.communicate(timeout=60)  # ends when nobody holds its output any more
+    _until(lambda: _members(driver.pid) == [])
+
+
 def _members(group: int) -> list[int]:
     """Processes of a process group (Linux), the ended ones left out."""
     found = []
