@@ -35,6 +35,7 @@ def command(cell: Cell) -> str:
         words.append(f"recipe.learning_rate={cell.recipe.learning_rate:g}")
     if cell.objective != cell.model.objective:
         words.append(f"objective={cell.objective}")
+    words += [f"parents.{role}={key}" for role, key in cell.parents]
     return shlex.join(["deltabench", "run", *words, f"seed={cell.seed}"])
 
 

@@ -59,9 +59,7 @@ class Exhibit:
 
     def methods(self) -> tuple[str, ...]:
         """The methods of all its grids in order of appearance: the order that fixes their colours."""
-        names = (
-            name for blocks in self.grids.values() for block in blocks for name in values(block, "method")
-        )
+        names = (name for blocks in self.grids.values() for block in blocks for name in values(block, "method"))
         return tuple(dict.fromkeys(map(str, names)))
 
 
@@ -128,9 +126,7 @@ def _yaml(path: Path) -> Mapping[str, Any]:
     return raw
 
 
-def _grids(
-    raw: Any, path: Path, where: str, folders: Sequence[Path]
-) -> tuple[str, Mapping[str, tuple[Block, ...]]]:
+def _grids(raw: Any, path: Path, where: str, folders: Sequence[Path]) -> tuple[str, Mapping[str, tuple[Block, ...]]]:
     if isinstance(raw, str):
         if raw == path.stem:
             raise UsageError(f"{where}: grid names itself; give blocks, or another exhibit's name.")
@@ -143,9 +139,7 @@ def _grids(
 
 def _blocks(raw: Any, where: str) -> tuple[Block, ...]:
     if not isinstance(raw, list) or not raw or not all(isinstance(block, dict) for block in raw):
-        raise UsageError(
-            f"{where} is not a list of blocks such as {{method: [a, b], task: t, seed: [0, 1]}}."
-        )
+        raise UsageError(f"{where} is not a list of blocks such as {{method: [a, b], task: t, seed: [0, 1]}}.")
     for block in raw:
         for axis in block:
             if axis not in AXES and "." not in str(axis):
@@ -164,9 +158,7 @@ def _typed(value: Any) -> Any:
 
 
 def _claims(raw: Any, where: str) -> tuple[tuple[str, Mapping[str, Any]], ...]:
-    uses = [
-        use if isinstance(use, dict) else {"claim": use} for use in (raw if isinstance(raw, list) else [raw])
-    ]
+    uses = [use if isinstance(use, dict) else {"claim": use} for use in (raw if isinstance(raw, list) else [raw])]
     for use in uses:
         name = str(use.get("claim", ""))
         _named([name], claims.names(), f"{where}: claim")

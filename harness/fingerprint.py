@@ -24,6 +24,7 @@ CORE = (
     "tasks.metrics",
     "harness.text",
     "harness.models",
+    "harness.parents",
     "harness.batches",
     "harness.fit",
     "harness.score",

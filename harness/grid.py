@@ -3,17 +3,21 @@
 A block maps `method | model | task | recipe | objective | seed` to a name, a pattern or a list of them, and dotted
 fields (`method.rank`) to a value or a list. It stands for the product of its choices; blocks are concatenated and
 cells with the same key are kept once.
+
+`parents.ROLE` names a cell that each cell of a method that builds on others gets in that role: a key, or a block of
+its own for one cell, as in {task: micro/qa}; what that does not say is as in the child. Such parents are planned too.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import product
 from typing import Any
 
 import methods
 import tasks
 from harness import cell as cells
-from harness import compose, options, weights
+from harness import compose, options, parents, weights
 from harness.config import Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig, build
 from harness.errors import UsageError, near
 from harness.objectives import check as check_objective
@@ -22,6 +26,7 @@ from harness.words import AXES, DOTTED
 Block = Mapping[str, Any]
 DERIVED = {"task": ("name", "digest"), "model": ("name",), "recipe": ("name",), "method": ("name",)}
 """Fields that are worked out or chosen by the group's own name."""
+_NAMED = ("model", "task", "recipe")
 
 
 def expand(blocks: Sequence[Block]) -> list[Cell]:
@@ -34,10 +39,11 @@ def expand(blocks: Sequence[Block]) -> list[Cell]:
 
 
 def by_seed(many: Iterable[Cell]) -> list[Cell]:
-    """Seed by seed in order of first appearance, so that what is done when a sweep stops is a balanced table."""
+    """Seed by seed in order of first appearance, so that what is done when a sweep stops is a balanced table; each
+    cell after its parents."""
     many = list(many)
     order = {seed: place for place, seed in enumerate(dict.fromkeys(cell.seed for cell in many))}
-    return sorted(many, key=lambda cell: order[cell.seed])
+    return parents.first(sorted(many, key=lambda cell: order[cell.seed]))
 
 
 class _Plan:
@@ -78,7 +84,19 @@ class _Plan:
             for name, objective in product(recipes, objectives):
                 check_objective(objective, tasks.find(task.name).answer)
                 for recipe in _recipes(composed["recipe", name], self.fields["recipe"], method.name):
-                    yield from (Cell(method, model, task, objective, recipe, seed) for seed in self.seeds)
+                    plain = (Cell(method, model, task, objective, recipe, seed) for seed in self.seeds)
+                    yield from (one for cell in plain for one in self._with_parents(cell))
+
+    def _with_parents(self, cell: Cell) -> Iterator[Cell]:
+        """The cell after the parents it is planned with; a method that builds on nothing has none."""
+        kind = methods.find(cell.method.name).parents
+        groups = {group: [field for field in self.fields[group] if field != "learning_rate"] for group in _NAMED}
+        said = {f"{group}.{field}": getattr(getattr(cell, group), field) for group in _NAMED for field in groups[group]}
+        for chosen in _products(self.fields["parents"] if kind else {}):
+            planned = {role: _parent(role, spec, cell, kind, said) for role, spec in sorted(chosen.items())}
+            yield from (parent for parent in planned.values() if isinstance(parent, Cell))
+            keys = ((role, one if isinstance(one, str) else cells.key(one)) for role, one in planned.items())
+            yield replace(cell, parents=tuple(keys))
 
     def _objectives(self, model: ModelConfig) -> list[str]:
         default = compose.defaults().get("objective") or model.objective
@@ -108,10 +126,32 @@ class _Plan:
         composed = compose.load(("method", name) for name in self.names["method"])
         chosen = [methods.find(composed["method", name]["name"]) for name in self.names["method"]]
         known = {field for entry in chosen for field in entry.fields}
+        listed = ", ".join(entry.name for entry in chosen)
+        if self.fields["parents"] and not any(entry.parents for entry in chosen):
+            role = next(iter(self.fields["parents"]))
+            raise UsageError(f"parents.{role}: none of the methods {listed} builds on other cells.")
         for field in self.fields["method"]:
             if field not in known:
-                listed = ", ".join(entry.name for entry in chosen)
                 raise UsageError(f"none of the methods {listed} has a field {field!r}.{near(field, known)}")
+
+
+def _parent(role: str, spec: Any, child: Cell, kind: str, said: Mapping[str, Any]) -> Cell | str:
+    """A parent as a key, or as the one cell of a block in which the child says what is not said."""
+    if not re.fullmatch(r"[A-Za-z]\w*", role):
+        raise UsageError(f"parents.{role}: a role is a word of letters, digits and _.")
+    if isinstance(spec, str) and re.fullmatch(r"[0-9a-f]{64}", spec):
+        return spec
+    if not isinstance(spec, Mapping):
+        raise UsageError(f"parents.{role}={spec}: give a cell's whole key (64 digits), or a block, as {{task: NAME}}.")
+    same: dict[str, Any] = {group: getattr(child, group).name for group in _NAMED}
+    same |= {"method": kind, "objective": child.objective, "seed": child.seed, **said}
+    found = parents.leaves(expand([{**same, **spec}]))
+    if len(found) != 1 or found[0].method.name != kind:
+        names = ", ".join(dict.fromkeys(cell.method.name for cell in found))
+        raise UsageError(
+            f"parents.{role}: {child.method.name} wants one {kind} cell there, this is {len(found)} of {names}."
+        )
+    return found[0]
 
 
 def _recipes(values: Mapping[str, Any], chosen: Mapping[str, list[Any]], method: str) -> Iterator[RecipeConfig]:

@@ -7,12 +7,13 @@ import torch
 
 import methods
 import tasks
-from harness import delta, keep, models, objectives, text
+from harness import delta, keep, models, objectives, parents, text
 from harness.attempt import AttemptFolder
 from harness.config import Cell, Runtime
 from harness.fit import Point, Work, fit
 from harness.meter import Meter
 from harness.score import facts, prepare, score
+from harness.store import Store
 
 
 def run(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
@@ -32,6 +33,7 @@ def run(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
         census = models.census(model)
         torch.manual_seed(seed_for(cell, "method"))
         method.attach(model)
+        method.inherit(model, parents.load(Store(runtime.store), cell))
         method.read(model, words.encode)
         model.to(device)
     work = Work(model, method, objective, task, splits, cell.recipe, folder, meter)

@@ -184,6 +184,11 @@ class Store:
     def attempt(self, key: str, number: int) -> AttemptFolder:
         return AttemptFolder(self.folder(key) / "attempts" / str(number))
 
+    def kept(self, key: str, name: str) -> Path:
+        """Where the attempt that counts has, or would have, a file of this name."""
+        summary = self.summary(key)
+        return self.attempt(key, int(summary["attempt"]) if summary else 0).path / name
+
     def _numbers(self, key: str) -> list[int]:
         return sorted(int(name) for name in _listing(self.folder(key) / "attempts") if name.isdecimal())
 

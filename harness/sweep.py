@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import cell as cells
-from harness import compose, fingerprint, isolate, lease, options, progress, worker
+from harness import compose, fingerprint, isolate, lease, options, parents, progress, worker
 from harness.config import Cell, Runtime
 from harness.errors import UsageError
 from harness.grid import by_seed
@@ -47,6 +47,7 @@ def drain(
     if not todo:
         print(f"nothing left to do: {summary(store, many)}")
         return exit_code(store, many)
+    parents.check(todo.values(), runtime.keep)
     _preflight(list(todo.values()), runtime.device, check)
     seen = {key: worker.tried(store, key) for key in todo}
     _register(store, todo)
@@ -56,10 +57,11 @@ def drain(
     setup = _setup(store, todo, runtime, deadline, entry)
     try:
         with _interruptible(), progress.shown(tally):
-            while left := [key for key in todo if worker.tried(store, key) == seen[key]]:
-                _launch([(key, seen[key]) for key in left], setup, launcher, jobs)
-                if not _wait_for_others(store, left, seen, deadline):
-                    break
+            for wave in parents.waves(todo):
+                while left := [key for key in wave if worker.tried(store, key) == seen[key]]:
+                    _launch([(key, seen[key]) for key in left], setup, launcher, jobs)
+                    if not _wait_for_others(store, left, seen, deadline):
+                        break
     except KeyboardInterrupt:
         _close(store, todo)
         print(f"interrupted: {summary(store, many)}. The same command goes on from here.", file=sys.stderr)

@@ -11,7 +11,7 @@ from harness.config import Runtime, build
 from harness.errors import UsageError, near
 
 AXES = ("method", "model", "task", "recipe", "objective", "seed")
-DOTTED = ("method", "model", "task", "recipe")
+DOTTED = ("method", "model", "task", "recipe", "parents")
 SETTINGS = ("launcher", "jobs", "rerun")
 _WORD = re.compile(r"(\+?)([A-Za-z_][\w.]*)=(.*)", re.DOTALL)
 _LIMIT = 10_000
@@ -108,7 +108,7 @@ def _split(text: str) -> list[str]:
 
 def _value(key: str, text: str) -> Any:
     """A YAML value: number, true/false, null, list, map or text."""
-    if key in AXES and key != "seed":
+    if (key in AXES and key != "seed") or (key.startswith("parents.") and not text.startswith("{")):
         return text
     try:
         value = yaml.safe_load(text)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import cell as cells
-from harness import child, files, fingerprint, isolate, lease, provenance
+from harness import child, files, fingerprint, isolate, lease, parents, provenance
 from harness.attempt import OUTCOME, AttemptFolder
 from harness.config import Cell, Runtime
 from harness.store import SCHEMA, Store
@@ -99,6 +99,11 @@ def close_unfinished(store: Store, key: str, cell: Cell) -> None:
 
 def _try(store: Store, key: str, cell: Cell, setup: Setup, held: lease.Lease) -> dict[str, Any]:
     folder = store.begin(cell)
+    if obstacle := parents.obstacle(store, cell):
+        error = {"type": "Blocked", "message": obstacle}
+        record = _record(key, cell, folder, {"status": "blocked", "error": error})
+        store.finish(key, folder, record)
+        return record
     kills = _kernel_kills()
     arguments = (setup.entry, cells.to_json(cell), setup.runtime, folder.path)
     process = isolate.start(child.main, arguments, setup.modules)

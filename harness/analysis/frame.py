@@ -163,7 +163,8 @@ def _arm(cell: Mapping[str, Any]) -> Row:
     method = {name: value for name, value in cell["method"].items() if name != "name"}
     left = ("name", "learning_rate", "evaluation_batch_size")
     recipe = {name: value for name, value in cell["recipe"].items() if name not in left}
-    return {**method, "objective": cell["objective"], **recipe}
+    roles = "+".join(role for role, _ in cell.get("parents") or ())
+    return {**method, "objective": cell["objective"], "parents": roles, **recipe}
 
 
 def _only(row: Row, names: Sequence[str]) -> Row:

@@ -5,12 +5,13 @@ deltabench run method=lora method.rank=16 recipe.learning_rate=3e-3 store=result
 
 Words are key=value: method, model, task, recipe, objective, seed; method.FIELD, model.FIELD, task.FIELD,
 recipe.FIELD; store, device, threads, timeout, keep; launcher, rerun. What is not said comes from conf/run.yaml.
+A method that builds on finished cells is told them as parents.ROLE=KEY or 'parents.ROLE={task: NAME}'.
 """
 
 import argparse
 
 from harness import cell as cells
-from harness import compose, grid, show, sweep, words
+from harness import compose, grid, parents, show, sweep, words
 from harness.errors import UsageError
 from harness.store import Store
 
@@ -24,11 +25,12 @@ def main(arguments: argparse.Namespace) -> int:
     words.refuse_added(said)
     runtime = said.configure(compose.defaults()["runtime"])
     found = grid.expand([said.block])
-    if len(found) != 1:
-        raise UsageError(f"run is for one cell and these choices are {len(found)}: use `deltabench sweep`.")
+    wanted = parents.leaves(found)
+    if len(wanted) != 1:
+        raise UsageError(f"run is for one cell and these choices are {len(wanted)}: use `deltabench sweep`.")
     rerun = said.settings.get("rerun", "").split(",") if "rerun" in said.settings else ()
     code = sweep.drain(found, runtime, said.settings.get("launcher", "basic"), rerun=rerun)
-    store, key = Store(runtime.store), cells.key(found[0])
+    store, key = Store(runtime.store), cells.key(wanted[0])
     record = store.read(key)
     if record is not None:
         print(show.text(record, store.curve(key)))

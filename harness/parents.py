@@ -1,0 +1,89 @@
+"""Cells that build on other cells: the order to run them in, what stands in their way, and what they inherit.
+
+Torch-free but for `load`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import methods
+from harness import cell as cells
+from harness.config import Cell
+from harness.errors import UsageError
+from harness.store import Store
+
+if TYPE_CHECKING:
+    import torch
+
+FILE = "delta-best.safetensors"
+
+
+def first(many: Iterable[Cell]) -> list[Cell]:
+    """The same cells in the same order, but each after its parents where they are there too."""
+    left = {cells.key(cell): cell for cell in many}
+    ordered: dict[str, Cell] = {}
+
+    def put(key: str) -> None:
+        if key in left:
+            cell = left.pop(key)
+            for _, parent in cell.parents:
+                put(parent)
+            ordered[key] = cell
+
+    for key in list(left):
+        put(key)
+    return list(ordered.values())
+
+
+def leaves(many: Sequence[Cell]) -> list[Cell]:
+    """Those that no other one builds on."""
+    used = {parent for cell in many for _, parent in cell.parents}
+    return [cell for cell in many if cells.key(cell) not in used]
+
+
+def waves(many: Mapping[str, Cell]) -> list[list[str]]:
+    """Keys in groups, each to be run after the one before it."""
+    depth: dict[str, int] = {}
+    for cell in first(many.values()):
+        depth[cells.key(cell)] = 1 + max((depth.get(parent, -1) for _, parent in cell.parents), default=-1)
+    return [[key for key in many if depth[key] == level] for level in sorted(set(depth.values()))]
+
+
+def check(many: Iterable[Cell], keep: str) -> None:
+    """UsageError for a method that builds on others and was given none, and where what it builds on is not kept."""
+    for cell in many:
+        entry = methods.catalogue().get(cell.method.name)
+        wanted = entry.parents if entry else ""
+        if wanted and not cell.parents:
+            raise UsageError(
+                f"method {cell.method.name} builds on finished {wanted} cells: name them, for example "
+                "'parents.a={task: NAME}', or parents.a=KEY."
+            )
+        if cell.parents and keep == "none":
+            raise UsageError("keep=none: cells that build on others need what these trained; leave keep=delta.")
+
+
+def obstacle(store: Store, cell: Cell) -> str | None:
+    """Why the cell cannot run now: a parent that is not done or kept nothing; None where nothing is in the way."""
+    for role, key in cell.parents:
+        status = store.status(key)
+        if status != "done":
+            return f"parent {role} ({key[:12]}) is {status}"
+        if not store.kept(key, FILE).is_file():
+            return f"parent {role} ({key[:12]}) kept no {FILE}: run it again with keep=delta rerun=done"
+    return None
+
+
+def load(store: Store, cell: Cell) -> "dict[str, dict[str, torch.Tensor]]":
+    """role -> what that parent trained, at its best point. UsageError for a file that is not whole safetensors."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    held = {}
+    for role, key in cell.parents:
+        path = store.kept(key, FILE)
+        try:
+            held[role] = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise UsageError(f"parent {role}: {path.name} of cell {key[:12]} cannot be read ({error})") from error
+    return held
