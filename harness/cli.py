@@ -56,9 +56,9 @@ def _dispatch(words: list[str]) -> int:
         print(_help())
         return 0
     if words[0] in ("-V", "--version"):
-        from harness.provenance import installed
+        from harness.provenance import own_version
 
-        print(f"deltabench {installed('deltabench') or '(not installed)'}")
+        print(f"deltabench {own_version()}")
         return 0
     verb = words[0]
     if verb not in verbs():

@@ -69,7 +69,15 @@ def match(group: str, pattern: str) -> list[str]:
 
 
 def header(path: Path) -> str:
-    """What a YAML's header says it is, without the command after it."""
-    lines = (line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines())
-    first = next((line for line in lines if not line.startswith("# @package")), "")
-    return first.lstrip("# ").partition("   deltabench ")[0].strip() if first.startswith("#") else ""
+    """What a YAML's header says it is: its first sentences up to the command, wrapped lines joined."""
+    told = ""
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith("# @package"):
+            continue
+        text, command, _ = line.lstrip("# ").partition("deltabench ")
+        if not line.startswith("#") or (told and command and not text):
+            break
+        told = f"{told} {text.strip()}".strip()
+        if command or told.endswith((".", "?", "!")):
+            break
+    return told

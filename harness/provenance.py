@@ -2,6 +2,7 @@
 
 import os
 import platform
+import tomllib
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -28,7 +29,7 @@ PACKAGES = (
 def gather() -> dict[str, Any]:
     """Versions, the checkout's commit and the machine (no host or user name)."""
     return {
-        "deltabench": installed("deltabench"),
+        "deltabench": own_version(),
         "git": commit(),
         "packages": {name: installed(name) for name in PACKAGES},
         "python": platform.python_version(),
@@ -39,6 +40,13 @@ def gather() -> dict[str, Any]:
             "memory_bytes": psutil.virtual_memory().total,
         },
     }
+
+
+def own_version() -> str | None:
+    """Of the installed package, else of the checkout that this code runs from."""
+    with suppress(OSError, KeyError, tomllib.TOMLDecodeError):
+        return str(tomllib.loads((assets.root() / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
+    return installed("deltabench")
 
 
 def installed(name: str) -> str | None:

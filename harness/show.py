@@ -1,6 +1,6 @@
 """A record as text for people. Torch-free."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.fingerprint import is_stale
@@ -32,7 +32,12 @@ def _lines(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Ite
             "curve",
             f"{_spark(curve)}   validation, steps {curve[0].get('step')} to {curve[-1].get('step')}",
         )
-    yield "time", _numbers(record["time"], "")
+    yield "time", ", ".join(_quantity(*pair) for pair in (record["time"] or {}).items() if pair[1] is not None)
+    yield from _memory(record["memory"] or {})
+    if record["notes"]:
+        yield "notes", ", ".join(f"{name} {value(note)}" for name, note in record["notes"].items())
+    if record["provenance"]:
+        yield "made by", _made_by(record["provenance"])
     error = record.get("error")
     if error:
         yield "error", f"{error.get('type')}: {error.get('message')}"
@@ -41,21 +46,80 @@ def _lines(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Ite
 
 
 def _flat(fields: Mapping[str, Any]) -> str:
-    told = (f"{name}={value}" for name, value in fields.items() if name != "name" and value not in (None, ""))
+    told = (f"{name}={value(one)}" for name, one in fields.items() if name != "name" and one not in (None, ""))
     return f"{fields['name']}  {' '.join(told)}".strip()
 
 
 def _scores(point: Mapping[str, Any]) -> str:
-    sets = (f"{name} {_numbers(scores, ' ')}" for name, scores in point.get("sets", {}).items())
+    sets = (f"{name} {_numbers(scores)}" for name, scores in point.get("sets", {}).items())
     return f"step {point.get('step')}: {'; '.join(sets)}"
 
 
-def _numbers(values: Mapping[str, Any], _: str) -> str:
+def _memory(memory: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The peak of each phase, and why a figure is missing."""
+    phases = {name: values for name, values in memory.items() if name != "why_null" and isinstance(values, Mapping)}
+    known = {name: [_quantity(*pair) for pair in values.items() if pair[1]] for name, values in phases.items()}
+    if any(known.values()):
+        yield "memory", "; ".join(f"{name}: {', '.join(told)}" for name, told in known.items() if told)
+    if memory.get("why_null"):
+        yield "", "; ".join(f"no {name}: {why}" for name, why in memory["why_null"].items())
+
+
+def _made_by(provenance: Mapping[str, Any]) -> str:
+    packages = provenance.get("packages") or {}
+    named = {
+        "deltabench": provenance.get("deltabench"),
+        "git": (provenance.get("git") or "")[:7],
+        **{name: packages.get(name) for name in ("torch", "transformers")},
+        "on": (provenance.get("machine") or {}).get("processor"),
+        "ended": provenance.get("ended"),
+    }
+    return ", ".join(f"{name} {told}" for name, told in named.items() if told)
+
+
+def _quantity(name: str, value: Any) -> str:
+    """A measured figure by the unit its name ends in: ("load_s", 0.05) -> "load 0.05 s"."""
+    if isinstance(value, Mapping):
+        unit = name.rpartition("_")[2]
+        return f"{name.removesuffix('_' + unit)} " + " ".join(
+            f"{part} {_number(one)} {unit}" for part, one in value.items()
+        )
+    for end, scale, unit in (("_per_s", 1, "/s"), ("_bytes", 1e6, " MB"), ("_s", 1, " s")):
+        if name.endswith(end):
+            return f"{name.removesuffix(end).replace('_', ' ')} {_number(value / scale)}{unit}"
+    return f"{name.replace('_', ' ')} {_number(value)}"
+
+
+def _numbers(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {_number(value)}" for name, value in values.items() if isinstance(value, int | float))
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    """Three digits, more where they stand before the point: 0.0523, 12.3, 10,474."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def value(given: Any) -> str:
+    """As it is written on the command line."""
+    if isinstance(given, list | tuple):
+        return "[" + ",".join(map(str, given)) + "]"
+    if isinstance(given, Mapping):
+        return ", ".join(f"{name}: {value(one)}" for name, one in given.items())
+    return str(given).lower() if isinstance(given, bool) else str(given)
+
+
+def aligned(lines: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
+    """Rows of a table in columns as wide as their widest text; `right`: the columns of numbers."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            text.rjust(width) if place in right else text.ljust(width)
+            for place, (text, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
 
 
 def _spark(curve: Sequence[Mapping[str, Any]]) -> str:

@@ -25,8 +25,9 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([dict(zip(("what", "state", "told"), row, strict=True)) for row in rows], indent=1))
     else:
+        width = max(len(what) for what, _, _ in rows)
         for what, state, told in rows:
-            print(f"{state:<5} {what:<12} {told}")
+            print(f"{state:<3}  {what:<{width}}  {told}")
     return 1 if any(state == "bad" for _, state, _ in rows) else 0
 
 

@@ -9,11 +9,12 @@ how long they take and how many bytes they keep.
 import argparse
 import json
 import statistics
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from harness import cell as cells
-from harness import compose, grid, progress, sweep, words
+from harness import compose, grid, progress, show, sweep, words
 from harness.config import Cell
 from harness.store import FINAL, Store
 
@@ -41,19 +42,34 @@ def main(arguments: argparse.Namespace) -> int:
         rows = [{"key": key, "status": states[key], "cell": cells.to_json(cell)} for key, cell in found.items()]
         print(json.dumps({"cells": rows, "cost": cost}, ensure_ascii=False, indent=1))
         return 0
-    for key, cell in found.items():
-        print(f"{key[:12]}  {states[key]:<11} {progress.name(cell)}{_fields(cell)}")
+    print(_table(found, states))
+    print(_choices(found))
     print(f"{sweep.summary(store, list(found.values()))}; {cost['left']} to run{_told(cost)}")
     return 0
 
 
-def _fields(cell: Cell) -> str:
-    fields = {**cell.method.fields, "lr": f"{cell.recipe.learning_rate:g}"}
-    return "  " + " ".join(f"{name}={_plain(value)}" for name, value in fields.items())
+def _table(found: Mapping[str, Cell], states: Mapping[str, str]) -> str:
+    """One line per cell in the order in which they would run."""
+    head = ("key", "status", "method", "model", "task", "seed", "rate", "fields")
+    lines = [(key[:12], states[key], *_columns(cell)) for key, cell in found.items()]
+    return show.aligned([head, *lines])
 
 
-def _plain(value: Any) -> str:
-    return "[" + ",".join(map(str, value)) + "]" if isinstance(value, tuple) else str(value)
+def _columns(cell: Cell) -> tuple[str, ...]:
+    fields = {name: value for name, value in cell.method.fields.items() if value is not None}
+    told = " ".join(f"{name}={show.value(one)}" for name, one in fields.items())
+    names = (cell.method.name, cell.model.name, cell.task.name, str(cell.seed))
+    return (*names, f"{cell.recipe.learning_rate:g}", told)
+
+
+def _choices(found: Mapping[str, Cell]) -> str:
+    """How many cells each choice of each axis has."""
+    columns = {"method": 0, "model": 1, "task": 2, "seed": 3}
+    counts = {axis: Counter(_columns(cell)[place] for cell in found.values()) for axis, place in columns.items()}
+    lines = [
+        (axis, ", ".join(f"{name} {count}" for name, count in counted.items())) for axis, counted in counts.items()
+    ]
+    return "\n" + show.aligned([("cells of", ""), *lines])
 
 
 def _cost(

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from harness import cell as cells
-from harness import compose, words
+from harness import compose, show, words
 from harness.fingerprint import is_stale
 from harness.store import Store
 
@@ -51,7 +51,7 @@ def main(arguments: argparse.Namespace) -> int:
     lines += [(model, task, *(str(counts[column]) for column in used)) for (model, task), counts in table.items()]
     lines.append(("all", "", *(str(total[column]) for column in used)))
     print(f"store {store.path}")
-    print(_aligned(lines))
+    print(show.aligned(lines, right=range(2, len(lines[0]))))
     if total["stale"]:
         print("stale cells count as done; `deltabench why KEY` tells what changed, rerun=stale runs them again.")
     return 0
@@ -80,14 +80,3 @@ def _count(store: Store, rows: Iterable[tuple[str, str, str]]) -> dict[tuple[str
         summary = store.summary(key) if status == "done" else None
         table[model, task]["stale" if summary and is_stale(summary) else status] += 1
     return dict(sorted(table.items()))
-
-
-def _aligned(lines: list[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            text.ljust(width) if place < 2 else text.rjust(width)
-            for place, (text, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    )

@@ -114,6 +114,9 @@ def test_plan(call: Callable[..., Any], tmp_path: Path) -> None:
     code, out, _ = call(*words)
     assert code == 0
     assert "4 cells: 4 missing; 4 to run" in out
+    head, *rows = out.split("\n\n")[0].splitlines()
+    assert {row.index("missing") for row in rows} == {head.index("status")}
+    assert "full 2, lora 2" in out
     code, out, _ = call(*words, "--json")
     content = json.loads(out)
     assert [row["status"] for row in content["cells"]] == ["missing"] * 4

@@ -1,0 +1,72 @@
+"""Records and tables as people read them: units stand with figures, what is missing has its reason."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import cell as cells
+from harness import options, provenance, show
+from harness.config import Cell
+from harness.store import SCHEMA
+
+
+@pytest.fixture
+def record(cell: Callable[..., Cell]) -> dict[str, Any]:
+    point = {"step": 3, "sets": {"test": {"accuracy": 0.51234, "n": 64}}}
+    return {
+        "schema": SCHEMA, "key": "k", "status": "done", "attempt": 1, "cell": cells.to_json(cell("lora")),
+        "scores": {"best": point, "last": point}, "parameters": {"delta": 12288},
+        "memory": {"train": {"process_bytes": 321_150_976, "nvml_device_bytes": None}, "why_null": {"nvml": "no GPU"}},
+        "time": {"load_s": 0.0521, "wall_s": 5.1, "steps": 3, "tokens_per_s": 10474.4, "examples_per_s": None,
+                 "step_ms": {"median": 63.81, "p95": 121.0}},
+        "notes": {"device": "cpu", "merged": False, "cut": {"train": 2}}, "error": None,
+        "provenance": {"deltabench": "1.2", "git": "0123456789", "packages": {"torch": "9.9"}, "fingerprint": None},
+    }  # fmt: skip
+
+
+def test_figures_have_units_and_reasons(record: dict[str, Any]) -> None:
+    told = show.text(record, [{"step": 0, "scores": {"validation": 0.25}}, {"step": 3, "scores": {"validation": 0.5}}])
+    for part in (
+        "rank=4 targets=[q,v]",
+        "step 3: test accuracy 0.512, n 64",
+        "delta 12,288",
+        "load 0.0521 s, wall 5.1 s, steps 3, tokens 10,474/s, step median 63.8 ms p95 121 ms",
+        "train: process 321 MB",
+        "no nvml: no GPU",
+        "device cpu, merged false, cut train: 2",
+        "deltabench 1.2, git 0123456, torch 9.9",
+        "▁█ 0.250 to 0.500   validation, steps 0 to 3",
+    ):
+        assert part in told
+    assert "None" not in told
+
+
+def test_an_attempt_that_measured_nothing_can_be_shown(record: dict[str, Any]) -> None:
+    empty = {part: {} for part in ("scores", "parameters", "memory", "time", "notes", "provenance")}
+    error = {"type": "Died", "message": "the process was ended by SIGKILL", "log": ["last words"]}
+    told = show.text({**record, **empty, "status": "failed", "error": error}, [])
+    assert "Died: the process was ended by SIGKILL" in told
+    assert "last words" in told
+
+
+def test_columns_are_as_wide_as_their_widest_text() -> None:
+    assert show.aligned([("name", "n"), ("a", "10")], right=[1]) == "name   n\na     10"
+
+
+def test_a_header_is_its_first_sentences_without_the_command(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    for text, about in (
+        ("# LoRA: W + B A.   deltabench run method=lora\nname: lora\n", "LoRA: W + B A."),
+        ("# Two lines that\n# belong together.\n# And more.\nname: a\n", "Two lines that belong together."),
+        ("# No full stop\n# deltabench run method=a\nname: a\n", "No full stop"),
+        ("name: a\n# later\n", ""),
+    ):
+        path.write_text(text)
+        assert options.header(path) == about
+
+
+def test_a_checkout_knows_its_version() -> None:
+    assert provenance.own_version()
+    assert provenance.gather()["deltabench"] == provenance.own_version()
