@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from methods.base import Method
 
 ENTRY_POINTS = "deltabench.methods"
-SIZES = ("bottleneck", "rank", "length", "fraction", "dimension")
+SIZES = ("bottleneck", "rank", "dimension", "length", "fraction")
 """Fields that say how large a delta is: the first that a method has is what `method.budget` solves for."""
 
 
