@@ -26,11 +26,13 @@ VIEWS = {
         View("ranking", "table", "harness.analysis.tables:ranking"),
         View("tasks", "table", "harness.analysis.tables:tasks"),
         View("times", "table", "harness.analysis.times:table"),
+        View("cost", "table", "harness.analysis.cost:table"),
         View("rates", "table", "harness.analysis.rates:table"),
         View("recipe-lines", "text", "harness.analysis.rates:recipe_lines"),
         View("ranking-figure", "figure", "harness.analysis.figures:ranking"),
         View("steps-figure", "figure", "harness.analysis.curves:against_steps"),
         View("seconds-figure", "figure", "harness.analysis.curves:against_seconds"),
+        View("share-figure", "figure", "harness.analysis.cost:against_share"),
         View("rates-figure", "figure", "harness.analysis.figures:rates"),
     )
 }
