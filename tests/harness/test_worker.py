@@ -15,6 +15,7 @@ import pytest
 from harness import cell as cells
 from harness import child, isolate, lease, worker
 from harness.config import Cell
+from harness.errors import UsageError
 from harness.store import STATUSES, Store
 from harness.worker import Setup
 
@@ -128,6 +129,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from harness import cell as cells, worker
+from harness.errors import UsageError
 from harness.config import Runtime
 from harness.store import Store
 store = Store(sys.argv[1])
@@ -216,5 +218,5 @@ def test_the_environment_is_as_before(store: Store, cell: Make, setup: Callable[
 
 def test_preload_takes_names_of_families_only() -> None:
     for name in ("os; x", "../t5", "T5.x", ""):
-        with pytest.raises(ValueError, match="not the name"):
+        with pytest.raises(UsageError, match="model_type of transformers"):
             isolate.preload([name])
