@@ -18,6 +18,8 @@ from harness.provenance import installed
 
 CORE = (
     "methods.base",
+    "methods.insertion",
+    "methods.kept",
     "methods.anatomy",
     "methods.families",
     "tasks.base",

@@ -10,7 +10,7 @@ from harness import delta
 from harness.attempt import AttemptFolder
 from harness.fit import Fitted
 from harness.score import Split
-from methods.base import delta_state
+from methods.kept import delta_state
 
 PREDICTIONS = "predictions.jsonl.gz"
 

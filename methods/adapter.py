@@ -22,7 +22,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from methods.anatomy import after, depth, family
-from methods.base import Delta, Method, insert, parameter
+from methods.base import Delta, Method, parameter
+from methods.insertion import insert
 from methods.shape import Shape
 from methods.shape import shape as shape_of
 

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from methods.anatomy import after
-from methods.base import Delta, Method, insert, parameter
+from methods.base import Delta, Method, parameter
+from methods.insertion import insert
 from methods.shape import Shape
 from methods.shape import shape as shape_of
 

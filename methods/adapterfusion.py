@@ -19,7 +19,8 @@ from torch.nn import functional as F
 from harness.errors import UsageError
 from methods.adapter import Bottleneck
 from methods.anatomy import after, family
-from methods.base import Method, insert, inserted, parameter
+from methods.base import Method, parameter
+from methods.insertion import insert, inserted
 from methods.pfeiffer import OnStream
 from methods.shape import Shape
 from methods.shape import shape as shape_of

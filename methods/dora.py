@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from methods.anatomy import Linear, linears
-from methods.base import Delta, insert, parameter
+from methods.base import Delta, parameter
+from methods.insertion import insert
 from methods.lora import LoRA, LowRank, Rewriting, Update
 from methods.shape import Shape
 from methods.values import Names

@@ -17,9 +17,10 @@ from torch import nn
 
 from harness.errors import UsageError
 from methods.anatomy import Part, family
-from methods.base import Delta, Method, delta_state, load_delta_state, trainable
+from methods.base import Delta, Method, trainable
 from methods.dora import Decomposed
 from methods.ia3 import InputScale
+from methods.kept import delta_state, load_delta_state
 from methods.shape import shape
 
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"

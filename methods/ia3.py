@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from methods.anatomy import Linear, Part, linears
-from methods.base import Method, insert, inserted, parameter, remove
+from methods.base import Method, parameter
+from methods.insertion import insert, inserted, remove
 from methods.lora import Rewriting
 from methods.shape import Shape
 from methods.values import Names

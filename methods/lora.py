@@ -15,7 +15,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from methods.anatomy import Linear, linears
-from methods.base import Delta, Method, insert, inserted, parameter, remove
+from methods.base import Delta, Method, parameter
+from methods.insertion import insert, inserted, remove
 from methods.shape import Shape
 from methods.values import Names
 

@@ -16,7 +16,8 @@ from torch import nn
 
 from methods.adapter import Bottleneck
 from methods.anatomy import after, before, family
-from methods.base import Method, insert
+from methods.base import Method
+from methods.insertion import insert
 from methods.shape import Shape
 from methods.shape import shape as shape_of
 

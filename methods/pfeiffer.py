@@ -14,7 +14,8 @@ from torch import nn
 
 from methods.adapter import Bottleneck
 from methods.anatomy import after, family
-from methods.base import Delta, Method, insert
+from methods.base import Delta, Method
+from methods.insertion import insert
 from methods.shape import Shape
 from methods.shape import shape as shape_of
 

@@ -16,8 +16,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from methods.anatomy import Linear, linears
-from methods.base import Delta, Method, insert, parameter
+from methods.base import Delta, Method, parameter
 from methods.dora import Decomposed
+from methods.insertion import insert
 from methods.lora import Update, fold
 from methods.shape import Shape
 from methods.values import Names

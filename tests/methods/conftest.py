@@ -11,7 +11,8 @@ import methods
 from harness import assets
 from harness.config import MethodConfig
 from harness.errors import NotApplicable
-from methods.base import Method, delta_state, freeze, trainable
+from methods.base import Method, freeze, trainable
+from methods.kept import delta_state
 from tests.methods.toys import PAD, TOYS, Toy, V, parameters
 
 __all__ = ["PAD", "TOYS", "Toy", "V"]

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from harness.errors import UsageError
-from methods.base import delta_state
+from methods.kept import delta_state
 from tests.methods.conftest import TOYS, attach, backbone, disturb, logits, make
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}

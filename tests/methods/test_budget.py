@@ -8,7 +8,7 @@ import pytest
 import methods
 from harness.config import MethodConfig
 from harness.errors import NotApplicable, UsageError
-from methods.base import count
+from methods.kept import count
 from methods.shape import shape
 from tests.methods.conftest import TOYS, attach, backbone, disturb, logits, make
 

@@ -7,7 +7,8 @@ import torch
 
 import methods
 from harness.errors import NotApplicable, UsageError
-from methods.base import count, trainable
+from methods.base import trainable
+from methods.kept import count
 from methods.shape import shape
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits, make
 

@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from harness.errors import UsageError
-from methods.base import Method, delta_state
+from methods.base import Method
 from methods.exchange import CONFIG, FORMATS, TENSORS, read_peft, write_peft
+from methods.kept import delta_state
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits
 
 with warnings.catch_warnings():

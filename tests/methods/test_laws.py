@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 
 import methods
 from harness.errors import NotApplicable, UsageError
-from methods.base import Delta, Method, count, delta_state, load_delta_state, trainable
+from methods.base import Delta, Method, trainable
+from methods.kept import count, delta_state, load_delta_state
 from methods.shape import Shape, shape
 from tests.methods.conftest import NAMES, TOYS, attach, backbone, batch, disturb, logits, make
 

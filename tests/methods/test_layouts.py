@@ -8,7 +8,8 @@ import transformers as hf
 
 from harness.errors import NotApplicable
 from methods.anatomy import Part, depth, linears
-from methods.base import delta_state, freeze
+from methods.base import freeze
+from methods.kept import delta_state
 from tests.methods.conftest import TOYS, attach, backbone, disturb, make
 from tests.methods.test_peft import LOW_RANK, agree, attached, copy, matched, peft, reference, same_gradients
 from tests.methods.toys import OLD_GPT, SMALL

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from harness.errors import UsageError
-from methods.base import Stage, delta_state, load_delta_state, trainable
+from methods.base import Stage, trainable
 from methods.intrinsic import Projected, hadamard
+from methods.kept import delta_state, load_delta_state
 from methods.overlay import overlays
 from methods.shape import shape
 from methods.sparse import DiffPruning, Gated, Sparse

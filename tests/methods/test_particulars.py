@@ -9,8 +9,10 @@ from torch import nn
 
 from harness.errors import NotApplicable, UsageError
 from methods.anatomy import linears
-from methods.base import count, inserted, trainable
+from methods.base import trainable
 from methods.bitfit import Bias
+from methods.insertion import inserted
+from methods.kept import count
 from methods.shape import shape
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits, make
 

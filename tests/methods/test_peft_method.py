@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from harness.errors import UsageError
-from methods.base import count, trainable
+from methods.base import trainable
+from methods.kept import count
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits, make
 
 pytest.importorskip("methods.peft")

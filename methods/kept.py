@@ -1,0 +1,74 @@
+"""What a method trained in a model: how many numbers, and as what a file keeps them."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+
+from harness.errors import UsageError, near
+from methods.base import Delta, trainable
+
+
+def count(model: nn.Module, heads: Sequence[str] = ()) -> dict[str, int]:
+    """Numbers of parameters, each tensor once.
+
+    delta: what trains outside the heads. head: everything under a module name in `heads`. backbone: the model
+    without heads and without what methods inserted.
+    """
+    added = {id(p) for module in model.modules() if isinstance(module, Delta) for p in module.parameters()}
+    totals = {"delta": 0, "head": 0, "backbone": 0}
+    for name, p in model.named_parameters():
+        if any(name.startswith(f"{head}.") for head in heads):
+            totals["head"] += p.numel()
+            continue
+        totals["delta"] += p.numel() if p.requires_grad else 0
+        totals["backbone"] += 0 if id(p) in added else p.numel()
+    return totals
+
+
+def delta_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Copies of everything that trains (heads too), fp32 on the CPU, by parameter name: what a file keeps.
+
+    Reparametrisations are folded away: their `plain` deltas stand in for them.
+    """
+    held = _held(model, _folds(model))
+    return {name: p.detach().to("cpu", torch.float32, copy=True).contiguous() for name, p in held.items()}
+
+
+@torch.no_grad()
+def load_delta_state(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+    """Put a saved delta into a model with the same method attached; one that does not fit changes nothing.
+
+    A folded delta takes the place of the reparametrisation, which then no longer trains.
+    """
+    folds = {} if set(state) == set(dict(trainable(model))) else _folds(model)
+    own = _held(model, folds)
+    for name, tensor in state.items():
+        if name not in own:
+            raise UsageError(f"the delta holds {name!r}, which this method does not train here.{near(name, own)}")
+        if own[name].shape != tensor.shape:
+            raise UsageError(f"the delta's {name} is {tuple(tensor.shape)}, the model's is {tuple(own[name].shape)}")
+        if not bool(torch.isfinite(tensor).all()):
+            raise UsageError(f"the delta's {name} holds values that are not finite: the file is not usable")
+    missing = [name for name in own if name not in state]
+    if missing:
+        raise UsageError(f"the delta lacks {len(missing)} of {len(own)} trained tensors, the first is {missing[0]!r}")
+    for path, plain in folds.items():
+        host, _, child = path.rpartition(".")
+        setattr(model.get_submodule(host), child, plain)
+    for name, tensor in state.items():
+        own[name].copy_(tensor)
+
+
+def _folds(model: nn.Module) -> dict[str, Delta]:
+    """dotted name -> the plain delta that will do, for deltas that are reparametrised."""
+    deltas = ((path, module) for path, module in model.named_modules() if isinstance(module, Delta))
+    plain = ((path, module, module.plain()) for path, module in deltas)
+    return {path: other for path, module, other in plain if other is not module}
+
+
+def _held(model: nn.Module, folds: Mapping[str, Delta]) -> dict[str, nn.Parameter]:
+    """What trains, with `folds` in the place of what they fold."""
+    inside = tuple(f"{path}." for path in folds)
+    held = {name: p for name, p in trainable(model) if not name.startswith(inside)}
+    return held | {f"{path}.{name}": p for path, plain in folds.items() for name, p in plain.named_parameters()}
