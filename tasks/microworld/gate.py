@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import tasks
+from harness.config import TaskConfig
 from harness.store import Store
 from tasks.microworld import shipping
 
@@ -28,12 +29,16 @@ Scores = Mapping[tuple[str, str], list[float]]  # (task, weights) -> a score per
 def scores(records: Iterator[Mapping[str, Any]]) -> dict[str, dict[tuple[str, str], list[float]]]:
     """model -> (task, weights) -> test scores of the finished full fine-tuning cells at the recipe's own settings."""
     found: dict[str, dict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
+    current = {name: tasks.resolve(TaskConfig(name)).digest for name in gated()}
     for record in records:
         cell = record["cell"]
-        if record["status"] != "done" or cell["method"]["name"] != METHOD or cell["task"]["name"] not in gated():
+        name = cell["task"]["name"]
+        if record["status"] != "done" or cell["method"]["name"] != METHOD or name not in current:
+            continue
+        if cell["task"]["digest"] != current[name]:  # rows of an earlier version of the task
             continue
         sets = record["scores"]["best"]["sets"]
-        key = (cell["task"]["name"], cell["model"].get("weights", "pretrained"))
+        key = (name, cell["model"].get("weights", "pretrained"))
         found[cell["model"]["name"]][key].append(sets["test"][record["task_facts"]["metric"]])
     return found
 

@@ -1,7 +1,7 @@
 """Sentiment: does the writer praise or blame? Chance 0.5.
 
 Rows: {"review": "the film was not boring and the music was lovely"} -> positive.
-In `goods` a purchase is told by what became of it. Either text may turn at a "but", and then its end counts.
+In `goods` a purchase is told by what became of it and by opinions. A text may turn at a "but": then its end counts.
 """
 
 from random import Random
@@ -25,12 +25,15 @@ def shows(label: int, rng: Random) -> Row:
 
 
 def goods(label: int, rng: Random) -> Row:
-    """What became of a bought thing."""
-    good = label == 1
-    ours, theirs = (lex.GOOD_ENDS, lex.BAD_ENDS) if good else (lex.BAD_ENDS, lex.GOOD_ENDS)
+    """What became of a bought thing and what its owner thinks of it, in two clauses; half the texts turn."""
+    good, turns = label == 1, rng.random() < 0.5
     thing = rng.choice(lex.GOODS)
-    if rng.random() < 0.35:
-        text = f"the {thing} : {rng.choice(theirs)} , but {' and '.join(rng.sample(ours, 2))}"
-    else:
-        text = f"the {thing} : {' and '.join(rng.sample(ours, 2))}"
-    return Row({"review": text}, label)
+    first, last = _owner(good != turns, thing, rng), _owner(good, thing, rng)
+    return Row({"review": f"{first} {', but' if turns else 'and'} {last}"}, label)
+
+
+def _owner(good: bool, thing: str, rng: Random) -> str:
+    """One clause of an owner: what happened, or an opinion."""
+    if rng.random() < 0.5:
+        return rng.choice(lex.GOOD_ENDS if good else lex.BAD_ENDS)
+    return opinion(good, thing, rng)
