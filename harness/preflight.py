@@ -6,9 +6,10 @@ Methods are attached to backbones without weights (meta device), so that a bad t
 from collections.abc import Sequence
 
 import torch
+from transformers import PreTrainedModel
 
 import methods
-from harness import models, objectives, text
+from harness import headers, models, objectives, text, weights
 from harness.config import MethodConfig, ModelConfig
 from harness.errors import UsageError
 
@@ -38,8 +39,40 @@ def _problem(method: MethodConfig, model: ModelConfig, objective: str) -> str | 
     try:
         head = objectives.head(objective, PLACEHOLDER_LABELS)
         made, backbone = methods.make(method), models.outline(model, head)
-        text.room(backbone.config, made.tokens_added())
+        _check_weights(model, backbone)
+        _check_tokenizer(model, backbone, made.tokens_added())
         made.attach(backbone)
     except UsageError as error:
         return str(error)
     return None
+
+
+def _check_weights(config: ModelConfig, backbone: PreTrainedModel) -> None:
+    """The files' tensors have the shapes of the architecture; a head (all that trains yet) is drawn anew."""
+    if config.weights != "pretrained":
+        return
+    wanted = {name: tuple(p.shape) for name, p in backbone.named_parameters() if not p.requires_grad}
+    for name, shape in headers.shapes(weights.folder(config)).items():
+        wants = wanted.get(name, wanted.get(f"{backbone.base_model_prefix}.{name}", shape))
+        if wants != shape:
+            raise UsageError(
+                f"model {config.name}: {name} is {shape} in its files and {wants} by its config.json. "
+                "Use the configuration that the weights were saved with."
+            )
+
+
+def _check_tokenizer(config: ModelConfig, backbone: PreTrainedModel, added: int) -> None:
+    """It can be read, and every token it makes has an embedding."""
+    try:
+        tokens = text.load(config, added).tokenizer.get_vocab_size(with_added_tokens=False)
+    except UsageError:
+        raise
+    except Exception as error:  # the tokenizers library raises bare Exception
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"model {config.name}: its tokenizer cannot be read ({reason:.150}).") from error
+    rows = backbone.get_input_embeddings().weight.shape[0]
+    if tokens > rows:
+        raise UsageError(
+            f"model {config.name}: its tokenizer has {tokens} tokens and its embedding {rows} rows. "
+            "Save the tokenizer that the model was trained with beside it."
+        )

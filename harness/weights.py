@@ -13,11 +13,19 @@ from functools import cache
 from pathlib import Path
 
 import tasks
+from harness import headers
 from harness.config import ModelConfig
 from harness.errors import UsageError, near
 
 EMBEDDED = Path(tasks.__file__).parent / "microworld"
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model", "vocab.json")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+    "spiece.model",
+    "tokenizer.model",
+    "vocab.json",
+)
 HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt"]
 
 
@@ -51,8 +59,7 @@ def folder(config: ModelConfig) -> Path:
 
 def tokenizer_folder(config: ModelConfig) -> Path:
     """The folder with the tokenizer's files: the model's own, else the one the embedded models share."""
-    own = folder(config)
-    return own if _has_tokenizer(own) else EMBEDDED / "tokenizer"
+    return _tokenizer_beside(folder(config))
 
 
 def _settle(config: ModelConfig) -> ModelConfig:
@@ -120,19 +127,25 @@ def _no_package(config: ModelConfig) -> Path:
     )
 
 
-def _has_tokenizer(path: Path) -> bool:
-    return any((path / name).is_file() for name in TOKENIZER_FILES)
+def _tokenizer_beside(weights: Path) -> Path:
+    """The folder of the weights, or the one that everything `deltabench pretrain` writes shares."""
+    if any((weights / name).is_file() for name in TOKENIZER_FILES):
+        return weights
+    if (weights / "pretraining.json").is_file():
+        return EMBEDDED / "tokenizer"
+    raise UsageError(f"{weights}: it holds no tokenizer; save the model's own there ({', '.join(TOKENIZER_FILES)}).")
 
 
 @cache
 def _digest(path: Path, weights: str) -> str:
     """16 hex digits over the configuration, the tokenizer and (unless random) the weights."""
-    tokens = path if _has_tokenizer(path) else EMBEDDED / "tokenizer"
+    tokens = _tokenizer_beside(path)
     files = [path / "config.json", *(tokens / name for name in TOKENIZER_FILES)]
     if weights == "pretrained":
         shards = sorted(path.glob("*.safetensors")) or sorted(path.glob("pytorch_model*.bin"))
         if not shards:
             raise UsageError(f"{path}: no *.safetensors there. Use weights=random for the bare architecture.")
+        headers.shapes(path)
         files += shards
     seen = hashlib.sha256()
     for file in files:

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSeq2SeqLM
 
-from harness import models, preflight, weights
+from harness import headers, models, preflight, weights
 from harness.config import MethodConfig, ModelConfig
 from harness.errors import UsageError
 from harness.objectives import Head
@@ -146,6 +146,61 @@ def test_preflight_names_a_device_that_is_not_there(device: str) -> None:
     [said] = preflight.preflight([], device)
     assert str(said).startswith(f"device={device}: it cannot be used here")
     assert preflight.preflight([], "cpu") == preflight.preflight([], "auto") == [None]
+
+
+def _copy(model: ModelConfig, tmp_path: Path) -> tuple[ModelConfig, Path]:
+    shutil.copytree(str(model.path), tmp_path / "copy")
+    return replace(model, path=str(tmp_path / "copy")), tmp_path / "copy"
+
+
+@pytest.mark.parametrize(
+    "content", [b"hello", b"", b"\xff" * 100, (40).to_bytes(8, "little") + b'{"a": {"shape": [1]}}']
+)
+def test_a_file_that_is_no_safetensors_is_refused_at_the_door(t5: ModelConfig, tmp_path: Path, content: bytes) -> None:
+    config, folder = _copy(t5, tmp_path)
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(UsageError, match=r"model\.safetensors: this is not a whole safetensors file"):
+        weights.resolve(config)
+
+
+def test_cut_off_weights_are_refused_at_the_door(t5: ModelConfig, tmp_path: Path) -> None:
+    config, folder = _copy(t5, tmp_path)
+    file = folder / "model.safetensors"
+    assert headers.shapes(folder) == {name: tuple(tensor.shape) for name, tensor in load_file(file).items()}
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(UsageError, match=r"it has [\d,]+ bytes of"):
+        weights.resolve(config)
+
+
+def test_a_foreign_model_never_gets_the_microworlds_tokenizer(t5: ModelConfig, tmp_path: Path) -> None:
+    config, folder = _copy(t5, tmp_path)
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(UsageError, match="holds no tokenizer"):
+        weights.resolve(config)
+    (folder / "pretraining.json").write_text("{}")  # made by `deltabench pretrain`: that one is its own
+    assert weights.tokenizer_folder(config) == weights.EMBEDDED / "tokenizer"
+
+
+def test_preflight_compares_the_files_of_a_model(t5: ModelConfig, bert: ModelConfig, tmp_path: Path) -> None:
+    config, folder = _copy(t5, tmp_path)
+    settings = json.loads((folder / "config.json").read_text())
+    pair = (MethodConfig("lora", {}), config, "seq2seq")
+    (folder / "config.json").write_text(json.dumps({**settings, "d_ff": 48}))
+    assert "in its files and (48, 16) by its config.json" in str(preflight.preflight([pair])[1])
+    (folder / "config.json").write_text(json.dumps({**settings, "vocab_size": 20}))
+    assert preflight.preflight([pair])[1]
+    (folder / "config.json").write_text(json.dumps(settings))
+    (folder / "tokenizer.json").write_text("{}")
+    assert "its tokenizer cannot be read" in str(preflight.preflight([pair])[1])
+
+
+def test_a_tokenizer_of_another_model_is_refused(t5: ModelConfig, tmp_path: Path) -> None:
+    config, folder = _copy(t5, tmp_path)
+    tokens = json.loads((folder / "tokenizer.json").read_text())
+    tokens["model"]["vocab"] |= {f"more{i}": 1000 + i for i in range(9)}
+    (folder / "tokenizer.json").write_text(json.dumps(tokens))
+    [_, said] = preflight.preflight([(MethodConfig("lora", {}), config, "seq2seq")])
+    assert "its tokenizer has 47 tokens and its embedding 38 rows" in str(said)
 
 
 def test_preflight_says_what_is_wrong_before_any_weights_are_read(t5: ModelConfig, bert: ModelConfig) -> None:
