@@ -28,7 +28,7 @@ def main(entry: str, cell: Mapping[str, Any], runtime: Runtime, folder: Path) ->
         _set_threads(runtime.threads)
         run = _find(entry)
         attempt.write(OUTCOME, {"status": "done", **run(cells.from_json(cell), runtime, attempt)})
-    except Exception as error:
+    except Exception as error:  # a cell's own failure, of whatever kind, is a record
         traceback.print_exc()
         attempt.write(OUTCOME, {"status": classify(error), "error": describe(error)})
 
@@ -39,7 +39,7 @@ def call(target: str, arguments: tuple[Any, ...], answer: Path) -> None:
     folder = AttemptFolder(answer.parent)
     try:
         content = {"value": _find(target)(*arguments)}
-    except Exception as error:
+    except Exception as error:  # handed to the caller, who raises it there
         content = {"error": f"{error}", "type": type(error).__name__, "trace": traceback.format_exc()}
     folder.write(answer.name, content)
 

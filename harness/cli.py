@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"deltabench: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr
         )
         return 1
-    except Exception as error:
+    except Exception as error:  # no traceback reaches a person: it goes to a file
         return _report(error)
 
 

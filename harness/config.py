@@ -13,12 +13,15 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import UsageError, near
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 KINDS = ("identity", "runtime", "provenance")
-T = TypeVar("T")
+T = TypeVar("T", bound="DataclassInstance")
 
 
 def _field(kind: str, default: Any, rule: Mapping[str, Any]) -> Any:
@@ -146,7 +149,7 @@ def build(kind: type[T], values: Mapping[str, Any], what: str) -> T:
 
     UsageError for a field that does not exist, a value of another type or one outside the field's rule.
     """
-    known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
+    known = {item.name: item for item in fields(kind)}
     parsed = parse_fields(kind, values, what)
     for name, item in known.items():
         if item.default is dataclasses.MISSING and name not in parsed:

@@ -22,7 +22,7 @@ def atomic(path: Path) -> Iterator[Path]:
         yield temporary
         _sync(temporary)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException:  # Ctrl-C too leaves no half-written file
         temporary.unlink(missing_ok=True)
         raise
     _sync(path.parent)

@@ -30,7 +30,7 @@ def _no_device(wanted: str) -> str | None:
             raise ValueError(f"a cell runs on one of {', '.join(DEVICES)}")
         torch.empty(0, device=wanted)
     except Exception as error:  # another kind for each way of not being there: no driver, no build, no such number
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         return f"device={wanted}: it cannot be used here ({reason:.150}). Choose device=auto or device=cpu."
     return None
 
@@ -68,7 +68,7 @@ def _check_tokenizer(config: ModelConfig, backbone: PreTrainedModel, added: int)
     except UsageError:
         raise
     except Exception as error:  # the tokenizers library raises bare Exception
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UsageError(f"model {config.name}: its tokenizer cannot be read ({reason:.150}).") from error
     rows = backbone.get_input_embeddings().weight.shape[0]
     if tokens > rows:

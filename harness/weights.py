@@ -171,7 +171,7 @@ def _commit(name: str, revision: str | None) -> str:
     logging.set_verbosity_error()  # one sentence of ours instead of a warning per retry
     try:
         return str(HfApi().model_info(name, revision=revision, timeout=20).sha)
-    except Exception as error:
+    except Exception as error:  # see _unreachable
         raise _unreachable(name, revision, error) from error
 
 
@@ -184,7 +184,7 @@ def _download(name: str, revision: str | None, weights: str) -> Path:
     wanted = HUB_FILES if weights == "pretrained" else [p for p in HUB_FILES if p != "*.safetensors"]
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
-    except Exception as error:
+    except Exception as error:  # see _unreachable
         raise _unreachable(name, revision, error) from error
 
 

@@ -58,7 +58,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _all(store: Store) -> Iterable[tuple[str, str, str]]:
-    for key in store.keys():  # noqa: SIM118  (a store is no dict)
+    for key in sorted(store.keys()):
         summary = store.summary(key)
         if summary is not None:
             yield key, summary["model"], summary["task"]
