@@ -104,4 +104,6 @@ def _named(values: Any, option: str) -> dict[str, Any]:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    """A UnicodeDecodeError does not say which file: Hydra had opened it."""
+    hint = "a YAML file is not UTF-8 text: " if isinstance(error, UnicodeDecodeError) else ""
+    return hint + " ".join(str(error).split())[:300]

@@ -6,6 +6,7 @@ exhibits join through the entry-point group `deltabench.exhibits`: its value is 
 YAML files, with the CSV files they publish beside them.
 """
 
+import fnmatch
 import importlib.metadata
 import importlib.util
 import re
@@ -100,7 +101,7 @@ def read(path: Path, folders: Sequence[Path] = ()) -> Exhibit:
         if not raw.get(key):
             raise UsageError(f"{where}: the field '{key}' is missing.")
     cells_of, grids = _grids(raw["grid"], path, where, folders)
-    return Exhibit(
+    exhibit = Exhibit(
         name=path.stem,
         title=str(raw["title"]),
         source=str(raw["source"]),
@@ -114,11 +115,32 @@ def read(path: Path, folders: Sequence[Path] = ()) -> Exhibit:
         sets=_named([raw.get("sets", "test")], ("test", "validation"), f"{where}: sets")[0],
         path=path,
     )
+    _check_roles(exhibit, where)
+    return exhibit
+
+
+def _check_roles(exhibit: Exhibit, where: str) -> None:
+    """Scores are normalised between methods of the grid itself."""
+    known = exhibit.methods()
+    for role, method in (("floor", exhibit.floor), ("ceiling", exhibit.ceiling)):
+        if method is not None and not any(fnmatch.fnmatchcase(str(method), name) for name in known):
+            raise UsageError(f"{where}: {role} '{method}' is none of its methods.{near(str(method), known)}")
+
+
+class _Strict(yaml.SafeLoader):
+    """Plain values; a key that is given twice is an error, where YAML would take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = [key for place, key in enumerate(keys) if key in keys[:place]]
+        if twice:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]!r} is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def _yaml(path: Path) -> Mapping[str, Any]:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Strict)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):

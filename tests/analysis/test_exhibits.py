@@ -99,6 +99,8 @@ def test_the_order_of_methods_is_known_from_published_orders_alone():
         ("grid: mine", "names itself"),
         ("grid: nowhere", "no exhibit 'nowhere'"),
         ("title: ", "'title' is missing"),
+        ("floor: nobody", "floor 'nobody' is none of its methods"),
+        ("ceiling: nobody", "ceiling 'nobody' is none of its methods"),
     ],
 )
 def test_a_broken_exhibit_is_named_with_the_rule(tmp_path, change, told):
@@ -108,7 +110,7 @@ def test_a_broken_exhibit_is_named_with_the_rule(tmp_path, change, told):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["[1, 2]", "a: [", "\x00"])
+@pytest.mark.parametrize("text", ["[1, 2]", "a: [", "\x00", "title: a\ntitle: b\n", "[a, b]: 1", "{a: 1, a: 2}"])
 def test_what_is_no_mapping_is_named(tmp_path, text):
     with pytest.raises(UsageError, match=r"mine\.yaml"):
         exhibits.read(written(tmp_path, text))

@@ -207,9 +207,11 @@ def test_yaml_of_a_user_names_no_callable(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "method" / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     options.use(str(tmp_path))
     assert options.header(tmp_path / "method" / "binary.yaml") == ""
-    for name in ("evil", "worse", "torn", "twice", "binary"):
+    for name in ("evil", "worse", "torn", "twice"):
         with pytest.raises(UsageError):
             expand(method=name)
+    with pytest.raises(UsageError, match="not UTF-8"):
+        expand(method="binary")
 
 
 def _variants() -> list[dict[str, Any]]:
