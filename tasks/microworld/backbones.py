@@ -38,12 +38,23 @@ def _t5(d: int, ff: int, layers: int, heads: int, head: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _llama(d: int, ff: int, layers: int, heads: int) -> dict[str, Any]:
+    return {
+        "vocab_size": VOCABULARY_ROWS, "hidden_size": d, "intermediate_size": ff, "num_hidden_layers": layers,
+        "num_attention_heads": heads, "num_key_value_heads": heads, "max_position_embeddings": 256,
+        "pad_token_id": 0, "bos_token_id": None, "eos_token_id": 1, "tie_word_embeddings": True,
+    }  # fmt: skip
+
+
 BACKBONES: Mapping[str, Backbone] = {
     "micro-t5-nano": Backbone("t5", _t5(64, 160, 2, 4, 16), steps=12_000, batch=64, learning_rate=5e-3),
     "micro-t5-micro": Backbone(
         "t5", _t5(112, 320, 3, 4, 28), steps=5000, batch=64, learning_rate=2e-2, optimizer="adafactor"
     ),
     "micro-t5-mini": Backbone(
-        "t5", _t5(176, 416, 5, 4, 44), steps=2500, batch=64, learning_rate=2e-2, optimizer="adafactor"
+        "t5", _t5(176, 416, 5, 4, 44), steps=6000, batch=64, learning_rate=2e-2, optimizer="adafactor"
     ),
+    "micro-llama-nano": Backbone("llama", _llama(64, 112, 4, 4), steps=12_000, batch=64, learning_rate=4e-3),
+    "micro-llama-micro": Backbone("llama", _llama(128, 256, 5, 4), steps=6000, batch=64, learning_rate=2e-3),
+    "micro-llama-mini": Backbone("llama", _llama(192, 416, 8, 4), steps=6000, batch=64, learning_rate=1.5e-3),
 }

@@ -1,8 +1,5 @@
-"""Pretraining of the embedded backbones: T5's span corruption on the microworld corpus (Raffel et al. 2020, 3.1.4).
+"""Pretraining of the embedded backbones on the microworld's corpus; what a step learns is the family's matter.
 
-Deviations: 20 % of the words are noise in spans of 2 on average (documents have some twenty words); for three
-documents in ten the one span is the document's end, so that the decoder also learns to go on (the S-denoiser of
-Tay et al. 2022, UL2, 3.1).
 Step k's batch and noise follow from (seed, k) alone, so a run is the same whether or not it was interrupted.
 """
 
@@ -17,47 +14,14 @@ from random import Random
 
 import torch
 from torch import nn
-from transformers import AutoTokenizer, PreTrainedModel, T5Config, T5ForConditionalGeneration
+from transformers import AutoTokenizer, PreTrainedModel
 
-from tasks.microworld import corpus, vocabulary
+from tasks.microworld import continuation, corpus, denoising, vocabulary
 from tasks.microworld.backbones import Backbone
 from tasks.microworld.shipping import Outcome
 
-NOISE, SPAN, ENDS = 0.2, 2, 0.3
+FAMILIES = {"t5": denoising, "llama": continuation}
 POOL = 16  # batches that are sorted by length together
-FIRST_SENTINEL = len(vocabulary.SPECIALS)
-EOS = vocabulary.SPECIALS.index("</s>")
-Pair = tuple[list[int], list[int]]
-
-
-def corrupt(ids: list[int], rng: Random) -> Pair:
-    """One document's word ids [T] (no end token) -> (encoder ids, decoder ids), both with the end token."""
-    if rng.random() < ENDS:
-        cut = rng.randrange(max(1, len(ids) - 8), len(ids))
-        return [*ids[:cut], FIRST_SENTINEL, EOS], [FIRST_SENTINEL, *ids[cut:], EOS]
-    spans = max(1, round(len(ids) * NOISE / SPAN))
-    starts = rng.sample(range(len(ids)), min(spans, len(ids)))
-    return _replace(ids, [(start, min(len(ids), start + rng.choice((1, 2, 3)))) for start in starts])
-
-
-def _replace(ids: list[int], spans: list[tuple[int, int]]) -> Pair:
-    """Each span (first, past the last) by its sentinel; a span that begins inside an earlier one is left out."""
-    source: list[int] = []
-    target: list[int] = []
-    position, sentinel = 0, FIRST_SENTINEL
-    for start, end in sorted(spans):
-        if start < position:
-            continue
-        source += [*ids[position:start], sentinel]
-        target += [sentinel, *ids[start:end]]
-        position, sentinel = end, sentinel + 1
-    return [*source, *ids[position:], EOS], [*target, EOS]
-
-
-def pad(rows: list[list[int]], fill: int) -> torch.Tensor:
-    """Lists of ids -> [B, T]."""
-    width = max(map(len, rows))
-    return torch.tensor([row + [fill] * (width - len(row)) for row in rows])
 
 
 class Corpus:
@@ -79,26 +43,20 @@ class Corpus:
         size = self._batch * POOL
         return sorted(self._order[at * size : (at + 1) * size], key=lambda i: len(self._ids[i]))
 
-    def step(self, k: int) -> dict[str, torch.Tensor]:
-        """The batch of step k (from 0): input_ids [B, T], attention_mask [B, T], labels [B, T']."""
+    def step(self, k: int) -> tuple[list[list[int]], Random]:
+        """The documents of step k (from 0) as word ids, and the step's own random numbers."""
         pool, place = divmod(k, POOL)
         slots = list(range(POOL))
         Random(f"{self._seed} pool {pool}").shuffle(slots)
         first = slots[place] * self._batch
-        rng = Random(f"{self._seed} step {k}")
-        pairs = [corrupt(self._ids[i], rng) for i in self._pool(pool)[first : first + self._batch]]
-        source = pad([p[0] for p in pairs], 0)
-        return {
-            "input_ids": source,
-            "attention_mask": (source != 0).long(),
-            "labels": pad([p[1] for p in pairs], -100),
-        }
+        rows = self._pool(pool)[first : first + self._batch]
+        return [self._ids[i] for i in rows], Random(f"{self._seed} step {k}")
 
 
 def initialise(backbone: Backbone) -> PreTrainedModel:
     """The architecture with seeded random weights."""
     torch.manual_seed(backbone.seed)
-    return T5ForConditionalGeneration(T5Config(**backbone.architecture))
+    return FAMILIES[backbone.family].model(backbone.architecture)
 
 
 def _optimiser(backbone: Backbone, model: nn.Module) -> torch.optim.Optimizer:
@@ -137,7 +95,7 @@ def pretrain(
     for step in range(start, backbone.steps):
         for group in optimiser.param_groups:
             group["lr"] = rate(step, backbone)
-        loss = model(**data.step(step)).loss
+        loss = model(**FAMILIES[backbone.family].batch(*data.step(step))).loss
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
