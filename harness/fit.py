@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness import delta
+from harness import delta, optimizers
 from harness.attempt import AttemptFolder
 from harness.batches import Order
 from harness.config import RecipeConfig
@@ -101,7 +101,7 @@ def _train(
     """The steps of one stage: the best evaluation in it (of those after training began), and the last one."""
     recipe, best = dataclasses.replace(work.recipe, steps=len(own)), last
     with only():
-        optimizer = _optimizer(work.model, recipe)
+        optimizer = optimizers.make(work.model, recipe)
 
     def rate(i: int) -> float:
         return recipe.learning_rate * schedule(recipe, i + 1 - own.start)
@@ -139,16 +139,6 @@ def schedule(recipe: RecipeConfig, step: int) -> float:
     return 1.0 if recipe.schedule == "constant" else (steps - step + 1) / (steps - warm + (warm > 0))
 
 
-def _optimizer(model: nn.Module, recipe: RecipeConfig) -> torch.optim.Optimizer:
-    """AdamW; weight decay on matrices only, as is usual: not on biases, norms and other vectors."""
-    tensors = [p for _, p in trainable(model)]
-    groups = [
-        {"params": [p for p in tensors if p.ndim >= 2], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in tensors if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe.learning_rate, fused=True)
-
-
 def _step(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step: int, rate: float) -> float:
     """One optimiser step (from 1); the loss."""
     for group in optimizer.param_groups:
@@ -161,15 +151,10 @@ def _step(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step: int, ra
             loss = work.objective.loss(work.model, batch)
             penalty = work.method.penalty(work.model)
         total = loss if penalty is None else loss + penalty
-        optimizer.zero_grad(set_to_none=True)
-        total.backward()
+        optimizers.descend(optimizer, total, work.recipe.gradient_clip)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise Diverged(step, f"the training loss is {value}")
-        if work.recipe.gradient_clip:
-            held = [p for group in optimizer.param_groups for p in group["params"]]
-            torch.nn.utils.clip_grad_norm_(held, work.recipe.gradient_clip)
-        optimizer.step()
         work.method.after_step(work.model, step)
     return value
 

@@ -1,0 +1,94 @@
+"""Every optimiser of the recipe: it learns, it resumes, and the fused one does what the plain one does."""
+
+import copy
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from harness import optimizers
+from harness.config import RecipeConfig
+from methods.base import Method, trainable
+from tests.methods.conftest import TOYS, attach, backbone, batch, disturb
+
+OPTIMIZERS = next(field for field in fields(RecipeConfig) if field.name == "optimizer").metadata["known"]
+RATES = {"sgd": 0.1, "lomo": 0.1}
+
+
+def _recipe(optimizer: str, **values: Any) -> RecipeConfig:
+    return RecipeConfig(optimizer=optimizer, learning_rate=RATES.get(optimizer, 0.01), **values)
+
+
+def _loss(model: Any, toy: Any, method: Method) -> torch.Tensor:
+    loss, penalty = model(**batch(toy)).loss, method.penalty(model)
+    return loss if penalty is None else loss + penalty
+
+
+def _train(name: str, toy: Any, recipe: RecipeConfig, steps: int = 3) -> Any:
+    model = backbone(toy)
+    method = attach(name, model)
+    disturb(model)
+    model.train()
+    made = optimizers.make(model, recipe) if any(True for _ in trainable(model)) else None
+    torch.manual_seed(5)  # some methods draw while they train
+    for _ in range(steps if made else 0):
+        optimizers.descend(made, _loss(model, toy, method), recipe.gradient_clip)
+    return model
+
+
+@pytest.mark.parametrize("clip", [0.0, 0.05])
+def test_the_fused_update_is_plain_descent(name: str, toy: Any, clip: float) -> None:
+    recipe = _recipe("sgd", gradient_clip=clip, weight_decay=0.1)
+    plain, fused = (dict(trainable(_train(name, toy, replace(recipe, optimizer=kind)))) for kind in ("sgd", "lomo"))
+    assert plain.keys() == fused.keys()
+    for key, p in plain.items():
+        torch.testing.assert_close(fused[key], p, rtol=1e-5, atol=1e-6)
+
+
+def test_the_fused_update_holds_one_gradient_and_leaves_no_hook() -> None:
+    toy = TOYS["t5"]
+    model = backbone(toy)
+    method = attach("full", model)
+    made, alive = optimizers.make(model, _recipe("lomo")), []
+    assert isinstance(made, optimizers.Lomo)
+    move = optimizers._move
+
+    def count(*arguments: Any) -> None:
+        alive.append(sum(p.grad is not None for p in model.parameters()))
+        move(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(optimizers, "_move", count)
+        optimizers.descend(made, _loss(model, toy, method), 1.0)
+    assert alive == [1] * len(list(model.parameters()))
+    assert all(p.grad is None for p in model.parameters())
+    assert not made.state
+    held = copy.deepcopy(model.state_dict())
+    _loss(model, toy, method).backward()
+    assert all(torch.equal(tensor, held[key]) for key, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_each_learns_and_resumes_from_its_state(optimizer: str) -> None:
+    toy, recipe = TOYS["t5"], _recipe(optimizer)
+    model = backbone(toy)
+    method = attach("lora", model)
+    made, losses = optimizers.make(model, recipe), []
+
+    def step(of: nn.Module, by: torch.optim.Optimizer) -> None:
+        loss = _loss(of, toy, method)
+        losses.append(float(loss.detach()))
+        optimizers.descend(by, loss, recipe.gradient_clip)
+
+    for _ in range(10):
+        step(model, made)
+    other = copy.deepcopy(model)
+    resumed = optimizers.make(other, recipe)
+    resumed.load_state_dict(copy.deepcopy(made.state_dict()))
+    assert losses[-1] < losses[0]
+    step(model, made)
+    step(other, resumed)
+    assert losses[-1] == losses[-2]
+    assert all(torch.equal(p, dict(trainable(other))[key]) for key, p in trainable(model))
