@@ -1,49 +1,58 @@
-"""What a run costs: seconds by phase, time per step, memory by phase. What cannot be known is null, with the reason."""
+"""What a run costs: seconds by phase, time per step, and through memory.py bytes, watts and joules.
 
-import statistics
+Phases are what the run names (prepare, load, train, evaluate); `train` is also told apart as `first_step`, in which
+gradients and the optimiser's state are made, and `steady`, the rest. A first step's peak counts for `train` too.
+"""
+
+import contextlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import psutil
 import torch
 
-WARM_UP_STEPS = 5  # not in the time per step: allocators and caches fill
-Reading = dict[str, int | None]
+from harness.attempt import AttemptFolder
+from harness.clock import WARM_UP_STEPS, Steps
+from harness.memory import SAMPLE_MS, Memory
+
+__all__ = ["WARM_UP_STEPS", "Meter"]
+
+TRAIN, FIRST, STEADY = "train", "first_step", "steady"
 
 
 class Meter:
-    """Of one run on one device. Phases do not nest; a phase entered again adds to itself."""
+    """Of one run on one device. Phases do not nest; a phase entered again adds to itself.
 
-    def __init__(self, device: torch.device) -> None:
+    folder: where memory.jsonl goes; None keeps no rows. sample_ms: between two readings of NVML; 0: only at the ends
+    of phases.
+    """
+
+    def __init__(self, device: torch.device, folder: AttemptFolder | None = None, sample_ms: float = SAMPLE_MS) -> None:
         self._device = device
-        self._process = psutil.Process()
-        self._nvml, why = _nvml(device)
-        self.why_null = {"nvml": why} if why else {}
-        if device.type != "cuda":
-            self.why_null["torch"] = f"torch counts memory on GPUs only; this ran on {device.type}"
+        self._memory = Memory(device, folder, sample_ms)
         self.seconds: dict[str, float] = {}
-        self.peaks: dict[str, Reading] = {}
-        self._steps: list[float] = []
-        self._examples = self._tokens = 0
+        self.steps = Steps()
+        self._unread = 0  # steps since memory was read
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Time and memory of what happens inside count for `name`."""
-        if self._device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self._device)
+        """Time and memory of what happens inside count for `name`.
+
+        An error takes along where it happened and what was known by then: `error.phase`, `error.measured`.
+        """
+        self._memory.begin(self._part(name))
         self._wait()
         start = time.perf_counter()
         try:
             yield
-        finally:
             self._wait()
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-            peak = self.peaks.setdefault(name, {})
-            for figure, value in self._read().items():
-                known = peak.get(figure)
-                peak[figure] = value if known is None or value is None else max(known, value)
+        except Exception as error:
+            self._add(name, start)
+            self._explain(error, name)
+            raise
+        self._add(name, start)
+        self._read(name)
 
     @contextmanager
     def step(self, examples: int, tokens: int) -> Iterator[None]:
@@ -51,82 +60,76 @@ class Meter:
         start = time.perf_counter()
         yield
         self._wait()
-        self._steps.append(time.perf_counter() - start)
-        self._examples += examples
-        self._tokens += tokens
+        self.steps.add(time.perf_counter() - start, examples, tokens)
+        self._unread += 1
+        if len(self.steps.seconds) == 1:
+            self._read(TRAIN)
+            self._memory.begin(STEADY)
+
+    @contextmanager
+    def data(self) -> Iterator[None]:
+        """Inside a step: making its batch."""
+        start = time.perf_counter()
+        yield
+        self.steps.data_s += time.perf_counter() - start
 
     @property
     def train_s(self) -> float:
         """Seconds of training so far: steps only, without evaluation and data preparation."""
-        return sum(self._steps)
+        return sum(self.steps.seconds)
 
     @property
     def tokens(self) -> int:
         """Tokens trained on so far, padding not counted."""
-        return self._tokens
+        return sum(self.steps.tokens)
+
+    @property
+    def peaks(self) -> dict[str, dict[str, int | None]]:
+        """Bytes by phase so far."""
+        return self._memory.peaks
+
+    def summary(self) -> dict[str, Any]:
+        """The record's `memory`, `time` and `device`. Nothing is sampled after it."""
+        self.close()
+        return {"memory": self.memory(), "time": self.time(), "device": self._memory.device()}
+
+    def close(self) -> None:
+        """End the sampling and write the last rows."""
+        self._memory.close()
 
     def time(self) -> dict[str, Any]:
         """The record's `time`, in seconds, milliseconds and per second."""
-        steady = sorted(self._steps[WARM_UP_STEPS:] or self._steps)
-        total = self.train_s
-        return {
-            "train_s": total,
-            **{f"{name}_s": seconds for name, seconds in self.seconds.items() if name != "train"},
-            "steps": len(self._steps),
-            "warm_up_steps": min(WARM_UP_STEPS, max(len(self._steps) - 1, 0)),
-            "step_ms": {"median": _ms(statistics.median(steady)), "p95": _ms(_percentile(steady, 0.95))}
-            if steady
-            else None,
-            "examples_per_s": self._examples / total if total else None,
-            "tokens_per_s": self._tokens / total if total else None,
-        }
+        phases = {f"{name}_s": seconds for name, seconds in self.seconds.items() if name != TRAIN}
+        return {**self.steps.told(), **phases}
 
     def memory(self) -> dict[str, Any]:
         """The record's `memory`: bytes by phase. `process_bytes` includes some 500 MB of imported libraries."""
-        return {**self.peaks, "why_null": self.why_null}
+        return self._memory.told()
 
-    def _read(self) -> Reading:
-        cuda = self._device.type == "cuda"
-        return {
-            "process_bytes": self._process.memory_info().rss,
-            "torch_allocated_bytes": torch.cuda.max_memory_allocated(self._device) if cuda else None,
-            "torch_reserved_bytes": torch.cuda.max_memory_reserved(self._device) if cuda else None,
-            "nvml_device_bytes": self._nvml_bytes(),
-        }
+    def _part(self, name: str) -> str:
+        return name if name != TRAIN else STEADY if self.steps.seconds else FIRST
 
-    def _nvml_bytes(self) -> int | None:
-        if self._nvml is None:
-            return None
-        import pynvml
+    def _read(self, name: str) -> None:
+        """Memory since it was last read is the phase's and, in training, its part's."""
+        part = name
+        if name == TRAIN and self._unread:
+            part = FIRST if len(self.steps.seconds) == self._unread == 1 else STEADY
+        self._unread = 0
+        self._memory.end(part, *({name} - {part}))
 
-        try:
-            return int(pynvml.nvmlDeviceGetMemoryInfo(self._nvml).used)
-        except pynvml.NVMLError as error:
-            self.why_null["nvml"] = f"NVML stopped answering: {error}"
-            return None
+    def _add(self, name: str, start: float) -> None:
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def _explain(self, error: Exception, name: str) -> None:
+        """The device may be gone, so whatever cannot be told any more is left out."""
+        part = self._part(name)
+        with contextlib.suppress(Exception):
+            self._memory.end(part, *({name} - {part}))
+        with contextlib.suppress(Exception):
+            error.measured = self.summary()  # type: ignore[attr-defined]
+        if not hasattr(error, "phase"):
+            error.phase = part  # type: ignore[attr-defined]
 
     def _wait(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-
-
-def _nvml(device: torch.device) -> tuple[Any, str]:
-    """(the device's NVML handle or None, why it is None)."""
-    if device.type != "cuda":
-        return None, f"NVML knows NVIDIA GPUs only; this ran on {device.type}"
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        uuid = str(torch.cuda.get_device_properties(device).uuid)
-        return pynvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"), ""
-    except Exception as error:  # absent, broken and partly supported libraries each raise their own kind
-        return None, f"NVML is not available: {type(error).__name__}: {error}"
-
-
-def _percentile(ordered: list[float], share: float) -> float:
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-
-def _ms(seconds: float) -> float:
-    return round(1000 * seconds, 3)

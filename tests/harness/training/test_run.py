@@ -72,7 +72,8 @@ def test_the_record_is_plain_and_complete(go: Go) -> None:
     )
     assert record["parameters"]["head"] == 0
     assert record["parameters"]["backbone"] > 100_000
-    assert set(record["memory"]) == {"prepare", "load", "train", "evaluate", "why_null"}
+    phases = {"prepare", "load", "train", "first_step", "steady", "evaluate"}
+    assert set(record["memory"]) == {*phases, "why_null"}
     for name, phase in record["memory"].items():
         if name != "why_null":
             assert phase["process_bytes"] > 0
