@@ -20,6 +20,11 @@ def key(cell: Cell) -> str:
     return hashlib.sha256(canonical(cell).encode()).hexdigest()
 
 
+def known(cell: Cell) -> bool:
+    """Whether the cell's method is installed here: without its declared defaults the key is another."""
+    return cell.method.name in methods.catalogue()
+
+
 def canonical(cell: Cell) -> str:
     """Identity fields, sorted, without those at their declared default, so that a new field re-keys nothing."""
     content = {"version": IDENTITY_VERSION, **_identity(cell)}
@@ -32,6 +37,13 @@ def to_json(cell: Cell, kinds: tuple[str, ...] = ("identity", "runtime", "proven
     parts = {part: _flat(getattr(cell, part), kinds) for part in _PARTS}
     parents = [list(parent) for parent in cell.parents]
     return {"method": method, **parts, "objective": cell.objective, "seed": cell.seed, "parents": parents}
+
+
+def without_runtime(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What `to_json` wrote, without the fields that are of one machine only."""
+    runtime = {part: [f.name for f in fields(kind) if f.metadata["kind"] == "runtime"] for part, kind in _PARTS.items()}
+    cut = {part: {f: v for f, v in content[part].items() if f not in names} for part, names in runtime.items()}
+    return {**content, **cut}
 
 
 def from_json(content: Mapping[str, Any]) -> Cell:

@@ -3,6 +3,7 @@
 import argparse
 import ast
 import importlib
+import io
 import logging
 import os
 import sys
@@ -21,6 +22,9 @@ ORDER = ("run", "sweep", "plan", "status", "show", "why", "reproduce", "check", 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: 0 all well, 1 some cells failed, 2 usage or configuration, 130 interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):  # what a terminal cannot show is shown as an escape, not as a crash
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="deltabench: %(message)s", level=logging.WARNING)
     try:
         code = _dispatch(words)
@@ -63,11 +67,15 @@ def _dispatch(words: list[str]) -> int:
     verb = words[0]
     if verb not in verbs():
         raise UsageError(f"there is no verb {verb!r}.{near(verb, verbs())}")
+    from harness.store import protect  # here, as everything a verb needs: help and errors shall come at once
+
     page = importlib.import_module(f"harness.verbs.{verb}")
     parser = _Parser(prog=f"deltabench {verb}", description=page.__doc__, formatter_class=_Plain)
     parser.add_argument("--config-dir", metavar="DIR", help="a conf folder of your own, searched before ours")
+    parser.add_argument("--read-only", action="store_true", help="leave the store as it is, whatever is found in it")
     page.add_arguments(parser)
     arguments = parser.parse_intermixed_args(words[1:])
+    protect(arguments.read_only)
     if arguments.config_dir is not None:
         from harness import options
 

@@ -7,11 +7,15 @@ under the final name, and the fsync of the folder after it keeps the name itself
 import json
 import math
 import os
+import stat
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+MOST_BYTES = 256 * 2**20
+"""No file that is read whole is larger."""
 
 
 @contextmanager
@@ -31,39 +35,67 @@ def atomic(path: Path) -> Iterator[Path]:
 def write_json(path: Path, value: Any) -> None:
     """`value` as JSON, atomically; non-finite numbers become null."""
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(finite(value), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        temporary.write_bytes(encode(value, indent=1))
 
 
 def append_json(path: Path, row: Mapping[str, Any]) -> None:
     """One JSON line at the end of `path`, in one write, so that a reader sees at most a torn last line."""
-    line = json.dumps(finite(row), ensure_ascii=False) + "\n"
-    with path.open("a", encoding="utf-8") as file:
-        file.write(line)
+    with path.open("ab", buffering=0) as file:
+        file.write(encode(row))
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def encode(value: Any, indent: int | None = None, **options: Any) -> bytes:
+    """`value` as one JSON text with a line's end; what is no Unicode text (half a surrogate pair) stays an escape."""
+    text = json.dumps(finite(value), ensure_ascii=False, indent=indent, **options) + "\n"
+    return text.encode("utf-8", errors="backslashreplace")
+
+
+def read_json(path: Path | str) -> dict[str, Any]:
     """The JSON object in `path`. ValueError where it is not one; FileNotFoundError where there is no file."""
-    value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+    value = parse(read_bytes(path))
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
     return value
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
+def read_lines(path: Path | str) -> list[dict[str, Any]]:
     """The JSON objects of a file of lines; lines that do not parse (a torn last one, say) are left out."""
     rows = []
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+        text = read_bytes(path).decode("utf-8", errors="replace")
+    except (FileNotFoundError, ValueError):
         return []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         try:
-            row = json.loads(line, parse_constant=_refuse)
-        except (ValueError, RecursionError):
+            row = parse(line)
+        except ValueError:
             continue
         if isinstance(row, dict):
             rows.append(row)
     return rows
+
+
+def read_bytes(path: Path | str) -> bytes:
+    """What a plain file holds. ValueError for what is none (a device or a pipe may never end) or above `MOST_BYTES`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode) or about.st_size > MOST_BYTES:
+            raise ValueError("not a plain file of a record's size")
+        found = os.read(descriptor, about.st_size + 1)
+        while more := os.read(descriptor, MOST_BYTES):
+            found += more
+        return found
+    finally:
+        os.close(descriptor)
+
+
+def parse(text: str | bytes) -> Any:
+    """JSON as this project writes it. ValueError for anything else, and for numbers that no float can hold."""
+    try:
+        return _DECODER.decode(text if isinstance(text, str) else text.decode("utf-8"))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def finite(value: Any) -> Any:
@@ -77,8 +109,24 @@ def finite(value: Any) -> Any:
     return value
 
 
+def _int(text: str) -> int:
+    if len(text) > 20:
+        raise ValueError(f"{text[:20]}… is no number that is written here")
+    return int(text)
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is not finite")
+    return number
+
+
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_int=_int, parse_float=_float, parse_constant=_refuse)
 
 
 def _sync(path: Path) -> None:

@@ -8,6 +8,8 @@ elsewhere whose heartbeat (the file's time, read against the file server's own c
 import json
 import os
 import platform
+import re
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,6 +23,7 @@ import psutil
 STALE_S = 120.0
 """Seconds without a heartbeat after which a holder on another machine counts as gone."""
 HEARTBEAT_S = 10.0
+_NAME = re.compile(r"[0-9a-f]{64}\.[1-9][0-9]{0,8}")
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,14 @@ class Lease:
 
     def beat(self) -> bool:
         """Say that the holder lives. False when the lease was taken over."""
-        if not self.held():
-            return False
-        with suppress(FileNotFoundError):
+        try:
+            if not self.held():
+                return False
             os.utime(self.path)
+        except FileNotFoundError:
+            pass
+        except OSError:  # a file server that does not answer now; others wait for STALE_S before they take over
+            return True
         return True
 
     def held(self) -> bool:
@@ -61,6 +68,9 @@ def acquire(folder: Path, key: str) -> Lease | None:
             json.dump({**_me(), "token": lease.token}, file)
     except FileExistsError:
         return None
+    except OSError:  # the disk is full: half a lease would look like somebody's young one
+        lease.path.unlink(missing_ok=True)
+        raise
     # A slow reader may have created a low generation after a takeover removed it: the higher one holds.
     if not lease.held():
         lease.release()
@@ -103,15 +113,28 @@ def _process_lives(holder: dict[str, Any]) -> bool:
     """A process number can be used again, so the start time must agree; a zombie does nothing any more."""
     try:
         process = psutil.Process(holder["pid"])
-        return abs(process.create_time() - holder["started"]) < 2 and process.status() != psutil.STATUS_ZOMBIE
-    except (psutil.Error, KeyError, TypeError, ValueError):
+        same = abs(_started(process) - holder["started"]) < 2
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, KeyError, TypeError, ValueError, OverflowError):
         return False
 
 
+def _started(process: psutil.Process) -> float:
+    """Seconds: since the machine's start where it tells (Linux), as the clock of the day may be set anew."""
+    with suppress(OSError, ValueError, IndexError):
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return process.create_time()
+
+
 def _age_s(path: Path) -> float:
-    """Seconds since the last heartbeat by the clock of the file server, which a fresh file tells."""
+    """Seconds since the last heartbeat by the clock of the file server, which a fresh file tells; where none can be
+    made (a read-only store), by our own."""
     clock = path.parent / f".clock-{uuid.uuid4().hex}"
-    clock.touch()
+    try:
+        clock.touch()
+    except OSError:
+        return time.time() - path.stat().st_mtime
     try:
         return clock.stat().st_mtime - path.stat().st_mtime
     finally:
@@ -119,7 +142,7 @@ def _age_s(path: Path) -> float:
 
 
 def _me() -> dict[str, Any]:
-    return {"host": _host(), "pid": os.getpid(), "started": psutil.Process().create_time()}
+    return {"host": _host(), "pid": os.getpid(), "started": _started(psutil.Process())}
 
 
 @cache
@@ -143,9 +166,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _names(folder: Path) -> Iterator[str]:
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, NotADirectoryError):
         for name in os.listdir(folder):
-            if not name.startswith(".") and name.rpartition(".")[2].isdigit():
+            if _NAME.fullmatch(name):
                 yield name
 
 

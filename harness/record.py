@@ -28,17 +28,5 @@ def summarise(record: Mapping[str, Any]) -> dict[str, Any]:
         "family": cell["model"].get("family"),
         "objective": cell["objective"],
         "seed": cell["seed"],
+        "steps": cell["recipe"].get("steps"),
     }
-
-
-def fits(record: Mapping[str, Any], key: str, number: int) -> bool:
-    """Whether a parsed record is one, and the one of this attempt at this cell."""
-    if record.get("schema") != SCHEMA or record.get("key") != key or record.get("attempt") != number:
-        return False
-    try:
-        summarise(record)
-    except (KeyError, TypeError, AttributeError):
-        return False
-    parts = ("scores", "parameters", "memory", "time", "notes", "error", "provenance")
-    shapes = all(record.get(part) is None or isinstance(record[part], dict) for part in parts)
-    return shapes and record.get("status") in STATUSES

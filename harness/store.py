@@ -4,58 +4,64 @@ store/store.json                          what this folder is
 store/cells/<k[:2]>/<key>/cell.json       the cell
                           current         which attempt counts, with its summary: derived, rebuilt when lost
                           attempts/<n>/   record.json, curve.jsonl, predictions.jsonl.gz, delta-*.safetensors, log.txt
+store/grids/                              which cells were asked for together (grids.py)
 store/leases/                             who runs what now (lease.py)
 store/quarantine/                         files that did not parse: moved here, never deleted
+store/index.json                          all summaries in one file (index.py): derived, may be deleted
 
-Opening and reading a store writes nothing, except that a broken file is moved to quarantine.
+Opening and reading a store writes nothing, except that a broken file is moved to quarantine and that what is derived
+is rebuilt; under `protect` not even that.
 """
 
-import gzip
-import json
-import logging
 import os
 import re
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from harness import cell as cells
-from harness import files, lease
+from harness import export, files, index, lease, schema
 from harness.attempt import CURVE, RECORD, AttemptFolder
 from harness.config import Cell
 from harness.errors import UsageError
-from harness.record import FINAL, SCHEMA, STATUSES, displaces, fits, summarise
+from harness.record import FINAL, SCHEMA, STATUSES, displaces, summarise
+from harness.shelf import KEY, Shelf, Summary, listing
 
-__all__ = ["FINAL", "SCHEMA", "STATUSES", "AttemptFolder", "Store", "summarise"]
+__all__ = ["FINAL", "SCHEMA", "STATUSES", "AttemptFolder", "Store", "protect", "summarise"]
 
-_KEY = re.compile(r"[0-9a-f]{64}")
-_log = logging.getLogger("deltabench")
+_protected = False
 
 
-class Store:
+def protect(wanted: bool) -> None:
+    """Whether this process leaves every store as it is (`--read-only`): every page opens its store in its own place."""
+    global _protected
+    _protected = wanted
+
+
+class Store(Shelf):
     """A folder of records. Nothing is created before the first cell is registered."""
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path | str, read_only: bool | None = None) -> None:
+        super().__init__(Path(path), _protected if read_only is None else read_only)
         self.leases = self.path / "leases"
-        self.quarantined: list[Path] = []
-        self._check()
 
     def keys(self) -> Iterator[str]:
         """Every key that has a folder."""
-        for shard in _listing(self.path / "cells"):
-            yield from (key for key in _listing(self.path / "cells" / shard) if _KEY.fullmatch(key))
+        for shard in listing(self.path / "cells"):
+            yield from (key for key in listing(self.path / "cells" / shard) if KEY.fullmatch(key))
 
     def find(self, prefix: str) -> str:
         """The one key that starts with `prefix` (at least four digits)."""
         if not re.fullmatch(r"[0-9a-f]{4,64}", prefix):
-            raise UsageError(f"{prefix!r} is not a key: give its first digits, at least four of 0-9 and a-f.")
-        found = [key for key in _listing(self.path / "cells" / prefix[:2]) if key.startswith(prefix)]
+            raise UsageError(f"{prefix[:80]!r} is not a key: give its first digits, at least four of 0-9 and a-f.")
+        listed = listing(self.path / "cells" / prefix[:2])
+        found = [key for key in listed if key.startswith(prefix) and KEY.fullmatch(key)]
         if len(found) != 1:
             told = f"{len(found)} cells start" if found else "no cell starts"
-            raise UsageError(f"{told} with {prefix} in the store {self.path}; `deltabench status` shows what is there.")
+            some = f" ({', '.join(key[: len(prefix) + 4] for key in found[:5])})" if found else ""
+            where = f"in the store {self.path}{some}; `deltabench status` shows what is there."
+            raise UsageError(f"{told} with {prefix} {where}")
         return found[0]
 
     def status(self, key: str) -> str:
@@ -65,7 +71,7 @@ class Store:
         summary = self.summary(key)
         if summary is not None:
             return str(summary["status"])
-        return "interrupted" if self._numbers(key) else "missing"
+        return "interrupted" if self.numbers(key) else "missing"
 
     def is_running(self, key: str) -> bool:
         return lease.running(self.leases, key)
@@ -74,50 +80,65 @@ class Store:
         """Every key that somebody alive holds."""
         return {key for key in lease.keys(self.leases) if self.is_running(key)}
 
-    def summary(self, key: str) -> dict[str, Any] | None:
+    def summary(self, key: str) -> Summary | None:
         """The short form of the attempt that counts: attempt, status, fingerprint, names, seconds."""
-        try:
-            summary = files.read_json(self.folder(key) / "current")
-            if summary["status"] in STATUSES and int(summary["attempt"]) > 0:
-                return summary
-        except FileNotFoundError:
-            if not self._numbers(key):
-                return None
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            self._quarantine(key, self.folder(key) / "current")
-        return self._rebuild(key)
+        numbers = self.numbers(key)
+        if not numbers:
+            return None
+        summary = self.current(key)
+        # A worker that was killed between the two writes of `finish` leaves a record that `current` does not know.
+        if summary is None or self.later(key, numbers, int(summary["attempt"])):
+            return self.rebuild(key, numbers)
+        return summary
+
+    def summaries(self, keys: Iterable[str] | None = None) -> Iterator[tuple[str, Summary | None]]:
+        """`summary` of many cells (None: of all), by the index where it is still right."""
+        yield from index.summaries(self, self.keys() if keys is None else keys)
+
+    def statuses(self, keys: Iterable[str] | None = None) -> Iterator[tuple[str, str, Summary | None]]:
+        """(key, status, summary) of many cells, as `status` and `summary` tell them."""
+        running = self.running_keys()
+        for key, summary in self.summaries(keys):
+            rest = str(summary["status"]) if summary else "interrupted" if self.numbers(key) else "missing"
+            yield key, "running" if key in running else rest, summary
 
     def read(self, key: str) -> dict[str, Any] | None:
         """The record that counts, or None."""
-        summary = self.summary(key)
-        if summary is None:
-            return None
-        record = self._record(key, int(summary["attempt"]))
-        if record is None:
-            with suppress(OSError):
-                (self.folder(key) / "current").unlink(missing_ok=True)
-            rebuilt = self._rebuild(key)
-            record = self._record(key, int(rebuilt["attempt"])) if rebuilt else None
-        return record
+        return self._counting(key, self.summary(key))
 
     def records(self) -> Iterator[dict[str, Any]]:
         """The record that counts of every cell that has one."""
-        for key in self.keys():
-            record = self.read(key)
+        yield from (record for record, _ in self.runs(self.keys(), curves=False))
+
+    def runs(self, keys: Iterable[str], curves: bool = True) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
+        """(record, curve) of the attempt that counts of each of these cells that has one."""
+        for key, summary in self.summaries(keys):
+            record = self._counting(key, summary)
             if record is not None:
-                yield record
+                yield record, self._curve(key, int(record["attempt"])) if curves else []
 
     def curve(self, key: str) -> list[dict[str, Any]]:
         """The evaluations of the attempt that counts, in order of steps."""
         summary = self.summary(key)
-        return files.read_lines(self.attempt(key, int(summary["attempt"])).path / CURVE) if summary else []
+        return self._curve(key, int(summary["attempt"])) if summary else []
 
     def cell(self, key: str) -> Cell:
-        """The cell a key stands for."""
+        """The cell a key stands for; from a record where its own file is lost. UsageError where neither is left."""
+        path = self.folder(key) / "cell.json"
         try:
-            return cells.from_json(files.read_json(self.folder(key) / "cell.json"))
+            content = files.read_json(path)
         except (OSError, ValueError) as error:
-            raise UsageError(f"the store {self.path} has no readable cell {key[:12]}: {error}") from error
+            if isinstance(error, ValueError):
+                self.quarantine(key, path, str(error))
+            record = self.read(key)
+            if record is None:
+                told = f"the store {self.path} has no readable cell {key[:12]}: {error}"
+                raise UsageError(f"{told}. The command that made it makes it again.") from error
+            content = record["cell"]
+        found = cells.from_json(content)
+        if cells.key(found) != key and cells.known(found):
+            raise UsageError(f"what the store {self.path} has as cell {key[:12]} is cell {cells.key(found)[:12]}.")
+        return found
 
     def register(self, cell: Cell) -> str:
         """Make the cell's folder, so that a worker can find it by key."""
@@ -131,8 +152,11 @@ class Store:
 
     def begin(self, cell: Cell) -> AttemptFolder:
         """A fresh attempt's folder."""
-        key = self.register(cell)
-        number = max(self._numbers(key), default=0) + 1
+        return self.next_attempt(self.register(cell))
+
+    def next_attempt(self, key: str) -> AttemptFolder:
+        """The folder of an attempt that nobody else has begun."""
+        number = max(self.numbers(key), default=0) + 1
         while True:
             folder = self.attempt(key, number)
             with suppress(FileExistsError):
@@ -143,114 +167,50 @@ class Store:
     def finish(self, key: str, folder: AttemptFolder, record: Mapping[str, Any]) -> None:
         """Write an attempt's record, and let it count unless that would hide a finished one."""
         folder.write(RECORD, record)
-        earlier = self.summary(key)
-        if earlier is None or displaces(record["status"], earlier["status"]):
+        earlier = self.current(key)
+        if earlier is None and folder.number > 1:
+            self.rebuild(key, self.numbers(key))
+        elif earlier is None or displaces(record["status"], earlier["status"]):
             files.write_json(self.folder(key) / "current", summarise(record))
 
     def attempts(self, key: str) -> Iterator[tuple[int, str]]:
         """(number, status) of every attempt that has a record, in order."""
-        for number in self._numbers(key):
-            record = self._record(key, number)
+        for number in self.numbers(key):
+            record = self.record(key, number)
             if record is not None:
                 yield number, str(record["status"])
 
     def unfinished(self, key: str) -> list[AttemptFolder]:
         """Attempts without a record: running now, or cut off."""
-        folders = (self.attempt(key, number) for number in self._numbers(key))
+        folders = (self.attempt(key, number) for number in self.numbers(key))
         return [folder for folder in folders if not (folder.path / RECORD).exists()]
 
     def export(self, keys: Iterable[str], path: Path) -> int:
-        """Records and curves as gzipped JSON lines, sorted by key, without paths of this machine; how many."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        count = 0
-        with (
-            files.atomic(path) as temporary,
-            temporary.open("wb") as raw,
-            gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed,
-        ):
-            for key in sorted(set(keys)):
-                record = self.read(key)
-                if record is not None:
-                    packed.write(_line(record, self.curve(key)))
-                    count += 1
-        return count
-
-    def folder(self, key: str) -> Path:
-        """The folder of one cell. ValueError for what is not a key, so that no name becomes a path."""
-        if not _KEY.fullmatch(key):
-            raise ValueError(f"not a key: {key!r}")
-        return self.path / "cells" / key[:2] / key
-
-    def attempt(self, key: str, number: int) -> AttemptFolder:
-        return AttemptFolder(self.folder(key) / "attempts" / str(number))
+        """`export.archive` of this store."""
+        return export.archive(self, keys, path)
 
     def kept(self, key: str, name: str) -> Path:
         """Where the attempt that counts has, or would have, a file of this name."""
         summary = self.summary(key)
         return self.attempt(key, int(summary["attempt"]) if summary else 0).path / name
 
-    def _numbers(self, key: str) -> list[int]:
-        return sorted(int(name) for name in _listing(self.folder(key) / "attempts") if name.isdecimal())
+    def check_writable(self) -> None:
+        """UsageError for a store that is not to be written, or cannot be; writes nothing to find out."""
+        if self.read_only:
+            raise UsageError(f"store={self.path}: it is opened read-only; leave --read-only out to run cells.")
+        for path in (self.path, self.path / "cells", self.leases):
+            there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+            if not os.access(there, os.W_OK | os.X_OK):
+                raise UsageError(f"store={self.path}: {there} cannot be written; name another store with store=DIR.")
 
-    def _record(self, key: str, number: int) -> dict[str, Any] | None:
-        """One attempt's record; None where there is none or it is broken (then it goes to quarantine)."""
-        path = self.attempt(key, number).path / RECORD
-        try:
-            record = files.read_json(path)
-            if fits(record, key, number):
-                return record
-        except FileNotFoundError:
+    def _curve(self, key: str, number: int) -> list[dict[str, Any]]:
+        return list(filter(schema.is_point, files.read_lines(self.attempt(key, number).path / CURVE)))
+
+    def _counting(self, key: str, summary: Summary | None) -> dict[str, Any] | None:
+        if summary is None:
             return None
-        except (OSError, ValueError, RecursionError):
-            pass
-        self._quarantine(key, path)
-        return None
-
-    def _rebuild(self, key: str) -> dict[str, Any] | None:
-        """`current` again, from the attempts' records."""
-        best: dict[str, Any] | None = None
-        for number in self._numbers(key):
-            record = self._record(key, number)
-            if record is not None and (best is None or displaces(record["status"], best["status"])):
-                best = summarise(record)
-        if best is not None:
-            with suppress(OSError):  # a read-only store is still readable
-                files.write_json(self.folder(key) / "current", best)
-        return best
-
-    def _quarantine(self, key: str, path: Path) -> None:
-        """Move a broken file aside; in a read-only store only report it."""
-        name = f"{time.strftime('%Y%m%dT%H%M%S')}-{key[:16]}-{path.parent.name}-{path.name}"
-        target = self.path / "quarantine" / f"{name}.{time.time_ns() % 10**9}"
-        with suppress(OSError):
-            target.parent.mkdir(exist_ok=True)
-            os.replace(path, target)
-        self.quarantined.append(path)
-        _log.warning("quarantine: %s does not parse; moved to %s", path, target)
-
-    def _check(self) -> None:
-        above = next(folder for folder in (self.path, *self.path.absolute().parents) if folder.exists())
-        if not above.is_dir():
-            raise UsageError(f"store={self.path}: {above} is a file, not a folder.")
-        if above != self.path:
-            return
-        marker = self.path / "store.json"
-        if not marker.exists() and _listing(self.path):
-            raise UsageError(f"store={self.path}: not a store of deltabench; name an empty or a new folder.")
-        with suppress(FileNotFoundError, ValueError):
-            schema = files.read_json(marker).get("schema")
-            if schema != SCHEMA:
-                raise UsageError(f"store={self.path}: its schema is {schema}, this deltabench reads {SCHEMA}.")
-
-
-def _line(record: dict[str, Any], curve: list[dict[str, Any]]) -> bytes:
-    cell = cells.to_json(cells.from_json(record["cell"]), kinds=("identity", "provenance"))
-    row = {"record": {**record, "cell": cell}, "curve": curve}
-    return (json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n").encode()
-
-
-def _listing(folder: Path) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+        record = self.record(key, int(summary["attempt"]))
+        if record is None:
+            rebuilt = self.rebuild(key, self.numbers(key))
+            record = self.record(key, int(rebuilt["attempt"])) if rebuilt else None
+        return record

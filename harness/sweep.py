@@ -47,6 +47,7 @@ def drain(
     if not todo:
         print(f"nothing left to do: {summary(store, many)}")
         return exit_code(store, many)
+    store.check_writable()
     parents.check(todo.values(), runtime.keep)
     _preflight(list(todo.values()), runtime.device, check)
     seen = {key: worker.tried(store, key) for key in todo}

@@ -27,8 +27,7 @@ class Run:
 
 def from_store(store: "Store", keys: Iterable[str]) -> list[Run]:
     """The current records of these cells; a cell without a record is left out."""
-    found = ((key, store.read(key)) for key in keys)
-    return [Run(record, tuple(store.curve(key))) for key, record in found if record]
+    return [Run(record, tuple(curve)) for record, curve in store.runs(keys)]
 
 
 def from_archive(path: Path) -> list[Run]:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness import cell as cells
-from harness import exhibits
+from harness import exhibits, export
 from harness.analysis import records, report
 from harness.config import Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import UsageError
@@ -151,7 +151,7 @@ def test_bad_words_are_usage_errors(bench, words):
 def reference(bench, monkeypatch):
     """Commit what the store holds as the reference."""
     path = bench.path / "reference" / "records.jsonl.gz"
-    bench.store.export(list(bench.store.keys()), path)
+    export.archive(bench.store, bench.store.keys(), path)
     monkeypatch.setattr(records, "reference", lambda name: path)
     return path
 

@@ -1,0 +1,139 @@
+"""What a record has to look like to be read, and how one of an older schema is. Torch-free.
+
+A record is data from a disk, perhaps somebody else's: it is read only where every part that a page relies on has the
+type it relies on. A record of an older schema is lifted in memory by STEPS and left on the disk as it is; one of a
+newer schema is left alone: another deltabench wrote it.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harness.record import SCHEMA, STATUSES
+
+Check = Callable[[Any], bool]
+Content = dict[str, Any]
+
+STEPS: dict[int, Callable[[Content], Content]] = {}
+"""Schema n -> what makes a record of schema n + 1 of it. Every schema there was has a golden record in the tests."""
+_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+
+
+class Newer(Exception):
+    """Content of a schema that this version does not know."""
+
+    def __init__(self, schema: int) -> None:
+        super().__init__(f"its schema is {schema}, this deltabench reads up to {SCHEMA}: use a newer one")
+
+
+def record(content: Content, key: str, number: int) -> Content:
+    """The record of attempt `number` at the cell `key`. ValueError where it is not one, Newer where it is too new."""
+    content = upgrade(content)
+    if content.get("key") != key or content.get("attempt") != number or content.get("status") not in STATUSES:
+        raise ValueError("it is not the record of this attempt")
+    for part, fits in _RECORD.items():
+        if not fits(content.get(part)):
+            raise ValueError(f"its {part} is not what a record holds")
+    return content
+
+
+def upgrade(content: Content) -> Content:
+    """The same content in today's schema."""
+    schema = content.get("schema")
+    if type(schema) is not int or schema < 1:
+        raise ValueError("it names no schema")
+    if schema > SCHEMA:
+        raise Newer(schema)
+    for step in range(schema, SCHEMA):
+        content = {**STEPS[step](content), "schema": step + 1}
+    return content
+
+
+def is_summary(content: Any) -> bool:
+    """Whether a parsed `current` is the short form of a record."""
+    return _SUMMARY(content)
+
+
+def is_point(row: Any) -> bool:
+    """Whether a line of a curve is an evaluation."""
+    return _POINT(row)
+
+
+def _is(*kinds: type) -> Check:
+    return lambda value: type(value) in kinds
+
+
+def _maybe(check: Check) -> Check:
+    return lambda value: value is None or check(value)
+
+
+def _each(check: Check) -> Check:
+    return lambda value: type(value) is dict and all(map(check, value.values()))
+
+
+def _list(check: Check) -> Check:
+    return lambda value: type(value) is list and all(map(check, value))
+
+
+def _has(**checks: Check) -> Check:
+    """A mapping whose fields of these names pass (an absent one as None); others may be there."""
+    pairs = tuple(checks.items())
+    return lambda value: type(value) is dict and all(check(value.get(name)) for name, check in pairs)
+
+
+def _pattern(pattern: re.Pattern[str]) -> Check:
+    return lambda value: type(value) is str and pattern.fullmatch(value) is not None
+
+
+def _natural(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+_text, _mapping, _number = _is(str), _is(dict), _is(int, float)
+_name, _word = _pattern(_NAME), _pattern(re.compile(r"[A-Za-z]\w{0,99}"))
+_named = _has(name=_name)
+_parent = _list(_text)
+_sets = _each(_mapping)
+
+_RECORD: Mapping[str, Check] = {
+    "cell": _has(
+        method=_named,
+        model=_has(name=_name, family=_maybe(_text)),
+        task=_named,
+        recipe=_has(name=_maybe(_text), learning_rate=_maybe(_number), steps=_maybe(_natural)),
+        objective=_word,
+        seed=_natural,
+        parents=_maybe(_list(lambda pair: _parent(pair) and len(pair) == 2)),
+    ),
+    "scores": _maybe(_each(_has(step=_maybe(_natural), sets=_maybe(_sets)))),
+    "parameters": _maybe(_has(delta=_maybe(_natural), head=_maybe(_natural), backbone=_maybe(_natural))),
+    "memory": _maybe(_mapping),
+    "time": _maybe(_has(wall_s=_maybe(_number), train_s=_maybe(_number), cells_beside=_maybe(_natural))),
+    "task_facts": _maybe(
+        _has(
+            metric=_maybe(_text),
+            category=_maybe(_text),
+            chance=_maybe(_number),
+            majority=_maybe(_number),
+            tests=_maybe(_list(_text)),
+        )
+    ),
+    "notes": _maybe(_mapping),
+    "error": _maybe(_has(type=_maybe(_text), message=_maybe(_text), log=_maybe(_list(_text)))),
+    "provenance": _maybe(_has(fingerprint=_maybe(_text), fingerprint_parts=_maybe(_each(_text)), ended=_maybe(_text))),
+}
+_SUMMARY = _has(
+    attempt=lambda value: _natural(value) and value > 0,
+    status=lambda value: value in STATUSES if type(value) is str else False,
+    fingerprint=_maybe(_text),
+    wall_s=_maybe(_number),
+    method=_name,
+    model=_name,
+    task=_name,
+    recipe=_maybe(_text),
+    family=_maybe(_text),
+    objective=_word,
+    seed=_natural,
+    steps=_maybe(_natural),
+)
+_POINT = _has(step=_natural, seconds=_maybe(_number), tokens=_maybe(_number), scores=_maybe(_mapping))

@@ -1,0 +1,139 @@
+"""The files of a store one by one: which attempt counts, what is broken, what is left alone. Torch-free."""
+
+import logging
+import os
+import re
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from harness import files, schema
+from harness.attempt import RECORD, AttemptFolder
+from harness.errors import UsageError
+from harness.record import displaces, summarise
+
+Summary = dict[str, Any]
+KEY = re.compile(r"[0-9a-f]{64}")
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
+_log = logging.getLogger("deltabench")
+
+
+class Shelf:
+    """Cells by key, attempts by number. quarantined, unreadable: the files that were so, each reported once."""
+
+    def __init__(self, path: Path, read_only: bool) -> None:
+        self.path, self.read_only = path, read_only
+        self.quarantined: list[Path] = []
+        self.unreadable: list[Path] = []
+        self._check()
+
+    def folder(self, key: str) -> Path:
+        """The folder of one cell. ValueError for what is not a key, so that no name becomes a path."""
+        if not KEY.fullmatch(key):
+            raise ValueError(f"not a key: {key!r}")
+        return self.path / "cells" / key[:2] / key
+
+    def attempt(self, key: str, number: int) -> AttemptFolder:
+        return AttemptFolder(self.folder(key) / "attempts" / str(number))
+
+    def numbers(self, key: str) -> list[int]:
+        names = os.listdir(attempts) if os.path.isdir(attempts := self.folder(key) / "attempts") else []
+        return sorted(int(name) for name in names if _NUMBER.fullmatch(name))
+
+    def current(self, key: str) -> Summary | None:
+        """`current` as it stands; None where there is none, or a broken one (then it goes to quarantine)."""
+        path = self.folder(key) / "current"
+        try:
+            summary = files.read_json(path)
+            if schema.is_summary(summary):
+                return summary
+            raise ValueError("it is not the short form of a record")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self.unreadable_file(path, error)
+        except ValueError as error:
+            self.quarantine(key, path, str(error))
+        return None
+
+    def later(self, key: str, numbers: list[int], attempt: int) -> bool:
+        """Whether an attempt after that one has a record."""
+        return any(number > attempt and (self.attempt(key, number).path / RECORD).exists() for number in numbers)
+
+    def record(self, key: str, number: int) -> dict[str, Any] | None:
+        """One attempt's record; None where there is none or it is broken (then it goes to quarantine)."""
+        path = self.attempt(key, number).path / RECORD
+        try:
+            return schema.record(files.read_json(path), key, number)
+        except FileNotFoundError:
+            return None
+        except (OSError, schema.Newer) as error:
+            self.unreadable_file(path, error)
+        except ValueError as error:
+            self.quarantine(key, path, str(error))
+        return None
+
+    def rebuild(self, key: str, numbers: list[int]) -> Summary | None:
+        """`current` again, from the attempts' records."""
+        best: Summary | None = None
+        for number in numbers:
+            record = self.record(key, number)
+            if record is not None and (best is None or displaces(record["status"], best["status"])):
+                best = summarise(record)
+        path = self.folder(key) / "current"
+        readable = not any(key in broken.parts for broken in self.unreadable)
+        if not self.read_only and readable and best != self.current(key):
+            with suppress(OSError):  # a disk that is full or not ours to write is still readable
+                files.write_json(path, best) if best else path.unlink(missing_ok=True)
+        return best
+
+    def quarantine(self, key: str, path: Path, reason: str) -> None:
+        """Move a broken file aside; in a read-only store only report it."""
+        name = f"{time.strftime('%Y%m%dT%H%M%S')}-{key[:16]}-{path.parent.name}-{path.name}"
+        target = self.path / "quarantine" / f"{name}.{time.time_ns() % 10**9}"
+        told = "left where it is, the store cannot be written"
+        if not self.read_only:
+            with suppress(OSError):
+                target.parent.mkdir(exist_ok=True)
+                os.replace(path, target)
+                told = f"moved to {target}"
+        if path not in self.quarantined:
+            self.quarantined.append(path)
+            _log.warning("quarantine: %s does not parse (%s); %s", path, reason[:120], told)
+
+    def aside(self) -> int:
+        """How many files are in quarantine."""
+        return len(listing(self.path / "quarantine"))
+
+    def unreadable_file(self, path: Path, error: Exception) -> None:
+        """A file that may well be whole, but not for us: left alone, and reported once."""
+        if path not in self.unreadable:
+            self.unreadable.append(path)
+            _log.warning("%s is left alone: %s", path, getattr(error, "strerror", None) or error)
+
+    def _check(self) -> None:
+        above = next(folder for folder in (self.path, *self.path.absolute().parents) if folder.exists())
+        if not above.is_dir():
+            raise UsageError(f"store={self.path}: {above} is a file, not a folder.")
+        if above != self.path:
+            return
+        marker = self.path / "store.json"
+        try:
+            schema.upgrade(files.read_json(marker))
+        except FileNotFoundError:
+            if not (self.path / "cells").is_dir() and listing(self.path):
+                raise UsageError(
+                    f"store={self.path}: not a store of deltabench; name an empty or a new folder."
+                ) from None
+        except schema.Newer as error:
+            raise UsageError(f"store={self.path}: {error}.") from None
+        except ValueError as error:
+            self.quarantine("store", marker, str(error))
+
+
+def listing(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
