@@ -27,6 +27,8 @@ Block = Mapping[str, Any]
 FIELDS = ("title", "source", "published", "floor", "ceiling", "sets", "view", "claims", "grid")
 AXES = ("method", "model", "task", "recipe", "objective", "seed")
 GROUP = "deltabench.exhibits"
+RATE, CHOSEN = "recipe.learning_rate", "chosen"
+"""A block at the rate CHOSEN waits for the cells of the other blocks, which try several: see harness/tuning.py."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -57,6 +59,13 @@ class Exhibit:
         if scale not in self.grids:
             raise UsageError(f"exhibit {self.name} has no scale '{scale}'.{near(scale, self.grids)}")
         return self.grids[scale]
+
+    def tuning_seeds(self) -> frozenset[int]:
+        """The seeds on which rates are only chosen: they stand in no table."""
+        blocks = [block for scale in self.grids.values() for block in scale]
+        fresh = {seed for block in blocks if CHOSEN in values(block, RATE) for seed in values(block, "seed")}
+        tried = {seed for block in blocks if len(values(block, RATE)) > 1 for seed in values(block, "seed")}
+        return frozenset(tried - fresh) if fresh else frozenset()
 
     def methods(self) -> tuple[str, ...]:
         """The methods of all its grids in order of appearance: the order that fixes their colours."""

@@ -119,6 +119,28 @@ CLAIMS = {
             scale="share of cases, -0.5 to 0.5",
             options={"near": 0.05},
         ),
+        _claim(
+            "at-least-at-each",
+            "One method scores at least as high as the other at each value of a field.",
+            "harness.analysis.variants:at_each",
+            margin=0.01,
+            estimand="difference of two methods' scores at one value of `field` (left's at `ratio` times right's), "
+            "paired by seed, mean over sets",
+            direction="left is not more than the margin below right; with relation 'above', higher by the margin",
+            scale="score, 0 to 1",
+            options={"left": None, "right": None, "field": "rank", "ratio": 1, "relation": "at least"},
+        ),
+        _claim(
+            "less-sensitive-to",
+            "One method's score varies less over the values of a field than the other's.",
+            "harness.analysis.variants:less_sensitive",
+            margin=0.0,
+            estimand="variance of the mean scores over the values of `field` less what seeds alone give, right's less "
+            "left's",
+            direction="above the margin",
+            scale="squared score",
+            options={"left": None, "right": None, "field": "rank"},
+        ),
     )
 }
 

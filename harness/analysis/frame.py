@@ -18,7 +18,9 @@ Row = dict[str, Any]
 ROLES = ("validation", "test")
 BASE = ("key", "model", "task", "category", "arm", "method", "learning_rate", "recipe", "seed", "source")
 FACTS = ("rows", "chance", "majority", "delta", "head", "backbone", "cells_beside")
-SCORES = (*BASE, "checkpoint", "step", "set", "role", "score", *FACTS)
+ANSWERS = ("parse_failures", "commonest")
+"""Of generated answers: the share without an answer in them, and the share that the most frequent answer has."""
+SCORES = (*BASE, "fields", "checkpoint", "step", "set", "role", "score", *ANSWERS, *FACTS)
 CURVES = (*BASE, "step", "seconds", "set", "role", "score", "cells_beside")
 FAILURES = (*BASE, "status", "reason")
 
@@ -86,6 +88,7 @@ def _base(run: Run, model: str, task: str, arm: str) -> Row:
         "task": task,
         "arm": arm,
         "method": cell["method"]["name"],
+        "fields": {name: value for name, value in cell["method"].items() if name != "name"},
         "category": facts.get("category"),
         "learning_rate": float(cell["recipe"]["learning_rate"]),
         "recipe": cell["recipe"].get("name", ""),
@@ -106,8 +109,10 @@ def _score_rows(run: Run, base: Row, roles: Sequence[str]) -> list[Row]:
     for checkpoint, point in run.record["scores"].items():
         flat = {name: found[metric] for name, found in point["sets"].items() if found.get(metric) is not None}
         for scored in _sets(flat, run, roles):
-            size = point["sets"][scored["set"]].get("n")
-            rows.append({**base, "checkpoint": checkpoint, "step": point["step"], "rows": size, **scored})
+            figures = point["sets"][scored["set"]]
+            answers = {name: figures.get(name) for name in ANSWERS}
+            told = {"checkpoint": checkpoint, "step": point["step"], "rows": figures.get("n")}
+            rows.append({**base, **told, **answers, **scored})
     return rows + (_peak(run, rows) if "test" in roles else [])
 
 

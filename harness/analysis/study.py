@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.analysis import frame, records, select
 from harness.analysis.select import Panel
@@ -36,12 +36,18 @@ class Study:
 
     @cached_property
     def selected(self) -> "pd.DataFrame":
-        return select.at_chosen(self.scores[self.scores.checkpoint == "best"], self.rates)
+        return select.at_chosen(self._reported[self._reported.checkpoint == "best"], self.rates)
+
+    @cached_property
+    def _reported(self) -> "pd.DataFrame":
+        """Without the seeds on which rates were chosen and nothing else."""
+        return self.scores[~self.scores.seed.isin(self.exhibit.tuning_seeds())]
 
     @cached_property
     def selected_curves(self) -> "pd.DataFrame":
         """The validation curves at the chosen learning rates."""
-        return select.at_chosen(self.curves[self.curves.role == "validation"], self.rates)
+        fresh = self.curves[~self.curves.seed.isin(self.exhibit.tuning_seeds())]
+        return select.at_chosen(fresh[fresh.role == "validation"], self.rates)
 
     @cached_property
     def clean(self) -> Panel:
@@ -52,7 +58,7 @@ class Study:
         """The optimistic selection; as `clean` where nothing but validation may be seen."""
         if self.role != "test":
             return self.clean
-        rows = select.chosen(self.scores, "paper", self.failures)
+        rows = select.chosen(self._reported, "paper", self.failures)
         return select.panel(rows, self.role, self.exhibit.methods())
 
     @cached_property
@@ -66,6 +72,10 @@ class Study:
     def method_of(self) -> Mapping[str, str]:
         """arm -> the method it is a variant of."""
         return dict(zip(self.scores.arm, self.scores.method, strict=True))
+
+    def field(self, arm: str, name: str) -> Any:
+        """A field of the arm's method, such as its rank; None where the method has none of that name."""
+        return self.scores[self.scores.arm == arm].iloc[0].fields.get(name)
 
     @cached_property
     def published(self) -> tuple[Mapping[str, str], ...]:

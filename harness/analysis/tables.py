@@ -47,7 +47,7 @@ def tasks(study: Study) -> Table:
             scores.append(_flag(entry, _edge(study, arm, task)))
         rows.append((word(arm, panel.cells(arm)), *scores, number(measures.score(panel, arm), 100)))
     rows.append((word("guessing"), *(_guess(base) for base in (*panel.base, panel.base.mean()))))
-    notes = (*common_notes(study), *_edge_notes(study))
+    notes = (*common_notes(study), *edge_notes(study))
     return Table("tasks", "Scores by task", study.model, ("method", *panel.tasks, "mean"), tuple(rows), notes)
 
 
@@ -128,14 +128,14 @@ def _ranking_notes(study: Study) -> tuple[str, ...]:
         )
     if study.published:
         notes.append(f"published: rank in the paper's order, {study.published[0].get('provenance', 'as published')}")
-    return (*notes, *_edge_notes(study))
+    return (*notes, *edge_notes(study))
 
 
 def _left_out(names: list[str]) -> str:
     return f"; left out, ceiling - floor is below 3 standard errors: {', '.join(names)}" if names else ""
 
 
-def _edge_notes(study: Study) -> tuple[str, ...]:
+def edge_notes(study: Study) -> tuple[str, ...]:
     if (study.rates.tried < 2).all():
         return ("rate: one learning rate per method, that of the recipe",)
     return ("↑ / ↓: the chosen learning rate is the highest / lowest one tried, a better one may lie beyond",)

@@ -25,6 +25,8 @@ VIEWS = {
     for view in (
         View("ranking", "table", "harness.analysis.tables:ranking"),
         View("tasks", "table", "harness.analysis.tables:tasks"),
+        View("suite", "table", "harness.analysis.suite:table"),
+        View("published", "table", "harness.analysis.suite:published"),
         View("times", "table", "harness.analysis.times:table"),
         View("cost", "table", "harness.analysis.cost:table"),
         View("rates", "table", "harness.analysis.rates:table"),
@@ -33,6 +35,7 @@ VIEWS = {
         View("steps-figure", "figure", "harness.analysis.curves:against_steps"),
         View("seconds-figure", "figure", "harness.analysis.curves:against_seconds"),
         View("share-figure", "figure", "harness.analysis.cost:against_share"),
+        View("field-figure", "figure", "harness.analysis.variants_figure:draw"),
         View("rates-figure", "figure", "harness.analysis.figures:rates"),
     )
 }

@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Sequence
 
 from harness import cell as cells
-from harness import compose, exhibits, grid, options, reshape, words
+from harness import compose, exhibits, options, reshape, tuning, words
 from harness.analysis import agreement, records, report, study, table
 from harness.analysis.claims import Finding
 from harness.errors import UsageError
@@ -31,7 +31,7 @@ def main(arguments: argparse.Namespace) -> int:
     scale = said.settings.get("scale") or scale_of(exhibit)
     blocks, _ = reshape.reshape(exhibit, exhibit.blocks(scale), said.block, said.added)
     store = Store(said.configure(compose.defaults()["runtime"]).store)
-    keys = [cells.key(cell) for cell in grid.expand(blocks)]
+    keys = [cells.key(cell) for cell in tuning.expand(blocks, store).cells]
     mine = records.from_store(store, keys)
     if not any(run.record["status"] == "done" for run in mine):
         raise UsageError(

@@ -13,11 +13,13 @@ results/exhibits/NAME/SCALE under the current folder (or --out); settings as in 
 import argparse
 import statistics
 import sys
+import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from harness import cell as cells
-from harness import compose, exhibits, grid, options, progress, reshape, sweep, words
+from harness import compose, exhibits, options, progress, reshape, sweep, tuning, words
 from harness.analysis import records, report
 from harness.config import Cell, Runtime
 from harness.errors import UsageError
@@ -46,15 +48,21 @@ def main(arguments: argparse.Namespace) -> int:
     jobs = words.count("jobs", said.settings.get("jobs"))
     deadline_s = words.seconds(arguments.duration) if arguments.duration else None
     folder = _folder(arguments.out, exhibit, reshape.label(scale, said.block, said.added))
-    found = grid.expand(blocks)
+    store = Store(runtime.store)
+    planned = tuning.expand(blocks, store)
     print("".join(f"{line}\n" for line in told), end="")
     if arguments.dry_run:
-        print(plan(found, runtime, jobs, folder))
+        print(plan(planned, runtime, jobs, folder))
         return 0
     rerun = said.settings["rerun"].split(",") if "rerun" in said.settings else ()
-    launcher = said.settings.get("launcher")
-    code = sweep.drain(found, runtime, launcher, jobs, deadline_s, rerun)
-    store = Store(runtime.store)
+    drain = partial(sweep.drain, runtime=runtime, launcher=said.settings.get("launcher"), jobs=jobs, rerun=rerun)
+    started = time.monotonic()
+    code = drain(planned.cells, deadline_s=deadline_s)
+    if planned.waiting and not (planned := tuning.expand(blocks, store)).waiting:
+        print("the learning rates are chosen; now the seeds that are reported")
+        left = None if deadline_s is None else max(0.0, deadline_s - (time.monotonic() - started))
+        code = drain(planned.cells, deadline_s=left)
+    found = planned.cells
     present(exhibit, scale, found, store, folder)
     if arguments.export:
         count = store.export((cells.key(cell) for cell in found), folder / records.ARCHIVE)
@@ -84,9 +92,9 @@ def present(exhibit: Exhibit, scale: str, found: Sequence[Cell], store: Store, f
     report.show(folder, Console(width=None if sys.stdout.isatty() else 120))
 
 
-def plan(found: Sequence[Cell], runtime: Runtime, jobs: int | None, folder: Path) -> str:
+def plan(planned: tuning.Planned, runtime: Runtime, jobs: int | None, folder: Path) -> str:
     """Cells, how many are done, about how long the rest takes by the finished ones, and where results go."""
-    store = Store(runtime.store)
+    store, found = Store(runtime.store), planned.cells
     keyed = {cells.key(cell): cell for cell in found}
     states = {key: store.status(key) for key in keyed}
     left = [key for key, status in states.items() if status not in FINAL]
@@ -99,6 +107,8 @@ def plan(found: Sequence[Cell], runtime: Runtime, jobs: int | None, folder: Path
     else:
         took = f"{at_once} at once; about {progress.clock(seconds / at_once)}"
     summary = sweep.summary(store, found)
+    if planned.waiting:
+        summary += f"\n{planned.waiting} more cells when these have chosen their learning rate"
     return f"{summary}\n{len(left)} to run, {took}\nrecords: {store.path}\nresults: {folder}"
 
 

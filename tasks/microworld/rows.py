@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from tasks.base import Example, Splits
@@ -40,15 +40,15 @@ def _home(text: str) -> str:
     raise AssertionError(at)
 
 
-def splits(maker: Maker, labels: int, seed: str) -> Splits:
+def splits(maker: Maker, labels: int, seed: str, sizes: Mapping[str, int] = SIZES) -> Splits:
     """Distinct rows, the same number of each label (or answer position) in every split."""
     rng = Random(f"microworld {lexicon.VERSION} {seed}")
     room = {
         (split, label): size // labels + (label < size % labels)
-        for split, size in SIZES.items()
+        for split, size in sizes.items()
         for label in range(labels)
     }
-    found: dict[str, list[Example]] = {split: [] for split in SIZES}
+    found: dict[str, list[Example]] = {split: [] for split in sizes}
     seen: set[str] = set()
     for _ in range(ATTEMPTS):
         if not any(room.values()):
@@ -64,3 +64,14 @@ def splits(maker: Maker, labels: int, seed: str) -> Splits:
             example = Example(f"{split}-{len(found[split])}", row.fields, row.label, row.target, row.choices)
             found[split].append(example)
     raise ValueError(f"{seed} has too few distinct rows: {sum(room.values())} are missing after {ATTEMPTS} attempts")
+
+
+def mixed(each: Mapping[str, Splits], seed: str) -> Splits:
+    """Several tasks as one: train and validation shuffled together, a test set of each task's name."""
+    rng = Random(f"microworld {lexicon.VERSION} {seed} mixed")
+
+    def together(split: str) -> tuple[Example, ...]:
+        named = [replace(row, id=f"{name}-{row.id}") for name, one in each.items() for row in getattr(one, split)]
+        return tuple(rng.sample(named, len(named)))
+
+    return Splits(together("train"), together("validation"), {name: one.tests["test"] for name, one in each.items()})

@@ -1,0 +1,63 @@
+"""A task with several test sets, as papers print it: a row per arm, a column per set, the mean, and what broke."""
+
+import math
+
+import numpy as np
+
+from harness.analysis import measures, tables
+from harness.analysis.study import Study
+from harness.analysis.table import MISSING, Entry, Table, number, word
+
+UNPARSED, ONE_ANSWER, ERRORS = 0.10, 0.95, 3.0
+"""A seed collapsed on a set: more than 10 % of its answers cannot be read, one answer is given to more than 95 % of
+the rows, or it scores more than 3 standard errors below guessing."""
+
+
+def table(study: Study) -> Table:
+    """Scores by set in points, their mean with its interval, unreadable answers, collapsed (seed, set) pairs."""
+    panel = study.clean
+    rows = []
+    for arm in panel.arms:
+        scores = [number(measures.score(panel, arm, index), 100) for index in range(len(panel.tasks))]
+        mean = number(measures.score(panel, arm), 100)
+        rows.append((word(arm, panel.cells(arm)), *scores, mean, *_broken(study, arm)))
+    columns = ("method", *(_short(name) for name in panel.tasks), "mean", "unparsed", "collapsed")
+    notes = (
+        *tables.common_notes(study),
+        "unparsed: share of test answers in which no answer of the format stands; they count as wrong",
+        f"collapsed: (seed, set) pairs below guessing by {ERRORS:g} standard errors, with more than {UNPARSED:.0%} "
+        f"unparsed, or with one answer on more than {ONE_ANSWER:.0%} of the rows",
+        *tables.edge_notes(study),
+    )
+    return Table("suite", "Scores by test set", study.model, columns, tuple(rows), notes)
+
+
+def _short(name: str) -> str:
+    return name.partition(":")[2] or name
+
+
+def _broken(study: Study, arm: str) -> tuple[Entry, Entry]:
+    rows = study.selected[(study.selected.arm == arm) & (study.selected.role == study.role)]
+    known = rows.parse_failures.dropna().astype(float)
+    share = Entry(MISSING) if known.empty else Entry(f"{100 * known.mean():.1f} %", float(100 * known.mean()))
+    marks = [collapsed(row.score, row.rows, row.chance, row.parse_failures, row.commonest) for row in rows.itertuples()]
+    return share, Entry(f"{sum(marks)} of {len(marks)}", float(np.mean(marks)) if marks else None)
+
+
+def collapsed(
+    score: float, n: float | None, chance: float | None, failures: float | None, commonest: float | None
+) -> bool:
+    """Whether one seed's answers on one set are those of a model that broke down; what is not known does not count."""
+    values = [math.nan if value is None else float(value) for value in (n, chance, failures, commonest)]
+    rows, guess, unread, same = values
+    error = math.sqrt(guess * (1 - guess) / rows) if rows > 0 and 0 <= guess <= 1 else math.nan
+    return score < guess - ERRORS * error or unread > UNPARSED or same > ONE_ANSWER
+
+
+def published(study: Study) -> Table:
+    """The published rows as the paper prints them, with what our own reading adds."""
+    rows = study.published
+    columns = tuple(rows[0]) if rows else ("published",)
+    body = tuple(tuple(word(row.get(column) or MISSING) for column in columns) for row in rows)
+    note = f"printed in {study.exhibit.source}; another model and other data than the rows above"
+    return Table("published", "As published", study.exhibit.source.partition(",")[0], columns, body, (note,))

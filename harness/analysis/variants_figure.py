@@ -1,0 +1,90 @@
+"""Mean score against a field of the methods, such as the rank: ours beside the published."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.analysis import measures, style, variants
+from harness.analysis.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def draw(studies: Sequence[Study]) -> "Figure":
+    """One panel per model, the mean over test sets with its interval; the last panel shows the published averages."""
+    field, compared = _compared(studies[0])
+    printed = _printed(studies[0], field)
+    looks = style.looks(studies)
+    across = len(studies) + bool(printed)
+    figure = style.figure(figsize=(0.8 + 3.4 * across, 3.6))
+    grid = figure.subplots(1, across, squeeze=False)[0]
+    colours = {method: _look(studies[0], method, field, looks) for method in compared}
+    for axes, study in zip(grid, studies, strict=False):
+        for method in compared:
+            _ours(axes, study, method, field, colours[method])
+        axes.set_title(style.short(study.model, 28))
+        axes.set_ylabel(f"{study.role} score, mean over sets (points)")
+    for method, points in printed.items():
+        look = colours.get(method, {"color": style.FLOOR, "marker": "."})
+        grid[-1].plot(*zip(*points, strict=True), linestyle="-", linewidth=1.2, markersize=5, **look)
+        grid[-1].set_title("as published")
+        grid[-1].set_ylabel("average accuracy (points)")
+    for axes in grid:
+        _ranks(axes, field)
+    _legend(figure, colours, studies)
+    return figure
+
+
+def _compared(study: Study) -> tuple[str, tuple[str, ...]]:
+    """(field, methods) that the exhibit's first claim about variants speaks of."""
+    for _, options in study.exhibit.claims:
+        if "left" in options:
+            return str(options.get("field", "rank")), (str(options["right"]), str(options["left"]))
+    return "rank", study.exhibit.methods()
+
+
+def _look(study: Study, method: str, field: str, looks: Mapping[str, Any]) -> dict[str, Any]:
+    """A method's variants share one look, that of its first."""
+    found = list(variants.arms(study, method, field).values())
+    return dict(looks[found[0]]) if found else {"color": style.FLOOR, "marker": "."}
+
+
+def _ours(axes: "Axes", study: Study, method: str, field: str, look: Mapping[str, Any]) -> None:
+    found = {value: measures.score(study.clean, arm).main for value, arm in variants.arms(study, method, field).items()}
+    known = {value: one for value, one in found.items() if not np.isnan(one.mean)}
+    if not known:
+        return
+    means = [100 * one.mean for one in known.values()]
+    axes.plot(list(known), means, linestyle="-", linewidth=1.2, markersize=5, zorder=3, **look)
+    for value, one in known.items():
+        if one.high > one.low:
+            axes.plot([value, value], [100 * one.low, 100 * one.high], color=look["color"], linewidth=1.0, alpha=0.6)
+
+
+def _printed(study: Study, field: str) -> dict[str, list[tuple[float, float]]]:
+    """method -> (value of the field, printed average), of the last version of the paper that the file holds."""
+    rows = [row for row in study.published if row.get(field) and row.get("avg_reported")]
+    versions = [row.get("paper_version") for row in rows if "README" not in str(row.get("paper_version"))]
+    last = [row for row in rows if row.get("paper_version") == versions[-1]] if versions else []
+    found: dict[str, list[tuple[float, float]]] = {}
+    for row in last:
+        found.setdefault(row["method"].lower(), []).append((float(row[field]), float(row["avg_reported"])))
+    return found
+
+
+def _ranks(axes: "Axes", field: str) -> None:
+    ticks = sorted({float(x) for line in axes.lines for x in np.asarray(line.get_xdata(), dtype=float)})
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel(field)
+
+
+def _legend(figure: "Figure", colours: Mapping[str, Any], studies: Sequence[Study]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], label=method, markersize=5, **look) for method, look in colours.items()]
+    style.legend(figure, handles, len(handles), "bars: interval over seeds", style.subtitle(studies))

@@ -1,0 +1,82 @@
+"""Claims about two methods over a field, on made records of known truth."""
+
+import numpy as np
+import pytest
+
+from harness import exhibits
+from harness.analysis import claims, report, study, variants
+
+
+@pytest.fixture
+def records(make_run):
+    return lambda quality, **options: _records(make_run, quality, **options)
+
+
+def _records(run, quality, seeds=(0, 1, 2), rates=(1e-3, 3e-3), noise=0.01):
+    """quality: method -> rank -> worth."""
+    return [
+        run(method, "micro/qa", seed, learning_rate=rate, fields={"rank": rank}, noise=noise, quality={method: worth})
+        for method, by_rank in quality.items()
+        for rank, worth in by_rank.items()
+        for rate in rates
+        for seed in seeds
+    ]
+
+
+def judged(tmp_path, runs, claim):
+    text = f"""
+title: t
+source: s
+view: [suite, field-figure]
+claims: [{{claim: {claim}, left: dora, right: lora}}]
+grid:
+  quick:
+  - {{model: micro-t5-nano, task: micro/qa, method: [lora, dora], method.rank: [1, 2, 4, 8], seed: [0, 1]}}
+"""
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    exhibit = exhibits.read(path)
+    [one] = study.studies(exhibit, runs)
+    report.render(exhibit, "quick", runs, tmp_path / "out")
+    assert (tmp_path / "out" / "field-figure.png").stat().st_size > 5000
+    return report.judge(exhibit, one)[0]
+
+
+STEEP = {1: 0.2, 2: 0.5, 4: 0.8, 8: 1.0}
+FLAT = {1: 0.85, 2: 0.9, 4: 0.88, 8: 0.9}
+
+
+@pytest.mark.parametrize(("quality", "verdict"), [
+    ({"lora": STEEP, "dora": FLAT}, "reproduced"),
+    ({"lora": FLAT, "dora": STEEP}, "contradicted"),
+    ({"lora": FLAT, "dora": FLAT}, "inconclusive"),
+])  # fmt: skip
+def test_which_method_depends_less_on_the_field(tmp_path, records, quality, verdict):
+    assert judged(tmp_path, records(quality), "less-sensitive-to").verdict == verdict
+
+
+def test_at_each_value_the_pair_is_compared(tmp_path, records):
+    found = judged(tmp_path, records({"lora": STEEP, "dora": FLAT}, noise=0.002), "at-least-at-each")
+    assert [row.left for row in found.comparisons] == [f"dora rank={rank}" for rank in (1, 2, 4, 8)]
+    assert [row.verdict for row in found.comparisons[:2]] == ["reproduced"] * 2
+    assert found.comparisons[3].verdict == "contradicted"
+
+
+@pytest.mark.parametrize("claim", ["less-sensitive-to", "at-least-at-each"])
+def test_one_learning_rate_decides_nothing(tmp_path, records, claim):
+    found = judged(tmp_path, records({"lora": STEEP, "dora": FLAT}, rates=(1e-3,)), claim)
+    assert found.verdict == "inconclusive"
+    assert {row.reason for row in found.comparisons} == {"one learning rate"}
+
+
+def test_the_difference_of_spreads_has_the_level_it_states():
+    """Equal methods: the two-sided permutation p is below 5 % in about 5 % of draws."""
+    random = np.random.default_rng(1)
+    small = sum(
+        (variants._spread(("a", "b"), random.normal(0, 0.02, (2, 5, 3)), 0.0, ()).p or 1) < 0.05 for _ in range(120)
+    )
+    assert small <= 14  # the 99.9 % point of a binomial with 120 draws of 5 %
+
+
+def test_claims_state_their_options():
+    assert claims.find("at-least-at-each").options["ratio"] == 1
