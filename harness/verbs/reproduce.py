@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from harness import cell as cells
-from harness import compose, exhibits, options, progress, reshape, sweep, tuning, words
+from harness import compose, exhibits, export, options, progress, reshape, sweep, tuning, words
 from harness.analysis import records, report
 from harness.config import Cell, Runtime
 from harness.errors import UsageError
@@ -65,7 +65,7 @@ def main(arguments: argparse.Namespace) -> int:
     found = planned.cells
     present(exhibit, scale, found, store, folder)
     if arguments.export:
-        count = store.export((cells.key(cell) for cell in found), folder / records.ARCHIVE)
+        count = export.archive(store, (cells.key(cell) for cell in found), folder / records.ARCHIVE)
         print(f"{count} records: {folder / records.ARCHIVE}")
     return code
 
