@@ -77,16 +77,19 @@ def make(model: nn.Module, recipe: RecipeConfig) -> torch.optim.Optimizer:
 
 
 def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor, clip: float) -> None:
-    """One step against the gradient of loss (scalar), whose norm over all that trains is cut to `clip` (0: is not)."""
+    """One step against the gradient of loss (scalar), whose norm over all that trains is cut to `clip` (0: is not).
+
+    Gradients that are there already are added to (accumulation); none is left.
+    """
     if isinstance(optimizer, Lomo):
         optimizer.descend(loss, clip)
         return
-    optimizer.zero_grad(set_to_none=True)
     loss.backward()
     if clip:
         held = [p for group in optimizer.param_groups for p in group["params"]]
         torch.nn.utils.clip_grad_norm_(held, clip)
     optimizer.step()
+    optimizer.zero_grad(set_to_none=True)  # here, not before backward: they would live through the next forward pass
 
 
 def _adamw(groups: Groups, rate: float) -> torch.optim.Optimizer:
