@@ -1,15 +1,16 @@
 """Metrics: pure functions (targets, predictions) -> {figure: value}, in 0..1 (correlations: -1..1).
 
 Targets and predictions are two sequences of equal length: class indices, numbers or texts. The figure that a
-task reports has the metric's name. `tasks/evaluate_shell.py` offers the same functions as `evaluate.Metric`.
+task reports has the metric's name; others may stand beside it. `tasks/evaluate_shell.py` offers the same functions as
+`evaluate.Metric`. Metrics of free text are in `tasks/text_metrics.py`.
 """
 
 import math
-import re
-import string
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from tasks import text_metrics
 
 Figures = dict[str, float]
 Metric = Callable[[Sequence[Any], Sequence[Any]], Figures]
@@ -21,18 +22,20 @@ def accuracy(targets: Sequence[Any], predictions: Sequence[Any]) -> Figures:
 
 
 def f1(targets: Sequence[Any], predictions: Sequence[Any]) -> Figures:
-    """F1 of class 1 (GLUE's MRPC and QQP)."""
-    return {"f1": _f1(*_confusion(targets, predictions, 1))}
+    """F1 of class 1 (GLUE's MRPC and QQP), accuracy beside it."""
+    return {"f1": _f1(*_confusion(targets, predictions, 1)), **accuracy(targets, predictions)}
 
 
 def macro_f1(targets: Sequence[Any], predictions: Sequence[Any]) -> Figures:
-    """Mean over classes (those that occur in targets or predictions) of each class' F1."""
+    """Mean over classes (those that occur in targets or predictions) of each class' F1; classes may be texts."""
+    targets = _one_each(targets)
     classes = sorted({answer for pair in _pairs(targets, predictions) for answer in pair})
     return {"macro_f1": _mean([_f1(*_confusion(targets, predictions, c)) for c in classes])}
 
 
 def matthews(targets: Sequence[Any], predictions: Sequence[Any]) -> Figures:
     """Matthews correlation, several classes included (Gorodkin 2004); 0 where a side has one class only."""
+    targets = _one_each(targets)
     pairs = _pairs(targets, predictions)
     n, correct = len(pairs), sum(t == p for t, p in pairs)
     true, guessed = Counter(targets), Counter(predictions)
@@ -41,43 +44,46 @@ def matthews(targets: Sequence[Any], predictions: Sequence[Any]) -> Figures:
     return {"matthews": covariance / math.sqrt(spread) if spread else 0.0}
 
 
-def pearson(targets: Sequence[float], predictions: Sequence[float]) -> Figures:
-    """Linear correlation; 0 where a side is constant."""
-    return {"pearson": _correlation(targets, predictions)}
+def pearson(targets: Sequence[Any], predictions: Sequence[Any]) -> Figures:
+    """Linear correlation; 0 where a side is constant. Numbers may come as texts, see `_numbers`."""
+    (xs, _), (ys, unread) = _numbers(targets), _numbers(predictions)
+    return {"pearson": _correlation(xs, ys), **unread}
 
 
-def spearman(targets: Sequence[float], predictions: Sequence[float]) -> Figures:
-    """Correlation of ranks, ties sharing their mean rank; 0 where a side is constant."""
-    return {"spearman": _correlation(_ranks(targets), _ranks(predictions))}
+def spearman(targets: Sequence[Any], predictions: Sequence[Any]) -> Figures:
+    """Correlation of ranks, ties sharing their mean rank; 0 where a side is constant. Numbers may come as texts."""
+    (xs, _), (ys, unread) = _numbers(targets), _numbers(predictions)
+    return {"spearman": _correlation(_ranks(xs), _ranks(ys)), **unread}
 
 
-def exact_match(targets: Sequence[str], predictions: Sequence[str]) -> Figures:
-    """Share of equal texts after SQuAD's normalisation (case, punctuation, articles, spaces)."""
-    pairs = _pairs(targets, predictions)
-    return {"exact_match": _mean([float(_normal(t) == _normal(p)) for t, p in pairs])}
+def option_likelihood(targets: Sequence[int], predictions: Sequence[Any]) -> Figures:
+    """Share of rows whose likeliest option is the right one.
 
-
-def token_f1(targets: Sequence[str], predictions: Sequence[str]) -> Figures:
-    """Mean F1 of the words that two texts share (SQuAD), after the same normalisation."""
-    return {"token_f1": _mean([_words_f1(_normal(t), _normal(p)) for t, p in _pairs(targets, predictions)])}
-
-
-def rouge_l(targets: Sequence[str], predictions: Sequence[str]) -> Figures:
-    """Mean F-measure of the longest common subsequence of words (Lin 2004; beta 1, no stemming)."""
-    pairs = _pairs(targets, predictions)
-    return {"rouge_l": _mean([_rouge_l(_alphanumeric(t), _alphanumeric(p)) for t, p in pairs])}
+    A prediction is the likelihoods of a row's options, or, passed through, the index that an objective chose.
+    """
+    chosen = [one if isinstance(one, int) else max(range(len(one)), key=one.__getitem__) for one in predictions]
+    return {"option_likelihood": accuracy(targets, chosen)["accuracy"]}
 
 
 METRICS: Mapping[str, Metric] = {
     function.__name__: function
-    for function in (accuracy, f1, macro_f1, matthews, pearson, spearman, exact_match, token_f1, rouge_l)
-}
+    for function in (
+        accuracy, f1, macro_f1, matthews, pearson, spearman, option_likelihood, text_metrics.exact_match,
+        text_metrics.token_f1, text_metrics.text_accuracy, text_metrics.rouge_l, text_metrics.bleu,
+        text_metrics.extracted_accuracy, text_metrics.number_accuracy,
+    )
+}  # fmt: skip
 
 
 def _pairs(targets: Sequence[Any], predictions: Sequence[Any]) -> list[tuple[Any, Any]]:
     if not targets:
         raise ValueError("a metric needs at least one pair")
     return list(zip(targets, predictions, strict=True))
+
+
+def _one_each(targets: Sequence[Any]) -> list[Any]:
+    """The first text where a target is a list of texts that all count as right."""
+    return [target[0] if isinstance(target, list | tuple) else target for target in targets]
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -103,6 +109,27 @@ def _correlation(xs: Sequence[float], ys: Sequence[float]) -> float:
     return together / math.sqrt(spread) if spread > 0 else 0.0
 
 
+UNREAD = -1.0
+"""What a text counts as that is no number: T5's convention, below every scale in use."""
+
+
+def _numbers(values: Sequence[Any]) -> tuple[list[float], Figures]:
+    """(numbers, for texts also {"parse_failures": share that are none})."""
+    values = _one_each(values)
+    read = [_number(value) for value in values]
+    failures = sum(number is None for number in read) / max(len(read), 1)
+    told = {"parse_failures": failures} if any(isinstance(value, str) for value in values) else {}
+    return [UNREAD if number is None else number for number in read], told
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
 def _ranks(values: Sequence[float]) -> list[float]:
     order = sorted(range(len(values)), key=lambda i: values[i])
     ranks = [0.0] * len(values)
@@ -113,33 +140,3 @@ def _ranks(values: Sequence[float]) -> list[float]:
                 ranks[i] = (start + end - 1) / 2 + 1
             start = end
     return ranks
-
-
-_ARTICLES = re.compile(r"\b(a|an|the)\b")
-_PUNCTUATION = str.maketrans("", "", string.punctuation)
-
-
-def _normal(text: str) -> list[str]:
-    return _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split()
-
-
-def _alphanumeric(text: str) -> list[str]:
-    """Words as the rouge-score package takes them: lower case, everything but a-z and 0-9 separates."""
-    return re.sub(r"[^a-z0-9]+", " ", text.lower()).split()
-
-
-def _words_f1(target: list[str], prediction: list[str]) -> float:
-    if not target or not prediction:
-        return float(target == prediction)
-    shared = sum((Counter(target) & Counter(prediction)).values())
-    return _f1(shared, len(target), len(prediction))
-
-
-def _rouge_l(target: list[str], prediction: list[str]) -> float:
-    previous = [0] * (len(prediction) + 1)
-    for word in target:
-        current = [0]
-        for j, other in enumerate(prediction):
-            current.append(previous[j] + 1 if word == other else max(current[j], previous[j + 1]))
-        previous = current
-    return _f1(previous[-1], len(target), len(prediction))

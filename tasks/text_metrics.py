@@ -1,0 +1,191 @@
+"""Metrics of free text: pure functions (targets, predictions) -> {figure: value}, in 0..1.
+
+A target is one text, or a list of texts that all count as right: the best of them is taken (SQuAD's rule).
+"""
+
+import math
+import re
+import string
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+Figures = dict[str, float]
+Target = str | Sequence[str]
+T = TypeVar("T")
+
+
+def exact_match(targets: Sequence[Target], predictions: Sequence[str]) -> Figures:
+    """Share of equal texts after SQuAD's normalisation (case, punctuation, articles, spaces)."""
+    return {"exact_match": _best(lambda t, p: float(_normal(t) == _normal(p)), targets, predictions)}
+
+
+def token_f1(targets: Sequence[Target], predictions: Sequence[str]) -> Figures:
+    """Mean F1 of the words that two texts share (SQuAD), after the same normalisation; exact_match beside it."""
+    shared = _best(lambda t, p: _words_f1(_normal(t), _normal(p)), targets, predictions)
+    return {"token_f1": shared, **exact_match(targets, predictions)}
+
+
+def text_accuracy(targets: Sequence[Target], predictions: Sequence[str]) -> Figures:
+    """Share of texts equal but for case and outer spaces (CrossFit's ACC)."""
+    return {"text_accuracy": _best(lambda t, p: float(_plain(t) == _plain(p)), targets, predictions)}
+
+
+def rouge_l(targets: Sequence[Target], predictions: Sequence[str]) -> Figures:
+    """Mean F-measure of the longest common subsequence of words (Lin 2004; beta 1, no stemming)."""
+    return {"rouge_l": _best(lambda t, p: _rouge_l(_alphanumeric(t), _alphanumeric(p)), targets, predictions)}
+
+
+def extracted_accuracy(targets: Sequence[str], predictions: Sequence[str]) -> Figures:
+    """Share of right answers as LLM-Adapters extracts them: the first match in the text, case-sensitive.
+
+    The target ("solution2", or a sentence that holds it) says which answers there are; a text without any of them is
+    wrong, and `parse_failures` is the share of those.
+    """
+    rows = [_extracted(target, prediction) for target, prediction in _pairs(targets, predictions)]
+    right = _mean([float(wanted == given) for wanted, given in rows])
+    return {"extracted_accuracy": right, "parse_failures": _mean([float(given is None) for _, given in rows])}
+
+
+def number_accuracy(targets: Sequence[str], predictions: Sequence[str]) -> Figures:
+    """Share of texts whose final number is the target's: the one after "####", else the last (GSM8K).
+
+    `parse_failures`: share of texts without a number.
+    """
+    rows = [(_final_number(target), _final_number(text)) for target, text in _pairs(targets, predictions)]
+    right = _mean([float(given is not None and given == wanted) for wanted, given in rows])
+    return {"number_accuracy": right, "parse_failures": _mean([float(given is None) for _, given in rows])}
+
+
+def bleu(targets: Sequence[Target], predictions: Sequence[str]) -> Figures:
+    """Corpus BLEU-4 (Papineni et al. 2002) as sacrebleu computes it: 13a tokens, exponential smoothing; 0..1."""
+    hits, totals, length, wanted = [0] * 4, [0] * 4, 0, 0
+    for target, prediction in _pairs(targets, predictions):
+        words, references = _tokens_13a(prediction), [_tokens_13a(text) for text in _several(target)]
+        length += len(words)
+        wanted += min((abs(len(words) - len(one)), len(one)) for one in references)[1]
+        for n in range(4):
+            given = _grams(words, n + 1)
+            most: Counter[tuple[str, ...]] = Counter()
+            for one in references:
+                most |= _grams(one, n + 1)
+            hits[n] += (given & most).total()
+            totals[n] += given.total()
+    return {"bleu": _bleu(hits, totals, length, wanted)}
+
+
+_OPTIONS = {"solution": 2, "ending": 4, "answer": 5, "option": 2}
+_PATTERNS = tuple(
+    re.compile(pattern)
+    for pattern in ("true|false", *("|".join(f"{kind}{i + 1}" for i in range(n)) for kind, n in _OPTIONS.items()))
+)
+"""The answers of LLM-Adapters' commonsense_evaluate.py, by kind."""
+
+
+def _extracted(target: str, prediction: str) -> tuple[str | None, str | None]:
+    """(wanted, given) answer. ValueError for a target that holds none of the known answers."""
+    for pattern in _PATTERNS:
+        wanted = pattern.search(target)
+        if wanted:
+            given = pattern.search(prediction)
+            return wanted.group(), given.group() if given else None
+    raise ValueError(f"{target!r:.60} holds none of LLM-Adapters' answers (true, solution1, answer1, …)")
+
+
+_NUMBER = re.compile(r"-?\d[\d,]*\.?\d*")
+
+
+def _final_number(text: str) -> float | None:
+    marked = _NUMBER.findall(text.rpartition("####")[2]) if "####" in text else []
+    found = marked[:1] or _NUMBER.findall(text)[-1:]
+    return float(found[0].replace(",", "")) if found else None
+
+
+def _best(compare: Callable[[str, str], float], targets: Sequence[Target], predictions: Sequence[str]) -> float:
+    """Mean over rows of the best agreement with any of a row's targets."""
+    return _mean([max(compare(t, p) for t in _several(target)) for target, p in _pairs(targets, predictions)])
+
+
+def _several(target: Target) -> Sequence[str]:
+    return (target,) if isinstance(target, str) else target
+
+
+def _pairs(targets: Sequence[T], predictions: Sequence[str]) -> list[tuple[T, str]]:
+    if not targets:
+        raise ValueError("a metric needs at least one pair")
+    return list(zip(targets, predictions, strict=True))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def _plain(text: str) -> str:
+    return text.strip().lower()
+
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def _normal(text: str) -> list[str]:
+    return _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split()
+
+
+def _alphanumeric(text: str) -> list[str]:
+    """Words as the rouge-score package takes them: lower case, everything but a-z and 0-9 separates."""
+    return re.sub(r"[^a-z0-9]+", " ", text.lower()).split()
+
+
+def _words_f1(target: list[str], prediction: list[str]) -> float:
+    if not target or not prediction:
+        return float(target == prediction)
+    return _f1((Counter(target) & Counter(prediction)).total(), len(target), len(prediction))
+
+
+def _f1(hits: int, wanted: int, given: int) -> float:
+    return 2 * hits / (wanted + given) if wanted + given else 0.0
+
+
+def _rouge_l(target: list[str], prediction: list[str]) -> float:
+    previous = [0] * (len(prediction) + 1)
+    for word in target:
+        current = [0]
+        for j, other in enumerate(prediction):
+            current.append(previous[j] + 1 if word == other else max(current[j], previous[j + 1]))
+        previous = current
+    return _f1(previous[-1], len(target), len(prediction))
+
+
+def _grams(words: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
+    return Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
+
+
+def _bleu(hits: Sequence[int], totals: Sequence[int], length: int, wanted: int) -> float:
+    """Geometric mean of the four precisions, an empty one halved anew each time, times the brevity penalty."""
+    if not any(hits) or not all(totals):
+        return 0.0
+    logs, halved = 0.0, 1.0
+    for hit, total in zip(hits, totals, strict=True):
+        halved = halved if hit else halved / 2
+        logs += math.log((hit or halved) / total)
+    return math.exp(logs / 4 + min(0.0, 1 - wanted / length))
+
+
+_ENTITIES = (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))
+_SPLITS = (  # of mteval-v13a, in its order
+    (re.compile(r"([{-~\[-` -&(-+:-@/])"), r" \1 "),
+    (re.compile(r"([^0-9])([.,])"), r"\1 \2 "),
+    (re.compile(r"([.,])([^0-9])"), r" \1 \2"),
+    (re.compile(r"([0-9])(-)"), r"\1 \2 "),
+)
+
+
+def _tokens_13a(text: str) -> list[str]:
+    text = text.replace("<skipped>", "").replace("-\n", "").replace("\n", " ")
+    for entity, letter in _ENTITIES:
+        text = text.replace(entity, letter)
+    text = f" {text} "
+    for pattern, spaced in _SPLITS:
+        text = pattern.sub(spaced, text)
+    return text.split()
