@@ -20,6 +20,8 @@ from harness.errors import UsageError, near
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+    from methods.values import Settings
+
 KINDS = ("identity", "runtime", "provenance")
 T = TypeVar("T", bound="DataclassInstance")
 
@@ -102,7 +104,7 @@ class RecipeConfig:
     """How training goes. No selection rule: that is analysis.
 
     learning_rate: one number once resolved (the YAML may hold a map by method name with `default`).
-    warmup_share: share of `steps` with a linearly rising rate; then the schedule (linear: to 0).
+    warmup_share: share of `steps` with a linearly rising rate; then the schedule (linear, cosine: to 0).
     evaluate_every: steps between evaluations; the last step is always evaluated.
     steps: optimiser steps; 0 is an evaluation-only cell.
     optimizer: what they are in harness/optimizers.py; lomo runs the backward pass twice unless gradient_clip=0.
@@ -111,7 +113,7 @@ class RecipeConfig:
     name: str = provenance("")
     optimizer: str = identity("adamw", known=("adamw", "adafactor", "sgd", "lomo"))
     learning_rate: float = identity(1e-3, above=0.0)
-    schedule: str = identity("linear", known=("linear", "constant"))
+    schedule: str = identity("linear", known=("linear", "cosine", "constant"))
     warmup_share: float = identity(0.1, least=0.0, most=1.0)
     weight_decay: float = identity(0.0, least=0.0)
     gradient_clip: float = identity(1.0, least=0.0)
@@ -184,7 +186,7 @@ def _type_text(annotation: Any) -> str:
 
 
 def _check(field_name: str, value: Any, rule: Mapping[str, Any]) -> None:
-    if value is None:
+    if value is None or isinstance(value, Mapping):
         return
     if "known" in rule and value not in rule["known"]:
         known = rule["known"]

@@ -129,14 +129,17 @@ def _only(held: Mapping[str, nn.Parameter], rests: Callable[[str], bool]) -> Ite
 
 
 def schedule(recipe: RecipeConfig, step: int) -> float:
-    """The learning rate of a step (from 1) as a share of the peak: a linear rise, then linear towards 0 or constant.
+    """The learning rate of a step (from 1) as a share of the peak: a linear rise, then towards 0 or constant.
 
     The peak is reached at the last step of the warm-up; no step has rate 0.
     """
     steps, warm = recipe.steps, round(recipe.warmup_share * recipe.steps)
     if step <= warm:
         return step / warm
-    return 1.0 if recipe.schedule == "constant" else (steps - step + 1) / (steps - warm + (warm > 0))
+    if recipe.schedule == "constant":
+        return 1.0
+    left = (steps - step + 1) / (steps - warm + (warm > 0))
+    return left if recipe.schedule == "linear" else (1 - math.cos(math.pi * left)) / 2
 
 
 def _step(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step: int, rate: float) -> float:

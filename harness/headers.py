@@ -5,12 +5,40 @@ the data.
 """
 
 import json
+import zipfile
 from pathlib import Path
 
 from harness.errors import UsageError
 
 Shape = tuple[int, ...]
 _LONGEST = 100_000_000  # bytes of a header, as the format's own library has it
+
+
+def shards(folder: Path) -> list[Path]:
+    """The files with a model's tensors. UsageError where there are none, or where its index names one that is not
+    there (a download that stopped half-way), or where a torch file is cut off.
+    """
+    found = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    if not found:
+        raise UsageError(
+            f"{folder}: no *.safetensors and no pytorch_model*.bin there. Get them, or use weights=random for the bare "
+            "architecture."
+        )
+    for index in sorted(folder.glob(f"*{found[0].suffix}.index.json")):
+        lacking = sorted(_indexed(index) - {path.name for path in found})
+        if lacking:
+            raise UsageError(f"{folder}: {index.name} names {lacking[0]}, which is not there. Get the model again.")
+    for path in found:
+        if path.suffix == ".bin" and not zipfile.is_zipfile(path):
+            raise UsageError(f"{path}: this is not a whole torch file. Get it again, or convert it to safetensors.")
+    return found
+
+
+def _indexed(index: Path) -> set[str]:
+    try:
+        return {str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{index}: this is no index of safetensors files ({error}). Get it again.") from error
 
 
 def shapes(folder: Path) -> dict[str, Shape]:

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 from transformers import (
-    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     PreTrainedConfig,
@@ -15,12 +16,17 @@ from transformers import (
 )
 from transformers.initialization import no_init_weights
 
-from harness import weights
+from harness import architecture, weights
 from harness.config import ModelConfig
 from harness.errors import NotApplicable, UsageError
 from harness.objectives import Head
 
-CLASSES = {"seq2seq_lm": AutoModelForSeq2SeqLM, "sequence_classification": AutoModelForSequenceClassification}
+CLASSES = {
+    "seq2seq_lm": AutoModelForSeq2SeqLM,
+    "causal_lm": AutoModelForCausalLM,
+    "masked_lm": AutoModelForMaskedLM,
+    "sequence_classification": AutoModelForSequenceClassification,
+}
 DROPOUTS = (
     "dropout_rate", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "dropout",
     "attention_dropout", "activation_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop",
@@ -62,17 +68,24 @@ def load(config: ModelConfig, head: Head, seed: int, dropout: float | None = Non
     return _freeze(model, head).eval()
 
 
-def outline(config: ModelConfig, head: Head) -> PreTrainedModel:
-    """The backbone without weights (meta device): everything but values, in milliseconds."""
+def outline(config: ModelConfig, head: Head, dropout: float | None = None) -> PreTrainedModel:
+    """The backbone without weights (meta device): everything but values, in milliseconds and without a download."""
     with torch.device("meta"), no_init_weights():
-        return _freeze(build(config, head), head)
+        model = _make(config, _adapted(architecture.declared(config), head, dropout), head)
+        model.tie_weights()
+        return _freeze(model, head)
 
 
 def build(config: ModelConfig, head: Head, dropout: float | None = None) -> PreTrainedModel:
     """The architecture as its configuration says, weights drawn from torch's generator."""
-    settings = _settings(config, head, dropout)
+    return _make(config, _settings(config, head, dropout), head)
+
+
+def _make(config: ModelConfig, settings: PreTrainedConfig, head: Head) -> PreTrainedModel:
     try:
-        return CLASSES[head.kind].from_config(settings, attn_implementation=config.attention)
+        return CLASSES[head.kind].from_config(
+            settings, attn_implementation=config.attention, trust_remote_code=config.trust_remote_code
+        )
     except ValueError as error:
         raise NotApplicable(
             f"model {config.name} ({settings.model_type}) cannot serve as {head.kind.replace('_', ' ')}: "
@@ -81,7 +94,10 @@ def build(config: ModelConfig, head: Head, dropout: float | None = None) -> PreT
 
 
 def _settings(config: ModelConfig, head: Head, dropout: float | None) -> PreTrainedConfig:
-    settings = AutoConfig.from_pretrained(weights.folder(config))
+    return _adapted(architecture.read(config), head, dropout)
+
+
+def _adapted(settings: PreTrainedConfig, head: Head, dropout: float | None) -> PreTrainedConfig:
     if head.labels:
         settings.num_labels = head.labels
     for name in DROPOUTS if dropout is not None else ():
@@ -108,6 +124,7 @@ def _pretrained(config: ModelConfig, head: Head, dropout: float | None) -> PreTr
         config=settings,
         dtype=torch.float32,
         attn_implementation=config.attention,
+        trust_remote_code=config.trust_remote_code,
         output_loading_info=True,
     )
     lacking = sorted(set(report["missing_keys"]) - _head_names(model, head))

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tokenizers import Tokenizer
-from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
+from transformers import AutoTokenizer, PreTrainedConfig
 
-from harness import weights
+from harness import architecture, standin, weights
 from harness.config import ModelConfig
 from harness.errors import UsageError
 
@@ -49,13 +50,8 @@ class Text:
 
 def load(config: ModelConfig, added: int = 0) -> Text:
     """The tokenizer that belongs to a model. `added`: positions that the method takes for itself."""
-    settings = AutoConfig.from_pretrained(weights.folder(config))
-    folder = weights.tokenizer_folder(config)
-    file = folder / "tokenizer.json"
-    if file.is_file():
-        tokenizer = Tokenizer.from_file(str(file))
-    else:  # older formats are converted, which takes seconds
-        tokenizer = AutoTokenizer.from_pretrained(folder).backend_tokenizer
+    settings = architecture.read(config)
+    tokenizer = _tokenizer(weights.tokenizer_folder(config), settings)
     tokenizer.no_padding()
     return Text(
         tokenizer,
@@ -64,6 +60,15 @@ def load(config: ModelConfig, added: int = 0) -> Text:
         start=getattr(settings, "decoder_start_token_id", None),
         room=room(settings, added),
     )
+
+
+def _tokenizer(folder: Path | None, settings: PreTrainedConfig) -> Tokenizer:
+    if folder is None:
+        return standin.tokenizer(settings.vocab_size)
+    file = folder / "tokenizer.json"
+    if file.is_file():
+        return Tokenizer.from_file(str(file))
+    return AutoTokenizer.from_pretrained(folder).backend_tokenizer  # older formats are converted, which takes seconds
 
 
 def room(settings: PreTrainedConfig, added: int) -> int | None:

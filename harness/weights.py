@@ -1,19 +1,19 @@
 """Where a backbone's files are, and what they hold. Torch-free.
 
 `revision` is what the weights are: a digest of the files' content, or the Hub's commit. With `weights=random` only
-the configuration and the tokenizer count, and the weights need not be there.
+the configuration and the tokenizer count, and the weights need not be there: a model of the Hub whose YAML declares
+its architecture needs no file at all, and reads text with `model.tokenizer` (see `tokenizer_folder`).
 """
 
 import hashlib
 import importlib.util
 import json
-import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import tasks
-from harness import headers
+from harness import headers, hub
 from harness.config import ModelConfig
 from harness.errors import UsageError, near
 
@@ -26,20 +26,23 @@ TOKENIZER_FILES = (
     "tokenizer.model",
     "vocab.json",
 )
-HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt"]
+BYTES = "bytes"
 
 
 def resolve(config: ModelConfig) -> ModelConfig:
     """The model with source, location and revision settled. UsageError for a folder or package that is missing."""
     settled = _settle(config)
+    if bare(settled):
+        return replace(settled, revision=_plan_digest(settled))
     if settled.source == "hub":
-        return replace(settled, revision=_commit(settled.location, _pinned(settled)))
+        _refuse_tokenizer(settled)
+        return replace(settled, revision=hub.commit(settled.location, settled.revision or None))
     held = folder(settled)
     _check_family(settled, held)
-    revision = _digest(held, settled.weights)
-    if config.revision and config.revision != revision:
+    revision = _digest(held, settled.weights, tokenizer_folder(settled))
+    if settled.revision and settled.revision != revision:
         raise UsageError(
-            f"model.revision={config.revision}: what is in {held.name} is {revision}, and only the Hub has others. "
+            f"model.revision={settled.revision}: what is in {held.name} is {revision}, and only the Hub has others. "
             "Leave model.revision out."
         )
     return replace(settled, revision=revision)
@@ -49,7 +52,7 @@ def folder(config: ModelConfig) -> Path:
     """The local folder with the model's config.json; downloads it where the source is the Hub."""
     settled = _settle(config)
     if settled.source == "hub":
-        return _download(settled.location, _pinned(settled), settled.weights)
+        return hub.download(settled.location, settled.revision or None, settled.weights == "pretrained")
     if settled.source == "package":
         return _in_package(settled.location) or _no_package(settled)
     if settled.source == "embedded":
@@ -57,15 +60,46 @@ def folder(config: ModelConfig) -> Path:
     return _local(settled)
 
 
-def tokenizer_folder(config: ModelConfig) -> Path:
-    """The folder with the tokenizer's files: the model's own, else the one the embedded models share."""
-    return _tokenizer_beside(folder(config))
+def bare(config: ModelConfig) -> bool:
+    """Whether the YAML says all there is to know: random weights of a declared architecture."""
+    return config.weights == "random" and bool(config.architecture) and config.source == "hub" and not config.path
+
+
+def tokenizer_folder(config: ModelConfig) -> Path | None:
+    """The folder with the tokenizer's files: `model.tokenizer`, else the model's own, else the one the embedded
+    models share. None for text as bytes, the stand-in where a bare architecture has no other.
+    """
+    if config.tokenizer:
+        return _given_tokenizer(config.tokenizer)
+    return None if bare(_settle(config)) else _tokenizer_beside(folder(config))
+
+
+def _given_tokenizer(named: str) -> Path | None:
+    if named == BYTES:
+        return None
+    given = Path(named).expanduser()
+    if not any((given / name).is_file() for name in TOKENIZER_FILES):
+        raise UsageError(
+            f"model.tokenizer={named}: it must be {BYTES}, or a folder with one of {', '.join(TOKENIZER_FILES)}."
+        )
+    return given
+
+
+def _refuse_tokenizer(config: ModelConfig) -> None:
+    if config.tokenizer:
+        raise UsageError(
+            f"model.tokenizer={config.tokenizer}: pretrained weights of the Hub come with their own tokenizer. Leave "
+            "it out, or take weights=random."
+        )
 
 
 def _settle(config: ModelConfig) -> ModelConfig:
-    """`path` wins over everything; a package that is not installed gives way to the model's Hub id."""
+    """`path` wins over everything (a commit of the Hub says nothing of it); a package that is not installed gives way
+    to the model's Hub id.
+    """
     if config.path:
-        return replace(config, source="folder", location=config.path)
+        known = "" if config.source == "hub" else config.revision
+        return replace(config, source="folder", location=config.path, revision=known)
     if config.source == "package" and config.hub and _in_package(config.location) is None:
         name, _, commit = config.hub.partition("@")
         return replace(config, source="hub", location=name, revision=commit)
@@ -137,62 +171,31 @@ def _tokenizer_beside(weights: Path) -> Path:
 
 
 @cache
-def _digest(path: Path, weights: str) -> str:
+def _digest(path: Path, weights: str, tokens: Path | None) -> str:
     """16 hex digits over the configuration, the tokenizer and (unless random) the weights."""
-    tokens = _tokenizer_beside(path)
-    files = [path / "config.json", *(tokens / name for name in TOKENIZER_FILES)]
+    files = [path / "config.json", *_tokenizer_files(tokens)]
     if weights == "pretrained":
-        shards = sorted(path.glob("*.safetensors")) or sorted(path.glob("pytorch_model*.bin"))
-        if not shards:
-            raise UsageError(f"{path}: no *.safetensors there. Use weights=random for the bare architecture.")
+        files += headers.shards(path)
         headers.shapes(path)
-        files += shards
-    seen = hashlib.sha256()
-    for file in files:
-        if file.is_file():
-            with file.open("rb") as handle:
-                content = hashlib.file_digest(handle, "sha256").hexdigest()
-            seen.update(f"{file.name} {content}\n".encode())
-    return seen.hexdigest()[:16]
+    return _hash([f"{file.name} {_content(file)}" for file in files if file.is_file()])
 
 
-def _pinned(config: ModelConfig) -> str | None:
-    return config.revision or None
+def _plan_digest(config: ModelConfig) -> str:
+    """16 hex digits over a declared architecture and the tokenizer that goes with it."""
+    plan = json.dumps({"model_type": config.family, **(config.architecture or {})}, sort_keys=True)
+    tokens = tokenizer_folder(config)
+    files = [f"{file.name} {_content(file)}" for file in _tokenizer_files(tokens) if file.is_file()]
+    return _hash([f"architecture {plan}", *(files or [BYTES])])
 
 
-@cache
-def _commit(name: str, revision: str | None) -> str:
-    """The commit a revision stands for; a full commit is taken at its word, without the network."""
-    if revision and re.fullmatch(r"[0-9a-f]{40}", revision):
-        return revision
-    from huggingface_hub import HfApi
-    from huggingface_hub.utils import logging
-
-    logging.set_verbosity_error()  # one sentence of ours instead of a warning per retry
-    try:
-        return str(HfApi().model_info(name, revision=revision, timeout=20).sha)
-    except Exception as error:  # see _unreachable
-        raise _unreachable(name, revision, error) from error
+def _tokenizer_files(folder: Path | None) -> list[Path]:
+    return [folder / name for name in TOKENIZER_FILES] if folder else []
 
 
-@cache
-def _download(name: str, revision: str | None, weights: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.utils import logging
-
-    logging.set_verbosity_error()
-    wanted = HUB_FILES if weights == "pretrained" else [p for p in HUB_FILES if p != "*.safetensors"]
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
-    except Exception as error:  # see _unreachable
-        raise _unreachable(name, revision, error) from error
+def _content(file: Path) -> str:
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def _unreachable(name: str, revision: str | None, error: Exception) -> UsageError:
-    """One sentence for the dozen ways in which the Hub says no: no network, no such id, no such revision, gated."""
-    reason = f"{type(error).__name__}: {error}".splitlines()[0]
-    at = f" at {revision}" if revision else ""
-    return UsageError(
-        f"model {name}{at} could not be read from the Hub ({reason:.200}). Check the id and the network, or give a "
-        "local copy with model.path=FOLDER."
-    )
+def _hash(lines: list[str]) -> str:
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()[:16]

@@ -2,7 +2,7 @@
 
 Annotations a method's field may carry: int, float, bool, str, Literal[...] of strings, `tuple[str, ...]`
 (ordered names), `Names` (unordered names: sorted, each once), `Parts` (methods with fields), `Share`
-(of 1, or in percent), any of them `| None`.
+(of 1, or in percent), `Settings` (names with JSON values), any of them `| None`.
 """
 
 import ast
@@ -16,6 +16,9 @@ from harness.errors import UsageError, near
 
 Names = tuple[str, ...]
 """A set of names: order and repetition mean nothing, so it is kept sorted."""
+
+Settings = Mapping[str, Any]
+"""Names with JSON values, passed on to a library as they are."""
 
 Parts = tuple[str, ...]
 """Methods with fields, such as `lora rank=4 targets=q+v`, in order; each canonical, with all of its fields."""
@@ -113,6 +116,17 @@ def _set_of_names(field: str, value: Any) -> tuple[str, ...]:
     return tuple(sorted(set(_names(field, value))))
 
 
+def _settings(field: str, value: Any) -> dict[str, Any]:
+    """Names with JSON values, as a configuration file of transformers has them."""
+    try:
+        found = json.loads(value) if isinstance(value, str) else json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError):
+        found = None
+    if not isinstance(found, dict):
+        raise UsageError(f"{field}={value}: it must be names with values, such as {{num_layers: 2}}")
+    return found
+
+
 def read_part(text: str) -> tuple[str, dict[str, str]]:
     """(method, fields as text) of one part."""
     name, *words = text.split()
@@ -167,4 +181,5 @@ _PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     "Names": _set_of_names,
     "Parts": _parts,
     "Share": _share,
+    "Settings": _settings,
 }

@@ -137,7 +137,7 @@ def test_a_hub_that_does_not_answer_is_one_sentence(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
     asked = ModelConfig("tiny", "bert", source="hub", location="someone/unknown", revision="0" * 40)
     assert weights.resolve(asked).revision == "0" * 40, "a full commit needs no network"
-    with pytest.raises(UsageError, match=r"someone/unknown at 0+ could not be read from the Hub .*model\.path=FOLDER"):
+    with pytest.raises(UsageError, match=r"someone/unknown at revision 0+ could not be read from the Hub .*model\.path=FOLDER"):
         weights.folder(asked)
 
 

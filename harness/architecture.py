@@ -1,0 +1,60 @@
+"""What a backbone is made of, as transformers' configuration: declared in the model's YAML, or read from its files."""
+
+from typing import Any
+
+from transformers import AutoConfig, PreTrainedConfig
+
+from harness import weights
+from harness.config import ModelConfig
+from harness.errors import UsageError, near
+
+ROTATION = ("rope_parameters", "rope_theta", "rope_scaling")  # the first is what transformers makes of the others
+DECODING = ("decoder_start_token_id", "forced_eos_token_id")  # of generation, which transformers keeps apart
+
+
+def declared(config: ModelConfig) -> PreTrainedConfig:
+    """Without fetching anything where the YAML declares the architecture of a model of the Hub; else as `read`."""
+    if config.source != "hub" or config.path or not config.architecture:
+        return read(config)
+    try:
+        made = AutoConfig.for_model(config.family, **config.architecture)
+    except Exception as error:  # each configuration checks its own fields, with errors of its own
+        reason = " ".join(str(error).split())
+        raise UsageError(
+            f"model.architecture: transformers does not take it for {config.family} ({reason:.200})."
+        ) from error
+    usual = AutoConfig.for_model(config.family)
+    known = {*usual.to_dict(), *usual.attribute_map, *ROTATION, *DECODING}
+    unknown = sorted(set(config.architecture) - known)
+    if unknown:
+        raise UsageError(f"model.architecture: {config.family} has no field {unknown[0]!r}.{near(unknown[0], known)}")
+    return made
+
+
+def read(config: ModelConfig) -> PreTrainedConfig:
+    """From the model's files. UsageError where they are not what the YAML declares, or need code of their own."""
+    if weights.bare(config):
+        return declared(config)
+    folder = weights.folder(config)
+    try:
+        found: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=config.trust_remote_code)
+    except Exception as error:  # each configuration checks its own fields, with errors of its own
+        reason = " ".join(str(error).split())
+        hint = " It comes with code: model.trust_remote_code=true runs it." if "trust_remote_code" in reason else ""
+        raise UsageError(
+            f"model {config.name}: its config.json does not make a configuration ({reason:.200}).{hint}"
+        ) from error
+    if config.source == "hub" and config.architecture and not config.path:
+        _compare(config, declared(config), found)
+    return found
+
+
+def _compare(config: ModelConfig, said: Any, found: Any) -> None:
+    """A forecast and a run must be about one and the same architecture."""
+    for name in (*(config.architecture or ()), ROTATION[0]):
+        ours, theirs = getattr(said, name, None), getattr(found, name, None)
+        if ours != theirs:
+            raise UsageError(
+                f"model {config.name}: {config.location} has {name}={theirs} and the YAML declares {ours}. "
+                "Set model.architecture to what the publisher's config.json says."
+            )
