@@ -30,7 +30,8 @@ def main(entry: str, cell: Mapping[str, Any], runtime: Runtime, folder: Path) ->
         attempt.write(OUTCOME, {"status": "done", **run(cells.from_json(cell), runtime, attempt)})
     except Exception as error:  # a cell's own failure, of whatever kind, is a record
         traceback.print_exc()
-        attempt.write(OUTCOME, {"status": classify(error), "error": describe(error)})
+        measured = getattr(error, "measured", {})  # by the phase it happened in, see Meter
+        attempt.write(OUTCOME, {**measured, "status": classify(error), "error": describe(error)})
 
 
 def call(target: str, arguments: tuple[Any, ...], answer: Path) -> None:

@@ -144,6 +144,7 @@ class Runtime:
 
     store: the folder of records. threads: CPU threads of one cell. timeout: seconds per cell, 0 for none.
     keep: "delta" keeps the trained tensors of the best and the last point, "none" keeps no weights.
+    sample_ms: milliseconds between two readings of a GPU's memory and power; 0 reads at the ends of phases only.
     """
 
     store: str = runtime("results/store")
@@ -151,6 +152,7 @@ class Runtime:
     threads: int = runtime(1, least=1, most=1024)
     timeout: float = runtime(0.0, least=0.0)
     keep: str = runtime("delta", known=("delta", "none"))
+    sample_ms: float = runtime(10.0, least=0.0, most=60_000.0)
 
 
 def build(kind: type[T], values: Mapping[str, Any], what: str) -> T:

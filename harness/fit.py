@@ -149,7 +149,8 @@ def _step(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step: int, ra
     encoded = work.splits["train"].encoded
     device = next(work.model.parameters()).device
     with work.meter.step(len(rows), int(encoded.tokens[rows].sum())):
-        batch = encoded.batch(rows).to(device)
+        with work.meter.data():
+            batch = encoded.batch(rows).to(device)
         with precision(work.recipe, device):
             loss = work.objective.loss(work.model, batch)
             penalty = work.method.penalty(work.model)

@@ -7,7 +7,7 @@ import torch
 
 import methods
 import tasks
-from harness import delta, keep, models, objectives, parents, text
+from harness import delta, flops, keep, models, objectives, parents, text
 from harness.attempt import AttemptFolder
 from harness.config import Cell, Runtime
 from harness.fit import Point, Work, fit
@@ -22,7 +22,7 @@ def run(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
     fit.Diverged where a loss stops being a number, UsageError for what a person can put right.
     """
     device = choose_device(runtime.device)
-    meter = Meter(device)
+    meter = Meter(device, folder, runtime.sample_ms)
     with meter.phase("prepare"):
         task, method = tasks.load(cell.task), methods.make(cell.method)
         words = text.load(cell.model, method.tokens_added())
@@ -47,8 +47,8 @@ def run(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
         "scores": scores,
         "best_step": fitted.best.step,
         "parameters": census.count(model),
-        "memory": meter.memory(),
-        "time": meter.time(),
+        **(measured := meter.summary()),
+        "flops": flops.told(work, device, measured["device"]["name"] or ""),
         "notes": _notes(work, device),
         "task_facts": facts(task, splits),
     }
