@@ -15,21 +15,23 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import torch
-from transformers import LlamaConfig, LlamaForCausalLM, RobertaConfig, RobertaForMaskedLM
-from transformers.initialization import no_init_weights
+import yaml
 
 import methods
-from harness import assets
-from harness.config import MethodConfig
-from methods.base import freeze, trainable
+from harness import assets, models
+from harness.config import MethodConfig, ModelConfig, build
+from harness.objectives import Head
+from methods.base import trainable
 
 LETTERS = {"Q": "q", "K": "k", "V": "v", "O": "o", "G": "ffn-gate", "U": "ffn-in", "D": "ffn-out"}
-_LLAMA_7B = {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32}
-_LLAMA_13B = {"hidden_size": 5120, "intermediate_size": 13824, "num_hidden_layers": 40, "num_attention_heads": 40}
-_LLAMA3_8B = _LLAMA_7B | {"intermediate_size": 14336, "num_key_value_heads": 8, "vocab_size": 128256}
-LLAMAS = {"LLaMA-7B": _LLAMA_7B, "LLaMA-13B": _LLAMA_13B, "LLaMA3-8B": _LLAMA3_8B}
-_ROBERTA = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16}
+CAUSAL, MASKED = "causal_lm", "masked_lm"
+BACKBONES = {
+    "LLaMA-7B": ("llama-7b", CAUSAL),
+    "LLaMA-13B": ("llama-13b", CAUSAL),
+    "LLaMA3-8B": ("llama3-8b", CAUSAL),
+    "RoBERTa-large": ("roberta-large", MASKED),
+}
+"""As tables call it -> conf/model/<name>.yaml, and what stands on it. LLaMA2-7B counts as LLaMA-7B does."""
 
 
 @dataclass(frozen=True)
@@ -140,15 +142,10 @@ def _read(table: str) -> list[dict[str, str]]:
 
 def _backbone(name: str) -> Any:
     """A backbone without weights, frozen."""
-    with torch.device("meta"), no_init_weights():
-        if name in LLAMAS:
-            model: Any = LlamaForCausalLM(LlamaConfig(**LLAMAS[name]))
-        else:
-            sizes = {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1}
-            model = RobertaForMaskedLM(RobertaConfig(**_ROBERTA, **sizes))
-    model.tie_weights()
-    freeze(model)
-    return model
+    option, kind = BACKBONES[name]
+    path = assets.conf() / "model" / f"{option}.yaml"
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return models.outline(build(ModelConfig, values, "model"), Head(kind))
 
 
 def report() -> str:
