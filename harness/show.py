@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from harness import joules
 from harness.fingerprint import is_stale
 from harness.store import summarise
 
@@ -34,6 +35,8 @@ def _lines(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Ite
         )
     yield "time", ", ".join(_quantity(*pair) for pair in (record["time"] or {}).items() if pair[1] is not None)
     yield from _memory(record["memory"] or {})
+    yield from _device(record)
+    yield from _operations(record.get("flops") or {})
     if record["notes"]:
         yield "notes", ", ".join(f"{name} {value(note)}" for name, note in record["notes"].items())
     if record["provenance"]:
@@ -63,6 +66,32 @@ def _memory(memory: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "memory", "; ".join(f"{name}: {', '.join(told)}" for name, told in known.items() if told)
     if memory.get("why_null"):
         yield "", "; ".join(f"no {name}: {why}" for name, why in memory["why_null"].items())
+
+
+def _device(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Which one, joules, watts, how busy it was, who else was on it, what watching it cost. Nothing of a CPU."""
+    told = record.get("device") or {}
+    if not told.get("uuid"):
+        return
+    figures = [("energy_J", joules.of_run(record)), ("energy_J_per_point_of_score", joules.per_point(record))]
+    figures += [(f"{name}_W", watts) for name, watts in (told.get("power_w") or {}).items()]
+    figures += [(f"{name}_busy_%", share) for name, share in (told.get("utilisation") or {}).items()]
+    parts = [f"{name.replace('_', ' ')} {_number(value)}" for name, value in figures if value is not None]
+    cost = told.get("sampling") or {}
+    if cost.get("thread_share") is not None:
+        share = 100 * cost["thread_share"]
+        parts.append(f"read every {_number(cost['interval_ms'])} ms for {_number(share)} % of one core")
+    yield "device", ", ".join([f"{told.get('name')} (driver {told.get('driver')})", *parts])
+    if told.get("others"):
+        yield "", f"{told['others']} other process(es) held the device meanwhile: its memory, time and joules are shared"
+    yield from (("", f"no {name}: {why}") for name, why in (told.get("why_null") or {}).items())
+
+
+def _operations(flops: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if flops.get("step"):
+        rate = "" if flops.get("per_s") is None else f", {flops['per_s'] / 1e9:,.3g} GFLOP/s"
+        share = "" if flops.get("share") is None else f", {100 * flops['share']:.3g} % of the peak ({flops['peak_of']})"
+        yield "operations", f"{flops['step'] / 1e9:,.3g} GFLOP per step of {flops['rows']} rows{rate}{share}"
 
 
 def _made_by(provenance: Mapping[str, Any]) -> str:

@@ -43,6 +43,28 @@ def test_figures_have_units_and_reasons(record: dict[str, Any]) -> None:
     assert "None" not in told
 
 
+def test_a_device_is_shown_with_joules_per_point_and_who_else_was_on_it(record: dict[str, Any]) -> None:
+    device = {
+        "name": "H100", "driver": "9.9", "uuid": "GPU-1", "others": 2, "energy_j": {"train": 90.0, "run": 102.468},
+        "power_w": {"train": 310.0, "load": None}, "utilisation": {"train": 88.0},
+        "sampling": {"interval_ms": 10.0, "samples": 5, "thread_share": 0.004}, "why_null": {"nvml_others": "hidden"},
+    }  # fmt: skip
+    flops = {"step": 3.2e9, "rows": 32, "per_s": 5e12, "share": 0.25, "peak_of": "a data sheet"}
+    facts = {"metric": "accuracy", "tests": ["test"]}
+    told = show.text({**record, "device": device, "flops": flops, "task_facts": facts}, [])
+    for part in (
+        "H100 (driver 9.9), energy J 102, energy J per point of score 2, train W 310, train busy % 88",
+        "read every 10 ms for 0.4 % of one core",
+        "2 other process(es) held the device",
+        "no nvml_others: hidden",
+        "3.2 GFLOP per step of 32 rows, 5e+03 GFLOP/s, 25 % of the peak (a data sheet)",
+    ):
+        assert part in told
+    assert "None" not in told
+    for broken in ({}, {"uuid": "GPU-1"}, {"uuid": "GPU-1", "energy_j": {"run": None}, "sampling": None}):
+        assert "energy" not in show.text({**record, "device": broken}, [])
+
+
 def test_an_attempt_that_measured_nothing_can_be_shown(record: dict[str, Any]) -> None:
     empty = {part: {} for part in ("scores", "parameters", "memory", "time", "notes", "provenance")}
     error = {"type": "Died", "message": "the process was ended by SIGKILL", "log": ["last words"]}
