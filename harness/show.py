@@ -83,7 +83,7 @@ def _device(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         parts.append(f"read every {_number(cost['interval_ms'])} ms for {_number(share)} % of one core")
     yield "device", ", ".join([f"{told.get('name')} (driver {told.get('driver')})", *parts])
     if told.get("others"):
-        yield "", f"{told['others']} other process(es) held the device meanwhile: its memory, time and joules are shared"
+        yield "", f"{told['others']} other process(es) held the device meanwhile: bytes, seconds and joules are shared"
     yield from (("", f"no {name}: {why}") for name, why in (told.get("why_null") or {}).items())
 
 
