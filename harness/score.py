@@ -70,6 +70,7 @@ def facts(task: Task, splits: Mapping[str, Split]) -> dict[str, Any]:
         "category": task.category,
         "chance": task.chance,
         "majority": _majority(task, splits),
+        "chances": _chances(task, splits),
         "tests": list(task.splits.tests),
         "label_words": list(task.label_words),
     }
@@ -83,3 +84,11 @@ def _majority(task: Task, splits: Mapping[str, Split]) -> float | None:
     common = max(range(len(task.label_words)), key=labels.count)
     targets = splits[next(iter(task.splits.tests))].targets
     return METRICS[task.metric](targets, [common] * len(targets))[task.metric]
+
+
+def _chances(task: Task, splits: Mapping[str, Split]) -> dict[str, float]:
+    """test -> the score of guessing among its rows' own options, where rows of a text task have them."""
+    if task.answer != "text":
+        return {}
+    named = {name: [len(row.choices) for row in splits[name].examples] for name in task.splits.tests}
+    return {name: sum(1 / n for n in sizes) / len(sizes) for name, sizes in named.items() if all(sizes)}

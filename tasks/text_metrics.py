@@ -40,11 +40,17 @@ def extracted_accuracy(targets: Sequence[str], predictions: Sequence[str]) -> Fi
     """Share of right answers as LLM-Adapters extracts them: the first match in the text, case-sensitive.
 
     The target ("solution2", or a sentence that holds it) says which answers there are; a text without any of them is
-    wrong, and `parse_failures` is the share of those.
+    wrong. Beside it what shows a collapse: `parse_failures` is the share of such texts, `commonest` the share of rows
+    that get the most frequent answer.
     """
     rows = [_extracted(target, prediction) for target, prediction in _pairs(targets, predictions)]
     right = _mean([float(wanted == given) for wanted, given in rows])
-    return {"extracted_accuracy": right, "parse_failures": _mean([float(given is None) for _, given in rows])}
+    counts = Counter(given for _, given in rows if given is not None)
+    return {
+        "extracted_accuracy": right,
+        "parse_failures": _mean([float(given is None) for _, given in rows]),
+        "commonest": max(counts.values(), default=0) / max(len(rows), 1),
+    }
 
 
 def number_accuracy(targets: Sequence[str], predictions: Sequence[str]) -> Figures:

@@ -111,8 +111,10 @@ def _score_rows(run: Run, base: Row, roles: Sequence[str]) -> list[Row]:
         for scored in _sets(flat, run, roles):
             figures = point["sets"][scored["set"]]
             answers = {name: figures.get(name) for name in ANSWERS}
+            chances = run.record["task_facts"].get("chances") or {}
             told = {"checkpoint": checkpoint, "step": point["step"], "rows": figures.get("n")}
-            rows.append({**base, **told, **answers, **scored})
+            guess = {"chance": chances.get(scored["set"], base["chance"])}
+            rows.append({**base, **guess, **told, **answers, **scored})
     return rows + (_peak(run, rows) if "test" in roles else [])
 
 

@@ -106,6 +106,7 @@ MAKERS: Mapping[str, tuple[rows.Maker, int]] = {
     "boolq": (yes_or_no, 2),
     **{name: (chosen(shape), shape.options) for name, shape in SHAPES.items()},
 }
+CHANCE = sum(1 / options for _, options in MAKERS.values()) / len(MAKERS)
 
 
 def mixture(seed: str) -> Splits:

@@ -8,18 +8,25 @@ from collections.abc import Callable
 from harness.config import TaskConfig
 from harness.errors import UsageError
 from tasks.base import Splits, TaskRow
-from tasks.microworld import inference, lexicon, reading, rows, sentiment
+from tasks.microworld import commonsense, inference, instructions, lexicon, reading, rows, sentiment
 
 _SOURCE = f"microworld {lexicon.VERSION}, generated"
 
 
-def _generated(maker: rows.Maker, labels: int) -> Callable[[TaskConfig], Splits]:
+_PROMPT = "below is an instruction that describes a task . write a response that appropriately completes the request . "
+
+
+def _made(make: Callable[[str], Splits]) -> Callable[[TaskConfig], Splits]:
     def load(config: TaskConfig) -> Splits:
         if config.data_dir:
             raise UsageError(f"task.data_dir={config.data_dir}: {config.name} is generated and reads no files.")
-        return rows.splits(maker, labels, f"{config.name} {config.split_seed}")
+        return make(f"{config.name} {config.split_seed}")
 
     return load
+
+
+def _generated(maker: rows.Maker, labels: int) -> Callable[[TaskConfig], Splits]:
+    return _made(lambda seed: rows.splits(maker, labels, seed))
 
 
 def _review(maker: rows.Maker) -> TaskRow:
@@ -50,5 +57,15 @@ TASKS = {
         category="question answering", template="options : {options} question : {question}", metric="accuracy",
         load=_generated(reading.choices, 3), answer="choice", chance=1 / 3, max_input_tokens=64,
         max_target_tokens=6, source=_SOURCE,
+    ),
+    "micro/commonsense": TaskRow(
+        category="commonsense", template=_PROMPT + "### instruction : {instruction} ### response :",
+        metric="extracted_accuracy", load=_made(commonsense.mixture), answer="text", chance=commonsense.CHANCE,
+        max_input_tokens=112, max_target_tokens=8, source=_SOURCE,
+    ),
+    "micro/instructions": TaskRow(
+        category="instruction following", metric="exact_match",
+        template=_PROMPT + "### instruction : {instruction} ### input : {input} ### response :",
+        load=_made(instructions.suite), answer="text", max_input_tokens=64, max_target_tokens=8, source=_SOURCE,
     ),
 }  # fmt: skip
