@@ -11,6 +11,9 @@ from harness import files
 RECORD = "record.json"
 CURVE = "curve.jsonl"
 LOG = "log.txt"
+CHECKPOINT = "checkpoint.safetensors"
+RESUMED = "resumed.json"
+"""What the child says of a checkpoint it found; the worker puts it into the record and removes it."""
 OUTCOME = "outcome.json"
 """What the child leaves for the worker, which turns it into the record and removes it."""
 

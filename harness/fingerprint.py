@@ -24,11 +24,16 @@ CORE = (
     "methods.families",
     "tasks.base",
     "tasks.metrics",
+    "tasks.text_metrics",
     "harness.text",
     "harness.models",
     "harness.parents",
     "harness.batches",
     "harness.fit",
+    "harness.checkpoint",
+    "harness.changing",
+    "harness.determinism",
+    "harness.divergence",
     "harness.optimizers",
     "harness.score",
     "harness.run",
@@ -110,7 +115,7 @@ def _method_modules(name: str) -> tuple[str, ...]:
 
 def _suite(task: str) -> tuple[str, ...]:
     """The module of the function that reads the task, and what it imports from its own package."""
-    load = getattr(tasks.catalogue().get(task), "load", None)
+    load = getattr(tasks.catalogue().get(task, tasks.OWN), "load", None)
     while isinstance(load, partial):
         load = load.func
     return _closure(load.__module__) if load is not None else ()

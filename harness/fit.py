@@ -4,32 +4,24 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
-from harness import delta, optimizers
-from harness.attempt import AttemptFolder
+from harness import delta, determinism, divergence, optimizers
+from harness.attempt import CURVE, AttemptFolder
 from harness.batches import Order
+from harness.checkpoint import Keeper, Place, Unusable
 from harness.config import RecipeConfig
+from harness.divergence import Diverged
 from harness.meter import Meter
 from harness.objectives.base import Objective
 from harness.score import Scored, Split, score
 from methods.base import Method, trainable
 from tasks.base import Task
-
-
-class Diverged(RuntimeError):
-    """The loss is no longer a number: the cell's result, not a fault of the program."""
-
-    status = "diverged"
-
-    def __init__(self, step: int, rule: str) -> None:
-        super().__init__(f"diverged at step {step}: {rule}")
-        self.step, self.rule = step, rule
 
 
 @dataclass(frozen=True)
@@ -69,6 +61,8 @@ class Work:
     recipe: RecipeConfig
     folder: AttemptFolder
     meter: Meter
+    keeper: Keeper = field(default_factory=Keeper)
+    curve: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def evaluated(self) -> list[str]:
@@ -76,44 +70,84 @@ class Work:
 
 
 def fit(work: Work, order_seed: int, dropout_seed: int) -> Fitted:
-    """Train for `recipe.steps` steps (none where nothing trains). Diverged where a loss is not finite."""
+    """Train for `recipe.steps` steps (none where nothing trains), from a checkpoint where the folder has one.
+
+    Diverged where the loss is no number or hopeless; Unusable where the checkpoint does not fit the model.
+    """
     recipe, held = work.recipe, dict(trainable(work.model))
     steps = recipe.steps if held else 0
-    best = last = _evaluate(work, 0, None, 0.0)
-    if steps == 0:
-        return Fitted(best, last)
+    place = work.keeper.open(work.model) if steps else None
+    last = _evaluate(work, 0, None, 0.0) if place is None else None
+    if last is not None and steps == 0:
+        return Fitted(last, last)
     order = Order(work.splits["train"].encoded.lengths, recipe.batch_size, order_seed)
-    torch.manual_seed(dropout_seed)
+    determinism.seed(dropout_seed)
     work.model.train()
-    first, share = 0, 0.0
-    for stage in work.method.stages(work.model):
+    best, first, share = last, 0, 0.0
+    for number, stage in enumerate(work.method.stages(work.model)):
         share += stage.share
         own = range(first, round(share * steps))
-        stage.begin(work.model)
-        best, last = _train(work, order, own, last, partial(_only, held, stage.rests))
         first = own.stop
+        with _fits(place):
+            stage.begin(work.model)  # once more where it was resumed: a stage may move modules, not only tensors
+        if place is None or number >= place.stage:
+            here = place if place is not None and number == place.stage else Place(number, own.start)
+            best, last = _train(work, order, own, here, last, held, partial(_only, held, stage.rests))
+    assert best is not None, "a place is before the end of its stage"
+    assert last is not None, "a place is before the end of its stage"
     return Fitted(best, last)
 
 
 def _train(
-    work: Work, order: Order, own: range, last: Point, only: Callable[[], AbstractContextManager[None]]
-) -> tuple[Point, Point]:
-    """The steps of one stage: the best evaluation in it (of those after training began), and the last one."""
-    recipe, best = dataclasses.replace(work.recipe, steps=len(own)), last
+    work: Work, order: Order, own: range, place: Place, last: Point | None, held: Mapping[str, nn.Parameter],
+    only: Callable[[], AbstractContextManager[None]],
+) -> tuple[Point | None, Point | None]:  # fmt: skip
+    """The steps of one stage from `place` on: the best evaluation in it (else `last`), and the last one."""
+    recipe, losses = dataclasses.replace(work.recipe, steps=len(own)), list(place.losses)
     with only():
         optimizer = optimizers.make(work.model, recipe)
-
-    def rate(i: int) -> float:
-        return recipe.learning_rate * schedule(recipe, i + 1 - own.start)
-
-    for start in range(own.start, own.stop, recipe.evaluate_every):
-        end = min(start + recipe.evaluate_every, own.stop)
+    if place.curve:  # else it is the beginning of the stage
+        work.keeper.resume(place, work.model, held, optimizer, work.meter)
+        work.curve[:] = place.curve
+    best = _point(place.best) if place.best else None
+    i = place.step
+    while i < own.stop:
+        if work.keeper.due(i):
+            now = Place(place.stage, i, losses, _plain(best) if best else None, work.curve)
+            with work.meter.phase("checkpoint"):
+                work.keeper.save(now, work.model, held, optimizer, work.meter)
+        end = min(i - (i - own.start) % recipe.evaluate_every + recipe.evaluate_every, own.stop)
         with work.meter.phase("train"), only():
-            losses = [_step(work, order.rows(i), optimizer, i + 1, rate(i)) for i in range(start, end)]
-        last = _evaluate(work, end, sum(losses) / len(losses), optimizer.param_groups[0]["lr"])
-        if best.step <= own.start or last.rank(work.task.metric) > best.rank(work.task.metric):
-            best = last
-    return best, last
+            while i < end and not (losses and work.keeper.due(i)):
+                rate = recipe.learning_rate * schedule(recipe, i + 1 - own.start)
+                losses.append(_step(work, order.rows(i), optimizer, i + 1, rate))
+                i += 1
+        if i == end:
+            last = _evaluate(work, end, sum(losses) / len(losses), optimizer.param_groups[0]["lr"])
+            losses = []
+            if best is None or last.rank(work.task.metric) > best.rank(work.task.metric):
+                best = last
+    return best or last, last
+
+
+@contextmanager
+def _fits(place: Place | None) -> Iterator[None]:
+    """What a stage does to a model that has not been trained until then may fail."""
+    try:
+        yield
+    except Exception as error:  # a method's own code, of whatever kind
+        if place is None:
+            raise
+        raise Unusable(f"a stage could not begin once more ({type(error).__name__}: {error})") from error
+
+
+def _plain(point: Point) -> dict[str, Any]:
+    scores = {name: dict(vars(scored)) for name, scored in point.scores.items()}
+    return {"step": point.step, "scores": scores, "tensors": dict(point.tensors)}
+
+
+def _point(held: Mapping[str, Any]) -> Point:
+    return Point(held["step"], {name: Scored(**of) for name, of in held["scores"].items()}, held["tensors"])
 
 
 @contextmanager
@@ -170,13 +204,14 @@ def _evaluate(work: Work, step: int, train_loss: float | None, rate: float) -> P
     with work.meter.phase("evaluate"), precision(work.recipe, device):
         scores = {name: score(work.model, work.objective, work.splits[name], metric, size) for name in work.evaluated}
     validation = scores["validation"]
-    work.folder.append("curve.jsonl", {
+    row = {
         "step": step, "train_loss": train_loss, "validation_loss": validation.loss, "learning_rate": rate,
         "tokens": work.meter.tokens, "seconds": work.meter.train_s,
         "scores": {name: scored.figures[metric] for name, scored in scores.items()},
-    })  # fmt: skip
-    if not math.isfinite(validation.loss):
-        raise Diverged(step, f"the validation loss is {validation.loss}")
+    }  # fmt: skip
+    work.curve.append(row)
+    work.folder.append(CURVE, row)
+    divergence.check(work.curve)
     return Point(step, scores, delta.tensors(work.model))
 
 

@@ -7,7 +7,7 @@ import torch
 
 import methods
 import tasks
-from harness import delta, flops, keep, models, objectives, parents, text
+from harness import checkpoint, delta, determinism, flops, keep, models, objectives, parents, text
 from harness.attempt import AttemptFolder
 from harness.config import Cell, Runtime
 from harness.fit import Point, Work, fit
@@ -19,24 +19,36 @@ from harness.store import Store
 def run(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
     """Train and score one cell. Returns what the record says of it; curve, predictions and deltas go to `folder`.
 
-    fit.Diverged where a loss stops being a number, UsageError for what a person can put right.
+    fit.Diverged where the loss says so, UsageError for what a person can put right.
     """
     device = choose_device(runtime.device)
+    keeper = checkpoint.keeper(cell, runtime, folder, device)
+    try:
+        return _run(cell, runtime, folder, device, keeper)
+    except checkpoint.Unusable as error:
+        keeper.refuse(str(error))
+        return _run(cell, runtime, folder, device, keeper)
+
+
+def _run(
+    cell: Cell, runtime: Runtime, folder: AttemptFolder, device: torch.device, keeper: checkpoint.Keeper
+) -> dict[str, Any]:
+    lacking = determinism.ask(device) if runtime.deterministic else None
     meter = Meter(device, folder, runtime.sample_ms)
     with meter.phase("prepare"):
         task, method = tasks.load(cell.task), methods.make(cell.method)
         words = text.load(cell.model, method.tokens_added())
-        objective = objectives.make(cell.objective, task, words)
+        objective = objectives.make(cell.objective, task, words, objectives.Reading.of(cell))
         splits = prepare(objective, task)
     with meter.phase("load"):
         model = models.load(cell.model, objective.head, seed_for(cell, "head"), cell.recipe.dropout)
         census = models.census(model)
-        torch.manual_seed(seed_for(cell, "method"))
+        determinism.seed(seed_for(cell, "method"))
         method.attach(model)
         method.inherit(model, parents.load(Store(runtime.store), cell))
         method.read(model, words.encode)
         model.to(device)
-    work = Work(model, method, objective, task, splits, cell.recipe, folder, meter)
+    work = Work(model, method, objective, task, splits, cell.recipe, folder, meter, keeper)
     fitted = fit(work, seed_for(cell, "order"), seed_for(cell, "dropout"))
     scores = {checkpoint: _scores(work, point) for checkpoint, point in fitted.points().items()}
     keep.predictions(folder, fitted, splits)
@@ -49,7 +61,7 @@ def run(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
         "parameters": census.count(model),
         **(measured := meter.summary()),
         "flops": flops.told(work, device, measured["device"]["name"] or ""),
-        "notes": _notes(work, device),
+        "notes": {**_notes(work, device), **determinism.note(device, lacking), **keeper.note()},
         "task_facts": facts(task, splits),
     }
 

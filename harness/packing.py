@@ -1,0 +1,75 @@
+"""Plain values with tensors among them, as one safetensors file that is whole or refused. Never pickle."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+
+class Broken(ValueError):
+    """A file that is not what `write` wrote, with what is wrong."""
+
+
+def write(path: Path, value: Any) -> None:
+    """None, numbers, text, tensors, and lists, tuples and dicts of them. TypeError for anything else."""
+    tensors: dict[str, torch.Tensor] = {}
+    text = json.dumps(_pack(value, tensors))
+    save_file(tensors, path, metadata={"content": text, "sha256": _digest(text, tensors)})
+
+
+def read(path: Path) -> Any:
+    """What was written, every number with the same bits. Broken; FileNotFoundError."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            told = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no mapping)
+        if told["sha256"] != _digest(told["content"], tensors):
+            raise Broken("its content is not what was written")
+        return _unpack(json.loads(told["content"]), tensors)
+    except FileNotFoundError:
+        raise
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise Broken(f"{type(error).__name__}: {error}") from error
+
+
+def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    """JSON, where a list stands for itself and an object names what it is."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, torch.Tensor):
+        name = f"{len(tensors):06}"
+        tensors[name] = value.detach().to("cpu", copy=True).contiguous()
+        return {"tensor": name}
+    if isinstance(value, list):
+        return [_pack(item, tensors) for item in value]
+    if isinstance(value, tuple):
+        return {"tuple": [_pack(item, tensors) for item in value]}
+    if isinstance(value, Mapping):
+        return {"pairs": [[_pack(key, tensors), _pack(item, tensors)] for key, item in value.items()]}
+    raise TypeError(f"a {type(value).__name__} is no plain value")
+
+
+def _unpack(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_unpack(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    [(kind, held)] = value.items()
+    if kind == "tensor":
+        return tensors[held]
+    items = _unpack(held, tensors)
+    return tuple(items) if kind == "tuple" else dict(items)
+
+
+def _digest(text: str, tensors: Mapping[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
