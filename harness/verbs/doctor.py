@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness import compose, isolate, options, provenance, sweep
+from harness import compose, isolate, options, provenance, survey, sweep
 from harness.config import ModelConfig, Runtime, build
 from harness.errors import UsageError
 
@@ -55,7 +55,7 @@ def _findings() -> Iterator[tuple[str, str, str]]:
         yield name, "ok" if version else "bad", version or "not installed"
     yield _isolation()
     yield "cells", "ok", f"{sweep.slots(Runtime())} at once by default"
-    yield _nvml()
+    yield from survey.rows()
     yield from _models()
     for name in ("hydra_plugins.hydra_submitit_launcher", "hydra_plugins.hydra_ray_launcher"):
         there = _importable(name)
@@ -82,18 +82,6 @@ def _isolation() -> tuple[str, str, str]:
         "ok",
         f"children start; {seen['gpus'] or 'no'} GPU, torch {seen['threads']} thread in a fresh child",
     )
-
-
-def _nvml() -> tuple[str, str, str]:
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        count = pynvml.nvmlDeviceGetCount()
-        pynvml.nvmlShutdown()
-    except Exception as error:  # NVML has its own exceptions, and none may stop the doctor
-        return "nvml", "no", " ".join(str(error).split())
-    return "nvml", "ok", f"{count} devices"
 
 
 def _models() -> Iterator[tuple[str, str, str]]:
