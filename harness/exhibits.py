@@ -36,7 +36,8 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 class Exhibit:
     """One exhibit, checked.
 
-    grids: scale -> blocks for `grid.expand`. cells_of: the exhibit whose grid and reference records it shares
+    grids: scale -> blocks for `grid.expand`; none for an exhibit whose published numbers are shown and that nothing
+    here can run. cells_of: the exhibit whose grid and reference records it shares
     (its own name unless `grid` names another). sets: "test", or "validation" where test scores are neither
     shown nor used. claims: (name of the claim, its options) as declared.
     """
@@ -56,6 +57,10 @@ class Exhibit:
 
     def blocks(self, scale: str) -> tuple[Block, ...]:
         """The blocks of one scale. Raises UsageError for a scale it does not have."""
+        if not self.grids:
+            raise UsageError(
+                f"exhibit {self.name} is published only: `deltabench reproduce {self.name}` shows its numbers."
+            )
         if scale not in self.grids:
             raise UsageError(f"exhibit {self.name} has no scale '{scale}'.{near(scale, self.grids)}")
         return self.grids[scale]
@@ -106,10 +111,10 @@ def read(path: Path, folders: Sequence[Path] = ()) -> Exhibit:
     for key in raw:
         if key not in FIELDS:
             raise UsageError(f"{where}: unknown field '{key}'.{near(str(key), FIELDS)}")
-    for key in ("title", "source", "view", "grid"):
+    for key in ("title", "source", "view", *(("grid",) if "grid" in raw or not raw.get("published") else ())):
         if not raw.get(key):
             raise UsageError(f"{where}: the field '{key}' is missing.")
-    cells_of, grids = _grids(raw["grid"], path, where, folders)
+    cells_of, grids = _grids(raw["grid"], path, where, folders) if "grid" in raw else (path.stem, {})
     exhibit = Exhibit(
         name=path.stem,
         title=str(raw["title"]),

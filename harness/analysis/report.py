@@ -95,18 +95,8 @@ def show(folder: Path, console: "Console") -> None:
 
     index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     console.print(Text(f"{index['title']} (scale {index['scale']})", style="bold"))
-    told: set[str] = set()
-    for content in index["tables"]:
-        made = table.from_json(content)
-        if made.name == "verdicts":
-            continue
-        console.print(Text(f"{made.title}: {made.model}", style="italic"))
-        console.print(table.to_rich(made))
-        for note in made.notes:
-            if note not in told:
-                console.print(Text(f"  {note}", style="dim"))
-                told.add(note)
-        console.print()
+    shown = [table.from_json(content) for content in index["tables"]]
+    show_tables([made for made in shown if made.name != "verdicts"], console)
     for lines in index["texts"].values():
         console.print(Text("\n".join(lines) + "\n"))
     several = len({finding["model"] for finding in index["findings"]}) > 1
@@ -116,6 +106,21 @@ def show(folder: Path, console: "Console") -> None:
     for name in index["figures"]:
         console.print(Text(f"figure: {folder / name}.png (.svg)"))
     console.print(Text(f"tables, claims and the cells behind every number: {folder / 'README.md'}"))
+
+
+def show_tables(shown: Sequence[Table], console: "Console") -> None:
+    """Tables in the terminal, each note once."""
+    from rich.text import Text
+
+    told: set[str] = set()
+    for made in shown:
+        console.print(Text(f"{made.title}: {made.model}", style="italic"))
+        console.print(table.to_rich(made))
+        for note in made.notes:
+            if note not in told:
+                console.print(Text(f"  {note}", style="dim"))
+                told.add(note)
+        console.print()
 
 
 def page(index: dict[str, Any]) -> str:

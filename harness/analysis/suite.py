@@ -6,7 +6,9 @@ import numpy as np
 
 from harness.analysis import measures, tables
 from harness.analysis.study import Study
+from harness.analysis.study import published as read_published
 from harness.analysis.table import MISSING, Entry, Table, number, word
+from harness.exhibits import Exhibit
 
 UNPARSED, ONE_ANSWER, ERRORS = 0.10, 0.95, 3.0
 """A seed collapsed on a set: more than 10 % of its answers cannot be read, one answer is given to more than 95 % of
@@ -55,9 +57,14 @@ def collapsed(
 
 
 def published(study: Study) -> Table:
-    """The published rows as the paper prints them, with what our own reading adds."""
-    rows = study.published
+    """The published rows beside ours."""
+    return as_published(study.exhibit)
+
+
+def as_published(exhibit: Exhibit) -> Table:
+    """The published rows as the paper prints them, with what the file adds (recomputed means, flags)."""
+    rows = read_published(exhibit.published) if exhibit.published else ()
     columns = tuple(rows[0]) if rows else ("published",)
     body = tuple(tuple(word(row.get(column) or MISSING) for column in columns) for row in rows)
-    note = f"printed in {study.exhibit.source}; another model and other data than the rows above"
-    return Table("published", "As published", study.exhibit.source.partition(",")[0], columns, body, (note,))
+    note = f"printed in {exhibit.source}: the paper's models and data"
+    return Table("published", "As published", exhibit.name, columns, body, (note,))

@@ -150,3 +150,15 @@ def test_installed_packages_bring_exhibits(tmp_path, monkeypatch):
         assert exhibits.load("theirs").published == package / "theirs.csv"
     finally:
         exhibits._packages.cache_clear()
+
+
+def test_what_cannot_be_run_shows_its_published_numbers_alone(capsys):
+    from harness import cli
+
+    only = [name for name in exhibits.names() if not exhibits.load(name).grids]
+    assert only
+    for name in only:
+        assert cli.main(["reproduce", name]) == 0
+        assert "published numbers only" in capsys.readouterr().out
+        with pytest.raises(UsageError, match="published only"):
+            exhibits.load(name).blocks("quick")
