@@ -54,9 +54,10 @@ def is_summary(content: Any) -> bool:
     return _SUMMARY(content)
 
 
-def is_point(row: Any) -> bool:
+def is_point(row: Content) -> bool:
     """Whether a line of a curve is an evaluation."""
-    return _POINT(row)
+    get = row.get
+    return _natural(get("step")) and type(get("scores")) in (dict, _NONE) and type(get("seconds")) in _NUMBERS
 
 
 def _is(*kinds: type) -> Check:
@@ -78,7 +79,13 @@ def _list(check: Check) -> Check:
 def _has(**checks: Check) -> Check:
     """A mapping whose fields of these names pass (an absent one as None); others may be there."""
     pairs = tuple(checks.items())
-    return lambda value: type(value) is dict and all(check(value.get(name)) for name, check in pairs)
+
+    def fits(value: Any) -> bool:  # every record passes here many times
+        if type(value) is not dict:
+            return False
+        return False not in [check(value.get(name)) for name, check in pairs]
+
+    return fits
 
 
 def _pattern(pattern: re.Pattern[str]) -> Check:
@@ -89,7 +96,10 @@ def _natural(value: Any) -> bool:
     return type(value) is int and value >= 0
 
 
-_text, _mapping, _number = _is(str), _is(dict), _is(int, float)
+_NONE = type(None)
+_NUMBERS = (int, float, _NONE)
+_text, _mapping = _is(str), _is(dict)
+_text_or_none, _mapping_or_none, _number_or_none = _is(str, _NONE), _is(dict, _NONE), _is(*_NUMBERS)
 _name, _word = _pattern(_NAME), _pattern(re.compile(r"[A-Za-z]\w{0,99}"))
 _named = _has(name=_name)
 _parent = _list(_text)
@@ -98,42 +108,41 @@ _sets = _each(_mapping)
 _RECORD: Mapping[str, Check] = {
     "cell": _has(
         method=_named,
-        model=_has(name=_name, family=_maybe(_text)),
+        model=_has(name=_name, family=_text_or_none),
         task=_named,
-        recipe=_has(name=_maybe(_text), learning_rate=_maybe(_number), steps=_maybe(_natural)),
+        recipe=_has(name=_text_or_none, learning_rate=_number_or_none, steps=_maybe(_natural)),
         objective=_word,
         seed=_natural,
         parents=_maybe(_list(lambda pair: _parent(pair) and len(pair) == 2)),
     ),
     "scores": _maybe(_each(_has(step=_maybe(_natural), sets=_maybe(_sets)))),
     "parameters": _maybe(_has(delta=_maybe(_natural), head=_maybe(_natural), backbone=_maybe(_natural))),
-    "memory": _maybe(_mapping),
-    "time": _maybe(_has(wall_s=_maybe(_number), train_s=_maybe(_number), cells_beside=_maybe(_natural))),
+    "memory": _mapping_or_none,
+    "time": _maybe(_has(wall_s=_number_or_none, train_s=_number_or_none, cells_beside=_maybe(_natural))),
     "task_facts": _maybe(
         _has(
-            metric=_maybe(_text),
-            category=_maybe(_text),
-            chance=_maybe(_number),
-            majority=_maybe(_number),
+            metric=_text_or_none,
+            category=_text_or_none,
+            chance=_number_or_none,
+            majority=_number_or_none,
             tests=_maybe(_list(_text)),
         )
     ),
-    "notes": _maybe(_mapping),
-    "error": _maybe(_has(type=_maybe(_text), message=_maybe(_text), log=_maybe(_list(_text)))),
-    "provenance": _maybe(_has(fingerprint=_maybe(_text), fingerprint_parts=_maybe(_each(_text)), ended=_maybe(_text))),
+    "notes": _mapping_or_none,
+    "error": _maybe(_has(type=_text_or_none, message=_text_or_none, log=_maybe(_list(_text)))),
+    "provenance": _maybe(_has(fingerprint=_text_or_none, fingerprint_parts=_maybe(_each(_text)), ended=_text_or_none)),
 }
 _SUMMARY = _has(
     attempt=lambda value: _natural(value) and value > 0,
     status=lambda value: value in STATUSES if type(value) is str else False,
-    fingerprint=_maybe(_text),
-    wall_s=_maybe(_number),
+    fingerprint=_text_or_none,
+    wall_s=_number_or_none,
     method=_name,
     model=_name,
     task=_name,
-    recipe=_maybe(_text),
-    family=_maybe(_text),
+    recipe=_text_or_none,
+    family=_text_or_none,
     objective=_word,
     seed=_natural,
     steps=_maybe(_natural),
 )
-_POINT = _has(step=_natural, seconds=_maybe(_number), tokens=_maybe(_number), scores=_maybe(_mapping))

@@ -24,26 +24,35 @@ class Shelf:
 
     def __init__(self, path: Path, read_only: bool) -> None:
         self.path, self.read_only = path, read_only
+        self._cells = str(path / "cells")
         self.quarantined: list[Path] = []
         self.unreadable: list[Path] = []
         self._check()
 
     def folder(self, key: str) -> Path:
         """The folder of one cell. ValueError for what is not a key, so that no name becomes a path."""
+        return Path(self.at(key, ""))
+
+    def at(self, key: str, name: str) -> str:
+        """Where a file of a cell is, as text: a store has many, and a Path takes as long as reading the file."""
         if not KEY.fullmatch(key):
             raise ValueError(f"not a key: {key!r}")
-        return self.path / "cells" / key[:2] / key
+        return f"{self._cells}/{key[:2]}/{key}/{name}"
 
     def attempt(self, key: str, number: int) -> AttemptFolder:
         return AttemptFolder(self.folder(key) / "attempts" / str(number))
 
     def numbers(self, key: str) -> list[int]:
-        names = os.listdir(attempts) if os.path.isdir(attempts := self.folder(key) / "attempts") else []
+        """The attempts that were begun, in order."""
+        try:
+            names = os.listdir(self.at(key, "attempts"))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
         return sorted(int(name) for name in names if _NUMBER.fullmatch(name))
 
     def current(self, key: str) -> Summary | None:
         """`current` as it stands; None where there is none, or a broken one (then it goes to quarantine)."""
-        path = self.folder(key) / "current"
+        path = self.at(key, "current")
         try:
             summary = files.read_json(path)
             if schema.is_summary(summary):
@@ -59,11 +68,13 @@ class Shelf:
 
     def later(self, key: str, numbers: list[int], attempt: int) -> bool:
         """Whether an attempt after that one has a record."""
-        return any(number > attempt and (self.attempt(key, number).path / RECORD).exists() for number in numbers)
+        return any(
+            number > attempt and os.path.exists(self.at(key, f"attempts/{number}/{RECORD}")) for number in numbers
+        )
 
     def record(self, key: str, number: int) -> dict[str, Any] | None:
         """One attempt's record; None where there is none or it is broken (then it goes to quarantine)."""
-        path = self.attempt(key, number).path / RECORD
+        path = self.at(key, f"attempts/{number}/{RECORD}")
         try:
             return schema.record(files.read_json(path), key, number)
         except FileNotFoundError:
@@ -88,8 +99,9 @@ class Shelf:
                 files.write_json(path, best) if best else path.unlink(missing_ok=True)
         return best
 
-    def quarantine(self, key: str, path: Path, reason: str) -> None:
+    def quarantine(self, key: str, path: Path | str, reason: str) -> None:
         """Move a broken file aside; in a read-only store only report it."""
+        path = Path(path)
         name = f"{time.strftime('%Y%m%dT%H%M%S')}-{key[:16]}-{path.parent.name}-{path.name}"
         target = self.path / "quarantine" / f"{name}.{time.time_ns() % 10**9}"
         told = "left where it is, the store cannot be written"
@@ -106,8 +118,9 @@ class Shelf:
         """How many files are in quarantine."""
         return len(listing(self.path / "quarantine"))
 
-    def unreadable_file(self, path: Path, error: Exception) -> None:
+    def unreadable_file(self, path: Path | str, error: Exception) -> None:
         """A file that may well be whole, but not for us: left alone, and reported once."""
+        path = Path(path)
         if path not in self.unreadable:
             self.unreadable.append(path)
             _log.warning("%s is left alone: %s", path, getattr(error, "strerror", None) or error)

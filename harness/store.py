@@ -204,7 +204,7 @@ class Store(Shelf):
                 raise UsageError(f"store={self.path}: {there} cannot be written; name another store with store=DIR.")
 
     def _curve(self, key: str, number: int) -> list[dict[str, Any]]:
-        return list(filter(schema.is_point, files.read_lines(self.attempt(key, number).path / CURVE)))
+        return list(filter(schema.is_point, files.read_lines(self.at(key, f"attempts/{number}/{CURVE}"))))
 
     def _counting(self, key: str, summary: Summary | None) -> dict[str, Any] | None:
         if summary is None:
