@@ -72,7 +72,8 @@ def test_every_published_file_names_its_source_and_parses():
 def test_the_order_of_methods_is_known_from_published_orders_alone():
     """No method's and no task's name in the analysis; the expected order is data with its provenance."""
     root = assets.root()
-    names = {path.stem for group in ("method", "task") for path in (root / "conf" / group).rglob("*.yaml")}
+    folders = [root / "conf" / group for group in ("method", "task")]
+    names = {str(path.relative_to(folder).with_suffix("")) for folder in folders for path in folder.rglob("*.yaml")}
     quoted = {f'"{name}"' for name in names}
     code = [*(root / "harness" / "analysis").glob("*.py"), root / "harness" / "exhibits.py"]
     assert names
