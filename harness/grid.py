@@ -89,14 +89,19 @@ class _Plan:
 
     def _with_parents(self, cell: Cell) -> Iterator[Cell]:
         """The cell after the parents it is planned with; a method that builds on nothing has none."""
-        kind = methods.find(cell.method.name).parents
+        entry = methods.find(cell.method.name)
+        kind, own = entry.parents, cell
+        if entry.evaluation_only:
+            own = replace(cell, recipe=replace(cell.recipe, steps=0))
         groups = {group: [field for field in self.fields[group] if field != "learning_rate"] for group in _NAMED}
         said = {f"{group}.{field}": getattr(getattr(cell, group), field) for group in _NAMED for field in groups[group]}
+        if said.get("recipe.steps") == 0:  # what a cell without steps builds on has been trained
+            del said["recipe.steps"]
         for chosen in _products(self.fields["parents"] if kind else {}):
             planned = {role: _parent(role, spec, cell, kind, said) for role, spec in sorted(chosen.items())}
             yield from (parent for parent in planned.values() if isinstance(parent, Cell))
             keys = ((role, one if isinstance(one, str) else cells.key(one)) for role, one in planned.items())
-            yield replace(cell, parents=tuple(keys))
+            yield replace(own, parents=tuple(keys))
 
     def _objectives(self, model: ModelConfig) -> list[str]:
         default = compose.defaults().get("objective") or model.objective
@@ -144,13 +149,16 @@ def _parent(role: str, spec: Any, child: Cell, kind: str, said: Mapping[str, Any
     if not isinstance(spec, Mapping):
         raise UsageError(f"parents.{role}={spec}: give a cell's whole key (64 digits), or a block, as {{task: NAME}}.")
     same: dict[str, Any] = {group: getattr(child, group).name for group in _NAMED}
-    same |= {"method": kind, "objective": child.objective, "seed": child.seed, **said}
+    same |= {"objective": child.objective, "seed": child.seed, **said}
+    if kind != parents.ANY:
+        same["method"] = kind
+    elif "method" not in spec:
+        raise UsageError(f"parents.{role}={spec}: say which method, as in {{method: full, seed: 0}}.")
     found = parents.leaves(expand([{**same, **spec}]))
-    if len(found) != 1 or found[0].method.name != kind:
+    if len(found) != 1 or kind not in (parents.ANY, found[0].method.name):
         names = ", ".join(dict.fromkeys(cell.method.name for cell in found))
-        raise UsageError(
-            f"parents.{role}: {child.method.name} wants one {kind} cell there, this is {len(found)} of {names}."
-        )
+        wanted = f"one {kind} cell" if kind != parents.ANY else "one cell"
+        raise UsageError(f"parents.{role}: {child.method.name} wants {wanted} there, this is {len(found)} of {names}.")
     return found[0]
 
 

@@ -13,9 +13,11 @@ from harness.errors import UsageError
 from harness.store import Store
 
 if TYPE_CHECKING:
-    import torch
+    from methods.base import Parent
 
 FILE = "delta-best.safetensors"
+ANY = "*"
+"""What a method says that builds on cells of any method."""
 
 
 def first(many: Iterable[Cell]) -> list[Cell]:
@@ -55,9 +57,10 @@ def check(many: Iterable[Cell], keep: str) -> None:
         entry = methods.catalogue().get(cell.method.name)
         wanted = entry.parents if entry else ""
         if wanted and not cell.parents:
+            kind, example = (f"{wanted} ", "task: NAME") if wanted != ANY else ("", "method: full, seed: 0")
             raise UsageError(
-                f"method {cell.method.name} builds on finished {wanted} cells: name them, for example "
-                "'parents.a={task: NAME}', or parents.a=KEY."
+                f"method {cell.method.name} builds on finished {kind}cells: name them, for example "
+                f"'parents.a={{{example}}}', or parents.a=KEY."
             )
         if cell.parents and keep == "none":
             raise UsageError("keep=none: cells that build on others need what these trained; leave keep=delta.")
@@ -74,16 +77,32 @@ def obstacle(store: Store, cell: Cell) -> str | None:
     return None
 
 
-def load(store: Store, cell: Cell) -> "dict[str, dict[str, torch.Tensor]]":
-    """role -> what that parent trained, at its best point. UsageError for a file that is not whole safetensors."""
+def load(store: Store, cell: Cell) -> "dict[str, Parent]":
+    """role -> what that parent trained, at its best point.
+
+    UsageError for a file that is not whole safetensors, and for a parent on another backbone.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    from methods.base import Parent
+
     held = {}
     for role, key in cell.parents:
-        path = store.kept(key, FILE)
+        path, parent = store.kept(key, FILE), store.cell(key)
+        if _backbone(parent) != _backbone(cell):
+            raise UsageError(
+                f"parent {role}: cell {key[:12]} is on another backbone ({parent.model.name}, "
+                f"{parent.model.weights} weights): what it trained means nothing on {cell.model.name}"
+            )
         try:
-            held[role] = load_file(path)
+            held[role] = Parent(parent.method, load_file(path))
         except (OSError, SafetensorError) as error:
             raise UsageError(f"parent {role}: {path.name} of cell {key[:12]} cannot be read ({error})") from error
     return held
+
+
+def _backbone(cell: Cell) -> tuple[str, str, str, int]:
+    """What decides the weights that a delta belongs to; random ones come from the cell's seed."""
+    model = cell.model
+    return model.family, model.revision, model.weights, cell.seed if model.weights == "random" else 0

@@ -46,7 +46,8 @@ class FieldSpec:
 class MethodEntry:
     """A method as read from source. `derived`: what a null field becomes, as arithmetic over other fields.
 
-    parents: the method whose finished cells it builds on, "" for none.
+    parents: the method whose finished cells it builds on, "" for none, "*" for any. evaluation_only: its cells have
+    no steps.
     """
 
     name: str
@@ -56,6 +57,7 @@ class MethodEntry:
     doc: str
     derived: Mapping[str, str]
     parents: str = ""
+    evaluation_only: bool = False
 
 
 @cache
@@ -140,10 +142,11 @@ def _entry(module: str, node: ast.ClassDef, classes: Mapping[str, Any]) -> Metho
     doc = (ast.get_docstring(node) or "").split("\n")[0]
     constants = _inherited_constants(node, classes)
     derived, parents = constants.get("derived", {}), constants.get("parents", "")
+    evaluation_only = constants.get("evaluation_only", False)
     fields = _fields(node, classes)
     if any(size in fields for size in SIZES):
         fields["budget"] = FieldSpec("Share | None", None)
-    return MethodEntry(name, module, node.name, fields, doc, derived, parents)
+    return MethodEntry(name, module, node.name, fields, doc, derived, parents, evaluation_only)
 
 
 def _fields(node: ast.ClassDef, classes: Mapping[str, Any]) -> dict[str, FieldSpec]:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from harness.errors import UsageError
 from methods.adapter import Bottleneck
 from methods.anatomy import after, family
-from methods.base import Method, parameter
+from methods.base import Method, Parent, parameter
 from methods.insertion import insert, inserted
 from methods.pfeiffer import OnStream
 from methods.shape import Shape
@@ -71,11 +71,11 @@ class AdapterFusion(Method):
         for host in after(model, "stream").values():
             insert(host, "adapterfusion", Fusion(like, width))
 
-    def inherit(self, model: nn.Module, parents: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
+    def inherit(self, model: nn.Module, parents: Mapping[str, Parent]) -> None:
         made = [
-            (fusion, role, self._adapter(fusion, f"{path}.pfeiffer.bottleneck", role, state))
+            (fusion, role, self._adapter(fusion, f"{path}.pfeiffer.bottleneck", role, parent.state))
             for path, _, fusion in inserted(model, self.name, Fusion)
-            for role, state in sorted(parents.items())
+            for role, parent in sorted(parents.items())
         ]
         for fusion, role, adapter in made:
             fusion.adapters[role] = adapter

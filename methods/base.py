@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from harness.config import MethodConfig
 from harness.errors import NotApplicable, UsageError
 from methods.shape import Shape
 
@@ -42,6 +43,14 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Parent:
+    """A finished cell that another builds on: its method with all fields, and what it trained (its `delta_state`)."""
+
+    method: MethodConfig
+    state: Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
 class Method:
     """A delta-tuning method: flat hyperparameters and what they do to a frozen backbone.
 
@@ -54,7 +63,8 @@ class Method:
     derived: ClassVar[Mapping[str, str]] = {}
     mergeable: ClassVar[bool] = False
     unchanged_at_start: ClassVar[bool] = True
-    parents: ClassVar[str] = ""  # the method whose finished deltas this one builds on
+    parents: ClassVar[str] = ""  # the method whose finished deltas this one builds on; "*" for any
+    evaluation_only: ClassVar[bool] = False  # nothing of it ever trains, so that its cells have recipe.steps=0
 
     def attach(self, model: nn.Module) -> None:
         """Insert modules into the frozen backbone and/or set `requires_grad`. Raises
@@ -68,10 +78,8 @@ class Method:
         """Fold the delta into the backbone; idempotent. Methods that cannot merge raise NotApplicable."""
         raise NotApplicable(f"method {self.name} cannot be merged: it adds computation that no weight holds")
 
-    def inherit(self, model: nn.Module, parents: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
-        """Called after `attach` where `parents` names a method: role -> that cell's `delta_state`. UsageError
-        for tensors that do not fit.
-        """
+    def inherit(self, model: nn.Module, parents: Mapping[str, Parent]) -> None:
+        """Called after `attach` with what the cell builds on, by role. UsageError for tensors that do not fit."""
 
     def read(self, model: nn.Module, encode: Callable[[str], Sequence[int]]) -> None:
         """Called after `attach` with text -> token ids (no special tokens), for starts that are text."""

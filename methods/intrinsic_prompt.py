@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from harness.errors import UsageError
 from methods.anatomy import family, find_stack
-from methods.base import Method, parameter
+from methods.base import Method, Parent, parameter
 from methods.prompt import Prompt, plug
 from methods.shape import Shape
 
@@ -75,11 +75,11 @@ class IntrinsicPrompt(Method):
         row, like = family(model), model.get_input_embeddings().weight
         plug(model, CodedPrompt(like, self.length, self.dimension, self.hidden, row.prompt_at, row.rotary))
 
-    def inherit(self, model: Any, parents: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
+    def inherit(self, model: Any, parents: Mapping[str, Parent]) -> None:
         if not parents:
             return
         prompt = cast(Any, find_stack(model, family(model).stack)).prompt
-        held = [self._prompt(role, state, prompt) for role, state in sorted(parents.items())]
+        held = [self._prompt(role, parent.state, prompt) for role, parent in sorted(parents.items())]
         self._fit(torch.stack(held).to(prompt.b3), prompt)
 
     def _prompt(self, role: str, state: Mapping[str, torch.Tensor], own: CodedPrompt) -> torch.Tensor:

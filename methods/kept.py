@@ -22,8 +22,14 @@ def count(model: nn.Module, heads: Sequence[str] = ()) -> dict[str, int]:
             totals["head"] += p.numel()
             continue
         totals["delta"] += p.numel() if p.requires_grad else 0
-        totals["backbone"] += 0 if id(p) in added else p.numel()
+        totals["backbone"] += 0 if id(p) in added else _size(p)
     return totals
+
+
+def _size(p: nn.Parameter) -> int:
+    """How many numbers it stands for; one in four bits holds two of them in each byte."""
+    state = getattr(p, "quant_state", None)
+    return p.numel() if state is None else int(state.shape.numel())
 
 
 def delta_state(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -15,15 +15,18 @@ from typing import Any, ClassVar
 from torch import nn
 
 from harness.errors import NotApplicable
-from methods.anatomy import LINEAR_ROLES, find
+from methods.anatomy import LINEAR_ROLES, family, find
 from methods.dora import DoRA
 from methods.lora import LoRA
 
 
 def quantise(model: Any) -> None:
-    """Put a four-bit linear in the place of every linear of the blocks. NotApplicable without bitsandbytes."""
+    """Put a four-bit linear in the place of every linear of the blocks.
+
+    NotApplicable without bitsandbytes, and where no weight of the blocks is a linear's.
+    """
     bnb = _library()
-    kept = [*(getattr(model, "_keep_in_fp32_modules", None) or ())]
+    kept, done = [*(getattr(model, "_keep_in_fp32_modules", None) or ())], 0
     for path in [path for role in LINEAR_ROLES for path in find(model, role)]:
         host = model.get_submodule(path)
         if type(host) is not nn.Linear or any(re.search(rf"\b{name}\b", path) for name in kept):
@@ -38,6 +41,9 @@ def quantise(model: Any) -> None:
         parent, _, child = path.rpartition(".")
         device = host.weight.device
         setattr(model.get_submodule(parent), child, (made if device.type == "meta" else made.to(device)).eval())
+        done += 1
+    if not done:
+        raise NotApplicable(f"four-bit bases: family {family(model).name} has no ordinary linears to put in four bits")
 
 
 def _library() -> Any:

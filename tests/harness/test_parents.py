@@ -25,19 +25,28 @@ CHILD = {"method": "adapterfusion", "task": "micro/inference"}
 BUILDING = sorted(name for name, entry in methods.catalogue().items() if entry.parents)
 
 
+def kind_of(name: str) -> str:
+    """The method of the parents in these tests."""
+    return methods.find(name).parents.replace(parents.ANY, "layernorm")
+
+
+def two(name: str) -> dict[str, Any]:
+    return {role: {**block, "method": kind_of(name)} for role, block in TWO.items()}
+
+
 def child_of(cell: Make, *roles: tuple[str, Cell], method: str = "good", seed: int = 9) -> Cell:
     return replace(cell(method, seed), parents=tuple((role, cells.key(parent)) for role, parent in roles))
 
 
 @pytest.mark.parametrize("name", BUILDING)
 def test_parents_are_planned_before_their_children(name: str) -> None:
-    found = grid.expand([{"method": name, "task": "micro/inference", "seed": [1, 0], "recipe.steps": 7, **TWO}])
-    kind, keys = methods.find(name).parents, [cells.key(cell) for cell in found]
+    found = grid.expand([{"method": name, "task": "micro/inference", "seed": [1, 0], "recipe.steps": 7, **two(name)}])
+    kind, keys = kind_of(name), [cells.key(cell) for cell in found]
     assert [(cell.method.name, cell.seed) for cell in found] == [
         (kind, 1), (kind, 1), (name, 1), (kind, 0), (kind, 0), (name, 0),
     ]  # fmt: skip
     for cell in found:
-        assert cell.recipe.steps == 7
+        assert cell.recipe.steps == (0 if methods.find(cell.method.name).evaluation_only else 7)
         assert all(keys.index(key) < keys.index(cells.key(cell)) for _, key in cell.parents)
     assert [role for role, _ in found[2].parents] == ["one", "two"]
     assert parents.leaves(found) == [found[2], found[5]]
@@ -71,6 +80,11 @@ def test_the_key_contains_the_parents_and_the_command_names_them() -> None:
         ({**CHILD, "parents.one": {"seed": [0, 1]}}, "wants one pfeiffer cell"),
         ({**CHILD, "parents.one": {"tusk": "micro/qa"}}, "task"),
         ({**CHILD, "parents.": {"task": "micro/qa"}}, "no choice"),
+        ({"method": "soup", **TWO}, "say which method, as in"),
+        (
+            {"method": "soup", "parents.a": {"method": "lora", "seed": [0, 1]}},
+            "wants one cell there, this is 2 of lora",
+        ),
     ],
 )
 def test_what_is_no_parent_is_one_sentence(block: dict[str, Any], said: str) -> None:
@@ -135,7 +149,8 @@ SMALL = {"recipe.steps": 4, "recipe.evaluate_every": 2, "task.train_size": 64, "
 def test_end_to_end_on_two_tiny_cells(tmp_path: Path, name: str) -> None:
     """Real parents, then a child that starts from what they left and leaves what it trained."""
     store, runtime = Store(tmp_path / "store"), Runtime(store=str(tmp_path / "store"), device="cpu")
-    *made, child = grid.expand([{"method": name, "task": "micro/inference", "task.test_size": 32, **SMALL, **TWO}])
+    block = {"method": name, "task": "micro/inference", "task.test_size": 32, **SMALL, **two(name)}
+    *made, child = grid.expand([block])
     for cell in (*made, child):
         assert parents.obstacle(store, cell) is None
         folder = store.begin(cell)
@@ -143,8 +158,14 @@ def test_end_to_end_on_two_tiny_cells(tmp_path: Path, name: str) -> None:
         names = {"status": "done", "cell": cells.to_json(cell), "attempt": folder.number, "key": cells.key(cell)}
         store.finish(cells.key(cell), folder, {"schema": 1, **names, **result})
     assert len(made) == 2
-    assert result["parameters"]["delta"] > 0
-    assert store.kept(cells.key(child), parents.FILE).is_file()
+    trains = not methods.find(name).evaluation_only
+    assert bool(result["parameters"]["delta"]) == trains
+    assert store.kept(cells.key(child), parents.FILE).is_file() == trains
+    assert result["best_step"] == 0 or trains
     held = parents.load(store, child)
-    assert set(held) == {"one", "two"}
-    assert any(not torch.equal(held["one"][tensor], held["two"][tensor]) for tensor in held["one"])
+    assert {role: parent.method.name for role, parent in held.items()} == dict.fromkeys(("one", "two"), kind_of(name))
+    one, other = held["one"].state, held["two"].state
+    assert any(not torch.equal(one[tensor], other[tensor]) for tensor in one)
+    elsewhere = replace(child, model=replace(child.model, revision="0" * 16))
+    with pytest.raises(UsageError, match=r"parent one: cell .* is on another backbone"):
+        parents.load(store, elsewhere)

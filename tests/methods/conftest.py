@@ -11,7 +11,8 @@ import methods
 from harness import assets
 from harness.config import MethodConfig
 from harness.errors import NotApplicable
-from methods.base import Method, freeze, trainable
+from harness.parents import ANY
+from methods.base import Method, Parent, freeze, trainable
 from methods.kept import delta_state
 from tests.methods.toys import PAD, TOYS, Toy, V, parameters
 
@@ -66,15 +67,15 @@ def attach(name: str, model: nn.Module, seed: int = 2, **fields: Any) -> Method:
     return method
 
 
-def _parents(name: str, model: Any) -> dict[str, dict[str, torch.Tensor]]:
-    """role -> the delta that a parent cell on the same backbone could have left; nothing on the meta device."""
-    parent, states = methods.find(name).parents, {}
+def _parents(name: str, model: Any) -> dict[str, Parent]:
+    """role -> what a parent cell on the same backbone could have left; nothing on the meta device."""
+    parent, states = methods.find(name).parents.replace(ANY, "full"), {}
     for seed in range(2 if parent and not next(model.parameters()).is_meta else 0):
         other = copy.deepcopy(model)
         torch.manual_seed(seed)
         make(parent).attach(other)
         disturb(other)
-        states[f"task{seed}"] = delta_state(other)
+        states[f"task{seed}"] = Parent(MethodConfig(parent, methods.resolve(parent, {})), delta_state(other))
     return states
 
 

@@ -129,7 +129,8 @@ def test_attaches_without_memory(name: str, toy: Any) -> None:
     counted = count(model, toy.heads)["delta"]
     assert counted == _closed_form(method, shape(backbone(toy)), counted)
     assert all(p.is_meta for p in model.parameters())
-    if not _runs_without_memory(toy):
+    four_bits = any(hasattr(p, "quant_state") for p in model.parameters())  # those layers ask for values
+    if four_bits or not _runs_without_memory(toy):
         return
     assert model(**_weightless(toy)).logits.is_meta
 

@@ -1,0 +1,65 @@
+"""A soup is the mean of its ingredients' weights, whatever method they were made with."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+
+import methods
+from harness.config import MethodConfig
+from harness.errors import UsageError
+from methods.base import Parent, trainable
+from methods.kept import delta_state
+from tests.methods.conftest import TOYS, backbone, disturb, logits, make
+
+KINDS = ("full", "lora", "layernorm", "diff_pruning", "hft")
+
+
+def _ingredients(model: Any, *kinds: str) -> tuple[dict[str, Parent], list[Any]]:
+    """(what the soup is given, the same merged by hand)."""
+    given, merged = {}, []
+    for number, kind in enumerate(kinds):
+        other, method = copy.deepcopy(model), make(kind)
+        method.attach(other)
+        disturb(other, sd=0.05 * (number + 1))
+        given[f"r{number}"] = Parent(MethodConfig(kind, methods.resolve(kind, {})), delta_state(other))
+        method.merge(other)
+        merged.append(other)
+    return given, merged
+
+
+def _soup(model: Any, given: dict[str, Parent]) -> Any:
+    made = make("soup")
+    made.attach(model)
+    made.inherit(model, given)
+    return model
+
+
+@pytest.mark.parametrize("key", ["t5", "bert-head", "gpt2"])
+def test_it_is_the_mean_of_weights_across_methods(key: str) -> None:
+    given, merged = _ingredients(backbone(TOYS[key]), *KINDS)
+    model = _soup(backbone(TOYS[key]), given)
+    weights = [dict(other.named_parameters()) for other in merged]
+    for name, p in model.named_parameters():
+        torch.testing.assert_close(p.data, torch.stack([w[name].data for w in weights]).mean(0))
+    assert not list(trainable(model)), "nothing of a soup trains, its head neither"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_soup_of_one_is_that_cell(kind: str) -> None:
+    given, (other,) = _ingredients(backbone(TOYS["bert-head"]), kind)
+    model = _soup(backbone(TOYS["bert-head"]), given)
+    assert torch.equal(logits(model, TOYS["bert-head"]), logits(other, TOYS["bert-head"]))
+
+
+def test_what_does_not_go_into_one_is_said() -> None:
+    model = backbone(TOYS["t5"])
+    other, method = copy.deepcopy(model), make("adapter")
+    method.attach(other)
+    given = {"a": Parent(MethodConfig("adapter", methods.resolve("adapter", {})), delta_state(other))}
+    with pytest.raises(UsageError, match=r"parent a \(adapter\) does not go into a soup: .* cannot be merged"):
+        _soup(model, given)
+    foreign = {"a": Parent(MethodConfig("lora", methods.resolve("lora", {})), given["a"].state)}
+    with pytest.raises(UsageError, match=r"parent a \(lora\) does not go into a soup: the delta holds"):
+        _soup(model, foreign)
