@@ -12,7 +12,7 @@ Torch-free and pandas-free: `deltabench list claims` reads this.
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 VERDICTS = ("reproduced", "contradicted", "inconclusive", "untested")
@@ -60,7 +60,8 @@ class Finding:
 class Claim:
     """A claim that can be tested. Options an exhibit may set: `margin` and those in `options`, with defaults.
 
-    sentence: the paper's sentence. margin: the smallest effect of interest, on `scale`.
+    sentence: the paper's sentence, {option} standing for what an exhibit sets.
+    margin: the smallest effect of interest, on `scale`.
     target: "module:function", a function of (Study, claim, options) giving a Finding.
     """
 
@@ -72,6 +73,10 @@ class Claim:
     margin: float
     target: str
     options: Mapping[str, Any]
+
+    def told(self, options: Mapping[str, Any]) -> "Claim":
+        """With the options in its sentence."""
+        return replace(self, sentence=self.sentence.format(**options))
 
     def test(self) -> Callable[..., Finding]:
         module, name = self.target.split(":")
@@ -119,20 +124,26 @@ CLAIMS = {
             scale="share of cases, -0.5 to 0.5",
             options={"near": 0.05},
         ),
-        _claim(
-            "at-least-at-each",
-            "One method scores at least as high as the other at each value of a field.",
-            "harness.analysis.variants:at_each",
-            margin=0.01,
-            estimand="difference of two methods' scores at one value of `field` (left's at `ratio` times right's), "
-            "paired by seed, mean over sets",
-            direction="left is not more than the margin below right; with relation 'above', higher by the margin",
-            scale="score, 0 to 1",
-            options={"left": None, "right": None, "field": "rank", "ratio": 1, "relation": "at least"},
+        *(
+            _claim(
+                name,
+                sentence,
+                "harness.analysis.variants:at_each",
+                margin=0.01,
+                estimand="difference of two methods' scores at one value of `field` (left's at `ratio` times right's), "
+                "paired by seed, mean over sets",
+                direction="left is not more than the margin below right; with relation 'above', higher by the margin",
+                scale="score, 0 to 1",
+                options={"left": None, "right": None, "field": "rank", "ratio": ratio, "relation": "at least"},
+            )
+            for name, ratio, sentence in (
+                ("at-least-at-each", 1, "{left} scores at least as high as {right} at each {field}."),
+                ("at-least-at-half", 0.5, "{left} at half of {right}'s {field} scores at least as high."),
+            )
         ),
         _claim(
             "less-sensitive-to",
-            "One method's score varies less over the values of a field than the other's.",
+            "{left}'s score varies less over {field}s than {right}'s.",
             "harness.analysis.variants:less_sensitive",
             margin=0.0,
             estimand="variance of the mean scores over the values of `field` less what seeds alone give, right's less "

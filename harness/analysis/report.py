@@ -67,8 +67,9 @@ def judge(exhibit: Exhibit, study: "Study") -> list[Finding]:
     """The exhibit's claims, tested on one model's records."""
     found = []
     for name, options in exhibit.claims:
-        claim = claims.find(name)
-        found.append(claim.test()(study, claim, {**claim.options, **options}))
+        chosen = {**claims.find(name).options, **options}
+        claim = claims.find(name).told(chosen)
+        found.append(claim.test()(study, claim, chosen))
     return found
 
 
