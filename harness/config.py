@@ -20,7 +20,7 @@ from harness.errors import UsageError, near
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-    from methods.values import Settings
+    from methods.values import Pairs, Settings, Texts
 
 KINDS = ("identity", "runtime", "provenance")
 T = TypeVar("T", bound="DataclassInstance")
@@ -87,7 +87,11 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TaskConfig:
-    """A task by name; what its data are enters as `digest` (of the splits, the template and the label words)."""
+    """A task by name; what its data are enters as `digest` (of the splits, the template and the label words).
+
+    The fields after data_dir say how local rows are read, or, for a name that is no registered task, the whole task;
+    `tasks/own.py` tells what they mean. They enter the key by the digest.
+    """
 
     name: str = identity()
     train_size: int | None = identity(None, least=1)
@@ -97,6 +101,15 @@ class TaskConfig:
     max_input_tokens: int | None = identity(None, least=1)
     digest: str = identity("")
     data_dir: str | None = runtime(None)
+    files: "Pairs | None" = runtime(None)
+    columns: "Pairs | None" = runtime(None)
+    labels: "Texts | None" = runtime(None)
+    template: str | None = runtime(None)
+    label_words: "Texts | None" = runtime(None)
+    answer: str | None = runtime(None, known=("label", "choice", "text"))
+    metric: str | None = runtime(None)
+    category: str | None = runtime(None)
+    max_target_tokens: int | None = runtime(None, least=1)
 
 
 @dataclass(frozen=True)
@@ -193,7 +206,7 @@ def _type_text(annotation: Any) -> str:
 
 
 def _check(field_name: str, value: Any, rule: Mapping[str, Any]) -> None:
-    if value is None or isinstance(value, Mapping):
+    if value is None or isinstance(value, Mapping | tuple):
         return
     if "known" in rule and value not in rule["known"]:
         known = rule["known"]

@@ -115,7 +115,7 @@ def _method_modules(name: str) -> tuple[str, ...]:
 
 def _suite(task: str) -> tuple[str, ...]:
     """The module of the function that reads the task, and what it imports from its own package."""
-    load = getattr(tasks.catalogue().get(task), "load", None)
+    load = getattr(tasks.catalogue().get(task, tasks.OWN), "load", None)
     while isinstance(load, partial):
         load = load.func
     return _closure(load.__module__) if load is not None else ()

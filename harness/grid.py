@@ -82,7 +82,7 @@ class _Plan:
         chosen = [method for name in self.names["method"] for method in self._methods(composed["method", name])]
         for (model, recipes, objectives), task, method in product(models, data, chosen):
             for name, objective in product(recipes, objectives):
-                check_objective(objective, tasks.find(task.name).answer)
+                check_objective(objective, tasks.row(task).answer)
                 for recipe in _recipes(composed["recipe", name], self.fields["recipe"], method.name):
                     plain = (Cell(method, model, task, objective, recipe, seed) for seed in self.seeds)
                     yield from (one for cell in plain for one in self._with_parents(cell))

@@ -87,7 +87,7 @@ def choices(key: str, text: str) -> list[Any]:
     """ "1,2" -> [1, 2]; "[q,v]" -> [["q", "v"]]; "full,lora" -> ["full", "lora"]."""
     if len(text) > _LIMIT:
         raise UsageError(f"{key}={text[:20]}…: longer than {_LIMIT} characters.")
-    parts = _split(text)
+    parts = [text] if key == "task.template" else _split(text)  # its commas and braces are the template's own
     if not all(parts):
         raise UsageError(f"{key}={text}: a value is missing.")
     return [_value(key, part) for part in parts]
@@ -108,7 +108,8 @@ def _split(text: str) -> list[str]:
 
 def _value(key: str, text: str) -> Any:
     """A YAML value: number, true/false, null, list, map or text."""
-    if (key in AXES and key != "seed") or (key.startswith("parents.") and not text.startswith("{")):
+    plain = (key in AXES and key != "seed") or key == "task.template"
+    if plain or (key.startswith("parents.") and not text.startswith("{")):
         return text
     try:
         value = yaml.safe_load(text)

@@ -2,7 +2,7 @@
 
 Annotations a method's field may carry: int, float, bool, str, Literal[...] of strings, `tuple[str, ...]`
 (ordered names), `Names` (unordered names: sorted, each once), `Parts` (methods with fields), `Share`
-(of 1, or in percent), `Settings` (names with JSON values), any of them `| None`.
+(of 1, or in percent), `Settings` (names with JSON values), `Pairs` (names with names), `Texts`, any of them `| None`.
 """
 
 import ast
@@ -19,6 +19,12 @@ Names = tuple[str, ...]
 
 Settings = Mapping[str, Any]
 """Names with JSON values, passed on to a library as they are."""
+
+Pairs = tuple[str, ...]
+"""Names with names, as {label: gold, choices: [a, b]}; kept as sorted words: "choices=a+b", "label=gold"."""
+
+Texts = tuple[str, ...]
+"""Texts in order, such as label words."""
 
 Parts = tuple[str, ...]
 """Methods with fields, such as `lora rank=4 targets=q+v`, in order; each canonical, with all of its fields."""
@@ -127,6 +133,32 @@ def _settings(field: str, value: Any) -> dict[str, Any]:
     return found
 
 
+def _pairs(field: str, value: Any) -> tuple[str, ...]:
+    """{a: b}, {a: [b, c]} or the words they are kept as."""
+    listed = [value] if isinstance(value, str) else value
+    if isinstance(value, Mapping):
+        listed = [f"{name}={'+'.join(one) if isinstance(one, list | tuple) else one}" for name, one in value.items()]
+    if not isinstance(listed, list | tuple) or not all(isinstance(one, str) for one in listed):
+        listed = []
+    parts = [one.partition("=") for one in listed]
+    if not parts or not all(name.strip() and other.strip() for name, _, other in parts):
+        raise UsageError(f"{field}={value}: it must be names with names, such as {{label: gold}}")
+    return tuple(sorted(f"{name.strip()}={other.strip()}" for name, _, other in parts))
+
+
+def _texts(field: str, value: Any) -> tuple[str, ...]:
+    """YAML reads a bare yes, no, on and off as true and false, which are no texts."""
+    listed = value.strip("[] ").split(",") if isinstance(value, str) else value
+    if not isinstance(listed, list | tuple) or not listed:
+        raise UsageError(f"{field}={value}: it must be a list of texts, such as [bad, good]")
+    if any(isinstance(one, bool) for one in listed):
+        raise UsageError(f"{field}={value}: it must be a list of texts; put quotes around yes, no, true and false")
+    texts = tuple(str(one).strip() for one in listed)
+    if not all(texts) or any(isinstance(one, list | tuple | Mapping) or one is None for one in listed):
+        raise UsageError(f"{field}={value}: it must be a list of texts, such as [bad, good]")
+    return texts
+
+
 def read_part(text: str) -> tuple[str, dict[str, str]]:
     """(method, fields as text) of one part."""
     name, *words = text.split()
@@ -182,4 +214,6 @@ _PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     "Parts": _parts,
     "Share": _share,
     "Settings": _settings,
+    "Pairs": _pairs,
+    "Texts": _texts,
 }

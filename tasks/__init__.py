@@ -13,10 +13,12 @@ from pathlib import Path
 
 from harness.config import TaskConfig
 from harness.errors import UsageError, near
-from tasks import checks, choose
+from tasks import checks, choose, own, roots
 from tasks.base import Task, TaskRow
 
 ENTRY_POINTS = "deltabench.tasks"
+OWN = TaskRow("own", "", "accuracy", own.load)
+"""What stands for a task that a user's YAML describes, where only its name is known."""
 
 
 @cache
@@ -38,12 +40,19 @@ def find(name: str) -> TaskRow:
     return catalogue()[name]
 
 
+def row(config: TaskConfig) -> TaskRow:
+    """The row of a configured task: a registered one, adapted, or one that the configuration itself describes."""
+    if config.name not in catalogue() and own.is_own(config):
+        return own.row(config)
+    return own.adapt(find(config.name), config)
+
+
 def load(config: TaskConfig) -> Task:
     """The task with its data, cut to the configured sizes and checked.
 
     UsageError for data that break a rule, and for data that are not those of `config.digest` (if it has one).
     """
-    task, digest = _read(replace(config, digest=""))
+    task, digest = _read(replace(config, data_dir=roots.place(row(config), config), digest=""))
     if config.digest and config.digest != digest:
         raise UsageError(
             f"task {config.name}: its data changed since this cell was planned (digest {config.digest}, "
@@ -53,19 +62,22 @@ def load(config: TaskConfig) -> Task:
 
 
 def resolve(config: TaskConfig) -> TaskConfig:
-    """The configuration with `digest` filled: what the rows, the template and the label words are."""
-    return replace(config, digest=_read(replace(config, digest=""))[1])
+    """The configuration with `digest` filled (what the rows, the template and the label words are) and, where the
+    rows lie in the data root, with `data_dir`."""
+    placed = replace(config, data_dir=roots.place(row(config), config), digest="")
+    return replace(placed, digest=_read(placed)[1])
 
 
 @lru_cache(maxsize=64)
 def _read(config: TaskConfig) -> tuple[Task, str]:
-    row = find(config.name)
-    splits = choose.limit(row.load(config), config)
+    known = row(config)
+    splits = choose.limit(known.load(config), config)
     task = Task(
-        name=config.name, category=row.category, template=row.template, metric=row.metric, splits=splits,
-        label_words=row.label_words, answer=row.answer, chance=row.chance,
-        max_input_tokens=config.max_input_tokens or row.max_input_tokens,
-        max_target_tokens=row.max_target_tokens, source=row.source, notes=row.notes,
+        name=config.name, category=known.category, template=known.template, metric=known.metric, splits=splits,
+        label_words=known.label_words, answer=known.answer, chance=known.chance,
+        max_input_tokens=config.max_input_tokens or known.max_input_tokens,
+        max_target_tokens=known.max_target_tokens, source=known.source, notes=known.notes,
+        cloze=known.cloze, cloze_words=known.cloze_words,
     )  # fmt: skip
     checks.check(task)
     return task, checks.digest(task)

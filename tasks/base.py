@@ -16,6 +16,7 @@ class Example:
     label: class index (int), score (float) or None for free text.
     target: the text to produce; None where it follows from `label` and the task's label words.
     choices: answer options of this row, scored by likelihood; empty where the task's label words serve.
+    references: texts that all count as right where that is not `target` alone.
     """
 
     id: str
@@ -23,6 +24,7 @@ class Example:
     label: int | float | None = None
     target: str | None = None
     choices: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Task:
     answer: "label" (scored by the label words' likelihood or the head), "choice" (by the likelihood of the
         row's own choices) or "text" (by generation).
     chance: the score of guessing, in the metric's unit (0 to 1).
+    cloze: the template for a masked encoder, with {mask} where the answer's word goes; "" for none of its own.
+    cloze_words: its label words where they are not `label_words`.
     """
 
     name: str
@@ -62,6 +66,8 @@ class Task:
     max_target_tokens: int = 8
     source: str = ""
     notes: Mapping[str, str] = field(default_factory=dict)
+    cloze: str = ""
+    cloze_words: tuple[str, ...] = ()
 
     def text(self, example: Example) -> str:
         """The input text of one row."""
@@ -84,6 +90,11 @@ class TaskRow:
 
     load: reads or generates the splits of a configuration (its data_dir, split_seed and validation_size);
         sizes are cut afterwards, in `tasks.load`. Everything else is as in `Task`.
+    folder: its folder's name where real rows lie together (the data root). files: what it must hold, each as the
+        names that will do.
+    size: the publisher's rows by split, in words.
+    verified: how the schema is known: "rows" (a test reads real ones), "docs" (the publisher's documentation),
+        "unverified", or "" for generated rows.
     """
 
     category: str
@@ -97,3 +108,9 @@ class TaskRow:
     max_target_tokens: int = 8
     source: str = ""
     notes: Mapping[str, str] = field(default_factory=dict)
+    cloze: str = ""
+    cloze_words: tuple[str, ...] = ()
+    folder: str = ""
+    files: tuple[tuple[str, ...], ...] = ()
+    size: str = ""
+    verified: str = ""

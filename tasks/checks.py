@@ -3,6 +3,7 @@
 import hashlib
 import json
 from string import Formatter
+from typing import Any
 
 from harness.errors import UsageError, near
 from tasks import metrics
@@ -47,10 +48,12 @@ def _template(task: Task, split: str, row: Example) -> None:
 
 def digest(task: Task) -> str:
     """16 hex digits over the rows of every split in order, the template, the label words and the metric."""
-    facts = [task.template, task.label_words, task.metric, task.answer, task.max_target_tokens]
+    facts: list[Any] = [task.template, task.label_words, task.metric, task.answer, task.max_target_tokens]
+    facts += [task.cloze, task.cloze_words] if task.cloze or task.cloze_words else []
     seen = hashlib.sha256(json.dumps(facts).encode())
     for split, rows in task.splits.named().items():
         seen.update(split.encode())
         for row in rows:
-            seen.update(json.dumps([row.id, dict(row.fields), row.label, row.target, row.choices]).encode())
+            content = [row.id, dict(row.fields), row.label, row.target, row.choices]
+            seen.update(json.dumps([*content, row.references] if row.references else content).encode())
     return seen.hexdigest()[:16]

@@ -23,11 +23,12 @@ GENERATED = [name for name, row in tasks.catalogue().items() if "generated" in r
 
 
 def test_every_yaml_names_a_task_and_every_task_has_a_yaml() -> None:
+    """CrossFit's 160 tasks are rows of one published table, found by their names."""
     names = [yaml.safe_load(path.read_text())["name"] for path in YAMLS]
     files = [path.relative_to(assets.conf() / "task").with_suffix("").as_posix() for path in YAMLS]
     assert names
     assert names == files
-    assert sorted(names) == sorted(tasks.catalogue())
+    assert sorted(names) == sorted(name for name in tasks.catalogue() if not name.startswith("crossfit/"))
 
 
 @pytest.mark.parametrize("name", GENERATED)

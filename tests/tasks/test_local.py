@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import warnings
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from harness.errors import UsageError
-from tasks import local
+from tasks import files, local
 
 SCHEMA = {"text": str, "label": int}
 ROWS = [{"text": 'a "good", film', "label": 1, "idx": 0}, {"text": "caffè\nnero", "label": 0, "idx": 1}]
@@ -21,12 +22,22 @@ def write(path: Path, rows: list[dict] = ROWS) -> Path:
     if path.suffix == ".parquet":
         parquet.write_table(pa.Table.from_pylist(rows), path)
         return path
+    if path.suffix == ".arrow":
+        table = pa.Table.from_pylist(rows)
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+            stream.write_table(table)
+        return path
     opened = gzip.open if path.suffix == ".gz" else open
     with opened(path, "wt", encoding="utf-8", newline="") as file:
         if ".jsonl" in path.name:
             file.write("\n".join(json.dumps(row) for row in rows) + "\n")
         elif ".json" in path.name:
             json.dump(rows, file)
+        elif ".tsv" in path.name:
+            lines = [rows[0], *rows]
+            file.write(
+                "".join("\t".join(map(str, row if i == 0 else row.values())) + "\n" for i, row in enumerate(lines))
+            )
         else:
             writer = csv.DictWriter(file, rows[0])
             writer.writeheader()
@@ -34,11 +45,12 @@ def write(path: Path, rows: list[dict] = ROWS) -> Path:
     return path
 
 
-@pytest.mark.parametrize("suffix", local.SUFFIXES)
+@pytest.mark.parametrize("suffix", files.SUFFIXES)
 def test_every_format_gives_the_same_rows(tmp_path: Path, suffix: str) -> None:
-    path = write(tmp_path / f"train{suffix}")
-    assert local.find(tmp_path, "train") == path
-    assert local.read(path, SCHEMA) == WANTED
+    rows, wanted = (ROWS, WANTED) if ".tsv" not in suffix else (ROWS[:1], WANTED[:1])  # a TSV holds no line breaks
+    path = write(tmp_path / f"train{suffix}", rows)
+    assert files.find(tmp_path, "train") == (path,)
+    assert local.read(path, SCHEMA) == wanted
 
 
 @pytest.mark.parametrize(
@@ -65,10 +77,10 @@ def test_a_field_with_another_name_is_suggested(tmp_path: Path) -> None:
         local.read(path, SCHEMA)
 
 
-@pytest.mark.parametrize("suffix", local.SUFFIXES)
+@pytest.mark.parametrize("suffix", files.SUFFIXES)
 def test_a_file_that_is_not_what_it_says_is_refused(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"train{suffix}"
-    path.write_bytes(b'\xff\xfe{"text": not json,\n"')
+    path.write_bytes(b'\xff\xfe{"text": not json,\n"')  # no UTF-8, no gzip, no JSON, no table
     with pytest.raises(UsageError, match=r"train\..*not a readable"):
         local.read(path, SCHEMA)
 
@@ -97,16 +109,69 @@ def test_content_that_cannot_be_rows_is_refused(tmp_path: Path, name: str, conte
 
 def test_missing_folder_missing_file_and_two_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such folder"):
-        local.find(tmp_path / "nowhere", "train")
+        files.find(tmp_path / "nowhere", "train")
     with pytest.raises(UsageError, match="no file for the train split"):
-        local.find(tmp_path, "train")
+        files.find(tmp_path, "train")
     write(tmp_path / "train.csv")
     write(tmp_path / "train.jsonl")
     with pytest.raises(UsageError, match="both claim"):
-        local.find(tmp_path, "train")
+        files.find(tmp_path, "train")
 
 
 def test_a_row_that_is_no_object_is_refused(tmp_path: Path) -> None:
     (tmp_path / "train.json").write_text("[1, 2]")
     with pytest.raises(UsageError, match=r"train\.json row 1: expected an object"):
         local.read(tmp_path / "train.json", SCHEMA)
+
+
+def test_line_ends_empty_lines_and_extra_columns_change_nothing(tmp_path: Path) -> None:
+    lines = [json.dumps({**row, "extra": [1]}) for row in ROWS]
+    (tmp_path / "a.jsonl").write_bytes(("\ufeff" + "\r\n\r\n".join(["", *lines, "", ""])).encode())
+    (tmp_path / "b.csv").write_bytes(
+        b'\xef\xbb\xbftext,label,more\r\n"a ""good"", film",1,x\r\n\r\n"caff\xc3\xa8\nnero",0,\r\n'
+    )
+    (tmp_path / "c.json").write_text("\n".join(lines), encoding="utf-8")  # JSON lines under the wrong name
+    for name in ("a.jsonl", "b.csv", "c.json"):
+        assert local.read(tmp_path / name, SCHEMA) == WANTED
+
+
+def test_a_header_that_names_a_column_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label,label\na,1,0\n")
+    with pytest.raises(UsageError, match="'label' twice"):
+        local.read(tmp_path / "a.csv", SCHEMA)
+
+
+def test_lists_and_objects_come_from_json_and_from_the_cells_of_a_table(tmp_path: Path) -> None:
+    row = {"endings": ["a", "b"], "choices": {"text": ["x"]}}
+    told = {"endings": list, "choices": dict}
+    write(tmp_path / "a.parquet", [row])
+    write(tmp_path / "b.csv", [{name: json.dumps(value) for name, value in row.items()}])
+    for name in ("a.parquet", "b.csv"):
+        assert local.read(tmp_path / name, told) == [row]
+    write(tmp_path / "c.jsonl", [{**row, "endings": "a"}])
+    with pytest.raises(UsageError, match="'endings' is 'a', expected a list"):
+        local.read(tmp_path / "c.jsonl", told)
+
+
+@pytest.mark.parametrize("places", [("data",), ("sst2",), ()])
+def test_the_shards_of_a_hub_repository_are_read_in_order(tmp_path: Path, places: tuple[str, ...]) -> None:
+    folder = tmp_path.joinpath(*places)
+    folder.mkdir(exist_ok=True)
+    for i, row in enumerate(ROWS):
+        write(folder / f"train-0000{i}-of-00002.parquet", [row])
+    assert local.read_all(files.find(tmp_path, "train", within=("sst2", "data")), SCHEMA) == WANTED
+
+
+def test_a_folder_of_save_to_disk_is_read(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        datasets = pytest.importorskip("datasets")
+        saved = datasets.DatasetDict({"train": datasets.Dataset.from_list(ROWS)})
+        saved.save_to_disk(str(tmp_path))
+    assert local.read_all(files.find(tmp_path, "train"), SCHEMA) == WANTED
+
+
+@pytest.mark.parametrize("name", ["dev.csv", "valid.jsonl", "val.tsv"])
+def test_validation_goes_by_several_names(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, ROWS[:1])
+    assert files.find(tmp_path, "validation") == (path,)

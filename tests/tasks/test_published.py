@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import tasks
-from harness.config import TaskConfig
+from harness.config import TaskConfig, build
 from harness.errors import UsageError
-from tasks import glue, published
+from tasks import glue, roots
 
 NAMES = sorted(glue.TASKS)
 
@@ -20,6 +20,11 @@ def rows(n: int, split: str) -> list[dict]:
 
 def write(folder: Path, split: str, content: list[dict]) -> None:
     (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in content))
+
+
+@pytest.fixture(autouse=True)
+def _no_data_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(roots.VARIABLE, raising=False)
 
 
 @pytest.fixture
@@ -115,7 +120,75 @@ def test_changed_data_change_the_digest_and_stop_a_planned_cell(folder: Path) ->
         tasks.load(planned)
 
 
-def test_every_source_is_pinned() -> None:
+def test_every_source_says_where_it_is_and_how_its_schema_is_known() -> None:
     assert NAMES
     assert len(glue.REVISION) == 40
-    assert published.CARVED_ROWS > 0
+    for name, row in tasks.catalogue().items():
+        if row.folder:
+            assert row.verified in ("rows", "docs", "unverified"), name
+            assert row.size, name
+            assert row.source, name
+            assert row.files, name
+
+
+@pytest.mark.parametrize(
+    "given", [{"train": "a.jsonl"}, {"train": "a"}, {"validation": "validation.jsonl", "train": "a"}]
+)
+def test_files_may_have_names_of_their_own(folder: Path, given: dict[str, str]) -> None:
+    (folder / "train.jsonl").rename(folder / "a.jsonl")
+    named = build(TaskConfig, {"name": "glue/sst2", "data_dir": str(folder), "files": given}, "task")
+    assert len(tasks.load(named).splits.train) == 270
+
+
+def test_a_file_for_no_split_is_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"reads no split 'trian'.*train"):
+        tasks.load(config(folder, files=("trian=a.jsonl",)))
+
+
+def test_columns_may_have_names_of_their_own(folder: Path) -> None:
+    renamed = [{"text": row["sentence"], "gold": row["label"]} for row in rows(50, "train")]
+    write(folder, "train", renamed)
+    write(folder, "validation", renamed)
+    told = config(folder, columns=("label=gold", "sentence=text"))
+    assert tasks.load(told).splits.tests["test"][3].label == 1
+    with pytest.raises(UsageError, match=r"train\.jsonl row 1: the field 'sentence' is missing\. Known: gold, text"):
+        tasks.load(config(folder))
+
+
+@pytest.mark.parametrize("given", [[1, 0, 1], ["1", "0", "1"], ["positive", "Negative", " positive"], [1.0, 0, "1.0"]])
+def test_labels_come_as_numbers_texts_and_words(folder: Path, given: list) -> None:
+    content = [{**row, "label": label} for row, label in zip(rows(3, "validation"), given, strict=True)]
+    write(folder, "validation", content)
+    assert [row.label for row in tasks.load(config(folder)).splits.tests["test"]] == [1, 0, 1]
+
+
+@pytest.mark.parametrize("label", ["good", 0.5, True, [1]])
+def test_a_label_that_is_none_is_named(folder: Path, label: object) -> None:
+    write(folder, "validation", [{**row, "label": label} for row in rows(2, "validation")])
+    with pytest.raises(UsageError, match=r"glue/sst2, .*validation row 1: the field 'label' is .*expected one of"):
+        tasks.load(config(folder))
+
+
+def test_words_template_and_metric_can_be_changed_and_the_digest_knows(folder: Path) -> None:
+    plain = tasks.resolve(config(folder)).digest
+    changes: list[dict] = [
+        {"template": "review : {sentence}"}, {"label_words": ("bad", "good")}, {"metric": "macro_f1"},
+    ]  # fmt: skip
+    assert len({plain, *(tasks.resolve(config(folder, **change)).digest for change in changes)}) == 4
+    with pytest.raises(UsageError, match="has 2 classes"):
+        tasks.load(config(folder, label_words=("a", "b", "c")))
+    with pytest.raises(UsageError, match=r"lack the template's \{text\}"):
+        tasks.load(config(folder, template="{text}"))
+
+
+def test_one_folder_with_a_folder_per_data_set_serves_them_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "sst2").mkdir()
+    for split in ("train", "validation"):
+        (folder / f"{split}.jsonl").rename(folder / "sst2" / f"{split}.jsonl")
+    direct = tasks.resolve(config(folder / "sst2"))
+    assert tasks.resolve(config(folder)) == direct
+    monkeypatch.setenv(roots.VARIABLE, str(folder))
+    assert tasks.resolve(config(None)) == direct
+    monkeypatch.setenv(roots.VARIABLE, str(folder / "nowhere"))
+    with pytest.raises(UsageError, match=r"DELTABENCH_DATA=.*no such folder"):
+        tasks.resolve(config(None))

@@ -1,0 +1,105 @@
+"""A raw row of a data set -> an Example: which columns are texts, label, target, options."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.errors import UsageError
+from tasks.base import Example
+from tasks.local import Row, Schema
+
+HIDDEN = -1  # the label of a row whose answer the publisher keeps, or that has none
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What the rows of a data set look like, and what becomes of them.
+
+    texts: columns that become `Example.fields`. label: the column with the class (or the right option): its index, or
+    one of `names`, in the order of the indices. target: the column with the text to produce. references: a column with
+    a list of texts that all count as right. choices: the columns with the options, or one column that lists them.
+    make: where the columns are not in the raw row: (raw row -> row); `raw` is then the raw row's schema.
+    """
+
+    texts: tuple[str, ...]
+    label: str = ""
+    names: tuple[str, ...] = ()
+    target: str = ""
+    references: str = ""
+    choices: tuple[str, ...] = ()
+    make: Callable[[Row], Row] | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def schema(self) -> Schema:
+        """Column -> type of the raw rows."""
+        if self.make is not None:
+            return self.raw
+        lists = self.choices if len(self.choices) == 1 else ()
+        return {
+            **dict.fromkeys(self.texts, str),
+            **{name: object for name in (self.label,) if name},
+            **{name: str for name in (self.target,) if name},
+            **{name: list for name in (self.references, *lists) if name},
+            **{name: str for name in self.choices if not lists},
+        }
+
+    def example(self, row_id: str, raw: Row, where: str) -> Example:
+        """One row that has the schema. UsageError naming the row for a value that is no label or no text."""
+        row = self._made(raw, where)
+        label = index(row[self.label], self.names, self.label, where) if self.label else None
+        return Example(
+            id=row_id,
+            fields={text: row[text] for text in self.texts},
+            label=label,
+            target=row[self.target] if self.target else None,
+            choices=self._texts(row, self.choices, where),
+            references=self._texts(row, (self.references,) if self.references else (), where),
+        )
+
+    def _made(self, raw: Row, where: str) -> Row:
+        if self.make is None:
+            return raw
+        try:
+            return self.make(raw)
+        except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
+            what = f"{type(error).__name__}: {error}"
+            raise UsageError(f"{where}: it is not a row of this data set ({what:.120}).") from error
+
+    def _texts(self, row: Row, columns: tuple[str, ...], where: str) -> tuple[str, ...]:
+        listed = isinstance(row[columns[0]], list) if columns else False
+        found = row[columns[0]] if listed else [row[column] for column in columns]
+        for text in found:
+            if not isinstance(text, str):
+                raise UsageError(f"{where}: the field {columns[0]!r} holds {text!r:.40}, expected texts.")
+        return tuple(found)
+
+
+def index(value: Any, names: tuple[str, ...], column: str, where: str) -> int:
+    """The class index of a label: one of `names` (case does not matter), or the index itself, as a number or a text.
+
+    Names that are digits ("1", "2") leave no room for indices. HIDDEN and numbers out of range are passed on:
+    `checks` knows the task's words.
+    """
+    if value is not None:
+        text = str(value).strip()
+        folded = [name.casefold() for name in names]
+        if text.casefold() in folded:
+            return folded.index(text.casefold())
+        digits = bool(names) and all(name.isdigit() for name in names)
+        number = _whole(value)
+        if number is not None and (not digits or number == HIDDEN):
+            return number
+    known = f"one of {', '.join(names)}" if names else "a whole number"
+    raise UsageError(f"{where}: the field {column!r} is {value!r:.60}, expected {known}.")
+
+
+def _whole(value: Any) -> int | None:
+    """1, 1.0, "1" and "1.0" are the number 1; True and 1.5 are none."""
+    if isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return int(number) if number.is_integer() else None

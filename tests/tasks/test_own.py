@@ -1,0 +1,134 @@
+"""A task that is a YAML and files: what it may say, and what is refused in one sentence."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tasks
+from harness.config import TaskConfig, build
+from harness.errors import UsageError
+from tasks import own
+
+PAIRS = [{"s1": f"a dog {i}", "s2": "an animal", "gold": ["no", "yes", "maybe"][i % 3]} for i in range(60)]
+TEXTS = [{"doc": f"long text {i}", "summary": f"text {i}"} for i in range(40)]
+QUIZ = [{"q": f"question {i}", "a": "one", "b": "two", "right": i % 2} for i in range(40)]
+LABELLED = {
+    "template": "premise : {premise} hypothesis : {hypothesis}", "label_words": ["no", "yes", "maybe"],
+    "columns": {"premise": "s1", "hypothesis": "s2", "label": "gold"},
+}  # fmt: skip
+TOLD = {"template": "summarize : {doc}", "columns": {"target": "summary"}, "metric": "rouge_l"}
+CHOSEN = {"template": "{q}", "columns": {"choices": ["a", "b"], "label": "right"}}
+
+
+def write(path: Path, rows: list[dict]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def config(**values: Any) -> TaskConfig:
+    return build(TaskConfig, {"name": "mine", **values}, "task")
+
+
+@pytest.mark.parametrize(
+    ("rows", "said", "answer"), [(PAIRS, LABELLED, "label"), (TEXTS, TOLD, "text"), (QUIZ, CHOSEN, "choice")]
+)
+def test_a_yaml_and_files_are_a_task(tmp_path: Path, rows: list[dict], said: dict, answer: str) -> None:
+    write(tmp_path / "train.jsonl", rows)
+    write(tmp_path / "dev.jsonl", rows[:9])
+    write(tmp_path / "test.jsonl", rows[:6])
+    task = tasks.load(config(data_dir=str(tmp_path), **said))
+    assert task.answer == answer
+    assert {name: len(part) for name, part in task.splits.named().items()} == {
+        "train": len(rows),
+        "validation": 9,
+        "test": 6,
+    }
+    row = task.splits.train[1]
+    assert task.target(row) == {"label": "yes", "text": "text 1", "choice": "two"}[answer]
+    assert task.options(row) == {"label": ("no", "yes", "maybe"), "text": (), "choice": ("one", "two")}[answer]
+    assert "{" not in task.text(row)
+
+
+def test_without_a_test_the_validation_rows_are_the_test_and_without_both_it_is_carved(tmp_path: Path) -> None:
+    write(tmp_path / "train.jsonl", PAIRS)
+    carved = tasks.load(config(data_dir=str(tmp_path), **LABELLED)).splits
+    assert [len(rows) for rows in carved.named().values()] == [49, 5, 6]
+    other = tasks.load(config(data_dir=str(tmp_path), split_seed=1, **LABELLED)).splits
+    assert other.tests == carved.tests
+    assert other.validation != carved.validation
+    write(tmp_path / "valid.jsonl", PAIRS[:7])
+    tasks._read.cache_clear()
+    splits = tasks.load(config(data_dir=str(tmp_path), **LABELLED)).splits
+    assert [len(rows) for rows in splits.named().values()] == [54, 6, 7]
+
+
+def test_hidden_test_labels_make_the_validation_rows_the_test(tmp_path: Path) -> None:
+    write(tmp_path / "train.jsonl", PAIRS)
+    write(tmp_path / "test.jsonl", [{**row, "gold": -1} for row in PAIRS])
+    with pytest.raises(UsageError, match=r"test labels are all -1, hidden, and it has no validation"):
+        tasks.load(config(data_dir=str(tmp_path), **LABELLED))
+    write(tmp_path / "validation.jsonl", PAIRS[:9])
+    splits = tasks.load(config(data_dir=str(tmp_path), **LABELLED)).splits
+    assert [len(rows) for rows in splits.named().values()] == [54, 6, 9]
+
+
+def test_files_name_the_splits_and_several_tests(tmp_path: Path) -> None:
+    for name in ("a", "easy", "hard"):
+        write(tmp_path / f"{name}.jsonl", TEXTS)
+    files = {"train": "a.jsonl", "easy": "easy.jsonl", "hard": str(tmp_path / "hard.jsonl")}
+    splits = tasks.load(config(data_dir=str(tmp_path), files=files, **TOLD)).splits
+    assert list(splits.tests) == ["easy", "hard"]
+
+
+def test_labels_may_be_any_values_in_the_order_of_the_words(tmp_path: Path) -> None:
+    write(tmp_path / "train.jsonl", [{"text": f"t {i}", "label": ["1 star", "5 stars"][i % 2]} for i in range(40)])
+    said = {"template": "{text}", "label_words": ["bad", "good"], "labels": ["1 star", "5 stars"]}
+    task = tasks.load(config(data_dir=str(tmp_path), **said))
+    assert {task.target(row) for row in task.splits.train} == {"bad", "good"}
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"template": "{text}"}, r"say where its rows are: task\.data_dir=FOLDER"),
+        ({"template": "text", "data_dir": "."}, "names no column"),
+        ({"template": "{text", "data_dir": "."}, "Write {{ for a brace"),
+        ({"template": "{}", "data_dir": "."}, "{} is no column's name"),
+        ({"template": "{text}", "answer": "label", "data_dir": "."}, "give its label words"),
+        ({"template": "{text}", "data_dir": "nowhere"}, "no such folder"),
+        ({"template": "{text}", "metric": "blue", "data_dir": "{folder}"}, "no metric 'blue'.*bleu"),
+        ({"data_dir": "."}, "there is no task 'mine'"),
+    ],
+)
+def test_what_is_missing_is_one_sentence(tmp_path: Path, said: dict, message: str) -> None:
+    write(tmp_path / "train.jsonl", [{"text": str(i), "target": "b"} for i in range(40)])
+    said = {name: str(value).replace("{folder}", str(tmp_path)) for name, value in said.items()}
+    with pytest.raises(UsageError, match=message):
+        tasks.load(config(**said))
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"label_words": [True, False]}, "put quotes around yes, no"),
+        ({"label_words": []}, "a list of texts"),
+        ({"columns": "gold"}, "names with names"),
+        ({"columns": {"label": ""}}, "names with names"),
+        ({"answer": "guess"}, "label, choice, text"),
+        ({"template": 3}, "it must be text"),
+    ],
+)
+def test_a_field_of_another_form_is_refused(said: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        config(**said)
+
+
+def test_the_configuration_goes_to_json_and_back() -> None:
+    from harness.cell import _flat
+
+    told = config(files={"train": "a.csv"}, **LABELLED)
+    again = build(TaskConfig, json.loads(json.dumps(_flat(told, ("identity", "runtime")))), "task")
+    assert again == told
+    assert hash(again) == hash(told)
+    assert own.is_own(told)
