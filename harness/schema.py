@@ -93,7 +93,7 @@ def _pattern(pattern: re.Pattern[str]) -> Check:
 
 
 def _natural(value: Any) -> bool:
-    return type(value) is int and value >= 0
+    return type(value) is int and 0 <= value < 2**63
 
 
 _NONE = type(None)

@@ -142,12 +142,15 @@ class Store(Shelf):
 
     def register(self, cell: Cell) -> str:
         """Make the cell's folder, so that a worker can find it by key."""
-        key = cells.key(cell)
+        return self.register_as(cells.key(cell), cells.to_json(cell))
+
+    def register_as(self, key: str, content: Mapping[str, Any]) -> str:
+        """`register` for a cell as JSON under a key that is known to be its own."""
         if not (self.path / "store.json").exists():
             self.path.mkdir(parents=True, exist_ok=True)
             files.write_json(self.path / "store.json", {"schema": SCHEMA})
         self.folder(key).mkdir(parents=True, exist_ok=True)
-        files.write_json(self.folder(key) / "cell.json", cells.to_json(cell))
+        files.write_json(self.folder(key) / "cell.json", content)
         return key
 
     def begin(self, cell: Cell) -> AttemptFolder:
