@@ -91,6 +91,9 @@ class TaskConfig:
 
     The fields after data_dir say how local rows are read, or, for a name that is no registered task, the whole task;
     `tasks/own.py` tells what they mean. They enter the key by the digest.
+    beams: of the search when text is generated; 1 is greedy. option_score: options are compared by the sum of their
+    tokens' log-likelihoods, or by its mean over their tokens.
+    shots: rows of train shown with their answers before each row's text (in-context learning).
     """
 
     name: str = identity()
@@ -110,6 +113,9 @@ class TaskConfig:
     metric: str | None = runtime(None)
     category: str | None = runtime(None)
     max_target_tokens: int | None = runtime(None, least=1)
+    beams: int = identity(1, least=1, most=64)
+    option_score: str = identity("sum", known=("sum", "mean"))
+    shots: int = identity(0, least=0, most=1000)
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,7 @@ class RecipeConfig:
     warmup_share: share of `steps` with a linearly rising rate; then the schedule (linear, cosine: to 0).
     evaluate_every: steps between evaluations; the last step is always evaluated.
     steps: optimiser steps; 0 is an evaluation-only cell.
+    loss_on: a decoder's loss is on the answer's tokens, or on all of them, the prompt's too.
     optimizer: what they are in harness/optimizers.py; lomo runs the backward pass twice unless gradient_clip=0.
     """
 
@@ -136,6 +143,7 @@ class RecipeConfig:
     evaluate_every: int = identity(25, least=1, most=10_000_000)
     precision: str = identity("fp32", known=("fp32", "bf16"))
     dropout: float | None = identity(None, least=0.0, most=1.0)
+    loss_on: str = identity("answer", known=("answer", "all"))
 
 
 @dataclass(frozen=True)

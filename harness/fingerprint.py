@@ -25,6 +25,7 @@ CORE = (
     "tasks.base",
     "tasks.metrics",
     "tasks.text_metrics",
+    "harness.architecture",
     "harness.text",
     "harness.models",
     "harness.parents",
@@ -39,6 +40,7 @@ CORE = (
     "harness.run",
 )
 """Code that every result depends on, whatever the cell."""
+DECODING = {"harness.decoding"}
 LIBRARIES = ("torch", "transformers")
 
 
@@ -48,7 +50,7 @@ def parts(method: str, task: str, objective: str) -> Mapping[str, str]:
 
     What the data and the weights hold is in the cell's key: other contents are another cell, never a stale one.
     """
-    modules = {*CORE, *_method_modules(method), *_suite(task), f"harness.objectives.{objective}"}
+    modules = {*CORE, *_method_modules(method), *_suite(task), *_objective(objective)}
     files = {module: digest for module in sorted(modules) if (digest := module_digest(module))}
     return {**files, **{name: minor(installed(name)) for name in LIBRARIES}}
 
@@ -111,6 +113,13 @@ def _change(name: str, before: Any, now: Any) -> str:
 def _method_modules(name: str) -> tuple[str, ...]:
     entry = methods.catalogue().get(name)
     return _closure(entry.module) if entry else ()
+
+
+def _objective(name: str) -> tuple[str, ...]:
+    """Its module, and how text is decoded where it decodes any."""
+    module = f"harness.objectives.{name}"
+    path = _file(module)
+    return (module, *(DECODING & {*_imports(path, "harness")})) if path else (module,)
 
 
 def _suite(task: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 from transformers import (
+    MODEL_FOR_MASKED_LM_MAPPING,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoModelForSeq2SeqLM,
@@ -82,6 +83,7 @@ def build(config: ModelConfig, head: Head, dropout: float | None = None) -> PreT
 
 
 def _make(config: ModelConfig, settings: PreTrainedConfig, head: Head) -> PreTrainedModel:
+    _check_kind(config, settings, head)
     try:
         return CLASSES[head.kind].from_config(
             settings, attn_implementation=config.attention, trust_remote_code=config.trust_remote_code
@@ -91,6 +93,16 @@ def _make(config: ModelConfig, settings: PreTrainedConfig, head: Head) -> PreTra
             f"model {config.name} ({settings.model_type}) cannot serve as {head.kind.replace('_', ' ')}: "
             f"{str(error).splitlines()[0]:.200}"
         ) from error
+
+
+def _check_kind(config: ModelConfig, settings: PreTrainedConfig, head: Head) -> None:
+    """transformers would make a decoder of an encoder, and fill masks with an encoder-decoder."""
+    two_way = type(settings) in MODEL_FOR_MASKED_LM_MAPPING
+    if (head.kind == "causal_lm" and two_way) or (head.kind == "masked_lm" and settings.is_encoder_decoder):
+        raise NotApplicable(
+            f"model {config.name} ({settings.model_type}) cannot serve as {head.kind.replace('_', ' ')}: its attention "
+            f"is {'two-way' if head.kind == 'causal_lm' else 'that of an encoder-decoder'}."
+        )
 
 
 def _settings(config: ModelConfig, head: Head, dropout: float | None) -> PreTrainedConfig:

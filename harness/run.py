@@ -38,7 +38,7 @@ def _run(
     with meter.phase("prepare"):
         task, method = tasks.load(cell.task), methods.make(cell.method)
         words = text.load(cell.model, method.tokens_added())
-        objective = objectives.make(cell.objective, task, words)
+        objective = objectives.make(cell.objective, task, words, objectives.Reading.of(cell))
         splits = prepare(objective, task)
     with meter.phase("load"):
         model = models.load(cell.model, objective.head, seed_for(cell, "head"), cell.recipe.dropout)

@@ -11,11 +11,19 @@ from typing import TYPE_CHECKING
 from harness.errors import NotApplicable, UsageError, near
 
 if TYPE_CHECKING:
+    import torch
+
+    from harness.config import Cell
     from harness.objectives.base import Objective
     from harness.text import Text
     from tasks.base import Task
 
-ANSWERS: Mapping[str, tuple[str, ...]] = {"seq2seq": ("label", "choice", "text"), "classifier": ("label",)}
+ANSWERS: Mapping[str, tuple[str, ...]] = {
+    "seq2seq": ("label", "choice", "text"),
+    "causal": ("label", "choice", "text"),
+    "masked": ("label",),
+    "classifier": ("label",),
+}
 """Objective -> the kinds of `Task.answer` it can give."""
 
 
@@ -27,6 +35,33 @@ class Head:
     labels: int = 0
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What a protocol may set otherwise; see the fields of RecipeConfig and TaskConfig that it comes from."""
+
+    loss_on: str = "answer"
+    beams: int = 1
+    option_score: str = "sum"
+
+    @classmethod
+    def of(cls, cell: "Cell") -> "Reading":
+        return cls(cell.recipe.loss_on, cell.task.beams, cell.task.option_score)
+
+    def choose(self, sums: "torch.Tensor", options: "torch.Tensor") -> "torch.Tensor":
+        """[B] the best option, from [B, C] log-likelihoods and the [B, C, U] tokens (negative: none) they sum over."""
+        if self.option_score == "mean":
+            sums = sums / (options >= 0).sum(dim=2).clamp(min=1)
+        return sums.argmax(dim=1)
+
+    def refuse(self, objective: str, able: tuple[str, ...] = ()) -> None:
+        """NotApplicable for a setting that is not at its default and not among those that `objective` can follow."""
+        usual = Reading()
+        for name, where in (("loss_on", "recipe"), ("beams", "task"), ("option_score", "task")):
+            value = getattr(self, name)
+            if name not in able and value != getattr(usual, name):
+                raise NotApplicable(f"{where}.{name}={value}: objective {objective} cannot do that; leave it out.")
+
+
 def check(name: str, answer: str) -> None:
     """UsageError for an unknown objective, NotApplicable for a kind of answer it cannot give."""
     _known(name)
@@ -35,10 +70,10 @@ def check(name: str, answer: str) -> None:
         raise NotApplicable(f"objective {name} cannot give the answers of a {answer!r} task; these can: {able}.")
 
 
-def make(name: str, task: "Task", text: "Text") -> "Objective":
+def make(name: str, task: "Task", text: "Text", reading: Reading = Reading()) -> "Objective":
     """The objective `name` for a task and a model's tokenizer."""
     check(name, task.answer)
-    objective: Objective = importlib.import_module(f"{__name__}.{name}").make(task, text)
+    objective: Objective = importlib.import_module(f"{__name__}.{name}").make(task, text, reading)
     return objective
 
 

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from harness.batches import Batch, Encoded
-from harness.objectives import Head
+from harness.objectives import Head, Reading
 from harness.objectives.base import Predicted
 from harness.text import Text
 from tasks.base import Example, Task
@@ -18,7 +18,8 @@ def head(labels: int) -> Head:
     return Head("sequence_classification", labels)
 
 
-def make(task: Task, text: Text) -> "Classifier":
+def make(task: Task, text: Text, reading: Reading) -> "Classifier":
+    reading.refuse("classifier")
     return Classifier(task, text, head(len(task.label_words)))
 
 
@@ -30,7 +31,7 @@ class Classifier:
 
     def encode(self, examples: Sequence[Example]) -> Encoded:
         texts = [self.task.text(example) for example in examples]
-        inputs, truncated = self.text.inputs(texts, self.task.max_input_tokens)
+        inputs, truncated = self.text.inputs(texts, self.task.max_input_tokens, self.task.keep)
         labels = torch.tensor([self.target(example) for example in examples])
         return Encoded.of(inputs, self.text.pad, truncated, labels=labels)
 

@@ -15,7 +15,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from harness.batches import Batch, Encoded, pad
 from harness.errors import UsageError
-from harness.objectives import Head
+from harness.objectives import Head, Reading
 from harness.objectives.base import Predicted
 from harness.text import IGNORED, Text
 from tasks.base import Example, Task
@@ -25,10 +25,11 @@ def head(labels: int) -> Head:
     return Head("seq2seq_lm")
 
 
-def make(task: Task, text: Text) -> "Seq2Seq":
+def make(task: Task, text: Text, reading: Reading) -> "Seq2Seq":
+    reading.refuse("seq2seq", able=("beams", "option_score"))
     if text.start is None:
         raise UsageError("objective seq2seq needs an encoder-decoder; this model has no decoder start token.")
-    return Seq2Seq(task, text, text.start, head(0))
+    return Seq2Seq(task, text, text.start, head(0), reading)
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,12 @@ class Seq2Seq:
     text: Text
     start: int
     head: Head
+    reading: Reading
 
     def encode(self, examples: Sequence[Example]) -> Encoded:
         task = self.task
         texts = [task.text(example) for example in examples]
-        inputs, truncated = self.text.inputs(texts, task.max_input_tokens)
+        inputs, truncated = self.text.inputs(texts, task.max_input_tokens, task.keep)
         targets = self.text.targets([task.target(example) for example in examples], task.max_target_tokens)
         if task.answer == "text":
             return Encoded.of(inputs, self.text.pad, truncated, targets=targets)
@@ -68,7 +70,8 @@ class Seq2Seq:
         scores = self.likelihoods(model, batch)
         labels, targets = batch.need_labels(), batch.need_targets()
         loss = -scores.gather(1, labels[:, None]).sum()
-        return Predicted(scores.argmax(dim=1).tolist(), float(loss), int((targets != IGNORED).sum()))
+        answers = self.reading.choose(scores, batch.options)
+        return Predicted(answers.tolist(), float(loss), int((targets != IGNORED).sum()))
 
     def likelihoods(self, model: Any, batch: Batch) -> torch.Tensor:
         """[B, C] log-likelihood of every option; -inf where a row has fewer. The encoder runs once per row."""
@@ -92,7 +95,7 @@ class Seq2Seq:
         loss = float(self._loss(model, batch, encoder_outputs=encoded)) * items
         made = model.generate(
             encoder_outputs=encoded, attention_mask=batch.mask, max_new_tokens=self.task.max_target_tokens,
-            do_sample=False, num_beams=1,
+            do_sample=False, num_beams=self.reading.beams,
         )  # fmt: skip
         return Predicted(self.text.decode(made.tolist()), loss, items)
 

@@ -1,11 +1,23 @@
-"""A tiny T5 and a tiny BERT with one vocabulary, in folders, and tasks of each kind of answer in memory."""
+"""A tiny backbone of each kind with one vocabulary, in folders, and tasks of each kind of answer in memory."""
 
 import random
 from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import BertConfig, BertForSequenceClassification, T5Config, T5ForConditionalGeneration
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertForSequenceClassification,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    RobertaConfig,
+    RobertaForMaskedLM,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from harness import text
 from harness.config import ModelConfig
@@ -15,11 +27,11 @@ from tasks.base import Example, Splits, Task
 WORDS = ["<pad>", "</s>", "<unk>", "<s>", "bad", "very", "good", "not", *(f"w{i}" for i in range(30))]
 
 
-def _save_tokenizer(folder: Path) -> None:
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
+def _save_tokenizer(folder: Path, words: list[str] = WORDS, single: str = "$A </s>") -> None:
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    tokenizer.add_special_tokens(WORDS[:4])
+    tokenizer.post_processor = processors.TemplateProcessing(single=single, special_tokens=[("<s>", 3), ("</s>", 1)])
+    tokenizer.add_special_tokens([word for word in words if word.startswith("<")])
     tokenizer.save(str(folder / "tokenizer.json"))
 
 
@@ -47,6 +59,35 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
     BertForSequenceClassification(config).bert.save_pretrained(folder)
     _save_tokenizer(folder)
     return ModelConfig(name="tiny-bert", family="bert", path=str(folder))
+
+
+SIZES = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4}
+IDS = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 3, "initializer_range": 0.3}
+
+
+@pytest.fixture(scope="session", params=["llama", "gpt2"])
+def decoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
+    """Rotated keys in groups, or a table of positions."""
+    folder, size = tmp_path_factory.mktemp(request.param), len(WORDS)
+    if request.param == "llama":
+        more = {"num_key_value_heads": 2, "max_position_embeddings": 80}
+        LlamaForCausalLM(LlamaConfig(**SIZES, **IDS, **more, vocab_size=size)).save_pretrained(folder)
+    else:
+        config = GPT2Config(**IDS, n_embd=16, n_layer=2, n_head=4, n_positions=80, vocab_size=size)
+        GPT2LMHeadModel(config).save_pretrained(folder)
+    _save_tokenizer(folder)
+    return ModelConfig(name=f"tiny-{request.param}", family=request.param, path=str(folder))
+
+
+@pytest.fixture(scope="session", params=["bert", "roberta"])
+def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
+    """With a mask token; RoBERTa counts positions from the padding's number on."""
+    folder, words = tmp_path_factory.mktemp(request.param), [*WORDS, "<mask>"]
+    kinds = {"bert": (BertConfig, BertForMaskedLM), "roberta": (RobertaConfig, RobertaForMaskedLM)}
+    settings, model = kinds[request.param]
+    model(settings(**SIZES, **IDS, vocab_size=len(words), max_position_embeddings=40)).save_pretrained(folder)
+    _save_tokenizer(folder, words, "<s> $A </s>")
+    return ModelConfig(name=f"tiny-{request.param}", family=request.param, path=str(folder))
 
 
 @pytest.fixture(scope="session")

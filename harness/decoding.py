@@ -1,0 +1,124 @@
+"""Reading a batch of prompts with a decoder and writing on, with its cache; greedily or with beams.
+
+Written here because a method may hold positions of its own in the cache (a soft prompt), which the loop of
+transformers would take for text.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+
+
+class Prompt(NamedTuple):
+    """ids, mask, positions: [B, T]; padding stands on the left, and positions count a row's own tokens from 0."""
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+    positions: torch.Tensor
+
+    @classmethod
+    def of(cls, ids: torch.Tensor, mask: torch.Tensor) -> "Prompt":
+        """From rows that are padded on the right."""
+        width = ids.shape[1]
+        shift = width - mask.sum(dim=1, keepdim=True)
+        index = (torch.arange(width, device=ids.device) - shift) % width
+        return cls._numbered(ids.gather(1, index), mask.gather(1, index))
+
+    @classmethod
+    def _numbered(cls, ids: torch.Tensor, mask: torch.Tensor) -> "Prompt":
+        return cls(ids, mask, (mask.cumsum(dim=1) - 1).clamp(min=0))
+
+    def extended(self, ids: torch.Tensor, mask: torch.Tensor) -> "Prompt":
+        """With [B, U] tokens after it."""
+        return self._numbered(torch.cat((self.ids, ids), dim=1), torch.cat((self.mask, mask), dim=1))
+
+    def logits(self, model: Any, last: int) -> torch.Tensor:
+        """[B, last, V] at the last positions, nothing cached."""
+        output = model(
+            input_ids=self.ids, attention_mask=self.mask, position_ids=self.positions, use_cache=False,
+            logits_to_keep=last,
+        )  # fmt: skip
+        logits: torch.Tensor = output.logits
+        return logits
+
+    def read(self, model: Any) -> tuple[torch.Tensor, Any]:
+        """([B, V] for the token that comes next, the cache)."""
+        output = model(
+            input_ids=self.ids, attention_mask=self.mask, position_ids=self.positions, use_cache=True,
+            logits_to_keep=1,
+        )  # fmt: skip
+        return output.logits[:, -1], output.past_key_values
+
+    def go_on(self, model: Any, ids: torch.Tensor, cache: Any, mask: torch.Tensor) -> torch.Tensor:
+        """[B, U, V] after reading [B, U] more tokens on top of a cache that holds the prompt."""
+        longer = self.extended(ids, mask)
+        output = model(
+            input_ids=ids, attention_mask=longer.mask, position_ids=longer.positions[:, -ids.shape[1] :],
+            past_key_values=cache, use_cache=True,
+        )  # fmt: skip
+        logits: torch.Tensor = output.logits
+        return logits
+
+
+def generate(model: Any, prompt: Prompt, most: int, end: int, beams: int = 1) -> list[list[int]]:
+    """The likeliest tokens after each prompt, without the end token: at most `most`; one row for each row."""
+    if beams > 1:
+        return beam_search(model, prompt, most, end, beams)
+    logits, cache = prompt.read(model)
+    made: list[torch.Tensor] = []
+    done = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
+    while True:
+        token = logits.argmax(dim=-1).masked_fill(done, end)
+        made.append(token)
+        done |= token == end
+        if len(made) == most or bool(done.all()):
+            return [_until(row, end) for row in torch.stack(made, dim=1).tolist()]
+        logits = prompt.go_on(model, token[:, None], cache, torch.ones_like(token)[:, None])[:, -1]
+        prompt = prompt.extended(token[:, None], torch.ones_like(token)[:, None])
+
+
+def beam_search(model: Any, prompt: Prompt, most: int, end: int, beams: int) -> list[list[int]]:
+    """As transformers does it by default: a finished answer scores its mean log-probability, the end token counted,
+    and the search ends where no unfinished one can still be better than the `beams` best, or at `most` tokens.
+    """
+    n_rows = len(prompt.ids)
+    logits, cache = prompt.read(model)
+    cache.batch_repeat_interleave(beams)
+    prompt = Prompt(*(part.repeat_interleave(beams, dim=0) for part in prompt))
+    logits = logits.repeat_interleave(beams, dim=0)
+    vocabulary = logits.shape[-1]
+    scores = torch.full((n_rows, beams), -torch.inf, device=logits.device)
+    scores[:, 0] = 0.0  # all beams of a row are the same yet
+    texts: list[list[list[int]]] = [[[] for _ in range(beams)] for _ in range(n_rows)]
+    finished: list[list[tuple[float, list[int]]]] = [[] for _ in range(n_rows)]
+    closed = [False] * n_rows
+    for length in range(1, most + 1):
+        steps = torch.log_softmax(logits.float(), dim=-1).view(n_rows, beams, vocabulary)
+        found = (scores[:, :, None] + steps).flatten(1).topk(2 * beams, dim=1)
+        live: list[list[tuple[float, int, int]]] = []  # (score, beam it comes from, token)
+        for row, (values, places) in enumerate(zip(found.values.tolist(), found.indices.tolist(), strict=True)):
+            ranked = [(value, *divmod(place, vocabulary)) for value, place in zip(values, places, strict=True)]
+            live.append([one for one in ranked if one[2] != end][:beams])
+            if not closed[row]:
+                ends = [(value / length, texts[row][beam]) for value, beam, token in ranked[:beams] if token == end]
+                finished[row] = sorted([*finished[row], *ends], key=lambda one: -one[0])[:beams]
+                closed[row] = len(finished[row]) == beams and finished[row][-1][0] >= live[row][0][0] / length
+            texts[row] = [[*texts[row][beam], token] for _, beam, token in live[row]]
+        scores = torch.tensor([[value for value, _, _ in row] for row in live], device=logits.device)
+        if length == most or all(closed):
+            break
+        origins = [row * beams + beam for row in range(n_rows) for _, beam, _ in live[row]]
+        cache.reorder_cache(torch.tensor(origins, device=logits.device))
+        token = torch.tensor([one for row in live for _, _, one in row], device=logits.device)[:, None]
+        logits = prompt.go_on(model, token, cache, torch.ones_like(token))[:, -1]
+        prompt = prompt.extended(token, torch.ones_like(token))
+    for row in range(n_rows):
+        if not closed[row]:
+            finished[row] += [
+                (value / length, text) for value, text in zip(scores[row].tolist(), texts[row], strict=True)
+            ]
+    return [max(row, key=lambda one: one[0])[1] for row in finished]
+
+
+def _until(tokens: list[int], end: int) -> list[int]:
+    return tokens[: tokens.index(end)] if end in tokens else tokens

@@ -1,0 +1,87 @@
+"""A cloze for masked encoders: the label whose word is likeliest at the mask token, among the label words alone.
+
+The text is the task's `cloze` (a template with {mask}), else its template with the mask after it. Every label word must
+be one token, as it is after a space. The loss is cross entropy over the rows of a batch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from harness.batches import Batch, Encoded
+from harness.errors import NotApplicable, UsageError
+from harness.objectives import Head, Reading
+from harness.objectives.base import Predicted
+from harness.text import Mask, Text
+from tasks.base import Example, Task
+
+
+def head(labels: int) -> Head:
+    return Head("masked_lm")
+
+
+def make(task: Task, text: Text, reading: Reading) -> "Masked":
+    reading.refuse("masked")
+    if text.mask is None:
+        raise UsageError("objective masked needs a masked encoder; this model's tokenizer has no mask token.")
+    words = tuple(_token(text, word, task.name) for word in task.cloze_words or task.label_words)
+    return Masked(task, text, text.mask, words, head(0))
+
+
+def _token(text: Text, word: str, task: str) -> int:
+    for spelt in (f" {word}", word):
+        tokens = text.encode(spelt)
+        if len(tokens) == 1 and text.knows(tokens[0]):
+            return tokens[0]
+    raise NotApplicable(
+        f"objective masked needs label words of one token each; {word!r} of task {task} is not one in this model's "
+        "vocabulary. Take objective=classifier, or a task with other words."
+    )
+
+
+@dataclass(frozen=True)
+class Masked:
+    """words: the token of each label."""
+
+    task: Task
+    text: Text
+    mask: Mask
+    words: tuple[int, ...]
+    head: Head
+
+    def encode(self, examples: Sequence[Example]) -> Encoded:
+        template = self.task.cloze or self.task.template + " {mask}"
+        texts = [template.format(**example.fields, mask=self.mask.text) for example in examples]
+        inputs, truncated = self.text.around(texts, self.task.max_input_tokens, self.mask.token)
+        labels = torch.tensor([self.target(example) for example in examples])
+        return Encoded.of(inputs, self.text.pad, truncated, labels=labels)
+
+    def target(self, example: Example) -> int:
+        return int(example.label or 0)
+
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        return F.cross_entropy(self.logits(model, batch), batch.need_labels())
+
+    def predict(self, model: nn.Module, batch: Batch) -> Predicted:
+        logits = self.logits(model, batch)
+        loss = F.cross_entropy(logits, batch.need_labels(), reduction="sum")
+        return Predicted(logits.argmax(dim=1).tolist(), float(loss), len(logits))
+
+    def logits(self, model: Any, batch: Batch) -> torch.Tensor:
+        """[B, C] in fp32, of the label words at the mask. Only there does the output layer run."""
+        hidden = model.base_model(input_ids=batch.inputs, attention_mask=batch.mask).last_hidden_state
+        at = (batch.inputs == self.mask.token).int().argmax(dim=1)
+        output = _output_layer(model)
+        logits: torch.Tensor = output(hidden[torch.arange(len(at), device=at.device), at])
+        return logits[:, list(self.words)].float()
+
+
+def _output_layer(model: Any) -> nn.Module:
+    """What stands on the backbone and ends in the vocabulary; a method may have put other modules beside it."""
+    last = model.get_output_embeddings()
+    found: nn.Module = next(child for child in model.children() if any(module is last for module in child.modules()))
+    return found

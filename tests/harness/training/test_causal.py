@@ -1,0 +1,179 @@
+"""A decoder's likelihoods, losses and answers are those of one unpadded, uncached pass per row."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+import methods
+from harness import models as backbones
+from harness import objectives, text
+from harness.config import MethodConfig, ModelConfig
+from harness.errors import NotApplicable, UsageError
+from harness.objectives import Head, Reading
+from harness.score import prepare, score
+from harness.text import Text
+from tasks.base import Task
+
+LM = Head("causal_lm")
+
+
+def attached(decoder: ModelConfig, method: str) -> torch.nn.Module:
+    model = backbones.load(decoder, LM, seed=0)
+    try:
+        methods.make(MethodConfig(method, {})).attach(model)
+    except UsageError as reason:
+        pytest.skip(str(reason))
+    return model.eval()
+
+
+def naive(model: torch.nn.Module, prompt: list[int], answer: list[int]) -> torch.Tensor:
+    """[U] log-likelihoods of an answer's tokens, by one pass over one row."""
+    logits = model(input_ids=torch.tensor([prompt + answer])).logits[0]
+    steps = torch.log_softmax(logits.float(), dim=-1)[len(prompt) - 1 : -1]
+    return steps.gather(1, torch.tensor(answer)[:, None])[:, 0]
+
+
+def tokens(words: Text, task: Task, row: int, answer: str) -> tuple[list[int], list[int]]:
+    prompt = task.text(task.splits.train[row])
+    return words.encode(prompt), words.continuations([(prompt, answer)], task.max_target_tokens)[0]
+
+
+@pytest.mark.parametrize("method", sorted(methods.catalogue()))
+@pytest.mark.parametrize("kind", ["label_task", "choice_task"])
+@torch.no_grad()
+def test_likelihoods_equal_one_pass_per_option(
+    kind: str, method: str, decoder: ModelConfig, request: pytest.FixtureRequest
+) -> None:
+    task: Task = request.getfixturevalue(kind)
+    model, words = attached(decoder, method), text.load(decoder)
+    objective = objectives.make("causal", task, words)
+    rows = task.splits.train[:6]
+    scores = objective.likelihoods(model, objective.encode(rows).batch(range(6)))  # type: ignore[attr-defined]
+    for number, (row, found) in enumerate(zip(rows, scores, strict=True)):
+        wanted = [naive(model, *tokens(words, task, number, option)).sum() for option in task.options(row)]
+        torch.testing.assert_close(found[: len(wanted)], torch.stack(wanted), rtol=1e-3, atol=1e-3)
+        assert torch.isneginf(found[len(wanted) :]).all()
+
+
+@pytest.mark.parametrize("method", ["none", "lora", "prompt", "prefix", "ptuning", "mam"])
+@torch.no_grad()
+def test_greedy_answers_are_the_likeliest_tokens_one_after_the_other(
+    method: str, decoder: ModelConfig, any_task: Task
+) -> None:
+    task = replace(any_task, answer="text", label_words=("bad", "good"), max_target_tokens=6)
+    model, words = attached(decoder, method), text.load(decoder)
+    objective = objectives.make("causal", task, words)
+    found = objective.predict(model, objective.encode(task.splits.train[:7]).batch(range(7))).answers
+    for number in range(7):
+        prompt, _ = tokens(words, task, number, "bad")
+        made: list[int] = []
+        while len(made) < 6 and (not made or made[-1] != words.eos):
+            made.append(int(model(input_ids=torch.tensor([prompt + made])).logits[0, -1].argmax()))
+        assert found[number] == words.decode([[one for one in made if one != words.eos]])[0].strip()
+
+
+@torch.no_grad()
+def test_beams_are_those_of_transformers(decoder: ModelConfig, any_task: Task) -> None:
+    task = replace(any_task, answer="text", label_words=("bad", "good"), max_target_tokens=7)
+    model, words = attached(decoder, "none"), text.load(decoder)
+    objective = objectives.make("causal", task, words, Reading(beams=3))
+    found = objective.predict(model, objective.encode(task.splits.train[:12]).batch(range(12))).answers
+    theirs = []
+    for number in range(12):
+        prompt = torch.tensor([tokens(words, task, number, "bad")[0]])
+        made = model.generate(
+            input_ids=prompt, attention_mask=torch.ones_like(prompt), num_beams=3, do_sample=False, max_new_tokens=7
+        )  # type: ignore[operator]
+        theirs.append(words.decode([made[0, prompt.shape[1] :].tolist()])[0].strip())
+    assert found == theirs
+    greedy = objectives.make("causal", task, words)
+    assert greedy.predict(model, greedy.encode(task.splits.train[:12]).batch(range(12))).answers != found
+
+
+def test_the_loss_is_on_the_answer_or_on_all_but_the_first_token(decoder: ModelConfig, any_task: Task) -> None:
+    model, words = attached(decoder, "none"), text.load(decoder)
+    pairs = [tokens(words, any_task, i, any_task.target(any_task.splits.train[i])) for i in range(7)]
+    alone = torch.cat([naive(model, prompt, answer) for prompt, answer in pairs])
+    whole = torch.cat([naive(model, prompt[:1], prompt[1:] + answer) for prompt, answer in pairs])
+    for loss_on, wanted in (("answer", alone), ("all", whole)):
+        objective = objectives.make("causal", any_task, words, Reading(loss_on=loss_on))
+        batch = objective.encode(any_task.splits.train[:7]).batch(range(7))
+        torch.testing.assert_close(objective.loss(model, batch), -wanted.mean(), rtol=1e-4, atol=1e-5)
+        predicted = objective.predict(model, batch)
+        assert predicted.items == len(wanted)
+        assert predicted.loss / predicted.items == pytest.approx(float(-wanted.mean()), rel=1e-3)
+
+
+def test_scores_do_not_depend_on_the_evaluation_batch(decoder: ModelConfig, any_task: Task) -> None:
+    model = attached(decoder, "none")
+    objective = objectives.make("causal", any_task, text.load(decoder))
+    split = prepare(objective, any_task)["test"]
+    one, many = (score(model, objective, split, any_task.metric, size) for size in (1, 16))
+    assert one.answers == many.answers
+    assert one.loss == pytest.approx(many.loss, rel=1e-3)
+
+
+@torch.no_grad()
+def test_options_can_be_compared_by_their_mean(decoder: ModelConfig, choice_task: Task) -> None:
+    model, words = attached(decoder, "none"), text.load(decoder)
+    objective = objectives.make("causal", choice_task, words, Reading(option_score="mean"))
+    found = objective.predict(model, objective.encode(choice_task.splits.train[:20]).batch(range(20))).answers
+    for number, answer in enumerate(found):
+        options = choice_task.options(choice_task.splits.train[number])
+        means = [float(naive(model, *tokens(words, choice_task, number, option)).mean()) for option in options]
+        assert answer == means.index(max(means))
+
+
+def test_long_prompts_are_cut_on_the_left_and_leave_room_for_the_answer(decoder: ModelConfig, label_task: Task) -> None:
+    words = text.load(decoder, added=70)
+    encoded = objectives.make("causal", label_task, words).encode(label_task.splits.train)
+    room = 80 - 70 - label_task.max_target_tokens
+    assert encoded.inputs.shape[1] == room
+    longest = max(range(40), key=lambda i: len(label_task.text(label_task.splits.train[i]).split()))
+    whole = words.encode(label_task.text(label_task.splits.train[longest]))
+    kept = encoded.inputs[longest].tolist()
+    assert encoded.truncated > 0
+    assert kept == whole[-len(kept) :], "the end of a prompt is where its question stands"
+
+
+@pytest.mark.parametrize("space", ["", "\n", " "])
+def test_an_answer_is_tokenised_as_it_stands_after_its_prompt(space: str) -> None:
+    spoken = Tokenizer(models.BPE())
+    spoken.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    spoken.decoder = decoders.ByteLevel()
+    spoken.train_from_iterator(
+        ["the answer is yes"] * 3 + ["no\nyes"] * 3,
+        trainers.BpeTrainer(vocab_size=300, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False),
+    )
+    words = Text(spoken, pad=0, eos=0, start=None, room=None)
+    prompt = f"is it so?{space}"
+    [found] = words.continuations([(prompt, "yes")], 10)
+    assert words.decode([words.encode(prompt) + found[:-1]])[0] == prompt + ("" if space else " ") + "yes"
+    if not space:
+        assert words.encode(prompt + " yes") == words.encode(prompt) + found[:-1]
+
+
+def test_an_encoder_is_no_decoder(bert: ModelConfig, t5: ModelConfig, t5_text: Text, label_task: Task) -> None:
+    with pytest.raises(NotApplicable, match=r"tiny-bert \(bert\) cannot serve as causal lm: its attention is two-way"):
+        backbones.build(bert, LM)
+    with pytest.raises(NotApplicable, match=r"tiny-t5 \(t5\) cannot serve as causal lm"):
+        backbones.build(t5, LM)
+    with pytest.raises(UsageError, match=r"needs a decoder alone.*Take seq2seq"):
+        objectives.make("causal", label_task, t5_text)
+
+
+@pytest.mark.parametrize(
+    ("objective", "reading", "said"),
+    [
+        ("seq2seq", Reading(loss_on="all"), r"recipe\.loss_on=all: objective seq2seq cannot"),
+        ("classifier", Reading(beams=4), r"task\.beams=4: objective classifier cannot"),
+        ("classifier", Reading(option_score="mean"), r"task\.option_score=mean"),
+    ],
+)
+def test_a_setting_that_an_objective_cannot_follow_is_refused(
+    objective: str, reading: Reading, said: str, t5_text: Text, label_task: Task
+) -> None:
+    with pytest.raises(NotApplicable, match=said):
+        objectives.make(objective, label_task, t5_text, reading)
