@@ -1,7 +1,8 @@
 """The folder of one try at a cell: what a run may write there. Torch-free."""
 
+import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,28 @@ RECORD = "record.json"
 CURVE = "curve.jsonl"
 LOG = "log.txt"
 CHECKPOINT = "checkpoint.safetensors"
+TRACE = "trace.txt"
 RESUMED = "resumed.json"
 """What the child says of a checkpoint it found; the worker puts it into the record and removes it."""
 OUTCOME = "outcome.json"
 """What the child leaves for the worker, which turns it into the record and removes it."""
+
+
+class Trace:
+    """Where a run is, told by one small write that outlives its sudden death; it costs a step some microseconds."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def mark(self, phase: str, step: int) -> None:
+        with suppress(OSError):  # a full disk is found out by what matters more
+            os.pwrite(self._file, f"{phase} {step}".ljust(63).encode() + b"\n", 0)
+
+    def close(self) -> None:
+        """Safe to call twice."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
 
 @dataclass(frozen=True)
@@ -41,6 +60,31 @@ class AttemptFolder:
     def write(self, name: str, value: Mapping[str, Any]) -> None:
         """One JSON object, whole or not at all."""
         files.write_json(self._file(name), value)
+
+    def trace(self) -> "Trace":
+        """For the run, to say where it is."""
+        return Trace(self._file(TRACE))
+
+    def traced(self) -> dict[str, Any]:
+        """{"phase", "step"} where a run ended: "start" before its first phase; the step it was in, or had done last."""
+        try:
+            phase, step = self._file(TRACE).read_text(encoding="utf-8").split()
+            return {"phase": phase, "step": int(step)}
+        except (OSError, ValueError):
+            return {"phase": "start", "step": self.last_step()}
+
+    def resumed(self) -> dict[str, Any]:
+        """{"resumed_from": steps}, or {"restarted": the reason why a checkpoint was not used}, or {}."""
+        try:
+            told = files.read_json(self._file(RESUMED))
+        except (OSError, ValueError):
+            return {}
+        return {name: told[name] for name in ("resumed_from", "restarted") if name in told}
+
+    def tidy(self, checkpoint: bool) -> None:
+        """Once the record is there: remove what only an unfinished attempt needs."""
+        for name in (OUTCOME, TRACE, RESUMED, *([CHECKPOINT] if checkpoint else [])):
+            self._file(name).unlink(missing_ok=True)
 
     def last_step(self) -> int | None:
         """The step of the last point of the curve; None before the first."""

@@ -1,22 +1,29 @@
 """What happens inside an attempt's own process: run the cell, leave an outcome. Torch is imported by the run only."""
 
+import ctypes
 import faulthandler
 import importlib
+import json
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 from harness import cell as cells
+from harness import failure, files
 from harness.attempt import LOG, OUTCOME, AttemptFolder
 from harness.config import Runtime
 
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
+LINGER_S = 10.0
+"""Threads that a cell leaves behind may keep its process for so long."""
+_DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 
 
 def main(entry: str, cell: Mapping[str, Any], runtime: Runtime, folder: Path) -> None:
@@ -27,11 +34,13 @@ def main(entry: str, cell: Mapping[str, Any], runtime: Runtime, folder: Path) ->
     try:
         _set_threads(runtime.threads)
         run = _find(entry)
-        attempt.write(OUTCOME, {"status": "done", **run(cells.from_json(cell), runtime, attempt)})
-    except Exception as error:  # a cell's own failure, of whatever kind, is a record
-        traceback.print_exc()
-        measured = getattr(error, "measured", {})  # by the phase it happened in, see Meter
-        attempt.write(OUTCOME, {**measured, "status": classify(error), "error": describe(error)})
+        attempt.write(OUTCOME, {**run(cells.from_json(cell), runtime, attempt), "status": "done"})
+    except BaseException as error:  # a cell's own failure, of whatever kind, is a record; it may call sys.exit
+        with suppress(Exception):
+            traceback.print_exc()
+        attempt.write(OUTCOME, _outcome(error))
+    finally:
+        _leave_soon()
 
 
 def call(target: str, arguments: tuple[Any, ...], answer: Path) -> None:
@@ -45,26 +54,16 @@ def call(target: str, arguments: tuple[Any, ...], answer: Path) -> None:
     folder.write(answer.name, content)
 
 
-def classify(error: Exception) -> str:
-    """The status of a cell that ended with `error`; an exception may carry its own as `status`."""
-    own = getattr(error, "status", None)
-    if isinstance(own, str):
-        return own
-    text = f"{type(error).__name__} {error}".lower().replace("outofmemory", "out of memory")
-    if isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(sign in text for sign in _OUT_OF_MEMORY)
-    ):
-        return "oom"
-    return "failed"
-
-
-def describe(error: Exception) -> dict[str, Any]:
-    """The record's `error`: what it was, where, and what the exception itself has to tell (phase, step, rule)."""
-    told = {name: getattr(error, name, None) for name in ("phase", "step", "rule")}
-    plain = {name: value for name, value in told.items() if isinstance(value, str | int)}
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}"
-    return {"type": type(error).__name__, "message": str(error), "where": where, **plain}
+def _outcome(error: BaseException) -> dict[str, Any]:
+    """What the record says of a cell that raised; `measured` is known by the phase it happened in, see Meter."""
+    told = failure.describe(error)
+    measured = failure.attribute(error, "measured")
+    whole = {**(measured if isinstance(measured, dict) else {}), "status": failure.status(told["kind"]), "error": told}
+    try:
+        json.dumps(files.finite(whole))
+    except (TypeError, ValueError, RecursionError):  # somebody's own `measured`
+        return {"status": whole["status"], "error": told}
+    return whole
 
 
 def _find(entry: str) -> Any:
@@ -87,16 +86,30 @@ def _redirect(path: Path) -> None:
     sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
     faulthandler.enable(file=2)
+    if hasattr(faulthandler, "register"):  # the worker asks where a cell hangs before it ends it
+        faulthandler.register(signal.SIGUSR1, file=2)
 
 
 def _die_with_parent() -> None:
-    """A worker that was killed cannot end its child: the child watches for that itself."""
+    """A worker that was killed cannot end its child: the child watches for that itself.
+
+    Native code that never comes back to Python keeps the thread from it: there Linux ends the child with the server,
+    which ends with the worker.
+    """
     parent = multiprocessing.parent_process()
     if parent is None:
         return
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
 
     def watch() -> None:
         wait([parent.sentinel])
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _leave_soon() -> None:
+    timer = threading.Timer(LINGER_S, os._exit, (0,))
+    timer.daemon = True
+    timer.start()

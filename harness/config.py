@@ -166,6 +166,8 @@ class Runtime:
     store: the folder of records. threads: CPU threads of one cell. timeout: seconds per cell, 0 for none.
     keep: "delta" keeps the trained tensors of the best and the last point, "none" keeps no weights.
     sample_ms: milliseconds between two readings of a GPU's memory and power; 0 reads at the ends of phases only.
+    retry: how often one command tries a cell again that was killed, failed to read or write, or ran out of time; null:
+    once, but not one that ran out of time.
     deterministic: on a GPU, ask torch for deterministic algorithms (slower); the CPU's are anyway.
     checkpoint_minutes, checkpoint_steps: how often training is saved so that it can go on after a kill; 0 for never.
     """
@@ -176,6 +178,7 @@ class Runtime:
     timeout: float = runtime(0.0, least=0.0)
     keep: str = runtime("delta", known=("delta", "none"))
     sample_ms: float = runtime(10.0, least=0.0, most=60_000.0)
+    retry: int | None = runtime(None, least=0, most=1000)
     deterministic: bool = runtime(False)
     checkpoint_minutes: float = runtime(5.0, least=0.0)
     checkpoint_steps: int = runtime(0, least=0)

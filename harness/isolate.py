@@ -34,6 +34,7 @@ SERVER_ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONHASHSEED": "0",  # the order of a set of names must not differ from attempt to attempt
 }
 
 

@@ -34,14 +34,16 @@ class Meter:
         self.seconds: dict[str, float] = {}
         self.steps = Steps()
         self._unread = 0  # steps since memory was read
+        self._trace = folder.trace() if folder is not None else None
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Time and memory of what happens inside count for `name`.
 
-        An error takes along where it happened and what was known by then: `error.phase`, `error.measured`.
+        An error takes along where it happened and what was known by then: `error.phase`, its `part`, `error.measured`.
         """
         self._memory.begin(self._part(name))
+        self._mark(name, len(self.steps.seconds))
         self._wait()
         start = time.perf_counter()
         try:
@@ -57,6 +59,7 @@ class Meter:
     @contextmanager
     def step(self, examples: int, tokens: int) -> Iterator[None]:
         """One optimiser step."""
+        self._mark(TRAIN, len(self.steps.seconds) + 1)
         start = time.perf_counter()
         yield
         self._wait()
@@ -93,8 +96,14 @@ class Meter:
         self.close()
         return {"memory": self.memory(), "time": self.time(), "device": self._memory.device()}
 
+    def _mark(self, phase: str, step: int) -> None:
+        if self._trace is not None:
+            self._trace.mark(phase, step)
+
     def close(self) -> None:
         """End the sampling and write the last rows."""
+        if self._trace is not None:
+            self._trace.close()
         self._memory.close()
 
     def time(self) -> dict[str, Any]:
@@ -127,8 +136,9 @@ class Meter:
             self._memory.end(part, *({name} - {part}))
         with contextlib.suppress(Exception):
             error.measured = self.summary()  # type: ignore[attr-defined]
-        if not hasattr(error, "phase"):
-            error.phase = part  # type: ignore[attr-defined]
+        with contextlib.suppress(Exception):  # somebody's own class may forbid it
+            if not hasattr(error, "phase"):
+                error.phase, error.part = name, part  # type: ignore[attr-defined]
 
     def _wait(self) -> None:
         if self._device.type == "cuda":

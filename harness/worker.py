@@ -12,32 +12,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
-from pathlib import Path
 from typing import Any
 
 from harness import cell as cells
-from harness import child, files, fingerprint, isolate, lease, parents, provenance
-from harness.attempt import OUTCOME, AttemptFolder
+from harness import child, ending, failure, isolate, lease, parents
 from harness.config import Cell, Runtime
-from harness.store import SCHEMA, Store
+from harness.store import Store
 
 ENTRY = "harness.run:run"
 TICK_S = 0.2
-
-
-@dataclass
-class Watch:
-    """What the worker saw of the child. peak_bytes: of process memory; beside: other cells at most."""
-
-    started: float = field(default_factory=time.monotonic)
-    peak_bytes: int | None = None
-    beside: int = 0
-    status: str | None = None
-    message: str = ""
-
-    @property
-    def wall_s(self) -> float:
-        return time.monotonic() - self.started
+PAUSE_S = 1.0
+"""Before a cell is tried again."""
+LAST_WORDS_S = 0.5
+"""For a cell that hangs, to say where."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +66,14 @@ def attempt(store: Store, cell: Cell, setup: Setup, seen: int = 0) -> str:
         close_unfinished(store, key, cell)
         if tried(store, key) > seen:
             return str((store.summary(key) or {}).get("status"))
-        return str(_try(store, key, cell, setup, held)["status"])
+        again = 0
+        while True:
+            record = _try(store, key, cell, setup, held)
+            limit = failure.retries((record["error"] or {}).get("kind"), setup.runtime.retry)
+            if again >= limit or (setup.deadline is not None and time.time() >= setup.deadline):
+                return str(record["status"])
+            again += 1
+            time.sleep(PAUSE_S)
     finally:
         held.release()
 
@@ -91,23 +85,25 @@ def tried(store: Store, key: str) -> int:
 
 
 def close_unfinished(store: Store, key: str, cell: Cell) -> None:
-    """Attempts without a record, whose worker is gone (we hold the lease): `interrupted`."""
+    """Attempts without a record, whose worker is gone (we hold the lease): `interrupted`, or what the child left."""
     for folder in store.unfinished(key):
-        error = {"type": "Killed", "message": "the process that ran this attempt is gone"}
-        store.finish(key, folder, _record(key, cell, folder, {"status": "interrupted", "error": error}))
+        error = {"kind": "interrupted", "type": "Killed", "message": "the process that ran this attempt is gone"}
+        outcome = ending.left(folder) or {"status": "interrupted", "error": error}
+        ending.finish(store, key, folder, ending.record(key, cell, folder, outcome))
 
 
 def _try(store: Store, key: str, cell: Cell, setup: Setup, held: lease.Lease) -> dict[str, Any]:
     folder = store.begin(cell)
     if obstacle := parents.obstacle(store, cell):
-        error = {"type": "Blocked", "message": obstacle}
-        record = _record(key, cell, folder, {"status": "blocked", "error": error})
+        error = {"kind": "blocked", "type": "Blocked", "message": obstacle}
+        record = ending.record(key, cell, folder, {"status": "blocked", "error": error})
         store.finish(key, folder, record)
         return record
-    kills = _kernel_kills()
+    ending.hand_on(store, key, folder)
+    kills = ending.kernel_kills()
     arguments = (setup.entry, cells.to_json(cell), setup.runtime, folder.path)
     process = isolate.start(child.main, arguments, setup.modules)
-    watch = Watch()  # only now: the first start of a process waits for the server's imports
+    watch = ending.Watch()  # only now: the first start of a process waits for the server's imports
     try:
         _follow(process, key, setup.runtime, held, watch)
     except KeyboardInterrupt:
@@ -115,15 +111,14 @@ def _try(store: Store, key: str, cell: Cell, setup: Setup, held: lease.Lease) ->
         raise
     finally:
         isolate.kill(process)
-        outcome = _outcome(process, folder, watch, _kernel_kills() > kills)
-        record = _record(key, cell, folder, outcome, watch, setup.runtime)
+        outcome = ending.outcome(process, folder, watch, ending.kernel_kills() > kills)
+        record = ending.record(key, cell, folder, outcome, watch, setup.runtime)
         if watch.status != "lost":
-            store.finish(key, folder, record)
-        (folder.path / OUTCOME).unlink(missing_ok=True)
+            ending.finish(store, key, folder, record)
     return record
 
 
-def _follow(process: ForkServerProcess, key: str, runtime: Runtime, held: lease.Lease, watch: Watch) -> None:
+def _follow(process: ForkServerProcess, key: str, runtime: Runtime, held: lease.Lease, watch: ending.Watch) -> None:
     """Until the child has ended, or has to."""
     next_beat = watch.started
     while process.is_alive():
@@ -136,80 +131,15 @@ def _follow(process: ForkServerProcess, key: str, runtime: Runtime, held: lease.
                 return
         if runtime.timeout and watch.wall_s > runtime.timeout:
             watch.status, watch.message = "timeout", f"longer than timeout={runtime.timeout:g} seconds"
+            _ask_where(process)
             return
-        watch.peak_bytes = _peak_bytes(process.pid) or watch.peak_bytes
+        watch.peak_bytes = ending.peak_bytes(process.pid) or watch.peak_bytes
         wait([process.sentinel], timeout=TICK_S)
 
 
-def _outcome(process: ForkServerProcess, folder: AttemptFolder, watch: Watch, kernel_killed: bool) -> dict[str, Any]:
-    """What the child left, or what its death says."""
-    if watch.status is None:
-        with suppress(OSError, ValueError):
-            return files.read_json(folder.path / OUTCOME)
-    code = process.exitcode
-    error: dict[str, Any] = {"type": "Killed" if watch.status else "Died", "message": watch.message}
-    if watch.status is None:
-        error["exit_code"] = code
-        error["message"] = f"the process ended with exit code {code} and left no outcome"
-        if code is not None and code < 0:
-            error["signal"] = signal.Signals(-code).name
-            error["message"] = f"the process was ended by {error['signal']}"
-    out_of_memory = watch.status is None and kernel_killed and code == -signal.SIGKILL
-    return {"status": watch.status or ("oom" if out_of_memory else "failed"), "error": error}
-
-
-def _record(
-    key: str,
-    cell: Cell,
-    folder: AttemptFolder,
-    outcome: dict[str, Any],
-    watch: Watch | None = None,
-    runtime: Runtime | None = None,
-) -> dict[str, Any]:
-    """The whole record. `outcome` has the status and either the scores or the error."""
-    error = outcome.get("error")
-    if error is not None:
-        death = {"step": folder.last_step(), "peak_bytes": watch.peak_bytes if watch else None}
-        error = {**death, **error, "log": folder.log_tail()}
-    names = (cell.method.name, cell.task.name, cell.objective)
-    clock = {"wall_s": watch.wall_s, "cells_beside": watch.beside} if watch else {}
-    return {
-        "schema": SCHEMA,
-        "key": key,
-        "attempt": folder.number,
-        "cell": cells.to_json(cell),
-        "scores": {},
-        "parameters": {},
-        "memory": {},
-        "notes": {},
-        **outcome,
-        "error": error,
-        "time": {**(outcome.get("time") or {}), **clock},
-        "provenance": {
-            **provenance.gather(),
-            "fingerprint": fingerprint.fingerprint(*names),
-            "fingerprint_parts": dict(fingerprint.parts(*names)),
-            "threads": runtime.threads if runtime else None,
-            "ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        },
-    }
-
-
-def _peak_bytes(pid: int | None) -> int | None:
-    """The process's own peak of resident memory (Linux), read while it lives."""
-    try:
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        return None
-    return None
-
-
-def _kernel_kills() -> int:
-    """How many processes the kernel has killed for want of memory since it started; 0 where it does not tell."""
+def _ask_where(process: ForkServerProcess) -> None:
+    """The stacks of a process that hangs go to its log."""
     with suppress(OSError):
-        for line in Path("/proc/vmstat").read_text().splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    return 0
+        if process.pid is not None:
+            os.kill(process.pid, signal.SIGUSR1)
+            wait([process.sentinel], timeout=LAST_WORDS_S)

@@ -14,7 +14,7 @@ import pynvml
 import pytest
 import torch
 
-from harness import child
+from harness import failure
 from harness.attempt import AttemptFolder
 from harness.meter import WARM_UP_STEPS, Meter
 from tests.harness.training.fake_nvml import GIB, UUID, FakeNvml, Gpu
@@ -82,7 +82,7 @@ def test_a_phase_that_fails_is_still_measured_and_the_error_knows_it() -> None:
     with pytest.raises(RuntimeError) as caught:
         fail()
     assert clock.memory()["load"]["process_bytes"] > 0
-    assert child.describe(caught.value)["phase"] == "load"
+    assert failure.describe(caught.value)["phase"] == "load"
     assert caught.value.measured["time"]["load_s"] >= 0.01  # type: ignore[attr-defined]
 
 
@@ -294,8 +294,8 @@ def test_a_device_that_vanishes_in_a_step_leaves_its_phase_and_last_memory(
 
     with pytest.raises(RuntimeError, match="launch failure") as caught:
         train()
-    assert child.classify(caught.value) == "failed"
-    assert child.describe(caught.value)["phase"] == "steady"
+    assert failure.kind(caught.value) == "failed"
+    assert failure.describe(caught.value)["phase"] == "steady"
     measured = caught.value.measured  # type: ignore[attr-defined]
     assert measured["memory"]["first_step"]["torch_allocated_bytes"] == 6 * GIB
     assert "lost" in measured["device"]["why_null"]["nvml_device_bytes"]

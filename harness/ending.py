@@ -1,0 +1,127 @@
+"""How an attempt ended, as a record: from what its process left, or from the way it died. Torch-free."""
+
+import signal
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+from harness import cell as cells
+from harness import failure, files, fingerprint, provenance
+from harness.attempt import CHECKPOINT, OUTCOME, AttemptFolder
+from harness.config import Cell, Runtime
+from harness.store import FINAL, SCHEMA, Store
+
+
+@dataclass
+class Watch:
+    """What the worker saw of the child. peak_bytes: of process memory; beside: other cells at most."""
+
+    started: float = field(default_factory=time.monotonic)
+    peak_bytes: int | None = None
+    beside: int = 0
+    status: str | None = None
+    message: str = ""
+
+    @property
+    def wall_s(self) -> float:
+        return time.monotonic() - self.started
+
+
+def hand_on(store: Store, key: str, folder: AttemptFolder) -> None:
+    """Give a new attempt the checkpoint of the last one that was cut off; no other is of use any more."""
+    statuses = dict(store.attempts(key))
+    for number in range(folder.number - 1, 0, -1):
+        path, mine = store.attempt(key, number).path / CHECKPOINT, folder.path / CHECKPOINT
+        if path.exists():
+            if statuses.get(number) in FINAL or mine.exists():
+                path.unlink()
+            else:
+                path.replace(mine)
+
+
+def finish(store: Store, key: str, folder: AttemptFolder, record: dict[str, Any]) -> None:
+    """The record, and then nothing of what only an unfinished attempt needs. A checkpoint stays for the next one."""
+    store.finish(key, folder, record)
+    kind = (record.get("error") or {}).get("kind")
+    folder.tidy(checkpoint=record["status"] in FINAL or kind in failure.LASTING)
+
+
+def outcome(process: ForkServerProcess, folder: AttemptFolder, watch: Watch, kernel_killed: bool) -> dict[str, Any]:
+    """What the child left (perhaps in the moment it was to be ended), or what its death says."""
+    if found := left(folder):
+        return found
+    if watch.status is not None:
+        kind = "time" if watch.status == "timeout" else watch.status
+        return {"status": watch.status, "error": {"kind": kind, "type": "Killed", "message": watch.message}}
+    error = failure.death(process.exitcode)
+    if kernel_killed and process.exitcode == -signal.SIGKILL:
+        error |= {"kind": "memory", "message": "the kernel ended the process, for want of memory"}
+    return {"status": failure.status(error["kind"]), "error": error}
+
+
+def left(folder: AttemptFolder) -> dict[str, Any] | None:
+    """What the child wrote before it ended."""
+    with suppress(OSError, ValueError):
+        return files.read_json(folder.path / OUTCOME)
+    return None
+
+
+def record(
+    key: str,
+    cell: Cell,
+    folder: AttemptFolder,
+    outcome: dict[str, Any],
+    watch: Watch | None = None,
+    runtime: Runtime | None = None,
+) -> dict[str, Any]:
+    """The whole record. `outcome` has the status and either the scores or the error."""
+    error = outcome.get("error")
+    if error is not None:
+        death = {**folder.traced(), "peak_bytes": watch.peak_bytes if watch else None}
+        error = {**death, **error, "log": folder.log_tail()}
+    names = (cell.method.name, cell.task.name, cell.objective)
+    clock = {"wall_s": watch.wall_s, "cells_beside": watch.beside} if watch else {}
+    return {
+        "schema": SCHEMA,
+        "key": key,
+        "attempt": folder.number,
+        "cell": cells.to_json(cell),
+        "scores": {},
+        "parameters": {},
+        "memory": {},
+        "notes": {},
+        **outcome,
+        **folder.resumed(),
+        "error": error,
+        "time": {**(outcome.get("time") or {}), **clock},
+        "provenance": {
+            **provenance.gather(),
+            "fingerprint": fingerprint.fingerprint(*names),
+            "fingerprint_parts": dict(fingerprint.parts(*names)),
+            "threads": runtime.threads if runtime else None,
+            "ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        },
+    }
+
+
+def peak_bytes(pid: int | None) -> int | None:
+    """The process's own peak of resident memory (Linux), read while it lives."""
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        return None
+    return None
+
+
+def kernel_kills() -> int:
+    """How many processes the kernel has killed for want of memory since it started; 0 where it does not tell."""
+    with suppress(OSError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
