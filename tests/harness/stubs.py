@@ -1,7 +1,9 @@
 """Runs that stand in for training: what a cell's own code may do to the process it runs in."""
 
+import errno
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,70 @@ def unwritable(cell: Cell) -> dict[str, Any]:
 class Unpicklable(Exception):
     def __init__(self) -> None:
         super().__init__(lambda: None)
+
+
+class Mute(Exception):
+    """Cannot be told, asked, or changed."""
+
+    __cause__ = property(lambda self: 1 / 0)  # type: ignore[assignment]
+    status = property(lambda self: 1 / 0)
+
+    def __str__(self) -> str:
+        raise ValueError("no")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise TypeError("no")
+
+
+def mute(cell: Cell) -> dict[str, Any]:
+    raise Mute
+
+
+def quit(cell: Cell) -> dict[str, Any]:
+    raise SystemExit(3)
+
+
+def interrupt(cell: Cell) -> dict[str, Any]:
+    raise KeyboardInterrupt
+
+
+def disk(cell: Cell) -> dict[str, Any]:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def absent(cell: Cell) -> dict[str, Any]:
+    raise FileNotFoundError(errno.ENOENT, "No such file or directory", "data.jsonl")
+
+
+def card(cell: Cell) -> dict[str, Any]:
+    try:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+    except RuntimeError as error:
+        raise ValueError("the step failed") from error
+
+
+def wrong_value(cell: Cell) -> dict[str, Any]:
+    raise UsageError("method.rank=0: it must be at least 1.")
+
+
+def odd_signal(cell: Cell) -> dict[str, Any]:
+    os.kill(os.getpid(), signal.SIGRTMIN + 1)
+    return {}
+
+
+def thread(cell: Cell) -> dict[str, Any]:
+    """Done, but a thread of its own would keep the process for ever."""
+    threading.Thread(target=time.sleep, args=(600,)).start()
+    return good(cell)
+
+
+def second(cell: Cell) -> dict[str, Any]:
+    """Killed the first time only."""
+    mark = Path(cell.task.data_dir or ".") / f"second-{cell.seed}"
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return good(cell)
 
 
 def unpicklable(cell: Cell) -> dict[str, Any]:

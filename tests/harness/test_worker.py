@@ -11,12 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import stubs
 
 from harness import cell as cells
-from harness import child, isolate, lease, worker
+from harness import child, ending, failure, isolate, lease, worker
+from harness.attempt import CHECKPOINT, OUTCOME, RESUMED, AttemptFolder
 from harness.config import Cell
 from harness.errors import UsageError
-from harness.store import STATUSES, Store
+from harness.store import Store
 from harness.worker import Setup
 
 Make = Callable[..., Cell]
@@ -31,20 +33,32 @@ def _record(store: Store, cell: Cell) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("method", "status", "told"),
     [
-        ("error", "failed", {"type": "ValueError", "message": "a fault of the cell"}),
-        ("diverge", "diverged", {"type": "Diverging", "step": 7, "rule": "a rule"}),
-        ("memory", "oom", {"type": "MemoryError"}),
-        ("die", "failed", {"signal": "SIGKILL"}),
-        ("crash", "failed", {"signal": "SIGSEGV"}),
-        ("leave", "failed", {"exit_code": 3}),
-        ("unwritable", "failed", {"type": "TypeError"}),
-        ("unpicklable", "failed", {"type": "Unpicklable"}),
+        ("error", "failed", {"kind": "exception", "type": "ValueError", "message": "a fault of the cell"}),
+        ("diverge", "diverged", {"kind": "diverged", "type": "Diverging", "step": 7, "rule": "a rule"}),
+        ("memory", "oom", {"kind": "memory", "type": "MemoryError"}),
+        ("card", "oom", {"kind": "memory", "type": "ValueError"}),
+        ("die", "failed", {"kind": "died", "signal": "SIGKILL"}),
+        ("crash", "failed", {"kind": "died", "signal": "SIGSEGV"}),
+        ("odd_signal", "failed", {"kind": "died", "signal": f"signal {signal.SIGRTMIN + 1}"}),
+        ("leave", "failed", {"kind": "died", "exit_code": 3}),
+        ("unwritable", "failed", {"kind": "exception", "type": "TypeError"}),
+        ("unpicklable", "failed", {"kind": "exception", "type": "Unpicklable"}),
+        (
+            "mute",
+            "failed",
+            {"kind": "exception", "type": "Mute", "message": "(its message cannot be told: ValueError)"},
+        ),
+        ("quit", "failed", {"kind": "exception", "type": "SystemExit", "message": "3"}),
+        ("interrupt", "failed", {"kind": "exception", "type": "KeyboardInterrupt"}),
+        ("disk", "failed", {"kind": "io", "type": "OSError"}),
+        ("absent", "failed", {"kind": "exception", "type": "FileNotFoundError"}),
+        ("wrong_value", "failed", {"kind": "configuration", "type": "UsageError"}),
     ],
 )
 def test_every_end_is_a_record(
     store: Store, cell: Make, setup: Callable[..., Setup], method: str, status: str, told: dict[str, object]
 ) -> None:
-    assert worker.attempt(store, cell(method), setup()) == status
+    assert worker.attempt(store, cell(method), setup(retry=0)) == status
     record = _record(store, cell(method))
     assert record["status"] == status
     error = record["error"]
@@ -52,6 +66,8 @@ def test_every_end_is_a_record(
     assert {name: error.get(name) for name in told} == told
     assert "a word before the end" in error["log"]
     assert set(error) >= {"message", "step", "peak_bytes"}
+    assert (error["phase"], record["attempt"]) == ("start", 1)
+    assert error["kind"] in failure.__doc__
     assert not lease.keys(store.leases)
 
 
@@ -75,7 +91,11 @@ def test_the_time_limit(store: Store, cell: Make, setup: Callable[..., Setup]) -
     started = time.monotonic()
     assert worker.attempt(store, cell("hang"), setup(timeout=0.5)) == "timeout"
     assert time.monotonic() - started < 30
-    assert "timeout=0.5" in _record(store, cell("hang"))["error"]["message"]  # type: ignore[index]
+    error = _record(store, cell("hang"))["error"]
+    assert isinstance(error, dict)
+    assert (error["kind"], error["type"]) == ("time", "Killed")
+    assert "timeout=0.5" in error["message"]
+    assert any("stubs.py" in line and "in hang" in line for line in error["log"]), "where it hung"
 
 
 def test_a_cell_runs_once_for_each_attempt_seen(
@@ -119,10 +139,91 @@ def test_a_lost_lease_leaves_no_record(
     assert store.read(cells.key(cell("hang"))) is None
 
 
-def test_statuses_are_those_of_the_store() -> None:
-    errors: list[Exception] = [ValueError(), MemoryError(), RuntimeError("CUDA out of memory. Tried"), OSError()]
-    assert [child.classify(error) for error in errors] == ["failed", "oom", "oom", "failed"]
-    assert {child.classify(error) for error in errors} <= set(STATUSES)
+@pytest.mark.parametrize(
+    ("method", "settings", "attempts"),
+    [
+        ("die", {}, 2), ("disk", {}, 2), ("hang", {"timeout": 0.3}, 1), ("error", {}, 1),
+        ("die", {"retry": 2}, 3), ("disk", {"retry": 0}, 1), ("hang", {"timeout": 0.3, "retry": 1}, 2),
+        ("error", {"retry": 2}, 1), ("memory", {"retry": 2}, 1), ("diverge", {"retry": 2}, 1),
+        ("quit", {"retry": 2}, 1), ("wrong_value", {"retry": 2}, 1), ("second", {}, 2), ("good", {"retry": 3}, 1),
+    ],
+)  # fmt: skip
+def test_what_may_help_is_tried_again(
+    store: Store, cell: Make, setup: Callable[..., Setup], method: str, settings: dict[str, float], attempts: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(worker, "PAUSE_S", 0.01)
+    last = worker.attempt(store, cell(method), setup(**settings))
+    statuses = [status for _, status in store.attempts(cells.key(cell(method)))]
+    assert len(statuses) == attempts
+    assert statuses[-1] == last
+    assert statuses == (["failed", "done"] if method == "second" else [last] * attempts)
+
+
+def test_nothing_is_tried_again_after_the_deadline(store: Store, cell: Make, setup: Callable[..., Setup]) -> None:
+    late = replace(setup(retry=5), deadline=time.time() - 1)
+    worker.attempt(store, cell("die"), late)
+    assert worker.tried(store, cells.key(cell("die"))) == 1
+
+
+def test_a_kill_by_the_kernel_is_out_of_memory(
+    store: Store, cell: Make, setup: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kills = iter(range(10))
+    monkeypatch.setattr(ending, "kernel_kills", lambda: next(kills))
+    assert worker.attempt(store, cell("die"), setup()) == "oom"
+    assert _record(store, cell("die"))["error"]["kind"] == "memory"  # type: ignore[index]
+
+
+def test_a_thread_that_stays_does_not_keep_the_process(store: Store, cell: Make, setup: Callable[..., Setup]) -> None:
+    started = time.monotonic()
+    assert worker.attempt(store, cell("thread"), setup()) == "done"
+    assert time.monotonic() - started < child.LINGER_S + 30
+
+
+def test_what_the_child_had_left_when_its_worker_died_is_the_record(
+    store: Store, cell: Make, runs: Callable[[], list[str]], setup: Callable[..., Setup]
+) -> None:
+    """Else a cell that was trained to its end would be trained again."""
+    folder = store.begin(cell())
+    folder.write(OUTCOME, {**stubs.good(cell()), "status": "done"})
+    folder.write(RESUMED, {"resumed_from": [3], "status": "failed"})
+    assert worker.attempt(store, cell(), setup()) == "done"
+    record = _record(store, cell())
+    assert (record["attempt"], record["resumed_from"], runs()) == (1, [3], [])
+    assert not {OUTCOME, RESUMED} & {path.name for path in folder.path.iterdir()}
+
+
+def test_a_checkpoint_is_handed_on_until_the_cell_has_ended(
+    store: Store, cell: Make, setup: Callable[..., Setup]
+) -> None:
+    for method, left in (("good", []), ("memory", []), ("error", []), ("die", [2]), ("disk", [2]), ("hang", [2])):
+        what, key = cell(method), cells.key(cell(method))
+        (store.begin(what).path / CHECKPOINT).write_bytes(b"x")
+        worker.attempt(store, what, setup(retry=0, timeout=0.3 if method == "hang" else 0))
+        held = [number for number, _ in store.attempts(key) if (store.attempt(key, number).path / CHECKPOINT).exists()]
+        assert held == left, method
+
+
+def test_a_checkpoint_that_a_finished_attempt_left_is_of_no_use(
+    store: Store, cell: Make, setup: Callable[..., Setup]
+) -> None:
+    worker.attempt(store, cell(), setup())
+    (store.attempt(cells.key(cell()), 1).path / CHECKPOINT).write_bytes(b"x")
+    ending.hand_on(store, cells.key(cell()), store.begin(cell()))
+    assert not list(store.path.rglob(CHECKPOINT))
+
+
+def test_the_last_trace_of_a_run_is_read(tmp_path: Path) -> None:
+    folder = AttemptFolder(tmp_path)
+    assert folder.traced() == {"phase": "start", "step": None}
+    trace = folder.trace()
+    for phase, step in (("evaluate", 1000), ("train", 7)):
+        trace.mark(phase, step)
+        assert folder.traced() == {"phase": phase, "step": step}
+    trace.close()
+    trace.mark("late", 8)
+    assert folder.traced()["step"] == 7
 
 
 SCRIPT = """
@@ -134,7 +235,7 @@ from harness.config import Runtime
 from harness.store import Store
 store = Store(sys.argv[1])
 cell = store.cell(next(store.keys()))
-worker.attempt(store, cell, worker.Setup(Runtime(store=sys.argv[1]), modules=(), entry="stubs:run"))
+worker.attempt(store, cell, worker.Setup(Runtime(store=sys.argv[1], retry=0), modules=(), entry="stubs:run"))
 """
 
 
