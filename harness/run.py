@@ -14,6 +14,7 @@ from harness.fit import Point, Work, fit
 from harness.meter import Meter
 from harness.score import facts, prepare, score
 from harness.store import Store
+from tasks import shots
 
 
 def run(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
@@ -37,6 +38,7 @@ def _run(
     meter = Meter(device, folder, runtime.sample_ms)
     with meter.phase("prepare"):
         task, method = tasks.load(cell.task), methods.make(cell.method)
+        task = shots.put(task, cell.task.shots, seed_for(cell, "shots"))
         words = text.load(cell.model, method.tokens_added())
         objective = objectives.make(cell.objective, task, words, objectives.Reading.of(cell))
         splits = prepare(objective, task)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.config import TaskConfig
 from harness.errors import UsageError, near
-from tasks import checks, choose, own, roots
+from tasks import checks, choose, own, roots, shots
 from tasks.base import Task, TaskRow
 
 ENTRY_POINTS = "deltabench.tasks"
@@ -80,6 +80,8 @@ def _read(config: TaskConfig) -> tuple[Task, str]:
         cloze=known.cloze, cloze_words=known.cloze_words,
     )  # fmt: skip
     checks.check(task)
+    if config.shots:
+        shots.check(task, config.shots)
     return task, checks.digest(task)
 
 

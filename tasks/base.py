@@ -52,6 +52,7 @@ class Task:
     chance: the score of guessing, in the metric's unit (0 to 1).
     cloze: the template for a masked encoder, with {mask} where the answer's word goes; "" for none of its own.
     cloze_words: its label words where they are not `label_words`.
+    keep: of a text that is too long, its "start" or its "end".
     """
 
     name: str
@@ -68,6 +69,7 @@ class Task:
     notes: Mapping[str, str] = field(default_factory=dict)
     cloze: str = ""
     cloze_words: tuple[str, ...] = ()
+    keep: str = "start"
 
     def text(self, example: Example) -> str:
         """The input text of one row."""
