@@ -1,0 +1,92 @@
+"""Forecasts for the rest of the harness: cells in, figures out; torch works in a child process. Torch-free."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from itertools import product
+from typing import Any
+
+from harness import cell as cells
+from harness import compose, grid, isolate, nvml, objectives, options, visible
+from harness.config import Cell, TaskConfig, build
+from harness.errors import UsageError
+from harness.forecast.load import Load
+from tasks import find
+
+ANSWERS = "harness.forecast.answer:answers"
+Figures = dict[str, Any]
+
+
+def ask(many: Sequence[Cell], load: Load, memory: int | None = None) -> list[Figures | str]:
+    """For each cell its figures (see answer.py), or in a sentence why there are none.
+
+    memory: bytes of a device, for whether the cell fits and what would.
+    """
+    groups: dict[str, list[int]] = {}
+    for place, cell in enumerate(many):
+        groups.setdefault(cells.key(_alike(cell)), []).append(place)
+    asked = [
+        (cells.to_json(many[places[0]]), vars(load), [many[place].recipe.batch_size for place in places], memory)
+        for places in groups.values()
+    ]
+    families = {cell.model.family for cell in many}
+    answers = isolate.call(ANSWERS, (asked,), isolate.preload(families)) if asked else []
+    found: list[Figures | str] = [""] * len(many)
+    for places, answer in zip(groups.values(), answers, strict=True):
+        for order, place in enumerate(places):
+            found[place] = answer if isinstance(answer, str) else answer[order]
+    return found
+
+
+def _alike(cell: Cell) -> Cell:
+    """The same for cells whose memory differs by the batch size only."""
+    recipe = replace(cell.recipe, batch_size=1, learning_rate=1.0, steps=1, evaluate_every=1)
+    return replace(cell, recipe=recipe, seed=0, parents=())
+
+
+def without_data(block: Mapping[str, Sequence[Any]]) -> list[Cell]:
+    """The cells of a block of choices, of tasks whose rows nobody reads and models whose weights nobody reads."""
+    own = {key: value for key, value in block.items() if key.partition(".")[0] != "task"}
+    own.setdefault("model.weights", ["random"])
+    found = grid.expand([own])
+    names = [name for item in block.get("task") or [compose.defaults()["task"]] for name in options.match("task", item)]
+    chosen = {key[len("task.") :]: list(value) for key, value in block.items() if key.startswith("task.")}
+    known = {field.name for field in fields(TaskConfig)} - {"name", "digest"}
+    for name in chosen:
+        if name not in known:
+            raise UsageError(f"task has no field {name!r} to set.")
+    composed = compose.load(("task", name) for name in names)
+    tasks = [
+        build(TaskConfig, {**composed["task", name], **dict(zip(chosen, values, strict=True))}, "task")
+        for name in names
+        for values in product(*chosen.values())
+    ]
+    made = [replace(cell, task=task) for cell in found for task in tasks]
+    for cell in made:
+        objectives.check(cell.objective, find(cell.task.name).answer)
+    return made
+
+
+def device_memory() -> int | None:
+    """Bytes of the first GPU that this process may use; None where there is none, or it does not tell."""
+    library, _ = nvml.library()
+    if library is None or visible.listed(os.environ) == []:
+        return None
+    handle, _ = visible.find(library, 0, None)
+    try:
+        return int(library.nvmlDeviceGetMemoryInfo(handle).total) if handle is not None else None
+    except Exception:  # NVML's own kind: whoever asks goes on without a device
+        return None
+
+
+def share(many: Sequence[Cell], memory: int | None = None) -> float | None:
+    """The part of a GPU that each of these cells needs, the hungriest decides: above 0, at most 1.
+
+    None where it cannot be known: no GPU here (memory: bytes of one elsewhere), or no forecast for one of them.
+    """
+    memory = memory or device_memory()
+    if memory is None:
+        return None
+    told = ask(list({cells.key(_alike(cell)): cell for cell in many}.values()), Load(), memory)
+    needs = [figures["needs_bytes"] for figures in told if not isinstance(figures, str)]
+    return min(1.0, max(needs) / memory) if needs and len(needs) == len(told) else None

@@ -1,0 +1,68 @@
+"""What a forecast is asked for beside the cell itself. Torch-free."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import UsageError
+
+KERNELS = ("auto", "math", "flash", "memory_efficient")
+"""Kernels of scaled-dot-product attention; auto: as torch chooses on a CUDA device."""
+_UNITS = {"": 1, "B": 1} | {
+    f"{letter}{suffix}": base ** (place + 1)
+    for place, letter in enumerate("KMGT")
+    for suffix, base in (("iB", 1024), ("B", 1000), ("", 1024))
+}
+
+
+@dataclass(frozen=True)
+class Load:
+    """How a step is made, where the cell does not say.
+
+    input_tokens, target_tokens: length of every row; None for the task's limits, the longest a batch can be.
+    kernel: of KERNELS. checkpointing: activations are computed again in the backward pass, block by block.
+    accumulation: the batch is cut in so many parts, whose gradients are added up.
+    """
+
+    input_tokens: int | None = None
+    target_tokens: int | None = None
+    kernel: str = "auto"
+    checkpointing: bool = False
+    accumulation: int = 1
+
+    def __post_init__(self) -> None:
+        for name, most in (("input_tokens", 1_000_000), ("target_tokens", 1_000_000), ("accumulation", 65_536)):
+            value = getattr(self, name)
+            if value is not None and not 1 <= value <= most:
+                raise UsageError(f"--{name.replace('_', '-')} {value}: it must be a whole number from 1 to {most}.")
+        if self.kernel not in KERNELS:
+            raise UsageError(f"--kernel {self.kernel}: it must be one of {', '.join(KERNELS)}.")
+
+
+def whole(option: str, text: str | None) -> int | None:
+    """A whole number that may be negative (`Load` says which are good). UsageError for anything else."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"-?\d{1,9}", text.strip()):
+        raise UsageError(f"{option} {text}: it must be a whole number.")
+    return int(text)
+
+
+def size(option: str, text: str) -> int:
+    """Bytes of "24GiB", "24G" (both 24 * 2**30), "80GB" (80 * 10**9) or "25769803776"."""
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([A-Za-z]*)", text.strip())
+    unit = {name.lower(): factor for name, factor in _UNITS.items()}.get(found[2].lower()) if found else None
+    if found is None or unit is None or not float(found[1]):
+        raise UsageError(f"{option} {text}: give a size above 0 such as 24GiB, 80GB or 512MiB.")
+    return int(float(found[1]) * unit)
+
+
+def gib(count: int | float | None) -> str:
+    """Bytes for people: "3.51 GiB", "812 MiB"."""
+    if count is None:
+        return "unknown"
+    return f"{count / 2**30:.2f} GiB" if abs(count) >= 2**30 else f"{count / 2**20:.0f} MiB"
+
+
+def plain(load: Load) -> dict[str, Any]:
+    return dict(vars(load))
