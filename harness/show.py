@@ -12,10 +12,24 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 def text(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> str:
     """Names, scores, curve, cost and, for a failure, the error with the end of its log."""
-    return "\n".join(f"{name:<10} {value}" for name, value in _lines(record, curve))
+    return "\n".join(clean(f"{name:<10} {value}") for name, value in _lines(record, curve))
+
+
+def clean(line: str) -> str:
+    """The line without what would steer a terminal: a log, or a name in a record from elsewhere, may hold it."""
+    return "".join(sign if sign.isprintable() or sign == "\t" else f"\\x{ord(sign):02x}" for sign in line)
 
 
 def _lines(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Section by section: one that is not what a record holds there is said so, and the others are shown."""
+    for section in (_names, _results, _costs, _origin, _error):
+        try:
+            yield from list(section(record, curve))
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+            yield section.__name__.strip("_"), f"not readable in this record ({type(error).__name__}: {error})"
+
+
+def _names(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     cell = record["cell"]
     yield "key", record["key"]
     stale = " (stale: `deltabench why` tells what changed)" if is_stale(summarise(record)) else ""
@@ -23,24 +37,34 @@ def _lines(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Ite
     for part in ("method", "model", "task", "recipe"):
         yield part, _flat(cell[part])
     yield "objective", f"{cell['objective']}   seed {cell['seed']}"
+    yield from (("parent", f"{role} {key}") for role, key in cell.get("parents") or ())
+
+
+def _results(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     for point in ("best", "last"):
-        if point in record["scores"]:
+        if point in (record.get("scores") or {}):
             yield point, _scores(record["scores"][point])
-    if record["parameters"]:
-        yield "parameters", ", ".join(f"{name} {count:,}" for name, count in record["parameters"].items())
+    if record.get("parameters"):
+        yield "parameters", ", ".join(_quantity(*pair) for pair in record["parameters"].items())
     if curve:
-        yield (
-            "curve",
-            f"{_spark(curve)}   validation, steps {curve[0].get('step')} to {curve[-1].get('step')}",
-        )
-    yield "time", ", ".join(_quantity(*pair) for pair in (record["time"] or {}).items() if pair[1] is not None)
-    yield from _memory(record["memory"] or {})
+        yield "curve", f"{_spark(curve)}   validation, steps {curve[0].get('step')} to {curve[-1].get('step')}"
+
+
+def _costs(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    yield "time", ", ".join(_quantity(*pair) for pair in (record.get("time") or {}).items() if pair[1] is not None)
+    yield from _memory(record.get("memory") or {})
     yield from _device(record)
     yield from _operations(record.get("flops") or {})
-    if record["notes"]:
+
+
+def _origin(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    if record.get("notes"):
         yield "notes", ", ".join(f"{name} {value(note)}" for name, note in record["notes"].items())
-    if record["provenance"]:
+    if record.get("provenance"):
         yield "made by", _made_by(record["provenance"])
+
+
+def _error(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     error = record.get("error")
     if error:
         yield "error", f"{error.get('type')}: {error.get('message')}"
@@ -76,11 +100,11 @@ def _device(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     figures = [("energy_J", joules.of_run(record)), ("energy_J_per_point_of_score", joules.per_point(record))]
     figures += [(f"{name}_W", watts) for name, watts in (told.get("power_w") or {}).items()]
     figures += [(f"{name}_busy_%", share) for name, share in (told.get("utilisation") or {}).items()]
-    parts = [f"{name.replace('_', ' ')} {_number(value)}" for name, value in figures if value is not None]
+    parts = [f"{name.replace('_', ' ')} {number(value)}" for name, value in figures if value is not None]
     cost = told.get("sampling") or {}
     if cost.get("thread_share") is not None:
         share = 100 * cost["thread_share"]
-        parts.append(f"read every {_number(cost['interval_ms'])} ms for {_number(share)} % of one core")
+        parts.append(f"read every {number(cost['interval_ms'])} ms for {number(share)} % of one core")
     yield "device", ", ".join([f"{told.get('name')} (driver {told.get('driver')})", *parts])
     if told.get("others"):
         yield "", f"{told['others']} other process(es) held the device meanwhile: bytes, seconds and joules are shared"
@@ -108,25 +132,27 @@ def _made_by(provenance: Mapping[str, Any]) -> str:
 
 def _quantity(name: str, value: Any) -> str:
     """A measured figure by the unit its name ends in: ("load_s", 0.05) -> "load 0.05 s"."""
+    if not isinstance(value, int | float | Mapping):
+        return f"{name.replace('_', ' ')} {value}"
     if isinstance(value, Mapping):
         unit = name.rpartition("_")[2]
         return f"{name.removesuffix('_' + unit)} " + " ".join(
-            f"{part} {_number(one)} {unit}" for part, one in value.items()
+            f"{part} {number(one)} {unit}" for part, one in value.items()
         )
     for end, scale, unit in (("_per_s", 1, "/s"), ("_bytes", 1e6, " MB"), ("_s", 1, " s")):
         if name.endswith(end):
-            return f"{name.removesuffix(end).replace('_', ' ')} {_number(value / scale)}{unit}"
-    return f"{name.replace('_', ' ')} {_number(value)}"
+            return f"{name.removesuffix(end).replace('_', ' ')} {number(value / scale)}{unit}"
+    return f"{name.replace('_', ' ')} {number(value)}"
 
 
 def _numbers(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {_number(value)}" for name, value in values.items() if isinstance(value, int | float))
+    return ", ".join(f"{name} {number(value)}" for name, value in values.items() if isinstance(value, int | float))
 
 
-def _number(value: float) -> str:
-    """Three digits, more where they stand before the point: 0.0523, 12.3, 10,474."""
+def number(value: Any) -> str:
+    """Three digits, more where they stand before the point: 0.0523, 12.3, 10,474; counts in full."""
     if not isinstance(value, float):
-        return str(value)
+        return f"{value:,}" if type(value) is int else str(value)
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
@@ -151,13 +177,21 @@ def aligned(lines: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
     )
 
 
+def series(curve: Sequence[Mapping[str, Any]], name: str = "validation") -> list[tuple[float, float]]:
+    """(step, score) of the evaluations that have this score."""
+    points = []
+    for row in curve:
+        step, score = row.get("step"), (row.get("scores") or {}).get(name)
+        if isinstance(step, int) and isinstance(score, int | float):
+            points.append((float(step), float(score)))
+    return points
+
+
 def _spark(curve: Sequence[Mapping[str, Any]]) -> str:
     """The validation scores as a row of bars, lowest to highest."""
-    values = [(row.get("scores") or {}).get("validation") for row in curve]
-    known = [value for value in values if isinstance(value, int | float)]
+    known = [score for _, score in series(curve)]
     if not known:
         return ""
     low, span = min(known), max(known) - min(known) or 1.0
-    return "".join(_BARS[int((v - low) / span * 7)] if isinstance(v, int | float) else " " for v in values) + (
-        f" {min(known):.3f} to {max(known):.3f}"
-    )
+    bars = "".join(_BARS[int((score - low) / span * 7)] for score in known)
+    return f"{bars} {min(known):.3f} to {max(known):.3f}"

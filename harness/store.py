@@ -115,12 +115,12 @@ class Store(Shelf):
         for key, summary in self.summaries(keys):
             record = self._counting(key, summary)
             if record is not None:
-                yield record, self._curve(key, int(record["attempt"])) if curves else []
+                yield record, self.evaluations(key, int(record["attempt"])) if curves else []
 
     def curve(self, key: str) -> list[dict[str, Any]]:
         """The evaluations of the attempt that counts, in order of steps."""
         summary = self.summary(key)
-        return self._curve(key, int(summary["attempt"])) if summary else []
+        return self.evaluations(key, int(summary["attempt"])) if summary else []
 
     def cell(self, key: str) -> Cell:
         """The cell a key stands for; from a record where its own file is lost. UsageError where neither is left."""
@@ -206,7 +206,7 @@ class Store(Shelf):
             if not os.access(there, os.W_OK | os.X_OK):
                 raise UsageError(f"store={self.path}: {there} cannot be written; name another store with store=DIR.")
 
-    def _curve(self, key: str, number: int) -> list[dict[str, Any]]:
+    def evaluations(self, key: str, number: int) -> list[dict[str, Any]]:
         return list(filter(schema.is_point, files.read_lines(self.at(key, f"attempts/{number}/{CURVE}"))))
 
     def _counting(self, key: str, summary: Summary | None) -> dict[str, Any] | None:

@@ -2,21 +2,41 @@
 
 deltabench plan method=full,lora 'task=micro/*' seed=0,1,2 [--json]
 
-Shows each cell with its key and state in the store, how many are left, and, from what has finished there, about
-how long they take and how many bytes they keep.
+Shows each cell with its key and state in the store, how many are left, and, by the finished cells of the store that
+are most like them, about how long they take and how many bytes they keep.
+As JSON: {"cells": [{"key", "status", "stale", "seconds", "bytes", "cell"}], "cost": {"left", "at_once", "seconds",
+"bytes", "why_null"}}; seconds and bytes are null where no cell of the same model has finished.
 """
 
 import argparse
 import json
-import statistics
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from harness import cell as cells
-from harness import compose, grid, progress, show, sweep, words
+from harness import compose, grid, grids, progress, show, sweep, words
 from harness.config import Cell
+from harness.estimate import Estimate
+from harness.fingerprint import is_stale
 from harness.store import FINAL, Store
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One cell, its state, and what is left of it to pay: None where that is not known, 0 where it has its result."""
+
+    key: str
+    cell: Cell
+    status: str
+    stale: bool
+    seconds: float | None
+    bytes: int | None
+
+    @property
+    def left(self) -> bool:
+        return self.status not in FINAL
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,30 +48,43 @@ def main(arguments: argparse.Namespace) -> int:
     said = words.parse(arguments.words)
     words.refuse_added(said)
     runtime = said.configure(compose.defaults()["runtime"])
-    found = {cells.key(cell): cell for cell in grid.expand([said.block])}
+    jobs = words.count("jobs", said.settings.get("jobs"))
+    many = grid.expand([said.block])
     store = Store(runtime.store)
-    states = {key: store.status(key) for key in found}
-    cost = _cost(
-        store,
-        found,
-        states,
-        said_jobs=words.count("jobs", said.settings.get("jobs")),
-        slots=sweep.slots(runtime),
-    )
+    planned = _planned(store, many)
+    cost = _cost(planned, at_once=jobs or sweep.slots(runtime))
     if arguments.json:
-        rows = [{"key": key, "status": states[key], "cell": cells.to_json(cell)} for key, cell in found.items()]
+        rows = [{**vars(one), "cell": cells.to_json(one.cell)} for one in planned]
         print(json.dumps({"cells": rows, "cost": cost}, ensure_ascii=False, indent=1))
         return 0
-    print(_table(found, states))
-    print(_choices(found))
-    print(f"{sweep.summary(store, list(found.values()))}; {cost['left']} to run{_told(cost)}")
+    print(_table(planned))
+    print(_choices({one.key: one.cell for one in planned}))
+    print(f"{sweep.summary(store, many)}; {cost['left']} to run{_told(cost)}")
     return 0
 
 
-def _table(found: Mapping[str, Cell], states: Mapping[str, str]) -> str:
+def _planned(store: Store, many: Sequence[Cell]) -> list[Planned]:
+    found = {cells.key(cell): cell for cell in many}
+    states = {key: (status, summary) for key, status, summary in store.statuses(found)}
+    finished = [(key, summary) for key, summary in store.summaries() if summary and summary["status"] == "done"]
+    estimate = Estimate(store, finished)
+    rows = []
+    for key, cell in found.items():
+        status, summary = states[key]
+        place, left = grids.place(cell), status not in FINAL
+        seconds, size = (estimate.seconds(place), estimate.size(place)) if left else (0.0, 0)
+        rows.append(Planned(key, cell, status, summary is not None and is_stale(summary), seconds, size))
+    return rows
+
+
+def _table(planned: Sequence[Planned]) -> str:
     """One line per cell in the order in which they would run."""
-    head = ("key", "status", "method", "model", "task", "seed", "rate", "fields")
-    lines = [(key[:12], states[key], *_columns(cell)) for key, cell in found.items()]
+    head = ("key", "status", "method", "model", "task", "seed", "rate", "about", "fields")
+    lines = []
+    for one in planned:
+        *names, fields = _columns(one.cell)
+        about = progress.clock(one.seconds) if one.left and one.seconds is not None else ""
+        lines.append((one.key[:12], "stale" if one.stale else one.status, *names, about, fields))
     return show.aligned([head, *lines])
 
 
@@ -72,21 +105,18 @@ def _choices(found: Mapping[str, Cell]) -> str:
     return "\n" + show.aligned([("cells of", ""), *lines])
 
 
-def _cost(
-    store: Store, found: Mapping[str, Cell], states: Mapping[str, str], said_jobs: int | None, slots: int
-) -> dict[str, Any]:
-    """Seconds (all cells one after the other, over the cells at once) and bytes, by the median finished cell here."""
-    left = sum(status not in FINAL for status in states.values())
-    done = [key for key, status in states.items() if status == "done"]
-    walls = [wall for key in done if isinstance(wall := (store.summary(key) or {}).get("wall_s"), int | float)]
-    sizes = [sum(path.stat().st_size for path in store.folder(key).rglob("*") if path.is_file()) for key in done]
-    at_once = min(said_jobs or slots, max(left, 1))
+def _cost(planned: Sequence[Planned], at_once: int) -> dict[str, Any]:
+    """Seconds with so many cells at once, and bytes; None where one of the cells to run is like none that finished."""
+    left = [one for one in planned if one.left]
+    at_once = min(at_once, max(len(left), 1))
+    seconds, sizes = [one.seconds for one in left], [one.bytes for one in left]
+    known = None not in seconds
     return {
-        "left": left,
+        "left": len(left),
         "at_once": at_once,
-        "seconds": round(statistics.median(walls) * left / at_once, 1) if walls else None,
-        "bytes": round(statistics.median(sizes) * left) if sizes else None,
-        "why_null": None if walls else "no cell of this grid has finished in this store",
+        "seconds": round(sum(one for one in seconds if one) / at_once, 1) if known else None,
+        "bytes": sum(one for one in sizes if one) if None not in sizes else None,
+        "why_null": None if known else "no cell of the same model has finished in this store",
     }
 
 
@@ -95,5 +125,5 @@ def _told(cost: Mapping[str, Any]) -> str:
         return ""
     if cost["seconds"] is None:
         return f", {cost['at_once']} at once; how long is unknown until one of them has finished"
-    megabytes = cost["bytes"] / 1e6
+    megabytes = (cost["bytes"] or 0) / 1e6
     return f", {cost['at_once']} at once: about {progress.clock(cost['seconds'])} and {megabytes:.1f} MB"

@@ -1,15 +1,25 @@
-"""One cell's record: scores, curve, cost, error, and the command that runs it.
+"""One cell's record: scores, curve, cost, error, log, and the command that runs it.
 
 deltabench show KEY [store=DIR] [--json]     KEY: the first digits, at least four
+
+As JSON: {"key", "status", "stale", "attempts": [{"attempt", "status"}], "record": null without one, "curve": its
+evaluations, "log": its last lines, "folder", "command", "why_null": why there is no command}.
 """
 
 import argparse
 import json
+import sys
+from typing import Any
 
-from harness import compose, show, words
+from harness import cell as cells
+from harness import compose, files, plot, show, words
+from harness.attempt import LOG
 from harness.command import command
 from harness.errors import UsageError
+from harness.fingerprint import is_stale
 from harness.store import Store
+
+LOG_LINES = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,14 +29,65 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    store = Store(words.parse(arguments.words).configure(compose.defaults()["runtime"]).store)
-    key = store.find(arguments.key)
-    record = store.read(key)
-    if record is None:
-        raise UsageError(f"cell {key[:12]} is {store.status(key)}: it has no record yet.")
+    said = words.parse(arguments.words, ())
+    if said.block or said.added:
+        raise UsageError(f"show takes a KEY and store=DIR, not {next(iter([*said.block, *said.added]))}=….")
+    store = Store(said.configure(compose.defaults()["runtime"]).store)
+    found = look(store, store.find(arguments.key))
     if arguments.json:
-        print(json.dumps({"record": record, "curve": store.curve(key)}, ensure_ascii=False, indent=1))
-        return 0
-    print(show.text(record, store.curve(key)))
-    print(f"command    {command(store.cell(key))}")
+        print(json.dumps(files.finite(found), ensure_ascii=False, indent=1))
+    else:
+        _print(found)
     return 0
+
+
+def look(store: Store, key: str) -> dict[str, Any]:
+    """All that the store knows of a cell."""
+    record, summary = store.read(key), store.summary(key)
+    begun = store.numbers(key)
+    ended = dict(store.attempts(key))
+    status = store.status(key)
+    unfinished = "running" if status == "running" else "cut off"
+    number = record["attempt"] if record and status != "running" else begun[-1] if begun else None
+    folder = store.attempt(key, number).path if number else store.folder(key)
+    told, why = _command(store, key, record)
+    return {
+        "key": key,
+        "status": status,
+        "stale": summary is not None and is_stale(summary),
+        "attempts": [{"attempt": one, "status": ended.get(one, unfinished)} for one in begun],
+        "record": record,
+        "curve": store.evaluations(key, number) if number else [],
+        "log": files.tail(folder / LOG, LOG_LINES),
+        "folder": str(folder),
+        "command": told,
+        "why_null": why,
+    }
+
+
+def _command(store: Store, key: str, record: dict[str, Any] | None) -> tuple[str | None, str | None]:
+    try:
+        return command(cells.from_json(record["cell"]) if record else store.cell(key)), None
+    except UsageError as error:  # a method or a field that is not known here
+        return None, str(error)
+
+
+def _print(found: dict[str, Any]) -> None:
+    record, curve = found["record"], found["curve"]
+    if record is not None:
+        print(show.text(record, curve))
+    if record is None or found["status"] == "running":
+        print(f"{'key':<10} {found['key']}\n{'status':<10} {found['status']}")
+    if len(found["attempts"]) > 1 or record is None:
+        told = ", ".join(f"{one['attempt']} {one['status']}" for one in found["attempts"])
+        print(f"{'attempts':<10} {told or 'none'}")
+    points = show.series(curve)
+    if len(points) > 1:
+        mark = "•" if "utf" in (sys.stdout.encoding or "").lower() else "*"
+        print("\n".join(["", "validation score by step", *plot.plot(points, mark), ""]))
+    if found["log"] and not (record or {}).get("error"):
+        print(
+            "\n".join(f"{'log' if not place else '':<10} {show.clean(line)}" for place, line in enumerate(found["log"]))
+        )
+    print(f"{'folder':<10} {found['folder']}")
+    print(f"{'command':<10} {found['command'] or found['why_null']}")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness import cell as cells
-from harness import options, provenance, show
+from harness import options, plot, provenance, show
 from harness.config import Cell
 from harness.store import SCHEMA
 
@@ -71,6 +71,55 @@ def test_an_attempt_that_measured_nothing_can_be_shown(record: dict[str, Any]) -
     told = show.text({**record, **empty, "status": "failed", "error": error}, [])
     assert "Died: the process was ended by SIGKILL" in told
     assert "last words" in told
+
+
+@pytest.mark.parametrize(
+    ("part", "broken"),
+    [
+        ("parameters", {"delta": "many"}),
+        ("memory", {"train": 3, "why_null": 4}),
+        ("time", {"wall_s": [1], "step_ms": {"median": "a"}}),
+        ("flops", {"step": "x"}),
+        ("device", {"uuid": 1, "power_w": 3}),
+        ("notes", {"a": {"b": [None]}}),
+        ("provenance", {"git": 3, "packages": []}),
+        ("error", {"log": [3]}),
+        ("cell", {}),
+    ],
+)
+def test_a_part_that_cannot_be_read_hides_no_other(record: dict[str, Any], part: str, broken: Any) -> None:
+    told = show.text({**record, part: broken}, [])
+    assert "step 3: test accuracy 0.512" in told
+    assert "fingerprint" not in told
+
+
+def test_nothing_steers_the_terminal(record: dict[str, Any]) -> None:
+    error = {"type": "Error", "message": "\x1b[2J\x07 wiped \ud800", "log": ["\x1b]0;title\x07", "a\tb é"]}
+    told = show.text({**record, "error": error}, [])
+    assert "\\x1b[2J\\x07 wiped" in told
+    assert "a\tb é" in told
+    assert all(sign.isprintable() or sign in "\n\t" for sign in told)
+
+
+def test_a_plot_has_its_ends_and_every_point() -> None:
+    lines = plot.plot([(0, 0.25), (50, 0.75), (100, 0.5)], width=21, height=5)
+    assert lines == [
+        "0.75 |          •",
+        "     |",
+        "     |                    •",
+        "     |",
+        "0.25 |•",
+        "     +---------------------",
+        "      0                 100",
+    ]
+    assert plot.plot([]) == []
+    assert len(plot.plot([(3, 1.0)])) == len(plot.plot([(3, 1.0), (3, 1.0)])) == plot.HEIGHT + 2
+    assert all(len(line) <= plot.WIDTH + 12 for line in plot.plot([(0, -1.7e308), (10**15, 1.7e308)]))
+
+
+def test_a_series_is_of_what_was_measured() -> None:
+    curve = [{"step": 0, "scores": {"validation": 0.5}}, {"step": 1}, {"step": "x", "scores": {"validation": 1}}]
+    assert show.series([*curve, {"step": 2, "scores": {"validation": None}}]) == [(0, 0.5)]
 
 
 def test_columns_are_as_wide_as_their_widest_text() -> None:
