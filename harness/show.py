@@ -153,7 +153,7 @@ def number(value: Any) -> str:
     """Three digits, more where they stand before the point: 0.0523, 12.3, 10,474; counts in full."""
     if not isinstance(value, float):
         return f"{value:,}" if type(value) is int else str(value)
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.3g}"
 
 
 def value(given: Any) -> str:
