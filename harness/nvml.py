@@ -62,10 +62,11 @@ class Device:
         running = self._ask("others", lambda: self.library.nvmlDeviceGetComputeRunningProcesses(self.handle))
         self.at_start = None if running is None else sum(one.pid != self.pid for one in running)
 
-    def read(self, processes: bool = True) -> Reading:
-        """All that changes; `processes`: the slower part too (who holds the device, and its utilisation)."""
-        held, others = self._processes() if processes else (None, None)
-        return Reading(self.device_bytes(), held, others, self._utilisation() if processes else None, self._power())
+    def read(self, slow: bool = True) -> Reading:
+        """All that changes; without `slow` the bytes in use only."""
+        if not slow:
+            return Reading(self.device_bytes())
+        return Reading(self.device_bytes(), *self._processes(), self._utilisation(), self._power())
 
     def device_bytes(self) -> int | None:
         """Bytes in use on the device, the driver's own included."""

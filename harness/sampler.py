@@ -1,7 +1,8 @@
 """NVML read every few milliseconds by a thread, kept by phase and as rows of memory.jsonl. Torch-free.
 
-The thread asks the driver without holding Python's lock; what it costs is counted on its own clock (`cost`). Who
-holds the device, and how busy it is, is asked at every tenth reading only: NVML averages it over longer anyway.
+The thread asks the driver without holding Python's lock, and counts its processor time (`cost`): where readings are
+dear it makes fewer of them, so that it takes at most SHARE of the time. Power, who holds the device and how busy it
+is are asked at every tenth reading only: NVML averages them over longer anyway.
 """
 
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 from harness.nvml import Device, Reading
 
 SLOW_EVERY = 10
+SHARE = 0.005
 ROW_S = 1.0  # a row at least this often, and whenever the memory changes
 Row = dict[str, Any]
 
@@ -118,12 +120,12 @@ class Sampler:
                 self._take(slow=turn % SLOW_EVERY == 0)
             turn += 1
             self.wall_s, self.thread_s = time.monotonic() - began, time.thread_time() - own
-            time.sleep(self.interval_s)
+            time.sleep(max(self.interval_s, self.thread_s / turn / SHARE))
 
     def _take(self, slow: bool) -> None:
         now = time.monotonic()
-        reading, gap = self.device.read(processes=slow), now - self._read_at
-        self._read_at = now
+        reading, gap = self.device.read(slow), now - self._read_at
+        self._read_at = now if slow else self._read_at
         self.samples += 1
         if reading.others is not None:
             self.others = most(self.others, reading.others)
@@ -132,7 +134,8 @@ class Sampler:
         changed = self._last is None or reading.device_bytes != self._last.device_bytes
         if changed or now - self._row_at >= ROW_S:
             self._row_at, self._last = now, reading
-            self._keep({"phase": self._phase or None, **vars(reading)})
+            asked = {figure: value for figure, value in vars(reading).items() if value is not None}
+            self._keep({"phase": self._phase or None, **asked})
 
     def _count_energy(self) -> None:
         """Joules since the last change of phase go to the phase that ends."""

@@ -14,7 +14,7 @@ import pynvml
 import pytest
 import torch
 
-from harness import failure
+from harness import failure, sampler
 from harness.attempt import AttemptFolder
 from harness.meter import WARM_UP_STEPS, Meter
 from tests.harness.training.fake_nvml import GIB, UUID, FakeNvml, Gpu
@@ -144,8 +144,10 @@ Make = Callable[..., tuple[Meter, Gpu, Allocator]]
 
 @pytest.fixture
 def make(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Make]:
-    """A meter on a made-up GPU, with the NVML library and the allocator behind it."""
+    """A meter on a made-up GPU, with the NVML library and the allocator behind it. Every reading reads everything."""
     made: list[Meter] = []
+    monkeypatch.setattr(sampler, "SLOW_EVERY", 1)
+    monkeypatch.setattr(sampler, "SHARE", 1.0)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
     def do(sample_ms: float = 1.0, **settings: Any) -> tuple[Meter, Gpu, Allocator]:
@@ -294,8 +296,8 @@ def test_a_device_that_vanishes_in_a_step_leaves_its_phase_and_last_memory(
 
     with pytest.raises(RuntimeError, match="launch failure") as caught:
         train()
-    assert failure.kind(caught.value) == "failed"
-    assert failure.describe(caught.value)["phase"] == "steady"
+    assert failure.kind(caught.value) == "exception"
+    assert failure.describe(caught.value).items() >= {"phase": "train", "part": "steady"}.items()
     measured = caught.value.measured  # type: ignore[attr-defined]
     assert measured["memory"]["first_step"]["torch_allocated_bytes"] == 6 * GIB
     assert "lost" in measured["device"]["why_null"]["nvml_device_bytes"]
@@ -330,6 +332,14 @@ def test_the_cost_of_sampling_is_told(make: Make) -> None:
     assert cost["interval_ms"] == 5
     assert 3 < cost["samples"] < 80
     assert 0 < cost["thread_share"] < 0.5
+
+
+def test_readings_that_are_dear_are_made_less_often(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampler, "SHARE", 1e-6)
+    clock, _, _ = make()
+    with clock.phase("load"):
+        time.sleep(0.2)
+    assert clock.summary()["device"]["sampling"]["samples"] < 8
 
 
 @pytest.mark.gpu
