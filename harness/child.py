@@ -26,9 +26,13 @@ LINGER_S = 10.0
 _DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 
 
-def main(entry: str, cell: Mapping[str, Any], runtime: Runtime, folder: Path) -> None:
-    """Run `entry` ("module:function") on a cell; its result or its exception becomes `outcome.json`."""
+def main(entry: str, cell: Mapping[str, Any], runtime: Runtime, folder: Path, environment: Mapping[str, str]) -> None:
+    """Run `entry` ("module:function") on a cell; its result or its exception becomes `outcome.json`.
+
+    environment: set before anything else; the server's own was frozen when it started.
+    """
     _die_with_parent()
+    os.environ.update(environment)
     attempt = AttemptFolder(folder)
     _redirect(folder / LOG)
     try:

@@ -1,5 +1,7 @@
 """The only page that knows Hydra: composes YAML into plain values and hands batches to launchers."""
 
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
@@ -7,8 +9,9 @@ from typing import Any
 
 import yaml
 
-from harness import options
+from harness import launchers, options
 from harness.errors import UsageError
+from harness.launchers import Launcher
 
 _composed: dict[tuple[str, str], dict[str, Any]] = {}
 
@@ -44,25 +47,42 @@ def defaults() -> dict[str, Any]:
     return {**content, **{group: name for group, name in chosen.items() if name is not None}}
 
 
+def launcher(chosen: Launcher) -> dict[str, Any]:
+    """The fields of a launcher: what its YAML says, with what was set on top. UsageError as `launchers.settle`."""
+    with _hydra() as compose:
+        config = compose("attempt", [f"+launcher={chosen.name}"], raw=True)
+        return launchers.settle(chosen, _plain(config.get("launcher") or {}))
+
+
 def launch(
-    launcher: str, settings: Mapping[str, Any], jobs: Sequence[Sequence[str]], task: Callable[..., Any]
+    name: str, settled: Mapping[str, Any], jobs: Sequence[Sequence[str]], task: Callable[..., Any]
 ) -> list[Exception]:
-    """Run `task` once per override list through one of Hydra's launchers; the exceptions that it raised."""
+    """Run `task` once per override list through one of Hydra's launchers; the exceptions that it raised.
+
+    settled: the launcher's fields (see `launcher`), and what else its YAML may refer to.
+    """
     from hydra._internal.callbacks import Callbacks
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.plugins import Plugins
     from hydra.types import HydraContext
     from omegaconf import open_dict
 
-    options.match("launcher", launcher)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report each start to its makers
     with _hydra() as compose:
-        config = compose("attempt", [f"+launcher={launcher}"], raw=True)
-        with open_dict(config.hydra.launcher):
-            config.hydra.launcher.update(settings)
+        config = compose("attempt", [f"+launcher={name}"], raw=True)
+        with open_dict(config):
+            config.launcher = dict(settled)
+            config.hydra.launcher = _without_none(_plain(config.hydra.launcher))
         context = HydraContext(config_loader=GlobalHydra.instance().config_loader(), callbacks=Callbacks())
         runner = Plugins.instance().instantiate_launcher(context, task, config)
         returns = runner.launch([list(job) for job in jobs], initial_job_idx=0)
     return [item._return_value for item in returns if isinstance(item._return_value, Exception)]
+
+
+def end() -> None:
+    """After an interruption: Ray's workers end with the driver's session, not with its call."""
+    if (ray := sys.modules.get("ray")) is not None:
+        ray.shutdown()
 
 
 @contextmanager
@@ -73,12 +93,11 @@ def _hydra() -> Iterator[Callable[..., Any]]:
     from hydra._internal.utils import create_config_search_path
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
-    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     def plain(name: str, overrides: Sequence[str], raw: bool = False) -> Any:
         config = compose(name, overrides=list(overrides), return_hydra_config=raw)
-        return config if raw else OmegaConf.to_container(config, resolve=True)
+        return config if raw else _plain(config)
 
     # As hydra.initialize_config_dir does it, but for several folders: there a user's folder could only come last.
     *added, ours = options.folders()
@@ -101,6 +120,22 @@ def _named(values: Any, option: str) -> dict[str, Any]:
     if not isinstance(values, dict) or not isinstance(values.get("name"), str):
         raise UsageError(f"the YAML of {option!r} must hold flat fields, `name` among them.")
     return values
+
+
+def _plain(node: Any) -> Any:
+    """Python values, with what they refer to filled in."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    """To a launcher, a field that is absent is one at its own default."""
+    return {
+        name: _without_none(value) if isinstance(value, dict) else value
+        for name, value in values.items()
+        if value is not None
+    }
 
 
 def _one_line(error: Exception) -> str:

@@ -8,6 +8,7 @@ libraries are told to use one before they are imported; the child sets its own c
 import multiprocessing
 import multiprocessing.context
 import os
+import platform
 import re
 import signal
 import sys
@@ -17,11 +18,14 @@ import time
 import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from harness import child
 from harness.errors import UsageError
@@ -76,14 +80,37 @@ def preload(families: Iterable[str]) -> tuple[str, ...]:
     return (*PRELOAD, *(_module(family) for family in sorted(set(families))))
 
 
+@dataclass(frozen=True)
+class Driver:
+    """A process, told apart from another one that gets its number later or has it on another machine."""
+
+    host: str
+    pid: int
+    started: float
+
+    @classmethod
+    def here(cls) -> "Driver":
+        return cls(platform.node(), os.getpid(), psutil.Process().create_time())
+
+    def is_me(self) -> bool:
+        return self.pid == os.getpid() and self == Driver.here()
+
+    def lives(self) -> bool:
+        try:
+            process = psutil.Process(self.pid)
+            return abs(process.create_time() - self.started) < 2 and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return False
+
+
 @cache
-def end_with(parent: int) -> None:
-    """Where `parent` started this process: end when it is gone, as a killed driver cannot end its workers itself."""
-    if os.getppid() != parent:
+def end_with(driver: Driver) -> None:
+    """End this process when its driver on this machine is gone: one that is killed cannot end its workers itself."""
+    if driver.host != platform.node() or not driver.lives():
         return
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while driver.lives():
             time.sleep(1)
         os._exit(1)
 

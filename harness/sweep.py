@@ -1,6 +1,5 @@
 """Drain a list of cells: what is left to do goes to a launcher, what came of it is read from the store. Torch-free."""
 
-import os
 import signal
 import sys
 import time
@@ -8,15 +7,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from harness import cell as cells
-from harness import compose, fingerprint, isolate, lease, options, parents, progress, worker
+from harness import compose, fingerprint, isolate, launch, launchers, lease, parents, progress, worker
 from harness.config import Cell, Runtime
 from harness.errors import UsageError
 from harness.grid import by_seed
+from harness.launch import slots as slots
+from harness.launchers import Launcher
 from harness.store import FINAL, STATUSES, Store
 
 PREFLIGHT = "harness.preflight:preflight"
@@ -27,7 +26,7 @@ RERUN = (*STATUSES, "stale")
 def drain(
     many: Sequence[Cell],
     runtime: Runtime,
-    launcher: str | None = None,
+    launcher: Launcher | str | None = None,
     jobs: int | None = None,
     deadline_s: float | None = None,
     rerun: Sequence[str] = (),
@@ -37,35 +36,38 @@ def drain(
     """Run every cell that has no result yet, seed by seed; the exit code (see `exit_code`).
 
     Safe to call again, and from several processes at once: that is how a sweep is resumed and shared.
-    launcher: a name of conf/hydra/launcher; None chooses by the number of cells and cores. jobs: cells at once.
+    launcher: a name of conf/launcher, with fields of its own or not; None chooses by the number of cells, devices and
+    cores. jobs: cells at once, where the launcher's own field does not say it.
     deadline_s: seconds after which no further cell starts. rerun: statuses (or "stale") to try once more.
     """
     store = Store(runtime.store)
-    if launcher is not None:
-        options.match("launcher", launcher)
+    chosen = Launcher(launcher) if isinstance(launcher, str) else launcher
+    if chosen is not None:
+        launchers.check(chosen.name)
     todo = _todo(store, by_seed(many), rerun)
     if not todo:
         print(f"nothing left to do: {summary(store, many)}")
         return exit_code(store, many)
     store.check_writable()
     parents.check(todo.values(), runtime.keep)
-    _preflight(list(todo.values()), runtime.device, check)
+    plan = launch.plan(chosen, jobs, runtime, len(todo))
+    _preflight(list(todo.values()), "auto" if plan.elsewhere else runtime.device, check)
     seen = {key: worker.tried(store, key) for key in todo}
     _register(store, todo)
     deadline = None if deadline_s is None else time.time() + deadline_s
     tally = progress.Tally(store, todo, seen)
     print(_announce(todo, many, store, deadline_s))
-    setup = _setup(store, todo, runtime, deadline, entry)
+    setup = _setup(store, todo, plan, deadline, entry)
     try:
         with _interruptible(), progress.shown(tally):
             for wave in parents.waves(todo):
-                while left := [key for key in wave if worker.tried(store, key) == seen[key]]:
-                    _launch([(key, seen[key]) for key in left], setup, launcher, jobs)
-                    if not _wait_for_others(store, left, seen, deadline):
-                        break
+                _drain_wave(store, wave, seen, setup, plan)
     except KeyboardInterrupt:
+        compose.end()
         _close(store, todo)
         print(f"interrupted: {summary(store, many)}. The same command goes on from here.", file=sys.stderr)
+        if plan.fields.get("outlives"):
+            print(f"jobs that launcher={plan.name} has taken run on; end them with its own tools.", file=sys.stderr)
         return 130
     print(summary(store, many))
     if deadline is not None and time.time() >= deadline and exit_code(store, many) == 130:
@@ -89,14 +91,6 @@ def summary(store: Store, many: Sequence[Cell]) -> str:
     stale = sum(is_stale(store, key) for key in keys)
     told += f"; {stale} stale (rerun=stale runs them again)" if stale else ""
     return f"{len(many)} cell{'s' if len(many) != 1 else ''}: {told}"
-
-
-def slots(runtime: Runtime) -> int:
-    """How many cells at once: one per core's worth of threads; on a machine with a GPU one."""
-    if runtime.device != "cpu" and Path("/dev/nvidiactl").exists():
-        return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // runtime.threads)
 
 
 def _todo(store: Store, many: Sequence[Cell], rerun: Sequence[str]) -> dict[str, Cell]:
@@ -138,21 +132,38 @@ def _register(store: Store, todo: Mapping[str, Cell]) -> None:
 
 
 def _setup(
-    store: Store, todo: Mapping[str, Cell], runtime: Runtime, deadline: float | None, entry: str
+    store: Store, todo: Mapping[str, Cell], plan: launch.Plan, deadline: float | None, entry: str
 ) -> worker.Setup:
     modules = isolate.preload(cell.model.family for cell in todo.values())
-    there = replace(runtime, store=str(store.path.resolve()))
-    return worker.Setup(runtime=there, modules=modules, entry=entry, deadline=deadline)
+    there = replace(plan.runtime, store=str(store.path.resolve()))
+    outlives = bool(plan.fields.get("outlives"))
+    return worker.Setup(there, modules, entry, deadline, devices=plan.leased, gpus=plan.gpus, outlives=outlives)
 
 
-def _launch(left: Sequence[tuple[str, int]], setup: worker.Setup, launcher: str | None, jobs: int | None) -> None:
-    """One pass over (key, attempt seen) through a launcher; what came of it is in the store."""
-    at_once = min(jobs or slots(setup.runtime), len(left))
-    name = launcher or ("joblib" if at_once > 1 else "basic")
-    settings = {"n_jobs": at_once} if name == "joblib" else {}
-    lists = [[f"key={key}", f"seen={seen}"] for key, seen in left]
-    for error in compose.launch(name, settings, lists, partial(worker.job, setup=setup)):
-        print(f"a worker stopped: {type(error).__name__}: {error}", file=sys.stderr)
+def _drain_wave(
+    store: Store, wave: Sequence[str], seen: Mapping[str, int], setup: worker.Setup, plan: launch.Plan
+) -> None:
+    """Cells that may run side by side, pass after pass; those of lost workers are handed over again."""
+    losses = 0
+    while left := [key for key in wave if worker.tried(store, key) == seen[key]]:
+        lost = launch.hand_over([(key, seen[key]) for key in left], setup, plan)
+        launch.tell(lost)
+        ended = any(worker.tried(store, key) != seen[key] for key in left)
+        losses = losses + 1 if lost and not ended else int(bool(lost))
+        if losses == launch.LOST:
+            _give_up(store, left, lost)
+            return
+        if lost:
+            launch.pause(losses)
+        elif not _wait_for_others(store, left, seen, setup.deadline):
+            return
+
+
+def _give_up(store: Store, left: Sequence[str], lost: Sequence[Exception]) -> None:
+    """UsageError where not one cell has even begun: then it is not a cell that ends its worker."""
+    if not any(store.unfinished(key) or store.summary(key) for key in left):
+        raise UsageError(f"the launcher starts no cell: {' '.join(str(lost[-1]).split())[:500]}")
+    print(f"gave up: workers were lost {launch.LOST} times in a row and no cell ended", file=sys.stderr)
 
 
 def _wait_for_others(store: Store, keys: Sequence[str], seen: Mapping[str, int], deadline: float | None) -> bool:

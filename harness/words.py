@@ -52,7 +52,7 @@ def parse(words: Sequence[str], settings: Sequence[str] = SETTINGS) -> Words:
             (added if plus else block)[key] = choices(key, text)
         elif key in runtime_names and not plus:
             runtime[key] = text
-        elif key in settings and not plus:
+        elif (key in settings or ("launcher" in settings and key.startswith("launcher."))) and not plus:
             chosen[key] = text
         else:
             raise UsageError(f"there is no setting {plus + key!r}.{near(key, known)}")

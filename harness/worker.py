@@ -8,6 +8,7 @@ of the lease closes as `interrupted`.
 import os
 import signal
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
@@ -15,7 +16,7 @@ from multiprocessing.context import ForkServerProcess
 from typing import Any
 
 from harness import cell as cells
-from harness import child, ending, failure, isolate, lease, parents
+from harness import child, devices, ending, failure, isolate, lease, parents
 from harness.config import Cell, Runtime
 from harness.store import Store
 
@@ -32,31 +33,42 @@ class Setup:
     """How a driver wants its cells run. modules: preloaded in the server that children are forked from.
 
     entry: the "module:function" that runs a cell. deadline: seconds since the epoch after which nothing starts.
-    driver: the process that acts on Ctrl-C for all of its workers.
+    driver: the process that acts on Ctrl-C for all of its workers. devices: those to lease from, `gpus` for each cell;
+    () where the launcher gives them. outlives: jobs go on when the driver is gone.
     """
 
     runtime: Runtime
     modules: tuple[str, ...]
     entry: str = ENTRY
     deadline: float | None = None
-    driver: int = field(default_factory=os.getpid)
+    driver: isolate.Driver = field(default_factory=isolate.Driver.here)
+    devices: tuple[str, ...] = ()
+    gpus: float = 1.0
+    outlives: bool = False
 
 
-def job(config: Any, setup: Setup) -> str:
-    """The task function of a launcher: config.key names the cell, config.seen the attempt known to the driver."""
-    if os.getpid() != setup.driver:
+def job(config: Any, setup: Setup) -> list[str]:
+    """The task function of a launcher: config.key lists cells, config.seen the attempts known to the driver."""
+    if not setup.driver.is_me():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        isolate.end_with(setup.driver)
-    if setup.deadline is not None and time.time() >= setup.deadline:
-        return "missing"
+        if not setup.outlives:
+            isolate.end_with(setup.driver)
     store = Store(setup.runtime.store)
-    return attempt(store, store.cell(str(config.key)), setup, int(config.seen))
+    return [_one(store, str(key), setup, int(seen)) for key, seen in zip(config.key, config.seen, strict=True)]
 
 
-def attempt(store: Store, cell: Cell, setup: Setup, seen: int = 0) -> str:
+def _one(store: Store, key: str, setup: Setup, seen: int) -> str:
+    with devices.held(setup.devices, setup.gpus) as environment:
+        if setup.deadline is not None and time.time() >= setup.deadline:
+            return "missing"
+        return attempt(store, store.cell(key), setup, seen, environment)
+
+
+def attempt(store: Store, cell: Cell, setup: Setup, seen: int = 0, environment: Mapping[str, str] | None = None) -> str:
     """Try the cell once, unless somebody else does now or did since attempt `seen`; the status afterwards.
 
-    Never raises for the cell's own failure. KeyboardInterrupt leaves an `interrupted` record and goes on.
+    Never raises for the cell's own failure. What ends the worker itself (KeyboardInterrupt, a scheduler's signal)
+    leaves an `interrupted` record and goes on. environment: set in the child.
     """
     key = cells.key(cell)
     held = lease.acquire(store.leases, key)
@@ -68,7 +80,7 @@ def attempt(store: Store, cell: Cell, setup: Setup, seen: int = 0) -> str:
             return str((store.summary(key) or {}).get("status"))
         again = 0
         while True:
-            record = _try(store, key, cell, setup, held)
+            record = _try(store, key, cell, setup, held, environment or {})
             limit = failure.retries((record["error"] or {}).get("kind"), setup.runtime.retry)
             if again >= limit or (setup.deadline is not None and time.time() >= setup.deadline):
                 return str(record["status"])
@@ -92,7 +104,9 @@ def close_unfinished(store: Store, key: str, cell: Cell) -> None:
         ending.finish(store, key, folder, ending.record(key, cell, folder, outcome))
 
 
-def _try(store: Store, key: str, cell: Cell, setup: Setup, held: lease.Lease) -> dict[str, Any]:
+def _try(
+    store: Store, key: str, cell: Cell, setup: Setup, held: lease.Lease, environment: Mapping[str, str]
+) -> dict[str, Any]:
     folder = store.begin(cell)
     if obstacle := parents.obstacle(store, cell):
         error = {"kind": "blocked", "type": "Blocked", "message": obstacle}
@@ -101,13 +115,14 @@ def _try(store: Store, key: str, cell: Cell, setup: Setup, held: lease.Lease) ->
         return record
     ending.hand_on(store, key, folder)
     kills = ending.kernel_kills()
-    arguments = (setup.entry, cells.to_json(cell), setup.runtime, folder.path)
+    arguments = (setup.entry, cells.to_json(cell), setup.runtime, folder.path, environment)
     process = isolate.start(child.main, arguments, setup.modules)
     watch = ending.Watch()  # only now: the first start of a process waits for the server's imports
     try:
         _follow(process, key, setup.runtime, held, watch)
-    except KeyboardInterrupt:
-        watch.status, watch.message = "interrupted", "interrupted by the user"
+    except BaseException as error:  # Ctrl-C, or a scheduler's signal that takes the job off this machine
+        who = "the user" if isinstance(error, KeyboardInterrupt) else f"the launcher ({type(error).__name__}: {error})"
+        watch.status, watch.message = "interrupted", f"interrupted by {who}"
         raise
     finally:
         isolate.kill(process)

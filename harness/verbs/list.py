@@ -9,7 +9,7 @@ from typing import Any
 
 import methods
 import tasks
-from harness import exhibits, options
+from harness import exhibits, launchers, options
 from harness.analysis import claims
 from harness.errors import UsageError, near
 from methods.matrix import families
@@ -55,6 +55,12 @@ def _row(group: str, name: str) -> dict[str, Any]:
         row["fields"] = {field: spec.type_text for field, spec in entry.fields.items()}
         row["parents"] = entry.parents
         row["families"] = families(name)
+    if group == "launcher":
+        needed = launchers.missing(name)
+        free = [field for field in launchers.declared(name) if field not in launchers.FIXED]
+        row |= {"usable": needed is None, "missing": needed, "fields": free}
+        row["about"] += f" Fields: {', '.join(f'launcher.{field}' for field in free)}." if free else ""
+        row["about"] += f" Not usable here: {needed}" if needed else ""
     if group == "task" and name in tasks.catalogue():
         task = tasks.catalogue()[name]
         row |= {"category": task.category, "metric": task.metric, "source": task.source}

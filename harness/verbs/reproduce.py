@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from harness import cell as cells
-from harness import compose, exhibits, export, options, progress, reshape, sweep, tuning, words
+from harness import compose, exhibits, export, launchers, options, progress, reshape, sweep, tuning, words
 from harness.analysis import records, report
 from harness.config import Cell, Runtime
 from harness.errors import UsageError
@@ -55,7 +55,8 @@ def main(arguments: argparse.Namespace) -> int:
         print(plan(planned, runtime, jobs, folder))
         return 0
     rerun = said.settings["rerun"].split(",") if "rerun" in said.settings else ()
-    drain = partial(sweep.drain, runtime=runtime, launcher=said.settings.get("launcher"), jobs=jobs, rerun=rerun)
+    chosen = launchers.choose(said.settings)
+    drain = partial(sweep.drain, runtime=runtime, launcher=chosen, jobs=jobs, rerun=rerun)
     started = time.monotonic()
     code = drain(planned.cells, deadline_s=deadline_s)
     if planned.waiting and not (planned := tuning.expand(blocks, store)).waiting:

@@ -11,7 +11,7 @@ A method that builds on finished cells is told them as parents.ROLE=KEY or 'pare
 import argparse
 
 from harness import cell as cells
-from harness import compose, grid, parents, show, sweep, words
+from harness import compose, grid, launchers, parents, show, sweep, words
 from harness.errors import UsageError
 from harness.store import Store
 
@@ -24,12 +24,13 @@ def main(arguments: argparse.Namespace) -> int:
     said = words.parse(arguments.words, ("launcher", "rerun"))
     words.refuse_added(said)
     runtime = said.configure(compose.defaults()["runtime"])
+    launcher = launchers.choose(said.settings) or "basic"
     found = grid.expand([said.block])
     wanted = parents.leaves(found)
     if len(wanted) != 1:
         raise UsageError(f"run is for one cell and these choices are {len(wanted)}: use `deltabench sweep`.")
     rerun = said.settings.get("rerun", "").split(",") if "rerun" in said.settings else ()
-    code = sweep.drain(found, runtime, said.settings.get("launcher", "basic"), rerun=rerun)
+    code = sweep.drain(found, runtime, launcher, rerun=rerun)
     store, key = Store(runtime.store), cells.key(wanted[0])
     record = store.read(key)
     if record is not None:

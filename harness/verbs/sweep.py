@@ -4,14 +4,15 @@ deltabench sweep method=full,lora,adapter 'task=micro/*' seed=0,1,2
 deltabench sweep method=lora method.rank=1,2,4,8 seed=0,1,2 --for 30m launcher=joblib jobs=4
 
 Choices are separated by commas; * ? [] are patterns. A method.FIELD applies to the methods that have it.
-Settings: store, device, threads, timeout (seconds per cell), keep (delta|none); launcher, jobs (cells at once),
-rerun (statuses to try again, e.g. rerun=stale,failed). Exit code: 0 every cell done or out of memory, 1 some
-failed, 2 usage, 130 interrupted or stopped by --for before every cell had run.
+Settings: store, device, threads, timeout (seconds per cell), keep (delta|none); launcher with its fields
+(launcher.FIELD=value, see `deltabench list launchers`), jobs (cells at once), rerun (statuses to try again, e.g.
+rerun=stale,failed). Exit code: 0 every cell done or out of memory, 1 some failed, 2 usage, 130 interrupted or stopped
+by --for before every cell had run.
 """
 
 import argparse
 
-from harness import compose, grid, sweep, words
+from harness import compose, grid, launchers, sweep, words
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,11 +25,12 @@ def main(arguments: argparse.Namespace) -> int:
     words.refuse_added(said)
     runtime = said.configure(compose.defaults()["runtime"])
     deadline_s = words.seconds(arguments.duration) if arguments.duration else None
+    launcher = launchers.choose(said.settings)
     found = grid.expand([said.block])
     return sweep.drain(
         found,
         runtime,
-        launcher=said.settings.get("launcher"),
+        launcher=launcher,
         jobs=words.count("jobs", said.settings.get("jobs")),
         deadline_s=deadline_s,
         rerun=said.settings["rerun"].split(",") if "rerun" in said.settings else (),

@@ -1,6 +1,7 @@
 """Runs that stand in for training: what a cell's own code may do to the process it runs in."""
 
 import errno
+import multiprocessing
 import os
 import signal
 import threading
@@ -161,3 +162,32 @@ def refuse(pairs: list[Any], device: str) -> list[str | None]:
 def threads() -> int:
     """Threads of the server that this process was forked from (Linux)."""
     return len(os.listdir(f"/proc/{os.getppid()}/task"))
+
+
+def device(cell: Cell) -> dict[str, Any]:
+    """Says what it may see, and when."""
+    started = time.monotonic()
+    time.sleep(0.4)
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
+    with (Path(cell.task.data_dir or ".") / "devices.txt").open("a") as file:
+        file.write(f"{seen} {started} {time.monotonic()}\n")
+    return good(cell)
+
+
+def murder(cell: Cell) -> dict[str, Any]:
+    """The first time, its worker is killed."""
+    done = Path(cell.task.data_dir or ".") / "murdered"
+    if not done.exists():
+        done.touch()
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        assert parent.pid is not None
+        os.kill(parent.pid, signal.SIGKILL)
+        time.sleep(600)
+    return good(cell)
+
+
+def cursed(cell: Cell) -> dict[str, Any]:
+    """Each time, its worker is killed."""
+    (Path(cell.task.data_dir or ".") / "murdered").unlink(missing_ok=True)
+    return murder(cell)

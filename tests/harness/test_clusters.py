@@ -1,0 +1,159 @@
+"""Every launcher for real, on this machine: each cell once, killed workers made good, nothing left behind.
+
+Launchers whose package is not installed are skipped (`pip install "deltabench[launchers]"`).
+"""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness import cell as cells
+from harness import launchers, lease, options
+from harness.config import Cell
+from harness.store import Store
+
+Make = Callable[..., Cell]
+Runs = Callable[[], list[str]]
+
+SLOW = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
+LOCAL = [name for name in options.names("launcher") if name not in ("basic", "slurm")]
+PARALLEL = [pytest.param(name, marks=[] if name == "joblib" else SLOW) for name in LOCAL]
+
+SCRIPT = """
+import json, sys
+from harness import devices, isolate, launch, sweep
+from harness.config import Runtime
+from harness.launchers import Launcher
+from harness.store import Store
+isolate.preload = lambda families: ()
+launch.pause = lambda losses: None
+said = json.loads(sys.argv[2])
+devices.found = lambda: tuple(said["devices"])
+store = Store(sys.argv[1])
+many = sorted((store.cell(key) for key in store.keys()), key=lambda cell: cell.method.name)
+launcher = Launcher(said["launcher"], said["fields"])
+sys.exit(sweep.drain(many, Runtime(store=sys.argv[1]), launcher, entry="stubs:run", check="stubs:fine"))
+"""
+
+
+@pytest.fixture
+def drive(store: Store, environment: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """A driver in a process of its own, over cells that the store has already."""
+
+    def drive(launcher: str, devices: tuple[str, ...] = (), **fields: str) -> subprocess.Popen[str]:
+        if reason := launchers.missing(launcher):
+            pytest.skip(reason)
+        said = json.dumps({"launcher": launcher, "devices": devices, "fields": {"jobs": "2", **fields}})
+        return subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, str(store.path), said],
+            env={**environment, "HOME": str(tmp_path), "TMPDIR": "/tmp"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    return drive
+
+
+@pytest.mark.parametrize("launcher", PARALLEL)
+def test_each_cell_once(
+    drive: Callable[..., subprocess.Popen[str]], launcher: str, cell: Make, runs: Runs, store: Store
+) -> None:
+    many = [cell(method, seed) for seed in range(3) for method in ("nap", "error")]
+    for one in many:
+        store.register(one)
+    driver = drive(launcher)
+    told = driver.communicate(timeout=300)
+    assert driver.returncode == 1, told
+    assert sorted(runs()) == sorted(f"{one.method.name}-{one.seed}" for one in many)
+    assert {store.status(cells.key(one)) for one in many} == {"done", "failed"}
+    assert not lease.keys(store.leases)
+
+
+@pytest.mark.parametrize("launcher", PARALLEL)
+def test_a_killed_worker_is_made_good_by_the_sweep_itself(
+    drive: Callable[..., subprocess.Popen[str]], launcher: str, cell: Make, runs: Runs, store: Store
+) -> None:
+    many = [cell("murder"), *(cell("nap", seed) for seed in range(3))]
+    for one in many:
+        store.register(one)
+    driver = drive(launcher)
+    told = driver.communicate(timeout=300)
+    assert driver.returncode == 0, told
+    assert {store.status(cells.key(one)) for one in many} == {"done"}
+    assert runs().count("murder-0") == 2
+    assert all(runs().count(f"nap-{seed}") <= 2 for seed in range(3))
+    assert not lease.keys(store.leases)
+
+
+@pytest.mark.slow
+def test_a_cell_that_always_kills_its_worker_ends_the_sweep(
+    drive: Callable[..., subprocess.Popen[str]], cell: Make, runs: Runs, store: Store
+) -> None:
+    for one in (cell("cursed"), cell("nap"), cell("nap", 1)):
+        store.register(one)
+    driver = drive("joblib")
+    out, told = driver.communicate(timeout=300)
+    assert driver.returncode == 130, (out, told)
+    assert "gave up" in told
+    assert 3 <= runs().count("cursed-0") <= 5
+    assert store.status(cells.key(cell("nap"))) == store.status(cells.key(cell("nap", 1))) == "done"
+
+
+@pytest.mark.parametrize("launcher", [name for name in PARALLEL if "joblib" in str(name)])
+def test_a_device_each(
+    drive: Callable[..., subprocess.Popen[str]], launcher: str, cell: Make, store: Store, tmp_path: Path
+) -> None:
+    """Four at once and two devices to lease: never two cells on one at a time."""
+    cards = (f"GPU-{tmp_path.name}-a", f"GPU-{tmp_path.name}-b")
+    for seed in range(6):
+        store.register(cell("device", seed))
+    driver = drive(launcher, cards, jobs="3")
+    told = driver.communicate(timeout=300)
+    assert driver.returncode == 0, told
+    lines = [line.split() for line in (tmp_path / "devices.txt").read_text().splitlines()]
+    assert {name for name, _, _ in lines} == {*cards}
+    for card in cards:
+        times = sorted((float(start), float(end)) for name, start, end in lines if name == card)
+        assert all(before[1] <= after[0] for before, after in itertools.pairwise(times)), times
+
+
+@pytest.mark.parametrize("launcher", [name for name in PARALLEL if "joblib" not in str(name)])
+def test_an_interruption_leaves_no_process(
+    drive: Callable[..., subprocess.Popen[str]], launcher: str, cell: Make, runs: Runs, store: Store
+) -> None:
+    from test_sweep import _members, _until  # the laws of the other launchers are there
+
+    many = [cell("good"), cell("hang"), cell("hang", 1)]
+    for one in many:
+        store.register(one)
+    driver = drive(launcher)
+    _until(lambda: len(runs()) == 3 and store.status(cells.key(many[0])) == "done", 200)
+    driver.send_signal(signal.SIGINT)
+    _, told = driver.communicate(timeout=100)
+    assert driver.returncode == 130, told
+    assert "Traceback" not in told
+    _until(lambda: _members(driver.pid) == [])
+    _until(lambda: not any(store.is_running(cells.key(one)) for one in many))
+    assert [store.status(cells.key(one)) for one in many] == ["done", "interrupted", "interrupted"]
+
+
+@pytest.mark.slow
+def test_half_a_device_of_ray(
+    drive: Callable[..., subprocess.Popen[str]], cell: Make, store: Store, tmp_path: Path
+) -> None:
+    """Ray gives what it counts: without a GPU, a cell that wants none is told of none."""
+    store.register(cell("device"))
+    driver = drive("ray", gpus="0")
+    told = driver.communicate(timeout=300)
+    assert driver.returncode == 0, told
+    assert (tmp_path / "devices.txt").read_text().split()[0] in ("all", "")
+    assert os.environ.get("CUDA_VISIBLE_DEVICES", "all") is not None
