@@ -317,8 +317,9 @@ def test_samples_are_rows_of_the_attempt(make: Make, tmp_path: Path) -> None:
     assert len(rows) < 10, "a row per change, not per sample"
 
 
-def test_a_folder_that_cannot_be_written_costs_the_rows_only(tmp_path: Path) -> None:
-    clock = Meter(CPU, AttemptFolder(tmp_path / "missing"))
+def test_a_file_that_cannot_be_written_costs_the_rows_only(tmp_path: Path) -> None:
+    (tmp_path / "memory.jsonl").mkdir()
+    clock = Meter(CPU, AttemptFolder(tmp_path))
     with clock.phase("load"):
         pass
     assert clock.summary()["memory"]["load"]["process_bytes"] > 0
