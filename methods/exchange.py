@@ -1,7 +1,8 @@
 """Deltas to and from PEFT's files: adapter_config.json and adapter_model.safetensors. Nothing is ever unpickled.
 
 `write_peft` and `read_peft` know LoRA, DoRA, VeRA, (IA)3 and prompts, whose tensors are the same in both; targets
-are written as full module names, so PEFT's matching by suffix cannot catch more. PEFT itself is not needed.
+are written as full module names, so PEFT's matching by suffix cannot catch more. A head that trains is among PEFT's
+`modules_to_save`. PEFT itself is not needed.
 """
 
 import json
@@ -16,14 +17,16 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from harness.errors import UsageError
-from methods.anatomy import Part, family
+from methods.anatomy import Part, family, heads
 from methods.base import Delta, Method, trainable
 from methods.dora import Decomposed
 from methods.ia3 import InputScale
 from methods.kept import delta_state, load_delta_state
 from methods.shape import shape
+from methods.vera import Scaled
 
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
+PREFIX = "base_model.model."
 _LORA = {"A": "lora_A.weight", "B": "lora_B.weight"}
 _DORA = {f"direction.{own}": theirs for own, theirs in _LORA.items()} | {"magnitude": "lora_magnitude_vector"}
 
@@ -50,27 +53,31 @@ FORMATS = {
 }
 
 
-def write_peft(model: nn.Module, method: Method, folder: Path) -> None:
-    """What `method` trained in `model`, as files that PEFT loads. UsageError where PEFT has no such thing."""
+def write_peft(model: nn.Module, method: Method, folder: Path, base: str | None = None) -> None:
+    """What `method` trained in `model`, as files that PEFT loads. UsageError where PEFT has no such thing.
+
+    base: the backbone's id on the Hub, for PEFT's `base_model_name_or_path`.
+    """
     own = delta_state(model)
     tensors = {theirs: _laid_out(model, theirs, own[name]) for name, theirs in _names(model, method).items()}
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / TENSORS, metadata={"format": "pt"})
-    text = json.dumps(_config(model, method), indent=2, sort_keys=True)
+    content = {**_config(model, method), "base_model_name_or_path": base}
+    text = json.dumps(content, indent=2, sort_keys=True)
     (folder / CONFIG).write_text(text, encoding="utf-8")
 
 
 def read_peft(model: nn.Module, method: Method, folder: Path) -> None:
     """Put PEFT's files into `model`, to which `method` is attached; files that do not fit change nothing."""
-    config = _read_config(folder)
+    config = read_config(folder)
     for field, wanted in _config(model, method).items():
         held = sorted(config[field]) if isinstance(config.get(field), list) else config.get(field)
         if field in _checked(method) and held != wanted:
             raise UsageError(f"{folder / CONFIG}: {field} is {held!r}, this method expects {wanted!r}")
     names = {theirs: own for own, theirs in _names(model, method).items()}
     own = dict(trainable(model))
-    state = {name: p.detach() for name, p in own.items() if name not in names.values()}  # the head stays
-    for theirs, tensor in _read_tensors(folder).items():
+    state = {name: p.detach() for name, p in own.items() if name.split(".")[0] in heads(model)}  # unless it is given
+    for theirs, tensor in _without_projection(model, folder, read_tensors(folder)).items():
         name = names.get(theirs, theirs)
         fits = name in own and tensor.numel() == own[name].numel() and name.endswith("ia3.scale")
         state[name] = tensor.view_as(own[name]) if fits else tensor
@@ -108,10 +115,9 @@ def _names(model: nn.Module, method: Method) -> dict[str, str]:
     hosts, names = _hosts(model, method), FORMATS[method.name].names
     if method.name == "prompt":
         return {f"{host}.prompt.{own}".lstrip("."): theirs for host in hosts for own, theirs in names.items()}
-    return {
-        f"{host}.{method.name}.{own}": f"base_model.model.{host}.{theirs}"
-        for host in hosts
-        for own, theirs in names.items()
+    full = {name: f"{PREFIX}{name}" for name, _ in trainable(model) if name.split(".")[0] in heads(model)}
+    return full | {
+        f"{host}.{method.name}.{own}": f"{PREFIX}{host}.{theirs}" for host in hosts for own, theirs in names.items()
     }
 
 
@@ -119,7 +125,7 @@ def _laid_out(model: nn.Module, theirs: str, tensor: torch.Tensor) -> torch.Tens
     """As PEFT shapes it: (IA)3's vectors are [1, d_in] on an input and [d_out, 1] on an output."""
     if not theirs.endswith(".ia3_l"):
         return tensor
-    host = theirs.removeprefix("base_model.model.").removesuffix(".ia3_l")
+    host = theirs.removeprefix(PREFIX).removesuffix(".ia3_l")
     return tensor[None] if isinstance(model.get_submodule(f"{host}.ia3"), InputScale) else tensor[:, None]
 
 
@@ -138,7 +144,7 @@ def _config(model: Any, method: Any) -> dict[str, Any]:
         case "PROMPT_TUNING":
             kind = "SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM"
             return config | {"task_type": kind, "num_transformer_submodules": 1, **_sizes(model)}
-    return config | {"target_modules": sorted(hosts)}
+    return config | {"target_modules": sorted(hosts), "modules_to_save": sorted(heads(model)) or None}
 
 
 def _sizes(model: Any) -> dict[str, int]:
@@ -150,7 +156,7 @@ def _sizes(model: Any) -> dict[str, int]:
     }
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -160,7 +166,18 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _read_tensors(folder: Path) -> dict[str, torch.Tensor]:
+def _without_projection(model: nn.Module, folder: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Without VeRA's frozen projection, which PEFT saves by default and both draw from a seed."""
+    own = next((module for module in model.modules() if isinstance(module, Scaled)), None)
+    kept = dict(tensors)
+    for name, projection in (("vera_A", own.A), ("vera_B", own.B)) if own else ():
+        given = next((kept.pop(key) for key in list(kept) if key.removeprefix("base_model.").startswith(name)), None)
+        if given is not None and not (given.shape == projection.shape and torch.allclose(given, projection.cpu())):
+            raise UsageError(f"{folder / TENSORS}: {name} is not the projection that its seed draws")
+    return kept
+
+
+def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(folder / TENSORS)
     except (OSError, SafetensorError) as error:

@@ -1,6 +1,7 @@
 """Deltas go to PEFT and come back; what does not fit is refused and changes nothing."""
 
 import json
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import methods
+from harness.config import MethodConfig
 from harness.errors import UsageError
 from methods.base import Method
 from methods.exchange import CONFIG, FORMATS, TENSORS, read_peft, write_peft
+from methods.foreign import method_of
 from methods.kept import delta_state
+from methods.vera import Scaled
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits
 
 with warnings.catch_warnings():
@@ -30,8 +35,8 @@ FIELDS: dict[str, dict[str, Any]] = {
 PAIRS = [
     (kind, key)
     for kind in FORMATS
-    for key in ("t5", "llama-gqa", "roberta-masked")
-    if (kind, key) != ("prompt", "roberta-masked")
+    for key in ("t5", "llama-gqa", "roberta-masked", "bert-head")
+    if kind != "prompt" or key in ("t5", "llama-gqa")
 ]
 
 
@@ -60,7 +65,7 @@ def test_real_peft_loads_what_we_write(kind: str, key: str, tmp_path: Path) -> N
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         other = theirs(**inputs).logits
-    if TOYS[key].kind != "seq2seq":
+    if TOYS[key].kind in ("causal", "masked"):
         valid = inputs["attention_mask"].bool()
         other = other[:, -valid.shape[1] :][valid]
     torch.testing.assert_close(logits(model, TOYS[key]), other, **CLOSE)
@@ -77,7 +82,43 @@ def test_we_load_what_real_peft_writes(kind: str, key: str, tmp_path: Path) -> N
     other = backbone(TOYS[key])
     again = attach(kind, other, seed=9, **FIELDS[kind])
     read_peft(other, again, tmp_path / "theirs")
+    assert method_of(tmp_path / "theirs", backbone(TOYS[key])) == MethodConfig(kind, _fields(again, kind))
     torch.testing.assert_close(logits(other, TOYS[key]), logits(model, TOYS[key]), **CLOSE)
+
+
+def _fields(method: Method, kind: str) -> dict[str, Any]:
+    """All fields in their canonical form."""
+    return methods.resolve(kind, {name: getattr(method, name) for name in FIELDS[kind]})
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"peft_type": "OFT"}, "peft_type is 'OFT'; what can be read is LORA, VERA, IA3, PROMPT_TUNING"),
+        ({"bias": "all"}, "bias is 'all', which no method here has"),
+        ({"alpha_pattern": {"q": 3}}, "alpha_pattern is {'q': 3}, which no method here has"),
+    ],
+)
+def test_files_that_no_method_here_made_are_named(fields: dict[str, Any], message: str, tmp_path: Path) -> None:
+    model, method = trained("lora", "t5")
+    write_peft(model, method, tmp_path)
+    _edit(tmp_path, **fields)
+    with pytest.raises(UsageError, match=re.escape(message)):
+        method_of(tmp_path, backbone(TOYS["t5"]))
+
+
+def test_another_projection_is_refused(tmp_path: Path) -> None:
+    """PEFT saves VeRA's frozen projection by default; it must be the one that the seed draws."""
+    model, method = trained("vera", "t5")
+    write_peft(model, method, tmp_path)
+    own = next(module for module in model.modules() if isinstance(module, Scaled))
+    tensors = load_file(tmp_path / TENSORS)
+    projection = {"base_model.vera_A": own.A.detach(), "base_model.vera_B": own.B.detach()}
+    save_file(tensors | projection, tmp_path / TENSORS)
+    read_peft(model, method, tmp_path)
+    save_file(tensors | projection | {"base_model.vera_B": own.B + 1}, tmp_path / TENSORS)
+    with pytest.raises(UsageError, match="vera_B is not the projection that its seed draws"):
+        read_peft(model, method, tmp_path)
 
 
 def _truncate(folder: Path) -> None:

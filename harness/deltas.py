@@ -1,0 +1,143 @@
+"""A delta in a folder of its own: what trained (`delta.safetensors`) and what it belongs to (`method.json`).
+
+Or as PEFT's adapter files, or folded into the backbone and saved as transformers saves a model. Nothing here is
+pickled or unpickled, and a folder that holds anything is never written to.
+"""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import nn
+
+from harness import cell as cells
+from harness import files, rebuild, weights
+from harness.config import Cell, MethodConfig
+from harness.errors import NotApplicable, UsageError
+from harness.rebuild import Built
+from methods.base import Delta
+from methods.exchange import read_peft, write_peft
+from methods.foreign import method_of
+from methods.kept import delta_state, load_delta_state
+
+TENSORS, METHOD = "delta.safetensors", "method.json"
+FORMAT = 1
+BACKBONE = ("name", "family", "revision", "weights")
+
+
+def write(built: Built, folder: Path, origin: Mapping[str, Any]) -> None:
+    """`delta.safetensors` and `method.json`. origin: where it comes from, for the reader."""
+    state = delta_state(built.model)
+    if not state or (built.cell.parents and _leans_on_parents(built.model)):
+        raise UsageError(
+            f"a delta of {built.cell.method.name} does not stand alone: it is nothing without the cells it builds on."
+            if built.cell.parents
+            else f"method {built.cell.method.name} trained nothing here, so there is no delta."
+        )
+    content = cells.to_json(built.cell, ("identity", "provenance"))
+    told = {
+        "format": FORMAT,
+        "method": content["method"],
+        "model": {name: content["model"][name] for name in BACKBONE},
+        "task": built.cell.task.name,
+        "objective": built.cell.objective,
+        "seed": built.cell.seed,
+        "origin": dict(origin),
+    }
+    _make(folder)
+    save_file(state, folder / TENSORS)
+    files.write_json(folder / METHOD, told)
+
+
+def write_to_peft(built: Built, folder: Path) -> None:
+    """As PEFT's adapter files. UsageError for a method that PEFT does not have."""
+    _check_free(folder)
+    model = built.cell.model
+    write_peft(built.model, built.method, folder, model.location if model.source == "hub" else None)
+
+
+def write_merged(built: Built, folder: Path) -> None:
+    """The backbone with the delta folded in, and its tokenizer: a checkpoint that knows nothing of methods."""
+    _check_free(folder)
+    try:
+        built.method.merge(built.model)
+    except NotApplicable as error:
+        raise UsageError(f"{error}.") from error
+    _make(folder)
+    built.model.save_pretrained(folder)
+    held = weights.tokenizer_folder(built.cell.model)
+    if held is not None:
+        for path in (held / name for name in weights.TOKENIZER_FILES if (held / name).is_file()):
+            shutil.copy(path, folder / path.name)
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a delta belongs to. model: name, family, revision and kind of weights. task: by name, as objective."""
+
+    method: MethodConfig
+    model: Mapping[str, str]
+    task: str
+    objective: str
+    seed: int
+
+
+def described(folder: Path) -> Described:
+    """`method.json`. UsageError for a folder without one, and for one of another format."""
+    try:
+        told = files.read_json(folder / METHOD)
+        name, version = told["method"].pop("name"), told["format"]
+        model = {field: str(told["model"][field]) for field in BACKBONE}
+        found = Described(MethodConfig(name, told["method"]), model, told["task"], told["objective"], told["seed"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{folder / METHOD}: expected what a delta belongs to, as JSON ({error!r})") from error
+    if version != FORMAT:
+        raise UsageError(f"{folder / METHOD}: its format is {version!r}, this version reads {FORMAT}")
+    return found
+
+
+def load(folder: Path, cell: Cell) -> Built:
+    """A delta on the backbone of `cell`, whose method it takes the place of. UsageError where it does not fit."""
+    told, model = described(folder), cells.to_json(cell)["model"]
+    for field in BACKBONE[1:]:
+        if told.model[field] != model[field]:
+            raise UsageError(
+                f"{folder}: this delta is for another backbone, {told.model['name']}: {field} {told.model[field]} "
+                f"was expected, {cell.model.name} has {model[field]}"
+            )
+    state, own = rebuild.tensors(folder / TENSORS), replace(cell, method=told.method)
+    backbone = rebuild.backbone(own)
+    method = rebuild.attached(own, backbone)
+    try:
+        load_delta_state(backbone, state)
+    except UsageError as error:
+        raise UsageError(f"{folder / TENSORS}: {error}") from error
+    return Built(own, backbone, method)
+
+
+def from_peft(folder: Path, cell: Cell) -> Built:
+    """PEFT's adapter files on the backbone of `cell`; the method is told by them."""
+    model = rebuild.backbone(cell)
+    own = replace(cell, method=method_of(folder, model))
+    method = rebuild.attached(own, model)
+    read_peft(model, method, folder)
+    return Built(own, model, method)
+
+
+def _leans_on_parents(model: nn.Module) -> bool:
+    """Whether a delta holds tensors that did not train: another cell's."""
+    added = (module for module in model.modules() if isinstance(module, Delta))
+    return any(not p.requires_grad for module in added for p in module.parameters())
+
+
+def _check_free(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"--to {folder}: there is something there already; name a new folder.")
+
+
+def _make(folder: Path) -> None:
+    _check_free(folder)
+    folder.mkdir(parents=True, exist_ok=True)

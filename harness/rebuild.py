@@ -1,0 +1,71 @@
+"""A finished cell's model again: its backbone with its method attached and what it trained put back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from transformers import PreTrainedModel
+
+import methods
+import tasks
+from harness import determinism, models, objectives, parents, text
+from harness.config import Cell
+from harness.errors import UsageError
+from harness.run import seed_for
+from harness.store import Store
+from methods.base import Method, trainable
+from methods.kept import load_delta_state
+
+CHECKPOINTS = ("best", "last")
+
+
+@dataclass(frozen=True)
+class Built:
+    """On the CPU, in evaluation mode."""
+
+    cell: Cell
+    model: PreTrainedModel
+    method: Method
+
+
+def finished(store: Store, key: str, checkpoint: str = "best") -> Built:
+    """UsageError for a cell that is not done or kept nothing."""
+    cell, status = store.cell(key), store.status(key)
+    if status != "done":
+        raise UsageError(f"cell {key[:12]} is {status}: only what is done has weights.")
+    model = backbone(cell)
+    method = attached(cell, model)
+    determinism.seed(seed_for(cell, "method"))
+    method.inherit(model, parents.load(store, cell))
+    if any(True for _ in trainable(model)):
+        path = store.kept(key, f"delta-{checkpoint}.safetensors")
+        if not path.is_file():
+            raise UsageError(f"cell {key[:12]} kept no {path.name}: run it again with keep=delta rerun=done.")
+        load_delta_state(model, tensors(path))
+    return Built(cell, model, method)
+
+
+def backbone(cell: Cell) -> PreTrainedModel:
+    """As the cell found it, its head drawn."""
+    head = objectives.head(cell.objective, len(tasks.row(cell.task).label_words))
+    return models.load(cell.model, head, seed_for(cell, "head"))
+
+
+def attached(cell: Cell, model: PreTrainedModel) -> Method:
+    """The cell's method, attached to `model`."""
+    method = methods.make(cell.method)
+    determinism.seed(seed_for(cell, "method"))
+    method.attach(model)
+    method.read(model, text.load(cell.model, method.tokens_added()).encode)
+    return method
+
+
+def tensors(path: Path) -> Mapping[str, torch.Tensor]:
+    """Of a safetensors file; nothing is ever unpickled. UsageError for one that is not whole."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UsageError(f"{path}: expected a whole safetensors file ({error})") from error
