@@ -40,7 +40,7 @@ def prepare(objective: Objective, task: Task) -> dict[str, Split]:
     sample, _ = choose.carve(train, min(SAMPLE_ROWS, len(train)), seed=0)
     named = {**task.splits.named(), "train_sample": sample}
     return {
-        name: Split(rows, objective.encode(rows), [objective.target(row) for row in rows])
+        name: Split(rows, objective.encode(rows), [list(row.references) or objective.target(row) for row in rows])
         for name, rows in named.items()
     }
 
