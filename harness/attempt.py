@@ -85,6 +85,8 @@ class AttemptFolder:
         """Once the record is there: remove what only an unfinished attempt needs."""
         for name in (OUTCOME, TRACE, RESUMED, *([CHECKPOINT] if checkpoint else [])):
             self._file(name).unlink(missing_ok=True)
+        for path in self.path.glob(".tmp-*"):  # of a process that was killed while it wrote
+            path.unlink(missing_ok=True)
 
     def last_step(self) -> int | None:
         """The step of the last point of the curve; None before the first."""

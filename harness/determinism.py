@@ -3,6 +3,7 @@
 import os
 import random
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -50,17 +51,21 @@ def ask(device: torch.device) -> list[str]:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", WORKSPACE)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-    usual = warnings.showwarning
+    warnings.showwarning = listener(lacking, warnings.showwarning)
+    warnings.filterwarnings("once", message=r"(?s).*determinis")
+    return lacking
+
+
+def listener(lacking: list[str], usual: Callable[..., None]) -> Callable[..., None]:
+    """What shows a warning as `usual`, and keeps those about determinism, by their first clause."""
 
     def show(message: Any, *rest: Any) -> None:
-        told = str(message).partition("(")[0].strip()[:120]
+        told = str(message).partition(", but")[0].strip()[:120]
         if "determinis" in told and told not in lacking:
             lacking.append(told)
         usual(message, *rest)
 
-    warnings.showwarning = show  # type: ignore[assignment]
-    warnings.filterwarnings("once", message=r"(?s).*determinis")
-    return lacking
+    return show
 
 
 def note(device: torch.device, lacking: list[str] | None) -> dict[str, Any]:

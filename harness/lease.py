@@ -11,7 +11,7 @@ import platform
 import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -78,6 +78,15 @@ def acquire(folder: Path, key: str) -> Lease | None:
     for generation in generations:
         _path(folder, key, generation).unlink(missing_ok=True)
     return lease
+
+
+def clear(folder: Path, keys_: Iterable[str]) -> None:
+    """Remove the leases of holders that are gone: nobody would come for one of a finished cell."""
+    for key in keys(folder).intersection(keys_):
+        with suppress(OSError):  # a read-only store
+            held = acquire(folder, key)
+            if held is not None:
+                held.release()
 
 
 def running(folder: Path, key: str) -> bool:

@@ -9,6 +9,12 @@ STATUSES = ("done", "failed", "oom", "diverged", "timeout", "interrupted", "bloc
 FINAL = ("done", "oom", "diverged")
 """Results: running the same command again does not try these again."""
 
+REPEATED = ("schema", "key", "cell", "status", "scores", "best_step", "parameters", "notes", "task_facts")
+"""Fields that the same cell gives again bit for bit, on one machine with the same threads, on the CPU, resumed or not;
+so are the curve but for its seconds, the predictions and the deltas."""
+VARYING = ("attempt", "error", "memory", "time", "device", "flops", "provenance", "resumed_from", "restarted")
+"""Time, memory and what else is of one attempt (a rate of operations is time, too)."""
+
 
 def displaces(status: str, earlier: str) -> bool:
     """Whether a newer attempt counts instead of an earlier one: a failure never hides a finished result."""

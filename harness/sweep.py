@@ -46,6 +46,7 @@ def drain(
         launchers.check(chosen.name)
     todo = _todo(store, by_seed(many), rerun)
     if not todo:
+        lease.clear(store.leases, map(cells.key, many))
         print(f"nothing left to do: {summary(store, many)}")
         return exit_code(store, many)
     store.check_writable()
@@ -69,6 +70,7 @@ def drain(
         if plan.fields.get("outlives"):
             print(f"jobs that launcher={plan.name} has taken run on; end them with its own tools.", file=sys.stderr)
         return 130
+    lease.clear(store.leases, todo)
     print(summary(store, many))
     if deadline is not None and time.time() >= deadline and exit_code(store, many) == 130:
         print("stopped by the deadline; the same command goes on from here.")

@@ -59,6 +59,11 @@ def parse(words: Sequence[str], settings: Sequence[str] = SETTINGS) -> Words:
     return Words(block, added, runtime, chosen)
 
 
+def flag(name: str, value: str | None) -> list[str]:
+    """`--name value` as the word that says the same."""
+    return [] if value is None else [f"{name}={value}"]
+
+
 def refuse_added(said: Words) -> None:
     """`+key=value` adds to an exhibit's grid; nowhere else is there anything to add to."""
     if said.added:

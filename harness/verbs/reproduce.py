@@ -33,6 +33,7 @@ DEFAULT = "quick"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("exhibit", metavar="EXHIBIT", help="a name of `deltabench list exhibits`")
     parser.add_argument("words", nargs="*", metavar="key=value")
+    parser.add_argument("--retry", metavar="N", help="how often to try a cell again that was killed or out of time")
     parser.add_argument("--for", dest="duration", metavar="30m", help="start no further cell after this time")
     parser.add_argument("--dry-run", action="store_true", help="say what would run, run nothing")
     parser.add_argument("--out", metavar="DIR", help="where tables and figures go")
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     exhibit = exhibits.load(arguments.exhibit, options.folders()[:-1])
-    said = words.parse(arguments.words, SETTINGS)
+    said = words.parse([*arguments.words, *words.flag("retry", arguments.retry)], SETTINGS)
     scale = said.settings.get("scale") or scale_of(exhibit)
     blocks, told = reshape.reshape(exhibit, exhibit.blocks(scale), said.block, said.added)
     runtime = said.configure(compose.defaults()["runtime"])

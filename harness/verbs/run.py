@@ -18,10 +18,11 @@ from harness.store import Store
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", nargs="*", metavar="key=value")
+    parser.add_argument("--retry", metavar="N", help="how often to try a cell again that was killed or out of time")
 
 
 def main(arguments: argparse.Namespace) -> int:
-    said = words.parse(arguments.words, ("launcher", "rerun"))
+    said = words.parse([*arguments.words, *words.flag("retry", arguments.retry)], ("launcher", "rerun"))
     words.refuse_added(said)
     runtime = said.configure(compose.defaults()["runtime"])
     launcher = launchers.choose(said.settings) or "basic"

@@ -6,8 +6,10 @@ deltabench sweep method=lora method.rank=1,2,4,8 seed=0,1,2 --for 30m launcher=j
 Choices are separated by commas; * ? [] are patterns. A method.FIELD applies to the methods that have it.
 Settings: store, device, threads, timeout (seconds per cell), keep (delta|none); launcher with its fields
 (launcher.FIELD=value, see `deltabench list launchers`), jobs (cells at once), rerun (statuses to try again, e.g.
-rerun=stale,failed). Exit code: 0 every cell done or out of memory, 1 some failed, 2 usage, 130 interrupted or stopped
-by --for before every cell had run.
+rerun=stale,failed), checkpoint_minutes and checkpoint_steps (how often training is saved), deterministic (GPUs).
+A killed cell, or one that could not read or write, is tried once more; --retry N: N times, those out of time too.
+Exit code: 0 every cell done or out of memory, 1 some failed, 2 usage, 130 interrupted or stopped by --for before
+every cell had run.
 """
 
 import argparse
@@ -17,11 +19,12 @@ from harness import compose, grid, launchers, sweep, words
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", nargs="*", metavar="key=value")
+    parser.add_argument("--retry", metavar="N", help="how often to try a cell again that was killed or out of time")
     parser.add_argument("--for", dest="duration", metavar="30m", help="start no further cell after this time")
 
 
 def main(arguments: argparse.Namespace) -> int:
-    said = words.parse(arguments.words)
+    said = words.parse([*arguments.words, *words.flag("retry", arguments.retry)])
     words.refuse_added(said)
     runtime = said.configure(compose.defaults()["runtime"])
     deadline_s = words.seconds(arguments.duration) if arguments.duration else None
