@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from harness.errors import UsageError, near
+from harness.errors import UsageError, near, plain
 
 VERBS = Path(__file__).parent / "verbs"
 ORDER = ("run", "sweep", "plan", "status", "show", "why", "store", "reproduce", "check", "list", "pretrain", "doctor")
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except UsageError as error:
-        print(f"deltabench: {error}", file=sys.stderr)
+        print(f"deltabench: {_sentence(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("deltabench: interrupted", file=sys.stderr)
@@ -46,6 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except Exception as error:  # no traceback reaches a person: it goes to a file
         return _report(error)
+
+
+def _sentence(error: UsageError) -> str:
+    """One line of a length that can be read, whatever the value was that a person gave."""
+    text = plain(" ".join(str(error).split()))
+    return text if len(text) <= 1500 else f"{text[:700]} … {text[-700:]}"
 
 
 def verbs() -> dict[str, str]:

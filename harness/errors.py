@@ -1,4 +1,4 @@
-"""The two things that can go wrong by a person's doing; the command line turns both into one sentence and exit 2."""
+"""What can go wrong by a person's doing; the command line turns it into one sentence and exit 2."""
 
 import difflib
 from collections.abc import Iterable
@@ -19,3 +19,8 @@ def near(value: str, names: Iterable[str]) -> str:
     if close:
         return f" Did you mean {', '.join(close)}?"
     return f" Known: {', '.join(known[:12])}{' …' if len(known) > 12 else ''}." if known else ""
+
+
+def plain(line: str) -> str:
+    """The line without what would steer a terminal: a value, a log or a record from elsewhere may hold it."""
+    return "".join(sign if sign.isprintable() or sign == "\t" else f"\\x{ord(sign):02x}" for sign in line)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness import joules
+from harness.errors import plain
 from harness.fingerprint import is_stale
 from harness.store import summarise
 
@@ -12,12 +13,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 def text(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> str:
     """Names, scores, curve, cost and, for a failure, the error with the end of its log."""
-    return "\n".join(clean(f"{name:<10} {value}") for name, value in _lines(record, curve))
-
-
-def clean(line: str) -> str:
-    """The line without what would steer a terminal: a log, or a name in a record from elsewhere, may hold it."""
-    return "".join(sign if sign.isprintable() or sign == "\t" else f"\\x{ord(sign):02x}" for sign in line)
+    return "\n".join(plain(f"{name:<10} {value}") for name, value in _lines(record, curve))
 
 
 def _lines(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

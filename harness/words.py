@@ -17,6 +17,15 @@ _WORD = re.compile(r"(\+?)([A-Za-z_][\w.]*)=(.*)", re.DOTALL)
 _LIMIT = 10_000
 
 
+class _Plain(yaml.SafeLoader):
+    """Values as they are written. With anchors a line could stand for more than any memory holds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent) or getattr(self.peek_event(), "anchor", None):
+            raise yaml.composer.ComposerError(None, None, "anchors and aliases are not known here", None)
+        return super().compose_node(parent, index)
+
+
 @dataclass(frozen=True)
 class Words:
     """block: choices for the grid, each a list. added: those written `+key=value`. runtime, settings: the rest."""
@@ -117,7 +126,7 @@ def _value(key: str, text: str) -> Any:
     if plain or (key.startswith("parents.") and not text.startswith("{")):
         return text
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, _Plain)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"{key}={text}: not a value ({' '.join(str(error).split())[:120]}).") from error
     return value if value is None or isinstance(value, bool | int | float | str | list | dict) else text

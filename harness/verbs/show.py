@@ -15,7 +15,7 @@ from harness import cell as cells
 from harness import compose, files, plot, show, words
 from harness.attempt import LOG
 from harness.command import command
-from harness.errors import UsageError
+from harness.errors import UsageError, plain
 from harness.fingerprint import is_stale
 from harness.store import Store
 
@@ -87,7 +87,7 @@ def _print(found: dict[str, Any]) -> None:
         print("\n".join(["", "validation score by step", *plot.plot(points, mark), ""]))
     if found["log"] and not (record or {}).get("error"):
         print(
-            "\n".join(f"{'log' if not place else '':<10} {show.clean(line)}" for place, line in enumerate(found["log"]))
+            "\n".join(f"{'log' if not place else '':<10} {plain(line)}" for place, line in enumerate(found["log"]))
         )
     print(f"{'folder':<10} {found['folder']}")
     print(f"{'command':<10} {found['command'] or found['why_null']}")

@@ -15,7 +15,7 @@ from typing import Any
 from harness import cell as cells
 from harness import compose, files, fingerprint, show, words
 from harness.config import Cell
-from harness.errors import UsageError
+from harness.errors import UsageError, plain
 from harness.store import Store
 
 
@@ -38,7 +38,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(files.finite(found), ensure_ascii=False, indent=1))
     else:
-        print("\n".join(map(show.clean, _told_two(found) if others else _told_one(found))))
+        print("\n".join(map(plain, _told_two(found) if others else _told_one(found))))
     return 0
 
 
