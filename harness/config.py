@@ -164,6 +164,7 @@ class Runtime:
     """Where and how attempts run; nothing here changes a result.
 
     store: the folder of records. threads: CPU threads of one cell. timeout: seconds per cell, 0 for none.
+    tracker: where curves are shown too, while they grow (harness/trackers).
     keep: "delta" keeps the trained tensors of the best and the last point, "none" keeps no weights.
     sample_ms: milliseconds between two readings of a GPU's memory and power; 0 reads at the ends of phases only.
     retry: how often one command tries a cell again that was killed, failed to read or write, or ran out of time; null:
@@ -173,6 +174,7 @@ class Runtime:
     """
 
     store: str = runtime("results/store")
+    tracker: str = runtime("none", known=("none", "mlflow", "tensorboard", "wandb"))
     device: str = runtime("auto")
     threads: int = runtime(1, least=1, most=1024)
     timeout: float = runtime(0.0, least=0.0)

@@ -47,7 +47,7 @@ def plan(launcher: Launcher | None, jobs: int | None, runtime: Runtime, cells: i
     chosen = launcher or Launcher(USUAL)
     launchers.check(chosen.name)
     fields = compose.launcher(chosen)
-    made = Plan(launcher and launcher.name, fields, 1, runtime)
+    made = Plan(launcher.name if launcher else None, fields, 1, runtime)
     here = () if made.elsewhere or runtime.device not in _LAPTOP else devices.found()
     gpus = fields.get("gpus")
     if gpus is None:

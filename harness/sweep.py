@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness import cell as cells
-from harness import compose, fingerprint, isolate, launch, launchers, lease, parents, progress, worker
+from harness import compose, fingerprint, isolate, launch, launchers, lease, parents, progress, trackers, worker
 from harness.config import Cell, Runtime
 from harness.errors import UsageError
 from harness.grid import by_seed
@@ -41,6 +41,7 @@ def drain(
     deadline_s: seconds after which no further cell starts. rerun: statuses (or "stale") to try once more.
     """
     store = Store(runtime.store)
+    trackers.check(runtime.tracker)
     chosen = Launcher(launcher) if isinstance(launcher, str) else launcher
     if chosen is not None:
         launchers.check(chosen.name)
@@ -60,7 +61,7 @@ def drain(
     print(_announce(todo, many, store, deadline_s))
     setup = _setup(store, todo, plan, deadline, entry)
     try:
-        with _interruptible(), progress.shown(tally):
+        with _interruptible(), progress.shown(tally), trackers.following(runtime.tracker, store, todo, seen):
             for wave in parents.waves(todo):
                 _drain_wave(store, wave, seen, setup, plan)
     except KeyboardInterrupt:
