@@ -23,7 +23,8 @@ def rows(
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UsageError(
             f"task {task}: {name} ({config or 'default'}, {split}) could not be read from the Hub "
-            f"({reason:.200}). Connect to the network once, or give a local copy with task.data_dir=FOLDER."
+            f"({reason:.200}). Connect to the network once, or give a local copy with task.data_dir=FOLDER "
+            "or, for a folder of many, DELTABENCH_DATA."
         ) from error
     if not len(found):
         raise UsageError(f"task {task}: {name} ({config or 'default'}) has no rows in its {split} split.")
