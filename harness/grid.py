@@ -20,6 +20,7 @@ from harness import cell as cells
 from harness import compose, options, parents, weights
 from harness.config import Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig, build
 from harness.errors import UsageError, near
+from harness.objectives import Reading
 from harness.objectives import check as check_objective
 from harness.words import AXES, DOTTED
 
@@ -84,7 +85,8 @@ class _Plan:
             for name, objective in product(recipes, objectives):
                 check_objective(objective, tasks.row(task).answer)
                 for recipe in _recipes(composed["recipe", name], self.fields["recipe"], method.name):
-                    plain = (Cell(method, model, task, objective, recipe, seed) for seed in self.seeds)
+                    plain = [Cell(method, model, task, objective, recipe, seed) for seed in self.seeds]
+                    Reading.of(plain[0]).check(objective)
                     yield from (one for cell in plain for one in self._with_parents(cell))
 
     def _with_parents(self, cell: Cell) -> Iterator[Cell]:

@@ -1,25 +1,46 @@
-"""What can be known to go wrong before anything is trained: the device, and each method on each backbone.
+"""What can be known to go wrong before anything is trained: the device, each method on each backbone, and each task's
+label words in its vocabulary.
 
 Methods are attached to backbones without weights (meta device), so that a bad target costs no training.
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from transformers import PreTrainedModel
 
 import methods
+import tasks
 from harness import headers, models, objectives, text, weights
-from harness.config import MethodConfig, ModelConfig
+from harness.config import MethodConfig, ModelConfig, TaskConfig
 from harness.errors import UsageError
+from tasks.base import Splits, Task
 
 PLACEHOLDER_LABELS = 2
 DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
-def preflight(pairs: Sequence[tuple[MethodConfig, ModelConfig, str]], device: str = "auto") -> list[str | None]:
-    """For the device, then for each (method, model, objective): what a person has to put right, or None."""
-    return [_no_device(device), *(_problem(*pair) for pair in pairs)]
+Attachment = tuple[MethodConfig, ModelConfig, str]
+ReadingOf = tuple[ModelConfig, str, TaskConfig]
+
+
+def preflight(pairs: Sequence[Attachment | ReadingOf], device: str = "auto") -> list[str | None]:
+    """For the device, then for each (method, model, objective) and each (model, objective, task): what a person has to
+    put right, or None.
+    """
+    return [_no_device(device), *map(_told, pairs)]
+
+
+def _told(pair: Attachment | ReadingOf) -> str | None:
+    try:
+        if isinstance(pair[0], MethodConfig):
+            _attach(*cast(Attachment, pair))
+        else:
+            _read(*cast(ReadingOf, pair))
+    except UsageError as error:
+        return str(error)
+    return None
 
 
 def _no_device(wanted: str) -> str | None:
@@ -35,16 +56,22 @@ def _no_device(wanted: str) -> str | None:
     return None
 
 
-def _problem(method: MethodConfig, model: ModelConfig, objective: str) -> str | None:
-    try:
-        head = objectives.head(objective, PLACEHOLDER_LABELS)
-        made, backbone = methods.make(method), models.outline(model, head)
-        _check_weights(model, backbone)
-        _check_tokenizer(model, backbone, made.tokens_added())
-        made.attach(backbone)
-    except UsageError as error:
-        return str(error)
-    return None
+def _attach(method: MethodConfig, model: ModelConfig, objective: str) -> None:
+    head = objectives.head(objective, PLACEHOLDER_LABELS)
+    made, backbone = methods.make(method), models.outline(model, head)
+    _check_weights(model, backbone)
+    _check_tokenizer(model, backbone, made.tokens_added())
+    made.attach(backbone)
+
+
+def _read(model: ModelConfig, objective: str, task: TaskConfig) -> None:
+    """As the objective would be made, but without the rows."""
+    row = tasks.row(task)
+    bare = Task(
+        name=task.name, category=row.category, template=row.template, metric=row.metric, splits=Splits((), (), {}),
+        label_words=row.label_words, answer=row.answer, cloze=row.cloze, cloze_words=row.cloze_words,
+    )  # fmt: skip
+    objectives.make(objective, bare, text.load(model))
 
 
 def _check_weights(config: ModelConfig, backbone: PreTrainedModel) -> None:

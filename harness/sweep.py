@@ -16,6 +16,7 @@ from harness.errors import UsageError
 from harness.grid import by_seed
 from harness.launch import slots as slots
 from harness.launchers import Launcher
+from harness.objectives import BY_VOCABULARY
 from harness.store import FINAL, STATUSES, Store
 
 PREFLIGHT = "harness.preflight:preflight"
@@ -117,8 +118,11 @@ def is_stale(store: Store, key: str) -> bool:
 
 
 def _preflight(todo: Sequence[Cell], device: str, check: str) -> None:
-    """Attach every distinct method x model once, in one child: a bad target costs no training."""
-    pairs = list({repr(pair): pair for cell in todo for pair in [(cell.method, cell.model, cell.objective)]}.values())
+    """Attach every distinct method x model once, in one child: a bad target costs no training. And look for label words
+    where they must be in the vocabulary."""
+    attached = [(cell.method, cell.model, cell.objective) for cell in todo]
+    read = [(cell.model, cell.objective, cell.task) for cell in todo if cell.objective in BY_VOCABULARY]
+    pairs = list({repr(pair): pair for pair in [*attached, *read]}.values())
     modules = isolate.preload(cell.model.family for cell in todo)
     messages = isolate.call(check, (pairs, device), modules)
     wrong = list(dict.fromkeys(message for message in messages if message))

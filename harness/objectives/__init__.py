@@ -25,6 +25,15 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
     "classifier": ("label",),
 }
 """Objective -> the kinds of `Task.answer` it can give."""
+SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "seq2seq": ("beams", "option_score"),
+    "causal": ("beams", "option_score", "loss_on"),
+    "masked": (),
+    "classifier": (),
+}
+"""Objective -> the fields of `Reading` that it can follow."""
+BY_VOCABULARY = ("masked",)
+"""Objectives that some label words of a task may be impossible for."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +62,13 @@ class Reading:
             sums = sums / (options >= 0).sum(dim=2).clamp(min=1)
         return sums.argmax(dim=1)
 
-    def refuse(self, objective: str, able: tuple[str, ...] = ()) -> None:
-        """NotApplicable for a setting that is not at its default and not among those that `objective` can follow."""
-        usual = Reading()
+    def check(self, objective: str) -> None:
+        """NotApplicable for a setting that is not the usual one, where `objective` cannot follow it."""
         for name, where in (("loss_on", "recipe"), ("beams", "task"), ("option_score", "task")):
             value = getattr(self, name)
-            if name not in able and value != getattr(usual, name):
-                raise NotApplicable(f"{where}.{name}={value}: objective {objective} cannot do that; leave it out.")
+            if name not in SETTINGS[objective] and value != getattr(Reading(), name):
+                able = ", ".join(other for other, names in SETTINGS.items() if name in names)
+                raise NotApplicable(f"{where}.{name}={value}: objective {objective} cannot do that; these can: {able}.")
 
 
 def check(name: str, answer: str) -> None:
@@ -73,6 +82,7 @@ def check(name: str, answer: str) -> None:
 def make(name: str, task: "Task", text: "Text", reading: Reading = Reading()) -> "Objective":
     """The objective `name` for a task and a model's tokenizer."""
     check(name, task.answer)
+    reading.check(name)
     objective: Objective = importlib.import_module(f"{__name__}.{name}").make(task, text, reading)
     return objective
 

@@ -25,7 +25,6 @@ def head(labels: int) -> Head:
 
 
 def make(task: Task, text: Text, reading: Reading) -> "Masked":
-    reading.refuse("masked")
     if text.mask is None:
         raise UsageError("objective masked needs a masked encoder; this model's tokenizer has no mask token.")
     words = tuple(_token(text, word, task.name) for word in task.cloze_words or task.label_words)

@@ -26,7 +26,6 @@ def head(labels: int) -> Head:
 
 
 def make(task: Task, text: Text, reading: Reading) -> "Seq2Seq":
-    reading.refuse("seq2seq", able=("beams", "option_score"))
     if text.start is None:
         raise UsageError("objective seq2seq needs an encoder-decoder; this model has no decoder start token.")
     return Seq2Seq(task, text, text.start, head(0), reading)

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 import methods
 from harness import models as backbones
-from harness import objectives, text
-from harness.config import MethodConfig, ModelConfig
+from harness import objectives, preflight, text
+from harness.config import MethodConfig, ModelConfig, TaskConfig
 from harness.errors import NotApplicable, UsageError
 from harness.objectives import Head
 from harness.text import Text
@@ -85,6 +85,12 @@ def test_a_label_word_that_is_not_one_token_is_named(
 ) -> None:
     with pytest.raises(NotApplicable, match=f"{words[1]!r} of task toy-label is not one"):
         objectives.make("masked", replace(cloze_task, cloze_words=words), text.load(encoder))
+
+
+def test_preflight_looks_for_label_words(encoder: ModelConfig) -> None:
+    task = TaskConfig("micro/sentiment")
+    [_, said] = preflight.preflight([(encoder, "masked", task)])
+    assert "label words of one token each" in str(said)
 
 
 def test_other_backbones_and_answers_are_refused(
