@@ -167,6 +167,7 @@ class Runtime:
     tracker: where curves are shown too, while they grow (harness/trackers).
     keep: "delta" keeps the trained tensors of the best and the last point, "none" keeps no weights.
     sample_ms: milliseconds between two readings of a GPU's memory and power; 0 reads at the ends of phases only.
+    probe: what is measured of finished cells beyond training (harness/probes), names with commas.
     retry: how often one command tries a cell again that was killed, failed to read or write, or ran out of time; null:
     once, but not one that ran out of time.
     deterministic: on a GPU, ask torch for deterministic algorithms (slower); the CPU's are anyway.
@@ -180,6 +181,7 @@ class Runtime:
     timeout: float = runtime(0.0, least=0.0)
     keep: str = runtime("delta", known=("delta", "none"))
     sample_ms: float = runtime(10.0, least=0.0, most=60_000.0)
+    probe: str = runtime("")
     retry: int | None = runtime(None, least=0, most=1000)
     deterministic: bool = runtime(False)
     checkpoint_minutes: float = runtime(5.0, least=0.0)

@@ -18,13 +18,13 @@ from typing import Any
 
 import yaml
 
-from harness import assets
+from harness import assets, probes
 from harness.analysis import claims, views
 from harness.errors import UsageError, near
 
 Block = Mapping[str, Any]
 
-FIELDS = ("title", "source", "published", "floor", "ceiling", "sets", "view", "claims", "grid")
+FIELDS = ("title", "source", "published", "floor", "ceiling", "sets", "probe", "view", "claims", "grid")
 AXES = ("method", "model", "task", "recipe", "objective", "seed")
 GROUP = "deltabench.exhibits"
 RATE, CHOSEN = "recipe.learning_rate", "chosen"
@@ -53,6 +53,7 @@ class Exhibit:
     floor: str | None = None
     ceiling: str | None = None
     sets: str = "test"
+    probes: tuple[str, ...] = ()
     path: Path = field(default_factory=Path)
 
     def blocks(self, scale: str) -> tuple[Block, ...]:
@@ -127,6 +128,7 @@ def read(path: Path, folders: Sequence[Path] = ()) -> Exhibit:
         floor=raw.get("floor"),
         ceiling=raw.get("ceiling"),
         sets=_named([raw.get("sets", "test")], ("test", "validation"), f"{where}: sets")[0],
+        probes=_named(raw.get("probe") or [], probes.names(), f"{where}: probe"),
         path=path,
     )
     _check_roles(exhibit, where)

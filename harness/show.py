@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from harness import joules
+from harness import joules, probes
 from harness.errors import plain
 from harness.fingerprint import is_stale
 from harness.store import summarise
@@ -51,6 +51,8 @@ def _costs(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Ite
     yield from _memory(record.get("memory") or {})
     yield from _device(record)
     yield from _operations(record.get("flops") or {})
+    for name, told in probes.told(record).items():
+        yield from ((name if place == 0 else "", line) for place, line in enumerate(told))
 
 
 def _origin(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

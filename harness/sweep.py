@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness import cell as cells
-from harness import compose, fingerprint, isolate, launch, launchers, lease, parents, progress, trackers, worker
+from harness import compose, fingerprint, isolate, launch, launchers, lease, parents, probes, progress, trackers, worker
 from harness.config import Cell, Runtime
 from harness.errors import UsageError
 from harness.grid import by_seed
@@ -41,7 +41,7 @@ def drain(
     cores. jobs: cells at once, where the launcher's own field does not say it.
     deadline_s: seconds after which no further cell starts. rerun: statuses (or "stale") to try once more.
     """
-    store = Store(runtime.store)
+    store, wanted = Store(runtime.store), probes.parse(runtime.probe)
     trackers.check(runtime.tracker)
     chosen = Launcher(launcher) if isinstance(launcher, str) else launcher
     if chosen is not None:
@@ -50,7 +50,7 @@ def drain(
     if not todo:
         lease.clear(store.leases, map(cells.key, many))
         print(f"nothing left to do: {summary(store, many)}")
-        return exit_code(store, many)
+        return _probed(store, many, wanted, runtime, None if deadline_s is None else time.time() + deadline_s)
     store.check_writable()
     parents.check(todo.values(), runtime.keep)
     plan = launch.plan(chosen, jobs, runtime, len(todo))
@@ -76,7 +76,7 @@ def drain(
     print(summary(store, many))
     if deadline is not None and time.time() >= deadline and exit_code(store, many) == 130:
         print("stopped by the deadline; the same command goes on from here.")
-    return exit_code(store, many)
+    return _probed(store, many, wanted, runtime, deadline)
 
 
 def exit_code(store: Store, many: Sequence[Cell]) -> int:
@@ -85,6 +85,14 @@ def exit_code(store: Store, many: Sequence[Cell]) -> int:
     if found & {"failed", "diverged", "timeout", "blocked"}:
         return 1
     return 130 if found & {"interrupted", "missing", "running"} else 0
+
+
+def _probed(
+    store: Store, many: Sequence[Cell], wanted: Sequence[str], runtime: Runtime, deadline: float | None
+) -> int:
+    """Take the probes asked for, one cell at a time; the exit code."""
+    failed = probes.drain(store, [cells.key(cell) for cell in many], wanted, runtime, deadline)
+    return exit_code(store, many) or int(failed > 0)
 
 
 def summary(store: Store, many: Sequence[Cell]) -> str:

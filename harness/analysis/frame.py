@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from harness import options
+from harness import joules, options
 from harness.analysis import arms
 from harness.analysis.records import Run
 
@@ -17,7 +17,7 @@ Row = dict[str, Any]
 
 ROLES = ("validation", "test")
 BASE = ("key", "model", "task", "category", "arm", "method", "learning_rate", "recipe", "seed", "source")
-FACTS = ("rows", "chance", "majority", "delta", "head", "backbone", "cells_beside")
+FACTS = ("rows", "chance", "majority", "delta", "head", "backbone", "cells_beside", "energy_j", "probes")
 ANSWERS = ("parse_failures", "commonest")
 """Of generated answers: the share without an answer in them, and the share that the most frequent answer has."""
 SCORES = (*BASE, "fields", "checkpoint", "step", "set", "role", "score", *ANSWERS, *FACTS)
@@ -100,6 +100,8 @@ def _base(run: Run, model: str, task: str, arm: str) -> Row:
         "head": parameters.get("head") or 0,
         "backbone": parameters.get("backbone"),
         "cells_beside": (record.get("time") or {}).get("cells_beside"),
+        "energy_j": joules.of_run(record),
+        "probes": record.get("probes") or {},
     }
 
 

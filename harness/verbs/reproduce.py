@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from harness import cell as cells
-from harness import compose, exhibits, export, launchers, options, progress, reshape, sweep, tuning, words
+from harness import compose, exhibits, export, launchers, options, probes, progress, reshape, sweep, tuning, words
 from harness.analysis import records, report
 from harness.config import Cell, Runtime
 from harness.errors import UsageError
@@ -45,7 +45,7 @@ def main(arguments: argparse.Namespace) -> int:
     said = words.parse([*arguments.words, *words.flag("retry", arguments.retry)], SETTINGS)
     scale = said.settings.get("scale") or scale_of(exhibit)
     blocks, told = reshape.reshape(exhibit, exhibit.blocks(scale), said.block, said.added)
-    runtime = said.configure(compose.defaults()["runtime"])
+    runtime = probes.asked(said.configure(compose.defaults()["runtime"]), exhibit.probes)
     jobs = words.count("jobs", said.settings.get("jobs"))
     deadline_s = words.seconds(arguments.duration) if arguments.duration else None
     folder = _folder(arguments.out, exhibit, reshape.label(scale, said.block, said.added))
@@ -87,7 +87,7 @@ def present(exhibit: Exhibit, scale: str, found: Sequence[Cell], store: Store, f
     if not any(one and one["status"] == "done" for one in summaries.values()):
         print("no cell has finished, so there is nothing to show yet.")
         return
-    inputs = report.digest(exhibit, scale, attempts)
+    inputs = report.digest(exhibit, scale, [*attempts, *probes.stamps(store, keys, exhibit.probes)])
     if not report.current(folder, inputs):
         report.render(exhibit, scale, records.from_store(store, keys), folder, inputs)
     # A pipe or a file has no width of its own: 80 columns would cut the headings.

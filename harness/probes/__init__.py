@@ -1,0 +1,150 @@
+"""Measurements of finished cells that are made when somebody asks: one file per probe, found by its name. Torch-free.
+
+A probe starts from the delta that the cell kept, so it is no part of a key and changes no trajectory. Its result
+stands in the record of the attempt, under `probes`. A probe's file has `measure(finished, device)`, which gives plain
+values, and `told(result)`, which gives lines for people.
+"""
+
+import importlib
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness import cell as cells
+from harness import isolate, lease, parents
+from harness.attempt import RECORD
+from harness.config import Runtime
+from harness.errors import UsageError, near
+from harness.store import Store
+
+Record = Mapping[str, Any]
+
+
+def names() -> tuple[str, ...]:
+    """Every probe."""
+    return tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_")))
+
+
+def about(name: str) -> str:
+    """The first line of the probe's page."""
+    return (importlib.import_module(f"{__name__}.{name}").__doc__ or "").split("\n")[0].rstrip(".")
+
+
+def parse(text: str) -> tuple[str, ...]:
+    """ "latency" or several with commas; "" is none. UsageError for one that does not exist."""
+    wanted = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    for name in wanted:
+        if name not in names():
+            raise UsageError(f"probe={name}: there is no such probe.{near(name, names())}")
+    return wanted
+
+
+def result(record: Record, name: str) -> Mapping[str, Any] | None:
+    """What a probe measured; None where it was not asked or failed."""
+    found = (record.get("probes") or {}).get(name) if isinstance(record.get("probes"), Mapping) else None
+    return found if isinstance(found, Mapping) and found.get("status") == "done" else None
+
+
+def told(record: Record) -> dict[str, list[str]]:
+    """Probe -> lines for people, of all that a record holds."""
+    held = record.get("probes") if isinstance(record.get("probes"), Mapping) else {}
+    lines = {}
+    for name, found in (held or {}).items():
+        if not isinstance(found, Mapping):
+            continue
+        if found.get("status") != "done":
+            lines[name] = [f"failed: {found.get('error')}"]
+        elif name in names():
+            lines[name] = importlib.import_module(f"{__name__}.{name}").told(found)
+    return lines
+
+
+def asked(runtime: Runtime, wanted: Iterable[str]) -> Runtime:
+    """With the probes that an exhibit needs, beside those that were said."""
+    return replace(runtime, probe=",".join(dict.fromkeys([*parse(runtime.probe), *wanted])))
+
+
+def stamps(store: Store, keys: Sequence[str], wanted: Iterable[str]) -> list[str]:
+    """What changes whenever a probe's results do."""
+    read = [(key, store.read(key) or {}, name) for name in wanted for key in keys]
+    return [f"{key} {name} {(result(record, name) or {}).get('ended')}" for key, record, name in read]
+
+
+def drain(store: Store, keys: Sequence[str], wanted: Iterable[str], runtime: Runtime, deadline: float | None) -> int:
+    """Take every probe that a finished cell lacks, one after the other, nothing of ours beside it; how many failed."""
+    failed = 0
+    for name in wanted:
+        left = [key for key in keys if (record := store.read(key)) and lacks(record, name)]
+        for count, key in enumerate(left, start=1):
+            if deadline is not None and time.time() >= deadline:
+                print(f"probe {name}: {len(left) - count + 1} cells left when the time was over")
+                break
+            found = take(store, key, name, runtime)
+            failed += found["status"] != "done"
+            print(f"probe {name} [{count}/{len(left)}] {key[:8]} {found['status']} {found.get('error', '')}".rstrip())
+    return failed
+
+
+def lacks(record: Record, name: str) -> bool:
+    """Whether a finished cell has no result of a probe."""
+    return record["status"] == "done" and result(record, name) is None
+
+
+def take(store: Store, key: str, name: str, runtime: Runtime) -> dict[str, Any]:
+    """Measure, and keep the result in the record, a failure too. UsageError for a cell that cannot be probed now."""
+    store.check_writable()
+    record = store.read(key)
+    if record is None or record["status"] != "done":
+        raise UsageError(f"cell {key[:12]} is {store.status(key)}: a probe needs a finished cell.")
+    held = lease.acquire(store.leases, key)
+    if held is None:
+        raise UsageError(f"cell {key[:12]} is running somewhere: probe it when that has ended.")
+    try:
+        found = _measured(store, key, name, record, runtime)
+        folder = store.attempt(key, int(record["attempt"]))
+        folder.write(RECORD, {**record, "probes": {**(record.get("probes") or {}), name: found}})
+    finally:
+        held.release()
+    return found
+
+
+def _measured(store: Store, key: str, name: str, record: Record, runtime: Runtime) -> dict[str, Any]:
+    cell = store.cell(key)
+    delta = store.kept(key, parents.FILE)
+    count = record.get("parameters") or {}
+    if not delta.is_file() and (count.get("delta") or 0) + (count.get("head") or 0) > 0:
+        return {"status": "failed", "error": f"it kept no {delta.name}: run it again with keep=delta rerun=done"}
+    beside = partial(lease.beside, store.leases, key)
+    before = beside()
+    path = str(delta) if delta.is_file() else ""
+    arguments = (name, cells.to_json(cell), runtime, path)
+    try:
+        found = isolate.call(f"{__name__}:child", arguments, isolate.preload({cell.model.family}))
+    except (UsageError, RuntimeError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return {"status": "failed", "error": lines[-1]}
+    ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return {
+        "status": "done",
+        **found,
+        "cells_beside": max(before, beside()),
+        "threads": runtime.threads,
+        "ended": ended,
+    }
+
+
+def child(name: str, content: Mapping[str, Any], runtime: Runtime, delta: str) -> dict[str, Any]:
+    """In a process of its own: put the cell together again and measure. delta: the file, "" where nothing trained."""
+    import torch
+
+    from harness import finished
+    from harness.run import choose_device
+
+    torch.set_num_threads(runtime.threads)
+    device = choose_device(runtime.device)
+    probe = importlib.import_module(f"{__name__}.{name}")
+    cell = finished.assemble(cells.from_json(content), runtime, Path(delta) if delta else None, device)
+    return {**probe.measure(cell, device), "device": finished.name(device)}
