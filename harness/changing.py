@@ -115,6 +115,9 @@ def _with_extra(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 def _mark(tensor: torch.Tensor) -> Mark:
     """Differs once a tensor was written to or replaced: its place, torch's count of writes, and the sum of its bits,
     since a write through `.data` is not counted."""
-    whole = _INTEGER.get(tensor.element_size())
-    bits = 0 if whole is None else int(tensor.detach().contiguous().view(whole).sum(dtype=torch.int64))
-    return tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version, bits
+    version = 0 if tensor.is_inference() else tensor._version
+    try:
+        whole = _INTEGER[tensor.element_size()]
+        return tensor.data_ptr(), version, int(tensor.detach().contiguous().view(whole).sum(dtype=torch.int64))
+    except (RuntimeError, NotImplementedError, TypeError, KeyError):  # a quantised or otherwise strange kind of tensor
+        return id(tensor), version, 0

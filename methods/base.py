@@ -34,7 +34,8 @@ class Stage:
 
     begin(model) comes before its first step. rests(name of a trained tensor): whether that tensor stays as it is
     during the stage; it keeps its place in the delta (its count, its file). Only the last stage's evaluations
-    are the method's.
+    are the method's. Where training goes on from a checkpoint, a new model begins every stage so far once more before
+    its tensors are put back.
     """
 
     share: float = 1.0
@@ -97,7 +98,11 @@ class Method:
         return None
 
     def after_step(self, model: nn.Module, step: int) -> None:
-        """Called after each optimiser step (1-based)."""
+        """Called after each optimiser step (1-based).
+
+        What changes here is kept in checkpoints where the model holds it: parameters, buffers, and attributes of its
+        modules that are tensors, numbers, text or random generators; the rest through `nn.Module.get_extra_state`.
+        """
 
     def stages(self, model: nn.Module) -> tuple[Stage, ...]:
         """What training consists of; the shares add up to 1."""

@@ -221,8 +221,15 @@ def _finished(path: Path) -> dict[Path, str]:
 
 
 def _table(store: Store) -> dict[str, Any]:
-    """Key -> what a person reads of it: the scores, or how it failed."""
-    return {record["key"]: (record["status"], record["scores"], _failure(record)) for record in store.records()}
+    """Key -> what a person reads of it: scores, curve and predictions, or how it failed."""
+    return {record["key"]: (record["status"], *_result(store, record)) for record in store.records()}
+
+
+def _result(store: Store, record: dict[str, Any]) -> tuple[Any, ...]:
+    if record["status"] != "done":
+        return (_failure(record),)
+    curve = [{name: value for name, value in row.items() if name != "seconds"} for row in store.curve(record["key"])]
+    return record["scores"], curve, store.kept(record["key"], "predictions.jsonl.gz").read_bytes()
 
 
 def _failure(record: dict[str, Any]) -> Any:

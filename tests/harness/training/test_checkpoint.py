@@ -18,6 +18,7 @@ from harness import fit as fit_module
 from harness import optimizers, packing, weights
 from harness.attempt import CHECKPOINT, RESUMED, AttemptFolder
 from harness.config import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
+from harness.errors import UsageError
 from harness.run import run
 from methods.anatomy import after
 from methods.base import Delta, Method
@@ -153,6 +154,23 @@ class Restless(Delta):
         self.get_buffer("mask").data[torch.randint(16, (1,), generator=self.source)] = 0.5
         self.grown = torch.rand(self.count)
         self.attribute += torch.rand(len(self.attribute))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", sorted(methods.catalogue()))
+def test_every_method_goes_on(runs: Runs, method: str) -> None:
+    entry = methods.catalogue()[method]
+    if entry.parents or entry.evaluation_only:
+        pytest.skip("its cells build on others, or are not trained")
+    try:
+        whole = runs.go(cell(method))
+    except UsageError as error:
+        pytest.skip(f"not applicable here: {error}")
+    if whole[0]["parameters"]["delta"] == 0:
+        pytest.skip("nothing trains")
+    again = runs.go(cell(method), runs.cut(cell(method), 6, runs.cut(cell(method), 3)))
+    assert told(again[1]) == {"resumed_from": [2, 5]}
+    assert_same(whole, again)
 
 
 @dataclass(frozen=True)
