@@ -4,6 +4,7 @@ A rename within one folder is atomic; the fsync before it keeps a crash of the m
 under the final name, and the fsync of the folder after it keeps the name itself.
 """
 
+import errno
 import json
 import math
 import os
@@ -39,9 +40,17 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def append_json(path: Path, row: Mapping[str, Any]) -> None:
-    """One JSON line at the end of `path`, in one write, so that a reader sees at most a torn last line."""
-    with path.open("ab", buffering=0) as file:
-        file.write(encode(row))
+    """One JSON line at the end of `path`, in one write, so that a reader sees at most a torn last line; after a torn
+    one (the disk was full) it starts anew."""
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        size = os.fstat(descriptor).st_size
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        line = (b"\n" if torn else b"") + encode(row)
+        if os.write(descriptor, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    finally:
+        os.close(descriptor)
 
 
 def encode(value: Any, indent: int | None = None, **options: Any) -> bytes:

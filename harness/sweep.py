@@ -10,7 +10,20 @@ from dataclasses import replace
 from typing import Any
 
 from harness import cell as cells
-from harness import compose, fingerprint, isolate, launch, launchers, lease, parents, probes, progress, trackers, worker
+from harness import (
+    compose,
+    fingerprint,
+    grids,
+    isolate,
+    launch,
+    launchers,
+    lease,
+    parents,
+    probes,
+    progress,
+    trackers,
+    worker,
+)
 from harness.config import Cell, Runtime
 from harness.errors import UsageError
 from harness.grid import by_seed
@@ -33,6 +46,7 @@ def drain(
     rerun: Sequence[str] = (),
     entry: str = worker.ENTRY,
     check: str = PREFLIGHT,
+    name: str = "",
 ) -> int:
     """Run every cell that has no result yet, seed by seed; the exit code (see `exit_code`).
 
@@ -40,6 +54,7 @@ def drain(
     launcher: a name of conf/launcher, with fields of its own or not; None chooses by the number of cells, devices and
     cores. jobs: cells at once, where the launcher's own field does not say it.
     deadline_s: seconds after which no further cell starts. rerun: statuses (or "stale") to try once more.
+    name: of the grid, under which `status` tells of it.
     """
     store, wanted = Store(runtime.store), probes.parse(runtime.probe)
     trackers.check(runtime.tracker)
@@ -48,7 +63,9 @@ def drain(
         launchers.check(chosen.name)
     todo = _todo(store, by_seed(many), rerun)
     if not todo:
-        lease.clear(store.leases, map(cells.key, many))
+        if not store.read_only:
+            lease.clear(store.leases, map(cells.key, many))
+        grids.note(store, grids.of(name, many))
         print(f"nothing left to do: {summary(store, many)}")
         return _probed(store, many, wanted, runtime, None if deadline_s is None else time.time() + deadline_s)
     store.check_writable()
@@ -57,6 +74,7 @@ def drain(
     _preflight(list(todo.values()), "auto" if plan.elsewhere else runtime.device, check)
     seen = {key: worker.tried(store, key) for key in todo}
     _register(store, todo)
+    grids.note(store, grids.of(name, many))
     deadline = None if deadline_s is None else time.time() + deadline_s
     tally = progress.Tally(store, todo, seen)
     print(_announce(todo, many, store, deadline_s))

@@ -19,7 +19,20 @@ from functools import partial
 from pathlib import Path
 
 from harness import cell as cells
-from harness import compose, exhibits, export, launchers, options, probes, progress, reshape, sweep, tuning, words
+from harness import (
+    compose,
+    exhibits,
+    export,
+    grids,
+    launchers,
+    options,
+    probes,
+    progress,
+    reshape,
+    sweep,
+    tuning,
+    words,
+)
 from harness.analysis import records, report
 from harness.config import Cell, Runtime
 from harness.errors import UsageError
@@ -56,8 +69,9 @@ def main(arguments: argparse.Namespace) -> int:
         print(plan(planned, runtime, jobs, folder))
         return 0
     rerun = said.settings["rerun"].split(",") if "rerun" in said.settings else ()
+    name = " ".join(filter(None, (exhibit.name, f"scale={scale}", grids.said(said.block), grids.said(said.added))))
     chosen = launchers.choose(said.settings)
-    drain = partial(sweep.drain, runtime=runtime, launcher=chosen, jobs=jobs, rerun=rerun)
+    drain = partial(sweep.drain, runtime=runtime, launcher=chosen, jobs=jobs, rerun=rerun, name=name)
     started = time.monotonic()
     code = drain(planned.cells, deadline_s=deadline_s)
     if planned.waiting and not (planned := tuning.expand(blocks, store)).waiting:

@@ -14,7 +14,7 @@ every cell had run.
 
 import argparse
 
-from harness import compose, grid, launchers, sweep, words
+from harness import compose, grid, grids, launchers, sweep, words
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,4 +37,5 @@ def main(arguments: argparse.Namespace) -> int:
         jobs=words.count("jobs", said.settings.get("jobs")),
         deadline_s=deadline_s,
         rerun=said.settings["rerun"].split(",") if "rerun" in said.settings else (),
+        name=grids.said(said.block),
     )
