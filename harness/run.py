@@ -37,13 +37,14 @@ def _run(
     lacking = determinism.ask(device) if runtime.deterministic else None
     meter = Meter(device, folder, runtime.sample_ms)
     with meter.phase("prepare"):
-        task, method = tasks.load(cell.task), methods.make(cell.method)
-        task = shots.put(task, cell.task.shots, seed_for(cell, "shots"))
+        task = shots.put(tasks.load(cell.task), cell.task.shots, seed_for(cell, "shots"))
+        head = objectives.head(cell.objective, len(task.label_words))
+        method = methods.make(cell.method, lambda: models.outline(cell.model, head))
         words = text.load(cell.model, method.tokens_added())
         objective = objectives.make(cell.objective, task, words, objectives.Reading.of(cell))
         splits = prepare(objective, task)
     with meter.phase("load"):
-        model = models.load(cell.model, objective.head, seed_for(cell, "head"), cell.recipe.dropout)
+        model = models.load(cell.model, head, seed_for(cell, "head"), cell.recipe.dropout)
         census = models.census(model)
         determinism.seed(seed_for(cell, "method"))
         method.attach(model)

@@ -7,7 +7,7 @@ listing never imports torch. `make` is the one function that does.
 import ast
 import importlib
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -19,10 +19,12 @@ from harness.errors import UsageError, near
 from methods.values import derive, parse
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from methods.base import Method
 
 ENTRY_POINTS = "deltabench.methods"
-SIZES = ("bottleneck", "rank", "dimension", "length", "fraction")
+SIZES = ("bottleneck", "rank", "dimension", "length", "layers", "fraction")
 """Fields that say how large a delta is: the first that a method has is what `method.budget` solves for."""
 
 
@@ -79,6 +81,8 @@ def resolve(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     for field in given:
         if field not in entry.fields:
             hint = near(field, entry.fields) or " It has no fields."
+            if field == "budget":
+                hint = " Nothing of it has a size to choose: what it trains is fixed."
             raise UsageError(f"method {name} has no field {field!r}.{hint}")
     resolved = {}
     for field, spec in entry.fields.items():
@@ -107,8 +111,12 @@ def size_of(entry: MethodEntry) -> str | None:
     return next((field for field in SIZES if field in entry.fields), None)
 
 
-def make(config: MethodConfig) -> "Method":
-    """The method itself (imports its module, hence torch). UsageError for a value outside its range."""
+def make(config: MethodConfig, outline: "Callable[[], nn.Module] | None" = None) -> "Method":
+    """The method itself (imports its module, hence torch). UsageError for a value outside its range.
+
+    outline: gives the backbone on the meta device, for who must know before `attach` how many tokens a method adds
+    that has a budget.
+    """
     entry = find(config.name)
     cls = getattr(importlib.import_module(entry.module), entry.class_name)
     fields = resolve(config.name, config.fields)
@@ -117,8 +125,9 @@ def make(config: MethodConfig) -> "Method":
         return cls(**fields)
     from methods.budget import Budgeted
 
-    whole = entry.fields[size].type_text == "int"
-    budgeted = Budgeted(lambda value: cls(**fields | {size: value}), size, budget, whole)
+    budgeted = Budgeted(lambda value: cls(**fields | {size: value}), size, budget, size != "fraction")
+    if outline is not None:
+        budgeted.settle(outline())
     return cast("Method", budgeted)
 
 

@@ -1,8 +1,8 @@
-"""`method.budget=0.5%`: the largest rank, bottleneck, prompt length or dimension whose closed form stays within a share
-of the backbone's parameters, for comparisons at equal trainable share.
+"""`method.budget=0.5%`: the largest rank, bottleneck, prompt length, dimension or number of layers whose closed form
+stays within a share of the backbone's parameters, for comparisons at equal trainable share.
 
-A fraction is the share itself. The size is solved when the method is attached, because it depends on the
-backbone, and stands in the record's notes.
+A fraction is the share itself. The size is solved when the backbone is there, because it depends on it, and stands in
+the record's notes.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from harness.errors import UsageError
+from harness.errors import NotApplicable, UsageError
 from methods.base import Method
 from methods.shape import Shape
 from methods.shape import shape as shape_of
@@ -30,13 +30,25 @@ class Budgeted:
             raise AttributeError(f"{name}: the budget is solved when the method is attached")
         return getattr(self.solved, name)
 
+    def settle(self, model: nn.Module) -> Method:
+        """Solve for the backbone, which may be on the meta device."""
+        self.solved = self.solve(shape_of(model))
+        return self.solved
+
     def attach(self, model: nn.Module) -> None:
-        solved = self.solve(shape_of(model))
-        solved.attach(model)
-        self.solved = solved
+        solved = self.settle(model)
+        try:
+            solved.attach(model)
+        except NotApplicable:
+            raise
+        except UsageError as error:
+            value = getattr(solved, self.field)
+            raise UsageError(
+                f"method.budget={self.budget:.4g} makes {self.field} {value:.4g}, and that cannot be here: {error}"
+            ) from error
 
     def tokens_added(self) -> int:
-        """0 before the method is attached."""
+        """0 before it is solved."""
         return self.solved.tokens_added() if self.solved else 0
 
     def notes(self, model: nn.Module) -> dict[str, str | int | float]:
@@ -57,7 +69,10 @@ class Budgeted:
 
         def fits(size: int) -> bool:
             method = self._near(size)
-            return method is not None and method.closed_form(shape) <= limit
+            try:
+                return method is not None and method.closed_form(shape) <= limit
+            except UsageError:  # more than this backbone has
+                return False
 
         low, high = 0, GAP
         while fits(high):
@@ -70,7 +85,8 @@ class Budgeted:
             least = next(m for size in range(1, 2 * GAP) if (m := self._near(size)) is not None)
             share = least.closed_form(shape) / shape.parameters
             raise UsageError(
-                f"method.budget={self.budget:.3g}: {least.name} needs at least {share:.2g} of this backbone"
+                f"method.budget={self.budget:.3g}: {least.name} needs at least {share:.2g} of this backbone "
+                f"({self.field} {getattr(least, self.field)})"
             )
         return method
 
