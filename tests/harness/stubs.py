@@ -191,3 +191,16 @@ def cursed(cell: Cell) -> dict[str, Any]:
     """Each time, its worker is killed."""
     (Path(cell.task.data_dir or ".") / "murdered").unlink(missing_ok=True)
     return murder(cell)
+
+
+def preempted(cell: Cell) -> dict[str, Any]:
+    """The first time, the scheduler wants its worker's machine for somebody else."""
+    done = Path(cell.task.data_dir or ".") / "preempted"
+    if not done.exists():
+        done.touch()
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        assert parent.pid is not None
+        os.kill(parent.pid, signal.SIGUSR2)
+        time.sleep(600)
+    return good(cell)

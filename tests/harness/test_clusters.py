@@ -18,6 +18,7 @@ from harness import cell as cells
 from harness import launchers, lease, options
 from harness.config import Cell
 from harness.store import Store
+from tests.harness import fake_slurm
 
 Make = Callable[..., Cell]
 Runs = Callable[[], list[str]]
@@ -32,6 +33,7 @@ from harness import devices, isolate, launch, sweep
 from harness.config import Runtime
 from harness.launchers import Launcher
 from harness.store import Store
+from tests.harness import fake_slurm
 isolate.preload = lambda families: ()
 launch.pause = lambda losses: None
 said = json.loads(sys.argv[2])
@@ -41,6 +43,17 @@ many = sorted((store.cell(key) for key in store.keys()), key=lambda cell: cell.m
 launcher = Launcher(said["launcher"], said["fields"])
 sys.exit(sweep.drain(many, Runtime(store=sys.argv[1]), launcher, entry="stubs:run", check="stubs:fine"))
 """
+
+
+@pytest.fixture
+def slurm(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cluster of one machine; the folder with what it was handed."""
+    fake_slurm.install(tmp_path / "bin")
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    monkeypatch.setenv("PATH", path)
+    environment |= {"PATH": path, "FAKE_SLURM": str(tmp_path / "slurm")}
+    (tmp_path / "slurm").mkdir()
+    return tmp_path / "slurm"
 
 
 @pytest.fixture
@@ -130,7 +143,7 @@ def test_a_device_each(
 def test_an_interruption_leaves_no_process(
     drive: Callable[..., subprocess.Popen[str]], launcher: str, cell: Make, runs: Runs, store: Store
 ) -> None:
-    from test_sweep import _members, _until  # the laws of the other launchers are there
+    from tests.harness.test_sweep import _members, _until  # the laws of the other launchers are there
 
     many = [cell("good"), cell("hang"), cell("hang", 1)]
     for one in many:
@@ -157,3 +170,36 @@ def test_half_a_device_of_ray(
     assert driver.returncode == 0, told
     assert (tmp_path / "devices.txt").read_text().split()[0] in ("all", "")
     assert os.environ.get("CUDA_VISIBLE_DEVICES", "all") is not None
+
+
+@pytest.mark.slow
+def test_slurm_is_handed_one_array_and_starts_a_preempted_job_again(
+    slurm: Path, drive: Callable[..., subprocess.Popen[str]], cell: Make, runs: Runs, store: Store
+) -> None:
+    many = [cell("preempted"), *(cell("good", seed) for seed in range(3))]
+    for one in many:
+        store.register(one)
+    driver = drive("slurm", partition="gpu", account="lab", time="1-02:00:00", cells="2", gpus="1", memory_gb="24")
+    told = driver.communicate(timeout=400)
+    assert driver.returncode == 0, told
+    assert {store.status(cells.key(one)) for one in many} == {"done"}
+    (script,) = slurm.glob("script-*")
+    text = script.read_text()
+    for flag in ("partition=gpu", "account=lab", "time=1560", "gpus-per-node=1", "mem=24GB", "array=0-1%2", "requeue"):
+        assert f"#SBATCH --{flag}\n" in text, text
+    assert [status for _, status in store.attempts(cells.key(many[0]))] == ["interrupted", "done"]
+    assert sorted(runs()) == ["good-0", "good-1", "good-2", "preempted-0", "preempted-0"]
+    assert not lease.keys(store.leases)
+
+
+@pytest.mark.slow
+def test_what_sbatch_refuses_is_a_sentence(
+    slurm: Path, drive: Callable[..., subprocess.Popen[str]], cell: Make, store: Store
+) -> None:
+    store.register(cell("good"))
+    (slurm.parent / "bin" / "sbatch").write_text("#!/bin/sh\necho sbatch: error: invalid partition >&2\nexit 1\n")
+    driver = drive("slurm", partition="nowhere")
+    _, told = driver.communicate(timeout=300)
+    assert driver.returncode == 1, "the script below the command line does not turn errors into exit codes"
+    assert "UsageError: the launcher starts no cell" in told
+    assert "invalid partition" in told
