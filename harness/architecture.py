@@ -44,6 +44,11 @@ def read(config: ModelConfig) -> PreTrainedConfig:
         raise UsageError(
             f"model {config.name}: its config.json does not make a configuration ({reason:.200}).{hint}"
         ) from error
+    if found.model_type != config.family:
+        raise UsageError(
+            f"model.family={config.family}: config.json of {config.name} says {found.model_type}. "
+            f"Set model.family={found.model_type}."
+        )
     if config.source == "hub" and config.architecture and not config.path:
         _compare(config, declared(config), found)
     return found
