@@ -141,6 +141,30 @@ CLAIMS = {
                 ("at-least-at-half", 0.5, "{left} at half of {right}'s {field} scores at least as high."),
             )
         ),
+        *(
+            _claim(
+                name,
+                sentence,
+                f"harness.analysis.latency:{test}",
+                margin=margin,
+                estimand="time to answer a batch over that of the bare backbone, in turns within one process, less 1; "
+                "mean over tasks",
+                direction=direction,
+                scale="share of the bare backbone's time",
+                options={"method": None, "state": state, "batch": 1},
+            )
+            for name, test, state, margin, sentence, direction in (
+                ("slow-to-answer", "slower", "unmerged", 0.02, "{method} adds inference latency.", "above the margin"),
+                (
+                    "as-fast-once-merged",
+                    "as_fast",
+                    "merged",
+                    0.05,
+                    "{method}, once merged, adds no inference latency.",
+                    "within the margin on both sides",
+                ),
+            )
+        ),
         _claim(
             "less-sensitive-to",
             "{left}'s score varies less over {field}s than {right}'s.",

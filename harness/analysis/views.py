@@ -31,6 +31,8 @@ VIEWS = {
         View("cost", "table", "harness.analysis.cost:table"),
         View("rates", "table", "harness.analysis.rates:table"),
         View("recipe-lines", "text", "harness.analysis.rates:recipe_lines"),
+        View("latency", "table", "harness.analysis.latency:table"),
+        View("latency-figure", "figure", "harness.analysis.latency_figure:draw"),
         View("ranking-figure", "figure", "harness.analysis.figures:ranking"),
         View("steps-figure", "figure", "harness.analysis.curves:against_steps"),
         View("seconds-figure", "figure", "harness.analysis.curves:against_seconds"),
