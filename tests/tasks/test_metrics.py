@@ -112,8 +112,8 @@ def test_metric_agrees_with_the_second_opinion(name: str) -> None:
 def test_agreement_is_one_and_the_figure_has_the_metrics_name(name: str) -> None:
     targets = SECOND_OPINION[name][0][0]
     figures = METRICS[name](targets, targets)
-    failures = figures.pop("parse_failures", 0.0)
-    assert failures == 0.0
+    assert figures.pop("parse_failures", 0.0) == 0.0
+    assert 0 < figures.pop("commonest", 1.0) <= 1
     assert figures.pop(name) == pytest.approx(1.0)
     assert all(value == pytest.approx(1.0) for value in figures.values())
 
@@ -189,7 +189,7 @@ def test_answers_are_extracted_as_llm_adapters_does() -> None:
         ("answer1", "answer10"), ("answer4", "answer6"), ("option1", "option2, option1"),
     ]  # fmt: skip
     figures = METRICS["extracted_accuracy"](*zip(*pairs, strict=True))
-    assert figures == {"extracted_accuracy": 3 / 7, "parse_failures": 3 / 7}
+    assert figures == {"extracted_accuracy": 3 / 7, "parse_failures": 3 / 7, "commonest": 1 / 7}
     with pytest.raises(ValueError, match="none of LLM-Adapters' answers"):
         METRICS["extracted_accuracy"](["maybe"], ["true"])
 
