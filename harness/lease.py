@@ -89,10 +89,10 @@ def clear(folder: Path, keys_: Iterable[str]) -> None:
                 held.release()
 
 
-def running(folder: Path, key: str) -> bool:
+def running(folder: Path, key: str, touch: bool = True) -> bool:
     """Whether somebody alive holds `key`."""
     generations = _generations(folder, key)
-    return bool(generations) and alive(_path(folder, key, generations[-1]))
+    return bool(generations) and alive(_path(folder, key, generations[-1]), touch)
 
 
 def keys(folder: Path) -> set[str]:
@@ -107,13 +107,13 @@ def beside(folder: Path, key: str) -> int:
     return sum(_read(path).get("host") == here and alive(path) for path in others)
 
 
-def alive(path: Path) -> bool:
-    """Whether the holder of a lease file lives."""
+def alive(path: Path, touch: bool = True) -> bool:
+    """Whether the holder of a lease file lives. touch: a file may be made for a moment, to ask the server its clock."""
     holder = _read(path)
     if holder.get("host") == _me()["host"]:
         return _process_lives(holder)
     try:
-        return _age_s(path) < STALE_S
+        return _age_s(path, touch) < STALE_S
     except FileNotFoundError:
         return False
 
@@ -136,11 +136,13 @@ def _started(process: psutil.Process) -> float:
     return process.create_time()
 
 
-def _age_s(path: Path) -> float:
+def _age_s(path: Path, touch: bool) -> float:
     """Seconds since the last heartbeat by the clock of the file server, which a fresh file tells; where none can be
     made (a read-only store), by our own."""
     clock = path.parent / f".clock-{uuid.uuid4().hex}"
     try:
+        if not touch:
+            raise PermissionError
         clock.touch()
     except OSError:
         return time.time() - path.stat().st_mtime

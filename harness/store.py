@@ -74,7 +74,7 @@ class Store(Shelf):
         return "interrupted" if self.numbers(key) else "missing"
 
     def is_running(self, key: str) -> bool:
-        return lease.running(self.leases, key)
+        return lease.running(self.leases, key, touch=not self.read_only)
 
     def running_keys(self) -> set[str]:
         """Every key that somebody alive holds."""

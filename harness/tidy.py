@@ -96,7 +96,7 @@ def _loose(folder: Path, key: str = "") -> Iterator[Waste]:
 def _leases(store: Store) -> Iterator[Waste]:
     for name in listing(store.leases):
         path = store.leases / name
-        if KEY.fullmatch(name.partition(".")[0]) and not lease.alive(path):
+        if KEY.fullmatch(name.partition(".")[0]) and not lease.alive(path, touch=not store.read_only):
             yield from _waste([path], "a lease whose holder is gone")
     yield from _loose(store.leases)
 
