@@ -50,7 +50,7 @@ _SQUAD = Reader(
     ("question", "context"), target="target", references="all", make=_answers,
     raw={"question": str, "context": str, "answers": dict},
 )  # fmt: skip
-_ARC = {"validation": "validation", "tests": TEST}
+_ARC: dict[str, Any] = {"validation": "validation", "tests": TEST}
 
 TASKS: Mapping[str, TaskRow] = {
     "piqa": _task(

@@ -8,11 +8,11 @@ import json
 from typing import Any
 
 import methods
-import tasks
 from harness import exhibits, launchers, options
 from harness.analysis import claims
 from harness.errors import UsageError, near
 from methods.matrix import families
+from tasks import listing as task_listing
 
 WHAT = ("methods", "models", "tasks", "recipes", "exhibits", "claims", "launchers")
 
@@ -28,6 +28,9 @@ def main(arguments: argparse.Namespace) -> int:
     rows = listing(arguments.what)
     if arguments.json:
         print(json.dumps(rows, ensure_ascii=False, indent=1))
+        return 0
+    if arguments.what == "tasks":
+        print("\n".join(task_listing.table(rows)))
         return 0
     width = max((len(row["name"]) for row in rows), default=0)
     for row in rows:
@@ -61,8 +64,7 @@ def _row(group: str, name: str) -> dict[str, Any]:
         row |= {"usable": needed is None, "missing": needed, "fields": free}
         row["about"] += f" Fields: {', '.join(f'launcher.{field}' for field in free)}." if free else ""
         row["about"] += f" Not usable here: {needed}" if needed else ""
-    if group == "task" and name in tasks.catalogue():
-        task = tasks.catalogue()[name]
-        row |= {"category": task.category, "metric": task.metric, "source": task.source}
-        row["about"] = row["about"] or f"{task.category}, {task.metric}: {task.source}"
+    if group == "task":
+        row |= task_listing.facts(name, path)
+        row["about"] = row["about"] or f"{row['category']}, {row['metric']}: {row['source']}"
     return row
