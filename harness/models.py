@@ -28,6 +28,7 @@ CLASSES = {
     "masked_lm": AutoModelForMaskedLM,
     "sequence_classification": AutoModelForSequenceClassification,
 }
+OUTPUT = "lm_head.weight"
 DROPOUTS = (
     "dropout_rate", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "dropout",
     "attention_dropout", "activation_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop",
@@ -73,7 +74,6 @@ def outline(config: ModelConfig, head: Head, dropout: float | None = None) -> Pr
     """The backbone without weights (meta device): everything but values, in milliseconds and without a download."""
     with torch.device("meta"), no_init_weights():
         model = _make(config, _adapted(architecture.declared(config), head, dropout), head)
-        model.tie_weights()
         return _freeze(model, head)
 
 
@@ -85,7 +85,7 @@ def build(config: ModelConfig, head: Head, dropout: float | None = None) -> PreT
 def _make(config: ModelConfig, settings: PreTrainedConfig, head: Head) -> PreTrainedModel:
     _check_kind(config, settings, head)
     try:
-        return CLASSES[head.kind].from_config(
+        model = CLASSES[head.kind].from_config(
             settings, attn_implementation=config.attention, trust_remote_code=config.trust_remote_code
         )
     except ValueError as error:
@@ -93,6 +93,18 @@ def _make(config: ModelConfig, settings: PreTrainedConfig, head: Head) -> PreTra
             f"model {config.name} ({settings.model_type}) cannot serve as {head.kind.replace('_', ' ')}: "
             f"{str(error).splitlines()[0]:.200}"
         ) from error
+    model.tie_weights()
+    return _own_output(model)
+
+
+def _own_output(model: PreTrainedModel) -> PreTrainedModel:
+    """T5 v1.1 has an output layer of its own (and does not scale what goes in, by which one knows it); transformers 5
+    ties it where no file with its values says otherwise.
+    """
+    if not getattr(model.config, "scale_decoder_outputs", True) and model.all_tied_weights_keys.pop(OUTPUT, None):
+        layer = model.get_output_embeddings()
+        layer.weight = nn.Parameter(layer.weight.detach().clone())
+    return model
 
 
 def _check_kind(config: ModelConfig, settings: PreTrainedConfig, head: Head) -> None:
@@ -152,7 +164,7 @@ def _fill(model: PreTrainedModel, head: Head, file: Path) -> bool:
     if model.base_model is not model and not any(name.startswith(prefix) for name in tensors):
         tensors = {prefix + name: tensor for name, tensor in tensors.items()}
     missing = set(model.load_state_dict(tensors, strict=False).missing_keys)
-    model.tie_weights()
+    model.tie_weights(recompute_mapping=False)
     return not missing - set(model.all_tied_weights_keys) - _head_names(model, head)
 
 

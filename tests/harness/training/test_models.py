@@ -214,3 +214,25 @@ def test_preflight_says_what_is_wrong_before_any_weights_are_read(t5: ModelConfi
     assert "'qq'" in str(answers[1])
     assert "cannot serve as causal lm" in str(answers[2])
     assert "adds 40 positions, and this model has 40" in str(answers[3])
+
+
+def test_an_output_layer_of_its_own_is_never_tied(t5: ModelConfig, tmp_path: Path) -> None:
+    """T5 v1.1 and Flan: their config.json says tie_word_embeddings=false, and their files hold both."""
+    config, folder = _copy(t5, tmp_path)
+    settings = json.loads((folder / "config.json").read_text())
+    settings.pop("scale_decoder_outputs", None)
+    plan = {**settings, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
+    (folder / "config.json").write_text(json.dumps(plan))
+    random = models.load(replace(config, weights="random"), LM, seed=0)
+    tensors = {name: torch.randn_like(p) for name, p in random.state_dict().items() if "embed_tokens" not in name}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    ours = models.load(config, LM, seed=0)
+    theirs = AutoModelForSeq2SeqLM.from_pretrained(str(folder), dtype=torch.float32)
+    for name in ("lm_head.weight", "shared.weight", "encoder.embed_tokens.weight"):
+        torch.testing.assert_close(ours.state_dict()[name], theirs.state_dict()[name], rtol=0, atol=0)
+    assert not torch.equal(ours.lm_head.weight, ours.shared.weight)
+    ids = torch.tensor([[5, 6, 1]])
+    batch = {"input_ids": ids, "decoder_input_ids": ids}
+    torch.testing.assert_close(ours(**batch).logits, theirs.eval()(**batch).logits)
+    counts = [sum(p.numel() for p in model.parameters()) for model in (models.outline(config, LM), random, theirs)]
+    assert len(set(counts)) == 1
