@@ -1,0 +1,161 @@
+"""Probes start from what a finished cell kept, change none of its results, and leave a failure as a result."""
+
+import importlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import methods
+import tasks
+from harness import cell as cells
+from harness import finished, isolate, lease, probes, weights
+from harness.config import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
+from harness.errors import UsageError
+from harness.probes import latency
+from harness.run import run
+from harness.score import score
+from harness.store import SCHEMA, Store
+
+RECIPE = RecipeConfig(learning_rate=1e-2, steps=2, evaluate_every=2, batch_size=8, evaluation_batch_size=64)
+TASKS = sorted({row.answer: name for name, row in tasks.catalogue().items() if "generated" in row.source}.values())
+Done = Callable[..., tuple[Store, str, Runtime]]
+
+
+@pytest.fixture
+def done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Done:
+    """A finished cell of the smallest backbone with random weights; probes of it run in this process, in a hurry."""
+
+    def call(target: str, arguments: tuple[Any, ...], modules: object) -> Any:
+        module, name = target.split(":")
+        return json.loads(json.dumps(getattr(importlib.import_module(module), name)(*arguments), allow_nan=False))
+
+    monkeypatch.setattr(isolate, "call", call)
+    for name, value in {"MOST": 3, "LEAST": 3, "BATCHES": (1, 4)}.items():
+        monkeypatch.setattr(latency, name, value)
+
+    def do(method: str = "lora", task: str = TASKS[0], **settings: Any) -> tuple[Store, str, Runtime]:
+        runtime = Runtime(store=str(tmp_path / "store"), device="cpu", **settings)
+        model = weights.resolve(ModelConfig(name="micro-t5-nano", family="t5", weights="random"))
+        data = tasks.resolve(TaskConfig(task, train_size=32, validation_size=10, test_size=12))
+        cell = Cell(MethodConfig(method, methods.resolve(method, {})), model, data, "seq2seq", RECIPE, 0)
+        store, key = Store(runtime.store), cells.key(cell)
+        folder = store.begin(cell)
+        record = run(cell, runtime, folder)
+        rest = {"schema": SCHEMA, "key": key, "attempt": 1, "cell": cells.to_json(cell), "error": None}
+        store.finish(key, folder, {**rest, **record, "provenance": {}})
+        return store, key, runtime
+
+    return do
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_latency_of_every_kind_of_answer(done: Done, task: str) -> None:
+    store, key, runtime = done(task=task)
+    found = probes.take(store, key, "latency", runtime)
+    assert found["status"] == "done", found
+    for state in ("unmerged", "merged"):
+        for size in ("1", "4"):
+            figures = found[state][size]
+            assert figures["ratio"]["low"] <= figures["ratio"]["median"] <= figures["ratio"]["high"]
+            assert figures["ms"]["median"] > 0
+            assert figures["examples_per_s"] == pytest.approx(1000 * int(size) / figures["ms"]["median"])
+            assert figures["tokens_per_s"] > figures["examples_per_s"]
+    assert found["same_answers"] == 1.0
+    assert found["cells_beside"] == 0
+    assert len(latency.told(found)) >= 4
+
+
+def test_a_result_stands_in_the_record_beside_what_was_there(done: Done) -> None:
+    store, key, runtime = done()
+    before = store.read(key)
+    probes.take(store, key, "latency", runtime)
+    after = store.read(key)
+    assert before is not None
+    assert after is not None
+    assert probes.result(after, "latency") is not None
+    assert not probes.lacks(after, "latency")
+    assert {name: value for name, value in after.items() if name != "probes"} == before
+    assert list(store.attempts(key)) == [(1, "done")]
+    assert not lease.running(store.leases, key)
+
+
+def test_a_cell_put_together_again_answers_as_it_did(done: Done) -> None:
+    store, key, runtime = done("adapter")
+    again = finished.assemble(store.cell(key), runtime, store.kept(key, "delta-best.safetensors"), torch.device("cpu"))
+    metric = again.task.metric
+    figures = score(again.model, again.objective, again.reported, metric, 64).figures
+    record = store.read(key)
+    assert record is not None
+    assert figures == record["scores"]["best"]["sets"]["test"]
+
+
+@pytest.mark.parametrize(("method", "merges"), [("adapter", False), ("full", None), ("none", None), ("prompt", False)])
+def test_what_cannot_merge_has_no_merged_figures_and_a_reason(done: Done, method: str, merges: bool | None) -> None:
+    store, key, runtime = done(method)
+    found = probes.take(store, key, "latency", runtime)
+    assert found["status"] == "done", found
+    assert found["unmerged"] is not None
+    if merges is False:
+        assert found["merged"] is None
+        assert "cannot be merged" in found["why_null"]["merged"]
+        assert any("cannot be merged" in line for line in latency.told(found))
+
+
+def test_what_was_not_kept_is_a_failure_that_says_what_to_do(done: Done) -> None:
+    store, key, runtime = done(keep="none")
+    assert probes.drain(store, [key], ("latency",), runtime, None) == 1
+    record = store.read(key)
+    assert record is not None
+    assert "keep=delta" in record["probes"]["latency"]["error"]
+    assert probes.lacks(record, "latency"), "a failed probe is tried again"
+    assert probes.told(record)["latency"][0].startswith("failed: it kept no")
+
+
+def test_a_broken_delta_is_a_failure_of_the_probe_only(done: Done) -> None:
+    store, key, runtime = done()
+    store.kept(key, "delta-best.safetensors").write_bytes(b"not a tensor")
+    found = probes.take(store, key, "latency", runtime)
+    assert found["status"] == "failed"
+    assert "cannot be read" in found["error"]
+    assert store.status(key) == "done"
+
+
+def test_a_cell_that_is_not_finished_or_runs_now_is_refused(done: Done) -> None:
+    store, key, runtime = done()
+    held = lease.acquire(store.leases, key)
+    assert held is not None
+    with pytest.raises(UsageError, match="running"):
+        probes.take(store, key, "latency", runtime)
+    held.release()
+    other = store.register(replace(store.cell(key), seed=7))
+    with pytest.raises(UsageError, match="is missing: a probe needs a finished cell"):
+        probes.take(store, other, "latency", runtime)
+    assert probes.drain(store, [other], ("latency",), runtime, None) == 0
+
+
+def test_after_the_deadline_no_further_probe_starts(done: Done, capsys: pytest.CaptureFixture[str]) -> None:
+    store, key, runtime = done()
+    assert probes.drain(store, [key], ("latency",), runtime, deadline=1.0) == 0
+    assert "1 cells left" in capsys.readouterr().out
+    assert probes.lacks(store.read(key) or {}, "latency")
+
+
+def test_names_are_checked_at_the_door() -> None:
+    assert probes.names()
+    assert probes.parse("latency,latency") == ("latency",)
+    assert probes.parse("") == ()
+    with pytest.raises(UsageError, match=r"latencyy.*Did you mean latency"):
+        probes.parse("latencyy")
+    assert all(probes.about(name) for name in probes.names())
+
+
+@pytest.mark.parametrize("held", [None, [], {"latency": 3}, {"latency": {"status": "failed"}}, {"gone": {}}])
+def test_a_record_with_strange_probes_is_still_read(held: Any) -> None:
+    record = {"status": "done", "probes": held}
+    assert probes.result(record, "latency") is None
+    assert isinstance(probes.told(record), dict)
