@@ -16,7 +16,10 @@ from typing import NoReturn
 from harness.errors import UsageError, near, plain
 
 VERBS = Path(__file__).parent / "verbs"
-ORDER = ("run", "sweep", "plan", "status", "show", "why", "delta", "store", "reproduce", "check", "list", "pretrain", "doctor")
+ORDER = (
+    "run", "sweep", "plan", "status", "show", "why", "delta", "store", "reproduce", "check", "list", "pretrain",
+    "doctor",
+)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
