@@ -27,7 +27,7 @@ from typing import Any
 
 import psutil
 
-from harness import child
+from harness import child, failure
 from harness.errors import UsageError
 from harness.files import read_json
 
@@ -58,7 +58,23 @@ def start(target: Callable[..., None], arguments: tuple[Any, ...], modules: Sequ
 
 
 def call(target: str, arguments: tuple[Any, ...], modules: Sequence[str]) -> Any:
-    """What `target` ("module:function") answers (plain values) in a fresh child. UsageError is passed on."""
+    """What `target` ("module:function") answers (plain values) in a fresh child. UsageError is passed on.
+
+    A child that dies is asked once more.
+    """
+    content = _ask(target, arguments, modules)
+    if "exit_code" in content:
+        content = _ask(target, arguments, modules)
+    if "exit_code" in content:
+        raise RuntimeError(f"{target}: {content['message']}")
+    if "error" in content:
+        kind = UsageError if content["type"] in ("UsageError", "NotApplicable") else RuntimeError
+        raise kind(content["error"] if kind is UsageError else content["trace"])
+    return content["value"]
+
+
+def _ask(target: str, arguments: tuple[Any, ...], modules: Sequence[str]) -> dict[str, Any]:
+    """The answer of a child, or how it died."""
     with tempfile.TemporaryDirectory(prefix="deltabench-") as folder:
         answer = Path(folder) / "answer.json"
         process = start(child.call, (target, arguments, answer), modules)
@@ -66,13 +82,7 @@ def call(target: str, arguments: tuple[Any, ...], modules: Sequence[str]) -> Any
             process.join()
         finally:
             kill(process)
-        if not answer.is_file():
-            raise RuntimeError(f"{target} ended with exit code {process.exitcode} and left no answer")
-        content = read_json(answer)
-    if "error" in content:
-        kind = UsageError if content["type"] in ("UsageError", "NotApplicable") else RuntimeError
-        raise kind(content["error"] if kind is UsageError else content["trace"])
-    return content["value"]
+        return read_json(answer) if answer.is_file() else failure.death(process.exitcode)
 
 
 def preload(families: Iterable[str]) -> tuple[str, ...]:

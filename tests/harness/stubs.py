@@ -143,6 +143,34 @@ def second(cell: Cell) -> dict[str, Any]:
     return good(cell)
 
 
+def cut_off(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
+    """A real run; in the first attempt its process is killed in step 6."""
+    from harness import fit, run
+
+    step = fit._step
+
+    def until(work: Any, rows: Any, optimizer: Any, number: int, rate: float) -> float:
+        lost = step(work, rows, optimizer, number, rate)
+        if (number, folder.number) == (6, 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return lost
+
+    fit._step = until
+    return run.run(cell, runtime, folder)
+
+
+def once(mark: str) -> int:
+    """Killed the first time only."""
+    if not Path(mark).exists():
+        Path(mark).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 7
+
+
+def never() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def unpicklable(cell: Cell) -> dict[str, Any]:
     raise Unpicklable
 
