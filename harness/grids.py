@@ -67,7 +67,8 @@ def note(store: "Store", grid: Grid) -> None:
     """Remember a grid; a store that cannot be written is left as it is."""
     if store.read_only or not grid.name or not store.path.is_dir():
         return
-    path = store.path / FOLDER / f"{hashlib.sha256(grid.name.encode()).hexdigest()[:16]}.json"
+    digest = hashlib.sha256(files.encode(grid.name)).hexdigest()[:16]
+    path = store.path / FOLDER / f"{digest}.json"
     rows = [[one.key, one.method, one.model, one.task, one.steps] for one in grid.places]
     with suppress(OSError):
         path.parent.mkdir(exist_ok=True)

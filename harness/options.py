@@ -7,7 +7,7 @@ from pathlib import Path
 
 import methods
 import tasks
-from harness import assets
+from harness import assets, guard
 from harness.errors import UsageError, near
 
 GROUPS = ("method", "model", "task", "recipe")
@@ -19,6 +19,7 @@ def use(folder: str) -> None:
     path = Path(folder).resolve()
     if not path.is_dir():
         raise UsageError(f"--config-dir {folder}: there is no such folder.")
+    guard.check(path, (*GROUPS, "launcher", "exhibit"))
     if path not in _added:
         _added.insert(0, path)
 

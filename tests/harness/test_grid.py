@@ -202,17 +202,16 @@ def test_a_folder_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         options.use(str(tmp_path / "nothing"))
 
 
-def test_yaml_of_a_user_names_no_callable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_yaml_of_a_user_that_is_no_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(options, "_added", [])
     (tmp_path / "method").mkdir()
-    (tmp_path / "method" / "evil.yaml").write_text("name: lora\n_target_: os.system\n")
     (tmp_path / "method" / "worse.yaml").write_text("- a list\n")
     (tmp_path / "method" / "torn.yaml").write_text("name: [lora\n")
     (tmp_path / "method" / "twice.yaml").write_text("name: lora\nrank: 1\nrank: 2\n")
     (tmp_path / "method" / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     options.use(str(tmp_path))
     assert options.header(tmp_path / "method" / "binary.yaml") == ""
-    for name in ("evil", "worse", "torn", "twice"):
+    for name in ("worse", "torn", "twice"):
         with pytest.raises(UsageError):
             expand(method=name)
     with pytest.raises(UsageError, match="not UTF-8"):

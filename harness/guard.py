@@ -1,0 +1,79 @@
+"""What YAML from elsewhere may not say: it names things by name, and never what code runs. No Hydra, no torch.
+
+Hydra turns `_target_` into a call, its logging turns `()` and `class` into one, and a defaults list can reach both. A
+folder of a user's own holds choices; of Hydra's own settings only the launcher's fields are among them.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.errors import UsageError
+
+CALLS = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_", "()")
+LAUNCHER = "hydra/launcher"
+_PACKAGE = re.compile(r"^\s*#\s*@package\s+(\S+)", re.MULTILINE)
+
+
+def check(folder: Path, groups: Sequence[str]) -> None:
+    """UsageError for a file of a user's folder that could name code. Files that do not parse are left to the reader."""
+    for path in (folder / "attempt.yaml", folder / "hydra"):
+        if path.exists():
+            raise UsageError(f"{path}: this is not a choice; a folder of yours holds run.yaml, {', '.join(groups)}.")
+    places = [*folder.glob("*.yaml"), *(path for group in groups for path in (folder / group).rglob("*.yaml"))]
+    for path in sorted(places):
+        try:
+            text = path.read_text(encoding="utf-8")
+            content = yaml.safe_load(text)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError):
+            continue
+        except ValueError as error:
+            raise UsageError(f"{path}: {error}") from error
+        for wrong in (*_packages(text), *_keys(content), *_hydra(content), *_defaults(content, path, folder, groups)):
+            raise UsageError(f"{path}: {wrong}. A YAML names things by name; code comes as an installed package.")
+
+
+def _packages(text: str) -> Iterator[str]:
+    for package in _PACKAGE.findall(text):
+        if package.startswith("hydra"):
+            yield f"its package is {package}"
+
+
+def _keys(content: Any) -> Iterator[str]:
+    """Keys that would become a call, wherever they are."""
+    left, seen = [content], set()
+    while left:
+        value = left.pop()
+        if not isinstance(value, dict | list) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, dict):
+            yield from (f"it says {key}" for key in value if key in CALLS)
+        left += value.values() if isinstance(value, dict) else value
+
+
+def _hydra(content: Any) -> Iterator[str]:
+    settings = content.get("hydra") if isinstance(content, dict) else None
+    if isinstance(settings, dict):
+        yield from (f"it sets hydra.{key}" for key in settings if key != "launcher")
+    elif settings is not None:
+        yield "it sets hydra"
+    if isinstance(content, dict):
+        yield from (f"it sets {key}" for key in content if str(key).startswith("hydra."))
+
+
+def _defaults(content: Any, path: Path, folder: Path, groups: Sequence[str]) -> Iterator[str]:
+    """Entries that reach into Hydra's settings or out of the groups."""
+    listed = content.get("defaults") if isinstance(content, dict) else None
+    for entry in listed if isinstance(listed, list) else []:
+        for named in entry if isinstance(entry, dict) else [entry]:
+            words = str(named).split()
+            target, _, package = (words[-1] if words else "").partition("@")
+            absolute = target.startswith("/") or path.parent == folder
+            group = target.strip("/")
+            known = group == LAUNCHER or group.partition("/")[0] in (*groups, "_self_") or not absolute
+            if not known or ".." in target or package.lstrip("_").startswith(("hydra", "global_.hydra")):
+                yield f"its defaults list names {named!r}"

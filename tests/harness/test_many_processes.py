@@ -1,0 +1,68 @@
+"""Several processes drain one store: each cell once, whoever comes first."""
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from harness import cell as cells
+from harness import lease
+from harness.config import Cell
+from harness.store import Store
+
+SCRIPT = """
+import random, sys
+from harness import isolate, sweep
+from harness.config import Runtime
+from harness.store import Store
+isolate.preload = lambda families: ()
+store = Store(sys.argv[1])
+many = sorted((store.cell(key) for key in store.keys()), key=lambda cell: (cell.method.name, cell.seed))
+if sys.argv[2] != "0":
+    random.Random(sys.argv[2]).shuffle(many)
+runtime = Runtime(store=sys.argv[1])
+sys.exit(sweep.drain(many, runtime, "basic", entry="stubs:run", check="stubs:fine", name="all"))
+"""
+
+
+def _drain(store: Store, count: int, environment: dict[str, str]) -> list[tuple[int, str]]:
+    """(exit code, what it said) of so many processes that begin at once, half of them in the same order."""
+    command = [sys.executable, "-c", SCRIPT, str(store.path)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    started = [
+        subprocess.Popen([*command, str(place * (place % 2))], env=environment, **pipes)  # type: ignore[call-overload]
+        for place in range(count)
+    ]
+    told = [process.communicate(timeout=1500)[0] for process in started]
+    return [(process.returncode, text) for process, text in zip(started, told, strict=True)]
+
+
+def _once_each(
+    store: Store, cell: Callable[..., Cell], runs: Callable[[], list[str]], env: dict[str, str], size: int, count: int
+) -> None:
+    many = [cell("good", seed) for seed in range(size)]
+    for one in many:
+        store.register(one)
+    for code, told in _drain(store, count, env):
+        assert code == 0, told
+        assert "Traceback" not in told
+    assert Counter(runs()) == {f"good-{seed}": 1 for seed in range(size)}
+    assert [list(store.attempts(cells.key(one))) for one in many] == [[(1, "done")]] * size
+    assert not lease.keys(store.leases)
+    assert list(store.path.rglob(".*")) == []
+    assert store.quarantined == []
+
+
+def test_three_processes_share_a_store(
+    store: Store, cell: Callable[..., Cell], runs: Callable[[], list[str]], environment: dict[str, str]
+) -> None:
+    _once_each(store, cell, runs, environment, size=9, count=3)
+
+
+@pytest.mark.slow
+def test_eight_processes_drain_two_hundred_cells(
+    store: Store, cell: Callable[..., Cell], runs: Callable[[], list[str]], environment: dict[str, str]
+) -> None:
+    _once_each(store, cell, runs, environment, size=200, count=8)

@@ -1,0 +1,183 @@
+"""What comes from elsewhere is data: no YAML names code, no name becomes a path, nothing is unpickled, no shell."""
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import cell as cells
+from harness import cli, compose, grid, grids, launchers, options
+from harness.config import Cell, MethodConfig, ModelConfig
+from harness.errors import UsageError
+from harness.store import Store
+
+ROOT = Path(__file__).parents[2]
+SOURCES = [path for room in ("harness", "methods", "tasks") for path in sorted((ROOT / room).rglob("*.py"))]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A conf folder of a user's own."""
+    monkeypatch.setattr(options, "_added", [])
+    (tmp_path / "conf").mkdir()
+    yield tmp_path / "conf"
+    compose._composed.clear()
+
+
+def _write(folder: Path, name: str, text: str) -> None:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+CALL = "{_target_: os.system, _args_: [touch evil]}"
+LOGGING = "{version: 1, handlers: {a: {(): os.system, command: touch evil}}}"
+EVIL = {
+    "method/a.yaml": f"name: lora\nrank: {CALL}\n",
+    "model/deep/a.yaml": f"name: a\nx: [1, [{CALL}]]\n",
+    "recipe/a.yaml": "# @package hydra.job_logging\nversion: 1\n",
+    "task/a.yaml": "name: a\nhydra: {callbacks: {a: {b: 1}}}\n",
+    "exhibit/a.yaml": f"title: a\nx: {CALL}\n",
+    "launcher/a.yaml": f"# @package _global_\nhydra: {{launcher: {{n_jobs: 1, a: {CALL}}}}}\n",
+    "launcher/b.yaml": f"# @package _global_\nhydra: {{job_logging: {LOGGING}}}\n",
+    "launcher/c.yaml": "# @package _global_\ndefaults:\n  - override /hydra/job_logging: evil\n",
+    "launcher/d.yaml": "# @package _global_\ndefaults:\n  - /recipe/micro@hydra.job_logging\n",
+    "launcher/e.yaml": "# @package _global_\ndefaults:\n  - /other/a\n",
+    "launcher/f.yaml": "# @package _global_\nhydra.job_logging: {a: 1}\n",
+    "launcher/g.yaml": f"# @package _global_\na: &a {CALL}\nhydra: {{launcher: {{x: {{<<: *a}}}}}}\n",
+    "attempt.yaml": "key: 1\n",
+    "run.yaml": "defaults:\n  - hydra/job_logging: evil\n",
+    "hydra/launcher/joblib.yaml": f"{CALL}\n",
+    "hydra/job_logging/none.yaml": f"{LOGGING}\n",
+}
+
+
+@pytest.mark.parametrize("name", EVIL)
+def test_yaml_of_a_user_names_no_code(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    _write(folder, name, EVIL[name])
+    with pytest.raises(UsageError, match=re.escape(name.split("/")[0])):
+        options.use(str(folder))
+    assert options.folders()[:-1] == ()
+    assert cli.main(["plan", "--config-dir", str(folder)]) == 2
+    assert not (folder.parent / "evil").exists()
+
+
+def test_yaml_that_is_a_choice_is_taken(folder: Path) -> None:
+    _write(folder, "method/big.yaml", "# mine\ndefaults: [lora, _self_]\nrank: 64\n")
+    _write(folder, "method/sub/bigger.yaml", "# mine\ndefaults: [/method/lora, _self_]\nrank: 65\n")
+    text = "# @package _global_\ndefaults:\n  - override /hydra/launcher: joblib\nlauncher: {jobs: 3}\n"
+    _write(folder, "launcher/three.yaml", text + 'hydra:\n  launcher: {n_jobs: "${launcher.jobs}"}\n')
+    _write(folder, "notes.txt", "_target_: os.system")
+    options.use(str(folder))
+    [cell] = grid.expand([{"method": "big"}])
+    assert cell.method.fields["rank"] == 64
+    launchers.check("three")
+
+
+def test_our_own_yaml_passes_the_same_check() -> None:
+    from harness import assets, guard
+
+    groups = (*options.GROUPS, "launcher", "exhibit")
+    checked = 0
+    for path in sorted(assets.conf().rglob("*.yaml")):
+        if path.name != "attempt.yaml":
+            import yaml
+
+            text = path.read_text()
+            content = yaml.safe_load(text)
+            found = (*guard._keys(content), *guard._hydra(content), *guard._packages(text))
+            assert list(found) == [], path
+            assert list(guard._defaults(content, path, assets.conf(), groups)) == [], path
+            checked += 1
+    assert checked > 20
+
+
+FORBIDDEN = {
+    "pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "eval", "exec", "os.system", "os.popen",
+    "yaml.unsafe_load", "yaml.full_load", "yaml.Loader", "yaml.UnsafeLoader", "yaml.FullLoader", "subprocess.getoutput",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_is_unpickled_and_nothing_reaches_a_shell(path: Path) -> None:
+    """By the syntax tree: no pickle, `torch.load` with weights only, YAML by a safe loader, no shell."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        if isinstance(node, ast.Call):
+            names.append(called := ast.unparse(node.func))
+            said = {word.arg: ast.unparse(word.value) for word in node.keywords}
+            assert said.get("shell", "False") == "False", f"{path.name}:{node.lineno}"
+            remote = said.get("trust_remote_code", "False")  # off unless a person asks for it by this field
+            assert remote in ("False", "config.trust_remote_code"), f"{path.name}:{node.lineno}"
+            if called.endswith("torch.load"):
+                assert said.get("weights_only") == "True", f"{path.name}:{node.lineno}"
+            if called.endswith("numpy.load") or called == "np.load":
+                assert said.get("allow_pickle", "False") == "False", f"{path.name}:{node.lineno}"
+            if called == "yaml.load":
+                assert ast.unparse(node.args[1]) in _safe_loaders(path), f"{path.name}:{node.lineno}"
+        assert not FORBIDDEN & set(names), f"{path.name}:{node.lineno}"
+
+
+def _safe_loaders(path: Path) -> set[str]:
+    """yaml.SafeLoader, and classes of this file that derive from it."""
+    classes = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
+    return {"yaml.SafeLoader", *(one.name for one in classes if [*map(ast.unparse, one.bases)] == ["yaml.SafeLoader"])}
+
+
+def test_code_that_comes_with_a_model_is_not_run_unless_asked_for() -> None:
+    assert ModelConfig(name="a", family="b").trust_remote_code is False
+
+
+def test_that_test_can_fail(tmp_path: Path) -> None:
+    for line in ("import pickle", "torch.load(x)", "yaml.load(x, yaml.Loader)", "run(x, shell=True)", "eval(x)"):
+        path = tmp_path / "a.py"
+        path.write_text(line)
+        with pytest.raises(AssertionError):
+            test_nothing_is_unpickled_and_nothing_reaches_a_shell(path)
+
+
+NAMES = ("../../evil", "/evil", "..", "a/../../evil", "evil\x00", "a" * 5000, "\n", "", "~", "C:\\evil", "\ud800", "."
+         "$(touch evil)", "`touch evil`", "%s", "con")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+def test_no_name_becomes_a_path(store: Store, cell: Callable[..., Cell], name: str, tmp_path: Path) -> None:
+    """A cell whose every name is odd is stored under its key, inside the store and nowhere else."""
+    from dataclasses import replace
+
+    one = cell()
+    odd = replace(
+        one,
+        method=MethodConfig(name, one.method.fields),
+        model=replace(one.model, name=name, location=name),
+        task=replace(one.task, name=name, data_dir=name),
+        recipe=replace(one.recipe, name=name),
+        parents=((name, name),),
+    )
+    key = cells.key(odd)
+    assert re.fullmatch("[0-9a-f]{64}", key)
+    before = set(tmp_path.rglob("*"))
+    store.begin(odd)
+    grids.note(store, grids.of(name, [odd]))
+    added = set(tmp_path.rglob("*")) - before
+    assert added
+    assert all(path == store.path or store.path in path.parents for path in added)
+    assert not (tmp_path.parent / "evil").exists()
+
+
+@pytest.mark.parametrize("field", ["method", "model", "task", "recipe", "objective"])
+@pytest.mark.parametrize("name", ["../../evil", "a/../../evil", "/etc/passwd", "a\x00b", "a" * 300, "..", "."])
+def test_names_on_the_command_line_are_those_of_choices(field: str, name: str) -> None:
+    with pytest.raises(UsageError):
+        grid.expand([{field: [name]}])
+
+
+@pytest.mark.parametrize("field", ["model.name", "model.family", "task.name", "method.name", "recipe.name"])
+@pytest.mark.parametrize("name", ["../../evil", "os.system"])
+def test_no_field_that_is_a_name_is_set_to_a_path(field: str, name: str) -> None:
+    with pytest.raises(UsageError):
+        grid.expand([{field: [name]}])
