@@ -11,7 +11,7 @@ import importlib.metadata
 import importlib.util
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,11 @@ import yaml
 from harness import assets, probes
 from harness.analysis import claims, views
 from harness.errors import UsageError, near
+from harness.forecast.load import Load, size
 
 Block = Mapping[str, Any]
 
-FIELDS = ("title", "source", "published", "floor", "ceiling", "sets", "probe", "view", "claims", "grid")
+FIELDS = ("title", "source", "published", "floor", "ceiling", "sets", "probe", "view", "claims", "forecast", "grid")
 AXES = ("method", "model", "task", "recipe", "objective", "seed")
 GROUP = "deltabench.exhibits"
 RATE, CHOSEN = "recipe.learning_rate", "chosen"
@@ -40,6 +41,7 @@ class Exhibit:
     here can run. cells_of: the exhibit whose grid and reference records it shares
     (its own name unless `grid` names another). sets: "test", or "validation" where test scores are neither
     shown nor used. claims: (name of the claim, its options) as declared.
+    forecast: its numbers are forecasts of memory at this load, nothing is trained; device_bytes: what should hold it.
     """
 
     name: str
@@ -54,6 +56,8 @@ class Exhibit:
     ceiling: str | None = None
     sets: str = "test"
     probes: tuple[str, ...] = ()
+    forecast: Load | None = None
+    device_bytes: int | None = None
     path: Path = field(default_factory=Path)
 
     def blocks(self, scale: str) -> tuple[Block, ...]:
@@ -130,9 +134,28 @@ def read(path: Path, folders: Sequence[Path] = ()) -> Exhibit:
         sets=_named([raw.get("sets", "test")], ("test", "validation"), f"{where}: sets")[0],
         probes=_named(raw.get("probe") or [], probes.names(), f"{where}: probe"),
         path=path,
+        **_forecast(raw.get("forecast"), where),
     )
     _check_roles(exhibit, where)
     return exhibit
+
+
+def _forecast(raw: Any, where: str) -> dict[str, Any]:
+    """forecast: {input_tokens: 128, kernel: math, device_memory: 80GiB} -> the fields of the exhibit."""
+    if raw is None:
+        return {}
+    known = [*(field.name for field in fields(Load)), "device_memory"]
+    if not isinstance(raw, dict):
+        raise UsageError(f"{where}: forecast is a mapping with fields of {', '.join(known)}.")
+    for name in raw:
+        if name not in known:
+            raise UsageError(f"{where}: forecast has no field '{name}'.{near(str(name), known)}")
+    said = dict(raw)
+    device = said.pop("device_memory", None)
+    try:
+        return {"forecast": Load(**said), "device_bytes": device and size("device_memory", str(device))}
+    except (UsageError, TypeError) as error:
+        raise UsageError(f"{where}: forecast: {error}") from None
 
 
 def _check_roles(exhibit: Exhibit, where: str) -> None:

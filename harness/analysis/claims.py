@@ -176,6 +176,26 @@ CLAIMS = {
             scale="squared score",
             options={"left": None, "right": None, "field": "rank"},
         ),
+        _claim(
+            "saves-up-to",
+            "Against full fine-tuning, up to {share:.0%} of the memory is saved at small batch.",
+            "harness.analysis.savings:up_to",
+            margin=0.05,
+            estimand="1 - peak of a method / peak of the ceiling at the smallest batch, the largest over `methods`",
+            direction="at least the share less the margin",
+            scale="share of the ceiling's peak, 0 to 1",
+            options={"share": 0.75, "methods": None},
+        ),
+        _claim(
+            "saves-at-least",
+            "Against full fine-tuning, at least {share:.0%} of the memory is saved at large batch.",
+            "harness.analysis.savings:at_least",
+            margin=0.0,
+            estimand="1 - peak of a method / peak of the ceiling, for each of `methods` and batch from `from_batch` on",
+            direction="at least the share less the margin",
+            scale="share of the ceiling's peak, 0 to 1",
+            options={"share": 1 / 3, "from_batch": 32, "methods": None},
+        ),
     )
 }
 

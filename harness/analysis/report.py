@@ -28,11 +28,14 @@ if TYPE_CHECKING:
 INDEX = "exhibit.json"
 
 
-def render(exhibit: Exhibit, scale: str, runs: "Sequence[Run]", folder: Path, inputs: str = "") -> None:
-    """Write everything the exhibit shows, the index last. inputs: what it was made from, see `digest`."""
-    from harness.analysis import study, tables
+def render(exhibit: Exhibit, scale: str, runs: "Sequence[Run | Any]", folder: Path, inputs: str = "") -> None:
+    """Write everything the exhibit shows, the index last. inputs: what it was made from, see `digest`.
 
-    studies = study.studies(exhibit, runs)
+    runs: records, or the rows of harness/forecast/exhibit.py for an exhibit of forecasts.
+    """
+    from harness.analysis import memory, study, tables
+
+    studies: list[Any] = (memory if exhibit.forecast else study).studies(exhibit, runs)
     folder.mkdir(parents=True, exist_ok=True)
     chosen = [views.VIEWS[name] for name in exhibit.views]
     shown = [[view.function()(one) for one in studies] for view in chosen if view.kind == "table"]

@@ -29,6 +29,9 @@ def answers(asked: Sequence[Asked]) -> list[list[dict[str, Any]] | str]:
             told.append(_figures(cells.from_json(cell), Load(**load), sizes, memory))
         except UsageError as error:
             told.append(str(error))
+        except Exception as error:  # one that cannot be followed leaves the others theirs
+            names = f"method {cell['method']['name']} on model {cell['model']['name']}"
+            told.append(f"no forecast for {names}: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
     return told
 
 
@@ -78,7 +81,7 @@ class Course:
     """The course of a step at any number of rows, from steps at two numbers.
 
     A storage's bytes are linear in the rows, and what comes and goes does not depend on them: the two logs must agree
-    in that. A single row is followed by itself, as shapes with a 1 may take other ways.
+    in that (a single row may take other ways), else each number is followed by itself.
     """
 
     def __init__(self, subject: probe.Subject) -> None:
@@ -111,9 +114,9 @@ class Course:
     def log(self, rows: int) -> Log:
         if rows in self._logs:
             return self._logs[rows]
-        known = sorted(size for size in self._logs if size > 1)
-        if rows > 1 and len(known) > 1 and self._logs[known[0]].same_course(self._logs[known[-1]]):
-            return _between(self._logs[known[0]], known[0], self._logs[known[-1]], known[-1], rows)
+        known = sorted(self._logs)[-2:]
+        if len(known) == 2 and rows > 1 and self._logs[known[0]].same_course(self._logs[known[1]]):
+            return _between(self._logs[known[0]], known[0], self._logs[known[1]], known[1], rows)
         self._logs[rows] = probe.follow(self._subject, rows)
         return self._logs[rows]
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import nn
@@ -80,5 +79,11 @@ def stood_in() -> Iterator[None]:
     module.__spec__ = ModuleSpec(LIBRARY, None)
     module.nn = types.SimpleNamespace(Linear4bit=Linear4bit, Params4bit=Params4bit)
     module.functional = types.SimpleNamespace(dequantize_4bit=_dense)
-    with mock.patch.dict(sys.modules, {LIBRARY: module}):
+    before = sys.modules.get(LIBRARY)
+    sys.modules[LIBRARY] = module  # this one alone: what is imported meanwhile stays
+    try:
         yield
+    finally:
+        del sys.modules[LIBRARY]
+        if before is not None:
+            sys.modules[LIBRARY] = before

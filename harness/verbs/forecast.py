@@ -39,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     said = words.parse(arguments.words, ())
     words.refuse_added(said)
+    if said.runtime:
+        raise UsageError(f"{next(iter(said.runtime))}: a forecast runs nothing, so leave it out.")
     load = Load(
         input_tokens=whole("--input-tokens", arguments.input_tokens),
         target_tokens=whole("--target-tokens", arguments.target_tokens),

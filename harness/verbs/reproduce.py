@@ -37,6 +37,7 @@ from harness.analysis import records, report
 from harness.config import Cell, Runtime
 from harness.errors import UsageError
 from harness.exhibits import Exhibit
+from harness.forecast import exhibit as forecasts
 from harness.store import FINAL, Store
 
 SETTINGS = (*words.SETTINGS, "scale")
@@ -65,6 +66,8 @@ def main(arguments: argparse.Namespace) -> int:
     store = Store(runtime.store)
     planned = tuning.expand(blocks, store)
     print("".join(f"{line}\n" for line in told), end="")
+    if exhibit.forecast:
+        return _forecast(exhibit, scale, planned.cells, folder, arguments.dry_run)
     if arguments.dry_run:
         print(plan(planned, runtime, jobs, folder))
         return 0
@@ -84,6 +87,20 @@ def main(arguments: argparse.Namespace) -> int:
         count = export.archive(store, (cells.key(cell) for cell in found), folder / records.ARCHIVE)
         print(f"{count} records: {folder / records.ARCHIVE}")
     return code
+
+
+def _forecast(exhibit: Exhibit, scale: str, found: Sequence[Cell], folder: Path, dry_run: bool) -> int:
+    """An exhibit of forecasts: nothing runs, except on a GPU one step of each cell."""
+    from rich.console import Console
+
+    if dry_run:
+        print(f"{len(found)} cells to forecast, a second or two each; nothing is trained\nresults: {folder}")
+        return 0
+    rows = forecasts.rows(exhibit, found)
+    forecasts.save(folder, rows)
+    report.render(exhibit, scale, rows, folder)
+    report.show(folder, Console(width=None if sys.stdout.isatty() else 120))
+    return int(any(row["forecast"] is None for row in rows))
 
 
 def scale_of(exhibit: Exhibit) -> str:

@@ -1,0 +1,134 @@
+"""What the meta device says is what really lives, for every method; and forecasts that are known."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from harness import options
+from harness.config import Cell
+from harness.errors import UsageError
+from harness.forecast import fourbit, probe
+from harness.forecast.answer import Course, answers, largest
+from harness.forecast.load import Load
+from harness.forecast.log import CATEGORIES
+
+GIB = 2**30
+SHORT = Load(12, 4)
+Make = Callable[..., Cell]
+
+
+def _course(made: Cell, load: Load = SHORT) -> Course:
+    with fourbit.stood_in():
+        return Course(probe.prepare(made, load))
+
+
+@pytest.mark.parametrize("method", options.names("method"))
+def test_the_forecast_is_what_really_lives(cell: Make, method: str) -> None:
+    """The same step on the CPU and on the meta device: byte for byte, but for what a real tensor may need in place."""
+    try:
+        made = cell(method, model__attention="eager", recipe__dropout=0.0)
+        subjects = [probe.prepare(made, SHORT, torch.device(kind), as_cuda=False) for kind in ("meta", "cpu")]
+        logs = [probe.follow(subject, 4) for subject in subjects]
+    except UsageError as error:
+        pytest.skip(f"not by itself, or not here: {error}")
+    forecast, real = (log.most() for log in logs)
+    library = any(
+        isinstance(module, torch.nn.RNNBase) for module in subjects[0].model.modules()
+    )  # with its own buffers
+    assert forecast == pytest.approx(real, rel=0.1 if library else 0.01)
+    assert logs[0].peak().split["parameters"] == pytest.approx(logs[1].peak().split["parameters"], rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("method", "model", "batch", "gib"), [("full", "t5-base", 1, 3.51), ("full", "t5-3b", 1, 42.74)]
+)
+def test_known_peaks(cell: Make, method: str, model: str, batch: int, gib: float) -> None:
+    """As MemTracker has them: 128 input tokens, 8 target tokens, fp32, AdamW."""
+    told = _course(cell(method, model), Load(128, 8)).at(batch)
+    assert told["peak_bytes"] / GIB == pytest.approx(gib, abs=0.01)
+    assert told["split"]["parameters"] * 2 == pytest.approx(told["split"]["optimizer"], rel=1e-3)
+
+
+def test_the_figures_add_up_and_say_what_was_asked(cell: Make) -> None:
+    told = _course(cell("adapter", recipe__precision="bf16")).at(8)
+    assert tuple(told["split"]) == CATEGORIES
+    assert sum(told["split"].values()) == told["peak_bytes"] == max(told["phases"].values())
+    assert set(told["phases"]) == {"forward", "backward", "update"}
+    assert (told["batch_size"], told["input_tokens"], told["target_tokens"]) == (8, 12, 4)
+    assert (told["precision"], told["optimizer"], told["attention"]) == ("bf16", "adamw", ["memory_efficient"])
+    assert told["parameters"]["delta"] > 0
+    assert all(isinstance(value, int) for value in (told["peak_bytes"], *told["split"].values()))
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "prompt"])
+def test_every_batch_size_from_two(cell: Make, method: str) -> None:
+    made = cell(method)
+    course = _course(made)
+    for rows in (1, 2, 5):
+        course.log(rows)
+    for rows in (3, 17, 64):
+        direct = probe.follow(probe.prepare(made, SHORT), rows)
+        assert course.peak(rows) == direct.most()
+        assert course.log(rows).peak() == direct.peak()
+
+
+def test_what_saves_memory_saves_memory(cell: Make) -> None:
+    load = Load(64, 8)
+    plain = _course(cell("full", "t5-small"), load).at(32)
+    blocks = _course(cell("full", "t5-small"), replace(load, checkpointing=True)).at(32)
+    parts = _course(cell("full", "t5-small"), replace(load, accumulation=4)).at(32)
+    fused = _course(cell("full", "t5-small", recipe__optimizer="lomo"), load).at(32)
+    frozen = _course(cell("lora", "t5-small"), load).at(32)
+    for less in (blocks, parts, fused, frozen):
+        assert less["peak_bytes"] < plain["peak_bytes"]
+    assert blocks["split"]["activations"] < plain["split"]["activations"] / 2
+    assert fused["split"]["optimizer"] == 0
+    assert (
+        parts["phases"]["forward"] > _course(cell("full", "t5-small"), load).at(8)["phases"]["forward"]
+    )  # old gradients live on
+
+
+def test_a_four_bit_base_is_a_sixth_of_its_linears(cell: Make) -> None:
+    full, four = (_course(cell(name, "llama-7b")).at(1)["split"]["parameters"] for name in ("lora", "qlora"))
+    linears = 32 * (4 * 4096**2 + 3 * 4096 * 11008)
+    assert full - four == pytest.approx(linears * (4 - 0.5 - 1 / 64 - 4 / 64 / 256), rel=1e-3)
+
+
+@pytest.mark.parametrize("room", [0, 99, 100, 101, 1000, 10**9])
+def test_the_largest_that_fits(room: int) -> None:
+    found = largest(lambda rows: 40 + 60 * rows, room)
+    assert found == 0 or 40 + 60 * found <= room
+    assert found >= 65_536 or 40 + 60 * (found + 1) > room
+
+
+def test_what_fits_a_device(cell: Make) -> None:
+    from harness import cell as cells
+
+    made = cells.to_json(cell("full", "t5-base"))
+    ((small, large),) = answers([(made, vars(Load(128, 8)), [1, 256], 8 * GIB)])
+    assert isinstance(small, dict)
+    assert isinstance(large, dict)
+    assert small["fits"]
+    assert small["accumulation_to_fit"] == 1
+    assert not large["fits"]
+    assert 1 <= small["largest_batch"] == large["largest_batch"] < 256
+    parts = large["accumulation_to_fit"]
+    ((whole, cut),) = answers([(made, vars(Load(128, 8, accumulation=parts)), [256, 256], 8 * GIB)])
+    assert whole == cut
+    assert whole["fits"]
+    ((less,),) = answers([(made, vars(Load(128, 8, accumulation=parts - 1)), [256], 8 * GIB)])
+    assert not less["fits"]
+
+
+def test_one_that_cannot_be_leaves_the_others_theirs(cell: Make) -> None:
+    from harness import cell as cells
+
+    good = cells.to_json(cell("lora"))
+    bad: Any = {**good, "method": {**good["method"], "rank": 10**6}}
+    told = answers([(bad, vars(SHORT), [1], None), (good, vars(SHORT), [1], None)])
+    assert isinstance(told[0], str)
+    assert "rank" in told[0]
+    assert isinstance(told[1], list)
