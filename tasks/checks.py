@@ -2,12 +2,19 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from string import Formatter
-from typing import Any
 
 from harness.errors import UsageError, near
-from tasks import metrics
+from tasks import metrics, text_metrics
 from tasks.base import ANSWERS, Example, Task
+
+TEXTS = {function.__name__ for function in (
+    text_metrics.exact_match, text_metrics.token_f1, text_metrics.text_accuracy, text_metrics.rouge_l,
+    text_metrics.bleu, text_metrics.extracted_accuracy, text_metrics.number_accuracy,
+)}  # fmt: skip
+LABELS = {"f1", "option_likelihood"}
+TRIED_ROWS = 100  # of each split, on which a text metric is tried before anything is trained
 
 
 def check(task: Task) -> None:
@@ -16,12 +23,18 @@ def check(task: Task) -> None:
         raise UsageError(f"task {task.name}: answer {task.answer!r} must be one of {', '.join(ANSWERS)}.")
     if task.metric not in metrics.METRICS:
         raise UsageError(f"task {task.name}: there is no metric {task.metric!r}.{near(task.metric, metrics.METRICS)}")
+    unfit = TEXTS if task.answer != "text" else LABELS
+    if task.metric in unfit:
+        kind = "texts, and this task's answers are labels" if unfit is TEXTS else "labels, and this task's are texts"
+        raise UsageError(f"task {task.name}: the metric {task.metric} is of {kind}.")
     for split, rows in task.splits.named().items():
         if not rows:
             raise UsageError(f"task {task.name}: its {split} split is empty; it needs at least one row.")
         for row in rows:
             _label(task, split, row)
         _template(task, split, rows[0])
+        if task.answer == "text":
+            _scorable(task, split, rows[:TRIED_ROWS])
 
 
 def _label(task: Task, split: str, row: Example) -> None:
@@ -39,6 +52,18 @@ def _label(task: Task, split: str, row: Example) -> None:
         raise UsageError(f"{where}: label {row.label!r:.30} is outside the label words ({named}).{hidden}")
 
 
+def _scorable(task: Task, split: str, rows: Sequence[Example]) -> None:
+    """The metric can read the right answers."""
+    for row in rows:
+        target = task.target(row)
+        try:
+            metrics.METRICS[task.metric]([list(row.references) or target], [target])
+        except ValueError as error:
+            raise UsageError(
+                f"task {task.name}, {split} row {row.id}: {task.metric} cannot score it: {error}."
+            ) from error
+
+
 def _template(task: Task, split: str, row: Example) -> None:
     for _, name, _, _ in Formatter().parse(task.template):
         if name is not None and name not in row.fields:
@@ -48,8 +73,7 @@ def _template(task: Task, split: str, row: Example) -> None:
 
 def digest(task: Task) -> str:
     """16 hex digits over the rows of every split in order, the template, the label words and the metric."""
-    facts: list[Any] = [task.template, task.label_words, task.metric, task.answer, task.max_target_tokens]
-    facts += [task.cloze, task.cloze_words] if task.cloze or task.cloze_words else []
+    facts = [task.template, task.label_words, task.metric, task.answer, task.max_target_tokens]
     seen = hashlib.sha256(json.dumps(facts).encode())
     for split, rows in task.splits.named().items():
         seen.update(split.encode())

@@ -66,6 +66,11 @@ def small() -> Task:
     return Task("toy", "sentiment", "{text} :", "accuracy", splits, label_words=("bad", "good"))
 
 
+def told() -> Splits:
+    row = Example("0", {"text": "good"}, target="maybe")
+    return Splits((row,), (row,), {"test": (row,)})
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -75,6 +80,12 @@ def small() -> Task:
         ({"label_words": ("bad",)}, "label 1 is outside"),
         ({"label_words": ()}, "no answers to choose from"),
         ({"answer": "text"}, "no target text"),
+        ({"metric": "rouge_l"}, "rouge_l is of texts, and this task's answers are labels"),
+        ({"metric": "f1", "answer": "text"}, "f1 is of labels, and this task's are texts"),
+        (
+            {"metric": "extracted_accuracy", "answer": "text", "splits": told()},
+            "row 0: extracted_accuracy cannot score",
+        ),
         ({"splits": replace(small().splits, validation=())}, "validation split is empty"),
     ],
 )
