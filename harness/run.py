@@ -22,18 +22,16 @@ def run(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
 
     fit.Diverged where the loss says so, UsageError for what a person can put right.
     """
-    device = choose_device(runtime.device)
-    keeper = checkpoint.keeper(cell, runtime, folder, device)
+    keeper = checkpoint.keeper(cell, runtime, folder, choose_device(runtime.device))
     try:
-        return _run(cell, runtime, folder, device, keeper)
+        return _run(cell, runtime, folder, keeper)
     except checkpoint.Unusable as error:
         keeper.refuse(str(error))
-        return _run(cell, runtime, folder, device, keeper)
+        return _run(cell, runtime, folder, keeper)
 
 
-def _run(
-    cell: Cell, runtime: Runtime, folder: AttemptFolder, device: torch.device, keeper: checkpoint.Keeper
-) -> dict[str, Any]:
+def _run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint.Keeper) -> dict[str, Any]:
+    device = choose_device(runtime.device)
     lacking = determinism.ask(device) if runtime.deterministic else None
     meter = Meter(device, folder, runtime.sample_ms)
     with meter.phase("prepare"):

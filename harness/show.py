@@ -29,7 +29,10 @@ def _names(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Ite
     cell = record["cell"]
     yield "key", record["key"]
     stale = " (stale: `deltabench why` tells what changed)" if is_stale(summarise(record)) else ""
-    yield "status", f"{record['status']}, attempt {record['attempt']}{stale}"
+    steps = ", ".join(map(str, record.get("resumed_from") or ()))
+    resumed = f", resumed from step {steps}" if steps else ""
+    again = f", begun anew: {record['restarted']}" if record.get("restarted") else ""
+    yield "status", f"{record['status']}, attempt {record['attempt']}{resumed}{again}{stale}"
     for part in ("method", "model", "task", "recipe"):
         yield part, _flat(cell[part])
     yield "objective", f"{cell['objective']}   seed {cell['seed']}"
@@ -66,6 +69,8 @@ def _error(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Ite
     error = record.get("error")
     if error:
         yield "error", f"{error.get('type')}: {error.get('message')}"
+        known = ("kind", "phase", "part", "step", "rule", "signal", "exit_code", "where")
+        yield "", ", ".join(f"{name} {error[name]}" for name in known if error.get(name) not in (None, ""))
         for line in (error.get("log") or [])[-10:]:
             yield "", line
 
