@@ -7,7 +7,7 @@ import torch
 
 import methods
 import tasks
-from harness import checkpoint, delta, determinism, flops, keep, models, objectives, parents, text
+from harness import checkpoint, delta, determinism, flops, keep, models, objectives, parents, storages, text
 from harness.attempt import AttemptFolder
 from harness.config import Cell, Runtime
 from harness.fit import Point, Work, fit
@@ -55,7 +55,7 @@ def _run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint
     keep.predictions(folder, fitted, splits)
     if runtime.keep == "delta":
         keep.deltas(folder, fitted, model)
-    return {
+    record = {
         "status": "done",
         "scores": scores,
         "best_step": fitted.best.step,
@@ -65,6 +65,7 @@ def _run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint
         "notes": {**_notes(work, device), **determinism.note(device, lacking), **keeper.note()},
         "task_facts": facts(task, splits),
     }
+    return storages.counted(record, work, device, seed_for(cell, "order"))
 
 
 def choose_device(wanted: str) -> torch.device:

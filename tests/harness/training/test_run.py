@@ -79,6 +79,9 @@ def test_the_record_is_plain_and_complete(go: Go) -> None:
             assert phase["process_bytes"] > 0
             assert phase["torch_allocated_bytes"] is None
     assert set(record["memory"]["why_null"]) == {"nvml", "torch"}
+    assert record["memory"]["train"]["live_bytes"] == sum(record["live"]["split"].values())
+    assert record["live"]["split"]["parameters"] > 4 * record["parameters"]["backbone"]
+    assert record["flops"]["step"] > 2 * record["flops"]["tokens"] * record["parameters"]["backbone"] / 4
     assert record["time"]["steps"] == RECIPE.steps
     assert all(record["time"][name] > 0 for name in ("train_s", "evaluate_s", "load_s", "prepare_s", "tokens_per_s"))
 
