@@ -2,13 +2,14 @@
 
 import copy
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from harness import optimizers
+from harness import optimizers, packing
 from harness.config import RecipeConfig
 from methods.base import Method, trainable
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb
@@ -71,7 +72,7 @@ def test_the_fused_update_holds_one_gradient_and_leaves_no_hook() -> None:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_each_learns_and_resumes_from_its_state(optimizer: str) -> None:
+def test_each_learns_and_resumes_from_its_state(optimizer: str, tmp_path: Path) -> None:
     toy, recipe = TOYS["t5"], _recipe(optimizer)
     model = backbone(toy)
     method = attach("lora", model)
@@ -86,7 +87,8 @@ def test_each_learns_and_resumes_from_its_state(optimizer: str) -> None:
         step(model, made)
     other = copy.deepcopy(model)
     resumed = optimizers.make(other, recipe)
-    resumed.load_state_dict(copy.deepcopy(made.state_dict()))
+    packing.write(tmp_path / "state.safetensors", made.state_dict())
+    resumed.load_state_dict(packing.read(tmp_path / "state.safetensors"))
     assert losses[-1] < losses[0]
     step(model, made)
     step(other, resumed)
