@@ -26,6 +26,8 @@ TOKENIZER_FILES = (
     "tokenizer.model",
     "vocab.json",
 )
+MERGES = "merges.txt"
+"""No tokenizer by itself, but with other merges the same vocabulary reads text in another way."""
 BYTES = "bytes"
 
 
@@ -39,7 +41,7 @@ def resolve(config: ModelConfig) -> ModelConfig:
         return replace(settled, revision=hub.commit(settled.location, settled.revision or None))
     held = folder(settled)
     _check_family(settled, held)
-    revision = _digest(held, settled.weights, tokenizer_folder(settled))
+    revision = _digest(held, settled.weights, tokenizer_folder(settled), settled.trust_remote_code)
     if settled.revision and settled.revision != revision:
         raise UsageError(
             f"model.revision={settled.revision}: what is in {held.name} is {revision}, and only the Hub has others. "
@@ -171,9 +173,9 @@ def _tokenizer_beside(weights: Path) -> Path:
 
 
 @cache
-def _digest(path: Path, weights: str, tokens: Path | None) -> str:
-    """16 hex digits over the configuration, the tokenizer and (unless random) the weights."""
-    files = [path / "config.json", *_tokenizer_files(tokens)]
+def _digest(path: Path, weights: str, tokens: Path | None, code: bool = False) -> str:
+    """16 hex digits over the configuration, the tokenizer, (unless random) the weights and the code that is run."""
+    files = [path / "config.json", *_tokenizer_files(tokens), *(sorted(path.glob("*.py")) if code else [])]
     if weights == "pretrained":
         files += headers.shards(path)
         headers.shapes(path)
@@ -189,7 +191,7 @@ def _plan_digest(config: ModelConfig) -> str:
 
 
 def _tokenizer_files(folder: Path | None) -> list[Path]:
-    return [folder / name for name in TOKENIZER_FILES] if folder else []
+    return [folder / name for name in (*TOKENIZER_FILES, MERGES)] if folder else []
 
 
 def _content(file: Path) -> str:
