@@ -17,6 +17,17 @@ from tasks.reading import Reader
 
 HUB = "nyu-mll/glue"
 REVISION = "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"
+CLOZES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "cola": ("{sentence} This is {mask}.", ("incorrect", "correct")),
+    "sst2": ("{sentence} It was {mask}.", ("terrible", "great")),
+    "mrpc": ("{sentence1} {mask}, {sentence2}", ("No", "Yes")),
+    "qqp": ("{question1} {mask}, {question2}", ("No", "Yes")),
+    "mnli": ("{premise}? {mask}, {hypothesis}", ("Yes", "Maybe", "No")),
+    "qnli": ("{question}? {mask}, {sentence}", ("Yes", "No")),
+    "rte": ("{sentence1}? {mask}, {sentence2}", ("Yes", "No")),
+}
+"""For masked encoders, by the code of Delta Tuning's combination study (thunlp/OpenDelta@067eed2); it
+also drops the first sentence's last sign before the question mark and writes the second one's first letter small."""
 
 
 def _task(
@@ -25,9 +36,10 @@ def _task(
 ) -> TaskRow:  # fmt: skip
     reader = Reader(texts, label="label", names=words)
     source = Source(reader, HUB, config, REVISION, tests=tests or {"test": "validation"})
+    cloze, cloze_words = CLOZES[config]
     return row(
         source, category, template, metric, label_words=words, chance=1 / len(words), folder=config, size=size,
-        verified="rows", **values,
+        verified="rows", cloze=cloze, cloze_words=cloze_words, **values,
     )  # fmt: skip
 
 

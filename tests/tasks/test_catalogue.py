@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from string import Formatter
 from types import ModuleType
 
 import pytest
@@ -110,3 +111,14 @@ def test_listing_and_loading_import_no_torch() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
     )
     assert done.stdout.strip() == "none"
+
+
+def test_a_cloze_names_its_fields_and_has_a_word_per_label() -> None:
+    clozes = {name: row for name, row in tasks.catalogue().items() if row.cloze}
+    assert len(clozes) >= 7
+    for name, row in clozes.items():
+        words = row.cloze_words or row.label_words
+        assert len(words) == len(set(words)) == len(row.label_words), name
+        inside = {field for _, field, _, _ in Formatter().parse(row.cloze) if field}
+        fields = {field for _, field, _, _ in Formatter().parse(row.template) if field}
+        assert inside == {*fields, "mask"}, name

@@ -1,0 +1,61 @@
+"""Every exhibit's grids for a GPU compose and validate here: no weights, no data, no Hub."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from harness import exhibits, options, preflight
+from harness.config import Cell
+from harness.exhibits import CHOSEN, RATE, values
+from harness.forecast import ask
+from harness.forecast.load import Load
+
+SMALL = ("quick", "embedded", "tuned")
+GRIDS = [
+    (name, scale) for name, exhibit in exhibits.catalogue().items() for scale in exhibit.grids if scale not in SMALL
+]
+
+
+def walk(name: str, scale: str) -> list[Cell]:
+    return [cell for block in exhibits.load(name).blocks(scale) for cell in ask.without_data(listed(block))]
+
+
+def listed(block: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Every choice as a list; a rate that is chosen from other cells as the recipe's own."""
+    choices = {key: list(values(block, key)) for key in block}
+    return {**choices, **({RATE: ["x1"]} if CHOSEN in choices.get(RATE, []) else {})}
+
+
+def test_there_are_paper_grids() -> None:
+    assert {"delta-ranking", "delta-convergence"} <= {name for name, scale in GRIDS if scale == "paper"}
+
+
+@pytest.mark.parametrize(("name", "scale"), GRIDS)
+def test_a_grid_composes_without_weights_data_or_hub(name: str, scale: str) -> None:
+    found = walk(name, scale)
+    blocks = exhibits.load(name).blocks(scale)
+    wanted = {task for block in blocks for one in values(block, "task") for task in options.match("task", one)}
+    assert {cell.task.name for cell in found} == wanted
+    for cell in found:
+        assert cell.model.architecture
+        assert cell.recipe.learning_rate > 0
+    ceiling = exhibits.load(name).ceiling
+    assert ceiling is None or ceiling in {cell.method.name for cell in found}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "scale"), GRIDS)
+def test_a_grids_methods_fit_its_models(name: str, scale: str) -> None:
+    pairs = {repr(pair): pair for cell in walk(name, scale) for pair in [(cell.method, cell.model, cell.objective)]}
+    device, *answers = preflight.preflight(list(pairs.values()))
+    assert device is None
+    assert [answer for answer in answers if answer] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "scale"), GRIDS)
+def test_a_grids_memory_can_be_forecast(name: str, scale: str) -> None:
+    alike = {repr((cell.method, cell.model)): cell for cell in walk(name, scale)}
+    told = ask.ask(list(alike.values()), Load())
+    assert [answer for answer in told if isinstance(answer, str)] == []
