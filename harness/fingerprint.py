@@ -25,6 +25,7 @@ CORE = (
     "tasks.base",
     "tasks.metrics",
     "tasks.text_metrics",
+    "tasks.bleu",
     "harness.architecture",
     "harness.text",
     "harness.models",

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from string import Formatter
 
 from harness.errors import UsageError, near
-from tasks import metrics, text_metrics
+from tasks import bleu, metrics, text_metrics
 from tasks.base import ANSWERS, Example, Task
 
 TEXTS = {function.__name__ for function in (
     text_metrics.exact_match, text_metrics.token_f1, text_metrics.text_accuracy, text_metrics.rouge_l,
-    text_metrics.bleu, text_metrics.extracted_accuracy, text_metrics.number_accuracy,
+    bleu.bleu, text_metrics.extracted_accuracy, text_metrics.number_accuracy,
 )}  # fmt: skip
 LABELS = {"f1", "option_likelihood"}
 TRIED_ROWS = 100  # of each split, on which a text metric is tried before anything is trained

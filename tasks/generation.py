@@ -45,7 +45,14 @@ def _asked(question: str, answer: str) -> Reader:
 _MATH: dict[str, Any] = {
     "answer": "text", "max_input_tokens": 256, "max_target_tokens": 512, "verified": "docs",
 }  # fmt: skip
-_GSM8K = Source(_asked("question", "answer"), "openai/gsm8k", "main", PARQUET, validation=CARVED, tests=TEST)
+_GSM8K = Source(
+    _asked("question", "answer"),
+    "openai/gsm8k",
+    "main",
+    "e53f048856ff4f594e959d75785d2c2d37b678ee",
+    validation=CARVED,
+    tests=TEST,
+)
 _METAMATH = Source(
     _asked("query", "response"), "meta-math/MetaMathQA", None, "3a955ee840aef9de9e36f7fdaebf7afe222b3da6", tests=TEST,
     places={"train": ("MetaMathQA-395K", "train"), "test": ("test", "gsm8k/test", "../gsm8k/test")},

@@ -55,7 +55,8 @@ TASKS: Mapping[str, TaskRow] = {
         test=CARVED, places={"train": ("train", "alpaca_data_cleaned")},
     ),
     "dolly": _task(
-        _reader("instruction", "context", "response"), "databricks/databricks-dolly-15k", PARQUET, "15,011 train",
+        _reader("instruction", "context", "response"), "databricks/databricks-dolly-15k",
+        "bdd27f4d94b9c1f951818a7da7fd7aeea5dbff1a", "15,011 train",
         folder="dolly", test=CARVED, places={"train": ("train", "databricks-dolly-15k")},
     ),
     "natural_instructions": _task(

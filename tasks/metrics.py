@@ -2,7 +2,7 @@
 
 Targets and predictions are two sequences of equal length: class indices, numbers or texts. The figure that a
 task reports has the metric's name; others may stand beside it. `tasks/evaluate_shell.py` offers the same functions as
-`evaluate.Metric`. Metrics of free text are in `tasks/text_metrics.py`.
+`evaluate.Metric`. Metrics of free text are in `tasks/text_metrics.py` and `tasks/bleu.py`.
 """
 
 import math
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tasks import text_metrics
+from tasks import bleu, text_metrics
 
 Figures = dict[str, float]
 Metric = Callable[[Sequence[Any], Sequence[Any]], Figures]
@@ -69,7 +69,7 @@ METRICS: Mapping[str, Metric] = {
     function.__name__: function
     for function in (
         accuracy, f1, macro_f1, matthews, pearson, spearman, option_likelihood, text_metrics.exact_match,
-        text_metrics.token_f1, text_metrics.text_accuracy, text_metrics.rouge_l, text_metrics.bleu,
+        text_metrics.token_f1, text_metrics.text_accuracy, text_metrics.rouge_l, bleu.bleu,
         text_metrics.extracted_accuracy, text_metrics.number_accuracy,
     )
 }  # fmt: skip

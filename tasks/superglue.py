@@ -11,17 +11,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.base import TaskRow
-from tasks.hub import PARQUET
 from tasks.local import Row
 from tasks.published import Source, row
 from tasks.reading import Reader
 
 HUB = "aps/super_glue"
+REVISION = "3de24cf8022e94f4ee4b9d55a6f539891524d646"
 NO_YES = ("false", "true")
 
 
 def _task(config: str, reader: Reader, category: str, template: str, size: str, **values: Any) -> TaskRow:
-    source = Source(reader, HUB, config, PARQUET)
+    source = Source(reader, HUB, config, REVISION)
     metric, verified = values.pop("metric", "accuracy"), values.pop("verified", "docs")
     folder = values.pop("folder", config)
     return row(source, category, template, metric, size=size, verified=verified, folder=folder, **values)

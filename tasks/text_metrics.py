@@ -43,7 +43,7 @@ def extracted_accuracy(targets: Sequence[str], predictions: Sequence[str]) -> Fi
     wrong. Beside it what shows a collapse: `parse_failures` is the share of such texts, `commonest` the share of rows
     that get the most frequent answer.
     """
-    rows = [_extracted(target, prediction) for target, prediction in _pairs(targets, predictions)]
+    rows = [_extracted(target, prediction) for target, prediction in pairs(targets, predictions)]
     right = _mean([float(wanted == given) for wanted, given in rows])
     counts = Counter(given for _, given in rows if given is not None)
     return {
@@ -58,26 +58,9 @@ def number_accuracy(targets: Sequence[str], predictions: Sequence[str]) -> Figur
 
     `parse_failures`: share of texts without a number.
     """
-    rows = [(_final_number(target), _final_number(text)) for target, text in _pairs(targets, predictions)]
+    rows = [(_final_number(target), _final_number(text)) for target, text in pairs(targets, predictions)]
     right = _mean([float(given is not None and given == wanted) for wanted, given in rows])
     return {"number_accuracy": right, "parse_failures": _mean([float(given is None) for _, given in rows])}
-
-
-def bleu(targets: Sequence[Target], predictions: Sequence[str]) -> Figures:
-    """Corpus BLEU-4 (Papineni et al. 2002) as sacrebleu computes it: 13a tokens, exponential smoothing; 0..1."""
-    hits, totals, length, wanted = [0] * 4, [0] * 4, 0, 0
-    for target, prediction in _pairs(targets, predictions):
-        words, references = _tokens_13a(prediction), [_tokens_13a(text) for text in _several(target)]
-        length += len(words)
-        wanted += min((abs(len(words) - len(one)), len(one)) for one in references)[1]
-        for n in range(4):
-            given = _grams(words, n + 1)
-            most: Counter[tuple[str, ...]] = Counter()
-            for one in references:
-                most |= _grams(one, n + 1)
-            hits[n] += (given & most).total()
-            totals[n] += given.total()
-    return {"bleu": _bleu(hits, totals, length, wanted)}
 
 
 _OPTIONS = {"solution": 2, "ending": 4, "answer": 5, "option": 2}
@@ -109,14 +92,14 @@ def _final_number(text: str) -> float | None:
 
 def _best(compare: Callable[[str, str], float], targets: Sequence[Target], predictions: Sequence[str]) -> float:
     """Mean over rows of the best agreement with any of a row's targets."""
-    return _mean([max(compare(t, p) for t in _several(target)) for target, p in _pairs(targets, predictions)])
+    return _mean([max(compare(t, p) for t in several(target)) for target, p in pairs(targets, predictions)])
 
 
-def _several(target: Target) -> Sequence[str]:
+def several(target: Target) -> Sequence[str]:
     return (target,) if isinstance(target, str) else target
 
 
-def _pairs(targets: Sequence[T], predictions: Sequence[str]) -> list[tuple[T, str]]:
+def pairs(targets: Sequence[T], predictions: Sequence[str]) -> list[tuple[T, str]]:
     if not targets:
         raise ValueError("a metric needs at least one pair")
     return list(zip(targets, predictions, strict=True))
@@ -161,37 +144,3 @@ def _rouge_l(target: list[str], prediction: list[str]) -> float:
             current.append(previous[j] + 1 if word == other else max(current[j], previous[j + 1]))
         previous = current
     return _f1(previous[-1], len(target), len(prediction))
-
-
-def _grams(words: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
-    return Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
-
-
-def _bleu(hits: Sequence[int], totals: Sequence[int], length: int, wanted: int) -> float:
-    """Geometric mean of the four precisions, an empty one halved anew each time, times the brevity penalty."""
-    if not any(hits) or not all(totals):
-        return 0.0
-    logs, halved = 0.0, 1.0
-    for hit, total in zip(hits, totals, strict=True):
-        halved = halved if hit else halved / 2
-        logs += math.log((hit or halved) / total)
-    return math.exp(logs / 4 + min(0.0, 1 - wanted / length))
-
-
-_ENTITIES = (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))
-_SPLITS = (  # of mteval-v13a, in its order
-    (re.compile(r"([{-~\[-` -&(-+:-@/])"), r" \1 "),
-    (re.compile(r"([^0-9])([.,])"), r"\1 \2 "),
-    (re.compile(r"([.,])([^0-9])"), r" \1 \2"),
-    (re.compile(r"([0-9])(-)"), r"\1 \2 "),
-)
-
-
-def _tokens_13a(text: str) -> list[str]:
-    text = text.replace("<skipped>", "").replace("-\n", "").replace("\n", " ")
-    for entity, letter in _ENTITIES:
-        text = text.replace(entity, letter)
-    text = f" {text} "
-    for pattern, spaced in _SPLITS:
-        text = pattern.sub(spaced, text)
-    return text.split()
