@@ -21,8 +21,9 @@ REACH = (6, 12, 20, 30, 42, 56, 72, 90)
 
 
 def table(study: Study) -> Table:
-    """One row per arm, the best mean score first: score, trainable parameters, their share, seconds per step."""
-    panel = study.clean
+    """One row per arm, the best mean score first: score, trainable parameters, their share, seconds per step; joules
+    where a device reported them."""
+    panel, energy = study.clean, bool(study.selected.energy_j.notna().any())
     rows = []
     for arm in tables.by_score(panel):
         keys, trained = panel.cells(arm), parameters(study, arm)
@@ -33,8 +34,10 @@ def table(study: Study) -> Table:
             Entry(MISSING) if trained is None else Entry(f"{trained[0]:,}", trained[0], keys=keys),
             Entry(share, None if trained is None else 100 * trained[1], keys=keys),
             _seconds(study, arm, keys),
+            *(_joules(study, arm) if energy else ()),
         ))  # fmt: skip
     columns = ("method", "score", "trainable parameters", "share", "seconds per step")
+    columns += ("joules per run", "joules per point") if energy else ()
     return Table("cost", "Score and cost", study.model, columns, tuple(rows), _notes(study))
 
 
@@ -52,6 +55,17 @@ def parameters(study: Study, arm: str) -> tuple[int, float] | None:
     """(trainable parameters, their share of the backbone's); None where the records do not say."""
     row = study.scores[study.scores.arm == arm].iloc[0]
     return None if row.delta is None or not row.backbone else (int(row.delta), float(row.delta / row.backbone))
+
+
+def _joules(study: Study, arm: str) -> tuple[Entry, Entry]:
+    """Of the device, from loading to the last score: median over cells; and per point of each cell's own score."""
+    rows = study.selected[(study.selected.arm == arm) & (study.selected.role == study.role)]
+    cells = rows.groupby("key", sort=False).agg(energy=("energy_j", "first"), score=("score", "mean")).dropna()
+    if cells.empty:
+        return Entry(MISSING), Entry(MISSING)
+    keys = tuple(map(str, cells.index))
+    run, point = float(cells.energy.median()), float((cells.energy / (100 * cells.score)).median())
+    return Entry(f"{run:.4g}", run, keys=keys), Entry(f"{point:.3g}", point, keys=keys)
 
 
 def _seconds(study: Study, arm: str, keys: Sequence[str]) -> Entry:
