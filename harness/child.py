@@ -1,7 +1,7 @@
 """What happens inside an attempt's own process: run the cell, leave an outcome. Torch is imported by the run only."""
 
-import ctypes
 import faulthandler
+import fcntl
 import importlib
 import json
 import multiprocessing
@@ -23,7 +23,6 @@ from harness.config import Runtime
 
 LINGER_S = 10.0
 """Threads that a cell leaves behind may keep its process for so long."""
-_DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 
 
 def main(entry: str, cell: Mapping[str, Any], runtime: Runtime, folder: Path, environment: Mapping[str, str]) -> None:
@@ -97,14 +96,16 @@ def _redirect(path: Path) -> None:
 def _die_with_parent() -> None:
     """A worker that was killed cannot end its child: the child watches for that itself.
 
-    Native code that never comes back to Python keeps the thread from it: there Linux ends the child with the server,
-    which ends with the worker.
+    Native code that never comes back to Python keeps the thread from it, so Linux is asked, too, to kill this process
+    once the pipe is closed that only the worker holds open.
     """
     parent = multiprocessing.parent_process()
     if parent is None:
         return
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, fcntl.fcntl(parent.sentinel, fcntl.F_GETFL) | os.O_ASYNC)
 
     def watch() -> None:
         wait([parent.sentinel])

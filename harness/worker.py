@@ -24,7 +24,7 @@ ENTRY = "harness.run:run"
 TICK_S = 0.2
 PAUSE_S = 1.0
 """Before a cell is tried again."""
-LAST_WORDS_S = 0.5
+LAST_WORDS_S = 1.0
 """For a cell that hangs, to say where."""
 
 

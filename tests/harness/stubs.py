@@ -1,5 +1,6 @@
 """Runs that stand in for training: what a cell's own code may do to the process it runs in."""
 
+import ctypes
 import errno
 import multiprocessing
 import os
@@ -67,6 +68,12 @@ def crash(cell: Cell) -> dict[str, Any]:
 
 def hang(cell: Cell) -> dict[str, Any]:
     time.sleep(600)
+    return {}
+
+
+def stuck(cell: Cell) -> dict[str, Any]:
+    """In native code that never lets another thread of Python run."""
+    ctypes.PyDLL(None).sleep(600)
     return {}
 
 

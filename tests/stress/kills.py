@@ -114,7 +114,7 @@ class Stress:
         driver, killed = self._start(path), 0
         while killed < kills:
             if self.rng.random() < AT_WORK:
-                _until(lambda: bool(lease.keys(path / "leases")) or driver.poll() is not None)  # noqa: B023
+                _until(lambda: _at_work(path) or driver.poll() is not None)  # noqa: B023
             if _ended(driver, self.rng.uniform(0.0, 5.0)):
                 if _table(Store(path)) == wanted:
                     break  # all is done: the rest of the kills is for another round
@@ -212,6 +212,10 @@ def _ended(driver: "subprocess.Popen[bytes]", patience_s: float) -> bool:
     except subprocess.TimeoutExpired:
         return False
     return True
+
+
+def _at_work(path: Path) -> bool:
+    return any(lease.running(path / "leases", key) for key in lease.keys(path / "leases"))
 
 
 def _until(condition: Callable[[], bool]) -> None:
