@@ -72,6 +72,7 @@ class _Plan:
 
     def cells(self) -> Iterator[Cell]:
         composed = compose.load(())
+        _one_name_each({name: composed["task", name]["name"] for name in self.names["task"]})
         models = [
             (model, self.recipes or [_recipe_of(composed["model", name])], self._objectives(model))
             for name in self.names["model"]
@@ -190,6 +191,17 @@ def learning_rate(value: Any, method: str, base: float | None) -> float | None:
         value, factor = value[1:], base
     rate = build(RecipeConfig, {"learning_rate": value}, "recipe").learning_rate
     return float(f"{rate * factor:.4g}")
+
+
+def _one_name_each(named: Mapping[str, str]) -> None:
+    """Two YAML files of one's own may not call their tasks the same: their records could not be told apart.
+
+    Several may set fields of one registered task.
+    """
+    first: dict[str, str] = {}
+    for option, name in named.items():
+        if first.setdefault(name, option) != option and name not in tasks.catalogue():
+            raise UsageError(f"two YAML files claim the task {name!r}: {first[name]} and {option}. Rename one of them.")
 
 
 def _resolved_models(values: Mapping[str, Any], chosen: Mapping[str, list[Any]]) -> list[ModelConfig]:

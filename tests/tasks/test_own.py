@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import tasks
+from harness import grid, options
 from harness.config import TaskConfig, build
 from harness.errors import UsageError
 from tasks import own
@@ -132,3 +133,17 @@ def test_the_configuration_goes_to_json_and_back() -> None:
     assert again == told
     assert hash(again) == hash(told)
     assert own.is_own(told)
+
+
+def test_two_yamls_may_not_claim_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "_added", [])
+    write(tmp_path / "train.jsonl", PAIRS)
+    (tmp_path / "task").mkdir()
+    said = json.dumps({"name": "mine", "data_dir": str(tmp_path), **LABELLED})  # JSON is YAML
+    for name in ("mine", "other"):
+        (tmp_path / "task" / f"{name}.yaml").write_text(f"# Mine.\n{said}\n")
+    options.use(str(tmp_path))
+    block = {"model": "micro-t5-nano", "method": "lora"}
+    assert grid.expand([{**block, "task": "mine"}])[0].task.name == "mine"
+    with pytest.raises(UsageError, match="two YAML files claim the task 'mine': mine and other"):
+        grid.expand([{**block, "task": ["mine", "other"]}])
