@@ -36,8 +36,8 @@ def table(study: Study) -> Table:
             _seconds(study, arm, keys),
             *(_joules(study, arm) if energy else ()),
         ))  # fmt: skip
-    columns = ("method", "score", "trainable parameters", "share", "seconds per step")
-    columns += ("joules per run", "joules per point") if energy else ()
+    joules = ("joules per run", "joules per point") if energy else ()
+    columns = ("method", "score", "trainable parameters", "share", "seconds per step", *joules)
     return Table("cost", "Score and cost", study.model, columns, tuple(rows), _notes(study))
 
 

@@ -16,7 +16,9 @@ def test_joules_and_joules_per_point_have_columns_where_they_are_known(make_grid
     runs = make_grid(methods=("full", "lora"), tasks=("a",))
     spent = {"full": 900.0, "lora": 300.0}
     known = [
-        replace(run, record={**run.record, "device": {"energy_j": {"run": spent[run.record["cell"]["method"]["name"]]}}})
+        replace(
+            run, record={**run.record, "device": {"energy_j": {"run": spent[run.record["cell"]["method"]["name"]]}}}
+        )
         for run in runs
     ]
     (found,) = study.studies(exhibits.load("delta-methods"), known)
@@ -32,7 +34,9 @@ def test_joules_and_joules_per_point_have_columns_where_they_are_known(make_grid
     assert cost.table(bare).columns[-1] == "seconds per step"
 
 
-@pytest.mark.parametrize("device", [None, {}, {"energy_j": None}, {"energy_j": {"run": None}}, {"energy_j": {"run": 0}}])
+@pytest.mark.parametrize(
+    "device", [None, {}, {"energy_j": None}, {"energy_j": {"run": None}}, {"energy_j": {"run": 0}}]
+)
 def test_a_device_that_does_not_report_joules_has_none(make_grid: Grid, device: object) -> None:
     record = {**make_grid(methods=("full",))[0].record, "device": device}
     assert joules.of_run(record) is None
