@@ -24,7 +24,7 @@ def ask(many: Sequence[Cell], load: Load, memory: int | None = None) -> list[Fig
     """
     groups: dict[str, list[int]] = {}
     for place, cell in enumerate(many):
-        groups.setdefault(cells.key(_alike(cell)), []).append(place)
+        groups.setdefault(cells.key(alike(cell)), []).append(place)
     asked = [
         (cells.to_json(many[places[0]]), vars(load), [many[place].recipe.batch_size for place in places], memory)
         for places in groups.values()
@@ -38,7 +38,7 @@ def ask(many: Sequence[Cell], load: Load, memory: int | None = None) -> list[Fig
     return found
 
 
-def _alike(cell: Cell) -> Cell:
+def alike(cell: Cell) -> Cell:
     """The same for cells whose memory differs by the batch size only."""
     recipe = replace(cell.recipe, batch_size=1, learning_rate=1.0, steps=1, evaluate_every=1)
     return replace(cell, recipe=recipe, seed=0, parents=())
@@ -87,6 +87,6 @@ def share(many: Sequence[Cell], memory: int | None = None) -> float | None:
     memory = memory or device_memory()
     if memory is None:
         return None
-    told = ask(list({cells.key(_alike(cell)): cell for cell in many}.values()), Load(), memory)
+    told = ask(list({cells.key(alike(cell)): cell for cell in many}.values()), Load(), memory)
     needs = [figures["needs_bytes"] for figures in told if not isinstance(figures, str)]
     return min(1.0, max(needs) / memory) if needs and len(needs) == len(told) else None

@@ -19,8 +19,8 @@ from harness import cell as cells
 from harness import show, words
 from harness.config import Cell
 from harness.errors import UsageError
-from harness.forecast import ask
-from harness.forecast.load import KERNELS, Load, gib, size, whole
+from harness.forecast import advice, ask
+from harness.forecast.load import KERNELS, Load, gib, whole
 
 HEAD = ("method", "model", "batch", "peak", "parameters", "gradients", "optimizer", "activations", "temporaries")
 
@@ -48,8 +48,7 @@ def main(arguments: argparse.Namespace) -> int:
         checkpointing=arguments.checkpointing,
         accumulation=whole("--accumulation", arguments.accumulation) or 0,
     )
-    asked = arguments.device_memory
-    memory = size("--device-memory", asked) if asked else ask.device_memory()
+    memory = advice.wanted(arguments.device_memory)
     found = ask.without_data(said.block)
     told = ask.ask(found, load, memory)
     wrong = [answer for answer in told if isinstance(answer, str)]
@@ -79,14 +78,8 @@ def table(found: Sequence[Cell], told: Sequence[Any]) -> str:
             continue
         split = (gib(answer["split"][name]) for name in HEAD[4:])
         line = (cell.method.name, cell.model.name, str(answer["batch_size"]), gib(answer["peak_bytes"]), *split)
-        lines.append((*line, *_fit(answer)) if sized else line)
+        lines.append((*line, *advice.verdict(answer)) if sized else line)
     return "\n".join([show.aligned(lines, range(2, len(lines[0]))), "", *_notes(good), *dict.fromkeys(wrong)])
-
-
-def _fit(answer: dict[str, Any]) -> tuple[str, str, str]:
-    needed = answer["accumulation_to_fit"]
-    parts = "none fits" if needed is None else str(needed)
-    return "yes" if answer["fits"] else "no", str(answer["largest_batch"]), parts
 
 
 def _notes(good: Sequence[dict[str, Any]]) -> list[str]:

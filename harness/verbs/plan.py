@@ -4,8 +4,11 @@ deltabench plan method=full,lora 'task=micro/*' seed=0,1,2 [--json]
 
 Shows each cell with its key and state in the store, how many are left, and, by the finished cells of the store that
 are most like them, about how long they take and how many bytes they keep.
-As JSON: {"cells": [{"key", "status", "stale", "seconds", "bytes", "cell"}], "cost": {"left", "at_once", "seconds",
-"bytes", "why_null"}}; seconds and bytes are null where no cell of the same model has finished.
+With a GPU here, or --device-memory, it forecasts which cells fit its memory, the largest batch that does, and in how
+many parts (gradient accumulation) a batch would.
+As JSON: {"cells": [{"key", "status", "stale", "seconds", "bytes", "memory", "cell"}], "cost": {"left", "at_once",
+"seconds", "bytes", "why_null"}}; seconds and bytes are null where no cell of the same model has finished, memory
+without a device.
 """
 
 import argparse
@@ -20,6 +23,7 @@ from harness import compose, grid, grids, progress, show, sweep, words
 from harness.config import Cell
 from harness.estimate import Estimate
 from harness.fingerprint import is_stale
+from harness.forecast import advice
 from harness.store import FINAL, Store
 
 
@@ -41,6 +45,7 @@ class Planned:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", nargs="*", metavar="key=value")
+    parser.add_argument("--device-memory", metavar="24GiB", help="of the device they should fit (default: this GPU)")
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
@@ -53,12 +58,16 @@ def main(arguments: argparse.Namespace) -> int:
     store = Store(runtime.store)
     planned = _planned(store, many)
     cost = _cost(planned, at_once=jobs or sweep.slots(runtime))
+    memory = advice.wanted(arguments.device_memory)
+    told = advice.forecasts(many, memory) if memory else {}
     if arguments.json:
-        rows = [{**vars(one), "cell": cells.to_json(one.cell)} for one in planned]
+        rows = [{**vars(one), "memory": told.get(one.key), "cell": cells.to_json(one.cell)} for one in planned]
         print(json.dumps({"cells": rows, "cost": cost}, ensure_ascii=False, indent=1))
         return 0
     print(_table(planned))
     print(_choices({one.key: one.cell for one in planned}))
+    if memory:
+        print("\n" + advice.text(many, told, memory))
     print(f"{sweep.summary(store, many)}; {cost['left']} to run{_told(cost)}")
     return 0
 

@@ -37,6 +37,7 @@ from harness.analysis import records, report
 from harness.config import Cell, Runtime
 from harness.errors import UsageError
 from harness.exhibits import Exhibit
+from harness.forecast import advice
 from harness.forecast import exhibit as forecasts
 from harness.store import FINAL, Store
 
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--retry", metavar="N", help="how often to try a cell again that was killed or out of time")
     parser.add_argument("--for", dest="duration", metavar="30m", help="start no further cell after this time")
     parser.add_argument("--dry-run", action="store_true", help="say what would run, run nothing")
+    parser.add_argument("--device-memory", metavar="24GiB", help="with --dry-run: what of it fits (default: this GPU)")
     parser.add_argument("--out", metavar="DIR", help="where tables and figures go")
     parser.add_argument("--export", action="store_true", help="write the records there too (a reference run)")
 
@@ -57,6 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     exhibit = exhibits.load(arguments.exhibit, options.folders()[:-1])
     said = words.parse([*arguments.words, *words.flag("retry", arguments.retry)], SETTINGS)
+    if not exhibit.grids:
+        return _published(exhibit)
     scale = said.settings.get("scale") or scale_of(exhibit)
     blocks, told = reshape.reshape(exhibit, exhibit.blocks(scale), said.block, said.added)
     runtime = probes.asked(said.configure(compose.defaults()["runtime"]), exhibit.probes)
@@ -70,6 +74,8 @@ def main(arguments: argparse.Namespace) -> int:
         return _forecast(exhibit, scale, planned.cells, folder, arguments.dry_run)
     if arguments.dry_run:
         print(plan(planned, runtime, jobs, folder))
+        if memory := advice.wanted(arguments.device_memory):
+            print(advice.text(planned.cells, advice.forecasts(planned.cells, memory), memory))
         return 0
     rerun = said.settings["rerun"].split(",") if "rerun" in said.settings else ()
     name = " ".join(filter(None, (exhibit.name, f"scale={scale}", grids.said(said.block), grids.said(said.added))))
@@ -87,6 +93,17 @@ def main(arguments: argparse.Namespace) -> int:
         count = export.archive(store, (cells.key(cell) for cell in found), folder / records.ARCHIVE)
         print(f"{count} records: {folder / records.ARCHIVE}")
     return code
+
+
+def _published(exhibit: Exhibit) -> int:
+    """What the paper prints, where nothing here can run it."""
+    from rich.console import Console
+
+    from harness.analysis import suite
+
+    report.show_tables([suite.as_published(exhibit)], Console(width=None if sys.stdout.isatty() else 160))
+    print(f"{exhibit.title}: published numbers only, nothing of it is run here.")
+    return 0
 
 
 def _forecast(exhibit: Exhibit, scale: str, found: Sequence[Cell], folder: Path, dry_run: bool) -> int:
