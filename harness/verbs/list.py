@@ -1,6 +1,6 @@
-"""What can be named: methods, models, tasks, recipes, exhibits, claims, launchers.
+"""What can be named: methods, models, tasks, recipes, exhibits, claims, launchers, probes.
 
-deltabench list methods|models|tasks|recipes|exhibits|claims|launchers [--json]
+deltabench list methods|models|tasks|recipes|exhibits|claims|launchers|probes [--json]
 """
 
 import argparse
@@ -8,13 +8,13 @@ import json
 from typing import Any
 
 import methods
-from harness import exhibits, launchers, options
+from harness import exhibits, launchers, options, probes
 from harness.analysis import claims
 from harness.errors import UsageError, near
 from methods.matrix import families
 from tasks import listing as task_listing
 
-WHAT = ("methods", "models", "tasks", "recipes", "exhibits", "claims", "launchers")
+WHAT = ("methods", "models", "tasks", "recipes", "exhibits", "claims", "launchers", "probes")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +40,8 @@ def main(arguments: argparse.Namespace) -> int:
 
 def listing(what: str) -> list[dict[str, Any]]:
     """Rows with `name`, `about` and what else is known without loading anything."""
+    if what == "probes":
+        return [{"name": name, "about": probes.about(name)} for name in probes.names()]
     if what == "claims":
         return [{"name": name, "about": claims.find(name).sentence} for name in claims.names()]
     if what == "exhibits":
