@@ -6,7 +6,8 @@ deltabench sweep method=lora method.rank=1,2,4,8 seed=0,1,2 --for 30m launcher=j
 Choices are separated by commas; * ? [] are patterns. A method.FIELD applies to the methods that have it.
 Settings: store, device, threads, timeout (seconds per cell), keep (delta|none); launcher with its fields
 (launcher.FIELD=value, see `deltabench list launchers`), jobs (cells at once), rerun (statuses to try again, e.g.
-rerun=stale,failed), probe (measured of finished cells, see `deltabench probe --help`), checkpoint_minutes and checkpoint_steps (how often training is saved), deterministic (GPUs).
+rerun=stale,failed), probe (measured of finished cells, see `deltabench probe --help`), deterministic (GPUs),
+checkpoint_minutes and checkpoint_steps (how often training is saved).
 A killed cell, or one that could not read or write, is tried once more; --retry N: N times, those out of time too.
 Exit code: 0 every cell done or out of memory, 1 some failed, 2 usage, 130 interrupted or stopped by --for before
 every cell had run.
