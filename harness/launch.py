@@ -80,8 +80,10 @@ def hand_over(left: Sequence[tuple[str, int]], setup: worker.Setup, made: Plan) 
         "cores": None if made.elsewhere else at_once * cpus,
         "folder": str(Path(setup.runtime.store) / "launcher" / "%j"),
     }
-    size = made.fields["batch"] or at_once if "batch" in made.fields else len(left)
-    for jobs in _parts(list(_jobs(left, made.fields.get("cells", 1))), size):
+    every = list(_jobs(left, made.fields.get("cells", 1)))
+    if made.fields.get("drains"):
+        every = list(_jobs(left, len(left))) * at_once
+    for jobs in _parts(every, made.fields.get("batch") or len(every)):
         try:
             lost += compose.launch(name, {**made.fields, **own}, jobs, partial(worker.job, setup=setup))
         except SystemExit as error:  # how a driver of Ray answers a polite request to end

@@ -25,6 +25,7 @@ class Fields:
     """The fields with a meaning of ours; a YAML has those it can serve, and may have others of its own.
 
     needs, tool: the package and the program that it cannot do without. outlives: jobs go on without the driver.
+    drains: it has no limit of jobs at once, so there are only so many, each over all cells that nobody else runs.
     devices: how a cell gets its GPU: `leased` (one of this machine, by a file) or `given` (by the launcher).
     jobs: at once. batch: jobs handed over together. cells: in one job, one after the other. cpus, gpus, memory_gb: of a
     job; gpus below 1 are shared. time: a job's limit in minutes (90, 90m, 4h, 1d or Slurm's D-HH:MM:SS).
@@ -34,6 +35,7 @@ class Fields:
     needs: str | None = runtime(None)
     tool: str | None = runtime(None)
     outlives: bool = runtime(False)
+    drains: bool = runtime(False)
     devices: str = runtime("leased", known=("leased", "given"))
     cells: int = runtime(1, least=1, most=100_000)
     jobs: int | None = runtime(None, least=1, most=10_000)
@@ -50,7 +52,7 @@ class Fields:
     address: str | None = runtime(None)
 
 
-FIXED = ("needs", "tool", "outlives", "devices")
+FIXED = ("needs", "tool", "outlives", "drains", "devices")
 """Facts of a launcher's YAML, not choices of a command line."""
 _TEXTS = ("partition", "account", "qos", "constraint", "address")
 

@@ -33,7 +33,6 @@ from harness import devices, isolate, launch, sweep
 from harness.config import Runtime
 from harness.launchers import Launcher
 from harness.store import Store
-from tests.harness import fake_slurm
 isolate.preload = lambda families: ()
 launch.pause = lambda losses: None
 said = json.loads(sys.argv[2])
@@ -57,14 +56,16 @@ def slurm(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.fixture
-def drive(store: Store, environment: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+def drive(
+    store: Store, environment: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest
+) -> Callable[..., subprocess.Popen[str]]:
     """A driver in a process of its own, over cells that the store has already."""
 
     def drive(launcher: str, devices: tuple[str, ...] = (), **fields: str) -> subprocess.Popen[str]:
         if reason := launchers.missing(launcher):
             pytest.skip(reason)
         said = json.dumps({"launcher": launcher, "devices": devices, "fields": {"jobs": "2", **fields}})
-        return subprocess.Popen(
+        driver = subprocess.Popen(
             [sys.executable, "-c", SCRIPT, str(store.path), said],
             env={**environment, "HOME": str(tmp_path), "TMPDIR": "/tmp"},
             stdout=subprocess.PIPE,
@@ -72,6 +73,8 @@ def drive(store: Store, environment: dict[str, str], tmp_path: Path) -> Callable
             text=True,
             start_new_session=True,
         )
+        request.addfinalizer(driver.kill)
+        return driver
 
     return drive
 
@@ -149,7 +152,7 @@ def test_an_interruption_leaves_no_process(
     for one in many:
         store.register(one)
     driver = drive(launcher)
-    _until(lambda: len(runs()) == 3 and store.status(cells.key(many[0])) == "done", 200)
+    _until(lambda: len(runs()) == 3 and store.status(cells.key(many[0])) == "done", 90)
     driver.send_signal(signal.SIGINT)
     _, told = driver.communicate(timeout=100)
     assert driver.returncode == 130, told
