@@ -5,27 +5,25 @@ are written as full module names, so PEFT's matching by suffix cannot catch more
 `modules_to_save`. PEFT itself is not needed.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from harness.errors import UsageError
+from methods.adapter_files import CONFIG, TENSORS, read_config, read_tensors, write
 from methods.anatomy import Part, family, heads
 from methods.base import Delta, Method, trainable
 from methods.dora import Decomposed
 from methods.ia3 import InputScale
 from methods.kept import delta_state, load_delta_state
+from methods.peft import Peft
 from methods.shape import shape
 from methods.vera import Scaled
 
-CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
 _LORA = {"A": "lora_A.weight", "B": "lora_B.weight"}
 _DORA = {f"direction.{own}": theirs for own, theirs in _LORA.items()} | {"magnitude": "lora_magnitude_vector"}
@@ -59,12 +57,15 @@ def write_peft(model: nn.Module, method: Method, folder: Path, base: str | None 
     base: the backbone's id on the Hub, for PEFT's `base_model_name_or_path`.
     """
     own = delta_state(model)
-    tensors = {theirs: _laid_out(model, theirs, own[name]) for name, theirs in _names(model, method).items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, folder / TENSORS, metadata={"format": "pt"})
-    content = {**_config(model, method), "base_model_name_or_path": base}
-    text = json.dumps(content, indent=2, sort_keys=True)
-    (folder / CONFIG).write_text(text, encoding="utf-8")
+    if isinstance(method, Peft):
+        made, config = method.state(model)
+        tensors = {f"{PREFIX}{name}": tensor for name, tensor in made.items()}
+        tensors |= {theirs: own[name] for name, theirs in _full(model).items()}
+        config["modules_to_save"] = sorted(heads(model)) or None
+    else:
+        tensors = {theirs: _laid_out(model, theirs, own[name]) for name, theirs in _names(model, method).items()}
+        config = _config(model, method)
+    write(folder, tensors, {**config, "inference_mode": True, "base_model_name_or_path": base})
 
 
 def read_peft(model: nn.Module, method: Method, folder: Path) -> None:
@@ -115,10 +116,14 @@ def _names(model: nn.Module, method: Method) -> dict[str, str]:
     hosts, names = _hosts(model, method), FORMATS[method.name].names
     if method.name == "prompt":
         return {f"{host}.prompt.{own}".lstrip("."): theirs for host in hosts for own, theirs in names.items()}
-    full = {name: f"{PREFIX}{name}" for name, _ in trainable(model) if name.split(".")[0] in heads(model)}
-    return full | {
+    return _full(model) | {
         f"{host}.{method.name}.{own}": f"{PREFIX}{host}.{theirs}" for host in hosts for own, theirs in names.items()
     }
+
+
+def _full(model: nn.Module) -> dict[str, str]:
+    """A head that trains in full: our name of a tensor -> PEFT's."""
+    return {name: f"{PREFIX}{name}" for name, _ in trainable(model) if name.split(".")[0] in heads(model)}
 
 
 def _laid_out(model: nn.Module, theirs: str, tensor: torch.Tensor) -> torch.Tensor:
@@ -131,7 +136,7 @@ def _laid_out(model: nn.Module, theirs: str, tensor: torch.Tensor) -> torch.Tens
 
 def _config(model: Any, method: Any) -> dict[str, Any]:
     hosts, form = _hosts(model, method), FORMATS[method.name]
-    config = {"peft_type": form.peft_type, "inference_mode": True, "task_type": None}
+    config: dict[str, Any] = {"peft_type": form.peft_type, "task_type": None}
     config |= {theirs: getattr(method, own) for own, theirs in form.fields.items()}
     match form.peft_type:
         case "LORA":
@@ -156,16 +161,6 @@ def _sizes(model: Any) -> dict[str, int]:
     }
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{folder / CONFIG}: expected PEFT's configuration as JSON ({error})") from error
-    if not isinstance(config, dict):
-        raise UsageError(f"{folder / CONFIG}: expected PEFT's configuration, a JSON object")
-    return config
-
-
 def _without_projection(model: nn.Module, folder: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Without VeRA's frozen projection, which PEFT saves by default and both draw from a seed."""
     own = next((module for module in model.modules() if isinstance(module, Scaled)), None)
@@ -175,11 +170,3 @@ def _without_projection(model: nn.Module, folder: Path, tensors: Mapping[str, to
         if given is not None and not (given.shape == projection.shape and torch.allclose(given, projection.cpu())):
             raise UsageError(f"{folder / TENSORS}: {name} is not the projection that its seed draws")
     return kept
-
-
-def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
-    try:
-        return load_file(folder / TENSORS)
-    except (OSError, SafetensorError) as error:
-        hint = "; a pickled adapter_model.bin is never read" if (folder / "adapter_model.bin").exists() else ""
-        raise UsageError(f"{folder / TENSORS}: expected a whole safetensors file ({error}){hint}") from error

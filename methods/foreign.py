@@ -14,8 +14,9 @@ from torch import nn
 import methods
 from harness.config import MethodConfig
 from harness.errors import NotApplicable, UsageError
+from methods.adapter_files import CONFIG, read_config, read_tensors
 from methods.anatomy import LINEAR_ROLES, has_family, linears
-from methods.exchange import CONFIG, FORMATS, PREFIX, Format, read_config, read_tensors
+from methods.exchange import FORMATS, PREFIX, Format
 
 UNKNOWN = ("rank_pattern", "alpha_pattern", "layer_replication", "trainable_token_indices", "target_parameters")
 """LoRA's fields that change what its tensors mean, and that no method here has."""

@@ -90,6 +90,12 @@ class Peft(Method):
         if hasattr(model, "peft_added"):
             del model.peft_added
 
+    def state(self, model: Any) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """What PEFT itself would save: tensors by name, and the configuration."""
+        module = importlib.import_module("peft.utils.save_and_load")
+        tensors = module.get_peft_model_state_dict(model, adapter_name="default", save_embedding_layers=False)
+        return tensors, model.peft_config["default"].to_dict()
+
     def closed_form(self, shape: Shape) -> int:
         raise NotApplicable("method peft has no closed form: what it trains is counted")
 

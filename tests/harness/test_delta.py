@@ -1,6 +1,9 @@
 """`deltabench delta`: what a cell trained leaves the store and comes back, the same, in three forms."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,6 +86,19 @@ def test_exported_it_scores_as_in_the_record(
     assert sorted(path.name for path in (tmp_path / "best").iterdir()) == ["delta.safetensors", "method.json"]
     assert str(store.path) not in (tmp_path / "best" / "method.json").read_text()
     assert "accuracy" in _told(delta, capsys, "score", str(tmp_path / "best"), "device=cpu", *SIZES)
+
+
+def test_it_scores_the_same_in_a_new_process(store: Store, finish: Finish, delta: Call, tmp_path: Path) -> None:
+    """What a reparametrised method leaves needs neither the store nor the process that trained it."""
+    key = finish("prefix")
+    assert _export(delta, store, key, tmp_path / "d") == 0
+    words = [sys.executable, "-m", "harness.cli", "delta", "score", "d", "--json", "device=cpu", *SIZES]
+    around = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(words, cwd=tmp_path, env=around, capture_output=True, text=True, check=True, timeout=300)
+    record = store.read(key)
+    assert record is not None
+    sets = record["scores"]["best"]["sets"]
+    assert json.loads(done.stdout)["scores"] == {name: sets[name] for name in ("validation", "test")}
 
 
 def _told(delta: Call, capsys: pytest.CaptureFixture[str], *words: str) -> str:

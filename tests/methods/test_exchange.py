@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save_file
 import methods
 from harness.config import MethodConfig
 from harness.errors import UsageError
+from methods.adapter_files import CONFIG, TENSORS
 from methods.base import Method
-from methods.exchange import CONFIG, FORMATS, TENSORS, read_peft, write_peft
+from methods.exchange import FORMATS, read_peft, write_peft
 from methods.foreign import method_of
 from methods.kept import delta_state
 from methods.vera import Scaled

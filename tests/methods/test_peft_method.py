@@ -1,5 +1,8 @@
 """Configurations of the installed PEFT library as a method."""
 
+import importlib
+import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +10,7 @@ import torch
 
 from harness.errors import UsageError
 from methods.base import trainable
+from methods.exchange import write_peft
 from methods.kept import count
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits, make
 
@@ -33,6 +37,22 @@ def test_a_type_attaches_trains_and_merges(kind: str, settings: list[str] | None
     method.merge(model)
     torch.testing.assert_close(logits(model, toy), after, rtol=1e-4, atol=1e-4)
     assert set(model.state_dict()) == plain
+
+
+@pytest.mark.parametrize("key", ["t5", "bert-head"])
+@pytest.mark.parametrize("kind", ["LOHA", "OFT", "LORA", "IA3"])
+def test_peft_loads_what_it_trained_here(kind: str, key: str, tmp_path: Path) -> None:
+    toy, settings = TOYS[key], {"LORA": ["use_dora=true"], "IA3": ["feedforward_modules=[]"]}.get(kind)
+    model = backbone(toy)
+    method = attach("peft", model, peft_type=kind, settings=settings)
+    disturb(model)
+    write_peft(model, method, tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = importlib.import_module("peft").PeftModel.from_pretrained(backbone(toy), tmp_path).eval()
+        with torch.no_grad():
+            other = theirs(**batch(toy)).logits
+    torch.testing.assert_close(logits(model, toy), other, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
