@@ -17,8 +17,8 @@ from harness.errors import UsageError, near, plain
 
 VERBS = Path(__file__).parent / "verbs"
 ORDER = (
-    "run", "sweep", "plan", "status", "show", "why", "delta", "store", "reproduce", "check", "list", "pretrain",
-    "doctor",
+    "run", "sweep", "plan", "forecast", "status", "show", "why", "delta", "store", "reproduce", "check", "list",
+    "pretrain", "doctor",
 )  # fmt: skip
 
 

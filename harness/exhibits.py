@@ -11,7 +11,7 @@ import importlib.metadata
 import importlib.util
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import yaml
 from harness import assets, probes
 from harness.analysis import claims, views
 from harness.errors import UsageError, near
-from harness.forecast.load import Load, size
+from harness.forecast.load import Load, declared
 
 Block = Mapping[str, Any]
 
@@ -141,21 +141,12 @@ def read(path: Path, folders: Sequence[Path] = ()) -> Exhibit:
 
 
 def _forecast(raw: Any, where: str) -> dict[str, Any]:
-    """forecast: {input_tokens: 128, kernel: math, device_memory: 80GiB} -> the fields of the exhibit."""
-    if raw is None:
-        return {}
-    known = [*(field.name for field in fields(Load)), "device_memory"]
-    if not isinstance(raw, dict):
-        raise UsageError(f"{where}: forecast is a mapping with fields of {', '.join(known)}.")
-    for name in raw:
-        if name not in known:
-            raise UsageError(f"{where}: forecast has no field '{name}'.{near(str(name), known)}")
-    said = dict(raw)
-    device = said.pop("device_memory", None)
+    """The fields of an exhibit whose numbers are forecasts; none for any other."""
     try:
-        return {"forecast": Load(**said), "device_bytes": device and size("device_memory", str(device))}
-    except (UsageError, TypeError) as error:
+        load, device = (None, None) if raw is None else declared(raw)
+    except UsageError as error:
         raise UsageError(f"{where}: forecast: {error}") from None
+    return {"forecast": load, "device_bytes": device}
 
 
 def _check_roles(exhibit: Exhibit, where: str) -> None:

@@ -33,7 +33,7 @@ VIEWS = {
         View("recipe-lines", "text", "harness.analysis.rates:recipe_lines"),
         View("memory", "table", "harness.analysis.memory:table"),
         View("memory-split", "table", "harness.analysis.memory:split"),
-        View("forecast-accuracy", "table", "harness.analysis.memory:accuracy"),
+        View("forecast-accuracy", "table", "harness.analysis.forecast_accuracy:table"),
         View("memory-figure", "figure", "harness.analysis.memory_figure:draw"),
         View("latency", "table", "harness.analysis.latency:table"),
         View("latency-figure", "figure", "harness.analysis.latency_figure:draw"),

@@ -1,10 +1,10 @@
 """What a forecast is asked for beside the cell itself. Torch-free."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from harness.errors import UsageError
+from harness.errors import UsageError, near
 
 KERNELS = ("auto", "math", "flash", "memory_efficient")
 """Kernels of scaled-dot-product attention; auto: as torch chooses on a CUDA device."""
@@ -39,6 +39,23 @@ class Load:
             raise UsageError(f"--kernel {self.kernel}: it must be one of {', '.join(KERNELS)}.")
 
 
+def declared(raw: Any) -> tuple[Load, int | None]:
+    """{input_tokens: 128, kernel: math, device_memory: 80GiB} of a YAML -> the load, and bytes of a device or None."""
+    known = [*(field.name for field in fields(Load)), "device_memory"]
+    if not isinstance(raw, dict):
+        raise UsageError(f"{raw!r}: give a mapping with fields of {', '.join(known)}.")
+    for name in raw:
+        if name not in known:
+            raise UsageError(f"there is no field '{name}'.{near(str(name), known)}")
+    said = dict(raw)
+    device = said.pop("device_memory", None)
+    for name, value in said.items():
+        right = {"kernel": str, "checkpointing": bool}.get(name, int)
+        if type(value) is not right:
+            raise UsageError(f"{name}: {value!r} must be {'text' if right is str else f'of type {right.__name__}'}.")
+    return Load(**said), None if device is None else size("device_memory", str(device))
+
+
 def whole(option: str, text: str | None) -> int | None:
     """A whole number that may be negative (`Load` says which are good). UsageError for anything else."""
     if text is None:
@@ -62,7 +79,3 @@ def gib(count: int | float | None) -> str:
     if count is None:
         return "unknown"
     return f"{count / 2**30:.2f} GiB" if abs(count) >= 2**30 else f"{count / 2**20:.0f} MiB"
-
-
-def plain(load: Load) -> dict[str, Any]:
-    return dict(vars(load))

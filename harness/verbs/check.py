@@ -5,17 +5,20 @@ deltabench check delta-ranking [scale=embedded] [store=DIR]
 Compares, per method, task and learning rate, the mean scores of my records with those of our reference run,
 and the verdicts on the paper's claims. Exit code: 0 they agree; 1 a group differs beyond its interval, or a
 claim is reproduced by one and contradicted by the other; without a reference, 1 where one is contradicted.
+An exhibit of forecasts is made once more; 1 where a forecast differs from the reference's by more than 1 %.
 """
 
 import argparse
 from collections.abc import Sequence
 
+from harness import assets, compose, exhibits, grid, options, reshape, tuning, words
 from harness import cell as cells
-from harness import compose, exhibits, options, reshape, tuning, words
 from harness.analysis import agreement, records, report, study, table
 from harness.analysis.claims import Finding
+from harness.config import Cell
 from harness.errors import UsageError
 from harness.exhibits import Exhibit
+from harness.forecast import exhibit as forecasts
 from harness.store import Store
 from harness.verbs.reproduce import SETTINGS, scale_of
 
@@ -30,6 +33,8 @@ def main(arguments: argparse.Namespace) -> int:
     said = words.parse(arguments.words, SETTINGS)
     scale = said.settings.get("scale") or scale_of(exhibit)
     blocks, _ = reshape.reshape(exhibit, exhibit.blocks(scale), said.block, said.added)
+    if exhibit.forecast:
+        return _forecasts(exhibit, grid.expand(blocks))
     store = Store(said.configure(compose.defaults()["runtime"]).store)
     keys = [cells.key(cell) for cell in tuning.expand(blocks, store).cells]
     mine = records.from_store(store, keys)
@@ -44,6 +49,16 @@ def main(arguments: argparse.Namespace) -> int:
         print(f"{exhibit.name} has no reference run; compared with the paper alone.")
         return _told(found) or int(any(one.verdict == "contradicted" for one in found))
     return _compare(exhibit, mine, records.from_archive(path), found)
+
+
+def _forecasts(exhibit: Exhibit, found: Sequence[Cell]) -> int:
+    """An exhibit of forecasts: made once more, and held against those of the reference."""
+    reference = forecasts.load(assets.reference() / exhibit.name)
+    mine = forecasts.rows(exhibit, found)
+    lines = forecasts.differing(mine, reference)
+    print("".join(f"{line}\n" for line in lines), end="")
+    print(f"{len(mine)} forecasts, {len(lines)} differ from the reference")
+    return int(bool(lines))
 
 
 def findings(exhibit: Exhibit, runs: Sequence[records.Run]) -> list[Finding]:

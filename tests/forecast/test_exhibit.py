@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness import exhibits
+from harness import assets, cli, exhibits
 from harness.analysis import memory, report
 from harness.errors import UsageError
 from harness.exhibits import Exhibit
@@ -121,7 +121,14 @@ def test_rows_go_and_come(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("said", "wanted"),
-    [("{tokens: 3}", "tokens"), ("{input_tokens: 0}", "1 to"), ("7", "mapping"), ("{device_memory: big}", "24GiB")],
+    [
+        ("{tokens: 3}", "tokens"),
+        ("{input_tokens: many}", "int"),
+        ("{checkpointing: 3}", "bool"),
+        ("{input_tokens: 0}", "1 to"),
+        ("7", "mapping"),
+        ("{device_memory: big}", "24GiB"),
+    ],
 )
 def test_a_bad_load_is_named(tmp_path: Path, said: str, wanted: str) -> None:
     text = YAML.replace("{input_tokens: 16, device_memory: 10GiB}", said)
@@ -132,3 +139,21 @@ def test_a_bad_load_is_named(tmp_path: Path, said: str, wanted: str) -> None:
 def test_the_load_is_the_exhibits() -> None:
     exhibit = exhibits.load(NAMES[0])
     assert isinstance(exhibit.forecast, Load)
+
+
+@pytest.mark.usefixtures("here")
+def test_the_same_forecasts_once_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole path: made by one command, held against by another; a changed reference is told."""
+    monkeypatch.setattr(assets, "reference", lambda: tmp_path)
+    words = (NAMES[0], "model=micro-t5-nano", "method=full,lora", "recipe.batch_size=1,8")
+    assert cli.main(["reproduce", *words, "--out", str(tmp_path / NAMES[0])]) == 0
+    assert "by forecast" in " ".join(capsys.readouterr().out.split())
+    assert cli.main(["check", *words]) == 0
+    assert "4 forecasts, 0 differ" in capsys.readouterr().out
+    rows = forecasts.load(tmp_path / NAMES[0])
+    rows[0]["forecast"]["peak_bytes"] *= 2
+    forecasts.save(tmp_path / NAMES[0], rows)
+    assert cli.main(["check", *words]) == 1
+    assert "in the reference" in capsys.readouterr().out
