@@ -1,19 +1,15 @@
-"""A finished cell put together again: its model with the delta it kept, its data, its objective."""
+"""A finished cell put together again for a probe: its model (rebuild.py), and the rows it answered."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
-import methods
 import tasks
-from harness import determinism, models, objectives, parents, text
+from harness import determinism, objectives, parents, rebuild, text
 from harness.config import Cell, Runtime
-from harness.errors import UsageError
 from harness.objectives.base import Objective
 from harness.run import seed_for
 from harness.score import Split, prepare
@@ -43,22 +39,16 @@ class Finished:
 
 
 def assemble(cell: Cell, runtime: Runtime, delta: Path | None, device: torch.device) -> Finished:
-    """As run.py puts it together, then the saved delta. delta: None where nothing trained. UsageError for a file that
-    does not fit.
-    """
-    task, method = tasks.load(cell.task), methods.make(cell.method)
-    task = shots.put(task, cell.task.shots, seed_for(cell, "shots"))
+    """delta: what the cell kept; None where nothing trained. UsageError for a file that does not fit."""
+    model, plain = rebuild.backbone(cell), rebuild.backbone(cell)
+    method = rebuild.attached(cell, model)
+    determinism.seed(seed_for(cell, "method"))
+    method.inherit(model, parents.load(Store(runtime.store), cell))
+    if delta is not None:
+        load_delta_state(model, rebuild.tensors(delta))
+    task = shots.put(tasks.load(cell.task), cell.task.shots, seed_for(cell, "shots"))
     words = text.load(cell.model, method.tokens_added())
     objective = objectives.make(cell.objective, task, words, objectives.Reading.of(cell))
-    model, plain = (
-        models.load(cell.model, objective.head, seed_for(cell, "head"), cell.recipe.dropout) for _ in range(2)
-    )
-    determinism.seed(seed_for(cell, "method"))
-    method.attach(model)
-    method.inherit(model, parents.load(Store(runtime.store), cell))
-    method.read(model, words.encode)
-    if delta is not None:
-        load_delta_state(model, _read(delta))
     splits = prepare(objective, task)
     return Finished(cell, model.to(device).eval(), plain.to(device).eval(), method, task, objective, splits)
 
@@ -66,10 +56,3 @@ def assemble(cell: Cell, runtime: Runtime, delta: Path | None, device: torch.dev
 def name(device: torch.device) -> str:
     """As records tell a device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def _read(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise UsageError(f"{path.name} cannot be read ({error}): run the cell again with rerun=done.") from error

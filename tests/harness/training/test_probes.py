@@ -121,7 +121,7 @@ def test_a_broken_delta_is_a_failure_of_the_probe_only(done: Done) -> None:
     store.kept(key, "delta-best.safetensors").write_bytes(b"not a tensor")
     found = probes.take(store, key, "latency", runtime)
     assert found["status"] == "failed"
-    assert "cannot be read" in found["error"]
+    assert "whole safetensors file" in found["error"]
     assert store.status(key) == "done"
 
 
