@@ -65,6 +65,7 @@ class ModelConfig:
     architecture: what the publisher's config.json says, so that weights=random and a forecast need no file.
     tokenizer: a folder with a tokenizer's files, or `bytes`; null: the model's own (a bare architecture has bytes).
     trust_remote_code: run the code that comes with a model of the Hub or a folder; off unless asked for.
+    dtype: what frozen matrices are kept in; what trains is in fp32 all the same, so bf16 needs recipe.precision=bf16.
     revision: what the weights are: content digest, or the Hub's commit. Resolved at the door.
     """
 
@@ -81,6 +82,7 @@ class ModelConfig:
     objective: str = provenance("seq2seq")
     weights: str = identity("pretrained", known=("pretrained", "random"))
     attention: str = identity("sdpa", known=("sdpa", "eager"))
+    dtype: str = identity("fp32", known=("fp32", "bf16"))
     license: str = provenance("")
     recipe: str = provenance("")
 

@@ -88,6 +88,7 @@ class _Plan:
                 for recipe in _recipes(composed["recipe", name], self.fields["recipe"], method.name):
                     plain = [Cell(method, model, task, objective, recipe, seed) for seed in self.seeds]
                     Reading.of(plain[0]).check(objective)
+                    _check_precision(model, recipe)
                     yield from (one for cell in plain for one in self._with_parents(cell))
 
     def _with_parents(self, cell: Cell) -> Iterator[Cell]:
@@ -141,6 +142,14 @@ class _Plan:
         for field in self.fields["method"]:
             if field not in known:
                 raise UsageError(f"none of the methods {listed} has a field {field!r}.{near(field, known)}")
+
+
+def _check_precision(model: ModelConfig, recipe: RecipeConfig) -> None:
+    if model.dtype != "fp32" and recipe.precision != model.dtype:
+        raise UsageError(
+            f"model.dtype={model.dtype}: what trains stays in fp32, and only recipe.precision={model.dtype} lets the "
+            "two work together. Set it too."
+        )
 
 
 def _parent(role: str, spec: Any, child: Cell, kind: str, said: Mapping[str, Any]) -> Cell | str:

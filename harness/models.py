@@ -1,7 +1,8 @@
-"""Load a backbone: frozen, its head (if it has one) trainable, in fp32."""
+"""Load a backbone: frozen, in the precision of `model.dtype`; its head (if it has one) trains, in single precision."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors.torch import load_file
@@ -28,11 +29,15 @@ CLASSES = {
     "masked_lm": AutoModelForMaskedLM,
     "sequence_classification": AutoModelForSequenceClassification,
 }
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 OUTPUT = "lm_head.weight"
 DROPOUTS = (
     "dropout_rate", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "dropout",
     "attention_dropout", "activation_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop",
 )  # fmt: skip
+
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -67,14 +72,24 @@ def load(config: ModelConfig, head: Head, seed: int, dropout: float | None = Non
         model = _pretrained(config, head, dropout)
         torch.manual_seed(seed)
         _draw_head(model, head)
-    return _freeze(model, head).eval()
+    return masters(_freeze(model, head).eval())
+
+
+def masters(model: Model) -> Model:
+    """After a method is attached: what trains is in single precision, whatever the frozen matrices are kept in; and so
+    are frozen vectors (norms, biases), which may stand beside trained ones in one operation.
+    """
+    for parameter in model.parameters():
+        if parameter.dtype == torch.bfloat16 and (parameter.requires_grad or parameter.ndim < 2):
+            parameter.data = parameter.data.float()
+    return model
 
 
 def outline(config: ModelConfig, head: Head, dropout: float | None = None) -> PreTrainedModel:
     """The backbone without weights (meta device): everything but values, in milliseconds and without a download."""
     with torch.device("meta"), no_init_weights():
         model = _make(config, _adapted(architecture.declared(config), head, dropout), head)
-        return _freeze(model, head)
+        return masters(_freeze(model, head))
 
 
 def build(config: ModelConfig, head: Head, dropout: float | None = None) -> PreTrainedModel:
@@ -86,7 +101,10 @@ def _make(config: ModelConfig, settings: PreTrainedConfig, head: Head) -> PreTra
     _check_kind(config, settings, head)
     try:
         model = CLASSES[head.kind].from_config(
-            settings, attn_implementation=config.attention, trust_remote_code=config.trust_remote_code
+            settings,
+            dtype=DTYPES[config.dtype],
+            attn_implementation=config.attention,
+            trust_remote_code=config.trust_remote_code,
         )
     except ValueError as error:
         raise NotApplicable(
@@ -146,7 +164,7 @@ def _pretrained(config: ModelConfig, head: Head, dropout: float | None) -> PreTr
     model, report = CLASSES[head.kind].from_pretrained(
         folder,
         config=settings,
-        dtype=torch.float32,
+        dtype=DTYPES[config.dtype],
         attn_implementation=config.attention,
         trust_remote_code=config.trust_remote_code,
         output_loading_info=True,

@@ -59,6 +59,7 @@ def attached(cell: Cell, model: PreTrainedModel) -> Method:
     method = methods.make(cell.method)
     determinism.seed(seed_for(cell, "method"))
     method.attach(model)
+    models.masters(model)
     method.read(model, text.load(cell.model, method.tokens_added()).encode)
     return method
 

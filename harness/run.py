@@ -46,6 +46,7 @@ def _run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint
         census = models.census(model)
         determinism.seed(seed_for(cell, "method"))
         method.attach(model)
+        models.masters(model)
         method.inherit(model, parents.load(Store(runtime.store), cell))
         method.read(model, words.encode)
         model.to(device)

@@ -81,6 +81,7 @@ def prepare(cell: Cell, load: Load, device: torch.device = META, as_cuda: bool =
             model = models.load(backbone, objective.head, 0, cell.recipe.dropout)
         census = models.census(model)
         method.attach(model)
+        models.masters(model)
     model.train()
     ways = Ways(load.kernel, cell.recipe.precision == "bf16") if device == META and as_cuda else None
     if load.checkpointing:

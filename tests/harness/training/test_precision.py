@@ -1,0 +1,71 @@
+"""A frozen backbone in half precision: what trains is in single precision, for every method; a step is finite."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import methods
+from harness import grid, models, objectives, optimizers, text
+from harness.config import MethodConfig, ModelConfig, RecipeConfig
+from harness.errors import UsageError
+from harness.fit import precision
+from harness.objectives import Head
+from methods.base import trainable
+from tasks.base import Task
+
+RECIPE = RecipeConfig(precision="bf16", learning_rate=1e-3)
+
+
+@pytest.mark.parametrize("method", sorted(name for name, entry in methods.catalogue().items() if not entry.parents))
+def test_what_trains_is_in_single_precision_and_the_rest_in_half(
+    method: str, decoder: ModelConfig, label_task: Task
+) -> None:
+    half = replace(decoder, dtype="bf16")
+    objective = objectives.make("causal", label_task, text.load(half))
+    model = models.load(half, objective.head, seed=0)
+    before = {id(p) for p in model.parameters()}
+    try:
+        made = methods.make(MethodConfig(method, {}))
+        made.attach(model)
+    except UsageError as reason:
+        pytest.skip(str(reason))
+    models.masters(model)
+    assert {p.dtype for _, p in trainable(model)} <= {torch.float32}
+    kept = {p.dtype for p in model.parameters() if id(p) in before and not p.requires_grad and p.ndim > 1}
+    assert kept <= {torch.bfloat16}
+    if not any(True for _ in trainable(model)):
+        return
+    model.train()
+    optimizer = optimizers.make(model, RECIPE)
+    batch = objective.encode(label_task.splits.train[:4]).batch(range(4))
+    with precision(RECIPE, torch.device("cpu")):
+        loss = objective.loss(model, batch)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    with torch.no_grad(), precision(RECIPE, torch.device("cpu")):
+        predicted = objective.predict(model.eval(), batch)
+    assert torch.isfinite(loss)
+    assert predicted.loss == predicted.loss, "not a number"
+
+
+def test_a_head_trains_in_single_precision(bert: ModelConfig) -> None:
+    model = models.load(replace(bert, dtype="bf16"), Head("sequence_classification", 2), seed=0)
+    assert {p.dtype for _, p in trainable(model)} == {torch.float32}
+    assert model.get_input_embeddings().weight.dtype == torch.bfloat16
+
+
+def test_the_precision_of_a_file_is_not_that_of_the_backbone(t5: ModelConfig) -> None:
+    """A publisher's config.json may name the precision that it was saved in."""
+    for dtype, wanted in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        config = replace(t5, dtype=dtype)
+        for model in (models.load(config, Head("seq2seq_lm"), 0), models.outline(config, Head("seq2seq_lm"))):
+            assert {p.dtype for p in model.parameters() if p.ndim > 1} == {wanted}
+            assert {p.dtype for p in model.parameters() if p.ndim == 1} == {torch.float32}
+
+
+def test_a_half_backbone_under_single_precision_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"model\.dtype=bf16: what trains stays in fp32.*recipe\.precision=bf16"):
+        grid.expand([{"model.dtype": "bf16"}])
+    [cell] = grid.expand([{"model.dtype": "bf16", "recipe.precision": "bf16"}])
+    assert cell.model.dtype == "bf16"
