@@ -8,7 +8,7 @@ from collections.abc import Callable
 from harness.config import TaskConfig
 from harness.errors import UsageError
 from tasks.base import Splits, TaskRow
-from tasks.microworld import commonsense, inference, instructions, lexicon, reading, rows, sentiment
+from tasks.microworld import inference, instructions, lexicon, reading, rows, sentiment
 
 _SOURCE = f"microworld {lexicon.VERSION}, generated"
 
@@ -57,11 +57,6 @@ TASKS = {
         category="question answering", template="options : {options} question : {question}", metric="accuracy",
         load=_generated(reading.choices, 3), answer="choice", chance=1 / 3, max_input_tokens=64,
         max_target_tokens=6, source=_SOURCE,
-    ),
-    "micro/commonsense": TaskRow(
-        category="commonsense", template=_PROMPT + "### instruction : {instruction} ### response :",
-        metric="extracted_accuracy", load=_made(commonsense.mixture), answer="text", chance=commonsense.CHANCE,
-        max_input_tokens=112, max_target_tokens=8, source=_SOURCE,
     ),
     "micro/instructions": TaskRow(
         category="instruction following", metric="exact_match",
