@@ -16,6 +16,8 @@ from harness.sampler import Sampler, most
 from harness.samples import Samples
 
 SAMPLE_MS = 10.0
+FIGURES = ("uuid", "driver", "idle_bytes", "others", "utilisation", "power_w", "energy_j", "energy_from", "sampling")
+"""Of a device, beside its name."""
 Reading = dict[str, int | None]
 
 
@@ -24,7 +26,7 @@ class Memory:
 
     def __init__(self, device: torch.device, folder: AttemptFolder | None, sample_ms: float) -> None:
         self._torch = device if device.type == "cuda" else None
-        self._name = device.type
+        self._name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
         self._process = psutil.Process()
         self._samples = Samples(folder)
         self.peaks: dict[str, Reading] = {}
@@ -68,19 +70,7 @@ class Memory:
         """Which device, who else was on it (processes at most), and by phase how busy it was, watts and joules."""
         sampler = self._sampler
         if sampler is None:
-            name = torch.cuda.get_device_name(self._torch) if self._torch is not None else self._name
-            absent = (
-                "uuid",
-                "driver",
-                "idle_bytes",
-                "others",
-                "utilisation",
-                "power_w",
-                "energy_j",
-                "energy_from",
-                "sampling",
-            )
-            return {"name": name, **dict.fromkeys(absent), "why_null": {"nvml": self.why_null["nvml"]}}
+            return {"name": self._name, **dict.fromkeys(FIGURES), "why_null": {"nvml": self.why_null["nvml"]}}
         phases = sampler.phases.items()
         return {
             **sampler.device.about(),

@@ -14,7 +14,7 @@ import pynvml
 import pytest
 import torch
 
-from harness import failure, sampler
+from harness import child, failure, sampler
 from harness.attempt import AttemptFolder
 from harness.meter import WARM_UP_STEPS, Meter
 from tests.harness.training.fake_nvml import GIB, UUID, FakeNvml, Gpu
@@ -255,6 +255,29 @@ def test_what_a_container_hides_is_null_with_a_reason(make: Make) -> None:
     assert "container" in told["device"]["why_null"]["nvml_others"]
 
 
+def test_without_nvml_a_device_that_vanishes_still_leaves_what_was_known(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, _, memory = make(fails={"nvmlInit": pynvml.NVML_ERROR_LIBRARY_NOT_FOUND})
+
+    def gone(_: object) -> None:
+        raise RuntimeError("CUDA error: device is lost")
+
+    def train() -> None:
+        with clock.phase("load"):
+            memory.hold(3 * GIB)
+        with clock.phase("train"):
+            for name in ("synchronize", "reset_peak_memory_stats", "max_memory_allocated", "get_device_name"):
+                monkeypatch.setattr(torch.cuda, name, gone)
+
+    with pytest.raises(RuntimeError, match="device is lost") as caught:
+        train()
+    measured = child._outcome(caught.value)
+    assert measured["error"]["phase"] == "train"
+    assert measured["memory"]["load"]["torch_allocated_bytes"] == 3 * GIB
+    assert measured["device"]["name"] == "made up"
+
+
 @pytest.mark.parametrize("function", ["nvmlInit", "nvmlDeviceGetHandleByUUID", "nvmlDeviceGetMemoryInfo", "*"])
 @pytest.mark.parametrize("code", [9, 12, 15, 18, 999])
 def test_a_broken_library_costs_its_own_figures_only(make: Make, function: str, code: int) -> None:
@@ -298,8 +321,10 @@ def test_a_device_that_vanishes_in_a_step_leaves_its_phase_and_last_memory(
         train()
     assert failure.kind(caught.value) == "exception"
     assert failure.describe(caught.value).items() >= {"phase": "train", "part": "steady"}.items()
-    measured = caught.value.measured  # type: ignore[attr-defined]
+    measured = child._outcome(caught.value)
+    assert measured["status"] == "failed"
     assert measured["memory"]["first_step"]["torch_allocated_bytes"] == 6 * GIB
+    assert measured["time"]["steps"] == 1
     assert "lost" in measured["device"]["why_null"]["nvml_device_bytes"]
 
 
