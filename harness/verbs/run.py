@@ -6,19 +6,25 @@ deltabench run method=lora method.rank=16 recipe.learning_rate=3e-3 store=result
 Words are key=value: method, model, task, recipe, objective, seed; method.FIELD, model.FIELD, task.FIELD,
 recipe.FIELD; store, device, threads, timeout, keep; launcher, rerun. What is not said comes from conf/run.yaml.
 A method that builds on finished cells is told them as parents.ROLE=KEY or 'parents.ROLE={task: NAME}'.
+--json: what it says while it runs goes to the error stream; then what `deltabench show KEY --json` tells.
 """
 
 import argparse
+import contextlib
+import json
+import sys
 
 from harness import cell as cells
-from harness import compose, grid, launchers, parents, show, sweep, words
+from harness import compose, files, grid, launchers, parents, show, sweep, words
 from harness.errors import UsageError
 from harness.store import Store
+from harness.verbs.show import look
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", nargs="*", metavar="key=value")
     parser.add_argument("--retry", metavar="N", help="how often to try a cell again that was killed or out of time")
+    parser.add_argument("--json", action="store_true", help="its record as JSON")
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -31,9 +37,12 @@ def main(arguments: argparse.Namespace) -> int:
     if len(wanted) != 1:
         raise UsageError(f"run is for one cell and these choices are {len(wanted)}: use `deltabench sweep`.")
     rerun = said.settings.get("rerun", "").split(",") if "rerun" in said.settings else ()
-    code = sweep.drain(found, runtime, launcher, rerun=rerun)
+    with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
+        code = sweep.drain(found, runtime, launcher, rerun=rerun)
     store, key = Store(runtime.store), cells.key(wanted[0])
     record = store.read(key)
-    if record is not None:
+    if arguments.json:
+        print(json.dumps(files.finite(look(store, key)), ensure_ascii=False, indent=1))
+    elif record is not None:
         print(show.text(record, store.curve(key)))
     return code

@@ -11,17 +11,30 @@ checkpoint_minutes and checkpoint_steps (how often training is saved).
 A killed cell, or one that could not read or write, is tried once more; --retry N: N times, those out of time too.
 Exit code: 0 every cell done or out of memory, 1 some failed, 2 usage, 130 interrupted or stopped by --for before
 every cell had run.
+--json: what it says while it runs goes to the error stream; then {"exit_code", "store", "counts": {STATUS: cells},
+"cells": [{"key", "status", "stale"}]}.
 """
 
 import argparse
+import contextlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
+from harness import cell as cells
 from harness import compose, grid, grids, launchers, sweep, words
+from harness.config import Cell
+from harness.fingerprint import is_stale
+from harness.store import Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", nargs="*", metavar="key=value")
     parser.add_argument("--retry", metavar="N", help="how often to try a cell again that was killed or out of time")
     parser.add_argument("--for", dest="duration", metavar="30m", help="start no further cell after this time")
+    parser.add_argument("--json", action="store_true", help="what came of it as JSON")
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -31,12 +44,25 @@ def main(arguments: argparse.Namespace) -> int:
     deadline_s = words.seconds(arguments.duration) if arguments.duration else None
     launcher = launchers.choose(said.settings)
     found = grid.expand([said.block])
-    return sweep.drain(
-        found,
-        runtime,
-        launcher=launcher,
-        jobs=words.count("jobs", said.settings.get("jobs")),
-        deadline_s=deadline_s,
-        rerun=said.settings["rerun"].split(",") if "rerun" in said.settings else (),
-        name=grids.said(said.block),
-    )
+    with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
+        code = sweep.drain(
+            found,
+            runtime,
+            launcher=launcher,
+            jobs=words.count("jobs", said.settings.get("jobs")),
+            deadline_s=deadline_s,
+            rerun=said.settings["rerun"].split(",") if "rerun" in said.settings else (),
+            name=grids.said(said.block),
+        )
+    if arguments.json:
+        print(json.dumps({"exit_code": code, **_came(Store(runtime.store), found)}, indent=1))
+    return code
+
+
+def _came(store: Store, many: Sequence[Cell]) -> dict[str, Any]:
+    """What the store holds of these cells now."""
+    rows = [
+        {"key": key, "status": status, "stale": summary is not None and is_stale(summary)}
+        for key, status, summary in store.statuses(cells.key(cell) for cell in many)
+    ]
+    return {"store": str(store.path), "counts": dict(Counter(str(row["status"]) for row in rows)), "cells": rows}

@@ -183,6 +183,31 @@ def test_a_finished_sweep_says_so_without_torch(environment: dict[str, str], tmp
     assert last == "0 False"
 
 
+def test_what_came_of_it_as_json(call: Callable[..., Any], store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On cells that are finished, so that nothing runs: the one line on the output stream is the JSON."""
+    many = grid.expand([{"method": ["full", "none"], "seed": [0]}])
+    for one in many:
+        folder = store.begin(one)
+        record = {"schema": SCHEMA, "key": cells.key(one), "attempt": 1, "status": "done", "cell": cells.to_json(one)}
+        store.finish(record["key"], folder, {**record, "provenance": {}, "time": {}})
+    monkeypatch.setattr("harness.fingerprint.fingerprint", lambda *names: "another")
+    code, out, err = call("sweep", "method=full,none", "seed=0", f"store={store.path}", "--json")
+    found = json.loads(out)
+    assert (code, found["exit_code"], found["counts"]) == (0, 0, {"done": 2})
+    assert {row["key"] for row in found["cells"]} == {cells.key(one) for one in many}
+    assert all(row["stale"] for row in found["cells"])
+    assert "nothing left to do" in err
+    code, out, _ = call("run", "method=full", "seed=0", f"store={store.path}", "--json")
+    assert json.loads(out)["record"]["status"] == "done"
+
+
+@pytest.mark.parametrize("verb", ["run", "sweep", "plan", "status", "show", "why", "store", "list", "doctor"])
+def test_verbs_that_tell_have_json(capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([verb, "--help"])
+    assert "--json" in capsys.readouterr().out
+
+
 def test_doctor(environment: dict[str, str], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "harness.cli", "doctor", "--json"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
