@@ -24,6 +24,7 @@ CORE = (
     "methods.families",
     "tasks.base",
     "tasks.metrics",
+    "tasks.shots",
     "tasks.text_metrics",
     "tasks.bleu",
     "harness.architecture",

@@ -72,9 +72,15 @@ def obstacle(store: Store, cell: Cell) -> str | None:
         status = store.status(key)
         if status != "done":
             return f"parent {role} ({key[:12]}) is {status}"
-        if not store.kept(key, FILE).is_file():
+        if not store.kept(key, FILE).is_file() and trained(store, key):
             return f"parent {role} ({key[:12]}) kept no {FILE}: run it again with keep=delta rerun=done"
     return None
+
+
+def trained(store: Store, key: str) -> bool:
+    """Whether anything trained in a finished cell; in one without tuning there is nothing to keep."""
+    counted = (store.read(key) or {}).get("parameters") or {}
+    return any(counted.get(part) != 0 for part in ("delta", "head"))
 
 
 def load(store: Store, cell: Cell) -> "dict[str, Parent]":
@@ -96,7 +102,7 @@ def load(store: Store, cell: Cell) -> "dict[str, Parent]":
                 f"{parent.model.weights} weights): what it trained means nothing on {cell.model.name}"
             )
         try:
-            held[role] = Parent(parent.method, load_file(path))
+            held[role] = Parent(parent.method, load_file(path) if path.is_file() or trained(store, key) else {})
         except (OSError, SafetensorError) as error:
             raise UsageError(f"parent {role}: {path.name} of cell {key[:12]} cannot be read ({error})") from error
     return held

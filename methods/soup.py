@@ -3,8 +3,9 @@ no more cost of inference than one of them. Uniform soup: every ingredient count
 
 Parameters: 0, nothing trains; a classifier head is averaged too. An ingredient is a cell of any method that merges, on
 the same backbone: its delta is folded into a copy of the backbone, and the copies are averaged, so that ingredients of
-different methods and ranks mix. The paper's share the start of the head; here heads are drawn by seed, so that
-ingredients with a classifier head should have one seed and differ in recipe or data. Deviations: no greedy soup.
+different methods and ranks mix, with the backbone itself too (`method: none`). The paper's share the start of the
+head; here heads are drawn by seed, so that ingredients with a classifier head should have one seed and differ in
+recipe or data. Deviations: no greedy soup.
 Parents: finished cells, each named with its method. Without parents it is the backbone.
 """
 
@@ -51,6 +52,8 @@ class Soup(Method):
     def _ingredient(model: nn.Module, role: str, parent: Parent) -> dict[str, torch.Tensor]:
         """The weights of the backbone with a parent's delta folded in, by parameter name."""
         own, method = copy.deepcopy(model), methods.make(parent.method)
+        if method.parents:
+            raise UsageError(f"parent {role} ({parent.method.name}) does not go into a soup: it builds on other cells")
         try:
             method.attach(own)
             load_delta_state(own, parent.state)

@@ -134,7 +134,7 @@ def test_to_peft_and_back(
 def test_merged_it_is_a_plain_checkpoint(
     method: str, store: Store, finish: Finish, delta: Call, tmp_path: Path
 ) -> None:
-    parents = {f"parents.{role}": finish(role) for role in ("lora", "full")} if method == "soup" else {}
+    parents = {f"parents.{role}": finish(role) for role in ("lora", "full", "none")} if method == "soup" else {}
     key = finish(method, **parents)
     assert _export(delta, store, key, tmp_path / "merged", "--format", "merged") == 0
     plain = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "merged").eval()

@@ -13,7 +13,7 @@ from methods.base import Parent, trainable
 from methods.kept import delta_state
 from tests.methods.conftest import TOYS, backbone, disturb, logits, make
 
-KINDS = ("full", "lora", "layernorm", "diff_pruning", "hft")
+KINDS = ("full", "lora", "layernorm", "diff_pruning", "hft", "none")
 
 
 def _ingredients(model: Any, *kinds: str) -> tuple[dict[str, Parent], list[Any]]:
@@ -60,6 +60,8 @@ def test_what_does_not_go_into_one_is_said() -> None:
     given = {"a": Parent(MethodConfig("adapter", methods.resolve("adapter", {})), delta_state(other))}
     with pytest.raises(UsageError, match=r"parent a \(adapter\) does not go into a soup: .* cannot be merged"):
         _soup(model, given)
+    with pytest.raises(UsageError, match=r"parent a \(soup\) does not go into a soup: it builds on other cells"):
+        _soup(model, {"a": Parent(MethodConfig("soup", {}), {})})
     foreign = {"a": Parent(MethodConfig("lora", methods.resolve("lora", {})), given["a"].state)}
     with pytest.raises(UsageError, match=r"parent a \(lora\) does not go into a soup: the delta holds"):
         _soup(model, foreign)
