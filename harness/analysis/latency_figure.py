@@ -54,3 +54,4 @@ def _panel(axes: "Axes", study: Study, arms: Sequence[str], size: str, looks: di
             axes.plot(found.mean, place + shift, linestyle="", markersize=5, **{**looks[arm], **face})
     axes.set_xlabel("time to answer, as a multiple of the backbone's")
     axes.grid(axis="y", visible=False)
+    axes.set_ylim(-0.5, len(arms) - 0.5)
