@@ -35,11 +35,12 @@ from harness import lease  # noqa: E402
 from harness.store import Store  # noqa: E402
 
 MARK = "DELTABENCH_STRESS"
-KILLS_PER_ROUND = 16
+KILLS_PER_ROUND = 20
 PATIENCE_S = 600.0
 AT_WORK = 0.8
 """Share of the kills that wait until a cell runs: a driver that starts takes longer than most cells."""
-VICTIMS = ("cell", "worker", "driver", "worker and driver")
+VICTIMS = {"cell": 4, "worker": 2, "driver": 2, "worker and driver": 2}
+"""And how often each."""
 PLUGIN = """[deltabench.methods]
 troubled = trouble
 [deltabench.tasks]
@@ -120,7 +121,7 @@ class Stress:
                     break  # all is done: the rest of the kills is for another round
                 driver = self._start(path)
                 continue
-            if victims := _victims(driver, kind := self.rng.choice(VICTIMS), self.rng):
+            if victims := _victims(driver, kind := self._kind(), self.rng):
                 found = _finished(path)
                 self.figures.survivors += len(found)
                 seen |= found
@@ -133,6 +134,9 @@ class Stress:
         self._in_peace(path)
         self._check(Store(path), seen, wanted)
         shutil.rmtree(path)
+
+    def _kind(self) -> str:
+        return self.rng.choices(list(VICTIMS), list(VICTIMS.values()))[0]
 
     def _check(self, store: Store, seen: dict[Path, str], wanted: dict[str, Any]) -> None:
         now, table = _finished(store.path), _table(store)
