@@ -11,6 +11,7 @@ import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import tasks
 from harness import headers, hub
@@ -28,12 +29,15 @@ TOKENIZER_FILES = (
 )
 MERGES = "merges.txt"
 """No tokenizer by itself, but with other merges the same vocabulary reads text in another way."""
-BYTES = "bytes"
+BYTES, AUTO = "bytes", "auto"
+UNNAMED = "OWNER/NAME"  # in the YAML that stands for any model
 
 
 def resolve(config: ModelConfig) -> ModelConfig:
     """The model with source, location and revision settled. UsageError for a folder or package that is missing."""
     settled = _settle(config)
+    if AUTO in (settled.family, settled.objective):
+        settled = _recognised(settled)
     if bare(settled):
         return replace(settled, revision=_plan_digest(settled))
     if settled.source == "hub":
@@ -128,16 +132,41 @@ def _local(config: ModelConfig) -> Path:
     return path
 
 
+def _recognised(config: ModelConfig) -> ModelConfig:
+    """A model of which only the place is known: family, objective and name from its config.json and that place."""
+    if config.location == UNNAMED:
+        raise UsageError(
+            "model.location: name a model of the Hub (owner/name), or give a folder with model.path=FOLDER."
+        )
+    held = _plan(folder(replace(config, weights="random")))
+    made_for = str((held.get("architectures") or [""])[0])
+    objective = "seq2seq" if held.get("is_encoder_decoder") else "causal" if "Causal" in made_for else "classifier"
+    if made_for.endswith("LMHeadModel"):
+        objective = "causal"
+    return replace(
+        config,
+        name=Path(config.location).name,
+        family=str(held["model_type"]) if config.family == AUTO else config.family,
+        objective=objective if config.objective == AUTO else config.objective,
+    )
+
+
 def _check_family(config: ModelConfig, held: Path) -> None:
     """The YAML's family is that of the files."""
-    try:
-        found = json.loads((held / "config.json").read_text(encoding="utf-8"))["model_type"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{held / 'config.json'}: it must be JSON with a model_type ({error}).") from error
+    found = _plan(held)["model_type"]
     if found != config.family:
         raise UsageError(
             f"model.family={config.family}: {held.name}/config.json says {found}. Set model.family={found}."
         )
+
+
+def _plan(held: Path) -> dict[str, Any]:
+    """What config.json says, a model_type among it."""
+    try:
+        found = json.loads((held / "config.json").read_text(encoding="utf-8"))
+        return {**found, "model_type": found["model_type"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{held / 'config.json'}: it must be JSON with a model_type ({error}).") from error
 
 
 @cache

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from huggingface_hub import constants, errors
 
-from harness import assets, cli, headers, hub, weights
+from harness import assets, cli, grid, headers, hub, weights
 from harness.config import ModelConfig, build
 from harness.errors import UsageError
 
@@ -108,7 +108,7 @@ def test_a_branch_is_resolved_to_a_commit_and_offline_from_the_cache(
 
 
 YAML = sorted((assets.conf() / "model").glob("*.yaml"))
-HUB = {path.stem: values for path in YAML if (values := yaml.safe_load(path.read_text()))["source"] == "hub"}
+HUB = {path.stem: values for path in YAML if "architecture" in (values := yaml.safe_load(path.read_text()))}
 
 
 def config(name: str, **changes: Any) -> ModelConfig:
@@ -190,3 +190,37 @@ def test_a_gated_model_costs_exit_2_and_writes_nothing(
     assert cli.main(asked) == 2
     assert "is gated" in capsys.readouterr().err
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("plan", "family", "objective"),
+    [
+        (
+            {"model_type": "t5", "is_encoder_decoder": True, "architectures": ["T5ForConditionalGeneration"]},
+            "t5",
+            "seq2seq",
+        ),
+        ({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}, "gpt2", "causal"),
+        ({"model_type": "llama", "architectures": ["LlamaForCausalLM"]}, "llama", "causal"),
+        ({"model_type": "bert", "architectures": ["BertForMaskedLM"]}, "bert", "classifier"),
+        ({"model_type": "bert"}, "bert", "classifier"),
+    ],
+)
+def test_any_model_is_known_by_its_place(
+    plan: dict[str, Any], family: str, objective: str, tmp_path: Path, answers: Callable[..., Any]
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(plan))
+    (folder / "tokenizer.json").write_text("{}")
+    [cell] = grid.expand([{"model": "any", "model.path": str(folder), "model.weights": "random"}])
+    assert (cell.model.name, cell.model.family, cell.objective) == ("mine", family, objective)
+    answers(["config.json"], folder=str(folder))
+    [cell] = grid.expand([{"model": "any", "model.location": "someone/tiny"}])
+    assert (cell.model.name, cell.model.family, cell.objective) == ("tiny", family, objective)
+    assert (cell.model.source, cell.model.revision) == ("hub", COMMIT)
+
+
+def test_any_model_needs_a_place() -> None:
+    with pytest.raises(UsageError, match=r"model\.location: name a model of the Hub"):
+        grid.expand([{"model": "any"}])

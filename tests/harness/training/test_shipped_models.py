@@ -11,7 +11,7 @@ from harness.errors import UsageError
 from methods.anatomy import has_family
 
 YAML = {path.stem: path.read_text() for path in sorted((assets.conf() / "model").glob("*.yaml"))}
-HUB = [name for name, content in YAML.items() if yaml.safe_load(content)["source"] == "hub"]
+HUB = [name for name, content in YAML.items() if "architecture" in yaml.safe_load(content)]
 UNITS = {"M": 1e6, "B": 1e9}
 
 
