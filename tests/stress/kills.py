@@ -32,6 +32,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
 from harness import lease  # noqa: E402
+from harness.attempt import TRACE  # noqa: E402
 from harness.store import Store  # noqa: E402
 
 MARK = "DELTABENCH_STRESS"
@@ -49,7 +50,7 @@ trouble = trouble
 COMMON = ("launcher=joblib", "jobs=2", "device=cpu")
 STUBS = (
     "method=troubled", "method.fault=none,crash,memory,hang,nan,error", "task=trouble/tiny", "model=micro-t5-nano",
-    "recipe.steps=8", "recipe.evaluate_every=4", "recipe.batch_size=4", "seed=0,1,2", "checkpoint_steps=2",
+    "recipe.steps=16", "recipe.evaluate_every=8", "recipe.batch_size=4", "seed=0,1,2", "checkpoint_steps=3",
     "timeout=15",
 )  # fmt: skip
 NANO = (
@@ -116,7 +117,7 @@ class Stress:
         while killed < kills:
             if self.rng.random() < AT_WORK:
                 _until(lambda: _at_work(path) or driver.poll() is not None)  # noqa: B023
-            if _ended(driver, self.rng.uniform(0.0, 5.0)):
+            if _ended(driver, self.rng.uniform(0.0, 4.0)):
                 if _table(Store(path)) == wanted:
                     break  # all is done: the rest of the kills is for another round
                 driver = self._start(path)
@@ -219,7 +220,12 @@ def _ended(driver: "subprocess.Popen[bytes]", patience_s: float) -> bool:
 
 
 def _at_work(path: Path) -> bool:
-    return any(lease.running(path / "leases", key) for key in lease.keys(path / "leases"))
+    """Whether some run has made a step or entered a phase within the last second."""
+    for trace in path.glob(f"cells/*/*/attempts/*/{TRACE}"):
+        with suppress(OSError):
+            if time.time() - trace.stat().st_mtime < 1:
+                return True
+    return False
 
 
 def _until(condition: Callable[[], bool]) -> None:

@@ -26,8 +26,8 @@ class Troubled(Method):
     name: ClassVar[str] = "troubled"
 
     fault: Literal["none", "crash", "memory", "hang", "nan", "error"] = "none"
-    at: int = 4
-    pause_ms: int = 60
+    at: int = 5
+    pause_ms: int = 100
 
     def attach(self, model: nn.Module) -> None:
         for parameter in model.parameters():
