@@ -88,9 +88,10 @@ class Study:
 
     @property
     def floor(self) -> str | None:
-        """The floor's arm; None where it has a random head, which scores by luck: then guessing is the floor."""
+        """The floor's arm; None where it has a head that nobody trained, which scores by luck: then guessing is it."""
         arm = self.arm(self.exhibit.floor)
-        random_head = bool((self.scores[self.scores.arm == arm]["head"] > 0).any())
+        rows = self.scores[self.scores.arm == arm]
+        random_head = bool(((rows["head"] > 0) & (rows.step == 0)).any())
         return None if random_head else arm
 
     @property
