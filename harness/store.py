@@ -149,8 +149,13 @@ class Store(Shelf):
         if not (self.path / "store.json").exists():
             self.path.mkdir(parents=True, exist_ok=True)
             files.write_json(self.path / "store.json", {"schema": SCHEMA})
-        self.folder(key).mkdir(parents=True, exist_ok=True)
-        files.write_json(self.folder(key) / "cell.json", content)
+        path, wanted = self.folder(key) / "cell.json", files.encode(content, indent=1)
+        with suppress(OSError, ValueError):
+            if files.read_bytes(path) == wanted:  # a large grid that goes on is not written anew
+                return key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with files.atomic(path) as temporary:
+            temporary.write_bytes(wanted)
         return key
 
     def begin(self, cell: Cell) -> AttemptFolder:

@@ -164,6 +164,43 @@ def test_attempts_write_plain_names_only(store: Store, cell: Callable[..., Cell]
         folder.append(name, {})
 
 
+def test_a_cell_is_written_once_and_healed(store: Store, cell: Callable[..., Cell]) -> None:
+    key = store.register(cell())
+    path = store.folder(key) / "cell.json"
+    before = path.stat().st_ino
+    assert store.register(cell()) == key
+    assert path.stat().st_ino == before
+    for broken in (b"{", b""):
+        path.write_bytes(broken)
+        store.register(cell())
+        assert store.cell(key) == cell()
+
+
+def test_a_cell_whose_file_is_lost_is_that_of_its_record(store: Store, add: Callable[..., str]) -> None:
+    key, other = add(), add(seed=1)
+    expected = store.cell(key)
+    path = store.folder(key) / "cell.json"
+    path.write_text("{")
+    assert store.cell(key) == expected
+    assert store.quarantined == [path]
+    (store.folder(other) / "cell.json").unlink()
+    (store.attempt(other, 1).path / "record.json").unlink()
+    with pytest.raises(UsageError, match="no readable cell"):
+        store.cell(other)
+
+
+def test_a_killed_worker_between_two_writes_costs_nothing(store: Store, add: Callable[..., str]) -> None:
+    """The record is there, `current` still names the attempt before it."""
+    key = add("failed")
+    before = (store.folder(key) / "current").read_bytes()
+    add("done")
+    (store.folder(key) / "current").write_bytes(before)
+    fresh = Store(store.path)
+    assert fresh.status(key) == "done"
+    assert [(one, status) for one, status, _ in fresh.statuses()] == [(key, "done")]
+    assert fresh.read(key)["attempt"] == 2  # type: ignore[index]
+
+
 def test_find_by_prefix(store: Store, add: Callable[..., str]) -> None:
     key = add()
     assert store.find(key[:6]) == key
