@@ -5,7 +5,6 @@ the configuration and the tokenizer count, and the weights need not be there: a 
 its architecture needs no file at all, and reads text with `model.tokenizer` (see `tokenizer_folder`).
 """
 
-import hashlib
 import importlib.util
 import json
 from dataclasses import replace
@@ -14,22 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import tasks
-from harness import headers, hub
+from harness import content, hub
 from harness.config import ModelConfig
+from harness.content import BYTES, TOKENIZER_FILES
 from harness.errors import UsageError, near
 
 EMBEDDED = Path(tasks.__file__).parent / "microworld"
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab.txt",
-    "spiece.model",
-    "tokenizer.model",
-    "vocab.json",
-)
-MERGES = "merges.txt"
-"""No tokenizer by itself, but with other merges the same vocabulary reads text in another way."""
-BYTES, AUTO = "bytes", "auto"
+AUTO = "auto"
 UNNAMED = "OWNER/NAME"  # in the YAML that stands for any model
 
 
@@ -39,13 +29,13 @@ def resolve(config: ModelConfig) -> ModelConfig:
     if AUTO in (settled.family, settled.objective):
         settled = _recognised(settled)
     if bare(settled):
-        return replace(settled, revision=_plan_digest(settled))
+        return replace(settled, revision=content.of_plan(settled, tokenizer_folder(settled)))
     if settled.source == "hub":
         _refuse_tokenizer(settled)
         return replace(settled, revision=hub.commit(settled.location, settled.revision or None))
     held = folder(settled)
     _check_family(settled, held)
-    revision = _digest(held, settled.weights, tokenizer_folder(settled), settled.trust_remote_code)
+    revision = content.of_files(held, settled.weights, tokenizer_folder(settled), settled.trust_remote_code)
     if settled.revision and settled.revision != revision:
         raise UsageError(
             f"model.revision={settled.revision}: what is in {held.name} is {revision}, and only the Hub has others. "
@@ -199,34 +189,3 @@ def _tokenizer_beside(weights: Path) -> Path:
     if (weights / "pretraining.json").is_file():
         return EMBEDDED / "tokenizer"
     raise UsageError(f"{weights}: it holds no tokenizer; save the model's own there ({', '.join(TOKENIZER_FILES)}).")
-
-
-@cache
-def _digest(path: Path, weights: str, tokens: Path | None, code: bool = False) -> str:
-    """16 hex digits over the configuration, the tokenizer, (unless random) the weights and the code that is run."""
-    files = [path / "config.json", *_tokenizer_files(tokens), *(sorted(path.glob("*.py")) if code else [])]
-    if weights == "pretrained":
-        files += headers.shards(path)
-        headers.shapes(path)
-    return _hash([f"{file.name} {_content(file)}" for file in files if file.is_file()])
-
-
-def _plan_digest(config: ModelConfig) -> str:
-    """16 hex digits over a declared architecture and the tokenizer that goes with it."""
-    plan = json.dumps({"model_type": config.family, **(config.architecture or {})}, sort_keys=True)
-    tokens = tokenizer_folder(config)
-    files = [f"{file.name} {_content(file)}" for file in _tokenizer_files(tokens) if file.is_file()]
-    return _hash([f"architecture {plan}", *(files or [BYTES])])
-
-
-def _tokenizer_files(folder: Path | None) -> list[Path]:
-    return [folder / name for name in (*TOKENIZER_FILES, MERGES)] if folder else []
-
-
-def _content(file: Path) -> str:
-    with file.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def _hash(lines: list[str]) -> str:
-    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()[:16]

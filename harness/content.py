@@ -1,0 +1,52 @@
+"""What a model is by its content: a digest of its files, or of a declared architecture. Torch-free."""
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+
+from harness import headers
+from harness.config import ModelConfig
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+    "spiece.model",
+    "tokenizer.model",
+    "vocab.json",
+)
+MERGES = "merges.txt"
+"""No tokenizer by itself, but with other merges the same vocabulary reads text in another way."""
+BYTES = "bytes"
+"""The stand-in for a tokenizer (standin.py), which has no files."""
+
+
+@cache
+def of_files(path: Path, weights: str, tokens: Path | None, code: bool = False) -> str:
+    """16 hex digits over the configuration, the tokenizer, (unless random) the weights and the code that is run."""
+    files = [path / "config.json", *_tokenizer_files(tokens), *(sorted(path.glob("*.py")) if code else [])]
+    if weights == "pretrained":
+        files += headers.shards(path)
+        headers.shapes(path)
+    return _hash([f"{file.name} {_content(file)}" for file in files if file.is_file()])
+
+
+def of_plan(config: ModelConfig, tokens: Path | None) -> str:
+    """16 hex digits over a declared architecture and the tokenizer that goes with it."""
+    plan = json.dumps({"model_type": config.family, **(config.architecture or {})}, sort_keys=True)
+    files = [f"{file.name} {_content(file)}" for file in _tokenizer_files(tokens) if file.is_file()]
+    return _hash([f"architecture {plan}", *(files or [BYTES])])
+
+
+def _tokenizer_files(folder: Path | None) -> list[Path]:
+    return [folder / name for name in (*TOKENIZER_FILES, MERGES)] if folder else []
+
+
+def _content(file: Path) -> str:
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _hash(lines: list[str]) -> str:
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()[:16]
