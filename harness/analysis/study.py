@@ -90,7 +90,7 @@ class Study:
     def floor(self) -> str | None:
         """The floor's arm; None where it has a head that nobody trained, which scores by luck: then guessing is it."""
         arm = self.arm(self.exhibit.floor)
-        rows = self.scores[self.scores.arm == arm]
+        rows = self.scores[(self.scores.arm == arm) & (self.scores.checkpoint == "last")]
         random_head = bool(((rows["head"] > 0) & (rows.step == 0)).any())
         return None if random_head else arm
 
