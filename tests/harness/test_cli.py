@@ -1,5 +1,6 @@
 """The command line: one sentence and exit 2 for mistakes, nothing heavy before it is needed."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -181,6 +182,37 @@ def test_a_finished_sweep_says_so_without_torch(environment: dict[str, str], tmp
     first, *_, last = done.stdout.splitlines()
     assert first.startswith("nothing left to do: 4 cells: 4 done"), done.stderr
     assert last == "0 False"
+
+
+SHAPES = {
+    "status": {"store", "quarantined", "running", "grids", "rows"},
+    "show": {"key", "status", "stale", "attempts", "record", "curve", "log", "folder", "command", "why_null"},
+    "why": {"key", "status", "stale", "message", "code"},
+    "store gc": {"store", "deleted", "bytes", "files"},
+    "store export": {"store", "file", "records"},
+    "store merge": {"store", "other", "taken", "kept", "skipped"},
+    "plan": {"cells", "cost"},
+}
+
+
+def test_json_has_the_shape_that_help_tells(
+    call: Callable[..., Any], filled: Store, cell: Callable[..., Cell], tmp_path: Path
+) -> None:
+    key, where = cells.key(cell("good")), f"store={filled.path}"
+    (tmp_path / "new").mkdir()
+    lines = {
+        "status": ["status", where], "show": ["show", key, where], "why": ["why", key, where],
+        "store gc": ["store", "gc", where], "store export": ["store", "export", str(tmp_path / "a.parquet"), where],
+        "store merge": ["store", "merge", str(filled.path), f"store={tmp_path}/new"],
+        "plan": ["plan", "method=full", "seed=0", where],
+    }  # fmt: skip
+    assert set(lines) == set(SHAPES)
+    for name, line in lines.items():
+        code, out, _ = call(*line, "--json")
+        found = json.loads(out)
+        assert (code, set(found)) == (0, SHAPES[name]), name
+        about = importlib.import_module(f"harness.verbs.{line[0]}").__doc__
+        assert all(f'"{one}"' in about for one in found), name
 
 
 def test_what_came_of_it_as_json(call: Callable[..., Any], store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
