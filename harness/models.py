@@ -22,6 +22,7 @@ from harness import architecture, weights
 from harness.config import ModelConfig
 from harness.errors import NotApplicable, UsageError
 from harness.objectives import Head
+from harness.text import padding
 
 CLASSES = {
     "seq2seq_lm": AutoModelForSeq2SeqLM,
@@ -142,6 +143,7 @@ def _settings(config: ModelConfig, head: Head, dropout: float | None) -> PreTrai
 def _adapted(settings: PreTrainedConfig, head: Head, dropout: float | None) -> PreTrainedConfig:
     if head.labels:
         settings.num_labels = head.labels
+        settings.pad_token_id = padding(settings)  # a decoder's head looks for the last token before it
     for name in DROPOUTS if dropout is not None else ():
         if hasattr(settings, name):
             setattr(settings, name, dropout)

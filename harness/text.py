@@ -121,12 +121,23 @@ def load(config: ModelConfig, added: int = 0) -> Text:
     tokenizer.no_padding()
     return Text(
         tokenizer,
-        pad=settings.pad_token_id if settings.pad_token_id is not None else 0,
-        eos=settings.eos_token_id[0] if isinstance(settings.eos_token_id, list) else settings.eos_token_id,
+        pad=padding(settings),
+        eos=_first(settings.eos_token_id),
         start=getattr(settings, "decoder_start_token_id", None),
         room=room(settings, added),
         mask=_mask(tokenizer),
     )
+
+
+def padding(settings: PreTrainedConfig) -> int:
+    """The padding token: the model's own, else its end token, which is the last of a text at most."""
+    own, end = settings.pad_token_id, _first(settings.eos_token_id)
+    return own if own is not None else end or 0
+
+
+def _first(token: int | list[int] | None) -> int | None:
+    """Some models have several end tokens; the first is the one that ends a text."""
+    return token[0] if isinstance(token, list) else token
 
 
 def _mask(tokenizer: Tokenizer) -> Mask | None:

@@ -1,6 +1,9 @@
 """A decoder's likelihoods, losses and answers are those of one unpadded, uncached pass per row."""
 
+import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -177,3 +180,41 @@ def test_a_setting_that_an_objective_cannot_follow_is_refused(
 ) -> None:
     with pytest.raises(NotApplicable, match=said):
         objectives.make(objective, label_task, t5_text, reading)
+
+
+@pytest.mark.parametrize("method", ["full", "prompt"])
+@torch.no_grad()
+def test_a_classifier_on_a_decoder_does_not_see_its_padding(
+    method: str, decoder: ModelConfig, label_task: Task, tmp_path: Path
+) -> None:
+    """GPT-2 and LLaMA have no padding token."""
+    shutil.copytree(str(decoder.path), tmp_path / "own")
+    plan = json.loads((tmp_path / "own" / "config.json").read_text())
+    (tmp_path / "own" / "config.json").write_text(json.dumps({**plan, "pad_token_id": None}))
+    unpadded = replace(decoder, path=str(tmp_path / "own"))
+    objective = objectives.make("classifier", label_task, text.load(unpadded))
+    model = backbones.load(unpadded, objective.head, seed=0)
+    methods.make(MethodConfig(method, {})).attach(model)
+    encoded = objective.encode(label_task.splits.train)
+    one, many = (
+        [answer for rows in encoded.by_length(size) for answer in objective.predict(model, encoded.batch(rows)).answers]
+        for size in (1, 8)
+    )
+    assert one == many
+
+
+def test_a_decoder_learns_to_answer(decoder: ModelConfig, any_task: Task) -> None:
+    model = attached(decoder, "full")
+    objective = objectives.make("causal", any_task, text.load(decoder))
+    encoded = objective.encode(any_task.splits.train)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for step in range(60):
+        rows = [(step * 8 + i) % len(encoded) for i in range(8)]
+        loss = objective.loss(model, encoded.batch(rows))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        found = objective.predict(model, encoded.batch(range(len(encoded)))).answers
+    wanted = [objective.target(row) for row in any_task.splits.train]
+    assert sum(one == other for one, other in zip(found, wanted, strict=True)) >= 0.9 * len(wanted)

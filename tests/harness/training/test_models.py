@@ -236,3 +236,14 @@ def test_an_output_layer_of_its_own_is_never_tied(t5: ModelConfig, tmp_path: Pat
     torch.testing.assert_close(ours(**batch).logits, theirs.eval()(**batch).logits)
     counts = [sum(p.numel() for p in model.parameters()) for model in (models.outline(config, LM), random, theirs)]
     assert len(set(counts)) == 1
+
+
+def test_code_that_comes_with_a_model_is_not_run_unless_asked(t5: ModelConfig, tmp_path: Path) -> None:
+    config, folder = _copy(t5, tmp_path)
+    plan = {"model_type": "mystery", "auto_map": {"AutoConfig": "own.Mystery"}}
+    (folder / "config.json").write_text(json.dumps(plan))
+    (folder / "own.py").write_text("raise SystemExit('this code was run')")
+    with pytest.raises(UsageError, match=r"comes with code: model\.trust_remote_code=true runs it"):
+        models.build(replace(config, family="mystery"), LM)
+    with pytest.raises(SystemExit, match="was run"):
+        models.build(replace(config, family="mystery", trust_remote_code=True), LM)
