@@ -70,7 +70,8 @@ def _error(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Ite
     if error:
         yield "error", f"{error.get('type')}: {error.get('message')}"
         known = ("kind", "phase", "part", "step", "rule", "signal", "exit_code", "where")
-        yield "", ", ".join(f"{name} {error[name]}" for name in known if error.get(name) not in (None, ""))
+        if told := [f"{name} {error[name]}" for name in known if error.get(name) not in (None, "")]:
+            yield "", ", ".join(told)
         for line in (error.get("log") or [])[-10:]:
             yield "", line
 
