@@ -41,7 +41,7 @@ def test_what_trains_is_in_single_precision_and_the_rest_in_half(
     batch = objective.encode(label_task.splits.train[:4]).batch(range(4))
     with precision(RECIPE, torch.device("cpu")):
         loss = objective.loss(model, batch)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     optimizer.step()
     with torch.no_grad(), precision(RECIPE, torch.device("cpu")):
         predicted = objective.predict(model.eval(), batch)
