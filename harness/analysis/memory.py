@@ -104,7 +104,8 @@ def table(study: MemoryStudy) -> Table:
         count = trained["delta"] + trained["head"] if trained else None
         entries = [word(arm), Entry(MISSING) if count is None else Entry(f"{count:,}", count)]
         for batch in study.batches:
-            entries += [_peak(study, study.at(arm, batch)), _saved(study.saved(arm, batch))]
+            saved = None if arm == study.ceiling else study.saved(arm, batch)
+            entries += [_peak(study, study.at(arm, batch)), _saved(saved)]
         rows.append(tuple(entries))
     return Table("memory", "Peak training memory, forecast", study.model, tuple(columns), tuple(rows), _notes(study))
 
@@ -160,11 +161,13 @@ def _notes(study: MemoryStudy) -> tuple[str, ...]:
     device = study.exhibit.device_bytes
     beside = (first["needs_bytes"] - first["peak_bytes"]) / GIB
     notes = [
-        "forecast, not measured: storages of one step on the meta device, rounded to 512 bytes; nothing in it is "
-        "random, so there is no interval",
+        "forecast: storages of one step on the meta device, rounded to 512 bytes; nothing in it is random, so there is "
+        "no interval",
         f"rows of {first['input_tokens']} input and {first['target_tokens']} target tokens, {first['precision']}, "
         f"attention {kernels}" + (", blocks computed again in the backward pass" if first["checkpointing"] else ""),
     ]
+    if not any(row.measured for row in study.rows):
+        notes[0] += "; there was no GPU where this was made (the same command on one measures every cell beside)"
     if study.ceiling is not None:
         notes.append(f"saved: share of the peak of {study.ceiling} at the same batch")
     if device is not None:

@@ -39,6 +39,7 @@ def render(exhibit: Exhibit, scale: str, runs: "Sequence[Run | Any]", folder: Pa
     folder.mkdir(parents=True, exist_ok=True)
     chosen = [views.VIEWS[name] for name in exhibit.views]
     shown = [[view.function()(one) for one in studies] for view in chosen if view.kind == "table"]
+    shown = [[one for one in made if one.rows] for made in shown]
     findings = [finding for one in studies for finding in judge(exhibit, one)]
     if findings:
         shown.append([tables.verdicts(_of(findings, one.model), one.model) for one in studies])
@@ -57,6 +58,7 @@ def render(exhibit: Exhibit, scale: str, runs: "Sequence[Run | Any]", folder: Pa
         "scale": scale,
         "inputs": inputs,
         "cells": len(runs),
+        **({"forecast": True} if exhibit.forecast else {}),
         "tables": [table.to_json(one) for made in shown for one in made],
         "texts": texts,
         "figures": figures,
@@ -145,10 +147,8 @@ def page(index: dict[str, Any]) -> str:
     parts += [table.to_markdown(table.from_json(content)) for content in index["tables"]]
     for name, lines in index["texts"].items():
         parts += [f"## {name}", "", "```yaml", *lines, "```", ""]
-    parts += [
-        "The keys of the cells behind every number stand in `exhibit.json`; `deltabench show KEY` opens one.",
-        "",
-    ]
+    behind = "; `deltabench show KEY` opens one." if not index.get("forecast") else ", the forecasts in `rows.json`."
+    parts += [f"The keys of the cells behind every number stand in `exhibit.json`{behind}", ""]
     return "\n".join(parts)
 
 

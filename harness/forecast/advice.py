@@ -20,7 +20,7 @@ def wanted(said: str | None) -> int | None:
 
 def forecasts(many: Sequence[Cell], memory: int) -> dict[str, Figures | str]:
     """key -> the cell's figures, rows being as long as its task allows, or in a sentence why there are none."""
-    kinds = len({cells.key(ask.alike(cell)) for cell in many})
+    kinds = len({ask.kind(cell) for cell in many})
     if kinds > 4:
         print(f"forecasting the memory of {kinds} kinds of cell, a second or two each", file=sys.stderr, flush=True)
     return dict(zip(map(cells.key, many), ask.ask(many, Load(), memory), strict=True))

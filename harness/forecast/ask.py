@@ -11,7 +11,7 @@ from harness import compose, grid, isolate, nvml, objectives, options, visible
 from harness.config import Cell, TaskConfig, build
 from harness.errors import UsageError
 from harness.forecast.load import Load
-from tasks import find
+from tasks import row
 
 ANSWERS = "harness.forecast.answer:answers"
 Figures = dict[str, Any]
@@ -24,7 +24,7 @@ def ask(many: Sequence[Cell], load: Load, memory: int | None = None) -> list[Fig
     """
     groups: dict[str, list[int]] = {}
     for place, cell in enumerate(many):
-        groups.setdefault(cells.key(alike(cell)), []).append(place)
+        groups.setdefault(kind(cell), []).append(place)
     asked = [
         (cells.to_json(many[places[0]]), vars(load), [many[place].recipe.batch_size for place in places], memory)
         for places in groups.values()
@@ -38,10 +38,13 @@ def ask(many: Sequence[Cell], load: Load, memory: int | None = None) -> list[Fig
     return found
 
 
-def alike(cell: Cell) -> Cell:
-    """The same for cells whose memory differs by the batch size only."""
+def kind(cell: Cell) -> str:
+    """The same for cells whose memory differs by the batch size only: a task counts by its limits and labels alone."""
+    known = row(cell.task)
+    limits = (cell.task.max_input_tokens or known.max_input_tokens, known.max_target_tokens, len(known.label_words))
+    task = replace(cell.task, name="", digest="", train_size=None, validation_size=None, test_size=None, split_seed=0)
     recipe = replace(cell.recipe, batch_size=1, learning_rate=1.0, steps=1, evaluate_every=1)
-    return replace(cell, recipe=recipe, seed=0, parents=())
+    return f"{cells.key(replace(cell, task=task, recipe=recipe, seed=0, parents=()))} {limits}"
 
 
 def without_data(block: Mapping[str, Sequence[Any]]) -> list[Cell]:
@@ -63,7 +66,7 @@ def without_data(block: Mapping[str, Sequence[Any]]) -> list[Cell]:
     ]
     made = [replace(cell, task=task) for cell in found for task in tasks]
     for cell in made:
-        objectives.check(cell.objective, find(cell.task.name).answer)
+        objectives.check(cell.objective, row(cell.task).answer)
     return made
 
 
@@ -87,6 +90,6 @@ def share(many: Sequence[Cell], memory: int | None = None) -> float | None:
     memory = memory or device_memory()
     if memory is None:
         return None
-    told = ask(list({cells.key(alike(cell)): cell for cell in many}.values()), Load(), memory)
+    told = ask(many, Load(), memory)
     needs = [figures["needs_bytes"] for figures in told if not isinstance(figures, str)]
     return min(1.0, max(needs) / memory) if needs and len(needs) == len(told) else None

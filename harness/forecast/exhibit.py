@@ -1,6 +1,7 @@
 """An exhibit whose numbers are forecasts: nothing is trained; where there is a GPU, every cell is measured beside.
 
-rows.json   what was forecast and measured, one entry per cell: what tables, figures and verdicts are made from
+rows.json   what was forecast and measured, one entry per cell, and by which versions: what tables, figures and verdicts
+            are made from
 """
 
 import json
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import cell as cells
-from harness import files, isolate
+from harness import files, isolate, provenance
 from harness.config import Cell
 from harness.errors import UsageError
 from harness.exhibits import Exhibit
@@ -49,7 +50,9 @@ def _measure(exhibit: Exhibit, cell: Cell) -> dict[str, Any]:
 
 def save(folder: Path, found: Sequence[Row]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    files.write_json(folder / ROWS, {"rows": list(found)})
+    about = provenance.gather()
+    made_by = {name: about[name] for name in ("deltabench", "git", "python", "packages")}
+    files.write_json(folder / ROWS, {"made_by": made_by, "rows": list(found)})
 
 
 def load(folder: Path) -> list[Row]:

@@ -145,11 +145,12 @@ def synthetic(load: Load, rows: int, device: torch.device) -> Batch:
 
 def _task(cell: Cell) -> Task:
     """The task without its rows."""
-    row = tasks.find(cell.task.name)
+    row = tasks.row(cell.task)
     return Task(
         name=cell.task.name, category=row.category, template=row.template, metric=row.metric,
         splits=Splits((), (), {}), label_words=row.label_words, answer=row.answer, chance=row.chance,
         max_input_tokens=cell.task.max_input_tokens or row.max_input_tokens, max_target_tokens=row.max_target_tokens,
+        cloze=row.cloze, cloze_words=row.cloze_words,
     )  # fmt: skip
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from harness import assets, cli, exhibits
+from harness import assets, cli, exhibits, grid
+from harness import cell as cells
 from harness.analysis import memory, report
 from harness.errors import UsageError
 from harness.exhibits import Exhibit
@@ -139,6 +140,18 @@ def test_a_bad_load_is_named(tmp_path: Path, said: str, wanted: str) -> None:
 def test_the_load_is_the_exhibits() -> None:
     exhibit = exhibits.load(NAMES[0])
     assert isinstance(exhibit.forecast, Load)
+
+
+REFERENCES = [name for name in NAMES if (assets.reference() / name / forecasts.ROWS).is_file()]
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_a_reference_is_of_the_exhibits_cells(name: str) -> None:
+    exhibit = exhibits.load(name)
+    rows = forecasts.load(assets.reference() / name)
+    wanted = grid.expand(exhibit.blocks(next(iter(exhibit.grids))))
+    assert [row["key"] for row in rows] == [cells.key(cell) for cell in wanted]
+    assert all(row["forecast"] and not row["reason"] for row in rows)
 
 
 @pytest.mark.usefixtures("here")
