@@ -16,7 +16,8 @@ Content = dict[str, Any]
 
 STEPS: dict[int, Callable[[Content], Content]] = {}
 """Schema n -> what makes a record of schema n + 1 of it. Every schema there was has a golden record in the tests."""
-_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+_NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,200}")
+_LABEL = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{0,200}")
 
 
 class Newer(Exception):
@@ -102,15 +103,16 @@ _text, _mapping = _is(str), _is(dict)
 _text_or_none, _mapping_or_none, _number_or_none = _is(str, _NONE), _is(dict, _NONE), _is(*_NUMBERS)
 _name, _word = _pattern(_NAME), _pattern(re.compile(r"[A-Za-z]\w{0,99}"))
 _named = _has(name=_name)
+_label = _maybe(_pattern(_LABEL))
 _parent = _list(_text)
 _sets = _each(_mapping)
 
 _RECORD: Mapping[str, Check] = {
     "cell": _has(
         method=_named,
-        model=_has(name=_name, family=_text_or_none),
+        model=_has(name=_name, family=_label, source=_label),
         task=_named,
-        recipe=_has(name=_text_or_none, learning_rate=_number_or_none, steps=_maybe(_natural)),
+        recipe=_has(name=_label, learning_rate=_is(int, float), steps=_maybe(_natural)),
         objective=_word,
         seed=_natural,
         parents=_maybe(_list(lambda pair: _parent(pair) and len(pair) == 2)),
@@ -122,13 +124,14 @@ _RECORD: Mapping[str, Check] = {
     "task_facts": _maybe(
         _has(
             metric=_text_or_none,
-            category=_text_or_none,
+            category=_label,
             chance=_number_or_none,
+            chances=_maybe(_each(_number_or_none)),
             majority=_number_or_none,
             tests=_maybe(_list(_text)),
         )
     ),
-    "notes": _mapping_or_none,
+    **dict.fromkeys(("notes", "probes", "device", "flops"), _mapping_or_none),
     "error": _maybe(_has(type=_text_or_none, message=_text_or_none, log=_maybe(_list(_text)))),
     "provenance": _maybe(_has(fingerprint=_text_or_none, fingerprint_parts=_maybe(_each(_text)), ended=_text_or_none)),
 }

@@ -1,7 +1,10 @@
 """What tells cells apart in a table: a short label from the fields that differ, and only from those."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from harness.errors import plain
 
 Fields = Mapping[str, Any]
 
@@ -39,11 +42,11 @@ def _label(name: str, row: Fields, fields: tuple[str, ...]) -> str:
 
 def _text(value: Any) -> str:
     text = "+".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return text if len(text) <= 24 else text[:8]
+    return plain(text if len(text) <= 24 else text[:8])
 
 
 def _key(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return json.dumps(value, sort_keys=True) if isinstance(value, list | tuple | dict) else value
 
 
 def _distinct(rows: Sequence[Fields], names: Sequence[str]) -> int:

@@ -9,6 +9,7 @@ import yaml
 from harness import joules, options
 from harness.analysis import arms
 from harness.analysis.records import Run
+from harness.errors import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,15 +58,25 @@ def failures(runs: Sequence[Run]) -> "pd.DataFrame":
 
     rows = []
     for run, base in zip(runs, _bases(runs), strict=True):
-        if run.record["status"] != "done":
-            reason = (run.record.get("error") or {}).get("message") or ""
-            rows.append({**_only(base, FAILURES), "status": run.record["status"], "reason": reason})
+        status = run.record["status"]
+        if status != "done" or not _scored(run):
+            unread = "" if status != "done" else "its record tells no scores by a metric"
+            reason = plain((run.record.get("error") or {}).get("message") or unread)
+            rows.append({**_only(base, FAILURES), "status": status, "reason": reason})
     return pd.DataFrame(rows, columns=list(FAILURES))
 
 
 def _done(runs: Sequence[Run], among: Sequence[Run] = ()) -> list[tuple[Run, Row]]:
     pairs = zip(runs, _bases([*runs, *among])[: len(runs)], strict=True)
-    return [(run, base) for run, base in pairs if run.record["status"] == "done"]
+    return [(run, base) for run, base in pairs if run.record["status"] == "done" and _scored(run)]
+
+
+def _scored(run: Run) -> bool:
+    """Whether a record tells its scores in a way that can be read."""
+    points = (run.record.get("scores") or {}).values()
+    metric = (run.record.get("task_facts") or {}).get("metric")
+    whole = all(isinstance(point.get("step"), int) and isinstance(point.get("sets"), Mapping) for point in points)
+    return isinstance(metric, str) and whole
 
 
 def _bases(runs: Sequence[Run]) -> list[Row]:
@@ -108,7 +119,7 @@ def _base(run: Run, model: str, task: str, arm: str) -> Row:
 def _score_rows(run: Run, base: Row, roles: Sequence[str]) -> list[Row]:
     metric = run.record["task_facts"]["metric"]
     rows = []
-    for checkpoint, point in run.record["scores"].items():
+    for checkpoint, point in (run.record.get("scores") or {}).items():
         flat = {name: found[metric] for name, found in point["sets"].items() if found.get(metric) is not None}
         for scored in _sets(flat, run, roles):
             figures = point["sets"][scored["set"]]
@@ -147,7 +158,7 @@ def _sets(found: Mapping[str, Any], run: Run, roles: Sequence[str]) -> list[Row]
     for name, value in found.items():
         role = "test" if name in tests else "other" if name == "test" else name
         score = value.get(run.record["task_facts"]["metric"]) if isinstance(value, Mapping) else value
-        if role in roles and score is not None:
+        if role in roles and isinstance(score, int | float):
             rows.append({"set": name, "role": role, "score": float(score)})
     return rows
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from harness import cell as cells
-from harness import cli, files, grids, merge
+from harness import cli, export, files, grids, merge, schema, show
 from harness.analysis import frame, records
 from harness.errors import UsageError
 from harness.store import Store
@@ -184,6 +184,30 @@ def test_some_broken_files(tmp_path: Path, template: Path, told: Callable[..., s
 @pytest.mark.slow
 def test_three_hundred_broken_files(tmp_path: Path, template: Path, told: Callable[..., str]) -> None:
     _all(MANY, 10_000, tmp_path, template, told)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_record_with_junk_in_it_is_refused_or_can_be_told(seed: int) -> None:
+    """What passes for a record is shown, tabled and framed, beside a good one."""
+    draw, read = random.Random(seed), 0
+    good = records.Run(GOLDEN["record"], tuple(GOLDEN["curve"]))
+    for _ in range(40):
+        spoilt = json.loads(json.dumps(GOLDEN))
+        for _ in range(draw.choice((1, 1, 2, 5))):
+            holder, key = draw.choice(list(_places(spoilt["record"] if draw.random() < 0.8 else spoilt["curve"])))
+            holder[key] = draw.choice(JUNK)
+        spoilt = files.parse(files.encode(spoilt))
+        try:
+            record = schema.record(spoilt["record"], GOLDEN["record"]["key"], GOLDEN["record"]["attempt"])
+        except (ValueError, schema.Newer):
+            continue
+        curve = [row for row in spoilt["curve"] if isinstance(row, dict) and schema.is_point(row)]
+        assert show.text(record, curve)
+        assert set(export.row(record, curve)) == {"record", "curve"}
+        for build in (frame.scores, frame.curves, frame.failures):
+            assert set(build([records.Run(record, tuple(curve)), good]).key) <= {good.record["key"]}
+        read += 1
+    assert 5 < read < 40
 
 
 def test_a_merge_of_broken_files_takes_what_is_whole(tmp_path: Path, template: Path) -> None:
