@@ -74,7 +74,7 @@ def _compare(
     console = Console()
     for model in dict.fromkeys(group.place[0] for group in compared):
         made = agreement.table(compared, model)
-        console.print(f"{made.title}: {model}")
+        console.print(f"{made.title}: {model}", markup=False)
         console.print(table.to_rich(made))
     counts = {word: sum(group.verdict == word for group in compared) for word in VERDICTS}
     told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
