@@ -31,7 +31,7 @@ def table(study: Study) -> Table:
     rows = []
     for arm in by_time(study, listed[0]) if listed else study.clean.arms:
         keys = study.clean.cells(arm)
-        cells = [number(estimate(panel, arm), 1.0, digits=3, bounds=True) for panel in panels.values()]
+        cells = [number(estimate(panel, arm), digits=3) for panel in panels.values()]
         rows.append((word(arm, keys), *cells, *(_milliseconds(study, arm, size) for size in listed)))
     heads = ("method", *columns, *(f"ms, batch {size}" for size in listed))
     title = "Time to answer, as a multiple of the bare backbone's"
@@ -158,7 +158,7 @@ def _notes(study: Study) -> tuple[str, ...]:
     return (
         *tables.label(study),
         "ratio to the bare backbone on the same rows, in turns within one process: median over turns, then mean over "
-        f"tasks and seeds with its {statistics.LEVEL:.0%} interval; 1 is no cost",
+        f"tasks and seeds ± half of its {statistics.LEVEL:.0%} interval; 1 is no cost",
         "merged: the delta folded into the backbone's weights; — where a method cannot be",
         f"ms: median per batch, unmerged, on {', '.join(devices) or 'no device'}",
         *(f"no verdict on seconds: {reason}" for reason in reasons),
