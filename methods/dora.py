@@ -8,14 +8,13 @@ stays (tuning granularity, section 5.6). m starts as the norm, B as zero, so the
 only way). Deviations: no dropout on the input. The host's bias is not scaled.
 """
 
-import importlib
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import nn
 
-from methods.anatomy import Linear, linears
+from methods.anatomy import Linear, dense, linears
 from methods.base import Delta, parameter
 from methods.insertion import insert
 from methods.lora import LoRA, LowRank, Rewriting, Update
@@ -40,12 +39,8 @@ class Decomposed(Rewriting):
             self.magnitude.copy_(norm(self._frozen()))
 
     def _frozen(self) -> torch.Tensor:
-        """[d_out, d_in] the host's weight, out of its four bits if it is in such."""
-        weight = self._host[0].weight
-        state = getattr(weight, "quant_state", None)
-        if state is not None:
-            weight = importlib.import_module("bitsandbytes").functional.dequantize_4bit(weight.data, state)
-        return weight.to(self.magnitude.dtype)
+        """[d_out, d_in] the host's weight."""
+        return dense(self._host[0].weight).to(self.magnitude.dtype)
 
     def _ratio(self) -> torch.Tensor:
         """[d_out] magnitude over the norm of the updated weight."""

@@ -13,7 +13,7 @@ bnb = pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed:
 
 
 @pytest.mark.parametrize("kind", ["qlora", "qdora"])
-@pytest.mark.parametrize("key", ["t5", "llama-gqa", "bert-head"])
+@pytest.mark.parametrize("key", ["t5", "llama-gqa", "bert-head", "gpt-bigcode"])
 def test_on_a_quantised_base(kind: str, key: str) -> None:
     """It is the plain method on the base that the four bits stand for."""
     toy = TOYS[key]
@@ -37,7 +37,7 @@ def test_on_a_quantised_base(kind: str, key: str) -> None:
     assert bool(magnitudes) == (kind == "qdora")
     own, other = dict(trainable(model)), dict(trainable(plain))
     for name, p in other.items():
-        own[name.replace(f".{kind[1:]}.", f".{kind}.")].data.copy_(p.data)
+        own[name.replace(f".{kind[1:]}", f".{kind}")].data.copy_(p.data)
     torch.testing.assert_close(logits(model, toy), logits(plain, toy), rtol=1e-3, atol=1e-3)
     model(**batch(toy)).loss.backward()
     assert all(p.grad is not None for p in own.values())
