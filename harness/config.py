@@ -129,6 +129,9 @@ class RecipeConfig:
     evaluate_every: steps between evaluations; the last step is always evaluated.
     steps: optimiser steps; 0 is an evaluation-only cell.
     loss_on: a decoder's loss is on the answer's tokens, or on all of them, the prompt's too.
+    accumulate: in how many parts a batch goes through the model. gradient_checkpointing: blocks are computed again in
+    the backward pass. parallel: one cell on several devices (`processes`), each with a part of every batch: ddp has the
+    whole model on each, fsdp a part of every block.
     optimizer: what they are in harness/optimizers.py; lomo runs the backward pass twice unless gradient_clip=0.
     """
 
@@ -146,6 +149,9 @@ class RecipeConfig:
     precision: str = identity("fp32", known=("fp32", "bf16"))
     dropout: float | None = identity(None, least=0.0, most=1.0)
     loss_on: str = identity("answer", known=("answer", "all"))
+    accumulate: int = identity(1, least=1, most=65_536)
+    gradient_checkpointing: bool = identity(False)
+    parallel: str = identity("none", known=("none", "ddp", "fsdp"))
 
 
 @dataclass(frozen=True)
@@ -166,6 +172,7 @@ class Runtime:
     """Where and how attempts run; nothing here changes a result.
 
     store: the folder of records. threads: CPU threads of one cell. timeout: seconds per cell, 0 for none.
+    processes: of one cell with recipe.parallel; null: one for each GPU that it may see.
     tracker: where curves are shown too, while they grow (harness/trackers).
     keep: "delta" keeps the trained tensors of the best and the last point, "none" keeps no weights.
     sample_ms: milliseconds between two readings of a GPU's memory and power; 0 reads at the ends of phases only.
@@ -180,6 +187,7 @@ class Runtime:
     tracker: str = runtime("none", known=("none", "mlflow", "tensorboard", "wandb"))
     device: str = runtime("auto")
     threads: int = runtime(1, least=1, most=1024)
+    processes: int | None = runtime(None, least=1, most=1024)
     timeout: float = runtime(0.0, least=0.0)
     keep: str = runtime("delta", known=("delta", "none"))
     sample_ms: float = runtime(10.0, least=0.0, most=60_000.0)

@@ -6,20 +6,21 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from harness import parts
 from harness.attempt import AttemptFolder
 from methods.base import trainable
 
 
 def tensors(model: nn.Module) -> dict[str, torch.Tensor]:
     """name -> copy, in memory of the host, of everything that trains (the head included)."""
-    return {name: p.detach().to("cpu", copy=True) for name, p in trainable(model)}
+    return {name: parts.whole(p.detach()).to("cpu", copy=True) for name, p in trainable(model)}
 
 
 @torch.no_grad()
 def restore(model: nn.Module, held: Mapping[str, torch.Tensor]) -> None:
     """Put tensors taken from this model back."""
     for name, parameter in trainable(model):
-        parameter.copy_(held[name])
+        parts.put(parameter, held[name])
 
 
 def save(folder: AttemptFolder, name: str, held: Mapping[str, torch.Tensor]) -> None:

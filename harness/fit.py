@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness import delta, determinism, divergence, optimizers
+from harness import delta, determinism, divergence, optimizers, parts
 from harness.attempt import CURVE, AttemptFolder
 from harness.batches import Order
 from harness.checkpoint import Keeper, Place, Unusable
@@ -180,6 +180,8 @@ def _step(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step: int, ra
     """One optimiser step (from 1); the loss."""
     for group in optimizer.param_groups:
         group["lr"] = rate
+    if parts.split(work.recipe):
+        return _step_in_parts(work, rows, optimizer, step)
     encoded = work.splits["train"].encoded
     device = next(work.model.parameters()).device
     with work.meter.step(len(rows), int(encoded.tokens[rows].sum())):
@@ -193,6 +195,21 @@ def _step(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step: int, ra
         value = float(loss.detach())
         if not math.isfinite(value):
             raise Diverged(step, f"the training loss is {value}")
+        work.method.after_step(work.model, step)
+    return value
+
+
+def _step_in_parts(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step: int) -> float:
+    """The same step, the batch cut over processes and in turns."""
+    encoded, device = work.splits["train"].encoded, next(work.model.parameters()).device
+    with work.meter.step(len(rows), int(encoded.tokens[rows].sum())):
+        value = parts.backward(
+            work.model, work.objective, work.method, work.recipe, encoded, rows,
+            partial(precision, work.recipe, device), seed=torch.initial_seed() + step,
+        )  # fmt: skip
+        if not math.isfinite(value):
+            raise Diverged(step, f"the training loss is {value}")
+        parts.descend(optimizer, work.recipe.gradient_clip)
         work.method.after_step(work.model, step)
     return value
 

@@ -89,6 +89,7 @@ class _Plan:
                     plain = [Cell(method, model, task, objective, recipe, seed) for seed in self.seeds]
                     Reading.of(plain[0]).check(objective)
                     _check_precision(model, recipe)
+                    _check_parts(recipe)
                     yield from (one for cell in plain for one in self._with_parents(cell))
 
     def _with_parents(self, cell: Cell) -> Iterator[Cell]:
@@ -149,6 +150,14 @@ def _check_precision(model: ModelConfig, recipe: RecipeConfig) -> None:
         raise UsageError(
             f"model.dtype={model.dtype}: what trains stays in fp32, and only recipe.precision={model.dtype} lets the "
             "two work together. Set it too."
+        )
+
+
+def _check_parts(recipe: RecipeConfig) -> None:
+    if recipe.optimizer == "lomo" and (recipe.accumulate > 1 or recipe.parallel != "none"):
+        raise UsageError(
+            "recipe.optimizer=lomo moves a parameter during the backward pass, so a batch cannot be cut: leave "
+            "recipe.accumulate and recipe.parallel out, or take adamw, adafactor or sgd."
         )
 
 

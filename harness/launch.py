@@ -42,8 +42,11 @@ class Plan:
         return bool(self.fields.get("outlives") or self.fields.get("address"))
 
 
-def plan(launcher: Launcher | None, jobs: int | None, runtime: Runtime, cells: int) -> Plan:
-    """For so many cells. UsageError for a launcher that is not there, and for fields that cannot be."""
+def plan(launcher: Launcher | None, jobs: int | None, runtime: Runtime, cells: int, parallel: bool = False) -> Plan:
+    """For so many cells; parallel: each wants several devices, if nothing is said all there are.
+
+    UsageError for a launcher that is not there, and for fields that cannot be.
+    """
     chosen = launcher or Launcher(USUAL)
     launchers.check(chosen.name)
     fields = compose.launcher(chosen)
@@ -52,6 +55,7 @@ def plan(launcher: Launcher | None, jobs: int | None, runtime: Runtime, cells: i
     gpus = fields.get("gpus")
     if gpus is None:
         gpus = float(bool(here) or (made.elsewhere and runtime.device != "cpu"))
+        gpus *= (runtime.processes or len(here) or 1) if parallel else 1
     elif not made.elsewhere and runtime.device in _LAPTOP:
         devices.check(here, gpus)
     one_by_one = chosen.name == "basic"
@@ -73,7 +77,7 @@ def hand_over(left: Sequence[tuple[str, int]], setup: worker.Setup, made: Plan) 
     at_once = min(made.at_once, len(left))
     name = made.name or (USUAL if at_once > 1 else "basic")
     threads = made.runtime.threads
-    cpus = made.fields.get("cpus") or threads
+    cpus = made.fields.get("cpus") or threads * (made.runtime.processes or 1)
     own = {
         "jobs": at_once,
         "cpus": cpus,
@@ -111,12 +115,13 @@ def _slots(runtime: Runtime, here: Sequence[str], gpus: float) -> int:
         return max(1, devices.at_once(here, gpus))
     if runtime.device != "cpu" and Path("/dev/nvidiactl").exists():  # a GPU that NVML does not tell of
         return 1
-    return max(1, _cores() // runtime.threads)
+    return max(1, _cores() // (runtime.threads * (runtime.processes or 1)))
 
 
 def _threads(made: Plan, at_once: int) -> Runtime:
     """No more threads than a cell has cores."""
     cores = made.fields.get("cpus") or (None if made.elsewhere else max(1, _cores() // at_once))
+    cores = cores and max(1, cores // (made.runtime.processes or 1))
     if cores is None or made.runtime.threads <= cores:
         return made.runtime
     print(f"threads={made.runtime.threads}: {cores} for each cell, as there are no more cores for it")

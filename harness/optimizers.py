@@ -73,7 +73,16 @@ def make(model: nn.Module, recipe: RecipeConfig) -> torch.optim.Optimizer:
         {"params": [p for p in tensors if p.ndim >= 2], "weight_decay": recipe.weight_decay},
         {"params": [p for p in tensors if p.ndim < 2], "weight_decay": 0.0},
     ]
+    groups = [one for group in groups for one in _unmixed(group)]
     return _MAKERS[recipe.optimizer]([g for g in groups if g["params"]], recipe.learning_rate)
+
+
+def _unmixed(group: dict[str, Any]) -> Groups:
+    """Tensors that are spread over processes apart from others: no optimiser takes both in one stride."""
+    spread = [p for p in group["params"] if hasattr(p, "full_tensor")]
+    if not spread:
+        return [group]
+    return [{**group, "params": spread}, {**group, "params": [p for p in group["params"] if p not in set(spread)]}]
 
 
 def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor, clip: float) -> None:

@@ -7,7 +7,20 @@ import torch
 
 import methods
 import tasks
-from harness import checkpoint, delta, determinism, flops, keep, models, objectives, parents, storages, text
+from harness import (
+    checkpoint,
+    delta,
+    determinism,
+    flops,
+    keep,
+    models,
+    objectives,
+    parents,
+    parts,
+    storages,
+    team,
+    text,
+)
 from harness.attempt import AttemptFolder
 from harness.config import Cell, Runtime
 from harness.fit import Point, Work, fit
@@ -22,6 +35,13 @@ def run(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
 
     fit.Diverged where the loss says so, UsageError for what a person can put right.
     """
+    if cell.recipe.parallel != "none":
+        return team.spread(_member, cell, parts.settings(cell.recipe, runtime), folder)
+    return _member(cell, runtime, folder)
+
+
+def _member(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
+    """In this process, be it alone or one of several."""
     keeper = checkpoint.keeper(cell, runtime, folder, choose_device(runtime.device))
     try:
         return _run(cell, runtime, folder, keeper)
@@ -49,7 +69,7 @@ def _run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint
         models.masters(model)
         method.inherit(model, parents.load(Store(runtime.store), cell))
         method.read(model, words.encode)
-        model.to(device)
+        parts.place(model, cell.recipe, device)
     work = Work(model, method, objective, task, splits, cell.recipe, folder, meter, keeper)
     fitted = fit(work, seed_for(cell, "order"), seed_for(cell, "dropout"))
     scores = {checkpoint: _scores(work, point) for checkpoint, point in fitted.points().items()}

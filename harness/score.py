@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from harness import team
 from harness.batches import Encoded
 from harness.objectives.base import Objective
 from tasks import choose
@@ -45,9 +46,14 @@ def prepare(objective: Objective, task: Task) -> dict[str, Split]:
     }
 
 
-@torch.inference_mode()
 def score(model: nn.Module, objective: Objective, split: Split, metric: str, batch_size: int) -> Scored:
     """Answers in the order of the rows, their score and the mean loss."""
+    # A model that is spread over processes gathers its tensors here, and trains with them later.
+    with torch.inference_mode(team.mine().size == 1), torch.no_grad():
+        return _score(model, objective, split, metric, batch_size)
+
+
+def _score(model: nn.Module, objective: Objective, split: Split, metric: str, batch_size: int) -> Scored:
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()

@@ -39,6 +39,8 @@ def told(work: "Work", device: torch.device, order_seed: int) -> dict[str, Any]:
     absent: dict[str, Any] = dict.fromkeys(("bytes", "split", "rows", "tokens"))
     if device.type != "cpu":
         return {**absent, "why_null": {"live": "counted on the CPU only: here torch's allocator tells"}}
+    if work.recipe.accumulate > 1 or work.recipe.parallel != "none":
+        return {**absent, "why_null": {"live": "counted for a batch in one piece only"}}
     if not dict(trainable(work.model)) or not work.recipe.steps:
         return {**absent, "why_null": {"live": "nothing trains"}}
     rows = widest(work, order_seed)

@@ -70,7 +70,8 @@ def drain(
         return _probed(store, many, wanted, runtime, None if deadline_s is None else time.time() + deadline_s)
     store.check_writable()
     parents.check(todo.values(), runtime.keep)
-    plan = launch.plan(chosen, jobs, runtime, len(todo))
+    parallel = any(cell.recipe.parallel != "none" for cell in todo.values())
+    plan = launch.plan(chosen, jobs, runtime, len(todo), parallel)
     _preflight(list(todo.values()), "auto" if plan.elsewhere else runtime.device, check)
     seen = {key: worker.tried(store, key) for key in todo}
     _register(store, todo)

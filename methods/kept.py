@@ -38,7 +38,7 @@ def delta_state(model: nn.Module) -> dict[str, torch.Tensor]:
     Reparametrisations are folded away: their `plain` deltas stand in for them.
     """
     held = _held(model, _folds(model))
-    return {name: p.detach().to("cpu", torch.float32, copy=True).contiguous() for name, p in held.items()}
+    return {name: _whole(p).to("cpu", torch.float32, copy=True).contiguous() for name, p in held.items()}
 
 
 @torch.no_grad()
@@ -64,6 +64,13 @@ def load_delta_state(model: nn.Module, state: Mapping[str, torch.Tensor]) -> Non
         setattr(model.get_submodule(host), child, plain)
     for name, tensor in state.items():
         own[name].copy_(tensor)
+
+
+def _whole(p: nn.Parameter) -> torch.Tensor:
+    """Of one that is spread over several processes, all of it."""
+    tensor = p.detach()
+    whole: torch.Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    return whole
 
 
 def _folds(model: nn.Module) -> dict[str, Delta]:

@@ -139,6 +139,16 @@ def test_how_many_at_once(
     assert (plan.at_once, len(plan.leased)) == (at_once, leased)
 
 
+def test_a_cell_over_devices_gets_them_all_or_as_many_as_it_has_processes(machine: Any) -> None:
+    machine(8, 4)
+    plan = launch.plan(Launcher("basic"), None, Runtime(), 3, parallel=True)
+    assert (plan.at_once, plan.gpus, len(plan.leased)) == (1, 4, 4)
+    plan = launch.plan(Launcher("joblib"), None, Runtime(processes=2), 3, parallel=True)
+    assert (plan.at_once, plan.gpus) == (2, 2)
+    machine(8, 0)
+    assert launch.plan(Launcher("joblib"), None, Runtime(processes=4), 3, parallel=True).at_once == 2
+
+
 def test_threads_never_exceed_the_cores(machine: Any, capsys: pytest.CaptureFixture[str]) -> None:
     machine(8, 0)
     assert launch.plan(Launcher("joblib", {"jobs": "4"}), None, Runtime(threads=4), 100).runtime.threads == 2
