@@ -22,6 +22,7 @@ CORE = (
     "methods.kept",
     "methods.anatomy",
     "methods.families",
+    "methods.part",
     "tasks.base",
     "tasks.metrics",
     "tasks.shots",

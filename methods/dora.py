@@ -14,10 +14,11 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from methods.anatomy import Linear, dense, linears
+from methods.anatomy import Linear, linears
 from methods.base import Delta, parameter
 from methods.insertion import insert
 from methods.lora import LoRA, LowRank, Rewriting, Update
+from methods.part import dense
 from methods.shape import Shape
 from methods.values import Names
 

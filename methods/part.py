@@ -1,0 +1,56 @@
+"""A linear in whatever layout a backbone keeps it: rows of a fused one, transposed, or packed in four bits."""
+
+import importlib
+
+import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+
+def dense(weight: torch.Tensor) -> torch.Tensor:
+    """[d_out, d_in] a linear's weight, out of its four bits if it is in such."""
+    state = getattr(weight, "quant_state", None)
+    if state is None:
+        return weight
+    made: torch.Tensor = importlib.import_module("bitsandbytes").functional.dequantize_4bit(weight.data, state)
+    return made
+
+
+class Part:
+    """A linear that has no nn.Linear of its own: rows of a fused one, and/or one kept transposed (Conv1D).
+
+    It has what deltas ask of a host; `module` is where it lives. weight: [d_out, d_in], a view, so that
+    changing it in place changes the backbone (out of four bits: a copy). label: "q", "k" or "v" for rows of a
+    fused linear, else "".
+    """
+
+    def __init__(self, module: nn.Module, rows: slice | None = None, label: str = "") -> None:
+        self.module, self.label = module, label
+        self.transposed = isinstance(module, Conv1D)
+        if isinstance(module, nn.Linear):  # the weight's own shape says nothing where it is packed
+            full, self.in_features = module.out_features, module.in_features
+        else:
+            self.in_features, full = module.get_parameter("weight").shape
+        self.rows = rows or slice(0, full)
+        self.out_features = self.rows.stop - self.rows.start
+
+    @property
+    def weight(self) -> torch.Tensor:
+        weight = dense(self.module.get_parameter("weight"))
+        return (weight.T if self.transposed else weight)[self.rows]
+
+    @property
+    def bias(self) -> torch.Tensor | None:
+        """[d_out], a view."""
+        bias = getattr(self.module, "bias", None)
+        return None if bias is None else bias[self.rows]
+
+    def get_parameter(self, name: str) -> torch.Tensor:
+        """The view of "weight" or "bias", as nn.Module.get_parameter names them."""
+        found = {"weight": self.weight, "bias": self.bias}[name]
+        if found is None:
+            raise AttributeError(f"this part has no {name}")
+        return found
+
+
+Linear = nn.Linear | Part
