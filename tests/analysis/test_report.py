@@ -14,7 +14,9 @@ from harness import exhibits
 from harness.analysis import report, study, times
 from harness.analysis.table import MISSING
 
-NAMES = exhibits.names()
+# What cells train for: forecasts have their own laws, and what is published only has no cells.
+NAMES = [name for name, one in exhibits.catalogue().items() if one.grids and one.forecast is None]
+SCORED = [name for name in NAMES if not exhibits.load(name).probes]  # a probe's numbers are not in made records
 RATES = (3e-4, 1e-3, 3e-3)
 
 
@@ -37,7 +39,7 @@ def shown(folder, width=140):
     return stream.getvalue()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SCORED)
 def test_every_number_leads_to_cells_that_were_run(name, make_grid, tmp_path):
     exhibit = exhibits.load(name)
     runs = runs_for(exhibit, make_grid, rates=RATES)

@@ -1,5 +1,6 @@
 """reproduce and check on stores filled with synthetic records."""
 
+import argparse
 import dataclasses
 import subprocess
 import sys
@@ -61,15 +62,11 @@ def bench(tmp_path, monkeypatch, make_grid):
 
 
 def call(verb, *words, **options):
-    base = {
-        "exhibit": "delta-ranking",
-        "words": list(words),
-        "duration": None,
-        "dry_run": False,
-        "out": None,
-        "export": False,
-    }
-    return verb.main(SimpleNamespace(**{**base, **options}))
+    """The verb as the command line calls it; options stand for its flags."""
+    parser = argparse.ArgumentParser()
+    verb.add_arguments(parser)
+    parsed = parser.parse_args(["delta-ranking", *words])
+    return verb.main(argparse.Namespace(**{**vars(parsed), **options}))
 
 
 def test_reproduce_ends_in_the_table_the_figure_and_the_claims(bench, capsys):
