@@ -7,6 +7,7 @@ group, share what is loaded, and end with it. Only the first one writes to the a
 import multiprocessing
 import os
 import shutil
+import signal
 import tempfile
 import threading
 import time
@@ -128,18 +129,21 @@ def _join(
 
 
 def _blame(place: Path, others: Sequence[BaseProcess], error: Exception) -> None:
-    """Where another process failed, the error here only follows from it: Lost."""
+    """Where another process failed, the error here only follows from it: Lost. One that a signal ended takes the cell
+    with it, so that the worker sees what it was.
+    """
     deadline = time.monotonic() + 1.0
-    while time.monotonic() < deadline and not list(place.glob("*.error")):
+    while time.monotonic() < deadline:
         time.sleep(0.05)
-    for path in sorted(place.glob("*.error")):
+        for rank, one in enumerate(others, start=1):
+            if one.exitcode is not None and one.exitcode < 0:
+                print(f"process {rank} of the cell was ended by {signal.Signals(-one.exitcode).name}", flush=True)
+                os.kill(os.getpid(), -one.exitcode)
+    for path in sorted(place.glob("*.error"), key=lambda one: one.stat().st_mtime_ns):
         told = files.read_json(path)
-        if told.get("type") != type(error).__name__ or told.get("message") != str(error):
+        if told.get("type") != type(error).__name__ or told.get("message") != failure.message(error):
             raise Lost(int(path.stem), told) from error
         return
-    for rank, one in enumerate(others, start=1):
-        if one.exitcode not in (None, 0):
-            raise Lost(rank, {"type": "Died", "message": f"exit code {one.exitcode}"}) from error
 
 
 def _watch(others: Sequence[BaseProcess]) -> None:
