@@ -6,6 +6,7 @@ the same in a small store and in a large one. Nothing is lost with it: it may be
 """
 
 import hashlib
+import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -31,10 +32,11 @@ def summaries(store: "Store", keys: Iterable[str]) -> Iterator[tuple[str, dict[s
     cells = str(store.path / "cells")
     for key in keys:
         stamp, known = _stamp(f"{cells}/{key[:2]}/{key}/current"), held.get(key)
-        if known is not None and stamp == known[0] and known[1]["status"] == "done":
-            yield key, known[1]
-            continue
-        summary = store.summary(key)
+        summary = None
+        if stamp is not None:
+            summary = known[1] if known is not None and stamp == known[0] else store.current(key)
+        if summary is None or summary["status"] != "done":  # an attempt that `current` does not know may have ended
+            summary = store.summary(key)
         if summary is not None and stamp is not None:
             fresh[key] = stamp, summary
         yield key, summary
@@ -64,6 +66,6 @@ def _load(path: Path) -> dict[str, Entry]:
 
 
 def _save(path: Path, entries: dict[str, Entry]) -> None:
-    body = files.encode(entries)
+    body = json.dumps(entries, separators=(",", ":")).encode()
     with files.atomic(path) as temporary:
         temporary.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import cell as cells
-from harness import export, files, index, lease, schema
+from harness import files, index, lease, schema
 from harness.attempt import CURVE, RECORD, AttemptFolder
 from harness.config import Cell
 from harness.errors import UsageError
@@ -192,10 +192,6 @@ class Store(Shelf):
         """Attempts without a record: running now, or cut off."""
         folders = (self.attempt(key, number) for number in self.numbers(key))
         return [folder for folder in folders if not (folder.path / RECORD).exists()]
-
-    def export(self, keys: Iterable[str], path: Path) -> int:
-        """`export.archive` of this store."""
-        return export.archive(self, keys, path)
 
     def kept(self, key: str, name: str) -> Path:
         """Where the attempt that counts has, or would have, a file of this name."""
