@@ -11,6 +11,7 @@ from harness.errors import UsageError
 from harness.forecast import fourbit, probe
 from harness.forecast.load import Load
 from harness.forecast.log import Log
+from harness.forecast.subject import Subject, prepare
 
 WORKSPACE = 8_519_680
 """Bytes that cuBLAS takes from torch's allocator for itself (32 MiB on Hopper): beside the peak, not in it."""
@@ -37,11 +38,11 @@ def answers(asked: Sequence[Asked]) -> list[list[dict[str, Any]] | str]:
 
 def _figures(cell: Any, load: Load, sizes: Sequence[int], memory: int | None) -> list[dict[str, Any]]:
     with fourbit.stood_in():
-        course = Course(probe.prepare(cell, load))
+        course = Course(prepare(cell, load))
         told = [course.at(size) for size in sizes]
         if memory is None:
             return told
-        parts = Course(probe.prepare(cell, replace(load, accumulation=max(2, load.accumulation))))
+        parts = Course(prepare(cell, replace(load, accumulation=max(2, load.accumulation))))
         return [{**one, **_fit(one, course, parts, memory)} for one in told]
 
 
@@ -84,7 +85,7 @@ class Course:
     in that (a single row may take other ways), else each number is followed by itself.
     """
 
-    def __init__(self, subject: probe.Subject) -> None:
+    def __init__(self, subject: Subject) -> None:
         self._subject = subject
         self._logs: dict[int, Log] = {}
 
@@ -101,7 +102,7 @@ class Course:
             "needs_bytes": peak.bytes + WORKSPACE + CONTEXT,
             "batch_size": batch_size,
             **vars(load),
-            "attention": sorted(ways.used) if ways is not None and ways.used else ["eager"],
+            "attention": ["plain"] if ways is None else sorted(ways.used) or ["eager"],
             "precision": subject.recipe.precision,
             "optimizer": subject.recipe.optimizer,
             "parameters": subject.counts,

@@ -6,8 +6,10 @@ from typing import Any
 
 from harness.errors import UsageError, near
 
-KERNELS = ("auto", "math", "flash", "memory_efficient")
-"""Kernels of scaled-dot-product attention; auto: as torch chooses on a CUDA device."""
+PLAIN = "plain"
+KERNELS = ("auto", "math", "flash", "memory_efficient", PLAIN)
+"""Kernels of scaled-dot-product attention; auto: as torch chooses on a CUDA device; plain: what the meta device itself
+makes of a step, without any rule for CUDA, to hold against other trackers."""
 _UNITS = {"": 1, "B": 1} | {
     f"{letter}{suffix}": base ** (place + 1)
     for place, letter in enumerate("KMGT")

@@ -11,6 +11,7 @@ from harness import cell as cells
 from harness import failure
 from harness.forecast import probe
 from harness.forecast.load import Load
+from harness.forecast.subject import prepare
 
 BACKENDS = {
     "math": [SDPBackend.MATH],
@@ -26,7 +27,7 @@ def measure(cell: Mapping[str, Any], load: Mapping[str, Any], batch_size: int) -
     about = {"device": torch.cuda.get_device_name(device), "torch": torch.__version__, "cuda": torch.version.cuda}
     try:
         with _kernel(asked.kernel):
-            subject = probe.prepare(cells.from_json(cell), asked, device)
+            subject = prepare(cells.from_json(cell), asked, device)
             optimizer = probe.ready(subject, lambda _: None)
             torch.cuda.synchronize(device)
             torch.cuda.reset_peak_memory_stats(device)

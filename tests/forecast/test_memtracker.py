@@ -12,6 +12,7 @@ from harness.config import Cell
 from harness.forecast import probe
 from harness.forecast.live import Live
 from harness.forecast.load import Load
+from harness.forecast.subject import prepare
 
 POINTS = [
     *((method, "micro-t5-nano", batch) for method in ("full", "lora", "adapter", "prefix") for batch in (2, 16)),
@@ -24,7 +25,7 @@ POINTS = [
 @pytest.mark.parametrize(("method", "model", "batch"), POINTS)
 def test_memtracker_agrees(cell: Callable[..., Cell], method: str, model: str, batch: int) -> None:
     made, load = cell(method, model), Load(128, 8)
-    ours = probe.follow(probe.prepare(made, load, as_cuda=False), batch).most()
+    ours = probe.follow(prepare(made, load, as_cuda=False), batch).most()
     assert ours == pytest.approx(_theirs(made, load, batch), rel=0.02)
 
 
@@ -40,7 +41,7 @@ def _theirs(made: Cell, load: Load, batch: int) -> int:
         def _track_module_params_and_buffers(self, module: nn.Module, install_grad_hooks: bool = True) -> Any:
             return super()._track_module_params_and_buffers(module, install_grad_hooks=False)
 
-    subject, tracker = probe.prepare(made, load, as_cuda=False), Tracker()
+    subject, tracker = prepare(made, load, as_cuda=False), Tracker()
     with probe._fused_on_meta(), Live():  # Live answers what a mask holds, which meta tensors do not
         tracker.track_external(subject.model)
         with tracker, warnings.catch_warnings():

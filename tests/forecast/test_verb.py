@@ -55,6 +55,7 @@ def test_no_data_and_no_weights_are_read(capsys: pytest.CaptureFixture[str]) -> 
         (["--input-tokens", "many"], "whole number"),
         (["--accumulation", "0"], "--accumulation 0"),
         (["--kernel", "fast"], "memory_efficient"),
+        (["--kernel", "plain", "recipe.precision=bf16"], "bf16"),
         (["--device-memory", "much"], "24GiB"),
         (["--device-memory", "0GiB"], "24GiB"),
         (["method.rank=99999"], "rank"),
