@@ -52,7 +52,7 @@ class Soup(Method):
     def _ingredient(model: nn.Module, role: str, parent: Parent) -> dict[str, torch.Tensor]:
         """The weights of the backbone with a parent's delta folded in, by parameter name."""
         own, method = copy.deepcopy(model), methods.make(parent.method)
-        if method.parents:
+        if methods.find(parent.method.name).parents:
             raise UsageError(f"parent {role} ({parent.method.name}) does not go into a soup: it builds on other cells")
         try:
             method.attach(own)

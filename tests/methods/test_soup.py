@@ -53,6 +53,15 @@ def test_a_soup_of_one_is_that_cell(kind: str) -> None:
     assert torch.equal(logits(model, TOYS["bert-head"]), logits(other, TOYS["bert-head"]))
 
 
+def test_an_ingredient_may_have_a_budget() -> None:
+    model, other = backbone(TOYS["t5"]), backbone(TOYS["t5"])
+    method = make("lora", budget="20%")
+    method.attach(other)
+    disturb(other)
+    given = {"a": Parent(MethodConfig("lora", methods.resolve("lora", {"budget": "20%"})), delta_state(other))}
+    torch.testing.assert_close(logits(_soup(model, given), TOYS["t5"]), logits(other, TOYS["t5"]), rtol=1e-5, atol=1e-5)
+
+
 def test_what_does_not_go_into_one_is_said() -> None:
     model = backbone(TOYS["t5"])
     other, method = copy.deepcopy(model), make("adapter")
