@@ -12,7 +12,7 @@ FINAL = ("done", "oom", "diverged")
 REPEATED = ("schema", "key", "cell", "status", "scores", "best_step", "parameters", "notes", "task_facts")
 """Fields that the same cell gives again bit for bit, on one machine with the same threads, on the CPU, resumed or not;
 so are the curve but for its seconds, the predictions and the deltas."""
-VARYING = ("attempt", "error", "memory", "time", "device", "flops", "provenance", "resumed_from", "restarted")
+VARYING = ("attempt", "error", "memory", "live", "time", "device", "flops", "provenance", "resumed_from", "restarted")
 """Time, memory and what else is of one attempt (a rate of operations is time, too)."""
 
 

@@ -67,7 +67,7 @@ class Sampler:
         self._began = self._read_at = self._row_at = time.monotonic()
         self._energy = self._first_energy = device.energy_j()
         self._last: Reading | None = None
-        self._lock, self._stopping = threading.Lock(), False
+        self._lock, self._stopping = threading.Lock(), threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -77,7 +77,7 @@ class Sampler:
             self._thread.start()
 
     def stop(self) -> None:
-        self._stopping = True
+        self._stopping.set()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -115,12 +115,12 @@ class Sampler:
 
     def _run(self) -> None:
         began, own, turn = time.monotonic(), time.thread_time(), 0
-        while not self._stopping:
+        while not self._stopping.is_set():
             with self._lock:
                 self._take(slow=turn % SLOW_EVERY == 0)
             turn += 1
             self.wall_s, self.thread_s = time.monotonic() - began, time.thread_time() - own
-            time.sleep(max(self.interval_s, self.thread_s / turn / SHARE))
+            self._stopping.wait(max(self.interval_s, self.thread_s / turn / SHARE))
 
     def _take(self, slow: bool) -> None:
         now = time.monotonic()

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from harness.config import MethodConfig
 from harness.errors import UsageError
+from methods.base import Parent
 from methods.kept import delta_state
 from tests.methods.conftest import TOYS, attach, backbone, disturb, logits, make
 
@@ -146,6 +148,10 @@ def test_fusion_is_attention_over_the_parents() -> None:
     torch.testing.assert_close(host(x), plain(x + mixed), **CLOSE)
 
 
+def of_pfeiffer(state: dict[str, torch.Tensor]) -> Parent:
+    return Parent(MethodConfig("pfeiffer", {}), state)
+
+
 def test_fusion_of_one_parent_is_that_parent() -> None:
     """With V at the identity, but for the 1e-6 that it starts with."""
     toy = TOYS["t5"]
@@ -156,7 +162,7 @@ def test_fusion_of_one_parent_is_that_parent() -> None:
     method = make("adapterfusion")
     method.attach(model)
     torch.testing.assert_close(logits(model, toy), logits(backbone(toy), toy))
-    method.inherit(model, {"only": delta_state(parent)})
+    method.inherit(model, {"only": of_pfeiffer(delta_state(parent))})
     torch.testing.assert_close(logits(model, toy), logits(parent, toy), rtol=1e-3, atol=1e-4)
     assert method.notes(model) == {"fused_adapters": 1}
 
@@ -185,8 +191,9 @@ def test_a_parent_that_does_not_fit_changes_nothing(spoil: str) -> None:
     model = backbone(TOYS["t5"])
     method = make("adapterfusion")
     method.attach(model)
+    broken = {name: tensor for name, tensor in (state | {path: bad}).items() if tensor is not None}
     with pytest.raises(UsageError, match=r"parent b: .*\.up is .*finished pfeiffer cell on the same backbone"):
-        method.inherit(model, {"a": state, "b": {k: t for k, t in (state | {path: bad}).items() if t is not None}})
+        method.inherit(model, {"a": of_pfeiffer(state), "b": of_pfeiffer(broken)})
     assert method.notes(model) == {"fused_adapters": 0}
 
 

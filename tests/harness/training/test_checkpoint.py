@@ -189,7 +189,7 @@ class Restive(Method):
 
 def test_whatever_a_method_changes_is_kept(runs: Runs) -> None:
     with runs.patch.context() as patch:
-        patch.setattr("harness.run.methods.make", lambda config: Restive())
+        patch.setattr("harness.run.methods.make", lambda config, outline: Restive())
         whole = runs.go(cell("restive"))
         again = runs.go(cell("restive"), runs.cut(cell("restive"), 6))
     assert told(again[1]) == {"resumed_from": [5]}
