@@ -13,6 +13,8 @@ from harness import launchers, options
 from harness.errors import UsageError
 from harness.launchers import Launcher
 
+LOCAL = "local"
+"""Ray's address for an instance of one's own, whatever else runs here."""
 RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
 """Ray reports each start to its makers, and lets its workers stand back behind all others: their time is measured."""
 _composed: dict[tuple[str, str], dict[str, Any]] = {}
@@ -76,6 +78,7 @@ def launch(
         with open_dict(config):
             config.launcher = dict(settled)
             config.hydra.launcher = _without_none(_plain(config.hydra.launcher))
+            _join(config.hydra.launcher)
         context = HydraContext(config_loader=GlobalHydra.instance().config_loader(), callbacks=Callbacks())
         runner = Plugins.instance().instantiate_launcher(context, task, config)
         returns = runner.launch([list(job) for job in jobs], initial_job_idx=0)
@@ -86,6 +89,16 @@ def end() -> None:
     """After an interruption: Ray's workers end with the driver's session, not with its call."""
     if (ray := sys.modules.get("ray")) is not None:
         ray.shutdown()
+
+
+def _join(node: Mapping[str, Any]) -> None:
+    """A running Ray cluster, by ourselves: its launcher 1.2 would pass a size of memory that only a new one takes."""
+    init = (node.get("ray") or {}).get("init") or {}
+    if init.get("address") not in (None, LOCAL):
+        import ray
+
+        if not ray.is_initialized():
+            ray.init(**{name: init[name] for name in ("address", "log_to_driver", "logging_level") if name in init})
 
 
 @contextmanager

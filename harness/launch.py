@@ -39,7 +39,7 @@ class Plan:
     @property
     def elsewhere(self) -> bool:
         """Whether cells may run on other machines, whose devices this one does not see."""
-        return bool(self.fields.get("outlives") or self.fields.get("address"))
+        return bool(self.fields.get("outlives")) or self.fields.get("address") not in (None, compose.LOCAL)
 
 
 def plan(launcher: Launcher | None, jobs: int | None, runtime: Runtime, cells: int, parallel: bool = False) -> Plan:

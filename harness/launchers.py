@@ -29,7 +29,7 @@ class Fields:
     devices: how a cell gets its GPU: `leased` (one of this machine, by a file) or `given` (by the launcher).
     jobs: at once. batch: jobs handed over together. cells: in one job, one after the other. cpus, gpus, memory_gb: of a
     job; gpus below 1 are shared. time: a job's limit in minutes (90, 90m, 4h, 1d or Slurm's D-HH:MM:SS).
-    retries: how often a job that was lost or ran out of time starts again. address: of a running cluster.
+    retries: how often a job that was lost or ran out of time starts again. address: of a running cluster, or local.
     """
 
     needs: str | None = runtime(None)

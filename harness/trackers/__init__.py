@@ -43,8 +43,14 @@ Begin = Callable[[str, Mapping[str, str | int | float]], Tracked]
 
 def check(tracker: str) -> None:
     """UsageError where its package is not installed, with the command that installs it."""
-    if tracker != "none" and find_spec(tracker) is None:
+    if tracker != "none" and not installed(tracker):
         raise UsageError(f"tracker={tracker} needs a package that is not installed: pip install {tracker}.")
+
+
+def installed(tracker: str) -> bool:
+    """Whether its package can be imported; a folder of that name, which some write, is none."""
+    found = find_spec(tracker)
+    return found is not None and found.origin is not None
 
 
 @contextmanager

@@ -4,14 +4,13 @@ deltabench doctor [--json]     exit code 1 when something that every run needs i
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness import compose, isolate, options, provenance, survey, sweep
+from harness import compose, isolate, launchers, options, provenance, survey, sweep, trackers
 from harness.config import ModelConfig, Runtime, build
 from harness.errors import UsageError
 
@@ -57,13 +56,12 @@ def _findings() -> Iterator[tuple[str, str, str]]:
     yield "cells", "ok", f"{sweep.slots(Runtime())} at once by default"
     yield from survey.rows()
     yield from _models()
-    for name in ("hydra_plugins.hydra_submitit_launcher", "hydra_plugins.hydra_ray_launcher"):
-        there = _importable(name)
-        yield (
-            name.rpartition("_plugins.")[2],
-            "ok" if there else "no",
-            "installed" if there else "pip install deltabench[launchers]",
-        )
+    for name in options.names("launcher"):
+        reason = launchers.missing(name)
+        yield f"launcher {name}", "no" if reason else "ok", reason or "can be used here"
+    for name in trackers.NAMES:
+        there = trackers.installed(name)
+        yield f"tracker {name}", "ok" if there else "no", "installed" if there else f"pip install {name}"
     yield (
         "hub",
         "ok",
@@ -98,13 +96,6 @@ def _models() -> Iterator[tuple[str, str, str]]:
                 yield name, "ok", f"{settled.source}, revision {settled.revision[:12]}"
         except UsageError as error:
             yield name, "no", str(error)
-
-
-def _importable(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ImportError:
-        return False
 
 
 def _writable(path: Path) -> tuple[str, str, str]:

@@ -6,6 +6,7 @@ Launchers whose package is not installed are skipped (`pip install "deltabench[l
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -160,6 +161,38 @@ def test_an_interruption_leaves_no_process(
     _until(lambda: _members(driver.pid) == [])
     _until(lambda: not any(store.is_running(cells.key(one)) for one in many))
     assert [store.status(cells.key(one)) for one in many] == ["done", "interrupted", "interrupted"]
+
+
+@pytest.mark.slow
+def test_a_running_cluster_of_ray(
+    drive: Callable[..., subprocess.Popen[str]],
+    cell: Make,
+    runs: Runs,
+    store: Store,
+    tmp_path: Path,
+    environment: dict[str, str],
+) -> None:
+    if reason := launchers.missing("ray"):
+        pytest.skip(reason)
+    ray = Path(sys.executable).with_name("ray")
+    words = ["start", "--head", "--port=0", "--num-cpus=2", "--include-dashboard=false", "--block"]
+    head = subprocess.Popen(
+        [ray, *words], env={**environment, "HOME": str(tmp_path), "RAY_worker_niceness": "0"}, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        assert head.stdout is not None
+        address = next(found[1] for line in head.stdout if (found := re.search(r"address='([\d.]+:\d+)'", line)))
+        many = [cell("nap", seed) for seed in range(3)]
+        for one in many:
+            store.register(one)
+        driver = drive("ray", address=address, gpus="0")
+        told = driver.communicate(timeout=300)
+        assert driver.returncode == 0, told
+        assert sorted(runs()) == ["nap-0", "nap-1", "nap-2"]
+    finally:
+        os.killpg(head.pid, signal.SIGKILL)
+        head.communicate()
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
     """In the place of TensorBoard."""
     kept = Memory()
     monkeypatch.setitem(sys.modules, "harness.trackers.tensorboard", kept)
-    monkeypatch.setattr(trackers, "find_spec", lambda name: name)
+    monkeypatch.setattr(trackers, "installed", lambda name: True)
     monkeypatch.setattr(trackers, "POLL_S", 0.05)
     return kept
 
