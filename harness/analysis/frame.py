@@ -1,5 +1,6 @@
 """Records -> DataFrames: scores, curves and what did not finish."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ import yaml
 from harness import joules, options
 from harness.analysis import arms
 from harness.analysis.records import Run
+from harness.config import ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import plain
 
 if TYPE_CHECKING:
@@ -171,20 +173,25 @@ def source_of(model: str) -> str | None:
 
 
 def _model(cell: Mapping[str, Any]) -> Row:
-    return {name: cell["model"].get(name) for name in ("weights", "attention", "revision")}
+    return {**_identity(cell["model"], ModelConfig), "name": ""}
 
 
 def _task(cell: Mapping[str, Any]) -> Row:
-    return {name: value for name, value in cell["task"].items() if name not in ("name", "data_dir")}
+    return {**_identity(cell["task"], TaskConfig), "name": ""}
 
 
 def _arm(cell: Mapping[str, Any]) -> Row:
     """Method fields, then what else may be compared; the learning rate is chosen over, not compared."""
     method = {name: value for name, value in cell["method"].items() if name != "name"}
-    left = ("name", "learning_rate", "evaluation_batch_size")
-    recipe = {name: value for name, value in cell["recipe"].items() if name not in left}
+    recipe = {**_identity(cell["recipe"], RecipeConfig), "learning_rate": None}
     roles = "+".join(role for role, _ in cell.get("parents") or ())
     return {**method, "objective": cell["objective"], "parents": roles, **recipe}
+
+
+def _identity(part: Mapping[str, Any], kind: type) -> Row:
+    """What tells cells apart; a record from before a field existed has it at its default, as in the key."""
+    known = [field for field in dataclasses.fields(kind) if field.metadata.get("kind") == "identity"]
+    return {field.name: part.get(field.name, field.default) for field in known}
 
 
 def _only(row: Row, names: Sequence[str]) -> Row:

@@ -84,3 +84,12 @@ def test_several_reported_sets_stand_apart(make_run):
 def test_distinguishing_needs_no_field_for_equal_rows():
     assert arms.distinguishing([{"rank": 1}, {"rank": 1}]) == ()
     assert arms.distinguishing([{"a": 1, "b": 1}, {"a": 1, "b": 2}, {"a": 2, "b": 2}]) == ("a", "b")
+
+
+def test_a_record_from_before_a_field_existed_has_it_at_its_default(make_run):
+    old, new = make_run("lora", "micro/qa", 0), make_run("lora", "micro/qa", 1)
+    new.record["cell"]["recipe"] |= {"accumulate": 1, "loss_on": "answer"}
+    new.record["cell"]["task"] |= {"beams": 1}
+    assert set(frame.scores([old, new]).arm) == {"lora"}
+    new.record["cell"]["recipe"]["accumulate"] = 4
+    assert set(frame.scores([old, new]).arm) == {"lora accumulate=1", "lora accumulate=4"}
