@@ -86,8 +86,6 @@ def _print(found: dict[str, Any]) -> None:
         mark = "•" if "utf" in (sys.stdout.encoding or "").lower() else "*"
         print("\n".join(["", "validation score by step", *plot.plot(points, mark), ""]))
     if found["log"] and not (record or {}).get("error"):
-        print(
-            "\n".join(f"{'log' if not place else '':<10} {plain(line)}" for place, line in enumerate(found["log"]))
-        )
+        print("\n".join(f"{'log' if not place else '':<10} {plain(line)}" for place, line in enumerate(found["log"])))
     print(f"{'folder':<10} {found['folder']}")
     print(f"{'command':<10} {found['command'] or found['why_null']}")
