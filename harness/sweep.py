@@ -62,6 +62,8 @@ def drain(
     if chosen is not None:
         launchers.check(chosen.name)
     todo = _todo(store, by_seed(many), rerun)
+    seen = {key: worker.tried(store, key) for key in todo}
+    todo = _todo(store, list(todo.values()), rerun)  # what another process ended meanwhile is not seen and not ours
     if not todo:
         if not store.read_only:
             lease.clear(store.leases, map(cells.key, many))
@@ -73,7 +75,6 @@ def drain(
     parallel = any(cell.recipe.parallel != "none" for cell in todo.values())
     plan = launch.plan(chosen, jobs, runtime, len(todo), parallel)
     _preflight(list(todo.values()), "auto" if plan.elsewhere else runtime.device, check)
-    seen = {key: worker.tried(store, key) for key in todo}
     _register(store, todo)
     grids.note(store, grids.of(name, many))
     deadline = None if deadline_s is None else time.time() + deadline_s
@@ -106,9 +107,7 @@ def exit_code(store: Store, many: Sequence[Cell]) -> int:
     return 130 if found & {"interrupted", "missing", "running"} else 0
 
 
-def _probed(
-    store: Store, many: Sequence[Cell], wanted: Sequence[str], runtime: Runtime, deadline: float | None
-) -> int:
+def _probed(store: Store, many: Sequence[Cell], wanted: Sequence[str], runtime: Runtime, deadline: float | None) -> int:
     """Take the probes asked for, one cell at a time; the exit code."""
     failed = probes.drain(store, [cells.key(cell) for cell in many], wanted, runtime, deadline)
     return exit_code(store, many) or int(failed > 0)
