@@ -14,6 +14,8 @@ UNPARSED, ONE_ANSWER, ERRORS = 0.10, 0.95, 3.0
 """A seed collapsed on a set: more than 10 % of its answers cannot be read, one answer is given to more than 95 % of
 the rows, or it scores more than 3 standard errors below guessing."""
 
+FIGURES = ["score", "rows", "chance", "parse_failures", "commonest"]  # what `collapsed` is told
+
 
 def table(study: Study) -> Table:
     """Scores by set in points, their mean with its interval, unreadable answers, collapsed (seed, set) pairs."""
@@ -42,7 +44,7 @@ def _broken(study: Study, arm: str) -> tuple[Entry, Entry]:
     rows = study.selected[(study.selected.arm == arm) & (study.selected.role == study.role)]
     known = rows.parse_failures.dropna().astype(float)
     share = Entry(MISSING) if known.empty else Entry(f"{100 * known.mean():.1f} %", float(100 * known.mean()))
-    marks = [collapsed(row.score, row.rows, row.chance, row.parse_failures, row.commonest) for row in rows.itertuples()]
+    marks = [collapsed(*figures) for figures in rows[FIGURES].itertuples(index=False, name=None)]
     return share, Entry(f"{sum(marks)} of {len(marks)}", float(np.mean(marks)) if marks else None)
 
 
