@@ -5,7 +5,6 @@ Methods are attached to backbones without weights (meta device), so that a bad t
 """
 
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from transformers import PreTrainedModel
@@ -35,9 +34,9 @@ def preflight(pairs: Sequence[Attachment | ReadingOf], device: str = "auto") -> 
 def _told(pair: Attachment | ReadingOf) -> str | None:
     try:
         if isinstance(pair[0], MethodConfig):
-            _attach(*cast(Attachment, pair))
+            _attach(*pair)
         else:
-            _read(*cast(ReadingOf, pair))
+            _read(*pair)
     except UsageError as error:
         return str(error)
     return None

@@ -24,7 +24,13 @@ def test_an_archive_gives_back_its_records(tmp_path, make_grid):
 
 
 @pytest.mark.parametrize(
-    "content", [b"no gzip", gzip.compress(b"{]\n", mtime=0), gzip.compress(b'{"curve": []}\n'), gzip.compress(b"[1]\n", mtime=0)]
+    "content",
+    [
+        b"no gzip",
+        gzip.compress(b"{]\n", mtime=0),
+        gzip.compress(b'{"curve": []}\n', mtime=0),
+        gzip.compress(b"[1]\n", mtime=0),
+    ],
 )
 def test_a_file_that_is_no_archive_is_named(tmp_path, content):
     path = tmp_path / "records.jsonl.gz"
