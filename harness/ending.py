@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import cell as cells
-from harness import failure, files, fingerprint, provenance
+from harness import failure, files, fingerprint, provenance, snapshots
 from harness.attempt import CHECKPOINT, OUTCOME, AttemptFolder
 from harness.config import Cell, Runtime
 from harness.store import FINAL, SCHEMA, Store
@@ -31,7 +31,9 @@ class Watch:
 
 
 def hand_on(store: Store, key: str, folder: AttemptFolder) -> None:
-    """Give a new attempt the checkpoint of the last one that was cut off; no other is of use any more."""
+    """Give a new attempt the checkpoint of the last one that was cut off, with the deltas that one kept on its way; no
+    other checkpoint is of use any more.
+    """
     statuses = dict(store.attempts(key))
     for number in range(folder.number - 1, 0, -1):
         path, mine = store.attempt(key, number).path / CHECKPOINT, folder.path / CHECKPOINT
@@ -40,6 +42,8 @@ def hand_on(store: Store, key: str, folder: AttemptFolder) -> None:
                 path.unlink()
             else:
                 path.replace(mine)
+                for kept in path.parent.glob(snapshots.PATTERN):
+                    kept.replace(folder.path / kept.name)
 
 
 def finish(store: Store, key: str, folder: AttemptFolder, record: dict[str, Any]) -> None:

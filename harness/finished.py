@@ -1,4 +1,4 @@
-"""A finished cell put together again for a probe: its model (rebuild.py), and the rows it answered."""
+"""A finished cell put together again for a probe: its model (rebuild.py), the rows it answered, and what it kept."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,8 @@ from tasks.base import Task
 
 @dataclass(frozen=True)
 class Finished:
-    """model: trained, in evaluation mode; plain: the backbone alone, as it was loaded."""
+    """model: trained, in evaluation mode; plain: the backbone alone, as it was loaded. delta: the file that the model
+    has its delta from, with others of the attempt beside it; None where nothing trained."""
 
     cell: Cell
     model: nn.Module
@@ -31,6 +32,14 @@ class Finished:
     task: Task
     objective: Objective
     splits: Mapping[str, Split]
+    runtime: Runtime
+    delta: Path | None
+
+    def merged(self, delta: Path) -> nn.Module:
+        """Another backbone with one of its deltas folded in. NotApplicable where the method cannot be."""
+        model, method = _trained(self.cell, self.runtime, delta)
+        method.merge(model)
+        return model
 
     @property
     def reported(self) -> Split:
@@ -40,17 +49,24 @@ class Finished:
 
 def assemble(cell: Cell, runtime: Runtime, delta: Path | None, device: torch.device) -> Finished:
     """delta: what the cell kept; None where nothing trained. UsageError for a file that does not fit."""
-    model, plain = rebuild.backbone(cell), rebuild.backbone(cell)
+    plain = rebuild.backbone(cell)
+    model, method = _trained(cell, runtime, delta)
+    task = shots.put(tasks.load(cell.task), cell.task.shots, seed_for(cell, "shots"))
+    words = text.load(cell.model, method.tokens_added())
+    objective = objectives.make(cell.objective, task, words, objectives.Reading.of(cell))
+    splits = prepare(objective, task)
+    models = model.to(device).eval(), plain.to(device).eval()
+    return Finished(cell, *models, method, task, objective, splits, runtime, delta)
+
+
+def _trained(cell: Cell, runtime: Runtime, delta: Path | None) -> tuple[nn.Module, Method]:
+    model = rebuild.backbone(cell)
     method = rebuild.attached(cell, model)
     determinism.seed(seed_for(cell, "method"))
     method.inherit(model, parents.load(Store(runtime.store), cell))
     if delta is not None:
         load_delta_state(model, rebuild.tensors(delta))
-    task = shots.put(tasks.load(cell.task), cell.task.shots, seed_for(cell, "shots"))
-    words = text.load(cell.model, method.tokens_added())
-    objective = objectives.make(cell.objective, task, words, objectives.Reading.of(cell))
-    splits = prepare(objective, task)
-    return Finished(cell, model.to(device).eval(), plain.to(device).eval(), method, task, objective, splits)
+    return model, method
 
 
 def name(device: torch.device) -> str:

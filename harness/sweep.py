@@ -61,9 +61,12 @@ def drain(
     chosen = Launcher(launcher) if isinstance(launcher, str) else launcher
     if chosen is not None:
         launchers.check(chosen.name)
-    todo = _todo(store, by_seed(many), rerun)
+    again = wanted if runtime.keep == "delta" else ()
+    todo = _todo(store, by_seed(many), rerun, again)
     seen = {key: worker.tried(store, key) for key in todo}
-    todo = _todo(store, list(todo.values()), rerun)  # what another process ended meanwhile is not seen and not ours
+    todo = _todo(
+        store, list(todo.values()), rerun, again
+    )  # what another process ended meanwhile is not seen and not ours
     if not todo:
         if not store.read_only:
             lease.clear(store.leases, map(cells.key, many))
@@ -80,7 +83,7 @@ def drain(
     deadline = None if deadline_s is None else time.time() + deadline_s
     tally = progress.Tally(store, todo, seen)
     print(_announce(todo, many, store, deadline_s))
-    setup = _setup(store, todo, plan, deadline, entry)
+    setup = _setup(store, todo, plan, deadline, probes.entry(entry, wanted))
     try:
         with _interruptible(), progress.shown(tally), trackers.following(runtime.tracker, store, todo, seen):
             for wave in parents.waves(todo):
@@ -123,8 +126,8 @@ def summary(store: Store, many: Sequence[Cell]) -> str:
     return f"{len(many)} cell{'s' if len(many) != 1 else ''}: {told}"
 
 
-def _todo(store: Store, many: Sequence[Cell], rerun: Sequence[str]) -> dict[str, Cell]:
-    """Cells without a result, and those with a status that shall be tried again."""
+def _todo(store: Store, many: Sequence[Cell], rerun: Sequence[str], probed: Sequence[str]) -> dict[str, Cell]:
+    """Cells without a result, those with a status that shall be tried again, and those that a probe takes inside."""
     for word in rerun:
         if word not in RERUN:
             raise UsageError(f"rerun={word}: it must be one of {', '.join(RERUN)}.")
@@ -132,7 +135,8 @@ def _todo(store: Store, many: Sequence[Cell], rerun: Sequence[str]) -> dict[str,
     for cell in many:
         key = cells.key(cell)
         status = store.status(key)
-        if status not in FINAL or status in rerun or ("stale" in rerun and is_stale(store, key)):
+        again = status in rerun or ("stale" in rerun and is_stale(store, key))
+        if status not in FINAL or again or (probed and probes.unkept(store, key, cell, probed)):
             todo[key] = cell
     return todo
 

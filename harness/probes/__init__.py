@@ -2,7 +2,9 @@
 
 A probe starts from the delta that the cell kept, so it is no part of a key and changes no trajectory. Its result
 stands in the record of the attempt, under `probes`. A probe's file has `measure(finished, device)`, which gives plain
-values, and `told(result)`, which gives lines for people.
+values, and `told(result)`, which gives lines for people. One that looks at training from inside says CHECKPOINTS, at
+how many equally spaced steps (snapshots.py): an attempt that knows of it keeps its delta there, and a finished cell
+that kept none gets another attempt.
 """
 
 import importlib
@@ -14,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from harness import cell as cells
-from harness import isolate, lease, parents
+from harness import isolate, lease, parents, snapshots
 from harness.attempt import RECORD
-from harness.config import Runtime
+from harness.config import Cell, Runtime
 from harness.errors import UsageError, near
 from harness.store import Store
 
 Record = Mapping[str, Any]
+INSIDE = "harness.inside:run"
 
 
 def names() -> tuple[str, ...]:
@@ -30,7 +33,7 @@ def names() -> tuple[str, ...]:
 
 def about(name: str) -> str:
     """The first line of the probe's page."""
-    return (importlib.import_module(f"{__name__}.{name}").__doc__ or "").split("\n")[0].rstrip(".")
+    return (_page(name).__doc__ or "").split("\n")[0].rstrip(".")
 
 
 def parse(text: str) -> tuple[str, ...]:
@@ -58,13 +61,38 @@ def told(record: Record) -> dict[str, list[str]]:
         if found.get("status") != "done":
             lines[name] = [f"failed: {found.get('error')}"]
         elif name in names():
-            lines[name] = importlib.import_module(f"{__name__}.{name}").told(found)
+            lines[name] = _page(name).told(found)
     return lines
 
 
 def asked(runtime: Runtime, wanted: Iterable[str]) -> Runtime:
     """With the probes that an exhibit needs, beside those that were said."""
     return replace(runtime, probe=",".join(dict.fromkeys([*parse(runtime.probe), *wanted])))
+
+
+def kept_at(wanted: Iterable[str], total: int) -> tuple[int, ...]:
+    """The steps of a training of `total` after which these probes need the delta."""
+    counts = [getattr(_page(name), "CHECKPOINTS", 0) for name in wanted]
+    return tuple(sorted({step for count in counts if count for step in snapshots.steps(total, count)}))
+
+
+def entry(usual: str, wanted: Iterable[str]) -> str:
+    """The function that runs cells: `usual`, or one that does the same and keeps more."""
+    return INSIDE if kept_at(wanted, 1) else usual
+
+
+def unkept(store: Store, key: str, cell: Cell, wanted: Iterable[str]) -> bool:
+    """Whether a finished cell lacks a probe that it did not keep the deltas for: then it takes another attempt."""
+    record = store.read(key)
+    if record is None or record["status"] != "done" or not parents.trained(store, key):
+        return False
+    steps = kept_at((name for name in wanted if lacks(record, name)), cell.recipe.steps)
+    inner = (snapshots.name(step) for step in steps if step != cell.recipe.steps)
+    return any(not store.kept(key, name).is_file() for name in inner)
+
+
+def _page(name: str) -> Any:
+    return importlib.import_module(f"{__name__}.{name}")
 
 
 def stamps(store: Store, keys: Sequence[str], wanted: Iterable[str]) -> list[str]:
@@ -145,6 +173,6 @@ def child(name: str, content: Mapping[str, Any], runtime: Runtime, delta: str) -
 
     torch.set_num_threads(runtime.threads)
     device = choose_device(runtime.device)
-    probe = importlib.import_module(f"{__name__}.{name}")
+    probe = _page(name)
     cell = finished.assemble(cells.from_json(content), runtime, Path(delta) if delta else None, device)
     return {**probe.measure(cell, device), "device": finished.name(device)}

@@ -1,0 +1,61 @@
+"""Intruder dimensions: leading singular vectors of tuned weights that are like none of the pretrained ones.
+
+Shuttleworth et al. 2024 (arXiv 2410.21228): a singular vector of the tuned matrix is an intruder if its largest
+absolute cosine with the singular vectors of the pretrained matrix is below epsilon. As in their code these are the left
+ones, and the TOP of them by singular value are looked at. The cosines are kept, so that epsilon is chosen in analysis.
+Weights are merged ones, of the best checkpoint, of every linear in attention and feed-forward.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import NotApplicable
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.finished import Finished
+
+TOP = 10
+EPSILON = 0.5
+"""Of the lines for people."""
+
+
+def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
+    """matrices: for each its place, `change` (||W - W_0|| / ||W_0||, Frobenius) and `likeness`, of the TOP singular
+    vectors, the largest first, the largest cosine with any pretrained one."""
+    from harness.probes import _matrices
+    from methods.anatomy import LINEAR_ROLES
+
+    try:
+        finished.method.merge(finished.model)
+    except NotApplicable as error:
+        return {"matrices": [], "why_null": {"matrices": str(error)}}
+    rows = []
+    for place, before, after in _matrices.pairs(finished.plain, finished.model, LINEAR_ROLES):
+        moved = float((after - before).norm() / before.norm())
+        rows.append({**place.told(), "change": moved, "likeness": likeness(before, after)})
+    return {"matrices": rows, "why_null": {}}
+
+
+def likeness(before: "torch.Tensor", after: "torch.Tensor", top: int = TOP) -> list[float]:
+    """[min(top, d_out, d_in)] of each leading left singular vector of `after`: max over those of `before` of |cos|."""
+    import torch
+
+    old, new = (torch.linalg.svd(weight, full_matrices=False)[0] for weight in (before, after))
+    found: list[float] = (new[:, :top].T @ old).abs().amax(dim=1).tolist()
+    return found
+
+
+def told(result: Mapping[str, Any]) -> list[str]:
+    """A line per role."""
+    lines = []
+    for role in dict.fromkeys(row["role"] for row in result["matrices"]):
+        own = [row for row in result["matrices"] if row["role"] == role]
+        count = sum(value < EPSILON for row in own for value in row["likeness"]) / len(own)
+        change = sum(row["change"] for row in own) / len(own)
+        lines.append(
+            f"{role}: {count:.2f} intruders among the first {TOP} vectors at epsilon {EPSILON:g}, "
+            f"change {change:.3g} (mean of {len(own)} matrices)"
+        )
+    return lines + [f"no {name}: {why}" for name, why in (result.get("why_null") or {}).items()]
