@@ -40,8 +40,9 @@ def test_what_trains_moves_and_nothing_else(name: str, toy: Any) -> None:
     largest = dict.fromkeys(moving, 0.0)
     model.train()  # some methods draw while they train; the toys have no dropout
     optimizer = torch.optim.Adam(list(moving.values()), lr=0.01) if moving else None
+    data = batch(toy)  # once: it seeds, and a gate that draws must not draw the same in every step
     for _ in range(3 if optimizer else 0):
-        model(**batch(toy)).loss.backward()
+        model(**data).loss.backward()
         for key, p in moving.items():
             largest[key] = max(largest[key], 0.0 if p.grad is None else float(p.grad.abs().max()))
         optimizer.step()
