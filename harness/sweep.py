@@ -57,6 +57,7 @@ def drain(
     name: of the grid, under which `status` tells of it.
     """
     store, wanted = Store(runtime.store), probes.parse(runtime.probe)
+    probes.ready(store, [cells.key(cell) for cell in many], wanted)
     trackers.check(runtime.tracker)
     chosen = Launcher(launcher) if isinstance(launcher, str) else launcher
     if chosen is not None:

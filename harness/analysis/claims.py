@@ -18,6 +18,14 @@ from typing import Any
 VERDICTS = ("reproduced", "contradicted", "inconclusive", "untested")
 
 
+def _said(value: Any) -> Any:
+    """A side of a comparison as its table calls it: the method, and what tells its variant."""
+    if not isinstance(value, Mapping):
+        return value
+    texts = (f"{name}={'+'.join(map(str, one)) if isinstance(one, list) else one}" for name, one in value.items())
+    return " ".join(text.removeprefix("method=") for text in texts)
+
+
 @dataclass(frozen=True)
 class Comparison:
     """One test inside a claim: "left against right", on the claim's scale.
@@ -76,7 +84,7 @@ class Claim:
 
     def told(self, options: Mapping[str, Any]) -> "Claim":
         """With the options in its sentence."""
-        return replace(self, sentence=self.sentence.format(**options))
+        return replace(self, sentence=self.sentence.format(**{name: _said(value) for name, value in options.items()}))
 
     def test(self) -> Callable[..., Finding]:
         module, name = self.target.split(":")
@@ -175,6 +183,59 @@ CLAIMS = {
             direction="above the margin",
             scale="squared score",
             options={"left": None, "right": None, "field": "rank"},
+        ),
+        *(
+            _claim(
+                name,
+                sentence,
+                f"harness.analysis.sides:{test}",
+                margin=0.01,
+                estimand="difference of two arms' scores, paired by seed, mean over columns, or with `each` in every "
+                "column (a task, a test set, a number of training rows)",
+                direction=direction,
+                scale="score, 0 to 1",
+                options={"left": None, "right": None, "each": False},
+            )
+            for name, test, sentence, direction in (
+                ("scores-above", "above", "{left} scores above {right}.", "above the margin"),
+                (
+                    "scores-at-least",
+                    "at_least",
+                    "{left} scores at least as high as {right}.",
+                    "not more than the margin below",
+                ),
+            )
+        ),
+        _claim(
+            "fewer-parameters",
+            "{left} trains fewer parameters than {right}.",
+            "harness.analysis.sides:fewer_parameters",
+            margin=0.0,
+            estimand="trainable parameters of left over those of right, counted",
+            direction="below 1 less the margin",
+            scale="share of right's parameters",
+            options={"left": None, "right": None},
+        ),
+        _claim(
+            "less-memory",
+            "{left} needs less memory in training than {right}.",
+            "harness.analysis.sides:less_memory",
+            margin=0.0,
+            estimand="1 - peak of training of left over that of right, paired by seed, mean over tasks: what torch's "
+            "allocator held on a GPU, storages counted at their moments elsewhere",
+            direction="above the margin",
+            scale="share of right's peak",
+            options={"left": None, "right": None},
+        ),
+        _claim(
+            "more-samples-help",
+            "More training rows help.",
+            "harness.analysis.samples:more_help",
+            margin=0.01,
+            estimand="score with the most training rows less that with the fewest, paired by seed, for each method",
+            direction="above the margin",
+            scale="score, 0 to 1",
+            options={"methods": None},
         ),
         _claim(
             "saves-up-to",

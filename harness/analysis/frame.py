@@ -21,9 +21,11 @@ Row = dict[str, Any]
 ROLES = ("validation", "test")
 BASE = ("key", "model", "task", "category", "arm", "method", "learning_rate", "recipe", "seed", "source")
 FACTS = ("rows", "chance", "majority", "delta", "head", "backbone", "cells_beside", "energy_j", "probes")
+SIZES = ("train_size", "live_bytes", "allocated_bytes")
+"""Rows that were asked for in training; its peak of memory: storages counted on the CPU, torch's allocator on a GPU."""
 ANSWERS = ("parse_failures", "commonest")
 """Of generated answers: the share without an answer in them, and the share that the most frequent answer has."""
-SCORES = (*BASE, "fields", "checkpoint", "step", "set", "role", "score", *ANSWERS, *FACTS)
+SCORES = (*BASE, "fields", "checkpoint", "step", "set", "role", "score", *ANSWERS, *FACTS, *SIZES)
 CURVES = (*BASE, "step", "seconds", "set", "role", "score", "cells_beside")
 FAILURES = (*BASE, "status", "reason")
 
@@ -95,6 +97,7 @@ def _bases(runs: Sequence[Run]) -> list[Row]:
 def _base(run: Run, model: str, task: str, arm: str) -> Row:
     record, cell = run.record, run.record["cell"]
     facts, parameters = record.get("task_facts") or {}, record.get("parameters") or {}
+    memory = (record.get("memory") or {}).get("train") or {}
     return {
         "key": record["key"],
         "model": model,
@@ -115,6 +118,9 @@ def _base(run: Run, model: str, task: str, arm: str) -> Row:
         "cells_beside": (record.get("time") or {}).get("cells_beside"),
         "energy_j": joules.of_run(record),
         "probes": record.get("probes") or {},
+        "train_size": cell["task"].get("train_size"),
+        "live_bytes": memory.get("live_bytes"),
+        "allocated_bytes": memory.get("torch_allocated_bytes"),
     }
 
 

@@ -5,6 +5,9 @@ stands in the record of the attempt, under `probes`. A probe's file has `measure
 values, and `told(result)`, which gives lines for people. One that looks at training from inside says CHECKPOINTS, at
 how many equally spaced steps (snapshots.py): an attempt that knows of it keeps its delta there, and a finished cell
 that kept none gets another attempt.
+
+A probe that only reads what an attempt wrote has `read(kept, runtime)` instead (harness/answers.py): it loads no model
+and needs no delta. One that needs something outside has `check()`: UsageError before anything is trained.
 """
 
 import importlib
@@ -15,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from harness import answers, isolate, lease, parents, snapshots
 from harness import cell as cells
-from harness import isolate, lease, parents, snapshots
 from harness.attempt import RECORD
 from harness.config import Cell, Runtime
 from harness.errors import UsageError, near
@@ -24,6 +27,8 @@ from harness.store import Store
 
 Record = Mapping[str, Any]
 INSIDE = "harness.inside:run"
+INSTANT_S = 1.0
+"""Seconds of a probe that are not worth a line of their own."""
 
 
 def names() -> tuple[str, ...]:
@@ -70,6 +75,14 @@ def asked(runtime: Runtime, wanted: Iterable[str]) -> Runtime:
     return replace(runtime, probe=",".join(dict.fromkeys([*parse(runtime.probe), *wanted])))
 
 
+def ready(store: Store, keys: Iterable[str], wanted: Iterable[str]) -> None:
+    """UsageError where a probe lacks what it needs outside, and some of these cells has no result of it."""
+    for name in wanted:
+        check = getattr(_page(name), "check", None)
+        if check and any((record := store.read(key)) is None or result(record, name) is None for key in keys):
+            check()
+
+
 def kept_at(wanted: Iterable[str], total: int) -> tuple[int, ...]:
     """The steps of a training of `total` after which these probes need the delta."""
     counts = [getattr(_page(name), "CHECKPOINTS", 0) for name in wanted]
@@ -110,9 +123,15 @@ def drain(store: Store, keys: Sequence[str], wanted: Iterable[str], runtime: Run
             if deadline is not None and time.time() >= deadline:
                 print(f"probe {name}: {len(left) - count + 1} cells left when the time was over")
                 break
+            began = time.monotonic()
             found = take(store, key, name, runtime)
             failed += found["status"] != "done"
-            print(f"probe {name} [{count}/{len(left)}] {key[:8]} {found['status']} {found.get('error', '')}".rstrip())
+            if count == len(left) or found["status"] != "done" or time.monotonic() - began > INSTANT_S:
+                told = f"{key[:8]} {found['status']} {found.get('error', '')}".rstrip()
+                print(f"probe {name} [{count}/{len(left)}] {told}")
+            if found.get("unreachable"):
+                failed += len(left) - count
+                break
     return failed
 
 
@@ -140,6 +159,8 @@ def take(store: Store, key: str, name: str, runtime: Runtime) -> dict[str, Any]:
 
 
 def _measured(store: Store, key: str, name: str, record: Record, runtime: Runtime) -> dict[str, Any]:
+    if hasattr(_page(name), "read"):
+        return _read(kept(store, key, record), name, runtime)
     cell = store.cell(key)
     delta = store.kept(key, parents.FILE)
     count = record.get("parameters") or {}
@@ -154,14 +175,37 @@ def _measured(store: Store, key: str, name: str, record: Record, runtime: Runtim
     except (UsageError, RuntimeError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         return {"status": "failed", "error": lines[-1]}
-    ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     return {
         "status": "done",
         **found,
         "cells_beside": max(before, beside()),
         "threads": runtime.threads,
-        "ended": ended,
+        "ended": _now(),
     }
+
+
+def kept(store: Store, key: str, record: Record) -> answers.Kept:
+    """What the attempt that counts wrote."""
+    tests = tuple((record.get("task_facts") or {}).get("tests") or ["test"])
+    return answers.Kept(key, store.cell(key), store.attempt(key, int(record["attempt"])), tests)
+
+
+def _read(found: answers.Kept, name: str, runtime: Runtime) -> dict[str, Any]:
+    """Without a process of its own."""
+    try:
+        return {"status": "done", **_page(name).read(found, runtime), "ended": _now()}
+    except (UsageError, OSError, ValueError, KeyError, TypeError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return {"status": "failed", "error": lines[-1], **({"unreachable": True} if _down(error) else {})}
+
+
+def _down(error: Exception) -> bool:
+    """Whether what a probe needs outside does not answer, so that the next cell would fare no better."""
+    return bool(getattr(error, "unreachable", False))
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def child(name: str, content: Mapping[str, Any], runtime: Runtime, delta: str) -> dict[str, Any]:

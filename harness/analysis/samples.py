@@ -1,0 +1,97 @@
+"""Scores by how many rows were trained on: the table, and whether more of them help."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from harness.analysis import cost, measures, order, select, sides, statistics, tables
+from harness.analysis.claims import Claim, Finding
+from harness.analysis.findings import finding
+from harness.analysis.measures import Estimate
+from harness.analysis.select import Panel
+from harness.analysis.study import Study
+from harness.analysis.table import MISSING, Entry, Table, number, word
+
+BESIDE = (
+    ("overlap", "exact_match", "exact match", 100.0),
+    ("overlap", "rouge_l", "ROUGE-L", 100.0),
+    ("judge", "grade", "judge, 1 to 10", 1.0),
+    ("judge_pairs", "won", "judge: won", 100.0),
+)
+"""Figures of the probes that read answers: probe, figure, what it is called, its unit."""
+
+
+def quantities(study: Study) -> Iterator[tuple[str, Panel, float]]:
+    """(name, panel, factor): what the probes made of the same answers, or, without them, the task's own metric."""
+    rows = study.selected[study.selected.role == study.role]
+    some = False
+    for probe, figure, name, factor in BESIDE:
+        found = [_figure(held, probe, where, figure) for held, where in zip(rows.probes, rows["set"], strict=True)]
+        if not np.isnan(found).all():
+            some = True
+            yield name, select.panel(rows.assign(score=found), study.role, study.exhibit.methods()), factor
+    if not some:
+        yield "score", study.clean, 100.0
+
+
+def _figure(held: Mapping[str, Any], probe: str, where: str, figure: str) -> float:
+    result = held.get(probe) or {}
+    value = ((result.get("sets") or {}).get(where) or {}).get(figure)
+    return float(value) if result.get("status") == "done" and isinstance(value, int | float) else np.nan
+
+
+def sizes(study: Study) -> dict[str, int]:
+    """column -> training rows, the fewest first; of columns that differ in nothing else."""
+    rows = study.selected[study.selected.role == study.role]
+    named = zip(select.columns(rows), rows.train_size, strict=True)
+    found = {column: int(size) for column, size in named if size == size and size is not None}
+    return dict(sorted(found.items(), key=lambda item: item[1])) if len(set(found.values())) == len(found) else {}
+
+
+def table(study: Study) -> Table:
+    """A row per arm and measure: what trains, and the mean over seeds at every number of training rows."""
+    by_size = sizes(study)
+    names = tuple(by_size) or study.clean.tasks
+    heads = [f"{by_size[name]:,} rows" if name in by_size else name for name in names]
+    rows = []
+    for arm in tables.by_score(study.clean):
+        for measure, panel, factor in quantities(study):
+            scores = [number(measures.score(panel, arm, panel.tasks.index(name)), factor, 2 if factor == 1 else 1)
+                      for name in names if name in panel.tasks]  # fmt: skip
+            rows.append((word(arm, panel.cells(arm)), *_trains(study, arm), word(measure), *scores))
+    columns = ("method", "trains", "share", "measure", *heads)
+    notes = (
+        *tables.common_notes(study),
+        "trains: trainable parameters; share: of the backbone's",
+        "ROUGE-L: F-measure of the longest common subsequence of words; exact match after SQuAD's normalisation",
+        *tables.edge_notes(study),
+    )
+    return Table("samples", "Scores by training rows", study.model, columns, tuple(rows), notes)
+
+
+def _trains(study: Study, arm: str) -> tuple[Entry, Entry]:
+    trained, keys = cost.parameters(study, arm), study.clean.cells(arm)
+    if trained is None:
+        return Entry(MISSING), Entry(MISSING)
+    count, share = trained
+    return Entry(f"{count:,}", count, keys=keys), Entry(f"{100 * share:.3g} %", 100 * share, keys=keys)
+
+
+def more_help(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
+    """The most rows against the fewest, each method with itself."""
+    margin, by_size, panel = float(options["margin"]), sizes(study), study.clean
+    wanted = options["methods"]
+    chosen = [arm for arm in study.others if wanted is None or study.method_of[arm] in wanted]
+    if len(by_size) < 2:
+        return finding(study, claim, margin, (), {}, [])
+    (few, fewest), *_, (many, most) = by_size.items()
+    at = panel.tasks.index(many), panel.tasks.index(few)
+    pairs, found = [], []
+    for arm in chosen:
+        values = (panel.of(arm)[at[0]] - panel.of(arm)[at[1]])[None]
+        keys = tuple(key for index in at for key in sides.column(panel, index).cells(arm))
+        pairs.append((f"{arm} on {most:,} rows", f"on {fewest:,}"))
+        known = not np.isnan(values).all()
+        found.append(Estimate(*statistics.interval(values), keys=keys) if known else measures.absent("no common seed"))
+    return finding(study, claim, margin, order.compare(pairs, ["above"] * len(pairs), found, margin, 1), {}, [])

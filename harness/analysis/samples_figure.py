@@ -1,0 +1,92 @@
+"""Scores against the number of training rows, ours beside the published."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.analysis import measures, samples, statistics, style
+from harness.analysis.select import Panel
+from harness.analysis.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ACROSS = 2
+
+
+def draw(studies: Sequence[Study]) -> "Figure":
+    """A panel per model and measure, then one per model of the paper."""
+    looks, printed = style.looks(studies), _printed(studies[0])
+    ours = [(study, *one) for study in studies for one in samples.quantities(study)]
+    count = len(ours) + len(printed)
+    down = -(-count // ACROSS)
+    figure = style.figure(figsize=(0.8 + 3.4 * min(count, ACROSS), 0.7 + 2.7 * down))
+    grid = figure.subplots(down, min(count, ACROSS), squeeze=False).flat
+    for study, name, panel, factor in ours:
+        axes = next(grid)
+        _ours(axes, study, panel, factor, looks)
+        axes.set_title(style.short(study.model, 28))
+        axes.set_ylabel(f"{name} (points)" if factor > 1 else name)
+    for model, lines in printed.items():
+        axes = next(grid)
+        for method, points in lines.items():
+            arm = studies[0].arm(method)
+            look = looks.get(arm or "", {"color": style.FLOOR, "marker": "."})
+            axes.plot(*zip(*points, strict=True), linestyle="-", linewidth=1.2, markersize=5, **look)
+        axes.set_title(f"as published: {model}")
+        axes.set_ylabel("MT-Bench score, by GPT-4")
+    for axes in figure.axes:
+        _rows(axes)
+    for axes in grid:
+        axes.set_axis_off()
+    _legend(figure, studies, looks)
+    return figure
+
+
+def _ours(axes: "Axes", study: Study, panel: Panel, factor: float, looks: Mapping[str, Any]) -> None:
+    by_size = {name: size for name, size in samples.sizes(study).items() if name in panel.tasks}
+    for arm in panel.arms:
+        found = {size: measures.score(panel, arm, panel.tasks.index(name)).main for name, size in by_size.items()}
+        known = {size: one for size, one in found.items() if not np.isnan(one.mean)}
+        if not known:
+            continue
+        means = [factor * one.mean for one in known.values()]
+        axes.plot(list(known), means, linestyle="-", linewidth=1.2, markersize=5, zorder=3, **looks[arm])
+        for size, one in known.items():
+            if one.high > one.low:
+                ends = [factor * one.low, factor * one.high]
+                axes.plot([size, size], ends, color=looks[arm]["color"], linewidth=1.0, alpha=0.6)
+
+
+def _printed(study: Study) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """model -> method -> (training rows, printed score), where the published file has such columns."""
+    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for row in study.published:
+        if row.get("n_samples") and row.get("mtbench_score"):
+            lines = found.setdefault(row["model"], {})
+            lines.setdefault(row["method"].lower(), []).append((float(row["n_samples"]), float(row["mtbench_score"])))
+    return found
+
+
+def _rows(axes: "Axes") -> None:
+    """A log axis with a tick at every number of rows; of two that would touch, the first."""
+    lines = [np.asarray(line.get_xdata(), dtype=float) for line in axes.lines]
+    ticks = sorted({float(x) for line in lines for x in line})
+    if not ticks:
+        return
+    axes.set_xscale("log")
+    kept = [tick for i, tick in enumerate(ticks) if i in (0, len(ticks) - 1) or ticks[-1] / tick > 1.3]
+    axes.set_xticks(kept, [f"{tick:,.0f}" for tick in kept])
+    axes.minorticks_off()
+    axes.set_xlabel("training rows")
+
+
+def _legend(figure: "Figure", studies: Sequence[Study], looks: Mapping[str, Any]) -> None:
+    from matplotlib.lines import Line2D
+
+    arms = list(dict.fromkeys(arm for study in studies for arm in study.clean.arms))
+    handles = [Line2D([], [], label=style.short(arm), markersize=5, **looks[arm]) for arm in arms]
+    level = f"mean over seeds, bars: {statistics.LEVEL:.0%} interval"
+    style.legend(figure, handles, max(1, min(len(handles), 4)), level, style.subtitle(studies))

@@ -1,0 +1,138 @@
+"""Claims about two arms: which scores higher, trains fewer parameters, needs less memory.
+
+A side is a method's name, or a mapping such as {method: NAME, detach: false} for one of its variants.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from harness.analysis import cost, measures, order, peaks, statistics
+from harness.analysis.claims import Claim, Comparison, Finding, overall
+from harness.analysis.findings import ALPHA, finding
+from harness.analysis.measures import Estimate
+from harness.analysis.select import Panel
+from harness.analysis.study import Study
+
+Options = Mapping[str, Any]
+
+
+def arms(study: Study, side: Any) -> list[str]:
+    """The arms that a side speaks of: those of its method whose fields have the values it gives."""
+    wanted = dict(side) if isinstance(side, Mapping) else {"method": side}
+    method = wanted.pop("method", None)
+    return [
+        arm
+        for arm in study.clean.arms
+        if study.method_of[arm] == method
+        and all(_plain(study.field(arm, name)) == _plain(value) for name, value in wanted.items())
+    ]
+
+
+def column(panel: Panel, index: int) -> Panel:
+    """One task of a panel."""
+    at = slice(index, index + 1)
+    kept = {"tasks": panel.tasks[at], "values": panel.values[:, at], "keys": panel.keys[:, at]}
+    return replace(panel, **kept, rows=panel.rows[at], base=panel.base[at])
+
+
+def above(study: Study, claim: Claim, options: Options) -> Finding:
+    """Does left score higher than right?"""
+    return _scores(study, claim, options, "above")
+
+
+def at_least(study: Study, claim: Claim, options: Options) -> Finding:
+    """Does left score no less than right, but for the margin?"""
+    return _scores(study, claim, options, "at least")
+
+
+def fewer_parameters(study: Study, claim: Claim, options: Options) -> Finding:
+    """Counted, so there is no interval."""
+    pairs, absent = _pairs(study, options)
+    rows, told = [], []
+    for left, right in pairs:
+        mine, other = cost.parameters(study, left), cost.parameters(study, right)
+        if mine is None or not other or not other[0]:
+            rows.append(Comparison(left, right, "trains fewer than", "untested", reason="their records do not say"))
+            continue
+        share = mine[0] / other[0]
+        verdict = "reproduced" if share < 1 - float(options["margin"]) else "contradicted"
+        keys = study.clean.cells(left, right)
+        rows.append(Comparison(left, right, "trains fewer than", verdict, share, keys=keys))
+        told.append(f"{left} trains {mine[0]:,}, {share:.0%} of the {other[0]:,} of {right}")
+    return _told(study, claim, options, tuple(rows), told, absent)
+
+
+def less_memory(study: Study, claim: Claim, options: Options) -> Finding:
+    """The share of right's peak that left does without."""
+    margin, panel = float(options["margin"]), peaks.panel(study)
+    pairs, absent = _pairs(study, options)
+    rows, told = [], []
+    for left, right in pairs:
+        saved = 1 - panel.of(left) / panel.of(right)
+        found = Estimate(*statistics.interval(saved), keys=panel.cells(left, right))
+        rows.append(_saves(left, right, found, margin))
+        if rows[-1].estimate is not None:
+            told.append(f"{left} does without {100 * rows[-1].estimate:.1f} % of the peak of {right}")
+    return _told(study, claim, options, tuple(rows), told, absent)
+
+
+def _saves(left: str, right: str, found: Estimate, margin: float) -> Comparison:
+    """A count of storages may not differ at all between seeds: then it needs no interval."""
+    relation, main = "needs less than", found.main
+    if not main.n or np.isnan(main.mean):
+        return Comparison(left, right, relation, "untested", reason="no seed in common whose peak is known")
+    same = main.se == 0 or np.isnan(main.low)
+    test = ("reproduced" if main.mean > margin else "contradicted", 0.0) if same else statistics.superior(main, margin)
+    verdict = test[0] if same or test[1] < ALPHA else "inconclusive"
+    low, high = (None, None) if np.isnan(main.low) else (main.low, main.high)
+    return Comparison(left, right, relation, verdict, main.mean, low, high, None if same else test[1], keys=found.keys)
+
+
+def _scores(study: Study, claim: Claim, options: Options, relation: str) -> Finding:
+    margin, panel = float(options["margin"]), study.clean
+    pairs, absent = _pairs(study, options)
+    places = [(name, column(panel, i)) for i, name in enumerate(panel.tasks)] if options["each"] else [("", panel)]
+    named, found = [], []
+    for (left, right), (place, part) in ((pair, one) for pair in pairs for one in places):
+        named.append((f"{left} ({place})" if place and len(places) > 1 else left, right))
+        found.append(measures.difference(part, left, right))
+    rows = order.compare(named, [relation] * len(named), found, margin, 1 if options["each"] else len(panel.tasks))
+    alone = _one_rate(study, [arm for pair in pairs for arm in pair])
+    return finding(study, claim, margin, tuple(_undecided(row, alone) for row in rows), {}, absent)
+
+
+def _one_rate(study: Study, names: Sequence[str]) -> bool:
+    """Whether an arm was tried at one learning rate only: then it may only have got the worse one."""
+    tried = study.rates.tried.groupby("arm").min()
+    return any(tried.get(name, 0) < 2 for name in names)
+
+
+def _undecided(row: Comparison, one_rate: bool) -> Comparison:
+    if row.verdict == "untested" or not one_rate:
+        return row
+    return replace(row, verdict="inconclusive", seeds=None, reason="one learning rate")
+
+
+def _pairs(study: Study, options: Options) -> tuple[list[tuple[str, str]], list[str]]:
+    """(every left against every right, the sides that are not among the cells)."""
+    left, right = arms(study, options["left"]), arms(study, options["right"])
+    absent = [str(options[name]) for name, there in (("left", left), ("right", right)) if not there]
+    return [(one, other) for one in left for other in right if one != other], absent
+
+
+def _told(
+    study: Study, claim: Claim, options: Options, rows: tuple[Comparison, ...], told: list[str], absent: list[str]
+) -> Finding:
+    verdict = overall([row.verdict for row in rows])
+    made = finding(study, claim, float(options["margin"]), rows, {}, absent)
+    if not told:
+        return made
+    return replace(made, verdict=verdict, sentence=f"{claim.sentence.rstrip('.')}: {verdict}; {'; '.join(told)}.")
+
+
+def _plain(value: Any) -> Any:
+    """Names in whatever order, as a list or a tuple, are the same."""
+    return tuple(sorted(map(str, value))) if isinstance(value, list | tuple) else value

@@ -1,0 +1,33 @@
+"""Exact match, word F1 and ROUGE-L of the answers that a finished cell kept.
+
+Figures beside the task's own metric, from the same texts; nothing is generated again.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from tasks.metrics import METRICS
+
+if TYPE_CHECKING:
+    from harness.answers import Answer, Kept
+    from harness.config import Runtime
+
+FIGURES = ("exact_match", "token_f1", "rouge_l")
+
+
+def read(kept: "Kept", runtime: "Runtime") -> dict[str, Any]:
+    """Set -> figures, and how many rows they are the mean of."""
+    return {"sets": {name: {**_figures(rows), "n": len(rows)} for name, rows in kept.answers.items()}}
+
+
+def _figures(rows: "list[Answer]") -> dict[str, float]:
+    targets, texts = [list(row.references) for row in rows], [row.text for row in rows]
+    return {name: METRICS[name](targets, texts)[name] for name in FIGURES}
+
+
+def told(result: Mapping[str, Any]) -> list[str]:
+    """A line per set."""
+    return [
+        f"{name}: " + ", ".join(f"{figure} {found[figure]:.3f}" for figure in FIGURES) + f" over {found['n']} rows"
+        for name, found in result["sets"].items()
+    ]
