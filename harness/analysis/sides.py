@@ -34,8 +34,8 @@ def arms(study: Study, side: Any) -> list[str]:
 def column(panel: Panel, index: int) -> Panel:
     """One task of a panel."""
     at = slice(index, index + 1)
-    kept = {"tasks": panel.tasks[at], "values": panel.values[:, at], "keys": panel.keys[:, at]}
-    return replace(panel, **kept, rows=panel.rows[at], base=panel.base[at])
+    values, keys = panel.values[:, at], panel.keys[:, at]
+    return Panel(panel.arms, panel.tasks[at], panel.seeds, values, keys, panel.rows[at], panel.base[at])
 
 
 def above(study: Study, claim: Claim, options: Options) -> Finding:

@@ -109,9 +109,14 @@ def _page(name: str) -> Any:
 
 
 def stamps(store: Store, keys: Sequence[str], wanted: Iterable[str]) -> list[str]:
-    """What changes whenever a probe's results do."""
-    read = [(key, store.read(key) or {}, name) for name in wanted for key in keys]
-    return [f"{key} {name} {(result(record, name) or {}).get('ended')}" for key, record, name in read]
+    """What changes whenever a result does of these probes, or of any that a record holds."""
+    found, named = [], tuple(wanted)
+    for key in keys:
+        record = store.read(key) or {}
+        held = record.get("probes") if isinstance(record.get("probes"), Mapping) else {}
+        for name in dict.fromkeys([*named, *sorted(held or {})]):
+            found.append(f"{key} {name} {(result(record, name) or {}).get('ended')}")
+    return found
 
 
 def drain(store: Store, keys: Sequence[str], wanted: Iterable[str], runtime: Runtime, deadline: float | None) -> int:

@@ -1,0 +1,163 @@
+"""A judge model behind an OpenAI-compatible chat-completions address. Torch-free, standard library only.
+
+DELTABENCH_JUDGE_URL     what stands before /chat/completions, such as http://localhost:8000/v1
+DELTABENCH_JUDGE_MODEL   the model's name there
+DELTABENCH_JUDGE_KEY     sent as a bearer token; may be left out where the server asks for none
+"""
+
+import http.client
+import json
+import os
+import random
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.errors import UsageError
+
+URL, MODEL, KEY = "DELTABENCH_JUDGE_URL", "DELTABENCH_JUDGE_MODEL", "DELTABENCH_JUDGE_KEY"
+TRIES = 6
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
+TIMEOUT_S = 180.0
+MOST_BYTES = 2**22
+LATER = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+"""Statuses that may be another one in a while."""
+PROMPT = frozenset({400, 413, 422})
+"""Statuses that may be about this one prompt (its length, say)."""
+
+
+class Unreachable(UsageError):
+    """The judge does not answer, so that the next question would fare no better."""
+
+    unreachable = True
+
+
+class Refused(UsageError):
+    """The judge does not take this prompt."""
+
+
+class _Again(Exception):
+    """Worth another try. wait_s: as the server asks."""
+
+    def __init__(self, reason: str, wait_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """A redirect is an answer: the key goes to nobody else."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a model is asked; the key is never shown."""
+
+    url: str
+    model: str
+    key: str = field(default="", repr=False)
+
+    @property
+    def host(self) -> str:
+        return urllib.parse.urlsplit(self.url).netloc
+
+    def ask(self, prompt: str) -> str:
+        """The reply to one message, at temperature 0. Refused for this prompt, Unreachable after TRIES tries."""
+        wait, plain = FIRST_WAIT_S, False
+        for left in reversed(range(TRIES)):
+            try:
+                return self._post(prompt, plain)
+            except Refused as error:
+                if plain or "temperature" not in str(error):
+                    raise
+                plain = True  # some models know their own temperature only
+            except _Again as error:
+                if not left:
+                    raise Unreachable(
+                        f"the judge at {self.host} does not answer ({error}), after {TRIES} tries: the same command "
+                        "goes on from here when it does."
+                    ) from None
+                time.sleep(min(LONGEST_WAIT_S, max(wait * random.uniform(0.5, 1.0), error.wait_s)))
+                wait *= 2
+        raise Unreachable(f"the judge at {self.host} does not take its questions.")
+
+    def _post(self, prompt: str, plain: bool) -> str:
+        content: dict[str, Any] = {"model": self.model, "messages": [{"role": "user", "content": prompt}]}
+        content |= {} if plain else {"temperature": 0}
+        headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {self.key}"} if self.key else {})}
+        request = urllib.request.Request(self.url, json.dumps(content).encode(), headers, method="POST")
+        try:
+            with urllib.request.build_opener(_Stay).open(request, timeout=TIMEOUT_S) as answer:
+                return _text(answer.read(MOST_BYTES))
+        except urllib.error.HTTPError as error:
+            raise self._status(error) from None
+        except (OSError, http.client.HTTPException) as error:  # refused, reset, timed out, no such host, cut short
+            raise _Again(str(getattr(error, "reason", "") or error) or type(error).__name__) from None
+
+    def _status(self, error: urllib.error.HTTPError) -> Exception:
+        with error:
+            told = f"status {error.code}: {_told(error)}".rstrip(": ")
+        if error.code in LATER:
+            return _Again(told, _seconds(error.headers.get("Retry-After")))
+        if error.code in PROMPT:
+            return Refused(told)
+        hint = f"check {KEY}" if error.code in (401, 403) else f"check {URL} and {MODEL}"
+        return Unreachable(f"the judge at {self.host} says no ({told}): {hint}.")
+
+
+def from_environment(environment: Mapping[str, str] | None = None) -> Endpoint:
+    """UsageError where the address or the model is not said, or the address is none."""
+    said = os.environ if environment is None else environment
+    missing = [name for name in (URL, MODEL) if not said.get(name, "").strip()]
+    if missing:
+        raise UsageError(
+            f"a judge needs {' and '.join(missing)} in the environment: the address of an OpenAI-compatible server, "
+            f"such as http://localhost:8000/v1, and a model's name there ({KEY} if it wants a key)."
+        )
+    url, model, key = (said.get(name, "").strip() for name in (URL, MODEL, KEY))
+    if any(not letter.isascii() or not letter.isprintable() for letter in key):
+        raise UsageError(f"{KEY} holds what no key can hold (a line's end, say): set it again.")
+    return Endpoint(_address(url), model, key)
+
+
+def _address(url: str) -> str:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname and not parts.username
+        good = good and (parts.port is None or parts.port > 0) and not any(letter.isspace() for letter in url)
+    except ValueError:
+        good = False
+    if not good:
+        raise UsageError(f"{URL}={url}: it must be an address such as https://HOST/v1, without a user's name in it.")
+    base = url.rstrip("/")
+    return base if base.endswith("/chat/completions") else f"{base}/chat/completions"
+
+
+def _text(body: bytes) -> str:
+    """The first choice's text; "" where the model said nothing."""
+    try:
+        return str(json.loads(body)["choices"][0]["message"].get("content") or "")
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        raise _Again("its answer is no chat completion") from None
+
+
+def _told(error: urllib.error.HTTPError) -> str:
+    """What the body says, in one short line."""
+    try:
+        text = error.read(2000).decode("utf-8", errors="replace")
+        found = json.loads(text).get("error")
+        text = str(found.get("message") if isinstance(found, dict) else found)
+    except (OSError, http.client.HTTPException, ValueError, AttributeError):
+        text = str(error.reason or "")
+    return " ".join(text.split())[:200]
+
+
+def _seconds(header: str | None) -> float:
+    """Retry-After in seconds; a date, or what is none, as 0: then our own pace serves."""
+    return float(header) if header and header.strip().isdecimal() else 0.0

@@ -1,0 +1,34 @@
+"""Grades from 1 to 10 that a judge model gives to the answers a finished cell kept.
+
+The judge's address and name: harness/chat.py. What it is asked and what is kept: harness/judge.py. A judge that does
+not answer leaves a failure; the same command asks for what is left, and nothing is trained again.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from harness import chat, judge
+
+if TYPE_CHECKING:
+    from harness.answers import Kept
+    from harness.config import Runtime
+
+
+def check() -> None:
+    """UsageError where the environment names no judge."""
+    chat.from_environment()
+
+
+def read(kept: "Kept", runtime: "Runtime") -> dict[str, Any]:
+    """Set -> mean grade."""
+    return judge.single(kept, chat.from_environment())
+
+
+def told(result: Mapping[str, Any]) -> list[str]:
+    """A line per set."""
+    return [
+        f"{name}: {result['model']} gives {found['grade']:.2f} of 10, mean of {found['rows']} answers"
+        + (f"; {found['unread']} replies could not be read" if found["unread"] else "")
+        for name, found in result["sets"].items()
+        if found["rows"]
+    ]
