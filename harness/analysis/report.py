@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 INDEX = "exhibit.json"
 
 
-def render(exhibit: Exhibit, scale: str, runs: "Sequence[Run | Any]", folder: Path, inputs: str = "") -> None:
+def render(
+    exhibit: Exhibit, scale: str, runs: "Sequence[Run | Any]", folder: Path, inputs: str = "", words: str = ""
+) -> None:
     """Write everything the exhibit shows, the index last. inputs: what it was made from, see `digest`.
+    words: what else was said on the command line, filters and overrides.
 
     runs: records, or the rows of harness/forecast/exhibit.py for an exhibit of forecasts.
     """
@@ -56,6 +59,7 @@ def render(exhibit: Exhibit, scale: str, runs: "Sequence[Run | Any]", folder: Pa
         "title": exhibit.title,
         "source": exhibit.source,
         "scale": scale,
+        "words": words,
         "inputs": inputs,
         "cells": len(runs),
         **({"forecast": True} if exhibit.forecast else {}),
@@ -136,7 +140,8 @@ def page(index: dict[str, Any]) -> str:
         "",
         f"Source: {index['source']}. Scale `{index['scale']}`, {index['cells']} cells.",
     ]
-    parts += [f"Made by `deltabench reproduce {index['exhibit']} scale={index['scale']}`.", ""]
+    said = " ".join(filter(None, (index["exhibit"], f"scale={index['scale']}", index["words"])))
+    parts += [f"Made by `deltabench reproduce {said}`.", ""]
     for name in index["figures"]:
         parts += [f"![{name}]({name}.svg)", ""]
     if index["findings"]:

@@ -66,6 +66,7 @@ def main(arguments: argparse.Namespace) -> int:
     runtime = probes.asked(said.configure(compose.defaults()["runtime"]), exhibit.probes)
     jobs = words.count("jobs", said.settings.get("jobs"))
     deadline_s = words.seconds(arguments.duration) if arguments.duration else None
+    typed = " ".join(filter(None, (grids.said(said.block), grids.said({f"+{k}": v for k, v in said.added.items()}))))
     folder = _folder(arguments.out, exhibit, reshape.label(scale, said.block, said.added))
     store = Store(runtime.store)
     planned = tuning.expand(blocks, store)
@@ -78,7 +79,7 @@ def main(arguments: argparse.Namespace) -> int:
             print(advice.text(planned.cells, advice.forecasts(planned.cells, memory), memory))
         return 0
     rerun = said.settings["rerun"].split(",") if "rerun" in said.settings else ()
-    name = " ".join(filter(None, (exhibit.name, f"scale={scale}", grids.said(said.block), grids.said(said.added))))
+    name = " ".join(filter(None, (exhibit.name, f"scale={scale}", typed)))
     chosen = launchers.choose(said.settings)
     drain = partial(sweep.drain, runtime=runtime, launcher=chosen, jobs=jobs, rerun=rerun, name=name)
     started = time.monotonic()
@@ -88,7 +89,7 @@ def main(arguments: argparse.Namespace) -> int:
         left = None if deadline_s is None else max(0.0, deadline_s - (time.monotonic() - started))
         code = drain(planned.cells, deadline_s=left)
     found = planned.cells
-    present(exhibit, scale, found, store, folder)
+    present(exhibit, scale, found, store, folder, typed)
     if arguments.export:
         count = export.archive(store, (cells.key(cell) for cell in found), folder / records.ARCHIVE)
         print(f"{count} records: {folder / records.ARCHIVE}")
@@ -125,7 +126,7 @@ def scale_of(exhibit: Exhibit) -> str:
     return DEFAULT if DEFAULT in exhibit.grids else next(iter(exhibit.grids))
 
 
-def present(exhibit: Exhibit, scale: str, found: Sequence[Cell], store: Store, folder: Path) -> None:
+def present(exhibit: Exhibit, scale: str, found: Sequence[Cell], store: Store, folder: Path, typed: str = "") -> None:
     """Render what is done, unless the folder already shows exactly that, and show it in the terminal."""
     from rich.console import Console
 
@@ -135,9 +136,9 @@ def present(exhibit: Exhibit, scale: str, found: Sequence[Cell], store: Store, f
     if not any(one and one["status"] == "done" for one in summaries.values()):
         print("no cell has finished, so there is nothing to show yet.")
         return
-    inputs = report.digest(exhibit, scale, [*attempts, *probes.stamps(store, keys, exhibit.probes)])
+    inputs = report.digest(exhibit, scale, [typed, *attempts, *probes.stamps(store, keys, exhibit.probes)])
     if not report.current(folder, inputs):
-        report.render(exhibit, scale, records.from_store(store, keys), folder, inputs)
+        report.render(exhibit, scale, records.from_store(store, keys), folder, inputs, typed)
     # A pipe or a file has no width of its own: 80 columns would cut the headings.
     report.show(folder, Console(width=None if sys.stdout.isatty() else 120))
 
