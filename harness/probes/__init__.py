@@ -10,19 +10,17 @@ A probe that only reads what an attempt wrote has `read(kept, runtime)` instead 
 and needs no delta. One that needs something outside has `check()`: UsageError before anything is trained.
 """
 
-import importlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import answers, isolate, lease, parents, snapshots
-from harness import cell as cells
-from harness.attempt import RECORD
+from harness import parents, snapshots
 from harness.config import Cell, Runtime
 from harness.errors import UsageError, near
+from harness.probes._taking import kept as kept
+from harness.probes._taking import page, take
 from harness.store import Store
 
 Record = Mapping[str, Any]
@@ -38,7 +36,7 @@ def names() -> tuple[str, ...]:
 
 def about(name: str) -> str:
     """The first line of the probe's page."""
-    return (_page(name).__doc__ or "").split("\n")[0].rstrip(".")
+    return (page(name).__doc__ or "").split("\n")[0].rstrip(".")
 
 
 def parse(text: str) -> tuple[str, ...]:
@@ -66,7 +64,7 @@ def told(record: Record) -> dict[str, list[str]]:
         if found.get("status") != "done":
             lines[name] = [f"failed: {found.get('error')}"]
         elif name in names():
-            lines[name] = _page(name).told(found)
+            lines[name] = page(name).told(found)
     return lines
 
 
@@ -78,14 +76,14 @@ def asked(runtime: Runtime, wanted: Iterable[str]) -> Runtime:
 def ready(store: Store, keys: Iterable[str], wanted: Iterable[str]) -> None:
     """UsageError where a probe lacks what it needs outside, and some of these cells has no result of it."""
     for name in wanted:
-        check = getattr(_page(name), "check", None)
+        check = getattr(page(name), "check", None)
         if check and any((record := store.read(key)) is None or result(record, name) is None for key in keys):
             check()
 
 
 def kept_at(wanted: Iterable[str], total: int) -> tuple[int, ...]:
     """The steps of a training of `total` after which these probes need the delta."""
-    counts = [getattr(_page(name), "CHECKPOINTS", 0) for name in wanted]
+    counts = [getattr(page(name), "CHECKPOINTS", 0) for name in wanted]
     return tuple(sorted({step for count in counts if count for step in snapshots.steps(total, count)}))
 
 
@@ -102,10 +100,6 @@ def unkept(store: Store, key: str, cell: Cell, wanted: Iterable[str]) -> bool:
     steps = kept_at((name for name in wanted if lacks(record, name)), cell.recipe.steps)
     inner = (snapshots.name(step) for step in steps if step != cell.recipe.steps)
     return any(not store.kept(key, name).is_file() for name in inner)
-
-
-def _page(name: str) -> Any:
-    return importlib.import_module(f"{__name__}.{name}")
 
 
 def stamps(store: Store, keys: Sequence[str], wanted: Iterable[str]) -> list[str]:
@@ -143,85 +137,3 @@ def drain(store: Store, keys: Sequence[str], wanted: Iterable[str], runtime: Run
 def lacks(record: Record, name: str) -> bool:
     """Whether a finished cell has no result of a probe."""
     return record["status"] == "done" and result(record, name) is None
-
-
-def take(store: Store, key: str, name: str, runtime: Runtime) -> dict[str, Any]:
-    """Measure, and keep the result in the record, a failure too. UsageError for a cell that cannot be probed now."""
-    store.check_writable()
-    record = store.read(key)
-    if record is None or record["status"] != "done":
-        raise UsageError(f"cell {key[:12]} is {store.status(key)}: a probe needs a finished cell.")
-    held = lease.acquire(store.leases, key)
-    if held is None:
-        raise UsageError(f"cell {key[:12]} is running somewhere: probe it when that has ended.")
-    try:
-        found = _measured(store, key, name, record, runtime)
-        folder = store.attempt(key, int(record["attempt"]))
-        folder.write(RECORD, {**record, "probes": {**(record.get("probes") or {}), name: found}})
-    finally:
-        held.release()
-    return found
-
-
-def _measured(store: Store, key: str, name: str, record: Record, runtime: Runtime) -> dict[str, Any]:
-    if hasattr(_page(name), "read"):
-        return _read(kept(store, key, record), name, runtime)
-    cell = store.cell(key)
-    delta = store.kept(key, parents.FILE)
-    count = record.get("parameters") or {}
-    if not delta.is_file() and (count.get("delta") or 0) + (count.get("head") or 0) > 0:
-        return {"status": "failed", "error": f"it kept no {delta.name}: run it again with keep=delta rerun=done"}
-    beside = partial(lease.beside, store.leases, key)
-    before = beside()
-    path = str(delta) if delta.is_file() else ""
-    arguments = (name, cells.to_json(cell), runtime, path)
-    try:
-        found = isolate.call(f"{__name__}:child", arguments, isolate.preload({cell.model.family}))
-    except (UsageError, RuntimeError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        return {"status": "failed", "error": lines[-1]}
-    return {
-        "status": "done",
-        **found,
-        "cells_beside": max(before, beside()),
-        "threads": runtime.threads,
-        "ended": _now(),
-    }
-
-
-def kept(store: Store, key: str, record: Record) -> answers.Kept:
-    """What the attempt that counts wrote."""
-    tests = tuple((record.get("task_facts") or {}).get("tests") or ["test"])
-    return answers.Kept(key, store.cell(key), store.attempt(key, int(record["attempt"])), tests)
-
-
-def _read(found: answers.Kept, name: str, runtime: Runtime) -> dict[str, Any]:
-    """Without a process of its own."""
-    try:
-        return {"status": "done", **_page(name).read(found, runtime), "ended": _now()}
-    except (UsageError, OSError, ValueError, KeyError, TypeError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        return {"status": "failed", "error": lines[-1], **({"unreachable": True} if _down(error) else {})}
-
-
-def _down(error: Exception) -> bool:
-    """Whether what a probe needs outside does not answer, so that the next cell would fare no better."""
-    return bool(getattr(error, "unreachable", False))
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
-def child(name: str, content: Mapping[str, Any], runtime: Runtime, delta: str) -> dict[str, Any]:
-    """In a process of its own: put the cell together again and measure. delta: the file, "" where nothing trained."""
-    import torch
-
-    from harness import finished
-    from harness.run import choose_device
-
-    torch.set_num_threads(runtime.threads)
-    device = choose_device(runtime.device)
-    probe = _page(name)
-    cell = finished.assemble(cells.from_json(content), runtime, Path(delta) if delta else None, device)
-    return {**probe.measure(cell, device), "device": finished.name(device)}

@@ -34,8 +34,13 @@ def main(arguments: argparse.Namespace) -> int:
         return 0
     width = max((len(row["name"]) for row in rows), default=0)
     for row in rows:
-        print(f"{row['name']:<{width}}  {row['about']}")
+        print(f"{row['name']:<{width}}  {row['about']}{_scales(row)}")
     return 0
+
+
+def _scales(row: dict[str, Any]) -> str:
+    """Of an exhibit: what there is to run; without quick or embedded it takes a GPU."""
+    return f" [{', '.join(row['scales']) or 'published only'}]" if "scales" in row else ""
 
 
 def listing(what: str) -> list[dict[str, Any]]:

@@ -1,0 +1,104 @@
+"""One probe of one finished cell: measured in a process of its own, or read from what its attempt wrote. Torch-free."""
+
+import importlib
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness import answers, isolate, lease, parents
+from harness import cell as cells
+from harness.attempt import RECORD
+from harness.config import Runtime
+from harness.errors import UsageError
+from harness.store import Store
+
+Record = Mapping[str, Any]
+
+
+def page(name: str) -> Any:
+    """The module of a probe."""
+    return importlib.import_module(f"{__package__}.{name}")
+
+
+def take(store: Store, key: str, name: str, runtime: Runtime) -> dict[str, Any]:
+    """Measure, and keep the result in the record, a failure too. UsageError for a cell that cannot be probed now."""
+    store.check_writable()
+    record = store.read(key)
+    if record is None or record["status"] != "done":
+        raise UsageError(f"cell {key[:12]} is {store.status(key)}: a probe needs a finished cell.")
+    held = lease.acquire(store.leases, key)
+    if held is None:
+        raise UsageError(f"cell {key[:12]} is running somewhere: probe it when that has ended.")
+    try:
+        found = _measured(store, key, name, record, runtime)
+        folder = store.attempt(key, int(record["attempt"]))
+        folder.write(RECORD, {**record, "probes": {**(record.get("probes") or {}), name: found}})
+    finally:
+        held.release()
+    return found
+
+
+def _measured(store: Store, key: str, name: str, record: Record, runtime: Runtime) -> dict[str, Any]:
+    if hasattr(page(name), "read"):
+        return _read(kept(store, key, record), name, runtime)
+    cell = store.cell(key)
+    delta = store.kept(key, parents.FILE)
+    count = record.get("parameters") or {}
+    if not delta.is_file() and (count.get("delta") or 0) + (count.get("head") or 0) > 0:
+        return {"status": "failed", "error": f"it kept no {delta.name}: run it again with keep=delta rerun=done"}
+    beside = partial(lease.beside, store.leases, key)
+    before = beside()
+    path = str(delta) if delta.is_file() else ""
+    arguments = (name, cells.to_json(cell), runtime, path)
+    try:
+        found = isolate.call(f"{__name__}:child", arguments, isolate.preload({cell.model.family}))
+    except (UsageError, RuntimeError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return {"status": "failed", "error": lines[-1]}
+    return {
+        "status": "done",
+        **found,
+        "cells_beside": max(before, beside()),
+        "threads": runtime.threads,
+        "ended": _now(),
+    }
+
+
+def kept(store: Store, key: str, record: Record) -> answers.Kept:
+    """What the attempt that counts wrote."""
+    tests = tuple((record.get("task_facts") or {}).get("tests") or ["test"])
+    return answers.Kept(key, store.cell(key), store.attempt(key, int(record["attempt"])), tests)
+
+
+def _read(found: answers.Kept, name: str, runtime: Runtime) -> dict[str, Any]:
+    """Without a process of its own."""
+    try:
+        return {"status": "done", **page(name).read(found, runtime), "ended": _now()}
+    except (UsageError, OSError, ValueError, KeyError, TypeError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return {"status": "failed", "error": lines[-1], **({"unreachable": True} if _down(error) else {})}
+
+
+def _down(error: Exception) -> bool:
+    """Whether what a probe needs outside does not answer, so that the next cell would fare no better."""
+    return bool(getattr(error, "unreachable", False))
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def child(name: str, content: Mapping[str, Any], runtime: Runtime, delta: str) -> dict[str, Any]:
+    """In a process of its own: put the cell together again and measure. delta: the file, "" where nothing trained."""
+    import torch
+
+    from harness import finished
+    from harness.run import choose_device
+
+    torch.set_num_threads(runtime.threads)
+    device = choose_device(runtime.device)
+    probe = page(name)
+    cell = finished.assemble(cells.from_json(content), runtime, Path(delta) if delta else None, device)
+    return {**probe.measure(cell, device), "device": finished.name(device)}
