@@ -45,7 +45,8 @@ def render(
     shown = [[one for one in made if one.rows] for made in shown]
     findings = [finding for one in studies for finding in judge(exhibit, one)]
     if findings:
-        shown.append([tables.verdicts(_of(findings, one.model), one.model) for one in studies])
+        verdicts = [tables.verdicts(_of(findings, one.model), one.model) for one in studies]
+        shown.append([one for one in verdicts if one.rows])
     shown = [made for made in shown if made]
     for made in shown:
         _write_table(made, folder)
