@@ -18,7 +18,7 @@ from typing import Any
 VERDICTS = ("reproduced", "contradicted", "inconclusive", "untested")
 
 
-def _said(value: Any) -> Any:
+def said(value: Any) -> Any:
     """A side of a comparison as its table calls it: the method, and what tells its variant."""
     if not isinstance(value, Mapping):
         return value
@@ -84,7 +84,7 @@ class Claim:
 
     def told(self, options: Mapping[str, Any]) -> "Claim":
         """With the options in its sentence."""
-        return replace(self, sentence=self.sentence.format(**{name: _said(value) for name, value in options.items()}))
+        return replace(self, sentence=self.sentence.format(**{name: said(value) for name, value in options.items()}))
 
     def test(self) -> Callable[..., Finding]:
         module, name = self.target.split(":")
@@ -236,6 +236,35 @@ CLAIMS = {
             direction="above the margin",
             scale="score, 0 to 1",
             options={"methods": None},
+        ),
+        _claim(
+            "sign-of-correlation",
+            "{method}: the changes of weights in magnitude and in direction correlate {sign}ly over {over}.",
+            "harness.analysis.signs:test",
+            margin=0.0,
+            estimand="correlation of dM and dD over the points (layer, step) of one cell, by Fisher's z, mean over "
+            "tasks; over 'layers', each step centred on its mean first",
+            direction="on the side of `sign`, beyond the margin, for each of `roles`",
+            scale="correlation, -1 to 1",
+            options={
+                "method": None,
+                "sign": "positive",
+                "roles": None,
+                "over": "layers and steps",
+                "label": None,
+                "stated": None,
+            },
+        ),
+        _claim(
+            "more-intruders",
+            "Weights tuned by {left} have more intruder dimensions than those tuned by {right}.",
+            "harness.analysis.spectrum:more",
+            margin=0.0,
+            estimand="difference of the number of intruder dimensions per matrix at the threshold `epsilon`, paired by "
+            "seed, mean over tasks",
+            direction="above the margin, for each variant of left",
+            scale="singular vectors among the first ten of a matrix",
+            options={"left": None, "right": None, "epsilon": 0.5},
         ),
         _claim(
             "saves-up-to",

@@ -5,6 +5,8 @@ deltabench probe KEY latency --again                                 once more, 
 
 run, sweep and reproduce do it for all their cells with probe=latency, after the last of them has ended and one at a
 time, so that no cell of ours runs beside. The result stands in the record; `deltabench show KEY` shows it.
+Where a probe looks at training from inside (weight_decomposition), they give a finished cell that kept too little
+another attempt; keep=none keeps nothing for it.
 """
 
 import argparse

@@ -1,0 +1,85 @@
+"""The sign of a correlation between weights' changes in magnitude and in direction, as a claim."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from harness.analysis import decomposition, statistics
+from harness.analysis.claims import Claim, Comparison, Finding, overall
+from harness.analysis.findings import ALPHA
+from harness.analysis.statistics import Array, Interval
+from harness.analysis.study import Study
+from harness.errors import UsageError
+
+SIGNS = {"positive": 1, "negative": -1}
+
+
+def test(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
+    """Of every variant of the method and each role of weights; `margin` is a correlation."""
+    sign, over = SIGNS.get(str(options["sign"])), str(options["over"])
+    if sign is None or over not in (decomposition.ALL, decomposition.WITHIN):
+        raise UsageError(
+            f"claim {claim.name}: sign is one of {', '.join(SIGNS)}, over one of {decomposition.ALL}, "
+            f"{decomposition.WITHIN}; it says {options['sign']} and {over}."
+        )
+    margin, wanted = float(options["margin"]), options["roles"] or decomposition.roles(study)
+    panels = {role: decomposition.panel_of(study, role, over) for role in wanted}
+    arms = [arm for arm in study.clean.arms if study.method_of[arm] == options["method"]]
+    cases = [(arm, role, sign * panel.of(arm), panel.cells(arm)) for arm in arms for role, panel in panels.items()]
+    tests = [_tested(values, margin) for _, _, values, _ in cases]
+    adjusted = statistics.holm([p for *_, p in tests])
+    rows = tuple(
+        _compared(f"{arm}, {role}", str(options["sign"]), sign, one, p, len(values), margin, keys)
+        for (arm, role, values, keys), one, p in zip(cases, tests, adjusted, strict=True)
+    )
+    verdict = overall([row.verdict for row in rows])
+    return Finding(
+        claim=claim.name,
+        model=study.model,
+        verdict=verdict,
+        sentence=_sentence(claim, verdict, rows),
+        margin=margin,
+        estimand=claim.estimand,
+        scale=claim.scale,
+        source=study.exhibit.source,
+        statistics={"stated": dict(options["stated"] or {})},
+        comparisons=rows,
+    )
+
+
+def _tested(values: Array, margin: float) -> tuple[Interval, str, float]:
+    """values: [T, S] Fisher's z, the claimed sign turned to plus."""
+    main, _ = statistics.interval(values)
+    return main, *statistics.superior(main, decomposition.fisher(margin))
+
+
+def _compared(
+    left: str, right: str, sign: int, tested: tuple[Interval, str, float], p: float, tasks: int, margin: float,
+    keys: tuple[str, ...],
+) -> Comparison:  # fmt: skip
+    main, verdict, _ = tested
+    relation = "correlates"
+    if np.isnan(main.mean):
+        reason = "no such probe on every task, or too few layers"
+        return Comparison(left, right, relation, "untested", reason=reason, keys=keys)
+    estimate = float(np.tanh(sign * main.mean))
+    if np.isnan(p):
+        reason = "one seed: no spread to judge by"
+        return Comparison(left, right, relation, "untested", estimate, reason=reason, keys=keys)
+    low, high = sorted(float(np.tanh(sign * bound)) for bound in (main.low, main.high))
+    verdict, seeds = (verdict if p < ALPHA else "inconclusive"), None
+    if verdict == "inconclusive":
+        seeds = statistics.seeds_needed(main, tasks, abs(main.mean - decomposition.fisher(margin)))
+    return Comparison(left, right, relation, verdict, estimate, low, high, p, seeds, keys=keys)
+
+
+def _sentence(claim: Claim, verdict: str, rows: Sequence[Comparison]) -> str:
+    """'sentence: verdict; lora, q: r = 0.83 [0.71, 0.90]; …'"""
+    told = [f"{claim.sentence.rstrip('.')}: {verdict}"]
+    for row in rows:
+        number = "" if row.estimate is None else f" r = {row.estimate:.2f}"
+        if row.low is not None and row.high is not None:
+            number += f" [{row.low:.2f}, {row.high:.2f}]"
+        told.append(f"{row.left}:{number}{f' ({row.reason})' if row.reason else ''}")
+    return "; ".join(told) + "." if rows else f"{told[0]}; no cell of this method has the probe's result."
