@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness.analysis import cost, measures, order, peaks, statistics
-from harness.analysis.claims import Claim, Comparison, Finding, overall
+from harness.analysis.claims import Claim, Comparison, Finding, overall, said
 from harness.analysis.findings import ALPHA, finding
 from harness.analysis.measures import Estimate
 from harness.analysis.select import Panel
@@ -50,9 +50,8 @@ def at_least(study: Study, claim: Claim, options: Options) -> Finding:
 
 def fewer_parameters(study: Study, claim: Claim, options: Options) -> Finding:
     """Counted, so there is no interval."""
-    pairs, absent = _pairs(study, options)
     rows, told = [], []
-    for left, right in pairs:
+    for left, right in _pairs(study, options):
         mine, other = cost.parameters(study, left), cost.parameters(study, right)
         if mine is None or not other or not other[0]:
             rows.append(Comparison(left, right, "trains fewer than", "untested", reason="their records do not say"))
@@ -62,21 +61,20 @@ def fewer_parameters(study: Study, claim: Claim, options: Options) -> Finding:
         keys = study.clean.cells(left, right)
         rows.append(Comparison(left, right, "trains fewer than", verdict, share, keys=keys))
         told.append(f"{left} trains {mine[0]:,}, {share:.0%} of the {other[0]:,} of {right}")
-    return _told(study, claim, options, tuple(rows), told, absent)
+    return _told(study, claim, options, tuple(rows) or _absent(options, "trains fewer than"), told)
 
 
 def less_memory(study: Study, claim: Claim, options: Options) -> Finding:
     """The share of right's peak that left does without."""
     margin, panel = float(options["margin"]), peaks.panel(study)
-    pairs, absent = _pairs(study, options)
     rows, told = [], []
-    for left, right in pairs:
+    for left, right in _pairs(study, options):
         saved = 1 - panel.of(left) / panel.of(right)
         found = Estimate(*statistics.interval(saved), keys=panel.cells(left, right))
         rows.append(_saves(left, right, found, margin))
         if rows[-1].estimate is not None:
             told.append(f"{left} does without {100 * rows[-1].estimate:.1f} % of the peak of {right}")
-    return _told(study, claim, options, tuple(rows), told, absent)
+    return _told(study, claim, options, tuple(rows) or _absent(options, "needs less than"), told)
 
 
 def _saves(left: str, right: str, found: Estimate, margin: float) -> Comparison:
@@ -93,7 +91,9 @@ def _saves(left: str, right: str, found: Estimate, margin: float) -> Comparison:
 
 def _scores(study: Study, claim: Claim, options: Options, relation: str) -> Finding:
     margin, panel = float(options["margin"]), study.clean
-    pairs, absent = _pairs(study, options)
+    pairs = _pairs(study, options)
+    if not pairs:
+        return finding(study, claim, margin, _absent(options, relation), {}, [])
     places = [(name, column(panel, i)) for i, name in enumerate(panel.tasks)] if options["each"] else [("", panel)]
     named, found = [], []
     for (left, right), (place, part) in ((pair, one) for pair in pairs for one in places):
@@ -101,7 +101,7 @@ def _scores(study: Study, claim: Claim, options: Options, relation: str) -> Find
         found.append(measures.difference(part, left, right))
     rows = order.compare(named, [relation] * len(named), found, margin, 1 if options["each"] else len(panel.tasks))
     alone = _one_rate(study, [arm for pair in pairs for arm in pair])
-    return finding(study, claim, margin, tuple(_undecided(row, alone) for row in rows), {}, absent)
+    return finding(study, claim, margin, tuple(_undecided(row, alone) for row in rows), {}, [])
 
 
 def _one_rate(study: Study, names: Sequence[str]) -> bool:
@@ -116,18 +116,21 @@ def _undecided(row: Comparison, one_rate: bool) -> Comparison:
     return replace(row, verdict="inconclusive", seeds=None, reason="one learning rate")
 
 
-def _pairs(study: Study, options: Options) -> tuple[list[tuple[str, str]], list[str]]:
-    """(every left against every right, the sides that are not among the cells)."""
+def _pairs(study: Study, options: Options) -> list[tuple[str, str]]:
+    """Every left against every right."""
     left, right = arms(study, options["left"]), arms(study, options["right"])
-    absent = [str(options[name]) for name, there in (("left", left), ("right", right)) if not there]
-    return [(one, other) for one in left for other in right if one != other], absent
+    return [(one, other) for one in left for other in right if one != other]
 
 
-def _told(
-    study: Study, claim: Claim, options: Options, rows: tuple[Comparison, ...], told: list[str], absent: list[str]
-) -> Finding:
+def _absent(options: Options, relation: str) -> tuple[Comparison, ...]:
+    """What stands where one of the sides has no arm."""
+    left, right = said(options["left"]), said(options["right"])
+    return (Comparison(left, right, relation, "untested", reason="not both among these cells"),)
+
+
+def _told(study: Study, claim: Claim, options: Options, rows: tuple[Comparison, ...], told: list[str]) -> Finding:
     verdict = overall([row.verdict for row in rows])
-    made = finding(study, claim, float(options["margin"]), rows, {}, absent)
+    made = finding(study, claim, float(options["margin"]), rows, {}, [])
     if not told:
         return made
     return replace(made, verdict=verdict, sentence=f"{claim.sentence.rstrip('.')}: {verdict}; {'; '.join(told)}.")

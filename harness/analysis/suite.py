@@ -44,7 +44,8 @@ def _broken(study: Study, arm: str) -> tuple[Entry, Entry]:
     rows = study.selected[(study.selected.arm == arm) & (study.selected.role == study.role)]
     known = rows.parse_failures.dropna().astype(float)
     keys = tuple(dict.fromkeys(map(str, rows.key)))
-    share = Entry(MISSING) if known.empty else Entry(f"{100 * known.mean():.1f} %", float(100 * known.mean()), keys=keys)
+    unread = float(100 * known.mean()) if len(known) else None
+    share = Entry(MISSING) if unread is None else Entry(f"{unread:.1f} %", unread, keys=keys)
     marks = [collapsed(*figures) for figures in rows[FIGURES].itertuples(index=False, name=None)]
     return share, Entry(f"{sum(marks)} of {len(marks)}", float(np.mean(marks)) if marks else None, keys=keys)
 

@@ -69,6 +69,7 @@ def main(arguments: argparse.Namespace) -> int:
     typed = " ".join(filter(None, (grids.said(said.block), grids.said({f"+{k}": v for k, v in said.added.items()}))))
     folder = _folder(arguments.out, exhibit, reshape.label(scale, said.block, said.added))
     store = Store(runtime.store)
+    print("".join(f"{line}\n" for line in unsaid(exhibit, scale, said.settings)), end="")
     planned = tuning.expand(blocks, store)
     print("".join(f"{line}\n" for line in told), end="")
     if exhibit.forecast:
@@ -124,6 +125,15 @@ def _forecast(exhibit: Exhibit, scale: str, found: Sequence[Cell], folder: Path,
 def scale_of(exhibit: Exhibit) -> str:
     """The scale that is meant when none is said."""
     return DEFAULT if DEFAULT in exhibit.grids else next(iter(exhibit.grids))
+
+
+def unsaid(exhibit: Exhibit, scale: str, settings: Mapping[str, str]) -> list[str]:
+    """A line where nobody chose the scale and there is none of minutes: what comes is larger than one may think."""
+    if "scale" in settings or DEFAULT in exhibit.grids:
+        return []
+    others = [name for name in exhibit.grids if name != scale]
+    listed = f" (there is {', '.join(others)} too)" if others else ""
+    return [f"{exhibit.name} has no scale={DEFAULT}: this is scale={scale}{listed}; --dry-run tells what it would run"]
 
 
 def present(exhibit: Exhibit, scale: str, found: Sequence[Cell], store: Store, folder: Path, typed: str = "") -> None:

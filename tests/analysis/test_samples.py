@@ -89,7 +89,9 @@ def test_a_side_is_compared_at_every_size(make: Make) -> None:
     assert "train_size=105" in found.comparisons[0].left
     assert judge(make(), "scores-above", left="vera", right="lora").verdict == "contradicted"
     assert judge(make(), "scores-at-least", left="dora", right="lora").verdict == "reproduced"
-    assert judge(make(), "scores-above", left="bitfit", right="lora").verdict == "untested"
+    absent = judge(make(), "scores-above", left="bitfit", right="lora")
+    assert absent.verdict == "untested"
+    assert "not both among these cells" in absent.sentence
 
 
 def test_one_rate_decides_nothing(make: Make) -> None:

@@ -186,3 +186,13 @@ def test_listing_exhibits_and_claims_imports_nothing_heavy():
         "heavy = {'torch', 'pandas', 'scipy', 'matplotlib', 'numpy'} & set(sys.modules); assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=exhibits.assets.root())
+
+
+def test_an_exhibit_without_a_quick_scale_says_so():
+    only = [one for one in exhibits.catalogue().values() if one.grids and "quick" not in one.grids]
+    assert only
+    for one in only:
+        scale = reproduce.scale_of(one)
+        assert f"no scale=quick: this is scale={scale}" in reproduce.unsaid(one, scale, {})[0]
+        assert reproduce.unsaid(one, scale, {"scale": scale}) == []
+    assert reproduce.unsaid(exhibits.load("delta-ranking"), "quick", {}) == []
