@@ -228,6 +228,16 @@ CLAIMS = {
             options={"left": None, "right": None},
         ),
         _claim(
+            "saves-against",
+            "{left} saves at least {share:.0%} of the training memory of {right}.",
+            "harness.analysis.savings:against",
+            margin=0.0,
+            estimand="1 - peak of left / peak of right, at each batch",
+            direction="at least the share less the margin",
+            scale="share of right's peak, 0 to 1",
+            options={"left": None, "right": None, "share": 0.0},
+        ),
+        _claim(
             "more-samples-help",
             "More training rows help.",
             "harness.analysis.samples:more_help",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.analysis.claims import Claim, Comparison, Finding, overall
+from harness.analysis.claims import Claim, Comparison, Finding, overall, said
 from harness.analysis.memory import MemoryStudy
 
 COMPUTED = "by forecast, which is arithmetic: no seeds, no interval; margin and memory model decide"
@@ -33,6 +33,25 @@ def at_least(study: MemoryStudy, claim: Claim, options: Mapping[str, Any]) -> Fi
         held = sum(row.verdict == "reproduced" for row in rows)
         told = f"{held} of {len(rows)} do; least {least:.0%}, {arm} at batch {batch}"
     return _finding(study, claim, margin, rows, told)
+
+
+def against(study: MemoryStudy, claim: Claim, options: Mapping[str, Any]) -> Finding:
+    """One arm saves `share` of another's peak, less the margin, at every batch; a side is an arm as its table has it."""
+    share, margin = float(options["share"]), float(options["margin"])
+    sides = said(options["left"]), said(options["right"])
+    rows = tuple(_pair(study, *sides, batch, share - margin) for batch in study.batches)
+    known = [row.estimate for row in rows if row.estimate is not None]
+    told = f"{min(known):.0%} to {max(known):.0%}, by the batch" if known else "nothing to compare with"
+    return _finding(study, claim, margin, rows, told)
+
+
+def _pair(study: MemoryStudy, left: str, right: str, batch: int, least: float) -> Comparison:
+    mine, other, relation = study.at(left, batch), study.at(right, batch), f"at batch {batch} needs less than"
+    if mine is None or other is None or not mine.bytes or not other.bytes:
+        return Comparison(left, right, relation, "untested", reason="a forecast is missing")
+    saved = 1 - mine.bytes / other.bytes
+    verdict = "reproduced" if saved >= least else "contradicted"
+    return Comparison(left, right, relation, verdict, saved, keys=(mine.key, other.key))
 
 
 def _savings(

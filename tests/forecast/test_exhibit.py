@@ -170,3 +170,14 @@ def test_the_same_forecasts_once_more(
     forecasts.save(tmp_path / NAMES[0], rows)
     assert cli.main(["check", *words]) == 1
     assert "in the reference" in capsys.readouterr().out
+
+
+def test_two_arms_are_compared_at_every_batch(tmp_path: Path) -> None:
+    claim = "claims: [{claim: saves-against, left: small, right: big, share: 0.3}]\nforecast"
+    text = YAML[: YAML.index("claims")] + claim + YAML[YAML.index("forecast:") + len("forecast") :]
+    for small, verdict in ((2.0, "reproduced"), (3.5, "contradicted"), (None, "inconclusive")):
+        rows = [_row("big", 1, 4.0), _row("big", 8, 8.0), _row("small", 1, small), _row("small", 8, 5.0)]
+        report.render(_exhibit(tmp_path, text), "quick", rows, tmp_path / "out")
+        (finding,) = json.loads((tmp_path / "out" / report.INDEX).read_text())["findings"]
+        assert finding["verdict"] == verdict
+        assert finding["sentence"].startswith("small saves at least 30% of the training memory of big: ")
