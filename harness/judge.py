@@ -3,31 +3,18 @@
 Zheng et al. 2023 (arXiv 2306.05685), section 3.1: one answer is graded from 1 to 10, or two are compared; a judge
 prefers what it reads first, so each pair is asked in both orders and an answer wins only where both agree, else it is a
 tie (section 3.4). The wording is our own, and each question is one turn.
-
-Every reply is kept as a line of `judgements.jsonl` in the attempt's folder, under a digest of the judge and of all it
-was told: what has been answered is not asked again. A reply that cannot be read is asked for again, READINGS times in
-all, and then counts as unread, never as a grade.
 """
 
 import hashlib
 import re
-import threading
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from harness import files
 from harness.answers import Answer, Kept
-from harness.attempt import AttemptFolder
-from harness.chat import Endpoint, Refused
+from harness.chat import Endpoint
 from harness.errors import UsageError
-
-FILE = "judgements.jsonl"
-READINGS = 3
-AT_ONCE = 4
+from harness.judgements import FILE, Ask, settle
 
 SINGLE = """\
 You are an impartial judge of how well an assistant answers. Judge the answer below by how helpful, relevant, correct,
@@ -66,15 +53,6 @@ First compare the two in a few sentences. Then end with a last line that holds y
 is better, [[B]] if the second is better, [[C]] if they are equally good."""
 
 
-@dataclass(frozen=True)
-class Ask:
-    """One question to the judge. place: set, id and, of a pair, the order. read: its reply as a value, or None."""
-
-    place: Mapping[str, str]
-    prompt: str
-    read: Callable[[str], float | str | None]
-
-
 def rating(reply: str) -> float | None:
     """The last [[n]] of a reply, from 1 to 10."""
     found = re.findall(r"\[\[\s*(\d+(?:\.\d+)?)\s*(?:/\s*10\s*)?\]\]", reply)
@@ -93,7 +71,7 @@ def single(kept: Kept, judge: Endpoint) -> dict[str, Any]:
     values = settle(kept.folder, judge, list(asks.values()))
     sets = {}
     for name, rows in kept.answers.items():
-        grades = [float(value) for row in rows if (value := values[_digest(judge, asks[row])]) is not None]
+        grades = [float(value) for row in rows if (value := values[asks[row].digest(judge)]) is not None]
         sets[name] = {
             "grade": fmean(grades) if grades else None,
             "rows": len(grades),
@@ -109,7 +87,7 @@ def pairs(kept: Kept, judge: Endpoint, others: Mapping[Answer, str] | None = Non
     values = settle(kept.folder, judge, [ask for both in asks.values() for ask in both])
     sets = {}
     for name in kept.answers:
-        verdicts = [tuple(values[_digest(judge, ask)] for ask in both) for row, both in asks.items() if row.set == name]
+        verdicts = [tuple(values[ask.digest(judge)] for ask in both) for row, both in asks.items() if row.set == name]
         if verdicts:
             sets[name] = shares([(str(one), str(two)) for one, two in verdicts if one and two], len(verdicts))
     return _told(judge, PAIR, sets)
@@ -125,62 +103,6 @@ def shares(verdicts: Sequence[tuple[str, str]], rows: int) -> dict[str, Any]:
     counts = {"won": won, "lost": lost, "tied": count - won - lost, "agreeing": agreeing}
     found |= {name: number / count if count else None for name, number in counts.items()}
     return {**found, "won_or_half": (won + (count - won - lost) / 2) / count if count else None}
-
-
-def settle(folder: AttemptFolder, judge: Endpoint, asks: Sequence[Ask]) -> dict[str, float | str | None]:
-    """Digest -> value of every question, None where no reply can be read; asks for what is not kept yet."""
-    lines = _kept(folder)
-    by_digest = {_digest(judge, ask): ask for ask in asks}
-    left = [digest for digest, ask in by_digest.items() if _wanting(ask, lines.get(digest, []))]
-    lock, over = threading.Lock(), threading.Event()
-
-    def put(digest: str) -> None:
-        while not over.is_set() and _wanting(by_digest[digest], lines.get(digest, [])):
-            row = {
-                **by_digest[digest].place,
-                **_asked(judge, by_digest[digest]),
-                "digest": digest,
-                "model": judge.model,
-            }
-            with lock:
-                folder.append(FILE, row)
-                lines.setdefault(digest, []).append(row)
-
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        try:
-            list(pool.map(put, left))
-        except BaseException:
-            over.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-    return {digest: _value(ask, lines.get(digest, [])) for digest, ask in by_digest.items()}
-
-
-def _asked(judge: Endpoint, ask: Ask) -> dict[str, Any]:
-    ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    try:
-        reply = judge.ask(ask.prompt)
-    except Refused as error:
-        return {"reply": None, "error": str(error), "value": None, "asked": ended}
-    return {"reply": reply, "value": ask.read(reply), "asked": ended}
-
-
-def _kept(folder: AttemptFolder) -> dict[str, list[Mapping[str, Any]]]:
-    lines: dict[str, list[Mapping[str, Any]]] = {}
-    for row in files.read_lines(folder.path / FILE):
-        if isinstance(row.get("digest"), str):
-            lines.setdefault(row["digest"], []).append(row)
-    return lines
-
-
-def _value(ask: Ask, lines: Iterable[Mapping[str, Any]]) -> float | str | None:
-    """Read from the replies themselves: a line is what the judge said, not what was made of it."""
-    found = (ask.read(row["reply"]) for row in lines if isinstance(row.get("reply"), str))
-    return next((value for value in found if value is not None), None)
-
-
-def _wanting(ask: Ask, lines: Sequence[Mapping[str, Any]]) -> bool:
-    return len(lines) < READINGS and _value(ask, lines) is None
 
 
 def _graded(kept: Kept, row: Answer) -> Ask:
@@ -210,12 +132,6 @@ def _question(kept: Kept, row: Answer) -> str:
         raise UsageError(
             f"row {row.id} of {row.set} is not in task {kept.cell.task.name} as it is read today."
         ) from None
-
-
-def _digest(judge: Endpoint, ask: Ask) -> str:
-    """What a judgement depends on: the judge, and all it was told. Two rows alike share one, as they should."""
-    text = "\0".join([judge.model, ask.prompt])
-    return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()[:24]
 
 
 def _told(judge: Endpoint, wording: str, sets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def at_least(study: MemoryStudy, claim: Claim, options: Mapping[str, Any]) -> Fi
 
 
 def against(study: MemoryStudy, claim: Claim, options: Mapping[str, Any]) -> Finding:
-    """One arm saves `share` of another's peak, less the margin, at every batch; a side is an arm as its table has it."""
+    """One arm saves `share` of another's peak, less the margin, at every batch; a side is an arm's own name."""
     share, margin = float(options["share"]), float(options["margin"])
     sides = said(options["left"]), said(options["right"])
     rows = tuple(_pair(study, *sides, batch, share - margin) for batch in study.batches)

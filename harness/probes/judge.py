@@ -1,6 +1,6 @@
 """Grades from 1 to 10 that a judge model gives to the answers a finished cell kept.
 
-The judge's address and name: harness/chat.py. What it is asked and what is kept: harness/judge.py. A judge that does
+The judge's address and name: harness/chat.py. What it is asked: harness/judge.py. A judge that does
 not answer leaves a failure; the same command asks for what is left, and nothing is trained again.
 """
 

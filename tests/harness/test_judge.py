@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from harness import chat, cli, judge, probes
+from harness import chat, cli, judge, judgements, probes
 from harness.answers import Kept
 from harness.attempt import AttemptFolder
 from harness.chat import Endpoint
@@ -108,7 +108,7 @@ def endpoint() -> Endpoint:
 
 
 def kept_lines(kept: Kept) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (kept.folder.path / judge.FILE).read_text().splitlines()]
+    return [json.loads(line) for line in (kept.folder.path / judgements.FILE).read_text().splitlines()]
 
 
 def test_answers_are_graded_and_every_reply_is_kept(stub: Stub, kept: Kept) -> None:
@@ -121,7 +121,7 @@ def test_answers_are_graded_and_every_reply_is_kept(stub: Stub, kept: Kept) -> N
     assert {row["id"] for row in kept_lines(kept)} == set(ANSWERS)
     assert set(stub.keys) == {"Bearer s3cret-key"}
     assert all(content["model"] == "stub-model" for content in stub.asked)
-    assert "s3cret" not in (kept.folder.path / judge.FILE).read_text() + repr(endpoint())
+    assert "s3cret" not in (kept.folder.path / judgements.FILE).read_text() + repr(endpoint())
 
 
 def test_what_is_kept_is_not_asked_again(stub: Stub, kept: Kept) -> None:
@@ -129,8 +129,8 @@ def test_what_is_kept_is_not_asked_again(stub: Stub, kept: Kept) -> None:
     asked = len(stub.asked)
     assert judge.single(kept, endpoint()) == before
     assert len(stub.asked) == asked
-    lines = (kept.folder.path / judge.FILE).read_text().splitlines(keepends=True)
-    (kept.folder.path / judge.FILE).write_text("".join(lines[:2]) + lines[2][:20])  # as a kill leaves it
+    lines = (kept.folder.path / judgements.FILE).read_text().splitlines(keepends=True)
+    (kept.folder.path / judgements.FILE).write_text("".join(lines[:2]) + lines[2][:20])  # as a kill leaves it
     assert judge.single(kept, endpoint()) == before
     assert len(stub.asked) == asked + 1
     judge.single(kept, Endpoint(endpoint().url, "another"))
@@ -149,9 +149,9 @@ def test_a_reply_that_cannot_be_read_is_asked_for_again_and_then_counts_as_unrea
     stub.reply = reply
     found = judge.single(kept, endpoint())
     assert found["sets"]["test"] == {"grade": 4.0, "rows": 2, "unread": 1}
-    assert sorted(tried.values()) == [2, 2, judge.READINGS]
+    assert sorted(tried.values()) == [2, 2, judgements.READINGS]
     assert judge.single(kept, endpoint()) == found
-    assert sorted(tried.values()) == [2, 2, judge.READINGS]
+    assert sorted(tried.values()) == [2, 2, judgements.READINGS]
     stub.reply = lambda prompt: "never"
     with pytest.raises(UsageError, match="no reply of the judge other could be read"):
         judge.single(kept, Endpoint(endpoint().url, "other"))
@@ -197,7 +197,7 @@ def test_a_judge_that_says_no_is_not_asked_again(stub: Stub, status: int, told: 
 
 
 def test_a_prompt_that_is_refused_costs_its_row_alone(stub: Stub, kept: Kept) -> None:
-    stub.first = [(400, {})] * judge.READINGS
+    stub.first = [(400, {})] * judgements.READINGS
     found = judge.single(kept, endpoint())
     assert found["sets"]["test"]["rows"] >= 2
     assert any(row["reply"] is None and "stub says 400" in row["error"] for row in kept_lines(kept))
