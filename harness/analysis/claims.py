@@ -253,7 +253,7 @@ CLAIMS = {
             "harness.analysis.signs:test",
             margin=0.0,
             estimand="correlation of dM and dD over the points (layer, step) of one cell, by Fisher's z, mean over "
-            "tasks; over 'layers', each step centred on its mean first",
+            "tasks; over 'layers within a step', each step is centred on its mean first",
             direction="on the side of `sign`, beyond the margin, for each of `roles`",
             scale="correlation, -1 to 1",
             options={

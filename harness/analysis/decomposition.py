@@ -21,7 +21,7 @@ from harness.analysis.study import Study
 from harness.analysis.table import MISSING, Entry, Table, number, word
 
 PROBE = "weight_decomposition"
-ALL, WITHIN = "layers and steps", "layers"
+ALL, WITHIN = "layers and steps", "layers within a step"
 """What a correlation is over: every point, or the layers of one step, each step centred on its own mean."""
 PRINTED = {"q": "query", "v": "value"}
 """Roles as the published points call them."""
@@ -49,7 +49,7 @@ def table(study: Study) -> Table:
             ours = [number(one, digits=2, bounds=True) for one in found]
             rows.append((word(f"{arm}, {role}", study.clean.cells(arm)), *ours, *moved, *_said(study, said, role)))
     paper = ("paper's text", "paper's figure", "its figure, within a step") if study.published else ()
-    heads = ("weights", f"over {ALL}", f"over {WITHIN}, within a step", "ΔD at the end", "ΔM at the end", *paper)
+    heads = ("weights", f"over {ALL}", f"over {WITHIN}", "ΔD at the end", "ΔM at the end", *paper)
     title = "Correlation of the changes in direction and in magnitude"
     return Table("decomposition", title, study.model, heads, tuple(rows), _notes(study))
 
@@ -153,11 +153,14 @@ def _said(study: Study, said: Mapping[str, Any], role: str) -> list[Entry]:
 def _notes(study: Study) -> tuple[str, ...]:
     held = [one.get(PROBE) or {} for one in study.selected.probes]
     steps = sorted({tuple(one["steps"]) for one in held if one.get("steps")})
+    layers = sorted({len(one.kinds) for held in study.selected.probes for role in roles(study)
+                     if (one := cloud(held, role))})  # fmt: skip
     lacking = sorted({str(one.get("error")) for one in held if one.get("status") == "failed"})
     return (
         *tables.label(study),
         *tables.edge_notes(study),
-        f"points: merged weights of each self-attention at steps {'; '.join(', '.join(map(str, s)) for s in steps)}",
+        f"points: merged weights of each self-attention ({' or '.join(map(str, layers))} of them) after steps "
+        f"{'; '.join(', '.join(map(str, one)) for one in steps)}",
         "correlation: of one cell's points, mean over tasks and seeds by Fisher's z, with its "
         f"{statistics.LEVEL:.0%} interval over seeds (t, variance pooled within tasks); within a step: each step's "
         "points centred on their own mean first",

@@ -30,7 +30,7 @@ def test(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     tests = [_tested(values, margin) for _, _, values, _ in cases]
     adjusted = statistics.holm([p for *_, p in tests])
     rows = tuple(
-        _compared(f"{arm}, {role}", str(options["sign"]), sign, one, p, len(values), margin, keys)
+        _compared(f"{arm}, {role}", f"{options['sign']}ly over {over}", sign, one, p, len(values), margin, keys)
         for (arm, role, values, keys), one, p in zip(cases, tests, adjusted, strict=True)
     )
     verdict = overall([row.verdict for row in rows])

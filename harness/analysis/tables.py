@@ -61,7 +61,7 @@ def verdicts(findings: Sequence[Finding], model: str) -> Table:
     columns = ("claim", "comparison", "estimate", "interval", "p (Holm)", "verdict", "seeds it would take")
     notes = [f"{one.claim}: {one.estimand}; margin {one.margin:g} ({one.scale})" for one in findings]
     notes += [f"{one.claim}: {note}" for one in findings for note in one.notes]
-    return Table("verdicts", "Comparisons behind the claims", model, columns, tuple(rows), tuple(notes))
+    return Table("verdicts", "Comparisons behind the claims", model, columns, tuple(rows), tuple(dict.fromkeys(notes)))
 
 
 def _compared(row: Comparison, one: Finding) -> tuple[Entry, ...]:
