@@ -73,12 +73,16 @@ def asked(runtime: Runtime, wanted: Iterable[str]) -> Runtime:
     return replace(runtime, probe=",".join(dict.fromkeys([*parse(runtime.probe), *wanted])))
 
 
+def check(name: str) -> None:
+    """UsageError where a probe lacks what it needs outside."""
+    getattr(page(name), "check", lambda: None)()
+
+
 def ready(store: Store, keys: Iterable[str], wanted: Iterable[str]) -> None:
-    """UsageError where a probe lacks what it needs outside, and some of these cells has no result of it."""
+    """`check` of every probe that one of these cells has no result of."""
     for name in wanted:
-        check = getattr(page(name), "check", None)
-        if check and any((record := store.read(key)) is None or result(record, name) is None for key in keys):
-            check()
+        if hasattr(page(name), "check") and any(result(store.read(key) or {}, name) is None for key in keys):
+            check(name)
 
 
 def kept_at(wanted: Iterable[str], total: int) -> tuple[int, ...]:

@@ -47,7 +47,7 @@ def main(arguments: argparse.Namespace) -> int:
         return _pairs(store, key, store.find(others[0]), arguments.json)
     found = probes.result(store.read(key) or {}, GRADES)
     if found is None:
-        chat.from_environment()
+        probes.check(GRADES)
         found = probes.take(store, key, GRADES, said.configure(compose.defaults()["runtime"]))
     _print(found, probes.told({"probes": {GRADES: found}})[GRADES], arguments.json)
     return 0 if found["status"] == "done" else 1

@@ -37,6 +37,7 @@ def main(arguments: argparse.Namespace) -> int:
     key = store.find(arguments.key)
     found = probes.result(store.read(key) or {}, wanted[0])
     if found is None or arguments.again:
+        probes.check(wanted[0])
         found = probes.take(store, key, wanted[0], runtime)
     if arguments.json:
         print(json.dumps(found, ensure_ascii=False, indent=1))

@@ -359,8 +359,10 @@ def test_without_a_judge_nothing_is_started(
         sweep.drain([cell("good")], Runtime(store=str(store.path), probe="judge"))
     assert not store.path.exists()
     key = finished(store, cell("good"), ANSWERS, monkeypatch)
-    assert cli.main(["judge", key[:12], f"store={store.path}"]) == 2
-    assert "DELTABENCH_JUDGE_URL and DELTABENCH_JUDGE_MODEL" in capsys.readouterr().err
+    for verb in (["judge", key[:12]], ["judge", key, key], ["probe", key, "judge"], ["probe", key, "judge_pairs"]):
+        assert cli.main([*verb, f"store={store.path}"]) == 2
+        assert "DELTABENCH_JUDGE_URL and DELTABENCH_JUDGE_MODEL" in capsys.readouterr().err
+    assert "probes" not in (store.read(key) or {})
 
 
 def test_the_verb_grades_and_compares(
