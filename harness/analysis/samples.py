@@ -57,8 +57,9 @@ def table(study: Study) -> Table:
     rows = []
     for arm in tables.by_score(study.clean):
         for measure, panel, factor in quantities(study):
-            scores = [number(measures.score(panel, arm, panel.tasks.index(name)), factor, 2 if factor == 1 else 1)
-                      for name in names if name in panel.tasks]  # fmt: skip
+            digits = 2 if factor == 1 else 1
+            found = {name: measures.score(panel, arm, panel.tasks.index(name)) for name in names}
+            scores = [tables.flagged(number(one, factor, digits), study, arm, name) for name, one in found.items()]
             rows.append((word(arm, panel.cells(arm)), *_trains(study, arm), word(measure), *scores))
     columns = ("method", "trains", "share", "measure", *heads)
     notes = (

@@ -44,7 +44,7 @@ def tasks(study: Study) -> Table:
         scores = []
         for index, task in enumerate(panel.tasks):
             entry = number(measures.score(panel, arm, index), 100)
-            scores.append(_flag(entry, _edge(study, arm, task)))
+            scores.append(flagged(entry, study, arm, task))
         rows.append((word(arm, panel.cells(arm)), *scores, number(measures.score(panel, arm), 100)))
     rows.append((word("guessing"), *(_guess(base) for base in (*panel.base, panel.base.mean()))))
     notes = (*common_notes(study), *edge_notes(study))
@@ -162,6 +162,11 @@ def _rate(study: Study, arm: str) -> Entry:
     return Entry(text, text)
 
 
+def flagged(entry: Entry, study: Study, arm: str, task: str) -> Entry:
+    """With an arrow where the rate that was chosen for it is at an edge of those tried."""
+    return Entry(entry.text + EDGES[_edge(study, arm, task)], entry.value, entry.low, entry.high, entry.keys)
+
+
 def _edge(study: Study, arm: str, task: str) -> str:
     if not _trains(study, arm):
         return ""
@@ -173,7 +178,3 @@ def _trains(study: Study, arm: str) -> bool:
     """Whether anything trains: else the learning rate means nothing."""
     row = study.scores[study.scores.arm == arm].iloc[0]
     return bool(row.delta is None or row.delta + row["head"] > 0)
-
-
-def _flag(entry: Entry, edge: str) -> Entry:
-    return Entry(entry.text + EDGES[edge], entry.value, entry.low, entry.high, entry.keys)
