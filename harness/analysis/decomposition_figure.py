@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.analysis import decomposition, style
-from harness.analysis.decomposition import ALL, WITHIN, Cloud
+from harness.analysis import clouds, decomposition, style
+from harness.analysis.clouds import ALL, WITHIN, Cloud
 from harness.analysis.measures import Estimate
 from harness.analysis.statistics import Array
 from harness.analysis.study import Study
@@ -30,9 +30,9 @@ def draw(studies: Sequence[Study]) -> "Figure":
     seen: set[str] = set()
     for line, (study, role, task) in zip(grid, rows, strict=False):
         for axes, arm in zip(line, arms, strict=True):
-            name, clouds, told = _place(study, role, task, arm)
-            _panel(axes, clouds)
-            seen |= {kind for cloud in clouds for kind in cloud.kinds}
+            name, drawn, told = _place(study, role, task, arm)
+            _panel(axes, drawn)
+            seen |= {kind for cloud in drawn for kind in cloud.kinds}
             axes.set_title(f"{name}\n{told}", fontsize=8)
             axes.set_xlabel("ΔD (direction)")
         line[0].set_ylabel("ΔM (magnitude)")
@@ -52,12 +52,12 @@ def _rows(studies: Sequence[Study]) -> Iterator[tuple[Study, str, str | None]]:
 
 def _place(study: Study, role: str, task: str | None, arm: str) -> tuple[str, list[Cloud], str]:
     """The panel's name, its points, and their correlations in words."""
-    weights = decomposition.PRINTED.get(role, role)
+    weights = clouds.PRINTED.get(role, role)
     if task is None:
         said = decomposition.quotes(study).get(study.method_of.get(arm, arm), {})
         label, stated = str(said.get("label", "")), (said.get("stated") or {}).get(role)
-        cloud = decomposition.printed(study, label, role)
-        found = [_plain(decomposition.pearson(cloud, over) if cloud else np.nan) for over in (ALL, WITHIN)]
+        cloud = clouds.printed(study, label, role)
+        found = [_plain(clouds.pearson(cloud, over) if cloud else np.nan) for over in (ALL, WITHIN)]
         text = "" if stated is None else f", {_plain(float(stated))} in its text"
         return f"{label or arm}, {weights}, as published", [cloud] if cloud else [], _words(found[0] + text, found[1])
     if arm not in study.clean.arms:
@@ -65,7 +65,7 @@ def _place(study: Study, role: str, task: str | None, arm: str) -> tuple[str, li
     place = decomposition.panel_of(study, role, ALL).tasks.index(task)
     told = [_interval(decomposition.correlation(study, arm, role, over, place)) for over in (ALL, WITHIN)]
     name = style.short(f"{arm}, {weights}, {study.model}, {task.removeprefix('micro/')}", 44)
-    return name, list(decomposition.clouds(study, arm, role, task)), _words(*told)
+    return name, list(clouds.of(study, arm, role, task)), _words(*told)
 
 
 def _words(overall: str, within: str) -> str:
@@ -82,21 +82,21 @@ def _interval(found: Estimate) -> str:
     return f"{found.main.mean:.2f} [{found.main.low:.2f}, {found.main.high:.2f}]"
 
 
-def _panel(axes: "Axes", clouds: Sequence[Cloud]) -> None:
+def _panel(axes: "Axes", drawn: Sequence[Cloud]) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    if not clouds:
+    if not drawn:
         axes.set_axis_off()
         return
-    size = 14 if len(clouds) == 1 else 9
-    for cloud in clouds:
+    size = 14 if len(drawn) == 1 else 9
+    for cloud in drawn:
         for kind in dict.fromkeys(cloud.kinds):
             own = [place for place, one in enumerate(cloud.kinds) if one == kind]
             for step in range(cloud.direction.shape[1]):
                 at = cloud.direction[own, step], cloud.magnitude[own, step]
                 look: dict[str, Any] = {"color": _colour(step), "marker": MARKERS.get(kind, "o")}
                 axes.scatter(*at, s=size, alpha=0.75, linewidths=0, zorder=2, **look)
-    across, up = (np.stack([getattr(one, side) for one in clouds]) for side in ("direction", "magnitude"))
+    across, up = (np.stack([getattr(one, side) for one in drawn]) for side in ("direction", "magnitude"))
     for step in range(across.shape[2]):
         _line(axes, across[:, :, step], up[:, :, step], color=_colour(step), linewidth=0.9, linestyle="--")
     _line(axes, across, up, color=LINE, linewidth=1.6)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis import decomposition, statistics
+from harness.analysis import clouds, decomposition, statistics
 from harness.analysis.claims import Claim, Comparison, Finding, overall
 from harness.analysis.findings import ALPHA
 from harness.analysis.statistics import Array, Interval
@@ -18,10 +18,10 @@ SIGNS = {"positive": 1, "negative": -1}
 def test(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     """Of every variant of the method and each role of weights; `margin` is a correlation."""
     sign, over = SIGNS.get(str(options["sign"])), str(options["over"])
-    if sign is None or over not in (decomposition.ALL, decomposition.WITHIN):
+    if sign is None or over not in (clouds.ALL, clouds.WITHIN):
         raise UsageError(
-            f"claim {claim.name}: sign is one of {', '.join(SIGNS)}, over one of {decomposition.ALL}, "
-            f"{decomposition.WITHIN}; it says {options['sign']} and {over}."
+            f"claim {claim.name}: sign is one of {', '.join(SIGNS)}, over one of {clouds.ALL}, "
+            f"{clouds.WITHIN}; it says {options['sign']} and {over}."
         )
     margin, wanted = float(options["margin"]), options["roles"] or decomposition.roles(study)
     panels = {role: decomposition.panel_of(study, role, over) for role in wanted}
@@ -51,7 +51,7 @@ def test(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
 def _tested(values: Array, margin: float) -> tuple[Interval, str, float]:
     """values: [T, S] Fisher's z, the claimed sign turned to plus."""
     main, _ = statistics.interval(values)
-    return main, *statistics.superior(main, decomposition.fisher(margin))
+    return main, *statistics.superior(main, clouds.fisher(margin))
 
 
 def _compared(
@@ -70,7 +70,7 @@ def _compared(
     low, high = sorted(float(np.tanh(sign * bound)) for bound in (main.low, main.high))
     verdict, seeds = (verdict if p < ALPHA else "inconclusive"), None
     if verdict == "inconclusive":
-        seeds = statistics.seeds_needed(main, tasks, abs(main.mean - decomposition.fisher(margin)))
+        seeds = statistics.seeds_needed(main, tasks, abs(main.mean - clouds.fisher(margin)))
     return Comparison(left, right, relation, verdict, estimate, low, high, p, seeds, keys=keys)
 
 

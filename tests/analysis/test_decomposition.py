@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from harness import exhibits
-from harness.analysis import claims, decomposition, decomposition_figure, report, study, style
+from harness.analysis import claims, clouds, decomposition, decomposition_figure, report, study, style
 from harness.analysis.claims import Finding
-from harness.analysis.decomposition import ALL, WITHIN, Cloud
+from harness.analysis.clouds import ALL, WITHIN, Cloud
 from harness.analysis.records import Run
 from harness.analysis.study import Study
 from harness.errors import UsageError
@@ -47,7 +47,7 @@ def make(make_grid: Callable[..., list[Run]]) -> Make:
         def probed(run: Run) -> Run:
             slope = SLOPES[run.record["cell"]["method"]["name"]]
             found = {"status": "done", "steps": list(STEPS), "matrices": matrices(draw, slope, drift, noise)}
-            return replace(run, record={**run.record, "probes": {decomposition.PROBE: found}})
+            return replace(run, record={**run.record, "probes": {clouds.PROBE: found}})
 
         runs = make_grid(methods=tuple(SLOPES), seeds=tuple(range(seeds)), tasks=tasks)
         (found,) = study.studies(exhibits.load(EXHIBIT), [probed(run) for run in runs])
@@ -71,17 +71,17 @@ def test_a_correlation_is_numpys() -> None:
     draw = np.random.default_rng(1)
     points = a_cloud(draw.normal(size=(6, 4)), draw.normal(size=(6, 4)))
     expected = np.corrcoef(points.magnitude.ravel(), points.direction.ravel())[0, 1]
-    assert decomposition.pearson(points) == pytest.approx(expected)
+    assert clouds.pearson(points) == pytest.approx(expected)
     inside = [side - side.mean(axis=0) for side in (points.magnitude, points.direction)]
-    assert decomposition.pearson(points, WITHIN) == pytest.approx(np.corrcoef(*(one.ravel() for one in inside))[0, 1])
+    assert clouds.pearson(points, WITHIN) == pytest.approx(np.corrcoef(*(one.ravel() for one in inside))[0, 1])
 
 
 def test_pooling_over_steps_can_turn_the_sign() -> None:
     """Both grow with the steps, and within a step one falls as the other rises."""
     steps, layers = 10.0 * np.arange(4)[None, :], np.arange(5.0)[:, None]
     points = a_cloud(steps + layers, steps - layers)
-    assert decomposition.pearson(points) > 0.9
-    assert decomposition.pearson(points, WITHIN) == pytest.approx(-1)
+    assert clouds.pearson(points) > 0.9
+    assert clouds.pearson(points, WITHIN) == pytest.approx(-1)
 
 
 @pytest.mark.parametrize(
@@ -89,13 +89,13 @@ def test_pooling_over_steps_can_turn_the_sign() -> None:
     [a_cloud([[1, 1, 1]], [[1, 2, 3]]), a_cloud([[1, 2]], [[2, 1]]), a_cloud([[0, 0], [0, 0]], [[0, 0], [0, 0]])],
 )
 def test_what_does_not_vary_or_is_too_few_has_no_correlation(points: Cloud) -> None:
-    assert np.isnan(decomposition.pearson(points))
-    assert np.isnan(decomposition.pearson(points, WITHIN))
+    assert np.isnan(clouds.pearson(points))
+    assert np.isnan(clouds.pearson(points, WITHIN))
 
 
 def test_a_perfect_correlation_stays_finite() -> None:
-    assert np.isfinite(decomposition.fisher(1.0))
-    assert np.tanh(decomposition.fisher(0.5)) == pytest.approx(0.5)
+    assert np.isfinite(clouds.fisher(1.0))
+    assert np.tanh(clouds.fisher(0.5)) == pytest.approx(0.5)
 
 
 def test_the_papers_points_are_complete_and_disagree_with_its_text(make: Make) -> None:
@@ -106,12 +106,12 @@ def test_the_papers_points_are_complete_and_disagree_with_its_text(make: Make) -
     found = {}
     for method, said in quoted.items():
         for role in ("q", "v"):
-            cloud = decomposition.printed(here, said["label"], role)
+            cloud = clouds.printed(here, said["label"], role)
             assert cloud is not None
             assert cloud.magnitude.shape == (12, 4)
             assert np.isfinite(cloud.magnitude).all()
             assert np.isfinite(cloud.direction).all()
-            found[method, role] = decomposition.pearson(cloud)
+            found[method, role] = clouds.pearson(cloud)
     expected = [-0.312, -0.536, 0.963, 0.862, -0.619, -0.946]
     assert list(found.values()) == pytest.approx(expected, abs=0.001)
     assert all(abs(found[method, "q"] - said["stated"]["q"]) > 0.1 for method, said in quoted.items())
@@ -143,7 +143,7 @@ def test_the_table_shows_ours_beside_text_and_figure(make: Make) -> None:
 
 
 def test_attention_to_the_encoder_is_not_in_it(make: Make) -> None:
-    (cloud, *_) = decomposition.clouds(make(), "lora", "q", "micro/qa")
+    (cloud, *_) = clouds.of(make(), "lora", "q", "micro/qa")
     assert cloud.magnitude.shape == (2 * LAYERS, len(STEPS))
     assert (cloud.magnitude > 0).all()
 
@@ -207,7 +207,7 @@ def test_the_exhibit_renders_whole(make: Make, make_grid: Callable[..., list[Run
     assert verdicts == [("sign-of-correlation", "reproduced")] * 6
     failed = {"status": "failed", "error": "no delta of step 25"}
     runs = [
-        replace(one, record={**one.record, "probes": {decomposition.PROBE: failed}})
+        replace(one, record={**one.record, "probes": {clouds.PROBE: failed}})
         for one in make_grid(methods=tuple(SLOPES))
     ]
     report.render(exhibits.load(EXHIBIT), "quick", runs, tmp_path)
