@@ -1,4 +1,4 @@
-"""What training did to weights: laws of the measures, and that whoever looks changes nothing."""
+"""Probes that look at weights: they measure what a cell kept, and whoever looks changes nothing."""
 
 import importlib
 import json
@@ -7,9 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
 import methods
 import tasks
@@ -17,7 +15,7 @@ from harness import cell as cells
 from harness import ending, inside, isolate, probes, snapshots, sweep, weights
 from harness import run as page
 from harness.config import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
-from harness.probes import spectrum, weight_decomposition
+from harness.probes import weight_decomposition
 from harness.store import SCHEMA, Store
 
 NAME = "weight_decomposition"
@@ -60,78 +58,6 @@ def make(tmp_path: Path) -> Make:
         return store, finish(store, a_cell(method, steps), runtime, entry), runtime
 
     return do
-
-
-def drawn(rows: int = 6, columns: int = 9, seed: int = 0) -> torch.Tensor:
-    return torch.randn(rows, columns, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
-def rotation(size: int) -> torch.Tensor:
-    return torch.linalg.qr(drawn(size, size, seed=1))[0]
-
-
-def test_an_untouched_weight_moved_neither_way() -> None:
-    assert weight_decomposition.changes(drawn(), drawn()) == (0.0, 0.0)
-
-
-def test_longer_rows_change_the_magnitude_alone() -> None:
-    lengths = torch.linalg.vector_norm(drawn(), dim=1)
-    magnitude, direction = weight_decomposition.changes(drawn(), 1.5 * drawn())
-    assert magnitude == pytest.approx(0.5 * float(lengths.mean()))
-    assert direction == pytest.approx(0, abs=1e-15)
-
-
-def test_turned_rows_change_the_direction_alone() -> None:
-    magnitude, direction = weight_decomposition.changes(drawn(), drawn() @ rotation(9))
-    assert magnitude == pytest.approx(0, abs=1e-14)
-    assert direction > 0.1
-
-
-def test_the_rows_are_what_counts_not_the_columns() -> None:
-    """One output feature ten times as long: in the paper's words one column of a [d_in, d_out] matrix."""
-    after = drawn()
-    after[2] *= 10
-    magnitude, direction = weight_decomposition.changes(drawn(), after)
-    assert magnitude == pytest.approx(9 * float(drawn()[2].norm()) / 6)
-    assert direction == pytest.approx(0, abs=1e-15)
-
-
-def test_the_measure_agrees_with_the_paper_written_down_in_numpy() -> None:
-    before, after = drawn().numpy(), (drawn() + 0.3 * drawn(seed=2)).numpy()
-    paper_before, paper_after = before.T, after.T  # [d_in, d_out], columns as in the paper
-    m0, m = np.linalg.norm(paper_before, axis=0), np.linalg.norm(paper_after, axis=0)
-    cosines = (paper_before * paper_after).sum(axis=0) / (m0 * m)
-    expected = np.abs(m - m0).mean(), (1 - cosines).mean()
-    assert weight_decomposition.changes(drawn(), torch.from_numpy(after)) == pytest.approx(expected)
-
-
-def test_rows_without_length_have_no_direction() -> None:
-    before, after = drawn(), drawn()
-    before[0] = 0
-    magnitude, direction = weight_decomposition.changes(before, after)
-    assert magnitude == pytest.approx(float(after[0].norm()) / 6)
-    assert direction == 0
-    assert weight_decomposition.changes(torch.zeros(2, 3), torch.ones(2, 3))[1] == 0
-
-
-def test_the_same_matrix_has_no_intruder_and_a_planted_spike_is_one() -> None:
-    before = drawn(40, 40)
-    u = torch.linalg.svd(before)[0]
-    assert spectrum.likeness(before, before) == pytest.approx([1.0] * spectrum.TOP)
-    nobody = u.sum(dim=1, keepdim=True) / 40**0.5  # as far from every pretrained vector as a direction can be
-    spike = before + 100 * nobody @ drawn(1, 40, seed=3)
-    found = spectrum.likeness(before, spike)
-    assert [value < 0.5 for value in found] == [True, *[False] * 9]
-    assert found[0] == pytest.approx(40**-0.5, rel=0.1)
-    assert spectrum.likeness(before, 3 * before) == pytest.approx([1.0] * spectrum.TOP)
-
-
-def test_likeness_agrees_with_numpy_whatever_the_shape() -> None:
-    for shape in ((5, 30), (30, 5), (12, 12)):
-        before, after = drawn(*shape), drawn(*shape) + drawn(*shape, seed=4)
-        u0, u = (np.linalg.svd(one.numpy())[0][:, : min(shape)] for one in (before, after))
-        expected = [max(abs(float(u[:, j] @ u0[:, i])) for i in range(min(shape))) for j in range(min(10, *shape))]
-        assert spectrum.likeness(before, after) == pytest.approx(expected)
 
 
 def test_checkpoints_are_equally_spaced_and_end_with_the_last_step() -> None:
