@@ -170,6 +170,9 @@ def plan(planned: tuning.Planned, runtime: Runtime, jobs: int | None, folder: Pa
     summary = sweep.summary(store, found)
     if planned.waiting:
         summary += f"\n{planned.waiting} more cells when these have chosen their learning rate"
+    wanted = probes.parse(runtime.probe) if runtime.keep == "delta" else ()
+    if again := sum(probes.unkept(store, key, cell, wanted) for key, cell in keyed.items() if wanted):
+        summary += f"\n{again} finished cells get another attempt, that keeps what a probe needs of training"
     return f"{summary}\n{len(left)} to run, {took}\nrecords: {store.path}\nresults: {folder}"
 
 
