@@ -4,7 +4,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -47,6 +47,7 @@ def drain(
     entry: str = worker.ENTRY,
     check: str = PREFLIGHT,
     name: str = "",
+    unprobed: Collection[int] = (),
 ) -> int:
     """Run every cell that has no result yet, seed by seed; the exit code (see `exit_code`).
 
@@ -54,26 +55,26 @@ def drain(
     launcher: a name of conf/launcher, with fields of its own or not; None chooses by the number of cells, devices and
     cores. jobs: cells at once, where the launcher's own field does not say it.
     deadline_s: seconds after which no further cell starts. rerun: statuses (or "stale") to try once more.
-    name: of the grid, under which `status` tells of it.
+    name: of the grid, under which `status` tells of it. unprobed: seeds whose cells no probe is taken of.
     """
     store, wanted = Store(runtime.store), probes.parse(runtime.probe)
-    probes.ready(store, [cells.key(cell) for cell in many], wanted)
+    measured = [cells.key(cell) for cell in many if cell.seed not in unprobed]
+    probes.ready(store, measured or map(cells.key, many), wanted)
     trackers.check(runtime.tracker)
     chosen = Launcher(launcher) if isinstance(launcher, str) else launcher
     if chosen is not None:
         launchers.check(chosen.name)
     again = wanted if runtime.keep == "delta" else ()
-    todo = _todo(store, by_seed(many), rerun, again)
+    todo = _todo(store, by_seed(many), rerun, again, unprobed)
     seen = {key: worker.tried(store, key) for key in todo}
-    todo = _todo(
-        store, list(todo.values()), rerun, again
-    )  # what another process ended meanwhile is not seen and not ours
+    # What another process ended meanwhile is not seen and not ours.
+    todo = _todo(store, list(todo.values()), rerun, again, unprobed)
     if not todo:
         if not store.read_only:
             lease.clear(store.leases, map(cells.key, many))
         grids.note(store, grids.of(name, many))
         print(f"nothing left to do: {summary(store, many)}")
-        return _probed(store, many, wanted, runtime, None if deadline_s is None else time.time() + deadline_s)
+        return _probed(store, many, measured, wanted, runtime, None if deadline_s is None else time.time() + deadline_s)
     store.check_writable()
     parents.check(todo.values(), runtime.keep)
     parallel = any(cell.recipe.parallel != "none" for cell in todo.values())
@@ -100,7 +101,7 @@ def drain(
     print(summary(store, many))
     if deadline is not None and time.time() >= deadline and exit_code(store, many) == 130:
         print("stopped by the deadline; the same command goes on from here.")
-    return _probed(store, many, wanted, runtime, deadline)
+    return _probed(store, many, measured, wanted, runtime, deadline)
 
 
 def exit_code(store: Store, many: Sequence[Cell]) -> int:
@@ -111,9 +112,12 @@ def exit_code(store: Store, many: Sequence[Cell]) -> int:
     return 130 if found & {"interrupted", "missing", "running"} else 0
 
 
-def _probed(store: Store, many: Sequence[Cell], wanted: Sequence[str], runtime: Runtime, deadline: float | None) -> int:
-    """Take the probes asked for, one cell at a time; the exit code."""
-    failed = probes.drain(store, [cells.key(cell) for cell in many], wanted, runtime, deadline)
+def _probed(
+    store: Store, many: Sequence[Cell], keys: Sequence[str], wanted: Sequence[str], runtime: Runtime,
+    deadline: float | None,
+) -> int:  # fmt: skip
+    """Take the probes asked for of the cells `keys`, one at a time; the exit code."""
+    failed = probes.drain(store, keys, wanted, runtime, deadline)
     return exit_code(store, many) or int(failed > 0)
 
 
@@ -127,7 +131,9 @@ def summary(store: Store, many: Sequence[Cell]) -> str:
     return f"{len(many)} cell{'s' if len(many) != 1 else ''}: {told}"
 
 
-def _todo(store: Store, many: Sequence[Cell], rerun: Sequence[str], probed: Sequence[str]) -> dict[str, Cell]:
+def _todo(
+    store: Store, many: Sequence[Cell], rerun: Sequence[str], probed: Sequence[str], unprobed: Collection[int] = ()
+) -> dict[str, Cell]:
     """Cells without a result, those with a status that shall be tried again, and those that a probe takes inside."""
     for word in rerun:
         if word not in RERUN:
@@ -137,7 +143,8 @@ def _todo(store: Store, many: Sequence[Cell], rerun: Sequence[str], probed: Sequ
         key = cells.key(cell)
         status = store.status(key)
         again = status in rerun or ("stale" in rerun and is_stale(store, key))
-        if status not in FINAL or again or (probed and probes.unkept(store, key, cell, probed)):
+        inside = probed if cell.seed not in unprobed else ()
+        if status not in FINAL or again or (inside and probes.unkept(store, key, cell, inside)):
             todo[key] = cell
     return todo
 

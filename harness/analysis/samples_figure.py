@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ACROSS = 2
+BESIDE = 1.03
+"""By what factor the rows of two neighbours differ on the page."""
 
 
 def draw(studies: Sequence[Study]) -> "Figure":
@@ -35,10 +37,9 @@ def draw(studies: Sequence[Study]) -> "Figure":
             arm = studies[0].arm(method)
             look = looks.get(arm or "", {"color": style.FLOOR, "marker": "."})
             axes.plot(*zip(*points, strict=True), linestyle="-", linewidth=1.2, markersize=5, **look)
+        _rows(axes, sorted({rows for points in lines.values() for rows, _ in points}))
         axes.set_title(f"as published: {model}")
         axes.set_ylabel("MT-Bench score, by GPT-4")
-    for axes in figure.axes:
-        _rows(axes)
     for axes in grid:
         axes.set_axis_off()
     _legend(figure, studies, looks)
@@ -46,18 +47,23 @@ def draw(studies: Sequence[Study]) -> "Figure":
 
 
 def _ours(axes: "Axes", study: Study, panel: Panel, factor: float, looks: Mapping[str, Any]) -> None:
+    """Methods stand a little beside one another, so that no interval hides another; intervals end where scores do."""
     by_size = {name: size for name, size in samples.sizes(study).items() if name in panel.tasks}
-    for arm in panel.arms:
+    least, most = (0.0, 1.0) if factor > 1 else (1.0, 10.0)
+    for place, arm in enumerate(panel.arms):
         found = {size: measures.score(panel, arm, panel.tasks.index(name)).main for name, size in by_size.items()}
-        known = {size: one for size, one in found.items() if not np.isnan(one.mean)}
+        known = {size: measures.clip(one, least, most) for size, one in found.items() if not np.isnan(one.mean)}
         if not known:
             continue
+        aside = BESIDE ** (place - (len(panel.arms) - 1) / 2)
         means = [factor * one.mean for one in known.values()]
-        axes.plot(list(known), means, linestyle="-", linewidth=1.2, markersize=5, zorder=3, **looks[arm])
-        for size, one in known.items():
+        at = [size * aside for size in known]
+        axes.plot(at, means, linestyle="-", linewidth=1.2, markersize=5, zorder=3, **looks[arm])
+        for x, one in zip(at, known.values(), strict=True):
             if one.high > one.low:
                 ends = [factor * one.low, factor * one.high]
-                axes.plot([size, size], ends, color=looks[arm]["color"], linewidth=1.0, alpha=0.6)
+                axes.plot([x, x], ends, color=looks[arm]["color"], linewidth=1.0, alpha=0.6)
+    _rows(axes, sorted(by_size.values()))
 
 
 def _printed(study: Study) -> dict[str, dict[str, list[tuple[float, float]]]]:
@@ -70,14 +76,10 @@ def _printed(study: Study) -> dict[str, dict[str, list[tuple[float, float]]]]:
     return found
 
 
-def _rows(axes: "Axes") -> None:
-    """A log axis with a tick at every number of rows; of two that would touch, the first."""
-    lines = [np.asarray(line.get_xdata(), dtype=float) for line in axes.lines]
-    ticks = sorted({float(x) for line in lines for x in line})
-    if not ticks:
-        return
+def _rows(axes: "Axes", ticks: Sequence[float]) -> None:
+    """A log axis with a tick at every number of rows; of two that would touch, the last."""
     axes.set_xscale("log")
-    kept = [tick for i, tick in enumerate(ticks) if i in (0, len(ticks) - 1) or ticks[-1] / tick > 1.3]
+    kept = [tick for tick in ticks if tick == ticks[-1] or ticks[-1] / tick > 1.3]
     axes.set_xticks(kept, [f"{tick:,.0f}" for tick in kept])
     axes.minorticks_off()
     axes.set_xlabel("training rows")

@@ -80,6 +80,7 @@ def check(name: str) -> None:
 
 def ready(store: Store, keys: Iterable[str], wanted: Iterable[str]) -> None:
     """`check` of every probe that one of these cells has no result of."""
+    keys = tuple(keys)
     for name in wanted:
         if hasattr(page(name), "check") and any(result(store.read(key) or {}, name) is None for key in keys):
             check(name)

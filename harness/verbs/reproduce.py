@@ -83,6 +83,7 @@ def main(arguments: argparse.Namespace) -> int:
     name = " ".join(filter(None, (exhibit.name, f"scale={scale}", typed)))
     chosen = launchers.choose(said.settings)
     drain = partial(sweep.drain, runtime=runtime, launcher=chosen, jobs=jobs, rerun=rerun, name=name)
+    drain = partial(drain, unprobed=exhibit.tuning_seeds())  # what stands in no table is not measured further
     started = time.monotonic()
     code = drain(planned.cells, deadline_s=deadline_s)
     if planned.waiting and not (planned := tuning.expand(blocks, store)).waiting:

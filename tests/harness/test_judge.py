@@ -336,6 +336,22 @@ def test_a_probe_keeps_a_failure_and_the_next_command_goes_on(
     assert "exact_match 0.333" in told["overlap"][0]
 
 
+def test_seeds_that_stand_in_no_table_are_not_judged(
+    stub: Stub, store: Store, cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness import sweep
+
+    made = [cell("good", seed) for seed in (0, 200)]
+    keys = [finished(store, one, ANSWERS, monkeypatch) for one in made]
+    assert sweep.drain(made, Runtime(store=str(store.path), probe="judge"), unprobed={200}) == 0
+    assert [probes.result(store.read(key) or {}, "judge") is None for key in keys] == [False, True]
+    assert len(stub.asked) == len(ANSWERS)
+    monkeypatch.delenv(chat.URL)
+    assert sweep.drain(made, Runtime(store=str(store.path), probe="judge"), unprobed={200}) == 0
+    with pytest.raises(UsageError, match=chat.URL):  # before the cells that only choose are trained
+        sweep.drain(made[1:], Runtime(store=str(store.path), probe="judge"), unprobed={200})
+
+
 def test_answers_that_are_no_texts_are_not_judged(
     stub: Stub, store: Store, cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch
 ) -> None:
