@@ -97,7 +97,7 @@ def _notes(study: Study) -> tuple[str, ...]:
     lacking = sorted({str(one.get("error")) for one in held if one.get("status") == "failed"})
     return (
         *tables.label(study),
-        *tables.edge_notes(study),
+        *tables.rate_notes(study),
         f"points: merged weights of each self-attention ({' or '.join(map(str, layers))} of them) after steps "
         f"{'; '.join(', '.join(map(str, one)) for one in steps)}",
         "correlation: of one cell's points, mean over tasks and seeds by Fisher's z, with its "

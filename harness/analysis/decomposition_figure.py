@@ -25,7 +25,7 @@ def draw(studies: Sequence[Study]) -> "Figure":
     """A column per arm; a row per role, model and task, and after those of a role one with the paper's points."""
     arms = list(dict.fromkeys(arm for study in studies for arm in study.clean.arms))
     rows = list(_rows(studies))
-    figure = style.figure(figsize=(0.5 + 2.75 * max(1, len(arms)), 1.2 + 2.15 * max(1, len(rows))))
+    figure = style.figure(figsize=(0.5 + 2.75 * max(1, len(arms)), 1.2 + 2.3 * max(1, len(rows))))
     grid = figure.subplots(max(1, len(rows)), max(1, len(arms)), squeeze=False)
     seen: set[str] = set()
     for line, (study, role, task) in zip(grid, rows, strict=False):
@@ -59,12 +59,12 @@ def _place(study: Study, role: str, task: str | None, arm: str) -> tuple[str, li
         cloud = clouds.printed(study, label, role)
         found = [_plain(clouds.pearson(cloud, over) if cloud else np.nan) for over in (ALL, WITHIN)]
         text = "" if stated is None else f", {_plain(float(stated))} in its text"
-        return f"{label or arm}, {weights}, as published", [cloud] if cloud else [], _words(found[0] + text, found[1])
+        return f"{label or arm}, {weights}\nas published", [cloud] if cloud else [], _words(found[0] + text, found[1])
     if arm not in study.clean.arms:
         return f"{arm}, {weights}", [], "no cells"
     place = decomposition.panel_of(study, role, ALL).tasks.index(task)
     told = [_interval(decomposition.correlation(study, arm, role, over, place)) for over in (ALL, WITHIN)]
-    name = style.short(f"{arm}, {weights}, {study.model}, {task.removeprefix('micro/')}", 44)
+    name = f"{style.short(f'{arm}, {weights}', 38)}\n{style.short(f'{study.model}, {task}', 38)}"
     return name, list(clouds.of(study, arm, role, task)), _words(*told)
 
 

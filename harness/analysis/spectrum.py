@@ -99,7 +99,7 @@ def _notes(study: Study) -> tuple[str, ...]:
     top = max((len(row["likeness"]) for one in held for row in one.get("matrices") or ()), default=0)
     return (
         *tables.label(study),
-        *tables.edge_notes(study),
+        *tables.rate_notes(study),
         f"intruders: of the first {top} left singular vectors of a tuned matrix, those whose largest cosine with a "
         f"pretrained one is below epsilon; mean over the {len(shared(study))} matrices that every method changed, over "
         f"tasks and seeds, ± half of its {statistics.LEVEL:.0%} interval over seeds",

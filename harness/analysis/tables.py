@@ -141,6 +141,12 @@ def edge_notes(study: Study) -> tuple[str, ...]:
     return ("↑ / ↓: the chosen learning rate is the highest / lowest one tried, a better one may lie beyond",)
 
 
+def rate_notes(study: Study) -> tuple[str, ...]:
+    """Every arm's learning rate, for a table that has no column of them."""
+    told = f"learning rates: {'; '.join(f'{arm} {_rate(study, arm).text}' for arm in study.clean.arms)}"
+    return (told,) if (study.rates.tried < 2).all() else (told, *edge_notes(study))
+
+
 def _trainable(study: Study, arm: str) -> Entry:
     row = study.scores[study.scores.arm == arm].iloc[0]
     if row.delta is None or not row.backbone:
