@@ -71,10 +71,13 @@ def slots(runtime: Runtime) -> int:
     return _slots(runtime, devices.found() if runtime.device in _LAPTOP else (), 1.0)
 
 
-def hand_over(left: Sequence[tuple[str, int]], setup: worker.Setup, made: Plan) -> list[Exception]:
-    """One pass over (key, attempt seen): what was lost on the way. A failed cell is no loss, it has a record."""
+def hand_over(left: Sequence[tuple[str, int]], setup: worker.Setup, made: Plan, apart: bool = False) -> list[Exception]:
+    """One pass over (key, attempt seen): what was lost on the way. A failed cell is no loss, it has a record.
+
+    apart: one after the other, each with workers of its own, so that one which ends its worker ends no other's.
+    """
     lost: list[Exception] = []
-    at_once = min(made.at_once, len(left))
+    at_once = 2 if apart else min(made.at_once, len(left))  # with one at once joblib would take this process
     name = made.name or (USUAL if at_once > 1 else "basic")
     threads = made.runtime.threads
     cpus = made.fields.get("cpus") or threads * (made.runtime.processes or 1)
@@ -85,9 +88,9 @@ def hand_over(left: Sequence[tuple[str, int]], setup: worker.Setup, made: Plan) 
         "folder": str(Path(setup.runtime.store) / "launcher" / "%j"),
     }
     every = list(_jobs(left, made.fields.get("cells", 1)))
-    if made.fields.get("drains"):
+    if made.fields.get("drains") and not apart:
         every = list(_jobs(left, len(left))) * at_once
-    for jobs in _parts(every, made.fields.get("batch") or len(every)):
+    for jobs in _parts(every, 1 if apart else made.fields.get("batch") or len(every)):
         try:
             lost += compose.launch(name, {**made.fields, **own}, jobs, partial(worker.job, setup=setup))
         except SystemExit as error:  # how a driver of Ray answers a polite request to end

@@ -188,10 +188,11 @@ def _setup(
 def _drain_wave(
     store: Store, wave: Sequence[str], seen: Mapping[str, int], setup: worker.Setup, plan: launch.Plan
 ) -> None:
-    """Cells that may run side by side, pass after pass; those of lost workers are handed over again."""
-    losses = 0
+    """Cells that may run side by side, pass after pass; those of lost workers are handed over again, at last apart."""
+    losses, apart = 0, False
     while left := [key for key in wave if worker.tried(store, key) == seen[key]]:
-        lost = launch.hand_over([(key, seen[key]) for key in left], setup, plan)
+        apart = apart or losses == launch.LOST - 1
+        lost = launch.hand_over([(key, seen[key]) for key in left], setup, plan, apart)
         launch.tell(lost)
         ended = any(worker.tried(store, key) != seen[key] for key in left)
         losses = losses + 1 if lost and not ended else int(bool(lost))
