@@ -119,7 +119,7 @@ _RECORD: Mapping[str, Check] = {
     ),
     "scores": _maybe(_each(_has(step=_maybe(_natural), sets=_maybe(_sets)))),
     "parameters": _maybe(_has(delta=_maybe(_natural), head=_maybe(_natural), backbone=_maybe(_natural))),
-    "memory": _mapping_or_none,
+    "memory": _maybe(_has(train=_maybe(_has(live_bytes=_number_or_none, torch_allocated_bytes=_number_or_none)))),
     "time": _maybe(_has(wall_s=_number_or_none, train_s=_number_or_none, cells_beside=_maybe(_natural))),
     "task_facts": _maybe(
         _has(

@@ -45,8 +45,7 @@ def render(
     shown = [[one for one in made if one.rows] for made in shown]
     findings = [finding for one in studies for finding in judge(exhibit, one)]
     if findings:
-        verdicts = [tables.verdicts(_of(findings, one.model), one.model) for one in studies]
-        shown.append([one for one in verdicts if one.rows])
+        shown.append([tables.verdicts(_of(findings, one.model), one.model) for one in studies])
     shown = [made for made in shown if made]
     for made in shown:
         _write_table(made, folder)
@@ -64,6 +63,7 @@ def render(
         "inputs": inputs,
         "cells": len(runs),
         **({"forecast": True} if exhibit.forecast else {}),
+        "labels": [] if exhibit.forecast else sorted({note for one in studies for note in tables.label(one)}),
         "tables": [table.to_json(one) for made in shown for one in made],
         "texts": texts,
         "figures": figures,
@@ -106,8 +106,10 @@ def show(folder: Path, console: "Console") -> None:
 
     index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     console.print(Text(f"{index['title']} (scale {index['scale']})", style="bold"))
+    for note in index["labels"]:
+        console.print(Text(f"  {note}", style="dim"))
     shown = [table.from_json(content) for content in index["tables"]]
-    show_tables([made for made in shown if made.name != "verdicts"], console)
+    show_tables([made for made in shown if made.name != "verdicts"], console, index["labels"])
     for lines in index["texts"].values():
         console.print(Text("\n".join(lines) + "\n"))
     several = len({finding["model"] for finding in index["findings"]}) > 1
@@ -119,11 +121,11 @@ def show(folder: Path, console: "Console") -> None:
     console.print(Text(f"tables, claims and the cells behind every number: {folder / 'README.md'}"))
 
 
-def show_tables(shown: Sequence[Table], console: "Console") -> None:
+def show_tables(shown: Sequence[Table], console: "Console", told_before: Iterable[str] = ()) -> None:
     """Tables in the terminal, each note once."""
     from rich.text import Text
 
-    told: set[str] = set()
+    told = set(told_before)
     for made in shown:
         console.print(Text(f"{made.title}: {made.model}", style="italic"))
         console.print(table.to_rich(made))
@@ -143,6 +145,7 @@ def page(index: dict[str, Any]) -> str:
     ]
     said = " ".join(filter(None, (index["exhibit"], f"scale={index['scale']}", index["words"])))
     parts += [f"Made by `deltabench reproduce {said}`.", ""]
+    parts += [line for note in index["labels"] for line in (f"*{note}*", "")]
     for name in index["figures"]:
         parts += [f"![{name}]({name}.svg)", ""]
     if index["findings"]:

@@ -58,6 +58,8 @@ def _guess(base: float) -> Entry:
 def verdicts(findings: Sequence[Finding], model: str) -> Table:
     """Every comparison behind the claims on one model: estimate, interval, p, verdict, seeds it takes."""
     rows = [(word(one.claim), *_compared(row, one)) for one in findings for row in one.comparisons]
+    bare = [one for one in findings if not one.comparisons]
+    rows += [(word(one.claim), *map(word, (MISSING,) * 4), word(one.verdict), word(MISSING)) for one in bare]
     columns = ("claim", "comparison", "estimate", "interval", "p (Holm)", "verdict", "seeds it would take")
     notes = [f"{one.claim}: {one.estimand}; margin {one.margin:g} ({one.scale})" for one in findings]
     notes += [f"{one.claim}: {note}" for one in findings for note in one.notes]
