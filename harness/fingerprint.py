@@ -53,8 +53,8 @@ def parts(method: str, task: str, objective: str) -> Mapping[str, str]:
 
     What the data and the weights hold is in the cell's key: other contents are another cell, never a stale one.
     """
-    modules = {*CORE, *_method_modules(method), *_suite(task), *_objective(objective)}
-    files = {module: digest for module in sorted(modules) if (digest := module_digest(module))}
+    modules = _modules(method, task, objective)
+    files = {module: digest for module in modules if (digest := module_digest(module))}
     return {**files, **{name: minor(installed(name)) for name in LIBRARIES}}
 
 
@@ -63,6 +63,13 @@ def fingerprint(method: str, task: str, objective: str) -> str:
     """One digest of all parts."""
     lines = (f"{name}={digest}" for name, digest in sorted(parts(method, task, objective).items()))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def exact(method: str, task: str, objective: str) -> str:
+    """One digest of the same files byte by byte: a comment changes it, but a cell that starts has it at once."""
+    found = [path.read_bytes() for module in _modules(method, task, objective) if (path := _file(module))]
+    lines = [*map(hashlib.sha256, found), *(hashlib.sha256((installed(name) or "").encode()) for name in LIBRARIES)]
+    return hashlib.sha256(b"".join(line.digest() for line in lines)).hexdigest()[:16]
 
 
 def is_stale(summary: Mapping[str, Any]) -> bool:
@@ -111,6 +118,12 @@ def _change(name: str, before: Any, now: Any) -> str:
     if before is None or now is None:
         return f"{name}: {'new' if before is None else 'gone'} since"
     return f"{name}: changed since"
+
+
+@cache
+def _modules(method: str, task: str, objective: str) -> tuple[str, ...]:
+    """Of all that a result depends on."""
+    return tuple(sorted({*CORE, *_method_modules(method), *_suite(task), *_objective(objective)}))
 
 
 def _method_modules(name: str) -> tuple[str, ...]:
