@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from harness import checkpoint, delta, determinism, parts, probes, snapshots, team
+from harness import checkpoint, delta, determinism, probes, snapshots
 from harness import run as page
 from harness.attempt import AttemptFolder
 from harness.checkpoint import Keeper, Place
@@ -19,20 +19,14 @@ from methods.kept import delta_state
 
 def run(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
     """As harness.run.run."""
-    if cell.recipe.parallel != "none":
-        return team.spread(_member, cell, parts.settings(cell.recipe, runtime), folder)
-    return _member(cell, runtime, folder)
+    return page.run(cell, runtime, folder, watching)
 
 
-def _member(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
-    usual = checkpoint.keeper(cell, runtime, folder, page.choose_device(runtime.device))
+def watching(cell: Cell, runtime: Runtime, folder: AttemptFolder, device: torch.device) -> "Watching":
+    """A keeper that keeps the usual checkpoints, and the deltas that this run's probes ask for."""
+    usual = checkpoint.keeper(cell, runtime, folder, device)
     at = probes.kept_at(probes.parse(runtime.probe), cell.recipe.steps) if runtime.keep == "delta" else ()
-    keeper = Watching(folder, usual.made_by, usual.steps, usual.minutes, at=frozenset(at) - {cell.recipe.steps})
-    try:
-        return page._run(cell, runtime, folder, keeper)
-    except checkpoint.Unusable as error:
-        keeper.refuse(str(error))
-        return page._run(cell, runtime, folder, keeper)
+    return Watching(folder, usual.made_by, usual.steps, usual.minutes, at=frozenset(at) - {cell.recipe.steps})
 
 
 @dataclass

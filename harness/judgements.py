@@ -57,7 +57,7 @@ def settle(folder: AttemptFolder, judge: Endpoint, asks: Sequence[Ask]) -> dict[
     with ThreadPoolExecutor(AT_ONCE) as pool:
         try:
             list(pool.map(put, left))
-        except BaseException:
+        except BaseException:  # Ctrl-C too: no further question is asked, and what was answered is kept
             over.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise

@@ -110,7 +110,7 @@ def _copy(store: Store, other: Store, key: str, number: int, there: int) -> None
         provenance = {**(record.get("provenance") or {}), **(origin if there != number else {})}
         files.write_json(fresh / RECORD, {**record, "attempt": there, "provenance": provenance})
         fresh.rename(attempts / str(there))
-    except BaseException:
+    except BaseException:  # Ctrl-C too leaves no half-copied attempt
         shutil.rmtree(fresh, ignore_errors=True)
         raise
 

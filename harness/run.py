@@ -1,6 +1,8 @@
 """The page: what a cell is, from top to bottom."""
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,20 +31,23 @@ from harness.score import facts, prepare, score
 from harness.store import Store
 from tasks import shots
 
+Keepers = Callable[[Cell, Runtime, AttemptFolder, torch.device], checkpoint.Keeper]
 
-def run(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
+
+def run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keepers: Keepers = checkpoint.keeper) -> dict[str, Any]:
     """Train and score one cell. Returns what the record says of it; curve, predictions and deltas go to `folder`.
 
+    keepers: makes what keeps checkpoints, for a run that keeps more (inside.py).
     fit.Diverged where the loss says so, UsageError for what a person can put right.
     """
     if cell.recipe.parallel != "none":
-        return team.spread(_member, cell, parts.settings(cell.recipe, runtime), folder)
-    return _member(cell, runtime, folder)
+        return team.spread(partial(_member, keepers=keepers), cell, parts.settings(cell.recipe, runtime), folder)
+    return _member(cell, runtime, folder, keepers)
 
 
-def _member(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
+def _member(cell: Cell, runtime: Runtime, folder: AttemptFolder, keepers: Keepers) -> dict[str, Any]:
     """In this process, be it alone or one of several."""
-    keeper = checkpoint.keeper(cell, runtime, folder, choose_device(runtime.device))
+    keeper = keepers(cell, runtime, folder, choose_device(runtime.device))
     try:
         return _run(cell, runtime, folder, keeper)
     except checkpoint.Unusable as error:

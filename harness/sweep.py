@@ -22,6 +22,7 @@ from harness import (
     probes,
     progress,
     trackers,
+    wave,
     worker,
 )
 from harness.config import Cell, Runtime
@@ -33,7 +34,6 @@ from harness.objectives import BY_VOCABULARY
 from harness.store import FINAL, STATUSES, Store
 
 PREFLIGHT = "harness.preflight:preflight"
-WAIT_S = 2.0
 RERUN = (*STATUSES, "stale")
 
 
@@ -88,8 +88,8 @@ def drain(
     setup = _setup(store, todo, plan, deadline, probes.entry(entry, wanted))
     try:
         with _interruptible(), progress.shown(tally), trackers.following(runtime.tracker, store, todo, seen):
-            for wave in parents.waves(todo):
-                _drain_wave(store, wave, seen, setup, plan)
+            for keys in parents.waves(todo):
+                wave.drain(store, keys, seen, setup, plan)
     except KeyboardInterrupt:
         compose.end()
         _close(store, todo)
@@ -183,47 +183,6 @@ def _setup(
     there = replace(plan.runtime, store=str(store.path.resolve()))
     outlives = bool(plan.fields.get("outlives"))
     return worker.Setup(there, modules, entry, deadline, devices=plan.leased, gpus=plan.gpus, outlives=outlives)
-
-
-def _drain_wave(
-    store: Store, wave: Sequence[str], seen: Mapping[str, int], setup: worker.Setup, plan: launch.Plan
-) -> None:
-    """Cells that may run side by side, pass after pass; those of lost workers are handed over again, at last apart."""
-    losses, apart = 0, False
-    while left := [key for key in wave if worker.tried(store, key) == seen[key]]:
-        apart = apart or losses == launch.LOST - 1
-        lost = launch.hand_over([(key, seen[key]) for key in left], setup, plan, apart)
-        launch.tell(lost)
-        ended = any(worker.tried(store, key) != seen[key] for key in left)
-        losses = losses + 1 if lost and not ended else int(bool(lost))
-        if losses == launch.LOST:
-            _give_up(store, left, lost)
-            return
-        if lost:
-            launch.pause(losses)
-        elif not _wait_for_others(store, left, seen, setup.deadline):
-            return
-
-
-def _give_up(store: Store, left: Sequence[str], lost: Sequence[Exception]) -> None:
-    """UsageError where not one cell has even begun: then it is not a cell that ends its worker."""
-    if not any(store.unfinished(key) or store.summary(key) for key in left):
-        raise UsageError(f"the launcher starts no cell: {' '.join(str(lost[-1]).split())[:500]}")
-    print(f"gave up: workers were lost {launch.LOST} times in a row and no cell ended", file=sys.stderr)
-
-
-def _wait_for_others(store: Store, keys: Sequence[str], seen: Mapping[str, int], deadline: float | None) -> bool:
-    """Wait for cells that other processes hold. True when another pass has something to do."""
-    waited = False
-    while deadline is None or time.time() < deadline:
-        left = [key for key in keys if worker.tried(store, key) == seen[key]]
-        if not any(store.is_running(key) for key in left):
-            return bool(left) and (waited or len(left) < len(keys))
-        if not waited:
-            print(f"waiting for {len(left)} cells that another process runs", file=sys.stderr)
-        waited = True
-        time.sleep(WAIT_S)
-    return False
 
 
 def _announce(todo: Mapping[str, Cell], many: Sequence[Cell], store: Store, deadline_s: float | None) -> str:

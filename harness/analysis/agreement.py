@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from scipy.stats import t as student
 
 from harness.analysis import frame, records, statistics
-from harness.analysis.claims import Finding
 from harness.analysis.table import MISSING, Entry, Table, rate, word
+from harness.analysis.verdict import Finding
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,11 +1,12 @@
 """What is said of a claim: its verdict, and one sentence with what decided it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.analysis import statistics
-from harness.analysis.claims import Claim, Comparison, Finding, overall
+from harness.analysis.claims import Claim
 from harness.analysis.study import Study
+from harness.analysis.verdict import Comparison, Finding, overall
 
 ALPHA = 1 - statistics.LEVEL
 POINTS = ("above", "at least", "similar")
@@ -60,6 +61,16 @@ def sentence(claim: Claim, verdict: str, comparisons: Sequence[Comparison], numb
     if "tau_b" in numbers:
         parts.append(f"Kendall's tau-b {numbers['tau_b']:.2f}{_range(numbers)}")
     return "; ".join(parts) + "."
+
+
+def one_by_one(
+    claim: Claim, verdict: str, rows: Sequence[Comparison], told: Callable[[Comparison], str], none: str
+) -> str:
+    """'sentence: verdict; …; …' with what `told` says of each comparison and its reason; `none` where there is none."""
+    head = f"{claim.sentence.rstrip('.')}: {verdict}"
+    if not rows:
+        return f"{head}; {none}."
+    return "; ".join([head, *(told(row) + (f" ({row.reason})" if row.reason else "") for row in rows)]) + "."
 
 
 def _share(row: Comparison, numbers: Mapping[str, Any]) -> str:

@@ -4,18 +4,20 @@ A ratio is taken in turns within one process (harness/probes/latency.py) and is 
 verdict on cells that were not probed alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from harness.analysis import select, statistics, tables
-from harness.analysis.claims import Claim, Comparison, Finding, overall
-from harness.analysis.findings import ALPHA
+from harness.analysis.claims import Claim
+from harness.analysis.findings import ALPHA, one_by_one
 from harness.analysis.measures import Estimate
 from harness.analysis.select import Panel
 from harness.analysis.study import Study
 from harness.analysis.table import MISSING, Entry, Table, number, word
+from harness.analysis.verdict import Comparison, Finding, overall
 
 STATES = ("unmerged", "merged")
 BARE = "the bare backbone"
@@ -86,7 +88,9 @@ def _finding(study: Study, claim: Claim, options: Mapping[str, Any], relation: s
         claim=claim.name,
         model=study.model,
         verdict=verdict,
-        sentence=_sentence(claim, verdict, rows, size),
+        sentence=one_by_one(
+            claim, verdict, rows, partial(_told, size=size), "the method it speaks of is not among these cells"
+        ),
         margin=margin,
         estimand=claim.estimand,
         scale=claim.scale,
@@ -111,15 +115,12 @@ def _compared(
     return Comparison(arm, BARE, relation, verdict, main.mean, main.low, main.high, p, seeds, keys=found.keys)
 
 
-def _sentence(claim: Claim, verdict: str, rows: Sequence[Comparison], size: str) -> str:
-    """'sentence: verdict; adapter takes +31.0 % [+25.1, +38.2] at batch 1.'"""
-    told = [f"{claim.sentence.rstrip('.')}: {verdict}"]
-    for row in rows:
-        change = "" if row.estimate is None else f" takes {100 * row.estimate:+.1f} %"
-        if row.low is not None and row.high is not None:
-            change += f" [{100 * row.low:+.1f}, {100 * row.high:+.1f}]"
-        told.append(f"{row.left}{change} at batch {size}{f' ({row.reason})' if row.reason else ''}")
-    return "; ".join(told) + "." if rows else f"{told[0]}; the method it speaks of is not among these cells."
+def _told(row: Comparison, size: str) -> str:
+    """'adapter takes +31.0 % [+25.1, +38.2] at batch 1'"""
+    change = "" if row.estimate is None else f" takes {100 * row.estimate:+.1f} %"
+    if row.low is not None and row.high is not None:
+        change += f" [{100 * row.low:+.1f}, {100 * row.high:+.1f}]"
+    return f"{row.left}{change} at batch {size}"
 
 
 def _figure(held: Mapping[str, Any], state: str, size: str, figure: str) -> float:

@@ -8,11 +8,12 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from harness.analysis import measures, statistics
-from harness.analysis.claims import Claim, Comparison, Finding
+from harness.analysis.claims import Claim
 from harness.analysis.findings import ALPHA, finding
 from harness.analysis.measures import Estimate
 from harness.analysis.statistics import Array, Interval
 from harness.analysis.study import Study
+from harness.analysis.verdict import Comparison, Finding
 
 RULES = {"above": statistics.superior, "at least": statistics.at_least, "similar": statistics.similar}
 

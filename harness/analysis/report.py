@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness import files
 from harness.analysis import claims, table, views
-from harness.analysis.claims import Finding
 from harness.analysis.table import Table
+from harness.analysis.verdict import Finding
 from harness.exhibits import Exhibit
 
 if TYPE_CHECKING:

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 
 from harness.analysis import cost, measures, order, select, sides, statistics, tables
-from harness.analysis.claims import Claim, Finding
+from harness.analysis.claims import Claim
 from harness.analysis.findings import finding
 from harness.analysis.measures import Estimate
 from harness.analysis.select import Panel
 from harness.analysis.study import Study
 from harness.analysis.table import MISSING, Entry, Table, number, word
+from harness.analysis.verdict import Finding
 
 BESIDE = (
     ("overlap", "exact_match", "exact match", 100.0),

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.analysis.claims import Claim, Comparison, Finding, overall, said
+from harness.analysis.claims import Claim, said
 from harness.analysis.memory import MemoryStudy
+from harness.analysis.verdict import Comparison, Finding, overall
 
 COMPUTED = "by forecast, which is arithmetic: no seeds, no interval; margin and memory model decide"
 

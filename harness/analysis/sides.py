@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from harness.analysis import cost, measures, order, peaks, statistics
-from harness.analysis.claims import Claim, Comparison, Finding, overall, said
+from harness.analysis.claims import Claim, said
 from harness.analysis.findings import ALPHA, finding
 from harness.analysis.measures import Estimate
 from harness.analysis.select import Panel
 from harness.analysis.study import Study
+from harness.analysis.verdict import Comparison, Finding, overall
 
 Options = Mapping[str, Any]
 

@@ -1,15 +1,16 @@
 """The sign of a correlation between weights' changes in magnitude and in direction, as a claim."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from harness.analysis import clouds, decomposition, statistics
-from harness.analysis.claims import Claim, Comparison, Finding, overall
-from harness.analysis.findings import ALPHA
+from harness.analysis.claims import Claim
+from harness.analysis.findings import ALPHA, one_by_one
 from harness.analysis.statistics import Array, Interval
 from harness.analysis.study import Study
+from harness.analysis.verdict import Comparison, Finding, overall
 from harness.errors import UsageError
 
 SIGNS = {"positive": 1, "negative": -1}
@@ -38,7 +39,7 @@ def test(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
         claim=claim.name,
         model=study.model,
         verdict=verdict,
-        sentence=_sentence(claim, verdict, rows),
+        sentence=one_by_one(claim, verdict, rows, _told, "no cell of this method has the probe's result"),
         margin=margin,
         estimand=claim.estimand,
         scale=claim.scale,
@@ -74,12 +75,9 @@ def _compared(
     return Comparison(left, right, relation, verdict, estimate, low, high, p, seeds, keys=keys)
 
 
-def _sentence(claim: Claim, verdict: str, rows: Sequence[Comparison]) -> str:
-    """'sentence: verdict; lora, q: r = 0.83 [0.71, 0.90]; …'"""
-    told = [f"{claim.sentence.rstrip('.')}: {verdict}"]
-    for row in rows:
-        number = "" if row.estimate is None else f" r = {row.estimate:.2f}"
-        if row.low is not None and row.high is not None:
-            number += f" [{row.low:.2f}, {row.high:.2f}]"
-        told.append(f"{row.left}:{number}{f' ({row.reason})' if row.reason else ''}")
-    return "; ".join(told) + "." if rows else f"{told[0]}; no cell of this method has the probe's result."
+def _told(row: Comparison) -> str:
+    """'lora, q: r = 0.83 [0.71, 0.90]'"""
+    number = "" if row.estimate is None else f" r = {row.estimate:.2f}"
+    if row.low is not None and row.high is not None:
+        number += f" [{row.low:.2f}, {row.high:.2f}]"
+    return f"{row.left}:{number}"

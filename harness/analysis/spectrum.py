@@ -4,16 +4,18 @@ Counted are the matrices that every arm changed, so that what a method leaves al
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from harness.analysis import findings, measures, order, select, statistics, tables
-from harness.analysis.claims import Claim, Comparison, Finding, overall
+from harness.analysis.claims import Claim
 from harness.analysis.measures import Estimate
 from harness.analysis.select import Panel
 from harness.analysis.study import Study
 from harness.analysis.table import Table, number, word
+from harness.analysis.verdict import Comparison, Finding
 
 PROBE = "spectrum"
 SHOWN = (0.3, 0.5, 0.7)
@@ -40,10 +42,10 @@ def more(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     pairs = [(one, other) for one in left for other in right]
     found = [measures.difference(panel, *pair) for pair in pairs]
     rows = order.compare(pairs, ["above"] * len(pairs), found, margin, len(panel.tasks))
-    verdict = overall([row.verdict for row in rows])
     absent = [str(options[side]) for side, there in (("left", left), ("right", right)) if not there]
     told = findings.finding(study, claim, margin, rows, {"epsilon": options["epsilon"]}, absent)
-    return Finding(**{**vars(told), "sentence": _sentence(claim, verdict, rows)})
+    lacking = "the methods it speaks of are not among these cells"
+    return replace(told, sentence=findings.one_by_one(claim, told.verdict, rows, _told, lacking))
 
 
 def counts(study: Study, epsilon: float) -> Panel:
@@ -82,15 +84,12 @@ def _mean(held: Mapping[str, Any], names: frozenset[str], field: str, epsilon: f
     return float(np.mean(values)) if values else np.nan
 
 
-def _sentence(claim: Claim, verdict: str, rows: Sequence[Comparison]) -> str:
-    """'sentence: verdict; lora rank=1 against full +2.10 [1.80, 2.40] per matrix; …'"""
-    told = [f"{claim.sentence.rstrip('.')}: {verdict}"]
-    for row in rows:
-        change = "" if row.estimate is None else f" {row.estimate:+.2f}"
-        if row.low is not None and row.high is not None:
-            change += f" [{row.low:+.2f}, {row.high:+.2f}]"
-        told.append(f"{row.left} against {row.right}{change} per matrix{f' ({row.reason})' if row.reason else ''}")
-    return "; ".join(told) + "." if rows else f"{told[0]}; the methods it speaks of are not among these cells."
+def _told(row: Comparison) -> str:
+    """'lora rank=1 against full +2.10 [1.80, 2.40] per matrix'"""
+    change = "" if row.estimate is None else f" {row.estimate:+.2f}"
+    if row.low is not None and row.high is not None:
+        change += f" [{row.low:+.2f}, {row.high:+.2f}]"
+    return f"{row.left} against {row.right}{change} per matrix"
 
 
 def _notes(study: Study) -> tuple[str, ...]:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from harness.analysis import order, statistics
-from harness.analysis.claims import Claim, Comparison, Finding
+from harness.analysis.claims import Claim
 from harness.analysis.findings import ALPHA, finding
 from harness.analysis.statistics import Array
 from harness.analysis.study import Study
+from harness.analysis.verdict import Comparison, Finding
 
 SHARE = 0.9
 

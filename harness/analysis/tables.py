@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.analysis import measures, order, statistics
-from harness.analysis.claims import Comparison, Finding
 from harness.analysis.select import Panel
 from harness.analysis.study import Study
 from harness.analysis.table import MISSING, Entry, Table, number, rate, word
+from harness.analysis.verdict import Comparison, Finding
 
 EDGES = {"highest": " ↑", "lowest": " ↓", "": ""}
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from harness import assets, compose, exhibits, grid, options, reshape, tuning, words
 from harness import cell as cells
 from harness.analysis import agreement, records, report, study, table
-from harness.analysis.claims import Finding
+from harness.analysis.verdict import Finding
 from harness.config import Cell
 from harness.errors import UsageError
 from harness.exhibits import Exhibit

@@ -3,7 +3,8 @@
 import pytest
 
 from harness import exhibits
-from harness.analysis import claims, report, study
+from harness.analysis import report, study
+from harness.analysis.verdict import overall
 
 EVEN = dict.fromkeys(("full", "lora", "adapter", "prefix", "prompt"), 0.8)
 REVERSED = {"full": 0.2, "lora": 0.4, "adapter": 0.6, "prefix": 0.8, "prompt": 1.0}
@@ -137,4 +138,4 @@ def test_every_comparison_can_be_followed_to_its_cells(make_grid):
     ],
 )
 def test_one_verdict_from_many(verdicts, expected):
-    assert claims.overall(verdicts) == expected
+    assert overall(verdicts) == expected

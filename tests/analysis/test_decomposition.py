@@ -10,10 +10,10 @@ import pytest
 
 from harness import exhibits
 from harness.analysis import claims, clouds, decomposition, decomposition_figure, report, study, style
-from harness.analysis.claims import Finding
 from harness.analysis.clouds import ALL, WITHIN, Cloud
 from harness.analysis.records import Run
 from harness.analysis.study import Study
+from harness.analysis.verdict import Finding
 from harness.errors import UsageError
 
 EXHIBIT = "dora-figure2"

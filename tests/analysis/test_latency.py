@@ -9,9 +9,9 @@ import pytest
 
 from harness import exhibits
 from harness.analysis import claims, latency, latency_figure, report, study, style
-from harness.analysis.claims import Finding
 from harness.analysis.records import Run
 from harness.analysis.study import Study
+from harness.analysis.verdict import Finding
 
 COST = {"adapter": (1.3, None), "lora": (1.2, 1.0), "full": (1.0, None), "prefix": (1.1, None)}
 Make = Callable[..., Study]

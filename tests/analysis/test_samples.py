@@ -10,9 +10,9 @@ import pytest
 
 from harness import exhibits
 from harness.analysis import claims, peaks, report, samples, samples_figure, study, style
-from harness.analysis.claims import Finding
 from harness.analysis.records import Run
 from harness.analysis.study import Study
+from harness.analysis.verdict import VERDICTS, Finding
 
 SIZES = (105, 420, 735, 1050)
 WORTH = {"lora": 0.6, "dora": 0.65, "vera": 0.2, "dvora": 0.5}
@@ -161,4 +161,4 @@ def test_figures_and_tables_are_drawn(make: Make, tmp_path: Path) -> None:
 def test_the_exhibits_render_whatever_records_there_are(make: Make, name: str, tmp_path: Path) -> None:
     found = report.judge(exhibits.load(name), make(sizes=(1050,), name=name))
     assert found
-    assert {one.verdict for one in found} <= set(claims.VERDICTS)
+    assert {one.verdict for one in found} <= set(VERDICTS)

@@ -9,9 +9,9 @@ import pytest
 
 from harness import exhibits
 from harness.analysis import claims, report, spectrum, spectrum_figure, study, style
-from harness.analysis.claims import Finding
 from harness.analysis.records import Run
 from harness.analysis.study import Study
+from harness.analysis.verdict import Finding
 
 INTRUDERS = {"full": 1, "lora": 4}
 Make = Callable[..., Study]

@@ -1,0 +1,55 @@
+"""What becomes of a claim: one of four words (see claims.py), with the comparisons it rests on. Torch-free."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+VERDICTS = ("reproduced", "contradicted", "inconclusive", "untested")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One test inside a claim: "left against right", on the claim's scale.
+
+    p: adjusted (Holm) over the comparisons of the claim. seeds: how many per task it would take, where it is
+    inconclusive and the estimate stays as it is; None where no number up to the limit would do.
+    """
+
+    left: str
+    right: str
+    relation: str
+    verdict: str
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    seeds: int | None = None
+    reason: str = ""
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of one claim on one model's records. sentence: one line for people."""
+
+    claim: str
+    model: str
+    verdict: str
+    sentence: str
+    margin: float
+    estimand: str
+    scale: str
+    source: str
+    statistics: Mapping[str, Any] = field(default_factory=dict)
+    comparisons: tuple[Comparison, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def overall(verdicts: list[str]) -> str:
+    """The verdict on several comparisons: all must hold, one contradiction is enough against."""
+    tested = [verdict for verdict in verdicts if verdict != "untested"]
+    if not tested:
+        return "untested"
+    if "contradicted" in tested:
+        return "contradicted"
+    return "reproduced" if len(tested) == len(verdicts) == tested.count("reproduced") else "inconclusive"
