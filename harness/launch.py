@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import compose, devices, launchers, worker
+from harness import compose, devices, isolate, launchers, worker
 from harness.config import Runtime
 from harness.errors import UsageError
 from harness.launchers import Launcher
@@ -88,6 +88,8 @@ def hand_over(left: Sequence[tuple[str, int]], setup: worker.Setup, made: Plan, 
         "folder": str(Path(setup.runtime.store) / "launcher" / "%j"),
     }
     every = list(_jobs(left, made.fields.get("cells", 1)))
+    if name == USUAL:
+        leash(setup.driver)
     if made.fields.get("drains") and not apart:
         every = list(_jobs(left, len(left))) * at_once
     for jobs in _parts(every, 1 if apart else made.fields.get("batch") or len(every)):
@@ -100,6 +102,18 @@ def hand_over(left: Sequence[tuple[str, int]], setup: worker.Setup, made: Plan, 
         except Exception as error:  # each launcher has its own way to say that a worker is gone
             lost.append(error)
     return lost
+
+
+def leash(driver: isolate.Driver) -> None:
+    """joblib's workers end with their driver from their own start on, not from their first job.
+
+    A driver that is killed while it hands a job over leaves a worker that waits for the rest of it for ever; others
+    wait five minutes for a next one.
+    """
+    import joblib
+    from joblib.parallel import LokyBackend
+
+    joblib.register_parallel_backend("loky", partial(LokyBackend, initializer=isolate.end_with, initargs=(driver,)))
 
 
 def tell(lost: Sequence[Exception]) -> None:

@@ -209,6 +209,19 @@ def test_a_killed_driver_leaves_no_process(
     _until(lambda: _members(driver.pid) == [])
 
 
+def test_a_worker_that_never_had_a_cell_ends_with_its_driver() -> None:
+    """As one does whose driver is killed while it hands the first job over."""
+    script = (
+        "import os, signal; from harness import isolate, launch; "
+        "from joblib import Parallel, delayed; launch.leash(isolate.Driver.here());"
+        "Parallel(n_jobs=2, backend='loky')(delayed(abs)(i) for i in range(2)); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    driver = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)
+    assert driver.wait(60) == -signal.SIGKILL
+    assert _members(driver.pid)
+    _until(lambda: _members(driver.pid) == [])
+
+
 def _members(group: int) -> list[int]:
     """Processes of a process group (Linux), the ended ones left out."""
     found = []
