@@ -131,7 +131,7 @@ CLAIMS = {
                     "merged",
                     0.05,
                     "{method}, once merged, adds no inference latency.",
-                    "within the margin on both sides",
+                    "below the margin",
                 ),
             )
         ),

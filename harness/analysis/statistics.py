@@ -144,6 +144,11 @@ def at_least(estimate: Interval, margin: float) -> tuple[str, float]:
     return superior(estimate, -margin)
 
 
+def at_most(estimate: Interval, margin: float) -> tuple[str, float]:
+    """Is the estimate no more than `margin` above 0? Below is as good."""
+    return _decide(estimate.high < margin, estimate.low > margin), _p(estimate, margin)
+
+
 def similar(estimate: Interval, margin: float) -> tuple[str, float]:
     """Is the estimate within +-margin? Equivalence by two one-sided tests at (1 - LEVEL) / 2 each."""
     inside = -margin < estimate.low and estimate.high < margin

@@ -51,6 +51,8 @@ class Reading:
     loss_on: str = "answer"
     beams: int = 1
     option_score: str = "sum"
+    full_length: bool = False
+    """Generate as many tokens as an answer may have, whatever they say: what a timing of two models needs."""
 
     @classmethod
     def of(cls, cell: "Cell") -> "Reading":

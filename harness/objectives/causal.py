@@ -27,6 +27,10 @@ def head(labels: int) -> Head:
     return Head("causal_lm")
 
 
+NEVER = -1
+"""An end token that no model says."""
+
+
 def make(task: Task, text: Text, reading: Reading) -> "Causal":
     if text.start is not None:
         raise UsageError("objective causal needs a decoder alone; this model is an encoder-decoder. Take seq2seq.")
@@ -66,6 +70,7 @@ class Causal:
         if batch.options is None:
             most, end = self.task.max_target_tokens, self.text.eos
             assert end is not None, "the targets were encoded with it"
+            end = NEVER if self.reading.full_length else end
             made = generate(model, self._prompt(batch), most, end, self.reading.beams)
             return Predicted([answer.strip() for answer in self.text.decode(made)], loss, items)
         sums = self.likelihoods(model, batch)

@@ -92,9 +92,11 @@ class Seq2Seq:
         items = int((batch.need_targets() != IGNORED).sum())
         encoded = _encode(model, batch)
         loss = float(self._loss(model, batch, encoder_outputs=encoded)) * items
+        most = self.task.max_target_tokens
+        least = {"min_new_tokens": most} if self.reading.full_length else {}
         made = model.generate(
-            encoder_outputs=encoded, attention_mask=batch.mask, max_new_tokens=self.task.max_target_tokens,
-            do_sample=False, num_beams=self.reading.beams,
+            encoder_outputs=encoded, attention_mask=batch.mask, max_new_tokens=most,
+            do_sample=False, num_beams=self.reading.beams, **least,
         )  # fmt: skip
         return Predicted(self.text.decode(made.tolist()), loss, items)
 

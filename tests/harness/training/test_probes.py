@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import GenerationMixin
 
 import methods
 import tasks
@@ -68,6 +69,23 @@ def test_latency_of_every_kind_of_answer(done: Done, task: str) -> None:
     assert found["same_answers"] == 1.0
     assert found["cells_beside"] == 0
     assert len(latency.told(found)) >= 4
+
+
+def test_timed_answers_have_one_length(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that has learnt to end early is not faster for it; what it answers is still asked as ever."""
+    store, key, runtime = done(task=next(name for name in TASKS if tasks.catalogue()[name].answer == "text"))
+    asked, plain = [], GenerationMixin.generate
+
+    def generate(self: Any, **settings: Any) -> Any:
+        asked.append((settings.get("min_new_tokens"), settings["max_new_tokens"]))
+        return plain(self, **settings)
+
+    monkeypatch.setattr(GenerationMixin, "generate", generate)
+    assert probes.take(store, key, "latency", runtime)["status"] == "done"
+    free = [most for least, most in asked if least is None]
+    assert len(free) == 2, "the answers before and after merging"
+    assert len(asked) > 2
+    assert all(least in (None, most) for least, most in asked)
 
 
 def test_a_result_stands_in_the_record_beside_what_was_there(done: Done) -> None:
