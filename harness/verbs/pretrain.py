@@ -30,6 +30,7 @@ def main(arguments: argparse.Namespace) -> int:
 
     torch.set_num_threads(1)
     backbone = BACKBONES[name]
+    steps = backbone.steps + backbone.lessons
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -37,16 +38,16 @@ def main(arguments: argparse.Namespace) -> int:
         TimeRemainingColumn(),
     )
     with Progress(*columns) as bar:
-        shown = bar.add_task(name, total=backbone.steps)
+        shown = bar.add_task(name, total=steps)
 
         def progress(step: int, loss: float) -> None:
             bar.update(shown, completed=step, description=f"{name} loss {loss:.3f}")
             if not bar.console.is_terminal and step % 500 == 0:
-                print(f"{name}: step {step}/{backbone.steps}, loss {loss:.4f}", flush=True)
+                print(f"{name}: step {step}/{steps}, loss {loss:.4f}", flush=True)
 
         model, outcome = pretraining.pretrain(backbone, folder, progress)
     shipping.ship(name, backbone, model, outcome, folder)
-    print(f"{name}: loss {outcome.curve[-1][1]:.4f} after {backbone.steps} steps; written to {folder}")
+    print(f"{name}: loss {outcome.curve[-1][1]:.4f} after {steps} steps; written to {folder}")
     print(f"Use it with: deltabench run model={name} model.path={folder}")
     return 0
 

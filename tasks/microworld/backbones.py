@@ -4,7 +4,7 @@ Sizes: nano about 0.2M parameters, micro about 1M, mini at most 3.5M.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 VOCABULARY_ROWS = 896  # the tokenizer's words, rounded up to a multiple of 64
@@ -17,7 +17,8 @@ class Backbone:
     steps and batch are of pretraining; learning_rate is the peak of its cosine schedule. optimizer: adamw, or
     adafactor, whose rate is relative to a tensor's own size (Raffel et al. 2020, 3.1.2): T5's embeddings start a
     hundred times larger than its queries, and at more than nano scale one absolute rate suits not both (at 500 steps
-    of micro the loss is 2.2 with adafactor, 2.6 with adamw at either 1e-3 or 3e-3).
+    of micro the loss is 2.2 with adafactor, 2.6 with adamw at either 1e-3 or 3e-3). primer: steps on each stage of
+    corpus/primer.py, before those on the corpus, which `steps` counts too. lessons: steps on corpus/lessons.py, after.
     """
 
     family: str
@@ -26,7 +27,10 @@ class Backbone:
     batch: int
     learning_rate: float
     optimizer: str = "adamw"
+    beta2: float = 0.999
     seed: int = 0
+    primer: Mapping[str, int] = field(default_factory=dict)
+    lessons: int = 0
 
 
 def _t5(d: int, ff: int, layers: int, heads: int, head: int) -> dict[str, Any]:
@@ -43,6 +47,7 @@ def _llama(d: int, ff: int, layers: int, heads: int) -> dict[str, Any]:
         "vocab_size": VOCABULARY_ROWS, "hidden_size": d, "intermediate_size": ff, "num_hidden_layers": layers,
         "num_attention_heads": heads, "num_key_value_heads": heads, "max_position_embeddings": 256,
         "pad_token_id": 0, "bos_token_id": None, "eos_token_id": 1, "tie_word_embeddings": True,
+        "initializer_range": d**-0.5,  # logits of attention that differ from the start: 0.02 is for widths of thousands
     }  # fmt: skip
 
 
@@ -54,7 +59,34 @@ BACKBONES: Mapping[str, Backbone] = {
     "micro-t5-mini": Backbone(
         "t5", _t5(176, 416, 5, 4, 44), steps=6000, batch=64, learning_rate=2e-2, optimizer="adafactor"
     ),
-    "micro-llama-nano": Backbone("llama", _llama(64, 112, 4, 4), steps=12_000, batch=64, learning_rate=4e-3),
-    "micro-llama-micro": Backbone("llama", _llama(128, 256, 5, 4), steps=6000, batch=64, learning_rate=2e-3),
-    "micro-llama-mini": Backbone("llama", _llama(192, 416, 8, 4), steps=6000, batch=64, learning_rate=1.5e-3),
+    "micro-llama-nano": Backbone(
+        "llama",
+        _llama(64, 112, 4, 4),
+        steps=14_000,
+        batch=64,
+        learning_rate=2e-3,
+        beta2=0.98,
+        primer={"echo": 1500, "recall": 4500},
+        lessons=3000,
+    ),
+    "micro-llama-micro": Backbone(
+        "llama",
+        _llama(128, 256, 5, 4),
+        steps=8000,
+        batch=64,
+        learning_rate=1.5e-3,
+        beta2=0.98,
+        primer={"echo": 1000, "recall": 3000},
+        lessons=2000,
+    ),
+    "micro-llama-mini": Backbone(
+        "llama",
+        _llama(192, 416, 8, 4),
+        steps=6000,
+        batch=64,
+        learning_rate=1e-3,
+        beta2=0.98,
+        primer={"echo": 1000, "recall": 2000},
+        lessons=2000,
+    ),
 }

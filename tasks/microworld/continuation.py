@@ -16,12 +16,29 @@ from tasks.microworld.padding import pad
 EOS = vocabulary.SPECIALS.index("</s>")
 
 
+EMBEDDING_SCALE = 0.3
+"""Embeddings start smaller than the rest, so that what the layers add counts from the first step."""
+
+
 def model(architecture: Mapping[str, Any]) -> PreTrainedModel:
-    return LlamaForCausalLM(LlamaConfig(**architecture))
+    made = LlamaForCausalLM(LlamaConfig(**architecture))
+    with torch.no_grad():
+        made.get_input_embeddings().weight.mul_(EMBEDDING_SCALE)
+    return made
 
 
-def batch(documents: list[list[int]], rng: Random) -> dict[str, torch.Tensor]:
-    """Word ids without end tokens -> input_ids [B, T], attention_mask [B, T], labels [B, T]. Draws nothing."""
+def batch(documents: list[list[int]], rng: Random, answers: frozenset[int]) -> dict[str, torch.Tensor]:
+    """Word ids without end tokens -> input_ids [B, T], attention_mask [B, T], labels [B, T]. Draws nothing.
+
+    answers: in a document that holds some of these words, they alone are learnt.
+    """
     rows = [[*ids, EOS] for ids in documents]
-    inputs, labels = pad(rows, 0), pad(rows, -100)
-    return {"input_ids": inputs, "attention_mask": (labels != -100).long(), "labels": labels}
+    wanted = [_learnt(ids, answers) for ids in rows]
+    inputs, labels = pad(rows, 0), pad(wanted, -100)
+    return {"input_ids": inputs, "attention_mask": (pad(rows, -100) != -100).long(), "labels": labels}
+
+
+def _learnt(ids: list[int], answers: frozenset[int]) -> list[int]:
+    if answers.isdisjoint(ids):
+        return ids
+    return [word if word in answers else -100 for word in ids]

@@ -25,8 +25,11 @@ def model(architecture: Mapping[str, Any]) -> PreTrainedModel:
     return T5ForConditionalGeneration(T5Config(**architecture))
 
 
-def batch(documents: list[list[int]], rng: Random) -> dict[str, torch.Tensor]:
-    """Word ids without end tokens -> input_ids [B, T], attention_mask [B, T], labels [B, U]."""
+def batch(documents: list[list[int]], rng: Random, answers: frozenset[int]) -> dict[str, torch.Tensor]:
+    """Word ids without end tokens -> input_ids [B, T], attention_mask [B, T], labels [B, U].
+
+    answers: as in continuation.py; here all that was masked is learnt, whatever they are.
+    """
     pairs = [corrupt(ids, rng) for ids in documents]
     source = pad([p[0] for p in pairs], 0)
     return {

@@ -4,13 +4,14 @@
     python -m tasks.microworld.gate results/store
 
 The gate of a task: full fine-tuning of the smallest backbone reaches chance + 20 points on the test rows.
-Scores are test scores of the checkpoint with the best validation score, the mean over seeds.
+Scores are test scores of the checkpoint with the best validation score, the mean over seeds; a suite passes set by set.
 """
 
 import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import tasks
@@ -23,12 +24,27 @@ METHOD, COMMAND = (
     "full",
     "deltabench sweep method=full model={model} model.weights=pretrained,random 'task=micro/*' seed=0,1",
 )
-Scores = Mapping[tuple[str, str], list[float]]  # (task, weights) -> a score per seed
 
 
-def scores(records: Iterator[Mapping[str, Any]]) -> dict[str, dict[tuple[str, str], list[float]]]:
-    """model -> (task, weights) -> test scores of the finished full fine-tuning cells at the recipe's own settings."""
-    found: dict[str, dict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
+@dataclass(frozen=True, order=True)
+class Asked:
+    """A test set of a task, and what guessing scores there."""
+
+    task: str
+    test: str
+    chance: float
+
+    @property
+    def name(self) -> str:
+        return self.task if self.test == "test" else f"{self.task} {self.test}"
+
+
+Scores = Mapping[tuple[Asked, str], list[float]]  # (test set, weights) -> a score per seed
+
+
+def scores(records: Iterator[Mapping[str, Any]]) -> dict[str, dict[tuple[Asked, str], list[float]]]:
+    """model -> (test set, weights) -> test scores of the finished full fine-tuning cells at the recipe's own settings."""
+    found: dict[str, dict[tuple[Asked, str], list[float]]] = defaultdict(lambda: defaultdict(list))
     current = {name: tasks.resolve(TaskConfig(name)).digest for name in gated()}
     for record in records:
         cell = record["cell"]
@@ -37,9 +53,11 @@ def scores(records: Iterator[Mapping[str, Any]]) -> dict[str, dict[tuple[str, st
             continue
         if cell["task"]["digest"] != current[name]:  # rows of an earlier version of the task
             continue
-        sets = record["scores"]["best"]["sets"]
-        key = (name, cell["model"].get("weights", "pretrained"))
-        found[cell["model"]["name"]][key].append(sets["test"][record["task_facts"]["metric"]])
+        sets, facts = record["scores"]["best"]["sets"], record["task_facts"]
+        for test in facts["tests"]:
+            asked = Asked(name, test, (facts.get("chances") or {}).get(test, facts["chance"]))
+            key = (asked, cell["model"].get("weights", "pretrained"))
+            found[cell["model"]["name"]][key].append(sets[test][facts["metric"]])
     return found
 
 
@@ -50,11 +68,11 @@ def gated() -> list[str]:
 def table(model: str, found: Scores) -> dict[str, Any]:
     """gate.json of one backbone; tasks with both kinds of weights only."""
     rows = {}
-    for task in gated():
-        pretrained, random = found.get((task, "pretrained"), []), found.get((task, "random"), [])
+    for asked in sorted({asked for asked, _ in found}):
+        pretrained, random = found.get((asked, "pretrained"), []), found.get((asked, "random"), [])
         if pretrained and random:
-            rows[task] = {
-                "chance": tasks.catalogue()[task].chance,
+            rows[asked.name] = {
+                "chance": asked.chance,
                 "pretrained": sum(pretrained) / len(pretrained),
                 "random": sum(random) / len(random),
                 "seeds": min(len(pretrained), len(random)),

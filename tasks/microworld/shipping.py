@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -40,6 +41,7 @@ def ship(name: str, backbone: Backbone, model: PreTrainedModel, outcome: Outcome
             {
                 "model": name, "world": lexicon.VERSION, "parameters": parameters, "family": backbone.family,
                 "corpus_sha256": corpus.digest(), "documents": corpus.SIZE, "steps": backbone.steps,
+                "primer": dict(backbone.primer), "lessons": backbone.lessons,
                 "batch": backbone.batch, "optimizer": backbone.optimizer,
                 "learning_rate": backbone.learning_rate, "seed": backbone.seed,
                 "final_loss": round(outcome.curve[-1][1], 4), "minutes": round(outcome.seconds / 60, 1),
@@ -66,6 +68,7 @@ def write_card(folder: Path) -> None:
         f"- corpus: {facts['documents']:,} documents, sha256 `{facts['corpus_sha256'][:16]}`",
         f"- training: {facts['steps']:,} steps of {facts['batch']} documents, {facts.get('optimizer', 'adamw')}, peak learning rate "
         f"{facts['learning_rate']:g}, seed {facts['seed']}; final loss {facts['final_loss']:.3f} (`loss.csv`)",
+        *_around(facts),
         f"- time: {facts['minutes']} minutes on one CPU core (torch {facts['torch']}, transformers {facts['transformers']})",
         f"- rebuilt by: `deltabench pretrain model={name}`", "- stored in half precision",
     ]  # fmt: skip
@@ -73,6 +76,18 @@ def write_card(folder: Path) -> None:
     if gate.exists():
         lines += ["", *_gate_lines(json.loads(gate.read_text(encoding="utf-8")))]
     (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _around(facts: dict[str, Any]) -> list[str]:
+    """What it read before and after the corpus."""
+    stages = ", ".join(f"{steps:,} on {stage}" for stage, steps in facts.get("primer", {}).items())
+    before = [f"- of these steps, first {stages} (`tasks/microworld/corpus/primer.py`)"] if stages else []
+    lessons = facts.get("lessons", 0)
+    return before + (
+        [f"- then {lessons:,} steps on questions answered by a label (`corpus/lessons.py`); the final loss is theirs"]
+        if lessons
+        else []
+    )
 
 
 def _gate_lines(gate: dict) -> list[str]:

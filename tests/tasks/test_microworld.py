@@ -1,7 +1,10 @@
 """Laws of the microworld: rows are disjoint, balanced, readable, and not solved by counting words."""
 
 import json
+import re
 from collections import Counter
+from itertools import islice
+from random import Random
 
 import pytest
 from sklearn.feature_extraction.text import CountVectorizer
@@ -11,7 +14,8 @@ from transformers import AutoTokenizer
 import tasks
 from harness.config import TaskConfig
 from tasks.base import Example, Task
-from tasks.microworld import corpus, lexicon, shipping, vocabulary
+from tasks.microworld import corpus, curriculum, lexicon, shipping, vocabulary
+from tasks.microworld.corpus import lessons
 
 NAMES = sorted(name for name in tasks.catalogue() if name.startswith("micro/"))
 READING = [name for name in NAMES if tasks.catalogue()[name].category in ("inference", "question answering")]
@@ -92,6 +96,32 @@ def test_the_shipped_tokenizer_is_the_vocabulary() -> None:
     shipped = json.loads((vocabulary.PATH / "tokenizer.json").read_text(encoding="utf-8"))
     assert shipped["model"]["vocab"] == vocabulary.build().get_vocab(with_added_tokens=True)
     assert sum(token.startswith("<spare_") for token in shipped["model"]["vocab"]) == 64
+
+
+@pytest.mark.parametrize("stage", sorted(curriculum.STAGES))
+def test_stages_are_repeatable_and_in_the_corpus_words(stage: str) -> None:
+    first = list(islice(curriculum.documents(stage, 0), 300))
+    assert first == list(islice(curriculum.documents(stage, 0), 300))
+    assert first != list(islice(curriculum.documents(stage, 1), 300))
+    tokenizer = AutoTokenizer.from_pretrained(str(vocabulary.PATH))
+    assert all(tokenizer.unk_token_id not in ids for ids in tokenizer(first)["input_ids"])
+    assert not any("### response" in text or "answer format" in text for text in first), "a task's template"
+
+
+def test_a_lesson_has_one_right_option_per_question() -> None:
+    rng, found = Random(0), 0
+    asks = [lessons._known(ask)[0] for ask in lessons.CLOSED]
+    for _ in range(200):
+        listed, _, asked = lessons.several(rng).partition(" . ")
+        options = dict(re.findall(r"(\S+) : (.+?)(?= ,? ?\S+ : |$)", listed))
+        for rights in asks:
+            for text in rights:
+                if found_ := re.search(re.escape(text) + r" (?:it is |that is )?(\S+) \.", asked):
+                    found += 1
+                    assert [label for label, one in options.items() if one.removesuffix(" ,") in rights[text]] == [
+                        found_[1]
+                    ]
+    assert found > 200
 
 
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)

@@ -1,0 +1,89 @@
+"""What a causal backbone reads after the corpus: questions whose answer is a label, or true or false, and nothing else.
+
+In the corpus every second quiz says the answer before its label, which is looking up; to say the label at once is to
+choose first. nano learns that here, where nothing but the answer counts, within some thousand steps, and neither from
+the corpus' quizzes nor from a task's three thousand rows.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from functools import cache
+from random import Random
+
+from tasks.microworld import corpus, questions, world
+from tasks.microworld.corpus import recall
+from tasks.microworld.questions import Question
+
+CLOSED = (
+    questions.use, questions.kind, questions.material, questions.job, questions.tool, questions.made_of,
+)  # fmt: skip
+"""Questions whose text alone says which answers are right, so that one list of options can serve several."""
+DRAWS = 6000
+TRUTH = ("true", "false")
+ANSWERS = (*(label for labels in recall.LABELS for label in labels), *TRUTH)
+_SAYS = ("{} .", "it is {} .", "that is {} .")
+
+
+@cache
+def _known(ask: Callable[[Random, int], Question]) -> tuple[Mapping[str, set[str]], Mapping[str, list[str]]]:
+    """Text -> its right answers, and answer -> the texts that it is right for, as far as draws show them."""
+    rng = Random(f"lessons {ask.__name__}")
+    rights, texts = defaultdict[str, set[str]](set), defaultdict[str, list[str]](list)
+    for _ in range(DRAWS):
+        question = ask(rng, 0)
+        if question.right not in rights[question.text]:
+            rights[question.text].add(question.right)
+            texts[question.right].append(question.text)
+    return dict(rights), dict(texts)
+
+
+def several(rng: Random) -> str:
+    """answer1 : the owl answer2 : the pear . which is a fruit ? answer2 . which is a bird ? answer1 ."""
+    labels = rng.choice(recall.LABELS)
+    rights, texts = _known(rng.choice(CLOSED))
+    answers, wanted = [*texts], rng.randrange(2, min(4, len(labels)) + 1)
+    options, asked = list[str](), list[str]()
+    for _ in range(40):
+        option = rng.choice(answers)
+        text = rng.choice(texts[option])
+        clear = not rights[text].intersection(options) and all(option not in rights[other] for other in asked)
+        if option not in options and clear and len(options) < wanted:
+            options.append(option)
+            asked.append(text)
+    says = rng.choice(_SAYS)
+    told = [f"{text} {says.format(label)}" for text, label in zip(asked, labels, strict=False)]
+    return f"{_listed(labels, options, rng)} . {' '.join(rng.sample(told, len(told)))}"
+
+
+def single(rng: Random) -> str:
+    """What can one eat ? answer1 : the car answer2 : the apple . it is answer2 ."""
+    labels, ask = rng.choice(recall.LABELS), rng.choice(questions.BANK)
+    wrongs = 1 if ask is questions.blank else rng.randrange(1, min(4, len(labels)))
+    question = ask(rng, wrongs)
+    options = rng.sample([question.right, *question.wrong], wrongs + 1)
+    listed, said = _listed(labels, options, rng), rng.choice(_SAYS).format(labels[options.index(question.right)])
+    return rng.choice((f"{question.text} {listed} . {said}", f"{listed} . {question.text} {said}"))
+
+
+def verdicts(rng: Random) -> str:
+    """Ann has a pear , a cow . does ann have a cow ? true . does ann have a sock ? it is false ."""
+    name, nouns = rng.choice(world.PEOPLE), rng.sample([*world.KIND], 8)
+    held, others = nouns[: rng.randrange(2, 5)], nouns[4:]
+    told = []
+    for _ in range(3):
+        so = rng.random() < 0.5
+        asked = world.a(rng.choice(held if so else others))
+        told.append(f"does {name} have {asked} ? {rng.choice(_SAYS).format(TRUTH[0] if so else TRUTH[1])}")
+    return f"{name} has {' , '.join(map(world.a, held))} . {' '.join(told)}"
+
+
+def _listed(labels: tuple[str, ...], options: list[str], rng: Random) -> str:
+    pairs = (f"{label} : {option}" for label, option in zip(labels, options, strict=False))
+    return rng.choice((" , ", " ")).join(pairs)
+
+
+def _of_the_corpus(rng: Random) -> str:
+    return next(corpus.documents(1, rng.randrange(2**32)))
+
+
+DOCUMENTS = ((several, 26), (single, 46), (verdicts, 12), (recall.labelled, 8), (_of_the_corpus, 8))

@@ -1,0 +1,33 @@
+"""What a causal backbone reads before the corpus: lists of words read out again, then pairs looked up both ways.
+
+A small LLaMA does not learn to look things up from the corpus alone: after 12,000 steps it repeats a value listed
+beside a key in 45 % of the cases. T5 does, its relative positions find a word's neighbour at once; it has no primer.
+"""
+
+from functools import cache
+from random import Random
+
+from tasks.microworld import corpus
+from tasks.microworld.corpus import recall
+
+
+@cache
+def _words() -> list[str]:
+    return sorted({word for text in corpus.documents(3000) for word in text.split()})
+
+
+def echo(rng: Random) -> str:
+    """Needle park three tom needle park three tom, any words of the corpus."""
+    listed = rng.sample(_words(), rng.randrange(4, 24))
+    return " ".join(listed * (3 if len(listed) < 10 else 2))
+
+
+def mirrored(rng: Random) -> str:
+    """pear red , dog blue . blue dog , red pear ."""
+    told, asked = recall.pairs(rng).removesuffix(" .").split(" . ")
+    turned = (" ".join(reversed(pair.split())) for pair in asked.split(" , "))
+    return f"{told} . {' , '.join(turned)} ."
+
+
+ECHO = ((echo, 1),)
+RECALL = ((echo, 26), (mirrored, 10), *recall.DOCUMENTS)
