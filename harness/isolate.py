@@ -115,8 +115,11 @@ class Driver:
 
 @cache
 def end_with(driver: Driver) -> None:
-    """End this process when its driver on this machine is gone: one that is killed cannot end its workers itself."""
-    if driver.host != platform.node() or not driver.lives():
+    """End this process when its driver on this machine is gone: one that is killed cannot end its workers itself.
+
+    Also where it is gone already, as it may be while this process starts.
+    """
+    if driver.host != platform.node():
         return
 
     def watch() -> None:

@@ -51,7 +51,7 @@ def job(config: Any, setup: Setup) -> list[str]:
     """The task function of a launcher: config.key lists cells, config.seen the attempts known to the driver."""
     if not setup.driver.is_me():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if not setup.outlives:
+        if not setup.outlives and setup.driver.lives():  # a container may not see it
             isolate.end_with(setup.driver)
     store = Store(setup.runtime.store)
     return [_one(store, str(key), setup, int(seen)) for key, seen in zip(config.key, config.seen, strict=True)]
