@@ -41,7 +41,7 @@ class Decomposed(Rewriting):
 
     def _frozen(self) -> torch.Tensor:
         """[d_out, d_in] the host's weight."""
-        return dense(self._host[0].weight).to(self.magnitude.dtype)
+        return dense(self._host[0]).to(self.magnitude.dtype)
 
     def _ratio(self) -> torch.Tensor:
         """[d_out] magnitude over the norm of the updated weight."""

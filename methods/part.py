@@ -1,26 +1,31 @@
-"""A linear in whatever layout a backbone keeps it: rows of a fused one, transposed, or packed in four bits."""
+"""A linear in whatever layout a backbone keeps it: rows of a fused one, transposed, or packed in few bits."""
 
 import importlib
+from typing import Any
 
 import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 
-def dense(weight: torch.Tensor) -> torch.Tensor:
-    """[d_out, d_in] a linear's weight, out of its four bits if it is in such."""
-    state = getattr(weight, "quant_state", None)
-    if state is None:
+def dense(linear: "nn.Module | Part") -> torch.Tensor:
+    """[d_out, d_in] its weight, out of four or eight bits (quantised.py) if it is in such: then a copy."""
+    held: Any = linear
+    weight: torch.Tensor = held.weight
+    if (packed := getattr(weight, "quant_state", None)) is not None:
+        made: torch.Tensor = importlib.import_module("bitsandbytes").functional.dequantize_4bit(weight.data, packed)
+        return made
+    if weight.dtype != torch.int8:
         return weight
-    made: torch.Tensor = importlib.import_module("bitsandbytes").functional.dequantize_4bit(weight.data, state)
-    return made
+    largest = getattr(weight, "SCB", None)  # [d_out], of each row; the layer takes it when it first runs
+    return weight.data * ((held.state.SCB if largest is None else largest) / 127).unsqueeze(1)
 
 
 class Part:
     """A linear that has no nn.Linear of its own: rows of a fused one, and/or one kept transposed (Conv1D).
 
     It has what deltas ask of a host; `module` is where it lives. weight: [d_out, d_in], a view, so that
-    changing it in place changes the backbone (out of four bits: a copy). label: "q", "k" or "v" for rows of a
+    changing it in place changes the backbone (of a quantised one: a copy). label: "q", "k" or "v" for rows of a
     fused linear, else "".
     """
 
@@ -36,7 +41,7 @@ class Part:
 
     @property
     def weight(self) -> torch.Tensor:
-        weight = dense(self.module.get_parameter("weight"))
+        weight = dense(self.module)
         return (weight.T if self.transposed else weight)[self.rows]
 
     @property

@@ -7,6 +7,6 @@
   device; measure.py: the same step on a GPU.
 - live.py, log.py: which storages live when, and what for; also of a real step on a real device.
 - ways.py, attention.py: what a CUDA device allocates otherwise than the meta device.
-- fourbit.py: the shapes of a four-bit base, where its library cannot work.
+- quantised.py: the shapes of a base in few bits, where its library cannot work.
 - exhibit.py, advice.py: exhibits of forecasts, and what a plan says of a device. Torch-free.
 """

@@ -8,7 +8,7 @@ import numpy as np
 
 from harness import cell as cells
 from harness.errors import UsageError
-from harness.forecast import fourbit, probe
+from harness.forecast import probe, quantised
 from harness.forecast.load import Load
 from harness.forecast.log import Log
 from harness.forecast.subject import Subject, prepare
@@ -37,7 +37,7 @@ def answers(asked: Sequence[Asked]) -> list[list[dict[str, Any]] | str]:
 
 
 def _figures(cell: Any, load: Load, sizes: Sequence[int], memory: int | None) -> list[dict[str, Any]]:
-    with fourbit.stood_in():
+    with quantised.stood_in():
         course = Course(prepare(cell, load))
         told = [course.at(size) for size in sizes]
         if memory is None:

@@ -1,8 +1,9 @@
-"""The shapes of four-bit linears where bitsandbytes cannot work: on the meta device, or not installed.
+"""The shapes of quantised linears where bitsandbytes cannot work: on the meta device, or not installed.
 
-As bitsandbytes keeps them (NF4 with double quantisation): half a byte per weight, one byte per 64 weights for their
-scale, one float per 256 of those. A product makes the dense weight in the input's type, forward and backward, and
-keeps neither that nor its input.
+As bitsandbytes keeps them. Four bits (NF4 with double quantisation): half a byte per weight, one byte per 64 weights
+for their scale, one float per 256 of those; a product makes the dense weight in the input's type, forward and
+backward, and keeps neither that nor its input. Eight bits (LLM.int8()): a byte per weight and a float per row; a
+product rounds its input to fp16 and to bytes, sums in 32 bits and keeps its input, and makes the dense weight backward.
 """
 
 import sys
@@ -68,6 +69,50 @@ class _Product(torch.autograd.Function):
         return back, None, grad.flatten(0, -2).sum(0) if ctx.needs_input_grad[2] else None
 
 
+class Int8Params(nn.Parameter):
+    """[out, in] bytes, and a float for each row."""
+
+    SCB: torch.Tensor
+
+    def __new__(cls, data: torch.Tensor, requires_grad: bool = False, **_: Any) -> "Int8Params":
+        packed = torch.empty(data.shape, dtype=torch.int8, device=data.device)
+        made: Int8Params = torch.Tensor._make_subclass(cls, packed, requires_grad)
+        return made
+
+
+class Linear8bitLt(nn.Linear):
+    """[B, T, in] -> [B, T, out]."""
+
+    def __init__(self, d_in: int, d_out: int, bias: bool = True, *_: Any, device: Any = None, **__: Any) -> None:
+        super().__init__(d_in, d_out, bias, device=device)
+        self.register_buffer("SCB", torch.empty(d_out, device=device), persistent=False)
+
+    @property
+    def state(self) -> "Linear8bitLt":
+        """Who has the rows' floats."""
+        return self
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        made: torch.Tensor = _Rounded.apply(input, self.weight, self.bias)
+        return made
+
+
+class _Rounded(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        ctx.weight, ctx.kept = weight, x
+        rounded = x.to(torch.float16).to(torch.int8)
+        summed = torch.empty(*rounded.shape[:-1], weight.shape[0], dtype=torch.int32, device=x.device)
+        made = summed.to(x.dtype)
+        return made if bias is None else made + bias
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> Any:
+        grad = grads[0]
+        back = torch.matmul(grad, ctx.weight.to(grad.dtype))
+        return back, None, grad.flatten(0, -2).sum(0) if ctx.needs_input_grad[2] else None
+
+
 def _dense(data: torch.Tensor, state: State, dtype: torch.dtype | None = None) -> torch.Tensor:
     return torch.empty(state.shape, dtype=dtype or state.dtype, device=data.device)
 
@@ -77,7 +122,9 @@ def stood_in() -> Iterator[None]:
     """Inside, whoever asks for the library gets the shapes."""
     module: Any = types.ModuleType(LIBRARY)
     module.__spec__ = ModuleSpec(LIBRARY, None)
-    module.nn = types.SimpleNamespace(Linear4bit=Linear4bit, Params4bit=Params4bit)
+    module.nn = types.SimpleNamespace(
+        Linear4bit=Linear4bit, Params4bit=Params4bit, Linear8bitLt=Linear8bitLt, Int8Params=Int8Params
+    )
     module.functional = types.SimpleNamespace(dequantize_4bit=_dense)
     before = sys.modules.get(LIBRARY)
     sys.modules[LIBRARY] = module  # this one alone: what is imported meanwhile stays

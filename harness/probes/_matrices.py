@@ -45,4 +45,4 @@ def pairs(
 
 
 def _weight(linear: anatomy.Linear) -> torch.Tensor:
-    return dense(linear.weight).detach().double()
+    return dense(linear).detach().double()

@@ -10,7 +10,7 @@ import torch
 from harness import options
 from harness.config import Cell
 from harness.errors import UsageError
-from harness.forecast import fourbit, probe
+from harness.forecast import probe, quantised
 from harness.forecast.answer import Course, answers, largest
 from harness.forecast.load import Load
 from harness.forecast.log import CATEGORIES
@@ -22,25 +22,29 @@ Make = Callable[..., Cell]
 
 
 def _course(made: Cell, load: Load = SHORT) -> Course:
-    with fourbit.stood_in():
+    with quantised.stood_in():
         return Course(prepare(made, load))
 
 
-@pytest.mark.parametrize("method", options.names("method"))
-def test_the_forecast_is_what_really_lives(cell: Make, method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "fields"),
+    [*((name, {}) for name in options.names("method")), *((name, {"method__bits": 8}) for name in ("qlora", "qdora"))],
+)
+def test_the_forecast_is_what_really_lives(cell: Make, method: str, fields: dict[str, Any]) -> None:
     """The same step on the CPU and on the meta device: byte for byte, but for what a real tensor may need in place."""
     try:
-        made = cell(method, model__attention="eager", recipe__dropout=0.0)
-        subjects = [prepare(made, SHORT, torch.device(kind), as_cuda=False) for kind in ("meta", "cpu")]
-        logs = [probe.follow(subject, 4) for subject in subjects]
+        made = cell(method, model__attention="eager", recipe__dropout=0.0, **fields)
+        subject = prepare(made, SHORT, torch.device("cpu"), as_cuda=False)
+        real = probe.follow(subject, 4)
+        with quantised.stood_in():
+            forecast = probe.follow(prepare(made, SHORT, torch.device("meta"), as_cuda=False), 4)
     except UsageError as error:
         pytest.skip(f"not by itself, or not here: {error}")
-    forecast, real = (log.most() for log in logs)
-    library = any(
-        isinstance(module, torch.nn.RNNBase) for module in subjects[0].model.modules()
-    )  # with its own buffers
-    assert forecast == pytest.approx(real, rel=0.1 if library else 0.01)
-    assert logs[0].peak().split["parameters"] == pytest.approx(logs[1].peak().split["parameters"], rel=0.01)
+    libraries = {type(module).__module__.partition(".")[0] for module in subject.model.modules()}
+    own_buffers = "bitsandbytes" in libraries or any(isinstance(m, torch.nn.RNNBase) for m in subject.model.modules())
+    assert forecast.most() == pytest.approx(real.most(), rel=0.1 if own_buffers else 0.01)
+    if "bitsandbytes" not in libraries:  # its scales are nobody's parameters
+        assert forecast.peak().split["parameters"] == pytest.approx(real.peak().split["parameters"], rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -93,10 +97,13 @@ def test_what_saves_memory_saves_memory(cell: Make) -> None:
     )  # old gradients live on
 
 
-def test_a_four_bit_base_is_a_sixth_of_its_linears(cell: Make) -> None:
-    full, four = (_course(cell(name, "llama-7b")).at(1)["split"]["parameters"] for name in ("lora", "qlora"))
-    linears = 32 * (4 * 4096**2 + 3 * 4096 * 11008)
+def test_what_a_quantised_base_takes(cell: Make) -> None:
+    """Bytes of the linears: NF4 with its nested scales; LLM.int8() with a float per row."""
+    made = (cell("lora", "llama-7b"), cell("qlora", "llama-7b"), cell("qlora", "llama-7b", method__bits=8))
+    full, four, eight = (_course(one).at(1)["split"]["parameters"] for one in made)
+    linears, rows = 32 * (4 * 4096**2 + 3 * 4096 * 11008), 32 * (5 * 4096 + 2 * 11008)
     assert full - four == pytest.approx(linears * (4 - 0.5 - 1 / 64 - 4 / 64 / 256), rel=1e-3)
+    assert full - eight == pytest.approx(linears * 3 - 4 * rows, rel=1e-3)
 
 
 @pytest.mark.parametrize("room", [0, 99, 100, 101, 1000, 10**9])
