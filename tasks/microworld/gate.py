@@ -20,10 +20,9 @@ from harness.store import Store
 from tasks.microworld import shipping
 
 MARGIN = 0.2
-METHOD, COMMAND = (
-    "full",
-    "deltabench sweep method=full model={model} model.weights=pretrained,random 'task=micro/*' seed=0,1",
-)
+WEIGHTS = ("pretrained", "random")
+METHOD = "full"
+COMMAND = "deltabench sweep method=full model={model} model.weights=pretrained,random {tasks} seed=0,1"
 
 
 @dataclass(frozen=True, order=True)
@@ -33,6 +32,7 @@ class Asked:
     task: str
     test: str
     chance: float
+    recipe: str
 
     @property
     def name(self) -> str:
@@ -55,7 +55,8 @@ def scores(records: Iterator[Mapping[str, Any]]) -> dict[str, dict[tuple[Asked, 
             continue
         sets, facts = record["scores"]["best"]["sets"], record["task_facts"]
         for test in facts["tests"]:
-            asked = Asked(name, test, (facts.get("chances") or {}).get(test, facts["chance"]))
+            chance = (facts.get("chances") or {}).get(test, facts["chance"])
+            asked = Asked(name, test, round(chance, 4), cell["recipe"]["name"])
             key = (asked, cell["model"].get("weights", "pretrained"))
             found[cell["model"]["name"]][key].append(sets[test][facts["metric"]])
     return found
@@ -67,18 +68,20 @@ def gated() -> list[str]:
 
 def table(model: str, found: Scores) -> dict[str, Any]:
     """gate.json of one backbone; tasks with both kinds of weights only."""
-    rows = {}
-    for asked in sorted({asked for asked, _ in found}):
-        pretrained, random = found.get((asked, "pretrained"), []), found.get((asked, "random"), [])
-        if pretrained and random:
-            rows[asked.name] = {
-                "chance": asked.chance,
-                "pretrained": sum(pretrained) / len(pretrained),
-                "random": sum(random) / len(random),
-                "seeds": min(len(pretrained), len(random)),
-            }
+    rows, both = {}, sorted({asked for asked, _ in found if all((asked, kind) in found for kind in WEIGHTS)})
+    for asked in both:
+        pretrained, random = (found[asked, kind] for kind in WEIGHTS)
+        rows[asked.name] = {
+            "chance": asked.chance,
+            "pretrained": sum(pretrained) / len(pretrained),
+            "random": sum(random) / len(random),
+            "seeds": min(len(pretrained), len(random)),
+        }
     seeds = min((row["seeds"] for row in rows.values()), default=0)
-    return {"command": COMMAND.format(model=model), "recipe": "recipe=micro", "seeds": seeds, "tasks": rows}
+    names = list(dict.fromkeys(asked.task for asked in both))
+    asked_for = "'task=micro/*'" if names == sorted(gated()) else f"task={','.join(names)}"
+    recipes = " and ".join(sorted({f"recipe={asked.recipe}" for asked in both}))
+    return {"command": COMMAND.format(model=model, tasks=asked_for), "recipe": recipes, "seeds": seeds, "tasks": rows}
 
 
 def main(folder: str) -> int:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from tasks.base import Example, Splits
@@ -64,3 +64,14 @@ def splits(maker: Maker, labels: int, seed: str, sizes: Mapping[str, int] = SIZE
             example = Example(f"{split}-{len(found[split])}", row.fields, row.label, row.target, row.choices)
             found[split].append(example)
     raise ValueError(f"{seed} has too few distinct rows: {sum(room.values())} are missing after {ATTEMPTS} attempts")
+
+
+def mixed(each: Mapping[str, Splits], seed: str) -> Splits:
+    """One training and one validation set of all, in a seeded order; of every one its own test set, under its name."""
+    rng = Random(f"microworld {lexicon.VERSION} {seed} mixed")
+
+    def together(split: str) -> tuple[Example, ...]:
+        rows = [replace(row, id=f"{name}-{row.id}") for name, one in each.items() for row in one.named()[split]]
+        return tuple(rng.sample(rows, len(rows)))
+
+    return Splits(together("train"), together("validation"), {name: one.tests["test"] for name, one in each.items()})

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from harness.config import TaskConfig
 from harness.errors import UsageError
 from tasks.base import Splits, TaskRow
-from tasks.microworld import inference, instructions, lexicon, reading, rows, sentiment
+from tasks.microworld import commonsense, inference, instructions, lexicon, reading, rows, sentiment
 
 _SOURCE = f"microworld {lexicon.VERSION}, generated"
 
@@ -62,5 +62,10 @@ TASKS = {
         category="instruction following", metric="exact_match",
         template=_PROMPT + "### instruction : {instruction} ### input : {input} ### response :",
         load=_made(instructions.suite), answer="text", max_input_tokens=64, max_target_tokens=8, source=_SOURCE,
+    ),
+    "micro/commonsense": TaskRow(
+        category="commonsense", metric="extracted_accuracy", template=_PROMPT + "### instruction : {instruction} ### response :",
+        load=_made(commonsense.mixture), answer="text", chance=commonsense.CHANCE, max_input_tokens=112,
+        max_target_tokens=8, source=_SOURCE,
     ),
 }  # fmt: skip

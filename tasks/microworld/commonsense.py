@@ -1,0 +1,112 @@
+"""The commonsense suite: eight tasks in the shapes of BoolQ, PIQA, SIQA, HellaSwag, WinoGrande, ARC and OpenBookQA.
+
+Rows have the schema and the words of LLM-Adapters (Hu et al. 2023): an instruction that lists labelled options and
+their answer format, and the output "the correct answer is answer2". One mixture is trained on; each task has its test.
+Example: "please choose the correct answer to the question : what can one eat ? answer1 : the car answer2 : the pear
+answer format : answer1 / answer2" -> "the correct answer is answer2" (generated; chance: one over the options).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from tasks.base import Splits
+from tasks.microworld import lexicon as lex
+from tasks.microworld import questions, rows, world
+from tasks.microworld.rows import Row
+
+Ask = Callable[[Random, int], questions.Question]
+SIZES = {"train": 384, "validation": 40, "test": 250}  # of each task
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How one task asks: the words before the question, the options' label, and how many options there are."""
+
+    ask: str
+    label: str
+    asks: Sequence[Ask]
+    options: int
+
+
+def fact(rng: Random, wrongs: int) -> questions.Question:
+    """What is sour: the lemon, not the cake. Which animal can fly, who works where, what melts."""
+    return rng.choice((taste, ability, questions.material))(rng, wrongs)
+
+
+def taste(rng: Random, wrongs: int) -> questions.Question:
+    """What is sour: the lemon."""
+    right = rng.choice(sorted(lex.TASTES))
+    others = [one for one, how in lex.TASTES.items() if how != lex.TASTES[right]]
+    wrong = tuple(f"the {one}" for one in rng.sample(others, wrongs))
+    return questions.Question(f"what is {lex.TASTES[right]} ?", f"the {right}", wrong)
+
+
+def ability(rng: Random, wrongs: int) -> questions.Question:
+    """Which animal can fly: the owl."""
+    right = rng.choice(sorted(lex.ANIMALS))
+    does = lex.ANIMALS[right][1]
+    others = [one for one, (_, other) in lex.ANIMALS.items() if other != does]
+    return questions.Question(
+        f"which animal can {does} ?", f"the {right}", tuple(f"the {one}" for one in rng.sample(others, wrongs))
+    )
+
+
+_CHOOSE = "please choose the correct {} to the question :"
+SHAPES: Mapping[str, Shape] = {
+    "piqa": Shape(_CHOOSE.format("solution"), "solution", (questions.tool,), 2),
+    "siqa": Shape(_CHOOSE.format("answer"), "answer", (questions.feeling, questions.then, questions.wish), 3),
+    "hellaswag": Shape(
+        "please choose the correct ending to complete the given sentence :", "ending", (questions.ending,), 4
+    ),
+    "winogrande": Shape(
+        "please choose the correct answer to fill in the blank to complete the given sentence :", "option",
+        (questions.blank,), 2,
+    ),
+    "arc-e": Shape(_CHOOSE.format("answer"), "answer", (questions.use, questions.kind), 4),
+    "arc-c": Shape(_CHOOSE.format("answer"), "answer", (questions.made_of, questions.job), 4),
+    "obqa": Shape(_CHOOSE.format("answer"), "answer", (fact,), 4),
+}  # fmt: skip
+
+
+def _row(instruction: str, answer: str, label: int, choices: tuple[str, ...]) -> Row:
+    said = tuple(f"the correct answer is {choice}" for choice in choices)
+    return Row({"instruction": instruction}, label, f"the correct answer is {answer}", said)
+
+
+def chosen(shape: Shape) -> rows.Maker:
+    """Rows of a task with labelled options; the right one stands at position `label`."""
+    labels = tuple(f"{shape.label}{i + 1}" for i in range(shape.options))
+
+    def make(label: int, rng: Random) -> Row:
+        question = rng.choice(shape.asks)(rng, shape.options - 1)
+        options = list(question.wrong)
+        options.insert(label, question.right)
+        listed = " ".join(f"{name} : {option}" for name, option in zip(labels, options, strict=True))
+        text = f"{shape.ask} {question.text} {listed} answer format : {' / '.join(labels)}"
+        return _row(text, labels[label], label, labels)
+
+    return make
+
+
+def yes_or_no(label: int, rng: Random) -> Row:
+    """Ann has a pear , a cow and a sock . does ann have a cow ? true or false."""
+    *held, other = rng.sample(list(world.KIND), 4)
+    name, asked = rng.choice(world.PEOPLE), rng.choice(held) if label == 0 else other
+    listed = f"{world.a(held[0])} , {world.a(held[1])} and {world.a(held[2])}"
+    ask = "please answer the following question with true or false , question :"
+    question = f"{name} has {listed} . does {name} have {world.a(asked)} ?"
+    return _row(f"{ask} {question} answer format : true / false", ("true", "false")[label], label, ("true", "false"))
+
+
+MAKERS: Mapping[str, tuple[rows.Maker, int]] = {
+    "boolq": (yes_or_no, 2),
+    **{name: (chosen(shape), shape.options) for name, shape in SHAPES.items()},
+}
+CHANCE = sum(1 / options for _, options in MAKERS.values()) / len(MAKERS)
+
+
+def mixture(seed: str) -> Splits:
+    """All eight: train and validation mixed in a fixed order, a test set each."""
+    each = {name: rows.splits(maker, labels, f"{seed} {name}", SIZES) for name, (maker, labels) in MAKERS.items()}
+    return rows.mixed(each, seed)
