@@ -30,6 +30,8 @@ AXES = ("method", "model", "task", "recipe", "objective", "seed")
 GROUP = "deltabench.exhibits"
 RATE, CHOSEN = "recipe.learning_rate", "chosen"
 """A block at the rate CHOSEN waits for the cells of the other blocks, which try several: see harness/tuning.py."""
+HERE = ("quick", "embedded", "tuned")
+"""Scales for two cores; the others want a GPU."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 

@@ -1,6 +1,7 @@
 """Claims about two arms: which scores higher, trains fewer parameters, needs less memory.
 
-A side is a method's name, or a mapping such as {method: NAME, detach: false} for one of its variants.
+A side is a method's name, or a mapping such as {method: NAME, detach: false} for one of its variants; of a number a
+list says any of these, as {rank: [8, 32]} where the scales of an exhibit have their own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,9 +28,14 @@ def arms(study: Study, side: Any) -> list[str]:
     return [
         arm
         for arm in study.clean.arms
-        if study.method_of[arm] == method
-        and all(_plain(study.field(arm, name)) == _plain(value) for name, value in wanted.items())
+        if study.method_of[arm] == method and all(_is(study.field(arm, name), value) for name, value in wanted.items())
     ]
+
+
+def _is(value: Any, wanted: Any) -> bool:
+    if isinstance(wanted, list | tuple) and not isinstance(value, list | tuple):
+        return value in wanted
+    return bool(_plain(value) == _plain(wanted))
 
 
 def column(panel: Panel, index: int) -> Panel:

@@ -24,10 +24,15 @@ Asked = tuple[Mapping[str, Any], Mapping[str, Any], Sequence[int], int | None]
 
 def answers(asked: Sequence[Asked]) -> list[list[dict[str, Any]] | str]:
     """(cell as JSON, fields of Load, batch sizes, bytes of a device or None) -> figures, or what is wrong with it."""
+    return each(asked, _figures)
+
+
+def each(asked: Sequence[Asked], figures: Callable[..., list[dict[str, Any]]]) -> list[list[dict[str, Any]] | str]:
+    """What `figures` finds for each, or in a sentence why nothing."""
     told: list[list[dict[str, Any]] | str] = []
     for cell, load, sizes, memory in asked:
         try:
-            told.append(_figures(cells.from_json(cell), Load(**load), sizes, memory))
+            told.append(figures(cells.from_json(cell), Load(**load), sizes, memory))
         except UsageError as error:
             told.append(str(error))
         except Exception as error:  # one that cannot be followed leaves the others theirs

@@ -1,10 +1,10 @@
 """Forecasts for the rest of the harness: cells in, figures out; torch works in a child process. Torch-free."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 from harness import cell as cells
 from harness import compose, grid, isolate, nvml, objectives, options, visible
@@ -14,11 +14,13 @@ from harness.forecast.load import Load
 from tasks import row
 
 ANSWERS = "harness.forecast.answer:answers"
+OPERATIONS = "harness.forecast.operations:answers"
 Figures = dict[str, Any]
+T = TypeVar("T")
 
 
-def ask(many: Sequence[Cell], load: Load, memory: int | None = None) -> list[Figures | str]:
-    """For each cell its figures (see answer.py), or in a sentence why there are none.
+def ask(many: Sequence[Cell], load: Load, memory: int | None = None, answers: str = ANSWERS) -> list[Figures | str]:
+    """For each cell its figures (see answer.py, or operations.py), or in a sentence why there are none.
 
     memory: bytes of a device, for whether the cell fits and what would.
     """
@@ -30,9 +32,9 @@ def ask(many: Sequence[Cell], load: Load, memory: int | None = None) -> list[Fig
         for places in groups.values()
     ]
     families = {cell.model.family for cell in many}
-    answers = isolate.call(ANSWERS, (asked,), isolate.preload(families)) if asked else []
+    told = isolate.call(answers, (asked,), isolate.preload(families)) if asked else []
     found: list[Figures | str] = [""] * len(many)
-    for places, answer in zip(groups.values(), answers, strict=True):
+    for places, answer in zip(groups.values(), told, strict=True):
         for order, place in enumerate(places):
             found[place] = answer if isinstance(answer, str) else answer[order]
     return found
@@ -72,12 +74,21 @@ def without_data(block: Mapping[str, Sequence[Any]]) -> list[Cell]:
 
 def device_memory() -> int | None:
     """Bytes of the first GPU that this process may use; None where there is none, or it does not tell."""
+    return _of_device(lambda library, handle: int(library.nvmlDeviceGetMemoryInfo(handle).total))
+
+
+def device_name() -> str | None:
+    """What NVML calls that GPU."""
+    return _of_device(lambda library, handle: nvml.text(library.nvmlDeviceGetName(handle)))
+
+
+def _of_device(asked: Callable[[Any, Any], T]) -> T | None:
     library, _ = nvml.library()
     if library is None or visible.listed(os.environ) == []:
         return None
     handle, _ = visible.find(library, 0, None)
     try:
-        return int(library.nvmlDeviceGetMemoryInfo(handle).total) if handle is not None else None
+        return asked(library, handle) if handle is not None else None
     except Exception:  # NVML's own kind: whoever asks goes on without a device
         return None
 

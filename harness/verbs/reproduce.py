@@ -4,22 +4,21 @@ deltabench reproduce delta-ranking                           scale=quick: minute
 deltabench reproduce delta-ranking scale=embedded --for 30m  stops after a time with a balanced partial table
 deltabench reproduce delta-ranking task=micro/qa             only these cells; method.rank=4 sets a field
 deltabench reproduce delta-ranking +method=mine model=NAME   my method in the table; another model instead
-deltabench reproduce delta-ranking --dry-run                 what would run, and about how long it takes
+deltabench reproduce delta-ranking --dry-run                 what would run, how long it takes and what memory
 
 The same command again goes on where it stopped. Tables, figures and verdicts are written to
 results/exhibits/NAME/SCALE under the current folder (or --out); settings as in `deltabench sweep --help`.
 """
 
 import argparse
-import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from harness import cell as cells
 from harness import (
+    ahead,
     compose,
     exhibits,
     export,
@@ -27,19 +26,19 @@ from harness import (
     launchers,
     options,
     probes,
-    progress,
     reshape,
     sweep,
     tuning,
     words,
 )
+from harness import cell as cells
 from harness.analysis import records, report
-from harness.config import Cell, Runtime
+from harness.config import Cell
 from harness.errors import UsageError
 from harness.exhibits import Exhibit
 from harness.forecast import advice
 from harness.forecast import exhibit as forecasts
-from harness.store import FINAL, Store
+from harness.store import Store
 
 SETTINGS = (*words.SETTINGS, "scale")
 DEFAULT = "quick"
@@ -70,12 +69,18 @@ def main(arguments: argparse.Namespace) -> int:
     folder = _folder(arguments.out, exhibit, reshape.label(scale, said.block, said.added))
     store = Store(runtime.store)
     print("".join(f"{line}\n" for line in unsaid(exhibit, scale, said.settings)), end="")
-    planned = tuning.expand(blocks, store)
+    try:
+        planned = tuning.expand(blocks, store)
+    except UsageError as error:  # most often rows that are not here
+        if not arguments.dry_run:
+            raise
+        print(ahead.without_rows(exhibit, blocks, error, folder))
+        return 0
     print("".join(f"{line}\n" for line in told), end="")
     if exhibit.forecast:
         return _forecast(exhibit, scale, planned.cells, folder, arguments.dry_run)
     if arguments.dry_run:
-        print(plan(planned, runtime, jobs, folder))
+        print(ahead.plan(exhibit, blocks, planned, runtime, jobs, folder))
         if memory := advice.wanted(arguments.device_memory):
             print(advice.text(planned.cells, advice.forecasts(planned.cells, memory), memory))
         return 0
@@ -152,49 +157,6 @@ def present(exhibit: Exhibit, scale: str, found: Sequence[Cell], store: Store, f
         report.render(exhibit, scale, records.from_store(store, keys), folder, inputs, typed)
     # A pipe or a file has no width of its own: 80 columns would cut the headings.
     report.show(folder, Console(width=None if sys.stdout.isatty() else 120))
-
-
-def plan(planned: tuning.Planned, runtime: Runtime, jobs: int | None, folder: Path) -> str:
-    """Cells, how many are done, about how long the rest takes by the finished ones, and where results go."""
-    store, found = Store(runtime.store), planned.cells
-    keyed = {cells.key(cell): cell for cell in found}
-    states = {key: store.status(key) for key in keyed}
-    left = [key for key, status in states.items() if status not in FINAL]
-    at_once = min(jobs or sweep.slots(runtime), max(len(left), 1))
-    seconds = estimate(store, keyed, states)
-    if not left:
-        took = "nothing is left to do"
-    elif seconds is None:
-        took = f"{at_once} at once; how long is unknown until one of them has finished"
-    else:
-        took = f"{at_once} at once; about {progress.clock(seconds / at_once)}"
-    summary = sweep.summary(store, found)
-    if planned.waiting:
-        summary += f"\n{planned.waiting} more cells when these have chosen their learning rate"
-    wanted = probes.parse(runtime.probe) if runtime.keep == "delta" else ()
-    if again := sum(probes.unkept(store, key, cell, wanted) for key, cell in keyed.items() if wanted):
-        summary += f"\n{again} finished cells get another attempt, that keeps what a probe needs of training"
-    return f"{summary}\n{len(left)} to run, {took}\nrecords: {store.path}\nresults: {folder}"
-
-
-def estimate(store: Store, keyed: Mapping[str, Cell], states: Mapping[str, str]) -> float | None:
-    """Seconds of all cells that are left, one after the other: the median of finished ones most like each."""
-    known: dict[tuple[str, ...], list[float]] = {}
-    for key, cell in keyed.items():
-        wall = (store.summary(key) or {}).get("wall_s")
-        if states[key] == "done" and wall is not None:
-            for like in _likeness(cell):
-                known.setdefault(like, []).append(float(wall))
-    if not known:
-        return None
-    left = [cell for key, cell in keyed.items() if states[key] not in FINAL]
-    return sum(statistics.median(next(known[like] for like in _likeness(cell) if like in known)) for cell in left)
-
-
-def _likeness(cell: Cell) -> tuple[tuple[str, ...], ...]:
-    """What a cell's time may be judged by, the most telling first; the last one is any cell at all."""
-    method, model, task = cell.method.name, cell.model.name, cell.task.name
-    return (model, task, method), (model, method), (model,), ()
 
 
 def _folder(out: str | None, exhibit: Exhibit, label: str) -> Path:

@@ -1,30 +1,22 @@
 """Every exhibit's grids for a GPU compose and validate here: no weights, no data, no Hub."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import pytest
 
 from harness import exhibits, options, preflight
 from harness.config import Cell
-from harness.exhibits import CHOSEN, RATE, values
-from harness.forecast import ask
-from harness.forecast.load import Load
+from harness.exhibits import values
+from harness.forecast import hours
 
-SMALL = ("quick", "embedded", "tuned")
 GRIDS = [
-    (name, scale) for name, exhibit in exhibits.catalogue().items() for scale in exhibit.grids if scale not in SMALL
+    (name, scale)
+    for name, exhibit in exhibits.catalogue().items()
+    for scale in exhibit.grids
+    if scale not in exhibits.HERE
 ]
 
 
 def walk(name: str, scale: str) -> list[Cell]:
-    return [cell for block in exhibits.load(name).blocks(scale) for cell in ask.without_data(listed(block))]
-
-
-def listed(block: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Every choice as a list; a rate that is chosen from other cells as the recipe's own."""
-    choices = {key: list(values(block, key)) for key in block}
-    return {**choices, **({RATE: ["x1"]} if CHOSEN in choices.get(RATE, []) else {})}
+    return hours.cells_of(exhibits.load(name).blocks(scale))
 
 
 def test_there_are_paper_grids() -> None:
@@ -55,7 +47,9 @@ def test_a_grids_methods_fit_its_models(name: str, scale: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "scale"), GRIDS)
-def test_a_grids_memory_can_be_forecast(name: str, scale: str) -> None:
-    alike = {repr((cell.method, cell.model)): cell for cell in walk(name, scale)}
-    told = ask.ask(list(alike.values()), Load())
-    assert [answer for answer in told if isinstance(answer, str)] == []
+def test_a_grids_memory_and_hours_can_be_forecast(name: str, scale: str) -> None:
+    found = walk(name, scale)
+    lines = hours.lines(found, hours.DEVICE)
+    assert [line.reason for line in lines if line.reason] == []
+    assert sum(line.cells for line in lines) == len(found)
+    assert all(line.hours and line.peak for line in lines if line.method != "none")

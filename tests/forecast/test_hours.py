@@ -1,0 +1,79 @@
+"""Operations counted on the meta device, and what a grid that nobody can run here is said to take."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import cli, flops
+from harness.config import Cell
+from harness.forecast import hours, operations
+from harness.forecast.load import Load
+
+Make = Callable[..., Cell]
+
+
+def _operations(made: Cell, load: Load, rows: int) -> int:
+    from harness import cell as cells
+
+    (told,) = operations.answers([(cells.to_json(made), vars(load), [rows], None)])
+    assert isinstance(told, list), told
+    return int(told[0]["operations"])
+
+
+@pytest.mark.parametrize(("method", "passes"), [("full", 6), ("lora", 4)])
+def test_two_operations_a_weight_and_token_forward_and_four_or_two_backward(
+    cell: Make, method: str, passes: int
+) -> None:
+    """Kaplan et al. 2020 (arXiv 2001.08361), section 2.1: 6 N per token; frozen weights get no gradient."""
+    made = cell(method, "llama-7b", task="micro/sentiment")
+    tokens = 4 * (64 + 8)
+    weights = 32 * (4 * 4096**2 + 3 * 4096 * 11008)
+    assert _operations(made, Load(64, 8), 4) == pytest.approx(passes * weights * tokens, rel=0.06)
+
+
+def test_as_a_run_counts_them(cell: Make) -> None:
+    """The same step on the CPU under the counter that records have."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from harness.forecast import probe
+    from harness.forecast.subject import prepare
+
+    made = cell("lora", recipe__dropout=0.0)
+    subject = prepare(made, Load(12, 4), torch.device("cpu"), as_cuda=False)
+    batch = probe.synthetic(subject.load, 3, subject.device)
+    with FlopCounterMode(display=False, custom_mapping=flops._CPU_ATTENTION) as counter:
+        subject.objective.loss(subject.model, batch).backward()
+    assert _operations(made, Load(12, 4), 3) == pytest.approx(counter.get_total_flops(), rel=0.02)
+
+
+def test_hours_are_operations_over_a_share_of_the_peak(cell: Make, here: None) -> None:
+    made = [cell("lora", seed=seed, recipe__precision="bf16") for seed in (0, 1)]
+    (line,) = hours.lines(made, hours.DEVICE)
+    step = _operations(made[0], Load(), made[0].recipe.batch_size)
+    assert line.hours == pytest.approx(2 * made[0].recipe.steps * step / (hours.SUSTAINED * 312e12) / 3600)
+    assert (line.cells, line.batch_size, line.reason) == (2, made[0].recipe.batch_size, "")
+
+
+def test_one_that_cannot_be_forecast_says_why(cell: Make, here: None) -> None:
+    bad: Any = cell("lora")
+    bad.method.fields["rank"] = 10**6
+    (line,) = hours.lines([bad], hours.DEVICE)
+    assert line.hours is line.peak is None
+    assert "rank" in line.reason
+    assert "unknown" in hours.text([line], hours.DEVICE)
+
+
+def test_a_dry_run_without_rows_tells_what_all_of_it_would_take(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, here: None
+) -> None:
+    monkeypatch.delenv("DELTABENCH_DATA", raising=False)
+    words = ["dora-table7", "scale=paper", "--dry-run", f"store={tmp_path / 'store'}"]
+    assert cli.main(["reproduce", *words]) == 0
+    out = capsys.readouterr().out
+    assert "task.data_dir=FOLDER" in out
+    assert "GPU-hours" in out
+    assert "12 cells" in out
+    assert not (tmp_path / "store").exists()
