@@ -4,6 +4,7 @@ clean: the checkpoint and the rate with the best validation score; what is repor
 paper: both chosen on the reported score itself, as the papers' code does; optimistic, shown beside.
 """
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 RULES = {"clean": ("best", "validation"), "paper": ("peak", "test")}
 PLACE = ["model", "task", "arm"]
 BROKEN = ("diverged", "oom")
+_WORDS = re.compile(r"\d+\.?\d*|\D+")
 _DIGITS = 9  # two means that differ by rounding only are a tie
 
 
@@ -105,9 +107,12 @@ class Panel:
 
 
 def panel(rows: "pd.DataFrame", role: str, order: tuple[str, ...]) -> Panel:
-    """The reported scores of one model's selected rows as arrays. order: arms first named come first."""
+    """The reported scores of one model's selected rows as arrays.
+
+    order: methods first named come first; a method's arms by the numbers in their names, then by text.
+    """
     rows = rows[rows.role == role].assign(column=lambda frame: columns(frame))
-    arms = tuple(sorted(rows.arm.unique(), key=lambda arm: (_place(arm, order), arm)))
+    arms = tuple(sorted(rows.arm.unique(), key=lambda arm: _place(arm, order)))
     tasks, seeds = tuple(rows.column.unique()), tuple(sorted(int(seed) for seed in rows.seed.unique()))
     values = np.full((len(arms), len(tasks), len(seeds)), np.nan)
     keys = np.full(values.shape, "", dtype=object)
@@ -128,6 +133,7 @@ def columns(rows: "pd.DataFrame") -> "pd.Series[str]":
     return rows.task.where(~several, rows.task + ":" + rows["set"])
 
 
-def _place(arm: str, order: tuple[str, ...]) -> int:
+def _place(arm: str, order: tuple[str, ...]) -> tuple[int, list[tuple[float, str]]]:
     name = arm.split(" ")[0]
-    return order.index(name) if name in order else len(order)
+    words = [(float(word), "") if word[0].isdigit() else (-1.0, word) for word in _WORDS.findall(arm)]
+    return order.index(name) if name in order else len(order), words

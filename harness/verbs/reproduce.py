@@ -124,7 +124,7 @@ def _forecast(exhibit: Exhibit, scale: str, found: Sequence[Cell], folder: Path,
     rows = forecasts.rows(exhibit, found)
     forecasts.save(folder, rows)
     report.render(exhibit, scale, rows, folder)
-    report.show(folder, Console(width=None if sys.stdout.isatty() else 120))
+    report.show(folder, Console(width=None if sys.stdout.isatty() else 160))
     return int(any(row["forecast"] is None for row in rows))
 
 
@@ -156,7 +156,7 @@ def present(exhibit: Exhibit, scale: str, found: Sequence[Cell], store: Store, f
     if not report.current(folder, inputs):
         report.render(exhibit, scale, records.from_store(store, keys), folder, inputs, typed)
     # A pipe or a file has no width of its own: 80 columns would cut the headings.
-    report.show(folder, Console(width=None if sys.stdout.isatty() else 120))
+    report.show(folder, Console(width=None if sys.stdout.isatty() else 160))
 
 
 def _folder(out: str | None, exhibit: Exhibit, label: str) -> Path:

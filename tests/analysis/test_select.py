@@ -87,6 +87,13 @@ def test_the_papers_checkpoint_is_the_best_of_the_curve_on_the_reported_set(make
     assert (peak.step, peak.score) == (best["step"], best["scores"]["test"])
 
 
+def test_arms_stand_in_the_order_of_their_numbers():
+    given = ["lora rank=16", "full", "lora rank=1", "lora rank=2", "lora rank=1 alpha=0.5", "mine", "dora rank=4"]
+    found = sorted(given, key=lambda arm: select._place(arm, ("full", "dora", "lora")))
+    assert found[:2] == ["full", "dora rank=4"]
+    assert found[2:] == ["lora rank=1", "lora rank=1 alpha=0.5", "lora rank=2", "lora rank=16", "mine"]
+
+
 def test_a_panel_keeps_holes_and_the_keys_behind_every_score(make_grid):
     runs = make_grid(methods=("full", "lora"))[:-1]
     made = select.panel(select.chosen(frame.scores(runs)), "test", ("lora", "full"))
