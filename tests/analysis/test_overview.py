@@ -1,0 +1,27 @@
+"""The page over the reference runs says what their own pages say."""
+
+import json
+
+from harness import assets
+from harness.analysis import overview
+
+
+def test_the_committed_page_is_current():
+    assert (assets.reference() / "README.md").read_text(encoding="utf-8") == overview.text(assets.reference())
+
+
+def test_every_reference_run_stands_on_it():
+    page = overview.text(assets.reference())
+    for path in assets.reference().glob("*/exhibit.json"):
+        assert f"({path.parent.name}/README.md)" in page
+
+
+def test_a_finding_is_a_line_with_its_verdict_told_once(tmp_path):
+    found = {"model": "m", "verdict": "contradicted", "sentence": "a | b: contradicted; -3 points."}
+    for name, findings in (("one", [found]), ("two", [])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "exhibit.json").write_text("{}")
+        (tmp_path / name / "claims.json").write_text(json.dumps({"findings": findings}))
+    page = overview.text(tmp_path)
+    assert "| [one](one/README.md) | m | **contradicted** | a \\| b; -3 points. |" in page
+    assert "Without claims: [two](two/README.md)." in page
