@@ -4,17 +4,17 @@ Time and memory by finished cells most like them: of the store, else of our refe
 grids that want a GPU, by a forecast from the cells alone (forecast/hours.py).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import assets, grids, probes, progress, record, sweep
 from harness import cell as cells
-from harness import grids, probes, progress, record, sweep
 from harness.analysis import records
 from harness.config import Cell, Runtime
 from harness.estimate import Estimate
-from harness.exhibits import Block, Exhibit
+from harness.exhibits import HERE, Block, Exhibit
 from harness.forecast import hours
 from harness.forecast.load import gib
 from harness.store import FINAL, Store
@@ -30,13 +30,15 @@ class Known:
     of: str = ""
 
 
-def known(exhibit: Exhibit, store: Store, keys: Sequence[str]) -> list[Known]:
-    """By the finished cells among these, and by those of the reference run; the first that knows a cell is right."""
-    mine = _done(records.from_store(store, keys))
-    path = records.reference(exhibit.cells_of)
-    theirs = _done(records.from_archive(path)) if path.is_file() else []
-    found = [_known(store, mine)] if mine else []
-    return found + ([_known(store, theirs, f" by our reference run ({_machine(theirs[0])})")] if theirs else [])
+def known(exhibit: Exhibit, store: Store, keys: Sequence[str]) -> Iterator[Known]:
+    """By the finished cells among these, by our reference run, by our others; the first that knows a cell is right."""
+    if mine := _done(records.from_store(store, keys)):
+        yield _known(store, mine)
+    own = records.reference(exhibit.cells_of)
+    others = sorted(path for path in assets.reference().glob(f"*/{records.ARCHIVE}") if path != own)
+    for path in (own, *others):
+        if theirs := _done(records.from_archive(path)) if path.is_file() else []:
+            yield _known(store, theirs, f" by our run of {path.parent.name} ({_machine(theirs[0])})")
 
 
 def _done(runs: Sequence[records.Run]) -> list[Mapping[str, Any]]:
@@ -60,7 +62,13 @@ def _machine(one: Mapping[str, Any]) -> str:
 
 
 def plan(
-    exhibit: Exhibit, blocks: Sequence[Block], planned: Planned, runtime: Runtime, jobs: int | None, folder: Path
+    exhibit: Exhibit,
+    scale: str,
+    blocks: Sequence[Block],
+    planned: Planned,
+    runtime: Runtime,
+    jobs: int | None,
+    folder: Path,
 ) -> str:
     """Cells, how many are done, about how long the rest takes and what memory, and where results go."""
     store, found = Store(runtime.store), planned.cells
@@ -74,32 +82,37 @@ def plan(
     if again := sum(probes.unkept(store, key, cell, wanted) for key, cell in keyed.items() if wanted):
         summary += f"\n{again} finished cells get another attempt, that keeps what a probe needs of training"
     took = _took(known(exhibit, store, list(keyed)), left, planned.waiting, at_once)
-    if took is None:
-        on = hours.device()
-        took = f"{len(left)} to run, {at_once} at once\n{hours.text(hours.lines(hours.cells_of(blocks), on), on)}"
-    return f"{summary}\n{took}\nrecords: {store.path}\nresults: {folder}"
+    return f"{summary}\n{took or _unseen(scale, blocks, len(left), at_once)}\nrecords: {store.path}\nresults: {folder}"
 
 
-def _took(by: Sequence[Known], left: Sequence[Cell], waiting: int, at_once: int) -> str | None:
+def _took(by: Iterable[Known], left: Sequence[Cell], waiting: int, at_once: int) -> str | None:
     """In a sentence; None where no finished cell is like one of these."""
     if not left and not waiting:
         return "0 to run, nothing is left to do"
-    found = [_seconds(by, cell) for cell in left]
-    seconds = [one for one in found if one is not None]
-    if len(seconds) < len(found) or not seconds:
+    found: dict[str, tuple[float, Known]] = {}
+    for source in by:
+        walls = {cells.key(cell): source.estimate.seconds(grids.place(cell)) for cell in left}
+        found = {**{key: (wall, source) for key, wall in walls.items() if wall is not None}, **found}
+        if len(found) == len(left):
+            break
+    if len(found) < len(left) or not found:
         return None
-    now = sum(wall for wall, _ in seconds)
-    later = waiting * now / len(seconds)
+    now = sum(wall for wall, _ in found.values())
+    later = waiting * now / len(found)
     told = f"{len(left)} to run, {at_once} at once; about {progress.clock(now / at_once)}"
     told += f" and {progress.clock(later / at_once)} for those {waiting}" if later else ""
-    used = list(dict.fromkeys(source for _, source in seconds))
-    most = max((one.memory for one in by if one in used and one.memory), default=None)
+    used = list(dict.fromkeys(source for _, source in found.values()))
+    most = max((one.memory for one in used if one.memory), default=None)
     return f"{told}{f'; {gib(most)} for each process' if most else ''}{''.join(one.of for one in used)}"
 
 
-def _seconds(by: Sequence[Known], cell: Cell) -> tuple[float, Known] | None:
-    each = ((one.estimate.seconds(grids.place(cell)), one) for one in by)
-    return next(((wall, one) for wall, one in each if wall is not None), None)
+def _unseen(scale: str, blocks: Sequence[Block], left: int, at_once: int) -> str:
+    """Where no finished cell is like one of these."""
+    told = f"{left} to run, {at_once} at once"
+    if scale in HERE:
+        return f"{told}; how long is unknown until one of them has finished"
+    on = hours.device()
+    return f"{told}\n{hours.text(hours.lines(hours.cells_of(blocks), on), on)}"
 
 
 def without_rows(exhibit: Exhibit, blocks: Sequence[Block], why: object, folder: Path) -> str:

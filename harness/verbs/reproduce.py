@@ -80,7 +80,7 @@ def main(arguments: argparse.Namespace) -> int:
     if exhibit.forecast:
         return _forecast(exhibit, scale, planned.cells, folder, arguments.dry_run)
     if arguments.dry_run:
-        print(ahead.plan(exhibit, blocks, planned, runtime, jobs, folder))
+        print(ahead.plan(exhibit, scale, blocks, planned, runtime, jobs, folder))
         if memory := advice.wanted(arguments.device_memory):
             print(advice.text(planned.cells, advice.forecasts(planned.cells, memory), memory))
         return 0

@@ -101,7 +101,7 @@ def test_dry_run_runs_and_writes_nothing(bench, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "24 cells: 24 missing" in out
     assert "24 to run" in out
-    assert "by our reference run" in out
+    assert "by our run of delta-ranking" in out
     assert str(reproduce.Path("results/exhibits/delta-ranking/quick")) in out
     assert not (bench.path / "results").exists()
     assert not (bench.path / "elsewhere").exists()
