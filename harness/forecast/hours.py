@@ -8,7 +8,7 @@ long again.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,21 +130,24 @@ def summary(found: Sequence[Line], on: str) -> str:
     )
 
 
-def walk(on: str) -> str:
-    """Every grid for a GPU of every exhibit, as a Markdown table."""
-    head = ["exhibit", "scale", "models", "cells", "largest step", "GPU-hours"]
-    rows = [head, ["---"] * len(head)]
+def walk(on: str) -> Iterator[str]:
+    """Every grid for a GPU of every exhibit that has cells of its own, line by line of a Markdown table."""
+    yield from (_row(("exhibit", "scale", "models", "cells", "largest step", "GPU-hours")), _row(["---"] * 6))
     for name, exhibit in exhibits.catalogue().items():
-        for scale in [one for one in exhibit.grids if one not in exhibits.HERE] if not exhibit.forecast else []:
+        wanted = [scale for scale in exhibit.grids if scale not in exhibits.HERE]
+        for scale in wanted if not exhibit.forecast and exhibit.cells_of == name else []:
             found = lines(cells_of(exhibit.blocks(scale)), on)
             known = [one.peak for one in found if one.peak is not None]
             hours = sum(one.hours or 0 for one in found)
             models = ", ".join(dict.fromkeys(one.model for one in found))
             cells = f"{sum(one.cells for one in found):,}"
-            rows.append([name, scale, models, cells, gib(max(known)) if known else "unknown", f"{hours:,.0f}"])
-            print(f"{name} {scale}: {summary(found, on)}", file=sys.stderr, flush=True)
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+            yield _row((name, scale, models, cells, gib(max(known)) if known else "unknown", f"{hours:,.0f}"))
+
+
+def _row(entries: Sequence[str]) -> str:
+    return f"| {' | '.join(entries)} |"
 
 
 if __name__ == "__main__":
-    print(walk(DEVICE))
+    for line in walk(DEVICE):
+        print(line, flush=True)
