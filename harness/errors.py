@@ -8,6 +8,10 @@ class UsageError(Exception):
     """A value a person gave breaks a rule: the message holds the value, the rule and the next step."""
 
 
+class RowsAbsent(UsageError):
+    """Rows that nobody gave, and that cannot be fetched. What is wrong about given ones is another UsageError."""
+
+
 class NotApplicable(UsageError):
     """A pair (method x family, task x objective) that cannot be, with its reason."""
 

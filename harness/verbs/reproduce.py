@@ -34,7 +34,7 @@ from harness import (
 from harness import cell as cells
 from harness.analysis import records, report
 from harness.config import Cell
-from harness.errors import UsageError
+from harness.errors import RowsAbsent, UsageError
 from harness.exhibits import Exhibit
 from harness.forecast import advice
 from harness.forecast import exhibit as forecasts
@@ -71,7 +71,7 @@ def main(arguments: argparse.Namespace) -> int:
     print("".join(f"{line}\n" for line in unsaid(exhibit, scale, said.settings)), end="")
     try:
         planned = tuning.expand(blocks, store)
-    except UsageError as error:  # most often rows that are not here
+    except RowsAbsent as error:
         if not arguments.dry_run:
             raise
         print(ahead.without_rows(exhibit, blocks, error, folder))

@@ -1,5 +1,6 @@
 """Operations counted on the meta device, and what a grid that nobody can run here is said to take."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,3 +78,17 @@ def test_a_dry_run_without_rows_tells_what_all_of_it_would_take(
     assert "GPU-hours" in out
     assert "12 cells" in out
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(("file", "said"), [("commonsense_170k", "maybe"), ("another", "no file for the")])
+def test_a_folder_with_wrong_rows_or_without_its_rows_stops_a_dry_run(
+    file: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = "Is it? \n\nAnswer format: true/false"
+    row = {"instruction": asked, "input": "", "output": "the correct answer is maybe", "answer": "maybe"}
+    (tmp_path / f"{file}.json").write_text(json.dumps([row]))
+    words = ["dora-table7", "scale=paper", "--dry-run", f"task.data_dir={tmp_path}", f"store={tmp_path / 'store'}"]
+    assert cli.main(["reproduce", *words]) == 2
+    told = capsys.readouterr()
+    assert "GPU-hours" not in told.out
+    assert said in told.err
