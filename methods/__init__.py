@@ -190,7 +190,8 @@ def _constants(node: ast.ClassDef) -> dict[str, Any]:
 
 
 def _bases(node: ast.ClassDef, classes: Mapping[str, Any]) -> list[ast.ClassDef]:
-    return [classes[base.id][1] for base in node.bases if isinstance(base, ast.Name) and base.id in classes]
+    """Those in scanned files, the last first, as dataclasses order fields and as the first one's constants win."""
+    return [classes[base.id][1] for base in reversed(node.bases) if isinstance(base, ast.Name) and base.id in classes]
 
 
 def _is_classvar(item: ast.AnnAssign) -> bool:

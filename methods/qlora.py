@@ -15,52 +15,37 @@ from methods.dora import DoRA
 from methods.lora import LoRA
 from methods.quantised import BITS, quantise
 
-RULE = "a quantised base has 4 or 8 bits"
 
+@dataclass(frozen=True)
+class _OnQuantised(LoRA):
+    """Put before LoRA or a kind of it: what that trains, on a base of few bits."""
 
-def _refuse(name: str) -> NotApplicable:
-    return NotApplicable(f"method {name} cannot be merged: its base is quantised, and would be rounded again")
+    mergeable: ClassVar[bool] = False
+    unchanged_at_start: ClassVar[bool] = False
+
+    bits: int = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(self.bits in BITS, "bits", "a quantised base has 4 or 8 bits")
+
+    def attach(self, model: nn.Module) -> None:
+        quantise(model, self.bits)
+        super().attach(model)
+
+    def merge(self, model: nn.Module) -> None:
+        raise NotApplicable(f"method {self.name} cannot be merged: its base is quantised, and would be rounded again")
 
 
 @dataclass(frozen=True)
-class QLoRA(LoRA):
+class QLoRA(_OnQuantised, LoRA):
     """Low-rank updates of quantised linears."""
 
     name: ClassVar[str] = "qlora"
-    mergeable: ClassVar[bool] = False
-    unchanged_at_start: ClassVar[bool] = False
-
-    bits: int = 4
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require(self.bits in BITS, "bits", RULE)
-
-    def attach(self, model: nn.Module) -> None:
-        quantise(model, self.bits)
-        super().attach(model)
-
-    def merge(self, model: nn.Module) -> None:
-        raise _refuse(self.name)
 
 
 @dataclass(frozen=True)
-class QDoRA(DoRA):
+class QDoRA(_OnQuantised, DoRA):
     """Magnitudes and low-rank directions on quantised linears."""
 
     name: ClassVar[str] = "qdora"
-    mergeable: ClassVar[bool] = False
-    unchanged_at_start: ClassVar[bool] = False
-
-    bits: int = 4
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require(self.bits in BITS, "bits", RULE)
-
-    def attach(self, model: nn.Module) -> None:
-        quantise(model, self.bits)
-        super().attach(model)
-
-    def merge(self, model: nn.Module) -> None:
-        raise _refuse(self.name)

@@ -1,6 +1,6 @@
 """Rows of a data set on the Hub, or one sentence that says why they cannot be had. Nothing else asks the network."""
 
-from harness.errors import UsageError
+from harness.errors import RowsAbsent, UsageError
 from tasks import local
 
 PARQUET = "refs/convert/parquet"
@@ -10,9 +10,9 @@ PARQUET = "refs/convert/parquet"
 def rows(
     task: str, name: str, config: str | None, revision: str, split: str, schema: local.Schema, about: str = ""
 ) -> list[local.Row]:
-    """The rows of one split with the schema's fields. UsageError naming the task and the way out."""
+    """The rows of one split with the schema's fields. RowsAbsent naming the task and the way out."""
     if not name:
-        raise UsageError(f"task {task}: it has no copy on the Hub. Give a folder with task.data_dir=FOLDER{about}.")
+        raise RowsAbsent(f"task {task}: it has no copy on the Hub. Give a folder with task.data_dir=FOLDER{about}.")
     import datasets
     from huggingface_hub.utils import logging
 
@@ -21,7 +21,7 @@ def rows(
         found = datasets.load_dataset(name, config, revision=revision, split=split)
     except Exception as error:  # a dozen kinds: no network, no such id, no such revision
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UsageError(
+        raise RowsAbsent(
             f"task {task}: {name} ({config or 'default'}, {split}) could not be read from the Hub "
             f"({reason:.200}). Connect to the network once, or give a local copy with task.data_dir=FOLDER "
             "or, for a folder of many, DELTABENCH_DATA."

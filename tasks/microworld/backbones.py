@@ -82,11 +82,11 @@ BACKBONES: Mapping[str, Backbone] = {
     "micro-llama-mini": Backbone(
         "llama",
         _llama(192, 416, 8, 4),
-        steps=6000,
+        steps=3800,
         batch=64,
-        learning_rate=1e-3,
+        learning_rate=1.5e-3,
         beta2=0.98,
-        primer={"echo": 1000, "recall": 2000},
-        lessons=2000,
+        primer={"echo": 600, "recall": 1600},
+        lessons=1200,
     ),
 }
