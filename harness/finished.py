@@ -14,6 +14,7 @@ from harness.objectives.base import Objective
 from harness.run import seed_for
 from harness.score import Split, prepare
 from harness.store import Store
+from harness.text import Text
 from methods.base import Method
 from methods.kept import load_delta_state
 from tasks import shots
@@ -22,8 +23,9 @@ from tasks.base import Task
 
 @dataclass(frozen=True)
 class Finished:
-    """model: trained, in evaluation mode; plain: the backbone alone, as it was loaded. delta: the file that the model
-    has its delta from, with others of the attempt beside it; None where nothing trained."""
+    """model: trained, in evaluation mode; plain: the backbone alone, as it was loaded. words: its tokenizer.
+    delta: the file that the model has its delta from, with others of the attempt beside it; None where nothing
+    trained."""
 
     cell: Cell
     model: nn.Module
@@ -32,6 +34,7 @@ class Finished:
     task: Task
     objective: Objective
     splits: Mapping[str, Split]
+    words: Text
     runtime: Runtime
     delta: Path | None
 
@@ -56,7 +59,7 @@ def assemble(cell: Cell, runtime: Runtime, delta: Path | None, device: torch.dev
     objective = objectives.make(cell.objective, task, words, objectives.Reading.of(cell))
     splits = prepare(objective, task)
     models = model.to(device).eval(), plain.to(device).eval()
-    return Finished(cell, *models, method, task, objective, splits, runtime, delta)
+    return Finished(cell, *models, method, task, objective, splits, words, runtime, delta)
 
 
 def _trained(cell: Cell, runtime: Runtime, delta: Path | None) -> tuple[nn.Module, Method]:

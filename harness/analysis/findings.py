@@ -10,6 +10,7 @@ from harness.analysis.verdict import Comparison, Finding, overall
 
 ALPHA = 1 - statistics.LEVEL
 POINTS = ("above", "at least", "similar")
+SPREAD = "less spread than"
 """Relations whose estimate is a difference of scores."""
 
 
@@ -96,8 +97,9 @@ def _others(comparisons: Sequence[Comparison]) -> list[str]:
 
 def _detail(row: Comparison) -> str:
     if row.verdict == "contradicted" and row.estimate is not None:
-        scored = row.relation in POINTS
-        return f": {100 * row.estimate:+.1f} points" if scored else f": {row.estimate:.0%} of the pairs"
+        if row.relation in POINTS:
+            return f": {100 * row.estimate:+.1f} points"
+        return "" if row.relation == SPREAD else f": {row.estimate:.0%} of the pairs"
     return _seeds(row)
 
 

@@ -25,21 +25,9 @@ BESIDE = (
 
 def quantities(study: Study) -> Iterator[tuple[str, Panel, float]]:
     """(name, panel, factor): what the probes made of the same answers, or, without them, the task's own metric."""
-    rows = study.selected[study.selected.role == study.role]
-    some = False
-    for probe, figure, name, factor in BESIDE:
-        found = [_figure(held, probe, where, figure) for held, where in zip(rows.probes, rows["set"], strict=True)]
-        if not np.isnan(found).all():
-            some = True
-            yield name, select.panel(rows.assign(score=found), study.role, study.exhibit.methods()), factor
-    if not some:
-        yield "score", study.clean, 100.0
-
-
-def _figure(held: Mapping[str, Any], probe: str, where: str, figure: str) -> float:
-    result = held.get(probe) or {}
-    value = ((result.get("sets") or {}).get(where) or {}).get(figure)
-    return float(value) if result.get("status") == "done" and isinstance(value, int | float) else np.nan
+    found = [(name, study.probed(probe, figure), factor) for probe, figure, name, factor in BESIDE]
+    some = [(name, panel, factor) for name, panel, factor in found if panel is not None]
+    yield from some or [("score", study.clean, 100.0)]
 
 
 def sizes(study: Study) -> dict[str, int]:

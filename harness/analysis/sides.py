@@ -4,7 +4,7 @@ A side is a method's name, or a mapping such as {method: NAME, detach: false} fo
 list says any of these, as {rank: [8, 32]} where the scales of an exhibit have their own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -107,18 +107,19 @@ def _scores(study: Study, claim: Claim, options: Options, relation: str) -> Find
         named.append((f"{left} ({place})" if place and len(places) > 1 else left, right))
         found.append(measures.difference(part, left, right))
     rows = order.compare(named, [relation] * len(named), found, margin, 1 if options["each"] else len(panel.tasks))
-    alone = _one_rate(study, [arm for pair in pairs for arm in pair])
-    return finding(study, claim, margin, tuple(_undecided(row, alone) for row in rows), {}, [])
+    alone = one_rate(study, [arm for pair in pairs for arm in pair])
+    return finding(study, claim, margin, tuple(undecided(row, alone) for row in rows), {}, [])
 
 
-def _one_rate(study: Study, names: Sequence[str]) -> bool:
-    """Whether an arm was tried at one learning rate only: then it may only have got the worse one."""
+def one_rate(study: Study, names: Iterable[str]) -> bool:
+    """Whether one of these arms was tried at one learning rate only: then it may only have got the worse one."""
     tried = study.rates.tried.groupby("arm").min()
     return any(tried.get(name, 0) < 2 for name in names)
 
 
-def _undecided(row: Comparison, one_rate: bool) -> Comparison:
-    if row.verdict == "untested" or not one_rate:
+def undecided(row: Comparison, alone: bool) -> Comparison:
+    """The comparison, which decides nothing where one of its arms had one learning rate alone."""
+    if row.verdict == "untested" or not alone:
         return row
     return replace(row, verdict="inconclusive", seeds=None, reason="one learning rate")
 

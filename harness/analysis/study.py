@@ -1,6 +1,7 @@
 """The records of one exhibit on one model: what tables, figures and claims are made from."""
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,6 +62,14 @@ class Study:
         rows = select.chosen(self._reported, "paper", self.failures)
         return select.panel(rows, self.role, self.exhibit.methods())
 
+    def probed(self, probe: str, figure: str) -> Panel | None:
+        """What a probe found of each set, where its score would be; None where no cell has any of it."""
+        rows = self.selected[self.selected.role == self.role]
+        found = [_probed(held, probe, where, figure) for held, where in zip(rows.probes, rows["set"], strict=True)]
+        if all(value != value for value in found):
+            return None
+        return select.panel(rows.assign(score=found), self.role, self.exhibit.methods())
+
     @cached_property
     def goals(self) -> Mapping[str, float]:
         """task -> the ceiling's validation score at its last step, mean over seeds; empty without a ceiling."""
@@ -103,6 +112,12 @@ class Study:
         """The arms that are neither floor nor ceiling."""
         roles = (self.arm(self.exhibit.floor), self.ceiling)
         return tuple(arm for arm in self.clean.arms if arm not in roles)
+
+
+def _probed(held: Mapping[str, Any], probe: str, where: str, figure: str) -> float:
+    result = held.get(probe) or {}
+    value = ((result.get("sets") or {}).get(where) or {}).get(figure)
+    return float(value) if result.get("status") == "done" and isinstance(value, int | float) else math.nan
 
 
 def studies(exhibit: Exhibit, runs: Sequence[records.Run]) -> list[Study]:

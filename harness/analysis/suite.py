@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from harness.analysis import measures, tables
+from harness.analysis.select import Panel
 from harness.analysis.study import Study
 from harness.analysis.study import published as read_published
 from harness.analysis.table import MISSING, Entry, Table, number, word
@@ -20,11 +21,7 @@ FIGURES = ["score", "rows", "chance", "parse_failures", "commonest"]  # what `co
 def table(study: Study) -> Table:
     """Scores by set in points, their mean with its interval, unreadable answers, collapsed (seed, set) pairs."""
     panel = study.clean
-    rows = []
-    for arm in panel.arms:
-        scores = [number(measures.score(panel, arm, index), 100) for index in range(len(panel.tasks))]
-        mean = number(measures.score(panel, arm), 100)
-        rows.append((word(arm, panel.cells(arm)), *scores, mean, *_broken(study, arm)))
+    rows = [(*_scores(panel, arm), *_broken(study, arm)) for arm in panel.arms]
     columns = ("method", *(_short(name) for name in panel.tasks), "mean", "unparsed", "collapsed")
     notes = (
         *tables.common_notes(study),
@@ -34,6 +31,25 @@ def table(study: Study) -> Table:
         *tables.edge_notes(study),
     )
     return Table("suite", "Scores by test set", study.model, columns, tuple(rows), notes)
+
+
+def by_likelihood(study: Study) -> Table:
+    """The same by the likelihood of each row's options (harness/probes/likelihood.py); no rows without that probe."""
+    panel = study.probed("likelihood", "accuracy")
+    rows = [_scores(panel, arm) for arm in panel.arms] if panel else []
+    columns = ("method", *(_short(name) for name in panel.tasks), "mean") if panel else ("method",)
+    notes = (
+        *tables.label(study),
+        "how often the right option of a row is the likeliest, in points of 100, whatever is generated; "
+        "checkpoint and learning rate as above",
+    )
+    return Table("likelihood", "By the likelihood of the options", study.model, columns, tuple(rows), notes)
+
+
+def _scores(panel: Panel, arm: str) -> tuple[Entry, ...]:
+    """The arm, its score on each set and their mean, in points."""
+    scores = [number(measures.score(panel, arm, index), 100) for index in range(len(panel.tasks))]
+    return word(arm, panel.cells(arm)), *scores, number(measures.score(panel, arm), 100)
 
 
 def _short(name: str) -> str:

@@ -70,13 +70,19 @@ def _compared(row: Comparison, one: Finding) -> tuple[Entry, ...]:
     if row.estimate is None:
         estimate, interval = Entry(MISSING), Entry(row.reason)
     else:
-        estimate = Entry(f"{row.estimate:.3f}", row.estimate, row.low, row.high, row.keys)
-        interval = word(MISSING if row.low is None else f"[{row.low:.3f}, {row.high:.3f}]")
+        form = _form(row.estimate, row.low, row.high)
+        estimate = Entry(format(row.estimate, form), row.estimate, row.low, row.high, row.keys)
+        interval = word(MISSING if row.low is None else f"[{row.low:{form}}, {row.high:{form}}]")
     p = Entry(MISSING if row.p is None else f"{row.p:.3f}" if row.p >= 0.001 else "<0.001", row.p)
     needed = f"> {statistics.SEED_LIMIT}" if row.seeds is None else str(row.seeds)
     seeds = word(needed if row.verdict == "inconclusive" else MISSING)
     verdict = f"{row.verdict}: {row.reason}" if row.reason and row.estimate is not None else row.verdict
     return word(f"{row.left} {row.relation} {row.right}"), estimate, interval, p, word(verdict), seeds
+
+
+def _form(*values: float | None) -> str:
+    """Three decimals; two digits where these are all too small for that, as differences of variances are."""
+    return ".3f" if max(abs(value) for value in values if value is not None) >= 0.01 else ".2g"
 
 
 def by_score(panel: Panel) -> list[str]:

@@ -1,14 +1,15 @@
 """Claims about two methods at several values of one field, such as a rank."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from harness.analysis import measures, order
+from harness.analysis import measures, order, sides
 from harness.analysis.claims import Claim
-from harness.analysis.findings import ALPHA, finding
-from harness.analysis.statistics import LEVEL, Array
+from harness.analysis.findings import ALPHA, SPREAD, finding
+from harness.analysis.statistics import LEVEL, SEED_LIMIT, Array
 from harness.analysis.study import Study
 from harness.analysis.verdict import Comparison, Finding
 
@@ -28,18 +29,9 @@ def at_each(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     pairs = [(left[value * options["ratio"]], arm) for value, arm in right.items() if value * options["ratio"] in left]
     found = [measures.difference(study.clean, *pair) for pair in pairs]
     rows = order.compare(pairs, [relation] * len(pairs), found, margin, len(study.clean.tasks))
-    rows = tuple(_one_rate(study, row) for row in rows)
+    rows = tuple(sides.undecided(row, sides.one_rate(study, (row.left, row.right))) for row in rows)
     absent = [str(options[side]) for side, there in (("left", left), ("right", right)) if not there]
     return finding(study, claim, margin, rows, {}, absent)
-
-
-def _one_rate(study: Study, row: Comparison) -> Comparison:
-    """A comparison at one learning rate decides nothing: a method may only have got the better rate."""
-    tried = study.rates.tried.groupby("arm").min()
-    if row.verdict == "untested" or min(tried[row.left], tried[row.right]) > 1:
-        return row
-    kept = {name: getattr(row, name) for name in ("left", "right", "relation", "estimate", "low", "high", "p", "keys")}
-    return Comparison(**kept, verdict="inconclusive", reason="one learning rate")
 
 
 def less_sensitive(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
@@ -57,20 +49,17 @@ def less_sensitive(study: Study, claim: Claim, options: Mapping[str, Any]) -> Fi
         absent = [name for name, there in zip(names, both, strict=True) if not there]
         return finding(study, claim, margin, (), {}, absent)
     values = np.stack([[study.clean.of(side[value]).mean(axis=0) for value in common] for side in both])  # [2, V, S]
-    keys = study.clean.cells(*(side[value] for side in both for value in common))
-    row = _spread(names, values[..., ~np.isnan(values).any(axis=(0, 1))], margin, keys)
-    one_rate = row.verdict != "untested" and (study.rates.tried < 2).any()
-    if one_rate:
-        row = Comparison(*names, row.relation, "inconclusive", row.estimate, row.low, row.high, row.p, None,
-                         "one learning rate", keys)  # fmt: skip
+    compared = [side[value] for side in both for value in common]
+    row = _spread(names, values[..., ~np.isnan(values).any(axis=(0, 1))], margin, study.clean.cells(*compared))
+    row = sides.undecided(row, sides.one_rate(study, compared))
     ranges = {name: float(np.ptp(side.mean(axis=-1))) for name, side in zip(names, values, strict=True)}
     return finding(study, claim, margin, (row,), {"range": ranges, "values": common}, [])
 
 
 def _spread(names: tuple[str, str], values: Array, margin: float, keys: tuple[str, ...]) -> Comparison:
-    relation, seeds = "less spread than", values.shape[-1]
+    seeds = values.shape[-1]
     if seeds < 2:
-        return Comparison(*names, relation, "untested", reason="fewer than two seeds on every value", keys=keys)
+        return Comparison(*names, SPREAD, "untested", reason="fewer than two seeds on every value", keys=keys)
     random = np.random.default_rng(0)
     estimate = float(_difference(values))
     centred = values - values.mean(axis=(1, 2), keepdims=True)
@@ -84,7 +73,15 @@ def _spread(names: tuple[str, str], values: Array, margin: float, keys: tuple[st
     low, high = np.quantile(drawn, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
     low, high = 2 * estimate - float(high), 2 * estimate - float(low)
     verdict = "reproduced" if low > margin else "contradicted" if high < margin else "inconclusive"
-    return Comparison(*names, relation, verdict if p < ALPHA else "inconclusive", estimate, low, high, p, keys=keys)
+    verdict = verdict if p < ALPHA else "inconclusive"
+    needed = _seeds(seeds, (high - low) / 2, abs(estimate - margin)) if verdict == "inconclusive" else None
+    return Comparison(*names, SPREAD, verdict, estimate, low, high, p, needed, keys=keys)
+
+
+def _seeds(seeds: int, half: float, distance: float) -> int | None:
+    """Seeds until an interval that is `half` wide on either side at so many, shrinking as 1/sqrt(n), is `distance`."""
+    needed = math.ceil(seeds * (half / distance) ** 2) if distance > 0 else math.inf
+    return max(int(needed), seeds + 1) if needed <= SEED_LIMIT else None
 
 
 def _difference(values: Array) -> Any:

@@ -26,6 +26,7 @@ VIEWS = {
         View("ranking", "table", "harness.analysis.tables:ranking"),
         View("tasks", "table", "harness.analysis.tables:tasks"),
         View("suite", "table", "harness.analysis.suite:table"),
+        View("likelihood", "table", "harness.analysis.suite:by_likelihood"),
         View("published", "table", "harness.analysis.suite:published"),
         View("times", "table", "harness.analysis.times:table"),
         View("cost", "table", "harness.analysis.cost:table"),

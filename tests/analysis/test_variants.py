@@ -12,6 +12,22 @@ def records(make_run):
     return lambda quality, **options: _records(make_run, quality, **options)
 
 
+@pytest.mark.parametrize("claim", ["less-sensitive-to", "at-least-at-each"])
+def test_what_is_not_compared_may_have_one_learning_rate(tmp_path, make_run, records, claim):
+    alone = [make_run(method, "micro/qa", seed) for method in ("none", "full") for seed in (0, 1, 2)]
+    found = judged(tmp_path, [*records({"lora": STEEP, "dora": FLAT}), *alone], claim)
+    assert "one learning rate" not in {row.reason for row in found.comparisons}
+
+
+def test_the_seeds_that_would_decide_a_spread(tmp_path, records):
+    steep = {rank: 0.8 + 0.03 * i for i, rank in enumerate(STEEP)}
+    found = judged(tmp_path, records({"lora": steep, "dora": FLAT}, noise=0.06), "less-sensitive-to")
+    [row] = found.comparisons
+    assert found.verdict == "inconclusive"
+    assert row.seeds == variants._seeds(3, (row.high - row.low) / 2, abs(row.estimate))
+    assert row.seeds is None or row.seeds > 3
+
+
 def _records(run, quality, seeds=(0, 1, 2), rates=(1e-3, 3e-3), noise=0.01):
     """quality: method -> rank -> worth."""
     return [

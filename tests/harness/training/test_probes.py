@@ -14,13 +14,14 @@ from transformers import GenerationMixin
 import methods
 import tasks
 from harness import cell as cells
-from harness import finished, isolate, lease, probes, weights
+from harness import finished, isolate, lease, parents, probes, weights
 from harness.config import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
 from harness.errors import UsageError
-from harness.probes import latency
+from harness.probes import latency, likelihood
 from harness.run import run
 from harness.score import score
 from harness.store import SCHEMA, Store
+from tasks.base import Example
 
 RECIPE = RecipeConfig(learning_rate=1e-2, steps=2, evaluate_every=2, batch_size=8, evaluation_batch_size=64)
 TASKS = sorted({row.answer: name for name, row in tasks.catalogue().items() if "generated" in row.source}.values())
@@ -177,3 +178,37 @@ def test_a_record_with_strange_probes_is_still_read(held: Any) -> None:
     record = {"status": "done", "probes": held}
     assert probes.result(record, "latency") is None
     assert isinstance(probes.told(record), dict)
+
+
+@pytest.mark.parametrize("task", [name for name in TASKS if tasks.catalogue()[name].answer != "text"])
+def test_where_likelihood_answers_the_probe_of_it_gives_the_cells_own_score(done: Done, task: str) -> None:
+    store, key, runtime = done(task=task)
+    found = probes.take(store, key, "likelihood", runtime)
+    own = store.read(key)["scores"]["best"]["sets"]["test"]  # type: ignore[index]
+    assert (found["sets"]["test"]["accuracy"], found["sets"]["test"]["n"]) == (own["accuracy"], own["n"])
+    assert len(likelihood.told(found)) == 1
+
+
+def test_the_likelihood_of_options_beside_generated_answers(done: Done) -> None:
+    """Against one forward pass for each option alone."""
+    store, key, runtime = done(task="micro/commonsense")
+    found = probes.take(store, key, "likelihood", runtime)
+    one = finished.assemble(store.cell(key), runtime, store.kept(key, parents.FILE), torch.device("cpu"))
+    assert tuple(found["sets"]) == tuple(one.task.splits.tests)
+    for name, rows in one.task.splits.tests.items():
+        right = [max(range(len(row.choices)), key=lambda i: _likelihood(one, row, i)) == row.label for row in rows]
+        assert found["sets"][name]["accuracy"] == pytest.approx(sum(right) / len(rows))
+
+
+def _likelihood(one: finished.Finished, row: Example, option: int) -> float:
+    inputs = torch.tensor([one.words.inputs([one.task.text(row)], one.task.max_input_tokens)[0][0]])
+    labels = torch.tensor([one.words.targets([row.choices[option]], one.task.max_target_tokens)[0]])
+    with torch.no_grad():
+        return -float(one.model(input_ids=inputs, labels=labels).loss) * labels.numel()
+
+
+def test_no_likelihood_without_options(done: Done) -> None:
+    store, key, runtime = done(task="micro/instructions")
+    found = probes.take(store, key, "likelihood", runtime)
+    assert found["status"] == "failed"
+    assert "list no options" in found["error"]

@@ -1,0 +1,45 @@
+"""How often a row's right option is the likeliest of its options, for tasks that are answered by generation.
+
+The options are those that the row itself lists (else the task's label words), each as the whole answer that training
+asked for, by the sum of its tokens' log-probabilities or by their mean (`task.option_score`). It tells a model that
+does not know from one that does not say it in the format.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.finished import Finished
+
+
+def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
+    """Set -> share of its rows, and how many there are. UsageError where rows have no options."""
+    from harness import objectives
+    from harness.fit import precision
+    from harness.score import Split, score
+
+    cell, task = finished.cell, replace(finished.task, answer="choice", metric="accuracy")
+    for name, rows in task.splits.tests.items():
+        if any(row.label is None or len(task.options(row)) < 2 for row in rows):
+            raise UsageError(f"task {task.name}: rows of {name} list no options whose likelihood could be compared")
+    reading, size = objectives.Reading(option_score=cell.task.option_score), cell.recipe.evaluation_batch_size
+    objective = objectives.make(cell.objective, task, finished.words, reading)
+    found = {}
+    with precision(cell.recipe, device):
+        for name, rows in task.splits.tests.items():
+            split = Split(rows, objective.encode(rows), [objective.target(row) for row in rows])
+            found[name] = score(finished.model, objective, split, task.metric, size).figures
+    return {"sets": found}
+
+
+def told(result: Mapping[str, Any]) -> list[str]:
+    """A line per set."""
+    return [
+        f"{name}: the right option is the likeliest in {found['accuracy']:.1%} of {found['n']} rows"
+        for name, found in result["sets"].items()
+    ]
