@@ -10,8 +10,9 @@ from harness.analysis.verdict import Comparison, Finding, overall
 
 ALPHA = 1 - statistics.LEVEL
 POINTS = ("above", "at least", "similar")
-SPREAD = "less spread than"
 """Relations whose estimate is a difference of scores."""
+SPREAD = "less spread than"
+"""The relation whose estimate is a difference of variances."""
 
 
 def finding(
@@ -31,6 +32,9 @@ def finding(
             f"with {numbers['methods']} methods tau cannot reach p < {ALPHA:.2f} whatever the scores: "
             f"its smallest p is {smallest:.2f}"
         )
+    if "range" in numbers:
+        told = ", ".join(f"{name} {100 * width:.1f}" for name, width in numbers["range"].items())
+        notes.append(f"highest mean less lowest, in points: {told} (a description, which nothing tests)")
     return Finding(
         claim=claim.name,
         model=study.model,
