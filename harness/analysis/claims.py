@@ -11,7 +11,7 @@ Torch-free and pandas-free: `deltabench list claims` reads this.
 """
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,8 +22,15 @@ def said(value: Any) -> Any:
     """A side of a comparison as its table calls it: the method, and what tells its variant."""
     if not isinstance(value, Mapping):
         return value
-    texts = (f"{name}={'+'.join(map(str, one)) if isinstance(one, list) else one}" for name, one in value.items())
+    texts = (f"{name}={_listed(one) if isinstance(one, list) else one}" for name, one in value.items())
     return " ".join(text.removeprefix("method=") for text in texts)
+
+
+def _listed(values: Sequence[Any]) -> str:
+    """Names are one value together, in any order; numbers are any of these."""
+    if all(isinstance(value, str) for value in values):
+        return "+".join(sorted(values))
+    return " or ".join(map(str, values))
 
 
 @dataclass(frozen=True)
