@@ -79,14 +79,4 @@ BACKBONES: Mapping[str, Backbone] = {
         primer={"echo": 1000, "recall": 3000},
         lessons=2000,
     ),
-    "micro-llama-mini": Backbone(
-        "llama",
-        _llama(192, 416, 8, 4),
-        steps=3800,
-        batch=64,
-        learning_rate=1.5e-3,
-        beta2=0.98,
-        primer={"echo": 600, "recall": 1600},
-        lessons=1200,
-    ),
 }
