@@ -110,6 +110,8 @@ def _detail(row: Comparison) -> str:
 def _seeds(row: Comparison) -> str:
     if row.verdict != "inconclusive":
         return ""
+    if row.reason:
+        return f": {row.reason}"
     return f": {row.seeds} seeds would do" if row.seeds else f": more than {statistics.SEED_LIMIT} seeds"
 
 

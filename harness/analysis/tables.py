@@ -75,7 +75,7 @@ def _compared(row: Comparison, one: Finding) -> tuple[Entry, ...]:
         interval = word(MISSING if row.low is None else f"[{row.low:{form}}, {row.high:{form}}]")
     p = Entry(MISSING if row.p is None else f"{row.p:.3f}" if row.p >= 0.001 else "<0.001", row.p)
     needed = f"> {statistics.SEED_LIMIT}" if row.seeds is None else str(row.seeds)
-    seeds = word(needed if row.verdict == "inconclusive" else MISSING)
+    seeds = word(needed if row.verdict == "inconclusive" and not row.reason else MISSING)
     verdict = f"{row.verdict}: {row.reason}" if row.reason and row.estimate is not None else row.verdict
     return word(f"{row.left} {row.relation} {row.right}"), estimate, interval, p, word(verdict), seeds
 
