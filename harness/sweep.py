@@ -35,6 +35,7 @@ from harness.store import FINAL, STATUSES, Store
 
 PREFLIGHT = "harness.preflight:preflight"
 RERUN = (*STATUSES, "stale")
+LET_GO_S = 5.0
 
 
 def drain(
@@ -97,11 +98,19 @@ def drain(
         if plan.fields.get("outlives"):
             print(f"jobs that launcher={plan.name} has taken run on; end them with its own tools.", file=sys.stderr)
         return 130
+    _let_go(store, [key for key in todo if worker.tried(store, key) != seen[key]])
     lease.clear(store.leases, todo)
     print(summary(store, many))
     if deadline is not None and time.time() >= deadline and exit_code(store, many) == 130:
         print("stopped by the deadline; the same command goes on from here.")
     return _probed(store, many, measured, wanted, runtime, deadline)
+
+
+def _let_go(store: Store, keys: Sequence[str]) -> None:
+    """Wait until nobody holds these: a result is there a moment before the process that made it lets go of the cell."""
+    until = time.time() + LET_GO_S
+    while time.time() < until and any(store.is_running(key) for key in keys):
+        time.sleep(0.05)
 
 
 def exit_code(store: Store, many: Sequence[Cell]) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from harness import cell as cells
-from harness import lease
+from harness import lease, sweep
 from harness.config import Cell
 from harness.store import Store
 
@@ -66,3 +66,13 @@ def test_eight_processes_drain_two_hundred_cells(
     store: Store, cell: Callable[..., Cell], runs: Callable[[], list[str]], environment: dict[str, str]
 ) -> None:
     _once_each(store, cell, runs, environment, size=200, count=8)
+
+
+def test_a_result_whose_process_still_holds_the_cell_is_waited_for(
+    store: Store, cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the record and the end of the lease another driver may come to its exit code."""
+    answers = iter([True, True, False])
+    monkeypatch.setattr(Store, "is_running", lambda *_: next(answers))
+    sweep._let_go(store, [cells.key(cell("good"))])
+    assert next(answers, None) is None
