@@ -38,7 +38,7 @@ class _OnQuantised(LoRA):
 
 
 @dataclass(frozen=True)
-class QLoRA(_OnQuantised, LoRA):
+class QLoRA(_OnQuantised):
     """Low-rank updates of quantised linears."""
 
     name: ClassVar[str] = "qlora"
