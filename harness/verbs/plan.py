@@ -3,12 +3,13 @@
 deltabench plan method=full,lora 'task=micro/*' seed=0,1,2 [--json]
 
 Shows each cell with its key and state in the store, how many are left, and, by the finished cells of the store that
-are most like them, about how long they take and how many bytes they keep.
+are most like them, about how long they take and how many bytes they keep; how long by our own runs, where the store
+does not know.
 With a GPU here, or --device-memory, it forecasts which cells fit its memory, the largest batch that does, and in how
 many parts (gradient accumulation) a batch would.
 As JSON: {"cells": [{"key", "status", "stale", "seconds", "bytes", "memory", "cell"}], "cost": {"left", "at_once",
-"seconds", "bytes", "why_null"}}; seconds and bytes are null where no cell of the same model has finished, memory
-without a device.
+"seconds", "of", "bytes", "why_null"}}; seconds and bytes are null where no cell of the same model has finished, memory
+without a device; of: whose cells tell the seconds, if others than the store's.
 """
 
 import argparse
@@ -16,12 +17,14 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from harness import cell as cells
-from harness import compose, grid, grids, progress, show, sweep, words
+from harness import compose, experience, grid, grids, progress, show, sweep, words
 from harness.config import Cell
 from harness.estimate import Estimate
+from harness.experience import Known
 from harness.fingerprint import is_stale
 from harness.forecast import advice
 from harness.store import FINAL, Store
@@ -29,7 +32,10 @@ from harness.store import FINAL, Store
 
 @dataclass(frozen=True)
 class Planned:
-    """One cell, its state, and what is left of it to pay: None where that is not known, 0 where it has its result."""
+    """One cell, its state, and what is left of it to pay: None where that is not known, 0 where it has its result.
+
+    of: whose cells tell the seconds; "" for the store's own.
+    """
 
     key: str
     cell: Cell
@@ -37,6 +43,7 @@ class Planned:
     stale: bool
     seconds: float | None
     bytes: int | None
+    of: str = ""
 
     @property
     def left(self) -> bool:
@@ -77,12 +84,16 @@ def _planned(store: Store, many: Sequence[Cell]) -> list[Planned]:
     states = {key: (status, summary) for key, status, summary in store.statuses(found)}
     finished = [(key, summary) for key, summary in store.summaries() if summary and summary["status"] == "done"]
     estimate = Estimate(store, finished)
+    missing = [cell for key, cell in found.items() if states[key][0] not in FINAL]
+    walls = experience.walls(missing, chain([Known(estimate)], experience.from_references(store)))
     rows = []
     for key, cell in found.items():
         status, summary = states[key]
         place, left = grids.place(cell), status not in FINAL
-        seconds, size = (estimate.seconds(place), estimate.size(place)) if left else (0.0, 0)
-        rows.append(Planned(key, cell, status, summary is not None and is_stale(summary), seconds, size))
+        seconds, by = walls.get(key, (None, None)) if left else (0.0, None)
+        size = estimate.size(place) if left else 0
+        stale = summary is not None and is_stale(summary)
+        rows.append(Planned(key, cell, status, stale, seconds, size, by.of if by else ""))
     return rows
 
 
@@ -124,8 +135,9 @@ def _cost(planned: Sequence[Planned], at_once: int) -> dict[str, Any]:
         "left": len(left),
         "at_once": at_once,
         "seconds": round(sum(one for one in seconds if one) / at_once, 1) if known else None,
+        "of": "".join(dict.fromkeys(one.of for one in left)).strip() or None if known else None,
         "bytes": sum(one for one in sizes if one) if None not in sizes else None,
-        "why_null": None if known else "no cell of the same model has finished in this store",
+        "why_null": None if known else "no cell of the same model has finished in this store or in our own runs",
     }
 
 
@@ -134,5 +146,6 @@ def _told(cost: Mapping[str, Any]) -> str:
         return ""
     if cost["seconds"] is None:
         return f", {cost['at_once']} at once; how long is unknown until one of them has finished"
-    megabytes = (cost["bytes"] or 0) / 1e6
-    return f", {cost['at_once']} at once: about {progress.clock(cost['seconds'])} and {megabytes:.1f} MB"
+    told = f", {cost['at_once']} at once: about {progress.clock(cost['seconds'])}"
+    told += f" {cost['of']}" if cost["of"] else ""
+    return told if cost["bytes"] is None else f"{told} and {cost['bytes'] / 1e6:.1f} MB"

@@ -122,9 +122,18 @@ def test_plan(call: Callable[..., Any], tmp_path: Path) -> None:
     content = json.loads(out)
     assert [row["status"] for row in content["cells"]] == ["missing"] * 4
     assert all(cells.key(cells.from_json(row["cell"])) == row["key"] for row in content["cells"])
-    assert content["cost"]["seconds"] is None
-    assert content["cost"]["why_null"]
+    assert content["cost"]["seconds"] > 0
+    assert content["cost"]["of"].startswith("by our own runs (")
+    assert content["cost"]["bytes"] is None
     assert not (tmp_path / "store").exists()
+
+
+def test_a_plan_of_what_nobody_ran_says_so(call: Callable[..., Any], tmp_path: Path) -> None:
+    words = ["plan", "method=full", "model=t5-small", "model.weights=random", f"store={tmp_path}/store"]
+    assert "how long is unknown" in call(*words)[1]
+    cost = json.loads(call(*words, "--json")[1])["cost"]
+    assert cost["seconds"] is None
+    assert cost["why_null"]
 
 
 def test_status(call: Callable[..., Any], filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
