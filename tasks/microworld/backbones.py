@@ -19,6 +19,7 @@ class Backbone:
     hundred times larger than its queries, and at more than nano scale one absolute rate suits not both (at 500 steps
     of micro the loss is 2.2 with adafactor, 2.6 with adamw at either 1e-3 or 3e-3). primer: steps on each stage of
     corpus/primer.py, before those on the corpus, which `steps` counts too. lessons: steps on corpus/lessons.py, after.
+    grown_from: the shipped backbone whose weights it starts from (growth.py).
     """
 
     family: str
@@ -31,6 +32,7 @@ class Backbone:
     seed: int = 0
     primer: Mapping[str, int] = field(default_factory=dict)
     lessons: int = 0
+    grown_from: str = ""
 
 
 def _t5(d: int, ff: int, layers: int, heads: int, head: int) -> dict[str, Any]:
@@ -78,5 +80,16 @@ BACKBONES: Mapping[str, Backbone] = {
         beta2=0.98,
         primer={"echo": 1000, "recall": 3000},
         lessons=2000,
+    ),
+    "micro-llama-mini": Backbone(
+        "llama",
+        _llama(128, 256, 10, 4),
+        steps=2500,
+        batch=64,
+        learning_rate=1e-3,
+        beta2=0.98,
+        primer={"recall": 500},
+        lessons=1500,
+        grown_from="micro-llama-micro",
     ),
 }

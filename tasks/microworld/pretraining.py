@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from tasks.microworld import continuation, denoising
+from tasks.microworld import continuation, denoising, growth
 from tasks.microworld.backbones import Backbone
 from tasks.microworld.curriculum import Curriculum
 from tasks.microworld.shipping import Outcome
@@ -24,9 +24,12 @@ FAMILIES = {"t5": denoising, "llama": continuation}
 
 
 def initialise(backbone: Backbone) -> PreTrainedModel:
-    """The architecture with seeded random weights."""
+    """The architecture with seeded random weights, or with those that it is grown from."""
     torch.manual_seed(backbone.seed)
-    return FAMILIES[backbone.family].model(backbone.architecture)
+    model = FAMILIES[backbone.family].model(backbone.architecture)
+    if backbone.grown_from:
+        growth.expand(backbone.grown_from, model)
+    return model
 
 
 def _optimiser(backbone: Backbone, model: nn.Module) -> torch.optim.Optimizer:
@@ -54,7 +57,7 @@ def _wave(step: int, steps: int) -> float:
 def pretrain(
     backbone: Backbone, folder: Path, progress: Callable[[int, float], None], every: int = 500
 ) -> tuple[PreTrainedModel, Outcome]:
-    """Train from scratch, or go on from `folder/state.pt`. progress is called with (step, loss) every 50 steps."""
+    """Train from the start, or go on from `folder/state.pt`. progress is called with (step, loss) every 50 steps."""
     torch.use_deterministic_algorithms(True)
     folder.mkdir(parents=True, exist_ok=True)
     model = initialise(backbone).train()

@@ -41,7 +41,7 @@ def ship(name: str, backbone: Backbone, model: PreTrainedModel, outcome: Outcome
             {
                 "model": name, "world": lexicon.VERSION, "parameters": parameters, "family": backbone.family,
                 "corpus_sha256": corpus.digest(), "documents": corpus.SIZE, "steps": backbone.steps,
-                "primer": dict(backbone.primer), "lessons": backbone.lessons,
+                "primer": dict(backbone.primer), "lessons": backbone.lessons, "grown_from": backbone.grown_from,
                 "batch": backbone.batch, "optimizer": backbone.optimizer,
                 "learning_rate": backbone.learning_rate, "seed": backbone.seed,
                 "final_loss": round(outcome.curve[-1][1], 4), "minutes": round(outcome.seconds / 60, 1),
@@ -62,7 +62,7 @@ def write_card(folder: Path) -> None:
     lines = [
         "---", "license: apache-2.0", "library_name: transformers", "---", "",
         f"# {name}", "",
-        f"{facts['parameters']:,} parameters ({facts['family']}), pretrained from scratch on the microworld's corpus, "
+        f"{facts['parameters']:,} parameters ({facts['family']}), pretrained {_start(facts)} on the microworld's corpus, "
         f"world version {facts['world']}: a small generated English. It knows nothing of the real world; scores made "
         "with it test the papers' claims at small scale and are not the papers' numbers.", "",
         f"- corpus: {facts['documents']:,} documents, sha256 `{facts['corpus_sha256'][:16]}`",
@@ -76,6 +76,11 @@ def write_card(folder: Path) -> None:
     if gate.exists():
         lines += ["", *_gate_lines(json.loads(gate.read_text(encoding="utf-8")))]
     (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _start(facts: dict[str, Any]) -> str:
+    grown = facts.get("grown_from")
+    return f"from the blocks of {grown}, each with a copy behind it (`growth.py`)," if grown else "from scratch"
 
 
 def _around(facts: dict[str, Any]) -> list[str]:

@@ -3,18 +3,21 @@
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 from random import Random
 
 import pytest
+import torch
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
-from transformers import AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import tasks
 from harness.config import TaskConfig
 from tasks.base import Example, Task
-from tasks.microworld import corpus, curriculum, lexicon, shipping, vocabulary
+from tasks.microworld import corpus, curriculum, lexicon, pretraining, shipping, vocabulary
+from tasks.microworld.backbones import BACKBONES
 from tasks.microworld.corpus import lessons
 
 NAMES = sorted(name for name in tasks.catalogue() if name.startswith("micro/"))
@@ -131,3 +134,23 @@ def test_a_backbone_says_what_it_was_made_of(folder) -> None:
     assert facts["corpus_sha256"] == CORPUS[lexicon.VERSION]
     assert facts["final_loss"] > 0
     assert f"deltabench pretrain model={folder.name}" in (folder / "README.md").read_text(encoding="utf-8")
+
+
+GROWN = sorted(name for name, backbone in BACKBONES.items() if backbone.grown_from)
+
+
+@pytest.mark.parametrize("name", GROWN)
+def test_a_grown_backbone_starts_as_the_one_it_is_grown_from(name: str) -> None:
+    grown = pretraining.initialise(BACKBONES[name]).eval()
+    small = AutoModelForCausalLM.from_pretrained(shipping.WEIGHTS / BACKBONES[name].grown_from, dtype=torch.float32)
+    assert grown.num_parameters() > small.num_parameters()
+    words = torch.randint(5, 800, (3, 20), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(grown(words).logits, small.eval()(words).logits, rtol=0, atol=1e-5)
+
+
+def test_a_depth_that_is_no_multiple_cannot_be_grown() -> None:
+    grown = BACKBONES[GROWN[0]]
+    odd = replace(grown, architecture={**grown.architecture, "num_hidden_layers": 7})
+    with pytest.raises(ValueError, match="no multiple of the 5"):
+        pretraining.initialise(odd)
