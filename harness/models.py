@@ -108,12 +108,21 @@ def _make(config: ModelConfig, settings: PreTrainedConfig, head: Head) -> PreTra
             trust_remote_code=config.trust_remote_code,
         )
     except ValueError as error:
-        raise NotApplicable(
-            f"model {config.name} ({settings.model_type}) cannot serve as {head.kind.replace('_', ' ')}: "
-            f"{str(error).splitlines()[0]:.200}"
-        ) from error
+        raise _unfit(config, settings, head, error) from error
     model.tie_weights()
     return _own_output(model)
+
+
+def _unfit(config: ModelConfig, settings: PreTrainedConfig, head: Head, error: ValueError) -> NotApplicable:
+    why = str(error).splitlines()[0]
+    if "does not support an attention implementation" in why:
+        return NotApplicable(
+            f"model {config.name}: transformers has no {config.attention} attention for {settings.model_type}. "
+            f"Take model.attention={'eager' if config.attention == 'sdpa' else 'sdpa'}."
+        )
+    return NotApplicable(
+        f"model {config.name} ({settings.model_type}) cannot serve as {head.kind.replace('_', ' ')}: {why:.200}"
+    )
 
 
 def _own_output(model: PreTrainedModel) -> PreTrainedModel:

@@ -103,8 +103,8 @@ def _candidates(model: nn.Module) -> dict[str, Linear]:
 
 def _rows(model: Any, module: nn.Module) -> list[Part]:
     """q, k and v in a fused linear: the queries have the model's width, keys and values share the rest."""
-    if getattr(model.config, "multi_query", True) is False:
-        return []  # gpt_bigcode then interleaves them head by head, so that no role has rows of its own
+    if family(model).interleaved or getattr(model.config, "multi_query", True) is False:
+        return []  # gpt_bigcode of many key heads interleaves them, too
     whole = Part(module)
     q = whole.in_features
     k = (whole.out_features - q) // 2
@@ -123,7 +123,11 @@ def _chosen(model: nn.Module, target: str, candidates: Mapping[str, Linear]) -> 
     if not matches and roles and target.startswith("ffn-") and family(model).experts:
         raise NotApplicable(f"method.targets: the experts of family {family(model).name} hold no linear {target!r}")
     if not matches and roles and target in FUSED_ROLES and family(model).fused:
-        raise NotApplicable(f"method.targets: {target!r} is interleaved head by head here; the pattern c_attn is whole")
+        fused = next(iter(find(model, target))).rpartition(".")[2]
+        raise NotApplicable(
+            f"method.targets: {target!r} is interleaved head by head here, no rows of its own. Take "
+            f"method.targets=[{fused}], the whole of q, k and v."
+        )
     if not matches:
         present = {role for role in LINEAR_ROLES if role in roles and find(model, role)}
         known = present | {name.rsplit(".", 1)[-1] for name in candidates if ":" not in name}

@@ -22,7 +22,8 @@ class Family:
     prompt_at: where soft prompts go: 0 before the first token, 1 after it (a masked encoder's [CLS] stays
     first).
     rotary: keys are rotated by position after the projection, so their bias matters.
-    fused: q, k and v are the rows of one linear, in this order.
+    fused: q, k and v are the rows of one linear, in this order. interleaved: they are, but head by head, so that no
+    role has rows of its own.
     experts: the feed-forward is a mixture of experts without linear modules.
     sizes: name in `Shape` -> attribute of the config.
     """
@@ -37,6 +38,7 @@ class Family:
     prompt_at: int = 0
     rotary: bool = False
     fused: bool = False
+    interleaved: bool = False
     experts: bool = False
 
 
@@ -170,6 +172,112 @@ _BIGCODE = replace(
     sizes=dict(_GPT2.sizes) | {"kv_heads": "num_key_value_heads"},
 )
 
+_GPTJ = Family(  # no role "attention": its attention is its own code, not transformers' interface
+    name="gptj",
+    model_types=("gptj",),
+    roles={
+        "q": r"attn\.q_proj",
+        "k": r"attn\.k_proj",
+        "v": r"attn\.v_proj",
+        "o": r"attn\.out_proj",
+        "ffn-in": r"mlp\.fc_in",
+        "ffn-out": r"mlp\.fc_out",
+        "norms": r"(ln_1|ln_f)",
+        "blocks": r"h\.\d+",
+    },
+    after={"attention": r"attn\.resid_dropout", "ffn": r"mlp\.dropout", "stream": r"h\.\d+"},
+    before={"attention": r"attn\.q_proj", "ffn": r"mlp"},
+    sizes={"width": "n_embd", "ffn": "n_inner", "heads": "n_head", "encoder": "n_layer"},
+    rotary=True,
+)
+
+_BLOOM = Family(  # no role "attention", as of GPT-J; the residual is added in the sublayer, after these linears
+    name="bloom",
+    model_types=("bloom",),
+    roles={
+        "q": r"self_attention\.query_key_value",
+        "k": r"self_attention\.query_key_value",
+        "v": r"self_attention\.query_key_value",
+        "o": r"self_attention\.dense",
+        "ffn-in": r"mlp\.dense_h_to_4h",
+        "ffn-out": r"mlp\.dense_4h_to_h",
+        "norms": r"(word_embeddings_layernorm|input_layernorm|post_attention_layernorm|ln_f)",
+        "blocks": r"h\.\d+",
+    },
+    after={"attention": r"self_attention\.dense", "ffn": r"mlp\.dense_4h_to_h", "stream": r"h\.\d+"},
+    before={"attention": r"self_attention\.query_key_value", "ffn": r"mlp\.dense_h_to_4h"},
+    sizes={"width": "hidden_size", "heads": "n_head", "encoder": "n_layer"},
+    fused=True,
+    interleaved=True,
+)
+
+_NEOX = Family(
+    name="gpt_neox",
+    model_types=("gpt_neox",),
+    roles={
+        "q": r"attention\.query_key_value",
+        "k": r"attention\.query_key_value",
+        "v": r"attention\.query_key_value",
+        "o": r"attention\.dense",
+        "ffn-in": r"mlp\.dense_h_to_4h",
+        "ffn-out": r"mlp\.dense_4h_to_h",
+        "norms": r"(input_layernorm|post_attention_layernorm|final_layer_norm)",
+        "attention": r"attention",
+        "blocks": r"layers\.\d+",
+    },
+    after={"attention": r"post_attention_dropout", "ffn": r"post_mlp_dropout", "stream": r"layers\.\d+"},
+    before={"attention": r"attention\.query_key_value", "ffn": r"mlp"},
+    sizes={
+        "width": "hidden_size",
+        "ffn": "intermediate_size",
+        "heads": "num_attention_heads",
+        "encoder": "num_hidden_layers",
+    },
+    rotary=True,
+    fused=True,
+    interleaved=True,
+)
+
+_OPT = Family(
+    name="opt",
+    model_types=("opt",),
+    roles={
+        "q": r"self_attn\.q_proj",
+        "k": r"self_attn\.k_proj",
+        "v": r"self_attn\.v_proj",
+        "o": r"self_attn\.out_proj",
+        "ffn-in": r"layers\.\d+\.fc1",
+        "ffn-out": r"layers\.\d+\.fc2",
+        "norms": r"(self_attn_layer_norm|final_layer_norm)",
+        "attention": r"self_attn",
+        "blocks": r"layers\.\d+",
+    },
+    after={"attention": r"self_attn\.out_proj", "ffn": r"layers\.\d+\.fc2", "stream": r"layers\.\d+"},
+    before={"attention": r"self_attn\.q_proj", "ffn": r"layers\.\d+\.fc1"},
+    sizes={"width": "hidden_size", "ffn": "ffn_dim", "heads": "num_attention_heads", "encoder": "num_hidden_layers"},
+    stack="decoder",
+)
+
+_DISTILBERT = Family(
+    name="distilbert",
+    model_types=("distilbert",),
+    roles={
+        "q": r"attention\.q_lin",
+        "k": r"attention\.k_lin",
+        "v": r"attention\.v_lin",
+        "o": r"attention\.out_lin",
+        "ffn-in": r"ffn\.lin1",
+        "ffn-out": r"ffn\.lin2",
+        "norms": r"(embeddings\.LayerNorm|sa_layer_norm|output_layer_norm)",
+        "attention": r"attention",
+        "blocks": r"layer\.\d+",
+    },
+    after={"attention": r"attention\.out_lin", "ffn": r"ffn\.dropout", "stream": r"output_layer_norm"},
+    before={"attention": r"attention\.q_lin", "ffn": r"ffn"},
+    sizes={"width": "dim", "ffn": "hidden_dim", "heads": "n_heads", "encoder": "n_layers"},
+    prompt_at=1,
+)
+
 _LLAMA = Family(
     name="llama",
     model_types=("llama", "mistral", "qwen2", "qwen3", "gemma"),
@@ -199,10 +307,24 @@ _LLAMA = Family(
     rotary=True,
 )
 
+_PHI = replace(  # attention and feed-forward side by side, of one normalised input
+    _LLAMA,
+    name="phi",
+    model_types=("phi",),
+    roles={role: pattern for role, pattern in _LLAMA.roles.items() if role != "ffn-gate"}
+    | {
+        "o": r"self_attn\.dense",
+        "ffn-in": r"mlp\.fc1",
+        "ffn-out": r"mlp\.fc2",
+        "norms": r"(input_layernorm|final_layernorm)",
+    },
+    after={"attention": r"self_attn\.dense", "ffn": r"mlp\.fc2", "stream": r"layers\.\d+"},
+)
+
 _POST_NORM = replace(  # the sublayer's output is normalised before the residual sum
     _LLAMA,
     name="post_norm",
-    model_types=("gemma3_text", "olmo2"),
+    model_types=("gemma2", "gemma3_text", "olmo2"),
     after={
         "attention": r"post_attention_layernorm",
         "ffn": r"post_feedforward_layernorm",
@@ -226,4 +348,8 @@ _MIXTRAL = replace(
     experts=True,
 )
 
-FAMILIES = (_T5, _BART, _BERT, _GPT2, _BIGCODE, _LLAMA, _POST_NORM, _OLMO, _MIXTRAL)
+FAMILIES = (
+    *(_T5, _BART, _BERT, _DISTILBERT),
+    *(_GPT2, _BIGCODE, _GPTJ, _BLOOM, _NEOX, _OPT),
+    *(_LLAMA, _PHI, _POST_NORM, _OLMO, _MIXTRAL),
+)

@@ -43,6 +43,8 @@ def _seat(host: nn.Module | Part, name: str) -> tuple[nn.Module, str, slice | No
 
 def _through(child: str, rows: slice | None, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
     delta = getattr(module, child)
+    if isinstance(output, tuple):  # some blocks return their attention weights beside the stream
+        return delta(output[0], *inputs), *output[1:]
     if rows is None:
         return delta(output, *inputs)
     return torch.cat((output[..., : rows.start], delta(output[..., rows], *inputs), output[..., rows.stop :]), dim=-1)

@@ -108,7 +108,7 @@ def plug(model: nn.Module, prompt: Prompt) -> None:
     names = tuple(inspect.signature(stack.forward).parameters)
     stack.register_forward_pre_hook(partial(_open, names), with_kwargs=True)
     decoder = find_stack(model, "decoder")
-    if decoder is None:
+    if decoder is None or decoder is stack:
         stack.register_forward_hook(_close)
     else:
         decoder.register_forward_pre_hook(partial(_show, prompt.length), with_kwargs=True)

@@ -75,7 +75,7 @@ def shape(model: Any) -> Shape:
     outside = (p for name, p in parameters.items() if is_bias(name) and name.rpartition(".")[0] not in known)
     return Shape(
         width=size["width"],
-        ffn=size["ffn"] or 4 * size["width"],  # gpt2: null means that
+        ffn=size.get("ffn") or 4 * size["width"],  # gpt2: null means that; bloom: always
         q_width=size["heads"] * head_width,
         kv_width=kv_heads * head_width,
         kv_heads=kv_heads,

@@ -35,14 +35,14 @@ def _seeded() -> None:
     torch.manual_seed(0)
 
 
-def backbone(toy: Toy, attention: str = "sdpa") -> Any:
+def backbone(toy: Toy, attention: str | None = None) -> Any:
     """A frozen backbone in evaluation mode whose head, if any, trains: what the harness hands to a method."""
     torch.manual_seed(1)
     model = toy.build().eval()
     with torch.no_grad():
         for p in (p for p in model.parameters() if p.ndim == 1):  # else biases at 0 and norms at 1 hide mistakes
             p.add_(torch.randn_like(p), alpha=0.2)
-    model.set_attn_implementation(attention)
+    model.set_attn_implementation(attention or toy.attention[0])
     freeze(model)
     for head in toy.heads:
         model.get_submodule(head).requires_grad_(True)

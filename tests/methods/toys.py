@@ -1,7 +1,7 @@
 """A tiny random backbone for every structural class there is; some of them stand for all in a usual run."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -17,6 +17,13 @@ GROUPED = WIDE | {"num_key_value_heads": 2, "attention_dropout": 0.0}
 WIDE_HEADS = GROUPED | {"head_dim": 6}
 OLD_GPT = {"n_embd": 16, "n_layer": 2, "n_head": 4, "n_inner": 24, "n_positions": 80, "initializer_range": 0.2}
 OLD_GPT |= {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+BLOOM = {"hidden_size": 16, "n_layer": 2, "n_head": 4, "initializer_range": 0.2}
+BLOOM |= {"hidden_dropout": 0.0, "attention_dropout": 0.0}
+OPT = {"hidden_size": 16, "word_embed_proj_dim": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_dim": 24}
+OPT |= {"max_position_embeddings": 80, "dropout": 0.0, "init_std": 0.2}
+DISTILBERT = {"vocab_size": V, "pad_token_id": PAD, "dim": 16, "hidden_dim": 24, "n_layers": 2, "n_heads": 4}
+DISTILBERT |= {"max_position_embeddings": 80, "dropout": 0.0, "attention_dropout": 0.0, "initializer_range": 0.2}
+DISTILBERT |= {"seq_classif_dropout": 0.0}
 
 
 def _t5(activation: str, tied: bool = True) -> hf.T5ForConditionalGeneration:
@@ -40,7 +47,7 @@ def _llama(kv_heads: int) -> hf.LlamaForCausalLM:
 class Toy:
     """kind: how it is called. heads: names of a head that trains in full. positions: it has a table of them.
 
-    usual: it stands for its class in a usual run; the others are marked slow.
+    usual: it stands for its class in a usual run; the others are marked slow. attention: the kernels that it has.
     """
 
     build: Callable[[], Any]
@@ -48,10 +55,15 @@ class Toy:
     heads: tuple[str, ...] = field(default=())
     positions: bool = False
     usual: bool = False
+    attention: tuple[str, ...] = ("sdpa", "eager")
 
 
 def _causal(model: Any, config: Any, sizes: Any, **more: Any) -> Toy:
     return Toy(lambda: model(config(**SMALL, **sizes, **more)), "causal")
+
+
+def _eager(toy: Toy) -> Toy:
+    return replace(toy, attention=("eager",))
 
 
 TOYS = {
@@ -73,6 +85,23 @@ TOYS = {
         "causal",
         positions=True,
     ),
+    "gptj": _eager(_causal(hf.GPTJForCausalLM, hf.GPTJConfig, OLD_GPT, rotary_dim=4)),
+    "bloom": _eager(_causal(hf.BloomForCausalLM, hf.BloomConfig, BLOOM)),
+    "gpt-neox": _causal(hf.GPTNeoXForCausalLM, hf.GPTNeoXConfig, WIDE),
+    "opt": Toy(lambda: hf.OPTForCausalLM(hf.OPTConfig(**SMALL, **OPT)), "causal", positions=True),
+    "opt-post-norm": Toy(
+        lambda: hf.OPTForCausalLM(hf.OPTConfig(**SMALL, **OPT | {"do_layer_norm_before": False})),
+        "causal",
+        positions=True,
+    ),
+    "distilbert-head": Toy(
+        lambda: hf.DistilBertForSequenceClassification(hf.DistilBertConfig(**DISTILBERT, num_labels=3)),
+        "classifier",
+        ("pre_classifier", "classifier"),
+    ),
+    "distilbert-masked": Toy(lambda: hf.DistilBertForMaskedLM(hf.DistilBertConfig(**DISTILBERT)), "masked"),
+    "phi": _causal(hf.PhiForCausalLM, hf.PhiConfig, WIDE, resid_pdrop=0.0),
+    "gemma2": _eager(_causal(hf.Gemma2ForCausalLM, hf.Gemma2Config, WIDE_HEADS)),
     "llama-mha": Toy(lambda: _llama(4), "causal"),
     "llama-gqa": Toy(lambda: _llama(2), "causal", usual=True),
     "mistral": _causal(hf.MistralForCausalLM, hf.MistralConfig, GROUPED),
