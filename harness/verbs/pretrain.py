@@ -26,11 +26,11 @@ def main(arguments: argparse.Namespace) -> int:
     import torch
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from tasks.microworld import pretraining, shipping
+    from tasks.microworld import curriculum, pretraining, shipping
 
     torch.set_num_threads(1)
     backbone = BACKBONES[name]
-    steps = backbone.steps + backbone.lessons
+    steps = curriculum.lesson_starts(backbone)[-1]
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

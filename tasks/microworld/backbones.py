@@ -18,7 +18,8 @@ class Backbone:
     adafactor, whose rate is relative to a tensor's own size (Raffel et al. 2020, 3.1.2): T5's embeddings start a
     hundred times larger than its queries, and at more than nano scale one absolute rate suits not both (at 500 steps
     of micro the loss is 2.2 with adafactor, 2.6 with adamw at either 1e-3 or 3e-3). primer: steps on each stage of
-    corpus/primer.py, before those on the corpus, which `steps` counts too. lessons: steps on corpus/lessons.py, after.
+    corpus/primer.py, before those on the corpus, which `steps` counts too. lessons: steps on each stage of
+    corpus/lessons.py, after, with a schedule of their own each.
     grown_from: the shipped backbone whose weights it starts from (growth.py).
     """
 
@@ -31,7 +32,7 @@ class Backbone:
     beta2: float = 0.999
     seed: int = 0
     primer: Mapping[str, int] = field(default_factory=dict)
-    lessons: int = 0
+    lessons: Mapping[str, int] = field(default_factory=dict)
     grown_from: str = ""
 
 
@@ -69,7 +70,7 @@ BACKBONES: Mapping[str, Backbone] = {
         learning_rate=2e-3,
         beta2=0.98,
         primer={"echo": 1500, "recall": 4500},
-        lessons=3000,
+        lessons={"lessons": 3000},
     ),
     "micro-llama-micro": Backbone(
         "llama",
@@ -79,17 +80,17 @@ BACKBONES: Mapping[str, Backbone] = {
         learning_rate=1.5e-3,
         beta2=0.98,
         primer={"echo": 1000, "recall": 3000},
-        lessons=2000,
+        lessons={"lessons": 2000, "delayed": 1000},
     ),
     "micro-llama-mini": Backbone(
         "llama",
         _llama(128, 256, 10, 4),
-        steps=2500,
+        steps=1500,
         batch=64,
         learning_rate=1e-3,
         beta2=0.98,
-        primer={"recall": 500},
-        lessons=1500,
+        primer={"recall": 300},
+        lessons={"delayed": 1500},
         grown_from="micro-llama-micro",
     ),
 }

@@ -18,10 +18,9 @@ STAGES: Mapping[str, Sequence[tuple[Callable[[Random], str], int]]] = {
     "echo": primer.ECHO,
     "recall": primer.RECALL,
     "lessons": lessons.DOCUMENTS,
+    "delayed": lessons.DELAYED,
 }
 """Makers of documents and how often each; the corpus has its own."""
-ANSWERED = "lessons"
-"""The stage in which, of a document that holds answers, these alone are learnt."""
 POOL = 16
 """Batches that are sorted by length together, to pad little. Not where there is a primer: if all rows of a batch are as
 long, the word to copy is always as far back, and looking it up by what it stands beside is hardly learnt (measured on
@@ -62,15 +61,16 @@ class Curriculum:
 
     def __init__(self, backbone: Backbone) -> None:
         self._backbone = backbone
-        self._names = [*backbone.primer, "corpus", "lessons"]
-        self._ends = [*accumulate(backbone.primer.values()), backbone.steps]
+        self._names = [*backbone.primer, "corpus", *backbone.lessons]
+        self._ends = [*accumulate(backbone.primer.values()), *lesson_starts(backbone)]
         tokenizer = AutoTokenizer.from_pretrained(str(vocabulary.PATH))
         self._answers = frozenset(tokenizer(" ".join(lessons.ANSWERS), add_special_tokens=False)["input_ids"])
         self._stage = -1
         self._corpus: Corpus | None = None
 
     def step(self, k: int) -> tuple[list[list[int]], Random, frozenset[int]]:
-        """As of Corpus.step, k counted from the first step of all; and the words that alone are learnt where they are."""
+        """As of Corpus.step, k counted from the first step of all; and the words that in lessons alone are learnt, of a
+        document that holds some of them."""
         stage = bisect_right(self._ends, k)
         if stage != self._stage:
             pool, backbone = 1 if self._backbone.primer else POOL, self._backbone
@@ -78,7 +78,12 @@ class Curriculum:
             self._stage, self._corpus = stage, Corpus(read, backbone.batch, backbone.seed, pool)
         assert self._corpus
         rows, rng = self._corpus.step(k - (self._ends[stage - 1] if stage else 0))
-        return rows, rng, self._answers if self._names[stage] == ANSWERED else frozenset()
+        return rows, rng, self._answers if k >= self._backbone.steps else frozenset()
+
+
+def lesson_starts(backbone: Backbone) -> list[int]:
+    """The first step of each stage of lessons, and with them the last the end of all."""
+    return [*accumulate(backbone.lessons.values(), initial=backbone.steps)]
 
 
 def documents(stage: str, seed: int) -> Iterator[str]:

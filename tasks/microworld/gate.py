@@ -10,18 +10,19 @@ Scores are test scores of the checkpoint with the best validation score, the mea
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import tasks
-from harness.config import TaskConfig
+from harness import cell as cells
+from harness import grid, words
+from harness.analysis import records
 from harness.store import Store
 from tasks.microworld import shipping
 
 MARGIN = 0.2
 WEIGHTS = ("pretrained", "random")
-METHOD = "full"
 COMMAND = "deltabench sweep method=full model={model} model.weights=pretrained,random {tasks} seed=0,1"
 
 
@@ -42,23 +43,19 @@ class Asked:
 Scores = Mapping[tuple[Asked, str], list[float]]  # (test set, weights) -> a score per seed
 
 
-def scores(records: Iterator[Mapping[str, Any]]) -> dict[str, dict[tuple[Asked, str], list[float]]]:
-    """model -> (test set, weights) -> test scores of the finished full fine-tuning cells at the recipe's own settings."""
-    found: dict[str, dict[tuple[Asked, str], list[float]]] = defaultdict(lambda: defaultdict(list))
-    current = {name: tasks.resolve(TaskConfig(name)).digest for name in gated()}
-    for record in records:
-        cell = record["cell"]
-        name = cell["task"]["name"]
-        if record["status"] != "done" or cell["method"]["name"] != METHOD or name not in current:
+def scores(store: Store, model: str) -> dict[tuple[Asked, str], list[float]]:
+    """(test set, weights) -> test scores, of the finished cells of the command with today's rows, weights and recipe."""
+    found: dict[tuple[Asked, str], list[float]] = defaultdict(list)
+    said = words.parse(COMMAND.format(model=model, tasks="task=micro/*").split()[2:])
+    for run in records.from_store(store, [cells.key(cell) for cell in grid.expand([said.block])]):
+        if run.record["status"] != "done":
             continue
-        if cell["task"]["digest"] != current[name]:  # rows of an earlier version of the task
-            continue
-        sets, facts = record["scores"]["best"]["sets"], record["task_facts"]
+        cell, facts = run.record["cell"], run.record["task_facts"]
         for test in facts["tests"]:
             chance = (facts.get("chances") or {}).get(test, facts["chance"])
-            asked = Asked(name, test, round(chance, 4), cell["recipe"]["name"])
-            key = (asked, cell["model"].get("weights", "pretrained"))
-            found[cell["model"]["name"]][key].append(sets[test][facts["metric"]])
+            asked = Asked(cell["task"]["name"], test, round(chance, 4), cell["recipe"]["name"])
+            score = run.record["scores"]["best"]["sets"][test][facts["metric"]]
+            found[asked, cell["model"]["weights"]].append(score)
     return found
 
 
@@ -87,10 +84,10 @@ def table(model: str, found: Scores) -> dict[str, Any]:
 def main(folder: str) -> int:
     """Write gate.json and the card of every backbone that has records. 1 where a task fails its gate."""
     failed = []
-    for model, found in sorted(scores(Store(folder).records()).items()):
-        gate = table(model, found)
-        card = shipping.WEIGHTS / model
-        if not gate["tasks"] or not card.is_dir():
+    for card in sorted(path.parent for path in shipping.WEIGHTS.glob("*/pretraining.json")):
+        model = card.name
+        gate = table(model, scores(Store(folder), model))
+        if not gate["tasks"]:
             continue
         (card / shipping.GATE).write_text(json.dumps(gate, indent=1) + "\n", encoding="utf-8")
         shipping.write_card(card)

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import time
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +18,7 @@ from transformers import PreTrainedModel
 
 from tasks.microworld import continuation, denoising, growth
 from tasks.microworld.backbones import Backbone
-from tasks.microworld.curriculum import Curriculum
+from tasks.microworld.curriculum import Curriculum, lesson_starts
 from tasks.microworld.shipping import Outcome
 
 FAMILIES = {"t5": denoising, "llama": continuation}
@@ -40,10 +41,11 @@ def _optimiser(backbone: Backbone, model: nn.Module) -> torch.optim.Optimizer:
 
 
 def rate(step: int, backbone: Backbone) -> float:
-    """Linear warm-up over 3 % of the steps, then half a cosine down to 2 % of the peak; once more for lessons."""
-    if step < backbone.steps:
-        return backbone.learning_rate * _wave(step, backbone.steps)
-    return backbone.learning_rate * _wave(step - backbone.steps, backbone.lessons)
+    """Linear warm-up over 3 % of the steps, then half a cosine down to 2 % of the peak; once more for each of the lessons."""
+    ends = lesson_starts(backbone)
+    stage = bisect_right(ends, step)
+    first = ends[stage - 1] if stage else 0
+    return backbone.learning_rate * _wave(step - first, ends[stage] - first)
 
 
 def _wave(step: int, steps: int) -> float:
@@ -72,7 +74,7 @@ def pretrain(
             optimiser.load_state_dict(state["optimiser"])
             start, curve, seconds = state["step"], [tuple(p) for p in state["curve"]], state["seconds"]
     began, running = time.perf_counter(), 0.0
-    steps = backbone.steps + backbone.lessons
+    steps = lesson_starts(backbone)[-1]
     for step in range(start, steps):
         for group in optimiser.param_groups:
             group["lr"] = rate(step, backbone)

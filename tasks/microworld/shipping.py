@@ -41,7 +41,7 @@ def ship(name: str, backbone: Backbone, model: PreTrainedModel, outcome: Outcome
             {
                 "model": name, "world": lexicon.VERSION, "parameters": parameters, "family": backbone.family,
                 "corpus_sha256": corpus.digest(), "documents": corpus.SIZE, "steps": backbone.steps,
-                "primer": dict(backbone.primer), "lessons": backbone.lessons, "grown_from": backbone.grown_from,
+                "primer": dict(backbone.primer), "lessons": dict(backbone.lessons), "grown_from": backbone.grown_from,
                 "batch": backbone.batch, "optimizer": backbone.optimizer,
                 "learning_rate": backbone.learning_rate, "seed": backbone.seed,
                 "final_loss": round(outcome.curve[-1][1], 4), "minutes": round(outcome.seconds / 60, 1),
@@ -87,10 +87,10 @@ def _around(facts: dict[str, Any]) -> list[str]:
     """What it read before and after the corpus."""
     stages = ", ".join(f"{steps:,} on {stage}" for stage, steps in facts.get("primer", {}).items())
     before = [f"- of these steps, first {stages} (`tasks/microworld/corpus/primer.py`)"] if stages else []
-    lessons = facts.get("lessons", 0)
+    after = ", ".join(f"{steps:,} on {stage}" for stage, steps in facts.get("lessons", {}).items())
     return before + (
-        [f"- then {lessons:,} steps on questions answered by a label (`corpus/lessons.py`); the final loss is theirs"]
-        if lessons
+        [f"- then {after}: questions answered by a label (`corpus/lessons.py`); the final loss is theirs"]
+        if after
         else []
     )
 

@@ -127,6 +127,19 @@ def test_a_lesson_has_one_right_option_per_question() -> None:
     assert found > 200
 
 
+@pytest.mark.parametrize("make", [lessons.verdicts, lessons.delayed])
+def test_a_verdict_is_right(make) -> None:
+    rng, found = Random(0), Counter[str]()
+    for _ in range(100):
+        told, _, rest = make(rng).partition(" . ")
+        held = set(re.split(r" , | and ", told.partition(" has ")[2]))
+        for asked, said in re.findall(r"does \w+ have (.+?) \?.*? (true|false) \.(?= does|$)", rest):
+            assert (asked in held) == (said == "true")
+            found[said] += 1
+    assert min(found.values()) > 20
+    assert len(found) == 2
+
+
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
 def test_a_backbone_says_what_it_was_made_of(folder) -> None:
     facts = json.loads((folder / "pretraining.json").read_text(encoding="utf-8"))

@@ -11,7 +11,7 @@ from functools import cache
 from random import Random
 
 from tasks.microworld import corpus, questions, world
-from tasks.microworld.corpus import recall
+from tasks.microworld.corpus import primer, recall
 from tasks.microworld.questions import Question
 
 CLOSED = (
@@ -21,6 +21,7 @@ CLOSED = (
 DRAWS = 6000
 TRUTH = ("true", "false")
 ANSWERS = (*(label for labels in recall.LABELS for label in labels), *TRUTH)
+_REMINDERS = ("", "true or false . ", "true , false . ")
 _SAYS = ("{} .", "it is {} .", "that is {} .")
 
 
@@ -77,6 +78,17 @@ def verdicts(rng: Random) -> str:
     return f"{name} has {' , '.join(map(world.a, held))} . {' '.join(told)}"
 
 
+def delayed(rng: Random) -> str:
+    """Ann has a pear , a cow . does ann have a cow ? true or false . needle tom park three . it is true ."""
+    name, nouns = rng.choice(world.PEOPLE), rng.sample([*world.KIND], 5)
+    held, so = nouns[: rng.randrange(2, 5)], rng.random() < 0.5
+    asked = world.a(rng.choice(held) if so else nouns[-1])
+    between = " ".join(rng.sample(primer.words(), rng.randrange(1, 12)))
+    told = rng.choice((" , ", " and ")).join((" , ".join(map(world.a, held[:-1])), world.a(held[-1])))
+    said = rng.choice(_SAYS).format(TRUTH[0] if so else TRUTH[1])
+    return f"{name} has {told} . does {name} have {asked} ? {rng.choice(_REMINDERS)}{between} . {said}"
+
+
 def _listed(labels: tuple[str, ...], options: list[str], rng: Random) -> str:
     pairs = (f"{label} : {option}" for label, option in zip(labels, options, strict=False))
     return rng.choice((" , ", " ")).join(pairs)
@@ -87,3 +99,5 @@ def _of_the_corpus(rng: Random) -> str:
 
 
 DOCUMENTS = ((several, 26), (single, 46), (verdicts, 12), (recall.labelled, 8), (_of_the_corpus, 8))
+DELAYED = (*DOCUMENTS, (delayed, 40))
+"""For the larger ones: nano learns from a task's rows to say the verdict some words after the question, they do not."""

@@ -12,13 +12,14 @@ from tasks.microworld.corpus import recall
 
 
 @cache
-def _words() -> list[str]:
+def words() -> list[str]:
+    """All words of the corpus, as far as its first documents show them."""
     return sorted({word for text in corpus.documents(3000) for word in text.split()})
 
 
 def echo(rng: Random) -> str:
     """Needle park three tom needle park three tom, any words of the corpus."""
-    listed = rng.sample(_words(), rng.randrange(4, 24))
+    listed = rng.sample(words(), rng.randrange(4, 24))
     return " ".join(listed * (3 if len(listed) < 10 else 2))
 
 
