@@ -27,6 +27,25 @@ def test_grouped_keys_bound_the_rank() -> None:
         make("lora", rank=9).attach(backbone(TOYS["llama-gqa"]))
 
 
+@pytest.mark.parametrize("key", ["bloom", "gpt-neox"])
+def test_interleaved_queries_have_no_rows_but_the_whole_has(key: str) -> None:
+    with pytest.raises(NotApplicable, match=r"Take method\.targets=\[query_key_value\]"):
+        make("lora").attach(backbone(TOYS[key]))
+    model = backbone(TOYS[key])
+    make("lora", targets=["query_key_value"]).attach(model)
+    assert count(model)["delta"] == 2 * 8 * (16 + 48)  # blocks, rank, d_in + d_out
+
+
+@pytest.mark.parametrize("key", ["gptj", "bloom"])
+def test_a_block_that_returns_more_than_the_stream_keeps_it(key: str) -> None:
+    model = backbone(TOYS[key])
+    before = logits(model, TOYS[key])
+    attach("pfeiffer", model)
+    torch.testing.assert_close(logits(model, TOYS[key]), before)
+    disturb(model)
+    assert not torch.allclose(logits(model, TOYS[key]), before)
+
+
 def test_targets_are_roles_or_patterns() -> None:
     model = backbone(TOYS["llama-gqa"])
     by_role = linears(model, ["q", "ffn-gate"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import Gemma2Config
 
 import methods
 from harness import models as backbones
@@ -156,6 +157,13 @@ def test_an_answer_is_tokenised_as_it_stands_after_its_prompt(space: str) -> Non
     assert words.decode([words.encode(prompt) + found[:-1]])[0] == prompt + ("" if space else " ") + "yes"
     if not space:
         assert words.encode(prompt + " yes") == words.encode(prompt) + found[:-1]
+
+
+def test_kernels_that_a_family_lacks_are_named(tmp_path: Path) -> None:
+    Gemma2Config(vocab_size=30, hidden_size=8, num_hidden_layers=1, intermediate_size=8).save_pretrained(tmp_path)
+    config = ModelConfig(name="tiny-gemma2", family="gemma2", path=str(tmp_path))
+    with pytest.raises(NotApplicable, match=r"no sdpa attention for gemma2. Take model\.attention=eager"):
+        backbones.build(config, LM)
 
 
 def test_an_encoder_is_no_decoder(bert: ModelConfig, t5: ModelConfig, t5_text: Text, label_task: Task) -> None:
