@@ -19,7 +19,7 @@ with warnings.catch_warnings():
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 TASK = {"seq2seq": "SEQ_2_SEQ_LM", "causal": "CAUSAL_LM", "classifier": "FEATURE_EXTRACTION", "masked": None}
 P = 5
-PEFT_TOYS = ("t5", "t5-gated", "bert-head", "roberta-masked", "llama-mha", "llama-gqa")
+PEFT_TOYS = ("t5", "t5-gated", "bert-head", "roberta-masked", "llama-mha", "llama-gqa", "gptj", "opt", "phi")
 
 
 def reference(toy: Toy, config: Any) -> Any:
@@ -174,7 +174,22 @@ def test_prompt(key: str) -> None:
     same_gradients(pairs)
 
 
-@pytest.mark.parametrize("key", ["llama-mha", "llama-gqa", "gpt2", "gpt-bigcode", "qwen3", "gemma", "mixtral"])
+PREFIXED = (
+    "llama-mha",
+    "llama-gqa",
+    "gpt2",
+    "gpt-bigcode",
+    "qwen3",
+    "gemma",
+    "mixtral",
+    "opt",
+    "phi",
+    "gpt-neox",
+    "gemma2",
+)
+
+
+@pytest.mark.parametrize("key", PREFIXED)
 def test_prefix(key: str) -> None:
     """PEFT lets the prefix take P positions, so our tokens are told to stand P further on."""
     toy = TOYS[key]
