@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -14,9 +15,12 @@ from sklearn.linear_model import LogisticRegression
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import tasks
+from harness import cell as cells
+from harness import grid, words
 from harness.config import TaskConfig
+from harness.store import Store
 from tasks.base import Example, Task
-from tasks.microworld import corpus, curriculum, lexicon, pretraining, shipping, vocabulary
+from tasks.microworld import corpus, curriculum, gate, lexicon, pretraining, shipping, vocabulary
 from tasks.microworld.backbones import BACKBONES
 from tasks.microworld.corpus import lessons
 
@@ -167,3 +171,16 @@ def test_a_depth_that_is_no_multiple_cannot_be_grown() -> None:
     odd = replace(grown, architecture={**grown.architecture, "num_hidden_layers": 7})
     with pytest.raises(ValueError, match="no multiple of the 5"):
         pretraining.initialise(odd)
+
+
+def test_a_gate_counts_the_cells_of_its_own_command_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: set[str] = set()
+    monkeypatch.setattr("harness.analysis.records.from_store", lambda store, keys: asked.update(keys) or [])
+    assert not gate.scores(Store(tmp_path), "micro-llama-nano")
+
+    def key(*more: str) -> str:
+        said = words.parse(["method=full", "model=micro-llama-nano", "task=micro/commonsense", "seed=0", *more])
+        return cells.key(grid.expand([said.block])[0])
+
+    assert {key(), key("model.weights=random")} <= asked
+    assert not {key("recipe.learning_rate=1e-4"), key("task.split_seed=5")} & asked
