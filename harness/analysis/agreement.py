@@ -1,7 +1,7 @@
 """Does a rerun agree with the reference? Per group of cells, the difference of means with its interval."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +34,10 @@ class Group:
 
 
 def groups(mine: Sequence[records.Run], reference: Sequence[records.Run], role: str = "test") -> list[Group]:
-    """The groups that both have, Holm-adjusted over them. The spread is pooled over the tasks of a method."""
+    """The groups that both have, Holm-adjusted over them. Each group is judged by its own spread."""
     ours, theirs = _scores(mine, role, reference), _scores(reference, role, mine)
     shared = [place for place in ours.groups if place in theirs.groups]
-    spread = _spread(ours, theirs)
-    raw = [_group(place, ours.get_group(place), theirs.get_group(place), spread) for place in shared]
+    raw = [_group(place, ours.get_group(place), theirs.get_group(place)) for place in shared]
     adjusted = statistics.holm([group.p for group in raw])
     return [_judged(group, p) for group, p in zip(raw, adjusted, strict=True)]
 
@@ -54,7 +53,7 @@ def table(found: Sequence[Group], model: str) -> Table:
     """One row per group of one model."""
     columns = ("method", "task", "rate", "mine", "reference", "difference", "seeds", "verdict")
     rows = tuple(_row(group) for group in found if group.place[0] == model)
-    note = "points; the interval pools the spread over seeds within a method's tasks; verdicts are Holm-adjusted"
+    note = "points; the interval is Student's t of the group's own spread over seeds; verdicts are Holm-adjusted"
     return Table("agreement", "Against the reference", model, columns, rows, (note,))
 
 
@@ -81,24 +80,15 @@ def _scores(runs: Sequence[records.Run], role: str, among: Sequence[records.Run]
     return best.groupby(GROUP, sort=False)
 
 
-def _spread(*sides: "pd.api.typing.DataFrameGroupBy") -> Mapping[tuple[str, str], tuple[float, int]]:
-    """(model, arm) -> (standard deviation over seeds within a task and rate, degrees of freedom)."""
-    squares: dict[tuple[str, str], tuple[float, int]] = {}
-    for side in sides:
-        for (model, arm, *_), rows in side:
-            total, df = squares.get((model, arm), (0.0, 0))
-            deviation = float(((rows.score - rows.score.mean()) ** 2).sum())
-            squares[model, arm] = total + deviation, df + len(rows) - 1
-    return {place: (math.sqrt(total / df) if df else math.nan, df) for place, (total, df) in squares.items()}
+def _spread(*sides: "pd.DataFrame") -> tuple[float, int]:
+    """(standard deviation over seeds, degrees of freedom) of one group: both sides are draws of the same cells."""
+    squares = sum(float(((rows.score - rows.score.mean()) ** 2).sum()) for rows in sides)
+    df = sum(len(rows) - 1 for rows in sides)
+    return (math.sqrt(squares / df) if df else math.nan), df
 
 
-def _group(
-    place: Any,
-    ours: "pd.DataFrame",
-    theirs: "pd.DataFrame",
-    spread: Mapping[tuple[str, str], tuple[float, int]],
-) -> Group:
-    sd, df = spread[place[0], place[1]]
+def _group(place: Any, ours: "pd.DataFrame", theirs: "pd.DataFrame") -> Group:
+    sd, df = _spread(ours, theirs)
     seeds = len(ours), len(theirs)
     mine, reference = float(ours.score.mean()), float(theirs.score.mean())
     both = ours.merge(theirs, on="key", suffixes=("", "_reference"))

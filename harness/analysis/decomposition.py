@@ -101,7 +101,7 @@ def _notes(study: Study) -> tuple[str, ...]:
         f"points: merged weights of each self-attention ({' or '.join(map(str, layers))} of them) after steps "
         f"{'; '.join(', '.join(map(str, one)) for one in steps)}",
         "correlation: of one cell's points, mean over tasks and seeds by Fisher's z, with its "
-        f"{statistics.LEVEL:.0%} interval over seeds (t, variance pooled within tasks); within a step: each step's "
+        f"{statistics.LEVEL:.0%} interval over seeds (Student's t on the means of seeds); within a step: each step's "
         "points centred on their own mean first",
         "at the end: the least and the most that a layer moved by the last step, over cells",
         *(("paper's: one run of another model; its text and its own figure disagree, both are shown",)

@@ -45,7 +45,7 @@ def _scores(
     panel = study.clean
     for place, arm in enumerate(arms):
         for index, task in enumerate(panel.tasks):
-            mean = statistics.pooled(panel.of(arm)[index]).mean
+            mean = statistics.over_seeds(panel.of(arm)[index]).mean
             axes.plot(100 * mean, place - BELOW, marks[task], color="#8c8c8c", markersize=3.5)
         _dot(axes, measures.score(panel, arm).main, place, looks[arm], 100)
     _names(axes, arms)

@@ -111,7 +111,7 @@ def _compared(
         return Comparison(arm, BARE, relation, "untested", main.mean, reason=reason, keys=found.keys)
     verdict, seeds = (verdict if p < ALPHA else "inconclusive"), None
     if verdict == "inconclusive":
-        seeds = statistics.seeds_needed(main, len(study.clean.tasks), abs(abs(main.mean) - margin))
+        seeds = statistics.seeds_needed(main, abs(abs(main.mean) - margin))
     return Comparison(arm, BARE, relation, verdict, main.mean, main.low, main.high, p, seeds, keys=found.keys)
 
 

@@ -72,7 +72,7 @@ def scalable(panel: Panel, floor: Array, ceiling: Array) -> "np.ndarray[tuple[in
     """
     good = np.zeros(len(panel.tasks), dtype=bool)
     for task in range(len(panel.tasks)):
-        gap = statistics.pooled(ceiling[task : task + 1] - floor[task : task + 1])
+        gap = statistics.over_seeds(ceiling[task : task + 1] - floor[task : task + 1])
         means = [np.nanmean(side[task]) if (~np.isnan(side[task])).any() else np.nan for side in (floor, ceiling)]
         sampling = np.sqrt(sum(max(0.0, m * (1 - m)) for m in means) / panel.rows[task])
         error = np.nanmax([gap.se, sampling, 0.0])
@@ -108,7 +108,7 @@ def _ratio(joint: Array) -> tuple[Interval, Interval]:
     span = means[2] - means[1]
     ratio = (means[0] - means[1]) / span
     linear = (joint[0] - joint[1] - ratio[:, None] * (joint[2] - joint[1])) / span[:, None]
-    student = statistics.pooled(linear + ratio[:, None])
+    student = statistics.over_seeds(linear + ratio[:, None])
     drawn = statistics.resample(joint, statistics.draws(~np.isnan(joint[0])))
     with np.errstate(divide="ignore", invalid="ignore"):
         samples = ((drawn[:, 0] - drawn[:, 1]) / (drawn[:, 2] - drawn[:, 1])).mean(axis=1)

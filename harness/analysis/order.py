@@ -26,7 +26,7 @@ def by_score(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     pairs = [(str(a), str(b)) for a, b in combinations(arms, 2)]
     found = [measures.difference(study.clean, a, b) for a, b in pairs]
     relations = ["similar" if arms[a] == arms[b] else "above" for a, b in pairs]
-    comparisons = compare(pairs, relations, found, margin, len(study.clean.tasks))
+    comparisons = compare(pairs, relations, found, margin)
     tau = _tau(study, {str(arm): rank for arm, rank in arms.items()})
     absent = [method for method in ranks if study.arm(method) is None]
     return finding(study, claim, margin, comparisons, tau, absent)
@@ -49,7 +49,6 @@ def comparable(study: Study, claim: Claim, options: Mapping[str, Any]) -> Findin
         ["at least"] * len(others),
         [measures.difference(panel, arm, str(study.ceiling)) for arm in others],
         near,
-        len(share),
     )
     numbers = {
         "share": float(np.nanmean(share)),
@@ -64,7 +63,7 @@ def _above_half(share: Array, margin: float, keys: tuple[str, ...]) -> Compariso
     found = Estimate(*statistics.interval(share - 0.5), keys=keys)
     names = "cases near the ceiling", "half of them"
     if not (found.main.se == 0 and found.main.n > len(share)):
-        return compare([names], ["above"], [found], margin, len(share))[0]
+        return compare([names], ["above"], [found], margin)[0]
     exact = statistics.share(float(np.nansum(share)), found.main.n)
     low, high = exact.low - 0.5, exact.high - 0.5
     verdict = "reproduced" if low > margin else "contradicted" if high < margin else "inconclusive"
@@ -83,13 +82,12 @@ def compare(
     relations: Sequence[str],
     found: Sequence[Estimate],
     margin: float,
-    tasks: int,
 ) -> tuple[Comparison, ...]:
     """One comparison per pair: verdict from the interval, kept only if it survives Holm's adjustment."""
     tests = [RULES[relation](one.main, margin) for relation, one in zip(relations, found, strict=True)]
     adjusted = statistics.holm([p for _, p in tests])
     rows = zip(pairs, relations, found, tests, adjusted, strict=True)
-    return tuple(_comparison(*row, margin, tasks, len(pairs)) for row in rows)
+    return tuple(_comparison(*row, margin, len(pairs)) for row in rows)
 
 
 def _comparison(
@@ -99,7 +97,6 @@ def _comparison(
     test: tuple[str, float],
     p: float,
     margin: float,
-    tasks: int,
     family: int,
 ) -> Comparison:
     left, right = pair
@@ -113,7 +110,7 @@ def _comparison(
     seeds = None
     if verdict == "inconclusive":
         level = 1 - ALPHA / family
-        seeds = statistics.seeds_needed(main, tasks, _distance(relation, main, margin), level)
+        seeds = statistics.seeds_needed(main, _distance(relation, main, margin), level)
     return Comparison(left, right, relation, verdict, main.mean, main.low, main.high, p, seeds, keys=found.keys)
 
 

@@ -84,4 +84,4 @@ def more_help(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding
         pairs.append((f"{arm} on {most:,} rows", f"on {fewest:,}"))
         known = not np.isnan(values).all()
         found.append(Estimate(*statistics.interval(values), keys=keys) if known else measures.absent("no common seed"))
-    return finding(study, claim, margin, order.compare(pairs, ["above"] * len(pairs), found, margin, 1), {}, [])
+    return finding(study, claim, margin, order.compare(pairs, ["above"] * len(pairs), found, margin), {}, [])

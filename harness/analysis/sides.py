@@ -106,7 +106,7 @@ def _scores(study: Study, claim: Claim, options: Options, relation: str) -> Find
     for (left, right), (place, part) in ((pair, one) for pair in pairs for one in places):
         named.append((f"{left} ({place})" if place and len(places) > 1 else left, right))
         found.append(measures.difference(part, left, right))
-    rows = order.compare(named, [relation] * len(named), found, margin, 1 if options["each"] else len(panel.tasks))
+    rows = order.compare(named, [relation] * len(named), found, margin)
     alone = one_rate(study, [arm for pair in pairs for arm in pair])
     return finding(study, claim, margin, tuple(undecided(row, alone) for row in rows), {}, [])
 

@@ -31,8 +31,8 @@ def test(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     tests = [_tested(values, margin) for _, _, values, _ in cases]
     adjusted = statistics.holm([p for *_, p in tests])
     rows = tuple(
-        _compared(f"{arm}, {role}", f"{options['sign']}ly over {over}", sign, one, p, len(values), margin, keys)
-        for (arm, role, values, keys), one, p in zip(cases, tests, adjusted, strict=True)
+        _compared(f"{arm}, {role}", f"{options['sign']}ly over {over}", sign, one, p, margin, keys)
+        for (arm, role, _, keys), one, p in zip(cases, tests, adjusted, strict=True)
     )
     verdict = overall([row.verdict for row in rows])
     return Finding(
@@ -56,7 +56,7 @@ def _tested(values: Array, margin: float) -> tuple[Interval, str, float]:
 
 
 def _compared(
-    left: str, right: str, sign: int, tested: tuple[Interval, str, float], p: float, tasks: int, margin: float,
+    left: str, right: str, sign: int, tested: tuple[Interval, str, float], p: float, margin: float,
     keys: tuple[str, ...],
 ) -> Comparison:  # fmt: skip
     main, verdict, _ = tested
@@ -71,7 +71,7 @@ def _compared(
     low, high = sorted(float(np.tanh(sign * bound)) for bound in (main.low, main.high))
     verdict, seeds = (verdict if p < ALPHA else "inconclusive"), None
     if verdict == "inconclusive":
-        seeds = statistics.seeds_needed(main, tasks, abs(main.mean - clouds.fisher(margin)))
+        seeds = statistics.seeds_needed(main, abs(main.mean - clouds.fisher(margin)))
     return Comparison(left, right, relation, verdict, estimate, low, high, p, seeds, keys=keys)
 
 

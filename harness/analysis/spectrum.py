@@ -41,7 +41,7 @@ def more(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     left, right = sides
     pairs = [(one, other) for one in left for other in right]
     found = [measures.difference(panel, *pair) for pair in pairs]
-    rows = order.compare(pairs, ["above"] * len(pairs), found, margin, len(panel.tasks))
+    rows = order.compare(pairs, ["above"] * len(pairs), found, margin)
     absent = [str(options[side]) for side, there in (("left", left), ("right", right)) if not there]
     told = findings.finding(study, claim, margin, rows, {"epsilon": options["epsilon"]}, absent)
     lacking = "the methods it speaks of are not among these cells"

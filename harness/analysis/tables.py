@@ -97,8 +97,9 @@ def common_notes(study: Study) -> tuple[str, ...]:
     seeds = (~np.isnan(panel.values)).sum(axis=2)
     most, least = (int(seeds.max()), int(seeds.min())) if seeds.size else (0, 0)
     some = f"{most}" if least == most else f"{least} to {most}"
-    kind = "Student's t, variance pooled within tasks" if most < statistics.FEW_SEEDS else "stratified bootstrap"
-    spread = f" ± half of the {statistics.LEVEL:.0%} interval over seeds ({kind})" if most > 1 else ""
+    spread = (
+        f" ± half of the {statistics.LEVEL:.0%} interval over seeds (Student's t on their means)" if most > 1 else ""
+    )
     notes = [
         *label(study),
         f"{study.role} scores in points of 100, mean over {some} seed{'s' * (most != 1)}{spread}; "

@@ -97,7 +97,7 @@ def test_a_method_that_misses_a_task_has_no_mean_and_no_rank_and_hurts_nobody(ma
 def test_differences_are_paired_by_seed(ranking):
     panel = ranking().clean
     values = panel.of("full") - panel.of("lora")
-    assert measures.difference(panel, "full", "lora").main == statistics.pooled(values)
+    assert measures.difference(panel, "full", "lora").main == statistics.over_seeds(values)
 
 
 def test_times_are_the_first_evaluation_at_the_goal_and_never_is_last(make_grid):
