@@ -26,6 +26,7 @@ from methods.kept import delta_state, load_delta_state
 TENSORS, METHOD = "delta.safetensors", "method.json"
 FORMAT = 1
 BACKBONE = ("name", "family", "revision", "weights")
+PRECISION = ("model.dtype", "recipe.precision")
 
 
 def write(built: Built, folder: Path, origin: Mapping[str, Any]) -> None:
@@ -45,6 +46,7 @@ def write(built: Built, folder: Path, origin: Mapping[str, Any]) -> None:
         "task": built.cell.task.name,
         "objective": built.cell.objective,
         "seed": built.cell.seed,
+        "precision": {"model.dtype": built.cell.model.dtype, "recipe.precision": built.cell.recipe.precision},
         "origin": dict(origin),
     }
     _make(folder)
@@ -76,13 +78,17 @@ def write_merged(built: Built, folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Described:
-    """What a delta belongs to. model: name, family, revision and kind of weights. task: by name, as objective."""
+    """What a delta belongs to. model: name, family, revision and kind of weights. task: by name, as objective.
+
+    precision: what was set of `model.dtype` and `recipe.precision` where it was trained.
+    """
 
     method: MethodConfig
     model: Mapping[str, str]
     task: str
     objective: str
     seed: int
+    precision: Mapping[str, str]
 
 
 def described(folder: Path) -> Described:
@@ -91,7 +97,10 @@ def described(folder: Path) -> Described:
         told = files.read_json(folder / METHOD)
         name, version = told["method"].pop("name"), told["format"]
         model = {field: str(told["model"][field]) for field in BACKBONE}
-        found = Described(MethodConfig(name, told["method"]), model, told["task"], told["objective"], told["seed"])
+        computed = told.get("precision") or {}  # older files do not tell it
+        precision = {field: str(computed[field]) for field in PRECISION if field in computed}
+        method = MethodConfig(name, told["method"])
+        found = Described(method, model, told["task"], told["objective"], told["seed"], precision)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{folder / METHOD}: expected what a delta belongs to, as JSON ({error!r})") from error
     if version != FORMAT:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness import delta, determinism, divergence, optimizers, parts
+from harness import delta, determinism, divergence, forward, optimizers, parts
 from harness.attempt import CURVE, AttemptFolder
 from harness.batches import Order
 from harness.checkpoint import Keeper, Place, Unusable
@@ -187,9 +187,7 @@ def _step(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step: int, ra
     with work.meter.step(len(rows), int(encoded.tokens[rows].sum())):
         with work.meter.data():
             batch = encoded.batch(rows).to(device)
-        with precision(work.recipe, device):
-            loss = work.objective.loss(work.model, batch)
-            penalty = work.method.penalty(work.model)
+        loss, penalty = forward.losses(work.objective, work.method, work.model, batch)
         total = loss if penalty is None else loss + penalty
         optimizers.descend(optimizer, total, work.recipe.gradient_clip)
         value = float(loss.detach())
@@ -201,12 +199,11 @@ def _step(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step: int, ra
 
 def _step_in_parts(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step: int) -> float:
     """The same step, the batch cut over processes and in turns."""
-    encoded, device = work.splits["train"].encoded, next(work.model.parameters()).device
+    encoded = work.splits["train"].encoded
     with work.meter.step(len(rows), int(encoded.tokens[rows].sum())):
         value = parts.backward(
-            work.model, work.objective, work.method, work.recipe, encoded, rows,
-            partial(precision, work.recipe, device), seed=torch.initial_seed() + step,
-        )  # fmt: skip
+            work.model, work.objective, work.method, work.recipe, encoded, rows, seed=torch.initial_seed() + step
+        )
         if not math.isfinite(value):
             raise Diverged(step, f"the training loss is {value}")
         parts.descend(optimizer, work.recipe.gradient_clip)
@@ -216,9 +213,8 @@ def _step_in_parts(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step
 
 def _evaluate(work: Work, step: int, train_loss: float | None, rate: float) -> Point:
     """Score validation and tests, and add a row to the curve."""
-    device = next(work.model.parameters()).device
     size, metric = work.recipe.evaluation_batch_size, work.task.metric
-    with work.meter.phase("evaluate"), precision(work.recipe, device):
+    with work.meter.phase("evaluate"):
         scores = {name: score(work.model, work.objective, work.splits[name], metric, size) for name in work.evaluated}
     validation = scores["validation"]
     row = {
@@ -230,8 +226,3 @@ def _evaluate(work: Work, step: int, train_loss: float | None, rate: float) -> P
     work.folder.append(CURVE, row)
     divergence.check(work.curve)
     return Point(step, scores, delta.tensors(work.model))
-
-
-def precision(recipe: RecipeConfig, device: torch.device) -> torch.autocast:
-    """fp32: as it is. bf16: parameters stay fp32, matrix products run in bfloat16."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=recipe.precision == "bf16")

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils import flop_counter
 
-from harness import peaks
+from harness import forward, peaks
 from harness.batches import POOL, Order
 from methods.base import trainable
 
@@ -47,8 +47,6 @@ def told(work: "Work", device: torch.device, name: str) -> dict[str, Any]:
 
 def count(work: "Work", rows: Sequence[int], device: torch.device) -> int:
     """Of one step on these rows of train."""
-    from harness.fit import precision
-
     batch = work.splits["train"].encoded.batch(rows).to(device)
     was_training = work.model.training
     work.model.train()
@@ -57,9 +55,7 @@ def count(work: "Work", rows: Sequence[int], device: torch.device) -> int:
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
             flop_counter.FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter,
         ):
-            with precision(work.recipe, device):
-                loss = work.objective.loss(work.model, batch)
-                penalty = work.method.penalty(work.model)
+            loss, penalty = forward.losses(work.objective, work.method, work.model, batch)
             (loss if penalty is None else loss + penalty).backward()
     finally:
         work.model.train(was_training)

@@ -4,15 +4,15 @@ The loss of a batch is the mean over its items (target tokens, or rows). A part 
 the sum of the parts' gradients is the gradient of the whole batch, however it was cut.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import distributed, nn
 
-from harness import team
+from harness import forward, team
 from harness.batches import Batch, Encoded
 from harness.config import RecipeConfig, Runtime
 from harness.errors import NotApplicable
@@ -41,8 +41,7 @@ def place(model: Any, recipe: RecipeConfig, device: torch.device) -> None:
 
 
 def backward(
-    model: nn.Module, objective: Objective, method: Method, recipe: RecipeConfig, encoded: Encoded, rows: Any,
-    precision: Callable[[], AbstractContextManager[Any]], seed: int,
+    model: nn.Module, objective: Objective, method: Method, recipe: RecipeConfig, encoded: Encoded, rows: Any, seed: int
 ) -> float:  # fmt: skip
     """The gradients of a batch, of the whole of it in every process; its loss. seed: of what dropout draws here."""
     mine, device = team.mine(), next(model.parameters()).device
@@ -52,9 +51,9 @@ def backward(
         own = rows[mine.rank * recipe.accumulate + number :: mine.size * recipe.accumulate]
         batch = encoded.batch(own if len(own) else rows[:1]).to(device)
         share = items(recipe, batch) / total if len(own) else 0.0  # all processes go forward equally often
-        with _draws(seed, number) if mine.size > 1 else nullcontext(), precision():
-            loss = objective.loss(model, batch) * share
-            penalty = method.penalty(model) if number == 0 else None
+        with _draws(seed, number) if mine.size > 1 else nullcontext():
+            whole_loss, penalty = forward.losses(objective, method, model, batch, penalised=number == 0)
+        loss = whole_loss * share
         scaled = loss * mine.size  # as gradients are averaged over the processes
         (scaled if penalty is None else scaled + penalty).backward()
         value += loss.detach().double()

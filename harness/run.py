@@ -66,6 +66,7 @@ def _run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint
         words = text.load(cell.model, method.tokens_added())
         objective = objectives.make(cell.objective, task, words, objectives.Reading.of(cell))
         splits = prepare(objective, task)
+        told = facts(task, splits)
     with meter.phase("load"):
         model = models.load(cell.model, head, seed_for(cell, "head"), cell.recipe.dropout)
         census = models.census(model)
@@ -77,19 +78,18 @@ def _run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint
         parts.place(model, cell.recipe, device)
     work = Work(model, method, objective, task, splits, cell.recipe, folder, meter, keeper)
     fitted = fit(work, seed_for(cell, "order"), seed_for(cell, "dropout"))
-    scores = {checkpoint: _scores(work, point) for checkpoint, point in fitted.points().items()}
-    keep.predictions(folder, fitted, splits)
-    if runtime.keep == "delta":
+    if runtime.keep == "delta":  # what was trained is on the disk before anything that may still fail
         keep.deltas(folder, fitted, model)
+    keep.predictions(folder, fitted, splits)
     record = {
         "status": "done",
-        "scores": scores,
+        "scores": {checkpoint: _scores(work, point) for checkpoint, point in fitted.points().items()},
         "best_step": fitted.best.step,
         "parameters": census.count(model),
         **(measured := meter.summary()),
         "flops": flops.told(work, device, measured["device"]["name"] or ""),
         "notes": {**_notes(work, device), **determinism.note(device, lacking), **keeper.note()},
-        "task_facts": facts(task, splits),
+        "task_facts": told,
     }
     return storages.counted(record, work, device, seed_for(cell, "order"))
 
@@ -107,20 +107,36 @@ def seed_for(cell: Cell, purpose: str) -> int:
 
 
 def _scores(work: Work, point: Point) -> dict[str, Any]:
-    """The record's scores of a point; the sample of train is scored here, with the point's tensors put back."""
+    """The record's scores of a point; the sample of train is scored here, with the point's tensors put back.
+
+    Training is over and the reported sets are scored, so a sample that cannot be is missing, with its reason.
+    """
+    told: dict[str, Any] = {"step": point.step, "sets": {name: one.figures for name, one in point.scores.items()}}
     delta.restore(work.model, point.tensors)
+    size, split = work.recipe.evaluation_batch_size, work.splits["train_sample"]
     with work.meter.phase("evaluate"):
-        size, split = work.recipe.evaluation_batch_size, work.splits["train_sample"]
-        sample = score(work.model, work.objective, split, work.task.metric, size)
-    sets = {**{name: scored.figures for name, scored in point.scores.items()}, "train_sample": sample.figures}
-    return {"step": point.step, "sets": sets}
+        try:
+            sample = score(work.model, work.objective, split, work.task.metric, size)
+        except Exception as error:  # of whatever kind; in a team the other processes wait for this one
+            if team.mine().size > 1:
+                raise
+            return {**told, "why_null": {"train_sample": f"not scored: {type(error).__name__}: {error}"}}
+    return {**told, "sets": {**told["sets"], "train_sample": sample.figures}}
 
 
 def _notes(work: Work, device: torch.device) -> dict[str, Any]:
     cut = {name: split.encoded.truncated for name, split in work.splits.items() if split.encoded.truncated}
     return {
-        **work.method.notes(work.model),
+        **_method_notes(work),
         **({"truncated_rows": cut} if cut else {}),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "precision": work.recipe.precision,
     }
+
+
+def _method_notes(work: Work) -> dict[str, Any]:
+    """A method may be of somebody else's making: its notes are not worth the run."""
+    try:
+        return dict(work.method.notes(work.model))
+    except Exception as error:
+        return {"notes": f"the method has none: {type(error).__name__}: {error}"}

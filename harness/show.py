@@ -83,7 +83,8 @@ def _flat(fields: Mapping[str, Any]) -> str:
 
 def _scores(point: Mapping[str, Any]) -> str:
     sets = (f"{name} {_numbers(scores)}" for name, scores in point.get("sets", {}).items())
-    return f"step {point.get('step')}: {'; '.join(sets)}"
+    lacking = (f"no {name}: {why}" for name, why in (point.get("why_null") or {}).items())
+    return f"step {point.get('step')}: {'; '.join((*sets, *lacking))}"
 
 
 def _memory(memory: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness import optimizers
+from harness import forward, optimizers
 from harness.batches import Order
 from harness.forecast.live import Live
 from harness.forecast.log import END, START, Log
@@ -55,8 +55,6 @@ def told(work: "Work", device: torch.device, order_seed: int) -> dict[str, Any]:
 
 def follow(work: "Work", rows: Sequence[int], device: torch.device) -> Log:
     """The log of the second of two steps on these rows."""
-    from harness.fit import precision
-
     work.model.train()
     with Live() as live:
         live.watch(work.model)
@@ -67,9 +65,7 @@ def follow(work: "Work", rows: Sequence[int], device: torch.device) -> Log:
                 live.mark(start)
             live.mark("forward")
             batch = work.splits["train"].encoded.batch(rows).to(device)
-            with precision(work.recipe, device):
-                loss = work.objective.loss(work.model, batch)
-                penalty = work.method.penalty(work.model)
+            loss, penalty = forward.losses(work.objective, work.method, work.model, batch)
             live.mark("backward")
             optimizers.descend(optimizer, loss if penalty is None else loss + penalty, work.recipe.gradient_clip)
             del batch, loss, penalty

@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from harness.errors import UsageError
+from harness.forward import computing
 from methods.anatomy import family, find_stack
 from methods.base import Method, Parent, parameter
 from methods.prompt import Prompt, plug
@@ -42,7 +43,8 @@ class CodedPrompt(Prompt):
 
     def forward(self) -> torch.Tensor:
         """[P, D]"""
-        return decode(self.code, *(self.get_buffer(name) for name in DECODER)).view(self.length, -1)
+        with computing("fp32", self.code.device):  # as `plain`, of which a file is made
+            return decode(self.code, *(self.get_buffer(name) for name in DECODER)).view(self.length, -1)
 
     @torch.no_grad()
     def plain(self) -> Prompt:

@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from harness.errors import NotApplicable, UsageError
+from harness.forward import computing
 from methods.anatomy import find, find_stack
 from methods.attention import accept_prefixes
 from methods.base import Delta, Method, parameter
@@ -69,7 +70,8 @@ class MadePrefix(Delta):
 
     def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
         """([H, P, K], [H, P, K])"""
-        made = F.linear(self.trunk(), self.weight, self.bias).view(-1, 2, self.heads, self.width)
+        with computing("fp32", self.weight.device):  # as `plain`, of which a file is made
+            made = F.linear(self.trunk(), self.weight, self.bias).view(-1, 2, self.heads, self.width)
         keys, values = made.permute(1, 2, 0, 3)
         return keys, values
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import nn
 
+from harness.forward import computing
 from methods.anatomy import family
 from methods.base import Method, parameter
 from methods.prompt import Prompt, plug
@@ -35,7 +36,10 @@ class MadePrompt(Prompt):
 
     def forward(self) -> torch.Tensor:
         """[P, D]"""
-        return self.mlp(self.embeddings if self.lstm is None else self.lstm(self.embeddings[None])[0][0])
+        with computing("fp32", self.embeddings.device):  # as `plain`, of which a file is made
+            start = self.embeddings if self.lstm is None else self.lstm(self.embeddings[None])[0][0]
+            made: torch.Tensor = self.mlp(start)
+            return made
 
     @torch.no_grad()
     def plain(self) -> Prompt:

@@ -5,10 +5,12 @@ are two. A quantised base counts as the dense one that its products are made wit
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from torch.utils.flop_counter import FlopCounterMode
 
+from harness import forward
 from harness.forecast import answer, probe, quantised
 from harness.forecast.live import Live
 from harness.forecast.load import Load
@@ -33,9 +35,9 @@ def _count(subject: Subject, rows: int) -> int:
     if not any(True for _ in trainable(subject.model)):
         return 0
     batch = probe.synthetic(subject.load, rows, subject.device)
-    with FlopCounterMode(display=False) as counter, Live(), subject.forward():  # Live: who reads a value gets none
-        loss = subject.objective.loss(subject.model, batch)
-        penalty = subject.method.penalty(subject.model)
+    ways = subject.ways or nullcontext()
+    with FlopCounterMode(display=False) as counter, Live(), ways:  # Live: who reads a value gets none
+        loss, penalty = forward.losses(subject.objective, subject.method, subject.model, batch)
         (loss if penalty is None else loss + penalty).backward()
     subject.model.zero_grad(set_to_none=True)
     return int(counter.get_total_flops())

@@ -5,13 +5,13 @@ The step is the second of a training: the optimiser has its state already.
 
 import importlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from unittest import mock
 
 import torch
 
-from harness import optimizers
+from harness import forward, optimizers
 from harness.batches import Batch
 from harness.forecast.attention import inside
 from harness.forecast.live import Live
@@ -52,9 +52,8 @@ def step(
     for left in reversed(range(min(subject.load.accumulation, 2))):
         mark("forward")
         batch = synthetic(subject.load, rows, subject.device)
-        with subject.forward():
-            loss = subject.objective.loss(subject.model, batch)
-            penalty = subject.method.penalty(subject.model)
+        with subject.ways or nullcontext():
+            loss, penalty = forward.losses(subject.objective, subject.method, subject.model, batch)
         loss = loss if penalty is None else loss + penalty
         mark("backward")
         if left:

@@ -1,6 +1,6 @@
 """What takes the step of a forecast: a cell's own model, method and loss, on the meta device or a real one."""
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,6 @@ import tasks
 from harness import models, objectives, text
 from harness.config import Cell, RecipeConfig
 from harness.errors import UsageError
-from harness.fit import precision
 from harness.forecast.load import PLAIN, Load
 from harness.forecast.ways import Ways
 from harness.objectives.base import Objective
@@ -34,7 +33,8 @@ class Words(text.Text):
 
 @dataclass(frozen=True)
 class Subject:
-    """What takes the step. load: its lengths settled. ways: as on CUDA; None for what the device itself does.
+    """What takes the step. load: its lengths settled. ways: the forward pass runs inside it, as on CUDA; None for what
+    the device itself does.
 
     counts: parameters of the delta, the head and the backbone.
     """
@@ -47,12 +47,6 @@ class Subject:
     device: torch.device
     ways: Ways | None
     counts: dict[str, int]
-
-    def forward(self) -> AbstractContextManager[Any]:
-        """What the forward pass runs in."""
-        if self.ways is not None:
-            return self.ways
-        return nullcontext() if self.device == META else precision(self.recipe, self.device)
 
 
 def prepare(cell: Cell, load: Load, device: torch.device = META, as_cuda: bool = True) -> Subject:

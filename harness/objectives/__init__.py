@@ -51,12 +51,13 @@ class Reading:
     loss_on: str = "answer"
     beams: int = 1
     option_score: str = "sum"
+    precision: str = "fp32"
     full_length: bool = False
     """Generate as many tokens as an answer may have, whatever they say: what a timing of two models needs."""
 
     @classmethod
     def of(cls, cell: "Cell") -> "Reading":
-        return cls(cell.recipe.loss_on, cell.task.beams, cell.task.option_score)
+        return cls(cell.recipe.loss_on, cell.task.beams, cell.task.option_score, cell.recipe.precision)
 
     def choose(self, sums: "torch.Tensor", options: "torch.Tensor") -> "torch.Tensor":
         """[B] the best option, from [B, C] log-likelihoods and the [B, C, U] tokens (negative: none) they sum over."""

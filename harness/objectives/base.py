@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from harness.batches import Batch, Encoded
-from harness.objectives import Head
+from harness.objectives import Head, Reading
 from tasks.base import Example
 
 
@@ -22,9 +22,13 @@ class Predicted:
 
 
 class Objective(Protocol):
-    """Loss is the mean over `items`, in training as in evaluation."""
+    """Loss is the mean over `items`, in training as in evaluation. What runs a model is `in_precision` (forward.py)."""
 
     head: Head
+
+    @property
+    def reading(self) -> Reading:
+        """How the protocol has it read and computed."""
 
     def encode(self, examples: Sequence[Example]) -> Encoded:
         """Token ids of rows."""

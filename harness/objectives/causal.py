@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from harness.batches import Batch, Encoded, pad
 from harness.decoding import Prompt, generate
 from harness.errors import UsageError
+from harness.forward import in_precision
 from harness.objectives import Head, Reading
 from harness.objectives.base import Predicted
 from harness.text import IGNORED, Text
@@ -59,10 +60,12 @@ class Causal:
     def target(self, example: Example) -> Any:
         return self.task.target(example) if self.task.answer == "text" else int(example.label or 0)
 
+    @in_precision
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         total, items = self._cost(model, batch)
         return total / items
 
+    @in_precision
     def predict(self, model: nn.Module, batch: Batch) -> Predicted:
         if batch.options is None or self.reading.loss_on == "all":
             total, items = self._cost(model, batch)
@@ -79,6 +82,7 @@ class Causal:
             items = int((batch.need_targets() != IGNORED).sum())
         return Predicted(self.reading.choose(sums, batch.options).tolist(), loss, items)
 
+    @in_precision
     def likelihoods(self, model: Any, batch: Batch) -> torch.Tensor:
         """[B, C] log-likelihood of every option; -inf where a row has fewer. The prompt is read once per row."""
         assert batch.options is not None

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from harness.batches import Batch, Encoded
+from harness.forward import in_precision
 from harness.objectives import Head, Reading
 from harness.objectives.base import Predicted
 from harness.text import Text
@@ -19,7 +20,7 @@ def head(labels: int) -> Head:
 
 
 def make(task: Task, text: Text, reading: Reading) -> "Classifier":
-    return Classifier(task, text, head(len(task.label_words)))
+    return Classifier(task, text, head(len(task.label_words)), reading)
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Classifier:
     task: Task
     text: Text
     head: Head
+    reading: Reading
 
     def encode(self, examples: Sequence[Example]) -> Encoded:
         texts = [self.task.text(example) for example in examples]
@@ -37,9 +39,11 @@ class Classifier:
     def target(self, example: Example) -> int:
         return int(example.label or 0)
 
+    @in_precision
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         return F.cross_entropy(_logits(model, batch), batch.need_labels())
 
+    @in_precision
     def predict(self, model: nn.Module, batch: Batch) -> Predicted:
         logits = _logits(model, batch)
         loss = F.cross_entropy(logits, batch.need_labels(), reduction="sum")

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from harness.batches import Batch, Encoded
 from harness.errors import NotApplicable, UsageError
+from harness.forward import in_precision
 from harness.objectives import Head, Reading
 from harness.objectives.base import Predicted
 from harness.text import Mask, Text
@@ -28,7 +29,7 @@ def make(task: Task, text: Text, reading: Reading) -> "Masked":
     if text.mask is None:
         raise UsageError("objective masked needs a masked encoder; this model's tokenizer has no mask token.")
     words = tuple(_token(text, word, task.name) for word in task.cloze_words or task.label_words)
-    return Masked(task, text, text.mask, words, head(0))
+    return Masked(task, text, text.mask, words, head(0), reading)
 
 
 def _token(text: Text, word: str, task: str) -> int:
@@ -51,6 +52,7 @@ class Masked:
     mask: Mask
     words: tuple[int, ...]
     head: Head
+    reading: Reading
 
     def encode(self, examples: Sequence[Example]) -> Encoded:
         template = self.task.cloze or self.task.template + " {mask}"
@@ -62,14 +64,17 @@ class Masked:
     def target(self, example: Example) -> int:
         return int(example.label or 0)
 
+    @in_precision
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         return F.cross_entropy(self.logits(model, batch), batch.need_labels())
 
+    @in_precision
     def predict(self, model: nn.Module, batch: Batch) -> Predicted:
         logits = self.logits(model, batch)
         loss = F.cross_entropy(logits, batch.need_labels(), reduction="sum")
         return Predicted(logits.argmax(dim=1).tolist(), float(loss), len(logits))
 
+    @in_precision
     def logits(self, model: Any, batch: Batch) -> torch.Tensor:
         """[B, C] in fp32, of the label words at the mask. Only there does the output layer run."""
         hidden = model.base_model(input_ids=batch.inputs, attention_mask=batch.mask).last_hidden_state

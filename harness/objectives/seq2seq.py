@@ -15,6 +15,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from harness.batches import Batch, Encoded, pad
 from harness.errors import UsageError
+from harness.forward import in_precision
 from harness.objectives import Head, Reading
 from harness.objectives.base import Predicted
 from harness.text import IGNORED, Text
@@ -53,6 +54,7 @@ class Seq2Seq:
     def target(self, example: Example) -> Any:
         return self.task.target(example) if self.task.answer == "text" else int(example.label or 0)
 
+    @in_precision
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         return self._loss(model, batch, input_ids=batch.inputs)
 
@@ -63,6 +65,7 @@ class Seq2Seq:
         logits = model(attention_mask=batch.mask, decoder_input_ids=shifted, use_cache=False, **source).logits
         return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
 
+    @in_precision
     def predict(self, model: nn.Module, batch: Batch) -> Predicted:
         if batch.options is None:
             return self._generate(model, batch)
@@ -72,6 +75,7 @@ class Seq2Seq:
         answers = self.reading.choose(scores, batch.options)
         return Predicted(answers.tolist(), float(loss), int((targets != IGNORED).sum()))
 
+    @in_precision
     def likelihoods(self, model: Any, batch: Batch) -> torch.Tensor:
         """[B, C] log-likelihood of every option; -inf where a row has fewer. The encoder runs once per row."""
         assert batch.options is not None

@@ -103,12 +103,9 @@ def _figures(finished: "Finished", size: int, device: "torch.device") -> dict[st
 
 def _time(finished: "Finished", model: "nn.Module", rows: Sequence[int], device: "torch.device") -> float:
     """Seconds to answer these rows; making the batch is not in it."""
-    from harness.fit import precision
-
     batch = finished.reported.encoded.batch(rows).to(device)
     objective = _full_length(finished.objective)
-    with precision(finished.cell.recipe, device):
-        return clocked(lambda: objective.predict(model, batch), device)
+    return clocked(lambda: objective.predict(model, batch), device)
 
 
 def _full_length(objective: Any) -> Any:

@@ -20,20 +20,18 @@ if TYPE_CHECKING:
 def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
     """Set -> share of its rows, and how many there are. UsageError where rows have no options."""
     from harness import objectives
-    from harness.fit import precision
     from harness.score import Split, score
 
     cell, task = finished.cell, replace(finished.task, answer="choice", metric="accuracy")
     for name, rows in task.splits.tests.items():
         if any(row.label is None or len(task.options(row)) < 2 for row in rows):
             raise UsageError(f"task {task.name}: rows of {name} list no options whose likelihood could be compared")
-    reading, size = objectives.Reading(option_score=cell.task.option_score), cell.recipe.evaluation_batch_size
+    reading, size = replace(objectives.Reading.of(cell), loss_on="answer", beams=1), cell.recipe.evaluation_batch_size
     objective = objectives.make(cell.objective, task, finished.words, reading)
     found = {}
-    with precision(cell.recipe, device):
-        for name, rows in task.splits.tests.items():
-            split = Split(rows, objective.encode(rows), [objective.target(row) for row in rows])
-            found[name] = score(finished.model, objective, split, task.metric, size).figures
+    for name, rows in task.splits.tests.items():
+        split = Split(rows, objective.encode(rows), [objective.target(row) for row in rows])
+        found[name] = score(finished.model, objective, split, task.metric, size).figures
     return {"sets": found}
 
 

@@ -83,6 +83,7 @@ def _score(arguments: argparse.Namespace, said: words.Words) -> None:
 
     told = deltas.described(source)
     usual = {"model": told.model["name"], "task": told.task, "objective": told.objective, "seed": told.seed}
+    usual |= told.precision
     built = deltas.load(source, _cell(said, usual))
     scores = _scores(built, _runtime(said))
     if arguments.json:

@@ -14,6 +14,7 @@ from harness import flops, peaks
 from harness.batches import Encoded
 from harness.config import RecipeConfig
 from harness.meter import Meter
+from harness.objectives import Reading
 from methods.base import Method
 
 CPU = torch.device("cpu")
@@ -37,6 +38,8 @@ class Net(nn.Module):
 
 
 class Objective:
+    reading = Reading()
+
     def loss(self, model: nn.Module, batch: Any) -> torch.Tensor:
         return model(batch.inputs)
 

@@ -9,8 +9,7 @@ import methods
 from harness import grid, models, objectives, optimizers, text
 from harness.config import MethodConfig, ModelConfig, RecipeConfig
 from harness.errors import UsageError
-from harness.fit import precision
-from harness.objectives import Head
+from harness.objectives import Head, Reading
 from methods.base import trainable
 from tasks.base import Task
 
@@ -22,7 +21,7 @@ def test_what_trains_is_in_single_precision_and_the_rest_in_half(
     method: str, decoder: ModelConfig, label_task: Task
 ) -> None:
     half = replace(decoder, dtype="bf16")
-    objective = objectives.make("causal", label_task, text.load(half))
+    objective = objectives.make("causal", label_task, text.load(half), Reading(precision="bf16"))
     model = models.load(half, objective.head, seed=0)
     before = {id(p) for p in model.parameters()}
     try:
@@ -39,11 +38,10 @@ def test_what_trains_is_in_single_precision_and_the_rest_in_half(
     model.train()
     optimizer = optimizers.make(model, RECIPE)
     batch = objective.encode(label_task.splits.train[:4]).batch(range(4))
-    with precision(RECIPE, torch.device("cpu")):
-        loss = objective.loss(model, batch)
+    loss = objective.loss(model, batch)
     loss.backward()
     optimizer.step()
-    with torch.no_grad(), precision(RECIPE, torch.device("cpu")):
+    with torch.no_grad():
         predicted = objective.predict(model.eval(), batch)
     assert torch.isfinite(loss)
     assert predicted.loss == predicted.loss, "not a number"
@@ -69,3 +67,10 @@ def test_a_half_backbone_under_single_precision_is_refused() -> None:
         grid.expand([{"model.dtype": "bf16"}])
     [cell] = grid.expand([{"model.dtype": "bf16", "recipe.precision": "bf16"}])
     assert cell.model.dtype == "bf16"
+
+
+@pytest.mark.parametrize("field", ["model.dtype", "recipe.precision"])
+@pytest.mark.parametrize("value", ["fp16", "float16"])
+def test_another_half_precision_is_refused(field: str, value: str) -> None:
+    with pytest.raises(UsageError, match=rf"{field}={value}: it must be one of fp32, bf16\."):
+        grid.expand([{field: value}])

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import methods
+import methods.lora
 import tasks
 from harness import models, text, weights
 from harness.attempt import AttemptFolder
@@ -121,6 +121,37 @@ def test_bf16_keeps_the_parameters_in_single_precision(go: Go) -> None:
     record, folder = go(replace(plain, recipe=replace(RECIPE, precision="bf16")))
     assert record["notes"]["precision"] == "bf16"
     assert {tensor.dtype for tensor in load_file(folder / "delta-last.safetensors").values()} == {torch.float32}
+
+
+def _fail(*_: Any, **__: Any) -> Any:
+    raise RuntimeError("no")
+
+
+def test_what_fails_after_training_loses_nothing_of_it(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, there = go(cell(TASKS[0]))
+    monkeypatch.setattr("harness.run.score", _fail)  # of the sample of train only: fit.py has its own name for it
+    monkeypatch.setattr(methods.lora.LoRA, "notes", _fail)
+    monkeypatch.setattr("harness.flops.count", _fail)
+    monkeypatch.setattr("harness.storages.follow", _fail)
+    record, here = go(cell(TASKS[0]))
+    assert record["status"] == "done"
+    for point, told in record["scores"].items():
+        assert told["why_null"] == {"train_sample": "not scored: RuntimeError: no"}
+        wanted = whole["scores"][point]["sets"]
+        assert told["sets"] == {name: wanted[name] for name in ("validation", "test")}
+    assert record["notes"]["notes"] == "the method has none: RuntimeError: no"
+    assert "no" in record["flops"]["why_null"]["step"]
+    assert "no" in record["live"]["why_null"]["live"]
+    for name in ("delta-best.safetensors", "delta-last.safetensors", "predictions.jsonl.gz"):
+        assert (here / name).read_bytes() == (there / name).read_bytes()
+
+
+def test_what_was_trained_is_written_first(go: Go, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("harness.run._scores", _fail)
+    with pytest.raises(RuntimeError, match="no"):
+        go(cell(TASKS[0]))
+    kept = {path.name for path in (tmp_path / "0").iterdir()}
+    assert {"delta-best.safetensors", "delta-last.safetensors", "predictions.jsonl.gz", "curve.jsonl"} <= kept
 
 
 @pytest.mark.gpu

@@ -11,6 +11,7 @@ from harness import storages
 from harness.batches import Encoded
 from harness.config import RecipeConfig
 from harness.forecast.log import BLOCK
+from harness.objectives import Reading
 from methods.base import Method
 
 CPU = torch.device("cpu")
@@ -34,6 +35,8 @@ class Net(nn.Module):
 
 
 class Objective:
+    reading = Reading()
+
     def loss(self, model: nn.Module, batch: Any) -> torch.Tensor:
         return model(batch.inputs)
 

@@ -1,0 +1,118 @@
+"""The laws on a backbone that is kept in bf16, for every method on one toy of each structural class.
+
+What a cell does there: frozen matrices in bf16, what trains and frozen vectors in fp32, products in bf16.
+"""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from harness import models
+from harness.errors import NotApplicable
+from harness.forward import computing
+from methods.base import trainable
+from methods.kept import delta_state, load_delta_state
+from tests.methods.conftest import attach, backbone, batch, disturb, logits
+
+CPU = torch.device("cpu")
+CLOSE = 0.03
+"""Of the largest logit: eight bits hold a number to 0.4 %, and a handful of layers add to that."""
+
+
+def _half(toy: Any) -> Any:
+    return models.masters(backbone(toy).to(torch.bfloat16))
+
+
+def _attached(name: str, model: nn.Module, seed: int = 2) -> Any:
+    method = attach(name, model, seed=seed)
+    models.masters(model)
+    return method
+
+
+def _logits(model: nn.Module, toy: Any) -> torch.Tensor:
+    with computing("bf16", CPU):
+        return logits(model, toy).float()
+
+
+def _gap(one: torch.Tensor, other: torch.Tensor) -> float:
+    """The largest difference, as a share of the largest logit."""
+    return float((one - other).abs().max() / other.abs().max())
+
+
+def test_laws_hold_on_a_half_backbone(name: str, toy: Any) -> None:
+    model = _half(toy)
+    plain, dtypes = _logits(model, toy), {key: p.dtype for key, p in model.named_parameters()}
+    method = _attached(name, model)
+    if method.unchanged_at_start:
+        assert _gap(_logits(model, toy), plain) < CLOSE
+    moving, dead = dict(trainable(model)), method.dead(model)
+    assert {p.dtype for p in moving.values()} <= {torch.float32}
+    if moving:
+        _step(model, toy, moving, set(dead))
+    disturb(model)
+    before = _logits(model, toy)
+    _saved_and_loaded_is_the_same(name, toy, model, before)
+    try:
+        method.merge(model)
+    except NotApplicable:
+        return
+    assert _gap(_logits(model, toy), before) < CLOSE
+    if method.name in ("lora", "dora", "vera", "ia3"):
+        assert {key: p.dtype for key, p in model.named_parameters()} == dtypes, "merged, it is kept as it was"
+
+
+def _step(model: nn.Module, toy: Any, moving: dict[str, nn.Parameter], dead: set[str]) -> None:
+    """One step of training under the precision of a cell: finite, and every tensor that trains is reached."""
+    model.train()
+    optimizer, reached = torch.optim.Adam(moving.values(), lr=1e-3), set[str]()
+    data = batch(toy)
+    for _ in range(3):  # some tensors have a gradient only when others have moved
+        with computing("bf16", CPU):
+            loss = model(**data).loss
+        loss.backward()
+        reached |= {key for key, p in moving.items() if p.grad is not None and bool(p.grad.abs().max() > 0)}
+        assert all(p.grad is None or bool(torch.isfinite(p.grad).all()) for p in moving.values())
+        optimizer.step()
+        optimizer.zero_grad()
+    assert torch.isfinite(loss)
+    assert set(moving) - reached <= dead
+    model.eval()
+
+
+def _saved_and_loaded_is_the_same(name: str, toy: Any, model: nn.Module, before: torch.Tensor) -> None:
+    other = _half(toy)
+    _attached(name, other, seed=99)
+    load_delta_state(other, delta_state(model))
+    assert torch.equal(_logits(other, toy), before)
+
+
+def test_a_reparametrised_prefix_is_saved_as_it_computes(toy: Any) -> None:
+    model, other = _half(toy), _half(toy)
+    for one in (model, other):
+        attach("prefix", one, reparametrize=True)
+        models.masters(one)
+    disturb(model)
+    load_delta_state(other, delta_state(model))
+    assert torch.equal(_logits(other, toy), _logits(model, toy))
+
+
+def test_a_merge_that_is_left_out_is_seen() -> None:
+    """The tolerance of this file is below what a delta does."""
+    from tests.methods.conftest import TOYS
+
+    for toy in (toy for toy in TOYS.values() if toy.usual):
+        model = _half(toy)
+        plain = _logits(model, toy)
+        _attached("lora", model)
+        disturb(model, sd=0.2)
+        assert _gap(_logits(model, toy), plain) > CLOSE
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_computing_says_what_products_are_in(precision: str) -> None:
+    with computing(precision, CPU):
+        assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == (
+            torch.bfloat16 if precision == "bf16" else torch.float32
+        )
