@@ -143,9 +143,11 @@ def kill(process: ForkServerProcess) -> None:
 
 
 def _module(family: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", family):
+    """The module of a model_type; transformers names it with an underscore where the type has a hyphen or a dot."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", family):
         raise UsageError(f"model.family={family}: it must be a model_type of transformers, such as t5 or bert.")
-    return f"transformers.models.{family}.modeling_{family}"
+    name = re.sub(r"[.-]", "_", family)
+    return f"transformers.models.{name}.modeling_{name}"
 
 
 @contextmanager

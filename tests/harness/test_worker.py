@@ -1,5 +1,6 @@
 """Whatever becomes of an attempt's process, a record says so."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from transformers import CONFIG_MAPPING
 
 from harness import cell as cells
 from harness import child, ending, failure, isolate, lease, worker
@@ -319,6 +321,16 @@ def test_the_environment_is_as_before(store: Store, cell: Make, setup: Callable[
 
 
 def test_preload_takes_names_of_families_only() -> None:
-    for name in ("os; x", "../t5", "T5.x", ""):
+    for name in ("os; x", "../t5", "t5/x", ".t5", "t5 ", ""):
         with pytest.raises(UsageError, match="model_type of transformers"):
             isolate.preload([name])
+
+
+def test_preload_takes_every_model_type_of_transformers() -> None:
+    """Some have a hyphen, a dot or a capital; their modules have an underscore in the place of the first two."""
+    types = list(CONFIG_MAPPING)
+    assert "xlm-roberta" in types
+    for name in types:
+        *_, module = isolate.preload([name])
+        assert module.count(".") == 3
+    assert importlib.util.find_spec(isolate.preload(["xlm-roberta"])[-1]) is not None
