@@ -3,7 +3,8 @@ of a linear times a direction that LoRA updates (equation 5; the paper writes we
 columns are the rows here).
 
 Parameters: R (d_in + d_out) + d_out for each target, d_out for each of `magnitude_targets`, whose direction
-stays (tuning granularity, section 5.6). m starts as the norm, B as zero, so the start is the backbone.
+stays (tuning granularity, section 5.6). m starts as the norm, B as zero, so the start is the backbone. A row of
+zeros has no direction: it stays at zero, where the equation (and PEFT) would divide by zero.
 `detach` takes the norm for a constant in the backward pass (section 4.3; the paper's default, and PEFT's
 only way). Deviations: no dropout on the input. The host's bias is not scaled.
 """
@@ -28,6 +29,12 @@ def norm(weight: torch.Tensor) -> torch.Tensor:
     return torch.linalg.vector_norm(weight, dim=1)
 
 
+def divisor(weight: torch.Tensor) -> torch.Tensor:
+    """[d_out] what a row of weight: [d_out, d_in] is divided by for its direction: its length, or 1 where that is 0."""
+    length = norm(weight)
+    return length.masked_fill(length == 0, 1.0)
+
+
 class Decomposed(Rewriting):
     """Magnitude times direction. magnitude: [d_out]; `direction` updates the host's weight, None leaves it."""
 
@@ -46,7 +53,7 @@ class Decomposed(Rewriting):
     def _ratio(self) -> torch.Tensor:
         """[d_out] magnitude over the norm of the updated weight."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.detach):
-            length = norm(self._updated(self._frozen()))
+            length = divisor(self._updated(self._frozen()))
         return self.magnitude / length
 
     def _updated(self, weight: torch.Tensor) -> torch.Tensor:
@@ -62,7 +69,7 @@ class Decomposed(Rewriting):
 
     def folded(self, weight: torch.Tensor) -> torch.Tensor:
         updated = self._updated(weight)
-        return (self.magnitude / norm(updated))[:, None] * updated
+        return (self.magnitude / divisor(updated))[:, None] * updated
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 Shuttleworth et al. 2024 (arXiv 2410.21228): a singular vector of the tuned matrix is an intruder if its largest
 absolute cosine with the singular vectors of the pretrained matrix is below epsilon. As in their code these are the left
 ones, and the TOP of them by singular value are looked at. The cosines are kept, so that epsilon is chosen in analysis.
-Weights are merged ones, of the best checkpoint, of every linear in attention and feed-forward.
+Weights are merged ones, of the best checkpoint, of every linear in attention and feed-forward, but for pretrained
+matrices of zeros, which have no singular vectors to compare with.
 """
 
 from collections.abc import Mapping
@@ -33,6 +34,8 @@ def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
         return {"matrices": [], "why_null": {"matrices": str(error)}}
     rows = []
     for place, before, after in _matrices.pairs(finished.plain, finished.model, LINEAR_ROLES):
+        if not bool(before.any()):
+            continue
         moved = float((after - before).norm() / before.norm())
         rows.append({**place.told(), "change": moved, "likeness": likeness(before, after)})
     return {"matrices": rows, "why_null": {}}

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+import torch
 import transformers as hf
+from torch import nn
 
 V, PAD = 60, 1
 SMALL = {"vocab_size": V, "pad_token_id": PAD, "bos_token_id": 0, "eos_token_id": 2}
@@ -41,6 +43,15 @@ def _bart() -> hf.BartForConditionalGeneration:
 
 def _llama(kv_heads: int) -> hf.LlamaForCausalLM:
     return hf.LlamaForCausalLM(hf.LlamaConfig(**SMALL, **WIDE, num_key_value_heads=kv_heads))
+
+
+@torch.no_grad()
+def _with_zero_rows(model: Any) -> Any:
+    """Two rows of every linear in the blocks are zero, as some are in the attention output of Llama 3.1."""
+    for layer in model.model.layers.modules():
+        if isinstance(layer, nn.Linear):
+            layer.weight[3:5] = 0.0
+    return model
 
 
 @dataclass(frozen=True)
@@ -104,6 +115,7 @@ TOYS = {
     "gemma2": _eager(_causal(hf.Gemma2ForCausalLM, hf.Gemma2Config, WIDE_HEADS)),
     "llama-mha": Toy(lambda: _llama(4), "causal"),
     "llama-gqa": Toy(lambda: _llama(2), "causal", usual=True),
+    "llama-zero-rows": Toy(lambda: _with_zero_rows(_llama(2)), "causal"),
     "mistral": _causal(hf.MistralForCausalLM, hf.MistralConfig, GROUPED),
     "qwen2": _causal(hf.Qwen2ForCausalLM, hf.Qwen2Config, GROUPED),
     "qwen3": _causal(hf.Qwen3ForCausalLM, hf.Qwen3Config, WIDE_HEADS),

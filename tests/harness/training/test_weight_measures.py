@@ -1,5 +1,10 @@
 """Laws of what is measured of weights: magnitude, direction, intruder dimensions."""
 
+import copy
+import math
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -71,6 +76,17 @@ def test_the_same_matrix_has_no_intruder_and_a_planted_spike_is_one() -> None:
     assert [value < 0.5 for value in found] == [True, *[False] * 9]
     assert found[0] == pytest.approx(40**-0.5, rel=0.1)
     assert spectrum.likeness(before, 3 * before) == pytest.approx([1.0] * spectrum.TOP)
+
+
+def test_a_pretrained_matrix_of_zeros_is_left_out(encoder: ModelConfig) -> None:
+    plain: Any = AutoModel.from_pretrained(str(encoder.path))
+    plain.encoder.layer[0].attention.self.query.weight.data.zero_()
+    tuned = copy.deepcopy(plain)
+    tuned.encoder.layer[0].attention.self.query.weight.data += 1
+    finished: Any = SimpleNamespace(plain=plain, model=tuned, method=SimpleNamespace(merge=lambda _: None))
+    found = spectrum.measure(finished, torch.device("cpu"))["matrices"]
+    assert [row["layer"] for row in found if row["role"] == "q"] == [1]
+    assert all(math.isfinite(value) for row in found for value in (row["change"], *row["likeness"]))
 
 
 def test_likeness_agrees_with_numpy_whatever_the_shape() -> None:
