@@ -61,6 +61,10 @@ class AttemptFolder:
         """One JSON object, whole or not at all."""
         files.write_json(self._file(name), value)
 
+    def create(self, name: str, value: Mapping[str, Any]) -> bool:
+        """As `write`, but never in place of a file that is there: whether it was written."""
+        return files.create(self._file(name), files.encode(value, indent=1))
+
     def trace(self) -> "Trace":
         """For the run, to say where it is."""
         return Trace(self._file(TRACE))

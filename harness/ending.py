@@ -4,6 +4,7 @@ import signal
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,31 @@ from harness.store import FINAL, SCHEMA, Store
 
 @dataclass
 class Watch:
-    """What the worker saw of the child. peak_bytes: of process memory; beside: other cells at most."""
+    """What the worker saw of the child. peak_bytes: of process memory; beside: other cells at most.
+
+    kills: `kernel_kills` at the last two looks at which the child had memory; an early one is of another process.
+    """
 
     started: float = field(default_factory=time.monotonic)
     peak_bytes: int | None = None
     beside: int = 0
     status: str | None = None
     message: str = ""
+    kills: tuple[int, int] = field(default_factory=lambda: (kernel_kills(),) * 2)
 
     @property
     def wall_s(self) -> float:
         return time.monotonic() - self.started
+
+    def look(self, pid: int | None) -> None:
+        """At the child while it runs. A process that the kernel has killed loses its memory first and ends later."""
+        kills, peak = kernel_kills(), peak_bytes(pid)
+        if peak is not None:
+            self.peak_bytes, self.kills = peak, (self.kills[1], kills)
+
+    def kernel_killed(self) -> bool:
+        """Whether the kernel has killed some process of ours since the child was last seen well."""
+        return kernel_kills() > self.kills[0]
 
 
 def hand_on(store: Store, key: str, folder: AttemptFolder) -> None:
@@ -46,14 +61,19 @@ def hand_on(store: Store, key: str, folder: AttemptFolder) -> None:
                     kept.replace(folder.path / kept.name)
 
 
-def finish(store: Store, key: str, folder: AttemptFolder, record: dict[str, Any]) -> None:
-    """The record, and then nothing of what only an unfinished attempt needs. A checkpoint stays for the next one."""
-    store.finish(key, folder, record)
-    kind = (record.get("error") or {}).get("kind")
-    folder.tidy(checkpoint=record["status"] in FINAL or kind in failure.LASTING)
+def finish(store: Store, key: str, folder: AttemptFolder, record: dict[str, Any]) -> bool:
+    """The record, and then nothing of what only an unfinished attempt needs. A checkpoint stays for the next one.
+
+    False where the attempt has a record already, by somebody who took the cell over: that one stands.
+    """
+    written = store.finish(key, folder, record)
+    standing = record if written else store.record(key, folder.number) or record
+    kind = (standing.get("error") or {}).get("kind")
+    folder.tidy(checkpoint=standing["status"] in FINAL or kind in failure.LASTING)
+    return written
 
 
-def outcome(process: ForkServerProcess, folder: AttemptFolder, watch: Watch, kernel_killed: bool) -> dict[str, Any]:
+def outcome(process: ForkServerProcess, folder: AttemptFolder, watch: Watch) -> dict[str, Any]:
     """What the child left (perhaps in the moment it was to be ended), or what its death says."""
     if found := left(folder):
         return found
@@ -61,7 +81,7 @@ def outcome(process: ForkServerProcess, folder: AttemptFolder, watch: Watch, ker
         kind = "time" if watch.status == "timeout" else watch.status
         return {"status": watch.status, "error": {"kind": kind, "type": "Killed", "message": watch.message}}
     error = failure.death(process.exitcode)
-    if kernel_killed and process.exitcode == -signal.SIGKILL:
+    if process.exitcode == -signal.SIGKILL and watch.kernel_killed():
         error |= {"kind": "memory", "message": "the kernel ended the process, for want of memory"}
     return {"status": failure.status(error["kind"]), "error": error}
 
@@ -123,9 +143,25 @@ def peak_bytes(pid: int | None) -> int | None:
 
 
 def kernel_kills() -> int:
-    """How many processes the kernel has killed for want of memory since it started; 0 where it does not tell."""
+    """How many processes the kernel has killed for want of memory: in our control group, else on the machine since it
+    started; 0 where it does not tell."""
     with suppress(OSError):
-        for line in Path("/proc/vmstat").read_text().splitlines():
+        for line in _counter().read_text().splitlines():
             if line.startswith("oom_kill "):
                 return int(line.split()[1])
     return 0
+
+
+@cache
+def _counter() -> Path:
+    """The file that counts them: of version 2 or 1 of control groups, or of the whole machine."""
+    groups = Path("/sys/fs/cgroup")
+    with suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, kinds, place = line.split(":", 2)
+            version_2 = groups / place.lstrip("/") / "memory.events"
+            version_1 = groups / "memory" / place.lstrip("/") / "memory.oom_control"
+            found = version_2 if not kinds else version_1 if "memory" in kinds.split(",") else None
+            if found is not None and found.is_file() and "oom_kill " in found.read_text():
+                return found
+    return Path("/proc/vmstat")

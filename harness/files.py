@@ -33,6 +33,50 @@ def atomic(path: Path) -> Iterator[Path]:
     _sync(path.parent)
 
 
+def create(path: Path, content: bytes, durable: bool = True) -> bool:
+    """A file with this content, whole from the start; False where `path` is there already: it is never replaced.
+
+    The file system itself refuses the second of two writers (link(2)), so no check before it can be out of date.
+    durable: it outlives a crash of the machine.
+    """
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}-{path.name}")
+    try:
+        temporary.write_bytes(content)
+        if durable:
+            _sync(temporary)
+        made = _link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    if made and durable:
+        _sync(path.parent)
+    return made
+
+
+def _link(temporary: Path, path: Path) -> bool:
+    """The file under a second name, unless that is taken; without hard links, by an exclusive copy."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return temporary.stat().st_nlink == 2  # a file server may say so of the link that it has just made
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
+            raise
+        return _copy_exclusively(temporary, path)
+    return True
+
+
+def _copy_exclusively(temporary: Path, path: Path) -> bool:
+    try:
+        with path.open("xb") as file:
+            file.write(temporary.read_bytes())
+    except FileExistsError:
+        return False
+    except OSError:  # the disk is full: half a file would look like a broken one
+        path.unlink(missing_ok=True)
+        raise
+    return True
+
+
 def write_json(path: Path, value: Any) -> None:
     """`value` as JSON, atomically; non-finite numbers become null."""
     with atomic(path) as temporary:

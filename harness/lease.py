@@ -2,17 +2,21 @@
 
 A lease is a file `<key>.<generation>` made by exclusive creation; the highest generation holds the cell. Whoever
 finds it stale creates the next generation: exactly one can. Stale is a holder on this machine that is gone, or one
-elsewhere whose heartbeat (the file's time, read against the file server's own clock) is older than `STALE_S`.
+elsewhere whose heartbeat (the file's time) has not changed for `STALE_S`.
+
+No clock is trusted for that alone. The heartbeat's age is read against the file server's own clock; a lease from the
+future gets the server's time now, so that it ages from here on; and whoever would take a lease over watches it first,
+because a clock that was set forward makes every lease look old.
 """
 
-import json
 import os
 import platform
 import re
+import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,9 +24,17 @@ from typing import Any
 
 import psutil
 
-STALE_S = 120.0
+from harness import files
+
+STALE_S = 60.0
 """Seconds without a heartbeat after which a holder on another machine counts as gone."""
-HEARTBEAT_S = 10.0
+HEARTBEAT_S = 1.0
+WATCH_S = 5.0
+"""Seconds for which a lease that looks stale must show no heartbeat before it is taken over: several heartbeats."""
+LOOKS = 10
+"""In that time. They are counted, as an observer may be frozen too."""
+AHEAD_S = 2.0
+"""Seconds by which a heartbeat may be newer than the server's clock: some file systems tell whole seconds."""
 _NAME = re.compile(r"[0-9a-f]{64}\.[1-9][0-9]{0,8}")
 
 
@@ -35,20 +47,23 @@ class Lease:
 
     def beat(self) -> bool:
         """Say that the holder lives. False when the lease was taken over."""
-        try:
-            if not self.held():
-                return False
+        if not self.held():
+            return False
+        with suppress(OSError):  # a file server that does not answer now; others wait for STALE_S
             os.utime(self.path)
-        except FileNotFoundError:
-            pass
-        except OSError:  # a file server that does not answer now; others wait for STALE_S before they take over
-            return True
         return True
 
     def held(self) -> bool:
-        """Whether this is still the highest generation, and ours."""
+        """Whether this is still the highest generation, and ours; also where the file server does not answer now."""
         key, generation = _parts(self.path.name)
-        return _generations(self.path.parent, key)[-1:] == [generation] and _read(self.path).get("token") == self.token
+        try:
+            if _generations(self.path.parent, key)[-1:] != [generation]:
+                return False
+            return files.read_json(self.path).get("token") == self.token
+        except (FileNotFoundError, ValueError):
+            return False
+        except OSError:
+            return True
 
     def release(self) -> None:
         """Give the cell back; safe after a takeover and when called twice."""
@@ -57,20 +72,19 @@ class Lease:
 
 
 def acquire(folder: Path, key: str) -> Lease | None:
-    """The lease on `key`, or None while somebody alive holds it."""
+    """The lease on `key`, or None while somebody alive holds it. One that looks stale is watched for `WATCH_S`."""
     folder.mkdir(parents=True, exist_ok=True)
     generations = _generations(folder, key)
-    if generations and alive(_path(folder, key, generations[-1])):
-        return None
+    if generations:
+        last = _path(folder, key, generations[-1])
+        if alive(last) or not _stays_stale(last):
+            return None
+        if not last.exists():  # its holder let go of it while we watched
+            return acquire(folder, key)
     lease = Lease(_path(folder, key, max(generations, default=0) + 1), uuid.uuid4().hex)
-    try:
-        with lease.path.open("x", encoding="utf-8") as file:
-            json.dump({**_me(), "token": lease.token}, file)
-    except FileExistsError:
+    # Whole from the start: a holder that is killed here leaves no half lease, which would look like a young one.
+    if not files.create(lease.path, files.encode({**_me(), "token": lease.token}), durable=False):
         return None
-    except OSError:  # the disk is full: half a lease would look like somebody's young one
-        lease.path.unlink(missing_ok=True)
-        raise
     # A slow reader may have created a low generation after a takeover removed it: the higher one holds.
     if not lease.held():
         lease.release()
@@ -78,6 +92,24 @@ def acquire(folder: Path, key: str) -> Lease | None:
     for generation in generations:
         _path(folder, key, generation).unlink(missing_ok=True)
     return lease
+
+
+@contextmanager
+def beating(held: Lease) -> Iterator[None]:
+    """A heartbeat while the block runs, for a holder that has no loop of its own to beat in."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(HEARTBEAT_S) and held.beat():
+            pass
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def clear(folder: Path, keys_: Iterable[str]) -> None:
@@ -108,14 +140,55 @@ def beside(folder: Path, key: str) -> int:
 
 
 def alive(path: Path, touch: bool = True) -> bool:
-    """Whether the holder of a lease file lives. touch: a file may be made for a moment, to ask the server its clock."""
+    """Whether the holder of a lease file lives. touch: the file server may be asked for its clock, by a file that is
+    there for a moment, and a heartbeat from the future may be set to it."""
     holder = _read(path)
     if holder.get("host") == _me()["host"]:
         return _process_lives(holder)
     try:
-        return _age_s(path, touch) < STALE_S
+        return _unchanged_s(path) < STALE_S and _age_s(path, touch) < STALE_S
     except FileNotFoundError:
         return False
+
+
+def _stays_stale(path: Path) -> bool:
+    """Whether a lease that looks stale shows no heartbeat while we watch it. One of this machine needs no watching.
+
+    All leases of the folder are watched together, so that many of one machine that died cost the time once.
+    """
+    if _read(path).get("host") == _me()["host"] or (path, _beaten(path)) in _silent:
+        return True
+    before = {one: _beaten(one) for one in (path, *(path.parent / name for name in _names(path.parent)))}
+    for _ in range(LOOKS):
+        time.sleep(WATCH_S / LOOKS)
+        if _beaten(path) not in (before[path], None):
+            return False
+    _silent.update((one, time_ns) for one, time_ns in before.items() if time_ns and _beaten(one) == time_ns)
+    return True
+
+
+_silent: set[tuple[Path, int | None]] = set()
+"""Leases that were watched, with the time of their last heartbeat."""
+_sighted: dict[Path, tuple[int | None, float]] = {}
+"""Lease of another machine -> its last heartbeat, and when this process saw that first by its own steady clock."""
+
+
+def _unchanged_s(path: Path) -> float:
+    """Seconds for which this process has seen no heartbeat."""
+    beaten, now = _beaten(path), time.monotonic()
+    if beaten is None:
+        _sighted.pop(path, None)
+        raise FileNotFoundError(path)
+    if _sighted.get(path, (None, 0.0))[0] != beaten:
+        _sighted[path] = beaten, now
+    return now - _sighted[path][1]
+
+
+def _beaten(path: Path) -> int | None:
+    """The time of the last heartbeat in nanoseconds; None where the lease is gone."""
+    with suppress(OSError):
+        return path.stat().st_mtime_ns
+    return None
 
 
 def _process_lives(holder: dict[str, Any]) -> bool:
@@ -138,7 +211,7 @@ def _started(process: psutil.Process) -> float:
 
 def _age_s(path: Path, touch: bool) -> float:
     """Seconds since the last heartbeat by the clock of the file server, which a fresh file tells; where none can be
-    made (a read-only store), by our own."""
+    made (a read-only store), by our own. A heartbeat from the future becomes one of now."""
     clock = path.parent / f".clock-{uuid.uuid4().hex}"
     try:
         if not touch:
@@ -147,9 +220,13 @@ def _age_s(path: Path, touch: bool) -> float:
     except OSError:
         return time.time() - path.stat().st_mtime
     try:
-        return clock.stat().st_mtime - path.stat().st_mtime
+        age = clock.stat().st_mtime - path.stat().st_mtime
     finally:
         clock.unlink(missing_ok=True)
+    if age < -AHEAD_S:
+        with suppress(OSError):  # another user's file: `_unchanged_s` serves this process
+            os.utime(path)
+    return age
 
 
 def _me() -> dict[str, Any]:
@@ -170,10 +247,9 @@ def _host() -> str:
 def _read(path: Path) -> dict[str, Any]:
     """The holder; {} for a file that is gone or not finished."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return files.read_json(path)
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _names(folder: Path) -> Iterator[str]:

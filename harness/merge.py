@@ -83,11 +83,12 @@ def _take(store: Store, other: Store, key: str) -> str:
     try:
         store.register_as(key, record["cell"])
         begun = store.numbers(key)
-        if begun:
-            _copy(store, other, key, int(record["attempt"]), begun[-1] + 1)
-        else:
-            for number in other.numbers(key):
-                _copy(store, other, key, number, number)
+        with lease.beating(held):
+            if begun:
+                _copy(store, other, key, int(record["attempt"]), begun[-1] + 1)
+            else:
+                for number in other.numbers(key):
+                    _copy(store, other, key, number, number)
         store.rebuild(key, store.numbers(key))
     finally:
         held.release()

@@ -172,14 +172,19 @@ class Store(Shelf):
                 return folder
             number += 1
 
-    def finish(self, key: str, folder: AttemptFolder, record: Mapping[str, Any]) -> None:
-        """Write an attempt's record, and let it count unless that would hide a finished one."""
-        folder.write(RECORD, record)
+    def finish(self, key: str, folder: AttemptFolder, record: Mapping[str, Any]) -> bool:
+        """Write an attempt's record, and let it count unless that would hide a finished one; whether it was written.
+
+        An attempt that has a record keeps it: who was frozen while another took the cell over comes too late.
+        """
+        if not folder.create(RECORD, record):
+            return False
         earlier = self.current(key)
         if earlier is None and folder.number > 1:
             self.rebuild(key, self.numbers(key))
         elif earlier is None or displaces(record["status"], earlier["status"]):
             files.write_json(self.folder(key) / "current", summarise(record))
+        return True
 
     def attempts(self, key: str) -> Iterator[tuple[int, str]]:
         """(number, status) of every attempt that has a record, in order."""

@@ -7,6 +7,7 @@ of the lease closes as `interrupted`.
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -81,11 +82,15 @@ def attempt(store: Store, cell: Cell, setup: Setup, seen: int = 0, environment: 
         again = 0
         while True:
             record = _try(store, key, cell, setup, held, environment or {})
+            if record is None:
+                return store.status(key)
             limit = failure.retries((record["error"] or {}).get("kind"), setup.runtime.retry)
             if again >= limit or (setup.deadline is not None and time.time() >= setup.deadline):
                 return str(record["status"])
             again += 1
             time.sleep(PAUSE_S)
+            if not held.beat():
+                return store.status(key)
     finally:
         held.release()
 
@@ -106,18 +111,26 @@ def close_unfinished(store: Store, key: str, cell: Cell) -> None:
 
 def _try(
     store: Store, key: str, cell: Cell, setup: Setup, held: lease.Lease, environment: Mapping[str, str]
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
+    """The record of one attempt; None where another worker has taken the cell over.
+
+    This process may be frozen anywhere (with its machine, or by a file server) for longer than its lease lasts. Whoever
+    takes over closes every attempt that is there without a record, so an attempt that began while the lease was still
+    ours gets exactly one record, whoever writes first.
+    """
     folder = store.begin(cell)
+    if not held.held():  # nobody else knows of this attempt, or closes it
+        store.finish(key, folder, ending.record(key, cell, folder, _taken_over()))
+        return None
     if obstacle := parents.obstacle(store, cell):
         error = {"kind": "blocked", "type": "Blocked", "message": obstacle}
         record = ending.record(key, cell, folder, {"status": "blocked", "error": error})
-        store.finish(key, folder, record)
-        return record
+        return record if store.finish(key, folder, record) else None
     ending.hand_on(store, key, folder)
-    kills = ending.kernel_kills()
     arguments = (setup.entry, cells.to_json(cell), setup.runtime, folder.path, environment)
     process = isolate.start(child.main, arguments, setup.modules)
     watch = ending.Watch()  # only now: the first start of a process waits for the server's imports
+    written = False
     try:
         _follow(process, key, setup.runtime, held, watch)
     except BaseException as error:  # Ctrl-C, or a scheduler's signal that takes the job off this machine
@@ -126,11 +139,18 @@ def _try(
         raise
     finally:
         isolate.kill(process)
-        outcome = ending.outcome(process, folder, watch, ending.kernel_kills() > kills)
-        record = ending.record(key, cell, folder, outcome, watch, setup.runtime)
-        if watch.status != "lost":
-            ending.finish(store, key, folder, record)
-    return record
+        complete = ending.left(folder) is not None
+        record = ending.record(key, cell, folder, ending.outcome(process, folder, watch), watch, setup.runtime)
+        if complete or (watch.status != "lost" and held.held()):
+            written = ending.finish(store, key, folder, record)
+        if not written:
+            print(f"cell {key[:12]}: another worker took it over; attempt {folder.number} is not used", file=sys.stderr)
+    return record if written else None
+
+
+def _taken_over() -> dict[str, Any]:
+    error = {"kind": "interrupted", "type": "Lost", "message": "another worker took the cell over"}
+    return {"status": "interrupted", "error": error}
 
 
 def _follow(process: ForkServerProcess, key: str, runtime: Runtime, held: lease.Lease, watch: ending.Watch) -> None:
@@ -139,7 +159,7 @@ def _follow(process: ForkServerProcess, key: str, runtime: Runtime, held: lease.
     while process.is_alive():
         now = time.monotonic()
         if now >= next_beat:
-            next_beat = now + min(lease.HEARTBEAT_S, 1.0)
+            next_beat = now + lease.HEARTBEAT_S
             watch.beside = max(watch.beside, lease.beside(held.path.parent, key))
             if not held.beat():
                 watch.status, watch.message = "lost", "another worker took the cell over"
@@ -148,7 +168,7 @@ def _follow(process: ForkServerProcess, key: str, runtime: Runtime, held: lease.
             watch.status, watch.message = "timeout", f"longer than timeout={runtime.timeout:g} seconds"
             _ask_where(process)
             return
-        watch.peak_bytes = ending.peak_bytes(process.pid) or watch.peak_bytes
+        watch.look(process.pid)
         wait([process.sentinel], timeout=TICK_S)
 
 

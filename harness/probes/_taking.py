@@ -32,9 +32,14 @@ def take(store: Store, key: str, name: str, runtime: Runtime) -> dict[str, Any]:
     if held is None:
         raise UsageError(f"cell {key[:12]} is running somewhere: probe it when that has ended.")
     try:
-        found = _measured(store, key, name, record, runtime)
-        folder = store.attempt(key, int(record["attempt"]))
-        folder.write(RECORD, {**record, "probes": {**(record.get("probes") or {}), name: found}})
+        with lease.beating(held):
+            found = _measured(store, key, name, record, runtime)
+        number = int(record["attempt"])
+        if not held.held():
+            return {"status": "failed", "error": "another process took the cell over; take the probe again"}
+        latest = store.record(key, number) or record  # others may have added their probes since
+        probed = {**latest, "probes": {**(latest.get("probes") or {}), name: found}}
+        store.attempt(key, number).write(RECORD, probed)
     finally:
         held.release()
     return found

@@ -63,7 +63,8 @@ def _pairs(store: Store, key: str, other: str, as_json: bool) -> int:
     if held is None:
         raise UsageError(f"cell {key[:12]} is running somewhere: judge it when that has ended.")
     try:
-        found = judge.pairs(mine, endpoint, against)
+        with lease.beating(held):
+            found = judge.pairs(mine, endpoint, against)
     except chat.Unreachable as error:
         print(f"deltabench: {error}", file=sys.stderr)
         return 1

@@ -197,7 +197,7 @@ def test_a_lease_that_cannot_be_written_is_nobodys(store: Store, monkeypatch: py
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("json.dump", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space"):
         lease.acquire(store.leases, "a" * 64)
     monkeypatch.undo()

@@ -1,10 +1,12 @@
 """The store loses nothing: whole files or none, broken ones aside, a failure never hides a result."""
 
+import errno
 import gzip
 import json
 import os
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -235,3 +237,35 @@ def test_export_is_reproducible_and_names_no_path(store: Store, add: Callable[..
     assert all(cells.key(cells.from_json(row["record"]["cell"])) == row["record"]["key"] for row in rows)
     assert all(row["curve"] for row in rows)
     assert str(tmp_path) not in json.dumps(rows)
+
+
+def test_a_record_is_written_once(store: Store, add: Callable[..., str]) -> None:
+    """Whoever comes second is told, and what is there stands."""
+    key = add("done")
+    folder = store.attempt(key, 1)
+    before = (folder.path / "record.json").read_bytes()
+    record = files.read_json(folder.path / "record.json")
+    assert not store.finish(key, folder, {**record, "status": "failed"})
+    assert (folder.path / "record.json").read_bytes() == before
+    assert store.status(key) == "done"
+    assert sorted(path.name for path in folder.path.iterdir()) == ["curve.jsonl", "record.json"]
+
+
+def test_of_many_writers_one_succeeds(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        for place in range(20):
+            path = tmp_path / f"{place}.json"
+            made = list(pool.map(lambda number, path=path: files.create(path, b"%d" % number), range(8)))
+            assert made.count(True) == 1
+            assert path.read_bytes() == b"%d" % made.index(True)
+
+
+def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", none)
+    assert files.create(tmp_path / "one", b"first")
+    assert not files.create(tmp_path / "one", b"second")
+    assert (tmp_path / "one").read_bytes() == b"first"
+    assert len(list(tmp_path.iterdir())) == 1

@@ -170,10 +170,114 @@ def test_nothing_is_tried_again_after_the_deadline(store: Store, cell: Make, set
 def test_a_kill_by_the_kernel_is_out_of_memory(
     store: Store, cell: Make, setup: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kills = iter(range(10))
-    monkeypatch.setattr(ending, "kernel_kills", lambda: next(kills))
+    gone = replace_kills(monkeypatch, [3])
+    look = ending.Watch.look
+
+    def at(watch: ending.Watch, pid: int | None) -> None:
+        look(watch, pid)
+        gone[0] = 4  # after the last look at a process that lived
+
+    monkeypatch.setattr(ending.Watch, "look", at)
+    monkeypatch.setattr(ending, "peak_bytes", lambda pid: None)
     assert worker.attempt(store, cell("die"), setup()) == "oom"
     assert _record(store, cell("die"))["error"]["kind"] == "memory"  # type: ignore[index]
+
+
+def test_a_kill_of_some_other_process_is_not(
+    store: Store, cell: Make, setup: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel killed something while the cell ran well; later somebody ended the cell."""
+    kills = replace_kills(monkeypatch, [3])
+    watch = ending.Watch()
+    kills[0] = 4
+    for _ in range(3):
+        watch.look(os.getpid())
+    assert watch.peak_bytes
+    assert not watch.kernel_killed()
+    kills[0] = 5
+    assert watch.kernel_killed()
+
+
+def replace_kills(monkeypatch: pytest.MonkeyPatch, count: list[int]) -> list[int]:
+    monkeypatch.setattr(ending, "kernel_kills", lambda: count[0])
+    return count
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's counter")
+def test_the_kernels_counter_is_read() -> None:
+    assert "oom_kill " in ending._counter().read_text()
+    assert ending.kernel_kills() >= 0
+
+
+def _taken(store: Store, key: str) -> None:
+    """Another machine takes over what is held now: every lease goes, as after a takeover that has ended."""
+    for path in store.leases.glob(f"{key}.*"):
+        path.unlink()
+
+
+def test_who_wakes_too_late_replaces_no_record(
+    store: Store, cell: Make, setup: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """The driver is frozen while its cell ends; another one closes the attempt with what the cell left."""
+    key = cells.key(cell())
+    follow = worker._follow
+
+    def frozen(*arguments: object) -> None:
+        follow(*arguments)  # type: ignore[arg-type]
+        _taken(store, key)
+        other = Store(store.path)
+        worker.close_unfinished(other, key, cell())
+        assert other.status(key) == "done"
+
+    monkeypatch.setattr(worker, "_follow", frozen)
+    assert worker.attempt(store, cell(), setup()) == "done"
+    assert list(store.attempts(key)) == [(1, "done")]
+    assert _record(store, cell())["scores"]
+    assert "another worker took it over" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", ["die", "error", "good"])
+def test_a_lost_attempt_is_neither_recorded_nor_tried_again(
+    store: Store, cell: Make, setup: Callable[..., Setup], runs: Callable[[], list[str]], method: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Closed as interrupted by another one, which runs the cell now; nothing of the first counts any more."""
+    monkeypatch.setattr(worker, "PAUSE_S", 0.01)
+    key = cells.key(cell(method))
+    left = ending.left
+
+    def taken(folder: AttemptFolder) -> dict[str, object] | None:
+        """At the last moment before the record."""
+        monkeypatch.setattr(ending, "left", left)
+        found = left(folder)
+        _taken(store, key)
+        error = {"kind": "interrupted", "type": "Killed", "message": "gone"}
+        told = ending.record(key, cell(method), folder, {"status": "interrupted", "error": error})
+        assert ending.finish(Store(store.path), key, folder, told)
+        return found
+
+    monkeypatch.setattr(ending, "left", taken)
+    assert worker.attempt(store, cell(method), setup(retry=3)) == "interrupted"
+    assert list(store.attempts(key)) == [(1, "interrupted")]
+    assert len(runs()) == 1
+
+
+def test_one_that_lost_its_lease_before_it_began_runs_nothing(
+    store: Store, cell: Make, setup: Callable[..., Setup], runs: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    key = cells.key(cell())
+    begin = Store.begin
+
+    def late(self: Store, one: Cell) -> AttemptFolder:
+        _taken(store, key)
+        return begin(self, one)
+
+    monkeypatch.setattr(Store, "begin", late)
+    assert worker.attempt(store, cell(), setup()) == "interrupted"
+    assert runs() == []
+    assert list(store.attempts(key)) == [(1, "interrupted")], "and what it began is closed"
 
 
 def test_a_thread_that_stays_does_not_keep_the_process(store: Store, cell: Make, setup: Callable[..., Setup]) -> None:

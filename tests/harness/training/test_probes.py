@@ -17,7 +17,7 @@ from harness import cell as cells
 from harness import finished, isolate, lease, parents, probes, weights
 from harness.config import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
 from harness.errors import UsageError
-from harness.probes import latency, likelihood
+from harness.probes import _taking, latency, likelihood
 from harness.run import run
 from harness.score import score
 from harness.store import SCHEMA, Store
@@ -101,6 +101,31 @@ def test_a_result_stands_in_the_record_beside_what_was_there(done: Done) -> None
     assert {name: value for name, value in after.items() if name != "probes"} == before
     assert list(store.attempts(key)) == [(1, "done")]
     assert not lease.running(store.leases, key)
+
+
+def test_probes_taken_meanwhile_by_others_stay(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was frozen while it measured adds to the record as it is now; who has lost the cell adds nothing."""
+    store, key, runtime = done()
+    path = store.attempt(key, 1).path / "record.json"
+    found = {"status": "done", "ms": 1.0}
+
+    def meanwhile(*_: object) -> dict[str, Any]:
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps({**record, "probes": {**record.get("probes", {}), "spectrum": found}}))
+        return found
+
+    monkeypatch.setattr(_taking, "_measured", meanwhile)
+    assert probes.take(store, key, "latency", runtime) == found
+    assert (store.read(key) or {})["probes"] == {"spectrum": found, "latency": found}
+    before = path.read_bytes()
+
+    def lost(*_: object) -> dict[str, Any]:
+        monkeypatch.setattr(lease.Lease, "held", lambda self: False)
+        return found
+
+    monkeypatch.setattr(_taking, "_measured", lost)
+    assert probes.take(store, key, "likelihood", runtime)["status"] == "failed"
+    assert path.read_bytes() == before
 
 
 def test_a_cell_put_together_again_answers_as_it_did(done: Done) -> None:
