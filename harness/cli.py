@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 1
     except Exception as error:  # no traceback reaches a person: it goes to a file
-        return _report(error)
+        return _disk(error) or _report(error)
 
 
 def _sentence(error: UsageError) -> str:
@@ -119,6 +119,16 @@ def _help() -> str:
 def _first_line(path: Path) -> str:
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     return text.split("\n")[0].rstrip(".")
+
+
+def _disk(error: Exception) -> int:
+    """One sentence for what a library made of a full or broken disk; 0 for an error of another kind."""
+    from harness import failure
+
+    if not failure.of_disk(error):
+        return 0
+    print(f"deltabench: {_sentence(UsageError(failure.message(error)))}", file=sys.stderr)
+    return 1
 
 
 def _report(error: Exception) -> int:

@@ -12,6 +12,7 @@
 """
 
 import errno
+import os
 import signal
 import traceback
 from collections.abc import Iterator
@@ -35,6 +36,33 @@ _NO_MEMORY = (
     "not enough memory",
     "alloc_failed",
 )
+_DISK = tuple(
+    getattr(errno, name)
+    for name in (
+        "ENOSPC",
+        "EIO",
+        "EDQUOT",
+        "EFBIG",
+        "EROFS",
+        "EMFILE",
+        "ENFILE",
+        "ESTALE",
+        "ENODEV",
+        "ENXIO",
+        "EREMOTEIO",
+    )
+    if hasattr(errno, name)
+)
+"""What a disk or a file server says, and the lack of file handles."""
+_DISK_WORDS = (
+    *(word for code in _DISK for word in (os.strerror(code).lower(), f"os error {code})", f"errno {code}]")),
+    "iostream error",  # torch.save: a C++ stream keeps no number
+    "pytorchstreamwriter failed",
+    "inline_container.cc",
+    "disk i/o error",  # SQLite
+    "database or disk is full",
+)
+"""How libraries tell of it that have no OSError: Rust's (safetensors, tokenizers), torch's, SQLite's."""
 _LASTING = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 """Errors of the operating system that will be there the next time too."""
 _LONGEST = 10_000
@@ -48,9 +76,16 @@ def kind(error: BaseException) -> str:
             return name
     if any(map(_is_memory, _causes(error))):
         return "memory"
+    if of_disk(error):
+        return "io"
     if isinstance(error, UsageError):
         return "configuration"
     return "io" if isinstance(error, OSError) and not isinstance(error, _LASTING) else "exception"
+
+
+def of_disk(error: BaseException) -> bool:
+    """Whether a disk, a file server or the lack of file handles is behind it, whatever a library made of that."""
+    return any(map(_tells_of_disk, _causes(error, contexts=True)))
 
 
 def describe(error: BaseException) -> dict[str, Any]:
@@ -114,15 +149,26 @@ def _is_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
     text = f"{type(error).__name__} {message(error)}".lower().replace("outofmemory", "out of memory")
+    if f"os error {errno.ENOMEM})" in text:  # Rust's way
+        return True
     return isinstance(error, RuntimeError) and any(sign in text for sign in _NO_MEMORY)
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, and what it was raised from."""
+def _tells_of_disk(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _DISK
+    text = message(error).lower()
+    return any(word in text for word in _DISK_WORDS)
+
+
+def _causes(error: BaseException, contexts: bool = False) -> Iterator[BaseException]:
+    """The error, and what it was raised from. contexts: and what was being handled when it was raised."""
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
         seen.add(id(current))
         yield current
         cause = attribute(current, "__cause__")
+        if cause is None and contexts:
+            cause = attribute(current, "__context__")
         current = cause if isinstance(cause, BaseException) else None
