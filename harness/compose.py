@@ -17,6 +17,8 @@ LOCAL = "local"
 """Ray's address for an instance of one's own, whatever else runs here."""
 RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
 """Ray reports each start to its makers, and lets its workers stand back behind all others: their time is measured."""
+SAFE_PATH = {"PYTHONSAFEPATH": "1"}
+"""Launchers start workers with `python -m`, which would look for every module in the current folder first."""
 _composed: dict[tuple[str, str], dict[str, Any]] = {}
 
 
@@ -73,6 +75,7 @@ def launch(
 
     for name_of, value in RAY.items():
         os.environ.setdefault(name_of, value)
+    os.environ.update(SAFE_PATH)
     with _hydra() as compose:
         config = compose("attempt", [f"+launcher={name}"], raw=True)
         with open_dict(config):

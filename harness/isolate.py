@@ -38,6 +38,7 @@ SERVER_ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONSAFEPATH": "1",  # the server is `python -c …`: the current folder would come first on its path
     "PYTHONHASHSEED": "0",  # the order of a set of names must not differ from attempt to attempt
 }
 
@@ -152,16 +153,29 @@ def _module(family: str) -> str:
 
 @contextmanager
 def _shielded() -> Iterator[None]:
-    """Launchers' workers have a start method and a main module that a forkserver child cannot rebuild: hide both."""
+    """Launchers' workers have a start method and a main module that a forkserver child cannot rebuild: hide both.
+
+    And the import path that a child gets names no current folder.
+    """
     default: Any = multiprocessing.context._default_context
-    main, actual = sys.modules["__main__"], default._actual_context
+    main, actual, path = sys.modules["__main__"], default._actual_context, sys.path
     sys.modules["__main__"] = types.ModuleType("__main__")
+    sys.path = _import_path()
     multiprocessing.set_start_method(None, force=True)
     try:
         yield
     finally:
         sys.modules["__main__"] = main
+        sys.path = path
         default._actual_context = actual
+
+
+def _import_path() -> list[str]:
+    """Ours, without the current folder that a notebook or `python -c` has on it as ""; the checkout that we are
+    imported from stays, however it was found."""
+    ours = str(Path(__file__).resolve().parents[1])
+    path = [entry for entry in sys.path if entry]
+    return path if ours in map(os.path.realpath, path) else [*path, ours]
 
 
 @contextmanager
@@ -170,7 +184,7 @@ def _server_environment() -> Iterator[None]:
 
     Ctrl-C goes to every process of a terminal; only the worker shall act on it, and record what it did.
     """
-    wanted = {**SERVER_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
+    wanted = {**SERVER_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(_import_path())}
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     in_main = threading.current_thread() is threading.main_thread()

@@ -1,9 +1,11 @@
 """Several processes drain one store: each cell once, whoever comes first."""
 
+import os
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -76,3 +78,37 @@ def test_a_result_whose_process_still_holds_the_cell_is_waited_for(
     monkeypatch.setattr(Store, "is_running", lambda *_: next(answers))
     sweep._let_go(store, [cells.key(cell("good"))])
     assert next(answers, None) is None
+
+
+HOSTILE = """
+import os, random, regex, runpy, selectors, socket, sys, tempfile
+from harness import isolate, sweep
+os.chdir(sys.argv[2])
+assert "" in sys.path
+from harness.config import Runtime
+from harness.store import Store
+isolate.preload = lambda families: ()
+store = Store(sys.argv[1])
+runtime = Runtime(store=sys.argv[1])
+sys.exit(sweep.drain([store.cell(key) for key in store.keys()], runtime, "joblib", jobs=2, entry="stubs:run",
+    check="stubs:fine"))
+"""
+
+
+def test_no_process_of_ours_runs_code_of_the_current_folder(
+    store: Store, cell: Callable[..., Cell], environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Neither the forkserver (`python -c`) nor a launcher's workers (`python -m`), nor where a notebook has "" on its
+    path: another checkout that happens to be the current folder would train its cells, not ours."""
+    folder, marker = tmp_path / "current", tmp_path / "ran.txt"
+    folder.mkdir()
+    for name in ("selectors", "socket", "tempfile", "random", "stubs", "regex", "runpy", "harness"):
+        (folder / f"{name}.py").write_text(f"open({str(marker)!r}, 'a').write(__name__)\nraise ImportError(__name__)\n")
+    for seed in range(2):
+        store.register(cell("good", seed))
+    command = [sys.executable, "-c", HOSTILE, str(store.path), str(folder)]
+    named = {**environment, "PYTHONPATH": environment["PYTHONPATH"].strip(os.pathsep)}  # none of them empty
+    done = subprocess.run(command, env=named, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert not marker.exists(), marker.read_text()
+    assert {store.status(key) for key in store.keys()} == {"done"}  # noqa: SIM118
