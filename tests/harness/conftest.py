@@ -14,13 +14,16 @@ from harness.worker import Setup
 
 HERE = str(Path(__file__).parent)
 ROOT = str(Path(__file__).parents[2])
+LOADED = isolate.preload(("llama", "t5"))
+"""What the forkserver of a test process holds. The first test that needs a server starts it for all later ones, so a
+server without torch would make each later child import torch anew."""
 
 
 @pytest.fixture
 def stubbed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Children find the stubs by the parent's import path, and need none of torch."""
+    """Children find the stubs by the parent's import path; their families have no module that could be loaded."""
     monkeypatch.setattr(sys, "path", [HERE, ROOT, *sys.path])
-    monkeypatch.setattr(isolate, "preload", lambda families: ())
+    monkeypatch.setattr(isolate, "preload", lambda families: LOADED)
 
 
 @pytest.fixture
@@ -46,7 +49,7 @@ def cell(tmp_path: Path) -> Callable[..., Cell]:
 @pytest.fixture
 def setup(store: Store, stubbed: None) -> Callable[..., Setup]:
     def make(**runtime: float) -> Setup:
-        return Setup(Runtime(store=str(store.path), **runtime), modules=(), entry="stubs:run")
+        return Setup(Runtime(store=str(store.path), **runtime), modules=LOADED, entry="stubs:run")
 
     return make
 

@@ -17,6 +17,8 @@ from methods.kept import delta_state
 from tests.methods.toys import PAD, TOYS, Toy, V, parameters
 
 __all__ = ["PAD", "TOYS", "Toy", "V"]
+FEW = {"fit_steps": 10}
+"""Fields whose defaults cost seconds at each attachment and that no law depends on."""
 NAMES = sorted(path.stem for path in (assets.conf() / "method").glob("*.yaml"))
 
 
@@ -50,7 +52,9 @@ def backbone(toy: Toy, attention: str | None = None) -> Any:
 
 
 def make(name: str, **fields: Any) -> Method:
-    return methods.make(MethodConfig(name, methods.resolve(name, fields)))
+    """Return the method at its defaults, except that what it fits to its parents is fitted in few steps."""
+    values = methods.resolve(name, fields)
+    return methods.make(MethodConfig(name, {**values, **{field: FEW[field] for field in FEW if field in values}}))
 
 
 def attach(name: str, model: nn.Module, seed: int = 2, **fields: Any) -> Method:

@@ -123,7 +123,9 @@ def test_a_lesson_has_one_right_option_per_question() -> None:
         options = dict(re.findall(r"(\S+) : (.+?)(?= ,? ?\S+ : |$)", listed))
         for rights in asks:
             for text in rights:
-                if found_ := re.search(re.escape(text) + r" (?:it is |that is )?(\S+) \.", asked):
+                # Looking for the text first is a hundred times as fast as an expression that matches nowhere.
+                answered = re.escape(text) + r" (?:it is |that is )?(\S+) \."
+                if text in asked and (found_ := re.search(answered, asked)):
                     found += 1
                     assert [label for label, one in options.items() if one.removesuffix(" ,") in rights[text]] == [
                         found_[1]

@@ -74,6 +74,12 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
     return Runs(tmp_path, monkeypatch)
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """A run of `cell("bitfit")` that nothing cut off: several tests compare with it."""
+    return Runs(tmp_path_factory.mktemp("undisturbed"), pytest.MonkeyPatch()).go(cell("bitfit"))
+
+
 def cell(method: str = "lora", **fields: Any) -> Cell:
     model = weights.resolve(ModelConfig(name="micro-t5-nano", family="t5", weights="random"))
     data = tasks.resolve(TaskConfig(TASK, train_size=40, validation_size=10, test_size=10))
@@ -204,9 +210,10 @@ def test_every_optimiser_goes_on(runs: Runs, optimizer: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["flipped", "short", "empty", "foreign", "code", "torch", "key", "shape", "format"])
-def test_what_cannot_be_used_is_told_and_training_begins_anew(runs: Runs, way: str) -> None:
-    what = cell("bitfit")
-    whole, folder = runs.go(what), runs.cut(what, 6)
+def test_what_cannot_be_used_is_told_and_training_begins_anew(
+    runs: Runs, way: str, undisturbed: tuple[dict[str, Any], Path]
+) -> None:
+    what, folder = cell("bitfit"), runs.cut(cell("bitfit"), 6)
     path = folder / CHECKPOINT
     content = path.read_bytes()
     if way == "flipped":
@@ -227,7 +234,7 @@ def test_what_cannot_be_used_is_told_and_training_begins_anew(runs: Runs, way: s
     assert list(told(folder)) == ["restarted"]
     if way in ("code", "torch", "key", "format"):
         assert told(folder)["restarted"].endswith(way)
-    assert_same(whole, again)
+    assert_same(undisturbed, again)
 
 
 def test_a_checkpoint_that_cannot_be_written_costs_nothing(runs: Runs) -> None:
