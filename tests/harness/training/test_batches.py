@@ -10,6 +10,7 @@ from harness.batches import POOL, Encoded, Order, pad
 from harness.text import IGNORED
 
 LENGTHS = torch.tensor([3, 9, 1, 4, 4, 7, 2, 8, 5, 6, 3, 3, 2])
+GOLDEN = [[11, 1], [0, 5], [2, 7], [15, 10], [13, 3], [14, 4], [8, 9], [6, 12]]
 
 
 def steps(order: Order, count: int) -> list[list[int]]:
@@ -28,6 +29,28 @@ def test_every_row_is_seen_equally_often_and_batches_are_full(batch_size: int) -
     seen = steps(Order(LENGTHS, batch_size, seed=0), POOL * len(LENGTHS))
     assert {len(rows) for rows in seen} == {batch_size}
     assert set(Counter(row for rows in seen for row in rows).values()) == {POOL * batch_size}
+
+
+@pytest.mark.parametrize("n", [1, 5, 16, 31, 32, 33, 45, 105, 128, 129, 150, 300])
+def test_a_batch_has_no_row_twice_and_an_epoch_has_each_row_once(n: int) -> None:
+    lengths = torch.from_numpy(np.random.default_rng(n).integers(1, 9, size=n))
+    order, counts = Order(lengths, 16, seed=1), np.zeros(n, dtype=int)
+    for step in range(70):
+        rows = order.rows(step)
+        assert len(set(rows.tolist())) == min(16, n)
+        np.add.at(counts, rows, 1)
+        assert counts.max() - counts.min() <= 1, "no row comes again before all the others have come"
+
+
+def test_an_epoch_smaller_than_a_pool_resumes_at_any_step() -> None:
+    for n in (3, 13, 21):
+        order = Order(torch.arange(n), 8, seed=5)
+        for step, rows in enumerate(steps(order, 30)):
+            assert Order(torch.arange(n), 8, seed=5).rows(step).tolist() == rows
+
+
+def test_the_order_within_an_epoch_stays_what_records_were_trained_with() -> None:
+    assert steps(Order(torch.arange(16) % 5, 2, seed=3), 8) == GOLDEN
 
 
 def test_batches_hold_rows_of_like_length() -> None:
