@@ -40,6 +40,7 @@ class Claim:
     sentence: the paper's sentence, {option} standing for what an exhibit sets.
     margin: the smallest effect of interest, on `scale`.
     target: "module:function", a function of (Study, claim, options) giving a Finding.
+    any_rate: why no learning rate could change it; "" where a better one could (open_rates.py).
     """
 
     name: str
@@ -50,6 +51,7 @@ class Claim:
     margin: float
     target: str
     options: Mapping[str, Any]
+    any_rate: str = ""
 
     def told(self, options: Mapping[str, Any]) -> "Claim":
         """With the options in its sentence."""
@@ -129,6 +131,7 @@ CLAIMS = {
                 direction=direction,
                 scale="share of the bare backbone's time",
                 options={"method": None, "state": state, "batch": 1},
+                any_rate="the operations of an answer are the same at every rate",
             )
             for name, test, state, margin, sentence, direction in (
                 ("slow-to-answer", "slower", "unmerged", 0.02, "{method} adds inference latency.", "above the margin"),
@@ -183,6 +186,7 @@ CLAIMS = {
             estimand="trainable parameters of left over those of right, counted",
             direction="below 1 less the margin",
             scale="share of right's parameters",
+            any_rate="counted before training",
             options={"left": None, "right": None},
         ),
         _claim(
@@ -194,6 +198,7 @@ CLAIMS = {
             "allocator held on a GPU, storages counted at their moments elsewhere",
             direction="above the margin",
             scale="share of right's peak",
+            any_rate="a step holds the same sizes at every rate",
             options={"left": None, "right": None},
         ),
         _claim(
@@ -204,6 +209,7 @@ CLAIMS = {
             estimand="1 - peak of left / peak of right, at each batch",
             direction="at least the share less the margin",
             scale="share of right's peak, 0 to 1",
+            any_rate="a forecast of sizes, which has no rate",
             options={"left": None, "right": None, "share": 0.0},
         ),
         _claim(
@@ -253,6 +259,7 @@ CLAIMS = {
             estimand="1 - peak of a method / peak of the ceiling at the smallest batch, the largest over `methods`",
             direction="at least the share less the margin",
             scale="share of the ceiling's peak, 0 to 1",
+            any_rate="a forecast of sizes, which has no rate",
             options={"share": 0.75, "methods": None},
         ),
         _claim(
@@ -263,6 +270,7 @@ CLAIMS = {
             estimand="1 - peak of a method / peak of the ceiling, for each of `methods` and batch from `from_batch` on",
             direction="at least the share less the margin",
             scale="share of the ceiling's peak, 0 to 1",
+            any_rate="a forecast of sizes, which has no rate",
             options={"share": 1 / 3, "from_batch": 32, "methods": None},
         ),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from harness.analysis import statistics
+from harness.analysis import open_rates, statistics
 from harness.analysis.claims import Claim
 from harness.analysis.study import Study
 from harness.analysis.verdict import Comparison, Finding, overall
@@ -22,9 +22,16 @@ def finding(
     comparisons: tuple[Comparison, ...],
     numbers: Mapping[str, Any],
     absent: Sequence[str],
+    each: Callable[[Comparison], str] | None = None,
 ) -> Finding:
-    """The claim's verdict with one sentence that says what decided it."""
+    """The claim's verdict with one sentence that says what decided it; every claim on records ends here.
+
+    A comparison that a better learning rate could change is inconclusive, but where the claim says why no rate matters.
+    each: what the sentence says of every comparison, instead of counts.
+    """
+    comparisons = comparisons if claim.any_rate else open_rates.settle(study, margin, comparisons)
     verdict = overall([row.verdict for row in comparisons])
+    said = one_by_one(claim, verdict, comparisons, each) if each else sentence(claim, verdict, comparisons, numbers)
     notes = [f"not among these cells (or in several variants): {', '.join(absent)}"] if absent else []
     smallest = numbers.get("tau_smallest_p", 0.0)
     if smallest > ALPHA:
@@ -39,7 +46,7 @@ def finding(
         claim=claim.name,
         model=study.model,
         verdict=verdict,
-        sentence=sentence(claim, verdict, comparisons, numbers),
+        sentence=said,
         margin=margin,
         estimand=claim.estimand,
         scale=claim.scale,
@@ -60,7 +67,7 @@ def sentence(claim: Claim, verdict: str, comparisons: Sequence[Comparison], numb
     else:
         held = sum(row.verdict == "reproduced" for row in comparisons)
         parts.append(", ".join([f"{held} of {len(comparisons)} comparisons reproduced", *_others(comparisons)]))
-    helpless = sum(bool(row.reason) and row.verdict == "inconclusive" for row in comparisons)
+    helpless = sum(row.reason not in ("", open_rates.EDGE) and row.verdict == "inconclusive" for row in comparisons)
     if helpless:
         parts.append(f"{helpless} could not be decided with the cells at hand, whatever they score")
     if "tau_b" in numbers:
@@ -68,13 +75,11 @@ def sentence(claim: Claim, verdict: str, comparisons: Sequence[Comparison], numb
     return "; ".join(parts) + "."
 
 
-def one_by_one(
-    claim: Claim, verdict: str, rows: Sequence[Comparison], told: Callable[[Comparison], str], none: str
-) -> str:
-    """'sentence: verdict; …; …' with what `told` says of each comparison and its reason; `none` where there is none."""
+def one_by_one(claim: Claim, verdict: str, rows: Sequence[Comparison], told: Callable[[Comparison], str]) -> str:
+    """'sentence: verdict; …; …' with what `told` says of each comparison and its reason."""
     head = f"{claim.sentence.rstrip('.')}: {verdict}"
     if not rows:
-        return f"{head}; {none}."
+        return f"{head}; the methods it speaks of are not among these cells."
     return "; ".join([head, *(told(row) + (f" ({row.reason})" if row.reason else "") for row in rows)]) + "."
 
 

@@ -25,7 +25,7 @@ SIZES = ("train_size", "live_bytes", "allocated_bytes")
 """Rows that were asked for in training; its peak of memory: storages counted on the CPU, torch's allocator on a GPU."""
 ANSWERS = ("parse_failures", "commonest")
 """Of generated answers: the share without an answer in them, and the share that the most frequent answer has."""
-SCORES = (*BASE, "fields", "checkpoint", "step", "set", "role", "score", *ANSWERS, *FACTS, *SIZES)
+SCORES = (*BASE, "fields", "cell", "checkpoint", "step", "set", "role", "score", *ANSWERS, *FACTS, *SIZES)
 CURVES = (*BASE, "step", "seconds", "set", "role", "score", "cells_beside")
 FAILURES = (*BASE, "status", "reason")
 
@@ -105,6 +105,7 @@ def _base(run: Run, model: str, task: str, arm: str) -> Row:
         "arm": arm,
         "method": cell["method"]["name"],
         "fields": {name: value for name, value in cell["method"].items() if name != "name"},
+        "cell": cell,
         "category": facts.get("category"),
         "learning_rate": float(cell["recipe"]["learning_rate"]),
         "recipe": cell["recipe"].get("name", ""),

@@ -12,12 +12,12 @@ import numpy as np
 
 from harness.analysis import select, statistics, tables
 from harness.analysis.claims import Claim
-from harness.analysis.findings import ALPHA, one_by_one
+from harness.analysis.findings import ALPHA, finding
 from harness.analysis.measures import Estimate
 from harness.analysis.select import Panel
 from harness.analysis.study import Study
 from harness.analysis.table import MISSING, Entry, Table, number, word
-from harness.analysis.verdict import Comparison, Finding, overall
+from harness.analysis.verdict import Comparison, Finding
 
 STATES = ("unmerged", "merged")
 BARE = "the bare backbone"
@@ -83,20 +83,7 @@ def _finding(study: Study, claim: Claim, options: Mapping[str, Any], relation: s
     adjusted = statistics.holm([p for _, p in tests])
     judged = zip(arms, found, tests, adjusted, strict=True)
     rows = tuple(_compared(study, arm, relation, one, test[0], p, margin) for arm, one, test, p in judged)
-    verdict = overall([row.verdict for row in rows])
-    return Finding(
-        claim=claim.name,
-        model=study.model,
-        verdict=verdict,
-        sentence=one_by_one(
-            claim, verdict, rows, partial(_told, size=size), "the method it speaks of is not among these cells"
-        ),
-        margin=margin,
-        estimand=claim.estimand,
-        scale=claim.scale,
-        source=study.exhibit.source,
-        comparisons=rows,
-    )
+    return finding(study, claim, margin, rows, {}, [], partial(_told, size=size))
 
 
 def _compared(

@@ -13,6 +13,7 @@ from harness.analysis.statistics import Array, Interval
 class Estimate:
     """What is printed: `main` with `beside` (the other kind of interval), and the keys of its cells.
 
+    sides: the cells of left and of right, of a difference of two scores.
     reason: why there is no number, where there is none.
     """
 
@@ -20,6 +21,7 @@ class Estimate:
     beside: Interval
     keys: tuple[str, ...] = ()
     reason: str = ""
+    sides: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
 
 NOTHING = Interval(np.nan, np.nan, np.nan)
@@ -56,7 +58,8 @@ def difference(panel: Panel, left: str, right: str) -> Estimate:
     values = panel.of(left) - panel.of(right)
     if not values.size or np.isnan(values).all(axis=1).any():
         return absent("no seed that both have on every task")
-    return Estimate(*statistics.interval(values), keys=panel.cells(left, right))
+    sides = panel.cells(left), panel.cells(right)
+    return Estimate(*statistics.interval(values), keys=sides[0] + sides[1], sides=sides)
 
 
 def floor_values(panel: Panel, floor: str | None) -> Array:

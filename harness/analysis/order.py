@@ -42,8 +42,7 @@ def comparable(study: Study, claim: Claim, options: Mapping[str, Any]) -> Findin
     cases = np.where(np.isnan(gaps), np.nan, gaps >= -near)
     counted = (~np.isnan(cases)).sum(axis=0)
     share = np.where(counted == 0, np.nan, np.nansum(cases, axis=0) / np.maximum(counted, 1))
-    keys = panel.cells(*others, str(study.ceiling))
-    row = _above_half(share, margin, keys)
+    row = _above_half(share, margin, (panel.cells(*others), panel.cells(str(study.ceiling))))
     each = compare(
         [(arm, str(study.ceiling)) for arm in others],
         ["at least"] * len(others),
@@ -58,9 +57,9 @@ def comparable(study: Study, claim: Claim, options: Mapping[str, Any]) -> Findin
     return finding(study, claim, margin, (row,), numbers, [])
 
 
-def _above_half(share: Array, margin: float, keys: tuple[str, ...]) -> Comparison:
+def _above_half(share: Array, margin: float, sides: tuple[tuple[str, ...], tuple[str, ...]]) -> Comparison:
     """Is the mean share above one half? share: [T, S]. Where all seeds agree, by the exact interval of a share."""
-    found = Estimate(*statistics.interval(share - 0.5), keys=keys)
+    found = Estimate(*statistics.interval(share - 0.5), keys=sides[0] + sides[1], sides=sides)
     names = "cases near the ceiling", "half of them"
     if not (found.main.se == 0 and found.main.n > len(share)):
         return compare([names], ["above"], [found], margin)[0]
@@ -68,7 +67,7 @@ def _above_half(share: Array, margin: float, keys: tuple[str, ...]) -> Compariso
     low, high = exact.low - 0.5, exact.high - 0.5
     verdict = "reproduced" if low > margin else "contradicted" if high < margin else "inconclusive"
     p = statistics.share_p(float(np.nansum(share)), found.main.n, 0.5 + margin)
-    return Comparison(*names, "above", verdict, exact.mean - 0.5, low, high, p, keys=keys)
+    return Comparison(*names, "above", verdict, exact.mean - 0.5, low, high, p, keys=found.keys, sides=sides)
 
 
 def published_ranks(study: Study, quantity: str) -> dict[str, float]:
@@ -105,13 +104,15 @@ def _comparison(
         return Comparison(left, right, relation, "untested", reason=found.reason)
     if np.isnan(p):
         why = "one seed: no spread to judge by" if np.isnan(main.low) else "the seeds do not differ at all"
-        return Comparison(left, right, relation, "untested", main.mean, reason=why, keys=found.keys)
+        return Comparison(left, right, relation, "untested", main.mean, reason=why, keys=found.keys, sides=found.sides)
     verdict = test[0] if p < ALPHA else "inconclusive"
     seeds = None
     if verdict == "inconclusive":
         level = 1 - ALPHA / family
         seeds = statistics.seeds_needed(main, _distance(relation, main, margin), level)
-    return Comparison(left, right, relation, verdict, main.mean, main.low, main.high, p, seeds, keys=found.keys)
+    return Comparison(
+        left, right, relation, verdict, main.mean, main.low, main.high, p, seeds, keys=found.keys, sides=found.sides
+    )
 
 
 def _distance(relation: str, main: Interval, margin: float) -> float:

@@ -162,8 +162,12 @@ def page(index: dict[str, Any]) -> str:
 
 
 def plain(finding: Finding) -> dict[str, Any]:
-    """A finding as JSON values; what is not finite is null."""
-    return dict(files.finite(dataclasses.asdict(finding)))
+    """A finding as JSON values; what is not finite is null. The keys of its cells stand once."""
+    bare = [dataclasses.replace(row, sides=((), ())) for row in finding.comparisons]
+    found = dict(files.finite(dataclasses.asdict(dataclasses.replace(finding, comparisons=tuple(bare)))))
+    for row in found["comparisons"]:
+        del row["sides"]
+    return found
 
 
 def picture(name: str, studies: "Sequence[Study]") -> bytes:

@@ -80,8 +80,9 @@ def more_help(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding
     pairs, found = [], []
     for arm in chosen:
         values = (panel.of(arm)[at[0]] - panel.of(arm)[at[1]])[None]
-        keys = tuple(key for index in at for key in sides.column(panel, index).cells(arm))
+        cells = sides.column(panel, at[0]).cells(arm), sides.column(panel, at[1]).cells(arm)
         pairs.append((f"{arm} on {most:,} rows", f"on {fewest:,}"))
         known = not np.isnan(values).all()
-        found.append(Estimate(*statistics.interval(values), keys=keys) if known else measures.absent("no common seed"))
+        one = Estimate(*statistics.interval(values), keys=cells[0] + cells[1], sides=cells)
+        found.append(one if known else measures.absent("no common seed"))
     return finding(study, claim, margin, order.compare(pairs, ["above"] * len(pairs), found, margin), {}, [])

@@ -4,7 +4,7 @@ A side is a method's name, or a mapping such as {method: NAME, detach: false} fo
 list says any of these, as {rank: [8, 32]} where the scales of an exhibit have their own.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from harness.analysis.findings import ALPHA, finding
 from harness.analysis.measures import Estimate
 from harness.analysis.select import Panel
 from harness.analysis.study import Study
-from harness.analysis.verdict import Comparison, Finding, overall
+from harness.analysis.verdict import Comparison, Finding
 
 Options = Mapping[str, Any]
 
@@ -107,21 +107,7 @@ def _scores(study: Study, claim: Claim, options: Options, relation: str) -> Find
         named.append((f"{left} ({place})" if place and len(places) > 1 else left, right))
         found.append(measures.difference(part, left, right))
     rows = order.compare(named, [relation] * len(named), found, margin)
-    alone = one_rate(study, [arm for pair in pairs for arm in pair])
-    return finding(study, claim, margin, tuple(undecided(row, alone) for row in rows), {}, [])
-
-
-def one_rate(study: Study, names: Iterable[str]) -> bool:
-    """Whether one of these arms was tried at one learning rate only: then it may only have got the worse one."""
-    tried = study.rates.tried.groupby("arm").min()
-    return any(tried.get(name, 0) < 2 for name in names)
-
-
-def undecided(row: Comparison, alone: bool) -> Comparison:
-    """The comparison, which decides nothing where one of its arms had one learning rate alone."""
-    if row.verdict == "untested" or not alone:
-        return row
-    return replace(row, verdict="inconclusive", seeds=None, reason="one learning rate")
+    return finding(study, claim, margin, rows, {}, [])
 
 
 def _pairs(study: Study, options: Options) -> list[tuple[str, str]]:
@@ -137,11 +123,10 @@ def _absent(options: Options, relation: str) -> tuple[Comparison, ...]:
 
 
 def _told(study: Study, claim: Claim, options: Options, rows: tuple[Comparison, ...], told: list[str]) -> Finding:
-    verdict = overall([row.verdict for row in rows])
     made = finding(study, claim, float(options["margin"]), rows, {}, [])
     if not told:
         return made
-    return replace(made, verdict=verdict, sentence=f"{claim.sentence.rstrip('.')}: {verdict}; {'; '.join(told)}.")
+    return replace(made, sentence=f"{claim.sentence.rstrip('.')}: {made.verdict}; {'; '.join(told)}.")
 
 
 def _plain(value: Any) -> Any:

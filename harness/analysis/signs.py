@@ -7,10 +7,10 @@ import numpy as np
 
 from harness.analysis import clouds, decomposition, statistics
 from harness.analysis.claims import Claim
-from harness.analysis.findings import ALPHA, one_by_one
+from harness.analysis.findings import ALPHA, finding
 from harness.analysis.statistics import Array, Interval
 from harness.analysis.study import Study
-from harness.analysis.verdict import Comparison, Finding, overall
+from harness.analysis.verdict import Comparison, Finding
 from harness.errors import UsageError
 
 SIGNS = {"positive": 1, "negative": -1}
@@ -34,19 +34,7 @@ def test(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
         _compared(f"{arm}, {role}", f"{options['sign']}ly over {over}", sign, one, p, margin, keys)
         for (arm, role, _, keys), one, p in zip(cases, tests, adjusted, strict=True)
     )
-    verdict = overall([row.verdict for row in rows])
-    return Finding(
-        claim=claim.name,
-        model=study.model,
-        verdict=verdict,
-        sentence=one_by_one(claim, verdict, rows, _told, "no cell of this method has the probe's result"),
-        margin=margin,
-        estimand=claim.estimand,
-        scale=claim.scale,
-        source=study.exhibit.source,
-        statistics={"stated": dict(options["stated"] or {})},
-        comparisons=rows,
-    )
+    return finding(study, claim, margin, rows, {"stated": dict(options["stated"] or {})}, [], _told)
 
 
 def _tested(values: Array, margin: float) -> tuple[Interval, str, float]:

@@ -65,9 +65,8 @@ def by_steps(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     edges = [near if alike else margin for alike in similar]
     p_values = [_p(*row) for row in zip(counted, similar, edges, strict=True)]
     adjusted = statistics.holm(p_values)
-    comparisons = tuple(
-        _comparison(found, *row, len(pairs)) for row in zip(pairs, similar, edges, counted, adjusted, strict=True)
-    )
+    rows = zip(pairs, similar, edges, counted, adjusted, strict=True)
+    comparisons = tuple(_comparison(found, str(study.ceiling), *row, len(pairs)) for row in rows)
     goals = dict(zip(found.tasks, map(float, found.goals), strict=True))
     numbers = {"target": float(options["target"]), "goals": goals}
     return finding(study, claim, margin, comparisons, numbers, absent)
@@ -91,6 +90,7 @@ def _p(counted: tuple[float, int], similar: bool, margin: float) -> float:
 
 def _comparison(
     found: Times,
+    ceiling: str,
     pair: tuple[str, str],
     similar: bool,
     margin: float,
@@ -107,7 +107,7 @@ def _comparison(
     if verdict == "inconclusive":
         needed, reason = _needed(share.mean, total, similar, margin, family, len(found.tasks))
         seeds = -(-needed // len(found.tasks)) if needed else None
-    keys = found.cells(*pair)
+    keys = found.cells(*dict.fromkeys((*pair, ceiling)))  # the goal is the ceiling's
     return Comparison(*pair, relation, verdict, share.mean, share.low, share.high, p, seeds, reason, keys)
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.analysis import frame, records, select
+from harness.analysis import frame, open_rates, records, select
 from harness.analysis.select import Panel
 from harness.exhibits import Exhibit
 
@@ -34,6 +34,11 @@ class Study:
     @cached_property
     def rates(self) -> "pd.DataFrame":
         return select.rates(self.scores, failures=self.failures)
+
+    @cached_property
+    def open_rates(self) -> Mapping[tuple[str, str], str]:
+        """(arm, task) -> why a better rate than its own may exist; nothing where its rate is settled."""
+        return open_rates.places(self)
 
     @cached_property
     def selected(self) -> "pd.DataFrame":
@@ -89,6 +94,11 @@ class Study:
     @cached_property
     def published(self) -> tuple[Mapping[str, str], ...]:
         return published(self.exhibit.published) if self.exhibit.published else ()
+
+    def trains(self, arm: str) -> bool:
+        """Whether anything trains: else the learning rate means nothing."""
+        row = self.scores[self.scores.arm == arm].iloc[0]
+        return bool(row.delta is None or row.delta + row["head"] > 0)
 
     def arm(self, method: str | None) -> str | None:
         """The only arm of a method; None where it has none, or several."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis import measures, order, sides
+from harness.analysis import measures, order
 from harness.analysis.claims import Claim
 from harness.analysis.findings import ALPHA, SPREAD, finding
 from harness.analysis.statistics import LEVEL, SEED_LIMIT, Array
@@ -29,7 +29,6 @@ def at_each(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     pairs = [(left[value * options["ratio"]], arm) for value, arm in right.items() if value * options["ratio"] in left]
     found = [measures.difference(study.clean, *pair) for pair in pairs]
     rows = order.compare(pairs, [relation] * len(pairs), found, margin)
-    rows = tuple(sides.undecided(row, sides.one_rate(study, (row.left, row.right))) for row in rows)
     absent = [str(options[side]) for side, there in (("left", left), ("right", right)) if not there]
     return finding(study, claim, margin, rows, {}, absent)
 
@@ -51,7 +50,6 @@ def less_sensitive(study: Study, claim: Claim, options: Mapping[str, Any]) -> Fi
     values = np.stack([[study.clean.of(side[value]).mean(axis=0) for value in common] for side in both])  # [2, V, S]
     compared = [side[value] for side in both for value in common]
     row = _spread(names, values[..., ~np.isnan(values).any(axis=(0, 1))], margin, study.clean.cells(*compared))
-    row = sides.undecided(row, sides.one_rate(study, compared))
     ranges = {name: float(np.ptp(side.mean(axis=-1))) for name, side in zip(names, values, strict=True)}
     return finding(study, claim, margin, (row,), {"range": ranges, "values": common}, [])
 

@@ -13,6 +13,7 @@ class Comparison:
 
     p: adjusted (Holm) over the comparisons of the claim. seeds: how many per task it would take, where it is
     inconclusive and the estimate stays as it is; None where no number up to the limit would do.
+    sides: the cells of left and those of right, where the estimate is left's score less right's.
     """
 
     left: str
@@ -26,6 +27,7 @@ class Comparison:
     seeds: int | None = None
     reason: str = ""
     keys: tuple[str, ...] = ()
+    sides: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
 
 @dataclass(frozen=True)

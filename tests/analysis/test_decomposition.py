@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness import exhibits
-from harness.analysis import claims, clouds, decomposition, decomposition_figure, report, study, style
+from harness.analysis import claims, clouds, decomposition, decomposition_figure, open_rates, report, study, style
 from harness.analysis.clouds import ALL, WITHIN, Cloud
 from harness.analysis.records import Run
 from harness.analysis.study import Study
@@ -40,7 +40,9 @@ def matrices(draw: np.random.Generator, slope: float, drift: float, noise: float
 
 
 @pytest.fixture
-def make(make_grid: Callable[..., list[Run]]) -> Make:
+def make(make_grid: Callable[..., list[Run]], monkeypatch: pytest.MonkeyPatch) -> Make:
+    monkeypatch.setattr(open_rates, "tuned", lambda content: True)
+
     def do(seeds: int = 3, drift: float = 0.0, noise: float = 0.5, tasks: tuple[str, ...] = ("micro/qa",)) -> Study:
         draw = np.random.default_rng(0)
 

@@ -38,7 +38,10 @@ def make(make_run: Callable[..., Run]) -> Make:
         return make_run(method, "micro/qa", seed, learning_rate=rate, noise=0.004 + 4e-6 * size, quality=worth)
 
     def do(
-        rates: Sequence[float] = (1e-3, 1e-2), sizes: Sequence[int] = SIZES, name: str = "dora-figure3", **figures: Any
+        rates: Sequence[float] = (1e-4, 1e-3, 1e-2),
+        sizes: Sequence[int] = SIZES,
+        name: str = "dora-figure3",
+        **figures: Any,
     ) -> Study:
         runs = [
             probed(made(method, seed, rate, size), size, **figures)

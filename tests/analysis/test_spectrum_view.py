@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness import exhibits
-from harness.analysis import claims, report, spectrum, spectrum_figure, study, style
+from harness.analysis import claims, open_rates, report, spectrum, spectrum_figure, study, style
 from harness.analysis.records import Run
 from harness.analysis.study import Study
 from harness.analysis.verdict import Finding
@@ -29,7 +29,9 @@ def measured(method: str, draw: random.Random, low: float) -> dict[str, Any]:
 
 
 @pytest.fixture
-def make(make_grid: Callable[..., list[Run]]) -> Make:
+def make(make_grid: Callable[..., list[Run]], monkeypatch: pytest.MonkeyPatch) -> Make:
+    monkeypatch.setattr(open_rates, "tuned", lambda content: True)
+
     def do(seeds: int = 3, low: float = 0.2) -> Study:
         draw = random.Random(0)
         runs = make_grid(methods=tuple(INTRUDERS), seeds=tuple(range(seeds)))

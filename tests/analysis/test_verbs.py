@@ -10,7 +10,7 @@ import pytest
 
 from harness import cell as cells
 from harness import exhibits, export
-from harness.analysis import records, report
+from harness.analysis import open_rates, records, report
 from harness.config import Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import UsageError
 from harness.store import Store
@@ -168,6 +168,7 @@ def test_check_agrees_with_another_draw_and_finds_a_difference(bench, reference,
 
 def test_check_without_a_reference_asks_the_paper(bench, monkeypatch, make_grid, capsys):
     monkeypatch.setattr(records, "reference", lambda name: bench.path / "none.gz")
+    monkeypatch.setattr(open_rates, "tuned", lambda content: True)
     upside = {"full": 0.3, "lora": 0.5, "adapter": 0.7, "prefix": 0.85, "prompt": 1.0}
     wrong = filled(bench.path / "wrong", make_grid(**SMALL, quality=upside))
     assert call(check, f"store={wrong.path}") == 1

@@ -1,0 +1,193 @@
+"""A comparison that a better learning rate could change decides nothing, whatever claim makes it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness import exhibits
+from harness.analysis import claims, clouds, frame, open_rates, records, spectrum, study
+from harness.analysis.records import Run
+from harness.analysis.study import Study
+from harness.analysis.verdict import Comparison, Finding
+
+GRID = (1e-4, 1e-3, 1e-2)
+OPTIONS = {
+    "left": "lora", "right": "full", "method": "lora", "share": 0.1, "field": "rank", "roles": ["q"],
+}  # fmt: skip
+"""A value for every option that a claim may need."""
+
+
+def judge(here: Study, name: str, **options: Any) -> Finding:
+    claim = claims.find(name)
+    given = {**claim.options, **options}
+    return claim.told(given).test()(here, claim.told(given), given)
+
+
+def seen(run: Run) -> Run:
+    """The run with what every probe found that a claim reads, and the peak of its training."""
+    method, seed = run.record["cell"]["method"]["name"], run.record["cell"]["seed"]
+    moved = [
+        {
+            "name": f"{layer}", "role": "q", "stack": "encoder", "layer": layer, "cross": False,
+            "magnitude": [0.1 * layer + 0.002 * seed * layer**3], "direction": [0.2 * layer**2],
+        }
+        for layer in range(1, 6)
+    ]  # fmt: skip
+    likeness = [0.2] * (4 if method == "lora" else 1 + seed % 2) + [0.95] * 5
+    found = {
+        clouds.PROBE: {"status": "done", "steps": [1], "matrices": moved},
+        spectrum.PROBE: {
+            "status": "done",
+            "matrices": [{"name": "a", "role": "q", "change": 0.1, "likeness": likeness}],
+        },
+    }
+    memory = {"train": {"live_bytes": 1000 if method == "lora" else 2000, "torch_allocated_bytes": None}}
+    return replace(run, record={**run.record, "probes": found, "memory": memory})
+
+
+@pytest.fixture
+def ranks(make_run: Callable[..., Run]) -> Callable[..., Study]:
+    """Two methods at three ranks, lora the better and the less sensitive to its rank."""
+
+    def do(rates: Sequence[float] = GRID, best: float = 1e-3, sizes: Sequence[int] = (100, 1000)) -> Study:
+        worth = {"lora": {1: 0.8, 2: 0.81, 4: 0.8}, "full": {1: 0.2, 2: 0.4, 4: 0.6}}
+        runs = []
+        for method, by_rank in worth.items():
+            for rank, value in by_rank.items():
+                for rate in rates:
+                    for seed in range(4):
+                        for size in sizes:
+                            made = make_run(
+                                method, "micro/qa", seed, learning_rate=rate, best_rate=best, fields={"rank": rank},
+                                noise=0.004, quality={method: value + (0.2 if size > 500 else 0)},
+                            )  # fmt: skip
+                            task = {**made.record["cell"]["task"], "train_size": size, "digest": str(size)}
+                            key = made.record["key"][:-4] + f"{size:04d}"
+                            cell = {**made.record["cell"], "task": task}
+                            runs.append(seen(replace(made, record={**made.record, "cell": cell, "key": key})))
+        (here,) = study.studies(exhibits.load("delta-convergence"), runs)
+        return here
+
+    return do
+
+
+def ordered(make_grid: Callable[..., list[Run]], rates: Sequence[float] = GRID, **options: Any) -> Study:
+    worth = {"full": 1.0, "lora": 0.85, "adapter": 0.7, "prefix": 0.5, "prompt": 0.2}
+    runs = make_grid(rates=rates, quality=worth, seeds=range(5), noise=0.006, **options)
+    (here,) = study.studies(exhibits.load("delta-convergence"), [seen(run) for run in runs])
+    return here
+
+
+ON_RECORDS = [name for name, claim in claims.catalogue().items() if "savings" not in claim.target]
+
+
+@pytest.mark.parametrize("name", [name for name in ON_RECORDS if not claims.find(name).any_rate])
+def test_no_claim_is_decided_at_one_learning_rate(name, ranks, make_grid):
+    """Every claim that does not say why no rate matters; with three rates the same records decide something."""
+    options = {key: value for key, value in OPTIONS.items() if key in claims.find(name).options}
+    alone = [judge(here, name, **options) for here in (ranks(rates=(1e-3,)), ordered(make_grid, rates=(1e-3,)))]
+    rows = [row for found in alone for row in found.comparisons if row.verdict != "untested"]
+    assert rows, "the law needs something to judge"
+    assert {row.verdict for row in rows} == {"inconclusive"}
+    assert {row.reason for row in rows} == {"one learning rate"}
+    assert {found.verdict for found in alone} <= {"inconclusive", "untested"}
+    several = [judge(here, name, **options) for here in (ranks(), ordered(make_grid))]
+    assert {row.verdict for found in several for row in found.comparisons} & {"reproduced", "contradicted"}
+
+
+def test_what_no_rate_changes_says_why(ranks):
+    assert judge(ranks(rates=(1e-3,)), "less-memory", left="lora", right="full").verdict == "reproduced"
+    assert len(ON_RECORDS) > 10
+
+
+def at_edge(make_run: Callable[..., Run], edges: Sequence[str]) -> Study:
+    """lora above full; the methods in `edges` are best at the highest rate tried."""
+    runs = [
+        make_run(
+            method, "micro/qa", seed, learning_rate=rate, best_rate=1e-2 if method in edges else 1e-3,
+            quality={"lora": 0.9, "full": 0.4}, noise=0.004,
+        )
+        for method in ("lora", "full") for rate in GRID for seed in range(4)
+    ]  # fmt: skip
+    (here,) = study.studies(exhibits.load("delta-ranking"), runs)
+    return here
+
+
+@pytest.mark.parametrize(
+    ("edges", "above", "opposite", "at_least"),
+    [
+        ((), "reproduced", "contradicted", "reproduced"),
+        (("lora",), "reproduced", "contradicted", "reproduced"),
+        (("full",), "inconclusive", "inconclusive", "inconclusive"),
+        (("lora", "full"), "inconclusive", "inconclusive", "inconclusive"),
+    ],
+)
+def test_only_the_losers_edge_leaves_a_comparison_open(make_run, edges, above, opposite, at_least):
+    here = at_edge(make_run, edges)
+    found = [
+        judge(here, "scores-above", left="lora", right="full"),
+        judge(here, "scores-above", left="full", right="lora"),
+        judge(here, "scores-at-least", left="lora", right="full"),
+    ]
+    assert [one.verdict for one in found] == [above, opposite, at_least]
+    reasons = {row.reason for one in found for row in one.comparisons if row.verdict == "inconclusive"}
+    assert reasons <= {"rate at the edge"}
+    assert not any("whatever they score" in one.sentence for one in found)
+
+
+LEFT, RIGHT = ("a",), ("b",)
+
+
+@pytest.mark.parametrize(
+    ("relation", "verdict", "estimate", "hinge"),
+    [
+        ("above", "reproduced", 0.3, RIGHT),
+        ("above", "contradicted", -0.3, LEFT),
+        ("above", "contradicted", 0.005, LEFT),
+        ("above", "inconclusive", 0.02, RIGHT),
+        ("above", "inconclusive", 0.005, LEFT),
+        ("at least", "reproduced", 0.1, RIGHT),
+        ("at least", "contradicted", -0.1, LEFT),
+        ("at least", "inconclusive", -0.005, RIGHT),
+        ("at least", "inconclusive", -0.02, LEFT),
+        ("similar", "reproduced", 0.001, ("a", "b")),
+        ("similar", "contradicted", 0.3, RIGHT),
+        ("similar", "contradicted", -0.3, LEFT),
+        ("similar", "inconclusive", 0.005, ("a", "b")),
+    ],
+)
+def test_whose_better_rate_could_change_what(relation, verdict, estimate, hinge):
+    row = Comparison("a", "b", relation, verdict, estimate, keys=("a", "b"), sides=(LEFT, RIGHT))
+    assert open_rates._hinge(row, 0.01) == hinge
+
+
+def test_where_a_score_is_no_difference_every_cell_counts():
+    row = Comparison("a", "b", "faster than", "reproduced", 0.9, keys=("a", "b", "goal"))
+    assert open_rates._hinge(row, 0.0) == row.keys
+
+
+def test_a_rate_is_tuned_where_a_tuning_exhibit_chose_it_for_this_backbone():
+    tuned = [run for run in records.from_archive(records.reference("delta-methods")) if open_rates.tuned(cell_of(run))]
+    assert {cell_of(run)["method"]["name"] for run in tuned} == {"full", "lora", "adapter", "prefix", "bitfit"}
+    cell = cell_of(tuned[0])
+    for part, change in (
+        ("recipe", {"learning_rate": 0.5}),
+        ("recipe", {"steps": 25}),
+        ("model", {"revision": "another"}),
+        ("model", {"name": "micro-t5-micro"}),
+        ("method", {"name": "ia3"}),
+    ):
+        assert not open_rates.tuned({**cell, part: {**cell[part], **change}}), change
+    assert open_rates.tuned({**cell, "seed": 9, "task": {**cell["task"], "digest": "another"}})
+
+
+def test_a_tuned_rate_of_another_backbone_is_untuned():
+    runs = records.from_archive(records.reference("dora-table15"))
+    assert frame.scores(runs[:3]).cell.notna().all()
+    assert not any(open_rates.tuned(cell_of(run)) for run in runs)  # their rates are those of micro-t5-nano
+
+
+def cell_of(run: Run) -> Any:
+    return run.record["cell"]
