@@ -1,5 +1,6 @@
 """Load a backbone: frozen, in the precision of `model.dtype`; its head (if it has one) trains, in single precision."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -179,22 +180,42 @@ def _pretrained(config: ModelConfig, head: Head, dropout: float | None) -> PreTr
         attn_implementation=config.attention,
         trust_remote_code=config.trust_remote_code,
         output_loading_info=True,
+        ignore_mismatched_sizes=bool(head.labels),  # a head of another number of labels, in whose place one is drawn
     )
-    lacking = sorted(set(report["missing_keys"]) - _head_names(model, head))
-    if lacking:
-        raise UsageError(f"model {config.name}: its weights lack {len(lacking)} tensors, e.g. {lacking[0]}.")
+    drawn = _head_names(model, head)
+    if lacking := sorted(set(report["missing_keys"]) - drawn):
+        raise UsageError(
+            f"model {config.name}: its weights lack {len(lacking)} tensors that {head.kind.replace('_', ' ')} needs, "
+            f"e.g. {lacking[0]}. Take another objective, or a checkpoint that holds them."
+        )
+    if wrong := sorted(name for name, *_ in report["mismatched_keys"] if name not in drawn):
+        raise UsageError(f"model {config.name}: {wrong[0]} has another size in its files than by its config.json.")
     return model
 
 
 def _fill(model: PreTrainedModel, head: Head, file: Path) -> bool:
-    """Copy the file's tensors in; whether nothing but tied tensors and the head was left without a value."""
+    """Copy the file's tensors in; whether nothing but tied tensors and the head was left without a value, and the file
+    does not contradict the configuration.
+    """
     tensors = load_file(file)
     prefix = f"{model.base_model_prefix}."
     if model.base_model is not model and not any(name.startswith(prefix) for name in tensors):
         tensors = {prefix + name: tensor for name, tensor in tensors.items()}
+    if any(not _same(tensors, *pair) for pair in model.all_tied_weights_keys.items()):
+        return False
+    drawn = _head_names(model, head)  # whatever the file holds there, perhaps for another number of labels
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in drawn}
     missing = set(model.load_state_dict(tensors, strict=False).missing_keys)
     model.tie_weights(recompute_mapping=False)
-    return not missing - set(model.all_tied_weights_keys) - _head_names(model, head)
+    return not missing - set(model.all_tied_weights_keys) - drawn
+
+
+def _same(tensors: Mapping[str, torch.Tensor], target: str, source: str) -> bool:
+    """Whether what the configuration ties is not two different tensors in the file.
+
+    Where it is, the file is right, and transformers' own loader does not tie them.
+    """
+    return target not in tensors or source not in tensors or torch.equal(tensors[target], tensors[source])
 
 
 def _head_names(model: PreTrainedModel, head: Head) -> set[str]:

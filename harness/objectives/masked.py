@@ -6,6 +6,7 @@ be one token, as it is after a space. The loss is cross entropy over the rows of
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -76,16 +77,21 @@ class Masked:
 
     @in_precision
     def logits(self, model: Any, batch: Batch) -> torch.Tensor:
-        """[B, C] in fp32, of the label words at the mask. Only there does the output layer run."""
-        hidden = model.base_model(input_ids=batch.inputs, attention_mask=batch.mask).last_hidden_state
+        """[B, C] in fp32, of the label words at the mask. Only there does the model's head run."""
         at = (batch.inputs == self.mask.token).int().argmax(dim=1)
-        output = _output_layer(model)
-        logits: torch.Tensor = output(hidden[torch.arange(len(at), device=at.device), at])
-        return logits[:, list(self.words)].float()
+        watching = model.base_model.register_forward_hook(partial(_keep, at))
+        try:
+            logits: torch.Tensor = model(input_ids=batch.inputs, attention_mask=batch.mask).logits
+        finally:
+            watching.remove()
+        rows = torch.arange(len(at), device=at.device)
+        return logits[rows, at if logits.shape[1] > 1 else 0][:, list(self.words)].float()
 
 
-def _output_layer(model: Any) -> nn.Module:
-    """What stands on the backbone and ends in the vocabulary; a method may have put other modules beside it."""
-    last = model.get_output_embeddings()
-    found: nn.Module = next(child for child in model.children() if any(module is last for module in child.modules()))
-    return found
+def _keep(at: torch.Tensor, _: nn.Module, inputs: Any, output: Any) -> Any:
+    """After the backbone: [B, 1, D] its states at one position of each row, so that the model's own forward goes on
+    with no others. What a head consists of differs from family to family, and only that forward knows it.
+    """
+    hidden = output.last_hidden_state
+    output.last_hidden_state = hidden[torch.arange(len(at), device=at.device), at][:, None]
+    return output
