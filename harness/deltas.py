@@ -18,6 +18,7 @@ from harness import files, rebuild, weights
 from harness.config import Cell, MethodConfig
 from harness.errors import NotApplicable, UsageError
 from harness.rebuild import Built
+from methods import tied
 from methods.base import Delta
 from methods.exchange import read_peft, write_peft
 from methods.foreign import method_of
@@ -68,6 +69,7 @@ def write_merged(built: Built, folder: Path) -> None:
         built.method.merge(built.model)
     except NotApplicable as error:
         raise UsageError(f"{error}.") from error
+    tied.declare(built.model)
     _make(folder)
     built.model.save_pretrained(folder)
     held = weights.tokenizer_folder(built.cell.model)

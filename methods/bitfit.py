@@ -16,8 +16,7 @@ from torch import nn
 from harness.errors import NotApplicable
 from methods.anatomy import LINEAR_ROLES, dead_key_biases, family, find, is_bias
 from methods.base import Delta, Method, parameter
-from methods.insertion import insert, inserted
-from methods.overlay import backbone_modules
+from methods.insertion import backbone_modules, insert, inserted
 from methods.shape import Shape
 
 

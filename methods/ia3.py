@@ -17,6 +17,7 @@ from methods.base import Method, parameter
 from methods.insertion import insert, inserted, remove
 from methods.lora import Rewriting
 from methods.shape import Shape
+from methods.tied import untie
 from methods.values import Names
 
 
@@ -74,6 +75,7 @@ class IA3(Method):
     @torch.no_grad()
     def merge(self, model: nn.Module) -> None:
         for _, host, delta in inserted(model, "ia3", Scale):
+            untie(model, host)
             weight, bias = host.get_parameter("weight"), host.bias
             weight.copy_(delta.folded(weight.to(delta.scale.dtype)))
             if isinstance(delta, InputScale):

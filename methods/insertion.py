@@ -50,6 +50,12 @@ def _through(child: str, rows: slice | None, module: nn.Module, inputs: tuple[An
     return torch.cat((output[..., : rows.start], delta(output[..., rows], *inputs), output[..., rows.stop :]), dim=-1)
 
 
+def backbone_modules(model: nn.Module) -> list[nn.Module]:
+    """Every module that no method inserted."""
+    inside = {id(m) for delta in model.modules() if isinstance(delta, Delta) for m in delta.modules()}
+    return [module for module in model.modules() if id(module) not in inside]
+
+
 def inserted(model: nn.Module, name: str, kind: type[Child]) -> list[tuple[str, Any, Child]]:
     """(host name, host, child) for every host that carries a `kind` under `name`, in model order."""
     found = [(path, module, getattr(module, "_seat", ("", None))) for path, module in model.named_modules()]

@@ -20,7 +20,8 @@ from torch.nn import functional as F
 
 from methods.anatomy import find
 from methods.base import Delta, Method, parameter
-from methods.overlay import Overlay, backbone_modules, overlay, write
+from methods.insertion import backbone_modules
+from methods.overlay import Overlay, overlay, write
 from methods.shape import Shape
 
 OUTSIDE = 1  # lambdas for what lies in no block

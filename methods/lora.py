@@ -18,6 +18,7 @@ from methods.anatomy import Linear, linears
 from methods.base import Delta, Method, parameter
 from methods.insertion import insert, inserted, remove
 from methods.shape import Shape
+from methods.tied import untie
 from methods.values import Names
 
 
@@ -72,6 +73,7 @@ class LowRank(Update):
 def fold(model: nn.Module, name: str) -> None:
     """Write every delta `name`, which has a `folded` weight, into its host, and take it off."""
     for _, host, update in inserted(model, name, Rewriting):
+        untie(model, host)
         weight = host.get_parameter("weight")
         weight.copy_(update.folded(weight.to(next(update.parameters()).dtype)))
         remove(host, name)

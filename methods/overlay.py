@@ -14,6 +14,7 @@ from torch import nn
 from harness.errors import UsageError
 from methods.anatomy import family, find, has_family
 from methods.base import Delta
+from methods.tied import holders, separate
 
 
 class Overlay(Delta):
@@ -64,12 +65,6 @@ def _hide(key: str, host: Any, *_: Any) -> None:
     host.__dict__.pop(key, None)
 
 
-def backbone_modules(model: nn.Module) -> list[nn.Module]:
-    """Every module that no method inserted."""
-    inside = {id(m) for delta in model.modules() if isinstance(delta, Delta) for m in delta.modules()}
-    return [module for module in model.modules() if id(module) not in inside]
-
-
 def overlays(model: nn.Module) -> dict[str, Overlay]:
     """dotted name -> overlay, each once, in model order."""
     return {path: module for path, module in model.named_modules() if isinstance(module, Overlay)}
@@ -77,10 +72,18 @@ def overlays(model: nn.Module) -> dict[str, Overlay]:
 
 @torch.no_grad()
 def write(model: nn.Module) -> None:
-    """Write every overlay into the parameter it covers, and take it off."""
+    """Write every overlay into the parameter it covers, and take it off.
+
+    Of a tied parameter that it does not cover everywhere, only where it does.
+    """
     for delta in overlays(model).values():
         tensor = delta.covered[0]
-        tensor.copy_(delta.eval()(tensor))
+        made, held = delta.eval()(tensor), holders(model, tensor)
+        covered = [(host, key) for host, key in held if any(child is delta for child in host.children())]
+        if len(covered) < len(held):
+            separate(model)
+        for host, key in covered:
+            host.get_parameter(key).copy_(made)
         for hook in delta.hooks:
             hook.remove()
     for module in list(model.modules()):

@@ -21,6 +21,7 @@ from harness.errors import NotApplicable, UsageError, near
 from methods.anatomy import Part, linears
 from methods.base import Delta, Method
 from methods.shape import Shape
+from methods.tied import untie
 from methods.values import Names
 
 
@@ -81,6 +82,7 @@ class Peft(Method):
 
     def merge(self, model: Any) -> None:
         for path, layer in _layers(model).items():
+            untie(model, layer.get_base_layer())
             try:
                 layer.merge()
             except (NotImplementedError, AttributeError) as error:

@@ -22,6 +22,7 @@ from harness.errors import NotApplicable, UsageError
 from methods.base import Method, Parent, freeze
 from methods.kept import load_delta_state
 from methods.shape import Shape
+from methods.tied import is_separate, separate
 
 
 @dataclass(frozen=True)
@@ -41,16 +42,19 @@ class Soup(Method):
     def inherit(self, model: nn.Module, parents: Mapping[str, Parent]) -> None:
         total: dict[str, torch.Tensor] = {}
         for role, parent in sorted(parents.items()):
-            for name, tensor in self._ingredient(model, role, parent).items():
-                total[name] = total[name] + tensor if name in total else tensor
+            own = self._ingredient(model, role, parent)
+            if is_separate(own) and not is_separate(model):
+                separate(model)
+            for name, p in own.named_parameters(remove_duplicate=False):
+                total[name] = total[name] + p.detach() if name in total else p.detach()
         for name, p in model.named_parameters():
             if total:
                 p.copy_(total[name] / len(parents))
         freeze(model)
 
     @staticmethod
-    def _ingredient(model: nn.Module, role: str, parent: Parent) -> dict[str, torch.Tensor]:
-        """The weights of the backbone with a parent's delta folded in, by parameter name."""
+    def _ingredient(model: nn.Module, role: str, parent: Parent) -> nn.Module:
+        """The backbone with a parent's delta folded in."""
         own, method = copy.deepcopy(model), methods.make(parent.method)
         if methods.find(parent.method.name).parents:
             raise UsageError(f"parent {role} ({parent.method.name}) does not go into a soup: it builds on other cells")
@@ -60,7 +64,7 @@ class Soup(Method):
             method.merge(own)
         except (NotApplicable, UsageError) as error:
             raise UsageError(f"parent {role} ({parent.method.name}) does not go into a soup: {error}") from error
-        return {name: p.detach() for name, p in own.named_parameters()}
+        return own
 
     def merge(self, model: nn.Module) -> None:
         """The mean is the backbone's already."""

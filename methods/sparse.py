@@ -20,7 +20,8 @@ import torch
 from torch import nn
 
 from methods.base import Method, Stage, parameter
-from methods.overlay import Overlay, backbone_modules, dead_on_key_biases, overlay, overlays, write
+from methods.insertion import backbone_modules
+from methods.overlay import Overlay, dead_on_key_biases, overlay, overlays, write
 from methods.shape import Shape
 
 LOW, HIGH = -1.5, 1.5

@@ -69,7 +69,7 @@ def test_weights_that_lack_a_tensor_are_refused(t5: ModelConfig, tmp_path: Path)
     tensors = load_file(folder / "model.safetensors")
     tensors.pop("decoder.final_layer_norm.weight")
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(UsageError, match=r"lack 1 tensors that seq2seq lm needs, e\.g\. decoder\.final_layer_norm\.weight"):
+    with pytest.raises(UsageError, match=r"lack 1 tensors that seq2seq lm needs, e\.g\. decoder\.final"):
         models.load(replace(t5, path=str(folder)), LM, seed=0)
 
 
