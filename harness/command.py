@@ -1,14 +1,14 @@
 """The command that runs a cell again, as short as the YAML files allow. Torch-free."""
 
-import json
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import methods
-from harness import compose, grid, options
-from harness.config import Cell, ModelConfig, RecipeConfig, TaskConfig, parse_fields
+from harness import compose, declared, grid, options, weights, written
+from harness.config import Cell, ModelConfig, RecipeConfig, TaskConfig, build, parse_fields
 
 SETTLED = {
     "model": ("location", "revision", "source", "hub"),
@@ -19,44 +19,77 @@ SETTLED = {
 
 
 def command(cell: Cell) -> str:
-    """`deltabench run …` with the choices and the fields that differ from their YAML."""
-    named = {part: getattr(cell, part).name for part in options.GROUPS}
-    known = {part: name for part, name in named.items() if name in options.names(part)}
+    """`deltabench run …` with the choices and the fields that differ from their YAML: it plans the very same key."""
+    chosen = {part: _option(part, getattr(cell, part).name) for part in options.GROUPS}
+    known = {part: option for part, option in chosen.items() if option in options.names(part)}
     composed = compose.load(known.items())
-    values = {part: composed.get((part, name), {"name": name}) for part, name in named.items()}
-    words = [
-        f"{part}={name}" for part, name in named.items() if part != "recipe" or name != values["model"].get("recipe")
-    ]
-    words += _method(cell, values["method"])
+    values = {part: composed.get((part, option), {"name": option}) for part, option in chosen.items()}
+    said: dict[str, Any] = {
+        part: option for part, option in chosen.items() if part != "recipe" or option != values["model"].get("recipe")
+    }
+    said |= _method(cell, values["method"])
     for part, kind in (("model", ModelConfig), ("task", TaskConfig), ("recipe", RecipeConfig)):
-        words += _part(part, kind, getattr(cell, part), values[part])
+        said |= _part(part, kind, getattr(cell, part), values[part], lost=not cell.model.location)
+    said |= _place(cell.model, values["model"])
     rate = grid.learning_rate(values["recipe"].get("learning_rate"), cell.method.name, None)
     if rate != cell.recipe.learning_rate:
-        words.append(f"recipe.learning_rate={cell.recipe.learning_rate:g}")
-    if cell.objective != cell.model.objective:
-        words.append(f"objective={cell.objective}")
-    words += [f"parents.{role}={key}" for role, key in cell.parents]
+        said["recipe.learning_rate"] = cell.recipe.learning_rate
+    if cell.objective != (compose.defaults().get("objective") or cell.model.objective):
+        said["objective"] = cell.objective
+    said |= {f"parents.{role}": key for role, key in cell.parents}
+    words = [f"{key}={declared.said(key, value)}" for key, value in said.items()]
     return shlex.join(["deltabench", "run", *words, f"seed={cell.seed}"])
 
 
-def _method(cell: Cell, values: Mapping[str, Any]) -> Iterator[str]:
+def _option(part: str, name: str) -> str:
+    """The option whose YAML calls itself `name`; in a user's folder its file may be called otherwise."""
+    if name in options.names(part):
+        return name
+    said = {option: _said(path) for option, path in options.files(part).items()}
+    found = [option for option, content in said.items() if content.get("name") == name]
+    if part == "model":  # the YAML that stands for any model takes its name from the place
+        found += [option for option, content in said.items() if content.get("family") == weights.AUTO]
+    return found[0] if found else name
+
+
+def _said(path: Path) -> dict[str, Any]:
+    """What a YAML says, as texts; a broken one is named when it is used."""
+    try:
+        content = written.load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        content = None
+    return {name: written.text(one) for name, one in content.items()} if isinstance(content, dict) else {}
+
+
+def _method(cell: Cell, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     given = {name: value for name, value in values.items() if name != "name"}
     usual = methods.resolve(cell.method.name, given) if cell.method.name in methods.catalogue() else {}
     for name, value in cell.method.fields.items():
         if name not in usual or usual[name] != value:
-            yield f"method.{name}={_word(value)}"
+            yield f"method.{name}", value
 
 
-def _part(part: str, kind: type[Any], config: Any, values: Mapping[str, Any]) -> Iterator[str]:
+def _part(part: str, kind: type[Any], config: Any, values: Mapping[str, Any], lost: bool) -> Iterator[tuple[str, Any]]:
+    """lost: the record came from elsewhere, without the fields of its machine."""
     given = {name: value for name, value in values.items() if value is not None and name not in SETTLED[part]}
     usual = parse_fields(kind, given, part)
     for field in fields(kind):
-        value = getattr(config, field.name)
-        if field.name not in (*SETTLED[part], "name") and value != usual.get(field.name, field.default):
-            yield f"{part}.{field.name}={_word(value)}"
+        value, known = getattr(config, field.name), usual.get(field.name, field.default)
+        unsaid = lost and field.metadata["kind"] == "runtime" and value == field.default
+        if field.name not in (*SETTLED[part], "name") and value != known and known != weights.AUTO and not unsaid:
+            yield f"{part}.{field.name}", value
 
 
-def _word(value: Any) -> str:
-    if isinstance(value, tuple | list):
-        return "[" + ",".join(map(str, value)) + "]"
-    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+def _place(model: ModelConfig, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Where the model is, if that is not where its YAML says. `model.path` wins over everything."""
+    if model.path or not model.location or "family" not in values:
+        return
+    usual = build(ModelConfig, {name: value for name, value in values.items() if value is not None}, "model")
+    if usual.source == "package" and model.source == "hub":  # the package is not installed here
+        return
+    if model.source != usual.source:
+        yield "model.source", model.source
+    if model.location != (usual.location or usual.name):
+        yield "model.location", model.location
+    if model.source == "hub" and model.revision != usual.revision and not weights.bare(model):
+        yield "model.revision", model.revision

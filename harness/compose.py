@@ -4,14 +4,15 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
-import yaml
-
-from harness import launchers, options
+from harness import launchers, options, written
 from harness.errors import UsageError
 from harness.launchers import Launcher
+from harness.written import Written
 
 LOCAL = "local"
 """Ray's address for an instance of one's own, whatever else runs here."""
@@ -36,8 +37,8 @@ def load(wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], dict[str, A
             for row in zip_longest(*by_group):
                 chosen = dict(filter(None, row))
                 absent = (f"~{group}" for group in defaults() if group in options.GROUPS and group not in chosen)
-                config = compose("run", [*absent, *(f"{group}={name}" for group, name in chosen.items())])
-                _composed.update({(group, name): _named(config[group], name) for group, name in chosen.items()})
+                config = compose("run", [*absent, *(f"{group}={_quoted(name)}" for group, name in chosen.items())])
+                _composed.update({(group, name): _named(config.get(group), name) for group, name in chosen.items()})
     return _composed
 
 
@@ -45,10 +46,10 @@ def defaults() -> dict[str, Any]:
     """conf/run.yaml as it stands: option names per group, objective, seed and the `runtime` values. No Hydra."""
     path = next(path for folder in options.folders() if (path := folder / "run.yaml").is_file())
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = written.load(path.read_text(encoding="utf-8"))
         listed = content.pop("defaults")
         chosen = {group: name for entry in listed if isinstance(entry, dict) for group, name in entry.items()}
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise UsageError(f"{path.name} must hold a `defaults` list and values: {_one_line(error)}") from error
     return {**content, **{group: name for group, name in chosen.items() if name is not None}}
 
@@ -57,7 +58,7 @@ def launcher(chosen: Launcher) -> dict[str, Any]:
     """The fields of a launcher: what its YAML says, with what was set on top. UsageError as `launchers.settle`."""
     with _hydra() as compose:
         config = compose("attempt", [f"+launcher={chosen.name}"], raw=True)
-        return launchers.settle(chosen, _plain(config.get("launcher") or {}))
+        return launchers.settle(chosen, written.meant(_plain(config.get("launcher") or {})))
 
 
 def launch(
@@ -80,7 +81,7 @@ def launch(
         config = compose("attempt", [f"+launcher={name}"], raw=True)
         with open_dict(config):
             config.launcher = dict(settled)
-            config.hydra.launcher = _without_none(_plain(config.hydra.launcher))
+            config.hydra.launcher = _without_none(written.meant(_plain(config.hydra.launcher)))
             _join(config.hydra.launcher)
         context = HydraContext(config_loader=GlobalHydra.instance().config_loader(), callbacks=Callbacks())
         runner = Plugins.instance().instantiate_launcher(context, task, config)
@@ -120,32 +121,87 @@ def _hydra() -> Iterator[Callable[..., Any]]:
 
     # As hydra.initialize_config_dir does it, but for several folders: there a user's folder could only come last.
     *added, ours = options.folders()
-    path = create_config_search_path(str(ours))
+    path = create_config_search_path(f"{_source()}://{ours}")
     for folder in reversed(added):
-        path.prepend("user", f"file://{folder}")
+        path.prepend("user", f"{_source()}://{folder}")
     version.setbase("1.3")
     GlobalHydra.instance().clear()
     Hydra.create_main_hydra2(task_name="deltabench", config_search_path=path)
     try:
         yield plain
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UsageError(f"the configuration does not compose: {_one_line(error)}") from error
     finally:
         GlobalHydra.instance().clear()
 
 
+@cache
+def _source() -> str:
+    """The scheme under which Hydra reads files by our rules: decimal numbers, texts as they were written."""
+    from hydra._internal.core_plugins.file_config_source import FileConfigSource
+    from hydra.core.plugins import Plugins
+    from hydra.plugins.config_source import ConfigResult
+    from omegaconf import OmegaConf
+
+    class WrittenSource(FileConfigSource):
+        @staticmethod
+        def scheme() -> str:
+            return "written"
+
+        def load_config(self, config_path: str) -> ConfigResult:
+            path = Path(self.path, self._normalize_file_name(config_path))
+            text = path.read_text(encoding="utf-8")
+            try:
+                content, header = written.load(text), self._get_header_dict(text)
+            except ValueError as error:
+                raise ValueError(f"{path.name}: {error}") from error
+            if not isinstance(content, dict | None):
+                raise ValueError(f"{path.name}: it must hold names with values")
+            return ConfigResult(self.provider, self.full_path(), OmegaConf.create(_bytes(content or {})), header)
+
+    Plugins.instance().register(WrittenSource)
+    return WrittenSource.scheme()
+
+
+def _bytes(content: Any) -> Any:
+    """Bytes for what stays as it was written: OmegaConf carries no types of ours, and no YAML of ours holds bytes."""
+    if isinstance(content, dict):
+        return {name: _bytes(one) for name, one in content.items()}
+    if isinstance(content, list):
+        return [_bytes(one) for one in content]
+    return content.encode() if isinstance(content, Written) else content
+
+
+def _quoted(option: str) -> str:
+    """An option's name as a text of Hydra's grammar, in which 2024 is a number and null is nothing."""
+    escaped = option.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
 def _named(values: Any, option: str) -> dict[str, Any]:
     """An option's values, which must be flat fields with a name."""
-    if not isinstance(values, dict) or not isinstance(values.get("name"), str):
-        raise UsageError(f"the YAML of {option!r} must hold flat fields, `name` among them.")
-    return values
+    name = written.text(values.get("name")) if isinstance(values, dict) and values.get("name") is not None else ""
+    if not name:
+        raise UsageError(
+            f"the YAML of {option!r} must hold flat fields, `name` among them, and no `# @package` line above them."
+        )
+    return {**values, "name": name}
 
 
 def _plain(node: Any) -> Any:
     """Python values, with what they refer to filled in."""
     from omegaconf import OmegaConf
 
-    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    return _texts(OmegaConf.to_container(node, resolve=True)) if OmegaConf.is_config(node) else node
+
+
+def _texts(content: Any) -> Any:
+    """The opposite of `_bytes`."""
+    if isinstance(content, dict):
+        return {name: _texts(one) for name, one in content.items()}
+    if isinstance(content, list):
+        return [_texts(one) for one in content]
+    return Written(content.decode()) if isinstance(content, bytes) else content
 
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:

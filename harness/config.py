@@ -221,12 +221,13 @@ def parse_fields(kind: type[Any], values: Mapping[str, Any], what: str) -> dict[
         if name not in known:
             raise UsageError(f"{what} has no field {name!r}.{near(str(name), known)}")
         said = name if kind is Runtime else f"{what}.{name}"  # as it is written on the command line
-        parsed[name] = parse(said, _type_text(known[name].type), value)
+        parsed[name] = parse(said, type_text(known[name].type), value)
         _check(said, parsed[name], known[name].metadata)
     return parsed
 
 
-def _type_text(annotation: Any) -> str:
+def type_text(annotation: Any) -> str:
+    """An annotation as it is written."""
     return annotation.__name__ if isinstance(annotation, type) else str(annotation)
 
 

@@ -9,17 +9,15 @@ YAML files, with the CSV files they publish beside them.
 import fnmatch
 import importlib.metadata
 import importlib.util
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from harness import assets, probes
+from harness import assets, probes, written
 from harness.analysis import claims, views
+from harness.declared import typed
 from harness.errors import UsageError, near
 from harness.forecast.load import Load, declared
 
@@ -32,7 +30,6 @@ RATE, CHOSEN = "recipe.learning_rate", "chosen"
 """A block at the rate CHOSEN waits for the cells of the other blocks, which try several: see harness/tuning.py."""
 HERE = ("quick", "embedded", "tuned")
 """Scales for two cores; the others want a GPU."""
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -159,26 +156,14 @@ def _check_roles(exhibit: Exhibit, where: str) -> None:
             raise UsageError(f"{where}: {role} '{method}' is none of its methods.{near(str(method), known)}")
 
 
-class _Strict(yaml.SafeLoader):
-    """Plain values; a key that is given twice is an error, where YAML would take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        own = (key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge")  # << takes what is not said here
-        keys = [self.construct_object(key, deep=True) for key in own]
-        twice = [key for place, key in enumerate(keys) if key in keys[:place]]
-        if twice:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]!r} is given twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
 def _yaml(path: Path) -> Mapping[str, Any]:
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), _Strict)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raw = written.load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise UsageError(f"{path}: an exhibit is a mapping with the fields {', '.join(FIELDS)}.")
-    return raw
+    return {name: content if name == "grid" else written.meant(content) for name, content in raw.items()}
 
 
 def _grids(raw: Any, path: Path, where: str, folders: Sequence[Path]) -> tuple[str, Mapping[str, tuple[Block, ...]]]:
@@ -202,14 +187,7 @@ def _blocks(raw: Any, where: str) -> tuple[Block, ...]:
         missing = [axis for axis in ("method", "model", "task", "seed") if not values(block, axis)]
         if missing:
             raise UsageError(f"{where}: a block has no {' and no '.join(missing)}.")
-    return tuple({axis: _typed(value) for axis, value in block.items()} for block in raw)
-
-
-def _typed(value: Any) -> Any:
-    """YAML 1.1 reads 3e-4 as text (it wants 3.0e-4): numbers are numbers here."""
-    if isinstance(value, list):
-        return [_typed(item) for item in value]
-    return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
+    return tuple({axis: typed(str(axis), value) for axis, value in block.items()} for block in raw)
 
 
 def _claims(raw: Any, where: str) -> tuple[tuple[str, Mapping[str, Any]], ...]:

@@ -23,6 +23,7 @@ from harness.errors import UsageError, near
 from harness.objectives import Reading
 from harness.objectives import check as check_objective
 from harness.words import AXES, DOTTED
+from harness.written import text
 
 Block = Mapping[str, Any]
 DERIVED = {"task": ("name", "digest"), "model": ("name",), "recipe": ("name",), "method": ("name",)}
@@ -240,7 +241,7 @@ def _recipe_of(model: Mapping[str, Any]) -> str:
 def _names(axis: str, value: Any) -> list[str]:
     if value is None:
         raise UsageError(f"a grid needs a {axis}: add {axis}=NAME.")
-    found = [name for item in _list(value) for name in options.match(axis, str(item))]
+    found = [name for item in _list(value) for name in options.match(axis, text(item))]
     return list(dict.fromkeys(found))
 
 

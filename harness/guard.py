@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from harness import written
 from harness.errors import UsageError
 
 CALLS = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_", "()")
@@ -27,11 +26,9 @@ def check(folder: Path, groups: Sequence[str]) -> None:
     for path in sorted(places):
         try:
             text = path.read_text(encoding="utf-8")
-            content = yaml.safe_load(text)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError):
+            content = written.load(text)
+        except (OSError, ValueError):
             continue
-        except ValueError as error:
-            raise UsageError(f"{path}: {error}") from error
         for wrong in (*_packages(text), *_keys(content), *_hydra(content), *_defaults(content, path, folder, groups)):
             raise UsageError(f"{path}: {wrong}. A YAML names things by name; code comes as an installed package.")
 

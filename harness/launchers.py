@@ -11,9 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-import yaml
-
-from harness import options
+from harness import options, written
 from harness.config import parse_fields, runtime
 from harness.errors import UsageError, near
 
@@ -112,9 +110,9 @@ def declared(name: str) -> dict[str, Any]:
     """The `launcher:` node of a YAML as it stands there, without what it inherits; {} where it has none."""
     path = options.files("launcher")[name]
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return dict((content or {}).get("launcher") or {})
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError, ValueError) as error:
+        content = written.load(path.read_text(encoding="utf-8"))
+        return dict(written.meant((content or {}).get("launcher") or {}))
+    except (OSError, AttributeError, TypeError, ValueError) as error:
         raise UsageError(f"{path.name} must be a YAML map: {' '.join(str(error).split())[:200]}") from error
 
 
@@ -163,8 +161,8 @@ def _whole(value: Any) -> Any:
 def _own(value: Any) -> Any:
     """A field without a rule of ours, as YAML reads it."""
     try:
-        return yaml.safe_load(value) if isinstance(value, str) else value
-    except (yaml.YAMLError, ValueError):
+        return written.meant(written.load(value)) if isinstance(value, str) else value
+    except ValueError:
         return value
 
 

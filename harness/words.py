@@ -5,25 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-import yaml
-
+from harness import declared, written
 from harness.config import Runtime, build
+from harness.declared import AXES
 from harness.errors import UsageError, near
 
-AXES = ("method", "model", "task", "recipe", "objective", "seed")
 DOTTED = ("method", "model", "task", "recipe", "parents")
 SETTINGS = ("launcher", "jobs", "rerun")
 _WORD = re.compile(r"(\+?)([A-Za-z_][\w.]*)=(.*)", re.DOTALL)
 _LIMIT = 10_000
-
-
-class _Plain(yaml.SafeLoader):
-    """Values as they are written. With anchors a line could stand for more than any memory holds."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent) or getattr(self.peek_event(), "anchor", None):
-            raise yaml.composer.ComposerError(None, None, "anchors and aliases are not known here", None)
-        return super().compose_node(parent, index)
 
 
 @dataclass(frozen=True)
@@ -98,35 +88,17 @@ def seconds(text: str) -> float:
 
 
 def choices(key: str, text: str) -> list[Any]:
-    """ "1,2" -> [1, 2]; "[q,v]" -> [["q", "v"]]; "full,lora" -> ["full", "lora"]."""
+    """ "1,2" -> [1, 2]; "[q,v]" -> [["q", "v"]]; "full,lora" -> ["full", "lora"]; each as declared."""
     if len(text) > _LIMIT:
         raise UsageError(f"{key}={text[:20]}…: longer than {_LIMIT} characters.")
-    parts = [text] if key == "task.template" else _split(text)  # its commas and braces are the template's own
+    parts = [text] if key == declared.WHOLE else [part.strip() for part in written.split(text, ",")]
     if not all(parts):
         raise UsageError(f"{key}={text}: a value is missing.")
     return [_value(key, part) for part in parts]
 
 
-def _split(text: str) -> list[str]:
-    """At the commas outside of brackets and braces."""
-    parts, depth, current = [], 0, ""
-    for letter in text:
-        depth += (letter in "[{") - (letter in "]}")
-        if letter == "," and depth <= 0:
-            parts.append(current.strip())
-            current = ""
-        else:
-            current += letter
-    return [*parts, current.strip()]
-
-
 def _value(key: str, text: str) -> Any:
-    """A YAML value: number, true/false, null, list, map or text."""
-    plain = (key in AXES and key != "seed") or key == "task.template"
-    if plain or (key.startswith("parents.") and not text.startswith("{")):
-        return text
     try:
-        value = yaml.load(text, _Plain)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(f"{key}={text}: not a value ({' '.join(str(error).split())[:120]}).") from error
-    return value if value is None or isinstance(value, bool | int | float | str | list | dict) else text
+        return declared.value(key, text)
+    except ValueError as error:
+        raise UsageError(f"{key}={text}: not a value ({str(error)[:120]}).") from error

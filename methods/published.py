@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import yaml
-
 import methods
-from harness import assets, models
+from harness import assets, models, written
 from harness.config import MethodConfig, ModelConfig, build
 from harness.objectives import Head
 from methods.base import trainable
@@ -144,7 +142,7 @@ def _backbone(name: str) -> Any:
     """A backbone without weights, frozen."""
     option, kind = BACKBONES[name]
     path = assets.conf() / "model" / f"{option}.yaml"
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    values = written.load(path.read_text(encoding="utf-8"))
     return models.outline(build(ModelConfig, values, "model"), Head(kind))
 
 

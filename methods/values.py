@@ -3,6 +3,9 @@
 Annotations a method's field may carry: int, float, bool, str, Literal[...] of strings, `tuple[str, ...]`
 (ordered names), `Names` (unordered names: sorted, each once), `Parts` (methods with fields), `Share`
 (of 1, or in percent), `Settings` (names with JSON values), `Pairs` (names with names), `Texts`, any of them `| None`.
+
+A text stays the text that was written (a label word `no`, `010` or `1e3`), and a number is decimal; see
+`harness/written.py`.
 """
 
 import ast
@@ -13,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.errors import UsageError, near
+from harness.written import NULL, Written, flow, load, meant, quoted, split, text
 
 Names = tuple[str, ...]
 """A set of names: order and repetition mean nothing, so it is kept sorted."""
@@ -40,15 +44,32 @@ _OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
 
 def parse(field: str, type_text: str, value: Any) -> Any:
     """`value` as the annotation wants it. UsageError naming the field, the value and the rule otherwise."""
-    options = [option.strip() for option in type_text.split("|")]
-    if value is None or value == "null":
-        if "None" in options:
+    kind = kind_of(type_text)
+    if _is_null(value, kind):
+        if "None" in type_text.split(" | "):
             return None
         raise UsageError(f"{field}=null: it needs a value ({type_text})")
-    kind = next(option for option in options if option != "None")
     if kind.startswith("Literal["):
         return _choice(field, ast.literal_eval(f"({kind.removeprefix('Literal[').removesuffix(']')},)"), value)
     return _PARSERS[kind](field, value)
+
+
+def kind_of(type_text: str) -> str:
+    """The annotation without `| None`."""
+    return next(option for option in map(str.strip, type_text.split("|")) if option != "None")
+
+
+def is_text(type_text: str) -> bool:
+    """Whether a field takes one text: what is written for it is never read as something else."""
+    kind = kind_of(type_text)
+    return kind == "str" or kind.startswith("Literal[")
+
+
+def _is_null(value: Any, kind: str) -> bool:
+    """A text field may hold the text "null"; for any other field that means null."""
+    if value is None or not isinstance(value, str):
+        return value is None
+    return bool(value and NULL.fullmatch(value)) and (isinstance(value, Written) or not is_text(kind))
 
 
 def derive(formula: str, fields: Mapping[str, Any]) -> Any:
@@ -89,30 +110,43 @@ def _number(field: str, value: Any, rule: str) -> float:
 
 
 def _bool(field: str, value: Any) -> bool:
-    text = str(value).lower()
-    if text not in ("true", "false"):
+    word = str(value).lower()
+    if word not in _BOOLS:
         raise UsageError(f"{field}={value}: it must be true or false")
-    return text == "true"
+    return _BOOLS[word]
+
+
+_BOOLS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
 def _str(field: str, value: Any) -> str:
-    if not isinstance(value, str):
+    if not _is_scalar(value):
         raise UsageError(f"{field}={value}: it must be text")
-    return value
+    return text(value)
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or isinstance(value, str | bool | int | float)
 
 
 def _choice(field: str, known: tuple[str, ...], value: Any) -> str:
-    if value not in known:
-        raise UsageError(f"{field}={value}: it must be one of {', '.join(known)}.{near(str(value), known)}")
-    return str(value)
+    chosen = text(value)
+    if chosen not in known:
+        raise UsageError(f"{field}={value}: it must be one of {', '.join(known)}.{near(chosen, known)}")
+    return chosen
+
+
+def _listed(value: Any) -> list[str]:
+    """The texts of a list, or of its text `[a, b]` or `a, b`; [] for what is no list of texts."""
+    if isinstance(value, str):
+        inside = value.strip()
+        value = split(inside[1:-1] if inside[:1] + inside[-1:] in ("[]", "()") else inside, ",")
+    listed = value if isinstance(value, list | tuple) else []
+    return [text(one).strip() for one in listed] if all(map(_is_scalar, listed)) else []
 
 
 def _names(field: str, value: Any) -> tuple[str, ...]:
-    parts = value.strip("[]() ").split(",") if isinstance(value, str) else value
-    try:
-        names = tuple(_str(field, part).strip() for part in parts)
-    except TypeError:
-        names = ()
+    names = tuple(_listed(value))
     if not names or not all(names):
         raise UsageError(f"{field}={value}: it must be a list of names, such as [q, v]")
     return names
@@ -125,7 +159,7 @@ def _set_of_names(field: str, value: Any) -> tuple[str, ...]:
 def _settings(field: str, value: Any) -> dict[str, Any]:
     """Names with JSON values, as a configuration file of transformers has them."""
     try:
-        found = json.loads(value) if isinstance(value, str) else json.loads(json.dumps(value, allow_nan=False))
+        found = json.loads(value) if isinstance(value, str) else json.loads(json.dumps(meant(value), allow_nan=False))
     except (TypeError, ValueError):
         found = None
     if not isinstance(found, dict):
@@ -137,7 +171,8 @@ def _pairs(field: str, value: Any) -> tuple[str, ...]:
     """{a: b}, {a: [b, c]} or the words they are kept as."""
     listed = [value] if isinstance(value, str) else value
     if isinstance(value, Mapping):
-        listed = [f"{name}={'+'.join(one) if isinstance(one, list | tuple) else one}" for name, one in value.items()]
+        listed = [f"{name}={'+'.join(_listed(one)) if isinstance(one, list | tuple) else text(one)}"
+                  for name, one in value.items() if not isinstance(one, Mapping)]  # fmt: skip
     if not isinstance(listed, list | tuple) or not all(isinstance(one, str) for one in listed):
         listed = []
     parts = [one.partition("=") for one in listed]
@@ -147,30 +182,42 @@ def _pairs(field: str, value: Any) -> tuple[str, ...]:
 
 
 def _texts(field: str, value: Any) -> tuple[str, ...]:
-    """YAML reads a bare yes, no, on and off as true and false, which are no texts."""
-    listed = value.strip("[] ").split(",") if isinstance(value, str) else value
-    if not isinstance(listed, list | tuple) or not listed:
-        raise UsageError(f"{field}={value}: it must be a list of texts, such as [bad, good]")
-    if any(isinstance(one, bool) for one in listed):
-        raise UsageError(f"{field}={value}: it must be a list of texts; put quotes around yes, no, true and false")
-    texts = tuple(str(one).strip() for one in listed)
-    if not all(texts) or any(isinstance(one, list | tuple | Mapping) or one is None for one in listed):
+    texts = tuple(_listed(value))
+    if not texts or not all(texts):
         raise UsageError(f"{field}={value}: it must be a list of texts, such as [bad, good]")
     return texts
 
 
-def read_part(text: str) -> tuple[str, dict[str, str]]:
-    """(method, fields as text) of one part."""
-    name, *words = text.split()
+def read_part(part: str) -> tuple[str, dict[str, Any]]:
+    """(method, fields) of one part: `lora rank=4 targets=q+v`, `prompt text="good or bad"`."""
+    name, *words = filter(None, split(" ".join(part.split()) if '"' not in part else part.strip(), " "))
     pairs = [word.partition("=") for word in words]
     if any(not (key and equals and value) for key, equals, value in pairs):
-        raise UsageError(f"method.parts: {text!r} must be a method and field=value words, such as lora rank=4")
-    return name, {key: value if _is_number(value) else value.replace("+", ",") for key, _, value in pairs}
+        raise UsageError(f"method.parts: {part!r} must be a method and field=value words, such as lora rank=4")
+    if len({key for key, _, _ in pairs}) < len(pairs):
+        raise UsageError(f"method.parts: {part!r} gives a field twice")
+    return name, {key: _part_value(name, key, value) for key, _, value in pairs}
 
 
-def _is_number(text: str) -> bool:
+def _part_value(name: str, key: str, word: str) -> Any:
+    """The value of a field of a part: in quotes or brackets as in YAML, else `+` stands between the names of a list."""
+    from methods import find  # here, because that page parses values with this one
+
+    if word[0] in '"[{':
+        try:
+            return load(word, anchors=False)
+        except ValueError as error:
+            raise UsageError(f"method.parts: {name} {key}={word}: not a value ({error})") from error
+    if word == "null":
+        return None
+    spec = find(name).fields.get(key)
+    joined = spec is not None and not is_text(spec.type_text) and not _is_number(word)
+    return word.replace("+", ",") if joined else word
+
+
+def _is_number(word: str) -> bool:
     try:
-        return math.isfinite(float(text))
+        return math.isfinite(float(word))
     except ValueError:
         return False
 
@@ -190,15 +237,23 @@ def _parts(field: str, value: Any) -> tuple[str, ...]:
 
 def _word(value: Any) -> str:
     if isinstance(value, tuple):
-        return "+".join(value)
-    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+        return "+".join(value) if all(map(_is_word, value)) else flow(value)
+    if isinstance(value, Mapping):
+        return flow(value)
+    return text(value) if not isinstance(value, str) or _is_word(value, "+") else quoted(value)
+
+
+def _is_word(part: str, allowed: str = "") -> bool:
+    """Whether a text can stand in a part without quotes."""
+    odd = set(part) & set("+,\"'[]{}") - set(allowed)
+    return bool(part) and part != "null" and not odd and not any(sign.isspace() for sign in part)
 
 
 def _share(field: str, value: Any) -> float:
     """A share of 1, also as a percentage: "0.5%"."""
-    text = str(value).strip()
-    number = _number(field, text.removesuffix("%"), "a share such as 0.5% or 0.005")
-    share = number / 100 if text.endswith("%") else number
+    written = str(value).strip()
+    number = _number(field, written.removesuffix("%"), "a share such as 0.5% or 0.005")
+    share = number / 100 if written.endswith("%") else number
     if not 0 < share <= 1:
         raise UsageError(f"{field}={value}: it must be above 0 and at most 100%, such as 0.5% or 0.005")
     return float(f"{share:.12g}")

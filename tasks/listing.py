@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 import tasks
+from harness import written
 from tasks import roots
 from tasks.base import TaskRow
 
@@ -74,8 +73,8 @@ def _on_hub(row: TaskRow) -> bool:
 def _own(path: Path | None) -> Facts:
     """A broken YAML is named when it is used."""
     try:
-        said = yaml.safe_load(path.read_text(encoding="utf-8")) if path else None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        said = written.load(path.read_text(encoding="utf-8")) if path else None
+    except (OSError, ValueError):
         said = None
     said = said if isinstance(said, dict) else {}
     folder = Path(str(said.get("data_dir", ""))).expanduser()

@@ -1,7 +1,11 @@
 """Blocks become cells; whatever ships expands; whatever does not exist is named."""
 
+import gzip
+import json
 import random
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,13 +13,14 @@ from typing import Any
 import pytest
 
 import tasks
+from harness import assets, compose, exhibits, grid, options, tuning
 from harness import cell as cells
-from harness import compose, exhibits, grid, options, tuning
 from harness.command import command
 from harness.config import Cell
-from harness.errors import UsageError
+from harness.errors import RowsAbsent, UsageError
 from harness.store import Store
 from harness.words import parse
+from harness.written import flow, quoted
 
 MODEL = compose.defaults()["model"]
 TASK = compose.defaults()["task"]
@@ -227,14 +232,103 @@ def _variants() -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("block", _variants())
-def test_the_command_of_a_cell_makes_that_cell(block: dict[str, Any]) -> None:
-    import shlex
-
-    [cell] = grid.expand([{"model": MODEL, "task": TASK, **block}])
+def _again(cell: Cell) -> list[Cell]:
+    """The cells that the printed command of a cell plans."""
     program, verb, *words = shlex.split(command(cell))
     assert (program, verb) == ("deltabench", "run")
-    assert grid.expand([parse(words).block]) == [cell]
+    return grid.expand([parse(words).block])
+
+
+@pytest.mark.parametrize("block", _variants())
+def test_the_command_of_a_cell_makes_that_cell(block: dict[str, Any]) -> None:
+    [cell] = grid.expand([{"model": MODEL, "task": TASK, **block}])
+    assert _again(cell) == [cell]
+
+
+ODD = [
+    "a, b", "a #1", "x: y", "it's", '"q"', "[x", "x]", "{", "null", "true", "no", "010", "1e3", " ", "ü 😀", "a+b",
+    "a=b", "line\nbreak", "\\", "$HOME", "`x`", "-1", "a  b", "*", "?", "~",
+]  # fmt: skip
+
+
+def _odd_blocks(folder: Path) -> Iterator[dict[str, Any]]:
+    """Cells with odd values in every kind of text field."""
+    for place, odd in enumerate(ODD):
+        data = folder / f"{place} {odd}"
+        data.mkdir()
+        rows = [{"text": f"{i} {odd}", "label": i % 2} for i in range(20)]
+        for split in ("train", "test"):
+            (data / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        yield {"task": "mine", "task.data_dir": str(data), "task.label_words": [[odd.strip() or "w", "other"]]}
+        yield {"task": "mine", "task.data_dir": str(data), "task.template": odd.replace("{", "{{") + "{text}"}
+        yield {"method": "prompt", "method.init": "text", "method.text": odd}
+        yield {"method": "lora", "method.targets": [[odd.strip() or "w", "q"]], "parents": None}
+        part = f"lora targets={flow([odd.strip() or 'w', 'q'])}"
+        yield {"method": "combine", "method.parts": [[f"prompt init=text text={quoted(odd)}", part]]}
+
+
+def test_the_command_of_an_odd_cell_makes_that_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """plan(command(cell)) == key, whatever the texts of a cell are."""
+    monkeypatch.setattr(options, "_added", [])
+    (tmp_path / "task").mkdir()
+    yaml = 'name: mine\ntemplate: "{text}"\nlabel_words: [no, yes]\n'
+    (tmp_path / "task" / "elsewhere.yaml").write_text(yaml.replace("mine", "other-name"))
+    (tmp_path / "task" / "mine.yaml").write_text(yaml)
+    options.use(str(tmp_path))
+    seen = 0
+    for block in _odd_blocks(tmp_path):
+        chosen = {name: value for name, value in block.items() if value is not None}
+        [cell] = grid.expand([{"model": MODEL, "task": TASK, **chosen}])
+        assert [cells.key(one) for one in _again(cell)] == [cells.key(cell)], (chosen, command(cell))
+        seen += 1
+    assert seen == 5 * len(ODD)
+    [cell] = grid.expand([{"model": MODEL, "task": "elsewhere", "task.data_dir": str(tmp_path / "0 a, b")}])
+    assert cell.task.name == "other-name"
+    assert _again(cell) == [cell]
+
+
+def _reference_cells() -> list[Cell]:
+    """One cell of each kind among the committed records: what differs in seed and rate only is said alike."""
+    found: dict[str, Cell] = {}
+    for path in sorted(assets.reference().glob("*/records.jsonl.gz")):
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                cell = cells.from_json(json.loads(line)["record"]["cell"])
+                one_rate = replace(cell.recipe, learning_rate=1.0)
+                alike = replace(cell, seed=0, recipe=one_rate, task=replace(cell.task, digest="", name=""), parents=())
+                found.setdefault(cells.key(alike), cell)
+    return list(found.values())
+
+
+@pytest.mark.slow
+def test_the_commands_of_reference_records_make_their_cells() -> None:
+    """Where the model and the rows are here; the keys are those that the records have."""
+    tried = 0
+    for cell in _reference_cells():
+        with suppress(RowsAbsent):
+            assert [cells.key(one) for one in _again(cell)] == [cells.key(cell)], command(cell)
+            tried += 1
+    assert tried > 50
+
+
+@pytest.mark.parametrize("name", ["2024", "null", "1e3", "über", "a'b", "x=y", "on"])
+def test_an_option_may_have_any_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "_added", [])
+    (tmp_path / "method").mkdir()
+    (tmp_path / "method" / f"{name}.yaml").write_text("name: lora\nrank: 010\ntargets: [on, 010]\n")
+    options.use(str(tmp_path))
+    [cell] = grid.expand([parse([f"method={name}", f"model={MODEL}", f"task={TASK}"]).block])
+    assert (cell.method.name, cell.method.fields["rank"]) == ("lora", 10)
+    assert cell.method.fields["targets"] == ("010", "on")
+
+
+def test_a_package_in_the_head_of_a_choice_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "_added", [])
+    (tmp_path / "task").mkdir()
+    (tmp_path / "task" / "far.yaml").write_text("# @package _global_\nname: far\n")
+    options.use(str(tmp_path))
+    with pytest.raises(UsageError, match=r"far.*@package"):
+        expand(task="far")
 
 
 def test_a_hundred_cells_compose_each_choice_once(monkeypatch: pytest.MonkeyPatch) -> None:

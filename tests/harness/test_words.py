@@ -27,7 +27,8 @@ def test_choices_and_settings() -> None:
 @pytest.mark.parametrize(
     ("text", "values"),
     [
-        ("3e-3,x0.3", ["3e-3", "x0.3"]),
+        ("3e-3,x0.3", [0.003, "x0.3"]),
+        ("010,1:30,yes", [10, "1:30", "yes"]),
         ("null", [None]),
         ("true,False", [True, False]),
         ("{lora: 1, default: 2}", [{"lora": 1, "default": 2}]),
@@ -42,6 +43,27 @@ def test_values_are_yaml(text: str, values: list[object]) -> None:
 
 def test_names_stay_text() -> None:
     assert words.choices("method", "none,1") == ["none", "1"]
+    assert words.choices("task", "2024,null,'a,b'") == ["2024", "null", "a,b"]
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "values"),
+    [
+        ("task.data_dir", "my data #1", ["my data #1"]),
+        ("task.data_dir", '"a,b",c', ["a,b", "c"]),
+        ("task.data_dir", "010,yes,1e3,~/x", ["010", "yes", "1e3", "~/x"]),
+        ("task.data_dir", 'null,"null"', [None, "null"]),
+        ("task.data_dir", "it's, 'quoted'", ["it's", "quoted"]),
+        ("task.label_words", "[no, yes],[on, 010]", [["no", "yes"], ["on", "010"]]),
+        ("task.label_words", '["a, b",c]', [["a, b", "c"]]),
+        ("task.template", '"{a}, {b}", [', ['"{a}, {b}", [']),
+        ("method.text", "null,x # y", [None, "x # y"]),
+        ("seed", "000,008,010", [0, 8, 10]),
+    ],
+)
+def test_the_declared_type_decides(key: str, text: str, values: list[object]) -> None:
+    """A text is what was written; a number is decimal."""
+    assert words.choices(key, text) == values
 
 
 @pytest.mark.parametrize(

@@ -99,9 +99,15 @@ def test_bad_values_are_one_sentence(method: str, fields: dict[str, Any], messag
 def test_annotations_and_formulas() -> None:
     assert parse("f", "tuple[str, ...]", ["b", "a", "b"]) == ("b", "a", "b")
     assert parse("f", "str | None", None) is None
-    assert parse("f", "str", "3") == "3"
+    assert [parse("f", "str", one) for one in ("3", 3, True, "null")] == ["3", "3", "true", "null"]
+    assert parse("f", "Texts", ["no", True, None, 10]) == ("no", "true", "null", "10")
+    assert [parse("f", "int", one) for one in ("010", "1e3", 8.0)] == [10, 1000, 8]
+    assert [parse("f", "bool", one) for one in ("yes", "off", True, "False")] == [True, False, True, False]
     assert derive("2 * rank + 1", {"rank": 4}) == 9
     with pytest.raises(UsageError, match="must be text"):
-        parse("f", "str", 3)
+        parse("f", "str", [3])
+    for hexadecimal in ("0x10", "1:30"):
+        with pytest.raises(UsageError, match="whole number"):
+            parse("f", "int", hexadecimal)
     with pytest.raises(ValueError, match="not arithmetic"):
         derive("open('x')", {})
