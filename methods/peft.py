@@ -4,13 +4,15 @@
 configuration as `key=value` words, values as in JSON (`[r=4, oft_block_size=0]`). Targets are given to it as
 full module names, found as for our own methods. Parameters: whatever PEFT trains, which has no closed form here.
 PEFT puts layers of its own around the targets, so their weights are called `….base_layer.weight` until they are
-merged. Prompt types, which wrap the model's call, are refused (they are methods of their own here), and PEFT
-itself refuses types whose layers share state.
+merged. What needs more than its layers in a model (a pass over data, a call after each step, a term of the loss, frozen
+weights rewritten at the start) is refused by name, and so is a type, a start or a field of LoRA that is not known here:
+nothing runs as something else than its name says. PEFT itself refuses types whose layers share state.
 """
 
 import importlib
 import json
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,6 +25,30 @@ from methods.base import Delta, Method
 from methods.shape import Shape
 from methods.tied import untie
 from methods.values import Names
+
+TYPES = frozenset({
+    "BEFT", "BOFT", "C3A", "DEFT", "DELORA", "FOURIERFT", "GLORA", "GRALORA", "HIRA", "HRA", "IA3", "LILY", "LOHA",
+    "LOKR", "LORA", "MISS", "OFT", "OSF", "PEANUT", "PSOFT", "RANDLORA", "ROAD", "SUPERTUNING", "WAVEFT",
+})  # fmt: skip
+"""Types that are no more than layers in the places of others."""
+REASONS = {
+    "ADALORA": "it wants update_and_allocate after every step and a term of its own in the loss",
+    "ADAMSS": "PEFT looks at weights to lay it out, so that no plan can know its size",
+    "ADAPTION_PROMPT": "it wraps the attention of LLaMA, not linears",
+    "LN_TUNING": "its places are norms, not linears; take method=layernorm",
+    "POLY": "it wants the ids of several tasks with every batch",
+    "SHADOW": "it wraps the call of the whole model",
+    "SHIRA": "PEFT looks at weights to lay it out, so that no plan can know its size",
+    "TRAINABLE_TOKENS": "its places are rows of the embedding, not linears",
+    "XLORA": "it mixes adapters that are trained already",
+}
+SHARED = frozenset(("FROD", "PVERA", "TINYLORA", "UNILORA", "VBLORA", "VERA"))
+LORA_FIELDS = frozenset({
+    "r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora", "lora_bias", "bias", "init_lora_weights",
+    "rank_pattern", "alpha_pattern", "exclude_modules", "layers_to_transform", "layers_pattern", "fan_in_fan_out",
+})  # fmt: skip
+STARTS = (True, False, "gaussian", "orthogonal")
+"""Of `init_lora_weights`: those that neither look at data nor rewrite the frozen weights."""
 
 
 class Added(Delta):
@@ -47,8 +73,11 @@ class Peft(Method):
     def attach(self, model: nn.Module) -> None:
         peft = _library()
         found = linears(model, self.targets)
-        if part := next((path for path, host in found.items() if isinstance(host, Part)), None):
-            raise NotApplicable(f"method peft: {part} is part of a fused or transposed linear; use its module's name")
+        if part := next((path for path, host in found.items() if isinstance(host, Part) and host.label), None):
+            name = part.rpartition(":")[0].rpartition(".")[2]
+            raise NotApplicable(
+                f"method peft: {part} is rows of a fused linear. Take method.targets=[{name}], all of it."
+            )
         if hasattr(model, "peft_added"):
             raise UsageError("a second peft configuration on one model: two methods own the same places")
         own = {id(p) for p in model.parameters()}
@@ -68,25 +97,56 @@ class Peft(Method):
         model.add_module("peft_added", Added(added))
 
     def _config(self, peft: Any, targets: list[str]) -> Any:
-        kinds = peft.PEFT_TYPE_TO_CONFIG_MAPPING
-        known = {kind.value: cls for kind, cls in kinds.items() if not issubclass(cls, peft.PromptLearningConfig)}
+        kinds = {kind.value: cls for kind, cls in peft.PEFT_TYPE_TO_CONFIG_MAPPING.items()}
+        known = {kind: cls for kind, cls in kinds.items() if kind in TYPES}
         if self.peft_type not in known:
-            raise UsageError(f"method.peft_type={self.peft_type}: not here.{near(self.peft_type, known)}")
+            raise UsageError(f"method.peft_type={self.peft_type}: {self._why_not(peft, kinds)}")
         fields = dict(map(_setting, self.settings or ()))
         cls = known[self.peft_type]
-        for field in fields:
+        for field, value in fields.items():
             if field not in cls.__dataclass_fields__:
                 hint = near(field, cls.__dataclass_fields__)
                 raise UsageError(f"method.settings: {self.peft_type} has no field {field!r}.{hint}")
+            self._check_setting(field, value)
         return cls(target_modules=targets, **fields)
+
+    def _why_not(self, peft: Any, kinds: Mapping[str, Any]) -> str:
+        """Why a type does not run here."""
+        if self.peft_type not in kinds:
+            return f"not here.{near(self.peft_type, TYPES)}"
+        if issubclass(kinds[self.peft_type], peft.PromptLearningConfig):
+            return "not here: it wraps the model's call; prompt, prefix and ptuning are methods of their own."
+        if self.peft_type in SHARED:
+            return "not here: PEFT refuses to insert layers that share state."
+        why = REASONS.get(self.peft_type, "nothing is known here of what it needs beside its layers")
+        return f"not here: {why}."
+
+    def _check_setting(self, field: str, value: Any) -> None:
+        """UsageError for a field, or a value of it, that asks for more than layers."""
+        said = f"method.settings: {field}={_told(value)}"
+        if field in ("target_modules", "modules_to_save", "inference_mode", "peft_type", "task_type"):
+            raise UsageError(f"{said}: it is decided here, by method.targets and the objective; leave it out.")
+        if self.peft_type != "LORA":
+            return
+        if field not in LORA_FIELDS:
+            known = ", ".join(sorted(LORA_FIELDS))
+            raise UsageError(
+                f"{said}: it asks for more than LoRA's layers, which is not done here. Fields are {known}."
+            )
+        if field == "init_lora_weights" and not _among(value, STARTS):
+            raise UsageError(
+                f"{said}: such a start looks at data or rewrites the frozen weights, which is not done here. "
+                f"Take {', '.join(map(_told, STARTS))}."
+            )
 
     def merge(self, model: Any) -> None:
         for path, layer in _layers(model).items():
             untie(model, layer.get_base_layer())
             try:
                 layer.merge()
-            except (NotImplementedError, AttributeError) as error:
-                raise NotApplicable(f"method peft: PEFT cannot merge {self.peft_type}") from error
+            except (NotImplementedError, AttributeError, ValueError, RuntimeError) as error:
+                reason = str(error).splitlines()[0] if str(error) else "it has no merge"
+                raise NotApplicable(f"method peft: PEFT cannot merge {self.peft_type} ({reason})") from error
             host, _, child = path.rpartition(".")
             setattr(model.get_submodule(host), child, layer.get_base_layer())
         if hasattr(model, "peft_added"):
@@ -96,7 +156,11 @@ class Peft(Method):
         """What PEFT itself would save: tensors by name, and the configuration."""
         module = importlib.import_module("peft.utils.save_and_load")
         tensors = module.get_peft_model_state_dict(model, adapter_name="default", save_embedding_layers=False)
-        return tensors, model.peft_config["default"].to_dict()
+        config = model.peft_config["default"].to_dict()
+        if config.get("feedforward_modules") is not None:  # PEFT loads only those that are among the targets
+            inner, targets = tuple(config["feedforward_modules"]), config["target_modules"]
+            config["feedforward_modules"] = sorted(target for target in targets if target.endswith(inner))
+        return tensors, config
 
     def closed_form(self, shape: Shape) -> int:
         raise NotApplicable("method peft has no closed form: what it trains is counted")
@@ -116,6 +180,16 @@ def _setting(word: str) -> tuple[str, Any]:
         return key.strip(), json.loads(text)
     except ValueError:
         return key.strip(), text.strip()
+
+
+def _among(value: Any, known: Sequence[Any]) -> bool:
+    """Whether it is one of them; 1 is not true."""
+    return any(type(value) is type(one) and value == one for one in known)
+
+
+def _told(value: Any) -> str:
+    """As the command line has it."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _library() -> Any:
