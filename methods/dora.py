@@ -6,7 +6,8 @@ Parameters: R (d_in + d_out) + d_out for each target, d_out for each of `magnitu
 stays (tuning granularity, section 5.6). m starts as the norm, B as zero, so the start is the backbone. A row of
 zeros has no direction: it stays at zero, where the equation (and PEFT) would divide by zero.
 `detach` takes the norm for a constant in the backward pass (section 4.3; the paper's default, and PEFT's
-only way). Deviations: no dropout on the input. The host's bias is not scaled.
+only way). The host's bias is not scaled. `dropout` is on the input of everything but the frozen product, as in the
+authors' layer and in PEFT: W x + (m / ||.|| - 1) W x' + (m / ||.||) s B A x', x' the input after dropout.
 """
 
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ from typing import ClassVar
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from methods.anatomy import Linear, linears
-from methods.base import Delta, parameter
+from methods.base import parameter
 from methods.insertion import insert
-from methods.lora import LoRA, LowRank, Rewriting, Update
+from methods.lora import Dropping, LoRA, LowRank, Update
 from methods.part import dense
 from methods.shape import Shape
 from methods.values import Names
@@ -35,7 +37,7 @@ def divisor(weight: torch.Tensor) -> torch.Tensor:
     return length.masked_fill(length == 0, 1.0)
 
 
-class Decomposed(Rewriting):
+class Decomposed(Dropping):
     """Magnitude times direction. magnitude: [d_out]; `direction` updates the host's weight, None leaves it."""
 
     def __init__(self, host: Linear, direction: Update | None, detach: bool = True) -> None:
@@ -50,6 +52,10 @@ class Decomposed(Rewriting):
         """[d_out, d_in] the host's weight."""
         return dense(self._host[0]).to(self.magnitude.dtype)
 
+    def lengths(self) -> torch.Tensor:
+        """[d_out] of the rows of the updated weight."""
+        return norm(self._updated(self._frozen()))
+
     def _ratio(self) -> torch.Tensor:
         """[d_out] magnitude over the norm of the updated weight."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.detach):
@@ -63,8 +69,12 @@ class Decomposed(Rewriting):
         """output: [B, T, d_out] of the host for x: [B, T, d_in]."""
         bias = self._host[0].bias
         plain = output.to(self.magnitude.dtype) if bias is None else output - bias
-        moved = plain if self.direction is None else plain + self.direction.of(x)
+        x = self.dropped(x)
+        seen = F.linear(x, self._frozen()) if self.drops else plain
+        moved = seen if self.direction is None else seen + self.direction.of(x)
         scaled = self._ratio() * moved
+        if self.drops:
+            scaled = scaled + plain - seen
         return (scaled if bias is None else scaled + bias).to(output.dtype)
 
     def folded(self, weight: torch.Tensor) -> torch.Tensor:
@@ -84,9 +94,11 @@ class DoRA(LoRA):
     def attach(self, model: nn.Module) -> None:
         super().attach(model)
         for host in linears(model, self.magnitude_targets or ()).values():
-            insert(host, self.name, Decomposed(host, None))
+            delta = Decomposed(host, None)
+            delta.dropout = self.dropout
+            insert(host, self.name, delta)
 
-    def delta(self, host: Linear) -> Delta:
+    def delta(self, host: Linear) -> Decomposed:
         return Decomposed(host, LowRank(host, self.rank, self.scale), self.detach)
 
     def closed_form(self, shape: Shape) -> int:

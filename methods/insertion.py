@@ -22,7 +22,7 @@ def insert(host: nn.Module | Part, name: str, delta: Delta) -> None:
     module, child, rows = _seat(host, name)
     if hasattr(module, child):
         raise UsageError(f"a second {name!r} delta on one {type(module).__name__}: two methods own the same place")
-    module.add_module(child, delta)
+    module.add_module(child, delta.train(module.training))
     delta._seat = (name, host)
     delta._hook = module.register_forward_hook(partial(_through, child, rows))
 

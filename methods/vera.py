@@ -4,7 +4,7 @@ by all targets; and DVoRA (Liu et al. 2024, arXiv 2402.09353, section 5.4): the 
 Parameters for each target: VeRA R + d_out, DVoRA R + 2 d_out. A: [R, largest d_in], B: [largest d_out, R];
 a smaller target uses their first columns and rows. Both are Kaiming-uniform, A before B, from one generator
 on the CPU with `projection_seed`, as in PEFT, so a saved delta holds only b and d. b is zero, so the start is
-the backbone; d is `d_initial`.
+the backbone; d is `d_initial`. `dropout` is on the input of the update while it trains (PEFT's `vera_dropout`).
 """
 
 import math
@@ -16,10 +16,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from methods.anatomy import Linear, linears
-from methods.base import Delta, Method, parameter
+from methods.base import Method, parameter
 from methods.dora import Decomposed
 from methods.insertion import insert
-from methods.lora import Update, fold
+from methods.lora import Dropping, Update, fold
 from methods.shape import Shape
 from methods.values import Names
 
@@ -66,8 +66,10 @@ class VeRA(Method):
     d_initial: float = 0.1
     projection_seed: int = 0
     targets: Names = ("q", "v")
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
+        self.require(0 <= self.dropout < 1, "dropout", "a share of the input to drop is at least 0 and below 1")
         self.require(self.rank >= 1, "rank", "the rank must be at least 1")
         self.require(self.d_initial != 0, "d_initial", "d must start above or below 0, or b never has a gradient")
         self.require(self.projection_seed >= 0, "projection_seed", "the seed must be at least 0")
@@ -80,9 +82,11 @@ class VeRA(Method):
         A = projection(like, self.rank, max(host.in_features for host in hosts), generator)
         B = projection(like, max(host.out_features for host in hosts), self.rank, generator)
         for host in hosts:
-            insert(host, self.name, self.delta(host, Scaled(host, A, B, self.d_initial)))
+            delta = self.delta(host, Scaled(host, A, B, self.d_initial))
+            delta.dropout = self.dropout
+            insert(host, self.name, delta)
 
-    def delta(self, host: Linear, update: Scaled) -> Delta:
+    def delta(self, host: Linear, update: Scaled) -> Dropping:
         """What goes on one target."""
         return update
 
@@ -101,7 +105,7 @@ class DVoRA(VeRA):
 
     detach: bool = True
 
-    def delta(self, host: Linear, update: Scaled) -> Delta:
+    def delta(self, host: Linear, update: Scaled) -> Decomposed:
         return Decomposed(host, update, self.detach)
 
     def closed_form(self, shape: Shape) -> int:
