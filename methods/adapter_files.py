@@ -16,7 +16,7 @@ CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 
 def write(folder: Path, tensors: Mapping[str, torch.Tensor], config: Mapping[str, Any]) -> None:
     """Both files; `folder` is made."""
-    held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    held = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}  # some share memory
     text = json.dumps(config, indent=2, sort_keys=True, default=_listed)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(held, folder / TENSORS, metadata={"format": "pt"})

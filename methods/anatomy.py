@@ -13,6 +13,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from harness.errors import NotApplicable, UsageError, near
+from methods.base import Delta
 from methods.families import FAMILIES, Family
 from methods.part import Linear, Part
 
@@ -136,12 +137,13 @@ def _chosen(model: nn.Module, target: str, candidates: Mapping[str, Linear]) -> 
 
 
 def heads(model: nn.Module) -> set[str]:
-    """Top-level modules beside the backbone that already train: classification heads."""
+    """Top-level modules beside the backbone that train themselves: classification heads. A delta on one is none."""
     base = getattr(model, "base_model", model)
     if base is model:
         return set()
+    added = {id(p) for module in model.modules() if isinstance(module, Delta) for p in module.parameters()}
     children = ((name, child) for name, child in model.named_children() if child is not base)
-    return {name for name, child in children if any(p.requires_grad for p in child.parameters())}
+    return {name for name, child in children if any(p.requires_grad and id(p) not in added for p in child.parameters())}
 
 
 def find_stack(model: nn.Module, name: str) -> nn.Module | None:

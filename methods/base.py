@@ -10,14 +10,16 @@ it.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import nn
 
 from harness.config import MethodConfig
 from harness.errors import NotApplicable, UsageError
-from methods.shape import Shape
+
+if TYPE_CHECKING:
+    from methods.shape import Shape  # which itself needs to know a delta
 
 
 def _nothing(_: nn.Module) -> None:
@@ -85,7 +87,7 @@ class Method:
     def read(self, model: nn.Module, encode: Callable[[str], Sequence[int]]) -> None:
         """Called after `attach` with text -> token ids (no special tokens), for starts that are text."""
 
-    def closed_form(self, shape: Shape) -> int:
+    def closed_form(self, shape: "Shape") -> int:
         """The number of delta parameters from the backbone's sizes alone, as the paper counts them."""
         raise NotImplementedError
 

@@ -14,12 +14,10 @@ from torch import nn
 import methods
 from harness.config import MethodConfig
 from harness.errors import NotApplicable, UsageError
+from methods import peft_fields
 from methods.adapter_files import CONFIG, read_config, read_tensors
-from methods.anatomy import LINEAR_ROLES, has_family, linears
+from methods.anatomy import LINEAR_ROLES, has_family, heads, linears
 from methods.exchange import FORMATS, PREFIX, Format
-
-UNKNOWN = ("rank_pattern", "alpha_pattern", "layer_replication", "trainable_token_indices", "target_parameters")
-"""LoRA's fields that change what its tensors mean, and that no method here has."""
 
 
 def method_of(folder: Path, model: nn.Module) -> MethodConfig:
@@ -28,7 +26,9 @@ def method_of(folder: Path, model: nn.Module) -> MethodConfig:
     name, form = _format(folder, config)
     fields = {own: config[theirs] for own, theirs in form.fields.items() if config.get(theirs) is not None}
     if form.peft_type != "PROMPT_TUNING":
-        fields |= _targets(model, name, form, read_tensors(folder))
+        tensors = read_tensors(folder)
+        _check_places(folder, config, model, tensors)
+        fields |= _targets(model, name, form, tensors)
     return MethodConfig(name, methods.resolve(name, fields))
 
 
@@ -41,14 +41,31 @@ def _format(folder: Path, config: Mapping[str, Any]) -> tuple[str, Format]:
     if not found:
         known = ", ".join(dict.fromkeys(form.peft_type for form in FORMATS.values()))
         raise UsageError(f"{folder / CONFIG}: peft_type is {kind!r}; what can be read is {known}")
-    strange = [field for field in UNKNOWN if config.get(field)]
-    if strange or config.get("bias", "none") != "none":
-        field = strange[0] if strange else "bias"
-        raise UsageError(f"{folder / CONFIG}: {field} is {config[field]!r}, which no method here has")
-    return next(iter(found.items()))
+    name, form = next(iter(found.items()))
+    peft_fields.check(folder, config, set(form.fields.values()))
+    return name, form
 
 
-def _targets(model: nn.Module, name: str, form: Format, tensors: Mapping[str, torch.Tensor]) -> dict[str, list[str]]:
+def _check_places(
+    folder: Path, config: Mapping[str, Any], model: nn.Module, tensors: Mapping[str, torch.Tensor]
+) -> None:
+    """UsageError for tensors at a place where no method here trains anything."""
+    saved, trains = config.get("modules_to_save") or [], heads(model)
+    for theirs in tensors:
+        path = theirs.removeprefix(PREFIX).split(".")
+        place = ".".join(path[:-1])
+        if {"lora_embedding_A", "lora_embedding_B"} & set(path):
+            raise UsageError(
+                f"{folder / CONFIG}: target_modules holds the embedding {place}, and no method here puts a low-rank "
+                "update on an embedding"
+            )
+        if path[0] not in trains and set(path) & set(saved):
+            raise UsageError(
+                f"{folder / CONFIG}: modules_to_save is {saved!r:.80}, and {place} is no head that trains here"
+            )
+
+
+def _targets(model: nn.Module, name: str, form: Format, tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     hosts = {
         theirs.removeprefix(PREFIX).removesuffix(f".{ending}"): tensor
         for theirs, tensor in tensors.items()
@@ -59,7 +76,7 @@ def _targets(model: nn.Module, name: str, form: Format, tensors: Mapping[str, to
         return {"targets": _roles(model, hosts)}
     inputs = [host for host, tensor in hosts.items() if tensor.shape[0] == 1]  # [1, d_in]; on an output [d_out, 1]
     sides = {"inputs": inputs, "outputs": [host for host in hosts if host not in inputs]}
-    return {side: _roles(model, chosen) for side, chosen in sides.items()}
+    return {side: _roles(model, chosen) or None for side, chosen in sides.items()}
 
 
 def _roles(model: nn.Module, hosts: Iterable[str]) -> list[str]:

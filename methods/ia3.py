@@ -3,7 +3,7 @@ learnt vectors, l_k * K, l_v * V and (l_ff * f(W_1 x)) W_2 (section 3.3).
 
 Parameters: 2 kv for each attention module (cross-attention too) and F for each feed-forward, kv the width of
 its keys. All start at one, so the start is the backbone. `inputs` are the linears whose input is scaled (the
-paper: feed-forward out), `outputs` those whose output is, bias included.
+paper: feed-forward out), `outputs` those whose output is, bias included; null for none.
 """
 
 from dataclasses import dataclass
@@ -60,13 +60,17 @@ class IA3(Method):
     name: ClassVar[str] = "ia3"
     mergeable: ClassVar[bool] = True
 
-    outputs: Names = ("k", "v")
-    inputs: Names = ("ffn-out",)
+    outputs: Names | None = ("k", "v")
+    inputs: Names | None = ("ffn-out",)
+
+    def __post_init__(self) -> None:
+        rule = "it and method.outputs cannot both be null, or nothing is scaled"
+        self.require(bool(self.inputs or self.outputs), "inputs", rule)
 
     def attach(self, model: nn.Module) -> None:
-        for host in linears(model, self.outputs).values():
+        for host in linears(model, self.outputs or ()).values():
             insert(host, "ia3", Scale(host, host.out_features))
-        for host in linears(model, self.inputs).values():
+        for host in linears(model, self.inputs or ()).values():
             delta = InputScale(host, host.in_features)
             insert(host, "ia3", delta)
             module = host.module if isinstance(host, Part) else host
@@ -85,5 +89,5 @@ class IA3(Method):
             remove(host, "ia3")
 
     def closed_form(self, shape: Shape) -> int:
-        outputs = sum(n * d_out for n, _, d_out in map(shape.linear, self.outputs))
-        return outputs + sum(n * d_in for n, d_in, _ in map(shape.linear, self.inputs))
+        outputs = sum(n * d_out for n, _, d_out in map(shape.linear, self.outputs or ()))
+        return outputs + sum(n * d_in for n, d_in, _ in map(shape.linear, self.inputs or ()))
