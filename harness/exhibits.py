@@ -23,7 +23,10 @@ from harness.forecast.load import Load, declared
 
 Block = Mapping[str, Any]
 
-FIELDS = ("title", "source", "published", "floor", "ceiling", "sets", "probe", "view", "claims", "forecast", "grid")
+FIELDS = (
+    "title", "source", "published", "floor", "ceiling", "sets", "tuning_seeds", "probe", "view", "claims", "forecast",
+    "grid",
+)  # fmt: skip
 AXES = ("method", "model", "task", "recipe", "objective", "seed")
 GROUP = "deltabench.exhibits"
 RATE, CHOSEN = "recipe.learning_rate", "chosen"
@@ -40,6 +43,8 @@ class Exhibit:
     here can run. cells_of: the exhibit whose grid and reference records it shares
     (its own name unless `grid` names another). sets: "test", or "validation" where test scores are neither
     shown nor used. claims: (name of the claim, its options) as declared.
+    declared_tuning: seeds that only choose rates, where several are tried on them; for grids that have the same seeds
+    at every rate (a block at the rate CHOSEN says it by itself).
     forecast: its numbers are forecasts of memory at this load, nothing is trained; device_bytes: what should hold it.
     """
 
@@ -54,6 +59,7 @@ class Exhibit:
     floor: str | None = None
     ceiling: str | None = None
     sets: str = "test"
+    declared_tuning: frozenset[int] = frozenset()
     probes: tuple[str, ...] = ()
     forecast: Load | None = None
     device_bytes: int | None = None
@@ -70,7 +76,7 @@ class Exhibit:
         return self.grids[scale]
 
     def tuning_seeds(self) -> frozenset[int]:
-        """The seeds on which rates are only chosen: they stand in no table."""
+        """The seeds that try rates for the blocks at the rate CHOSEN: they stand in no table."""
         blocks = [block for scale in self.grids.values() for block in scale]
         fresh = {seed for block in blocks if CHOSEN in values(block, RATE) for seed in values(block, "seed")}
         tried = {seed for block in blocks if len(values(block, RATE)) > 1 for seed in values(block, "seed")}
@@ -131,12 +137,20 @@ def read(path: Path, folders: Sequence[Path] = ()) -> Exhibit:
         floor=raw.get("floor"),
         ceiling=raw.get("ceiling"),
         sets=_named([raw.get("sets", "test")], ("test", "validation"), f"{where}: sets")[0],
+        declared_tuning=_seeds(raw.get("tuning_seeds", ()), where),
         probes=_named(raw.get("probe") or [], probes.names(), f"{where}: probe"),
         path=path,
         **_forecast(raw.get("forecast"), where),
     )
     _check_roles(exhibit, where)
     return exhibit
+
+
+def _seeds(raw: Any, where: str) -> frozenset[int]:
+    found = raw if isinstance(raw, list | tuple) else (raw,)
+    if not all(isinstance(seed, int) and not isinstance(seed, bool) for seed in found):
+        raise UsageError(f"{where}: tuning_seeds is a list of seeds such as [0]; it says {raw}.")
+    return frozenset(found)
 
 
 def _forecast(raw: Any, where: str) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.analysis import measures, statistics, style, tables
+from harness.analysis import marks, measures, statistics, style, tables
 from harness.analysis.study import Study
-from harness.analysis.table import MISSING, Entry, Table, number, word
+from harness.analysis.table import MISSING, Entry, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,12 +25,12 @@ def table(study: Study) -> Table:
     where a device reported them."""
     panel, energy = study.clean, bool(study.selected.energy_j.notna().any())
     rows = []
-    for arm in tables.by_score(panel):
+    for arm in marks.by_score(study):
         keys, trained = panel.cells(arm), parameters(study, arm)
         share = MISSING if trained is None else f"{100 * trained[1]:.3g} %"
         rows.append((
-            word(arm, keys),
-            number(measures.score(panel, arm), 100),
+            marks.named(study, arm),
+            marks.scored(study, arm),
             Entry(MISSING) if trained is None else Entry(f"{trained[0]:,}", trained[0], keys=keys),
             Entry(share, None if trained is None else 100 * trained[1], keys=keys),
             _seconds(study, arm, keys),
@@ -48,6 +48,7 @@ def _notes(study: Study) -> tuple[str, ...]:
         *tables.common_notes(study),
         "share: trainable parameters as a share of the backbone's, a task head counted apart",
         f"seconds per step: of training (evaluation apart) over its steps, median over cells{told}",
+        *marks.notes(study),
     )
 
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis import measures, select, statistics, tables
+from harness.analysis import marks, select, statistics, tables
 from harness.analysis.clouds import ALL, PROBE, WITHIN, cloud, fisher, pearson, printed
 from harness.analysis.measures import Estimate
 from harness.analysis.select import Panel
 from harness.analysis.study import Study
-from harness.analysis.table import MISSING, Entry, Table, number, word
+from harness.analysis.table import MISSING, Entry, Table, number
 
 
 def table(study: Study) -> Table:
@@ -29,9 +29,9 @@ def table(study: Study) -> Table:
             said = quoted.get(study.method_of[arm], {})
             found = [correlation(study, arm, role, over) for over in (ALL, WITHIN)]
             moved = [_moved(study, arm, role, side) for side in ("direction", "magnitude")]
-            score = number(measures.score(study.clean, arm), 100)
+            score = marks.scored(study, arm)
             ours = [*(number(one, digits=2, bounds=True) for one in found), *moved, score]
-            rows.append((word(f"{arm}, {role}", study.clean.cells(arm)), *ours, *_said(study, said, role)))
+            rows.append((marks.named(study, arm, f", {role}"), *ours, *_said(study, said, role)))
     paper = ("paper's text", "paper's figure", "its figure, within a step") if study.published else ()
     ends = ("ΔD at the end", "ΔM at the end", f"{study.role} score")
     heads = ("weights", f"over {ALL}", f"over {WITHIN}", *ends, *paper)
@@ -97,7 +97,7 @@ def _notes(study: Study) -> tuple[str, ...]:
     lacking = sorted({str(one.get("error")) for one in held if one.get("status") == "failed"})
     return (
         *tables.label(study),
-        *tables.rate_notes(study),
+        *marks.rate_notes(study),
         f"points: merged weights of each self-attention ({' or '.join(map(str, layers))} of them) after steps "
         f"{'; '.join(', '.join(map(str, one)) for one in steps)}",
         "correlation: of one cell's points, mean over tasks and seeds by Fisher's z, with its "

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.analysis import measures, statistics, style, tables
+from harness.analysis.marks import by_score
 from harness.analysis.study import Study
 from harness.analysis.table import rate
 
@@ -31,7 +32,7 @@ def ranking(studies: Sequence[Study]) -> "Figure":
         figure = style.figure(figsize=(0.8 + 3.6 * len(studies), 2.0 + 0.64 * most))
         grid = figure.subplots(2, len(studies), squeeze=False, sharex="row")
     for column, study in enumerate(studies):
-        arms = tables.by_score(study.clean)[::-1]
+        arms = by_score(study)[::-1]
         _scores(grid[0][column], study, arms, looks, marks)
         _ranks(grid[1][column], study, arms, looks)
         grid[0][column].set_title(style.short(study.model, 28))
@@ -53,7 +54,7 @@ def _scores(
 
 
 def _ranks(axes: "Axes", study: Study, arms: Sequence[str], looks: dict[str, dict[str, Any]]) -> None:
-    ranks = measures.ranked(study.clean)
+    ranks = tables.places(study)
     for place, arm in enumerate(arms):
         _dot(axes, ranks[arm].main, place, looks[arm], 1)
     _names(axes, arms)

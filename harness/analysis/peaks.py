@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.analysis import cost, measures, select, statistics, tables
+from harness.analysis import cost, marks, select, statistics, tables
 from harness.analysis.measures import Estimate
 from harness.analysis.select import Panel
 from harness.analysis.study import Study
-from harness.analysis.table import MISSING, Entry, Table, number, word
+from harness.analysis.table import MISSING, Entry, Table, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,12 +34,12 @@ def table(study: Study) -> Table:
     means = {arm: _estimate(found, arm).main.mean for arm in clean.arms}
     known = [value for value in means.values() if not np.isnan(value)]
     rows = []
-    for arm in tables.by_score(clean):
+    for arm in marks.by_score(study):
         trained, keys = cost.parameters(study, arm), clean.cells(arm)
         share = MISSING if trained is None else f"{100 * trained[1]:.3g} %"
         rows.append((
-            word(arm, keys),
-            number(measures.score(clean, arm), 100),
+            marks.named(study, arm),
+            marks.scored(study, arm),
             Entry(share, None if trained is None else 100 * trained[1], keys=keys),
             number(_estimate(found, arm), 1 / MIB, digits=2),
             _against(means[arm], max(known, default=np.nan), keys),
@@ -66,4 +66,4 @@ def _notes(study: Study) -> tuple[str, ...]:
         if counted
         else "what torch's allocator held at most during training"
     )
-    return (*tables.common_notes(study), f"peak of training: {how}; mean over tasks", *tables.edge_notes(study))
+    return (*tables.common_notes(study), f"peak of training: {how}; mean over tasks", *marks.notes(study))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.analysis import select, tables
+from harness.analysis import marks, select, tables
 from harness.analysis.study import Study
 from harness.analysis.table import MISSING, Entry, Table, rate, word
 
@@ -30,7 +30,7 @@ def table(study: Study) -> Table:
     for arm, (found, chosen) in by_method(study).items():
         keys = study.scores[(study.scores.arm == arm) & (study.scores.role == "validation")]
         scored = [_entry(found, value, keys) for value in rates]
-        best = rate(chosen["learning_rate"]) + tables.EDGES[str(chosen["edge"])]
+        best = rate(chosen["learning_rate"]) + marks.EDGES[str(chosen["edge"])]
         rows.append((word(arm), *scored, Entry(best, chosen["learning_rate"])))
     seeds = ", ".join(map(str, study.clean.seeds))
     columns = ("method", *map(rate, rates), "chosen")

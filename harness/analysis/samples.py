@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis import cost, measures, order, select, sides, statistics, tables
+from harness.analysis import cost, marks, measures, order, select, sides, statistics, tables
 from harness.analysis.claims import Claim
 from harness.analysis.findings import finding
 from harness.analysis.measures import Estimate
 from harness.analysis.select import Panel
 from harness.analysis.study import Study
-from harness.analysis.table import MISSING, Entry, Table, number, word
+from harness.analysis.table import MISSING, Entry, Table, word
 from harness.analysis.verdict import Finding
 
 BESIDE = (
@@ -44,18 +44,18 @@ def table(study: Study) -> Table:
     names = tuple(by_size) or study.clean.tasks
     heads = [f"{by_size[name]:,} rows" if name in by_size else name for name in names]
     rows = []
-    for arm in tables.by_score(study.clean):
+    for arm in marks.by_score(study):
         for measure, panel, factor in quantities(study):
             digits = 2 if factor == 1 else 1
-            found = {name: measures.score(panel, arm, panel.tasks.index(name)) for name in names}
-            scores = [tables.flagged(number(one, factor, digits), study, arm, name) for name, one in found.items()]
-            rows.append((word(arm, panel.cells(arm)), *_trains(study, arm), word(measure), *scores))
+            at = [panel.tasks.index(name) for name in names]
+            scores = [marks.scored(study, arm, index, panel, factor, digits) for index in at]
+            rows.append((marks.named(study, arm), *_trains(study, arm), word(measure), *scores))
     columns = ("method", "trains", "share", "measure", *heads)
     notes = (
         *tables.common_notes(study),
         "trains: trainable parameters; share: of the backbone's",
         "ROUGE-L: F-measure of the longest common subsequence of words; exact match after SQuAD's normalisation",
-        *tables.edge_notes(study),
+        *marks.notes(study),
     )
     return Table("samples", "Scores by training rows", study.model, columns, tuple(rows), notes)
 

@@ -5,7 +5,7 @@ paper: both chosen on the reported score itself, as the papers' code does; optim
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,6 +104,12 @@ class Panel:
         """The keys behind these arms."""
         found = (key for arm in arms if arm in self.arms for key in self.keys[self.arms.index(arm)].flat)
         return tuple(str(key) for key in found if key)
+
+
+def only(found: Panel, arms: tuple[str, ...]) -> Panel:
+    """The panel with these arms alone."""
+    at = [found.arms.index(arm) for arm in arms]
+    return replace(found, arms=arms, values=found.values[at], keys=found.keys[at])
 
 
 def panel(rows: "pd.DataFrame", role: str, order: tuple[str, ...]) -> Panel:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis import findings, measures, order, select, statistics, tables
+from harness.analysis import findings, marks, measures, order, select, statistics, tables
 from harness.analysis.claims import Claim
 from harness.analysis.measures import Estimate
 from harness.analysis.select import Panel
 from harness.analysis.study import Study
-from harness.analysis.table import Table, number, word
+from harness.analysis.table import Table, number
 from harness.analysis.verdict import Comparison, Finding
 
 PROBE = "spectrum"
@@ -28,8 +28,8 @@ def table(study: Study) -> Table:
     rows = []
     for arm in study.clean.arms:
         found = [number(estimate(panel, arm), digits=2) for panel in panels]
-        score = number(measures.score(study.clean, arm), 100)
-        rows.append((word(arm, study.clean.cells(arm)), *found, number(estimate(moved, arm), digits=3), score))
+        score = marks.scored(study, arm)
+        rows.append((marks.named(study, arm), *found, number(estimate(moved, arm), digits=3), score))
     heads = ("method", *(f"intruders, epsilon {epsilon:g}" for epsilon in SHOWN), "change", f"{study.role} score")
     return Table("spectrum", "Intruder dimensions per matrix", study.model, heads, tuple(rows), _notes(study))
 
@@ -97,7 +97,7 @@ def _notes(study: Study) -> tuple[str, ...]:
     top = max((len(row["likeness"]) for one in held for row in one.get("matrices") or ()), default=0)
     return (
         *tables.label(study),
-        *tables.rate_notes(study),
+        *marks.rate_notes(study),
         f"intruders: of the first {top} left singular vectors of a tuned matrix, those whose largest cosine with a "
         f"pretrained one is below epsilon; mean over the {len(shared(study))} matrices that every method changed, over "
         f"tasks and seeds, ± half of its {statistics.LEVEL:.0%} interval over seeds",

@@ -33,7 +33,23 @@ class Study:
 
     @cached_property
     def rates(self) -> "pd.DataFrame":
-        return select.rates(self.scores, failures=self.failures)
+        """Chosen on the tuning seeds alone, where an arm has any."""
+        tuning = self.scores.seed.isin(self.tuning_seeds)
+        chosen_there = self.scores[tuning].set_index(select.PLACE).index
+        others = ~self.scores.set_index(select.PLACE).index.isin(chosen_there)
+        return select.rates(self.scores[tuning | others], failures=self.failures)
+
+    @cached_property
+    def tuning_seeds(self) -> frozenset[int]:
+        """The seeds that choose rates and stand in no table.
+
+        Those that the exhibit declares do so where several rates were tried on them and other seeds are there: else
+        they are seeds as any.
+        """
+        declared = self.exhibit.declared_tuning
+        others = ~self.scores.seed.isin(declared)
+        several = self.scores[self.scores.seed.isin(declared)].groupby(select.PLACE).learning_rate.nunique() > 1
+        return self.exhibit.tuning_seeds() | (declared if several.any() and others.any() else frozenset())
 
     @cached_property
     def open_rates(self) -> Mapping[tuple[str, str], str]:
@@ -47,12 +63,12 @@ class Study:
     @cached_property
     def _reported(self) -> "pd.DataFrame":
         """Without the seeds on which rates were chosen and nothing else."""
-        return self.scores[~self.scores.seed.isin(self.exhibit.tuning_seeds())]
+        return self.scores[~self.scores.seed.isin(self.tuning_seeds)]
 
     @cached_property
     def selected_curves(self) -> "pd.DataFrame":
         """The validation curves at the chosen learning rates."""
-        fresh = self.curves[~self.curves.seed.isin(self.exhibit.tuning_seeds())]
+        fresh = self.curves[~self.curves.seed.isin(self.tuning_seeds)]
         return select.at_chosen(fresh[fresh.role == "validation"], self.rates)
 
     @cached_property
@@ -94,6 +110,20 @@ class Study:
     @cached_property
     def published(self) -> tuple[Mapping[str, str], ...]:
         return published(self.exhibit.published) if self.exhibit.published else ()
+
+    def task_of(self, column: str) -> str:
+        """The task of a column, which is called task:set where a task reports several sets."""
+        tasks = set(self.scores.task)
+        return column if column in tasks else column.rpartition(":")[0]
+
+    @property
+    def choosing(self) -> tuple[str, ...]:
+        """On which seeds the learning rates were chosen, where several were tried."""
+        if (self.rates.tried < 2).all():
+            return ()
+        if seeds := ", ".join(map(str, sorted(self.tuning_seeds & set(self.scores.seed)))):
+            return (f"learning rates are chosen on validation with seed {seeds}, which no number here includes",)
+        return ("learning rates are chosen on validation with the seeds that are reported: optimistic",)
 
     def trains(self, arm: str) -> bool:
         """Whether anything trains: else the learning rate means nothing."""

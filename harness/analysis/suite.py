@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
-from harness.analysis import measures, tables
+from harness.analysis import marks, tables
 from harness.analysis.select import Panel
 from harness.analysis.study import Study
 from harness.analysis.study import published as read_published
-from harness.analysis.table import MISSING, Entry, Table, number, word
+from harness.analysis.table import MISSING, Entry, Table, word
 from harness.exhibits import Exhibit
 
 UNPARSED, ONE_ANSWER, ERRORS = 0.10, 0.95, 3.0
@@ -21,14 +21,14 @@ FIGURES = ["score", "rows", "chance", "parse_failures", "commonest"]  # what `co
 def table(study: Study) -> Table:
     """Scores by set in points, their mean with its interval, unreadable answers, collapsed (seed, set) pairs."""
     panel = study.clean
-    rows = [(*_scores(panel, arm), *_broken(study, arm)) for arm in panel.arms]
+    rows = [(*_scores(study, panel, arm), *_broken(study, arm)) for arm in panel.arms]
     columns = ("method", *(_short(name) for name in panel.tasks), "mean", "unparsed", "collapsed")
     notes = (
         *tables.common_notes(study),
         "unparsed: share of test answers in which no answer of the format stands; they count as wrong",
         f"collapsed: (seed, set) pairs below guessing by {ERRORS:g} standard errors, with more than {UNPARSED:.0%} "
         f"unparsed, or with one answer on more than {ONE_ANSWER:.0%} of the rows",
-        *tables.edge_notes(study),
+        *marks.notes(study),
     )
     return Table("suite", "Scores by test set", study.model, columns, tuple(rows), notes)
 
@@ -36,20 +36,21 @@ def table(study: Study) -> Table:
 def by_likelihood(study: Study) -> Table:
     """The same by the likelihood of each row's options (harness/probes/likelihood.py); no rows without that probe."""
     panel = study.probed("likelihood", "accuracy")
-    rows = [_scores(panel, arm) for arm in panel.arms] if panel else []
+    rows = [_scores(study, panel, arm) for arm in panel.arms] if panel else []
     columns = ("method", *(_short(name) for name in panel.tasks), "mean") if panel else ("method",)
     notes = (
         *tables.label(study),
         "how often the right option of a row is the likeliest, in points of 100, whatever is generated; "
         "checkpoint and learning rate as above",
+        *marks.notes(study),
     )
     return Table("likelihood", "By the likelihood of the options", study.model, columns, tuple(rows), notes)
 
 
-def _scores(panel: Panel, arm: str) -> tuple[Entry, ...]:
+def _scores(study: Study, panel: Panel, arm: str) -> tuple[Entry, ...]:
     """The arm, its score on each set and their mean, in points."""
-    scores = [number(measures.score(panel, arm, index), 100) for index in range(len(panel.tasks))]
-    return word(arm, panel.cells(arm)), *scores, number(measures.score(panel, arm), 100)
+    scores = [marks.scored(study, arm, index, panel) for index in range(len(panel.tasks))]
+    return marks.named(study, arm), *scores, marks.scored(study, arm, None, panel)
 
 
 def _short(name: str) -> str:

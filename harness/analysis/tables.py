@@ -4,35 +4,33 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.analysis import measures, order, statistics
-from harness.analysis.select import Panel
+from harness.analysis import marks, measures, order, select, statistics
+from harness.analysis.measures import Estimate
 from harness.analysis.study import Study
-from harness.analysis.table import MISSING, Entry, Table, number, rate, word
+from harness.analysis.table import MISSING, Entry, Table, number, word
 from harness.analysis.verdict import Comparison, Finding
-
-EDGES = {"highest": " ↑", "lowest": " ↓", "": ""}
 
 
 def ranking(study: Study) -> Table:
     """One row per arm, the best mean score first: score, normalised score, mean rank; both selections."""
-    panel, ranks = study.clean, measures.ranked(study.clean)
+    ranks, unscaled = places(study), scale(study)
     published = order.published_ranks(study, "score")
     columns = ["method", "trains", "score", "normalised", "mean rank"]
     columns += ["published"] if published else []
     columns += ["select=paper", "rate"] if study.role == "test" else ["rate"]
     rows = []
-    for arm in by_score(panel):
+    for arm in marks.by_score(study):
         row = [
-            word(arm, panel.cells(arm)),
+            marks.named(study, arm),
             _trainable(study, arm),
-            number(measures.score(panel, arm), 100),
-            number(measures.normalised(panel, arm, study.floor, study.ceiling), digits=2),
+            marks.scored(study, arm),
+            Entry(MISSING) if unscaled else number(_normalised(study, arm), digits=2),
             number(ranks[arm], bounds=True),
         ]
         place = published.get(study.method_of[arm])
         row += [Entry(f"{place:.0f}" if place else MISSING, place)] if published else []
         row += [number(measures.score(study.paper, arm), 100)] if study.role == "test" else []
-        rows.append((*row, _rate(study, arm)))
+        rows.append((*row, marks.rates(study, arm)))
     return Table("ranking", "Ranking", study.model, tuple(columns), tuple(rows), _ranking_notes(study))
 
 
@@ -40,15 +38,29 @@ def tasks(study: Study) -> Table:
     """One row per arm, one column per task: mean over seeds with its interval; guessing as the last row."""
     panel = study.clean
     rows = []
-    for arm in by_score(panel):
-        scores = []
-        for index, task in enumerate(panel.tasks):
-            entry = number(measures.score(panel, arm, index), 100)
-            scores.append(flagged(entry, study, arm, task))
-        rows.append((word(arm, panel.cells(arm)), *scores, number(measures.score(panel, arm), 100)))
+    for arm in marks.by_score(study):
+        scores = [marks.scored(study, arm, index) for index in range(len(panel.tasks))]
+        rows.append((marks.named(study, arm), *scores, marks.scored(study, arm)))
     rows.append((word("guessing"), *(_guess(base) for base in (*panel.base, panel.base.mean()))))
-    notes = (*common_notes(study), *edge_notes(study))
+    notes = (*common_notes(study), *marks.notes(study))
     return Table("tasks", "Scores by task", study.model, ("method", *panel.tasks, "mean"), tuple(rows), notes)
+
+
+def places(study: Study) -> dict[str, Estimate]:
+    """The mean rank of every arm among those that may be ranked."""
+    arms = marks.ranked(study)
+    found = measures.ranked(select.only(study.clean, arms))
+    return {arm: found[arm] if arm in arms else measures.absent(marks.UNTUNED) for arm in study.clean.arms}
+
+
+def scale(study: Study) -> str:
+    """Why scores are not normalised; "" where they are: an untuned floor or ceiling is no scale."""
+    ends = [arm for arm in (study.floor, study.ceiling) if arm and marks.untuned(study, arm)]
+    return f"not normalised: {' and '.join(ends)} {'are' if len(ends) > 1 else 'is'} untuned" if ends else ""
+
+
+def _normalised(study: Study, arm: str) -> Estimate:
+    return measures.normalised(study.clean, arm, study.floor, study.ceiling)
 
 
 def _guess(base: float) -> Entry:
@@ -85,12 +97,6 @@ def _form(*values: float | None) -> str:
     return ".3f" if max(abs(value) for value in values if value is not None) >= 0.01 else ".2g"
 
 
-def by_score(panel: Panel) -> list[str]:
-    """The arms, best mean over tasks first; those without a complete mean last, in the exhibit's order."""
-    means = {arm: measures.score(panel, arm).main.mean for arm in panel.arms}
-    return sorted(panel.arms, key=lambda arm: (np.isnan(means[arm]), -np.nan_to_num(means[arm])))
-
-
 def common_notes(study: Study) -> tuple[str, ...]:
     """What holds for every table of scores: what was run, how intervals are made, what is missing."""
     panel = study.clean
@@ -125,7 +131,9 @@ def _ranking_notes(study: Study) -> tuple[str, ...]:
     floor = f"'{study.floor}'" if study.floor else "guessing the majority class (else chance)"
     panel = study.clean
     notes = [*common_notes(study)]
-    if study.ceiling:
+    if study.ceiling and scale(study):
+        notes.append(scale(study))
+    elif study.ceiling:
         keep = measures.scalable(panel, measures.floor_values(panel, study.floor), panel.of(study.ceiling))
         left = [task for task, good in zip(panel.tasks, keep, strict=True) if not good]
         notes.append(f"normalised: 0 is {floor}, 1 is '{study.ceiling}', inside every resample" + _left_out(left))
@@ -137,23 +145,11 @@ def _ranking_notes(study: Study) -> tuple[str, ...]:
         )
     if study.published:
         notes.append(f"published: rank in the paper's order, {study.published[0].get('provenance', 'as published')}")
-    return (*notes, *edge_notes(study))
+    return (*notes, *marks.notes(study))
 
 
 def _left_out(names: list[str]) -> str:
     return f"; left out, ceiling - floor is below 3 standard errors: {', '.join(names)}" if names else ""
-
-
-def edge_notes(study: Study) -> tuple[str, ...]:
-    if (study.rates.tried < 2).all():
-        return ("rate: one learning rate per method, that of the recipe",)
-    return ("↑ / ↓: the chosen learning rate is the highest / lowest one tried, a better one may lie beyond",)
-
-
-def rate_notes(study: Study) -> tuple[str, ...]:
-    """Every arm's learning rate, for a table that has no column of them."""
-    told = f"learning rates: {'; '.join(f'{arm} {_rate(study, arm).text}' for arm in study.clean.arms)}"
-    return (told,) if (study.rates.tried < 2).all() else (told, *edge_notes(study))
 
 
 def _trainable(study: Study, arm: str) -> Entry:
@@ -162,34 +158,3 @@ def _trainable(study: Study, arm: str) -> Entry:
         return Entry(MISSING)
     percent = 100 * row.delta / row.backbone
     return Entry(f"{percent:.3g} %", float(percent))
-
-
-def _rate(study: Study, arm: str) -> Entry:
-    """'1e-3', or the range over tasks; with how often it sits at an edge of the grid."""
-    if not _trains(study, arm):
-        return Entry(MISSING)
-    chosen = study.rates.xs(arm, level="arm")
-    low, high = chosen.learning_rate.min(), chosen.learning_rate.max()
-    text = rate(low) if low == high else f"{rate(low)} to {rate(high)}"
-    for edge in ("highest", "lowest"):
-        count = int((chosen.edge == edge).sum())
-        text += f"{EDGES[edge]}{count}" if count else ""
-    return Entry(text, text)
-
-
-def flagged(entry: Entry, study: Study, arm: str, task: str) -> Entry:
-    """With an arrow where the rate that was chosen for it is at an edge of those tried."""
-    return Entry(entry.text + EDGES[_edge(study, arm, task)], entry.value, entry.low, entry.high, entry.keys)
-
-
-def _edge(study: Study, arm: str, task: str) -> str:
-    if not _trains(study, arm):
-        return ""
-    place = (study.model, task.split(":")[0], arm)
-    return str(study.rates.edge.get(place, ""))
-
-
-def _trains(study: Study, arm: str) -> bool:
-    """Whether anything trains: else the learning rate means nothing."""
-    row = study.scores[study.scores.arm == arm].iloc[0]
-    return bool(row.delta is None or row.delta + row["head"] > 0)
