@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from string import Formatter
 
@@ -65,10 +66,22 @@ def _scorable(task: Task, split: str, rows: Sequence[Example]) -> None:
 
 
 def _template(task: Task, split: str, row: Example) -> None:
-    for _, name, _, _ in Formatter().parse(task.template):
+    """The template names columns of the row, and it can be filled with them: it is tried."""
+    for _, name, form, _ in Formatter().parse(task.template):
         if name is not None and name not in row.fields:
             hint = near(name, row.fields)
             raise UsageError(f"task {task.name}, {split}: rows lack the template's {{{name}}}.{hint}")
+        if form and ("{" in form or any(len(digits) > 4 for digits in re.findall(r"\d+", form))):
+            raise UsageError(
+                f"task {task.name}: the template's {{{name}:{form}}} is no plain format. Write {{{name}}}."
+            )
+    try:
+        task.text(row)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"task {task.name}, {split}: the template {task.template!r:.60} cannot be filled ({error}). "
+            "A column is a text: write {column}."
+        ) from error
 
 
 def digest(task: Task) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import gzip
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -14,6 +15,8 @@ from tasks.files import SUFFIXES
 Schema = Mapping[str, Any]
 """Field -> str, int or float; list (of texts), dict or object (anything) where a task reads it itself."""
 Row = dict[str, Any]
+_BROKEN = (OSError, EOFError, csv.Error, ValueError, RecursionError, OverflowError, zlib.error, NotImplementedError)
+"""What readers raise for a file that is not what its name says: also for a flipped bit, and for what has no room."""
 _WIDEST = 1 << 27  # characters of one CSV value; the module's own limit is 131,072
 
 
@@ -23,18 +26,32 @@ def read(path: Path, schema: Schema, columns: Mapping[str, str] | None = None) -
     columns: field -> the file's name for it, where that differs. UsageError for a file that is not what its name
     says, a row without a field, a value of another type.
     """
-    try:
-        raw = list(_rows(path))
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error, ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: this is not a readable {_kind(path)} file ({error}).") from error
-    if not raw:
+    rows = list(_typed_rows(path, schema, columns))
+    if not rows:
         raise UsageError(f"{path}: it has no rows; a split needs at least one.")
-    return [typed(row, schema, f"{path.name} row {number}", columns) for number, row in enumerate(raw, start=1)]
+    return rows
 
 
 def read_all(paths: Sequence[Path], schema: Schema, columns: Mapping[str, str] | None = None) -> list[Row]:
-    """The rows of a split's files, one after the other."""
-    return [row for path in paths for row in read(path, schema, columns)]
+    """The rows of a split's files, one after the other; of several files one may be empty."""
+    rows = [row for path in paths for row in _typed_rows(path, schema, columns)]
+    return rows or read(paths[0], schema, columns)
+
+
+def _typed_rows(path: Path, schema: Schema, columns: Mapping[str, str] | None) -> Iterator[Row]:
+    """Row by row, so that what a task does not read is never held."""
+    names = [(columns or {}).get(field, field) for field in schema]
+    number = 0
+    try:
+        for number, row in enumerate(_rows(path, names), start=1):
+            yield typed(row, schema, f"{path.name} row {number}", columns)
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{path}: this is not a readable {_kind(path)} file: {_not_utf8(path)}. Save it as UTF-8."
+        ) from error
+    except _BROKEN as error:
+        near_row = f", after row {number}" if number else ""
+        raise UsageError(f"{path}: this is not a readable {_kind(path)} file{near_row} ({error}).") from error
 
 
 def typed(row: Any, schema: Schema, where: str, columns: Mapping[str, str] | None = None) -> Row:
@@ -60,10 +77,11 @@ def _value(row: Row, field: str, kind: Any, where: str) -> Any:
         return value
     try:
         converted = kind(value)
-    except (TypeError, ValueError):
-        converted = None
+        same = float(converted) == float(value)
+    except (TypeError, ValueError, OverflowError):
+        converted, same = None, False
     # "1" and 1.0 are the int 1; 1.5 and True are not, and a number is not a text.
-    if converted is None or isinstance(value, bool) or kind is str or float(converted) != float(value):
+    if not same or isinstance(value, bool) or kind is str:
         raise UsageError(f"{where}: the field {field!r} is {value!r:.60}, expected {_WORDS[kind]}.")
     return converted
 
@@ -101,10 +119,24 @@ def _open(path: Path) -> IO[str]:
     return path.open(encoding="utf-8-sig", newline="")
 
 
-def _rows(path: Path) -> Iterator[Any]:
+def _not_utf8(path: Path) -> str:
+    """Which line is not UTF-8 text."""
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if number == 1 and line[:2] in (b"\xff\xfe", b"\xfe\xff"):
+                return "it is UTF-16"
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                return f"line {number} is not UTF-8 (byte 0x{line[error.start]:02x})"
+    return "a text in it is not UTF-8"
+
+
+def _rows(path: Path, names: Sequence[str]) -> Iterator[Any]:
+    """The rows as they are in the file; of a table only the columns `names`, which are all that is read."""
     kind = _kind(path).removesuffix(".gz")
     if kind in ("parquet", "arrow"):
-        yield from _table(path, kind)
+        yield from _table(path, kind, names)
         return
     with _open(path) as file:
         if kind == "jsonl":
@@ -115,16 +147,36 @@ def _rows(path: Path) -> Iterator[Any]:
             yield from _delimited(file, kind)
 
 
-def _table(path: Path, kind: str) -> list[Any]:
+def _table(path: Path, kind: str, names: Sequence[str]) -> Iterator[Any]:
     import pyarrow as pa
     from pyarrow import parquet
 
-    if kind == "parquet":
-        rows: list[Any] = parquet.read_table(path).to_pylist()
-    else:
-        with pa.OSFile(str(path)) as file:
-            rows = pa.ipc.open_stream(file).read_all().to_pylist()
-    return rows
+    try:
+        if kind == "parquet":
+            held = parquet.read_schema(path).names
+            table = parquet.read_table(path, columns=_columns(path, held, names), page_checksum_verification=True)
+        else:
+            with pa.memory_map(str(path)) as file:
+                stream = pa.ipc.open_stream(file)
+                table = stream.read_all().select(_columns(path, stream.schema.names, names))
+        table.validate(full=True)
+        for batch in table.to_batches(max_chunksize=_AT_ONCE):
+            yield from batch.to_pylist()
+    except (pa.lib.ArrowException, KeyError) as error:
+        raise ValueError(str(error)) from error
+
+
+_AT_ONCE = 10_000  # rows that are Python objects in full before they are cut to what is read
+
+
+def _columns(path: Path, held: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The columns to read. UsageError for one that the file lacks, or has twice."""
+    for name in names:
+        if name not in held:
+            raise UsageError(f"{path.name} row 1: the field {name!r} is missing.{near(name, held)}")
+        if list(held).count(name) > 1:
+            raise UsageError(f"{path.name}: it has the column {name!r} twice. Rename one of them.")
+    return list(dict.fromkeys(names))
 
 
 def _delimited(file: IO[str], kind: str) -> Iterator[Any]:
@@ -141,6 +193,8 @@ def _delimited(file: IO[str], kind: str) -> Iterator[Any]:
     for number, row in enumerate(reader, start=1):
         if None in row:
             raise ValueError(f"row {number} has more values than the header")
+        if any(value is not None and "\0" in value for value in row.values()):
+            raise ValueError(f"row {number} has a NUL byte, which no text file has")
         yield row
 
 
@@ -149,8 +203,8 @@ def _json_lines(file: IO[str]) -> Iterator[Any]:
         if line.strip():
             try:
                 yield json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"line {number}: {error.msg}") from error
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"line {number}: {getattr(error, 'msg', error)}") from error
 
 
 def _json_list(file: IO[str]) -> list[Any]:

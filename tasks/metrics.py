@@ -102,11 +102,24 @@ def _f1(hits: int, wanted: int, given: int) -> float:
 
 
 def _correlation(xs: Sequence[float], ys: Sequence[float]) -> float:
-    pairs = _pairs(xs, ys)
-    mean_x, mean_y = _mean(xs), _mean(ys)
-    together = math.fsum((x - mean_x) * (y - mean_y) for x, y in pairs)
-    spread = math.fsum((x - mean_x) ** 2 for x in xs) * math.fsum((y - mean_y) ** 2 for y in ys)
-    return together / math.sqrt(spread) if spread > 0 else 0.0
+    """0 where a side is constant: by the values themselves, as a mean may miss their constant by one digit."""
+    pairs = _pairs(_spread(xs), _spread(ys))
+    together = math.fsum(x * y for x, y in pairs)
+    width = math.sqrt(math.fsum(x * x for x, _ in pairs)) * math.sqrt(math.fsum(y * y for _, y in pairs))
+    return max(-1.0, min(1.0, together / width)) if width > 0 else 0.0
+
+
+def _spread(values: Sequence[float]) -> list[float]:
+    """How far each value is from the mean, at a scale at which squares neither overflow nor vanish."""
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    if low == high:
+        return [0.0] * len(values)
+    half = max(abs(low), abs(high))
+    scaled = [value / half for value in values]
+    mean = _mean(scaled)
+    far = [value - mean for value in scaled]
+    widest = max(map(abs, far))
+    return [value / widest for value in far] if widest else far
 
 
 UNREAD = -1.0

@@ -78,20 +78,27 @@ class Reader:
 def index(value: Any, names: tuple[str, ...], column: str, where: str) -> int:
     """The class index of a label: one of `names` (case does not matter), or the index itself, as a number or a text.
 
-    Names that are digits ("1", "2") leave no room for indices. HIDDEN and numbers out of range are passed on:
-    `checks` knows the task's words.
+    A name that is a number is that number: -1, "-1" and -1.0 are the class -1. Where such a name stands elsewhere than
+    at its own place ("1", "2" or "-1", "1"), there is no room for indices. HIDDEN, unless it is a name, and numbers out
+    of range are passed on: `checks` knows the task's words.
     """
     if value is not None:
         text = str(value).strip()
+        if text in names:
+            return names.index(text)
         folded = [name.casefold() for name in names]
-        if text.casefold() in folded:
+        if folded.count(text.casefold()) == 1:
             return folded.index(text.casefold())
-        digits = bool(names) and all(name.isdigit() for name in names)
         number = _whole(value)
-        if number is not None and (not digits or number == HIDDEN):
+        numbers = [_whole(name) for name in names]
+        if number is not None and number in numbers:
+            return numbers.index(number)
+        taken = any(one is not None and one != place for place, one in enumerate(numbers))
+        if number is not None and (not taken or number == HIDDEN):
             return number
     known = f"one of {', '.join(names)}" if names else "a whole number"
-    raise UsageError(f"{where}: the field {column!r} is {value!r:.60}, expected {known}.")
+    hint = " Say which is which, as in task.labels=[false,true]." if isinstance(value, bool) and len(names) == 2 else ""
+    raise UsageError(f"{where}: the field {column!r} is {value!r:.60}, expected {known}.{hint}")
 
 
 def _whole(value: Any) -> int | None:

@@ -42,5 +42,8 @@ def offline(row: TaskRow) -> Path | None:
     if above is None or not row.folder:
         return None
     folder = above / row.folder
-    there = (files.has(folder, names[0], names) or (folder / names[0]).is_dir() for names in row.files)
-    return folder if folder.is_dir() and all(there) else None
+    try:
+        there = all(files.has(folder, names[0], names) or (folder / names[0]).is_dir() for names in row.files)
+    except UsageError:  # what is wrong about its files is said when they are read
+        there = False
+    return folder if folder.is_dir() and there else None

@@ -175,3 +175,121 @@ def test_a_folder_of_save_to_disk_is_read(tmp_path: Path) -> None:
 def test_validation_goes_by_several_names(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, ROWS[:1])
     assert files.find(tmp_path, "validation") == (path,)
+
+
+def _shards(folder: Path, *names: str) -> Path:
+    for name in names:
+        write(folder / name)
+    return folder
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl"])
+def test_shards_are_read_in_order_and_copies_beside_them_are_not(tmp_path: Path, suffix: str) -> None:
+    first, second = f"train-00000-of-00002{suffix}", f"train-00001-of-00002{suffix}"
+    _shards(tmp_path, second, first, f"train-00000-of-00002 (1){suffix}", f"._{first}", "test.jsonl")
+    for noise in (f"{first}.lock", "train.jsonl~", "train (1).jsonl", "dataset_info.json", ".DS_Store", "README.md"):
+        (tmp_path / noise).write_text("{}")
+    assert files.find(tmp_path, "train") == (tmp_path / first, tmp_path / second)
+    assert len(local.read_all(files.find(tmp_path, "train"), SCHEMA)) == 2 * len(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["train-00000-of-00003", "train-00002-of-00003"], "train-00001-of-00003 is missing"),
+        (["train-00001-of-00002"], "train-00000-of-00002 is missing"),
+        (["train-00000-of-00001", "train-00000-of-00002", "train-00001-of-00002"], "2 sets of train shards"),
+        (
+            ["train-00000-of-00001-0123456789abcdef", "train-00000-of-00001-fedcba9876543210"],
+            "same shard of two pushes",
+        ),
+        (["train-00000-of-00001", "train"], "both claim the train split"),
+        (["train-00000-of-00001", "train-00001-of-00001"], "is no shard of 1"),
+        (["train/0000", "train/0002"], r"0001\.parquet is missing"),
+    ],
+)
+def test_missing_and_doubled_shards_are_refused(tmp_path: Path, names: list[str], message: str) -> None:
+    (tmp_path / "train").mkdir()
+    _shards(tmp_path, *(f"{name}.parquet" for name in names))
+    with pytest.raises(UsageError, match=message):
+        files.find(tmp_path, "train")
+    with pytest.raises(UsageError, match=message):
+        files.has(tmp_path, "train")
+
+
+def test_two_names_of_one_split_are_refused(tmp_path: Path) -> None:
+    _shards(tmp_path, "dev.jsonl", "validation.jsonl")
+    with pytest.raises(UsageError, match="both claim the validation split"):
+        files.find(tmp_path, "validation")
+
+
+def test_a_saved_folder_is_what_its_state_lists(tmp_path: Path) -> None:
+    """Caches of datasets.map lie beside the rows and are other rows."""
+    folder = tmp_path / "train"
+    folder.mkdir()
+    _shards(folder, "data-00000-of-00001.arrow", "cache-0123.arrow", "._data-00000-of-00001.arrow")
+    (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}))
+    assert files.find(tmp_path, "train") == (folder / "data-00000-of-00001.arrow",)
+    (folder / "data-00000-of-00001.arrow").unlink()
+    with pytest.raises(UsageError, match=r"data-00000-of-00001\.arrow is missing, which state\.json lists"):
+        files.find(tmp_path, "train")
+    (folder / "state.json").write_text("[]")
+    with pytest.raises(UsageError, match="_data_files"):
+        files.find(tmp_path, "train")
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_only_the_columns_of_the_task_are_read(tmp_path: Path, kind: str) -> None:
+    """A date beyond Python's in another column harms nobody; a column that is missing names those that are there."""
+    rows = pa.table({"text": ["a", "b"], "label": [0, 1], "seen": pa.array([2**48] * 2, pa.timestamp("s"))})
+    path = tmp_path / f"train.{kind}"
+    if kind == "parquet":
+        parquet.write_table(rows, path)
+    else:
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, rows.schema) as stream:
+            stream.write_table(rows)
+    assert local.read(path, SCHEMA) == [{"text": "a", "label": 0}, {"text": "b", "label": 1}]
+    with pytest.raises(UsageError, match=r"row 1: the field 'labels' is missing\. Did you mean label"):
+        local.read(path, {"text": str, "labels": int})
+    with pytest.raises(UsageError, match="not a readable"):
+        local.read(path, {"seen": str})
+
+
+@pytest.mark.parametrize("suffix", [".jsonl.gz", ".csv.gz", ".json.gz", ".parquet", ".arrow"])
+def test_a_flipped_bit_is_a_sentence_or_harmless(tmp_path: Path, suffix: str) -> None:
+    rows = [{"text": f"text {i * i}", "label": i % 2} for i in range(60)]
+    whole = write(tmp_path / f"train{suffix}", rows).read_bytes()
+    refused = 0
+    for place in range(0, len(whole), max(1, len(whole) // 150)):
+        torn = bytearray(whole)
+        torn[place] ^= 0x10
+        (tmp_path / f"train{suffix}").write_bytes(torn)
+        try:
+            local.read(tmp_path / f"train{suffix}", SCHEMA)
+        except UsageError:
+            refused += 1
+    assert refused > 20
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "train.jsonl",
+            b'{"text": "a", "label": 0}\n{"text": "\xe4", "label": 1}\n',
+            r"line 2 is not UTF-8 \(byte 0xe4\)",
+        ),
+        ("train.csv", b'text,label\n"a\nb",0\n\xfc,1\n', "line 4 is not UTF-8"),
+        ("train.csv", "text,label\na,0\n".encode("utf-16"), "it is UTF-16"),
+        ("train.csv", b"text,label\na\0b,0\n", "row 1 has a NUL byte"),
+        ("train.jsonl", b'{"text": "a", "label": 0}\n' + b"[" * 100_000 + b"\n", "line 2: "),
+        ("train.jsonl", b'{"text": "a", "label": 1e999}\n', "'label' is inf"),
+        ("train.jsonl", b'{"text": "a", "label": ' + b"9" * 5000 + b"}\n", "line 1: "),
+    ],
+)
+def test_what_is_wrong_in_a_text_file_is_named_by_its_line(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=message):
+        local.read(tmp_path / name, SCHEMA)

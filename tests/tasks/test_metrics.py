@@ -203,3 +203,17 @@ def test_numbers_come_as_texts_and_what_is_none_is_counted() -> None:
 def test_likelihoods_pass_through() -> None:
     figures = METRICS["option_likelihood"]([1, 0, 2], [[-3.0, -1.0], [-2.0, -0.5], 2])
     assert figures == {"option_likelihood": pytest.approx(2 / 3)}
+
+
+@pytest.mark.parametrize("name", ["pearson", "spearman", "matthews"])
+def test_a_constant_side_is_0_and_a_correlation_stays_within_1(name: str) -> None:
+    """A mean can miss its constant by one digit, and texts may hold any number."""
+    metric = METRICS[name]
+    for value in (x / 5 for x in range(26)):
+        for n in (2, 3, 7, 113):
+            assert metric([value] * n, [value] * n)[name] == 0
+            assert metric([value] * n, [value + 1] * n)[name] == 0
+    if name != "matthews":
+        assert metric([1e300, 2e300, 3e300], [1e-300, 2e-300, 3e-300])[name] == pytest.approx(1)
+        assert metric(["1e308", "-1e308", "1e308"], ["0", "1", "0"])[name] == pytest.approx(-1)
+        assert abs(metric([0.1, 0.2, 0.3], [0.1, 0.2, 0.3])[name]) <= 1

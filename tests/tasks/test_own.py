@@ -11,6 +11,7 @@ from harness import grid, options
 from harness.config import TaskConfig, build
 from harness.errors import UsageError
 from tasks import own
+from tasks.reading import index
 
 PAIRS = [{"s1": f"a dog {i}", "s2": "an animal", "gold": ["no", "yes", "maybe"][i % 3]} for i in range(60)]
 TEXTS = [{"doc": f"long text {i}", "summary": f"text {i}"} for i in range(40)]
@@ -112,12 +113,12 @@ def test_what_is_missing_is_one_sentence(tmp_path: Path, said: dict, message: st
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"label_words": [True, False]}, "put quotes around yes, no"),
+        ({"label_words": [["a"], "b"]}, "a list of texts"),
         ({"label_words": []}, "a list of texts"),
         ({"columns": "gold"}, "names with names"),
         ({"columns": {"label": ""}}, "names with names"),
         ({"answer": "guess"}, "label, choice, text"),
-        ({"template": 3}, "it must be text"),
+        ({"template": [3]}, "it must be text"),
     ],
 )
 def test_a_field_of_another_form_is_refused(said: dict, message: str) -> None:
@@ -147,3 +148,33 @@ def test_two_yamls_may_not_claim_one_name(tmp_path: Path, monkeypatch: pytest.Mo
     assert grid.expand([{**block, "task": "mine"}])[0].task.name == "mine"
     with pytest.raises(UsageError, match="two YAML files claim the task 'mine': mine and other"):
         grid.expand([{**block, "task": ["mine", "other"]}])
+
+
+@pytest.mark.parametrize(
+    ("names", "value", "wanted"),
+    [
+        (("-1", "1"), -1, 0), (("-1", "1"), -1.0, 0), (("-1", "1"), "1.0", 1), (("-1", "1"), 0, None),
+        (("1", "2"), 2.0, 1), (("1", "2"), 0, None), (("1", "2", "many"), 0, None), (("1", "2", "many"), "many", 2),
+        (("bad", "good"), 1.0, 1), (("bad", "good"), "1", 1), (("bad", "good"), True, None), (("0", "1"), 1, 1),
+        (("false", "true"), True, 1), (("good", "Good"), "Good", 1), (("good", "Good"), "GOOD", None),
+        (("bad", "good"), float("nan"), None), (("bad", "good"), 1.5, None), (("bad", "good"), -1, -1),
+    ],
+)  # fmt: skip
+def test_a_label_is_its_name_or_its_index_and_never_both(
+    names: tuple[str, ...], value: Any, wanted: int | None
+) -> None:
+    if wanted is None:
+        with pytest.raises(UsageError, match="'label' is"):
+            index(value, names, "label", "row 1")
+    else:
+        assert index(value, names, "label", "row 1") == wanted
+
+
+@pytest.mark.parametrize(
+    "template", ["{doc:d}", "{doc:{width}}", "{doc!x}", "{doc:{doc}}", "{doc:999999999999999999999}"]
+)
+def test_a_template_is_tried_before_anything_is_planned(tmp_path: Path, template: str) -> None:
+    for split in ("train", "test"):
+        write(tmp_path / f"{split}.jsonl", TEXTS)
+    with pytest.raises(UsageError, match=r"template"):
+        tasks.load(config(**{**TOLD, "template": template}, data_dir=str(tmp_path)))
