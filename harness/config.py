@@ -129,6 +129,8 @@ class RecipeConfig:
     evaluate_every: steps between evaluations; the last step is always evaluated.
     steps: optimiser steps; 0 is an evaluation-only cell.
     loss_on: a decoder's loss is on the answer's tokens, or on all of them, the prompt's too.
+    dropout: in every place where the backbone has one; null: as its configuration says. 0 turns off what else is drawn
+    while it trains, too (whole layers that are left out). A method's own is method.dropout.
     accumulate: in how many parts a batch goes through the model. gradient_checkpointing: blocks are computed again in
     the backward pass. parallel: one cell on several devices (`processes`), each with a part of every batch: ddp has the
     whole model on each, fsdp a part of every block.

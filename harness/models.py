@@ -1,5 +1,6 @@
 """Load a backbone: frozen, in the precision of `model.dtype`; its head (if it has one) trains, in single precision."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +34,9 @@ CLASSES = {
 }
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 OUTPUT = "lm_head.weight"
-DROPOUTS = (
-    "dropout_rate", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "dropout",
-    "attention_dropout", "activation_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop",
-)  # fmt: skip
+DROPOUTS = re.compile(r".*(dropout|pdrop|drop_prob|drop_rate).*")
+NOISES = re.compile(r".*(layerdrop|drop_?path|jitter).*")
+"""Names of a configuration's fields: shares of values that are dropped, and what else is drawn while a model trains."""
 
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -154,10 +154,24 @@ def _adapted(settings: PreTrainedConfig, head: Head, dropout: float | None) -> P
     if head.labels:
         settings.num_labels = head.labels
         settings.pad_token_id = padding(settings)  # a decoder's head looks for the last token before it
-    for name in DROPOUTS if dropout is not None else ():
-        if hasattr(settings, name):
-            setattr(settings, name, dropout)
+    if dropout is not None:
+        _set_dropout(settings, dropout)
     return settings
+
+
+def _set_dropout(settings: PreTrainedConfig, dropout: float) -> None:
+    """Every field that says how much is dropped, of parts too. Whole layers are left out (layerdrop) and routers are
+    shaken as the model's configuration says, but at 0 nothing is drawn at all.
+    """
+    for name, value in vars(settings).copy().items():
+        if isinstance(value, PreTrainedConfig):
+            _set_dropout(value, dropout)
+        elif not isinstance(value, float | int | None) or isinstance(value, bool):
+            continue
+        elif NOISES.fullmatch(name):
+            setattr(settings, name, value if dropout else 0.0)
+        elif DROPOUTS.fullmatch(name):
+            setattr(settings, name, dropout)
 
 
 def _pretrained(config: ModelConfig, head: Head, dropout: float | None) -> PreTrainedModel:
