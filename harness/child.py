@@ -12,12 +12,13 @@ import threading
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 from harness import cell as cells
-from harness import failure, files
+from harness import content, failure, files, fingerprint
 from harness.attempt import LOG, OUTCOME, AttemptFolder
 from harness.config import Runtime
 
@@ -25,23 +26,36 @@ LINGER_S = 10.0
 """Threads that a cell leaves behind may keep its process for so long."""
 
 
-def main(entry: str, cell: Mapping[str, Any], runtime: Runtime, folder: Path, environment: Mapping[str, str]) -> None:
+@dataclass(frozen=True)
+class Learnt:
+    """What the worker has found out once, so that each of its children need not. code: of this cell; files: digests."""
+
+    code: fingerprint.Learnt
+    files: content.Digests
+
+
+def main(
+    entry: str, cell: Mapping[str, Any], runtime: Runtime, folder: Path, environment: Mapping[str, str], learnt: Learnt
+) -> None:
     """Run `entry` ("module:function") on a cell; its result or its exception becomes `outcome.json`.
 
-    environment: set before anything else; the server's own was frozen when it started.
+    environment: set before anything else; the server's own was frozen when it started. The outcome says which code it
+    is of: who makes the record of it may have other code by then.
     """
     _die_with_parent()
     os.environ.update(environment)
     attempt = AttemptFolder(folder)
     _redirect(folder / LOG)
+    code = {"code": fingerprint.imported_parts(learnt.code)}
+    content.learn(learnt.files)
     try:
         _set_threads(runtime.threads)
         run = _find(entry)
-        attempt.write(OUTCOME, {**run(cells.from_json(cell), runtime, attempt), "status": "done"})
+        attempt.write(OUTCOME, {**run(cells.from_json(cell), runtime, attempt), "status": "done", **code})
     except BaseException as error:  # a cell's own failure, of whatever kind, is a record; it may call sys.exit
         with suppress(Exception):
             traceback.print_exc()
-        attempt.write(OUTCOME, _outcome(error))
+        attempt.write(OUTCOME, {**_outcome(error), **code})
     finally:
         _leave_soon()
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
 
 from harness import headers
@@ -20,9 +20,22 @@ MERGES = "merges.txt"
 """No tokenizer by itself, but with other merges the same vocabulary reads text in another way."""
 BYTES = "bytes"
 """The stand-in for a tokenizer (standin.py), which has no files."""
+Stamp = tuple[int, int, int, int, int]
+Digests = Mapping[tuple[str, Stamp], str]
+_digests: dict[tuple[str, Stamp], str] = {}
+"""(file, which one it was) -> digest of its content: large weights are read once, and again when they are others."""
 
 
-@cache
+def known() -> Digests:
+    """The digests that this process has."""
+    return dict(_digests)
+
+
+def learn(digests: Digests) -> None:
+    """Take over what another process of ours has read."""
+    _digests.update(digests)
+
+
 def of_files(path: Path, weights: str, tokens: Path | None, code: bool = False) -> str:
     """16 hex digits over the configuration, the tokenizer, (unless random) the weights and the code that is run."""
     files = [path / "config.json", *_tokenizer_files(tokens), *(sorted(path.glob("*.py")) if code else [])]
@@ -44,8 +57,20 @@ def _tokenizer_files(folder: Path | None) -> list[Path]:
 
 
 def _content(file: Path) -> str:
-    with file.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    place = str(file), _stamp(file)
+    if place not in _digests:
+        with file.open("rb") as handle:
+            digest = hashlib.file_digest(handle, "sha256").hexdigest()
+        if _stamp(file) != place[1]:  # written to while it was read
+            return digest
+        _digests[place] = digest
+    return _digests[place]
+
+
+def _stamp(file: Path) -> Stamp:
+    """Another one for every other file of that name, and after every write (ctime, which nobody can set)."""
+    about = file.stat()
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
 
 
 def _hash(lines: list[str]) -> str:

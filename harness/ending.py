@@ -106,7 +106,8 @@ def record(
     if error is not None:
         death = {**folder.traced(), "peak_bytes": watch.peak_bytes if watch else None}
         error = {**death, **error, "log": folder.log_tail()}
-    names = (cell.method.name, cell.task.name, cell.objective)
+    code = outcome.get("code") or dict(fingerprint.parts(cell.method.name, cell.task.name, cell.objective))
+    outcome = {name: value for name, value in outcome.items() if name != "code"}
     clock = {"wall_s": watch.wall_s, "cells_beside": watch.beside} if watch else {}
     return {
         "schema": SCHEMA,
@@ -123,8 +124,8 @@ def record(
         "time": {**(outcome.get("time") or {}), **clock},
         "provenance": {
             **provenance.gather(),
-            "fingerprint": fingerprint.fingerprint(*names),
-            "fingerprint_parts": dict(fingerprint.parts(*names)),
+            "fingerprint": fingerprint.joined(code),
+            "fingerprint_parts": code,
             "threads": runtime.threads if runtime else None,
             "ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         },

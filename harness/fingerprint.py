@@ -1,19 +1,22 @@
 """Which code made a result: digests of syntax trees, so that a comment or a docstring makes nothing stale. Torch-free.
 
 A record whose fingerprint differs from today's is `stale`: it still counts as done and is marked wherever it is
-shown. The git commit is no part of it: most commits change no result.
+shown. The git commit is no part of it: most commits change no result. In a cell's own process it is of the code that
+was imported there, whatever has become of the files since.
 """
 
 import ast
 import hashlib
 import importlib.util
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import methods
 import tasks
+from harness import imported
 from harness.provenance import installed
 
 CORE = (
@@ -47,6 +50,10 @@ DECODING = {"harness.decoding"}
 LIBRARIES = ("torch", "transformers")
 
 
+_trees: dict[str, str] = {}
+"""Digest of a source byte by byte -> of its syntax tree, which takes a hundred times as long."""
+
+
 @cache
 def parts(method: str, task: str, objective: str) -> Mapping[str, str]:
     """Part -> digest: files by module name, libraries by minor version.
@@ -61,13 +68,42 @@ def parts(method: str, task: str, objective: str) -> Mapping[str, str]:
 @cache
 def fingerprint(method: str, task: str, objective: str) -> str:
     """One digest of all parts."""
-    lines = (f"{name}={digest}" for name, digest in sorted(parts(method, task, objective).items()))
+    return joined(parts(method, task, objective))
+
+
+def joined(found: Mapping[str, str]) -> str:
+    """One digest of these parts."""
+    lines = (f"{name}={digest}" for name, digest in sorted(found.items()))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What a worker has found out for all of its cells' processes. modules: what a result of one cell depends on."""
+
+    modules: tuple[tuple[str, Path], ...]
+    trees: Mapping[str, str]
+
+
+def learnt(method: str, task: str, objective: str) -> Learnt:
+    """For the process of one cell."""
+    parts(method, task, objective)
+    modules = _modules(method, task, objective)
+    return Learnt(tuple((module, path) for module in modules if (path := _file(module))), dict(_trees))
+
+
+def imported_parts(told: Learnt) -> dict[str, str]:
+    """`parts` at the start of a cell's process: of what is imported there, or is about to be."""
+    _trees.update(told.trees)
+    imported.keep_these(told.modules)
+    files = {module: _tree(imported.source(module, path)) for module, path in told.modules}
+    return {**files, **{name: minor(installed(name)) for name in LIBRARIES}}
 
 
 def exact(method: str, task: str, objective: str) -> str:
     """One digest of the same files byte by byte: a comment changes it, but a cell that starts has it at once."""
-    found = [path.read_bytes() for module in _modules(method, task, objective) if (path := _file(module))]
+    modules = _modules(method, task, objective)
+    found = [imported.source(module, path) for module in modules if (path := _file(module))]
     lines = [*map(hashlib.sha256, found), *(hashlib.sha256((installed(name) or "").encode()) for name in LIBRARIES)]
     return hashlib.sha256(b"".join(line.digest() for line in lines)).hexdigest()[:16]
 
@@ -100,11 +136,17 @@ def tree_digest(source: str) -> str:
     return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
 
 
-@cache
 def module_digest(module: str) -> str | None:
     """Digest of a module's file; None where there is none. Imports nothing but its parent packages."""
     path = _file(module)
-    return tree_digest(path.read_text(encoding="utf-8")) if path else None
+    return _tree(imported.source(module, path)) if path else None
+
+
+def _tree(source: bytes) -> str:
+    key = imported.digest(source)
+    if key not in _trees:
+        _trees[key] = tree_digest(source.decode("utf-8"))
+    return _trees[key]
 
 
 def minor(version: str | None) -> str:

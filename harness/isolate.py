@@ -33,6 +33,8 @@ from harness.files import read_json
 
 PRELOAD = ("torch", "torch._dynamo", "transformers", "harness.run")
 """What every cell imports; the families of the cells at hand come on top."""
+LAST = "harness.preloaded"
+"""After all of ours: it keeps their source."""
 SERVER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -88,7 +90,7 @@ def _ask(target: str, arguments: tuple[Any, ...], modules: Sequence[str]) -> dic
 
 def preload(families: Iterable[str]) -> tuple[str, ...]:
     """What a server for cells of these model families imports before it serves; what is missing is skipped."""
-    return (*PRELOAD, *(_module(family) for family in sorted(set(families))))
+    return (*PRELOAD, LAST, *(_module(family) for family in sorted(set(families))))
 
 
 @dataclass(frozen=True)

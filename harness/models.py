@@ -65,8 +65,9 @@ def census(model: nn.Module) -> Census:
 def load(config: ModelConfig, head: Head, seed: int, dropout: float | None = None) -> PreTrainedModel:
     """The backbone with its weights. `seed` draws the head (and everything, with weights=random).
 
-    UsageError where the weights lack a tensor of the architecture.
+    UsageError where the weights lack a tensor of the architecture, and where they are no longer those of the revision.
     """
+    weights.verify(config)
     torch.manual_seed(seed)
     if config.weights == "random":
         model = build(config, head, dropout)
@@ -74,6 +75,7 @@ def load(config: ModelConfig, head: Head, seed: int, dropout: float | None = Non
         model = _pretrained(config, head, dropout)
         torch.manual_seed(seed)
         _draw_head(model, head)
+    weights.verify(config)  # nor were they replaced while they were read
     return masters(_freeze(model, head).eval())
 
 

@@ -35,13 +35,33 @@ def resolve(config: ModelConfig) -> ModelConfig:
         return replace(settled, revision=hub.commit(settled.location, settled.revision or None))
     held = folder(settled)
     _check_family(settled, held)
-    revision = content.of_files(held, settled.weights, tokenizer_folder(settled), settled.trust_remote_code)
+    revision = _of_files(settled, held)
     if settled.revision and settled.revision != revision:
         raise UsageError(
             f"model.revision={settled.revision}: what is in {held.name} is {revision}, and only the Hub has others. "
             "Leave model.revision out."
         )
     return replace(settled, revision=revision)
+
+
+def verify(config: ModelConfig) -> None:
+    """UsageError where the files are no longer those that `resolve` saw. A commit of the Hub is what it is."""
+    settled = _settle(config)
+    if not config.revision or (settled.source == "hub" and not bare(settled)):
+        return
+    if bare(settled):
+        found = content.of_plan(settled, tokenizer_folder(settled))
+    else:
+        found = _of_files(settled, folder(settled))
+    if found != config.revision:
+        raise UsageError(
+            f"model {config.name}: its files have changed since this cell was planned (they were {config.revision} and "
+            f"are {found}). Put the old files back, or plan again: with other files it is another cell."
+        )
+
+
+def _of_files(settled: ModelConfig, held: Path) -> str:
+    return content.of_files(held, settled.weights, tokenizer_folder(settled), settled.trust_remote_code)
 
 
 def folder(config: ModelConfig) -> Path:

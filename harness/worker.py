@@ -17,8 +17,9 @@ from multiprocessing.context import ForkServerProcess
 from typing import Any
 
 from harness import cell as cells
-from harness import child, devices, ending, failure, isolate, lease, parents
+from harness import child, content, devices, ending, failure, fingerprint, isolate, lease, parents, weights
 from harness.config import Cell, Runtime
+from harness.errors import UsageError
 from harness.store import Store
 
 ENTRY = "harness.run:run"
@@ -127,7 +128,7 @@ def _try(
         record = ending.record(key, cell, folder, {"status": "blocked", "error": error})
         return record if store.finish(key, folder, record) else None
     ending.hand_on(store, key, folder)
-    arguments = (setup.entry, cells.to_json(cell), setup.runtime, folder.path, environment)
+    arguments = (setup.entry, cells.to_json(cell), setup.runtime, folder.path, environment, _learnt(cell, held))
     process = isolate.start(child.main, arguments, setup.modules)
     watch = ending.Watch()  # only now: the first start of a process waits for the server's imports
     written = False
@@ -146,6 +147,14 @@ def _try(
         if not written:
             print(f"cell {key[:12]}: another worker took it over; attempt {folder.number} is not used", file=sys.stderr)
     return record if written else None
+
+
+def _learnt(cell: Cell, held: lease.Lease) -> child.Learnt:
+    """Read large files once, not in every child. What is wrong with them is for the child to say."""
+    with lease.beating(held), suppress(UsageError, OSError):
+        weights.verify(cell.model)
+    code = fingerprint.learnt(cell.method.name, cell.task.name, cell.objective)
+    return child.Learnt(code, content.known())
 
 
 def _taken_over() -> dict[str, Any]:

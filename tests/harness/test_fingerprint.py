@@ -1,8 +1,14 @@
 """What makes a record stale: code, not comments; named by file and package."""
 
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
 import methods
 import tasks
-from harness import fingerprint, options
+from harness import fingerprint, imported, isolate, options
 
 CODE = '''
 """Page."""
@@ -61,3 +67,35 @@ def test_changes_name_the_part() -> None:
 def test_minor_versions() -> None:
     assert fingerprint.minor("2.13.0+cpu") == "2.13"
     assert fingerprint.minor(None) == "none"
+
+
+def test_a_cells_code_is_what_was_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is edited while the cell runs changes nothing of what the cell does."""
+    names = ("lora", next(iter(tasks.catalogue())), options.names("objective")[0])
+    now, told = fingerprint.parts(*names), fingerprint.learnt(*names)
+    before = b"value = 0.5"
+    monkeypatch.setattr(imported, "_sources", {"harness.fit": before})
+    found = fingerprint.imported_parts(told)
+    assert {name for name in now if now[name] != found[name]} == {"harness.fit"}
+    assert found["harness.fit"] == fingerprint.tree_digest(before.decode())
+    assert fingerprint.joined(found) != fingerprint.fingerprint(*names) == fingerprint.joined(now)
+    assert set(imported._sources) == {module for module, _ in told.modules}, "what is imported later is kept, too"
+    exact = fingerprint.exact(*names)
+    monkeypatch.setattr(imported, "_sources", {})
+    assert fingerprint.exact(*names) != exact, "so a checkpoint of one code is not resumed by another"
+
+
+def test_a_server_keeps_what_it_has_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "tasks_of_mine.py"
+    path.write_text("a = 1")
+    module = types.ModuleType("tasks.mine")
+    module.__file__ = str(path)
+    monkeypatch.setitem(sys.modules, "tasks.mine", module)
+    monkeypatch.setattr(imported, "_sources", {})
+    imported.keep()
+    path.write_text("a = 2")
+    imported.keep()
+    assert imported.source("tasks.mine", path) == b"a = 1"
+    assert "harness.fingerprint" in imported._sources
+    assert "pytest" not in imported._sources
+    assert isolate.preload(())[-1] == "harness.preloaded", "after all of ours"

@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from harness import cell as cells
-from harness import content, weights
+from harness import weights
 from harness.config import Cell, ModelConfig
 
 FILES = {
@@ -39,7 +39,6 @@ def key(cell: Callable[..., Cell]) -> Callable[..., str]:
     """The key of a cell on a model folder, always by the same name."""
 
     def key(folder: Path, **fields: Any) -> str:
-        content.of_files.cache_clear()
         config = ModelConfig(name="same", family="t5", source="folder", path=str(folder), **fields)
         one = cell()
         return cells.key(Cell(one.method, weights.resolve(config), one.task, one.objective, one.recipe))

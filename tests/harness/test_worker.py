@@ -15,7 +15,7 @@ import pytest
 from transformers import CONFIG_MAPPING
 
 from harness import cell as cells
-from harness import child, ending, failure, isolate, lease, worker
+from harness import child, ending, failure, fingerprint, isolate, lease, worker
 from harness.attempt import CHECKPOINT, OUTCOME, RESUMED, AttemptFolder
 from harness.config import Cell
 from harness.errors import UsageError
@@ -297,6 +297,25 @@ def test_what_the_child_had_left_when_its_worker_died_is_the_record(
     record = _record(store, cell())
     assert (record["attempt"], record["resumed_from"], runs()) == (1, [3], [])
     assert not {OUTCOME, RESUMED} & {path.name for path in folder.path.iterdir()}
+
+
+def test_a_record_is_of_the_code_that_its_process_ran(
+    store: Store, cell: Make, setup: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not of what this process reads when the cell has ended, be it its own driver or one that takes over."""
+    now = dict(fingerprint.parts("good", "stub", "seq2seq"))
+    learnt = fingerprint.learnt("good", "stub", "seq2seq")
+    monkeypatch.setattr(fingerprint, "learnt", lambda *_: learnt)
+    monkeypatch.setattr(fingerprint, "parts", lambda *_: {"harness.fit": "edited"})
+    assert worker.attempt(store, cell(), setup()) == "done"
+    record = _record(store, cell())
+    assert record["provenance"]["fingerprint_parts"] == now  # type: ignore[index]
+    assert "code" not in record
+    folder = store.begin(cell())
+    folder.write(OUTCOME, {"status": "done", "scores": {}, "code": {"harness.fit": "older"}})
+    worker.close_unfinished(store, cells.key(cell()), cell())
+    provenance = _record(store, cell())["provenance"]
+    assert provenance["fingerprint"] == fingerprint.joined({"harness.fit": "older"})  # type: ignore[index]
 
 
 def test_a_checkpoint_is_handed_on_until_the_cell_has_ended(

@@ -1,16 +1,18 @@
 """Backbones load frozen and equal to transformers' own loading; weights are known by their content."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSeq2SeqLM
 
-from harness import headers, models, preflight, weights
+from harness import content, headers, models, preflight, weights
 from harness.config import MethodConfig, ModelConfig
 from harness.errors import UsageError
 from harness.objectives import Head
@@ -100,6 +102,68 @@ def test_the_revision_is_the_content(t5: ModelConfig, tmp_path: Path) -> None:
     settings = json.loads((tmp_path / "other" / "config.json").read_text())
     (tmp_path / "other" / "config.json").write_text(json.dumps({**settings, "layer_norm_epsilon": 1e-5}))
     assert weights.resolve(replace(t5, path=str(tmp_path / "other"))).revision != known.revision
+
+
+def _spoil(folder: Path) -> None:
+    """Other weights of the same size under the same time."""
+    path = folder / "model.safetensors"
+    before, content = path.stat(), bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("what", ["weights", "configuration", "tokenizer"])
+def test_files_that_changed_since_the_plan_are_not_loaded(t5: ModelConfig, tmp_path: Path, what: str) -> None:
+    """Else the next seed of a sweep trains on other weights under the same revision and key."""
+    folder = tmp_path / "copy"
+    shutil.copytree(str(t5.path), folder)
+    planned = weights.resolve(replace(t5, path=str(folder)))
+    models.load(planned, LM, seed=0)
+    if what == "weights":
+        _spoil(folder)
+    elif what == "configuration":
+        settings = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**settings, "dropout_rate": 0.3}))
+    else:
+        (folder / "merges.txt").write_text("a b")
+    with pytest.raises(UsageError, match="have changed since this cell was planned"):
+        models.load(planned, LM, seed=0)
+    again = weights.resolve(replace(t5, path=str(folder)))
+    assert again.revision != planned.revision
+    models.load(again, LM, seed=0)
+
+
+def test_files_that_change_while_they_are_read(
+    t5: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(str(t5.path), folder)
+    planned = weights.resolve(replace(t5, path=str(folder)))
+    fill = models._fill
+
+    def late(*arguments: Any) -> bool:
+        _spoil(folder)
+        return fill(*arguments)
+
+    monkeypatch.setattr(models, "_fill", late)
+    with pytest.raises(UsageError, match="have changed since this cell was planned"):
+        models.load(planned, LM, seed=0)
+
+
+def test_large_files_are_read_once_for_their_digest(t5: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = weights.resolve(t5)
+    digests = content.known()
+    assert digests
+
+    def read(*_: object) -> None:
+        raise AssertionError("read again")
+
+    monkeypatch.setattr(content.hashlib, "file_digest", read)
+    models.load(planned, LM, seed=0)
+    monkeypatch.setattr(content, "_digests", {})  # another process, told by this one
+    content.learn(digests)
+    models.load(planned, LM, seed=0)
 
 
 @pytest.mark.parametrize(

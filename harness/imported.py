@@ -1,0 +1,39 @@
+"""The source of our modules as they were imported: a file may be edited while its cell runs. Torch-free.
+
+The forkserver keeps the files of all that it has loaded (see preloaded.py), and its children inherit that.
+"""
+
+import hashlib
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+PACKAGES = ("harness", "methods", "tasks")
+_sources: dict[str, bytes] = {}
+
+
+def keep() -> None:
+    """Remember the files of our modules that are loaded now, unless they are remembered."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in PACKAGES and name not in _sources:
+            with suppress(OSError, TypeError, AttributeError):  # a module without a file
+                _sources[name] = Path(module.__file__ or "").read_bytes()
+
+
+def keep_these(files: Iterable[tuple[str, Path]]) -> None:
+    """Remember (module, file) pairs that are about to be imported, unless they are remembered."""
+    for name, path in files:
+        if name not in _sources:
+            with suppress(OSError):
+                _sources[name] = path.read_bytes()
+
+
+def source(name: str, path: Path) -> bytes:
+    """What the module was made of in this process, as far as that is known; else what the file holds now."""
+    return _sources[name] if name in _sources else path.read_bytes()
+
+
+def digest(content: bytes) -> str:
+    """Of a source, byte by byte."""
+    return hashlib.sha256(content).hexdigest()
