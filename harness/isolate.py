@@ -12,7 +12,6 @@ import platform
 import re
 import signal
 import sys
-import tempfile
 import threading
 import time
 import types
@@ -27,7 +26,7 @@ from typing import Any
 
 import psutil
 
-from harness import child, failure
+from harness import child, failure, temporary
 from harness.errors import UsageError
 from harness.files import read_json
 
@@ -52,6 +51,7 @@ def start(target: Callable[..., None], arguments: tuple[Any, ...], modules: Sequ
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
+    temporary.prepare()
     with _shielded():
         with _server_environment():
             forkserver.ensure_running()
@@ -78,8 +78,8 @@ def call(target: str, arguments: tuple[Any, ...], modules: Sequence[str]) -> Any
 
 def _ask(target: str, arguments: tuple[Any, ...], modules: Sequence[str]) -> dict[str, Any]:
     """The answer of a child, or how it died."""
-    with tempfile.TemporaryDirectory(prefix="deltabench-") as folder:
-        answer = Path(folder) / "answer.json"
+    with temporary.folder() as folder:
+        answer = folder / "answer.json"
         process = start(child.call, (target, arguments, answer), modules)
         try:
             process.join()

@@ -15,7 +15,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -83,7 +83,7 @@ def acquire(folder: Path, key: str) -> Lease | None:
             return acquire(folder, key)
     lease = Lease(_path(folder, key, max(generations, default=0) + 1), uuid.uuid4().hex)
     # Whole from the start: a holder that is killed here leaves no half lease, which would look like a young one.
-    if not files.create(lease.path, files.encode({**_me(), "token": lease.token}), durable=False):
+    if not files.create(lease.path, files.encode({**me(), "token": lease.token}), durable=False):
         return None
     # A slow reader may have created a low generation after a takeover removed it: the higher one holds.
     if not lease.held():
@@ -134,7 +134,7 @@ def keys(folder: Path) -> set[str]:
 
 def beside(folder: Path, key: str) -> int:
     """How many other cells this machine runs from the same store now."""
-    here = _me()["host"]
+    here = me()["host"]
     others = (folder / name for name in _names(folder) if _parts(name)[0] != key)
     return sum(_read(path).get("host") == here and alive(path) for path in others)
 
@@ -143,8 +143,8 @@ def alive(path: Path, touch: bool = True) -> bool:
     """Whether the holder of a lease file lives. touch: the file server may be asked for its clock, by a file that is
     there for a moment, and a heartbeat from the future may be set to it."""
     holder = _read(path)
-    if holder.get("host") == _me()["host"]:
-        return _process_lives(holder)
+    if holder.get("host") == me()["host"]:
+        return lives(holder)
     try:
         return _unchanged_s(path) < STALE_S and _age_s(path, touch) < STALE_S
     except FileNotFoundError:
@@ -156,7 +156,7 @@ def _stays_stale(path: Path) -> bool:
 
     All leases of the folder are watched together, so that many of one machine that died cost the time once.
     """
-    if _read(path).get("host") == _me()["host"] or (path, _beaten(path)) in _silent:
+    if _read(path).get("host") == me()["host"] or (path, _beaten(path)) in _silent:
         return True
     before = {one: _beaten(one) for one in (path, *(path.parent / name for name in _names(path.parent)))}
     for _ in range(LOOKS):
@@ -191,8 +191,9 @@ def _beaten(path: Path) -> int | None:
     return None
 
 
-def _process_lives(holder: dict[str, Any]) -> bool:
-    """A process number can be used again, so the start time must agree; a zombie does nothing any more."""
+def lives(holder: Mapping[str, Any]) -> bool:
+    """Whether a process of this machine lives. Its number can be used again, so the start time must agree; a zombie
+    does nothing any more."""
     try:
         process = psutil.Process(holder["pid"])
         same = abs(_started(process) - holder["started"]) < 2
@@ -229,7 +230,8 @@ def _age_s(path: Path, touch: bool) -> float:
     return age
 
 
-def _me() -> dict[str, Any]:
+def me() -> dict[str, Any]:
+    """This process, as a lease names its holder."""
     return {"host": _host(), "pid": os.getpid(), "started": _started(psutil.Process())}
 
 

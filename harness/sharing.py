@@ -6,11 +6,10 @@ read from elsewhere, and nothing is unpickled.
 
 import re
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from harness import cards, files
+from harness import cards, files, temporary
 from harness.errors import UsageError
 from harness.hub import SITE
 from harness.store import Store
@@ -62,8 +61,8 @@ def send(store: Store, key: str, checkpoint: str, repo: str, form: str, licence:
 
     if constants.HF_HUB_OFFLINE:
         raise UsageError(f"{repo}: HF_HUB_OFFLINE forbids the network; unset it, or push to a folder (--to ./NAME).")
-    with tempfile.TemporaryDirectory(prefix="deltabench-") as temporary:
-        folder = Path(temporary) / "delta"
+    with temporary.folder() as place:
+        folder = place / "delta"
         card = pack(store, key, checkpoint, folder, form, licence)
         api = HfApi()
         try:
@@ -112,9 +111,9 @@ def _form(built: Any) -> str:
     """PEFT's, where it can hold this delta on this backbone."""
     from harness import deltas
 
-    with tempfile.TemporaryDirectory(prefix="deltabench-") as temporary:
+    with temporary.folder() as place:
         try:
-            deltas.write_to_peft(built, Path(temporary) / "peft")
+            deltas.write_to_peft(built, place / "peft")
         except UsageError:
             return "deltabench"
     return "peft"

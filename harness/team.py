@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import tempfile
 import threading
 import time
 import traceback
@@ -19,7 +18,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from harness import child, devices, failure, files
+from harness import child, devices, failure, files, temporary
 from harness.attempt import CHECKPOINT, AttemptFolder
 from harness.config import Cell, Runtime
 
@@ -63,9 +62,8 @@ def spread(body: Body, cell: Cell, runtime: Runtime, folder: AttemptFolder) -> d
     """What `body` returns in the first of the cell's processes."""
     count = size(runtime)
     cuda = runtime.device in ("auto", "cuda") and bool(devices.found())
-    with tempfile.TemporaryDirectory(prefix="deltabench-") as temporary:
+    with temporary.folder() as place:
         context = multiprocessing.get_context("fork")
-        place = Path(temporary)
         others = []
         for rank in range(1, count):
             aside = _aside(place, rank, folder)
