@@ -25,6 +25,7 @@ ORDER = (
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: 0 all well, 1 some cells failed, 2 usage or configuration, 130 interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _reopen()
     for stream in (sys.stdout, sys.stderr):  # what a terminal cannot show is shown as an escape, not as a crash
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -49,6 +50,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except Exception as error:  # no traceback reaches a person: it goes to a file
         return _disk(error) or _report(error)
+
+
+def _reopen() -> None:
+    """Standard streams that are closed (`2>&-`, a daemon) lead nowhere, here and in our children.
+
+    Else the next file that is opened would get the number of one, and what is printed would be written into it.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  (it stays open)
 
 
 def _sentence(error: UsageError) -> str:

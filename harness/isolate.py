@@ -16,7 +16,7 @@ import threading
 import time
 import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing import forkserver
@@ -44,6 +44,10 @@ SERVER_ENVIRONMENT = {
 }
 
 
+_LOST_SERVER = (EOFError, ConnectionError, FileNotFoundError, ChildProcessError)
+"""What one meets whose server dies in that moment, or whose socket was removed as an old temporary file."""
+
+
 def start(target: Callable[..., None], arguments: tuple[Any, ...], modules: Sequence[str]) -> ForkServerProcess:
     """Run `target(*arguments)` in a fresh child; `modules` should be loaded already (see `preload`).
 
@@ -51,13 +55,21 @@ def start(target: Callable[..., None], arguments: tuple[Any, ...], modules: Sequ
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
-    temporary.prepare()
-    with _shielded():
-        with _server_environment():
-            forkserver.ensure_running()
-        process = context.Process(target=target, args=arguments)
-        process.start()  # waits for the server's imports; Ctrl-C works here
-    return process
+    for again in (True, False):
+        temporary.prepare()
+        try:
+            with _shielded():
+                with _server_environment():
+                    forkserver.ensure_running()
+                process = context.Process(target=target, args=arguments)
+                process.start()  # waits for the server's imports; Ctrl-C works here
+            return process
+        except _LOST_SERVER as error:
+            _forget_server()
+            if not again:
+                told = f"{type(error).__name__}: {error}"
+                raise ChildProcessError(f"the process that cells are forked from ends at its start ({told})") from error
+    raise AssertionError("unreachable: the second try returns or raises")
 
 
 def call(target: str, arguments: tuple[Any, ...], modules: Sequence[str]) -> Any:
@@ -69,7 +81,7 @@ def call(target: str, arguments: tuple[Any, ...], modules: Sequence[str]) -> Any
     if "exit_code" in content:
         content = _ask(target, arguments, modules)
     if "exit_code" in content:
-        raise RuntimeError(f"{target}: {content['message']}")
+        raise ChildProcessError(f"{target.partition(':')[0]}: {content['message']}, and so did the one after it")
     if "error" in content:
         kind = UsageError if content["type"] in ("UsageError", "NotApplicable") else RuntimeError
         raise kind(content["error"] if kind is UsageError else content["trace"])
@@ -143,6 +155,14 @@ def kill(process: ForkServerProcess) -> None:
             os.kill(process.pid, signal.SIGKILL)
         except ProcessLookupError:
             return
+
+
+def _forget_server() -> None:
+    """So that the next start makes a new one, whatever has become of this one."""
+    server: Any = forkserver._forkserver
+    with suppress(OSError):
+        server._stop()
+    server._forkserver_pid = server._forkserver_address = server._forkserver_alive_fd = None
 
 
 def _module(family: str) -> str:

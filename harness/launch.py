@@ -17,6 +17,9 @@ from harness.launchers import Launcher
 LOST = 3
 """Passes in a row that lose workers and end no cell, after which a sweep gives up."""
 USUAL = "joblib"
+BATCH = 40
+"""Jobs for each worker that are handed over together: Hydra keeps the configuration of each (some 90 KB) until all of
+them have ended, and at the end of each batch workers wait for the last cell."""
 _LAPTOP = ("auto", "cuda")
 """Devices of which a cell may be given any; cuda:1 is a person's own choice."""
 
@@ -92,7 +95,8 @@ def hand_over(left: Sequence[tuple[str, int]], setup: worker.Setup, made: Plan, 
         leash(setup.driver)
     if made.fields.get("drains") and not apart:
         every = list(_jobs(left, len(left))) * at_once
-    for jobs in _parts(every, 1 if apart else made.fields.get("batch") or len(every)):
+    batch = made.fields.get("batch") or (len(every) if made.elsewhere else BATCH * at_once)
+    for jobs in _parts(every, 1 if apart else batch):
         try:
             lost += compose.launch(name, {**made.fields, **own}, jobs, partial(worker.job, setup=setup))
         except SystemExit as error:  # how a driver of Ray answers a polite request to end

@@ -38,7 +38,7 @@ def folder() -> Iterator[Path]:
 def prepare() -> None:
     """Before this process starts others: a folder for the sockets that it talks to them by, and nobody's old ones."""
     settings = processes.current_process()._config  # type: ignore[attr-defined]
-    if "tempdir" not in settings:
+    if not Path(settings.get("tempdir", "/nowhere")).is_dir():
         for place in _places():
             _remove_abandoned(place)
         path = _make(next(iter(_places())))

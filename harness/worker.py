@@ -145,7 +145,9 @@ def _try(
         if complete or (watch.status != "lost" and held.held()):
             written = ending.finish(store, key, folder, record)
         if not written:
-            print(f"cell {key[:12]}: another worker took it over; attempt {folder.number} is not used", file=sys.stderr)
+            with suppress(OSError):  # nobody may listen any more
+                told = f"cell {key[:12]}: another worker took it over; attempt {folder.number} is not used"
+                print(told, file=sys.stderr)
     return record if written else None
 
 

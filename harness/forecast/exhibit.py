@@ -43,7 +43,7 @@ def _measure(exhibit: Exhibit, cell: Cell) -> dict[str, Any]:
     arguments = (cells.to_json(cell), vars(exhibit.forecast), cell.recipe.batch_size)
     try:
         found: dict[str, Any] = isolate.call(MEASURE, arguments, isolate.preload([cell.model.family]))
-    except (UsageError, RuntimeError) as error:
+    except (UsageError, RuntimeError, ChildProcessError) as error:
         return {"status": "failed", "error": str(error)[-300:], "device": "unknown", "torch": "", "cuda": ""}
     return found
 

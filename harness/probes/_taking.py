@@ -59,7 +59,7 @@ def _measured(store: Store, key: str, name: str, record: Record, runtime: Runtim
     arguments = (name, cells.to_json(cell), runtime, path)
     try:
         found = isolate.call(f"{__name__}:child", arguments, isolate.preload({cell.model.family}))
-    except (UsageError, RuntimeError) as error:
+    except (UsageError, RuntimeError, ChildProcessError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         return {"status": "failed", "error": lines[-1]}
     return {

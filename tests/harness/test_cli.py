@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from harness.config import Cell
 from harness.store import SCHEMA, Store
 from harness.verbs.list import WHAT
 
+ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "transformers", "hydra", "omegaconf", "pandas", "datasets", "evaluate", "matplotlib", "scipy")
 
 
@@ -292,3 +294,16 @@ def test_a_store_with_a_broken_record_still_answers(
     assert code == 0
     assert "interrupted" in out
     assert "a word before the end" in out
+
+
+def test_closed_streams_lead_nowhere(tmp_path: Path) -> None:
+    """Else a file of the store would get the number of one of them, and what is printed would go into it."""
+    script = (
+        "import os, sys\nfrom harness import cli\nassert sys.stdout is None and sys.stderr is None\n"
+        "code = cli.main(['nosuchverb'])\nfile = open(sys.argv[1], 'w')\nprint('a')\nprint('b', file=sys.stderr)\n"
+        "file.write(f'{code} {file.fileno() > 2} {all(map(os.get_inheritable, range(3)))} {sys.stderr.isatty()}')\n"
+    )
+    path = tmp_path / "told.txt"
+    command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", script, str(path)]
+    assert subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60).returncode == 0
+    assert path.read_text() == "2 True True False"

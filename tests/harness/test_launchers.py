@@ -2,12 +2,13 @@
 
 import importlib.metadata
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness import cli, devices, launch, launchers, options
+from harness import cli, compose, devices, launch, launchers, options, worker
 from harness.config import Runtime
 from harness.errors import UsageError
 from harness.launchers import Fields, Launcher
@@ -156,3 +157,17 @@ def test_threads_never_exceed_the_cores(machine: Any, capsys: pytest.CaptureFixt
     assert launch.plan(Launcher("joblib", {"jobs": "4"}), None, Runtime(threads=4), 2).runtime.threads == 4
     assert launch.plan(None, None, Runtime(threads=3), 100).at_once == 2
     assert capsys.readouterr().out == ""
+
+
+def test_many_cells_are_handed_over_in_batches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hydra keeps what it knows of a job until all those of a batch have ended: the driver must not grow with each."""
+    batches: list[int] = []
+    monkeypatch.setattr(compose, "launch", lambda *given: batches.append(len(given[2])) or [])  # type: ignore[func-returns-value]
+    setup = worker.Setup(Runtime(store=str(tmp_path)), modules=())
+    plan = launch.Plan("basic", {}, 1, setup.runtime)
+    launch.hand_over([(f"{number:064x}", 0) for number in range(100)], setup, plan)
+    assert sum(batches) == 100
+    assert max(batches) == launch.BATCH < 100
+    batches.clear()
+    launch.hand_over([("a" * 64, 0)] * 100, setup, replace(plan, fields={"outlives": True}))
+    assert batches == [100], "elsewhere they are one array"

@@ -457,3 +457,27 @@ def test_preload_takes_every_model_type_of_transformers() -> None:
         *_, module = isolate.preload([name])
         assert module.count(".") == 3
     assert importlib.util.find_spec(isolate.preload(["xlm-roberta"])[-1]) is not None
+
+
+def test_a_server_that_dies_at_its_start_is_started_once_more(
+    stubbed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The preflight of a sweep meets it first; and one that always dies is a sentence, no traceback."""
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    died = tmp_path / "died"
+    once = f"path = pathlib.Path({str(died)!r})\nif not path.exists():\n    path.touch()\n    os._exit(1)\n"
+    (tmp_path / "dying.py").write_text("import os, pathlib\n" + once)
+    isolate._forget_server()
+    assert isolate.call("stubs:fine", ((), "cpu"), ("dying",)) == []
+    assert died.exists()
+    isolate._forget_server()
+    (tmp_path / "dying.py").write_text("import os\nos._exit(1)\n")
+    with pytest.raises(ChildProcessError, match="ends at its start"):
+        isolate.call("stubs:fine", ((), "cpu"), ("dying",))
+    isolate._forget_server()
+
+
+def test_a_server_whose_socket_was_cleaned_away_is_replaced(stubbed: None) -> None:
+    assert isolate.call("stubs:fine", ((), "cpu"), ()) == []
+    os.unlink(isolate.forkserver._forkserver._forkserver_address)
+    assert isolate.call("stubs:fine", ((), "cpu"), ()) == []
