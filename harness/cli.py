@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from harness import terminal
 from harness.errors import UsageError, near, plain
 
 VERBS = Path(__file__).parent / "verbs"
@@ -29,6 +30,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # what a terminal cannot show is shown as an escape, not as a crash
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    with terminal.guarded():
+        return _main(words)
+
+
+def _main(words: list[str]) -> int:
     logging.basicConfig(format="deltabench: %(message)s", level=logging.WARNING)
     try:
         code = _dispatch(words)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from harness import worker
+from harness import terminal, worker
 from harness.config import Cell
 from harness.store import Store
 
@@ -107,11 +107,10 @@ def _lines(tally: Tally, stop: threading.Event) -> None:
 
 def _bar(tally: Tally, stop: threading.Event) -> None:
     """A bar for the sweep, one for each cell that runs, and a line for each that failed."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
     columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}", markup=False))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=terminal.console(error=True), transient=True) as progress:
         sweep = progress.add_task("", total=len(tally.cells))
         bars: dict[str, TaskID] = {}
         for news in _ticks(tally, stop):

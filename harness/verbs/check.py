@@ -11,7 +11,7 @@ An exhibit of forecasts is made once more; 1 where a forecast differs from the r
 import argparse
 from collections.abc import Sequence
 
-from harness import assets, compose, exhibits, grid, options, reshape, tuning, words
+from harness import assets, compose, exhibits, grid, options, reshape, terminal, tuning, words
 from harness import cell as cells
 from harness.analysis import agreement, records, report, study, table
 from harness.analysis.verdict import Finding
@@ -68,10 +68,8 @@ def findings(exhibit: Exhibit, runs: Sequence[records.Run]) -> list[Finding]:
 def _compare(
     exhibit: Exhibit, mine: Sequence[records.Run], reference: Sequence[records.Run], found: Sequence[Finding]
 ) -> int:
-    from rich.console import Console
-
     compared = agreement.groups(mine, reference, exhibit.sets)
-    console = Console()
+    console = terminal.console()
     for model in dict.fromkeys(group.place[0] for group in compared):
         made = agreement.table(compared, model)
         console.print(f"{made.title}: {model}", markup=False)

@@ -28,6 +28,7 @@ from harness import (
     probes,
     reshape,
     sweep,
+    terminal,
     tuning,
     words,
 )
@@ -105,26 +106,22 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _published(exhibit: Exhibit) -> int:
     """What the paper prints, where nothing here can run it."""
-    from rich.console import Console
-
     from harness.analysis import suite
 
-    report.show_tables([suite.as_published(exhibit)], Console(width=None if sys.stdout.isatty() else 160))
+    report.show_tables([suite.as_published(exhibit)], terminal.console(width=None if sys.stdout.isatty() else 160))
     print(f"{exhibit.title}: published numbers only, nothing of it is run here.")
     return 0
 
 
 def _forecast(exhibit: Exhibit, scale: str, found: Sequence[Cell], folder: Path, dry_run: bool) -> int:
     """An exhibit of forecasts: nothing runs, except on a GPU one step of each cell."""
-    from rich.console import Console
-
     if dry_run:
         print(f"{len(found)} cells to forecast, a second or two each; nothing is trained\nresults: {folder}")
         return 0
     rows = forecasts.rows(exhibit, found)
     forecasts.save(folder, rows)
     report.render(exhibit, scale, rows, folder)
-    report.show(folder, Console(width=None if sys.stdout.isatty() else 160))
+    report.show(folder, terminal.console(width=None if sys.stdout.isatty() else 160))
     return int(any(row["forecast"] is None for row in rows))
 
 
@@ -144,8 +141,6 @@ def unsaid(exhibit: Exhibit, scale: str, settings: Mapping[str, str]) -> list[st
 
 def present(exhibit: Exhibit, scale: str, found: Sequence[Cell], store: Store, folder: Path, typed: str = "") -> None:
     """Render what is done, unless the folder already shows exactly that, and show it in the terminal."""
-    from rich.console import Console
-
     keys = [cells.key(cell) for cell in found]
     summaries = {key: store.summary(key) for key in keys}
     attempts = [f"{key} {one['attempt']} {one['status']}" for key, one in summaries.items() if one]
@@ -156,7 +151,7 @@ def present(exhibit: Exhibit, scale: str, found: Sequence[Cell], store: Store, f
     if not report.current(folder, inputs):
         report.render(exhibit, scale, records.from_store(store, keys), folder, inputs, typed)
     # A pipe or a file has no width of its own: 80 columns would cut the headings.
-    report.show(folder, Console(width=None if sys.stdout.isatty() else 160))
+    report.show(folder, terminal.console(width=None if sys.stdout.isatty() else 160))
 
 
 def _folder(out: str | None, exhibit: Exhibit, label: str) -> Path:
