@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from harness import launchers, options, written
+from harness import guard, launchers, options, written
 from harness.errors import UsageError
 from harness.launchers import Launcher
 from harness.written import Written
@@ -38,6 +38,8 @@ def load(wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], dict[str, A
                 chosen = dict(filter(None, row))
                 absent = (f"~{group}" for group in defaults() if group in options.GROUPS and group not in chosen)
                 config = compose("run", [*absent, *(f"{group}={_quoted(name)}" for group, name in chosen.items())])
+                for field, value in guard.references(config):
+                    raise UsageError(f"{field} of {' '.join(chosen.values())} says {value[:80]!r}: write the value.")
                 _composed.update({(group, name): _named(config.get(group), name) for group, name in chosen.items()})
     return _composed
 
@@ -117,7 +119,7 @@ def _hydra() -> Iterator[Callable[..., Any]]:
 
     def plain(name: str, overrides: Sequence[str], raw: bool = False) -> Any:
         config = compose(name, overrides=list(overrides), return_hydra_config=raw)
-        return config if raw else _plain(config)
+        return config if raw else _plain(config, resolve=False)
 
     # As hydra.initialize_config_dir does it, but for several folders: there a user's folder could only come last.
     *added, ours = options.folders()
@@ -188,11 +190,11 @@ def _named(values: Any, option: str) -> dict[str, Any]:
     return {**values, "name": name}
 
 
-def _plain(node: Any) -> Any:
-    """Python values, with what they refer to filled in."""
+def _plain(node: Any, resolve: bool = True) -> Any:
+    """Python values; resolve: with what they refer to filled in, as a launcher's fields are."""
     from omegaconf import OmegaConf
 
-    return _texts(OmegaConf.to_container(node, resolve=True)) if OmegaConf.is_config(node) else node
+    return _texts(OmegaConf.to_container(node, resolve=resolve)) if OmegaConf.is_config(node) else node
 
 
 def _texts(content: Any) -> Any:

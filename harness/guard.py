@@ -2,6 +2,9 @@
 
 Hydra turns `_target_` into a call, its logging turns `()` and `class` into one, and a defaults list can reach both. A
 folder of a user's own holds choices; of Hydra's own settings only the launcher's fields are among them.
+
+Hydra fills in `${…}`, which can read the environment (`${oc.env:NAME}`), and what a YAML says stands in records, cards
+and pushes. So a choice says its values outright; only a launcher's YAML may refer to the launcher's own fields.
 """
 
 import re
@@ -14,6 +17,8 @@ from harness.errors import UsageError
 
 CALLS = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_", "()")
 LAUNCHER = "hydra/launcher"
+_FILLED_IN = re.compile(r"\$\{")
+_OWN_FIELD = re.compile(r"\$\{launcher\.[A-Za-z_]\w*\}")
 _PACKAGE = re.compile(r"^\s*#\s*@package\s+(\S+)", re.MULTILINE)
 
 
@@ -22,6 +27,9 @@ def check(folder: Path, groups: Sequence[str]) -> None:
     for path in (folder / "attempt.yaml", folder / "hydra"):
         if path.exists():
             raise UsageError(f"{path}: this is not a choice; a folder of yours holds run.yaml, {', '.join(groups)}.")
+    for path in (path for group in groups for path in (folder / group).rglob("*") if path.is_symlink()):
+        if path.is_dir():
+            raise UsageError(f"{path}: this is a link to another folder; put the files themselves into yours.")
     places = [*folder.glob("*.yaml"), *(path for group in groups for path in (folder / group).rglob("*.yaml"))]
     for path in sorted(places):
         try:
@@ -29,8 +37,30 @@ def check(folder: Path, groups: Sequence[str]) -> None:
             content = written.load(text)
         except (OSError, ValueError):
             continue
+        own = path.relative_to(folder).parts[0] == "launcher"
         for wrong in (*_packages(text), *_keys(content), *_hydra(content), *_defaults(content, path, folder, groups)):
             raise UsageError(f"{path}: {wrong}. A YAML names things by name; code comes as an installed package.")
+        for field, value in references(content, own):
+            raise UsageError(f"{path}: {field} says {value[:80]!r}. A YAML says its values outright: write the value.")
+
+
+def references(content: Any, own: bool = False) -> Iterator[tuple[str, str]]:
+    """(field, value) of every text with a `${…}` that Hydra would fill in. own: but not one to the launcher's fields.
+
+    Names of fields are looked at too, and what stands in lists, among them the defaults list.
+    """
+    left, seen = [("", content)], set()
+    while left:
+        field, value = left.pop()
+        if isinstance(value, str | bytes):
+            text = value if isinstance(value, str) else value.decode(errors="replace")
+            if _FILLED_IN.search(_OWN_FIELD.sub("", text) if own else text):
+                yield field or "its content", text
+        elif isinstance(value, dict | list) and id(value) not in seen:
+            seen.add(id(value))
+            inner = value.items() if isinstance(value, dict) else enumerate(value)
+            left += [(f"{field}.{name}".lstrip("."), one) for name, one in inner]
+            left += [(str(name), name) for name in value if isinstance(value, dict)]
 
 
 def _packages(text: str) -> Iterator[str]:

@@ -30,7 +30,7 @@ def shown(text: str) -> str:
 def guarded() -> Iterator[None]:
     """While the block runs, both standard streams are gates."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (None if one is None else _gate(one) for one in before)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = (None if one is None else _gate(one) for one in before)
     try:
         yield
     finally:

@@ -54,6 +54,42 @@ EVIL = {
 }
 
 
+READING = {
+    "model/a.yaml": 'name: a\nlicense: "${oc.env:HOME}"\n',
+    "model/deep/b.yaml": "name: b\narchitecture: {layers: [1, {x: 'v ${oc.decode:1} w'}]}\n",
+    "task/c.yaml": 'name: c\ntemplate: "{text} ${.license}"\n',
+    "recipe/d.yaml": "name: d\nsteps: ${oc.create:1}\n",
+    "method/e.yaml": "name: lora\ntargets: ['${hydra:runtime.cwd}']\n",
+    "method/f.yaml": "name: lora\nrank: ${launcher.jobs}\n",
+    "method/g.yaml": "name: lora\na: &a ${oc.env:HOME}\nrank: *a\n",
+    "run.yaml": "defaults:\n  - model: ${oc.env:HOME}\nruntime: {store: a}\n",
+    "launcher/h.yaml": "# @package _global_\nlauncher: {partition: '${oc.env:HOME}'}\n",
+    "launcher/i.yaml": "# @package _global_\nlauncher: {partition: '${launcher.jobs} ${hydra.runtime.cwd}'}\n",
+}
+
+
+@pytest.mark.parametrize("name", READING)
+def test_yaml_of_a_user_reads_nothing_of_this_machine(
+    folder: Path, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "secret-home")
+    _write(folder, name, READING[name])
+    assert cli.main(["plan", "--config-dir", str(folder)]) == 2
+    told = capsys.readouterr().err
+    assert name in told
+    assert re.search(r" [\w.]+ says '", told), "the field is named"
+    assert "secret-home" not in told
+
+
+def test_what_the_check_of_a_folder_misses_is_refused_when_it_is_composed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(folder, "model/a.yaml", READING["model/a.yaml"])
+    monkeypatch.setattr(options, "_added", [folder])
+    with pytest.raises(UsageError, match=r"model\.license of a says"):
+        compose.load([("model", "a")])
+
+
 @pytest.mark.parametrize("name", EVIL)
 def test_yaml_of_a_user_names_no_code(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder.parent)
