@@ -6,11 +6,12 @@ from typing import Any
 from harness.analysis import open_rates, statistics
 from harness.analysis.claims import Claim
 from harness.analysis.study import Study
-from harness.analysis.verdict import Comparison, Finding, overall
+from harness.analysis.verdict import CONSTRUCTION, Comparison, Finding, overall
 
 ALPHA = 1 - statistics.LEVEL
 POINTS = ("above", "at least", "similar")
 """Relations whose estimate is a difference of scores."""
+OURS = "deltabench's own claim: no paper makes it"
 SPREAD = "less spread than"
 """The relation whose estimate is a difference of variances."""
 
@@ -31,7 +32,9 @@ def finding(
     """
     comparisons = comparisons if claim.any_rate else open_rates.settle(study, margin, comparisons)
     verdict = overall([row.verdict for row in comparisons])
+    verdict = CONSTRUCTION if claim.construction and verdict == "reproduced" else verdict
     said = one_by_one(claim, verdict, comparisons, each) if each else sentence(claim, verdict, comparisons, numbers)
+    said = f"{said.rstrip('.')} (our own claim, no paper's)." if claim.ours else said
     notes = [f"not among these cells (or in several variants): {', '.join(absent)}"] if absent else []
     smallest = numbers.get("tau_smallest_p", 0.0)
     if smallest > ALPHA:
@@ -50,7 +53,7 @@ def finding(
         margin=margin,
         estimand=claim.estimand,
         scale=claim.scale,
-        source=study.exhibit.source,
+        source=OURS if claim.ours else study.exhibit.source,
         statistics=dict(numbers),
         comparisons=comparisons,
         notes=tuple(notes),

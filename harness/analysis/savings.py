@@ -11,48 +11,51 @@ COMPUTED = "by forecast, which is arithmetic: no seeds, no interval; margin and 
 
 
 def up_to(study: MemoryStudy, claim: Claim, options: Mapping[str, Any]) -> Finding:
-    """The best of the methods at the smallest batch saves `share`, less the margin, or more."""
-    share, margin = float(options["share"]), float(options["margin"])
-    found = _savings(study, options, study.batches[:1])
-    known = {arm: saved for arm, _, saved in found if saved is not None}
-    best = max(known, key=known.__getitem__) if known else None
-    rows = tuple(_row(study, found[i], share, margin) for i in range(len(found)) if best in (None, found[i][0]))
-    told = f"{best} saves {known[best]:.0%} at batch {study.batches[0]}" if best else "nothing to compare with"
-    return _finding(study, claim, margin, rows, told)
+    """Does the best of the methods at the smallest batch save the printed share?"""
+    return _extreme(study, claim, options, study.batches[:1], max, "most")
 
 
 def at_least(study: MemoryStudy, claim: Claim, options: Mapping[str, Any]) -> Finding:
-    """Each of the methods saves `share`, less the margin, at every batch from `from_batch` on."""
-    share, margin = float(options["share"]), float(options["margin"])
+    """Is the least that any of the methods saves, from `from_batch` on, the printed share?"""
     large = [batch for batch in study.batches if batch >= options["from_batch"]]
-    found = _savings(study, options, large)
-    rows = tuple(_row(study, one, share, margin) for one in found)
-    known = [(saved, arm, batch) for arm, batch, saved in found if saved is not None]
-    told = "nothing to compare with"
-    if known:
-        least, arm, batch = min(known)
-        held = sum(row.verdict == "reproduced" for row in rows)
-        told = f"{held} of {len(rows)} do; least {least:.0%}, {arm} at batch {batch}"
-    return _finding(study, claim, margin, rows, told)
+    return _extreme(study, claim, options, large, min, "least")
 
 
 def against(study: MemoryStudy, claim: Claim, options: Mapping[str, Any]) -> Finding:
-    """One arm saves `share` of another's peak, less the margin, at every batch; a side is an arm's own name."""
-    share, margin = float(options["share"]), float(options["margin"])
-    sides = said(options["left"]), said(options["right"])
-    rows = tuple(_pair(study, *sides, batch, share - margin) for batch in study.batches)
-    known = [row.estimate for row in rows if row.estimate is not None]
-    told = f"{min(known):.0%} to {max(known):.0%}, by the batch" if known else "nothing to compare with"
-    return _finding(study, claim, margin, rows, told)
+    """Does one arm save the printed share of another's peak at the printed batch? A side is an arm's own name."""
+    left, right, batch = said(options["left"]), said(options["right"]), int(options["batch"])
+    mine, other = study.at(left, batch), study.at(right, batch)
+    saved = 1 - mine.bytes / other.bytes if mine and other and mine.bytes and other.bytes else None
+    keys = tuple(row.key for row in (mine, other) if row)
+    row = _row(left, right, batch, saved, options, keys)
+    others = [text for one in study.batches if one != batch and (text := _at(study, left, right, one))]
+    beside = f" ({', '.join(others)})" if others else ""
+    told = "a forecast is missing" if saved is None else f"{saved:.1%} at batch {batch}{beside}"
+    return _finding(study, claim, float(options["margin"]), (row,), told)
 
 
-def _pair(study: MemoryStudy, left: str, right: str, batch: int, least: float) -> Comparison:
-    mine, other, relation = study.at(left, batch), study.at(right, batch), f"at batch {batch} needs less than"
+def _at(study: MemoryStudy, left: str, right: str, batch: int) -> str:
+    """'51% at batch 1'; "" where a forecast is missing."""
+    mine, other = study.at(left, batch), study.at(right, batch)
     if mine is None or other is None or not mine.bytes or not other.bytes:
-        return Comparison(left, right, relation, "untested", reason="a forecast is missing")
-    saved = 1 - mine.bytes / other.bytes
-    verdict = "reproduced" if saved >= least else "contradicted"
-    return Comparison(left, right, relation, verdict, saved, keys=(mine.key, other.key))
+        return ""
+    return f"{1 - mine.bytes / other.bytes:.0%} at batch {batch}"
+
+
+def _extreme(
+    study: MemoryStudy, claim: Claim, options: Mapping[str, Any], batches: Sequence[int], of: Any, word: str
+) -> Finding:
+    """The most or the least that is saved, against the printed share; what is missing is untested."""
+    found, right = _savings(study, options, batches), study.ceiling or str(study.exhibit.ceiling)
+    known = [(saved, arm, batch) for arm, batch, saved in found if saved is not None]
+    rows = [_row(arm, right, batch, None, options, ()) for arm, batch, saved in found if saved is None]
+    told = "nothing to compare with"
+    if known:
+        saved, arm, batch = of(known)
+        keys = tuple(row.key for row in (study.at(arm, batch), study.at(right, batch)) if row)
+        rows.insert(0, _row(arm, right, batch, saved, options, keys))
+        told = f"{word} {saved:.0%}, {arm} at batch {batch}"
+    return _finding(study, claim, float(options["margin"]), tuple(rows), told)
 
 
 def _savings(
@@ -67,15 +70,16 @@ def _savings(
     return [(arm, batch, study.saved(arm, batch)) for batch in batches for arm in chosen]
 
 
-def _row(study: MemoryStudy, one: tuple[str, int, float | None], share: float, margin: float) -> Comparison:
-    arm, batch, saved = one
-    relation = f"saves {share:.0%} at batch {batch} of"
-    against = study.ceiling or str(study.exhibit.ceiling)
+def _row(
+    left: str, right: str, batch: int, saved: float | None, options: Mapping[str, Any], keys: tuple[str, ...]
+) -> Comparison:
+    """Two-sided: further than the margin from the printed share on either side is another number."""
+    share, margin = float(options["share"]), float(options["margin"])
+    relation = f"saves {share:.1%} at batch {batch} of"
     if saved is None:
-        return Comparison(arm, against, relation, "untested", reason="a forecast is missing")
-    keys = tuple(row.key for row in (study.at(arm, batch), study.at(against, batch)) if row)
-    verdict = "reproduced" if saved >= share - margin else "contradicted"
-    return Comparison(arm, against, relation, verdict, estimate=saved, keys=keys)
+        return Comparison(left, right, relation, "untested", reason="a forecast is missing")
+    verdict = "reproduced" if abs(saved - share) <= margin else "contradicted"
+    return Comparison(left, right, relation, verdict, estimate=saved, keys=keys)
 
 
 def _finding(study: MemoryStudy, claim: Claim, margin: float, rows: tuple[Comparison, ...], told: str) -> Finding:

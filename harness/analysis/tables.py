@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.analysis import marks, measures, order, select, statistics
+from harness.analysis import claims, marks, measures, order, select, statistics
 from harness.analysis.measures import Estimate
 from harness.analysis.study import Study
 from harness.analysis.table import MISSING, Entry, Table, number, word
@@ -73,9 +73,15 @@ def verdicts(findings: Sequence[Finding], model: str) -> Table:
     bare = [one for one in findings if not one.comparisons]
     rows += [(word(one.claim), *map(word, (MISSING,) * 4), word(one.verdict), word(MISSING)) for one in bare]
     columns = ("claim", "comparison", "estimate", "interval", "p (Holm)", "verdict", "seeds it would take")
-    notes = [f"{one.claim}: {one.estimand}; margin {one.margin:g} ({one.scale})" for one in findings]
+    notes = [f"{one.claim}: {one.estimand}; margin {one.margin:g} ({one.scale}), {_why(one)}" for one in findings]
     notes += [f"{one.claim}: {note}" for one in findings for note in one.notes]
     return Table("verdicts", "Comparisons behind the claims", model, columns, tuple(rows), tuple(dict.fromkeys(notes)))
+
+
+def _why(one: Finding) -> str:
+    """Why this margin: the claim's reason, or that the exhibit has set another."""
+    claim = claims.find(one.claim)
+    return claim.why if one.margin == claim.margin else "the exhibit's own"
 
 
 def _compared(row: Comparison, one: Finding) -> tuple[Entry, ...]:

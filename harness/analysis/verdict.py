@@ -1,10 +1,11 @@
-"""What becomes of a claim: one of four words (see claims.py), with the comparisons it rests on. Torch-free."""
+"""What becomes of a claim: one word (see claims.py), with the comparisons it rests on. Torch-free."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-VERDICTS = ("reproduced", "contradicted", "inconclusive", "untested")
+CONSTRUCTION = "by construction"
+VERDICTS = ("reproduced", CONSTRUCTION, "contradicted", "inconclusive", "untested")
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ def test_every_view_and_claim_leads_to_a_function():
         assert callable(view.function()), view.name
     for claim in claims.catalogue().values():
         assert callable(claim.test()), claim.name
-        assert all((claim.estimand, claim.direction, claim.scale, claim.sentence)), claim.name
+        assert all((claim.estimand, claim.direction, claim.scale, claim.sentence, claim.why)), claim.name
+        assert claim.margin > 0, claim.name
 
 
 def test_tuning_seeds_are_used_by_no_other_exhibit():

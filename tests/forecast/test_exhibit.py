@@ -70,7 +70,9 @@ def test_there_are_exhibits_of_forecasts() -> None:
     [
         ((1.0, 4.0), ["reproduced", "reproduced"]),
         ((3.0, 4.0), ["contradicted", "reproduced"]),
+        ((0.2, 4.0), ["contradicted", "reproduced"]),  # 95 % is not what was printed as 75 %
         ((1.0, 9.0), ["reproduced", "contradicted"]),
+        ((1.0, 1.0), ["reproduced", "contradicted"]),
         ((None, 9.0), ["untested", "contradicted"]),
     ],
 )
@@ -172,12 +174,12 @@ def test_the_same_forecasts_once_more(
     assert "in the reference" in capsys.readouterr().out
 
 
-def test_two_arms_are_compared_at_every_batch(tmp_path: Path) -> None:
-    claim = "claims: [{claim: saves-against, left: small, right: big, share: 0.3}]\nforecast"
+def test_two_arms_are_compared_at_the_printed_batch_on_both_sides(tmp_path: Path) -> None:
+    claim = "claims: [{claim: saves-against, left: small, right: big, share: 0.375, batch: 8}]\nforecast"
     text = YAML[: YAML.index("claims")] + claim + YAML[YAML.index("forecast:") + len("forecast") :]
-    for small, verdict in ((2.0, "reproduced"), (3.5, "contradicted"), (None, "inconclusive")):
-        rows = [_row("big", 1, 4.0), _row("big", 8, 8.0), _row("small", 1, small), _row("small", 8, 5.0)]
+    for small, verdict in ((5.0, "reproduced"), (5.6, "contradicted"), (4.0, "contradicted"), (None, "untested")):
+        rows = [_row("big", 1, 4.0), _row("big", 8, 8.0), _row("small", 1, 1.0), _row("small", 8, small)]
         report.render(_exhibit(tmp_path, text), "quick", rows, tmp_path / "out")
         (finding,) = json.loads((tmp_path / "out" / report.INDEX).read_text())["findings"]
         assert finding["verdict"] == verdict
-        assert finding["sentence"].startswith("small saves at least 30% of the training memory of big: ")
+        assert finding["sentence"].startswith("small saves 37.5% of the training memory of big at batch 8: ")
