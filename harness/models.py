@@ -196,7 +196,7 @@ def _pretrained(config: ModelConfig, head: Head, dropout: float | None) -> PreTr
         attn_implementation=config.attention,
         trust_remote_code=config.trust_remote_code,
         output_loading_info=True,
-        ignore_mismatched_sizes=bool(head.labels),  # a head of another number of labels, in whose place one is drawn
+        ignore_mismatched_sizes=True,  # of a head for other labels, in whose place one is drawn; of others it is told
     )
     drawn = _head_names(model, head)
     if lacking := sorted(set(report["missing_keys"]) - drawn):
@@ -204,8 +204,12 @@ def _pretrained(config: ModelConfig, head: Head, dropout: float | None) -> PreTr
             f"model {config.name}: its weights lack {len(lacking)} tensors that {head.kind.replace('_', ' ')} needs, "
             f"e.g. {lacking[0]}. Take another objective, or a checkpoint that holds them."
         )
-    if wrong := sorted(name for name, *_ in report["mismatched_keys"] if name not in drawn):
-        raise UsageError(f"model {config.name}: {wrong[0]} has another size in its files than by its config.json.")
+    if wrong := sorted(key for key in report["mismatched_keys"] if key[0] not in drawn):
+        name, held, wanted = wrong[0]
+        raise UsageError(
+            f"model {config.name}: {name} is {tuple(held)} in its files and {tuple(wanted)} by its config.json. "
+            "Use the configuration that the weights were saved with."
+        )
     return model
 
 
@@ -221,6 +225,9 @@ def _fill(model: PreTrainedModel, head: Head, file: Path) -> bool:
         return False
     drawn = _head_names(model, head)  # whatever the file holds there, perhaps for another number of labels
     tensors = {name: tensor for name, tensor in tensors.items() if name not in drawn}
+    own = model.state_dict()
+    if any(name in own and tensor.shape != own[name].shape for name, tensor in tensors.items()):
+        return False
     missing = set(model.load_state_dict(tensors, strict=False).missing_keys)
     model.tie_weights(recompute_mapping=False)
     return not missing - set(model.all_tied_weights_keys) - drawn

@@ -75,6 +75,16 @@ def test_weights_that_lack_a_tensor_are_refused(t5: ModelConfig, tmp_path: Path)
         models.load(replace(t5, path=str(folder)), LM, seed=0)
 
 
+def test_weights_of_another_size_are_refused(t5: ModelConfig, tmp_path: Path) -> None:
+    folder = tmp_path / "wider"
+    shutil.copytree(str(t5.path), folder)
+    tensors = load_file(folder / "model.safetensors")
+    tensors["shared.weight"] = torch.cat((tensors["shared.weight"], torch.zeros(2, 16)))
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UsageError, match=r"shared\.weight is \(40, 16\) in its files and \(38, 16\) by its config"):
+        models.load(replace(t5, path=str(folder)), LM, seed=0)
+
+
 def test_random_weights_come_from_the_seed_and_need_no_file(t5: ModelConfig, tmp_path: Path) -> None:
     shutil.copytree(str(t5.path), tmp_path / "bare", ignore=shutil.ignore_patterns("*.safetensors"))
     bare = weights.resolve(replace(t5, path=str(tmp_path / "bare"), weights="random"))
