@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import methods
 from harness.errors import plain
 
 Fields = Mapping[str, Any]
@@ -18,6 +19,17 @@ def distinguishing(rows: Sequence[Fields]) -> tuple[str, ...]:
         if _distinct(rows, [*kept, name]) > _distinct(rows, kept):
             kept.append(name)
     return tuple(kept)
+
+
+def declared(method: Fields) -> dict[str, Any]:
+    """A method's fields without its name, in the order in which it declares them.
+
+    A record may have them sorted, and then alpha, which follows from the rank, would come before it as the label.
+    """
+    entry = methods.catalogue().get(str(method["name"]))
+    known = [name for name in (entry.fields if entry else ()) if name in method]
+    names = dict.fromkeys([*known, *(name for name in method if name != "name")])
+    return {name: method[name] for name in names}
 
 
 def labels(names: Sequence[str], places: Sequence[Any], rows: Sequence[Fields]) -> list[str]:

@@ -187,7 +187,7 @@ def _task(cell: Mapping[str, Any]) -> Row:
 
 def _arm(cell: Mapping[str, Any]) -> Row:
     """Method fields, then what else may be compared; the learning rate is chosen over, not compared."""
-    method = {name: value for name, value in cell["method"].items() if name != "name"}
+    method = arms.declared(cell["method"])
     recipe = {**_identity(cell["recipe"], RecipeConfig), "learning_rate": None}
     roles = "+".join(role for role, _ in cell.get("parents") or ())
     return {**method, "objective": cell["objective"], "parents": roles, **recipe}

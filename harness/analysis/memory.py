@@ -89,7 +89,7 @@ def studies(exhibit: Exhibit, rows: Sequence[Mapping[str, Any]]) -> list[MemoryS
 
 
 def _fields(cell: Mapping[str, Any]) -> dict[str, Any]:
-    method = {name: value for name, value in cell["method"].items() if name != "name"}
+    method = arms.declared(cell["method"])
     return {**method, **{name: value for name, value in cell["recipe"].items() if name not in _ARITHMETIC}}
 
 

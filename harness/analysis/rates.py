@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
+from harness import options
 from harness.analysis import marks, select, tables
 from harness.analysis.study import Study
 from harness.analysis.table import MISSING, Entry, Table, rate, word
@@ -73,15 +76,21 @@ def recipe_lines(studies: Sequence[Study]) -> list[str]:
             for arm, (scored, _) in by_method(study).items():
                 found.setdefault(arm, []).append(scored)
         chosen = {arm: select.choose(pd.concat(parts, axis="columns")) for arm, parts in found.items()}
-        picked = sorted(float(one["learning_rate"]) for one in chosen.values())
         named = {arm: float(one["learning_rate"]) for arm, one in chosen.items()}
-        named["default"] = picked[len(picked) // 2]  # for a method nobody tuned: the middle of the tuned ones
+        named |= _default(recipe)
         pairs = ", ".join(f"{arm}: {_float(rate(value))}" for arm, value in named.items())
         edges = ", ".join(f"{arm} at the {one['edge']} rate tried" for arm, one in chosen.items() if one["edge"])
         lines.append(f"# recipe {recipe}: chosen on {', '.join(study.model for study in models)}")
         lines += [f"# edge of the grid: {edges}"] if edges else []
         lines.append(f"learning_rate: {{{pairs}}}")
     return lines
+
+
+def _default(recipe: str) -> dict[str, float]:
+    """The recipe's own rate for a method nobody tuned, which no tuning changes; nothing where it has none."""
+    path = options.files("recipe").get(recipe)
+    held = yaml.safe_load(path.read_text(encoding="utf-8")).get("learning_rate") if path else None
+    return {"default": float(held["default"])} if isinstance(held, dict) and "default" in held else {}
 
 
 def _float(text: str) -> str:

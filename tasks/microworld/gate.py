@@ -23,7 +23,8 @@ from tasks.microworld import shipping
 
 MARGIN = 0.2
 WEIGHTS = ("pretrained", "random")
-COMMAND = "deltabench sweep method=full model={model} model.weights=pretrained,random {tasks} seed=0,1"
+COMMAND = "deltabench sweep method=full model={model} model.weights=pretrained,random {tasks} seed={seeds}"
+SEEDS = (0, 1)
 
 
 @dataclass(frozen=True, order=True)
@@ -46,7 +47,7 @@ Scores = Mapping[tuple[Asked, str], list[float]]  # (test set, weights) -> a sco
 def scores(store: Store, model: str) -> dict[tuple[Asked, str], list[float]]:
     """(test set, weights) -> test scores, of the finished cells of the command with today's rows, weights and recipe."""
     found: dict[tuple[Asked, str], list[float]] = defaultdict(list)
-    said = words.parse(COMMAND.format(model=model, tasks="task=micro/*").split()[2:])
+    said = words.parse(COMMAND.format(model=model, tasks="task=micro/*", seeds=_listed(SEEDS)).split()[2:])
     for run in records.from_store(store, [cells.key(cell) for cell in grid.expand([said.block])]):
         if run.record["status"] != "done":
             continue
@@ -74,11 +75,17 @@ def table(model: str, found: Scores) -> dict[str, Any]:
             "random": sum(random) / len(random),
             "seeds": min(len(pretrained), len(random)),
         }
-    seeds = min((row["seeds"] for row in rows.values()), default=0)
+    seeds = int(min((row["seeds"] for row in rows.values()), default=0))
     names = list(dict.fromkeys(asked.task for asked in both))
     asked_for = "'task=micro/*'" if names == sorted(gated()) else f"task={','.join(names)}"
     recipes = " and ".join(sorted({f"recipe={asked.recipe}" for asked in both}))
-    return {"command": COMMAND.format(model=model, tasks=asked_for), "recipe": recipes, "seeds": seeds, "tasks": rows}
+    # A sweep runs seed by seed, so where fewer are done the first ones are.
+    command = COMMAND.format(model=model, tasks=asked_for, seeds=_listed(SEEDS[:seeds]))
+    return {"command": command, "recipe": recipes, "seeds": seeds, "tasks": rows}
+
+
+def _listed(seeds: tuple[int, ...]) -> str:
+    return ",".join(map(str, seeds))
 
 
 def main(folder: str) -> int:

@@ -95,10 +95,14 @@ def _around(facts: dict[str, Any]) -> list[str]:
     )
 
 
+def _seeds(count: int) -> str:
+    return "one seed" if count == 1 else f"mean of {count} seeds"
+
+
 def _gate_lines(gate: dict) -> list[str]:
     head = [
         "## Does pretraining matter?", "",
-        f"Test score of full fine-tuning ({gate['recipe']}), mean of {gate['seeds']} seeds; made by "
+        f"Test score of full fine-tuning ({gate['recipe']}), {_seeds(gate['seeds'])}; made by "
         f"`{gate['command']}`.", "",
         "| task | chance | from these weights | from random weights |", "|---|---|---|---|",
     ]  # fmt: skip

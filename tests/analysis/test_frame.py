@@ -99,3 +99,12 @@ def test_a_record_from_before_a_field_existed_has_it_at_its_default(make_run):
     assert set(frame.scores([old, new]).arm) == {"lora"}
     new.record["cell"]["recipe"]["accumulate"] = 4
     assert set(frame.scores([old, new]).arm) == {"lora accumulate=1", "lora accumulate=4"}
+
+
+def test_a_field_that_follows_from_another_is_no_label():
+    """Archives have their fields sorted, alpha before rank; what was varied is the rank."""
+    fields = [{"alpha": 2 * rank, "dropout": 0.0, "name": "lora", "rank": rank} for rank in (4, 8)]
+    told = arms.labels(["lora", "lora"], [0, 0], [arms.declared(one) for one in fields])
+    assert told == ["lora rank=4", "lora rank=8"]
+    alone = [{**fields[0], "alpha": alpha} for alpha in (4, 8)]
+    assert arms.labels(["lora"] * 2, [0, 0], list(map(arms.declared, alone))) == ["lora alpha=4", "lora alpha=8"]

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from rich.console import Console
 
-from harness import exhibits
-from harness.analysis import report, study, times
+from harness import exhibits, options
+from harness.analysis import rates, report, study, times
 from harness.analysis.table import MISSING
 
 # What cells train for: forecasts have their own laws, and what is published only has no cells.
@@ -129,9 +129,11 @@ def test_the_tuned_rates_are_a_recipe_line(make_grid, tmp_path):
     report.render(exhibit, "quick", runs_for(exhibit, make_grid, rates=RATES, best_rate=3e-4), tmp_path)
     lines = (tmp_path / "recipe-lines.yaml").read_text()
     tuned = yaml.safe_load(lines)["learning_rate"]
-    assert set(tuned) == {*exhibit.methods(), "default"}
+    assert set(tuned) == set(exhibit.methods())  # the records' recipe is none of ours, so it has no default
     assert all(value in RATES for value in tuned.values())
     assert tuned["full"] == 3e-4
+    known = yaml.safe_load(options.files("recipe")["micro"].read_text())["learning_rate"]
+    assert rates._default("micro") == {"default": float(known["default"])}
     assert "full at the lowest rate tried" in lines
     assert re.search(r"3e-4 ↓", shown(tmp_path))
 

@@ -186,3 +186,18 @@ def test_a_gate_counts_the_cells_of_its_own_command_only(monkeypatch: pytest.Mon
 
     assert {key(), key("model.weights=random")} <= asked
     assert not {key("recipe.learning_rate=1e-4"), key("task.split_seed=5")} & asked
+
+
+@pytest.mark.parametrize("card", sorted(shipping.WEIGHTS.glob("*/gate.json")), ids=lambda path: path.parent.name)
+def test_a_card_cites_the_seeds_of_its_mean(card: Path) -> None:
+    told = json.loads(card.read_text())
+    assert len(told["command"].rpartition("seed=")[2].split(",")) == told["seeds"]
+    text = (card.parent / "README.md").read_text()
+    assert ("one seed" if told["seeds"] == 1 else f"mean of {told['seeds']} seeds") in text
+    assert "mean of 1 seeds" not in text
+
+
+def test_fewer_finished_seeds_are_the_commands_seeds() -> None:
+    asked = gate.Asked("micro/qa", "test", 0.3, "micro")
+    assert gate.table("m", {(asked, kind): [0.5] for kind in gate.WEIGHTS})["command"].endswith("seed=0")
+    assert gate.table("m", {(asked, kind): [0.5, 0.6] for kind in gate.WEIGHTS})["command"].endswith("seed=0,1")
