@@ -34,7 +34,7 @@ def declared(config: ModelConfig) -> PreTrainedConfig:
 def read(config: ModelConfig) -> PreTrainedConfig:
     """From the model's files. UsageError where they are not what the YAML declares, or need code of their own."""
     if weights.bare(config):
-        return declared(config)
+        return _padded(declared(config))
     folder = weights.folder(config)
     try:
         found: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=config.trust_remote_code)
@@ -51,7 +51,15 @@ def read(config: ModelConfig) -> PreTrainedConfig:
         )
     if config.source == "hub" and config.architecture and not config.path:
         _compare(config, declared(config), found)
-    return found
+    return _padded(found)
+
+
+def _padded(settings: PreTrainedConfig) -> PreTrainedConfig:
+    """A padding token outside the vocabulary is none: -1 as early conversions have it, or one that was never added."""
+    pad, size = getattr(settings, "pad_token_id", None), getattr(settings, "vocab_size", None)
+    if pad is not None and size is not None and not 0 <= pad < size:
+        settings.pad_token_id = None
+    return settings
 
 
 def _compare(config: ModelConfig, said: Any, found: Any) -> None:

@@ -1,7 +1,7 @@
 """Rows as padded tensors, and the order in which training sees them."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -40,7 +40,8 @@ class Encoded:
     """One split, tokenised once.
 
     inputs: [N, T] padded; lengths: [N]. targets: [N, U]. labels: [N]. options: [N or 1, C, U].
-    truncated: how many rows were longer than the task's limit.
+    truncated: how many rows were longer than the task's limit. notes: split by split, what else a reader of the scores
+    should know of the answers: name -> how many rows.
     """
 
     inputs: torch.Tensor
@@ -50,6 +51,7 @@ class Encoded:
     targets: torch.Tensor | None = None
     labels: torch.Tensor | None = None
     options: torch.Tensor | None = None
+    notes: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -60,11 +62,12 @@ class Encoded:
         targets: Sequence[Sequence[int]] | None = None,
         labels: torch.Tensor | None = None,
         options: torch.Tensor | None = None,
+        notes: Mapping[str, int] | None = None,
     ) -> "Encoded":
         """From lists of token ids."""
         lengths = torch.tensor([len(row) for row in inputs])
         padded = None if targets is None else pad(targets, IGNORED)
-        return cls(pad(inputs, pad_id), lengths, pad_id, truncated, padded, labels, options)
+        return cls(pad(inputs, pad_id), lengths, pad_id, truncated, padded, labels, options, notes or {})
 
     def __len__(self) -> int:
         return len(self.inputs)

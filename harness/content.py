@@ -42,7 +42,14 @@ def of_files(path: Path, weights: str, tokens: Path | None, code: bool = False) 
     if weights == "pretrained":
         files += headers.shards(path)
         headers.shapes(path)
-    return _hash([f"{file.name} {_content(file)}" for file in files if file.is_file()])
+    lines = [f"{file.name} {_content(file)}" for file in files if file.is_file()]
+    ends = generation_ends(path)
+    return _hash([*lines, *([f"ends {ends}"] if ends not in ([], _ends(path / "config.json")) else [])])
+
+
+def generation_ends(path: Path) -> list[int]:
+    """The tokens that end a generated text, as a model's generation_config.json says; none where it does not say."""
+    return _ends(path / "generation_config.json")
 
 
 def of_plan(config: ModelConfig, tokens: Path | None) -> str:
@@ -50,6 +57,14 @@ def of_plan(config: ModelConfig, tokens: Path | None) -> str:
     plan = json.dumps({"model_type": config.family, **(config.architecture or {})}, sort_keys=True)
     files = [f"{file.name} {_content(file)}" for file in _tokenizer_files(tokens) if file.is_file()]
     return _hash([f"architecture {plan}", *(files or [BYTES])])
+
+
+def _ends(file: Path) -> list[int]:
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))["eos_token_id"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return []
+    return [token for token in (told if isinstance(told, list) else [told]) if type(token) is int]
 
 
 def _tokenizer_files(folder: Path | None) -> list[Path]:

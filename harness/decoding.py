@@ -4,6 +4,7 @@ Written here because a method may hold positions of its own in the cache (a soft
 transformers would take for text.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -60,24 +61,28 @@ class Prompt(NamedTuple):
         return logits
 
 
-def generate(model: Any, prompt: Prompt, most: int, end: int, beams: int = 1) -> list[list[int]]:
-    """The likeliest tokens after each prompt, without the end token: at most `most`; one row for each row."""
+def generate(model: Any, prompt: Prompt, most: int, ends: Sequence[int], beams: int = 1) -> list[list[int]]:
+    """The likeliest tokens after each prompt, at most `most`; one row for each row.
+
+    ends: tokens that end a text. The first ends the answers of training and is no part of a row, the others are.
+    """
     if beams > 1:
-        return beam_search(model, prompt, most, end, beams)
+        return beam_search(model, prompt, most, ends, beams)
     logits, cache = prompt.read(model)
     made: list[torch.Tensor] = []
+    last = torch.tensor(ends, device=logits.device)
     done = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
     while True:
-        token = logits.argmax(dim=-1).masked_fill(done, end)
+        token = logits.argmax(dim=-1).masked_fill(done, ends[0])
         made.append(token)
-        done |= token == end
+        done |= torch.isin(token, last)
         if len(made) == most or bool(done.all()):
-            return [_until(row, end) for row in torch.stack(made, dim=1).tolist()]
+            return [_until(row, ends) for row in torch.stack(made, dim=1).tolist()]
         logits = prompt.go_on(model, token[:, None], cache, torch.ones_like(token)[:, None])[:, -1]
         prompt = prompt.extended(token[:, None], torch.ones_like(token)[:, None])
 
 
-def beam_search(model: Any, prompt: Prompt, most: int, end: int, beams: int) -> list[list[int]]:
+def beam_search(model: Any, prompt: Prompt, most: int, ends: Sequence[int], beams: int) -> list[list[int]]:
     """As transformers does it by default: a finished answer scores its mean log-probability, the end token counted,
     and the search ends where no unfinished one can still be better than the `beams` best, or at `most` tokens.
     """
@@ -94,14 +99,17 @@ def beam_search(model: Any, prompt: Prompt, most: int, end: int, beams: int) -> 
     closed = [False] * n_rows
     for length in range(1, most + 1):
         steps = torch.log_softmax(logits.float(), dim=-1).view(n_rows, beams, vocabulary)
-        found = (scores[:, :, None] + steps).flatten(1).topk(2 * beams, dim=1)
+        found = (scores[:, :, None] + steps).flatten(1).topk((1 + len(ends)) * beams, dim=1)
         live: list[list[tuple[float, int, int]]] = []  # (score, beam it comes from, token)
         for row, (values, places) in enumerate(zip(found.values.tolist(), found.indices.tolist(), strict=True)):
             ranked = [(value, *divmod(place, vocabulary)) for value, place in zip(values, places, strict=True)]
-            live.append([one for one in ranked if one[2] != end][:beams])
+            live.append([one for one in ranked if one[2] not in ends][:beams])
             if not closed[row]:
-                ends = [(value / length, texts[row][beam]) for value, beam, token in ranked[:beams] if token == end]
-                finished[row] = sorted([*finished[row], *ends], key=lambda one: -one[0])[:beams]
+                ended = [
+                    (value / length, _until([*texts[row][beam], token], ends))
+                    for value, beam, token in ranked[:beams] if token in ends
+                ]  # fmt: skip
+                finished[row] = sorted([*finished[row], *ended], key=lambda one: -one[0])[:beams]
                 closed[row] = len(finished[row]) == beams and finished[row][-1][0] >= live[row][0][0] / length
             texts[row] = [[*texts[row][beam], token] for _, beam, token in live[row]]
         scores = torch.tensor([[value for value, _, _ in row] for row in live], device=logits.device)
@@ -120,5 +128,7 @@ def beam_search(model: Any, prompt: Prompt, most: int, end: int, beams: int) -> 
     return [max(row, key=lambda one: one[0])[1] for row in finished]
 
 
-def _until(tokens: list[int], end: int) -> list[int]:
-    return tokens[: tokens.index(end)] if end in tokens else tokens
+def _until(tokens: list[int], ends: Sequence[int]) -> list[int]:
+    """To the first of `ends`, which stays where it is not ends[0]."""
+    place = next((place for place, token in enumerate(tokens) if token in ends), len(tokens))
+    return tokens[: place + (tokens[place : place + 1] != [ends[0]])]

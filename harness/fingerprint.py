@@ -33,6 +33,7 @@ CORE = (
     "tasks.bleu",
     "harness.architecture",
     "harness.text",
+    "harness.controls",
     "harness.models",
     "harness.parents",
     "harness.batches",

@@ -54,8 +54,8 @@ def assemble(cell: Cell, runtime: Runtime, delta: Path | None, device: torch.dev
     """delta: what the cell kept; None where nothing trained. UsageError for a file that does not fit."""
     plain = rebuild.backbone(cell)
     model, method = _trained(cell, runtime, delta)
-    task = shots.put(tasks.load(cell.task), cell.task.shots, seed_for(cell, "shots"))
     words = text.load(cell.model, method.tokens_added())
+    task = shots.put(words.marked(tasks.load(cell.task)), cell.task.shots, seed_for(cell, "shots"))
     objective = objectives.make(cell.objective, task, words, objectives.Reading.of(cell))
     splits = prepare(objective, task)
     models = model.to(device).eval(), plain.to(device).eval()

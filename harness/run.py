@@ -60,10 +60,10 @@ def _run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint
     lacking = determinism.ask(device) if runtime.deterministic else None
     meter = Meter(device, folder, runtime.sample_ms)
     with meter.phase("prepare"):
-        task = shots.put(tasks.load(cell.task), cell.task.shots, seed_for(cell, "shots"))
-        head = objectives.head(cell.objective, len(task.label_words))
+        head = objectives.head(cell.objective, len(tasks.row(cell.task).label_words))
         method = methods.make(cell.method, lambda: models.outline(cell.model, head))
         words = text.load(cell.model, method.tokens_added())
+        task = shots.put(words.marked(tasks.load(cell.task)), cell.task.shots, seed_for(cell, "shots"))
         objective = objectives.make(cell.objective, task, words, objectives.Reading.of(cell))
         splits = prepare(objective, task)
         told = facts(task, splits)
@@ -126,9 +126,14 @@ def _scores(work: Work, point: Point) -> dict[str, Any]:
 
 def _notes(work: Work, device: torch.device) -> dict[str, Any]:
     cut = {name: split.encoded.truncated for name, split in work.splits.items() if split.encoded.truncated}
+    answers: dict[str, dict[str, int]] = {}
+    for name, split in work.splits.items():
+        for note, count in split.encoded.notes.items():
+            answers.setdefault(note, {})[name] = count
     return {
         **_method_notes(work),
         **({"truncated_rows": cut} if cut else {}),
+        **answers,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "precision": work.recipe.precision,
     }

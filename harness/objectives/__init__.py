@@ -86,7 +86,7 @@ def make(name: str, task: "Task", text: "Text", reading: Reading = Reading()) ->
     """The objective `name` for a task and a model's tokenizer."""
     check(name, task.answer)
     reading.check(name)
-    objective: Objective = importlib.import_module(f"{__name__}.{name}").make(task, text, reading)
+    objective: Objective = importlib.import_module(f"{__name__}.{name}").make(text.marked(task), text, reading)
     return objective
 
 

@@ -9,7 +9,8 @@ from torch import nn
 
 from harness.batches import Batch, Encoded
 from harness.objectives import Head, Reading
-from tasks.base import Example
+from harness.text import Text
+from tasks.base import Example, Task
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,15 @@ class Predicted:
     answers: list[Any]
     loss: float
     items: int
+
+
+def answer_notes(text: Text, task: Task, answers: Sequence[Sequence[int]], limit: int) -> dict[str, int]:
+    """How many of the right answers are longer than `limit` tokens, and, where a text is generated, how many hold a
+    token that stands for an unknown word. answers: whole, without an end token.
+    """
+    cut = sum(len(answer) > limit for answer in answers)
+    unknown = task.answer == "text" and sum(not all(map(text.knows, set(answer))) for answer in answers)
+    return {name: count for name, count in (("truncated_targets", cut), ("unknown_targets", unknown)) if count}
 
 
 class Objective(Protocol):

@@ -19,7 +19,7 @@ from harness.decoding import Prompt, generate
 from harness.errors import UsageError
 from harness.forward import in_precision
 from harness.objectives import Head, Reading
-from harness.objectives.base import Predicted
+from harness.objectives.base import Predicted, answer_notes
 from harness.text import IGNORED, Text
 from tasks.base import Example, Task
 
@@ -50,12 +50,16 @@ class Causal:
         prompts = [task.text(example) for example in examples]
         inputs, truncated = self.text.prompts(prompts, task.max_input_tokens, task.max_target_tokens)
         pairs = [(prompt, task.target(example)) for prompt, example in zip(prompts, examples, strict=True)]
-        targets = self.text.continuations(pairs, task.max_target_tokens)
+        answers = self.text.after(pairs)
+        targets = [self.text.ended(answer, task.max_target_tokens) for answer in answers]
+        notes = answer_notes(self.text, task, answers, task.max_target_tokens)
         if task.answer == "text":
-            return Encoded.of(inputs, self.text.pad, truncated, targets=targets)
+            return Encoded.of(inputs, self.text.pad, truncated, targets=targets, notes=notes)
         labels = torch.tensor([self.target(example) for example in examples])
         options = self._options(prompts, examples)
-        return Encoded.of(inputs, self.text.pad, truncated, targets=targets, labels=labels, options=options)
+        return Encoded.of(
+            inputs, self.text.pad, truncated, targets=targets, labels=labels, options=options, notes=notes
+        )
 
     def target(self, example: Example) -> Any:
         return self.task.target(example) if self.task.answer == "text" else int(example.label or 0)
@@ -73,8 +77,8 @@ class Causal:
         if batch.options is None:
             most, end = self.task.max_target_tokens, self.text.eos
             assert end is not None, "the targets were encoded with it"
-            end = NEVER if self.reading.full_length else end
-            made = generate(model, self._prompt(batch), most, end, self.reading.beams)
+            ends = (NEVER,) if self.reading.full_length else tuple(dict.fromkeys((end, *self.text.ends)))
+            made = generate(model, self._prompt(batch), most, ends, self.reading.beams)
             return Predicted([answer.strip() for answer in self.text.decode(made)], loss, items)
         sums = self.likelihoods(model, batch)
         if self.reading.loss_on == "answer":

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from harness.batches import Batch, Encoded
+from harness.errors import UsageError
 from harness.forward import in_precision
 from harness.objectives import Head, Reading
 from harness.objectives.base import Predicted
@@ -33,8 +34,20 @@ class Classifier:
     def encode(self, examples: Sequence[Example]) -> Encoded:
         texts = [self.task.text(example) for example in examples]
         inputs, truncated = self.text.inputs(texts, self.task.max_input_tokens, self.task.keep)
+        self._check_ends(inputs)
         labels = torch.tensor([self.target(example) for example in examples])
         return Encoded.of(inputs, self.text.pad, truncated, labels=labels)
+
+    def _check_ends(self, inputs: Sequence[Sequence[int]]) -> None:
+        """The head of an encoder-decoder reads what stands at the last end token, of which all rows have as many."""
+        if self.text.start is not None and self.text.eos is not None:
+            counts = {row.count(self.text.eos) for row in inputs}
+            if counts == {0} or len(counts) > 1:
+                raise UsageError(
+                    f"task {self.task.name}: the classifier of an encoder-decoder reads at the end token, and the rows "
+                    f"have {', '.join(map(str, sorted(counts)))} of them. Write none in the template, and take a "
+                    "tokenizer that ends every text with it."
+                )
 
     def target(self, example: Example) -> int:
         return int(example.label or 0)

@@ -56,9 +56,14 @@ class Masked:
     reading: Reading
 
     def encode(self, examples: Sequence[Example]) -> Encoded:
-        template = self.task.cloze or self.task.template + " {mask}"
+        template = self.task.cloze or self.task.template
+        if not self.task.cloze and self.mask.text not in template:  # else the template has its own
+            template += " {mask}"
         texts = [template.format(**example.fields, mask=self.mask.text) for example in examples]
         inputs, truncated = self.text.around(texts, self.task.max_input_tokens, self.mask.token)
+        masks = next((row.count(self.mask.token) for row in inputs if row.count(self.mask.token) != 1), 1)
+        if masks != 1:
+            raise UsageError(f"task {self.task.name}: its cloze has {masks} mask tokens in a row; it must have one.")
         labels = torch.tensor([self.target(example) for example in examples])
         return Encoded.of(inputs, self.text.pad, truncated, labels=labels)
 

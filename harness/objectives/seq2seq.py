@@ -17,7 +17,7 @@ from harness.batches import Batch, Encoded, pad
 from harness.errors import UsageError
 from harness.forward import in_precision
 from harness.objectives import Head, Reading
-from harness.objectives.base import Predicted
+from harness.objectives.base import Predicted, answer_notes
 from harness.text import IGNORED, Text
 from tasks.base import Example, Task
 
@@ -44,12 +44,21 @@ class Seq2Seq:
         task = self.task
         texts = [task.text(example) for example in examples]
         inputs, truncated = self.text.inputs(texts, task.max_input_tokens, task.keep)
-        targets = self.text.targets([task.target(example) for example in examples], task.max_target_tokens)
+        answers = self.text.answers([task.target(example) for example in examples])
+        targets = [self.text.ended(answer, self.most) for answer in answers]
+        notes = answer_notes(self.text, task, answers, self.most)
         if task.answer == "text":
-            return Encoded.of(inputs, self.text.pad, truncated, targets=targets)
+            return Encoded.of(inputs, self.text.pad, truncated, targets=targets, notes=notes)
         labels = torch.tensor([self.target(example) for example in examples])
         options = self._options(examples)
-        return Encoded.of(inputs, self.text.pad, truncated, targets=targets, labels=labels, options=options)
+        return Encoded.of(
+            inputs, self.text.pad, truncated, targets=targets, labels=labels, options=options, notes=notes
+        )
+
+    @property
+    def most(self) -> int:
+        """The most tokens of an answer, its end included."""
+        return self.text.longest(self.task.max_target_tokens)
 
     def target(self, example: Example) -> Any:
         return self.task.target(example) if self.task.answer == "text" else int(example.label or 0)
@@ -96,11 +105,12 @@ class Seq2Seq:
         items = int((batch.need_targets() != IGNORED).sum())
         encoded = _encode(model, batch)
         loss = float(self._loss(model, batch, encoder_outputs=encoded)) * items
-        most = self.task.max_target_tokens
-        least = {"min_new_tokens": most} if self.reading.full_length else {}
+        most = self.most
+        more: dict[str, Any] = {"min_new_tokens": most} if self.reading.full_length else {}
+        more |= {"eos_token_id": list(self.text.ends)} if len(self.text.ends) > 1 else {}
         made = model.generate(
             encoder_outputs=encoded, attention_mask=batch.mask, max_new_tokens=most,
-            do_sample=False, num_beams=self.reading.beams, **least,
+            do_sample=False, num_beams=self.reading.beams, **more,
         )  # fmt: skip
         return Predicted(self.text.decode(made.tolist()), loss, items)
 
@@ -109,7 +119,7 @@ class Seq2Seq:
         task = self.task
         rows = examples if any(example.choices for example in examples) else examples[:1]
         texts = [task.options(example) for example in rows]
-        flat = self.text.targets([text for row in texts for text in row], task.max_target_tokens)
+        flat = self.text.targets([text for row in texts for text in row], self.most)
         width, most = max(map(len, flat)), max(map(len, texts))
         table = torch.full((len(rows), most, width), IGNORED)
         tokens = iter(flat)

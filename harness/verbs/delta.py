@@ -103,8 +103,8 @@ def _scores(built: "Built", runtime: Runtime) -> dict[str, dict[str, float]]:
     from tasks import shots
 
     cell = built.cell
-    task = shots.put(tasks.load(cell.task), cell.task.shots, seed_for(cell, "shots"))
     words_of = text.load(cell.model, built.method.tokens_added())
+    task = shots.put(words_of.marked(tasks.load(cell.task)), cell.task.shots, seed_for(cell, "shots"))
     objective = objectives.make(cell.objective, task, words_of, objectives.Reading.of(cell))
     splits, size = prepare(objective, task), cell.recipe.evaluation_batch_size
     model = built.model.to(choose_device(runtime.device))

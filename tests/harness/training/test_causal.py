@@ -11,8 +11,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import Gemma2Config
 
 import methods
+from harness import decoding, objectives, text
 from harness import models as backbones
-from harness import objectives, text
+from harness.batches import Encoded
 from harness.config import MethodConfig, ModelConfig
 from harness.errors import NotApplicable, UsageError
 from harness.objectives import Head, Reading
@@ -76,6 +77,39 @@ def test_greedy_answers_are_the_likeliest_tokens_one_after_the_other(
         while len(made) < 6 and (not made or made[-1] != words.eos):
             made.append(int(model(input_ids=torch.tensor([prompt + made])).logits[0, -1].argmax()))
         assert found[number] == words.decode([[one for one in made if one != words.eos]])[0].strip()
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+@torch.no_grad()
+def test_every_end_token_of_a_model_ends_a_text(beams: int, decoder: ModelConfig, tmp_path: Path) -> None:
+    """The answers are those of transformers' generation; an end token that is a word stays, as there."""
+    shutil.copytree(str(decoder.path), tmp_path / "own")
+    ends = list(range(6, 24))
+    (tmp_path / "own" / "generation_config.json").write_text(json.dumps({"eos_token_id": [1, *ends]}))
+    several = replace(decoder, path=str(tmp_path / "own"))
+    model, words = attached(several, "none"), text.load(several)
+    assert (words.eos, words.ends) == (1, (1, *ends))
+    prompts = [f"w{i} w{2 * i}" for i in range(12)]
+    rows, _ = words.prompts(prompts, 20, 7)
+    batch = Encoded.of(rows, words.pad, 0).batch(range(12))
+    found = decoding.generate(model, decoding.Prompt.of(batch.inputs, batch.mask), 7, words.ends, beams)
+    for ids, ours in zip(rows, found, strict=True):
+        given = torch.tensor([ids])
+        made = model.generate(
+            input_ids=given, attention_mask=torch.ones_like(given), num_beams=beams, do_sample=False, max_new_tokens=7,
+            eos_token_id=list(words.ends), pad_token_id=0,
+        )  # type: ignore[operator]  # fmt: skip
+        assert words.decode([made[0, len(ids) :].tolist()]) == words.decode([ours])
+
+
+@pytest.mark.parametrize("pad", [-1, 99, None])
+def test_a_padding_token_that_is_none_is_the_end_token(pad: int | None, decoder: ModelConfig, tmp_path: Path) -> None:
+    shutil.copytree(str(decoder.path), tmp_path / "own")
+    plan = json.loads((tmp_path / "own" / "config.json").read_text())
+    (tmp_path / "own" / "config.json").write_text(json.dumps({**plan, "pad_token_id": pad}))
+    own = replace(decoder, path=str(tmp_path / "own"))
+    assert text.load(own).pad == 1
+    backbones.load(own, LM, seed=0)
 
 
 @torch.no_grad()
@@ -154,9 +188,9 @@ def test_an_answer_is_tokenised_as_it_stands_after_its_prompt(space: str) -> Non
     words = Text(spoken, pad=0, eos=0, start=None, room=None)
     prompt = f"is it so?{space}"
     [found] = words.continuations([(prompt, "yes")], 10)
-    assert words.decode([words.encode(prompt) + found[:-1]])[0] == prompt + ("" if space else " ") + "yes"
-    if not space:
-        assert words.encode(prompt + " yes") == words.encode(prompt) + found[:-1]
+    [read], _ = words.prompts([prompt], 100, 10)
+    assert words.decode([read + found[:-1]])[0] == prompt + ("" if space else " ") + "yes"
+    assert read + found[:-1] == words.encode(prompt + ("" if space else " ") + "yes")
 
 
 def test_kernels_that_a_family_lacks_are_named(tmp_path: Path) -> None:
