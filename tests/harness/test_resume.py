@@ -60,5 +60,5 @@ def _curve(store: Store, key: str) -> list[dict[str, Any]]:
 
 def test_a_question_whose_process_is_killed_is_asked_once_more(importable: None, tmp_path: Path) -> None:
     assert isolate.call("stubs:once", (str(tmp_path / "mark"),), ()) == 7
-    with pytest.raises(RuntimeError, match="SIGKILL"):
+    with pytest.raises(ChildProcessError, match="SIGKILL"):
         isolate.call("stubs:never", (), ())
