@@ -12,6 +12,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 from torch import nn
+from transformers import PreTrainedConfig
 
 from harness import cell as cells
 from harness import files, rebuild, weights
@@ -72,10 +73,22 @@ def write_merged(built: Built, folder: Path) -> None:
     tied.declare(built.model)
     _make(folder)
     built.model.save_pretrained(folder)
+    _complete(built.model.config, folder / "config.json")
     held = weights.tokenizer_folder(built.cell.model)
     if held is not None:
         for path in (held / name for name in weights.TOKENIZER_FILES if (held / name).is_file()):
             shutil.copy(path, folder / path.name)
+
+
+def _complete(config: PreTrainedConfig, file: Path) -> None:
+    """Write out what transformers left out of `file` and would read back as something else.
+
+    It leaves out what is its own default even where the family has another one, as BART has of three labels.
+    """
+    again, held = type(config).from_pretrained(file).to_dict(), config.to_dict()
+    lost = {name: value for name, value in held.items() if name in again and again[name] != value and name[0] != "_"}
+    if lost:
+        files.write_json(file, files.read_json(file) | lost)
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from harness import cell as cells
-from harness import cli, grid, rebuild
+from harness import cli, deltas, grid, rebuild
 from harness.config import Runtime
 from harness.run import run
 from harness.store import Store
@@ -242,3 +242,14 @@ def test_an_import_says_what_it_lacks(delta: Call, tmp_path: Path, capsys: pytes
     assert "expected PEFT's configuration" in _refused(lambda: delta("import", str(tmp_path), *to, model), capsys)
     assert "leave it out" in _refused(lambda: delta("import", str(tmp_path), *to, model, "method=lora"), capsys)
     assert not (tmp_path / "to").exists()
+
+
+@pytest.mark.parametrize("labels", [2, 3, 5])
+@pytest.mark.parametrize("kind", ["bart", "bert", "distilbert", "gpt2"])
+def test_a_merged_checkpoint_has_as_many_labels_as_the_model(kind: str, labels: int, tmp_path: Path) -> None:
+    """transformers leaves out its own default of two, and BART's is three."""
+    config = AutoConfig.for_model(kind, num_labels=labels)
+    config.save_pretrained(tmp_path)
+    deltas._complete(config, tmp_path / "config.json")
+    again = AutoConfig.from_pretrained(tmp_path)
+    assert (again.num_labels, again.id2label) == (labels, config.id2label)
