@@ -75,6 +75,13 @@ METRICS: Mapping[str, Metric] = {
 }  # fmt: skip
 
 
+BY_ROW = frozenset((
+    "accuracy", "option_likelihood", "exact_match", "token_f1", "text_accuracy", "rouge_l", "extracted_accuracy",
+    "number_accuracy",
+))  # fmt: skip
+"""The metrics that are the mean over rows of a figure from 0 to 1: the sampling error of the rows follows from it."""
+
+
 def _pairs(targets: Sequence[Any], predictions: Sequence[Any]) -> list[tuple[Any, Any]]:
     if not targets:
         raise ValueError("a metric needs at least one pair")

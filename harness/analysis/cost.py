@@ -54,8 +54,7 @@ def _notes(study: Study) -> tuple[str, ...]:
 
 def parameters(study: Study, arm: str) -> tuple[int, float] | None:
     """(trainable parameters, their share of the backbone's); None where the records do not say."""
-    row = study.scores[study.scores.arm == arm].iloc[0]
-    return None if row.delta is None or not row.backbone else (int(row.delta), float(row.delta / row.backbone))
+    return study.trained(arm)
 
 
 def _joules(study: Study, arm: str) -> tuple[Entry, Entry]:
@@ -95,7 +94,7 @@ def against_share(studies: Sequence[Study]) -> "Figure":
         axes.set_xlabel("trainable share of the backbone (%)")
         axes.set_ylabel(f"{study.role} score (points)")
         _marks(axes, study, looks)
-    level = f"mean over tasks with its {statistics.LEVEL:.0%} interval over seeds"
+    level = f"mean over tasks with its {statistics.LEVEL:.0%} interval"
     style.legend(figure, [], 1, level, style.subtitle(studies))
     figure.draw_without_rendering()  # names are placed on the page as it will be
     for axes, study in zip(grid, studies, strict=True):

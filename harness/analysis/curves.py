@@ -56,8 +56,9 @@ def _panel(axes: "Axes", study: Study, task: str, column: str, looks: dict[str, 
     rows = rows[rows.task == task]
     for arm in study.clean.arms:
         _curve(axes, rows[rows.arm == arm], column, looks[arm])
-    if task in study.goals:
-        axes.axhline(100 * speed.SHARE * study.goals[task], color="#555555", linewidth=0.9, linestyle=":", zorder=1)
+    goals = speed.goals_of(study)
+    if task in goals:
+        axes.axhline(100 * goals[task], color="#555555", linewidth=0.9, linestyle=":", zorder=1)
     axes.set_title(style.short(f"{task}, {study.model}", 40))
     axes.set_xlim(left=0)
 

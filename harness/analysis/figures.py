@@ -93,7 +93,7 @@ def _legend(figure: "Figure", studies: Sequence[Study], marks: dict[str, str]) -
         Line2D([], [], linestyle="", marker=mark, color="#8c8c8c", markersize=3.5, label=style.short(task))
         for task, mark in marks.items()
     ]
-    level = f"mean over tasks with its {statistics.LEVEL:.0%} interval over seeds; small marks: tasks"
+    level = f"mean over tasks with its {statistics.LEVEL:.0%} interval; small marks: tasks"
     style.legend(figure, handles, 3 if len(studies) == 1 else 4, level, style.subtitle(studies))
 
 

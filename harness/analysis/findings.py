@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from harness.analysis import open_rates, statistics
+from harness.analysis import open_rates, power, statistics
 from harness.analysis.claims import Claim
 from harness.analysis.study import Study
 from harness.analysis.verdict import CONSTRUCTION, Comparison, Finding, overall
@@ -42,6 +42,7 @@ def finding(
             f"with {numbers['methods']} methods tau cannot reach p < {ALPHA:.2f} whatever the scores: "
             f"its smallest p is {smallest:.2f}"
         )
+    notes += numbers.get("left_out", ())
     if "range" in numbers:
         told = ", ".join(f"{name} {100 * width:.1f}" for name, width in numbers["range"].items())
         notes.append(f"highest mean less lowest, in points: {told} (a description, which nothing tests)")
@@ -70,11 +71,12 @@ def sentence(claim: Claim, verdict: str, comparisons: Sequence[Comparison], numb
     else:
         held = sum(row.verdict == "reproduced" for row in comparisons)
         parts.append(", ".join([f"{held} of {len(comparisons)} comparisons reproduced", *_others(comparisons)]))
+        parts += _on_these_rows(comparisons)
     helpless = sum(row.reason not in ("", open_rates.EDGE) and row.verdict == "inconclusive" for row in comparisons)
     if helpless:
         parts.append(f"{helpless} could not be decided with the cells at hand, whatever they score")
     if "tau_b" in numbers:
-        parts.append(f"Kendall's tau-b {numbers['tau_b']:.2f}{_range(numbers)}")
+        parts.append(f"Kendall's tau-b {numbers['tau_b']:.2f}, exact p {numbers['tau_p']:.3f}")
     return "; ".join(parts) + "."
 
 
@@ -120,10 +122,27 @@ def _seeds(row: Comparison) -> str:
         return ""
     if row.reason:
         return f": {row.reason}"
-    return f": {row.seeds} seeds would do" if row.seeds else f": more than {statistics.SEED_LIMIT} seeds"
+    if row.rows:
+        return f": {more_rows(row.rows)}, whatever the seeds"
+    return f": {seeds(row)} seeds would do" if row.seeds else f": {seeds(row)} seeds"
 
 
-def _range(numbers: Mapping[str, Any]) -> str:
-    if "tau_low" not in numbers:
-        return ""
-    return f" [{numbers['tau_low']:.2f}, {numbers['tau_high']:.2f}]"
+def more_rows(times: float) -> str:
+    return f"{times:.1f} times the test rows" if times < 100 else "more than 100 times the test rows"
+
+
+def seeds(row: Comparison) -> str:
+    """'19 (9 to 120)', '19 (9 to more than 1000)', 'more than 1000'."""
+    beyond = f"more than {power.SEED_LIMIT}"
+    if row.seeds is None or row.fewest is None:
+        return str(row.seeds or beyond)
+    return f"{row.seeds} ({row.fewest} to {row.most or beyond})"
+
+
+def _on_these_rows(comparisons: Sequence[Comparison]) -> list[str]:
+    """How many hold over seeds alone, where that is another number."""
+    known = [row for row in comparisons if row.seeds_verdict and not row.reason]
+    if all(row.seeds_verdict == row.verdict for row in known):
+        return []
+    held = sum(row.seeds_verdict == "reproduced" for row in known)
+    return [f"over seeds alone, on these very test rows, {held} of {len(comparisons)} reproduced"]

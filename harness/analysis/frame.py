@@ -18,7 +18,7 @@ Row = dict[str, Any]
 
 ROLES = ("validation", "test")
 BASE = ("key", "model", "task", "category", "arm", "method", "learning_rate", "recipe", "seed", "source")
-FACTS = ("rows", "chance", "majority", "delta", "head", "backbone", "cells_beside", "energy_j", "probes")
+FACTS = ("rows", "metric", "chance", "majority", "delta", "head", "backbone", "cells_beside", "energy_j", "probes")
 SIZES = ("train_size", "live_bytes", "allocated_bytes")
 """Rows that were asked for in training; its peak of memory: storages counted on the CPU, torch's allocator on a GPU."""
 ANSWERS = ("parse_failures", "commonest")
@@ -132,7 +132,7 @@ def _score_rows(run: Run, base: Row, roles: Sequence[str]) -> list[Row]:
             figures = point["sets"][scored["set"]]
             answers = {name: figures.get(name) for name in ANSWERS}
             chances = run.record["task_facts"].get("chances") or {}
-            told = {"checkpoint": checkpoint, "step": point["step"], "rows": figures.get("n")}
+            told = {"checkpoint": checkpoint, "step": point["step"], "rows": figures.get("n"), "metric": metric}
             guess = {"chance": chances.get(scored["set"], base["chance"])}
             rows.append({**base, **guess, **told, **answers, **scored})
     return rows + (_peak(run, rows) if "test" in roles else [])

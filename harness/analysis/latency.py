@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis import select, statistics, tables
+from harness.analysis import order, select, statistics, tables
 from harness.analysis.claims import Claim
 from harness.analysis.findings import ALPHA, finding
 from harness.analysis.measures import Estimate
@@ -96,10 +96,9 @@ def _compared(
         reason = "one seed: no spread to judge by"
     if reason:
         return Comparison(arm, BARE, relation, "untested", main.mean, reason=reason, keys=found.keys)
-    verdict, seeds = (verdict if p < ALPHA else "inconclusive"), None
-    if verdict == "inconclusive":
-        seeds = statistics.seeds_needed(main, abs(abs(main.mean) - margin))
-    return Comparison(arm, BARE, relation, verdict, main.mean, main.low, main.high, p, seeds, keys=found.keys)
+    verdict = verdict if p < ALPHA else "inconclusive"
+    row = Comparison(arm, BARE, relation, verdict, main.mean, main.low, main.high, p, keys=found.keys)
+    return order.takes(row, main, abs(main.mean - margin))
 
 
 def _told(row: Comparison, size: str) -> str:

@@ -45,11 +45,15 @@ def named(study: Study, arm: str, tail: str = "") -> Entry:
 
 
 def scored(
-    study: Study, arm: str, index: int | None = None, panel: Panel | None = None, factor: float = 100, digits: int = 1
-) -> Entry:
-    """The arm's score in one column, or its mean over all; arrows tell the rates at an edge behind it."""
+    study: Study, arm: str, index: int | None = None, panel: Panel | None = None, factor: float = 100, digits: int = 1,
+    seeds: bool = False,
+) -> Entry:  # fmt: skip
+    """The arm's score in one column, or its mean over all; arrows tell the rates at an edge behind it.
+
+    seeds: with the part of the interval that is over seeds alone, in brackets.
+    """
     panel = panel or study.clean
-    entry = number(measures.score(panel, arm, index), factor, digits)
+    entry = number(measures.score(panel, arm, index), factor, digits, seeds=seeds)
     columns = panel.tasks if index is None else panel.tasks[index : index + 1]
     return replace(entry, text=entry.text + arrows(study, arm, columns)) if entry.text != MISSING else entry
 

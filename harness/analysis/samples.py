@@ -3,12 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
-from harness.analysis import cost, marks, measures, order, select, sides, statistics, tables
+from harness.analysis import cost, marks, measures, order, select, tables
 from harness.analysis.claims import Claim
 from harness.analysis.findings import finding
-from harness.analysis.measures import Estimate
 from harness.analysis.select import Panel
 from harness.analysis.study import Study
 from harness.analysis.table import MISSING, Entry, Table, word
@@ -79,10 +76,6 @@ def more_help(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding
     at = panel.tasks.index(many), panel.tasks.index(few)
     pairs, found = [], []
     for arm in chosen:
-        values = (panel.of(arm)[at[0]] - panel.of(arm)[at[1]])[None]
-        cells = sides.column(panel, at[0]).cells(arm), sides.column(panel, at[1]).cells(arm)
         pairs.append((f"{arm} on {most:,} rows", f"on {fewest:,}"))
-        known = not np.isnan(values).all()
-        one = Estimate(*statistics.interval(values), keys=cells[0] + cells[1], sides=cells)
-        found.append(one if known else measures.absent("no common seed"))
+        found.append(measures.between(panel, arm, *at))
     return finding(study, claim, margin, order.compare(pairs, ["above"] * len(pairs), found, margin), {}, [])

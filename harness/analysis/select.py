@@ -5,12 +5,14 @@ paper: both chosen on the reported score itself, as the papers' code does; optim
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.analysis.statistics import Array
+from tasks.metrics import BY_ROW
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +87,8 @@ class Panel:
     """Scores of one model, selected: what statistics work on.
 
     values: [A, T, S] reported scores, NaN where missing. keys: [A, T, S] the cells behind, "" where missing.
-    rows: [T] examples in the set (NaN unknown). base: [T] what guessing the majority (else chance) scores.
+    rows: [T] examples in the set (NaN unknown). base: [T] what guessing scores: the best of chance and the majority.
+    by_row: [T] whether a value is the mean over these rows of figures from 0 to 1.
     """
 
     arms: tuple[str, ...]
@@ -95,10 +98,18 @@ class Panel:
     keys: "np.ndarray[tuple[int, ...], np.dtype[np.object_]]"
     rows: Array
     base: Array
+    by_row: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]"
 
     def of(self, arm: str) -> Array:
         """[T, S] of one arm; all NaN for an arm that is not there."""
         return self.values[self.arms.index(arm)] if arm in self.arms else self.values[:0].sum(axis=0) * np.nan
+
+    def at(self, tasks: Sequence[int]) -> "Panel":
+        """Some of its tasks."""
+        kept = np.asarray(tasks, dtype=int)
+        values, keys = self.values[:, kept], self.keys[:, kept]
+        named = tuple(self.tasks[index] for index in kept)
+        return Panel(self.arms, named, self.seeds, values, keys, self.rows[kept], self.base[kept], self.by_row[kept])
 
     def cells(self, *arms: str) -> tuple[str, ...]:
         """The keys behind these arms."""
@@ -112,10 +123,11 @@ def only(found: Panel, arms: tuple[str, ...]) -> Panel:
     return replace(found, arms=arms, values=found.values[at], keys=found.keys[at])
 
 
-def panel(rows: "pd.DataFrame", role: str, order: tuple[str, ...]) -> Panel:
+def panel(rows: "pd.DataFrame", role: str, order: tuple[str, ...], scores: bool = False) -> Panel:
     """The reported scores of one model's selected rows as arrays.
 
     order: methods first named come first; a method's arms by the numbers in their names, then by text.
+    scores: whether the values are those of the tasks' metrics, and not something that a probe measured.
     """
     rows = rows[rows.role == role].assign(column=lambda frame: columns(frame))
     arms = tuple(sorted(rows.arm.unique(), key=lambda arm: _place(arm, order)))
@@ -123,14 +135,20 @@ def panel(rows: "pd.DataFrame", role: str, order: tuple[str, ...]) -> Panel:
     values = np.full((len(arms), len(tasks), len(seeds)), np.nan)
     keys = np.full(values.shape, "", dtype=object)
     size, base = np.full(len(tasks), np.nan), np.full(len(tasks), np.nan)
+    by_row = np.zeros(len(tasks), dtype=bool)
     for row in rows.itertuples():
         task = tasks.index(row.column)
         at = arms.index(row.arm), task, seeds.index(row.seed)
         values[at], keys[at] = row.score, row.key
-        size[task] = np.nan if row.rows is None else row.rows
-        guess = next((value for value in (row.majority, row.chance) if value is not None), np.nan)
-        base[task] = guess
-    return Panel(arms, tasks, seeds, values, keys, size, base)
+        size[task] = _number(row.rows)
+        base[task] = np.fmax(_number(row.majority), _number(row.chance))
+        by_row[task] = scores and row.metric in BY_ROW and size[task] > 0
+    return Panel(arms, tasks, seeds, values, keys, size, base, by_row)
+
+
+def _number(value: Any) -> float:
+    """NaN for what is missing: in a column that holds numbers pandas keeps it as NaN, else as None."""
+    return np.nan if value is None else float(value)
 
 
 def columns(rows: "pd.DataFrame") -> "pd.Series[str]":

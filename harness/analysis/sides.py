@@ -40,9 +40,7 @@ def _is(value: Any, wanted: Any) -> bool:
 
 def column(panel: Panel, index: int) -> Panel:
     """One task of a panel."""
-    at = slice(index, index + 1)
-    values, keys = panel.values[:, at], panel.keys[:, at]
-    return Panel(panel.arms, panel.tasks[at], panel.seeds, values, keys, panel.rows[at], panel.base[at])
+    return panel.at([index])
 
 
 def above(study: Study, claim: Claim, options: Options) -> Finding:

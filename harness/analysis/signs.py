@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis import clouds, decomposition, statistics
+from harness.analysis import clouds, decomposition, order, statistics
 from harness.analysis.claims import Claim
 from harness.analysis.findings import ALPHA, finding
 from harness.analysis.statistics import Array, Interval
@@ -57,10 +57,9 @@ def _compared(
         reason = "one seed: no spread to judge by"
         return Comparison(left, right, relation, "untested", estimate, reason=reason, keys=keys)
     low, high = sorted(float(np.tanh(sign * bound)) for bound in (main.low, main.high))
-    verdict, seeds = (verdict if p < ALPHA else "inconclusive"), None
-    if verdict == "inconclusive":
-        seeds = statistics.seeds_needed(main, abs(main.mean - clouds.fisher(margin)))
-    return Comparison(left, right, relation, verdict, estimate, low, high, p, seeds, keys=keys)
+    verdict = verdict if p < ALPHA else "inconclusive"
+    row = Comparison(left, right, relation, verdict, estimate, low, high, p, keys=keys)
+    return order.takes(row, main, abs(main.mean - clouds.fisher(margin)))
 
 
 def _told(row: Comparison) -> str:

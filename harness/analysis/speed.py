@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis import order, statistics
+from harness.analysis import order, power, statistics
 from harness.analysis.claims import Claim
 from harness.analysis.findings import ALPHA, finding
 from harness.analysis.statistics import Array
@@ -36,9 +36,9 @@ class Times:
 
 def times(study: Study, share: float = SHARE) -> Times | None:
     """Steps to `share` of the ceiling's mean final validation score on each task. None without a ceiling."""
-    if not study.goals:
+    rows, goals = study.selected_curves, goals_of(study, share)
+    if not goals:
         return None
-    rows, goals = study.selected_curves, {task: share * score for task, score in study.goals.items()}
     order_of, places = study.clean, tuple(goals)
     shape = (len(order_of.arms), len(goals), len(order_of.seeds))
     steps, keys = np.full(shape, np.nan), np.full(shape, "", dtype=object)
@@ -48,6 +48,22 @@ def times(study: Study, share: float = SHARE) -> Times | None:
             reached = curve.step[curve.score >= goals[task]]
             steps[at], keys[at] = reached.min() if len(reached) else np.inf, curve.key.iloc[0]
     return Times(order_of.arms, places, steps, keys, np.array(list(goals.values())))
+
+
+def goals_of(study: Study, share: float = SHARE) -> dict[str, float]:
+    """task -> the score to reach, of the tasks where that is more than guessing."""
+    columns = zip(study.clean.tasks, study.clean.base, strict=True)
+    guessing = {task.partition(":")[0]: base for task, base in columns}
+    found = {task: share * score for task, score in study.goals.items()}
+    return {task: goal for task, goal in found.items() if not goal <= guessing.get(task, np.nan)}
+
+
+def without_goal(study: Study, share: float = SHARE) -> tuple[str, ...]:
+    """What is said of the tasks that have no goal."""
+    kept = goals_of(study, share)
+    gone = [task for task in study.goals if task not in kept]
+    below = (f"no goal, {share:.0%} of the ceiling is not above guessing: {', '.join(gone)}",) if gone else ()
+    return (*study.left_out(), *below)
 
 
 def by_steps(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
@@ -68,7 +84,8 @@ def by_steps(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     rows = zip(pairs, similar, edges, counted, adjusted, strict=True)
     comparisons = tuple(_comparison(found, str(study.ceiling), *row, len(pairs)) for row in rows)
     goals = dict(zip(found.tasks, map(float, found.goals), strict=True))
-    numbers = {"target": float(options["target"]), "goals": goals}
+    left_out = without_goal(study, float(options["target"]))
+    numbers = {"target": float(options["target"]), "goals": goals, "left_out": left_out}
     return finding(study, claim, margin, comparisons, numbers, absent)
 
 
@@ -121,8 +138,8 @@ def _verdict(low: float, high: float, similar: bool, margin: float) -> str:
 
 
 def _needed(share: float, total: int, similar: bool, margin: float, family: int, tasks: int) -> tuple[int | None, str]:
-    """(pairs it would take at this share, why the pairs at hand could not decide at all)."""
-    level, limit = 1 - ALPHA / family, statistics.SEED_LIMIT * tasks
+    """(pairs that decide with 80 % probability at this share, why the pairs at hand could not decide at all)."""
+    level, limit = 1 - ALPHA / family, power.SEED_LIMIT * tasks
 
     def verdict(wins: float, pairs: int) -> str:
         found = statistics.share(wins, pairs, level)
@@ -130,4 +147,12 @@ def _needed(share: float, total: int, similar: bool, margin: float, family: int,
 
     best = verdict(total / 2 if similar else total, total)
     reason = "" if best == "reproduced" else f"{total} pairs cannot show it, whatever the curves"
-    return statistics.decisive(lambda n: verdict(share * n, n) != "inconclusive", limit), reason
+    wanted = _verdict(share, share, similar, margin)
+
+    def enough(pairs: int) -> bool:
+        return power.share_power(share, pairs, decides, level) >= power.POWER
+
+    def decides(low: float, high: float) -> bool:
+        return _verdict(low, high, similar, margin) == wanted
+
+    return (None if wanted == "inconclusive" else power.least(enough, 2, limit)), reason

@@ -8,19 +8,20 @@ correlate by 0.3, and a percentile bootstrap covers 50 % with 2 seeds and 91 % w
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.optimize import brentq
 
 Array = NDArray[np.float64]
 
 LEVEL = 0.95
 FEW_SEEDS = 10
 RESAMPLES = 2000
-SEED_LIMIT = 1000
 ROUNDING = 1e-12
 """Scores that differ by no more are equal."""
 
@@ -30,6 +31,8 @@ class Interval:
     """An estimate with its interval. sd: spread over seeds of their means; n: draws in all; seeds: per task.
 
     low and high are NaN where there is no spread to judge by (one seed). kind: "t" or "bootstrap".
+    se, df: of the mean over new draws of seeds. row_se: its standard error over new draws of test rows, 0 where that is
+    not known or not counted; low and high count both, see `with_rows`.
     """
 
     mean: float
@@ -41,6 +44,12 @@ class Interval:
     n: int = 0
     seeds: float = 0.0
     kind: str = "t"
+    row_se: float = 0.0
+
+    def half(self, level: float = LEVEL) -> float:
+        """Half of the interval's width: that over seeds and that over rows add in squares."""
+        over_rows = float(stats.norm.ppf(0.5 + level / 2)) * self.row_se
+        return math.hypot(float(stats.t.ppf(0.5 + level / 2, self.df)) * self.se, over_rows)
 
 
 def over_seeds(values: Array, level: float = LEVEL) -> Interval:
@@ -60,6 +69,27 @@ def over_seeds(values: Array, level: float = LEVEL) -> Interval:
         return Interval(mean, math.nan, math.nan, n=n, seeds=n / tasks)
     half = float(stats.t.ppf(0.5 + level / 2, df)) * se
     return Interval(mean, mean - half, mean + half, se, df, sd, n, n / tasks)
+
+
+def with_rows(found: Interval, row_se: float, level: float = LEVEL) -> Interval:
+    """The interval for new seeds and new test rows, whose draws are independent; never narrower than over seeds alone.
+
+    The half-widths add in squares (Zou and Donner 2008), so a seeds' part with few degrees of freedom keeps its own
+    quantile. row_se 0 gives the interval over seeds alone.
+    """
+    if not (found.df > 0 and math.isfinite(row_se)):
+        return found
+    half = replace(found, row_se=row_se).half(level)
+    return replace(found, row_se=row_se, low=found.mean - half, high=found.mean + half)
+
+
+def row_variance(score: Array, rows: Array) -> Array:
+    """Variance of a mean over `rows` test rows of values from 0 to 1, at most: p (1 - p) / rows.
+
+    p has two successes and two failures more (Agresti and Coull 1998): 512 of 512 right is not certain to be right.
+    """
+    share = (score * rows + 2) / (rows + 4)
+    return share * (1 - share) / rows
 
 
 def _spread(values: Array, counts: NDArray[np.intp]) -> tuple[float, float, float]:
@@ -152,6 +182,25 @@ def tau_b(left: Sequence[float], right: Sequence[float]) -> float:
     return float(both / norm) if norm else math.nan
 
 
+def tau_p(left: Sequence[float], right: Sequence[float], draws: int = 20000) -> float:
+    """Two-sided p of 'the two orders have nothing to do with each other', by the permutations of one of them.
+
+    All of them up to seven values, random ones beyond; ties are kept.
+    """
+    size = len(left)
+    if size <= 7:
+        orders = np.array(list(permutations(range(size))))
+    else:
+        orders = np.random.default_rng(0).permuted(np.tile(np.arange(size), (draws, 1)), axis=1)
+    one, other = np.asarray(left, dtype=float), np.asarray(right, dtype=float)[orders]
+    above = np.triu_indices(size, 1)
+    signs = np.sign(one[above[0]] - one[above[1]])
+    sums = np.abs(np.sign(other[:, above[0]] - other[:, above[1]]) @ signs)
+    found = abs(float(np.sign(np.asarray(right)[above[0]] - np.asarray(right)[above[1]]) @ signs))
+    more = int((sums >= found - ROUNDING).sum())
+    return more / len(orders) if size <= 7 else (more + 1) / (len(orders) + 1)
+
+
 def superior(estimate: Interval, margin: float) -> tuple[str, float]:
     """Is the estimate above `margin`? (verdict, two-sided p of 'it equals the margin')."""
     return _decide(estimate.low > margin, estimate.high < margin), _p(estimate, margin)
@@ -174,17 +223,6 @@ def similar(estimate: Interval, margin: float) -> tuple[str, float]:
     return _decide(inside, outside), max(_p(estimate, -margin), _p(estimate, margin))  # of the nearer edge
 
 
-def seeds_needed(estimate: Interval, distance: float, level: float = LEVEL, limit: int = SEED_LIMIT) -> int | None:
-    """Seeds per task until the half-width is below `distance`, estimate and spread staying as they are."""
-    if not (distance > 0 and math.isfinite(estimate.sd)):
-        return None
-    for seeds in range(2, limit + 1):
-        half = stats.t.ppf(0.5 + level / 2, seeds - 1) * estimate.sd / math.sqrt(seeds)
-        if half < distance:
-            return seeds
-    return None
-
-
 def share(wins: float, total: int, level: float = LEVEL) -> Interval:
     """A share with its Clopper-Pearson interval; a tie may count half."""
     if total == 0:
@@ -202,21 +240,23 @@ def share_p(wins: float, total: int, value: float) -> float:
     return min(1.0, 2 * min(above, below))
 
 
-def decisive(test: Callable[[int], bool], limit: int = SEED_LIMIT) -> int | None:
-    """The first number up to `limit` for which `test` holds (past 50 in steps of 2 %), or None."""
-    number = 1
-    while number <= limit:
-        if test(number):
-            return number
-        number += max(1, number // 50)
-    return None
-
-
 def _p(estimate: Interval, value: float) -> float:
-    """Two-sided p of 'the mean equals value'. Without any spread it cannot be tested: NaN."""
-    if not (estimate.df > 0 and estimate.se > 0):
+    """Two-sided p of 'the mean equals value': 1 less the level at which the interval ends at the value.
+
+    Without any spread it cannot be tested: NaN.
+    """
+    distance = abs(estimate.mean - value)
+    if not (estimate.df > 0 and (estimate.se > 0 or estimate.row_se > 0)):
         return math.nan
-    return float(2 * stats.t.sf(abs(estimate.mean - value) / estimate.se, estimate.df))
+    if not estimate.row_se > 0:
+        return float(2 * stats.t.sf(distance / estimate.se, estimate.df))
+
+    def beyond(log_p: float) -> float:
+        over_rows = float(stats.norm.isf(math.exp(log_p) / 2)) * estimate.row_se
+        return math.hypot(float(stats.t.isf(math.exp(log_p) / 2, estimate.df)) * estimate.se, over_rows) - distance
+
+    smallest = math.log(1e-300)
+    return 1e-300 if beyond(smallest) < 0 else math.exp(float(brentq(beyond, smallest, 0.0))) if distance > 0 else 1.0
 
 
 def _decide(yes: bool, no: bool) -> str:

@@ -8,7 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.analysis import frame, open_rates, records, select
+import numpy as np
+
+from harness.analysis import frame, measures, open_rates, records, select
 from harness.analysis.select import Panel
 from harness.exhibits import Exhibit
 
@@ -73,7 +75,30 @@ class Study:
 
     @cached_property
     def clean(self) -> Panel:
-        return select.panel(self.selected, self.role, self.exhibit.methods())
+        return select.panel(self.selected, self.role, self.exhibit.methods(), scores=True)
+
+    @cached_property
+    def unlearnt(self) -> tuple[str, ...]:
+        """The tasks on which the ceiling is not above the floor by 3 standard errors: it is no yardstick there."""
+        if not self.ceiling:
+            return ()
+        floor, ceiling = measures.floor_values(self.clean, self.floor), self.clean.of(self.ceiling)
+        good = measures.learnt(self.clean, floor, ceiling)
+        known = [not row.all() for row in np.isnan(ceiling - floor)]
+        return tuple(t for t, learnt, told in zip(self.clean.tasks, good, known, strict=True) if told and not learnt)
+
+    @cached_property
+    def judged(self) -> Panel:
+        """`clean` without the tasks where the ceiling is at the floor; all of them where it is so everywhere."""
+        kept = [index for index, task in enumerate(self.clean.tasks) if task not in self.unlearnt]
+        return self.clean.at(kept) if kept else self.clean
+
+    def left_out(self) -> tuple[str, ...]:
+        """What a claim says of the tasks it leaves out."""
+        if not self.unlearnt:
+            return ()
+        why = f"'{self.ceiling}' is not above the floor by 3 standard errors, so it is no yardstick there"
+        return (f"left out: {', '.join(self.unlearnt)} ({why})",)
 
     @cached_property
     def paper(self) -> Panel:
@@ -81,7 +106,7 @@ class Study:
         if self.role != "test":
             return self.clean
         rows = select.chosen(self._reported, "paper", self.failures)
-        return select.panel(rows, self.role, self.exhibit.methods())
+        return select.panel(rows, self.role, self.exhibit.methods(), scores=True)
 
     def probed(self, probe: str, figure: str) -> Panel | None:
         """What a probe found of each set, where its score would be; None where no cell has any of it."""
@@ -93,10 +118,15 @@ class Study:
 
     @cached_property
     def goals(self) -> Mapping[str, float]:
-        """task -> the ceiling's validation score at its last step, mean over seeds; empty without a ceiling."""
+        """task -> the ceiling's validation score at its last step, mean over seeds; empty without a ceiling.
+
+        Without the tasks where the ceiling is at the floor: a share of it would lie below guessing.
+        """
         curves = self.selected_curves[self.selected_curves.arm == self.ceiling]
         last = curves[curves.step == curves.groupby("key").step.transform("max")]
-        return {str(task): float(score) for task, score in last.groupby("task", sort=False).score.mean().items()}
+        means = last.groupby("task", sort=False).score.mean()
+        left = {task.partition(":")[0] for task in self.unlearnt}
+        return {str(task): float(score) for task, score in means.items() if task not in left}
 
     @cached_property
     def method_of(self) -> Mapping[str, str]:
@@ -106,6 +136,13 @@ class Study:
     def field(self, arm: str, name: str) -> Any:
         """A field of the arm's method, such as its rank; None where the method has none of that name."""
         return self.scores[self.scores.arm == arm].iloc[0].fields.get(name)
+
+    def trained(self, arm: str) -> tuple[int, float] | None:
+        """(trainable parameters, their share of the backbone's); None where the records do not say."""
+        row = self.scores[self.scores.arm == arm].iloc[0]
+        # In a column that holds numbers pandas keeps a missing one as NaN, which is not None.
+        known = [value is not None and not math.isnan(value) for value in (row.delta, row.backbone)]
+        return (int(row.delta), float(row.delta / row.backbone)) if all(known) and row.backbone else None
 
     @cached_property
     def published(self) -> tuple[Mapping[str, str], ...]:
@@ -128,7 +165,7 @@ class Study:
     def trains(self, arm: str) -> bool:
         """Whether anything trains: else the learning rate means nothing."""
         row = self.scores[self.scores.arm == arm].iloc[0]
-        return bool(row.delta is None or row.delta + row["head"] > 0)
+        return self.trained(arm) is None or bool(row.delta + row["head"] > 0)
 
     def arm(self, method: str | None) -> str | None:
         """The only arm of a method; None where it has none, or several."""

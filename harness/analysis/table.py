@@ -48,8 +48,12 @@ def word(text: Any, keys: Iterable[str] = ()) -> Entry:
     return Entry(str(text), str(text), keys=tuple(keys))
 
 
-def number(found: "Estimate", factor: float = 1.0, digits: int = 1, bounds: bool = False) -> Entry:
-    """An estimate times `factor` as "83.1 ±2.0", or with `bounds` as "2.4 [1.9, 3.0]"; else MISSING."""
+def number(found: "Estimate", factor: float = 1.0, digits: int = 1, bounds: bool = False, seeds: bool = False) -> Entry:
+    """An estimate times `factor` as "83.1 ±2.0", or with `bounds` as "2.4 [1.9, 3.0]"; else MISSING.
+
+    An interval that was cut is not around its mean, so it stands as bounds. seeds: with the part that is over seeds
+    alone, "83.1 ±2.0 (1.2)".
+    """
     main = found.main
     if math.isnan(main.mean):
         return Entry(MISSING, keys=found.keys)
@@ -57,10 +61,12 @@ def number(found: "Estimate", factor: float = 1.0, digits: int = 1, bounds: bool
     text = f"{mean:.{digits}f}"
     if math.isnan(low):
         return Entry(text, mean, keys=found.keys)
-    if bounds:
+    if bounds or abs((high - mean) - (mean - low)) > 0.5 * 10**-digits:
         text += f" [{low:.{digits}f}, {high:.{digits}f}]"
     elif high > low:
         text += f" ±{(high - low) / 2:.{digits}f}"
+    if seeds and main.row_se:
+        text += f" ({factor * replace(main, row_se=0.0).half():.{digits}f})"
     return Entry(text, mean, low, high, found.keys)
 
 

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.analysis import claims, marks, measures, order, select, statistics
+from harness.analysis import claims, findings, marks, measures, order, power, select, statistics
 from harness.analysis.measures import Estimate
+from harness.analysis.select import Panel
 from harness.analysis.study import Study
 from harness.analysis.table import MISSING, Entry, Table, number, word
 from harness.analysis.verdict import Comparison, Finding
+
+SEEDS = "seeds it would take"
 
 
 def ranking(study: Study) -> Table:
@@ -23,7 +26,7 @@ def ranking(study: Study) -> Table:
         row = [
             marks.named(study, arm),
             _trainable(study, arm),
-            marks.scored(study, arm),
+            marks.scored(study, arm, seeds=True),
             Entry(MISSING) if unscaled else number(_normalised(study, arm), digits=2),
             number(ranks[arm], bounds=True),
         ]
@@ -67,14 +70,25 @@ def _guess(base: float) -> Entry:
     return Entry(MISSING) if np.isnan(base) else Entry(f"{100 * base:.1f}", 100 * float(base))
 
 
-def verdicts(findings: Sequence[Finding], model: str) -> Table:
+def verdicts(found: Sequence[Finding], model: str) -> Table:
     """Every comparison behind the claims on one model: estimate, interval, p, verdict, seeds it takes."""
-    rows = [(word(one.claim), *_compared(row, one)) for one in findings for row in one.comparisons]
-    bare = [one for one in findings if not one.comparisons]
-    rows += [(word(one.claim), *map(word, (MISSING,) * 4), word(one.verdict), word(MISSING)) for one in bare]
-    columns = ("claim", "comparison", "estimate", "interval", "p (Holm)", "verdict", "seeds it would take")
-    notes = [f"{one.claim}: {one.estimand}; margin {one.margin:g} ({one.scale}), {_why(one)}" for one in findings]
-    notes += [f"{one.claim}: {note}" for one in findings for note in one.notes]
+    rows = [(word(one.claim), *_compared(row, one)) for one in found for row in one.comparisons]
+    bare = [one for one in found if not one.comparisons]
+    rows += [(word(one.claim), *map(word, (*[MISSING] * 4, one.verdict, *[MISSING] * 2))) for one in bare]
+    columns = ("claim", "comparison", "estimate", "interval", "p (Holm)", "verdict", "over seeds alone", SEEDS)
+    notes = [f"{one.claim}: {one.estimand}; margin {one.margin:g} ({one.scale}), {_why(one)}" for one in found]
+    notes += [f"{one.claim}: {note}" for one in found for note in one.notes]
+    compared = [row for one in found for row in one.comparisons]
+    if any(row.seeds_verdict for row in compared):
+        notes.append(
+            "interval, p and verdict: for new seeds and new test rows, whose error is at most the binomial one; "
+            "over seeds alone: on these very rows"
+        )
+    if any(row.seeds or row.rows for row in compared):
+        notes.append(
+            f"{SEEDS}: to decide with {power.POWER:.0%} probability, if the estimate is right; in brackets: with "
+            "the spread at the ends of its 80 % interval"
+        )
     return Table("verdicts", "Comparisons behind the claims", model, columns, tuple(rows), tuple(dict.fromkeys(notes)))
 
 
@@ -85,6 +99,7 @@ def _why(one: Finding) -> str:
 
 
 def _compared(row: Comparison, one: Finding) -> tuple[Entry, ...]:
+    form = ".3f"
     if row.estimate is None:
         estimate, interval = Entry(MISSING), Entry(row.reason)
     else:
@@ -92,10 +107,13 @@ def _compared(row: Comparison, one: Finding) -> tuple[Entry, ...]:
         estimate = Entry(format(row.estimate, form), row.estimate, row.low, row.high, row.keys)
         interval = word(MISSING if row.low is None else f"[{row.low:{form}}, {row.high:{form}}]")
     p = Entry(MISSING if row.p is None else f"{row.p:.3f}" if row.p >= 0.001 else "<0.001", row.p)
-    needed = f"> {statistics.SEED_LIMIT}" if row.seeds is None else str(row.seeds)
+    needed = findings.more_rows(row.rows) if row.rows else findings.seeds(row)
     seeds = word(needed if row.verdict == "inconclusive" and not row.reason else MISSING)
+    alone = MISSING
+    if row.seeds_verdict and row.seeds_low is not None:
+        alone = f"[{row.seeds_low:{form}}, {row.seeds_high:{form}}] {row.seeds_verdict}"
     verdict = f"{row.verdict}: {row.reason}" if row.reason and row.estimate is not None else row.verdict
-    return word(f"{row.left} {row.relation} {row.right}"), estimate, interval, p, word(verdict), seeds
+    return word(f"{row.left} {row.relation} {row.right}"), estimate, interval, p, word(verdict), word(alone), seeds
 
 
 def _form(*values: float | None) -> str:
@@ -109,13 +127,10 @@ def common_notes(study: Study) -> tuple[str, ...]:
     seeds = (~np.isnan(panel.values)).sum(axis=2)
     most, least = (int(seeds.max()), int(seeds.min())) if seeds.size else (0, 0)
     some = f"{most}" if least == most else f"{least} to {most}"
-    spread = (
-        f" ± half of the {statistics.LEVEL:.0%} interval over seeds (Student's t on their means)" if most > 1 else ""
-    )
+    spread = _spread(panel) if most > 1 else ""
     notes = [
         *label(study),
-        f"{study.role} scores in points of 100, mean over {some} seed{'s' * (most != 1)}{spread}; "
-        "all seeds are scored on the same rows, whose sampling error is not in it",
+        f"{study.role} scores in points of 100, mean over {some} seed{'s' * (most != 1)}{spread}",
     ]
     failed = [f"{row.arm} on {row.task} seed {row.seed} {row.status}" for row in study.failures.itertuples()]
     if failed:
@@ -126,6 +141,17 @@ def common_notes(study: Study) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def _spread(panel: Panel) -> str:
+    """What stands behind the +- of a score."""
+    level = f" ± half of the {statistics.LEVEL:.0%} interval"
+    if not panel.by_row.all():
+        return f"{level} over seeds (Student's t on their means); the error of the rows is not known and not in it"
+    return (
+        f"{level} for new seeds (Student's t on their means) and new test rows (binomial, added in squares); in "
+        "brackets that over seeds alone; an interval that is cut at 0 or 100 is written out"
+    )
+
+
 def label(study: Study) -> tuple[str, ...]:
     """Numbers from the embedded world are always labelled so."""
     if "embedded" not in set(study.scores.source):
@@ -134,15 +160,17 @@ def label(study: Study) -> tuple[str, ...]:
 
 
 def _ranking_notes(study: Study) -> tuple[str, ...]:
-    floor = f"'{study.floor}'" if study.floor else "guessing the majority class (else chance)"
-    panel = study.clean
-    notes = [*common_notes(study)]
+    guessing = "guessing (the better of chance and the majority class)"
+    floor = f"the better of '{study.floor}' and {guessing}" if study.floor else guessing
+    panel, notes = study.clean, [*common_notes(study)]
     if study.ceiling and scale(study):
         notes.append(scale(study))
     elif study.ceiling:
+        notes.append(f"normalised: 0 is {floor}, 1 is '{study.ceiling}', inside every resample")
         keep = measures.scalable(panel, measures.floor_values(panel, study.floor), panel.of(study.ceiling))
-        left = [task for task, good in zip(panel.tasks, keep, strict=True) if not good]
-        notes.append(f"normalised: 0 is {floor}, 1 is '{study.ceiling}', inside every resample" + _left_out(left))
+        left = ", ".join(task for task, good in zip(panel.tasks, keep, strict=True) if not good)
+        notes += [f"left out of normalised scores, ceiling - floor is below 3 standard errors: {left}"] if left else []
+    notes.append("mean rank: over tasks and seeds, its interval is over seeds alone")
     notes.append("trains: trainable parameters as a share of the backbone's, a task head counted apart")
     if study.role == "test":
         notes.append(
@@ -154,13 +182,6 @@ def _ranking_notes(study: Study) -> tuple[str, ...]:
     return (*notes, *marks.notes(study))
 
 
-def _left_out(names: list[str]) -> str:
-    return f"; left out, ceiling - floor is below 3 standard errors: {', '.join(names)}" if names else ""
-
-
 def _trainable(study: Study, arm: str) -> Entry:
-    row = study.scores[study.scores.arm == arm].iloc[0]
-    if row.delta is None or not row.backbone:
-        return Entry(MISSING)
-    percent = 100 * row.delta / row.backbone
-    return Entry(f"{percent:.3g} %", float(percent))
+    trained = study.trained(arm)
+    return Entry(MISSING) if trained is None else Entry(f"{100 * trained[1]:.3g} %", 100 * trained[1])

@@ -16,7 +16,7 @@ def table(study: Study) -> Table:
     found = speed.times(study)
     title = f"Steps to {speed.SHARE:.0%} of the ceiling's final validation score"
     if found is None:
-        note = f"no finished cell of the ceiling '{study.exhibit.ceiling}': there is no goal to reach"
+        note = f"the ceiling '{study.exhibit.ceiling}' has no finished cell above the floor: there is no goal to reach"
         return Table("times", title, study.model, ("method",), (), (*tables.label(study), note))
     published = order.published_ranks(study, "convergence")
     ranks = _ranks(found)
@@ -68,6 +68,7 @@ def _notes(study: Study, found: speed.Times) -> tuple[str, ...]:
         *tables.label(study),
         f"goal: {speed.SHARE:.0%} of '{study.ceiling}' at its last step, mean over seeds: {goals}",
         f"median over seeds of the first evaluation at the goal; validation is scored {period}",
+        *speed.without_goal(study),
         "never: counts as slower than any number of steps; (4 of 5): so many seeds reached it",
         *side_by_side(study),
     )

@@ -87,4 +87,6 @@ def _legend(figure: "Figure", colours: Mapping[str, Any], studies: Sequence[Stud
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], label=method, markersize=5, **look) for method, look in colours.items()]
-    style.legend(figure, handles, len(handles), "bars: interval over seeds", style.subtitle(studies))
+    style.legend(
+        figure, handles, len(handles), "bars: 95 % interval for new seeds and test rows", style.subtitle(studies)
+    )

@@ -12,8 +12,11 @@ VERDICTS = ("reproduced", CONSTRUCTION, "contradicted", "inconclusive", "unteste
 class Comparison:
     """One test inside a claim: "left against right", on the claim's scale.
 
-    p: adjusted (Holm) over the comparisons of the claim. seeds: how many per task it would take, where it is
-    inconclusive and the estimate stays as it is; None where no number up to the limit would do.
+    low, high, p and verdict are for new seeds and new test rows where the error of the rows is known; seeds_low,
+    seeds_high and seeds_verdict ("" where they say the same) for new seeds on these very rows.
+    p: adjusted (Holm) over the comparisons of the claim. seeds: how many per task would decide with 80 % probability,
+    where it is inconclusive and the estimate is right; None where no number up to the limit would. fewest, most: at the
+    ends of the 80 % interval of the spread. rows: how many times as many test rows it would take first.
     sides: the cells of left and those of right, where the estimate is left's score less right's.
     """
 
@@ -29,6 +32,12 @@ class Comparison:
     reason: str = ""
     keys: tuple[str, ...] = ()
     sides: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+    fewest: int | None = None
+    most: int | None = None
+    rows: float | None = None
+    seeds_low: float | None = None
+    seeds_high: float | None = None
+    seeds_verdict: str = ""
 
 
 @dataclass(frozen=True)

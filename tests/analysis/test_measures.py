@@ -1,12 +1,14 @@
 """Normalised scores, ranks and times to a goal."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from harness import exhibits
-from harness.analysis import measures, speed, statistics, study
+from harness.analysis import measures, open_rates, report, speed, statistics, study, table, tables, times
+from tests.benchmarks import rows
 
 
 @pytest.fixture
@@ -97,7 +99,118 @@ def test_a_method_that_misses_a_task_has_no_mean_and_no_rank_and_hurts_nobody(ma
 def test_differences_are_paired_by_seed(ranking):
     panel = ranking().clean
     values = panel.of("full") - panel.of("lora")
-    assert measures.difference(panel, "full", "lora").main == statistics.over_seeds(values)
+    found = measures.difference(panel, "full", "lora").main
+    assert statistics.with_rows(found, 0.0) == statistics.over_seeds(values)
+
+
+def test_test_rows_are_noise_too(ranking):
+    """Three tasks of 500 rows: the binomial errors of both sides, as if their answers were independent."""
+    panel = ranking().clean
+    means = [np.nanmean(panel.of(arm), axis=1) for arm in ("full", "lora")]
+    variances = sum(statistics.row_variance(mean, 500) for mean in means)
+    error = math.sqrt(variances.sum()) / 3
+    assert measures.difference(panel, "full", "lora").main.row_se == pytest.approx(error)
+    assert measures.score(panel, "lora", 0).main.row_se == pytest.approx(
+        math.sqrt(statistics.row_variance(means[1][0], 500))
+    )
+
+
+def test_what_is_no_mean_over_rows_has_no_error_of_rows(make_grid):
+    runs = make_grid()
+    for run in runs:
+        run.record["task_facts"]["metric"] = "matthews"
+        for point in run.record["scores"].values():
+            for figures in point["sets"].values():
+                figures["matthews"] = figures.pop("accuracy")
+    one = study.studies(exhibits.load("delta-ranking"), runs)[0]
+    assert measures.difference(one.clean, "full", "lora").main.row_se == 0
+    assert any("is not known" in note for note in tables.ranking(one).notes)
+
+
+def test_columns_that_differ_in_training_share_their_rows(ranking):
+    panel = ranking().clean
+    alone = measures.row_error(panel.at([0]), ["lora"])
+    twice = replace(panel.at([0, 0]), tasks=("micro/a train_size=10", "micro/a train_size=90"))
+    assert measures.row_error(twice, ["lora"]) == pytest.approx(alone)
+    apart = replace(twice, tasks=("micro/a:x", "micro/a:y"))
+    assert measures.row_error(apart, ["lora"]) == pytest.approx(alone / math.sqrt(2))
+
+
+@pytest.mark.parametrize(("tasks", "own"), [(1, 1.0), (6, 1.0), (6, 0.0)])
+def test_an_interval_for_new_rows_covers_where_one_over_seeds_alone_may_not(tasks, own):
+    alone, both = rows.coverage(tasks, 100, 8, own, 0.05, repeats=150)
+    assert both >= 0.95
+    assert own == 0 or alone < 0.92
+
+
+def test_a_score_has_no_interval_beyond_0_and_100(ranking):
+    one = ranking(quality={"full": 1.1, "lora": 1.08}, noise=0.05, tasks=("micro/sentiment",))
+    found = measures.score(one.clean, "full").main
+    assert found.high == 1
+    text = table.number(measures.score(one.clean, "full"), 100).text
+    assert text.endswith("100.0]")
+
+
+def test_guessing_is_known_where_one_task_has_no_majority(make_grid):
+    """pandas keeps the missing one as NaN, which is not None."""
+    runs = make_grid()
+    for run in runs:
+        facts = run.record["task_facts"]
+        facts["majority"] = None if run.record["cell"]["task"]["name"] == "micro/qa" else facts["chance"] + 0.1
+    one = study.studies(exhibits.load("delta-ranking"), runs)[0]
+    assert dict(zip(one.clean.tasks, one.clean.base, strict=True)) == pytest.approx(
+        {"micro/sentiment": 0.6, "micro/inference": 0.44, "micro/qa": 0.25}
+    )
+
+
+def test_a_missing_size_is_missing(make_grid):
+    runs = make_grid()
+    for run in runs:
+        if run.record["cell"]["method"]["name"] == "lora":
+            run.record["parameters"] = {}
+    one = study.studies(exhibits.load("delta-ranking"), runs)[0]
+    assert one.trained("lora") is None
+    assert one.trained("full") == (183936, 1.0)
+    [row] = [row for row in tables.ranking(one).rows if row[0].value == "lora"]
+    assert row[1].text == table.MISSING
+
+
+def below_chance(runs, method: str, task: str, score: float) -> None:
+    for run in runs:
+        cell = run.record["cell"]
+        if (cell["method"]["name"], cell["task"]["name"]) == (method, task):
+            for point in run.record["scores"].values():
+                point["sets"]["test"]["accuracy"] = score + cell["seed"] / 1000
+
+
+def test_the_floor_is_the_best_of_guessing_and_no_tuning(make_grid):
+    runs = make_grid()
+    below_chance(runs, "none", "micro/qa", 0.05)
+    one = study.studies(exhibits.load("delta-ranking"), runs)[0]
+    place = one.clean.tasks.index("micro/qa")
+    assert measures.floor_values(one.clean, "none")[place].tolist() == [0.25] * 3
+    others = [index for index in range(3) if index != place]
+    assert (measures.floor_values(one.clean, "none")[others] == one.clean.of("none")[others]).all()
+    assert measures.normalised(one.clean, "none", "none", "full").main.mean < 0
+
+
+def test_a_ceiling_at_chance_scales_nothing_decides_nothing_and_sets_no_goal(make_grid, monkeypatch):
+    monkeypatch.setattr(open_rates, "tuned", lambda content: True)
+    runs = make_grid(seeds=range(5))
+    below_chance(runs, "full", "micro/qa", 0.27)
+    below_chance(runs, "adapter", "micro/qa", 0.92)
+    one = study.studies(exhibits.load("delta-ranking"), runs)[0]
+    assert one.unlearnt == ("micro/qa",)
+    assert one.judged.tasks == ("micro/sentiment", "micro/inference")
+    assert measures.normalised(one.clean, "adapter", "none", "full").main.mean < 1.1
+    assert any("left out of normalised scores" in note and "micro/qa" in note for note in tables.ranking(one).notes)
+    order, close = report.judge(exhibits.load("delta-ranking"), one)
+    assert all(any("left out: micro/qa" in note for note in found.notes) for found in (order, close))
+    [row] = [row for row in order.comparisons if (row.left, row.right) == ("full", "adapter")]
+    assert row.estimate == pytest.approx(measures.difference(one.judged, "full", "adapter").main.mean)
+    fast = study.studies(exhibits.load("delta-convergence"), runs)[0]
+    assert "micro/qa" not in speed.goals_of(fast)
+    assert any("micro/qa" in note for note in times.table(fast).notes)
 
 
 def test_times_are_the_first_evaluation_at_the_goal_and_never_is_last(make_grid):

@@ -180,16 +180,36 @@ def test_p_and_interval_say_the_same():
             assert (verdict != "inconclusive") == (p < 0.05)
 
 
-def test_the_seeds_it_would_take_are_enough_and_one_less_is_not():
-    found = statistics.over_seeds(RANDOM.normal(0.01, 0.03, size=(3, 3)))
-    distance = 0.01
-    seeds = statistics.seeds_needed(found, distance)
+def test_new_rows_widen_the_interval_and_p_says_the_same():
+    for _ in range(20):
+        alone = statistics.over_seeds(RANDOM.normal(0.01, 0.02, size=(3, 3)))
+        found = statistics.with_rows(alone, 0.008)
+        assert found.half() == pytest.approx(math.hypot(alone.half(), 1.959964 * 0.008))
+        for test in (statistics.superior, statistics.at_least, statistics.similar):
+            verdict, p = test(found, 0.01)
+            assert (verdict != "inconclusive") == (p < 0.05)
+            assert p >= test(alone, 0.01)[1]
+        assert statistics.with_rows(found, 0.0) == alone
 
-    def half(count: int) -> float:
-        return stats.t.ppf(0.975, count - 1) * found.sd / math.sqrt(count)
 
-    assert half(seeds) < distance <= half(seeds - 1)
-    assert statistics.seeds_needed(found, 0.0) is None
+def test_seeds_that_do_not_differ_are_judged_by_their_rows():
+    found = statistics.with_rows(statistics.over_seeds(np.full((1, 3), 0.3)), 0.02)
+    assert statistics.superior(found, 0.25)[1] == pytest.approx(2 * stats.norm.sf(2.5))
+
+
+def test_all_rows_right_leaves_an_error():
+    assert 0 < statistics.row_variance(1.0, 512) < statistics.row_variance(0.5, 512)
+    assert statistics.row_variance(0.5, 512) == pytest.approx(0.25 / 512)
+
+
+def test_tau_has_the_exact_p_of_all_permutations():
+    order = [5, 4, 3, 2, 1]
+    assert statistics.tau_p(order, [0.9, 0.8, 0.7, 0.6, 0.5]) == pytest.approx(2 / 120)
+    some = [0.9, 0.7, 0.8, 0.6, 0.5]
+    assert statistics.tau_p(order, some) == pytest.approx(stats.kendalltau(order, some, method="exact").pvalue)
+    assert statistics.tau_p([1, 1, 2], [1, 2, 3]) == pytest.approx(4 / 6)
+    long = list(range(9))
+    assert statistics.tau_p(long, long) < 0.001
 
 
 @pytest.mark.parametrize(("wins", "total"), [(0, 9), (4, 9), (9, 9), (15, 30)])

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics as reference
 
-from tasks.metrics import METRICS
+from tasks.metrics import BY_ROW, METRICS
 
 RANDOM = random.Random(0)
 CLASSES = [[RANDOM.randrange(k) for _ in range(60)] for k in (2, 2, 3, 3, 4, 4)]
@@ -217,3 +217,20 @@ def test_a_constant_side_is_0_and_a_correlation_stays_within_1(name: str) -> Non
         assert metric([1e300, 2e300, 3e300], [1e-300, 2e-300, 3e-300])[name] == pytest.approx(1)
         assert metric(["1e308", "-1e308", "1e308"], ["0", "1", "0"])[name] == pytest.approx(-1)
         assert abs(metric([0.1, 0.2, 0.3], [0.1, 0.2, 0.3])[name]) <= 1
+
+
+@pytest.mark.parametrize("name", sorted(METRICS))
+def test_a_metric_is_the_mean_of_its_rows_just_where_it_is_called_so(name: str) -> None:
+    """On it rests the error of the test rows."""
+    sides: dict[str, Any] = {
+        "extracted_accuracy": (["solution1", "solution2", "solution2"], ["solution1", "solution1", "none"]),
+        "option_likelihood": ([0, 1, 1], [[0.9, 0.1], [0.8, 0.2], [0.1, 0.9]]),
+    }
+    texts = (["a cat", "4 dogs", "birds fly south now"], ["a cat", "5 dogs", "birds fly north now"])
+    numbers: Any = ([0, 1, 1, 1, 2], [0, 1, 0, 1, 2])
+    plain = numbers if name in ("accuracy", "f1", "macro_f1", "matthews", "pearson", "spearman") else texts
+    targets, predictions = sides.get(name, plain)
+    metric = METRICS[name]
+    single = [metric([t], [p])[name] for t, p in zip(targets, predictions, strict=True)]
+    whole = metric(targets, predictions)[name]
+    assert (whole == pytest.approx(sum(single) / len(single))) == (name in BY_ROW)
