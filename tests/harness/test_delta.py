@@ -253,3 +253,12 @@ def test_a_merged_checkpoint_has_as_many_labels_as_the_model(kind: str, labels: 
     deltas._complete(config, tmp_path / "config.json")
     again = AutoConfig.from_pretrained(tmp_path)
     assert (again.num_labels, again.id2label) == (labels, config.id2label)
+
+
+@pytest.mark.parametrize("told", [{}, {"model.dtype": "bf16", "recipe.precision": "bf16"}])
+def test_a_folder_says_in_which_precision_it_was_trained(told: dict[str, str], tmp_path: Path) -> None:
+    """Older ones do not, and were computed as the defaults are."""
+    model = dict.fromkeys(deltas.BACKBONE, "x")
+    content = {"format": 1, "method": {"name": "lora"}, "model": model, "task": "t", "objective": "causal", "seed": 0}
+    (tmp_path / "method.json").write_text(json.dumps(content | ({"precision": told | {"code": "x"}} if told else {})))
+    assert deltas.described(tmp_path).precision == told
