@@ -11,10 +11,10 @@ from transformers import PreTrainedModel
 
 import methods
 import tasks
-from harness import headers, models, objectives, text, weights
+from harness import answerable, headers, models, objectives, text, weights
 from harness.config import MethodConfig, ModelConfig, TaskConfig
 from harness.errors import UsageError
-from tasks.base import Splits, Task
+from tasks.base import Example, Splits, Task
 
 PLACEHOLDER_LABELS = 2
 DEVICES = ("cpu", "cuda", "mps", "xpu")
@@ -69,8 +69,40 @@ def _read(model: ModelConfig, objective: str, task: TaskConfig) -> None:
     bare = Task(
         name=task.name, category=row.category, template=row.template, metric=row.metric, splits=Splits((), (), {}),
         label_words=row.label_words, answer=row.answer, cloze=row.cloze, cloze_words=row.cloze_words,
+        max_target_tokens=row.max_target_tokens,
     )  # fmt: skip
-    objectives.make(objective, bare, text.load(model))
+    words = text.load(model)
+    objectives.make(objective, bare, words)
+    if row.answer != "label":
+        _check_answers(tasks.load(task), words, objective)
+
+
+def _check_answers(task: Task, words: text.Text, objective: str) -> None:
+    """UsageError where a split's answers cannot be told apart, or are all cut so that none can be right."""
+    most = words.longest(task.max_target_tokens)
+    for split, rows in task.splits.named().items():
+        if task.answer == "text":
+            if all(len(ids) > most for ids in words.answers([task.target(row) for row in rows])):
+                raise UsageError(
+                    f"task {task.name}: all answers of its {split} split are longer than {most} tokens to "
+                    f"{words.model}, so none could be right. Raise task.max_target_tokens."
+                )
+            continue
+        same = sum(_alike(row, words, most, objective) for row in rows)
+        if same >= answerable.MOST_ALIKE * len(rows):
+            raise UsageError(
+                f"task {task.name}: in {same} of {len(rows)} rows of its {split} split the right choice and another "
+                f"are the same tokens to {words.model}. Say other choices, or raise task.max_target_tokens where they "
+                "are cut."
+            )
+
+
+def _alike(row: Example, words: text.Text, most: int, objective: str) -> bool:
+    if objective == "causal":
+        spelt = words.continuations([("x", option) for option in row.choices], most)
+    else:
+        spelt = words.targets(row.choices, most)
+    return answerable.alike(spelt, int(row.label or 0))
 
 
 def _check_weights(config: ModelConfig, backbone: PreTrainedModel) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedConfig
 
-from harness import architecture, content, controls, standin, weights
+from harness import answerable, architecture, content, controls, standin, weights
 from harness.config import ModelConfig
 from harness.controls import Controls
 from harness.errors import UsageError
@@ -55,6 +55,11 @@ class Text:
     ends: tuple[int, ...] = ()
     answer_room: int | None = None
     controls: Controls = field(default=Controls({}, None))
+    model: str = "this model"
+
+    def tell_apart(self, words: Sequence[str], spelt: Sequence[Sequence[int]]) -> None:
+        """UsageError for label words that are the same tokens."""
+        answerable.check_words(words, spelt, self.model)
 
     def marked(self, task: Task) -> Task:
         """The task whose templates' own control tokens are read as such."""
@@ -201,6 +206,7 @@ def load(config: ModelConfig, added: int = 0) -> Text:
         ends=ends,
         answer_room=None if start is None else _positions(settings, DECODER_POSITIONS),
         controls=names,
+        model=config.name,
     )
 
 

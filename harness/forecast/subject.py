@@ -1,5 +1,6 @@
 """What takes the step of a forecast: a cell's own model, method and loss, on the meta device or a real one."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,6 +30,9 @@ class Words(text.Text):
 
     def knows(self, token: int) -> bool:
         return True
+
+    def tell_apart(self, words: Sequence[str], spelt: Sequence[Sequence[int]]) -> None:
+        return None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness import answerable
 from harness.errors import NotApplicable, UsageError, near
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     "classifier": (),
 }
 """Objective -> the fields of `Reading` that it can follow."""
-BY_VOCABULARY = ("masked",)
+BY_VOCABULARY = answerable.LIKELIHOOD
 """Objectives that some label words of a task may be impossible for."""
 
 

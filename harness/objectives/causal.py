@@ -35,6 +35,10 @@ NEVER = -1
 def make(task: Task, text: Text, reading: Reading) -> "Causal":
     if text.start is not None:
         raise UsageError("objective causal needs a decoder alone; this model is an encoder-decoder. Take seq2seq.")
+    if task.answer == "label":
+        end = task.template[-1:]
+        pairs = [(f"x{end if end.isspace() else ''}", word) for word in task.label_words]
+        text.tell_apart(task.label_words, text.continuations(pairs, task.max_target_tokens))
     return Causal(task, text, head(0), reading)
 
 

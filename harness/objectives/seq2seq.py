@@ -29,7 +29,10 @@ def head(labels: int) -> Head:
 def make(task: Task, text: Text, reading: Reading) -> "Seq2Seq":
     if text.start is None:
         raise UsageError("objective seq2seq needs an encoder-decoder; this model has no decoder start token.")
-    return Seq2Seq(task, text, text.start, head(0), reading)
+    made = Seq2Seq(task, text, text.start, head(0), reading)
+    if task.answer == "label":
+        text.tell_apart(task.label_words, text.targets(task.label_words, made.most))
+    return made
 
 
 @dataclass(frozen=True)

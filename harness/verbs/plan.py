@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from harness import answerable, compose, experience, grid, grids, progress, show, sweep, words
 from harness import cell as cells
-from harness import compose, experience, grid, grids, progress, show, sweep, words
 from harness.config import Cell
 from harness.estimate import Estimate
 from harness.experience import Known
@@ -62,6 +62,7 @@ def main(arguments: argparse.Namespace) -> int:
     runtime = said.configure(compose.defaults()["runtime"])
     jobs = words.count("jobs", said.settings.get("jobs"))
     many = grid.expand([said.block])
+    answerable.check_plan(many)
     store = Store(runtime.store)
     planned = _planned(store, many)
     cost = _cost(planned, at_once=jobs or sweep.slots(runtime))

@@ -1,0 +1,62 @@
+"""Answers that a tokenizer cannot tell apart are refused before anything is trained, for every objective."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness import answerable, objectives, preflight, text
+from harness.config import ModelConfig, TaskConfig
+from harness.errors import UsageError
+from harness.text import Text
+from tasks.base import Task
+
+
+@pytest.mark.parametrize(
+    ("words", "limit"),
+    [(("good", "good"), 8), (("spam", "ham"), 8), (("very not bad", "very not good"), 2), (("bad", " "), 8)],
+)
+def test_label_words_that_are_the_same_tokens_are_refused(
+    words: tuple[str, str], limit: int, t5_text: Text, decoder: ModelConfig, label_task: Task
+) -> None:
+    task = replace(label_task, label_words=words, max_target_tokens=limit)
+    wanted = "the same tokens to tiny-|is white space"
+    with pytest.raises(UsageError, match=wanted):
+        objectives.make("seq2seq", task, t5_text)
+    with pytest.raises(UsageError, match=wanted):
+        objectives.make("causal", task, text.load(decoder))
+
+
+def test_words_of_which_one_begins_as_the_other_are_told_apart(t5_text: Text, label_task: Task) -> None:
+    objectives.make("seq2seq", replace(label_task, label_words=("very", "very good")), t5_text)
+
+
+def test_a_cloze_with_one_word_twice_is_refused(encoder: ModelConfig, label_task: Task) -> None:
+    with pytest.raises(UsageError, match="label words bad and bad are the same tokens to tiny-"):
+        objectives.make("masked", replace(label_task, label_words=("bad", "bad")), text.load(encoder))
+
+
+def rows_of(folder: Path, lines: list[str], head: str) -> str:
+    for split in ("train", "validation", "test"):
+        (folder / f"{split}.tsv").write_text("\n".join([head, *lines]) + "\n")
+    return str(folder)
+
+
+def test_preflight_refuses_choices_that_are_the_same_tokens(tmp_path: Path, t5: ModelConfig) -> None:
+    place = rows_of(tmp_path, ["w1\t😀\t😡\t0", "w2\tbad\tgood\t1"], "text\ta\tb\tlabel")
+    task = TaskConfig("mine", template="{text}", columns=("choices=a+b",), data_dir=place)
+    [_, said] = preflight.preflight([(t5, "seq2seq", task)])
+    assert "in 1 of 2 rows of its train split the right choice and another are the same tokens to tiny-t5" in str(said)
+
+
+def test_preflight_refuses_answers_of_which_all_are_cut(tmp_path: Path, t5: ModelConfig) -> None:
+    place = rows_of(tmp_path, ["w1\tw2 w3 w4", "w2\tw3 w4 w5"], "text\ttarget")
+    task = TaskConfig("mine", template="{text}", answer="text", data_dir=place, max_target_tokens=3)
+    assert preflight.preflight([(t5, "seq2seq", task)]) == [None, None]
+    [_, said] = preflight.preflight([(t5, "seq2seq", replace(task, max_target_tokens=2))])
+    assert "all answers of its train split are longer than 2 tokens to tiny-t5" in str(said)
+
+
+def test_only_the_right_choice_must_be_unlike_the_others() -> None:
+    assert answerable.alike([[1], [2], [1]], right=2)
+    assert not answerable.alike([[1], [2], [1]], right=1)
