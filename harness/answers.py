@@ -1,13 +1,12 @@
 """What a finished cell answered: the predictions that its attempt kept, with the questions. Torch-free."""
 
-import gzip
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import tasks
+from harness import files
 from harness.attempt import AttemptFolder
 from harness.config import Cell
 from harness.errors import NotApplicable, UsageError
@@ -63,9 +62,8 @@ class Kept:
     def _lines(self) -> Iterator[dict[str, Any]]:
         path = self.folder.path / FILE
         try:
-            with gzip.open(path, "rt", encoding="utf-8") as lines:
-                yield from map(json.loads, lines)
-        except (OSError, EOFError, ValueError) as error:
+            yield from files.read_packed(path)
+        except (OSError, ValueError) as error:
             raise UsageError(
                 f"{path} cannot be read ({error}): run the cell again with rerun=done to have its answers."
             ) from None

@@ -72,7 +72,7 @@ class AttemptFolder:
     def traced(self) -> dict[str, Any]:
         """{"phase", "step"} where a run ended: "start" before its first phase; the step it was in, or had done last."""
         try:
-            phase, step = self._file(TRACE).read_text(encoding="utf-8").split()
+            phase, step = files.read_text(self._file(TRACE)).split()
             return {"phase": phase, "step": int(step)}
         except (OSError, ValueError):
             return {"phase": "start", "step": self.last_step()}
@@ -100,11 +100,7 @@ class AttemptFolder:
 
     def log_tail(self, lines: int = 50) -> list[str]:
         """The last lines the run printed; [] where it printed none."""
-        try:
-            text = self._file(LOG).read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return []
-        return text.splitlines()[-lines:]
+        return files.tail(self._file(LOG), lines)
 
     def _file(self, name: str) -> Path:
         if not name or Path(name).name != name or name.startswith("."):

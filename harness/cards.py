@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from harness import cell as cells
-from harness import command, files
+from harness import command, files, schema
 from harness.config import Cell
 from harness.errors import UsageError
 from harness.provenance import own_version
@@ -54,14 +54,27 @@ def write(card: Mapping[str, Any], folder: Path) -> None:
 
 def read(folder: Path) -> dict[str, Any]:
     """`card.json`. UsageError for a folder without one, and for one of another version."""
+    path = folder / CARD
     try:
-        card = files.read_json(folder / CARD)
-        version, form, method = card["format"], card["form"], card["cell"]["method"]["name"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        card = files.read_json(path, files.of_the_hub(path))
+        version, form = card["format"], card["form"]
+    except (OSError, ValueError, KeyError) as error:
         raise UsageError(f"{folder}: this is no pushed delta, its {CARD} cannot be read ({error!r})") from error
-    if version != FORMAT or form not in ("peft", "deltabench") or not isinstance(method, str):
-        raise UsageError(f"{folder / CARD}: format {version!r} of form {form!r} is not known to this version.")
+    if type(version) is not int or version != FORMAT or form not in ("peft", "deltabench"):
+        raise UsageError(f"{path}: format {version!r:.80} of form {form!r:.80} is not known to this version.")
+    for part, fits in _PARTS.items():
+        if not fits(card.get(part)):
+            raise UsageError(f"{path}: its {part!r} is not what a card holds; ask whoever pushed it for a whole one.")
     return card
+
+
+_PARTS = {
+    "cell": schema.has(method=schema.named, task=schema.named, model=schema.named),
+    "base_model": schema.has(name=schema.name, hub=schema.label, revision=schema.label),
+    "license": schema.label,
+    "scores": schema.each(schema.each(schema.number)),
+}
+"""What is told of a card when it arrives."""
 
 
 def _header(card: Mapping[str, Any]) -> str:

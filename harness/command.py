@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import methods
-from harness import compose, declared, grid, options, weights, written
+from harness import compose, declared, files, grid, options, weights, written
 from harness.config import Cell, ModelConfig, RecipeConfig, TaskConfig, build, parse_fields
 
 SETTLED = {
@@ -55,7 +55,7 @@ def _option(part: str, name: str) -> str:
 def _said(path: Path) -> dict[str, Any]:
     """What a YAML says, as texts; a broken one is named when it is used."""
     try:
-        content = written.load(path.read_text(encoding="utf-8"))
+        content = written.load(files.read_text(path))
     except (OSError, ValueError):
         content = None
     return {name: written.text(one) for name, one in content.items()} if isinstance(content, dict) else {}

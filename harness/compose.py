@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from harness import guard, launchers, options, written
+from harness import files, guard, launchers, options, written
 from harness.errors import UsageError
 from harness.launchers import Launcher
 from harness.written import Written
@@ -48,7 +48,7 @@ def defaults() -> dict[str, Any]:
     """conf/run.yaml as it stands: option names per group, objective, seed and the `runtime` values. No Hydra."""
     path = next(path for folder in options.folders() if (path := folder / "run.yaml").is_file())
     try:
-        content = written.load(path.read_text(encoding="utf-8"))
+        content = written.load(files.read_text(path))
         listed = content.pop("defaults")
         chosen = {group: name for entry in listed if isinstance(entry, dict) for group, name in entry.items()}
     except (ValueError, AttributeError, KeyError, TypeError) as error:
@@ -152,7 +152,7 @@ def _source() -> str:
 
         def load_config(self, config_path: str) -> ConfigResult:
             path = Path(self.path, self._normalize_file_name(config_path))
-            text = path.read_text(encoding="utf-8")
+            text = files.read_text(path)
             try:
                 content, header = written.load(text), self._get_header_dict(text)
             except ValueError as error:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from harness import files as plain
 from harness import headers
 from harness.config import ModelConfig
 
@@ -74,7 +75,7 @@ def _tokenizer_files(folder: Path | None) -> list[Path]:
 def _content(file: Path) -> str:
     place = str(file), _stamp(file)
     if place not in _digests:
-        with file.open("rb") as handle:
+        with plain.opened(file, linked=True) as handle:
             digest = hashlib.file_digest(handle, "sha256").hexdigest()
         if _stamp(file) != place[1]:  # written to while it was read
             return digest

@@ -4,7 +4,6 @@ Or as PEFT's adapter files, or folded into the backbone and saved as transformer
 pickled or unpickled, and a folder that holds anything is never written to.
 """
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,7 +76,7 @@ def write_merged(built: Built, folder: Path) -> None:
     held = weights.tokenizer_folder(built.cell.model)
     if held is not None:
         for path in (held / name for name in weights.TOKENIZER_FILES if (held / name).is_file()):
-            shutil.copy(path, folder / path.name)
+            files.copy(path, folder / path.name, linked=True)
 
 
 def _complete(config: PreTrainedConfig, file: Path) -> None:
@@ -109,7 +108,7 @@ class Described:
 def described(folder: Path) -> Described:
     """`method.json`. UsageError for a folder without one, and for one of another format."""
     try:
-        told = files.read_json(folder / METHOD)
+        told = files.read_json(folder / METHOD, files.of_the_hub(folder / METHOD))
         name, version = told["method"].pop("name"), told["format"]
         model = {field: str(told["model"][field]) for field in BACKBONE}
         computed = told.get("precision") or {}  # older files do not tell it

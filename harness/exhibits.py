@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness import assets, probes, written
+from harness import assets, files, probes, written
 from harness.analysis import claims, views
 from harness.declared import typed
 from harness.errors import UsageError, near
@@ -172,7 +172,7 @@ def _check_roles(exhibit: Exhibit, where: str) -> None:
 
 def _yaml(path: Path) -> Mapping[str, Any]:
     try:
-        raw = written.load(path.read_text(encoding="utf-8"))
+        raw = written.load(files.read_text(path))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):

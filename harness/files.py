@@ -1,22 +1,36 @@
-"""Files that are there whole or not at all. Torch-free.
+"""Files that are there whole or not at all, and the one way in which a file from elsewhere is read. Torch-free.
 
 A rename within one folder is atomic; the fsync before it keeps a crash of the machine from leaving an empty file
 under the final name, and the fsync of the folder after it keeps the name itself.
+
+A store may be shared and a card a stranger's. So everything that is read passes `opened`: a plain file (a pipe would
+never end, a device neither), of a bounded size, reached through no link of its own unless the caller allows one; and
+JSON passes `parse`, which bounds its depth and its numbers. A test finds whoever reads in another way.
 """
 
 import errno
+import gzip
 import json
 import math
 import os
+import shutil
 import stat
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 MOST_BYTES = 256 * 2**20
 """No file that is read whole is larger."""
+MOST_TEXT = 16 * 2**20
+"""No configuration, card or YAML is larger."""
+MOST_UNPACKED = 2**30
+"""No gzipped file of lines holds more."""
+DEEPEST, MOST_VALUES = 64, 1_000_000
+"""How deep values may be nested, and how many of them a YAML may stand for: its aliases multiply."""
 
 
 @contextmanager
@@ -103,9 +117,9 @@ def encode(value: Any, indent: int | None = None, **options: Any) -> bytes:
     return text.encode("utf-8", errors="backslashreplace")
 
 
-def read_json(path: Path | str) -> dict[str, Any]:
+def read_json(path: Path | str, linked: bool = False) -> dict[str, Any]:
     """The JSON object in `path`. ValueError where it is not one; FileNotFoundError where there is no file."""
-    value = parse(read_bytes(path))
+    value = parse(read_bytes(path, linked=linked))
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
     return value
@@ -124,32 +138,96 @@ def read_lines(path: Path | str) -> list[dict[str, Any]]:
     return [row for row in rows if isinstance(row, dict)]
 
 
-def read_bytes(path: Path | str) -> bytes:
-    """What a plain file holds. ValueError for what is none (a device or a pipe may never end) or above `MOST_BYTES`."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+def read_packed(path: Path | str, linked: bool = False) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a gzipped file of lines, one by one. ValueError for any other line, and above
+    `MOST_UNPACKED`: a few bytes of gzip may stand for any number."""
+    left = MOST_UNPACKED
     try:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode) or about.st_size > MOST_BYTES:
-            raise ValueError("not a plain file of a record's size")
-        found = os.read(descriptor, about.st_size)
-        while len(found) < about.st_size and (more := os.read(descriptor, about.st_size - len(found))):
+        with opened(path, linked=linked) as raw, gzip.GzipFile(fileobj=raw) as packed:
+            while line := packed.readline(min(left, MOST_TEXT) + 1):
+                left -= len(line)
+                if left < 0 or len(line) > MOST_TEXT:
+                    raise ValueError("it unpacks to more than is read")
+                row = parse(line)
+                if not isinstance(row, dict):
+                    raise ValueError("a line of it is not a JSON object")
+                yield row
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"it is not whole: {error}") from error
+
+
+def read_text(path: Path | str, linked: bool = True, most: int = MOST_TEXT) -> str:
+    """A plain file's UTF-8 text. ValueError where it is none (UnicodeDecodeError is one)."""
+    return read_bytes(path, most, linked).decode("utf-8").replace("\r\n", "\n")
+
+
+def read_bytes(path: Path | str, most: int = MOST_BYTES, linked: bool = False) -> bytes:
+    """What a plain file of at most `most` bytes holds; see `opened`."""
+    descriptor, size = _plain(path, most, linked)
+    try:
+        found = os.read(descriptor, size)
+        while len(found) < size and (more := os.read(descriptor, size - len(found))):
             found += more
         return found
     finally:
         os.close(descriptor)
 
 
+@contextmanager
+def opened(path: Path | str, most: int | None = None, linked: bool = False) -> Iterator[BufferedReader]:
+    """A plain file to read from. ValueError for what is none (a device or a pipe may never end) or above `most` bytes;
+    OSError for a link, unless `linked`: a link could lead to any file of its reader's machine.
+    """
+    descriptor, _ = _plain(path, most, linked)
+    with os.fdopen(descriptor, "rb") as file:
+        yield file
+
+
+def check_plain(path: Path | str, linked: bool = False) -> int:
+    """The bytes of a plain file, for a library that opens it itself; errors as in `opened`."""
+    descriptor, size = _plain(path, None, linked)
+    os.close(descriptor)
+    return size
+
+
+def of_the_hub(path: Path) -> bool:
+    """Whether a link is one of the Hub's cache: `snapshots/COMMIT/NAME` beside the `blobs` that it leads to."""
+    with suppress(OSError):
+        real = path.resolve(strict=True)
+        return any(
+            above.name == "snapshots" and real.parent == above.parent.resolve() / "blobs"
+            for above in path.absolute().parents
+        )
+    return False
+
+
+def copy(source: Path, target: Path, most: int | None = None, linked: bool = False) -> None:
+    """A plain file's bytes under another name, which is new."""
+    with opened(source, most, linked) as file, target.open("xb") as written:
+        shutil.copyfileobj(file, written, 2**20)
+
+
+def _plain(path: Path | str, most: int | None, linked: bool) -> tuple[int, int]:
+    """(descriptor, bytes) of a plain file. Opening a pipe does not wait, as O_NONBLOCK says."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if linked else os.O_NOFOLLOW)
+    descriptor = os.open(path, flags)
+    about = os.fstat(descriptor)
+    if stat.S_ISREG(about.st_mode) and (most is None or about.st_size <= most):
+        return descriptor, about.st_size
+    os.close(descriptor)
+    if stat.S_ISREG(about.st_mode):
+        raise ValueError(f"it has {about.st_size:,} bytes, and at most {most:,} are read")
+    raise ValueError("it is not a plain file")
+
+
 def tail(path: Path | str, lines: int, most: int = 65_536) -> list[str]:
     """The last lines of a plain text file, of its last `most` bytes; [] where there is none."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
+        descriptor, size = _plain(path, None, linked=False)
+    except (OSError, ValueError):
         return []
     try:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            return []
-        found = os.pread(descriptor, most, max(0, about.st_size - most))
+        found = os.pread(descriptor, most, max(0, size - most))
     finally:
         os.close(descriptor)
     return found.decode("utf-8", errors="replace").splitlines()[-lines:]
@@ -158,9 +236,27 @@ def tail(path: Path | str, lines: int, most: int = 65_536) -> list[str]:
 def parse(text: str | bytes) -> Any:
     """JSON as this project writes it. ValueError for anything else, and for numbers that no float can hold."""
     try:
-        return _DECODER.decode(text if isinstance(text, str) else text.decode("utf-8"))
+        value = _DECODER.decode(text if isinstance(text, str) else text.decode("utf-8"))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+    return bounded(value)
+
+
+def bounded(value: Any, most: int | None = None) -> Any:
+    """The same value. ValueError where it is nested deeper than `DEEPEST`, or stands for more than `most` values."""
+    level, count = _containers([value]), 0
+    for _ in range(DEEPEST):
+        if not level:
+            return value
+        count += sum(map(len, level))
+        if most is not None and count > most:
+            raise ValueError("it stands for more values than are read")
+        level = [inner for outer in level for inner in _containers(outer.values() if type(outer) is dict else outer)]
+    raise ValueError("nested too deeply")
+
+
+def _containers(values: Iterable[Any]) -> list[Any]:
+    return [value for value in values if type(value) is dict or type(value) is list]
 
 
 def _parsed(line: str) -> list[Any]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import written
+from harness import files, written
 from harness.errors import UsageError
 
 CALLS = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_", "()")
@@ -33,7 +33,7 @@ def check(folder: Path, groups: Sequence[str]) -> None:
     places = [*folder.glob("*.yaml"), *(path for group in groups for path in (folder / group).rglob("*.yaml"))]
     for path in sorted(places):
         try:
-            text = path.read_text(encoding="utf-8")
+            text = files.read_text(path)
             content = written.load(text)
         except (OSError, ValueError):
             continue

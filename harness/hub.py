@@ -9,6 +9,7 @@ from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
+from harness import files
 from harness.errors import UsageError
 
 SITE = "https://huggingface.co"
@@ -89,7 +90,7 @@ def _cached_commit(name: str, revision: str) -> str:
 
     path = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model") / "refs" / revision
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return files.read_text(path).strip()
     except OSError as error:
         raise refusal(name, revision, errors.OfflineModeIsEnabled()) from error
 

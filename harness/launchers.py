@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from harness import options, written
+from harness import files, options, written
 from harness.config import parse_fields, runtime
 from harness.errors import UsageError, near
 
@@ -110,7 +110,7 @@ def declared(name: str) -> dict[str, Any]:
     """The `launcher:` node of a YAML as it stands there, without what it inherits; {} where it has none."""
     path = options.files("launcher")[name]
     try:
-        content = written.load(path.read_text(encoding="utf-8"))
+        content = written.load(files.read_text(path))
         return dict(written.meant((content or {}).get("launcher") or {}))
     except (OSError, AttributeError, TypeError, ValueError) as error:
         raise UsageError(f"{path.name} must be a YAML map: {' '.join(str(error).split())[:200]}") from error

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from transformers import (
     MODEL_FOR_MASKED_LM_MAPPING,
@@ -21,6 +20,7 @@ from transformers import (
 from transformers.initialization import no_init_weights
 
 from harness import architecture, weights
+from harness import tensors as stored
 from harness.config import ModelConfig
 from harness.errors import NotApplicable, UsageError
 from harness.objectives import Head
@@ -217,7 +217,7 @@ def _fill(model: PreTrainedModel, head: Head, file: Path) -> bool:
     """Copy the file's tensors in; whether nothing but tied tensors and the head was left without a value, and the file
     does not contradict the configuration.
     """
-    tensors = load_file(file)
+    tensors = stored.load(file, linked=True)
     prefix = f"{model.base_model_prefix}."
     if model.base_model is not model and not any(name.startswith(prefix) for name in tensors):
         tensors = {prefix + name: tensor for name, tensor in tensors.items()}

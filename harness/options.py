@@ -8,6 +8,7 @@ from pathlib import Path
 import methods
 import tasks
 from harness import assets, guard
+from harness import files as plain
 from harness.errors import UsageError, near
 
 GROUPS = ("method", "model", "task", "recipe")
@@ -69,10 +70,17 @@ def match(group: str, pattern: str) -> list[str]:
     return found
 
 
+def _text(path: Path) -> str:
+    try:
+        return plain.read_bytes(path, plain.MOST_TEXT, linked=True).decode("utf-8", errors="replace")
+    except (OSError, ValueError):
+        return ""
+
+
 def header(path: Path) -> str:
     """What a YAML's header says it is: its first sentences up to the command, wrapped lines joined."""
     told = ""
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in _text(path).splitlines():
         if line.startswith("# @package"):
             continue
         text, command, _ = line.lstrip("# ").partition("deltabench ")

@@ -88,9 +88,7 @@ def load(store: Store, cell: Cell) -> "dict[str, Parent]":
 
     UsageError for a file that is not whole safetensors, and for a parent on another backbone.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+    from harness import tensors
     from methods.base import Parent
 
     held = {}
@@ -102,8 +100,8 @@ def load(store: Store, cell: Cell) -> "dict[str, Parent]":
                 f"{parent.model.weights} weights): what it trained means nothing on {cell.model.name}"
             )
         try:
-            held[role] = Parent(parent.method, load_file(path) if path.is_file() or trained(store, key) else {})
-        except (OSError, SafetensorError) as error:
+            held[role] = Parent(parent.method, tensors.load(path) if path.is_file() or trained(store, key) else {})
+        except (OSError, ValueError) as error:
             raise UsageError(f"parent {role}: {path.name} of cell {key[:12]} cannot be read ({error})") from error
     return held
 

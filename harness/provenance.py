@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from harness import assets
+from harness import assets, files
 
 PACKAGES = (
     "torch",
@@ -45,7 +45,7 @@ def gather() -> dict[str, Any]:
 def own_version() -> str | None:
     """Of the installed package, else of the checkout that this code runs from."""
     with suppress(OSError, KeyError, tomllib.TOMLDecodeError):
-        return str(tomllib.loads((assets.root() / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
+        return str(tomllib.loads(files.read_text(assets.root() / "pyproject.toml"))["project"]["version"])
     return installed("deltabench")
 
 

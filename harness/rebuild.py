@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
 import methods
 import tasks
-from harness import determinism, models, objectives, parents, text
+from harness import determinism, files, models, objectives, parents, text
+from harness import tensors as stored
 from harness.config import Cell
 from harness.errors import UsageError
 from harness.run import seed_for
@@ -67,6 +66,6 @@ def attached(cell: Cell, model: PreTrainedModel) -> Method:
 def tensors(path: Path) -> Mapping[str, torch.Tensor]:
     """Of a safetensors file; nothing is ever unpickled. UsageError for one that is not whole."""
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
+        return stored.load(path, files.of_the_hub(path))
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path}: expected a whole safetensors file ({error})") from error

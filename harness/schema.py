@@ -69,7 +69,7 @@ def _maybe(check: Check) -> Check:
     return lambda value: value is None or check(value)
 
 
-def _each(check: Check) -> Check:
+def each(check: Check) -> Check:
     return lambda value: type(value) is dict and all(map(check, value.values()))
 
 
@@ -77,7 +77,7 @@ def _list(check: Check) -> Check:
     return lambda value: type(value) is list and all(map(check, value))
 
 
-def _has(**checks: Check) -> Check:
+def has(**checks: Check) -> Check:
     """A mapping whose fields of these names pass (an absent one as None); others may be there."""
     pairs = tuple(checks.items())
 
@@ -100,49 +100,49 @@ def _natural(value: Any) -> bool:
 _NONE = type(None)
 _NUMBERS = (int, float, _NONE)
 _text, _mapping = _is(str), _is(dict)
-_text_or_none, _mapping_or_none, _number_or_none = _is(str, _NONE), _is(dict, _NONE), _is(*_NUMBERS)
-_name, _word = _pattern(_NAME), _pattern(re.compile(r"[A-Za-z]\w{0,99}"))
-_named = _has(name=_name)
-_label = _maybe(_pattern(_LABEL))
+_text_or_none, _mapping_or_none, number = _is(str, _NONE), _is(dict, _NONE), _is(*_NUMBERS)
+name, _word = _pattern(_NAME), _pattern(re.compile(r"[A-Za-z]\w{0,99}"))
+named = has(name=name)
+label = _maybe(_pattern(_LABEL))
 _parent = _list(_text)
-_sets = _each(_mapping)
+_sets = each(_mapping)
 
 _RECORD: Mapping[str, Check] = {
-    "cell": _has(
-        method=_named,
-        model=_has(name=_name, family=_label, source=_label),
-        task=_named,
-        recipe=_has(name=_label, learning_rate=_is(int, float), steps=_maybe(_natural)),
+    "cell": has(
+        method=named,
+        model=has(name=name, family=label, source=label),
+        task=named,
+        recipe=has(name=label, learning_rate=_is(int, float), steps=_maybe(_natural)),
         objective=_word,
         seed=_natural,
         parents=_maybe(_list(lambda pair: _parent(pair) and len(pair) == 2)),
     ),
-    "scores": _maybe(_each(_has(step=_maybe(_natural), sets=_maybe(_sets)))),
-    "parameters": _maybe(_has(delta=_maybe(_natural), head=_maybe(_natural), backbone=_maybe(_natural))),
-    "memory": _maybe(_has(train=_maybe(_has(live_bytes=_number_or_none, torch_allocated_bytes=_number_or_none)))),
-    "time": _maybe(_has(wall_s=_number_or_none, train_s=_number_or_none, cells_beside=_maybe(_natural))),
+    "scores": _maybe(each(has(step=_maybe(_natural), sets=_maybe(_sets)))),
+    "parameters": _maybe(has(delta=_maybe(_natural), head=_maybe(_natural), backbone=_maybe(_natural))),
+    "memory": _maybe(has(train=_maybe(has(live_bytes=number, torch_allocated_bytes=number)))),
+    "time": _maybe(has(wall_s=number, train_s=number, cells_beside=_maybe(_natural))),
     "task_facts": _maybe(
-        _has(
+        has(
             metric=_text_or_none,
-            category=_label,
-            chance=_number_or_none,
-            chances=_maybe(_each(_number_or_none)),
-            majority=_number_or_none,
+            category=label,
+            chance=number,
+            chances=_maybe(each(number)),
+            majority=number,
             tests=_maybe(_list(_text)),
         )
     ),
     **dict.fromkeys(("notes", "probes", "device", "flops"), _mapping_or_none),
-    "error": _maybe(_has(type=_text_or_none, message=_text_or_none, log=_maybe(_list(_text)))),
-    "provenance": _maybe(_has(fingerprint=_text_or_none, fingerprint_parts=_maybe(_each(_text)), ended=_text_or_none)),
+    "error": _maybe(has(type=_text_or_none, message=_text_or_none, log=_maybe(_list(_text)))),
+    "provenance": _maybe(has(fingerprint=_text_or_none, fingerprint_parts=_maybe(each(_text)), ended=_text_or_none)),
 }
-_SUMMARY = _has(
+_SUMMARY = has(
     attempt=lambda value: _natural(value) and value > 0,
     status=lambda value: value in STATUSES if type(value) is str else False,
     fingerprint=_text_or_none,
-    wall_s=_number_or_none,
-    method=_name,
-    model=_name,
-    task=_name,
+    wall_s=number,
+    method=name,
+    model=name,
+    task=name,
     recipe=_text_or_none,
     family=_text_or_none,
     objective=_word,

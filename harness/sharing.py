@@ -4,8 +4,8 @@ PEFT's files where PEFT has the method, ours otherwise, beside `card.json` and `
 read from elsewhere, and nothing is unpickled.
 """
 
+import os
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
 def place(text: str) -> Path | str:
-    """A folder, or `owner/name` on the Hub. UsageError where it could be either."""
+    """A folder, or `owner/name` on the Hub. UsageError where it could be either, and for what is neither."""
+    if not text.strip() or "\0" in text:
+        raise UsageError(f"{text!r} names no place; give a folder (./NAME), or a repository of the Hub (owner/name).")
     if text.startswith("hf://"):
         if not _REPO.fullmatch(text.removeprefix("hf://")):
             raise UsageError(f"{text}: a repository of the Hub is hf://owner/name.")
@@ -87,10 +89,20 @@ def fetch(source: Path | str, folder: Path, revision: str | None = None) -> dict
         raise UsageError(f"{source}: there is no such folder; a repository of the Hub is owner/name.")
     card = check(held)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (cards.CARD, cards.README, *FORMS[card["form"]]):
-        if (held / name).is_file():
-            shutil.copyfile(held / name, folder / name)
+    try:
+        for name in _there(held, card["form"]):
+            files.copy(held / name, folder / name, linked=files.of_the_hub(held / name))
+    except (OSError, ValueError) as error:
+        for name in _there(held, card["form"]):
+            (folder / name).unlink(missing_ok=True)
+        raise UsageError(f"{held}: it could not be copied to {folder} ({error}).") from error
     return card
+
+
+def _there(held: Path, form: str) -> list[str]:
+    """The names that are taken; the text for people may be absent."""
+    wanted = (cards.CARD, *FORMS[form])
+    return [*wanted, *([cards.README] if os.path.lexists(held / cards.README) else [])]
 
 
 def check(folder: Path) -> dict[str, Any]:
@@ -100,10 +112,15 @@ def check(folder: Path) -> dict[str, Any]:
     card = cards.read(folder)
     configuration, weights = FORMS[card["form"]]
     try:
-        files.read_json(folder / configuration)
+        files.read_json(folder / configuration, files.of_the_hub(folder / configuration))
     except (OSError, ValueError) as error:
         raise UsageError(f"{folder / configuration}: expected a JSON object ({error})") from error
     tensors(folder / weights)
+    if os.path.lexists(readme := folder / cards.README):
+        try:
+            files.read_bytes(readme, files.MOST_TEXT, files.of_the_hub(readme))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{readme}: expected a plain text file ({error})") from error
     return card
 
 

@@ -1,5 +1,6 @@
 """The files of a store one by one: which attempt counts, what is broken, what is left alone. Torch-free."""
 
+import errno
 import logging
 import os
 import re
@@ -44,9 +45,15 @@ class Shelf:
 
     def numbers(self, key: str) -> list[int]:
         """The attempts that were begun, in order."""
+        path = self.at(key, "attempts")
         try:
-            names = os.listdir(self.at(key, "attempts"))
-        except (FileNotFoundError, NotADirectoryError):
+            if os.path.islink(os.path.dirname(path)):
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            names = _own_names(path)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self.unreadable_file(path, error)
             return []
         return sorted(int(name) for name in names if _NUMBER.fullmatch(name))
 
@@ -146,7 +153,27 @@ class Shelf:
 
 
 def listing(folder: Path) -> list[str]:
+    """The names in a folder; [] where there is none, or none that can be read: what it holds is left alone."""
     try:
         return sorted(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        if folder not in _unlisted:
+            _unlisted.add(folder)
+            _log.warning("%s is left alone: %s", folder, error.strerror or error)
+        return []
+
+
+_unlisted: set[Path] = set()
+"""Folders that could not be read, each reported once."""
+
+
+def _own_names(path: str) -> list[str]:
+    """The names in a folder of the store's own, without links: one could lead anywhere, as one in its place could."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        with os.scandir(descriptor) as entries:
+            return [entry.name for entry in entries if not entry.is_symlink()]
+    finally:
+        os.close(descriptor)

@@ -74,11 +74,20 @@ class Store(Shelf):
         return "interrupted" if self.numbers(key) else "missing"
 
     def is_running(self, key: str) -> bool:
-        return lease.running(self.leases, key, touch=not self.read_only)
+        try:
+            return lease.running(self.leases, key, touch=not self.read_only)
+        except OSError as error:
+            self.unreadable_file(self.leases, error)
+            return False
 
     def running_keys(self) -> set[str]:
         """Every key that somebody alive holds."""
-        return {key for key in lease.keys(self.leases) if self.is_running(key)}
+        try:
+            held = lease.keys(self.leases)
+        except OSError as error:
+            self.unreadable_file(self.leases, error)
+            return set()
+        return {key for key in held if self.is_running(key)}
 
     def summary(self, key: str) -> Summary | None:
         """The short form of the attempt that counts: attempt, status, fingerprint, names, seconds."""
@@ -196,7 +205,7 @@ class Store(Shelf):
     def unfinished(self, key: str) -> list[AttemptFolder]:
         """Attempts without a record: running now, or cut off."""
         folders = (self.attempt(key, number) for number in self.numbers(key))
-        return [folder for folder in folders if not (folder.path / RECORD).exists()]
+        return [folder for folder in folders if not os.path.lexists(folder.path / RECORD)]
 
     def kept(self, key: str, name: str) -> Path:
         """Where the attempt that counts has, or would have, a file of this name."""

@@ -6,14 +6,13 @@ its architecture needs no file at all, and reads text with `model.tokenizer` (se
 """
 
 import importlib.util
-import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import tasks
-from harness import content, hub
+from harness import content, files, hub
 from harness.config import ModelConfig
 from harness.content import BYTES, TOKENIZER_FILES
 from harness.errors import UsageError, near
@@ -173,7 +172,7 @@ def _check_family(config: ModelConfig, held: Path) -> None:
 def _plan(held: Path) -> dict[str, Any]:
     """What config.json says, a model_type among it."""
     try:
-        found = json.loads((held / "config.json").read_text(encoding="utf-8"))
+        found = files.parse(files.read_text(held / "config.json"))
         return {**found, "model_type": found["model_type"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{held / 'config.json'}: it must be JSON with a model_type ({error}).") from error

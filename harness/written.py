@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from harness import files
+
 NULL, BOOL = re.compile(r"~|null|Null|NULL|"), re.compile(r"true|True|TRUE|false|False|FALSE")
 INTEGER = re.compile(r"[-+]?[0-9]{1,4000}")
 NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -65,7 +67,7 @@ def load(source: str, anchors: bool = True) -> Any:
     try:
         if not anchors and any(getattr(event, "anchor", None) for event in yaml.parse(source, _Loader)):
             raise ValueError("anchors and aliases are not known here")
-        return yaml.load(source, _Loader)
+        return files.bounded(yaml.load(source, _Loader), files.MOST_VALUES)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(" ".join(str(error).split())[:300]) from error
 

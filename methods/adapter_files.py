@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
+from harness import files
+from harness import tensors as stored
 from harness.errors import UsageError
 
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
@@ -25,18 +26,15 @@ def write(folder: Path, tensors: Mapping[str, torch.Tensor], config: Mapping[str
 
 def read_config(folder: Path) -> dict[str, Any]:
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        return files.read_json(folder / CONFIG, files.of_the_hub(folder / CONFIG))
     except (OSError, ValueError) as error:
         raise UsageError(f"{folder / CONFIG}: expected PEFT's configuration as JSON ({error})") from error
-    if not isinstance(config, dict):
-        raise UsageError(f"{folder / CONFIG}: expected PEFT's configuration, a JSON object")
-    return config
 
 
 def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
     try:
-        return load_file(folder / TENSORS)
-    except (OSError, SafetensorError) as error:
+        return stored.load(folder / TENSORS, files.of_the_hub(folder / TENSORS))
+    except (OSError, ValueError) as error:
         hint = "; a pickled adapter_model.bin is never read" if (folder / "adapter_model.bin").exists() else ""
         raise UsageError(f"{folder / TENSORS}: expected a whole safetensors file ({error}){hint}") from error
 

@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any
 
 import methods
-from harness import assets, models, written
+from harness import assets, files, models, written
 from harness.config import MethodConfig, ModelConfig, build
 from harness.objectives import Head
 from methods.base import trainable
@@ -134,7 +134,7 @@ def _dora_setting(table: str, line: Mapping[str, str]) -> tuple[str, dict[str, A
 
 
 def _read(table: str) -> list[dict[str, str]]:
-    text = (assets.published() / f"{table}.csv").read_text(encoding="utf-8")
+    text = files.read_text(assets.published() / f"{table}.csv")
     return list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
 
 
@@ -142,7 +142,7 @@ def _backbone(name: str) -> Any:
     """A backbone without weights, frozen."""
     option, kind = BACKBONES[name]
     path = assets.conf() / "model" / f"{option}.yaml"
-    values = written.load(path.read_text(encoding="utf-8"))
+    values = written.load(files.read_text(path))
     return models.outline(build(ModelConfig, values, "model"), Head(kind))
 
 

@@ -160,7 +160,7 @@ def _settings(field: str, value: Any) -> dict[str, Any]:
     """Names with JSON values, as a configuration file of transformers has them."""
     try:
         found = json.loads(value) if isinstance(value, str) else json.loads(json.dumps(meant(value), allow_nan=False))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise UsageError(f"{field}={value}: it must be names with values, such as {{num_layers: 2}}")

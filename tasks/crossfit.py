@@ -12,7 +12,7 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness import assets
+from harness import assets, files
 from harness.config import TaskConfig
 from harness.errors import UsageError
 from tasks.base import Example, Splits, TaskRow
@@ -59,9 +59,10 @@ def _stem(folder: Path, name: str, seed: int) -> str:
 def _read(path: Path, split: str) -> tuple[Example, ...]:
     """Lines without an output are left out, as its dataloader does."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        lines = files.read_bytes(path, linked=True).decode("utf-8-sig").split("\n")
+    except (OSError, ValueError) as error:
+        unread = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+        reason = error.strerror if isinstance(error, OSError) else unread
         raise UsageError(f"{path}: it cannot be read ({reason}).") from error
     rows = [line.strip("\r\n ").split("\t") for line in lines]
     examples = tuple(
@@ -75,7 +76,7 @@ def _read(path: Path, split: str) -> tuple[Example, ...]:
 
 
 def _table() -> Mapping[str, TaskRow]:
-    lines = (assets.published() / TABLE).read_text(encoding="utf-8").splitlines()
+    lines = files.read_text(assets.published() / TABLE).splitlines()
     rows = csv.DictReader(line for line in lines if not line.startswith("#"))
     return {f"crossfit/{row['task']}": _task(row) for row in rows}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import tasks
-from harness import written
+from harness import files, written
 from tasks import roots
 from tasks.base import TaskRow
 
@@ -73,7 +73,7 @@ def _on_hub(row: TaskRow) -> bool:
 def _own(path: Path | None) -> Facts:
     """A broken YAML is named when it is used."""
     try:
-        said = written.load(path.read_text(encoding="utf-8")) if path else None
+        said = written.load(files.read_text(path)) if path else None
     except (OSError, ValueError):
         said = None
     said = said if isinstance(said, dict) else {}

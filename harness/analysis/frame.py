@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from harness import joules, options, written
+from harness import files, joules, options, written
 from harness.analysis import arms
 from harness.analysis.records import Run
 from harness.config import ModelConfig, RecipeConfig, TaskConfig
@@ -174,7 +174,7 @@ def _sets(found: Mapping[str, Any], run: Run, roles: Sequence[str]) -> list[Row]
 def source_of(model: str) -> str | None:
     """Where a model's weights come from, by its YAML: an exported record no longer says it."""
     path = options.files("model").get(model)
-    return written.load(path.read_text(encoding="utf-8")).get("source", "embedded") if path else None
+    return written.load(files.read_text(path)).get("source", "embedded") if path else None
 
 
 def _model(cell: Mapping[str, Any]) -> Row:

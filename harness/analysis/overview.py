@@ -3,12 +3,11 @@
 python -m harness.analysis.overview        writes results/reference/README.md
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness import assets
+from harness import assets, files
 
 HEAD = """# Our reference runs
 
@@ -29,7 +28,7 @@ def text(folder: Path) -> str:
 def _lines(folder: Path) -> Iterator[str]:
     for path in sorted(folder.glob("*/claims.json")):
         name = path.parent.name
-        for found in json.loads(path.read_text(encoding="utf-8"))["findings"]:
+        for found in files.parse(files.read_text(path))["findings"]:
             yield f"| [{name}]({name}/README.md) | {found['model']} | **{found['verdict']}** | {_cell(found)} |\n"
 
 
@@ -45,7 +44,7 @@ def _without(folder: Path) -> str:
 
 def _judged(folder: Path) -> bool:
     path = folder / "claims.json"
-    return path.is_file() and bool(json.loads(path.read_text(encoding="utf-8"))["findings"])
+    return path.is_file() and bool(files.parse(files.read_text(path))["findings"])
 
 
 if __name__ == "__main__":

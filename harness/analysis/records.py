@@ -1,13 +1,11 @@
 """Records with their curves: of a store, or of an exported archive. Torch-free and pandas-free."""
 
-import gzip
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import assets
+from harness import assets, files
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,11 +32,9 @@ def from_archive(path: Path) -> list[Run]:
     """Exported records: gz JSON lines of {"record", "curve"}. UsageError where a line is not that."""
     runs = []
     try:
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
-            for line in lines:
-                row = json.loads(line)
-                runs.append(Run(row["record"], tuple(row.get("curve") or ())))
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        for row in files.read_packed(path, linked=True):
+            runs.append(Run(row["record"], tuple(row.get("curve") or ())))
+    except (OSError, ValueError, KeyError, TypeError) as error:
         place = f" after line {len(runs)}" if runs else ""
         raise UsageError(f"{path} is not an archive of records{place}: {error}") from None
     return runs

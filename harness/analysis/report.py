@@ -8,7 +8,6 @@ README.md      tables, figures and verdicts on one page
 import dataclasses
 import hashlib
 import io
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,24 +86,24 @@ def digest(exhibit: Exhibit, scale: str, records: Iterable[str]) -> str:
     """One digest of all that a rendering depends on: records, the exhibit, its numbers and this code."""
     sources = [exhibit.path, *([exhibit.published] if exhibit.published else [])]
     sources += sorted(Path(__file__).parent.glob("*.py"))
-    parts = [scale, *sorted(records), *(path.read_text(encoding="utf-8") for path in sources)]
+    parts = [scale, *sorted(records), *(files.read_text(path) for path in sources)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def current(folder: Path, inputs: str) -> bool:
     """Whether the folder holds a rendering of just these inputs."""
     try:
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        index = files.parse(files.read_text(folder / INDEX))
     except (OSError, ValueError):
         return False
-    return bool(index.get("inputs") == inputs)
+    return isinstance(index, dict) and bool(index.get("inputs") == inputs)
 
 
 def show(folder: Path, console: "Console") -> None:
     """The terminal view of a rendered exhibit: tables, notes, paths of the figures, a sentence per claim."""
     from rich.text import Text
 
-    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    index = files.parse(files.read_text(folder / INDEX))
     console.print(Text(f"{index['title']} (scale {index['scale']})", style="bold"))
     for note in index["labels"]:
         console.print(Text(f"  {note}", style="dim"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness import files
 from harness.analysis import frame, measures, open_rates, records, select
 from harness.analysis.select import Panel
 from harness.exhibits import Exhibit
@@ -216,5 +217,5 @@ def studies(exhibit: Exhibit, runs: Sequence[records.Run]) -> list[Study]:
 
 def published(path: Path) -> tuple[Mapping[str, str], ...]:
     """The rows of a CSV of published numbers; lines that start with # name its source."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = files.read_text(path).splitlines()
     return tuple(csv.DictReader(line for line in lines if not line.startswith("#")))

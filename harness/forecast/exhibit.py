@@ -4,7 +4,6 @@ rows.json   what was forecast and measured, one entry per cell, and by which ver
             are made from
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,9 +57,9 @@ def save(folder: Path, found: Sequence[Row]) -> None:
 def load(folder: Path) -> list[Row]:
     """What `save` wrote. UsageError where there is no such thing."""
     try:
-        content: Mapping[str, Any] = json.loads((folder / ROWS).read_text(encoding="utf-8"))
+        content: Mapping[str, Any] = files.parse(files.read_text(folder / ROWS))
         return list(content["rows"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{folder / ROWS} does not hold forecasts: {error}") from error
 
 

@@ -9,6 +9,7 @@ import FOLDER --to NEW model=NAME`.
 """
 
 import argparse
+import shlex
 from pathlib import Path
 
 from harness import sharing
@@ -33,8 +34,10 @@ def main(arguments: argparse.Namespace) -> int:
     for split, figures in card["scores"].items():
         told = "  ".join(f"{figure} {value:.4g}" for figure, value in figures.items() if isinstance(value, int | float))
         print(f"{split:<12} {told}")
+    plain = name if not name.startswith("-") else f"./{name}"
+    words = ["delta", "score", plain]
     if card["form"] == "peft":
-        print(f"next: deltabench delta import {name} --to {name}-ours model={base['name']} task={cell['task']['name']}")
-    else:
-        print(f"next: deltabench delta score {name}")
+        names = [f"model={base['name']}", f"task={cell['task']['name']}"]
+        words = ["delta", "import", plain, "--to", f"{plain}-ours", *names]
+    print(f"next: {shlex.join(['deltabench', *words])}")
     return 0

@@ -217,3 +217,63 @@ def test_names_on_the_command_line_are_those_of_choices(field: str, name: str) -
 def test_no_field_that_is_a_name_is_set_to_a_path(field: str, name: str) -> None:
     with pytest.raises(UsageError):
         grid.expand([{field: [name]}])
+
+
+READERS = {
+    "read_text", "read_bytes", "load_file", "safe_open", "read_csv", "read_parquet", "copyfile", "copy2", "loads",
+    "safe_load", "fromfile", "memmap", "BinFile", "GzipFile",
+}  # fmt: skip
+OPENERS = ("os", "io", "gzip", "bz2", "lzma", "zipfile", "tarfile", "codecs", "mmap")
+READ_ELSEWHERE = {
+    "harness/files.py": "the one way",
+    "harness/imported.py": "our own source",
+    "harness/team.py": "copies between the processes of one cell",
+    "methods/matrix.py": "our own table",
+    "methods/peft.py": "a value of a command line",
+    "methods/published.py": "our own table",
+    "methods/values.py": "a value of a command line",
+    "tasks/files.py": "the state of a saved data set",
+    "harness/tensors.py": "safetensors, after headers.check",
+    "harness/packing.py": "a checkpoint of our own attempt, with its digest",
+    "harness/chat.py": "an answer of bounded length",
+    "harness/merge.py": "copies of attempts, without links",
+    "harness/attempt.py": "a file that is written",
+    "harness/samples.py": "a file that is written",
+    "harness/child.py": "a log that is written",
+    "harness/export.py": "an archive that is written",
+    "harness/cli.py": "its own verbs' source, and the null device",
+    "harness/fingerprint.py": "our own source",
+    "methods/__init__.py": "our own source",
+    "tasks/__init__.py": "our own source",
+    "harness/lease.py": "/proc",
+    "harness/ending.py": "/proc",
+    "harness/provenance.py": "/proc and our own checkout",
+    "tasks/local.py": "rows of the user's own",
+}
+
+
+def _mode(call: ast.Call) -> bool:
+    """Whether a call of `open` says how, as a path's does."""
+    said = [*call.args, *(keyword.value for keyword in call.keywords)]
+    return any(isinstance(one, ast.Constant) and str(one.value) in ("rb", "r", "rt", "utf-8") for one in said)
+
+
+def _reading(path: Path) -> set[str]:
+    """How a file of ours reads, beside harness/files.py."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            of = getattr(node.func.value, "id", "") if isinstance(node.func, ast.Attribute) else ""
+            if name in READERS and of not in ("files", "plain", "tensors", "stored"):
+                found.add(f"{of}.{name}")
+            if name == "open" and (of in OPENERS or (not of and isinstance(node.func, ast.Name)) or _mode(node)):
+                found.add(f"{of}.open")
+    return found
+
+
+def test_what_comes_from_elsewhere_is_read_in_one_way() -> None:
+    ours = [path for path in SOURCES if "microworld" not in path.parts]  # it writes what it reads
+    reading = {str(path.relative_to(ROOT)): found for path in ours if (found := _reading(path))}
+    assert {path: found for path, found in reading.items() if path not in READ_ELSEWHERE} == {}
+    assert set(READ_ELSEWHERE) <= set(reading), "each exception is one"
