@@ -34,13 +34,13 @@ def test_without_the_probe_there_is_no_table_of_likelihoods(runs: dict[tuple[str
 
 def test_likelihoods_stand_by_set_and_can_be_followed(runs: dict[tuple[str, int], Run]) -> None:
     table = made([probed(run, SHARES[method][seed]) for (method, seed), run in runs.items()])
-    means = {row[0].text: row[-1] for row in table.rows}
+    means = {str(row[0].value): row[-1] for row in table.rows}
     assert {name: round(entry.value, 1) for name, entry in means.items()} == {"lora": 60.0, "dora": 70.0}
     assert set(means["lora"].keys) == {runs["lora", seed].record["key"] for seed in (0, 1)}
 
 
 def test_a_probe_of_some_cells_says_nothing_of_the_others(runs: dict[tuple[str, int], Run]) -> None:
     table = made([probed(run, 0.5) if method == "lora" else run for (method, _), run in runs.items()])
-    means = {row[0].text: row[-1].value for row in table.rows}
+    means = {str(row[0].value): row[-1].value for row in table.rows}
     assert means["lora"] == 50.0
     assert means["dora"] is None
