@@ -20,7 +20,7 @@ from harness import grid, words
 from harness.config import TaskConfig
 from harness.store import Store
 from tasks.base import Example, Task
-from tasks.microworld import corpus, curriculum, gate, lexicon, pretraining, shipping, vocabulary
+from tasks.microworld import corpus, curriculum, gate, lexicon, overlap, pretraining, shipping, vocabulary
 from tasks.microworld.backbones import BACKBONES
 from tasks.microworld.corpus import lessons
 
@@ -201,3 +201,24 @@ def test_fewer_finished_seeds_are_the_commands_seeds() -> None:
     asked = gate.Asked("micro/qa", "test", 0.3, "micro")
     assert gate.table("m", {(asked, kind): [0.5] for kind in gate.WEIGHTS})["command"].endswith("seed=0")
     assert gate.table("m", {(asked, kind): [0.5, 0.6] for kind in gate.WEIGHTS})["command"].endswith("seed=0,1")
+
+
+def test_the_card_tells_what_of_the_test_stands_in_train() -> None:
+    card = overlap.CARD.read_text()
+    assert overlap.section() in card
+    assert "| micro/qa |" in card
+
+
+def test_a_question_is_the_same_with_other_options_and_in_another_order() -> None:
+    def row(options: str, label: int, choices: tuple[str, ...]) -> Example:
+        return Example(id="a", fields={"options": options, "question": "what flies ?"}, label=label, choices=choices)
+
+    train = [row("the owl , the pear", 0, ("the owl", "the pear"))]
+    same, other = row("the cup , the owl", 1, ("the cup", "the owl")), row("the owl , the jay", 1, ("the owl", "the jay"))
+    assert overlap.share(train, [same, other]) == 0.5
+    asked = "answer the question : what flies ? answer1 : the {} answer2 : the {} answer format : answer1 / answer2"
+    rows = [
+        Example(id="b", fields={"instruction": asked.format(*words)}, label=0, target=f"the correct answer is answer{n}")
+        for words, n in ((("owl", "pear"), 1), (("cup", "owl"), 2), (("owl", "jay"), 2))
+    ]
+    assert [overlap.share(rows[:1], [one]) for one in rows] == [1, 1, 0]
