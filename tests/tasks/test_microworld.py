@@ -214,11 +214,16 @@ def test_a_question_is_the_same_with_other_options_and_in_another_order() -> Non
         return Example(id="a", fields={"options": options, "question": "what flies ?"}, label=label, choices=choices)
 
     train = [row("the owl , the pear", 0, ("the owl", "the pear"))]
-    same, other = row("the cup , the owl", 1, ("the cup", "the owl")), row("the owl , the jay", 1, ("the owl", "the jay"))
+    same, other = (
+        row("the cup , the owl", 1, ("the cup", "the owl")),
+        row("the owl , the jay", 1, ("the owl", "the jay")),
+    )
     assert overlap.share(train, [same, other]) == 0.5
     asked = "answer the question : what flies ? answer1 : the {} answer2 : the {} answer format : answer1 / answer2"
     rows = [
-        Example(id="b", fields={"instruction": asked.format(*words)}, label=0, target=f"the correct answer is answer{n}")
+        Example(
+            id="b", fields={"instruction": asked.format(*words)}, label=0, target=f"the correct answer is answer{n}"
+        )
         for words, n in ((("owl", "pear"), 1), (("cup", "owl"), 2), (("owl", "jay"), 2))
     ]
     assert [overlap.share(rows[:1], [one]) for one in rows] == [1, 1, 0]
