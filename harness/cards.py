@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from harness import cell as cells
-from harness import command, files, schema
+from harness import command, files, places, schema
 from harness.config import Cell
 from harness.errors import UsageError
 from harness.provenance import own_version
@@ -28,7 +28,7 @@ def make(cell: Cell, record: Mapping[str, Any], checkpoint: str, form: str, lice
         "key": record["key"],
         "checkpoint": checkpoint,
         "cell": cells.to_json(cell, ("identity", "provenance")),
-        "command": command.command(cell),
+        "command": places.command(command.command(cell)),
         "base_model": base(cell),
         "license": licence or cell.model.license or "unknown",
         "step": results.get("step"),

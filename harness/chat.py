@@ -5,6 +5,7 @@ DELTABENCH_JUDGE_MODEL   the model's name there
 DELTABENCH_JUDGE_KEY     sent as a bearer token; may be left out where the server asks for none
 """
 
+import base64
 import http.client
 import json
 import os
@@ -24,6 +25,8 @@ TRIES = 6
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 TIMEOUT_S = 180.0
 MOST_BYTES = 2**22
+SHORTEST = 4
+"""Letters of a secret below which it could be any word."""
 LATER = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 """Statuses that may be another one in a while."""
 PROMPT = frozenset({400, 413, 422})
@@ -65,7 +68,15 @@ class Endpoint:
 
     @property
     def host(self) -> str:
-        return urllib.parse.urlsplit(self.url).netloc
+        return urllib.parse.urlsplit(self.url).netloc.rpartition("@")[2]
+
+    def _hidden(self, text: str) -> str:
+        """A server may echo what it was sent, and its answers are kept: no secret of ours stands in them."""
+        asked = urllib.parse.parse_qsl(urllib.parse.urlsplit(self.url).query)
+        for secret in sorted({self.key, *(value for _, value in asked)}, key=len, reverse=True):
+            for form in (secret, urllib.parse.quote(secret, safe=""), base64.b64encode(secret.encode()).decode()):
+                text = text.replace(form, "***") if len(secret) >= SHORTEST else text
+        return text
 
     def ask(self, prompt: str) -> str:
         """The reply to one message, at temperature 0. Refused for this prompt, Unreachable after TRIES tries."""
@@ -94,15 +105,16 @@ class Endpoint:
         request = urllib.request.Request(self.url, json.dumps(content).encode(), headers, method="POST")
         try:
             with urllib.request.build_opener(_Stay).open(request, timeout=TIMEOUT_S) as answer:
-                return _text(answer.read(MOST_BYTES))
+                return self._hidden(_text(answer.read(MOST_BYTES)))
         except urllib.error.HTTPError as error:
             raise self._status(error) from None
         except (OSError, http.client.HTTPException) as error:  # refused, reset, timed out, no such host, cut short
-            raise _Again(str(getattr(error, "reason", "") or error) or type(error).__name__) from None
+            reason = str(getattr(error, "reason", "") or error) or type(error).__name__
+            raise _Again(self._hidden(reason)[:200]) from None
 
     def _status(self, error: urllib.error.HTTPError) -> Exception:
         with error:
-            told = f"status {error.code}: {_told(error)}".rstrip(": ")
+            told = f"status {error.code}: {self._hidden(_told(error))[:200]}".rstrip(": ")
         if error.code in LATER:
             return _Again(told, _seconds(error.headers.get("Retry-After")))
         if error.code in PROMPT:
@@ -129,14 +141,23 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Endpoint:
 def _address(url: str) -> str:
     try:
         parts = urllib.parse.urlsplit(url)
-        good = parts.scheme in ("http", "https") and parts.hostname and not parts.username
+        good = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
         good = good and (parts.port is None or parts.port > 0) and not any(letter.isspace() for letter in url)
     except ValueError:
         good = False
     if not good:
-        raise UsageError(f"{URL}={url}: it must be an address such as https://HOST/v1, without a user's name in it.")
-    base = url.rstrip("/")
-    return base if base.endswith("/chat/completions") else f"{base}/chat/completions"
+        raise UsageError(
+            f"{URL}={_public(url)}: it must be an address such as https://HOST/v1, without a user's name in it."
+        )
+    base = parts.path.rstrip("/")
+    path = base if base.endswith("/chat/completions") else f"{base}/chat/completions"
+    return urllib.parse.urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+
+
+def _public(url: str) -> str:
+    """An address without what may be a secret in it: what stands before the host, and the query."""
+    scheme, slashes, rest = url.partition("://") if "://" in url else ("", "", url)
+    return f"{scheme}{slashes}{rest.partition('?')[0].rpartition('@')[2]}"
 
 
 def _text(body: bytes) -> str:
@@ -153,9 +174,9 @@ def _told(error: urllib.error.HTTPError) -> str:
         text = error.read(2000).decode("utf-8", errors="replace")
         found = json.loads(text).get("error")
         text = str(found.get("message") if isinstance(found, dict) else found)
-    except (OSError, http.client.HTTPException, ValueError, AttributeError):
+    except (OSError, http.client.HTTPException, ValueError, AttributeError, RecursionError):
         text = str(error.reason or "")
-    return " ".join(text.split())[:200]
+    return " ".join(text.split())
 
 
 def _seconds(header: str | None) -> float:

@@ -62,7 +62,7 @@ def of_plan(config: ModelConfig, tokens: Path | None) -> str:
 
 def _ends(file: Path) -> list[int]:
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))["eos_token_id"]
+        told = plain.read_json(file, linked=True)["eos_token_id"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
     return [token for token in (told if isinstance(told, list) else [told]) if type(token) is int]

@@ -71,6 +71,7 @@ def write_merged(built: Built, folder: Path) -> None:
         raise UsageError(f"{error}.") from error
     tied.declare(built.model)
     _make(folder)
+    built.model.config._name_or_path = built.cell.model.name  # not the folder of this machine
     built.model.save_pretrained(folder)
     _complete(built.model.config, folder / "config.json")
     held = weights.tokenizer_folder(built.cell.model)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import cell as cells
-from harness import files, fingerprint
+from harness import files, fingerprint, places
 from harness.errors import UsageError
 from harness.record import summarise
 
@@ -32,12 +32,14 @@ def archive(store: "Store", keys: Iterable[str], path: Path) -> int:
 
 
 def row(record: dict[str, Any], curve: list[dict[str, Any]]) -> dict[str, Any]:
-    """{"record", "curve"} without the runtime fields of the cell, which hold paths."""
+    """{"record", "curve"} without the runtime fields of the cell, which hold paths, and without those in its texts."""
     try:
         cell = cells.to_json(cells.from_json(record["cell"]), kinds=("identity", "provenance"))
     except UsageError:  # a cell of another version: its fields are not all known here
         cell = cells.without_runtime(record["cell"])
-    return {"record": {**record, "cell": cell}, "curve": curve}
+    known = places.paths(record["cell"])
+    rest = {name: value for name, value in record.items() if name not in ("cell", "key")}
+    return {"record": {**places.hidden(rest, known), "key": record["key"], "cell": cell}, "curve": curve}
 
 
 COLUMNS: Mapping[str, str] = {

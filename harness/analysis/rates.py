@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from harness import options
+from harness import files, options, written
 from harness.analysis import marks, select, tables
 from harness.analysis.study import Study
 from harness.analysis.table import MISSING, Entry, Table, rate, word
@@ -89,7 +87,7 @@ def recipe_lines(studies: Sequence[Study]) -> list[str]:
 def _default(recipe: str) -> dict[str, float]:
     """The recipe's own rate for a method nobody tuned, which no tuning changes; nothing where it has none."""
     path = options.files("recipe").get(recipe)
-    held = yaml.safe_load(path.read_text(encoding="utf-8")).get("learning_rate") if path else None
+    held = written.load(files.read_text(path)).get("learning_rate") if path else None
     return {"default": float(held["default"])} if isinstance(held, dict) and "default" in held else {}
 
 

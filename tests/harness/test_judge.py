@@ -4,6 +4,7 @@ import gzip
 import json
 import socket
 import threading
+import urllib.parse
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -296,6 +297,36 @@ def test_an_environment_that_names_no_judge_is_named(settings: dict[str, str], t
     with pytest.raises(UsageError, match=told) as error:
         chat.from_environment(settings)
     assert "a\nb" not in str(error.value)
+
+
+@pytest.mark.parametrize("url", ["https://me:hunter2@host/v1", "https://:hunter2@host/v1", "ftp://host/v1?key=hunter2"])
+def test_an_address_that_is_refused_is_told_without_its_secrets(url: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        chat.from_environment({chat.URL: url, chat.MODEL: "m"})
+    assert "hunter2" not in str(refused.value)
+    assert "host/v1" in str(refused.value)
+
+
+def test_a_query_of_the_address_stays_behind_its_path() -> None:
+    found = chat.from_environment({chat.URL: "http://h/v1/?api-version=2", chat.MODEL: "m"})
+    assert found.url == "http://h/v1/chat/completions?api-version=2"
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 503])
+def test_a_server_that_echoes_what_it_was_sent_gives_no_secret_away(
+    stub: Stub, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat, "TRIES", 1)
+    secret, other = "sk-SECRET/777", "query-secret"
+    echo = f"got Bearer {secret} and {urllib.parse.quote(secret, safe='')} for ?code={other}"
+    stub.first, stub.reply = [(status, {"X-Why": echo})], lambda prompt: echo
+    judge_there = chat.from_environment({chat.URL: f"{stub.url}?code={other}", chat.MODEL: "m", chat.KEY: secret})
+    try:
+        told = judge_there.ask("hello")
+    except UsageError as error:
+        told = str(error)
+    assert "***" in told
+    assert not any(word in told for word in ("SECRET", other))
 
 
 @pytest.mark.parametrize("url", ["http://h/v1", "http://h/v1/", "http://h/v1/chat/completions"])

@@ -227,6 +227,8 @@ OPENERS = ("os", "io", "gzip", "bz2", "lzma", "zipfile", "tarfile", "codecs", "m
 READ_ELSEWHERE = {
     "harness/files.py": "the one way",
     "harness/imported.py": "our own source",
+    "harness/controls.py": "a tokenizer that is loaded",
+    "harness/shelf.py": "folders, without links",
     "harness/team.py": "copies between the processes of one cell",
     "methods/matrix.py": "our own table",
     "methods/peft.py": "a value of a command line",
