@@ -246,8 +246,8 @@ def _names(axis: str, value: Any) -> list[str]:
 
 
 def _seed(value: Any) -> int:
-    if isinstance(value, bool) or not str(value).isdecimal() or int(value) >= 2**31:
-        raise UsageError(f"seed={value}: it must be a whole number from 0 to 2147483647.")
+    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,12}", str(value)) or int(value) >= 2**31:
+        raise UsageError(f"seed={str(value)[:40]}: it must be a whole number from 0 to 2147483647.")
     return int(value)
 
 

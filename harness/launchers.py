@@ -63,10 +63,10 @@ class Launcher:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-def choose(settings: Mapping[str, str]) -> Launcher | None:
+def choose(settings: Mapping[str, str], here: bool = True) -> Launcher | None:
     """What a command line says: `launcher=NAME`, `jobs=N` and `launcher.FIELD=value`. None where it names none.
 
-    UsageError for a name that does not exist or is not installed, and for fields without a launcher.
+    UsageError for a name that does not exist and for fields without a launcher; here: for one not installed, too.
     """
     said = {key.removeprefix(_PREFIX): text for key, text in settings.items() if key.startswith(_PREFIX)}
     if "jobs" in settings:
@@ -80,15 +80,15 @@ def choose(settings: Mapping[str, str]) -> Launcher | None:
                 f"launcher.{rest[0]} needs a launcher: say launcher={'|'.join(options.names('launcher'))}."
             )
         return None
-    check(name)
+    check(name, here)
     return Launcher(name, said)
 
 
-def check(name: str) -> None:
-    """UsageError where there is no such launcher, or it cannot be used here."""
+def check(name: str, here: bool = True) -> None:
+    """UsageError where there is no such launcher; here: or it cannot be used on this machine."""
     if name not in (known := options.names("launcher")):
         raise UsageError(f"there is no launcher {name!r}.{near(name, known)} There are {', '.join(known)}.")
-    if reason := missing(name):
+    if here and (reason := missing(name)):
         raise UsageError(f"launcher={name} cannot be used here: {reason}")
 
 

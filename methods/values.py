@@ -12,6 +12,7 @@ import ast
 import json
 import math
 import operator
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -32,6 +33,12 @@ Texts = tuple[str, ...]
 
 Parts = tuple[str, ...]
 """Methods with fields, such as `lora rank=4 targets=q+v`, in order; each canonical, with all of its fields."""
+
+MOST = 2**63
+"""A whole number is below it, as in the files of a store."""
+SMALLEST, LARGEST = 1.2e-38, 3.4e38
+"""Of numbers with a fraction, in single precision: what is smaller is 0 there, what is larger is not finite."""
+_WHOLE, _DIGIT = re.compile(r"[-+]?[0-9]{1,4000}"), re.compile(r"[1-9]")
 
 _OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -89,9 +96,14 @@ def derive(formula: str, fields: Mapping[str, Any]) -> Any:
 
 
 def _int(field: str, value: Any) -> int:
-    number = _number(field, value, "a whole number")
-    if number != int(number):
+    if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
+        value = int(value)
+    exact = isinstance(value, int) and not isinstance(value, bool)  # a float would round what is above 2 ** 53
+    number = value if exact else _number(field, value, "a whole number")
+    if not exact and number != int(number):
         raise UsageError(f"{field}={value}: it must be a whole number")
+    if not -MOST <= number < MOST:
+        raise UsageError(f"{field}={str(value)[:40]}: it must be a whole number below 2 ** 63")
     return int(number)
 
 
@@ -105,8 +117,11 @@ def _number(field: str, value: Any, rule: str) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise UsageError(f"{field}={value}: it must be {rule}")
-    return number
+        raise UsageError(f"{field}={str(value)[:80]}: it must be {rule}")
+    lost = number == 0 and _DIGIT.search(str(value).lower().partition("e")[0])  # 1e-400
+    if lost or not (number == 0 or SMALLEST <= abs(number) <= LARGEST):
+        raise UsageError(f"{field}={value}: it must be {rule} of a size from {SMALLEST} to {LARGEST}, or 0")
+    return number + 0.0  # -0.0 is 0.0: one computation, one key
 
 
 def _bool(field: str, value: Any) -> bool:

@@ -11,7 +11,7 @@ An exhibit of forecasts is made once more; 1 where a forecast differs from the r
 import argparse
 from collections.abc import Sequence
 
-from harness import assets, compose, exhibits, grid, options, reshape, terminal, tuning, words
+from harness import assets, compose, exhibits, grid, launchers, options, reshape, terminal, tuning, words
 from harness import cell as cells
 from harness.analysis import agreement, records, report, study, table
 from harness.analysis.verdict import Finding
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     exhibit = exhibits.load(arguments.exhibit, options.folders()[:-1])
     said = words.parse(arguments.words, SETTINGS)
+    launchers.choose(said.settings, here=False)
     scale = said.settings.get("scale") or scale_of(exhibit)
     blocks, _ = reshape.reshape(exhibit, exhibit.blocks(scale), said.block, said.added)
     if exhibit.forecast:

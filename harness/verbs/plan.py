@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from harness import answerable, compose, experience, grid, grids, progress, show, sweep, words
+from harness import answerable, compose, experience, grid, grids, launchers, progress, show, sweep, words
 from harness import cell as cells
 from harness.config import Cell
 from harness.estimate import Estimate
@@ -60,6 +60,7 @@ def main(arguments: argparse.Namespace) -> int:
     said = words.parse(arguments.words)
     words.refuse_added(said)
     runtime = said.configure(compose.defaults()["runtime"])
+    launchers.choose(said.settings, here=False)
     jobs = words.count("jobs", said.settings.get("jobs"))
     many = grid.expand([said.block])
     answerable.check_plan(many)

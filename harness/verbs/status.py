@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from harness import compose, grids, progress, show, sweep, words
+from harness import compose, grids, launchers, progress, show, sweep, words
 from harness.config import Runtime
 from harness.errors import UsageError, near
 from harness.estimate import Estimate
@@ -42,6 +42,7 @@ def main(arguments: argparse.Namespace) -> int:
     named = [word for word in arguments.words if "=" not in word]
     said = words.parse([word for word in arguments.words if "=" in word], (*words.SETTINGS, "scale"))
     words.refuse_added(said)
+    launchers.choose(said.settings, here=False)
     runtime = said.configure(compose.defaults()["runtime"])
     store = Store(runtime.store)
     asked = [*_exhibits(named, said, store), *_grid(said)]
