@@ -1,5 +1,7 @@
 """What a backbone is made of, as transformers' configuration: declared in the model's YAML, or read from its files."""
 
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig
@@ -9,6 +11,9 @@ from harness.config import ModelConfig
 from harness.errors import UsageError, near
 
 ROTATION = ("rope_parameters", "rope_theta", "rope_scaling")  # the first is what transformers makes of the others
+COUNTED = re.compile(r"layers?$|heads?$|_size$|^d_|^n_|_dim$|experts?$|blocks?$|^num_")
+MOST_LAYERS, MOST = 10_000, 2**31
+"""Above this a configuration is broken, or made to fill a memory."""
 DECODING = ("decoder_start_token_id", "forced_eos_token_id")  # of generation, which transformers keeps apart
 
 
@@ -36,6 +41,7 @@ def read(config: ModelConfig) -> PreTrainedConfig:
     if weights.bare(config):
         return _padded(declared(config))
     folder = weights.folder(config)
+    weights.plan(folder)  # transformers would wait for a pipe, and follow any depth
     try:
         found: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=config.trust_remote_code)
     except Exception as error:  # each configuration checks its own fields, with errors of its own
@@ -44,6 +50,10 @@ def read(config: ModelConfig) -> PreTrainedConfig:
         raise UsageError(
             f"model {config.name}: its config.json does not make a configuration ({reason:.200}).{hint}"
         ) from error
+    for name, value in _sizes(found.to_dict()):
+        most = MOST_LAYERS if "layer" in name else MOST
+        if not -most <= value <= most:
+            raise UsageError(f"model {config.name}: its config.json says {name}={value:.6g}; no model has that.")
     if found.model_type != config.family:
         raise UsageError(
             f"model.family={config.family}: config.json of {config.name} says {found.model_type}. "
@@ -60,6 +70,15 @@ def _padded(settings: PreTrainedConfig) -> PreTrainedConfig:
     if pad is not None and size is not None and not 0 <= pad < size:
         settings.pad_token_id = None
     return settings
+
+
+def _sizes(told: Mapping[str, Any]) -> Iterator[tuple[str, int | float]]:
+    """Numbers that say how large a part of a model is; shares and rates are between -1 and 1, or named otherwise."""
+    for name, value in told.items():
+        if isinstance(value, Mapping):
+            yield from _sizes(value)
+        elif not isinstance(value, bool) and isinstance(value, int | float) and COUNTED.search(name):
+            yield name, value
 
 
 def _compare(config: ModelConfig, said: Any, found: Any) -> None:

@@ -217,7 +217,10 @@ def _fill(model: PreTrainedModel, head: Head, file: Path) -> bool:
     """Copy the file's tensors in; whether nothing but tied tensors and the head was left without a value, and the file
     does not contradict the configuration.
     """
-    tensors = stored.load(file, linked=True)
+    try:
+        tensors = stored.load(file, linked=True)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file}: this is not a whole safetensors file ({error}). Get it again.") from error
     prefix = f"{model.base_model_prefix}."
     if model.base_model is not model and not any(name.startswith(prefix) for name in tensors):
         tensors = {prefix + name: tensor for name, tensor in tensors.items()}

@@ -1,5 +1,6 @@
 """A backbone's tokenizer and special tokens, without transformers' slow wrappers."""
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -8,7 +9,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedConfig
 
-from harness import answerable, architecture, content, controls, standin, weights
+from harness import answerable, architecture, content, controls, failure, files, standin, weights
 from harness.config import ModelConfig
 from harness.controls import Controls
 from harness.errors import UsageError
@@ -265,10 +266,19 @@ def _window(ids: list[int], room: int, token: int) -> list[int]:
 def _tokenizer(folder: Path | None, settings: PreTrainedConfig) -> Tokenizer:
     if folder is None:
         return standin.tokenizer(settings.vocab_size)
-    file = folder / "tokenizer.json"
-    if file.is_file():
-        return Tokenizer.from_file(str(file))
-    return AutoTokenizer.from_pretrained(folder).backend_tokenizer  # older formats are converted, which takes seconds
+    try:
+        for name in (*content.TOKENIZER_FILES, content.MERGES):
+            if os.path.lexists(folder / name):
+                files.check_plain(folder / name, linked=True)
+        file = folder / "tokenizer.json"
+        if file.is_file():
+            return Tokenizer.from_file(str(file))
+        return AutoTokenizer.from_pretrained(folder).backend_tokenizer  # older formats are converted: seconds
+    except Exception as error:  # tokenizers raises plain Exception, transformers whatever its readers do
+        if failure.of_disk(error):
+            raise
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{folder}: its tokenizer cannot be read ({reason:.200}). Get it again.") from error
 
 
 def room(settings: PreTrainedConfig, added: int) -> int | None:

@@ -147,7 +147,7 @@ def _recognised(config: ModelConfig) -> ModelConfig:
         raise UsageError(
             "model.location: name a model of the Hub (owner/name), or give a folder with model.path=FOLDER."
         )
-    held = _plan(folder(replace(config, weights="random")))
+    held = plan(folder(replace(config, weights="random")))
     made_for = str((held.get("architectures") or [""])[0])
     objective = "seq2seq" if held.get("is_encoder_decoder") else "causal" if "Causal" in made_for else "classifier"
     if made_for.endswith("LMHeadModel"):
@@ -162,18 +162,20 @@ def _recognised(config: ModelConfig) -> ModelConfig:
 
 def _check_family(config: ModelConfig, held: Path) -> None:
     """The YAML's family is that of the files."""
-    found = _plan(held)["model_type"]
+    found = plan(held)["model_type"]
     if found != config.family:
         raise UsageError(
             f"model.family={config.family}: {held.name}/config.json says {found}. Set model.family={found}."
         )
 
 
-def _plan(held: Path) -> dict[str, Any]:
+def plan(held: Path) -> dict[str, Any]:
     """What config.json says, a model_type among it."""
     try:
-        found = files.parse(files.read_text(held / "config.json"))
-        return {**found, "model_type": found["model_type"]}
+        found = files.read_json(held / "config.json", linked=True)
+        if not isinstance(found["model_type"], str) or not isinstance(found.get("architectures") or [], list):
+            raise ValueError("its model_type is no text, or its architectures are no list")
+        return found
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{held / 'config.json'}: it must be JSON with a model_type ({error}).") from error
 
