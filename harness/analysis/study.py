@@ -13,6 +13,7 @@ import numpy as np
 from harness import files
 from harness.analysis import frame, measures, open_rates, records, select
 from harness.analysis.select import Panel
+from harness.errors import UsageError
 from harness.exhibits import Exhibit
 
 if TYPE_CHECKING:
@@ -217,5 +218,8 @@ def studies(exhibit: Exhibit, runs: Sequence[records.Run]) -> list[Study]:
 
 def published(path: Path) -> tuple[Mapping[str, str], ...]:
     """The rows of a CSV of published numbers; lines that start with # name its source."""
-    lines = files.read_text(path).splitlines()
-    return tuple(csv.DictReader(line for line in lines if not line.startswith("#")))
+    try:
+        lines = files.read_text(path).splitlines()
+        return tuple(csv.DictReader(line for line in lines if not line.startswith("#")))
+    except (OSError, ValueError, csv.Error) as error:
+        raise UsageError(f"{path}: it cannot be read as CSV ({error}).") from error
