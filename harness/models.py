@@ -19,7 +19,7 @@ from transformers import (
 )
 from transformers.initialization import no_init_weights
 
-from harness import architecture, weights
+from harness import architecture, headers, weights
 from harness import tensors as stored
 from harness.config import ModelConfig
 from harness.errors import NotApplicable, UsageError
@@ -188,6 +188,8 @@ def _pretrained(config: ModelConfig, head: Head, dropout: float | None) -> PreTr
             model = build(config, head, dropout)
         if _fill(model, head, file):
             return model
+    headers.shards(folder)  # transformers would wait for a pipe
+    headers.shapes(folder)
     settings = _settings(config, head, dropout)
     model, report = CLASSES[head.kind].from_pretrained(
         folder,
