@@ -250,6 +250,8 @@ def _p(estimate: Interval, value: float) -> float:
         return math.nan
     if not estimate.row_se > 0:
         return float(2 * stats.t.sf(distance / estimate.se, estimate.df))
+    if not estimate.se > 0:  # all seeds agree: the rows alone are noise
+        return float(2 * stats.norm.sf(distance / estimate.row_se))
 
     def beyond(log_p: float) -> float:
         over_rows = float(stats.norm.isf(math.exp(log_p) / 2)) * estimate.row_se

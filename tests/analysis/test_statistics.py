@@ -219,3 +219,10 @@ def test_a_share_has_scipys_exact_interval_and_p(wins, total):
     assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high))
     tails = [stats.binom.sf(wins - 1, total, 0.5), stats.binom.cdf(wins, total, 0.5)]
     assert statistics.share_p(wins, total, 0.5) == pytest.approx(min(1, 2 * min(tails)))
+
+
+@pytest.mark.parametrize("df", range(1, 12))
+def test_seeds_that_all_agree_are_tested_by_the_rows(df):
+    """scipy's t has no quantile so far out at some degrees of freedom."""
+    estimate = statistics.Interval(0.09, 0.03, 0.15, se=0.0, df=df, sd=0.0, n=df + 1, seeds=df + 1, row_se=0.03)
+    assert statistics.superior(estimate, 0.01) == ("reproduced", pytest.approx(0.00766, abs=1e-4))
