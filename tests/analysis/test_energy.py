@@ -24,7 +24,7 @@ def test_joules_and_joules_per_point_have_columns_where_they_are_known(make_grid
     (found,) = study.studies(exhibits.load("delta-methods"), known)
     table = cost.table(found)
     assert table.columns[-2:] == ("joules per run", "joules per point")
-    rows = {row[0].text: row for row in table.rows}
+    rows = {row[0].value: row for row in table.rows}
     assert rows["full"][-2].value == 900
     assert rows["lora"][-2].value == 300
     for name, row in rows.items():
