@@ -19,16 +19,23 @@ MOST_ALIKE = 0.5
 """Share of a split's rows whose right choice equals another: from here on a score tells guessing."""
 
 
-def check_words(words: Sequence[str], spelt: Sequence[Sequence[int]], model: str) -> None:
-    """spelt: the tokens of each word, as they are scored. UsageError for a pair that is the same, or a word of none."""
+def check_words(words: Sequence[str], spelt: Sequence[Sequence[int]], limit: int, model: str) -> None:
+    """spelt: the tokens of each whole word. UsageError for two that are the same, a word of none, and one of which
+    `limit` tokens cut the end off: its score would be that of everything that begins so.
+    """
     seen: dict[tuple[int, ...], str] = {}
     for word, tokens in zip(words, map(tuple, spelt), strict=True):
+        if len(tokens) >= limit:
+            raise UsageError(
+                f"label word {word} is {len(tokens)} tokens and an end token to {model}, and an answer may have "
+                f"{limit}. Set task.max_target_tokens={len(tokens) + 1} or say a shorter word."
+            )
         if not word.strip():
             raise UsageError(f"the label word {word!r} is white space, which is no answer; say another word.")
         if tokens in seen:
             raise UsageError(
                 f"label words {seen[tokens]} and {word} are the same tokens to {model}: it cannot tell them apart. "
-                "Say other words (task.label_words), or raise task.max_target_tokens where they are cut."
+                "Say other words (task.label_words)."
             )
         seen[tokens] = word
 
@@ -53,4 +60,5 @@ def check_plan(cells: Iterable[Cell]) -> None:
         except Exception:  # the tokenizers library raises bare Exception; a run's preflight names what is wrong
             continue
         spelt = [tokenizer.encode(word, add_special_tokens=False).ids for word in words]
-        check_words(words, [tokens[: row.max_target_tokens] for tokens in spelt], cell.model.name)
+        limit = max(map(len, spelt)) + 1 if cell.objective == "masked" else row.max_target_tokens
+        check_words(words, spelt, limit, cell.model.name)

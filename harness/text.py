@@ -58,9 +58,9 @@ class Text:
     controls: Controls = field(default=Controls({}, None))
     model: str = "this model"
 
-    def tell_apart(self, words: Sequence[str], spelt: Sequence[Sequence[int]]) -> None:
-        """UsageError for label words that are the same tokens."""
-        answerable.check_words(words, spelt, self.model)
+    def tell_apart(self, words: Sequence[str], spelt: Sequence[Sequence[int]], limit: int) -> None:
+        """UsageError for label words that are the same tokens, or longer than `limit` with their end."""
+        answerable.check_words(words, spelt, limit, self.model)
 
     def marked(self, task: Task) -> Task:
         """The task whose templates' own control tokens are read as such."""

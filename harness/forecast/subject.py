@@ -31,7 +31,7 @@ class Words(text.Text):
     def knows(self, token: int) -> bool:
         return True
 
-    def tell_apart(self, words: Sequence[str], spelt: Sequence[Sequence[int]]) -> None:
+    def tell_apart(self, words: Sequence[str], spelt: Sequence[Sequence[int]], limit: int) -> None:
         return None
 
 

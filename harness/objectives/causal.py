@@ -38,7 +38,7 @@ def make(task: Task, text: Text, reading: Reading) -> "Causal":
     if task.answer == "label":
         end = task.template[-1:]
         pairs = [(f"x{end if end.isspace() else ''}", word) for word in task.label_words]
-        text.tell_apart(task.label_words, text.continuations(pairs, task.max_target_tokens))
+        text.tell_apart(task.label_words, text.after(pairs), task.max_target_tokens)
     return Causal(task, text, head(0), reading)
 
 

@@ -30,7 +30,7 @@ def make(task: Task, text: Text, reading: Reading) -> "Masked":
     if text.mask is None:
         raise UsageError("objective masked needs a masked encoder; this model's tokenizer has no mask token.")
     words = tuple(_token(text, word, task.name) for word in task.cloze_words or task.label_words)
-    text.tell_apart(task.cloze_words or task.label_words, [[word] for word in words])
+    text.tell_apart(task.cloze_words or task.label_words, [[word] for word in words], limit=2)
     return Masked(task, text, text.mask, words, head(0), reading)
 
 

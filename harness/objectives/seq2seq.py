@@ -31,7 +31,7 @@ def make(task: Task, text: Text, reading: Reading) -> "Seq2Seq":
         raise UsageError("objective seq2seq needs an encoder-decoder; this model has no decoder start token.")
     made = Seq2Seq(task, text, text.start, head(0), reading)
     if task.answer == "label":
-        text.tell_apart(task.label_words, text.targets(task.label_words, made.most))
+        text.tell_apart(task.label_words, text.answers(task.label_words), made.most)
     return made
 
 

@@ -14,13 +14,13 @@ from tasks.base import Task
 
 @pytest.mark.parametrize(
     ("words", "limit"),
-    [(("good", "good"), 8), (("spam", "ham"), 8), (("very not bad", "very not good"), 2), (("bad", " "), 8)],
+    [(("good", "good"), 8), (("spam", "ham"), 8), (("very not bad", "very not good"), 3), (("bad", " "), 8)],
 )
 def test_label_words_that_are_the_same_tokens_are_refused(
     words: tuple[str, str], limit: int, t5_text: Text, decoder: ModelConfig, label_task: Task
 ) -> None:
     task = replace(label_task, label_words=words, max_target_tokens=limit)
-    wanted = "the same tokens to tiny-|is white space"
+    wanted = "the same tokens to tiny-|is white space|label word very not bad is 3 tokens and an end token to tiny-"
     with pytest.raises(UsageError, match=wanted):
         objectives.make("seq2seq", task, t5_text)
     with pytest.raises(UsageError, match=wanted):
