@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from harness import terminal
+from harness import streams, terminal
 from harness.errors import UsageError, near, plain
 
 VERBS = Path(__file__).parent / "verbs"
@@ -30,25 +30,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # what a terminal cannot show is shown as an escape, not as a crash
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    with terminal.guarded():
-        return _main(words)
+    with streams.lasting() as output:
+        with terminal.guarded():
+            logging.basicConfig(format="deltabench: %(message)s", level=logging.WARNING)
+            code = _main(words)
+        output.flush()
+        if output.failed is not None:
+            print(f"deltabench: the output could not be written: {output.failed.strerror}", file=sys.stderr)
+    return code or int(output.failed is not None)
 
 
 def _main(words: list[str]) -> int:
-    logging.basicConfig(format="deltabench: %(message)s", level=logging.WARNING)
     try:
-        code = _dispatch(words)
-        sys.stdout.flush()
-        return code
+        return _dispatch(words)
     except UsageError as error:
         print(f"deltabench: {_sentence(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("deltabench: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output has gone (`deltabench list | head`)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         print(
             f"deltabench: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr

@@ -10,6 +10,7 @@ import tasks
 from harness import assets, guard
 from harness import files as plain
 from harness.errors import UsageError, near
+from harness.home import located
 
 GROUPS = ("method", "model", "task", "recipe")
 _added: list[Path] = []
@@ -17,7 +18,7 @@ _added: list[Path] = []
 
 def use(folder: str) -> None:
     """Look into a user's conf folder too, before ours (`--config-dir`)."""
-    path = Path(folder).resolve()
+    path = located(folder).resolve()
     if not path.is_dir():
         raise UsageError(f"--config-dir {folder}: there is no such folder.")
     guard.check(path, (*GROUPS, "launcher", "exhibit"))

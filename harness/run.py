@@ -88,7 +88,12 @@ def _run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint
         "parameters": census.count(model),
         **(measured := meter.summary()),
         "flops": flops.told(work, device, measured["device"]["name"] or ""),
-        "notes": {**_notes(work, device), **determinism.note(device, lacking), **keeper.note()},
+        "notes": {
+            **_notes(work, device),
+            **_leaked(cell),
+            **determinism.note(device, lacking),
+            **keeper.note(),
+        },
         "task_facts": told,
     }
     return storages.counted(record, work, device, seed_for(cell, "order"))
@@ -145,3 +150,9 @@ def _method_notes(work: Work) -> dict[str, Any]:
         return dict(work.method.notes(work.model))
     except Exception as error:
         return {"notes": f"the method has none: {type(error).__name__}: {error}"}
+
+
+def _leaked(cell: Cell) -> dict[str, str]:
+    """A note where rows of test or validation are also in train."""
+    told = tasks.leaked(cell.task)
+    return {"leaked_rows": told} if told else {}

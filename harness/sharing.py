@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from harness import cards, files, temporary
+from harness import cards, files, home, temporary
 from harness.errors import UsageError
 from harness.hub import SITE
 from harness.store import Store
@@ -31,7 +31,7 @@ def place(text: str) -> Path | str:
             raise UsageError(f"{text}: a repository of the Hub is hf://owner/name.")
         return text.removeprefix("hf://")
     if not _REPO.fullmatch(text):
-        return Path(text).expanduser()
+        return home.located(text)
     if Path(text).parent.exists():
         raise UsageError(f"{text}: there is a folder {Path(text).parent}/ here: write ./{text} for it, or hf://{text}.")
     return text

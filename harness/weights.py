@@ -16,6 +16,7 @@ from harness import content, files, hub
 from harness.config import ModelConfig
 from harness.content import BYTES, TOKENIZER_FILES
 from harness.errors import UsageError, near
+from harness.home import located
 
 EMBEDDED = Path(tasks.__file__).parent / "microworld"
 AUTO = "auto"
@@ -92,7 +93,7 @@ def tokenizer_folder(config: ModelConfig) -> Path | None:
 def _given_tokenizer(named: str) -> Path | None:
     if named == BYTES:
         return None
-    given = Path(named).expanduser()
+    given = located(named)
     if not any((given / name).is_file() for name in TOKENIZER_FILES):
         raise UsageError(
             f"model.tokenizer={named}: it must be {BYTES}, or a folder with one of {', '.join(TOKENIZER_FILES)}."
@@ -133,7 +134,7 @@ def _embedded(name: str) -> Path:
 
 
 def _local(config: ModelConfig) -> Path:
-    path = Path(config.location).expanduser()
+    path = located(config.location)
     if not path.is_dir():
         raise UsageError(f"model.path={config.location}: there is no such folder.")
     if not (path / "config.json").is_file():

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from harness import declared, written
 from harness.config import Runtime, build
 from harness.declared import AXES
 from harness.errors import UsageError, near
+from harness.home import located
 
 DOTTED = ("method", "model", "task", "recipe", "parents")
 SETTINGS = ("launcher", "jobs", "rerun")
@@ -27,7 +28,8 @@ class Words:
 
     def configure(self, defaults: Mapping[str, Any]) -> Runtime:
         """conf/run.yaml's runtime values with these on top."""
-        return build(Runtime, {**defaults, **self.runtime}, "runtime")
+        built = build(Runtime, {**defaults, **self.runtime}, "runtime")
+        return replace(built, store=str(located(built.store)))
 
 
 def parse(words: Sequence[str], settings: Sequence[str] = SETTINGS) -> Words:

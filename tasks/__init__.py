@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.config import TaskConfig
 from harness.errors import UsageError, near
-from tasks import checks, choose, own, roots, shots
+from tasks import checks, choose, leaks, own, roots, shots
 from tasks.base import Task, TaskRow
 
 ENTRY_POINTS = "deltabench.tasks"
@@ -66,6 +66,12 @@ def resolve(config: TaskConfig) -> TaskConfig:
     rows lie in the data root, with `data_dir`."""
     placed = replace(config, data_dir=roots.place(row(config), config), digest="")
     return replace(placed, digest=_read(placed)[1])
+
+
+@lru_cache(maxsize=64)
+def leaked(config: TaskConfig) -> str:
+    """Which rows of test and validation are also in train, in words; "" for none. See tasks/leaks.py."""
+    return leaks.told(load(replace(config, shots=0)))
 
 
 @lru_cache(maxsize=64)

@@ -15,6 +15,7 @@ from pathlib import Path
 from harness import assets, files
 from harness.config import TaskConfig
 from harness.errors import UsageError
+from harness.home import located
 from tasks.base import Example, Splits, TaskRow
 
 TABLE = "crossfit_160_tasks.csv"
@@ -36,7 +37,7 @@ def load(config: TaskConfig) -> Splits:
             "tasks/_build_gym.py); give its data folder with task.data_dir=FOLDER."
         )
     name = config.name.removeprefix("crossfit/")
-    folder = Path(config.data_dir).expanduser()
+    folder = located(config.data_dir)
     folder = folder / name if (folder / name).is_dir() else folder
     stem = _stem(folder, name, SEEDS[config.split_seed % len(SEEDS)])
     train, validation, test = (_read(folder / f"{stem}_{split}.tsv", split) for split in ("train", "dev", "test"))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.home import located
 
 SUFFIXES = (
     ".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".arrow",
@@ -53,7 +54,7 @@ def has(folder: Path, split: str, places: Sequence[str] = (), within: Sequence[s
 
 def given(folder: Path, name: str, split: str) -> tuple[Path, ...]:
     """The files that task.files names for a split: a file, a stem without its suffix, or a saved folder."""
-    path = folder / Path(name).expanduser()
+    path = folder / located(name)
     if path.is_file():
         if not path.name.endswith(SUFFIXES):
             raise UsageError(f"task.files: {path.name} has none of the known endings {', '.join(SUFFIXES)}.")

@@ -6,6 +6,7 @@ from typing import Any
 
 import tasks
 from harness import files, written
+from harness.home import located
 from tasks import roots
 from tasks.base import TaskRow
 
@@ -77,7 +78,7 @@ def _own(path: Path | None) -> Facts:
     except (OSError, ValueError):
         said = None
     said = said if isinstance(said, dict) else {}
-    folder = Path(str(said.get("data_dir", ""))).expanduser()
+    folder = located(str(said.get("data_dir", "")))
     known = {key: str(said.get(key, "")) for key in ("category", "metric")}
     offline = str(folder) if said.get("data_dir") and folder.is_dir() else None
     return {

@@ -12,11 +12,11 @@ A test whose labels are all -1 is hidden: the validation rows are the test then,
 """
 
 from dataclasses import replace
-from pathlib import Path
 from string import Formatter
 
 from harness.config import TaskConfig
 from harness.errors import UsageError
+from harness.home import located
 from tasks import files, published
 from tasks.base import Splits, TaskRow
 from tasks.published import CARVED, Source
@@ -86,7 +86,7 @@ def load(config: TaskConfig) -> Splits:
 
 def _source(config: TaskConfig) -> Source:
     given = dict(pair.split("=", 1) for pair in config.files or ())
-    folder = Path(config.data_dir or ".").expanduser()
+    folder = located(config.data_dir or ".")
     here = [split for split in ("validation", "test") if split in given or (not given and files.has(folder, split))]
     named = [split for split in given if split not in ("train", "validation", "test")]
     tests = {split: split for split in (*(split for split in here if split == "test"), *named)}

@@ -8,11 +8,11 @@ train, the test rows are carved from train too, the same ones for every `task.sp
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from harness.config import TaskConfig
 from harness.errors import UsageError, near
+from harness.home import located
 from tasks import choose, files, hub, local
 from tasks.base import Example, Splits, TaskRow
 from tasks.reading import Reader
@@ -92,7 +92,7 @@ def _tests(source: Source, config: TaskConfig) -> dict[str, str]:
     named = {name: split for name, split in source.tests.items() if split != CARVED}
     if not config.data_dir:
         return named
-    folder, within = Path(config.data_dir).expanduser(), _within(source)
+    folder, within = located(config.data_dir), _within(source)
     given = _given(source, config)
     here = {
         name: split
@@ -118,7 +118,7 @@ def _split(source: Source, config: TaskConfig, split: str) -> tuple[Example, ...
 
 
 def _folder(source: Source, reader: Reader, config: TaskConfig, split: str) -> list[local.Row]:
-    folder = Path(config.data_dir or "").expanduser()
+    folder = located(config.data_dir or "")
     given = _given(source, config)
     columns = dict(pair.split("=", 1) for pair in config.columns or ())
     if split in given:

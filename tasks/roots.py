@@ -5,6 +5,7 @@ from pathlib import Path
 
 from harness.config import TaskConfig
 from harness.errors import UsageError
+from harness.home import located
 from tasks import files
 from tasks.base import TaskRow
 
@@ -16,7 +17,7 @@ def root() -> Path | None:
     named = os.environ.get(VARIABLE)
     if not named:
         return None
-    path = Path(named).expanduser()
+    path = located(named)
     if not path.is_dir():
         raise UsageError(f"{VARIABLE}={named}: no such folder; it must hold a folder of rows per data set.")
     return path
@@ -30,7 +31,7 @@ def place(row: TaskRow, config: TaskConfig) -> str | None:
     if config.data_dir is None:
         above = root()
         return str(above / row.folder) if above and (above / row.folder).is_dir() else None
-    above = Path(config.data_dir).expanduser()
+    above = located(config.data_dir)
     within = above / row.folder
     here = any((above / pair.partition("=")[2]).exists() for pair in config.files or ())
     return str(within) if within.is_dir() and not here else config.data_dir

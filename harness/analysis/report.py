@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import files
+from harness import errors, files
 from harness.analysis import claims, table, views
 from harness.analysis.table import Table
 from harness.analysis.verdict import Finding
@@ -51,7 +51,7 @@ def render(
     texts = {v.name: list(v.function()(studies)) for v in chosen if v.kind == "text" and studies}
     for name, lines in texts.items():
         (folder / f"{name}.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    figures = _draw([view for view in chosen if view.kind == "figure"], studies, folder)
+    figures, failed = _draw([view for view in chosen if view.kind == "figure"], studies, folder)
     _write_claims(findings, folder)
     index = {
         "exhibit": exhibit.name,
@@ -66,6 +66,7 @@ def render(
         "tables": [table.to_json(one) for made in shown for one in made],
         "texts": texts,
         "figures": figures,
+        **({"failed_figures": failed} if failed else {}),
         "findings": [plain(finding) for finding in findings],
     }
     (folder / "README.md").write_text(page(index), encoding="utf-8")
@@ -96,7 +97,8 @@ def current(folder: Path, inputs: str) -> bool:
         index = files.parse(files.read_text(folder / INDEX))
     except (OSError, ValueError):
         return False
-    return isinstance(index, dict) and bool(index.get("inputs") == inputs)
+    same = isinstance(index, dict) and index.get("inputs") == inputs
+    return same and not index.get("failed_figures")
 
 
 def show(folder: Path, console: "Console") -> None:
@@ -117,6 +119,8 @@ def show(folder: Path, console: "Console") -> None:
         console.print(Text(f"{where}{finding['sentence']}"))
     for name in index["figures"]:
         console.print(Text(f"figure: {folder / name}.png (.svg)"))
+    for name, why in index.get("failed_figures", {}).items():
+        console.print(Text(f"figure {name} could not be drawn: {why}"))
     console.print(Text(f"tables, claims and the cells behind every number: {folder / 'README.md'}"))
 
 
@@ -147,6 +151,8 @@ def page(index: dict[str, Any]) -> str:
     parts += [line for note in index["labels"] for line in (f"*{note}*", "")]
     for name in index["figures"]:
         parts += [f"![{name}]({name}.svg)", ""]
+    for name, why in index.get("failed_figures", {}).items():
+        parts += [f"The figure {name} could not be drawn: `{errors.plain(why).replace('`', '')}`.", ""]
     if index["findings"]:
         parts += ["## Claims", ""]
         parts += [f"- **{one['verdict']}** ({one['model']}): {one['sentence']}" for one in index["findings"]]
@@ -198,16 +204,30 @@ def _write_claims(findings: Sequence[Finding], folder: Path) -> None:
     (folder / "claims.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _draw(chosen: Sequence[views.View], studies: "Sequence[Study]", folder: Path) -> list[str]:
-    """The figures' names; each is written as SVG and PNG, byte-equal for equal records."""
-    if not chosen or not studies:
-        return []
-    from harness.analysis import style
+def _draw(chosen: Sequence[views.View], studies: "Sequence[Study]", folder: Path) -> tuple[list[str], dict[str, str]]:
+    """The names of the figures that were drawn, and why the others were not: a figure that fails costs only itself.
+
+    Each is written as SVG and PNG, byte-equal for equal records.
+    """
+    drawn: list[str] = []
+    failed: dict[str, str] = {}
+    for view in chosen if studies else []:
+        made = [folder / f"{view.name}.{kind}" for kind in ("svg", "png")]
+        try:
+            _draw_one(view, studies, *made)
+            drawn.append(view.name)
+        except Exception as error:
+            failed[view.name] = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            for path in made:
+                path.unlink(missing_ok=True)
+    return drawn, failed
+
+
+def _draw_one(view: views.View, studies: "Sequence[Study]", svg: Path, png: Path) -> None:
+    from harness.analysis import style  # here: a matplotlib that cannot be imported costs the figures alone
 
     with style.style():
-        for view in chosen:
-            figure = view.function()(studies)
-            style.settle(figure)
-            figure.savefig(folder / f"{view.name}.svg", metadata={"Date": None})
-            figure.savefig(folder / f"{view.name}.png")
-    return [view.name for view in chosen]
+        figure = view.function()(studies)
+        style.settle(figure)
+        figure.savefig(svg, metadata={"Date": None})
+        figure.savefig(png)

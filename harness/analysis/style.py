@@ -42,8 +42,10 @@ SETTINGS: Any = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Our settings, without a display, and only inside the block."""
-    with matplotlib.rc_context(SETTINGS):
+    """Our settings on matplotlib's own defaults, whatever a user's matplotlibrc says, and only inside the block."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(SETTINGS)
         yield
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from harness import compose, files, grid, words
 from harness.config import Cell, Runtime
 from harness.errors import UsageError, near
+from harness.home import located
 from harness.store import Store
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def _runtime(said: words.Words) -> Runtime:
 
 
 def _source(arguments: argparse.Namespace) -> Path:
-    folder = Path(arguments.source).expanduser()
+    folder = located(arguments.source)
     if not folder.is_dir():
         raise UsageError(f"{arguments.source}: there is no such folder.")
     return folder
@@ -137,7 +138,7 @@ def _source(arguments: argparse.Namespace) -> Path:
 def _target(arguments: argparse.Namespace) -> Path:
     if not arguments.to:
         raise UsageError(f"delta {arguments.action} needs a folder to write to: add --to FOLDER.")
-    return Path(arguments.to).expanduser()
+    return located(arguments.to)
 
 
 def _tell(folder: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from harness import compose, isolate, launchers, options, provenance, survey, sweep, trackers
 from harness.config import ModelConfig, Runtime, build
 from harness.errors import UsageError
+from harness.home import located
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +68,7 @@ def _findings() -> Iterator[tuple[str, str, str]]:
         "ok",
         "offline by HF_HUB_OFFLINE" if os.environ.get("HF_HUB_OFFLINE") else "asked when a model or task needs it",
     )
-    yield _writable(Path(compose.defaults()["runtime"]["store"]))
+    yield _writable(located(str(compose.defaults()["runtime"]["store"])))
 
 
 def _isolation() -> tuple[str, str, str]:

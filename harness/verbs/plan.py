@@ -8,8 +8,9 @@ does not know.
 With a GPU here, or --device-memory, it forecasts which cells fit its memory, the largest batch that does, and in how
 many parts (gradient accumulation) a batch would.
 As JSON: {"cells": [{"key", "status", "stale", "seconds", "bytes", "memory", "cell"}], "cost": {"left", "at_once",
-"seconds", "of", "bytes", "why_null"}}; seconds and bytes are null where no cell of the same model has finished, memory
-without a device; of: whose cells tell the seconds, if others than the store's.
+"seconds", "of", "bytes", "why_null"}, "notes": [which rows of a task are also in train]}; seconds and bytes are null
+where no cell of the same model has finished, memory without a device; of: whose cells tell the seconds, if others than
+the store's.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+import tasks
 from harness import answerable, compose, experience, grid, grids, launchers, progress, show, sweep, words
 from harness import cell as cells
 from harness.config import Cell
@@ -71,10 +73,11 @@ def main(arguments: argparse.Namespace) -> int:
     told = advice.forecasts(many, memory) if memory else {}
     if arguments.json:
         rows = [{**vars(one), "memory": told.get(one.key), "cell": cells.to_json(one.cell)} for one in planned]
-        print(json.dumps({"cells": rows, "cost": cost}, ensure_ascii=False, indent=1))
+        print(json.dumps({"cells": rows, "cost": cost, "notes": _leaked(many)}, ensure_ascii=False, indent=1))
         return 0
     print(_table(planned))
     print(_choices({one.key: one.cell for one in planned}))
+    print("".join(f"{line}\n" for line in _leaked(many)), end="")
     if memory:
         print("\n" + advice.text(many, told, memory))
     print(f"{sweep.summary(store, many)}; {cost['left']} to run{_told(cost)}")
@@ -115,6 +118,12 @@ def _columns(cell: Cell) -> tuple[str, ...]:
     told = " ".join(f"{name}={show.value(one)}" for name, one in fields.items())
     names = (cell.method.name, cell.model.name, cell.task.name, str(cell.seed))
     return (*names, f"{cell.recipe.learning_rate:g}", told)
+
+
+def _leaked(many: Sequence[Cell]) -> list[str]:
+    """A line for each task of which rows of test or validation are also in train."""
+    told = {cell.task.name: tasks.leaked(cell.task) for cell in many}
+    return [f"task {name}: {line}" for name, line in told.items() if line]
 
 
 def _choices(found: Mapping[str, Cell]) -> str:

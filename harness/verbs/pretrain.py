@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from harness.errors import UsageError, near
+from harness.home import located
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,4 +61,4 @@ def _choices(words: list[str]) -> tuple[str, Path]:
     if not given.get("model"):
         raise UsageError("pretrain needs a model, for example: deltabench pretrain model=micro-t5-nano")
     name = given["model"]
-    return name, Path(given.get("out") or f"build/pretrain/{name}")
+    return name, located(given.get("out") or f"build/pretrain/{name}")

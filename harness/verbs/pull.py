@@ -14,6 +14,7 @@ from pathlib import Path
 
 from harness import sharing
 from harness.errors import UsageError
+from harness.home import located
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,12 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    own = Path(arguments.source).expanduser()
+    own = located(arguments.source)
     source = own if own.is_dir() else sharing.place(arguments.source)
     if isinstance(source, Path) and not arguments.to:
         raise UsageError("pull from a folder needs another one to write to: add --to FOLDER.")
     name = arguments.to or str(source).rpartition("/")[2]
-    card = sharing.fetch(source, Path(name).expanduser(), arguments.revision)
+    card = sharing.fetch(source, located(name), arguments.revision)
     cell, base = card["cell"], card["base_model"]
     print(f"{cell['method']['name']} on {base['name']} for {cell['task']['name']}, licence {card['license']}: {name}")
     for split, figures in card["scores"].items():

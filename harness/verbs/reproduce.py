@@ -39,6 +39,7 @@ from harness.errors import RowsAbsent, UsageError
 from harness.exhibits import Exhibit
 from harness.forecast import advice
 from harness.forecast import exhibit as forecasts
+from harness.home import located
 from harness.store import Store
 
 SETTINGS = (*words.SETTINGS, "scale")
@@ -155,7 +156,7 @@ def present(exhibit: Exhibit, scale: str, found: Sequence[Cell], store: Store, f
 
 
 def _folder(out: str | None, exhibit: Exhibit, label: str) -> Path:
-    folder = Path(out) if out else Path("results") / "exhibits" / exhibit.name / label
+    folder = located(out) if out else Path("results") / "exhibits" / exhibit.name / label
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--out {folder}: this is a file, not a folder.")
     return folder

@@ -20,6 +20,7 @@ from typing import Any
 
 from harness import compose, export, merge, show, tidy, words
 from harness.errors import UsageError, near
+from harness.home import located
 from harness.store import Store
 
 KINDS = {".parquet": export.table, ".jsonl.gz": export.archive}
@@ -51,7 +52,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _merge(store: Store, arguments: argparse.Namespace, name: str) -> tuple[dict[str, Any], str]:
-    other = Path(name)
+    other = located(name)
     if not (other / "cells").is_dir():
         raise UsageError(f"{name}: there is no store of deltabench; name its folder, the one with `cells` in it.")
     if other.resolve() == store.path.resolve():
@@ -67,10 +68,10 @@ def _merge(store: Store, arguments: argparse.Namespace, name: str) -> tuple[dict
 
 
 def _export(store: Store, arguments: argparse.Namespace, name: str) -> tuple[dict[str, Any], str]:
-    act = next((act for end, act in KINDS.items() if name.endswith(end)), None)
-    if act is None or Path(name).is_dir():
+    act, path = next((act for end, act in KINDS.items() if name.endswith(end)), None), located(name)
+    if act is None or path.is_dir():
         raise UsageError(f"{name}: the file's name must end in {' or '.join(KINDS)}.")
-    count = act(store, store.keys(), Path(name))
+    count = act(store, store.keys(), path)
     return {"store": str(store.path), "file": name, "records": count}, f"{count} records: {name}"
 
 

@@ -11,7 +11,7 @@ import yaml
 from rich.console import Console
 
 from harness import exhibits, options
-from harness.analysis import rates, report, study, times
+from harness.analysis import rates, report, study, times, views
 from harness.analysis.table import MISSING
 
 # What cells train for: forecasts have their own laws, and what is published only has no cells.
@@ -216,3 +216,33 @@ def test_names_do_not_overlap_in_the_ranking_figure(make_grid):
             boxes = [label.get_window_extent() for label in axes.get_yticklabels()]
             tops = np.sort([(box.y0, box.y1) for box in boxes], axis=0)
             assert (tops[1:, 0] >= tops[:-1, 1] - 1).all()
+
+
+def test_a_users_matplotlibrc_changes_no_figure(make_grid, tmp_path):
+    import matplotlib
+
+    name = "delta-ranking"
+    records = runs_for(exhibits.load(name), make_grid)
+    report.render(exhibits.load(name), "quick", records, tmp_path / "plain")
+    dark = {"text.usetex": True, "text.color": "white", "axes.facecolor": "black", "savefig.transparent": True}
+    with matplotlib.rc_context({**dark, "savefig.dpi": 30, "axes.unicode_minus": False}):
+        report.render(exhibits.load(name), "quick", records, tmp_path / "dark")
+    for figure in (tmp_path / "plain").glob("*.png"):
+        assert figure.read_bytes() == (tmp_path / "dark" / figure.name).read_bytes()
+
+
+def test_a_figure_that_fails_costs_only_itself(make_grid, tmp_path, monkeypatch):
+    name = "delta-ranking"
+    figures = [one for one in exhibits.load(name).views if views.VIEWS[one].kind == "figure"]
+
+    def fail(view, studies, *made):
+        made[0].write_text("half")
+        raise RuntimeError("no `font` here")
+
+    monkeypatch.setattr(report, "_draw_one", fail)
+    report.render(exhibits.load(name), "quick", runs_for(exhibits.load(name), make_grid), tmp_path, inputs="these")
+    page = (tmp_path / "README.md").read_text()
+    assert f"The figure {figures[0]} could not be drawn: `RuntimeError: no font here`." in page
+    assert "## Claims" in page
+    assert not list(tmp_path.glob("*.svg"))
+    assert not report.current(tmp_path, "these")

@@ -1,0 +1,32 @@
+"""Rows of test and validation that are also in train: such a score tells what was learnt by heart."""
+
+from collections.abc import Iterable
+from string import Formatter
+
+from tasks.base import Example, Task
+
+
+def told(task: Task) -> str:
+    """ "40 of 40 test rows are also in train; …" for the splits that have such rows, "" for none.
+
+    Rows of validation count as train for a test: they select, and are often carved from train. A row is the same where
+    the columns of the template and the options are, whatever its label is.
+    """
+    columns = sorted({name for _, name, _, _ in Formatter().parse(task.template) if name})
+    train = set(_known(task.splits.train, columns))
+    validation = set(_known(task.splits.validation, columns))
+    lines = []
+    for split, rows in task.splits.named().items():
+        chosen = validation - train if split not in ("train", "validation") else set()
+        known = [] if split == "train" else list(_known(rows, columns))
+        learnt, selected = sum(row in train for row in known), sum(row in chosen for row in known)
+        part = f" ({selected} of them in the part that is kept for validation)" if selected else ""
+        if learnt + selected:
+            lines.append(f"{learnt + selected} of {len(rows)} {split} rows are also in train{part}")
+    return "; ".join(lines)
+
+
+def _known(rows: Iterable[Example], columns: list[str]) -> Iterable[int]:
+    """A number of 64 bits for what each row says: cheap for big sets, and two rows seldom share one."""
+    for row in rows:
+        yield hash((*(row.fields.get(name) for name in columns), *row.choices))
