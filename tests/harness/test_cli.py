@@ -202,7 +202,7 @@ SHAPES = {
     "store gc": {"store", "deleted", "bytes", "files"},
     "store export": {"store", "file", "records"},
     "store merge": {"store", "other", "taken", "kept", "skipped"},
-    "plan": {"cells", "cost"},
+    "plan": {"cells", "cost", "notes"},
 }
 
 
