@@ -291,7 +291,7 @@ CLAIMS = {
             "harness.analysis.savings:at_least",
             margin=0.05,
             estimand="1 - peak of a method / peak of the ceiling, the least over `methods` from `from_batch` on",
-            direction="the printed share, give or take the margin",
+            direction="no less than the printed share, but for the margin",
             scale="share of the ceiling's peak, 0 to 1",
             any_rate="a forecast of sizes, which has no rate",
             why="printed to the percent on other software: five points apart is another number",

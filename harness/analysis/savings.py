@@ -16,9 +16,12 @@ def up_to(study: MemoryStudy, claim: Claim, options: Mapping[str, Any]) -> Findi
 
 
 def at_least(study: MemoryStudy, claim: Claim, options: Mapping[str, Any]) -> Finding:
-    """Is the least that any of the methods saves, from `from_batch` on, the printed share?"""
+    """Is the least that any of the methods saves, from `from_batch` on, no less than the printed share?
+
+    "At least" states a bound: a saving far above it is no miss, and the sentence says how large it is.
+    """
     large = [batch for batch in study.batches if batch >= options["from_batch"]]
-    return _extreme(study, claim, options, large, min, "least")
+    return _extreme(study, claim, options, large, min, "least", bound=True)
 
 
 def against(study: MemoryStudy, claim: Claim, options: Mapping[str, Any]) -> Finding:
@@ -43,7 +46,13 @@ def _at(study: MemoryStudy, left: str, right: str, batch: int) -> str:
 
 
 def _extreme(
-    study: MemoryStudy, claim: Claim, options: Mapping[str, Any], batches: Sequence[int], of: Any, word: str
+    study: MemoryStudy,
+    claim: Claim,
+    options: Mapping[str, Any],
+    batches: Sequence[int],
+    of: Any,
+    word: str,
+    bound: bool = False,
 ) -> Finding:
     """The most or the least that is saved, against the printed share; what is missing is untested."""
     found, right = _savings(study, options, batches), study.ceiling or str(study.exhibit.ceiling)
@@ -53,7 +62,7 @@ def _extreme(
     if known:
         saved, arm, batch = of(known)
         keys = tuple(row.key for row in (study.at(arm, batch), study.at(right, batch)) if row)
-        rows.insert(0, _row(arm, right, batch, saved, options, keys))
+        rows.insert(0, _row(arm, right, batch, saved, options, keys, bound))
         told = f"{word} {saved:.0%}, {arm} at batch {batch}"
     return _finding(study, claim, float(options["margin"]), tuple(rows), told)
 
@@ -71,14 +80,24 @@ def _savings(
 
 
 def _row(
-    left: str, right: str, batch: int, saved: float | None, options: Mapping[str, Any], keys: tuple[str, ...]
+    left: str,
+    right: str,
+    batch: int,
+    saved: float | None,
+    options: Mapping[str, Any],
+    keys: tuple[str, ...],
+    bound: bool = False,
 ) -> Comparison:
-    """Two-sided: further than the margin from the printed share on either side is another number."""
+    """Two-sided: further than the margin from the printed share on either side is another number.
+
+    bound: the printed share is the least that is claimed, so that more is as good.
+    """
     share, margin = float(options["share"]), float(options["margin"])
-    relation = f"saves {share:.1%} at batch {batch} of"
+    relation = f"saves {'at least ' if bound else ''}{share:.1%} at batch {batch} of"
     if saved is None:
         return Comparison(left, right, relation, "untested", reason="a forecast is missing")
-    verdict = "reproduced" if abs(saved - share) <= margin else "contradicted"
+    beyond = share - saved if bound else abs(saved - share)
+    verdict = "reproduced" if beyond <= margin else "contradicted"
     return Comparison(left, right, relation, verdict, estimate=saved, keys=keys)
 
 
