@@ -36,7 +36,7 @@ def test_logits_are_the_whole_models_at_the_mask(method: str, encoder: ModelConf
     found = objective.logits(model, objective.encode(rows).batch(range(8)))  # type: ignore[attr-defined]
     assert found.shape == (8, 2)
     for row, ours in zip(rows, found, strict=True):
-        ids = [3, *words.encode(f"{row.fields['text']} w1 <mask> w2"), 1]
+        ids = [3, *words.encode(f"{row.fields['text']} w1"), 38, *words.encode("w2"), 1]
         whole = model(input_ids=torch.tensor([ids])).logits[0, ids.index(38)]
         torch.testing.assert_close(ours, whole[[4, 6]], rtol=1e-3, atol=1e-4)
 
