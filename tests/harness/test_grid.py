@@ -256,10 +256,11 @@ def _odd_blocks(folder: Path) -> Iterator[dict[str, Any]]:
     for place, odd in enumerate(ODD):
         data = folder / f"{place} {odd}"
         data.mkdir()
-        rows = [{"text": f"{i} {odd}", "label": i % 2} for i in range(20)]
+        rows = [{"text": f"{i} {odd}", "label": ("no", "yes")[i % 2]} for i in range(20)]
         for split in ("train", "test"):
             (data / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        yield {"task": "mine", "task.data_dir": str(data), "task.label_words": [[odd.strip() or "w", "other"]]}
+        named = {"task.labels": [["no", "yes"]], "task.label_words": [[odd.strip() or "w", "other"]]}
+        yield {"task": "mine", "task.data_dir": str(data), **named}
         yield {"task": "mine", "task.data_dir": str(data), "task.template": odd.replace("{", "{{") + "{text}"}
         yield {"method": "prompt", "method.init": "text", "method.text": odd}
         yield {"method": "lora", "method.targets": [[odd.strip() or "w", "q"]], "parents": None}
@@ -269,6 +270,7 @@ def _odd_blocks(folder: Path) -> Iterator[dict[str, Any]]:
 
 def test_the_command_of_an_odd_cell_makes_that_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """plan(command(cell)) == key, whatever the texts of a cell are."""
+    monkeypatch.setattr(compose, "_composed", {})  # options of other tests have the same names
     monkeypatch.setattr(options, "_added", [])
     (tmp_path / "task").mkdir()
     yaml = 'name: mine\ntemplate: "{text}"\nlabel_words: [no, yes]\n'
@@ -313,6 +315,7 @@ def test_the_commands_of_reference_records_make_their_cells() -> None:
 
 @pytest.mark.parametrize("name", ["2024", "null", "1e3", "über", "a'b", "x=y", "on"])
 def test_an_option_may_have_any_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compose, "_composed", {})  # options of other tests have the same names
     monkeypatch.setattr(options, "_added", [])
     (tmp_path / "method").mkdir()
     (tmp_path / "method" / f"{name}.yaml").write_text("name: lora\nrank: 010\ntargets: [on, 010]\n")
@@ -323,6 +326,7 @@ def test_an_option_may_have_any_name(name: str, tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_package_in_the_head_of_a_choice_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compose, "_composed", {})  # options of other tests have the same names
     monkeypatch.setattr(options, "_added", [])
     (tmp_path / "task").mkdir()
     (tmp_path / "task" / "far.yaml").write_text("# @package _global_\nname: far\n")
