@@ -243,6 +243,7 @@ READ_ELSEWHERE = {
     "harness/samples.py": "a file that is written",
     "harness/child.py": "a log that is written",
     "harness/export.py": "an archive that is written",
+    "harness/streams.py": "the null device",
     "harness/cli.py": "its own verbs' source, and the null device",
     "harness/fingerprint.py": "our own source",
     "methods/__init__.py": "our own source",
