@@ -12,6 +12,7 @@ from harness.config import Cell
 from harness.errors import NotApplicable, UsageError
 
 FILE = "predictions.jsonl.gz"
+_FIELDS = ("checkpoint", "set", "id", "prediction", "target")
 REPORTED = "best"
 """The checkpoint whose answers count."""
 
@@ -62,7 +63,10 @@ class Kept:
     def _lines(self) -> Iterator[dict[str, Any]]:
         path = self.folder.path / FILE
         try:
-            yield from files.read_packed(path)
+            for row in files.read_packed(path):
+                if not all(name in row for name in _FIELDS):
+                    raise ValueError(f"a line of it lacks one of {', '.join(_FIELDS)}")
+                yield row
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"{path} cannot be read ({error}): run the cell again with rerun=done to have its answers."
