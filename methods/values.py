@@ -112,8 +112,10 @@ def _float(field: str, value: Any) -> float:
 
 
 def _number(field: str, value: Any, rule: str) -> float:
+    # float() would take 1_0 and the digits of other scripts, too.
+    written = not isinstance(value, str) or _WRITTEN.fullmatch(value.strip())
     try:
-        number = math.nan if isinstance(value, bool) else float(value)
+        number = math.nan if isinstance(value, bool) or not written else float(value)
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
@@ -131,6 +133,7 @@ def _bool(field: str, value: Any) -> bool:
     return _BOOLS[word]
 
 
+_WRITTEN = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(inf|nan)", re.IGNORECASE)
 _BOOLS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 

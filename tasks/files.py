@@ -1,6 +1,7 @@
 """Where a split's rows lie in a folder: one file, the shards of a Hub repository, or a `save_to_disk` folder."""
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,7 +64,14 @@ def given(folder: Path, name: str, split: str) -> tuple[Path, ...]:
 
 
 def _named(folder: Path, stem: str) -> list[tuple[Path, ...]]:
-    """Every way in which the folder holds `stem`. What else lies there, such as copies and locks, is no split."""
+    """Every way in which the folder holds `stem`. What else lies there, such as copies and locks, is no split.
+
+    UsageError where a split's file leads nowhere or is no plain file: it is not to be taken for an absent one.
+    """
+    for path in (folder / f"{stem}{suffix}" for suffix in SUFFIXES):
+        if os.path.lexists(path) and not path.is_file():
+            what = "leads nowhere" if path.is_symlink() and not path.exists() else "is no plain file"
+            raise UsageError(f"{folder}: {path.name} {what}. Put the rows of {stem} there, or take it away.")
     single = [(path,) for suffix in SUFFIXES if (path := folder / f"{stem}{suffix}").is_file()]
     saved = folder / stem
     arrows = _saved(saved) if (saved / SAVED).is_file() else ()

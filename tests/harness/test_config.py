@@ -30,7 +30,7 @@ def test_values_take_their_canonical_type() -> None:
         (RecipeConfig, {"learning_rate": 10**400}, "a number"),
         (RecipeConfig, {"warmup_share": 2}, "at most 1"),
         (RecipeConfig, {"precision": "fp7"}, "fp32, bf16"),
-        (RecipeConfig, {"name": 3}, "text"),
+        (RecipeConfig, {"name": [3]}, "text"),
         (RecipeConfig, {3: 3}, "no field"),
         (TaskConfig, {"train_size": 0, "name": "t"}, "at least 1"),
         (TaskConfig, {"train_size": [1], "name": "t"}, "whole number"),
@@ -46,3 +46,10 @@ def test_a_value_that_breaks_a_rule_is_named(kind: type[Any], values: dict[Any, 
     with pytest.raises(UsageError, match=said) as caught:
         build(kind, values, "part")
     assert str(next(iter(values))) in str(caught.value)
+
+
+@pytest.mark.parametrize("written", ["1_6", "१६", "1e-3_0"])
+def test_a_number_has_plain_digits_only(written: str) -> None:
+    """float() takes more, and 1_6 is a slip for something else."""
+    with pytest.raises(UsageError, match="must be a"):
+        build(RecipeConfig, {"batch_size": written}, "recipe")

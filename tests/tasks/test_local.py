@@ -293,3 +293,12 @@ def test_what_is_wrong_in_a_text_file_is_named_by_its_line(
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UsageError, match=message):
         local.read(tmp_path / name, SCHEMA)
+
+
+def test_a_split_that_leads_nowhere_is_not_taken_for_absent(tmp_path: Path) -> None:
+    (tmp_path / "validation.jsonl").symlink_to(tmp_path / "gone.jsonl")
+    with pytest.raises(UsageError, match="leads nowhere"):
+        files._named(tmp_path, "validation")
+    (tmp_path / "test.jsonl").mkdir()
+    with pytest.raises(UsageError, match="no plain file"):
+        files._named(tmp_path, "test")
