@@ -1,7 +1,7 @@
 """Whether a tokenizer can tell a task's answers apart: the same tokens have the same score. Torch-free.
 
 Words become the same tokens where they are unknown (an emoji), cut at `task.max_target_tokens`, lower-cased, or given
-twice. Such a task is trained and scored as guessing, so it is refused before it is.
+twice. The score of such a task is that of guessing, so the task is refused before training.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,8 +20,10 @@ MOST_ALIKE = 0.5
 
 
 def check_words(words: Sequence[str], spelt: Sequence[Sequence[int]], limit: int, model: str) -> None:
-    """spelt: the tokens of each whole word. UsageError for two that are the same, a word of none, and one of which
-    `limit` tokens cut the end off: its score would be that of everything that begins so.
+    """Raise UsageError for two words of the same tokens, for a word of white space, and for a word that is cut.
+
+    spelt: the tokens of each whole word. A word is cut where it and its end token take more than `limit` tokens: its
+    score would be that of every text that begins with it.
     """
     seen: dict[tuple[int, ...], str] = {}
     for word, tokens in zip(words, map(tuple, spelt), strict=True):
@@ -47,7 +49,7 @@ def alike(options: Sequence[Sequence[int]], right: int) -> bool:
 
 
 def check_plan(cells: Iterable[Cell]) -> None:
-    """The same for label words of cells that are planned, where the model's tokenizer lies here."""
+    """Check the label words of planned cells as `check_words` does, where the model's tokenizer is on this machine."""
     seen = {repr((cell.model, cell.objective, cell.task)): cell for cell in cells if cell.objective in LIKELIHOOD}
     for cell in seen.values():
         row = tasks.row(cell.task)

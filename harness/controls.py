@@ -38,7 +38,7 @@ class Controls:
 
 
 def closed(tokenizer: Tokenizer) -> tuple[Tokenizer, Controls]:
-    """The same tokenizer with other names for its control tokens, and these names."""
+    """Return the same tokenizer with other names for its control tokens, and these names."""
     plan = json.loads(tokenizer.to_str())
     added, model = plan["added_tokens"], plan["model"]
     held = set(_words(model))
