@@ -92,6 +92,10 @@ class AttemptFolder:
         for path in self.path.glob(".tmp-*"):  # of a process that was killed while it wrote
             path.unlink(missing_ok=True)
 
+    def discard_outcome(self) -> None:
+        """Nobody who closes this attempt later shall find what its child left."""
+        self._file(OUTCOME).unlink(missing_ok=True)
+
     def last_step(self) -> int | None:
         """The step of the last point of the curve; None before the first."""
         rows = files.read_lines(self._file(CURVE))

@@ -74,7 +74,7 @@ def finish(store: Store, key: str, folder: AttemptFolder, record: dict[str, Any]
 
 
 def outcome(process: ForkServerProcess, folder: AttemptFolder, watch: Watch) -> dict[str, Any]:
-    """What the child left (perhaps in the moment it was to be ended), or what its death says."""
+    """What the child left (perhaps in the moment it was interrupted), or what its death says."""
     if found := left(folder):
         return found
     if watch.status is not None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from harness import cell as cells
 from harness import child, content, devices, ending, failure, fingerprint, isolate, lease, parents, weights
+from harness.attempt import AttemptFolder
 from harness.config import Cell, Runtime
 from harness.errors import UsageError
 from harness.store import Store
@@ -133,13 +134,16 @@ def _try(
     watch = ending.Watch()  # only now: the first start of a process waits for the server's imports
     written = False
     try:
-        _follow(process, key, setup.runtime, held, watch)
+        _follow(process, folder, key, setup.runtime, held, watch)
     except BaseException as error:  # Ctrl-C, or a scheduler's signal that takes the job off this machine
         who = "the user" if isinstance(error, KeyboardInterrupt) else f"the launcher ({type(error).__name__}: {error})"
-        watch.status, watch.message = "interrupted", f"interrupted by {who}"
+        if watch.status is None:
+            watch.status, watch.message = "interrupted", f"interrupted by {who}"
         raise
     finally:
         isolate.kill(process)
+        if watch.status == "timeout":
+            folder.discard_outcome()  # written after the time was over, while the child was asked where it was
         complete = ending.left(folder) is not None
         record = ending.record(key, cell, folder, ending.outcome(process, folder, watch), watch, setup.runtime)
         if complete or (watch.status != "lost" and held.held()):
@@ -164,8 +168,11 @@ def _taken_over() -> dict[str, Any]:
     return {"status": "interrupted", "error": error}
 
 
-def _follow(process: ForkServerProcess, key: str, runtime: Runtime, held: lease.Lease, watch: ending.Watch) -> None:
-    """Until the child has ended, or has to."""
+def _follow(
+    process: ForkServerProcess, folder: AttemptFolder, key: str, runtime: Runtime, held: lease.Lease,
+    watch: ending.Watch,
+) -> None:  # fmt: skip
+    """Until the child has ended, or has to. The time limit does not touch a child that has left its outcome already."""
     next_beat = watch.started
     while process.is_alive():
         now = time.monotonic()
@@ -176,8 +183,9 @@ def _follow(process: ForkServerProcess, key: str, runtime: Runtime, held: lease.
                 watch.status, watch.message = "lost", "another worker took the cell over"
                 return
         if runtime.timeout and watch.wall_s > runtime.timeout:
-            watch.status, watch.message = "timeout", f"longer than timeout={runtime.timeout:g} seconds"
-            _ask_where(process)
+            if ending.left(folder) is None:
+                watch.status, watch.message = "timeout", f"longer than timeout={runtime.timeout:g} seconds"
+                _ask_where(process)
             return
         watch.look(process.pid)
         wait([process.sentinel], timeout=TICK_S)

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from harness import child
 from harness.attempt import AttemptFolder
 from harness.config import Cell, Runtime
 from harness.errors import UsageError
@@ -138,6 +139,7 @@ def odd_signal(cell: Cell) -> dict[str, Any]:
 
 def thread(cell: Cell) -> dict[str, Any]:
     """Done, but a thread of its own would keep the process for ever."""
+    child.LINGER_S = 0.5
     threading.Thread(target=time.sleep, args=(600,)).start()
     return good(cell)
 

@@ -99,6 +99,30 @@ def test_the_time_limit(store: Store, cell: Make, setup: Callable[..., Setup]) -
     assert any("stubs.py" in line and "in hang" in line for line in error["log"]), "where it hung"
 
 
+def test_what_a_cell_leaves_after_its_time_does_not_count(
+    store: Store, cell: Make, setup: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child that is asked where it hangs goes on meanwhile, and may come to its end."""
+    key = cells.key(cell("hang"))
+    monkeypatch.setattr(
+        worker, "_ask_where", lambda process: store.attempt(key, 1).write(OUTCOME, {"status": "done", "scores": {}})
+    )
+    assert worker.attempt(store, cell("hang"), setup(timeout=0.1)) == "timeout"
+    assert _record(store, cell("hang"))["error"]["kind"] == "time"  # type: ignore[index]
+    assert list(store.attempts(key)) == [(1, "timeout")]
+    assert not (store.attempt(key, 1).path / OUTCOME).exists()
+
+
+def test_what_a_cell_has_left_before_its_time_is_over_counts(
+    store: Store, cell: Make, setup: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process may live on for a while: a thread keeps this one."""
+    outcome = store.attempt(cells.key(cell("thread")), 1).path / OUTCOME
+    monkeypatch.setattr(ending.Watch, "wall_s", property(lambda watch: 9.0 if outcome.exists() else 0.0))
+    assert worker.attempt(store, cell("thread"), setup(timeout=3)) == "done"
+    assert _record(store, cell("thread"))["scores"]
+
+
 def test_a_cell_runs_once_for_each_attempt_seen(
     store: Store, cell: Make, setup: Callable[..., Setup], runs: Callable[[], list[str]]
 ) -> None:
