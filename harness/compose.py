@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from harness import files, guard, launchers, options, written
+from harness import environment, files, guard, launchers, options, written
 from harness.errors import UsageError
 from harness.launchers import Launcher
 from harness.written import Written
@@ -76,10 +76,8 @@ def launch(
     from hydra.types import HydraContext
     from omegaconf import open_dict
 
-    for name_of, value in RAY.items():
-        os.environ.setdefault(name_of, value)
-    os.environ.update(SAFE_PATH)
-    with _hydra() as compose:
+    own = {name: os.environ[name] for name in RAY if name in os.environ}
+    with environment.lent({**RAY, **own, **SAFE_PATH}), _hydra() as compose:
         config = compose("attempt", [f"+launcher={name}"], raw=True)
         with open_dict(config):
             config.launcher = dict(settled)

@@ -26,7 +26,7 @@ from typing import Any
 
 import psutil
 
-from harness import child, failure, temporary
+from harness import child, environment, failure, temporary
 from harness.errors import UsageError
 from harness.files import read_json
 
@@ -206,18 +206,11 @@ def _server_environment() -> Iterator[None]:
 
     Ctrl-C goes to every process of a terminal; only the worker shall act on it, and record what it did.
     """
-    wanted = {**SERVER_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(_import_path())}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
     in_main = threading.current_thread() is threading.main_thread()
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main else None
     try:
-        yield
+        with environment.lent({**SERVER_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(_import_path())}):
+            yield
     finally:
         if in_main:
             signal.signal(signal.SIGINT, handler)
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
