@@ -36,14 +36,15 @@ def to_json(cell: Cell, kinds: tuple[str, ...] = ("identity", "runtime", "proven
     method = {"name": cell.method.name, **{name: _plain(value) for name, value in cell.method.fields.items()}}
     parts = {part: _flat(getattr(cell, part), kinds) for part in _PARTS}
     parents = [list(parent) for parent in cell.parents]
-    return {"method": method, **parts, "objective": cell.objective, "seed": cell.seed, "parents": parents}
+    found = {"method": method, **parts, "objective": cell.objective, "seed": cell.seed, "parents": parents}
+    return {**found, CONFIG_DIR: cell.config_dir} if "runtime" in kinds and cell.config_dir else found
 
 
 def without_runtime(content: Mapping[str, Any]) -> dict[str, Any]:
     """What `to_json` wrote, without the fields that are of one machine only."""
     runtime = {part: [f.name for f in fields(kind) if f.metadata["kind"] == "runtime"] for part, kind in _PARTS.items()}
     cut = {part: {f: v for f, v in content[part].items() if f not in names} for part, names in runtime.items()}
-    return {**content, **cut}
+    return {**{name: value for name, value in content.items() if name != CONFIG_DIR}, **cut}
 
 
 def from_json(content: Mapping[str, Any]) -> Cell:
@@ -57,12 +58,14 @@ def from_json(content: Mapping[str, Any]) -> Cell:
             objective=str(content["objective"]),
             seed=int(content["seed"]),
             parents=tuple((str(role), str(parent)) for role, parent in content.get("parents", [])),
+            config_dir=None if content.get(CONFIG_DIR) is None else str(content[CONFIG_DIR]),
             **parts,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"this is not a cell: {type(error).__name__}: {error}") from error
 
 
+CONFIG_DIR = "config_dir"
 _PARTS: Mapping[str, type[Any]] = {"model": ModelConfig, "task": TaskConfig, "recipe": RecipeConfig}
 
 

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import methods
 from harness import compose, declared, files, grid, options, weights, written
 from harness.config import Cell, ModelConfig, RecipeConfig, TaskConfig, build, parse_fields
+from harness.errors import UsageError
 
 SETTLED = {
     "model": ("location", "revision", "source", "hub"),
@@ -19,8 +21,51 @@ SETTLED = {
 
 
 def command(cell: Cell) -> str:
-    """`deltabench run …` with the choices and the fields that differ from their YAML: it plans the very same key."""
-    chosen = {part: _option(part, getattr(cell, part).name) for part in options.GROUPS}
+    """`deltabench run …` with the choices and the fields that differ from their YAML: it plans the very same key.
+
+    It names the user's folder of YAML (`--config-dir`) where ours do not have all of the cell's choices.
+    """
+    folder = _folder(cell)
+    with options.looking_into(folder):
+        words = _words(cell)
+    place = [] if folder is None else ["--config-dir", str(folder)]
+    return shlex.join(["deltabench", "run", *place, *words])
+
+
+def missing(cell: Cell) -> str | None:
+    """Which choice of the cell no YAML and no package here has, so that no command can name it; None where all are."""
+    with options.looking_into(_folder(cell)):
+        lost = next((part for part in options.GROUPS if _option(part, getattr(cell, part).name) is None), None)
+    if lost is None:
+        return None
+    name = getattr(cell, lost).name
+    where = f" It was planned with --config-dir {cell.config_dir}, which has none now." if cell.config_dir else ""
+    return (
+        f"no YAML here is the {lost} {name!r}.{where} Name the folder that holds {lost}/{name}.yaml with --config-dir, "
+        "and this page tells the command."
+    )
+
+
+def _folder(cell: Cell) -> Path | None:
+    """The user's folder that the command needs: the one looked into now, or else the one that the cell was planned
+    with. None where our YAML has every choice, and where no folder has those that ours lacks.
+    """
+    names = {part: getattr(cell, part).name for part in options.GROUPS}
+    with options.looking_into(None):
+        lacking = [part for part in names if _named(part, names[part]) is None]
+        needed = [part for part in lacking if _option(part, names[part]) is None]
+    for place in filter(None, (options.added(), Path(cell.config_dir) if cell.config_dir else None)):
+        with suppress(UsageError), options.looking_into(place):  # a folder that is gone, or that names code
+            held = [part for part in lacking if _named(part, names[part]) is not None]
+            if held and set(needed) <= set(held):
+                return place
+    return None
+
+
+def _words(cell: Cell) -> list[str]:
+    """Each word but the program and the verb, as the options that are looked into have them."""
+    names = {part: getattr(cell, part).name for part in options.GROUPS}
+    chosen = {part: _option(part, name) or name for part, name in names.items()}
     known = {part: option for part, option in chosen.items() if option in options.names(part)}
     composed = compose.load(known.items())
     values = {part: composed.get((part, option), {"name": option}) for part, option in chosen.items()}
@@ -37,19 +82,30 @@ def command(cell: Cell) -> str:
     if cell.objective != (compose.defaults().get("objective") or cell.model.objective):
         said["objective"] = cell.objective
     said |= {f"parents.{role}": key for role, key in cell.parents}
-    words = [f"{key}={declared.said(key, value)}" for key, value in said.items()]
-    return shlex.join(["deltabench", "run", *words, f"seed={cell.seed}"])
+    return [*(f"{key}={declared.said(key, value)}" for key, value in said.items()), f"seed={cell.seed}"]
 
 
-def _option(part: str, name: str) -> str:
+def _option(part: str, name: str) -> str | None:
+    """The option that can be named for a choice; None where there is none.
+
+    The YAML that stands for any model takes its name from the place. Every field of a recipe can be said, so that any
+    recipe serves.
+    """
+    found = _named(part, name)
+    if found is None and part == "model":
+        return next((one for one, said in _contents(part).items() if said.get("family") == weights.AUTO), None)
+    return next(iter(options.names(part)), None) if found is None and part == "recipe" else found
+
+
+def _named(part: str, name: str) -> str | None:
     """The option whose YAML calls itself `name`; in a user's folder its file may be called otherwise."""
     if name in options.names(part):
         return name
-    said = {option: _said(path) for option, path in options.files(part).items()}
-    found = [option for option, content in said.items() if content.get("name") == name]
-    if part == "model":  # the YAML that stands for any model takes its name from the place
-        found += [option for option, content in said.items() if content.get("family") == weights.AUTO]
-    return found[0] if found else name
+    return next((option for option, said in _contents(part).items() if said.get("name") == name), None)
+
+
+def _contents(part: str) -> dict[str, dict[str, Any]]:
+    return {option: _said(path) for option, path in options.files(part).items()}
 
 
 def _said(path: Path) -> dict[str, Any]:

@@ -20,17 +20,19 @@ RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
 """Ray reports each start to its makers, and lets its workers stand back behind all others: their time is measured."""
 SAFE_PATH = {"PYTHONSAFEPATH": "1"}
 """Launchers start workers with `python -m`, which would look for every module in the current folder first."""
-_composed: dict[tuple[str, str], dict[str, Any]] = {}
+Composed = dict[tuple[str, str], dict[str, Any]]
+_composed: dict[tuple[Path, ...], Composed] = {}
 
 
-def load(wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], dict[str, Any]]:
+def load(wanted: Iterable[tuple[str, str]]) -> Composed:
     """(group, option) -> the option's plain values. Groups are independent, so one composition serves one option
     of each group: as many compositions as the largest group has new options. Kept for the process."""
-    new = sorted({choice for choice in wanted if choice not in _composed})
+    known = _composed.setdefault(options.folders(), {})
+    new = sorted({choice for choice in wanted if choice not in known})
     for group, name in new:
         if name not in options.files(group):  # registered by a package, without a YAML: its declared defaults
-            _composed[group, name] = {"name": name}
-    left = [choice for choice in new if choice not in _composed]
+            known[group, name] = {"name": name}
+    left = [choice for choice in new if choice not in known]
     if left:
         by_group = [[choice for choice in left if choice[0] == group] for group in options.GROUPS]
         with _hydra() as compose:
@@ -40,8 +42,8 @@ def load(wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], dict[str, A
                 config = compose("run", [*absent, *(f"{group}={_quoted(name)}" for group, name in chosen.items())])
                 for field, value in guard.references(config):
                     raise UsageError(f"{field} of {' '.join(chosen.values())} says {value[:80]!r}: write the value.")
-                _composed.update({(group, name): _named(config.get(group), name) for group, name in chosen.items()})
-    return _composed
+                known.update({(group, name): _named(config.get(group), name) for group, name in chosen.items()})
+    return known
 
 
 def defaults() -> dict[str, Any]:

@@ -158,7 +158,10 @@ class RecipeConfig:
 
 @dataclass(frozen=True)
 class Cell:
-    """One method x model x task x objective x recipe x seed, everything resolved."""
+    """One method x model x task x objective x recipe x seed, everything resolved.
+
+    config_dir: the folder of a user's YAML that was looked into when the cell was planned.
+    """
 
     method: MethodConfig = identity()
     model: ModelConfig = identity()
@@ -167,6 +170,7 @@ class Cell:
     recipe: RecipeConfig = identity()
     seed: int = identity(0)
     parents: tuple[tuple[str, str], ...] = identity(())
+    config_dir: str | None = runtime(None)
 
 
 @dataclass(frozen=True)

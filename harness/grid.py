@@ -83,11 +83,14 @@ class _Plan:
             task for name in self.names["task"] for task in _resolved_tasks(composed["task", name], self.fields["task"])
         ]
         chosen = [method for name in self.names["method"] for method in self._methods(composed["method", name])]
+        folder = None if options.added() is None else str(options.added())
         for (model, recipes, objectives), task, method in product(models, data, chosen):
             for name, objective in product(recipes, objectives):
                 check_objective(objective, tasks.row(task).answer)
                 for recipe in _recipes(composed["recipe", name], self.fields["recipe"], method.name):
-                    plain = [Cell(method, model, task, objective, recipe, seed) for seed in self.seeds]
+                    plain = [
+                        Cell(method, model, task, objective, recipe, seed, config_dir=folder) for seed in self.seeds
+                    ]
                     Reading.of(plain[0]).check(objective)
                     _check_precision(model, recipe)
                     _check_parts(recipe)

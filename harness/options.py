@@ -1,7 +1,8 @@
 """What can be named: the YAML files of each group, ours and a user's. No Hydra, no torch."""
 
 import fnmatch
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +25,24 @@ def use(folder: str) -> None:
     guard.check(path, (*GROUPS, "launcher", "exhibit"))
     if path not in _added:
         _added.insert(0, path)
+
+
+@contextmanager
+def looking_into(folder: Path | None) -> Iterator[None]:
+    """While the block runs, options are ours and those of this one folder. UsageError as `use`."""
+    before = _added[:]
+    _added.clear()
+    try:
+        if folder is not None:
+            use(str(folder))
+        yield
+    finally:
+        _added[:] = before
+
+
+def added() -> Path | None:
+    """The user's folder that is looked into; None where there is none."""
+    return _added[0] if _added else None
 
 
 def folders() -> tuple[Path, ...]:

@@ -17,6 +17,7 @@ _PATH = re.compile(r"(?<![\w./<…~-])(?:file://)?~?[\w.-]*/(?!/)(?:[^\s/'\"`:;,
 _WINDOWS = re.compile(r"\b[A-Za-z]:\\(?:[^\s\\'\"]+\\)+")
 _FIELDS = {"model.path": "FOLDER", "model.tokenizer": "FOLDER", "task.data_dir": "FOLDER", "task.files": "FILES"}
 """Fields of a command line that say where something lies here."""
+CONFIG_DIR = "--config-dir"
 
 
 def hidden(value: Any, known: Iterable[str] = ()) -> Any:
@@ -28,13 +29,17 @@ def hidden(value: Any, known: Iterable[str] = ()) -> Any:
 def paths(content: Mapping[str, Any]) -> list[str]:
     """The paths among the runtime fields of a cell as JSON."""
     parts = (part for part in content.values() if isinstance(part, Mapping))
-    found = [one for part in parts for one in part.values() if isinstance(one, str) and os.path.isabs(one)]
+    said = [*(one for part in parts for one in part.values()), content.get("config_dir")]
+    found = [one for one in said if isinstance(one, str) and os.path.isabs(one)]
     return [one.rstrip("/") for one in found]
 
 
 def command(text: str) -> str:
     """A command line in which another machine's reader fills in the places."""
-    pairs = [word.partition("=") for word in shlex.split(text)]
+    words = shlex.split(text)
+    if CONFIG_DIR in words:
+        words[words.index(CONFIG_DIR) + 1] = "FOLDER"
+    pairs = [word.partition("=") for word in words]
     return shlex.join(
         f"{key}={_FIELDS[key]}" if key in _FIELDS and value not in ("bytes", "null") else f"{key}{equals}{value}"
         for key, equals, value in pairs

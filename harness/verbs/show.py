@@ -14,7 +14,7 @@ from typing import Any
 from harness import cell as cells
 from harness import compose, files, plot, show, words
 from harness.attempt import LOG
-from harness.command import command
+from harness.command import command, missing
 from harness.errors import UsageError, plain
 from harness.fingerprint import is_stale
 from harness.store import Store
@@ -67,7 +67,9 @@ def look(store: Store, key: str) -> dict[str, Any]:
 
 def _command(store: Store, key: str, record: dict[str, Any] | None) -> tuple[str | None, str | None]:
     try:
-        return command(cells.from_json(record["cell"]) if record else store.cell(key)), None
+        cell = cells.from_json(record["cell"]) if record else store.cell(key)
+        lost = missing(cell)
+        return (None, lost) if lost else (command(cell), None)
     except UsageError as error:  # a method or a field that is not known here
         return None, str(error)
 
