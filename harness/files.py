@@ -296,7 +296,17 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-_DECODER = json.JSONDecoder(parse_int=_int, parse_float=_float, parse_constant=_refuse)
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The fields of a JSON object. ValueError for one that is given twice: readers differ in which of them counts."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for place, name in enumerate(names) if name in names[:place])
+        raise ValueError(f"the field {twice[:80]!r} is given twice")
+    return found
+
+
+_DECODER = json.JSONDecoder(parse_int=_int, parse_float=_float, parse_constant=_refuse, object_pairs_hook=once)
 
 
 def _sync(path: Path) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.errors import UsageError, near
+from harness.files import once
 from harness.written import NULL, Written, flow, load, meant, quoted, split, text
 
 Names = tuple[str, ...]
@@ -177,7 +178,8 @@ def _set_of_names(field: str, value: Any) -> tuple[str, ...]:
 def _settings(field: str, value: Any) -> dict[str, Any]:
     """Names with JSON values, as a configuration file of transformers has them."""
     try:
-        found = json.loads(value) if isinstance(value, str) else json.loads(json.dumps(meant(value), allow_nan=False))
+        text_of = value if isinstance(value, str) else json.dumps(meant(value), allow_nan=False)
+        found = json.loads(text_of, object_pairs_hook=once)
     except (TypeError, ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
@@ -196,6 +198,9 @@ def _pairs(field: str, value: Any) -> tuple[str, ...]:
     parts = [one.partition("=") for one in listed]
     if not parts or not all(name.strip() and other.strip() for name, _, other in parts):
         raise UsageError(f"{field}={value}: it must be names with names, such as {{label: gold}}")
+    names = [name.strip() for name, _, _ in parts]
+    if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+        raise UsageError(f"{field}={value}: {twice[0]} is given twice; give it once.")
     return tuple(sorted(f"{name.strip()}={other.strip()}" for name, _, other in parts))
 
 

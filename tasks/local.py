@@ -1,6 +1,5 @@
 """Rows from local files: JSON, JSON lines, CSV, TSV (also .gz), Parquet, Arrow. Errors name file, row and field."""
 
-import contextlib
 import csv
 import gzip
 import json
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from harness.errors import UsageError, near
+from harness.files import once
 from tasks.files import SUFFIXES
 
 Schema = Mapping[str, Any]
@@ -89,8 +89,12 @@ def _value(row: Row, field: str, kind: Any, where: str) -> Any:
 def _nested(value: Any, kind: type, field: str, where: str) -> Any:
     """A list or an object; in a CSV it is written as JSON."""
     if isinstance(value, str) and value[:1] in "[{":
-        with contextlib.suppress(ValueError):
-            value = json.loads(value)
+        try:
+            value = json.loads(value, object_pairs_hook=once)
+        except json.JSONDecodeError:
+            pass
+        except ValueError as error:
+            raise UsageError(f"{where}: the field {field!r}: {error}.") from error
     if not isinstance(value, kind):
         raise UsageError(f"{where}: the field {field!r} is {value!r:.60}, expected {_WORDS[kind]}.")
     return value
@@ -202,7 +206,7 @@ def _json_lines(file: IO[str]) -> Iterator[Any]:
     for number, line in enumerate(file, start=1):
         if line.strip():
             try:
-                yield json.loads(line)
+                yield json.loads(line, object_pairs_hook=once)
             except (ValueError, RecursionError) as error:
                 raise ValueError(f"line {number}: {getattr(error, 'msg', error)}") from error
 
@@ -210,7 +214,7 @@ def _json_lines(file: IO[str]) -> Iterator[Any]:
 def _json_list(file: IO[str]) -> list[Any]:
     """A list of rows, {"data": [rows]}, or, under the wrong name, JSON lines."""
     try:
-        content = json.load(file)
+        content = json.load(file, object_pairs_hook=once)
     except json.JSONDecodeError as error:
         if error.msg != "Extra data":
             raise

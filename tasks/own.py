@@ -8,6 +8,8 @@ answer              label (label words), choice (columns: {choices: [a, b]}, or 
                     (the column `target`); left out, it follows from what is given
 metric, category, max_input_tokens, max_target_tokens
 
+No input is read from the column of the answer, and a name that nothing reads is refused.
+
 A test whose labels are all -1 is hidden: the validation rows are the test then, and validation is carved from train.
 """
 
@@ -37,6 +39,7 @@ def row(config: TaskConfig) -> TaskRow:
     words = (config.label_words or ()) if answer == "label" else ()
     if answer == "label" and len(words) < 2:
         raise UsageError(f"task {config.name}: give its label words, as in task.label_words=[bad, good], two at least.")
+    _check_words(config, answer)
     if not _texts(config):
         raise UsageError(f"task {config.name}: task.template={config.template!r:.60} names no column, as in {{text}}.")
     return TaskRow(
@@ -52,8 +55,30 @@ def row(config: TaskConfig) -> TaskRow:
     )
 
 
+def _check_words(config: TaskConfig, answer: str) -> None:
+    """UsageError for label words and labels that would not be read, or that do not pair."""
+    words, labels = config.label_words or (), config.labels or ()
+    if answer == "text" and (words or labels):
+        named = "label_words" if words else "labels"
+        raise UsageError(f"task.{named}: the answers of task {config.name} are texts; leave it out, or answer=text.")
+    if len(set(labels)) < len(labels):
+        raise UsageError(f"task.labels={', '.join(labels)}: a label stands there twice; name each class once.")
+    if answer == "label" and labels and len(labels) != len(words):
+        raise UsageError(
+            f"task.labels={', '.join(labels)}: there are {len(words)} label words ({', '.join(words)}), and each "
+            "needs its label, in the same order."
+        )
+
+
 def adapt(found: TaskRow, config: TaskConfig) -> TaskRow:
-    """A registered task with what a configuration says of its template, words, answer and metric."""
+    """A registered task with what a configuration says of its template, words, answer and metric.
+
+    UsageError for task.labels: the order of a registered task's classes is known.
+    """
+    if config.labels:
+        raise UsageError(
+            f"task.labels: {config.name} knows the order of its classes; task.label_words names them anew."
+        )
     said = {
         name: getattr(config, name)
         for name in ("template", "label_words", "answer", "metric", "category", "max_target_tokens")
@@ -75,7 +100,9 @@ def load(config: TaskConfig) -> Splits:
     source = _source(config)
     if not config.data_dir and not config.files:
         raise UsageError(f"task {config.name}: say where its rows are: task.data_dir=FOLDER with train and test files.")
-    placed = config if config.data_dir else replace(config, data_dir=".")
+    source.reader.check(config, ("choices",) if _answer(config) == "choice" else ())
+    columns = tuple(pair for pair in config.columns or () if not pair.startswith("choices=")) or None
+    placed = replace(config, data_dir=config.data_dir or ".", columns=columns)
     splits = published.load(source, placed)
     if source.reader.label and all(example.label == HIDDEN for rows in splits.tests.values() for example in rows):
         if source.validation == CARVED:

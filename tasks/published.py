@@ -62,6 +62,10 @@ def row(data: Source, category: str, template: str, metric: str, **values: Any) 
 
 def load(source: Source, config: TaskConfig) -> Splits:
     """The three splits of a data set, before they are cut to size."""
+    source.reader.check(config)
+    if not config.data_dir and (config.columns or config.files):
+        named = "columns" if config.columns else "files"
+        raise UsageError(f"task.{named} says how local rows of {config.name} are read: add task.data_dir=FOLDER.")
     train = _split(source, config, source.train)
     tests = {name: _split(source, config, split) for name, split in _tests(source, config).items()}
     for name in [name for name, split in source.tests.items() if split == CARVED and name not in tests]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.config import TaskConfig
 from harness.errors import UsageError
 from tasks.base import Example
 from tasks.local import Row, Schema
@@ -43,6 +44,29 @@ class Reader:
             **{name: list for name in (self.references, *lists) if name},
             **{name: str for name in self.choices if not lists},
         }
+
+    def check(self, config: TaskConfig, also: tuple[str, ...] = ()) -> None:
+        """Raise UsageError for a name in task.columns that is no field of these rows (or one of `also`), and for an
+        input that is read from the column of the answer: it would show what is to be found out.
+        """
+        columns = dict(pair.split("=", 1) for pair in config.columns or ())
+        known = dict.fromkeys([*self.schema, *also])
+        for name, column in columns.items():
+            if name not in known:
+                raise UsageError(
+                    f"task.columns={{{name}: {column}}}: {name} is no field of task {config.name}, which reads "
+                    f"{', '.join(known)}."
+                )
+        place = {name: columns.get(name, name) for name in self.schema}
+        answers = {place[name] for name in (self.label, self.target, self.references) if name in place}
+        inputs = self.texts if self.make is None else ()
+        if leaked := next((name for name in inputs if place[name] in answers), None):
+            raise UsageError(
+                f"task {config.name}: its input {{{leaked}}} is the column {place[leaked]!r}, which holds the answer. "
+                "Name other columns in task.template and task.columns."
+            )
+        if self.make is not None and len(set(place.values())) < len(place):
+            raise UsageError(f"task.columns: two fields of task {config.name} are read from one column; name another.")
 
     def example(self, row_id: str, raw: Row, where: str) -> Example:
         """One row that has the schema. UsageError naming the row for a value that is no label or no text."""

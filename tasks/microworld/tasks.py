@@ -18,6 +18,9 @@ _PROMPT = "below is an instruction that describes a task . write a response that
 
 def _made(make: Callable[[str], Splits]) -> Callable[[TaskConfig], Splits]:
     def load(config: TaskConfig) -> Splits:
+        if config.files or config.columns:
+            named = "files" if config.files else "columns"
+            raise UsageError(f"task.{named}: {config.name} is generated and reads no files. Leave it out.")
         if config.data_dir:
             raise UsageError(f"task.data_dir={config.data_dir}: {config.name} is generated and reads no files.")
         return make(f"{config.name} {config.split_seed}")

@@ -53,3 +53,16 @@ def test_a_number_has_plain_digits_only(written: str) -> None:
     """float() takes more, and 1_6 is a slip for something else."""
     with pytest.raises(UsageError, match="must be a"):
         build(RecipeConfig, {"batch_size": written}, "recipe")
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (TaskConfig, {"name": "t", "columns": ["label=a", "label=b"]}),
+        (TaskConfig, {"name": "t", "files": ["test=a.csv", " test =b.csv"]}),
+        (ModelConfig, {"name": "m", "family": "t5", "architecture": '{"d_model": 8, "d_model": 16}'}),
+    ],
+)
+def test_a_name_that_is_given_twice_is_refused(kind: type[Any], values: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"is given twice|it must be names with values"):
+        build(kind, values, "part")

@@ -269,3 +269,10 @@ def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.Mo
     assert not files.create(tmp_path / "one", b"second")
     assert (tmp_path / "one").read_bytes() == b"first"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', '{"b": {"a": 1, "a": 1}}', '[{"a": [], "a": {}}]'])
+def test_json_with_a_field_twice_is_none(text: str) -> None:
+    """Every card, record, configuration and header from elsewhere is read so: which of the two counts is not told."""
+    with pytest.raises(ValueError, match="the field 'a' is given twice"):
+        files.parse(text)

@@ -302,3 +302,25 @@ def test_a_split_that_leads_nowhere_is_not_taken_for_absent(tmp_path: Path) -> N
     (tmp_path / "test.jsonl").mkdir()
     with pytest.raises(UsageError, match="no plain file"):
         files._named(tmp_path, "test")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.jsonl", '{"text": "a", "label": 0}\n{"text": "b", "label": 0, "label": 1}\n'),
+        ("a.json", '[{"text": "a", "label": 0, "label": 1}]'),
+        ("a.json", '{"data": [{"text": "a", "label": 0, "label": 1}]}'),
+        ("a.json", '{"text": "a", "label": 0, "label": 1}\n{"text": "b", "label": 0}\n'),
+    ],
+)
+def test_a_field_that_is_given_twice_is_refused(tmp_path: Path, name: str, text: str) -> None:
+    """Readers differ in which of the two counts, and the label would be another."""
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError, match="the field 'label' is given twice"):
+        local.read(tmp_path / name, {"text": str, "label": int})
+
+
+def test_a_field_that_is_given_twice_inside_a_value_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('text,answers\na,"{""x"": 1, ""x"": 2}"\n')
+    with pytest.raises(UsageError, match=r"row 1: the field 'answers': the field 'x' is given twice\."):
+        local.read(tmp_path / "a.csv", {"text": str, "answers": dict})

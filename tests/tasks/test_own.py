@@ -178,3 +178,54 @@ def test_a_template_is_tried_before_anything_is_planned(tmp_path: Path, template
         write(tmp_path / f"{split}.jsonl", TEXTS)
     with pytest.raises(UsageError, match=r"template"):
         tasks.load(config(**{**TOLD, "template": template}, data_dir=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"columns": {"lable": "gold"}}, r"\{lable: gold\}: lable is no field of task mine, which reads text, label\."),
+        ({"columns": {"label": "gold", "target": "gold"}}, "target is no field"),
+        ({"columns": {"label": "gold", "choices": ["a", "b"]}, "answer": "label"}, "choices is no field"),
+        ({"columns": {"label": "gold", "choises": ["a", "b"]}, "answer": "choice"}, "choises is no.*reads text, label"),
+        ({"answer": "text", "columns": {"label": "gold"}, "label_words": None}, "label is no field of.*text, target"),
+        ({"answer": "text", "columns": {"target": "gold"}}, "task.label_words: the answers of task mine are texts"),
+        ({"labels": ["no", "no"]}, "a label stands there twice"),
+        ({"labels": ["no"]}, r"there are 2 label words \(no, yes\)"),
+        ({"name": "trec", "template": None, "label_words": None, "labels": ["a", "b"]}, "trec knows the order"),
+        ({"name": "trec", "template": None, "label_words": None, "columns": {"texts": "a"}}, "texts is no field"),
+        ({"name": "micro/sentiment", "columns": {"review": "a"}, "data_dir": None}, "is generated"),
+        ({"name": "micro/sentiment", "files": {"train": "a.csv"}, "data_dir": None}, "is generated"),
+        ({"name": "trec", "label_words": None, "columns": {"text": "a"}, "data_dir": None}, "add task.data_dir=FOLDER"),
+    ],
+)
+def test_a_name_that_would_not_be_read_is_refused(tmp_path: Path, said: dict, message: str) -> None:
+    rows = [{"text": f"t {i}", "gold": ["no", "yes"][i % 2], "a": "x", "b": "y"} for i in range(40)]
+    write(tmp_path / "train.jsonl", rows)
+    usual = {"template": "{text}", "label_words": ["no", "yes"], "data_dir": str(tmp_path)}
+    with pytest.raises(UsageError, match=message):
+        tasks.load(config(**{**usual, **said}))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"template": "{text} {label}"},
+        {"template": "{text} {gold}", "columns": {"label": "gold"}},
+        {"template": "{text} {hint}", "columns": {"label": "gold", "hint": "gold"}},
+        {"template": "{text} {target}", "answer": "text", "label_words": None},
+        {"template": "{text} {gold}", "columns": {"target": "gold"}, "label_words": None},
+        {"template": "{text} {right}", "columns": {"choices": ["a", "b"], "label": "right"}, "label_words": None},
+        {"name": "trec", "template": None, "label_words": None, "columns": {"text": "coarse_label"}},
+        {"name": "trec", "template": "{text}", "label_words": None, "columns": {"text": "l", "coarse_label": "l"}},
+    ],
+)
+def test_no_input_is_read_from_the_column_of_the_answer(tmp_path: Path, said: dict) -> None:
+    rows = [
+        {**dict.fromkeys(("text", "label", "gold", "target", "right", "l"), "no"), "a": "no", "b": "yes", "place": 0}
+    ] * 40
+    write(tmp_path / "train.jsonl", rows)
+    usual = {"template": "{text}", "label_words": ["no", "yes"], "data_dir": str(tmp_path)}
+    with pytest.raises(UsageError, match=r"its input \{\w+\} is the column '\w+', which holds the answer"):
+        tasks.load(config(**{**usual, **said}))
+    shown = {"template": "{text} {a} {b}", "columns": {"choices": ["a", "b"], "label": "place"}, "label_words": None}
+    tasks.load(config(**{**usual, **shown}))
