@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from harness import environment, files, guard, launchers, options, written
+from harness import assets, environment, files, guard, launchers, options, written
 from harness.errors import UsageError
 from harness.launchers import Launcher
 from harness.written import Written
@@ -51,6 +51,7 @@ def defaults() -> dict[str, Any]:
     path = next(path for folder in options.folders() if (path := folder / "run.yaml").is_file())
     try:
         content = written.load(files.read_text(path))
+        guard.check_said(content, path)
         listed = content.pop("defaults")
         chosen = {group: name for entry in listed if isinstance(entry, dict) for group, name in entry.items()}
     except (ValueError, AttributeError, KeyError, TypeError) as error:
@@ -159,6 +160,8 @@ def _source() -> str:
                 raise ValueError(f"{path.name}: {error}") from error
             if not isinstance(content, dict | None):
                 raise ValueError(f"{path.name}: it must hold names with values")
+            if Path(self.path) != assets.conf():
+                guard.check_said(content, path, own=config_path.startswith("launcher/"))
             return ConfigResult(self.provider, self.full_path(), OmegaConf.create(_bytes(content or {})), header)
 
     Plugins.instance().register(WrittenSource)

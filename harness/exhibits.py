@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness import assets, files, probes, written
+from harness import assets, files, guard, probes, written
 from harness.analysis import claims, views
 from harness.declared import typed
 from harness.errors import UsageError, near
@@ -177,6 +177,7 @@ def _yaml(path: Path) -> Mapping[str, Any]:
         raise UsageError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise UsageError(f"{path}: an exhibit is a mapping with the fields {', '.join(FIELDS)}.")
+    guard.check_said(raw, path)
     return {name: content if name == "grid" else written.meant(content) for name, content in raw.items()}
 
 

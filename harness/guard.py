@@ -37,11 +37,27 @@ def check(folder: Path, groups: Sequence[str]) -> None:
             content = written.load(text)
         except (OSError, ValueError):
             continue
-        own = path.relative_to(folder).parts[0] == "launcher"
         for wrong in (*_packages(text), *_keys(content), *_hydra(content), *_defaults(content, path, folder, groups)):
             raise UsageError(f"{path}: {wrong}. A YAML names things by name; code comes as an installed package.")
-        for field, value in references(content, own):
-            raise UsageError(f"{path}: {field} says {value[:80]!r}. A YAML says its values outright: write the value.")
+
+
+def check_said(content: Any, path: Path, own: bool = False) -> None:
+    """Raise UsageError for a file that is used and refers to values: see `references`. Another one stands in nobody's
+    way, and `deltabench list` tells what is wrong about it.
+    """
+    for field, value in references(content, own):
+        raise UsageError(f"{path}: {field} says {value[:80]!r}. A YAML says its values outright: write the value.")
+
+
+def trouble(path: Path, own: bool = False) -> str:
+    """Why a YAML cannot be used, in words; "" where nothing is known against it."""
+    try:
+        check_said(written.load(files.read_text(path)), path, own)
+    except UsageError as error:
+        return str(error)
+    except (OSError, ValueError) as error:
+        return f"{path}: it cannot be read: {' '.join(str(error).split())[:200]}"
+    return ""
 
 
 def references(content: Any, own: bool = False) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from harness import files, options, written
+from harness import files, guard, options, written
 from harness.config import parse_fields, runtime
 from harness.errors import UsageError, near
 
@@ -88,13 +88,17 @@ def check(name: str, here: bool = True) -> None:
     """UsageError where there is no such launcher; here: or it cannot be used on this machine."""
     if name not in (known := options.names("launcher")):
         raise UsageError(f"there is no launcher {name!r}.{near(name, known)} There are {', '.join(known)}.")
+    declared(name)
     if here and (reason := missing(name)):
         raise UsageError(f"launcher={name} cannot be used here: {reason}")
 
 
 def missing(name: str) -> str | None:
     """Why a launcher cannot be used here, with the command that installs what it needs; None where it can."""
-    content = declared(name)
+    try:
+        content = declared(name)
+    except UsageError as error:
+        return str(error)
     needs, tool = content.get("needs"), content.get("tool")
     if isinstance(needs, str):
         try:
@@ -111,6 +115,7 @@ def declared(name: str) -> dict[str, Any]:
     path = options.files("launcher")[name]
     try:
         content = written.load(files.read_text(path))
+        guard.check_said(content, path, own=True)
         return dict(written.meant((content or {}).get("launcher") or {}))
     except (OSError, AttributeError, TypeError, ValueError) as error:
         raise UsageError(f"{path.name} must be a YAML map: {' '.join(str(error).split())[:200]}") from error

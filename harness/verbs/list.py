@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import methods
-from harness import exhibits, launchers, options, probes
+from harness import assets, exhibits, guard, launchers, options, probes
 from harness.analysis import claims
 from harness.errors import UsageError, near
 from methods.matrix import families
@@ -30,7 +30,8 @@ def main(arguments: argparse.Namespace) -> int:
         print(json.dumps(rows, ensure_ascii=False, indent=1))
         return 0
     if arguments.what == "tasks":
-        print("\n".join(task_listing.table(rows)))
+        wrong = [f"{row['name']} is not usable: {row['refused']}" for row in rows if "refused" in row]
+        print("\n".join([*task_listing.table(rows), *wrong]))
         return 0
     width = max((len(row["name"]) for row in rows), default=0)
     for row in rows:
@@ -50,10 +51,27 @@ def listing(what: str) -> list[dict[str, Any]]:
     if what == "claims":
         return [{"name": name, "about": claims.find(name).sentence} for name in claims.names()]
     if what == "exhibits":
-        found = exhibits.catalogue(options.folders()[:-1])
-        return [{"name": name, "about": e.title, "source": e.source, "scales": [*e.grids]} for name, e in found.items()]
+        return [_exhibit(name) for name in exhibits.names(options.folders()[:-1])]
     group = what.removesuffix("s")
-    return [_row(group, name) for name in options.names(group)]
+    return [_usable(group, name) for name in options.names(group)]
+
+
+def _exhibit(name: str) -> dict[str, Any]:
+    try:
+        found = exhibits.load(name, options.folders()[:-1])
+    except UsageError as error:  # one that cannot be used hides no other
+        return {"name": name, "about": f"Not usable: {error}", "source": "", "scales": []}
+    return {"name": name, "about": found.title, "source": found.source, "scales": [*found.grids]}
+
+
+def _usable(group: str, name: str) -> dict[str, Any]:
+    """A row; of a user's YAML that cannot be used, what is wrong about it."""
+    path = options.files(group).get(name)
+    wrong = guard.trouble(path, group == "launcher") if path and assets.conf() not in path.parents else ""
+    if wrong and group == "launcher":
+        return {"name": name, "about": f"Not usable: {wrong}", "usable": False, "missing": wrong, "fields": []}
+    row = _row(group, name)
+    return {**row, "about": f"Not usable: {wrong}", "refused": wrong} if wrong else row
 
 
 def _row(group: str, name: str) -> dict[str, Any]:

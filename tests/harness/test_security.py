@@ -72,22 +72,51 @@ READING = {
 def test_yaml_of_a_user_reads_nothing_of_this_machine(
     folder: Path, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The file that is chosen is refused, and it stands in no other's way; the list tells what is wrong about it."""
     monkeypatch.setenv("HOME", "secret-home")
     _write(folder, name, READING[name])
-    assert cli.main(["plan", "--config-dir", str(folder)]) == 2
+    group, _, option = name.removesuffix(".yaml").partition("/")
+    chosen = [f"{group}={option}"] if option else []
+    assert cli.main(["plan", "--config-dir", str(folder), *chosen]) == 2
     told = capsys.readouterr().err
     assert name in told
     assert re.search(r" [\w.]+ says '", told), "the field is named"
     assert "secret-home" not in told
+    if option:
+        assert cli.main(["list", f"{group}s", "--config-dir", str(folder)]) == 0
+        told = capsys.readouterr().out
+        assert f"{option} " in told
+        assert re.search(rf"(?i)not usable: \S+{re.escape(name)}: [\w.]+ says '", told)
+        assert "secret-home" not in told
 
 
-def test_what_the_check_of_a_folder_misses_is_refused_when_it_is_composed(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_file_that_is_not_chosen_stands_in_nobody_s_way(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _write(folder, "task/bad.yaml", READING["task/c.yaml"])
+    _write(folder, "exhibit/bad.yaml", "title: '${oc.env:HOME}'\n")
+    _write(folder, "exhibit/torn.yaml", "title: [\n")
+    _write(folder, "launcher/torn.yaml", "launcher: [\n")
+    _write(folder, "recipe/long.yaml", "name: long\nsteps: 3\n")
+    assert cli.main(["plan", "--config-dir", str(folder), "recipe=long"]) == 0
+    assert cli.main(["list", "exhibits", "--config-dir", str(folder)]) == 0
+    told = capsys.readouterr().out
+    assert "delta-ranking" in told
+    assert len(re.findall("Not usable", told)) == 2
+    for chosen in (["check", "bad"], ["plan", "launcher=torn"], ["plan", "task=ba*"]):
+        assert cli.main([*chosen, "--config-dir", str(folder)]) == 2, chosen
+
+
+def test_what_a_chosen_file_builds_on_is_looked_at_too(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _write(folder, "model/a.yaml", READING["model/a.yaml"])
-    monkeypatch.setattr(options, "_added", [folder])
-    with pytest.raises(UsageError, match=r"model\.license of a says"):
-        compose.load([("model", "a")])
+    monkeypatch.setenv("HOME", "secret-home")
+    _write(folder, "recipe/base.yaml", "name: base\nsteps: ${oc.env:HOME}\n")
+    _write(folder, "recipe/own.yaml", "defaults: [base, _self_]\nname: own\nsteps: 3\n")
+    _write(folder, "recipe/list.yaml", "defaults: ['${oc.env:HOME}', _self_]\nname: list\n")
+    for name, file in (("own", "base.yaml"), ("list", "list.yaml")):
+        assert cli.main(["plan", "--config-dir", str(folder), f"recipe={name}"]) == 2
+        told = capsys.readouterr().err
+        assert file in told
+        assert "secret-home" not in told
 
 
 @pytest.mark.parametrize("name", EVIL)
