@@ -43,6 +43,8 @@ def finding(
             f"its smallest p is {smallest:.2f}"
         )
     notes += numbers.get("left_out", ())
+    if held := [f"{row.left} {row.relation} {row.right}" for row in comparisons if row.at_best]:
+        notes.append(f"decided whatever score a better learning rate could reach: {'; '.join(held)}")
     if "range" in numbers:
         told = ", ".join(f"{name} {100 * width:.1f}" for name, width in numbers["range"].items())
         notes.append(f"highest mean less lowest, in points: {told} (a description, which nothing tests)")
@@ -72,7 +74,8 @@ def sentence(claim: Claim, verdict: str, comparisons: Sequence[Comparison], numb
         held = sum(row.verdict == "reproduced" for row in comparisons)
         parts.append(", ".join([f"{held} of {len(comparisons)} comparisons reproduced", *_others(comparisons)]))
         parts += _on_these_rows(comparisons)
-    helpless = sum(row.reason not in ("", open_rates.EDGE) and row.verdict == "inconclusive" for row in comparisons)
+    told = ("", open_rates.ALONE, open_rates.EDGE)
+    helpless = sum(row.reason not in told and row.verdict == "inconclusive" for row in comparisons)
     if helpless:
         parts.append(f"{helpless} could not be decided with the cells at hand, whatever they score")
     if "tau_b" in numbers:
@@ -92,7 +95,8 @@ def _share(row: Comparison, numbers: Mapping[str, Any]) -> str:
     interval = "" if row.low is None or row.high is None else f" [{row.low + 0.5:.0%}, {row.high + 0.5:.0%}]"
     if row.verdict == "untested":
         return row.reason
-    return f"{numbers['share']:.0%}{interval} of the cases are within {100 * numbers['near']:g} points"
+    why = f" ({row.reason})" if row.reason else ""
+    return f"{numbers['share']:.0%}{interval} of the cases are within {100 * numbers['near']:g} points{why}"
 
 
 def _others(comparisons: Sequence[Comparison]) -> list[str]:

@@ -1,7 +1,7 @@
 """Estimates from a panel: scores, normalised scores and ranks, with intervals and the cells behind them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +17,7 @@ class Estimate:
 
     sides: the cells of left and of right, of a difference of two scores.
     reason: why there is no number, where there is none.
+    at_best: the same as if these cells had the best score there is; None where that is not known.
     """
 
     main: Interval
@@ -24,6 +25,7 @@ class Estimate:
     keys: tuple[str, ...] = ()
     reason: str = ""
     sides: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+    at_best: "Callable[[Collection[str]], Estimate] | None" = None
 
 
 NOTHING = Interval(np.nan, np.nan, np.nan)
@@ -91,7 +93,13 @@ def difference(panel: Panel, left: str, right: str) -> Estimate:
     main, beside = statistics.interval(values)
     main = clip(statistics.with_rows(main, row_error(panel, [left, right])), -1, 1) if panel.by_row.all() else main
     sides = panel.cells(left), panel.cells(right)
-    return Estimate(main, beside, keys=sides[0] + sides[1], sides=sides)
+    again = raised(panel, lambda other: difference(other, left, right))
+    return Estimate(main, beside, keys=sides[0] + sides[1], sides=sides, at_best=again)
+
+
+def raised(panel: Panel, estimate: Callable[[Panel], Estimate]) -> Callable[[Collection[str]], Estimate] | None:
+    """`Estimate.at_best` of what is estimated from this panel."""
+    return (lambda keys: estimate(panel.at_best(keys))) if math.isfinite(panel.best) else None
 
 
 def between(panel: Panel, arm: str, left: int, right: int) -> Estimate:
@@ -103,7 +111,8 @@ def between(panel: Panel, arm: str, left: int, right: int) -> Estimate:
     main, beside = statistics.interval(values)
     error = math.hypot(*(row_error(side, [arm]) for side in columns)) if panel.by_row[[left, right]].all() else 0.0
     sides = columns[0].cells(arm), columns[1].cells(arm)
-    return Estimate(statistics.with_rows(main, error), beside, keys=sides[0] + sides[1], sides=sides)
+    again = raised(panel, lambda other: between(other, arm, left, right))
+    return Estimate(statistics.with_rows(main, error), beside, keys=sides[0] + sides[1], sides=sides, at_best=again)
 
 
 def floor_values(panel: Panel, floor: str | None) -> Array:

@@ -1,5 +1,10 @@
 """Open learning rates: a better one may exist, so a comparison that it could change decides nothing.
 
+What a better rate could reach is bounded: no score is above its metric's highest. So a comparison is tested once more
+with that score in place of the loser's open ones, and is decided where its verdict stays (`order.compare`). Seed by
+seed no rate gives a smaller difference, so this test holds for every rate. A claim that has no such bound, as one about
+spectra, stays open whenever a cell is that could change it (`settle`).
+
 A rate is open where it was tried alone and was tuned nowhere for this backbone, and where it is at the edge of the
 rates it was chosen from. Rates that another backbone's tuning chose count as untuned: the records of the tuning
 exhibits (`sets: validation`) say on which backbone a recipe's rate was chosen.
@@ -22,6 +27,8 @@ if TYPE_CHECKING:
 
 ALONE, EDGE = "one learning rate", "rate at the edge"
 
+Sides = tuple[tuple[str, ...], tuple[str, ...]]
+
 
 def places(study: "Study") -> dict[tuple[str, str], str]:
     """(arm, task) -> why its rate is open. What trains nothing has no rate."""
@@ -36,39 +43,46 @@ def places(study: "Study") -> dict[tuple[str, str], str]:
     return found
 
 
+def cells_of(study: "Study") -> Mapping[str, str]:
+    """The key of a cell -> why its rate is open."""
+    placed = {row["key"]: (row["arm"], row["task"]) for row in study.scores[["key", "arm", "task"]].to_dict("records")}
+    return {key: study.open_rates[place] for key, place in placed.items() if place in study.open_rates}
+
+
 def settle(study: "Study", margin: float, rows: tuple[Comparison, ...]) -> tuple[Comparison, ...]:
     """The comparisons; inconclusive are those that a better rate, where one is open, could change."""
-    placed = {row["key"]: (row["arm"], row["task"]) for row in study.scores[["key", "arm", "task"]].to_dict("records")}
-    reasons = {key: study.open_rates[place] for key, place in placed.items() if place in study.open_rates}
-    return tuple(_settled(row, margin, reasons) for row in rows)
+    reasons = cells_of(study)
+    return tuple(row if row.at_best else _settled(row, margin, reasons) for row in rows)
 
 
 def _settled(row: Comparison, margin: float, reasons: Mapping[str, str]) -> Comparison:
     if row.verdict == "untested" or row.estimate is None:
         return row
-    found = {reasons[key] for key in _hinge(row, margin) if key in reasons}
+    keys = [key for group in hinges(row.relation, row.verdict, row.estimate, margin, row.sides) for key in group]
+    found = {reasons[key] for key in (keys or row.keys) if key in reasons}
     if not found:
         return row
-    return replace(row, verdict="inconclusive", seeds=None, reason=ALONE if ALONE in found else EDGE)
+    why = ALONE if ALONE in found else EDGE
+    return replace(row, verdict="inconclusive", reason=why, seeds=None, fewest=None, most=None, rows=None)
 
 
-def _hinge(row: Comparison, margin: float) -> tuple[str, ...]:
-    """The cells whose better score could change the verdict, or the one that more seeds would bring.
+def hinges(relation: str, verdict: str, estimate: float, margin: float, sides: Sides) -> tuple[tuple[str, ...], ...]:
+    """The cells whose better score could change the verdict, or the one that more seeds would bring, side by side.
 
     A better rate raises a score. So it can undo "left is above right" through right alone, the opposite through left
-    alone, and "similar" through either. Where the estimate is no difference of two sides' scores, every cell counts.
+    alone, and "similar" through either. Where the estimate is no difference of two sides' scores, sides are empty: then
+    there is no such side, and every cell counts.
     """
-    left, right = row.sides
-    estimate = row.estimate or 0.0
+    left, right = sides
     if not (left and right):
-        return row.keys
-    if row.relation == "similar":
-        near = row.verdict == "reproduced" or (row.verdict == "inconclusive" and abs(estimate) < margin)
-        return (*left, *right) if near else right if estimate > 0 else left
-    holds = row.verdict == "reproduced"
-    if row.verdict == "inconclusive":
-        holds = estimate > (-margin if row.relation == "at least" else margin)
-    return right if holds else left
+        return ()
+    if relation == "similar":
+        near = verdict == "reproduced" or (verdict == "inconclusive" and abs(estimate) < margin)
+        return (left, right) if near else (right,) if estimate > 0 else (left,)
+    holds = verdict == "reproduced"
+    if verdict == "inconclusive":
+        holds = estimate > (-margin if relation == "at least" else margin)
+    return (right,) if holds else (left,)
 
 
 def tuned(content: Mapping[str, Any]) -> bool:

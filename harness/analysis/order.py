@@ -1,18 +1,18 @@
 """Claims about scores: the published order, and closeness to the ceiling."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from harness.analysis import measures, power, statistics
+from harness.analysis import measures, open_rates, power, statistics
 from harness.analysis.claims import Claim
 from harness.analysis.findings import ALPHA, finding
 from harness.analysis.measures import Estimate
 from harness.analysis.select import Panel
-from harness.analysis.statistics import Array, Interval
+from harness.analysis.statistics import Interval
 from harness.analysis.study import Study
 from harness.analysis.verdict import Comparison, Finding
 
@@ -27,7 +27,7 @@ def by_score(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     pairs = [(str(a), str(b)) for a, b in combinations(arms, 2)]
     found = [measures.difference(panel, a, b) for a, b in pairs]
     relations = ["similar" if arms[a] == arms[b] else "above" for a, b in pairs]
-    comparisons = compare(pairs, relations, found, margin)
+    comparisons = compare(study, pairs, relations, found, margin)
     tau = _tau(panel, {str(arm): rank for arm, rank in arms.items()})
     absent = [method for method in ranks if study.arm(method) is None]
     return finding(study, claim, margin, comparisons, {**tau, "left_out": study.left_out()}, absent)
@@ -36,22 +36,16 @@ def by_score(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
 def comparable(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     """The share of cases near the ceiling, against one half; beside it each arm's non-inferiority."""
     margin, near, panel = float(options["margin"]), float(options["near"]), study.judged
-    others = study.others if study.ceiling else ()
+    others, ceiling = study.others if study.ceiling else (), str(study.ceiling)
     if not others:
         return finding(study, claim, margin, (), {}, [])
-    gaps = np.stack([panel.of(arm) - panel.of(str(study.ceiling)) for arm in others])
-    cases = np.where(np.isnan(gaps), np.nan, gaps >= -near)
-    counted = (~np.isnan(cases)).sum(axis=0)
-    share = np.where(counted == 0, np.nan, np.nansum(cases, axis=0) / np.maximum(counted, 1))
-    row = _above_half(share, margin, (panel.cells(*others), panel.cells(str(study.ceiling))))
-    each = compare(
-        [(arm, str(study.ceiling)) for arm in others],
-        ["at least"] * len(others),
-        [measures.difference(panel, arm, str(study.ceiling)) for arm in others],
-        near,
-    )
+    found = _above_half(panel, others, ceiling, near)
+    row = compare(study, [("cases near the ceiling", "half of them")], ["above"], [found], margin)[0]
+    pairs = [(arm, ceiling) for arm in others]
+    gaps = [measures.difference(panel, *pair) for pair in pairs]
+    each = open_rates.settle(study, near, compare(study, pairs, ["at least"] * len(pairs), gaps, near))
     numbers = {
-        "share": float(np.nanmean(share)),
+        "share": found.main.mean + 0.5,
         "near": near,
         "left_out": study.left_out(),
         "gaps": {row.left: [row.estimate, row.low, row.high, row.verdict] for row in each},
@@ -59,17 +53,18 @@ def comparable(study: Study, claim: Claim, options: Mapping[str, Any]) -> Findin
     return finding(study, claim, margin, (row,), numbers, [])
 
 
-def _above_half(share: Array, margin: float, sides: tuple[tuple[str, ...], tuple[str, ...]]) -> Comparison:
-    """Is the mean share above one half? share: [T, S]. Where all seeds agree, by the exact interval of a share."""
-    found = Estimate(*statistics.interval(share - 0.5), keys=sides[0] + sides[1], sides=sides)
-    names = "cases near the ceiling", "half of them"
-    if not (found.main.se == 0 and found.main.n > len(share)):
-        return compare([names], ["above"], [found], margin)[0]
-    exact = statistics.share(float(np.nansum(share)), found.main.n)
-    low, high = exact.low - 0.5, exact.high - 0.5
-    verdict = "reproduced" if low > margin else "contradicted" if high < margin else "inconclusive"
-    p = statistics.share_p(float(np.nansum(share)), found.main.n, 0.5 + margin)
-    return Comparison(*names, "above", verdict, exact.mean - 0.5, low, high, p, keys=found.keys, sides=sides)
+def _above_half(panel: Panel, others: Sequence[str], ceiling: str, near: float) -> Estimate:
+    """The share of cases that are near the ceiling, less one half."""
+    gaps = np.stack([panel.of(arm) - panel.of(ceiling) for arm in others])
+    cases = np.where(np.isnan(gaps), np.nan, gaps >= -near)
+    counted = (~np.isnan(cases)).sum(axis=0)
+    share = np.where(counted == 0, np.nan, np.nansum(cases, axis=0) / np.maximum(counted, 1))
+    sides = panel.cells(*others), panel.cells(ceiling)
+    again = measures.raised(panel, lambda other: _above_half(other, others, ceiling, near))
+    main, beside = statistics.interval(share - 0.5)
+    if main.se == 0 and main.n > len(share):  # all seeds agree: the exact interval of a share
+        main = statistics.above_half(float(np.nansum(share)), main.n)
+    return Estimate(main, beside, keys=sides[0] + sides[1], sides=sides, at_best=again)
 
 
 def published_ranks(study: Study, quantity: str) -> dict[str, float]:
@@ -79,32 +74,85 @@ def published_ranks(study: Study, quantity: str) -> dict[str, float]:
 
 
 def compare(
+    study: Study,
     pairs: Sequence[tuple[str, str]],
     relations: Sequence[str],
     found: Sequence[Estimate],
     margin: float,
 ) -> tuple[Comparison, ...]:
-    """One comparison per pair: verdict from the interval, kept only if it survives Holm's adjustment."""
-    tests = _tests(relations, [one.main for one in found], margin)
-    alone = _tests(relations, [statistics.with_rows(one.main, 0.0) for one in found], margin)
+    """One comparison per pair: verdict from the interval, kept only if it survives Holm's adjustment.
+
+    Where a better learning rate could change a verdict, it must survive the best score that a rate could reach, too.
+    """
+    reasons = open_rates.cells_of(study)
+    bounds = [_bounds(*row, margin, reasons) for row in zip(relations, found, strict=True)]
+    tests = _tests(relations, found, bounds, margin, lambda one: one)
+    alone = _tests(relations, found, bounds, margin, lambda one: statistics.with_rows(one, 0.0))
     rows = zip(pairs, relations, found, tests, strict=True)
     compared = [_comparison(*row, margin, len(pairs)) for row in rows]
     return tuple(map(_beside, compared, found, alone))
 
 
-def _tests(relations: Sequence[str], found: Sequence[Interval], margin: float) -> list[tuple[str, float]]:
-    """(verdict, p) of each, after Holm's adjustment."""
-    tests = [RULES[relation](one, margin) for relation, one in zip(relations, found, strict=True)]
-    adjusted = statistics.holm([p for _, p in tests])
-    return [(verdict if p < ALPHA else "inconclusive", p) for (verdict, _), p in zip(tests, adjusted, strict=True)]
+def _bounds(relation: str, found: Estimate, margin: float, reasons: Mapping[str, str]) -> list[Estimate]:
+    """The estimate with the best score there is in place of the open ones that could change its verdict, by sides."""
+    verdict, _ = RULES[relation](found.main, margin)
+    groups = open_rates.hinges(relation, verdict, found.main.mean, margin, found.sides)
+    opened = [[key for key in group if key in reasons] for group in groups]
+    return [found.at_best(keys) for keys in opened if keys] if found.at_best else []
 
 
-def _beside(row: Comparison, found: Estimate, alone: tuple[str, float]) -> Comparison:
+@dataclass(frozen=True)
+class Tested:
+    """The verdict of one test in its family, p adjusted; at_best: it holds whatever an open rate could reach."""
+
+    verdict: str
+    p: float
+    at_best: bool
+
+
+def _tests(
+    relations: Sequence[str],
+    found: Sequence[Estimate],
+    bounds: Sequence[Sequence[Estimate]],
+    margin: float,
+    read: Callable[[Interval], Interval],
+) -> list[Tested]:
+    """Each test after Holm's adjustment; the p of a test is the largest of those at its bounds."""
+    plain = [RULES[relation](read(one.main), margin) for relation, one in zip(relations, found, strict=True)]
+    worst = [
+        _worst(test, [_at_bound(relation, read(one.main), read(other.main), margin) for other in others])
+        for relation, one, test, others in zip(relations, found, plain, bounds, strict=True)
+    ]
+    rows = zip(plain, bounds, worst, statistics.holm([p for _, p in plain]), statistics.holm(worst), strict=True)
+    tested = []
+    for (verdict, _), others, own, p, bounded in rows:
+        stays = bool(others) and own < 1 and bounded < ALPHA
+        kept = verdict if bounded < ALPHA else "inconclusive"
+        tested.append(Tested(kept, bounded if stays or not others else p, stays and kept != "inconclusive"))
+    return tested
+
+
+def _at_bound(relation: str, main: Interval, bound: Interval, margin: float) -> tuple[str, float]:
+    """The test at a bound. What ends on the other side of "similar" was similar on its way there."""
+    if relation == "similar" and abs(main.mean) > margin and main.mean * bound.mean < 0:
+        return "inconclusive", 1.0
+    return RULES[relation](bound, margin)
+
+
+def _worst(test: tuple[str, float], others: Sequence[tuple[str, float]]) -> float:
+    """The largest p of a test and of those at its bounds; 1 where one of these says anything else."""
+    verdict, p = test
+    if verdict == "inconclusive" or np.isnan(p):
+        return p
+    return max([p, *(q for _, q in others)]) if all(said == verdict and q >= 0 for said, q in others) else 1.0
+
+
+def _beside(row: Comparison, found: Estimate, alone: Tested) -> Comparison:
     """With what holds over seeds alone, on these very test rows."""
     if not found.main.row_se or row.verdict == "untested":
         return row
-    seeds, (verdict, p) = statistics.with_rows(found.main, 0.0), alone
-    told = "untested" if np.isnan(p) else verdict
+    seeds = statistics.with_rows(found.main, 0.0)
+    told = "untested" if np.isnan(alone.p) else alone.verdict
     return replace(row, seeds_low=seeds.low, seeds_high=seeds.high, seeds_verdict=told)
 
 
@@ -112,20 +160,21 @@ def _comparison(
     pair: tuple[str, str],
     relation: str,
     found: Estimate,
-    test: tuple[str, float],
+    test: Tested,
     margin: float,
     family: int,
 ) -> Comparison:
     left, right = pair
-    main, (verdict, p) = found.main, test
+    main, verdict, p = found.main, test.verdict, test.p
     if found.reason or not main.n:
         return Comparison(left, right, relation, "untested", reason=found.reason)
     if np.isnan(p):
         why = "one seed: no spread to judge by" if np.isnan(main.low) else "the seeds do not differ at all"
         return Comparison(left, right, relation, "untested", main.mean, reason=why, keys=found.keys, sides=found.sides)
     row = Comparison(
-        left, right, relation, verdict, main.mean, main.low, main.high, p, keys=found.keys, sides=found.sides
-    )
+        left, right, relation, verdict, main.mean, main.low, main.high, p, keys=found.keys, sides=found.sides,
+        at_best=test.at_best,
+    )  # fmt: skip
     return takes(row, main, _distance(relation, main, margin), family)
 
 

@@ -78,4 +78,4 @@ def more_help(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding
     for arm in chosen:
         pairs.append((f"{arm} on {most:,} rows", f"on {fewest:,}"))
         found.append(measures.between(panel, arm, *at))
-    return finding(study, claim, margin, order.compare(pairs, ["above"] * len(pairs), found, margin), {}, [])
+    return finding(study, claim, margin, order.compare(study, pairs, ["above"] * len(pairs), found, margin), {}, [])

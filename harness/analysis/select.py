@@ -5,7 +5,7 @@ paper: both chosen on the reported score itself, as the papers' code does; optim
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ RULES = {"clean": ("best", "validation"), "paper": ("peak", "test")}
 PLACE = ["model", "task", "arm"]
 BROKEN = ("diverged", "oom")
 _WORDS = re.compile(r"\d+\.?\d*|\D+")
+HIGHEST = 1.0
+"""Of every metric (tasks/metrics.py)."""
 _DIGITS = 9  # two means that differ by rounding only are a tie
 
 
@@ -89,6 +91,7 @@ class Panel:
     values: [A, T, S] reported scores, NaN where missing. keys: [A, T, S] the cells behind, "" where missing.
     rows: [T] examples in the set (NaN unknown). base: [T] what guessing scores: the best of chance and the majority.
     by_row: [T] whether a value is the mean over these rows of figures from 0 to 1.
+    best: the highest value there is; NaN where it is not known.
     """
 
     arms: tuple[str, ...]
@@ -99,6 +102,7 @@ class Panel:
     rows: Array
     base: Array
     by_row: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]"
+    best: float = np.nan
 
     def of(self, arm: str) -> Array:
         """[T, S] of one arm; all NaN for an arm that is not there."""
@@ -109,7 +113,12 @@ class Panel:
         kept = np.asarray(tasks, dtype=int)
         values, keys = self.values[:, kept], self.keys[:, kept]
         named = tuple(self.tasks[index] for index in kept)
-        return Panel(self.arms, named, self.seeds, values, keys, self.rows[kept], self.base[kept], self.by_row[kept])
+        rows, base, by_row = self.rows[kept], self.base[kept], self.by_row[kept]
+        return replace(self, tasks=named, values=values, keys=keys, rows=rows, base=base, by_row=by_row)
+
+    def at_best(self, keys: Collection[str]) -> "Panel":
+        """As if these cells had the best score there is."""
+        return replace(self, values=np.where(np.isin(self.keys, list(keys)), self.best, self.values))
 
     def cells(self, *arms: str) -> tuple[str, ...]:
         """The keys behind these arms."""
@@ -143,7 +152,7 @@ def panel(rows: "pd.DataFrame", role: str, order: tuple[str, ...], scores: bool 
         size[task] = _number(row.rows)
         base[task] = np.fmax(_number(row.majority), _number(row.chance))
         by_row[task] = scores and row.metric in BY_ROW and size[task] > 0
-    return Panel(arms, tasks, seeds, values, keys, size, base, by_row)
+    return Panel(arms, tasks, seeds, values, keys, size, base, by_row, HIGHEST if scores else np.nan)
 
 
 def _number(value: Any) -> float:

@@ -104,7 +104,7 @@ def _scores(study: Study, claim: Claim, options: Options, relation: str) -> Find
     for (left, right), (place, part) in ((pair, one) for pair in pairs for one in places):
         named.append((f"{left} ({place})" if place and len(places) > 1 else left, right))
         found.append(measures.difference(part, left, right))
-    rows = order.compare(named, [relation] * len(named), found, margin)
+    rows = order.compare(study, named, [relation] * len(named), found, margin)
     return finding(study, claim, margin, rows, {}, [])
 
 

@@ -41,7 +41,7 @@ def more(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     left, right = sides
     pairs = [(one, other) for one in left for other in right]
     found = [measures.difference(panel, *pair) for pair in pairs]
-    rows = order.compare(pairs, ["above"] * len(pairs), found, margin)
+    rows = order.compare(study, pairs, ["above"] * len(pairs), found, margin)
     absent = [str(options[side]) for side, there in (("left", left), ("right", right)) if not there]
     rows = tuple(replace(row, sides=((), ())) for row in rows)  # a better rate may find more of them, or fewer
     return findings.finding(study, claim, margin, rows, {"epsilon": options["epsilon"]}, absent, _told)

@@ -1,7 +1,7 @@
 """How soon a method reaches a share of the ceiling's final score: steps, with "never" as the last of all."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -15,6 +15,7 @@ from harness.analysis.study import Study
 from harness.analysis.verdict import Comparison, Finding
 
 SHARE = 0.9
+DECIDED = ("reproduced", "contradicted")
 
 
 @dataclass(frozen=True)
@@ -77,16 +78,28 @@ def by_steps(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     arms = {str(study.arm(method)): rank for method, rank in ranks.items() if study.arm(method)}
     pairs = list(combinations(arms, 2))
     similar = [arms[left] == arms[right] for left, right in pairs]
-    counted = [wins(found.of(left), found.of(right)) for left, right in pairs]
-    edges = [near if alike else margin for alike in similar]
-    p_values = [_p(*row) for row in zip(counted, similar, edges, strict=True)]
-    adjusted = statistics.holm(p_values)
-    rows = zip(pairs, similar, edges, counted, adjusted, strict=True)
-    comparisons = tuple(_comparison(found, str(study.ceiling), *row, len(pairs)) for row in rows)
+    comparisons = _compared(study, found, pairs, similar, [near if alike else margin for alike in similar])
     goals = dict(zip(found.tasks, map(float, found.goals), strict=True))
     left_out = without_goal(study, float(options["target"]))
     numbers = {"target": float(options["target"]), "goals": goals, "left_out": left_out}
     return finding(study, claim, margin, comparisons, numbers, absent)
+
+
+def _compared(
+    study: Study, found: Times, pairs: Sequence[tuple[str, str]], similar: Sequence[bool], edges: Sequence[float]
+) -> tuple[Comparison, ...]:
+    """Every pair, Holm-adjusted; the p of a test is the largest of those at its bounds."""
+    counted = [wins(found.of(left), found.of(right)) for left, right in pairs]
+    bounds = [_bounds(study, found, *pair) for pair in pairs]
+    plain = [_p(*row) for row in zip(counted, similar, edges, strict=True)]
+    worst = [_worst(*row) for row in zip(counted, bounds, similar, edges, plain, strict=True)]
+    p_values = zip(worst, statistics.holm(worst), statistics.holm(plain), strict=True)
+    tested = [(bounded, True) if own < 1 else (p, False) for own, bounded, p in p_values]
+    rows = zip(pairs, similar, edges, counted, tested, strict=True)
+    made = [_comparison(found, str(study.ceiling), *row, len(pairs)) for row in rows]
+    return tuple(
+        replace(row, at_best=row.verdict in DECIDED and bool(others)) for row, others in zip(made, bounds, strict=True)
+    )
 
 
 def wins(left: Array, right: Array) -> tuple[float, int]:
@@ -94,6 +107,37 @@ def wins(left: Array, right: Array) -> tuple[float, int]:
     both = ~(np.isnan(left) | np.isnan(right))
     faster, same = (left < right)[both].sum(), (left == right)[both].sum()
     return float(faster + same / 2), int(both.sum())
+
+
+def _bounds(study: Study, found: Times, left: str, right: str) -> list[tuple[float, int]]:
+    """`wins` with every pair lost, then won, on the tasks where an open rate is behind it; empty without any.
+
+    A rate that scores better may reach the goal later or sooner, also the winner's, and the ceiling's moves the goal.
+    """
+    arms = (left, right, str(study.ceiling))
+    opened = np.array([any((arm, task) in study.open_rates for arm in arms) for task in found.tasks])[:, None]
+    mine, other = found.of(left), found.of(right)
+    none = np.isnan(mine) | np.isnan(other)
+    ends = ((np.where(opened & ~none, value, mine), np.where(opened & ~none, 1 - value, other)) for value in (1.0, 0.0))
+    return [wins(*pair) for pair in ends] if opened.any() else []
+
+
+def _worst(
+    counted: tuple[float, int], bounds: Sequence[tuple[float, int]], similar: bool, margin: float, p: float
+) -> float:
+    """The largest p of a test and of those at its bounds; 1 where one of these says anything else."""
+
+    def verdict(won: float, total: int) -> str:
+        found = statistics.share(won, total)
+        return _verdict(found.low, found.high, similar, margin)
+
+    if not counted[1] or verdict(*counted) == "inconclusive":
+        return p
+    beyond = [(won - counted[1] / 2) * (counted[0] - counted[1] / 2) <= 0 for won, _ in bounds]
+    crossed = similar and verdict(*counted) == "contradicted" and any(beyond)
+    if crossed or any(verdict(*other) != verdict(*counted) for other in bounds):
+        return 1.0
+    return max([p, *(_p(other, similar, margin) for other in bounds)])
 
 
 def _p(counted: tuple[float, int], similar: bool, margin: float) -> float:
@@ -112,14 +156,16 @@ def _comparison(
     similar: bool,
     margin: float,
     counted: tuple[float, int],
-    p: float,
+    tested: tuple[float, bool],
     family: int,
 ) -> Comparison:
+    """tested: its p, and whether it holds whatever open rates could reach."""
     relation, (won, total) = "similar to" if similar else "faster than", counted
+    p, held = tested
     if not total:
         return Comparison(*pair, relation, "untested", reason="no seed that both have")
     share = statistics.share(won, total)
-    verdict = _verdict(share.low, share.high, similar, margin) if p < ALPHA else "inconclusive"
+    verdict = _verdict(share.low, share.high, similar, margin) if held and p < ALPHA else "inconclusive"
     seeds, reason = None, ""
     if verdict == "inconclusive":
         needed, reason = _needed(share.mean, total, similar, margin, family, len(found.tasks))

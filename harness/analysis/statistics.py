@@ -30,7 +30,8 @@ ROUNDING = 1e-12
 class Interval:
     """An estimate with its interval. sd: spread over seeds of their means; n: draws in all; seeds: per task.
 
-    low and high are NaN where there is no spread to judge by (one seed). kind: "t" or "bootstrap".
+    low and high are NaN where there is no spread to judge by (one seed). kind: "t", "bootstrap",
+    "exact" (of a share) or "half" (of a share less one half).
     se, df: of the mean over new draws of seeds. row_se: its standard error over new draws of test rows, 0 where that is
     not known or not counted; low and high count both, see `with_rows`.
     """
@@ -233,6 +234,12 @@ def share(wins: float, total: int, level: float = LEVEL) -> Interval:
     return Interval(wins / total, low, high, n=total, kind="exact")
 
 
+def above_half(wins: float, total: int) -> Interval:
+    """A share less one half, with its Clopper-Pearson interval; its tests are exact."""
+    found = share(wins, total)
+    return replace(found, mean=found.mean - 0.5, low=found.low - 0.5, high=found.high - 0.5, kind="half")
+
+
 def share_p(wins: float, total: int, value: float) -> float:
     """Two-sided p of 'the share equals value': twice the smaller exact tail."""
     above = float(stats.beta.cdf(value, wins, total - wins + 1)) if wins > 0 else 1.0
@@ -246,6 +253,8 @@ def _p(estimate: Interval, value: float) -> float:
     Without any spread it cannot be tested: NaN.
     """
     distance = abs(estimate.mean - value)
+    if estimate.kind == "half":
+        return share_p((estimate.mean + 0.5) * estimate.n, estimate.n, value + 0.5)
     if not (estimate.df > 0 and (estimate.se > 0 or estimate.row_se > 0)):
         return math.nan
     if not estimate.row_se > 0:

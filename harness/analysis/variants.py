@@ -25,7 +25,7 @@ def at_each(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     left, right = (arms(study, str(options[side]), field) for side in ("left", "right"))
     pairs = [(left[value * options["ratio"]], arm) for value, arm in right.items() if value * options["ratio"] in left]
     found = [measures.difference(study.clean, *pair) for pair in pairs]
-    rows = order.compare(pairs, [relation] * len(pairs), found, margin)
+    rows = order.compare(study, pairs, [relation] * len(pairs), found, margin)
     absent = [str(options[side]) for side, there in (("left", left), ("right", right)) if not there]
     return finding(study, claim, margin, rows, {}, absent)
 

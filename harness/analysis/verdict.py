@@ -18,6 +18,7 @@ class Comparison:
     where it is inconclusive and the estimate is right; None where no number up to the limit would. fewest, most: at the
     ends of the 80 % interval of the spread. rows: how many times as many test rows it would take first.
     sides: the cells of left and those of right, where the estimate is left's score less right's.
+    at_best: a better learning rate may exist, and verdict and p hold whatever it could reach (open_rates.py).
     """
 
     left: str
@@ -38,6 +39,7 @@ class Comparison:
     seeds_low: float | None = None
     seeds_high: float | None = None
     seeds_verdict: str = ""
+    at_best: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,34 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 
 from harness import exhibits
-from harness.analysis import claims, clouds, frame, open_rates, records, spectrum, study
+from harness.analysis import (
+    claims,
+    clouds,
+    frame,
+    measures,
+    open_rates,
+    order,
+    records,
+    spectrum,
+    speed,
+    statistics,
+    study,
+)
 from harness.analysis.records import Run
+from harness.analysis.select import Panel
 from harness.analysis.study import Study
 from harness.analysis.verdict import Comparison, Finding
 
+TASKS = ("micro/sentiment", "micro/inference", "micro/qa")
 GRID = (1e-4, 1e-3, 1e-2)
 OPTIONS = {
     "left": "lora", "right": "full", "method": "lora", "share": 0.1, "field": "rank", "roles": ["q"],
@@ -159,13 +177,139 @@ LEFT, RIGHT = ("a",), ("b",)
     ],
 )
 def test_whose_better_rate_could_change_what(relation, verdict, estimate, hinge):
-    row = Comparison("a", "b", relation, verdict, estimate, keys=("a", "b"), sides=(LEFT, RIGHT))
-    assert open_rates._hinge(row, 0.01) == hinge
+    assert sum(open_rates.hinges(relation, verdict, estimate, 0.01, (LEFT, RIGHT)), ()) == hinge
+
+
+SMALL, LARGE = 0.1, 0.9
+"""The worth of the loser and of the winner: 36 points apart."""
+
+
+def partly(make_run: Callable[..., Run], opened: Sequence[str], loser: str = "full") -> Study:
+    """Three tasks; the loser's rate is at the edge on these."""
+    winner = "lora" if loser == "full" else "full"
+    runs = [
+        make_run(
+            method, task, seed, learning_rate=rate, noise=0.004,
+            best_rate=1e-2 if method == loser and task in opened else 1e-3, quality={winner: LARGE, loser: SMALL},
+        )
+        for method in ("lora", "full") for task in TASKS for rate in GRID for seed in range(4)
+    ]  # fmt: skip
+    (here,) = study.studies(exhibits.load("delta-ranking"), runs)
+    return here
+
+
+@pytest.mark.parametrize(("opened", "verdict"), [(TASKS[2:], "reproduced"), (TASKS, "inconclusive")])
+def test_the_losers_open_scores_are_replaced_by_the_highest(make_run, opened, verdict):
+    here = partly(make_run, opened)
+    [row] = judge(here, "scores-above", left="lora", right="full").comparisons
+    assert (row.verdict, row.at_best) == (verdict, verdict == "reproduced")
+    [other] = judge(here, "scores-above", left="full", right="lora").comparisons
+    assert other.verdict == ("contradicted" if verdict == "reproduced" else "inconclusive")
+    assert row.low > 0.3  # what is printed stays as it is: 36 points apart
+    if row.at_best:
+        scores = {arm: here.clean.of(arm).copy() for arm in ("lora", "full")}
+        scores["full"][2] = 1.0
+        per_seed = (scores["lora"] - scores["full"]).mean(axis=0)
+        assert 0.1 < per_seed.mean() < 0.2
+        plain = stats.ttest_1samp(per_seed, 0.01).pvalue
+        assert row.p > plain  # the rows' error comes on top
+        found = judge(here, "scores-above", left="lora", right="full")
+        assert "decided whatever score a better learning rate could reach: lora above full" in found.notes
+
+
+def flat(arms: dict[str, list[float]], noise: float, draw: np.random.Generator, seeds: int = 4) -> Panel:
+    """Scores of 400 rows, each task around its mean."""
+    middle = np.array(list(arms.values()))[:, :, None]
+    values = draw.normal(middle, noise, (*middle.shape[:2], seeds))
+    keys = np.array([[[f"{a} {t}"] * seeds for t in range(middle.shape[1])] for a in arms], dtype=object)
+    tasks = tuple(f"t{index}" for index in range(middle.shape[1]))
+    rows, guess = np.full(len(tasks), 1e6), np.full(len(tasks), np.nan)
+    return Panel(tuple(arms), tasks, tuple(range(seeds)), values, keys, rows, guess, np.full(len(tasks), True), 1.0)
+
+
+def compared(panel: Panel, relation: str, margin: float, opened: Sequence[str]) -> Comparison:
+    """a against b, where these cells' rates are open."""
+    cells = [(key, *key.split(" ")) for key in dict.fromkeys(panel.keys.flat)]
+    here: Any = SimpleNamespace(
+        scores=pd.DataFrame(cells, columns=["key", "arm", "task"]),
+        open_rates={tuple(key.split(" ")): open_rates.EDGE for key in opened},
+    )
+    [row] = order.compare(here, [("a", "b")], [relation], [measures.difference(panel, "a", "b")], margin)
+    (row,) = open_rates.settle(here, margin, (row,))
+    return row
+
+
+def test_a_better_rate_that_takes_the_lead_away_is_rarely_missed():
+    """b could reach 1 on its third task; then a is above by just the margin. Of 100 draws, 2.5 % should decide."""
+    draw = np.random.default_rng(1)
+    panels = [flat({"a": [0.9] * 3, "b": [0.6, 0.6, 0.3]}, 0.02, draw) for _ in range(100)]
+    rows = [compared(panel, "above", 0.5 / 3, ["b 2"]) for panel in panels]
+    assert all(row.low > 0.2 for row in rows)
+    assert sum(row.verdict == "reproduced" for row in rows) <= 8  # binomial: 99.9 % of the draws at 2.5 %
+    assert {row.reason for row in rows if row.verdict != "reproduced"} == {open_rates.EDGE}
+
+
+def test_a_share_of_cases_at_the_best_of_either_side():
+    panel = flat({"a": [0.5] * 8, "ceiling": [0.9] * 8}, 0.002, np.random.default_rng(0))
+    found = order._above_half(panel, ["a"], "ceiling", 0.05)
+    assert found.main.mean == -0.5
+    assert found.at_best is not None
+    one = found.at_best(["a 0"]).main
+    exact = stats.binomtest(4, 32).proportion_ci()
+    assert (one.mean, one.low, one.high) == pytest.approx((1 / 8 - 0.5, exact.low - 0.5, exact.high - 0.5))
+    assert statistics.superior(one, 0.05)[0] == "contradicted"
+
+
+@pytest.mark.parametrize(
+    ("b", "opened", "verdict"),
+    [
+        ([0.95, 0.95, 0.95], (), "reproduced"),
+        ([0.95, 0.95, 0.95], ("b 0",), "reproduced"),  # 0.95 or 1 on one task of three: 1.7 points more
+        ([0.95, 0.95, 0.95], ("a 0", "b 1"), "reproduced"),
+        ([0.95, 0.95, 0.95], ("b 0", "b 1", "b 2"), "inconclusive"),
+        ([0.2, 0.95, 0.95], ("b 1",), "contradicted"),
+        ([0.85, 0.85, 0.85], ("b 0", "b 1", "b 2"), "inconclusive"),  # from 10 below over similar to 5 above
+        ([0.85, 0.85, 0.85], ("a 0",), "contradicted"),
+    ],
+)
+def test_similar_must_survive_both_sides_and_a_difference_keeps_its_sign(b, opened, verdict):
+    panel = flat({"a": [0.95] * 3, "b": b}, 0.002, np.random.default_rng(2))
+    assert compared(panel, "similar", 0.03, opened).verdict == verdict
+
+
+def test_the_holm_family_counts_the_bounds():
+    """Of two comparisons one is open: its rejection helps the other no more."""
+    one, other = ("reproduced", 0.03), ("reproduced", 0.001)
+    assert order._worst(one, []) == 0.03
+    assert order._worst(other, [("reproduced", 0.01)]) == 0.01
+    assert order._worst(other, [("inconclusive", 0.2)]) == 1.0
+
+
+def test_pairs_behind_an_open_rate_count_as_won_and_as_lost(make_grid):
+    here = ordered(make_grid)
+    found = speed.times(here)
+    assert speed._bounds(here, found, "lora", "prompt") == []
+    here.__dict__["open_rates"] = {("prompt", TASKS[0]): open_rates.EDGE}
+    won, total = speed.wins(found.of("lora"), found.of("prompt"))
+    there, _ = speed.wins(found.of("lora")[1:], found.of("prompt")[1:])
+    assert total == 12
+    assert speed._bounds(here, found, "lora", "prompt") == [(there, 12), (there + 4, 12)]
+    here.__dict__["open_rates"] = {("full", TASKS[1]): open_rates.EDGE}  # the ceiling's, which moves the goal
+    assert speed._bounds(here, found, "lora", "prompt")[1][0] >= won
+
+
+@pytest.mark.parametrize(
+    ("bounds", "p"), [([], 0.001), ([(24.0, 30), (29.0, 30)], None), ([(14.0, 30), (29.0, 30)], 1.0)]
+)
+def test_the_largest_p_of_a_share_decides(bounds, p):
+    found = speed._worst((29.0, 30), bounds, False, 0.1, 0.001)
+    assert found == (p or pytest.approx(statistics.share_p(24, 30, 0.6)))
 
 
 def test_where_a_score_is_no_difference_every_cell_counts():
     row = Comparison("a", "b", "faster than", "reproduced", 0.9, keys=("a", "b", "goal"))
-    assert open_rates._hinge(row, 0.0) == row.keys
+    assert open_rates.hinges(row.relation, row.verdict, 0.9, 0.0, row.sides) == ()
+    assert open_rates._settled(row, 0.0, {"goal": open_rates.EDGE}).verdict == "inconclusive"
 
 
 def test_a_rate_is_tuned_where_a_tuning_exhibit_chose_it_for_this_backbone():
