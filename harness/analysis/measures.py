@@ -28,6 +28,7 @@ class Estimate:
     at_best: "Callable[[Collection[str]], Estimate] | None" = None
 
 
+UNLEARNT = "the ceiling is not above the floor on any task"
 NOTHING = Interval(np.nan, np.nan, np.nan)
 
 
@@ -88,6 +89,8 @@ def missing(panel: Panel, arm: str) -> str:
 def difference(panel: Panel, left: str, right: str) -> Estimate:
     """Mean over tasks of left - right, paired by seed; only seeds that both have count. For new seeds and test rows."""
     values = panel.of(left) - panel.of(right)
+    if not panel.tasks:
+        return absent(UNLEARNT)
     if not values.size or np.isnan(values).all(axis=1).any():
         return absent("no seed that both have on every task")
     main, beside = statistics.interval(values)

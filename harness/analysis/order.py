@@ -55,6 +55,8 @@ def comparable(study: Study, claim: Claim, options: Mapping[str, Any]) -> Findin
 
 def _above_half(panel: Panel, others: Sequence[str], ceiling: str, near: float) -> Estimate:
     """The share of cases that are near the ceiling, less one half."""
+    if not panel.tasks:
+        return measures.absent(measures.UNLEARNT)
     gaps = np.stack([panel.of(arm) - panel.of(ceiling) for arm in others])
     cases = np.where(np.isnan(gaps), np.nan, gaps >= -near)
     counted = (~np.isnan(cases)).sum(axis=0)
@@ -199,7 +201,7 @@ def _tau(panel: Panel, ranks: Mapping[str, float]) -> dict[str, Any]:
 
     A bootstrap of seeds has no interval to give: where the means are far apart every resample has the same order.
     """
-    arms = [arm for arm in ranks if not measures.score(panel, arm).reason]
+    arms = [arm for arm in ranks if panel.tasks and not measures.score(panel, arm).reason]
     if len(arms) < 2:
         return {}
     order = [-ranks[arm] for arm in arms]

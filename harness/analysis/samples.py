@@ -66,7 +66,11 @@ def _trains(study: Study, arm: str) -> tuple[Entry, Entry]:
 
 
 def more_help(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
-    """The most rows against the fewest, each method with itself."""
+    """The most rows against the fewest, each method with itself.
+
+    Where the ceiling learns nothing from the most rows the task is no yardstick. From the fewest it may: that is what
+    more rows help against.
+    """
     margin, by_size, panel = float(options["margin"]), sizes(study), study.clean
     wanted = options["methods"]
     chosen = [arm for arm in study.others if wanted is None or study.method_of[arm] in wanted]
@@ -77,5 +81,6 @@ def more_help(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding
     pairs, found = [], []
     for arm in chosen:
         pairs.append((f"{arm} on {most:,} rows", f"on {fewest:,}"))
-        found.append(measures.between(panel, arm, *at))
+        unlearnt = many in study.unlearnt
+        found.append(measures.absent(measures.UNLEARNT) if unlearnt else measures.between(panel, arm, *at))
     return finding(study, claim, margin, order.compare(study, pairs, ["above"] * len(pairs), found, margin), {}, [])

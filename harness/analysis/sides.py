@@ -95,17 +95,18 @@ def _saves(left: str, right: str, found: Estimate, margin: float) -> Comparison:
 
 
 def _scores(study: Study, claim: Claim, options: Options, relation: str) -> Finding:
-    margin, panel = float(options["margin"]), study.clean
+    margin, panel = float(options["margin"]), study.judged
     pairs = _pairs(study, options)
     if not pairs:
         return finding(study, claim, margin, _absent(options, relation), {}, [])
-    places = [(name, column(panel, i)) for i, name in enumerate(panel.tasks)] if options["each"] else [("", panel)]
+    each = options["each"] and panel.tasks
+    places = [(name, column(panel, i)) for i, name in enumerate(panel.tasks)] if each else [("", panel)]
     named, found = [], []
     for (left, right), (place, part) in ((pair, one) for pair in pairs for one in places):
-        named.append((f"{left} ({place})" if place and len(places) > 1 else left, right))
+        named.append((f"{left} ({place})" if place and len(study.clean.tasks) > 1 else left, right))
         found.append(measures.difference(part, left, right))
     rows = order.compare(study, named, [relation] * len(named), found, margin)
-    return finding(study, claim, margin, rows, {}, [])
+    return finding(study, claim, margin, rows, {"left_out": study.left_out()}, [])
 
 
 def _pairs(study: Study, options: Options) -> list[tuple[str, str]]:

@@ -91,9 +91,8 @@ class Study:
 
     @cached_property
     def judged(self) -> Panel:
-        """`clean` without the tasks where the ceiling is at the floor; all of them where it is so everywhere."""
-        kept = [index for index, task in enumerate(self.clean.tasks) if task not in self.unlearnt]
-        return self.clean.at(kept) if kept else self.clean
+        """`clean` without the tasks where the ceiling is at the floor: what every claim about scores is tested on."""
+        return self.clean.at([index for index, task in enumerate(self.clean.tasks) if task not in self.unlearnt])
 
     def left_out(self) -> tuple[str, ...]:
         """What a claim says of the tasks it leaves out."""

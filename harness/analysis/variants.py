@@ -24,10 +24,10 @@ def at_each(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     margin, field, relation = float(options["margin"]), str(options["field"]), str(options["relation"])
     left, right = (arms(study, str(options[side]), field) for side in ("left", "right"))
     pairs = [(left[value * options["ratio"]], arm) for value, arm in right.items() if value * options["ratio"] in left]
-    found = [measures.difference(study.clean, *pair) for pair in pairs]
+    found = [measures.difference(study.judged, *pair) for pair in pairs]
     rows = order.compare(study, pairs, [relation] * len(pairs), found, margin)
     absent = [str(options[side]) for side, there in (("left", left), ("right", right)) if not there]
-    return finding(study, claim, margin, rows, {}, absent)
+    return finding(study, claim, margin, rows, {"left_out": study.left_out()}, absent)
 
 
 def less_sensitive(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
@@ -45,11 +45,15 @@ def less_sensitive(study: Study, claim: Claim, options: Mapping[str, Any]) -> Fi
     if len(common) < 3:
         absent = [name for name, there in zip(names, both, strict=True) if not there]
         return finding(study, claim, margin, (), {}, absent)
-    values = np.stack([[study.clean.of(side[value]).mean(axis=0) for value in common] for side in both])  # [2, V, S]
+    panel, left_out = study.judged, study.left_out()
+    if not panel.tasks:
+        row = Comparison(*names, SPREAD, "untested", reason=measures.UNLEARNT)
+        return finding(study, claim, margin, (row,), {"left_out": left_out}, [])
+    values = np.stack([[panel.of(side[value]).mean(axis=0) for value in common] for side in both])  # [2, V, S]
     compared = [side[value] for side in both for value in common]
-    row = _spread(names, values[..., ~np.isnan(values).any(axis=(0, 1))], margin, study.clean.cells(*compared))
+    row = _spread(names, values[..., ~np.isnan(values).any(axis=(0, 1))], margin, panel.cells(*compared))
     ranges = {name: float(np.ptp(side.mean(axis=-1))) for name, side in zip(names, values, strict=True)}
-    return finding(study, claim, margin, (row,), {"range": ranges, "values": common}, [])
+    return finding(study, claim, margin, (row,), {"range": ranges, "values": common, "left_out": left_out}, [])
 
 
 def _spread(names: tuple[str, str], values: Array, margin: float, keys: tuple[str, ...]) -> Comparison:

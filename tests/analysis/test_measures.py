@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from harness import exhibits
-from harness.analysis import measures, open_rates, report, speed, statistics, study, table, tables, times
+from harness.analysis import claims, measures, open_rates, report, speed, statistics, study, table, tables, times
 from tests.benchmarks import rows
 
 
@@ -211,6 +211,62 @@ def test_a_ceiling_at_chance_scales_nothing_decides_nothing_and_sets_no_goal(mak
     fast = study.studies(exhibits.load("delta-convergence"), runs)[0]
     assert "micro/qa" not in speed.goals_of(fast)
     assert any("micro/qa" in note for note in times.table(fast).notes)
+
+
+SIDES = {"left": {"method": "lora", "rank": 2}, "right": {"method": "dora", "rank": 2}}
+METHODS = {"left": "lora", "right": "dora"}
+
+
+@pytest.fixture
+def ranks(make_run, monkeypatch):
+    """Two methods at three ranks on three tasks; the ceiling is at chance on micro/qa, where dora is far ahead."""
+    monkeypatch.setattr(open_rates, "tuned", lambda content: True)
+
+    def do(chance=("micro/qa",)):
+        runs = []
+        for task in ("micro/sentiment", "micro/inference", "micro/qa"):
+            worth = {"full": 0.0 if task in chance else 1.0, "lora": 0.8, "dora": 1.6 if task == "micro/qa" else 0.4}
+            for seed in range(4):
+                options = {"quality": worth, "noise": 0.004}
+                runs += [make_run(name, task, seed, **options) for name in ("none", "full")]
+                runs += [
+                    make_run(name, task, seed, fields={"rank": rank}, **options)
+                    for name in ("lora", "dora") for rank in (1, 2, 4)
+                ]  # fmt: skip
+        (one,) = study.studies(exhibits.load("delta-ranking"), runs)
+        return one
+
+    return do
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("scores-above", SIDES), ("scores-at-least", SIDES), ("scores-above", {**SIDES, "each": True}),
+        ("at-least-at-each", METHODS), ("at-least-at-half", METHODS), ("less-sensitive-to", METHODS),
+    ],
+)  # fmt: skip
+def test_no_claim_about_scores_counts_a_task_whose_ceiling_is_at_chance(ranks, name, options):
+    claim, one, nothing = claims.find(name), ranks(), ranks(chance=("micro/sentiment", "micro/inference", "micro/qa"))
+    given = {**claim.options, **options}
+    found = claim.told(given).test()(one, claim, given)
+    assert one.unlearnt == ("micro/qa",)
+    assert any("left out: micro/qa" in note for note in found.notes)
+    gone = {key for row in one.clean.keys[:, one.clean.tasks.index("micro/qa")] for key in row}
+    assert not gone & {key for row in found.comparisons for key in row.keys}
+    if name.startswith("scores") or name.startswith("at-least"):
+        assert {row.verdict for row in found.comparisons} == {"reproduced"}  # on micro/qa lora is 36 points below
+    none = claim.told(given).test()(nothing, claim, given)
+    assert {(row.verdict, row.reason) for row in none.comparisons} == {("untested", measures.UNLEARNT)}
+
+
+def test_claims_over_all_methods_are_untested_where_the_ceiling_learns_nothing(make_grid, monkeypatch):
+    monkeypatch.setattr(open_rates, "tuned", lambda content: True)
+    runs = make_grid(quality={"none": 0, "full": 0, "lora": 0.9, "adapter": 0.8, "prefix": 0.7, "prompt": 0.3})
+    (one,) = study.studies(exhibits.load("delta-ranking"), runs)
+    for found in report.judge(exhibits.load("delta-ranking"), one):
+        assert found.verdict == "untested"
+        assert {row.reason for row in found.comparisons} == {measures.UNLEARNT}
 
 
 def test_times_are_the_first_evaluation_at_the_goal_and_never_is_last(make_grid):

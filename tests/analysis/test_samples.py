@@ -87,6 +87,15 @@ def test_more_rows_help_where_they_do(make: Make) -> None:
     assert "our own claim" in found.sentence
 
 
+@pytest.mark.parametrize(("size", "verdict"), [(1050, "untested"), (105, "reproduced")])
+def test_rows_help_only_where_the_most_of_them_teach_the_ceiling(make: Make, size: int, verdict: str) -> None:
+    here = make()
+    column = next(name for name, rows in samples.sizes(here).items() if rows == size)
+    here.__dict__["unlearnt"] = (column,)
+    found = judge(here, "more-samples-help")
+    assert {row.verdict for row in found.comparisons} == {verdict}
+
+
 def test_a_side_is_compared_at_every_size(make: Make) -> None:
     found = judge(make(), "scores-above", left="dvora", right="vera", each=True)
     assert found.verdict == "reproduced"
