@@ -41,8 +41,8 @@ def missing(cell: Cell) -> str | None:
     name = getattr(cell, lost).name
     where = f" It was planned with --config-dir {cell.config_dir}, which has none now." if cell.config_dir else ""
     return (
-        f"no YAML here is the {lost} {name!r}.{where} Name the folder that holds {lost}/{name}.yaml with --config-dir, "
-        "and this page tells the command."
+        f"no YAML and no package here has the {lost} {name!r}.{where} Name the folder that holds {lost}/{name}.yaml "
+        "with --config-dir, or install its package, and this page tells the command."
     )
 
 

@@ -63,7 +63,8 @@ def typed(key: str, content: Any) -> Any:
         return [typed(key, one) for one in content] if kind(key) in (TEXT, *NUMBERS) else content
     if kind(key) == TEXT:
         return content if content is None else text(content)
-    return meant(content) if kind(key) in NUMBERS else content
+    number = meant(content) if kind(key) in NUMBERS else content
+    return content if key == "seed" and isinstance(number, float) else number  # 1e1 is none, and is named as it is said
 
 
 def said(key: str, content: Any) -> str:

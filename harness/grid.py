@@ -23,6 +23,7 @@ from harness.errors import UsageError, near
 from harness.objectives import Reading
 from harness.objectives import check as check_objective
 from harness.words import AXES, DOTTED
+from harness.words import seed as seed_of
 from harness.written import text
 
 Block = Mapping[str, Any]
@@ -57,7 +58,7 @@ class _Plan:
         self.names = {axis: _names(axis, block.get(axis, default.get(axis))) for axis in ("method", "model", "task")}
         self.recipes = _names("recipe", block["recipe"]) if block.get("recipe") else []
         self.objectives = _names("objective", block["objective"]) if block.get("objective") else []
-        self.seeds = [_seed(seed) for seed in _list(block.get("seed", default.get("seed", 0)))]
+        self.seeds = [seed_of(one) for one in _list(block.get("seed", default.get("seed", 0)))]
         self.fields = {group: _dotted(group, block) for group in DOTTED}
         self._check_fields()
 
@@ -246,12 +247,6 @@ def _names(axis: str, value: Any) -> list[str]:
         raise UsageError(f"a grid needs a {axis}: add {axis}=NAME.")
     found = [name for item in _list(value) for name in options.match(axis, text(item))]
     return list(dict.fromkeys(found))
-
-
-def _seed(value: Any) -> int:
-    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,12}", str(value)) or int(value) >= 2**31:
-        raise UsageError(f"seed={str(value)[:40]}: it must be a whole number from 0 to 2147483647.")
-    return int(value)
 
 
 def _dotted(group: str, block: Block) -> dict[str, list[Any]]:

@@ -96,7 +96,18 @@ def choices(key: str, text: str) -> list[Any]:
     parts = [text] if key == declared.WHOLE else [part.strip() for part in written.split(text, ",")]
     if not all(parts):
         raise UsageError(f"{key}={text}: a value is missing.")
-    return [_value(key, part) for part in parts]
+    return [seed(part, text) if key == "seed" else _value(key, part) for part in parts]
+
+
+def seed(value: Any, said: str | None = None) -> int:
+    """A seed as a whole number. UsageError for anything else; said: the words that it was given by."""
+    written = declared.text(value)
+    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,12}", written) or int(written) >= 2**31:
+        raise UsageError(
+            f"seed={(said or written)[:40]}: a seed is a whole number from 0 to 2147483647, written in digits; several "
+            "are written with commas, as in seed=0,1,2."
+        )
+    return int(written)
 
 
 def _value(key: str, text: str) -> Any:

@@ -42,7 +42,12 @@ def find(name: str) -> TaskRow:
 
 def row(config: TaskConfig) -> TaskRow:
     """The row of a configured task: a registered one, adapted, or one that the configuration itself describes."""
-    if config.name not in catalogue() and own.is_own(config):
+    if config.name not in catalogue():
+        if not own.is_own(config):
+            raise UsageError(
+                f"task {config.name!r} is not a registered one, and a task of your own needs task.template: its input "
+                f"text over the columns, as in {{text}}."
+            )
         return own.row(config)
     return own.adapt(find(config.name), config)
 

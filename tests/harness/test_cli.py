@@ -155,14 +155,15 @@ def test_show_and_why(
     code, out, _ = call("show", good, where)
     assert code == 0
     assert "accuracy 0.5" in out
-    assert "deltabench run method=good" in out
+    assert "command    no YAML and no package here has the method 'good'" in out
     code, out, _ = call("show", error, where)
     assert code == 0
     assert "a fault of the cell" in out
     code, out, _ = call("show", good, where, "--json")
     found = json.loads(out)
     assert found["record"]["status"] == found["status"] == "done"
-    assert (found["attempts"], found["why_null"]) == ([{"attempt": 1, "status": "done"}], None)
+    assert (found["attempts"], found["command"]) == ([{"attempt": 1, "status": "done"}], None)
+    assert "the method 'good'" in found["why_null"]
     code, out, _ = call("why", good, where)
     assert "fresh" in out
     code, out, _ = call("why", good, error, where)

@@ -1,13 +1,15 @@
 """Words of a command line: choices, settings, and sentences for everything else."""
 
 import random
+import re
 import string
 
 import pytest
 
-from harness import words
+from harness import declared, words
 from harness.config import Runtime
 from harness.errors import UsageError
+from harness.written import Written
 
 
 def test_choices_and_settings() -> None:
@@ -135,3 +137,21 @@ def test_a_thousand_malformed_words_give_a_sentence() -> None:
         except UsageError:
             refused += 1
     assert refused > 100
+
+
+@pytest.mark.parametrize(
+    "text", ["1e1", "null", "range(0,3)", "0..2", "[0,1]", "-1", "1.5", "true", "٣", "0,x", "2147483648"]
+)
+def test_a_seed_is_said_in_digits(text: str) -> None:
+    """One sentence names what was written, what a seed is and how several are written."""
+    with pytest.raises(UsageError) as refused:
+        words.parse([f"seed={text}"])
+    assert str(refused.value).startswith(f"seed={text}: a seed is a whole number from 0 to 2147483647")
+    assert str(refused.value).endswith("as in seed=0,1,2.")
+    assert words.parse(["seed=0,010, 2147483647"]).block == {"seed": [0, 10, 2**31 - 1]}
+
+
+@pytest.mark.parametrize("value", [None, True, 1.5, [0, 1], declared.typed("seed", Written("1e1"))])
+def test_a_seed_of_a_yaml_is_refused_likewise(value: object) -> None:
+    with pytest.raises(UsageError, match=rf"^seed={re.escape(declared.text(value))}: a seed is"):
+        words.seed(value)
