@@ -14,7 +14,7 @@ import tasks
 from harness import answerable, headers, models, objectives, text, weights
 from harness.config import MethodConfig, ModelConfig, TaskConfig
 from harness.errors import UsageError
-from tasks.base import Example, Splits, Task
+from tasks.base import Splits, Task
 
 PLACEHOLDER_LABELS = 2
 DEVICES = ("cpu", "cuda", "mps", "xpu")
@@ -74,35 +74,8 @@ def _read(model: ModelConfig, objective: str, task: TaskConfig) -> None:
     words = text.load(model)
     objectives.make(objective, bare, words)
     if row.answer != "label":
-        _check_answers(tasks.load(task), words, objective)
-
-
-def _check_answers(task: Task, words: text.Text, objective: str) -> None:
-    """UsageError where a split's answers cannot be told apart, or are all cut so that none can be right."""
-    most = words.longest(task.max_target_tokens)
-    for split, rows in task.splits.named().items():
-        if task.answer == "text":
-            if all(len(ids) > most for ids in words.answers([task.target(row) for row in rows])):
-                raise UsageError(
-                    f"task {task.name}: all answers of its {split} split are longer than {most} tokens to "
-                    f"{words.model}, so none could be right. Raise task.max_target_tokens."
-                )
-            continue
-        same = sum(_alike(row, words, most, objective) for row in rows)
-        if same >= answerable.MOST_ALIKE * len(rows):
-            raise UsageError(
-                f"task {task.name}: in {same} of {len(rows)} rows of its {split} split the right choice and another "
-                f"are the same tokens to {words.model}. Say other choices, or raise task.max_target_tokens where they "
-                "are cut."
-            )
-
-
-def _alike(row: Example, words: text.Text, most: int, objective: str) -> bool:
-    if objective == "causal":
-        spelt = words.continuations([("x", option) for option in row.choices], most)
-    else:
-        spelt = words.targets(row.choices, most)
-    return answerable.alike(spelt, int(row.label or 0))
+        spell = answerable.speller(words.encode, objective)
+        answerable.check_rows(tasks.load(task), spell, words.longest(row.max_target_tokens), words.model)
 
 
 def _check_weights(config: ModelConfig, backbone: PreTrainedModel) -> None:

@@ -184,8 +184,7 @@ class Text:
 
     def _after(self, tail: str, answer: str) -> list[int]:
         glue = "" if tail[-1:].isspace() else " "
-        before, whole = self.encode(self._kept([tail])[0]), self.encode(tail + glue + answer)
-        return whole[len(before) :] if whole[: len(before)] == before else self.encode(answer)
+        return answerable.following(self.encode, self._kept([tail])[0], tail + glue + answer, answer)
 
 
 def load(config: ModelConfig, added: int = 0) -> Text:

@@ -31,6 +31,18 @@ def answer_notes(text: Text, task: Task, answers: Sequence[Sequence[int]], limit
     return {name: count for name, count in (("truncated_targets", cut), ("unknown_targets", unknown)) if count}
 
 
+def alike_notes(options: torch.Tensor, labels: torch.Tensor) -> dict[str, int]:
+    """In how many rows the right option is the same tokens as another: their answers are told by chance.
+
+    options: [N or 1, C, U] token ids. labels: [N], the right option of each row.
+    """
+    if len(options) != len(labels):  # label words, which are told apart or refused
+        return {}
+    right = options[torch.arange(len(labels)), labels][:, None]
+    same = int(((options == right).all(dim=2).sum(dim=1) > 1).sum())
+    return {"alike_choices": same} if same else {}
+
+
 class Objective(Protocol):
     """Loss is the mean over `items`, in training as in evaluation. What runs a model is `in_precision` (forward.py)."""
 

@@ -19,7 +19,7 @@ from harness.decoding import Prompt, generate
 from harness.errors import UsageError
 from harness.forward import in_precision
 from harness.objectives import Head, Reading
-from harness.objectives.base import Predicted, answer_notes
+from harness.objectives.base import Predicted, alike_notes, answer_notes
 from harness.text import IGNORED, Text
 from tasks.base import Example, Task
 
@@ -62,7 +62,13 @@ class Causal:
         labels = torch.tensor([self.target(example) for example in examples])
         options = self._options(prompts, examples)
         return Encoded.of(
-            inputs, self.text.pad, truncated, targets=targets, labels=labels, options=options, notes=notes
+            inputs,
+            self.text.pad,
+            truncated,
+            targets=targets,
+            labels=labels,
+            options=options,
+            notes={**notes, **alike_notes(options, labels)},
         )
 
     def target(self, example: Example) -> Any:

@@ -17,7 +17,7 @@ from harness.batches import Batch, Encoded, pad
 from harness.errors import UsageError
 from harness.forward import in_precision
 from harness.objectives import Head, Reading
-from harness.objectives.base import Predicted, answer_notes
+from harness.objectives.base import Predicted, alike_notes, answer_notes
 from harness.text import IGNORED, Text
 from tasks.base import Example, Task
 
@@ -55,7 +55,13 @@ class Seq2Seq:
         labels = torch.tensor([self.target(example) for example in examples])
         options = self._options(examples)
         return Encoded.of(
-            inputs, self.text.pad, truncated, targets=targets, labels=labels, options=options, notes=notes
+            inputs,
+            self.text.pad,
+            truncated,
+            targets=targets,
+            labels=labels,
+            options=options,
+            notes={**notes, **alike_notes(options, labels)},
         )
 
     @property

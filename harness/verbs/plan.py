@@ -7,10 +7,12 @@ are most like them, about how long they take and how many bytes they keep; how l
 does not know.
 With a GPU here, or --device-memory, it forecasts which cells fit its memory, the largest batch that does, and in how
 many parts (gradient accumulation) a batch would.
+Answers that the model's tokenizer cannot tell apart are refused as a run refuses them: all rows are looked at where the
+tokenizer is on this machine.
 As JSON: {"cells": [{"key", "status", "stale", "seconds", "bytes", "memory", "cell"}], "cost": {"left", "at_once",
-"seconds", "of", "bytes", "why_null"}, "notes": [which rows of a task are also in train]}; seconds and bytes are null
-where no cell of the same model has finished, memory without a device; of: whose cells tell the seconds, if others than
-the store's.
+"seconds", "of", "bytes", "why_null"}, "notes": [which rows of a task are also in train, and which have two answers of
+the same tokens]}; seconds and bytes are null where no cell of the same model has finished, memory without a device; of:
+whose cells tell the seconds, if others than the store's.
 """
 
 import argparse
@@ -65,7 +67,7 @@ def main(arguments: argparse.Namespace) -> int:
     launchers.choose(said.settings, here=False)
     jobs = words.count("jobs", said.settings.get("jobs"))
     many = grid.expand([said.block])
-    answerable.check_plan(many)
+    notes = [*_leaked(many), *answerable.check_plan(many)]
     store = Store(runtime.store)
     planned = _planned(store, many)
     cost = _cost(planned, at_once=jobs or sweep.slots(runtime))
@@ -73,11 +75,11 @@ def main(arguments: argparse.Namespace) -> int:
     told = advice.forecasts(many, memory) if memory else {}
     if arguments.json:
         rows = [{**vars(one), "memory": told.get(one.key), "cell": cells.to_json(one.cell)} for one in planned]
-        print(json.dumps({"cells": rows, "cost": cost, "notes": _leaked(many)}, ensure_ascii=False, indent=1))
+        print(json.dumps({"cells": rows, "cost": cost, "notes": notes}, ensure_ascii=False, indent=1))
         return 0
     print(_table(planned))
     print(_choices({one.key: one.cell for one in planned}))
-    print("".join(f"{line}\n" for line in _leaked(many)), end="")
+    print("".join(f"{line}\n" for line in notes), end="")
     if memory:
         print("\n" + advice.text(many, told, memory))
     print(f"{sweep.summary(store, many)}; {cost['left']} to run{_told(cost)}")

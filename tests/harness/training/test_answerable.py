@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+import tasks
 from harness import answerable, objectives, preflight, text
-from harness.config import ModelConfig, TaskConfig
+from harness.config import Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import UsageError
 from harness.text import Text
 from tasks.base import Task
@@ -55,6 +56,50 @@ def test_preflight_refuses_answers_of_which_all_are_cut(tmp_path: Path, t5: Mode
     assert preflight.preflight([(t5, "seq2seq", task)]) == [None, None]
     [_, said] = preflight.preflight([(t5, "seq2seq", replace(task, max_target_tokens=2))])
     assert "all answers of its train split are longer than 2 tokens to tiny-t5" in str(said)
+
+
+def planned(model: ModelConfig, objective: str, task: TaskConfig) -> Cell:
+    return Cell(MethodConfig("full", {}), model, tasks.resolve(task), objective, RecipeConfig())
+
+
+@pytest.mark.parametrize("objective", ["seq2seq", "causal"])
+def test_a_plan_refuses_what_a_run_refuses(
+    objective: str, tmp_path: Path, t5: ModelConfig, decoder: ModelConfig
+) -> None:
+    """By the same function, for choices that are cut or unknown and for texts that are all cut."""
+    model = t5 if objective == "seq2seq" else decoder
+    for name in ("choices", "texts"):
+        (tmp_path / name).mkdir()
+    choices = rows_of(tmp_path / "choices", ["w1\tbad w1\tbad w2\t0", "w2\tbad\tgood\t1"], "text\ta\tb\tlabel")
+    texts = rows_of(tmp_path / "texts", ["w1\tw2 w3 w4", "w2\tw3 w4 w5"], "text\ttarget")
+    chosen = TaskConfig("mine", template="{text}", columns=("choices=a+b",), data_dir=choices, max_target_tokens=1)
+    told = TaskConfig("mine", template="{text}", answer="text", data_dir=texts, max_target_tokens=2)
+    for task, wanted in ((chosen, "in 1 of 2 rows of its train split"), (told, "all answers of its train split")):
+        [_, said] = preflight.preflight([(model, objective, task)])
+        with pytest.raises(UsageError, match=wanted) as refused:
+            answerable.check_plan([planned(model, objective, task)])
+        assert str(refused.value) == said
+        assert answerable.check_plan([planned(model, objective, replace(task, max_target_tokens=4))]) == []
+
+
+def test_a_few_rows_of_like_choices_are_counted(tmp_path: Path, t5: ModelConfig, decoder: ModelConfig) -> None:
+    lines = ["w1\t😀\t😡\t0", *(f"w{i}\tbad\tgood\t1" for i in range(2, 5))]
+    task = TaskConfig(
+        "mine", template="{text}", columns=("choices=a+b",), data_dir=rows_of(tmp_path, lines, "text\ta\tb\tlabel")
+    )
+    for model, objective in ((t5, "seq2seq"), (decoder, "causal")):
+        cell = planned(model, objective, task)
+        lines = answerable.check_plan([cell, replace(cell, seed=1)])
+        assert [line.partition(" of 4 rows of its ")[2].partition(" split")[0] for line in lines] == [
+            "train", "validation", "test",
+        ]  # fmt: skip
+        rows = tasks.load(cell.task)
+        encoded = objectives.make(objective, rows, text.load(model)).encode(rows.splits.train)
+        assert encoded.notes["alike_choices"] == 1
+        assert (
+            "alike_choices"
+            not in objectives.make(objective, rows, text.load(model)).encode(rows.splits.train[1:]).notes
+        )
 
 
 def test_only_the_right_choice_must_be_unlike_the_others() -> None:
