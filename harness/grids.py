@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness import cell as cells
 from harness import files
 from harness.config import Cell
-from harness.shelf import KEY, listing
+from harness.shelf import KEY, check_own, listing
 
 if TYPE_CHECKING:
     from harness.store import Store
@@ -71,6 +71,7 @@ def note(store: "Store", grid: Grid) -> None:
     path = store.path / FOLDER / f"{digest}.json"
     rows = [[one.key, one.method, one.model, one.task, one.steps] for one in grid.places]
     with suppress(OSError):
+        check_own(path.parent)
         path.parent.mkdir(exist_ok=True)
         files.write_json(path, {"grid": grid.name, "cells": rows})
 

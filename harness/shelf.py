@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import re
+import stat
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -114,6 +115,7 @@ class Shelf:
         told = "left where it is, the store cannot be written"
         if not self.read_only:
             with suppress(OSError):
+                check_own(target.parent)
                 target.parent.mkdir(exist_ok=True)
                 os.replace(path, target)
                 told = f"moved to {target}"
@@ -169,11 +171,18 @@ _unlisted: set[Path] = set()
 """Folders that could not be read, each reported once."""
 
 
+def check_own(path: Path) -> None:
+    """OSError for what is there and no folder of the store's own: writing through a link would write elsewhere."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISDIR(path.lstat().st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+
+
 def _own_names(path: str) -> list[str]:
-    """The names in a folder of the store's own, without links: one could lead anywhere, as one in its place could."""
+    """The folders in a folder of the store's own, without links: one could lead anywhere, as one in its place could."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         with os.scandir(descriptor) as entries:
-            return [entry.name for entry in entries if not entry.is_symlink()]
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     finally:
         os.close(descriptor)

@@ -26,7 +26,7 @@ from harness.attempt import CURVE, RECORD, AttemptFolder
 from harness.config import Cell
 from harness.errors import UsageError
 from harness.record import FINAL, SCHEMA, STATUSES, displaces, summarise
-from harness.shelf import KEY, Shelf, Summary, listing
+from harness.shelf import KEY, Shelf, Summary, check_own, listing
 
 __all__ = ["FINAL", "SCHEMA", "STATUSES", "AttemptFolder", "Store", "protect", "summarise"]
 
@@ -159,6 +159,8 @@ class Store(Shelf):
             self.path.mkdir(parents=True, exist_ok=True)
             files.write_json(self.path / "store.json", {"schema": SCHEMA})
         path, wanted = self.folder(key) / "cell.json", files.encode(content, indent=1)
+        for folder in (path.parents[1], path.parent, path.parent / "attempts"):
+            check_own(folder)
         with suppress(OSError, ValueError):
             if files.read_bytes(path) == wanted:  # a large grid that goes on is not written anew
                 return key
@@ -216,6 +218,8 @@ class Store(Shelf):
         """UsageError for a store that is not to be written, or cannot be; writes nothing to find out."""
         if self.read_only:
             raise UsageError(f"store={self.path}: it is opened read-only; leave --read-only out to run cells.")
+        if self.leases.is_symlink():
+            raise UsageError(f"store={self.path}: {self.leases} is a link, and leads out of the store; remove it.")
         for path in (self.path, self.path / "cells", self.leases):
             there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
             if not os.access(there, os.W_OK | os.X_OK):

@@ -182,7 +182,8 @@ def _register(store: Store, todo: Mapping[str, Cell]) -> None:
         for cell in todo.values():
             store.register(cell)
     except OSError as error:
-        raise UsageError(f"store={store.path}: it cannot be written ({error.strerror}).") from error
+        where = f": {error.filename}" if error.filename else ""
+        raise UsageError(f"store={store.path}: it cannot be written ({error.strerror}{where}).") from error
 
 
 def _setup(

@@ -36,7 +36,7 @@ class Waste:
 def find(store: Store) -> list[Waste]:
     """Everything that may go, in no cell that runs."""
     running = store.running_keys()
-    found = [*_loose(store.path), *_loose(store.path / "grids"), *_leases(store)]
+    found = [*_loose(store.path.resolve()), *_loose(store.path / "grids"), *_leases(store)]
     for key, summary in store.summaries():
         if key not in running:
             status, counts = (summary["status"], summary["attempt"]) if summary else ("", 0)
@@ -74,7 +74,7 @@ def _of_cell(store: Store, key: str, status: str, counts: int) -> Iterator[Waste
     for number in store.numbers(key):
         folder = store.attempt(key, number).path
         yield from _loose(folder, key)
-        names = listing(folder)
+        names = _own(folder)
         if CHECKPOINT in names and status in FINAL:
             yield from _waste([folder / CHECKPOINT], "a checkpoint of a cell that has its result", key)
         weights = [folder / name for name in names if name.startswith("delta-") and name.endswith(".safetensors")]
@@ -84,7 +84,7 @@ def _of_cell(store: Store, key: str, status: str, counts: int) -> Iterator[Waste
 
 def _loose(folder: Path, key: str = "") -> Iterator[Waste]:
     """Half-written files, and folders of a merge, that nobody has touched for long."""
-    for name in listing(folder):
+    for name in _own(folder):
         path = folder / name
         if name.startswith(_HALF):
             with suppress(OSError):
@@ -93,8 +93,13 @@ def _loose(folder: Path, key: str = "") -> Iterator[Waste]:
                     yield from _waste([*inside, path], "left half-written by a process that is gone", key)
 
 
+def _own(folder: Path) -> list[str]:
+    """The names in a folder of the store's own: what a link leads to is never freed."""
+    return [] if folder.is_symlink() else listing(folder)
+
+
 def _leases(store: Store) -> Iterator[Waste]:
-    for name in listing(store.leases):
+    for name in _own(store.leases):
         path = store.leases / name
         if KEY.fullmatch(name.partition(".")[0]) and not lease.alive(path, touch=not store.read_only):
             yield from _waste([path], "a lease whose holder is gone")

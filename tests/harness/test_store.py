@@ -276,3 +276,12 @@ def test_json_with_a_field_twice_is_none(text: str) -> None:
     """Every card, record, configuration and header from elsewhere is read so: which of the two counts is not told."""
     with pytest.raises(ValueError, match="the field 'a' is given twice"):
         files.parse(text)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.touch])
+def test_what_is_no_folder_is_no_attempt(store: Store, cell: Callable[..., Cell], make: Callable[[Path], None]) -> None:
+    folder = store.begin(cell("lora"))
+    folder.path.rmdir()
+    make(folder.path)
+    assert store.numbers(cells.key(cell("lora"))) == []
+    assert store.begin(cell("lora")).number == 2

@@ -11,6 +11,7 @@ import pytest
 from harness import cell as cells
 from harness import cli, grids, lease, merge, tidy
 from harness.config import Cell
+from harness.errors import UsageError
 from harness.store import SCHEMA, Store
 
 Put = Callable[..., str]
@@ -55,6 +56,32 @@ def call(capsys: pytest.CaptureFixture[str]) -> Call:
         return code, *capsys.readouterr()
 
     return call
+
+
+@pytest.mark.parametrize("name", ["leases", "grids", "quarantine", "shard", "cell", "attempts"])
+def test_nothing_is_written_or_freed_through_a_link_out_of_the_store(
+    name: str, store: Store, put: Put, cell: Callable[..., Cell], call: Call, tmp_path: Path
+) -> None:
+    """What leads out of a store that others write, too, is theirs to follow, not ours."""
+    folder, outside = store.folder(put(store)), tmp_path / "outside"
+    own = {"shard": folder.parent, "cell": folder, "attempts": folder / "attempts"}.get(name, store.path / name)
+    own.rename(outside) if own.exists() else outside.mkdir()
+    (outside / ".tmp-old").touch()
+    os.utime(outside / ".tmp-old", (1, 1))
+    own.symlink_to(outside)
+    before = _files(outside)
+    assert call("store", "gc", "--delete", f"store={store.path}")[0] == (2 if name == "leases" else 0)
+    if name in ("shard", "cell", "attempts"):
+        with pytest.raises(NotADirectoryError, match=own.name):
+            store.begin(cell("lora"))
+    elif name == "leases":
+        with pytest.raises(UsageError, match=r"leases is a link.*remove it"):
+            store.check_writable()
+    else:
+        grids.note(store, grids.of("mine", [cell("lora")]))
+        store.quarantine("grid", folder / "cell.json", "as a test says")
+        assert (folder / "cell.json").exists() == (name == "quarantine")
+    assert _files(outside) == before
 
 
 def _files(folder: Path) -> dict[str, bytes]:
