@@ -209,6 +209,7 @@ def test_a_hub_that_does_not_answer_is_one_sentence(monkeypatch: pytest.MonkeyPa
         raise ConnectionError("name or service not known\nand much more")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", refuse)  # else it is tried for seconds
     asked = ModelConfig("tiny", "bert", source="hub", location="someone/unknown", revision="0" * 40)
     assert weights.resolve(asked).revision == "0" * 40, "a full commit needs no network"
     with pytest.raises(UsageError, match=r"unknown at revision 0+ could not be read from the Hub .*model\.path=FOLDER"):
