@@ -93,7 +93,26 @@ def outline(config: ModelConfig, head: Head, dropout: float | None = None) -> Pr
     """The backbone without weights (meta device): everything but values, in milliseconds and without a download."""
     with torch.device("meta"), no_init_weights():
         model = _make(config, _adapted(architecture.declared(config), head, dropout), head)
-        return masters(_freeze(model, head))
+    return masters(_freeze(parted(model, config), head))
+
+
+def parted(model: PreTrainedModel, config: ModelConfig) -> PreTrainedModel:
+    """A model without weights; what its configuration ties and its files hold as two tensors is two, as it is loaded.
+
+    Files that would have to be fetched are left alone.
+    """
+    if config.weights != "pretrained" or (config.source == "hub" and not config.path):
+        return model
+    place, prefix = weights.folder(config), f"{model.base_model_prefix}."
+    with_prefix = any(name.startswith(prefix) for name in headers.shapes(place))
+    for target, source in list(model.all_tied_weights_keys.items()):
+        names = [name if with_prefix else name.removeprefix(prefix) for name in (target, source)]
+        if stored.differ(place, *names):
+            owner, _, name = target.rpartition(".")
+            held = model.get_submodule(owner)._parameters[name]
+            model.get_submodule(owner)._parameters[name] = nn.Parameter(torch.empty_like(held), held.requires_grad)
+            del model.all_tied_weights_keys[target]
+    return model
 
 
 def build(config: ModelConfig, head: Head, dropout: float | None = None) -> PreTrainedModel:

@@ -4,7 +4,7 @@ label words in its vocabulary.
 Methods are attached to backbones without weights (meta device), so that a bad target costs no training.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from transformers import PreTrainedModel
@@ -58,7 +58,7 @@ def _no_device(wanted: str) -> str | None:
 def _attach(method: MethodConfig, model: ModelConfig, objective: str) -> None:
     head = objectives.head(objective, PLACEHOLDER_LABELS)
     made, backbone = methods.make(method), models.outline(model, head)
-    _check_weights(model, backbone)
+    _check_weights(model, backbone, objective)
     _check_tokenizer(model, backbone, made.tokens_added())
     made.attach(backbone)
 
@@ -78,18 +78,44 @@ def _read(model: ModelConfig, objective: str, task: TaskConfig) -> None:
         answerable.check_rows(tasks.load(task), spell, words.longest(row.max_target_tokens), words.model)
 
 
-def _check_weights(config: ModelConfig, backbone: PreTrainedModel) -> None:
-    """The files' tensors have the shapes of the architecture; a head (all that trains yet) is drawn anew."""
+def _check_weights(config: ModelConfig, backbone: PreTrainedModel, objective: str) -> None:
+    """The files' tensors are those of the architecture, in its shapes; a head (all that trains yet) is drawn anew."""
     if config.weights != "pretrained":
         return
     wanted = {name: tuple(p.shape) for name, p in backbone.named_parameters() if not p.requires_grad}
-    for name, shape in headers.shapes(weights.folder(config)).items():
+    held = headers.shapes(weights.folder(config))
+    if lacking := _lacking(backbone, wanted, held):
+        raise UsageError(
+            f"model {config.name}: its weights lack {len(lacking)} tensors that objective {objective} needs, e.g. "
+            f"{lacking[0]}. Take another objective, or a checkpoint that holds them."
+        )
+    for name, shape in held.items():
         wants = wanted.get(name, wanted.get(f"{backbone.base_model_prefix}.{name}", shape))
         if wants != shape:
             raise UsageError(
                 f"model {config.name}: {name} is {shape} in its files and {wants} by its config.json. "
                 "Use the configuration that the weights were saved with."
             )
+
+
+def _lacking(backbone: PreTrainedModel, wanted: Iterable[str], held: Iterable[str]) -> list[str]:
+    """Tensors outside the blocks (a pooler, a cloze's head) of which the files hold nothing.
+
+    A file of other names than the architecture's, which transformers translates, is left to its loader: there the
+    blocks' tensors have other names, too, or the module has tensors under other names. So is the output layer, which
+    old files call otherwise.
+    """
+    start = f"{backbone.base_model_prefix}."
+    names = {name.removeprefix(start) for name in held}
+    modules = {name.rpartition(".")[0] for name in names}
+    output = backbone.get_output_embeddings()
+    left = {id(p) for p in output.parameters()} if output is not None else set()
+    loose = {name for pair in backbone.all_tied_weights_keys.items() for name in pair}
+    loose |= {name for name, p in backbone.named_parameters() if id(p) in left}
+    absent = [name for name in wanted if name not in loose and name.removeprefix(start) not in names]
+    if any(part.isdigit() for name in absent for part in name.split(".")):
+        return []
+    return [name for name in absent if name.removeprefix(start).rpartition(".")[0] not in modules]
 
 
 def _check_tokenizer(config: ModelConfig, backbone: PreTrainedModel, added: int) -> None:

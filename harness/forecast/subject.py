@@ -65,7 +65,7 @@ def prepare(cell: Cell, load: Load, device: torch.device = META, as_cuda: bool =
     objective = objectives.make(cell.objective, task, words, objectives.Reading.of(cell))
     with device:
         if device == META:
-            model = models.outline(backbone, objective.head, cell.recipe.dropout)
+            model = models.parted(models.outline(backbone, objective.head, cell.recipe.dropout), cell.model)
         else:
             model = models.load(backbone, objective.head, 0, cell.recipe.dropout)
         census = models.census(model)

@@ -3,6 +3,7 @@
 The families are those of methods/families.py, and some encoders beyond them whose heads have other parts.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +21,10 @@ from transformers import (
     PreTrainedConfig,
 )
 
-from harness import models, objectives, text
+import methods
+from harness import models, objectives, preflight, text
 from harness.batches import Batch
-from harness.config import ModelConfig
+from harness.config import MethodConfig, ModelConfig
 from harness.errors import UsageError
 from harness.objectives import Head
 from harness.score import prepare, score
@@ -31,6 +33,7 @@ from methods.families import FAMILIES
 from tasks.base import Task
 from tests.harness.training.conftest import WORDS, _save_tokenizer
 
+FULL = MethodConfig("full", methods.resolve("full", {}))
 SIZES = {"width": 16, "ffn": 24, "heads": 4, "kv_heads": 2, "head_width": 4, "encoder": 2, "decoder": 2}
 USUAL = dict.fromkeys(("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"), 16)
 USUAL |= {"num_hidden_layers": 2, "num_attention_heads": 4}
@@ -130,6 +133,9 @@ def _agrees(config: ModelConfig, name: str, task: Task) -> None:
     """Loss and accuracy of ours and of the model that transformers loads, each row by itself."""
     objective: Any = objectives.make(name, task, text.load(config))
     ours = models.load(config, objective.head, seed=0)
+    assert preflight.preflight([(FULL, config, name)]) == [None, None]
+    counted = [models.census(one).count(one) for one in (models.outline(config, objective.head), ours)]
+    assert counted[0] == counted[1], "a budget counts what is loaded"
     split = prepare(objective, task)["validation"]
     found = score(ours, objective, split, "accuracy", 16)
     labels = {"num_labels": objective.head.labels, "ignore_mismatched_sizes": True} if objective.head.labels else {}
@@ -174,3 +180,24 @@ def _reference(model: Any, name: str, objective: Any, batch: Batch) -> tuple[tor
 def test_a_file_without_the_head_is_refused(bert: ModelConfig) -> None:
     with pytest.raises(UsageError, match=r"its weights lack \d+ tensors that masked lm needs, e\.g\. cls\.predictions"):
         models.load(bert, Head("masked_lm"), seed=0)
+    [_, said] = preflight.preflight([(FULL, bert, "masked")])
+    assert re.search(r"its weights lack \d+ tensors that objective masked needs, e\.g\. cls\.predictions", str(said))
+
+
+def test_a_file_without_the_pooler_is_refused_before_training(encoder: ModelConfig, bert: ModelConfig) -> None:
+    """BERT's classifier reads the pooler, which a cloze's checkpoint does not hold; RoBERTa's reads the first state."""
+    made = preflight.preflight([(FULL, encoder, "classifier"), (FULL, encoder, "masked"), (FULL, bert, "classifier")])
+    if encoder.family == "roberta":
+        assert made == [None] * 4
+        return
+    assert "its weights lack 2 tensors that objective classifier needs, e.g. bert.pooler.dense" in str(made[1])
+    assert made[2:] == [None, None]
+    with pytest.raises(UsageError, match=r"its weights lack 2 tensors that sequence classification needs"):
+        models.load(encoder, Head("sequence_classification", 2), seed=0)
+
+
+def test_whole_files_pass_preflight(t5: ModelConfig, decoder: ModelConfig) -> None:
+    assert (
+        preflight.preflight([(FULL, t5, "seq2seq"), (FULL, decoder, "causal"), (FULL, decoder, "classifier")])
+        == [None] * 4
+    )
