@@ -47,6 +47,19 @@ def test_the_forecast_is_what_really_lives(cell: Make, method: str, fields: dict
         assert forecast.peak().split["parameters"] == pytest.approx(real.peak().split["parameters"], rel=0.01)
 
 
+@pytest.mark.parametrize(("dropout", "own"), [(0.1, 0.0), (0.0, 0.5), (0.1, 0.5)])
+def test_the_forecast_knows_of_dropout(cell: Make, dropout: float, own: float) -> None:
+    """The backbone's and the method's own: what it keeps for the backward pass lives, really and in the forecast."""
+
+    def most(dropout: float, own: float, device: str) -> int:
+        made = cell("lora", model__attention="eager", recipe__dropout=dropout, method__dropout=own)
+        return int(probe.follow(prepare(made, SHORT, torch.device(device), as_cuda=False), 4).most())
+
+    forecast = most(dropout, own, "meta")
+    assert forecast == pytest.approx(most(dropout, own, "cpu"), rel=0.01)
+    assert forecast > most(0.0, 0.0, "meta")
+
+
 @pytest.mark.parametrize(
     ("method", "model", "kernel", "gib"),
     [("full", "t5-base", "auto", 3.51), ("lora", "t5-base", "plain", 0.96), ("full", "t5-3b", "auto", 42.74)],

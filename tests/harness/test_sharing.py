@@ -177,3 +177,16 @@ def test_to_the_hub(
     monkeypatch.setattr(Api, "held", ("model.safetensors",))
     assert _push(store, finish("lora"), "someone/mine") == 2
     assert "model.safetensors already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("to", ["", " "])
+def test_a_place_without_a_name_is_refused(
+    to: str, store: Store, finish: Finish, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    key = finish("bitfit")
+    monkeypatch.chdir(tmp_path)
+    assert _push(store, key, to) == 2
+    told = capsys.readouterr().err
+    assert "names no place; give a folder (./NAME), or a repository of the Hub" in told
+    assert list(tmp_path.iterdir()) == []

@@ -17,6 +17,7 @@ from harness import export, files
 from harness.config import Cell
 from harness.errors import UsageError
 from harness.store import SCHEMA, Store
+from harness.verbs.show import look
 
 
 @pytest.fixture
@@ -285,3 +286,29 @@ def test_what_is_no_folder_is_no_attempt(store: Store, cell: Callable[..., Cell]
     make(folder.path)
     assert store.numbers(cells.key(cell("lora"))) == []
     assert store.begin(cell("lora")).number == 2
+
+
+@pytest.mark.parametrize("place", [".", "attempts", "attempts/1"])
+def test_a_cell_folder_that_cannot_be_read_hides_no_other(store: Store, add: Callable[..., str], place: str) -> None:
+    """In a shared store another user's folder may be closed; a link that leads round in circles is as unreadable."""
+    good, closed = add(seed=0), add(seed=1)
+    path = Path(os.path.normpath(store.folder(closed) / place))
+    path.rename(store.path / "aside")
+    path.symlink_to(path.name)
+    fresh = Store(store.path)
+    assert [record["key"] for record in fresh.records()] == [good]
+    assert {key: status for key, status, _ in fresh.statuses()}[good] == "done"
+    assert fresh.read(closed) is None
+    assert fresh.summary(good) is not None
+
+
+def test_a_linked_log_is_not_shown(store: Store, add: Callable[..., str], tmp_path: Path) -> None:
+    key = add()
+    secret = tmp_path / "secret"
+    secret.write_text("mine\n")
+    log = store.kept(key, "log.txt")
+    log.write_text("own line\n")
+    assert look(store, key)["log"] == ["own line"]
+    log.unlink()
+    log.symlink_to(secret)
+    assert look(store, key)["log"] == []

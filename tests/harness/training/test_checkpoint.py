@@ -131,6 +131,15 @@ def test_cut_off_anywhere_it_ends_the_same(runs: Runs, method: str) -> None:
     assert_same(whole, again)
 
 
+def test_with_dropout_it_ends_the_same(runs: Runs) -> None:
+    """A method's own dropout and the backbone's draw from generators whose states are kept."""
+    one = cell("lora", dropout=0.5)
+    one = replace(one, recipe=replace(one.recipe, dropout=0.2))
+    whole = runs.go(one)
+    again = runs.go(one, runs.cut(one, 4))
+    assert_same(whole, again)
+
+
 class Restless(Delta):
     """Adds to its host's output what changes in every way that is no training of a parameter."""
 

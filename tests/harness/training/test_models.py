@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSeq2SeqLM
 
+import methods
 from harness import content, headers, models, preflight, weights
 from harness.config import MethodConfig, ModelConfig
 from harness.errors import UsageError
@@ -322,3 +324,18 @@ def test_code_that_comes_with_a_model_is_not_run_unless_asked(t5: ModelConfig, t
         models.build(replace(config, family="mystery"), LM)
     with pytest.raises(SystemExit, match="was run"):
         models.build(replace(config, family="mystery", trust_remote_code=True), LM)
+
+
+@pytest.mark.parametrize("layers", ["1000000000", "1e9", "1e400", "-1e9"])
+def test_a_configuration_of_a_billion_layers_is_refused(t5: ModelConfig, tmp_path: Path, layers: str) -> None:
+    """At once, in one sentence, before anything of it is made."""
+    folder = tmp_path / "deep"
+    shutil.copytree(str(t5.path), folder)
+    text = (folder / "config.json").read_text()
+    assert '"num_layers": 1,' in text
+    (folder / "config.json").write_text(text.replace('"num_layers": 1,', f'"num_layers": {layers},'))
+    full = MethodConfig("full", methods.resolve("full", {}))
+    [_, said] = preflight.preflight([(full, replace(t5, path=str(folder)), "seq2seq")])
+    assert re.search(r"config\.json (says num_layers=|does not make a configuration)|\.json.*not finite", str(said)), (
+        said
+    )
