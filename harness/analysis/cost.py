@@ -95,11 +95,16 @@ def against_share(studies: Sequence[Study]) -> "Figure":
         axes.set_ylabel(f"{study.role} score (points)")
         _marks(axes, study, looks)
     level = f"mean over tasks with its {statistics.LEVEL:.0%} interval"
-    style.legend(figure, [], 1, level, style.subtitle(studies))
+    style.legend(figure, [], 1, level, style.marked(studies, untuned="*"), style.subtitle(studies))
     figure.draw_without_rendering()  # names are placed on the page as it will be
     for axes, study in zip(grid, studies, strict=True):
-        _name(axes, {arm: place for arm in study.clean.arms if (place := _place(study, arm))}, looks)
+        _name(axes, study, {arm: place for arm in study.clean.arms if (place := _place(study, arm))}, looks)
     return figure
+
+
+def _label(study: Study, arm: str) -> str:
+    """The name with the marks of its rates; short, as many stand close together."""
+    return style.named([study], arm).replace(f" ({marks.UNTUNED})", "*")
 
 
 def _place(study: Study, arm: str) -> tuple[float, float] | None:
@@ -116,7 +121,7 @@ def _marks(axes: "Axes", study: Study, looks: dict[str, dict[str, Any]]) -> None
         if not trained[1]:
             axes.axhline(100 * found.mean, color=looks[arm]["color"], linewidth=0.9, linestyle="--", zorder=1)
             where: Any = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-            axes.annotate(style.short(arm), (0, 100 * found.mean), (3, 3), fontsize=7, **where)
+            axes.annotate(_label(study, arm), (0, 100 * found.mean), (3, 3), fontsize=7, **where)
             continue
         if found.high > found.low:
             ends = [[100 * (found.mean - found.low)], [100 * (found.high - found.mean)]]
@@ -124,7 +129,7 @@ def _marks(axes: "Axes", study: Study, looks: dict[str, dict[str, Any]]) -> None
         axes.plot(100 * trained[1], 100 * found.mean, linestyle="", markersize=5, zorder=3, **looks[arm])
 
 
-def _name(axes: "Axes", placed: dict[str, tuple[float, float]], looks: dict[str, dict[str, Any]]) -> None:
+def _name(axes: "Axes", study: Study, placed: dict[str, tuple[float, float]], looks: dict[str, dict[str, Any]]) -> None:
     """Each name at the first place where it covers no mark and no other name, with a thin line to its mark."""
     from matplotlib.transforms import Bbox
 
@@ -138,7 +143,7 @@ def _name(axes: "Axes", placed: dict[str, tuple[float, float]], looks: dict[str,
     taken += [Bbox.from_extents(axes.bbox.x0, line.y0 - 1, axes.bbox.x1, line.y0 + 1) for line in across]
     for arm in sorted(points, key=lambda arm: points[arm]):
         note = axes.annotate(
-            style.short(arm), placed[arm], (0, 0), textcoords="offset points", fontsize=7, zorder=4,
+            _label(study, arm), placed[arm], (0, 0), textcoords="offset points", fontsize=7, zorder=4,
             arrowprops={"arrowstyle": "-", "color": looks[arm]["color"], "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2},
         )  # fmt: skip
         note.set_in_layout(False)

@@ -90,11 +90,12 @@ def _legend(
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], linewidth=1.5, markersize=4, label=style.short(arm), **look) for arm, look in looks.items()
+        Line2D([], [], linewidth=1.5, markersize=4, label=style.named(studies, arm), **look)
+        for arm, look in looks.items()
     ]
     if any(study.ceiling for study in studies):
         label = f"{speed.SHARE:.0%} of '{studies[0].exhibit.ceiling}' at its end"
         handles.append(Line2D([], [], color="#555555", linewidth=0.9, linestyle=":", label=label))
     bands = {_band(study.curves)[1] for study in studies}
     first = f"median and {' or '.join(sorted(bands))} over seeds"
-    style.legend(figure, handles, 4, first, *notes, style.subtitle(studies))
+    style.legend(figure, handles, 4, first, *notes, style.marked(studies), style.subtitle(studies))

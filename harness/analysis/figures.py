@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.analysis import measures, statistics, style, tables
-from harness.analysis.marks import by_score
+from harness.analysis import marks, measures, statistics, style, tables
 from harness.analysis.study import Study
 from harness.analysis.table import rate
 
@@ -23,46 +22,63 @@ def ranking(studies: Sequence[Study]) -> "Figure":
 
     One model alone has both panels side by side.
     """
-    looks, marks = style.looks(studies), _task_marks(studies)
+    looks, signs = style.looks(studies), _task_marks(studies)
     most = max(len(study.clean.arms) for study in studies)
+    ranked = any(_ranked(study) for study in studies)
     if len(studies) == 1:
         figure = style.figure(figsize=(7.6, 1.5 + 0.36 * most))
-        grid = figure.subplots(1, 2, squeeze=False, width_ratios=(1.35, 1)).T
+        grid = (
+            figure.subplots(1, 2, squeeze=False, width_ratios=(1.35, 1)).T
+            if ranked
+            else figure.subplots(1, 1, squeeze=False)
+        )
     else:
-        figure = style.figure(figsize=(0.8 + 3.6 * len(studies), 2.0 + 0.64 * most))
-        grid = figure.subplots(2, len(studies), squeeze=False, sharex="row")
+        figure = style.figure(figsize=(0.8 + 3.6 * len(studies), 1.0 + (1 + ranked) * (0.5 + 0.32 * most)))
+        grid = figure.subplots(1 + ranked, len(studies), squeeze=False, sharex="row")
     for column, study in enumerate(studies):
-        arms = by_score(study)[::-1]
-        _scores(grid[0][column], study, arms, looks, marks)
-        _ranks(grid[1][column], study, arms, looks)
+        arms = marks.by_score(study)[::-1]
+        _scores(grid[0][column], study, arms, looks, signs)
+        if len(grid) > 1:
+            _ranks(grid[1][column], study, arms, looks)
         grid[0][column].set_title(style.short(study.model, 28))
-    _legend(figure, studies, marks)
+    _legend(figure, studies, signs)
     return figure
 
 
 def _scores(
-    axes: "Axes", study: Study, arms: Sequence[str], looks: dict[str, dict[str, Any]], marks: dict[str, str]
+    axes: "Axes", study: Study, arms: Sequence[str], looks: dict[str, dict[str, Any]], signs: dict[str, str]
 ) -> None:
     panel = study.clean
     for place, arm in enumerate(arms):
         for index, task in enumerate(panel.tasks):
             mean = statistics.over_seeds(panel.of(arm)[index]).mean
-            axes.plot(100 * mean, place - BELOW, marks[task], color="#8c8c8c", markersize=3.5)
+            axes.plot(100 * mean, place - BELOW, signs[task], color="#8c8c8c", markersize=3.5)
         _dot(axes, measures.score(panel, arm).main, place, looks[arm], 100)
-    _names(axes, arms)
+    _names(axes, [style.named([study], arm) for arm in arms])
     axes.set_xlabel(f"{study.role} score (points)")
+
+
+def _ranked(study: Study) -> bool:
+    return any(not np.isnan(found.main.mean) for found in tables.places(study).values())
 
 
 def _ranks(axes: "Axes", study: Study, arms: Sequence[str], looks: dict[str, dict[str, Any]]) -> None:
     ranks = tables.places(study)
+    arms = [arm for arm in arms if not marks.untuned(study, arm)] or arms
     for place, arm in enumerate(arms):
         _dot(axes, ranks[arm].main, place, looks[arm], 1)
-    _names(axes, arms)
+    _names(axes, [style.named([study], arm) for arm in arms])
     last = max(len(arms), 2)
     axes.set_xlim(0.6, last + 0.4)
     axes.set_xticks(range(1, last + 1, 1 + last // 9))
     if all(np.isnan(found.main.mean) for found in ranks.values()):
-        axes.annotate(style.wrap(ranks[arms[0]].reason), (0.5, 0.5), xycoords="axes fraction", ha="center", va="center")
+        axes.annotate(
+            style.wrap(f"no mean rank: {ranks[arms[0]].reason}"),
+            (0.5, 0.5),
+            xycoords="axes fraction",
+            ha="center",
+            va="center",
+        )
     axes.set_xlabel("mean rank (1 is best)")
 
 
@@ -75,9 +91,9 @@ def _dot(axes: "Axes", found: statistics.Interval, place: int, look: dict[str, A
     axes.plot(factor * found.mean, place, linestyle="", markersize=5.5, zorder=4, **look)
 
 
-def _names(axes: "Axes", arms: Sequence[str]) -> None:
-    axes.set_yticks(range(len(arms)), [style.short(arm) for arm in arms])
-    axes.set_ylim(-0.7, len(arms) - 0.4)
+def _names(axes: "Axes", names: Sequence[str]) -> None:
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(-0.7, len(names) - 0.4)
     axes.grid(axis="y", visible=False)
 
 
@@ -86,15 +102,16 @@ def _task_marks(studies: Sequence[Study]) -> dict[str, str]:
     return {task: TASK_MARKERS[index % len(TASK_MARKERS)] for index, task in enumerate(names)}
 
 
-def _legend(figure: "Figure", studies: Sequence[Study], marks: dict[str, str]) -> None:
+def _legend(figure: "Figure", studies: Sequence[Study], signs: dict[str, str]) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
         Line2D([], [], linestyle="", marker=mark, color="#8c8c8c", markersize=3.5, label=style.short(task))
-        for task, mark in marks.items()
+        for task, mark in signs.items()
     ]
     level = f"mean over tasks with its {statistics.LEVEL:.0%} interval; small marks: tasks"
-    style.legend(figure, handles, 3 if len(studies) == 1 else 4, level, style.subtitle(studies))
+    lines = level, style.marked(studies), style.subtitle(studies)
+    style.legend(figure, handles, 3 if len(studies) == 1 else 4, *lines)
 
 
 def rates(studies: Sequence[Study]) -> "Figure":

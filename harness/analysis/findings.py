@@ -12,6 +12,7 @@ ALPHA = 1 - statistics.LEVEL
 POINTS = ("above", "at least", "similar")
 """Relations whose estimate is a difference of scores."""
 OURS = "deltabench's own claim: no paper makes it"
+SEEDS_ALONE = "its intervals are over seeds alone: that other rows would score otherwise is not in them"
 SPREAD = "less spread than"
 """The relation whose estimate is a difference of variances."""
 

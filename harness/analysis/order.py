@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.analysis import measures, open_rates, power, statistics
 from harness.analysis.claims import Claim
-from harness.analysis.findings import ALPHA, finding
+from harness.analysis.findings import ALPHA, SEEDS_ALONE, finding
 from harness.analysis.measures import Estimate
 from harness.analysis.select import Panel
 from harness.analysis.statistics import Interval
@@ -47,7 +47,7 @@ def comparable(study: Study, claim: Claim, options: Mapping[str, Any]) -> Findin
     numbers = {
         "share": found.main.mean + 0.5,
         "near": near,
-        "left_out": study.left_out(),
+        "left_out": (*study.left_out(), SEEDS_ALONE),
         "gaps": {row.left: [row.estimate, row.low, row.high, row.verdict] for row in each},
     }
     return finding(study, claim, margin, (row,), numbers, [])

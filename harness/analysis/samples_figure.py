@@ -89,6 +89,6 @@ def _legend(figure: "Figure", studies: Sequence[Study], looks: Mapping[str, Any]
     from matplotlib.lines import Line2D
 
     arms = list(dict.fromkeys(arm for study in studies for arm in study.clean.arms))
-    handles = [Line2D([], [], label=style.short(arm), markersize=5, **looks[arm]) for arm in arms]
+    handles = [Line2D([], [], label=style.named(studies, arm), markersize=5, **looks[arm]) for arm in arms]
     level = f"mean over seeds, bars: {statistics.LEVEL:.0%} interval"
-    style.legend(figure, handles, max(1, min(len(handles), 4)), level, style.subtitle(studies))
+    style.legend(figure, handles, max(1, min(len(handles), 4)), level, style.marked(studies), style.subtitle(studies))

@@ -49,7 +49,8 @@ def _legend(figure: "Figure", looks: dict[str, dict[str, Any]], studies: Sequenc
     from matplotlib.lines import Line2D
 
     arms = list(dict.fromkeys(arm for study in studies for arm in study.clean.arms))
-    handles = [Line2D([], [], label=style.short(arm), markersize=4, **looks[arm]) for arm in arms]
+    handles = [Line2D([], [], label=style.named(studies, arm), markersize=4, **looks[arm]) for arm in arms]
     seeds = max((len(study.clean.seeds) for study in studies), default=0)
     few = "range" if seeds < statistics.FEW_SEEDS else "range, which grows with their number"
-    style.legend(figure, handles, min(5, len(handles)) or 1, f"bands: {few} over seeds", style.subtitle(studies))
+    lines = f"bands: {few} over seeds", style.marked(studies), style.subtitle(studies)
+    style.legend(figure, handles, min(5, len(handles)) or 1, *lines)

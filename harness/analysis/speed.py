@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.analysis import order, power, statistics
 from harness.analysis.claims import Claim
-from harness.analysis.findings import ALPHA, finding
+from harness.analysis.findings import ALPHA, SEEDS_ALONE, finding
 from harness.analysis.statistics import Array
 from harness.analysis.study import Study
 from harness.analysis.verdict import Comparison, Finding
@@ -80,7 +80,7 @@ def by_steps(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     similar = [arms[left] == arms[right] for left, right in pairs]
     comparisons = _compared(study, found, pairs, similar, [near if alike else margin for alike in similar])
     goals = dict(zip(found.tasks, map(float, found.goals), strict=True))
-    left_out = without_goal(study, float(options["target"]))
+    left_out = (*without_goal(study, float(options["target"])), SEEDS_ALONE)
     numbers = {"target": float(options["target"]), "goals": goals, "left_out": left_out}
     return finding(study, claim, margin, comparisons, numbers, absent)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib
 
+from harness.analysis import marks
 from harness.analysis.study import Study
 
 if TYPE_CHECKING:
@@ -89,6 +90,27 @@ def _look(arm: str, place: int | None, floor: bool) -> dict[str, Any]:
 def short(name: str, width: int = 26) -> str:
     """A long name with its middle left out, so that labels do not collide."""
     return name if len(name) <= width else f"{name[: width // 2]}…{name[-(width // 2 - 1) :]}"
+
+
+def named(studies: Sequence[Study], arm: str) -> str:
+    """An arm's name with the marks of its rates (marks.py): '… ↑2', or '… ↑' where there are several models."""
+    here = [study for study in studies if arm in study.clean.arms]
+    told = [marks.arrows(study, arm, study.clean.tasks) for study in here]
+    several = "".join(f" {sign}" for sign in "↑↓" if any(sign in one for one in told))
+    untuned = f" ({marks.UNTUNED})" if any(marks.untuned(study, arm) for study in here) else ""
+    return short(arm) + untuned + (told[0] if len(told) == 1 else several)
+
+
+def marked(studies: Sequence[Study], arms: Sequence[str] | None = None, untuned: str = marks.UNTUNED) -> str:
+    """What the marks behind the names of these arms mean, as far as they are there; all arms where none are said."""
+    said = arms if arms is not None else [arm for study in studies for arm in study.clean.arms]
+    names = "".join(named(studies, arm) for arm in dict.fromkeys(said))
+    lines = []
+    if "↑" in names or "↓" in names:
+        lines.append("↑, ↓: a learning rate at the upper, lower edge of those tried (on how many tasks)")
+    if f"({marks.UNTUNED})" in names:
+        lines.append(f"{untuned}: one learning rate, not tuned on this model and not ranked")
+    return "\n".join(lines)
 
 
 def wrap(text: str) -> str:

@@ -81,8 +81,8 @@ def verdicts(found: Sequence[Finding], model: str) -> Table:
     compared = [row for one in found for row in one.comparisons]
     if any(row.seeds_verdict for row in compared):
         notes.append(
-            "interval, p and verdict: for new seeds and new test rows, whose error is at most the binomial one; "
-            "over seeds alone: on these very rows"
+            "interval, p and verdict: for new seeds and new test rows; row error: the unpaired binomial bound, as no "
+            "predictions are read that would pair two methods' answers; over seeds alone: on these very rows"
         )
     if any(row.seeds or row.rows for row in compared):
         notes.append(

@@ -7,7 +7,7 @@ import numpy as np
 
 from harness.analysis import measures, order, statistics
 from harness.analysis.claims import Claim
-from harness.analysis.findings import SPREAD, finding
+from harness.analysis.findings import SEEDS_ALONE, SPREAD, finding
 from harness.analysis.statistics import Array, Interval
 from harness.analysis.study import Study
 from harness.analysis.verdict import Comparison, Finding
@@ -53,7 +53,9 @@ def less_sensitive(study: Study, claim: Claim, options: Mapping[str, Any]) -> Fi
     compared = [side[value] for side in both for value in common]
     row = _spread(names, values[..., ~np.isnan(values).any(axis=(0, 1))], margin, panel.cells(*compared))
     ranges = {name: float(np.ptp(side.mean(axis=-1))) for name, side in zip(names, values, strict=True)}
-    return finding(study, claim, margin, (row,), {"range": ranges, "values": common, "left_out": left_out}, [])
+    return finding(
+        study, claim, margin, (row,), {"range": ranges, "values": common, "left_out": (*left_out, SEEDS_ALONE)}, []
+    )
 
 
 def _spread(names: tuple[str, str], values: Array, margin: float, keys: tuple[str, ...]) -> Comparison:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.analysis import measures, style, variants
+from harness.analysis import marks, measures, style, variants
 from harness.analysis.study import Study
 
 if TYPE_CHECKING:
@@ -53,13 +53,19 @@ def _look(study: Study, method: str, field: str, looks: Mapping[str, Any]) -> di
 
 
 def _ours(axes: "Axes", study: Study, method: str, field: str, look: Mapping[str, Any]) -> None:
-    found = {value: measures.score(study.clean, arm).main for value, arm in variants.arms(study, method, field).items()}
+    arms = variants.arms(study, method, field)
+    found = {value: measures.score(study.clean, arm).main for value, arm in arms.items()}
     known = {value: one for value, one in found.items() if not np.isnan(one.mean)}
     if not known:
         return
     means = [100 * one.mean for one in known.values()]
     axes.plot(list(known), means, linestyle="-", linewidth=1.2, markersize=5, zorder=3, **look)
     for value, one in known.items():
+        edges = marks.arrows(study, arms[value], study.clean.tasks).strip()
+        top = one.mean if np.isnan(one.high) else one.high
+        axes.annotate(
+            edges, (value, 100 * top), (0, 2), textcoords="offset points", ha="center", fontsize=8, color=look["color"]
+        )
         if one.high > one.low:
             axes.plot([value, value], [100 * one.low, 100 * one.high], color=look["color"], linewidth=1.0, alpha=0.6)
 
@@ -86,7 +92,9 @@ def _ranks(axes: "Axes", field: str) -> None:
 def _legend(figure: "Figure", colours: Mapping[str, Any], studies: Sequence[Study]) -> None:
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], label=method, markersize=5, **look) for method, look in colours.items()]
-    style.legend(
-        figure, handles, len(handles), "bars: 95 % interval for new seeds and test rows", style.subtitle(studies)
-    )
+    alone = {study.method_of[arm] for study in studies for arm in study.clean.arms if marks.untuned(study, arm)}
+    shown = [arm for study in studies for arm in study.clean.arms if study.method_of[arm] in colours]
+    names = {method: f"{method} ({marks.UNTUNED})" if method in alone else method for method in colours}
+    handles = [Line2D([], [], label=names[method], markersize=5, **look) for method, look in colours.items()]
+    level = "bars: 95 % interval for new seeds and test rows"
+    style.legend(figure, handles, len(handles), level, style.marked(studies, shown), style.subtitle(studies))
