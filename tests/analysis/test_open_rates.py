@@ -184,15 +184,15 @@ SMALL, LARGE = 0.1, 0.9
 """The worth of the loser and of the winner: 36 points apart."""
 
 
-def partly(make_run: Callable[..., Run], opened: Sequence[str], loser: str = "full") -> Study:
-    """Three tasks; the loser's rate is at the edge on these."""
-    winner = "lora" if loser == "full" else "full"
+def partly(make_run: Callable[..., Run], opened: Sequence[str]) -> Study:
+    """Three tasks; adapter's rate is at the edge on these."""
     runs = [
         make_run(
             method, task, seed, learning_rate=rate, noise=0.004,
-            best_rate=1e-2 if method == loser and task in opened else 1e-3, quality={winner: LARGE, loser: SMALL},
+            best_rate=1e-2 if method == "adapter" and task in opened else 1e-3,
+            quality={"lora": LARGE, "adapter": SMALL},
         )
-        for method in ("lora", "full") for task in TASKS for rate in GRID for seed in range(4)
+        for method in ("lora", "adapter") for task in TASKS for rate in GRID for seed in range(4)
     ]  # fmt: skip
     (here,) = study.studies(exhibits.load("delta-ranking"), runs)
     return here
@@ -201,20 +201,20 @@ def partly(make_run: Callable[..., Run], opened: Sequence[str], loser: str = "fu
 @pytest.mark.parametrize(("opened", "verdict"), [(TASKS[2:], "reproduced"), (TASKS, "inconclusive")])
 def test_the_losers_open_scores_are_replaced_by_the_highest(make_run, opened, verdict):
     here = partly(make_run, opened)
-    [row] = judge(here, "scores-above", left="lora", right="full").comparisons
+    [row] = judge(here, "scores-above", left="lora", right="adapter").comparisons
     assert (row.verdict, row.at_best) == (verdict, verdict == "reproduced")
-    [other] = judge(here, "scores-above", left="full", right="lora").comparisons
+    [other] = judge(here, "scores-above", left="adapter", right="lora").comparisons
     assert other.verdict == ("contradicted" if verdict == "reproduced" else "inconclusive")
     assert row.low > 0.3  # what is printed stays as it is: 36 points apart
     if row.at_best:
-        scores = {arm: here.clean.of(arm).copy() for arm in ("lora", "full")}
-        scores["full"][2] = 1.0
-        per_seed = (scores["lora"] - scores["full"]).mean(axis=0)
+        scores = {arm: here.clean.of(arm).copy() for arm in ("lora", "adapter")}
+        scores["adapter"][2] = 1.0
+        per_seed = (scores["lora"] - scores["adapter"]).mean(axis=0)
         assert 0.1 < per_seed.mean() < 0.2
         plain = stats.ttest_1samp(per_seed, 0.01).pvalue
         assert row.p > plain  # the rows' error comes on top
-        found = judge(here, "scores-above", left="lora", right="full")
-        assert "decided whatever score a better learning rate could reach: lora above full" in found.notes
+        found = judge(here, "scores-above", left="lora", right="adapter")
+        assert "decided whatever score a better learning rate could reach: lora above adapter" in found.notes
 
 
 def flat(arms: dict[str, list[float]], noise: float, draw: np.random.Generator, seeds: int = 4) -> Panel:
