@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import assets, grids, record
-from harness import cell as cells
+from harness import assets, record
 from harness.analysis import records
-from harness.config import Cell
-from harness.estimate import Estimate
-from harness.store import Store
+from harness.config.schema import Cell
+from harness.forecast.duration import Estimate
+from harness.store import identity as cells
+from harness.store import requested_grids
+from harness.store.store import Store
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +46,7 @@ def from_references(store: Store) -> Iterator[Known]:
 
 def walls(many: Iterable[Cell], by: Iterable[Known]) -> dict[str, tuple[float, Known]]:
     """Seconds of each of these cells by key, and who knows them: the first that does. Unknown ones are left out."""
-    left, found = {cells.key(cell): grids.place(cell) for cell in many}, dict[str, tuple[float, Known]]()
+    left, found = {cells.key(cell): requested_grids.place(cell) for cell in many}, dict[str, tuple[float, Known]]()
     for source in by:
         told = {key: source.estimate.seconds(place) for key, place in left.items()}
         found |= {key: (wall, source) for key, wall in told.items() if wall is not None}

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from harness import files
+from harness import atomic_files
 from harness.errors import UsageError
 
 Shape = tuple[int, ...]
@@ -45,7 +45,7 @@ def shards(folder: Path) -> list[Path]:
 
 def _indexed(index: Path) -> set[str]:
     try:
-        return {str(name) for name in files.read_json(index, linked=True)["weight_map"].values()}
+        return {str(name) for name in atomic_files.read_json(index, linked=True)["weight_map"].values()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{index}: this is no index of safetensors files ({error}). Get it again.") from error
 
@@ -59,12 +59,12 @@ def check(path: Path, linked: bool = False) -> dict[str, Shape]:
     """Tensor name -> shape of one safetensors file, which may be a stranger's. ValueError where it is none, where it
     holds what is not read, and where this machine could not hold it; OSError as `files.opened`.
     """
-    with files.opened(path, linked=linked) as file:
+    with atomic_files.opened(path, linked=linked) as file:
         about = os.fstat(file.fileno())
         length = int.from_bytes(file.read(8), "little")
         if length > min(_LONGEST, about.st_size):
             raise ValueError("its first bytes are no length of a header")
-        header = files.parse(file.read(length))
+        header = atomic_files.parse(file.read(length))
     if not isinstance(header, dict):
         raise ValueError("its header is not a JSON object")
     tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}

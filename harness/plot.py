@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from harness.show import number
+from harness.cli.record_text import number
 
 WIDTH, HEIGHT = 56, 8
 

@@ -7,29 +7,20 @@ from typing import Any
 
 import torch
 
-import methods
-import tasks
-from harness import (
-    checkpoint,
-    delta,
-    determinism,
-    flops,
-    keep,
-    models,
-    objectives,
-    parents,
-    parts,
-    storages,
-    team,
-    text,
-)
-from harness.attempt import AttemptFolder
-from harness.config import Cell, Runtime
-from harness.fit import Point, Work, fit
-from harness.meter import Meter
-from harness.score import facts, prepare, score
-from harness.store import Store
-from tasks import shots
+from harness import storages
+from harness.config.schema import Cell, Runtime
+from harness.experiments import parent_order
+from harness.measurement.meter import Meter
+from harness.models import backbone, tokenizer
+from harness.store.attempt_folder import AttemptFolder
+from harness.store.store import Store
+from harness.training import checkpoint, determinism, outputs, parallel, process_group, step_profile, trained_tensors
+from harness.training.fit import Point, Work, fit
+from harness.training.objectives import registry as objectives
+from harness.training.score import facts, prepare, score
+from methods import registry as methods
+from tasks import registry as tasks
+from tasks.data import few_shot
 
 Keepers = Callable[[Cell, Runtime, AttemptFolder, torch.device], checkpoint.Keeper]
 
@@ -41,7 +32,9 @@ def run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keepers: Keepers = 
     fit.Diverged where the loss says so, UsageError for what a person can put right.
     """
     if cell.recipe.parallel != "none":
-        return team.spread(partial(_member, keepers=keepers), cell, parts.settings(cell.recipe, runtime), folder)
+        return process_group.spread(
+            partial(_member, keepers=keepers), cell, parallel.settings(cell.recipe, runtime), folder
+        )
     return _member(cell, runtime, folder, keepers)
 
 
@@ -61,33 +54,33 @@ def _run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint
     meter = Meter(device, folder, runtime.sample_ms)
     with meter.phase("prepare"):
         head = objectives.head(cell.objective, len(tasks.row(cell.task).label_words))
-        method = methods.make(cell.method, lambda: models.outline(cell.model, head))
-        words = text.load(cell.model, method.tokens_added())
-        task = shots.put(words.marked(tasks.load(cell.task)), cell.task.shots, seed_for(cell, "shots"))
+        method = methods.make(cell.method, lambda: backbone.outline(cell.model, head))
+        words = tokenizer.load(cell.model, method.tokens_added())
+        task = few_shot.put(words.marked(tasks.load(cell.task)), cell.task.shots, seed_for(cell, "shots"))
         objective = objectives.make(cell.objective, task, words, objectives.Reading.of(cell))
         splits = prepare(objective, task)
         told = facts(task, splits)
     with meter.phase("load"):
-        model = models.load(cell.model, head, seed_for(cell, "head"), cell.recipe.dropout)
-        census = models.census(model)
+        model = backbone.load(cell.model, head, seed_for(cell, "head"), cell.recipe.dropout)
+        census = backbone.census(model)
         determinism.seed(seed_for(cell, "method"))
         method.attach(model)
-        models.masters(model)
-        method.inherit(model, parents.load(Store(runtime.store), cell))
+        backbone.masters(model)
+        method.inherit(model, parent_order.load(Store(runtime.store), cell))
         method.read(model, words.encode)
-        parts.place(model, cell.recipe, device)
+        parallel.place(model, cell.recipe, device)
     work = Work(model, method, objective, task, splits, cell.recipe, folder, meter, keeper)
     fitted = fit(work, seed_for(cell, "order"), seed_for(cell, "dropout"))
     if runtime.keep == "delta":  # what was trained is on the disk before anything that may still fail
-        keep.deltas(folder, fitted, model)
-    keep.predictions(folder, fitted, splits)
+        outputs.deltas(folder, fitted, model)
+    outputs.predictions(folder, fitted, splits)
     record = {
         "status": "done",
         "scores": {checkpoint: _scores(work, point) for checkpoint, point in fitted.points().items()},
         "best_step": fitted.best.step,
         "parameters": census.count(model),
         **(measured := meter.summary()),
-        "flops": flops.told(work, device, measured["device"]["name"] or ""),
+        "flops": step_profile.told(work, device, measured["device"]["name"] or ""),
         "notes": {
             **_notes(work, device),
             **_leaked(cell),
@@ -117,13 +110,13 @@ def _scores(work: Work, point: Point) -> dict[str, Any]:
     Training is over and the reported sets are scored, so a sample that cannot be is missing, with its reason.
     """
     told: dict[str, Any] = {"step": point.step, "sets": {name: one.figures for name, one in point.scores.items()}}
-    delta.restore(work.model, point.tensors)
+    trained_tensors.restore(work.model, point.tensors)
     size, split = work.recipe.evaluation_batch_size, work.splits["train_sample"]
     with work.meter.phase("evaluate"):
         try:
             sample = score(work.model, work.objective, split, work.task.metric, size)
         except Exception as error:  # of whatever kind; in a team the other processes wait for this one
-            if team.mine().size > 1:
+            if process_group.mine().size > 1:
                 raise
             return {**told, "why_null": {"train_sample": f"not scored: {type(error).__name__}: {error}"}}
     return {**told, "sets": {**told["sets"], "train_sample": sample.figures}}

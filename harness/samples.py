@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from harness import files
-from harness.attempt import AttemptFolder
+from harness import atomic_files
+from harness.store.attempt_folder import AttemptFolder
 
 FILE = "memory.jsonl"
 FLUSH_S = 1.0
@@ -41,7 +41,7 @@ class Samples:
         rows, self._rows = self._rows, []
         if self._folder is None or not rows:
             return
-        lines = "".join(f"{json.dumps(files.finite(row), ensure_ascii=False)}\n" for row in rows)
+        lines = "".join(f"{json.dumps(atomic_files.finite(row), ensure_ascii=False)}\n" for row in rows)
         try:
             with (self._folder.path / FILE).open("a", encoding="utf-8") as file:
                 file.write(lines)

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness import forward, optimizers
-from harness.batches import Order
-from harness.forecast.live import Live
+from harness import precision
 from harness.forecast.log import END, START, Log
+from harness.measurement.allocations import Live
+from harness.training import optimizers
+from harness.training.batches import Order
 from methods.base import trainable
 
 if TYPE_CHECKING:
-    from harness.fit import Work
+    from harness.training.fit import Work
 
 MOST_STEPS = 5000
 """The widest batch is looked for among so many."""
@@ -65,7 +66,7 @@ def follow(work: "Work", rows: Sequence[int], device: torch.device) -> Log:
                 live.mark(start)
             live.mark("forward")
             batch = work.splits["train"].encoded.batch(rows).to(device)
-            loss, penalty = forward.losses(work.objective, work.method, work.model, batch)
+            loss, penalty = precision.losses(work.objective, work.method, work.model, batch)
             live.mark("backward")
             optimizers.descend(optimizer, loss if penalty is None else loss + penalty, work.recipe.gradient_clip)
             del batch, loss, penalty

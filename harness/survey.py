@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from harness import nvml, visible
+from harness.measurement import cuda_devices, nvml
 
 Row = tuple[str, str, str]
 NAMES = {
@@ -24,7 +24,7 @@ def rows() -> Iterator[Row]:
         yield "nvml", "no", f"{why}; memory, power and energy of a GPU stay null in records, everything else works"
         return
     try:
-        found = list(visible.handles(library))
+        found = list(cuda_devices.handles(library))
     except Exception as error:  # NVML's own kind, or what a broken library makes ctypes raise
         yield "nvml", "no", f"the library answers but lists no devices: {nvml.words(error)}"
         return
@@ -57,5 +57,5 @@ def _shown() -> str:
     said = os.environ.get("CUDA_VISIBLE_DEVICES")
     if said is None:
         return ""
-    listed = visible.listed(os.environ) or []
+    listed = cuda_devices.listed(os.environ) or []
     return f"; CUDA_VISIBLE_DEVICES={said!r} shows {len(listed) or 'none'} of them to cells"

@@ -4,9 +4,9 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from harness import launch, worker
 from harness.errors import UsageError
-from harness.store import Store
+from harness.execution import launch, worker
+from harness.store.store import Store
 
 WAIT_S = 2.0
 

@@ -21,11 +21,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.anatomy import after, depth, family
+from methods.attachment.hooks import insert
+from methods.backbone.roles import after, depth, family
+from methods.backbone.sizes import Shape
+from methods.backbone.sizes import shape as shape_of
 from methods.base import Delta, Method, parameter
-from methods.insertion import insert
-from methods.shape import Shape
-from methods.shape import shape as shape_of
 
 ACTIVATIONS: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "gelu": F.gelu,

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from harness import files
-from harness import tensors as stored
+from harness import atomic_files
 from harness.errors import UsageError
+from harness.models import tensor_reader as stored
 
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -26,14 +26,14 @@ def write(folder: Path, tensors: Mapping[str, torch.Tensor], config: Mapping[str
 
 def read_config(folder: Path) -> dict[str, Any]:
     try:
-        return files.read_json(folder / CONFIG, files.of_the_hub(folder / CONFIG))
+        return atomic_files.read_json(folder / CONFIG, atomic_files.of_the_hub(folder / CONFIG))
     except (OSError, ValueError) as error:
         raise UsageError(f"{folder / CONFIG}: expected PEFT's configuration as JSON ({error})") from error
 
 
 def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
     try:
-        return stored.load(folder / TENSORS, files.of_the_hub(folder / TENSORS))
+        return stored.load(folder / TENSORS, atomic_files.of_the_hub(folder / TENSORS))
     except (OSError, ValueError) as error:
         hint = "; a pickled adapter_model.bin is never read" if (folder / "adapter_model.bin").exists() else ""
         raise UsageError(f"{folder / TENSORS}: expected a whole safetensors file ({error}){hint}") from error

@@ -11,11 +11,11 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from methods.anatomy import after
+from methods.attachment.hooks import insert
+from methods.backbone.roles import after
+from methods.backbone.sizes import Shape
+from methods.backbone.sizes import shape as shape_of
 from methods.base import Delta, Method, parameter
-from methods.insertion import insert
-from methods.shape import Shape
-from methods.shape import shape as shape_of
 
 
 class Shift(Delta):

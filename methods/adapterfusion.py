@@ -18,12 +18,12 @@ from torch.nn import functional as F
 
 from harness.errors import UsageError
 from methods.adapter import Bottleneck
-from methods.anatomy import after, family
+from methods.attachment.hooks import insert, inserted
+from methods.backbone.roles import after, family
+from methods.backbone.sizes import Shape
+from methods.backbone.sizes import shape as shape_of
 from methods.base import Method, Parent, parameter
-from methods.insertion import insert, inserted
 from methods.pfeiffer import OnStream
-from methods.shape import Shape
-from methods.shape import shape as shape_of
 
 TENSORS = ("down", "down_bias", "up", "up_bias")
 

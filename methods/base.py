@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import nn
 
-from harness.config import MethodConfig
+from harness.config.schema import MethodConfig
 from harness.errors import NotApplicable, UsageError
 
 if TYPE_CHECKING:
-    from methods.shape import Shape  # which itself needs to know a delta
+    from methods.backbone.sizes import Shape  # which itself needs to know a delta
 
 
 def _nothing(_: nn.Module) -> None:

@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 from harness.errors import NotApplicable
-from methods.anatomy import LINEAR_ROLES, dead_key_biases, family, find, is_bias
+from methods.attachment.hooks import backbone_modules, insert, inserted
+from methods.backbone.roles import LINEAR_ROLES, dead_key_biases, family, find, is_bias
+from methods.backbone.sizes import Shape
 from methods.base import Delta, Method, parameter
-from methods.insertion import backbone_modules, insert, inserted
-from methods.shape import Shape
 
 
 class Bias(Delta):

@@ -16,14 +16,14 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-import methods
-from harness.config import MethodConfig
+from harness.config.schema import MethodConfig
+from harness.config.values import Parts, read_part
 from harness.errors import NotApplicable, UsageError
-from methods.anatomy import Part
+from methods import registry as methods
+from methods.attachment.parametrization import Overlay
+from methods.backbone.roles import Part
+from methods.backbone.sizes import Shape
 from methods.base import Delta, Method, Stage, trainable
-from methods.overlay import Overlay
-from methods.shape import Shape
-from methods.values import Parts, read_part
 
 
 class Switch(Delta):

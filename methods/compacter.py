@@ -18,8 +18,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from methods.adapter import ACTIVATIONS, Sequential
+from methods.backbone.sizes import Shape
 from methods.base import Delta, parameter
-from methods.shape import Shape
 
 
 class Rule(Delta):

@@ -17,13 +17,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.anatomy import Linear, linears
+from harness.config.values import Names
+from methods.attachment.hooks import insert
+from methods.backbone.linears import dense
+from methods.backbone.roles import Linear, linears
+from methods.backbone.sizes import Shape
 from methods.base import parameter
-from methods.insertion import insert
 from methods.lora import Dropping, LoRA, LowRank, Update
-from methods.part import dense
-from methods.shape import Shape
-from methods.values import Names
 
 
 def norm(weight: torch.Tensor) -> torch.Tensor:

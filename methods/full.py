@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from torch import nn
 
-from methods.anatomy import dead_key_biases
+from methods.backbone.roles import dead_key_biases
+from methods.backbone.sizes import Shape
 from methods.base import Method
-from methods.shape import Shape
 
 
 @dataclass(frozen=True)

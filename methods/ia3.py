@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from methods.anatomy import Linear, Part, linears
+from harness.config.values import Names
+from methods.attachment.hooks import insert, inserted, remove
+from methods.attachment.tied_weights import untie
+from methods.backbone.roles import Linear, Part, linears
+from methods.backbone.sizes import Shape
 from methods.base import Method, parameter
-from methods.insertion import insert, inserted, remove
 from methods.lora import Rewriting
-from methods.shape import Shape
-from methods.tied import untie
-from methods.values import Names
 
 
 class Scale(Rewriting):

@@ -18,11 +18,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.anatomy import find
+from methods.attachment.hooks import backbone_modules
+from methods.attachment.parametrization import Overlay, overlay, write
+from methods.backbone.roles import find
+from methods.backbone.sizes import Shape
 from methods.base import Delta, Method, parameter
-from methods.insertion import backbone_modules
-from methods.overlay import Overlay, overlay, write
-from methods.shape import Shape
 
 OUTSIDE = 1  # lambdas for what lies in no block
 

@@ -18,11 +18,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from harness.errors import UsageError
-from harness.forward import computing
-from methods.anatomy import family, find_stack
+from harness.precision import computing
+from methods.backbone.roles import family, find_stack
+from methods.backbone.sizes import Shape
 from methods.base import Method, Parent, parameter
 from methods.prompt import Prompt, plug
-from methods.shape import Shape
 
 RATE = 1e-3
 DECODER = ("W2", "b2", "W3", "b3")

@@ -9,9 +9,9 @@ from typing import ClassVar
 from torch import nn
 
 from harness.errors import NotApplicable
-from methods.anatomy import heads
+from methods.backbone.roles import heads
+from methods.backbone.sizes import Shape
 from methods.base import Method
-from methods.shape import Shape
 
 
 @dataclass(frozen=True)

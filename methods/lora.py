@@ -14,12 +14,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.anatomy import Linear, linears
+from harness.config.values import Names
+from methods.attachment.hooks import insert, inserted, remove
+from methods.attachment.tied_weights import untie
+from methods.backbone.roles import Linear, linears
+from methods.backbone.sizes import Shape
 from methods.base import Delta, Method, parameter
-from methods.insertion import insert, inserted, remove
-from methods.shape import Shape
-from methods.tied import untie
-from methods.values import Names
 
 
 class Rewriting(Delta):

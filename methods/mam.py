@@ -10,10 +10,10 @@ from typing import ClassVar
 
 from torch import nn
 
+from methods.backbone.sizes import Shape
 from methods.base import Method
 from methods.parallel import ParallelAdapter
 from methods.prefix import PrefixTuning
-from methods.shape import Shape
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from methods.anatomy import Part, linears
+from harness.config.values import Names
+from methods.attachment.parametrization import Overlay, overlay, write
+from methods.backbone.roles import Part, linears
+from methods.backbone.sizes import Shape
 from methods.base import Method, parameter
-from methods.overlay import Overlay, overlay, write
-from methods.shape import Shape
-from methods.values import Names
 
 
 class Mask(Overlay):

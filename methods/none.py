@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from torch import nn
 
+from methods.backbone.sizes import Shape
 from methods.base import Method
-from methods.shape import Shape
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ import torch
 from torch import nn
 
 from methods.adapter import Bottleneck
-from methods.anatomy import after, before, family
+from methods.attachment.hooks import insert
+from methods.backbone.roles import after, before, family
+from methods.backbone.sizes import Shape
+from methods.backbone.sizes import shape as shape_of
 from methods.base import Method
-from methods.insertion import insert
-from methods.shape import Shape
-from methods.shape import shape as shape_of
 
 
 class ParallelBottleneck(Bottleneck):

@@ -19,12 +19,12 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from harness.config.values import Names
 from harness.errors import NotApplicable, UsageError, near
-from methods.anatomy import Part, linears
+from methods.attachment.tied_weights import untie
+from methods.backbone.roles import Part, linears
+from methods.backbone.sizes import Shape
 from methods.base import Delta, Method
-from methods.shape import Shape
-from methods.tied import untie
-from methods.values import Names
 
 TYPES = frozenset({
     "BEFT", "BOFT", "C3A", "DEFT", "DELORA", "FOURIERFT", "GLORA", "GRALORA", "HIRA", "HRA", "IA3", "LILY", "LOHA",

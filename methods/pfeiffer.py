@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from methods.adapter import Bottleneck
-from methods.anatomy import after, family
+from methods.attachment.hooks import insert
+from methods.backbone.roles import after, family
+from methods.backbone.sizes import Shape
+from methods.backbone.sizes import shape as shape_of
 from methods.base import Delta, Method
-from methods.insertion import insert
-from methods.shape import Shape
-from methods.shape import shape as shape_of
 
 
 class OnStream(Delta):

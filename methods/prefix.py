@@ -17,14 +17,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from harness.config.values import Names
 from harness.errors import NotApplicable, UsageError
-from harness.forward import computing
-from methods.anatomy import find, find_stack
-from methods.attention import accept_prefixes
+from harness.precision import computing
+from methods.attachment.prefix_attention import accept_prefixes
+from methods.backbone.roles import find, find_stack
+from methods.backbone.sizes import Shape
+from methods.backbone.sizes import shape as shape_of
 from methods.base import Delta, Method, parameter
-from methods.shape import Shape
-from methods.shape import shape as shape_of
-from methods.values import Names
 
 ATTENTIONS = ("cross", "decoder", "encoder")
 

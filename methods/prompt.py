@@ -19,9 +19,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from harness.errors import UsageError
-from methods.anatomy import family, find_stack
+from methods.backbone.roles import family, find_stack
+from methods.backbone.sizes import Shape
 from methods.base import Delta, Method, parameter
-from methods.shape import Shape
 
 
 class Prompt(Delta):

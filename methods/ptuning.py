@@ -13,11 +13,11 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import nn
 
-from harness.forward import computing
-from methods.anatomy import family
+from harness.precision import computing
+from methods.backbone.roles import family
+from methods.backbone.sizes import Shape
 from methods.base import Method, parameter
 from methods.prompt import Prompt, plug
-from methods.shape import Shape
 
 
 class MadePrompt(Prompt):

@@ -11,9 +11,9 @@ from typing import ClassVar
 from torch import nn
 
 from harness.errors import NotApplicable
+from methods.backbone.quantisation import BITS, quantise
 from methods.dora import DoRA
 from methods.lora import LoRA
-from methods.quantised import BITS, quantise
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-import methods
 from harness.errors import NotApplicable, UsageError
+from methods import registry as methods
+from methods.attachment.delta_state import load_delta_state
+from methods.attachment.tied_weights import is_separate, separate
+from methods.backbone.sizes import Shape
 from methods.base import Method, Parent, freeze
-from methods.kept import load_delta_state
-from methods.shape import Shape
-from methods.tied import is_separate, separate
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from methods.attachment.hooks import backbone_modules
+from methods.attachment.parametrization import Overlay, dead_on_key_biases, overlay, overlays, write
+from methods.backbone.sizes import Shape
 from methods.base import Method, Stage, parameter
-from methods.insertion import backbone_modules
-from methods.overlay import Overlay, dead_on_key_biases, overlay, overlays, write
-from methods.shape import Shape
 
 LOW, HIGH = -1.5, 1.5
 OPEN = 50.0  # a log alpha beyond what any draw of the concrete distribution (here within 14) can close

@@ -20,10 +20,10 @@ from typing import Any, ClassVar
 from torch import nn
 
 from harness.errors import NotApplicable
-from methods.anatomy import dead_key_biases, family, find
+from methods.backbone.roles import dead_key_biases, family, find
+from methods.backbone.sizes import Place, Shape
+from methods.backbone.sizes import shape as shape_of
 from methods.base import Method
-from methods.shape import Place, Shape
-from methods.shape import shape as shape_of
 
 CATEGORIES = (("q", "k", "v", "o"), ("ffn-in", "ffn-gate", "ffn-out"), ("norms",))
 

@@ -15,13 +15,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.anatomy import Linear, linears
+from harness.config.values import Names
+from methods.attachment.hooks import insert
+from methods.backbone.roles import Linear, linears
+from methods.backbone.sizes import Shape
 from methods.base import Method, parameter
 from methods.dora import Decomposed
-from methods.insertion import insert
 from methods.lora import Dropping, Update, fold
-from methods.shape import Shape
-from methods.values import Names
 
 
 class Scaled(Update):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from harness.config import TaskConfig
+from harness.config.schema import TaskConfig
 
 ANSWERS = ("label", "choice", "text")
 
@@ -46,7 +46,7 @@ class Task:
 
     template: format string over `Example.fields`, e.g. "premise : {premise} hypothesis : {hypothesis}".
     label_words: one word per class index; () for free text or per-row choices.
-    metric: the name in tasks/metrics.py of the figure that is reported and (on validation) selects.
+    metric: the name in tasks/metrics/label_metrics.py of the figure that is reported and (on validation) selects.
     answer: "label" (scored by the label words' likelihood or the head), "choice" (by the likelihood of the
         row's own choices) or "text" (by generation).
     chance: the score of guessing, in the metric's unit (0 to 1).

@@ -14,10 +14,10 @@ from dataclasses import replace
 from typing import Any
 
 from tasks.base import TaskRow
+from tasks.data.dataset import Source, row
+from tasks.data.row_files import Row
+from tasks.data.row_reader import Reader
 from tasks.generation import INSTRUCTION
-from tasks.local import Row
-from tasks.published import Source, row
-from tasks.reading import Reader
 
 SETS: Mapping[str, tuple[str, int, str, str]] = {
     "boolq": ("boolq", 2, "9,427 train, 3,270 test", "rows"),

@@ -12,10 +12,10 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness import assets, files
-from harness.config import TaskConfig
+from harness import assets, atomic_files
+from harness.config.schema import TaskConfig
 from harness.errors import UsageError
-from harness.home import located
+from harness.paths import located
 from tasks.base import Example, Splits, TaskRow
 
 TABLE = "crossfit_160_tasks.csv"
@@ -60,7 +60,7 @@ def _stem(folder: Path, name: str, seed: int) -> str:
 def _read(path: Path, split: str) -> tuple[Example, ...]:
     """Lines without an output are left out, as its dataloader does."""
     try:
-        lines = files.read_bytes(path, linked=True).decode("utf-8-sig").split("\n")
+        lines = atomic_files.read_bytes(path, linked=True).decode("utf-8-sig").split("\n")
     except (OSError, ValueError) as error:
         unread = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
         reason = error.strerror if isinstance(error, OSError) else unread
@@ -77,7 +77,7 @@ def _read(path: Path, split: str) -> tuple[Example, ...]:
 
 
 def _table() -> Mapping[str, TaskRow]:
-    lines = files.read_text(assets.published() / TABLE).splitlines()
+    lines = atomic_files.read_text(assets.published() / TABLE).splitlines()
     rows = csv.DictReader(line for line in lines if not line.startswith("#"))
     return {f"crossfit/{row['task']}": _task(row) for row in rows}
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.base import TaskRow
-from tasks.hub import PARQUET
-from tasks.local import Row
-from tasks.published import CARVED, Source, row
-from tasks.reading import Reader
+from tasks.data.dataset import CARVED, Source, row
+from tasks.data.hub import PARQUET
+from tasks.data.row_files import Row
+from tasks.data.row_reader import Reader
 
 TEST = {"test": "test"}
 INSTRUCTION = (

@@ -11,9 +11,9 @@ from functools import partial
 from typing import Any
 
 from tasks.base import TaskRow
-from tasks.local import Row
-from tasks.published import Source, row
-from tasks.reading import Reader
+from tasks.data.dataset import Source, row
+from tasks.data.row_files import Row
+from tasks.data.row_reader import Reader
 
 HUB = "nyu-mll/glue"
 REVISION = "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"

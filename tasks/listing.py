@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import tasks
-from harness import files, written
-from harness.home import located
-from tasks import roots
+from harness import atomic_files
+from harness.config import yaml_values
+from harness.paths import located
+from tasks import registry as tasks
 from tasks.base import TaskRow
+from tasks.data import data_root
 
 Facts = dict[str, Any]
 COLUMNS = {
@@ -32,7 +33,7 @@ def facts(name: str, path: Path | None) -> Facts:
         return _own(path)
     row = tasks.catalogue()[name]
     generated = "generated" in row.source
-    folder = roots.offline(row)
+    folder = data_root.offline(row)
     return {
         "category": row.category,
         "metric": row.metric,
@@ -63,8 +64,12 @@ def _from(row: Mapping[str, Any]) -> str:
 
 
 def _root() -> str:
-    above = roots.root()
-    return f"{roots.VARIABLE}={above}" if above else f"{roots.VARIABLE}=FOLDER or task.data_dir=FOLDER gives local rows"
+    above = data_root.root()
+    return (
+        f"{data_root.VARIABLE}={above}"
+        if above
+        else f"{data_root.VARIABLE}=FOLDER or task.data_dir=FOLDER gives local rows"
+    )
 
 
 def _on_hub(row: TaskRow) -> bool:
@@ -74,7 +79,7 @@ def _on_hub(row: TaskRow) -> bool:
 def _own(path: Path | None) -> Facts:
     """A broken YAML is named when it is used."""
     try:
-        said = written.load(files.read_text(path)) if path else None
+        said = yaml_values.load(atomic_files.read_text(path)) if path else None
     except (OSError, ValueError):
         said = None
     said = said if isinstance(said, dict) else {}

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.base import Example, TaskRow
-from tasks.hub import PARQUET
-from tasks.published import CARVED, Source, row
-from tasks.reading import HIDDEN, Reader
+from tasks.data.dataset import CARVED, Source, row
+from tasks.data.hub import PARQUET
+from tasks.data.row_reader import HIDDEN, Reader
 
 POLARITY = ("negative", "positive")
 TEST, SPLIT = {"test": "test"}, "validation"

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.base import TaskRow
-from tasks.local import Row
-from tasks.published import Source, row
-from tasks.reading import Reader
+from tasks.data.dataset import Source, row
+from tasks.data.row_files import Row
+from tasks.data.row_reader import Reader
 
 HUB = "aps/super_glue"
 REVISION = "3de24cf8022e94f4ee4b9d55a6f539891524d646"

@@ -22,3 +22,6 @@ def _imports_stay() -> Iterator[None]:
 
 def _import_settings() -> tuple[Path, dict[str, str]]:
     return Path.cwd(), {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}
+
+
+pytest_plugins = ("tests.harness.made_runs", "tests.harness.tiny_models")

@@ -1,7 +1,7 @@
 """How good a forecast of memory is: beside what a GPU said of the same step."""
 
-from harness.analysis.memory import GIB, MemoryStudy, Row
-from harness.analysis.table import MISSING, Entry, Table, word
+from harness.analysis.output.table import MISSING, Entry, Table, word
+from harness.analysis.views.forecast_memory import GIB, MemoryStudy, Row
 
 
 def table(study: MemoryStudy) -> Table:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness import assets, files
+from harness import assets, atomic_files
 
 HEAD = """# Our reference runs
 
@@ -28,7 +28,7 @@ def text(folder: Path) -> str:
 def _lines(folder: Path) -> Iterator[str]:
     for path in sorted(folder.glob("*/claims.json")):
         name = path.parent.name
-        for found in files.parse(files.read_text(path))["findings"]:
+        for found in atomic_files.parse(atomic_files.read_text(path))["findings"]:
             yield f"| [{name}]({name}/README.md) | {found['model']} | **{found['verdict']}** | {_cell(found)} |\n"
 
 
@@ -44,7 +44,7 @@ def _without(folder: Path) -> str:
 
 def _judged(folder: Path) -> bool:
     path = folder / "claims.json"
-    return path.is_file() and bool(files.parse(files.read_text(path))["findings"])
+    return path.is_file() and bool(atomic_files.parse(atomic_files.read_text(path))["findings"])
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import assets, files
+from harness import assets, atomic_files
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.store import Store
+    from harness.store.store import Store
 
 
 ARCHIVE = "records.jsonl.gz"
@@ -32,7 +32,7 @@ def from_archive(path: Path) -> list[Run]:
     """Exported records: gz JSON lines of {"record", "curve"}. UsageError where a line is not that."""
     runs = []
     try:
-        for row in files.read_packed(path, linked=True):
+        for row in atomic_files.read_packed(path, linked=True):
             runs.append(Run(row["record"], tuple(row.get("curve") or ())))
     except (OSError, ValueError, KeyError, TypeError) as error:
         place = f" after line {len(runs)}" if runs else ""

@@ -12,17 +12,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import errors, files
-from harness.analysis import claims, table, views
-from harness.analysis.table import Table
-from harness.analysis.verdict import Finding
-from harness.exhibits import Exhibit
+from harness import atomic_files, errors
+from harness.analysis.output import table
+from harness.analysis.output.table import Table
+from harness.experiments import claims, view_registry
+from harness.experiments.exhibits import Exhibit
+from harness.experiments.verdict import Finding
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.analysis.records import Run
-    from harness.analysis.study import Study
+    from harness.analysis.study.study import Study
 
 INDEX = "exhibit.json"
 
@@ -33,18 +34,19 @@ def render(
     """Write everything the exhibit shows, the index last. inputs: what it was made from, see `digest`.
     words: what else was said on the command line, filters and overrides.
 
-    runs: records, or the rows of harness/forecast/exhibit.py for an exhibit of forecasts.
+    runs: records, or the rows of harness/forecast/exhibit_rows.py for an exhibit of forecasts.
     """
-    from harness.analysis import memory, study, tables
+    from harness.analysis.study import study
+    from harness.analysis.views import forecast_memory, ranking
 
-    studies: list[Any] = (memory if exhibit.forecast else study).studies(exhibit, runs)
+    studies: list[Any] = (forecast_memory if exhibit.forecast else study).studies(exhibit, runs)
     folder.mkdir(parents=True, exist_ok=True)
-    chosen = [views.VIEWS[name] for name in exhibit.views]
+    chosen = [view_registry.VIEWS[name] for name in exhibit.views]
     shown = [[view.function()(one) for one in studies] for view in chosen if view.kind == "table"]
     shown = [[one for one in made if one.rows] for made in shown]
     findings = [finding for one in studies for finding in judge(exhibit, one)]
     if findings:
-        shown.append([tables.verdicts(_of(findings, one.model), one.model) for one in studies])
+        shown.append([ranking.verdicts(_of(findings, one.model), one.model) for one in studies])
     shown = [made for made in shown if made]
     for made in shown:
         _write_table(made, folder)
@@ -62,7 +64,7 @@ def render(
         "inputs": inputs,
         "cells": len(runs),
         **({"forecast": True} if exhibit.forecast else {}),
-        "labels": [] if exhibit.forecast else sorted({note for one in studies for note in tables.label(one)}),
+        "labels": [] if exhibit.forecast else sorted({note for one in studies for note in ranking.label(one)}),
         "tables": [table.to_json(one) for made in shown for one in made],
         "texts": texts,
         "figures": figures,
@@ -70,7 +72,7 @@ def render(
         "findings": [plain(finding) for finding in findings],
     }
     (folder / "README.md").write_text(page(index), encoding="utf-8")
-    files.write_json(folder / INDEX, index)
+    atomic_files.write_json(folder / INDEX, index)
 
 
 def judge(exhibit: Exhibit, study: "Study") -> list[Finding]:
@@ -86,15 +88,15 @@ def judge(exhibit: Exhibit, study: "Study") -> list[Finding]:
 def digest(exhibit: Exhibit, scale: str, records: Iterable[str]) -> str:
     """One digest of all that a rendering depends on: records, the exhibit, its numbers and this code."""
     sources = [exhibit.path, *([exhibit.published] if exhibit.published else [])]
-    sources += sorted(Path(__file__).parent.glob("*.py"))
-    parts = [scale, *sorted(records), *(files.read_text(path) for path in sources)]
+    sources += sorted(Path(__file__).parent.rglob("*.py"))
+    parts = [scale, *sorted(records), *(atomic_files.read_text(path) for path in sources)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def current(folder: Path, inputs: str) -> bool:
     """Whether the folder holds a rendering of just these inputs."""
     try:
-        index = files.parse(files.read_text(folder / INDEX))
+        index = atomic_files.parse(atomic_files.read_text(folder / INDEX))
     except (OSError, ValueError):
         return False
     same = isinstance(index, dict) and index.get("inputs") == inputs
@@ -105,7 +107,7 @@ def show(folder: Path, console: "Console") -> None:
     """The terminal view of a rendered exhibit: tables, notes, paths of the figures, a sentence per claim."""
     from rich.text import Text
 
-    index = files.parse(files.read_text(folder / INDEX))
+    index = atomic_files.parse(atomic_files.read_text(folder / INDEX))
     console.print(Text(f"{index['title']} (scale {index['scale']})", style="bold"))
     for note in index["labels"]:
         console.print(Text(f"  {note}", style="dim"))
@@ -169,7 +171,7 @@ def page(index: dict[str, Any]) -> str:
 def plain(finding: Finding) -> dict[str, Any]:
     """A finding as JSON values; what is not finite is null. The keys of its cells stand once."""
     bare = [dataclasses.replace(row, sides=((), ())) for row in finding.comparisons]
-    found = dict(files.finite(dataclasses.asdict(dataclasses.replace(finding, comparisons=tuple(bare)))))
+    found = dict(atomic_files.finite(dataclasses.asdict(dataclasses.replace(finding, comparisons=tuple(bare)))))
     for row in found["comparisons"]:
         del row["sides"]
     return found
@@ -177,11 +179,11 @@ def plain(finding: Finding) -> dict[str, Any]:
 
 def picture(name: str, studies: "Sequence[Study]") -> bytes:
     """One figure by its view's name as a PNG, for a notebook."""
-    from harness.analysis import style
+    from harness.analysis.output import figure_style
 
     made = io.BytesIO()
-    with style.style():
-        views.VIEWS[name].function()(studies).savefig(made)
+    with figure_style.style():
+        view_registry.VIEWS[name].function()(studies).savefig(made)
     return made.getvalue()
 
 
@@ -199,12 +201,14 @@ def _write_table(made: Sequence[Table], folder: Path) -> None:
 def _write_claims(findings: Sequence[Finding], folder: Path) -> None:
     if not findings:
         return
-    files.write_json(folder / "claims.json", {"findings": [plain(finding) for finding in findings]})
+    atomic_files.write_json(folder / "claims.json", {"findings": [plain(finding) for finding in findings]})
     lines = [f"- **{one.verdict}** ({one.model}): {one.sentence}" for one in findings]
     (folder / "claims.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _draw(chosen: Sequence[views.View], studies: "Sequence[Study]", folder: Path) -> tuple[list[str], dict[str, str]]:
+def _draw(
+    chosen: Sequence[view_registry.View], studies: "Sequence[Study]", folder: Path
+) -> tuple[list[str], dict[str, str]]:
     """The names of the figures that were drawn, and why the others were not: a figure that fails costs only itself.
 
     Each is written as SVG and PNG, byte-equal for equal records.
@@ -223,11 +227,13 @@ def _draw(chosen: Sequence[views.View], studies: "Sequence[Study]", folder: Path
     return drawn, failed
 
 
-def _draw_one(view: views.View, studies: "Sequence[Study]", svg: Path, png: Path) -> None:
-    from harness.analysis import style  # here: a matplotlib that cannot be imported costs the figures alone
+def _draw_one(view: view_registry.View, studies: "Sequence[Study]", svg: Path, png: Path) -> None:
+    from harness.analysis.output import (
+        figure_style,  # here: a matplotlib that cannot be imported costs the figures alone
+    )
 
-    with style.style():
+    with figure_style.style():
         figure = view.function()(studies)
-        style.settle(figure)
+        figure_style.settle(figure)
         figure.savefig(svg, metadata={"Date": None})
         figure.savefig(png)

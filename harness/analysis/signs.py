@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis import clouds, decomposition, order, statistics
-from harness.analysis.claims import Claim
-from harness.analysis.findings import ALPHA, finding
-from harness.analysis.statistics import Array, Interval
-from harness.analysis.study import Study
-from harness.analysis.verdict import Comparison, Finding
+from harness.analysis.study import comparisons, statistics
+from harness.analysis.study.findings import ALPHA, finding
+from harness.analysis.study.statistics import Array, Interval
+from harness.analysis.study.study import Study
+from harness.analysis.views import decomposition, decomposition_clouds
 from harness.errors import UsageError
+from harness.experiments.claims import Claim
+from harness.experiments.verdict import Comparison, Finding
 
 SIGNS = {"positive": 1, "negative": -1}
 
@@ -19,10 +20,10 @@ SIGNS = {"positive": 1, "negative": -1}
 def test(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     """Of every variant of the method and each role of weights; `margin` is a correlation."""
     sign, over = SIGNS.get(str(options["sign"])), str(options["over"])
-    if sign is None or over not in (clouds.ALL, clouds.WITHIN):
+    if sign is None or over not in (decomposition_clouds.ALL, decomposition_clouds.WITHIN):
         raise UsageError(
-            f"claim {claim.name}: sign is one of {', '.join(SIGNS)}, over one of {clouds.ALL}, "
-            f"{clouds.WITHIN}; it says {options['sign']} and {over}."
+            f"claim {claim.name}: sign is one of {', '.join(SIGNS)}, over one of {decomposition_clouds.ALL}, "
+            f"{decomposition_clouds.WITHIN}; it says {options['sign']} and {over}."
         )
     margin, wanted = float(options["margin"]), options["roles"] or decomposition.roles(study)
     panels = {role: decomposition.panel_of(study, role, over) for role in wanted}
@@ -40,7 +41,7 @@ def test(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
 def _tested(values: Array, margin: float) -> tuple[Interval, str, float]:
     """values: [T, S] Fisher's z, the claimed sign turned to plus."""
     main, _ = statistics.interval(values)
-    return main, *statistics.superior(main, clouds.fisher(margin))
+    return main, *statistics.superior(main, decomposition_clouds.fisher(margin))
 
 
 def _compared(
@@ -59,7 +60,7 @@ def _compared(
     low, high = sorted(float(np.tanh(sign * bound)) for bound in (main.low, main.high))
     verdict = verdict if p < ALPHA else "inconclusive"
     row = Comparison(left, right, relation, verdict, estimate, low, high, p, keys=keys)
-    return order.takes(row, main, abs(main.mean - clouds.fisher(margin)))
+    return comparisons.takes(row, main, abs(main.mean - decomposition_clouds.fisher(margin)))
 
 
 def _told(row: Comparison) -> str:

@@ -2,23 +2,24 @@
 
 import numpy as np
 
-from harness.analysis import measures, order, speed, statistics, tables
-from harness.analysis.measures import Estimate
-from harness.analysis.statistics import Array
-from harness.analysis.study import Study
-from harness.analysis.table import MISSING, Entry, Table, number, word
+from harness.analysis.output.table import MISSING, Entry, Table, number, word
+from harness.analysis.study import comparisons, estimates, statistics
+from harness.analysis.study.estimates import Estimate
+from harness.analysis.study.statistics import Array
+from harness.analysis.study.study import Study
+from harness.analysis.views import convergence, ranking
 
 NEVER = "never"
 
 
 def table(study: Study) -> Table:
     """One row per arm, the fastest mean rank first; "never": at least half of the seeds never got there."""
-    found = speed.times(study)
-    title = f"Steps to {speed.SHARE:.0%} of the ceiling's final validation score"
+    found = convergence.times(study)
+    title = f"Steps to {convergence.SHARE:.0%} of the ceiling's final validation score"
     if found is None:
         note = f"the ceiling '{study.exhibit.ceiling}' has no finished cell above the floor: there is no goal to reach"
-        return Table("times", title, study.model, ("method",), (), (*tables.label(study), note))
-    published = order.published_ranks(study, "convergence")
+        return Table("times", title, study.model, ("method",), (), (*ranking.label(study), note))
+    published = comparisons.published_ranks(study, "convergence")
     ranks = _ranks(found)
     rows = []
     for arm in sorted(found.arms, key=lambda arm: np.nan_to_num(ranks[arm].main.mean, nan=np.inf)):
@@ -45,30 +46,30 @@ def _median(steps: Array, keys: "np.ndarray[tuple[int, ...], np.dtype[np.object_
     return Entry(text + counted, float(middle) if np.isfinite(middle) else NEVER, keys=behind)
 
 
-def _ranks(found: speed.Times) -> dict[str, Estimate]:
+def _ranks(found: convergence.Times) -> dict[str, Estimate]:
     """Mean rank of speed over the (task, seed) pairs that all arms have; "never" ranks last, ties share."""
     complete = ~np.any(np.isnan(found.steps), axis=0)
     if len(found.arms) < 2 or not complete.any(axis=1).all():
-        return {arm: measures.absent("no seed that all methods have on every task") for arm in found.arms}
+        return {arm: estimates.absent("no seed that all methods have on every task") for arm in found.arms}
     placed = statistics.ranks(-np.where(np.isnan(found.steps), 0, found.steps))
     placed = np.where(complete, placed, np.nan)
     keys = found.cells(*found.arms)
     result = {}
     for arm, place in zip(found.arms, placed, strict=True):
-        main, beside = (measures.clip(one, 1, len(found.arms)) for one in statistics.interval(place))
+        main, beside = (estimates.clip(one, 1, len(found.arms)) for one in statistics.interval(place))
         result[arm] = Estimate(main, beside, keys)
     return result
 
 
-def _notes(study: Study, found: speed.Times) -> tuple[str, ...]:
+def _notes(study: Study, found: convergence.Times) -> tuple[str, ...]:
     goals = ", ".join(f"{task} {100 * goal:.1f}" for task, goal in zip(found.tasks, found.goals, strict=True))
     gaps = sorted({int(step) for step in np.diff(np.sort(study.curves.step.unique()))})
     period = f"every {gaps[0]} steps" if len(gaps) == 1 else "at its evaluation steps"
     return (
-        *tables.label(study),
-        f"goal: {speed.SHARE:.0%} of '{study.ceiling}' at its last step, mean over seeds: {goals}",
+        *ranking.label(study),
+        f"goal: {convergence.SHARE:.0%} of '{study.ceiling}' at its last step, mean over seeds: {goals}",
         f"median over seeds of the first evaluation at the goal; validation is scored {period}",
-        *speed.without_goal(study),
+        *convergence.without_goal(study),
         "never: counts as slower than any number of steps; (4 of 5): so many seeds reached it",
         *side_by_side(study),
     )

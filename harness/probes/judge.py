@@ -1,27 +1,27 @@
 """Grades from 1 to 10 that a judge model gives to the answers a finished cell kept.
 
-The judge's address and name: harness/chat.py. What it is asked: harness/judge.py. A judge that does
+The judge's address and name: harness/probes/judging/chat_client.py. What it is asked: harness/probes/judging/grading.py. A judge that does
 not answer leaves a failure; the same command asks for what is left, and nothing is trained again.
 """
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from harness import chat, judge
+from harness.probes.judging import chat_client, grading
 
 if TYPE_CHECKING:
-    from harness.answers import Kept
-    from harness.config import Runtime
+    from harness.config.schema import Runtime
+    from harness.probes.judging.answers import Kept
 
 
 def check() -> None:
     """UsageError where the environment names no judge."""
-    chat.from_environment()
+    chat_client.from_environment()
 
 
 def read(kept: "Kept", runtime: "Runtime") -> dict[str, Any]:
     """Set -> mean grade."""
-    return judge.single(kept, chat.from_environment())
+    return grading.single(kept, chat_client.from_environment())
 
 
 def told(result: Mapping[str, Any]) -> list[str]:

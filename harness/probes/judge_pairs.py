@@ -6,21 +6,21 @@ As `judge`; against another cell's answers: `deltabench judge KEY OTHER`.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from harness import chat, judge
+from harness.probes.judging import chat_client, grading
 
 if TYPE_CHECKING:
-    from harness.answers import Kept
-    from harness.config import Runtime
+    from harness.config.schema import Runtime
+    from harness.probes.judging.answers import Kept
 
 
 def check() -> None:
     """UsageError where the environment names no judge."""
-    chat.from_environment()
+    chat_client.from_environment()
 
 
 def read(kept: "Kept", runtime: "Runtime") -> dict[str, Any]:
     """Set -> shares of answers that won, tied and lost."""
-    return judge.pairs(kept, chat.from_environment())
+    return grading.pairs(kept, chat_client.from_environment())
 
 
 def told(result: Mapping[str, Any]) -> list[str]:

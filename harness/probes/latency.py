@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from harness.clock import percentile
 from harness.errors import NotApplicable
+from harness.measurement.step_timer import percentile
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from harness.finished import Finished
+    from harness.probes._finished_cell import Finished
 
 BATCHES = (1, 32)
 MOST, LEAST, SECONDS = 60, 9, 20.0

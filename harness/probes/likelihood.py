@@ -14,13 +14,13 @@ from harness.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
-    from harness.finished import Finished
+    from harness.probes._finished_cell import Finished
 
 
 def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
     """Set -> share of its rows, and how many there are. UsageError where rows have no options."""
-    from harness import objectives
-    from harness.score import Split, score
+    from harness.training.objectives import registry as objectives
+    from harness.training.score import Split, score
 
     cell, task = finished.cell, replace(finished.task, answer="choice", metric="accuracy")
     for name, rows in task.splits.tests.items():

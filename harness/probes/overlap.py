@@ -6,11 +6,11 @@ Figures beside the task's own metric, from the same texts; nothing is generated 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tasks.metrics import METRICS
+from tasks.metrics.label_metrics import METRICS
 
 if TYPE_CHECKING:
-    from harness.answers import Answer, Kept
-    from harness.config import Runtime
+    from harness.config.schema import Runtime
+    from harness.probes.judging.answers import Answer, Kept
 
 FIGURES = ("exact_match", "token_f1", "rouge_l")
 

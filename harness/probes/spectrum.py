@@ -15,7 +15,7 @@ from harness.errors import NotApplicable
 if TYPE_CHECKING:
     import torch
 
-    from harness.finished import Finished
+    from harness.probes._finished_cell import Finished
 
 TOP = 10
 EPSILON = 0.5
@@ -25,15 +25,15 @@ EPSILON = 0.5
 def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
     """matrices: for each its place, `change` (||W - W_0|| / ||W_0||, Frobenius) and `likeness`, of the TOP singular
     vectors, the largest first, the largest cosine with any pretrained one."""
-    from harness.probes import _matrices
-    from methods.anatomy import LINEAR_ROLES
+    from harness.probes import _weight_pairs
+    from methods.backbone.roles import LINEAR_ROLES
 
     try:
         finished.method.merge(finished.model)
     except NotApplicable as error:
         return {"matrices": [], "why_null": {"matrices": str(error)}}
     rows = []
-    for place, before, after in _matrices.pairs(finished.plain, finished.model, LINEAR_ROLES):
+    for place, before, after in _weight_pairs.pairs(finished.plain, finished.model, LINEAR_ROLES):
         if not bool(before.any()):
             continue
         moved = float((after - before).norm() / before.norm())

@@ -15,7 +15,7 @@ from harness.errors import NotApplicable, UsageError
 if TYPE_CHECKING:
     import torch
 
-    from harness.finished import Finished
+    from harness.probes._finished_cell import Finished
 
 CHECKPOINTS = 4
 """Three while training goes on and the last step; the paper tells their number only, here they are equally spaced."""
@@ -24,14 +24,14 @@ ROLES = ("q", "v")
 
 def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
     """steps: of the checkpoints. matrices: for each its place, `magnitude` and `direction` at every one of them."""
-    from harness.probes import _matrices
+    from harness.probes import _weight_pairs
 
     kept = _kept(finished)
     found: dict[str, dict[str, Any]] = {}
     try:
         for path in kept.values():
             tuned = finished.merged(path).to(device)
-            for place, before, after in _matrices.pairs(finished.plain, tuned, ROLES):
+            for place, before, after in _weight_pairs.pairs(finished.plain, tuned, ROLES):
                 magnitude, direction = changes(before, after)
                 row = found.setdefault(place.name, {**place.told(), "magnitude": [], "direction": []})
                 row["magnitude"].append(magnitude)

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import tasks
-from harness.config import TaskConfig
+from harness.config.schema import TaskConfig
+from tasks import registry as tasks
 from tasks.base import Example
 
 CARD = Path(__file__).parent / "README.md"

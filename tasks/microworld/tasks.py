@@ -5,7 +5,7 @@ Rows are generated, not read; `split_seed` 0 gives the rows that every shipped n
 
 from collections.abc import Callable
 
-from harness.config import TaskConfig
+from harness.config.schema import TaskConfig
 from harness.errors import UsageError
 from tasks.base import Splits, TaskRow
 from tasks.microworld import commonsense, inference, instructions, lexicon, reading, rows, sentiment

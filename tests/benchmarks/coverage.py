@@ -19,7 +19,7 @@ sys.path[:0] = [str(ROOT)]
 import numpy as np  # noqa: E402
 from scipy import stats  # noqa: E402
 
-from harness.analysis import statistics  # noqa: E402
+from harness.analysis.study import statistics  # noqa: E402
 
 Rule = Callable[[np.ndarray], tuple[float, float]]
 """[T, S] -> (standard error of the mean, degrees of freedom)."""

@@ -18,26 +18,29 @@ ROOT = str(Path(__file__).parents[2])
 HERE = str(Path(__file__).parent)
 sys.path[:0] = [ROOT, HERE]
 
-from harness import cell as cells  # noqa: E402
-from harness import grid, isolate, worker  # noqa: E402
-from harness.config import Cell, Runtime  # noqa: E402
-from harness.store import Store  # noqa: E402
+from harness.config.schema import Cell, Runtime  # noqa: E402
+from harness.execution import worker  # noqa: E402
+from harness.experiments import grid
+from harness.processes import forkserver
+from harness.store import identity as cells  # noqa: E402
+from harness.store.store import Store  # noqa: E402
 
 
 def bare(content: Mapping[str, Any], threads: int) -> dict[str, float]:
     """Run in a child: seconds of the training loop alone, full fine-tuning, without the harness around it."""
     import torch
 
-    import tasks
-    from harness import models, objectives, text
-    from harness.batches import Order
-    from harness.score import prepare
+    from harness.models import backbone, tokenizer
+    from harness.training.batches import Order
+    from harness.training.objectives import registry as objectives
+    from harness.training.score import prepare
+    from tasks import registry as tasks
 
     torch.set_num_threads(threads)
     cell = cells.from_json(content)
-    objective = objectives.make(cell.objective, tasks.load(cell.task), text.load(cell.model))
+    objective = objectives.make(cell.objective, tasks.load(cell.task), tokenizer.load(cell.model))
     encoded = prepare(objective, tasks.load(cell.task))["train"].encoded
-    model = models.load(cell.model, objective.head, 0, cell.recipe.dropout).train()
+    model = backbone.load(cell.model, objective.head, 0, cell.recipe.dropout).train()
     for parameter in model.parameters():
         parameter.requires_grad_(True)
     order = Order(encoded.lengths, cell.recipe.batch_size, 0)
@@ -62,7 +65,7 @@ def measure(cell: Cell, setup: worker.Setup, store: Store) -> dict[str, float]:
     assert record is not None
     assert status == "done", record["error"]
     clock = record["time"]
-    loop = isolate.call("overhead:bare", (cells.to_json(cell), 1), setup.modules)["seconds"]
+    loop = forkserver.call("overhead:bare", (cells.to_json(cell), 1), setup.modules)["seconds"]
     return {
         "wall": wall,
         "train": clock["train_s"],
@@ -80,9 +83,9 @@ def main(count: int, steps: int) -> None:
     many = grid.expand([words])
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "store")
-        setup = worker.Setup(Runtime(store=str(store.path)), isolate.preload({many[0].model.family}))
+        setup = worker.Setup(Runtime(store=str(store.path)), forkserver.preload({many[0].model.family}))
         started = time.perf_counter()
-        isolate.call("time:time", (), setup.modules)
+        forkserver.call("time:time", (), setup.modules)
         print(f"server start, once per worker process: {time.perf_counter() - started:.2f} s")
         rows = [measure(cell, setup, store) for cell in many]
     print(f"{count} cells of {many[0].model.name}, {many[0].task.name}, {steps} steps; seconds, median (least, most):")

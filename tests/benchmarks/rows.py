@@ -17,8 +17,8 @@ sys.path[:0] = [str(ROOT)]
 
 import numpy as np  # noqa: E402
 
-from harness.analysis import measures, statistics  # noqa: E402
-from harness.analysis.select import Panel  # noqa: E402
+from harness.analysis.study import estimates, statistics  # noqa: E402
+from harness.analysis.study.selection import Panel  # noqa: E402
 
 EASE = np.array([1.3, 1.0])
 """The mean logit of a right answer, of either method."""
@@ -48,7 +48,7 @@ def coverage(tasks: int, rows: int, seeds: int, own: float, spread: float, repea
     for _ in range(repeats):
         drawn = scores(random, tasks, rows, seeds, own, spread)
         alone = statistics.over_seeds(drawn[0] - drawn[1])
-        found = statistics.with_rows(alone, measures.row_error(panel(drawn, rows), ["a", "b"]))
+        found = statistics.with_rows(alone, estimates.row_error(panel(drawn, rows), ["a", "b"]))
         hits += [alone.low <= real <= alone.high, found.low <= real <= found.high]
     return float(hits[0] / repeats), float(hits[1] / repeats)
 

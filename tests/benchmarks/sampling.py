@@ -19,9 +19,9 @@ sys.path[:0] = [str(ROOT)]
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
-from harness.nvml import Device  # noqa: E402
-from harness.sampler import Sampler  # noqa: E402
-from tests.harness.training.fake_nvml import FakeNvml, Gpu  # noqa: E402
+from harness.measurement.memory_sampler import Sampler  # noqa: E402
+from harness.measurement.nvml import Device  # noqa: E402
+from tests.harness.measurement.fake_nvml import FakeNvml, Gpu  # noqa: E402
 
 STEPS = 20  # of one turn
 WORK = bytes(20_000)  # hashing so much takes a driver's time, and releases the lock

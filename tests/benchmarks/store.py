@@ -27,13 +27,15 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from harness import cell as cells  # noqa: E402
-from harness import cli, fingerprint  # noqa: E402
-from harness.analysis import frame, records  # noqa: E402
-from harness.config import Cell  # noqa: E402
-from harness.store import Store, summarise  # noqa: E402
+from harness.analysis import records  # noqa: E402
+from harness.analysis.study import frame
+from harness.cli import dispatch
+from harness.config.schema import Cell  # noqa: E402
+from harness.store import fingerprint  # noqa: E402
+from harness.store import identity as cells  # noqa: E402
+from harness.store.store import Store, summarise  # noqa: E402
 
-GOLDEN = json.loads((ROOT / "tests/harness/golden/record-schema-1.json").read_text())
+GOLDEN = json.loads((ROOT / "tests/harness/store/golden/record-schema-1.json").read_text())
 ARMS, TASKS = 20, 50
 EXHIBIT = 3_000
 
@@ -94,7 +96,7 @@ def timed(what: str, act: Any) -> Any:
 
 def status(store: Store) -> None:
     with contextlib.redirect_stdout(io.StringIO()) as told:
-        assert cli.main(["status", f"store={store.path}"]) == 0
+        assert dispatch.main(["status", f"store={store.path}"]) == 0
     [total] = [line.split()[1:] for line in told.getvalue().splitlines() if line.startswith("all ")]
     assert sum(map(int, total)) == len(list(store.keys()))
 

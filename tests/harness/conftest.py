@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import isolate
-from harness.config import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
-from harness.store import Store
-from harness.worker import Setup
+from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
+from harness.execution.worker import Setup
+from harness.processes import forkserver
+from harness.store.store import Store
 
 HERE = str(Path(__file__).parent)
 ROOT = str(Path(__file__).parents[2])
-LOADED = isolate.preload(("llama", "t5"))
+LOADED = forkserver.preload(("llama", "t5"))
 """What the forkserver of a test process holds. The first test that needs a server starts it for all later ones, so a
 server without torch would make each later child import torch anew."""
 
@@ -23,7 +23,7 @@ server without torch would make each later child import torch anew."""
 def stubbed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Children find the stubs by the parent's import path; their families have no module that could be loaded."""
     monkeypatch.setattr(sys, "path", [HERE, ROOT, *sys.path])
-    monkeypatch.setattr(isolate, "preload", lambda families: LOADED)
+    monkeypatch.setattr(forkserver, "preload", lambda families: LOADED)
 
 
 @pytest.fixture

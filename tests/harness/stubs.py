@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness import child
-from harness.attempt import AttemptFolder
-from harness.config import Cell, Runtime
+from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError
+from harness.processes import child
+from harness.store.attempt_folder import AttemptFolder
 
 
 class Diverging(RuntimeError):
@@ -155,7 +155,8 @@ def second(cell: Cell) -> dict[str, Any]:
 
 def cut_off(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
     """A real run; in the first attempt its process is killed in step 6."""
-    from harness import fit, run
+    from harness import run
+    from harness.training import fit
 
     step = fit._step
 

@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
-from harness import cell as cells
-from harness import cli, grid, options, places
-from harness.command import command, missing
-from harness.config import Cell
-from harness.store import Store
-from harness.words import parse
+from harness import private_paths
+from harness.cli import dispatch
+from harness.cli.arguments import parse
+from harness.config import conf_files
+from harness.config.schema import Cell
+from harness.experiments import grid
+from harness.experiments.rerun_command import command, missing
+from harness.store import identity as cells
+from harness.store.store import Store
 
 MODEL, TASK = "micro-t5-nano", "micro/sentiment"
 ODD = "my conf, with $odd 'signs' #1"
@@ -21,7 +24,7 @@ ODD = "my conf, with $odd 'signs' #1"
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of one's own with a task, a model, a recipe and a method, and with defaults of its own."""
-    monkeypatch.setattr(options, "_added", [])
+    monkeypatch.setattr(conf_files, "_added", [])
     data, conf = tmp_path / "rows", tmp_path / ODD
     data.mkdir()
     rows = [json.dumps({"text": f"t {i}", "label": i % 2}) for i in range(20)]
@@ -47,7 +50,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def planned(words: list[str]) -> Cell:
     """The cell that the words of a command plan; `--config-dir DIR` first, where they name one."""
-    with options.looking_into(Path(words[1]) if words[:1] == ["--config-dir"] else None):
+    with conf_files.looking_into(Path(words[1]) if words[:1] == ["--config-dir"] else None):
         [cell] = grid.expand([parse(words[2:] if words[:1] == ["--config-dir"] else words).block])
     return cell
 
@@ -67,7 +70,7 @@ def test_the_command_plans_the_key(folder: Path, words: list[str], needed: bool)
     cell = planned(["--config-dir", str(folder), *words])
     cell = cells.from_json(cells.to_json(cell))  # as a record has it
     commands = {command(cell)}
-    with options.looking_into(folder):
+    with conf_files.looking_into(folder):
         commands.add(command(cell))
     assert missing(cell) is None
     for told in map(shlex.split, commands):
@@ -82,7 +85,7 @@ def test_a_folder_that_nobody_named_is_asked_for(folder: Path) -> None:
     content: dict[str, Any] = cells.without_runtime(cells.to_json(cell))
     assert ODD not in json.dumps(content)
     assert "holds task/mine.yaml with --config-dir" in str(missing(cells.from_json(content)))
-    with options.looking_into(folder):
+    with conf_files.looking_into(folder):
         assert "--config-dir" in command(cells.from_json(content))
     folder.rename(folder.with_name("moved"))
     assert str(folder) in str(missing(cell))
@@ -93,10 +96,10 @@ def test_show_tells_the_command_of_a_folder_s_cell(
 ) -> None:
     cell = planned(["--config-dir", str(folder), "model=own", "task=mine"])
     key = Store(tmp_path / "store").register(cell)
-    assert cli.main(["show", key, f"store={tmp_path / 'store'}"]) == 0
+    assert dispatch.main(["show", key, f"store={tmp_path / 'store'}"]) == 0
     assert f"--config-dir {shlex.quote(str(folder.resolve()))} " in capsys.readouterr().out
     folder.rename(folder.with_name("moved"))
-    assert cli.main(["show", key, f"store={tmp_path / 'store'}", "--json"]) == 0
+    assert dispatch.main(["show", key, f"store={tmp_path / 'store'}", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["command"] is None
     assert "task/mine.yaml" in told["why_null"]
@@ -104,7 +107,7 @@ def test_show_tells_the_command_of_a_folder_s_cell(
 
 def test_what_is_passed_on_names_no_folder_of_this_machine(folder: Path) -> None:
     cell = planned(["--config-dir", str(folder), "model=own", "task=mine"])
-    told = places.command(command(cell))
+    told = private_paths.command(command(cell))
     assert "--config-dir FOLDER " in told
     assert str(folder.parent) not in told
-    assert str(folder.resolve()) in places.paths(cells.to_json(cell))
+    assert str(folder.resolve()) in private_paths.paths(cells.to_json(cell))

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from harness import cell as cells
-from harness import cli
+from harness.cli import dispatch
 from harness.record import REPEATED, VARYING
-from harness.store import Store
+from harness.store import identity as cells
+from harness.store.store import Store
 
 WORDS = [
     "recipe.steps=4",
@@ -50,7 +50,7 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 
     def here(*words: str) -> tuple[int, str, str]:
         capsys.readouterr()
-        code = cli.main(words)
+        code = dispatch.main(words)
         return code, *capsys.readouterr()
 
     return here

@@ -21,8 +21,9 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
-from harness import failure, files, packing
+from harness import atomic_files, failure
 from harness.errors import UsageError
+from harness.training import tensor_file
 
 LARGE = torch.zeros(50_000)
 TABLE = pa.table({"a": np.arange(50_000)})
@@ -52,7 +53,7 @@ def _database(path: Path) -> None:
 
 WRITERS: dict[str, Callable[[Path], object]] = {
     "safetensors": lambda path: save_file({"a": LARGE}, path),
-    "a checkpoint": lambda path: packing.write(path, {"a": LARGE}),
+    "a checkpoint": lambda path: tensor_file.write(path, {"a": LARGE}),
     "torch.save": lambda path: torch.save(LARGE, path),
     "torch.save of old": lambda path: torch.save(LARGE, path, _use_new_zipfile_serialization=False),
     "torch.from_file": lambda path: torch.from_file(str(path), shared=True, size=50_000),
@@ -60,8 +61,8 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "a memory map": lambda path: np.memmap(path, mode="w+", shape=50_000),
     "gzip": _gzip,
     "json": lambda path: path.write_text(json.dumps([0] * 50_000)),
-    "a record": lambda path: files.write_json(path, {"a": [0] * 50_000}),
-    "a line": lambda path: files.append_json(path, {"a": [0] * 50_000}),
+    "a record": lambda path: atomic_files.write_json(path, {"a": [0] * 50_000}),
+    "a line": lambda path: atomic_files.append_json(path, {"a": [0] * 50_000}),
     "parquet": lambda path: pq.write_table(TABLE, path, compression="none", use_dictionary=False),
     "arrow": _stream,
     "tokenizers": lambda path: WORDS.save(str(path)),

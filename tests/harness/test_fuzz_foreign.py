@@ -16,14 +16,19 @@ from pathlib import Path
 
 import pytest
 
-from harness import cards, chat, cli, compose, options, sharing, weights
-from harness.analysis import records, study
-from harness.answers import Kept
-from harness.attempt import AttemptFolder
-from harness.cell import from_json
-from harness.config import ModelConfig
+from harness.analysis import records
+from harness.analysis.study import study
+from harness.cli import dispatch
+from harness.config import compose, conf_files
+from harness.config.schema import ModelConfig
 from harness.errors import UsageError
-from tests.harness.test_fuzz_records import GOLDEN, JUNK, RAW, spoil
+from harness.models import weight_files
+from harness.probes.judging import chat_client
+from harness.probes.judging.answers import Kept
+from harness.sharing import model_card, transfer
+from harness.store.attempt_folder import AttemptFolder
+from harness.store.identity import from_json
+from tests.harness.store.test_fuzz_records import GOLDEN, JUNK, RAW, spoil
 
 FEW, MANY = 3, 300
 SECRET = "what-only-the-reader-has"
@@ -40,7 +45,7 @@ Try = Callable[[Path], None]
 
 
 def _run(*words: str) -> None:
-    code = cli.main(words)
+    code = dispatch.main(words)
     assert code in (0, 1, 2), words  # 1: the operating system says no, in a sentence
 
 
@@ -51,10 +56,10 @@ def _rows(folder: Path) -> None:
 
 
 def _model(folder: Path) -> None:
-    held = weights.EMBEDDED / "weights" / "micro-t5-nano"
+    held = weight_files.EMBEDDED / "weights" / "micro-t5-nano"
     for name in ("config.json", "model.safetensors"):
         shutil.copy(held / name, folder / name)
-    shutil.copy(weights.EMBEDDED / "tokenizer" / "tokenizer.json", folder / "tokenizer.json")
+    shutil.copy(weight_files.EMBEDDED / "tokenizer" / "tokenizer.json", folder / "tokenizer.json")
 
 
 def _pushed(folder: Path, form: str) -> None:
@@ -63,8 +68,8 @@ def _pushed(folder: Path, form: str) -> None:
 
     record = GOLDEN["record"]
     folder.mkdir(exist_ok=True)
-    cards.write(cards.make(from_json(record["cell"]), record, "best", form, None), folder)
-    configuration, tensors = sharing.FORMS[form]
+    model_card.write(model_card.make(from_json(record["cell"]), record, "best", form, None), folder)
+    configuration, tensors = transfer.FORMS[form]
     told = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q"], "base_model_name_or_path": "x"}
     if form == "deltabench":
         part = {"name": "mine", "family": "t5", "revision": "0" * 16, "weights": "pretrained"}
@@ -75,12 +80,12 @@ def _pushed(folder: Path, form: str) -> None:
 
 
 def _loads(folder: Path) -> None:
-    from harness import models
-    from harness.objectives import Head
+    from harness.models import backbone
+    from harness.training.objectives.registry import Head
 
     _run("plan", "method=none", "model=micro-t5-nano", f"model.path={folder}", "task=micro/sentiment")
     with suppress(UsageError):
-        models.load(ModelConfig("mine", "t5", source="folder", location=str(folder)), Head("seq2seq_lm", 0), 0)
+        backbone.load(ModelConfig("mine", "t5", source="folder", location=str(folder)), Head("seq2seq_lm", 0), 0)
 
 
 def _imports(folder: Path) -> None:
@@ -90,13 +95,14 @@ def _imports(folder: Path) -> None:
 
 
 def _describes(folder: Path) -> None:
-    from harness import deltas, rebuild
+    from harness.sharing import delta_folder
+    from harness.training import finished_model
 
     _run("pull", str(folder), "--to", str(folder.parent / "pulled"))
     with suppress(UsageError):
-        deltas.described(folder)
+        delta_folder.described(folder)
     with suppress(UsageError):
-        rebuild.tensors(folder / deltas.TENSORS)
+        finished_model.tensors(folder / delta_folder.TENSORS)
 
 
 def _answers(folder: Path) -> None:
@@ -117,8 +123,8 @@ def _numbers(folder: Path) -> None:
 
 def _judge(folder: Path) -> None:
     path = folder / "answer.json"
-    with suppress(chat._Again), path.open("rb") if path.is_file() else io.BytesIO() as body:
-        chat._text(body.read(chat.MOST_BYTES))  # as a connection is read
+    with suppress(chat_client._Again), path.open("rb") if path.is_file() else io.BytesIO() as body:
+        chat_client._text(body.read(chat_client.MOST_BYTES))  # as a connection is read
 
 
 def _choices(group: str) -> Try:
@@ -154,7 +160,7 @@ def made(kind: str, folder: Path) -> Path:
         return folder / name
     if group == "model":
         _model(folder)
-    elif group in sharing.FORMS:
+    elif group in transfer.FORMS:
         _pushed(folder, group)
     elif group == "packed":
         _packed(folder, name)
@@ -169,8 +175,8 @@ KINDS: dict[str, Try] = {
     **{f"yaml:{group}/mine.yaml": _choices(group) for group in YAML},
     "yaml:data/train.jsonl": _choices("task"),
     **{f"model:{name}": _loads for name in ("config.json", "model.safetensors", "tokenizer.json")},
-    **{f"peft:{name}": _imports for name in (cards.CARD, cards.README, *sharing.FORMS["peft"])},
-    **{f"deltabench:{name}": _describes for name in (cards.CARD, *sharing.FORMS["deltabench"])},
+    **{f"peft:{name}": _imports for name in (model_card.CARD, model_card.README, *transfer.FORMS["peft"])},
+    **{f"deltabench:{name}": _describes for name in (model_card.CARD, *transfer.FORMS["deltabench"])},
     "packed:predictions.jsonl.gz": _answers,
     f"packed:{records.ARCHIVE}": _archive,
     "csv:numbers.csv": _numbers,
@@ -215,9 +221,9 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         raise TimeoutError("it hangs")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(options, "_added", [])
+    monkeypatch.setattr(conf_files, "_added", [])
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr(cli, "_report", lambda error: pytest.fail(f"this should not happen: {error!r}"))
+    monkeypatch.setattr(dispatch, "_report", lambda error: pytest.fail(f"this should not happen: {error!r}"))
     before = signal.signal(signal.SIGALRM, late)
     yield tmp_path
     signal.alarm(0)
@@ -231,7 +237,7 @@ def _one(seed: int, kind: str, folder: Path, capsys: pytest.CaptureFixture[str])
     outside.write_text(SECRET)
     stranger = folder / "stranger"
     way = _spoil(made(kind, stranger), draw, outside)
-    options._added.clear()
+    conf_files._added.clear()
     compose._composed.clear()
     signal.alarm(60)
     KINDS[kind](stranger)
@@ -268,7 +274,7 @@ def test_many_files_of_strangers(kind: str, alone: Path, capsys: pytest.CaptureF
 def test_the_files_are_good_before_they_are_spoiled(alone: Path) -> None:
     for number, kind in enumerate(("peft:card.json", "deltabench:card.json")):
         made(kind, alone / str(number))
-        assert cli.main(["pull", str(alone / str(number)), "--to", str(alone / f"pulled{number}")]) == 0
+        assert dispatch.main(["pull", str(alone / str(number)), "--to", str(alone / f"pulled{number}")]) == 0
     made("yaml:task/mine.yaml", alone / "conf")
     for word in ("task=mine", "model=mine", "recipe=mine", "method=mine"):
-        assert cli.main(["plan", "--config-dir", str(alone / "conf"), word]) == 0, word
+        assert dispatch.main(["plan", "--config-dir", str(alone / "conf"), word]) == 0, word

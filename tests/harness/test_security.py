@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import cell as cells
-from harness import cli, compose, grid, grids, launchers, options
-from harness.config import Cell, MethodConfig, ModelConfig
+from harness.cli import dispatch
+from harness.config import compose, conf_files, launchers
+from harness.config.schema import Cell, MethodConfig, ModelConfig
 from harness.errors import UsageError
-from harness.store import Store
+from harness.experiments import grid
+from harness.store import identity as cells
+from harness.store import requested_grids
+from harness.store.store import Store
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [path for room in ("harness", "methods", "tasks") for path in sorted((ROOT / room).rglob("*.py"))]
@@ -20,7 +23,7 @@ SOURCES = [path for room in ("harness", "methods", "tasks") for path in sorted((
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A conf folder of a user's own."""
-    monkeypatch.setattr(options, "_added", [])
+    monkeypatch.setattr(conf_files, "_added", [])
     (tmp_path / "conf").mkdir()
     yield tmp_path / "conf"
     compose._composed.clear()
@@ -77,13 +80,13 @@ def test_yaml_of_a_user_reads_nothing_of_this_machine(
     _write(folder, name, READING[name])
     group, _, option = name.removesuffix(".yaml").partition("/")
     chosen = [f"{group}={option}"] if option else []
-    assert cli.main(["plan", "--config-dir", str(folder), *chosen]) == 2
+    assert dispatch.main(["plan", "--config-dir", str(folder), *chosen]) == 2
     told = capsys.readouterr().err
     assert name in told
     assert re.search(r" [\w.]+ says '", told), "the field is named"
     assert "secret-home" not in told
     if option:
-        assert cli.main(["list", f"{group}s", "--config-dir", str(folder)]) == 0
+        assert dispatch.main(["list", f"{group}s", "--config-dir", str(folder)]) == 0
         told = capsys.readouterr().out
         assert f"{option} " in told
         assert re.search(rf"(?i)not usable: \S+{re.escape(name)}: [\w.]+ says '", told)
@@ -96,13 +99,13 @@ def test_a_file_that_is_not_chosen_stands_in_nobody_s_way(folder: Path, capsys: 
     _write(folder, "exhibit/torn.yaml", "title: [\n")
     _write(folder, "launcher/torn.yaml", "launcher: [\n")
     _write(folder, "recipe/long.yaml", "name: long\nsteps: 3\n")
-    assert cli.main(["plan", "--config-dir", str(folder), "recipe=long"]) == 0
-    assert cli.main(["list", "exhibits", "--config-dir", str(folder)]) == 0
+    assert dispatch.main(["plan", "--config-dir", str(folder), "recipe=long"]) == 0
+    assert dispatch.main(["list", "exhibits", "--config-dir", str(folder)]) == 0
     told = capsys.readouterr().out
     assert "delta-ranking" in told
     assert len(re.findall("Not usable", told)) == 2
     for chosen in (["check", "bad"], ["plan", "launcher=torn"], ["plan", "task=ba*"]):
-        assert cli.main([*chosen, "--config-dir", str(folder)]) == 2, chosen
+        assert dispatch.main([*chosen, "--config-dir", str(folder)]) == 2, chosen
 
 
 def test_what_a_chosen_file_builds_on_is_looked_at_too(
@@ -113,7 +116,7 @@ def test_what_a_chosen_file_builds_on_is_looked_at_too(
     _write(folder, "recipe/own.yaml", "defaults: [base, _self_]\nname: own\nsteps: 3\n")
     _write(folder, "recipe/list.yaml", "defaults: ['${oc.env:HOME}', _self_]\nname: list\n")
     for name, file in (("own", "base.yaml"), ("list", "list.yaml")):
-        assert cli.main(["plan", "--config-dir", str(folder), f"recipe={name}"]) == 2
+        assert dispatch.main(["plan", "--config-dir", str(folder), f"recipe={name}"]) == 2
         told = capsys.readouterr().err
         assert file in told
         assert "secret-home" not in told
@@ -124,9 +127,9 @@ def test_yaml_of_a_user_names_no_code(folder: Path, name: str, monkeypatch: pyte
     monkeypatch.chdir(folder.parent)
     _write(folder, name, EVIL[name])
     with pytest.raises(UsageError, match=re.escape(name.split("/")[0])):
-        options.use(str(folder))
-    assert options.folders()[:-1] == ()
-    assert cli.main(["plan", "--config-dir", str(folder)]) == 2
+        conf_files.use(str(folder))
+    assert conf_files.folders()[:-1] == ()
+    assert dispatch.main(["plan", "--config-dir", str(folder)]) == 2
     assert not (folder.parent / "evil").exists()
 
 
@@ -136,16 +139,17 @@ def test_yaml_that_is_a_choice_is_taken(folder: Path) -> None:
     text = "# @package _global_\ndefaults:\n  - override /hydra/launcher: joblib\nlauncher: {jobs: 3}\n"
     _write(folder, "launcher/three.yaml", text + 'hydra:\n  launcher: {n_jobs: "${launcher.jobs}"}\n')
     _write(folder, "notes.txt", "_target_: os.system")
-    options.use(str(folder))
+    conf_files.use(str(folder))
     [cell] = grid.expand([{"method": "big"}])
     assert cell.method.fields["rank"] == 64
     launchers.check("three")
 
 
 def test_our_own_yaml_passes_the_same_check() -> None:
-    from harness import assets, guard
+    from harness import assets
+    from harness.config import yaml_safety
 
-    groups = (*options.GROUPS, "launcher", "exhibit")
+    groups = (*conf_files.GROUPS, "launcher", "exhibit")
     checked = 0
     for path in sorted(assets.conf().rglob("*.yaml")):
         if path.name != "attempt.yaml":
@@ -153,9 +157,9 @@ def test_our_own_yaml_passes_the_same_check() -> None:
 
             text = path.read_text()
             content = yaml.safe_load(text)
-            found = (*guard._keys(content), *guard._hydra(content), *guard._packages(text))
+            found = (*yaml_safety._keys(content), *yaml_safety._hydra(content), *yaml_safety._packages(text))
             assert list(found) == [], path
-            assert list(guard._defaults(content, path, assets.conf(), groups)) == [], path
+            assert list(yaml_safety._defaults(content, path, assets.conf(), groups)) == [], path
             checked += 1
     assert checked > 20
 
@@ -227,7 +231,7 @@ def test_no_name_becomes_a_path(store: Store, cell: Callable[..., Cell], name: s
     assert re.fullmatch("[0-9a-f]{64}", key)
     before = set(tmp_path.rglob("*"))
     store.begin(odd)
-    grids.note(store, grids.of(name, [odd]))
+    requested_grids.note(store, requested_grids.of(name, [odd]))
     added = set(tmp_path.rglob("*")) - before
     assert added
     assert all(path == store.path or store.path in path.parents for path in added)
@@ -254,33 +258,33 @@ READERS = {
 }  # fmt: skip
 OPENERS = ("os", "io", "gzip", "bz2", "lzma", "zipfile", "tarfile", "codecs", "mmap")
 READ_ELSEWHERE = {
-    "harness/files.py": "the one way",
-    "harness/imported.py": "our own source",
-    "harness/controls.py": "a tokenizer that is loaded",
-    "harness/shelf.py": "folders, without links",
-    "harness/team.py": "copies between the processes of one cell",
-    "methods/matrix.py": "our own table",
+    "harness/atomic_files.py": "the one way",
+    "harness/store/imported_source.py": "our own source",
+    "harness/models/control_tokens.py": "a tokenizer that is loaded",
+    "harness/store/cell_files.py": "folders, without links",
+    "harness/training/process_group.py": "copies between the processes of one cell",
+    "methods/backbone/applicability.py": "our own table",
     "methods/peft.py": "a value of a command line",
-    "methods/published.py": "our own table",
-    "methods/values.py": "a value of a command line",
-    "tasks/files.py": "the state of a saved data set",
-    "harness/tensors.py": "safetensors, after headers.check",
-    "harness/packing.py": "a checkpoint of our own attempt, with its digest",
-    "harness/chat.py": "an answer of bounded length",
-    "harness/merge.py": "copies of attempts, without links",
-    "harness/attempt.py": "a file that is written",
+    "harness/analysis/parameter_counts.py": "our own table",
+    "harness/config/values.py": "a value of a command line",
+    "tasks/data/split_files.py": "the state of a saved data set",
+    "harness/models/tensor_reader.py": "safetensors, after headers.check",
+    "harness/training/tensor_file.py": "a checkpoint of our own attempt, with its digest",
+    "harness/probes/judging/chat_client.py": "an answer of bounded length",
+    "harness/store/merge.py": "copies of attempts, without links",
+    "harness/store/attempt_folder.py": "a file that is written",
     "harness/samples.py": "a file that is written",
-    "harness/child.py": "a log that is written",
-    "harness/export.py": "an archive that is written",
-    "harness/streams.py": "the null device",
-    "harness/cli.py": "its own verbs' source, and the null device",
-    "harness/fingerprint.py": "our own source",
-    "methods/__init__.py": "our own source",
-    "tasks/__init__.py": "our own source",
-    "harness/lease.py": "/proc",
-    "harness/ending.py": "/proc",
-    "harness/provenance.py": "/proc and our own checkout",
-    "tasks/local.py": "rows of the user's own",
+    "harness/processes/child.py": "a log that is written",
+    "harness/store/archive.py": "an archive that is written",
+    "harness/cli/streams.py": "the null device",
+    "harness/cli/dispatch.py": "its own verbs' source, and the null device",
+    "harness/store/fingerprint.py": "our own source",
+    "methods/registry.py": "our own source",
+    "tasks/registry.py": "our own source",
+    "harness/store/lease.py": "/proc",
+    "harness/execution/outcome.py": "/proc",
+    "harness/store/provenance.py": "/proc and our own checkout",
+    "tasks/data/row_files.py": "rows of the user's own",
 }
 
 
@@ -291,7 +295,7 @@ def _mode(call: ast.Call) -> bool:
 
 
 def _reading(path: Path) -> set[str]:
-    """How a file of ours reads, beside harness/files.py."""
+    """How a file of ours reads, beside harness/atomic_files.py."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):

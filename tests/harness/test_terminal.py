@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from harness import cli, terminal
+from harness import terminal
+from harness.cli import dispatch as cli
 
 STEERING = ["\x1b[2J", "\x1b]0;owned\x07", "a\rb", "\x9b2J", "\u202e", "\x7f", "\u2028", "\U000e0041", "\b\b"]
 

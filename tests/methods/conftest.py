@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-import methods
 from harness import assets
-from harness.config import MethodConfig
+from harness.config.schema import MethodConfig
 from harness.errors import NotApplicable
-from harness.parents import ANY
+from harness.experiments.parent_order import ANY
+from methods import registry as methods
+from methods.attachment.delta_state import delta_state
 from methods.base import Method, Parent, freeze, trainable
-from methods.kept import delta_state
 from tests.methods.toys import PAD, TOYS, Toy, V, parameters
 
 __all__ = ["PAD", "TOYS", "Toy", "V"]

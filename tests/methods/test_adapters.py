@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from harness.config import MethodConfig
+from harness.config.schema import MethodConfig
 from harness.errors import UsageError
+from methods.attachment.delta_state import delta_state
 from methods.base import Parent
-from methods.kept import delta_state
 from tests.methods.conftest import TOYS, attach, backbone, disturb, logits, make
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli
+from harness.cli import dispatch
 
 RUN = ("run", "model=micro-t5-nano", "task=micro/sentiment", "seed=0", "device=cpu")
 CASES = {
@@ -58,7 +58,7 @@ def test_one_sentence_and_exit_code_2(
     given: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = tmp_path / "store"
-    assert cli.main([*RUN, *given, f"store={store}"]) == 2
+    assert dispatch.main([*RUN, *given, f"store={store}"]) == 2
     told = capsys.readouterr().err
     assert said in told
     assert told.startswith("deltabench: ")

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-import methods
 from harness import assets
-from harness.config import MethodConfig
+from harness.config.schema import MethodConfig
+from harness.config.values import derive, parse
 from harness.errors import UsageError
-from methods.values import derive, parse
+from methods import registry as methods
 
 FOLDER = assets.conf() / "method"
 OWN = {key for key, entry in methods.catalogue().items() if entry.module.startswith("methods.")}

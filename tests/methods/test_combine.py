@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 import torch
 
-import methods
 from harness.errors import NotApplicable, UsageError
+from methods import registry as methods
+from methods.attachment.delta_state import count
+from methods.backbone.sizes import shape
 from methods.base import trainable
-from methods.kept import count
-from methods.shape import shape
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits, make
 
 PAPER = ["adapter", "bitfit", "prompt length=10"]

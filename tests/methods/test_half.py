@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from harness import models
 from harness.errors import NotApplicable
-from harness.forward import computing
+from harness.models import backbone as models
+from harness.precision import computing
+from methods.attachment.delta_state import delta_state, load_delta_state
 from methods.base import trainable
-from methods.kept import delta_state, load_delta_state
 from tests.methods.conftest import attach, backbone, batch, disturb, logits
 
 CPU = torch.device("cpu")

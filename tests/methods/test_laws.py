@@ -8,11 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import methods
 from harness.errors import NotApplicable, UsageError
+from methods import registry as methods
+from methods.attachment.delta_state import count, delta_state, load_delta_state
+from methods.backbone.sizes import Shape, shape
 from methods.base import Delta, Method, trainable
-from methods.kept import count, delta_state, load_delta_state
-from methods.shape import Shape, shape
 from tests.methods.conftest import NAMES, TOYS, attach, backbone, batch, disturb, logits, make
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}

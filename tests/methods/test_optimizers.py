@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from harness import optimizers, packing
-from harness.config import RecipeConfig
+from harness.config.schema import RecipeConfig
+from harness.training import optimizers, tensor_file
 from methods.base import Method, trainable
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb
 
@@ -87,8 +87,8 @@ def test_each_learns_and_resumes_from_its_state(optimizer: str, tmp_path: Path) 
         step(model, made)
     other = copy.deepcopy(model)
     resumed = optimizers.make(other, recipe)
-    packing.write(tmp_path / "state.safetensors", made.state_dict())
-    resumed.load_state_dict(packing.read(tmp_path / "state.safetensors"))
+    tensor_file.write(tmp_path / "state.safetensors", made.state_dict())
+    resumed.load_state_dict(tensor_file.read(tmp_path / "state.safetensors"))
     assert losses[-1] < losses[0]
     step(model, made)
     step(other, resumed)

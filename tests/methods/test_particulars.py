@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from harness.errors import NotApplicable, UsageError
-from methods.anatomy import linears
+from methods.attachment.delta_state import count
+from methods.attachment.hooks import inserted
+from methods.backbone.roles import linears
+from methods.backbone.sizes import shape
 from methods.base import trainable
 from methods.bitfit import Bias
-from methods.insertion import inserted
-from methods.kept import count
-from methods.shape import shape
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits, make
 
 
@@ -73,7 +73,7 @@ class _Foreign(nn.Module):
 
 
 def test_an_unknown_family_says_what_to_add_and_patterns_are_the_way_round() -> None:
-    with pytest.raises(UsageError, match=r"'martian' has no row in methods/families.py .*add a Family row"):
+    with pytest.raises(UsageError, match=r"'martian' has no row in methods/backbone/families.py .*add a Family row"):
         make("adapter").attach(_Foreign())
     model = _Foreign()
     make("lora", rank=2, targets=["mixer"]).attach(model)

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from harness.errors import UsageError
+from methods.attachment.delta_state import count
 from methods.base import trainable
-from methods.exchange import write_peft
-from methods.kept import count
 from methods.peft import LORA_FIELDS, STARTS, TYPES
+from methods.peft_files.export import write_peft
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits, make
 
 pytest.importorskip("methods.peft")

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness import assets
-from methods.shape import Shape
-from methods.values import derive
+from harness.config.values import derive
+from methods.backbone.sizes import Shape
 from tests.methods.conftest import make
 
 L, D, F, M, N = 24, 1024, 4096, 64, 4  # RoBERTa-large; M: bottleneck, rank or width of the MLP

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from harness.errors import NotApplicable, UsageError
-from methods.kept import count, delta_state, load_delta_state
-from methods.shape import shape
+from methods.attachment.delta_state import count, delta_state, load_delta_state
+from methods.backbone.sizes import shape
 from tests.methods.conftest import TOYS, attach, backbone, disturb, logits, make
 from tests.methods.test_peft import TASK, P, agree, copy, peft, reference, same_gradients
 

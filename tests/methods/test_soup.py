@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import torch
 
-import methods
-from harness.config import MethodConfig
+from harness.config.schema import MethodConfig
 from harness.errors import UsageError
+from methods import registry as methods
+from methods.attachment.delta_state import delta_state
 from methods.base import Parent, trainable
-from methods.kept import delta_state
 from tests.methods.conftest import TOYS, backbone, disturb, logits, make
 
 KINDS = ("full", "lora", "layernorm", "diff_pruning", "hft", "none")

@@ -34,9 +34,9 @@ HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
-from harness import lease  # noqa: E402
-from harness.attempt import TRACE  # noqa: E402
-from harness.store import Store  # noqa: E402
+from harness.store import lease  # noqa: E402
+from harness.store.attempt_folder import TRACE  # noqa: E402
+from harness.store.store import Store  # noqa: E402
 
 MARK, MACHINE = "DELTABENCH_STRESS", "DELTABENCH_STRESS_MACHINE"
 EVENTS_PER_ROUND = 40

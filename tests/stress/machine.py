@@ -8,6 +8,6 @@ import platform
 
 if name := os.environ.get("DELTABENCH_STRESS_MACHINE"):
     platform.node = lambda: name
-    from harness import lease
+    from harness.store import lease
 
     lease.STALE_S, lease.WATCH_S, lease.HEARTBEAT_S = 4.0, 1.5, 0.5

@@ -13,9 +13,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
-from harness.config import TaskConfig
+from harness.config.schema import TaskConfig
+from methods.backbone.sizes import Shape
 from methods.base import Method
-from methods.shape import Shape
 from tasks.base import Example, Splits, TaskRow
 
 

@@ -12,12 +12,12 @@ from types import ModuleType
 import pytest
 import yaml
 
-import tasks
 from harness import assets
-from harness.config import TaskConfig
+from harness.config.schema import TaskConfig
 from harness.errors import UsageError
-from tasks import checks
+from tasks import registry as tasks
 from tasks.base import Example, Splits, Task
+from tasks.data import checks
 
 YAMLS = sorted((assets.conf() / "task").rglob("*.yaml"))
 GENERATED = [name for name, row in tasks.catalogue().items() if "generated" in row.source]

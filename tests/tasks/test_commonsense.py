@@ -5,18 +5,19 @@ from pathlib import Path
 
 import pytest
 
-import tasks
-from harness.config import TaskConfig
+from harness.config.schema import TaskConfig
 from harness.errors import UsageError
-from tasks import commonsense, roots
-from tasks.metrics import METRICS
+from tasks import commonsense
+from tasks import registry as tasks
+from tasks.data import data_root
+from tasks.metrics.label_metrics import METRICS
 
 FORMATS = {"boolq": "true/false", "piqa": "solution1/solution2", "winogrande": "option1/option2"}
 
 
 @pytest.fixture(autouse=True)
 def _no_data_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(roots.VARIABLE, raising=False)
+    monkeypatch.delenv(data_root.VARIABLE, raising=False)
 
 
 def row(name: str, i: int, **change: str) -> dict[str, str]:

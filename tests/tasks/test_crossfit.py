@@ -4,16 +4,17 @@ from pathlib import Path
 
 import pytest
 
-import tasks
-from harness.config import TaskConfig
+from harness.config.schema import TaskConfig
 from harness.errors import UsageError
-from tasks import crossfit, roots
-from tasks.metrics import METRICS
+from tasks import crossfit
+from tasks import registry as tasks
+from tasks.data import data_root
+from tasks.metrics.label_metrics import METRICS
 
 
 @pytest.fixture(autouse=True)
 def _no_data_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(roots.VARIABLE, raising=False)
+    monkeypatch.delenv(data_root.VARIABLE, raising=False)
 
 
 def built(folder: Path, name: str, shots: int = 16, seeds: tuple[int, ...] = (100, 13, 21, 42, 87)) -> Path:
@@ -48,10 +49,10 @@ def test_a_built_folder_is_the_task(tmp_path: Path, name: str) -> None:
 
 def test_the_data_root_serves_them_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built(tmp_path / "crossfit", "glue-cola")
-    monkeypatch.setenv(roots.VARIABLE, str(tmp_path))
+    monkeypatch.setenv(data_root.VARIABLE, str(tmp_path))
     assert tasks.load(TaskConfig("crossfit/glue-cola")).metric == "matthews"
-    assert roots.offline(tasks.find("crossfit/glue-cola")) == tmp_path / "crossfit"
-    assert roots.offline(tasks.find("crossfit/glue-sst2")) is None
+    assert data_root.offline(tasks.find("crossfit/glue-cola")) == tmp_path / "crossfit"
+    assert data_root.offline(tasks.find("crossfit/glue-sst2")) is None
 
 
 def test_a_folder_that_was_not_built_is_one_sentence(tmp_path: Path) -> None:

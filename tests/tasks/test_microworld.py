@@ -14,15 +14,17 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-import tasks
-from harness import cell as cells
-from harness import grid, words
-from harness.config import TaskConfig
-from harness.store import Store
+from harness.cli import arguments, pretraining_gate
+from harness.config.schema import TaskConfig
+from harness.experiments import grid
+from harness.store import identity as cells
+from harness.store.store import Store
+from tasks import registry as tasks
 from tasks.base import Example, Task
-from tasks.microworld import corpus, curriculum, gate, lexicon, overlap, pretraining, shipping, vocabulary
-from tasks.microworld.backbones import BACKBONES
+from tasks.microworld import corpus, lexicon, overlap, vocabulary
 from tasks.microworld.corpus import lessons
+from tasks.microworld.pretraining import curriculum, pretrain, shipping
+from tasks.microworld.pretraining.backbones import BACKBONES
 
 NAMES = sorted(name for name in tasks.catalogue() if name.startswith("micro/"))
 READING = [name for name in NAMES if tasks.catalogue()[name].category in ("inference", "question answering")]
@@ -160,7 +162,7 @@ GROWN = sorted(name for name, backbone in BACKBONES.items() if backbone.grown_fr
 
 @pytest.mark.parametrize("name", GROWN)
 def test_a_grown_backbone_starts_as_the_one_it_is_grown_from(name: str) -> None:
-    grown = pretraining.initialise(BACKBONES[name]).eval()
+    grown = pretrain.initialise(BACKBONES[name]).eval()
     small = AutoModelForCausalLM.from_pretrained(shipping.WEIGHTS / BACKBONES[name].grown_from, dtype=torch.float32)
     assert grown.num_parameters() > small.num_parameters()
     words = torch.randint(5, 800, (3, 20), generator=torch.Generator().manual_seed(0))
@@ -172,16 +174,16 @@ def test_a_depth_that_is_no_multiple_cannot_be_grown() -> None:
     grown = BACKBONES[GROWN[0]]
     odd = replace(grown, architecture={**grown.architecture, "num_hidden_layers": 7})
     with pytest.raises(ValueError, match="no multiple of the 5"):
-        pretraining.initialise(odd)
+        pretrain.initialise(odd)
 
 
 def test_a_gate_counts_the_cells_of_its_own_command_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: set[str] = set()
     monkeypatch.setattr("harness.analysis.records.from_store", lambda store, keys: asked.update(keys) or [])
-    assert not gate.scores(Store(tmp_path), "micro-llama-nano")
+    assert not pretraining_gate.scores(Store(tmp_path), "micro-llama-nano")
 
     def key(*more: str) -> str:
-        said = words.parse(["method=full", "model=micro-llama-nano", "task=micro/commonsense", "seed=0", *more])
+        said = arguments.parse(["method=full", "model=micro-llama-nano", "task=micro/commonsense", "seed=0", *more])
         return cells.key(grid.expand([said.block])[0])
 
     assert {key(), key("model.weights=random")} <= asked
@@ -198,9 +200,13 @@ def test_a_card_cites_the_seeds_of_its_mean(card: Path) -> None:
 
 
 def test_fewer_finished_seeds_are_the_commands_seeds() -> None:
-    asked = gate.Asked("micro/qa", "test", 0.3, "micro")
-    assert gate.table("m", {(asked, kind): [0.5] for kind in gate.WEIGHTS})["command"].endswith("seed=0")
-    assert gate.table("m", {(asked, kind): [0.5, 0.6] for kind in gate.WEIGHTS})["command"].endswith("seed=0,1")
+    asked = pretraining_gate.Asked("micro/qa", "test", 0.3, "micro")
+    assert pretraining_gate.table("m", {(asked, kind): [0.5] for kind in pretraining_gate.WEIGHTS})["command"].endswith(
+        "seed=0"
+    )
+    assert pretraining_gate.table("m", {(asked, kind): [0.5, 0.6] for kind in pretraining_gate.WEIGHTS})[
+        "command"
+    ].endswith("seed=0,1")
 
 
 def test_the_card_tells_what_of_the_test_stands_in_train() -> None:

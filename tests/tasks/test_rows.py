@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-import tasks
-from harness.config import TaskConfig
+from harness.config.schema import TaskConfig
 from harness.errors import UsageError
-from tasks import files, local, roots
+from tasks import registry as tasks
 from tasks.base import TaskRow
-from tasks.published import Source
+from tasks.data import data_root, row_files, split_files
+from tasks.data.dataset import Source
 
-ROOT = Path(os.environ.get(roots.VARIABLE) or Path(__file__).parents[3] / "shared" / "data")
+ROOT = Path(os.environ.get(data_root.VARIABLE) or Path(__file__).parents[3] / "shared" / "data")
 VERIFIED = {name: row for name, row in tasks.catalogue().items() if row.verified == "rows"}
 
 pytestmark = pytest.mark.skipif(not ROOT.is_dir(), reason="no real rows; set DELTABENCH_DATA to a folder of them")
@@ -28,12 +28,12 @@ def test_some_real_rows_have_the_schema(name: str) -> None:
     """At least one split of every task that says so; all rows where the file is small."""
     row = VERIFIED[name]
     source, folder = source_of(row), ROOT / row.folder
-    splits = [split for split in source.splits() if files.has(folder, split, source.places.get(split, ()))]
+    splits = [split for split in source.splits() if split_files.has(folder, split, source.places.get(split, ()))]
     if not splits and not any(folder.glob("validation_*")):
         pytest.skip(f"{folder.name} is not in this data root")
     for split in splits or ["validation_1000"]:
         own = source.test_source if source.test_source and split in source.tests.values() else source
-        rows = local.read_all(files.find(folder, split, source.places.get(split, ())), own.reader.schema)
+        rows = row_files.read_all(split_files.find(folder, split, source.places.get(split, ())), own.reader.schema)
         examples = [own.reader.example(str(i), one, f"{name} {split} {i}") for i, one in enumerate(rows[:3000])]
         assert examples
         words = row.label_words
@@ -43,8 +43,8 @@ def test_some_real_rows_have_the_schema(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["glue/cola", "glue/rte", "glue/stsb", "trec", "mr", "arc_easy", "commonsense/arc-c"])
 def test_a_task_loads_from_the_data_root(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(roots.VARIABLE, str(ROOT))
-    if roots.offline(tasks.find(name)) is None:
+    monkeypatch.setenv(data_root.VARIABLE, str(ROOT))
+    if data_root.offline(tasks.find(name)) is None:
         pytest.skip(f"{name} is not in this data root")
     resolved = tasks.resolve(TaskConfig(name, test_size=100))
     assert resolved.data_dir
@@ -55,7 +55,7 @@ def test_a_task_loads_from_the_data_root(name: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_stand_in_for_the_mixture_trains_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(roots.VARIABLE, str(ROOT))
+    monkeypatch.setenv(data_root.VARIABLE, str(ROOT))
     config = TaskConfig("commonsense_170k", files=("train=mix_20k_train.jsonl.gz",), train_size=200, test_size=50)
     try:
         task = tasks.load(config)

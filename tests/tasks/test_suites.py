@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-import tasks
-from harness import objectives
-from harness.config import TaskConfig
+from harness.config.schema import TaskConfig
 from harness.errors import UsageError
-from tasks import published, roots
-from tasks.metrics import METRICS
-from tasks.published import Source
+from harness.training.objectives import registry as objectives
+from tasks import registry as tasks
+from tasks.data import data_root, dataset
+from tasks.data.dataset import Source
+from tasks.metrics.label_metrics import METRICS
 
 PUBLISHED = {
     name: row.load.args[0]
     for name, row in tasks.catalogue().items()
-    if isinstance(row.load, partial) and row.load.func is published.load
+    if isinstance(row.load, partial) and row.load.func is dataset.load
 }
 ASKED = (
     "Please choose the correct answer to the question: {}?\n\nAnswer1: a Answer2: b\n\nAnswer format: answer1/answer2"
@@ -36,7 +36,7 @@ ENTITIES = {"superglue/record": {"answers": ["Ann", "Ann B."]}, "gsm8k": {"answe
 
 @pytest.fixture(autouse=True)
 def _no_data_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(roots.VARIABLE, raising=False)
+    monkeypatch.delenv(data_root.VARIABLE, raising=False)
 
 
 def fake(name: str, source: Source, split: str, n: int) -> list[dict[str, Any]]:

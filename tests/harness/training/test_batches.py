@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from harness.batches import POOL, Encoded, Order, pad
-from harness.text import IGNORED
+from harness.models.tokenizer import IGNORED
+from harness.training.batches import POOL, Encoded, Order, pad
 
 LENGTHS = torch.tensor([3, 9, 1, 4, 4, 7, 2, 8, 5, 6, 3, 3, 2])
 GOLDEN = [[11, 1], [0, 5], [2, 7], [15, 10], [13, 3], [14, 4], [8, 9], [6, 12]]

@@ -10,15 +10,17 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import Gemma2Config
 
-import methods
-from harness import decoding, objectives, text
-from harness import models as backbones
-from harness.batches import Encoded
-from harness.config import MethodConfig, ModelConfig
+from harness.config.schema import MethodConfig, ModelConfig
 from harness.errors import NotApplicable, UsageError
-from harness.objectives import Head, Reading
-from harness.score import prepare, score
-from harness.text import Text
+from harness.models import backbone as backbones
+from harness.models import tokenizer
+from harness.models.tokenizer import Text
+from harness.training import decoding
+from harness.training.batches import Encoded
+from harness.training.objectives import registry as objectives
+from harness.training.objectives.registry import Head, Reading
+from harness.training.score import prepare, score
+from methods import registry as methods
 from tasks.base import Task
 
 LM = Head("causal_lm")
@@ -52,7 +54,7 @@ def test_likelihoods_equal_one_pass_per_option(
     kind: str, method: str, decoder: ModelConfig, request: pytest.FixtureRequest
 ) -> None:
     task: Task = request.getfixturevalue(kind)
-    model, words = attached(decoder, method), text.load(decoder)
+    model, words = attached(decoder, method), tokenizer.load(decoder)
     objective = objectives.make("causal", task, words)
     rows = task.splits.train[:6]
     scores = objective.likelihoods(model, objective.encode(rows).batch(range(6)))  # type: ignore[attr-defined]
@@ -68,7 +70,7 @@ def test_greedy_answers_are_the_likeliest_tokens_one_after_the_other(
     method: str, decoder: ModelConfig, any_task: Task
 ) -> None:
     task = replace(any_task, answer="text", label_words=("bad", "good"), max_target_tokens=6)
-    model, words = attached(decoder, method), text.load(decoder)
+    model, words = attached(decoder, method), tokenizer.load(decoder)
     objective = objectives.make("causal", task, words)
     found = objective.predict(model, objective.encode(task.splits.train[:7]).batch(range(7))).answers
     for number in range(7):
@@ -87,7 +89,7 @@ def test_every_end_token_of_a_model_ends_a_text(beams: int, decoder: ModelConfig
     ends = list(range(6, 24))
     (tmp_path / "own" / "generation_config.json").write_text(json.dumps({"eos_token_id": [1, *ends]}))
     several = replace(decoder, path=str(tmp_path / "own"))
-    model, words = attached(several, "none"), text.load(several)
+    model, words = attached(several, "none"), tokenizer.load(several)
     assert (words.eos, words.ends) == (1, (1, *ends))
     prompts = [f"w{i} w{2 * i}" for i in range(12)]
     rows, _ = words.prompts(prompts, 20, 7)
@@ -108,14 +110,14 @@ def test_a_padding_token_that_is_none_is_the_end_token(pad: int | None, decoder:
     plan = json.loads((tmp_path / "own" / "config.json").read_text())
     (tmp_path / "own" / "config.json").write_text(json.dumps({**plan, "pad_token_id": pad}))
     own = replace(decoder, path=str(tmp_path / "own"))
-    assert text.load(own).pad == 1
+    assert tokenizer.load(own).pad == 1
     backbones.load(own, LM, seed=0)
 
 
 @torch.no_grad()
 def test_beams_are_those_of_transformers(decoder: ModelConfig, any_task: Task) -> None:
     task = replace(any_task, answer="text", label_words=("bad", "good"), max_target_tokens=7)
-    model, words = attached(decoder, "none"), text.load(decoder)
+    model, words = attached(decoder, "none"), tokenizer.load(decoder)
     objective = objectives.make("causal", task, words, Reading(beams=3))
     found = objective.predict(model, objective.encode(task.splits.train[:12]).batch(range(12))).answers
     theirs = []
@@ -131,7 +133,7 @@ def test_beams_are_those_of_transformers(decoder: ModelConfig, any_task: Task) -
 
 
 def test_the_loss_is_on_the_answer_or_on_all_but_the_first_token(decoder: ModelConfig, any_task: Task) -> None:
-    model, words = attached(decoder, "none"), text.load(decoder)
+    model, words = attached(decoder, "none"), tokenizer.load(decoder)
     pairs = [tokens(words, any_task, i, any_task.target(any_task.splits.train[i])) for i in range(7)]
     alone = torch.cat([naive(model, prompt, answer) for prompt, answer in pairs])
     whole = torch.cat([naive(model, prompt[:1], prompt[1:] + answer) for prompt, answer in pairs])
@@ -146,7 +148,7 @@ def test_the_loss_is_on_the_answer_or_on_all_but_the_first_token(decoder: ModelC
 
 def test_scores_do_not_depend_on_the_evaluation_batch(decoder: ModelConfig, any_task: Task) -> None:
     model = attached(decoder, "none")
-    objective = objectives.make("causal", any_task, text.load(decoder))
+    objective = objectives.make("causal", any_task, tokenizer.load(decoder))
     split = prepare(objective, any_task)["test"]
     one, many = (score(model, objective, split, any_task.metric, size) for size in (1, 16))
     assert one.answers == many.answers
@@ -155,7 +157,7 @@ def test_scores_do_not_depend_on_the_evaluation_batch(decoder: ModelConfig, any_
 
 @torch.no_grad()
 def test_options_can_be_compared_by_their_mean(decoder: ModelConfig, choice_task: Task) -> None:
-    model, words = attached(decoder, "none"), text.load(decoder)
+    model, words = attached(decoder, "none"), tokenizer.load(decoder)
     objective = objectives.make("causal", choice_task, words, Reading(option_score="mean"))
     found = objective.predict(model, objective.encode(choice_task.splits.train[:20]).batch(range(20))).answers
     for number, answer in enumerate(found):
@@ -165,7 +167,7 @@ def test_options_can_be_compared_by_their_mean(decoder: ModelConfig, choice_task
 
 
 def test_long_prompts_are_cut_on_the_left_and_leave_room_for_the_answer(decoder: ModelConfig, label_task: Task) -> None:
-    words = text.load(decoder, added=70)
+    words = tokenizer.load(decoder, added=70)
     encoded = objectives.make("causal", label_task, words).encode(label_task.splits.train)
     room = 80 - 70 - label_task.max_target_tokens
     assert encoded.inputs.shape[1] == room
@@ -234,7 +236,7 @@ def test_a_classifier_on_a_decoder_does_not_see_its_padding(
     plan = json.loads((tmp_path / "own" / "config.json").read_text())
     (tmp_path / "own" / "config.json").write_text(json.dumps({**plan, "pad_token_id": None}))
     unpadded = replace(decoder, path=str(tmp_path / "own"))
-    objective = objectives.make("classifier", label_task, text.load(unpadded))
+    objective = objectives.make("classifier", label_task, tokenizer.load(unpadded))
     model = backbones.load(unpadded, objective.head, seed=0)
     methods.make(MethodConfig(method, {})).attach(model)
     encoded = objective.encode(label_task.splits.train)
@@ -247,7 +249,7 @@ def test_a_classifier_on_a_decoder_does_not_see_its_padding(
 
 def test_a_decoder_learns_to_answer(decoder: ModelConfig, any_task: Task) -> None:
     model = attached(decoder, "full")
-    objective = objectives.make("causal", any_task, text.load(decoder))
+    objective = objectives.make("causal", any_task, tokenizer.load(decoder))
     encoded = objective.encode(any_task.splits.train)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for step in range(60):

@@ -12,17 +12,18 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-import methods
-import tasks
-from harness import fit as fit_module
-from harness import optimizers, packing, weights
-from harness.attempt import CHECKPOINT, RESUMED, AttemptFolder
-from harness.config import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
+from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
 from harness.errors import UsageError
+from harness.models import weight_files
 from harness.run import run
-from methods.anatomy import after
+from harness.store.attempt_folder import CHECKPOINT, RESUMED, AttemptFolder
+from harness.training import fit as fit_module
+from harness.training import optimizers, tensor_file
+from methods import registry as methods
+from methods.attachment.hooks import insert
+from methods.backbone.roles import after
 from methods.base import Delta, Method
-from methods.insertion import insert
+from tasks import registry as tasks
 
 RECIPE = RecipeConfig(learning_rate=1e-2, steps=8, evaluate_every=3, batch_size=4, evaluation_batch_size=64)
 GENERATED = [(name, row.answer) for name, row in sorted(tasks.catalogue().items()) if "generated" in row.source]
@@ -82,7 +83,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any
 
 
 def cell(method: str = "lora", **fields: Any) -> Cell:
-    model = weights.resolve(ModelConfig(name="micro-t5-nano", family="t5", weights="random"))
+    model = weight_files.resolve(ModelConfig(name="micro-t5-nano", family="t5", weights="random"))
     data = tasks.resolve(TaskConfig(TASK, train_size=40, validation_size=10, test_size=10))
     values = methods.resolve(method, fields) if method in methods.catalogue() else fields
     return Cell(MethodConfig(method, values), model, data, "seq2seq", RECIPE)
@@ -235,11 +236,11 @@ def test_what_cannot_be_used_is_told_and_training_begins_anew(
     elif way == "foreign":
         save_file({"x": torch.zeros(2)}, path)
     else:
-        held = packing.read(path)
+        held = tensor_file.read(path)
         held["made_by"] |= {way: "another"} if way != "shape" else {}
         if way == "shape":
             held["model"]["trained"] = {name: t[..., :1] for name, t in held["model"]["trained"].items()}
-        packing.write(path, held)
+        tensor_file.write(path, held)
     again = runs.go(what, folder)
     assert list(told(folder)) == ["restarted"]
     if way in ("code", "torch", "key", "format"):
@@ -253,7 +254,7 @@ def test_a_checkpoint_that_cannot_be_written_costs_nothing(runs: Runs) -> None:
 
     whole = runs.go(cell())
     with runs.patch.context() as patch:
-        patch.setattr("harness.packing.write", full)
+        patch.setattr("harness.training.tensor_file.write", full)
         again = runs.go(cell(), checkpoint_steps=2)
     assert "No space left" in again[0]["notes"].pop("checkpoint")
     assert_same(whole, again)
@@ -264,7 +265,7 @@ def test_saving_changes_nothing_and_none_is_due_unless_asked(runs: Runs) -> None
     whole, often = runs.go(cell()), runs.go(cell(), checkpoint_steps=1)
     assert_same(whole, often)
     assert not (whole[1] / CHECKPOINT).exists()
-    assert packing.read(often[1] / CHECKPOINT)["place"]["step"] == RECIPE.steps - 1
+    assert tensor_file.read(often[1] / CHECKPOINT)["place"]["step"] == RECIPE.steps - 1
     assert runs.go(cell(), checkpoint_minutes=1e-9)[0]["time"]["checkpoint_s"] > 0
 
 
@@ -273,8 +274,8 @@ def test_saving_changes_nothing_and_none_is_due_unless_asked(runs: Runs) -> None
     {"t": torch.arange(3), "s": torch.tensor(1.5, dtype=torch.bfloat16), "e": torch.empty(0), "n": torch.eye(3).T[1:]},
 ])  # fmt: skip
 def test_a_packed_value_comes_back(tmp_path: Path, value: Any) -> None:
-    packing.write(tmp_path / "x", value)
-    again = packing.read(tmp_path / "x")
+    tensor_file.write(tmp_path / "x", value)
+    again = tensor_file.read(tmp_path / "x")
     if isinstance(value, dict) and "t" in value:
         assert all(
             torch.equal(again[name], tensor) and again[name].dtype == tensor.dtype for name, tensor in value.items()
@@ -286,6 +287,6 @@ def test_a_packed_value_comes_back(tmp_path: Path, value: Any) -> None:
 
 def test_only_plain_values_are_packed(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="Path"):
-        packing.write(tmp_path / "x", {"a": [tmp_path]})
+        tensor_file.write(tmp_path / "x", {"a": [tmp_path]})
     with pytest.raises(FileNotFoundError):
-        packing.read(tmp_path / "x")
+        tensor_file.read(tmp_path / "x")

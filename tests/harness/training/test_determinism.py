@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from harness import determinism, divergence
+from harness import divergence
 from harness.divergence import FACTOR, LEAST_LOSS, ROWS, Diverged
+from harness.training import determinism
 
 CPU = torch.device("cpu")
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from harness import models
-from harness.config import ModelConfig
+from harness.config.schema import ModelConfig
 from harness.errors import NotApplicable
-from harness.objectives import Head
+from harness.models import backbone
+from harness.training.objectives.registry import Head
 from tests.methods.toys import PAD, TOYS, V
 
 HEADS = {
@@ -35,7 +35,7 @@ def loaded(key: str, kind: str, folder: Path, dropout: float) -> Any:
         name=key, family=settings["model_type"], path=str(folder), weights="random", attention=TOYS[key].attention[0]
     )
     try:
-        return models.load(config, HEADS[kind], 0, dropout)
+        return backbone.load(config, HEADS[kind], 0, dropout)
     except NotApplicable as reason:
         pytest.skip(str(reason))
 

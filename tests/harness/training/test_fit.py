@@ -10,15 +10,17 @@ import pytest
 import torch
 from torch import nn
 
-import methods
-from harness import delta, models, objectives
-from harness import fit as fit_module
-from harness.attempt import AttemptFolder
-from harness.config import MethodConfig, ModelConfig, RecipeConfig
-from harness.fit import Diverged, Fitted, Point, Work, fit, schedule
-from harness.meter import Meter
-from harness.score import prepare, score
-from harness.text import Text
+from harness.config.schema import MethodConfig, ModelConfig, RecipeConfig
+from harness.measurement.meter import Meter
+from harness.models import backbone
+from harness.models.tokenizer import Text
+from harness.store.attempt_folder import AttemptFolder
+from harness.training import fit as fit_module
+from harness.training import trained_tensors
+from harness.training.fit import Diverged, Fitted, Point, Work, fit, schedule
+from harness.training.objectives import registry as objectives
+from harness.training.score import prepare, score
+from methods import registry as methods
 from methods.base import Method, Stage, trainable
 from tasks.base import Task
 
@@ -45,7 +47,7 @@ def train(t5: ModelConfig, t5_text: Text, label_task: Task, tmp_path: Path) -> T
     def do(method: str | Method = "lora", seed: int = 1, task: Task = label_task, **recipe: Any) -> Done:
         settings = replace(RECIPE, **recipe)
         objective = objectives.make("seq2seq", task, t5_text)
-        model = models.load(t5, objective.head, seed=0, dropout=settings.dropout)
+        model = backbone.load(t5, objective.head, seed=0, dropout=settings.dropout)
         torch.manual_seed(0)
         made = methods.make(MethodConfig(method, {})) if isinstance(method, str) else method
         made.attach(model)
@@ -110,7 +112,7 @@ def test_the_best_point_is_the_best_validation_score_after_training_began(train:
 def test_a_kept_delta_gives_its_scores_again(train: Train) -> None:
     done = train("full", evaluate_every=1)
     work, best = done.work, done.fitted.best
-    delta.restore(work.model, best.tensors)
+    trained_tensors.restore(work.model, best.tensors)
     again = score(work.model, work.objective, work.splits["test"], "accuracy", 16)
     assert again.answers == best.scores["test"].answers
 

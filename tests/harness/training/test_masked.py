@@ -6,13 +6,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-import methods
-from harness import models as backbones
-from harness import objectives, preflight, text
-from harness.config import MethodConfig, ModelConfig, TaskConfig
+from harness.config.schema import MethodConfig, ModelConfig, TaskConfig
 from harness.errors import NotApplicable, UsageError
-from harness.objectives import Head
-from harness.text import Text
+from harness.execution import preflight
+from harness.models import backbone as backbones
+from harness.models import tokenizer
+from harness.models.tokenizer import Text
+from harness.training.objectives import registry as objectives
+from harness.training.objectives.registry import Head
+from methods import registry as methods
 from tasks.base import Task
 
 LM = Head("masked_lm")
@@ -26,7 +28,7 @@ def cloze_task(label_task: Task) -> Task:
 @pytest.mark.parametrize("method", sorted(methods.catalogue()))
 @torch.no_grad()
 def test_logits_are_the_whole_models_at_the_mask(method: str, encoder: ModelConfig, cloze_task: Task) -> None:
-    model, words = backbones.load(encoder, LM, seed=0), text.load(encoder)
+    model, words = backbones.load(encoder, LM, seed=0), tokenizer.load(encoder)
     try:
         methods.make(MethodConfig(method, {})).attach(model)
     except UsageError as reason:
@@ -43,7 +45,7 @@ def test_logits_are_the_whole_models_at_the_mask(method: str, encoder: ModelConf
 
 def test_the_loss_is_cross_entropy_over_label_words(encoder: ModelConfig, cloze_task: Task) -> None:
     model = backbones.load(encoder, LM, seed=0)
-    objective = objectives.make("masked", cloze_task, text.load(encoder))
+    objective = objectives.make("masked", cloze_task, tokenizer.load(encoder))
     batch = objective.encode(cloze_task.splits.train[:6]).batch(range(6))
     logits = objective.logits(model, batch)  # type: ignore[attr-defined]
     torch.testing.assert_close(objective.loss(model, batch), F.cross_entropy(logits, batch.need_labels()))
@@ -54,14 +56,14 @@ def test_the_loss_is_cross_entropy_over_label_words(encoder: ModelConfig, cloze_
 
 def test_without_a_cloze_the_mask_ends_the_text(encoder: ModelConfig, cloze_task: Task) -> None:
     task = replace(cloze_task, cloze="")
-    encoded = objectives.make("masked", task, text.load(encoder)).encode(task.splits.train)
+    encoded = objectives.make("masked", task, tokenizer.load(encoder)).encode(task.splits.train)
     for row, length in zip(encoded.inputs.tolist(), encoded.lengths.tolist(), strict=True):
         assert row[length - 2 : length] == [38, 1]
 
 
 def test_a_long_text_loses_what_is_far_from_the_mask(encoder: ModelConfig, cloze_task: Task) -> None:
     task = replace(cloze_task, max_input_tokens=7)
-    encoded = objectives.make("masked", task, text.load(encoder)).encode(task.splits.train)
+    encoded = objectives.make("masked", task, tokenizer.load(encoder)).encode(task.splits.train)
     assert encoded.inputs.shape[1] == 7
     assert encoded.truncated == sum(len(row.fields["text"].split()) + 5 > 7 for row in task.splits.train) > 0
     for row, length in zip(encoded.inputs.tolist(), encoded.lengths.tolist(), strict=True):
@@ -70,7 +72,7 @@ def test_a_long_text_loses_what_is_far_from_the_mask(encoder: ModelConfig, cloze
 
 
 def test_the_longest_text_of_roberta_leaves_its_padding_positions(encoder: ModelConfig, cloze_task: Task) -> None:
-    words = text.load(encoder)
+    words = tokenizer.load(encoder)
     assert words.room == (40 if encoder.family == "bert" else 39)
     task = replace(cloze_task, cloze="{text} " + "w3 " * 60 + "{mask}")
     objective = objectives.make("masked", task, words)
@@ -84,7 +86,7 @@ def test_a_label_word_that_is_not_one_token_is_named(
     words: tuple[str, str], encoder: ModelConfig, cloze_task: Task
 ) -> None:
     with pytest.raises(NotApplicable, match=f"{words[1]!r} of task toy-label is not one"):
-        objectives.make("masked", replace(cloze_task, cloze_words=words), text.load(encoder))
+        objectives.make("masked", replace(cloze_task, cloze_words=words), tokenizer.load(encoder))
 
 
 def test_preflight_looks_for_label_words(encoder: ModelConfig) -> None:
@@ -97,7 +99,7 @@ def test_other_backbones_and_answers_are_refused(
     t5: ModelConfig, t5_text: Text, bert: ModelConfig, cloze_task: Task, choice_task: Task
 ) -> None:
     with pytest.raises(UsageError, match="needs a masked encoder"):
-        objectives.make("masked", cloze_task, text.load(bert))
+        objectives.make("masked", cloze_task, tokenizer.load(bert))
     with pytest.raises(NotApplicable, match="masked cannot give the answers of a 'choice' task"):
         objectives.make("masked", choice_task, t5_text)
     with pytest.raises(NotApplicable, match=r"\(t5\) cannot serve as masked lm"):

@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-import methods
-from harness import models, objectives, text
-from harness.config import MethodConfig, ModelConfig
+from harness.config.schema import MethodConfig, ModelConfig
 from harness.errors import NotApplicable, UsageError
-from harness.objectives import Head
-from harness.score import prepare, score
-from harness.text import Text
+from harness.models import backbone, tokenizer
+from harness.models.tokenizer import Text
+from harness.training.objectives import registry as objectives
+from harness.training.objectives.registry import Head
+from harness.training.score import prepare, score
+from methods import registry as methods
 from tasks.base import Task
 
 LM = Head("seq2seq_lm")
@@ -33,7 +34,7 @@ def test_likelihoods_equal_one_pass_per_option(
     kind: str, method: str, t5: ModelConfig, t5_text: Text, request: pytest.FixtureRequest
 ) -> None:
     task: Task = request.getfixturevalue(kind)
-    model = models.load(t5, LM, seed=0)
+    model = backbone.load(t5, LM, seed=0)
     try:
         methods.make(MethodConfig(method, {})).attach(model)
     except UsageError as reason:
@@ -49,7 +50,7 @@ def test_likelihoods_equal_one_pass_per_option(
 
 
 def test_the_loss_is_transformers_own(t5: ModelConfig, t5_text: Text, any_task: Task) -> None:
-    model = models.load(t5, LM, seed=0)
+    model = backbone.load(t5, LM, seed=0)
     objective = objectives.make("seq2seq", any_task, t5_text)
     batch = objective.encode(any_task.splits.train[:7]).batch(range(7))
     theirs = model(input_ids=batch.inputs, attention_mask=batch.mask, labels=batch.targets).loss
@@ -57,7 +58,7 @@ def test_the_loss_is_transformers_own(t5: ModelConfig, t5_text: Text, any_task: 
 
 
 def test_scores_do_not_depend_on_the_evaluation_batch(t5: ModelConfig, t5_text: Text, any_task: Task) -> None:
-    model = models.load(t5, LM, seed=0)
+    model = backbone.load(t5, LM, seed=0)
     objective = objectives.make("seq2seq", any_task, t5_text)
     split = prepare(objective, any_task)["test"]
     one, many = (score(model, objective, split, any_task.metric, size) for size in (1, 16))
@@ -67,7 +68,7 @@ def test_scores_do_not_depend_on_the_evaluation_batch(t5: ModelConfig, t5_text: 
 
 
 def test_evaluation_loss_is_the_training_loss(t5: ModelConfig, t5_text: Text, any_task: Task) -> None:
-    model = models.load(t5, LM, seed=0)
+    model = backbone.load(t5, LM, seed=0)
     objective = objectives.make("seq2seq", any_task, t5_text)
     split = prepare(objective, any_task)["validation"]
     whole = float(objective.loss(model, split.encoded.batch(range(len(split.examples)))))
@@ -77,7 +78,7 @@ def test_evaluation_loss_is_the_training_loss(t5: ModelConfig, t5_text: Text, an
 @torch.no_grad()
 def test_generation_stops_at_the_end_token_and_decodes_words(t5: ModelConfig, t5_text: Text, any_task: Task) -> None:
     task = replace(any_task, answer="text", label_words=("bad", "good"))
-    model = models.load(t5, LM, seed=0)
+    model = backbone.load(t5, LM, seed=0)
     objective = objectives.make("seq2seq", task, t5_text)
     answers = objective.predict(model, objective.encode(task.splits.train[:5]).batch(range(5))).answers
     assert len(answers) == 5
@@ -87,8 +88,8 @@ def test_generation_stops_at_the_end_token_and_decodes_words(t5: ModelConfig, t5
 
 @torch.no_grad()
 def test_the_classifier_is_cross_entropy_over_labels(bert: ModelConfig, label_task: Task) -> None:
-    objective = objectives.make("classifier", label_task, text.load(bert))
-    model = models.load(bert, objective.head, seed=0)
+    objective = objectives.make("classifier", label_task, tokenizer.load(bert))
+    model = backbone.load(bert, objective.head, seed=0)
     batch = objective.encode(label_task.splits.train[:6]).batch(range(6))
     logits = model(input_ids=batch.inputs, attention_mask=batch.mask).logits
     assert logits.shape == (6, 2)
@@ -105,7 +106,7 @@ def test_rows_longer_than_the_limit_are_cut_and_counted(t5_text: Text, label_tas
 
 
 def test_rows_longer_than_the_models_positions_are_cut_and_counted(bert: ModelConfig, label_task: Task) -> None:
-    words = text.load(bert, added=35)
+    words = tokenizer.load(bert, added=35)
     encoded = objectives.make("classifier", label_task, words).encode(label_task.splits.train)
     assert encoded.inputs.shape[1] == words.room == 5
     assert encoded.truncated > 0
@@ -125,6 +126,6 @@ def test_every_objective_file_says_what_it_answers() -> None:
 
 def test_an_encoder_cannot_serve_as_encoder_decoder(bert: ModelConfig, label_task: Task) -> None:
     with pytest.raises(UsageError, match="needs an encoder-decoder"):
-        objectives.make("seq2seq", label_task, text.load(bert))
+        objectives.make("seq2seq", label_task, tokenizer.load(bert))
     with pytest.raises(NotApplicable, match=r"tiny-bert \(bert\) cannot serve as seq2seq lm"):
-        models.build(bert, LM)
+        backbone.build(bert, LM)

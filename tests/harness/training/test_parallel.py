@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 
-import methods
-import tasks
-from harness import cell as cells
-from harness import grid, weights
-from harness.attempt import AttemptFolder
-from harness.config import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
+from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
 from harness.errors import UsageError
+from harness.experiments import grid
+from harness.models import weight_files
 from harness.run import run
+from harness.store import identity as cells
+from harness.store.attempt_folder import AttemptFolder
+from methods import registry as methods
+from tasks import registry as tasks
 
 ROOT = Path(__file__).parents[3]
 RECIPE = RecipeConfig(
@@ -27,7 +28,7 @@ RECIPE = RecipeConfig(
 
 
 def cell(method: str = "lora", **recipe: Any) -> Cell:
-    model = weights.resolve(ModelConfig(name="micro-t5-nano", family="t5"))
+    model = weight_files.resolve(ModelConfig(name="micro-t5-nano", family="t5"))
     data = tasks.resolve(TaskConfig("micro/sentiment", train_size=48, validation_size=24, test_size=24))
     fields = methods.resolve(method, {})
     return Cell(MethodConfig(method, fields), model, data, "seq2seq", replace(RECIPE, **recipe), 0)

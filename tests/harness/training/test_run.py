@@ -12,20 +12,20 @@ import torch
 from safetensors.torch import load_file
 
 import methods.lora
-import tasks
-from harness import models, text, weights
-from harness.attempt import AttemptFolder
-from harness.config import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
-from harness.objectives import Head
+from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
+from harness.models import backbone, tokenizer, weight_files
 from harness.run import run, seed_for
-from tasks.metrics import METRICS
+from harness.store.attempt_folder import AttemptFolder
+from harness.training.objectives.registry import Head
+from tasks import registry as tasks
+from tasks.metrics.label_metrics import METRICS
 
 RECIPE = RecipeConfig(learning_rate=1e-2, steps=4, evaluate_every=2, batch_size=8, evaluation_batch_size=64)
 TASKS = sorted({row.answer: name for name, row in tasks.catalogue().items() if "generated" in row.source}.values())
 
 
 def cell(task: str, method: str = "lora", seed: int = 0) -> Cell:
-    model = weights.resolve(ModelConfig(name="micro-t5-nano", family="t5", weights="random"))
+    model = weight_files.resolve(ModelConfig(name="micro-t5-nano", family="t5", weights="random"))
     data = tasks.resolve(TaskConfig(task, train_size=64, validation_size=30, test_size=40))
     return Cell(MethodConfig(method, methods.resolve(method, {})), model, data, "seq2seq", RECIPE, seed)
 
@@ -131,7 +131,7 @@ def test_what_fails_after_training_loses_nothing_of_it(go: Go, monkeypatch: pyte
     whole, there = go(cell(TASKS[0]))
     monkeypatch.setattr("harness.run.score", _fail)  # of the sample of train only: fit.py has its own name for it
     monkeypatch.setattr(methods.lora.LoRA, "notes", _fail)
-    monkeypatch.setattr("harness.flops.count", _fail)
+    monkeypatch.setattr("harness.training.step_profile.count", _fail)
     monkeypatch.setattr("harness.storages.follow", _fail)
     record, here = go(cell(TASKS[0]))
     assert record["status"] == "done"
@@ -166,8 +166,8 @@ def test_a_prompt_that_starts_as_text_reads_it_with_the_models_own_tokenizer(go:
     still = replace(RECIPE, steps=1, learning_rate=1e-12)
     _, folder = go(replace(cell(TASKS[0]), method=MethodConfig("prompt", values), recipe=still))
     (held,) = load_file(folder / "delta-last.safetensors").values()
-    model = models.load(cell(TASKS[0]).model, Head("seq2seq_lm"), seed_for(cell(TASKS[0]), "head"), None)
-    ids = text.load(cell(TASKS[0]).model).encode("the film was good")
+    model = backbone.load(cell(TASKS[0]).model, Head("seq2seq_lm"), seed_for(cell(TASKS[0]), "head"), None)
+    ids = tokenizer.load(cell(TASKS[0]).model).encode("the film was good")
     torch.testing.assert_close(held, model.get_input_embeddings().weight[ids].detach(), atol=1e-6, rtol=0)
 
 

@@ -1,0 +1,1 @@
+"""The exhibits' figures, one file for each kind."""

@@ -1,0 +1,104 @@
+"""Mean score against a field of the methods, such as the rank: ours beside the published."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.analysis.output import figure_style, rate_marks
+from harness.analysis.study import estimates
+from harness.analysis.study.study import Study
+from harness.analysis.views import fields
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def draw(studies: Sequence[Study]) -> "Figure":
+    """One panel per model, the mean over test sets with its interval; the last panel shows the published averages."""
+    field, compared = _compared(studies[0])
+    printed = _printed(studies[0], field)
+    looks = figure_style.looks(studies)
+    across = len(studies) + bool(printed)
+    figure = figure_style.figure(figsize=(0.8 + 3.4 * across, 3.6))
+    grid = figure.subplots(1, across, squeeze=False)[0]
+    colours = {method: _look(studies[0], method, field, looks) for method in compared}
+    for axes, study in zip(grid, studies, strict=False):
+        for method in compared:
+            _ours(axes, study, method, field, colours[method])
+        axes.set_title(figure_style.short(study.model, 28))
+        axes.set_ylabel(f"{study.role} score, mean over sets (points)")
+    for method, points in printed.items():
+        look = colours.get(method, {"color": figure_style.FLOOR, "marker": "."})
+        grid[-1].plot(*zip(*points, strict=True), linestyle="-", linewidth=1.2, markersize=5, **look)
+        grid[-1].set_title("as published")
+        grid[-1].set_ylabel("average accuracy (points)")
+    for axes in grid:
+        _ranks(axes, field)
+    _legend(figure, colours, studies)
+    return figure
+
+
+def _compared(study: Study) -> tuple[str, tuple[str, ...]]:
+    """(field, methods) that the exhibit's first claim about variants speaks of."""
+    for _, options in study.exhibit.claims:
+        if "left" in options:
+            return str(options.get("field", "rank")), (str(options["right"]), str(options["left"]))
+    return "rank", study.exhibit.methods()
+
+
+def _look(study: Study, method: str, field: str, looks: Mapping[str, Any]) -> dict[str, Any]:
+    """A method's variants share one look, that of its first."""
+    found = list(fields.arms(study, method, field).values())
+    return dict(looks[found[0]]) if found else {"color": figure_style.FLOOR, "marker": "."}
+
+
+def _ours(axes: "Axes", study: Study, method: str, field: str, look: Mapping[str, Any]) -> None:
+    arms = fields.arms(study, method, field)
+    found = {value: estimates.score(study.clean, arm).main for value, arm in arms.items()}
+    known = {value: one for value, one in found.items() if not np.isnan(one.mean)}
+    if not known:
+        return
+    means = [100 * one.mean for one in known.values()]
+    axes.plot(list(known), means, linestyle="-", linewidth=1.2, markersize=5, zorder=3, **look)
+    for value, one in known.items():
+        edges = rate_marks.arrows(study, arms[value], study.clean.tasks).strip()
+        top = one.mean if np.isnan(one.high) else one.high
+        axes.annotate(
+            edges, (value, 100 * top), (0, 2), textcoords="offset points", ha="center", fontsize=8, color=look["color"]
+        )
+        if one.high > one.low:
+            axes.plot([value, value], [100 * one.low, 100 * one.high], color=look["color"], linewidth=1.0, alpha=0.6)
+
+
+def _printed(study: Study, field: str) -> dict[str, list[tuple[float, float]]]:
+    """method -> (value of the field, printed average), of the last version of the paper that the file holds."""
+    rows = [row for row in study.published if row.get(field) and row.get("avg_reported")]
+    versions = [row.get("paper_version") for row in rows if "README" not in str(row.get("paper_version"))]
+    last = [row for row in rows if row.get("paper_version") == versions[-1]] if versions else []
+    found: dict[str, list[tuple[float, float]]] = {}
+    for row in last:
+        found.setdefault(row["method"].lower(), []).append((float(row[field]), float(row["avg_reported"])))
+    return found
+
+
+def _ranks(axes: "Axes", field: str) -> None:
+    ticks = sorted({float(x) for line in axes.lines for x in np.asarray(line.get_xdata(), dtype=float)})
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel(field)
+
+
+def _legend(figure: "Figure", colours: Mapping[str, Any], studies: Sequence[Study]) -> None:
+    from matplotlib.lines import Line2D
+
+    alone = {study.method_of[arm] for study in studies for arm in study.clean.arms if rate_marks.untuned(study, arm)}
+    shown = [arm for study in studies for arm in study.clean.arms if study.method_of[arm] in colours]
+    names = {method: f"{method} ({rate_marks.UNTUNED})" if method in alone else method for method in colours}
+    handles = [Line2D([], [], label=names[method], markersize=5, **look) for method, look in colours.items()]
+    level = "bars: 95 % interval for new seeds and test rows"
+    figure_style.legend(
+        figure, handles, len(handles), level, figure_style.marked(studies, shown), figure_style.subtitle(studies)
+    )

@@ -1,0 +1,77 @@
+"""Peak memory as bars: a panel per model, a group per batch, a bar per method; what was measured as a mark on it."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.analysis.output import figure_style
+from harness.analysis.views.forecast_memory import GIB, MemoryStudy, too_large
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FULL = 0.86
+"""Width of a group; the groups stand 1 apart."""
+
+
+def draw(studies: Sequence[MemoryStudy]) -> "Figure":
+    looks = _looks(studies)
+    across = min(2, len(studies))
+    down = -(-len(studies) // across)
+    figure = figure_style.figure(figsize=(0.6 + 4.3 * across, 0.9 + 2.7 * down))
+    grid = figure.subplots(down, across, squeeze=False).flatten()
+    for axes, study in zip(grid, studies, strict=False):
+        _panel(axes, study, looks)
+    for axes in grid[len(studies) :]:
+        axes.set_axis_off()
+    _legend(figure, studies, looks)
+    return figure
+
+
+def _looks(studies: Sequence[MemoryStudy]) -> dict[str, dict[str, Any]]:
+    """arm -> colour and pattern: black for what the others are compared with, a method's variants share a colour."""
+    exhibit = studies[0].exhibit
+    listed = [name for name in exhibit.methods() if name != exhibit.ceiling]
+    found: dict[str, dict[str, Any]] = {}
+    for arm, method in {arm: method for study in studies for arm, method in study.arms.items()}.items():
+        colour = (
+            figure_style.CYCLE[listed.index(method) % len(figure_style.CYCLE)]
+            if method in listed
+            else figure_style.CEILING
+        )
+        again = any(look["color"] == colour for look in found.values())
+        found[arm] = {"color": colour, **({"alpha": 0.45} if again else {})}
+    return found
+
+
+def _panel(axes: "Axes", study: MemoryStudy, looks: dict[str, dict[str, Any]]) -> None:
+    width = FULL / len(study.arms)
+    for place, arm in enumerate(study.arms):
+        for group, batch in enumerate(study.batches):
+            row, x = study.at(arm, batch), group - FULL / 2 + (place + 0.5) * width
+            if row is None or row.bytes is None:
+                continue
+            axes.bar(x, row.bytes / GIB, 0.92 * width, linewidth=0, **looks[arm])
+            if too_large(study, row):
+                axes.annotate("×", (x, row.bytes / GIB), ha="center", va="bottom", fontsize=7, color="#a00000")
+            if row.measured_bytes is not None:
+                axes.plot(x, row.measured_bytes / GIB, "_", color="#d00000", markersize=7, markeredgewidth=1.4)
+    device = study.exhibit.device_bytes
+    if device is not None and device / GIB < axes.get_ylim()[1]:
+        axes.axhline(device / GIB, color="#a00000", linewidth=0.9, linestyle="--", zorder=0)
+    axes.set_xticks(range(len(study.batches)), [str(batch) for batch in study.batches])
+    axes.grid(axis="x", visible=False)
+    axes.set_xlabel("batch")
+    axes.set_ylabel("peak (GiB)")
+    axes.set_title(figure_style.short(study.model, 28))
+
+
+def _legend(figure: "Figure", studies: Sequence[MemoryStudy], looks: dict[str, dict[str, Any]]) -> None:
+    from matplotlib.patches import Patch
+
+    handles = [Patch(label=figure_style.short(arm), **look) for arm, look in looks.items()]
+    device = studies[0].exhibit.device_bytes
+    told = f"dashed: {device / GIB:.0f} GiB; ×: would not fit it" if device is not None else ""
+    measured = any(row.measured for study in studies for row in study.rows)
+    said = f"forecast{', red marks: measured' if measured else ', nothing is measured'}"
+    figure_style.legend(figure, handles, 6, said, told)

@@ -1,0 +1,145 @@
+"""The figures of scores: the ranking with intervals, and scores over learning rates."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.analysis.output import figure_style, rate_marks
+from harness.analysis.output.table import rate
+from harness.analysis.study import estimates, statistics
+from harness.analysis.study.study import Study
+from harness.analysis.views import ranking as tables
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TASK_MARKERS = "xv^<>+d*1p2P34X"
+BELOW = 0.3  # of a row: the tasks' small marks stand under the mean, never on it
+
+
+def ranking(studies: Sequence[Study]) -> "Figure":
+    """Mean score with its interval, small marks for the tasks, and mean rank; a column per model.
+
+    One model alone has both panels side by side.
+    """
+    looks, signs = figure_style.looks(studies), _task_marks(studies)
+    most = max(len(study.clean.arms) for study in studies)
+    ranked = any(_ranked(study) for study in studies)
+    if len(studies) == 1:
+        figure = figure_style.figure(figsize=(7.6, 1.5 + 0.36 * most))
+        grid = (
+            figure.subplots(1, 2, squeeze=False, width_ratios=(1.35, 1)).T
+            if ranked
+            else figure.subplots(1, 1, squeeze=False)
+        )
+    else:
+        figure = figure_style.figure(figsize=(0.8 + 3.6 * len(studies), 1.0 + (1 + ranked) * (0.5 + 0.32 * most)))
+        grid = figure.subplots(1 + ranked, len(studies), squeeze=False, sharex="row")
+    for column, study in enumerate(studies):
+        arms = rate_marks.by_score(study)[::-1]
+        _scores(grid[0][column], study, arms, looks, signs)
+        if len(grid) > 1:
+            _ranks(grid[1][column], study, arms, looks)
+        grid[0][column].set_title(figure_style.short(study.model, 28))
+    _legend(figure, studies, signs)
+    return figure
+
+
+def _scores(
+    axes: "Axes", study: Study, arms: Sequence[str], looks: dict[str, dict[str, Any]], signs: dict[str, str]
+) -> None:
+    panel = study.clean
+    for place, arm in enumerate(arms):
+        for index, task in enumerate(panel.tasks):
+            mean = statistics.over_seeds(panel.of(arm)[index]).mean
+            axes.plot(100 * mean, place - BELOW, signs[task], color="#8c8c8c", markersize=3.5)
+        _dot(axes, estimates.score(panel, arm).main, place, looks[arm], 100)
+    _names(axes, [figure_style.named([study], arm) for arm in arms])
+    axes.set_xlabel(f"{study.role} score (points)")
+
+
+def _ranked(study: Study) -> bool:
+    return any(not np.isnan(found.main.mean) for found in tables.places(study).values())
+
+
+def _ranks(axes: "Axes", study: Study, arms: Sequence[str], looks: dict[str, dict[str, Any]]) -> None:
+    ranks = tables.places(study)
+    arms = [arm for arm in arms if not rate_marks.untuned(study, arm)] or arms
+    for place, arm in enumerate(arms):
+        _dot(axes, ranks[arm].main, place, looks[arm], 1)
+    _names(axes, [figure_style.named([study], arm) for arm in arms])
+    last = max(len(arms), 2)
+    axes.set_xlim(0.6, last + 0.4)
+    axes.set_xticks(range(1, last + 1, 1 + last // 9))
+    if all(np.isnan(found.main.mean) for found in ranks.values()):
+        axes.annotate(
+            figure_style.wrap(f"no mean rank: {ranks[arms[0]].reason}"),
+            (0.5, 0.5),
+            xycoords="axes fraction",
+            ha="center",
+            va="center",
+        )
+    axes.set_xlabel("mean rank (1 is best)")
+
+
+def _dot(axes: "Axes", found: statistics.Interval, place: int, look: dict[str, Any], factor: float) -> None:
+    if np.isnan(found.mean):
+        return
+    if not np.isnan(found.low):
+        ends = [[factor * (found.mean - found.low)], [factor * (found.high - found.mean)]]
+        axes.errorbar(factor * found.mean, place, xerr=ends, color=look["color"], capsize=3.5, elinewidth=1.4)
+    axes.plot(factor * found.mean, place, linestyle="", markersize=5.5, zorder=4, **look)
+
+
+def _names(axes: "Axes", names: Sequence[str]) -> None:
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(-0.7, len(names) - 0.4)
+    axes.grid(axis="y", visible=False)
+
+
+def _task_marks(studies: Sequence[Study]) -> dict[str, str]:
+    names = dict.fromkeys(task for study in studies for task in study.clean.tasks)
+    return {task: TASK_MARKERS[index % len(TASK_MARKERS)] for index, task in enumerate(names)}
+
+
+def _legend(figure: "Figure", studies: Sequence[Study], signs: dict[str, str]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], linestyle="", marker=mark, color="#8c8c8c", markersize=3.5, label=figure_style.short(task))
+        for task, mark in signs.items()
+    ]
+    level = f"mean over tasks with its {statistics.LEVEL:.0%} interval; small marks: tasks"
+    lines = level, figure_style.marked(studies), figure_style.subtitle(studies)
+    figure_style.legend(figure, handles, 3 if len(studies) == 1 else 4, *lines)
+
+
+def rates(studies: Sequence[Study]) -> "Figure":
+    """One column per model: validation score, mean over tasks and seeds, against the learning rate."""
+    from harness.analysis.views.rates import by_method
+
+    looks = figure_style.looks(studies)
+    figure = figure_style.figure(figsize=(1.6 + 3.4 * len(studies), 3.6))
+    grid = figure.subplots(1, len(studies), squeeze=False, sharey=True)[0]
+    for axes, study in zip(grid, studies, strict=True):
+        for arm, (table, chosen) in by_method(study).items():
+            means = table.mean(axis="columns")
+            axes.plot(
+                means.index, 100 * means, label=figure_style.short(arm), markersize=4, linewidth=1.4, **looks[arm]
+            )
+            best = chosen["learning_rate"]
+            ring = {"markersize": 12, "markerfacecolor": (0, 0, 0, 0), "markeredgewidth": 1.4, "clip_on": False}
+            axes.plot(best, 100 * means[best], linestyle="", **{**looks[arm], **ring, "marker": "o"})
+        axes.set_xscale("log")
+        axes.set_xlabel("learning rate")
+        axes.set_title(figure_style.short(study.model, 28))
+        ticks = sorted(study.scores.learning_rate.unique())
+        axes.set_xticks(ticks, [rate(tick) for tick in ticks], rotation=45)
+        axes.minorticks_off()
+    grid[0].set_ylabel("validation score (points)")
+    found = {line.get_label(): line for axes in grid for line in axes.get_legend_handles_labels()[0]}
+    columns = 3 * len(studies)
+    figure_style.legend(figure, list(found.values()), columns, "ring: the chosen rate", figure_style.subtitle(studies))
+    return figure

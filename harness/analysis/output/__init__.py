@@ -1,0 +1,1 @@
+"""How tables, verdicts and figures are printed: layout, notes and style."""

@@ -1,0 +1,131 @@
+"""How every figure looks: one colour and one marker per method, the same in all figures of an exhibit."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+
+from harness.analysis.output import rate_marks
+from harness.analysis.study.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours (distinct for colour-blind readers) without yellow, then Tol's muted ones.
+CYCLE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#882255", "#999933"]
+CYCLE += ["#44AA99", "#AA4499", "#117733", "#661100", "#6699CC", "#88CCEE"]
+MARKERS = "osD^vPXhpd<>8*H"
+CEILING, FLOOR = "#000000", "#8c8c8c"
+
+SETTINGS: Any = {
+    "font.size": 9,
+    "font.family": "DejaVu Sans",
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "deltabench",
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Our settings on matplotlib's own defaults, whatever a user's matplotlibrc says, and only inside the block."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(SETTINGS)
+        yield
+
+
+def figure(**options: Any) -> "Figure":
+    """A figure that no window and no global state knows of."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    made = Figure(layout="constrained", **options)
+    FigureCanvasAgg(made)
+    return made
+
+
+def settle(figure: "Figure") -> None:
+    """Lay the figure out once; each format that is saved would do it again."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine(None)
+
+
+def looks(studies: Sequence[Study]) -> dict[str, dict[str, Any]]:
+    """arm -> colour and marker. Floor grey, ceiling black; the others take the cycle in the exhibit's order.
+
+    The place in the cycle comes from the exhibit's whole method list, so a method keeps its colour in a
+    partial table; variants of a method and added methods follow after the list.
+    """
+    exhibit = studies[0].exhibit
+    roles = {exhibit.floor, exhibit.ceiling}
+    listed = [name for name in exhibit.methods() if name not in roles]
+    arms = list(dict.fromkeys(arm for study in studies for arm in study.clean.arms))
+    extra = [arm for arm in arms if arm not in listed and arm not in roles]
+    places = {arm: place for place, arm in enumerate([*listed, *extra])}
+    return {arm: _look(arm, places.get(arm), arm == exhibit.floor) for arm in arms}
+
+
+def _look(arm: str, place: int | None, floor: bool) -> dict[str, Any]:
+    if place is None:
+        return {"color": FLOOR if floor else CEILING, "marker": "." if floor else "s"}
+    return {"color": CYCLE[place % len(CYCLE)], "marker": MARKERS[place % len(MARKERS)]}
+
+
+def short(name: str, width: int = 26) -> str:
+    """A long name with its middle left out, so that labels do not collide."""
+    return name if len(name) <= width else f"{name[: width // 2]}…{name[-(width // 2 - 1) :]}"
+
+
+def named(studies: Sequence[Study], arm: str) -> str:
+    """An arm's name with the marks of its rates (marks.py): '… ↑2', or '… ↑' where there are several models."""
+    here = [study for study in studies if arm in study.clean.arms]
+    told = [rate_marks.arrows(study, arm, study.clean.tasks) for study in here]
+    several = "".join(f" {sign}" for sign in "↑↓" if any(sign in one for one in told))
+    untuned = f" ({rate_marks.UNTUNED})" if any(rate_marks.untuned(study, arm) for study in here) else ""
+    return short(arm) + untuned + (told[0] if len(told) == 1 else several)
+
+
+def marked(studies: Sequence[Study], arms: Sequence[str] | None = None, untuned: str = rate_marks.UNTUNED) -> str:
+    """What the marks behind the names of these arms mean, as far as they are there; all arms where none are said."""
+    said = arms if arms is not None else [arm for study in studies for arm in study.clean.arms]
+    names = "".join(named(studies, arm) for arm in dict.fromkeys(said))
+    lines = []
+    if "↑" in names or "↓" in names:
+        lines.append("↑, ↓: a learning rate at the upper, lower edge of those tried (on how many tasks)")
+    if f"({rate_marks.UNTUNED})" in names:
+        lines.append(f"{untuned}: one learning rate, not tuned on this model and not ranked")
+    return "\n".join(lines)
+
+
+def wrap(text: str) -> str:
+    """A sentence on several lines, for the middle of an empty panel."""
+    return "\n".join(textwrap.wrap(text, 28))
+
+
+def legend(figure: "Figure", handles: Sequence[Any], columns: int, *lines: str) -> None:
+    """The legend under the panels; `lines` above its entries, empty ones left out."""
+    title = "\n".join(line for line in lines if line)
+    made = figure.legend(handles=handles, loc="outside lower center", ncols=columns, title=title, title_fontsize=8)
+    made.get_title().set_multialignment("center")
+
+
+def subtitle(studies: Sequence[Study]) -> str:
+    """The line under a figure that says whose numbers these are."""
+    embedded = any("embedded" in set(study.scores.source) for study in studies)
+    return "microworld backbones and tasks, not the paper's" if embedded else ""

@@ -1,0 +1,99 @@
+"""What tables say of learning rates: arrows at the edge of a grid, and rows that no tuned rate stands behind.
+
+Every table names its rows and prints its scores through these functions, so that none forgets the marks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from harness.analysis.output.table import MISSING, Entry, number, rate
+from harness.analysis.study import estimates, open_rates
+from harness.analysis.study.selection import Panel
+from harness.analysis.study.study import Study
+
+EDGES = {"highest": " ↑", "lowest": " ↓", "": ""}
+UNTUNED = "untuned"
+
+
+def untuned(study: Study, arm: str) -> bool:
+    """Whether one rate is all that was tried for the arm on some task, and no tuning on this backbone chose it."""
+    return open_rates.ALONE in [reason for (name, _), reason in study.open_rates.items() if name == arm]
+
+
+def ranked(study: Study) -> tuple[str, ...]:
+    """The arms that may be ranked."""
+    return tuple(arm for arm in study.clean.arms if not untuned(study, arm))
+
+
+def by_score(study: Study) -> list[str]:
+    """The arms, best mean over tasks first, those without a complete mean after them; the untuned last, not sorted."""
+    means = {arm: estimates.score(study.clean, arm).main.mean for arm in study.clean.arms}
+
+    def place(arm: str) -> tuple[bool, bool, float]:
+        left_out = untuned(study, arm)
+        return left_out, bool(np.isnan(means[arm])), 0.0 if left_out else -float(np.nan_to_num(means[arm]))
+
+    return sorted(study.clean.arms, key=place)
+
+
+def named(study: Study, arm: str, tail: str = "") -> Entry:
+    """'lora', 'vera (untuned)': a row's head; its value is the bare name."""
+    mark = f" ({UNTUNED})" if untuned(study, arm) else ""
+    return Entry(f"{arm}{mark}{tail}", f"{arm}{tail}", keys=study.clean.cells(arm))
+
+
+def scored(
+    study: Study, arm: str, index: int | None = None, panel: Panel | None = None, factor: float = 100, digits: int = 1,
+    seeds: bool = False,
+) -> Entry:  # fmt: skip
+    """The arm's score in one column, or its mean over all; arrows tell the rates at an edge behind it.
+
+    seeds: with the part of the interval that is over seeds alone, in brackets.
+    """
+    panel = panel or study.clean
+    entry = number(estimates.score(panel, arm, index), factor, digits, seeds=seeds)
+    columns = panel.tasks if index is None else panel.tasks[index : index + 1]
+    return replace(entry, text=entry.text + arrows(study, arm, columns)) if entry.text != MISSING else entry
+
+
+def arrows(study: Study, arm: str, columns: Sequence[str]) -> str:
+    """' ↑' for one task at the highest rate tried; ' ↑2' for two of several. columns: a task, or task:set."""
+    tasks = dict.fromkeys(study.task_of(column) for column in columns)
+    found = [str(study.rates.edge.get((study.model, task, arm), "")) for task in tasks if study.trains(arm)]
+    counts = {edge: found.count(edge) for edge in ("highest", "lowest")}
+    return "".join(EDGES[edge] + (str(count) if len(tasks) > 1 else "") for edge, count in counts.items() if count)
+
+
+def rates(study: Study, arm: str) -> Entry:
+    """'1e-3', or the range over tasks; with how often it sits at an edge of the grid."""
+    if not study.trains(arm):
+        return Entry(MISSING)
+    chosen = study.rates.xs(arm, level="arm")
+    low, high = chosen.learning_rate.min(), chosen.learning_rate.max()
+    text = rate(low) if low == high else f"{rate(low)} to {rate(high)}"
+    text += arrows(study, arm, study.clean.tasks)
+    return Entry(text, text)
+
+
+def notes(study: Study) -> tuple[str, ...]:
+    """What the marks mean, as far as they are there, and on which seeds rates were chosen."""
+    told = []
+    if any(arrows(study, arm, study.clean.tasks) for arm in study.clean.arms):
+        told.append(
+            "↑ / ↓: the chosen learning rate is the highest / lowest one tried, a better one may lie beyond; at a "
+            "mean, on how many tasks"
+        )
+    if any(untuned(study, arm) for arm in study.clean.arms):
+        told.append(
+            f"{UNTUNED}: one learning rate, that no tuning on this model chose; a better one may exist, so these rows "
+            "stand last, in the exhibit's order, and are not ranked"
+        )
+    return (*told, *study.choosing)
+
+
+def rate_notes(study: Study) -> tuple[str, ...]:
+    """Every arm's learning rate, for a table that has no column of them; with the notes."""
+    told = "; ".join(f"{named(study, arm).text} {rates(study, arm).text}" for arm in study.clean.arms)
+    return (f"learning rates: {told}", *notes(study))

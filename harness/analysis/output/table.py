@@ -1,0 +1,179 @@
+"""A table as data, and its forms: CSV, Markdown, LaTeX, JSON (with the keys behind every number), terminal.
+
+Torch-free and pandas-free: a finished exhibit is shown again from its JSON.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+    from harness.analysis.study.estimates import Estimate
+
+MISSING = "—"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One place of a table: its text, the number behind it in the column's unit, its interval, its cells."""
+
+    text: str
+    value: float | str | None = None
+    low: float | None = None
+    high: float | None = None
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """columns: headings. rows: one entry per column. notes: what a reader must know, shown under it.
+
+    model: whose records these are. unit: of the numbers, said once.
+    """
+
+    name: str
+    title: str
+    model: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Entry, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def word(text: Any, keys: Iterable[str] = ()) -> Entry:
+    return Entry(str(text), str(text), keys=tuple(keys))
+
+
+def number(found: "Estimate", factor: float = 1.0, digits: int = 1, bounds: bool = False, seeds: bool = False) -> Entry:
+    """An estimate times `factor` as "83.1 ±2.0", or with `bounds` as "2.4 [1.9, 3.0]"; else MISSING.
+
+    An interval that was cut is not around its mean, so it stands as bounds. seeds: with the part that is over seeds
+    alone, "83.1 ±2.0 (1.2)".
+    """
+    main = found.main
+    if math.isnan(main.mean):
+        return Entry(MISSING, keys=found.keys)
+    mean, low, high = (factor * value for value in (main.mean, main.low, main.high))
+    text = f"{mean:.{digits}f}"
+    if math.isnan(low):
+        return Entry(text, mean, keys=found.keys)
+    if bounds or abs((high - mean) - (mean - low)) > 0.5 * 10**-digits:
+        text += f" [{low:.{digits}f}, {high:.{digits}f}]"
+    elif high > low:
+        text += f" ±{(high - low) / 2:.{digits}f}"
+    if seeds and main.row_se:
+        text += f" ({factor * replace(main, row_se=0.0).half():.{digits}f})"
+    return Entry(text, mean, low, high, found.keys)
+
+
+def rate(value: float) -> str:
+    """A learning rate as people write it: 3e-4, 0.05."""
+    if 0.01 <= value < 100:
+        return f"{value:.4g}"
+    mantissa, exponent = f"{value:.3e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def to_csv(tables: Sequence[Table]) -> str:
+    """All tables of one view in one CSV: `model` first; an estimate has its _low and _high beside it."""
+    columns = list(dict.fromkeys(column for table in tables for column in table.columns))
+    wide = {c for t in tables for row in t.rows for c, e in zip(t.columns, row, strict=True) if e.low is not None}
+    header = [part for c in columns for part in ((c, f"{c}_low", f"{c}_high") if c in wide else (c,))]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["model", *header], restval="", lineterminator="\n")
+    writer.writeheader()
+    for table in tables:
+        for row in table.rows:
+            writer.writerow({"model": table.model} | _flat(table.columns, row))
+    return text.getvalue()
+
+
+def _flat(columns: Sequence[str], row: Sequence[Entry]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for column, entry in zip(columns, row, strict=True):
+        flat[column] = _plain(entry.value)
+        if entry.low is not None:
+            flat |= {f"{column}_low": _plain(entry.low), f"{column}_high": _plain(entry.high)}
+    return flat
+
+
+def _plain(value: Any) -> Any:
+    return f"{value:.6g}" if isinstance(value, float) else "" if value is None else value
+
+
+def to_markdown(table: Table) -> str:
+    lines = [_row(table.columns), _row(["---", *["---:"] * (len(table.columns) - 1)])]
+    lines += [_row([entry.text for entry in row]) for row in table.rows]
+    notes = [f"- {note}" for note in table.notes]
+    return "\n".join([f"### {table.title}: {table.model}", "", *lines, "", *notes]) + "\n"
+
+
+def _row(parts: Sequence[str]) -> str:
+    return "| " + " | ".join(part.replace("|", "\\|") for part in parts) + " |"
+
+
+_TEX = {
+    "±": r"$\pm$", MISSING: "---", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "≥": r"$\geq$",
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "$": r"\$", "<": r"$<$", ">": r"$>$",
+}  # fmt: skip
+
+
+def tex(text: str) -> str:
+    """The text with LaTeX's special characters escaped."""
+    return "".join(_TEX.get(character, character) for character in text)
+
+
+def to_latex(table: Table) -> str:
+    """A booktabs table (needs the package booktabs)."""
+    aligned = "l" + "r" * (len(table.columns) - 1)
+    body = [" & ".join(tex(entry.text) for entry in row) + r" \\" for row in table.rows]
+    notes = " ".join(tex(_sentence(note)) for note in table.notes)
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\begin{{tabular}}{{{aligned}}}",
+        r"\toprule",
+        " & ".join(map(tex, table.columns)) + r" \\",
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+        rf"\caption{{{tex(table.title)}: {tex(table.model)}. {notes}}}",
+        rf"\label{{tab:{table.name}-{table.model}}}".replace(" ", "-"),
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:].rstrip(".") + "."
+
+
+def to_json(table: Table) -> dict[str, Any]:
+    rows = [[{k: v for k, v in vars(entry).items() if v not in (None, ())} for entry in row] for row in table.rows]
+    return {**vars(table), "rows": rows}
+
+
+def from_json(content: Mapping[str, Any]) -> Table:
+    rows = tuple(tuple(replace(Entry(**e), keys=tuple(e.get("keys", ()))) for e in row) for row in content["rows"])
+    listed = {name: tuple(content[name]) for name in ("columns", "notes")}
+    return Table(**{**content, **listed, "rows": rows})
+
+
+def to_rich(table: Table) -> "RichTable":
+    """The rows for a terminal; the title is printed above them, where it may be wider than they are."""
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for index, column in enumerate(table.columns):
+        drawn.add_column(Text(column), justify="left" if index == 0 else "right", no_wrap=index == 0)
+    for row in table.rows:
+        drawn.add_row(*(Text(entry.text) for entry in row))
+    return drawn

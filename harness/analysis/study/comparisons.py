@@ -1,0 +1,212 @@
+"""Claims about scores: the published order, and closeness to the ceiling."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from harness.analysis.study import estimates, open_rates, power, statistics
+from harness.analysis.study.estimates import Estimate
+from harness.analysis.study.findings import ALPHA, SEEDS_ALONE, finding
+from harness.analysis.study.selection import Panel
+from harness.analysis.study.statistics import Interval
+from harness.analysis.study.study import Study
+from harness.experiments.claims import Claim
+from harness.experiments.verdict import Comparison, Finding
+
+RULES = {"above": statistics.superior, "at least": statistics.at_least, "similar": statistics.similar}
+
+
+def by_score(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
+    """Every pair of the published order, Holm-adjusted, and Kendall's tau-b between the two orders."""
+    margin, panel = float(options["margin"]), study.judged
+    ranks = published_ranks(study, str(options["quantity"]))
+    arms = {study.arm(method): rank for method, rank in ranks.items() if study.arm(method)}
+    pairs = [(str(a), str(b)) for a, b in combinations(arms, 2)]
+    found = [estimates.difference(panel, a, b) for a, b in pairs]
+    relations = ["similar" if arms[a] == arms[b] else "above" for a, b in pairs]
+    comparisons = compare(study, pairs, relations, found, margin)
+    tau = _tau(panel, {str(arm): rank for arm, rank in arms.items()})
+    absent = [method for method in ranks if study.arm(method) is None]
+    return finding(study, claim, margin, comparisons, {**tau, "left_out": study.left_out()}, absent)
+
+
+def comparable(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
+    """The share of cases near the ceiling, against one half; beside it each arm's non-inferiority."""
+    margin, near, panel = float(options["margin"]), float(options["near"]), study.judged
+    others, ceiling = study.others if study.ceiling else (), str(study.ceiling)
+    if not others:
+        return finding(study, claim, margin, (), {}, [])
+    found = _above_half(panel, others, ceiling, near)
+    row = compare(study, [("cases near the ceiling", "half of them")], ["above"], [found], margin)[0]
+    pairs = [(arm, ceiling) for arm in others]
+    gaps = [estimates.difference(panel, *pair) for pair in pairs]
+    each = open_rates.settle(study, near, compare(study, pairs, ["at least"] * len(pairs), gaps, near))
+    numbers = {
+        "share": found.main.mean + 0.5,
+        "near": near,
+        "left_out": (*study.left_out(), SEEDS_ALONE),
+        "gaps": {row.left: [row.estimate, row.low, row.high, row.verdict] for row in each},
+    }
+    return finding(study, claim, margin, (row,), numbers, [])
+
+
+def _above_half(panel: Panel, others: Sequence[str], ceiling: str, near: float) -> Estimate:
+    """The share of cases that are near the ceiling, less one half."""
+    if not panel.tasks:
+        return estimates.absent(estimates.UNLEARNT)
+    gaps = np.stack([panel.of(arm) - panel.of(ceiling) for arm in others])
+    cases = np.where(np.isnan(gaps), np.nan, gaps >= -near)
+    counted = (~np.isnan(cases)).sum(axis=0)
+    share = np.where(counted == 0, np.nan, np.nansum(cases, axis=0) / np.maximum(counted, 1))
+    sides = panel.cells(*others), panel.cells(ceiling)
+    again = estimates.raised(panel, lambda other: _above_half(other, others, ceiling, near))
+    main, beside = statistics.interval(share - 0.5)
+    if main.se == 0 and main.n > len(share):  # all seeds agree: the exact interval of a share
+        main = statistics.above_half(float(np.nansum(share)), main.n)
+    return Estimate(main, beside, keys=sides[0] + sides[1], sides=sides, at_best=again)
+
+
+def published_ranks(study: Study, quantity: str) -> dict[str, float]:
+    """method -> published rank for one quantity, best first; equal ranks are called similar."""
+    rows = [row for row in study.published if row.get("quantity") == quantity]
+    return {row["method"]: float(row["rank"]) for row in sorted(rows, key=lambda row: float(row["rank"]))}
+
+
+def compare(
+    study: Study,
+    pairs: Sequence[tuple[str, str]],
+    relations: Sequence[str],
+    found: Sequence[Estimate],
+    margin: float,
+) -> tuple[Comparison, ...]:
+    """One comparison per pair: verdict from the interval, kept only if it survives Holm's adjustment.
+
+    Where a better learning rate could change a verdict, it must survive the best score that a rate could reach, too.
+    """
+    reasons = open_rates.cells_of(study)
+    bounds = [_bounds(*row, margin, reasons) for row in zip(relations, found, strict=True)]
+    tests = _tests(relations, found, bounds, margin, lambda one: one)
+    alone = _tests(relations, found, bounds, margin, lambda one: statistics.with_rows(one, 0.0))
+    rows = zip(pairs, relations, found, tests, strict=True)
+    compared = [_comparison(*row, margin, len(pairs)) for row in rows]
+    return tuple(map(_beside, compared, found, alone))
+
+
+def _bounds(relation: str, found: Estimate, margin: float, reasons: Mapping[str, str]) -> list[Estimate]:
+    """The estimate with the best score there is in place of the open ones that could change its verdict, by sides."""
+    verdict, _ = RULES[relation](found.main, margin)
+    groups = open_rates.hinges(relation, verdict, found.main.mean, margin, found.sides)
+    opened = [[key for key in group if key in reasons] for group in groups]
+    return [found.at_best(keys) for keys in opened if keys] if found.at_best else []
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The verdict of one test in its family, p adjusted; at_best: it holds whatever an open rate could reach."""
+
+    verdict: str
+    p: float
+    at_best: bool
+
+
+def _tests(
+    relations: Sequence[str],
+    found: Sequence[Estimate],
+    bounds: Sequence[Sequence[Estimate]],
+    margin: float,
+    read: Callable[[Interval], Interval],
+) -> list[Tested]:
+    """Each test after Holm's adjustment; the p of a test is the largest of those at its bounds."""
+    plain = [RULES[relation](read(one.main), margin) for relation, one in zip(relations, found, strict=True)]
+    worst = [
+        _worst(test, [_at_bound(relation, read(one.main), read(other.main), margin) for other in others])
+        for relation, one, test, others in zip(relations, found, plain, bounds, strict=True)
+    ]
+    rows = zip(plain, bounds, worst, statistics.holm([p for _, p in plain]), statistics.holm(worst), strict=True)
+    tested = []
+    for (verdict, _), others, own, p, bounded in rows:
+        stays = bool(others) and own < 1 and bounded < ALPHA
+        kept = verdict if bounded < ALPHA else "inconclusive"
+        tested.append(Tested(kept, bounded if stays or not others else p, stays and kept != "inconclusive"))
+    return tested
+
+
+def _at_bound(relation: str, main: Interval, bound: Interval, margin: float) -> tuple[str, float]:
+    """The test at a bound. What ends on the other side of "similar" was similar on its way there."""
+    if relation == "similar" and abs(main.mean) > margin and main.mean * bound.mean < 0:
+        return "inconclusive", 1.0
+    return RULES[relation](bound, margin)
+
+
+def _worst(test: tuple[str, float], others: Sequence[tuple[str, float]]) -> float:
+    """The largest p of a test and of those at its bounds; 1 where one of these says anything else."""
+    verdict, p = test
+    if verdict == "inconclusive" or np.isnan(p):
+        return p
+    return max([p, *(q for _, q in others)]) if all(said == verdict and q >= 0 for said, q in others) else 1.0
+
+
+def _beside(row: Comparison, found: Estimate, alone: Tested) -> Comparison:
+    """With what holds over seeds alone, on these very test rows."""
+    if not found.main.row_se or row.verdict == "untested":
+        return row
+    seeds = statistics.with_rows(found.main, 0.0)
+    told = "untested" if np.isnan(alone.p) else alone.verdict
+    return replace(row, seeds_low=seeds.low, seeds_high=seeds.high, seeds_verdict=told)
+
+
+def _comparison(
+    pair: tuple[str, str],
+    relation: str,
+    found: Estimate,
+    test: Tested,
+    margin: float,
+    family: int,
+) -> Comparison:
+    left, right = pair
+    main, verdict, p = found.main, test.verdict, test.p
+    if found.reason or not main.n:
+        return Comparison(left, right, relation, "untested", reason=found.reason)
+    if np.isnan(p):
+        why = "one seed: no spread to judge by" if np.isnan(main.low) else "the seeds do not differ at all"
+        return Comparison(left, right, relation, "untested", main.mean, reason=why, keys=found.keys, sides=found.sides)
+    row = Comparison(
+        left, right, relation, verdict, main.mean, main.low, main.high, p, keys=found.keys, sides=found.sides,
+        at_best=test.at_best,
+    )  # fmt: skip
+    return takes(row, main, _distance(relation, main, margin), family)
+
+
+def takes(row: Comparison, main: Interval, distance: float, family: int = 1) -> Comparison:
+    """With what it would take to decide an inconclusive comparison whose estimate is so far from deciding."""
+    found = power.needed(main, distance, 1 - ALPHA / family) if row.verdict == "inconclusive" else None
+    if found is None:
+        return row
+    rows = found.rows if found.rows > 1 else None
+    return replace(row, seeds=found.seeds, fewest=found.low, most=found.high, rows=rows)
+
+
+def _distance(relation: str, main: Interval, margin: float) -> float:
+    """How far the estimate is from the nearest value that decides."""
+    if relation == "similar":
+        return abs(abs(main.mean) - margin)
+    return abs(main.mean - (margin if relation == "above" else -margin))
+
+
+def _tau(panel: Panel, ranks: Mapping[str, float]) -> dict[str, Any]:
+    """tau-b of the mean scores against the published order and its exact p.
+
+    A bootstrap of seeds has no interval to give: where the means are far apart every resample has the same order.
+    """
+    arms = [arm for arm in ranks if panel.tasks and not estimates.score(panel, arm).reason]
+    if len(arms) < 2:
+        return {}
+    order = [-ranks[arm] for arm in arms]
+    joint = np.stack([panel.of(arm) for arm in arms])
+    means = np.nanmean(joint, axis=2).mean(axis=1)
+    tau, exact = statistics.tau_b(order, list(means)), statistics.tau_p(order, list(means))
+    smallest = statistics.tau_p(order, order)
+    return {"tau_b": tau, "methods": len(arms), "tau_p": exact, "tau_smallest_p": smallest}

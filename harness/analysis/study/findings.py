@@ -1,0 +1,153 @@
+"""What is said of a claim: its verdict, and one sentence with what decided it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from harness.analysis.study import open_rates, power, statistics
+from harness.analysis.study.study import Study
+from harness.experiments.claims import Claim
+from harness.experiments.verdict import CONSTRUCTION, Comparison, Finding, overall
+
+ALPHA = 1 - statistics.LEVEL
+POINTS = ("above", "at least", "similar")
+"""Relations whose estimate is a difference of scores."""
+OURS = "deltabench's own claim: no paper makes it"
+SEEDS_ALONE = "its intervals are over seeds alone: that other rows would score otherwise is not in them"
+SPREAD = "less spread than"
+"""The relation whose estimate is a difference of variances."""
+
+
+def finding(
+    study: Study,
+    claim: Claim,
+    margin: float,
+    comparisons: tuple[Comparison, ...],
+    numbers: Mapping[str, Any],
+    absent: Sequence[str],
+    each: Callable[[Comparison], str] | None = None,
+) -> Finding:
+    """The claim's verdict with one sentence that says what decided it; every claim on records ends here.
+
+    A comparison that a better learning rate could change is inconclusive, but where the claim says why no rate matters.
+    each: what the sentence says of every comparison, instead of counts.
+    """
+    comparisons = comparisons if claim.any_rate else open_rates.settle(study, margin, comparisons)
+    verdict = overall([row.verdict for row in comparisons])
+    verdict = CONSTRUCTION if claim.construction and verdict == "reproduced" else verdict
+    said = one_by_one(claim, verdict, comparisons, each) if each else sentence(claim, verdict, comparisons, numbers)
+    said = f"{said.rstrip('.')} (our own claim, no paper's)." if claim.ours else said
+    notes = [f"not among these cells (or in several variants): {', '.join(absent)}"] if absent else []
+    smallest = numbers.get("tau_smallest_p", 0.0)
+    if smallest > ALPHA:
+        notes.append(
+            f"with {numbers['methods']} methods tau cannot reach p < {ALPHA:.2f} whatever the scores: "
+            f"its smallest p is {smallest:.2f}"
+        )
+    notes += numbers.get("left_out", ())
+    if held := [f"{row.left} {row.relation} {row.right}" for row in comparisons if row.at_best]:
+        notes.append(f"decided whatever score a better learning rate could reach: {'; '.join(held)}")
+    if "range" in numbers:
+        told = ", ".join(f"{name} {100 * width:.1f}" for name, width in numbers["range"].items())
+        notes.append(f"highest mean less lowest, in points: {told} (a description, which nothing tests)")
+    return Finding(
+        claim=claim.name,
+        model=study.model,
+        verdict=verdict,
+        sentence=said,
+        margin=margin,
+        estimand=claim.estimand,
+        scale=claim.scale,
+        source=OURS if claim.ours else study.exhibit.source,
+        statistics=dict(numbers),
+        comparisons=comparisons,
+        notes=tuple(notes),
+    )
+
+
+def sentence(claim: Claim, verdict: str, comparisons: Sequence[Comparison], numbers: Mapping[str, Any]) -> str:
+    """'sentence: verdict; 8 of 10 comparisons reproduced, 1 contradicted (…), …; tau-b 0.80 [.., ..]'."""
+    parts = [f"{claim.sentence.rstrip('.')}: {verdict}"]
+    if not comparisons:
+        return parts[0] + "; no two of the methods it speaks of are among these cells."
+    if "share" in numbers:
+        parts.append(_share(comparisons[0], numbers))
+    else:
+        held = sum(row.verdict == "reproduced" for row in comparisons)
+        parts.append(", ".join([f"{held} of {len(comparisons)} comparisons reproduced", *_others(comparisons)]))
+        parts += _on_these_rows(comparisons)
+    told = ("", open_rates.ALONE, open_rates.EDGE)
+    helpless = sum(row.reason not in told and row.verdict == "inconclusive" for row in comparisons)
+    if helpless:
+        parts.append(f"{helpless} could not be decided with the cells at hand, whatever they score")
+    if "tau_b" in numbers:
+        parts.append(f"Kendall's tau-b {numbers['tau_b']:.2f}, exact p {numbers['tau_p']:.3f}")
+    return "; ".join(parts) + "."
+
+
+def one_by_one(claim: Claim, verdict: str, rows: Sequence[Comparison], told: Callable[[Comparison], str]) -> str:
+    """'sentence: verdict; …; …' with what `told` says of each comparison and its reason."""
+    head = f"{claim.sentence.rstrip('.')}: {verdict}"
+    if not rows:
+        return f"{head}; the methods it speaks of are not among these cells."
+    return "; ".join([head, *(told(row) + (f" ({row.reason})" if row.reason else "") for row in rows)]) + "."
+
+
+def _share(row: Comparison, numbers: Mapping[str, Any]) -> str:
+    interval = "" if row.low is None or row.high is None else f" [{row.low + 0.5:.0%}, {row.high + 0.5:.0%}]"
+    if row.verdict == "untested":
+        return row.reason
+    why = f" ({row.reason})" if row.reason else ""
+    return f"{numbers['share']:.0%}{interval} of the cases are within {100 * numbers['near']:g} points{why}"
+
+
+def _others(comparisons: Sequence[Comparison]) -> list[str]:
+    """'2 inconclusive (a vs b: 11 seeds would do, …)' for every verdict but the first."""
+    told = []
+    for word in ("contradicted", "inconclusive", "untested"):
+        rows = [row for row in comparisons if row.verdict == word]
+        named = ", ".join(f"{row.left} vs {row.right}{_detail(row)}" for row in rows[:4])
+        reasons = {row.reason for row in rows}
+        if word == "untested" and len(reasons) == 1:
+            told.append(f"{len(rows)} untested ({reasons.pop()})")
+        elif rows:
+            told.append(f"{len(rows)} {word} ({named}{' …' if len(rows) > 4 else ''})")
+    return told
+
+
+def _detail(row: Comparison) -> str:
+    if row.verdict == "contradicted" and row.estimate is not None:
+        if row.relation in POINTS:
+            return f": {100 * row.estimate:+.1f} points"
+        return "" if row.relation == SPREAD else f": {row.estimate:.0%} of the pairs"
+    return _seeds(row)
+
+
+def _seeds(row: Comparison) -> str:
+    if row.verdict != "inconclusive":
+        return ""
+    if row.reason:
+        return f": {row.reason}"
+    if row.rows:
+        return f": {more_rows(row.rows)}, whatever the seeds"
+    return f": {seeds(row)} seeds would do" if row.seeds else f": {seeds(row)} seeds"
+
+
+def more_rows(times: float) -> str:
+    return f"{times:.1f} times the test rows" if times < 100 else "more than 100 times the test rows"
+
+
+def seeds(row: Comparison) -> str:
+    """'19 (9 to 120)', '19 (9 to more than 1000)', 'more than 1000'."""
+    beyond = f"more than {power.SEED_LIMIT}"
+    if row.seeds is None or row.fewest is None:
+        return str(row.seeds or beyond)
+    return f"{row.seeds} ({row.fewest} to {row.most or beyond})"
+
+
+def _on_these_rows(comparisons: Sequence[Comparison]) -> list[str]:
+    """How many hold over seeds alone, where that is another number."""
+    known = [row for row in comparisons if row.seeds_verdict and not row.reason]
+    if all(row.seeds_verdict == row.verdict for row in known):
+        return []
+    held = sum(row.seeds_verdict == "reproduced" for row in known)
+    return [f"over seeds alone, on these very test rows, {held} of {len(comparisons)} reproduced"]

@@ -1,0 +1,204 @@
+"""Records -> DataFrames: scores, curves and what did not finish."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from harness import atomic_files, joules
+from harness.analysis.records import Run
+from harness.analysis.study import labels
+from harness.config import conf_files, yaml_values
+from harness.config.schema import ModelConfig, RecipeConfig, TaskConfig
+from harness.errors import plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = dict[str, Any]
+
+ROLES = ("validation", "test")
+BASE = ("key", "model", "task", "category", "arm", "method", "learning_rate", "recipe", "seed", "source")
+FACTS = ("rows", "metric", "chance", "majority", "delta", "head", "backbone", "cells_beside", "energy_j", "probes")
+SIZES = ("train_size", "live_bytes", "allocated_bytes")
+"""Rows that were asked for in training; its peak of memory: storages counted on the CPU, torch's allocator on a GPU."""
+ANSWERS = ("parse_failures", "commonest")
+"""Of generated answers: the share without an answer in them, and the share that the most frequent answer has."""
+SCORES = (*BASE, "fields", "cell", "checkpoint", "step", "set", "role", "score", *ANSWERS, *FACTS, *SIZES)
+CURVES = (*BASE, "step", "seconds", "set", "role", "score", "cells_beside")
+FAILURES = (*BASE, "status", "reason")
+
+
+def scores(runs: Sequence[Run], roles: Sequence[str] = ROLES, among: Sequence[Run] = ()) -> "pd.DataFrame":
+    """One row per finished cell x checkpoint x set, columns SCORES; sets of other roles are not even read.
+
+    checkpoint: "best" (by validation) and "last"; "peak" is the evaluation with the highest score on the
+    reported sets themselves, which is how the papers chose: it never enters a clean selection.
+    among: other records that labels must be comparable with.
+    """
+    import pandas as pd
+
+    rows = [row for run, base in _done(runs, among) for row in _score_rows(run, base, roles)]
+    return pd.DataFrame(rows, columns=list(SCORES))
+
+
+def curves(runs: Sequence[Run], roles: Sequence[str] = ROLES) -> "pd.DataFrame":
+    """One row per finished cell x evaluation x set, columns CURVES; `seconds` are of training only."""
+    import pandas as pd
+
+    rows = [
+        {**_only(base, CURVES), "step": point["step"], "seconds": point.get("seconds"), **scored}
+        for run, base in _done(runs)
+        for point in run.curve
+        for scored in _sets(point.get("scores") or {}, run, roles)
+    ]
+    return pd.DataFrame(rows, columns=list(CURVES))
+
+
+def failures(runs: Sequence[Run]) -> "pd.DataFrame":
+    """One row per attempted cell that is not done, with its status and reason; columns FAILURES."""
+    import pandas as pd
+
+    rows = []
+    for run, base in zip(runs, _bases(runs), strict=True):
+        status = run.record["status"]
+        if status != "done" or not _scored(run):
+            unread = "" if status != "done" else "its record tells no scores by a metric"
+            reason = plain((run.record.get("error") or {}).get("message") or unread)
+            rows.append({**_only(base, FAILURES), "status": status, "reason": reason})
+    return pd.DataFrame(rows, columns=list(FAILURES))
+
+
+def _done(runs: Sequence[Run], among: Sequence[Run] = ()) -> list[tuple[Run, Row]]:
+    pairs = zip(runs, _bases([*runs, *among])[: len(runs)], strict=True)
+    return [(run, base) for run, base in pairs if run.record["status"] == "done" and _scored(run)]
+
+
+def _scored(run: Run) -> bool:
+    """Whether a record tells its scores in a way that can be read."""
+    points = (run.record.get("scores") or {}).values()
+    metric = (run.record.get("task_facts") or {}).get("metric")
+    whole = all(isinstance(point.get("step"), int) and isinstance(point.get("sets"), Mapping) for point in points)
+    return isinstance(metric, str) and whole
+
+
+def _bases(runs: Sequence[Run]) -> list[Row]:
+    """What is said of a cell in every row, with the labels that tell it from the others."""
+    cells = [run.record["cell"] for run in runs]
+    models = labels.labels([c["model"]["name"] for c in cells], [0] * len(cells), [_model(c) for c in cells])
+    tasks = labels.labels([c["task"]["name"] for c in cells], models, [_task(c) for c in cells])
+    places = list(zip(models, tasks, strict=True))
+    told = labels.labels([c["method"]["name"] for c in cells], places, [_arm(c) for c in cells])
+    labelled = zip(runs, models, tasks, told, strict=True)
+    return [_base(run, model, task, arm) for run, model, task, arm in labelled]
+
+
+def _base(run: Run, model: str, task: str, arm: str) -> Row:
+    record, cell = run.record, run.record["cell"]
+    facts, parameters = record.get("task_facts") or {}, record.get("parameters") or {}
+    memory = (record.get("memory") or {}).get("train") or {}
+    return {
+        "key": record["key"],
+        "model": model,
+        "task": task,
+        "arm": arm,
+        "method": cell["method"]["name"],
+        "fields": {name: value for name, value in cell["method"].items() if name != "name"},
+        "cell": cell,
+        "category": facts.get("category"),
+        "learning_rate": float(cell["recipe"]["learning_rate"]),
+        "recipe": cell["recipe"].get("name", ""),
+        "seed": int(cell["seed"]),
+        "source": cell["model"].get("source") or source_of(cell["model"]["name"]),
+        "chance": facts.get("chance"),
+        "majority": facts.get("majority"),
+        "delta": parameters.get("delta"),
+        "head": parameters.get("head") or 0,
+        "backbone": parameters.get("backbone"),
+        "cells_beside": (record.get("time") or {}).get("cells_beside"),
+        "energy_j": joules.of_run(record),
+        "probes": record.get("probes") or {},
+        "train_size": cell["task"].get("train_size"),
+        "live_bytes": memory.get("live_bytes"),
+        "allocated_bytes": memory.get("torch_allocated_bytes"),
+    }
+
+
+def _score_rows(run: Run, base: Row, roles: Sequence[str]) -> list[Row]:
+    metric = run.record["task_facts"]["metric"]
+    rows = []
+    for checkpoint, point in (run.record.get("scores") or {}).items():
+        flat = {name: found[metric] for name, found in point["sets"].items() if found.get(metric) is not None}
+        for scored in _sets(flat, run, roles):
+            figures = point["sets"][scored["set"]]
+            answers = {name: figures.get(name) for name in ANSWERS}
+            chances = run.record["task_facts"].get("chances") or {}
+            told = {"checkpoint": checkpoint, "step": point["step"], "rows": figures.get("n"), "metric": metric}
+            guess = {"chance": chances.get(scored["set"], base["chance"])}
+            rows.append({**base, **guess, **told, **answers, **scored})
+    return rows + (_peak(run, rows) if "test" in roles else [])
+
+
+def _peak(run: Run, rows: Sequence[Row]) -> list[Row]:
+    """The rows of the evaluation that is highest on the reported sets (mean); the earliest of equals."""
+    reported = [row for row in rows if row["role"] == "test"]
+    if not reported:
+        return []
+    points: dict[int, dict[str, float]] = {}
+    for row in reported:
+        points.setdefault(row["step"], {})[row["set"]] = row["score"]
+    for point in run.curve:
+        found = {scored["set"]: scored["score"] for scored in _sets(point.get("scores") or {}, run, ("test",))}
+        if found:
+            points.setdefault(point["step"], {}).update(found)
+    complete = max(len(point) for point in points.values())
+    full = {step: point for step, point in points.items() if len(point) == complete}
+    best = min(full, key=lambda step: (-sum(full[step].values()), step))
+    templates = {row["set"]: row for row in reported}
+    return [
+        {**templates[name], "checkpoint": "peak", "step": best, "score": score} for name, score in full[best].items()
+    ]
+
+
+def _sets(found: Mapping[str, Any], run: Run, roles: Sequence[str]) -> list[Row]:
+    tests = (run.record.get("task_facts") or {}).get("tests") or ["test"]
+    rows = []
+    for name, value in found.items():
+        role = "test" if name in tests else "other" if name == "test" else name
+        score = value.get(run.record["task_facts"]["metric"]) if isinstance(value, Mapping) else value
+        if role in roles and isinstance(score, int | float):
+            rows.append({"set": name, "role": role, "score": float(score)})
+    return rows
+
+
+@cache
+def source_of(model: str) -> str | None:
+    """Where a model's weights come from, by its YAML: an exported record no longer says it."""
+    path = conf_files.files("model").get(model)
+    return yaml_values.load(atomic_files.read_text(path)).get("source", "embedded") if path else None
+
+
+def _model(cell: Mapping[str, Any]) -> Row:
+    return {**_identity(cell["model"], ModelConfig), "name": ""}
+
+
+def _task(cell: Mapping[str, Any]) -> Row:
+    return {**_identity(cell["task"], TaskConfig), "name": ""}
+
+
+def _arm(cell: Mapping[str, Any]) -> Row:
+    """Method fields, then what else may be compared; the learning rate is chosen over, not compared."""
+    method = labels.declared(cell["method"])
+    recipe = {**_identity(cell["recipe"], RecipeConfig), "learning_rate": None}
+    roles = "+".join(role for role, _ in cell.get("parents") or ())
+    return {**method, "objective": cell["objective"], "parents": roles, **recipe}
+
+
+def _identity(part: Mapping[str, Any], kind: type) -> Row:
+    """What tells cells apart; a record from before a field existed has it at its default, as in the key."""
+    known = [field for field in dataclasses.fields(kind) if field.metadata.get("kind") == "identity"]
+    return {field.name: part.get(field.name, field.default) for field in known}
+
+
+def _only(row: Row, names: Sequence[str]) -> Row:
+    return {name: row[name] for name in names if name in row}

@@ -1,0 +1,138 @@
+"""Open learning rates: a better one may exist, so a comparison that it could change decides nothing.
+
+What a better rate could reach is bounded: no score is above its metric's highest. So a comparison is tested once more
+with that score in place of the loser's open ones, and is decided where its verdict stays (`order.compare`). Seed by
+seed no rate gives a smaller difference, so this test holds for every rate. A claim that has no such bound, as one about
+spectra, stays open whenever a cell is that could change it (`settle`).
+
+A rate is open where it was tried alone and was tuned nowhere for this backbone, and where it is at the edge of the
+rates it was chosen from. Rates that another backbone's tuning chose count as untuned: the records of the tuning
+exhibits (`sets: validation`) say on which backbone a recipe's rate was chosen.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from harness import assets
+from harness.analysis import records
+from harness.config.schema import TaskConfig
+from harness.errors import UsageError
+from harness.experiments.verdict import Comparison
+from harness.store import identity as cells
+
+if TYPE_CHECKING:
+    from harness.analysis.study.study import Study
+
+ALONE, EDGE = "one learning rate", "rate at the edge"
+
+Sides = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+def places(study: "Study") -> dict[tuple[str, str], str]:
+    """(arm, task) -> why its rate is open. What trains nothing has no rate."""
+    rows = study.scores.drop_duplicates(["arm", "task"])
+    content = {(row["arm"], row["task"]): row["cell"] for row in rows.to_dict("records")}
+    found = {}
+    for row in study.rates.reset_index().to_dict("records"):
+        arm, task = str(row["arm"]), str(row["task"])
+        alone = row["tried"] < 2 and not tuned(content[arm, task])
+        if study.trains(arm) and (alone or row["edge"]):
+            found[arm, task] = ALONE if alone else EDGE
+    return found
+
+
+def cells_of(study: "Study") -> Mapping[str, str]:
+    """The key of a cell -> why its rate is open."""
+    placed = {row["key"]: (row["arm"], row["task"]) for row in study.scores[["key", "arm", "task"]].to_dict("records")}
+    return {key: study.open_rates[place] for key, place in placed.items() if place in study.open_rates}
+
+
+def settle(study: "Study", margin: float, rows: tuple[Comparison, ...]) -> tuple[Comparison, ...]:
+    """The comparisons; inconclusive are those that a better rate, where one is open, could change."""
+    reasons = cells_of(study)
+    return tuple(row if row.at_best else _settled(row, margin, reasons) for row in rows)
+
+
+def _settled(row: Comparison, margin: float, reasons: Mapping[str, str]) -> Comparison:
+    if row.verdict == "untested" or row.estimate is None:
+        return row
+    keys = [key for group in hinges(row.relation, row.verdict, row.estimate, margin, row.sides) for key in group]
+    found = {reasons[key] for key in (keys or row.keys) if key in reasons}
+    if not found:
+        return row
+    why = ALONE if ALONE in found else EDGE
+    return replace(row, verdict="inconclusive", reason=why, seeds=None, fewest=None, most=None, rows=None)
+
+
+def hinges(relation: str, verdict: str, estimate: float, margin: float, sides: Sides) -> tuple[tuple[str, ...], ...]:
+    """The cells whose better score could change the verdict, or the one that more seeds would bring, side by side.
+
+    A better rate raises a score. So it can undo "left is above right" through right alone, the opposite through left
+    alone, and "similar" through either. Where the estimate is no difference of two sides' scores, sides are empty: then
+    there is no such side, and every cell counts.
+    """
+    left, right = sides
+    if not (left and right):
+        return ()
+    if relation == "similar":
+        near = verdict == "reproduced" or (verdict == "inconclusive" and abs(estimate) < margin)
+        return (left, right) if near else (right,) if estimate > 0 else (left,)
+    holds = verdict == "reproduced"
+    if verdict == "inconclusive":
+        holds = estimate > (-margin if relation == "at least" else margin)
+    return (right,) if holds else (left,)
+
+
+def tuned(content: Mapping[str, Any]) -> bool:
+    """Whether a tuning exhibit chose this cell's rate, inside its grid, for its method, backbone and recipe."""
+    if (content["model"]["name"], content["method"]["name"]) not in {names for names, _ in _chosen().values()}:
+        return False
+    try:
+        _, rate = _chosen().get(_family(content), ((), None))
+    except UsageError:  # written by a version with other fields
+        return False
+    return rate is not None and float(content["recipe"]["learning_rate"]) == rate
+
+
+def _family(content: Mapping[str, Any]) -> str:
+    """What a rate is tuned for: a cell without its task, seed and rate."""
+    cell = cells.from_json(content)
+    recipe = replace(cell.recipe, learning_rate=1.0)
+    return cells.canonical(replace(cell, seed=0, task=TaskConfig(""), parents=(), recipe=recipe))
+
+
+@cache
+def _chosen() -> Mapping[str, tuple[tuple[str, str], float]]:
+    """family -> ((model, method), the rate that the reference records of a tuning exhibit chose inside their grid)."""
+    import pandas as pd
+
+    from harness.analysis.study import selection  # here: it needs pandas
+
+    found = {}
+    for run in _tuning():
+        cell, point = run.record["cell"], run.record["scores"]["best"]["sets"]["validation"]
+        found[run.record["key"]] = {
+            "family": _family(cell),
+            "names": (cell["model"]["name"], cell["method"]["name"]),
+            "learning_rate": float(cell["recipe"]["learning_rate"]),
+            "place": f"{cell['task']['name']} {cell['seed']}",
+            "score": point.get(run.record["task_facts"]["metric"]),
+        }
+    chosen = {}
+    for family, rows in pd.DataFrame(list(found.values())).groupby("family", sort=False):
+        best = selection.choose(rows.pivot_table(index="learning_rate", columns="place", values="score"))
+        if int(best["tried"]) > 1 and not best["edge"]:
+            chosen[str(family)] = (rows.names.iloc[0], float(best["learning_rate"]))
+    return chosen
+
+
+def _tuning() -> list[records.Run]:
+    """Our finished reference records of exhibits that tune rates."""
+    from harness.experiments import exhibits
+
+    paths = sorted(assets.reference().glob(f"*/{records.ARCHIVE}"))
+    known = [path for path in paths if path.parent.name in exhibits.names()]
+    found = [path for path in known if exhibits.load(path.parent.name).sets == "validation"]
+    return [run for path in found for run in records.from_archive(path) if run.record["status"] == "done"]

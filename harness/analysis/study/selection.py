@@ -1,0 +1,172 @@
+"""Which learning rate and which checkpoint count: decided here, never in training.
+
+clean: the checkpoint and the rate with the best validation score; what is reported decides nothing.
+paper: both chosen on the reported score itself, as the papers' code does; optimistic, shown beside.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.analysis.study.statistics import Array
+from tasks.metrics.label_metrics import BY_ROW
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RULES = {"clean": ("best", "validation"), "paper": ("peak", "test")}
+PLACE = ["model", "task", "arm"]
+BROKEN = ("diverged", "oom")
+_WORDS = re.compile(r"\d+\.?\d*|\D+")
+HIGHEST = 1.0
+"""Of every metric (tasks/metrics/label_metrics.py)."""
+_DIGITS = 9  # two means that differ by rounding only are a tie
+
+
+def rates(scores: "pd.DataFrame", rule: str = "clean", failures: "pd.DataFrame | None" = None) -> "pd.DataFrame":
+    """The chosen rate of every model x task x arm, indexed by these.
+
+    Columns: learning_rate; tried (how many rates); edge ("lowest", "highest" or ""); mean (the score that
+    chose); seeds (how many the rates were compared on). Rates are compared by their mean score over the seeds
+    that all of them have; ties go to the smaller rate; a rate at which a seed diverged or ran out of memory
+    is only chosen where every rate did.
+    """
+    import pandas as pd
+
+    checkpoint, role = RULES[rule]
+    kept = scores[(scores.checkpoint == checkpoint) & (scores.role == role)]
+    rows = []
+    for place, group in kept.groupby(PLACE, sort=False):
+        table = group.groupby(["learning_rate", "seed"]).score.mean().unstack()
+        bad = _broken(failures, place)
+        table = table if table.index.isin(bad).all() else table[~table.index.isin(bad)]
+        rows.append(dict(zip(PLACE, place, strict=True)) | choose(table))
+    columns = [*PLACE, "learning_rate", "tried", "edge", "mean", "seeds"]
+    return pd.DataFrame(rows, columns=columns).set_index(PLACE)
+
+
+def choose(table: "pd.DataFrame") -> dict[str, float | int | str]:
+    """The best rate of a table (rates x seeds, or rates x whatever all rates were scored on)."""
+    table = table.sort_index()
+    common = table.dropna(axis="columns")
+    # With no seed in common a comparison over different seeds is all there is.
+    means = (common if common.shape[1] else table).mean(axis="columns").round(_DIGITS)
+    best = float(means.index[int(means.argmax())])  # the first of equals: the smaller rate
+    edges = {table.index[-1]: "highest", table.index[0]: "lowest"} if len(table) > 1 else {}
+    return {
+        "learning_rate": best,
+        "tried": len(table),
+        "edge": edges.get(best, ""),
+        "mean": float(means.max()),
+        "seeds": common.shape[1],
+    }
+
+
+def chosen(scores: "pd.DataFrame", rule: str = "clean", failures: "pd.DataFrame | None" = None) -> "pd.DataFrame":
+    """The rows of `scores` at the chosen rate and checkpoint."""
+    checkpoint, _ = RULES[rule]
+    return at_chosen(scores[scores.checkpoint == checkpoint], rates(scores, rule, failures))
+
+
+def at_chosen(rows: "pd.DataFrame", picked: "pd.DataFrame") -> "pd.DataFrame":
+    """The rows at the learning rate that `rates` picked for their model, task and arm."""
+    joined = rows.join(picked["learning_rate"].rename("chosen"), on=PLACE)
+    return joined[joined.learning_rate == joined.chosen].drop(columns="chosen")
+
+
+def _broken(failures: "pd.DataFrame | None", place: Any) -> set[float]:
+    if failures is None:
+        return set()
+    here = failures[(failures[PLACE] == list(place)).all(axis="columns")]
+    return set(here[here.status.isin(BROKEN)].learning_rate)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Scores of one model, selected: what statistics work on.
+
+    values: [A, T, S] reported scores, NaN where missing. keys: [A, T, S] the cells behind, "" where missing.
+    rows: [T] examples in the set (NaN unknown). base: [T] what guessing scores: the best of chance and the majority.
+    by_row: [T] whether a value is the mean over these rows of figures from 0 to 1.
+    best: the highest value there is; NaN where it is not known.
+    """
+
+    arms: tuple[str, ...]
+    tasks: tuple[str, ...]
+    seeds: tuple[int, ...]
+    values: Array
+    keys: "np.ndarray[tuple[int, ...], np.dtype[np.object_]]"
+    rows: Array
+    base: Array
+    by_row: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]"
+    best: float = np.nan
+
+    def of(self, arm: str) -> Array:
+        """[T, S] of one arm; all NaN for an arm that is not there."""
+        return self.values[self.arms.index(arm)] if arm in self.arms else self.values[:0].sum(axis=0) * np.nan
+
+    def at(self, tasks: Sequence[int]) -> "Panel":
+        """Some of its tasks."""
+        kept = np.asarray(tasks, dtype=int)
+        values, keys = self.values[:, kept], self.keys[:, kept]
+        named = tuple(self.tasks[index] for index in kept)
+        rows, base, by_row = self.rows[kept], self.base[kept], self.by_row[kept]
+        return replace(self, tasks=named, values=values, keys=keys, rows=rows, base=base, by_row=by_row)
+
+    def at_best(self, keys: Collection[str]) -> "Panel":
+        """As if these cells had the best score there is."""
+        return replace(self, values=np.where(np.isin(self.keys, list(keys)), self.best, self.values))
+
+    def cells(self, *arms: str) -> tuple[str, ...]:
+        """The keys behind these arms."""
+        found = (key for arm in arms if arm in self.arms for key in self.keys[self.arms.index(arm)].flat)
+        return tuple(str(key) for key in found if key)
+
+
+def only(found: Panel, arms: tuple[str, ...]) -> Panel:
+    """The panel with these arms alone."""
+    at = [found.arms.index(arm) for arm in arms]
+    return replace(found, arms=arms, values=found.values[at], keys=found.keys[at])
+
+
+def panel(rows: "pd.DataFrame", role: str, order: tuple[str, ...], scores: bool = False) -> Panel:
+    """The reported scores of one model's selected rows as arrays.
+
+    order: methods first named come first; a method's arms by the numbers in their names, then by text.
+    scores: whether the values are those of the tasks' metrics, and not something that a probe measured.
+    """
+    rows = rows[rows.role == role].assign(column=lambda frame: columns(frame))
+    arms = tuple(sorted(rows.arm.unique(), key=lambda arm: _place(arm, order)))
+    tasks, seeds = tuple(rows.column.unique()), tuple(sorted(int(seed) for seed in rows.seed.unique()))
+    values = np.full((len(arms), len(tasks), len(seeds)), np.nan)
+    keys = np.full(values.shape, "", dtype=object)
+    size, base = np.full(len(tasks), np.nan), np.full(len(tasks), np.nan)
+    by_row = np.zeros(len(tasks), dtype=bool)
+    for row in rows.itertuples():
+        task = tasks.index(row.column)
+        at = arms.index(row.arm), task, seeds.index(row.seed)
+        values[at], keys[at] = row.score, row.key
+        size[task] = _number(row.rows)
+        base[task] = np.fmax(_number(row.majority), _number(row.chance))
+        by_row[task] = scores and row.metric in BY_ROW and size[task] > 0
+    return Panel(arms, tasks, seeds, values, keys, size, base, by_row, HIGHEST if scores else np.nan)
+
+
+def _number(value: Any) -> float:
+    """NaN for what is missing: in a column that holds numbers pandas keeps it as NaN, else as None."""
+    return np.nan if value is None else float(value)
+
+
+def columns(rows: "pd.DataFrame") -> "pd.Series[str]":
+    """What a score stands under: its task, or `task:set` where a task reports several sets."""
+    several = rows.groupby("task")["set"].transform("nunique") > 1
+    return rows.task.where(~several, rows.task + ":" + rows["set"])
+
+
+def _place(arm: str, order: tuple[str, ...]) -> tuple[int, list[tuple[float, str]]]:
+    name = arm.split(" ")[0]
+    words = [(float(word), "") if word[0].isdigit() else (-1.0, word) for word in _WORDS.findall(arm)]
+    return order.index(name) if name in order else len(order), words

@@ -1,0 +1,225 @@
+"""The records of one exhibit on one model: what tables, figures and claims are made from."""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness import atomic_files
+from harness.analysis import records
+from harness.analysis.study import estimates, frame, open_rates, selection
+from harness.analysis.study.selection import Panel
+from harness.errors import UsageError
+from harness.experiments.exhibits import Exhibit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Study:
+    """One exhibit's records on one model. Studies are compared within a model, so each model has its own."""
+
+    exhibit: Exhibit
+    model: str
+    scores: "pd.DataFrame"
+    curves: "pd.DataFrame"
+    failures: "pd.DataFrame"
+
+    @property
+    def role(self) -> str:
+        """The role of the sets that are reported: test, or validation for a tuning exhibit."""
+        return self.exhibit.sets
+
+    @cached_property
+    def rates(self) -> "pd.DataFrame":
+        """Chosen on the tuning seeds alone, where an arm has any."""
+        tuning = self.scores.seed.isin(self.tuning_seeds)
+        chosen_there = self.scores[tuning].set_index(selection.PLACE).index
+        others = ~self.scores.set_index(selection.PLACE).index.isin(chosen_there)
+        return selection.rates(self.scores[tuning | others], failures=self.failures)
+
+    @cached_property
+    def tuning_seeds(self) -> frozenset[int]:
+        """The seeds that choose rates and stand in no table.
+
+        Those that the exhibit declares do so where several rates were tried on them and other seeds are there: else
+        they are seeds as any.
+        """
+        declared = self.exhibit.declared_tuning
+        others = ~self.scores.seed.isin(declared)
+        several = self.scores[self.scores.seed.isin(declared)].groupby(selection.PLACE).learning_rate.nunique() > 1
+        return self.exhibit.tuning_seeds() | (declared if several.any() and others.any() else frozenset())
+
+    @cached_property
+    def open_rates(self) -> Mapping[tuple[str, str], str]:
+        """(arm, task) -> why a better rate than its own may exist; nothing where its rate is settled."""
+        return open_rates.places(self)
+
+    @cached_property
+    def selected(self) -> "pd.DataFrame":
+        return selection.at_chosen(self._reported[self._reported.checkpoint == "best"], self.rates)
+
+    @cached_property
+    def _reported(self) -> "pd.DataFrame":
+        """Without the seeds on which rates were chosen and nothing else."""
+        return self.scores[~self.scores.seed.isin(self.tuning_seeds)]
+
+    @cached_property
+    def selected_curves(self) -> "pd.DataFrame":
+        """The validation curves at the chosen learning rates."""
+        fresh = self.curves[~self.curves.seed.isin(self.tuning_seeds)]
+        return selection.at_chosen(fresh[fresh.role == "validation"], self.rates)
+
+    @cached_property
+    def clean(self) -> Panel:
+        return selection.panel(self.selected, self.role, self.exhibit.methods(), scores=True)
+
+    @cached_property
+    def unlearnt(self) -> tuple[str, ...]:
+        """The tasks on which the ceiling is not above the floor by 3 standard errors: it is no yardstick there."""
+        if not self.ceiling:
+            return ()
+        floor, ceiling = estimates.floor_values(self.clean, self.floor), self.clean.of(self.ceiling)
+        good = estimates.learnt(self.clean, floor, ceiling)
+        known = [not row.all() for row in np.isnan(ceiling - floor)]
+        return tuple(t for t, learnt, told in zip(self.clean.tasks, good, known, strict=True) if told and not learnt)
+
+    @cached_property
+    def judged(self) -> Panel:
+        """`clean` without the tasks where the ceiling is at the floor: what every claim about scores is tested on."""
+        return self.clean.at([index for index, task in enumerate(self.clean.tasks) if task not in self.unlearnt])
+
+    def left_out(self) -> tuple[str, ...]:
+        """What a claim says of the tasks it leaves out."""
+        if not self.unlearnt:
+            return ()
+        why = f"'{self.ceiling}' is not above the floor by 3 standard errors, so it is no yardstick there"
+        return (f"left out: {', '.join(self.unlearnt)} ({why})",)
+
+    @cached_property
+    def paper(self) -> Panel:
+        """The optimistic selection; as `clean` where nothing but validation may be seen."""
+        if self.role != "test":
+            return self.clean
+        rows = selection.chosen(self._reported, "paper", self.failures)
+        return selection.panel(rows, self.role, self.exhibit.methods(), scores=True)
+
+    def probed(self, probe: str, figure: str) -> Panel | None:
+        """What a probe found of each set, where its score would be; None where no cell has any of it."""
+        rows = self.selected[self.selected.role == self.role]
+        found = [_probed(held, probe, where, figure) for held, where in zip(rows.probes, rows["set"], strict=True)]
+        if all(value != value for value in found):
+            return None
+        return selection.panel(rows.assign(score=found), self.role, self.exhibit.methods())
+
+    @cached_property
+    def goals(self) -> Mapping[str, float]:
+        """task -> the ceiling's validation score at its last step, mean over seeds; empty without a ceiling.
+
+        Without the tasks where the ceiling is at the floor: a share of it would lie below guessing.
+        """
+        curves = self.selected_curves[self.selected_curves.arm == self.ceiling]
+        last = curves[curves.step == curves.groupby("key").step.transform("max")]
+        means = last.groupby("task", sort=False).score.mean()
+        left = {task.partition(":")[0] for task in self.unlearnt}
+        return {str(task): float(score) for task, score in means.items() if task not in left}
+
+    @cached_property
+    def method_of(self) -> Mapping[str, str]:
+        """arm -> the method it is a variant of."""
+        return dict(zip(self.scores.arm, self.scores.method, strict=True))
+
+    def field(self, arm: str, name: str) -> Any:
+        """A field of the arm's method, such as its rank; None where the method has none of that name."""
+        return self.scores[self.scores.arm == arm].iloc[0].fields.get(name)
+
+    def trained(self, arm: str) -> tuple[int, float] | None:
+        """(trainable parameters, their share of the backbone's); None where the records do not say."""
+        row = self.scores[self.scores.arm == arm].iloc[0]
+        # In a column that holds numbers pandas keeps a missing one as NaN, which is not None.
+        known = [value is not None and not math.isnan(value) for value in (row.delta, row.backbone)]
+        return (int(row.delta), float(row.delta / row.backbone)) if all(known) and row.backbone else None
+
+    @cached_property
+    def published(self) -> tuple[Mapping[str, str], ...]:
+        return published(self.exhibit.published) if self.exhibit.published else ()
+
+    def task_of(self, column: str) -> str:
+        """The task of a column, which is called task:set where a task reports several sets."""
+        tasks = set(self.scores.task)
+        return column if column in tasks else column.rpartition(":")[0]
+
+    @property
+    def choosing(self) -> tuple[str, ...]:
+        """On which seeds the learning rates were chosen, where several were tried."""
+        if (self.rates.tried < 2).all():
+            return ()
+        if seeds := ", ".join(map(str, sorted(self.tuning_seeds & set(self.scores.seed)))):
+            return (f"learning rates are chosen on validation with seed {seeds}, which no number here includes",)
+        return ("learning rates are chosen on validation with the seeds that are reported: optimistic",)
+
+    def trains(self, arm: str) -> bool:
+        """Whether anything trains: else the learning rate means nothing."""
+        row = self.scores[self.scores.arm == arm].iloc[0]
+        return self.trained(arm) is None or bool(row.delta + row["head"] > 0)
+
+    def arm(self, method: str | None) -> str | None:
+        """The only arm of a method; None where it has none, or several."""
+        arms = [arm for arm in self.clean.arms if self.method_of[arm] == method]
+        return arms[0] if len(arms) == 1 else None
+
+    @property
+    def floor(self) -> str | None:
+        """The floor's arm; None where it has a head that nobody trained, which scores by luck: then guessing is it."""
+        arm = self.arm(self.exhibit.floor)
+        rows = self.scores[(self.scores.arm == arm) & (self.scores.checkpoint == "last")]
+        random_head = bool(((rows["head"] > 0) & (rows.step == 0)).any())
+        return None if random_head else arm
+
+    @property
+    def ceiling(self) -> str | None:
+        return self.arm(self.exhibit.ceiling)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The arms that are neither floor nor ceiling."""
+        roles = (self.arm(self.exhibit.floor), self.ceiling)
+        return tuple(arm for arm in self.clean.arms if arm not in roles)
+
+
+def _probed(held: Mapping[str, Any], probe: str, where: str, figure: str) -> float:
+    result = held.get(probe) or {}
+    value = ((result.get("sets") or {}).get(where) or {}).get(figure)
+    return float(value) if result.get("status") == "done" and isinstance(value, int | float) else math.nan
+
+
+def studies(exhibit: Exhibit, runs: Sequence[records.Run]) -> list[Study]:
+    """One study per model, in order of appearance. Sets that the exhibit must not see are not read."""
+    roles = frame.ROLES if exhibit.sets == "test" else (exhibit.sets,)
+    scores, curves = frame.scores(runs, roles), frame.curves(runs, roles)
+    failures = frame.failures(runs)
+    return [
+        Study(
+            exhibit,
+            model,
+            scores[scores.model == model],
+            curves[curves.model == model],
+            failures[failures.model == model],
+        )
+        for model in scores.model.unique()
+    ]
+
+
+def published(path: Path) -> tuple[Mapping[str, str], ...]:
+    """The rows of a CSV of published numbers; lines that start with # name its source."""
+    try:
+        lines = atomic_files.read_text(path).splitlines()
+        return tuple(csv.DictReader(line for line in lines if not line.startswith("#")))
+    except (OSError, ValueError, csv.Error) as error:
+        raise UsageError(f"{path}: it cannot be read as CSV ({error}).") from error

@@ -1,0 +1,111 @@
+"""Does a rerun agree with the reference? Per group of cells, the difference of means with its interval."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from scipy.stats import t as student
+
+from harness.analysis import records
+from harness.analysis.output.table import MISSING, Entry, Table, rate, word
+from harness.analysis.study import frame, statistics
+from harness.experiments.verdict import Finding
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GROUP = ["model", "arm", "task", "set", "learning_rate"]
+ALPHA = 1 - statistics.LEVEL
+
+
+@dataclass(frozen=True)
+class Group:
+    """One method, task and rate in both. verdict: same (every cell equal), agrees, differs, cannot tell."""
+
+    place: tuple[str, ...]
+    mine: float
+    reference: float
+    seeds: tuple[int, int]
+    low: float
+    high: float
+    p: float
+    verdict: str
+    keys: tuple[str, ...]
+
+
+def groups(mine: Sequence[records.Run], reference: Sequence[records.Run], role: str = "test") -> list[Group]:
+    """The groups that both have, Holm-adjusted over them. Each group is judged by its own spread."""
+    ours, theirs = _scores(mine, role, reference), _scores(reference, role, mine)
+    shared = [place for place in ours.groups if place in theirs.groups]
+    raw = [_group(place, ours.get_group(place), theirs.get_group(place)) for place in shared]
+    adjusted = statistics.holm([group.p for group in raw])
+    return [_judged(group, p) for group, p in zip(raw, adjusted, strict=True)]
+
+
+def flipped(mine: Sequence[Finding], reference: Sequence[Finding]) -> list[tuple[Finding, Finding]]:
+    """Claims that one of them reproduces and the other contradicts."""
+    theirs = {(one.claim, one.model): one for one in reference}
+    pairs = [(one, theirs[one.claim, one.model]) for one in mine if (one.claim, one.model) in theirs]
+    return [pair for pair in pairs if {one.verdict for one in pair} == {"reproduced", "contradicted"}]
+
+
+def table(found: Sequence[Group], model: str) -> Table:
+    """One row per group of one model."""
+    columns = ("method", "task", "rate", "mine", "reference", "difference", "seeds", "verdict")
+    rows = tuple(_row(group) for group in found if group.place[0] == model)
+    note = "points; the interval is Student's t of the group's own spread over seeds; verdicts are Holm-adjusted"
+    return Table("agreement", "Against the reference", model, columns, rows, (note,))
+
+
+def _row(group: Group) -> tuple[Entry, ...]:
+    _, arm, task, name, learning_rate = group.place
+    where = task if name in ("test", "validation") else f"{task}:{name}"
+    gap = 100 * (group.mine - group.reference)
+    interval = "" if math.isnan(group.low) else f" [{100 * group.low:+.1f}, {100 * group.high:+.1f}]"
+    return (
+        word(arm, group.keys),
+        word(where),
+        word(rate(float(learning_rate))),
+        Entry(f"{100 * group.mine:.1f}", 100 * group.mine),
+        Entry(f"{100 * group.reference:.1f}", 100 * group.reference),
+        Entry(f"{gap:+.1f}{interval}" if gap or interval else MISSING, gap),
+        word(f"{group.seeds[0]} / {group.seeds[1]}"),
+        word(group.verdict),
+    )
+
+
+def _scores(runs: Sequence[records.Run], role: str, among: Sequence[records.Run]) -> "pd.api.typing.DataFrameGroupBy":
+    scores = frame.scores(runs, (role,), among)
+    best = scores[(scores.checkpoint == "best") & (scores.role == role)]
+    return best.groupby(GROUP, sort=False)
+
+
+def _spread(*sides: "pd.DataFrame") -> tuple[float, int]:
+    """(standard deviation over seeds, degrees of freedom) of one group: both sides are draws of the same cells."""
+    squares = sum(float(((rows.score - rows.score.mean()) ** 2).sum()) for rows in sides)
+    df = sum(len(rows) - 1 for rows in sides)
+    return (math.sqrt(squares / df) if df else math.nan), df
+
+
+def _group(place: Any, ours: "pd.DataFrame", theirs: "pd.DataFrame") -> Group:
+    sd, df = _spread(ours, theirs)
+    seeds = len(ours), len(theirs)
+    mine, reference = float(ours.score.mean()), float(theirs.score.mean())
+    both = ours.merge(theirs, on="key", suffixes=("", "_reference"))
+    if len(both) == len(ours) and (both.score == both.score_reference).all():
+        return Group(place, mine, reference, seeds, math.nan, math.nan, math.nan, "same", tuple(ours.key))
+    error = sd * math.sqrt(1 / seeds[0] + 1 / seeds[1])
+    gap = mine - reference
+    if not (df and error > 0):
+        verdict = "agrees" if gap == 0 else "cannot tell"
+        return Group(place, mine, reference, seeds, math.nan, math.nan, math.nan, verdict, tuple(ours.key))
+    half = float(student.ppf(1 - ALPHA / 2, df)) * error
+    p = float(2 * student.sf(abs(gap) / error, df))
+    return Group(place, mine, reference, seeds, gap - half, gap + half, p, "", tuple(ours.key))
+
+
+def _judged(group: Group, p: float) -> Group:
+    if group.verdict:
+        return group
+    return Group(**{**vars(group), "p": p, "verdict": "differs" if p < ALPHA else "agrees"})

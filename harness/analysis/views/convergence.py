@@ -1,0 +1,205 @@
+"""How soon a method reaches a share of the ceiling's final score: steps, with "never" as the last of all."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from harness.analysis.study import comparisons as order
+from harness.analysis.study import power, statistics
+from harness.analysis.study.findings import ALPHA, SEEDS_ALONE, finding
+from harness.analysis.study.statistics import Array
+from harness.analysis.study.study import Study
+from harness.experiments.claims import Claim
+from harness.experiments.verdict import Comparison, Finding
+
+SHARE = 0.9
+DECIDED = ("reproduced", "contradicted")
+
+
+@dataclass(frozen=True)
+class Times:
+    """steps: [A, T, S] first evaluation at or above the goal; inf: never, NaN: no cell. goals: [T] scores."""
+
+    arms: tuple[str, ...]
+    tasks: tuple[str, ...]
+    steps: Array
+    keys: "np.ndarray[tuple[int, ...], np.dtype[np.object_]]"
+    goals: Array
+
+    def of(self, arm: str) -> Array:
+        return self.steps[self.arms.index(arm)]
+
+    def cells(self, *arms: str) -> tuple[str, ...]:
+        return tuple(str(key) for arm in arms for key in self.keys[self.arms.index(arm)].flat if key)
+
+
+def times(study: Study, share: float = SHARE) -> Times | None:
+    """Steps to `share` of the ceiling's mean final validation score on each task. None without a ceiling."""
+    rows, goals = study.selected_curves, goals_of(study, share)
+    if not goals:
+        return None
+    order_of, places = study.clean, tuple(goals)
+    shape = (len(order_of.arms), len(goals), len(order_of.seeds))
+    steps, keys = np.full(shape, np.nan), np.full(shape, "", dtype=object)
+    for (arm, task, seed), curve in rows.groupby(["arm", "task", "seed"], sort=False):
+        if task in goals and arm in order_of.arms and seed in order_of.seeds:
+            at = order_of.arms.index(arm), places.index(task), order_of.seeds.index(seed)
+            reached = curve.step[curve.score >= goals[task]]
+            steps[at], keys[at] = reached.min() if len(reached) else np.inf, curve.key.iloc[0]
+    return Times(order_of.arms, places, steps, keys, np.array(list(goals.values())))
+
+
+def goals_of(study: Study, share: float = SHARE) -> dict[str, float]:
+    """task -> the score to reach, of the tasks where that is more than guessing."""
+    columns = zip(study.clean.tasks, study.clean.base, strict=True)
+    guessing = {task.partition(":")[0]: base for task, base in columns}
+    found = {task: share * score for task, score in study.goals.items()}
+    return {task: goal for task, goal in found.items() if not goal <= guessing.get(task, np.nan)}
+
+
+def without_goal(study: Study, share: float = SHARE) -> tuple[str, ...]:
+    """What is said of the tasks that have no goal."""
+    kept = goals_of(study, share)
+    gone = [task for task in study.goals if task not in kept]
+    below = (f"no goal, {share:.0%} of the ceiling is not above guessing: {', '.join(gone)}",) if gone else ()
+    return (*study.left_out(), *below)
+
+
+def by_steps(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
+    """Every pair of the published order of speed: in which share of (task, seed) pairs is one faster?"""
+    margin, near = float(options["margin"]), float(options["near"])
+    ranks = order.published_ranks(study, str(options["quantity"]))
+    found = times(study, float(options["target"]))
+    absent = [method for method in ranks if study.arm(method) is None]
+    if found is None:
+        return finding(study, claim, margin, (), {}, absent)
+    arms = {str(study.arm(method)): rank for method, rank in ranks.items() if study.arm(method)}
+    pairs = list(combinations(arms, 2))
+    similar = [arms[left] == arms[right] for left, right in pairs]
+    comparisons = _compared(study, found, pairs, similar, [near if alike else margin for alike in similar])
+    goals = dict(zip(found.tasks, map(float, found.goals), strict=True))
+    left_out = (*without_goal(study, float(options["target"])), SEEDS_ALONE)
+    numbers = {"target": float(options["target"]), "goals": goals, "left_out": left_out}
+    return finding(study, claim, margin, comparisons, numbers, absent)
+
+
+def _compared(
+    study: Study, found: Times, pairs: Sequence[tuple[str, str]], similar: Sequence[bool], edges: Sequence[float]
+) -> tuple[Comparison, ...]:
+    """Every pair, Holm-adjusted; the p of a test is the largest of those at its bounds."""
+    counted = [wins(found.of(left), found.of(right)) for left, right in pairs]
+    bounds = [_bounds(study, found, *pair) for pair in pairs]
+    plain = [_p(*row) for row in zip(counted, similar, edges, strict=True)]
+    worst = [_worst(*row) for row in zip(counted, bounds, similar, edges, plain, strict=True)]
+    p_values = zip(worst, statistics.holm(worst), statistics.holm(plain), strict=True)
+    tested = [(bounded, True) if own < 1 else (p, False) for own, bounded, p in p_values]
+    rows = zip(pairs, similar, edges, counted, tested, strict=True)
+    made = [_comparison(found, str(study.ceiling), *row, len(pairs)) for row in rows]
+    return tuple(
+        replace(row, at_best=row.verdict in DECIDED and bool(others)) for row, others in zip(made, bounds, strict=True)
+    )
+
+
+def wins(left: Array, right: Array) -> tuple[float, int]:
+    """(wins of left, pairs); a tie counts half, also "never" on both sides; a missing cell makes no pair."""
+    both = ~(np.isnan(left) | np.isnan(right))
+    faster, same = (left < right)[both].sum(), (left == right)[both].sum()
+    return float(faster + same / 2), int(both.sum())
+
+
+def _bounds(study: Study, found: Times, left: str, right: str) -> list[tuple[float, int]]:
+    """`wins` with every pair lost, then won, on the tasks where an open rate is behind it; empty without any.
+
+    A rate that scores better may reach the goal later or sooner, also the winner's, and the ceiling's moves the goal.
+    """
+    arms = (left, right, str(study.ceiling))
+    opened = np.array([any((arm, task) in study.open_rates for arm in arms) for task in found.tasks])[:, None]
+    mine, other = found.of(left), found.of(right)
+    none = np.isnan(mine) | np.isnan(other)
+    ends = ((np.where(opened & ~none, value, mine), np.where(opened & ~none, 1 - value, other)) for value in (1.0, 0.0))
+    return [wins(*pair) for pair in ends] if opened.any() else []
+
+
+def _worst(
+    counted: tuple[float, int], bounds: Sequence[tuple[float, int]], similar: bool, margin: float, p: float
+) -> float:
+    """The largest p of a test and of those at its bounds; 1 where one of these says anything else."""
+
+    def verdict(won: float, total: int) -> str:
+        found = statistics.share(won, total)
+        return _verdict(found.low, found.high, similar, margin)
+
+    if not counted[1] or verdict(*counted) == "inconclusive":
+        return p
+    beyond = [(won - counted[1] / 2) * (counted[0] - counted[1] / 2) <= 0 for won, _ in bounds]
+    crossed = similar and verdict(*counted) == "contradicted" and any(beyond)
+    if crossed or any(verdict(*other) != verdict(*counted) for other in bounds):
+        return 1.0
+    return max([p, *(_p(other, similar, margin) for other in bounds)])
+
+
+def _p(counted: tuple[float, int], similar: bool, margin: float) -> float:
+    """Two-sided p of 'the share is at the edge that decides'."""
+    won, total = counted
+    if not total:
+        return np.nan
+    low, high = (statistics.share_p(won, total, 0.5 + side * margin) for side in (-1, 1))
+    return max(low, high) if similar else high
+
+
+def _comparison(
+    found: Times,
+    ceiling: str,
+    pair: tuple[str, str],
+    similar: bool,
+    margin: float,
+    counted: tuple[float, int],
+    tested: tuple[float, bool],
+    family: int,
+) -> Comparison:
+    """tested: its p, and whether it holds whatever open rates could reach."""
+    relation, (won, total) = "similar to" if similar else "faster than", counted
+    p, held = tested
+    if not total:
+        return Comparison(*pair, relation, "untested", reason="no seed that both have")
+    share = statistics.share(won, total)
+    verdict = _verdict(share.low, share.high, similar, margin) if held and p < ALPHA else "inconclusive"
+    seeds, reason = None, ""
+    if verdict == "inconclusive":
+        needed, reason = _needed(share.mean, total, similar, margin, family, len(found.tasks))
+        seeds = -(-needed // len(found.tasks)) if needed else None
+    keys = found.cells(*dict.fromkeys((*pair, ceiling)))  # the goal is the ceiling's
+    return Comparison(*pair, relation, verdict, share.mean, share.low, share.high, p, seeds, reason, keys)
+
+
+def _verdict(low: float, high: float, similar: bool, margin: float) -> str:
+    """From the interval of a share: beyond one half plus the margin, or within one half +- the margin."""
+    low, high = low - 0.5, high - 0.5
+    if similar:
+        outside = low > margin or high < -margin
+        return "contradicted" if outside else "reproduced" if -margin < low and high < margin else "inconclusive"
+    return "reproduced" if low > margin else "contradicted" if high < margin else "inconclusive"
+
+
+def _needed(share: float, total: int, similar: bool, margin: float, family: int, tasks: int) -> tuple[int | None, str]:
+    """(pairs that decide with 80 % probability at this share, why the pairs at hand could not decide at all)."""
+    level, limit = 1 - ALPHA / family, power.SEED_LIMIT * tasks
+
+    def verdict(wins: float, pairs: int) -> str:
+        found = statistics.share(wins, pairs, level)
+        return _verdict(found.low, found.high, similar, margin)
+
+    best = verdict(total / 2 if similar else total, total)
+    reason = "" if best == "reproduced" else f"{total} pairs cannot show it, whatever the curves"
+    wanted = _verdict(share, share, similar, margin)
+
+    def enough(pairs: int) -> bool:
+        return power.share_power(share, pairs, decides, level) >= power.POWER
+
+    def decides(low: float, high: float) -> bool:
+        return _verdict(low, high, similar, margin) == wanted
+
+    return (None if wanted == "inconclusive" else power.least(enough, 2, limit)), reason

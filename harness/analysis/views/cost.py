@@ -1,0 +1,178 @@
+"""What a method costs beside what it scores: trainable parameters, their share, seconds per step."""
+
+from collections.abc import Sequence
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.analysis.output import figure_style, rate_marks
+from harness.analysis.output.table import MISSING, Entry, Table
+from harness.analysis.study import estimates, statistics
+from harness.analysis.study.study import Study
+from harness.analysis.views import ranking
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
+
+SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
+REACH = (6, 12, 20, 30, 42, 56, 72, 90)
+"""Where a name may stand: to which side of its mark, and how many points away."""
+
+
+def table(study: Study) -> Table:
+    """One row per arm, the best mean score first: score, trainable parameters, their share, seconds per step; joules
+    where a device reported them."""
+    panel, energy = study.clean, bool(study.selected.energy_j.notna().any())
+    rows = []
+    for arm in rate_marks.by_score(study):
+        keys, trained = panel.cells(arm), parameters(study, arm)
+        share = MISSING if trained is None else f"{100 * trained[1]:.3g} %"
+        rows.append((
+            rate_marks.named(study, arm),
+            rate_marks.scored(study, arm),
+            Entry(MISSING) if trained is None else Entry(f"{trained[0]:,}", trained[0], keys=keys),
+            Entry(share, None if trained is None else 100 * trained[1], keys=keys),
+            _seconds(study, arm, keys),
+            *(_joules(study, arm) if energy else ()),
+        ))  # fmt: skip
+    joules = ("joules per run", "joules per point") if energy else ()
+    columns = ("method", "score", "trainable parameters", "share", "seconds per step", *joules)
+    return Table("cost", "Score and cost", study.model, columns, tuple(rows), _notes(study))
+
+
+def _notes(study: Study) -> tuple[str, ...]:
+    beside = int(study.selected.cells_beside.max()) if len(study.selected) else 0
+    told = f"; up to {beside} other cells ran beside, so no claim rests on them" if beside else ""
+    return (
+        *ranking.common_notes(study),
+        "share: trainable parameters as a share of the backbone's, a task head counted apart",
+        f"seconds per step: of training (evaluation apart) over its steps, median over cells{told}",
+        *rate_marks.notes(study),
+    )
+
+
+def parameters(study: Study, arm: str) -> tuple[int, float] | None:
+    """(trainable parameters, their share of the backbone's); None where the records do not say."""
+    return study.trained(arm)
+
+
+def _joules(study: Study, arm: str) -> tuple[Entry, Entry]:
+    """Of the device, from loading to the last score: median over cells; and per point of each cell's own score."""
+    rows = study.selected[(study.selected.arm == arm) & (study.selected.role == study.role)]
+    cells = rows.groupby("key", sort=False).agg(energy=("energy_j", "first"), score=("score", "mean")).dropna()
+    if cells.empty:
+        return Entry(MISSING), Entry(MISSING)
+    keys = tuple(map(str, cells.index))
+    run, point = float(cells.energy.median()), float((cells.energy / (100 * cells.score)).median())
+    return Entry(f"{run:.4g}", run, keys=keys), Entry(f"{point:.3g}", point, keys=keys)
+
+
+def _seconds(study: Study, arm: str, keys: Sequence[str]) -> Entry:
+    """The last point of a curve has the steps and the seconds of the whole training."""
+    last = study.curves[study.curves.key.isin(keys)].groupby("key")[["step", "seconds"]].max()
+    last = last[last.step > 0].dropna()
+    if last.empty:
+        return Entry(MISSING)
+    middle = float((last.seconds / last.step).astype(float).median())
+    return Entry(f"{middle:.3g}", middle, keys=tuple(map(str, last.index)))
+
+
+def against_share(studies: Sequence[Study]) -> "Figure":
+    """Mean score with its interval against the share that trains, on a log axis; a panel per model.
+
+    What trains nothing is a line across. Names stand at their marks: there are more methods than colours.
+    """
+    looks = figure_style.looks(studies)
+    figure = figure_style.figure(figsize=(7.6, 0.4 + 4.8 * len(studies)))
+    grid = figure.subplots(len(studies), 1, squeeze=False)[:, 0]
+    for axes, study in zip(grid, studies, strict=True):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.margins(x=0.08, y=0.1)
+        axes.set_title(figure_style.short(study.model, 28))
+        axes.set_xlabel("trainable share of the backbone (%)")
+        axes.set_ylabel(f"{study.role} score (points)")
+        _marks(axes, study, looks)
+    level = f"mean over tasks with its {statistics.LEVEL:.0%} interval"
+    figure_style.legend(figure, [], 1, level, figure_style.marked(studies, untuned="*"), figure_style.subtitle(studies))
+    figure.draw_without_rendering()  # names are placed on the page as it will be
+    for axes, study in zip(grid, studies, strict=True):
+        _name(axes, study, {arm: place for arm in study.clean.arms if (place := _place(study, arm))}, looks)
+    return figure
+
+
+def _label(study: Study, arm: str) -> str:
+    """The name with the marks of its rates; short, as many stand close together."""
+    return figure_style.named([study], arm).replace(f" ({rate_marks.UNTUNED})", "*")
+
+
+def _place(study: Study, arm: str) -> tuple[float, float] | None:
+    """(share in percent, score in points); None where the score is not known or nothing trains."""
+    trained, mean = parameters(study, arm), estimates.score(study.clean, arm).main.mean
+    return None if trained is None or not trained[1] or np.isnan(mean) else (100 * trained[1], 100 * mean)
+
+
+def _marks(axes: "Axes", study: Study, looks: dict[str, dict[str, Any]]) -> None:
+    for arm in study.clean.arms:
+        found, trained = estimates.score(study.clean, arm).main, parameters(study, arm)
+        if np.isnan(found.mean) or trained is None:
+            continue
+        if not trained[1]:
+            axes.axhline(100 * found.mean, color=looks[arm]["color"], linewidth=0.9, linestyle="--", zorder=1)
+            where: Any = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+            axes.annotate(_label(study, arm), (0, 100 * found.mean), (3, 3), fontsize=7, **where)
+            continue
+        if found.high > found.low:
+            ends = [[100 * (found.mean - found.low)], [100 * (found.high - found.mean)]]
+            axes.errorbar(100 * trained[1], 100 * found.mean, yerr=ends, color=looks[arm]["color"], elinewidth=0.7)
+        axes.plot(100 * trained[1], 100 * found.mean, linestyle="", markersize=5, zorder=3, **looks[arm])
+
+
+def _name(axes: "Axes", study: Study, placed: dict[str, tuple[float, float]], looks: dict[str, dict[str, Any]]) -> None:
+    """Each name at the first place where it covers no mark and no other name, with a thin line to its mark."""
+    from matplotlib.transforms import Bbox
+
+    points: dict[str, tuple[float, float]] = {}
+    for arm, place in placed.items():
+        x, y = axes.transData.transform(place)
+        points[arm] = float(x), float(y)
+    taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in points.values()]
+    taken += [text.get_window_extent() for text in axes.texts]
+    across = [line.get_window_extent() for line in axes.lines if line.get_linestyle() == "--"]
+    taken += [Bbox.from_extents(axes.bbox.x0, line.y0 - 1, axes.bbox.x1, line.y0 + 1) for line in across]
+    for arm in sorted(points, key=lambda arm: points[arm]):
+        note = axes.annotate(
+            _label(study, arm), placed[arm], (0, 0), textcoords="offset points", fontsize=7, zorder=4,
+            arrowprops={"arrowstyle": "-", "color": looks[arm]["color"], "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2},
+        )  # fmt: skip
+        note.set_in_layout(False)
+        size, box = note.get_window_extent(), taken[0]
+        for reach, (right, up) in product(REACH, SIDES):
+            note.set_horizontalalignment(("center", "left", "right")[right])
+            note.set_verticalalignment(("center", "bottom", "top")[up])
+            note.xyann = (reach * right, reach * up)
+            box = _box(points[arm], note.xyann, (size.width, size.height), (right, up), axes.figure.dpi / 72)
+            inside = axes.bbox.contains(*box.min) and axes.bbox.contains(*box.max)
+            if inside and not box.count_overlaps(taken):
+                break
+        taken.append(box)
+
+
+def _box(
+    point: tuple[float, float],
+    offset: tuple[float, float],
+    size: tuple[float, float],
+    side: tuple[int, int],
+    dot: float,
+) -> "Bbox":
+    """What a text of that size covers, in pixels, when it hangs on `side` of the point, `offset` points away."""
+    from matplotlib.transforms import Bbox
+
+    left, low = (
+        at + dot * away - (0, 0.5, 1)[(turn == 0) + 2 * (turn < 0)] * length
+        for at, away, length, turn in zip(point, offset, size, side, strict=True)
+    )
+    return Bbox.from_bounds(left, low, *size)

@@ -1,0 +1,112 @@
+"""How far weights moved in magnitude (dM) and in direction (dD): the probe `weight_decomposition`, and how the two go
+together.
+
+A correlation is taken over the points of one cell, one for each layer and checkpoint, and is one draw per task and
+seed. The points of a cell are not independent of each other, so their number says little about how sure it is:
+intervals are over seeds, Student's t on Fisher's z as everywhere here (a bootstrap of so few seeds is too narrow), put
+back to correlations. They speak of other seeds on the same backbone, not of other backbones.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from harness.analysis.output import rate_marks
+from harness.analysis.output.table import MISSING, Entry, Table, number
+from harness.analysis.study import selection, statistics
+from harness.analysis.study.estimates import Estimate
+from harness.analysis.study.selection import Panel
+from harness.analysis.study.study import Study
+from harness.analysis.views import ranking
+from harness.analysis.views.decomposition_clouds import ALL, PROBE, WITHIN, cloud, fisher, pearson, printed
+
+
+def table(study: Study) -> Table:
+    """One row per role and arm: both correlations, how far the weights moved, and what is published."""
+    quoted, rows = quotes(study), []
+    for role in roles(study):
+        for arm in study.clean.arms:
+            said = quoted.get(study.method_of[arm], {})
+            found = [correlation(study, arm, role, over) for over in (ALL, WITHIN)]
+            moved = [_moved(study, arm, role, side) for side in ("direction", "magnitude")]
+            score = rate_marks.scored(study, arm)
+            ours = [*(number(one, digits=2, bounds=True) for one in found), *moved, score]
+            rows.append((rate_marks.named(study, arm, f", {role}"), *ours, *_said(study, said, role)))
+    paper = ("paper's text", "paper's figure", "its figure, within a step") if study.published else ()
+    ends = ("ΔD at the end", "ΔM at the end", f"{study.role} score")
+    heads = ("weights", f"over {ALL}", f"over {WITHIN}", *ends, *paper)
+    title = "Correlation of the changes in direction and in magnitude"
+    return Table("decomposition", title, study.model, heads, tuple(rows), _notes(study))
+
+
+def correlation(study: Study, arm: str, role: str, over: str, task: int | None = None) -> Estimate:
+    """Mean over tasks (or of one), by Fisher's z over seeds."""
+    panel = panel_of(study, role, over)
+    values = panel.of(arm) if task is None else panel.of(arm)[task : task + 1]
+    main, beside = (_back(one) for one in statistics.interval(values))
+    return Estimate(main, beside, keys=panel.cells(arm))
+
+
+def panel_of(study: Study, role: str, over: str) -> Panel:
+    """Fisher's z of every cell where a score would be; NaN where there is none."""
+    rows = study.selected[study.selected.role == study.role].drop_duplicates(["key"])
+    found = [fisher(pearson(one, over)) if (one := cloud(held, role)) else np.nan for held in rows.probes]
+    return selection.panel(rows.assign(score=found, set=PROBE), study.role, study.exhibit.methods())
+
+
+def roles(study: Study) -> list[str]:
+    """The roles that were measured, in the probe's order."""
+    found = (row["role"] for held in study.selected.probes for row in (held.get(PROBE) or {}).get("matrices") or ())
+    return list(dict.fromkeys(found))
+
+
+def quotes(study: Study) -> dict[str, Mapping[str, Any]]:
+    """method -> the options of its claim that say how the paper calls it and what its text says."""
+    return {str(use["method"]): use for _, use in study.exhibit.claims if use.get("label")}
+
+
+def _back(found: statistics.Interval) -> statistics.Interval:
+    mean, low, high = np.tanh([found.mean, found.low, found.high])
+    return replace(found, mean=float(mean), low=float(low), high=float(high))
+
+
+def _moved(study: Study, arm: str, role: str, side: str) -> Entry:
+    """From the least to the most that a layer moved by the last step, over cells."""
+    rows = study.selected[(study.selected.arm == arm) & (study.selected.role == study.role)]
+    ends = [getattr(one, side)[:, -1] for held in rows.probes if (one := cloud(held, role))]
+    if not ends:
+        return Entry(MISSING)
+    values = np.concatenate(ends)
+    return Entry(f"{values.min():.2g} to {values.max():.2g}", float(np.median(values)), keys=study.clean.cells(arm))
+
+
+def _said(study: Study, said: Mapping[str, Any], role: str) -> list[Entry]:
+    """The paper's text, its figure, and its figure within a step; none without published points."""
+    if not study.published:
+        return []
+    stated, points = (said.get("stated") or {}).get(role), printed(study, str(said.get("label")), role)
+    figures = [pearson(points, over) if points else None for over in (ALL, WITHIN)]
+    return [Entry(MISSING) if one is None else Entry(f"{one:.2f}", float(one)) for one in (stated, *figures)]
+
+
+def _notes(study: Study) -> tuple[str, ...]:
+    held = [one.get(PROBE) or {} for one in study.selected.probes]
+    steps = sorted({tuple(one["steps"]) for one in held if one.get("steps")})
+    layers = sorted({len(one.kinds) for held in study.selected.probes for role in roles(study)
+                     if (one := cloud(held, role))})  # fmt: skip
+    lacking = sorted({str(one.get("error")) for one in held if one.get("status") == "failed"})
+    return (
+        *ranking.label(study),
+        *rate_marks.rate_notes(study),
+        f"points: merged weights of each self-attention ({' or '.join(map(str, layers))} of them) after steps "
+        f"{'; '.join(', '.join(map(str, one)) for one in steps)}",
+        "correlation: of one cell's points, mean over tasks and seeds by Fisher's z, with its "
+        f"{statistics.LEVEL:.0%} interval over seeds (Student's t on the means of seeds); within a step: each step's "
+        "points centred on their own mean first",
+        "at the end: the least and the most that a layer moved by the last step, over cells",
+        *(("paper's: one run of another model; its text and its own figure disagree, both are shown",)
+          if study.published else ()),
+        *(f"a probe failed: {reason}" for reason in lacking),
+    )  # fmt: skip

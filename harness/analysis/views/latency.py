@@ -1,0 +1,154 @@
+"""What a method costs when it answers, beside the bare backbone: the probe `latency` of its cells, as ratios.
+
+A ratio is taken in turns within one process (harness/probes/latency.py) and is one draw per task and seed. There is no
+verdict on cells that were not probed alone.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from harness.analysis.output.table import MISSING, Entry, Table, number, word
+from harness.analysis.study import comparisons, selection, statistics
+from harness.analysis.study.estimates import Estimate
+from harness.analysis.study.findings import ALPHA, finding
+from harness.analysis.study.selection import Panel
+from harness.analysis.study.study import Study
+from harness.analysis.views import ranking
+from harness.experiments.claims import Claim
+from harness.experiments.verdict import Comparison, Finding
+
+STATES = ("unmerged", "merged")
+BARE = "the bare backbone"
+BUSY = 0.2
+"""Cores that other work may have kept busy during a probe that counts as alone."""
+
+
+def table(study: Study) -> Table:
+    """One row per arm, the fastest unmerged first: its time as a share of the bare backbone's, by state and batch."""
+    listed = sizes(study)
+    panels = {(state, size): ratios(study, state, size) for state in STATES for size in listed}
+    columns = [f"{state}, batch {size}" for state, size in panels]
+    rows = []
+    for arm in by_time(study, listed[0]) if listed else study.clean.arms:
+        keys = study.clean.cells(arm)
+        cells = [number(estimate(panel, arm), digits=3) for panel in panels.values()]
+        rows.append((word(arm, keys), *cells, *(_milliseconds(study, arm, size) for size in listed)))
+    heads = ("method", *columns, *(f"ms, batch {size}" for size in listed))
+    title = "Time to answer, as a multiple of the bare backbone's"
+    return Table("latency", title, study.model, heads, tuple(rows), _notes(study))
+
+
+def slower(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
+    """Do these methods, in this state, take longer than the backbone alone?"""
+    return _finding(study, claim, options, "slower than", statistics.superior)
+
+
+def as_fast(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
+    """Do these methods, in this state, take no longer than the backbone alone, but for the margin?"""
+    return _finding(study, claim, options, "as fast as", statistics.at_most)
+
+
+def ratios(study: Study, state: str, size: str) -> Panel:
+    """The ratio of every cell where a score would be; NaN where the probe has none."""
+    rows = study.selected[study.selected.role == study.role].drop_duplicates(["key"])
+    found = [_figure(held, state, size, "ratio") for held in rows.probes]
+    return selection.panel(rows.assign(score=found, set="latency"), study.role, study.exhibit.methods())
+
+
+def estimate(panel: Panel, arm: str) -> Estimate:
+    """Mean over tasks, with its interval over seeds."""
+    return Estimate(*statistics.interval(panel.of(arm)), keys=panel.cells(arm))
+
+
+def alone(study: Study, arm: str) -> str:
+    """Why an arm's seconds cannot be judged; "" where its probes ran alone."""
+    for held in study.selected[study.selected.arm == arm].probes:
+        found = held.get("latency") or {}
+        if found.get("cells_beside"):
+            return "other cells ran beside the probe"
+        if found.get("busy_beside") is not None and found["busy_beside"] > BUSY:
+            return f"other work kept {found['busy_beside']:.1f} cores busy during the probe"
+    return ""
+
+
+def _finding(study: Study, claim: Claim, options: Mapping[str, Any], relation: str, rule: Any) -> Finding:
+    """Of every variant of the method that there is."""
+    margin, state, size = float(options["margin"]), str(options["state"]), str(options["batch"])
+    panel = ratios(study, state, size)
+    arms = [arm for arm in panel.arms if study.method_of[arm] == options["method"]]
+    found = [Estimate(*statistics.interval(panel.of(arm) - 1), keys=panel.cells(arm)) for arm in arms]
+    tests = [rule(one.main, margin) for one in found]
+    adjusted = statistics.holm([p for _, p in tests])
+    judged = zip(arms, found, tests, adjusted, strict=True)
+    rows = tuple(_compared(study, arm, relation, one, test[0], p, margin) for arm, one, test, p in judged)
+    return finding(study, claim, margin, rows, {}, [], partial(_told, size=size))
+
+
+def _compared(
+    study: Study, arm: str, relation: str, found: Estimate, verdict: str, p: float, margin: float
+) -> Comparison:
+    main, reason = found.main, alone(study, arm)
+    if np.isnan(main.mean):
+        return Comparison(arm, BARE, relation, "untested", reason="no such probe of it on every task")
+    if not reason and np.isnan(p):
+        reason = "one seed: no spread to judge by"
+    if reason:
+        return Comparison(arm, BARE, relation, "untested", main.mean, reason=reason, keys=found.keys)
+    verdict = verdict if p < ALPHA else "inconclusive"
+    row = Comparison(arm, BARE, relation, verdict, main.mean, main.low, main.high, p, keys=found.keys)
+    return comparisons.takes(row, main, abs(main.mean - margin))
+
+
+def _told(row: Comparison, size: str) -> str:
+    """'adapter takes +31.0 % [+25.1, +38.2] at batch 1'"""
+    change = "" if row.estimate is None else f" takes {100 * row.estimate:+.1f} %"
+    if row.low is not None and row.high is not None:
+        change += f" [{100 * row.low:+.1f}, {100 * row.high:+.1f}]"
+    return f"{row.left}{change} at batch {size}"
+
+
+def _figure(held: Mapping[str, Any], state: str, size: str, figure: str) -> float:
+    """The median of a figure of one cell's probe; NaN where it has none."""
+    found = (held.get("latency") or {}).get(state) or {}
+    value = ((found.get(size) or {}).get(figure) or {}).get("median")
+    return float(value) if isinstance(value, int | float) else np.nan
+
+
+def _milliseconds(study: Study, arm: str, size: str) -> Entry:
+    rows = study.selected[(study.selected.arm == arm) & (study.selected.role == study.role)]
+    found = [_figure(held, "unmerged", size, "ms") for held in rows.probes]
+    known = [value for value in found if not np.isnan(value)]
+    middle = float(np.median(known)) if known else None
+    return Entry(MISSING) if middle is None else Entry(f"{middle:.3g}", middle, keys=tuple(map(str, rows.key)))
+
+
+def by_time(study: Study, size: str) -> list[str]:
+    """The arms, the fastest unmerged first."""
+    panel = ratios(study, "unmerged", size)
+    means = {arm: estimate(panel, arm).main.mean for arm in study.clean.arms}
+    return sorted(means, key=lambda arm: (np.isnan(means[arm]), np.nan_to_num(means[arm])))
+
+
+def sizes(study: Study) -> list[str]:
+    """The batch sizes that were measured, smallest first."""
+    held = [(one.get("latency") or {}).get("unmerged") or {} for one in study.selected.probes]
+    return sorted({size for found in held for size in found}, key=int)
+
+
+def _notes(study: Study) -> tuple[str, ...]:
+    seen = [one["latency"] for one in study.selected.probes if one.get("latency")]
+    devices = sorted({str(one.get("device")) for one in seen})
+    reasons = sorted({reason for arm in study.clean.arms if (reason := alone(study, arm))})
+    lacking = sorted({str(one.get("error")) for one in seen if one.get("status") != "done"})
+    return (
+        *ranking.label(study),
+        "ratio to the bare backbone on the same rows, in turns within one process: median over turns, then mean over "
+        f"tasks and seeds ± half of its {statistics.LEVEL:.0%} interval; 1 is no cost",
+        "merged: the delta folded into the backbone's weights; — where a method cannot be",
+        f"ms: median per batch, unmerged, on {', '.join(devices) or 'no device'}",
+        *(f"no verdict on seconds: {reason}" for reason in reasons),
+        *(f"a probe failed: {reason}" for reason in lacking),
+    )

@@ -1,0 +1,71 @@
+"""What training held at its peak, as measured, beside the score: a row per arm."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.analysis.output import rate_marks
+from harness.analysis.output.table import MISSING, Entry, Table, number
+from harness.analysis.study import selection, statistics
+from harness.analysis.study.estimates import Estimate
+from harness.analysis.study.selection import Panel
+from harness.analysis.study.study import Study
+from harness.analysis.views import cost, ranking
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MIB = 2**20
+
+
+def panel(study: Study) -> Panel:
+    """Bytes at the peak of training where a score would be: of torch's allocator where all cells have it, else the
+    storages that were counted; NaN where neither is known."""
+    rows = study.selected[study.selected.role == study.role].drop_duplicates(["key"])
+    return selection.panel(rows.assign(score=_known(rows), set="peak"), study.role, study.exhibit.methods())
+
+
+def _known(rows: "pd.DataFrame") -> "pd.Series[float]":
+    allocated = rows.allocated_bytes.astype(float)
+    return allocated if allocated.notna().all() else rows.live_bytes.astype(float)
+
+
+def table(study: Study) -> Table:
+    """Score, trainable share, peak of training in MiB, and that as a share of the largest arm's."""
+    found, clean = panel(study), study.clean
+    means = {arm: _estimate(found, arm).main.mean for arm in clean.arms}
+    known = [value for value in means.values() if not np.isnan(value)]
+    rows = []
+    for arm in rate_marks.by_score(study):
+        trained, keys = cost.parameters(study, arm), clean.cells(arm)
+        share = MISSING if trained is None else f"{100 * trained[1]:.3g} %"
+        rows.append((
+            rate_marks.named(study, arm),
+            rate_marks.scored(study, arm),
+            Entry(share, None if trained is None else 100 * trained[1], keys=keys),
+            number(_estimate(found, arm), 1 / MIB, digits=2),
+            _against(means[arm], max(known, default=np.nan), keys),
+        ))  # fmt: skip
+    columns = ("method", "score", "trains", "peak of training, MiB", "of the largest")
+    return Table("peaks", "Score and memory", study.model, columns, tuple(rows), _notes(study))
+
+
+def _estimate(found: Panel, arm: str) -> Estimate:
+    return Estimate(*statistics.interval(found.of(arm)), keys=found.cells(arm))
+
+
+def _against(value: float, largest: float, keys: tuple[str, ...]) -> Entry:
+    if np.isnan(value) or not largest:
+        return Entry(MISSING)
+    return Entry(f"{100 * value / largest:.1f} %", 100 * value / largest, keys=keys)
+
+
+def _notes(study: Study) -> tuple[str, ...]:
+    rows = study.selected[study.selected.role == study.role]
+    counted = rows.allocated_bytes.isna().any()
+    how = (
+        "storages that live at once in one training step on the widest batch, counted by a dispatch mode on the CPU"
+        if counted
+        else "what torch's allocator held at most during training"
+    )
+    return (*ranking.common_notes(study), f"peak of training: {how}; mean over tasks", *rate_marks.notes(study))

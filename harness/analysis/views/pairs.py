@@ -1,0 +1,134 @@
+"""Claims about two arms: which scores higher, trains fewer parameters, needs less memory.
+
+A side is a method's name, or a mapping such as {method: NAME, detach: false} for one of its variants; of a number a
+list says any of these, as {rank: [8, 32]} where the scales of an exhibit have their own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from harness.analysis.study import comparisons, estimates, statistics
+from harness.analysis.study.estimates import Estimate
+from harness.analysis.study.findings import ALPHA, finding
+from harness.analysis.study.selection import Panel
+from harness.analysis.study.study import Study
+from harness.analysis.views import cost, measured_memory
+from harness.experiments.claims import Claim, said
+from harness.experiments.verdict import Comparison, Finding
+
+Options = Mapping[str, Any]
+
+
+def arms(study: Study, side: Any) -> list[str]:
+    """The arms that a side speaks of: those of its method whose fields have the values it gives."""
+    wanted = dict(side) if isinstance(side, Mapping) else {"method": side}
+    method = wanted.pop("method", None)
+    return [
+        arm
+        for arm in study.clean.arms
+        if study.method_of[arm] == method and all(_is(study.field(arm, name), value) for name, value in wanted.items())
+    ]
+
+
+def _is(value: Any, wanted: Any) -> bool:
+    if isinstance(wanted, list | tuple) and not isinstance(value, list | tuple):
+        return value in wanted
+    return bool(_plain(value) == _plain(wanted))
+
+
+def column(panel: Panel, index: int) -> Panel:
+    """One task of a panel."""
+    return panel.at([index])
+
+
+def above(study: Study, claim: Claim, options: Options) -> Finding:
+    """Does left score higher than right?"""
+    return _scores(study, claim, options, "above")
+
+
+def at_least(study: Study, claim: Claim, options: Options) -> Finding:
+    """Does left score no less than right, but for the margin?"""
+    return _scores(study, claim, options, "at least")
+
+
+def fewer_parameters(study: Study, claim: Claim, options: Options) -> Finding:
+    """Counted, so there is no interval."""
+    rows, told = [], []
+    for left, right in _pairs(study, options):
+        mine, other = cost.parameters(study, left), cost.parameters(study, right)
+        if mine is None or not other or not other[0]:
+            rows.append(Comparison(left, right, "trains fewer than", "untested", reason="their records do not say"))
+            continue
+        share = mine[0] / other[0]
+        verdict = "reproduced" if share < 1 - float(options["margin"]) else "contradicted"
+        keys = study.clean.cells(left, right)
+        rows.append(Comparison(left, right, "trains fewer than", verdict, share, keys=keys))
+        told.append(f"{left} trains {mine[0]:,}, {share:.0%} of the {other[0]:,} of {right}")
+    return _told(study, claim, options, tuple(rows) or _absent(options, "trains fewer than"), told)
+
+
+def less_memory(study: Study, claim: Claim, options: Options) -> Finding:
+    """The share of right's peak that left does without."""
+    margin, panel = float(options["margin"]), measured_memory.panel(study)
+    rows, told = [], []
+    for left, right in _pairs(study, options):
+        saved = 1 - panel.of(left) / panel.of(right)
+        found = Estimate(*statistics.interval(saved), keys=panel.cells(left, right))
+        rows.append(_saves(left, right, found, margin))
+        if rows[-1].estimate is not None:
+            told.append(f"{left} does without {100 * rows[-1].estimate:.1f} % of the peak of {right}")
+    return _told(study, claim, options, tuple(rows) or _absent(options, "needs less than"), told)
+
+
+def _saves(left: str, right: str, found: Estimate, margin: float) -> Comparison:
+    """A count of storages may not differ at all between seeds: then it needs no interval."""
+    relation, main = "needs less than", found.main
+    if not main.n or np.isnan(main.mean):
+        return Comparison(left, right, relation, "untested", reason="no seed in common whose peak is known")
+    same = main.se == 0 or np.isnan(main.low)
+    test = ("reproduced" if main.mean > margin else "contradicted", 0.0) if same else statistics.superior(main, margin)
+    verdict = test[0] if same or test[1] < ALPHA else "inconclusive"
+    low, high = (None, None) if np.isnan(main.low) else (main.low, main.high)
+    return Comparison(left, right, relation, verdict, main.mean, low, high, None if same else test[1], keys=found.keys)
+
+
+def _scores(study: Study, claim: Claim, options: Options, relation: str) -> Finding:
+    margin, panel = float(options["margin"]), study.judged
+    pairs = _pairs(study, options)
+    if not pairs:
+        return finding(study, claim, margin, _absent(options, relation), {}, [])
+    each = options["each"] and panel.tasks
+    places = [(name, column(panel, i)) for i, name in enumerate(panel.tasks)] if each else [("", panel)]
+    named, found = [], []
+    for (left, right), (place, part) in ((pair, one) for pair in pairs for one in places):
+        named.append((f"{left} ({place})" if place and len(study.clean.tasks) > 1 else left, right))
+        found.append(estimates.difference(part, left, right))
+    rows = comparisons.compare(study, named, [relation] * len(named), found, margin)
+    return finding(study, claim, margin, rows, {"left_out": study.left_out()}, [])
+
+
+def _pairs(study: Study, options: Options) -> list[tuple[str, str]]:
+    """Every left against every right."""
+    left, right = arms(study, options["left"]), arms(study, options["right"])
+    return [(one, other) for one in left for other in right if one != other]
+
+
+def _absent(options: Options, relation: str) -> tuple[Comparison, ...]:
+    """What stands where one of the sides has no arm."""
+    left, right = said(options["left"]), said(options["right"])
+    return (Comparison(left, right, relation, "untested", reason="not both among these cells"),)
+
+
+def _told(study: Study, claim: Claim, options: Options, rows: tuple[Comparison, ...], told: list[str]) -> Finding:
+    made = finding(study, claim, float(options["margin"]), rows, {}, [])
+    if not told:
+        return made
+    return replace(made, sentence=f"{claim.sentence.rstrip('.')}: {made.verdict}; {'; '.join(told)}.")
+
+
+def _plain(value: Any) -> Any:
+    """Names in whatever order, as a list or a tuple, are the same."""
+    return tuple(sorted(map(str, value))) if isinstance(value, list | tuple) else value

@@ -1,0 +1,99 @@
+"""The learning rate of every method by validation alone: the table, and the lines for conf/recipe."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness import atomic_files
+from harness.analysis.output import rate_marks
+from harness.analysis.output.table import MISSING, Entry, Table, rate, word
+from harness.analysis.study import selection
+from harness.analysis.study.study import Study
+from harness.analysis.views import ranking
+from harness.config import conf_files, yaml_values
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def by_method(study: Study) -> dict[str, tuple["pd.DataFrame", dict[str, Any]]]:
+    """arm -> (validation score by rate x (task, seed), the choice over all of them)."""
+    rows = study.scores[(study.scores.checkpoint == "best") & (study.scores.role == "validation")]
+    found = {}
+    for arm in study.clean.arms:
+        table = rows[rows.arm == arm].pivot_table(
+            index="learning_rate", columns=["task", "seed"], values="score", aggfunc="mean"
+        )
+        found[arm] = (table, selection.choose(table))
+    return found
+
+
+def table(study: Study) -> Table:
+    """One row per arm: mean validation score at every rate, the chosen one, and the edge flag."""
+    rates = sorted(study.scores.learning_rate.unique())
+    rows = []
+    for arm, (found, chosen) in by_method(study).items():
+        keys = study.scores[(study.scores.arm == arm) & (study.scores.role == "validation")]
+        scored = [_entry(found, value, keys) for value in rates]
+        best = rate(chosen["learning_rate"]) + rate_marks.EDGES[str(chosen["edge"])]
+        rows.append((word(arm), *scored, Entry(best, chosen["learning_rate"])))
+    seeds = ", ".join(map(str, study.clean.seeds))
+    columns = ("method", *map(rate, rates), "chosen")
+    notes = (
+        *ranking.label(study),
+        f"validation score in points, mean over {len(study.clean.tasks)} tasks and seeds {seeds}; "
+        "the test sets were not read",
+        "ties go to the smaller rate; ↑ / ↓: at the edge of the grid, a better rate may lie beyond",
+        *_unequal(study),
+    )
+    return Table("rates", "Learning rates", study.model, columns, tuple(rows), notes)
+
+
+def _entry(found: "pd.DataFrame", value: float, rows: "pd.DataFrame") -> Entry:
+    if value not in found.index:
+        return Entry(MISSING)
+    mean = 100 * float(found[found.index == value].mean(axis="columns").iloc[0])
+    keys = rows[rows.learning_rate == value].key.unique()
+    return Entry(f"{mean:.1f}", mean, keys=tuple(map(str, keys)))
+
+
+def _unequal(study: Study) -> tuple[str, ...]:
+    """Comparing rates over different cells would be unfair: only what all rates have decides; say so."""
+    partial = [arm for arm, (found, _) in by_method(study).items() if found.isna().to_numpy().any()]
+    failed = len(study.failures)
+    notes = [f"not every rate has every cell, the choice is on those all have: {', '.join(partial)}"] if partial else []
+    return (*notes, *([f"{failed} attempted cells have no score"] if failed else []))
+
+
+def recipe_lines(studies: Sequence[Study]) -> list[str]:
+    """The `learning_rate` line of every recipe for conf/recipe, chosen over all models that use it."""
+    import pandas as pd
+
+    recipes = dict.fromkeys(str(name) for study in studies for name in study.scores.recipe.unique())
+    lines = []
+    for recipe in recipes:
+        found: dict[str, list[pd.DataFrame]] = {}
+        models = [study for study in studies if recipe in set(study.scores.recipe)]
+        for study in models:
+            for arm, (scored, _) in by_method(study).items():
+                found.setdefault(arm, []).append(scored)
+        chosen = {arm: selection.choose(pd.concat(parts, axis="columns")) for arm, parts in found.items()}
+        named = {arm: float(one["learning_rate"]) for arm, one in chosen.items()}
+        named |= _default(recipe)
+        pairs = ", ".join(f"{arm}: {_float(rate(value))}" for arm, value in named.items())
+        edges = ", ".join(f"{arm} at the {one['edge']} rate tried" for arm, one in chosen.items() if one["edge"])
+        lines.append(f"# recipe {recipe}: chosen on {', '.join(study.model for study in models)}")
+        lines += [f"# edge of the grid: {edges}"] if edges else []
+        lines.append(f"learning_rate: {{{pairs}}}")
+    return lines
+
+
+def _default(recipe: str) -> dict[str, float]:
+    """The recipe's own rate for a method nobody tuned, which no tuning changes; nothing where it has none."""
+    path = conf_files.files("recipe").get(recipe)
+    held = yaml_values.load(atomic_files.read_text(path)).get("learning_rate") if path else None
+    return {"default": float(held["default"])} if isinstance(held, dict) and "default" in held else {}
+
+
+def _float(text: str) -> str:
+    """YAML 1.1 reads 3e-4 as text: 3.0e-4 is a number everywhere."""
+    return text if "e" not in text or "." in text else text.replace("e", ".0e")

@@ -1,0 +1,90 @@
+"""Scores by how many rows were trained on: the table, and whether more of them help."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from harness.analysis.output import rate_marks
+from harness.analysis.output.table import MISSING, Entry, Table, word
+from harness.analysis.study import comparisons, estimates, selection
+from harness.analysis.study.findings import finding
+from harness.analysis.study.selection import Panel
+from harness.analysis.study.study import Study
+from harness.analysis.views import cost, ranking
+from harness.experiments.claims import Claim
+from harness.experiments.verdict import Finding
+
+BESIDE = (
+    ("overlap", "exact_match", "exact match", 100.0),
+    ("overlap", "rouge_l", "ROUGE-L", 100.0),
+    ("judge", "grade", "judge, 1 to 10", 1.0),
+    ("judge_pairs", "won_or_half", "judge: won, ties half", 100.0),
+)
+"""Figures of the probes that read answers: probe, figure, what it is called, its unit."""
+
+
+def quantities(study: Study) -> Iterator[tuple[str, Panel, float]]:
+    """(name, panel, factor): what the probes made of the same answers, or, without them, the task's own metric."""
+    found = [(name, study.probed(probe, figure), factor) for probe, figure, name, factor in BESIDE]
+    some = [(name, panel, factor) for name, panel, factor in found if panel is not None]
+    yield from some or [("score", study.clean, 100.0)]
+
+
+def sizes(study: Study) -> dict[str, int]:
+    """column -> training rows, the fewest first; of columns that differ in nothing else."""
+    rows = study.selected[study.selected.role == study.role]
+    named = zip(selection.columns(rows), rows.train_size, strict=True)
+    found = {column: int(size) for column, size in named if size == size and size is not None}
+    return dict(sorted(found.items(), key=lambda item: item[1])) if len(set(found.values())) == len(found) else {}
+
+
+def table(study: Study) -> Table:
+    """A row per arm and measure: what trains, and the mean over seeds at every number of training rows."""
+    by_size = sizes(study)
+    names = tuple(by_size) or study.clean.tasks
+    heads = [f"{by_size[name]:,} rows" if name in by_size else name for name in names]
+    rows = []
+    for arm in rate_marks.by_score(study):
+        for measure, panel, factor in quantities(study):
+            digits = 2 if factor == 1 else 1
+            at = [panel.tasks.index(name) for name in names]
+            scores = [rate_marks.scored(study, arm, index, panel, factor, digits) for index in at]
+            rows.append((rate_marks.named(study, arm), *_trains(study, arm), word(measure), *scores))
+    columns = ("method", "trains", "share", "measure", *heads)
+    notes = (
+        *ranking.common_notes(study),
+        "trains: trainable parameters; share: of the backbone's",
+        "ROUGE-L: F-measure of the longest common subsequence of words; exact match after SQuAD's normalisation",
+        *rate_marks.notes(study),
+    )
+    return Table("samples", "Scores by training rows", study.model, columns, tuple(rows), notes)
+
+
+def _trains(study: Study, arm: str) -> tuple[Entry, Entry]:
+    trained, keys = cost.parameters(study, arm), study.clean.cells(arm)
+    if trained is None:
+        return Entry(MISSING), Entry(MISSING)
+    count, share = trained
+    return Entry(f"{count:,}", count, keys=keys), Entry(f"{100 * share:.3g} %", 100 * share, keys=keys)
+
+
+def more_help(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
+    """The most rows against the fewest, each method with itself.
+
+    Where the ceiling learns nothing from the most rows the task is no yardstick. From the fewest it may: that is what
+    more rows help against.
+    """
+    margin, by_size, panel = float(options["margin"]), sizes(study), study.clean
+    wanted = options["methods"]
+    chosen = [arm for arm in study.others if wanted is None or study.method_of[arm] in wanted]
+    if len(by_size) < 2:
+        return finding(study, claim, margin, (), {}, [])
+    (few, fewest), *_, (many, most) = by_size.items()
+    at = panel.tasks.index(many), panel.tasks.index(few)
+    pairs, found = [], []
+    for arm in chosen:
+        pairs.append((f"{arm} on {most:,} rows", f"on {fewest:,}"))
+        unlearnt = many in study.unlearnt
+        found.append(estimates.absent(estimates.UNLEARNT) if unlearnt else estimates.between(panel, arm, *at))
+    return finding(
+        study, claim, margin, comparisons.compare(study, pairs, ["above"] * len(pairs), found, margin), {}, []
+    )

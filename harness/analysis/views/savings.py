@@ -1,0 +1,117 @@
+"""Claims about saved memory, on forecasts: arithmetic, the same every time, so a verdict has no interval."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.analysis.views.forecast_memory import MemoryStudy
+from harness.experiments.claims import Claim, said
+from harness.experiments.verdict import Comparison, Finding, overall
+
+COMPUTED = "by forecast, which is arithmetic: no seeds, no interval; margin and memory model decide"
+
+
+def up_to(study: MemoryStudy, claim: Claim, options: Mapping[str, Any]) -> Finding:
+    """Does the best of the methods at the smallest batch save the printed share?"""
+    return _extreme(study, claim, options, study.batches[:1], max, "most")
+
+
+def at_least(study: MemoryStudy, claim: Claim, options: Mapping[str, Any]) -> Finding:
+    """Is the least that any of the methods saves, from `from_batch` on, no less than the printed share?
+
+    "At least" states a bound: a saving far above it is no miss, and the sentence says how large it is.
+    """
+    large = [batch for batch in study.batches if batch >= options["from_batch"]]
+    return _extreme(study, claim, options, large, min, "least", bound=True)
+
+
+def against(study: MemoryStudy, claim: Claim, options: Mapping[str, Any]) -> Finding:
+    """Does one arm save the printed share of another's peak at the printed batch? A side is an arm's own name."""
+    left, right, batch = said(options["left"]), said(options["right"]), int(options["batch"])
+    mine, other = study.at(left, batch), study.at(right, batch)
+    saved = 1 - mine.bytes / other.bytes if mine and other and mine.bytes and other.bytes else None
+    keys = tuple(row.key for row in (mine, other) if row)
+    row = _row(left, right, batch, saved, options, keys)
+    others = [text for one in study.batches if one != batch and (text := _at(study, left, right, one))]
+    beside = f" ({', '.join(others)})" if others else ""
+    told = "a forecast is missing" if saved is None else f"{saved:.1%} at batch {batch}{beside}"
+    return _finding(study, claim, float(options["margin"]), (row,), told)
+
+
+def _at(study: MemoryStudy, left: str, right: str, batch: int) -> str:
+    """'51% at batch 1'; "" where a forecast is missing."""
+    mine, other = study.at(left, batch), study.at(right, batch)
+    if mine is None or other is None or not mine.bytes or not other.bytes:
+        return ""
+    return f"{1 - mine.bytes / other.bytes:.0%} at batch {batch}"
+
+
+def _extreme(
+    study: MemoryStudy,
+    claim: Claim,
+    options: Mapping[str, Any],
+    batches: Sequence[int],
+    of: Any,
+    word: str,
+    bound: bool = False,
+) -> Finding:
+    """The most or the least that is saved, against the printed share; what is missing is untested."""
+    found, right = _savings(study, options, batches), study.ceiling or str(study.exhibit.ceiling)
+    known = [(saved, arm, batch) for arm, batch, saved in found if saved is not None]
+    rows = [_row(arm, right, batch, None, options, ()) for arm, batch, saved in found if saved is None]
+    told = "nothing to compare with"
+    if known:
+        saved, arm, batch = of(known)
+        keys = tuple(row.key for row in (study.at(arm, batch), study.at(right, batch)) if row)
+        rows.insert(0, _row(arm, right, batch, saved, options, keys, bound))
+        told = f"{word} {saved:.0%}, {arm} at batch {batch}"
+    return _finding(study, claim, float(options["margin"]), tuple(rows), told)
+
+
+def _savings(
+    study: MemoryStudy, options: Mapping[str, Any], batches: Sequence[int]
+) -> list[tuple[str, int, float | None]]:
+    wanted = options["methods"]
+    chosen = [
+        arm
+        for arm, method in study.arms.items()
+        if arm != study.ceiling and (wanted is None or method in wanted) and method != study.exhibit.ceiling
+    ]
+    return [(arm, batch, study.saved(arm, batch)) for batch in batches for arm in chosen]
+
+
+def _row(
+    left: str,
+    right: str,
+    batch: int,
+    saved: float | None,
+    options: Mapping[str, Any],
+    keys: tuple[str, ...],
+    bound: bool = False,
+) -> Comparison:
+    """Two-sided: further than the margin from the printed share on either side is another number.
+
+    bound: the printed share is the least that is claimed, so that more is as good.
+    """
+    share, margin = float(options["share"]), float(options["margin"])
+    relation = f"saves {'at least ' if bound else ''}{share:.1%} at batch {batch} of"
+    if saved is None:
+        return Comparison(left, right, relation, "untested", reason="a forecast is missing")
+    beyond = share - saved if bound else abs(saved - share)
+    verdict = "reproduced" if beyond <= margin else "contradicted"
+    return Comparison(left, right, relation, verdict, estimate=saved, keys=keys)
+
+
+def _finding(study: MemoryStudy, claim: Claim, margin: float, rows: tuple[Comparison, ...], told: str) -> Finding:
+    verdict = overall([row.verdict for row in rows])
+    return Finding(
+        claim=claim.name,
+        model=study.model,
+        verdict=verdict,
+        sentence=f"{claim.sentence.rstrip('.')}: {verdict} by forecast; {told}.",
+        margin=margin,
+        estimand=claim.estimand,
+        scale=claim.scale,
+        source=study.exhibit.source,
+        comparisons=rows,
+        notes=(COMPUTED,),
+    )

@@ -1,0 +1,108 @@
+"""Intruder dimensions: the probe `spectrum` of the cells, counted at a threshold that analysis chooses.
+
+Counted are the matrices that every arm changed, so that what a method leaves alone makes it look no better.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from harness.analysis.output import rate_marks
+from harness.analysis.output.table import Table, number
+from harness.analysis.study import comparisons, estimates, findings, selection, statistics
+from harness.analysis.study.estimates import Estimate
+from harness.analysis.study.selection import Panel
+from harness.analysis.study.study import Study
+from harness.analysis.views import ranking
+from harness.experiments.claims import Claim
+from harness.experiments.verdict import Comparison, Finding
+
+PROBE = "spectrum"
+SHOWN = (0.3, 0.5, 0.7)
+
+
+def table(study: Study) -> Table:
+    """One row per arm: intruders per matrix at several thresholds, how far the weights moved, and the score."""
+    panels, names = [counts(study, epsilon) for epsilon in SHOWN], shared(study)
+    moved = _panel(study, [_mean(held, names, "change") for held in _rows(study).probes])
+    rows = []
+    for arm in study.clean.arms:
+        found = [number(estimate(panel, arm), digits=2) for panel in panels]
+        score = rate_marks.scored(study, arm)
+        rows.append((rate_marks.named(study, arm), *found, number(estimate(moved, arm), digits=3), score))
+    heads = ("method", *(f"intruders, epsilon {epsilon:g}" for epsilon in SHOWN), "change", f"{study.role} score")
+    return Table("spectrum", "Intruder dimensions per matrix", study.model, heads, tuple(rows), _notes(study))
+
+
+def more(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
+    """Has every variant of the left method more of them than the right method?"""
+    margin, panel = float(options["margin"]), counts(study, float(options["epsilon"]))
+    sides = ([arm for arm in panel.arms if study.method_of[arm] == options[side]] for side in ("left", "right"))
+    left, right = sides
+    pairs = [(one, other) for one in left for other in right]
+    found = [estimates.difference(panel, *pair) for pair in pairs]
+    rows = comparisons.compare(study, pairs, ["above"] * len(pairs), found, margin)
+    absent = [str(options[side]) for side, there in (("left", left), ("right", right)) if not there]
+    rows = tuple(replace(row, sides=((), ())) for row in rows)  # a better rate may find more of them, or fewer
+    return findings.finding(study, claim, margin, rows, {"epsilon": options["epsilon"]}, absent, _told)
+
+
+def counts(study: Study, epsilon: float) -> Panel:
+    """Intruders per matrix of every cell where a score would be; NaN where there is none."""
+    names = shared(study)
+    return _panel(study, [_mean(held, names, "likeness", epsilon) for held in _rows(study).probes])
+
+
+def estimate(panel: Panel, arm: str) -> Estimate:
+    """Mean over tasks, with its interval over seeds."""
+    return Estimate(*statistics.interval(panel.of(arm)), keys=panel.cells(arm))
+
+
+def shared(study: Study) -> frozenset[str]:
+    """The matrices that every probed cell changed, but for cells that changed none at all."""
+    changed = [{row["name"] for row in _matrices(held) if row["change"] > 0} for held in _rows(study).probes]
+    return frozenset.intersection(*(frozenset(names) for names in changed if names)) if any(changed) else frozenset()
+
+
+def _rows(study: Study) -> Any:
+    return study.selected[study.selected.role == study.role].drop_duplicates(["key"])
+
+
+def _panel(study: Study, values: Sequence[float]) -> Panel:
+    return selection.panel(_rows(study).assign(score=values, set=PROBE), study.role, study.exhibit.methods())
+
+
+def _matrices(held: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return (held.get(PROBE) or {}).get("matrices") or ()
+
+
+def _mean(held: Mapping[str, Any], names: frozenset[str], field: str, epsilon: float | None = None) -> float:
+    """Over these matrices: of a number, or of how many of a list are below epsilon."""
+    found = [row[field] for row in _matrices(held) if row["name"] in names]
+    values = found if epsilon is None else [sum(value < epsilon for value in row) for row in found]
+    return float(np.mean(values)) if values else np.nan
+
+
+def _told(row: Comparison) -> str:
+    """'lora rank=1 against full +2.10 [1.80, 2.40] per matrix'"""
+    change = "" if row.estimate is None else f" {row.estimate:+.2f}"
+    if row.low is not None and row.high is not None:
+        change += f" [{row.low:+.2f}, {row.high:+.2f}]"
+    return f"{row.left} against {row.right}{change} per matrix"
+
+
+def _notes(study: Study) -> tuple[str, ...]:
+    held = [one.get(PROBE) or {} for one in study.selected.probes]
+    lacking = sorted({str(one.get("error")) for one in held if one.get("status") == "failed"})
+    top = max((len(row["likeness"]) for one in held for row in one.get("matrices") or ()), default=0)
+    return (
+        *ranking.label(study),
+        *rate_marks.rate_notes(study),
+        f"intruders: of the first {top} left singular vectors of a tuned matrix, those whose largest cosine with a "
+        f"pretrained one is below epsilon; mean over the {len(shared(study))} matrices that every method changed, over "
+        f"tasks and seeds, ± half of its {statistics.LEVEL:.0%} interval over seeds",
+        "change: ||W - W0|| / ||W0||, mean over the same matrices; weights merged, of the best checkpoint",
+        *(f"a probe failed: {reason}" for reason in lacking),
+    )

@@ -1,0 +1,92 @@
+"""A task with several test sets, as papers print it: a row per arm, a column per set, the mean, and what broke."""
+
+import math
+
+import numpy as np
+
+from harness.analysis.output import rate_marks
+from harness.analysis.output.table import MISSING, Entry, Table, word
+from harness.analysis.study.selection import Panel
+from harness.analysis.study.study import Study
+from harness.analysis.study.study import published as read_published
+from harness.analysis.views import ranking
+from harness.experiments.exhibits import Exhibit
+
+UNPARSED, ONE_ANSWER, ERRORS = 0.10, 0.95, 3.0
+"""A seed collapsed on a set: more than 10 % of its answers cannot be read, one answer is given to more than 95 % of
+the rows, or it scores more than 3 standard errors below guessing."""
+
+FIGURES = ["score", "rows", "chance", "parse_failures", "commonest"]  # what `collapsed` is told
+
+
+def table(study: Study) -> Table:
+    """Scores by set in points, their mean with its interval, unreadable answers, collapsed (seed, set) pairs."""
+    panel = study.clean
+    rows = [(*_scores(study, panel, arm), *_broken(study, arm)) for arm in panel.arms]
+    columns = ("method", *(_short(name) for name in panel.tasks), "mean", "unparsed", "collapsed")
+    notes = (
+        *ranking.common_notes(study),
+        "unparsed: share of test answers in which no answer of the format stands; they count as wrong",
+        f"collapsed: (seed, set) pairs below guessing by {ERRORS:g} standard errors, with more than {UNPARSED:.0%} "
+        f"unparsed, or with one answer on more than {ONE_ANSWER:.0%} of the rows",
+        *rate_marks.notes(study),
+    )
+    return Table("suite", "Scores by test set", study.model, columns, tuple(rows), notes)
+
+
+def by_likelihood(study: Study) -> Table:
+    """The same by the likelihood of each row's options (harness/probes/likelihood.py); no rows without that probe."""
+    panel = study.probed("likelihood", "accuracy")
+    rows = [_scores(study, panel, arm) for arm in panel.arms] if panel else []
+    columns = ("method", *(_short(name) for name in panel.tasks), "mean") if panel else ("method",)
+    notes = (
+        *ranking.label(study),
+        "how often the right option of a row is the likeliest, in points of 100, whatever is generated; "
+        "checkpoint and learning rate as above",
+        *rate_marks.notes(study),
+    )
+    return Table("likelihood", "By the likelihood of the options", study.model, columns, tuple(rows), notes)
+
+
+def _scores(study: Study, panel: Panel, arm: str) -> tuple[Entry, ...]:
+    """The arm, its score on each set and their mean, in points."""
+    scores = [rate_marks.scored(study, arm, index, panel) for index in range(len(panel.tasks))]
+    return rate_marks.named(study, arm), *scores, rate_marks.scored(study, arm, None, panel)
+
+
+def _short(name: str) -> str:
+    return name.partition(":")[2] or name
+
+
+def _broken(study: Study, arm: str) -> tuple[Entry, Entry]:
+    rows = study.selected[(study.selected.arm == arm) & (study.selected.role == study.role)]
+    known = rows.parse_failures.dropna().astype(float)
+    keys = tuple(dict.fromkeys(map(str, rows.key)))
+    unread = float(100 * known.mean()) if len(known) else None
+    share = Entry(MISSING) if unread is None else Entry(f"{unread:.1f} %", unread, keys=keys)
+    marks = [collapsed(*figures) for figures in rows[FIGURES].itertuples(index=False, name=None)]
+    return share, Entry(f"{sum(marks)} of {len(marks)}", float(np.mean(marks)) if marks else None, keys=keys)
+
+
+def collapsed(
+    score: float, n: float | None, chance: float | None, failures: float | None, commonest: float | None
+) -> bool:
+    """Whether one seed's answers on one set are those of a model that broke down; what is not known does not count."""
+    values = [math.nan if value is None else float(value) for value in (n, chance, failures, commonest)]
+    rows, guess, unread, same = values
+    error = math.sqrt(guess * (1 - guess) / rows) if rows > 0 and 0 <= guess <= 1 else math.nan
+    return score < guess - ERRORS * error or unread > UNPARSED or same > ONE_ANSWER
+
+
+def published(study: Study) -> Table:
+    """The published rows beside ours."""
+    return as_published(study.exhibit)
+
+
+def as_published(exhibit: Exhibit) -> Table:
+    """The published rows as the paper prints them, with what the file adds (recomputed means, flags)."""
+    rows = read_published(exhibit.published) if exhibit.published else ()
+    columns = tuple(rows[0]) if rows else ("published",)
+    body = tuple(tuple(word(row.get(column) or MISSING) for column in columns) for row in rows)
+    note = f"printed in {exhibit.source}: the paper's models and data"
+    return Table("published", "As published", exhibit.name, columns, body, (note,))

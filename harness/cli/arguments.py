@@ -1,0 +1,118 @@
+"""The words of a command line, `key=value`, as one block of choices and the settings beside it. No Hydra."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from harness.config import yaml_values
+from harness.config.schema import Runtime, build
+from harness.errors import UsageError, near
+from harness.experiments import declared_types
+from harness.experiments.declared_types import AXES
+from harness.paths import located
+
+DOTTED = ("method", "model", "task", "recipe", "parents")
+SETTINGS = ("launcher", "jobs", "rerun")
+_WORD = re.compile(r"(\+?)([A-Za-z_][\w.]*)=(.*)", re.DOTALL)
+_LIMIT = 10_000
+
+
+@dataclass(frozen=True)
+class Words:
+    """block: choices for the grid, each a list. added: those written `+key=value`. runtime, settings: the rest."""
+
+    block: Mapping[str, list[Any]]
+    added: Mapping[str, list[Any]]
+    runtime: Mapping[str, Any]
+    settings: Mapping[str, str]
+
+    def configure(self, defaults: Mapping[str, Any]) -> Runtime:
+        """conf/run.yaml's runtime values with these on top."""
+        built = build(Runtime, {**defaults, **self.runtime}, "runtime")
+        return replace(built, store=str(located(built.store)))
+
+
+def parse(words: Sequence[str], settings: Sequence[str] = SETTINGS) -> Words:
+    """UsageError for a word that is not `key=value`, for an unknown key and for one given twice."""
+    runtime_names = [field.name for field in fields(Runtime)]
+    block: dict[str, list[Any]] = {}
+    added: dict[str, list[Any]] = {}
+    runtime: dict[str, Any] = {}
+    chosen: dict[str, str] = {}
+    known = [*AXES, *runtime_names, *settings]
+    for word in words:
+        found = _WORD.fullmatch(word)
+        if found is None:
+            raise UsageError(f"{word!r} is not key=value.{near(word.partition('=')[0], known)}")
+        plus, key, text = found.groups()
+        if key in block or key in runtime or key in chosen or key in added:
+            raise UsageError(f"{key} is given twice; give it once, with commas between choices.")
+        if not text.strip():
+            raise UsageError(f"{key}={text}: a value is missing.")
+        if key in AXES or ("." in key and key.partition(".")[0] in DOTTED):
+            (added if plus else block)[key] = choices(key, text)
+        elif key in runtime_names and not plus:
+            runtime[key] = text
+        elif (key in settings or ("launcher" in settings and key.startswith("launcher."))) and not plus:
+            chosen[key] = text
+        else:
+            raise UsageError(f"there is no setting {plus + key!r}.{near(key, known)}")
+    return Words(block, added, runtime, chosen)
+
+
+def flag(name: str, value: str | None) -> list[str]:
+    """`--name value` as the word that says the same."""
+    return [] if value is None else [f"{name}={value}"]
+
+
+def refuse_added(said: Words) -> None:
+    """`+key=value` adds to an exhibit's grid; nowhere else is there anything to add to."""
+    if said.added:
+        key = next(iter(said.added))
+        raise UsageError(f"+{key}: only `deltabench reproduce` takes +key=value; write {key}=… here.")
+
+
+def count(name: str, text: str | None) -> int | None:
+    """A whole number from 1, or None when it was not said."""
+    if text is None:
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
+        raise UsageError(f"{name}={text}: it must be a whole number from 1 to 10000.")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """ "30m" -> 1800.0; s, m, h and d are known, a bare number is seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip())
+    if found is None or len(text) > 12 or not float(found[1]):
+        raise UsageError(f"--for {text}: give a duration above 0 such as 90s, 30m, 2h or 1d.")
+    return float(found[1]) * {"s": 1, "": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+
+
+def choices(key: str, text: str) -> list[Any]:
+    """ "1,2" -> [1, 2]; "[q,v]" -> [["q", "v"]]; "full,lora" -> ["full", "lora"]; each as declared."""
+    if len(text) > _LIMIT:
+        raise UsageError(f"{key}={text[:20]}…: longer than {_LIMIT} characters.")
+    parts = [text] if key == declared_types.WHOLE else [part.strip() for part in yaml_values.split(text, ",")]
+    if not all(parts):
+        raise UsageError(f"{key}={text}: a value is missing.")
+    return [seed(part, text) if key == "seed" else _value(key, part) for part in parts]
+
+
+def seed(value: Any, said: str | None = None) -> int:
+    """A seed as a whole number. UsageError for anything else; said: the words that it was given by."""
+    written = declared_types.text(value)
+    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,12}", written) or int(written) >= 2**31:
+        raise UsageError(
+            f"seed={(said or written)[:40]}: a seed is a whole number from 0 to 2147483647, written in digits; several "
+            "are written with commas, as in seed=0,1,2."
+        )
+    return int(written)
+
+
+def _value(key: str, text: str) -> Any:
+    try:
+        return declared_types.value(key, text)
+    except ValueError as error:
+        raise UsageError(f"{key}={text}: not a value ({str(error)[:120]}).") from error

@@ -1,0 +1,100 @@
+"""Does my rerun agree with the committed reference, and with the paper?
+
+deltabench check delta-ranking [scale=embedded] [store=DIR]
+
+Compares, per method, task and learning rate, the mean scores of my records with those of our reference run,
+and the verdicts on the paper's claims. Exit code: 0 they agree; 1 a group differs beyond its interval, or a
+claim is reproduced by one and contradicted by the other; without a reference, 1 where one is contradicted.
+An exhibit of forecasts is made once more; 1 where a forecast differs from the reference's by more than 1 %.
+"""
+
+import argparse
+from collections.abc import Sequence
+
+from harness import assets, terminal
+from harness.analysis import records, report
+from harness.analysis.output import table
+from harness.analysis.study import study
+from harness.analysis.views import agreement
+from harness.cli import arguments as words
+from harness.cli.commands.reproduce import SETTINGS, scale_of
+from harness.config import compose, conf_files, launchers
+from harness.config.schema import Cell
+from harness.errors import UsageError
+from harness.experiments import exhibits, grid, overrides, rate_tuning
+from harness.experiments.exhibits import Exhibit
+from harness.experiments.verdict import Finding
+from harness.forecast import exhibit_rows as forecasts
+from harness.store import identity as cells
+from harness.store.store import Store
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("exhibit", metavar="EXHIBIT", help="a name of `deltabench list exhibits`")
+    parser.add_argument("words", nargs="*", metavar="key=value")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    exhibit = exhibits.load(arguments.exhibit, conf_files.folders()[:-1])
+    said = words.parse(arguments.words, SETTINGS)
+    launchers.choose(said.settings, here=False)
+    scale = said.settings.get("scale") or scale_of(exhibit)
+    blocks, _ = overrides.reshape(exhibit, exhibit.blocks(scale), said.block, said.added)
+    if exhibit.forecast:
+        return _forecasts(exhibit, grid.expand(blocks))
+    store = Store(said.configure(compose.defaults()["runtime"]).store)
+    keys = [cells.key(cell) for cell in rate_tuning.expand(blocks, store).cells]
+    mine = records.from_store(store, keys)
+    if not any(run.record["status"] == "done" for run in mine):
+        raise UsageError(
+            f"no finished cell of {exhibit.name} at scale {scale} in the store {store.path}: "
+            f"`deltabench reproduce {exhibit.name} scale={scale}` runs them."
+        )
+    found = findings(exhibit, mine)
+    path = records.reference(exhibit.cells_of)
+    if not path.is_file():
+        print(f"{exhibit.name} has no reference run; compared with the paper alone.")
+        return _told(found) or int(any(one.verdict == "contradicted" for one in found))
+    return _compare(exhibit, mine, records.from_archive(path), found)
+
+
+def _forecasts(exhibit: Exhibit, found: Sequence[Cell]) -> int:
+    """An exhibit of forecasts: made once more, and held against those of the reference."""
+    reference = forecasts.load(assets.reference() / exhibit.name)
+    mine = forecasts.rows(exhibit, found)
+    lines = forecasts.differing(mine, reference)
+    print("".join(f"{line}\n" for line in lines), end="")
+    print(f"{len(mine)} forecasts, {len(lines)} differ from the reference")
+    return int(bool(lines))
+
+
+def findings(exhibit: Exhibit, runs: Sequence[records.Run]) -> list[Finding]:
+    return [found for one in study.studies(exhibit, runs) for found in report.judge(exhibit, one)]
+
+
+def _compare(
+    exhibit: Exhibit, mine: Sequence[records.Run], reference: Sequence[records.Run], found: Sequence[Finding]
+) -> int:
+    compared = agreement.groups(mine, reference, exhibit.sets)
+    console = terminal.console()
+    for model in dict.fromkeys(group.place[0] for group in compared):
+        made = agreement.table(compared, model)
+        console.print(f"{made.title}: {model}", markup=False)
+        console.print(table.to_rich(made))
+    counts = {word: sum(group.verdict == word for group in compared) for word in VERDICTS}
+    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    print(f"{len(compared)} groups in both: {told or 'none to compare'}")
+    flips = agreement.flipped(found, findings(exhibit, reference))
+    _told(found)
+    for ours, theirs in flips:
+        print(f"{ours.model}: {ours.claim}: {ours.verdict} here, {theirs.verdict} by the reference")
+    return int(bool(flips) or counts["differs"] > 0)
+
+
+VERDICTS = ("same", "agrees", "differs", "cannot tell")
+
+
+def _told(found: Sequence[Finding]) -> int:
+    for one in found:
+        print(f"{one.model}: {one.sentence}")
+    return 0

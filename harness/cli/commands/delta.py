@@ -1,0 +1,154 @@
+"""A finished cell's delta as files: exported, brought in from PEFT, scored.
+
+deltabench delta export KEY --to FOLDER [--format deltabench|peft|merged] [--checkpoint best|last] [store=DIR]
+deltabench delta import FOLDER --to FOLDER model=NAME [task=NAME] [objective=NAME]     PEFT's adapter files to ours
+deltabench delta score FOLDER [task=NAME] [model=NAME] [device=cpu] [--json]           on validation and test rows
+
+deltabench: delta.safetensors and method.json. peft: adapter_model.safetensors and adapter_config.json (LoRA, DoRA,
+VeRA, IA3, prompt). merged: the backbone with the delta folded in, which AutoModel loads. A score is printed, not kept:
+it is no cell. Nothing is unpickled, and a folder that holds anything is never written to.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import atomic_files
+from harness.cli import arguments as words
+from harness.config import compose
+from harness.config.schema import Cell, Runtime
+from harness.errors import UsageError, near
+from harness.experiments import grid
+from harness.paths import located
+from harness.store.store import Store
+
+if TYPE_CHECKING:
+    from harness.training.finished_model import Built
+
+FORMATS = ("deltabench", "peft", "merged")
+CHECKPOINTS = ("best", "last")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", metavar="|".join(ACTIONS))
+    parser.add_argument("source", metavar="KEY | FOLDER")
+    parser.add_argument("words", nargs="*", metavar="key=value")
+    parser.add_argument("--to", metavar="FOLDER", help="where to write; it must not hold anything yet")
+    parser.add_argument("--format", default="deltabench", metavar="|".join(FORMATS), help="of an export")
+    parser.add_argument("--checkpoint", default="best", metavar="|".join(CHECKPOINTS), help="of an export")
+    parser.add_argument("--json", action="store_true", help="a score as JSON")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    for value, known in (
+        (arguments.action, tuple(ACTIONS)),
+        (arguments.format, FORMATS),
+        (arguments.checkpoint, CHECKPOINTS),
+    ):
+        if value not in known:
+            raise UsageError(f"{value!r} must be one of {', '.join(known)}.{near(value, known)}")
+    ACTIONS[arguments.action](arguments, words.parse(arguments.words, ()))
+    return 0
+
+
+def _export(arguments: argparse.Namespace, said: words.Words) -> None:
+    if said.block or said.added:
+        raise UsageError(f"delta export takes a key and store=DIR, not {next(iter([*said.block, *said.added]))}=….")
+    store = Store(_runtime(said).store)
+    key, folder = store.find(arguments.source), _target(arguments)
+    from harness.sharing import delta_folder
+    from harness.training import finished_model
+
+    built = finished_model.finished(store, key, arguments.checkpoint)
+    if arguments.format == "peft":
+        delta_folder.write_to_peft(built, folder)
+    elif arguments.format == "merged":
+        delta_folder.write_merged(built, folder)
+    else:
+        delta_folder.write(built, folder, {"key": key, "checkpoint": arguments.checkpoint})
+    _tell(folder)
+
+
+def _import(arguments: argparse.Namespace, said: words.Words) -> None:
+    source, folder = _source(arguments), _target(arguments)
+    if "model" not in said.block:
+        raise UsageError("delta import needs the backbone that the files were trained on: add model=NAME.")
+    from harness.sharing import delta_folder
+
+    built = delta_folder.from_peft(source, _cell(said, {}))
+    delta_folder.write(built, folder, {"peft": source.name})
+    print(f"{built.cell.method.name} on {built.cell.model.name}: {dict(built.cell.method.fields)}")
+    _tell(folder)
+
+
+def _score(arguments: argparse.Namespace, said: words.Words) -> None:
+    source = _source(arguments)
+    from harness.sharing import delta_folder
+
+    told = delta_folder.described(source)
+    usual = {"model": told.model["name"], "task": told.task, "objective": told.objective, "seed": told.seed}
+    usual |= told.precision
+    built = delta_folder.load(source, _cell(said, usual))
+    scores = _scores(built, _runtime(said))
+    if arguments.json:
+        cell = {"model": built.cell.model.name, "task": built.cell.task.name, "method": built.cell.method.name}
+        print(json.dumps(atomic_files.finite({**cell, "scores": scores}), indent=1))
+        return
+    for name, figures in scores.items():
+        print(f"{name:<12} " + "  ".join(f"{figure} {value:.4g}" for figure, value in figures.items()))
+
+
+def _scores(built: "Built", runtime: Runtime) -> dict[str, dict[str, float]]:
+    """By the name of the split; train is not scored."""
+    from harness.models import tokenizer
+    from harness.run import choose_device, seed_for
+    from harness.training.objectives import registry as objectives
+    from harness.training.score import prepare, score
+    from tasks import registry as tasks
+    from tasks.data import few_shot
+
+    cell = built.cell
+    words_of = tokenizer.load(cell.model, built.method.tokens_added())
+    task = few_shot.put(words_of.marked(tasks.load(cell.task)), cell.task.shots, seed_for(cell, "shots"))
+    objective = objectives.make(cell.objective, task, words_of, objectives.Reading.of(cell))
+    splits, size = prepare(objective, task), cell.recipe.evaluation_batch_size
+    model = built.model.to(choose_device(runtime.device))
+    wanted = ["validation", *task.splits.tests]
+    return {name: score(model, objective, splits[name], task.metric, size).figures for name in wanted}
+
+
+def _cell(said: words.Words, usual: dict[str, Any]) -> Cell:
+    """The backbone, the task and the objective that the words name, as a cell without a method."""
+    for name in [*said.block, *said.added]:
+        if name.partition(".")[0] == "method":
+            raise UsageError(f"{name}: the files say which method they hold; leave it out.")
+    found = grid.expand([{**usual, **said.block, "method": "none"}])
+    if len(found) != 1:
+        raise UsageError(f"one model and one task are wanted here, this is {len(found)} cells.")
+    return found[0]
+
+
+def _runtime(said: words.Words) -> Runtime:
+    return said.configure(compose.defaults()["runtime"])
+
+
+def _source(arguments: argparse.Namespace) -> Path:
+    folder = located(arguments.source)
+    if not folder.is_dir():
+        raise UsageError(f"{arguments.source}: there is no such folder.")
+    return folder
+
+
+def _target(arguments: argparse.Namespace) -> Path:
+    if not arguments.to:
+        raise UsageError(f"delta {arguments.action} needs a folder to write to: add --to FOLDER.")
+    return located(arguments.to)
+
+
+def _tell(folder: Path) -> None:
+    for path in sorted(folder.iterdir()):
+        print(f"{path}  {path.stat().st_size} bytes")
+
+
+ACTIONS = {"export": _export, "import": _import, "score": _score}

@@ -1,0 +1,114 @@
+"""What this machine can and cannot do.
+
+deltabench doctor [--json]     exit code 1 when something that every run needs is missing
+"""
+
+import argparse
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness import survey
+from harness.config import compose, conf_files, launchers
+from harness.config.schema import ModelConfig, Runtime, build
+from harness.errors import UsageError
+from harness.execution import sweep
+from harness.execution.trackers import follower
+from harness.paths import located
+from harness.processes import forkserver
+from harness.store import provenance
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    rows = list(_findings())
+    if arguments.json:
+        print(json.dumps([dict(zip(("what", "state", "told"), row, strict=True)) for row in rows], indent=1))
+    else:
+        width = max(len(what) for what, _, _ in rows)
+        for what, state, told in rows:
+            print(f"{state:<3}  {what:<{width}}  {told}")
+    return 1 if any(state == "bad" for _, state, _ in rows) else 0
+
+
+def probe() -> dict[str, str | int]:
+    """Run in a child: what torch sees."""
+    import torch
+
+    return {
+        "gpus": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _findings() -> Iterator[tuple[str, str, str]]:
+    """(what, "ok" | "no" | "bad", in words); "no" is something a run can do without."""
+    about = provenance.gather()
+    machine = about["machine"]
+    yield (
+        "machine",
+        "ok",
+        f"{machine['cores']} cores, {machine['memory_bytes'] / 2**30:.1f} GiB, {machine['processor']}",
+    )
+    yield "python", "ok", about["python"]
+    for name, version in about["packages"].items():
+        yield name, "ok" if version else "bad", version or "not installed"
+    yield _isolation()
+    yield "cells", "ok", f"{sweep.slots(Runtime())} at once by default"
+    yield from survey.rows()
+    yield from _models()
+    for name in conf_files.names("launcher"):
+        reason = launchers.missing(name)
+        yield f"launcher {name}", "no" if reason else "ok", reason or "can be used here"
+    for name in follower.NAMES:
+        there = follower.installed(name)
+        yield f"tracker {name}", "ok" if there else "no", "installed" if there else f"pip install {name}"
+    yield (
+        "hub",
+        "ok",
+        "offline by HF_HUB_OFFLINE" if os.environ.get("HF_HUB_OFFLINE") else "asked when a model or task needs it",
+    )
+    yield _writable(located(str(compose.defaults()["runtime"]["store"])))
+
+
+def _isolation() -> tuple[str, str, str]:
+    try:
+        seen = forkserver.call("harness.cli.commands.doctor:probe", (), forkserver.preload(()))
+    except (RuntimeError, OSError) as error:
+        return "isolation", "bad", f"no child process: {' '.join(str(error).split())[-200:]}"
+    return (
+        "isolation",
+        "ok",
+        f"children start; {seen['gpus'] or 'no'} GPU, torch {seen['threads']} thread in a fresh child",
+    )
+
+
+def _models() -> Iterator[tuple[str, str, str]]:
+    from harness.models import weight_files
+
+    composed = compose.load(("model", name) for name in conf_files.files("model"))
+    for name in conf_files.files("model"):
+        try:
+            config = build(ModelConfig, composed["model", name], "model")
+            if config.source == "hub":
+                yield name, "ok", f"from the Hub: {config.location}"
+            else:
+                settled = weight_files.resolve(config)
+                yield name, "ok", f"{settled.source}, revision {settled.revision[:12]}"
+        except UsageError as error:
+            yield name, "no", str(error)
+
+
+def _writable(path: Path) -> tuple[str, str, str]:
+    """The store, or the nearest folder above it that exists."""
+    there = next(folder for folder in (path.resolve(), *path.resolve().parents) if folder.exists())
+    try:
+        with tempfile.NamedTemporaryFile(dir=there):
+            return "store", "ok", str(path)
+    except OSError as error:
+        return "store", "bad", f"{path}: {error.strerror}"

@@ -1,0 +1,64 @@
+"""Rebuild an embedded backbone from scratch.
+
+deltabench pretrain model=micro-t5-nano [out=DIR]     deterministic, resumable: the same command goes on
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from harness.errors import UsageError, near
+from harness.paths import located
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "words", nargs="+", metavar="key=value", help="model=NAME, out=DIR (default: build/pretrain/NAME)"
+    )
+
+
+def main(arguments: argparse.Namespace) -> int:
+    name, folder = _choices(arguments.words)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread: the order of additions, so the weights, stay the same
+    from tasks.microworld.pretraining.backbones import BACKBONES
+
+    if name not in BACKBONES:
+        raise UsageError(f"model={name} is not an embedded backbone, so it cannot be rebuilt.{near(name, BACKBONES)}")
+    import torch
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from tasks.microworld.pretraining import curriculum, pretrain, shipping
+
+    torch.set_num_threads(1)
+    backbone = BACKBONES[name]
+    steps = curriculum.lesson_starts(backbone)[-1]
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns) as bar:
+        shown = bar.add_task(name, total=steps)
+
+        def progress(step: int, loss: float) -> None:
+            bar.update(shown, completed=step, description=f"{name} loss {loss:.3f}")
+            if not bar.console.is_terminal and step % 500 == 0:
+                print(f"{name}: step {step}/{steps}, loss {loss:.4f}", flush=True)
+
+        model, outcome = pretrain.pretrain(backbone, folder, progress)
+    shipping.ship(name, backbone, model, outcome, folder)
+    print(f"{name}: loss {outcome.curve[-1][1]:.4f} after {steps} steps; written to {folder}")
+    print(f"Use it with: deltabench run model={name} model.path={folder}")
+    return 0
+
+
+def _choices(words: list[str]) -> tuple[str, Path]:
+    given = {key: value for key, _, value in (word.partition("=") for word in words)}
+    for key in given:
+        if key not in ("model", "out"):
+            raise UsageError(f"pretrain takes model=NAME and out=DIR, not {key!r}.{near(key, ('model', 'out'))}")
+    if not given.get("model"):
+        raise UsageError("pretrain needs a model, for example: deltabench pretrain model=micro-t5-nano")
+    name = given["model"]
+    return name, located(given.get("out") or f"build/pretrain/{name}")

@@ -1,0 +1,44 @@
+"""Fetch a pushed delta with its card, from a folder or the Hub.
+
+deltabench pull owner/name [--revision COMMIT] [--to FOLDER]
+deltabench pull FOLDER --to FOLDER
+
+What arrives is checked (safetensors and JSON only, nothing is unpickled) and lies in FOLDER, by default ./name. It is
+then scored with `deltabench delta score FOLDER`, or, where it holds PEFT's files, brought in with `deltabench delta
+import FOLDER --to NEW model=NAME`.
+"""
+
+import argparse
+import shlex
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.paths import located
+from harness.sharing import transfer
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="FOLDER|owner/name")
+    parser.add_argument("--to", metavar="FOLDER", help="where to write; it must not hold anything yet")
+    parser.add_argument("--revision", metavar="COMMIT", help="a commit, branch or tag of the Hub")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    own = located(arguments.source)
+    source = own if own.is_dir() else transfer.place(arguments.source)
+    if isinstance(source, Path) and not arguments.to:
+        raise UsageError("pull from a folder needs another one to write to: add --to FOLDER.")
+    name = arguments.to or str(source).rpartition("/")[2]
+    card = transfer.fetch(source, located(name), arguments.revision)
+    cell, base = card["cell"], card["base_model"]
+    print(f"{cell['method']['name']} on {base['name']} for {cell['task']['name']}, licence {card['license']}: {name}")
+    for split, figures in card["scores"].items():
+        told = "  ".join(f"{figure} {value:.4g}" for figure, value in figures.items() if isinstance(value, int | float))
+        print(f"{split:<12} {told}")
+    plain = name if not name.startswith("-") else f"./{name}"
+    words = ["delta", "score", plain]
+    if card["form"] == "peft":
+        names = [f"model={base['name']}", f"task={cell['task']['name']}"]
+        words = ["delta", "import", plain, "--to", f"{plain}-ours", *names]
+    print(f"next: {shlex.join(['deltabench', *words])}")
+    return 0

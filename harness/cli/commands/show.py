@@ -1,0 +1,96 @@
+"""One cell's record: scores, curve, cost, error, log, and the command that runs it.
+
+deltabench show KEY [store=DIR] [--json]     KEY: the first digits, at least four
+
+As JSON: {"key", "status", "stale", "attempts": [{"attempt", "status"}], "record": null without one, "curve": its
+evaluations, "log": its last lines, "folder", "command", "why_null": why there is no command}.
+"""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from harness import atomic_files, plot
+from harness.cli import arguments as words
+from harness.cli import record_text
+from harness.config import compose
+from harness.errors import UsageError, plain
+from harness.experiments.rerun_command import command, missing
+from harness.store import identity as cells
+from harness.store.attempt_folder import LOG
+from harness.store.fingerprint import is_stale
+from harness.store.store import Store
+
+LOG_LINES = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("key", metavar="KEY")
+    parser.add_argument("words", nargs="*", metavar="store=DIR")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    said = words.parse(arguments.words, ())
+    if said.block or said.added:
+        raise UsageError(f"show takes a KEY and store=DIR, not {next(iter([*said.block, *said.added]))}=….")
+    store = Store(said.configure(compose.defaults()["runtime"]).store)
+    found = look(store, store.find(arguments.key))
+    if arguments.json:
+        print(json.dumps(atomic_files.finite(found), ensure_ascii=False, indent=1))
+    else:
+        _print(found)
+    return 0
+
+
+def look(store: Store, key: str) -> dict[str, Any]:
+    """All that the store knows of a cell."""
+    record, summary = store.read(key), store.summary(key)
+    begun = store.numbers(key)
+    ended = dict(store.attempts(key))
+    status = store.status(key)
+    unfinished = "running" if status == "running" else "cut off"
+    number = record["attempt"] if record and status != "running" else begun[-1] if begun else None
+    folder = store.attempt(key, number).path if number else store.folder(key)
+    told, why = _command(store, key, record)
+    return {
+        "key": key,
+        "status": status,
+        "stale": summary is not None and is_stale(summary),
+        "attempts": [{"attempt": one, "status": ended.get(one, unfinished)} for one in begun],
+        "record": record,
+        "curve": store.evaluations(key, number) if number else [],
+        "log": atomic_files.tail(folder / LOG, LOG_LINES),
+        "folder": str(folder),
+        "command": told,
+        "why_null": why,
+    }
+
+
+def _command(store: Store, key: str, record: dict[str, Any] | None) -> tuple[str | None, str | None]:
+    try:
+        cell = cells.from_json(record["cell"]) if record else store.cell(key)
+        lost = missing(cell)
+        return (None, lost) if lost else (command(cell), None)
+    except UsageError as error:  # a method or a field that is not known here
+        return None, str(error)
+
+
+def _print(found: dict[str, Any]) -> None:
+    record, curve = found["record"], found["curve"]
+    if record is not None:
+        print(record_text.text(record, curve))
+    if record is None or found["status"] == "running":
+        print(f"{'key':<10} {found['key']}\n{'status':<10} {found['status']}")
+    if len(found["attempts"]) > 1 or record is None:
+        told = ", ".join(f"{one['attempt']} {one['status']}" for one in found["attempts"])
+        print(f"{'attempts':<10} {told or 'none'}")
+    points = record_text.series(curve)
+    if len(points) > 1:
+        mark = "•" if "utf" in (sys.stdout.encoding or "").lower() else "*"
+        print("\n".join(["", "validation score by step", *plot.plot(points, mark), ""]))
+    if found["log"] and not (record or {}).get("error"):
+        print("\n".join(f"{'log' if not place else '':<10} {plain(line)}" for place, line in enumerate(found["log"])))
+    print(f"{'folder':<10} {found['folder']}")
+    print(f"{'command':<10} {found['command'] or found['why_null']}")

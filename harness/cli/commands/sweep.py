@@ -1,0 +1,72 @@
+"""Run a grid of cells; the same command again goes on where it stopped.
+
+deltabench sweep method=full,lora,adapter 'task=micro/*' seed=0,1,2
+deltabench sweep method=lora method.rank=1,2,4,8 seed=0,1,2 --for 30m launcher=joblib jobs=4
+
+Choices are separated by commas; * ? [] are patterns. A method.FIELD applies to the methods that have it.
+Settings: store, device, threads, timeout (seconds per cell), keep (delta|none); launcher with its fields
+(launcher.FIELD=value, see `deltabench list launchers`), jobs (cells at once), rerun (statuses to try again, e.g.
+rerun=stale,failed), probe (measured of finished cells, see `deltabench probe --help`), deterministic (GPUs),
+checkpoint_minutes and checkpoint_steps (how often training is saved).
+A killed cell, or one that could not read or write, is tried once more; --retry N: N times, those out of time too.
+Exit code: 0 every cell done or out of memory, 1 some failed, 2 usage, 130 interrupted or stopped by --for before
+every cell had run.
+--json: what it says while it runs goes to the error stream; then {"exit_code", "store", "counts": {STATUS: cells},
+"cells": [{"key", "status", "stale"}]}.
+"""
+
+import argparse
+import contextlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from harness.cli import arguments as words
+from harness.config import compose, launchers
+from harness.config.schema import Cell
+from harness.execution import sweep
+from harness.experiments import grid
+from harness.store import identity as cells
+from harness.store import requested_grids
+from harness.store.fingerprint import is_stale
+from harness.store.store import Store
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("words", nargs="*", metavar="key=value")
+    parser.add_argument("--retry", metavar="N", help="how often to try a cell again that was killed or out of time")
+    parser.add_argument("--for", dest="duration", metavar="30m", help="start no further cell after this time")
+    parser.add_argument("--json", action="store_true", help="what came of it as JSON")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    said = words.parse([*arguments.words, *words.flag("retry", arguments.retry)])
+    words.refuse_added(said)
+    runtime = said.configure(compose.defaults()["runtime"])
+    deadline_s = words.seconds(arguments.duration) if arguments.duration else None
+    launcher = launchers.choose(said.settings)
+    found = grid.expand([said.block])
+    with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
+        code = sweep.drain(
+            found,
+            runtime,
+            launcher=launcher,
+            jobs=words.count("jobs", said.settings.get("jobs")),
+            deadline_s=deadline_s,
+            rerun=said.settings["rerun"].split(",") if "rerun" in said.settings else (),
+            name=requested_grids.said(said.block),
+        )
+    if arguments.json:
+        print(json.dumps({"exit_code": code, **_came(Store(runtime.store), found)}, indent=1))
+    return code
+
+
+def _came(store: Store, many: Sequence[Cell]) -> dict[str, Any]:
+    """What the store holds of these cells now."""
+    rows = [
+        {"key": key, "status": status, "stale": summary is not None and is_stale(summary)}
+        for key, status, summary in store.statuses(cells.key(cell) for cell in many)
+    ]
+    return {"store": str(store.path), "counts": dict(Counter(str(row["status"]) for row in rows)), "cells": rows}

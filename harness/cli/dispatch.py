@@ -1,0 +1,165 @@
+"""`deltabench VERB …`: finds the verb's page, runs it, and turns errors into one sentence. Thin, and torch-free."""
+
+import argparse
+import ast
+import importlib
+import io
+import logging
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from harness import terminal
+from harness.cli import streams
+from harness.errors import UsageError, near, plain
+
+VERBS = Path(__file__).parent / "commands"
+ORDER = (
+    "run", "sweep", "plan", "forecast", "status", "show", "why", "delta", "store", "reproduce", "check", "list",
+    "pretrain", "doctor",
+)  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code: 0 all well, 1 some cells failed, 2 usage or configuration, 130 interrupted."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    _reopen()
+    for stream in (sys.stdout, sys.stderr):  # what a terminal cannot show is shown as an escape, not as a crash
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    with streams.lasting() as output:
+        with terminal.guarded():
+            logging.basicConfig(format="deltabench: %(message)s", level=logging.WARNING)
+            code = _main(words)
+        output.flush()
+        if output.failed is not None:
+            print(f"deltabench: the output could not be written: {output.failed.strerror}", file=sys.stderr)
+    return code or int(output.failed is not None)
+
+
+def _main(words: list[str]) -> int:
+    try:
+        return _dispatch(words)
+    except UsageError as error:
+        print(f"deltabench: {_sentence(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("deltabench: interrupted", file=sys.stderr)
+        return 130
+    except OSError as error:
+        print(
+            f"deltabench: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr
+        )
+        return 1
+    except Exception as error:  # no traceback reaches a person: it goes to a file
+        return _disk(error) or _report(error)
+
+
+def _reopen() -> None:
+    """Standard streams that are closed (`2>&-`, a daemon) lead nowhere, here and in our children.
+
+    Else the next file that is opened would get the number of one, and what is printed would be written into it.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  (it stays open)
+
+
+def _sentence(error: UsageError) -> str:
+    """One line of a length that can be read, whatever the value was that a person gave."""
+    text = plain(" ".join(str(error).split()))
+    return text if len(text) <= 1500 else f"{text[:700]} … {text[-700:]}"
+
+
+def verbs() -> dict[str, str]:
+    """Verb -> what it does, read from the first line of its page, without importing it."""
+    pages = {path.stem: path for path in VERBS.glob("*.py") if not path.stem.startswith("_")}
+    ordered = sorted(pages, key=lambda verb: (ORDER.index(verb) if verb in ORDER else len(ORDER), verb))
+    return {verb: _first_line(pages[verb]) for verb in ordered}
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if words[0] in ("-V", "--version"):
+        from harness.store.provenance import own_version
+
+        print(f"deltabench {own_version()}")
+        return 0
+    verb = words[0]
+    if verb not in verbs():
+        raise UsageError(f"there is no verb {verb!r}.{near(verb, verbs())}")
+    from harness.store.store import protect  # here, as everything a verb needs: help and errors shall come at once
+
+    page = importlib.import_module(f"harness.cli.commands.{verb}")
+    parser = _Parser(prog=f"deltabench {verb}", description=page.__doc__, formatter_class=_Plain)
+    parser.add_argument("--config-dir", metavar="DIR", help="a conf folder of your own, searched before ours")
+    parser.add_argument("--read-only", action="store_true", help="leave the store as it is, whatever is found in it")
+    page.add_arguments(parser)
+    arguments = parser.parse_intermixed_args(words[1:])
+    protect(arguments.read_only)
+    if arguments.config_dir is not None:
+        from harness.config import conf_files
+
+        conf_files.use(arguments.config_dir)
+    return int(page.main(arguments))
+
+
+class _Plain(argparse.RawDescriptionHelpFormatter):
+    """Help as it is written."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Usage errors are sentences like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}. `{self.prog} --help` tells more.")
+
+
+def _help() -> str:
+    width = max(map(len, verbs()))
+    listed = "\n".join(f"  {verb:<{width}}  {line}" for verb, line in verbs().items())
+    return (
+        "deltabench VERB [key=value …]\n\n"
+        "Reruns the comparisons of the delta-tuning literature: methods x models x tasks x seeds.\n\n"
+        f"{listed}\n\n"
+        "  deltabench run method=lora model=micro-t5-nano task=micro/sentiment seed=0\n"
+        "  deltabench sweep method=full,lora,adapter 'task=micro/*' seed=0,1,2\n\n"
+        "`deltabench VERB --help` tells more about one."
+    )
+
+
+def _first_line(path: Path) -> str:
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return text.split("\n")[0].rstrip(".")
+
+
+def _disk(error: Exception) -> int:
+    """One sentence for what a library made of a full or broken disk; 0 for an error of another kind."""
+    from harness import failure
+
+    if not failure.of_disk(error):
+        return 0
+    print(f"deltabench: {_sentence(UsageError(failure.message(error)))}", file=sys.stderr)
+    return 1
+
+
+def _report(error: Exception) -> int:
+    """A fault of ours: one line, and the trace in a file for the report."""
+    with tempfile.NamedTemporaryFile("w", prefix="deltabench-", suffix=".log", delete=False) as file:
+        traceback.print_exception(error, file=file)
+    text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    print(f"deltabench: this should not happen: {text} (details in {file.name})", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,203 @@
+"""A record as text for people. Torch-free."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from harness import joules
+from harness.errors import plain
+from harness.probes import registry as probes
+from harness.store.fingerprint import is_stale
+from harness.store.store import summarise
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def text(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> str:
+    """Names, scores, curve, cost and, for a failure, the error with the end of its log."""
+    return "\n".join(plain(f"{name:<10} {value}") for name, value in _lines(record, curve))
+
+
+def _lines(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Section by section: one that is not what a record holds there is said so, and the others are shown."""
+    for section in (_names, _results, _costs, _origin, _error):
+        try:
+            yield from list(section(record, curve))
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+            yield section.__name__.strip("_"), f"not readable in this record ({type(error).__name__}: {error})"
+
+
+def _names(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    cell = record["cell"]
+    yield "key", record["key"]
+    stale = " (stale: `deltabench why` tells what changed)" if is_stale(summarise(record)) else ""
+    steps = ", ".join(map(str, record.get("resumed_from") or ()))
+    resumed = f", resumed from step {steps}" if steps else ""
+    again = f", begun anew: {record['restarted']}" if record.get("restarted") else ""
+    yield "status", f"{record['status']}, attempt {record['attempt']}{resumed}{again}{stale}"
+    for part in ("method", "model", "task", "recipe"):
+        yield part, _flat(cell[part])
+    yield "objective", f"{cell['objective']}   seed {cell['seed']}"
+    yield from (("parent", f"{role} {key}") for role, key in cell.get("parents") or ())
+
+
+def _results(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    for point in ("best", "last"):
+        if point in (record.get("scores") or {}):
+            yield point, _scores(record["scores"][point])
+    if record.get("parameters"):
+        yield "parameters", ", ".join(_quantity(*pair) for pair in record["parameters"].items())
+    if curve:
+        yield "curve", f"{_spark(curve)}   validation, steps {curve[0].get('step')} to {curve[-1].get('step')}"
+
+
+def _costs(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    yield "time", ", ".join(_quantity(*pair) for pair in (record.get("time") or {}).items() if pair[1] is not None)
+    yield from _memory(record.get("memory") or {})
+    yield from _device(record)
+    yield from _operations(record.get("flops") or {})
+    for name, told in probes.told(record).items():
+        yield from ((name if place == 0 else "", line) for place, line in enumerate(told))
+
+
+def _origin(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    if record.get("notes"):
+        yield "notes", ", ".join(f"{name} {value(note)}" for name, note in record["notes"].items())
+    if record.get("provenance"):
+        yield "made by", _made_by(record["provenance"])
+
+
+def _error(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    error = record.get("error")
+    if error:
+        yield "error", f"{error.get('type')}: {error.get('message')}"
+        known = ("kind", "phase", "part", "step", "rule", "signal", "exit_code", "where")
+        if told := [f"{name} {error[name]}" for name in known if error.get(name) not in (None, "")]:
+            yield "", ", ".join(told)
+        for line in (error.get("log") or [])[-10:]:
+            yield "", line
+
+
+def _flat(fields: Mapping[str, Any]) -> str:
+    told = (f"{name}={value(one)}" for name, one in fields.items() if name != "name" and one not in (None, ""))
+    return f"{fields['name']}  {' '.join(told)}".strip()
+
+
+def _scores(point: Mapping[str, Any]) -> str:
+    sets = (f"{name} {_numbers(scores)}" for name, scores in point.get("sets", {}).items())
+    lacking = (f"no {name}: {why}" for name, why in (point.get("why_null") or {}).items())
+    return f"step {point.get('step')}: {'; '.join((*sets, *lacking))}"
+
+
+def _memory(memory: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The peak of each phase, and why a figure is missing."""
+    phases = {name: values for name, values in memory.items() if name != "why_null" and isinstance(values, Mapping)}
+    known = {name: [_quantity(*pair) for pair in values.items() if pair[1]] for name, values in phases.items()}
+    if any(known.values()):
+        yield "memory", "; ".join(f"{name}: {', '.join(told)}" for name, told in known.items() if told)
+    if memory.get("why_null"):
+        yield "", "; ".join(f"no {name}: {why}" for name, why in memory["why_null"].items())
+
+
+def _device(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Which one, joules, watts, how busy it was, who else was on it, what watching it cost. Nothing of a CPU."""
+    told = record.get("device") or {}
+    if not told.get("uuid"):
+        return
+    figures = [("energy_J", joules.of_run(record)), ("energy_J_per_point_of_score", joules.per_point(record))]
+    figures += [(f"{name}_W", watts) for name, watts in (told.get("power_w") or {}).items()]
+    figures += [(f"{name}_busy_%", share) for name, share in (told.get("utilisation") or {}).items()]
+    parts = [f"{name.replace('_', ' ')} {number(value)}" for name, value in figures if value is not None]
+    cost = told.get("sampling") or {}
+    if cost.get("thread_share") is not None:
+        share = 100 * cost["thread_share"]
+        parts.append(f"read every {number(cost['interval_ms'])} ms for {number(share)} % of one core")
+    yield "device", ", ".join([f"{told.get('name')} (driver {told.get('driver')})", *parts])
+    if told.get("others"):
+        yield "", f"{told['others']} other process(es) held the device meanwhile: bytes, seconds and joules are shared"
+    yield from (("", f"no {name}: {why}") for name, why in (told.get("why_null") or {}).items())
+
+
+def _operations(flops: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if flops.get("step"):
+        rate = "" if flops.get("per_s") is None else f", {flops['per_s'] / 1e9:,.3g} GFLOP/s"
+        share = "" if flops.get("share") is None else f", {100 * flops['share']:.3g} % of the peak ({flops['peak_of']})"
+        yield "operations", f"{flops['step'] / 1e9:,.3g} GFLOP per step of {flops['rows']} rows{rate}{share}"
+
+
+def _made_by(provenance: Mapping[str, Any]) -> str:
+    packages = provenance.get("packages") or {}
+    named = {
+        "deltabench": provenance.get("deltabench"),
+        "git": (provenance.get("git") or "")[:7],
+        **{name: packages.get(name) for name in ("torch", "transformers")},
+        "on": (provenance.get("machine") or {}).get("processor"),
+        "ended": provenance.get("ended"),
+    }
+    return ", ".join(f"{name} {told}" for name, told in named.items() if told)
+
+
+def _quantity(name: str, value: Any) -> str:
+    """A measured figure by the unit its name ends in: ("load_s", 0.05) -> "load 0.05 s"."""
+    if not isinstance(value, int | float | Mapping):
+        return f"{name.replace('_', ' ')} {value}"
+    if isinstance(value, Mapping):
+        unit = name.rpartition("_")[2]
+        return f"{name.removesuffix('_' + unit)} " + " ".join(
+            f"{part} {number(one)} {unit}" for part, one in value.items()
+        )
+    for end, scale, unit in (("_per_s", 1, "/s"), ("_bytes", 1e6, " MB"), ("_s", 1, " s")):
+        if name.endswith(end):
+            return f"{name.removesuffix(end).replace('_', ' ')} {number(value / scale)}{unit}"
+    return f"{name.replace('_', ' ')} {number(value)}"
+
+
+def _numbers(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {number(value)}" for name, value in values.items() if isinstance(value, int | float))
+
+
+def number(value: Any) -> str:
+    """Three digits, more where they stand before the point: 0.0523, 12.3, 10,474; counts in full."""
+    if not isinstance(value, float):
+        return f"{value:,}" if type(value) is int else str(value)
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.3g}"
+
+
+def value(given: Any) -> str:
+    """As it is written on the command line."""
+    if isinstance(given, list | tuple):
+        return "[" + ",".join(map(str, given)) + "]"
+    if isinstance(given, Mapping):
+        return ", ".join(f"{name}: {value(one)}" for name, one in given.items())
+    return str(given).lower() if isinstance(given, bool) else str(given)
+
+
+def aligned(lines: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
+    """Rows of a table in columns as wide as their widest text; `right`: the columns of numbers."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            text.rjust(width) if place in right else text.ljust(width)
+            for place, (text, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def series(curve: Sequence[Mapping[str, Any]], name: str = "validation") -> list[tuple[float, float]]:
+    """(step, score) of the evaluations that have this score."""
+    points = []
+    for row in curve:
+        step, score = row.get("step"), (row.get("scores") or {}).get(name)
+        if isinstance(step, int) and isinstance(score, int | float):
+            points.append((float(step), float(score)))
+    return points
+
+
+def _spark(curve: Sequence[Mapping[str, Any]]) -> str:
+    """The validation scores as a row of bars, lowest to highest."""
+    known = [score for _, score in series(curve)]
+    if not known:
+        return ""
+    low, span = min(known), max(known) - min(known) or 1.0
+    bars = "".join(_BARS[int((score - low) / span * 7)] for score in known)
+    return f"{bars} {min(known):.3f} to {max(known):.3f}"

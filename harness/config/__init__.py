@@ -1,0 +1,1 @@
+"""The typed configuration of a cell, and how words, YAML files and Hydra become one."""

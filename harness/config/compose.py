@@ -1,0 +1,225 @@
+"""The only page that knows Hydra: composes YAML into plain values and hands batches to launchers."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from harness import assets, atomic_files, environment
+from harness.config import conf_files, launchers, yaml_safety, yaml_values
+from harness.config.launchers import Launcher
+from harness.config.yaml_values import Written
+from harness.errors import UsageError
+
+LOCAL = "local"
+"""Ray's address for an instance of one's own, whatever else runs here."""
+RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+"""Ray reports each start to its makers, and lets its workers stand back behind all others: their time is measured."""
+SAFE_PATH = {"PYTHONSAFEPATH": "1"}
+"""Launchers start workers with `python -m`, which would look for every module in the current folder first."""
+Composed = dict[tuple[str, str], dict[str, Any]]
+_composed: dict[tuple[Path, ...], Composed] = {}
+
+
+def load(wanted: Iterable[tuple[str, str]]) -> Composed:
+    """(group, option) -> the option's plain values. Groups are independent, so one composition serves one option
+    of each group: as many compositions as the largest group has new options. Kept for the process."""
+    known = _composed.setdefault(conf_files.folders(), {})
+    new = sorted({choice for choice in wanted if choice not in known})
+    for group, name in new:
+        if name not in conf_files.files(group):  # registered by a package, without a YAML: its declared defaults
+            known[group, name] = {"name": name}
+    left = [choice for choice in new if choice not in known]
+    if left:
+        by_group = [[choice for choice in left if choice[0] == group] for group in conf_files.GROUPS]
+        with _hydra() as compose:
+            for row in zip_longest(*by_group):
+                chosen = dict(filter(None, row))
+                absent = (f"~{group}" for group in defaults() if group in conf_files.GROUPS and group not in chosen)
+                config = compose("run", [*absent, *(f"{group}={_quoted(name)}" for group, name in chosen.items())])
+                for field, value in yaml_safety.references(config):
+                    raise UsageError(f"{field} of {' '.join(chosen.values())} says {value[:80]!r}: write the value.")
+                known.update({(group, name): _named(config.get(group), name) for group, name in chosen.items()})
+    return known
+
+
+def defaults() -> dict[str, Any]:
+    """conf/run.yaml as it stands: option names per group, objective, seed and the `runtime` values. No Hydra."""
+    path = next(path for folder in conf_files.folders() if (path := folder / "run.yaml").is_file())
+    try:
+        content = yaml_values.load(atomic_files.read_text(path))
+        yaml_safety.check_said(content, path)
+        listed = content.pop("defaults")
+        chosen = {group: name for entry in listed if isinstance(entry, dict) for group, name in entry.items()}
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise UsageError(f"{path.name} must hold a `defaults` list and values: {_one_line(error)}") from error
+    return {**content, **{group: name for group, name in chosen.items() if name is not None}}
+
+
+def launcher(chosen: Launcher) -> dict[str, Any]:
+    """The fields of a launcher: what its YAML says, with what was set on top. UsageError as `launchers.settle`."""
+    with _hydra() as compose:
+        config = compose("attempt", [f"+launcher={chosen.name}"], raw=True)
+        return launchers.settle(chosen, yaml_values.meant(_plain(config.get("launcher") or {})))
+
+
+def launch(
+    name: str, settled: Mapping[str, Any], jobs: Sequence[Sequence[str]], task: Callable[..., Any]
+) -> list[Exception]:
+    """Run `task` once per override list through one of Hydra's launchers; the exceptions that it raised.
+
+    settled: the launcher's fields (see `launcher`), and what else its YAML may refer to.
+    """
+    from hydra._internal.callbacks import Callbacks
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.plugins import Plugins
+    from hydra.types import HydraContext
+    from omegaconf import open_dict
+
+    own = {name: os.environ[name] for name in RAY if name in os.environ}
+    with environment.lent({**RAY, **own, **SAFE_PATH}), _hydra() as compose:
+        config = compose("attempt", [f"+launcher={name}"], raw=True)
+        with open_dict(config):
+            config.launcher = dict(settled)
+            config.hydra.launcher = _without_none(yaml_values.meant(_plain(config.hydra.launcher)))
+            _join(config.hydra.launcher)
+        context = HydraContext(config_loader=GlobalHydra.instance().config_loader(), callbacks=Callbacks())
+        runner = Plugins.instance().instantiate_launcher(context, task, config)
+        returns = runner.launch([list(job) for job in jobs], initial_job_idx=0)
+    return [item._return_value for item in returns if isinstance(item._return_value, Exception)]
+
+
+def end() -> None:
+    """After an interruption: Ray's workers end with the driver's session, not with its call."""
+    if (ray := sys.modules.get("ray")) is not None:
+        ray.shutdown()
+
+
+def _join(node: Mapping[str, Any]) -> None:
+    """A running Ray cluster, by ourselves: its launcher 1.2 would pass a size of memory that only a new one takes."""
+    init = (node.get("ray") or {}).get("init") or {}
+    if init.get("address") not in (None, LOCAL):
+        import ray
+
+        if not ray.is_initialized():
+            ray.init(**{name: init[name] for name in ("address", "log_to_driver", "logging_level") if name in init})
+
+
+@contextmanager
+def _hydra() -> Iterator[Callable[..., Any]]:
+    """`compose(config name, overrides)` over our conf folders; Hydra's own errors become UsageError."""
+    from hydra import compose, version
+    from hydra._internal.hydra import Hydra
+    from hydra._internal.utils import create_config_search_path
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    def plain(name: str, overrides: Sequence[str], raw: bool = False) -> Any:
+        config = compose(name, overrides=list(overrides), return_hydra_config=raw)
+        return config if raw else _plain(config, resolve=False)
+
+    # As hydra.initialize_config_dir does it, but for several folders: there a user's folder could only come last.
+    *added, ours = conf_files.folders()
+    path = create_config_search_path(f"{_source()}://{ours}")
+    for folder in reversed(added):
+        path.prepend("user", f"{_source()}://{folder}")
+    version.setbase("1.3")
+    GlobalHydra.instance().clear()
+    Hydra.create_main_hydra2(task_name="deltabench", config_search_path=path)
+    try:
+        yield plain
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise UsageError(f"the configuration does not compose: {_one_line(error)}") from error
+    finally:
+        GlobalHydra.instance().clear()
+
+
+@cache
+def _source() -> str:
+    """The scheme under which Hydra reads files by our rules: decimal numbers, texts as they were written."""
+    from hydra._internal.core_plugins.file_config_source import FileConfigSource
+    from hydra.core.plugins import Plugins
+    from hydra.plugins.config_source import ConfigResult
+    from omegaconf import OmegaConf
+
+    class WrittenSource(FileConfigSource):
+        @staticmethod
+        def scheme() -> str:
+            return "written"
+
+        def load_config(self, config_path: str) -> ConfigResult:
+            path = Path(self.path, self._normalize_file_name(config_path))
+            text = atomic_files.read_text(path)
+            try:
+                content, header = yaml_values.load(text), self._get_header_dict(text)
+            except ValueError as error:
+                raise ValueError(f"{path.name}: {error}") from error
+            if not isinstance(content, dict | None):
+                raise ValueError(f"{path.name}: it must hold names with values")
+            if Path(self.path) != assets.conf():
+                yaml_safety.check_said(content, path, own=config_path.startswith("launcher/"))
+            return ConfigResult(self.provider, self.full_path(), OmegaConf.create(_bytes(content or {})), header)
+
+    Plugins.instance().register(WrittenSource)
+    return WrittenSource.scheme()
+
+
+def _bytes(content: Any) -> Any:
+    """Bytes for what stays as it was written: OmegaConf carries no types of ours, and no YAML of ours holds bytes."""
+    if isinstance(content, dict):
+        return {name: _bytes(one) for name, one in content.items()}
+    if isinstance(content, list):
+        return [_bytes(one) for one in content]
+    return content.encode() if isinstance(content, Written) else content
+
+
+def _quoted(option: str) -> str:
+    """An option's name as a text of Hydra's grammar, in which 2024 is a number and null is nothing."""
+    escaped = option.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _named(values: Any, option: str) -> dict[str, Any]:
+    """An option's values, which must be flat fields with a name."""
+    name = yaml_values.text(values.get("name")) if isinstance(values, dict) and values.get("name") is not None else ""
+    if not name:
+        raise UsageError(
+            f"the YAML of {option!r} must hold flat fields, `name` among them, and no `# @package` line above them."
+        )
+    return {**values, "name": name}
+
+
+def _plain(node: Any, resolve: bool = True) -> Any:
+    """Python values; resolve: with what they refer to filled in, as a launcher's fields are."""
+    from omegaconf import OmegaConf
+
+    return _texts(OmegaConf.to_container(node, resolve=resolve)) if OmegaConf.is_config(node) else node
+
+
+def _texts(content: Any) -> Any:
+    """The opposite of `_bytes`."""
+    if isinstance(content, dict):
+        return {name: _texts(one) for name, one in content.items()}
+    if isinstance(content, list):
+        return [_texts(one) for one in content]
+    return Written(content.decode()) if isinstance(content, bytes) else content
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    """To a launcher, a field that is absent is one at its own default."""
+    return {
+        name: _without_none(value) if isinstance(value, dict) else value
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def _one_line(error: Exception) -> str:
+    """A UnicodeDecodeError does not say which file: Hydra had opened it."""
+    hint = "a YAML file is not UTF-8 text: " if isinstance(error, UnicodeDecodeError) else ""
+    return hint + " ".join(str(error).split())[:300]

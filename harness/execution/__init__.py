@@ -1,0 +1,1 @@
+"""Sweeps: launchers, workers, the outcome of each attempt, progress and trackers."""

@@ -1,0 +1,134 @@
+"""How far a sweep is, read from the store: a bar on a terminal, plain lines elsewhere. Torch-free."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from harness import terminal
+from harness.config.schema import Cell
+from harness.execution import worker
+from harness.store.store import Store
+
+POLL_S = 0.5
+_GOOD = ("done", "oom")
+
+
+class Tally:
+    """Which of the cells at hand have ended since the sweep began, and how."""
+
+    def __init__(self, store: Store, cells: Mapping[str, Cell], seen: Mapping[str, int]) -> None:
+        self.store, self.cells, self.seen = store, cells, dict(seen)
+        self.pending = list(cells)
+        self.ended: dict[str, str] = {}
+        self.started = time.monotonic()
+
+    def poll(self) -> Iterator[str]:
+        """The keys that ended since the last call, each counted before it is told."""
+        for key in list(self.pending):
+            if worker.tried(self.store, key) > self.seen[key] and not self.store.is_running(key):
+                self.ended[key] = self.store.status(key)
+                self.pending.remove(key)
+                yield key
+
+    @property
+    def failed(self) -> int:
+        return sum(status not in _GOOD for status in self.ended.values())
+
+    def left_s(self) -> float | None:
+        """Seconds to go at the pace so far; None before the first end."""
+        if not self.ended:
+            return None
+        return (time.monotonic() - self.started) / len(self.ended) * len(self.pending)
+
+    def line(self, key: str) -> str:
+        """One ended cell in words."""
+        summary = self.store.summary(key) or {}
+        wall = summary.get("wall_s")
+        took = f"  {wall:.1f} s" if isinstance(wall, int | float) else ""
+        count = f"[{len(self.ended)}/{len(self.cells)}]"
+        return f"{count} {key[:8]} {self.ended[key]:<8} {name(self.cells[key])}{took}{self._eta()}"
+
+    def running(self) -> dict[str, int]:
+        """Key -> step of the cells that run now."""
+        steps = {}
+        for key in sorted(self.store.running_keys() & set(self.pending)):
+            at = [folder.last_step() for folder in self.store.unfinished(key)[-1:]]
+            steps[key] = at[0] or 0 if at else 0
+        return steps
+
+    def _eta(self) -> str:
+        left = self.left_s()
+        return f"  {clock(left)} to go" if left and self.pending else ""
+
+
+def name(cell: Cell) -> str:
+    """A cell in words, for people."""
+    return f"{cell.method.name} {cell.model.name} {cell.task.name} seed {cell.seed}"
+
+
+def clock(seconds: float) -> str:
+    """75 -> "1:15"; 4000 -> "1:06:40"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+@contextmanager
+def shown(tally: Tally) -> Iterator[None]:
+    """Show the sweep's progress while the block runs."""
+    stop = threading.Event()
+    show = _bar if sys.stderr.isatty() else _lines
+    thread = threading.Thread(target=show, args=(tally, stop), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _ticks(tally: Tally, stop: threading.Event) -> Iterator[Iterator[str]]:
+    """Polls until told to stop, and once more after that; slower where the store is slow."""
+    while True:
+        last = stop.is_set()
+        before = time.monotonic()
+        yield tally.poll()
+        if last:
+            return
+        stop.wait(max(POLL_S, 10 * (time.monotonic() - before)))
+
+
+def _lines(tally: Tally, stop: threading.Event) -> None:
+    for news in _ticks(tally, stop):
+        for key in news:
+            print(tally.line(key), file=sys.stderr, flush=True)
+
+
+def _bar(tally: Tally, stop: threading.Event) -> None:
+    """A bar for the sweep, one for each cell that runs, and a line for each that failed."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+    columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}", markup=False))
+    with Progress(*columns, console=terminal.console(error=True), transient=True) as progress:
+        sweep = progress.add_task("", total=len(tally.cells))
+        bars: dict[str, TaskID] = {}
+        for news in _ticks(tally, stop):
+            for key in news:
+                if tally.ended[key] not in _GOOD:
+                    progress.console.print(tally.line(key), highlight=False, markup=False)
+            progress.update(sweep, completed=len(tally.ended), description=_describe(tally))
+            running = tally.running()
+            for key in set(bars) - set(running):
+                progress.remove_task(bars.pop(key))
+            for key, step in running.items():
+                if key not in bars:
+                    bars[key] = progress.add_task(name(tally.cells[key]), total=tally.cells[key].recipe.steps)
+                progress.update(bars[key], completed=step)
+
+
+def _describe(tally: Tally) -> str:
+    left = tally.left_s()
+    eta = clock(left) if left is not None else "?"
+    return f"cells: {len(tally.ended) - tally.failed} done, {tally.failed} failed, ETA {eta}"

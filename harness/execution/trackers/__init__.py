@@ -1,0 +1,1 @@
+"""Where a running cell is followed outside the store: one file per tracker."""

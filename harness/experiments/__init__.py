@@ -1,0 +1,1 @@
+"""What is asked: grids, exhibits, claims, parents and the tuning of learning rates."""

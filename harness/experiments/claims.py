@@ -1,0 +1,315 @@
+"""Claims by name: what is estimated, in which direction, what still matters, on which scale.
+
+A claim of a paper is tested on records and ends in one of four words:
+
+- reproduced: the interval lies beyond the margin on the claim's side;
+- contradicted: it lies wholly on the other side of the margin;
+- inconclusive: it holds the margin; then the seeds it would take are given;
+- untested: the cells at hand cannot decide it, with the reason.
+
+What holds whatever is trained is "by construction" instead of reproduced. A claim with a printed number is two-sided
+around it, at the printed setting: saving far more than was printed contradicts it as well.
+
+Torch-free and pandas-free: `deltabench list claims` reads this.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness.experiments.verdict import Finding
+
+
+def said(value: Any) -> Any:
+    """A side of a comparison as its table calls it: the method, and what tells its variant."""
+    if not isinstance(value, Mapping):
+        return value
+    texts = (f"{name}={_listed(one) if isinstance(one, list) else one}" for name, one in value.items())
+    return " ".join(text.removeprefix("method=") for text in texts)
+
+
+def _listed(values: Sequence[Any]) -> str:
+    """Names are one value together, in any order; numbers are any of these."""
+    if all(isinstance(value, str) for value in values):
+        return "+".join(sorted(values))
+    return " or ".join(map(str, values))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim that can be tested. Options an exhibit may set: `margin` and those in `options`, with defaults.
+
+    sentence: the paper's sentence, {option} standing for what an exhibit sets.
+    margin: the smallest effect of interest, on `scale`, above 0; why: the reason for it.
+    target: "module:function", a function of (Study, claim, options) giving a Finding.
+    construction: it is counted, and holds whatever is trained. ours: no paper makes it, this project does.
+    any_rate: why no learning rate could change it; "" where a better one could (open_rates.py).
+    """
+
+    name: str
+    sentence: str
+    estimand: str
+    direction: str
+    scale: str
+    margin: float
+    target: str
+    options: Mapping[str, Any]
+    why: str = ""
+    any_rate: str = ""
+    construction: bool = False
+    ours: bool = False
+
+    def told(self, options: Mapping[str, Any]) -> "Claim":
+        """With the options in its sentence."""
+        return replace(self, sentence=self.sentence.format(**{name: said(value) for name, value in options.items()}))
+
+    def test(self) -> Callable[..., Finding]:
+        module, name = self.target.split(":")
+        return getattr(importlib.import_module(module), name)
+
+
+def _claim(name: str, sentence: str, target: str, margin: float, **fields: Any) -> Claim:
+    options = {"margin": margin, **fields.pop("options", {})}
+    return Claim(name=name, sentence=sentence, target=target, margin=margin, options=options, **fields)
+
+
+CLAIMS = {
+    claim.name: claim
+    for claim in (
+        _claim(
+            "order-of-scores",
+            "The methods' average scores come in the published order.",
+            "harness.analysis.study.comparisons:by_score",
+            margin=0.01,
+            estimand="difference of two methods' scores, paired by seed, mean over tasks",
+            direction="the method that is published higher scores higher",
+            scale="score, 0 to 1",
+            why="one point: less would change no choice of a method",
+            options={"quantity": "score"},
+        ),
+        _claim(
+            "order-of-convergence",
+            "The methods reach the target score in the published order; equal ranks are called similar.",
+            "harness.analysis.views.convergence:by_steps",
+            margin=0.1,
+            estimand="share of (task, seed) pairs in which one method reaches the target in fewer steps; "
+            "a tie counts half, never reaching it counts as last",
+            direction="the method that is published faster wins in more than half plus the margin; methods "
+            "called similar stay within one half +- `near`",
+            scale="share of pairs, 0 to 1",
+            why="faster in six pairs of ten: closer to one half is no order",
+            options={"quantity": "convergence", "target": 0.9, "near": 0.2},
+        ),
+        _claim(
+            "comparable-in-most-cases",
+            "In most cases a method comes close to the ceiling's score.",
+            "harness.analysis.study.comparisons:comparable",
+            margin=0.05,
+            estimand="share of (method, task, seed) cases that are at most `near` below the ceiling of the "
+            "same task and seed, less one half; floor and ceiling themselves do not count",
+            direction="above the margin",
+            scale="share of cases, -0.5 to 0.5",
+            why="most: clearly more than half of the cases",
+            options={"near": 0.05},
+        ),
+        *(
+            _claim(
+                name,
+                sentence,
+                "harness.analysis.views.fields:at_each",
+                margin=0.01,
+                why="one point: less would change no choice of a method",
+                estimand="difference of two methods' scores at one value of `field` (left's at `ratio` times right's), "
+                "paired by seed, mean over sets",
+                direction="left is not more than the margin below right; with relation 'above', higher by the margin",
+                scale="score, 0 to 1",
+                options={"left": None, "right": None, "field": "rank", "ratio": ratio, "relation": "at least"},
+            )
+            for name, ratio, sentence in (
+                ("at-least-at-each", 1, "{left} scores at least as high as {right} at each {field}."),
+                ("at-least-at-half", 0.5, "{left} at half of {right}'s {field} scores at least as high."),
+            )
+        ),
+        *(
+            _claim(
+                name,
+                sentence,
+                f"harness.analysis.views.latency:{test}",
+                margin=margin,
+                why="what ratios of seconds vary by without any cause, twice that where nothing should be added",
+                estimand="time to answer a batch over that of the bare backbone, in turns within one process, less 1; "
+                "mean over tasks",
+                direction=direction,
+                scale="share of the bare backbone's time",
+                options={"method": None, "state": state, "batch": 1},
+                any_rate="the operations of an answer are the same at every rate",
+            )
+            for name, test, state, margin, sentence, direction in (
+                ("slow-to-answer", "slower", "unmerged", 0.02, "{method} adds inference latency.", "above the margin"),
+                (
+                    "as-fast-once-merged",
+                    "as_fast",
+                    "merged",
+                    0.05,
+                    "{method}, once merged, adds no inference latency.",
+                    "below the margin",
+                ),
+            )
+        ),
+        _claim(
+            "less-sensitive-to",
+            "{left}'s score varies less over {field}s than {right}'s.",
+            "harness.analysis.views.fields:less_sensitive",
+            margin=1e-4,
+            estimand="variance of the mean scores over the values of `field` less what seeds alone give, right's less "
+            "left's",
+            direction="above the margin",
+            scale="squared score",
+            why="the square of one point",
+            options={"left": None, "right": None, "field": "rank"},
+        ),
+        *(
+            _claim(
+                name,
+                sentence,
+                f"harness.analysis.views.pairs:{test}",
+                margin=0.01,
+                why="one point: less would change no choice of a method",
+                estimand="difference of two arms' scores, paired by seed, mean over columns, or with `each` in every "
+                "column (a task, a test set, a number of training rows)",
+                direction=direction,
+                scale="score, 0 to 1",
+                options={"left": None, "right": None, "each": False},
+            )
+            for name, test, sentence, direction in (
+                ("scores-above", "above", "{left} scores above {right}.", "above the margin"),
+                (
+                    "scores-at-least",
+                    "at_least",
+                    "{left} scores at least as high as {right}.",
+                    "not more than the margin below",
+                ),
+            )
+        ),
+        _claim(
+            "fewer-parameters",
+            "{left} trains fewer parameters than {right}.",
+            "harness.analysis.views.pairs:fewer_parameters",
+            margin=0.01,
+            estimand="trainable parameters of left over those of right, counted",
+            direction="below 1 less the margin",
+            scale="share of right's parameters",
+            any_rate="counted before training",
+            why="one percent of the parameters",
+            construction=True,
+            options={"left": None, "right": None},
+        ),
+        _claim(
+            "less-memory",
+            "{left} needs less memory in training than {right}.",
+            "harness.analysis.views.pairs:less_memory",
+            margin=0.05,
+            estimand="1 - peak of training of left over that of right, paired by seed, mean over tasks: what torch's "
+            "allocator held on a GPU, storages counted at their moments elsewhere",
+            direction="above the margin",
+            scale="share of right's peak",
+            any_rate="a step holds the same sizes at every rate",
+            why="five percent: less changes no choice of a device",
+            options={"left": None, "right": None},
+        ),
+        _claim(
+            "saves-against",
+            "{left} saves {share:.1%} of the training memory of {right} at batch {batch}.",
+            "harness.analysis.views.savings:against",
+            margin=0.05,
+            estimand="1 - peak of left / peak of right, at the batch of the printed number",
+            direction="the printed share, give or take the margin",
+            scale="share of right's peak, 0 to 1",
+            any_rate="a forecast of sizes, which has no rate",
+            why="printed to the percent on other software: five points apart is another number",
+            options={"left": None, "right": None, "share": 0.0, "batch": 1},
+        ),
+        _claim(
+            "more-samples-help",
+            "More training rows help.",
+            "harness.analysis.views.samples:more_help",
+            margin=0.01,
+            estimand="score with the most training rows less that with the fewest, paired by seed, for each method",
+            direction="above the margin",
+            scale="score, 0 to 1",
+            why="one point: less would change no choice of a method",
+            ours=True,
+            options={"methods": None},
+        ),
+        _claim(
+            "sign-of-correlation",
+            "{method}: the changes of weights in magnitude and in direction correlate {sign}ly over {over}.",
+            "harness.analysis.signs:test",
+            margin=0.1,
+            estimand="correlation of dM and dD over the points (layer, step) of one cell, by Fisher's z, mean over "
+            "tasks; over 'layers within a step', each step is centred on its mean first",
+            direction="on the side of `sign`, beyond the margin, for each of `roles`",
+            scale="correlation, -1 to 1",
+            why="weaker correlations count as none (Cohen 1988, small effect)",
+            options={
+                "method": None,
+                "sign": "positive",
+                "roles": None,
+                "over": "layers and steps",
+                "label": None,
+                "stated": None,
+            },
+        ),
+        _claim(
+            "more-intruders",
+            "Weights tuned by {left} have more intruder dimensions than those tuned by {right}.",
+            "harness.analysis.views.spectrum:more",
+            margin=0.1,
+            estimand="difference of the number of intruder dimensions per matrix at the threshold `epsilon`, paired by "
+            "seed, mean over tasks",
+            direction="above the margin, for each variant of left",
+            scale="singular vectors among the first ten of a matrix",
+            why="one more in ten matrices",
+            options={"left": None, "right": None, "epsilon": 0.5},
+        ),
+        _claim(
+            "saves-up-to",
+            "Against full fine-tuning, up to {share:.0%} of the memory is saved at small batch.",
+            "harness.analysis.views.savings:up_to",
+            margin=0.05,
+            estimand="1 - peak of a method / peak of the ceiling at the smallest batch, the largest over `methods`",
+            direction="the printed share, give or take the margin",
+            scale="share of the ceiling's peak, 0 to 1",
+            any_rate="a forecast of sizes, which has no rate",
+            why="printed to the percent on other software: five points apart is another number",
+            options={"share": 0.75, "methods": None},
+        ),
+        _claim(
+            "saves-at-least",
+            "Against full fine-tuning, at least {share:.0%} of the memory is saved at large batch.",
+            "harness.analysis.views.savings:at_least",
+            margin=0.05,
+            estimand="1 - peak of a method / peak of the ceiling, the least over `methods` from `from_batch` on",
+            direction="no less than the printed share, but for the margin",
+            scale="share of the ceiling's peak, 0 to 1",
+            any_rate="a forecast of sizes, which has no rate",
+            why="printed to the percent on other software: five points apart is another number",
+            options={"share": 1 / 3, "from_batch": 32, "methods": None},
+        ),
+    )
+}
+
+
+def names() -> tuple[str, ...]:
+    return tuple(CLAIMS)
+
+
+def find(name: str) -> Claim:
+    """A claim by name; the caller has checked the name."""
+    return CLAIMS[name]
+
+
+def catalogue() -> dict[str, Claim]:
+    """All claims by name."""
+    return dict(CLAIMS)

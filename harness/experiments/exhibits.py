@@ -1,0 +1,254 @@
+"""A table or figure of a paper as data: conf/exhibit/<name>.yaml. Torch-free.
+
+An exhibit says which cells it needs (a grid per scale), what is drawn from them (`view`), which sentences
+are tested (`claims`), and which methods are the floor and the ceiling of normalised scores. Other people's
+exhibits join through the entry-point group `deltabench.exhibits`: its value is a package whose folder holds
+YAML files, with the CSV files they publish beside them.
+"""
+
+import fnmatch
+import importlib.metadata
+import importlib.util
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from harness import assets, atomic_files
+from harness.config import yaml_safety, yaml_values
+from harness.config.step_load import Load, declared
+from harness.errors import UsageError, near
+from harness.experiments import claims, view_registry
+from harness.experiments.declared_types import typed
+from harness.probes import registry as probes
+
+Block = Mapping[str, Any]
+
+FIELDS = (
+    "title", "source", "published", "floor", "ceiling", "sets", "tuning_seeds", "probe", "view", "claims", "forecast",
+    "grid",
+)  # fmt: skip
+AXES = ("method", "model", "task", "recipe", "objective", "seed")
+GROUP = "deltabench.exhibits"
+RATE, CHOSEN = "recipe.learning_rate", "chosen"
+"""A block at the rate CHOSEN waits for the cells of the other blocks, which try several: see harness/experiments/rate_tuning.py."""
+HERE = ("quick", "embedded", "tuned")
+"""Scales for two cores; the others want a GPU."""
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One exhibit, checked.
+
+    grids: scale -> blocks for `grid.expand`; none for an exhibit whose published numbers are shown and that nothing
+    here can run. cells_of: the exhibit whose grid and reference records it shares
+    (its own name unless `grid` names another). sets: "test", or "validation" where test scores are neither
+    shown nor used. claims: (name of the claim, its options) as declared.
+    declared_tuning: seeds that only choose rates, where several are tried on them; for grids that have the same seeds
+    at every rate (a block at the rate CHOSEN says it by itself).
+    forecast: its numbers are forecasts of memory at this load, nothing is trained; device_bytes: what should hold it.
+    """
+
+    name: str
+    title: str
+    source: str
+    grids: Mapping[str, tuple[Block, ...]]
+    cells_of: str
+    views: tuple[str, ...]
+    claims: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    published: Path | None = None
+    floor: str | None = None
+    ceiling: str | None = None
+    sets: str = "test"
+    declared_tuning: frozenset[int] = frozenset()
+    probes: tuple[str, ...] = ()
+    forecast: Load | None = None
+    device_bytes: int | None = None
+    path: Path = field(default_factory=Path)
+
+    def blocks(self, scale: str) -> tuple[Block, ...]:
+        """The blocks of one scale. Raises UsageError for a scale it does not have."""
+        if not self.grids:
+            raise UsageError(
+                f"exhibit {self.name} is published only: `deltabench reproduce {self.name}` shows its numbers."
+            )
+        if scale not in self.grids:
+            raise UsageError(f"exhibit {self.name} has no scale '{scale}'.{near(scale, self.grids)}")
+        return self.grids[scale]
+
+    def tuning_seeds(self) -> frozenset[int]:
+        """The seeds that try rates for the blocks at the rate CHOSEN: they stand in no table."""
+        blocks = [block for scale in self.grids.values() for block in scale]
+        fresh = {seed for block in blocks if CHOSEN in values(block, RATE) for seed in values(block, "seed")}
+        tried = {seed for block in blocks if len(values(block, RATE)) > 1 for seed in values(block, "seed")}
+        return frozenset(tried - fresh) if fresh else frozenset()
+
+    def methods(self) -> tuple[str, ...]:
+        """The methods of all its grids in order of appearance: the order that fixes their colours."""
+        names = (name for blocks in self.grids.values() for block in blocks for name in values(block, "method"))
+        return tuple(dict.fromkeys(map(str, names)))
+
+
+def values(block: Block, axis: str) -> tuple[Any, ...]:
+    """An axis of a block as a tuple: one value is a tuple of one, an absent axis is empty."""
+    value = block.get(axis, ())
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def names(folders: Iterable[Path] = ()) -> tuple[str, ...]:
+    """The names of all exhibits, sorted."""
+    return tuple(sorted(_paths(tuple(folders))))
+
+
+def catalogue(folders: Iterable[Path] = ()) -> dict[str, Exhibit]:
+    """All exhibits by name. Raises UsageError for the first that is malformed."""
+    folders = tuple(folders)
+    return {name: load(name, folders) for name in names(folders)}
+
+
+def load(name: str, folders: Iterable[Path] = ()) -> Exhibit:
+    """One exhibit by name, from `folders`, conf/exhibit or an installed package. Raises UsageError."""
+    folders = tuple(folders)
+    paths = _paths(folders)
+    if name not in paths:
+        raise UsageError(f"there is no exhibit '{name}'.{near(name, paths)}")
+    return read(paths[name], folders)
+
+
+def read(path: Path, folders: Sequence[Path] = ()) -> Exhibit:
+    """One exhibit from its file. Raises UsageError naming the file, the field and the rule."""
+    raw = _yaml(path)
+    where = f"exhibit {path.stem} ({path.name})"
+    for key in raw:
+        if key not in FIELDS:
+            raise UsageError(f"{where}: unknown field '{key}'.{near(str(key), FIELDS)}")
+    for key in ("title", "source", "view", *(("grid",) if "grid" in raw or not raw.get("published") else ())):
+        if not raw.get(key):
+            raise UsageError(f"{where}: the field '{key}' is missing.")
+    cells_of, grids = _grids(raw["grid"], path, where, folders) if "grid" in raw else (path.stem, {})
+    exhibit = Exhibit(
+        name=path.stem,
+        title=str(raw["title"]),
+        source=str(raw["source"]),
+        grids=grids,
+        cells_of=cells_of,
+        views=_named(raw["view"], view_registry.names(), f"{where}: view"),
+        claims=_claims(raw.get("claims") or [], where),
+        published=_published(raw.get("published"), path, where),
+        floor=raw.get("floor"),
+        ceiling=raw.get("ceiling"),
+        sets=_named([raw.get("sets", "test")], ("test", "validation"), f"{where}: sets")[0],
+        declared_tuning=_seeds(raw.get("tuning_seeds", ()), where),
+        probes=_named(raw.get("probe") or [], probes.names(), f"{where}: probe"),
+        path=path,
+        **_forecast(raw.get("forecast"), where),
+    )
+    _check_roles(exhibit, where)
+    return exhibit
+
+
+def _seeds(raw: Any, where: str) -> frozenset[int]:
+    found = raw if isinstance(raw, list | tuple) else (raw,)
+    if not all(isinstance(seed, int) and not isinstance(seed, bool) for seed in found):
+        raise UsageError(f"{where}: tuning_seeds is a list of seeds such as [0]; it says {raw}.")
+    return frozenset(found)
+
+
+def _forecast(raw: Any, where: str) -> dict[str, Any]:
+    """The fields of an exhibit whose numbers are forecasts; none for any other."""
+    try:
+        load, device = (None, None) if raw is None else declared(raw)
+    except UsageError as error:
+        raise UsageError(f"{where}: forecast: {error}") from None
+    return {"forecast": load, "device_bytes": device}
+
+
+def _check_roles(exhibit: Exhibit, where: str) -> None:
+    """Scores are normalised between methods of the grid itself."""
+    known = exhibit.methods()
+    for role, method in (("floor", exhibit.floor), ("ceiling", exhibit.ceiling)):
+        if method is not None and not any(fnmatch.fnmatchcase(str(method), name) for name in known):
+            raise UsageError(f"{where}: {role} '{method}' is none of its methods.{near(str(method), known)}")
+
+
+def _yaml(path: Path) -> Mapping[str, Any]:
+    try:
+        raw = yaml_values.load(atomic_files.read_text(path))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise UsageError(f"{path}: an exhibit is a mapping with the fields {', '.join(FIELDS)}.")
+    yaml_safety.check_said(raw, path)
+    return {name: content if name == "grid" else yaml_values.meant(content) for name, content in raw.items()}
+
+
+def _grids(raw: Any, path: Path, where: str, folders: Sequence[Path]) -> tuple[str, Mapping[str, tuple[Block, ...]]]:
+    if isinstance(raw, str):
+        if raw == path.stem:
+            raise UsageError(f"{where}: grid names itself; give blocks, or another exhibit's name.")
+        other = load(raw, folders)
+        return other.cells_of, other.grids
+    if not isinstance(raw, dict):
+        raise UsageError(f"{where}: grid is a mapping of scale -> list of blocks, or another exhibit's name.")
+    return path.stem, {str(scale): _blocks(blocks, f"{where}: grid.{scale}") for scale, blocks in raw.items()}
+
+
+def _blocks(raw: Any, where: str) -> tuple[Block, ...]:
+    if not isinstance(raw, list) or not raw or not all(isinstance(block, dict) for block in raw):
+        raise UsageError(f"{where} is not a list of blocks such as {{method: [a, b], task: t, seed: [0, 1]}}.")
+    for block in raw:
+        for axis in block:
+            if axis not in AXES and "." not in str(axis):
+                raise UsageError(f"{where}: unknown axis '{axis}'.{near(str(axis), AXES)}")
+        missing = [axis for axis in ("method", "model", "task", "seed") if not values(block, axis)]
+        if missing:
+            raise UsageError(f"{where}: a block has no {' and no '.join(missing)}.")
+    return tuple({axis: typed(str(axis), value) for axis, value in block.items()} for block in raw)
+
+
+def _claims(raw: Any, where: str) -> tuple[tuple[str, Mapping[str, Any]], ...]:
+    uses = [use if isinstance(use, dict) else {"claim": use} for use in (raw if isinstance(raw, list) else [raw])]
+    for use in uses:
+        name = str(use.get("claim", ""))
+        _named([name], claims.names(), f"{where}: claim")
+        known = claims.find(name).options
+        for option in set(use) - {"claim"} - set(known):
+            raise UsageError(f"{where}: claim {name} has no option '{option}'.{near(str(option), known)}")
+    return tuple((str(use["claim"]), {k: v for k, v in use.items() if k != "claim"}) for use in uses)
+
+
+def _named(chosen: Any, known: Iterable[str], where: str) -> tuple[str, ...]:
+    known = tuple(known)
+    chosen = chosen if isinstance(chosen, list) else [chosen]
+    for name in chosen:
+        if name not in known:
+            raise UsageError(f"{where} '{name}' does not exist.{near(str(name), known)}")
+    return tuple(chosen)
+
+
+def _published(name: Any, path: Path, where: str) -> Path | None:
+    if name is None:
+        return None
+    for folder in (path.parent, assets.published()):
+        if (folder / str(name)).is_file():
+            return folder / str(name)
+    known = [file.name for file in assets.published().glob("*.csv")]
+    raise UsageError(f"{where}: there are no published numbers '{name}'.{near(str(name), known)}")
+
+
+def _paths(folders: tuple[Path, ...]) -> dict[str, Path]:
+    """name -> file; the first of `folders`, ours, installed packages wins."""
+    places = [*(folder / "exhibit" for folder in folders), assets.conf() / "exhibit", *_packages()]
+    found: dict[str, Path] = {}
+    for place in places:
+        for path in sorted(place.glob("*.yaml")):
+            found.setdefault(path.stem, path)
+    return found
+
+
+@cache
+def _packages() -> tuple[Path, ...]:
+    """Folders of the installed packages that bring exhibits; located without importing them."""
+    specs = [importlib.util.find_spec(entry.value) for entry in importlib.metadata.entry_points(group=GROUP)]
+    return tuple(Path(place) for spec in specs if spec for place in spec.submodule_search_locations or ())

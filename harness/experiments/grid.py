@@ -1,0 +1,274 @@
+"""THE expander: blocks of choices -> cells with everything resolved. Torch-free.
+
+A block maps `method | model | task | recipe | objective | seed` to a name, a pattern or a list of them, and dotted
+fields (`method.rank`) to a value or a list. It stands for the product of its choices; blocks are concatenated and
+cells with the same key are kept once.
+
+`parents.ROLE` names a cell that each cell of a method that builds on others gets in that role: a key, or a block of
+its own for one cell, as in {task: micro/qa}; what that does not say is as in the child. Such parents are planned too.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from itertools import product
+from typing import Any
+
+from harness.cli.arguments import AXES, DOTTED
+from harness.cli.arguments import seed as seed_of
+from harness.config import compose, conf_files
+from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig, build
+from harness.config.yaml_values import text
+from harness.errors import UsageError, near
+from harness.experiments import parent_order
+from harness.models import weight_files
+from harness.store import identity as cells
+from harness.training.objectives.registry import Reading
+from harness.training.objectives.registry import check as check_objective
+from methods import registry as methods
+from tasks import registry as tasks
+
+Block = Mapping[str, Any]
+DERIVED = {"task": ("name", "digest"), "model": ("name",), "recipe": ("name",), "method": ("name",)}
+"""Fields that are worked out or chosen by the group's own name."""
+_NAMED = ("model", "task", "recipe")
+
+
+def expand(blocks: Sequence[Block]) -> list[Cell]:
+    """Cells in the order seed, then block, then the block's own order. UsageError for whatever does not exist."""
+    plans = [_Plan(block) for block in blocks]
+    compose.load(choice for plan in plans for choice in plan.options())
+    compose.load(("recipe", name) for plan in plans for name in plan.model_recipes())
+    found = {cells.key(cell): cell for plan in plans for cell in plan.cells()}
+    return by_seed(found.values())
+
+
+def by_seed(many: Iterable[Cell]) -> list[Cell]:
+    """Seed by seed in order of first appearance, so that what is done when a sweep stops is a balanced table; each
+    cell after its parents."""
+    many = list(many)
+    order = {seed: place for place, seed in enumerate(dict.fromkeys(cell.seed for cell in many))}
+    return parent_order.first(sorted(many, key=lambda cell: order[cell.seed]))
+
+
+class _Plan:
+    """One block: its choices by name, then its cells."""
+
+    def __init__(self, block: Block) -> None:
+        self._check_keys(block)
+        default = compose.defaults()
+        self.names = {axis: _names(axis, block.get(axis, default.get(axis))) for axis in ("method", "model", "task")}
+        self.recipes = _names("recipe", block["recipe"]) if block.get("recipe") else []
+        self.objectives = _names("objective", block["objective"]) if block.get("objective") else []
+        self.seeds = [seed_of(one) for one in _list(block.get("seed", default.get("seed", 0)))]
+        self.fields = {group: _dotted(group, block) for group in DOTTED}
+        self._check_fields()
+
+    def options(self) -> Iterator[tuple[str, str]]:
+        for group in ("method", "model", "task"):
+            yield from ((group, name) for name in self.names[group])
+        yield from (("recipe", name) for name in self.recipes)
+
+    def model_recipes(self) -> list[str]:
+        """The recipes that the models name; none where the block names its own."""
+        composed = compose.load(())
+        return [] if self.recipes else [_recipe_of(composed["model", name]) for name in self.names["model"]]
+
+    def cells(self) -> Iterator[Cell]:
+        composed = compose.load(())
+        _one_name_each({name: composed["task", name]["name"] for name in self.names["task"]})
+        models = [
+            (model, self.recipes or [_recipe_of(composed["model", name])], self._objectives(model))
+            for name in self.names["model"]
+            for model in _resolved_models(composed["model", name], self.fields["model"])
+        ]
+        data = [
+            task for name in self.names["task"] for task in _resolved_tasks(composed["task", name], self.fields["task"])
+        ]
+        chosen = [method for name in self.names["method"] for method in self._methods(composed["method", name])]
+        folder = None if conf_files.added() is None else str(conf_files.added())
+        for (model, recipes, objectives), task, method in product(models, data, chosen):
+            for name, objective in product(recipes, objectives):
+                check_objective(objective, tasks.row(task).answer)
+                for recipe in _recipes(composed["recipe", name], self.fields["recipe"], method.name):
+                    plain = [
+                        Cell(method, model, task, objective, recipe, seed, config_dir=folder) for seed in self.seeds
+                    ]
+                    Reading.of(plain[0]).check(objective)
+                    _check_precision(model, recipe)
+                    _check_parts(recipe)
+                    yield from (one for cell in plain for one in self._with_parents(cell))
+
+    def _with_parents(self, cell: Cell) -> Iterator[Cell]:
+        """The cell after the parents it is planned with; a method that builds on nothing has none."""
+        entry = methods.find(cell.method.name)
+        kind, own = entry.parents, cell
+        if entry.evaluation_only:
+            own = replace(cell, recipe=replace(cell.recipe, steps=0))
+        groups = {group: [field for field in self.fields[group] if field != "learning_rate"] for group in _NAMED}
+        said = {f"{group}.{field}": getattr(getattr(cell, group), field) for group in _NAMED for field in groups[group]}
+        if said.get("recipe.steps") == 0:  # what a cell without steps builds on has been trained
+            del said["recipe.steps"]
+        for chosen in _products(self.fields["parents"] if kind else {}):
+            planned = {role: _parent(role, spec, cell, kind, said) for role, spec in sorted(chosen.items())}
+            yield from (parent for parent in planned.values() if isinstance(parent, Cell))
+            keys = ((role, one if isinstance(one, str) else cells.key(one)) for role, one in planned.items())
+            yield replace(own, parents=tuple(keys))
+
+    def _objectives(self, model: ModelConfig) -> list[str]:
+        default = compose.defaults().get("objective") or model.objective
+        return self.objectives or conf_files.match("objective", str(default))
+
+    def _methods(self, values: Mapping[str, Any]) -> list[MethodConfig]:
+        known = methods.find(values["name"]).fields
+        own = {field: choices for field, choices in self.fields["method"].items() if field in known}
+        return [
+            MethodConfig(values["name"], methods.resolve(values["name"], {**_without(values, "name"), **chosen}))
+            for chosen in _products(own)
+        ]
+
+    def _check_keys(self, block: Block) -> None:
+        for key in block:
+            group, dot, field = str(key).partition(".")
+            if key not in AXES and not (dot and field and group in DOTTED):
+                raise UsageError(f"a grid has no choice {key!r}.{near(str(key), AXES)}")
+
+    def _check_fields(self) -> None:
+        """A dotted field must exist somewhere, and not be one that follows from others."""
+        for group, kind in (("model", ModelConfig), ("task", TaskConfig), ("recipe", RecipeConfig)):
+            known = {field.name for field in fields(kind)} - set(DERIVED[group])
+            for field in self.fields[group]:
+                if field not in known:
+                    raise UsageError(f"{group} has no field {field!r} to set.{near(field, known)}")
+        composed = compose.load(("method", name) for name in self.names["method"])
+        chosen = [methods.find(composed["method", name]["name"]) for name in self.names["method"]]
+        known = {field for entry in chosen for field in entry.fields}
+        listed = ", ".join(entry.name for entry in chosen)
+        if self.fields["parents"] and not any(entry.parents for entry in chosen):
+            role = next(iter(self.fields["parents"]))
+            raise UsageError(f"parents.{role}: none of the methods {listed} builds on other cells.")
+        for field in self.fields["method"]:
+            if field not in known:
+                raise UsageError(f"none of the methods {listed} has a field {field!r}.{near(field, known)}")
+
+
+def _check_precision(model: ModelConfig, recipe: RecipeConfig) -> None:
+    if model.dtype != "fp32" and recipe.precision != model.dtype:
+        raise UsageError(
+            f"model.dtype={model.dtype}: what trains stays in fp32, and only recipe.precision={model.dtype} lets the "
+            "two work together. Set it too."
+        )
+
+
+def _check_parts(recipe: RecipeConfig) -> None:
+    if recipe.optimizer == "lomo" and (recipe.accumulate > 1 or recipe.parallel != "none"):
+        raise UsageError(
+            "recipe.optimizer=lomo moves a parameter during the backward pass, so a batch cannot be cut: leave "
+            "recipe.accumulate and recipe.parallel out, or take adamw, adafactor or sgd."
+        )
+
+
+def _parent(role: str, spec: Any, child: Cell, kind: str, said: Mapping[str, Any]) -> Cell | str:
+    """A parent as a key, or as the one cell of a block in which the child says what is not said."""
+    if not re.fullmatch(r"[A-Za-z]\w*", role):
+        raise UsageError(f"parents.{role}: a role is a word of letters, digits and _.")
+    if isinstance(spec, str) and re.fullmatch(r"[0-9a-f]{64}", spec):
+        return spec
+    if not isinstance(spec, Mapping):
+        raise UsageError(f"parents.{role}={spec}: give a cell's whole key (64 digits), or a block, as {{task: NAME}}.")
+    same: dict[str, Any] = {group: getattr(child, group).name for group in _NAMED}
+    same |= {"objective": child.objective, "seed": child.seed, **said}
+    if kind != parent_order.ANY:
+        same["method"] = kind
+    elif "method" not in spec:
+        raise UsageError(f"parents.{role}={spec}: say which method, as in {{method: full, seed: 0}}.")
+    found = parent_order.leaves(expand([{**same, **spec}]))
+    if len(found) != 1 or kind not in (parent_order.ANY, found[0].method.name):
+        names = ", ".join(dict.fromkeys(cell.method.name for cell in found))
+        wanted = f"one {kind} cell" if kind != parent_order.ANY else "one cell"
+        raise UsageError(f"parents.{role}: {child.method.name} wants {wanted} there, this is {len(found)} of {names}.")
+    return found[0]
+
+
+def _recipes(values: Mapping[str, Any], chosen: Mapping[str, list[Any]], method: str) -> Iterator[RecipeConfig]:
+    """null in the YAML leaves a field at its default; a null that was asked for must be a value of the field."""
+    base = learning_rate(values.get("learning_rate"), method, None)
+    usual = {name: value for name, value in values.items() if value is not None and name != "learning_rate"}
+    for change in _products(chosen):
+        rate = learning_rate(change.get("learning_rate"), method, base)
+        own = {**usual, **change, "learning_rate": rate}
+        yield build(RecipeConfig, own if rate is not None else _without(own, "learning_rate"), "recipe")
+
+
+def learning_rate(value: Any, method: str, base: float | None) -> float | None:
+    """A learning rate as one number: of a map by method name, or `x0.3` of the recipe's own; 4 significant digits."""
+    if isinstance(value, Mapping):
+        for name in value:
+            if name != "default":
+                methods.find(str(name))
+        if method not in value and "default" not in value:
+            raise UsageError(f"recipe.learning_rate has no number for {method}: add it, or `default`.")
+        value = value.get(method, value.get("default"))
+    if value is None:
+        return base
+    factor = 1.0
+    if isinstance(value, str) and value.startswith("x") and base is not None:
+        value, factor = value[1:], base
+    rate = build(RecipeConfig, {"learning_rate": value}, "recipe").learning_rate
+    return float(f"{rate * factor:.4g}")
+
+
+def _one_name_each(named: Mapping[str, str]) -> None:
+    """Two YAML files of one's own may not call their tasks the same: their records could not be told apart.
+
+    Several may set fields of one registered task.
+    """
+    first: dict[str, str] = {}
+    for option, name in named.items():
+        if first.setdefault(name, option) != option and name not in tasks.catalogue():
+            raise UsageError(f"two YAML files claim the task {name!r}: {first[name]} and {option}. Rename one of them.")
+
+
+def _resolved_models(values: Mapping[str, Any], chosen: Mapping[str, list[Any]]) -> list[ModelConfig]:
+    return [weight_files.resolve(build(ModelConfig, {**values, **change}, "model")) for change in _products(chosen)]
+
+
+def _resolved_tasks(values: Mapping[str, Any], chosen: Mapping[str, list[Any]]) -> list[TaskConfig]:
+    return [tasks.resolve(build(TaskConfig, {**values, **change}, "task")) for change in _products(chosen)]
+
+
+def _recipe_of(model: Mapping[str, Any]) -> str:
+    name = model.get("recipe")
+    if not name:
+        raise UsageError(f"model {model['name']} names no recipe: add recipe=NAME.")
+    return conf_files.match("recipe", str(name))[0]
+
+
+def _names(axis: str, value: Any) -> list[str]:
+    if value is None:
+        raise UsageError(f"a grid needs a {axis}: add {axis}=NAME.")
+    found = [name for item in _list(value) for name in conf_files.match(axis, text(item))]
+    return list(dict.fromkeys(found))
+
+
+def _dotted(group: str, block: Block) -> dict[str, list[Any]]:
+    start = f"{group}."
+    return {str(key)[len(start) :]: _list(value) for key, value in block.items() if str(key).startswith(start)}
+
+
+def _products(choices: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    for values in product(*choices.values()):
+        yield dict(zip(choices, values, strict=True))
+
+
+def _list(value: Any) -> list[Any]:
+    """A choice or a list of them. A list of lists is a choice of lists."""
+    if isinstance(value, list | tuple):
+        if not value:
+            raise UsageError("a choice in a grid is an empty list.")
+        return list(value)
+    return [value]
+
+
+def _without(values: Mapping[str, Any], left_out: str) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name != left_out}

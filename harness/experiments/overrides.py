@@ -1,0 +1,110 @@
+"""What `reproduce` is told beside an exhibit's name, worked into its blocks. Torch-free.
+
+task=NAME          keeps the cells of an axis that has the value, and drops blocks left without any;
+method.rank=4      the same for a swept field; a field that no block sweeps is set wherever it can be;
+model=NAME         a value the axis does not have replaces the axis; a method is only ever added;
++method=NAME       adds to an axis.
+"""
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.config import conf_files
+from harness.errors import UsageError
+from harness.experiments.exhibits import Block, Exhibit, values
+from methods import registry as methods
+
+Chosen = Mapping[str, list[Any]]
+
+
+def reshape(exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen, added: Chosen) -> tuple[list[Block], list[str]]:
+    """(the blocks to run, one line per replaced axis). UsageError where nothing is left."""
+    shaped, told = [dict(block) for block in blocks], []
+    for axis, wanted in added.items():
+        shaped = _add(exhibit, shaped, axis, wanted)
+    for axis, wanted in chosen.items():
+        present = _present(shaped, axis)
+        kept = [value for value in present if any(_matches(value, want) for want in wanted)]
+        if present and all(any(_matches(value, want) for value in present) for want in wanted):
+            shaped = _keep(shaped, axis, kept)
+        elif axis == "method":
+            named = ",".join(name for want in wanted for name in conf_files.match("method", str(want)))
+            raise UsageError(f"method={named}: not in exhibit {exhibit.name}; +method={named} adds it.")
+        else:
+            shaped = _set(shaped, axis, wanted)
+            was = f", instead of {', '.join(map(str, present))}" if present else ""
+            told.append(f"{axis} is {', '.join(map(str, wanted))}{was}")
+        if not shaped:
+            raise UsageError(f"no cell of exhibit {exhibit.name} is left after {axis}={_text(wanted)}.")
+    return list(shaped), told
+
+
+def label(scale: str, chosen: Chosen, added: Chosen) -> str:
+    """The folder's name: the scale, and what was told, so that no partial table hides a full one."""
+    told = [f"{axis}={_text(wanted)}" for axis, wanted in sorted(chosen.items())]
+    told += [f"+{axis}={_text(wanted)}" for axis, wanted in sorted(added.items())]
+    name = "--".join([scale, *told])
+    return "".join(letter if letter.isalnum() or letter in "-+=.,_" else "_" for letter in name)[:150]
+
+
+def _present(blocks: Sequence[Block], axis: str) -> list[Any]:
+    """The values of an axis over all blocks, patterns spelt out."""
+    found: list[Any] = []
+    for value in (value for block in blocks for value in values(block, axis)):
+        spelt = conf_files.match(axis, value) if isinstance(value, str) and set(value) & set("*?[") else [value]
+        found += [one for one in spelt if one not in found]
+    return found
+
+
+def _keep(blocks: Sequence[Block], axis: str, kept: Sequence[Any]) -> list[dict[str, Any]]:
+    shaped = []
+    for block in blocks:
+        left = [value for value in _present([block], axis) if value in kept]
+        if left:
+            shaped.append({**block, axis: left})
+        elif axis not in block:
+            shaped.append(dict(block))
+    return shaped
+
+
+def _set(blocks: Sequence[Block], axis: str, wanted: list[Any]) -> list[dict[str, Any]]:
+    """Where blocks sweep the axis, those; else every block that can take the field."""
+    swept = any(axis in block for block in blocks)
+    takes = [axis in block if swept else _takes(block, axis) for block in blocks]
+    if not any(takes):
+        raise UsageError(f"{axis}: none of the methods here has such a field.")
+    return [{**block, axis: wanted} if take else dict(block) for block, take in zip(blocks, takes, strict=True)]
+
+
+def _takes(block: Block, axis: str) -> bool:
+    group, _, field = axis.partition(".")
+    if group != "method":
+        return True
+    known = methods.catalogue()
+    return any(field in known[name].fields for name in _present([block], "method") if name in known)
+
+
+def _add(exhibit: Exhibit, blocks: Sequence[Block], axis: str, wanted: list[Any]) -> list[dict[str, Any]]:
+    """A method joins the blocks of methods that are compared, not those of floor and ceiling alone."""
+    roles = {exhibit.floor, exhibit.ceiling}
+    joins = [axis != "method" or bool(set(_present([block], axis)) - roles) for block in blocks]
+    joins = [join and axis in block for join, block in zip(joins, blocks, strict=True)]
+    if not any(joins):
+        joins = [axis in block for block in blocks]
+    if not any(joins):
+        raise UsageError(f"+{axis}: exhibit {exhibit.name} has no such axis to add to; {axis}= sets it.")
+    return [
+        {**block, axis: list(dict.fromkeys([*values(block, axis), *wanted]))} if join else dict(block)
+        for block, join in zip(blocks, joins, strict=True)
+    ]
+
+
+def _matches(value: Any, want: Any) -> bool:
+    if isinstance(value, str) and isinstance(want, str):
+        return fnmatch.fnmatchcase(value, want)
+    return bool(value == want)
+
+
+def _text(wanted: Sequence[Any]) -> str:
+    return ",".join(map(str, wanted))

@@ -1,0 +1,75 @@
+"""Cells whose learning rate other cells choose: `recipe.learning_rate: chosen` in a block of an exhibit. Torch-free.
+
+The other blocks of the same grid try the rates on seeds of their own; when these cells have finished, the rate with
+the best mean validation score becomes that of the fresh seeds. Ties go to the smaller rate; a rate at which a seed
+did not finish is taken only where every rate failed so.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness.config.schema import Cell
+from harness.errors import UsageError
+from harness.experiments import grid
+from harness.experiments.exhibits import CHOSEN, RATE, Block, values
+from harness.store import identity as cells
+from harness.store.store import FINAL, Store
+
+
+@dataclass(frozen=True)
+class Planned:
+    """cells: what can run now. waiting: how many cells have no rate yet, because the cells that choose it run first."""
+
+    cells: list[Cell]
+    waiting: int
+
+
+def expand(blocks: Sequence[Block], store: Store) -> Planned:
+    """The cells of some blocks; those at the chosen rate as far as it is known. UsageError where none is tried."""
+    fixed = [block for block in blocks if CHOSEN not in values(block, RATE)]
+    open_ = [block for block in blocks if CHOSEN in values(block, RATE)]
+    found = grid.expand(fixed) if fixed else []
+    tried = tuple(dict.fromkeys(rate for block in fixed for rate in values(block, RATE)))
+    if not open_:
+        return Planned(found, 0)
+    if not tried:
+        raise UsageError(f"{RATE}={CHOSEN}: no other block of this grid tries rates to choose among.")
+    rates = _chosen(found, store)
+    candidates = grid.expand([{**block, RATE: list(tried)} for block in open_])
+    fresh = [cell for cell in candidates if rates.get(_family(cell)) == cell.recipe.learning_rate]
+    waiting = {(_family(cell), cell.seed) for cell in candidates if rates.get(_family(cell)) is None}
+    return Planned(list({cells.key(cell): cell for cell in grid.by_seed([*found, *fresh])}.values()), len(waiting))
+
+
+def _family(cell: Cell) -> str:
+    """What cells share that differ in seed and learning rate only."""
+    return cells.key(replace(cell, seed=0, recipe=replace(cell.recipe, learning_rate=1.0)))
+
+
+def _chosen(tuning: Sequence[Cell], store: Store) -> dict[str, float | None]:
+    """family -> the chosen rate, None while a cell that decides is not final."""
+    families: dict[str, dict[float, list[Cell]]] = defaultdict(lambda: defaultdict(list))
+    for cell in tuning:
+        families[_family(cell)][cell.recipe.learning_rate].append(cell)
+    return {name: _best(by_rate, store) for name, by_rate in families.items()}
+
+
+def _best(by_rate: Mapping[float, Sequence[Cell]], store: Store) -> float | None:
+    means: dict[float, float | None] = {}
+    for rate, members in by_rate.items():
+        keys = [cells.key(cell) for cell in members]
+        if any(store.status(key) not in FINAL for key in keys):
+            return None
+        scores = [_validation(store.read(key)) for key in keys]
+        means[rate] = None if None in scores else sum(score for score in scores if score is not None) / len(scores)
+    finished = {rate: mean for rate, mean in means.items() if mean is not None}
+    return min(finished, key=lambda rate: (-round(finished[rate], 9), rate)) if finished else min(means)
+
+
+def _validation(record: Mapping[str, Any] | None) -> float | None:
+    if not record or record["status"] != "done":
+        return None
+    score = record["scores"]["best"]["sets"]["validation"].get(record["task_facts"]["metric"])
+    return None if score is None else float(score)

@@ -1,0 +1,59 @@
+"""What an exhibit can show, by name: a table or a figure of its records. Torch-free and pandas-free."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class View:
+    """target: "module:function". A table's function takes a Study and gives a Table. A figure's takes all
+    studies of an exhibit (one per model) and gives a matplotlib Figure; a text's gives lines."""
+
+    name: str
+    kind: str
+    target: str
+
+    def function(self) -> Callable[..., Any]:
+        module, name = self.target.split(":")
+        return getattr(importlib.import_module(module), name)
+
+
+VIEWS = {
+    view.name: view
+    for view in (
+        View("ranking", "table", "harness.analysis.views.ranking:ranking"),
+        View("tasks", "table", "harness.analysis.views.ranking:tasks"),
+        View("suite", "table", "harness.analysis.views.suite:table"),
+        View("likelihood", "table", "harness.analysis.views.suite:by_likelihood"),
+        View("published", "table", "harness.analysis.views.suite:published"),
+        View("times", "table", "harness.analysis.times:table"),
+        View("cost", "table", "harness.analysis.views.cost:table"),
+        View("rates", "table", "harness.analysis.views.rates:table"),
+        View("recipe-lines", "text", "harness.analysis.views.rates:recipe_lines"),
+        View("memory", "table", "harness.analysis.views.forecast_memory:table"),
+        View("memory-split", "table", "harness.analysis.views.forecast_memory:split"),
+        View("forecast-accuracy", "table", "harness.analysis.forecast_accuracy:table"),
+        View("memory-figure", "figure", "harness.analysis.figures.memory_figure:draw"),
+        View("samples", "table", "harness.analysis.views.samples:table"),
+        View("samples-figure", "figure", "harness.analysis.figures.samples_figure:draw"),
+        View("peaks", "table", "harness.analysis.views.measured_memory:table"),
+        View("latency", "table", "harness.analysis.views.latency:table"),
+        View("latency-figure", "figure", "harness.analysis.figures.latency_figure:draw"),
+        View("decomposition", "table", "harness.analysis.views.decomposition:table"),
+        View("decomposition-figure", "figure", "harness.analysis.figures.decomposition_figure:draw"),
+        View("spectrum", "table", "harness.analysis.views.spectrum:table"),
+        View("spectrum-figure", "figure", "harness.analysis.figures.spectrum_figure:draw"),
+        View("ranking-figure", "figure", "harness.analysis.figures.ranking_figure:ranking"),
+        View("steps-figure", "figure", "harness.analysis.figures.convergence_figure:against_steps"),
+        View("seconds-figure", "figure", "harness.analysis.figures.convergence_figure:against_seconds"),
+        View("share-figure", "figure", "harness.analysis.views.cost:against_share"),
+        View("field-figure", "figure", "harness.analysis.figures.fields_figure:draw"),
+        View("rates-figure", "figure", "harness.analysis.figures.ranking_figure:rates"),
+    )
+}
+
+
+def names() -> tuple[str, ...]:
+    return tuple(VIEWS)

@@ -1,0 +1,112 @@
+"""Forecasts for the rest of the harness: cells in, figures out; torch works in a child process. Torch-free."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
+from itertools import product
+from typing import Any, TypeVar
+
+from harness.config import compose, conf_files
+from harness.config.schema import Cell, TaskConfig, build
+from harness.config.step_load import Load
+from harness.errors import UsageError
+from harness.experiments import grid
+from harness.measurement import cuda_devices, nvml
+from harness.processes import forkserver
+from harness.store import identity as cells
+from harness.training.objectives import registry as objectives
+from tasks.registry import row
+
+ANSWERS = "harness.forecast.compute:answers"
+OPERATIONS = "harness.forecast.flop_count:answers"
+Figures = dict[str, Any]
+T = TypeVar("T")
+
+
+def ask(many: Sequence[Cell], load: Load, memory: int | None = None, answers: str = ANSWERS) -> list[Figures | str]:
+    """For each cell its figures (see answer.py, or operations.py), or in a sentence why there are none.
+
+    memory: bytes of a device, for whether the cell fits and what would.
+    """
+    groups: dict[str, list[int]] = {}
+    for place, cell in enumerate(many):
+        groups.setdefault(kind(cell), []).append(place)
+    asked = [
+        (cells.to_json(many[places[0]]), vars(load), [many[place].recipe.batch_size for place in places], memory)
+        for places in groups.values()
+    ]
+    families = {cell.model.family for cell in many}
+    told = forkserver.call(answers, (asked,), forkserver.preload(families)) if asked else []
+    found: list[Figures | str] = [""] * len(many)
+    for places, answer in zip(groups.values(), told, strict=True):
+        for order, place in enumerate(places):
+            found[place] = answer if isinstance(answer, str) else answer[order]
+    return found
+
+
+def kind(cell: Cell) -> str:
+    """The same for cells whose memory differs by the batch size only: a task counts by its limits and labels alone."""
+    known = row(cell.task)
+    limits = (cell.task.max_input_tokens or known.max_input_tokens, known.max_target_tokens, len(known.label_words))
+    task = replace(cell.task, name="", digest="", train_size=None, validation_size=None, test_size=None, split_seed=0)
+    recipe = replace(cell.recipe, batch_size=1, learning_rate=1.0, steps=1, evaluate_every=1)
+    return f"{cells.key(replace(cell, task=task, recipe=recipe, seed=0, parents=()))} {limits}"
+
+
+def without_data(block: Mapping[str, Sequence[Any]]) -> list[Cell]:
+    """The cells of a block of choices, of tasks whose rows nobody reads and models whose weights nobody reads."""
+    own = {key: value for key, value in block.items() if key.partition(".")[0] != "task"}
+    own.setdefault("model.weights", ["random"])
+    found = grid.expand([own])
+    names = [
+        name for item in block.get("task") or [compose.defaults()["task"]] for name in conf_files.match("task", item)
+    ]
+    chosen = {key[len("task.") :]: list(value) for key, value in block.items() if key.startswith("task.")}
+    known = {field.name for field in fields(TaskConfig)} - {"name", "digest"}
+    for name in chosen:
+        if name not in known:
+            raise UsageError(f"task has no field {name!r} to set.")
+    composed = compose.load(("task", name) for name in names)
+    tasks = [
+        build(TaskConfig, {**composed["task", name], **dict(zip(chosen, values, strict=True))}, "task")
+        for name in names
+        for values in product(*chosen.values())
+    ]
+    made = [replace(cell, task=task) for cell in found for task in tasks]
+    for cell in made:
+        objectives.check(cell.objective, row(cell.task).answer)
+    return made
+
+
+def device_memory() -> int | None:
+    """Bytes of the first GPU that this process may use; None where there is none, or it does not tell."""
+    return _of_device(lambda library, handle: int(library.nvmlDeviceGetMemoryInfo(handle).total))
+
+
+def device_name() -> str | None:
+    """What NVML calls that GPU."""
+    return _of_device(lambda library, handle: nvml.text(library.nvmlDeviceGetName(handle)))
+
+
+def _of_device(asked: Callable[[Any, Any], T]) -> T | None:
+    library, _ = nvml.library()
+    if library is None or cuda_devices.listed(os.environ) == []:
+        return None
+    handle, _ = cuda_devices.find(library, 0, None)
+    try:
+        return asked(library, handle) if handle is not None else None
+    except Exception:  # NVML's own kind: whoever asks goes on without a device
+        return None
+
+
+def share(many: Sequence[Cell], memory: int | None = None) -> float | None:
+    """The part of a GPU that each of these cells needs, the hungriest decides: above 0, at most 1.
+
+    None where it cannot be known: no GPU here (memory: bytes of one elsewhere), or no forecast for one of them.
+    """
+    memory = memory or device_memory()
+    if memory is None:
+        return None
+    told = ask(many, Load(), memory)
+    needs = [figures["needs_bytes"] for figures in told if not isinstance(figures, str)]
+    return min(1.0, max(needs) / memory) if needs and len(needs) == len(told) else None

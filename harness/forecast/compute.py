@@ -1,0 +1,132 @@
+"""The figures of a forecast, as plain values. Works in a child process, so whoever asks needs no torch."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from harness.config.step_load import Load
+from harness.errors import UsageError
+from harness.forecast import quantised_shapes, synthetic_step
+from harness.forecast.log import Log
+from harness.forecast.prepared_cell import Subject, prepare
+from harness.store import identity as cells
+
+WORKSPACE = 8_519_680
+"""Bytes that cuBLAS takes from torch's allocator for itself (32 MiB on Hopper): beside the peak, not in it."""
+CONTEXT = 536_870_912
+"""Bytes that CUDA and its libraries take of a device before anything is allocated: about half a GiB."""
+LIMIT = 65_536
+
+Asked = tuple[Mapping[str, Any], Mapping[str, Any], Sequence[int], int | None]
+
+
+def answers(asked: Sequence[Asked]) -> list[list[dict[str, Any]] | str]:
+    """(cell as JSON, fields of Load, batch sizes, bytes of a device or None) -> figures, or what is wrong with it."""
+    return each(asked, _figures)
+
+
+def each(asked: Sequence[Asked], figures: Callable[..., list[dict[str, Any]]]) -> list[list[dict[str, Any]] | str]:
+    """What `figures` finds for each, or in a sentence why nothing."""
+    told: list[list[dict[str, Any]] | str] = []
+    for cell, load, sizes, memory in asked:
+        try:
+            told.append(figures(cells.from_json(cell), Load(**load), sizes, memory))
+        except UsageError as error:
+            told.append(str(error))
+        except Exception as error:  # one that cannot be followed leaves the others theirs
+            names = f"method {cell['method']['name']} on model {cell['model']['name']}"
+            told.append(f"no forecast for {names}: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
+    return told
+
+
+def _figures(cell: Any, load: Load, sizes: Sequence[int], memory: int | None) -> list[dict[str, Any]]:
+    with quantised_shapes.stood_in():
+        course = Course(prepare(cell, load))
+        told = [course.at(size) for size in sizes]
+        if memory is None:
+            return told
+        parts = Course(prepare(cell, replace(load, accumulation=max(2, load.accumulation))))
+        return [{**one, **_fit(one, course, parts, memory)} for one in told]
+
+
+def _fit(told: Mapping[str, Any], course: "Course", parts: "Course", memory: int) -> dict[str, Any]:
+    """largest_batch: at the accumulation that was asked for. accumulation_to_fit: the smallest that lets the batch fit.
+
+    parts: the same in at least two parts, whose gradients live on between them.
+    """
+    room = memory - CONTEXT - WORKSPACE
+    fits = told["peak_bytes"] <= room
+    most = largest(course.peak, room)
+    rows = most if fits else largest(parts.peak, room)
+    needed = -(-told["batch_size"] // rows) if rows else None
+    return {
+        "device_bytes": memory,
+        "fits": fits,
+        "largest_batch": most * told["accumulation"],
+        "accumulation_to_fit": told["accumulation"] if fits else needed,
+    }
+
+
+def largest(peak: Callable[[int], int], room: int) -> int:
+    """The most rows whose peak is at most `room`; 0 where not even one's is, LIMIT where more than that would be."""
+    if peak(1) > room:
+        return 0
+    low, high = 1, 2
+    while high <= LIMIT and peak(high) <= room:
+        low, high = high, 2 * high
+    high = min(high, LIMIT + 1)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if peak(middle) <= room else (low, middle)
+    return low
+
+
+class Course:
+    """The course of a step at any number of rows, from steps at two numbers.
+
+    A storage's bytes are linear in the rows, and what comes and goes does not depend on them: the two logs must agree
+    in that (a single row may take other ways), else each number is followed by itself.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._logs: dict[int, Log] = {}
+
+    def at(self, batch_size: int) -> dict[str, Any]:
+        """The figures at one batch size, cut in as many parts as the load says. All bytes."""
+        subject, load = self._subject, self._subject.load
+        log = self.log(-(-batch_size // load.accumulation))
+        peak, ways = log.peak(), subject.ways
+        return {
+            "peak_bytes": peak.bytes,
+            "split": peak.split,
+            "phases": {phase: log.most(phase) for phase in log.phases()},
+            "workspace_bytes": WORKSPACE,
+            "needs_bytes": peak.bytes + WORKSPACE + CONTEXT,
+            "batch_size": batch_size,
+            **vars(load),
+            "attention": ["plain"] if ways is None else sorted(ways.used) or ["eager"],
+            "precision": subject.recipe.precision,
+            "optimizer": subject.recipe.optimizer,
+            "parameters": subject.counts,
+        }
+
+    def peak(self, rows: int) -> int:
+        """Bytes at so many rows at once."""
+        return self.log(rows).most()
+
+    def log(self, rows: int) -> Log:
+        if rows in self._logs:
+            return self._logs[rows]
+        known = sorted(self._logs)[-2:]
+        if len(known) == 2 and rows > 1 and self._logs[known[0]].same_course(self._logs[known[1]]):
+            return _between(self._logs[known[0]], known[0], self._logs[known[1]], known[1], rows)
+        self._logs[rows] = synthetic_step.follow(self._subject, rows)
+        return self._logs[rows]
+
+
+def _between(first: Log, low: int, second: Log, high: int, rows: int) -> Log:
+    slope = (second.sizes - first.sizes) / (high - low)
+    return replace(first, sizes=np.rint(first.sizes + slope * (rows - low)).astype(np.int64))

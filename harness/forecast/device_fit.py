@@ -1,0 +1,49 @@
+"""What a plan says of a device's memory: which cells fit it, and what would. Torch-free."""
+
+import sys
+from collections.abc import Mapping, Sequence
+
+from harness.cli import record_text
+from harness.config.schema import Cell
+from harness.config.step_load import Load, gib, size
+from harness.forecast import client
+from harness.forecast.client import Figures
+from harness.store import identity as cells
+
+HEAD = ("method", "model", "task", "batch", "peak", "fits", "largest batch", "accumulation")
+
+
+def wanted(said: str | None) -> int | None:
+    """Bytes of the device that is meant: as said, else that of the GPU here; None where there is none."""
+    return size("--device-memory", said) if said else client.device_memory()
+
+
+def forecasts(many: Sequence[Cell], memory: int) -> dict[str, Figures | str]:
+    """key -> the cell's figures, rows being as long as its task allows, or in a sentence why there are none."""
+    kinds = len({client.kind(cell) for cell in many})
+    if kinds > 4:
+        print(f"forecasting the memory of {kinds} kinds of cell, a second or two each", file=sys.stderr, flush=True)
+    return dict(zip(map(cells.key, many), client.ask(many, Load(), memory), strict=True))
+
+
+def text(many: Sequence[Cell], told: Mapping[str, Figures | str], memory: int) -> str:
+    """A line for each method, model, task and batch size, and how many cells fit."""
+    lines: dict[tuple[str, ...], None] = {}
+    fits, wrong = 0, dict[str, None]()
+    for cell in many:
+        figures = told[cells.key(cell)]
+        if isinstance(figures, str):
+            wrong[figures] = None
+            continue
+        fits += figures["fits"]
+        names = (cell.method.name, cell.model.name, cell.task.name, str(figures["batch_size"]))
+        lines[(*names, gib(figures["peak_bytes"]), *verdict(figures))] = None
+    summary = f"memory, forecast: {fits} of {len(many)} cells fit a device of {gib(memory)}"
+    return "\n".join([record_text.aligned([HEAD, *lines], range(3, len(HEAD))), summary, *wrong])
+
+
+def verdict(figures: Figures) -> tuple[str, str, str]:
+    """(does it fit, the largest batch that does, in how many parts this one does)"""
+    needed = figures["accumulation_to_fit"]
+    parts = "none fits" if needed is None else str(needed)
+    return "yes" if figures["fits"] else "no", str(figures["largest_batch"]), parts

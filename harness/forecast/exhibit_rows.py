@@ -1,0 +1,80 @@
+"""An exhibit whose numbers are forecasts: nothing is trained; where there is a GPU, every cell is measured beside.
+
+rows.json   what was forecast and measured, one entry per cell, and by which versions: what tables, figures and verdicts
+            are made from
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import atomic_files
+from harness.config.schema import Cell
+from harness.errors import UsageError
+from harness.experiments.exhibits import Exhibit
+from harness.forecast import client
+from harness.processes import forkserver
+from harness.store import identity as cells
+from harness.store import provenance
+
+ROWS = "rows.json"
+MEASURE = "harness.forecast.gpu_measurement:measure"
+Row = dict[str, Any]
+
+
+def rows(exhibit: Exhibit, many: Sequence[Cell]) -> list[Row]:
+    """For each cell its forecast, or the reason why there is none, and what a GPU here says (None without one)."""
+    assert exhibit.forecast is not None
+    told = client.ask(many, exhibit.forecast, None)
+    gpu = client.device_memory() is not None
+    return [
+        {
+            "key": cells.key(cell),
+            "cell": cells.to_json(cell, ("identity", "provenance")),
+            "forecast": None if isinstance(answer, str) else answer,
+            "reason": answer if isinstance(answer, str) else "",
+            "measured": _measure(exhibit, cell) if gpu and not isinstance(answer, str) else None,
+        }
+        for cell, answer in zip(many, told, strict=True)
+    ]
+
+
+def _measure(exhibit: Exhibit, cell: Cell) -> dict[str, Any]:
+    """In a child of its own: an empty device, and a death that costs nothing else."""
+    arguments = (cells.to_json(cell), vars(exhibit.forecast), cell.recipe.batch_size)
+    try:
+        found: dict[str, Any] = forkserver.call(MEASURE, arguments, forkserver.preload([cell.model.family]))
+    except (UsageError, RuntimeError, ChildProcessError) as error:
+        return {"status": "failed", "error": str(error)[-300:], "device": "unknown", "torch": "", "cuda": ""}
+    return found
+
+
+def save(folder: Path, found: Sequence[Row]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    about = provenance.gather()
+    made_by = {name: about[name] for name in ("deltabench", "git", "python", "packages")}
+    atomic_files.write_json(folder / ROWS, {"made_by": made_by, "rows": list(found)})
+
+
+def load(folder: Path) -> list[Row]:
+    """What `save` wrote. UsageError where there is no such thing."""
+    try:
+        content: Mapping[str, Any] = atomic_files.parse(atomic_files.read_text(folder / ROWS))
+        return list(content["rows"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{folder / ROWS} does not hold forecasts: {error}") from error
+
+
+def differing(mine: Sequence[Row], other: Sequence[Row], share: float = 0.01) -> list[str]:
+    """A line for each cell in both whose forecasts differ by more than `share`."""
+    known = {row["key"]: row["forecast"] for row in other if row["forecast"]}
+    lines = []
+    for row in mine:
+        there = known.get(row["key"])
+        if row["forecast"] and there:
+            ours, theirs = row["forecast"]["peak_bytes"], there["peak_bytes"]
+            if abs(ours / theirs - 1) > share:
+                cell = row["cell"]
+                names = f"{cell['method']['name']}, {cell['model']['name']}, batch {cell['recipe']['batch_size']}"
+                lines.append(f"{names}: {ours / 2**30:.2f} GiB here, {theirs / 2**30:.2f} in the reference")
+    return lines

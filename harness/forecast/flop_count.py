@@ -1,0 +1,43 @@
+"""Floating-point operations of one training step, counted on the meta device. Works in a child process.
+
+As harness/training/step_profile.py counts them in a run: matrix products, convolutions and attention; a multiplication and an addition
+are two. A quantised base counts as the dense one that its products are made with.
+"""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+from torch.utils.flop_counter import FlopCounterMode
+
+from harness import precision
+from harness.config.step_load import Load
+from harness.forecast import compute, quantised_shapes, synthetic_step
+from harness.forecast.prepared_cell import Subject, prepare
+from harness.measurement.allocations import Live
+from methods.base import trainable
+
+
+def answers(asked: Sequence[compute.Asked]) -> list[list[dict[str, Any]] | str]:
+    """(cell as JSON, fields of Load, batch sizes, ignored) -> {"operations"} at each size, or what is wrong with it."""
+    return compute.each(asked, _figures)
+
+
+def _figures(cell: Any, load: Load, sizes: Sequence[int], _: int | None) -> list[dict[str, Any]]:
+    """Operations are linear in the rows: a method's work on weights alone is the same for any number of them."""
+    with quantised_shapes.stood_in():
+        subject = prepare(cell, load)
+        one, two = (_count(subject, rows) for rows in (1, 2))
+    return [{"operations": one + (rows - 1) * (two - one)} for rows in sizes]
+
+
+def _count(subject: Subject, rows: int) -> int:
+    if not any(True for _ in trainable(subject.model)):
+        return 0
+    batch = synthetic_step.synthetic(subject.load, rows, subject.device)
+    ways = subject.ways or nullcontext()
+    with FlopCounterMode(display=False) as counter, Live(), ways:  # Live: who reads a value gets none
+        loss, penalty = precision.losses(subject.objective, subject.method, subject.model, batch)
+        (loss if penalty is None else loss + penalty).backward()
+    subject.model.zero_grad(set_to_none=True)
+    return int(counter.get_total_flops())

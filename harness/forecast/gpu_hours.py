@@ -1,0 +1,155 @@
+"""GPU-hours and memory of cells that nobody has run: neither rows nor weights are read. Torch-free.
+
+    python -m harness.forecast.gpu_hours        every grid of every exhibit that is made for a GPU, as Markdown
+
+Hours are the operations of all training steps, rows being as long as their task allows, over 40 % of what the device
+can do at most; with shorter rows they are fewer. Evaluation comes on top: generating answers to test rows can take as
+long again.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.cli import record_text
+from harness.config.schema import Cell
+from harness.config.step_load import Load, gib
+from harness.experiments import exhibits
+from harness.experiments.exhibits import CHOSEN, RATE, Block, values
+from harness.forecast import client
+from harness.measurement import peak_flops
+
+SUSTAINED = 0.4
+"""Share of the peak that training is taken to reach: our assumption, always told beside the hours."""
+DEVICE = "NVIDIA A100-SXM4-80GB"
+"""Whose peak is taken where there is no GPU, or none that harness/measurement/peak_flops.py knows."""
+HEAD = ("model", "method", "cells", "steps", "batch", "peak", "hours")
+
+
+@dataclass(frozen=True)
+class Line:
+    """The cells of one model and method. steps and batch_size: the largest. peak: bytes, of the hungriest.
+
+    hours: of all these cells together. reason: why peak and hours are None.
+    """
+
+    model: str
+    method: str
+    cells: int
+    steps: int
+    batch_size: int
+    peak: int | None
+    hours: float | None
+    reason: str = ""
+
+
+def cells_of(blocks: Sequence[Block]) -> list[Cell]:
+    """All cells of a grid; where other cells choose the learning rate, at the recipe's own."""
+    return [cell for block in blocks for cell in client.without_data(_listed(block))]
+
+
+def _listed(block: Mapping[str, Any]) -> dict[str, list[Any]]:
+    choices = {key: list(values(block, key)) for key in block}
+    return {**choices, **({RATE: ["x1"]} if CHOSEN in choices.get(RATE, []) else {})}
+
+
+def device() -> str:
+    """The GPU here if its peak is known, else DEVICE."""
+    here = client.device_name()
+    return here if here and peak_flops.find(here, "fp32")[0] else DEVICE
+
+
+def lines(many: Sequence[Cell], on: str) -> list[Line]:
+    """What they would take on a device of that name."""
+    alike = {_kind(cell): cell for cell in many}
+    if len(alike) > 4:
+        print(f"forecasting {len(alike)} kinds of cell, a second or two each", file=sys.stderr, flush=True)
+    loads = {name: _load(cell) for name, cell in alike.items()}
+    told: dict[str, tuple[Any, Any]] = {}
+    for load in set(loads.values()):
+        names = [name for name in alike if loads[name] == load]
+        asked = [alike[name] for name in names]
+        answers = (client.ask(asked, load), client.ask(asked, load, answers=client.OPERATIONS))
+        told.update(zip(names, zip(*answers, strict=True), strict=True))
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    for cell in many:
+        groups.setdefault((cell.model.name, cell.method.name), []).append(cell)
+    return [_line(names, members, told, on) for names, members in groups.items()]
+
+
+def _line(names: tuple[str, str], members: Sequence[Cell], told: Mapping[str, tuple[Any, Any]], on: str) -> Line:
+    found = [told[_kind(cell)] for cell in members]
+    steps, batch = (max(getattr(cell.recipe, field) for cell in members) for field in ("steps", "batch_size"))
+    wrong = [one for pair in found for one in pair if isinstance(one, str)]
+    if wrong:
+        return Line(*names, len(members), steps, batch, None, None, wrong[0])
+    seconds = sum(
+        pair[1]["operations"] * cell.recipe.steps / _rate(cell, on) for pair, cell in zip(found, members, strict=True)
+    )
+    peak = max(pair[0]["peak_bytes"] for pair in found)
+    return Line(*names, len(members), steps, batch, peak, seconds / 3600)
+
+
+def _kind(cell: Cell) -> str:
+    return f"{client.kind(cell)} {cell.recipe.batch_size}"
+
+
+def _load(cell: Cell) -> Load:
+    return Load(checkpointing=cell.recipe.gradient_checkpointing, accumulation=cell.recipe.accumulate)
+
+
+def _rate(cell: Cell, on: str) -> float:
+    peak, why = peak_flops.find(on, "bf16" if cell.recipe.precision == "bf16" else "fp32")
+    if peak is None:
+        peak, _ = peak_flops.find(on, "fp32")
+    assert peak is not None, why
+    return SUSTAINED * peak
+
+
+def text(found: Sequence[Line], on: str) -> str:
+    """A line for each model and method, and the sum."""
+    rows = [
+        (one.model, one.method, str(one.cells), f"{one.steps:,}", str(one.batch_size), *_figures(one)) for one in found
+    ]
+    reasons = dict.fromkeys(one.reason for one in found if one.reason)
+    return "\n".join([record_text.aligned([HEAD, *rows], range(2, len(HEAD))), summary(found, on), *reasons])
+
+
+def _figures(line: Line) -> tuple[str, str]:
+    if line.peak is None or line.hours is None:
+        return "unknown", "unknown"
+    return gib(line.peak), f"{line.hours:,.1f}"
+
+
+def summary(found: Sequence[Line], on: str) -> str:
+    """In a sentence."""
+    hours, known = sum(one.hours or 0 for one in found), [one.peak for one in found if one.peak is not None]
+    most = f", {gib(max(known))} for the largest step" if known else ""
+    return (
+        f"forecast: {sum(one.cells for one in found)} cells, about {hours:,.1f} GPU-hours of training at "
+        f"{SUSTAINED:.0%} of the peak of an {on}{most}; rows as long as their tasks allow, evaluation not counted"
+    )
+
+
+def walk(on: str) -> Iterator[str]:
+    """Every grid for a GPU of every exhibit that has cells of its own, line by line of a Markdown table."""
+    yield from (_row(("exhibit", "scale", "models", "cells", "largest step", "GPU-hours")), _row(["---"] * 6))
+    for name, exhibit in exhibits.catalogue().items():
+        wanted = [scale for scale in exhibit.grids if scale not in exhibits.HERE]
+        for scale in wanted if not exhibit.forecast and exhibit.cells_of == name else []:
+            found = lines(cells_of(exhibit.blocks(scale)), on)
+            known = [one.peak for one in found if one.peak is not None]
+            hours = sum(one.hours or 0 for one in found)
+            models = ", ".join(dict.fromkeys(one.model for one in found))
+            cells = f"{sum(one.cells for one in found):,}"
+            yield _row((name, scale, models, cells, gib(max(known)) if known else "unknown", f"{hours:,.0f}"))
+
+
+def _row(entries: Sequence[str]) -> str:
+    return f"| {' | '.join(entries)} |"
+
+
+if __name__ == "__main__":
+    for line in walk(DEVICE):
+        print(line, flush=True)

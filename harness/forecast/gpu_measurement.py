@@ -1,0 +1,47 @@
+"""The step of a forecast on a real GPU, with random weights: what torch's allocator says of it."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from harness import failure
+from harness.config.step_load import Load
+from harness.forecast import synthetic_step
+from harness.forecast.prepared_cell import prepare
+from harness.store import identity as cells
+
+BACKENDS = {
+    "math": [SDPBackend.MATH],
+    "flash": [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH],
+    "memory_efficient": [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH],
+}
+"""Kernel -> what torch may take, in the order in which a forecast falls back."""
+
+
+def measure(cell: Mapping[str, Any], load: Mapping[str, Any], batch_size: int) -> dict[str, Any]:
+    """Bytes at the peak of one step, the optimiser's state being there; "oom" is a result. In a child of its own."""
+    asked, device = Load(**load), torch.device("cuda")
+    about = {"device": torch.cuda.get_device_name(device), "torch": torch.__version__, "cuda": torch.version.cuda}
+    try:
+        with _kernel(asked.kernel):
+            subject = prepare(cells.from_json(cell), asked, device)
+            optimizer = synthetic_step.ready(subject, lambda _: None)
+            torch.cuda.synchronize(device)
+            torch.cuda.reset_peak_memory_stats(device)
+            synthetic_step.step(subject, optimizer, -(-batch_size // asked.accumulation))
+            torch.cuda.synchronize(device)
+    except Exception as error:  # of whatever kind: what became of it is the answer
+        status = failure.STATUS.get(failure.kind(error), "failed")
+        return {**about, "status": status, "error": failure.message(error)}
+    peaks = {
+        "allocated_bytes": torch.cuda.max_memory_allocated(device),
+        "reserved_bytes": torch.cuda.max_memory_reserved(device),
+    }
+    return {**about, "status": "done", **peaks}
+
+
+def _kernel(name: str) -> AbstractContextManager[None]:
+    return sdpa_kernel(BACKENDS[name], set_priority=True) if name in BACKENDS else nullcontext()

@@ -1,0 +1,111 @@
+"""What takes the step of a forecast: a cell's own model, method and loss, on the meta device or a real one."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from harness.config.schema import Cell, RecipeConfig
+from harness.config.step_load import PLAIN, Load
+from harness.errors import UsageError
+from harness.forecast.cuda_rules import Ways
+from harness.models import backbone as models
+from harness.models import tokenizer
+from harness.training.objectives import registry as objectives
+from harness.training.objectives.base import Objective
+from methods import registry as methods
+from methods.base import Method
+from tasks import registry as tasks
+from tasks.base import Splits, Task
+
+META = torch.device("meta")
+
+
+@dataclass(frozen=True)
+class Words(tokenizer.Text):
+    """Every word is one token: which one does not matter for memory."""
+
+    def encode(self, text: str) -> list[int]:
+        return [self.pad]
+
+    def knows(self, token: int) -> bool:
+        return True
+
+    def tell_apart(self, words: Sequence[str], spelt: Sequence[Sequence[int]], limit: int) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What takes the step. load: its lengths settled. ways: the forward pass runs inside it, as on CUDA; None for what
+    the device itself does.
+
+    counts: parameters of the delta, the head and the backbone.
+    """
+
+    model: Any
+    method: Method
+    objective: Objective
+    recipe: RecipeConfig
+    load: Load
+    device: torch.device
+    ways: Ways | None
+    counts: dict[str, int]
+
+
+def prepare(cell: Cell, load: Load, device: torch.device = META, as_cuda: bool = True) -> Subject:
+    """The cell's model with its method attached; weights, on a real device, are random. UsageError as a run's."""
+    backbone = replace(cell.model, weights="random")  # nothing is read but the architecture
+    task, method = _task(cell), methods.make(cell.method)
+    inputs, targets = load.input_tokens or task.max_input_tokens, load.target_tokens or task.max_target_tokens
+    words = Words(**vars(tokenizer.load(backbone, method.tokens_added())))
+    _check_room(words.room, inputs, cell)
+    if load.kernel == PLAIN and cell.recipe.precision != "fp32":
+        raise UsageError(f"--kernel plain: the meta device knows no {cell.recipe.precision}; take another kernel.")
+    objective = objectives.make(cell.objective, task, words, objectives.Reading.of(cell))
+    with device:
+        if device == META:
+            model = models.parted(models.outline(backbone, objective.head, cell.recipe.dropout), cell.model)
+        else:
+            model = models.load(backbone, objective.head, 0, cell.recipe.dropout)
+        census = models.census(model)
+        method.attach(model)
+        models.masters(model)
+    model.train()
+    as_cuda = as_cuda and load.kernel != PLAIN
+    ways = Ways(load.kernel, cell.recipe.precision == "bf16") if device == META and as_cuda else None
+    if load.checkpointing:
+        _checkpoint(model, cell, ways)
+    settled = replace(load, input_tokens=inputs, target_tokens=targets)
+    return Subject(model, method, objective, cell.recipe, settled, device, ways, census.count(model))
+
+
+def _task(cell: Cell) -> Task:
+    """The task without its rows."""
+    row = tasks.row(cell.task)
+    return Task(
+        name=cell.task.name, category=row.category, template=row.template, metric=row.metric,
+        splits=Splits((), (), {}), label_words=row.label_words, answer=row.answer, chance=row.chance,
+        max_input_tokens=cell.task.max_input_tokens or row.max_input_tokens, max_target_tokens=row.max_target_tokens,
+        cloze=row.cloze, cloze_words=row.cloze_words,
+    )  # fmt: skip
+
+
+def _check_room(room: int | None, length: int, cell: Cell) -> None:
+    if room is not None and length > room:
+        raise UsageError(
+            f"--input-tokens {length}: model {cell.model.name} has {room} positions for the input with "
+            f"method {cell.method.name}. Give at most {room}."
+        )
+
+
+def _checkpoint(model: Any, cell: Cell, ways: Ways | None) -> None:
+    """Block by block; what is computed again goes the same ways."""
+    again = {} if ways is None else {"context_fn": lambda: (nullcontext(), ways.again())}
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    try:
+        enable({"use_reentrant": False, **again})
+    except ValueError as error:
+        raise UsageError(f"--checkpointing: model {cell.model.name} cannot recompute its blocks ({error}).") from error

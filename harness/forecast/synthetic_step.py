@@ -1,0 +1,83 @@
+"""One training step without data, on the meta device or a real one.
+
+The step is the second of a training: the optimiser has its state already.
+"""
+
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from unittest import mock
+
+import torch
+
+from harness import precision
+from harness.config.step_load import Load
+from harness.forecast.attention_kernels import inside
+from harness.forecast.log import END, START, Log
+from harness.forecast.prepared_cell import Subject
+from harness.measurement.allocations import Live
+from harness.training import optimizers
+from harness.training.batches import Batch
+from methods.base import trainable
+
+
+def follow(subject: Subject, rows: int) -> Log:
+    """The log of one step with so many rows in each part of the batch."""
+    live = Live(inside if subject.ways is not None else None)
+    with live, _fused_on_meta():
+        live.watch(subject.model)
+        optimizer = ready(subject, live.mark)
+        live.mark(START)
+        step(subject, optimizer, rows, live.mark)
+        live.mark(END)
+    return live.log()
+
+
+def ready(subject: Subject, mark: Callable[[str], None]) -> torch.optim.Optimizer | None:
+    """The optimiser with its state, as after a first step; None where nothing trains."""
+    if not any(True for _ in trainable(subject.model)):
+        return None
+    optimizer = optimizers.make(subject.model, subject.recipe)
+    mark("update")
+    touched = torch.stack([p.sum() for _, p in trainable(subject.model)]).sum()
+    optimizers.descend(optimizer, touched, subject.recipe.gradient_clip)
+    optimizer.register_step_pre_hook(lambda *_: mark("update"))
+    return optimizer
+
+
+def step(
+    subject: Subject, optimizer: torch.optim.Optimizer | None, rows: int, mark: Callable[[str], None] = lambda _: None
+) -> None:
+    """One step; of a batch in many parts the first and the last, as those between are all alike."""
+    for left in reversed(range(min(subject.load.accumulation, 2))):
+        mark("forward")
+        batch = synthetic(subject.load, rows, subject.device)
+        with subject.ways or nullcontext():
+            loss, penalty = precision.losses(subject.objective, subject.method, subject.model, batch)
+        loss = loss if penalty is None else loss + penalty
+        mark("backward")
+        if left:
+            loss.backward()
+        elif optimizer is not None:
+            optimizers.descend(optimizer, loss, subject.recipe.gradient_clip)
+
+
+def synthetic(load: Load, rows: int, device: torch.device) -> Batch:
+    """A batch whose every row is as long as the load says; masked as one with padding is."""
+    assert load.input_tokens, "the lengths are settled"
+    assert load.target_tokens, "the lengths are settled"
+    whole = partial(torch.zeros, dtype=torch.long, device=device)
+    inputs, targets = whole(rows, load.input_tokens), whole(rows, load.target_tokens)
+    mask = torch.ones_like(inputs)
+    mask[0, load.input_tokens // 2 + 1 :] = 0  # a mask without a gap would be left out, and real ones have gaps
+    return Batch(inputs, mask, targets=targets, labels=whole(rows))
+
+
+@contextmanager
+def _fused_on_meta() -> Iterator[None]:
+    """Torch refuses its fused optimisers on the meta device, where they allocate as they do on CUDA: nothing."""
+    module = importlib.import_module("torch.optim.optimizer")  # torch.optim hides it
+    known = [*module._get_fused_kernels_supported_devices(), "meta"]
+    with mock.patch.object(module, "_get_fused_kernels_supported_devices", return_value=known):
+        yield

@@ -1,0 +1,1 @@
+"""What is measured while a cell runs: time, memory, energy and allocations."""

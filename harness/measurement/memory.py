@@ -1,0 +1,120 @@
+"""Bytes by phase from each who counts them, and what NVML tells of the device; null where nobody can, with the reason.
+
+process_bytes: resident memory of this process on the host, at the end of the phase. torch_*: peaks of torch's
+allocator. nvml_device_bytes: peak in use on the device by everybody; above_idle: less what was in use before this
+run; process: NVML's figure for this process.
+"""
+
+from typing import Any
+
+import psutil
+import torch
+
+from harness.measurement import cuda_devices, nvml
+from harness.measurement.memory_sampler import Sampler, most
+from harness.samples import Samples
+from harness.store.attempt_folder import AttemptFolder
+
+SAMPLE_MS = 10.0
+FIGURES = ("uuid", "driver", "idle_bytes", "others", "utilisation", "power_w", "energy_j", "energy_from", "sampling")
+"""Of a device, beside its name."""
+Reading = dict[str, int | None]
+
+
+class Memory:
+    """Of one run on one device, from the moment it is made: until then the device is idle, as far as we know."""
+
+    def __init__(self, device: torch.device, folder: AttemptFolder | None, sample_ms: float) -> None:
+        self._torch = device if device.type == "cuda" else None
+        self._name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+        self._process = psutil.Process()
+        self._samples = Samples(folder)
+        self.peaks: dict[str, Reading] = {}
+        found, why = open_device(device)
+        self.why_null = {"nvml": why} if why else {}
+        if self._torch is None:
+            self.why_null["torch"] = f"torch counts memory on GPUs only; this ran on {device.type}"
+        self._sampler = Sampler(found, sample_ms / 1000, self._samples.keep) if found else None
+        if self._sampler is not None:
+            self._sampler.start()
+
+    def begin(self, part: str) -> None:
+        """From now on what is used counts for `part`."""
+        if self._torch is not None:
+            torch.cuda.reset_peak_memory_stats(self._torch)
+        if self._sampler is not None:
+            self._sampler.enter(part)
+
+    def end(self, part: str, *wholes: str) -> None:
+        """Take the peaks since `begin` for the part, and for the phases it belongs to."""
+        if self._sampler is not None:
+            self._sampler.enter("")
+        reading = self._read(part)
+        for name in (part, *wholes):
+            peak = self.peaks.setdefault(name, {})
+            for figure, value in reading.items():
+                peak[figure] = most(peak.get(figure), value)
+        self._samples.keep({"phase": part, **reading})
+
+    def close(self) -> None:
+        if self._sampler is not None:
+            self._sampler.stop()
+        self._samples.close()
+
+    def told(self) -> dict[str, Any]:
+        """Bytes by phase, and why what is null is null."""
+        lacking = self._why("device_bytes", "process_bytes")
+        return {**self.peaks, "why_null": {**self.why_null, **lacking}}
+
+    def device(self) -> dict[str, Any]:
+        """Which device, who else was on it (processes at most), and by phase how busy it was, watts and joules."""
+        sampler = self._sampler
+        if sampler is None:
+            return {"name": self._name, **dict.fromkeys(FIGURES), "why_null": {"nvml": self.why_null["nvml"]}}
+        phases = sampler.phases.items()
+        return {
+            **sampler.device.about(),
+            "idle_bytes": sampler.device.idle_bytes,
+            "others": sampler.others,
+            "utilisation": {name: phase.utilisation for name, phase in phases},
+            "power_w": {name: phase.power_w for name, phase in phases},
+            "energy_j": {**{name: phase.energy_j for name, phase in phases}, "run": sampler.energy_j},
+            "energy_from": sampler.energy_from,
+            "sampling": sampler.cost,
+            "why_null": self._why(*sampler.device.why),
+        }
+
+    def _read(self, part: str) -> Reading:
+        cuda = self._torch
+        seen = self._sampler.phases.get(part) if self._sampler is not None else None
+        idle = self._sampler.device.idle_bytes if self._sampler is not None else None
+        used = seen.device_bytes if seen is not None else None
+        return {
+            "process_bytes": self._process.memory_info().rss,
+            "torch_allocated_bytes": torch.cuda.max_memory_allocated(cuda) if cuda is not None else None,
+            "torch_reserved_bytes": torch.cuda.max_memory_reserved(cuda) if cuda is not None else None,
+            "nvml_device_bytes": used,
+            "nvml_above_idle_bytes": None if used is None or idle is None else max(used - idle, 0),
+            "nvml_process_bytes": seen.process_bytes if seen is not None else None,
+        }
+
+    def _why(self, *figures: str) -> dict[str, str]:
+        known = self._sampler.device.why if self._sampler is not None else {}
+        return {f"nvml_{figure}": known[figure] for figure in figures if figure in known}
+
+
+def open_device(device: torch.device) -> tuple[nvml.Device | None, str]:
+    """(the device as NVML knows it, or None; why it is None)."""
+    if device.type != "cuda":
+        return None, f"NVML knows NVIDIA GPUs only; this ran on {device.type}"
+    if torch.version.hip:
+        return None, "NVML knows NVIDIA GPUs only; this torch is built for ROCm"
+    library, why = nvml.library()
+    if library is None:
+        return None, f"NVML is not available: {why}"
+    try:
+        uuid = str(torch.cuda.get_device_properties(device).uuid)
+    except Exception:  # a torch that does not tell; the numbers may still do
+        uuid = None
+    handle, why = cuda_devices.find(library, device.index or 0, uuid)
+    return (None, f"NVML is not available: {why}") if handle is None else (nvml.Device(library, handle), "")

@@ -1,0 +1,145 @@
+"""What a run costs: seconds by phase, time per step, and through memory.py bytes, watts and joules.
+
+Phases are what the run names (prepare, load, train, evaluate); `train` is also told apart as `first_step`, in which
+gradients and the optimiser's state are made, and `steady`, the rest. A first step's peak counts for `train` too.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from harness.measurement.memory import SAMPLE_MS, Memory
+from harness.measurement.step_timer import WARM_UP_STEPS, Steps
+from harness.store.attempt_folder import AttemptFolder
+
+__all__ = ["WARM_UP_STEPS", "Meter"]
+
+TRAIN, FIRST, STEADY = "train", "first_step", "steady"
+
+
+class Meter:
+    """Of one run on one device. Phases do not nest; a phase entered again adds to itself.
+
+    folder: where memory.jsonl goes; None keeps no rows. sample_ms: between two readings of NVML; 0: only at the ends
+    of phases.
+    """
+
+    def __init__(self, device: torch.device, folder: AttemptFolder | None = None, sample_ms: float = SAMPLE_MS) -> None:
+        self._device = device
+        self._memory = Memory(device, folder, sample_ms)
+        self.seconds: dict[str, float] = {}
+        self.steps = Steps()
+        self._unread = 0  # steps since memory was read
+        self._trace = folder.trace() if folder is not None else None
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time and memory of what happens inside count for `name`.
+
+        An error takes along where it happened and what was known by then: `error.phase`, its `part`, `error.measured`.
+        """
+        self._memory.begin(self._part(name))
+        self._mark(name, len(self.steps.seconds))
+        self._wait()
+        start = time.perf_counter()
+        try:
+            yield
+            self._wait()
+        except Exception as error:
+            self._add(name, start)
+            self._explain(error, name)
+            raise
+        self._add(name, start)
+        self._read(name)
+
+    @contextmanager
+    def step(self, examples: int, tokens: int) -> Iterator[None]:
+        """One optimiser step."""
+        self._mark(TRAIN, len(self.steps.seconds) + 1)
+        start = time.perf_counter()
+        yield
+        self._wait()
+        self.steps.add(time.perf_counter() - start, examples, tokens)
+        self._unread += 1
+        if len(self.steps.seconds) == 1:
+            self._read(TRAIN)
+            self._memory.begin(STEADY)
+
+    @contextmanager
+    def data(self) -> Iterator[None]:
+        """Inside a step: making its batch."""
+        start = time.perf_counter()
+        yield
+        self.steps.data_s += time.perf_counter() - start
+
+    @property
+    def train_s(self) -> float:
+        """Seconds of training so far: steps only, without evaluation and data preparation."""
+        return sum(self.steps.seconds)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens trained on so far, padding not counted."""
+        return sum(self.steps.tokens)
+
+    @property
+    def peaks(self) -> dict[str, dict[str, int | None]]:
+        """Bytes by phase so far."""
+        return self._memory.peaks
+
+    def summary(self) -> dict[str, Any]:
+        """The record's `memory`, `time` and `device`. Nothing is sampled after it."""
+        self.close()
+        return {"memory": self.memory(), "time": self.time(), "device": self._memory.device()}
+
+    def _mark(self, phase: str, step: int) -> None:
+        if self._trace is not None:
+            self._trace.mark(phase, step)
+
+    def close(self) -> None:
+        """End the sampling and write the last rows."""
+        if self._trace is not None:
+            self._trace.close()
+        self._memory.close()
+
+    def time(self) -> dict[str, Any]:
+        """The record's `time`, in seconds, milliseconds and per second."""
+        phases = {f"{name}_s": seconds for name, seconds in self.seconds.items() if name != TRAIN}
+        return {**self.steps.told(), **phases}
+
+    def memory(self) -> dict[str, Any]:
+        """The record's `memory`: bytes by phase. `process_bytes` includes some 500 MB of imported libraries."""
+        return self._memory.told()
+
+    def _part(self, name: str) -> str:
+        return name if name != TRAIN else STEADY if self.steps.seconds else FIRST
+
+    def _read(self, name: str) -> None:
+        """Memory since it was last read is the phase's and, in training, its part's."""
+        part = name
+        if name == TRAIN and self._unread:
+            part = FIRST if len(self.steps.seconds) == self._unread == 1 else STEADY
+        self._unread = 0
+        self._memory.end(part, *({name} - {part}))
+
+    def _add(self, name: str, start: float) -> None:
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def _explain(self, error: Exception, name: str) -> None:
+        """The device may be gone, so whatever cannot be told any more is left out."""
+        part = self._part(name)
+        with contextlib.suppress(Exception):
+            self._memory.end(part, *({name} - {part}))
+        with contextlib.suppress(Exception):
+            error.measured = self.summary()  # type: ignore[attr-defined]
+        with contextlib.suppress(Exception):  # somebody's own class may forbid it
+            if not hasattr(error, "phase"):
+                error.phase, error.part = name, part  # type: ignore[attr-defined]
+
+    def _wait(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)

@@ -1,0 +1,1 @@
+"""Backbones: files, digests, architecture, weights and tokenizers."""

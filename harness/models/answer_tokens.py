@@ -1,0 +1,126 @@
+"""Whether a tokenizer can tell a task's answers apart: the same tokens have the same score. Torch-free.
+
+Words become the same tokens where they are unknown (an emoji), cut at `task.max_target_tokens`, lower-cased, or given
+twice. The score of such a task is that of guessing, so the task is refused before training.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
+
+from tokenizers import Tokenizer
+
+from harness.config.schema import Cell
+from harness.errors import UsageError
+from harness.models import control_tokens, weight_files
+from tasks import registry as tasks
+from tasks.base import Task
+
+LIKELIHOOD = ("seq2seq", "causal", "masked")
+"""Objectives that compare answers by their tokens."""
+MOST_ALIKE = 0.5
+"""Share of a split's rows whose right choice equals another: from here on a score tells guessing."""
+
+
+def check_words(words: Sequence[str], spelt: Sequence[Sequence[int]], limit: int, model: str) -> None:
+    """Raise UsageError for two words of the same tokens, for a word of white space, and for a word that is cut.
+
+    spelt: the tokens of each whole word. A word is cut where it and its end token take more than `limit` tokens: its
+    score would be that of every text that begins with it.
+    """
+    seen: dict[tuple[int, ...], str] = {}
+    for word, tokens in zip(words, map(tuple, spelt), strict=True):
+        if len(tokens) >= limit:
+            raise UsageError(
+                f"label word {word} is {len(tokens)} tokens and an end token to {model}, and an answer may have "
+                f"{limit}. Set task.max_target_tokens={len(tokens) + 1} or say a shorter word."
+            )
+        if not word.strip():
+            raise UsageError(f"the label word {word!r} is white space, which is no answer; say another word.")
+        if tokens in seen:
+            raise UsageError(
+                f"label words {seen[tokens]} and {word} are the same tokens to {model}: it cannot tell them apart. "
+                "Say other words (task.label_words)."
+            )
+        seen[tokens] = word
+
+
+def alike(options: Sequence[Sequence[int]], right: int) -> bool:
+    """Whether the right option of a row is the same tokens as another of its options."""
+    own = list(options[right])
+    return sum(list(option) == own for option in options) > 1
+
+
+def following(encode: Callable[[str], list[int]], before: str, whole: str, answer: str) -> list[int]:
+    """Token ids of an answer where it follows a text: those of `whole`, which begins with `before`, behind it."""
+    start, found = encode(before), encode(whole)
+    return found[len(start) :] if found[: len(start)] == start else encode(answer)
+
+
+def speller(encode: Callable[[str], list[int]], objective: str) -> Callable[[str], list[int]]:
+    """Answer -> its token ids without an end token: after a word for a decoder, by itself elsewhere."""
+    if objective == "causal":
+        return cache(lambda answer: following(encode, "x", f"x {answer}", answer))
+    return cache(encode)
+
+
+def check_rows(task: Task, spell: Callable[[str], list[int]], limit: int, model: str) -> list[str]:
+    """Lines about splits of which some rows' answers are told by chance; all of the rows are looked at.
+
+    UsageError where that is so in half of a split or more, and where all the texts of one are cut, so that none could
+    be right. limit: tokens that an answer may have, its end token among them.
+    """
+    told = []
+    for split, rows in task.splits.named().items():
+        if task.answer == "text":
+            if all(len(spell(task.target(row))) > limit for row in rows):
+                raise UsageError(
+                    f"task {task.name}: all answers of its {split} split are longer than {limit} tokens to {model}, so "
+                    "none could be right. Raise task.max_target_tokens."
+                )
+            continue
+        ended = ([[*spell(option), _END][:limit] for option in row.choices] for row in rows)
+        same = sum(alike(spelt, int(row.label or 0)) for spelt, row in zip(ended, rows, strict=True))
+        line = (
+            f"task {task.name}: in {same} of {len(rows)} rows of its {split} split the right choice and another are "
+            f"the same tokens to {model}"
+        )
+        if same >= MOST_ALIKE * len(rows):
+            raise UsageError(f"{line}. Say other choices, or raise task.max_target_tokens where they are cut.")
+        told += [line] if same else []
+    return told
+
+
+_END = -1
+"""What stands for the end token, which every whole answer has."""
+
+
+def check_plan(cells: Iterable[Cell]) -> list[str]:
+    """Check the answers of planned cells as a run does, where the model's tokenizer is on this machine.
+
+    The lines of `check_rows`; UsageError as `check_words` and `check_rows`.
+    """
+    told: list[str] = []
+    seen = {repr((cell.model, cell.objective, cell.task)): cell for cell in cells if cell.objective in LIKELIHOOD}
+    for cell in seen.values():
+        row = tasks.row(cell.task)
+        folder = weight_files.tokenizer_folder(cell.model) if cell.model.source != "hub" or cell.model.path else None
+        if folder is None or not (folder / "tokenizer.json").is_file():
+            continue
+        words = (row.cloze_words if cell.objective == "masked" else ()) or row.label_words
+        try:
+            tokenizer, _ = control_tokens.closed(Tokenizer.from_file(str(folder / "tokenizer.json")))
+        except Exception:  # the tokenizers library raises bare Exception; a run's preflight names what is wrong
+            continue
+        tokenizer.no_truncation()
+        spell = speller(partial(_ids, tokenizer), cell.objective)
+        if row.answer != "label":
+            told += check_rows(tasks.load(cell.task), spell, row.max_target_tokens, cell.model.name)
+            continue
+        spelt = [spell(word) for word in words]
+        limit = max(map(len, spelt)) + 1 if cell.objective == "masked" else row.max_target_tokens
+        check_words(words, spelt, limit, cell.model.name)
+    return list(dict.fromkeys(told))
+
+
+def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
+    return list(tokenizer.encode(text, add_special_tokens=False).ids)

@@ -1,0 +1,92 @@
+"""What a backbone is made of, as transformers' configuration: declared in the model's YAML, or read from its files."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from transformers import AutoConfig, PreTrainedConfig
+
+from harness.config.schema import ModelConfig
+from harness.errors import UsageError, near
+from harness.models import weight_files
+
+ROTATION = ("rope_parameters", "rope_theta", "rope_scaling")  # the first is what transformers makes of the others
+COUNTED = re.compile(r"layers?$|heads?$|_size$|^d_|^n_|_dim$|experts?$|blocks?$|^num_")
+MOST_LAYERS, MOST = 10_000, 2**31
+"""Above this a configuration is broken, or made to fill a memory."""
+DECODING = ("decoder_start_token_id", "forced_eos_token_id")  # of generation, which transformers keeps apart
+
+
+def declared(config: ModelConfig) -> PreTrainedConfig:
+    """Without fetching anything where the YAML declares the architecture of a model of the Hub; else as `read`."""
+    if config.source != "hub" or config.path or not config.architecture:
+        return read(config)
+    try:
+        made = AutoConfig.for_model(config.family, **config.architecture)
+    except Exception as error:  # each configuration checks its own fields, with errors of its own
+        reason = " ".join(str(error).split())
+        raise UsageError(
+            f"model.architecture: transformers does not take it for {config.family} ({reason:.200})."
+        ) from error
+    usual = AutoConfig.for_model(config.family)
+    known = {*usual.to_dict(), *usual.attribute_map, *ROTATION, *DECODING}
+    unknown = sorted(set(config.architecture) - known)
+    if unknown:
+        raise UsageError(f"model.architecture: {config.family} has no field {unknown[0]!r}.{near(unknown[0], known)}")
+    return made
+
+
+def read(config: ModelConfig) -> PreTrainedConfig:
+    """From the model's files. UsageError where they are not what the YAML declares, or need code of their own."""
+    if weight_files.bare(config):
+        return _padded(declared(config))
+    folder = weight_files.folder(config)
+    weight_files.plan(folder)  # transformers would wait for a pipe, and follow any depth
+    try:
+        found: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=config.trust_remote_code)
+    except Exception as error:  # each configuration checks its own fields, with errors of its own
+        reason = " ".join(str(error).split())
+        hint = " It comes with code: model.trust_remote_code=true runs it." if "trust_remote_code" in reason else ""
+        raise UsageError(
+            f"model {config.name}: its config.json does not make a configuration ({reason:.200}).{hint}"
+        ) from error
+    for name, value in _sizes(found.to_dict()):
+        most = MOST_LAYERS if "layer" in name else MOST
+        if not -most <= value <= most:
+            raise UsageError(f"model {config.name}: its config.json says {name}={value:.6g}; no model has that.")
+    if found.model_type != config.family:
+        raise UsageError(
+            f"model.family={config.family}: config.json of {config.name} says {found.model_type}. "
+            f"Set model.family={found.model_type}."
+        )
+    if config.source == "hub" and config.architecture and not config.path:
+        _compare(config, declared(config), found)
+    return _padded(found)
+
+
+def _padded(settings: PreTrainedConfig) -> PreTrainedConfig:
+    """A padding token outside the vocabulary is none: -1 as early conversions have it, or one that was never added."""
+    pad, size = getattr(settings, "pad_token_id", None), getattr(settings, "vocab_size", None)
+    if pad is not None and size is not None and not 0 <= pad < size:
+        settings.pad_token_id = None
+    return settings
+
+
+def _sizes(told: Mapping[str, Any]) -> Iterator[tuple[str, int | float]]:
+    """Numbers that say how large a part of a model is; shares and rates are between -1 and 1, or named otherwise."""
+    for name, value in told.items():
+        if isinstance(value, Mapping):
+            yield from _sizes(value)
+        elif not isinstance(value, bool) and isinstance(value, int | float) and COUNTED.search(name):
+            yield name, value
+
+
+def _compare(config: ModelConfig, said: Any, found: Any) -> None:
+    """A forecast and a run must be about one and the same architecture."""
+    for name in (*(config.architecture or ()), ROTATION[0]):
+        ours, theirs = getattr(said, name, None), getattr(found, name, None)
+        if ours != theirs:
+            raise UsageError(
+                f"model {config.name}: {config.location} has {name}={theirs} and the YAML declares {ours}. "
+                "Set model.architecture to what the publisher's config.json says."
+            )

@@ -1,0 +1,287 @@
+"""Load a backbone: frozen, in the precision of `model.dtype`; its head (if it has one) trains, in single precision."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import nn
+from transformers import (
+    MODEL_FOR_MASKED_LM_MAPPING,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.initialization import no_init_weights
+
+from harness import headers
+from harness.config.schema import ModelConfig
+from harness.errors import NotApplicable, UsageError
+from harness.models import architecture, weight_files
+from harness.models import tensor_reader as stored
+from harness.models.tokenizer import padding
+from harness.training.objectives.registry import Head
+
+CLASSES = {
+    "seq2seq_lm": AutoModelForSeq2SeqLM,
+    "causal_lm": AutoModelForCausalLM,
+    "masked_lm": AutoModelForMaskedLM,
+    "sequence_classification": AutoModelForSequenceClassification,
+}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+OUTPUT = "lm_head.weight"
+DROPOUTS = re.compile(r".*(dropout|pdrop|drop_prob|drop_rate).*")
+NOISES = re.compile(r".*(layerdrop|drop_?path|jitter).*")
+"""Names of a configuration's fields: shares of values that are dropped, and what else is drawn while a model trains."""
+
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Census:
+    """Whose parameters are whose, taken before a method is attached. head: ids; backbone: how many."""
+
+    head: frozenset[int]
+    backbone: int
+
+    def count(self, model: nn.Module) -> dict[str, int]:
+        """Numbers of parameters: the delta (what trains, the head apart), the head, the backbone."""
+        training = [p for p in model.parameters() if p.requires_grad]
+        head = sum(p.numel() for p in training if id(p) in self.head)
+        return {"delta": sum(p.numel() for p in training) - head, "head": head, "backbone": self.backbone}
+
+
+def census(model: nn.Module) -> Census:
+    """Of a model as `load` leaves it: what trains is the head."""
+    head = frozenset(id(p) for p in model.parameters() if p.requires_grad)
+    return Census(head, sum(p.numel() for p in model.parameters() if id(p) not in head))
+
+
+def load(config: ModelConfig, head: Head, seed: int, dropout: float | None = None) -> PreTrainedModel:
+    """The backbone with its weights. `seed` draws the head (and everything, with weights=random).
+
+    UsageError where the weights lack a tensor of the architecture, and where they are no longer those of the revision.
+    """
+    weight_files.verify(config)
+    torch.manual_seed(seed)
+    if config.weights == "random":
+        model = build(config, head, dropout)
+    else:
+        model = _pretrained(config, head, dropout)
+        torch.manual_seed(seed)
+        _draw_head(model, head)
+    weight_files.verify(config)  # nor were they replaced while they were read
+    return masters(_freeze(model, head).eval())
+
+
+def masters(model: Model) -> Model:
+    """After a method is attached: what trains is in single precision, whatever the frozen matrices are kept in; and so
+    are frozen vectors (norms, biases), which may stand beside trained ones in one operation.
+    """
+    for parameter in model.parameters():
+        if parameter.dtype == torch.bfloat16 and (parameter.requires_grad or parameter.ndim < 2):
+            parameter.data = parameter.data.float()
+    return model
+
+
+def outline(config: ModelConfig, head: Head, dropout: float | None = None) -> PreTrainedModel:
+    """The backbone without weights (meta device): everything but values, in milliseconds and without a download."""
+    with torch.device("meta"), no_init_weights():
+        model = _make(config, _adapted(architecture.declared(config), head, dropout), head)
+    return masters(_freeze(parted(model, config), head))
+
+
+def parted(model: PreTrainedModel, config: ModelConfig) -> PreTrainedModel:
+    """A model without weights; what its configuration ties and its files hold as two tensors is two, as it is loaded.
+
+    Files that would have to be fetched are left alone.
+    """
+    if config.weights != "pretrained" or (config.source == "hub" and not config.path):
+        return model
+    place, prefix = weight_files.folder(config), f"{model.base_model_prefix}."
+    with_prefix = any(name.startswith(prefix) for name in headers.shapes(place))
+    for target, source in list(model.all_tied_weights_keys.items()):
+        names = [name if with_prefix else name.removeprefix(prefix) for name in (target, source)]
+        if stored.differ(place, *names):
+            owner, _, name = target.rpartition(".")
+            held = model.get_submodule(owner)._parameters[name]
+            model.get_submodule(owner)._parameters[name] = nn.Parameter(torch.empty_like(held), held.requires_grad)
+            del model.all_tied_weights_keys[target]
+    return model
+
+
+def build(config: ModelConfig, head: Head, dropout: float | None = None) -> PreTrainedModel:
+    """The architecture as its configuration says, weights drawn from torch's generator."""
+    return _make(config, _settings(config, head, dropout), head)
+
+
+def _make(config: ModelConfig, settings: PreTrainedConfig, head: Head) -> PreTrainedModel:
+    _check_kind(config, settings, head)
+    try:
+        model = CLASSES[head.kind].from_config(
+            settings,
+            dtype=DTYPES[config.dtype],
+            attn_implementation=config.attention,
+            trust_remote_code=config.trust_remote_code,
+        )
+    except ValueError as error:
+        raise _unfit(config, settings, head, error) from error
+    model.tie_weights()
+    return _own_output(model)
+
+
+def _unfit(config: ModelConfig, settings: PreTrainedConfig, head: Head, error: ValueError) -> NotApplicable:
+    why = str(error).splitlines()[0]
+    if "does not support an attention implementation" in why:
+        return NotApplicable(
+            f"model {config.name}: transformers has no {config.attention} attention for {settings.model_type}. "
+            f"Take model.attention={'eager' if config.attention == 'sdpa' else 'sdpa'}."
+        )
+    return NotApplicable(
+        f"model {config.name} ({settings.model_type}) cannot serve as {head.kind.replace('_', ' ')}: {why:.200}"
+    )
+
+
+def _own_output(model: PreTrainedModel) -> PreTrainedModel:
+    """T5 v1.1 has an output layer of its own (and does not scale what goes in, by which one knows it); transformers 5
+    ties it where no file with its values says otherwise.
+    """
+    if not getattr(model.config, "scale_decoder_outputs", True) and model.all_tied_weights_keys.pop(OUTPUT, None):
+        layer = model.get_output_embeddings()
+        layer.weight = nn.Parameter(layer.weight.detach().clone())
+    return model
+
+
+def _check_kind(config: ModelConfig, settings: PreTrainedConfig, head: Head) -> None:
+    """transformers would make a decoder of an encoder, and fill masks with an encoder-decoder."""
+    two_way = type(settings) in MODEL_FOR_MASKED_LM_MAPPING
+    if (head.kind == "causal_lm" and two_way) or (head.kind == "masked_lm" and settings.is_encoder_decoder):
+        raise NotApplicable(
+            f"model {config.name} ({settings.model_type}) cannot serve as {head.kind.replace('_', ' ')}: its attention "
+            f"is {'two-way' if head.kind == 'causal_lm' else 'that of an encoder-decoder'}."
+        )
+
+
+def _settings(config: ModelConfig, head: Head, dropout: float | None) -> PreTrainedConfig:
+    return _adapted(architecture.read(config), head, dropout)
+
+
+def _adapted(settings: PreTrainedConfig, head: Head, dropout: float | None) -> PreTrainedConfig:
+    if head.labels:
+        settings.num_labels = head.labels
+        settings.pad_token_id = padding(settings)  # a decoder's head looks for the last token before it
+    if dropout is not None:
+        _set_dropout(settings, dropout)
+    return settings
+
+
+def _set_dropout(settings: PreTrainedConfig, dropout: float) -> None:
+    """Every field that says how much is dropped, of parts too. Whole layers are left out (layerdrop) and routers are
+    shaken as the model's configuration says, but at 0 nothing is drawn at all.
+    """
+    for name, value in vars(settings).copy().items():
+        if isinstance(value, PreTrainedConfig):
+            _set_dropout(value, dropout)
+        elif not isinstance(value, float | int | None) or isinstance(value, bool):
+            continue
+        elif NOISES.fullmatch(name):
+            setattr(settings, name, value if dropout else 0.0)
+        elif DROPOUTS.fullmatch(name):
+            setattr(settings, name, dropout)
+
+
+def _pretrained(config: ModelConfig, head: Head, dropout: float | None) -> PreTrainedModel:
+    """Straight from one safetensors file where its names fit; transformers sorts out everything else.
+
+    The direct way takes 20 ms where transformers' loader takes 50 to 200.
+    """
+    folder = weight_files.folder(config)
+    file = folder / "model.safetensors"
+    if file.is_file():
+        with no_init_weights():
+            model = build(config, head, dropout)
+        if _fill(model, head, file):
+            return model
+    headers.shards(folder)  # transformers would wait for a pipe
+    headers.shapes(folder)
+    settings = _settings(config, head, dropout)
+    model, report = CLASSES[head.kind].from_pretrained(
+        folder,
+        config=settings,
+        dtype=DTYPES[config.dtype],
+        attn_implementation=config.attention,
+        trust_remote_code=config.trust_remote_code,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # of a head for other labels, in whose place one is drawn; of others it is told
+    )
+    drawn = _head_names(model, head)
+    if lacking := sorted(set(report["missing_keys"]) - drawn):
+        raise UsageError(
+            f"model {config.name}: its weights lack {len(lacking)} tensors that {head.kind.replace('_', ' ')} needs, "
+            f"e.g. {lacking[0]}. Take another objective, or a checkpoint that holds them."
+        )
+    if wrong := sorted(key for key in report["mismatched_keys"] if key[0] not in drawn):
+        name, held, wanted = wrong[0]
+        raise UsageError(
+            f"model {config.name}: {name} is {tuple(held)} in its files and {tuple(wanted)} by its config.json. "
+            "Use the configuration that the weights were saved with."
+        )
+    return model
+
+
+def _fill(model: PreTrainedModel, head: Head, file: Path) -> bool:
+    """Copy the file's tensors in; whether nothing but tied tensors and the head was left without a value, and the file
+    does not contradict the configuration.
+    """
+    try:
+        tensors = stored.load(file, linked=True)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file}: this is not a whole safetensors file ({error}). Get it again.") from error
+    prefix = f"{model.base_model_prefix}."
+    if model.base_model is not model and not any(name.startswith(prefix) for name in tensors):
+        tensors = {prefix + name: tensor for name, tensor in tensors.items()}
+    if any(not _same(tensors, *pair) for pair in model.all_tied_weights_keys.items()):
+        return False
+    drawn = _head_names(model, head)  # whatever the file holds there, perhaps for another number of labels
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in drawn}
+    own = model.state_dict()
+    if any(name in own and tensor.shape != own[name].shape for name, tensor in tensors.items()):
+        return False
+    missing = set(model.load_state_dict(tensors, strict=False).missing_keys)
+    model.tie_weights(recompute_mapping=False)
+    return not missing - set(model.all_tied_weights_keys) - drawn
+
+
+def _same(tensors: Mapping[str, torch.Tensor], target: str, source: str) -> bool:
+    """Whether what the configuration ties is not two different tensors in the file.
+
+    Where it is, the file is right, and transformers' own loader does not tie them.
+    """
+    return target not in tensors or source not in tensors or torch.equal(tensors[target], tensors[source])
+
+
+def _head_names(model: PreTrainedModel, head: Head) -> set[str]:
+    """Parameters beside the base model of a classifier; none where the output layer belongs to the backbone."""
+    if not head.labels:
+        return set()
+    prefix = f"{model.base_model_prefix}."
+    return {name for name, _ in model.named_parameters() if not name.startswith(prefix)}
+
+
+def _draw_head(model: PreTrainedModel, head: Head) -> None:
+    owners = {name.rpartition(".")[0] for name in _head_names(model, head)}
+    for owner in sorted(owners):
+        model._init_weights(model.get_submodule(owner))
+
+
+def _freeze(model: PreTrainedModel, head: Head) -> PreTrainedModel:
+    names = _head_names(model, head)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in names)
+    return model

@@ -1,0 +1,298 @@
+"""A backbone's tokenizer and special tokens, without transformers' slow wrappers."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer, PreTrainedConfig
+
+from harness import atomic_files, failure, standin
+from harness.config.schema import ModelConfig
+from harness.errors import UsageError
+from harness.models import answer_tokens, architecture, control_tokens, digest, weight_files
+from harness.models.control_tokens import Controls
+from tasks.base import Task
+
+IGNORED = -100  # torch's cross entropy skips targets with this value
+
+
+MASKS = ("<mask>", "[MASK]")  # as tokenizers of masked encoders write it
+TAIL = re.compile(r"\S*\s*$")
+PROBES = ("the", "a", "true", "yes", "no", "I", "A", "1")
+"""What an answer may begin with: whether a prompt's last white space is a token of its own is tried with these."""
+MINUS_INDEXED = ("roberta", "xlm-roberta", "camembert")  # their first position has the number pad + 1
+ENCODER_POSITIONS = ("max_encoder_position_embeddings", "max_source_positions", "max_position_embeddings")
+DECODER_POSITIONS = ("max_decoder_position_embeddings", "max_target_positions", "max_position_embeddings")
+
+
+@dataclass(frozen=True)
+class Mask:
+    """The mask token, as a template writes it and as an id."""
+
+    text: str
+    token: int
+
+
+@dataclass(frozen=True)
+class Text:
+    """pad, eos, start: token ids (start: the decoder's first input). room: longest input, None for no limit.
+
+    What it reads is text: a control token's name in a row makes no control token (see controls.py). Only templates
+    have control tokens of their own, after `marked`.
+
+    mask: the mask token of a masked encoder's tokenizer. begin: the token that stands for an empty text. ends: the
+    tokens that end a generated text, `eos` among them. answer_room: the longest output of an encoder-decoder.
+    """
+
+    tokenizer: Tokenizer
+    pad: int
+    eos: int | None
+    start: int | None
+    room: int | None
+    mask: Mask | None = None
+    begin: int | None = None
+    ends: tuple[int, ...] = ()
+    answer_room: int | None = None
+    controls: Controls = field(default=Controls({}, None))
+    model: str = "this model"
+
+    def tell_apart(self, words: Sequence[str], spelt: Sequence[Sequence[int]], limit: int) -> None:
+        """UsageError for label words that are the same tokens, or longer than `limit` with their end."""
+        answer_tokens.check_words(words, spelt, limit, self.model)
+
+    def marked(self, task: Task) -> Task:
+        """The task whose templates' own control tokens are read as such."""
+        spell = self.controls.marked
+        return replace(task, template=spell(task.template), cloze=spell(task.cloze))
+
+    def inputs(self, texts: Sequence[str], limit: int, keep: str = "start") -> tuple[list[list[int]], int]:
+        """(token ids with the tokenizer's special tokens, cut at `limit` and at `room`; how many texts were cut).
+
+        keep: what stays of a text that is cut, its "start" or its "end".
+        """
+        direction = "right" if keep == "start" else "left"
+        self._truncate(limit if self.room is None else min(limit, self.room), direction)
+        encodings = self.tokenizer.encode_batch_fast(list(texts))
+        return self._begun([encoding.ids for encoding in encodings]), sum(bool(e.overflowing) for e in encodings)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of the words alone, without special tokens."""
+        self.tokenizer.no_truncation()
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def targets(self, texts: Sequence[str], limit: int) -> list[list[int]]:
+        """Token ids to produce, `ended` at `limit`."""
+        return [self.ended(ids, limit) for ids in self.answers(texts)]
+
+    def answers(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of whole answers, without an end token."""
+        self.tokenizer.no_truncation()
+        return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def ended(self, answer: Sequence[int], limit: int) -> list[int]:
+        """An answer's token ids with eos; of one that is longer than that, the first `limit`, which have no end."""
+        if self.eos is None:
+            raise UsageError("this model has no end-of-text token, so it cannot produce an answer.")
+        return [*answer, self.eos][:limit]
+
+    def longest(self, limit: int) -> int:
+        """The most tokens that an answer may have, `limit` at most."""
+        return limit if self.answer_room is None else min(limit, self.answer_room)
+
+    def prompts(self, texts: Sequence[str], limit: int, spare: int) -> tuple[list[list[int]], int]:
+        """(token ids to go on from, without an end token; how many texts were cut, on the left).
+
+        At most `limit` tokens, and so many that `spare` more have room. White space at the end of a text that would be
+        one token with the next word is left to the answer (see `after`).
+        """
+        room = limit if self.room is None else min(limit, self.room - spare)
+        if room < 1:
+            raise UsageError(f"this model has room for {self.room} tokens, and the answers may take {spare} of them.")
+        self.tokenizer.no_truncation()
+        ended = self.tokenizer.encode("").ids[-1:] == [self.eos]  # by the tokenizer, as T5's does
+        kept = self._kept(texts)
+        self._truncate(room + ended, "left")
+        encodings = self.tokenizer.encode_batch_fast(kept)
+        rows = [encoding.ids[:-1] if ended else encoding.ids for encoding in encodings]
+        return self._begun(rows), sum(bool(encoding.overflowing) for encoding in encodings)
+
+    def continuations(self, pairs: Sequence[tuple[str, str]], limit: int) -> list[list[int]]:
+        """For (prompt, answer): the answer's token ids where it follows the prompt, `ended` at `limit`."""
+        return [self.ended(ids, limit) for ids in self.after(pairs)]
+
+    def after(self, pairs: Sequence[tuple[str, str]]) -> list[list[int]]:
+        """For (prompt, answer): token ids of the whole answer where it follows the prompt, without an end token.
+
+        One space comes between the two, none after white space. Prompt and answer together are tokenised as the whole
+        text is.
+        """
+        known: dict[tuple[str, str], list[int]] = {}
+        keys = [(TAIL.findall(prompt)[0], answer) for prompt, answer in pairs]
+        for tail, answer in keys:
+            if (tail, answer) not in known:  # tokens reach across white space, never across words
+                known[tail, answer] = self._after(tail, answer)
+        return [known[key] for key in keys]
+
+    def around(self, texts: Sequence[str], limit: int, token: int) -> tuple[list[list[int]], int]:
+        """(token ids with the special tokens; how many texts were cut): what is nearest to `token` stays."""
+        room = limit if self.room is None else min(limit, self.room)
+        if room < 3:
+            raise UsageError(f"{room} tokens have no room for a mask between the first and the last token.")
+        self.tokenizer.no_truncation()
+        rows = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts))]
+        return [_window(row, room, token) for row in rows], sum(len(row) > room for row in rows)
+
+    def knows(self, token: int) -> bool:
+        """Whether it is a word of the vocabulary, not the sign for an unknown one."""
+        return token != self.controls.unknown and self.tokenizer.id_to_token(token) not in ("<unk>", "[UNK]", None)
+
+    def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Texts without special tokens."""
+        return self.tokenizer.decode_batch([list(row) for row in ids], skip_special_tokens=True)
+
+    def _truncate(self, limit: int, direction: str) -> None:
+        own = self.tokenizer.num_special_tokens_to_add(False)
+        if limit < max(own, 1):
+            raise UsageError(
+                f"an input of {limit} tokens is too short: the tokenizer's own tokens are {own}. Raise "
+                "task.max_input_tokens, or take a method that adds fewer positions."
+            )
+        self.tokenizer.enable_truncation(limit, direction=direction)
+
+    def _begun(self, rows: list[list[int]]) -> list[list[int]]:
+        """A model cannot read nothing: a text of no tokens is its begin token."""
+        empty = next((place for place, row in enumerate(rows) if not row), None)
+        if empty is None:
+            return rows
+        if self.begin is None:
+            raise UsageError(
+                f"text {empty + 1} of a split is empty, and this model has no token that begins or ends a text. "
+                "Leave the row out."
+            )
+        return [row or [self.begin] for row in rows]
+
+    def _kept(self, prompts: Sequence[str]) -> list[str]:
+        """Prompts, without white space at the end where it would be one token with the next word."""
+        tails = {tail: self._stays(tail) for tail in {TAIL.findall(prompt)[0] for prompt in prompts}}
+        return [prompt if tails[TAIL.findall(prompt)[0]] else prompt.rstrip() for prompt in prompts]
+
+    def _stays(self, tail: str) -> bool:
+        before = self.encode(tail) if tail[-1:].isspace() else []
+        return all(self.encode(tail + probe)[: len(before)] == before for probe in PROBES if before)
+
+    def _after(self, tail: str, answer: str) -> list[int]:
+        glue = "" if tail[-1:].isspace() else " "
+        return answer_tokens.following(self.encode, self._kept([tail])[0], tail + glue + answer, answer)
+
+
+def load(config: ModelConfig, added: int = 0) -> Text:
+    """The tokenizer that belongs to a model. `added`: positions that the method takes for itself."""
+    settings = architecture.read(config)
+    tokenizer, names = control_tokens.closed(_tokenizer(weight_files.tokenizer_folder(config), settings))
+    tokenizer.no_padding()
+    start = _known(getattr(settings, "decoder_start_token_id", None), settings)
+    eos, ends = _ends(config, settings)
+    begin = _known(getattr(settings, "bos_token_id", None), settings)
+    return Text(
+        tokenizer,
+        pad=padding(settings),
+        eos=eos,
+        start=start,
+        room=room(settings, added),
+        mask=_mask(tokenizer, names),
+        begin=eos if begin is None else begin,
+        ends=ends,
+        answer_room=None if start is None else _positions(settings, DECODER_POSITIONS),
+        controls=names,
+        model=config.name,
+    )
+
+
+def padding(settings: PreTrainedConfig) -> int:
+    """The padding token: the model's own, else its end token, which is the last of a text at most.
+
+    A number that is none of the vocabulary's (-1, as early conversions of LLaMA have) is no token.
+    """
+    own, ends = _known(settings.pad_token_id, settings), _listed(settings.eos_token_id, settings)
+    if own is None and settings.model_type in MINUS_INDEXED:
+        raise UsageError(
+            f"its config.json has pad_token_id={settings.pad_token_id}, and {settings.model_type} counts its positions "
+            "from that token's number. Set pad_token_id to the tokenizer's padding token."
+        )
+    return own if own is not None else next(iter(ends), 0)
+
+
+def _known(token: int | None, settings: PreTrainedConfig) -> int | None:
+    """None for a number that is outside the vocabulary."""
+    size = getattr(settings, "vocab_size", None)
+    return token if token is not None and token >= 0 and (size is None or token < size) else None
+
+
+def _listed(tokens: int | Sequence[int] | None, settings: PreTrainedConfig) -> list[int]:
+    listed = tokens if isinstance(tokens, Sequence) else [tokens]
+    return [token for token in listed if _known(token, settings) is not None]  # type: ignore[misc]
+
+
+def _ends(config: ModelConfig, settings: PreTrainedConfig) -> tuple[int | None, tuple[int, ...]]:
+    """(the token that is taught as the end of an answer, all that end a generated text).
+
+    Those of generation_config.json come before those of config.json, as in transformers' generation.
+    """
+    own = _listed(settings.eos_token_id, settings)
+    told = None if weight_files.bare(config) else digest.generation_ends(weight_files.folder(config))
+    ends = _listed(told, settings) or own
+    eos = next((token for token in own if token in ends), ends[0] if ends else None)
+    return eos, tuple(dict.fromkeys(ends))
+
+
+def _mask(tokenizer: Tokenizer, names: Controls) -> Mask | None:
+    own = (names.names.get(sign, sign) for sign in MASKS)
+    found = ((sign, tokenizer.token_to_id(sign)) for sign in own)
+    return next((Mask(sign, token) for sign, token in found if token is not None), None)
+
+
+def _window(ids: list[int], room: int, token: int) -> list[int]:
+    """The first and the last token, and between them those around `token`."""
+    if len(ids) <= room:
+        return ids
+    inner = room - 2
+    first = min(max(ids.index(token) - inner // 2, 1), len(ids) - 1 - inner)
+    return [ids[0], *ids[first : first + inner], ids[-1]]
+
+
+def _tokenizer(folder: Path | None, settings: PreTrainedConfig) -> Tokenizer:
+    if folder is None:
+        return standin.tokenizer(settings.vocab_size)
+    try:
+        for name in (*digest.TOKENIZER_FILES, digest.MERGES):
+            if os.path.lexists(folder / name):
+                atomic_files.check_plain(folder / name, linked=True)
+        file = folder / "tokenizer.json"
+        if file.is_file():
+            return Tokenizer.from_file(str(file))
+        return AutoTokenizer.from_pretrained(folder).backend_tokenizer  # older formats are converted: seconds
+    except Exception as error:  # tokenizers raises plain Exception, transformers whatever its readers do
+        if failure.of_disk(error):
+            raise
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{folder}: its tokenizer cannot be read ({reason:.200}). Get it again.") from error
+
+
+def room(settings: PreTrainedConfig, added: int) -> int | None:
+    """Positions left for the text; None where the model has no table of positions. UsageError where none is left."""
+    positions = _positions(settings, ENCODER_POSITIONS)
+    if positions is None:
+        return None
+    if settings.model_type in MINUS_INDEXED:
+        positions -= (settings.pad_token_id or 0) + 1
+    if added >= positions:
+        raise UsageError(f"the method adds {added} positions, and this model has {positions} in all. Add fewer.")
+    return positions - added
+
+
+def _positions(settings: PreTrainedConfig, names: Sequence[str]) -> int | None:
+    found = next((value for name in names if (value := getattr(settings, name, None)) is not None), None)
+    return int(found) if found is not None and found > 0 else None  # DeBERTa and others write -1 or 0 for no table

@@ -1,0 +1,80 @@
+"""A finished cell put together again for a probe: its model (rebuild.py), the rows it answered, and what it kept."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from harness.config.schema import Cell, Runtime
+from harness.experiments import parent_order
+from harness.models import tokenizer
+from harness.models.tokenizer import Text
+from harness.run import seed_for
+from harness.store.store import Store
+from harness.training import determinism, finished_model
+from harness.training.objectives import registry as objectives
+from harness.training.objectives.base import Objective
+from harness.training.score import Split, prepare
+from methods.attachment.delta_state import load_delta_state
+from methods.base import Method
+from tasks import registry as tasks
+from tasks.base import Task
+from tasks.data import few_shot
+
+
+@dataclass(frozen=True)
+class Finished:
+    """model: trained, in evaluation mode; plain: the backbone alone, as it was loaded. words: its tokenizer.
+    delta: the file that the model has its delta from, with others of the attempt beside it; None where nothing
+    trained."""
+
+    cell: Cell
+    model: nn.Module
+    plain: nn.Module
+    method: Method
+    task: Task
+    objective: Objective
+    splits: Mapping[str, Split]
+    words: Text
+    runtime: Runtime
+    delta: Path | None
+
+    def merged(self, delta: Path) -> nn.Module:
+        """Another backbone with one of its deltas folded in. NotApplicable where the method cannot be."""
+        model, method = _trained(self.cell, self.runtime, delta)
+        method.merge(model)
+        return model
+
+    @property
+    def reported(self) -> Split:
+        """The first set that is reported."""
+        return self.splits[next(iter(self.task.splits.tests))]
+
+
+def assemble(cell: Cell, runtime: Runtime, delta: Path | None, device: torch.device) -> Finished:
+    """delta: what the cell kept; None where nothing trained. UsageError for a file that does not fit."""
+    plain = finished_model.backbone(cell)
+    model, method = _trained(cell, runtime, delta)
+    words = tokenizer.load(cell.model, method.tokens_added())
+    task = few_shot.put(words.marked(tasks.load(cell.task)), cell.task.shots, seed_for(cell, "shots"))
+    objective = objectives.make(cell.objective, task, words, objectives.Reading.of(cell))
+    splits = prepare(objective, task)
+    models = model.to(device).eval(), plain.to(device).eval()
+    return Finished(cell, *models, method, task, objective, splits, words, runtime, delta)
+
+
+def _trained(cell: Cell, runtime: Runtime, delta: Path | None) -> tuple[nn.Module, Method]:
+    model = finished_model.backbone(cell)
+    method = finished_model.attached(cell, model)
+    determinism.seed(seed_for(cell, "method"))
+    method.inherit(model, parent_order.load(Store(runtime.store), cell))
+    if delta is not None:
+        load_delta_state(model, finished_model.tensors(delta))
+    return model, method
+
+
+def name(device: torch.device) -> str:
+    """As records tell a device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

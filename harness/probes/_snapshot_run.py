@@ -1,0 +1,71 @@
+"""One cell as run.py runs it, bit for bit, that also keeps its delta at the steps that the probes asked for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from harness import run as page
+from harness import snapshots
+from harness.config.schema import Cell, Runtime
+from harness.measurement.meter import Meter
+from harness.probes import registry as probes
+from harness.store.attempt_folder import AttemptFolder
+from harness.training import checkpoint, determinism, trained_tensors
+from harness.training.checkpoint import Keeper, Place
+from methods.attachment.delta_state import delta_state
+
+
+def run(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
+    """As harness.run.run."""
+    return page.run(cell, runtime, folder, watching)
+
+
+def watching(cell: Cell, runtime: Runtime, folder: AttemptFolder, device: torch.device) -> "Watching":
+    """A keeper that keeps the usual checkpoints, and the deltas that this run's probes ask for."""
+    usual = checkpoint.keeper(cell, runtime, folder, device)
+    at = probes.kept_at(probes.parse(runtime.probe), cell.recipe.steps) if runtime.keep == "delta" else ()
+    return Watching(folder, usual.made_by, usual.steps, usual.minutes, at=frozenset(at) - {cell.recipe.steps})
+
+
+@dataclass
+class Watching(Keeper):
+    """A keeper that is due after the steps `at` too, and then keeps the delta. The last step's is kept anyway."""
+
+    at: frozenset[int] = frozenset()
+    _seen: set[int] = field(default_factory=set)
+
+    def open(self, model: nn.Module) -> Place | None:
+        self._seen.clear()  # a training that began anew passes the steps again
+        return super().open(model)
+
+    def due(self, step: int) -> bool:
+        return self._wants(step) or super().due(step)
+
+    def save(
+        self, place: Place, model: nn.Module, trained: Mapping[str, nn.Parameter],
+        optimizer: torch.optim.Optimizer, meter: Meter,
+    ) -> None:  # fmt: skip
+        if self._wants(place.step):
+            self._keep(place.step, model)
+        if super().due(place.step):
+            super().save(place, model, trained, optimizer, meter)
+
+    def _wants(self, step: int) -> bool:
+        return step in self.at and step not in self._seen
+
+    def _keep(self, step: int, model: nn.Module) -> None:
+        """Where that fails, training goes on: the probe will say what it lacks."""
+        assert self.folder is not None, "only a run with a folder is watched"
+        self._seen.add(step)
+        device = next(model.parameters()).device
+        random = determinism.states(device)  # folding a reparametrisation may draw numbers
+        try:
+            trained_tensors.save(self.folder, snapshots.name(step), delta_state(model))
+        except (OSError, SafetensorError, RuntimeError, MemoryError) as error:
+            print(f"the delta of step {step} was not kept: {type(error).__name__}: {error}")
+        finally:
+            determinism.restore(random, device)

@@ -1,0 +1,48 @@
+"""The weight matrices of a backbone before and after, with their places, for probes that compare weights."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from methods.backbone import roles as anatomy
+from methods.backbone.linears import dense
+
+
+@dataclass(frozen=True)
+class Place:
+    """name: of the module. role: of methods/backbone/roles.py. stack: "encoder", "decoder" or "" where there is one only.
+    layer: counts from 0 in its stack. cross: it belongs to an attention that looks at an encoder."""
+
+    name: str
+    role: str
+    stack: str
+    layer: int
+    cross: bool
+
+    def told(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+def pairs(
+    plain: nn.Module, tuned: nn.Module, roles: Iterable[str]
+) -> Iterator[tuple[Place, torch.Tensor, torch.Tensor]]:
+    """(place, before, after) for every linear of these roles: [d_out, d_in] each, fp64 on its device.
+
+    tuned: with its delta folded in. Roles that the family does not have are left out.
+    """
+    cross = tuple(f"{name}." for name in anatomy.find(plain, "cross"))
+    for role in roles:
+        if not anatomy.find(plain, role):
+            continue
+        before, after = anatomy.linears(plain, [role]), anatomy.linears(tuned, [role])
+        for name, linear in before.items():
+            stack = next((part for part in name.split(".") if part in ("encoder", "decoder")), "")
+            place = Place(name, role, stack, anatomy.depth(name), name.startswith(cross))
+            yield place, _weight(linear), _weight(after[name])
+
+
+def _weight(linear: anatomy.Linear) -> torch.Tensor:
+    return dense(linear).detach().double()

@@ -1,0 +1,73 @@
+"""What a finished cell answered: the predictions that its attempt kept, with the questions. Torch-free."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from harness import atomic_files
+from harness.config.schema import Cell
+from harness.errors import NotApplicable, UsageError
+from harness.store.attempt_folder import AttemptFolder
+from tasks import registry as tasks
+
+FILE = "predictions.jsonl.gz"
+_FIELDS = ("checkpoint", "set", "id", "prediction", "target")
+REPORTED = "best"
+"""The checkpoint whose answers count."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One row. set: a reported set. references: the texts that count as right."""
+
+    set: str
+    id: str
+    text: str
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A finished cell with the folder of the attempt that counts."""
+
+    key: str
+    cell: Cell
+    folder: AttemptFolder
+    tests: tuple[str, ...]
+
+    @cached_property
+    def answers(self) -> dict[str, list[Answer]]:
+        """Set -> its rows in order. NotApplicable where they are no texts, UsageError where none were kept."""
+        found: dict[str, list[Answer]] = {}
+        for row in self._lines():
+            if row["checkpoint"] == REPORTED and row["set"] in self.tests:
+                found.setdefault(row["set"], []).append(self._answer(row))
+        if not found:
+            raise UsageError(f"{FILE} of cell {self.key[:12]} has no answers on {', '.join(self.tests)}.")
+        return found
+
+    @cached_property
+    def questions(self) -> dict[tuple[str, str], str]:
+        """(set, id) -> the row's input text, as its task writes it."""
+        task = tasks.load(self.cell.task)
+        return {(name, row.id): task.text(row) for name in self.tests for row in task.splits.tests.get(name, ())}
+
+    def _answer(self, row: Mapping[str, Any]) -> Answer:
+        if not isinstance(row["prediction"], str):
+            raise NotApplicable(f"task {self.cell.task.name} is not answered by texts that could be read.")
+        target = row["target"]
+        several = tuple(map(str, target)) if isinstance(target, list) else (str(target),)
+        return Answer(row["set"], str(row["id"]), row["prediction"], several)
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        path = self.folder.path / FILE
+        try:
+            for row in atomic_files.read_packed(path):
+                if not all(name in row for name in _FIELDS):
+                    raise ValueError(f"a line of it lacks one of {', '.join(_FIELDS)}")
+                yield row
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"{path} cannot be read ({error}): run the cell again with rerun=done to have its answers."
+            ) from None

@@ -1,0 +1,1 @@
+"""The process of one attempt: forkserver, child, failures and leases on GPUs."""

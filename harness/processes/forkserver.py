@@ -1,0 +1,217 @@
+"""Fresh processes in milliseconds: children of a forkserver that has torch and transformers loaded. Torch-free.
+
+Each child has its own memory peaks and CUDA context, and its death costs nothing but itself. The server must have
+one thread when it forks (a lock held by another thread would stay locked in the child for ever), so the numeric
+libraries are told to use one before they are imported; the child sets its own count.
+"""
+
+import multiprocessing
+import multiprocessing.context
+import os
+import platform
+import re
+import signal
+import sys
+import threading
+import time
+import types
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from harness import environment, failure
+from harness.atomic_files import read_json
+from harness.errors import UsageError
+from harness.processes import child, temporary_folders
+
+PRELOAD = ("torch", "torch._dynamo", "transformers", "harness.run")
+"""What every cell imports; the families of the cells at hand come on top."""
+LAST = "harness.processes.preload_last"
+"""After all of ours: it keeps their source."""
+SERVER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONSAFEPATH": "1",  # the server is `python -c …`: the current folder would come first on its path
+    "PYTHONHASHSEED": "0",  # the order of a set of names must not differ from attempt to attempt
+}
+
+
+_LOST_SERVER = (EOFError, ConnectionError, FileNotFoundError, ChildProcessError)
+"""What one meets whose server dies in that moment, or whose socket was removed as an old temporary file."""
+
+
+def start(target: Callable[..., None], arguments: tuple[Any, ...], modules: Sequence[str]) -> ForkServerProcess:
+    """Run `target(*arguments)` in a fresh child; `modules` should be loaded already (see `preload`).
+
+    The first call of a process starts the server (seconds); the later ones take some 20 ms.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(modules))
+    for again in (True, False):
+        temporary_folders.prepare()
+        try:
+            with _shielded():
+                with _server_environment():
+                    forkserver.ensure_running()
+                process = context.Process(target=target, args=arguments)
+                process.start()  # waits for the server's imports; Ctrl-C works here
+            return process
+        except _LOST_SERVER as error:
+            _forget_server()
+            if not again:
+                told = f"{type(error).__name__}: {error}"
+                raise ChildProcessError(f"the process that cells are forked from ends at its start ({told})") from error
+    raise AssertionError("unreachable: the second try returns or raises")
+
+
+def call(target: str, arguments: tuple[Any, ...], modules: Sequence[str]) -> Any:
+    """What `target` ("module:function") answers (plain values) in a fresh child. UsageError is passed on.
+
+    A child that dies is asked once more.
+    """
+    content = _ask(target, arguments, modules)
+    if "exit_code" in content:
+        content = _ask(target, arguments, modules)
+    if "exit_code" in content:
+        raise ChildProcessError(f"{target.partition(':')[0]}: {content['message']}, and so did the one after it")
+    if "error" in content:
+        kind = UsageError if content["type"] in ("UsageError", "NotApplicable") else RuntimeError
+        raise kind(content["error"] if kind is UsageError else content["trace"])
+    return content["value"]
+
+
+def _ask(target: str, arguments: tuple[Any, ...], modules: Sequence[str]) -> dict[str, Any]:
+    """The answer of a child, or how it died."""
+    with temporary_folders.folder() as folder:
+        answer = folder / "answer.json"
+        process = start(child.call, (target, arguments, answer), modules)
+        try:
+            process.join()
+        finally:
+            kill(process)
+        return read_json(answer) if answer.is_file() else failure.death(process.exitcode)
+
+
+def preload(families: Iterable[str]) -> tuple[str, ...]:
+    """What a server for cells of these model families imports before it serves; what is missing is skipped."""
+    return (*PRELOAD, LAST, *(_module(family) for family in sorted(set(families))))
+
+
+@dataclass(frozen=True)
+class Driver:
+    """A process, told apart from another one that gets its number later or has it on another machine."""
+
+    host: str
+    pid: int
+    started: float
+
+    @classmethod
+    def here(cls) -> "Driver":
+        return cls(platform.node(), os.getpid(), psutil.Process().create_time())
+
+    def is_me(self) -> bool:
+        return self.pid == os.getpid() and self == Driver.here()
+
+    def lives(self) -> bool:
+        try:
+            process = psutil.Process(self.pid)
+            return abs(process.create_time() - self.started) < 2 and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return False
+
+
+@cache
+def end_with(driver: Driver) -> None:
+    """End this process when its driver on this machine is gone: one that is killed cannot end its workers itself.
+
+    Also where it is gone already, as it may be while this process starts.
+    """
+    if driver.host != platform.node():
+        return
+
+    def watch() -> None:
+        while driver.lives():
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def kill(process: ForkServerProcess) -> None:
+    """End the child now, even when the server that would have told us of its end is gone."""
+    if process.is_alive():
+        process.kill()
+        process.join()
+    elif process.exitcode == 255 and process.pid:  # "the server does not answer": the child may live on
+        try:
+            os.kill(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+
+
+def _forget_server() -> None:
+    """So that the next start makes a new one, whatever has become of this one."""
+    server: Any = forkserver._forkserver
+    with suppress(OSError):
+        server._stop()
+    server._forkserver_pid = server._forkserver_address = server._forkserver_alive_fd = None
+
+
+def _module(family: str) -> str:
+    """The module of a model_type; transformers names it with an underscore where the type has a hyphen or a dot."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", family):
+        raise UsageError(f"model.family={family}: it must be a model_type of transformers, such as t5 or bert.")
+    name = re.sub(r"[.-]", "_", family)
+    return f"transformers.models.{name}.modeling_{name}"
+
+
+@contextmanager
+def _shielded() -> Iterator[None]:
+    """Launchers' workers have a start method and a main module that a forkserver child cannot rebuild: hide both.
+
+    And the import path that a child gets names no current folder.
+    """
+    default: Any = multiprocessing.context._default_context
+    main, actual, path = sys.modules["__main__"], default._actual_context, sys.path
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    sys.path = _import_path()
+    multiprocessing.set_start_method(None, force=True)
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+        sys.path = path
+        default._actual_context = actual
+
+
+def _import_path() -> list[str]:
+    """Ours, without the current folder that a notebook or `python -c` has on it as ""; the checkout that we are
+    imported from stays, however it was found."""
+    ours = str(Path(__file__).resolve().parents[2])
+    path = [entry for entry in sys.path if entry]
+    return path if ours in map(os.path.realpath, path) else [*path, ours]
+
+
+@contextmanager
+def _server_environment() -> Iterator[None]:
+    """What the server inherits at its start: single-threaded libraries, our import path, no Ctrl-C.
+
+    Ctrl-C goes to every process of a terminal; only the worker shall act on it, and record what it did.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main else None
+    try:
+        with environment.lent({**SERVER_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(_import_path())}):
+            yield
+    finally:
+        if in_main:
+            signal.signal(signal.SIGINT, handler)

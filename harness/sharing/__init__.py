@@ -1,0 +1,1 @@
+"""What leaves a store and comes back: folders of deltas, model cards, push and pull."""

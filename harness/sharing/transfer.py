@@ -1,0 +1,165 @@
+"""A finished cell's delta with its card, to a folder or a repository of the Hub, and back. One layout for both.
+
+PEFT's files where PEFT has the method, ours otherwise, beside `card.json` and `README.md`. Only these names are ever
+read from elsewhere, and nothing is unpickled.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from harness import atomic_files, paths
+from harness.errors import UsageError
+from harness.models.hub import SITE
+from harness.processes import temporary_folders
+from harness.sharing import model_card
+from harness.store.store import Store
+
+FORMS = {
+    "peft": ("adapter_config.json", "adapter_model.safetensors"),
+    "deltabench": ("method.json", "delta.safetensors"),
+}
+ALLOWED = (model_card.CARD, model_card.README, *(name for names in FORMS.values() for name in names))
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+
+
+def place(text: str) -> Path | str:
+    """A folder, or `owner/name` on the Hub. UsageError where it could be either, and for what is neither."""
+    if not text.strip() or "\0" in text:
+        raise UsageError(f"{text!r} names no place; give a folder (./NAME), or a repository of the Hub (owner/name).")
+    if text.startswith("hf://"):
+        if not _REPO.fullmatch(text.removeprefix("hf://")):
+            raise UsageError(f"{text}: a repository of the Hub is hf://owner/name.")
+        return text.removeprefix("hf://")
+    if not _REPO.fullmatch(text):
+        return paths.located(text)
+    if Path(text).parent.exists():
+        raise UsageError(f"{text}: there is a folder {Path(text).parent}/ here: write ./{text} for it, or hf://{text}.")
+    return text
+
+
+def pack(
+    store: Store, key: str, checkpoint: str, folder: Path, form: str = "auto", licence: str | None = None
+) -> dict[str, Any]:
+    """Files and card in a new folder; the card. UsageError for a cell without a delta, or a form it has not."""
+    from harness.sharing import delta_folder
+    from harness.training import finished_model
+
+    cell, record = store.cell(key), store.read(key)
+    built = finished_model.finished(store, key, checkpoint)
+    assert record is not None, "it is finished"
+    if form == "auto":
+        form = _form(built)
+    if form == "peft":
+        delta_folder.write_to_peft(built, folder)
+    else:
+        delta_folder.write(built, folder, {"key": key, "checkpoint": checkpoint})
+    card = model_card.make(cell, record, checkpoint, form, licence)
+    model_card.write(card, folder)
+    return card
+
+
+def send(store: Store, key: str, checkpoint: str, repo: str, form: str, licence: str | None, public: bool) -> str:
+    """To the Hub, as a repository that is new or empty; its address."""
+    from huggingface_hub import HfApi, constants
+
+    if constants.HF_HUB_OFFLINE:
+        raise UsageError(f"{repo}: HF_HUB_OFFLINE forbids the network; unset it, or push to a folder (--to ./NAME).")
+    with temporary_folders.folder() as place:
+        folder = place / "delta"
+        card = pack(store, key, checkpoint, folder, form, licence)
+        api = HfApi()
+        try:
+            api.create_repo(repo, private=not public, exist_ok=True)
+            held = set(api.list_repo_files(repo)) - {".gitattributes", model_card.README}
+            if held:
+                raise UsageError(f"{repo}: it holds {sorted(held)[0]} already; name a new repository.")
+            api.upload_folder(repo_id=repo, folder_path=folder, commit_message=f"deltabench {card['key'][:12]}")
+        except UsageError:
+            raise
+        except Exception as error:  # each refusal of the Hub has a kind of its own
+            raise _refused(repo, error) from error
+    return f"{SITE}/{repo}"
+
+
+def fetch(source: Path | str, folder: Path, revision: str | None = None) -> dict[str, Any]:
+    """The files of a pushed delta, checked, in a new folder; the card. Nothing is left where they are not whole."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"--to {folder}: there is something there already; name a new folder.")
+    held = source if isinstance(source, Path) else _download(source, revision)
+    if not held.is_dir():
+        raise UsageError(f"{source}: there is no such folder; a repository of the Hub is owner/name.")
+    card = check(held)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        for name in _there(held, card["form"]):
+            atomic_files.copy(held / name, folder / name, linked=atomic_files.of_the_hub(held / name))
+    except (OSError, ValueError) as error:
+        for name in _there(held, card["form"]):
+            (folder / name).unlink(missing_ok=True)
+        raise UsageError(f"{held}: it could not be copied to {folder} ({error}).") from error
+    return card
+
+
+def _there(held: Path, form: str) -> list[str]:
+    """The names that are taken; the text for people may be absent."""
+    wanted = (model_card.CARD, *FORMS[form])
+    return [*wanted, *([model_card.README] if os.path.lexists(held / model_card.README) else [])]
+
+
+def check(folder: Path) -> dict[str, Any]:
+    """The card of a folder whose files are whole. UsageError otherwise."""
+    from harness.training.finished_model import tensors
+
+    card = model_card.read(folder)
+    configuration, weights = FORMS[card["form"]]
+    try:
+        atomic_files.read_json(folder / configuration, atomic_files.of_the_hub(folder / configuration))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{folder / configuration}: expected a JSON object ({error})") from error
+    tensors(folder / weights)
+    if os.path.lexists(readme := folder / model_card.README):
+        try:
+            atomic_files.read_bytes(readme, atomic_files.MOST_TEXT, atomic_files.of_the_hub(readme))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{readme}: expected a plain text file ({error})") from error
+    return card
+
+
+def _form(built: Any) -> str:
+    """PEFT's, where it can hold this delta on this backbone."""
+    from harness.sharing import delta_folder
+
+    with temporary_folders.folder() as place:
+        try:
+            delta_folder.write_to_peft(built, place / "peft")
+        except UsageError:
+            return "deltabench"
+    return "peft"
+
+
+def _download(repo: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=list(ALLOWED)))
+    except Exception as error:  # as in send
+        raise _refused(repo, error) from error
+
+
+def _refused(repo: str, error: Exception) -> UsageError:
+    """One sentence for an error of huggingface_hub, with the next step."""
+    from huggingface_hub import errors
+
+    match error:
+        case errors.GatedRepoError():
+            return UsageError(f"{repo} is gated: ask for access at {SITE}/{repo}, and log in with `hf auth login`.")
+        case errors.RevisionNotFoundError():
+            return UsageError(f"{repo} has no such revision; those it has are listed at {SITE}/{repo}/commits/main.")
+        case errors.RepositoryNotFoundError() | errors.LocalTokenNotFoundError():
+            return UsageError(f"{repo}: it is not there or not yours; check the name, and log in with `hf auth login`.")
+        case errors.OfflineModeIsEnabled() | errors.LocalEntryNotFoundError():
+            return UsageError(f"{repo}: it is not in the cache, and the Hub cannot be reached; check the network.")
+    reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    return UsageError(f"{repo}: the Hub refuses ({reason:.200}); check the network, or `hf auth login`.")

@@ -1,0 +1,115 @@
+"""Records of a store in one file: an archive of JSON lines, or a Parquet table. Torch-free."""
+
+import gzip
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import atomic_files, private_paths
+from harness.errors import UsageError
+from harness.record import summarise
+from harness.store import fingerprint
+from harness.store import identity as cells
+
+if TYPE_CHECKING:
+    from harness.store.store import Store
+
+
+def archive(store: "Store", keys: Iterable[str], path: Path) -> int:
+    """Records and curves as gzipped JSON lines, sorted by key, without paths of this machine; how many."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count = 0
+    with (
+        atomic_files.atomic(path) as temporary,
+        temporary.open("wb") as raw,
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed,
+    ):
+        for record, curve in store.runs(sorted(set(keys))):
+            packed.write(atomic_files.encode(row(record, curve), sort_keys=True))
+            count += 1
+    return count
+
+
+def row(record: dict[str, Any], curve: list[dict[str, Any]]) -> dict[str, Any]:
+    """{"record", "curve"} without the runtime fields of the cell, which hold paths, and without those in its texts."""
+    try:
+        cell = cells.to_json(cells.from_json(record["cell"]), kinds=("identity", "provenance"))
+    except UsageError:  # a cell of another version: its fields are not all known here
+        cell = cells.without_runtime(record["cell"])
+    known = private_paths.paths(record["cell"])
+    rest = {name: value for name, value in record.items() if name not in ("cell", "key")}
+    return {"record": {**private_paths.hidden(rest, known), "key": record["key"], "cell": cell}, "curve": curve}
+
+
+COLUMNS: Mapping[str, str] = {
+    **dict.fromkeys(("key", "status", "method", "model", "task", "recipe", "objective", "metric"), "string"),
+    **dict.fromkeys(("attempt", "seed", "steps", "best_step", "last_step"), "int64"),
+    **dict.fromkeys(("delta_parameters", "head_parameters", "backbone_parameters"), "int64"),
+    **dict.fromkeys(("learning_rate", "validation_best", "test_best", "validation_last", "test_last"), "float64"),
+    **dict.fromkeys(("train_s", "wall_s"), "float64"),
+    "stale": "bool",
+    **dict.fromkeys(("error", "fingerprint", "ended", "record", "curve"), "string"),
+}
+"""Of the Parquet table. test_*: mean over the reported sets, by the task's metric. record, curve: whole, as JSON."""
+_AT_ONCE = 2000
+
+
+def table(store: "Store", keys: Iterable[str], path: Path) -> int:
+    """One row per record, columns COLUMNS, sorted by key, as one Parquet file; how many."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise UsageError("a Parquet file needs pyarrow, which comes with datasets: pip install pyarrow.") from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = pyarrow.schema([(name, pyarrow.type_for_alias(kind)) for name, kind in COLUMNS.items()])
+    runs, count = store.runs(sorted(set(keys))), 0
+    with atomic_files.atomic(path) as temporary, parquet.ParquetWriter(temporary, shape, compression="zstd") as writer:
+        while rows := [_columns(*run) for run in islice(runs, _AT_ONCE)]:
+            writer.write_table(pyarrow.Table.from_pylist(rows, schema=shape))
+            count += len(rows)
+    return count
+
+
+def _columns(record: dict[str, Any], curve: list[dict[str, Any]]) -> dict[str, Any]:
+    summary, facts = summarise(record), record.get("task_facts") or {}
+    parameters, clock = record.get("parameters") or {}, record.get("time") or {}
+    scores = record.get("scores") or {}
+    whole = row(record, curve)
+    found = {
+        **{name: summary.get(name) for name in COLUMNS if name in summary},
+        "key": record["key"],
+        "stale": fingerprint.is_stale(summary),
+        "metric": facts.get("metric"),
+        "learning_rate": record["cell"]["recipe"].get("learning_rate"),
+        **{f"{part}_parameters": parameters.get(part) for part in ("delta", "head", "backbone")},
+        **{name: clock.get(name) for name in ("train_s", "wall_s")},
+        **{name: text for point in ("best", "last") for name, text in _point(point, scores.get(point), facts).items()},
+        "error": (record.get("error") or {}).get("message"),
+        "ended": (record.get("provenance") or {}).get("ended"),
+        "record": atomic_files.encode(whole["record"]).decode(),
+        "curve": atomic_files.encode(whole["curve"]).decode(),
+    }
+    return {name: _text(value) if COLUMNS[name] == "string" else value for name, value in found.items()}
+
+
+def _point(name: str, point: Mapping[str, Any] | None, facts: Mapping[str, Any]) -> dict[str, Any]:
+    sets = (point or {}).get("sets") or {}
+    return {
+        f"{name}_step": (point or {}).get("step"),
+        f"validation_{name}": _mean(sets, ["validation"], facts.get("metric")),
+        f"test_{name}": _mean(sets, facts.get("tests") or ["test"], facts.get("metric")),
+    }
+
+
+def _mean(sets: Mapping[str, Any], names: Sequence[str], metric: str | None) -> float | None:
+    found = [sets.get(name, {}).get(metric) for name in names]
+    known = [float(value) for value in found if isinstance(value, int | float)]
+    return statistics.fmean(known) if known and len(known) == len(found) else None
+
+
+def _text(value: Any) -> str | None:
+    """Half a surrogate pair, which no Parquet text may hold, as ?."""
+    return None if value is None else str(value).encode("utf-8", errors="replace").decode()

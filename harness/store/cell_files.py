@@ -1,0 +1,189 @@
+"""The files of a store one by one: which attempt counts, what is broken, what is left alone. Torch-free."""
+
+import errno
+import logging
+import os
+import re
+import stat
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from harness import atomic_files
+from harness.errors import UsageError
+from harness.record import displaces, summarise
+from harness.store import record as schema
+from harness.store.attempt_folder import RECORD, AttemptFolder
+
+Summary = dict[str, Any]
+KEY = re.compile(r"[0-9a-f]{64}")
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
+_log = logging.getLogger("deltabench")
+
+
+class Shelf:
+    """Cells by key, attempts by number. quarantined, unreadable: the files that were so, each reported once."""
+
+    def __init__(self, path: Path, read_only: bool) -> None:
+        self.path, self.read_only = path, read_only
+        self._cells = str(path / "cells")
+        self.quarantined: list[Path] = []
+        self.unreadable: list[Path] = []
+        self._check()
+
+    def folder(self, key: str) -> Path:
+        """The folder of one cell. ValueError for what is not a key, so that no name becomes a path."""
+        return Path(self.at(key, ""))
+
+    def at(self, key: str, name: str) -> str:
+        """Where a file of a cell is, as text: a store has many, and a Path takes as long as reading the file."""
+        if not KEY.fullmatch(key):
+            raise ValueError(f"not a key: {key!r}")
+        return f"{self._cells}/{key[:2]}/{key}/{name}"
+
+    def attempt(self, key: str, number: int) -> AttemptFolder:
+        return AttemptFolder(self.folder(key) / "attempts" / str(number))
+
+    def numbers(self, key: str) -> list[int]:
+        """The attempts that were begun, in order."""
+        path = self.at(key, "attempts")
+        try:
+            if os.path.islink(os.path.dirname(path)):
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            names = _own_names(path)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self.unreadable_file(path, error)
+            return []
+        return sorted(int(name) for name in names if _NUMBER.fullmatch(name))
+
+    def current(self, key: str) -> Summary | None:
+        """`current` as it stands; None where there is none, or a broken one (then it goes to quarantine)."""
+        path = self.at(key, "current")
+        try:
+            summary = atomic_files.read_json(path)
+            if schema.is_summary(summary):
+                return summary
+            raise ValueError("it is not the short form of a record")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self.unreadable_file(path, error)
+        except ValueError as error:
+            self.quarantine(key, path, str(error))
+        return None
+
+    def later(self, key: str, numbers: list[int], attempt: int) -> bool:
+        """Whether an attempt after that one has a record."""
+        return any(
+            number > attempt and os.path.exists(self.at(key, f"attempts/{number}/{RECORD}")) for number in numbers
+        )
+
+    def record(self, key: str, number: int) -> dict[str, Any] | None:
+        """One attempt's record; None where there is none or it is broken (then it goes to quarantine)."""
+        path = self.at(key, f"attempts/{number}/{RECORD}")
+        try:
+            return schema.record(atomic_files.read_json(path), key, number)
+        except FileNotFoundError:
+            return None
+        except (OSError, schema.Newer) as error:
+            self.unreadable_file(path, error)
+        except ValueError as error:
+            self.quarantine(key, path, str(error))
+        return None
+
+    def rebuild(self, key: str, numbers: list[int]) -> Summary | None:
+        """`current` again, from the attempts' records."""
+        best: Summary | None = None
+        for number in numbers:
+            record = self.record(key, number)
+            if record is not None and (best is None or displaces(record["status"], best["status"])):
+                best = summarise(record)
+        path = self.folder(key) / "current"
+        readable = not any(key in broken.parts for broken in self.unreadable)
+        if not self.read_only and readable and best != self.current(key):
+            with suppress(OSError):  # a disk that is full or not ours to write is still readable
+                atomic_files.write_json(path, best) if best else path.unlink(missing_ok=True)
+        return best
+
+    def quarantine(self, key: str, path: Path | str, reason: str) -> None:
+        """Move a broken file aside; in a read-only store only report it."""
+        path = Path(path)
+        name = f"{time.strftime('%Y%m%dT%H%M%S')}-{key[:16]}-{path.parent.name}-{path.name}"
+        target = self.path / "quarantine" / f"{name}.{time.time_ns() % 10**9}"
+        told = "left where it is, the store cannot be written"
+        if not self.read_only:
+            with suppress(OSError):
+                check_own(target.parent)
+                target.parent.mkdir(exist_ok=True)
+                os.replace(path, target)
+                told = f"moved to {target}"
+        if path not in self.quarantined:
+            self.quarantined.append(path)
+            _log.warning("quarantine: %s does not parse (%s); %s", path, reason[:120], told)
+
+    def aside(self) -> int:
+        """How many files are in quarantine."""
+        return len(listing(self.path / "quarantine"))
+
+    def unreadable_file(self, path: Path | str, error: Exception) -> None:
+        """A file that may well be whole, but not for us: left alone, and reported once."""
+        path = Path(path)
+        if path not in self.unreadable:
+            self.unreadable.append(path)
+            _log.warning("%s is left alone: %s", path, getattr(error, "strerror", None) or error)
+
+    def _check(self) -> None:
+        above = next(folder for folder in (self.path, *self.path.absolute().parents) if folder.exists())
+        if not above.is_dir():
+            raise UsageError(f"store={self.path}: {above} is a file, not a folder.")
+        if above != self.path:
+            return
+        marker = self.path / "store.json"
+        try:
+            schema.upgrade(atomic_files.read_json(marker))
+        except FileNotFoundError:
+            if not (self.path / "cells").is_dir() and listing(self.path):
+                raise UsageError(
+                    f"store={self.path}: not a store of deltabench; name an empty or a new folder."
+                ) from None
+        except schema.Newer as error:
+            raise UsageError(f"store={self.path}: {error}.") from None
+        except ValueError as error:
+            self.quarantine("store", marker, str(error))
+
+
+def listing(folder: Path) -> list[str]:
+    """The names in a folder; [] where there is none, or none that can be read: what it holds is left alone."""
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        if folder not in _unlisted:
+            _unlisted.add(folder)
+            _log.warning("%s is left alone: %s", folder, error.strerror or error)
+        return []
+
+
+_unlisted: set[Path] = set()
+"""Folders that could not be read, each reported once."""
+
+
+def check_own(path: Path) -> None:
+    """OSError for what is there and no folder of the store's own: writing through a link would write elsewhere."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISDIR(path.lstat().st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+
+
+def _own_names(path: str) -> list[str]:
+    """The folders in a folder of the store's own, without links: one could lead anywhere, as one in its place could."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        with os.scandir(descriptor) as entries:
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,123 @@
+"""What a cell is called: resolved identity fields -> key, and the cell as JSON and back. Torch-free."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from typing import Any
+
+from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig, build
+from harness.errors import UsageError
+from methods import registry as methods
+
+IDENTITY_VERSION = 1
+"""Raised when the meaning of a field or a declared default changes: every key changes with it."""
+
+
+def key(cell: Cell) -> str:
+    """sha256 (64 hex digits) of the canonical JSON of what the result depends on."""
+    return hashlib.sha256(canonical(cell).encode()).hexdigest()
+
+
+def known(cell: Cell) -> bool:
+    """Whether the cell's method is installed here: without its declared defaults the key is another."""
+    return cell.method.name in methods.catalogue()
+
+
+def canonical(cell: Cell) -> str:
+    """Identity fields, sorted, without those at their declared default, so that a new field re-keys nothing."""
+    content = {"version": IDENTITY_VERSION, **_identity(cell)}
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def to_json(cell: Cell, kinds: tuple[str, ...] = ("identity", "runtime", "provenance")) -> dict[str, Any]:
+    """The cell as plain JSON values; fields of other kinds than `kinds` are left out."""
+    method = {"name": cell.method.name, **{name: _plain(value) for name, value in cell.method.fields.items()}}
+    parts = {part: _flat(getattr(cell, part), kinds) for part in _PARTS}
+    parents = [list(parent) for parent in cell.parents]
+    found = {"method": method, **parts, "objective": cell.objective, "seed": cell.seed, "parents": parents}
+    return {**found, CONFIG_DIR: cell.config_dir} if "runtime" in kinds and cell.config_dir else found
+
+
+def without_runtime(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What `to_json` wrote, without the fields that are of one machine only."""
+    runtime = {part: [f.name for f in fields(kind) if f.metadata["kind"] == "runtime"] for part, kind in _PARTS.items()}
+    cut = {part: {f: v for f, v in content[part].items() if f not in names} for part, names in runtime.items()}
+    return {**{name: value for name, value in content.items() if name != CONFIG_DIR}, **cut}
+
+
+def from_json(content: Mapping[str, Any]) -> Cell:
+    """The cell that `to_json` wrote. UsageError for a field this version does not know, or a value of a wrong type."""
+    try:
+        method = dict(content["method"])
+        name = method.pop("name")
+        parts = {part: build(kind, content[part], part) for part, kind in _PARTS.items()}
+        return Cell(
+            method=MethodConfig(name, {field: _tuples(value) for field, value in method.items()}),
+            objective=str(content["objective"]),
+            seed=int(content["seed"]),
+            parents=tuple((str(role), str(parent)) for role, parent in content.get("parents", [])),
+            config_dir=None if content.get(CONFIG_DIR) is None else str(content[CONFIG_DIR]),
+            **parts,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"this is not a cell: {type(error).__name__}: {error}") from error
+
+
+CONFIG_DIR = "config_dir"
+_PARTS: Mapping[str, type[Any]] = {"model": ModelConfig, "task": TaskConfig, "recipe": RecipeConfig}
+
+
+def _identity(config: Any) -> dict[str, Any]:
+    if isinstance(config, MethodConfig):
+        return {"name": config.name, "fields": _method_fields(config)}
+    content = {}
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if field.metadata["kind"] != "identity":
+            continue
+        if is_dataclass(value):
+            content[field.name] = _identity(value)
+        elif not _same(value, field.default):
+            content[field.name] = _plain(value)
+    return content
+
+
+def _method_fields(config: MethodConfig) -> dict[str, Any]:
+    defaults = _declared(config.name)
+    return {
+        name: _plain(value)
+        for name, value in config.fields.items()
+        if name not in defaults or not _same(value, defaults[name])
+    }
+
+
+@cache
+def _declared(name: str) -> dict[str, Any]:
+    """The declared defaults of a method's fields; none for a method that is not installed here."""
+    entry = methods.catalogue().get(name)
+    return {field: spec.default for field, spec in entry.fields.items()} if entry else {}
+
+
+def _same(value: Any, default: Any) -> bool:
+    """Equal, and not by True == 1."""
+    return bool(_plain(value) == _plain(default)) and isinstance(value, bool) == isinstance(default, bool)
+
+
+def _flat(config: Any, kinds: tuple[str, ...]) -> dict[str, Any]:
+    kept = (field for field in fields(config) if field.metadata["kind"] in kinds)
+    return {field.name: _plain(getattr(config, field.name)) for field in kept}
+
+
+def _plain(value: Any) -> Any:
+    """JSON values in one form: 1.0 and 1 are one number, tuples are lists."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

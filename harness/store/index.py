@@ -1,0 +1,72 @@
+"""All summaries of a store in one file, so that a large store is not read cell by cell. Derived, torch-free.
+
+A line of it holds as long as the cell's `current` is the file that it was read from (time, size and number of the
+file). Readers write it, whole and under a new name, once enough has changed; adding a record never does, so it costs
+the same in a small store and in a large one. Nothing is lost with it: it may be deleted at any time.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import atomic_files
+from harness.store import record
+
+if TYPE_CHECKING:
+    from harness.store.store import Store
+
+NAME = "index.json"
+WORTH = 500
+"""Cells below which reading them one by one is as fast."""
+Entry = tuple[str, dict[str, Any]]
+
+
+def summaries(store: "Store", keys: Iterable[str]) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """`Store.summary` of each key, from the index where that still holds."""
+    keys = list(keys)
+    held = _load(store.path / NAME) if len(keys) >= WORTH else {}
+    fresh: dict[str, Entry] = {}
+    cells = str(store.path / "cells")
+    for key in keys:
+        stamp, known = _stamp(f"{cells}/{key[:2]}/{key}/current"), held.get(key)
+        summary = None
+        if stamp is not None:
+            summary = known[1] if known is not None and stamp == known[0] else store.current(key)
+        if summary is None or summary["status"] != "done":  # an attempt that `current` does not know may have ended
+            summary = store.summary(key)
+        if summary is not None and stamp is not None:
+            fresh[key] = stamp, summary
+        yield key, summary
+    news = sum(held.get(key) != entry for key, entry in fresh.items())
+    if news >= max(WORTH, len(held) // 20) and not store.read_only:
+        with suppress(OSError):
+            _save(store.path / NAME, {**held, **fresh})
+
+
+def _stamp(path: str) -> str | None:
+    """Which file is there now; None where there is none."""
+    try:
+        about = os.stat(path)
+    except OSError:
+        return None
+    return f"{about.st_mtime_ns}.{about.st_size}.{about.st_ino}"
+
+
+def _load(path: Path) -> dict[str, Entry]:
+    """{} for an index that is absent or damaged."""
+    with suppress(OSError, ValueError, TypeError):
+        digest, _, body = atomic_files.read_bytes(path).partition(b"\n")
+        if digest.decode() == hashlib.sha256(body).hexdigest():
+            held = atomic_files.parse(body)
+            return {key: (stamp, summary) for key, (stamp, summary) in held.items() if record.is_summary(summary)}
+    return {}
+
+
+def _save(path: Path, entries: dict[str, Entry]) -> None:
+    body = json.dumps(entries, separators=(",", ":")).encode()
+    with atomic_files.atomic(path) as temporary:
+        temporary.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)

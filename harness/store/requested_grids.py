@@ -1,0 +1,106 @@
+"""Which cells were asked for together, so that `status` knows what is missing of what. Derived, torch-free.
+
+A sweep notes its grid under a name: an exhibit and its scale, or the words of a command line. The same name again
+replaces the note; no note is ever needed to run, resume or read anything.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness import atomic_files
+from harness.config.schema import Cell
+from harness.store import identity as cells
+from harness.store.cell_files import KEY, check_own, listing
+
+if TYPE_CHECKING:
+    from harness.store.store import Store
+
+FOLDER = "grids"
+
+
+@dataclass(frozen=True)
+class Place:
+    """What is said of a cell where nothing more is needed. steps: of its recipe; None where that is not known."""
+
+    key: str
+    method: str
+    model: str
+    task: str
+    steps: int | None
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Cells that were asked for together. note: what else is to be said of them."""
+
+    name: str
+    places: tuple[Place, ...]
+    note: str = ""
+
+
+def of(name: str, many: Iterable[Cell]) -> Grid:
+    """The grid of these cells."""
+    return Grid(name, tuple(place(cell) for cell in many))
+
+
+def place(cell: Cell) -> Place:
+    return Place(cells.key(cell), cell.method.name, cell.model.name, cell.task.name, cell.recipe.steps)
+
+
+def said(block: Mapping[str, Sequence[Any]]) -> str:
+    """The name of a grid that was given in words: its choices as they are written on a command line."""
+    return " ".join(f"{key}={','.join(_told(value) for value in values)}" for key, values in block.items())
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_told, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{name}: {_told(one)}' for name, one in value.items())}}}"
+    return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
+
+
+def note(store: "Store", grid: Grid) -> None:
+    """Remember a grid; a store that cannot be written is left as it is."""
+    if store.read_only or not grid.name or not store.path.is_dir():
+        return
+    digest = hashlib.sha256(atomic_files.encode(grid.name)).hexdigest()[:16]
+    path = store.path / FOLDER / f"{digest}.json"
+    rows = [[one.key, one.method, one.model, one.task, one.steps] for one in grid.places]
+    with suppress(OSError):
+        check_own(path.parent)
+        path.parent.mkdir(exist_ok=True)
+        atomic_files.write_json(path, {"grid": grid.name, "cells": rows})
+
+
+def noted(store: "Store") -> list[Grid]:
+    """Every grid that was noted, by name; a note that does not parse is moved to quarantine."""
+    found = (_read(store, name) for name in listing(store.path / FOLDER) if name.endswith(".json"))
+    return sorted((grid for grid in found if grid is not None), key=lambda grid: grid.name)
+
+
+def _read(store: "Store", name: str) -> Grid | None:
+    path = store.path / FOLDER / name
+    if name.startswith("."):  # somebody writes it now
+        return None
+    try:
+        content = atomic_files.read_json(path)
+        places = tuple(_place(row) for row in content["cells"])
+        return Grid(str(content["grid"]), places)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        store.unreadable_file(path, error)
+    except (ValueError, KeyError, TypeError) as error:
+        store.quarantine("grid", path, f"{type(error).__name__}: {error}")
+    return None
+
+
+def _place(row: Sequence[object]) -> Place:
+    key, method, model, task, steps = row
+    if not all(isinstance(text, str) for text in (key, method, model, task)) or not KEY.fullmatch(str(key)):
+        raise ValueError("a cell is [key, method, model, task, steps]")
+    return Place(str(key), str(method), str(model), str(task), steps if type(steps) is int else None)

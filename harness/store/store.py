@@ -1,0 +1,240 @@
+"""The store: cells, attempts, records and which of them counts. Torch-free.
+
+store/store.json                          what this folder is
+store/cells/<k[:2]>/<key>/cell.json       the cell
+                          current         which attempt counts, with its summary: derived, rebuilt when lost
+                          attempts/<n>/   record.json, curve.jsonl, predictions.jsonl.gz, delta-*.safetensors, log.txt
+store/grids/                              which cells were asked for together (grids.py)
+store/leases/                             who runs what now (lease.py)
+store/quarantine/                         files that did not parse: moved here, never deleted
+store/index.json                          all summaries in one file (index.py): derived, may be deleted
+
+Opening and reading a store writes nothing, except that a broken file is moved to quarantine and that what is derived
+is rebuilt; under `protect` not even that.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from harness import atomic_files
+from harness.config.schema import Cell
+from harness.errors import UsageError
+from harness.record import FINAL, SCHEMA, STATUSES, displaces, summarise
+from harness.store import identity as cells
+from harness.store import index, lease
+from harness.store import record as schema
+from harness.store.attempt_folder import CURVE, RECORD, AttemptFolder
+from harness.store.cell_files import KEY, Shelf, Summary, check_own, listing
+
+__all__ = ["FINAL", "SCHEMA", "STATUSES", "AttemptFolder", "Store", "protect", "summarise"]
+
+_protected = False
+
+
+def protect(wanted: bool) -> None:
+    """Whether this process leaves every store as it is (`--read-only`): every page opens its store in its own place."""
+    global _protected
+    _protected = wanted
+
+
+class Store(Shelf):
+    """A folder of records. Nothing is created before the first cell is registered."""
+
+    def __init__(self, path: Path | str, read_only: bool | None = None) -> None:
+        super().__init__(Path(path), _protected if read_only is None else read_only)
+        self.leases = self.path / "leases"
+
+    def keys(self) -> Iterator[str]:
+        """Every key that has a folder."""
+        for shard in listing(self.path / "cells"):
+            yield from (key for key in listing(self.path / "cells" / shard) if KEY.fullmatch(key))
+
+    def find(self, prefix: str) -> str:
+        """The one key that starts with `prefix` (at least four digits)."""
+        if not re.fullmatch(r"[0-9a-f]{4,64}", prefix):
+            raise UsageError(f"{prefix[:80]!r} is not a key: give its first digits, at least four of 0-9 and a-f.")
+        listed = listing(self.path / "cells" / prefix[:2])
+        found = [key for key in listed if key.startswith(prefix) and KEY.fullmatch(key)]
+        if len(found) != 1:
+            told = f"{len(found)} cells start" if found else "no cell starts"
+            some = f" ({', '.join(key[: len(prefix) + 4] for key in found[:5])})" if found else ""
+            where = f"in the store {self.path}{some}; `deltabench status` shows what is there."
+            raise UsageError(f"{told} with {prefix} {where}")
+        return found[0]
+
+    def status(self, key: str) -> str:
+        """One of STATUSES, or running, or missing."""
+        if self.is_running(key):
+            return "running"
+        summary = self.summary(key)
+        if summary is not None:
+            return str(summary["status"])
+        return "interrupted" if self.numbers(key) else "missing"
+
+    def is_running(self, key: str) -> bool:
+        try:
+            return lease.running(self.leases, key, touch=not self.read_only)
+        except OSError as error:
+            self.unreadable_file(self.leases, error)
+            return False
+
+    def running_keys(self) -> set[str]:
+        """Every key that somebody alive holds."""
+        try:
+            held = lease.keys(self.leases)
+        except OSError as error:
+            self.unreadable_file(self.leases, error)
+            return set()
+        return {key for key in held if self.is_running(key)}
+
+    def summary(self, key: str) -> Summary | None:
+        """The short form of the attempt that counts: attempt, status, fingerprint, names, seconds."""
+        numbers = self.numbers(key)
+        if not numbers:
+            return None
+        summary = self.current(key)
+        # A worker that was killed between the two writes of `finish` leaves a record that `current` does not know.
+        if summary is None or self.later(key, numbers, int(summary["attempt"])):
+            return self.rebuild(key, numbers)
+        return summary
+
+    def summaries(self, keys: Iterable[str] | None = None) -> Iterator[tuple[str, Summary | None]]:
+        """`summary` of many cells (None: of all), by the index where it is still right."""
+        yield from index.summaries(self, self.keys() if keys is None else keys)
+
+    def statuses(self, keys: Iterable[str] | None = None) -> Iterator[tuple[str, str, Summary | None]]:
+        """(key, status, summary) of many cells, as `status` and `summary` tell them."""
+        running = self.running_keys()
+        for key, summary in self.summaries(keys):
+            rest = str(summary["status"]) if summary else "interrupted" if self.numbers(key) else "missing"
+            yield key, "running" if key in running else rest, summary
+
+    def read(self, key: str) -> dict[str, Any] | None:
+        """The record that counts, or None."""
+        return self._counting(key, self.summary(key))
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """The record that counts of every cell that has one."""
+        yield from (record for record, _ in self.runs(self.keys(), curves=False))
+
+    def runs(self, keys: Iterable[str], curves: bool = True) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
+        """(record, curve) of the attempt that counts of each of these cells that has one."""
+        for key, summary in self.summaries(keys):
+            record = self._counting(key, summary)
+            if record is not None:
+                yield record, self.evaluations(key, int(record["attempt"])) if curves else []
+
+    def curve(self, key: str) -> list[dict[str, Any]]:
+        """The evaluations of the attempt that counts, in order of steps."""
+        summary = self.summary(key)
+        return self.evaluations(key, int(summary["attempt"])) if summary else []
+
+    def cell(self, key: str) -> Cell:
+        """The cell a key stands for; from a record where its own file is lost. UsageError where neither is left."""
+        path = self.folder(key) / "cell.json"
+        try:
+            content = atomic_files.read_json(path)
+        except (OSError, ValueError) as error:
+            if isinstance(error, ValueError):
+                self.quarantine(key, path, str(error))
+            record = self.read(key)
+            if record is None:
+                told = f"the store {self.path} has no readable cell {key[:12]}: {error}"
+                raise UsageError(f"{told}. The command that made it makes it again.") from error
+            content = record["cell"]
+        found = cells.from_json(content)
+        if cells.key(found) != key and cells.known(found):
+            raise UsageError(f"what the store {self.path} has as cell {key[:12]} is cell {cells.key(found)[:12]}.")
+        return found
+
+    def register(self, cell: Cell) -> str:
+        """Make the cell's folder, so that a worker can find it by key."""
+        return self.register_as(cells.key(cell), cells.to_json(cell))
+
+    def register_as(self, key: str, content: Mapping[str, Any]) -> str:
+        """`register` for a cell as JSON under a key that is known to be its own."""
+        if not (self.path / "store.json").exists():
+            self.path.mkdir(parents=True, exist_ok=True)
+            atomic_files.write_json(self.path / "store.json", {"schema": SCHEMA})
+        path, wanted = self.folder(key) / "cell.json", atomic_files.encode(content, indent=1)
+        for folder in (path.parents[1], path.parent, path.parent / "attempts"):
+            check_own(folder)
+        with suppress(OSError, ValueError):
+            if atomic_files.read_bytes(path) == wanted:  # a large grid that goes on is not written anew
+                return key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_files.atomic(path) as temporary:
+            temporary.write_bytes(wanted)
+        return key
+
+    def begin(self, cell: Cell) -> AttemptFolder:
+        """A fresh attempt's folder."""
+        return self.next_attempt(self.register(cell))
+
+    def next_attempt(self, key: str) -> AttemptFolder:
+        """The folder of an attempt that nobody else has begun."""
+        number = max(self.numbers(key), default=0) + 1
+        while True:
+            folder = self.attempt(key, number)
+            with suppress(FileExistsError):
+                folder.path.mkdir(parents=True)
+                return folder
+            number += 1
+
+    def finish(self, key: str, folder: AttemptFolder, record: Mapping[str, Any]) -> bool:
+        """Write an attempt's record, and let it count unless that would hide a finished one; whether it was written.
+
+        An attempt that has a record keeps it: who was frozen while another took the cell over comes too late.
+        """
+        if not folder.create(RECORD, record):
+            return False
+        earlier = self.current(key)
+        if earlier is None and folder.number > 1:
+            self.rebuild(key, self.numbers(key))
+        elif earlier is None or displaces(record["status"], earlier["status"]):
+            atomic_files.write_json(self.folder(key) / "current", summarise(record))
+        return True
+
+    def attempts(self, key: str) -> Iterator[tuple[int, str]]:
+        """(number, status) of every attempt that has a record, in order."""
+        for number in self.numbers(key):
+            record = self.record(key, number)
+            if record is not None:
+                yield number, str(record["status"])
+
+    def unfinished(self, key: str) -> list[AttemptFolder]:
+        """Attempts without a record: running now, or cut off."""
+        folders = (self.attempt(key, number) for number in self.numbers(key))
+        return [folder for folder in folders if not os.path.lexists(folder.path / RECORD)]
+
+    def kept(self, key: str, name: str) -> Path:
+        """Where the attempt that counts has, or would have, a file of this name."""
+        summary = self.summary(key)
+        return self.attempt(key, int(summary["attempt"]) if summary else 0).path / name
+
+    def check_writable(self) -> None:
+        """UsageError for a store that is not to be written, or cannot be; writes nothing to find out."""
+        if self.read_only:
+            raise UsageError(f"store={self.path}: it is opened read-only; leave --read-only out to run cells.")
+        if self.leases.is_symlink():
+            raise UsageError(f"store={self.path}: {self.leases} is a link, and leads out of the store; remove it.")
+        for path in (self.path, self.path / "cells", self.leases):
+            there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+            if not os.access(there, os.W_OK | os.X_OK):
+                raise UsageError(f"store={self.path}: {there} cannot be written; name another store with store=DIR.")
+
+    def evaluations(self, key: str, number: int) -> list[dict[str, Any]]:
+        return list(filter(schema.is_point, atomic_files.read_lines(self.at(key, f"attempts/{number}/{CURVE}"))))
+
+    def _counting(self, key: str, summary: Summary | None) -> dict[str, Any] | None:
+        if summary is None:
+            return None
+        record = self.record(key, int(summary["attempt"]))
+        if record is None:
+            rebuilt = self.rebuild(key, self.numbers(key))
+            record = self.record(key, int(rebuilt["attempt"])) if rebuilt else None
+        return record

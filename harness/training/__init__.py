@@ -1,0 +1,1 @@
+"""One attempt's arithmetic: batches, steps, optimizers, checkpoints, scores and what is kept."""

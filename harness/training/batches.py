@@ -1,0 +1,221 @@
+"""Rows as padded tensors, and the order in which training sees them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from harness.models.tokenizer import IGNORED
+
+POOL = 8  # batches that are sorted by length together: shorter padding, nearly random order
+
+
+@dataclass(frozen=True)
+class Batch:
+    """inputs, mask: [B, T]. targets: [B, U], IGNORED after the end. labels: [B]. options: [B, C, U]."""
+
+    inputs: torch.Tensor
+    mask: torch.Tensor
+    targets: torch.Tensor | None = None
+    labels: torch.Tensor | None = None
+    options: torch.Tensor | None = None
+
+    def need_labels(self) -> torch.Tensor:
+        assert self.labels is not None, "this batch was encoded without labels"
+        return self.labels
+
+    def need_targets(self) -> torch.Tensor:
+        assert self.targets is not None, "this batch was encoded without targets"
+        return self.targets
+
+    def to(self, device: torch.device) -> "Batch":
+        held = {name: tensor.to(device) for name, tensor in vars(self).items() if tensor is not None}
+        return replace(self, **held)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One split, tokenised once.
+
+    inputs: [N, T] padded; lengths: [N]. targets: [N, U]. labels: [N]. options: [N or 1, C, U].
+    truncated: how many rows were longer than the task's limit. notes: split by split, what else a reader of the scores
+    should know of the answers: name -> how many rows.
+    """
+
+    inputs: torch.Tensor
+    lengths: torch.Tensor
+    pad: int
+    truncated: int
+    targets: torch.Tensor | None = None
+    labels: torch.Tensor | None = None
+    options: torch.Tensor | None = None
+    notes: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        inputs: Sequence[Sequence[int]],
+        pad_id: int,
+        truncated: int,
+        targets: Sequence[Sequence[int]] | None = None,
+        labels: torch.Tensor | None = None,
+        options: torch.Tensor | None = None,
+        notes: Mapping[str, int] | None = None,
+    ) -> "Encoded":
+        """From lists of token ids."""
+        lengths = torch.tensor([len(row) for row in inputs])
+        padded = None if targets is None else pad(targets, IGNORED)
+        return cls(pad(inputs, pad_id), lengths, pad_id, truncated, padded, labels, options, notes or {})
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @cached_property
+    def tokens(self) -> torch.Tensor:
+        """[N] tokens of each row, input and target."""
+        return self.lengths if self.targets is None else self.lengths + (self.targets != IGNORED).sum(dim=1)
+
+    def batch(self, rows: Sequence[int] | np.ndarray) -> Batch:
+        """These rows, padded to the longest of them."""
+        index = torch.as_tensor(rows)
+        lengths = self.lengths[index]
+        width = int(lengths.max())
+        options = self.options
+        if options is not None:
+            options = options[index] if len(options) > 1 else options.expand(len(index), -1, -1)
+        return Batch(
+            inputs=self.inputs[index, :width],
+            mask=(torch.arange(width) < lengths[:, None]).long(),
+            targets=None if self.targets is None else _trim(self.targets[index]),
+            labels=None if self.labels is None else self.labels[index],
+            options=options,
+        )
+
+    def by_length(self, size: int) -> Iterator[list[int]]:
+        """All rows in groups of at most `size` of like length, for evaluation."""
+        order = torch.argsort(self.lengths, stable=True).tolist()
+        for start in range(0, len(order), size):
+            yield order[start : start + size]
+
+
+def pad(rows: Sequence[Sequence[int]], value: int, width: int | None = None) -> torch.Tensor:
+    """[N, T] with `value` after the end of each row."""
+    lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+    table = np.full((len(rows), width or int(lengths.max())), value, dtype=np.int64)
+    table[np.arange(table.shape[1]) < lengths[:, None]] = np.concatenate([np.asarray(row) for row in rows])
+    return torch.from_numpy(table)
+
+
+def _trim(targets: torch.Tensor) -> torch.Tensor:
+    used = (targets != IGNORED).any(dim=0)
+    return targets[:, : int(used.sum())]
+
+
+class Order:
+    """Which rows step `step` (from 0) trains on: a function of the seed and the step, the same for every method.
+
+    The rows run through seeded permutations of the split, epoch after epoch: after any step the counts of two rows
+    differ by at most one. A batch holds as many different rows as it can, so the batch in which one epoch ends and the
+    next begins has no row twice. Within an epoch POOL batches at a time (all of them, where an epoch has fewer) are
+    sorted by length, cut, and shuffled.
+    """
+
+    def __init__(self, lengths: torch.Tensor, batch_size: int, seed: int) -> None:
+        self._lengths = lengths.numpy()
+        self._size = batch_size
+        self._seed = seed
+        self._pool: tuple[int, np.ndarray] = (-1, np.empty(0))
+        self._epochs: dict[int, np.ndarray] = {}
+
+    def rows(self, step: int) -> np.ndarray:
+        """[B] row numbers."""
+        if len(self._lengths) < POOL * self._size:
+            return self._of_epochs(step)
+        number, place = divmod(step, POOL)
+        if self._pool[0] != number:
+            self._pool = (number, self._fill(number))
+        rows: np.ndarray = self._pool[1][place]
+        return rows
+
+    def _fill(self, number: int) -> np.ndarray:
+        """[POOL, B] the batches of one pool, in which at most one epoch ends."""
+        span, n = POOL * self._size, len(self._lengths)
+        epoch, start = divmod(number * span, n)
+        before = self._permutation(epoch)[start : start + span]
+        draw = self._generator(1, number)
+        if len(before) == span:
+            return self._mixed(before, draw)
+        after, ends = self._permutation(epoch + 1)[: span - len(before)], len(before) % self._size
+        _apart(before, after, ends, (self._size - ends) % self._size)
+        cut = len(before) - ends
+        parts = [self._mixed(before[:cut], draw)]
+        if ends:
+            parts.append(np.concatenate((before[cut:], after[: self._size - ends]))[None])
+            after = after[self._size - ends :]
+        return np.concatenate((*parts, self._mixed(after, draw)))
+
+    def _of_epochs(self, step: int) -> np.ndarray:
+        """[B] of a split that is smaller than a pool: a batch may reach over several epochs."""
+        epoch, start = divmod(step * self._size, len(self._lengths))
+        found: list[np.ndarray] = []
+        left = self._size
+        while left:
+            rows = self._epoch(epoch)[start : start + left]
+            found.append(rows)
+            epoch, start, left = epoch + 1, 0, left - len(rows)
+        return np.concatenate(found)
+
+    def _epoch(self, number: int) -> np.ndarray:
+        """[N] one epoch in the order in which it is trained on.
+
+        Where a batch begins in the epoch before, that one's end decides which rows may come first. So the epochs
+        follow from each other, from the last one on that began with a batch.
+        """
+        first, n = number, len(self._lengths)
+        while first not in self._epochs and first * n % self._size:
+            first -= 1
+        for epoch in range(first, number + 1):
+            if epoch not in self._epochs:
+                self._epochs = {**dict(list(self._epochs.items())[-1:]), epoch: self._arranged(epoch)}
+        return self._epochs[number]
+
+    def _arranged(self, number: int) -> np.ndarray:
+        n = len(self._lengths)
+        rows, draw = self._permutation(number), self._generator(1, number)
+        ends = min(number * n % self._size, n)  # rows of the epoch before in the batch that this one begins in
+        head = min(-number * n % self._size, n)
+        if ends:
+            _apart(self._epochs[number - 1][-ends:], rows, ends, head)
+        whole = (n - head) // self._size * self._size
+        rows[head : head + whole] = self._mixed(rows[head : head + whole], draw).reshape(-1)
+        return rows
+
+    def _mixed(self, rows: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+        """[batches, B] of whole batches: like lengths together, the batches in a drawn order."""
+        batches = rows[np.argsort(self._lengths[rows], kind="stable")].reshape(-1, self._size)
+        return draw.permutation(batches)
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        return self._generator(0, epoch).permutation(len(self._lengths))
+
+    def _generator(self, kind: int, number: int) -> np.random.Generator:
+        return np.random.default_rng((self._seed, kind, number))
+
+
+def _apart(before: np.ndarray, after: np.ndarray, ends: int, head: int) -> None:
+    """Swap rows, in place, until the last `ends` of `before` and the first `head` of `after` share as few as can be.
+
+    A shared one changes places with the next of `after` that the batch does not hold, else with one of `before`.
+    """
+    batch = set(before[len(before) - ends :].tolist())
+    shared = [place for place in range(head) if int(after[place]) in batch]
+    free = [place for place in range(head, len(after)) if int(after[place]) not in batch]
+    for place, other in zip(shared, free, strict=False):
+        after[[place, other]] = after[[other, place]]
+    begun = set(after[:head].tolist())
+    shared = [place for place in range(len(before) - ends, len(before)) if int(before[place]) in begun]
+    free = [place for place in range(len(before) - ends) if int(before[place]) not in begun]
+    for place, other in zip(shared, free, strict=False):
+        before[[place, other]] = before[[other, place]]

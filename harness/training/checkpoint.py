@@ -1,0 +1,181 @@
+"""Training saved now and then, so that an attempt whose process died goes on where it was saved, bit for bit.
+
+One safetensors file in the attempt's folder, replaced atomically: trained tensors and whatever else training has
+changed (changing.py), optimiser, random states, the step, the losses since the last evaluation, the curve, the best
+point, what the meter has counted. The learning rate and the rows of a step follow from its number (fit.schedule,
+batches.Order). The worker hands the file on from attempt to attempt and removes it when the cell has ended.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from harness.config.schema import Cell, Runtime
+from harness.measurement.memory_sampler import most
+from harness.measurement.meter import Meter
+from harness.measurement.step_timer import Steps
+from harness.store import fingerprint
+from harness.store import identity as cells
+from harness.store.attempt_folder import CHECKPOINT, CURVE, RESUMED, AttemptFolder
+from harness.training import determinism, model_state, tensor_file
+
+FORMAT = 1
+LOADING = ("prepare", "load")
+LEAST_SHARE = 20
+"""By the clock, a checkpoint is due after at least so many times what the last one took."""
+
+
+class Unusable(Exception):
+    """The model could not be brought to where the checkpoint was made: begin anew, on a new model."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where training stands: `step` steps are done, in stage `stage`; `losses` since the last evaluation; the best
+    evaluation in this stage (plain values and tensors) or None; the rows of the curve."""
+
+    stage: int
+    step: int
+    losses: Sequence[float] = ()
+    best: dict[str, Any] | None = None
+    curve: Sequence[dict[str, Any]] = ()
+
+
+@dataclass
+class Keeper:
+    """Of one run. made_by: what must be the same for a checkpoint to be used. steps, minutes: how often; 0: never.
+
+    trained: what trains in any stage, by name. trouble: why the last checkpoint could not be written, if so.
+    """
+
+    folder: AttemptFolder | None = None
+    made_by: Mapping[str, str | int] = field(default_factory=dict)
+    steps: int = 0
+    minutes: float = 0.0
+    trouble: str = ""
+    _at: int = 0
+    _time: float = field(default_factory=time.monotonic)
+    _took: float = 0.0
+    _resumed: list[int] = field(default_factory=list)
+    _held: dict[str, Any] = field(default_factory=dict)
+    _start: model_state.Start | None = None
+
+    def open(self, model: nn.Module) -> Place | None:
+        """Before training: where to go on from, or None. What cannot be used is told in the record and removed."""
+        if self.steps or self.minutes:
+            self._start = model_state.start(model)
+        path = self.folder.path / CHECKPOINT if self.folder else None
+        if self.folder is None or path is None or not path.exists():
+            return None
+        try:
+            self._held = tensor_file.read(path)
+            different = [name for name, value in self._wanted().items() if self._held["made_by"].get(name) != value]
+            if not different:
+                self._resumed = [*self._held["resumed"], self._held["place"]["step"]]
+                return Place(**self._held["place"])
+            reason = f"the checkpoint is of another {', '.join(different)}"
+        except (tensor_file.Broken, KeyError, TypeError, AttributeError) as error:
+            reason = f"the checkpoint cannot be read ({error})"
+        self.refuse(reason)
+        return None
+
+    def resume(
+        self, place: Place, model: nn.Module, trained: Mapping[str, nn.Parameter],
+        optimizer: torch.optim.Optimizer, meter: Meter,
+    ) -> None:  # fmt: skip
+        """Bring everything to where `place` was; the stages up to it have begun once more. Unusable."""
+        assert self.folder is not None, "a place comes from a folder"
+        held, self._held = self._held, {}
+        try:
+            model_state.put(model, trained, held["model"])
+            optimizer.load_state_dict(held["optimizer"])
+            _count_on(meter, held["meter"])
+            determinism.restore(held["random"], _device(model))
+        except Exception as error:  # of whatever kind: a new beginning needs nothing of this file
+            raise Unusable(
+                f"the checkpoint of step {place.step} does not fit ({type(error).__name__}: {error})"
+            ) from error
+        for row in place.curve:
+            self.folder.append(CURVE, row)
+        self.folder.write(RESUMED, {"resumed_from": self._resumed})
+        self._at, self._time = place.step, time.monotonic()
+        print(f"resumed from step {place.step}")
+
+    def refuse(self, reason: str) -> None:
+        """Begin anew, and say why."""
+        assert self.folder is not None, "what is refused comes from a folder"
+        (self.folder.path / CHECKPOINT).unlink(missing_ok=True)
+        self.folder.write(RESUMED, {"restarted": reason})
+        print(f"started anew: {reason}")
+
+    def due(self, step: int) -> bool:
+        """Whether to save now that `step` steps are done."""
+        if self.steps and step - self._at >= self.steps:
+            return True
+        return bool(self.minutes) and time.monotonic() - self._time >= max(60 * self.minutes, LEAST_SHARE * self._took)
+
+    def save(
+        self, place: Place, model: nn.Module, trained: Mapping[str, nn.Parameter],
+        optimizer: torch.optim.Optimizer, meter: Meter,
+    ) -> None:  # fmt: skip
+        """Write the file. Where that fails, training goes on without."""
+        assert self.folder is not None, "only a run with a folder asks for checkpoints"
+        assert self._start is not None, "`open` comes first"
+        began = time.monotonic()
+        try:
+            content = {
+                "made_by": self._wanted(),
+                "resumed": self._resumed,
+                "place": vars(place),
+                "model": model_state.take(model, trained, self._start),
+                "optimizer": optimizer.state_dict(),
+                "meter": _counted(meter),
+                "random": determinism.states(_device(model)),
+            }
+            with self.folder.atomic(CHECKPOINT) as path:
+                tensor_file.write(path, content)
+            self.trouble = ""
+        except (OSError, SafetensorError, TypeError, RuntimeError, MemoryError) as error:
+            self.trouble = f"not written at step {place.step}: {type(error).__name__}: {error}"
+            print(f"checkpoint {self.trouble}")
+        self._at, self._time, self._took = place.step, time.monotonic(), time.monotonic() - began
+
+    def note(self) -> dict[str, str]:
+        """For the record's notes."""
+        return {"checkpoint": self.trouble} if self.trouble else {}
+
+    def _wanted(self) -> dict[str, str | int]:
+        return {"format": FORMAT, "torch": torch.__version__, **self.made_by}
+
+
+def keeper(cell: Cell, runtime: Runtime, folder: AttemptFolder, device: torch.device) -> Keeper:
+    """Of one attempt at a cell. A checkpoint is used on the same kind of device only, and by the same code."""
+    code = fingerprint.exact(cell.method.name, cell.task.name, cell.objective)
+    made_by = {"key": cells.key(cell), "code": code, "device": device.type}
+    return Keeper(folder, made_by, runtime.checkpoint_steps, runtime.checkpoint_minutes)
+
+
+def _counted(meter: Meter) -> dict[str, Any]:
+    """What is told of the whole training, however many attempts it took: not the loading, which each does again."""
+    seconds = {phase: spent for phase, spent in meter.seconds.items() if phase not in LOADING}
+    peaks = {phase: dict(figures) for phase, figures in meter.peaks.items() if phase not in LOADING}
+    return {"steps": vars(meter.steps), "seconds": seconds, "peaks": peaks}
+
+
+def _count_on(meter: Meter, held: Mapping[str, Any]) -> None:
+    meter.steps = Steps(**held["steps"])
+    for phase, spent in held["seconds"].items():
+        meter.seconds[phase] = meter.seconds.get(phase, 0.0) + spent
+    for phase, figures in held["peaks"].items():
+        mine = meter.peaks.setdefault(phase, {})
+        for figure, value in figures.items():
+            mine[figure] = most(mine.get(figure), value)
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device

@@ -1,0 +1,76 @@
+"""A finished cell's model again: its backbone with its method attached and what it trained put back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
+
+from harness import atomic_files
+from harness.config.schema import Cell
+from harness.errors import UsageError
+from harness.experiments import parent_order
+from harness.models import backbone as models
+from harness.models import tensor_reader as stored
+from harness.models import tokenizer
+from harness.run import seed_for
+from harness.store.store import Store
+from harness.training import determinism
+from harness.training.objectives import registry as objectives
+from methods import registry as methods
+from methods.attachment.delta_state import load_delta_state
+from methods.base import Method, trainable
+from tasks import registry as tasks
+
+CHECKPOINTS = ("best", "last")
+
+
+@dataclass(frozen=True)
+class Built:
+    """On the CPU, in evaluation mode."""
+
+    cell: Cell
+    model: PreTrainedModel
+    method: Method
+
+
+def finished(store: Store, key: str, checkpoint: str = "best") -> Built:
+    """UsageError for a cell that is not done or kept nothing."""
+    cell, status = store.cell(key), store.status(key)
+    if status != "done":
+        raise UsageError(f"cell {key[:12]} is {status}: only what is done has weights.")
+    model = backbone(cell)
+    method = attached(cell, model)
+    determinism.seed(seed_for(cell, "method"))
+    method.inherit(model, parent_order.load(store, cell))
+    if any(True for _ in trainable(model)):
+        path = store.kept(key, f"delta-{checkpoint}.safetensors")
+        if not path.is_file():
+            raise UsageError(f"cell {key[:12]} kept no {path.name}: run it again with keep=delta rerun=done.")
+        load_delta_state(model, tensors(path))
+    return Built(cell, model, method)
+
+
+def backbone(cell: Cell) -> PreTrainedModel:
+    """As the cell found it, its head drawn."""
+    head = objectives.head(cell.objective, len(tasks.row(cell.task).label_words))
+    return models.load(cell.model, head, seed_for(cell, "head"))
+
+
+def attached(cell: Cell, model: PreTrainedModel) -> Method:
+    """The cell's method, attached to `model`."""
+    method = methods.make(cell.method)
+    determinism.seed(seed_for(cell, "method"))
+    method.attach(model)
+    models.masters(model)
+    method.read(model, tokenizer.load(cell.model, method.tokens_added()).encode)
+    return method
+
+
+def tensors(path: Path) -> Mapping[str, torch.Tensor]:
+    """Of a safetensors file; nothing is ever unpickled. UsageError for one that is not whole."""
+    try:
+        return stored.load(path, atomic_files.of_the_hub(path))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: expected a whole safetensors file ({error})") from error

@@ -1,0 +1,229 @@
+"""Optimise what has `requires_grad`, and keep the curve. Selection is analysis; `best` only says what to keep."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness import divergence, precision
+from harness.config.schema import RecipeConfig
+from harness.divergence import Diverged
+from harness.measurement.meter import Meter
+from harness.store.attempt_folder import CURVE, AttemptFolder
+from harness.training import determinism, optimizers, parallel, trained_tensors
+from harness.training.batches import Order
+from harness.training.checkpoint import Keeper, Place, Unusable
+from harness.training.objectives.base import Objective
+from harness.training.score import Scored, Split, score
+from methods.base import Method, trainable
+from tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Point:
+    """An evaluation: scores by split name, and the trained tensors as they were."""
+
+    step: int
+    scores: Mapping[str, Scored]
+    tensors: Mapping[str, torch.Tensor]
+
+    def rank(self, metric: str) -> tuple[float, float]:
+        """Higher is better: the validation score, ties by the lower validation loss."""
+        validation = self.scores["validation"]
+        return validation.figures[metric], -validation.loss
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """best: of the evaluations after training began, the first that no other beats. last: after the last step."""
+
+    best: Point
+    last: Point
+
+    def points(self) -> dict[str, Point]:
+        return {"best": self.best, "last": self.last}
+
+
+@dataclass
+class Work:
+    """Everything one training run works with."""
+
+    model: nn.Module
+    method: Method
+    objective: Objective
+    task: Task
+    splits: Mapping[str, Split]
+    recipe: RecipeConfig
+    folder: AttemptFolder
+    meter: Meter
+    keeper: Keeper = field(default_factory=Keeper)
+    curve: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def evaluated(self) -> list[str]:
+        return ["validation", *self.task.splits.tests]
+
+
+def fit(work: Work, order_seed: int, dropout_seed: int) -> Fitted:
+    """Train for `recipe.steps` steps (none where nothing trains), from a checkpoint where the folder has one.
+
+    Diverged where the loss is no number or hopeless; Unusable where the checkpoint does not fit the model.
+    """
+    recipe, held = work.recipe, dict(trainable(work.model))
+    steps = recipe.steps if held else 0
+    place = work.keeper.open(work.model) if steps else None
+    last = _evaluate(work, 0, None, 0.0) if place is None else None
+    if last is not None and steps == 0:
+        return Fitted(last, last)
+    order = Order(work.splits["train"].encoded.lengths, recipe.batch_size, order_seed)
+    determinism.seed(dropout_seed)
+    work.model.train()
+    best, first, share = last, 0, 0.0
+    for number, stage in enumerate(work.method.stages(work.model)):
+        share += stage.share
+        own = range(first, round(share * steps))
+        first = own.stop
+        with _fits(place):
+            stage.begin(work.model)  # once more where it was resumed: a stage may move modules, not only tensors
+        if place is None or number >= place.stage:
+            here = place if place is not None and number == place.stage else Place(number, own.start)
+            best, last = _train(work, order, own, here, last, held, partial(_only, held, stage.rests))
+    assert best is not None, "a place is before the end of its stage"
+    assert last is not None, "a place is before the end of its stage"
+    return Fitted(best, last)
+
+
+def _train(
+    work: Work, order: Order, own: range, place: Place, last: Point | None, held: Mapping[str, nn.Parameter],
+    only: Callable[[], AbstractContextManager[None]],
+) -> tuple[Point | None, Point | None]:  # fmt: skip
+    """The steps of one stage from `place` on: the best evaluation in it (else `last`), and the last one."""
+    recipe, losses = dataclasses.replace(work.recipe, steps=len(own)), list(place.losses)
+    with only():
+        optimizer = optimizers.make(work.model, recipe)
+    if place.curve:  # else it is the beginning of the stage
+        work.keeper.resume(place, work.model, held, optimizer, work.meter)
+        work.curve[:] = place.curve
+    best = _point(place.best) if place.best else None
+    i = place.step
+    while i < own.stop:
+        if work.keeper.due(i):
+            now = Place(place.stage, i, losses, _plain(best) if best else None, work.curve)
+            with work.meter.phase("checkpoint"):
+                work.keeper.save(now, work.model, held, optimizer, work.meter)
+        end = min(i - (i - own.start) % recipe.evaluate_every + recipe.evaluate_every, own.stop)
+        with work.meter.phase("train"), only():
+            while i < end and not (losses and work.keeper.due(i)):
+                rate = recipe.learning_rate * schedule(recipe, i + 1 - own.start)
+                losses.append(_step(work, order.rows(i), optimizer, i + 1, rate))
+                i += 1
+        if i == end:
+            last = _evaluate(work, end, sum(losses) / len(losses), optimizer.param_groups[0]["lr"])
+            losses = []
+            if best is None or last.rank(work.task.metric) > best.rank(work.task.metric):
+                best = last
+    return best or last, last
+
+
+@contextmanager
+def _fits(place: Place | None) -> Iterator[None]:
+    """What a stage does to a model that has not been trained until then may fail."""
+    try:
+        yield
+    except Exception as error:  # a method's own code, of whatever kind
+        if place is None:
+            raise
+        raise Unusable(f"a stage could not begin once more ({type(error).__name__}: {error})") from error
+
+
+def _plain(point: Point) -> dict[str, Any]:
+    scores = {name: dict(vars(scored)) for name, scored in point.scores.items()}
+    return {"step": point.step, "scores": scores, "tensors": dict(point.tensors)}
+
+
+def _point(held: Mapping[str, Any]) -> Point:
+    return Point(held["step"], {name: Scored(**of) for name, of in held["scores"].items()}, held["tensors"])
+
+
+@contextmanager
+def _only(held: Mapping[str, nn.Parameter], rests: Callable[[str], bool]) -> Iterator[None]:
+    """Meanwhile what rests in this stage has no `requires_grad`, so it costs neither gradient nor state."""
+    for name, tensor in held.items():
+        tensor.requires_grad_(not rests(name))
+    try:
+        yield
+    finally:
+        for tensor in held.values():
+            tensor.requires_grad_(True)
+
+
+def schedule(recipe: RecipeConfig, step: int) -> float:
+    """The learning rate of a step (from 1) as a share of the peak: a linear rise, then towards 0 or constant.
+
+    The peak is reached at the last step of the warm-up; no step has rate 0.
+    """
+    steps, warm = recipe.steps, round(recipe.warmup_share * recipe.steps)
+    if step <= warm:
+        return step / warm
+    if recipe.schedule == "constant":
+        return 1.0
+    left = (steps - step + 1) / (steps - warm + (warm > 0))
+    return left if recipe.schedule == "linear" else (1 - math.cos(math.pi * left)) / 2
+
+
+def _step(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step: int, rate: float) -> float:
+    """One optimiser step (from 1); the loss."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    if parallel.split(work.recipe):
+        return _step_in_parts(work, rows, optimizer, step)
+    encoded = work.splits["train"].encoded
+    device = next(work.model.parameters()).device
+    with work.meter.step(len(rows), int(encoded.tokens[rows].sum())):
+        with work.meter.data():
+            batch = encoded.batch(rows).to(device)
+        loss, penalty = precision.losses(work.objective, work.method, work.model, batch)
+        total = loss if penalty is None else loss + penalty
+        optimizers.descend(optimizer, total, work.recipe.gradient_clip)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise Diverged(step, f"the training loss is {value}")
+        work.method.after_step(work.model, step)
+    return value
+
+
+def _step_in_parts(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step: int) -> float:
+    """The same step, the batch cut over processes and in turns."""
+    encoded = work.splits["train"].encoded
+    with work.meter.step(len(rows), int(encoded.tokens[rows].sum())):
+        value = parallel.backward(
+            work.model, work.objective, work.method, work.recipe, encoded, rows, seed=torch.initial_seed() + step
+        )
+        if not math.isfinite(value):
+            raise Diverged(step, f"the training loss is {value}")
+        parallel.descend(optimizer, work.recipe.gradient_clip)
+        work.method.after_step(work.model, step)
+    return value
+
+
+def _evaluate(work: Work, step: int, train_loss: float | None, rate: float) -> Point:
+    """Score validation and tests, and add a row to the curve."""
+    size, metric = work.recipe.evaluation_batch_size, work.task.metric
+    with work.meter.phase("evaluate"):
+        scores = {name: score(work.model, work.objective, work.splits[name], metric, size) for name in work.evaluated}
+    validation = scores["validation"]
+    row = {
+        "step": step, "train_loss": train_loss, "validation_loss": validation.loss, "learning_rate": rate,
+        "tokens": work.meter.tokens, "seconds": work.meter.train_s,
+        "scores": {name: scored.figures[metric] for name, scored in scores.items()},
+    }  # fmt: skip
+    work.curve.append(row)
+    work.folder.append(CURVE, row)
+    divergence.check(work.curve)
+    return Point(step, scores, trained_tensors.tensors(work.model))

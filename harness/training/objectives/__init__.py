@@ -1,0 +1,1 @@
+"""How an architecture reads an example: one file per objective."""

@@ -1,0 +1,65 @@
+"""What an objective is to the rest of the harness."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from harness.models.tokenizer import Text
+from harness.training.batches import Batch, Encoded
+from harness.training.objectives.registry import Head, Reading
+from tasks.base import Example, Task
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Of one batch. answers: class indices or texts. loss: summed over `items` (target tokens, or rows)."""
+
+    answers: list[Any]
+    loss: float
+    items: int
+
+
+def answer_notes(text: Text, task: Task, answers: Sequence[Sequence[int]], limit: int) -> dict[str, int]:
+    """How many of the right answers are longer than `limit` tokens, and, where a text is generated, how many hold a
+    token that stands for an unknown word. answers: whole, without an end token.
+    """
+    cut = sum(len(answer) > limit for answer in answers)
+    unknown = task.answer == "text" and sum(not all(map(text.knows, set(answer))) for answer in answers)
+    return {name: count for name, count in (("truncated_targets", cut), ("unknown_targets", unknown)) if count}
+
+
+def alike_notes(options: torch.Tensor, labels: torch.Tensor) -> dict[str, int]:
+    """In how many rows the right option is the same tokens as another: their answers are told by chance.
+
+    options: [N or 1, C, U] token ids. labels: [N], the right option of each row.
+    """
+    if len(options) != len(labels):  # label words, which are told apart or refused
+        return {}
+    right = options[torch.arange(len(labels)), labels][:, None]
+    same = int(((options == right).all(dim=2).sum(dim=1) > 1).sum())
+    return {"alike_choices": same} if same else {}
+
+
+class Objective(Protocol):
+    """Loss is the mean over `items`, in training as in evaluation. What runs a model is `in_precision` (forward.py)."""
+
+    head: Head
+
+    @property
+    def reading(self) -> Reading:
+        """How the protocol has it read and computed."""
+
+    def encode(self, examples: Sequence[Example]) -> Encoded:
+        """Token ids of rows."""
+
+    def target(self, example: Example) -> Any:
+        """What `Predicted.answers` should hold for a row."""
+
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Scalar, with gradient."""
+
+    def predict(self, model: nn.Module, batch: Batch) -> Predicted:
+        """Answers and loss of a batch, without gradient."""

@@ -1,0 +1,143 @@
+"""Prompt and answer for decoders: label words and choices by their likelihood, free text by generation.
+
+An answer is what follows the prompt after one space (none where the prompt ends in white space), then the end token.
+Prompts are padded on the left, answers on the right, and every row counts its own positions from 0, so that neither
+padding nor batching changes anything. The loss is the mean cross entropy over the answer's tokens, or with
+`recipe.loss_on=all` over the prompt's too (all but its first).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from harness.errors import UsageError
+from harness.models.tokenizer import IGNORED, Text
+from harness.precision import in_precision
+from harness.training.batches import Batch, Encoded, pad
+from harness.training.decoding import Prompt, generate
+from harness.training.objectives.base import Predicted, alike_notes, answer_notes
+from harness.training.objectives.registry import Head, Reading
+from tasks.base import Example, Task
+
+
+def head(labels: int) -> Head:
+    return Head("causal_lm")
+
+
+NEVER = -1
+"""An end token that no model says."""
+
+
+def make(task: Task, text: Text, reading: Reading) -> "Causal":
+    if text.start is not None:
+        raise UsageError("objective causal needs a decoder alone; this model is an encoder-decoder. Take seq2seq.")
+    if task.answer == "label":
+        end = task.template[-1:]
+        pairs = [(f"x{end if end.isspace() else ''}", word) for word in task.label_words]
+        text.tell_apart(task.label_words, text.after(pairs), task.max_target_tokens)
+    return Causal(task, text, head(0), reading)
+
+
+@dataclass(frozen=True)
+class Causal:
+    task: Task
+    text: Text
+    head: Head
+    reading: Reading
+
+    def encode(self, examples: Sequence[Example]) -> Encoded:
+        task = self.task
+        prompts = [task.text(example) for example in examples]
+        inputs, truncated = self.text.prompts(prompts, task.max_input_tokens, task.max_target_tokens)
+        pairs = [(prompt, task.target(example)) for prompt, example in zip(prompts, examples, strict=True)]
+        answers = self.text.after(pairs)
+        targets = [self.text.ended(answer, task.max_target_tokens) for answer in answers]
+        notes = answer_notes(self.text, task, answers, task.max_target_tokens)
+        if task.answer == "text":
+            return Encoded.of(inputs, self.text.pad, truncated, targets=targets, notes=notes)
+        labels = torch.tensor([self.target(example) for example in examples])
+        options = self._options(prompts, examples)
+        return Encoded.of(
+            inputs,
+            self.text.pad,
+            truncated,
+            targets=targets,
+            labels=labels,
+            options=options,
+            notes={**notes, **alike_notes(options, labels)},
+        )
+
+    def target(self, example: Example) -> Any:
+        return self.task.target(example) if self.task.answer == "text" else int(example.label or 0)
+
+    @in_precision
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        total, items = self._cost(model, batch)
+        return total / items
+
+    @in_precision
+    def predict(self, model: nn.Module, batch: Batch) -> Predicted:
+        if batch.options is None or self.reading.loss_on == "all":
+            total, items = self._cost(model, batch)
+            loss = float(total)
+        if batch.options is None:
+            most, end = self.task.max_target_tokens, self.text.eos
+            assert end is not None, "the targets were encoded with it"
+            ends = (NEVER,) if self.reading.full_length else tuple(dict.fromkeys((end, *self.text.ends)))
+            made = generate(model, self._prompt(batch), most, ends, self.reading.beams)
+            return Predicted([answer.strip() for answer in self.text.decode(made)], loss, items)
+        sums = self.likelihoods(model, batch)
+        if self.reading.loss_on == "answer":
+            loss = -float(sums.gather(1, batch.need_labels()[:, None]).sum())
+            items = int((batch.need_targets() != IGNORED).sum())
+        return Predicted(self.reading.choose(sums, batch.options).tolist(), loss, items)
+
+    @in_precision
+    def likelihoods(self, model: Any, batch: Batch) -> torch.Tensor:
+        """[B, C] log-likelihood of every option; -inf where a row has fewer. The prompt is read once per row."""
+        assert batch.options is not None
+        n_rows, n_options, _ = batch.options.shape
+        prompt = self._prompt(batch)
+        first, cache = prompt.read(model)
+        cache.batch_repeat_interleave(n_options)
+        options = batch.options.flatten(0, 1)  # [B C, U]
+        after = Prompt(*(part.repeat_interleave(n_options, dim=0) for part in prompt))
+        rest = after.go_on(model, self._filled(options[:, :-1]), cache, (options[:, :-1] != IGNORED).long())
+        logits = torch.cat((first.repeat_interleave(n_options, dim=0)[:, None], rest), dim=1)
+        costs = F.cross_entropy(logits.flatten(0, 1).float(), options.flatten(), ignore_index=IGNORED, reduction="none")
+        scores = -costs.view(n_rows, n_options, -1).sum(dim=2)
+        return scores.masked_fill((batch.options == IGNORED).all(dim=2), -torch.inf)
+
+    def _cost(self, model: Any, batch: Batch) -> tuple[torch.Tensor, int]:
+        """(cross entropy summed over what the loss is on, how many tokens that is), the given answer being fed."""
+        prompt, targets = self._prompt(batch), batch.need_targets()
+        whole = prompt.extended(self._filled(targets), (targets != IGNORED).long())
+        if self.reading.loss_on == "all":
+            wanted = whole.ids.masked_fill((whole.mask == 0) | (whole.positions == 0), IGNORED)[:, 1:]
+        else:
+            wanted = targets
+        logits = whole.logits(model, wanted.shape[1] + 1)[:, :-1]
+        total = F.cross_entropy(logits.flatten(0, 1).float(), wanted.flatten(), ignore_index=IGNORED, reduction="sum")
+        return total, int((wanted != IGNORED).sum())
+
+    def _prompt(self, batch: Batch) -> Prompt:
+        return Prompt.of(batch.inputs, batch.mask)
+
+    def _filled(self, tokens: torch.Tensor) -> torch.Tensor:
+        return tokens.masked_fill(tokens == IGNORED, self.text.pad)
+
+    def _options(self, prompts: Sequence[str], examples: Sequence[Example]) -> torch.Tensor:
+        """[N, C, U], IGNORED where a row has fewer options or an option fewer tokens."""
+        texts = [self.task.options(example) for example in examples]
+        pairs = [(prompt, option) for prompt, row in zip(prompts, texts, strict=True) for option in row]
+        flat = self.text.continuations(pairs, self.task.max_target_tokens)
+        width, most = max(map(len, flat)), max(map(len, texts))
+        table = torch.full((len(texts), most, width), IGNORED)
+        tokens = iter(flat)
+        for i, row in enumerate(texts):
+            table[i, : len(row)] = pad([next(tokens) for _ in row], IGNORED, width)
+        return table

@@ -1,0 +1,103 @@
+"""How an architecture reads an example: one file per objective, found by its name. Torch-free until `make`.
+
+An objective turns rows into token ids, gives the loss of a batch and the predictions of a batch; see `base.py`.
+"""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.errors import NotApplicable, UsageError, near
+from harness.models import answer_tokens
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.config.schema import Cell
+    from harness.models.tokenizer import Text
+    from harness.training.objectives.base import Objective
+    from tasks.base import Task
+
+ANSWERS: Mapping[str, tuple[str, ...]] = {
+    "seq2seq": ("label", "choice", "text"),
+    "causal": ("label", "choice", "text"),
+    "masked": ("label",),
+    "classifier": ("label",),
+}
+"""Objective -> the kinds of `Task.answer` it can give."""
+SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "seq2seq": ("beams", "option_score"),
+    "causal": ("beams", "option_score", "loss_on"),
+    "masked": (),
+    "classifier": (),
+}
+"""Objective -> the fields of `Reading` that it can follow."""
+BY_VOCABULARY = answer_tokens.LIKELIHOOD
+"""Objectives that some label words of a task may be impossible for."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """What stands on the backbone: "seq2seq_lm" (its own output layer) or "sequence_classification"."""
+
+    kind: str
+    labels: int = 0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a protocol may set otherwise; see the fields of RecipeConfig and TaskConfig that it comes from."""
+
+    loss_on: str = "answer"
+    beams: int = 1
+    option_score: str = "sum"
+    precision: str = "fp32"
+    full_length: bool = False
+    """Generate as many tokens as an answer may have, whatever they say: what a timing of two models needs."""
+
+    @classmethod
+    def of(cls, cell: "Cell") -> "Reading":
+        return cls(cell.recipe.loss_on, cell.task.beams, cell.task.option_score, cell.recipe.precision)
+
+    def choose(self, sums: "torch.Tensor", options: "torch.Tensor") -> "torch.Tensor":
+        """[B] the best option, from [B, C] log-likelihoods and the [B, C, U] tokens (negative: none) they sum over."""
+        if self.option_score == "mean":
+            sums = sums / (options >= 0).sum(dim=2).clamp(min=1)
+        return sums.argmax(dim=1)
+
+    def check(self, objective: str) -> None:
+        """NotApplicable for a setting that is not the usual one, where `objective` cannot follow it."""
+        for name, where in (("loss_on", "recipe"), ("beams", "task"), ("option_score", "task")):
+            value = getattr(self, name)
+            if name not in SETTINGS[objective] and value != getattr(Reading(), name):
+                able = ", ".join(other for other, names in SETTINGS.items() if name in names)
+                raise NotApplicable(f"{where}.{name}={value}: objective {objective} cannot do that; these can: {able}.")
+
+
+def check(name: str, answer: str) -> None:
+    """UsageError for an unknown objective, NotApplicable for a kind of answer it cannot give."""
+    _known(name)
+    if answer not in ANSWERS[name]:
+        able = ", ".join(other for other, answers in ANSWERS.items() if answer in answers)
+        raise NotApplicable(f"objective {name} cannot give the answers of a {answer!r} task; these can: {able}.")
+
+
+def make(name: str, task: "Task", text: "Text", reading: Reading = Reading()) -> "Objective":
+    """The objective `name` for a task and a model's tokenizer."""
+    check(name, task.answer)
+    reading.check(name)
+    objective: Objective = importlib.import_module(f"{__package__}.{name}").make(text.marked(task), text, reading)
+    return objective
+
+
+def head(name: str, labels: int) -> Head:
+    """The head that objective `name` puts on a backbone for a task with so many labels."""
+    _known(name)
+    made: Head = importlib.import_module(f"{__package__}.{name}").head(labels)
+    return made
+
+
+def _known(name: str) -> None:
+    if name not in ANSWERS:
+        raise UsageError(f"there is no objective {name!r}.{near(name, ANSWERS)}")

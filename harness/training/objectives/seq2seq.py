@@ -1,0 +1,148 @@
+"""Text to text for encoder-decoders: label words and choices by their likelihood, free text by greedy generation.
+
+The likelihood of an option is the sum of its tokens' log-probabilities, the end token included. The loss is the mean
+cross entropy over target tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers.modeling_outputs import BaseModelOutput
+
+from harness.errors import UsageError
+from harness.models.tokenizer import IGNORED, Text
+from harness.precision import in_precision
+from harness.training.batches import Batch, Encoded, pad
+from harness.training.objectives.base import Predicted, alike_notes, answer_notes
+from harness.training.objectives.registry import Head, Reading
+from tasks.base import Example, Task
+
+
+def head(labels: int) -> Head:
+    return Head("seq2seq_lm")
+
+
+def make(task: Task, text: Text, reading: Reading) -> "Seq2Seq":
+    if text.start is None:
+        raise UsageError("objective seq2seq needs an encoder-decoder; this model has no decoder start token.")
+    made = Seq2Seq(task, text, text.start, head(0), reading)
+    if task.answer == "label":
+        text.tell_apart(task.label_words, text.answers(task.label_words), made.most)
+    return made
+
+
+@dataclass(frozen=True)
+class Seq2Seq:
+    task: Task
+    text: Text
+    start: int
+    head: Head
+    reading: Reading
+
+    def encode(self, examples: Sequence[Example]) -> Encoded:
+        task = self.task
+        texts = [task.text(example) for example in examples]
+        inputs, truncated = self.text.inputs(texts, task.max_input_tokens, task.keep)
+        answers = self.text.answers([task.target(example) for example in examples])
+        targets = [self.text.ended(answer, self.most) for answer in answers]
+        notes = answer_notes(self.text, task, answers, self.most)
+        if task.answer == "text":
+            return Encoded.of(inputs, self.text.pad, truncated, targets=targets, notes=notes)
+        labels = torch.tensor([self.target(example) for example in examples])
+        options = self._options(examples)
+        return Encoded.of(
+            inputs,
+            self.text.pad,
+            truncated,
+            targets=targets,
+            labels=labels,
+            options=options,
+            notes={**notes, **alike_notes(options, labels)},
+        )
+
+    @property
+    def most(self) -> int:
+        """The most tokens of an answer, its end included."""
+        return self.text.longest(self.task.max_target_tokens)
+
+    def target(self, example: Example) -> Any:
+        return self.task.target(example) if self.task.answer == "text" else int(example.label or 0)
+
+    @in_precision
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        return self._loss(model, batch, input_ids=batch.inputs)
+
+    def _loss(self, model: nn.Module, batch: Batch, **source: Any) -> torch.Tensor:
+        """Given the input ids, or what the encoder made of them."""
+        targets = batch.need_targets()
+        shifted = self._shift(targets)
+        logits = model(attention_mask=batch.mask, decoder_input_ids=shifted, use_cache=False, **source).logits
+        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
+
+    @in_precision
+    def predict(self, model: nn.Module, batch: Batch) -> Predicted:
+        if batch.options is None:
+            return self._generate(model, batch)
+        scores = self.likelihoods(model, batch)
+        labels, targets = batch.need_labels(), batch.need_targets()
+        loss = -scores.gather(1, labels[:, None]).sum()
+        answers = self.reading.choose(scores, batch.options)
+        return Predicted(answers.tolist(), float(loss), int((targets != IGNORED).sum()))
+
+    @in_precision
+    def likelihoods(self, model: Any, batch: Batch) -> torch.Tensor:
+        """[B, C] log-likelihood of every option; -inf where a row has fewer. The encoder runs once per row."""
+        assert batch.options is not None
+        n_rows, n_options, _ = batch.options.shape
+        hidden = _encode(model, batch).last_hidden_state
+        options = batch.options.flatten(0, 1)  # [B C, U]
+        logits = model(
+            encoder_outputs=BaseModelOutput(hidden.repeat_interleave(n_options, dim=0)),
+            attention_mask=batch.mask.repeat_interleave(n_options, dim=0),
+            decoder_input_ids=self._shift(options),
+            use_cache=False,
+        ).logits
+        costs = F.cross_entropy(logits.flatten(0, 1).float(), options.flatten(), ignore_index=IGNORED, reduction="none")
+        scores = -costs.view(n_rows, n_options, -1).sum(dim=2)
+        return scores.masked_fill((batch.options == IGNORED).all(dim=2), -torch.inf)
+
+    def _generate(self, model: Any, batch: Batch) -> Predicted:
+        items = int((batch.need_targets() != IGNORED).sum())
+        encoded = _encode(model, batch)
+        loss = float(self._loss(model, batch, encoder_outputs=encoded)) * items
+        most = self.most
+        more: dict[str, Any] = {"min_new_tokens": most} if self.reading.full_length else {}
+        more |= {"eos_token_id": list(self.text.ends)} if len(self.text.ends) > 1 else {}
+        made = model.generate(
+            encoder_outputs=encoded, attention_mask=batch.mask, max_new_tokens=most,
+            do_sample=False, num_beams=self.reading.beams, **more,
+        )  # fmt: skip
+        return Predicted(self.text.decode(made.tolist()), loss, items)
+
+    def _options(self, examples: Sequence[Example]) -> torch.Tensor:
+        """[N or 1, C, U], IGNORED where a row has fewer options or an option fewer tokens."""
+        task = self.task
+        rows = examples if any(example.choices for example in examples) else examples[:1]
+        texts = [task.options(example) for example in rows]
+        flat = self.text.targets([text for row in texts for text in row], self.most)
+        width, most = max(map(len, flat)), max(map(len, texts))
+        table = torch.full((len(rows), most, width), IGNORED)
+        tokens = iter(flat)
+        for i, row in enumerate(texts):
+            table[i, : len(row)] = pad([next(tokens) for _ in row], IGNORED, width)
+        return table
+
+    def _shift(self, targets: torch.Tensor) -> torch.Tensor:
+        """[B, U] decoder inputs: the start token, then the targets but the last."""
+        shifted = F.pad(targets[:, :-1], (1, 0), value=self.start)
+        return shifted.masked_fill(shifted == IGNORED, self.text.pad)
+
+
+def _encode(model: Any, batch: Batch) -> BaseModelOutput:
+    """The encoder's states, as generation gets them too: a method that lengthens the input lengthens these."""
+    output: BaseModelOutput = model.get_encoder()(input_ids=batch.inputs, attention_mask=batch.mask, return_dict=True)
+    return output

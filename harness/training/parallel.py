@@ -1,0 +1,156 @@
+"""A step in parts: a batch over the processes of a cell, and within each in turn (accumulation).
+
+The loss of a batch is the mean over its items (target tokens, or rows). A part counts with its share of the items, so
+the sum of the parts' gradients is the gradient of the whole batch, however it was cut.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import distributed, nn
+
+from harness import precision
+from harness.config.schema import RecipeConfig, Runtime
+from harness.errors import NotApplicable
+from harness.models.tokenizer import IGNORED
+from harness.training import process_group
+from harness.training.batches import Batch, Encoded
+from harness.training.objectives.base import Objective
+from methods.backbone import roles
+from methods.base import Method, trainable
+
+
+def split(recipe: RecipeConfig) -> bool:
+    """Whether a step has parts at all."""
+    return recipe.accumulate > 1 or recipe.parallel != "none"
+
+
+def place(model: Any, recipe: RecipeConfig, device: torch.device) -> None:
+    """Bring the model to the device; with fsdp, of each of its blocks only this process's share."""
+    if recipe.gradient_checkpointing:
+        _recompute(model)
+    if recipe.parallel == "fsdp":
+        _shard(model, device)
+    model.to(device)
+    if recipe.parallel != "none":
+        for tensor in (*model.parameters(), *model.buffers()):
+            if not _sharded(tensor):
+                distributed.broadcast(tensor.detach(), 0)
+
+
+def backward(
+    model: nn.Module, objective: Objective, method: Method, recipe: RecipeConfig, encoded: Encoded, rows: Any, seed: int
+) -> float:  # fmt: skip
+    """The gradients of a batch, of the whole of it in every process; its loss. seed: of what dropout draws here."""
+    mine, device = process_group.mine(), next(model.parameters()).device
+    total = items(recipe, encoded.batch(rows))
+    value = torch.zeros((), dtype=torch.float64, device=device)
+    for number in range(recipe.accumulate):
+        own = rows[mine.rank * recipe.accumulate + number :: mine.size * recipe.accumulate]
+        batch = encoded.batch(own if len(own) else rows[:1]).to(device)
+        share = items(recipe, batch) / total if len(own) else 0.0  # all processes go forward equally often
+        with _draws(seed, number) if mine.size > 1 else nullcontext():
+            whole_loss, penalty = precision.losses(objective, method, model, batch, penalised=number == 0)
+        loss = whole_loss * share
+        scaled = loss * mine.size  # as gradients are averaged over the processes
+        (scaled if penalty is None else scaled + penalty).backward()
+        value += loss.detach().double()
+    if mine.size > 1:
+        _average(p for _, p in trainable(model))
+        distributed.all_reduce(value)
+    return float(value)
+
+
+def descend(optimizer: torch.optim.Optimizer, clip: float) -> None:
+    """One step with the gradients that are there; none is left."""
+    held = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    if clip and held:
+        norm = torch.stack([whole(p.grad.norm()) for p in held]).norm()
+        scale = (clip / (norm + 1e-6)).clamp(max=1.0)
+        for p in held:
+            p.grad.mul_(scale.to(p.grad.dtype))
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def settings(recipe: RecipeConfig, runtime: Runtime) -> Runtime:
+    """Shards are not saved in the midst of training."""
+    return replace(runtime, checkpoint_minutes=0.0, checkpoint_steps=0) if recipe.parallel == "fsdp" else runtime
+
+
+def items(recipe: RecipeConfig, batch: Batch) -> int:
+    """What the loss of this batch is the mean over."""
+    if batch.targets is None:
+        return len(batch.inputs)
+    answers = int((batch.targets != IGNORED).sum())
+    return answers + int(batch.mask.sum()) - len(batch.inputs) if recipe.loss_on == "all" else answers
+
+
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    """Of a sharded tensor all of it, which every process has to ask for; another one as it is."""
+    found: torch.Tensor = tensor.full_tensor() if _sharded(tensor) else tensor  # type: ignore[attr-defined]
+    return found
+
+
+def _recompute(model: Any) -> None:
+    """Activations of blocks are computed again in the backward pass."""
+    if not getattr(model, "supports_gradient_checkpointing", False):
+        raise NotApplicable(f"recipe.gradient_checkpointing: {type(model).__name__} cannot compute its blocks again.")
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})  # transformers is giving it another name
+
+
+def _shard(model: nn.Module, device: torch.device) -> None:
+    """Each block by itself, so that every way into the model works; what blocks share stays whole."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    blocks = roles.find(model, "blocks")
+    if not blocks:
+        raise NotApplicable(f"recipe.parallel=fsdp: no blocks are known of {type(model).__name__}; take ddp.")
+    holders: dict[nn.Parameter, int] = {}
+    for block in blocks.values():
+        for parameter in set(block.parameters()):
+            holders[parameter] = holders.get(parameter, 0) + 1
+    inside = {id(module) for block in blocks.values() for module in block.modules()}
+    outside = {p for module in model.modules() if id(module) not in inside for p in module.parameters(recurse=False)}
+    shared = {p for p, count in holders.items() if count > 1 or p in outside}
+    mesh = init_device_mesh(device.type, (process_group.mine().size,))
+    for block in blocks.values():
+        # Usual for a block that is its own root would be to stay whole until a backward pass, which evaluation has not.
+        fully_shard(block, mesh=mesh, reshard_after_forward=True, ignored_params=shared & set(block.parameters()))
+
+
+def _average(parameters: Iterable[nn.Parameter]) -> None:
+    """Gradients of what is whole in every process; shards are averaged already."""
+    for parameter in parameters:
+        if not _sharded(parameter):
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            distributed.all_reduce(parameter.grad)
+            parameter.grad /= process_group.mine().size
+
+
+@contextmanager
+def _draws(seed: int, part: int) -> Iterator[None]:
+    """Random numbers of this process's own, after which all processes are where they were."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed + 7919 * (part * process_group.mine().size + process_group.mine().rank))
+        yield
+
+
+def _sharded(tensor: torch.Tensor) -> bool:
+    return hasattr(tensor, "full_tensor")
+
+
+def put(parameter: torch.Tensor, held: torch.Tensor) -> None:
+    """A whole tensor into a parameter, sharded or not."""
+    if _sharded(parameter):
+        from torch.distributed.tensor import distribute_tensor
+
+        mesh, placements = parameter.device_mesh, parameter.placements  # type: ignore[attr-defined]
+        held = distribute_tensor(held.to(parameter.device, parameter.dtype), mesh, placements)
+    parameter.copy_(held)

@@ -1,0 +1,155 @@
+"""One cell in several processes, each with a device of its own and a share of every batch. Torch comes with the body.
+
+The cell's process is the first; it forks the others before it touches a device, so all are in the cell's own process
+group, share what is loaded, and end with it. Only the first one writes to the attempt's folder.
+"""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from harness import atomic_files, failure
+from harness.config.schema import Cell, Runtime
+from harness.processes import child, gpu_leases, temporary_folders
+from harness.store.attempt_folder import CHECKPOINT, AttemptFolder
+
+PATIENCE_S = 20.0
+"""After the death of one process, for the others to notice by themselves."""
+Body = Callable[[Cell, Runtime, AttemptFolder], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Team:
+    """rank: 0 is the cell's own process. size: how many there are."""
+
+    rank: int = 0
+    size: int = 1
+
+
+_mine = Team()
+
+
+class Lost(RuntimeError):
+    """Another process of the cell failed; `status` is what its error makes of the cell."""
+
+    def __init__(self, rank: int, told: dict[str, Any]) -> None:
+        super().__init__(f"process {rank} of the cell: {told.get('type')}: {told.get('message')}")
+        self.status = str(told.get("status", "failed"))
+
+
+def mine() -> Team:
+    """This process's place; alone outside of `spread`."""
+    return _mine
+
+
+def size(runtime: Runtime) -> int:
+    """As many as are asked for, else one per device that this process may see. Touches no device."""
+    if runtime.processes:
+        return runtime.processes
+    return max(1, len(gpu_leases.found())) if runtime.device in ("auto", "cuda") else 1
+
+
+def spread(body: Body, cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
+    """What `body` returns in the first of the cell's processes."""
+    count = size(runtime)
+    cuda = runtime.device in ("auto", "cuda") and bool(gpu_leases.found())
+    with temporary_folders.folder() as place:
+        context = multiprocessing.get_context("fork")
+        others = []
+        for rank in range(1, count):
+            aside = _aside(place, rank, folder)
+            arguments = (Team(rank, count), place, cuda, body, cell, runtime, aside)
+            others.append(context.Process(target=_other, args=arguments))
+        for one in others:
+            one.start()
+        threading.Thread(target=_watch, args=(others,), daemon=True).start()
+        try:
+            result = _join(Team(0, count), place, cuda, body, cell, runtime, folder)
+            for one in others:
+                one.join()
+            return {**result, "notes": {**result["notes"], "processes": count}}
+        except Exception as error:
+            _blame(place, others, error)
+            raise
+        finally:
+            for one in others:
+                one.kill()
+
+
+def _aside(place: Path, rank: int, folder: AttemptFolder) -> AttemptFolder:
+    """Where another process writes what nobody reads; a checkpoint is there as in the real folder."""
+    aside = AttemptFolder(place / str(rank))
+    aside.path.mkdir()
+    if (folder.path / CHECKPOINT).exists():
+        shutil.copyfile(folder.path / CHECKPOINT, aside.path / CHECKPOINT)
+    return aside
+
+
+def _other(
+    team: Team, place: Path, cuda: bool, body: Body, cell: Cell, runtime: Runtime, folder: AttemptFolder
+) -> None:
+    child._die_with_parent()
+    try:
+        _join(team, place, cuda, body, cell, replace(runtime, checkpoint_minutes=0.0, checkpoint_steps=0), folder)
+    except Exception as error:  # told to the first process, which ends the cell with it
+        traceback.print_exc()
+        told = failure.describe(error)
+        atomic_files.write_json(place / f"{team.rank}.error", {"status": failure.status(told["kind"]), **told})
+        os._exit(1)
+
+
+def _join(
+    team: Team, place: Path, cuda: bool, body: Body, cell: Cell, runtime: Runtime, folder: AttemptFolder
+) -> dict[str, Any]:
+    """The body, as a member of the group."""
+    from torch import distributed
+
+    global _mine
+    _mine = team
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # the processes are all on this machine
+    store = distributed.FileStore(str(place / "group"), team.size)
+    backend = "nccl" if cuda else "gloo"
+    distributed.init_process_group(backend, store=store, rank=team.rank, world_size=team.size)
+    try:
+        return body(cell, replace(runtime, device=f"cuda:{team.rank}") if cuda else runtime, folder)
+    finally:
+        _mine = Team()
+        distributed.destroy_process_group()
+
+
+def _blame(place: Path, others: Sequence[BaseProcess], error: Exception) -> None:
+    """Where another process failed, the error here only follows from it: Lost. One that a signal ended takes the cell
+    with it, so that the worker sees what it was.
+    """
+    deadline = time.monotonic() + 1.0
+    while time.monotonic() < deadline:
+        time.sleep(0.05)
+        for rank, one in enumerate(others, start=1):
+            if one.exitcode is not None and one.exitcode < 0:
+                print(f"process {rank} of the cell was ended by {signal.Signals(-one.exitcode).name}", flush=True)
+                os.kill(os.getpid(), -one.exitcode)
+    for path in sorted(place.glob("*.error"), key=lambda one: one.stat().st_mtime_ns):
+        told = atomic_files.read_json(path)
+        if told.get("type") != type(error).__name__ or told.get("message") != failure.message(error):
+            raise Lost(int(path.stem), told) from error
+        return
+
+
+def _watch(others: Sequence[BaseProcess]) -> None:
+    """A group waits for a dead member for many minutes; the cell shall not."""
+    waiting: dict[Any, BaseProcess] = {one.sentinel: one for one in others}
+    while waiting:
+        for sentinel in wait(list(waiting)):
+            if waiting.pop(sentinel).exitcode:
+                time.sleep(PATIENCE_S)
+                os._exit(1)

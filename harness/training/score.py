@@ -1,0 +1,100 @@
+"""Answers and scores of a model on a split. Evaluation draws no random number and changes no state."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness.training import process_group
+from harness.training.batches import Encoded
+from harness.training.objectives.base import Objective
+from tasks.base import Example, Task
+from tasks.data import splits as choose
+from tasks.metrics.label_metrics import METRICS
+
+SAMPLE_ROWS = 128  # of train, scored too: the same rows for every method and seed
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows, their token ids and what to answer."""
+
+    examples: Sequence[Example]
+    encoded: Encoded
+    targets: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Of one split. figures: the task's metric and `n`. loss: mean per target token (or per row)."""
+
+    answers: list[Any]
+    figures: dict[str, float]
+    loss: float
+
+
+def prepare(objective: Objective, task: Task) -> dict[str, Split]:
+    """Every split by name, tokenised, and "train_sample"."""
+    train = task.splits.train
+    sample, _ = choose.carve(train, min(SAMPLE_ROWS, len(train)), seed=0)
+    named = {**task.splits.named(), "train_sample": sample}
+    return {
+        name: Split(rows, objective.encode(rows), [list(row.references) or objective.target(row) for row in rows])
+        for name, rows in named.items()
+    }
+
+
+def score(model: nn.Module, objective: Objective, split: Split, metric: str, batch_size: int) -> Scored:
+    """Answers in the order of the rows, their score and the mean loss."""
+    # A model that is spread over processes gathers its tensors here, and trains with them later.
+    with torch.inference_mode(process_group.mine().size == 1), torch.no_grad():
+        return _score(model, objective, split, metric, batch_size)
+
+
+def _score(model: nn.Module, objective: Objective, split: Split, metric: str, batch_size: int) -> Scored:
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    answers: list[Any] = [None] * len(split.examples)
+    loss, items = 0.0, 0
+    for rows in split.encoded.by_length(batch_size):
+        predicted = objective.predict(model, split.encoded.batch(rows).to(device))
+        for row, answer in zip(rows, predicted.answers, strict=True):
+            answers[row] = answer
+        loss += predicted.loss
+        items += predicted.items
+    model.train(was_training)
+    return Scored(answers, {**METRICS[metric](split.targets, answers), "n": len(answers)}, loss / items)
+
+
+def facts(task: Task, splits: Mapping[str, Split]) -> dict[str, Any]:
+    """What a reader of the scores has to know about the task."""
+    return {
+        "metric": task.metric,
+        "category": task.category,
+        "chance": task.chance,
+        "majority": _majority(task, splits),
+        "chances": _chances(task, splits),
+        "tests": list(task.splits.tests),
+        "label_words": list(task.label_words),
+    }
+
+
+def _majority(task: Task, splits: Mapping[str, Split]) -> float | None:
+    """The score on the first test of always answering train's most common label; None where there are no labels."""
+    if task.answer != "label":
+        return None
+    labels = [int(label) for label in splits["train"].targets]
+    common = max(range(len(task.label_words)), key=labels.count)
+    targets = splits[next(iter(task.splits.tests))].targets
+    return METRICS[task.metric](targets, [common] * len(targets))[task.metric]
+
+
+def _chances(task: Task, splits: Mapping[str, Split]) -> dict[str, float]:
+    """test -> the score of guessing among its rows' own options, where rows of a text task have them."""
+    if task.answer != "text":
+        return {}
+    named = {name: [len(row.choices) for row in splits[name].examples] for name in task.splits.tests}
+    return {name: sum(1 / n for n in sizes) / len(sizes) for name, sizes in named.items() if all(sizes)}

@@ -1,0 +1,95 @@
+"""Floating-point operations of one training step, and what share of the device's peak training reached.
+
+Counted once, after training, when all that is kept has been written: one forward and backward pass under torch's
+counter (matrix products, convolutions and attention; a multiplication and an addition are two). No timed region holds
+it, and random state and gradients are as before.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.utils import flop_counter
+
+from harness import precision as forward
+from harness.measurement import peak_flops
+from harness.training.batches import POOL, Order
+from methods.base import trainable
+
+if TYPE_CHECKING:
+    from harness.training.fit import Work
+
+
+def told(work: "Work", device: torch.device, name: str) -> dict[str, Any]:
+    """The record's `flops`: of one step, per second of steady training, and the share of the peak of device `name`.
+
+    The rate is that step's operations per token times the steady tokens per second.
+    """
+    absent: dict[str, Any] = dict.fromkeys(("step", "rows", "tokens", "per_s", "peak_per_s", "peak_of", "share"))
+    if not dict(trainable(work.model)):
+        return {**absent, "why_null": {"step": "nothing trains"}}
+    rows = typical(work)
+    try:
+        operations = count(work, rows, device)
+    except Exception as error:  # foreign methods and kernels may not stand a dispatch mode
+        return {**absent, "why_null": {"step": f"not counted: {type(error).__name__}: {error}"}}
+    tokens = int(work.splits["train"].encoded.tokens[rows].sum())
+    rate = work.meter.steps.steady(work.meter.steps.tokens)
+    per_s = None if rate is None else operations / tokens * rate
+    peak, source = peak_flops.find(name, arithmetic(work.recipe.precision))
+    share = per_s / peak if per_s and peak else None
+    reasons = {} if peak else {"share": source}
+    if per_s is None:
+        reasons["per_s"] = "no step was trained here"
+    counted = {"step": operations, "rows": len(rows), "tokens": tokens, "per_s": per_s, "peak_per_s": peak}
+    return {**counted, "peak_of": source if peak else None, "share": share, "why_null": reasons}
+
+
+def count(work: "Work", rows: Sequence[int], device: torch.device) -> int:
+    """Of one step on these rows of train."""
+    batch = work.splits["train"].encoded.batch(rows).to(device)
+    was_training = work.model.training
+    work.model.train()
+    try:
+        with (
+            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+            flop_counter.FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter,
+        ):
+            loss, penalty = forward.losses(work.objective, work.method, work.model, batch)
+            (loss if penalty is None else loss + penalty).backward()
+    finally:
+        work.model.train(was_training)
+        for parameter in work.model.parameters():
+            parameter.grad = None
+    return int(counter.get_total_flops())
+
+
+def typical(work: "Work") -> Sequence[int]:
+    """Rows of a batch of training whose padded width is the middle one of a pool."""
+    lengths = work.splits["train"].encoded.lengths
+    order = Order(lengths, work.recipe.batch_size, 0)
+    batches = sorted((order.rows(step) for step in range(POOL)), key=lambda rows: int(np.max(lengths.numpy()[rows])))
+    return [int(row) for row in batches[POOL // 2]]
+
+
+def arithmetic(precision: str) -> str:
+    """What matrix products are computed in: bf16, tf32 where float32 products may use it, or fp32."""
+    if precision == "bf16":
+        return "bf16"
+    return "fp32" if torch.get_float32_matmul_precision() == "highest" else "tf32"
+
+
+def _forward(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    return int(flop_counter.sdpa_flop_count(query, key, value))
+
+
+def _backward(gradient: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    return int(flop_counter.sdpa_backward_flop_count(gradient, query, key, value))
+
+
+_CPU_ATTENTION = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _forward,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _backward,
+}
+"""torch's counter knows the GPU's attention kernels only."""

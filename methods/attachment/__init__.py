@@ -1,0 +1,1 @@
+"""How a delta is attached to a model, and what of it is saved."""

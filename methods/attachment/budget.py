@@ -1,0 +1,100 @@
+"""`method.budget=0.5%`: the largest rank, bottleneck, prompt length, dimension or number of layers whose closed form
+stays within a share of the backbone's parameters, for comparisons at equal trainable share.
+
+A fraction is the share itself. The size is solved when the backbone is there, because it depends on it, and stands in
+the record's notes.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from harness.errors import NotApplicable, UsageError
+from methods.backbone.sizes import Shape
+from methods.backbone.sizes import shape as shape_of
+from methods.base import Method
+
+GAP = 64  # sizes in a row that a method may refuse (a bottleneck that PHM cannot divide, ...)
+
+
+class Budgeted:
+    """A method whose `field` is not known before it sees a backbone; then it is that method in all else."""
+
+    def __init__(self, build: Callable[[Any], Method], field: str, budget: float, whole: bool) -> None:
+        self.build, self.field, self.budget, self.whole = build, field, budget, whole
+        self.solved: Method | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or self.solved is None:
+            raise AttributeError(f"{name}: the budget is solved when the method is attached")
+        return getattr(self.solved, name)
+
+    def settle(self, model: nn.Module) -> Method:
+        """Solve for the backbone, which may be on the meta device."""
+        self.solved = self.solve(shape_of(model))
+        return self.solved
+
+    def attach(self, model: nn.Module) -> None:
+        solved = self.settle(model)
+        try:
+            solved.attach(model)
+        except NotApplicable:
+            raise
+        except UsageError as error:
+            value = getattr(solved, self.field)
+            raise UsageError(
+                f"method.budget={self.budget:.4g} makes {self.field} {value:.4g}, and that cannot be here: {error}"
+            ) from error
+
+    def tokens_added(self) -> int:
+        """0 before it is solved."""
+        return self.solved.tokens_added() if self.solved else 0
+
+    def notes(self, model: nn.Module) -> dict[str, str | int | float]:
+        return {**self._known().notes(model), f"solved_{self.field}": getattr(self._known(), self.field)}
+
+    def closed_form(self, shape: Shape) -> int:
+        return self.solve(shape).closed_form(shape)
+
+    def _known(self) -> Method:
+        assert self.solved is not None, "attached before"
+        return self.solved
+
+    def solve(self, shape: Shape) -> Method:
+        """The largest method within the budget. UsageError where even the smallest is above it."""
+        if not self.whole:
+            return self.build(self.budget)
+        limit = self.budget * shape.parameters
+
+        def fits(size: int) -> bool:
+            method = self._near(size)
+            try:
+                return method is not None and method.closed_form(shape) <= limit
+            except UsageError:  # more than this backbone has
+                return False
+
+        low, high = 0, GAP
+        while fits(high):
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if fits(middle) else (low, middle)
+        method = self._near(low)
+        if method is None:
+            least = next(m for size in range(1, 2 * GAP) if (m := self._near(size)) is not None)
+            share = least.closed_form(shape) / shape.parameters
+            raise UsageError(
+                f"method.budget={self.budget:.3g}: {least.name} needs at least {share:.2g} of this backbone "
+                f"({self.field} {getattr(least, self.field)})"
+            )
+        return method
+
+    def _near(self, size: int) -> Method | None:
+        """The method at the largest size that it accepts, from `size` down."""
+        for candidate in range(size, max(0, size - GAP), -1):
+            try:
+                return self.build(candidate)
+            except UsageError:
+                continue
+        return None

@@ -1,0 +1,66 @@
+"""Deltas hung on the modules of a backbone: their outputs go through them, and nothing else changes."""
+
+from functools import partial
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from harness.errors import UsageError
+from methods.backbone.roles import Part
+from methods.base import Delta
+
+Child = TypeVar("Child", bound=nn.Module)
+
+
+def insert(host: nn.Module | Part, name: str, delta: Delta) -> None:
+    """Hang `delta` on `host` as the submodule `name`; from now on its output goes through the delta.
+
+    The host keeps its class, its weights and their names, so any layer type can be a host and several deltas
+    can share one, in the order they came. On rows of a fused linear the delta sees those outputs only.
+    """
+    module, child, rows = _seat(host, name)
+    if hasattr(module, child):
+        raise UsageError(f"a second {name!r} delta on one {type(module).__name__}: two methods own the same place")
+    module.add_module(child, delta.train(module.training))
+    delta._seat = (name, host)
+    delta._hook = module.register_forward_hook(partial(_through, child, rows))
+
+
+def remove(host: nn.Module | Part, name: str) -> None:
+    """Undo `insert`."""
+    module, child, _ = _seat(host, name)
+    getattr(module, child)._hook.remove()
+    delattr(module, child)
+
+
+def _seat(host: nn.Module | Part, name: str) -> tuple[nn.Module, str, slice | None]:
+    """(the module, the child's name there, its share of the outputs: None for all)."""
+    if not isinstance(host, Part):
+        return host, name, None
+    return host.module, f"{name}_{host.label}" if host.label else name, host.rows if host.label else None
+
+
+def _through(child: str, rows: slice | None, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+    delta = getattr(module, child)
+    if isinstance(output, tuple):  # some blocks return their attention weights beside the stream
+        return delta(output[0], *inputs), *output[1:]
+    if rows is None:
+        return delta(output, *inputs)
+    return torch.cat((output[..., : rows.start], delta(output[..., rows], *inputs), output[..., rows.stop :]), dim=-1)
+
+
+def backbone_modules(model: nn.Module) -> list[nn.Module]:
+    """Every module that no method inserted."""
+    inside = {id(m) for delta in model.modules() if isinstance(delta, Delta) for m in delta.modules()}
+    return [module for module in model.modules() if id(module) not in inside]
+
+
+def inserted(model: nn.Module, name: str, kind: type[Child]) -> list[tuple[str, Any, Child]]:
+    """(host name, host, child) for every host that carries a `kind` under `name`, in model order."""
+    found = [(path, module, getattr(module, "_seat", ("", None))) for path, module in model.named_modules()]
+    return [
+        (path.rpartition(".")[0], host, module)
+        for path, module, (own, host) in found
+        if own == name and isinstance(module, kind)
+    ]

@@ -1,0 +1,106 @@
+"""Deltas on parameters: at every forward pass the backbone computes with tensors made anew from its frozen ones.
+
+While a module runs, an entry in its `__dict__` stands before the parameter that torch keeps under the same
+name; so the module keeps its class, its parameters and their names, and every kind of layer can be a host.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from harness.errors import UsageError
+from methods.attachment.tied_weights import holders, separate
+from methods.backbone.roles import family, find, has_family
+from methods.base import Delta
+
+
+class Overlay(Delta):
+    """What stands for one parameter, which several modules may share: forward(tensor) -> the same shape."""
+
+    owns_weight: ClassVar[bool] = True
+
+    def __init__(self, covered: nn.Parameter) -> None:
+        super().__init__()
+        self.covered = (covered,)  # in a tuple: it stays the backbone's
+        self.hooks: list[Any] = []
+
+    def forward(self, tensor: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+
+def overlay(
+    name: str, hosts: Iterable[nn.Module], make: Callable[[nn.Module, nn.Parameter], Overlay], only: str = ""
+) -> None:
+    """Put what `make` gives on every frozen parameter of `hosts` (`only`: of this name), as the host's submodule
+    `<name>_<parameter>`.
+
+    Tied parameters share one. UsageError where there is one already.
+    """
+    made: dict[int, Overlay] = {}
+    for host in hosts:
+        for key, tensor in list(host.named_parameters(recurse=False)):
+            if tensor.requires_grad or only not in ("", key):
+                continue
+            if hasattr(host, f"{name}_{key}"):
+                raise UsageError(f"a second {name!r} delta on one {type(host).__name__}: two methods own its {key}")
+            if id(tensor) not in made:
+                made[id(tensor)] = make(host, tensor)
+            delta = made[id(tensor)]
+            host.add_module(f"{name}_{key}", delta.train(host.training))
+            delta.hooks += [
+                host.register_forward_pre_hook(partial(_show, name, key)),
+                host.register_forward_hook(partial(_hide, key), always_call=True),
+            ]
+
+
+def _show(name: str, key: str, host: Any, _: Any) -> None:
+    tensor = host._parameters[key]
+    host.__dict__[key] = getattr(host, f"{name}_{key}")(tensor).to(tensor.dtype)
+
+
+def _hide(key: str, host: Any, *_: Any) -> None:
+    host.__dict__.pop(key, None)
+
+
+def overlays(model: nn.Module) -> dict[str, Overlay]:
+    """dotted name -> overlay, each once, in model order."""
+    return {path: module for path, module in model.named_modules() if isinstance(module, Overlay)}
+
+
+@torch.no_grad()
+def write(model: nn.Module) -> None:
+    """Write every overlay into the parameter it covers, and take it off.
+
+    Of a tied parameter that it does not cover everywhere, only where it does.
+    """
+    for delta in overlays(model).values():
+        tensor = delta.covered[0]
+        made, held = delta.eval()(tensor), holders(model, tensor)
+        covered = [(host, key) for host, key in held if any(child is delta for child in host.children())]
+        if len(covered) < len(held):
+            separate(model)
+        for host, key in covered:
+            host.get_parameter(key).copy_(made)
+        for hook in delta.hooks:
+            hook.remove()
+    for module in list(model.modules()):
+        for child in [name for name, sub in module.named_children() if isinstance(sub, Overlay)]:
+            delattr(module, child)
+
+
+def dead_on_key_biases(model: nn.Module, name: str) -> dict[str, str]:
+    """What lies on key biases, which softmax cancels unless keys are rotated: parameter name -> reason."""
+    if not has_family(model):
+        return {}
+    row = family(model)
+    if row.rotary or row.fused:
+        return {}
+    return {
+        f"{path}.{name}_bias.{own}": "it moves a key bias, one constant on all keys, which softmax forgets"
+        for path, module in find(model, "k").items()
+        if hasattr(module, f"{name}_bias")
+        for own, _ in getattr(module, f"{name}_bias").named_parameters()
+    }

@@ -1,0 +1,66 @@
+"""Output layers that are tied to the embedding: a merge into one of them must not change the other.
+
+A merge unties first. Then every module has tensors of its own, and the configuration says so, since it is by that flag
+that a loader ties them again.
+"""
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from methods.attachment.hooks import backbone_modules
+from methods.backbone.linears import Part
+
+
+def untie(model: nn.Module, host: nn.Module | Part) -> None:
+    """Before a merge writes into the weight of `host`: where others hold the same tensor, nobody does any more."""
+    module = host.module if isinstance(host, Part) else host
+    if len(holders(model, module.get_parameter("weight"))) > 1:
+        separate(model)
+
+
+def holders(model: nn.Module, tensor: nn.Parameter) -> list[tuple[nn.Module, str]]:
+    """(module of the backbone, name of the parameter there) of everyone who holds `tensor`."""
+    return [
+        (module, name)
+        for module in backbone_modules(model)
+        for name, held in module._parameters.items()
+        if held is tensor
+    ]
+
+
+def separate(model: nn.Module) -> None:
+    """Give each module of the backbone tensors of its own, with the same values, and make the configuration say so."""
+    seen: set[int] = set()
+    for module in backbone_modules(model):
+        for name, held in module._parameters.items():
+            if held is not None and id(held) in seen:
+                module._parameters[name] = nn.Parameter(held.detach().clone(), held.requires_grad)
+            seen.add(id(held))
+    for part in model.modules():
+        if isinstance(part, PreTrainedModel):
+            part.all_tied_weights_keys = {}
+            part.config.tie_word_embeddings = False
+
+
+def is_separate(model: nn.Module) -> bool:
+    """Whether `separate` has been here, or the model never tied anything."""
+    return not getattr(getattr(model, "config", None), "tie_word_embeddings", False)
+
+
+@torch.no_grad()
+def declare(model: Any) -> None:
+    """Before a model is saved: an output layer of its own is declared, so that any loader leaves it alone.
+
+    T5 scales what enters its output layer by D^-0.5 where the two are tied, and loaders take one from the other. So
+    that factor goes into the weight.
+    """
+    output, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    if output is None or output.weight is embedding.weight:
+        return
+    separate(model)
+    if getattr(model.config, "scale_decoder_outputs", False):
+        output.weight.mul_(model.config.d_model**-0.5)
+        model.config.scale_decoder_outputs = False

@@ -1,0 +1,1 @@
+"""What methods know of backbones: families, roles, linear layers, sizes and quantisation."""

@@ -1,0 +1,172 @@
+"""Finding places in a backbone: the modules that play a role, and linears, in whatever layout they are kept.
+
+The rows of families are in families.py.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+from typing import Any
+
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from harness.errors import NotApplicable, UsageError, near
+from methods.backbone.families import FAMILIES, Family
+from methods.backbone.linears import Linear, Part
+from methods.base import Delta
+
+LINEAR_ROLES = ("q", "k", "v", "o", "ffn-in", "ffn-gate", "ffn-out")
+FUSED_ROLES = ("q", "k", "v")
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
+def family(model: nn.Module) -> Family:
+    """The row of `model`. UsageError naming what to add when there is none."""
+    kind = _model_type(model)
+    for row in FAMILIES:
+        if kind in row.model_types:
+            return row
+    known = sorted(name for row in FAMILIES for name in row.model_types)
+    raise UsageError(
+        f"model type {kind!r} has no row in methods/backbone/families.py (it has {', '.join(known)}): add a Family "
+        "row, or give method.targets as module-name patterns where the method takes them"
+    )
+
+
+def has_family(model: nn.Module) -> bool:
+    return any(_model_type(model) in row.model_types for row in FAMILIES)
+
+
+def _model_type(model: Any) -> str:
+    return str(model.config.model_type)
+
+
+def find(model: nn.Module, role: str) -> dict[str, nn.Module]:
+    """dotted name -> module of everything that plays a role, in model order; empty where there is none."""
+    pattern = family(model).roles.get(role)
+    return _matching(model, pattern) if pattern else {}
+
+
+def after(model: nn.Module, place: str) -> dict[str, nn.Module]:
+    """dotted name -> module after which a sublayer's adapter goes; place: "attention", "cross" or "ffn", or
+    "stream" for the residual stream after the feed-forward.
+    """
+    pattern = family(model).after.get(place)
+    return _matching(model, pattern) if pattern else {}
+
+
+def before(model: nn.Module, place: str) -> dict[str, nn.Module]:
+    """dotted name -> module that is given the sublayer's input, in the order of `after`."""
+    pattern = family(model).before.get(place)
+    return _matching(model, pattern) if pattern else {}
+
+
+def depth(name: str) -> int:
+    """The index of the block that a module's dotted name lies in (of its stack: an encoder and a decoder each
+    count from 0).
+    """
+    return int(re.findall(r"\.(\d+)(?=\.|$)", name)[0])
+
+
+def _matching(model: nn.Module, pattern: str) -> dict[str, nn.Module]:
+    regex = re.compile(rf"(.*\.)?{pattern}")
+    return {name: module for name, module in model.named_modules() if regex.fullmatch(name)}
+
+
+def linears(model: nn.Module, targets: Iterable[str]) -> dict[str, Linear]:
+    """dotted name -> linear for each target (a role, or a pattern over names such as `*.q_proj`), in model
+    order; the rows of a fused linear are named after it and their role, e.g. `h.0.attn.c_attn:q`.
+
+    UsageError for a target that matches nothing. Heads that train in full are not searched.
+    """
+    candidates = _candidates(model)
+    chosen: set[str] = set()
+    for target in targets:
+        chosen |= _chosen(model, target, candidates)
+    for name in [name for name in chosen if ":" in name]:  # a pattern that chose the whole has its rows too
+        chosen -= {name} if name.rpartition(":")[0] in chosen else set()
+    return {name: linear for name, linear in candidates.items() if name in chosen}
+
+
+def _candidates(model: nn.Module) -> dict[str, Linear]:
+    full, found = heads(model), dict[str, Linear]()
+    fused = set(find(model, "q")) if has_family(model) and family(model).fused else set()
+    for name, module in model.named_modules():
+        if not isinstance(module, nn.Linear | Conv1D) or name.split(".")[0] in full:
+            continue
+        found[name] = module if isinstance(module, nn.Linear) else Part(module)
+        if name in fused:
+            found |= {f"{name}:{part.label}": part for part in _rows(model, module)}
+    return found
+
+
+def _rows(model: Any, module: nn.Module) -> list[Part]:
+    """q, k and v in a fused linear: the queries have the model's width, keys and values share the rest."""
+    if family(model).interleaved or getattr(model.config, "multi_query", True) is False:
+        return []  # gpt_bigcode of many key heads interleaves them, too
+    whole = Part(module)
+    q = whole.in_features
+    k = (whole.out_features - q) // 2
+    edges = (0, q, q + k, q + 2 * k)
+    return [Part(module, slice(*edges[i : i + 2]), role) for i, role in enumerate(FUSED_ROLES)]
+
+
+def _chosen(model: nn.Module, target: str, candidates: Mapping[str, Linear]) -> set[str]:
+    roles = family(model).roles if has_family(model) else _NONE
+    if target in LINEAR_ROLES and target in roles:
+        part = f":{target}" if family(model).fused and target in FUSED_ROLES else ""
+        matches = {f"{name}{part}" for name in find(model, target)} & set(candidates)
+    else:
+        whole = [name for name in candidates if ":" not in name]
+        matches = {name for name in whole if fnmatchcase(name, target) or fnmatchcase(name, f"*.{target}")}
+    if not matches and roles and target.startswith("ffn-") and family(model).experts:
+        raise NotApplicable(f"method.targets: the experts of family {family(model).name} hold no linear {target!r}")
+    if not matches and roles and target in FUSED_ROLES and family(model).fused:
+        fused = next(iter(find(model, target))).rpartition(".")[2]
+        raise NotApplicable(
+            f"method.targets: {target!r} is interleaved head by head here, no rows of its own. Take "
+            f"method.targets=[{fused}], the whole of q, k and v."
+        )
+    if not matches:
+        present = {role for role in LINEAR_ROLES if role in roles and find(model, role)}
+        known = present | {name.rsplit(".", 1)[-1] for name in candidates if ":" not in name}
+        raise UsageError(f"method.targets: {target!r} matches no linear layer of this model.{near(target, known)}")
+    return matches
+
+
+def heads(model: nn.Module) -> set[str]:
+    """Top-level modules beside the backbone that train themselves: classification heads. A delta on one is none."""
+    base = getattr(model, "base_model", model)
+    if base is model:
+        return set()
+    added = {id(p) for module in model.modules() if isinstance(module, Delta) for p in module.parameters()}
+    children = ((name, child) for name, child in model.named_children() if child is not base)
+    return {name for name, child in children if any(p.requires_grad and id(p) not in added for p in child.parameters())}
+
+
+def find_stack(model: nn.Module, name: str) -> nn.Module | None:
+    """The backbone's child `name` ("encoder", "decoder"), the backbone itself for "", None where it has
+    none.
+    """
+    base: nn.Module = getattr(model, "base_model", model)
+    return getattr(base, name, None) if name else base
+
+
+def is_bias(name: str) -> bool:
+    """Whether a parameter's name says that it is additive (never T5's relative_attention_bias, a table)."""
+    return name.rpartition(".")[2] == "bias"
+
+
+def dead_key_biases(model: nn.Module) -> dict[str, str]:
+    """Trainable key biases that softmax cancels: parameter name -> reason. None where keys are rotated."""
+    if not has_family(model) or family(model).rotary or family(model).fused:  # fused: the rest of it lives
+        return {}
+    reason = "one constant on all keys shifts all scores of a query alike, and softmax forgets it"
+    return {
+        f"{path}.{name}": reason
+        for path, module in find(model, "k").items()
+        for name, p in module.named_parameters()
+        if is_bias(name) and p.requires_grad
+    }

@@ -1,0 +1,198 @@
+"""Delta-tuning methods, one file each; `base.py` is the contract, `anatomy.py` knows the backbones.
+
+This page is torch-free: it reads the methods' dataclasses from their source, so that a plan, a key or a
+listing never imports torch. `make` is the one function that does.
+"""
+
+import ast
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from harness.config.schema import MethodConfig
+from harness.config.values import derive, parse
+from harness.errors import UsageError, near
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from methods.base import Method
+
+ENTRY_POINTS = "deltabench.methods"
+SIZES = ("bottleneck", "rank", "dimension", "length", "layers", "fraction")
+"""Fields that say how large a delta is: the first that a method has is what `method.budget` solves for."""
+
+
+class _Required:
+    def __repr__(self) -> str:
+        return "REQUIRED"
+
+
+REQUIRED = _Required()
+
+
+@dataclass(frozen=True)
+class FieldSpec:
+    """One flat field of a method: its annotation as written, and its declared default (REQUIRED: none)."""
+
+    type_text: str
+    default: Any = REQUIRED
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """A method as read from source. `derived`: what a null field becomes, as arithmetic over other fields.
+
+    parents: the method whose finished cells it builds on, "" for none, "*" for any. evaluation_only: its cells have
+    no steps.
+    """
+
+    name: str
+    module: str
+    class_name: str
+    fields: Mapping[str, FieldSpec]
+    doc: str
+    derived: Mapping[str, str]
+    parents: str = ""
+    evaluation_only: bool = False
+
+
+@cache
+def catalogue() -> Mapping[str, MethodEntry]:
+    """Every method by name: the files of this package, then installed packages that registered a module."""
+    classes: dict[str, tuple[str, ast.ClassDef]] = {}
+    for module, path in _sources():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                classes[node.name] = (module, node)
+    entries = (_entry(module, node, classes) for module, node in classes.values())
+    return {entry.name: entry for entry in sorted(filter(None, entries), key=lambda entry: entry.name)}
+
+
+def resolve(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """All fields of method `name`, canonical: given values parsed, defaults filled, nulls derived."""
+    entry = find(name)
+    given = {field: value for field, value in values.items() if field != "name"}
+    for field in given:
+        if field not in entry.fields:
+            hint = near(field, entry.fields) or " It has no fields."
+            if field == "budget":
+                hint = " Nothing of it has a size to choose: what it trains is fixed."
+            raise UsageError(f"method {name} has no field {field!r}.{hint}")
+    resolved = {}
+    for field, spec in entry.fields.items():
+        if field not in given and spec.default is REQUIRED:
+            raise UsageError(f"method {name} needs a value for {field}: set method.{field}=…")
+        value = given.get(field, spec.default)
+        resolved[field] = parse(f"method.{field}", spec.type_text, value)
+    size = size_of(entry)
+    if size and resolved["budget"] is not None and resolved[size] != entry.fields[size].default:
+        raise UsageError(f"method {name}: give method.budget or method.{size}, not both")
+    for field, formula in entry.derived.items():
+        if resolved[field] is None and not (resolved.get("budget") is not None and size and size in formula):
+            resolved[field] = parse(f"method.{field}", entry.fields[field].type_text, derive(formula, resolved))
+    return resolved
+
+
+def find(name: str) -> MethodEntry:
+    """The entry of one method. UsageError, with near names, when there is none."""
+    if name not in catalogue():
+        raise UsageError(f"there is no method {name!r}.{near(name, catalogue())}")
+    return catalogue()[name]
+
+
+def size_of(entry: MethodEntry) -> str | None:
+    """The field that `method.budget` solves for; None where a method has none."""
+    return next((field for field in SIZES if field in entry.fields), None)
+
+
+def make(config: MethodConfig, outline: "Callable[[], nn.Module] | None" = None) -> "Method":
+    """The method itself (imports its module, hence torch). UsageError for a value outside its range.
+
+    outline: gives the backbone on the meta device, for who must know before `attach` how many tokens a method adds
+    that has a budget.
+    """
+    entry = find(config.name)
+    cls = getattr(importlib.import_module(entry.module), entry.class_name)
+    fields = resolve(config.name, config.fields)
+    budget, size = fields.pop("budget", None), size_of(entry)
+    if budget is None or size is None:
+        return cls(**fields)
+    from methods.attachment.budget import Budgeted
+
+    budgeted = Budgeted(lambda value: cls(**fields | {size: value}), size, budget, size != "fraction")
+    if outline is not None:
+        budgeted.settle(outline())
+    return cast("Method", budgeted)
+
+
+def _sources() -> Iterator[tuple[str, Path]]:
+    """(module, file) of every method, ours first; only the parents of foreign modules are imported."""
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        if path.name != "__init__.py":
+            yield f"{__package__}.{path.stem}", path
+    for point in entry_points(group=ENTRY_POINTS):
+        spec = importlib.util.find_spec(point.module)
+        if spec is None or spec.origin is None:
+            raise UsageError(f"the entry point {point.name!r} names module {point.module!r}, which is not installed")
+        yield point.module, Path(spec.origin)
+
+
+def _entry(module: str, node: ast.ClassDef, classes: Mapping[str, Any]) -> MethodEntry | None:
+    """The class as a method; None where it declares no `name` of its own (modules, abstract families)."""
+    name = _constants(node).get("name")
+    if not isinstance(name, str):
+        return None
+    doc = (ast.get_docstring(node) or "").split("\n")[0]
+    constants = _inherited_constants(node, classes)
+    derived, parents = constants.get("derived", {}), constants.get("parents", "")
+    evaluation_only = constants.get("evaluation_only", False)
+    fields = _fields(node, classes)
+    if any(size in fields for size in SIZES):
+        fields["budget"] = FieldSpec("Share | None", None)
+    return MethodEntry(name, module, node.name, fields, doc, derived, parents, evaluation_only)
+
+
+def _fields(node: ast.ClassDef, classes: Mapping[str, Any]) -> dict[str, FieldSpec]:
+    """Dataclass fields in order, those of base classes in scanned files first."""
+    fields: dict[str, FieldSpec] = {}
+    for base in _bases(node, classes):
+        fields.update(_fields(base, classes))
+    for item in node.body:
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and not _is_classvar(item):
+            default = REQUIRED if item.value is None else ast.literal_eval(item.value)
+            fields[item.target.id] = FieldSpec(ast.unparse(item.annotation), default)
+    return fields
+
+
+def _inherited_constants(node: ast.ClassDef, classes: Mapping[str, Any]) -> dict[str, Any]:
+    constants: dict[str, Any] = {}
+    for base in _bases(node, classes):
+        constants.update(_inherited_constants(base, classes))
+    return constants | _constants(node)
+
+
+def _constants(node: ast.ClassDef) -> dict[str, Any]:
+    """Class variables with a literal value."""
+    found = {}
+    for item in node.body:
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and _is_classvar(item) and item.value:
+            try:
+                found[item.target.id] = ast.literal_eval(item.value)
+            except ValueError:
+                continue
+    return found
+
+
+def _bases(node: ast.ClassDef, classes: Mapping[str, Any]) -> list[ast.ClassDef]:
+    """Those in scanned files, the last first, as dataclasses order fields and as the first one's constants win."""
+    return [classes[base.id][1] for base in reversed(node.bases) if isinstance(base, ast.Name) and base.id in classes]
+
+
+def _is_classvar(item: ast.AnnAssign) -> bool:
+    return "ClassVar" in ast.unparse(item.annotation)

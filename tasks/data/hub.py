@@ -1,0 +1,31 @@
+"""Rows of a data set on the Hub, or one sentence that says why they cannot be had. Nothing else asks the network."""
+
+from harness.errors import RowsAbsent, UsageError
+from tasks.data import row_files
+
+PARQUET = "refs/convert/parquet"
+"""The Hub's own Parquet copy of a data set: its newest rows, also where the repository holds a script."""
+
+
+def rows(
+    task: str, name: str, config: str | None, revision: str, split: str, schema: row_files.Schema, about: str = ""
+) -> list[row_files.Row]:
+    """The rows of one split with the schema's fields. RowsAbsent naming the task and the way out."""
+    if not name:
+        raise RowsAbsent(f"task {task}: it has no copy on the Hub. Give a folder with task.data_dir=FOLDER{about}.")
+    import datasets
+    from huggingface_hub.utils import logging
+
+    logging.set_verbosity_error()  # its six retries without a network would each print a warning
+    try:
+        found = datasets.load_dataset(name, config, revision=revision, split=split)
+    except Exception as error:  # a dozen kinds: no network, no such id, no such revision
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise RowsAbsent(
+            f"task {task}: {name} ({config or 'default'}, {split}) could not be read from the Hub "
+            f"({reason:.200}). Connect to the network once, or give a local copy with task.data_dir=FOLDER "
+            "or, for a folder of many, DELTABENCH_DATA."
+        ) from error
+    if not len(found):
+        raise UsageError(f"task {task}: {name} ({config or 'default'}) has no rows in its {split} split.")
+    return [row_files.typed(dict(row), schema, f"{name} {split} row {i}") for i, row in enumerate(found, start=1)]

@@ -1,0 +1,227 @@
+"""Rows from local files: JSON, JSON lines, CSV, TSV (also .gz), Parquet, Arrow. Errors name file, row and field."""
+
+import csv
+import gzip
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from harness.atomic_files import once
+from harness.errors import UsageError, near
+from tasks.data.split_files import SUFFIXES
+
+Schema = Mapping[str, Any]
+"""Field -> str, int or float; list (of texts), dict or object (anything) where a task reads it itself."""
+Row = dict[str, Any]
+_BROKEN = (OSError, EOFError, csv.Error, ValueError, RecursionError, OverflowError, zlib.error, NotImplementedError)
+"""What readers raise for a file that is not what its name says: also for a flipped bit, and for what has no room."""
+_WIDEST = 1 << 27  # characters of one CSV value; the module's own limit is 131,072
+
+
+def read(path: Path, schema: Schema, columns: Mapping[str, str] | None = None) -> list[Row]:
+    """The rows of a file with the schema's fields in the schema's types; other fields are dropped.
+
+    columns: field -> the file's name for it, where that differs. UsageError for a file that is not what its name
+    says, a row without a field, a value of another type.
+    """
+    rows = list(_typed_rows(path, schema, columns))
+    if not rows:
+        raise UsageError(f"{path}: it has no rows; a split needs at least one.")
+    return rows
+
+
+def read_all(paths: Sequence[Path], schema: Schema, columns: Mapping[str, str] | None = None) -> list[Row]:
+    """The rows of a split's files, one after the other; of several files one may be empty."""
+    rows = [row for path in paths for row in _typed_rows(path, schema, columns)]
+    return rows or read(paths[0], schema, columns)
+
+
+def _typed_rows(path: Path, schema: Schema, columns: Mapping[str, str] | None) -> Iterator[Row]:
+    """Row by row, so that what a task does not read is never held."""
+    names = [(columns or {}).get(field, field) for field in schema]
+    number = 0
+    try:
+        for number, row in enumerate(_rows(path, names), start=1):
+            yield typed(row, schema, f"{path.name} row {number}", columns)
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{path}: this is not a readable {_kind(path)} file: {_not_utf8(path)}. Save it as UTF-8."
+        ) from error
+    except _BROKEN as error:
+        near_row = f", after row {number}" if number else ""
+        raise UsageError(f"{path}: this is not a readable {_kind(path)} file{near_row} ({error}).") from error
+
+
+def typed(row: Any, schema: Schema, where: str, columns: Mapping[str, str] | None = None) -> Row:
+    """One row with the schema's fields. `where` names the row in errors, e.g. "train.jsonl row 3"."""
+    if not isinstance(row, dict):
+        raise UsageError(f"{where}: expected an object with the fields {', '.join(schema)}, got {row!r:.60}.")
+    named = columns or {}
+    return {field: _value(row, named.get(field, field), kind, where) for field, kind in schema.items()}
+
+
+def _value(row: Row, field: str, kind: Any, where: str) -> Any:
+    if field not in row or row[field] is None:
+        hint = near(field, (str(name) for name in row if row[name] is not None))
+        raise UsageError(f"{where}: the field {field!r} is missing.{hint}")
+    value = row[field]
+    if kind is object:
+        return value
+    if kind in (list, dict):
+        return _nested(value, kind, field, where)
+    if type(value) is kind:
+        if isinstance(value, str) and not _is_unicode(value):
+            raise UsageError(f"{where}: the field {field!r} holds half of a surrogate pair, which no text may.")
+        return value
+    try:
+        converted = kind(value)
+        same = float(converted) == float(value)
+    except (TypeError, ValueError, OverflowError):
+        converted, same = None, False
+    # "1" and 1.0 are the int 1; 1.5 and True are not, and a number is not a text.
+    if not same or isinstance(value, bool) or kind is str:
+        raise UsageError(f"{where}: the field {field!r} is {value!r:.60}, expected {_WORDS[kind]}.")
+    return converted
+
+
+def _nested(value: Any, kind: type, field: str, where: str) -> Any:
+    """A list or an object; in a CSV it is written as JSON."""
+    if isinstance(value, str) and value[:1] in "[{":
+        try:
+            value = json.loads(value, object_pairs_hook=once)
+        except json.JSONDecodeError:
+            pass
+        except ValueError as error:
+            raise UsageError(f"{where}: the field {field!r}: {error}.") from error
+    if not isinstance(value, kind):
+        raise UsageError(f"{where}: the field {field!r} is {value!r:.60}, expected {_WORDS[kind]}.")
+    return value
+
+
+def _is_unicode(text: str) -> bool:
+    """JSON can spell half characters ("\\ud800"), which no tokenizer takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+_WORDS = {str: "a text", int: "a whole number", float: "a number", list: "a list", dict: "an object"}
+
+
+def _kind(path: Path) -> str:
+    return next(suffix for suffix in SUFFIXES if path.name.endswith(suffix)).lstrip(".")
+
+
+def _open(path: Path) -> IO[str]:
+    """UTF-8, with or without the mark at the start that spreadsheets write."""
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def _not_utf8(path: Path) -> str:
+    """Which line is not UTF-8 text."""
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if number == 1 and line[:2] in (b"\xff\xfe", b"\xfe\xff"):
+                return "it is UTF-16"
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                return f"line {number} is not UTF-8 (byte 0x{line[error.start]:02x})"
+    return "a text in it is not UTF-8"
+
+
+def _rows(path: Path, names: Sequence[str]) -> Iterator[Any]:
+    """The rows as they are in the file; of a table only the columns `names`, which are all that is read."""
+    kind = _kind(path).removesuffix(".gz")
+    if kind in ("parquet", "arrow"):
+        yield from _table(path, kind, names)
+        return
+    with _open(path) as file:
+        if kind == "jsonl":
+            yield from _json_lines(file)
+        elif kind == "json":
+            yield from _json_list(file)
+        else:
+            yield from _delimited(file, kind)
+
+
+def _table(path: Path, kind: str, names: Sequence[str]) -> Iterator[Any]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        if kind == "parquet":
+            held = parquet.read_schema(path).names
+            table = parquet.read_table(path, columns=_columns(path, held, names), page_checksum_verification=True)
+        else:
+            with pa.memory_map(str(path)) as file:
+                stream = pa.ipc.open_stream(file)
+                table = stream.read_all().select(_columns(path, stream.schema.names, names))
+        table.validate(full=True)
+        for batch in table.to_batches(max_chunksize=_AT_ONCE):
+            yield from batch.to_pylist()
+    except (pa.lib.ArrowException, KeyError) as error:
+        raise ValueError(str(error)) from error
+
+
+_AT_ONCE = 10_000  # rows that are Python objects in full before they are cut to what is read
+
+
+def _columns(path: Path, held: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The columns to read. UsageError for one that the file lacks, or has twice."""
+    for name in names:
+        if name not in held:
+            raise UsageError(f"{path.name} row 1: the field {name!r} is missing.{near(name, held)}")
+        if list(held).count(name) > 1:
+            raise UsageError(f"{path.name}: it has the column {name!r} twice. Rename one of them.")
+    return list(dict.fromkeys(names))
+
+
+def _delimited(file: IO[str], kind: str) -> Iterator[Any]:
+    """CSV with quotes; TSV without, as benchmarks publish it: a quote there is a letter like any other."""
+    csv.field_size_limit(_WIDEST)
+    if kind == "csv":
+        reader = csv.DictReader(file, strict=True)
+    else:
+        reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+    names = reader.fieldnames or []
+    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if twice is not None:
+        raise ValueError(f"its header names the column {twice!r} twice")
+    for number, row in enumerate(reader, start=1):
+        if None in row:
+            raise ValueError(f"row {number} has more values than the header")
+        if any(value is not None and "\0" in value for value in row.values()):
+            raise ValueError(f"row {number} has a NUL byte, which no text file has")
+        yield row
+
+
+def _json_lines(file: IO[str]) -> Iterator[Any]:
+    for number, line in enumerate(file, start=1):
+        if line.strip():
+            try:
+                yield json.loads(line, object_pairs_hook=once)
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"line {number}: {getattr(error, 'msg', error)}") from error
+
+
+def _json_list(file: IO[str]) -> list[Any]:
+    """A list of rows, {"data": [rows]}, or, under the wrong name, JSON lines."""
+    try:
+        content = json.load(file, object_pairs_hook=once)
+    except json.JSONDecodeError as error:
+        if error.msg != "Extra data":
+            raise
+        file.seek(0)
+        return list(_json_lines(file))
+    rows = content.get("data") if isinstance(content, dict) and "data" in content else content
+    rows = [rows] if isinstance(rows, dict) and "data" not in rows else rows
+    if not isinstance(rows, list):
+        raise ValueError('it must hold a list of rows, or {"data": [rows]}')
+    return rows

@@ -1,0 +1,136 @@
+"""A raw row of a data set -> an Example: which columns are texts, label, target, options."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.config.schema import TaskConfig
+from harness.errors import UsageError
+from tasks.base import Example
+from tasks.data.row_files import Row, Schema
+
+HIDDEN = -1  # the label of a row whose answer the publisher keeps, or that has none
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What the rows of a data set look like, and what becomes of them.
+
+    texts: columns that become `Example.fields`. label: the column with the class (or the right option): its index, or
+    one of `names`, in the order of the indices. target: the column with the text to produce. references: a column with
+    a list of texts that all count as right. choices: the columns with the options, or one column that lists them.
+    make: where the columns are not in the raw row: (raw row -> row); `raw` is then the raw row's schema.
+    """
+
+    texts: tuple[str, ...]
+    label: str = ""
+    names: tuple[str, ...] = ()
+    target: str = ""
+    references: str = ""
+    choices: tuple[str, ...] = ()
+    make: Callable[[Row], Row] | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def schema(self) -> Schema:
+        """Column -> type of the raw rows."""
+        if self.make is not None:
+            return self.raw
+        lists = self.choices if len(self.choices) == 1 else ()
+        return {
+            **dict.fromkeys(self.texts, str),
+            **{name: object for name in (self.label,) if name},
+            **{name: str for name in (self.target,) if name},
+            **{name: list for name in (self.references, *lists) if name},
+            **{name: str for name in self.choices if not lists},
+        }
+
+    def check(self, config: TaskConfig, also: tuple[str, ...] = ()) -> None:
+        """Raise UsageError for a name in task.columns that is no field of these rows (or one of `also`), and for an
+        input that is read from the column of the answer: it would show what is to be found out.
+        """
+        columns = dict(pair.split("=", 1) for pair in config.columns or ())
+        known = dict.fromkeys([*self.schema, *also])
+        for name, column in columns.items():
+            if name not in known:
+                raise UsageError(
+                    f"task.columns={{{name}: {column}}}: {name} is no field of task {config.name}, which reads "
+                    f"{', '.join(known)}."
+                )
+        place = {name: columns.get(name, name) for name in self.schema}
+        answers = {place[name] for name in (self.label, self.target, self.references) if name in place}
+        inputs = self.texts if self.make is None else ()
+        if leaked := next((name for name in inputs if place[name] in answers), None):
+            raise UsageError(
+                f"task {config.name}: its input {{{leaked}}} is the column {place[leaked]!r}, which holds the answer. "
+                "Name other columns in task.template and task.columns."
+            )
+        if self.make is not None and len(set(place.values())) < len(place):
+            raise UsageError(f"task.columns: two fields of task {config.name} are read from one column; name another.")
+
+    def example(self, row_id: str, raw: Row, where: str) -> Example:
+        """One row that has the schema. UsageError naming the row for a value that is no label or no text."""
+        row = self._made(raw, where)
+        label = index(row[self.label], self.names, self.label, where) if self.label else None
+        return Example(
+            id=row_id,
+            fields={text: row[text] for text in self.texts},
+            label=label,
+            target=row[self.target] if self.target else None,
+            choices=self._texts(row, self.choices, where),
+            references=self._texts(row, (self.references,) if self.references else (), where),
+        )
+
+    def _made(self, raw: Row, where: str) -> Row:
+        if self.make is None:
+            return raw
+        try:
+            return self.make(raw)
+        except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
+            what = f"{type(error).__name__}: {error}"
+            raise UsageError(f"{where}: it is not a row of this data set ({what:.120}).") from error
+
+    def _texts(self, row: Row, columns: tuple[str, ...], where: str) -> tuple[str, ...]:
+        listed = isinstance(row[columns[0]], list) if columns else False
+        found = row[columns[0]] if listed else [row[column] for column in columns]
+        for text in found:
+            if not isinstance(text, str):
+                raise UsageError(f"{where}: the field {columns[0]!r} holds {text!r:.40}, expected texts.")
+        return tuple(found)
+
+
+def index(value: Any, names: tuple[str, ...], column: str, where: str) -> int:
+    """The class index of a label: one of `names` (case does not matter), or the index itself, as a number or a text.
+
+    A name that is a number is that number: -1, "-1" and -1.0 are the class -1. Where such a name stands elsewhere than
+    at its own place ("1", "2" or "-1", "1"), there is no room for indices. HIDDEN, unless it is a name, and numbers out
+    of range are passed on: `checks` knows the task's words.
+    """
+    if value is not None:
+        text = str(value).strip()
+        if text in names:
+            return names.index(text)
+        folded = [name.casefold() for name in names]
+        if folded.count(text.casefold()) == 1:
+            return folded.index(text.casefold())
+        number = _whole(value)
+        numbers = [_whole(name) for name in names]
+        if number is not None and number in numbers:
+            return numbers.index(number)
+        taken = any(one is not None and one != place for place, one in enumerate(numbers))
+        if number is not None and (not taken or number == HIDDEN):
+            return number
+    known = f"one of {', '.join(names)}" if names else "a whole number"
+    hint = " Say which is which, as in task.labels=[false,true]." if isinstance(value, bool) and len(names) == 2 else ""
+    raise UsageError(f"{where}: the field {column!r} is {value!r:.60}, expected {known}.{hint}")
+
+
+def _whole(value: Any) -> int | None:
+    """1, 1.0, "1" and "1.0" are the number 1; True and 1.5 are none."""
+    if isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return int(number) if number.is_integer() else None

@@ -1,0 +1,134 @@
+"""Where a split's rows lie in a folder: one file, the shards of a Hub repository, or a `save_to_disk` folder."""
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.atomic_files import once
+from harness.errors import UsageError
+from harness.paths import located
+
+SUFFIXES = (
+    ".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".arrow",
+)  # fmt: skip
+ALIASES = {"validation": ("validation", "dev", "valid", "val")}
+"""What a split's file may be called; the first name is the Hub's."""
+SAVED = "state.json"  # of `Dataset.save_to_disk`
+
+
+class SplitAbsent(UsageError):
+    """A folder has no file for a split. What is wrong about files that are there is another UsageError."""
+
+
+def find(folder: Path, split: str, places: Sequence[str] = (), within: Sequence[str] = ()) -> tuple[Path, ...]:
+    """The files of one split, in order. UsageError where there are none, or where two claim the split.
+
+    places: stems to look for instead of the split's name, e.g. "dataset/boolq/test". within: subfolders to look into
+    where the folder itself has none, e.g. the data set's configuration.
+    """
+    if not folder.is_dir():
+        raise SplitAbsent(f"task.data_dir={folder}: no such folder; it must hold {split}.jsonl or the like.")
+    stems = tuple(name for place in places or (split,) for name in ALIASES.get(place, (place,)))
+    for base in (folder, *(folder / name for name in within if name)):
+        for place in places or (split,):
+            found = [files for name in ALIASES.get(place, (place,)) for files in _named(base, name)]
+            if len(found) > 1:
+                names = " and ".join(files[0].name for files in found)
+                raise UsageError(f"task.data_dir={base}: {names} both claim the {split} split. Keep one.")
+            if found:
+                return found[0]
+    there = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
+    raise SplitAbsent(
+        f"task.data_dir={folder}: no file for the {split} split; it may be {' or '.join(stems)} with one of "
+        f"{', '.join(SUFFIXES)}, or a folder of datasets.save_to_disk. The folder holds: {there}."
+    )
+
+
+def has(folder: Path, split: str, places: Sequence[str] = (), within: Sequence[str] = ()) -> bool:
+    """Whether the folder has files of the split, be they whole or not: `find` says what is wrong about them."""
+    try:
+        return bool(find(folder, split, places, within))
+    except SplitAbsent:
+        return False
+
+
+def given(folder: Path, name: str, split: str) -> tuple[Path, ...]:
+    """The files that task.files names for a split: a file, a stem without its suffix, or a saved folder."""
+    path = folder / located(name)
+    if path.is_file():
+        if not path.name.endswith(SUFFIXES):
+            raise UsageError(f"task.files: {path.name} has none of the known endings {', '.join(SUFFIXES)}.")
+        return (path,)
+    return find(folder, split, places=(name,))
+
+
+def _named(folder: Path, stem: str) -> list[tuple[Path, ...]]:
+    """Every way in which the folder holds `stem`. What else lies there, such as copies and locks, is no split.
+
+    UsageError where a split's file leads nowhere or is no plain file: it is not to be taken for an absent one.
+    """
+    for path in (folder / f"{stem}{suffix}" for suffix in SUFFIXES):
+        if os.path.lexists(path) and not path.is_file():
+            what = "leads nowhere" if path.is_symlink() and not path.exists() else "is no plain file"
+            raise UsageError(f"{folder}: {path.name} {what}. Put the rows of {stem} there, or take it away.")
+    single = [(path,) for suffix in SUFFIXES if (path := folder / f"{stem}{suffix}").is_file()]
+    saved = folder / stem
+    arrows = _saved(saved) if (saved / SAVED).is_file() else ()
+    converted = _numbered(saved) if saved.is_dir() else ()
+    return [*single, *(found for found in (*_shards(folder, stem), arrows, converted) if found)]
+
+
+def _shards(folder: Path, stem: str) -> list[tuple[Path, ...]]:
+    """The shards `stem-00000-of-00002.parquet`, whole. The Hub once wrote a digest behind the numbers.
+
+    UsageError where one is missing, and where the shards of two pushes lie beside each other.
+    """
+    pattern = re.compile(rf"{re.escape(stem)}-(\d+)-of-(\d+)(-[0-9a-f]{{8,}})?({'|'.join(map(re.escape, SUFFIXES))})")
+    sets: dict[tuple[int, str], dict[int, Path]] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if (found := pattern.fullmatch(path.name)) and path.is_file():
+            numbered = sets.setdefault((int(found[2]), found[4]), {})
+            if int(found[1]) in numbered:
+                raise UsageError(
+                    f"{folder}: {numbered[int(found[1])].name} and {path.name} are the same shard of two pushes. "
+                    "Keep the shards of one."
+                )
+            numbered[int(found[1])] = path
+    if len(sets) > 1:
+        counts = " and ".join(f"of {count} ({next(iter(paths.values())).name})" for (count, _), paths in sets.items())
+        raise UsageError(f"{folder}: there are {len(sets)} sets of {stem} shards, {counts}. Keep those of one push.")
+    for (count, _), paths in sets.items():
+        first = next(iter(paths.values())).name
+        if absent := sorted(set(range(count)) - set(paths)):
+            width = len(first.removeprefix(f"{stem}-").partition("-")[0])
+            name = f"{stem}-{absent[0]:0{width}}-of-{count:0{width}}"
+            raise UsageError(f"{folder}: {name} is missing ({len(absent)} of {count} shards are). Get it again.")
+        if beyond := sorted(set(paths) - set(range(count))):
+            raise UsageError(f"{folder}: {paths[beyond[0]].name} is no shard of {count}: their numbers begin at 0.")
+    return [tuple(path for _, path in sorted(paths.items())) for paths in sets.values()]
+
+
+def _saved(folder: Path) -> tuple[Path, ...]:
+    """The Arrow files that a folder of `Dataset.save_to_disk` lists; caches that lie beside them are not its rows."""
+    try:
+        state = json.loads((folder / SAVED).read_text(encoding="utf-8"), object_pairs_hook=once)
+        names = [str(one["filename"]) for one in state["_data_files"]]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UsageError(
+            f"{folder / SAVED}: it must list `_data_files`, as datasets.save_to_disk writes it."
+        ) from error
+    paths = tuple(folder / Path(name).name for name in names)
+    if absent := [path.name for path in paths if not path.is_file()]:
+        raise UsageError(f"{folder}: {absent[0]} is missing, which {SAVED} lists. Save the data set again.")
+    return paths
+
+
+def _numbered(folder: Path) -> tuple[Path, ...]:
+    """The Hub's own Parquet copies, 0000.parquet and so on, without a gap."""
+    found = sorted(path for path in folder.iterdir() if re.fullmatch(r"\d{4}\.parquet", path.name))
+    for place, path in enumerate(found):
+        if int(path.stem) != place:
+            raise UsageError(f"{folder}: {place:04}.parquet is missing, and {path.name} is there. Get it again.")
+    return tuple(found)

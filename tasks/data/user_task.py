@@ -1,0 +1,154 @@
+"""A task that is a YAML and files: `--config-dir DIR` with DIR/task/NAME.yaml. The same fields adapt a registered task.
+
+name, data_dir      its name; the folder with train, validation and test (or `files: {train: a.csv, test: b.tsv}`)
+template            the input text over the files' columns: "premise : {premise} hypothesis : {hypothesis}"
+columns             where a column has another name: {premise: sentence1, label: gold, target: summary}
+label_words         one word per class; the label is its index, or the word itself, or one of `labels` in this order
+answer              label (label words), choice (columns: {choices: [a, b]}, or one column with a list), or text
+                    (the column `target`); left out, it follows from what is given
+metric, category, max_input_tokens, max_target_tokens
+
+No input is read from the column of the answer, and a name that nothing reads is refused.
+
+A test whose labels are all -1 is hidden: the validation rows are the test then, and validation is carved from train.
+"""
+
+from dataclasses import replace
+from string import Formatter
+
+from harness.config.schema import TaskConfig
+from harness.errors import UsageError
+from harness.paths import located
+from tasks.base import Splits, TaskRow
+from tasks.data import dataset, split_files
+from tasks.data.dataset import CARVED, Source
+from tasks.data.row_reader import HIDDEN, Reader
+
+_METRICS = {"label": "accuracy", "choice": "accuracy", "text": "exact_match"}
+_TARGET_TOKENS = {"label": 8, "choice": 64, "text": 64}
+
+
+def is_own(config: TaskConfig) -> bool:
+    """Whether the configuration says enough to be a task without being registered."""
+    return config.template is not None
+
+
+def row(config: TaskConfig) -> TaskRow:
+    """The task that a configuration describes. UsageError for a template that names no column."""
+    answer = _answer(config)
+    words = (config.label_words or ()) if answer == "label" else ()
+    if answer == "label" and len(words) < 2:
+        raise UsageError(f"task {config.name}: give its label words, as in task.label_words=[bad, good], two at least.")
+    _check_words(config, answer)
+    if not _texts(config):
+        raise UsageError(f"task {config.name}: task.template={config.template!r:.60} names no column, as in {{text}}.")
+    return TaskRow(
+        category=config.category or "own",
+        template=config.template or "",
+        metric=config.metric or _METRICS[answer],
+        load=load,
+        label_words=tuple(words),
+        answer=answer,
+        chance=1 / len(words) if words else 0.0,
+        max_target_tokens=config.max_target_tokens or _TARGET_TOKENS[answer],
+        source="own files",
+    )
+
+
+def _check_words(config: TaskConfig, answer: str) -> None:
+    """UsageError for label words and labels that would not be read, or that do not pair."""
+    words, labels = config.label_words or (), config.labels or ()
+    if answer == "text" and (words or labels):
+        named = "label_words" if words else "labels"
+        raise UsageError(f"task.{named}: the answers of task {config.name} are texts; leave it out, or answer=text.")
+    if len(set(labels)) < len(labels):
+        raise UsageError(f"task.labels={', '.join(labels)}: a label stands there twice; name each class once.")
+    if answer == "label" and labels and len(labels) != len(words):
+        raise UsageError(
+            f"task.labels={', '.join(labels)}: there are {len(words)} label words ({', '.join(words)}), and each "
+            "needs its label, in the same order."
+        )
+
+
+def adapt(found: TaskRow, config: TaskConfig) -> TaskRow:
+    """A registered task with what a configuration says of its template, words, answer and metric.
+
+    UsageError for task.labels: the order of a registered task's classes is known.
+    """
+    if config.labels:
+        raise UsageError(
+            f"task.labels: {config.name} knows the order of its classes; task.label_words names them anew."
+        )
+    said = {
+        name: getattr(config, name)
+        for name in ("template", "label_words", "answer", "metric", "category", "max_target_tokens")
+        if getattr(config, name) is not None
+    }
+    if "label_words" in said and len(said["label_words"]) != len(found.label_words):
+        raise UsageError(
+            f"task.label_words={', '.join(said['label_words'])}: {config.name} has {len(found.label_words)} classes "
+            f"({', '.join(found.label_words) or 'none'}); give one word for each."
+        )
+    if said.get("answer", found.answer) != found.answer:
+        said.setdefault("metric", _METRICS[said["answer"]])
+        said.setdefault("max_target_tokens", max(found.max_target_tokens, _TARGET_TOKENS[said["answer"]]))
+    return replace(found, **said) if said else found
+
+
+def load(config: TaskConfig) -> Splits:
+    """The splits of a task of one's own."""
+    source = _source(config)
+    if not config.data_dir and not config.files:
+        raise UsageError(f"task {config.name}: say where its rows are: task.data_dir=FOLDER with train and test files.")
+    source.reader.check(config, ("choices",) if _answer(config) == "choice" else ())
+    columns = tuple(pair for pair in config.columns or () if not pair.startswith("choices=")) or None
+    placed = replace(config, data_dir=config.data_dir or ".", columns=columns)
+    splits = dataset.load(source, placed)
+    if source.reader.label and all(example.label == HIDDEN for rows in splits.tests.values() for example in rows):
+        if source.validation == CARVED:
+            raise UsageError(f"task {config.name}: its test labels are all {HIDDEN}, hidden, and it has no validation.")
+        return dataset.load(replace(source, validation=CARVED, tests={"test": source.validation}), placed)
+    return splits
+
+
+def _source(config: TaskConfig) -> Source:
+    given = dict(pair.split("=", 1) for pair in config.files or ())
+    folder = located(config.data_dir or ".")
+    here = [
+        split for split in ("validation", "test") if split in given or (not given and split_files.has(folder, split))
+    ]
+    named = [split for split in given if split not in ("train", "validation", "test")]
+    tests = {split: split for split in (*(split for split in here if split == "test"), *named)}
+    if tests:
+        return Source(_reader(config), validation="validation" if "validation" in here else CARVED, tests=tests)
+    return Source(_reader(config), tests={"test": "validation" if here else CARVED})
+
+
+def _reader(config: TaskConfig) -> Reader:
+    answer, texts = _answer(config), _texts(config)
+    columns = dict(pair.split("=", 1) for pair in config.columns or ())
+    if answer == "text":
+        return Reader(texts, target="target")
+    names = config.labels or config.label_words or ()
+    if answer == "label":
+        return Reader(texts, label="label", names=tuple(names))
+    options = tuple(columns.get("choices", "choices").split("+"))
+    return Reader(texts, label="label", names=tuple(names), choices=options)
+
+
+def _answer(config: TaskConfig) -> str:
+    columns = dict(pair.split("=", 1) for pair in config.columns or ())
+    implied = "choice" if "choices" in columns else "label" if config.label_words else "text"
+    return config.answer or implied
+
+
+def _texts(config: TaskConfig) -> tuple[str, ...]:
+    """The columns that the template names. UsageError where it is not a template."""
+    try:
+        names = [name for _, name, _, _ in Formatter().parse(config.template or "") if name is not None]
+    except ValueError as error:
+        raise UsageError(f"task.template={config.template!r:.60}: {error}. Write {{{{ for a brace.") from error
+    if not all(name.isidentifier() for name in names):
+        wrong = next(name for name in names if not name.isidentifier())
+        raise UsageError(f"task.template={config.template!r:.60}: {{{wrong}}} is no column's name.")
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,1 @@
+"""How the embedded backbones are pretrained and shipped."""

@@ -1,0 +1,106 @@
+"""Tasks: `base.py` is their contract, one suite per file, `microworld/` is the embedded default. Torch-free.
+
+A suite is a module with `TASKS: Mapping[str, TaskRow]`: a file here, `tasks.py` in a folder here, or a module
+that an installed package names under the entry-point group `deltabench.tasks`.
+"""
+
+import importlib
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cache, lru_cache
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from harness.config.schema import TaskConfig
+from harness.errors import UsageError, near
+from tasks.base import Task, TaskRow
+from tasks.data import checks, data_root, few_shot, leaks, user_task
+from tasks.data import splits as choose
+
+ENTRY_POINTS = "deltabench.tasks"
+OWN = TaskRow("own", "", "accuracy", user_task.load)
+"""What stands for a task that a user's YAML describes, where only its name is known."""
+
+
+@cache
+def catalogue() -> Mapping[str, TaskRow]:
+    """Every task by name. UsageError where two suites claim one name."""
+    rows: dict[str, TaskRow] = {}
+    for module in _suites():
+        for name, row in importlib.import_module(module).TASKS.items():
+            if name in rows:
+                raise UsageError(f"two suites claim the task {name!r}; the second is {module}. Rename one of them.")
+            rows[name] = row
+    return dict(sorted(rows.items()))
+
+
+def find(name: str) -> TaskRow:
+    """The row of one task. UsageError, with near names, when there is none."""
+    if name not in catalogue():
+        raise UsageError(f"there is no task {name!r}.{near(name, catalogue())}")
+    return catalogue()[name]
+
+
+def row(config: TaskConfig) -> TaskRow:
+    """The row of a configured task: a registered one, adapted, or one that the configuration itself describes."""
+    if config.name not in catalogue():
+        if not user_task.is_own(config):
+            raise UsageError(
+                f"task {config.name!r} is not a registered one, and a task of your own needs task.template: its input "
+                f"text over the columns, as in {{text}}."
+            )
+        return user_task.row(config)
+    return user_task.adapt(find(config.name), config)
+
+
+def load(config: TaskConfig) -> Task:
+    """The task with its data, cut to the configured sizes and checked.
+
+    UsageError for data that break a rule, and for data that are not those of `config.digest` (if it has one).
+    """
+    task, digest = _read(replace(config, data_dir=data_root.place(row(config), config), digest=""))
+    if config.digest and config.digest != digest:
+        raise UsageError(
+            f"task {config.name}: its data changed since this cell was planned (digest {config.digest}, "
+            f"now {digest}). Run the command again to plan with the data as they are now."
+        )
+    return task
+
+
+def resolve(config: TaskConfig) -> TaskConfig:
+    """The configuration with `digest` filled (what the rows, the template and the label words are) and, where the
+    rows lie in the data root, with `data_dir`."""
+    placed = replace(config, data_dir=data_root.place(row(config), config), digest="")
+    return replace(placed, digest=_read(placed)[1])
+
+
+@lru_cache(maxsize=64)
+def leaked(config: TaskConfig) -> str:
+    """Which rows of test and validation are also in train, in words; "" for none. See tasks/data/leaks.py."""
+    return leaks.told(load(replace(config, shots=0)))
+
+
+@lru_cache(maxsize=64)
+def _read(config: TaskConfig) -> tuple[Task, str]:
+    known = row(config)
+    splits = choose.limit(known.load(config), config)
+    task = Task(
+        name=config.name, category=known.category, template=known.template, metric=known.metric, splits=splits,
+        label_words=known.label_words, answer=known.answer, chance=known.chance,
+        max_input_tokens=config.max_input_tokens or known.max_input_tokens,
+        max_target_tokens=known.max_target_tokens, source=known.source, notes=known.notes,
+        cloze=known.cloze, cloze_words=known.cloze_words,
+    )  # fmt: skip
+    checks.check(task)
+    if config.shots:
+        few_shot.check(task, config.shots)
+    return task, checks.digest(task)
+
+
+def _suites() -> Iterator[str]:
+    folder = Path(__file__).parent
+    for path in sorted([*folder.glob("*.py"), *folder.glob("*/tasks.py")]):
+        if path.name != "__init__.py" and "\nTASKS" in path.read_text(encoding="utf-8"):
+            yield ".".join([str(__package__), *path.relative_to(folder).with_suffix("").parts])
+    for point in entry_points(group=ENTRY_POINTS):
+        yield point.value

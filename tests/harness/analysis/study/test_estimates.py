@@ -1,0 +1,291 @@
+"""Normalised scores, ranks and times to a goal."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from harness.analysis import report, times
+from harness.analysis.output import table
+from harness.analysis.study import estimates, open_rates, statistics, study
+from harness.analysis.views import convergence
+from harness.analysis.views import ranking as tables
+from harness.experiments import claims, exhibits
+from tests.benchmarks import rows
+
+
+@pytest.fixture
+def ranking(make_grid):
+    def made(**options):
+        return study.studies(exhibits.load("delta-ranking"), make_grid(**options))[0]
+
+    return made
+
+
+def test_floor_is_0_and_ceiling_is_1_by_definition(ranking):
+    one = ranking()
+    for arm, value in (("none", 0), ("full", 1)):
+        found = estimates.normalised(one.clean, arm, "none", "full").main
+        assert (found.mean, found.low, found.high) == (value, value, value)
+
+
+def test_normalised_is_the_mean_ratio_over_tasks(ranking):
+    panel = ranking().clean
+    a, f, c = (np.nanmean(panel.of(arm), axis=1) for arm in ("lora", "none", "full"))
+    found = estimates.normalised(panel, "lora", "none", "full")
+    assert found.main.mean == pytest.approx(((a - f) / (c - f)).mean())
+    assert found.main.low < found.main.mean < found.main.high
+    assert found.main.kind == "t"
+    assert found.beside.kind == "bootstrap"
+
+
+def test_the_normalised_interval_covers_what_it_says():
+    """Truth 0.8 with noise in floor, ceiling and method."""
+    random, hits, repeats = np.random.default_rng(3), 0, 300
+    for _ in range(repeats):
+        noise = random.normal(0, 0.02, size=(3, 3, 4))
+        joint = noise + np.array([0.5 + 0.8 * 0.4, 0.5, 0.9])[:, None, None]
+        student = next(one for one in estimates._ratio(joint) if one.kind == "t")
+        hits += student.low <= 0.8 <= student.high
+    assert 0.92 < hits / repeats < 0.98
+
+
+def test_without_a_floor_method_guessing_is_the_floor(ranking):
+    one = ranking(methods=("full", "lora"))
+    assert one.floor is None
+    a, c = (np.nanmean(one.clean.of(arm), axis=1) for arm in ("lora", "full"))
+    expected = ((a - one.clean.base) / (c - one.clean.base)).mean()
+    assert estimates.normalised(one.clean, "lora", one.floor, one.ceiling).main.mean == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("steps", "floor"), [(0, None), (200, "none")])
+def test_a_head_that_nobody_trained_is_no_floor(make_grid, steps, floor):
+    runs = make_grid()
+    for run in runs:
+        run.record["parameters"]["head"] = 128
+        if run.record["cell"]["method"]["name"] == "none":
+            run.record["scores"]["last"]["step"] = steps
+    one = study.studies(exhibits.load("delta-ranking"), runs)[0]
+    assert one.floor == floor
+    assert "none" not in one.others
+
+
+def test_no_normalised_score_where_the_ceiling_is_not_above_the_floor(ranking):
+    one = ranking(quality={"full": 0.02, "lora": 0.02}, noise=0.01)
+    found = estimates.normalised(one.clean, "lora", one.floor, one.ceiling)
+    assert math.isnan(found.main.mean)
+    assert "3 standard errors" in found.reason
+
+
+def test_ranks_add_up_and_ties_share(ranking):
+    one = ranking()
+    ranks = estimates.ranked(one.clean)
+    count = len(one.clean.arms)
+    assert sum(found.main.mean for found in ranks.values()) == pytest.approx(count * (count + 1) / 2)
+    assert statistics.ranks(np.array([[0.5], [0.9], [0.5]])).ravel().tolist() == [2.5, 1, 2.5]
+
+
+def test_a_method_that_misses_a_task_has_no_mean_and_no_rank_and_hurts_nobody(make_grid):
+    whole = make_grid()
+    holed = [
+        r
+        for r in whole
+        if (r.record["cell"]["method"]["name"], r.record["cell"]["task"]["name"]) != ("lora", "micro/qa")
+    ]
+    one = study.studies(exhibits.load("delta-ranking"), holed)[0]
+    assert estimates.score(one.clean, "lora").reason == "no score on micro/qa"
+    ranks = estimates.ranked(one.clean)
+    assert math.isnan(ranks["lora"].main.mean)
+    assert ranks["full"].main.mean < 2
+
+
+def test_differences_are_paired_by_seed(ranking):
+    panel = ranking().clean
+    values = panel.of("full") - panel.of("lora")
+    found = estimates.difference(panel, "full", "lora").main
+    assert statistics.with_rows(found, 0.0) == statistics.over_seeds(values)
+
+
+def test_test_rows_are_noise_too(ranking):
+    """Three tasks of 500 rows: the binomial errors of both sides, as if their answers were independent."""
+    panel = ranking().clean
+    means = [np.nanmean(panel.of(arm), axis=1) for arm in ("full", "lora")]
+    variances = sum(statistics.row_variance(mean, 500) for mean in means)
+    error = math.sqrt(variances.sum()) / 3
+    assert estimates.difference(panel, "full", "lora").main.row_se == pytest.approx(error)
+    assert estimates.score(panel, "lora", 0).main.row_se == pytest.approx(
+        math.sqrt(statistics.row_variance(means[1][0], 500))
+    )
+
+
+def test_what_is_no_mean_over_rows_has_no_error_of_rows(make_grid):
+    runs = make_grid()
+    for run in runs:
+        run.record["task_facts"]["metric"] = "matthews"
+        for point in run.record["scores"].values():
+            for figures in point["sets"].values():
+                figures["matthews"] = figures.pop("accuracy")
+    one = study.studies(exhibits.load("delta-ranking"), runs)[0]
+    assert estimates.difference(one.clean, "full", "lora").main.row_se == 0
+    assert any("is not known" in note for note in tables.ranking(one).notes)
+
+
+def test_columns_that_differ_in_training_share_their_rows(ranking):
+    panel = ranking().clean
+    alone = estimates.row_error(panel.at([0]), ["lora"])
+    twice = replace(panel.at([0, 0]), tasks=("micro/a train_size=10", "micro/a train_size=90"))
+    assert estimates.row_error(twice, ["lora"]) == pytest.approx(alone)
+    apart = replace(twice, tasks=("micro/a:x", "micro/a:y"))
+    assert estimates.row_error(apart, ["lora"]) == pytest.approx(alone / math.sqrt(2))
+
+
+@pytest.mark.parametrize(("tasks", "own"), [(1, 1.0), (6, 1.0), (6, 0.0)])
+def test_an_interval_for_new_rows_covers_where_one_over_seeds_alone_may_not(tasks, own):
+    alone, both = rows.coverage(tasks, 100, 8, own, 0.05, repeats=150)
+    assert both >= 0.95
+    assert own == 0 or alone < 0.92
+
+
+def test_a_score_has_no_interval_beyond_0_and_100(ranking):
+    one = ranking(quality={"full": 1.1, "lora": 1.08}, noise=0.05, tasks=("micro/sentiment",))
+    found = estimates.score(one.clean, "full").main
+    assert found.high == 1
+    text = table.number(estimates.score(one.clean, "full"), 100).text
+    assert text.endswith("100.0]")
+
+
+def test_guessing_is_known_where_one_task_has_no_majority(make_grid):
+    """pandas keeps the missing one as NaN, which is not None."""
+    runs = make_grid()
+    for run in runs:
+        facts = run.record["task_facts"]
+        facts["majority"] = None if run.record["cell"]["task"]["name"] == "micro/qa" else facts["chance"] + 0.1
+    one = study.studies(exhibits.load("delta-ranking"), runs)[0]
+    assert dict(zip(one.clean.tasks, one.clean.base, strict=True)) == pytest.approx(
+        {"micro/sentiment": 0.6, "micro/inference": 0.44, "micro/qa": 0.25}
+    )
+
+
+def test_a_missing_size_is_missing(make_grid):
+    runs = make_grid()
+    for run in runs:
+        if run.record["cell"]["method"]["name"] == "lora":
+            run.record["parameters"] = {}
+    one = study.studies(exhibits.load("delta-ranking"), runs)[0]
+    assert one.trained("lora") is None
+    assert one.trained("full") == (183936, 1.0)
+    [row] = [row for row in tables.ranking(one).rows if row[0].value == "lora"]
+    assert row[1].text == table.MISSING
+
+
+def below_chance(runs, method: str, task: str, score: float) -> None:
+    for run in runs:
+        cell = run.record["cell"]
+        if (cell["method"]["name"], cell["task"]["name"]) == (method, task):
+            for point in run.record["scores"].values():
+                point["sets"]["test"]["accuracy"] = score + cell["seed"] / 1000
+
+
+def test_the_floor_is_the_best_of_guessing_and_no_tuning(make_grid):
+    runs = make_grid()
+    below_chance(runs, "none", "micro/qa", 0.05)
+    one = study.studies(exhibits.load("delta-ranking"), runs)[0]
+    place = one.clean.tasks.index("micro/qa")
+    assert estimates.floor_values(one.clean, "none")[place].tolist() == [0.25] * 3
+    others = [index for index in range(3) if index != place]
+    assert (estimates.floor_values(one.clean, "none")[others] == one.clean.of("none")[others]).all()
+    assert estimates.normalised(one.clean, "none", "none", "full").main.mean < 0
+
+
+def test_a_ceiling_at_chance_scales_nothing_decides_nothing_and_sets_no_goal(make_grid, monkeypatch):
+    monkeypatch.setattr(open_rates, "tuned", lambda content: True)
+    runs = make_grid(seeds=range(5))
+    below_chance(runs, "full", "micro/qa", 0.27)
+    below_chance(runs, "adapter", "micro/qa", 0.92)
+    one = study.studies(exhibits.load("delta-ranking"), runs)[0]
+    assert one.unlearnt == ("micro/qa",)
+    assert one.judged.tasks == ("micro/sentiment", "micro/inference")
+    assert estimates.normalised(one.clean, "adapter", "none", "full").main.mean < 1.1
+    assert any("left out of normalised scores" in note and "micro/qa" in note for note in tables.ranking(one).notes)
+    order, close = report.judge(exhibits.load("delta-ranking"), one)
+    assert all(any("left out: micro/qa" in note for note in found.notes) for found in (order, close))
+    [row] = [row for row in order.comparisons if (row.left, row.right) == ("full", "adapter")]
+    assert row.estimate == pytest.approx(estimates.difference(one.judged, "full", "adapter").main.mean)
+    fast = study.studies(exhibits.load("delta-convergence"), runs)[0]
+    assert "micro/qa" not in convergence.goals_of(fast)
+    assert any("micro/qa" in note for note in times.table(fast).notes)
+
+
+SIDES = {"left": {"method": "lora", "rank": 2}, "right": {"method": "dora", "rank": 2}}
+METHODS = {"left": "lora", "right": "dora"}
+
+
+@pytest.fixture
+def ranks(make_run, monkeypatch):
+    """Two methods at three ranks on three tasks; the ceiling is at chance on micro/qa, where dora is far ahead."""
+    monkeypatch.setattr(open_rates, "tuned", lambda content: True)
+
+    def do(chance=("micro/qa",)):
+        runs = []
+        for task in ("micro/sentiment", "micro/inference", "micro/qa"):
+            worth = {"full": 0.0 if task in chance else 1.0, "lora": 0.8, "dora": 1.6 if task == "micro/qa" else 0.4}
+            for seed in range(4):
+                options = {"quality": worth, "noise": 0.004}
+                runs += [make_run(name, task, seed, **options) for name in ("none", "full")]
+                runs += [
+                    make_run(name, task, seed, fields={"rank": rank}, **options)
+                    for name in ("lora", "dora") for rank in (1, 2, 4)
+                ]  # fmt: skip
+        (one,) = study.studies(exhibits.load("delta-ranking"), runs)
+        return one
+
+    return do
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("scores-above", SIDES), ("scores-at-least", SIDES), ("scores-above", {**SIDES, "each": True}),
+        ("at-least-at-each", METHODS), ("at-least-at-half", METHODS), ("less-sensitive-to", METHODS),
+    ],
+)  # fmt: skip
+def test_no_claim_about_scores_counts_a_task_whose_ceiling_is_at_chance(ranks, name, options):
+    claim, one, nothing = claims.find(name), ranks(), ranks(chance=("micro/sentiment", "micro/inference", "micro/qa"))
+    given = {**claim.options, **options}
+    found = claim.told(given).test()(one, claim, given)
+    assert one.unlearnt == ("micro/qa",)
+    assert any("left out: micro/qa" in note for note in found.notes)
+    gone = {key for row in one.clean.keys[:, one.clean.tasks.index("micro/qa")] for key in row}
+    assert not gone & {key for row in found.comparisons for key in row.keys}
+    if name.startswith("scores") or name.startswith("at-least"):
+        assert {row.verdict for row in found.comparisons} == {"reproduced"}  # on micro/qa lora is 36 points below
+    none = claim.told(given).test()(nothing, claim, given)
+    assert {(row.verdict, row.reason) for row in none.comparisons} == {("untested", estimates.UNLEARNT)}
+
+
+def test_claims_over_all_methods_are_untested_where_the_ceiling_learns_nothing(make_grid, monkeypatch):
+    monkeypatch.setattr(open_rates, "tuned", lambda content: True)
+    runs = make_grid(quality={"none": 0, "full": 0, "lora": 0.9, "adapter": 0.8, "prefix": 0.7, "prompt": 0.3})
+    (one,) = study.studies(exhibits.load("delta-ranking"), runs)
+    for found in report.judge(exhibits.load("delta-ranking"), one):
+        assert found.verdict == "untested"
+        assert {row.reason for row in found.comparisons} == {estimates.UNLEARNT}
+
+
+def test_times_are_the_first_evaluation_at_the_goal_and_never_is_last(make_grid):
+    one = study.studies(exhibits.load("delta-convergence"), make_grid())[0]
+    found = convergence.times(one, 0.9)
+    curve = one.curves[(one.curves.arm == "full") & (one.curves.role == "validation")]
+    for t, task in enumerate(found.tasks):
+        final = curve[(curve.task == task) & (curve.step == curve.step.max())].score.mean()
+        assert found.goals[t] == pytest.approx(0.9 * final)
+        first = curve[(curve.task == task) & (curve.seed == 0) & (curve.score >= found.goals[t])].step.min()
+        assert found.of("full")[t, 0] == first
+    assert np.isinf(found.of("prompt")).all()
+
+
+def test_wins_count_ties_half_and_never_against_never_is_a_tie():
+    left, right = np.array([[10, np.inf, 30, np.nan]]), np.array([[20, np.inf, 30, 5]])
+    assert convergence.wins(left, right) == (2.0, 3)
+    assert convergence.wins(np.array([[np.inf]]), np.array([[500.0]])) == (0.0, 1)

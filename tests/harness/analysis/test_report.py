@@ -1,0 +1,262 @@
+"""An exhibit rendered: every number followable, nothing hidden, the same bytes for the same records."""
+
+import csv
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+import yaml
+from rich.console import Console
+
+from harness.analysis import report, times
+from harness.analysis.output.table import MISSING
+from harness.analysis.study import study
+from harness.analysis.views import rates
+from harness.config import conf_files
+from harness.experiments import exhibits, view_registry
+
+# What cells train for: forecasts have their own laws, and what is published only has no cells.
+LOADED = exhibits.catalogue()
+NAMES = [name for name, one in LOADED.items() if one.grids and one.forecast is None]
+SCORED = [name for name in NAMES if not LOADED[name].probes]  # a probe's numbers are not in made records
+RATES = (3e-4, 1e-3, 3e-3)
+
+
+def each_part_once():
+    """Few exhibits that have every view and claim among them: those of the others are drawn and tested the same."""
+    parts = {n: {*LOADED[n].views, *(claim for claim, _ in LOADED[n].claims), LOADED[n].sets} for n in NAMES}
+    left, chosen = set().union(*parts.values()), []
+    while left:
+        chosen.append(max(NAMES, key=lambda name: len(parts[name] & left)))
+        left -= parts[chosen[-1]]
+    return chosen
+
+
+EACH_PART_ONCE = each_part_once()
+
+
+def runs_for(exhibit, make_grid, **options):
+    seeds = (100, 101) if exhibit.sets == "validation" else (0, 1, 2)
+    return make_grid(methods=exhibit.methods(), seeds=seeds, **options)
+
+
+def index_of(folder):
+    return json.loads((folder / report.INDEX).read_text())
+
+
+def read_csv(path):
+    return list(csv.DictReader(io.StringIO(path.read_text())))
+
+
+def shown(folder, width=140):
+    stream = io.StringIO()
+    report.show(folder, Console(file=stream, width=width))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("name", SCORED)
+def test_every_number_leads_to_cells_that_were_run(name, make_grid, tmp_path):
+    exhibit = exhibits.load(name)
+    runs = runs_for(exhibit, make_grid, rates=RATES)
+    report.render(exhibit, "quick", runs, tmp_path)
+    keys = {run.record["key"] for run in runs}
+    followed = 0
+    for content in index_of(tmp_path)["tables"]:
+        for row in content["rows"]:
+            known = row[0]["text"] != "guessing"
+            for column, entry in zip(content["columns"], row, strict=True):
+                assert set(entry.get("keys", ())) <= keys
+                computed = isinstance(entry.get("value"), float | int) and column not in NOT_COMPUTED
+                if known and computed:
+                    assert entry["keys"], (content["name"], column, entry)
+                    followed += 1
+    assert followed > min(10, 4 * len(exhibit.methods()))
+
+
+NOT_COMPUTED = ("published", "trains", "chosen", "p (Holm)")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_everything_is_written_the_page_shows_it_and_the_same_records_give_the_same_bytes(name, make_grid, tmp_path):
+    exhibit, again = exhibits.load(name), tmp_path / "again"
+    for folder in (again, tmp_path):
+        report.render(exhibit, "quick", runs_for(exhibit, make_grid), folder)
+    for path in again.iterdir():
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
+    index, page = index_of(tmp_path), (tmp_path / "README.md").read_text()
+    for table in index["tables"]:
+        for ending in ("csv", "md", "tex"):
+            assert (tmp_path / f"{table['name']}.{ending}").stat().st_size > 0
+        assert read_csv(tmp_path / f"{table['name']}.csv")
+    for figure in index["figures"]:
+        assert (tmp_path / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
+        assert b"<svg" in (tmp_path / f"{figure}.svg").read_bytes()
+        assert f"({figure}.svg)" in page
+    for finding in index["findings"]:
+        assert finding["sentence"] in page
+    assert len(index["findings"]) == len(exhibit.claims)
+    assert "microworld" in page
+    assert "microworld" in shown(tmp_path)
+
+
+def test_the_terminal_ends_with_a_sentence_per_claim_and_the_figure(make_grid, tmp_path):
+    exhibit = exhibits.load("delta-ranking")
+    report.render(exhibit, "quick", runs_for(exhibit, make_grid), tmp_path)
+    text = " ".join(shown(tmp_path).split())
+    for finding in index_of(tmp_path)["findings"]:
+        assert " ".join(finding["sentence"].split()) in text
+    assert text.index("Ranking: micro-t5-nano") < text.index("ranking-figure.png")
+
+
+def test_two_models_have_a_table_each_and_one_csv(make_grid, tmp_path):
+    exhibit = exhibits.load("delta-ranking")
+    report.render(exhibit, "embedded", make_grid(models=("one", "two")), tmp_path)
+    rows = read_csv(tmp_path / "ranking.csv")
+    assert [row["model"] for row in rows] == ["one"] * 6 + ["two"] * 6
+    assert "two: The methods" in shown(tmp_path)
+
+
+def test_test_scores_cannot_reach_a_tuning_exhibit(make_grid, tmp_path):
+    """Whatever the test sets say, the rendering is the same."""
+    exhibit = exhibits.load("lr-tuning")
+    texts = []
+    for name, spoil in (("first", 0.0), ("second", 1.0)):
+        runs = runs_for(exhibit, make_grid, rates=RATES)
+        for run in runs:
+            for point in run.record["scores"].values():
+                point["sets"]["test"]["accuracy"] = spoil
+            for point in run.curve:
+                point["scores"]["test"] = spoil
+        report.render(exhibit, "quick", runs, tmp_path / name)
+        texts.append([(tmp_path / name / file).read_bytes() for file in ("exhibit.json", "rates-figure.svg")])
+    assert texts[0] == texts[1]
+
+
+def test_the_tuned_rates_are_a_recipe_line(make_grid, tmp_path):
+    exhibit = exhibits.load("lr-tuning")
+    report.render(exhibit, "quick", runs_for(exhibit, make_grid, rates=RATES, best_rate=3e-4), tmp_path)
+    lines = (tmp_path / "recipe-lines.yaml").read_text()
+    tuned = yaml.safe_load(lines)["learning_rate"]
+    assert set(tuned) == set(exhibit.methods())  # the records' recipe is none of ours, so it has no default
+    assert all(value in RATES for value in tuned.values())
+    assert tuned["full"] == 3e-4
+    known = yaml.safe_load(conf_files.files("recipe")["micro"].read_text())["learning_rate"]
+    assert rates._default("micro") == {"default": float(known["default"])}
+    assert "full at the lowest rate tried" in lines
+    assert re.search(r"3e-4 ↓", shown(tmp_path))
+
+
+def test_the_edge_of_the_grid_is_flagged_in_the_table(make_grid, tmp_path):
+    exhibit = exhibits.load("delta-ranking")
+    report.render(exhibit, "quick", make_grid(rates=(3e-4, 1e-3), best_rate=1e-2), tmp_path)
+    text = (tmp_path / "tasks.md").read_text()
+    assert "↑" in text
+    assert "a better one may lie beyond" in text
+    none = next(line for line in text.splitlines() if line.startswith("| none"))
+    assert "↑" not in none
+    assert "↓" not in none
+
+
+@pytest.mark.parametrize("beside", [1, 2])
+def test_no_claim_about_seconds_when_cells_ran_side_by_side(make_grid, beside):
+    made = times.table(study.studies(exhibits.load("delta-convergence"), make_grid(beside=beside))[0])
+    assert any("no claim is made about seconds" in note for note in made.notes) == (beside > 1)
+
+
+@pytest.mark.parametrize("name", EACH_PART_ONCE)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"seeds": (100,)},
+        {"methods": ("lora",), "tasks": ("micro/qa",), "seeds": (100,)},
+        {"methods": ("full", "a_method_with_a_very_long_name_" + "x" * 60), "seeds": (100, 101)},
+        {"seeds": range(100, 111), "methods": ("none", "full", "lora"), "tasks": [f"t/{i}" for i in range(4)]},
+    ],
+)
+def test_partial_and_odd_shapes_render(name, shape, make_grid, tmp_path):
+    report.render(exhibits.load(name), "quick", make_grid(**shape), tmp_path)
+    assert shown(tmp_path, width=80)
+
+
+def test_failures_are_shown_and_missing_stays_missing(make_grid, make_run, tmp_path):
+    exhibit = exhibits.load("delta-ranking")
+    failed = [make_run("prompt", "micro/qa", seed, status="diverged") for seed in (0, 1, 2)]
+    whole = [run for run in make_grid() if run.record["key"] not in {bad.record["key"] for bad in failed}]
+    report.render(exhibit, "quick", whole + failed, tmp_path)
+    page = (tmp_path / "README.md").read_text()
+    assert "3 attempted cells have no score" in page
+    assert "prompt on micro/qa seed 0 diverged" in page
+    row = next(line for line in (tmp_path / "ranking.md").read_text().splitlines() if line.startswith("| prompt"))
+    assert row.count(MISSING) >= 3
+
+
+def test_a_rendering_is_current_until_something_it_depends_on_changes(make_grid, tmp_path):
+    exhibit = exhibits.load("delta-ranking")
+    rows = ["a 1 done", "b 1 done"]
+    first = report.digest(exhibit, "quick", rows)
+    assert first == report.digest(exhibit, "quick", rows[::-1])
+    others = [report.digest(exhibit, "quick", ["a 2 done", "b 1 done"]), report.digest(exhibit, "embedded", rows)]
+    assert first not in others
+    assert not report.current(tmp_path, first)
+    report.render(exhibit, "quick", make_grid(), tmp_path, first)
+    assert report.current(tmp_path, first)
+    assert not report.current(tmp_path, others[0])
+
+
+def test_a_method_keeps_its_colour_in_a_partial_table(make_grid):
+    from harness.analysis.output import figure_style
+
+    exhibit = exhibits.load("delta-ranking")
+    looks = [
+        figure_style.looks(study.studies(exhibit, make_grid(methods=m)))
+        for m in (exhibit.methods(), ("prompt", "mine"))
+    ]
+    assert looks[0]["prompt"] == looks[1]["prompt"]
+    assert len({look["color"] for look in looks[0].values()}) == len(looks[0])
+    assert looks[1]["mine"]["color"] not in {look["color"] for look in looks[0].values()}
+
+
+def test_names_do_not_overlap_in_the_ranking_figure(make_grid):
+    from harness.analysis.figures import ranking_figure
+    from harness.analysis.output import figure_style
+
+    methods = ("none", "full", "lora", *(f"another_quite_long_method_name_{i}" for i in range(9)))
+    with figure_style.style():
+        figure = ranking_figure.ranking(study.studies(exhibits.load("delta-ranking"), make_grid(methods=methods)))
+        figure.canvas.draw()
+        for axes in figure.axes:
+            boxes = [label.get_window_extent() for label in axes.get_yticklabels()]
+            tops = np.sort([(box.y0, box.y1) for box in boxes], axis=0)
+            assert (tops[1:, 0] >= tops[:-1, 1] - 1).all()
+
+
+def test_a_users_matplotlibrc_changes_no_figure(make_grid, tmp_path):
+    import matplotlib
+
+    name = "delta-ranking"
+    records = runs_for(exhibits.load(name), make_grid)
+    report.render(exhibits.load(name), "quick", records, tmp_path / "plain")
+    dark = {"text.usetex": True, "text.color": "white", "axes.facecolor": "black", "savefig.transparent": True}
+    with matplotlib.rc_context({**dark, "savefig.dpi": 30, "axes.unicode_minus": False}):
+        report.render(exhibits.load(name), "quick", records, tmp_path / "dark")
+    for figure in (tmp_path / "plain").glob("*.png"):
+        assert figure.read_bytes() == (tmp_path / "dark" / figure.name).read_bytes()
+
+
+def test_a_figure_that_fails_costs_only_itself(make_grid, tmp_path, monkeypatch):
+    name = "delta-ranking"
+    figures = [one for one in exhibits.load(name).views if view_registry.VIEWS[one].kind == "figure"]
+
+    def fail(view, studies, *made):
+        made[0].write_text("half")
+        raise RuntimeError("no `font` here")
+
+    monkeypatch.setattr(report, "_draw_one", fail)
+    report.render(exhibits.load(name), "quick", runs_for(exhibits.load(name), make_grid), tmp_path, inputs="these")
+    page = (tmp_path / "README.md").read_text()
+    assert f"The figure {figures[0]} could not be drawn: `RuntimeError: no font here`." in page
+    assert "## Claims" in page
+    assert not list(tmp_path.glob("*.svg"))
+    assert not report.current(tmp_path, "these")

@@ -1,0 +1,203 @@
+"""reproduce and check on stores filled with synthetic records."""
+
+import argparse
+import dataclasses
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from harness.analysis import records, report
+from harness.analysis.study import open_rates
+from harness.cli.commands import check, reproduce
+from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig
+from harness.errors import UsageError
+from harness.experiments import exhibits
+from harness.store import archive
+from harness.store import identity as cells
+from harness.store.store import Store
+
+SMALL = {"tasks": ("micro/qa", "micro/sentiment"), "seeds": (0, 1), "noise": 0.004}
+
+
+def cell_of(run):
+    """The cell of a synthetic record, with a key the store accepts."""
+    said = run.record["cell"]
+    return Cell(
+        MethodConfig(said["method"]["name"], {}),
+        ModelConfig(said["model"]["name"], "t5", revision="r"),
+        TaskConfig(said["task"]["name"], digest="d"),
+        "seq2seq",
+        RecipeConfig(name="micro", learning_rate=said["recipe"]["learning_rate"]),
+        said["seed"],
+    )
+
+
+def keyed(run):
+    cell = cell_of(run)
+    provenance = {"fingerprint": "f"}
+    record = {**run.record, "key": cells.key(cell), "cell": cells.to_json(cell), "provenance": provenance}
+    record["time"] = {**record["time"], "wall_s": 8.0}
+    return dataclasses.replace(run, record=record)
+
+
+def filled(path, runs):
+    store = Store(path)
+    for run in runs:
+        made, folder = keyed(run), store.begin(cell_of(run))
+        for row in made.curve:
+            folder.append("curve.jsonl", row)
+        store.finish(made.record["key"], folder, {**made.record, "attempt": 1})
+    return store
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch, make_grid):
+    """A store with the quick grid done, a grid that expands to it, and a drain that runs nothing."""
+    runs = make_grid(**SMALL)
+    store = filled(tmp_path / "store", runs)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("harness.experiments.grid.expand", lambda blocks: [cell_of(run) for run in runs])
+    monkeypatch.setattr("harness.execution.sweep.drain", lambda *given, **named: 0)
+    return SimpleNamespace(path=tmp_path, runs=runs, store=store)
+
+
+def call(verb, *words, **options):
+    """The verb as the command line calls it; options stand for its flags."""
+    parser = argparse.ArgumentParser()
+    verb.add_arguments(parser)
+    parsed = parser.parse_args(["delta-ranking", *words])
+    return verb.main(argparse.Namespace(**{**vars(parsed), **options}))
+
+
+def test_reproduce_ends_in_the_table_the_figure_and_the_claims(bench, capsys):
+    assert call(reproduce, f"store={bench.store.path}") == 0
+    out = capsys.readouterr().out
+    folder = bench.path / "results" / "exhibits" / "delta-ranking" / "quick"
+    assert (folder / "ranking-figure.png").is_file()
+    assert out.index("mean rank") < out.index("Kendall's tau-b") < out.index("ranking-figure.png")
+
+
+def test_an_unchanged_exhibit_is_not_drawn_again(bench, monkeypatch, capsys):
+    call(reproduce, f"store={bench.store.path}")
+    first = capsys.readouterr().out
+    monkeypatch.setattr(report, "render", lambda *given: pytest.fail("drawn again"))
+    call(reproduce, f"store={bench.store.path}")
+    assert capsys.readouterr().out == first
+
+
+def test_a_new_attempt_is_drawn(bench, capsys):
+    call(reproduce, f"store={bench.store.path}")
+    changed = keyed(bench.runs[0])
+    folder = bench.store.begin(cell_of(bench.runs[0]))
+    bench.store.finish(changed.record["key"], folder, {**changed.record, "attempt": 2})
+    before = (bench.path / "results/exhibits/delta-ranking/quick/exhibit.json").stat().st_mtime_ns
+    call(reproduce, f"store={bench.store.path}")
+    assert (bench.path / "results/exhibits/delta-ranking/quick/exhibit.json").stat().st_mtime_ns > before
+
+
+def test_dry_run_runs_and_writes_nothing(bench, monkeypatch, capsys):
+    monkeypatch.setattr("harness.execution.sweep.drain", lambda *given, **named: pytest.fail("ran"))
+    assert call(reproduce, "store=elsewhere", dry_run=True) == 0
+    out = capsys.readouterr().out
+    assert "24 cells: 24 missing" in out
+    assert "24 to run" in out
+    assert "by our run of delta-ranking" in out
+    assert str(reproduce.Path("results/exhibits/delta-ranking/quick")) in out
+    assert not (bench.path / "results").exists()
+    assert not (bench.path / "elsewhere").exists()
+
+
+def test_dry_run_judges_the_time_by_what_has_finished(tmp_path, monkeypatch, make_grid, capsys):
+    runs = make_grid(**SMALL)
+    store = filled(tmp_path / "store", runs[:12])
+    monkeypatch.setattr("harness.experiments.grid.expand", lambda blocks: [cell_of(run) for run in runs])
+    call(reproduce, f"store={store.path}", "jobs=2", dry_run=True)
+    assert "12 to run, 2 at once; about 0:48" in capsys.readouterr().out  # 12 cells of 8 s, two at once
+
+
+def test_filters_reach_the_grid_and_the_folder(bench, monkeypatch, capsys):
+    seen = []
+    monkeypatch.setattr(
+        "harness.experiments.grid.expand", lambda blocks: seen.extend(blocks) or [cell_of(r) for r in bench.runs]
+    )
+    call(reproduce, "method=lora,full", "seed=1", f"store={bench.store.path}")
+    assert seen[0]["method"] == ["full", "lora"]
+    assert seen[0]["seed"] == [1]
+    folders = [path.name for path in (bench.path / "results/exhibits/delta-ranking").iterdir()]
+    assert folders == ["quick--method=lora,full--seed=1"]
+
+
+def test_a_reference_run_brings_its_records(bench, capsys):
+    call(reproduce, f"store={bench.store.path}", out=str(bench.path / "reference"), export=True)
+    assert "24 records" in capsys.readouterr().out
+    runs = records.from_archive(bench.path / "reference" / records.ARCHIVE)
+    assert {run.record["key"] for run in runs} == set(bench.store.keys())
+    assert all(run.curve for run in runs)
+
+
+def test_no_finished_cell_shows_nothing(bench, capsys):
+    assert call(reproduce, "store=fresh") == 0
+    assert "nothing to show yet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["scale=quik"], ["method=mine"], ["methd=lora"], ["nonsense"]])
+def test_bad_words_are_usage_errors(bench, words):
+    with pytest.raises(UsageError):
+        call(reproduce, *words)
+
+
+@pytest.fixture
+def reference(bench, monkeypatch):
+    """Commit what the store holds as the reference."""
+    path = bench.path / "reference" / "records.jsonl.gz"
+    archive.archive(bench.store, bench.store.keys(), path)
+    monkeypatch.setattr(records, "reference", lambda name: path)
+    return path
+
+
+def test_check_agrees_with_itself(bench, reference, capsys):
+    assert call(check, f"store={bench.store.path}") == 0
+    assert "12 groups in both: 12 same" in capsys.readouterr().out
+
+
+def test_check_agrees_with_another_draw_and_finds_a_difference(bench, reference, make_grid, capsys):
+    other = make_grid(**{**SMALL, "noise": 0.005})
+    assert call(check, f"store={filled(bench.path / 'other', other).path}") == 0
+    worse = make_grid(**SMALL, quality={"lora": 0.5})
+    assert call(check, f"store={filled(bench.path / 'worse', worse).path}") == 1
+    assert "differs" in capsys.readouterr().out
+
+
+def test_check_without_a_reference_asks_the_paper(bench, monkeypatch, make_grid, capsys):
+    monkeypatch.setattr(records, "reference", lambda name: bench.path / "none.gz")
+    monkeypatch.setattr(open_rates, "tuned", lambda content: True)
+    upside = {"full": 0.3, "lora": 0.5, "adapter": 0.7, "prefix": 0.85, "prompt": 1.0}
+    wrong = filled(bench.path / "wrong", make_grid(**SMALL, quality=upside))
+    assert call(check, f"store={wrong.path}") == 1
+    assert "no reference run" in capsys.readouterr().out
+
+
+def test_check_without_records_says_how_to_get_them(bench, reference):
+    with pytest.raises(UsageError, match="deltabench reproduce delta-ranking scale=quick"):
+        call(check, "store=fresh")
+
+
+def test_listing_exhibits_and_claims_imports_nothing_heavy():
+    code = (
+        "import sys; from harness import exhibits; from harness.analysis import claims, report;"
+        "assert exhibits.catalogue() and claims.catalogue();"
+        "heavy = {'torch', 'pandas', 'scipy', 'matplotlib', 'numpy'} & set(sys.modules); assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=exhibits.assets.root())
+
+
+def test_an_exhibit_without_a_quick_scale_says_so():
+    only = [one for one in exhibits.catalogue().values() if one.grids and "quick" not in one.grids]
+    assert only
+    for one in only:
+        scale = reproduce.scale_of(one)
+        assert f"no scale=quick: this is scale={scale}" in reproduce.unsaid(one, scale, {})[0]
+        assert reproduce.unsaid(one, scale, {"scale": scale}) == []
+    assert reproduce.unsaid(exhibits.load("delta-ranking"), "quick", {}) == []

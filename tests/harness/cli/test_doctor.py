@@ -1,0 +1,69 @@
+"""What the doctor says of NVML: words for every state, and never a traceback."""
+
+import sys
+from collections.abc import Callable
+
+import pynvml
+import pytest
+
+from harness import survey
+from harness.measurement import nvml
+from tests.harness.measurement.fake_nvml import GIB, FakeNvml, Gpu
+
+Told = Callable[..., dict[str, tuple[str, str]]]
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Told:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    def do(*gpus: Gpu, **settings: object) -> dict[str, tuple[str, str]]:
+        fake = FakeNvml(list(gpus), **settings)  # type: ignore[arg-type]
+        monkeypatch.setitem(sys.modules, "pynvml", fake)  # type: ignore[arg-type]
+        return {what: (state, words) for what, state, words in survey.rows()}
+
+    return do
+
+
+def test_every_device_and_instance_has_a_line(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = Gpu("NVIDIA H100", "GPU-a", used=3 * GIB, processes={1: 5, 2: 5}, parts=[Gpu("H100 MIG 1g", "MIG-b")])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-b")
+    lines = told(busy, Gpu("NVIDIA A10", "GPU-c"))
+    assert set(lines) == {"nvml", "gpu 0", "gpu 0.0", "gpu 1"}
+    for part in ("NVIDIA H100 (GPU-a), driver 999.10", "1 MIG instances", "3.0 GiB in use", "2 processes on it now"):
+        assert part in lines["gpu 0"][1]
+    assert "MIG-b" in lines["gpu 0.0"][1]
+    assert "no " not in lines["gpu 1"][1]
+
+
+def test_the_variable_that_hides_devices_is_named(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "shows none of them" in told(Gpu())["nvml"][1]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert "shows 1 of them" in told(Gpu())["nvml"][1]
+
+
+def test_what_a_device_does_not_report_is_said_once_with_its_reason(told: Told) -> None:
+    lacking = ("nvmlDeviceGetPowerUsage", "nvmlDeviceGetTotalEnergyConsumption")
+    state, words = told(Gpu(), fails=dict.fromkeys(lacking, pynvml.NVML_ERROR_NOT_SUPPORTED))["gpu 0"]
+    assert state == "ok"
+    assert words.count(nvml.WORDS[3]) == 1
+    assert "energy and power" in words
+
+
+@pytest.mark.parametrize("function", [name for name in vars(FakeNvml) if name.startswith("nvml")])
+@pytest.mark.parametrize("code", [3, 9, 15, 18, 999])
+def test_no_failure_is_a_traceback(told: Told, function: str, code: int) -> None:
+    lines = told(Gpu(parts=[Gpu()]), fails={function: code})
+    assert lines["nvml"][0] in ("ok", "no")
+    assert all(len(words) > 5 for _, words in lines.values())
+    if (function, code) == ("nvmlDeviceGetMemoryInfo", 15):
+        assert lines["gpu 0"][0] == "no"
+
+
+def test_a_machine_without_driver_or_module_can_be_told_so(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "no NVIDIA driver" in told(fails={"nvmlInit": pynvml.NVML_ERROR_LIBRARY_NOT_FOUND})["nvml"][1]
+    assert told()["nvml"] == ("no", "no devices")
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    (row,) = survey.rows()
+    assert "not installed" in row[2]

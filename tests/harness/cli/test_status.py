@@ -1,0 +1,165 @@
+"""`status`: what the store holds, what is missing of what was asked for, and how long the rest takes."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from harness.cli import dispatch
+from harness.config.schema import Cell
+from harness.forecast.duration import Estimate
+from harness.store import identity as cells
+from harness.store import lease, requested_grids
+from harness.store.requested_grids import Place
+from harness.store.store import SCHEMA, Store
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def put(store: Store, cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """A finished attempt in the store, made by the code of today."""
+    monkeypatch.setattr("harness.store.fingerprint.fingerprint", lambda *names: "today")
+
+    def put(method: str, seed: int = 0, status: str = "done", wall_s: float = 10.0, mark: str = "today") -> str:
+        one = cell(method, seed)
+        folder, key = store.begin(one), cells.key(one)
+        record = {"schema": SCHEMA, "key": key, "attempt": folder.number, "status": status, "scores": {}}
+        about = {"cell": cells.to_json(one), "time": {"wall_s": wall_s}, "provenance": {"fingerprint": mark}}
+        store.finish(key, folder, {**record, **about})
+        return key
+
+    return put
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str], store: Store) -> Iterator[Call]:
+    def call(*words: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = dispatch.main([*words, f"store={store.path}"])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def test_a_grid_knows_what_is_missing_and_how_long_it_takes(
+    store: Store, put: Callable[..., str], cell: Callable[..., Cell], call: Call
+) -> None:
+    put("lora", 0, wall_s=10.0)
+    put("lora", 1, wall_s=30.0)
+    put("lora", 2, status="oom")
+    put("lora", 3, status="failed")
+    put("lora", 4, mark="yesterday")
+    requested_grids.note(store, requested_grids.of("mine", [cell("lora", seed) for seed in range(7)]))
+    code, out, _ = call("status", "--json")
+    assert code == 0
+    [found] = json.loads(out)["grids"]
+    assert found.pop("at_once") >= 1
+    assert found.pop("seconds_left") <= 3 * 20
+    expected = {"done": 2, "stale": 1, "oom": 1, "failed": 1, "missing": 2}
+    assert found == {"grid": "mine", "cells": 7, "counts": expected, "left": 3, "why_null": None, "note": None}
+    _, out, _ = call("status")
+    assert "3 cells, about 0:" in out
+    assert "stale cells count as done" in out
+
+
+def test_without_a_finished_cell_the_time_is_unknown(
+    store: Store, put: Callable[..., str], call: Call, cell: Any
+) -> None:
+    put("lora", 0, status="failed")
+    requested_grids.note(store, requested_grids.of("mine", [cell("lora", seed) for seed in range(2)]))
+    [found] = json.loads(call("status", "--json")[1])["grids"]
+    assert found["seconds_left"] is None
+    assert found["why_null"]
+    assert "time unknown" in call("status")[1]
+
+
+def test_what_runs_is_shown_with_its_step(store: Store, call: Call, cell: Callable[..., Cell]) -> None:
+    folder = store.begin(cell("lora"))
+    folder.append("curve.jsonl", {"step": 25})
+    held = lease.acquire(store.leases, cells.key(cell("lora")))
+    assert held is not None
+    found = json.loads(call("status", "--json")[1])
+    assert found["running"] == [{"key": cells.key(cell("lora")), "step": 25, "steps": 200}]
+    assert "step 25 of 200" in call("status")[1]
+    held.release()
+    assert json.loads(call("status", "--json")[1])["rows"] == [{"model": "stub", "task": "stub", "interrupted": 1}]
+
+
+def test_an_exhibit_that_was_never_asked_for_is_all_missing(call: Call, store: Store) -> None:
+    code, out, _ = call("status", "delta-rank*", "scale=quick", "--json")
+    assert code == 0
+    [found] = json.loads(out)["grids"]
+    assert found["grid"] == "delta-ranking scale=quick"
+    assert found["counts"] == {"missing": found["cells"]}
+    assert found["cells"] == found["left"] > 0
+    assert not store.path.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nothing"], "no exhibit"),
+        (["delta-ranking", "seed=0"], "not of both"),
+        (["scale=quick"], "of an exhibit"),
+        (["delta-ranking", "scale=huge"], "no scale"),
+    ],
+)
+def test_what_is_not_understood_is_said(call: Call, store: Store, words: list[str], said: str) -> None:
+    code, _, err = call("status", *words)
+    assert code == 2
+    assert said in err
+    assert not store.path.exists()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"grid": 1}', '{"grid": "a", "cells": [["../x", "a", "b", "c", 1]]}'])
+def test_a_broken_note_goes_to_quarantine(store: Store, put: Callable[..., str], call: Call, content: str) -> None:
+    put("lora")
+    path = store.path / "grids" / "a.json"
+    path.parent.mkdir()
+    path.write_text(content)
+    code, out, _ = call("status")
+    assert code == 0
+    assert "1 files that did not parse" in out
+    assert not path.exists()
+
+
+def test_a_grid_asked_for_again_is_one_grid(store: Store, cell: Callable[..., Cell]) -> None:
+    store.register(cell("lora"))
+    for count in (1, 3):
+        requested_grids.note(store, requested_grids.of("mine", [cell("lora", seed) for seed in range(count)]))
+    requested_grids.note(store, requested_grids.of("", [cell("lora")]))
+    [found] = requested_grids.noted(store)
+    assert found == requested_grids.of("mine", [cell("lora", seed) for seed in range(3)])
+
+
+def test_words_name_a_grid() -> None:
+    block = {"method": ["full", "lora"], "method.targets": [["q", "v"]], "seed": [0], "method.merge": [True, None]}
+    assert requested_grids.said(block) == "method=full,lora method.targets=[q,v] seed=0 method.merge=true,null"
+
+
+def _summary(method: str = "lora", task: str = "a", wall_s: float = 10.0, steps: int | None = 100) -> dict[str, Any]:
+    return {"method": method, "model": "m", "task": task, "wall_s": wall_s, "steps": steps, "status": "done"}
+
+
+def test_the_most_similar_cells_tell(store: Store) -> None:
+    finished = [_summary(wall_s=10), _summary(wall_s=14), _summary("full", wall_s=40), _summary("full", "b", 80)]
+    estimate = Estimate(store, ((f"{place:064x}", summary) for place, summary in enumerate(finished)))
+    place = Place("k", "lora", "m", "a", 100)
+    assert estimate.seconds(place) == 12
+    assert estimate.seconds(Place("k", "lora", "m", "a", 200)) == 24
+    assert estimate.seconds(Place("k", "bitfit", "m", "a", 100)) == 14
+    assert estimate.seconds(Place("k", "full", "m", "c", 100)) == 60
+    assert estimate.seconds(Place("k", "lora", "other", "a", 100)) is None
+    assert estimate.total([place] * 4, at_once=2) == 24
+    assert estimate.total([place, Place("k", "lora", "other", "a", 100)], at_once=2) is None
+    assert estimate.total([], at_once=2) == 0
+
+
+def test_bytes_are_those_of_similar_cells(store: Store, cell: Callable[..., Cell]) -> None:
+    folder = store.begin(cell("lora"))
+    (folder.path / "log.txt").write_bytes(b"x" * 10_000)
+    estimate = Estimate(store, [(cells.key(cell("lora")), _summary(task="stub"))])
+    assert 10_000 < (estimate.size(Place("k", "lora", "m", "stub", 1)) or 0) < 20_000
+    assert estimate.size(Place("k", "lora", "x", "stub", 1)) is None

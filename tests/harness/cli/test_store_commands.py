@@ -1,0 +1,257 @@
+"""Merge, export and gc: what is better is taken over, everything is in one file, no record is ever lost."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.cli import dispatch
+from harness.config.schema import Cell
+from harness.errors import UsageError
+from harness.store import garbage_collection, lease, merge, requested_grids
+from harness.store import identity as cells
+from harness.store.store import SCHEMA, Store
+
+Put = Callable[..., str]
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def put(cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch) -> Put:
+    """A finished attempt in a store, made by the code of today."""
+    monkeypatch.setattr("harness.store.fingerprint.fingerprint", lambda *names: "today")
+
+    def put(store: Store, method: str = "lora", seed: int = 0, status: str = "done", mark: str = "today") -> str:
+        one = cell(method, seed)
+        folder, key = store.begin(one), cells.key(one)
+        folder.append("curve.jsonl", {"step": folder.number, "scores": {"validation": 0.5}})
+        (folder.path / "log.txt").write_text(f"{store.path.name} {folder.number}")
+        (folder.path / "delta-best.safetensors").write_bytes(b"w" * 1000)
+        point = {"step": 3, "sets": {"test": {"accuracy": 0.5, "n": 4}, "validation": {"accuracy": 0.25}}}
+        parts = {"scores": {"best": point, "last": point}, "task_facts": {"metric": "accuracy", "tests": ["test"]}}
+        about = {
+            "time": {"wall_s": 1.5, "train_s": 1.0},
+            "parameters": {"delta": 7},
+            "provenance": {"fingerprint": mark},
+        }
+        record = {"schema": SCHEMA, "key": key, "attempt": folder.number, "status": status, "cell": cells.to_json(one)}
+        store.finish(key, folder, {**record, **parts, **about})
+        return key
+
+    return put
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Store:
+    return Store(tmp_path / "other")
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Call:
+    def call(*words: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = dispatch.main(words)
+        return code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.mark.parametrize("name", ["leases", "grids", "quarantine", "shard", "cell", "attempts"])
+def test_nothing_is_written_or_freed_through_a_link_out_of_the_store(
+    name: str, store: Store, put: Put, cell: Callable[..., Cell], call: Call, tmp_path: Path
+) -> None:
+    """What leads out of a store that others write, too, is theirs to follow, not ours."""
+    folder, outside = store.folder(put(store)), tmp_path / "outside"
+    own = {"shard": folder.parent, "cell": folder, "attempts": folder / "attempts"}.get(name, store.path / name)
+    own.rename(outside) if own.exists() else outside.mkdir()
+    (outside / ".tmp-old").touch()
+    os.utime(outside / ".tmp-old", (1, 1))
+    own.symlink_to(outside)
+    before = _files(outside)
+    assert call("store", "gc", "--delete", f"store={store.path}")[0] == (2 if name == "leases" else 0)
+    if name in ("shard", "cell", "attempts"):
+        with pytest.raises(NotADirectoryError, match=own.name):
+            store.begin(cell("lora"))
+    elif name == "leases":
+        with pytest.raises(UsageError, match=r"leases is a link.*remove it"):
+            store.check_writable()
+    else:
+        requested_grids.note(store, requested_grids.of("mine", [cell("lora")]))
+        store.quarantine("grid", folder / "cell.json", "as a test says")
+        assert (folder / "cell.json").exists() == (name == "quarantine")
+    assert _files(outside) == before
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_is_better_is_taken_over(store: Store, other: Store, put: Put, call: Call) -> None:
+    same, mine_better = put(store, seed=0), put(store, seed=1)
+    theirs_better, fresher, failed = put(store, seed=2, status="failed"), put(store, seed=3, mark="old"), "failed"
+    put(other, seed=0)
+    put(other, seed=1, status=failed)
+    put(other, seed=2)
+    put(other, seed=3)
+    put(other, seed=4, status=failed)
+    only_theirs = put(other, seed=4)
+    requested_grids.note(other, requested_grids.of("theirs", []))
+    before = _files(other.path)
+    code, out, _ = call("store", "merge", str(other.path), f"store={store.path}", "--dry-run", "--json")
+    told = json.loads(out)
+    assert (code, sorted(told["taken"])) == (0, sorted([theirs_better, fresher, only_theirs]))
+    assert list(store.attempts(only_theirs)) == []
+    code, out, _ = call("store", "merge", str(other.path), f"store={store.path}", "--json")
+    assert json.loads(out) == told
+    assert sorted(told["kept"]) == sorted([same, mine_better])
+    assert list(store.attempts(only_theirs)) == [(1, "failed"), (2, "done")]
+    assert list(store.attempts(theirs_better)) == [(1, "failed"), (2, "done")]
+    assert store.read(theirs_better)["provenance"]["merged_from_attempt"] == 1  # type: ignore[index]
+    assert store.kept(fresher, "log.txt").read_text() == "other 1"
+    assert [summary["fingerprint"] for _, summary in store.summaries() if summary] == ["today"] * 5
+    assert [grid.name for grid in requested_grids.noted(store)] == ["theirs"]
+    assert store.cell(only_theirs).seed == 4
+    assert store.curve(only_theirs) == other.curve(only_theirs)
+    assert _files(other.path) == before
+    merged = merge.merge(store, other)
+    assert (merged.taken, merged.skipped) == ([], {})
+    assert not lease.keys(store.leases)
+
+
+def test_a_merge_into_a_new_store_is_a_copy(other: Store, put: Put, call: Call, tmp_path: Path) -> None:
+    keys = [put(other, seed=seed) for seed in range(3)]
+    assert call("store", "merge", str(other.path), f"store={tmp_path}/new")[0] == 0
+    new = Store(tmp_path / "new")
+    assert sorted(new.keys()) == sorted(keys)
+    assert [new.read(key) for key in keys] == [other.read(key) for key in keys]
+
+
+def test_a_store_from_elsewhere_is_data(store: Store, other: Store, put: Put, tmp_path: Path) -> None:
+    """Records under a wrong key, links out of the store and pipes are left out."""
+    secret = tmp_path / "secret"
+    secret.write_text("mine")
+    good, wrong, broken = put(other, seed=0), put(other, "full", seed=1), put(other, seed=2)
+    folder = other.attempt(good, 1).path
+    (folder / "log.txt").unlink()
+    (folder / "log.txt").symlink_to(secret)
+    os.mkfifo(folder / "pipe")
+    (folder / "below").mkdir()
+    path = other.attempt(wrong, 1).path / "record.json"
+    record = json.loads(path.read_text())
+    record["cell"]["seed"] = 99
+    path.write_text(json.dumps(record))
+    (other.attempt(broken, 1).path / "record.json").write_text("{")
+    merged = merge.merge(store, Store(other.path, read_only=True))
+    assert merged.taken == [good]
+    assert set(merged.skipped) == {wrong, broken}
+    assert "another cell" in merged.skipped[wrong]
+    assert sorted(os.listdir(store.attempt(good, 1).path)) == ["curve.jsonl", "delta-best.safetensors", "record.json"]
+    assert not (other.path / "quarantine").exists()
+
+
+def test_a_cell_that_runs_here_is_left_out(store: Store, other: Store, put: Put) -> None:
+    key = put(other)
+    held = lease.acquire(store.leases, key)
+    assert held is not None
+    assert "runs it here" in merge.merge(store, other).skipped[key]
+    held.release()
+    assert merge.merge(store, other).taken == [key]
+
+
+def test_export_is_one_table_with_everything(store: Store, put: Put, call: Call, tmp_path: Path) -> None:
+    import pandas as pd
+
+    keys = sorted([put(store, seed=0), put(store, "full", seed=1, mark="old"), put(store, seed=2, status="failed")])
+    path = tmp_path / "out" / "store.parquet"
+    code, out, _ = call("store", "export", str(path), f"store={store.path}", "--json")
+    assert code == 0
+    assert json.loads(out)["records"] == 3
+    table = pd.read_parquet(path)
+    assert list(table.key) == keys
+    row = table[table.seed == 1].iloc[0]
+    assert (row.method, row.status, bool(row.stale)) == ("full", "done", True)
+    assert (row.test_best, row.validation_last, row.wall_s, row.delta_parameters) == (0.5, 0.25, 1.5, 7)
+    for row in table.itertuples():
+        record = json.loads(row.record)
+        assert record["key"] == row.key
+        assert cells.key(cells.from_json(record["cell"])) == row.key
+        assert json.loads(row.curve) == store.curve(row.key)
+    assert str(tmp_path) not in "".join(table.record)
+    assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "required"),
+        (["burn"], "merge"),
+        (["merge"], "the folder"),
+        (["merge", "/no/such"], "no store"),
+        (["export"], "one FILE"),
+        (["export", "a.csv"], "must end"),
+        (["gc", "x"], "no more"),
+        (["gc", "--color"], "--color"),
+    ],
+)
+def test_mistakes(call: Call, store: Store, put: Put, words: list[str], said: str) -> None:
+    put(store)
+    code, _, err = call("store", *words, f"store={store.path}")
+    assert code == 2
+    assert said in err
+
+
+def test_a_store_is_not_merged_into_itself(call: Call, store: Store, put: Put) -> None:
+    put(store)
+    assert "itself" in call("store", "merge", str(store.path), f"store={store.path}")[2]
+
+
+def test_gc_frees_only_what_nobody_needs(store: Store, put: Put, call: Call, cell: Callable[..., Cell]) -> None:
+    twice, once, cut = put(store, seed=0, status="failed"), put(store, seed=1), cells.key(cell("lora", 2))
+    put(store, seed=0)
+    (store.attempt(once, 1).path / "checkpoint.safetensors").write_bytes(b"c" * 500)
+    unfinished = store.begin(cell("lora", 2)).path / "checkpoint.safetensors"
+    unfinished.write_bytes(b"c")
+    old, young = store.folder(once) / ".tmp-1-current", store.folder(once) / ".tmp-2-current"
+    store.leases.mkdir(exist_ok=True)
+    gone, clock = store.leases / f"{once}.1", store.leases / ".clock-1"
+    for path in (old, young, gone, clock):
+        path.write_text('{"host": "elsewhere"}')
+    for path in (old, gone, clock):
+        os.utime(path, (time.time() - 10_000,) * 2)
+    before = _files(store.path)
+    code, out, _ = call("store", "gc", f"store={store.path}", "--json")
+    found = json.loads(out)
+    assert (code, found["deleted"]) == (0, False)
+    assert _files(store.path) == before
+    going = {
+        f"cells/{twice[:2]}/{twice}/attempts/1/delta-best.safetensors",
+        f"cells/{once[:2]}/{once}/attempts/1/checkpoint.safetensors",
+        f"cells/{once[:2]}/{once}/.tmp-1-current",
+        f"leases/{once}.1",
+        "leases/.clock-1",
+    }
+    assert {row["path"] for row in found["files"]} == going
+    assert found["bytes"] == sum(len(before[path]) for path in going)
+    assert "--delete frees it" in call("store", "gc", f"store={store.path}")[1]
+    code, out, _ = call("store", "gc", "--delete", f"store={store.path}")
+    assert "freed" in out
+    assert _files(store.path) == {path: content for path, content in before.items() if path not in going}
+    assert store.status(twice) == store.status(once) == "done"
+    assert store.status(cut) == "interrupted"
+    assert garbage_collection.find(store) == []
+
+
+def test_gc_leaves_a_running_cell_alone(store: Store, put: Put) -> None:
+    put(store, status="failed")
+    key = put(store)
+    waste = garbage_collection.find(store)
+    assert waste
+    held = lease.acquire(store.leases, key)
+    assert held is not None
+    assert garbage_collection.find(store) == []
+    assert garbage_collection.free(store, waste) == []
+    held.release()
+    assert garbage_collection.free(store, waste) == waste

@@ -1,0 +1,81 @@
+"""How far a sweep is: counted from the store, whatever the launcher tells."""
+
+import io
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from harness.config.schema import Cell
+from harness.execution import progress, worker
+from harness.store import identity as cells
+from harness.store import lease
+from harness.store.store import Store
+
+Make = Callable[..., Cell]
+
+
+@pytest.fixture
+def tally(store: Store, cell: Make) -> progress.Tally:
+    many = {cells.key(one): one for one in (cell("good"), cell("error"), cell("nap"))}
+    return progress.Tally(store, many, dict.fromkeys(many, 0))
+
+
+def test_ends_are_told_once_with_their_count(
+    tally: progress.Tally, store: Store, cell: Make, setup: Callable[..., worker.Setup]
+) -> None:
+    assert list(tally.poll()) == []
+    assert tally.left_s() is None
+    for method in ("good", "error"):
+        worker.attempt(store, cell(method), setup())
+    lines = [tally.line(key) for key in tally.poll()]
+    assert [line[:5] for line in lines] == ["[1/3]", "[2/3]"]
+    assert "done" in lines[0]
+    assert "failed" in lines[1]
+    assert all("to go" in line for line in lines)
+    assert list(tally.poll()) == []
+    assert tally.failed == 1
+    assert tally.left_s() is not None
+
+
+def test_running_cells_have_a_step(tally: progress.Tally, store: Store, cell: Make) -> None:
+    key = cells.key(cell("nap"))
+    held = lease.acquire(store.leases, key)
+    assert held is not None
+    folder = store.begin(cell("nap"))
+    assert tally.running() == {key: 0}
+    folder.append("curve.jsonl", {"step": 25})
+    assert tally.running() == {key: 25}
+    held.release()
+    assert tally.running() == {}
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_bar_on_a_terminal_and_lines_elsewhere(
+    tally: progress.Tally,
+    store: Store,
+    cell: Make,
+    setup: Callable[..., worker.Setup],
+    monkeypatch: pytest.MonkeyPatch,
+    terminal: bool,
+) -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return terminal
+
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    with progress.shown(tally):
+        for method in ("good", "error"):
+            worker.attempt(store, cell(method), setup())
+    told = screen.getvalue()
+    assert "[2/3]" in told
+    assert ("[1/3]" in told) == (not terminal)
+    assert ("1 done, 1 failed, ETA" in told) == terminal
+    assert ("\x1b[" in told) == terminal
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0, "0:00"), (75.4, "1:15"), (4000, "1:06:40")])
+def test_clock(seconds: float, told: str) -> None:
+    assert progress.clock(seconds) == told

@@ -1,0 +1,114 @@
+"""Filters, replacements and additions on an exhibit's blocks."""
+
+import pytest
+
+from harness.errors import UsageError
+from harness.experiments import exhibits, overrides
+
+BLOCKS = """
+title: t
+source: s
+view: [ranking]
+floor: none
+ceiling: full
+grid:
+  quick:
+    - {model: m, task: [micro/qa, micro/sentiment], method: [lora, adapter], method.rank: [1, 4], seed: [0, 1]}
+    - {model: m, task: [micro/qa, micro/sentiment], method: [none, full], seed: [0, 1]}
+"""
+
+
+@pytest.fixture
+def exhibit(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(BLOCKS)
+    return exhibits.read(path)
+
+
+def shaped(exhibit, chosen=None, added=None):
+    return overrides.reshape(exhibit, exhibit.blocks("quick"), chosen or {}, added or {})
+
+
+def test_nothing_said_changes_nothing(exhibit):
+    blocks, told = shaped(exhibit)
+    assert tuple(blocks) == exhibit.blocks("quick")
+    assert not told
+
+
+def test_a_method_keeps_its_cells_and_drops_blocks_without_it(exhibit):
+    blocks, told = shaped(exhibit, {"method": ["lora"]})
+    assert [block["method"] for block in blocks] == [["lora"]]
+    assert not told
+
+
+def test_a_swept_field_is_filtered_where_it_is_swept(exhibit):
+    blocks, _ = shaped(exhibit, {"method.rank": [4]})
+    assert blocks[0]["method.rank"] == [4]
+    assert "method.rank" not in blocks[1]
+
+
+def test_a_value_that_is_not_swept_replaces_the_sweep(exhibit):
+    blocks, told = shaped(exhibit, {"method.rank": [3]})
+    assert blocks[0]["method.rank"] == [3]
+    assert told == ["method.rank is 3, instead of 1, 4"]
+
+
+def test_a_field_nobody_sweeps_is_set_where_it_can_be(exhibit):
+    blocks, _ = shaped(exhibit, {"method.bottleneck": [4], "recipe.steps": [50]})
+    assert [block.get("method.bottleneck") for block in blocks] == [[4], None]
+    assert [block["recipe.steps"] for block in blocks] == [[50], [50]]
+
+
+def test_another_model_replaces_and_is_told(exhibit):
+    blocks, told = shaped(exhibit, {"model": ["other"]})
+    assert {tuple(block["model"]) for block in blocks} == {("other",)}
+    assert told == ["model is other, instead of m"]
+
+
+def test_patterns_keep_what_they_match(exhibit):
+    blocks, told = shaped(exhibit, {"task": ["micro/sent*"], "seed": [1]})
+    assert [block["task"] for block in blocks] == [["micro/sentiment"]] * 2
+    assert [block["seed"] for block in blocks] == [[1], [1]]
+    assert not told
+
+
+def test_an_added_method_joins_the_compared_ones_not_floor_and_ceiling(exhibit):
+    blocks, _ = shaped(exhibit, added={"method": ["prompt"]})
+    assert [block["method"] for block in blocks] == [["lora", "adapter", "prompt"], ["none", "full"]]
+
+
+def test_an_added_method_can_be_picked_out(exhibit):
+    blocks, _ = shaped(exhibit, {"method": ["prompt", "full"]}, {"method": ["prompt"]})
+    assert [block["method"] for block in blocks] == [["prompt"], ["full"]]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "added", "told"),
+    [
+        ({"method": ["prefix"]}, {}, r"\+method=prefix"),
+        ({"method.no_such": [1]}, {}, "no_such"),
+        ({"method": ["lora"], "method.bottleneck": [1]}, {}, "bottleneck"),
+        ({}, {"recipe.steps": [1]}, "no such axis"),
+    ],
+)
+def test_what_cannot_be_is_said(exhibit, chosen, added, told):
+    with pytest.raises(UsageError, match=told):
+        shaped(exhibit, chosen, added)
+
+
+def test_a_partial_table_has_a_folder_of_its_own():
+    assert overrides.label("quick", {}, {}) == "quick"
+    names = {
+        overrides.label("quick", {"method": ["lora"]}, {}),
+        overrides.label("quick", {}, {"method": ["lora"]}),
+        overrides.label("quick", {"task": ["micro/../qa"]}, {}),
+    }
+    assert len(names) == 3
+    assert not any("/" in name or (".." in name.replace("_..", "") and "/" in name) for name in names)
+
+
+def test_a_method_nobody_has_is_named_not_offered(exhibit):
+    with pytest.raises(UsageError, match=r"no method 'adaptr'\. Did you mean adapter"):
+        shaped(exhibit, {"method": ["adaptr"]})
+    with pytest.raises(UsageError, match=r"\+method=prompt adds it"):
+        shaped(exhibit, {"method": ["prompt"]})

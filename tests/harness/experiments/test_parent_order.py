@@ -1,0 +1,173 @@
+"""Cells that build on others: planned before them, blocked without them, keyed by them, given what they left."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from harness.cli import arguments
+from harness.config.schema import Cell, Runtime
+from harness.errors import UsageError
+from harness.execution import sweep
+from harness.experiments import grid, parent_order
+from harness.experiments.rerun_command import command
+from harness.run import run
+from harness.store import identity as cells
+from harness.store.store import Store
+from methods import registry as methods
+
+Make = Callable[..., Cell]
+TWO = {"parents.one": {"task": "micro/sentiment"}, "parents.two": {"task": "micro/qa"}}
+CHILD = {"method": "adapterfusion", "task": "micro/inference"}
+BUILDING = sorted(name for name, entry in methods.catalogue().items() if entry.parents)
+
+
+def kind_of(name: str) -> str:
+    """The method of the parents in these tests."""
+    return methods.find(name).parents.replace(parent_order.ANY, "layernorm")
+
+
+def two(name: str) -> dict[str, Any]:
+    return {role: {**block, "method": kind_of(name)} for role, block in TWO.items()}
+
+
+def child_of(cell: Make, *roles: tuple[str, Cell], method: str = "good", seed: int = 9) -> Cell:
+    return replace(cell(method, seed), parents=tuple((role, cells.key(parent)) for role, parent in roles))
+
+
+@pytest.mark.parametrize("name", BUILDING)
+def test_parents_are_planned_before_their_children(name: str) -> None:
+    found = grid.expand([{"method": name, "task": "micro/inference", "seed": [1, 0], "recipe.steps": 7, **two(name)}])
+    kind, keys = kind_of(name), [cells.key(cell) for cell in found]
+    assert [(cell.method.name, cell.seed) for cell in found] == [
+        (kind, 1), (kind, 1), (name, 1), (kind, 0), (kind, 0), (name, 0),
+    ]  # fmt: skip
+    for cell in found:
+        assert cell.recipe.steps == (0 if methods.find(cell.method.name).evaluation_only else 7)
+        assert all(keys.index(key) < keys.index(cells.key(cell)) for _, key in cell.parents)
+    assert [role for role, _ in found[2].parents] == ["one", "two"]
+    assert parent_order.leaves(found) == [found[2], found[5]]
+    for cell in (found[2], found[5]):
+        assert cells.from_json(json.loads(json.dumps(cells.to_json(cell)))) == cell
+
+
+def test_a_parent_of_another_seed_comes_first_all_the_same() -> None:
+    block = {**CHILD, "seed": [0, 1], "parents.one": {"task": "micro/qa", "seed": 1}}
+    found = grid.expand([{**CHILD, "method": "none"}, block])
+    assert [(cell.method.name, cell.seed) for cell in found] == [
+        ("none", 0), ("pfeiffer", 1), ("adapterfusion", 0), ("adapterfusion", 1),
+    ]  # fmt: skip
+
+
+def test_the_key_contains_the_parents_and_the_command_names_them() -> None:
+    *_, child = grid.expand([{**CHILD, **TWO}])
+    assert cells.key(child) != cells.key(replace(child, parents=()))
+    assert cells.key(child) != cells.key(replace(child, parents=tuple((role, "0" * 64) for role, _ in child.parents)))
+    again = grid.expand([arguments.parse(command(child).split()[2:]).block])
+    assert again == [child]
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        ({"method": "lora", **TWO}, "none of the methods lora builds on"),
+        ({**CHILD, "parents.one": "micro/qa"}, "whole key"),
+        ({**CHILD, "parents.a-b": {"task": "micro/qa"}}, "a role is a word"),
+        ({**CHILD, "parents.one": {"method": "lora"}}, "wants one pfeiffer cell"),
+        ({**CHILD, "parents.one": {"seed": [0, 1]}}, "wants one pfeiffer cell"),
+        ({**CHILD, "parents.one": {"tusk": "micro/qa"}}, "task"),
+        ({**CHILD, "parents.": {"task": "micro/qa"}}, "no choice"),
+        ({"method": "soup", **TWO}, "say which method, as in"),
+        (
+            {"method": "soup", "parents.a": {"method": "lora", "seed": [0, 1]}},
+            "wants one cell there, this is 2 of lora",
+        ),
+    ],
+)
+def test_what_is_no_parent_is_one_sentence(block: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        grid.expand([block])
+
+
+def test_a_method_that_builds_on_others_needs_them_and_they_must_be_kept() -> None:
+    with pytest.raises(UsageError, match="name them"):
+        parent_order.check(grid.expand([CHILD]), "delta")
+    with pytest.raises(UsageError, match="keep=none"):
+        parent_order.check(grid.expand([{**CHILD, **TWO}]), "none")
+
+
+def _drain(many: list[Cell], store: Store, launcher: str = "basic") -> int:
+    return sweep.drain(many, Runtime(store=str(store.path)), launcher, 2, entry="stubs:run", check="stubs:fine")
+
+
+def _keep(store: Store, cell: Cell) -> None:
+    save_file({"x": torch.zeros(1)}, store.kept(cells.key(cell), parent_order.FILE))
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_a_failed_parent_blocks_its_children(store: Store, stubbed: None, cell: Make, launcher: str) -> None:
+    bad = cell("error")
+    child = child_of(cell, ("a", bad))
+    grandchild = child_of(cell, ("b", child), seed=10)
+    many = [grandchild, child, bad]
+    assert _drain(many, store, launcher) == 1
+    assert [store.status(cells.key(one)) for one in many] == ["blocked", "blocked", "failed"]
+    record = store.read(cells.key(child))
+    assert record is not None
+    assert record["error"]["message"] == f"parent a ({cells.key(bad)[:12]}) is failed"
+
+
+def test_blocked_is_tried_again_once_its_parents_are_done(
+    store: Store, stubbed: None, cell: Make, runs: Callable[[], list[str]]
+) -> None:
+    parent = cell()
+    child = child_of(cell, ("a", parent), method="nap")
+    assert _drain([child], store) == 1
+    assert "is missing" in (store.read(cells.key(child)) or {})["error"]["message"]
+    assert _drain([child, parent], store) == 1
+    assert "kept no" in (store.read(cells.key(child)) or {})["error"]["message"]
+    _keep(store, parent)
+    assert _drain([child, parent], store) == 0
+    assert runs() == ["good-0", "nap-9"]
+
+
+def test_a_parent_file_that_is_no_safetensors_is_refused(store: Store, stubbed: None, cell: Make) -> None:
+    parent = cell()
+    _drain([parent], store)
+    store.kept(cells.key(parent), parent_order.FILE).write_bytes(b"\x80\x04pickled")
+    with pytest.raises(UsageError, match=r"parent a: delta-best\.safetensors"):
+        parent_order.load(store, child_of(cell, ("a", parent)))
+
+
+SMALL = {"recipe.steps": 4, "recipe.evaluate_every": 2, "task.train_size": 64, "task.validation_size": 32}
+
+
+@pytest.mark.parametrize("name", BUILDING)
+def test_end_to_end_on_two_tiny_cells(tmp_path: Path, name: str) -> None:
+    """Real parents, then a child that starts from what they left and leaves what it trained."""
+    store, runtime = Store(tmp_path / "store"), Runtime(store=str(tmp_path / "store"), device="cpu")
+    block = {"method": name, "task": "micro/inference", "task.test_size": 32, **SMALL, **two(name)}
+    *made, child = grid.expand([block])
+    for cell in (*made, child):
+        assert parent_order.obstacle(store, cell) is None
+        folder = store.begin(cell)
+        result = run(cell, runtime, folder)
+        names = {"status": "done", "cell": cells.to_json(cell), "attempt": folder.number, "key": cells.key(cell)}
+        store.finish(cells.key(cell), folder, {"schema": 1, **names, **result})
+    assert len(made) == 2
+    trains = not methods.find(name).evaluation_only
+    assert bool(result["parameters"]["delta"]) == trains
+    assert store.kept(cells.key(child), parent_order.FILE).is_file() == trains
+    assert result["best_step"] == 0 or trains
+    held = parent_order.load(store, child)
+    assert {role: parent.method.name for role, parent in held.items()} == dict.fromkeys(("one", "two"), kind_of(name))
+    one, other = held["one"].state, held["two"].state
+    assert any(not torch.equal(one[tensor], other[tensor]) for tensor in one)
+    elsewhere = replace(child, model=replace(child.model, revision="0" * 16))
+    with pytest.raises(UsageError, match=r"parent one: cell .* is on another backbone"):
+        parent_order.load(store, elsewhere)

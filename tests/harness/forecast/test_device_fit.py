@@ -1,0 +1,52 @@
+"""Plans say what fits a device; the launchers' share of a GPU comes from the same figures."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.cli import dispatch
+from harness.config.schema import Cell
+from harness.forecast import client
+
+pytestmark = pytest.mark.usefixtures("here")
+WORDS = ("method=full,lora", "recipe.batch_size=8,64", "seed=0,1")
+
+
+def test_a_plan_says_what_fits(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    store = f"store={tmp_path / 'store'}"
+    assert dispatch.main(["plan", *WORDS, store, "--device-memory", "540MiB"]) == 0
+    out = capsys.readouterr().out
+    lines = [line for line in out.splitlines() if " no " in line or " yes " in line]
+    assert len(lines) == 4  # a method and a batch size each: two seeds are one line
+    assert "of 8 cells fit a device of 540 MiB" in out
+    assert dispatch.main(["plan", *WORDS, store, "--device-memory", "80GiB", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["cells"]
+    assert all(row["memory"]["fits"] and row["memory"]["largest_batch"] >= 64 for row in rows)
+
+
+def test_without_a_device_a_plan_needs_no_torch(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "device_memory", lambda: None)
+    monkeypatch.setattr(client, "ask", None)
+    assert dispatch.main(["plan", *WORDS, f"store={tmp_path / 'store'}"]) == 0
+    assert "fit a device" not in capsys.readouterr().out
+
+
+def test_a_dry_run_says_what_fits(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ("task=micro/qa", "seed=0", f"store={tmp_path / 'store'}", "--dry-run", "--device-memory", "1GiB")
+    assert dispatch.main(["reproduce", "delta-ranking", *words]) == 0
+    assert "cells fit a device of 1.00 GiB" in capsys.readouterr().out
+    assert not (tmp_path / "store" / "cells").exists()
+
+
+def test_the_share_of_a_gpu(cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch) -> None:
+    small, large = cell("lora"), cell("full", recipe__batch_size=64)
+    part = client.share([small, large], 2**30)
+    assert part is not None
+    assert 0 < (client.share([small], 2**30) or 1) < part <= 1
+    assert client.share([small, large], 2**20) == 1
+    monkeypatch.setattr(client, "device_memory", lambda: None)
+    assert client.share([small]) is None

@@ -1,0 +1,206 @@
+"""Probes that look at weights: they measure what a cell kept, and whoever looks changes nothing."""
+
+import importlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import run as page
+from harness import snapshots
+from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
+from harness.execution import outcome, sweep
+from harness.models import weight_files
+from harness.probes import _snapshot_run, weight_decomposition
+from harness.probes import registry as probes
+from harness.processes import forkserver
+from harness.store import identity as cells
+from harness.store.store import SCHEMA, Store
+from methods import registry as methods
+from tasks import registry as tasks
+
+NAME = "weight_decomposition"
+STEPS = 6
+RECIPE = RecipeConfig(learning_rate=1e-2, steps=STEPS, evaluate_every=2, batch_size=8, evaluation_batch_size=64)
+TASK = next(name for name, row in tasks.catalogue().items() if "generated" in row.source and row.answer == "label")
+MERGEABLE = ("full", "lora", "dora")
+Make = Callable[..., tuple[Store, str, Runtime]]
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probes run in this process."""
+
+    def call(target: str, arguments: tuple[Any, ...], modules: object) -> Any:
+        module, name = target.split(":")
+        return json.loads(json.dumps(getattr(importlib.import_module(module), name)(*arguments), allow_nan=False))
+
+    monkeypatch.setattr(forkserver, "call", call)
+
+
+def a_cell(method: str, steps: int = STEPS) -> Cell:
+    model = weight_files.resolve(ModelConfig(name="micro-t5-nano", family="t5", weights="random"))
+    data = tasks.resolve(TaskConfig(TASK, train_size=32, validation_size=10, test_size=12))
+    return Cell(MethodConfig(method, methods.resolve(method, {})), model, data, "seq2seq", replace(RECIPE, steps=steps))
+
+
+def finish(store: Store, cell: Cell, runtime: Runtime, entry: Callable[..., dict[str, Any]]) -> str:
+    folder, key = store.begin(cell), cells.key(cell)
+    rest = {"schema": SCHEMA, "key": key, "attempt": folder.number, "cell": cells.to_json(cell), "error": None}
+    store.finish(key, folder, {**rest, **entry(cell, runtime, folder), "provenance": {}})
+    return key
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    def do(
+        method: str, steps: int = STEPS, entry: Any = _snapshot_run.run, **settings: Any
+    ) -> tuple[Store, str, Runtime]:
+        runtime = Runtime(store=str(tmp_path / "store"), device="cpu", probe=NAME, **settings)
+        store = Store(runtime.store)
+        return store, finish(store, a_cell(method, steps), runtime, entry), runtime
+
+    return do
+
+
+def test_checkpoints_are_equally_spaced_and_end_with_the_last_step() -> None:
+    assert snapshots.steps(200, 4) == (50, 100, 150, 200)
+    assert snapshots.steps(2, 4) == (1, 2)
+    assert snapshots.steps(0, 4) == ()
+    for total in range(1, 40):
+        assert snapshots.steps(total, 4)[-1] == total
+
+
+@pytest.mark.parametrize("method", [*MERGEABLE, "prefix"])
+def test_who_looks_on_changes_nothing(make: Make, tmp_path: Path, method: str) -> None:
+    store, key, runtime = make(method)
+    other = replace(runtime, store=str(tmp_path / "other"), probe="")
+    plain = Store(other.store)
+    assert finish(plain, a_cell(method), other, page.run) == key
+    curves = [[{k: v for k, v in row.items() if k != "seconds"} for row in curve] for curve in read(store, plain, key)]
+    assert curves[0] == curves[1]
+    assert curves[0]
+    for name in ("delta-best.safetensors", "delta-last.safetensors", "predictions.jsonl.gz"):
+        assert store.kept(key, name).read_bytes() == plain.kept(key, name).read_bytes()
+    assert not list(plain.kept(key, "x").parent.glob(snapshots.PATTERN))
+
+
+def read(store: Store, plain: Store, key: str) -> list[list[Any]]:
+    return [list(curve) for one in (store, plain) for _, curve in one.runs([key])]
+
+
+@pytest.mark.parametrize("method", MERGEABLE)
+def test_the_probe_measures_each_checkpoint(make: Make, method: str) -> None:
+    store, key, runtime = make(method)
+    found = probes.take(store, key, NAME, runtime)
+    assert found["status"] == "done", found
+    assert found["steps"] == list(snapshots.steps(STEPS, weight_decomposition.CHECKPOINTS))
+    assert {row["role"] for row in found["matrices"]} == {"q", "v"}
+    assert {row["stack"] for row in found["matrices"]} == {"encoder", "decoder"}
+    assert any(row["cross"] for row in found["matrices"])
+    for row in found["matrices"]:
+        assert len(row["magnitude"]) == len(row["direction"]) == len(found["steps"])
+        assert all(value > 0 for value in row["direction"]), row
+        assert len(set(row["magnitude"])) == len(found["steps"]), "one weight at several checkpoints"
+    assert len(probes.told(store.read(key) or {})[NAME]) == 2 * len(found["steps"])
+
+
+@pytest.mark.parametrize("method", MERGEABLE)
+def test_the_spectrum_is_that_of_what_trained(make: Make, method: str) -> None:
+    store, key, runtime = make(method)
+    found = probes.take(store, key, "spectrum", runtime)
+    assert found["status"] == "done", found
+    moved = {row["role"] for row in found["matrices"] if row["change"] > 0}
+    everything = {row["role"] for row in found["matrices"]}
+    assert moved == (everything if method == "full" else {"q", "v"})
+    assert len(everything) > 4
+    for row in found["matrices"]:
+        assert all(0 < value <= 1 + 1e-9 for value in row["likeness"])
+        assert row["change"] > 0 or row["likeness"] == pytest.approx([1.0] * len(row["likeness"]))
+    assert probes.told(store.read(key) or {})["spectrum"]
+
+
+@pytest.mark.parametrize(("method", "reason"), [("adapter", "cannot be merged"), ("none", "nothing trained")])
+def test_without_merged_weights_there_is_a_reason(make: Make, method: str, reason: str) -> None:
+    store, key, runtime = make(method)
+    found = probes.take(store, key, NAME, runtime)
+    assert found["status"] == "done"
+    assert found["matrices"] == []
+    assert reason in found["why_null"]["matrices"]
+    assert not probes.unkept(store, key, store.cell(key), [NAME])
+
+
+def test_a_finished_cell_that_kept_nothing_inside_gets_another_attempt(make: Make) -> None:
+    store, key, runtime = make("lora", entry=page.run)
+    found = probes.take(store, key, NAME, runtime)
+    assert found["status"] == "failed"
+    assert f"no delta of step {', '.join(map(str, snapshots.steps(STEPS, 4)[:-1]))}:" in found["error"]
+    cell = store.cell(key)
+    assert list(sweep._todo(store, [cell], (), ())) == []
+    assert list(sweep._todo(store, [cell], (), ["latency", "spectrum"])) == []
+    assert list(sweep._todo(store, [cell], (), [NAME])) == [key]
+    assert finish(store, cell, runtime, _snapshot_run.run) == key
+    assert list(sweep._todo(store, [cell], (), [NAME])) == []
+    assert probes.take(store, key, NAME, runtime)["status"] == "done"
+
+
+def test_nothing_is_kept_inside_where_no_weights_stay(make: Make) -> None:
+    store, key, _ = make("lora", keep="none")
+    assert not list(store.kept(key, "x").parent.glob("delta-*"))
+
+
+def test_the_entry_is_another_only_where_a_probe_needs_it() -> None:
+    assert probes.entry("usual", []) == probes.entry("usual", ["latency", "spectrum"]) == "usual"
+    assert probes.entry("usual", [NAME]) == probes.INSIDE
+    module, name = probes.INSIDE.split(":")
+    assert callable(getattr(importlib.import_module(module), name))
+    assert probes.kept_at(["latency"], 100) == ()
+
+
+def test_an_attempt_that_goes_on_has_what_the_one_before_kept(tmp_path: Path) -> None:
+    store, cell = Store(str(tmp_path / "store")), a_cell("lora")
+    first = store.begin(cell)
+    for name in ("checkpoint.safetensors", snapshots.name(2), snapshots.name(3)):
+        (first.path / name).write_bytes(b"x")
+    second = store.begin(cell)
+    outcome.hand_on(store, cells.key(cell), second)
+    assert {path.name for path in second.path.iterdir()} >= {snapshots.name(2), snapshots.name(3)}
+    assert not list(first.path.glob("delta-*"))
+
+
+class Cut(Exception):
+    pass
+
+
+def test_training_that_was_cut_off_goes_on_to_the_same_deltas(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, key, runtime = make("lora")
+    cut = replace(runtime, store=str(tmp_path / "cut"), checkpoint_steps=1)
+    store, cell = Store(cut.store), a_cell("lora")
+    step = page.fit.__globals__["_step"]
+
+    def until(work: Any, rows: Any, optimizer: Any, number: int, rate: float) -> float:
+        if number == 4:
+            raise Cut
+        return float(step(work, rows, optimizer, number, rate))
+
+    first = store.begin(cell)
+    with monkeypatch.context() as patch:
+        patch.setitem(page.fit.__globals__, "_step", until)
+        with pytest.raises(Cut):
+            _snapshot_run.run(cell, cut, first)
+    assert list(first.path.glob(snapshots.PATTERN))
+
+    def resume(cell: Cell, runtime: Runtime, folder: Any) -> dict[str, Any]:
+        outcome.hand_on(store, key, folder)
+        return _snapshot_run.run(cell, runtime, folder)
+
+    assert finish(store, cell, cut, resume) == key
+    names = sorted(path.name for path in whole.kept(key, "x").parent.glob("delta-*"))
+    assert len(names) == 5
+    for name in names:
+        assert store.kept(key, name).read_bytes() == whole.kept(key, name).read_bytes(), name

@@ -1,0 +1,218 @@
+"""A store that cannot be written: a clear sentence, nothing corrupt, and the same command goes on when it can."""
+
+import errno
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import atomic_files
+from harness.cli import dispatch
+from harness.config.schema import Cell, Runtime
+from harness.errors import UsageError
+from harness.execution import sweep
+from harness.store import identity as cells
+from harness.store import lease
+from harness.store.store import SCHEMA, Store
+
+Make = Callable[..., Cell]
+Call = Callable[..., tuple[int, str, str]]
+
+
+def _mount(*words: str) -> bool:
+    try:
+        return subprocess.run(["mount", *words], capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one megabyte."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if not _mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)):
+        pytest.skip("a small disk needs the right to mount one")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Call:
+    def call(*words: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = dispatch.main(words)
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def _put(store: Store, cell: Cell, status: str = "done") -> str:
+    folder, key = store.begin(cell), cells.key(cell)
+    folder.append("curve.jsonl", {"step": 1, "scores": {"validation": 0.5}})
+    record = {"schema": SCHEMA, "key": key, "attempt": folder.number, "status": status, "cell": cells.to_json(cell)}
+    store.finish(key, folder, {**record, "scores": {}, "time": {}, "provenance": {}})
+    return key
+
+
+def _all(folder: Path) -> dict[str, tuple[int, bytes]]:
+    found = sorted(path for path in folder.rglob("*"))
+    return {str(path): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"") for path in found}
+
+
+def _read_everything(call: Call, key: str, where: Path, *flag: str) -> None:
+    store = f"store={where}"
+    for words in (
+        ["status"], ["status", "--json"], ["status", "delta-ranking", "scale=quick"], ["show", key], ["why", key],
+        ["plan", "method=full", "seed=0"], ["store", "gc"], ["reproduce", "delta-ranking", "--dry-run"],
+    ):  # fmt: skip
+        code, _, err = call(*words, store, *flag)
+        assert code == 0, (words, err)
+
+
+def _refuse_everything(call: Call, where: Path, other: Path, *flag: str) -> None:
+    for words in (
+        ["sweep", "method=full", "seed=0,1"], ["run", "method=full"], ["reproduce", "delta-ranking"],
+        ["store", "gc", "--delete"], ["store", "merge", str(other)],
+    ):  # fmt: skip
+        code, _, err = call(*words, f"store={where}", *flag)
+        assert code == 2, words
+        assert err.startswith("deltabench: store=")
+        assert err.count("\n") == 1
+
+
+def test_read_only_is_a_promise(
+    store: Store, cell: Make, call: Call, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is written, not even what is derived, not even where a file is broken or a lease is stale."""
+    key, broken, other = _put(store, cell("full")), _put(store, cell("lora")), Store(tmp_path / "other")
+    _put(other, cell("lora", 5))
+    (store.attempt(broken, 1).path / "record.json").write_text("{")
+    (store.folder(key) / "current").unlink()
+    lease.acquire(store.leases, broken)
+    (store.leases / f"{key}.1").write_text('{"host": "elsewhere"}')
+    before = _all(store.path)
+    _read_everything(call, key, store.path, "--read-only")
+    _refuse_everything(call, store.path, other.path, "--read-only")
+    assert call("show", broken, f"store={store.path}", "--read-only")[0] == 0
+    assert "left where it is" in caplog.text
+    assert _all(store.path) == before
+
+
+def test_a_read_only_mount(small: Path, cell: Make, call: Call, tmp_path: Path) -> None:
+    store = Store(small / "store")
+    key, broken, other = _put(store, cell("full")), _put(store, cell("lora")), Store(tmp_path / "other")
+    _put(other, cell("lora", 5))
+    (store.attempt(broken, 1).path / "record.json").write_text("{")
+    assert _mount("-o", "remount,ro", str(small))
+    before = _all(small)
+    _read_everything(call, key, store.path)
+    _refuse_everything(call, store.path, other.path)
+    assert store.read(broken) is None
+    assert _all(small) == before
+
+
+def test_a_finished_grid_of_a_read_only_store_is_nothing_left_to_do(
+    store: Store, cell: Make, stubbed: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many = [cell(seed=seed) for seed in range(2)]
+    for one in many:
+        _put(store, one)
+    before = _all(store.path)
+    monkeypatch.setattr("harness.store.store._protected", True)
+    assert sweep.drain(many, Runtime(store=str(store.path)), name="mine") == 0
+    assert "nothing left to do" in capsys.readouterr().out
+    assert _all(store.path) == before
+
+
+def test_a_full_disk_stops_the_sweep_and_room_lets_it_go_on(
+    small: Path, tmp_path: Path, cell: Make, stubbed: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(small / "store")
+    many = [cell("calm"), cell("gorge"), cell("calm", 1)]
+    (tmp_path / "full").touch()
+
+    def drain() -> int:
+        options: dict[str, Any] = {"launcher": "basic", "entry": "disk_stubs:run", "check": "stubs:fine"}
+        return sweep.drain(many, Runtime(store=str(store.path), retry=0), **options)
+
+    code = drain()
+    told = "".join(capsys.readouterr())
+    assert code in (1, 130)
+    assert "No space left on device" in told
+    assert "Traceback" not in told
+    assert store.status(cells.key(many[0])) == "done"
+    assert {record["status"] for record in store.records()} <= {"done", "failed", "interrupted"}
+    assert store.quarantined == []
+    (tmp_path / "full").unlink()
+    for junk in store.path.rglob("junk.bin"):
+        junk.unlink()
+    assert drain() == 0
+    assert {store.status(cells.key(one)) for one in many} == {"done"}
+    assert store.read(cells.key(many[0]))["attempt"] == 1  # type: ignore[index]
+    assert store.quarantined == []
+    assert not lease.keys(store.leases)
+    assert list(store.path.rglob(".*")) == []
+
+
+def test_a_full_disk_before_anything_is_a_sentence(small: Path, cell: Make, stubbed: None) -> None:
+    with (small / "junk").open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(b"x" * 4096):
+            pass
+    with pytest.raises(UsageError, match="No space left"):
+        sweep.drain([cell()], Runtime(store=str(small / "store")), launcher="basic", check="stubs:fine")
+    assert Store(small / "store").quarantined == []
+
+
+@pytest.mark.parametrize("call_name", ["fsync", "replace", "mkdir", "open"])
+@pytest.mark.parametrize("nth", range(6))
+def test_whatever_write_fails_the_store_is_whole(
+    store: Store, cell: Make, monkeypatch: pytest.MonkeyPatch, call_name: str, nth: int
+) -> None:
+    """The nth call into the system that a write makes fails, once; then the same steps succeed."""
+    first = _put(store, cell(seed=9))
+    real, left = getattr(os, call_name), [nth]
+
+    def failing(*arguments: Any, **options: Any) -> Any:
+        left[0] -= 1
+        if left[0] == -1 and (call_name != "open" or arguments[1] & (os.O_WRONLY | os.O_RDWR)):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(os, call_name, failing)
+    with suppress(OSError):
+        _put(store, cell())
+    monkeypatch.setattr(os, call_name, real)
+    fresh = Store(store.path)
+    assert fresh.status(cells.key(cell())) in ("missing", "interrupted", "done")
+    assert fresh.status(first) == "done"
+    _put(fresh, cell())
+    assert fresh.status(cells.key(cell())) == "done"
+    assert fresh.quarantined == store.quarantined == []
+    assert list(store.path.rglob(".tmp*")) == []
+
+
+def test_a_lease_that_cannot_be_written_is_nobodys(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        lease.acquire(store.leases, "a" * 64)
+    monkeypatch.undo()
+    held = lease.acquire(store.leases, "a" * 64)
+    assert held is not None
+
+
+def test_a_row_that_does_not_fit_is_left_out(tmp_path: Path) -> None:
+    """A torn line of a curve hides no later one."""
+    path = tmp_path / "curve.jsonl"
+    atomic_files.append_json(path, {"step": 0})
+    with path.open("a") as file:
+        file.write('{"step": 1, "lo')
+    atomic_files.append_json(path, {"step": 2})
+    assert [row["step"] for row in atomic_files.read_lines(path)] == [0, 2]

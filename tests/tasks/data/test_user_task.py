@@ -1,0 +1,232 @@
+"""A task that is a YAML and files: what it may say, and what is refused in one sentence."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.config import conf_files
+from harness.config.schema import TaskConfig, build
+from harness.errors import UsageError
+from harness.experiments import grid
+from tasks import registry as tasks
+from tasks.data import user_task
+from tasks.data.row_reader import index
+
+PAIRS = [{"s1": f"a dog {i}", "s2": "an animal", "gold": ["no", "yes", "maybe"][i % 3]} for i in range(60)]
+TEXTS = [{"doc": f"long text {i}", "summary": f"text {i}"} for i in range(40)]
+QUIZ = [{"q": f"question {i}", "a": "one", "b": "two", "right": i % 2} for i in range(40)]
+LABELLED = {
+    "template": "premise : {premise} hypothesis : {hypothesis}", "label_words": ["no", "yes", "maybe"],
+    "columns": {"premise": "s1", "hypothesis": "s2", "label": "gold"},
+}  # fmt: skip
+TOLD = {"template": "summarize : {doc}", "columns": {"target": "summary"}, "metric": "rouge_l"}
+CHOSEN = {"template": "{q}", "columns": {"choices": ["a", "b"], "label": "right"}}
+
+
+def write(path: Path, rows: list[dict]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def config(**values: Any) -> TaskConfig:
+    return build(TaskConfig, {"name": "mine", **values}, "task")
+
+
+@pytest.mark.parametrize(
+    ("rows", "said", "answer"), [(PAIRS, LABELLED, "label"), (TEXTS, TOLD, "text"), (QUIZ, CHOSEN, "choice")]
+)
+def test_a_yaml_and_files_are_a_task(tmp_path: Path, rows: list[dict], said: dict, answer: str) -> None:
+    write(tmp_path / "train.jsonl", rows)
+    write(tmp_path / "dev.jsonl", rows[:9])
+    write(tmp_path / "test.jsonl", rows[:6])
+    task = tasks.load(config(data_dir=str(tmp_path), **said))
+    assert task.answer == answer
+    assert {name: len(part) for name, part in task.splits.named().items()} == {
+        "train": len(rows),
+        "validation": 9,
+        "test": 6,
+    }
+    row = task.splits.train[1]
+    assert task.target(row) == {"label": "yes", "text": "text 1", "choice": "two"}[answer]
+    assert task.options(row) == {"label": ("no", "yes", "maybe"), "text": (), "choice": ("one", "two")}[answer]
+    assert "{" not in task.text(row)
+
+
+def test_without_a_test_the_validation_rows_are_the_test_and_without_both_it_is_carved(tmp_path: Path) -> None:
+    write(tmp_path / "train.jsonl", PAIRS)
+    carved = tasks.load(config(data_dir=str(tmp_path), **LABELLED)).splits
+    assert [len(rows) for rows in carved.named().values()] == [49, 5, 6]
+    other = tasks.load(config(data_dir=str(tmp_path), split_seed=1, **LABELLED)).splits
+    assert other.tests == carved.tests
+    assert other.validation != carved.validation
+    write(tmp_path / "valid.jsonl", PAIRS[:7])
+    tasks._read.cache_clear()
+    splits = tasks.load(config(data_dir=str(tmp_path), **LABELLED)).splits
+    assert [len(rows) for rows in splits.named().values()] == [54, 6, 7]
+
+
+def test_hidden_test_labels_make_the_validation_rows_the_test(tmp_path: Path) -> None:
+    write(tmp_path / "train.jsonl", PAIRS)
+    write(tmp_path / "test.jsonl", [{**row, "gold": -1} for row in PAIRS])
+    with pytest.raises(UsageError, match=r"test labels are all -1, hidden, and it has no validation"):
+        tasks.load(config(data_dir=str(tmp_path), **LABELLED))
+    write(tmp_path / "validation.jsonl", PAIRS[:9])
+    splits = tasks.load(config(data_dir=str(tmp_path), **LABELLED)).splits
+    assert [len(rows) for rows in splits.named().values()] == [54, 6, 9]
+
+
+def test_files_name_the_splits_and_several_tests(tmp_path: Path) -> None:
+    for name in ("a", "easy", "hard"):
+        write(tmp_path / f"{name}.jsonl", TEXTS)
+    files = {"train": "a.jsonl", "easy": "easy.jsonl", "hard": str(tmp_path / "hard.jsonl")}
+    splits = tasks.load(config(data_dir=str(tmp_path), files=files, **TOLD)).splits
+    assert list(splits.tests) == ["easy", "hard"]
+
+
+def test_labels_may_be_any_values_in_the_order_of_the_words(tmp_path: Path) -> None:
+    write(tmp_path / "train.jsonl", [{"text": f"t {i}", "label": ["1 star", "5 stars"][i % 2]} for i in range(40)])
+    said = {"template": "{text}", "label_words": ["bad", "good"], "labels": ["1 star", "5 stars"]}
+    task = tasks.load(config(data_dir=str(tmp_path), **said))
+    assert {task.target(row) for row in task.splits.train} == {"bad", "good"}
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"template": "{text}"}, r"say where its rows are: task\.data_dir=FOLDER"),
+        ({"template": "text", "data_dir": "."}, "names no column"),
+        ({"template": "{text", "data_dir": "."}, "Write {{ for a brace"),
+        ({"template": "{}", "data_dir": "."}, "{} is no column's name"),
+        ({"template": "{text}", "answer": "label", "data_dir": "."}, "give its label words"),
+        ({"template": "{text}", "data_dir": "nowhere"}, "no such folder"),
+        ({"template": "{text}", "metric": "blue", "data_dir": "{folder}"}, "no metric 'blue'.*bleu"),
+        ({"data_dir": "."}, r"task 'mine' is not a registered one, and .* needs task\.template.*as in \{text\}\.$"),
+    ],
+)
+def test_what_is_missing_is_one_sentence(tmp_path: Path, said: dict, message: str) -> None:
+    write(tmp_path / "train.jsonl", [{"text": str(i), "target": "b"} for i in range(40)])
+    said = {name: str(value).replace("{folder}", str(tmp_path)) for name, value in said.items()}
+    with pytest.raises(UsageError, match=message):
+        tasks.load(config(**said))
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"label_words": [["a"], "b"]}, "a list of texts"),
+        ({"label_words": []}, "a list of texts"),
+        ({"columns": "gold"}, "names with names"),
+        ({"columns": {"label": ""}}, "names with names"),
+        ({"answer": "guess"}, "label, choice, text"),
+        ({"template": [3]}, "it must be text"),
+    ],
+)
+def test_a_field_of_another_form_is_refused(said: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        config(**said)
+
+
+def test_the_configuration_goes_to_json_and_back() -> None:
+    from harness.store.identity import _flat
+
+    told = config(files={"train": "a.csv"}, **LABELLED)
+    again = build(TaskConfig, json.loads(json.dumps(_flat(told, ("identity", "runtime")))), "task")
+    assert again == told
+    assert hash(again) == hash(told)
+    assert user_task.is_own(told)
+
+
+def test_two_yamls_may_not_claim_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conf_files, "_added", [])
+    write(tmp_path / "train.jsonl", PAIRS)
+    (tmp_path / "task").mkdir()
+    said = json.dumps({"name": "mine", "data_dir": str(tmp_path), **LABELLED})  # JSON is YAML
+    for name in ("mine", "other"):
+        (tmp_path / "task" / f"{name}.yaml").write_text(f"# Mine.\n{said}\n")
+    conf_files.use(str(tmp_path))
+    block = {"model": "micro-t5-nano", "method": "lora"}
+    assert grid.expand([{**block, "task": "mine"}])[0].task.name == "mine"
+    with pytest.raises(UsageError, match="two YAML files claim the task 'mine': mine and other"):
+        grid.expand([{**block, "task": ["mine", "other"]}])
+
+
+@pytest.mark.parametrize(
+    ("names", "value", "wanted"),
+    [
+        (("-1", "1"), -1, 0), (("-1", "1"), -1.0, 0), (("-1", "1"), "1.0", 1), (("-1", "1"), 0, None),
+        (("1", "2"), 2.0, 1), (("1", "2"), 0, None), (("1", "2", "many"), 0, None), (("1", "2", "many"), "many", 2),
+        (("bad", "good"), 1.0, 1), (("bad", "good"), "1", 1), (("bad", "good"), True, None), (("0", "1"), 1, 1),
+        (("false", "true"), True, 1), (("good", "Good"), "Good", 1), (("good", "Good"), "GOOD", None),
+        (("bad", "good"), float("nan"), None), (("bad", "good"), 1.5, None), (("bad", "good"), -1, -1),
+    ],
+)  # fmt: skip
+def test_a_label_is_its_name_or_its_index_and_never_both(
+    names: tuple[str, ...], value: Any, wanted: int | None
+) -> None:
+    if wanted is None:
+        with pytest.raises(UsageError, match="'label' is"):
+            index(value, names, "label", "row 1")
+    else:
+        assert index(value, names, "label", "row 1") == wanted
+
+
+@pytest.mark.parametrize(
+    "template", ["{doc:d}", "{doc:{width}}", "{doc!x}", "{doc:{doc}}", "{doc:999999999999999999999}"]
+)
+def test_a_template_is_tried_before_anything_is_planned(tmp_path: Path, template: str) -> None:
+    for split in ("train", "test"):
+        write(tmp_path / f"{split}.jsonl", TEXTS)
+    with pytest.raises(UsageError, match=r"template"):
+        tasks.load(config(**{**TOLD, "template": template}, data_dir=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"columns": {"lable": "gold"}}, r"\{lable: gold\}: lable is no field of task mine, which reads text, label\."),
+        ({"columns": {"label": "gold", "target": "gold"}}, "target is no field"),
+        ({"columns": {"label": "gold", "choices": ["a", "b"]}, "answer": "label"}, "choices is no field"),
+        ({"columns": {"label": "gold", "choises": ["a", "b"]}, "answer": "choice"}, "choises is no.*reads text, label"),
+        ({"answer": "text", "columns": {"label": "gold"}, "label_words": None}, "label is no field of.*text, target"),
+        ({"answer": "text", "columns": {"target": "gold"}}, "task.label_words: the answers of task mine are texts"),
+        ({"labels": ["no", "no"]}, "a label stands there twice"),
+        ({"labels": ["no"]}, r"there are 2 label words \(no, yes\)"),
+        ({"name": "trec", "template": None, "label_words": None, "labels": ["a", "b"]}, "trec knows the order"),
+        ({"name": "trec", "template": None, "label_words": None, "columns": {"texts": "a"}}, "texts is no field"),
+        ({"name": "micro/sentiment", "columns": {"review": "a"}, "data_dir": None}, "is generated"),
+        ({"name": "micro/sentiment", "files": {"train": "a.csv"}, "data_dir": None}, "is generated"),
+        ({"name": "trec", "label_words": None, "columns": {"text": "a"}, "data_dir": None}, "add task.data_dir=FOLDER"),
+    ],
+)
+def test_a_name_that_would_not_be_read_is_refused(tmp_path: Path, said: dict, message: str) -> None:
+    rows = [{"text": f"t {i}", "gold": ["no", "yes"][i % 2], "a": "x", "b": "y"} for i in range(40)]
+    write(tmp_path / "train.jsonl", rows)
+    usual = {"template": "{text}", "label_words": ["no", "yes"], "data_dir": str(tmp_path)}
+    with pytest.raises(UsageError, match=message):
+        tasks.load(config(**{**usual, **said}))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"template": "{text} {label}"},
+        {"template": "{text} {gold}", "columns": {"label": "gold"}},
+        {"template": "{text} {hint}", "columns": {"label": "gold", "hint": "gold"}},
+        {"template": "{text} {target}", "answer": "text", "label_words": None},
+        {"template": "{text} {gold}", "columns": {"target": "gold"}, "label_words": None},
+        {"template": "{text} {right}", "columns": {"choices": ["a", "b"], "label": "right"}, "label_words": None},
+        {"name": "trec", "template": None, "label_words": None, "columns": {"text": "coarse_label"}},
+        {"name": "trec", "template": "{text}", "label_words": None, "columns": {"text": "l", "coarse_label": "l"}},
+    ],
+)
+def test_no_input_is_read_from_the_column_of_the_answer(tmp_path: Path, said: dict) -> None:
+    rows = [
+        {**dict.fromkeys(("text", "label", "gold", "target", "right", "l"), "no"), "a": "no", "b": "yes", "place": 0}
+    ] * 40
+    write(tmp_path / "train.jsonl", rows)
+    usual = {"template": "{text}", "label_words": ["no", "yes"], "data_dir": str(tmp_path)}
+    with pytest.raises(UsageError, match=r"its input \{\w+\} is the column '\w+', which holds the answer"):
+        tasks.load(config(**{**usual, **said}))
+    shown = {"template": "{text} {a} {b}", "columns": {"choices": ["a", "b"], "label": "place"}, "label_words": None}
+    tasks.load(config(**{**usual, **shown}))
