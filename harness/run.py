@@ -1,20 +1,18 @@
 """The page: what a cell is, from top to bottom."""
 
-import hashlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 
-from harness import storages
 from harness.config.schema import Cell, Runtime
-from harness.experiments import parent_order
 from harness.measurement.meter import Meter
 from harness.models import backbone, tokenizer
 from harness.store.attempt_folder import AttemptFolder
 from harness.store.store import Store
 from harness.training import checkpoint, determinism, outputs, parallel, process_group, step_profile, trained_tensors
+from harness.training.determinism import choose_device, seed_for
 from harness.training.fit import Point, Work, fit
 from harness.training.objectives import registry as objectives
 from harness.training.score import facts, prepare, score
@@ -66,7 +64,7 @@ def _run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint
         determinism.seed(seed_for(cell, "method"))
         method.attach(model)
         backbone.masters(model)
-        method.inherit(model, parent_order.load(Store(runtime.store), cell))
+        method.inherit(model, trained_tensors.load(Store(runtime.store), cell))
         method.read(model, words.encode)
         parallel.place(model, cell.recipe, device)
     work = Work(model, method, objective, task, splits, cell.recipe, folder, meter, keeper)
@@ -89,19 +87,7 @@ def _run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint
         },
         "task_facts": told,
     }
-    return storages.counted(record, work, device, seed_for(cell, "order"))
-
-
-def choose_device(wanted: str) -> torch.device:
-    """The device named, or for "auto" the first GPU where there is one."""
-    if wanted != "auto":
-        return torch.device(wanted)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def seed_for(cell: Cell, purpose: str) -> int:
-    """A seed of its own for each purpose, so that a method that draws more numbers shifts nobody else's."""
-    return int.from_bytes(hashlib.sha256(f"{cell.seed}/{purpose}".encode()).digest()[:4], "big")
+    return step_profile.counted(record, work, device, seed_for(cell, "order"))
 
 
 def _scores(work: Work, point: Point) -> dict[str, Any]:

@@ -22,10 +22,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from methods.attachment.hooks import insert
+from methods.backbone.delta import Delta
 from methods.backbone.roles import after, depth, family
 from methods.backbone.sizes import Shape
 from methods.backbone.sizes import shape as shape_of
-from methods.base import Delta, Method, parameter
+from methods.base import Method, parameter
 
 ACTIVATIONS: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "gelu": F.gelu,

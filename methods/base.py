@@ -8,9 +8,9 @@ vocabulary.
 it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import nn
@@ -124,22 +124,6 @@ class Method:
             raise UsageError(f"method.{field}={getattr(self, field)}: {text}")
 
 
-class Delta(nn.Module):
-    """A module that a method inserted, so not part of the backbone.
-
-    On a host it maps the host's output: forward(output, *inputs of the host) -> new output.
-    owns_weight: it rewrites what its host's weight does, so nothing else may (see `combine`).
-    """
-
-    owns_weight: ClassVar[bool] = False
-    _hook: Any = None
-    _seat: tuple[str, Any] = ("", None)  # its name and host; in a tuple, so that torch does not register the host
-
-    def plain(self) -> "Delta":
-        """What a file keeps of it: itself, or what a reparametrisation makes, as a delta that needs it no more."""
-        return self
-
-
 def parameter(like: torch.Tensor, *shape: int) -> nn.Parameter:
     """An uninitialised trainable tensor on the device of `like`; float32 where that is half or quantised."""
     dtype = like.dtype if like.dtype in (torch.float32, torch.float64) else torch.float32
@@ -150,8 +134,3 @@ def freeze(model: nn.Module) -> None:
     """No parameter of the backbone trains."""
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-
-
-def trainable(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """(name, parameter) of everything that trains, each tensor once."""
-    return ((name, p) for name, p in model.named_parameters() if p.requires_grad)

@@ -15,9 +15,10 @@ from torch import nn
 
 from harness.errors import NotApplicable
 from methods.attachment.hooks import backbone_modules, insert, inserted
+from methods.backbone.delta import Delta
 from methods.backbone.roles import LINEAR_ROLES, dead_key_biases, family, find, is_bias
 from methods.backbone.sizes import Shape
-from methods.base import Delta, Method, parameter
+from methods.base import Method, parameter
 
 
 class Bias(Delta):

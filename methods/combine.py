@@ -17,13 +17,15 @@ import torch
 from torch import nn
 
 from harness.config.schema import MethodConfig
-from harness.config.values import Parts, read_part
+from harness.config.values import Parts
 from harness.errors import NotApplicable, UsageError
 from methods import registry as methods
 from methods.attachment.parametrization import Overlay
+from methods.backbone.delta import Delta, trainable
 from methods.backbone.roles import Part
 from methods.backbone.sizes import Shape
-from methods.base import Delta, Method, Stage, trainable
+from methods.base import Method, Stage
+from methods.registry import read_part
 
 
 class Switch(Delta):

@@ -18,8 +18,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from methods.adapter import ACTIVATIONS, Sequential
+from methods.backbone.delta import Delta
 from methods.backbone.sizes import Shape
-from methods.base import Delta, parameter
+from methods.base import parameter
 
 
 class Rule(Delta):

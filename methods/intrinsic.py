@@ -20,9 +20,10 @@ from torch.nn import functional as F
 
 from methods.attachment.hooks import backbone_modules
 from methods.attachment.parametrization import Overlay, overlay, write
+from methods.backbone.delta import Delta
 from methods.backbone.roles import find
 from methods.backbone.sizes import Shape
-from methods.base import Delta, Method, parameter
+from methods.base import Method, parameter
 
 OUTSIDE = 1  # lambdas for what lies in no block
 

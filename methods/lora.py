@@ -17,9 +17,10 @@ from torch.nn import functional as F
 from harness.config.values import Names
 from methods.attachment.hooks import insert, inserted, remove
 from methods.attachment.tied_weights import untie
+from methods.backbone.delta import Delta
 from methods.backbone.roles import Linear, linears
 from methods.backbone.sizes import Shape
-from methods.base import Delta, Method, parameter
+from methods.base import Method, parameter
 
 
 class Rewriting(Delta):

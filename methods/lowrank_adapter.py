@@ -15,7 +15,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from methods.adapter import ACTIVATIONS, Sequential
-from methods.base import Delta, parameter
+from methods.backbone.delta import Delta
+from methods.base import parameter
 
 
 class LowRankBottleneck(Delta):

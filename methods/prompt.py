@@ -19,9 +19,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from harness.errors import UsageError
+from methods.backbone.delta import Delta
 from methods.backbone.roles import family, find_stack
 from methods.backbone.sizes import Shape
-from methods.base import Delta, Method, parameter
+from methods.base import Method, parameter
 
 
 class Prompt(Delta):

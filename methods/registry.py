@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from methods.base import Method
+import math
+
+from harness.config.values import PARSERS, _is_word, _names, is_text
+from harness.config.yaml_values import flow, load, quoted, split, text
 
 ENTRY_POINTS = "deltabench.methods"
 SIZES = ("bottleneck", "rank", "dimension", "length", "layers", "fraction")
@@ -196,3 +200,58 @@ def _bases(node: ast.ClassDef, classes: Mapping[str, Any]) -> list[ast.ClassDef]
 
 def _is_classvar(item: ast.AnnAssign) -> bool:
     return "ClassVar" in ast.unparse(item.annotation)
+
+
+def read_part(part: str) -> tuple[str, dict[str, Any]]:
+    """(method, fields) of one part: `lora rank=4 targets=q+v`, `prompt text="good or bad"`."""
+    name, *words = filter(None, split(" ".join(part.split()) if '"' not in part else part.strip(), " "))
+    pairs = [word.partition("=") for word in words]
+    if any(not (key and equals and value) for key, equals, value in pairs):
+        raise UsageError(f"method.parts: {part!r} must be a method and field=value words, such as lora rank=4")
+    if len({key for key, _, _ in pairs}) < len(pairs):
+        raise UsageError(f"method.parts: {part!r} gives a field twice")
+    return name, {key: _part_value(name, key, value) for key, _, value in pairs}
+
+
+def _part_value(name: str, key: str, word: str) -> Any:
+    """The value of a field of a part: in quotes or brackets as in YAML, else `+` stands between the names of a list."""
+    if word[0] in '"[{':
+        try:
+            return load(word, anchors=False)
+        except ValueError as error:
+            raise UsageError(f"method.parts: {name} {key}={word}: not a value ({error})") from error
+    if word == "null":
+        return None
+    spec = find(name).fields.get(key)
+    joined = spec is not None and not is_text(spec.type_text) and not _is_number(word)
+    return word.replace("+", ",") if joined else word
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return math.isfinite(float(word))
+    except ValueError:
+        return False
+
+
+def _parts(field: str, value: Any) -> tuple[str, ...]:
+    found = []
+    for name, fields in map(read_part, _names(field, value)):
+        resolved = resolve(name, fields)
+        if "parts" in resolved:
+            raise UsageError(f"{field}: {name} has parts of its own, so it cannot be a part")
+        words = (f"{key}={_word(item)}" for key, item in resolved.items())
+        found.append(" ".join((name, *words)))
+    return tuple(found)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "+".join(value) if all(map(_is_word, value)) else flow(value)
+    if isinstance(value, Mapping):
+        return flow(value)
+    return text(value) if not isinstance(value, str) or _is_word(value, "+") else quoted(value)
+
+
+# The parts of a combination are methods themselves, so only this module can read them.
+PARSERS["Parts"] = _parts

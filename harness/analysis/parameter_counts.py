@@ -1,4 +1,6 @@
-"""Published percentages of trained parameters, recomputed from configurations alone: `python -m harness.analysis.parameter_counts`.
+"""Published percentages of trained parameters, recomputed from configurations alone.
+
+Run it with `python -m harness.analysis.parameter_counts`.
 
 Each row of a paper's table becomes a method on a backbone without weights (meta device). The denominator is
 what PEFT's `print_trainable_parameters` and the combination study's code divide by, the backbone with all that
@@ -17,11 +19,10 @@ from typing import Any
 
 from harness import assets, atomic_files
 from harness.config import yaml_values
-from harness.config.schema import MethodConfig, ModelConfig, build
+from harness.config.schema import Head, MethodConfig, ModelConfig, build
 from harness.models import backbone as models
-from harness.training.objectives.registry import Head
 from methods import registry as methods
-from methods.base import trainable
+from methods.backbone.delta import trainable
 
 LETTERS = {"Q": "q", "K": "k", "V": "v", "O": "o", "G": "ffn-gate", "U": "ffn-in", "D": "ffn-out"}
 CAUSAL, MASKED = "causal_lm", "masked_lm"

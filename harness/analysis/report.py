@@ -22,8 +22,8 @@ from harness.experiments.verdict import Finding
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.analysis.records import Run
     from harness.analysis.study.study import Study
+    from harness.store.archive import Run
 
 INDEX = "exhibit.json"
 
@@ -36,8 +36,9 @@ def render(
 
     runs: records, or the rows of harness/forecast/exhibit_rows.py for an exhibit of forecasts.
     """
+    from harness.analysis.output import notes, verdict_table
     from harness.analysis.study import study
-    from harness.analysis.views import forecast_memory, ranking
+    from harness.analysis.views import forecast_memory
 
     studies: list[Any] = (forecast_memory if exhibit.forecast else study).studies(exhibit, runs)
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,7 +47,7 @@ def render(
     shown = [[one for one in made if one.rows] for made in shown]
     findings = [finding for one in studies for finding in judge(exhibit, one)]
     if findings:
-        shown.append([ranking.verdicts(_of(findings, one.model), one.model) for one in studies])
+        shown.append([verdict_table.verdicts(_of(findings, one.model), one.model) for one in studies])
     shown = [made for made in shown if made]
     for made in shown:
         _write_table(made, folder)
@@ -64,7 +65,7 @@ def render(
         "inputs": inputs,
         "cells": len(runs),
         **({"forecast": True} if exhibit.forecast else {}),
-        "labels": [] if exhibit.forecast else sorted({note for one in studies for note in ranking.label(one)}),
+        "labels": [] if exhibit.forecast else sorted({note for one in studies for note in notes.label(one)}),
         "tables": [table.to_json(one) for made in shown for one in made],
         "texts": texts,
         "figures": figures,

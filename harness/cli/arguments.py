@@ -6,13 +6,12 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from harness.config import yaml_values
-from harness.config.schema import Runtime, build
+from harness.config.schema import AXES, DOTTED, Runtime, build
 from harness.errors import UsageError, near
 from harness.experiments import declared_types
-from harness.experiments.declared_types import AXES
+from harness.experiments.declared_types import seed
 from harness.paths import located
 
-DOTTED = ("method", "model", "task", "recipe", "parents")
 SETTINGS = ("launcher", "jobs", "rerun")
 _WORD = re.compile(r"(\+?)([A-Za-z_][\w.]*)=(.*)", re.DOTALL)
 _LIMIT = 10_000
@@ -98,17 +97,6 @@ def choices(key: str, text: str) -> list[Any]:
     if not all(parts):
         raise UsageError(f"{key}={text}: a value is missing.")
     return [seed(part, text) if key == "seed" else _value(key, part) for part in parts]
-
-
-def seed(value: Any, said: str | None = None) -> int:
-    """A seed as a whole number. UsageError for anything else; said: the words that it was given by."""
-    written = declared_types.text(value)
-    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,12}", written) or int(written) >= 2**31:
-        raise UsageError(
-            f"seed={(said or written)[:40]}: a seed is a whole number from 0 to 2147483647, written in digits; several "
-            "are written with commas, as in seed=0,1,2."
-        )
-    return int(written)
 
 
 def _value(key: str, text: str) -> Any:

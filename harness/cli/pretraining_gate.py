@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analysis import records
 from harness.cli import arguments
 from harness.experiments import grid
+from harness.store import archive
 from harness.store import identity as cells
 from harness.store.store import Store
 from tasks import registry as tasks
@@ -46,10 +46,10 @@ Scores = Mapping[tuple[Asked, str], list[float]]  # (test set, weights) -> a sco
 
 
 def scores(store: Store, model: str) -> dict[tuple[Asked, str], list[float]]:
-    """(test set, weights) -> test scores, of the finished cells of the command with today's rows, weights and recipe."""
+    """(test set, weights) -> test scores of the command's finished cells with today's rows, weights and recipe."""
     found: dict[tuple[Asked, str], list[float]] = defaultdict(list)
     said = arguments.parse(COMMAND.format(model=model, tasks="task=micro/*", seeds=_listed(SEEDS)).split()[2:])
-    for run in records.from_store(store, [cells.key(cell) for cell in grid.expand([said.block])]):
+    for run in archive.from_store(store, [cells.key(cell) for cell in grid.expand([said.block])]):
         if run.record["status"] != "done":
             continue
         cell, facts = run.record["cell"], run.record["task_facts"]

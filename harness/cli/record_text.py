@@ -1,12 +1,13 @@
 """A record as text for people. Torch-free."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness import joules
 from harness.errors import plain
+from harness.formatting import number, value
 from harness.probes import registry as probes
 from harness.store.fingerprint import is_stale
+from harness.store.record import of_run, per_point
 from harness.store.store import summarise
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -103,7 +104,7 @@ def _device(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     told = record.get("device") or {}
     if not told.get("uuid"):
         return
-    figures = [("energy_J", joules.of_run(record)), ("energy_J_per_point_of_score", joules.per_point(record))]
+    figures = [("energy_J", of_run(record)), ("energy_J_per_point_of_score", per_point(record))]
     figures += [(f"{name}_W", watts) for name, watts in (told.get("power_w") or {}).items()]
     figures += [(f"{name}_busy_%", share) for name, share in (told.get("utilisation") or {}).items()]
     parts = [f"{name.replace('_', ' ')} {number(value)}" for name, value in figures if value is not None]
@@ -155,34 +156,6 @@ def _numbers(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {number(value)}" for name, value in values.items() if isinstance(value, int | float))
 
 
-def number(value: Any) -> str:
-    """Three digits, more where they stand before the point: 0.0523, 12.3, 10,474; counts in full."""
-    if not isinstance(value, float):
-        return f"{value:,}" if type(value) is int else str(value)
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.3g}"
-
-
-def value(given: Any) -> str:
-    """As it is written on the command line."""
-    if isinstance(given, list | tuple):
-        return "[" + ",".join(map(str, given)) + "]"
-    if isinstance(given, Mapping):
-        return ", ".join(f"{name}: {value(one)}" for name, one in given.items())
-    return str(given).lower() if isinstance(given, bool) else str(given)
-
-
-def aligned(lines: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
-    """Rows of a table in columns as wide as their widest text; `right`: the columns of numbers."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            text.rjust(width) if place in right else text.ljust(width)
-            for place, (text, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
-
-
 def series(curve: Sequence[Mapping[str, Any]], name: str = "validation") -> list[tuple[float, float]]:
     """(step, score) of the evaluations that have this score."""
     points = []
@@ -201,3 +174,30 @@ def _spark(curve: Sequence[Mapping[str, Any]]) -> str:
     low, span = min(known), max(known) - min(known) or 1.0
     bars = "".join(_BARS[int((score - low) / span * 7)] for score in known)
     return f"{bars} {min(known):.3f} to {max(known):.3f}"
+
+
+WIDTH, HEIGHT = 56, 8
+
+
+def plot(points: Sequence[tuple[float, float]], mark: str = "•", width: int = WIDTH, height: int = HEIGHT) -> list[str]:
+    """Lines of a small plot of (x, y) points in order of x, with the ends of both axes; [] for no point."""
+    if not points:
+        return []
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    low, high = min(ys), max(ys)
+    screen = [[" "] * width for _ in range(height)]
+    for x, y in points:
+        column = _place(x, min(xs), max(xs), width)
+        screen[height - 1 - _place(y, low, high, height)][column] = mark
+    labels = [number(high), *[""] * (height - 2), number(low)]
+    margin = max(map(len, labels))
+    rows = [f"{label:>{margin}} |{''.join(row).rstrip()}" for label, row in zip(labels, screen, strict=True)]
+    first, last = f"{min(xs):g}", f"{max(xs):g}"
+    axis = f"{'':>{margin}} +{'-' * width}"
+    ends = f"{'':>{margin}}  {first}{last:>{max(width - len(first), len(last) + 1)}}"
+    return [*rows, axis, ends]
+
+
+def _place(value: float, low: float, high: float, cells: int) -> int:
+    share = 0.0 if high == low else (value / 2 - low / 2) / (high / 2 - low / 2)  # halves: no overflow
+    return round(share * (cells - 1))

@@ -1,7 +1,6 @@
 """What can be named: the YAML files of each group, ours and a user's. No Hydra, no torch."""
 
-import fnmatch
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -9,10 +8,8 @@ from pathlib import Path
 from harness import assets
 from harness import atomic_files as plain
 from harness.config import yaml_safety
-from harness.errors import UsageError, near
+from harness.errors import UsageError
 from harness.paths import located
-from methods import registry as methods
-from tasks import registry as tasks
 
 GROUPS = ("method", "model", "task", "recipe")
 _added: list[Path] = []
@@ -63,36 +60,6 @@ def _files(group: str, where: tuple[Path, ...]) -> Mapping[str, Path]:
         for path in sorted((folder / group).glob("**/*.yaml")):
             found[path.relative_to(folder / group).with_suffix("").as_posix()] = path
     return dict(sorted(found.items()))
-
-
-def names(group: str) -> tuple[str, ...]:
-    """Every option of a group: its files, and what installed packages registered without one."""
-    registered: Iterable[str] = ()
-    if group == "method":
-        registered = methods.catalogue()
-    elif group == "task":
-        registered = tasks.catalogue()
-    elif group == "objective":
-        here = Path(__file__).parents[1] / "training" / "objectives"
-        registered = (
-            path.stem
-            for path in here.glob("*.py")
-            if not path.stem.startswith("_") and path.stem not in ("base", "registry")
-        )
-    return tuple(sorted({*files(group), *registered}))
-
-
-def match(group: str, pattern: str) -> list[str]:
-    """The options a name or a pattern with * ? [] stands for. UsageError where there is none."""
-    known = names(group)
-    if pattern in known:
-        return [pattern]
-    if not any(sign in pattern for sign in "*?["):
-        raise UsageError(f"there is no {group} {pattern!r}.{near(pattern, known)}")
-    found = fnmatch.filter(known, pattern)
-    if not found:
-        raise UsageError(f"no {group} matches the pattern {pattern!r}.{near(pattern, known)}")
-    return found
 
 
 def _text(path: Path) -> str:

@@ -78,7 +78,7 @@ def choose(settings: Mapping[str, str], here: bool = True) -> Launcher | None:
     if name is None:
         if rest := sorted(set(said) - {"jobs"}):
             raise UsageError(
-                f"launcher.{rest[0]} needs a launcher: say launcher={'|'.join(conf_files.names('launcher'))}."
+                f"launcher.{rest[0]} needs a launcher: say launcher={'|'.join(sorted(conf_files.files('launcher')))}."
             )
         return None
     check(name, here)
@@ -87,7 +87,7 @@ def choose(settings: Mapping[str, str], here: bool = True) -> Launcher | None:
 
 def check(name: str, here: bool = True) -> None:
     """UsageError where there is no such launcher; here: or it cannot be used on this machine."""
-    if name not in (known := conf_files.names("launcher")):
+    if name not in (known := sorted(conf_files.files("launcher"))):
         raise UsageError(f"there is no launcher {name!r}.{near(name, known)} There are {', '.join(known)}.")
     declared(name)
     if here and (reason := missing(name)):

@@ -134,7 +134,7 @@ class RecipeConfig:
     accumulate: in how many parts a batch goes through the model. gradient_checkpointing: blocks are computed again in
     the backward pass. parallel: one cell on several devices (`processes`), each with a part of every batch: ddp has the
     whole model on each, fsdp a part of every block.
-    optimizer: what they are in harness/training/optimizers.py; lomo runs the backward pass twice unless gradient_clip=0.
+    optimizer: see harness/training/optimizers.py; lomo runs the backward pass twice unless gradient_clip=0.
     """
 
     name: str = provenance("")
@@ -258,3 +258,17 @@ def _plain(bound: float) -> str:
 
 
 _WORDS = {"least": "at least", "above": "above", "most": "at most"}
+
+
+@dataclass(frozen=True)
+class Head:
+    """What stands on the backbone: "seq2seq_lm" (its own output layer) or "sequence_classification"."""
+
+    kind: str
+    labels: int = 0
+
+
+AXES = ("method", "model", "task", "recipe", "objective", "seed")
+
+
+DOTTED = ("method", "model", "task", "recipe", "parents")

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.atomic_files import once
-from harness.config.yaml_values import NULL, Written, flow, load, meant, quoted, split, text
+from harness.config.yaml_values import NULL, Written, meant, split, text
 from harness.errors import UsageError, near
 
 Names = tuple[str, ...]
@@ -59,7 +59,7 @@ def parse(field: str, type_text: str, value: Any) -> Any:
         raise UsageError(f"{field}=null: it needs a value ({type_text})")
     if kind.startswith("Literal["):
         return _choice(field, ast.literal_eval(f"({kind.removeprefix('Literal[').removesuffix(']')},)"), value)
-    return _PARSERS[kind](field, value)
+    return PARSERS[kind](field, value)
 
 
 def kind_of(type_text: str) -> str:
@@ -211,61 +211,6 @@ def _texts(field: str, value: Any) -> tuple[str, ...]:
     return texts
 
 
-def read_part(part: str) -> tuple[str, dict[str, Any]]:
-    """(method, fields) of one part: `lora rank=4 targets=q+v`, `prompt text="good or bad"`."""
-    name, *words = filter(None, split(" ".join(part.split()) if '"' not in part else part.strip(), " "))
-    pairs = [word.partition("=") for word in words]
-    if any(not (key and equals and value) for key, equals, value in pairs):
-        raise UsageError(f"method.parts: {part!r} must be a method and field=value words, such as lora rank=4")
-    if len({key for key, _, _ in pairs}) < len(pairs):
-        raise UsageError(f"method.parts: {part!r} gives a field twice")
-    return name, {key: _part_value(name, key, value) for key, _, value in pairs}
-
-
-def _part_value(name: str, key: str, word: str) -> Any:
-    """The value of a field of a part: in quotes or brackets as in YAML, else `+` stands between the names of a list."""
-    from methods.registry import find  # here, because that page parses values with this one
-
-    if word[0] in '"[{':
-        try:
-            return load(word, anchors=False)
-        except ValueError as error:
-            raise UsageError(f"method.parts: {name} {key}={word}: not a value ({error})") from error
-    if word == "null":
-        return None
-    spec = find(name).fields.get(key)
-    joined = spec is not None and not is_text(spec.type_text) and not _is_number(word)
-    return word.replace("+", ",") if joined else word
-
-
-def _is_number(word: str) -> bool:
-    try:
-        return math.isfinite(float(word))
-    except ValueError:
-        return False
-
-
-def _parts(field: str, value: Any) -> tuple[str, ...]:
-    from methods.registry import resolve  # here, because that page parses values with this one
-
-    found = []
-    for name, fields in map(read_part, _names(field, value)):
-        resolved = resolve(name, fields)
-        if "parts" in resolved:
-            raise UsageError(f"{field}: {name} has parts of its own, so it cannot be a part")
-        words = (f"{key}={_word(item)}" for key, item in resolved.items())
-        found.append(" ".join((name, *words)))
-    return tuple(found)
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, tuple):
-        return "+".join(value) if all(map(_is_word, value)) else flow(value)
-    if isinstance(value, Mapping):
-        return flow(value)
-    return text(value) if not isinstance(value, str) or _is_word(value, "+") else quoted(value)
-
-
 def _is_word(part: str, allowed: str = "") -> bool:
     """Whether a text can stand in a part without quotes."""
     odd = set(part) & set("+,\"'[]{}") - set(allowed)
@@ -282,14 +227,13 @@ def _share(field: str, value: Any) -> float:
     return float(f"{share:.12g}")
 
 
-_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
+PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "int": _int,
     "float": _float,
     "bool": _bool,
     "str": _str,
     "tuple[str, ...]": _names,
     "Names": _set_of_names,
-    "Parts": _parts,
     "Share": _share,
     "Settings": _settings,
     "Pairs": _pairs,

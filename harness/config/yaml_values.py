@@ -3,8 +3,8 @@
 YAML 1.1 reads 010 as 8, 1:30 as 90, yes as true and 3e-4 as a text. Here a plain scalar is null, true, false or a
 decimal number (YAML 1.2, section 10.3), and everything else is a text. What a scalar means depends on the field that
 takes it: a label word `010` or `1e3` is a text, a number of steps `010` is 10. So a scalar becomes a value only where
-its text can be had back from the value; another one stays a `Written`, and `harness/config/values.py` reads it by the type
-that the field declares.
+its text can be had back from the value; another one stays a `Written`, and `harness/config/values.py` reads it by
+the type that the field declares.
 """
 
 import re

@@ -15,6 +15,7 @@ from harness.config.schema import Runtime
 from harness.errors import UsageError
 from harness.execution import worker
 from harness.processes import forkserver, gpu_leases
+from harness.store.store import Store
 
 LOST = 3
 """Passes in a row that lose workers and end no cell, after which a sweep gives up."""
@@ -165,3 +166,45 @@ def _jobs(left: Sequence[tuple[str, int]], cells: int) -> Iterator[list[str]]:
 def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+WAIT_S = 2.0
+
+
+def drain(store: Store, keys: Sequence[str], seen: Mapping[str, int], setup: worker.Setup, plan: Plan) -> None:
+    """Cells that may run side by side, pass after pass; those of lost workers are handed over again, at last apart."""
+    losses, apart = 0, False
+    while left := [key for key in keys if worker.tried(store, key) == seen[key]]:
+        apart = apart or losses == LOST - 1
+        lost = hand_over([(key, seen[key]) for key in left], setup, plan, apart)
+        tell(lost)
+        ended = any(worker.tried(store, key) != seen[key] for key in left)
+        losses = losses + 1 if lost and not ended else int(bool(lost))
+        if losses == LOST:
+            _give_up(store, left, lost)
+            return
+        if lost:
+            pause(losses)
+        elif not _wait_for_others(store, left, seen, setup.deadline):
+            return
+
+
+def _give_up(store: Store, left: Sequence[str], lost: Sequence[Exception]) -> None:
+    """UsageError where not one cell has even begun: then it is not a cell that ends its worker."""
+    if not any(store.unfinished(key) or store.summary(key) for key in left):
+        raise UsageError(f"the launcher starts no cell: {' '.join(str(lost[-1]).split())[:500]}")
+    print(f"gave up: workers were lost {LOST} times in a row and no cell ended", file=sys.stderr)
+
+
+def _wait_for_others(store: Store, keys: Sequence[str], seen: Mapping[str, int], deadline: float | None) -> bool:
+    """Wait for cells that other processes hold. True when another pass has something to do."""
+    waited = False
+    while deadline is None or time.time() < deadline:
+        left = [key for key in keys if worker.tried(store, key) == seen[key]]
+        if not any(store.is_running(key) for key in left):
+            return bool(left) and (waited or len(left) < len(keys))
+        if not waited:
+            print(f"waiting for {len(left)} cells that another process runs", file=sys.stderr)
+        waited = True
+        time.sleep(WAIT_S)
+    return False

@@ -9,9 +9,9 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from harness import atomic_files, failure, snapshots
+from harness import atomic_files, failure
 from harness.config.schema import Cell, Runtime
-from harness.store import fingerprint, provenance
+from harness.store import attempt_folder, fingerprint, provenance
 from harness.store import identity as cells
 from harness.store.attempt_folder import CHECKPOINT, OUTCOME, AttemptFolder
 from harness.store.store import FINAL, SCHEMA, Store
@@ -58,7 +58,7 @@ def hand_on(store: Store, key: str, folder: AttemptFolder) -> None:
                 path.unlink()
             else:
                 path.replace(mine)
-                for kept in path.parent.glob(snapshots.PATTERN):
+                for kept in path.parent.glob(attempt_folder.PATTERN):
                     kept.replace(folder.path / kept.name)
 
 

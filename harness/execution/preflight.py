@@ -9,10 +9,9 @@ from collections.abc import Iterable, Sequence
 import torch
 from transformers import PreTrainedModel
 
-from harness import headers
 from harness.config.schema import MethodConfig, ModelConfig, TaskConfig
 from harness.errors import UsageError
-from harness.models import answer_tokens, tokenizer, weight_files
+from harness.models import answer_tokens, digest, tokenizer, weight_files
 from harness.models import backbone as models
 from harness.training.objectives import registry as objectives
 from methods import registry as methods
@@ -86,7 +85,7 @@ def _check_weights(config: ModelConfig, backbone: PreTrainedModel, objective: st
     if config.weights != "pretrained":
         return
     wanted = {name: tuple(p.shape) for name, p in backbone.named_parameters() if not p.requires_grad}
-    held = headers.shapes(weight_files.folder(config))
+    held = digest.shapes(weight_files.folder(config))
     if lacking := _lacking(backbone, wanted, held):
         raise UsageError(
             f"model {config.name}: its weights lack {len(lacking)} tensors that objective {objective} needs, e.g. "

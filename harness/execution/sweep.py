@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from harness import wave
 from harness.config import compose, launchers
 from harness.config.launchers import Launcher
 from harness.config.schema import Cell, Runtime
@@ -83,7 +82,7 @@ def drain(
     try:
         with _interruptible(), progress.shown(tally), follower.following(runtime.tracker, store, todo, seen):
             for keys in parent_order.waves(todo):
-                wave.drain(store, keys, seen, setup, plan)
+                launch.drain(store, keys, seen, setup, plan)
     except KeyboardInterrupt:
         compose.end()
         _close(store, todo)

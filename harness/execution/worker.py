@@ -20,13 +20,12 @@ from harness import failure
 from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError
 from harness.execution import outcome as ending
-from harness.experiments import parent_order
 from harness.models import digest, weight_files
 from harness.processes import child, forkserver, gpu_leases
 from harness.store import fingerprint, lease
 from harness.store import identity as cells
 from harness.store.attempt_folder import AttemptFolder
-from harness.store.store import Store
+from harness.store.store import Store, obstacle
 
 ENTRY = "harness.run:run"
 TICK_S = 0.2
@@ -129,8 +128,8 @@ def _try(
     if not held.held():  # nobody else knows of this attempt, or closes it
         store.finish(key, folder, ending.record(key, cell, folder, _taken_over()))
         return None
-    if obstacle := parent_order.obstacle(store, cell):
-        error = {"kind": "blocked", "type": "Blocked", "message": obstacle}
+    if reason := obstacle(store, cell):
+        error = {"kind": "blocked", "type": "Blocked", "message": reason}
         record = ending.record(key, cell, folder, {"status": "blocked", "error": error})
         return record if store.finish(key, folder, record) else None
     ending.hand_on(store, key, folder)

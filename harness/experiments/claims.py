@@ -245,7 +245,7 @@ CLAIMS = {
         _claim(
             "sign-of-correlation",
             "{method}: the changes of weights in magnitude and in direction correlate {sign}ly over {over}.",
-            "harness.analysis.signs:test",
+            "harness.analysis.views.decomposition:test",
             margin=0.1,
             estimand="correlation of dM and dD over the points (layer, step) of one cell, by Fisher's z, mean over "
             "tasks; over 'layers within a step', each step is centred on its mean first",

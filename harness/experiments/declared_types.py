@@ -4,17 +4,18 @@ One place for the words of a command line, a user's YAML and an exhibit's blocks
 and a number is decimal.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
 from typing import Any
 
-from harness.config.schema import ModelConfig, RecipeConfig, TaskConfig, type_text
+from harness.config.schema import AXES, ModelConfig, RecipeConfig, TaskConfig, type_text
 from harness.config.values import is_text, kind_of
 from harness.config.yaml_values import flow, load, meant, quoted, split, text, unquoted
+from harness.errors import UsageError
 from methods import registry as methods
 
-AXES = ("method", "model", "task", "recipe", "objective", "seed")
 GROUPS: Mapping[str, type[Any]] = {"model": ModelConfig, "task": TaskConfig, "recipe": RecipeConfig}
 WHOLE = "task.template"
 """A text with commas, brackets and quotes of its own: never a list of choices, and taken as it is."""
@@ -76,3 +77,14 @@ def said(key: str, content: Any) -> str:
     written = text(content)
     alone = split(written, ",") == [written.strip()] and written != "null" and written.isprintable()
     return written if alone and value(key, written) == written else quoted(written)
+
+
+def seed(value: Any, said: str | None = None) -> int:
+    """A seed as a whole number. UsageError for anything else; said: the words that it was given by."""
+    written = text(value)
+    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,12}", written) or int(written) >= 2**31:
+        raise UsageError(
+            f"seed={(said or written)[:40]}: a seed is a whole number from 0 to 2147483647, written in digits; several "
+            "are written with commas, as in seed=0,1,2."
+        )
+    return int(written)

@@ -32,7 +32,7 @@ FIELDS = (
 AXES = ("method", "model", "task", "recipe", "objective", "seed")
 GROUP = "deltabench.exhibits"
 RATE, CHOSEN = "recipe.learning_rate", "chosen"
-"""A block at the rate CHOSEN waits for the cells of the other blocks, which try several: see harness/experiments/rate_tuning.py."""
+"""A block at the rate CHOSEN waits for the cells of the other blocks, which try several: see rate_tuning.py."""
 HERE = ("quick", "embedded", "tuned")
 """Scales for two cores; the others want a GPU."""
 

@@ -14,13 +14,13 @@ from dataclasses import fields, replace
 from itertools import product
 from typing import Any
 
-from harness.cli.arguments import AXES, DOTTED
-from harness.cli.arguments import seed as seed_of
 from harness.config import compose, conf_files
-from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig, build
+from harness.config.schema import AXES, DOTTED, Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig, build
 from harness.config.yaml_values import text
 from harness.errors import UsageError, near
 from harness.experiments import parent_order
+from harness.experiments.declared_types import seed as seed_of
+from harness.experiments.options import match
 from harness.models import weight_files
 from harness.store import identity as cells
 from harness.training.objectives.registry import Reading
@@ -117,7 +117,7 @@ class _Plan:
 
     def _objectives(self, model: ModelConfig) -> list[str]:
         default = compose.defaults().get("objective") or model.objective
-        return self.objectives or conf_files.match("objective", str(default))
+        return self.objectives or match("objective", str(default))
 
     def _methods(self, values: Mapping[str, Any]) -> list[MethodConfig]:
         known = methods.find(values["name"]).fields
@@ -241,13 +241,13 @@ def _recipe_of(model: Mapping[str, Any]) -> str:
     name = model.get("recipe")
     if not name:
         raise UsageError(f"model {model['name']} names no recipe: add recipe=NAME.")
-    return conf_files.match("recipe", str(name))[0]
+    return match("recipe", str(name))[0]
 
 
 def _names(axis: str, value: Any) -> list[str]:
     if value is None:
         raise UsageError(f"a grid needs a {axis}: add {axis}=NAME.")
-    found = [name for item in _list(value) for name in conf_files.match(axis, text(item))]
+    found = [name for item in _list(value) for name in match(axis, text(item))]
     return list(dict.fromkeys(found))
 
 

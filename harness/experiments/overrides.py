@@ -10,8 +10,8 @@ import fnmatch
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.config import conf_files
 from harness.errors import UsageError
+from harness.experiments import options
 from harness.experiments.exhibits import Block, Exhibit, values
 from methods import registry as methods
 
@@ -29,7 +29,7 @@ def reshape(exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen, added: Ch
         if present and all(any(_matches(value, want) for value in present) for want in wanted):
             shaped = _keep(shaped, axis, kept)
         elif axis == "method":
-            named = ",".join(name for want in wanted for name in conf_files.match("method", str(want)))
+            named = ",".join(name for want in wanted for name in options.match("method", str(want)))
             raise UsageError(f"method={named}: not in exhibit {exhibit.name}; +method={named} adds it.")
         else:
             shaped = _set(shaped, axis, wanted)
@@ -52,7 +52,7 @@ def _present(blocks: Sequence[Block], axis: str) -> list[Any]:
     """The values of an axis over all blocks, patterns spelt out."""
     found: list[Any] = []
     for value in (value for block in blocks for value in values(block, axis)):
-        spelt = conf_files.match(axis, value) if isinstance(value, str) and set(value) & set("*?[") else [value]
+        spelt = options.match(axis, value) if isinstance(value, str) and set(value) & set("*?[") else [value]
         found += [one for one in spelt if one not in found]
     return found
 

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.store import identity as cells
-from harness.store.store import Store
 from methods import registry as methods
 
 if TYPE_CHECKING:
-    from methods.base import Parent
+    pass
 
-FILE = "delta-best.safetensors"
 ANY = "*"
 """What a method says that builds on cells of any method."""
 
@@ -64,51 +62,3 @@ def check(many: Iterable[Cell], keep: str) -> None:
             )
         if cell.parents and keep == "none":
             raise UsageError("keep=none: cells that build on others need what these trained; leave keep=delta.")
-
-
-def obstacle(store: Store, cell: Cell) -> str | None:
-    """Why the cell cannot run now: a parent that is not done or kept nothing; None where nothing is in the way."""
-    for role, key in cell.parents:
-        status = store.status(key)
-        if status != "done":
-            return f"parent {role} ({key[:12]}) is {status}"
-        if not store.kept(key, FILE).is_file() and trained(store, key):
-            return f"parent {role} ({key[:12]}) kept no {FILE}: run it again with keep=delta rerun=done"
-    return None
-
-
-def trained(store: Store, key: str) -> bool:
-    """Whether anything trained in a finished cell; in one without tuning there is nothing to keep."""
-    counted = (store.read(key) or {}).get("parameters") or {}
-    return any(counted.get(part) != 0 for part in ("delta", "head"))
-
-
-def load(store: Store, cell: Cell) -> "dict[str, Parent]":
-    """role -> what that parent trained, at its best point.
-
-    UsageError for a file that is not whole safetensors, and for a parent on another backbone.
-    """
-    from harness.models import tensor_reader
-    from methods.base import Parent
-
-    held = {}
-    for role, key in cell.parents:
-        path, parent = store.kept(key, FILE), store.cell(key)
-        if _backbone(parent) != _backbone(cell):
-            raise UsageError(
-                f"parent {role}: cell {key[:12]} is on another backbone ({parent.model.name}, "
-                f"{parent.model.weights} weights): what it trained means nothing on {cell.model.name}"
-            )
-        try:
-            held[role] = Parent(
-                parent.method, tensor_reader.load(path) if path.is_file() or trained(store, key) else {}
-            )
-        except (OSError, ValueError) as error:
-            raise UsageError(f"parent {role}: {path.name} of cell {key[:12]} cannot be read ({error})") from error
-    return held
-
-
-def _backbone(cell: Cell) -> tuple[str, str, str, int]:
-    """What decides the weights that a delta belongs to; random ones come from the cell's seed."""
-    model = cell.model
-    return model.family, model.revision, model.weights, cell.seed if model.weights == "random" else 0

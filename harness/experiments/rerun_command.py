@@ -11,7 +11,7 @@ from harness import atomic_files
 from harness.config import compose, conf_files, yaml_values
 from harness.config.schema import Cell, ModelConfig, RecipeConfig, TaskConfig, build, parse_fields
 from harness.errors import UsageError
-from harness.experiments import declared_types, grid
+from harness.experiments import declared_types, grid, options
 from harness.models import weight_files
 from methods import registry as methods
 
@@ -69,7 +69,7 @@ def _words(cell: Cell) -> list[str]:
     """Each word but the program and the verb, as the options that are looked into have them."""
     names = {part: getattr(cell, part).name for part in conf_files.GROUPS}
     chosen = {part: _option(part, name) or name for part, name in names.items()}
-    known = {part: option for part, option in chosen.items() if option in conf_files.names(part)}
+    known = {part: option for part, option in chosen.items() if option in options.names(part)}
     composed = compose.load(known.items())
     values = {part: composed.get((part, option), {"name": option}) for part, option in chosen.items()}
     said: dict[str, Any] = {
@@ -97,12 +97,12 @@ def _option(part: str, name: str) -> str | None:
     found = _named(part, name)
     if found is None and part == "model":
         return next((one for one, said in _contents(part).items() if said.get("family") == weight_files.AUTO), None)
-    return next(iter(conf_files.names(part)), None) if found is None and part == "recipe" else found
+    return next(iter(options.names(part)), None) if found is None and part == "recipe" else found
 
 
 def _named(part: str, name: str) -> str | None:
     """The option whose YAML calls itself `name`; in a user's folder its file may be called otherwise."""
-    if name in conf_files.names(part):
+    if name in options.names(part):
         return name
     return next((option for option, said in _contents(part).items() if said.get("name") == name), None)
 

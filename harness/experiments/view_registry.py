@@ -28,13 +28,13 @@ VIEWS = {
         View("suite", "table", "harness.analysis.views.suite:table"),
         View("likelihood", "table", "harness.analysis.views.suite:by_likelihood"),
         View("published", "table", "harness.analysis.views.suite:published"),
-        View("times", "table", "harness.analysis.times:table"),
+        View("times", "table", "harness.analysis.views.convergence:table"),
         View("cost", "table", "harness.analysis.views.cost:table"),
         View("rates", "table", "harness.analysis.views.rates:table"),
         View("recipe-lines", "text", "harness.analysis.views.rates:recipe_lines"),
         View("memory", "table", "harness.analysis.views.forecast_memory:table"),
         View("memory-split", "table", "harness.analysis.views.forecast_memory:split"),
-        View("forecast-accuracy", "table", "harness.analysis.forecast_accuracy:table"),
+        View("forecast-accuracy", "table", "harness.analysis.views.forecast_memory:accuracy"),
         View("memory-figure", "figure", "harness.analysis.figures.memory_figure:draw"),
         View("samples", "table", "harness.analysis.views.samples:table"),
         View("samples-figure", "figure", "harness.analysis.figures.samples_figure:draw"),
@@ -50,7 +50,7 @@ VIEWS = {
         View("seconds-figure", "figure", "harness.analysis.figures.convergence_figure:against_seconds"),
         View("share-figure", "figure", "harness.analysis.views.cost:against_share"),
         View("field-figure", "figure", "harness.analysis.figures.fields_figure:draw"),
-        View("rates-figure", "figure", "harness.analysis.figures.ranking_figure:rates"),
+        View("rates-figure", "figure", "harness.analysis.figures.rates_figure:draw"),
     )
 }
 

@@ -6,11 +6,11 @@ from dataclasses import fields, replace
 from itertools import product
 from typing import Any, TypeVar
 
-from harness.config import compose, conf_files
+from harness.config import compose
 from harness.config.schema import Cell, TaskConfig, build
 from harness.config.step_load import Load
 from harness.errors import UsageError
-from harness.experiments import grid
+from harness.experiments import grid, options
 from harness.measurement import cuda_devices, nvml
 from harness.processes import forkserver
 from harness.store import identity as cells
@@ -58,9 +58,7 @@ def without_data(block: Mapping[str, Sequence[Any]]) -> list[Cell]:
     own = {key: value for key, value in block.items() if key.partition(".")[0] != "task"}
     own.setdefault("model.weights", ["random"])
     found = grid.expand([own])
-    names = [
-        name for item in block.get("task") or [compose.defaults()["task"]] for name in conf_files.match("task", item)
-    ]
+    names = [name for item in block.get("task") or [compose.defaults()["task"]] for name in options.match("task", item)]
     chosen = {key[len("task.") :]: list(value) for key, value in block.items() if key.startswith("task.")}
     known = {field.name for field in fields(TaskConfig)} - {"name", "digest"}
     for name in chosen:

@@ -9,8 +9,8 @@ import numpy as np
 from harness.config.step_load import Load
 from harness.errors import UsageError
 from harness.forecast import quantised_shapes, synthetic_step
-from harness.forecast.log import Log
 from harness.forecast.prepared_cell import Subject, prepare
+from harness.measurement.allocations import Log
 from harness.store import identity as cells
 
 WORKSPACE = 8_519_680

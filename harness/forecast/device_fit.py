@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 
-from harness.cli import record_text
+from harness import formatting
 from harness.config.schema import Cell
 from harness.config.step_load import Load, gib, size
 from harness.forecast import client
@@ -39,7 +39,7 @@ def text(many: Sequence[Cell], told: Mapping[str, Figures | str], memory: int) -
         names = (cell.method.name, cell.model.name, cell.task.name, str(figures["batch_size"]))
         lines[(*names, gib(figures["peak_bytes"]), *verdict(figures))] = None
     summary = f"memory, forecast: {fits} of {len(many)} cells fit a device of {gib(memory)}"
-    return "\n".join([record_text.aligned([HEAD, *lines], range(3, len(HEAD))), summary, *wrong])
+    return "\n".join([formatting.aligned([HEAD, *lines], range(3, len(HEAD))), summary, *wrong])
 
 
 def verdict(figures: Figures) -> tuple[str, str, str]:

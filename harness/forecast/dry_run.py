@@ -8,15 +8,14 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 
-from harness import experience
-from harness.analysis import records
 from harness.config.schema import Cell, Runtime
 from harness.config.step_load import gib
 from harness.execution import progress, sweep
 from harness.experiments.exhibits import HERE, Block, Exhibit
 from harness.experiments.rate_tuning import Planned
-from harness.forecast import gpu_hours
+from harness.forecast import duration, gpu_hours
 from harness.probes import registry as probes
+from harness.store import archive
 from harness.store import identity as cells
 from harness.store.store import FINAL, Store
 
@@ -42,26 +41,26 @@ def plan(
     if again := sum(probes.unkept(store, key, cell, wanted) for key, cell in keyed.items() if wanted):
         summary += f"\n{again} finished cells get another attempt, that keeps what a probe needs of training"
     by = chain(
-        experience.from_store(store, list(keyed)),
-        experience.from_reference(store, records.reference(exhibit.cells_of)),
-        experience.from_references(store),
+        duration.from_store(store, list(keyed)),
+        duration.from_reference(store, archive.reference(exhibit.cells_of)),
+        duration.from_references(store),
     )
     took = _took(by, left, planned.waiting, at_once)
     return f"{summary}\n{took or _unseen(scale, blocks, len(left), at_once)}\nrecords: {store.path}\nresults: {folder}"
 
 
-def _took(by: Iterable[experience.Known], left: Sequence[Cell], waiting: int, at_once: int) -> str | None:
+def _took(by: Iterable[duration.Known], left: Sequence[Cell], waiting: int, at_once: int) -> str | None:
     """In a sentence; None where no finished cell is like one of these."""
     if not left and not waiting:
         return "0 to run, nothing is left to do"
-    found = experience.walls(left, by)
+    found = duration.walls(left, by)
     if len(found) < len(left) or not found:
         return None
     now = sum(wall for wall, _ in found.values())
     later = waiting * now / len(found)
     told = f"{len(left)} to run, {at_once} at once; about {progress.clock(now / at_once)}"
     told += f" and {progress.clock(later / at_once)} for those {waiting}" if later else ""
-    used = experience.whose(found)
+    used = duration.whose(found)
     most = max((one.memory for one in used if one.memory), default=None)
     return f"{told}{f'; {gib(most)} for each process' if most else ''}{''.join(one.of for one in used)}"
 

@@ -1,7 +1,7 @@
 """Floating-point operations of one training step, counted on the meta device. Works in a child process.
 
-As harness/training/step_profile.py counts them in a run: matrix products, convolutions and attention; a multiplication and an addition
-are two. A quantised base counts as the dense one that its products are made with.
+They are counted as in a run (harness/training/step_profile.py): matrix products, convolutions and attention; a
+multiplication and an addition are two. A quantised base counts as the dense one that its products are made with.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from harness.config.step_load import Load
 from harness.forecast import compute, quantised_shapes, synthetic_step
 from harness.forecast.prepared_cell import Subject, prepare
 from harness.measurement.allocations import Live
-from methods.base import trainable
+from methods.backbone.delta import trainable
 
 
 def answers(asked: Sequence[compute.Asked]) -> list[list[dict[str, Any]] | str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.cli import record_text
+from harness import formatting
 from harness.config.schema import Cell
 from harness.config.step_load import Load, gib
 from harness.experiments import exhibits
@@ -113,7 +113,7 @@ def text(found: Sequence[Line], on: str) -> str:
         (one.model, one.method, str(one.cells), f"{one.steps:,}", str(one.batch_size), *_figures(one)) for one in found
     ]
     reasons = dict.fromkeys(one.reason for one in found if one.reason)
-    return "\n".join([record_text.aligned([HEAD, *rows], range(2, len(HEAD))), summary(found, on), *reasons])
+    return "\n".join([formatting.aligned([HEAD, *rows], range(2, len(HEAD))), summary(found, on), *reasons])
 
 
 def _figures(line: Line) -> tuple[str, str]:

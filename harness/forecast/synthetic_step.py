@@ -14,12 +14,11 @@ import torch
 from harness import precision
 from harness.config.step_load import Load
 from harness.forecast.attention_kernels import inside
-from harness.forecast.log import END, START, Log
 from harness.forecast.prepared_cell import Subject
-from harness.measurement.allocations import Live
+from harness.measurement.allocations import END, START, Live, Log
 from harness.training import optimizers
 from harness.training.batches import Batch
-from methods.base import trainable
+from methods.backbone.delta import trainable
 
 
 def follow(subject: Subject, rows: int) -> Log:

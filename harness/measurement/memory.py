@@ -11,8 +11,7 @@ import psutil
 import torch
 
 from harness.measurement import cuda_devices, nvml
-from harness.measurement.memory_sampler import Sampler, most
-from harness.samples import Samples
+from harness.measurement.memory_sampler import Sampler, Samples, most
 from harness.store.attempt_folder import AttemptFolder
 
 SAMPLE_MS = 10.0

@@ -19,13 +19,11 @@ from transformers import (
 )
 from transformers.initialization import no_init_weights
 
-from harness import headers
-from harness.config.schema import ModelConfig
+from harness.config.schema import Head, ModelConfig
 from harness.errors import NotApplicable, UsageError
-from harness.models import architecture, weight_files
+from harness.models import architecture, digest, weight_files
 from harness.models import tensor_reader as stored
 from harness.models.tokenizer import padding
-from harness.training.objectives.registry import Head
 
 CLASSES = {
     "seq2seq_lm": AutoModelForSeq2SeqLM,
@@ -105,7 +103,7 @@ def parted(model: PreTrainedModel, config: ModelConfig) -> PreTrainedModel:
     if config.weights != "pretrained" or (config.source == "hub" and not config.path):
         return model
     place, prefix = weight_files.folder(config), f"{model.base_model_prefix}."
-    with_prefix = any(name.startswith(prefix) for name in headers.shapes(place))
+    with_prefix = any(name.startswith(prefix) for name in digest.shapes(place))
     for target, source in list(model.all_tied_weights_keys.items()):
         names = [name if with_prefix else name.removeprefix(prefix) for name in (target, source)]
         if stored.differ(place, *names):
@@ -208,8 +206,8 @@ def _pretrained(config: ModelConfig, head: Head, dropout: float | None) -> PreTr
             model = build(config, head, dropout)
         if _fill(model, head, file):
             return model
-    headers.shards(folder)  # transformers would wait for a pipe
-    headers.shapes(folder)
+    digest.shards(folder)  # transformers would wait for a pipe
+    digest.shapes(folder)
     settings = _settings(config, head, dropout)
     model, report = CLASSES[head.kind].from_pretrained(
         folder,

@@ -6,12 +6,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
-from harness import headers
+from harness.models import digest
 
 
 def load(path: Path, linked: bool = False) -> dict[str, torch.Tensor]:
     """ValueError for a file that is not whole or not read (`headers.check`); OSError as `files.opened`."""
-    headers.check(path, linked)
+    digest.check(path, linked)
     try:
         return load_file(path)
     except SafetensorError as error:
@@ -22,7 +22,7 @@ def differ(folder: Path, one: str, other: str) -> bool:
     """Whether a folder's files hold both tensors and they are not the same; only these two are read."""
     held: dict[str, torch.Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
-        wanted = {one, other} & set(headers.check(path, linked=True))
+        wanted = {one, other} & set(digest.check(path, linked=True))
         if wanted:
             with torch.device("cpu"), safe_open(path, framework="pt") as file:
                 held |= {name: file.get_tensor(name) for name in wanted}

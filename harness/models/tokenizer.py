@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedConfig
 
-from harness import atomic_files, failure, standin
+from harness import atomic_files, failure
 from harness.config.schema import ModelConfig
 from harness.errors import UsageError
 from harness.models import answer_tokens, architecture, control_tokens, digest, weight_files
@@ -265,7 +265,7 @@ def _window(ids: list[int], room: int, token: int) -> list[int]:
 
 def _tokenizer(folder: Path | None, settings: PreTrainedConfig) -> Tokenizer:
     if folder is None:
-        return standin.tokenizer(settings.vocab_size)
+        return tokenizer(settings.vocab_size)
     try:
         for name in (*digest.TOKENIZER_FILES, digest.MERGES):
             if os.path.lexists(folder / name):
@@ -296,3 +296,20 @@ def room(settings: PreTrainedConfig, added: int) -> int | None:
 def _positions(settings: PreTrainedConfig, names: Sequence[str]) -> int | None:
     found = next((value for name in names if (value := getattr(settings, name, None)) is not None), None)
     return int(found) if found is not None and found > 0 else None  # DeBERTa and others write -1 or 0 for no table
+
+
+MASK, FIRST = 299, 300  # the mask token, then 256 bytes
+
+
+def tokenizer(vocabulary: int) -> Tokenizer:
+    """Bytes as ids FIRST to FIRST + 255. UsageError where the model's vocabulary has no room for them."""
+    if vocabulary < FIRST + 256:
+        raise UsageError(
+            f"a vocabulary of {vocabulary} has no room for text as bytes ({FIRST + 256}); give model.tokenizer=FOLDER."
+        )
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    made = Tokenizer(models.BPE({"<mask>": MASK, **{sign: FIRST + i for i, sign in enumerate(alphabet)}}, []))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    made.add_special_tokens(["<mask>"])
+    return made

@@ -50,10 +50,8 @@ def verify(config: ModelConfig) -> None:
     settled = _settle(config)
     if not config.revision or (settled.source == "hub" and not bare(settled)):
         return
-    if bare(settled):
-        found = digest.of_plan(settled, tokenizer_folder(settled))
-    else:
-        found = _of_files(settled, folder(settled))
+    bare_digest = digest.of_plan(settled, tokenizer_folder(settled)) if bare(settled) else None
+    found = bare_digest or _of_files(settled, folder(settled))
     if found != config.revision:
         raise UsageError(
             f"model {config.name}: its files have changed since this cell was planned (they were {config.revision} and "

@@ -8,12 +8,11 @@ import torch
 from torch import nn
 
 from harness.config.schema import Cell, Runtime
-from harness.experiments import parent_order
 from harness.models import tokenizer
 from harness.models.tokenizer import Text
-from harness.run import seed_for
 from harness.store.store import Store
-from harness.training import determinism, finished_model
+from harness.training import determinism, finished_model, trained_tensors
+from harness.training.determinism import seed_for
 from harness.training.objectives import registry as objectives
 from harness.training.objectives.base import Objective
 from harness.training.score import Split, prepare
@@ -69,7 +68,7 @@ def _trained(cell: Cell, runtime: Runtime, delta: Path | None) -> tuple[nn.Modul
     model = finished_model.backbone(cell)
     method = finished_model.attached(cell, model)
     determinism.seed(seed_for(cell, "method"))
-    method.inherit(model, parent_order.load(Store(runtime.store), cell))
+    method.inherit(model, trained_tensors.load(Store(runtime.store), cell))
     if delta is not None:
         load_delta_state(model, finished_model.tensors(delta))
     return model, method

@@ -9,11 +9,10 @@ from typing import Any
 
 from harness.config.schema import Runtime
 from harness.errors import UsageError
-from harness.experiments import parent_order
 from harness.probes.judging import answers
 from harness.processes import forkserver
+from harness.store import attempt_folder, lease
 from harness.store import identity as cells
-from harness.store import lease
 from harness.store.attempt_folder import RECORD
 from harness.store.store import Store
 
@@ -52,7 +51,7 @@ def _measured(store: Store, key: str, name: str, record: Record, runtime: Runtim
     if hasattr(page(name), "read"):
         return _read(kept(store, key, record), name, runtime)
     cell = store.cell(key)
-    delta = store.kept(key, parent_order.FILE)
+    delta = store.kept(key, attempt_folder.FILE)
     count = record.get("parameters") or {}
     if not delta.is_file() and (count.get("delta") or 0) + (count.get("head") or 0) > 0:
         return {"status": "failed", "error": f"it kept no {delta.name}: run it again with keep=delta rerun=done"}
@@ -103,7 +102,7 @@ def child(name: str, content: Mapping[str, Any], runtime: Runtime, delta: str) -
     import torch
 
     from harness.probes import _finished_cell
-    from harness.run import choose_device
+    from harness.training.determinism import choose_device
 
     torch.set_num_threads(runtime.threads)
     device = choose_device(runtime.device)

@@ -9,10 +9,10 @@ from safetensors import SafetensorError
 from torch import nn
 
 from harness import run as page
-from harness import snapshots
 from harness.config.schema import Cell, Runtime
 from harness.measurement.meter import Meter
 from harness.probes import registry as probes
+from harness.store import attempt_folder
 from harness.store.attempt_folder import AttemptFolder
 from harness.training import checkpoint, determinism, trained_tensors
 from harness.training.checkpoint import Keeper, Place
@@ -64,7 +64,7 @@ class Watching(Keeper):
         device = next(model.parameters()).device
         random = determinism.states(device)  # folding a reparametrisation may draw numbers
         try:
-            trained_tensors.save(self.folder, snapshots.name(step), delta_state(model))
+            trained_tensors.save(self.folder, attempt_folder.name(step), delta_state(model))
         except (OSError, SafetensorError, RuntimeError, MemoryError) as error:
             print(f"the delta of step {step} was not kept: {type(error).__name__}: {error}")
         finally:

@@ -13,8 +13,8 @@ from methods.backbone.linears import dense
 
 @dataclass(frozen=True)
 class Place:
-    """name: of the module. role: of methods/backbone/roles.py. stack: "encoder", "decoder" or "" where there is one only.
-    layer: counts from 0 in its stack. cross: it belongs to an attention that looks at an encoder."""
+    """name: of the module. role: of methods/backbone/roles.py. stack: "encoder", "decoder" or "" where there is one
+    only. layer: counts from 0 in its stack. cross: it belongs to an attention that looks at an encoder."""
 
     name: str
     role: str

@@ -1,7 +1,7 @@
 """Grades from 1 to 10 that a judge model gives to the answers a finished cell kept.
 
-The judge's address and name: harness/probes/judging/chat_client.py. What it is asked: harness/probes/judging/grading.py. A judge that does
-not answer leaves a failure; the same command asks for what is left, and nothing is trained again.
+The judge's address and name: judging/chat_client.py. What it is asked: judging/grading.py. A judge that does not
+answer leaves a failure; the same command asks for what is left, and nothing is trained again.
 """
 
 from collections.abc import Mapping

@@ -6,7 +6,7 @@ values, and `told(result)`, which gives lines for people. One that looks at trai
 how many equally spaced steps (snapshots.py): an attempt that knows of it keeps its delta there, and a finished cell
 that kept none gets another attempt.
 
-A probe that only reads what an attempt wrote has `read(kept, runtime)` instead (harness/probes/judging/answers.py): it loads no model
+A probe that only reads what an attempt wrote has `read(kept, runtime)` instead (judging/answers.py): it loads no model
 and needs no delta. One that needs something outside has `check()`: UsageError before anything is trained.
 """
 
@@ -16,13 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import snapshots
 from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError, near
-from harness.experiments import parent_order
 from harness.probes._runner import kept as kept
 from harness.probes._runner import page, take
-from harness.store.store import Store
+from harness.store import attempt_folder
+from harness.store.store import Store, trained
 
 Record = Mapping[str, Any]
 INSIDE = "harness.probes._snapshot_run:run"
@@ -96,7 +95,7 @@ def ready(store: Store, keys: Iterable[str], wanted: Iterable[str]) -> None:
 def kept_at(wanted: Iterable[str], total: int) -> tuple[int, ...]:
     """The steps of a training of `total` after which these probes need the delta."""
     counts = [getattr(page(name), "CHECKPOINTS", 0) for name in wanted]
-    return tuple(sorted({step for count in counts if count for step in snapshots.steps(total, count)}))
+    return tuple(sorted({step for count in counts if count for step in attempt_folder.steps(total, count)}))
 
 
 def entry(usual: str, wanted: Iterable[str]) -> str:
@@ -107,10 +106,10 @@ def entry(usual: str, wanted: Iterable[str]) -> str:
 def unkept(store: Store, key: str, cell: Cell, wanted: Iterable[str]) -> bool:
     """Whether a finished cell lacks a probe that it did not keep the deltas for: then it takes another attempt."""
     record = store.read(key)
-    if record is None or record["status"] != "done" or not parent_order.trained(store, key):
+    if record is None or record["status"] != "done" or not trained(store, key):
         return False
     steps = kept_at((name for name in wanted if lacks(record, name)), cell.recipe.steps)
-    inner = (snapshots.name(step) for step in steps if step != cell.recipe.steps)
+    inner = (attempt_folder.name(step) for step in steps if step != cell.recipe.steps)
     return any(not store.kept(key, name).is_file() for name in inner)
 
 

@@ -9,8 +9,8 @@ Queries and values, as there; those of attentions that look at an encoder are me
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from harness import snapshots
 from harness.errors import NotApplicable, UsageError
+from harness.store import attempt_folder
 
 if TYPE_CHECKING:
     import torch
@@ -72,7 +72,7 @@ def _kept(finished: "Finished") -> dict[int, Any]:
     """step -> its delta. UsageError where one was not kept."""
     if finished.delta is None:
         return {}
-    files = snapshots.files(finished.delta.parent, finished.cell.recipe.steps, CHECKPOINTS)
+    files = attempt_folder.files(finished.delta.parent, finished.cell.recipe.steps, CHECKPOINTS)
     missing = [str(step) for step, path in files.items() if not path.is_file()]
     if missing:
         raise UsageError(

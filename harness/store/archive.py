@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from harness import atomic_files, private_paths
 from harness.errors import UsageError
-from harness.record import summarise
 from harness.store import fingerprint
 from harness.store import identity as cells
+from harness.store.record import summarise
 
 if TYPE_CHECKING:
     from harness.store.store import Store
+from dataclasses import dataclass
+
+from harness import assets
 
 
 def archive(store: "Store", keys: Iterable[str], path: Path) -> int:
@@ -113,3 +116,36 @@ def _mean(sets: Mapping[str, Any], names: Sequence[str], metric: str | None) -> 
 def _text(value: Any) -> str | None:
     """Half a surrogate pair, which no Parquet text may hold, as ?."""
     return None if value is None else str(value).encode("utf-8", errors="replace").decode()
+
+
+ARCHIVE = "records.jsonl.gz"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One record (record.json) with its curve (rows of curve.jsonl)."""
+
+    record: Mapping[str, Any]
+    curve: Sequence[Mapping[str, Any]] = ()
+
+
+def from_store(store: "Store", keys: Iterable[str]) -> list[Run]:
+    """The current records of these cells; a cell without a record is left out."""
+    return [Run(record, tuple(curve)) for record, curve in store.runs(keys)]
+
+
+def from_archive(path: Path) -> list[Run]:
+    """Exported records: gz JSON lines of {"record", "curve"}. UsageError where a line is not that."""
+    runs = []
+    try:
+        for row in atomic_files.read_packed(path, linked=True):
+            runs.append(Run(row["record"], tuple(row.get("curve") or ())))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        place = f" after line {len(runs)}" if runs else ""
+        raise UsageError(f"{path} is not an archive of records{place}: {error}") from None
+    return runs
+
+
+def reference(exhibit: str) -> Path:
+    """Where our own committed records of an exhibit are; the file may be absent."""
+    return assets.reference() / exhibit / ARCHIVE

@@ -110,3 +110,25 @@ class AttemptFolder:
         if not name or Path(name).name != name or name.startswith("."):
             raise ValueError(f"not a plain file name: {name!r}")
         return self.path / name
+
+
+FILE = "delta-best.safetensors"
+
+
+LAST = "delta-last.safetensors"
+PATTERN = "delta-step-*.safetensors"
+
+
+def steps(total: int, count: int) -> tuple[int, ...]:
+    """`count` equally spaced steps of a training of `total`, its last one among them; fewer where it is shorter."""
+    return tuple(sorted({round(total * k / count) for k in range(1, count + 1)} - {0}))
+
+
+def name(step: int) -> str:
+    """The file that holds the delta after a step that is not the last."""
+    return PATTERN.replace("*", str(step))
+
+
+def files(folder: Path, total: int, count: int) -> dict[int, Path]:
+    """step -> where the delta after it is, if it was kept."""
+    return {step: folder / (LAST if step == total else name(step)) for step in steps(total, count)}

@@ -12,9 +12,9 @@ from typing import Any
 
 from harness import atomic_files
 from harness.errors import UsageError
-from harness.record import displaces, summarise
 from harness.store import record as schema
 from harness.store.attempt_folder import RECORD, AttemptFolder
+from harness.store.record import displaces, summarise
 
 Summary = dict[str, Any]
 KEY = re.compile(r"[0-9a-f]{64}")

@@ -12,10 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.record import FINAL
 from harness.store import lease
 from harness.store.attempt_folder import CHECKPOINT
 from harness.store.cell_files import KEY, listing
+from harness.store.record import FINAL
 from harness.store.store import Store
 
 OLD_S = 3600.0

@@ -16,10 +16,10 @@ from typing import Any
 
 from harness import atomic_files
 from harness.errors import UsageError
-from harness.record import FINAL
 from harness.store import fingerprint, lease, requested_grids
 from harness.store import identity as cells
 from harness.store.attempt_folder import CHECKPOINT, OUTCOME, RECORD, RESUMED, TRACE
+from harness.store.record import FINAL
 from harness.store.store import Store
 
 _UNFINISHED = (CHECKPOINT, OUTCOME, RESUMED, TRACE, RECORD)

@@ -9,7 +9,40 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.record import SCHEMA, STATUSES
+SCHEMA = 1
+STATUSES = ("done", "failed", "oom", "diverged", "timeout", "interrupted", "blocked")
+"""What a record may say; `running` and `missing` are states without a record."""
+FINAL = ("done", "oom", "diverged")
+"""Results: running the same command again does not try these again."""
+
+REPEATED = ("schema", "key", "cell", "status", "scores", "best_step", "parameters", "notes", "task_facts")
+"""Fields that the same cell gives again bit for bit, on one machine with the same threads, on the CPU, resumed or not;
+so are the curve but for its seconds, the predictions and the deltas."""
+VARYING = ("attempt", "error", "memory", "live", "time", "device", "flops", "provenance", "resumed_from", "restarted")
+"""Time, memory and what else is of one attempt (a rate of operations is time, too)."""
+
+
+def displaces(status: str, earlier: str) -> bool:
+    """Whether a newer attempt counts instead of an earlier one: a failure never hides a finished result."""
+    return status == "done" or earlier != "done"
+
+
+def summarise(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The short form in `current`, enough for `status` to read one small file per cell."""
+    cell, provenance = record["cell"], record.get("provenance") or {}
+    names = {part: cell[part]["name"] for part in ("method", "model", "task", "recipe")}
+    return {
+        "attempt": record["attempt"],
+        "status": record["status"],
+        "fingerprint": provenance.get("fingerprint"),
+        "wall_s": (record.get("time") or {}).get("wall_s"),
+        **names,
+        "family": cell["model"].get("family"),
+        "objective": cell["objective"],
+        "seed": cell["seed"],
+        "steps": cell["recipe"].get("steps"),
+    }
+
 
 Check = Callable[[Any], bool]
 Content = dict[str, Any]
@@ -149,3 +182,22 @@ _SUMMARY = has(
     seed=_natural,
     steps=_maybe(_natural),
 )
+
+
+def of_run(record: Mapping[str, Any]) -> float | None:
+    """Joules of the device from the first phase to the last; None where it does not report them."""
+    told = record.get("device")
+    energy = told.get("energy_j") if isinstance(told, Mapping) else None
+    run = energy.get("run") if isinstance(energy, Mapping) else None
+    return float(run) if isinstance(run, int | float) and run > 0 else None
+
+
+def per_point(record: Mapping[str, Any]) -> float | None:
+    """Joules of the run per point (of 100) of the best checkpoint's score, mean over the reported sets."""
+    joules, facts = of_run(record), record.get("task_facts") or {}
+    sets = ((record.get("scores") or {}).get("best") or {}).get("sets") or {}
+    tests = facts.get("tests") or ["test"]
+    scores = [found.get(facts.get("metric")) for name, found in sets.items() if name in tests]
+    known = [score for score in scores if isinstance(score, int | float)]
+    points = 100 * sum(known) / len(known) if known else 0.0
+    return joules / points if joules and points > 0 else None

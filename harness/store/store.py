@@ -23,12 +23,12 @@ from typing import Any
 from harness import atomic_files
 from harness.config.schema import Cell
 from harness.errors import UsageError
-from harness.record import FINAL, SCHEMA, STATUSES, displaces, summarise
 from harness.store import identity as cells
 from harness.store import index, lease
 from harness.store import record as schema
-from harness.store.attempt_folder import CURVE, RECORD, AttemptFolder
+from harness.store.attempt_folder import CURVE, FILE, RECORD, AttemptFolder
 from harness.store.cell_files import KEY, Shelf, Summary, check_own, listing
+from harness.store.record import FINAL, SCHEMA, STATUSES, displaces, summarise
 
 __all__ = ["FINAL", "SCHEMA", "STATUSES", "AttemptFolder", "Store", "protect", "summarise"]
 
@@ -238,3 +238,20 @@ class Store(Shelf):
             rebuilt = self.rebuild(key, self.numbers(key))
             record = self.record(key, int(rebuilt["attempt"])) if rebuilt else None
         return record
+
+
+def obstacle(store: Store, cell: Cell) -> str | None:
+    """Why the cell cannot run now: a parent that is not done or kept nothing; None where nothing is in the way."""
+    for role, key in cell.parents:
+        status = store.status(key)
+        if status != "done":
+            return f"parent {role} ({key[:12]}) is {status}"
+        if not store.kept(key, FILE).is_file() and trained(store, key):
+            return f"parent {role} ({key[:12]}) kept no {FILE}: run it again with keep=delta rerun=done"
+    return None
+
+
+def trained(store: Store, key: str) -> bool:
+    """Whether anything trained in a finished cell; in one without tuning there is nothing to keep."""
+    counted = (store.read(key) or {}).get("parameters") or {}
+    return any(counted.get(part) != 0 for part in ("delta", "head"))

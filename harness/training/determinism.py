@@ -1,5 +1,6 @@
 """Random numbers from one seed, their state kept and put back, and deterministic algorithms on GPUs."""
 
+import hashlib
 import os
 import random
 import warnings
@@ -8,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from harness.config.schema import Cell
 
 WORKSPACE = ":4096:8"
 """For cuBLAS, read when its first handle is made: with it, several streams give one result."""
@@ -73,3 +76,15 @@ def note(device: torch.device, lacking: list[str] | None) -> dict[str, Any]:
     if device.type != "cuda":
         return {}
     return {"not_deterministic": "not asked for (deterministic=true)" if lacking is None else lacking}
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device named, or for "auto" the first GPU where there is one."""
+    if wanted != "auto":
+        return torch.device(wanted)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def seed_for(cell: Cell, purpose: str) -> int:
+    """A seed of its own for each purpose, so that a method that draws more numbers shifts nobody else's."""
+    return int.from_bytes(hashlib.sha256(f"{cell.seed}/{purpose}".encode()).digest()[:4], "big")

@@ -10,17 +10,17 @@ from transformers import PreTrainedModel
 from harness import atomic_files
 from harness.config.schema import Cell
 from harness.errors import UsageError
-from harness.experiments import parent_order
 from harness.models import backbone as models
 from harness.models import tensor_reader as stored
 from harness.models import tokenizer
-from harness.run import seed_for
 from harness.store.store import Store
-from harness.training import determinism
+from harness.training import determinism, trained_tensors
+from harness.training.determinism import seed_for
 from harness.training.objectives import registry as objectives
 from methods import registry as methods
 from methods.attachment.delta_state import load_delta_state
-from methods.base import Method, trainable
+from methods.backbone.delta import trainable
+from methods.base import Method
 from tasks import registry as tasks
 
 CHECKPOINTS = ("best", "last")
@@ -43,7 +43,7 @@ def finished(store: Store, key: str, checkpoint: str = "best") -> Built:
     model = backbone(cell)
     method = attached(cell, model)
     determinism.seed(seed_for(cell, "method"))
-    method.inherit(model, parent_order.load(store, cell))
+    method.inherit(model, trained_tensors.load(store, cell))
     if any(True for _ in trainable(model)):
         path = store.kept(key, f"delta-{checkpoint}.safetensors")
         if not path.is_file():

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,9 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness import divergence, precision
+from harness import precision
 from harness.config.schema import RecipeConfig
-from harness.divergence import Diverged
 from harness.measurement.meter import Meter
 from harness.store.attempt_folder import CURVE, AttemptFolder
 from harness.training import determinism, optimizers, parallel, trained_tensors
@@ -21,7 +20,8 @@ from harness.training.batches import Order
 from harness.training.checkpoint import Keeper, Place, Unusable
 from harness.training.objectives.base import Objective
 from harness.training.score import Scored, Split, score
-from methods.base import Method, trainable
+from methods.backbone.delta import trainable
+from methods.base import Method
 from tasks.base import Task
 
 
@@ -225,5 +225,33 @@ def _evaluate(work: Work, step: int, train_loss: float | None, rate: float) -> P
     }  # fmt: skip
     work.curve.append(row)
     work.folder.append(CURVE, row)
-    divergence.check(work.curve)
+    check(work.curve)
     return Point(step, scores, trained_tensors.tensors(work.model))
+
+
+FACTOR, LEAST_LOSS, ROWS = 10.0, 100.0, 3
+"""Hopeless: the mean training loss between two evaluations was above FACTOR times the validation loss at the start,
+and above LEAST_LOSS nats (guessing evenly among 32,000 words costs 10), ROWS times in a row."""
+
+
+class Diverged(RuntimeError):
+    """The loss says so: the cell's result, not a fault of the program."""
+
+    status = "diverged"
+
+    def __init__(self, step: int, rule: str) -> None:
+        super().__init__(f"diverged at step {step}: {rule}")
+        self.step, self.rule = step, rule
+
+
+def check(curve: Sequence[Mapping[str, Any]]) -> None:
+    """Diverged where the rows so far, the first of them from before training, say so."""
+    step, loss = curve[-1]["step"], curve[-1]["validation_loss"]
+    if not math.isfinite(loss):
+        raise Diverged(step, f"the validation loss is {loss}")
+    limit = max(FACTOR * curve[0]["validation_loss"], LEAST_LOSS)
+    last = curve[1:][-ROWS:]
+    if len(last) == ROWS and all(row["train_loss"] > limit for row in last):
+        raise Diverged(
+            step, f"the training loss was above {limit:.4g} ({FACTOR:g} x the start's) {ROWS} times in a row"
+        )

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from harness.config.schema import RecipeConfig
-from methods.base import trainable
+from methods.backbone.delta import trainable
 
 Groups = list[dict[str, Any]]
 

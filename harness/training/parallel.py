@@ -20,7 +20,8 @@ from harness.training import process_group
 from harness.training.batches import Batch, Encoded
 from harness.training.objectives.base import Objective
 from methods.backbone import roles
-from methods.base import Method, trainable
+from methods.backbone.delta import trainable
+from methods.base import Method
 
 
 def split(recipe: RecipeConfig) -> bool:

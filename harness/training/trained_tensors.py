@@ -1,14 +1,21 @@
 """The trained tensors of a model: take, put back, save."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from harness.store.attempt_folder import AttemptFolder
+from harness.config.schema import Cell
+from harness.errors import UsageError
+from harness.store.attempt_folder import FILE, AttemptFolder
+from harness.store.store import Store, trained
 from harness.training import parallel
-from methods.base import trainable
+from methods.backbone.delta import trainable
+
+if TYPE_CHECKING:
+    from methods.base import Parent
 
 
 def tensors(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -27,3 +34,34 @@ def save(folder: AttemptFolder, name: str, held: Mapping[str, torch.Tensor]) -> 
     """One safetensors file, fp32."""
     with folder.atomic(name) as path:
         save_file({key: tensor.float().contiguous() for key, tensor in held.items()}, path)
+
+
+def load(store: Store, cell: Cell) -> "dict[str, Parent]":
+    """role -> what that parent trained, at its best point.
+
+    UsageError for a file that is not whole safetensors, and for a parent on another backbone.
+    """
+    from harness.models import tensor_reader
+    from methods.base import Parent
+
+    held = {}
+    for role, key in cell.parents:
+        path, parent = store.kept(key, FILE), store.cell(key)
+        if _backbone(parent) != _backbone(cell):
+            raise UsageError(
+                f"parent {role}: cell {key[:12]} is on another backbone ({parent.model.name}, "
+                f"{parent.model.weights} weights): what it trained means nothing on {cell.model.name}"
+            )
+        try:
+            held[role] = Parent(
+                parent.method, tensor_reader.load(path) if path.is_file() or trained(store, key) else {}
+            )
+        except (OSError, ValueError) as error:
+            raise UsageError(f"parent {role}: {path.name} of cell {key[:12]} cannot be read ({error})") from error
+    return held
+
+
+def _backbone(cell: Cell) -> tuple[str, str, str, int]:
+    """What decides the weights that a delta belongs to; random ones come from the cell's seed."""
+    model = cell.model
+    return model.family, model.revision, model.weights, cell.seed if model.weights == "random" else 0

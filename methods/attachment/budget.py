@@ -6,14 +6,16 @@ the record's notes.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from harness.errors import NotApplicable, UsageError
 from methods.backbone.sizes import Shape
 from methods.backbone.sizes import shape as shape_of
-from methods.base import Method
+
+if TYPE_CHECKING:
+    from methods.base import Method
 
 GAP = 64  # sizes in a row that a method may refuse (a bottleneck that PHM cannot divide, ...)
 
@@ -21,7 +23,7 @@ GAP = 64  # sizes in a row that a method may refuse (a bottleneck that PHM canno
 class Budgeted:
     """A method whose `field` is not known before it sees a backbone; then it is that method in all else."""
 
-    def __init__(self, build: Callable[[Any], Method], field: str, budget: float, whole: bool) -> None:
+    def __init__(self, build: Callable[[Any], "Method"], field: str, budget: float, whole: bool) -> None:
         self.build, self.field, self.budget, self.whole = build, field, budget, whole
         self.solved: Method | None = None
 
@@ -30,7 +32,7 @@ class Budgeted:
             raise AttributeError(f"{name}: the budget is solved when the method is attached")
         return getattr(self.solved, name)
 
-    def settle(self, model: nn.Module) -> Method:
+    def settle(self, model: nn.Module) -> "Method":
         """Solve for the backbone, which may be on the meta device."""
         self.solved = self.solve(shape_of(model))
         return self.solved
@@ -57,11 +59,11 @@ class Budgeted:
     def closed_form(self, shape: Shape) -> int:
         return self.solve(shape).closed_form(shape)
 
-    def _known(self) -> Method:
+    def _known(self) -> "Method":
         assert self.solved is not None, "attached before"
         return self.solved
 
-    def solve(self, shape: Shape) -> Method:
+    def solve(self, shape: Shape) -> "Method":
         """The largest method within the budget. UsageError where even the smallest is above it."""
         if not self.whole:
             return self.build(self.budget)
@@ -90,7 +92,7 @@ class Budgeted:
             )
         return method
 
-    def _near(self, size: int) -> Method | None:
+    def _near(self, size: int) -> "Method | None":
         """The method at the largest size that it accepts, from `size` down."""
         for candidate in range(size, max(0, size - GAP), -1):
             try:

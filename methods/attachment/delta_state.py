@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from harness.errors import UsageError, near
-from methods.base import Delta, trainable
+from methods.backbone.delta import Delta, trainable
 
 
 def count(model: nn.Module, heads: Sequence[str] = ()) -> dict[str, int]:

@@ -14,10 +14,9 @@ from torch import nn
 from harness.config.schema import MethodConfig
 from harness.errors import NotApplicable, UsageError
 from methods import registry as methods
-from methods.adapter_files import CONFIG, read_config, read_tensors
 from methods.backbone.roles import LINEAR_ROLES, has_family, heads, linears
 from methods.peft_files import fields as peft_fields
-from methods.peft_files.export import FORMATS, PREFIX, Format
+from methods.peft_files.export import CONFIG, FORMATS, PREFIX, Format, read_config, read_tensors
 
 
 def method_of(folder: Path, model: nn.Module) -> MethodConfig:

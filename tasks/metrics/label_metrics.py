@@ -1,8 +1,8 @@
 """Metrics: pure functions (targets, predictions) -> {figure: value}, in 0..1 (correlations: -1..1).
 
 Targets and predictions are two sequences of equal length: class indices, numbers or texts. The figure that a
-task reports has the metric's name; others may stand beside it. `tasks/metrics/evaluate_adapter.py` offers the same functions as
-`evaluate.Metric`. Metrics of free text are in `tasks/metrics/text_metrics.py` and `tasks/metrics/bleu.py`.
+task reports has the metric's name; others may stand beside it. `evaluate_adapter.py` offers
+the same functions as `evaluate.Metric`. Metrics of free text are in `tasks/metrics/text_metrics.py` and `tasks/metrics/bleu.py`.
 """
 
 import math

@@ -20,8 +20,8 @@ sys.path[:0] = [ROOT, HERE]
 
 from harness.config.schema import Cell, Runtime  # noqa: E402
 from harness.execution import worker  # noqa: E402
-from harness.experiments import grid
-from harness.processes import forkserver
+from harness.experiments import grid  # noqa: E402
+from harness.processes import forkserver  # noqa: E402
 from harness.store import identity as cells  # noqa: E402
 from harness.store.store import Store  # noqa: E402
 

@@ -15,7 +15,7 @@ sys.path[:0] = [str(ROOT)]
 
 import numpy as np  # noqa: E402
 
-from harness.analysis.study import statistics
+from harness.analysis.study import statistics  # noqa: E402
 from harness.analysis.views import fields  # noqa: E402
 
 SHAPES = np.array([[-1.2, -0.4, 0.0, 0.5, 1.1], [-2.0, 0.5, 0.5, 0.5, 0.5]])

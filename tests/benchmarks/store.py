@@ -27,11 +27,10 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from harness.analysis import records  # noqa: E402
-from harness.analysis.study import frame
-from harness.cli import dispatch
+from harness.analysis.study import frame  # noqa: E402
+from harness.cli import dispatch  # noqa: E402
 from harness.config.schema import Cell  # noqa: E402
-from harness.store import fingerprint  # noqa: E402
+from harness.store import archive, fingerprint  # noqa: E402
 from harness.store import identity as cells  # noqa: E402
 from harness.store.store import Store, summarise  # noqa: E402
 
@@ -111,7 +110,7 @@ def main(count: int, folder: Path) -> None:
     timed("status, first time (writes the index)", lambda: status(store))
     timed("status, with the index", lambda: status(store))
     keys = [cells.key(cell) for cell in wanted[: min(EXHIBIT, count)]]
-    runs = timed(f"an exhibit of {len(keys):,} cells: records and curves", lambda: records.from_store(store, keys))
+    runs = timed(f"an exhibit of {len(keys):,} cells: records and curves", lambda: archive.from_store(store, keys))
     timed(f"  its DataFrame ({frame.scores.__name__})", lambda: frame.scores(runs))
     timed("every record and curve, one after the other", lambda: sum(1 for _ in store.runs(store.keys())))
     few, much = add((Store(folder / f"small-{time.time_ns()}"), store), wanted[count:])

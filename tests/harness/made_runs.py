@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.analysis.records import Run
+from harness.store.archive import Run
 
 QUALITY = {
     "none": 0.0,

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from harness.cli import dispatch
-from harness.record import REPEATED, VARYING
 from harness.store import identity as cells
+from harness.store.record import REPEATED, VARYING
 from harness.store.store import Store
 
 WORDS = [

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.analysis import records
 from harness.analysis.study import study
 from harness.cli import dispatch
 from harness.config import compose, conf_files
@@ -26,6 +25,7 @@ from harness.models import weight_files
 from harness.probes.judging import chat_client
 from harness.probes.judging.answers import Kept
 from harness.sharing import model_card, transfer
+from harness.store import archive
 from harness.store.attempt_folder import AttemptFolder
 from harness.store.identity import from_json
 from tests.harness.store.test_fuzz_records import GOLDEN, JUNK, RAW, spoil
@@ -80,8 +80,8 @@ def _pushed(folder: Path, form: str) -> None:
 
 
 def _loads(folder: Path) -> None:
+    from harness.config.schema import Head
     from harness.models import backbone
-    from harness.training.objectives.registry import Head
 
     _run("plan", "method=none", "model=micro-t5-nano", f"model.path={folder}", "task=micro/sentiment")
     with suppress(UsageError):
@@ -113,7 +113,7 @@ def _answers(folder: Path) -> None:
 
 def _archive(folder: Path) -> None:
     with suppress(UsageError):
-        records.from_archive(folder / records.ARCHIVE)
+        archive.from_archive(folder / archive.ARCHIVE)
 
 
 def _numbers(folder: Path) -> None:
@@ -178,7 +178,7 @@ KINDS: dict[str, Try] = {
     **{f"peft:{name}": _imports for name in (model_card.CARD, model_card.README, *transfer.FORMS["peft"])},
     **{f"deltabench:{name}": _describes for name in (model_card.CARD, *transfer.FORMS["deltabench"])},
     "packed:predictions.jsonl.gz": _answers,
-    f"packed:{records.ARCHIVE}": _archive,
+    f"packed:{archive.ARCHIVE}": _archive,
     "csv:numbers.csv": _numbers,
     "judge:answer.json": _judge,
 }

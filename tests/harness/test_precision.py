@@ -22,7 +22,7 @@ from methods.base import Method
 from tasks.base import Task
 
 ROOT = Path(harness.__file__).parent.parent
-CALLERS = ("harness/objectives/", "harness/training/decoding.py", "tasks/microworld/pretraining/pretrain.py")
+CALLERS = ("harness/training/objectives/", "harness/training/decoding.py", "tasks/microworld/pretraining/pretrain.py")
 """Pretraining makes backbones, in single precision; it is no cell."""
 BF16 = Reading(precision="bf16")
 
@@ -49,7 +49,7 @@ def _runs_a_model(node: ast.AST) -> bool:
 
 def test_only_objectives_call_a_model() -> None:
     found = {path for path, nodes in _sources() if any(map(_runs_a_model, nodes))}
-    assert any(path.startswith("harness/objectives/") for path in found), "this test sees no call at all"
+    assert any(path.startswith("harness/training/objectives/") for path in found), "this test sees no call at all"
     assert [path for path in sorted(found) if not path.startswith(CALLERS)] == []
 
 

@@ -8,8 +8,8 @@ import torch
 from harness.errors import NotApplicable, UsageError
 from methods import registry as methods
 from methods.attachment.delta_state import count
+from methods.backbone.delta import trainable
 from methods.backbone.sizes import shape
-from methods.base import trainable
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits, make
 
 PAPER = ["adapter", "bitfit", "prompt length=10"]

@@ -11,7 +11,8 @@ from torch import nn
 
 from harness.config.schema import RecipeConfig
 from harness.training import optimizers, tensor_file
-from methods.base import Method, trainable
+from methods.backbone.delta import trainable
+from methods.base import Method
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb
 
 OPTIMIZERS = next(field for field in fields(RecipeConfig) if field.name == "optimizer").metadata["known"]

@@ -10,9 +10,9 @@ from torch import nn
 from harness.errors import NotApplicable, UsageError
 from methods.attachment.delta_state import count
 from methods.attachment.hooks import inserted
+from methods.backbone.delta import trainable
 from methods.backbone.roles import linears
 from methods.backbone.sizes import shape
-from methods.base import trainable
 from methods.bitfit import Bias
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits, make
 

@@ -12,7 +12,7 @@ import torch
 
 from harness.errors import UsageError
 from methods.attachment.delta_state import count
-from methods.base import trainable
+from methods.backbone.delta import trainable
 from methods.peft import LORA_FIELDS, STARTS, TYPES
 from methods.peft_files.export import write_peft
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits, make

@@ -179,7 +179,7 @@ def test_a_depth_that_is_no_multiple_cannot_be_grown() -> None:
 
 def test_a_gate_counts_the_cells_of_its_own_command_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: set[str] = set()
-    monkeypatch.setattr("harness.analysis.records.from_store", lambda store, keys: asked.update(keys) or [])
+    monkeypatch.setattr("harness.store.archive.from_store", lambda store, keys: asked.update(keys) or [])
     assert not pretraining_gate.scores(Store(tmp_path), "micro-llama-nano")
 
     def key(*more: str) -> str:

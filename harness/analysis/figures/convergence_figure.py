@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.analysis import times
 from harness.analysis.output import figure_style
 from harness.analysis.study import statistics
 from harness.analysis.study.study import Study
@@ -24,7 +23,7 @@ def against_steps(studies: Sequence[Study]) -> "Figure":
 
 def against_seconds(studies: Sequence[Study]) -> "Figure":
     """As `against_steps`, against the median seconds of training (without evaluation) at each step."""
-    notes = dict.fromkeys(note for study in studies for note in times.side_by_side(study))
+    notes = dict.fromkeys(note for study in studies for note in convergence.side_by_side(study))
     return _draw(studies, "seconds", "seconds of training", tuple(notes))
 
 

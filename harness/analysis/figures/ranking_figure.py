@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.analysis.output import figure_style, rate_marks
-from harness.analysis.output.table import rate
 from harness.analysis.study import estimates, statistics
 from harness.analysis.study.study import Study
 from harness.analysis.views import ranking as tables
@@ -114,32 +113,3 @@ def _legend(figure: "Figure", studies: Sequence[Study], signs: dict[str, str]) -
     level = f"mean over tasks with its {statistics.LEVEL:.0%} interval; small marks: tasks"
     lines = level, figure_style.marked(studies), figure_style.subtitle(studies)
     figure_style.legend(figure, handles, 3 if len(studies) == 1 else 4, *lines)
-
-
-def rates(studies: Sequence[Study]) -> "Figure":
-    """One column per model: validation score, mean over tasks and seeds, against the learning rate."""
-    from harness.analysis.views.rates import by_method
-
-    looks = figure_style.looks(studies)
-    figure = figure_style.figure(figsize=(1.6 + 3.4 * len(studies), 3.6))
-    grid = figure.subplots(1, len(studies), squeeze=False, sharey=True)[0]
-    for axes, study in zip(grid, studies, strict=True):
-        for arm, (table, chosen) in by_method(study).items():
-            means = table.mean(axis="columns")
-            axes.plot(
-                means.index, 100 * means, label=figure_style.short(arm), markersize=4, linewidth=1.4, **looks[arm]
-            )
-            best = chosen["learning_rate"]
-            ring = {"markersize": 12, "markerfacecolor": (0, 0, 0, 0), "markeredgewidth": 1.4, "clip_on": False}
-            axes.plot(best, 100 * means[best], linestyle="", **{**looks[arm], **ring, "marker": "o"})
-        axes.set_xscale("log")
-        axes.set_xlabel("learning rate")
-        axes.set_title(figure_style.short(study.model, 28))
-        ticks = sorted(study.scores.learning_rate.unique())
-        axes.set_xticks(ticks, [rate(tick) for tick in ticks], rotation=45)
-        axes.minorticks_off()
-    grid[0].set_ylabel("validation score (points)")
-    found = {line.get_label(): line for axes in grid for line in axes.get_legend_handles_labels()[0]}
-    columns = 3 * len(studies)
-    figure_style.legend(figure, list(found.values()), columns, "ring: the chosen rate", figure_style.subtitle(studies))
-    return figure

@@ -16,10 +16,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from harness import assets
-from harness.analysis import records
 from harness.config.schema import TaskConfig
 from harness.errors import UsageError
 from harness.experiments.verdict import Comparison
+from harness.store import archive
 from harness.store import identity as cells
 
 if TYPE_CHECKING:
@@ -128,11 +128,11 @@ def _chosen() -> Mapping[str, tuple[tuple[str, str], float]]:
     return chosen
 
 
-def _tuning() -> list[records.Run]:
+def _tuning() -> list[archive.Run]:
     """Our finished reference records of exhibits that tune rates."""
     from harness.experiments import exhibits
 
-    paths = sorted(assets.reference().glob(f"*/{records.ARCHIVE}"))
+    paths = sorted(assets.reference().glob(f"*/{archive.ARCHIVE}"))
     known = [path for path in paths if path.parent.name in exhibits.names()]
     found = [path for path in known if exhibits.load(path.parent.name).sets == "validation"]
-    return [run for path in found for run in records.from_archive(path) if run.record["status"] == "done"]
+    return [run for path in found for run in archive.from_archive(path) if run.record["status"] == "done"]

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness import atomic_files
-from harness.analysis import records
 from harness.analysis.study import estimates, frame, open_rates, selection
 from harness.analysis.study.selection import Panel
 from harness.errors import UsageError
 from harness.experiments.exhibits import Exhibit
+from harness.store import archive
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -199,7 +199,7 @@ def _probed(held: Mapping[str, Any], probe: str, where: str, figure: str) -> flo
     return float(value) if result.get("status") == "done" and isinstance(value, int | float) else math.nan
 
 
-def studies(exhibit: Exhibit, runs: Sequence[records.Run]) -> list[Study]:
+def studies(exhibit: Exhibit, runs: Sequence[archive.Run]) -> list[Study]:
     """One study per model, in order of appearance. Sets that the exhibit must not see are not read."""
     roles = frame.ROLES if exhibit.sets == "test" else (exhibit.sets,)
     scores, curves = frame.scores(runs, roles), frame.curves(runs, roles)

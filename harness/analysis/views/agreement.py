@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from scipy.stats import t as student
 
-from harness.analysis import records
 from harness.analysis.output.table import MISSING, Entry, Table, rate, word
 from harness.analysis.study import frame, statistics
 from harness.experiments.verdict import Finding
+from harness.store import archive
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,7 @@ class Group:
     keys: tuple[str, ...]
 
 
-def groups(mine: Sequence[records.Run], reference: Sequence[records.Run], role: str = "test") -> list[Group]:
+def groups(mine: Sequence[archive.Run], reference: Sequence[archive.Run], role: str = "test") -> list[Group]:
     """The groups that both have, Holm-adjusted over them. Each group is judged by its own spread."""
     ours, theirs = _scores(mine, role, reference), _scores(reference, role, mine)
     shared = [place for place in ours.groups if place in theirs.groups]
@@ -75,7 +75,7 @@ def _row(group: Group) -> tuple[Entry, ...]:
     )
 
 
-def _scores(runs: Sequence[records.Run], role: str, among: Sequence[records.Run]) -> "pd.api.typing.DataFrameGroupBy":
+def _scores(runs: Sequence[archive.Run], role: str, among: Sequence[archive.Run]) -> "pd.api.typing.DataFrameGroupBy":
     scores = frame.scores(runs, (role,), among)
     best = scores[(scores.checkpoint == "best") & (scores.role == role)]
     return best.groupby(GROUP, sort=False)

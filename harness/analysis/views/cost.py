@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.analysis.output import figure_style, rate_marks
+from harness.analysis.output import figure_style, notes, rate_marks
 from harness.analysis.output.table import MISSING, Entry, Table
 from harness.analysis.study import estimates, statistics
 from harness.analysis.study.study import Study
-from harness.analysis.views import ranking
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +46,7 @@ def _notes(study: Study) -> tuple[str, ...]:
     beside = int(study.selected.cells_beside.max()) if len(study.selected) else 0
     told = f"; up to {beside} other cells ran beside, so no claim rests on them" if beside else ""
     return (
-        *ranking.common_notes(study),
+        *notes.common_notes(study),
         "share: trainable parameters as a share of the backbone's, a task head counted apart",
         f"seconds per step: of training (evaluation apart) over its steps, median over cells{told}",
         *rate_marks.notes(study),

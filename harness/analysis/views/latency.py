@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from harness.analysis.output import notes
 from harness.analysis.output.table import MISSING, Entry, Table, number, word
 from harness.analysis.study import comparisons, selection, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import ALPHA, finding
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
-from harness.analysis.views import ranking
 from harness.experiments.claims import Claim
 from harness.experiments.verdict import Comparison, Finding
 
@@ -144,7 +144,7 @@ def _notes(study: Study) -> tuple[str, ...]:
     reasons = sorted({reason for arm in study.clean.arms if (reason := alone(study, arm))})
     lacking = sorted({str(one.get("error")) for one in seen if one.get("status") != "done"})
     return (
-        *ranking.label(study),
+        *notes.label(study),
         "ratio to the bare backbone on the same rows, in turns within one process: median over turns, then mean over "
         f"tasks and seeds ± half of its {statistics.LEVEL:.0%} interval; 1 is no cost",
         "merged: the delta folded into the backbone's weights; — where a method cannot be",

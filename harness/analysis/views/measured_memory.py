@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.analysis.output import rate_marks
+from harness.analysis.output import notes, rate_marks
 from harness.analysis.output.table import MISSING, Entry, Table, number
 from harness.analysis.study import selection, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
-from harness.analysis.views import cost, ranking
+from harness.analysis.views import cost
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,4 +68,4 @@ def _notes(study: Study) -> tuple[str, ...]:
         if counted
         else "what torch's allocator held at most during training"
     )
-    return (*ranking.common_notes(study), f"peak of training: {how}; mean over tasks", *rate_marks.notes(study))
+    return (*notes.common_notes(study), f"peak of training: {how}; mean over tasks", *rate_marks.notes(study))

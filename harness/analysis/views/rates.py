@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness import atomic_files
 from harness.analysis.output import rate_marks
+from harness.analysis.output.notes import label
 from harness.analysis.output.table import MISSING, Entry, Table, rate, word
 from harness.analysis.study import selection
 from harness.analysis.study.study import Study
-from harness.analysis.views import ranking
 from harness.config import conf_files, yaml_values
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def table(study: Study) -> Table:
     seeds = ", ".join(map(str, study.clean.seeds))
     columns = ("method", *map(rate, rates), "chosen")
     notes = (
-        *ranking.label(study),
+        *label(study),
         f"validation score in points, mean over {len(study.clean.tasks)} tasks and seeds {seeds}; "
         "the test sets were not read",
         "ties go to the smaller rate; ↑ / ↓: at the edge of the grid, a better rate may lie beyond",

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.analysis.output import rate_marks
+from harness.analysis.output.notes import common_notes
 from harness.analysis.output.table import MISSING, Entry, Table, word
 from harness.analysis.study import comparisons, estimates, selection
 from harness.analysis.study.findings import finding
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
-from harness.analysis.views import cost, ranking
+from harness.analysis.views import cost
 from harness.experiments.claims import Claim
 from harness.experiments.verdict import Finding
 
@@ -51,7 +52,7 @@ def table(study: Study) -> Table:
             rows.append((rate_marks.named(study, arm), *_trains(study, arm), word(measure), *scores))
     columns = ("method", "trains", "share", "measure", *heads)
     notes = (
-        *ranking.common_notes(study),
+        *common_notes(study),
         "trains: trainable parameters; share: of the backbone's",
         "ROUGE-L: F-measure of the longest common subsequence of words; exact match after SQuAD's normalisation",
         *rate_marks.notes(study),

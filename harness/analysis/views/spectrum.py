@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis.output import rate_marks
+from harness.analysis.output import notes, rate_marks
 from harness.analysis.output.table import Table, number
 from harness.analysis.study import comparisons, estimates, findings, selection, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
-from harness.analysis.views import ranking
 from harness.experiments.claims import Claim
 from harness.experiments.verdict import Comparison, Finding
 
@@ -98,7 +97,7 @@ def _notes(study: Study) -> tuple[str, ...]:
     lacking = sorted({str(one.get("error")) for one in held if one.get("status") == "failed"})
     top = max((len(row["likeness"]) for one in held for row in one.get("matrices") or ()), default=0)
     return (
-        *ranking.label(study),
+        *notes.label(study),
         *rate_marks.rate_notes(study),
         f"intruders: of the first {top} left singular vectors of a tuned matrix, those whose largest cosine with a "
         f"pretrained one is below epsilon; mean over the {len(shared(study))} matrices that every method changed, over "

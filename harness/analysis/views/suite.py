@@ -5,11 +5,11 @@ import math
 import numpy as np
 
 from harness.analysis.output import rate_marks
+from harness.analysis.output.notes import common_notes, label
 from harness.analysis.output.table import MISSING, Entry, Table, word
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
 from harness.analysis.study.study import published as read_published
-from harness.analysis.views import ranking
 from harness.experiments.exhibits import Exhibit
 
 UNPARSED, ONE_ANSWER, ERRORS = 0.10, 0.95, 3.0
@@ -25,7 +25,7 @@ def table(study: Study) -> Table:
     rows = [(*_scores(study, panel, arm), *_broken(study, arm)) for arm in panel.arms]
     columns = ("method", *(_short(name) for name in panel.tasks), "mean", "unparsed", "collapsed")
     notes = (
-        *ranking.common_notes(study),
+        *common_notes(study),
         "unparsed: share of test answers in which no answer of the format stands; they count as wrong",
         f"collapsed: (seed, set) pairs below guessing by {ERRORS:g} standard errors, with more than {UNPARSED:.0%} "
         f"unparsed, or with one answer on more than {ONE_ANSWER:.0%} of the rows",
@@ -40,7 +40,7 @@ def by_likelihood(study: Study) -> Table:
     rows = [_scores(study, panel, arm) for arm in panel.arms] if panel else []
     columns = ("method", *(_short(name) for name in panel.tasks), "mean") if panel else ("method",)
     notes = (
-        *ranking.label(study),
+        *label(study),
         "how often the right option of a row is the likeliest, in points of 100, whatever is generated; "
         "checkpoint and learning rate as above",
         *rate_marks.notes(study),

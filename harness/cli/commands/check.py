@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Sequence
 
 from harness import assets, terminal
-from harness.analysis import records, report
+from harness.analysis import report
 from harness.analysis.output import table
 from harness.analysis.study import study
 from harness.analysis.views import agreement
@@ -25,6 +25,7 @@ from harness.experiments import exhibits, grid, overrides, rate_tuning
 from harness.experiments.exhibits import Exhibit
 from harness.experiments.verdict import Finding
 from harness.forecast import exhibit_rows as forecasts
+from harness.store import archive
 from harness.store import identity as cells
 from harness.store.store import Store
 
@@ -44,18 +45,18 @@ def main(arguments: argparse.Namespace) -> int:
         return _forecasts(exhibit, grid.expand(blocks))
     store = Store(said.configure(compose.defaults()["runtime"]).store)
     keys = [cells.key(cell) for cell in rate_tuning.expand(blocks, store).cells]
-    mine = records.from_store(store, keys)
+    mine = archive.from_store(store, keys)
     if not any(run.record["status"] == "done" for run in mine):
         raise UsageError(
             f"no finished cell of {exhibit.name} at scale {scale} in the store {store.path}: "
             f"`deltabench reproduce {exhibit.name} scale={scale}` runs them."
         )
     found = findings(exhibit, mine)
-    path = records.reference(exhibit.cells_of)
+    path = archive.reference(exhibit.cells_of)
     if not path.is_file():
         print(f"{exhibit.name} has no reference run; compared with the paper alone.")
         return _told(found) or int(any(one.verdict == "contradicted" for one in found))
-    return _compare(exhibit, mine, records.from_archive(path), found)
+    return _compare(exhibit, mine, archive.from_archive(path), found)
 
 
 def _forecasts(exhibit: Exhibit, found: Sequence[Cell]) -> int:
@@ -68,12 +69,12 @@ def _forecasts(exhibit: Exhibit, found: Sequence[Cell]) -> int:
     return int(bool(lines))
 
 
-def findings(exhibit: Exhibit, runs: Sequence[records.Run]) -> list[Finding]:
+def findings(exhibit: Exhibit, runs: Sequence[archive.Run]) -> list[Finding]:
     return [found for one in study.studies(exhibit, runs) for found in report.judge(exhibit, one)]
 
 
 def _compare(
-    exhibit: Exhibit, mine: Sequence[records.Run], reference: Sequence[records.Run], found: Sequence[Finding]
+    exhibit: Exhibit, mine: Sequence[archive.Run], reference: Sequence[archive.Run], found: Sequence[Finding]
 ) -> int:
     compared = agreement.groups(mine, reference, exhibit.sets)
     console = terminal.console()

@@ -102,7 +102,7 @@ def _score(arguments: argparse.Namespace, said: words.Words) -> None:
 def _scores(built: "Built", runtime: Runtime) -> dict[str, dict[str, float]]:
     """By the name of the split; train is not scored."""
     from harness.models import tokenizer
-    from harness.run import choose_device, seed_for
+    from harness.training.determinism import choose_device, seed_for
     from harness.training.objectives import registry as objectives
     from harness.training.score import prepare, score
     from tasks import registry as tasks

@@ -15,8 +15,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from harness import formatting
 from harness.cli import arguments as words
-from harness.cli import record_text
 from harness.config.schema import Cell
 from harness.config.step_load import KERNELS, Load, gib, whole
 from harness.errors import UsageError
@@ -80,7 +80,7 @@ def table(found: Sequence[Cell], told: Sequence[Any]) -> str:
         split = (gib(answer["split"][name]) for name in HEAD[4:])
         line = (cell.method.name, cell.model.name, str(answer["batch_size"]), gib(answer["peak_bytes"]), *split)
         lines.append((*line, *device_fit.verdict(answer)) if sized else line)
-    return "\n".join([record_text.aligned(lines, range(2, len(lines[0]))), "", *_notes(good), *dict.fromkeys(wrong)])
+    return "\n".join([formatting.aligned(lines, range(2, len(lines[0]))), "", *_notes(good), *dict.fromkeys(wrong)])
 
 
 def _notes(good: Sequence[dict[str, Any]]) -> list[str]:

@@ -23,16 +23,14 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from harness import experience
+from harness import formatting
 from harness.cli import arguments as words
-from harness.cli import record_text
 from harness.config import compose, launchers
 from harness.config.schema import Cell
 from harness.execution import progress, sweep
-from harness.experience import Known
 from harness.experiments import grid
-from harness.forecast import device_fit
-from harness.forecast.duration import Estimate
+from harness.forecast import device_fit, duration
+from harness.forecast.duration import Estimate, Known
 from harness.models import answer_tokens
 from harness.store import identity as cells
 from harness.store import requested_grids
@@ -99,7 +97,7 @@ def _planned(store: Store, many: Sequence[Cell]) -> list[Planned]:
     finished = [(key, summary) for key, summary in store.summaries() if summary and summary["status"] == "done"]
     estimate = Estimate(store, finished)
     missing = [cell for key, cell in found.items() if states[key][0] not in FINAL]
-    walls = experience.walls(missing, chain([Known(estimate)], experience.from_references(store)))
+    walls = duration.walls(missing, chain([Known(estimate)], duration.from_references(store)))
     rows = []
     for key, cell in found.items():
         status, summary = states[key]
@@ -119,12 +117,12 @@ def _table(planned: Sequence[Planned]) -> str:
         *names, fields = _columns(one.cell)
         about = progress.clock(one.seconds) if one.left and one.seconds is not None else ""
         lines.append((one.key[:12], "stale" if one.stale else one.status, *names, about, fields))
-    return record_text.aligned([head, *lines])
+    return formatting.aligned([head, *lines])
 
 
 def _columns(cell: Cell) -> tuple[str, ...]:
     fields = {name: value for name, value in cell.method.fields.items() if value is not None}
-    told = " ".join(f"{name}={record_text.value(one)}" for name, one in fields.items())
+    told = " ".join(f"{name}={formatting.value(one)}" for name, one in fields.items())
     names = (cell.method.name, cell.model.name, cell.task.name, str(cell.seed))
     return (*names, f"{cell.recipe.learning_rate:g}", told)
 
@@ -142,7 +140,7 @@ def _choices(found: Mapping[str, Cell]) -> str:
     lines = [
         (axis, ", ".join(f"{name} {count}" for name, count in counted.items())) for axis, counted in counts.items()
     ]
-    return "\n" + record_text.aligned([("cells of", ""), *lines])
+    return "\n" + formatting.aligned([("cells of", ""), *lines])
 
 
 def _cost(planned: Sequence[Planned], at_once: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from harness import terminal
-from harness.analysis import records, report
+from harness.analysis import report
 from harness.cli import arguments as words
 from harness.config import compose, conf_files, launchers
 from harness.config.schema import Cell
@@ -97,8 +97,8 @@ def main(arguments: argparse.Namespace) -> int:
     found = planned.cells
     present(exhibit, scale, found, store, folder, typed)
     if arguments.export:
-        count = archive.archive(store, (cells.key(cell) for cell in found), folder / records.ARCHIVE)
-        print(f"{count} records: {folder / records.ARCHIVE}")
+        count = archive.archive(store, (cells.key(cell) for cell in found), folder / archive.ARCHIVE)
+        print(f"{count} records: {folder / archive.ARCHIVE}")
     return code
 
 
@@ -147,7 +147,7 @@ def present(exhibit: Exhibit, scale: str, found: Sequence[Cell], store: Store, f
         return
     inputs = report.digest(exhibit, scale, [typed, *attempts, *probes.stamps(store, keys, exhibit.probes)])
     if not report.current(folder, inputs):
-        report.render(exhibit, scale, records.from_store(store, keys), folder, inputs, typed)
+        report.render(exhibit, scale, archive.from_store(store, keys), folder, inputs, typed)
     # A pipe or a file has no width of its own: 80 columns would cut the headings.
     report.show(folder, terminal.console(width=None if sys.stdout.isatty() else 160))
 

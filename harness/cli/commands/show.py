@@ -11,7 +11,7 @@ import json
 import sys
 from typing import Any
 
-from harness import atomic_files, plot
+from harness import atomic_files
 from harness.cli import arguments as words
 from harness.cli import record_text
 from harness.config import compose
@@ -89,7 +89,7 @@ def _print(found: dict[str, Any]) -> None:
     points = record_text.series(curve)
     if len(points) > 1:
         mark = "•" if "utf" in (sys.stdout.encoding or "").lower() else "*"
-        print("\n".join(["", "validation score by step", *plot.plot(points, mark), ""]))
+        print("\n".join(["", "validation score by step", *record_text.plot(points, mark), ""]))
     if found["log"] and not (record or {}).get("error"):
         print("\n".join(f"{'log' if not place else '':<10} {plain(line)}" for place, line in enumerate(found["log"])))
     print(f"{'folder':<10} {found['folder']}")

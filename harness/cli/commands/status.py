@@ -18,8 +18,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from harness import formatting
 from harness.cli import arguments as words
-from harness.cli import record_text
 from harness.config import compose, launchers
 from harness.config.schema import Runtime
 from harness.errors import UsageError, near
@@ -201,7 +201,7 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[tuple[str, ...], Counts, 
     lines = [(*head, *used, *([last] if last else []))]
     for names, counts, end in rows:
         lines.append((*names, *(str(counts.get(column, 0)) for column in used), *([end] if last else [])))
-    return record_text.aligned(lines, right=range(len(head) - (head[-1] == "cells"), len(head) + len(used)))
+    return formatting.aligned(lines, right=range(len(head) - (head[-1] == "cells"), len(head) + len(used)))
 
 
 def _left(one: Mapping[str, Any]) -> str:

@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness import formatting
 from harness.cli import arguments as words
-from harness.cli import record_text
 from harness.config import compose
 from harness.errors import UsageError, near
 from harness.paths import located
@@ -90,7 +90,7 @@ def _gc(store: Store, arguments: argparse.Namespace) -> tuple[dict[str, Any], st
     for one in waste:
         groups[one.why].append(one.bytes)
     lines = [(why, str(len(sizes)), f"{sum(sizes) / 1e6:.1f} MB") for why, sizes in groups.items()]
-    table = [record_text.aligned([("", "files", ""), *lines], right=(1, 2))] if lines else []
+    table = [formatting.aligned([("", "files", ""), *lines], right=(1, 2))] if lines else []
     end = "freed" if arguments.delete else "could be freed; --delete frees it" if waste else "to free"
     found = {"store": str(store.path), "deleted": arguments.delete, "bytes": total, "files": rows}
     return found, "\n".join([*table, f"{len(waste)} files, {total / 1e6:.1f} MB {end}"])

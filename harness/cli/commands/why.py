@@ -12,9 +12,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness import atomic_files
+from harness import atomic_files, formatting
 from harness.cli import arguments as words
-from harness.cli import record_text
 from harness.config import compose
 from harness.config.schema import Cell
 from harness.errors import UsageError, plain
@@ -119,7 +118,7 @@ def _apart(left: Mapping[str, Any], right: Mapping[str, Any]) -> Iterator[tuple[
 
 
 def _word(value: Any) -> str:
-    return "-" if value is None else record_text.value(value)
+    return "-" if value is None else formatting.value(value)
 
 
 def _flat(content: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:

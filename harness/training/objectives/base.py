@@ -7,9 +7,10 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from harness.config.schema import Head
 from harness.models.tokenizer import Text
 from harness.training.batches import Batch, Encoded
-from harness.training.objectives.registry import Head, Reading
+from harness.training.objectives.registry import Reading
 from tasks.base import Example, Task
 
 

@@ -14,13 +14,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from harness.config.schema import Head
 from harness.errors import UsageError
 from harness.models.tokenizer import IGNORED, Text
 from harness.precision import in_precision
 from harness.training.batches import Batch, Encoded, pad
 from harness.training.decoding import Prompt, generate
 from harness.training.objectives.base import Predicted, alike_notes, answer_notes
-from harness.training.objectives.registry import Head, Reading
+from harness.training.objectives.registry import Reading
 from tasks.base import Example, Task
 
 

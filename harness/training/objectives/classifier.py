@@ -7,12 +7,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from harness.config.schema import Head
 from harness.errors import UsageError
 from harness.models.tokenizer import Text
 from harness.precision import in_precision
 from harness.training.batches import Batch, Encoded
 from harness.training.objectives.base import Predicted
-from harness.training.objectives.registry import Head, Reading
+from harness.training.objectives.registry import Reading
 from tasks.base import Example, Task
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.models.tokenizer import Text
     from harness.training.objectives.base import Objective
     from tasks.base import Task
+from harness.config.schema import Head
 
 ANSWERS: Mapping[str, tuple[str, ...]] = {
     "seq2seq": ("label", "choice", "text"),
@@ -35,14 +36,6 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
 """Objective -> the fields of `Reading` that it can follow."""
 BY_VOCABULARY = answer_tokens.LIKELIHOOD
 """Objectives that some label words of a task may be impossible for."""
-
-
-@dataclass(frozen=True)
-class Head:
-    """What stands on the backbone: "seq2seq_lm" (its own output layer) or "sequence_classification"."""
-
-    kind: str
-    labels: int = 0
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from tasks.microworld import vocabulary
-from tasks.microworld.padding import pad
+from tasks.microworld.pretraining.curriculum import pad
 
 EOS = vocabulary.SPECIALS.index("</s>")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from random import Random
 
+import torch
 from transformers import AutoTokenizer
 
 from tasks.microworld import corpus, vocabulary
@@ -95,3 +96,9 @@ def documents(stage: str, seed: int) -> Iterator[str]:
     makers, weights = zip(*STAGES[stage], strict=True)
     for _ in range(corpus.SIZE):
         yield rng.choices(makers, weights)[0](rng)
+
+
+def pad(rows: list[list[int]], fill: int) -> torch.Tensor:
+    """Lists of ids -> [B, T]."""
+    width = max(map(len, rows))
+    return torch.tensor([row + [fill] * (width - len(row)) for row in rows])

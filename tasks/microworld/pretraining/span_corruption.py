@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedModel, T5Config, T5ForConditionalGeneration
 
 from tasks.microworld import vocabulary
-from tasks.microworld.padding import pad
+from tasks.microworld.pretraining.curriculum import pad
 
 NOISE, SPAN, ENDS = 0.2, 2, 0.3
 FIRST_SENTINEL = len(vocabulary.SPECIALS)

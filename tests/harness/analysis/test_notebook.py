@@ -8,7 +8,7 @@ import os
 import pytest
 
 from harness import assets
-from harness.analysis import records
+from harness.store.archive import reference
 
 NOTEBOOKS = sorted((assets.root() / "notebooks").glob("*.ipynb"))
 nbclient = pytest.importorskip("nbclient", reason="the extra `test` brings nbclient")
@@ -40,7 +40,7 @@ def test_outputs_are_stripped_and_cells_only_look(path):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*zmq.*:RuntimeWarning")
 def test_it_runs(path, make_grid, tmp_path, monkeypatch):
     """On the committed reference where there is one, else on synthetic records."""
-    archive = records.reference("delta-ranking")
+    archive = reference("delta-ranking")
     if not archive.is_file():
         archive = tmp_path / "records.jsonl.gz"
         with gzip.open(archive, "wt") as file:

@@ -10,10 +10,10 @@ import pytest
 import yaml
 from rich.console import Console
 
-from harness.analysis import report, times
+from harness.analysis import report
 from harness.analysis.output.table import MISSING
 from harness.analysis.study import study
-from harness.analysis.views import rates
+from harness.analysis.views import convergence, rates
 from harness.config import conf_files
 from harness.experiments import exhibits, view_registry
 
@@ -161,7 +161,7 @@ def test_the_edge_of_the_grid_is_flagged_in_the_table(make_grid, tmp_path):
 
 @pytest.mark.parametrize("beside", [1, 2])
 def test_no_claim_about_seconds_when_cells_ran_side_by_side(make_grid, beside):
-    made = times.table(study.studies(exhibits.load("delta-convergence"), make_grid(beside=beside))[0])
+    made = convergence.table(study.studies(exhibits.load("delta-convergence"), make_grid(beside=beside))[0])
     assert any("no claim is made about seconds" in note for note in made.notes) == (beside > 1)
 
 

@@ -155,4 +155,4 @@ def test_a_seed_is_said_in_digits(text: str) -> None:
 @pytest.mark.parametrize("value", [None, True, 1.5, [0, 1], declared_types.typed("seed", Written("1e1"))])
 def test_a_seed_of_a_yaml_is_refused_likewise(value: object) -> None:
     with pytest.raises(UsageError, match=rf"^seed={re.escape(declared_types.text(value))}: a seed is"):
-        arguments.seed(value)
+        declared_types.seed(value)

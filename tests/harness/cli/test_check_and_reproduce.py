@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.analysis import records, report
+from harness.analysis import report
 from harness.analysis.study import open_rates
 from harness.cli.commands import check, reproduce
 from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig
@@ -132,7 +132,7 @@ def test_filters_reach_the_grid_and_the_folder(bench, monkeypatch, capsys):
 def test_a_reference_run_brings_its_records(bench, capsys):
     call(reproduce, f"store={bench.store.path}", out=str(bench.path / "reference"), export=True)
     assert "24 records" in capsys.readouterr().out
-    runs = records.from_archive(bench.path / "reference" / records.ARCHIVE)
+    runs = archive.from_archive(bench.path / "reference" / archive.ARCHIVE)
     assert {run.record["key"] for run in runs} == set(bench.store.keys())
     assert all(run.curve for run in runs)
 
@@ -153,7 +153,7 @@ def reference(bench, monkeypatch):
     """Commit what the store holds as the reference."""
     path = bench.path / "reference" / "records.jsonl.gz"
     archive.archive(bench.store, bench.store.keys(), path)
-    monkeypatch.setattr(records, "reference", lambda name: path)
+    monkeypatch.setattr(archive, "reference", lambda name: path)
     return path
 
 
@@ -171,7 +171,7 @@ def test_check_agrees_with_another_draw_and_finds_a_difference(bench, reference,
 
 
 def test_check_without_a_reference_asks_the_paper(bench, monkeypatch, make_grid, capsys):
-    monkeypatch.setattr(records, "reference", lambda name: bench.path / "none.gz")
+    monkeypatch.setattr(archive, "reference", lambda name: bench.path / "none.gz")
     monkeypatch.setattr(open_rates, "tuned", lambda content: True)
     upside = {"full": 0.3, "lora": 0.5, "adapter": 0.7, "prefix": 0.85, "prompt": 1.0}
     wrong = filled(bench.path / "wrong", make_grid(**SMALL, quality=upside))
@@ -186,7 +186,7 @@ def test_check_without_records_says_how_to_get_them(bench, reference):
 
 def test_listing_exhibits_and_claims_imports_nothing_heavy():
     code = (
-        "import sys; from harness import exhibits; from harness.analysis import claims, report;"
+        "import sys; from harness.experiments import claims, exhibits; from harness.analysis import report;"
         "assert exhibits.catalogue() and claims.catalogue();"
         "heavy = {'torch', 'pandas', 'scipy', 'matplotlib', 'numpy'} & set(sys.modules); assert not heavy, heavy"
     )

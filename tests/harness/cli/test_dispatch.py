@@ -47,7 +47,7 @@ def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, st
 )
 def test_nothing_heavy_is_imported(words: list[str], environment: dict[str, str], tmp_path: Path) -> None:
     script = (
-        "import sys, json; from harness import cli\n"
+        "import sys, json; from harness.cli import dispatch as cli\n"
         f"sys.argv[1:] = {words!r}\n"
         "try: code = cli.main()\n"
         "except SystemExit as end: code = end.code\n"
@@ -188,7 +188,7 @@ def test_a_finished_sweep_says_so_without_torch(environment: dict[str, str], tmp
         record = {"schema": SCHEMA, "key": cells.key(one), "attempt": 1, "status": "done", "cell": cells.to_json(one)}
         store.finish(record["key"], folder, {**record, "provenance": {}, "time": {}})
     script = (
-        "import sys; from harness import cli\n"
+        "import sys; from harness.cli import dispatch as cli\n"
         f"code = cli.main(['sweep', 'method=full,none', 'seed=0,1', {f'store={store.path}'!r}])\n"
         "print(code, 'torch' in sys.modules)"
     )
@@ -302,7 +302,7 @@ def test_a_store_with_a_broken_record_still_answers(
 def test_closed_streams_lead_nowhere(tmp_path: Path) -> None:
     """Else a file of the store would get the number of one of them, and what is printed would go into it."""
     script = (
-        "import os, sys\nfrom harness import cli\nassert sys.stdout is None and sys.stderr is None\n"
+        "import os, sys\nfrom harness.cli import dispatch as cli\nassert sys.stdout is None and sys.stderr is None\n"
         "code = cli.main(['nosuchverb'])\nfile = open(sys.argv[1], 'w')\nprint('a')\nprint('b', file=sys.stderr)\n"
         "file.write(f'{code} {file.fileno() > 2} {all(map(os.get_inheritable, range(3)))} {sys.stderr.isatty()}')\n"
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pynvml
 import pytest
 
-from harness import survey
+from harness.cli.commands import doctor
 from harness.measurement import nvml
 from tests.harness.measurement.fake_nvml import GIB, FakeNvml, Gpu
 
@@ -20,7 +20,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     def do(*gpus: Gpu, **settings: object) -> dict[str, tuple[str, str]]:
         fake = FakeNvml(list(gpus), **settings)  # type: ignore[arg-type]
         monkeypatch.setitem(sys.modules, "pynvml", fake)  # type: ignore[arg-type]
-        return {what: (state, words) for what, state, words in survey.rows()}
+        return {what: (state, words) for what, state, words in doctor.rows()}
 
     return do
 
@@ -65,5 +65,5 @@ def test_a_machine_without_driver_or_module_can_be_told_so(told: Told, monkeypat
     assert "no NVIDIA driver" in told(fails={"nvmlInit": pynvml.NVML_ERROR_LIBRARY_NOT_FOUND})["nvml"][1]
     assert told()["nvml"] == ("no", "no devices")
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    (row,) = survey.rows()
+    (row,) = doctor.rows()
     assert "not installed" in row[2]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli.commands.list import table
 from harness.cli.dispatch import main
 from harness.config import conf_files
-from tasks import listing
 from tasks import registry as tasks
 from tasks.data import data_root
 
@@ -39,7 +39,7 @@ def test_a_data_root_tells_what_runs_offline(
     rows = listed(capsys)
     assert rows["trec"]["offline"] == str(tmp_path / "trec")
     assert rows["micro/sentiment"]["offline"] == "generated"
-    lines = listing.table(list(rows.values()))
+    lines = table(list(rows.values()))
     assert str(tmp_path / "trec") in next(line for line in lines if line.startswith("trec "))
     assert "tasks, " in lines[-1]
     monkeypatch.setenv(data_root.VARIABLE, str(tmp_path / "nowhere"))

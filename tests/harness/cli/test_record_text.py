@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness import plot
+from harness import formatting
 from harness.cli import record_text
 from harness.config import conf_files
 from harness.config.schema import Cell
@@ -107,7 +107,7 @@ def test_nothing_steers_the_terminal(record: dict[str, Any]) -> None:
 
 
 def test_a_plot_has_its_ends_and_every_point() -> None:
-    lines = plot.plot([(0, 0.25), (50, 0.75), (100, 0.5)], width=21, height=5)
+    lines = record_text.plot([(0, 0.25), (50, 0.75), (100, 0.5)], width=21, height=5)
     assert lines == [
         "0.75 |          •",
         "     |",
@@ -117,9 +117,9 @@ def test_a_plot_has_its_ends_and_every_point() -> None:
         "     +---------------------",
         "      0                 100",
     ]
-    assert plot.plot([]) == []
-    assert len(plot.plot([(3, 1.0)])) == len(plot.plot([(3, 1.0), (3, 1.0)])) == plot.HEIGHT + 2
-    assert all(len(line) <= plot.WIDTH + 12 for line in plot.plot([(0, -1.7e308), (10**15, 1.7e308)]))
+    assert record_text.plot([]) == []
+    assert len(record_text.plot([(3, 1.0)])) == len(record_text.plot([(3, 1.0), (3, 1.0)])) == record_text.HEIGHT + 2
+    assert all(len(line) <= record_text.WIDTH + 12 for line in record_text.plot([(0, -1.7e308), (10**15, 1.7e308)]))
 
 
 def test_a_series_is_of_what_was_measured() -> None:
@@ -128,7 +128,7 @@ def test_a_series_is_of_what_was_measured() -> None:
 
 
 def test_columns_are_as_wide_as_their_widest_text() -> None:
-    assert record_text.aligned([("name", "n"), ("a", "10")], right=[1]) == "name   n\na     10"
+    assert formatting.aligned([("name", "n"), ("a", "10")], right=[1]) == "name   n\na     10"
 
 
 def test_a_header_is_its_first_sentences_without_the_command(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from harness.config.launchers import Fields, Launcher
 from harness.config.schema import Runtime
 from harness.errors import UsageError
 from harness.execution import launch, worker
+from harness.experiments import options
 from harness.processes import gpu_leases
 
-NAMES = conf_files.names("launcher")
+NAMES = options.names("launcher")
 HERE = [name for name in NAMES if launchers.missing(name) is None]
 
 

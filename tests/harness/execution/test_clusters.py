@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import conf_files, launchers
+from harness.config import launchers
 from harness.config.schema import Cell
+from harness.experiments import options
 from harness.store import identity as cells
 from harness.store import lease
 from harness.store.store import Store
@@ -26,7 +27,7 @@ Make = Callable[..., Cell]
 Runs = Callable[[], list[str]]
 
 SLOW = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
-LOCAL = [name for name in conf_files.names("launcher") if name not in ("basic", "slurm")]
+LOCAL = [name for name in options.names("launcher") if name not in ("basic", "slurm")]
 PARALLEL = [pytest.param(name, marks=[] if name == "joblib" else SLOW) for name in LOCAL]
 
 SCRIPT = """

@@ -11,9 +11,9 @@ from harness.config.schema import Runtime
 from harness.execution import worker
 from harness.experiments import grid
 from harness.processes import forkserver
-from harness.record import REPEATED, VARYING
 from harness.store import identity as cells
 from harness.store.attempt_folder import CHECKPOINT, RESUMED, TRACE
+from harness.store.record import REPEATED, VARYING
 from harness.store.store import Store
 
 BLOCK = {

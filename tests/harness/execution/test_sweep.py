@@ -217,7 +217,7 @@ def test_a_killed_driver_leaves_no_process(
 def test_a_worker_that_never_had_a_cell_ends_with_its_driver() -> None:
     """As one does whose driver is killed while it hands the first job over."""
     script = (
-        "import os, signal; from harness import isolate, launch; "
+        "import os, signal; from harness.processes import forkserver as isolate; from harness.execution import launch; "
         "from joblib import Parallel, delayed; launch.leash(isolate.Driver.here());"
         "Parallel(n_jobs=2, backend='loky')(delayed(abs)(i) for i in range(2)); os.kill(os.getpid(), signal.SIGKILL)"
     )

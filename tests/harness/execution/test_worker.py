@@ -456,7 +456,7 @@ def test_a_killed_server_costs_its_cell_and_is_started_again(
 def test_the_server_has_one_thread_when_it_forks(environment: dict[str, str]) -> None:
     """With everything that it really preloads, torch included: a lock held by another thread would never open."""
     script = (
-        "import json; from harness import isolate\n"
+        "import json; from harness.processes import forkserver as isolate\n"
         "print(json.dumps(isolate.call('stubs:threads', (), isolate.preload(['t5', 'bert', 'llama']))))"
     )
     environment = {name: value for name, value in environment.items() if name != "OMP_NUM_THREADS"}

@@ -18,7 +18,7 @@ from harness.config import compose, conf_files
 from harness.config.schema import Cell
 from harness.config.yaml_values import flow, quoted
 from harness.errors import RowsAbsent, UsageError
-from harness.experiments import exhibits, grid, rate_tuning
+from harness.experiments import exhibits, grid, options, rate_tuning
 from harness.experiments.rerun_command import command
 from harness.store import identity as cells
 from harness.store.store import Store
@@ -56,11 +56,11 @@ def test_blocks_concatenate_and_drop_what_is_there() -> None:
 
 @pytest.mark.parametrize("group", ["task", "method", "model"])
 def test_patterns(group: str) -> None:
-    names = conf_files.match(group, "*")
+    names = options.match(group, "*")
     assert names == sorted(names)
-    assert set(names) == set(conf_files.names(group))
+    assert set(names) == set(options.names(group))
     assert len(expand(task="micro/senti*")) == len(
-        [name for name in conf_files.names("task") if name.startswith("micro/senti")]
+        [name for name in options.names("task") if name.startswith("micro/senti")]
     )
 
 
@@ -76,7 +76,7 @@ def test_every_shipped_yaml_composes_to_flat_fields(group: str) -> None:
 
 
 def test_every_method_expands_with_its_learning_rate() -> None:
-    names = conf_files.names("method")
+    names = options.names("method")
     assert {cell.method.name for cell in expand(method="*")} == {
         compose.load([("method", name)])["method", name]["name"] for name in names
     }

@@ -2,10 +2,9 @@
 
 import pytest
 
-from harness.config import conf_files
 from harness.config.schema import Cell
 from harness.execution import preflight
-from harness.experiments import exhibits
+from harness.experiments import exhibits, options
 from harness.experiments.exhibits import values
 from harness.forecast import gpu_hours
 
@@ -29,7 +28,7 @@ def test_there_are_paper_grids() -> None:
 def test_a_grid_composes_without_weights_data_or_hub(name: str, scale: str) -> None:
     found = walk(name, scale)
     blocks = exhibits.load(name).blocks(scale)
-    wanted = {task for block in blocks for one in values(block, "task") for task in conf_files.match("task", one)}
+    wanted = {task for block in blocks for one in values(block, "task") for task in options.match("task", one)}
     assert {cell.task.name for cell in found} == wanted
     for cell in found:
         assert cell.model.architecture

@@ -17,8 +17,10 @@ from harness.execution import sweep
 from harness.experiments import grid, parent_order
 from harness.experiments.rerun_command import command
 from harness.run import run
+from harness.store import attempt_folder
 from harness.store import identity as cells
-from harness.store.store import Store
+from harness.store.store import Store, obstacle
+from harness.training import trained_tensors
 from methods import registry as methods
 
 Make = Callable[..., Cell]
@@ -106,7 +108,7 @@ def _drain(many: list[Cell], store: Store, launcher: str = "basic") -> int:
 
 
 def _keep(store: Store, cell: Cell) -> None:
-    save_file({"x": torch.zeros(1)}, store.kept(cells.key(cell), parent_order.FILE))
+    save_file({"x": torch.zeros(1)}, store.kept(cells.key(cell), attempt_folder.FILE))
 
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
@@ -139,9 +141,9 @@ def test_blocked_is_tried_again_once_its_parents_are_done(
 def test_a_parent_file_that_is_no_safetensors_is_refused(store: Store, stubbed: None, cell: Make) -> None:
     parent = cell()
     _drain([parent], store)
-    store.kept(cells.key(parent), parent_order.FILE).write_bytes(b"\x80\x04pickled")
+    store.kept(cells.key(parent), attempt_folder.FILE).write_bytes(b"\x80\x04pickled")
     with pytest.raises(UsageError, match=r"parent a: delta-best\.safetensors"):
-        parent_order.load(store, child_of(cell, ("a", parent)))
+        trained_tensors.load(store, child_of(cell, ("a", parent)))
 
 
 SMALL = {"recipe.steps": 4, "recipe.evaluate_every": 2, "task.train_size": 64, "task.validation_size": 32}
@@ -154,7 +156,7 @@ def test_end_to_end_on_two_tiny_cells(tmp_path: Path, name: str) -> None:
     block = {"method": name, "task": "micro/inference", "task.test_size": 32, **SMALL, **two(name)}
     *made, child = grid.expand([block])
     for cell in (*made, child):
-        assert parent_order.obstacle(store, cell) is None
+        assert obstacle(store, cell) is None
         folder = store.begin(cell)
         result = run(cell, runtime, folder)
         names = {"status": "done", "cell": cells.to_json(cell), "attempt": folder.number, "key": cells.key(cell)}
@@ -162,12 +164,12 @@ def test_end_to_end_on_two_tiny_cells(tmp_path: Path, name: str) -> None:
     assert len(made) == 2
     trains = not methods.find(name).evaluation_only
     assert bool(result["parameters"]["delta"]) == trains
-    assert store.kept(cells.key(child), parent_order.FILE).is_file() == trains
+    assert store.kept(cells.key(child), attempt_folder.FILE).is_file() == trains
     assert result["best_step"] == 0 or trains
-    held = parent_order.load(store, child)
+    held = trained_tensors.load(store, child)
     assert {role: parent.method.name for role, parent in held.items()} == dict.fromkeys(("one", "two"), kind_of(name))
     one, other = held["one"].state, held["two"].state
     assert any(not torch.equal(one[tensor], other[tensor]) for tensor in one)
     elsewhere = replace(child, model=replace(child.model, revision="0" * 16))
     with pytest.raises(UsageError, match=r"parent one: cell .* is on another backbone"):
-        parent_order.load(store, elsewhere)
+        trained_tensors.load(store, elsewhere)

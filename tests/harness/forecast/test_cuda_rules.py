@@ -11,8 +11,7 @@ from torch.nn import functional as F
 from harness.config.step_load import KERNELS, PLAIN
 from harness.forecast.attention_kernels import Call, attend, choose, dropout, inside
 from harness.forecast.cuda_rules import LOWER, Ways
-from harness.forecast.log import END, START, Log
-from harness.measurement.allocations import Live
+from harness.measurement.allocations import END, START, Live, Log
 
 B, H, T, S, K = 2, 4, 6, 8, 16
 

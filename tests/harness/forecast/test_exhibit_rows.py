@@ -42,7 +42,8 @@ def _row(method: str, batch: int, gib: float | None, measured: Any = None, model
     cell = {"method": {"name": method}, "model": {"name": model}, "recipe": {"batch_size": batch}}
     figures = {
         "peak_bytes": int((gib or 0) * GIB), "needs_bytes": int((gib or 0) * GIB), "attention": ["math"],
-        "split": dict.fromkeys(forecast_memory.PARTS, int((gib or 0) * GIB / 5)), "phases": {"forward": 1, "backward": 2},
+        "split": dict.fromkeys(forecast_memory.PARTS, int((gib or 0) * GIB / 5)),
+        "phases": {"forward": 1, "backward": 2},
         "input_tokens": 16, "target_tokens": 4, "precision": "fp32", "checkpointing": False,
         "parameters": {"delta": 7, "head": 0, "backbone": 100},
     }  # fmt: skip

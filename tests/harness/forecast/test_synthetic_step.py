@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from harness.config import conf_files
 from harness.config.schema import Cell
 from harness.config.step_load import Load
 from harness.errors import UsageError
+from harness.experiments import options
 from harness.forecast import quantised_shapes, synthetic_step
 from harness.forecast.compute import Course, answers, largest
-from harness.forecast.log import CATEGORIES
 from harness.forecast.prepared_cell import prepare
+from harness.measurement.allocations import CATEGORIES
 
 GIB, MIB = 2**30, 2**20
 SHORT = Load(12, 4)
@@ -29,7 +29,7 @@ def _course(made: Cell, load: Load = SHORT) -> Course:
 @pytest.mark.parametrize(
     ("method", "fields"),
     [
-        *((name, {}) for name in conf_files.names("method")),
+        *((name, {}) for name in options.names("method")),
         *((name, {"method__bits": 8}) for name in ("qlora", "qdora")),
     ],
 )

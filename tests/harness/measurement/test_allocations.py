@@ -9,8 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from harness.forecast.log import BLOCK, CATEGORIES, END, START, Log
-from harness.measurement.allocations import Live, followed
+from harness.measurement.allocations import BLOCK, CATEGORIES, END, START, Live, Log, followed
 
 
 def _log(work: Callable[[], Any]) -> Log:

@@ -13,12 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSeq2SeqLM
 
-from harness import headers
-from harness.config.schema import MethodConfig, ModelConfig
+from harness.config.schema import Head, MethodConfig, ModelConfig
 from harness.errors import UsageError
 from harness.execution import preflight
 from harness.models import backbone, digest, weight_files
-from harness.training.objectives.registry import Head
 from methods import registry as methods
 
 LM, CLASSES = Head("seq2seq_lm"), Head("sequence_classification", 3)
@@ -245,7 +243,7 @@ def test_a_file_that_is_no_safetensors_is_refused_at_the_door(t5: ModelConfig, t
 def test_cut_off_weights_are_refused_at_the_door(t5: ModelConfig, tmp_path: Path) -> None:
     config, folder = _copy(t5, tmp_path)
     file = folder / "model.safetensors"
-    assert headers.shapes(folder) == {name: tuple(tensor.shape) for name, tensor in load_file(file).items()}
+    assert digest.shapes(folder) == {name: tuple(tensor.shape) for name, tensor in load_file(file).items()}
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(UsageError, match=r"it has [\d,]+ bytes of"):
         weight_files.resolve(config)

@@ -11,12 +11,12 @@ import pytest
 import yaml
 from huggingface_hub import constants, errors
 
-from harness import assets, headers
+from harness import assets
 from harness.cli import dispatch
 from harness.config.schema import ModelConfig, build
 from harness.errors import UsageError
 from harness.experiments import grid
-from harness.models import hub, weight_files
+from harness.models import digest, hub, weight_files
 
 COMMIT = "0123456789" * 4
 
@@ -169,20 +169,20 @@ def test_a_download_that_stopped_half_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     (tmp_path / "model-00001-of-00002.safetensors").write_bytes(b"")
     with pytest.raises(UsageError, match=r"names model-00002-of-00002\.safetensors, which is not there"):
-        headers.shards(tmp_path)
+        digest.shards(tmp_path)
     (tmp_path / "model.safetensors.index.json").write_text('{"weight')
     with pytest.raises(UsageError, match="no index of safetensors files"):
-        headers.shards(tmp_path)
+        digest.shards(tmp_path)
 
 
 def test_a_cut_off_torch_file_is_named(tmp_path: Path) -> None:
     file = tmp_path / "pytorch_model.bin"
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("data.pkl", "x" * 100)
-    assert headers.shards(tmp_path) == [file]
+    assert digest.shards(tmp_path) == [file]
     file.write_bytes(file.read_bytes()[:-30])
     with pytest.raises(UsageError, match="not a whole torch file"):
-        headers.shards(tmp_path)
+        digest.shards(tmp_path)
 
 
 def test_a_gated_model_costs_exit_2_and_writes_nothing(

@@ -13,14 +13,13 @@ from transformers import GenerationMixin
 
 from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
 from harness.errors import UsageError
-from harness.experiments import parent_order
 from harness.models import weight_files
 from harness.probes import _finished_cell, _runner, latency, likelihood
 from harness.probes import registry as probes
 from harness.processes import forkserver
 from harness.run import run
+from harness.store import attempt_folder, lease
 from harness.store import identity as cells
-from harness.store import lease
 from harness.store.store import SCHEMA, Store
 from harness.training.score import score
 from methods import registry as methods
@@ -224,7 +223,7 @@ def test_the_likelihood_of_options_beside_generated_answers(done: Done) -> None:
     """Against one forward pass for each option alone."""
     store, key, runtime = done(task="micro/commonsense")
     found = probes.take(store, key, "likelihood", runtime)
-    one = _finished_cell.assemble(store.cell(key), runtime, store.kept(key, parent_order.FILE), torch.device("cpu"))
+    one = _finished_cell.assemble(store.cell(key), runtime, store.kept(key, attempt_folder.FILE), torch.device("cpu"))
     assert tuple(found["sets"]) == tuple(one.task.splits.tests)
     for name, rows in one.task.splits.tests.items():
         right = [max(range(len(row.choices)), key=lambda i: _likelihood(one, row, i)) == row.label for row in rows]

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from harness import run as page
-from harness import snapshots
 from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
 from harness.execution import outcome, sweep
 from harness.models import weight_files
 from harness.probes import _snapshot_run, weight_decomposition
 from harness.probes import registry as probes
 from harness.processes import forkserver
+from harness.store import attempt_folder
 from harness.store import identity as cells
 from harness.store.store import SCHEMA, Store
 from methods import registry as methods
@@ -67,11 +67,11 @@ def make(tmp_path: Path) -> Make:
 
 
 def test_checkpoints_are_equally_spaced_and_end_with_the_last_step() -> None:
-    assert snapshots.steps(200, 4) == (50, 100, 150, 200)
-    assert snapshots.steps(2, 4) == (1, 2)
-    assert snapshots.steps(0, 4) == ()
+    assert attempt_folder.steps(200, 4) == (50, 100, 150, 200)
+    assert attempt_folder.steps(2, 4) == (1, 2)
+    assert attempt_folder.steps(0, 4) == ()
     for total in range(1, 40):
-        assert snapshots.steps(total, 4)[-1] == total
+        assert attempt_folder.steps(total, 4)[-1] == total
 
 
 @pytest.mark.parametrize("method", [*MERGEABLE, "prefix"])
@@ -85,7 +85,7 @@ def test_who_looks_on_changes_nothing(make: Make, tmp_path: Path, method: str) -
     assert curves[0]
     for name in ("delta-best.safetensors", "delta-last.safetensors", "predictions.jsonl.gz"):
         assert store.kept(key, name).read_bytes() == plain.kept(key, name).read_bytes()
-    assert not list(plain.kept(key, "x").parent.glob(snapshots.PATTERN))
+    assert not list(plain.kept(key, "x").parent.glob(attempt_folder.PATTERN))
 
 
 def read(store: Store, plain: Store, key: str) -> list[list[Any]]:
@@ -97,7 +97,7 @@ def test_the_probe_measures_each_checkpoint(make: Make, method: str) -> None:
     store, key, runtime = make(method)
     found = probes.take(store, key, NAME, runtime)
     assert found["status"] == "done", found
-    assert found["steps"] == list(snapshots.steps(STEPS, weight_decomposition.CHECKPOINTS))
+    assert found["steps"] == list(attempt_folder.steps(STEPS, weight_decomposition.CHECKPOINTS))
     assert {row["role"] for row in found["matrices"]} == {"q", "v"}
     assert {row["stack"] for row in found["matrices"]} == {"encoder", "decoder"}
     assert any(row["cross"] for row in found["matrices"])
@@ -137,7 +137,7 @@ def test_a_finished_cell_that_kept_nothing_inside_gets_another_attempt(make: Mak
     store, key, runtime = make("lora", entry=page.run)
     found = probes.take(store, key, NAME, runtime)
     assert found["status"] == "failed"
-    assert f"no delta of step {', '.join(map(str, snapshots.steps(STEPS, 4)[:-1]))}:" in found["error"]
+    assert f"no delta of step {', '.join(map(str, attempt_folder.steps(STEPS, 4)[:-1]))}:" in found["error"]
     cell = store.cell(key)
     assert list(sweep._todo(store, [cell], (), ())) == []
     assert list(sweep._todo(store, [cell], (), ["latency", "spectrum"])) == []
@@ -163,11 +163,11 @@ def test_the_entry_is_another_only_where_a_probe_needs_it() -> None:
 def test_an_attempt_that_goes_on_has_what_the_one_before_kept(tmp_path: Path) -> None:
     store, cell = Store(str(tmp_path / "store")), a_cell("lora")
     first = store.begin(cell)
-    for name in ("checkpoint.safetensors", snapshots.name(2), snapshots.name(3)):
+    for name in ("checkpoint.safetensors", attempt_folder.name(2), attempt_folder.name(3)):
         (first.path / name).write_bytes(b"x")
     second = store.begin(cell)
     outcome.hand_on(store, cells.key(cell), second)
-    assert {path.name for path in second.path.iterdir()} >= {snapshots.name(2), snapshots.name(3)}
+    assert {path.name for path in second.path.iterdir()} >= {attempt_folder.name(2), attempt_folder.name(3)}
     assert not list(first.path.glob("delta-*"))
 
 
@@ -193,7 +193,7 @@ def test_training_that_was_cut_off_goes_on_to_the_same_deltas(
         patch.setitem(page.fit.__globals__, "_step", until)
         with pytest.raises(Cut):
             _snapshot_run.run(cell, cut, first)
-    assert list(first.path.glob(snapshots.PATTERN))
+    assert list(first.path.glob(attempt_folder.PATTERN))
 
     def resume(cell: Cell, runtime: Runtime, folder: Any) -> dict[str, Any]:
         outcome.hand_on(store, key, folder)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import conf_files
+from harness.experiments import options
 from harness.processes import forkserver
 from harness.store import fingerprint, imported_source
 from methods import registry as methods
@@ -34,7 +34,7 @@ def test_comments_and_docstrings_make_nothing_stale() -> None:
 
 
 def test_every_method_and_task_has_its_own_file_in_it() -> None:
-    objectives = conf_files.names("objective")
+    objectives = options.names("objective")
     assert objectives
     for name, entry in methods.catalogue().items():
         parts = fingerprint.parts(name, next(iter(tasks.catalogue())), objectives[0])
@@ -59,7 +59,7 @@ def test_every_core_module_exists() -> None:
 
 def test_no_method_depends_on_another_methods_file() -> None:
     """Editing one method must not make every other stale."""
-    task, objective = next(iter(tasks.catalogue())), conf_files.names("objective")[0]
+    task, objective = next(iter(tasks.catalogue())), options.names("objective")[0]
     modules = {entry.module for entry in methods.catalogue().values()}
     shared = [
         set(fingerprint.parts(name, task, objective)) & modules - {entry.module}
@@ -80,7 +80,7 @@ def test_minor_versions() -> None:
 
 def test_a_cells_code_is_what_was_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is edited while the cell runs changes nothing of what the cell does."""
-    names = ("lora", next(iter(tasks.catalogue())), conf_files.names("objective")[0])
+    names = ("lora", next(iter(tasks.catalogue())), options.names("objective")[0])
     now, told = fingerprint.parts(*names), fingerprint.learnt(*names)
     before = b"value = 0.5"
     monkeypatch.setattr(imported_source, "_sources", {"harness.training.fit": before})

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from harness import atomic_files
-from harness.analysis import records
 from harness.analysis.study import frame
 from harness.cli import dispatch, record_text
 from harness.errors import UsageError
@@ -160,7 +159,7 @@ def attack(folder: Path, template: Path, draw: random.Random, told: Callable[...
         assert victim.name == "store.json"
         assert victim.read_bytes() == broken
         return False
-    runs = records.from_store(fresh, fresh.keys())
+    runs = archive.from_store(fresh, fresh.keys())
     for read in (frame.scores, frame.curves, frame.failures):
         with suppress(UsageError):
             assert set(read(runs).key) <= set(keys)
@@ -199,7 +198,7 @@ def test_three_hundred_broken_files(tmp_path: Path, template: Path, told: Callab
 def test_a_record_with_junk_in_it_is_refused_or_can_be_told(seed: int) -> None:
     """What passes for a record is shown, tabled and framed, beside a good one."""
     draw, read = random.Random(seed), 0
-    good = records.Run(GOLDEN["record"], tuple(GOLDEN["curve"]))
+    good = archive.Run(GOLDEN["record"], tuple(GOLDEN["curve"]))
     for _ in range(40):
         spoilt = json.loads(json.dumps(GOLDEN))
         for _ in range(draw.choice((1, 1, 2, 5))):
@@ -214,7 +213,7 @@ def test_a_record_with_junk_in_it_is_refused_or_can_be_told(seed: int) -> None:
         assert record_text.text(record, curve)
         assert set(archive.row(record, curve)) == {"record", "curve"}
         for build in (frame.scores, frame.curves, frame.failures):
-            assert set(build([records.Run(record, tuple(curve)), good]).key) <= {good.record["key"]}
+            assert set(build([archive.Run(record, tuple(curve)), good]).key) <= {good.record["key"]}
         read += 1
     assert 5 < read < 40
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from harness import assets
-from harness.analysis.records import Run
 from harness.analysis.study import frame
 from harness.cli import record_text
 from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.store import identity as cells
 from harness.store import record as schema
+from harness.store.archive import Run
 from harness.store.store import SCHEMA, Store
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -5,15 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from harness.config.schema import MethodConfig, ModelConfig, RecipeConfig
+from harness.config.schema import Head, MethodConfig, ModelConfig, RecipeConfig
 from harness.errors import UsageError
 from harness.experiments import grid
 from harness.models import backbone, tokenizer
 from harness.training import optimizers
 from harness.training.objectives import registry as objectives
-from harness.training.objectives.registry import Head, Reading
+from harness.training.objectives.registry import Reading
 from methods import registry as methods
-from methods.base import trainable
+from methods.backbone.delta import trainable
 from tasks.base import Task
 
 RECIPE = RecipeConfig(precision="bf16", learning_rate=1e-3)

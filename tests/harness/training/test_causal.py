@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import Gemma2Config
 
-from harness.config.schema import MethodConfig, ModelConfig
+from harness.config.schema import Head, MethodConfig, ModelConfig
 from harness.errors import NotApplicable, UsageError
 from harness.models import backbone as backbones
 from harness.models import tokenizer
@@ -18,7 +18,7 @@ from harness.models.tokenizer import Text
 from harness.training import decoding
 from harness.training.batches import Encoded
 from harness.training.objectives import registry as objectives
-from harness.training.objectives.registry import Head, Reading
+from harness.training.objectives.registry import Reading
 from harness.training.score import prepare, score
 from methods import registry as methods
 from tasks.base import Task

@@ -21,8 +21,9 @@ from harness.training import fit as fit_module
 from harness.training import optimizers, tensor_file
 from methods import registry as methods
 from methods.attachment.hooks import insert
+from methods.backbone.delta import Delta
 from methods.backbone.roles import after
-from methods.base import Delta, Method
+from methods.base import Method
 from tasks import registry as tasks
 
 RECIPE = RecipeConfig(learning_rate=1e-2, steps=8, evaluate_every=3, batch_size=4, evaluation_batch_size=64)

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from harness import divergence
-from harness.divergence import FACTOR, LEAST_LOSS, ROWS, Diverged
-from harness.training import determinism
+from harness.training import determinism, fit
+from harness.training.fit import FACTOR, LEAST_LOSS, ROWS, Diverged
 
 CPU = torch.device("cpu")
 
@@ -93,13 +92,13 @@ def rows(start: float, *train: float) -> list[dict[str, Any]]:
 )
 def test_a_loss_far_above_the_start_for_long_is_hopeless(curve: list[dict[str, Any]], hopeless: bool) -> None:
     if not hopeless:
-        divergence.check(curve)
+        fit.check(curve)
         return
     with pytest.raises(Diverged, match="in a row") as caught:
-        divergence.check(curve)
+        fit.check(curve)
     assert (caught.value.step, caught.value.status) == (curve[-1]["step"], "diverged")
 
 
 def test_a_validation_loss_that_is_no_number_has_diverged() -> None:
     with pytest.raises(Diverged, match="nan"):
-        divergence.check(rows(float("nan")))
+        fit.check(rows(float("nan")))

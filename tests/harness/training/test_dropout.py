@@ -9,10 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from harness.config.schema import ModelConfig
+from harness.config.schema import Head, ModelConfig
 from harness.errors import NotApplicable
 from harness.models import backbone
-from harness.training.objectives.registry import Head
 from tests.methods.toys import PAD, TOYS, V
 
 HEADS = {

@@ -21,7 +21,8 @@ from harness.training.fit import Diverged, Fitted, Point, Work, fit, schedule
 from harness.training.objectives import registry as objectives
 from harness.training.score import prepare, score
 from methods import registry as methods
-from methods.base import Method, Stage, trainable
+from methods.backbone.delta import trainable
+from methods.base import Method, Stage
 from tasks.base import Task
 
 RECIPE = RecipeConfig(learning_rate=1e-2, steps=12, evaluate_every=4, batch_size=8)

@@ -12,11 +12,11 @@ import torch
 from safetensors.torch import load_file
 
 import methods.lora
-from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
+from harness.config.schema import Cell, Head, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
 from harness.models import backbone, tokenizer, weight_files
-from harness.run import run, seed_for
+from harness.run import run
 from harness.store.attempt_folder import AttemptFolder
-from harness.training.objectives.registry import Head
+from harness.training.determinism import seed_for
 from tasks import registry as tasks
 from tasks.metrics.label_metrics import METRICS
 
@@ -132,7 +132,7 @@ def test_what_fails_after_training_loses_nothing_of_it(go: Go, monkeypatch: pyte
     monkeypatch.setattr("harness.run.score", _fail)  # of the sample of train only: fit.py has its own name for it
     monkeypatch.setattr(methods.lora.LoRA, "notes", _fail)
     monkeypatch.setattr("harness.training.step_profile.count", _fail)
-    monkeypatch.setattr("harness.storages.follow", _fail)
+    monkeypatch.setattr("harness.training.step_profile.follow", _fail)
     record, here = go(cell(TASKS[0]))
     assert record["status"] == "done"
     for point, told in record["scores"].items():

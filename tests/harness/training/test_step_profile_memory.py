@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from harness import storages
 from harness.config.schema import RecipeConfig
-from harness.forecast.log import BLOCK
+from harness.measurement.allocations import BLOCK
+from harness.training import step_profile
 from harness.training.batches import Encoded
 from harness.training.objectives.registry import Reading
 from methods.base import Method
@@ -53,34 +53,34 @@ MATRIX = WIDTH * WIDTH * 4
 
 def test_a_step_holds_weights_gradients_and_two_moments() -> None:
     for trained in (1, 2):
-        split = storages.told(work(trained), CPU, 0)["split"]
+        split = step_profile.live_told(work(trained), CPU, 0)["split"]
         assert split["parameters"] == 2 * MATRIX
         assert split["gradients"] == trained * MATRIX
         assert 2 * trained * MATRIX <= split["optimizer"] <= 2 * trained * MATRIX + 2 * BLOCK * trained
-    whole, half = (storages.told(work(trained), CPU, 0)["bytes"] for trained in (2, 1))
+    whole, half = (step_profile.live_told(work(trained), CPU, 0)["bytes"] for trained in (2, 1))
     assert whole - half == pytest.approx(3 * MATRIX, abs=16 * BLOCK)
 
 
 def test_sgd_holds_no_state() -> None:
-    assert storages.told(work(optimizer="sgd"), CPU, 0)["split"]["optimizer"] == 0
+    assert step_profile.live_told(work(optimizer="sgd"), CPU, 0)["split"]["optimizer"] == 0
 
 
 def test_the_widest_batch_that_training_had_is_counted() -> None:
     here = work(lengths=[4] * 60 + [9] * 4, steps=16)
-    rows = storages.widest(here, 0)
+    rows = step_profile.widest(here, 0)
     assert max(int(here.splits["train"].encoded.lengths[row]) for row in rows) == 9
     assert len(rows) == 4
 
 
 def test_counting_leaves_the_random_state_and_needs_no_gradient_afterwards() -> None:
     here, state = work(), torch.get_rng_state()
-    storages.told(here, CPU, 0)
+    step_profile.live_told(here, CPU, 0)
     assert torch.equal(state, torch.get_rng_state())
 
 
 def test_the_record_has_the_bytes_or_a_reason() -> None:
     record = {"memory": {"load": {}, "train": {"process_bytes": 5}, "steady": {}, "why_null": {"torch": "cpu"}}, "x": 1}
-    full = storages.counted(record, work(), CPU, 0)
+    full = step_profile.counted(record, work(), CPU, 0)
     assert full["memory"]["train"]["live_bytes"] == full["memory"]["steady"]["live_bytes"] == full["live"]["bytes"] > 0
     assert full["memory"]["train"]["process_bytes"] == 5
     assert "live_bytes" not in full["memory"]["load"]
@@ -98,6 +98,6 @@ def test_the_record_has_the_bytes_or_a_reason() -> None:
         (work(0), CPU, "nothing trains"),
         (work(), torch.device("cuda"), "allocator"),
     ):
-        told = storages.counted(record, one, device, 0)
+        told = step_profile.counted(record, one, device, 0)
         assert told["memory"]["train"]["live_bytes"] is None
         assert reason in told["memory"]["why_null"]["live"]

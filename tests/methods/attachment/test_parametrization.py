@@ -8,8 +8,9 @@ import torch
 from harness.errors import UsageError
 from methods.attachment.delta_state import delta_state, load_delta_state
 from methods.attachment.parametrization import overlays
+from methods.backbone.delta import trainable
 from methods.backbone.sizes import shape
-from methods.base import Stage, trainable
+from methods.base import Stage
 from methods.intrinsic import Projected, hadamard
 from methods.sparse import DiffPruning, Gated, Sparse
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits, make

@@ -13,12 +13,11 @@ from safetensors.torch import load_file, save_file
 from harness.config.schema import MethodConfig
 from harness.errors import UsageError
 from methods import registry as methods
-from methods.adapter_files import CONFIG, TENSORS
 from methods.attachment.delta_state import delta_state
 from methods.base import Method
 from methods.peft_files import fields as peft_fields
 from methods.peft_files.detect import method_of
-from methods.peft_files.export import FORMATS, read_peft, write_peft
+from methods.peft_files.export import CONFIG, FORMATS, TENSORS, read_peft, write_peft
 from methods.vera import Scaled
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits
 

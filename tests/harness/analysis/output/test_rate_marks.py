@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from harness.analysis.output import rate_marks
-from harness.analysis.records import Run
 from harness.analysis.study import study
 from harness.analysis.study.study import Study
 from harness.analysis.views import ranking
 from harness.experiments import exhibits, view_registry
+from harness.store.archive import Run
 
 GRID = (1e-5, 1e-3, 1e-1)
 Runs = Callable[..., list[Run]]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.analysis import report, times
+from harness.analysis import report
 from harness.analysis.output import table
 from harness.analysis.study import estimates, open_rates, statistics, study
 from harness.analysis.views import convergence
@@ -214,7 +214,7 @@ def test_a_ceiling_at_chance_scales_nothing_decides_nothing_and_sets_no_goal(mak
     assert row.estimate == pytest.approx(estimates.difference(one.judged, "full", "adapter").main.mean)
     fast = study.studies(exhibits.load("delta-convergence"), runs)[0]
     assert "micro/qa" not in convergence.goals_of(fast)
-    assert any("micro/qa" in note for note in times.table(fast).notes)
+    assert any("micro/qa" in note for note in convergence.table(fast).notes)
 
 
 SIDES = {"left": {"method": "lora", "rank": 2}, "right": {"method": "dora", "rank": 2}}

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from harness.analysis import records
 from harness.analysis.study import frame, labels
 from harness.errors import UsageError
+from harness.store import archive
 
 
 def write_archive(path, runs):
@@ -19,7 +19,7 @@ def write_archive(path, runs):
 
 def test_an_archive_gives_back_its_records(tmp_path, make_grid):
     runs = make_grid()
-    read = records.from_archive(write_archive(tmp_path / "records.jsonl.gz", runs))
+    read = archive.from_archive(write_archive(tmp_path / "records.jsonl.gz", runs))
     assert frame.scores(read).equals(frame.scores(runs))
     assert frame.curves(read).equals(frame.curves(runs))
 
@@ -37,7 +37,7 @@ def test_a_file_that_is_no_archive_is_named(tmp_path, content):
     path = tmp_path / "records.jsonl.gz"
     path.write_bytes(content)
     with pytest.raises(UsageError, match=r"records\.jsonl\.gz"):
-        records.from_archive(path)
+        archive.from_archive(path)
 
 
 def test_sets_of_other_roles_are_not_read(make_grid):
@@ -83,7 +83,7 @@ def test_several_reported_sets_stand_apart(make_run):
     run.record["task_facts"]["tests"] = ["easy", "hard"]
     for point in run.record["scores"].values():
         point["sets"] |= {"easy": {"accuracy": 0.9, "n": 10}, "hard": {"accuracy": 0.3, "n": 10}}
-    rows = frame.scores([records.Run(run.record)])
+    rows = frame.scores([archive.Run(run.record)])
     panel = selection.panel(rows[rows.checkpoint == "best"], "test", ())
     assert panel.tasks == ("micro/qa:easy", "micro/qa:hard")
 

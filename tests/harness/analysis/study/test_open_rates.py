@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from harness.analysis import records
-from harness.analysis.records import Run
 from harness.analysis.study import comparisons, estimates, frame, open_rates, statistics, study
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
 from harness.analysis.views import convergence, decomposition_clouds, spectrum
 from harness.experiments import claims, exhibits
 from harness.experiments.verdict import Comparison, Finding
+from harness.store import archive
+from harness.store.archive import Run
 
 TASKS = ("micro/sentiment", "micro/inference", "micro/qa")
 GRID = (1e-4, 1e-3, 1e-2)
@@ -303,7 +303,7 @@ def test_where_a_score_is_no_difference_every_cell_counts():
 
 
 def test_a_rate_is_tuned_where_a_tuning_exhibit_chose_it_for_this_backbone():
-    tuned = [run for run in records.from_archive(records.reference("delta-methods")) if open_rates.tuned(cell_of(run))]
+    tuned = [run for run in archive.from_archive(archive.reference("delta-methods")) if open_rates.tuned(cell_of(run))]
     assert {cell_of(run)["method"]["name"] for run in tuned} == {"full", "lora", "adapter", "prefix", "bitfit"}
     cell = cell_of(tuned[0])
     for part, change in (
@@ -318,7 +318,7 @@ def test_a_rate_is_tuned_where_a_tuning_exhibit_chose_it_for_this_backbone():
 
 
 def test_a_tuned_rate_of_another_backbone_is_untuned():
-    runs = records.from_archive(records.reference("dora-table15"))
+    runs = archive.from_archive(archive.reference("dora-table15"))
     assert frame.scores(runs[:3]).cell.notna().all()
     assert not any(open_rates.tuned(cell_of(run)) for run in runs)  # their rates are those of micro-t5-nano
 

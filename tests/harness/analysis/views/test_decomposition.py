@@ -11,7 +11,6 @@ import pytest
 from harness.analysis import report
 from harness.analysis.figures import decomposition_figure
 from harness.analysis.output import figure_style
-from harness.analysis.records import Run
 from harness.analysis.study import open_rates, study
 from harness.analysis.study.study import Study
 from harness.analysis.views import decomposition, decomposition_clouds
@@ -19,6 +18,7 @@ from harness.analysis.views.decomposition_clouds import ALL, WITHIN, Cloud
 from harness.errors import UsageError
 from harness.experiments import claims, exhibits
 from harness.experiments.verdict import Finding
+from harness.store.archive import Run
 
 EXHIBIT = "dora-figure2"
 SLOPES = {"full": -1.0, "lora": 1.0, "dora": -1.0}

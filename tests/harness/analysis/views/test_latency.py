@@ -10,12 +10,12 @@ import pytest
 from harness.analysis import report
 from harness.analysis.figures import latency_figure
 from harness.analysis.output import figure_style
-from harness.analysis.records import Run
 from harness.analysis.study import study
 from harness.analysis.study.study import Study
 from harness.analysis.views import latency
 from harness.experiments import claims, exhibits
 from harness.experiments.verdict import Finding
+from harness.store.archive import Run
 
 COST = {"adapter": (1.3, None), "lora": (1.2, 1.0), "full": (1.0, None), "prefix": (1.1, None)}
 Make = Callable[..., Study]

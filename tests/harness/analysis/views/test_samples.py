@@ -11,12 +11,12 @@ import pytest
 from harness.analysis import report
 from harness.analysis.figures import samples_figure
 from harness.analysis.output import figure_style
-from harness.analysis.records import Run
 from harness.analysis.study import study
 from harness.analysis.study.study import Study
 from harness.analysis.views import measured_memory, samples
 from harness.experiments import claims, exhibits
 from harness.experiments.verdict import VERDICTS, Finding
+from harness.store.archive import Run
 
 SIZES = (105, 420, 735, 1050)
 WORTH = {"lora": 0.6, "dora": 0.65, "vera": 0.2, "dvora": 0.5}

@@ -10,12 +10,12 @@ import pytest
 from harness.analysis import report
 from harness.analysis.figures import spectrum_figure
 from harness.analysis.output import figure_style
-from harness.analysis.records import Run
 from harness.analysis.study import open_rates, study
 from harness.analysis.study.study import Study
 from harness.analysis.views import spectrum
 from harness.experiments import claims, exhibits
 from harness.experiments.verdict import Finding
+from harness.store.archive import Run
 
 INTRUDERS = {"full": 1, "lora": 4}
 Make = Callable[..., Study]

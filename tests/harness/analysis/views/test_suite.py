@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from harness.analysis.records import Run
 from harness.analysis.study import study
 from harness.analysis.views import suite
 from harness.experiments import exhibits
+from harness.store.archive import Run
 
 SHARES = {"lora": (0.5, 0.7), "dora": (0.6, 0.8)}
 

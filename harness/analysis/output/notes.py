@@ -1,0 +1,45 @@
+"""TODO."""
+
+import numpy as np
+
+from harness.analysis.study import statistics
+from harness.analysis.study.selection import Panel
+from harness.analysis.study.study import Study
+
+
+def common_notes(study: Study) -> tuple[str, ...]:
+    """What holds for every table of scores: what was run, how intervals are made, what is missing."""
+    panel = study.clean
+    seeds = (~np.isnan(panel.values)).sum(axis=2)
+    most, least = (int(seeds.max()), int(seeds.min())) if seeds.size else (0, 0)
+    some = f"{most}" if least == most else f"{least} to {most}"
+    spread = _spread(panel) if most > 1 else ""
+    notes = [
+        *label(study),
+        f"{study.role} scores in points of 100, mean over {some} seed{'s' * (most != 1)}{spread}",
+    ]
+    failed = [f"{row.arm} on {row.task} seed {row.seed} {row.status}" for row in study.failures.itertuples()]
+    if failed:
+        shown = "; ".join(failed[:6]) + (" …" if len(failed) > 6 else "")
+        notes.append(f"{len(failed)} attempted cells have no score: {shown}")
+    if least < most and not failed:
+        notes.append("not all cells have run yet: a mean over tasks needs a score on every task")
+    return tuple(notes)
+
+
+def _spread(panel: Panel) -> str:
+    """What stands behind the +- of a score."""
+    level = f" ± half of the {statistics.LEVEL:.0%} interval"
+    if not panel.by_row.all():
+        return f"{level} over seeds (Student's t on their means); the error of the rows is not known and not in it"
+    return (
+        f"{level} for new seeds (Student's t on their means) and new test rows (binomial, added in squares); in "
+        "brackets that over seeds alone; an interval that is cut at 0 or 100 is written out"
+    )
+
+
+def label(study: Study) -> tuple[str, ...]:
+    """Numbers from the embedded world are always labelled so."""
+    if "embedded" not in set(study.scores.source):
+        return ()
+    return ("microworld: small backbones pretrained on a generated English world, not the paper's models or data",)

@@ -1,0 +1,61 @@
+"""TODO."""
+
+from collections.abc import Sequence
+
+from harness.analysis.output.table import MISSING, Entry, Table, word
+from harness.analysis.study import findings, power
+from harness.experiments import claims
+from harness.experiments.verdict import Comparison, Finding
+
+SEEDS = "seeds it would take"
+
+
+def verdicts(found: Sequence[Finding], model: str) -> Table:
+    """Every comparison behind the claims on one model: estimate, interval, p, verdict, seeds it takes."""
+    rows = [(word(one.claim), *_compared(row, one)) for one in found for row in one.comparisons]
+    bare = [one for one in found if not one.comparisons]
+    rows += [(word(one.claim), *map(word, (*[MISSING] * 4, one.verdict, *[MISSING] * 2))) for one in bare]
+    columns = ("claim", "comparison", "estimate", "interval", "p (Holm)", "verdict", "over seeds alone", SEEDS)
+    notes = [f"{one.claim}: {one.estimand}; margin {one.margin:g} ({one.scale}), {_why(one)}" for one in found]
+    notes += [f"{one.claim}: {note}" for one in found for note in one.notes]
+    compared = [row for one in found for row in one.comparisons]
+    if any(row.seeds_verdict for row in compared):
+        notes.append(
+            "interval, p and verdict: for new seeds and new test rows; row error: the unpaired binomial bound, as no "
+            "predictions are read that would pair two methods' answers; over seeds alone: on these very rows"
+        )
+    if any(row.seeds or row.rows for row in compared):
+        notes.append(
+            f"{SEEDS}: to decide with {power.POWER:.0%} probability, if the estimate is right; in brackets: with "
+            "the spread at the ends of its 80 % interval"
+        )
+    return Table("verdicts", "Comparisons behind the claims", model, columns, tuple(rows), tuple(dict.fromkeys(notes)))
+
+
+def _why(one: Finding) -> str:
+    """Why this margin: the claim's reason, or that the exhibit has set another."""
+    claim = claims.find(one.claim)
+    return claim.why if one.margin == claim.margin else "the exhibit's own"
+
+
+def _compared(row: Comparison, one: Finding) -> tuple[Entry, ...]:
+    form = ".3f"
+    if row.estimate is None:
+        estimate, interval = Entry(MISSING), Entry(row.reason)
+    else:
+        form = _form(row.estimate, row.low, row.high)
+        estimate = Entry(format(row.estimate, form), row.estimate, row.low, row.high, row.keys)
+        interval = word(MISSING if row.low is None else f"[{row.low:{form}}, {row.high:{form}}]")
+    p = Entry(MISSING if row.p is None else f"{row.p:.3f}" if row.p >= 0.001 else "<0.001", row.p)
+    needed = findings.more_rows(row.rows) if row.rows else findings.seeds(row)
+    seeds = word(needed if row.verdict == "inconclusive" and not row.reason else MISSING)
+    alone = MISSING
+    if row.seeds_verdict and row.seeds_low is not None:
+        alone = f"[{row.seeds_low:{form}}, {row.seeds_high:{form}}] {row.seeds_verdict}"
+    verdict = f"{row.verdict}: {row.reason}" if row.reason and row.estimate is not None else row.verdict
+    return word(f"{row.left} {row.relation} {row.right}"), estimate, interval, p, word(verdict), word(alone), seeds
+
+
+def _form(*values: float | None) -> str:
+    """Three decimals; two digits where these are all too small for that, as differences of variances are."""
+    return ".3f" if max(abs(value) for value in values if value is not None) >= 0.01 else ".2g"

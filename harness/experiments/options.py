@@ -1,0 +1,40 @@
+"""TODO."""
+
+import fnmatch
+from collections.abc import Iterable
+from pathlib import Path
+
+from harness.config.conf_files import files
+from harness.errors import UsageError, near
+from methods import registry as methods
+from tasks import registry as tasks
+
+
+def names(group: str) -> tuple[str, ...]:
+    """Every option of a group: its files, and what installed packages registered without one."""
+    registered: Iterable[str] = ()
+    if group == "method":
+        registered = methods.catalogue()
+    elif group == "task":
+        registered = tasks.catalogue()
+    elif group == "objective":
+        here = Path(__file__).parents[1] / "training" / "objectives"
+        registered = (
+            path.stem
+            for path in here.glob("*.py")
+            if not path.stem.startswith("_") and path.stem not in ("base", "registry")
+        )
+    return tuple(sorted({*files(group), *registered}))
+
+
+def match(group: str, pattern: str) -> list[str]:
+    """The options a name or a pattern with * ? [] stands for. UsageError where there is none."""
+    known = names(group)
+    if pattern in known:
+        return [pattern]
+    if not any(sign in pattern for sign in "*?["):
+        raise UsageError(f"there is no {group} {pattern!r}.{near(pattern, known)}")
+    found = fnmatch.filter(known, pattern)
+    if not found:
+        raise UsageError(f"no {group} matches the pattern {pattern!r}.{near(pattern, known)}")
+    return found
