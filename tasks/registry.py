@@ -46,8 +46,8 @@ def row(config: TaskConfig) -> TaskRow:
     if config.name not in catalogue():
         if not user_task.is_own(config):
             raise UsageError(
-                f"task {config.name!r} is not a registered one, and a task of your own needs task.template: its input "
-                f"text over the columns, as in {{text}}."
+                f"there is no task {config.name!r}.{near(config.name, catalogue())} A task of your own needs "
+                "task.template: its input text over the columns, as in {text}."
             )
         return user_task.row(config)
     return user_task.adapt(find(config.name), config)

@@ -19,8 +19,9 @@ from typing import Any
 
 from harness import assets, atomic_files
 from harness.config import yaml_values
-from harness.config.schema import Head, MethodConfig, ModelConfig, build
+from harness.config.schema import MethodConfig, ModelConfig, build
 from harness.models import backbone as models
+from harness.models.head import Head
 from methods import registry as methods
 from methods.backbone.delta import trainable
 

@@ -260,14 +260,6 @@ def _plain(bound: float) -> str:
 _WORDS = {"least": "at least", "above": "above", "most": "at most"}
 
 
-@dataclass(frozen=True)
-class Head:
-    """What stands on the backbone: "seq2seq_lm" (its own output layer) or "sequence_classification"."""
-
-    kind: str
-    labels: int = 0
-
-
 AXES = ("method", "model", "task", "recipe", "objective", "seed")
 
 

@@ -19,10 +19,11 @@ from transformers import (
 )
 from transformers.initialization import no_init_weights
 
-from harness.config.schema import Head, ModelConfig
+from harness.config.schema import ModelConfig
 from harness.errors import NotApplicable, UsageError
 from harness.models import architecture, digest, weight_files
 from harness.models import tensor_reader as stored
+from harness.models.head import Head
 from harness.models.tokenizer import padding
 
 CLASSES = {

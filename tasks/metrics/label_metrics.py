@@ -2,7 +2,7 @@
 
 Targets and predictions are two sequences of equal length: class indices, numbers or texts. The figure that a
 task reports has the metric's name; others may stand beside it. `evaluate_adapter.py` offers
-the same functions as `evaluate.Metric`. Metrics of free text are in `tasks/metrics/text_metrics.py` and `tasks/metrics/bleu.py`.
+the same functions as `evaluate.Metric`. Metrics of free text are in `text_metrics.py` and `bleu.py`.
 """
 
 import math

@@ -80,8 +80,8 @@ def _pushed(folder: Path, form: str) -> None:
 
 
 def _loads(folder: Path) -> None:
-    from harness.config.schema import Head
     from harness.models import backbone
+    from harness.models.head import Head
 
     _run("plan", "method=none", "model=micro-t5-nano", f"model.path={folder}", "task=micro/sentiment")
     with suppress(UsageError):

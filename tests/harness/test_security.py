@@ -273,7 +273,7 @@ READ_ELSEWHERE = {
     "harness/probes/judging/chat_client.py": "an answer of bounded length",
     "harness/store/merge.py": "copies of attempts, without links",
     "harness/store/attempt_folder.py": "a file that is written",
-    "harness/samples.py": "a file that is written",
+    "harness/measurement/memory_sampler.py": "a file that is written",
     "harness/processes/child.py": "a log that is written",
     "harness/store/archive.py": "an archive that is written",
     "harness/cli/streams.py": "the null device",
@@ -301,7 +301,7 @@ def _reading(path: Path) -> set[str]:
         if isinstance(node, ast.Call):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             of = getattr(node.func.value, "id", "") if isinstance(node.func, ast.Attribute) else ""
-            if name in READERS and of not in ("files", "plain", "tensors", "stored"):
+            if name in READERS and of not in ("atomic_files", "plain", "tensor_reader", "stored"):
                 found.add(f"{of}.{name}")
             if name == "open" and (of in OPENERS or (not of and isinstance(node.func, ast.Name)) or _mode(node)):
                 found.add(f"{of}.open")

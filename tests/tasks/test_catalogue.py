@@ -103,7 +103,8 @@ def test_the_digest_knows_template_words_and_metric(change: dict) -> None:
 
 def test_listing_and_loading_import_no_torch() -> None:
     code = (
-        "import sys; from tasks import registry as tasks; from harness.training.objectives import registry as objectives; from harness.models import weight_files\n"
+        "import sys; from tasks import registry as tasks\n"
+        "from harness.training.objectives import registry as objectives; from harness.models import weight_files\n"
         "[row.category for row in tasks.catalogue().values()]\n"
         "print({'torch', 'transformers', 'datasets', 'evaluate'} & set(sys.modules) or 'none')"
     )

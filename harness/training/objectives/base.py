@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from harness.config.schema import Head
+from harness.models.head import Head
 from harness.models.tokenizer import Text
 from harness.training.batches import Batch, Encoded
 from harness.training.objectives.registry import Reading

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from harness.config.schema import Head
 from harness.errors import UsageError
+from harness.models.head import Head
 from harness.models.tokenizer import IGNORED, Text
 from harness.precision import in_precision
 from harness.training.batches import Batch, Encoded, pad

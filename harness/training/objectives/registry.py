@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness.models.tokenizer import Text
     from harness.training.objectives.base import Objective
     from tasks.base import Task
-from harness.config.schema import Head
+from harness.models.head import Head
 
 ANSWERS: Mapping[str, tuple[str, ...]] = {
     "seq2seq": ("label", "choice", "text"),

@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn import functional as F
 from transformers.modeling_outputs import BaseModelOutput
 
-from harness.config.schema import Head
 from harness.errors import UsageError
+from harness.models.head import Head
 from harness.models.tokenizer import IGNORED, Text
 from harness.precision import in_precision
 from harness.training.batches import Batch, Encoded, pad

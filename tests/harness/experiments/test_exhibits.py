@@ -92,7 +92,9 @@ def test_the_order_of_methods_is_known_from_published_orders_alone():
     folders = [root / "conf" / group for group in ("method", "task")]
     names = {str(path.relative_to(folder).with_suffix("")) for folder in folders for path in folder.rglob("*.yaml")}
     quoted = {f'"{name}"' for name in names}
-    code = [*(root / "harness" / "analysis").glob("*.py"), root / "harness" / "exhibits.py"]
+    rooms = [root / "harness" / "analysis" / room for room in ("study", "views", "figures", "output")]
+    code = [path for room in rooms for path in room.glob("*.py")]
+    code += [root / "harness" / "experiments" / name for name in ("exhibits.py", "claims.py", "verdict.py")]
     assert names
     assert len(code) > 10
     for path in code:

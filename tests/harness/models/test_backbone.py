@@ -13,10 +13,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSeq2SeqLM
 
-from harness.config.schema import Head, MethodConfig, ModelConfig
+from harness.config.schema import MethodConfig, ModelConfig
 from harness.errors import UsageError
 from harness.execution import preflight
 from harness.models import backbone, digest, weight_files
+from harness.models.head import Head
 from methods import registry as methods
 
 LM, CLASSES = Head("seq2seq_lm"), Head("sequence_classification", 3)

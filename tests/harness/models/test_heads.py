@@ -21,10 +21,11 @@ from transformers import (
     PreTrainedConfig,
 )
 
-from harness.config.schema import Head, MethodConfig, ModelConfig
+from harness.config.schema import MethodConfig, ModelConfig
 from harness.errors import UsageError
 from harness.execution import preflight
 from harness.models import backbone, tokenizer
+from harness.models.head import Head
 from harness.models.tokenizer import IGNORED
 from harness.training.batches import Batch
 from harness.training.objectives import registry as objectives

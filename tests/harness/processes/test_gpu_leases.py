@@ -69,7 +69,8 @@ def test_two_devices_for_one_cell() -> None:
 
 def test_what_a_killed_process_held_is_free(tmp_path: Path) -> None:
     script = (
-        "import os, tempfile, sys; tempfile.tempdir = sys.argv[1]; from harness.processes import gpu_leases as devices\n"
+        "import os, tempfile, sys; tempfile.tempdir = sys.argv[1]\n"
+        "from harness.processes import gpu_leases as devices\n"
         "with devices.held(('GPU-a',), 1): os._exit(9)"
     )
     root = str(Path(__file__).parents[3])

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from harness.config.schema import Head, MethodConfig, ModelConfig, RecipeConfig
+from harness.config.schema import MethodConfig, ModelConfig, RecipeConfig
 from harness.errors import UsageError
 from harness.experiments import grid
 from harness.models import backbone, tokenizer
+from harness.models.head import Head
 from harness.training import optimizers
 from harness.training.objectives import registry as objectives
 from harness.training.objectives.registry import Reading

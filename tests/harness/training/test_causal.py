@@ -10,10 +10,11 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import Gemma2Config
 
-from harness.config.schema import Head, MethodConfig, ModelConfig
+from harness.config.schema import MethodConfig, ModelConfig
 from harness.errors import NotApplicable, UsageError
 from harness.models import backbone as backbones
 from harness.models import tokenizer
+from harness.models.head import Head
 from harness.models.tokenizer import Text
 from harness.training import decoding
 from harness.training.batches import Encoded

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from harness.config.schema import Head, ModelConfig
+from harness.config.schema import ModelConfig
 from harness.errors import NotApplicable
 from harness.models import backbone
+from harness.models.head import Head
 from tests.methods.toys import PAD, TOYS, V
 
 HEADS = {

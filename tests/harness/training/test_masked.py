@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from harness.config.schema import Head, MethodConfig, ModelConfig, TaskConfig
+from harness.config.schema import MethodConfig, ModelConfig, TaskConfig
 from harness.errors import NotApplicable, UsageError
 from harness.execution import preflight
 from harness.models import backbone as backbones
 from harness.models import tokenizer
+from harness.models.head import Head
 from harness.models.tokenizer import Text
 from harness.training.objectives import registry as objectives
 from methods import registry as methods

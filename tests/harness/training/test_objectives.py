@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from harness.config.schema import Head, MethodConfig, ModelConfig
+from harness.config.schema import MethodConfig, ModelConfig
 from harness.errors import NotApplicable, UsageError
 from harness.models import backbone, tokenizer
+from harness.models.head import Head
 from harness.models.tokenizer import Text
 from harness.training.objectives import registry as objectives
 from harness.training.score import prepare, score

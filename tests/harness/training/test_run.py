@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 import methods.lora
-from harness.config.schema import Cell, Head, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
+from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
 from harness.models import backbone, tokenizer, weight_files
+from harness.models.head import Head
 from harness.run import run
 from harness.store.attempt_folder import AttemptFolder
 from harness.training.determinism import seed_for

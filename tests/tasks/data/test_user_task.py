@@ -101,7 +101,7 @@ def test_labels_may_be_any_values_in_the_order_of_the_words(tmp_path: Path) -> N
         ({"template": "{text}", "answer": "label", "data_dir": "."}, "give its label words"),
         ({"template": "{text}", "data_dir": "nowhere"}, "no such folder"),
         ({"template": "{text}", "metric": "blue", "data_dir": "{folder}"}, "no metric 'blue'.*bleu"),
-        ({"data_dir": "."}, r"task 'mine' is not a registered one, and .* needs task\.template.*as in \{text\}\.$"),
+        ({"data_dir": "."}, r"there is no task 'mine'\. .* needs task\.template.*as in \{text\}\.$"),
     ],
 )
 def test_what_is_missing_is_one_sentence(tmp_path: Path, said: dict, message: str) -> None:
