@@ -20,7 +20,7 @@ from typing import Any
 from harness import assets, atomic_files
 from harness.config import yaml_values
 from harness.config.schema import MethodConfig, ModelConfig, build
-from harness.models import backbone as models
+from harness.models import backbone
 from harness.models.head import Head
 from methods import registry as methods
 from methods.backbone.delta import trainable
@@ -147,7 +147,7 @@ def _backbone(name: str) -> Any:
     option, kind = BACKBONES[name]
     path = assets.conf() / "model" / f"{option}.yaml"
     values = yaml_values.load(atomic_files.read_text(path))
-    return models.outline(build(ModelConfig, values, "model"), Head(kind))
+    return backbone.outline(build(ModelConfig, values, "model"), Head(kind))
 
 
 def report() -> str:

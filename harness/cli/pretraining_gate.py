@@ -16,8 +16,7 @@ from typing import Any
 
 from harness.cli import arguments
 from harness.experiments import grid
-from harness.store import archive
-from harness.store import identity as cells
+from harness.store import archive, identity
 from harness.store.store import Store
 from tasks import registry as tasks
 from tasks.microworld.pretraining import shipping
@@ -49,7 +48,7 @@ def scores(store: Store, model: str) -> dict[tuple[Asked, str], list[float]]:
     """(test set, weights) -> test scores of the command's finished cells with today's rows, weights and recipe."""
     found: dict[tuple[Asked, str], list[float]] = defaultdict(list)
     said = arguments.parse(COMMAND.format(model=model, tasks="task=micro/*", seeds=_listed(SEEDS)).split()[2:])
-    for run in archive.from_store(store, [cells.key(cell) for cell in grid.expand([said.block])]):
+    for run in archive.from_store(store, [identity.key(cell) for cell in grid.expand([said.block])]):
         if run.record["status"] != "done":
             continue
         cell, facts = run.record["cell"], run.record["task_facts"]

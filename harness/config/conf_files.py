@@ -5,8 +5,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from harness import assets
-from harness import atomic_files as plain
+from harness import assets, atomic_files
 from harness.config import yaml_safety
 from harness.errors import UsageError
 from harness.paths import located
@@ -64,7 +63,7 @@ def _files(group: str, where: tuple[Path, ...]) -> Mapping[str, Path]:
 
 def _text(path: Path) -> str:
     try:
-        return plain.read_bytes(path, plain.MOST_TEXT, linked=True).decode("utf-8", errors="replace")
+        return atomic_files.read_bytes(path, atomic_files.MOST_TEXT, linked=True).decode("utf-8", errors="replace")
     except (OSError, ValueError):
         return ""
 

@@ -11,8 +11,7 @@ from typing import Any
 
 from harness import atomic_files, failure
 from harness.config.schema import Cell, Runtime
-from harness.store import attempt_folder, fingerprint, provenance
-from harness.store import identity as cells
+from harness.store import attempt_folder, fingerprint, identity, provenance
 from harness.store.attempt_folder import CHECKPOINT, OUTCOME, AttemptFolder
 from harness.store.store import FINAL, SCHEMA, Store
 
@@ -114,7 +113,7 @@ def record(
         "schema": SCHEMA,
         "key": key,
         "attempt": folder.number,
-        "cell": cells.to_json(cell),
+        "cell": identity.to_json(cell),
         "scores": {},
         "parameters": {},
         "memory": {},

@@ -20,8 +20,7 @@ from harness.experiments import parent_order
 from harness.experiments.grid import by_seed
 from harness.probes import registry as probes
 from harness.processes import forkserver
-from harness.store import fingerprint, lease, requested_grids
-from harness.store import identity as cells
+from harness.store import fingerprint, identity, lease, requested_grids
 from harness.store.store import FINAL, STATUSES, Store
 from harness.training.objectives.registry import BY_VOCABULARY
 
@@ -51,8 +50,8 @@ def drain(
     name: of the grid, under which `status` tells of it. unprobed: seeds whose cells no probe is taken of.
     """
     store, wanted = Store(runtime.store), probes.parse(runtime.probe)
-    measured = [cells.key(cell) for cell in many if cell.seed not in unprobed]
-    probes.ready(store, measured or map(cells.key, many), wanted)
+    measured = [identity.key(cell) for cell in many if cell.seed not in unprobed]
+    probes.ready(store, measured or map(identity.key, many), wanted)
     follower.check(runtime.tracker)
     chosen = Launcher(launcher) if isinstance(launcher, str) else launcher
     if chosen is not None:
@@ -64,7 +63,7 @@ def drain(
     todo = _todo(store, list(todo.values()), rerun, again, unprobed)
     if not todo:
         if not store.read_only:
-            lease.clear(store.leases, map(cells.key, many))
+            lease.clear(store.leases, map(identity.key, many))
         requested_grids.note(store, requested_grids.of(name, many))
         print(f"nothing left to do: {summary(store, many)}")
         return _probed(store, many, measured, wanted, runtime, None if deadline_s is None else time.time() + deadline_s)
@@ -107,7 +106,7 @@ def _let_go(store: Store, keys: Sequence[str]) -> None:
 
 def exit_code(store: Store, many: Sequence[Cell]) -> int:
     """0: every cell done or oom; 1: some failed, diverged, timed out or are blocked; 130: some did not get to run."""
-    found = {store.status(cells.key(cell)) for cell in many}
+    found = {store.status(identity.key(cell)) for cell in many}
     if found & {"failed", "diverged", "timeout", "blocked"}:
         return 1
     return 130 if found & {"interrupted", "missing", "running"} else 0
@@ -124,7 +123,7 @@ def _probed(
 
 def summary(store: Store, many: Sequence[Cell]) -> str:
     """ "54 cells: 53 done, 1 failed; 2 are stale"."""
-    keys = [cells.key(cell) for cell in many]
+    keys = [identity.key(cell) for cell in many]
     counts = Counter(store.status(key) for key in keys)
     told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
     stale = sum(is_stale(store, key) for key in keys)
@@ -141,7 +140,7 @@ def _todo(
             raise UsageError(f"rerun={word}: it must be one of {', '.join(RERUN)}.")
     todo = {}
     for cell in many:
-        key = cells.key(cell)
+        key = identity.key(cell)
         status = store.status(key)
         again = status in rerun or ("stale" in rerun and is_stale(store, key))
         inside = probed if cell.seed not in unprobed else ()

@@ -22,8 +22,7 @@ from harness.errors import UsageError
 from harness.execution import outcome as ending
 from harness.models import digest, weight_files
 from harness.processes import child, forkserver, gpu_leases
-from harness.store import fingerprint, lease
-from harness.store import identity as cells
+from harness.store import fingerprint, identity, lease
 from harness.store.attempt_folder import AttemptFolder
 from harness.store.store import Store, obstacle
 
@@ -77,7 +76,7 @@ def attempt(store: Store, cell: Cell, setup: Setup, seen: int = 0, environment: 
     Never raises for the cell's own failure. What ends the worker itself (KeyboardInterrupt, a scheduler's signal)
     leaves an `interrupted` record and goes on. environment: set in the child.
     """
-    key = cells.key(cell)
+    key = identity.key(cell)
     held = lease.acquire(store.leases, key)
     if held is None:
         return "running"
@@ -133,7 +132,7 @@ def _try(
         record = ending.record(key, cell, folder, {"status": "blocked", "error": error})
         return record if store.finish(key, folder, record) else None
     ending.hand_on(store, key, folder)
-    arguments = (setup.entry, cells.to_json(cell), setup.runtime, folder.path, environment, _learnt(cell, held))
+    arguments = (setup.entry, identity.to_json(cell), setup.runtime, folder.path, environment, _learnt(cell, held))
     process = forkserver.start(child.main, arguments, setup.modules)
     watch = ending.Watch()  # only now: the first start of a process waits for the server's imports
     written = False

@@ -22,7 +22,7 @@ from harness.experiments import parent_order
 from harness.experiments.declared_types import seed as seed_of
 from harness.experiments.options import match
 from harness.models import weight_files
-from harness.store import identity as cells
+from harness.store import identity
 from harness.training.objectives.registry import Reading
 from harness.training.objectives.registry import check as check_objective
 from methods import registry as methods
@@ -39,7 +39,7 @@ def expand(blocks: Sequence[Block]) -> list[Cell]:
     plans = [_Plan(block) for block in blocks]
     compose.load(choice for plan in plans for choice in plan.options())
     compose.load(("recipe", name) for plan in plans for name in plan.model_recipes())
-    found = {cells.key(cell): cell for plan in plans for cell in plan.cells()}
+    found = {identity.key(cell): cell for plan in plans for cell in plan.cells()}
     return by_seed(found.values())
 
 
@@ -112,7 +112,7 @@ class _Plan:
         for chosen in _products(self.fields["parents"] if kind else {}):
             planned = {role: _parent(role, spec, cell, kind, said) for role, spec in sorted(chosen.items())}
             yield from (parent for parent in planned.values() if isinstance(parent, Cell))
-            keys = ((role, one if isinstance(one, str) else cells.key(one)) for role, one in planned.items())
+            keys = ((role, one if isinstance(one, str) else identity.key(one)) for role, one in planned.items())
             yield replace(own, parents=tuple(keys))
 
     def _objectives(self, model: ModelConfig) -> list[str]:

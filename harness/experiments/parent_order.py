@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.config.schema import Cell
 from harness.errors import UsageError
-from harness.store import identity as cells
+from harness.store import identity
 from methods import registry as methods
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ ANY = "*"
 
 def first(many: Iterable[Cell]) -> list[Cell]:
     """The same cells in the same order, but each after its parents where they are there too."""
-    left = {cells.key(cell): cell for cell in many}
+    left = {identity.key(cell): cell for cell in many}
     ordered: dict[str, Cell] = {}
 
     def put(key: str) -> None:
@@ -38,14 +38,14 @@ def first(many: Iterable[Cell]) -> list[Cell]:
 def leaves(many: Sequence[Cell]) -> list[Cell]:
     """Those that no other one builds on."""
     used = {parent for cell in many for _, parent in cell.parents}
-    return [cell for cell in many if cells.key(cell) not in used]
+    return [cell for cell in many if identity.key(cell) not in used]
 
 
 def waves(many: Mapping[str, Cell]) -> list[list[str]]:
     """Keys in groups, each to be run after the one before it."""
     depth: dict[str, int] = {}
     for cell in first(many.values()):
-        depth[cells.key(cell)] = 1 + max((depth.get(parent, -1) for _, parent in cell.parents), default=-1)
+        depth[identity.key(cell)] = 1 + max((depth.get(parent, -1) for _, parent in cell.parents), default=-1)
     return [[key for key in many if depth[key] == level] for level in sorted(set(depth.values()))]
 
 

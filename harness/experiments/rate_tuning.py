@@ -14,7 +14,7 @@ from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.experiments import grid
 from harness.experiments.exhibits import CHOSEN, RATE, Block, values
-from harness.store import identity as cells
+from harness.store import identity
 from harness.store.store import FINAL, Store
 
 
@@ -40,12 +40,12 @@ def expand(blocks: Sequence[Block], store: Store) -> Planned:
     candidates = grid.expand([{**block, RATE: list(tried)} for block in open_])
     fresh = [cell for cell in candidates if rates.get(_family(cell)) == cell.recipe.learning_rate]
     waiting = {(_family(cell), cell.seed) for cell in candidates if rates.get(_family(cell)) is None}
-    return Planned(list({cells.key(cell): cell for cell in grid.by_seed([*found, *fresh])}.values()), len(waiting))
+    return Planned(list({identity.key(cell): cell for cell in grid.by_seed([*found, *fresh])}.values()), len(waiting))
 
 
 def _family(cell: Cell) -> str:
     """What cells share that differ in seed and learning rate only."""
-    return cells.key(replace(cell, seed=0, recipe=replace(cell.recipe, learning_rate=1.0)))
+    return identity.key(replace(cell, seed=0, recipe=replace(cell.recipe, learning_rate=1.0)))
 
 
 def _chosen(tuning: Sequence[Cell], store: Store) -> dict[str, float | None]:
@@ -59,7 +59,7 @@ def _chosen(tuning: Sequence[Cell], store: Store) -> dict[str, float | None]:
 def _best(by_rate: Mapping[float, Sequence[Cell]], store: Store) -> float | None:
     means: dict[float, float | None] = {}
     for rate, members in by_rate.items():
-        keys = [cells.key(cell) for cell in members]
+        keys = [identity.key(cell) for cell in members]
         if any(store.status(key) not in FINAL for key in keys):
             return None
         scores = [_validation(store.read(key)) for key in keys]

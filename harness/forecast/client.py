@@ -13,7 +13,7 @@ from harness.errors import UsageError
 from harness.experiments import grid, options
 from harness.measurement import cuda_devices, nvml
 from harness.processes import forkserver
-from harness.store import identity as cells
+from harness.store import identity
 from harness.training.objectives import registry as objectives
 from tasks.registry import row
 
@@ -32,7 +32,7 @@ def ask(many: Sequence[Cell], load: Load, memory: int | None = None, answers: st
     for place, cell in enumerate(many):
         groups.setdefault(kind(cell), []).append(place)
     asked = [
-        (cells.to_json(many[places[0]]), vars(load), [many[place].recipe.batch_size for place in places], memory)
+        (identity.to_json(many[places[0]]), vars(load), [many[place].recipe.batch_size for place in places], memory)
         for places in groups.values()
     ]
     families = {cell.model.family for cell in many}
@@ -50,7 +50,7 @@ def kind(cell: Cell) -> str:
     limits = (cell.task.max_input_tokens or known.max_input_tokens, known.max_target_tokens, len(known.label_words))
     task = replace(cell.task, name="", digest="", train_size=None, validation_size=None, test_size=None, split_seed=0)
     recipe = replace(cell.recipe, batch_size=1, learning_rate=1.0, steps=1, evaluate_every=1)
-    return f"{cells.key(replace(cell, task=task, recipe=recipe, seed=0, parents=()))} {limits}"
+    return f"{identity.key(replace(cell, task=task, recipe=recipe, seed=0, parents=()))} {limits}"
 
 
 def without_data(block: Mapping[str, Sequence[Any]]) -> list[Cell]:

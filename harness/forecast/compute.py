@@ -11,7 +11,7 @@ from harness.errors import UsageError
 from harness.forecast import quantised_shapes, synthetic_step
 from harness.forecast.prepared_cell import Subject, prepare
 from harness.measurement.allocations import Log
-from harness.store import identity as cells
+from harness.store import identity
 
 WORKSPACE = 8_519_680
 """Bytes that cuBLAS takes from torch's allocator for itself (32 MiB on Hopper): beside the peak, not in it."""
@@ -32,7 +32,7 @@ def each(asked: Sequence[Asked], figures: Callable[..., list[dict[str, Any]]]) -
     told: list[list[dict[str, Any]] | str] = []
     for cell, load, sizes, memory in asked:
         try:
-            told.append(figures(cells.from_json(cell), Load(**load), sizes, memory))
+            told.append(figures(identity.from_json(cell), Load(**load), sizes, memory))
         except UsageError as error:
             told.append(str(error))
         except Exception as error:  # one that cannot be followed leaves the others theirs

@@ -8,7 +8,7 @@ from harness.config.schema import Cell
 from harness.config.step_load import Load, gib, size
 from harness.forecast import client
 from harness.forecast.client import Figures
-from harness.store import identity as cells
+from harness.store import identity
 
 HEAD = ("method", "model", "task", "batch", "peak", "fits", "largest batch", "accumulation")
 
@@ -23,7 +23,7 @@ def forecasts(many: Sequence[Cell], memory: int) -> dict[str, Figures | str]:
     kinds = len({client.kind(cell) for cell in many})
     if kinds > 4:
         print(f"forecasting the memory of {kinds} kinds of cell, a second or two each", file=sys.stderr, flush=True)
-    return dict(zip(map(cells.key, many), client.ask(many, Load(), memory), strict=True))
+    return dict(zip(map(identity.key, many), client.ask(many, Load(), memory), strict=True))
 
 
 def text(many: Sequence[Cell], told: Mapping[str, Figures | str], memory: int) -> str:
@@ -31,7 +31,7 @@ def text(many: Sequence[Cell], told: Mapping[str, Figures | str], memory: int) -
     lines: dict[tuple[str, ...], None] = {}
     fits, wrong = 0, dict[str, None]()
     for cell in many:
-        figures = told[cells.key(cell)]
+        figures = told[identity.key(cell)]
         if isinstance(figures, str):
             wrong[figures] = None
             continue

@@ -15,8 +15,7 @@ from harness.experiments.exhibits import HERE, Block, Exhibit
 from harness.experiments.rate_tuning import Planned
 from harness.forecast import duration, gpu_hours
 from harness.probes import registry as probes
-from harness.store import archive
-from harness.store import identity as cells
+from harness.store import archive, identity
 from harness.store.store import FINAL, Store
 
 
@@ -31,7 +30,7 @@ def plan(
 ) -> str:
     """Cells, how many are done, about how long the rest takes and what memory, and where results go."""
     store, found = Store(runtime.store), planned.cells
-    keyed = {cells.key(cell): cell for cell in found}
+    keyed = {identity.key(cell): cell for cell in found}
     left = [cell for key, cell in keyed.items() if store.status(key) not in FINAL]
     at_once = min(jobs or sweep.slots(runtime), max(len(left), 1))
     summary = sweep.summary(store, found)

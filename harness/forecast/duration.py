@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 
 from harness import assets
 from harness.config.schema import Cell
-from harness.store import identity as cells
-from harness.store import record, requested_grids
+from harness.store import identity, record, requested_grids
 from harness.store.archive import ARCHIVE, Run, from_archive
 from harness.store.archive import from_store as records_of
 from harness.store.store import Store
@@ -121,7 +120,7 @@ def from_references(store: Store) -> Iterator[Known]:
 
 def walls(many: Iterable[Cell], by: Iterable[Known]) -> dict[str, tuple[float, Known]]:
     """Seconds of each of these cells by key, and who knows them: the first that does. Unknown ones are left out."""
-    left, found = {cells.key(cell): requested_grids.place(cell) for cell in many}, dict[str, tuple[float, Known]]()
+    left, found = {identity.key(cell): requested_grids.place(cell) for cell in many}, dict[str, tuple[float, Known]]()
     for source in by:
         told = {key: source.estimate.seconds(place) for key, place in left.items()}
         found |= {key: (wall, source) for key, wall in told.items() if wall is not None}

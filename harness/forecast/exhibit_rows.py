@@ -14,8 +14,7 @@ from harness.errors import UsageError
 from harness.experiments.exhibits import Exhibit
 from harness.forecast import client
 from harness.processes import forkserver
-from harness.store import identity as cells
-from harness.store import provenance
+from harness.store import identity, provenance
 
 ROWS = "rows.json"
 MEASURE = "harness.forecast.gpu_measurement:measure"
@@ -29,8 +28,8 @@ def rows(exhibit: Exhibit, many: Sequence[Cell]) -> list[Row]:
     gpu = client.device_memory() is not None
     return [
         {
-            "key": cells.key(cell),
-            "cell": cells.to_json(cell, ("identity", "provenance")),
+            "key": identity.key(cell),
+            "cell": identity.to_json(cell, ("identity", "provenance")),
             "forecast": None if isinstance(answer, str) else answer,
             "reason": answer if isinstance(answer, str) else "",
             "measured": _measure(exhibit, cell) if gpu and not isinstance(answer, str) else None,
@@ -41,7 +40,7 @@ def rows(exhibit: Exhibit, many: Sequence[Cell]) -> list[Row]:
 
 def _measure(exhibit: Exhibit, cell: Cell) -> dict[str, Any]:
     """In a child of its own: an empty device, and a death that costs nothing else."""
-    arguments = (cells.to_json(cell), vars(exhibit.forecast), cell.recipe.batch_size)
+    arguments = (identity.to_json(cell), vars(exhibit.forecast), cell.recipe.batch_size)
     try:
         found: dict[str, Any] = forkserver.call(MEASURE, arguments, forkserver.preload([cell.model.family]))
     except (UsageError, RuntimeError, ChildProcessError) as error:

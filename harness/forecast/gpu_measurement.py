@@ -11,7 +11,7 @@ from harness import failure
 from harness.config.step_load import Load
 from harness.forecast import synthetic_step
 from harness.forecast.prepared_cell import prepare
-from harness.store import identity as cells
+from harness.store import identity
 
 BACKENDS = {
     "math": [SDPBackend.MATH],
@@ -27,7 +27,7 @@ def measure(cell: Mapping[str, Any], load: Mapping[str, Any], batch_size: int) -
     about = {"device": torch.cuda.get_device_name(device), "torch": torch.__version__, "cuda": torch.version.cuda}
     try:
         with _kernel(asked.kernel):
-            subject = prepare(cells.from_json(cell), asked, device)
+            subject = prepare(identity.from_json(cell), asked, device)
             optimizer = synthetic_step.ready(subject, lambda _: None)
             torch.cuda.synchronize(device)
             torch.cuda.reset_peak_memory_stats(device)

@@ -21,8 +21,7 @@ from transformers.initialization import no_init_weights
 
 from harness.config.schema import ModelConfig
 from harness.errors import NotApplicable, UsageError
-from harness.models import architecture, digest, weight_files
-from harness.models import tensor_reader as stored
+from harness.models import architecture, digest, tensor_reader, weight_files
 from harness.models.head import Head
 from harness.models.tokenizer import padding
 
@@ -107,7 +106,7 @@ def parted(model: PreTrainedModel, config: ModelConfig) -> PreTrainedModel:
     with_prefix = any(name.startswith(prefix) for name in digest.shapes(place))
     for target, source in list(model.all_tied_weights_keys.items()):
         names = [name if with_prefix else name.removeprefix(prefix) for name in (target, source)]
-        if stored.differ(place, *names):
+        if tensor_reader.differ(place, *names):
             owner, _, name = target.rpartition(".")
             held = model.get_submodule(owner)._parameters[name]
             model.get_submodule(owner)._parameters[name] = nn.Parameter(torch.empty_like(held), held.requires_grad)
@@ -239,7 +238,7 @@ def _fill(model: PreTrainedModel, head: Head, file: Path) -> bool:
     does not contradict the configuration.
     """
     try:
-        tensors = stored.load(file, linked=True)
+        tensors = tensor_reader.load(file, linked=True)
     except (OSError, ValueError) as error:
         raise UsageError(f"{file}: this is not a whole safetensors file ({error}). Get it again.") from error
     prefix = f"{model.base_model_prefix}."

@@ -11,8 +11,7 @@ from harness.config.schema import Runtime
 from harness.errors import UsageError
 from harness.probes.judging import answers
 from harness.processes import forkserver
-from harness.store import attempt_folder, lease
-from harness.store import identity as cells
+from harness.store import attempt_folder, identity, lease
 from harness.store.attempt_folder import RECORD
 from harness.store.store import Store
 
@@ -58,7 +57,7 @@ def _measured(store: Store, key: str, name: str, record: Record, runtime: Runtim
     beside = partial(lease.beside, store.leases, key)
     before = beside()
     path = str(delta) if delta.is_file() else ""
-    arguments = (name, cells.to_json(cell), runtime, path)
+    arguments = (name, identity.to_json(cell), runtime, path)
     try:
         found = forkserver.call(f"{__name__}:child", arguments, forkserver.preload({cell.model.family}))
     except (UsageError, RuntimeError, ChildProcessError) as error:
@@ -107,5 +106,5 @@ def child(name: str, content: Mapping[str, Any], runtime: Runtime, delta: str) -
     torch.set_num_threads(runtime.threads)
     device = choose_device(runtime.device)
     probe = page(name)
-    cell = _finished_cell.assemble(cells.from_json(content), runtime, Path(delta) if delta else None, device)
+    cell = _finished_cell.assemble(identity.from_json(content), runtime, Path(delta) if delta else None, device)
     return {**probe.measure(cell, device), "device": _finished_cell.name(device)}

@@ -20,8 +20,7 @@ from typing import Any
 from harness import atomic_files, failure
 from harness.config.schema import Runtime
 from harness.models import digest
-from harness.store import fingerprint
-from harness.store import identity as cells
+from harness.store import fingerprint, identity
 from harness.store.attempt_folder import LOG, OUTCOME, AttemptFolder
 
 LINGER_S = 10.0
@@ -53,7 +52,7 @@ def main(
     try:
         _set_threads(runtime.threads)
         run = _find(entry)
-        attempt.write(OUTCOME, {**run(cells.from_json(cell), runtime, attempt), "status": "done", **code})
+        attempt.write(OUTCOME, {**run(identity.from_json(cell), runtime, attempt), "status": "done", **code})
     except BaseException as error:  # a cell's own failure, of whatever kind, is a record; it may call sys.exit
         with suppress(Exception):
             traceback.print_exc()

@@ -17,7 +17,7 @@ from harness import atomic_files
 from harness.config.schema import Cell, MethodConfig
 from harness.errors import NotApplicable, UsageError
 from harness.models import weight_files
-from harness.store import identity as cells
+from harness.store import identity
 from harness.training import finished_model
 from harness.training.finished_model import Built
 from methods.attachment import tied_weights
@@ -41,7 +41,7 @@ def write(built: Built, folder: Path, origin: Mapping[str, Any]) -> None:
             if built.cell.parents
             else f"method {built.cell.method.name} trained nothing here, so there is no delta."
         )
-    content = cells.to_json(built.cell, ("identity", "provenance"))
+    content = identity.to_json(built.cell, ("identity", "provenance"))
     told = {
         "format": FORMAT,
         "method": content["method"],
@@ -127,7 +127,7 @@ def described(folder: Path) -> Described:
 
 def load(folder: Path, cell: Cell) -> Built:
     """A delta on the backbone of `cell`, whose method it takes the place of. UsageError where it does not fit."""
-    told, model = described(folder), cells.to_json(cell)["model"]
+    told, model = described(folder), identity.to_json(cell)["model"]
     for field in BACKBONE[1:]:
         if told.model[field] != model[field]:
             raise UsageError(

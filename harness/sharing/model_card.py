@@ -13,8 +13,7 @@ from harness import atomic_files, private_paths
 from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.experiments import rerun_command
-from harness.store import identity as cells
-from harness.store import record as schema
+from harness.store import identity, record
 from harness.store.provenance import own_version
 
 CARD, README = "card.json", "README.md"
@@ -29,7 +28,7 @@ def make(cell: Cell, record: Mapping[str, Any], checkpoint: str, form: str, lice
         "form": form,
         "key": record["key"],
         "checkpoint": checkpoint,
-        "cell": cells.to_json(cell, ("identity", "provenance")),
+        "cell": identity.to_json(cell, ("identity", "provenance")),
         "command": private_paths.command(rerun_command.command(cell)),
         "base_model": base(cell),
         "license": licence or cell.model.license or "unknown",
@@ -71,10 +70,10 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 _PARTS = {
-    "cell": schema.has(method=schema.named, task=schema.named, model=schema.named),
-    "base_model": schema.has(name=schema.name, hub=schema.label, revision=schema.label),
-    "license": schema.label,
-    "scores": schema.each(schema.each(schema.number)),
+    "cell": record.has(method=record.named, task=record.named, model=record.named),
+    "base_model": record.has(name=record.name, hub=record.label, revision=record.label),
+    "license": record.label,
+    "scores": record.each(record.each(record.number)),
 }
 """What is told of a card when it arrives."""
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import atomic_files, private_paths
 from harness.errors import UsageError
-from harness.store import fingerprint
-from harness.store import identity as cells
+from harness.store import fingerprint, identity
 from harness.store.record import summarise
 
 if TYPE_CHECKING:
@@ -38,9 +37,9 @@ def archive(store: "Store", keys: Iterable[str], path: Path) -> int:
 def row(record: dict[str, Any], curve: list[dict[str, Any]]) -> dict[str, Any]:
     """{"record", "curve"} without the runtime fields of the cell, which hold paths, and without those in its texts."""
     try:
-        cell = cells.to_json(cells.from_json(record["cell"]), kinds=("identity", "provenance"))
+        cell = identity.to_json(identity.from_json(record["cell"]), kinds=("identity", "provenance"))
     except UsageError:  # a cell of another version: its fields are not all known here
-        cell = cells.without_runtime(record["cell"])
+        cell = identity.without_runtime(record["cell"])
     known = private_paths.paths(record["cell"])
     rest = {name: value for name, value in record.items() if name not in ("cell", "key")}
     return {"record": {**private_paths.hidden(rest, known), "key": record["key"], "cell": cell}, "curve": curve}

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness import atomic_files
 from harness.errors import UsageError
-from harness.store import record as schema
+from harness.store import record
 from harness.store.attempt_folder import RECORD, AttemptFolder
 from harness.store.record import displaces, summarise
 
@@ -64,7 +64,7 @@ class Shelf:
         path = self.at(key, "current")
         try:
             summary = atomic_files.read_json(path)
-            if schema.is_summary(summary):
+            if record.is_summary(summary):
                 return summary
             raise ValueError("it is not the short form of a record")
         except FileNotFoundError:
@@ -85,10 +85,10 @@ class Shelf:
         """One attempt's record; None where there is none or it is broken (then it goes to quarantine)."""
         path = self.at(key, f"attempts/{number}/{RECORD}")
         try:
-            return schema.record(atomic_files.read_json(path), key, number)
+            return record.record(atomic_files.read_json(path), key, number)
         except FileNotFoundError:
             return None
-        except (OSError, schema.Newer) as error:
+        except (OSError, record.Newer) as error:
             self.unreadable_file(path, error)
         except ValueError as error:
             self.quarantine(key, path, str(error))
@@ -143,13 +143,13 @@ class Shelf:
             return
         marker = self.path / "store.json"
         try:
-            schema.upgrade(atomic_files.read_json(marker))
+            record.upgrade(atomic_files.read_json(marker))
         except FileNotFoundError:
             if not (self.path / "cells").is_dir() and listing(self.path):
                 raise UsageError(
                     f"store={self.path}: not a store of deltabench; name an empty or a new folder."
                 ) from None
-        except schema.Newer as error:
+        except record.Newer as error:
             raise UsageError(f"store={self.path}: {error}.") from None
         except ValueError as error:
             self.quarantine("store", marker, str(error))

@@ -16,8 +16,7 @@ from typing import Any
 
 from harness import atomic_files
 from harness.errors import UsageError
-from harness.store import fingerprint, lease, requested_grids
-from harness.store import identity as cells
+from harness.store import fingerprint, identity, lease, requested_grids
 from harness.store.attempt_folder import CHECKPOINT, OUTCOME, RECORD, RESUMED, TRACE
 from harness.store.record import FINAL
 from harness.store.store import Store
@@ -67,11 +66,11 @@ def _obstacle(other: Store, key: str) -> str:
     if record is None:
         return "its record cannot be read"
     try:
-        cell = cells.from_json(record["cell"])
+        cell = identity.from_json(record["cell"])
     except UsageError as error:
         return str(error)
-    if cells.known(cell) and cells.key(cell) != key:
-        return f"its record is of another cell, {cells.key(cell)[:12]}"
+    if identity.known(cell) and identity.key(cell) != key:
+        return f"its record is of another cell, {identity.key(cell)[:12]}"
     return ""
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import atomic_files
 from harness.config.schema import Cell
-from harness.store import identity as cells
+from harness.store import identity
 from harness.store.cell_files import KEY, check_own, listing
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def of(name: str, many: Iterable[Cell]) -> Grid:
 
 
 def place(cell: Cell) -> Place:
-    return Place(cells.key(cell), cell.method.name, cell.model.name, cell.task.name, cell.recipe.steps)
+    return Place(identity.key(cell), cell.method.name, cell.model.name, cell.task.name, cell.recipe.steps)
 
 
 def said(block: Mapping[str, Sequence[Any]]) -> str:

@@ -23,9 +23,7 @@ from typing import Any
 from harness import atomic_files
 from harness.config.schema import Cell
 from harness.errors import UsageError
-from harness.store import identity as cells
-from harness.store import index, lease
-from harness.store import record as schema
+from harness.store import identity, index, lease, record
 from harness.store.attempt_folder import CURVE, FILE, RECORD, AttemptFolder
 from harness.store.cell_files import KEY, Shelf, Summary, check_own, listing
 from harness.store.record import FINAL, SCHEMA, STATUSES, displaces, summarise
@@ -146,14 +144,14 @@ class Store(Shelf):
                 told = f"the store {self.path} has no readable cell {key[:12]}: {error}"
                 raise UsageError(f"{told}. The command that made it makes it again.") from error
             content = record["cell"]
-        found = cells.from_json(content)
-        if cells.key(found) != key and cells.known(found):
-            raise UsageError(f"what the store {self.path} has as cell {key[:12]} is cell {cells.key(found)[:12]}.")
+        found = identity.from_json(content)
+        if identity.key(found) != key and identity.known(found):
+            raise UsageError(f"what the store {self.path} has as cell {key[:12]} is cell {identity.key(found)[:12]}.")
         return found
 
     def register(self, cell: Cell) -> str:
         """Make the cell's folder, so that a worker can find it by key."""
-        return self.register_as(cells.key(cell), cells.to_json(cell))
+        return self.register_as(identity.key(cell), identity.to_json(cell))
 
     def register_as(self, key: str, content: Mapping[str, Any]) -> str:
         """`register` for a cell as JSON under a key that is known to be its own."""
@@ -228,7 +226,7 @@ class Store(Shelf):
                 raise UsageError(f"store={self.path}: {there} cannot be written; name another store with store=DIR.")
 
     def evaluations(self, key: str, number: int) -> list[dict[str, Any]]:
-        return list(filter(schema.is_point, atomic_files.read_lines(self.at(key, f"attempts/{number}/{CURVE}"))))
+        return list(filter(record.is_point, atomic_files.read_lines(self.at(key, f"attempts/{number}/{CURVE}"))))
 
     def _counting(self, key: str, summary: Summary | None) -> dict[str, Any] | None:
         if summary is None:

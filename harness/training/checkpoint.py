@@ -19,8 +19,7 @@ from harness.config.schema import Cell, Runtime
 from harness.measurement.memory_sampler import most
 from harness.measurement.meter import Meter
 from harness.measurement.step_timer import Steps
-from harness.store import fingerprint
-from harness.store import identity as cells
+from harness.store import fingerprint, identity
 from harness.store.attempt_folder import CHECKPOINT, CURVE, RESUMED, AttemptFolder
 from harness.training import determinism, model_state, tensor_file
 
@@ -156,7 +155,7 @@ class Keeper:
 def keeper(cell: Cell, runtime: Runtime, folder: AttemptFolder, device: torch.device) -> Keeper:
     """Of one attempt at a cell. A checkpoint is used on the same kind of device only, and by the same code."""
     code = fingerprint.exact(cell.method.name, cell.task.name, cell.objective)
-    made_by = {"key": cells.key(cell), "code": code, "device": device.type}
+    made_by = {"key": identity.key(cell), "code": code, "device": device.type}
     return Keeper(folder, made_by, runtime.checkpoint_steps, runtime.checkpoint_minutes)
 
 

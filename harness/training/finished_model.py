@@ -11,8 +11,7 @@ from harness import atomic_files
 from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.models import backbone as models
-from harness.models import tensor_reader as stored
-from harness.models import tokenizer
+from harness.models import tensor_reader, tokenizer
 from harness.store.store import Store
 from harness.training import determinism, trained_tensors
 from harness.training.determinism import seed_for
@@ -71,6 +70,6 @@ def attached(cell: Cell, model: PreTrainedModel) -> Method:
 def tensors(path: Path) -> Mapping[str, torch.Tensor]:
     """Of a safetensors file; nothing is ever unpickled. UsageError for one that is not whole."""
     try:
-        return stored.load(path, atomic_files.of_the_hub(path))
+        return tensor_reader.load(path, atomic_files.of_the_hub(path))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: expected a whole safetensors file ({error})") from error

@@ -11,7 +11,7 @@ from harness.training import process_group
 from harness.training.batches import Encoded
 from harness.training.objectives.base import Objective
 from tasks.base import Example, Task
-from tasks.data import splits as choose
+from tasks.data import splits
 from tasks.metrics.label_metrics import METRICS
 
 SAMPLE_ROWS = 128  # of train, scored too: the same rows for every method and seed
@@ -38,7 +38,7 @@ class Scored:
 def prepare(objective: Objective, task: Task) -> dict[str, Split]:
     """Every split by name, tokenised, and "train_sample"."""
     train = task.splits.train
-    sample, _ = choose.carve(train, min(SAMPLE_ROWS, len(train)), seed=0)
+    sample, _ = splits.carve(train, min(SAMPLE_ROWS, len(train)), seed=0)
     named = {**task.splits.named(), "train_sample": sample}
     return {
         name: Split(rows, objective.encode(rows), [list(row.references) or objective.target(row) for row in rows])

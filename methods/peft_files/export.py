@@ -18,7 +18,7 @@ from torch import nn
 
 from harness import atomic_files
 from harness.errors import UsageError
-from harness.models import tensor_reader as stored
+from harness.models import tensor_reader
 from methods.attachment.delta_state import delta_state, load_delta_state
 from methods.backbone.delta import Delta, trainable
 from methods.backbone.roles import Part, family, heads
@@ -266,7 +266,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
     try:
-        return stored.load(folder / TENSORS, atomic_files.of_the_hub(folder / TENSORS))
+        return tensor_reader.load(folder / TENSORS, atomic_files.of_the_hub(folder / TENSORS))
     except (OSError, ValueError) as error:
         hint = "; a pickled adapter_model.bin is never read" if (folder / "adapter_model.bin").exists() else ""
         raise UsageError(f"{folder / TENSORS}: expected a whole safetensors file ({error}){hint}") from error

@@ -14,8 +14,7 @@ from harness.config.schema import TaskConfig
 from harness.errors import UsageError, near
 from harness.paths import located
 from tasks.base import Example, Splits, TaskRow
-from tasks.data import hub, row_files, split_files
-from tasks.data import splits as choose
+from tasks.data import hub, row_files, split_files, splits
 from tasks.data.row_reader import Reader
 
 CARVED_ROWS = 1000  # of train, where task.validation_size does not say otherwise; at most a tenth
@@ -70,7 +69,7 @@ def load(source: Source, config: TaskConfig) -> Splits:
     train = _split(source, config, source.train)
     tests = {name: _split(source, config, split) for name, split in _tests(source, config).items()}
     for name in [name for name, split in source.tests.items() if split == CARVED and name not in tests]:
-        tests[name], train = choose.carve(train, _size(None, train), seed=0)
+        tests[name], train = splits.carve(train, _size(None, train), seed=0)
     if source.validation != CARVED:
         return Splits(train, _split(source, config, source.validation), tests)
     validation, rest = carved(train, config)
@@ -85,7 +84,7 @@ def carved(train: tuple[Example, ...], config: TaskConfig) -> tuple[tuple[Exampl
             f"task.validation_size={size}: validation rows of {config.name} are carved from its "
             f"{len(train)} train rows, and some must be left to train on."
         )
-    return choose.carve(train, size, config.split_seed)
+    return splits.carve(train, size, config.split_seed)
 
 
 def _size(wanted: int | None, train: tuple[Example, ...]) -> int:

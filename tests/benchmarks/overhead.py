@@ -22,7 +22,7 @@ from harness.config.schema import Cell, Runtime  # noqa: E402
 from harness.execution import worker  # noqa: E402
 from harness.experiments import grid  # noqa: E402
 from harness.processes import forkserver  # noqa: E402
-from harness.store import identity as cells  # noqa: E402
+from harness.store import identity  # noqa: E402
 from harness.store.store import Store  # noqa: E402
 
 
@@ -37,7 +37,7 @@ def bare(content: Mapping[str, Any], threads: int) -> dict[str, float]:
     from tasks import registry as tasks
 
     torch.set_num_threads(threads)
-    cell = cells.from_json(content)
+    cell = identity.from_json(content)
     objective = objectives.make(cell.objective, tasks.load(cell.task), tokenizer.load(cell.model))
     encoded = prepare(objective, tasks.load(cell.task))["train"].encoded
     model = backbone.load(cell.model, objective.head, 0, cell.recipe.dropout).train()
@@ -61,11 +61,11 @@ def measure(cell: Cell, setup: worker.Setup, store: Store) -> dict[str, float]:
     started = time.perf_counter()
     status = worker.attempt(store, cell, setup)
     wall = time.perf_counter() - started
-    record = store.read(cells.key(cell))
+    record = store.read(identity.key(cell))
     assert record is not None
     assert status == "done", record["error"]
     clock = record["time"]
-    loop = forkserver.call("overhead:bare", (cells.to_json(cell), 1), setup.modules)["seconds"]
+    loop = forkserver.call("overhead:bare", (identity.to_json(cell), 1), setup.modules)["seconds"]
     return {
         "wall": wall,
         "train": clock["train_s"],

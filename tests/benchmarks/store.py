@@ -30,8 +30,11 @@ sys.path.insert(0, str(ROOT))
 from harness.analysis.study import frame  # noqa: E402
 from harness.cli import dispatch  # noqa: E402
 from harness.config.schema import Cell  # noqa: E402
-from harness.store import archive, fingerprint  # noqa: E402
-from harness.store import identity as cells  # noqa: E402
+from harness.store import (  # noqa: E402
+    archive,
+    fingerprint,
+    identity,
+)
 from harness.store.store import Store, summarise  # noqa: E402
 
 GOLDEN = json.loads((ROOT / "tests/harness/store/golden/record-schema-1.json").read_text())
@@ -41,7 +44,7 @@ EXHIBIT = 3_000
 
 def many(count: int) -> Iterator[Cell]:
     """Cells as an exhibit has them: arms x tasks x seeds, seed by seed."""
-    base = cells.from_json(GOLDEN["record"]["cell"])
+    base = identity.from_json(GOLDEN["record"]["cell"])
     choices = product(range(-(-count // (ARMS * TASKS))), range(TASKS), range(1, ARMS + 1))
     for seed, task, rank in list(choices)[:count]:
         method = replace(base.method, fields={**base.method.fields, "rank": rank, "alpha": 2.0 * rank})
@@ -49,7 +52,7 @@ def many(count: int) -> Iterator[Cell]:
 
 
 def record_of(cell: Cell) -> dict[str, Any]:
-    record = {**GOLDEN["record"], "key": cells.key(cell), "cell": cells.to_json(cell), "attempt": 1}
+    record = {**GOLDEN["record"], "key": identity.key(cell), "cell": identity.to_json(cell), "attempt": 1}
     mark = fingerprint.fingerprint(cell.method.name, cell.task.name, cell.objective)
     return {**record, "provenance": {**record["provenance"], "fingerprint": mark}}
 
@@ -109,7 +112,7 @@ def main(count: int, folder: Path) -> None:
     print(f"{size:,} records, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}:")
     timed("status, first time (writes the index)", lambda: status(store))
     timed("status, with the index", lambda: status(store))
-    keys = [cells.key(cell) for cell in wanted[: min(EXHIBIT, count)]]
+    keys = [identity.key(cell) for cell in wanted[: min(EXHIBIT, count)]]
     runs = timed(f"an exhibit of {len(keys):,} cells: records and curves", lambda: archive.from_store(store, keys))
     timed(f"  its DataFrame ({frame.scores.__name__})", lambda: frame.scores(runs))
     timed("every record and curve, one after the other", lambda: sum(1 for _ in store.runs(store.keys())))

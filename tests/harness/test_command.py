@@ -14,7 +14,7 @@ from harness.config import conf_files
 from harness.config.schema import Cell
 from harness.experiments import grid
 from harness.experiments.rerun_command import command, missing
-from harness.store import identity as cells
+from harness.store import identity
 from harness.store.store import Store
 
 MODEL, TASK = "micro-t5-nano", "micro/sentiment"
@@ -68,7 +68,7 @@ CHOICES: list[tuple[list[str], bool]] = [
 @pytest.mark.parametrize(("words", "needed"), CHOICES)
 def test_the_command_plans_the_key(folder: Path, words: list[str], needed: bool) -> None:
     cell = planned(["--config-dir", str(folder), *words])
-    cell = cells.from_json(cells.to_json(cell))  # as a record has it
+    cell = identity.from_json(identity.to_json(cell))  # as a record has it
     commands = {command(cell)}
     with conf_files.looking_into(folder):
         commands.add(command(cell))
@@ -76,17 +76,17 @@ def test_the_command_plans_the_key(folder: Path, words: list[str], needed: bool)
     for told in map(shlex.split, commands):
         assert told[:2] == ["deltabench", "run"]
         assert (told[2:4] == ["--config-dir", str(folder.resolve())]) == needed
-        assert cells.key(planned(told[2:])) == cells.key(cell)
+        assert identity.key(planned(told[2:])) == identity.key(cell)
 
 
 def test_a_folder_that_nobody_named_is_asked_for(folder: Path) -> None:
     """A record of an earlier version does not know its folder; one whose folder is gone names it."""
     cell = planned(["--config-dir", str(folder), "model=own", "task=mine"])
-    content: dict[str, Any] = cells.without_runtime(cells.to_json(cell))
+    content: dict[str, Any] = identity.without_runtime(identity.to_json(cell))
     assert ODD not in json.dumps(content)
-    assert "holds task/mine.yaml with --config-dir" in str(missing(cells.from_json(content)))
+    assert "holds task/mine.yaml with --config-dir" in str(missing(identity.from_json(content)))
     with conf_files.looking_into(folder):
-        assert "--config-dir" in command(cells.from_json(content))
+        assert "--config-dir" in command(identity.from_json(content))
     folder.rename(folder.with_name("moved"))
     assert str(folder) in str(missing(cell))
 
@@ -110,4 +110,4 @@ def test_what_is_passed_on_names_no_folder_of_this_machine(folder: Path) -> None
     told = private_paths.command(command(cell))
     assert "--config-dir FOLDER " in told
     assert str(folder.parent) not in told
-    assert str(folder.resolve()) in private_paths.paths(cells.to_json(cell))
+    assert str(folder.resolve()) in private_paths.paths(identity.to_json(cell))

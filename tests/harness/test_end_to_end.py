@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness.cli import dispatch
-from harness.store import identity as cells
+from harness.store import identity
 from harness.store.record import REPEATED, VARYING
 from harness.store.store import Store
 
@@ -69,7 +69,7 @@ def test_a_sweep_leaves_complete_records(call: Call, folder: Path) -> None:
     records = {record["cell"]["method"]["name"]: record for record in store.records()}
     assert set(records) == {"none", "lora"}
     for name, record in records.items():
-        assert cells.key(cells.from_json(record["cell"])) == record["key"]
+        assert identity.key(identity.from_json(record["cell"])) == record["key"]
         for point in ("best", "last"):
             assert {"validation", "test", "train_sample"} <= set(record["scores"][point]["sets"])
         assert all(math.isfinite(number) for number in _numbers(record["scores"]))

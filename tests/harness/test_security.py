@@ -12,8 +12,7 @@ from harness.config import compose, conf_files, launchers
 from harness.config.schema import Cell, MethodConfig, ModelConfig
 from harness.errors import UsageError
 from harness.experiments import grid
-from harness.store import identity as cells
-from harness.store import requested_grids
+from harness.store import identity, requested_grids
 from harness.store.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -227,7 +226,7 @@ def test_no_name_becomes_a_path(store: Store, cell: Callable[..., Cell], name: s
         recipe=replace(one.recipe, name=name),
         parents=((name, name),),
     )
-    key = cells.key(odd)
+    key = identity.key(odd)
     assert re.fullmatch("[0-9a-f]{64}", key)
     before = set(tmp_path.rglob("*"))
     store.begin(odd)

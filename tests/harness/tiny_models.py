@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from harness.config.schema import ModelConfig
-from harness.models import tokenizer as text
+from harness.models import tokenizer
 from harness.models.tokenizer import Text
 from tasks.base import Example, Splits, Task
 
@@ -92,7 +92,7 @@ def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="session")
 def t5_text(t5: ModelConfig) -> Text:
-    return text.load(t5)
+    return tokenizer.load(t5)
 
 
 def task(answer: str = "label", rows: int = 40) -> Task:

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from harness.cli import arguments, pretraining_gate
 from harness.config.schema import TaskConfig
 from harness.experiments import grid
-from harness.store import identity as cells
+from harness.store import identity
 from harness.store.store import Store
 from tasks import registry as tasks
 from tasks.base import Example, Task
@@ -184,7 +184,7 @@ def test_a_gate_counts_the_cells_of_its_own_command_only(monkeypatch: pytest.Mon
 
     def key(*more: str) -> str:
         said = arguments.parse(["method=full", "model=micro-llama-nano", "task=micro/commonsense", "seed=0", *more])
-        return cells.key(grid.expand([said.block])[0])
+        return identity.key(grid.expand([said.block])[0])
 
     assert {key(), key("model.weights=random")} <= asked
     assert not {key("recipe.learning_rate=1e-4"), key("task.split_seed=5")} & asked

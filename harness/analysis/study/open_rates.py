@@ -19,8 +19,7 @@ from harness import assets
 from harness.config.schema import TaskConfig
 from harness.errors import UsageError
 from harness.experiments.verdict import Comparison
-from harness.store import archive
-from harness.store import identity as cells
+from harness.store import archive, identity
 
 if TYPE_CHECKING:
     from harness.analysis.study.study import Study
@@ -98,9 +97,9 @@ def tuned(content: Mapping[str, Any]) -> bool:
 
 def _family(content: Mapping[str, Any]) -> str:
     """What a rate is tuned for: a cell without its task, seed and rate."""
-    cell = cells.from_json(content)
+    cell = identity.from_json(content)
     recipe = replace(cell.recipe, learning_rate=1.0)
-    return cells.canonical(replace(cell, seed=0, task=TaskConfig(""), parents=(), recipe=recipe))
+    return identity.canonical(replace(cell, seed=0, task=TaskConfig(""), parents=(), recipe=recipe))
 
 
 @cache

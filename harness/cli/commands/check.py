@@ -24,9 +24,8 @@ from harness.errors import UsageError
 from harness.experiments import exhibits, grid, overrides, rate_tuning
 from harness.experiments.exhibits import Exhibit
 from harness.experiments.verdict import Finding
-from harness.forecast import exhibit_rows as forecasts
-from harness.store import archive
-from harness.store import identity as cells
+from harness.forecast import exhibit_rows
+from harness.store import archive, identity
 from harness.store.store import Store
 
 
@@ -44,7 +43,7 @@ def main(arguments: argparse.Namespace) -> int:
     if exhibit.forecast:
         return _forecasts(exhibit, grid.expand(blocks))
     store = Store(said.configure(compose.defaults()["runtime"]).store)
-    keys = [cells.key(cell) for cell in rate_tuning.expand(blocks, store).cells]
+    keys = [identity.key(cell) for cell in rate_tuning.expand(blocks, store).cells]
     mine = archive.from_store(store, keys)
     if not any(run.record["status"] == "done" for run in mine):
         raise UsageError(
@@ -61,9 +60,9 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _forecasts(exhibit: Exhibit, found: Sequence[Cell]) -> int:
     """An exhibit of forecasts: made once more, and held against those of the reference."""
-    reference = forecasts.load(assets.reference() / exhibit.name)
-    mine = forecasts.rows(exhibit, found)
-    lines = forecasts.differing(mine, reference)
+    reference = exhibit_rows.load(assets.reference() / exhibit.name)
+    mine = exhibit_rows.rows(exhibit, found)
+    lines = exhibit_rows.differing(mine, reference)
     print("".join(f"{line}\n" for line in lines), end="")
     print(f"{len(mine)} forecasts, {len(lines)} differ from the reference")
     return int(bool(lines))

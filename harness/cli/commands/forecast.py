@@ -21,7 +21,7 @@ from harness.config.schema import Cell
 from harness.config.step_load import KERNELS, Load, gib, whole
 from harness.errors import UsageError
 from harness.forecast import client, device_fit
-from harness.store import identity as cells
+from harness.store import identity
 
 HEAD = ("method", "model", "batch", "peak", "parameters", "gradients", "optimizer", "activations", "temporaries")
 
@@ -64,7 +64,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 def row(cell: Cell, answer: Any) -> dict[str, Any]:
     """A cell and its figures, or the reason why there are none."""
-    return {"cell": cells.to_json(cell), **({"error": answer} if isinstance(answer, str) else answer)}
+    return {"cell": identity.to_json(cell), **({"error": answer} if isinstance(answer, str) else answer)}
 
 
 def table(found: Sequence[Cell], told: Sequence[Any]) -> str:

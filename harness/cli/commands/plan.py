@@ -32,8 +32,7 @@ from harness.experiments import grid
 from harness.forecast import device_fit, duration
 from harness.forecast.duration import Estimate, Known
 from harness.models import answer_tokens
-from harness.store import identity as cells
-from harness.store import requested_grids
+from harness.store import identity, requested_grids
 from harness.store.fingerprint import is_stale
 from harness.store.store import FINAL, Store
 from tasks import registry as tasks
@@ -79,7 +78,7 @@ def main(arguments: argparse.Namespace) -> int:
     memory = device_fit.wanted(arguments.device_memory)
     told = device_fit.forecasts(many, memory) if memory else {}
     if arguments.json:
-        rows = [{**vars(one), "memory": told.get(one.key), "cell": cells.to_json(one.cell)} for one in planned]
+        rows = [{**vars(one), "memory": told.get(one.key), "cell": identity.to_json(one.cell)} for one in planned]
         print(json.dumps({"cells": rows, "cost": cost, "notes": notes}, ensure_ascii=False, indent=1))
         return 0
     print(_table(planned))
@@ -92,7 +91,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _planned(store: Store, many: Sequence[Cell]) -> list[Planned]:
-    found = {cells.key(cell): cell for cell in many}
+    found = {identity.key(cell): cell for cell in many}
     states = {key: (status, summary) for key, status, summary in store.statuses(found)}
     finished = [(key, summary) for key, summary in store.summaries() if summary and summary["status"] == "done"]
     estimate = Estimate(store, finished)

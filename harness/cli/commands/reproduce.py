@@ -26,13 +26,10 @@ from harness.errors import RowsAbsent, UsageError
 from harness.execution import sweep
 from harness.experiments import exhibits, overrides, rate_tuning
 from harness.experiments.exhibits import Exhibit
-from harness.forecast import device_fit
-from harness.forecast import dry_run as ahead
-from harness.forecast import exhibit_rows as forecasts
+from harness.forecast import device_fit, dry_run, exhibit_rows
 from harness.paths import located
 from harness.probes import registry as probes
-from harness.store import archive, requested_grids
-from harness.store import identity as cells
+from harness.store import archive, identity, requested_grids
 from harness.store.store import Store
 
 SETTINGS = (*words.SETTINGS, "scale")
@@ -73,13 +70,13 @@ def main(arguments: argparse.Namespace) -> int:
     except RowsAbsent as error:
         if not arguments.dry_run:
             raise
-        print(ahead.without_rows(exhibit, blocks, error, folder))
+        print(dry_run.without_rows(exhibit, blocks, error, folder))
         return 0
     print("".join(f"{line}\n" for line in told), end="")
     if exhibit.forecast:
         return _forecast(exhibit, scale, planned.cells, folder, arguments.dry_run)
     if arguments.dry_run:
-        print(ahead.plan(exhibit, scale, blocks, planned, runtime, jobs, folder))
+        print(dry_run.plan(exhibit, scale, blocks, planned, runtime, jobs, folder))
         if memory := device_fit.wanted(arguments.device_memory):
             print(device_fit.text(planned.cells, device_fit.forecasts(planned.cells, memory), memory))
         return 0
@@ -97,7 +94,7 @@ def main(arguments: argparse.Namespace) -> int:
     found = planned.cells
     present(exhibit, scale, found, store, folder, typed)
     if arguments.export:
-        count = archive.archive(store, (cells.key(cell) for cell in found), folder / archive.ARCHIVE)
+        count = archive.archive(store, (identity.key(cell) for cell in found), folder / archive.ARCHIVE)
         print(f"{count} records: {folder / archive.ARCHIVE}")
     return code
 
@@ -116,8 +113,8 @@ def _forecast(exhibit: Exhibit, scale: str, found: Sequence[Cell], folder: Path,
     if dry_run:
         print(f"{len(found)} cells to forecast, a second or two each; nothing is trained\nresults: {folder}")
         return 0
-    rows = forecasts.rows(exhibit, found)
-    forecasts.save(folder, rows)
+    rows = exhibit_rows.rows(exhibit, found)
+    exhibit_rows.save(folder, rows)
     report.render(exhibit, scale, rows, folder)
     report.show(folder, terminal.console(width=None if sys.stdout.isatty() else 160))
     return int(any(row["forecast"] is None for row in rows))
@@ -139,7 +136,7 @@ def unsaid(exhibit: Exhibit, scale: str, settings: Mapping[str, str]) -> list[st
 
 def present(exhibit: Exhibit, scale: str, found: Sequence[Cell], store: Store, folder: Path, typed: str = "") -> None:
     """Render what is done, unless the folder already shows exactly that, and show it in the terminal."""
-    keys = [cells.key(cell) for cell in found]
+    keys = [identity.key(cell) for cell in found]
     summaries = {key: store.summary(key) for key in keys}
     attempts = [f"{key} {one['attempt']} {one['status']}" for key, one in summaries.items() if one]
     if not any(one and one["status"] == "done" for one in summaries.values()):

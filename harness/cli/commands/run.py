@@ -22,7 +22,7 @@ from harness.config import compose, launchers
 from harness.errors import UsageError
 from harness.execution import sweep
 from harness.experiments import grid, parent_order
-from harness.store import identity as cells
+from harness.store import identity
 from harness.store.store import Store
 
 
@@ -44,7 +44,7 @@ def main(arguments: argparse.Namespace) -> int:
     rerun = said.settings.get("rerun", "").split(",") if "rerun" in said.settings else ()
     with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
         code = sweep.drain(found, runtime, launcher, rerun=rerun)
-    store, key = Store(runtime.store), cells.key(wanted[0])
+    store, key = Store(runtime.store), identity.key(wanted[0])
     record = store.read(key)
     if arguments.json:
         print(json.dumps(atomic_files.finite(look(store, key)), ensure_ascii=False, indent=1))

@@ -17,7 +17,7 @@ from harness.cli import record_text
 from harness.config import compose
 from harness.errors import UsageError, plain
 from harness.experiments.rerun_command import command, missing
-from harness.store import identity as cells
+from harness.store import identity
 from harness.store.attempt_folder import LOG
 from harness.store.fingerprint import is_stale
 from harness.store.store import Store
@@ -70,7 +70,7 @@ def look(store: Store, key: str) -> dict[str, Any]:
 
 def _command(store: Store, key: str, record: dict[str, Any] | None) -> tuple[str | None, str | None]:
     try:
-        cell = cells.from_json(record["cell"]) if record else store.cell(key)
+        cell = identity.from_json(record["cell"]) if record else store.cell(key)
         lost = missing(cell)
         return (None, lost) if lost else (command(cell), None)
     except UsageError as error:  # a method or a field that is not known here

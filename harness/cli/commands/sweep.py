@@ -28,8 +28,7 @@ from harness.config import compose, launchers
 from harness.config.schema import Cell
 from harness.execution import sweep
 from harness.experiments import grid
-from harness.store import identity as cells
-from harness.store import requested_grids
+from harness.store import identity, requested_grids
 from harness.store.fingerprint import is_stale
 from harness.store.store import Store
 
@@ -67,6 +66,6 @@ def _came(store: Store, many: Sequence[Cell]) -> dict[str, Any]:
     """What the store holds of these cells now."""
     rows = [
         {"key": key, "status": status, "stale": summary is not None and is_stale(summary)}
-        for key, status, summary in store.statuses(cells.key(cell) for cell in many)
+        for key, status, summary in store.statuses(identity.key(cell) for cell in many)
     ]
     return {"store": str(store.path), "counts": dict(Counter(str(row["status"]) for row in rows)), "cells": rows}

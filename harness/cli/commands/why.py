@@ -17,8 +17,7 @@ from harness.cli import arguments as words
 from harness.config import compose
 from harness.config.schema import Cell
 from harness.errors import UsageError, plain
-from harness.store import fingerprint
-from harness.store import identity as cells
+from harness.store import fingerprint, identity
 from harness.store.store import Store
 
 
@@ -66,7 +65,7 @@ def one(store: Store, key: str) -> dict[str, Any]:
 
 def two(store: Store, key: str, other: str) -> dict[str, Any]:
     """In what two cells differ: fields of their identity, and the code that made their records."""
-    left, right = (dict(_flat(cells.to_json(_cell(store, one), kinds=("identity",)))) for one in (key, other))
+    left, right = (dict(_flat(identity.to_json(_cell(store, one), kinds=("identity",)))) for one in (key, other))
     ours, theirs = (_parts(store.read(one) or {}) for one in (key, other))
     known = ours and theirs
     return {
@@ -104,7 +103,7 @@ def _told_two(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _cell(store: Store, key: str) -> Cell:
     record = store.read(key)
-    return cells.from_json(record["cell"]) if record else store.cell(key)
+    return identity.from_json(record["cell"]) if record else store.cell(key)
 
 
 def _parts(record: Mapping[str, Any]) -> dict[str, Any]:

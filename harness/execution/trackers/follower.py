@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from harness import atomic_files
 from harness.config.schema import Cell
 from harness.errors import UsageError
-from harness.store import identity as cells
+from harness.store import identity
 from harness.store.attempt_folder import CURVE
 from harness.store.store import Store
 
@@ -134,7 +134,7 @@ def _named(cell: Cell, key: str, number: int) -> tuple[str, dict[str, str | int 
     parts = (cell.method.name, cell.model.name, cell.task.name.replace("/", "-"), f"seed{cell.seed}", key[:8], number)
     flat = {
         (group if name == "name" else f"{group}.{name}"): value if isinstance(value, str | int | float) else str(value)
-        for group, values in cells.to_json(cell, ("identity", "provenance")).items()
+        for group, values in identity.to_json(cell, ("identity", "provenance")).items()
         if isinstance(values, dict)
         for name, value in values.items()
         if value not in (None, "")

@@ -14,8 +14,7 @@ from harness.cli.commands import check, reproduce
 from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import UsageError
 from harness.experiments import exhibits
-from harness.store import archive
-from harness.store import identity as cells
+from harness.store import archive, identity
 from harness.store.store import Store
 
 SMALL = {"tasks": ("micro/qa", "micro/sentiment"), "seeds": (0, 1), "noise": 0.004}
@@ -37,7 +36,7 @@ def cell_of(run):
 def keyed(run):
     cell = cell_of(run)
     provenance = {"fingerprint": "f"}
-    record = {**run.record, "key": cells.key(cell), "cell": cells.to_json(cell), "provenance": provenance}
+    record = {**run.record, "key": identity.key(cell), "cell": identity.to_json(cell), "provenance": provenance}
     record["time"] = {**record["time"], "wall_s": 8.0}
     return dataclasses.replace(run, record=record)
 

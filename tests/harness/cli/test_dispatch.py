@@ -16,7 +16,7 @@ from harness.cli.commands.list import WHAT
 from harness.config.schema import Cell
 from harness.execution import worker
 from harness.experiments import grid
-from harness.store import identity as cells
+from harness.store import identity
 from harness.store.store import SCHEMA, Store
 
 ROOT = Path(__file__).parents[3]
@@ -47,7 +47,7 @@ def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, st
 )
 def test_nothing_heavy_is_imported(words: list[str], environment: dict[str, str], tmp_path: Path) -> None:
     script = (
-        "import sys, json; from harness.cli import dispatch as cli\n"
+        "import sys, json; from harness.cli import dispatch\n"
         f"sys.argv[1:] = {words!r}\n"
         "try: code = cli.main()\n"
         "except SystemExit as end: code = end.code\n"
@@ -125,7 +125,7 @@ def test_plan(call: Callable[..., Any], tmp_path: Path) -> None:
     code, out, _ = call(*words, "--json")
     content = json.loads(out)
     assert [row["status"] for row in content["cells"]] == ["missing"] * 4
-    assert all(cells.key(cells.from_json(row["cell"])) == row["key"] for row in content["cells"])
+    assert all(identity.key(identity.from_json(row["cell"])) == row["key"] for row in content["cells"])
     assert content["cost"]["seconds"] > 0
     assert content["cost"]["of"].startswith("by our own runs (")
     assert content["cost"]["bytes"] is None
@@ -152,7 +152,7 @@ def test_status(call: Callable[..., Any], filled: Store, monkeypatch: pytest.Mon
 def test_show_and_why(
     call: Callable[..., Any], filled: Store, cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good, error = (cells.key(cell(method))[:10] for method in ("good", "error"))
+    good, error = (identity.key(cell(method))[:10] for method in ("good", "error"))
     where = f"store={filled.path}"
     code, out, _ = call("show", good, where)
     assert code == 0
@@ -185,10 +185,16 @@ def test_show_and_why(
 def test_a_finished_sweep_says_so_without_torch(environment: dict[str, str], tmp_path: Path, store: Store) -> None:
     for one in grid.expand([{"method": ["full", "none"], "seed": [0, 1]}]):
         folder = store.begin(one)
-        record = {"schema": SCHEMA, "key": cells.key(one), "attempt": 1, "status": "done", "cell": cells.to_json(one)}
+        record = {
+            "schema": SCHEMA,
+            "key": identity.key(one),
+            "attempt": 1,
+            "status": "done",
+            "cell": identity.to_json(one),
+        }
         store.finish(record["key"], folder, {**record, "provenance": {}, "time": {}})
     script = (
-        "import sys; from harness.cli import dispatch as cli\n"
+        "import sys; from harness.cli import dispatch\n"
         f"code = cli.main(['sweep', 'method=full,none', 'seed=0,1', {f'store={store.path}'!r}])\n"
         "print(code, 'torch' in sys.modules)"
     )
@@ -212,7 +218,7 @@ SHAPES = {
 def test_json_has_the_shape_that_help_tells(
     call: Callable[..., Any], filled: Store, cell: Callable[..., Cell], tmp_path: Path
 ) -> None:
-    key, where = cells.key(cell("good")), f"store={filled.path}"
+    key, where = identity.key(cell("good")), f"store={filled.path}"
     (tmp_path / "new").mkdir()
     lines = {
         "status": ["status", where], "show": ["show", key, where], "why": ["why", key, where],
@@ -234,13 +240,19 @@ def test_what_came_of_it_as_json(call: Callable[..., Any], store: Store, monkeyp
     many = grid.expand([{"method": ["full", "none"], "seed": [0]}])
     for one in many:
         folder = store.begin(one)
-        record = {"schema": SCHEMA, "key": cells.key(one), "attempt": 1, "status": "done", "cell": cells.to_json(one)}
+        record = {
+            "schema": SCHEMA,
+            "key": identity.key(one),
+            "attempt": 1,
+            "status": "done",
+            "cell": identity.to_json(one),
+        }
         store.finish(record["key"], folder, {**record, "provenance": {}, "time": {}})
     monkeypatch.setattr("harness.store.fingerprint.fingerprint", lambda *names: "another")
     code, out, err = call("sweep", "method=full,none", "seed=0", f"store={store.path}", "--json")
     found = json.loads(out)
     assert (code, found["exit_code"], found["counts"]) == (0, 0, {"done": 2})
-    assert {row["key"] for row in found["cells"]} == {cells.key(one) for one in many}
+    assert {row["key"] for row in found["cells"]} == {identity.key(one) for one in many}
     assert all(row["stale"] for row in found["cells"])
     assert "nothing left to do" in err
     code, out, _ = call("run", "method=full", "seed=0", f"store={store.path}", "--json")
@@ -287,7 +299,7 @@ def test_ctrl_c_is_130(call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 def test_a_store_with_a_broken_record_still_answers(
     call: Callable[..., Any], filled: Store, cell: Callable[..., Cell]
 ) -> None:
-    key = cells.key(cell("good"))
+    key = identity.key(cell("good"))
     (filled.attempt(key, 1).path / "record.json").write_text("{")
     (filled.folder(key) / "current").unlink()
     code, out, _ = call("status", f"store={filled.path}")
@@ -302,7 +314,7 @@ def test_a_store_with_a_broken_record_still_answers(
 def test_closed_streams_lead_nowhere(tmp_path: Path) -> None:
     """Else a file of the store would get the number of one of them, and what is printed would go into it."""
     script = (
-        "import os, sys\nfrom harness.cli import dispatch as cli\nassert sys.stdout is None and sys.stderr is None\n"
+        "import os, sys\nfrom harness.cli import dispatch\nassert sys.stdout is None and sys.stderr is None\n"
         "code = cli.main(['nosuchverb'])\nfile = open(sys.argv[1], 'w')\nprint('a')\nprint('b', file=sys.stderr)\n"
         "file.write(f'{code} {file.fileno() > 2} {all(map(os.get_inheritable, range(3)))} {sys.stderr.isatty()}')\n"
     )

@@ -10,8 +10,7 @@ from harness import formatting
 from harness.cli import record_text
 from harness.config import conf_files
 from harness.config.schema import Cell
-from harness.store import identity as cells
-from harness.store import provenance
+from harness.store import identity, provenance
 from harness.store.store import SCHEMA
 
 
@@ -19,7 +18,7 @@ from harness.store.store import SCHEMA
 def record(cell: Callable[..., Cell]) -> dict[str, Any]:
     point = {"step": 3, "sets": {"test": {"accuracy": 0.51234, "n": 64}}}
     return {
-        "schema": SCHEMA, "key": "k", "status": "done", "attempt": 1, "cell": cells.to_json(cell("lora")),
+        "schema": SCHEMA, "key": "k", "status": "done", "attempt": 1, "cell": identity.to_json(cell("lora")),
         "scores": {"best": point, "last": point}, "parameters": {"delta": 12288},
         "memory": {"train": {"process_bytes": 321_150_976, "nvml_device_bytes": None}, "why_null": {"nvml": "no GPU"}},
         "time": {"load_s": 0.0521, "wall_s": 5.1, "steps": 3, "tokens_per_s": 10474.4, "examples_per_s": None,

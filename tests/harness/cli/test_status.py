@@ -9,8 +9,7 @@ import pytest
 from harness.cli import dispatch
 from harness.config.schema import Cell
 from harness.forecast.duration import Estimate
-from harness.store import identity as cells
-from harness.store import lease, requested_grids
+from harness.store import identity, lease, requested_grids
 from harness.store.requested_grids import Place
 from harness.store.store import SCHEMA, Store
 
@@ -24,9 +23,9 @@ def put(store: Store, cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch
 
     def put(method: str, seed: int = 0, status: str = "done", wall_s: float = 10.0, mark: str = "today") -> str:
         one = cell(method, seed)
-        folder, key = store.begin(one), cells.key(one)
+        folder, key = store.begin(one), identity.key(one)
         record = {"schema": SCHEMA, "key": key, "attempt": folder.number, "status": status, "scores": {}}
-        about = {"cell": cells.to_json(one), "time": {"wall_s": wall_s}, "provenance": {"fingerprint": mark}}
+        about = {"cell": identity.to_json(one), "time": {"wall_s": wall_s}, "provenance": {"fingerprint": mark}}
         store.finish(key, folder, {**record, **about})
         return key
 
@@ -78,10 +77,10 @@ def test_without_a_finished_cell_the_time_is_unknown(
 def test_what_runs_is_shown_with_its_step(store: Store, call: Call, cell: Callable[..., Cell]) -> None:
     folder = store.begin(cell("lora"))
     folder.append("curve.jsonl", {"step": 25})
-    held = lease.acquire(store.leases, cells.key(cell("lora")))
+    held = lease.acquire(store.leases, identity.key(cell("lora")))
     assert held is not None
     found = json.loads(call("status", "--json")[1])
-    assert found["running"] == [{"key": cells.key(cell("lora")), "step": 25, "steps": 200}]
+    assert found["running"] == [{"key": identity.key(cell("lora")), "step": 25, "steps": 200}]
     assert "step 25 of 200" in call("status")[1]
     held.release()
     assert json.loads(call("status", "--json")[1])["rows"] == [{"model": "stub", "task": "stub", "interrupted": 1}]
@@ -160,6 +159,6 @@ def test_the_most_similar_cells_tell(store: Store) -> None:
 def test_bytes_are_those_of_similar_cells(store: Store, cell: Callable[..., Cell]) -> None:
     folder = store.begin(cell("lora"))
     (folder.path / "log.txt").write_bytes(b"x" * 10_000)
-    estimate = Estimate(store, [(cells.key(cell("lora")), _summary(task="stub"))])
+    estimate = Estimate(store, [(identity.key(cell("lora")), _summary(task="stub"))])
     assert 10_000 < (estimate.size(Place("k", "lora", "m", "stub", 1)) or 0) < 20_000
     assert estimate.size(Place("k", "lora", "x", "stub", 1)) is None

@@ -11,8 +11,7 @@ import pytest
 from harness.cli import dispatch
 from harness.config.schema import Cell
 from harness.errors import UsageError
-from harness.store import garbage_collection, lease, merge, requested_grids
-from harness.store import identity as cells
+from harness.store import garbage_collection, identity, lease, merge, requested_grids
 from harness.store.store import SCHEMA, Store
 
 Put = Callable[..., str]
@@ -26,7 +25,7 @@ def put(cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch) -> Put:
 
     def put(store: Store, method: str = "lora", seed: int = 0, status: str = "done", mark: str = "today") -> str:
         one = cell(method, seed)
-        folder, key = store.begin(one), cells.key(one)
+        folder, key = store.begin(one), identity.key(one)
         folder.append("curve.jsonl", {"step": folder.number, "scores": {"validation": 0.5}})
         (folder.path / "log.txt").write_text(f"{store.path.name} {folder.number}")
         (folder.path / "delta-best.safetensors").write_bytes(b"w" * 1000)
@@ -37,7 +36,13 @@ def put(cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch) -> Put:
             "parameters": {"delta": 7},
             "provenance": {"fingerprint": mark},
         }
-        record = {"schema": SCHEMA, "key": key, "attempt": folder.number, "status": status, "cell": cells.to_json(one)}
+        record = {
+            "schema": SCHEMA,
+            "key": key,
+            "attempt": folder.number,
+            "status": status,
+            "cell": identity.to_json(one),
+        }
         store.finish(key, folder, {**record, **parts, **about})
         return key
 
@@ -177,7 +182,7 @@ def test_export_is_one_table_with_everything(store: Store, put: Put, call: Call,
     for row in table.itertuples():
         record = json.loads(row.record)
         assert record["key"] == row.key
-        assert cells.key(cells.from_json(record["cell"])) == row.key
+        assert identity.key(identity.from_json(record["cell"])) == row.key
         assert json.loads(row.curve) == store.curve(row.key)
     assert str(tmp_path) not in "".join(table.record)
     assert os.listdir(path.parent) == [path.name]
@@ -209,7 +214,7 @@ def test_a_store_is_not_merged_into_itself(call: Call, store: Store, put: Put) -
 
 
 def test_gc_frees_only_what_nobody_needs(store: Store, put: Put, call: Call, cell: Callable[..., Cell]) -> None:
-    twice, once, cut = put(store, seed=0, status="failed"), put(store, seed=1), cells.key(cell("lora", 2))
+    twice, once, cut = put(store, seed=0, status="failed"), put(store, seed=1), identity.key(cell("lora", 2))
     put(store, seed=0)
     (store.attempt(once, 1).path / "checkpoint.safetensors").write_bytes(b"c" * 500)
     unfinished = store.begin(cell("lora", 2)).path / "checkpoint.safetensors"

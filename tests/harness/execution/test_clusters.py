@@ -18,8 +18,7 @@ import pytest
 from harness.config import launchers
 from harness.config.schema import Cell
 from harness.experiments import options
-from harness.store import identity as cells
-from harness.store import lease
+from harness.store import identity, lease
 from harness.store.store import Store
 from tests.harness.execution import fake_slurm
 
@@ -93,7 +92,7 @@ def test_each_cell_once(
     told = driver.communicate(timeout=300)
     assert driver.returncode == 1, told
     assert sorted(runs()) == sorted(f"{one.method.name}-{one.seed}" for one in many)
-    assert {store.status(cells.key(one)) for one in many} == {"done", "failed"}
+    assert {store.status(identity.key(one)) for one in many} == {"done", "failed"}
     assert not lease.keys(store.leases)
 
 
@@ -107,7 +106,7 @@ def test_a_killed_worker_is_made_good_by_the_sweep_itself(
     driver = drive(launcher)
     told = driver.communicate(timeout=300)
     assert driver.returncode == 0, told
-    assert {store.status(cells.key(one)) for one in many} == {"done"}
+    assert {store.status(identity.key(one)) for one in many} == {"done"}
     assert runs().count("murder-0") == 2
     assert all(runs().count(f"nap-{seed}") <= 2 for seed in range(3))
     assert not lease.keys(store.leases)
@@ -124,7 +123,7 @@ def test_a_cell_that_always_kills_its_worker_ends_the_sweep(
     assert driver.returncode == 130, (out, told)
     assert "gave up" in told
     assert 3 <= runs().count("cursed-0") <= 5
-    assert store.status(cells.key(cell("nap"))) == store.status(cells.key(cell("nap", 1))) == "done"
+    assert store.status(identity.key(cell("nap"))) == store.status(identity.key(cell("nap", 1))) == "done"
 
 
 @pytest.mark.parametrize("launcher", [name for name in PARALLEL if "joblib" in str(name)])
@@ -155,14 +154,14 @@ def test_an_interruption_leaves_no_process(
     for one in many:
         store.register(one)
     driver = drive(launcher)
-    _until(lambda: len(runs()) == 3 and store.status(cells.key(many[0])) == "done", 90)
+    _until(lambda: len(runs()) == 3 and store.status(identity.key(many[0])) == "done", 90)
     driver.send_signal(signal.SIGINT)
     _, told = driver.communicate(timeout=100)
     assert driver.returncode == 130, told
     assert "Traceback" not in told
     _until(lambda: _members(driver.pid) == [])
-    _until(lambda: not any(store.is_running(cells.key(one)) for one in many))
-    assert [store.status(cells.key(one)) for one in many] == ["done", "interrupted", "interrupted"]
+    _until(lambda: not any(store.is_running(identity.key(one)) for one in many))
+    assert [store.status(identity.key(one)) for one in many] == ["done", "interrupted", "interrupted"]
 
 
 @pytest.mark.slow
@@ -220,12 +219,12 @@ def test_slurm_is_handed_one_array_and_starts_a_preempted_job_again(
     driver = drive("slurm", partition="gpu", account="lab", time="1-02:00:00", cells="2", gpus="1", memory_gb="24")
     told = driver.communicate(timeout=400)
     assert driver.returncode == 0, told
-    assert {store.status(cells.key(one)) for one in many} == {"done"}
+    assert {store.status(identity.key(one)) for one in many} == {"done"}
     (script,) = slurm.glob("script-*")
     text = script.read_text()
     for flag in ("partition=gpu", "account=lab", "time=1560", "gpus-per-node=1", "mem=24GB", "array=0-1%2", "requeue"):
         assert f"#SBATCH --{flag}\n" in text, text
-    assert [status for _, status in store.attempts(cells.key(many[0]))] == ["interrupted", "done"]
+    assert [status for _, status in store.attempts(identity.key(many[0]))] == ["interrupted", "done"]
     assert sorted(runs()) == ["good-0", "good-1", "good-2", "preempted-0", "preempted-0"]
     assert not lease.keys(store.leases)
 

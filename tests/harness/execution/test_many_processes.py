@@ -11,8 +11,7 @@ import pytest
 
 from harness.config.schema import Cell
 from harness.execution import sweep
-from harness.store import identity as cells
-from harness.store import lease
+from harness.store import identity, lease
 from harness.store.store import Store
 
 SCRIPT = """
@@ -52,7 +51,7 @@ def _once_each(
         assert code == 0, told
         assert "Traceback" not in told
     assert Counter(runs()) == {f"good-{seed}": 1 for seed in range(size)}
-    assert [list(store.attempts(cells.key(one))) for one in many] == [[(1, "done")]] * size
+    assert [list(store.attempts(identity.key(one))) for one in many] == [[(1, "done")]] * size
     assert not lease.keys(store.leases)
     assert list(store.path.rglob(".*")) == []
     assert store.quarantined == []
@@ -77,7 +76,7 @@ def test_a_result_whose_process_still_holds_the_cell_is_waited_for(
     """Between the record and the end of the lease another driver may come to its exit code."""
     answers = iter([True, True, False])
     monkeypatch.setattr(Store, "is_running", lambda *_: next(answers))
-    sweep._let_go(store, [cells.key(cell("good"))])
+    sweep._let_go(store, [identity.key(cell("good"))])
     assert next(answers, None) is None
 
 

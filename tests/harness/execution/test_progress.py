@@ -8,8 +8,7 @@ import pytest
 
 from harness.config.schema import Cell
 from harness.execution import progress, worker
-from harness.store import identity as cells
-from harness.store import lease
+from harness.store import identity, lease
 from harness.store.store import Store
 
 Make = Callable[..., Cell]
@@ -17,7 +16,7 @@ Make = Callable[..., Cell]
 
 @pytest.fixture
 def tally(store: Store, cell: Make) -> progress.Tally:
-    many = {cells.key(one): one for one in (cell("good"), cell("error"), cell("nap"))}
+    many = {identity.key(one): one for one in (cell("good"), cell("error"), cell("nap"))}
     return progress.Tally(store, many, dict.fromkeys(many, 0))
 
 
@@ -39,7 +38,7 @@ def test_ends_are_told_once_with_their_count(
 
 
 def test_running_cells_have_a_step(tally: progress.Tally, store: Store, cell: Make) -> None:
-    key = cells.key(cell("nap"))
+    key = identity.key(cell("nap"))
     held = lease.acquire(store.leases, key)
     assert held is not None
     folder = store.begin(cell("nap"))

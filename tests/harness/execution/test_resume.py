@@ -11,7 +11,7 @@ from harness.config.schema import Runtime
 from harness.execution import worker
 from harness.experiments import grid
 from harness.processes import forkserver
-from harness.store import identity as cells
+from harness.store import identity
 from harness.store.attempt_folder import CHECKPOINT, RESUMED, TRACE
 from harness.store.record import REPEATED, VARYING
 from harness.store.store import Store
@@ -32,7 +32,7 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_killed_cell_ends_as_one_that_was_left_in_peace(importable: None, tmp_path: Path) -> None:
     [cell] = grid.expand([BLOCK])
-    key, modules = cells.key(cell), forkserver.preload([cell.model.family])
+    key, modules = identity.key(cell), forkserver.preload([cell.model.family])
     calm, cut = Store(tmp_path / "calm"), Store(tmp_path / "cut")
     plain = Runtime(store=str(calm.path), device="cpu")
     assert worker.attempt(calm, cell, worker.Setup(plain, modules)) == "done"

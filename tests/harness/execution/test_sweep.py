@@ -14,8 +14,7 @@ from harness.config import compose
 from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError
 from harness.execution import sweep
-from harness.store import identity as cells
-from harness.store import lease
+from harness.store import identity, lease
 from harness.store.store import Store
 
 Make = Callable[..., Cell]
@@ -81,14 +80,14 @@ def test_stale_counts_as_done_until_asked(
     drain: Callable[..., int], cell: Make, runs: Runs, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drain([cell()])
-    assert not sweep.is_stale(store, cells.key(cell()))
+    assert not sweep.is_stale(store, identity.key(cell()))
     monkeypatch.setattr("harness.store.fingerprint.fingerprint", lambda *names: "another")
-    assert sweep.is_stale(store, cells.key(cell()))
+    assert sweep.is_stale(store, identity.key(cell()))
     assert drain([cell()]) == 0
     assert len(runs()) == 1
     assert drain([cell()], rerun=["stale"]) == 0
     assert len(runs()) == 2
-    assert store.summary(cells.key(cell()))["attempt"] == 2  # type: ignore[index]
+    assert store.summary(identity.key(cell()))["attempt"] == 2  # type: ignore[index]
 
 
 @pytest.mark.parametrize("check", ["stubs:wrong", "stubs:refuse"])
@@ -163,7 +162,7 @@ def test_several_processes_drain_one_store(store: Store, cell: Make, runs: Runs,
     outcomes = [driver.communicate(timeout=120) for driver in drivers]
     assert [driver.returncode for driver in drivers] == [0, 0, 0], outcomes
     assert sorted(runs()) == sorted(f"nap-{seed}" for seed in range(12))
-    assert all(list(store.attempts(cells.key(one))) == [(1, "done")] for one in many)
+    assert all(list(store.attempts(identity.key(one))) == [(1, "done")] for one in many)
     assert not lease.keys(store.leases)
 
 
@@ -186,7 +185,7 @@ def test_ctrl_c(
     driver = _start(store, launcher, environment)
     request.addfinalizer(driver.kill)
     wanted = 3 if launcher == "joblib" else 2
-    _until(lambda: len(runs()) == wanted and store.status(cells.key(many[0])) == "done")
+    _until(lambda: len(runs()) == wanted and store.status(identity.key(many[0])) == "done")
     if how == "driver":
         driver.send_signal(signal.SIGINT)
     else:
@@ -194,7 +193,7 @@ def test_ctrl_c(
     _, told = driver.communicate(timeout=60)
     assert driver.returncode == 130, told
     assert "Traceback" not in told
-    statuses = [store.status(cells.key(one)) for one in many]
+    statuses = [store.status(identity.key(one)) for one in many]
     assert statuses == ["done", "interrupted", "interrupted" if wanted == 3 else "missing"]
     assert not lease.keys(store.leases)
     _until(lambda: _members(driver.pid) == [])

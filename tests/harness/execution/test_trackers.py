@@ -12,7 +12,7 @@ from harness.cli import dispatch
 from harness.config.schema import Cell, Runtime
 from harness.execution import sweep
 from harness.execution.trackers import follower
-from harness.store import identity as cells
+from harness.store import identity
 from harness.store.store import Store
 
 Make = Callable[..., Cell]
@@ -59,9 +59,9 @@ def test_every_row_of_every_attempt_arrives_once(memory: Memory, store: Store, c
     assert _drain(many, store) == 1
     assert len(memory.runs) == 3
     for one in many:
-        run = next(run for run in memory.runs.values() if run["about"]["key"] == cells.key(one))
+        run = next(run for run in memory.runs.values() if run["about"]["key"] == identity.key(one))
         assert run["rows"] == [(0, {"scores/validation": 0.5})], "null is left out, and no row comes twice"
-        assert run["status"] == store.status(cells.key(one))
+        assert run["status"] == store.status(identity.key(one))
         assert (run["about"]["method"], run["about"]["method.rank"]) == (one.method.name, 4)
         assert run["folder"].is_relative_to(store.path)
     assert _drain(many, store) == 1

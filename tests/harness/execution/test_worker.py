@@ -21,8 +21,7 @@ from harness.execution import outcome as ending
 from harness.execution import worker
 from harness.execution.worker import Setup
 from harness.processes import child, forkserver
-from harness.store import fingerprint, lease
-from harness.store import identity as cells
+from harness.store import fingerprint, identity, lease
 from harness.store.attempt_folder import CHECKPOINT, OUTCOME, RESUMED, AttemptFolder
 from harness.store.store import Store
 
@@ -30,7 +29,7 @@ Make = Callable[..., Cell]
 
 
 def _record(store: Store, cell: Cell) -> dict[str, object]:
-    record = store.read(cells.key(cell))
+    record = store.read(identity.key(cell))
     assert record is not None
     return record
 
@@ -83,12 +82,12 @@ def test_a_good_one(store: Store, cell: Make, setup: Callable[..., Setup]) -> No
     assert record["scores"]["best"]["sets"]["test"]["accuracy"] == 0.5  # type: ignore[index]
     assert record["time"]["cells_beside"] == 0  # type: ignore[index]
     assert 0 < record["time"]["wall_s"] < 60  # type: ignore[index,operator]
-    assert cells.from_json(record["cell"]) == cell()  # type: ignore[arg-type]
+    assert identity.from_json(record["cell"]) == cell()  # type: ignore[arg-type]
     provenance = record["provenance"]
     assert isinstance(provenance, dict)
     assert provenance["threads"] == 1
     assert provenance["packages"]["torch"]
-    folder = store.attempt(cells.key(cell()), 1).path
+    folder = store.attempt(identity.key(cell()), 1).path
     assert sorted(path.name for path in folder.iterdir()) == ["curve.jsonl", "log.txt", "record.json"]
 
 
@@ -107,7 +106,7 @@ def test_what_a_cell_leaves_after_its_time_does_not_count(
     store: Store, cell: Make, setup: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A child that is asked where it hangs goes on meanwhile, and may come to its end."""
-    key = cells.key(cell("hang"))
+    key = identity.key(cell("hang"))
     monkeypatch.setattr(
         worker, "_ask_where", lambda process: store.attempt(key, 1).write(OUTCOME, {"status": "done", "scores": {}})
     )
@@ -121,7 +120,7 @@ def test_what_a_cell_has_left_before_its_time_is_over_counts(
     store: Store, cell: Make, setup: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its process may live on for a while: a thread keeps this one."""
-    outcome = store.attempt(cells.key(cell("thread")), 1).path / OUTCOME
+    outcome = store.attempt(identity.key(cell("thread")), 1).path / OUTCOME
     monkeypatch.setattr(ending.Watch, "wall_s", property(lambda watch: 9.0 if outcome.exists() else 0.0))
     assert worker.attempt(store, cell("thread"), setup(timeout=3)) == "done"
     assert _record(store, cell("thread"))["scores"]
@@ -136,16 +135,16 @@ def test_a_cell_runs_once_for_each_attempt_seen(
     assert worker.attempt(store, cell(), setup(), seen=1) == "done"
     assert worker.attempt(store, cell(), setup(), seen=1) == "done"
     assert len(runs()) == 2
-    assert worker.tried(store, cells.key(cell())) == 2
+    assert worker.tried(store, identity.key(cell())) == 2
 
 
 def test_somebody_elses_cell_is_left_alone(
     store: Store, cell: Make, setup: Callable[..., Setup], runs: Callable[[], list[str]]
 ) -> None:
-    held = lease.acquire(store.leases, cells.key(cell()))
+    held = lease.acquire(store.leases, identity.key(cell()))
     assert held is not None
     assert worker.attempt(store, cell(), setup()) == "running"
-    assert store.status(cells.key(cell())) == "running"
+    assert store.status(identity.key(cell())) == "running"
     held.release()
     assert runs() == []
 
@@ -154,9 +153,9 @@ def test_an_attempt_without_a_record_is_closed_and_tried_again(
     store: Store, cell: Make, setup: Callable[..., Setup]
 ) -> None:
     store.begin(cell())
-    assert store.status(cells.key(cell())) == "interrupted"
+    assert store.status(identity.key(cell())) == "interrupted"
     assert worker.attempt(store, cell(), setup()) == "done"
-    assert [status for _, status in store.attempts(cells.key(cell()))] == ["interrupted", "done"]
+    assert [status for _, status in store.attempts(identity.key(cell()))] == ["interrupted", "done"]
 
 
 def test_a_lost_lease_leaves_no_record(
@@ -165,7 +164,7 @@ def test_a_lost_lease_leaves_no_record(
     """The one who took over writes it."""
     monkeypatch.setattr(lease.Lease, "beat", lambda self: False)
     worker.attempt(store, cell("hang"), setup())
-    assert store.read(cells.key(cell("hang"))) is None
+    assert store.read(identity.key(cell("hang"))) is None
 
 
 @pytest.mark.parametrize(
@@ -183,7 +182,7 @@ def test_what_may_help_is_tried_again(
 ) -> None:  # fmt: skip
     monkeypatch.setattr(worker, "PAUSE_S", 0.01)
     last = worker.attempt(store, cell(method), setup(**settings))
-    statuses = [status for _, status in store.attempts(cells.key(cell(method)))]
+    statuses = [status for _, status in store.attempts(identity.key(cell(method)))]
     assert len(statuses) == attempts
     assert statuses[-1] == last
     assert statuses == (["failed", "done"] if method == "second" else [last] * attempts)
@@ -192,7 +191,7 @@ def test_what_may_help_is_tried_again(
 def test_nothing_is_tried_again_after_the_deadline(store: Store, cell: Make, setup: Callable[..., Setup]) -> None:
     late = replace(setup(retry=5), deadline=time.time() - 1)
     worker.attempt(store, cell("die"), late)
-    assert worker.tried(store, cells.key(cell("die"))) == 1
+    assert worker.tried(store, identity.key(cell("die"))) == 1
 
 
 def test_a_kill_by_the_kernel_is_out_of_memory(
@@ -248,7 +247,7 @@ def test_who_wakes_too_late_replaces_no_record(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """The driver is frozen while its cell ends; another one closes the attempt with what the cell left."""
-    key = cells.key(cell())
+    key = identity.key(cell())
     follow = worker._follow
 
     def frozen(*arguments: object) -> None:
@@ -272,7 +271,7 @@ def test_a_lost_attempt_is_neither_recorded_nor_tried_again(
 ) -> None:  # fmt: skip
     """Closed as interrupted by another one, which runs the cell now; nothing of the first counts any more."""
     monkeypatch.setattr(worker, "PAUSE_S", 0.01)
-    key = cells.key(cell(method))
+    key = identity.key(cell(method))
     left = ending.left
 
     def taken(folder: AttemptFolder) -> dict[str, object] | None:
@@ -295,7 +294,7 @@ def test_one_that_lost_its_lease_before_it_began_runs_nothing(
     store: Store, cell: Make, setup: Callable[..., Setup], runs: Callable[[], list[str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    key = cells.key(cell())
+    key = identity.key(cell())
     begin = Store.begin
 
     def late(self: Store, one: Cell) -> AttemptFolder:
@@ -341,7 +340,7 @@ def test_a_record_is_of_the_code_that_its_process_ran(
     assert "code" not in record
     folder = store.begin(cell())
     folder.write(OUTCOME, {"status": "done", "scores": {}, "code": {"harness.training.fit": "older"}})
-    worker.close_unfinished(store, cells.key(cell()), cell())
+    worker.close_unfinished(store, identity.key(cell()), cell())
     provenance = _record(store, cell())["provenance"]
     assert provenance["fingerprint"] == fingerprint.joined({"harness.training.fit": "older"})  # type: ignore[index]
 
@@ -350,7 +349,7 @@ def test_a_checkpoint_is_handed_on_until_the_cell_has_ended(
     store: Store, cell: Make, setup: Callable[..., Setup]
 ) -> None:
     for method, left in (("good", []), ("memory", []), ("error", []), ("die", [2]), ("disk", [2]), ("hang", [2])):
-        what, key = cell(method), cells.key(cell(method))
+        what, key = cell(method), identity.key(cell(method))
         (store.begin(what).path / CHECKPOINT).write_bytes(b"x")
         worker.attempt(store, what, setup(retry=0, timeout=0.3 if method == "hang" else 0))
         held = [number for number, _ in store.attempts(key) if (store.attempt(key, number).path / CHECKPOINT).exists()]
@@ -361,8 +360,8 @@ def test_a_checkpoint_that_a_finished_attempt_left_is_of_no_use(
     store: Store, cell: Make, setup: Callable[..., Setup]
 ) -> None:
     worker.attempt(store, cell(), setup())
-    (store.attempt(cells.key(cell()), 1).path / CHECKPOINT).write_bytes(b"x")
-    ending.hand_on(store, cells.key(cell()), store.begin(cell()))
+    (store.attempt(identity.key(cell()), 1).path / CHECKPOINT).write_bytes(b"x")
+    ending.hand_on(store, identity.key(cell()), store.begin(cell()))
     assert not list(store.path.rglob(CHECKPOINT))
 
 
@@ -435,9 +434,9 @@ def test_a_killed_worker_leaves_no_child_and_can_be_resumed(
     process.kill()
     process.communicate(timeout=60)
     _until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children))
-    assert store.status(cells.key(cell(method))) == "interrupted"
+    assert store.status(identity.key(cell(method))) == "interrupted"
     assert worker.attempt(store, cell(method), setup(timeout=0.3)) == "timeout"
-    assert [status for _, status in store.attempts(cells.key(cell(method)))] == ["interrupted", "timeout"]
+    assert [status for _, status in store.attempts(identity.key(cell(method)))] == ["interrupted", "timeout"]
 
 
 def test_a_killed_server_costs_its_cell_and_is_started_again(

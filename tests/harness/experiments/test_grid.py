@@ -20,7 +20,7 @@ from harness.config.yaml_values import flow, quoted
 from harness.errors import RowsAbsent, UsageError
 from harness.experiments import exhibits, grid, options, rate_tuning
 from harness.experiments.rerun_command import command
-from harness.store import identity as cells
+from harness.store import identity
 from harness.store.store import Store
 from tasks import registry as tasks
 
@@ -108,7 +108,7 @@ def test_learning_rates_are_one_number() -> None:
         assert cell.recipe.learning_rate == pytest.approx(expected, rel=1e-3)
         assert float(f"{cell.recipe.learning_rate:.4g}") == cell.recipe.learning_rate
     [same] = expand(method="lora", recipe__learning_rate=["x1"])
-    assert cells.key(same) == cells.key(base)
+    assert identity.key(same) == identity.key(base)
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_the_command_of_an_odd_cell_makes_that_cell(tmp_path: Path, monkeypatch:
     for block in _odd_blocks(tmp_path):
         chosen = {name: value for name, value in block.items() if value is not None}
         [cell] = grid.expand([{"model": MODEL, "task": TASK, **chosen}])
-        assert [cells.key(one) for one in _again(cell)] == [cells.key(cell)], (chosen, command(cell))
+        assert [identity.key(one) for one in _again(cell)] == [identity.key(cell)], (chosen, command(cell))
         seen += 1
     assert seen == 5 * len(ODD)
     [cell] = grid.expand([{"model": MODEL, "task": "elsewhere", "task.data_dir": str(tmp_path / "0 a, b")}])
@@ -300,10 +300,10 @@ def _reference_cells() -> list[Cell]:
     for path in sorted(assets.reference().glob("*/records.jsonl.gz")):
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             for line in lines:
-                cell = cells.from_json(json.loads(line)["record"]["cell"])
+                cell = identity.from_json(json.loads(line)["record"]["cell"])
                 one_rate = replace(cell.recipe, learning_rate=1.0)
                 alike = replace(cell, seed=0, recipe=one_rate, task=replace(cell.task, digest="", name=""), parents=())
-                found.setdefault(cells.key(alike), cell)
+                found.setdefault(identity.key(alike), cell)
     return list(found.values())
 
 
@@ -313,7 +313,7 @@ def test_the_commands_of_reference_records_make_their_cells() -> None:
     tried = 0
     for cell in _reference_cells():
         with suppress(RowsAbsent):
-            assert [cells.key(one) for one in _again(cell)] == [cells.key(cell)], command(cell)
+            assert [identity.key(one) for one in _again(cell)] == [identity.key(cell)], command(cell)
             tried += 1
     assert tried > 50
 

@@ -17,8 +17,7 @@ from harness.execution import sweep
 from harness.experiments import grid, parent_order
 from harness.experiments.rerun_command import command
 from harness.run import run
-from harness.store import attempt_folder
-from harness.store import identity as cells
+from harness.store import attempt_folder, identity
 from harness.store.store import Store, obstacle
 from harness.training import trained_tensors
 from methods import registry as methods
@@ -39,23 +38,23 @@ def two(name: str) -> dict[str, Any]:
 
 
 def child_of(cell: Make, *roles: tuple[str, Cell], method: str = "good", seed: int = 9) -> Cell:
-    return replace(cell(method, seed), parents=tuple((role, cells.key(parent)) for role, parent in roles))
+    return replace(cell(method, seed), parents=tuple((role, identity.key(parent)) for role, parent in roles))
 
 
 @pytest.mark.parametrize("name", BUILDING)
 def test_parents_are_planned_before_their_children(name: str) -> None:
     found = grid.expand([{"method": name, "task": "micro/inference", "seed": [1, 0], "recipe.steps": 7, **two(name)}])
-    kind, keys = kind_of(name), [cells.key(cell) for cell in found]
+    kind, keys = kind_of(name), [identity.key(cell) for cell in found]
     assert [(cell.method.name, cell.seed) for cell in found] == [
         (kind, 1), (kind, 1), (name, 1), (kind, 0), (kind, 0), (name, 0),
     ]  # fmt: skip
     for cell in found:
         assert cell.recipe.steps == (0 if methods.find(cell.method.name).evaluation_only else 7)
-        assert all(keys.index(key) < keys.index(cells.key(cell)) for _, key in cell.parents)
+        assert all(keys.index(key) < keys.index(identity.key(cell)) for _, key in cell.parents)
     assert [role for role, _ in found[2].parents] == ["one", "two"]
     assert parent_order.leaves(found) == [found[2], found[5]]
     for cell in (found[2], found[5]):
-        assert cells.from_json(json.loads(json.dumps(cells.to_json(cell)))) == cell
+        assert identity.from_json(json.loads(json.dumps(identity.to_json(cell)))) == cell
 
 
 def test_a_parent_of_another_seed_comes_first_all_the_same() -> None:
@@ -68,8 +67,10 @@ def test_a_parent_of_another_seed_comes_first_all_the_same() -> None:
 
 def test_the_key_contains_the_parents_and_the_command_names_them() -> None:
     *_, child = grid.expand([{**CHILD, **TWO}])
-    assert cells.key(child) != cells.key(replace(child, parents=()))
-    assert cells.key(child) != cells.key(replace(child, parents=tuple((role, "0" * 64) for role, _ in child.parents)))
+    assert identity.key(child) != identity.key(replace(child, parents=()))
+    assert identity.key(child) != identity.key(
+        replace(child, parents=tuple((role, "0" * 64) for role, _ in child.parents))
+    )
     again = grid.expand([arguments.parse(command(child).split()[2:]).block])
     assert again == [child]
 
@@ -108,7 +109,7 @@ def _drain(many: list[Cell], store: Store, launcher: str = "basic") -> int:
 
 
 def _keep(store: Store, cell: Cell) -> None:
-    save_file({"x": torch.zeros(1)}, store.kept(cells.key(cell), attempt_folder.FILE))
+    save_file({"x": torch.zeros(1)}, store.kept(identity.key(cell), attempt_folder.FILE))
 
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
@@ -118,10 +119,10 @@ def test_a_failed_parent_blocks_its_children(store: Store, stubbed: None, cell: 
     grandchild = child_of(cell, ("b", child), seed=10)
     many = [grandchild, child, bad]
     assert _drain(many, store, launcher) == 1
-    assert [store.status(cells.key(one)) for one in many] == ["blocked", "blocked", "failed"]
-    record = store.read(cells.key(child))
+    assert [store.status(identity.key(one)) for one in many] == ["blocked", "blocked", "failed"]
+    record = store.read(identity.key(child))
     assert record is not None
-    assert record["error"]["message"] == f"parent a ({cells.key(bad)[:12]}) is failed"
+    assert record["error"]["message"] == f"parent a ({identity.key(bad)[:12]}) is failed"
 
 
 def test_blocked_is_tried_again_once_its_parents_are_done(
@@ -130,9 +131,9 @@ def test_blocked_is_tried_again_once_its_parents_are_done(
     parent = cell()
     child = child_of(cell, ("a", parent), method="nap")
     assert _drain([child], store) == 1
-    assert "is missing" in (store.read(cells.key(child)) or {})["error"]["message"]
+    assert "is missing" in (store.read(identity.key(child)) or {})["error"]["message"]
     assert _drain([child, parent], store) == 1
-    assert "kept no" in (store.read(cells.key(child)) or {})["error"]["message"]
+    assert "kept no" in (store.read(identity.key(child)) or {})["error"]["message"]
     _keep(store, parent)
     assert _drain([child, parent], store) == 0
     assert runs() == ["good-0", "nap-9"]
@@ -141,7 +142,7 @@ def test_blocked_is_tried_again_once_its_parents_are_done(
 def test_a_parent_file_that_is_no_safetensors_is_refused(store: Store, stubbed: None, cell: Make) -> None:
     parent = cell()
     _drain([parent], store)
-    store.kept(cells.key(parent), attempt_folder.FILE).write_bytes(b"\x80\x04pickled")
+    store.kept(identity.key(parent), attempt_folder.FILE).write_bytes(b"\x80\x04pickled")
     with pytest.raises(UsageError, match=r"parent a: delta-best\.safetensors"):
         trained_tensors.load(store, child_of(cell, ("a", parent)))
 
@@ -159,12 +160,12 @@ def test_end_to_end_on_two_tiny_cells(tmp_path: Path, name: str) -> None:
         assert obstacle(store, cell) is None
         folder = store.begin(cell)
         result = run(cell, runtime, folder)
-        names = {"status": "done", "cell": cells.to_json(cell), "attempt": folder.number, "key": cells.key(cell)}
-        store.finish(cells.key(cell), folder, {"schema": 1, **names, **result})
+        names = {"status": "done", "cell": identity.to_json(cell), "attempt": folder.number, "key": identity.key(cell)}
+        store.finish(identity.key(cell), folder, {"schema": 1, **names, **result})
     assert len(made) == 2
     trains = not methods.find(name).evaluation_only
     assert bool(result["parameters"]["delta"]) == trains
-    assert store.kept(cells.key(child), attempt_folder.FILE).is_file() == trains
+    assert store.kept(identity.key(child), attempt_folder.FILE).is_file() == trains
     assert result["best_step"] == 0 or trains
     held = trained_tensors.load(store, child)
     assert {role: parent.method.name for role, parent in held.items()} == dict.fromkeys(("one", "two"), kind_of(name))

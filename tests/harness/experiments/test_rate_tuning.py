@@ -5,7 +5,7 @@ import pytest
 from harness.errors import UsageError
 from harness.experiments import rate_tuning
 from harness.experiments.exhibits import RATE
-from harness.store import identity as cells
+from harness.store import identity
 
 TRIED = {
     "method": ["lora", "full"],
@@ -35,7 +35,7 @@ class Scored:
 
 def scored(score):
     tried = rate_tuning.expand([TRIED], Scored({})).cells
-    return Scored({cells.key(cell): score(cell) for cell in tried})
+    return Scored({identity.key(cell): score(cell) for cell in tried})
 
 
 def rates(planned, method):

@@ -14,8 +14,8 @@ from harness.config.step_load import Load
 from harness.errors import UsageError
 from harness.experiments import exhibits, grid
 from harness.experiments.exhibits import Exhibit
-from harness.forecast import exhibit_rows as forecasts
-from harness.store import identity as cells
+from harness.forecast import exhibit_rows
+from harness.store import identity
 
 GIB = 2**30
 NAMES = [name for name in exhibits.names() if exhibits.load(name).forecast]
@@ -117,12 +117,12 @@ def test_a_missing_forecast_has_its_reason(tmp_path: Path) -> None:
 
 def test_rows_go_and_come(tmp_path: Path) -> None:
     rows = [_row("big", 1, 4.0), _row("small", 1, None)]
-    forecasts.save(tmp_path, rows)
-    assert forecasts.load(tmp_path) == rows
+    exhibit_rows.save(tmp_path, rows)
+    assert exhibit_rows.load(tmp_path) == rows
     with pytest.raises(UsageError, match="does not hold"):
-        forecasts.load(tmp_path / "nowhere")
-    assert forecasts.differing(rows, rows) == []
-    (line,) = forecasts.differing([_row("big", 1, 4.2)], rows)
+        exhibit_rows.load(tmp_path / "nowhere")
+    assert exhibit_rows.differing(rows, rows) == []
+    (line,) = exhibit_rows.differing([_row("big", 1, 4.2)], rows)
     assert "4.20 GiB here, 4.00" in line
 
 
@@ -148,15 +148,15 @@ def test_the_load_is_the_exhibits() -> None:
     assert isinstance(exhibit.forecast, Load)
 
 
-REFERENCES = [name for name in NAMES if (assets.reference() / name / forecasts.ROWS).is_file()]
+REFERENCES = [name for name in NAMES if (assets.reference() / name / exhibit_rows.ROWS).is_file()]
 
 
 @pytest.mark.parametrize("name", REFERENCES)
 def test_a_reference_is_of_the_exhibits_cells(name: str) -> None:
     exhibit = exhibits.load(name)
-    rows = forecasts.load(assets.reference() / name)
+    rows = exhibit_rows.load(assets.reference() / name)
     wanted = grid.expand(exhibit.blocks(next(iter(exhibit.grids))))
-    assert [row["key"] for row in rows] == [cells.key(cell) for cell in wanted]
+    assert [row["key"] for row in rows] == [identity.key(cell) for cell in wanted]
     assert all(row["forecast"] and not row["reason"] for row in rows)
 
 
@@ -171,9 +171,9 @@ def test_the_same_forecasts_once_more(
     assert "by forecast" in " ".join(capsys.readouterr().out.split())
     assert dispatch.main(["check", *words]) == 0
     assert "4 forecasts, 0 differ" in capsys.readouterr().out
-    rows = forecasts.load(tmp_path / NAMES[0])
+    rows = exhibit_rows.load(tmp_path / NAMES[0])
     rows[0]["forecast"]["peak_bytes"] *= 2
-    forecasts.save(tmp_path / NAMES[0], rows)
+    exhibit_rows.save(tmp_path / NAMES[0], rows)
     assert dispatch.main(["check", *words]) == 1
     assert "in the reference" in capsys.readouterr().out
 

@@ -10,7 +10,7 @@ from harness.config.schema import Cell
 from harness.config.step_load import KERNELS, PLAIN, Load
 from harness.forecast import gpu_measurement
 from harness.forecast.compute import answers
-from harness.store import identity as cells
+from harness.store import identity
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_what_became_of_it_is_the_answer(
 
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "GPU")
     monkeypatch.setattr(gpu_measurement, "prepare", fail)
-    told = gpu_measurement.measure(cells.to_json(cell()), vars(Load()), 8)
+    told = gpu_measurement.measure(identity.to_json(cell()), vars(Load()), 8)
     assert (told["status"], told["device"]) == (status, "GPU")
     assert str(error) in told["error"]
 
@@ -36,7 +36,7 @@ def test_what_became_of_it_is_the_answer(
 @pytest.mark.parametrize("kernel", [name for name in KERNELS if name != PLAIN])
 @pytest.mark.parametrize("method", ["full", "lora", "prefix"])
 def test_the_allocator_agrees(cell: Callable[..., Cell], method: str, kernel: str, precision: str) -> None:
-    made = cells.to_json(cell(method, "t5-base", recipe__precision=precision))
+    made = identity.to_json(cell(method, "t5-base", recipe__precision=precision))
     load = vars(Load(128, 8, kernel))
     ((figures,),) = answers([(made, load, [8], None)])
     assert isinstance(figures, dict)

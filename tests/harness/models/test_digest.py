@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from harness.config.schema import Cell, ModelConfig
 from harness.models import weight_files
-from harness.store import identity as cells
+from harness.store import identity
 
 FILES = {
     "config.json": '{"model_type": "t5", "d_model": 8}',
@@ -41,7 +41,7 @@ def key(cell: Callable[..., Cell]) -> Callable[..., str]:
     def key(folder: Path, **fields: Any) -> str:
         config = ModelConfig(name="same", family="t5", source="folder", path=str(folder), **fields)
         one = cell()
-        return cells.key(Cell(one.method, weight_files.resolve(config), one.task, one.objective, one.recipe))
+        return identity.key(Cell(one.method, weight_files.resolve(config), one.task, one.objective, one.recipe))
 
     return key
 

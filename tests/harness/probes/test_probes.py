@@ -18,8 +18,7 @@ from harness.probes import _finished_cell, _runner, latency, likelihood
 from harness.probes import registry as probes
 from harness.processes import forkserver
 from harness.run import run
-from harness.store import attempt_folder, lease
-from harness.store import identity as cells
+from harness.store import attempt_folder, identity, lease
 from harness.store.store import SCHEMA, Store
 from harness.training.score import score
 from methods import registry as methods
@@ -48,10 +47,10 @@ def done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Done:
         model = weight_files.resolve(ModelConfig(name="micro-t5-nano", family="t5", weights="random"))
         data = tasks.resolve(TaskConfig(task, train_size=32, validation_size=10, test_size=12))
         cell = Cell(MethodConfig(method, methods.resolve(method, {})), model, data, "seq2seq", RECIPE, 0)
-        store, key = Store(runtime.store), cells.key(cell)
+        store, key = Store(runtime.store), identity.key(cell)
         folder = store.begin(cell)
         record = run(cell, runtime, folder)
-        rest = {"schema": SCHEMA, "key": key, "attempt": 1, "cell": cells.to_json(cell), "error": None}
+        rest = {"schema": SCHEMA, "key": key, "attempt": 1, "cell": identity.to_json(cell), "error": None}
         store.finish(key, folder, {**rest, **record, "provenance": {}})
         return store, key, runtime
 

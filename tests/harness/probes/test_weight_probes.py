@@ -9,15 +9,14 @@ from typing import Any
 
 import pytest
 
-from harness import run as page
+from harness import run
 from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
 from harness.execution import outcome, sweep
 from harness.models import weight_files
 from harness.probes import _snapshot_run, weight_decomposition
 from harness.probes import registry as probes
 from harness.processes import forkserver
-from harness.store import attempt_folder
-from harness.store import identity as cells
+from harness.store import attempt_folder, identity
 from harness.store.store import SCHEMA, Store
 from methods import registry as methods
 from tasks import registry as tasks
@@ -48,8 +47,8 @@ def a_cell(method: str, steps: int = STEPS) -> Cell:
 
 
 def finish(store: Store, cell: Cell, runtime: Runtime, entry: Callable[..., dict[str, Any]]) -> str:
-    folder, key = store.begin(cell), cells.key(cell)
-    rest = {"schema": SCHEMA, "key": key, "attempt": folder.number, "cell": cells.to_json(cell), "error": None}
+    folder, key = store.begin(cell), identity.key(cell)
+    rest = {"schema": SCHEMA, "key": key, "attempt": folder.number, "cell": identity.to_json(cell), "error": None}
     store.finish(key, folder, {**rest, **entry(cell, runtime, folder), "provenance": {}})
     return key
 
@@ -79,7 +78,7 @@ def test_who_looks_on_changes_nothing(make: Make, tmp_path: Path, method: str) -
     store, key, runtime = make(method)
     other = replace(runtime, store=str(tmp_path / "other"), probe="")
     plain = Store(other.store)
-    assert finish(plain, a_cell(method), other, page.run) == key
+    assert finish(plain, a_cell(method), other, run.run) == key
     curves = [[{k: v for k, v in row.items() if k != "seconds"} for row in curve] for curve in read(store, plain, key)]
     assert curves[0] == curves[1]
     assert curves[0]
@@ -134,7 +133,7 @@ def test_without_merged_weights_there_is_a_reason(make: Make, method: str, reaso
 
 
 def test_a_finished_cell_that_kept_nothing_inside_gets_another_attempt(make: Make) -> None:
-    store, key, runtime = make("lora", entry=page.run)
+    store, key, runtime = make("lora", entry=run.run)
     found = probes.take(store, key, NAME, runtime)
     assert found["status"] == "failed"
     assert f"no delta of step {', '.join(map(str, attempt_folder.steps(STEPS, 4)[:-1]))}:" in found["error"]
@@ -166,7 +165,7 @@ def test_an_attempt_that_goes_on_has_what_the_one_before_kept(tmp_path: Path) ->
     for name in ("checkpoint.safetensors", attempt_folder.name(2), attempt_folder.name(3)):
         (first.path / name).write_bytes(b"x")
     second = store.begin(cell)
-    outcome.hand_on(store, cells.key(cell), second)
+    outcome.hand_on(store, identity.key(cell), second)
     assert {path.name for path in second.path.iterdir()} >= {attempt_folder.name(2), attempt_folder.name(3)}
     assert not list(first.path.glob("delta-*"))
 
@@ -181,7 +180,7 @@ def test_training_that_was_cut_off_goes_on_to_the_same_deltas(
     whole, key, runtime = make("lora")
     cut = replace(runtime, store=str(tmp_path / "cut"), checkpoint_steps=1)
     store, cell = Store(cut.store), a_cell("lora")
-    step = page.fit.__globals__["_step"]
+    step = run.fit.__globals__["_step"]
 
     def until(work: Any, rows: Any, optimizer: Any, number: int, rate: float) -> float:
         if number == 4:
@@ -190,7 +189,7 @@ def test_training_that_was_cut_off_goes_on_to_the_same_deltas(
 
     first = store.begin(cell)
     with monkeypatch.context() as patch:
-        patch.setitem(page.fit.__globals__, "_step", until)
+        patch.setitem(run.fit.__globals__, "_step", until)
         with pytest.raises(Cut):
             _snapshot_run.run(cell, cut, first)
     assert list(first.path.glob(attempt_folder.PATTERN))

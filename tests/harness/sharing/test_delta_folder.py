@@ -18,7 +18,7 @@ from harness.config.schema import Runtime
 from harness.experiments import grid
 from harness.run import run
 from harness.sharing import delta_folder
-from harness.store import identity as cells
+from harness.store import identity
 from harness.store.store import Store
 from harness.training import finished_model
 
@@ -47,8 +47,8 @@ def finish(store: Store) -> Finish:
             *_, cell = grid.expand([{**BLOCK, "method": method, **more}])
             folder = store.begin(cell)
             result = run(cell, Runtime(store=str(store.path), device="cpu"), folder)
-            done[method] = cells.key(cell)
-            names = {"cell": cells.to_json(cell), "attempt": folder.number, "key": done[method]}
+            done[method] = identity.key(cell)
+            names = {"cell": identity.to_json(cell), "attempt": folder.number, "key": done[method]}
             store.finish(done[method], folder, {"schema": 1, **names, **result})
         return done[method]
 

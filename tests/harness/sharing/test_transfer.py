@@ -15,7 +15,7 @@ from harness.errors import UsageError
 from harness.experiments import grid
 from harness.run import run
 from harness.sharing import model_card, transfer
-from harness.store import identity as cells
+from harness.store import identity
 from harness.store.store import Store
 
 SMALL = {
@@ -40,8 +40,8 @@ def finish(store: Store) -> Finish:
             (cell,) = grid.expand([{"task": "micro/sentiment", "model": "micro-t5-nano", "method": method, **SMALL}])
             folder = store.begin(cell)
             result = run(cell, Runtime(store=str(store.path), device="cpu"), folder)
-            key = done[method] = cells.key(cell)
-            record = {"schema": 1, "cell": cells.to_json(cell), "attempt": folder.number, "key": key, **result}
+            key = done[method] = identity.key(cell)
+            record = {"schema": 1, "cell": identity.to_json(cell), "attempt": folder.number, "key": key, **result}
             store.finish(key, folder, record)
         return done[method]
 

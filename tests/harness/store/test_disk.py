@@ -15,8 +15,7 @@ from harness.cli import dispatch
 from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError
 from harness.execution import sweep
-from harness.store import identity as cells
-from harness.store import lease
+from harness.store import identity, lease
 from harness.store.store import SCHEMA, Store
 
 Make = Callable[..., Cell]
@@ -52,9 +51,9 @@ def call(capsys: pytest.CaptureFixture[str]) -> Call:
 
 
 def _put(store: Store, cell: Cell, status: str = "done") -> str:
-    folder, key = store.begin(cell), cells.key(cell)
+    folder, key = store.begin(cell), identity.key(cell)
     folder.append("curve.jsonl", {"step": 1, "scores": {"validation": 0.5}})
-    record = {"schema": SCHEMA, "key": key, "attempt": folder.number, "status": status, "cell": cells.to_json(cell)}
+    record = {"schema": SCHEMA, "key": key, "attempt": folder.number, "status": status, "cell": identity.to_json(cell)}
     store.finish(key, folder, {**record, "scores": {}, "time": {}, "provenance": {}})
     return key
 
@@ -145,15 +144,15 @@ def test_a_full_disk_stops_the_sweep_and_room_lets_it_go_on(
     assert code in (1, 130)
     assert "No space left on device" in told
     assert "Traceback" not in told
-    assert store.status(cells.key(many[0])) == "done"
+    assert store.status(identity.key(many[0])) == "done"
     assert {record["status"] for record in store.records()} <= {"done", "failed", "interrupted"}
     assert store.quarantined == []
     (tmp_path / "full").unlink()
     for junk in store.path.rglob("junk.bin"):
         junk.unlink()
     assert drain() == 0
-    assert {store.status(cells.key(one)) for one in many} == {"done"}
-    assert store.read(cells.key(many[0]))["attempt"] == 1  # type: ignore[index]
+    assert {store.status(identity.key(one)) for one in many} == {"done"}
+    assert store.read(identity.key(many[0]))["attempt"] == 1  # type: ignore[index]
     assert store.quarantined == []
     assert not lease.keys(store.leases)
     assert list(store.path.rglob(".*")) == []
@@ -188,10 +187,10 @@ def test_whatever_write_fails_the_store_is_whole(
         _put(store, cell())
     monkeypatch.setattr(os, call_name, real)
     fresh = Store(store.path)
-    assert fresh.status(cells.key(cell())) in ("missing", "interrupted", "done")
+    assert fresh.status(identity.key(cell())) in ("missing", "interrupted", "done")
     assert fresh.status(first) == "done"
     _put(fresh, cell())
-    assert fresh.status(cells.key(cell())) == "done"
+    assert fresh.status(identity.key(cell())) == "done"
     assert fresh.quarantined == store.quarantined == []
     assert list(store.path.rglob(".tmp*")) == []
 

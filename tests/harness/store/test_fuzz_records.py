@@ -17,8 +17,7 @@ from harness import atomic_files
 from harness.analysis.study import frame
 from harness.cli import dispatch, record_text
 from harness.errors import UsageError
-from harness.store import archive, merge, requested_grids
-from harness.store import identity as cells
+from harness.store import archive, identity, merge, requested_grids
 from harness.store import record as schema
 from harness.store.store import Store
 
@@ -50,15 +49,15 @@ def made(store: Store) -> list[str]:
     keys = []
     for seed, rank, status in ((0, 4, "done"), (1, 4, "done"), (0, 8, "failed"), (1, 8, "done")):
         content = {**base["cell"], "seed": seed, "method": {**base["cell"]["method"], "rank": rank}}
-        cell = cells.from_json(content)
+        cell = identity.from_json(content)
         for number in (1, 2) if rank == 8 else (1,):
             folder = store.begin(cell)
             for point in GOLDEN["curve"]:
                 folder.append("curve.jsonl", point)
             error = {"type": "E", "message": "m", "log": ["l"]} if status == "failed" else None
-            record = {**base, "key": cells.key(cell), "attempt": number, "cell": content, "status": status}
-            store.finish(cells.key(cell), folder, {**record, "error": error})
-        keys.append(cells.key(cell))
+            record = {**base, "key": identity.key(cell), "attempt": number, "cell": content, "status": status}
+            store.finish(identity.key(cell), folder, {**record, "error": error})
+        keys.append(identity.key(cell))
     requested_grids.note(store, requested_grids.of("all", [store.cell(key) for key in keys]))
     return keys
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from harness.config.schema import Cell
-from harness.store import identity as cells
-from harness.store import index
+from harness.store import identity, index
 from harness.store.store import SCHEMA, Store
 
 
@@ -20,8 +19,14 @@ def put(store: Store, cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch
 
     def put(seed: int, status: str = "done", wall_s: float = 1.0) -> str:
         one = cell(seed=seed)
-        folder, key = store.begin(one), cells.key(one)
-        record = {"schema": SCHEMA, "key": key, "attempt": folder.number, "status": status, "cell": cells.to_json(one)}
+        folder, key = store.begin(one), identity.key(one)
+        record = {
+            "schema": SCHEMA,
+            "key": key,
+            "attempt": folder.number,
+            "status": status,
+            "cell": identity.to_json(one),
+        }
         store.finish(key, folder, {**record, "time": {"wall_s": wall_s}, "provenance": {}})
         return key
 

@@ -13,7 +13,7 @@ from harness.analysis.study import frame
 from harness.cli import record_text
 from harness.config.schema import Cell
 from harness.errors import UsageError
-from harness.store import identity as cells
+from harness.store import identity
 from harness.store import record as schema
 from harness.store.archive import Run
 from harness.store.store import SCHEMA, Store
@@ -131,7 +131,7 @@ def test_what_the_worker_writes_is_a_record(
 
     one = cell(method)
     status = worker.attempt(store, one, setup())
-    record = store.read(cells.key(one))
+    record = store.read(identity.key(one))
     assert record is not None
     assert record["status"] == status
     assert store.quarantined == []

@@ -16,8 +16,7 @@ from harness import atomic_files
 from harness.cli.commands.show import look
 from harness.config.schema import Cell
 from harness.errors import UsageError
-from harness.store import archive
-from harness.store import identity as cells
+from harness.store import archive, identity
 from harness.store.store import SCHEMA, Store
 
 
@@ -25,11 +24,11 @@ from harness.store.store import SCHEMA, Store
 def add(store: Store, cell: Callable[..., Cell]) -> Callable[..., str]:
     def add(status: str = "done", seed: int = 0, **fields: Any) -> str:
         one = cell(seed=seed)
-        folder, key = store.begin(one), cells.key(one)
+        folder, key = store.begin(one), identity.key(one)
         folder.append("curve.jsonl", {"step": folder.number, "train_loss": float("inf")})
         record = {"schema": SCHEMA, "key": key, "attempt": folder.number, "status": status}
         parts: dict[str, Any] = {"scores": {}, "time": {"wall_s": 1.5}, "provenance": {"fingerprint": "f"}}
-        store.finish(key, folder, {**record, "cell": cells.to_json(one), **parts, **fields})
+        store.finish(key, folder, {**record, "cell": identity.to_json(one), **parts, **fields})
         return key
 
     return add
@@ -236,7 +235,7 @@ def test_export_is_reproducible_and_names_no_path(store: Store, add: Callable[..
     assert first.read_bytes() == second.read_bytes()
     rows = [json.loads(line) for line in gzip.decompress(first.read_bytes()).splitlines()]
     assert [row["record"]["key"] for row in rows] == sorted(keys)
-    assert all(cells.key(cells.from_json(row["record"]["cell"])) == row["record"]["key"] for row in rows)
+    assert all(identity.key(identity.from_json(row["record"]["cell"])) == row["record"]["key"] for row in rows)
     assert all(row["curve"] for row in rows)
     assert str(tmp_path) not in json.dumps(rows)
 
@@ -285,7 +284,7 @@ def test_what_is_no_folder_is_no_attempt(store: Store, cell: Callable[..., Cell]
     folder = store.begin(cell("lora"))
     folder.path.rmdir()
     make(folder.path)
-    assert store.numbers(cells.key(cell("lora"))) == []
+    assert store.numbers(identity.key(cell("lora"))) == []
     assert store.begin(cell("lora")).number == 2
 
 

@@ -12,8 +12,7 @@ from transformers import Gemma2Config
 
 from harness.config.schema import MethodConfig, ModelConfig
 from harness.errors import NotApplicable, UsageError
-from harness.models import backbone as backbones
-from harness.models import tokenizer
+from harness.models import backbone, tokenizer
 from harness.models.head import Head
 from harness.models.tokenizer import Text
 from harness.training import decoding
@@ -28,7 +27,7 @@ LM = Head("causal_lm")
 
 
 def attached(decoder: ModelConfig, method: str) -> torch.nn.Module:
-    model = backbones.load(decoder, LM, seed=0)
+    model = backbone.load(decoder, LM, seed=0)
     try:
         methods.make(MethodConfig(method, {})).attach(model)
     except UsageError as reason:
@@ -112,7 +111,7 @@ def test_a_padding_token_that_is_none_is_the_end_token(pad: int | None, decoder:
     (tmp_path / "own" / "config.json").write_text(json.dumps({**plan, "pad_token_id": pad}))
     own = replace(decoder, path=str(tmp_path / "own"))
     assert tokenizer.load(own).pad == 1
-    backbones.load(own, LM, seed=0)
+    backbone.load(own, LM, seed=0)
 
 
 @torch.no_grad()
@@ -200,14 +199,14 @@ def test_kernels_that_a_family_lacks_are_named(tmp_path: Path) -> None:
     Gemma2Config(vocab_size=30, hidden_size=8, num_hidden_layers=1, intermediate_size=8).save_pretrained(tmp_path)
     config = ModelConfig(name="tiny-gemma2", family="gemma2", path=str(tmp_path))
     with pytest.raises(NotApplicable, match=r"no sdpa attention for gemma2. Take model\.attention=eager"):
-        backbones.build(config, LM)
+        backbone.build(config, LM)
 
 
 def test_an_encoder_is_no_decoder(bert: ModelConfig, t5: ModelConfig, t5_text: Text, label_task: Task) -> None:
     with pytest.raises(NotApplicable, match=r"tiny-bert \(bert\) cannot serve as causal lm: its attention is two-way"):
-        backbones.build(bert, LM)
+        backbone.build(bert, LM)
     with pytest.raises(NotApplicable, match=r"tiny-t5 \(t5\) cannot serve as causal lm"):
-        backbones.build(t5, LM)
+        backbone.build(t5, LM)
     with pytest.raises(UsageError, match=r"needs a decoder alone.*Take seq2seq"):
         objectives.make("causal", label_task, t5_text)
 
@@ -238,7 +237,7 @@ def test_a_classifier_on_a_decoder_does_not_see_its_padding(
     (tmp_path / "own" / "config.json").write_text(json.dumps({**plan, "pad_token_id": None}))
     unpadded = replace(decoder, path=str(tmp_path / "own"))
     objective = objectives.make("classifier", label_task, tokenizer.load(unpadded))
-    model = backbones.load(unpadded, objective.head, seed=0)
+    model = backbone.load(unpadded, objective.head, seed=0)
     methods.make(MethodConfig(method, {})).attach(model)
     encoded = objective.encode(label_task.splits.train)
     one, many = (

@@ -9,8 +9,7 @@ from torch.nn import functional as F
 from harness.config.schema import MethodConfig, ModelConfig, TaskConfig
 from harness.errors import NotApplicable, UsageError
 from harness.execution import preflight
-from harness.models import backbone as backbones
-from harness.models import tokenizer
+from harness.models import backbone, tokenizer
 from harness.models.head import Head
 from harness.models.tokenizer import Text
 from harness.training.objectives import registry as objectives
@@ -28,7 +27,7 @@ def cloze_task(label_task: Task) -> Task:
 @pytest.mark.parametrize("method", sorted(methods.catalogue()))
 @torch.no_grad()
 def test_logits_are_the_whole_models_at_the_mask(method: str, encoder: ModelConfig, cloze_task: Task) -> None:
-    model, words = backbones.load(encoder, LM, seed=0), tokenizer.load(encoder)
+    model, words = backbone.load(encoder, LM, seed=0), tokenizer.load(encoder)
     try:
         methods.make(MethodConfig(method, {})).attach(model)
     except UsageError as reason:
@@ -44,7 +43,7 @@ def test_logits_are_the_whole_models_at_the_mask(method: str, encoder: ModelConf
 
 
 def test_the_loss_is_cross_entropy_over_label_words(encoder: ModelConfig, cloze_task: Task) -> None:
-    model = backbones.load(encoder, LM, seed=0)
+    model = backbone.load(encoder, LM, seed=0)
     objective = objectives.make("masked", cloze_task, tokenizer.load(encoder))
     batch = objective.encode(cloze_task.splits.train[:6]).batch(range(6))
     logits = objective.logits(model, batch)  # type: ignore[attr-defined]
@@ -78,7 +77,7 @@ def test_the_longest_text_of_roberta_leaves_its_padding_positions(encoder: Model
     objective = objectives.make("masked", task, words)
     batch = objective.encode(task.splits.train[:3]).batch(range(3))
     assert batch.inputs.shape[1] == words.room
-    assert torch.isfinite(objective.loss(backbones.load(encoder, LM, seed=0), batch))
+    assert torch.isfinite(objective.loss(backbone.load(encoder, LM, seed=0), batch))
 
 
 @pytest.mark.parametrize("words", [("bad", "very good"), ("bad", "excellent")])
@@ -103,4 +102,4 @@ def test_other_backbones_and_answers_are_refused(
     with pytest.raises(NotApplicable, match="masked cannot give the answers of a 'choice' task"):
         objectives.make("masked", choice_task, t5_text)
     with pytest.raises(NotApplicable, match=r"\(t5\) cannot serve as masked lm"):
-        backbones.build(t5, LM)
+        backbone.build(t5, LM)

@@ -16,7 +16,7 @@ from harness.errors import UsageError
 from harness.experiments import grid
 from harness.models import weight_files
 from harness.run import run
-from harness.store import identity as cells
+from harness.store import identity
 from harness.store.attempt_folder import AttemptFolder
 from methods import registry as methods
 from tasks import registry as tasks
@@ -71,10 +71,10 @@ def test_what_is_computed_again_is_the_same(go: Callable[[Cell], tuple[Any, Any]
 
 
 def test_they_are_part_of_what_a_cell_is_and_nothing_at_their_default() -> None:
-    plain = cells.key(cell())
-    assert plain == cells.key(cell(accumulate=1, gradient_checkpointing=False, parallel="none"))
+    plain = identity.key(cell())
+    assert plain == identity.key(cell(accumulate=1, gradient_checkpointing=False, parallel="none"))
     others = [cell(accumulate=2), cell(gradient_checkpointing=True), cell(parallel="ddp"), cell(parallel="fsdp")]
-    assert len({plain, *map(cells.key, others)}) == 5
+    assert len({plain, *map(identity.key, others)}) == 5
 
 
 def test_what_cannot_be_cut_is_refused_at_the_door() -> None:

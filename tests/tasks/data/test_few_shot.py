@@ -13,7 +13,7 @@ from harness.config.schema import Runtime, TaskConfig
 from harness.errors import UsageError
 from harness.experiments import grid
 from harness.run import run
-from harness.store import identity as cells
+from harness.store import identity
 from harness.store.store import Store
 from tasks import registry as tasks
 from tasks.base import Example, Splits, Task
@@ -84,9 +84,9 @@ def test_none_changes_nothing_and_too_many_are_refused() -> None:
 def test_shots_are_in_the_key_and_zero_is_not() -> None:
     block = {"method": "none", "task": "micro/qa", "seed": 0}
     plain, zero, four = (grid.expand([{**block, **more}])[0] for more in ({}, {"task.shots": 0}, {"task.shots": 4}))
-    assert cells.key(plain) == cells.key(zero)
-    assert "shots" not in cells.canonical(plain)
-    assert cells.key(plain) != cells.key(four)
+    assert identity.key(plain) == identity.key(zero)
+    assert "shots" not in identity.canonical(plain)
+    assert identity.key(plain) != identity.key(four)
 
 
 SMALL = {"task.train_size": 64, "task.validation_size": 16, "task.test_size": 16}
