@@ -12,7 +12,7 @@ from methods.backbone.delta import trainable
 from methods.backbone.sizes import shape
 from methods.base import Stage
 from methods.intrinsic import Projected, hadamard
-from methods.sparse import DiffPruning, Gated, Sparse
+from methods.lt_sft import DiffPruning, Gated, Sparse
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits, make
 
 
