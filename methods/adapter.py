@@ -7,10 +7,6 @@ of T5, Compacter's code and the adapters library leave it out, so that is the de
 backbone has a dropout on the sublayer's output the adapter comes after it, as in the authors' code.
 Deviations: U starts at zero and D as torch's default, so the start is the backbone (paper: both normal with
 sd 0.01, near identity); the norms stay frozen (paper: they train).
-
-AdapterDrop (Rücklé et al. 2021, arXiv 2010.11918): the same without the lowest `drop` blocks, of the encoder
-and of the decoder each, so that nothing below them needs a backward pass. Their fixed variant, not the one that
-draws the depth anew for every batch.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,12 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.attachment.hooks import insert
-from methods.backbone.delta import Delta
-from methods.backbone.roles import after, depth, family
-from methods.backbone.sizes import Shape
-from methods.backbone.sizes import shape as shape_of
-from methods.base import Method, parameter
+from methods.base import Delta, Method, Shape, after, family, insert, parameter, shape_of
 
 ACTIVATIONS: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "gelu": F.gelu,
@@ -114,29 +105,3 @@ class Adapter(Sequential):
 
     def size(self, width: int) -> int:
         return 2 * self.bottleneck * width + self.bottleneck + width
-
-
-@dataclass(frozen=True)
-class AdapterDrop(Adapter):
-    """Bottlenecks in all but the lowest blocks."""
-
-    name: ClassVar[str] = "adapterdrop"
-
-    drop: int = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require(self.drop >= 0, "drop", "the number of blocks without adapters cannot be negative")
-
-    def attach(self, model: nn.Module) -> None:
-        sizes = shape_of(model)
-        blocks = min(sizes.encoder, sizes.decoder or sizes.encoder)
-        self.require(self.drop < blocks, "drop", f"it must be below {blocks}, the number of blocks")
-        super().attach(model)
-
-    def hosts(self, model: nn.Module, place: str) -> dict[str, nn.Module]:
-        return {path: host for path, host in after(model, place).items() if depth(path) >= self.drop}
-
-    def closed_form(self, shape: Shape) -> int:
-        left = (shape.encoder - self.drop, shape.decoder and shape.decoder - self.drop)
-        return self.adapters(*left) * self.size(shape.width)

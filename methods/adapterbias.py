@@ -11,12 +11,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from methods.attachment.hooks import insert
-from methods.backbone.delta import Delta
-from methods.backbone.roles import after
-from methods.backbone.sizes import Shape
-from methods.backbone.sizes import shape as shape_of
-from methods.base import Method, parameter
+from methods.base import Delta, Method, Shape, after, insert, parameter, shape_of
 
 
 class Shift(Delta):

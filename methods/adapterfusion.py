@@ -16,13 +16,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from harness.errors import UsageError
 from methods.adapter import Bottleneck
-from methods.attachment.hooks import insert, inserted
-from methods.backbone.roles import after, family
-from methods.backbone.sizes import Shape
-from methods.backbone.sizes import shape as shape_of
-from methods.base import Method, Parent, parameter
+from methods.base import Method, Parent, Shape, UsageError, after, family, insert, inserted, parameter, shape_of
 from methods.pfeiffer import OnStream
 
 TENSORS = ("down", "down_bias", "up", "up_bias")

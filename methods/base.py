@@ -1,4 +1,7 @@
-"""The contract of a method. How a delta is hung into a model is in insertion.py, what a file keeps of it in kept.py.
+"""The contract of a method, and all that a method's file needs beside torch, under one import.
+
+methods/backbone/ knows what a model consists of, and methods/attachment/ how a delta is attached to it. What a method
+needs of the two is exported here too.
 
 Shape alphabet, first in every tensor argument of this project: B batch, T tokens, D model width, F
 feed-forward width, H heads, K head width, L layers, R rank or bottleneck, P prompt or prefix length, V
@@ -10,16 +13,106 @@ it.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import nn
 
 from harness.config.schema import MethodConfig
-from harness.errors import NotApplicable, UsageError
+from harness.config.values import Names, Pairs, Parts, Settings, Texts
+from harness.errors import NotApplicable, UsageError, near
+from harness.precision import computing
+from methods.attachment.delta_state import delta_state, load_delta_state
+from methods.attachment.hooks import backbone_modules, insert, inserted, remove
+from methods.attachment.kronecker import Kronecker, Rule
+from methods.attachment.parametrization import Overlay, dead_on_key_biases, overlay, overlays, write
+from methods.attachment.parts import Switch, attach_parts
+from methods.attachment.prefix_attention import accept_prefixes
+from methods.attachment.soft_prompt import Prompt, plug
+from methods.attachment.tied_weights import is_separate, separate, untie
+from methods.attachment.weight_update import Dropping, Rewriting, Update, fold
+from methods.backbone.delta import Delta, freeze, parameter, trainable
+from methods.backbone.linears import Linear, Part, dense
+from methods.backbone.quantisation import BITS, quantise
+from methods.backbone.roles import (
+    LINEAR_ROLES,
+    after,
+    before,
+    dead_key_biases,
+    depth,
+    family,
+    find,
+    find_stack,
+    heads,
+    is_bias,
+    linears,
+)
+from methods.backbone.sizes import Place, Shape
+from methods.backbone.sizes import shape as shape_of
 
-if TYPE_CHECKING:
-    from methods.backbone.sizes import Shape  # which itself needs to know a delta
+__all__ = [
+    "BITS",
+    "LINEAR_ROLES",
+    "Delta",
+    "Dropping",
+    "Kronecker",
+    "Linear",
+    "Method",
+    "MethodConfig",
+    "Names",
+    "NotApplicable",
+    "Overlay",
+    "Pairs",
+    "Parent",
+    "Part",
+    "Parts",
+    "Place",
+    "Prompt",
+    "Rewriting",
+    "Rule",
+    "Settings",
+    "Shape",
+    "Stage",
+    "Switch",
+    "Texts",
+    "Update",
+    "UsageError",
+    "accept_prefixes",
+    "after",
+    "attach_parts",
+    "backbone_modules",
+    "before",
+    "computing",
+    "dead_key_biases",
+    "dead_on_key_biases",
+    "delta_state",
+    "dense",
+    "depth",
+    "family",
+    "find",
+    "find_stack",
+    "fold",
+    "freeze",
+    "heads",
+    "insert",
+    "inserted",
+    "is_bias",
+    "is_separate",
+    "linears",
+    "load_delta_state",
+    "near",
+    "overlay",
+    "overlays",
+    "parameter",
+    "plug",
+    "quantise",
+    "remove",
+    "separate",
+    "shape_of",
+    "trainable",
+    "untie",
+    "write",
+]
 
 
 def _nothing(_: nn.Module) -> None:
@@ -87,7 +180,7 @@ class Method:
     def read(self, model: nn.Module, encode: Callable[[str], Sequence[int]]) -> None:
         """Called after `attach` with text -> token ids (no special tokens), for starts that are text."""
 
-    def closed_form(self, shape: "Shape") -> int:
+    def closed_form(self, shape: Shape) -> int:
         """The number of delta parameters from the backbone's sizes alone, as the paper counts them."""
         raise NotImplementedError
 
@@ -122,15 +215,3 @@ class Method:
         """UsageError "method.field=value: text" unless the rule holds."""
         if not rule:
             raise UsageError(f"method.{field}={getattr(self, field)}: {text}")
-
-
-def parameter(like: torch.Tensor, *shape: int) -> nn.Parameter:
-    """An uninitialised trainable tensor on the device of `like`; float32 where that is half or quantised."""
-    dtype = like.dtype if like.dtype in (torch.float32, torch.float64) else torch.float32
-    return nn.Parameter(torch.empty(shape, device=like.device, dtype=dtype))
-
-
-def freeze(model: nn.Module) -> None:
-    """No parameter of the backbone trains."""
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)

@@ -13,12 +13,21 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from harness.errors import NotApplicable
-from methods.attachment.hooks import backbone_modules, insert, inserted
-from methods.backbone.delta import Delta
-from methods.backbone.roles import LINEAR_ROLES, dead_key_biases, family, find, is_bias
-from methods.backbone.sizes import Shape
-from methods.base import Method, parameter
+from methods.base import (
+    LINEAR_ROLES,
+    Delta,
+    Method,
+    NotApplicable,
+    Shape,
+    backbone_modules,
+    dead_key_biases,
+    family,
+    find,
+    insert,
+    inserted,
+    is_bias,
+    parameter,
+)
 
 
 class Bias(Delta):

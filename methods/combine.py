@@ -1,94 +1,20 @@
-"""Several methods at once (Ding et al. 2022, arXiv 2203.06904, section 5.2), or one after the other.
+"""Several methods at once (Ding et al. 2022, arXiv 2203.06904, section 5.2): all parts are attached and train together.
 
-- combine: all parts are attached together and train together.
-- sequence: one part for each stage, equal shares of the steps; a part comes to act in its stage and stays as
-  it is afterwards. The next stage goes on from the last step's weights, not the best (as in the authors' code).
-
-A part is a method with its fields, such as `adapter bottleneck=64` or `lora rank=4 targets=q+v`. Parameters:
-the sum over parts. Two parts that train, add to or rewrite the same tensor in different ways are refused.
+A part is a method with its fields, such as `adapter bottleneck=64` or `lora rank=4 targets=q+v`. Parameters: the sum
+over parts. Two parts that train, add to or rewrite the same tensor in different ways are refused.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
-from harness.config.schema import MethodConfig
-from harness.config.values import Parts
-from harness.errors import NotApplicable, UsageError
 from methods import registry as methods
-from methods.attachment.parametrization import Overlay
-from methods.backbone.delta import Delta, trainable
-from methods.backbone.roles import Part
-from methods.backbone.sizes import Shape
-from methods.base import Method, Stage
+from methods.base import Method, MethodConfig, NotApplicable, Parts, Shape, UsageError, attach_parts
 from methods.registry import read_part
-
-
-class Switch(Delta):
-    """What one part put into a model: its hooks and its modules can be taken out and put back."""
-
-    def __init__(self, name: str, tensors: set[str], places: list[tuple[dict[Any, Any], Any, Any]]) -> None:
-        super().__init__()
-        self.name, self.tensors, self.places = name, tensors, places
-
-    def off(self, _: Any = None) -> None:
-        for holder, key, _item in self.places:
-            holder.pop(key, None)
-
-    def on(self, _: Any = None) -> None:
-        for holder, key, item in self.places:
-            holder.setdefault(key, item)
-
-
-def _holders(model: nn.Module) -> Iterator[dict[Any, Any]]:
-    for module in model.modules():
-        yield from (module._modules, module._forward_pre_hooks, module._forward_hooks)
-
-
-def _claims(model: nn.Module, added: list[Delta], trained: Mapping[str, nn.Parameter]) -> dict[int, tuple[str, str]]:
-    """id of a tensor -> (what it is called, which rows: "" for all) for what a part trains or rewrites."""
-    claims = {id(p): (name, "") for name, p in trained.items()}
-    names = {id(p): name for name, p in model.named_parameters()}
-    for delta in (delta for delta in added if delta.owns_weight):
-        if isinstance(delta, Overlay):
-            claims[id(delta.covered[0])] = (names[id(delta.covered[0])], "")
-        elif (host := delta._seat[1]) is not None:
-            weight = (host.module if isinstance(host, Part) else host).get_parameter("weight")
-            claims[id(weight)] = (names[id(weight)], host.label if isinstance(host, Part) else "")
-    return claims
-
-
-def _attach(parts: Mapping[str, Method], model: nn.Module) -> list[Switch]:
-    """Attach each part as if it were alone, and check that no two own the same tensor."""
-    head = {id(p) for _, p in trainable(model)}
-    everything: dict[str, nn.Parameter] = {}
-    owned: dict[int, list[tuple[str, str]]] = {}
-    switches = []
-    for part, method in parts.items():
-        known = {id(module) for module in model.modules()}
-        before = [(holder, set(holder)) for holder in _holders(model)]
-        for p in everything.values():
-            p.requires_grad_(False)
-        method.attach(model)
-        trained = {name: p for name, p in trainable(model) if id(p) not in head}
-        added = [m for m in model.modules() if isinstance(m, Delta) and id(m) not in known]
-        for key, (name, rows) in _claims(model, added, trained).items():
-            for other, taken in owned.setdefault(key, []):
-                if other != part and (rows == taken or "" in (rows, taken)):
-                    raise UsageError(
-                        f"method.parts: {other.split()[0]} and {part.split()[0]} both own {name}: drop one"
-                    )
-            owned[key].append((part, rows))
-        places = [(holder, key, holder[key]) for holder, keys in before for key in holder if key not in keys]
-        switches.append(Switch(part, set(trained), places))
-        everything |= trained
-    for p in everything.values():
-        p.requires_grad_(True)
-    return switches
 
 
 @dataclass(frozen=True)
@@ -116,7 +42,7 @@ class Combine(Method):
         return all(method.mergeable for method in self.made.values())
 
     def attach(self, model: nn.Module) -> None:
-        _attach(self.made, model)
+        attach_parts(self.made, model)
         for part, method in self.made.items():
             if len(method.stages(model)) > 1:
                 raise UsageError(f"method.parts: {part.split()[0]} has stages of its own, so it cannot be a part")
@@ -155,34 +81,3 @@ class Combine(Method):
             for part, method in self.made.items()
             for key, value in method.notes(model).items()
         }
-
-
-@dataclass(frozen=True)
-class Sequence(Combine):
-    """Methods trained one after the other, earlier ones frozen."""
-
-    name: ClassVar[str] = "sequence"
-
-    def attach(self, model: nn.Module) -> None:
-        switches = _attach(self.made, model)
-        model.add_module("sequence", nn.ModuleList(switches))
-
-    def stages(self, model: Any) -> tuple[Stage, ...]:
-        switches: list[Switch] = list(model.sequence)
-
-        def begin(number: int, _: nn.Module) -> None:
-            for switch in switches:
-                switch.off()
-            for switch in switches[: number + 1]:
-                switch.on()
-
-        def rests(number: int, name: str) -> bool:
-            return any(name in switch.tensors for i, switch in enumerate(switches) if i != number)
-
-        share = 1 / len(switches)
-        return tuple(Stage(share, partial(begin, i), partial(rests, i)) for i in range(len(switches)))
-
-    def merge(self, model: Any) -> None:
-        super().merge(model)
-        if hasattr(model, "sequence"):
-            del model.sequence

@@ -17,13 +17,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from harness.config.values import Names
-from methods.attachment.hooks import insert
-from methods.backbone.linears import dense
-from methods.backbone.roles import Linear, linears
-from methods.backbone.sizes import Shape
-from methods.base import parameter
-from methods.lora import Dropping, LoRA, LowRank, Update
+from methods.base import Dropping, Linear, Names, Shape, Update, dense, insert, linears, parameter
+from methods.lora import LoRA, LowRank
 
 
 def norm(weight: torch.Tensor) -> torch.Tensor:

@@ -9,9 +9,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from methods.backbone.roles import dead_key_biases
-from methods.backbone.sizes import Shape
-from methods.base import Method
+from methods.base import Method, Shape, dead_key_biases
 
 
 @dataclass(frozen=True)

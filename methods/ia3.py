@@ -12,13 +12,20 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from harness.config.values import Names
-from methods.attachment.hooks import insert, inserted, remove
-from methods.attachment.tied_weights import untie
-from methods.backbone.roles import Linear, Part, linears
-from methods.backbone.sizes import Shape
-from methods.base import Method, parameter
-from methods.lora import Rewriting
+from methods.base import (
+    Linear,
+    Method,
+    Names,
+    Part,
+    Rewriting,
+    Shape,
+    insert,
+    inserted,
+    linears,
+    parameter,
+    remove,
+    untie,
+)
 
 
 class Scale(Rewriting):

@@ -18,12 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.attachment.hooks import backbone_modules
-from methods.attachment.parametrization import Overlay, overlay, write
-from methods.backbone.delta import Delta
-from methods.backbone.roles import find
-from methods.backbone.sizes import Shape
-from methods.base import Method, parameter
+from methods.base import Delta, Method, Overlay, Shape, backbone_modules, find, overlay, parameter, write
 
 OUTSIDE = 1  # lambdas for what lies in no block
 

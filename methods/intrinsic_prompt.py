@@ -17,12 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from harness.errors import UsageError
-from harness.precision import computing
-from methods.backbone.roles import family, find_stack
-from methods.backbone.sizes import Shape
-from methods.base import Method, Parent, parameter
-from methods.prompt import Prompt, plug
+from methods.base import Method, Parent, Prompt, Shape, UsageError, computing, family, find_stack, parameter, plug
 
 RATE = 1e-3
 DECODER = ("W2", "b2", "W3", "b3")

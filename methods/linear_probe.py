@@ -8,10 +8,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from harness.errors import NotApplicable
-from methods.backbone.roles import heads
-from methods.backbone.sizes import Shape
-from methods.base import Method
+from methods.base import Method, NotApplicable, Shape, heads
 
 
 @dataclass(frozen=True)

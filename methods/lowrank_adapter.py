@@ -15,8 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from methods.adapter import ACTIVATIONS, Sequential
-from methods.backbone.delta import Delta
-from methods.base import parameter
+from methods.base import Delta, parameter
 
 
 class LowRankBottleneck(Delta):

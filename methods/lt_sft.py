@@ -1,31 +1,29 @@
-"""Sparse differences to all of the backbone's weights: W + z * w, with few z that are not zero.
+"""Lottery-ticket sparse fine-tuning, LT-SFT (Ansell et al. 2022, arXiv 2110.07560): W + mask * w for all weights.
 
-- diff_pruning (Guo et al. 2021, arXiv 2012.07463): first z are relaxed gates, hard-concrete with log alpha
-  each (stretched to [-1.5, 1.5]), and an L0 penalty closes them; then the largest |z w| within `fraction` are
-  kept, their z fixed at 1, and w trains on (section 3.2: magnitude pruning, then a fixed mask).
-- lt_sft (Ansell et al. 2022, arXiv 2110.07560): first all weights train; the largest |w| within `fraction`
-  are drawn, w goes back to zero ("rewinding"), and those alone train (section 3.1).
-
-Parameters while training: 2 N and N for N weights; `nonzero` in the record's notes is what a delta keeps,
-fraction N at the end. Gates are kept as log alpha / `gate_rate`, since one optimiser with one rate trains all:
-Adam then moves them gate_rate times as fast (authors: 0.1 against 5e-5). Deviations: gates start at 2 (authors:
-5), the penalty is on the mean gate, no gates by group; lt_sft without L1 penalty.
+First all weights train. The largest |w| within `fraction` are chosen, w goes back to zero ("rewinding"), and the chosen
+ones alone train (section 3.1).
+Parameters while training: N for N weights. `nonzero` in the record's notes is what a delta keeps, fraction N at the
+end. Deviation: no L1 penalty.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
-from methods.attachment.hooks import backbone_modules
-from methods.attachment.parametrization import Overlay, dead_on_key_biases, overlay, overlays, write
-from methods.backbone.sizes import Shape
-from methods.base import Method, Stage, parameter
-
-LOW, HIGH = -1.5, 1.5
-OPEN = 50.0  # a log alpha beyond what any draw of the concrete distribution (here within 14) can close
+from methods.base import (
+    Method,
+    Overlay,
+    Shape,
+    Stage,
+    backbone_modules,
+    dead_on_key_biases,
+    overlay,
+    overlays,
+    parameter,
+    write,
+)
 
 
 class Difference(Overlay):
@@ -50,35 +48,6 @@ class Difference(Overlay):
         """Only what has moved so far may move from now on, from zero."""
         self.mask.copy_(self.w.abs() >= least)
         self.w.zero_()
-
-
-class Gated(Difference):
-    """W + z * w. gates: log alpha / gate_rate, as the parameter; fixed ones are the mask."""
-
-    def __init__(self, covered: nn.Parameter, start: float, rate: float) -> None:
-        super().__init__(covered)
-        self.rate = rate
-        self.gates = parameter(covered, *covered.shape)
-        nn.init.constant_(self.gates, start / rate)
-
-    def moved(self) -> torch.Tensor:
-        alpha = self.rate * self.gates
-        if self.training:
-            u = torch.rand_like(alpha).clamp(1e-6, 1 - 1e-6)
-            alpha = alpha + torch.log(u) - torch.log1p(-u)
-        return (torch.sigmoid(alpha) * (HIGH - LOW) + LOW).clamp(0, 1) * self.w
-
-    def open(self) -> torch.Tensor:
-        """The probabilities of the gates not to be zero, summed (equation 4)."""
-        return torch.sigmoid(self.rate * self.gates - math.log(-LOW / HIGH)).sum()
-
-    @torch.no_grad()
-    def fix(self, least: float) -> None:
-        """Open the gates of what has moved so far and close the others: from now on z is 1 or 0."""
-        moved = self.moved()
-        kept = moved.abs() >= least
-        self.w.copy_(moved * kept)
-        self.gates.copy_((2.0 * kept - 1.0) * OPEN / self.rate)
 
 
 @dataclass(frozen=True)
@@ -139,33 +108,3 @@ class LotteryTicket(Sparse):
     name: ClassVar[str] = "lt_sft"
 
     fraction: float = 0.08
-
-
-@dataclass(frozen=True)
-class DiffPruning(Sparse):
-    """Gated differences to all weights, pruned to a fraction."""
-
-    name: ClassVar[str] = "diff_pruning"
-
-    sparsity_penalty: float = 1.0
-    gate_start: float = 2.0
-    gate_rate: float = 100.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require(self.sparsity_penalty >= 0, "sparsity_penalty", "the penalty's weight must be at least 0")
-        self.require(self.gate_rate > 0, "gate_rate", "it must be above 0")
-
-    def delta(self, _: nn.Module, covered: nn.Parameter) -> Difference:
-        return Gated(covered, self.gate_start, self.gate_rate)
-
-    def penalty(self, model: nn.Module) -> torch.Tensor | None:
-        """The expected share of open gates, while gates train."""
-        found = [delta for delta in overlays(model).values() if isinstance(delta, Gated)]
-        if not any(delta.gates.requires_grad for delta in found):
-            return None
-        total = sum(delta.gates.numel() for delta in found)
-        return self.sparsity_penalty / total * torch.stack([delta.open() for delta in found]).sum()
-
-    def closed_form(self, shape: Shape) -> int:
-        return 2 * shape.parameters

@@ -10,8 +10,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from methods.backbone.sizes import Shape
-from methods.base import Method
+from methods.base import Method, Shape
 from methods.parallel import ParallelAdapter
 from methods.prefix import PrefixTuning
 

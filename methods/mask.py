@@ -13,11 +13,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from harness.config.values import Names
-from methods.attachment.parametrization import Overlay, overlay, write
-from methods.backbone.roles import Part, linears
-from methods.backbone.sizes import Shape
-from methods.base import Method, parameter
+from methods.base import Method, Names, Overlay, Part, Shape, linears, overlay, parameter, write
 
 
 class Mask(Overlay):

@@ -5,8 +5,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from methods.backbone.sizes import Shape
-from methods.base import Method
+from methods.base import Method, Shape
 
 
 @dataclass(frozen=True)

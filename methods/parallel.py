@@ -15,11 +15,7 @@ import torch
 from torch import nn
 
 from methods.adapter import Bottleneck
-from methods.attachment.hooks import insert
-from methods.backbone.roles import after, before, family
-from methods.backbone.sizes import Shape
-from methods.backbone.sizes import shape as shape_of
-from methods.base import Method
+from methods.base import Method, Shape, after, before, family, insert, shape_of
 
 
 class ParallelBottleneck(Bottleneck):

@@ -19,13 +19,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from harness.config.values import Names
-from harness.errors import NotApplicable, UsageError, near
-from methods.attachment.tied_weights import untie
-from methods.backbone.delta import Delta
-from methods.backbone.roles import Part, linears
-from methods.backbone.sizes import Shape
-from methods.base import Method
+from methods.base import Delta, Method, Names, NotApplicable, Part, Shape, UsageError, linears, near, untie
 
 TYPES = frozenset({
     "BEFT", "BOFT", "C3A", "DEFT", "DELORA", "FOURIERFT", "GLORA", "GRALORA", "HIRA", "HRA", "IA3", "LILY", "LOHA",

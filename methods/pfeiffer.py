@@ -13,12 +13,7 @@ import torch
 from torch import nn
 
 from methods.adapter import Bottleneck
-from methods.attachment.hooks import insert
-from methods.backbone.delta import Delta
-from methods.backbone.roles import after, family
-from methods.backbone.sizes import Shape
-from methods.backbone.sizes import shape as shape_of
-from methods.base import Method
+from methods.base import Delta, Method, Shape, after, family, insert, shape_of
 
 
 class OnStream(Delta):

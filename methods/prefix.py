@@ -17,15 +17,20 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from harness.config.values import Names
-from harness.errors import NotApplicable, UsageError
-from harness.precision import computing
-from methods.attachment.prefix_attention import accept_prefixes
-from methods.backbone.delta import Delta
-from methods.backbone.roles import find, find_stack
-from methods.backbone.sizes import Shape
-from methods.backbone.sizes import shape as shape_of
-from methods.base import Method, parameter
+from methods.base import (
+    Delta,
+    Method,
+    Names,
+    NotApplicable,
+    Shape,
+    UsageError,
+    accept_prefixes,
+    computing,
+    find,
+    find_stack,
+    parameter,
+    shape_of,
+)
 
 ATTENTIONS = ("cross", "decoder", "encoder")
 

@@ -1,118 +1,20 @@
 """Prompt tuning (Lester et al. 2021, arXiv 2104.08691): P learnt embeddings beside the embedded input.
 
-Parameters: P d. They stand before the (encoder's) first token; in a masked encoder after it, so that [CLS]
-stays first, as in the combination study's code of Delta Tuning. Callers see positions of their own tokens
-only: what the backbone computes at the prompt is cut off again (an encoder-decoder's decoder attends to it).
+Parameters: P d. They stand before the (encoder's) first token. In a masked encoder they stand after it, so that [CLS]
+stays first, as in the combination study's code of Delta Tuning. How the backbone reads them:
+methods/attachment/soft_prompt.py.
 Starts (section 3.2): uniform in [-0.5, 0.5]; embeddings of words drawn from the whole vocabulary (paper: from
 the 5,000 most common); or those of `text`, repeated or cut to P.
 """
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import cycle, islice
 from typing import Any, ClassVar, Literal, cast
 
 import torch
-from torch import nn
-from torch.nn import functional as F
 
-from harness.errors import UsageError
-from methods.backbone.delta import Delta
-from methods.backbone.roles import family, find_stack
-from methods.backbone.sizes import Shape
-from methods.base import Method, parameter
-
-
-class Prompt(Delta):
-    """P soft tokens. embeddings: [P, D]. `at`: index in the input where they go in."""
-
-    def __init__(self, start: torch.Tensor, at: int, rotary: bool) -> None:
-        super().__init__()
-        self.length, self.at, self.rotary = len(start), at, rotary
-        self.opened = False  # whether the call under way holds the prompt (not so when a cache already does)
-        self.embeddings = parameter(start, *start.shape)
-        with torch.no_grad():
-            self.embeddings.copy_(start)
-
-    def forward(self) -> torch.Tensor:
-        """[P, D]"""
-        return self.embeddings
-
-    def widen(self, x: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
-        """x: [B, T, ...] with new: [B, P, ...] put in."""
-        return torch.cat((x[:, : self.at], new, x[:, self.at :]), dim=1)
-
-    def cut(self, hidden: torch.Tensor) -> torch.Tensor:
-        """[B, T, D] of hidden: [B, P + T, D]."""
-        if self.at == 0:
-            return hidden[:, self.length :]
-        return torch.cat((hidden[:, : self.at], hidden[:, self.at + self.length :]), dim=1)
-
-
-def _open(names: tuple[str, ...], stack: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Before the stack: put the prompt into what it is called with (`names`: of its positional arguments)."""
-    prompt: Prompt = stack.prompt
-    call = dict(zip(names, args, strict=False)) | kwargs
-    mask, positions, cache = (call.get(name) for name in ("attention_mask", "position_ids", "past_key_values"))
-    prompt.opened = cache is None or int(cache.get_seq_length()) == 0
-    if mask is not None:
-        call["attention_mask"] = mask = (
-            F.pad(mask, (prompt.length, 0), value=1) if prompt.at == 0 else _ones(prompt, mask)
-        )
-    if not prompt.opened:  # the cache holds the prompt: only the positions move
-        if positions is not None:
-            call["position_ids"] = positions + prompt.length
-        return (), call
-    embedded = call.get("inputs_embeds")
-    if embedded is None:
-        embedded = stack.get_input_embeddings()(call["input_ids"])
-    soft = prompt().to(embedded.dtype).expand(embedded.shape[0], -1, -1)
-    call |= {"input_ids": None, "inputs_embeds": prompt.widen(embedded, soft)}
-    if positions is not None:
-        first = torch.arange(prompt.at, prompt.at + prompt.length, device=positions.device)
-        moved = torch.cat((positions[:, : prompt.at], positions[:, prompt.at :] + prompt.length), dim=1)
-        call["position_ids"] = prompt.widen(moved, first.expand(positions.shape[0], -1))
-    elif mask is not None and prompt.rotary:  # else the padding of a row would stand between prompt and text
-        call["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
-    if (types := call.get("token_type_ids")) is not None:
-        call["token_type_ids"] = prompt.widen(types, types.new_zeros(types.shape[0], prompt.length))
-    return (), call
-
-
-def _ones(prompt: Prompt, mask: torch.Tensor) -> torch.Tensor:
-    return prompt.widen(mask, mask.new_ones(mask.shape[0], prompt.length))
-
-
-def _close(stack: Any, args: tuple[Any, ...], output: Any) -> Any:
-    """After the stack: callers get back as many positions as they gave."""
-    if stack.prompt.opened:
-        output.last_hidden_state = stack.prompt.cut(output.last_hidden_state)
-    return output
-
-
-def _show(length: int, decoder: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Before a decoder: let it attend to the prompt that stands in the encoder's output."""
-    mask, states = kwargs.get("encoder_attention_mask"), kwargs.get("encoder_hidden_states")
-    if mask is not None and states is not None and mask.shape[1] < states.shape[1]:
-        kwargs["encoder_attention_mask"] = F.pad(mask, (length, 0), value=1)
-    return args, kwargs
-
-
-def plug(model: nn.Module, prompt: Prompt) -> None:
-    """Make `model` read `prompt` with every input."""
-    stack = find_stack(model, family(model).stack)
-    if stack is None or hasattr(stack, "prompt"):
-        raise UsageError("a soft prompt needs a backbone with an input stack that has no prompt yet")
-    stack.add_module("prompt", prompt)
-    names = tuple(inspect.signature(stack.forward).parameters)
-    stack.register_forward_pre_hook(partial(_open, names), with_kwargs=True)
-    decoder = find_stack(model, "decoder")
-    if decoder is None or decoder is stack:
-        stack.register_forward_hook(_close)
-    else:
-        decoder.register_forward_pre_hook(partial(_show, prompt.length), with_kwargs=True)
+from methods.base import Method, Prompt, Shape, family, find_stack, plug
 
 
 @dataclass(frozen=True)

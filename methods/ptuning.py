@@ -13,11 +13,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import nn
 
-from harness.precision import computing
-from methods.backbone.roles import family
-from methods.backbone.sizes import Shape
-from methods.base import Method, parameter
-from methods.prompt import Prompt, plug
+from methods.base import Method, Prompt, Shape, computing, family, parameter, plug
 
 
 class MadePrompt(Prompt):

@@ -1,8 +1,8 @@
-"""QLoRA (Dettmers et al. 2023, arXiv 2305.14314) and QDoRA (answer.ai; Liu et al. 2024, section 6.1): LoRA and DoRA on
-a frozen base in four bits (`bits=8`: in eight), as quantised.py makes it.
+"""QLoRA (Dettmers et al. 2023, arXiv 2305.14314): LoRA on a frozen base in four bits (`bits=8`: in eight).
 
-Parameters: those of LoRA and of DoRA. The start is the quantised backbone, not the backbone, and the delta belongs
-to that: it cannot be merged without rounding. Deviations: no paged optimiser.
+methods/backbone/quantisation.py makes the base. Parameters: those of LoRA. The start is the quantised backbone, not the
+backbone, and the delta belongs to the quantised one: it cannot be merged without rounding. Deviations: no paged
+optimiser.
 """
 
 from dataclasses import dataclass
@@ -10,15 +10,13 @@ from typing import ClassVar
 
 from torch import nn
 
-from harness.errors import NotApplicable
-from methods.backbone.quantisation import BITS, quantise
-from methods.dora import DoRA
+from methods.base import BITS, NotApplicable, quantise
 from methods.lora import LoRA
 
 
 @dataclass(frozen=True)
-class _OnQuantised(LoRA):
-    """Put before LoRA or a kind of it: what that trains, on a base of few bits."""
+class OnQuantised(LoRA):
+    """LoRA, or a method derived from it that follows among the bases, on a quantised backbone."""
 
     mergeable: ClassVar[bool] = False
     unchanged_at_start: ClassVar[bool] = False
@@ -38,14 +36,7 @@ class _OnQuantised(LoRA):
 
 
 @dataclass(frozen=True)
-class QLoRA(_OnQuantised):
+class QLoRA(OnQuantised):
     """Low-rank updates of quantised linears."""
 
     name: ClassVar[str] = "qlora"
-
-
-@dataclass(frozen=True)
-class QDoRA(_OnQuantised, DoRA):
-    """Magnitudes and low-rank directions on quantised linears."""
-
-    name: ClassVar[str] = "qdora"

@@ -17,12 +17,18 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from harness.errors import NotApplicable, UsageError
 from methods import registry as methods
-from methods.attachment.delta_state import load_delta_state
-from methods.attachment.tied_weights import is_separate, separate
-from methods.backbone.sizes import Shape
-from methods.base import Method, Parent, freeze
+from methods.base import (
+    Method,
+    NotApplicable,
+    Parent,
+    Shape,
+    UsageError,
+    freeze,
+    is_separate,
+    load_delta_state,
+    separate,
+)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """VeRA (Kopiczko et al. 2024, arXiv 2310.11454): h = W x + b * B (d * A x), A and B random, frozen and shared
-by all targets; and DVoRA (Liu et al. 2024, arXiv 2402.09353, section 5.4): the same update inside DoRA.
+by all targets.
 
-Parameters for each target: VeRA R + d_out, DVoRA R + 2 d_out. A: [R, largest d_in], B: [largest d_out, R];
-a smaller target uses their first columns and rows. Both are Kaiming-uniform, A before B, from one generator
-on the CPU with `projection_seed`, as in PEFT, so a saved delta holds only b and d. b is zero, so the start is
-the backbone; d is `d_initial`. `dropout` is on the input of the update while it trains (PEFT's `vera_dropout`).
+Parameters for each target: R + d_out. A: [R, largest d_in], B: [largest d_out, R]; a smaller target uses their first
+columns and rows. Both are Kaiming-uniform, A before B, from one generator on the CPU with `projection_seed`, as in
+PEFT, so a saved delta holds only b and d. b is zero, so the start is the backbone; d is `d_initial`. `dropout` is on
+the input of the update while it trains (PEFT's `vera_dropout`).
 """
 
 import math
@@ -15,13 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from harness.config.values import Names
-from methods.attachment.hooks import insert
-from methods.backbone.roles import Linear, linears
-from methods.backbone.sizes import Shape
-from methods.base import Method, parameter
-from methods.dora import Decomposed
-from methods.lora import Dropping, Update, fold
+from methods.base import Dropping, Linear, Method, Names, Shape, Update, fold, insert, linears, parameter
 
 
 class Scaled(Update):
@@ -95,18 +89,3 @@ class VeRA(Method):
 
     def closed_form(self, shape: Shape) -> int:
         return sum(n * (self.rank + d_out) for n, _, d_out in map(shape.linear, self.targets))
-
-
-@dataclass(frozen=True)
-class DVoRA(VeRA):
-    """Magnitudes, and directions updated by VeRA."""
-
-    name: ClassVar[str] = "dvora"
-
-    detach: bool = True
-
-    def delta(self, host: Linear, update: Scaled) -> Decomposed:
-        return Decomposed(host, update, self.detach)
-
-    def closed_form(self, shape: Shape) -> int:
-        return super().closed_form(shape) + sum(n * d_out for n, _, d_out in map(shape.linear, self.targets))

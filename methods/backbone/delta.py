@@ -1,16 +1,17 @@
-"""TODO."""
+"""What a method inserts into a model, and which of a model's parameters are trainable."""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+import torch
 from torch import nn
 
 
 class Delta(nn.Module):
-    """A module that a method inserted, so not part of the backbone.
+    """A module that a method inserted, so that it is not part of the backbone.
 
     On a host it maps the host's output: forward(output, *inputs of the host) -> new output.
-    owns_weight: it rewrites what its host's weight does, so nothing else may (see `combine`).
+    owns_weight: whether it rewrites what its host's weight does, so that no other delta may (see `combine`).
     """
 
     owns_weight: ClassVar[bool] = False
@@ -18,10 +19,25 @@ class Delta(nn.Module):
     _seat: tuple[str, Any] = ("", None)  # its name and host; in a tuple, so that torch does not register the host
 
     def plain(self) -> "Delta":
-        """What a file keeps of it: itself, or what a reparametrisation makes, as a delta that needs it no more."""
+        """Return what a file stores of it: itself, or the delta that a reparametrisation computes."""
         return self
 
 
 def trainable(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """(name, parameter) of everything that trains, each tensor once."""
+    """Return (name, parameter) of every trainable parameter; each tensor comes once."""
     return ((name, p) for name, p in model.named_parameters() if p.requires_grad)
+
+
+def freeze(model: nn.Module) -> None:
+    """Make every parameter of the model untrainable."""
+    for p in model.parameters():
+        p.requires_grad_(False)
+
+
+def parameter(like: torch.Tensor, *shape: int) -> nn.Parameter:
+    """Return an uninitialised trainable tensor of `shape` on the device of `like`.
+
+    Its precision is that of `like`, or float32 where that is a half or quantised one.
+    """
+    dtype = like.dtype if like.dtype in (torch.float32, torch.float64) else torch.float32
+    return nn.Parameter(torch.empty(shape, device=like.device, dtype=dtype))

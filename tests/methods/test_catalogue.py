@@ -1,8 +1,10 @@
 """The torch-free page: what there is, and one canonical value per meaning."""
 
+import ast
 import dataclasses
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,9 @@ from harness.errors import UsageError
 from methods import registry as methods
 
 FOLDER = assets.conf() / "method"
+METHOD_FILES = sorted(
+    path for path in Path(methods.__file__).parent.glob("*.py") if path.stem not in ("__init__", "base", "registry")
+)
 OWN = {key for key, entry in methods.catalogue().items() if entry.module.startswith("methods.")}
 
 
@@ -22,6 +27,25 @@ def test_every_method_has_its_page_and_every_page_its_method() -> None:
     pages = {path.stem for path in FOLDER.glob("*.yaml")}
     assert pages == OWN
     assert len(pages) >= 7
+
+
+def test_every_method_is_one_file_of_its_name() -> None:
+    """And every file at the top of the package, beside the contract and the registry, is one method."""
+    modules = {key: entry.module for key, entry in methods.catalogue().items() if key in OWN}
+    assert modules == {key: f"methods.{key.replace('-', '_')}" for key in OWN}
+    assert {path.stem for path in METHOD_FILES} == {key.replace("-", "_") for key in OWN}
+
+
+@pytest.mark.parametrize("path", METHOD_FILES, ids=lambda path: path.stem)
+def test_a_method_needs_nothing_of_ours_but_the_contract(path: Path) -> None:
+    """What it imports comes from `methods.base`, from the method it derives from, or, if it is made of methods, from
+    the registry."""
+    imported = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    modules = {node.module or "" for node in imported}
+    ours = {module for module in modules if module.partition(".")[0] in ("harness", "methods", "tasks")}
+    files = {f"methods.{other.stem}" for other in METHOD_FILES}
+    assert "methods.base" in ours or ours & files
+    assert ours <= {"methods", "methods.registry", "methods.base", *files}
 
 
 def test_a_page_says_the_defaults(name: str) -> None:

@@ -14,8 +14,7 @@ import torch
 from torch import nn
 
 from harness.config.schema import TaskConfig
-from methods.backbone.sizes import Shape
-from methods.base import Method
+from methods.base import Method, Shape
 from tasks.base import Example, Splits, TaskRow
 
 

@@ -11,8 +11,9 @@ from methods.attachment.parametrization import overlays
 from methods.backbone.delta import trainable
 from methods.backbone.sizes import shape
 from methods.base import Stage
+from methods.diff_pruning import DiffPruning, Gated
 from methods.intrinsic import Projected, hadamard
-from methods.lt_sft import DiffPruning, Gated, Sparse
+from methods.lt_sft import Sparse
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits, make
 
 
