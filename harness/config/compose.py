@@ -1,4 +1,4 @@
-"""The only page that knows Hydra: composes YAML into plain values and hands batches to launchers."""
+"""Compose YAML files into plain values, and hand batches of jobs to launchers. No other module imports Hydra."""
 
 import os
 import sys
@@ -16,9 +16,12 @@ from harness.config.yaml_values import Written
 from harness.errors import UsageError
 
 LOCAL = "local"
-"""Ray's address for an instance of one's own, whatever else runs here."""
+"""Ray's address for an instance of its own, which joins no cluster that runs on this machine."""
 RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
-"""Ray reports each start to its makers, and lets its workers stand back behind all others: their time is measured."""
+"""Environment variables for Ray. Its usage reports are off. Its workers keep the usual priority, because their time is
+
+measured.
+"""
 SAFE_PATH = {"PYTHONSAFEPATH": "1"}
 """Launchers start workers with `python -m`, which would look for every module in the current folder first."""
 Composed = dict[tuple[str, str], dict[str, Any]]
@@ -26,29 +29,38 @@ _composed: dict[tuple[Path, ...], Composed] = {}
 
 
 def load(wanted: Iterable[tuple[str, str]]) -> Composed:
-    """(group, option) -> the option's plain values. Groups are independent, so one composition serves one option
-    of each group: as many compositions as the largest group has new options. Kept for the process."""
+    """Return (group, option) -> the option's plain values, for the wanted options and all that were loaded before.
+
+    Groups are independent, so one composition serves one option of each group. There are therefore as many compositions
+    as the largest group has new options. The result is cached for the process. Raises UsageError for a YAML that does
+    not compose or that refers to other values.
+    """
     known = _composed.setdefault(conf_files.folders(), {})
     new = sorted({choice for choice in wanted if choice not in known})
     for group, name in new:
         if name not in conf_files.files(group):  # registered by a package, without a YAML: its declared defaults
             known[group, name] = {"name": name}
-    left = [choice for choice in new if choice not in known]
-    if left:
-        by_group = [[choice for choice in left if choice[0] == group] for group in conf_files.GROUPS]
+    missing = [choice for choice in new if choice not in known]
+    if missing:
+        by_group = [[choice for choice in missing if choice[0] == group] for group in conf_files.GROUPS]
         with _hydra() as compose:
             for row in zip_longest(*by_group):
                 chosen = dict(filter(None, row))
                 absent = (f"~{group}" for group in defaults() if group in conf_files.GROUPS and group not in chosen)
                 config = compose("run", [*absent, *(f"{group}={_quoted(name)}" for group, name in chosen.items())])
                 for field, value in yaml_safety.references(config):
-                    raise UsageError(f"{field} of {' '.join(chosen.values())} says {value[:80]!r}: write the value.")
+                    raise UsageError(
+                        f"{field} of {' '.join(chosen.values())} refers to {value[:80]!r}; write the value itself."
+                    )
                 known.update({(group, name): _named(config.get(group), name) for group, name in chosen.items()})
     return known
 
 
 def defaults() -> dict[str, Any]:
-    """conf/run.yaml as it stands: option names per group, objective, seed and the `runtime` values. No Hydra."""
+    """Return the content of conf/run.yaml: option names per group, objective, seed and the `runtime` values.
+
+    Hydra is not needed for it. Raises UsageError for a file without a `defaults` list.
+    """
     path = next(path for folder in conf_files.folders() if (path := folder / "run.yaml").is_file())
     try:
         content = yaml_values.load(atomic_files.read_text(path))
@@ -61,7 +73,10 @@ def defaults() -> dict[str, Any]:
 
 
 def launcher(chosen: Launcher) -> dict[str, Any]:
-    """The fields of a launcher: what its YAML says, with what was set on top. UsageError as `launchers.settle`."""
+    """Return the fields of a launcher: the values of its YAML, overridden by those of the command line.
+
+    Raises UsageError as `launchers.settle` does.
+    """
     with _hydra() as compose:
         config = compose("attempt", [f"+launcher={chosen.name}"], raw=True)
         return launchers.settle(chosen, yaml_values.meant(_plain(config.get("launcher") or {})))
@@ -70,9 +85,9 @@ def launcher(chosen: Launcher) -> dict[str, Any]:
 def launch(
     name: str, settled: Mapping[str, Any], jobs: Sequence[Sequence[str]], task: Callable[..., Any]
 ) -> list[Exception]:
-    """Run `task` once per override list through one of Hydra's launchers; the exceptions that it raised.
+    """Run `task` once per override list through one of Hydra's launchers, and return the exceptions that it raised.
 
-    settled: the launcher's fields (see `launcher`), and what else its YAML may refer to.
+    settled: the launcher's fields (see `launcher`) and whatever else its YAML may refer to.
     """
     from hydra._internal.callbacks import Callbacks
     from hydra.core.global_hydra import GlobalHydra
@@ -94,13 +109,15 @@ def launch(
 
 
 def end() -> None:
-    """After an interruption: Ray's workers end with the driver's session, not with its call."""
+    """Shut Ray down after an interruption: its workers end with the driver's session, not with the call."""
     if (ray := sys.modules.get("ray")) is not None:
         ray.shutdown()
 
 
 def _join(node: Mapping[str, Any]) -> None:
-    """A running Ray cluster, by ourselves: its launcher 1.2 would pass a size of memory that only a new one takes."""
+    """Join a running Ray cluster before its launcher does: version 1.2 would pass a memory size that only a new one
+    accepts.
+    """
     init = (node.get("ray") or {}).get("init") or {}
     if init.get("address") not in (None, LOCAL):
         import ray
@@ -111,7 +128,7 @@ def _join(node: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _hydra() -> Iterator[Callable[..., Any]]:
-    """`compose(config name, overrides)` over our conf folders; Hydra's own errors become UsageError."""
+    """Yield `compose(config name, overrides)` over the conf folders; turn Hydra's own errors into UsageError."""
     from hydra import compose, version
     from hydra._internal.hydra import Hydra
     from hydra._internal.utils import create_config_search_path
@@ -123,7 +140,7 @@ def _hydra() -> Iterator[Callable[..., Any]]:
         config = compose(name, overrides=list(overrides), return_hydra_config=raw)
         return config if raw else _plain(config, resolve=False)
 
-    # As hydra.initialize_config_dir does it, but for several folders: there a user's folder could only come last.
+    # hydra.initialize_config_dir would accept one folder only, and a user's folder has to come before ours.
     *added, ours = conf_files.folders()
     path = create_config_search_path(f"{_source()}://{ours}")
     for folder in reversed(added):
@@ -141,7 +158,7 @@ def _hydra() -> Iterator[Callable[..., Any]]:
 
 @cache
 def _source() -> str:
-    """The scheme under which Hydra reads files by our rules: decimal numbers, texts as they were written."""
+    """Register a source that reads YAML by the rules of `yaml_values`, and return its scheme."""
     from hydra._internal.core_plugins.file_config_source import FileConfigSource
     from hydra.core.plugins import Plugins
     from hydra.plugins.config_source import ConfigResult
@@ -170,7 +187,9 @@ def _source() -> str:
 
 
 def _bytes(content: Any) -> Any:
-    """Bytes for what stays as it was written: OmegaConf carries no types of ours, and no YAML of ours holds bytes."""
+    """Return the content with every `Written` text as bytes: OmegaConf keeps no subclass of str, and our YAML holds no
+    bytes.
+    """
     if isinstance(content, dict):
         return {name: _bytes(one) for name, one in content.items()}
     if isinstance(content, list):
@@ -179,13 +198,13 @@ def _bytes(content: Any) -> Any:
 
 
 def _quoted(option: str) -> str:
-    """An option's name as a text of Hydra's grammar, in which 2024 is a number and null is nothing."""
+    """Return an option's name quoted for Hydra's grammar, in which 2024 is a number and null is None."""
     escaped = option.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 
 
 def _named(values: Any, option: str) -> dict[str, Any]:
-    """An option's values, which must be flat fields with a name."""
+    """Return an option's values. Raises UsageError unless they are flat fields with a name."""
     name = yaml_values.text(values.get("name")) if isinstance(values, dict) and values.get("name") is not None else ""
     if not name:
         raise UsageError(
@@ -195,14 +214,16 @@ def _named(values: Any, option: str) -> dict[str, Any]:
 
 
 def _plain(node: Any, resolve: bool = True) -> Any:
-    """Python values; resolve: with what they refer to filled in, as a launcher's fields are."""
+    """Return a config node as Python values. resolve: references to other fields are filled in, as a launcher's fields
+    need.
+    """
     from omegaconf import OmegaConf
 
     return _texts(OmegaConf.to_container(node, resolve=resolve)) if OmegaConf.is_config(node) else node
 
 
 def _texts(content: Any) -> Any:
-    """The opposite of `_bytes`."""
+    """Return the content with bytes as `Written` texts; the inverse of `_bytes`."""
     if isinstance(content, dict):
         return {name: _texts(one) for name, one in content.items()}
     if isinstance(content, list):
@@ -211,7 +232,7 @@ def _texts(content: Any) -> Any:
 
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:
-    """To a launcher, a field that is absent is one at its own default."""
+    """Return the values without those that are None: a launcher takes its own default for an absent field."""
     return {
         name: _without_none(value) if isinstance(value, dict) else value
         for name, value in values.items()
@@ -220,6 +241,6 @@ def _without_none(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _one_line(error: Exception) -> str:
-    """A UnicodeDecodeError does not say which file: Hydra had opened it."""
+    """Return an error's text in one line. A UnicodeDecodeError names no file, since Hydra had opened it."""
     hint = "a YAML file is not UTF-8 text: " if isinstance(error, UnicodeDecodeError) else ""
     return hint + " ".join(str(error).split())[:300]

@@ -1,4 +1,4 @@
-"""What can be named: the YAML files of each group, ours and a user's. No Hydra, no torch."""
+"""The YAML files of each group, ours and a user's. Neither Hydra nor torch is imported."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +15,10 @@ _added: list[Path] = []
 
 
 def use(folder: str) -> None:
-    """Look into a user's conf folder too, before ours (`--config-dir`)."""
+    """Read a user's conf folder too, before ours (`--config-dir`).
+
+    Raises UsageError where the folder does not exist or holds a file that may not be there.
+    """
     path = located(folder).resolve()
     if not path.is_dir():
         raise UsageError(f"--config-dir {folder}: there is no such folder.")
@@ -26,7 +29,7 @@ def use(folder: str) -> None:
 
 @contextmanager
 def looking_into(folder: Path | None) -> Iterator[None]:
-    """While the block runs, options are ours and those of this one folder. UsageError as `use`."""
+    """Restrict options to ours and those of this one folder while the block runs. Raises UsageError as `use` does."""
     before = _added[:]
     _added.clear()
     try:
@@ -38,27 +41,28 @@ def looking_into(folder: Path | None) -> Iterator[None]:
 
 
 def added() -> Path | None:
-    """The user's folder that is looked into; None where there is none."""
+    """Return the user's folder that is read, or None where there is none."""
     return _added[0] if _added else None
 
 
 def folders() -> tuple[Path, ...]:
-    """The conf folders, the first that has a file wins."""
+    """Return the conf folders; the first one that has a file wins."""
     return (*_added, assets.conf())
 
 
 def files(group: str) -> Mapping[str, Path]:
-    """Option -> file of one group, e.g. "micro/sentiment" -> conf/task/micro/sentiment.yaml."""
+    """Return option -> file of one group, e.g. "micro/sentiment" -> conf/task/micro/sentiment.yaml."""
     return _files(group, folders())
 
 
 @cache
-def _files(group: str, where: tuple[Path, ...]) -> Mapping[str, Path]:
-    found: dict[str, Path] = {}
-    for folder in reversed(where):
+def _files(group: str, searched: tuple[Path, ...]) -> Mapping[str, Path]:
+    """Return the files of one group; the folders are an argument so that the cache follows them."""
+    paths: dict[str, Path] = {}
+    for folder in reversed(searched):
         for path in sorted((folder / group).glob("**/*.yaml")):
-            found[path.relative_to(folder / group).with_suffix("").as_posix()] = path
-    return dict(sorted(found.items()))
+            paths[path.relative_to(folder / group).with_suffix("").as_posix()] = path
+    return dict(sorted(paths.items()))
 
 
 def _text(path: Path) -> str:
@@ -69,15 +73,15 @@ def _text(path: Path) -> str:
 
 
 def header(path: Path) -> str:
-    """What a YAML's header says it is: its first sentences up to the command, wrapped lines joined."""
-    told = ""
+    """Return the description in a YAML's header: its first sentences up to the command, with wrapped lines joined."""
+    description = ""
     for line in _text(path).splitlines():
         if line.startswith("# @package"):
             continue
         text, command, _ = line.lstrip("# ").partition("deltabench ")
-        if not line.startswith("#") or (told and command and not text):
+        if not line.startswith("#") or (description and command and not text):
             break
-        told = f"{told} {text.strip()}".strip()
-        if command or told.endswith((".", "?", "!")):
+        description = f"{description} {text.strip()}".strip()
+        if command or description.endswith((".", "?", "!")):
             break
-    return told
+    return description

@@ -1,7 +1,9 @@
-"""Where cells run: the launchers that can be named, and what a person may set of one. No Hydra, no torch.
+"""Launchers: where cells run, which launchers exist, and which of their fields a person may set.
+
+Neither Hydra nor torch is imported.
 
 A launcher is one YAML of conf/launcher (or of a `--config-dir`). Its `launcher:` node holds the fields that can be set
-as `launcher.FIELD=value`; the rest of the file says, by interpolation, what they mean to Hydra's launcher.
+as `launcher.FIELD=value`. The rest of the file maps them to Hydra's launcher by interpolation.
 """
 
 import importlib.metadata
@@ -21,14 +23,20 @@ _PREFIX = "launcher."
 
 @dataclass(frozen=True)
 class Fields:
-    """The fields with a meaning of ours; a YAML has those it can serve, and may have others of its own.
+    """The launcher fields that the harness itself interprets. A YAML has those that it supports, and may add its own.
 
-    needs, tool: the package and the program that it cannot do without. outlives: jobs go on without the driver.
-    drains: it has no limit of jobs at once, so there are only so many, each over all cells that nobody else runs.
-    devices: how a cell gets its GPU: `leased` (one of this machine, by a file) or `given` (by the launcher).
-    jobs: at once. batch: jobs handed over together. cells: in one job, one after the other. cpus, gpus, memory_gb: of a
-    job; gpus below 1 are shared. time: a job's limit in minutes (90, 90m, 4h, 1d or Slurm's D-HH:MM:SS).
-    retries: how often a job that was lost or ran out of time starts again. address: of a running cluster, or local.
+    - needs, tool: the Python package and the program that the launcher requires.
+    - outlives: jobs go on after the driver has ended.
+    - drains: the launcher has no limit of jobs at once, so a fixed number of jobs starts, and each works through all
+      cells that no other job runs.
+    - devices: how a cell gets its GPU: `leased` (one of this machine, by a lease file) or `given` (by the launcher).
+    - jobs: the number of jobs at once.
+    - batch: the number of jobs that are handed over together.
+    - cells: the number of cells in one job, one after the other.
+    - cpus, gpus, memory_gb: the resources of a job; gpus below 1 are shared.
+    - time: a job's limit in minutes (90, 90m, 4h, 1d or Slurm's D-HH:MM:SS).
+    - retries: how often a job that was lost or ran out of time starts again.
+    - address: the address of a running cluster, or local.
     """
 
     needs: str | None = runtime(None)
@@ -52,41 +60,42 @@ class Fields:
 
 
 FIXED = ("needs", "tool", "outlives", "drains", "devices")
-"""Facts of a launcher's YAML, not choices of a command line."""
+"""Fields that a launcher's YAML states and that a command line cannot set."""
 _TEXTS = ("partition", "account", "qos", "constraint", "address")
 
 
 @dataclass(frozen=True)
 class Launcher:
-    """A launcher by name, and the fields that were set, as they were written."""
+    """A launcher's name and the fields that were set for it, as they were written."""
 
     name: str
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 def choose(settings: Mapping[str, str], here: bool = True) -> Launcher | None:
-    """What a command line says: `launcher=NAME`, `jobs=N` and `launcher.FIELD=value`. None where it names none.
+    """Return the launcher that `launcher=NAME`, `jobs=N` and `launcher.FIELD=value` ask for; None where none is named.
 
-    UsageError for a name that does not exist and for fields without a launcher; here: for one not installed, too.
+    Raises UsageError for a name that does not exist, for fields without a launcher and, if `here`, for a launcher that
+    is not installed on this machine.
     """
-    said = {key.removeprefix(_PREFIX): text for key, text in settings.items() if key.startswith(_PREFIX)}
+    given = {key.removeprefix(_PREFIX): text for key, text in settings.items() if key.startswith(_PREFIX)}
     if "jobs" in settings:
-        if "jobs" in said:
+        if "jobs" in given:
             raise UsageError("jobs and launcher.jobs are one setting; give it once.")
-        said["jobs"] = settings["jobs"]
+        given["jobs"] = settings["jobs"]
     name = settings.get("launcher")
     if name is None:
-        if rest := sorted(set(said) - {"jobs"}):
+        if rest := sorted(set(given) - {"jobs"}):
             raise UsageError(
-                f"launcher.{rest[0]} needs a launcher: say launcher={'|'.join(sorted(conf_files.files('launcher')))}."
+                f"launcher.{rest[0]} needs a launcher: add launcher={'|'.join(sorted(conf_files.files('launcher')))}."
             )
         return None
     check(name, here)
-    return Launcher(name, said)
+    return Launcher(name, given)
 
 
 def check(name: str, here: bool = True) -> None:
-    """UsageError where there is no such launcher; here: or it cannot be used on this machine."""
+    """Raise UsageError where there is no such launcher and, if `here`, where it cannot be used on this machine."""
     if name not in (known := sorted(conf_files.files("launcher"))):
         raise UsageError(f"there is no launcher {name!r}.{near(name, known)} There are {', '.join(known)}.")
     declared(name)
@@ -95,7 +104,7 @@ def check(name: str, here: bool = True) -> None:
 
 
 def missing(name: str) -> str | None:
-    """Why a launcher cannot be used here, with the command that installs what it needs; None where it can."""
+    """Return why a launcher cannot be used here, with the command that installs what it needs; None where it can."""
     try:
         content = declared(name)
     except UsageError as error:
@@ -112,7 +121,10 @@ def missing(name: str) -> str | None:
 
 
 def declared(name: str) -> dict[str, Any]:
-    """The `launcher:` node of a YAML as it stands there, without what it inherits; {} where it has none."""
+    """Return the `launcher:` node of a YAML as it is written, without inherited fields; {} where it has none.
+
+    Raises UsageError for a file that cannot be read as a YAML map.
+    """
     path = conf_files.files("launcher")[name]
     try:
         content = yaml_values.load(atomic_files.read_text(path))
@@ -123,35 +135,41 @@ def declared(name: str) -> dict[str, Any]:
 
 
 def settle(launcher: Launcher, known: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of the YAML's fields (`known`), with what was set on top, each in its type.
+    """Return the values of the YAML's fields (`known`), overridden by the launcher's own fields, each in its type.
 
-    UsageError for a field that this launcher does not have, or a value that breaks its rule.
+    Raises UsageError for a field that this launcher does not have, or for a value that breaks its rule.
     """
     for name in launcher.fields:
         if name not in known or name in FIXED:
-            free = [one for one in known if one not in FIXED]
+            free = [name for name in known if name not in FIXED]
             raise UsageError(f"launcher {launcher.name} has no field {name!r}.{near(name, free)} It has {_list(free)}.")
     values = {**known, **launcher.fields}
-    ours = {one.name for one in fields(Fields)}
-    typed = {name: _said(name, value) for name, value in values.items() if name in ours}
+    ours = {item.name for item in fields(Fields)}
+    typed = {name: _checked(name, value) for name, value in values.items() if name in ours}
     parsed = {name: _whole(value) for name, value in parse_fields(Fields, typed, "launcher").items()}
     return {**{name: _own(value) for name, value in values.items()}, **parsed}
 
 
 def minutes(text: str | int) -> int:
-    """ "90m", "4h", "1d", "90" (minutes, as Slurm reads it), "HH:MM:SS" or "D-HH:MM:SS" -> whole minutes, upwards."""
-    said = str(text).strip()
-    if found := re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([smhd]?)", said):
-        seconds = float(found[1]) * {"s": 1, "": 60, "m": 60, "h": 3600, "d": 86400}[found[2]]
-    elif found := re.fullmatch(r"(?:(\d{1,4})-)?(\d{1,3}):(\d\d):(\d\d)", said):
-        days, hours, whole, rest = (int(part or 0) for part in found.groups())
+    """Return whole minutes, rounded up, of "90m", "4h", "1d", "90" (minutes, as in Slurm), "HH:MM:SS" or "D-HH:MM:SS".
+
+    Raises UsageError for any other text.
+    """
+    written = str(text).strip()
+    if match := re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([smhd]?)", written):
+        seconds = float(match[1]) * {"s": 1, "": 60, "m": 60, "h": 3600, "d": 86400}[match[2]]
+    elif match := re.fullmatch(r"(?:(\d{1,4})-)?(\d{1,3}):(\d\d):(\d\d)", written):
+        days, hours, whole, rest = (int(part or 0) for part in match.groups())
         seconds = ((days * 24 + hours) * 60 + whole) * 60 + rest
     else:
-        raise UsageError(f"launcher.time={said}: give minutes, or a time such as 90m, 4h, 1d, 04:00:00 or 1-12:00:00.")
+        raise UsageError(
+            f"launcher.time={written}: give minutes, or a time such as 90m, 4h, 1d, 04:00:00 or 1-12:00:00."
+        )
     return -int(-seconds // 60)
 
 
-def _said(name: str, value: Any) -> Any:
+def _checked(name: str, value: Any) -> Any:
+    """Return a field's value in the form that `Fields` parses. Raises UsageError for a bad time or text."""
     if name == "time" and value is not None and str(value).lower() not in ("null", "none", ""):
         return minutes(value)
     if name in _TEXTS and value is not None and not re.fullmatch(r"[\w.,:@&|*()\[\]/+=-]{1,200}", str(value)):
@@ -160,12 +178,12 @@ def _said(name: str, value: Any) -> Any:
 
 
 def _whole(value: Any) -> Any:
-    """Schedulers want 1, not 1.0."""
+    """Return a whole float as an int: schedulers accept 1, not 1.0."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _own(value: Any) -> Any:
-    """A field without a rule of ours, as YAML reads it."""
+    """Return a field that only the launcher's YAML knows, as YAML reads it."""
     try:
         return yaml_values.meant(yaml_values.load(value)) if isinstance(value, str) else value
     except ValueError:

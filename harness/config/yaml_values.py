@@ -1,10 +1,12 @@
-"""YAML as people mean it: numbers are decimal, and a text stays the text that was written. Torch-free, no Hydra.
+"""The meaning of YAML scalars: numbers are decimal, and a text stays as it was written.
+
+Neither torch nor Hydra is imported.
 
 YAML 1.1 reads 010 as 8, 1:30 as 90, yes as true and 3e-4 as a text. Here a plain scalar is null, true, false or a
 decimal number (YAML 1.2, section 10.3), and everything else is a text. What a scalar means depends on the field that
 takes it: a label word `010` or `1e3` is a text, a number of steps `010` is 10. So a scalar becomes a value only where
-its text can be had back from the value; another one stays a `Written`, and `harness/config/values.py` reads it by
-the type that the field declares.
+its text can be restored from the value. Any other stays a `Written`, and `harness/config/values.py` reads it by the
+type that the field declares.
 """
 
 import re
@@ -21,7 +23,7 @@ NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 TAG = "tag:yaml.org,2002:"
 PLAIN = re.compile(r"[^\W_](?:[\w./=+%-]|[ ](?=[\w./=+%-]))*")
-"""A text that every reader takes for itself: letters, digits and few signs, with single spaces inside."""
+"""A text that needs no quotes: letters, digits and few signs, with single spaces inside."""
 
 
 class Written(str):
@@ -31,7 +33,7 @@ class Written(str):
 
 
 def value(scalar: str) -> Any:
-    """What a plain scalar means where nothing declares a type: null, true, false, a decimal number, or its text."""
+    """Return the value of a plain scalar without a declared type: null, true, false, a decimal number, or its text."""
     if NULL.fullmatch(scalar):
         return None
     if BOOL.fullmatch(scalar):
@@ -44,7 +46,7 @@ def value(scalar: str) -> Any:
 
 
 def meant(content: Any) -> Any:
-    """Values in which nothing is left as it was written; for what no field declares."""
+    """Return the content with every `Written` replaced by its value; for values whose type no field declares."""
     if isinstance(content, Written):
         return value(content)
     if isinstance(content, Mapping):
@@ -53,32 +55,32 @@ def meant(content: Any) -> Any:
 
 
 def text(scalar: Any) -> str:
-    """The text of a scalar as it was written: True is "true", None is "null"."""
+    """Return the text of a scalar as it was written: True is "true", None is "null"."""
     if isinstance(scalar, str):
         return str(scalar)
     return str(scalar).lower() if isinstance(scalar, bool) else "null" if scalar is None else str(scalar)
 
 
 def load(source: str, anchors: bool = True) -> Any:
-    """The content of a YAML text. ValueError, in one line, for what is not one.
+    """Return the content of a YAML text. Raises ValueError, in one line, for a text that is not YAML.
 
-    anchors: whether a node may stand for another one; a short line could then stand for more than any memory holds.
+    anchors: whether a node may stand for another one. With anchors a short line could stand for more than memory holds.
     """
     try:
         if not anchors and any(getattr(event, "anchor", None) for event in yaml.parse(source, _Loader)):
-            raise ValueError("anchors and aliases are not known here")
+            raise ValueError("anchors and aliases are not allowed here")
         return atomic_files.bounded(yaml.load(source, _Loader), atomic_files.MOST_VALUES)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(" ".join(str(error).split())[:300]) from error
 
 
 def quoted(content: str) -> str:
-    """A text between double quotes, on one line, as `load` reads it back."""
+    """Return a text between double quotes, on one line, as `load` reads it back."""
     return f'"{"".join(map(_escaped, content))}"'
 
 
 def flow(content: Any) -> str:
-    """A value in YAML's flow style, on one line, as `load` reads it back."""
+    """Return a value in YAML's flow style, on one line, as `load` reads it back."""
     if isinstance(content, Mapping):
         return "{" + ", ".join(f"{flow(str(name))}: {flow(one)}" for name, one in content.items()) + "}"
     if isinstance(content, list | tuple):
@@ -90,7 +92,7 @@ def flow(content: Any) -> str:
 
 
 def split(written: str, separator: str) -> list[str]:
-    """The pieces between separators that stand outside of quotes, brackets and braces."""
+    """Return the pieces between separators that stand outside of quotes, brackets and braces."""
     pieces, depth, start, place, before = [], 0, 0, 0, ""
     while place < len(written):
         sign = written[place]
@@ -106,13 +108,13 @@ def split(written: str, separator: str) -> list[str]:
 
 
 def unquoted(written: str) -> str | None:
-    """The text between two quotes that enclose all of it; None where none do."""
+    """Return the text between two quotes that enclose all of it; None where none do."""
     closed = _CLOSED[written[0]].fullmatch(written) if written[:1] in ('"', "'") else None
     try:
-        found = load(written) if closed else None
+        content = load(written) if closed else None
     except ValueError:
         return None
-    return found if isinstance(found, str) else None
+    return content if isinstance(content, str) else None
 
 
 _OPENS = ("", "[", "{", ",", ":", "=", " ")
@@ -129,15 +131,15 @@ def _escaped(sign: str) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values. A key is the text that was written, and one that is given twice is an error."""
+    """A loader of plain values. A key is the text that was written, and a repeated key is an error."""
 
     def scalar(self, node: yaml.ScalarNode) -> Any:
-        """A plain scalar, or one with a tag such as !!int."""
-        found = value(node.value)
+        """Return the value of a plain scalar, or of one with a tag such as !!int."""
+        content = value(node.value)
         kinds = {"null": type(None), "bool": bool, "int": int, "float": int | float}
-        if isinstance(found, str) or not isinstance(found, kinds[node.tag.removeprefix(TAG)]):
+        if isinstance(content, str) or not isinstance(content, kinds[node.tag.removeprefix(TAG)]):
             raise yaml.constructor.ConstructorError(None, None, f"{node.value!r} is not {node.tag}", node.start_mark)
-        return found if (found is None and not node.value) or text(found) == node.value else Written(node.value)
+        return content if (content is None and not node.value) or text(content) == node.value else Written(node.value)
 
     def construct_sequence(self, node: yaml.SequenceNode, deep: bool = False) -> list[Any]:
         if any(isinstance(item, yaml.ScalarNode) and item.value == "" and not item.style for item in node.value):
@@ -145,7 +147,7 @@ class _Loader(yaml.SafeLoader):
         return list(super().construct_sequence(node, deep=deep))
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        own = [key for key, _ in node.value if key.tag != f"{TAG}merge"]  # << takes what is not said here
+        own = [key for key, _ in node.value if key.tag != f"{TAG}merge"]  # << adds only keys that are absent here
         for key in own:
             if not isinstance(key, yaml.ScalarNode):
                 raise yaml.constructor.ConstructorError(None, None, "a name must be one word", key.start_mark)
@@ -157,14 +159,14 @@ class _Loader(yaml.SafeLoader):
 
 
 def _prepare() -> None:
-    """The loader's own rules in place of YAML 1.1's, and no dates, sets or bytes."""
+    """Replace YAML 1.1's rules by the loader's own, without dates, sets or bytes."""
     _Loader.yaml_implicit_resolvers = {}
     for kind, pattern in (("null", NULL), ("bool", BOOL), ("int", INTEGER), ("float", NUMBER), ("float", NOT_FINITE)):
         _Loader.add_implicit_resolver(f"{TAG}{kind}", re.compile(f"(?:{pattern.pattern})$"), None)
         _Loader.add_constructor(f"{TAG}{kind}", _Loader.scalar)
     _Loader.add_implicit_resolver(f"{TAG}merge", re.compile("<<$"), ["<"])
-    kept = {None, *(f"{TAG}{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map"))}
-    constructors: dict[Any, Any] = {tag: made for tag, made in _Loader.yaml_constructors.items() if tag in kept}
+    tags = {None, *(f"{TAG}{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map"))}
+    constructors: dict[Any, Any] = {tag: made for tag, made in _Loader.yaml_constructors.items() if tag in tags}
     _Loader.yaml_constructors = constructors
 
 
