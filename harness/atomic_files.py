@@ -190,7 +190,7 @@ def check_plain(path: Path | str, linked: bool = False) -> int:
     return size
 
 
-def of_the_hub(path: Path) -> bool:
+def is_hub_link(path: Path) -> bool:
     """Whether a link is one of the Hub's cache: `snapshots/COMMIT/NAME` beside the `blobs` that it leads to."""
     with suppress(OSError):
         real = path.resolve(strict=True)
@@ -296,7 +296,7 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The fields of a JSON object. ValueError for one that is given twice: readers differ in which of them counts."""
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -306,7 +306,7 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-_DECODER = json.JSONDecoder(parse_int=_int, parse_float=_float, parse_constant=_refuse, object_pairs_hook=once)
+_DECODER = json.JSONDecoder(parse_int=_int, parse_float=_float, parse_constant=_refuse, object_pairs_hook=unique_fields)
 
 
 def _sync(path: Path) -> None:

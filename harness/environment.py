@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def lent(wanted: Mapping[str, str]) -> Iterator[None]:
+def variables(wanted: Mapping[str, str]) -> Iterator[None]:
     """Processes that start within inherit `wanted`. Afterwards this process, perhaps a notebook, has its own again."""
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)

@@ -76,14 +76,14 @@ def kind(error: BaseException) -> str:
             return name
     if any(map(_is_memory, _causes(error))):
         return "memory"
-    if of_disk(error):
+    if is_disk_error(error):
         return "io"
     if isinstance(error, UsageError):
         return "configuration"
     return "io" if isinstance(error, OSError) and not isinstance(error, _LASTING) else "exception"
 
 
-def of_disk(error: BaseException) -> bool:
+def is_disk_error(error: BaseException) -> bool:
     """Whether a disk, a file server or the lack of file handles is behind it, whatever a library made of that."""
     return any(map(_tells_of_disk, _causes(error, contexts=True)))
 

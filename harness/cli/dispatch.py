@@ -146,7 +146,7 @@ def _disk(error: Exception) -> int:
     """One sentence for what a library made of a full or broken disk; 0 for an error of another kind."""
     from harness import failure
 
-    if not failure.of_disk(error):
+    if not failure.is_disk_error(error):
         return 0
     print(f"deltabench: {_sentence(UsageError(failure.message(error)))}", file=sys.stderr)
     return 1

@@ -7,7 +7,7 @@ from harness.errors import plain
 from harness.formatting import number, value
 from harness.probes import registry as probes
 from harness.store.fingerprint import is_stale
-from harness.store.record import of_run, per_point
+from harness.store.record import joules_per_point, run_joules
 from harness.store.store import summarise
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -104,7 +104,7 @@ def _device(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     told = record.get("device") or {}
     if not told.get("uuid"):
         return
-    figures = [("energy_J", of_run(record)), ("energy_J_per_point_of_score", per_point(record))]
+    figures = [("energy_J", run_joules(record)), ("energy_J_per_point_of_score", joules_per_point(record))]
     figures += [(f"{name}_W", watts) for name, watts in (told.get("power_w") or {}).items()]
     figures += [(f"{name}_busy_%", share) for name, share in (told.get("utilisation") or {}).items()]
     parts = [f"{name.replace('_', ' ')} {number(value)}" for name, value in figures if value is not None]

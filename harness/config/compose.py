@@ -64,7 +64,7 @@ def defaults() -> dict[str, Any]:
     path = next(path for folder in conf_files.folders() if (path := folder / "run.yaml").is_file())
     try:
         content = yaml_values.load(atomic_files.read_text(path))
-        yaml_safety.check_said(content, path)
+        yaml_safety.check_references(content, path)
         listed = content.pop("defaults")
         chosen = {group: name for entry in listed if isinstance(entry, dict) for group, name in entry.items()}
     except (ValueError, AttributeError, KeyError, TypeError) as error:
@@ -79,7 +79,7 @@ def launcher(chosen: Launcher) -> dict[str, Any]:
     """
     with _hydra() as compose:
         config = compose("attempt", [f"+launcher={chosen.name}"], raw=True)
-        return launchers.settle(chosen, yaml_values.meant(_plain(config.get("launcher") or {})))
+        return launchers.settle(chosen, yaml_values.plain_values(_plain(config.get("launcher") or {})))
 
 
 def launch(
@@ -96,11 +96,11 @@ def launch(
     from omegaconf import open_dict
 
     own = {name: os.environ[name] for name in RAY if name in os.environ}
-    with environment.lent({**RAY, **own, **SAFE_PATH}), _hydra() as compose:
+    with environment.variables({**RAY, **own, **SAFE_PATH}), _hydra() as compose:
         config = compose("attempt", [f"+launcher={name}"], raw=True)
         with open_dict(config):
             config.launcher = dict(settled)
-            config.hydra.launcher = _without_none(yaml_values.meant(_plain(config.hydra.launcher)))
+            config.hydra.launcher = _without_none(yaml_values.plain_values(_plain(config.hydra.launcher)))
             _join(config.hydra.launcher)
         context = HydraContext(config_loader=GlobalHydra.instance().config_loader(), callbacks=Callbacks())
         runner = Plugins.instance().instantiate_launcher(context, task, config)
@@ -108,7 +108,7 @@ def launch(
     return [item._return_value for item in returns if isinstance(item._return_value, Exception)]
 
 
-def end() -> None:
+def shut_down() -> None:
     """Shut Ray down after an interruption: its workers end with the driver's session, not with the call."""
     if (ray := sys.modules.get("ray")) is not None:
         ray.shutdown()
@@ -179,7 +179,7 @@ def _source() -> str:
             if not isinstance(content, dict | None):
                 raise ValueError(f"{path.name}: it must hold names with values")
             if Path(self.path) != assets.conf():
-                yaml_safety.check_said(content, path, own=config_path.startswith("launcher/"))
+                yaml_safety.check_references(content, path, own=config_path.startswith("launcher/"))
             return ConfigResult(self.provider, self.full_path(), OmegaConf.create(_bytes(content or {})), header)
 
     Plugins.instance().register(WrittenSource)

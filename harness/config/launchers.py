@@ -128,8 +128,8 @@ def declared(name: str) -> dict[str, Any]:
     path = conf_files.files("launcher")[name]
     try:
         content = yaml_values.load(atomic_files.read_text(path))
-        yaml_safety.check_said(content, path, own=True)
-        return dict(yaml_values.meant((content or {}).get("launcher") or {}))
+        yaml_safety.check_references(content, path, own=True)
+        return dict(yaml_values.plain_values((content or {}).get("launcher") or {}))
     except (OSError, AttributeError, TypeError, ValueError) as error:
         raise UsageError(f"{path.name} must be a YAML map: {' '.join(str(error).split())[:200]}") from error
 
@@ -185,7 +185,7 @@ def _whole(value: Any) -> Any:
 def _own(value: Any) -> Any:
     """Return a field that only the launcher's YAML knows, as YAML reads it."""
     try:
-        return yaml_values.meant(yaml_values.load(value)) if isinstance(value, str) else value
+        return yaml_values.plain_values(yaml_values.load(value)) if isinstance(value, str) else value
     except ValueError:
         return value
 

@@ -16,8 +16,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.atomic_files import once
-from harness.config.yaml_values import NULL, Written, meant, split, text
+from harness.atomic_files import unique_fields
+from harness.config.yaml_values import NULL, Written, plain_values, split, text
 from harness.errors import UsageError, near
 
 Names = tuple[str, ...]
@@ -180,8 +180,8 @@ def _set_of_names(field: str, value: Any) -> tuple[str, ...]:
 def _settings(field: str, value: Any) -> dict[str, Any]:
     """Return names with JSON values, as a configuration file of transformers has them."""
     try:
-        text_of = value if isinstance(value, str) else json.dumps(meant(value), allow_nan=False)
-        settings = json.loads(text_of, object_pairs_hook=once)
+        text_of = value if isinstance(value, str) else json.dumps(plain_values(value), allow_nan=False)
+        settings = json.loads(text_of, object_pairs_hook=unique_fields)
     except (TypeError, ValueError, RecursionError):
         settings = None
     if not isinstance(settings, dict):

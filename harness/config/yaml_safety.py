@@ -47,7 +47,7 @@ def check(folder: Path, groups: Sequence[str]) -> None:
             raise UsageError(f"{path}: {wrong}. A YAML names things by name; code comes as an installed package.")
 
 
-def check_said(content: Any, path: Path, own: bool = False) -> None:
+def check_references(content: Any, path: Path, own: bool = False) -> None:
     """Raise UsageError for a file that is used and refers to other values: see `references`.
 
     A file that is not used is no obstacle, and `deltabench list` reports its error.
@@ -61,7 +61,7 @@ def check_said(content: Any, path: Path, own: bool = False) -> None:
 def trouble(path: Path, own: bool = False) -> str:
     """Return why a YAML cannot be used, as a sentence; "" where no reason is known."""
     try:
-        check_said(yaml_values.load(atomic_files.read_text(path)), path, own)
+        check_references(yaml_values.load(atomic_files.read_text(path)), path, own)
     except UsageError as error:
         return str(error)
     except (OSError, ValueError) as error:

@@ -45,13 +45,13 @@ def value(scalar: str) -> Any:
     return float(scalar.lower().replace(".", "")) if NOT_FINITE.fullmatch(scalar) else scalar
 
 
-def meant(content: Any) -> Any:
+def plain_values(content: Any) -> Any:
     """Return the content with every `Written` replaced by its value; for values whose type no field declares."""
     if isinstance(content, Written):
         return value(content)
     if isinstance(content, Mapping):
-        return {name: meant(one) for name, one in content.items()}
-    return [meant(one) for one in content] if isinstance(content, list | tuple) else content
+        return {name: plain_values(one) for name, one in content.items()}
+    return [plain_values(one) for one in content] if isinstance(content, list | tuple) else content
 
 
 def text(scalar: Any) -> str:

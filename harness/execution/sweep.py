@@ -83,7 +83,7 @@ def drain(
             for keys in parent_order.waves(todo):
                 launch.drain(store, keys, seen, setup, plan)
     except KeyboardInterrupt:
-        compose.end()
+        compose.shut_down()
         _close(store, todo)
         print(f"interrupted: {summary(store, many)}. The same command goes on from here.", file=sys.stderr)
         if plan.fields.get("outlives"):

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.config.schema import AXES, ModelConfig, RecipeConfig, TaskConfig, type_text
 from harness.config.values import is_text, kind_of
-from harness.config.yaml_values import flow, load, meant, quoted, split, text, unquoted
+from harness.config.yaml_values import flow, load, plain_values, quoted, split, text, unquoted
 from harness.errors import UsageError
 from methods import registry as methods
 
@@ -64,7 +64,7 @@ def typed(key: str, content: Any) -> Any:
         return [typed(key, one) for one in content] if kind(key) in (TEXT, *NUMBERS) else content
     if kind(key) == TEXT:
         return content if content is None else text(content)
-    number = meant(content) if kind(key) in NUMBERS else content
+    number = plain_values(content) if kind(key) in NUMBERS else content
     return content if key == "seed" and isinstance(number, float) else number  # 1e1 is none, and is named as it is said
 
 

@@ -179,8 +179,8 @@ def _yaml(path: Path) -> Mapping[str, Any]:
         raise UsageError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise UsageError(f"{path}: an exhibit is a mapping with the fields {', '.join(FIELDS)}.")
-    yaml_safety.check_said(raw, path)
-    return {name: content if name == "grid" else yaml_values.meant(content) for name, content in raw.items()}
+    yaml_safety.check_references(raw, path)
+    return {name: content if name == "grid" else yaml_values.plain_values(content) for name, content in raw.items()}
 
 
 def _grids(raw: Any, path: Path, where: str, folders: Sequence[Path]) -> tuple[str, Mapping[str, tuple[Block, ...]]]:

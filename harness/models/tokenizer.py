@@ -275,7 +275,7 @@ def _tokenizer(folder: Path | None, settings: PreTrainedConfig) -> Tokenizer:
             return Tokenizer.from_file(str(file))
         return AutoTokenizer.from_pretrained(folder).backend_tokenizer  # older formats are converted: seconds
     except Exception as error:  # tokenizers raises plain Exception, transformers whatever its readers do
-        if failure.of_disk(error):
+        if failure.is_disk_error(error):
             raise
         reason = " ".join(str(error).split())
         raise UsageError(f"{folder}: its tokenizer cannot be read ({reason:.200}). Get it again.") from error

@@ -50,7 +50,7 @@ def _measured(store: Store, key: str, name: str, record: Record, runtime: Runtim
     if hasattr(page(name), "read"):
         return _read(kept(store, key, record), name, runtime)
     cell = store.cell(key)
-    delta = store.kept(key, attempt_folder.FILE)
+    delta = store.counting_file(key, attempt_folder.FILE)
     count = record.get("parameters") or {}
     if not delta.is_file() and (count.get("delta") or 0) + (count.get("head") or 0) > 0:
         return {"status": "failed", "error": f"it kept no {delta.name}: run it again with keep=delta rerun=done"}

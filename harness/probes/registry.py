@@ -110,7 +110,7 @@ def unkept(store: Store, key: str, cell: Cell, wanted: Iterable[str]) -> bool:
         return False
     steps = kept_at((name for name in wanted if lacks(record, name)), cell.recipe.steps)
     inner = (attempt_folder.name(step) for step in steps if step != cell.recipe.steps)
-    return any(not store.kept(key, name).is_file() for name in inner)
+    return any(not store.counting_file(key, name).is_file() for name in inner)
 
 
 def stamps(store: Store, keys: Sequence[str], wanted: Iterable[str]) -> list[str]:

@@ -210,7 +210,7 @@ def _server_environment() -> Iterator[None]:
     in_main = threading.current_thread() is threading.main_thread()
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main else None
     try:
-        with environment.lent({**SERVER_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(_import_path())}):
+        with environment.variables({**SERVER_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(_import_path())}):
             yield
     finally:
         if in_main:

@@ -111,7 +111,7 @@ class Described:
 def described(folder: Path) -> Described:
     """`method.json`. UsageError for a folder without one, and for one of another format."""
     try:
-        told = atomic_files.read_json(folder / METHOD, atomic_files.of_the_hub(folder / METHOD))
+        told = atomic_files.read_json(folder / METHOD, atomic_files.is_hub_link(folder / METHOD))
         name, version = told["method"].pop("name"), told["format"]
         model = {field: str(told["model"][field]) for field in BACKBONE}
         computed = told.get("precision") or {}  # older files do not tell it

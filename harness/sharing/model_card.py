@@ -57,7 +57,7 @@ def read(folder: Path) -> dict[str, Any]:
     """`card.json`. UsageError for a folder without one, and for one of another version."""
     path = folder / CARD
     try:
-        card = atomic_files.read_json(path, atomic_files.of_the_hub(path))
+        card = atomic_files.read_json(path, atomic_files.is_hub_link(path))
         version, form = card["format"], card["form"]
     except (OSError, ValueError, KeyError) as error:
         raise UsageError(f"{folder}: this is no pushed delta, its {CARD} cannot be read ({error!r})") from error

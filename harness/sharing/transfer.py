@@ -94,7 +94,7 @@ def fetch(source: Path | str, folder: Path, revision: str | None = None) -> dict
     folder.mkdir(parents=True, exist_ok=True)
     try:
         for name in _there(held, card["form"]):
-            atomic_files.copy(held / name, folder / name, linked=atomic_files.of_the_hub(held / name))
+            atomic_files.copy(held / name, folder / name, linked=atomic_files.is_hub_link(held / name))
     except (OSError, ValueError) as error:
         for name in _there(held, card["form"]):
             (folder / name).unlink(missing_ok=True)
@@ -115,13 +115,13 @@ def check(folder: Path) -> dict[str, Any]:
     card = model_card.read(folder)
     configuration, weights = FORMS[card["form"]]
     try:
-        atomic_files.read_json(folder / configuration, atomic_files.of_the_hub(folder / configuration))
+        atomic_files.read_json(folder / configuration, atomic_files.is_hub_link(folder / configuration))
     except (OSError, ValueError) as error:
         raise UsageError(f"{folder / configuration}: expected a JSON object ({error})") from error
     tensors(folder / weights)
     if os.path.lexists(readme := folder / model_card.README):
         try:
-            atomic_files.read_bytes(readme, atomic_files.MOST_TEXT, atomic_files.of_the_hub(readme))
+            atomic_files.read_bytes(readme, atomic_files.MOST_TEXT, atomic_files.is_hub_link(readme))
         except (OSError, ValueError) as error:
             raise UsageError(f"{readme}: expected a plain text file ({error})") from error
     return card

@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 _log = logging.getLogger("deltabench")
 
 
-class Shelf:
+class CellFiles:
     """Cells by key, attempts by number. quarantined, unreadable: the files that were so, each reported once."""
 
     def __init__(self, path: Path, read_only: bool) -> None:

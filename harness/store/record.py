@@ -184,7 +184,7 @@ _SUMMARY = has(
 )
 
 
-def of_run(record: Mapping[str, Any]) -> float | None:
+def run_joules(record: Mapping[str, Any]) -> float | None:
     """Joules of the device from the first phase to the last; None where it does not report them."""
     told = record.get("device")
     energy = told.get("energy_j") if isinstance(told, Mapping) else None
@@ -192,9 +192,9 @@ def of_run(record: Mapping[str, Any]) -> float | None:
     return float(run) if isinstance(run, int | float) and run > 0 else None
 
 
-def per_point(record: Mapping[str, Any]) -> float | None:
+def joules_per_point(record: Mapping[str, Any]) -> float | None:
     """Joules of the run per point (of 100) of the best checkpoint's score, mean over the reported sets."""
-    joules, facts = of_run(record), record.get("task_facts") or {}
+    joules, facts = run_joules(record), record.get("task_facts") or {}
     sets = ((record.get("scores") or {}).get("best") or {}).get("sets") or {}
     tests = facts.get("tests") or ["test"]
     scores = [found.get(facts.get("metric")) for name, found in sets.items() if name in tests]

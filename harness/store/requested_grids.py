@@ -50,16 +50,16 @@ def place(cell: Cell) -> Place:
     return Place(identity.key(cell), cell.method.name, cell.model.name, cell.task.name, cell.recipe.steps)
 
 
-def said(block: Mapping[str, Sequence[Any]]) -> str:
+def name_of(block: Mapping[str, Sequence[Any]]) -> str:
     """The name of a grid that was given in words: its choices as they are written on a command line."""
-    return " ".join(f"{key}={','.join(_told(value) for value in values)}" for key, values in block.items())
+    return " ".join(f"{key}={','.join(_as_written(value) for value in values)}" for key, values in block.items())
 
 
-def _told(value: Any) -> str:
+def _as_written(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return f"[{','.join(map(_told, value))}]"
+        return f"[{','.join(map(_as_written, value))}]"
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{name}: {_told(one)}' for name, one in value.items())}}}"
+        return f"{{{', '.join(f'{name}: {_as_written(one)}' for name, one in value.items())}}}"
     return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
 
 

@@ -25,7 +25,7 @@ from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.store import identity, index, lease, record
 from harness.store.attempt_folder import CURVE, FILE, RECORD, AttemptFolder
-from harness.store.cell_files import KEY, Shelf, Summary, check_own, listing
+from harness.store.cell_files import KEY, CellFiles, Summary, check_own, listing
 from harness.store.record import FINAL, SCHEMA, STATUSES, displaces, summarise
 
 __all__ = ["FINAL", "SCHEMA", "STATUSES", "AttemptFolder", "Store", "protect", "summarise"]
@@ -39,7 +39,7 @@ def protect(wanted: bool) -> None:
     _protected = wanted
 
 
-class Store(Shelf):
+class Store(CellFiles):
     """A folder of records. Nothing is created before the first cell is registered."""
 
     def __init__(self, path: Path | str, read_only: bool | None = None) -> None:
@@ -209,7 +209,7 @@ class Store(Shelf):
         folders = (self.attempt(key, number) for number in self.numbers(key))
         return [folder for folder in folders if not os.path.lexists(folder.path / RECORD)]
 
-    def kept(self, key: str, name: str) -> Path:
+    def counting_file(self, key: str, name: str) -> Path:
         """Where the attempt that counts has, or would have, a file of this name."""
         summary = self.summary(key)
         return self.attempt(key, int(summary["attempt"]) if summary else 0).path / name
@@ -244,7 +244,7 @@ def obstacle(store: Store, cell: Cell) -> str | None:
         status = store.status(key)
         if status != "done":
             return f"parent {role} ({key[:12]}) is {status}"
-        if not store.kept(key, FILE).is_file() and trained(store, key):
+        if not store.counting_file(key, FILE).is_file() and trained(store, key):
             return f"parent {role} ({key[:12]}) kept no {FILE}: run it again with keep=delta rerun=done"
     return None
 

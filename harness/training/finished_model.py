@@ -44,7 +44,7 @@ def finished(store: Store, key: str, checkpoint: str = "best") -> Built:
     determinism.seed(seed_for(cell, "method"))
     method.inherit(model, trained_tensors.load(store, cell))
     if any(True for _ in trainable(model)):
-        path = store.kept(key, f"delta-{checkpoint}.safetensors")
+        path = store.counting_file(key, f"delta-{checkpoint}.safetensors")
         if not path.is_file():
             raise UsageError(f"cell {key[:12]} kept no {path.name}: run it again with keep=delta rerun=done.")
         load_delta_state(model, tensors(path))
@@ -70,6 +70,6 @@ def attached(cell: Cell, model: PreTrainedModel) -> Method:
 def tensors(path: Path) -> Mapping[str, torch.Tensor]:
     """Of a safetensors file; nothing is ever unpickled. UsageError for one that is not whole."""
     try:
-        return tensor_reader.load(path, atomic_files.of_the_hub(path))
+        return tensor_reader.load(path, atomic_files.is_hub_link(path))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: expected a whole safetensors file ({error})") from error

@@ -46,7 +46,7 @@ def load(store: Store, cell: Cell) -> "dict[str, Parent]":
 
     held = {}
     for role, key in cell.parents:
-        path, parent = store.kept(key, FILE), store.cell(key)
+        path, parent = store.counting_file(key, FILE), store.cell(key)
         if _backbone(parent) != _backbone(cell):
             raise UsageError(
                 f"parent {role}: cell {key[:12]} is on another backbone ({parent.model.name}, "

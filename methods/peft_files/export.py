@@ -259,14 +259,14 @@ def write(folder: Path, tensors: Mapping[str, torch.Tensor], config: Mapping[str
 
 def read_config(folder: Path) -> dict[str, Any]:
     try:
-        return atomic_files.read_json(folder / CONFIG, atomic_files.of_the_hub(folder / CONFIG))
+        return atomic_files.read_json(folder / CONFIG, atomic_files.is_hub_link(folder / CONFIG))
     except (OSError, ValueError) as error:
         raise UsageError(f"{folder / CONFIG}: expected PEFT's configuration as JSON ({error})") from error
 
 
 def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
     try:
-        return tensor_reader.load(folder / TENSORS, atomic_files.of_the_hub(folder / TENSORS))
+        return tensor_reader.load(folder / TENSORS, atomic_files.is_hub_link(folder / TENSORS))
     except (OSError, ValueError) as error:
         hint = "; a pickled adapter_model.bin is never read" if (folder / "adapter_model.bin").exists() else ""
         raise UsageError(f"{folder / TENSORS}: expected a whole safetensors file ({error}){hint}") from error

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from harness.atomic_files import once
+from harness.atomic_files import unique_fields
 from harness.errors import UsageError, near
 from tasks.data.split_files import SUFFIXES
 
@@ -90,7 +90,7 @@ def _nested(value: Any, kind: type, field: str, where: str) -> Any:
     """A list or an object; in a CSV it is written as JSON."""
     if isinstance(value, str) and value[:1] in "[{":
         try:
-            value = json.loads(value, object_pairs_hook=once)
+            value = json.loads(value, object_pairs_hook=unique_fields)
         except json.JSONDecodeError:
             pass
         except ValueError as error:
@@ -206,7 +206,7 @@ def _json_lines(file: IO[str]) -> Iterator[Any]:
     for number, line in enumerate(file, start=1):
         if line.strip():
             try:
-                yield json.loads(line, object_pairs_hook=once)
+                yield json.loads(line, object_pairs_hook=unique_fields)
             except (ValueError, RecursionError) as error:
                 raise ValueError(f"line {number}: {getattr(error, 'msg', error)}") from error
 
@@ -214,7 +214,7 @@ def _json_lines(file: IO[str]) -> Iterator[Any]:
 def _json_list(file: IO[str]) -> list[Any]:
     """A list of rows, {"data": [rows]}, or, under the wrong name, JSON lines."""
     try:
-        content = json.load(file, object_pairs_hook=once)
+        content = json.load(file, object_pairs_hook=unique_fields)
     except json.JSONDecodeError as error:
         if error.msg != "Extra data":
             raise

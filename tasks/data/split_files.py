@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.atomic_files import once
+from harness.atomic_files import unique_fields
 from harness.errors import UsageError
 from harness.paths import located
 
@@ -113,7 +113,7 @@ def _shards(folder: Path, stem: str) -> list[tuple[Path, ...]]:
 def _saved(folder: Path) -> tuple[Path, ...]:
     """The Arrow files that a folder of `Dataset.save_to_disk` lists; caches that lie beside them are not its rows."""
     try:
-        state = json.loads((folder / SAVED).read_text(encoding="utf-8"), object_pairs_hook=once)
+        state = json.loads((folder / SAVED).read_text(encoding="utf-8"), object_pairs_hook=unique_fields)
         names = [str(one["filename"]) for one in state["_data_files"]]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(

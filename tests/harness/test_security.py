@@ -82,13 +82,13 @@ def test_yaml_of_a_user_reads_nothing_of_this_machine(
     assert dispatch.main(["plan", "--config-dir", str(folder), *chosen]) == 2
     told = capsys.readouterr().err
     assert name in told
-    assert re.search(r" [\w.]+ says '", told), "the field is named"
+    assert re.search(r" [\w.]+ refers to '", told), "the field is named"
     assert "secret-home" not in told
     if option:
         assert dispatch.main(["list", f"{group}s", "--config-dir", str(folder)]) == 0
         told = capsys.readouterr().out
         assert f"{option} " in told
-        assert re.search(rf"(?i)not usable: \S+{re.escape(name)}: [\w.]+ says '", told)
+        assert re.search(rf"(?i)not usable: \S+{re.escape(name)}: [\w.]+ refers to '", told)
         assert "secret-home" not in told
 
 

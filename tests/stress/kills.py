@@ -368,7 +368,7 @@ def _result(store: Store, record: dict[str, Any]) -> tuple[Any, ...]:
     if record["status"] != "done":
         return (_failure(record),)
     curve = [{name: value for name, value in row.items() if name != "seconds"} for row in store.curve(record["key"])]
-    return record["scores"], curve, store.kept(record["key"], "predictions.jsonl.gz").read_bytes()
+    return record["scores"], curve, store.counting_file(record["key"], "predictions.jsonl.gz").read_bytes()
 
 
 def _failure(record: dict[str, Any]) -> Any:

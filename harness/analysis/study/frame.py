@@ -11,7 +11,7 @@ from harness.config import conf_files, yaml_values
 from harness.config.schema import ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import plain
 from harness.store.archive import Run
-from harness.store.record import of_run
+from harness.store.record import run_joules
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,7 +117,7 @@ def _base(run: Run, model: str, task: str, arm: str) -> Row:
         "head": parameters.get("head") or 0,
         "backbone": parameters.get("backbone"),
         "cells_beside": (record.get("time") or {}).get("cells_beside"),
-        "energy_j": of_run(record),
+        "energy_j": run_joules(record),
         "probes": record.get("probes") or {},
         "train_size": cell["task"].get("train_size"),
         "live_bytes": memory.get("live_bytes"),

@@ -57,11 +57,8 @@ def main(arguments: argparse.Namespace) -> int:
     runtime = probes.asked(said.configure(compose.defaults()["runtime"]), exhibit.probes)
     jobs = words.count("jobs", said.settings.get("jobs"))
     deadline_s = words.seconds(arguments.duration) if arguments.duration else None
-    typed = " ".join(
-        filter(
-            None, (requested_grids.said(said.block), requested_grids.said({f"+{k}": v for k, v in said.added.items()}))
-        )
-    )
+    added = {f"+{name}": values for name, values in said.added.items()}
+    typed = " ".join(filter(None, (requested_grids.name_of(said.block), requested_grids.name_of(added))))
     folder = _folder(arguments.out, exhibit, overrides.label(scale, said.block, said.added))
     store = Store(runtime.store)
     print("".join(f"{line}\n" for line in unsaid(exhibit, scale, said.settings)), end="")

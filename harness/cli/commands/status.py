@@ -103,7 +103,7 @@ def _grid(said: words.Words) -> list[Grid]:
         return []
     from harness.experiments import grid
 
-    return [requested_grids.of(requested_grids.said(said.block), grid.expand([said.block]))]
+    return [requested_grids.of(requested_grids.name_of(said.block), grid.expand([said.block]))]
 
 
 def _found(store: Store, asked: Sequence[Grid], runtime: Runtime) -> dict[str, Any]:

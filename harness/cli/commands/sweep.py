@@ -55,7 +55,7 @@ def main(arguments: argparse.Namespace) -> int:
             jobs=words.count("jobs", said.settings.get("jobs")),
             deadline_s=deadline_s,
             rerun=said.settings["rerun"].split(",") if "rerun" in said.settings else (),
-            name=requested_grids.said(said.block),
+            name=requested_grids.name_of(said.block),
         )
     if arguments.json:
         print(json.dumps({"exit_code": code, **_came(Store(runtime.store), found)}, indent=1))

@@ -135,7 +135,7 @@ def test_a_grid_asked_for_again_is_one_grid(store: Store, cell: Callable[..., Ce
 
 def test_words_name_a_grid() -> None:
     block = {"method": ["full", "lora"], "method.targets": [["q", "v"]], "seed": [0], "method.merge": [True, None]}
-    assert requested_grids.said(block) == "method=full,lora method.targets=[q,v] seed=0 method.merge=true,null"
+    assert requested_grids.name_of(block) == "method=full,lora method.targets=[q,v] seed=0 method.merge=true,null"
 
 
 def _summary(method: str = "lora", task: str = "a", wall_s: float = 10.0, steps: int | None = 100) -> dict[str, Any]:

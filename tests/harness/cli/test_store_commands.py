@@ -115,7 +115,7 @@ def test_what_is_better_is_taken_over(store: Store, other: Store, put: Put, call
     assert list(store.attempts(only_theirs)) == [(1, "failed"), (2, "done")]
     assert list(store.attempts(theirs_better)) == [(1, "failed"), (2, "done")]
     assert store.read(theirs_better)["provenance"]["merged_from_attempt"] == 1  # type: ignore[index]
-    assert store.kept(fresher, "log.txt").read_text() == "other 1"
+    assert store.counting_file(fresher, "log.txt").read_text() == "other 1"
     assert [summary["fingerprint"] for _, summary in store.summaries() if summary] == ["today"] * 5
     assert [grid.name for grid in requested_grids.noted(store)] == ["theirs"]
     assert store.cell(only_theirs).seed == 4

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.config.yaml_values import Written, flow, load, meant, quoted, split, unquoted
+from harness.config.yaml_values import Written, flow, load, plain_values, quoted, split, unquoted
 
 ODD = [
     "a", "", "null", "~", "yes", "on", "010", "1e3", "1:30", "1_000", "0x10", "-", "-1", "a, b", "a: b", "don't", "#x",
@@ -27,7 +27,7 @@ ODD = [
     ],
 )
 def test_numbers_are_decimal_and_words_are_texts(text: str, value: object) -> None:
-    assert meant(load(text)) == value
+    assert plain_values(load(text)) == value
 
 
 def test_what_could_not_be_had_back_stays_as_it_was_written() -> None:

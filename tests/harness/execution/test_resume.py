@@ -51,7 +51,7 @@ def test_a_killed_cell_ends_as_one_that_was_left_in_peace(importable: None, tmp_
     assert {*one, *other} <= {*REPEATED, *VARYING}
     assert _curve(calm, key) == _curve(cut, key)
     for name in ("predictions.jsonl.gz", "delta-best.safetensors", "delta-last.safetensors"):
-        assert calm.kept(key, name).read_bytes() == cut.kept(key, name).read_bytes()
+        assert calm.counting_file(key, name).read_bytes() == cut.counting_file(key, name).read_bytes()
     left = {path.name for path in cut.path.rglob("*")}
     assert not left & {CHECKPOINT, RESUMED, TRACE}
 

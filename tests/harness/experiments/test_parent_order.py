@@ -109,7 +109,7 @@ def _drain(many: list[Cell], store: Store, launcher: str = "basic") -> int:
 
 
 def _keep(store: Store, cell: Cell) -> None:
-    save_file({"x": torch.zeros(1)}, store.kept(identity.key(cell), attempt_folder.FILE))
+    save_file({"x": torch.zeros(1)}, store.counting_file(identity.key(cell), attempt_folder.FILE))
 
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
@@ -142,7 +142,7 @@ def test_blocked_is_tried_again_once_its_parents_are_done(
 def test_a_parent_file_that_is_no_safetensors_is_refused(store: Store, stubbed: None, cell: Make) -> None:
     parent = cell()
     _drain([parent], store)
-    store.kept(identity.key(parent), attempt_folder.FILE).write_bytes(b"\x80\x04pickled")
+    store.counting_file(identity.key(parent), attempt_folder.FILE).write_bytes(b"\x80\x04pickled")
     with pytest.raises(UsageError, match=r"parent a: delta-best\.safetensors"):
         trained_tensors.load(store, child_of(cell, ("a", parent)))
 
@@ -165,7 +165,7 @@ def test_end_to_end_on_two_tiny_cells(tmp_path: Path, name: str) -> None:
     assert len(made) == 2
     trains = not methods.find(name).evaluation_only
     assert bool(result["parameters"]["delta"]) == trains
-    assert store.kept(identity.key(child), attempt_folder.FILE).is_file() == trains
+    assert store.counting_file(identity.key(child), attempt_folder.FILE).is_file() == trains
     assert result["best_step"] == 0 or trains
     held = trained_tensors.load(store, child)
     assert {role: parent.method.name for role, parent in held.items()} == dict.fromkeys(("one", "two"), kind_of(name))

@@ -401,7 +401,7 @@ def test_answers_that_are_no_texts_are_not_judged(
     assert found["status"] == "failed"
     assert "not answered by texts" in found["error"]
     assert not stub.asked
-    (store.kept(key, "predictions.jsonl.gz")).write_bytes(b"no gzip")
+    (store.counting_file(key, "predictions.jsonl.gz")).write_bytes(b"no gzip")
     assert "run the cell again" in probes.take(store, key, "judge", Runtime(store=str(store.path)))["error"]
 
 

@@ -133,7 +133,7 @@ def test_probes_taken_meanwhile_by_others_stay(done: Done, monkeypatch: pytest.M
 def test_a_cell_put_together_again_answers_as_it_did(done: Done) -> None:
     store, key, runtime = done("adapter")
     again = _finished_cell.assemble(
-        store.cell(key), runtime, store.kept(key, "delta-best.safetensors"), torch.device("cpu")
+        store.cell(key), runtime, store.counting_file(key, "delta-best.safetensors"), torch.device("cpu")
     )
     metric = again.task.metric
     figures = score(again.model, again.objective, again.reported, metric, 64).figures
@@ -166,7 +166,7 @@ def test_what_was_not_kept_is_a_failure_that_says_what_to_do(done: Done) -> None
 
 def test_a_broken_delta_is_a_failure_of_the_probe_only(done: Done) -> None:
     store, key, runtime = done()
-    store.kept(key, "delta-best.safetensors").write_bytes(b"not a tensor")
+    store.counting_file(key, "delta-best.safetensors").write_bytes(b"not a tensor")
     found = probes.take(store, key, "latency", runtime)
     assert found["status"] == "failed"
     assert "whole safetensors file" in found["error"]
@@ -222,7 +222,9 @@ def test_the_likelihood_of_options_beside_generated_answers(done: Done) -> None:
     """Against one forward pass for each option alone."""
     store, key, runtime = done(task="micro/commonsense")
     found = probes.take(store, key, "likelihood", runtime)
-    one = _finished_cell.assemble(store.cell(key), runtime, store.kept(key, attempt_folder.FILE), torch.device("cpu"))
+    one = _finished_cell.assemble(
+        store.cell(key), runtime, store.counting_file(key, attempt_folder.FILE), torch.device("cpu")
+    )
     assert tuple(found["sets"]) == tuple(one.task.splits.tests)
     for name, rows in one.task.splits.tests.items():
         right = [max(range(len(row.choices)), key=lambda i: _likelihood(one, row, i)) == row.label for row in rows]

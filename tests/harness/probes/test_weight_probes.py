@@ -83,8 +83,8 @@ def test_who_looks_on_changes_nothing(make: Make, tmp_path: Path, method: str) -
     assert curves[0] == curves[1]
     assert curves[0]
     for name in ("delta-best.safetensors", "delta-last.safetensors", "predictions.jsonl.gz"):
-        assert store.kept(key, name).read_bytes() == plain.kept(key, name).read_bytes()
-    assert not list(plain.kept(key, "x").parent.glob(attempt_folder.PATTERN))
+        assert store.counting_file(key, name).read_bytes() == plain.counting_file(key, name).read_bytes()
+    assert not list(plain.counting_file(key, "x").parent.glob(attempt_folder.PATTERN))
 
 
 def read(store: Store, plain: Store, key: str) -> list[list[Any]]:
@@ -148,7 +148,7 @@ def test_a_finished_cell_that_kept_nothing_inside_gets_another_attempt(make: Mak
 
 def test_nothing_is_kept_inside_where_no_weights_stay(make: Make) -> None:
     store, key, _ = make("lora", keep="none")
-    assert not list(store.kept(key, "x").parent.glob("delta-*"))
+    assert not list(store.counting_file(key, "x").parent.glob("delta-*"))
 
 
 def test_the_entry_is_another_only_where_a_probe_needs_it() -> None:
@@ -199,7 +199,7 @@ def test_training_that_was_cut_off_goes_on_to_the_same_deltas(
         return _snapshot_run.run(cell, runtime, folder)
 
     assert finish(store, cell, cut, resume) == key
-    names = sorted(path.name for path in whole.kept(key, "x").parent.glob("delta-*"))
+    names = sorted(path.name for path in whole.counting_file(key, "x").parent.glob("delta-*"))
     assert len(names) == 5
     for name in names:
-        assert store.kept(key, name).read_bytes() == whole.kept(key, name).read_bytes(), name
+        assert store.counting_file(key, name).read_bytes() == whole.counting_file(key, name).read_bytes(), name

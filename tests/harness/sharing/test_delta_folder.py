@@ -186,9 +186,9 @@ def test_what_cannot_be_exported_is_one_sentence_and_nothing_is_written(
     assert [path.name for path in (tmp_path / "held").iterdir()] == ["mine.txt"]
     assert "add --to FOLDER" in _refused(lambda: delta("export", lora, f"store={store.path}"), capsys)
     assert "'exprot' must be one of" in _refused(lambda: delta("exprot", lora), capsys)
-    store.kept(lora, "delta-last.safetensors").rename(tmp_path / "away")
+    store.counting_file(lora, "delta-last.safetensors").rename(tmp_path / "away")
     told = _refused(lambda: _export(delta, store, lora, tmp_path / "new", "--checkpoint", "last"), capsys)
-    (tmp_path / "away").rename(store.kept(lora, "delta-last.safetensors"))
+    (tmp_path / "away").rename(store.counting_file(lora, "delta-last.safetensors"))
     assert "kept no delta-last.safetensors: run it again with keep=delta" in told
 
 

@@ -306,7 +306,7 @@ def test_a_linked_log_is_not_shown(store: Store, add: Callable[..., str], tmp_pa
     key = add()
     secret = tmp_path / "secret"
     secret.write_text("mine\n")
-    log = store.kept(key, "log.txt")
+    log = store.counting_file(key, "log.txt")
     log.write_text("own line\n")
     assert look(store, key)["log"] == ["own line"]
     log.unlink()

@@ -9,7 +9,7 @@ from harness.analysis.study import study
 from harness.analysis.views import cost
 from harness.experiments import exhibits
 from harness.store.archive import Run
-from harness.store.record import of_run, per_point
+from harness.store.record import joules_per_point, run_joules
 
 Grid = Callable[..., list[Run]]
 
@@ -41,13 +41,13 @@ def test_joules_and_joules_per_point_have_columns_where_they_are_known(make_grid
 )
 def test_a_device_that_does_not_report_joules_has_none(make_grid: Grid, device: object) -> None:
     record = {**make_grid(methods=("full",))[0].record, "device": device}
-    assert of_run(record) is None
-    assert per_point(record) is None
+    assert run_joules(record) is None
+    assert joules_per_point(record) is None
 
 
 def test_points_are_those_of_the_reported_sets(make_grid: Grid) -> None:
     run = make_grid(methods=("full",))[0]
     record = {**run.record, "device": {"energy_j": {"run": 500.0}}}
     score = run.record["scores"]["best"]["sets"]["test"]["accuracy"]
-    assert per_point(record) == pytest.approx(5 / score)
-    assert per_point({**record, "scores": {}}) is None
+    assert joules_per_point(record) == pytest.approx(5 / score)
+    assert joules_per_point({**record, "scores": {}}) is None
