@@ -40,7 +40,7 @@ def _anchors(page: str) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_exist(page: str) -> None:
-    blocks = "".join(re.findall(r"^```\n(.*?)^```", _text(page), re.DOTALL | re.MULTILINE))
+    blocks = "".join(re.findall(r"^```\w*\n(.*?)^```", _text(page), re.DOTALL | re.MULTILINE))
     verbs = set(re.findall(r"^(?:\w+=\S+ )?deltabench ([a-z]+)", blocks, re.MULTILINE))
     assert verbs
     assert verbs <= set(dispatch.verbs())
