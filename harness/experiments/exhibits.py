@@ -4,12 +4,14 @@ An exhibit says which cells it needs (a grid per scale), what is drawn from them
 are tested (`claims`), and which methods are the floor and the ceiling of normalised scores. Other people's
 exhibits join through the entry-point group `deltabench.exhibits`: its value is a package whose folder holds
 YAML files, with the CSV files they publish beside them.
+
+A grid's scale is one block or a list of blocks. `arms` and `tuning_seed` in a block stand for several blocks.
 """
 
 import fnmatch
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -33,6 +35,8 @@ AXES = ("method", "model", "task", "recipe", "objective", "seed")
 GROUP = "deltabench.exhibits"
 RATE, CHOSEN = "recipe.learning_rate", "chosen"
 """A block at the rate CHOSEN waits for the cells of the other blocks, which try several: see rate_tuning.py."""
+ARMS, TUNING_SEED = SHORT = "arms", "tuning_seed"
+"""Short ways to write several blocks as one: see `_arms` and `_with_tuning`."""
 HERE = ("quick", "embedded", "tuned")
 """Scales for two cores; the others want a GPU."""
 
@@ -195,16 +199,42 @@ def _grids(raw: Any, path: Path, where: str, folders: Sequence[Path]) -> tuple[s
 
 
 def _blocks(raw: Any, where: str) -> tuple[Block, ...]:
-    if not isinstance(raw, list) or not raw or not all(isinstance(block, dict) for block in raw):
+    written = raw if isinstance(raw, list) else [raw]
+    if not written or not all(isinstance(block, dict) for block in written):
         raise UsageError(f"{where} is not a list of blocks such as {{method: [a, b], task: t, seed: [0, 1]}}.")
-    for block in raw:
+    blocks = [block for one in written for block in _with_tuning(_arms(one, where), where)]
+    for block in blocks:
         for axis in block:
             if axis not in AXES and "." not in str(axis):
-                raise UsageError(f"{where}: unknown axis '{axis}'.{near(str(axis), AXES)}")
+                raise UsageError(f"{where}: unknown axis '{axis}'.{near(str(axis), (*AXES, *SHORT))}")
         missing = [axis for axis in ("method", "model", "task", "seed") if not values(block, axis)]
         if missing:
             raise UsageError(f"{where}: a block has no {' and no '.join(missing)}.")
-    return tuple({axis: typed(str(axis), value) for axis, value in block.items()} for block in raw)
+    return tuple({axis: typed(str(axis), value) for axis, value in block.items()} for block in blocks)
+
+
+def _arms(block: Block, where: str) -> list[Block]:
+    """Return one block for each of its `arms`, with the other choices of `block` where the arm has none of its own."""
+    if ARMS not in block:
+        return [block]
+    arms = block[ARMS]
+    if not isinstance(arms, list) or not arms or not all(isinstance(arm, dict) for arm in arms):
+        raise UsageError(f"{where}: {ARMS} is a list of choices such as [{{method: lora}}, {{method: full}}].")
+    shared = {axis: value for axis, value in block.items() if axis != ARMS}
+    return [one for arm in arms for one in _arms({**shared, **arm}, where)]
+
+
+def _with_tuning(blocks: Iterable[Block], where: str) -> Iterator[Block]:
+    """Yield two blocks for one with a `tuning_seed`: all its rates on that seed, and the chosen one on its seeds."""
+    for block in blocks:
+        plain = {axis: value for axis, value in block.items() if axis != TUNING_SEED}
+        if TUNING_SEED not in block:
+            yield plain
+            continue
+        if len(values(block, RATE)) < 2:
+            raise UsageError(f"{where}: {TUNING_SEED} needs a list of rates to try, such as {RATE}: [x0.3, x1, x3].")
+        yield {**plain, "seed": block[TUNING_SEED]}
+        yield {**plain, RATE: CHOSEN}
 
 
 def _claims(raw: Any, where: str) -> tuple[tuple[str, Mapping[str, Any]], ...]:
