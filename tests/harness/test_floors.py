@@ -1,0 +1,134 @@
+"""The rooms of the code stand on floors, and imports go down: so no two rooms import each other."""
+
+import ast
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import assets
+
+ROOT = assets.root()
+FLOORS = (
+    "harness",
+    "harness.config",
+    "tasks.base",
+    "tasks.metrics",
+    "tasks.data",
+    "tasks",
+    "tasks.microworld",
+    "methods.backbone",
+    "methods.attachment",
+    "methods",
+    "harness.store",
+    "harness.measurement",
+    "harness.models",
+    "methods.peft_files",
+    "harness.processes",
+    "harness.training",
+    "harness.run",
+    "harness.probes.judging",
+    "harness.probes",
+    "harness.experiments",
+    "harness.execution",
+    "harness.forecast",
+    "harness.sharing",
+    "harness.analysis.study",
+    "harness.analysis.output",
+    "harness.analysis.views",
+    "harness.analysis.figures",
+    "harness.analysis",
+    "harness.cli",
+    "harness.cli.commands",
+)
+"""From the ground up. A module belongs to the longest name that begins its own."""
+LIGHT = ("harness.config", "harness.store", "harness.experiments", "harness.cli", "harness.cli.commands")
+"""Rooms that are imported by every command, so they import neither torch nor what imports it."""
+
+
+def _files() -> dict[str, Path]:
+    paths = [path for package in ("harness", "methods", "tasks") for path in (ROOT / package).rglob("*.py")]
+    parts = {path: path.relative_to(ROOT).with_suffix("").parts for path in paths if "_assets" not in path.parts}
+    return {".".join(part for part in of if part != "__init__"): path for path, of in parts.items()}
+
+
+FILES = _files()
+
+
+def floor(module: str) -> str:
+    """Return the floor of a module."""
+    return max((name for name in FLOORS if f"{module}.".startswith(f"{name}.")), key=len)
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the line and the module of every import of ours in a file, but for those that only types need."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typed = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
+    skipped = {id(node) for block in typed for node in ast.walk(block)}
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            inner = (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from ((node.lineno, name if name in FILES else node.module) for name in inner)
+
+
+def up(path: Path, module: str) -> list[str]:
+    """Return the imports of a module that go up to a higher floor."""
+    here = FLOORS.index(floor(module))
+    ours = [(line, name) for line, name in imported(path) if name.partition(".")[0] in ("harness", "methods", "tasks")]
+    return [f"{module}:{line} imports {name}" for line, name in ours if FLOORS.index(floor(name)) > here]
+
+
+def test_imports_go_down() -> None:
+    assert [one for module, path in FILES.items() for one in up(path, module)] == []
+
+
+def test_an_import_that_goes_up_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text("from harness.cli import dispatch\n")
+    assert up(path, "harness.store.store")
+    path.write_text("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from harness.cli import dispatch\n")
+    assert not up(path, "harness.store.store")
+
+
+def test_every_floor_has_modules() -> None:
+    assert {floor(module) for module in FILES} == set(FLOORS)
+
+
+def test_only_one_module_imports_hydra() -> None:
+    users = {
+        module
+        for module, path in FILES.items()
+        for _, name in imported(path)
+        if name.partition(".")[0] in ("hydra", "omegaconf")
+    }
+    assert users == {"harness.config.compose"}
+
+
+@pytest.mark.parametrize("room", LIGHT)
+def test_light_rooms_import_no_torch(room: str) -> None:
+    modules = sorted(module for module in FILES if floor(module) == room and not module.endswith("__main__"))
+    assert modules
+    heavy = "{'torch', 'transformers', 'datasets'} & set(sys.modules)"
+    script = f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\nprint({heavy} or 'none')"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "none"
+
+
+def test_a_room_holds_few_files() -> None:
+    """Folders of plug-ins, with one file each, may hold as many as there are plug-ins."""
+    plugged = {ROOT / "methods", ROOT / "harness" / "cli" / "commands"}
+    files = Counter(path.parent for path in FILES.values() if path.stem not in ("__init__", "__main__"))
+    assert {str(folder): count for folder, count in files.items() if count > 16 and folder not in plugged} == {}
+
+
+def test_every_room_says_what_it_is() -> None:
+    rooms = {path.parent for path in FILES.values()}
+    texts = {room: ast.get_docstring(ast.parse((room / "__init__.py").read_text())) or "" for room in rooms}
+    assert [str(room) for room, text in texts.items() if not text.strip().endswith(".")] == []
