@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import launchers
-from harness.config.schema import Cell
+from harness.config.schema import Cell, launchers
 from harness.experiments import options
 from harness.store import identity, lease
 from harness.store.store import Store
@@ -31,14 +30,17 @@ PARALLEL = [pytest.param(name, marks=[] if name == "joblib" else SLOW) for name 
 
 SCRIPT = """
 import json, sys
-from harness import devices, isolate, launch, sweep
-from harness.config import Runtime
-from harness.launchers import Launcher
-from harness.store import Store
-isolate.preload = lambda families: ()
+from harness.processes import gpu_leases
+from harness.processes import forkserver
+from harness.execution import launch
+from harness.execution import sweep
+from harness.config.schema import Runtime
+from harness.config.launchers import Launcher
+from harness.store.store import Store
+forkserver.preload = lambda families: ()
 launch.pause = lambda losses: None
 said = json.loads(sys.argv[2])
-devices.found = lambda: tuple(said["devices"])
+gpu_leases.found = lambda: tuple(said["devices"])
 store = Store(sys.argv[1])
 many = sorted((store.cell(key) for key in store.keys()), key=lambda cell: cell.method.name)
 launcher = Launcher(said["launcher"], said["fields"])

@@ -16,10 +16,11 @@ from harness.store.store import Store
 
 SCRIPT = """
 import random, sys
-from harness import isolate, sweep
-from harness.config import Runtime
-from harness.store import Store
-isolate.preload = lambda families: ()
+from harness.processes import forkserver
+from harness.execution import sweep
+from harness.config.schema import Runtime
+from harness.store.store import Store
+forkserver.preload = lambda families: ()
 store = Store(sys.argv[1])
 many = sorted((store.cell(key) for key in store.keys()), key=lambda cell: (cell.method.name, cell.seed))
 if sys.argv[2] != "0":
@@ -82,12 +83,13 @@ def test_a_result_whose_process_still_holds_the_cell_is_waited_for(
 
 HOSTILE = """
 import os, random, regex, runpy, selectors, socket, sys, tempfile
-from harness import isolate, sweep
+from harness.processes import forkserver
+from harness.execution import sweep
 os.chdir(sys.argv[2])
 assert "" in sys.path
-from harness.config import Runtime
-from harness.store import Store
-isolate.preload = lambda families: ()
+from harness.config.schema import Runtime
+from harness.store.store import Store
+forkserver.preload = lambda families: ()
 store = Store(sys.argv[1])
 runtime = Runtime(store=sys.argv[1])
 sys.exit(sweep.drain([store.cell(key) for key in store.keys()], runtime, "joblib", jobs=2, entry="stubs:run",

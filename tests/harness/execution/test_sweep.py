@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import compose
-from harness.config.schema import Cell, Runtime
+from harness.config.schema import Cell, Runtime, compose
 from harness.errors import UsageError
 from harness.execution import sweep
 from harness.store import identity, lease
@@ -130,10 +129,11 @@ def test_joblib_runs_each_cell_once(drain: Callable[..., int], cell: Make, runs:
 
 SCRIPT = """
 import sys
-from harness import isolate, sweep
-from harness.config import Runtime
-from harness.store import Store
-isolate.preload = lambda families: ()
+from harness.processes import forkserver
+from harness.execution import sweep
+from harness.config.schema import Runtime
+from harness.store.store import Store
+forkserver.preload = lambda families: ()
 store, launcher = Store(sys.argv[1]), sys.argv[2]
 many = sorted((store.cell(key) for key in store.keys()), key=lambda cell: cell.method.name)
 sys.exit(sweep.drain(many, Runtime(store=sys.argv[1]), launcher, 2, entry="stubs:run", check="stubs:fine"))
@@ -216,8 +216,8 @@ def test_a_killed_driver_leaves_no_process(
 def test_a_worker_that_never_had_a_cell_ends_with_its_driver() -> None:
     """As one does whose driver is killed while it hands the first job over."""
     script = (
-        "import os, signal; from harness.processes import forkserver as isolate; from harness.execution import launch; "
-        "from joblib import Parallel, delayed; launch.leash(isolate.Driver.here());"
+        "import os, signal; from harness.processes import forkserver; from harness.execution import launch; "
+        "from joblib import Parallel, delayed; launch.leash(forkserver.Driver.here());"
         "Parallel(n_jobs=2, backend='loky')(delayed(abs)(i) for i in range(2)); os.kill(os.getpid(), signal.SIGKILL)"
     )
     driver = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)

@@ -380,10 +380,11 @@ def test_the_last_trace_of_a_run_is_read(tmp_path: Path) -> None:
 SCRIPT = """
 import sys
 from pathlib import Path
-from harness import cell as cells, worker
+from harness.store import identity as cells
+from harness.execution import worker
 from harness.errors import UsageError
-from harness.config import Runtime
-from harness.store import Store
+from harness.config.schema import Runtime
+from harness.store.store import Store
 store = Store(sys.argv[1])
 cell = store.cell(next(store.keys()))
 worker.attempt(store, cell, worker.Setup(Runtime(store=sys.argv[1], retry=0), modules=(), entry="stubs:run"))
@@ -455,8 +456,8 @@ def test_a_killed_server_costs_its_cell_and_is_started_again(
 def test_the_server_has_one_thread_when_it_forks(environment: dict[str, str]) -> None:
     """With everything that it really preloads, torch included: a lock held by another thread would never open."""
     script = (
-        "import json; from harness.processes import forkserver as isolate\n"
-        "print(json.dumps(isolate.call('stubs:threads', (), isolate.preload(['t5', 'bert', 'llama']))))"
+        "import json; from harness.processes import forkserver\n"
+        "print(json.dumps(forkserver.call('stubs:threads', (), forkserver.preload(['t5', 'bert', 'llama']))))"
     )
     environment = {name: value for name, value in environment.items() if name != "OMP_NUM_THREADS"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=300)

@@ -89,8 +89,8 @@ import json, sys
 from pathlib import Path
 from dataclasses import replace
 from tests.harness.training.test_parallel import cell, told
-from harness.attempt import AttemptFolder
-from harness.config import Runtime
+from harness.store.attempt_folder import AttemptFolder
+from harness.config.schema import Runtime
 from harness.run import run
 for number, (method, parallel, accumulate, processes) in enumerate(json.loads(sys.argv[2])):
     folder = Path(sys.argv[1]) / str(number)

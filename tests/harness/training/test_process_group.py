@@ -12,14 +12,14 @@ ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import os, signal, sys, time
 from pathlib import Path
-from harness import team
-from harness.attempt import AttemptFolder
-from harness.config import Runtime
+from harness.training import process_group
+from harness.store.attempt_folder import AttemptFolder
+from harness.config.schema import Runtime
 import torch
 from torch import distributed
 
 def body(cell, runtime, folder):
-    me = team.mine()
+    me = process_group.mine()
     total = torch.tensor([float(me.rank + 1)])
     distributed.all_reduce(total)
     folder.write("note.json", {"rank": me.rank})
@@ -37,8 +37,8 @@ def body(cell, runtime, folder):
 folder = Path(sys.argv[1]) / "1"
 folder.mkdir()
 try:
-    result = team.spread(body, sys.argv[2], Runtime(device="cpu", processes=3), AttemptFolder(folder))
-    print(result, sorted(path.name for path in folder.iterdir()), team.mine())
+    result = process_group.spread(body, sys.argv[2], Runtime(device="cpu", processes=3), AttemptFolder(folder))
+    print(result, sorted(path.name for path in folder.iterdir()), process_group.mine())
 except Exception as error:
     print(type(error).__name__, getattr(error, "status", None), error)
 """
