@@ -26,7 +26,7 @@ BLOCK = {
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Children find the stubs by this process's import path."""
     here = Path(__file__).parents[1]
-    monkeypatch.setattr(sys, "path", [str(here), str(here.parents[2]), *sys.path])
+    monkeypatch.setattr(sys, "path", [str(here), str(here.parents[1]), *sys.path])
     monkeypatch.setattr(worker, "PAUSE_S", 0.0)
 
 
