@@ -1,4 +1,4 @@
-"""Records of a store in one file: an archive of JSON lines, or a Parquet table. Torch-free."""
+"""Export of a store's records into one file: an archive of JSON lines, or a Parquet table. Torch is not imported."""
 
 import gzip
 import statistics
@@ -20,7 +20,7 @@ from harness import assets
 
 
 def archive(store: "Store", keys: Iterable[str], path: Path) -> int:
-    """Records and curves as gzipped JSON lines, sorted by key, without paths of this machine; how many."""
+    """Write records and curves as gzipped JSON lines, sorted by key, without paths of this machine; return how many."""
     path.parent.mkdir(parents=True, exist_ok=True)
     count = 0
     with (
@@ -35,7 +35,7 @@ def archive(store: "Store", keys: Iterable[str], path: Path) -> int:
 
 
 def row(record: dict[str, Any], curve: list[dict[str, Any]]) -> dict[str, Any]:
-    """{"record", "curve"} without the runtime fields of the cell, which hold paths, and without those in its texts."""
+    """Return {"record", "curve"} without the cell's runtime fields, which hold paths, and without paths in texts."""
     try:
         cell = identity.to_json(identity.from_json(record["cell"]), kinds=("identity", "provenance"))
     except UsageError:  # a cell of another version: its fields are not all known here
@@ -54,12 +54,19 @@ COLUMNS: Mapping[str, str] = {
     "stale": "bool",
     **dict.fromkeys(("error", "fingerprint", "ended", "record", "curve"), "string"),
 }
-"""Of the Parquet table. test_*: mean over the reported sets, by the task's metric. record, curve: whole, as JSON."""
+"""The columns of the Parquet table, with their types.
+
+test_*: the task's metric, averaged over the reported sets. record, curve: the complete ones, as JSON.
+"""
 _AT_ONCE = 2000
+"""The number of rows that are written together."""
 
 
 def table(store: "Store", keys: Iterable[str], path: Path) -> int:
-    """One row per record, columns COLUMNS, sorted by key, as one Parquet file; how many."""
+    """Write one row per record, columns COLUMNS, sorted by key, as one Parquet file; return how many.
+
+    Raises UsageError where pyarrow is not installed.
+    """
     try:
         import pyarrow
         from pyarrow import parquet
@@ -76,11 +83,12 @@ def table(store: "Store", keys: Iterable[str], path: Path) -> int:
 
 
 def _columns(record: dict[str, Any], curve: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return one row of the Parquet table."""
     summary, facts = summarise(record), record.get("task_facts") or {}
     parameters, clock = record.get("parameters") or {}, record.get("time") or {}
     scores = record.get("scores") or {}
     whole = row(record, curve)
-    found = {
+    values = {
         **{name: summary.get(name) for name in COLUMNS if name in summary},
         "key": record["key"],
         "stale": fingerprint.is_stale(summary),
@@ -94,10 +102,11 @@ def _columns(record: dict[str, Any], curve: list[dict[str, Any]]) -> dict[str, A
         "record": atomic_files.encode(whole["record"]).decode(),
         "curve": atomic_files.encode(whole["curve"]).decode(),
     }
-    return {name: _text(value) if COLUMNS[name] == "string" else value for name, value in found.items()}
+    return {name: _text(value) if COLUMNS[name] == "string" else value for name, value in values.items()}
 
 
 def _point(name: str, point: Mapping[str, Any] | None, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of one checkpoint, `best` or `last`."""
     sets = (point or {}).get("sets") or {}
     return {
         f"{name}_step": (point or {}).get("step"),
@@ -107,13 +116,14 @@ def _point(name: str, point: Mapping[str, Any] | None, facts: Mapping[str, Any])
 
 
 def _mean(sets: Mapping[str, Any], names: Sequence[str], metric: str | None) -> float | None:
-    found = [sets.get(name, {}).get(metric) for name in names]
-    known = [float(value) for value in found if isinstance(value, int | float)]
-    return statistics.fmean(known) if known and len(known) == len(found) else None
+    """Return the metric's mean over the sets; None unless every set has it."""
+    scores = [sets.get(name, {}).get(metric) for name in names]
+    known = [float(value) for value in scores if isinstance(value, int | float)]
+    return statistics.fmean(known) if known and len(known) == len(scores) else None
 
 
 def _text(value: Any) -> str | None:
-    """Half a surrogate pair, which no Parquet text may hold, as ?."""
+    """Return the value as text, with ? for half a surrogate pair, which no Parquet text may hold."""
     return None if value is None else str(value).encode("utf-8", errors="replace").decode()
 
 
@@ -129,12 +139,12 @@ class Run:
 
 
 def from_store(store: "Store", keys: Iterable[str]) -> list[Run]:
-    """The current records of these cells; a cell without a record is left out."""
+    """Return the current records of these cells; a cell without a record is left out."""
     return [Run(record, tuple(curve)) for record, curve in store.runs(keys)]
 
 
 def from_archive(path: Path) -> list[Run]:
-    """Exported records: gz JSON lines of {"record", "curve"}. UsageError where a line is not that."""
+    """Return exported records from gzipped JSON lines of {"record", "curve"}. Raises UsageError for any other line."""
     runs = []
     try:
         for row in atomic_files.read_packed(path, linked=True):
@@ -146,5 +156,5 @@ def from_archive(path: Path) -> list[Run]:
 
 
 def reference(exhibit: str) -> Path:
-    """Where our own committed records of an exhibit are; the file may be absent."""
+    """Return the path of the project's committed records of an exhibit; the file may be absent."""
     return assets.reference() / exhibit / ARCHIVE

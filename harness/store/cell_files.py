@@ -1,4 +1,7 @@
-"""The files of a store one by one: which attempt counts, what is broken, what is left alone. Torch-free."""
+"""The files of a store one by one: which attempt counts, which files are broken, and which cannot be read.
+
+Torch is not imported.
+"""
 
 import errno
 import logging
@@ -23,7 +26,7 @@ _log = logging.getLogger("deltabench")
 
 
 class CellFiles:
-    """Cells by key, attempts by number. quarantined, unreadable: the files that were so, each reported once."""
+    """Cells by key, attempts by number. quarantined, unreadable: such files, each reported once."""
 
     def __init__(self, path: Path, read_only: bool) -> None:
         self.path, self.read_only = path, read_only
@@ -33,20 +36,23 @@ class CellFiles:
         self._check()
 
     def folder(self, key: str) -> Path:
-        """The folder of one cell. ValueError for what is not a key, so that no name becomes a path."""
+        """Return the folder of one cell. Raises ValueError for a text that is no key: no name may become a path."""
         return Path(self.at(key, ""))
 
     def at(self, key: str, name: str) -> str:
-        """Where a file of a cell is, as text: a store has many, and a Path takes as long as reading the file."""
+        """Return the path of a file of a cell as text: a store has many, and building a Path takes as long as reading
+        the file.
+        """
         if not KEY.fullmatch(key):
             raise ValueError(f"not a key: {key!r}")
         return f"{self._cells}/{key[:2]}/{key}/{name}"
 
     def attempt(self, key: str, number: int) -> AttemptFolder:
+        """Return the folder of one attempt; it need not exist."""
         return AttemptFolder(self.folder(key) / "attempts" / str(number))
 
     def numbers(self, key: str) -> list[int]:
-        """The attempts that were begun, in order."""
+        """Return the numbers of the attempts that were begun, in order."""
         path = self.at(key, "attempts")
         try:
             if os.path.islink(os.path.dirname(path)):
@@ -60,7 +66,7 @@ class CellFiles:
         return sorted(int(name) for name in names if _NUMBER.fullmatch(name))
 
     def current(self, key: str) -> Summary | None:
-        """`current` as it stands; None where there is none, or a broken one (then it goes to quarantine)."""
+        """Return the content of `current`; None where it is absent or broken (then it goes to quarantine)."""
         path = self.at(key, "current")
         try:
             summary = atomic_files.read_json(path)
@@ -76,13 +82,13 @@ class CellFiles:
         return None
 
     def later(self, key: str, numbers: list[int], attempt: int) -> bool:
-        """Whether an attempt after that one has a record."""
+        """Return whether an attempt with a higher number than `attempt` has a record."""
         return any(
             number > attempt and os.path.exists(self.at(key, f"attempts/{number}/{RECORD}")) for number in numbers
         )
 
     def record(self, key: str, number: int) -> dict[str, Any] | None:
-        """One attempt's record; None where there is none or it is broken (then it goes to quarantine)."""
+        """Return one attempt's record; None where it is absent or broken (then it goes to quarantine)."""
         path = self.at(key, f"attempts/{number}/{RECORD}")
         try:
             return record.record(atomic_files.read_json(path), key, number)
@@ -95,7 +101,7 @@ class CellFiles:
         return None
 
     def rebuild(self, key: str, numbers: list[int]) -> Summary | None:
-        """`current` again, from the attempts' records."""
+        """Rebuild `current` from the attempts' records, and return its content."""
         best: Summary | None = None
         for number in numbers:
             record = self.record(key, number)
@@ -104,38 +110,39 @@ class CellFiles:
         path = self.folder(key) / "current"
         readable = not any(key in broken.parts for broken in self.unreadable)
         if not self.read_only and readable and best != self.current(key):
-            with suppress(OSError):  # a disk that is full or not ours to write is still readable
+            with suppress(OSError):  # a full or write-protected disk can still be read
                 atomic_files.write_json(path, best) if best else path.unlink(missing_ok=True)
         return best
 
     def quarantine(self, key: str, path: Path | str, reason: str) -> None:
-        """Move a broken file aside; in a read-only store only report it."""
+        """Move a broken file to the quarantine folder and report it; in a read-only store only report it."""
         path = Path(path)
         name = f"{time.strftime('%Y%m%dT%H%M%S')}-{key[:16]}-{path.parent.name}-{path.name}"
         target = self.path / "quarantine" / f"{name}.{time.time_ns() % 10**9}"
-        told = "left where it is, the store cannot be written"
+        outcome = "it stays there, because the store cannot be written"
         if not self.read_only:
             with suppress(OSError):
                 check_own(target.parent)
                 target.parent.mkdir(exist_ok=True)
                 os.replace(path, target)
-                told = f"moved to {target}"
+                outcome = f"it was moved to {target}"
         if path not in self.quarantined:
             self.quarantined.append(path)
-            _log.warning("quarantine: %s does not parse (%s); %s", path, reason[:120], told)
+            _log.warning("quarantine: %s does not parse (%s); %s", path, reason[:120], outcome)
 
     def aside(self) -> int:
-        """How many files are in quarantine."""
+        """Return the number of files in quarantine."""
         return len(listing(self.path / "quarantine"))
 
     def unreadable_file(self, path: Path | str, error: Exception) -> None:
-        """A file that may well be whole, but not for us: left alone, and reported once."""
+        """Leave a file alone that this process cannot read but that may be intact; report it once."""
         path = Path(path)
         if path not in self.unreadable:
             self.unreadable.append(path)
-            _log.warning("%s is left alone: %s", path, getattr(error, "strerror", None) or error)
+            _log.warning("%s cannot be read and is left as it is: %s", path, getattr(error, "strerror", None) or error)
 
     def _check(self) -> None:
+        """Raise UsageError where the path cannot be a store: a file, a foreign folder, or a store of a newer schema."""
         above = next(folder for folder in (self.path, *self.path.absolute().parents) if folder.exists())
         if not above.is_dir():
             raise UsageError(f"store={self.path}: {above} is a file, not a folder.")
@@ -147,7 +154,7 @@ class CellFiles:
         except FileNotFoundError:
             if not (self.path / "cells").is_dir() and listing(self.path):
                 raise UsageError(
-                    f"store={self.path}: not a store of deltabench; name an empty or a new folder."
+                    f"store={self.path}: this folder is no store of deltabench; name an empty or a new folder."
                 ) from None
         except record.Newer as error:
             raise UsageError(f"store={self.path}: {error}.") from None
@@ -156,7 +163,7 @@ class CellFiles:
 
 
 def listing(folder: Path) -> list[str]:
-    """The names in a folder; [] where there is none, or none that can be read: what it holds is left alone."""
+    """Return the names in a folder; [] where it is absent or cannot be read (then it is reported once)."""
     try:
         return sorted(os.listdir(folder))
     except FileNotFoundError:
@@ -164,7 +171,7 @@ def listing(folder: Path) -> list[str]:
     except OSError as error:
         if folder not in _unlisted:
             _unlisted.add(folder)
-            _log.warning("%s is left alone: %s", folder, error.strerror or error)
+            _log.warning("%s cannot be read and is left as it is: %s", folder, error.strerror or error)
         return []
 
 
@@ -173,14 +180,14 @@ _unlisted: set[Path] = set()
 
 
 def check_own(path: Path) -> None:
-    """OSError for what is there and no folder of the store's own: writing through a link would write elsewhere."""
+    """Raise OSError for a path that exists and is no real folder: writing through a link would write elsewhere."""
     with suppress(FileNotFoundError):
         if not stat.S_ISDIR(path.lstat().st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
 
 
 def _own_names(path: str) -> list[str]:
-    """The folders in a folder of the store's own, without links: one could lead anywhere, as one in its place could."""
+    """Return the folders in a folder of the store, without links, since a link could lead anywhere."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         with os.scandir(descriptor) as entries:

@@ -1,8 +1,10 @@
-"""What a store holds and nobody needs any more: found, and freed when that is asked for. Torch-free.
+"""Files of a store that nobody needs any more: the search for them, and their deletion on demand.
 
-Weights of finished attempts that no longer count, checkpoints of cells that have their result, half-written files
-and leases of processes that are gone. Never a record, a curve, predictions or a log, never anything of the attempt
-that counts but its checkpoint, and nothing of a cell that somebody runs.
+Torch is not imported.
+
+Such files are weights of finished attempts that no longer count, checkpoints of cells that have their result,
+half-written files, and leases of processes that have ended. A record, a curve, predictions or a log is never deleted.
+Of the attempt that counts only the checkpoint may be. Nothing of a running cell is.
 """
 
 import os
@@ -19,13 +21,13 @@ from harness.store.record import FINAL
 from harness.store.store import Store
 
 OLD_S = 3600.0
-"""A half-written file that has not been touched for so long is nobody's."""
+"""Seconds after which a half-written file that nobody has touched belongs to no running process."""
 _HALF = (".tmp-", ".merge-", ".clock-")
 
 
 @dataclass(frozen=True)
 class Waste:
-    """One file. key: of its cell; "" where it is of none."""
+    """One file that may be deleted. key: of its cell; "" where it belongs to none."""
 
     path: Path
     bytes: int
@@ -34,41 +36,46 @@ class Waste:
 
 
 def find(store: Store) -> list[Waste]:
-    """Everything that may go, in no cell that runs."""
+    """Return every file that may be deleted; running cells are left out."""
     running = store.running_keys()
-    found = [*_loose(store.path.resolve()), *_loose(store.path / "grids"), *_leases(store)]
+    waste = [*_loose(store.path.resolve()), *_loose(store.path / "grids"), *_leases(store)]
     for key, summary in store.summaries():
         if key not in running:
             status, counts = (summary["status"], summary["attempt"]) if summary else ("", 0)
-            found += _of_cell(store, key, status, counts)
-    return found
+            waste += _of_cell(store, key, status, counts)
+    return waste
 
 
 def free(store: Store, waste: Sequence[Waste]) -> list[Waste]:
-    """Delete it, each cell's under its lease; what was deleted. A cell that has been begun meanwhile is left out."""
-    freed = [one for one in waste if not one.key and _delete(one)]
+    """Delete the files, each cell's under its lease, and return those that were deleted.
+
+    A cell that has been begun in the meantime is left out.
+    """
+    freed = [item for item in waste if not item.key and _delete(item)]
     by_key: dict[str, list[Waste]] = {}
-    for one in waste:
-        if one.key:
-            by_key.setdefault(one.key, []).append(one)
-    for key, ones in by_key.items():
-        held = lease.acquire(store.leases, key)
-        if held is None:
+    for item in waste:
+        if item.key:
+            by_key.setdefault(item.key, []).append(item)
+    for key, items in by_key.items():
+        cell_lease = lease.acquire(store.leases, key)
+        if cell_lease is None:
             continue
         try:
-            still = {one.path for one in _of_cell(store, key, *_standing(store, key))}
-            freed += [one for one in ones if one.path in still and _delete(one)]
+            still = {item.path for item in _of_cell(store, key, *_standing(store, key))}
+            freed += [item for item in items if item.path in still and _delete(item)]
         finally:
-            held.release()
+            cell_lease.release()
     return freed
 
 
 def _standing(store: Store, key: str) -> tuple[str, int]:
+    """Return (status, attempt) of the attempt that counts; ("", 0) where none does."""
     summary = store.summary(key)
     return (summary["status"], summary["attempt"]) if summary else ("", 0)
 
 
 def _of_cell(store: Store, key: str, status: str, counts: int) -> Iterator[Waste]:
+    """Yield the files of one cell that may be deleted."""
     yield from _loose(store.folder(key), key)
     yield from _loose(store.folder(key) / "attempts", key)
     for number in store.numbers(key):
@@ -83,38 +90,41 @@ def _of_cell(store: Store, key: str, status: str, counts: int) -> Iterator[Waste
 
 
 def _loose(folder: Path, key: str = "") -> Iterator[Waste]:
-    """Half-written files, and folders of a merge, that nobody has touched for long."""
+    """Yield half-written files, and folders of a merge, that nobody has touched for `OLD_S`."""
     for name in _own(folder):
         path = folder / name
         if name.startswith(_HALF):
             with suppress(OSError):
                 if time.time() - path.lstat().st_mtime > OLD_S:
-                    inside = [path / one for one in listing(path)] if not path.is_symlink() else []
-                    yield from _waste([*inside, path], "left half-written by a process that is gone", key)
+                    inside = [path / inner for inner in listing(path)] if not path.is_symlink() else []
+                    yield from _waste([*inside, path], "left half-written by a process that has ended", key)
 
 
 def _own(folder: Path) -> list[str]:
-    """The names in a folder of the store's own: what a link leads to is never freed."""
+    """Return the names in a folder of the store; nothing behind a link is ever deleted."""
     return [] if folder.is_symlink() else listing(folder)
 
 
 def _leases(store: Store) -> Iterator[Waste]:
+    """Yield the leases whose holders have ended, and half-written files beside them."""
     for name in _own(store.leases):
         path = store.leases / name
         if KEY.fullmatch(name.partition(".")[0]) and not lease.alive(path, touch=not store.read_only):
-            yield from _waste([path], "a lease whose holder is gone")
+            yield from _waste([path], "a lease whose holder has ended")
     yield from _loose(store.leases)
 
 
 def _waste(paths: Iterable[Path], why: str, key: str = "") -> Iterator[Waste]:
+    """Yield the paths that exist as `Waste`."""
     for path in paths:
         with suppress(OSError):
             yield Waste(path, 0 if path.is_dir() else path.lstat().st_size, why, key)
 
 
-def _delete(one: Waste) -> bool:
+def _delete(item: Waste) -> bool:
+    """Delete one file or empty folder; return whether that succeeded."""
     try:
-        os.rmdir(one.path) if one.path.is_dir() and not one.path.is_symlink() else one.path.unlink()
+        os.rmdir(item.path) if item.path.is_dir() and not item.path.is_symlink() else item.path.unlink()
     except OSError:
         return False
     return True

@@ -1,4 +1,4 @@
-"""What a cell is called: resolved identity fields -> key, and the cell as JSON and back. Torch-free."""
+"""The identity of a cell: resolved identity fields -> key, and the cell as JSON and back. Torch is not imported."""
 
 import hashlib
 import json
@@ -12,43 +12,48 @@ from harness.errors import UsageError
 from methods import registry as methods
 
 IDENTITY_VERSION = 1
-"""Raised when the meaning of a field or a declared default changes: every key changes with it."""
+"""It is raised when the meaning of a field or a declared default changes; every key changes with it."""
 
 
 def key(cell: Cell) -> str:
-    """sha256 (64 hex digits) of the canonical JSON of what the result depends on."""
+    """Return the sha256 (64 hex digits) of the canonical JSON of everything that the result depends on."""
     return hashlib.sha256(canonical(cell).encode()).hexdigest()
 
 
 def known(cell: Cell) -> bool:
-    """Whether the cell's method is installed here: without its declared defaults the key is another."""
+    """Return whether the cell's method is installed here: without its declared defaults the key would differ."""
     return cell.method.name in methods.catalogue()
 
 
 def canonical(cell: Cell) -> str:
-    """Identity fields, sorted, without those at their declared default, so that a new field re-keys nothing."""
+    """Return the identity fields as JSON, sorted, without those at their declared default, so that a new field re-keys
+    nothing.
+    """
     content = {"version": IDENTITY_VERSION, **_identity(cell)}
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def to_json(cell: Cell, kinds: tuple[str, ...] = ("identity", "runtime", "provenance")) -> dict[str, Any]:
-    """The cell as plain JSON values; fields of other kinds than `kinds` are left out."""
+    """Return the cell as plain JSON values; fields of other kinds than `kinds` are left out."""
     method = {"name": cell.method.name, **{name: _plain(value) for name, value in cell.method.fields.items()}}
     parts = {part: _flat(getattr(cell, part), kinds) for part in _PARTS}
     parents = [list(parent) for parent in cell.parents]
-    found = {"method": method, **parts, "objective": cell.objective, "seed": cell.seed, "parents": parents}
-    return {**found, CONFIG_DIR: cell.config_dir} if "runtime" in kinds and cell.config_dir else found
+    content = {"method": method, **parts, "objective": cell.objective, "seed": cell.seed, "parents": parents}
+    return {**content, CONFIG_DIR: cell.config_dir} if "runtime" in kinds and cell.config_dir else content
 
 
 def without_runtime(content: Mapping[str, Any]) -> dict[str, Any]:
-    """What `to_json` wrote, without the fields that are of one machine only."""
+    """Return the content of `to_json` without the fields that concern one machine only."""
     runtime = {part: [f.name for f in fields(kind) if f.metadata["kind"] == "runtime"] for part, kind in _PARTS.items()}
     cut = {part: {f: v for f, v in content[part].items() if f not in names} for part, names in runtime.items()}
     return {**{name: value for name, value in content.items() if name != CONFIG_DIR}, **cut}
 
 
 def from_json(content: Mapping[str, Any]) -> Cell:
-    """The cell that `to_json` wrote. UsageError for a field this version does not know, or a value of a wrong type."""
+    """Return the cell that `to_json` wrote.
+
+    Raises UsageError for a field that this version does not know, or for a value of a wrong type.
+    """
     try:
         method = dict(content["method"])
         name = method.pop("name")
@@ -70,6 +75,7 @@ _PARTS: Mapping[str, type[Any]] = {"model": ModelConfig, "task": TaskConfig, "re
 
 
 def _identity(config: Any) -> dict[str, Any]:
+    """Return the identity fields of a configuration, nested, without those at their declared default."""
     if isinstance(config, MethodConfig):
         return {"name": config.name, "fields": _method_fields(config)}
     content = {}
@@ -85,6 +91,7 @@ def _identity(config: Any) -> dict[str, Any]:
 
 
 def _method_fields(config: MethodConfig) -> dict[str, Any]:
+    """Return a method's fields without those at their declared default."""
     defaults = _declared(config.name)
     return {
         name: _plain(value)
@@ -95,23 +102,24 @@ def _method_fields(config: MethodConfig) -> dict[str, Any]:
 
 @cache
 def _declared(name: str) -> dict[str, Any]:
-    """The declared defaults of a method's fields; none for a method that is not installed here."""
+    """Return the declared defaults of a method's fields; {} for a method that is not installed here."""
     entry = methods.catalogue().get(name)
     return {field: spec.default for field, spec in entry.fields.items()} if entry else {}
 
 
 def _same(value: Any, default: Any) -> bool:
-    """Equal, and not by True == 1."""
+    """Return whether a value equals the default; True and 1 are different."""
     return bool(_plain(value) == _plain(default)) and isinstance(value, bool) == isinstance(default, bool)
 
 
 def _flat(config: Any, kinds: tuple[str, ...]) -> dict[str, Any]:
+    """Return a configuration's fields of these kinds as JSON values."""
     kept = (field for field in fields(config) if field.metadata["kind"] in kinds)
     return {field.name: _plain(getattr(config, field.name)) for field in kept}
 
 
 def _plain(value: Any) -> Any:
-    """JSON values in one form: 1.0 and 1 are one number, tuples are lists."""
+    """Return JSON values in one form: 1.0 and 1 are one number, tuples are lists."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     if isinstance(value, list | tuple):

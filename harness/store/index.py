@@ -1,8 +1,10 @@
-"""All summaries of a store in one file, so that a large store is not read cell by cell. Derived, torch-free.
+"""An index of a store: all summaries in one file, so that a large store is not read cell by cell.
 
-A line of it holds as long as the cell's `current` is the file that it was read from (time, size and number of the
-file). Readers write it, whole and under a new name, once enough has changed; adding a record never does, so it costs
-the same in a small store and in a large one. Nothing is lost with it: it may be deleted at any time.
+It is derived, and torch is not imported.
+
+A line of it is valid as long as the cell's `current` is the file that it was read from (time, size and number of the
+file). Readers write the index, whole and under a new name, once enough has changed. Adding a record never does, so it
+costs the same in a small store and in a large one. The file may be deleted at any time without loss.
 """
 
 import hashlib
@@ -21,18 +23,18 @@ if TYPE_CHECKING:
 
 NAME = "index.json"
 WORTH = 500
-"""Cells below which reading them one by one is as fast."""
+"""The number of cells below which reading them one by one is as fast."""
 Entry = tuple[str, dict[str, Any]]
 
 
 def summaries(store: "Store", keys: Iterable[str]) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    """`Store.summary` of each key, from the index where that still holds."""
+    """Yield (key, `Store.summary` of it) for each key, from the index where that is still valid."""
     keys = list(keys)
-    held = _load(store.path / NAME) if len(keys) >= WORTH else {}
+    indexed = _load(store.path / NAME) if len(keys) >= WORTH else {}
     fresh: dict[str, Entry] = {}
     cells = str(store.path / "cells")
     for key in keys:
-        stamp, known = _stamp(f"{cells}/{key[:2]}/{key}/current"), held.get(key)
+        stamp, known = _stamp(f"{cells}/{key[:2]}/{key}/current"), indexed.get(key)
         summary = None
         if stamp is not None:
             summary = known[1] if known is not None and stamp == known[0] else store.current(key)
@@ -41,14 +43,14 @@ def summaries(store: "Store", keys: Iterable[str]) -> Iterator[tuple[str, dict[s
         if summary is not None and stamp is not None:
             fresh[key] = stamp, summary
         yield key, summary
-    news = sum(held.get(key) != entry for key, entry in fresh.items())
-    if news >= max(WORTH, len(held) // 20) and not store.read_only:
+    news = sum(indexed.get(key) != entry for key, entry in fresh.items())
+    if news >= max(WORTH, len(indexed) // 20) and not store.read_only:
         with suppress(OSError):
-            _save(store.path / NAME, {**held, **fresh})
+            _save(store.path / NAME, {**indexed, **fresh})
 
 
 def _stamp(path: str) -> str | None:
-    """Which file is there now; None where there is none."""
+    """Return a text that identifies the file at `path`; None where there is none."""
     try:
         about = os.stat(path)
     except OSError:
@@ -57,16 +59,17 @@ def _stamp(path: str) -> str | None:
 
 
 def _load(path: Path) -> dict[str, Entry]:
-    """{} for an index that is absent or damaged."""
+    """Return the index; {} where it is absent or damaged."""
     with suppress(OSError, ValueError, TypeError):
         digest, _, body = atomic_files.read_bytes(path).partition(b"\n")
         if digest.decode() == hashlib.sha256(body).hexdigest():
-            held = atomic_files.parse(body)
-            return {key: (stamp, summary) for key, (stamp, summary) in held.items() if record.is_summary(summary)}
+            entries = atomic_files.parse(body)
+            return {key: (stamp, summary) for key, (stamp, summary) in entries.items() if record.is_summary(summary)}
     return {}
 
 
 def _save(path: Path, entries: dict[str, Entry]) -> None:
+    """Write the index with a digest of its content."""
     body = json.dumps(entries, separators=(",", ":")).encode()
     with atomic_files.atomic(path) as temporary:
         temporary.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)

@@ -1,12 +1,12 @@
-"""Who runs a cell now: leases that survive crashes, without flock (network file systems). Torch-free.
+"""Leases on cells, which survive crashes and need no flock (network file systems). Torch is not imported.
 
-A lease is a file `<key>.<generation>` made by exclusive creation; the highest generation holds the cell. Whoever
-finds it stale creates the next generation: exactly one can. Stale is a holder on this machine that is gone, or one
-elsewhere whose heartbeat (the file's time) has not changed for `STALE_S`.
+A lease is a file `<key>.<generation>` made by exclusive creation; the highest generation holds the cell. A process that
+sees a stale lease creates the next generation: exactly one can. A lease is stale where its holder on this machine has
+ended, or where the heartbeat of a holder elsewhere (the file's time) has not changed for `STALE_S`.
 
-No clock is trusted for that alone. The heartbeat's age is read against the file server's own clock; a lease from the
-future gets the server's time now, so that it ages from here on; and whoever would take a lease over watches it first,
-because a clock that was set forward makes every lease look old.
+No clock is trusted for that alone. The heartbeat's age is measured by the file server's own clock. A lease from the
+future gets the server's current time, so that it ages from then on. A process that would take a lease over watches it
+first, because a clock that was set forward makes every lease look old.
 """
 
 import os
@@ -27,34 +27,37 @@ import psutil
 from harness import atomic_files
 
 STALE_S = 60.0
-"""Seconds without a heartbeat after which a holder on another machine counts as gone."""
+"""Seconds without a heartbeat after which a holder on another machine counts as ended."""
 HEARTBEAT_S = 1.0
+"""Seconds between two heartbeats."""
 WATCH_S = 5.0
 """Seconds for which a lease that looks stale must show no heartbeat before it is taken over: several heartbeats."""
 LOOKS = 10
-"""In that time. They are counted, as an observer may be frozen too."""
+"""The number of readings in that time. They are counted, because the observer may be suspended too."""
 AHEAD_S = 2.0
-"""Seconds by which a heartbeat may be newer than the server's clock: some file systems tell whole seconds."""
+"""Seconds by which a heartbeat may be newer than the server's clock: some file systems store whole seconds."""
 _NAME = re.compile(r"[0-9a-f]{64}\.[1-9][0-9]{0,8}")
 
 
 @dataclass(frozen=True)
 class Lease:
-    """One held lease; `path` is its file, `token` proves that it is still ours."""
+    """A lease that this process acquired. path: its file. token: the proof that it still belongs to this process."""
 
     path: Path
     token: str
 
     def beat(self) -> bool:
-        """Say that the holder lives. False when the lease was taken over."""
+        """Write a heartbeat. Returns False where the lease was taken over."""
         if not self.held():
             return False
-        with suppress(OSError):  # a file server that does not answer now; others wait for STALE_S
+        with suppress(OSError):  # the file server may not answer now; others wait for STALE_S
             os.utime(self.path)
         return True
 
     def held(self) -> bool:
-        """Whether this is still the highest generation, and ours; also where the file server does not answer now."""
+        """Return whether this is still the highest generation and ours; True as well where the file server does not
+        answer.
+        """
         key, generation = _parts(self.path.name)
         try:
             if _generations(self.path.parent, key)[-1:] != [generation]:
@@ -66,26 +69,29 @@ class Lease:
             return True
 
     def release(self) -> None:
-        """Give the cell back; safe after a takeover and when called twice."""
+        """Release the cell; this is safe after a takeover and when called twice."""
         if _read(self.path).get("token") == self.token:
             self.path.unlink(missing_ok=True)
 
 
 def acquire(folder: Path, key: str) -> Lease | None:
-    """The lease on `key`, or None while somebody alive holds it. One that looks stale is watched for `WATCH_S`."""
+    """Acquire the lease on `key`; return None while a live process holds it.
+
+    A lease that looks stale is watched for `WATCH_S` first.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     generations = _generations(folder, key)
     if generations:
         last = _path(folder, key, generations[-1])
         if alive(last) or not _stays_stale(last):
             return None
-        if not last.exists():  # its holder let go of it while we watched
+        if not last.exists():  # its holder released it while we watched
             return acquire(folder, key)
     lease = Lease(_path(folder, key, max(generations, default=0) + 1), uuid.uuid4().hex)
-    # Whole from the start: a holder that is killed here leaves no half lease, which would look like a young one.
+    # Creation is atomic: a holder that is killed here leaves no half-written lease, which would look like a new one.
     if not atomic_files.create(lease.path, atomic_files.encode({**me(), "token": lease.token}), durable=False):
         return None
-    # A slow reader may have created a low generation after a takeover removed it: the higher one holds.
+    # A slow reader may have created a low generation after a takeover removed it; the higher one counts.
     if not lease.held():
         lease.release()
         return None
@@ -95,12 +101,12 @@ def acquire(folder: Path, key: str) -> Lease | None:
 
 
 @contextmanager
-def beating(held: Lease) -> Iterator[None]:
-    """A heartbeat while the block runs, for a holder that has no loop of its own to beat in."""
-    over = threading.Event()
+def beating(lease: Lease) -> Iterator[None]:
+    """Write heartbeats while the block runs, for a holder without a loop of its own."""
+    stopped = threading.Event()
 
     def beat() -> None:
-        while not over.wait(HEARTBEAT_S) and held.beat():
+        while not stopped.wait(HEARTBEAT_S) and lease.beat():
             pass
 
     thread = threading.Thread(target=beat, daemon=True)
@@ -108,40 +114,43 @@ def beating(held: Lease) -> Iterator[None]:
     try:
         yield
     finally:
-        over.set()
+        stopped.set()
         thread.join()
 
 
 def clear(folder: Path, keys_: Iterable[str]) -> None:
-    """Remove the leases of holders that are gone: nobody would come for one of a finished cell."""
+    """Remove the leases of ended holders on these keys: no worker would come for the lease of a finished cell."""
     for key in keys(folder).intersection(keys_):
         with suppress(OSError):  # a read-only store
-            held = acquire(folder, key)
-            if held is not None:
-                held.release()
+            lease = acquire(folder, key)
+            if lease is not None:
+                lease.release()
 
 
 def running(folder: Path, key: str, touch: bool = True) -> bool:
-    """Whether somebody alive holds `key`."""
+    """Return whether a live process holds `key`. touch: see `alive`."""
     generations = _generations(folder, key)
     return bool(generations) and alive(_path(folder, key, generations[-1]), touch)
 
 
 def keys(folder: Path) -> set[str]:
-    """Every key that has a lease file, alive or not."""
+    """Return every key that has a lease file, whether its holder lives or not."""
     return {_parts(name)[0] for name in _names(folder)}
 
 
 def beside(folder: Path, key: str) -> int:
-    """How many other cells this machine runs from the same store now."""
+    """Return how many other cells this machine is running from the same store."""
     here = me()["host"]
     others = (folder / name for name in _names(folder) if _parts(name)[0] != key)
     return sum(_read(path).get("host") == here and alive(path) for path in others)
 
 
 def alive(path: Path, touch: bool = True) -> bool:
-    """Whether the holder of a lease file lives. touch: the file server may be asked for its clock, by a file that is
-    there for a moment, and a heartbeat from the future may be set to it."""
+    """Return whether the holder of a lease file lives.
+
+    touch: the file server may be asked for its clock, by a file that exists for a moment, and a heartbeat from the
+    future may be set to that clock.
+    """
     holder = _read(path)
     if holder.get("host") == me()["host"]:
         return lives(holder)
@@ -152,9 +161,10 @@ def alive(path: Path, touch: bool = True) -> bool:
 
 
 def _stays_stale(path: Path) -> bool:
-    """Whether a lease that looks stale shows no heartbeat while we watch it. One of this machine needs no watching.
+    """Return whether a lease that looks stale shows no heartbeat while we watch it. One of this machine needs no
+    watching.
 
-    All leases of the folder are watched together, so that many of one machine that died cost the time once.
+    All leases of the folder are watched together, so that many leases of one machine that died cost the time once.
     """
     if _read(path).get("host") == me()["host"] or (path, _beaten(path)) in _silent:
         return True
@@ -170,11 +180,13 @@ def _stays_stale(path: Path) -> bool:
 _silent: set[tuple[Path, int | None]] = set()
 """Leases that were watched, with the time of their last heartbeat."""
 _sighted: dict[Path, tuple[int | None, float]] = {}
-"""Lease of another machine -> its last heartbeat, and when this process saw that first by its own steady clock."""
+"""Lease of another machine -> its last heartbeat, and when this process first saw that one by its own steady clock."""
 
 
 def _unchanged_s(path: Path) -> float:
-    """Seconds for which this process has seen no heartbeat."""
+    """Return the seconds for which this process has seen no heartbeat. Raises FileNotFoundError where the lease is
+    gone.
+    """
     beaten, now = _beaten(path), time.monotonic()
     if beaten is None:
         _sighted.pop(path, None)
@@ -185,15 +197,17 @@ def _unchanged_s(path: Path) -> float:
 
 
 def _beaten(path: Path) -> int | None:
-    """The time of the last heartbeat in nanoseconds; None where the lease is gone."""
+    """Return the time of the last heartbeat in nanoseconds; None where the lease is gone."""
     with suppress(OSError):
         return path.stat().st_mtime_ns
     return None
 
 
 def lives(holder: Mapping[str, Any]) -> bool:
-    """Whether a process of this machine lives. Its number can be used again, so the start time must agree; a zombie
-    does nothing any more."""
+    """Return whether a process of this machine lives.
+
+    A process id can be reused, so the start time must agree. A zombie counts as ended.
+    """
     try:
         process = psutil.Process(holder["pid"])
         same = abs(_started(process) - holder["started"]) < 2
@@ -203,7 +217,9 @@ def lives(holder: Mapping[str, Any]) -> bool:
 
 
 def _started(process: psutil.Process) -> float:
-    """Seconds: since the machine's start where it tells (Linux), as the clock of the day may be set anew."""
+    """Return seconds since the machine's start on Linux, as the wall clock may be changed; elsewhere since
+    the epoch.
+    """
     with suppress(OSError, ValueError, IndexError):
         fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
         return int(fields[19]) / os.sysconf("SC_CLK_TCK")
@@ -211,8 +227,11 @@ def _started(process: psutil.Process) -> float:
 
 
 def _age_s(path: Path, touch: bool) -> float:
-    """Seconds since the last heartbeat by the clock of the file server, which a fresh file tells; where none can be
-    made (a read-only store), by our own. A heartbeat from the future becomes one of now."""
+    """Return the seconds since the last heartbeat by the file server's clock, which a new file shows.
+
+    Where no file can be made (a read-only store), our own clock is used. A heartbeat from the future becomes a current
+    one.
+    """
     clock = path.parent / f".clock-{uuid.uuid4().hex}"
     try:
         if not touch:
@@ -231,13 +250,13 @@ def _age_s(path: Path, touch: bool) -> float:
 
 
 def me() -> dict[str, Any]:
-    """This process, as a lease names its holder."""
+    """Return this process in the form in which a lease names its holder."""
     return {"host": _host(), "pid": os.getpid(), "started": _started(psutil.Process())}
 
 
 @cache
 def _host() -> str:
-    """This machine since its last start, and the process numbers that are visible (containers have their own)."""
+    """Return a name of this machine since its last start and of its process namespace (containers have their own)."""
     parts = [platform.node()]
     with suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
@@ -247,7 +266,7 @@ def _host() -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The holder; {} for a file that is gone or not finished."""
+    """Return the holder; {} for a file that is gone or not finished."""
     try:
         return atomic_files.read_json(path)
     except (OSError, ValueError):
@@ -262,6 +281,7 @@ def _names(folder: Path) -> Iterator[str]:
 
 
 def _generations(folder: Path, key: str) -> list[int]:
+    """Return the generations of the lease on `key`, in order."""
     return sorted(generation for name in _names(folder) for k, generation in [_parts(name)] if k == key)
 
 

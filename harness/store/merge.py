@@ -1,8 +1,10 @@
-"""One store into another: what is better there is taken over, attempt by attempt. Torch-free.
+"""Merging one store into another: cells that are better there are copied, attempt by attempt.
 
-Better is done over not done, made by the code of today over stale, a result over a failure. A cell that is as good
-here stays as it is, so the same merge again takes nothing. The other store is read only, and as data from elsewhere:
-no link in it is followed, a record must be one, and its key must be that of its cell.
+Torch is not imported.
+
+Done is better than not done, a record of the current code is better than a stale one, and a result is better than a
+failure. A cell that is as good here stays as it is, so a repeated merge copies nothing. The other store is only read,
+and it is treated as foreign data: no link in it is followed, a record must be valid, and its key must be its cell's.
 """
 
 import os
@@ -22,12 +24,15 @@ from harness.store.record import FINAL
 from harness.store.store import Store
 
 _UNFINISHED = (CHECKPOINT, OUTCOME, RESUMED, TRACE, RECORD)
-"""What only an unfinished attempt needs, and the record, which is written last."""
+"""The files that only an unfinished attempt needs, and the record, which is written last."""
 
 
 @dataclass
 class Merged:
-    """taken: cells whose result is now that of the other store; kept: as good here; skipped: key -> why not."""
+    """The outcome of a merge, as keys of cells.
+
+    taken: the result is now the other store's. kept: the own one is as good. skipped: key -> why it was not copied.
+    """
 
     taken: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
@@ -35,7 +40,7 @@ class Merged:
 
 
 def merge(store: Store, other: Store, dry: bool = False) -> Merged:
-    """Take over from `other` what is better there; `dry`: only say what would be taken."""
+    """Copy the cells of `other` that are better there. dry: only report which would be copied."""
     merged = Merged()
     for key, theirs in other.summaries():
         if theirs is None:
@@ -56,12 +61,13 @@ def merge(store: Store, other: Store, dry: bool = False) -> Merged:
 
 
 def _rank(summary: Mapping[str, Any]) -> tuple[bool, bool, bool]:
+    """Return a tuple by which the better of two summaries compares higher."""
     done = summary["status"] == "done"
     return done, done and not fingerprint.is_stale(summary), summary["status"] in FINAL
 
 
 def _obstacle(other: Store, key: str) -> str:
-    """Why a cell of the other store cannot be taken; "" where nothing is in the way."""
+    """Return why a cell of the other store cannot be copied; "" where it can."""
     record = other.read(key)
     if record is None:
         return "its record cannot be read"
@@ -75,15 +81,18 @@ def _obstacle(other: Store, key: str) -> str:
 
 
 def _take(store: Store, other: Store, key: str) -> str:
-    """Copy a cell's finished attempts: all where there is none here, else the one that counts. Why not, or ""."""
+    """Copy a cell's finished attempts: all where there is none here, else the one that counts.
+
+    Returns why nothing was copied, or "".
+    """
     record = other.read(key)
-    held = lease.acquire(store.leases, key)
-    if record is None or held is None:
-        return "somebody runs it here now"
+    cell_lease = lease.acquire(store.leases, key)
+    if record is None or cell_lease is None:
+        return "another process is running it here now"
     try:
         store.register_as(key, record["cell"])
         begun = store.numbers(key)
-        with lease.beating(held):
+        with lease.beating(cell_lease):
             if begun:
                 _copy(store, other, key, int(record["attempt"]), begun[-1] + 1)
             else:
@@ -91,12 +100,12 @@ def _take(store: Store, other: Store, key: str) -> str:
                     _copy(store, other, key, number, number)
         store.rebuild(key, store.numbers(key))
     finally:
-        held.release()
+        cell_lease.release()
     return ""
 
 
 def _copy(store: Store, other: Store, key: str, number: int, there: int) -> None:
-    """One finished attempt under the number `there`; it has its name only when it is whole."""
+    """Copy one finished attempt under the number `there`; it gets its name only when it is complete."""
     record = other.record(key, number)
     if record is None:
         return
@@ -117,7 +126,7 @@ def _copy(store: Store, other: Store, key: str, number: int, there: int) -> None
 
 
 def _copy_file(source: Path, target: Path) -> None:
-    """A plain file; what is none (a link, a pipe, a folder) is left out."""
+    """Copy a plain file; anything else (a link, a pipe, a folder) is left out."""
     if not stat.S_ISREG(os.lstat(source).st_mode):
         return
     descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -1,8 +1,8 @@
-"""What a record has to look like to be read, and how one of an older schema is. Torch-free.
+"""The form of a record, and the upgrade of records of older schemas. Torch is not imported.
 
-A record is data from a disk, perhaps somebody else's: it is read only where every part that a page relies on has the
-type it relies on. A record of an older schema is lifted in memory by STEPS and left on the disk as it is; one of a
-newer schema is left alone: another deltabench wrote it.
+A record is data from a disk, perhaps somebody else's. It is read only where every part that other code relies on has
+the expected type. A record of an older schema is upgraded in memory by STEPS, and its file stays as it is. One of a
+newer schema is not read: a newer deltabench wrote it.
 """
 
 import re
@@ -11,24 +11,26 @@ from typing import Any
 
 SCHEMA = 1
 STATUSES = ("done", "failed", "oom", "diverged", "timeout", "interrupted", "blocked")
-"""What a record may say; `running` and `missing` are states without a record."""
+"""The statuses of a record; `running` and `missing` are states without a record."""
 FINAL = ("done", "oom", "diverged")
-"""Results: running the same command again does not try these again."""
+"""Statuses that are results: the same command does not run such a cell again."""
 
 REPEATED = ("schema", "key", "cell", "status", "scores", "best_step", "parameters", "notes", "task_facts")
-"""Fields that the same cell gives again bit for bit, on one machine with the same threads, on the CPU, resumed or not;
-so are the curve but for its seconds, the predictions and the deltas."""
+"""Fields that are bitwise reproducible on one machine with the same threads, on the CPU, resumed or not.
+
+So are the curve except its seconds, the predictions and the files of trained tensors.
+"""
 VARYING = ("attempt", "error", "memory", "live", "time", "device", "flops", "provenance", "resumed_from", "restarted")
-"""Time, memory and what else is of one attempt (a rate of operations is time, too)."""
+"""Fields that differ between attempts, such as time and memory (a rate of operations depends on time, too)."""
 
 
 def displaces(status: str, earlier: str) -> bool:
-    """Whether a newer attempt counts instead of an earlier one: a failure never hides a finished result."""
+    """Return whether a newer attempt counts instead of an earlier one: a failure never hides a finished result."""
     return status == "done" or earlier != "done"
 
 
 def summarise(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The short form in `current`, enough for `status` to read one small file per cell."""
+    """Return the short form in `current`, so that `status` reads one small file per cell."""
     cell, provenance = record["cell"], record.get("provenance") or {}
     names = {part: cell[part]["name"] for part in ("method", "model", "task", "recipe")}
     return {
@@ -48,7 +50,7 @@ Check = Callable[[Any], bool]
 Content = dict[str, Any]
 
 STEPS: dict[int, Callable[[Content], Content]] = {}
-"""Schema n -> what makes a record of schema n + 1 of it. Every schema there was has a golden record in the tests."""
+"""Schema n -> the function that upgrades its records to schema n + 1. Each schema has a golden record in the tests."""
 _NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,200}")
 _LABEL = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{0,200}")
 
@@ -61,18 +63,21 @@ class Newer(Exception):
 
 
 def record(content: Content, key: str, number: int) -> Content:
-    """The record of attempt `number` at the cell `key`. ValueError where it is not one, Newer where it is too new."""
+    """Return the record of attempt `number` at the cell `key`.
+
+    Raises ValueError for content that is no such record, and Newer for a newer schema.
+    """
     content = upgrade(content)
     if content.get("key") != key or content.get("attempt") != number or content.get("status") not in STATUSES:
         raise ValueError("it is not the record of this attempt")
     for part, fits in _RECORD.items():
         if not fits(content.get(part)):
-            raise ValueError(f"its {part} is not what a record holds")
+            raise ValueError(f"its {part} does not have a record's form")
     return content
 
 
 def upgrade(content: Content) -> Content:
-    """The same content in today's schema."""
+    """Return the same content in the current schema. Raises ValueError without a schema, and Newer for a newer one."""
     schema = content.get("schema")
     if type(schema) is not int or schema < 1:
         raise ValueError("it names no schema")
@@ -84,12 +89,12 @@ def upgrade(content: Content) -> Content:
 
 
 def is_summary(content: Any) -> bool:
-    """Whether a parsed `current` is the short form of a record."""
+    """Return whether a parsed `current` is the short form of a record."""
     return _SUMMARY(content)
 
 
 def is_point(row: Content) -> bool:
-    """Whether a line of a curve is an evaluation."""
+    """Return whether a line of a curve is an evaluation."""
     get = row.get
     return _natural(get("step")) and type(get("scores")) in (dict, _NONE) and type(get("seconds")) in _NUMBERS
 
@@ -103,6 +108,7 @@ def _maybe(check: Check) -> Check:
 
 
 def each(check: Check) -> Check:
+    """Return a check for a mapping whose values all pass."""
     return lambda value: type(value) is dict and all(map(check, value.values()))
 
 
@@ -111,10 +117,10 @@ def _list(check: Check) -> Check:
 
 
 def has(**checks: Check) -> Check:
-    """A mapping whose fields of these names pass (an absent one as None); others may be there."""
+    """Return a check for a mapping whose fields of these names pass (an absent one as None); others are allowed."""
     pairs = tuple(checks.items())
 
-    def fits(value: Any) -> bool:  # every record passes here many times
+    def fits(value: Any) -> bool:  # this is called many times for every record
         if type(value) is not dict:
             return False
         return False not in [check(value.get(name)) for name, check in pairs]
@@ -185,19 +191,22 @@ _SUMMARY = has(
 
 
 def run_joules(record: Mapping[str, Any]) -> float | None:
-    """Joules of the device from the first phase to the last; None where it does not report them."""
-    told = record.get("device")
-    energy = told.get("energy_j") if isinstance(told, Mapping) else None
+    """Return the device's joules from the first phase to the last; None where it does not report them."""
+    device = record.get("device")
+    energy = device.get("energy_j") if isinstance(device, Mapping) else None
     run = energy.get("run") if isinstance(energy, Mapping) else None
     return float(run) if isinstance(run, int | float) and run > 0 else None
 
 
 def joules_per_point(record: Mapping[str, Any]) -> float | None:
-    """Joules of the run per point (of 100) of the best checkpoint's score, mean over the reported sets."""
+    """Return the run's joules per point (of 100) of the best checkpoint's score, averaged over the reported sets.
+
+    None without energy readings or without a score above 0.
+    """
     joules, facts = run_joules(record), record.get("task_facts") or {}
     sets = ((record.get("scores") or {}).get("best") or {}).get("sets") or {}
     tests = facts.get("tests") or ["test"]
-    scores = [found.get(facts.get("metric")) for name, found in sets.items() if name in tests]
+    scores = [metrics.get(facts.get("metric")) for name, metrics in sets.items() if name in tests]
     known = [score for score in scores if isinstance(score, int | float)]
     points = 100 * sum(known) / len(known) if known else 0.0
     return joules / points if joules and points > 0 else None

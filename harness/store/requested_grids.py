@@ -1,7 +1,7 @@
-"""Which cells were asked for together, so that `status` knows what is missing of what. Derived, torch-free.
+"""The grids that were requested, so that `status` knows which cells are missing. Derived; torch is not imported.
 
 A sweep notes its grid under a name: an exhibit and its scale, or the words of a command line. The same name again
-replaces the note; no note is ever needed to run, resume or read anything.
+replaces the note. A note is never needed to run, resume or read anything.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ FOLDER = "grids"
 
 @dataclass(frozen=True)
 class Place:
-    """What is said of a cell where nothing more is needed. steps: of its recipe; None where that is not known."""
+    """A cell of a requested grid. steps: of its recipe; None where they are not known."""
 
     key: str
     method: str
@@ -34,7 +34,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Grid:
-    """Cells that were asked for together. note: what else is to be said of them."""
+    """Cells that were requested together. note: a remark on them for the reader."""
 
     name: str
     places: tuple[Place, ...]
@@ -42,34 +42,36 @@ class Grid:
 
 
 def of(name: str, many: Iterable[Cell]) -> Grid:
-    """The grid of these cells."""
+    """Return the grid of these cells."""
     return Grid(name, tuple(place(cell) for cell in many))
 
 
 def place(cell: Cell) -> Place:
+    """Return the short form of a cell."""
     return Place(identity.key(cell), cell.method.name, cell.model.name, cell.task.name, cell.recipe.steps)
 
 
 def name_of(block: Mapping[str, Sequence[Any]]) -> str:
-    """The name of a grid that was given in words: its choices as they are written on a command line."""
+    """Return the name of a grid that was given in words: its choices as they are written on a command line."""
     return " ".join(f"{key}={','.join(_as_written(value) for value in values)}" for key, values in block.items())
 
 
 def _as_written(value: Any) -> str:
+    """Return a value as it is written on a command line."""
     if isinstance(value, list | tuple):
         return f"[{','.join(map(_as_written, value))}]"
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{name}: {_as_written(one)}' for name, one in value.items())}}}"
+        return f"{{{', '.join(f'{name}: {_as_written(item)}' for name, item in value.items())}}}"
     return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
 
 
 def note(store: "Store", grid: Grid) -> None:
-    """Remember a grid; a store that cannot be written is left as it is."""
+    """Write a grid's note; a store that cannot be written stays as it is."""
     if store.read_only or not grid.name or not store.path.is_dir():
         return
     digest = hashlib.sha256(atomic_files.encode(grid.name)).hexdigest()[:16]
     path = store.path / FOLDER / f"{digest}.json"
-    rows = [[one.key, one.method, one.model, one.task, one.steps] for one in grid.places]
+    rows = [[place.key, place.method, place.model, place.task, place.steps] for place in grid.places]
     with suppress(OSError):
         check_own(path.parent)
         path.parent.mkdir(exist_ok=True)
@@ -77,14 +79,15 @@ def note(store: "Store", grid: Grid) -> None:
 
 
 def noted(store: "Store") -> list[Grid]:
-    """Every grid that was noted, by name; a note that does not parse is moved to quarantine."""
-    found = (_read(store, name) for name in listing(store.path / FOLDER) if name.endswith(".json"))
-    return sorted((grid for grid in found if grid is not None), key=lambda grid: grid.name)
+    """Return every grid that was noted, sorted by name; a note that does not parse is moved to quarantine."""
+    grids = (_read(store, name) for name in listing(store.path / FOLDER) if name.endswith(".json"))
+    return sorted((grid for grid in grids if grid is not None), key=lambda grid: grid.name)
 
 
 def _read(store: "Store", name: str) -> Grid | None:
+    """Return the grid of one note; None where the file is gone, unreadable or broken."""
     path = store.path / FOLDER / name
-    if name.startswith("."):  # somebody writes it now
+    if name.startswith("."):  # a temporary file that is being written
         return None
     try:
         content = atomic_files.read_json(path)
@@ -100,6 +103,7 @@ def _read(store: "Store", name: str) -> Grid | None:
 
 
 def _place(row: Sequence[object]) -> Place:
+    """Return the cell of one row [key, method, model, task, steps]. Raises ValueError for any other row."""
     key, method, model, task, steps = row
     if not all(isinstance(text, str) for text in (key, method, model, task)) or not KEY.fullmatch(str(key)):
         raise ValueError("a cell is [key, method, model, task, steps]")

@@ -1,16 +1,16 @@
-"""The store: cells, attempts, records and which of them counts. Torch-free.
+"""The store: cells, attempts and records, and which of them counts. Torch is not imported.
 
-store/store.json                          what this folder is
-store/cells/<k[:2]>/<key>/cell.json       the cell
-                          current         which attempt counts, with its summary: derived, rebuilt when lost
-                          attempts/<n>/   record.json, curve.jsonl, predictions.jsonl.gz, delta-*.safetensors, log.txt
-store/grids/                              which cells were asked for together (grids.py)
-store/leases/                             who runs what now (lease.py)
-store/quarantine/                         files that did not parse: moved here, never deleted
-store/index.json                          all summaries in one file (index.py): derived, may be deleted
+  store/store.json                          the schema of this folder
+  store/cells/<k[:2]>/<key>/cell.json       the cell
+                            current         the attempt that counts, with its summary: derived, rebuilt when lost
+                            attempts/<n>/   record.json, curve.jsonl, predictions.jsonl.gz, delta-*.safetensors, log.txt
+  store/grids/                              the cells that were requested together (requested_grids.py)
+  store/leases/                             the processes that run cells now (lease.py)
+  store/quarantine/                         files that did not parse: moved here, never deleted
+  store/index.json                          all summaries in one file (index.py): derived, may be deleted
 
-Opening and reading a store writes nothing, except that a broken file is moved to quarantine and that what is derived
-is rebuilt; under `protect` not even that.
+Opening and reading a store writes nothing, except that a broken file is moved to quarantine and that derived files are
+rebuilt. Under `protect` not even that happens.
 """
 
 import os
@@ -34,7 +34,7 @@ _protected = False
 
 
 def protect(wanted: bool) -> None:
-    """Whether this process leaves every store as it is (`--read-only`): every page opens its store in its own place."""
+    """Set whether this process leaves every store as it is (`--read-only`), wherever it opens one."""
     global _protected
     _protected = wanted
 
@@ -47,25 +47,27 @@ class Store(CellFiles):
         self.leases = self.path / "leases"
 
     def keys(self) -> Iterator[str]:
-        """Every key that has a folder."""
+        """Yield every key that has a folder."""
         for shard in listing(self.path / "cells"):
             yield from (key for key in listing(self.path / "cells" / shard) if KEY.fullmatch(key))
 
     def find(self, prefix: str) -> str:
-        """The one key that starts with `prefix` (at least four digits)."""
+        """Return the one key that starts with `prefix` (at least four digits). Raises UsageError where not exactly one
+        does.
+        """
         if not re.fullmatch(r"[0-9a-f]{4,64}", prefix):
             raise UsageError(f"{prefix[:80]!r} is not a key: give its first digits, at least four of 0-9 and a-f.")
         listed = listing(self.path / "cells" / prefix[:2])
-        found = [key for key in listed if key.startswith(prefix) and KEY.fullmatch(key)]
-        if len(found) != 1:
-            told = f"{len(found)} cells start" if found else "no cell starts"
-            some = f" ({', '.join(key[: len(prefix) + 4] for key in found[:5])})" if found else ""
+        matching = [key for key in listed if key.startswith(prefix) and KEY.fullmatch(key)]
+        if len(matching) != 1:
+            count = f"{len(matching)} cells start" if matching else "no cell starts"
+            some = f" ({', '.join(key[: len(prefix) + 4] for key in matching[:5])})" if matching else ""
             where = f"in the store {self.path}{some}; `deltabench status` shows what is there."
-            raise UsageError(f"{told} with {prefix} {where}")
-        return found[0]
+            raise UsageError(f"{count} with {prefix} {where}")
+        return matching[0]
 
     def status(self, key: str) -> str:
-        """One of STATUSES, or running, or missing."""
+        """Return one of STATUSES, or `running`, or `missing`."""
         if self.is_running(key):
             return "running"
         summary = self.summary(key)
@@ -74,6 +76,7 @@ class Store(CellFiles):
         return "interrupted" if self.numbers(key) else "missing"
 
     def is_running(self, key: str) -> bool:
+        """Return whether a live process holds the cell."""
         try:
             return lease.running(self.leases, key, touch=not self.read_only)
         except OSError as error:
@@ -81,16 +84,16 @@ class Store(CellFiles):
             return False
 
     def running_keys(self) -> set[str]:
-        """Every key that somebody alive holds."""
+        """Return every key that a live process holds."""
         try:
-            held = lease.keys(self.leases)
+            leased = lease.keys(self.leases)
         except OSError as error:
             self.unreadable_file(self.leases, error)
             return set()
-        return {key for key in held if self.is_running(key)}
+        return {key for key in leased if self.is_running(key)}
 
     def summary(self, key: str) -> Summary | None:
-        """The short form of the attempt that counts: attempt, status, fingerprint, names, seconds."""
+        """Return the short form of the attempt that counts: attempt, status, fingerprint, names, seconds."""
         numbers = self.numbers(key)
         if not numbers:
             return None
@@ -101,38 +104,38 @@ class Store(CellFiles):
         return summary
 
     def summaries(self, keys: Iterable[str] | None = None) -> Iterator[tuple[str, Summary | None]]:
-        """`summary` of many cells (None: of all), by the index where it is still right."""
+        """Yield `summary` of many cells (None: of all), from the index where it is still valid."""
         yield from index.summaries(self, self.keys() if keys is None else keys)
 
     def statuses(self, keys: Iterable[str] | None = None) -> Iterator[tuple[str, str, Summary | None]]:
-        """(key, status, summary) of many cells, as `status` and `summary` tell them."""
+        """Yield (key, status, summary) of many cells, as `status` and `summary` return them."""
         running = self.running_keys()
         for key, summary in self.summaries(keys):
             rest = str(summary["status"]) if summary else "interrupted" if self.numbers(key) else "missing"
             yield key, "running" if key in running else rest, summary
 
     def read(self, key: str) -> dict[str, Any] | None:
-        """The record that counts, or None."""
+        """Return the record that counts, or None."""
         return self._counting(key, self.summary(key))
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """The record that counts of every cell that has one."""
+        """Yield the record that counts of every cell that has one."""
         yield from (record for record, _ in self.runs(self.keys(), curves=False))
 
     def runs(self, keys: Iterable[str], curves: bool = True) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
-        """(record, curve) of the attempt that counts of each of these cells that has one."""
+        """Yield (record, curve) of the attempt that counts, for each of these cells that has one."""
         for key, summary in self.summaries(keys):
             record = self._counting(key, summary)
             if record is not None:
                 yield record, self.evaluations(key, int(record["attempt"])) if curves else []
 
     def curve(self, key: str) -> list[dict[str, Any]]:
-        """The evaluations of the attempt that counts, in order of steps."""
+        """Return the evaluations of the attempt that counts, in order of steps."""
         summary = self.summary(key)
         return self.evaluations(key, int(summary["attempt"])) if summary else []
 
     def cell(self, key: str) -> Cell:
-        """The cell a key stands for; from a record where its own file is lost. UsageError where neither is left."""
+        """Return the cell of a key, from a record where its own file is lost. Raises UsageError without either."""
         path = self.folder(key) / "cell.json"
         try:
             content = atomic_files.read_json(path)
@@ -141,20 +144,23 @@ class Store(CellFiles):
                 self.quarantine(key, path, str(error))
             record = self.read(key)
             if record is None:
-                told = f"the store {self.path} has no readable cell {key[:12]}: {error}"
-                raise UsageError(f"{told}. The command that made it makes it again.") from error
+                raise UsageError(
+                    f"the store {self.path} has no readable cell {key[:12]}: {error}. Repeat the command that made it."
+                ) from error
             content = record["cell"]
-        found = identity.from_json(content)
-        if identity.key(found) != key and identity.known(found):
-            raise UsageError(f"what the store {self.path} has as cell {key[:12]} is cell {identity.key(found)[:12]}.")
-        return found
+        cell = identity.from_json(content)
+        if identity.key(cell) != key and identity.known(cell):
+            raise UsageError(
+                f"the store {self.path} holds cell {identity.key(cell)[:12]} under the key of {key[:12]}; remove it."
+            )
+        return cell
 
     def register(self, cell: Cell) -> str:
-        """Make the cell's folder, so that a worker can find it by key."""
+        """Create the cell's folder, so that a worker can find it by key; return the key."""
         return self.register_as(identity.key(cell), identity.to_json(cell))
 
     def register_as(self, key: str, content: Mapping[str, Any]) -> str:
-        """`register` for a cell as JSON under a key that is known to be its own."""
+        """Register a cell as JSON under a key that is known to be its own; return the key."""
         if not (self.path / "store.json").exists():
             self.path.mkdir(parents=True, exist_ok=True)
             atomic_files.write_json(self.path / "store.json", {"schema": SCHEMA})
@@ -162,7 +168,7 @@ class Store(CellFiles):
         for folder in (path.parents[1], path.parent, path.parent / "attempts"):
             check_own(folder)
         with suppress(OSError, ValueError):
-            if atomic_files.read_bytes(path) == wanted:  # a large grid that goes on is not written anew
+            if atomic_files.read_bytes(path) == wanted:  # a large grid that resumes is not written again
                 return key
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_files.atomic(path) as temporary:
@@ -170,11 +176,11 @@ class Store(CellFiles):
         return key
 
     def begin(self, cell: Cell) -> AttemptFolder:
-        """A fresh attempt's folder."""
+        """Return the folder of a new attempt."""
         return self.next_attempt(self.register(cell))
 
     def next_attempt(self, key: str) -> AttemptFolder:
-        """The folder of an attempt that nobody else has begun."""
+        """Create and return the folder of an attempt that no other process has begun."""
         number = max(self.numbers(key), default=0) + 1
         while True:
             folder = self.attempt(key, number)
@@ -184,9 +190,11 @@ class Store(CellFiles):
             number += 1
 
     def finish(self, key: str, folder: AttemptFolder, record: Mapping[str, Any]) -> bool:
-        """Write an attempt's record, and let it count unless that would hide a finished one; whether it was written.
+        """Write an attempt's record and let it count, unless that would hide a finished one; return whether it was
+        written.
 
-        An attempt that has a record keeps it: who was frozen while another took the cell over comes too late.
+        An attempt that has a record keeps it: a worker that was suspended while another took the cell over comes too
+        late.
         """
         if not folder.create(RECORD, record):
             return False
@@ -198,37 +206,39 @@ class Store(CellFiles):
         return True
 
     def attempts(self, key: str) -> Iterator[tuple[int, str]]:
-        """(number, status) of every attempt that has a record, in order."""
+        """Yield (number, status) of every attempt that has a record, in order."""
         for number in self.numbers(key):
             record = self.record(key, number)
             if record is not None:
                 yield number, str(record["status"])
 
     def unfinished(self, key: str) -> list[AttemptFolder]:
-        """Attempts without a record: running now, or cut off."""
+        """Return the attempts without a record: they are running now, or were cut off."""
         folders = (self.attempt(key, number) for number in self.numbers(key))
         return [folder for folder in folders if not os.path.lexists(folder.path / RECORD)]
 
     def counting_file(self, key: str, name: str) -> Path:
-        """Where the attempt that counts has, or would have, a file of this name."""
+        """Return the path of a file of this name in the attempt that counts; the file need not exist."""
         summary = self.summary(key)
         return self.attempt(key, int(summary["attempt"]) if summary else 0).path / name
 
     def check_writable(self) -> None:
-        """UsageError for a store that is not to be written, or cannot be; writes nothing to find out."""
+        """Raise UsageError for a store that must not or cannot be written; nothing is written to find out."""
         if self.read_only:
-            raise UsageError(f"store={self.path}: it is opened read-only; leave --read-only out to run cells.")
+            raise UsageError(f"store={self.path}: it is opened read-only; leave out --read-only to run cells.")
         if self.leases.is_symlink():
-            raise UsageError(f"store={self.path}: {self.leases} is a link, and leads out of the store; remove it.")
+            raise UsageError(f"store={self.path}: {self.leases} is a link that leads out of the store; remove it.")
         for path in (self.path, self.path / "cells", self.leases):
             there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
             if not os.access(there, os.W_OK | os.X_OK):
                 raise UsageError(f"store={self.path}: {there} cannot be written; name another store with store=DIR.")
 
     def evaluations(self, key: str, number: int) -> list[dict[str, Any]]:
+        """Return the evaluations of one attempt's curve, in order of steps."""
         return list(filter(record.is_point, atomic_files.read_lines(self.at(key, f"attempts/{number}/{CURVE}"))))
 
     def _counting(self, key: str, summary: Summary | None) -> dict[str, Any] | None:
+        """Return the record of the attempt in `summary`; where it is broken, that of the attempt that counts then."""
         if summary is None:
             return None
         record = self.record(key, int(summary["attempt"]))
@@ -239,7 +249,7 @@ class Store(CellFiles):
 
 
 def obstacle(store: Store, cell: Cell) -> str | None:
-    """Why the cell cannot run now: a parent that is not done or kept nothing; None where nothing is in the way."""
+    """Return why the cell cannot run now: a parent is not done or kept no tensors; None where it can."""
     for role, key in cell.parents:
         status = store.status(key)
         if status != "done":
@@ -250,6 +260,6 @@ def obstacle(store: Store, cell: Cell) -> str | None:
 
 
 def trained(store: Store, key: str) -> bool:
-    """Whether anything trained in a finished cell; in one without tuning there is nothing to keep."""
+    """Return whether anything trained in a finished cell; one without tuning has no tensors to keep."""
     counted = (store.read(key) or {}).get("parameters") or {}
     return any(counted.get(part) != 0 for part in ("delta", "head"))

@@ -98,7 +98,7 @@ def test_read_only_is_a_promise(
     _read_everything(call, key, store.path, "--read-only")
     _refuse_everything(call, store.path, other.path, "--read-only")
     assert call("show", broken, f"store={store.path}", "--read-only")[0] == 0
-    assert "left where it is" in caplog.text
+    assert "it stays there" in caplog.text
     assert _all(store.path) == before
 
 

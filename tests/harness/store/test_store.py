@@ -214,7 +214,7 @@ def test_find_by_prefix(store: Store, add: Callable[..., str]) -> None:
 
 def test_another_folder_is_no_store(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
-    with pytest.raises(UsageError, match="not a store"):
+    with pytest.raises(UsageError, match="no store"):
         Store(tmp_path)
     for path in (tmp_path / "letter.txt", tmp_path / "letter.txt" / "below"):
         with pytest.raises(UsageError, match="is a file"):
