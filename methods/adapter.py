@@ -41,18 +41,18 @@ class Bottleneck(Delta):
             nn.init.zeros_(start)
 
     def change(self, x: torch.Tensor) -> torch.Tensor:
-        """U f(D x), [B, T, D], for x: [B, T, D]."""
+        """Return U f(D x): [B, T, D] for x: [B, T, D]."""
         h = self.activation(F.linear(x.to(self.down.dtype), self.down, self.down_bias))
         return F.linear(h, self.up, self.up_bias).to(x.dtype)
 
     def forward(self, output: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
-        """output: [B, T, D] of the sublayer."""
+        """Return output + U f(D output): [B, T, D] for output: [B, T, D] of the sublayer."""
         return output + self.change(output)
 
 
 @dataclass(frozen=True)
 class Sequential(Method):
-    """Small networks of one kind on the outputs of sublayers. Subclasses say which network (`factory`, `size`)."""
+    """Small networks of one kind on the outputs of sublayers. Subclasses define the network (`factory`, `size`)."""
 
     bottleneck: int = 24
     activation: Literal["gelu", "relu", "tanh", "silu"] = "gelu"
@@ -62,18 +62,22 @@ class Sequential(Method):
         self.require(self.bottleneck >= 1, "bottleneck", "the bottleneck must be at least 1")
 
     def factory(self, like: torch.Tensor, width: int) -> Callable[[], Delta]:
-        """What makes one of them, for outputs of `width`."""
+        """Return a function that builds one network for outputs of `width` D. like: a parameter of any shape, for dtype
+        and device.
+        """
         raise NotImplementedError
 
     def size(self, width: int) -> int:
-        """Parameters of one of them."""
+        """Return the number of parameters of one network."""
         raise NotImplementedError
 
     @property
     def places(self) -> tuple[str, ...]:
+        """The sublayers that get a network."""
         return ("attention", "cross", "ffn") if self.cross else ("attention", "ffn")
 
     def hosts(self, model: nn.Module, place: str) -> dict[str, nn.Module]:
+        """Return dotted name -> module whose output one network changes, for a sublayer of `places`."""
         return after(model, place)
 
     def attach(self, model: nn.Module) -> None:
@@ -84,7 +88,7 @@ class Sequential(Method):
                 insert(host, "adapter", make())
 
     def adapters(self, encoder: int, decoder: int) -> int:
-        """How many there are in so many blocks without and with cross-attention."""
+        """Return the number of networks, for `encoder` blocks without and `decoder` blocks with cross-attention."""
         return sum(decoder if place == "cross" else encoder + decoder for place in self.places)
 
     def closed_form(self, shape: Shape) -> int:
@@ -101,6 +105,7 @@ class Adapter(Sequential):
     name: ClassVar[str] = "adapter"
 
     def factory(self, like: torch.Tensor, width: int) -> Callable[[], Delta]:
+        """Return a function that builds one bottleneck. like: a parameter of any shape, for dtype and device."""
         return lambda: Bottleneck(like, width, self.bottleneck, self.activation)
 
     def size(self, width: int) -> int:

@@ -1,8 +1,8 @@
-"""AdapterBias (Fu et al. 2022, arXiv 2205.00305): h + (a . h) v on the feed-forward's output, a token's own share
-of one shift.
+"""AdapterBias (Fu et al. 2022, arXiv 2205.00305): h + (a . h) v on the feed-forward's output.
 
-Parameters: 2 d for each block, the vector v and the projection a (without a bias; one would add 1 per block).
-Deviations: v starts at zero, so the start is the backbone.
+v is one shift for all tokens, and a . h is the weight that a token gives it. Parameters: 2 D for each block, the vector
+v and the projection a (without a bias; one would add 1 per block). Deviations: v starts at zero, so the start is the
+backbone.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from methods.base import Delta, Method, Shape, after, insert, parameter, shape_o
 
 
 class Shift(Delta):
-    """h + (a . h) v. vector, project: [D]."""
+    """The map h + (a . h) v. vector (v), project (a): [D]."""
 
     def __init__(self, like: torch.Tensor, width: int) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class Shift(Delta):
         nn.init.uniform_(self.project, -(width**-0.5), width**-0.5)  # torch's own for a linear
 
     def forward(self, output: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
-        """output: [B, T, D] of the feed-forward."""
+        """Return output + (a . output) v: [B, T, D] for output: [B, T, D] of the feed-forward."""
         share = output.to(self.project.dtype) @ self.project
         return output + (share[..., None] * self.vector).to(output.dtype)
 

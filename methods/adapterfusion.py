@@ -24,7 +24,7 @@ TENSORS = ("down", "down_bias", "up", "up_bias")
 
 
 class Fusion(OnStream):
-    """sum_t p_t V z_t. query, key, value: [D, D]; adapters: one of each task, by role."""
+    """The change sum_t p_t V z_t. query, key, value: [D, D]; adapters: one of each task, by role."""
 
     def __init__(self, like: torch.Tensor, width: int) -> None:
         super().__init__()
@@ -36,6 +36,7 @@ class Fusion(OnStream):
         self.adapters = nn.ModuleDict()
 
     def change(self, stream: torch.Tensor) -> torch.Tensor:
+        """Return sum_t p_t V z_t: [B, T, D] for stream: [B, T, D]; zeros where there are no adapters."""
         if not self.adapters:
             return torch.zeros_like(stream)
         s = stream.to(self.query.dtype)
@@ -76,7 +77,9 @@ class AdapterFusion(Method):
             fusion.adapters[role] = adapter
 
     def _adapter(self, fusion: Fusion, path: str, role: str, state: Mapping[str, torch.Tensor]) -> Bottleneck:
-        """The frozen adapter that a parent's delta holds at `path`."""
+        """Return the frozen adapter that a parent's delta has at `path`. state: tensors by name, each of its
+        parameter's shape.
+        """
         width, rank = len(fusion.query), len(state.get(f"{path}.down_bias", ()))
         adapter = Bottleneck(fusion.query, width, rank or 1, self.activation).requires_grad_(False)
         for name in TENSORS:
@@ -91,7 +94,7 @@ class AdapterFusion(Method):
         return adapter
 
     def penalty(self, model: nn.Module) -> torch.Tensor | None:
-        """regularization * sum over blocks of |V - I|^2."""
+        """Return the scalar regularization * sum over blocks of |V - I|^2, or None at regularization 0."""
         if self.regularization == 0:
             return None
         values = [fusion.value for _, _, fusion in inserted(model, self.name, Fusion)]

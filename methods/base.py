@@ -127,10 +127,10 @@ def _none(_: str) -> bool:
 class Stage:
     """One run of a fresh optimiser, with a schedule of its own, over `share` of the recipe's steps.
 
-    begin(model) comes before its first step. rests(name of a trained tensor): whether that tensor stays as it is
-    during the stage; it keeps its place in the delta (its count, its file). Only the last stage's evaluations
-    are the method's. Where training goes on from a checkpoint, a new model begins every stage so far once more before
-    its tensors are put back.
+    begin(model) is called before its first step. rests(name of a trained tensor): whether that tensor stays fixed
+    during the stage; it keeps its place in the delta (its count, its file). Only the last stage's evaluations are the
+    method's. Where training resumes from a checkpoint, a new model begins every stage so far once more before its
+    tensors are restored.
     """
 
     share: float = 1.0
@@ -140,7 +140,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Parent:
-    """A finished cell that another builds on: its method with all fields, and what it trained (its `delta_state`)."""
+    """A finished cell that another one builds on: its method with all fields, and its `delta_state`.
+
+    state: trained tensors by parameter name, each of its parameter's shape.
+    """
 
     method: MethodConfig
     state: Mapping[str, torch.Tensor]
@@ -150,68 +153,72 @@ class Parent:
 class Method:
     """A delta-tuning method: flat hyperparameters and what they do to a frozen backbone.
 
-    Subclasses are frozen dataclasses with a `name`; their fields are the YAML's fields and their
-    `__post_init__` checks ranges. `derived` says what a field at null becomes, as arithmetic over the other
-    fields.
+    Subclasses are frozen dataclasses with a `name`. Their fields are the YAML's fields, and their `__post_init__`
+    checks ranges. derived: field -> its value where it is null, as arithmetic over the other fields. parents: the
+    method whose finished deltas this one builds on; "*" for any. evaluation_only: nothing of it trains, so that its
+    cells have recipe.steps=0.
     """
 
     name: ClassVar[str]
     derived: ClassVar[Mapping[str, str]] = {}
     mergeable: ClassVar[bool] = False
     unchanged_at_start: ClassVar[bool] = True
-    parents: ClassVar[str] = ""  # the method whose finished deltas this one builds on; "*" for any
-    evaluation_only: ClassVar[bool] = False  # nothing of it ever trains, so that its cells have recipe.steps=0
+    parents: ClassVar[str] = ""
+    evaluation_only: ClassVar[bool] = False
 
     def attach(self, model: nn.Module) -> None:
-        """Insert modules into the frozen backbone and/or set `requires_grad`. Raises
-        UsageError/NotApplicable.
+        """Insert modules into the frozen backbone and/or set `requires_grad`.
 
-        Draws from torch's global generator only, and works on the meta device.
+        Raise UsageError or NotApplicable where that cannot be. Draw from torch's global generator only, and work on the
+        meta device too.
         """
         raise NotImplementedError
 
     def merge(self, model: nn.Module) -> None:
-        """Fold the delta into the backbone; idempotent. Methods that cannot merge raise NotApplicable."""
+        """Fold the delta into the backbone; idempotent. Raise NotApplicable where the method cannot be merged."""
         raise NotApplicable(f"method {self.name} cannot be merged: it adds computation that no weight holds")
 
     def inherit(self, model: nn.Module, parents: Mapping[str, Parent]) -> None:
-        """Called after `attach` with what the cell builds on, by role. UsageError for tensors that do not fit."""
+        """Use the cells that this one builds on, by role; called after `attach`. Raise UsageError for tensors that do
+        not fit.
+        """
 
     def read(self, model: nn.Module, encode: Callable[[str], Sequence[int]]) -> None:
-        """Called after `attach` with text -> token ids (no special tokens), for starts that are text."""
+        """Use a start that is text; called after `attach`. encode: text -> token ids, without special tokens."""
 
     def closed_form(self, shape: Shape) -> int:
-        """The number of delta parameters from the backbone's sizes alone, as the paper counts them."""
+        """Return the number of delta parameters from the backbone's sizes alone, as the paper counts them."""
         raise NotImplementedError
 
     def tokens_added(self) -> int:
-        """Positions that the method adds to the (encoder's) input."""
+        """Return the number of positions that the method adds to the (encoder's) input."""
         return 0
 
     def penalty(self, model: nn.Module) -> torch.Tensor | None:
-        """An extra loss term (scalar), or None."""
+        """Return an extra loss term, a scalar, or None."""
         return None
 
     def after_step(self, model: nn.Module, step: int) -> None:
-        """Called after each optimiser step (1-based).
+        """Change the model after each optimiser step (numbered from 1).
 
-        What changes here is kept in checkpoints where the model holds it: parameters, buffers, and attributes of its
-        modules that are tensors, numbers, text or random generators; the rest through `nn.Module.get_extra_state`.
+        What changes here is saved in checkpoints where the model holds it: parameters, buffers, and attributes of its
+        modules that are tensors, numbers, text or random generators. Anything else is saved through
+        `nn.Module.get_extra_state`.
         """
 
     def stages(self, model: nn.Module) -> tuple[Stage, ...]:
-        """What training consists of; the shares add up to 1."""
+        """Return the stages of training; their shares add up to 1."""
         return (Stage(),)
 
     def dead(self, model: nn.Module) -> dict[str, str]:
-        """Trainable tensors that can never have a gradient: parameter name -> reason."""
+        """Return the trainable tensors that can never have a gradient: parameter name -> reason."""
         return {}
 
     def notes(self, model: nn.Module) -> dict[str, str | int | float]:
-        """What the record should say about this attachment (insertion points, created biases, ...)."""
+        """Return what the record notes about this attachment (insertion points, created biases, ...)."""
         return {}
 
     def require(self, rule: bool, field: str, text: str) -> None:
-        """UsageError "method.field=value: text" unless the rule holds."""
+        """Raise UsageError "method.field=value: text" unless the rule holds."""
         if not rule:
             raise UsageError(f"method.{field}={getattr(self, field)}: {text}")

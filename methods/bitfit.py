@@ -40,7 +40,7 @@ class Bias(Delta):
         nn.init.zeros_(self.bias)
 
     def forward(self, output: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
-        """output: [B, T, D or F] of the host."""
+        """Return output + bias: [B, T, D or F] for output of the same shape."""
         return output + self.bias.to(output.dtype)
 
 
@@ -75,7 +75,7 @@ class BitFit(Method):
         return [host for host in hosts.values() if getattr(host, "bias", None) is None]
 
     def merge(self, model: nn.Module) -> None:
-        """Biases the backbone had are in place; created ones have no home in its checkpoint."""
+        """Do nothing where only the backbone's own biases train. Raise NotApplicable where biases were created."""
         if created := len(inserted(model, "bitfit", Bias)):
             raise NotApplicable(
                 f"method bitfit cannot be merged here: the backbone has no place for {created} new biases"

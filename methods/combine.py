@@ -61,6 +61,7 @@ class Combine(Method):
         return sum(method.tokens_added() for method in self.made.values())
 
     def penalty(self, model: nn.Module) -> torch.Tensor | None:
+        """Return the sum of the parts' penalties, a scalar, or None where no part has one."""
         terms = [term for method in self.made.values() if (term := method.penalty(model)) is not None]
         return torch.stack(terms).sum() if terms else None
 

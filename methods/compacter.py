@@ -18,7 +18,7 @@ from methods.base import Delta, Kronecker, Rule, Shape
 
 
 class HypercomplexAdapter(Delta):
-    """h + U f(D h) with both matrices as sums of Kronecker products."""
+    """The map h + U f(D h) with both matrices as sums of Kronecker products."""
 
     def __init__(self, down: Kronecker, up: Kronecker, activation: str) -> None:
         super().__init__()
@@ -26,14 +26,14 @@ class HypercomplexAdapter(Delta):
         self.down, self.up = down, up
 
     def forward(self, output: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
-        """output: [B, T, D] of the sublayer."""
+        """Return output + U f(D output): [B, T, D] for output: [B, T, D] of the sublayer."""
         x = output.to(self.down.bias.dtype)
         return output + self.up(self.activation(self.down(x))).to(output.dtype)
 
 
 @dataclass(frozen=True)
 class Hypercomplex(Sequential):
-    """Adapters of Kronecker products. Subclasses say which rules they share and of which rank their B_i are."""
+    """Adapters of Kronecker products. Subclasses define which rules are shared and the rank of the B_i."""
 
     division: int = 4
 
@@ -44,11 +44,15 @@ class Hypercomplex(Sequential):
         self.require(divides, "bottleneck", f"division={self.division} must divide it")
 
     def adapter(self, like: torch.Tensor, width: int, rules: tuple[Rule, Rule], rank: int) -> Delta:
+        """Return one adapter. like: a parameter of any shape; rules: those of D and of U; rank: of the B_i, 0 for full
+        ones.
+        """
         down = Kronecker(like, width, self.bottleneck, rules[0], rank, zero=False)
         up = Kronecker(like, self.bottleneck, width, rules[1], rank, zero=True)
         return HypercomplexAdapter(down, up, self.activation)
 
     def check(self, width: int) -> None:
+        """Raise UsageError where `division` does not divide the model's width D."""
         self.require(width % self.division == 0, "division", f"it must divide the width of the model, {width}")
 
 
@@ -65,6 +69,7 @@ class Compacter(Hypercomplex):
         self.require(self.rank >= 1, "rank", "the rank must be at least 1")
 
     def factory(self, like: torch.Tensor, width: int) -> Callable[[], Delta]:
+        """Return a function that builds one adapter; all share one rule. like: a parameter of any shape."""
         self.check(width)
         rule = Rule(like, self.division)
         return lambda: self.adapter(like, width, (rule, rule), self.rank)

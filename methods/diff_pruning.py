@@ -24,7 +24,7 @@ OPEN = 50.0  # a log alpha beyond what any draw of the concrete distribution (he
 
 
 class Gated(Difference):
-    """W + z * w. gates: log alpha / gate_rate, as the parameter; fixed ones are the mask."""
+    """The map W + z * w. gates: log alpha / gate_rate, of the parameter's shape; after `fix` they are the mask."""
 
     def __init__(self, covered: nn.Parameter, start: float, rate: float) -> None:
         super().__init__(covered)
@@ -33,6 +33,7 @@ class Gated(Difference):
         nn.init.constant_(self.gates, start / rate)
 
     def moved(self) -> torch.Tensor:
+        """Return z * w, of the parameter's shape; z is sampled in training and deterministic otherwise."""
         alpha = self.rate * self.gates
         if self.training:
             u = torch.rand_like(alpha).clamp(1e-6, 1 - 1e-6)
@@ -40,12 +41,12 @@ class Gated(Difference):
         return (torch.sigmoid(alpha) * (HIGH - LOW) + LOW).clamp(0, 1) * self.w
 
     def open(self) -> torch.Tensor:
-        """The probabilities of the gates not to be zero, summed (equation 4)."""
+        """Return the sum of the gates' probabilities not to be zero, a scalar (equation 4)."""
         return torch.sigmoid(self.rate * self.gates - math.log(-LOW / HIGH)).sum()
 
     @torch.no_grad()
     def fix(self, least: float) -> None:
-        """Open the gates of what has moved so far and close the others: from now on z is 1 or 0."""
+        """Open the gates where |z * w| is at least `least` and close the others: from now on z is 1 or 0."""
         moved = self.moved()
         kept = moved.abs() >= least
         self.w.copy_(moved * kept)
@@ -68,10 +69,11 @@ class DiffPruning(Sparse):
         self.require(self.gate_rate > 0, "gate_rate", "it must be above 0")
 
     def delta(self, _: nn.Module, covered: nn.Parameter) -> Difference:
+        """Return the gated difference for one parameter, of the same shape."""
         return Gated(covered, self.gate_start, self.gate_rate)
 
     def penalty(self, model: nn.Module) -> torch.Tensor | None:
-        """The expected share of open gates, while gates train."""
+        """Return the weighted expected share of open gates, a scalar, or None where no gate trains."""
         found = [delta for delta in overlays(model).values() if isinstance(delta, Gated)]
         if not any(delta.gates.requires_grad for delta in found):
             return None

@@ -22,18 +22,21 @@ from methods.lora import LoRA, LowRank
 
 
 def norm(weight: torch.Tensor) -> torch.Tensor:
-    """[d_out] the length of each row of weight: [d_out, d_in]."""
+    """Return the length of each row: [d_out] for weight: [d_out, d_in]."""
     return torch.linalg.vector_norm(weight, dim=1)
 
 
 def divisor(weight: torch.Tensor) -> torch.Tensor:
-    """[d_out] what a row of weight: [d_out, d_in] is divided by for its direction: its length, or 1 where that is 0."""
+    """Return what a row is divided by for its direction: [d_out] for weight: [d_out, d_in].
+
+    It is the row's length, or 1 where that is 0.
+    """
     length = norm(weight)
     return length.masked_fill(length == 0, 1.0)
 
 
 class Decomposed(Dropping):
-    """Magnitude times direction. magnitude: [d_out]; `direction` updates the host's weight, None leaves it."""
+    """Magnitude times direction. magnitude: [d_out]; `direction` updates the host's weight, None leaves it as it is."""
 
     def __init__(self, host: Linear, direction: Update | None, detach: bool = True) -> None:
         super().__init__()
@@ -44,15 +47,15 @@ class Decomposed(Dropping):
             self.magnitude.copy_(norm(self._frozen()))
 
     def _frozen(self) -> torch.Tensor:
-        """[d_out, d_in] the host's weight."""
+        """Return the host's weight: [d_out, d_in]."""
         return dense(self._host[0]).to(self.magnitude.dtype)
 
     def lengths(self) -> torch.Tensor:
-        """[d_out] of the rows of the updated weight."""
+        """Return the lengths of the updated weight's rows: [d_out]."""
         return norm(self._updated(self._frozen()))
 
     def _ratio(self) -> torch.Tensor:
-        """[d_out] magnitude over the norm of the updated weight."""
+        """Return magnitude over the norm of the updated weight: [d_out]."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.detach):
             length = divisor(self._updated(self._frozen()))
         return self.magnitude / length
@@ -61,7 +64,9 @@ class Decomposed(Dropping):
         return weight if self.direction is None else self.direction.folded(weight)
 
     def forward(self, output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """output: [B, T, d_out] of the host for x: [B, T, d_in]."""
+        """Return the layer's new output: [B, T, d_out] for output: [B, T, d_out] of the host and its input x: [B, T,
+        d_in].
+        """
         bias = self._host[0].bias
         plain = output.to(self.magnitude.dtype) if bias is None else output - bias
         x = self.dropped(x)
@@ -73,6 +78,7 @@ class Decomposed(Dropping):
         return (scaled if bias is None else scaled + bias).to(output.dtype)
 
     def folded(self, weight: torch.Tensor) -> torch.Tensor:
+        """Return m (W + update) / ||W + update||: [d_out, d_in] for weight W: [d_out, d_in]."""
         updated = self._updated(weight)
         return (self.magnitude / divisor(updated))[:, None] * updated
 

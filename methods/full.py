@@ -24,7 +24,7 @@ class FullFineTuning(Method):
             parameter.requires_grad_(True)
 
     def merge(self, model: nn.Module) -> None:
-        """The weights are already the backbone's."""
+        """Do nothing: the trained weights are the backbone's own."""
 
     def closed_form(self, shape: Shape) -> int:
         return shape.parameters

@@ -37,26 +37,29 @@ class Scale(Rewriting):
         nn.init.ones_(self.scale)
 
     def forward(self, output: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
-        """output: [B, T, d_out] of the host."""
+        """Return output * scale: [B, T, d_out] for output: [B, T, d_out] of the host."""
         return (output * self.scale).to(output.dtype)
 
     def folded(self, weight: torch.Tensor) -> torch.Tensor:
+        """Return the weight with scaled rows: [d_out, d_in] for weight: [d_out, d_in]."""
         return weight * self.scale[:, None]
 
 
 class InputScale(Scale):
-    """Scales a linear's input. scale: [d_in]. The host's own output passes."""
+    """Scales a linear's input. scale: [d_in]. The host's own output passes unchanged."""
 
     _before: Any = None
 
     def forward(self, output: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+        """Return output: [B, T, d_out] as it is."""
         return output
 
     def before(self, _: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[Any, ...]:
-        """inputs: x: [B, T, d_in] and whatever else the host takes."""
+        """Return the host's inputs with x scaled. inputs: x: [B, T, d_in], and others that the host takes."""
         return (inputs[0] * self.scale).to(inputs[0].dtype), *inputs[1:]
 
     def folded(self, weight: torch.Tensor) -> torch.Tensor:
+        """Return the weight with scaled columns: [d_out, d_in] for weight: [d_out, d_in]."""
         return weight * self.scale
 
 

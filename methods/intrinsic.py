@@ -24,7 +24,7 @@ OUTSIDE = 1  # lambdas for what lies in no block
 
 
 def hadamard(x: torch.Tensor) -> torch.Tensor:
-    """The Walsh-Hadamard transform along the last dimension, [..., 2^n], not normalised."""
+    """Return the Walsh-Hadamard transform along the last dimension, not normalised: [..., 2^n] for x: [..., 2^n]."""
     length, h = x.shape[-1], 1
     while h < length:
         pairs = x.reshape(*x.shape[:-1], length // (2 * h), 2, h)
@@ -34,7 +34,7 @@ def hadamard(x: torch.Tensor) -> torch.Tensor:
 
 
 class Space(Delta):
-    """What all tensors share. theta: [d - lambdas], scales: [lambdas]."""
+    """The parameters that all tensors share. theta: [d - lambdas], scales: [lambdas]."""
 
     def __init__(self, like: torch.Tensor, dimension: int, scales: int) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Space(Delta):
 
 
 class Projected(Overlay):
-    """W + lambda P theta. signs, gauss, order: [blocks, 2^n], frozen and drawn again rather than saved."""
+    """The map W + lambda P theta. signs, gauss, order: [blocks, 2^n], frozen and drawn again rather than saved."""
 
     def __init__(self, covered: nn.Parameter, space: Space, scale: int, generator: torch.Generator) -> None:
         super().__init__(covered)
@@ -60,6 +60,7 @@ class Projected(Overlay):
             self.register_buffer(name, drawn.to(like.device), persistent=False)
 
     def forward(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return tensor + lambda P theta, of the same shape as `tensor`."""
         signs, gauss, order = self.get_buffer("signs"), self.get_buffer("gauss"), self.get_buffer("order")
         theta = self.space.theta
         length = signs.shape[1]

@@ -37,17 +37,18 @@ class CodedPrompt(Prompt):
             self.register_buffer(name, torch.zeros_like(parameter(like, *size).detach()), persistent=False)
 
     def forward(self) -> torch.Tensor:
-        """[P, D]"""
+        """Return the prompt that the decoder computes from the code: [P, D]."""
         with computing("fp32", self.code.device):  # as `plain`, of which a file is made
             return decode(self.code, *(self.get_buffer(name) for name in DECODER)).view(self.length, -1)
 
     @torch.no_grad()
     def plain(self) -> Prompt:
+        """Return the prompt as an ordinary one, with embeddings: [P, D]."""
         return Prompt(self(), self.at, self.rotary)
 
 
 def decode(z: torch.Tensor, w2: torch.Tensor, b2: torch.Tensor, w3: torch.Tensor, b3: torch.Tensor) -> torch.Tensor:
-    """[..., P D] of z: [..., d]."""
+    """Return W3 tanh(W2 z + b2) + b3: [..., P D] for z: [..., d], w2: [R, d], b2: [R], w3: [P D, R] and b3: [P D]."""
     return F.linear(torch.tanh(F.linear(z, w2, b2)), w3, b3)
 
 
@@ -80,7 +81,7 @@ class IntrinsicPrompt(Method):
         self._fit(torch.stack(held).to(prompt.b3), prompt)
 
     def _prompt(self, role: str, state: Mapping[str, torch.Tensor], own: CodedPrompt) -> torch.Tensor:
-        """[P D], what a parent learnt."""
+        """Return the prompt that a parent learnt: [P D]. Raise UsageError where it does not fit."""
         wanted = (self.length, own.get_buffer("b3").numel() // self.length)
         found = [tensor for name, tensor in state.items() if name.endswith("prompt.embeddings")]
         if len(found) != 1 or found[0].shape != wanted or not bool(torch.isfinite(found[0]).all()):
@@ -93,7 +94,7 @@ class IntrinsicPrompt(Method):
 
     @torch.enable_grad()
     def _fit(self, prompts: torch.Tensor, own: CodedPrompt) -> None:
-        """The autoencoder of prompts [tasks, P D]; its decoder becomes `own`'s."""
+        """Fit the autoencoder to prompts: [tasks, P D]; its decoder becomes that of `own`."""
         scale = prompts.square().mean().sqrt().clamp(min=1e-8)
         flat = prompts.shape[1]
         encoder = nn.Linear(flat, self.dimension, device=prompts.device, dtype=prompts.dtype)

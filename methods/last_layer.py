@@ -37,7 +37,7 @@ class LastLayer(Method):
         return number
 
     def merge(self, model: nn.Module) -> None:
-        """What trained is the backbone's own."""
+        """Do nothing: the trained weights are the backbone's own."""
 
     def closed_form(self, shape: Shape) -> int:
         return sum(shape.blocks[-self._number(len(shape.blocks)) :])

@@ -13,12 +13,12 @@ from methods.base import Method, NotApplicable, Place, Shape, dead_key_biases, f
 
 @dataclass(frozen=True)
 class Subset(Method):
-    """Some of the backbone's own modules train."""
+    """Some of the backbone's own modules train. Subclasses choose which (`chosen`)."""
 
     mergeable: ClassVar[bool] = True
 
     def chosen(self, shape: Shape) -> list[Place]:
-        """The modules that train."""
+        """Return the modules that train."""
         raise NotImplementedError
 
     def attach(self, model: Any) -> None:
@@ -30,7 +30,7 @@ class Subset(Method):
                 parameter.requires_grad_(True)
 
     def merge(self, model: nn.Module) -> None:
-        """What trained is the backbone's own."""
+        """Do nothing: the trained weights are the backbone's own."""
 
     def closed_form(self, shape: Shape) -> int:
         return sum(place.size for place in self.chosen(shape))

@@ -23,7 +23,7 @@ class LinearProbe(Method):
             raise NotApplicable("method linear_probe: this backbone has no head that trains; use objective=classifier")
 
     def merge(self, model: nn.Module) -> None:
-        """There is nothing to fold."""
+        """Do nothing: there is no delta."""
 
     def closed_form(self, shape: Shape) -> int:
         return 0

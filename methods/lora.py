@@ -29,9 +29,11 @@ class LowRank(Update):
         nn.init.zeros_(self.B)
 
     def of(self, x: torch.Tensor) -> torch.Tensor:
+        """Return scale B A x: [B, T, d_out] for x: [B, T, d_in]."""
         return self.scale * F.linear(F.linear(x.to(self.A.dtype), self.A), self.B)
 
     def weight(self) -> torch.Tensor:
+        """Return scale B A: [d_out, d_in]."""
         return self.scale * (self.B @ self.A)
 
 
@@ -65,11 +67,12 @@ class LoRA(Method):
             insert(host, self.name, delta)
 
     def delta(self, host: Linear) -> Dropping:
-        """What goes on one target."""
+        """Return the delta for one target."""
         return LowRank(host, self.rank, self.scale)
 
     @property
     def scale(self) -> float:
+        """The factor of B A: alpha / R, or alpha / sqrt R with `rslora`."""
         alpha = 2.0 * self.rank if self.alpha is None else self.alpha
         return alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
 

@@ -19,7 +19,7 @@ from methods.base import Delta, parameter
 
 
 class LowRankBottleneck(Delta):
-    """h + U f(D h). down_left: [R, r], down_right: [r, D], up_left: [D, r], up_right: [r, R]."""
+    """The map h + U f(D h). down_left: [R, r], down_right: [r, D], up_left: [D, r], up_right: [r, R]."""
 
     def __init__(self, like: torch.Tensor, width: int, bottleneck: int, rank: int, activation: str) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class LowRankBottleneck(Delta):
             nn.init.zeros_(start)
 
     def forward(self, output: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
-        """output: [B, T, D] of the sublayer."""
+        """Return output + U f(D output): [B, T, D] for output: [B, T, D] of the sublayer."""
         x = F.linear(output.to(self.down_left.dtype), self.down_right)
         h = self.activation(F.linear(x, self.down_left, self.down_bias))
         return output + F.linear(F.linear(h, self.up_right), self.up_left, self.up_bias).to(output.dtype)
@@ -53,6 +53,7 @@ class LowRankAdapter(Sequential):
         self.require(fits, "rank", f"the rank must be from 1 to bottleneck={self.bottleneck}")
 
     def factory(self, like: torch.Tensor, width: int) -> Callable[[], Delta]:
+        """Return a function that builds one bottleneck. like: a parameter of any shape, for dtype and device."""
         return lambda: LowRankBottleneck(like, width, self.bottleneck, self.rank, self.activation)
 
     def size(self, width: int) -> int:

@@ -27,7 +27,7 @@ from methods.base import (
 
 
 class Difference(Overlay):
-    """W + mask * w. w: as the parameter; mask: 0 or 1, not saved, since w is zero wherever it is."""
+    """The map W + mask * w. w: of the parameter's shape; mask: 0 or 1, not saved, since w is zero wherever it is."""
 
     def __init__(self, covered: nn.Parameter) -> None:
         super().__init__(covered)
@@ -37,22 +37,23 @@ class Difference(Overlay):
         self.mask: torch.Tensor
 
     def moved(self) -> torch.Tensor:
-        """What is added."""
+        """Return the difference mask * w, of the parameter's shape."""
         return self.mask * self.w
 
     def forward(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return tensor + mask * w, of the same shape as `tensor`."""
         return tensor + self.moved()
 
     @torch.no_grad()
     def fix(self, least: float) -> None:
-        """Only what has moved so far may move from now on, from zero."""
+        """Restrict training to the numbers with |w| at least `least`, and set w to zero."""
         self.mask.copy_(self.w.abs() >= least)
         self.w.zero_()
 
 
 @dataclass(frozen=True)
 class Sparse(Method):
-    """Differences to all weights: a first stage finds which, a second trains those."""
+    """Differences to all weights. A first stage finds which matter, and a second one trains those alone."""
 
     mergeable: ClassVar[bool] = True
 
@@ -64,7 +65,7 @@ class Sparse(Method):
         self.require(0 < self.first_share < 1, "first_share", "the first stage's share must lie between 0 and 1")
 
     def delta(self, _: nn.Module, covered: nn.Parameter) -> Difference:
-        """What goes on one parameter."""
+        """Return the difference for one parameter, of the same shape."""
         return Difference(covered)
 
     def attach(self, model: nn.Module) -> None:

@@ -17,7 +17,7 @@ from methods.base import Method, Names, Overlay, Part, Shape, linears, overlay, 
 
 
 class Mask(Overlay):
-    """W * [s > 0]. scores: as the parameter; biases have none."""
+    """The map W * [s > 0]. scores (s): of the parameter's shape; biases have none."""
 
     def __init__(self, covered: nn.Parameter, sparsity: float, width: float) -> None:
         super().__init__(covered)
@@ -25,6 +25,7 @@ class Mask(Overlay):
         nn.init.uniform_(self.scores, -sparsity * width, (1 - sparsity) * width)
 
     def forward(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return tensor * [s > 0], of the same shape as `tensor`; gradients pass straight through the threshold."""
         hard = (self.scores > 0).to(self.scores.dtype)
         return tensor * (hard + self.scores - self.scores.detach())
 

@@ -16,10 +16,10 @@ class NoTuning(Method):
     mergeable: ClassVar[bool] = True
 
     def attach(self, model: nn.Module) -> None:
-        """Nothing trains that did not already."""
+        """Do nothing: a head that trains already goes on training."""
 
     def merge(self, model: nn.Module) -> None:
-        """There is nothing to fold."""
+        """Do nothing: there is no delta."""
 
     def closed_form(self, shape: Shape) -> int:
         return 0

@@ -19,7 +19,7 @@ from methods.base import Method, Shape, after, before, family, insert, shape_of
 
 
 class ParallelBottleneck(Bottleneck):
-    """h + s U f(D x). `see` hears x just before the sublayer computes h."""
+    """The map h + s U f(D x). `see` receives x just before the sublayer computes h."""
 
     def __init__(self, like: torch.Tensor, width: int, rank: int, activation: str, scale: float) -> None:
         super().__init__(like, width, rank, activation)
@@ -27,10 +27,11 @@ class ParallelBottleneck(Bottleneck):
         self.seen: torch.Tensor | None = None
 
     def see(self, _: nn.Module, args: tuple[Any, ...]) -> None:
+        """Store the sublayer's input, args[0]: [B, T, D]."""
         self.seen = args[0]
 
     def forward(self, output: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
-        """output: [B, T, D] of the sublayer."""
+        """Return output + s U f(D x): [B, T, D] for output: [B, T, D] of the sublayer and its input x."""
         assert self.seen is not None
         x, self.seen = self.seen, None  # nothing outlives the sublayer
         return output + self.scale * self.change(x)
@@ -56,6 +57,7 @@ class ParallelAdapter(Method):
 
     @property
     def places(self) -> tuple[str, ...]:
+        """The sublayers that get a bottleneck."""
         attention = ("attention", "cross") if self.cross else ("attention",)
         return {"attention": attention, "ffn": ("ffn",), "both": (*attention, "ffn")}[self.beside]
 

@@ -47,7 +47,7 @@ STARTS = (True, False, "gaussian", "orthogonal")
 
 
 class Added(Delta):
-    """Everything that PEFT put into a model, under a second name, so that it does not count as the backbone's."""
+    """All parameters that PEFT put into a model, under a second name, so that they do not count as the backbone's."""
 
     def __init__(self, added: list[nn.Parameter]) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class Peft(Method):
         return cls(target_modules=targets, **fields)
 
     def _why_not(self, peft: Any, kinds: Mapping[str, Any]) -> str:
-        """Why a type does not run here."""
+        """Return the reason why a type does not run here."""
         if self.peft_type not in kinds:
             return f"not here.{near(self.peft_type, TYPES)}"
         if issubclass(kinds[self.peft_type], peft.PromptLearningConfig):
@@ -117,8 +117,8 @@ class Peft(Method):
         return f"not here: {why}."
 
     def _check_setting(self, field: str, value: Any) -> None:
-        """UsageError for a field, or a value of it, that asks for more than layers."""
-        said = f"method.settings: {field}={_told(value)}"
+        """Raise UsageError for a field, or a value of it, that asks for more than layers."""
+        said = f"method.settings: {field}={_as_written(value)}"
         if field in ("target_modules", "modules_to_save", "inference_mode", "peft_type", "task_type"):
             raise UsageError(f"{said}: it is decided here, by method.targets and the objective; leave it out.")
         if self.peft_type != "LORA":
@@ -131,7 +131,7 @@ class Peft(Method):
         if field == "init_lora_weights" and not _among(value, STARTS):
             raise UsageError(
                 f"{said}: such a start looks at data or rewrites the frozen weights, which is not done here. "
-                f"Take {', '.join(map(_told, STARTS))}."
+                f"Take {', '.join(map(_as_written, STARTS))}."
             )
 
     def merge(self, model: Any) -> None:
@@ -148,7 +148,7 @@ class Peft(Method):
             del model.peft_added
 
     def state(self, model: Any) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """What PEFT itself would save: tensors by name, and the configuration."""
+        """Return what PEFT itself would save: tensors by name, each of its parameter's shape, and the configuration."""
         module = importlib.import_module("peft.utils.save_and_load")
         tensors = module.get_peft_model_state_dict(model, adapter_name="default", save_embedding_layers=False)
         config = model.peft_config["default"].to_dict()
@@ -162,7 +162,7 @@ class Peft(Method):
 
 
 def _layers(model: nn.Module) -> dict[str, Any]:
-    """dotted name -> layer that PEFT put around a target."""
+    """Return dotted name -> layer that PEFT put around a target."""
     kind = _library().tuners.tuners_utils.BaseTunerLayer
     return {path: module for path, module in model.named_modules() if isinstance(module, kind)}
 
@@ -178,12 +178,12 @@ def _setting(word: str) -> tuple[str, Any]:
 
 
 def _among(value: Any, known: Sequence[Any]) -> bool:
-    """Whether it is one of them; 1 is not true."""
+    """Return whether `value` is one of `known`, of the same type: 1 is not true."""
     return any(type(value) is type(one) and value == one for one in known)
 
 
-def _told(value: Any) -> str:
-    """As the command line has it."""
+def _as_written(value: Any) -> str:
+    """Return the value as one writes it on the command line."""
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -17,14 +17,14 @@ from methods.base import Delta, Method, Shape, after, family, insert, shape_of
 
 
 class OnStream(Delta):
-    """A change to the stream that depends on it. Its host is a block (pre-norm) or the block's last norm."""
+    """A change to the stream that depends on the stream. Its host is a block (pre-norm) or the block's last norm."""
 
     def change(self, stream: torch.Tensor) -> torch.Tensor:
-        """[B, T, D] what is added to the stream, for stream: [B, T, D]."""
+        """Return what is added to the stream: [B, T, D] for stream: [B, T, D]."""
         raise NotImplementedError
 
     def forward(self, output: torch.Tensor, x: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
-        """output: [B, T, D] of the host for x: [B, T, D]."""
+        """Return the new stream: [B, T, D] for output: [B, T, D] of the host and its input x: [B, T, D]."""
         host = self._seat[1]
         if not isinstance(host, nn.LayerNorm):
             return output + self.change(output)
@@ -32,13 +32,14 @@ class OnStream(Delta):
 
 
 class StreamBottleneck(OnStream):
-    """U f(D s)."""
+    """The change U f(D s)."""
 
     def __init__(self, like: torch.Tensor, width: int, rank: int, activation: str) -> None:
         super().__init__()
         self.bottleneck = Bottleneck(like, width, rank, activation)
 
     def change(self, stream: torch.Tensor) -> torch.Tensor:
+        """Return U f(D s): [B, T, D] for the stream s: [B, T, D]."""
         return self.bottleneck.change(stream)
 
 

@@ -23,6 +23,7 @@ class PHMAdapter(Hypercomplex):
     name: ClassVar[str] = "phm"
 
     def factory(self, like: torch.Tensor, width: int) -> Callable[[], Delta]:
+        """Return a function that builds one adapter with rules of its own. like: a parameter of any shape."""
         self.check(width)
         n = self.division
         return lambda: self.adapter(like, width, (Rule(like, n), Rule(like, n)), 0)

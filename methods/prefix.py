@@ -46,12 +46,12 @@ class Prefix(Delta):
         nn.init.normal_(self.values, std=std)
 
     def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """([H, P, K], [H, P, K])"""
+        """Return keys and values: [H, P, K] each."""
         return self.keys, self.values
 
 
 class Trunk(Delta):
-    """[P, R]: the part of the MLP that all attention modules share."""
+    """The part of the MLP that all attention modules share. embeddings: [P, R], weight: [R, R], bias: [R]."""
 
     def __init__(self, like: torch.Tensor, length: int, hidden: int) -> None:
         super().__init__()
@@ -61,11 +61,12 @@ class Trunk(Delta):
         _start(self.weight, self.bias)
 
     def forward(self) -> torch.Tensor:
+        """Return the hidden state of each prefix position: [P, R]."""
         return torch.tanh(F.linear(self.embeddings, self.weight, self.bias))
 
 
 class MadePrefix(Delta):
-    """The prefix of one attention module, made by an MLP: [2 H K, R] on top of the shared trunk."""
+    """The prefix of one attention module, computed by an MLP on the shared trunk. weight: [2 H K, R], bias: [2 H K]."""
 
     def __init__(self, trunk: Trunk, heads: int, width: int) -> None:
         super().__init__()
@@ -75,7 +76,7 @@ class MadePrefix(Delta):
         _start(self.weight, self.bias)
 
     def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """([H, P, K], [H, P, K])"""
+        """Return keys and values: [H, P, K] each."""
         with computing("fp32", self.weight.device):  # as `plain`, of which a file is made
             made = F.linear(self.trunk(), self.weight, self.bias).view(-1, 2, self.heads, self.width)
         keys, values = made.permute(1, 2, 0, 3)
@@ -83,6 +84,7 @@ class MadePrefix(Delta):
 
     @torch.no_grad()
     def plain(self) -> Prefix:
+        """Return the prefix as an ordinary one, with keys and values: [H, P, K]."""
         keys, values = self()
         made = Prefix(self.weight, self.heads, keys.shape[1], self.width, std=0.0)
         made.keys.copy_(keys)
@@ -129,7 +131,10 @@ class PrefixTuning(Method):
             host.add_module("prefix", made)
 
     def hosts(self, model: nn.Module) -> dict[str, nn.Module]:
-        """dotted name -> attention module. A backbone of one stack has self-attention only, whatever it is called."""
+        """Return dotted name -> attention module that gets a prefix.
+
+        A backbone of one stack has self-attention only, which counts as the encoder's whatever its name.
+        """
         found, cross = find(model, "attention"), find(model, "cross")
         two = find_stack(model, "decoder") is not None
         kinds = {path: _kind(path) if two else "encoder" for path in found} | dict.fromkeys(cross, "cross")

@@ -17,7 +17,7 @@ from methods.base import Method, Prompt, Shape, computing, family, parameter, pl
 
 
 class MadePrompt(Prompt):
-    """P soft tokens made by an encoder. embeddings: [P, D], the encoder's inputs."""
+    """P soft tokens that an encoder computes. embeddings: [P, D], the encoder's inputs."""
 
     def __init__(self, like: torch.Tensor, length: int, hidden: int, lstm: bool, at: int, rotary: bool) -> None:
         width = like.shape[1]
@@ -31,7 +31,7 @@ class MadePrompt(Prompt):
         self.mlp = nn.Sequential(*layers[:-1])
 
     def forward(self) -> torch.Tensor:
-        """[P, D]"""
+        """Return the prompt: [P, D]."""
         with computing("fp32", self.embeddings.device):  # as `plain`, of which a file is made
             start = self.embeddings if self.lstm is None else self.lstm(self.embeddings[None])[0][0]
             made: torch.Tensor = self.mlp(start)
@@ -39,6 +39,7 @@ class MadePrompt(Prompt):
 
     @torch.no_grad()
     def plain(self) -> Prompt:
+        """Return the prompt as an ordinary one, with embeddings: [P, D]."""
         return Prompt(self(), self.at, self.rotary)
 
 

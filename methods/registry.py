@@ -1,12 +1,13 @@
-"""Delta-tuning methods, one file each; `base.py` is the contract, `anatomy.py` knows the backbones.
+"""All delta-tuning methods by name, each in a file of its name; `base.py` is the contract.
 
-This page is torch-free: it reads the methods' dataclasses from their source, so that a plan, a key or a
-listing never imports torch. `make` is the one function that does.
+This module is torch-free: it reads the methods' dataclasses from their source, so that a plan, a key or a listing never
+imports torch. `make` is the one function that does.
 """
 
 import ast
 import importlib
 import importlib.util
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -15,17 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from harness.config.schema import MethodConfig
-from harness.config.values import derive, parse
+from harness.config.values import PARSERS, derive, is_text, is_word, names, parse
+from harness.config.yaml_values import flow, load, quoted, split, text
 from harness.errors import UsageError, near
 
 if TYPE_CHECKING:
     from torch import nn
 
     from methods.base import Method
-import math
-
-from harness.config.values import PARSERS, _is_word, _names, is_text
-from harness.config.yaml_values import flow, load, quoted, split, text
 
 ENTRY_POINTS = "deltabench.methods"
 SIZES = ("bottleneck", "rank", "dimension", "length", "layers", "fraction")
@@ -50,10 +48,10 @@ class FieldSpec:
 
 @dataclass(frozen=True)
 class MethodEntry:
-    """A method as read from source. `derived`: what a null field becomes, as arithmetic over other fields.
+    """A method as read from its source.
 
-    parents: the method whose finished cells it builds on, "" for none, "*" for any. evaluation_only: its cells have
-    no steps.
+    derived: field -> its value where it is null, as arithmetic over other fields. parents: the method whose finished
+    cells it builds on, "" for none, "*" for any. evaluation_only: its cells have no steps.
     """
 
     name: str
@@ -68,7 +66,7 @@ class MethodEntry:
 
 @cache
 def catalogue() -> Mapping[str, MethodEntry]:
-    """Every method by name: the files of this package, then installed packages that registered a module."""
+    """Return every method by name: the files of this package, then installed packages that registered a module."""
     classes: dict[str, tuple[str, ast.ClassDef]] = {}
     for module, path in _sources():
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
@@ -79,7 +77,7 @@ def catalogue() -> Mapping[str, MethodEntry]:
 
 
 def resolve(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """All fields of method `name`, canonical: given values parsed, defaults filled, nulls derived."""
+    """Return all fields of method `name`, canonical: given values parsed, defaults filled, nulls derived."""
     entry = find(name)
     given = {field: value for field, value in values.items() if field != "name"}
     for field in given:
@@ -104,22 +102,22 @@ def resolve(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def find(name: str) -> MethodEntry:
-    """The entry of one method. UsageError, with near names, when there is none."""
+    """Return the entry of one method. Raise UsageError, with near names, where there is none."""
     if name not in catalogue():
         raise UsageError(f"there is no method {name!r}.{near(name, catalogue())}")
     return catalogue()[name]
 
 
 def size_of(entry: MethodEntry) -> str | None:
-    """The field that `method.budget` solves for; None where a method has none."""
+    """Return the field that `method.budget` solves for; None where a method has none."""
     return next((field for field in SIZES if field in entry.fields), None)
 
 
 def make(config: MethodConfig, outline: "Callable[[], nn.Module] | None" = None) -> "Method":
-    """The method itself (imports its module, hence torch). UsageError for a value outside its range.
+    """Return the method itself; this imports its module, hence torch. Raise UsageError for a value outside its range.
 
-    outline: gives the backbone on the meta device, for who must know before `attach` how many tokens a method adds
-    that has a budget.
+    outline: returns the backbone on the meta device. A caller gives it to know before `attach` how many tokens a method
+    with a budget adds.
     """
     entry = find(config.name)
     cls = getattr(importlib.import_module(entry.module), entry.class_name)
@@ -136,7 +134,7 @@ def make(config: MethodConfig, outline: "Callable[[], nn.Module] | None" = None)
 
 
 def _sources() -> Iterator[tuple[str, Path]]:
-    """(module, file) of every method, ours first; only the parents of foreign modules are imported."""
+    """Yield (module, file) of every method, ours first; only the parents of foreign modules are imported."""
     for path in sorted(Path(__file__).parent.glob("*.py")):
         if path.name != "__init__.py":
             yield f"{__package__}.{path.stem}", path
@@ -148,7 +146,7 @@ def _sources() -> Iterator[tuple[str, Path]]:
 
 
 def _entry(module: str, node: ast.ClassDef, classes: Mapping[str, Any]) -> MethodEntry | None:
-    """The class as a method; None where it declares no `name` of its own (modules, abstract families)."""
+    """Return the class as a method; None where it declares no `name` of its own (modules, abstract families)."""
     name = _constants(node).get("name")
     if not isinstance(name, str):
         return None
@@ -163,7 +161,7 @@ def _entry(module: str, node: ast.ClassDef, classes: Mapping[str, Any]) -> Metho
 
 
 def _fields(node: ast.ClassDef, classes: Mapping[str, Any]) -> dict[str, FieldSpec]:
-    """Dataclass fields in order, those of base classes in scanned files first."""
+    """Return the dataclass fields in order, those of base classes in scanned files first."""
     fields: dict[str, FieldSpec] = {}
     for base in _bases(node, classes):
         fields.update(_fields(base, classes))
@@ -182,7 +180,7 @@ def _inherited_constants(node: ast.ClassDef, classes: Mapping[str, Any]) -> dict
 
 
 def _constants(node: ast.ClassDef) -> dict[str, Any]:
-    """Class variables with a literal value."""
+    """Return the class variables with a literal value."""
     found = {}
     for item in node.body:
         if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and _is_classvar(item) and item.value:
@@ -194,7 +192,10 @@ def _constants(node: ast.ClassDef) -> dict[str, Any]:
 
 
 def _bases(node: ast.ClassDef, classes: Mapping[str, Any]) -> list[ast.ClassDef]:
-    """Those in scanned files, the last first, as dataclasses order fields and as the first one's constants win."""
+    """Return the base classes in scanned files, the last first.
+
+    So dataclasses order fields, and the first base's constants win.
+    """
     return [classes[base.id][1] for base in reversed(node.bases) if isinstance(base, ast.Name) and base.id in classes]
 
 
@@ -203,7 +204,7 @@ def _is_classvar(item: ast.AnnAssign) -> bool:
 
 
 def read_part(part: str) -> tuple[str, dict[str, Any]]:
-    """(method, fields) of one part: `lora rank=4 targets=q+v`, `prompt text="good or bad"`."""
+    """Return (method, fields) of one part: `lora rank=4 targets=q+v`, `prompt text="good or bad"`."""
     name, *words = filter(None, split(" ".join(part.split()) if '"' not in part else part.strip(), " "))
     pairs = [word.partition("=") for word in words]
     if any(not (key and equals and value) for key, equals, value in pairs):
@@ -214,7 +215,10 @@ def read_part(part: str) -> tuple[str, dict[str, Any]]:
 
 
 def _part_value(name: str, key: str, word: str) -> Any:
-    """The value of a field of a part: in quotes or brackets as in YAML, else `+` stands between the names of a list."""
+    """Return the value of a field of a part.
+
+    In quotes or brackets it is as in YAML; else `+` stands between the names of a list.
+    """
     if word[0] in '"[{':
         try:
             return load(word, anchors=False)
@@ -236,7 +240,7 @@ def _is_number(word: str) -> bool:
 
 def _parts(field: str, value: Any) -> tuple[str, ...]:
     found = []
-    for name, fields in map(read_part, _names(field, value)):
+    for name, fields in map(read_part, names(field, value)):
         resolved = resolve(name, fields)
         if "parts" in resolved:
             raise UsageError(f"{field}: {name} has parts of its own, so it cannot be a part")
@@ -247,10 +251,10 @@ def _parts(field: str, value: Any) -> tuple[str, ...]:
 
 def _word(value: Any) -> str:
     if isinstance(value, tuple):
-        return "+".join(value) if all(map(_is_word, value)) else flow(value)
+        return "+".join(value) if all(map(is_word, value)) else flow(value)
     if isinstance(value, Mapping):
         return flow(value)
-    return text(value) if not isinstance(value, str) or _is_word(value, "+") else quoted(value)
+    return text(value) if not isinstance(value, str) or is_word(value, "+") else quoted(value)
 
 
 # The parts of a combination are methods themselves, so only this module can read them.

@@ -42,7 +42,7 @@ class Soup(Method):
     unchanged_at_start: ClassVar[bool] = False
 
     def attach(self, model: nn.Module) -> None:
-        """The head waits to be averaged; nothing trains."""
+        """Do nothing: nothing trains, and `inherit` averages the weights."""
 
     @torch.no_grad()
     def inherit(self, model: nn.Module, parents: Mapping[str, Parent]) -> None:
@@ -60,7 +60,7 @@ class Soup(Method):
 
     @staticmethod
     def _ingredient(model: nn.Module, role: str, parent: Parent) -> nn.Module:
-        """The backbone with a parent's delta folded in."""
+        """Return a copy of the backbone with a parent's delta merged into it."""
         own, method = copy.deepcopy(model), methods.make(parent.method)
         if methods.find(parent.method.name).parents:
             raise UsageError(f"parent {role} ({parent.method.name}) does not go into a soup: it builds on other cells")
@@ -73,7 +73,7 @@ class Soup(Method):
         return own
 
     def merge(self, model: nn.Module) -> None:
-        """The mean is the backbone's already."""
+        """Do nothing: the backbone holds the mean already."""
 
     def closed_form(self, shape: Shape) -> int:
         return 0

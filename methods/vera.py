@@ -30,17 +30,19 @@ class Scaled(Update):
         nn.init.constant_(self.d, d_initial)
 
     def of(self, x: torch.Tensor) -> torch.Tensor:
+        """Return b * B (d * A x): [B, T, d_out] for x: [B, T, d_in]."""
         d_out, d_in = self.size
         inner = self.d * F.linear(x.to(self.d.dtype), self.A[:, :d_in])
         return self.b * F.linear(inner, self.B[:d_out])
 
     def weight(self) -> torch.Tensor:
+        """Return b * B (d * A): [d_out, d_in]."""
         d_out, d_in = self.size
         return self.b[:, None] * self.B[:d_out] @ (self.d[:, None] * self.A[:, :d_in])
 
 
 def projection(like: torch.Tensor, rows: int, columns: int, generator: torch.Generator) -> nn.Parameter:
-    """[rows, columns] frozen, Kaiming-uniform for a ReLU, drawn on the CPU whatever the device."""
+    """Return a frozen tensor [rows, columns], Kaiming-uniform for a ReLU and drawn on the CPU whatever the device."""
     bound = math.sqrt(6 / columns)
     made = parameter(like, rows, columns)
     made.requires_grad_(False)
@@ -81,7 +83,7 @@ class VeRA(Method):
             insert(host, self.name, delta)
 
     def delta(self, host: Linear, update: Scaled) -> Dropping:
-        """What goes on one target."""
+        """Return the delta for one target."""
         return update
 
     def merge(self, model: nn.Module) -> None:

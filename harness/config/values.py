@@ -166,7 +166,8 @@ def _listed(value: Any) -> list[str]:
     return [text(one).strip() for one in listed] if all(map(_is_scalar, listed)) else []
 
 
-def _names(field: str, value: Any) -> tuple[str, ...]:
+def names(field: str, value: Any) -> tuple[str, ...]:
+    """Return a list of names. Raise UsageError for an empty list or name."""
     names = tuple(_listed(value))
     if not names or not all(names):
         raise UsageError(f"{field}={value}: it must be a list of names, such as [q, v]")
@@ -174,7 +175,7 @@ def _names(field: str, value: Any) -> tuple[str, ...]:
 
 
 def _set_of_names(field: str, value: Any) -> tuple[str, ...]:
-    return tuple(sorted(set(_names(field, value))))
+    return tuple(sorted(set(names(field, value))))
 
 
 def _settings(field: str, value: Any) -> dict[str, Any]:
@@ -213,8 +214,8 @@ def _texts(field: str, value: Any) -> tuple[str, ...]:
     return texts
 
 
-def _is_word(part: str, allowed: str = "") -> bool:
-    """Return whether a text can stand in a part without quotes."""
+def is_word(part: str, allowed: str = "") -> bool:
+    """Return whether the text can stand without quotes. allowed: signs that may stand in it all the same."""
     odd = set(part) & set("+,\"'[]{}") - set(allowed)
     return bool(part) and part != "null" and not odd and not any(sign.isspace() for sign in part)
 
@@ -234,7 +235,7 @@ PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "float": _float,
     "bool": _bool,
     "str": _str,
-    "tuple[str, ...]": _names,
+    "tuple[str, ...]": names,
     "Names": _set_of_names,
     "Share": _share,
     "Settings": _settings,

@@ -1,8 +1,8 @@
-"""`method.budget=0.5%`: the largest rank, bottleneck, prompt length, dimension or number of layers whose closed form
-stays within a share of the backbone's parameters, for comparisons at equal trainable share.
+"""`method.budget=0.5%`: the largest size whose closed form stays within a share of the backbone's parameters.
 
-A fraction is the share itself. The size is solved when the backbone is there, because it depends on it, and stands in
-the record's notes.
+The size is a rank, bottleneck, prompt length, dimension or number of layers; a fraction is the share itself. It is for
+comparisons at equal trainable share. The size is solved when the backbone is there, because it depends on it, and
+stands in the record's notes.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ GAP = 64  # sizes in a row that a method may refuse (a bottleneck that PHM canno
 
 
 class Budgeted:
-    """A method whose `field` is not known before it sees a backbone; then it is that method in all else."""
+    """A method whose `field` is not known before it sees a backbone. Afterwards it behaves as that method."""
 
     def __init__(self, build: Callable[[Any], "Method"], field: str, budget: float, whole: bool) -> None:
         self.build, self.field, self.budget, self.whole = build, field, budget, whole
@@ -33,11 +33,12 @@ class Budgeted:
         return getattr(self.solved, name)
 
     def settle(self, model: nn.Module) -> "Method":
-        """Solve for the backbone, which may be on the meta device."""
+        """Solve for the backbone, which may be on the meta device, and return the method."""
         self.solved = self.solve(shape_of(model))
         return self.solved
 
     def attach(self, model: nn.Module) -> None:
+        """Solve for the backbone and attach the method to it."""
         solved = self.settle(model)
         try:
             solved.attach(model)
@@ -50,7 +51,7 @@ class Budgeted:
             ) from error
 
     def tokens_added(self) -> int:
-        """0 before it is solved."""
+        """Return the number of positions that the method adds; 0 before it is solved."""
         return self.solved.tokens_added() if self.solved else 0
 
     def notes(self, model: nn.Module) -> dict[str, str | int | float]:
@@ -64,7 +65,7 @@ class Budgeted:
         return self.solved
 
     def solve(self, shape: Shape) -> "Method":
-        """The largest method within the budget. UsageError where even the smallest is above it."""
+        """Return the largest method within the budget. Raise UsageError where even the smallest is above it."""
         if not self.whole:
             return self.build(self.budget)
         limit = self.budget * shape.parameters
@@ -93,7 +94,7 @@ class Budgeted:
         return method
 
     def _near(self, size: int) -> "Method | None":
-        """The method at the largest size that it accepts, from `size` down."""
+        """Return the method at the largest size that it accepts, from `size` down, or None."""
         for candidate in range(size, max(0, size - GAP), -1):
             try:
                 return self.build(candidate)

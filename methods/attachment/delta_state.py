@@ -1,4 +1,4 @@
-"""What a method trained in a model: how many numbers, and as what a file keeps them."""
+"""The trained parameters of a model: how many there are, and as what a file stores them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,10 +10,10 @@ from methods.backbone.delta import Delta, trainable
 
 
 def count(model: nn.Module, heads: Sequence[str] = ()) -> dict[str, int]:
-    """Numbers of parameters, each tensor once.
+    """Return numbers of parameters; each tensor counts once.
 
-    delta: what trains outside the heads. head: everything under a module name in `heads`. backbone: the model
-    without heads and without what methods inserted.
+    delta: trainable parameters outside the heads. head: everything under a module name in `heads`. backbone: the model
+    without heads and without inserted modules.
     """
     added = {id(p) for module in model.modules() if isinstance(module, Delta) for p in module.parameters()}
     totals = {"delta": 0, "head": 0, "backbone": 0}
@@ -27,15 +27,15 @@ def count(model: nn.Module, heads: Sequence[str] = ()) -> dict[str, int]:
 
 
 def _size(p: nn.Parameter) -> int:
-    """How many numbers it stands for; one in four bits holds two of them in each byte."""
+    """Return how many numbers a parameter stands for; in four bits, each byte holds two."""
     state = getattr(p, "quant_state", None)
     return p.numel() if state is None else int(state.shape.numel())
 
 
 def delta_state(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Copies of everything that trains (heads too), fp32 on the CPU, by parameter name: what a file keeps.
+    """Return copies of all trainable parameters (heads too) by name, fp32 on the CPU: what a file stores.
 
-    Reparametrisations are folded away: their `plain` deltas stand in for them.
+    Each has its parameter's shape. A reparametrisation is replaced by the `plain` delta that it computes.
     """
     held = _held(model, _folds(model))
     return {name: _whole(p).to("cpu", torch.float32, copy=True).contiguous() for name, p in held.items()}
@@ -43,9 +43,11 @@ def delta_state(model: nn.Module) -> dict[str, torch.Tensor]:
 
 @torch.no_grad()
 def load_delta_state(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
-    """Put a saved delta into a model with the same method attached; one that does not fit changes nothing.
+    """Copy a saved delta into a model with the same method attached. Raise UsageError, with the model unchanged, where
+    it does not fit.
 
-    A folded delta takes the place of the reparametrisation, which then no longer trains.
+    state: tensors by parameter name, each of its parameter's shape. A plain delta takes the place of the
+    reparametrisation that computed it, which then no longer trains.
     """
     folds = {} if set(state) == set(dict(trainable(model))) else _folds(model)
     own = _held(model, folds)
@@ -67,21 +69,21 @@ def load_delta_state(model: nn.Module, state: Mapping[str, torch.Tensor]) -> Non
 
 
 def _whole(p: nn.Parameter) -> torch.Tensor:
-    """Of one that is spread over several processes, all of it."""
+    """Return the whole tensor, in its parameter's shape, where several processes hold parts of it."""
     tensor = p.detach()
     whole: torch.Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
     return whole
 
 
 def _folds(model: nn.Module) -> dict[str, Delta]:
-    """dotted name -> the plain delta that will do, for deltas that are reparametrised."""
+    """Return dotted name -> plain delta, for deltas that are reparametrised."""
     deltas = ((path, module) for path, module in model.named_modules() if isinstance(module, Delta))
     plain = ((path, module, module.plain()) for path, module in deltas)
     return {path: other for path, module, other in plain if other is not module}
 
 
 def _held(model: nn.Module, folds: Mapping[str, Delta]) -> dict[str, nn.Parameter]:
-    """What trains, with `folds` in the place of what they fold."""
+    """Return the trainable parameters by name, with `folds` in the place of the reparametrisations."""
     inside = tuple(f"{path}." for path in folds)
     held = {name: p for name, p in trainable(model) if not name.startswith(inside)}
     return held | {f"{path}.{name}": p for path, plain in folds.items() for name, p in plain.named_parameters()}

@@ -1,4 +1,4 @@
-"""Deltas hung on the modules of a backbone: their outputs go through them, and nothing else changes."""
+"""Deltas attached to modules of a backbone: the modules' outputs go through them, and nothing else changes."""
 
 from functools import partial
 from typing import Any, TypeVar
@@ -14,10 +14,10 @@ Child = TypeVar("Child", bound=nn.Module)
 
 
 def insert(host: nn.Module | Part, name: str, delta: Delta) -> None:
-    """Hang `delta` on `host` as the submodule `name`; from now on its output goes through the delta.
+    """Attach `delta` to `host` as the submodule `name`; from now on the host's output goes through the delta.
 
-    The host keeps its class, its weights and their names, so any layer type can be a host and several deltas
-    can share one, in the order they came. On rows of a fused linear the delta sees those outputs only.
+    The host keeps its class, its weights and their names. So any layer type can be a host, and several deltas can share
+    one, in the order of insertion. On rows of a fused linear the delta sees those outputs only.
     """
     module, child, rows = _seat(host, name)
     if hasattr(module, child):
@@ -35,13 +35,14 @@ def remove(host: nn.Module | Part, name: str) -> None:
 
 
 def _seat(host: nn.Module | Part, name: str) -> tuple[nn.Module, str, slice | None]:
-    """(the module, the child's name there, its share of the outputs: None for all)."""
+    """Return (the module, the child's name there, its share of the outputs: None for all)."""
     if not isinstance(host, Part):
         return host, name, None
     return host.module, f"{name}_{host.label}" if host.label else name, host.rows if host.label else None
 
 
 def _through(child: str, rows: slice | None, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+    """Return the output with the host's rows, or all of it, passed through the delta."""
     delta = getattr(module, child)
     if isinstance(output, tuple):  # some blocks return their attention weights beside the stream
         return delta(output[0], *inputs), *output[1:]
@@ -51,13 +52,13 @@ def _through(child: str, rows: slice | None, module: nn.Module, inputs: tuple[An
 
 
 def backbone_modules(model: nn.Module) -> list[nn.Module]:
-    """Every module that no method inserted."""
+    """Return every module that no method inserted."""
     inside = {id(m) for delta in model.modules() if isinstance(delta, Delta) for m in delta.modules()}
     return [module for module in model.modules() if id(module) not in inside]
 
 
 def inserted(model: nn.Module, name: str, kind: type[Child]) -> list[tuple[str, Any, Child]]:
-    """(host name, host, child) for every host that carries a `kind` under `name`, in model order."""
+    """Return (host name, host, child) for every host that has a `kind` under `name`, in model order."""
     found = [(path, module, getattr(module, "_seat", ("", None))) for path, module in model.named_modules()]
     return [
         (path.rpartition(".")[0], host, module)

@@ -11,7 +11,7 @@ from methods.backbone.delta import Delta, parameter
 
 
 class Rule(Delta):
-    """The A_i. rule: [n, n, n]."""
+    """The A_i of a sum of Kronecker products. rule: [n, n, n]."""
 
     def __init__(self, like: torch.Tensor, division: int) -> None:
         super().__init__()
@@ -20,7 +20,11 @@ class Rule(Delta):
 
 
 class Kronecker(Delta):
-    """sum_i A_i (x) B_i and a bias. B_i = left_i right_i: [n, d_out / n, r], [n, r, d_in / n]; rank 0: full B_i."""
+    """A linear with weight sum_i A_i (x) B_i and a bias.
+
+    B_i = left_i right_i with left: [n, d_out / n, r] and right: [n, r, d_in / n]. At rank 0, B_i is full: left: [n,
+    d_out / n, d_in / n].
+    """
 
     def __init__(self, like: torch.Tensor, d_in: int, d_out: int, rule: Rule, rank: int, zero: bool) -> None:
         super().__init__()
@@ -36,7 +40,7 @@ class Kronecker(Delta):
             nn.init.zeros_(self.left)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[B, T, d_out] for x: [B, T, d_in]."""
+        """Return the linear's output: [B, T, d_out] for x: [B, T, d_in]."""
         blocks = self.left if self.right is None else self.left @ self.right
         weight = torch.einsum("iab,icd->acbd", self.rule.rule, blocks)
         return F.linear(x, weight.reshape(len(self.bias), -1), self.bias)

@@ -1,7 +1,7 @@
-"""Deltas on parameters: at every forward pass the backbone computes with tensors made anew from its frozen ones.
+"""Deltas on parameters: in every forward pass the backbone computes with tensors derived from its frozen ones.
 
-While a module runs, an entry in its `__dict__` stands before the parameter that torch keeps under the same
-name; so the module keeps its class, its parameters and their names, and every kind of layer can be a host.
+While a module runs, an entry in its `__dict__` hides the parameter that torch keeps under the same name. So the module
+keeps its class, its parameters and their names, and every kind of layer can be a host.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ from methods.backbone.roles import family, find, has_family
 
 
 class Overlay(Delta):
-    """What stands for one parameter, which several modules may share: forward(tensor) -> the same shape."""
+    """The replacement of one parameter, which several modules may share."""
 
     owns_weight: ClassVar[bool] = True
 
@@ -28,16 +28,17 @@ class Overlay(Delta):
         self.hooks: list[Any] = []
 
     def forward(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return the tensor to compute with, of the same shape as the parameter `tensor`."""
         raise NotImplementedError
 
 
 def overlay(
     name: str, hosts: Iterable[nn.Module], make: Callable[[nn.Module, nn.Parameter], Overlay], only: str = ""
 ) -> None:
-    """Put what `make` gives on every frozen parameter of `hosts` (`only`: of this name), as the host's submodule
-    `<name>_<parameter>`.
+    """Attach the overlay that `make` returns to every frozen parameter of `hosts` (`only`: of that name).
 
-    Tied parameters share one. UsageError where there is one already.
+    The overlay is the host's submodule `<name>_<parameter>` and returns tensors of the parameter's shape. Tied
+    parameters share one. Raise UsageError where a parameter has one already.
     """
     made: dict[int, Overlay] = {}
     for host in hosts:
@@ -57,24 +58,26 @@ def overlay(
 
 
 def _show(name: str, key: str, host: Any, _: Any) -> None:
+    """Before the module runs: hide its parameter `key` behind the overlay's tensor."""
     tensor = host._parameters[key]
     host.__dict__[key] = getattr(host, f"{name}_{key}")(tensor).to(tensor.dtype)
 
 
 def _hide(key: str, host: Any, *_: Any) -> None:
+    """After the module ran: make its parameter `key` visible again."""
     host.__dict__.pop(key, None)
 
 
 def overlays(model: nn.Module) -> dict[str, Overlay]:
-    """dotted name -> overlay, each once, in model order."""
+    """Return dotted name -> overlay, each once, in model order."""
     return {path: module for path, module in model.named_modules() if isinstance(module, Overlay)}
 
 
 @torch.no_grad()
 def write(model: nn.Module) -> None:
-    """Write every overlay into the parameter it covers, and take it off.
+    """Write every overlay into the parameter it covers, and remove it.
 
-    Of a tied parameter that it does not cover everywhere, only where it does.
+    A tied parameter that is covered in some places only is changed in those places only.
     """
     for delta in overlays(model).values():
         tensor = delta.covered[0]
@@ -92,7 +95,10 @@ def write(model: nn.Module) -> None:
 
 
 def dead_on_key_biases(model: nn.Module, name: str) -> dict[str, str]:
-    """What lies on key biases, which softmax cancels unless keys are rotated: parameter name -> reason."""
+    """Return the overlays' parameters on key biases, which softmax cancels: parameter name -> reason.
+
+    There are none where keys are rotated.
+    """
     if not has_family(model):
         return {}
     row = family(model)

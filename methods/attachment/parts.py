@@ -15,17 +15,19 @@ if TYPE_CHECKING:
 
 
 class Switch(Delta):
-    """What one part put into a model: its hooks and its modules can be taken out and put back."""
+    """What one part put into a model: its hooks and its modules can be removed and restored."""
 
     def __init__(self, name: str, tensors: set[str], places: list[tuple[dict[Any, Any], Any, Any]]) -> None:
         super().__init__()
         self.name, self.tensors, self.places = name, tensors, places
 
     def off(self, _: Any = None) -> None:
+        """Remove the part's hooks and modules."""
         for holder, key, _item in self.places:
             holder.pop(key, None)
 
     def on(self, _: Any = None) -> None:
+        """Restore the part's hooks and modules."""
         for holder, key, item in self.places:
             holder.setdefault(key, item)
 
@@ -36,7 +38,7 @@ def _holders(model: nn.Module) -> Iterator[dict[Any, Any]]:
 
 
 def _claims(model: nn.Module, added: list[Delta], trained: Mapping[str, nn.Parameter]) -> dict[int, tuple[str, str]]:
-    """id of a tensor -> (what it is called, which rows: "" for all) for what a part trains or rewrites."""
+    """Return id of a tensor -> (its name, its rows: "" for all) for every tensor that a part trains or rewrites."""
     claims = {id(p): (name, "") for name, p in trained.items()}
     names = {id(p): name for name, p in model.named_parameters()}
     for delta in (delta for delta in added if delta.owns_weight):
@@ -49,7 +51,7 @@ def _claims(model: nn.Module, added: list[Delta], trained: Mapping[str, nn.Param
 
 
 def attach_parts(parts: Mapping[str, "Method"], model: nn.Module) -> list[Switch]:
-    """Attach each part as if it were alone, and check that no two own the same tensor."""
+    """Attach each part as if it were alone. Raise UsageError where two own the same tensor."""
     head = {id(p) for _, p in trainable(model)}
     everything: dict[str, nn.Parameter] = {}
     owned: dict[int, list[tuple[str, str]]] = {}

@@ -1,9 +1,8 @@
 """An attention function, for every family, that puts a module's prefix before its keys and values.
 
-It is registered with transformers' AttentionInterface, prepends what the module holds as `prefix` and then
-calls the implementation that the model had. Prefixes are prepended after the cache and after any rotation, so
-they take no positions and a cache never holds them; PEFT shifts positions by P instead, which for a rotary
-family is the same prefix rotated by -P.
+It is registered with transformers' AttentionInterface, prepends the module's `prefix` and then calls the implementation
+that the model had. Prefixes are prepended after the cache and after any rotation, so they take no positions and a cache
+never holds them. PEFT shifts positions by P instead, which for a rotary family is the same prefix rotated by -P.
 """
 
 import inspect
@@ -48,7 +47,9 @@ def _attend(
     position_bias: torch.Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """query: [B, H, T, K]; key, value: [B, H, S, K]; the mask (bool or additive) ends in [T, S]."""
+    """Attend with the module's prefix. query: [B, H, T, K]; key, value: [B, H, S, K]; the mask (bool or additive) ends
+    in [T, S].
+    """
     prefix = getattr(module, "prefix", None)
     if prefix is not None:
         keys, values = prefix()
@@ -67,7 +68,7 @@ def _attend(
 
 
 def _causal(module: nn.Module, query: torch.Tensor, key: torch.Tensor, causal: bool | None) -> torch.Tensor | None:
-    """[1, 1, T, S] additive, where the implementation would have relied on its own causal flag; else None."""
+    """Return the additive causal mask: [1, 1, T, S], or None where the implementation needs none."""
     causal = getattr(module, "is_causal", True) if causal is None else causal
     rows, columns = query.shape[2], key.shape[2]
     if not causal or rows == 1:
@@ -77,9 +78,9 @@ def _causal(module: nn.Module, query: torch.Tensor, key: torch.Tensor, causal: b
 
 
 def _number(names: tuple[str, ...], stack: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Before a rotary stack: number each row's own tokens from 0 (`names`: of positional arguments).
+    """Number each row's own tokens from 0, before a rotary stack (`names`: of positional arguments).
 
-    Without this a query's angle to the prefix would depend on how much padding stands before it.
+    Otherwise a query's angle to the prefix would depend on how much padding stands before it.
     """
     call = dict(zip(names, args, strict=False)) | kwargs
     mask = call.get("attention_mask")
@@ -90,6 +91,7 @@ def _number(names: tuple[str, ...], stack: Any, args: tuple[Any, ...], kwargs: d
 
 
 def _implementation(inner: str, module: nn.Module) -> Callable[..., Any]:
+    """Return the attention function `inner` for the module; each modelling file has its own eager one."""
     if inner == "eager":  # each modelling file has its own
         return sys.modules[type(module).__module__].eager_attention_forward
     return ALL_ATTENTION_FUNCTIONS[inner]

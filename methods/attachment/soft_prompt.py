@@ -17,7 +17,7 @@ from methods.backbone.roles import family, find_stack
 
 
 class Prompt(Delta):
-    """P soft tokens. embeddings: [P, D]. `at`: index in the input where they go in."""
+    """P soft tokens. embeddings: [P, D]. at: their index in the input."""
 
     def __init__(self, start: torch.Tensor, at: int, rotary: bool) -> None:
         super().__init__()
@@ -28,22 +28,22 @@ class Prompt(Delta):
             self.embeddings.copy_(start)
 
     def forward(self) -> torch.Tensor:
-        """[P, D]"""
+        """Return the soft tokens: [P, D]."""
         return self.embeddings
 
     def widen(self, x: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
-        """x: [B, T, ...] with new: [B, P, ...] put in."""
+        """Return x: [B, T, ...] with new: [B, P, ...] inserted at the prompt's index: [B, P + T, ...]."""
         return torch.cat((x[:, : self.at], new, x[:, self.at :]), dim=1)
 
     def cut(self, hidden: torch.Tensor) -> torch.Tensor:
-        """[B, T, D] of hidden: [B, P + T, D]."""
+        """Return the positions outside the prompt: [B, T, D] of hidden: [B, P + T, D]."""
         if self.at == 0:
             return hidden[:, self.length :]
         return torch.cat((hidden[:, : self.at], hidden[:, self.at + self.length :]), dim=1)
 
 
 def _open(names: tuple[str, ...], stack: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Before the stack: put the prompt into what it is called with (`names`: of its positional arguments)."""
+    """Insert the prompt into the stack's input, before the stack runs (`names`: of its positional arguments)."""
     prompt: Prompt = stack.prompt
     call = dict(zip(names, args, strict=False)) | kwargs
     mask, positions, cache = (call.get(name) for name in ("attention_mask", "position_ids", "past_key_values"))
@@ -73,18 +73,19 @@ def _open(names: tuple[str, ...], stack: Any, args: tuple[Any, ...], kwargs: dic
 
 
 def _ones(prompt: Prompt, mask: torch.Tensor) -> torch.Tensor:
+    """Return the mask [B, T] with ones inserted at the prompt's positions: [B, P + T]."""
     return prompt.widen(mask, mask.new_ones(mask.shape[0], prompt.length))
 
 
 def _close(stack: Any, args: tuple[Any, ...], output: Any) -> Any:
-    """After the stack: callers get back as many positions as they gave."""
+    """Cut the prompt's positions off the stack's output, so that callers get as many positions as they gave."""
     if stack.prompt.opened:
         output.last_hidden_state = stack.prompt.cut(output.last_hidden_state)
     return output
 
 
 def _show(length: int, decoder: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Before a decoder: let it attend to the prompt that stands in the encoder's output."""
+    """Widen the mask with which a decoder attends to the encoder's output, in which the prompt stands."""
     mask, states = kwargs.get("encoder_attention_mask"), kwargs.get("encoder_hidden_states")
     if mask is not None and states is not None and mask.shape[1] < states.shape[1]:
         kwargs["encoder_attention_mask"] = F.pad(mask, (length, 0), value=1)

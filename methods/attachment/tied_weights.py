@@ -15,14 +15,14 @@ from methods.backbone.linears import Part
 
 
 def untie(model: nn.Module, host: nn.Module | Part) -> None:
-    """Before a merge writes into the weight of `host`: where others hold the same tensor, nobody does any more."""
+    """Prepare a merge into the weight of `host`: where several modules share that tensor, give each its own."""
     module = host.module if isinstance(host, Part) else host
     if len(holders(model, module.get_parameter("weight"))) > 1:
         separate(model)
 
 
 def holders(model: nn.Module, tensor: nn.Parameter) -> list[tuple[nn.Module, str]]:
-    """(module of the backbone, name of the parameter there) of everyone who holds `tensor`."""
+    """Return (module of the backbone, parameter name there) wherever `tensor`, of any shape, is the parameter."""
     return [
         (module, name)
         for module in backbone_modules(model)
@@ -46,15 +46,15 @@ def separate(model: nn.Module) -> None:
 
 
 def is_separate(model: nn.Module) -> bool:
-    """Whether `separate` has been here, or the model never tied anything."""
+    """Return whether no module shares a tensor with another one, by the model's configuration."""
     return not getattr(getattr(model, "config", None), "tie_word_embeddings", False)
 
 
 @torch.no_grad()
 def declare(model: Any) -> None:
-    """Before a model is saved: an output layer of its own is declared, so that any loader leaves it alone.
+    """Prepare a model for saving: declare an output layer of its own, so that any loader leaves it alone.
 
-    T5 scales what enters its output layer by D^-0.5 where the two are tied, and loaders take one from the other. So
+    T5 scales the input of its output layer by D^-0.5 where the two are tied, and loaders derive one from the other. So
     that factor goes into the weight.
     """
     output, embedding = model.get_output_embeddings(), model.get_input_embeddings()

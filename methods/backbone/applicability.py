@@ -1,7 +1,7 @@
 """Which method goes on which family, without importing torch: read from matrix.json.
 
-The file is made by `python -m tests.methods.test_matrix`, which attaches every method to a tiny backbone of every
-model type; the test of that name fails where the file and the methods disagree.
+`python -m tests.methods.backbone.test_applicability` writes the file: it attaches every method to a tiny backbone of
+every model type. The test of that name fails where the file and the methods disagree.
 """
 
 import json
@@ -15,11 +15,11 @@ YES = "yes"
 
 @cache
 def matrix() -> Mapping[str, Mapping[str, str]]:
-    """method -> backbone -> "yes", or the reason why not with the method's default fields."""
+    """Return method -> backbone -> "yes", or the reason why not with the method's default fields."""
     read: dict[str, dict[str, str]] = json.loads(FILE.read_text(encoding="utf-8"))
     return read
 
 
 def families(method: str) -> Mapping[str, str]:
-    """The row of one method; empty for a method from another package."""
+    """Return the row of one method; empty for a method from another package."""
     return matrix().get(method, {})

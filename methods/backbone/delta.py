@@ -24,7 +24,7 @@ class Delta(nn.Module):
 
 
 def trainable(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """Return (name, parameter) of every trainable parameter; each tensor comes once."""
+    """Return (name, parameter) of every trainable parameter, of whatever shape; each tensor comes once."""
     return ((name, p) for name, p in model.named_parameters() if p.requires_grad)
 
 

@@ -1,4 +1,4 @@
-"""A linear in whatever layout a backbone keeps it: rows of a fused one, transposed, or packed in few bits."""
+"""A linear in whatever layout a backbone stores it: rows of a fused one, transposed, or packed in few bits."""
 
 import importlib
 from typing import Any
@@ -9,7 +9,7 @@ from transformers.pytorch_utils import Conv1D
 
 
 def dense(linear: "nn.Module | Part") -> torch.Tensor:
-    """[d_out, d_in] its weight, out of four or eight bits (quantised.py) if it is in such: then a copy."""
+    """Return the linear's weight: [d_out, d_in]; a copy where it is stored in four or eight bits (quantisation.py)."""
     held: Any = linear
     weight: torch.Tensor = held.weight
     if (packed := getattr(weight, "quant_state", None)) is not None:
@@ -41,17 +41,18 @@ class Part:
 
     @property
     def weight(self) -> torch.Tensor:
+        """[d_out, d_in], a view; of a quantised linear a copy."""
         weight = dense(self.module)
         return (weight.T if self.transposed else weight)[self.rows]
 
     @property
     def bias(self) -> torch.Tensor | None:
-        """[d_out], a view."""
+        """[d_out], a view; None where the linear has none."""
         bias = getattr(self.module, "bias", None)
         return None if bias is None else bias[self.rows]
 
     def get_parameter(self, name: str) -> torch.Tensor:
-        """The view of "weight" or "bias", as nn.Module.get_parameter names them."""
+        """Return the view of "weight": [d_out, d_in] or "bias": [d_out], as nn.Module.get_parameter names them."""
         found = {"weight": self.weight, "bias": self.bias}[name]
         if found is None:
             raise AttributeError(f"this part has no {name}")

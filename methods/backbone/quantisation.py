@@ -22,9 +22,9 @@ OUTLIER = 6.0  # section 3.2 of LLM.int8()
 
 
 def quantise(model: Any, bits: int) -> None:
-    """Put a quantised linear in the place of every linear of the blocks.
+    """Replace every linear of the blocks by a quantised one.
 
-    NotApplicable without bitsandbytes, and where no weight of the blocks is a linear's.
+    Raise NotApplicable without bitsandbytes, and where no weight of the blocks is a linear's.
     """
     bnb, make = _library(), {4: _four, 8: _eight}[bits]
     kept, done = [*(getattr(model, "_keep_in_fp32_modules", None) or ())], 0

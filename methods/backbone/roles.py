@@ -1,4 +1,4 @@
-"""Finding places in a backbone: the modules that play a role, and linears, in whatever layout they are kept.
+"""Places in a backbone: the modules that play a role, and linears in whatever layout they are stored.
 
 The rows of families are in families.py.
 """
@@ -23,7 +23,7 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def family(model: nn.Module) -> Family:
-    """The row of `model`. UsageError naming what to add when there is none."""
+    """Return the row of `model`. Raise UsageError, with what to add, where there is none."""
     kind = _model_type(model)
     for row in FAMILIES:
         if kind in row.model_types:
@@ -36,6 +36,7 @@ def family(model: nn.Module) -> Family:
 
 
 def has_family(model: nn.Module) -> bool:
+    """Return whether `model` has a row."""
     return any(_model_type(model) in row.model_types for row in FAMILIES)
 
 
@@ -44,28 +45,30 @@ def _model_type(model: Any) -> str:
 
 
 def find(model: nn.Module, role: str) -> dict[str, nn.Module]:
-    """dotted name -> module of everything that plays a role, in model order; empty where there is none."""
+    """Return dotted name -> module that plays the role, in model order; empty where there is none."""
     pattern = family(model).roles.get(role)
     return _matching(model, pattern) if pattern else {}
 
 
 def after(model: nn.Module, place: str) -> dict[str, nn.Module]:
-    """dotted name -> module after which a sublayer's adapter goes; place: "attention", "cross" or "ffn", or
-    "stream" for the residual stream after the feed-forward.
+    """Return dotted name -> module after which a sublayer's adapter goes.
+
+    place: "attention", "cross" or "ffn", or "stream" for the residual stream after the feed-forward.
     """
     pattern = family(model).after.get(place)
     return _matching(model, pattern) if pattern else {}
 
 
 def before(model: nn.Module, place: str) -> dict[str, nn.Module]:
-    """dotted name -> module that is given the sublayer's input, in the order of `after`."""
+    """Return dotted name -> module whose input is the sublayer's input, in the order of `after`."""
     pattern = family(model).before.get(place)
     return _matching(model, pattern) if pattern else {}
 
 
 def depth(name: str) -> int:
-    """The index of the block that a module's dotted name lies in (of its stack: an encoder and a decoder each
-    count from 0).
+    """Return the index of the block that a module's dotted name lies in.
+
+    An encoder and a decoder each count from 0.
     """
     return int(re.findall(r"\.(\d+)(?=\.|$)", name)[0])
 
@@ -76,10 +79,11 @@ def _matching(model: nn.Module, pattern: str) -> dict[str, nn.Module]:
 
 
 def linears(model: nn.Module, targets: Iterable[str]) -> dict[str, Linear]:
-    """dotted name -> linear for each target (a role, or a pattern over names such as `*.q_proj`), in model
-    order; the rows of a fused linear are named after it and their role, e.g. `h.0.attn.c_attn:q`.
+    """Return dotted name -> linear for each target, in model order.
 
-    UsageError for a target that matches nothing. Heads that train in full are not searched.
+    A target is a role, or a pattern over names such as `*.q_proj`. The rows of a fused linear are named after it and
+    their role, e.g. `h.0.attn.c_attn:q`. Raise UsageError for a target that matches nothing. Heads that train in full
+    are not searched.
     """
     candidates = _candidates(model)
     chosen: set[str] = set()
@@ -103,7 +107,7 @@ def _candidates(model: nn.Module) -> dict[str, Linear]:
 
 
 def _rows(model: Any, module: nn.Module) -> list[Part]:
-    """q, k and v in a fused linear: the queries have the model's width, keys and values share the rest."""
+    """Return q, k and v of a fused linear: the queries have the model's width, keys and values share the rest."""
     if family(model).interleaved or getattr(model.config, "multi_query", True) is False:
         return []  # gpt_bigcode of many key heads interleaves them, too
     whole = Part(module)
@@ -137,7 +141,10 @@ def _chosen(model: nn.Module, target: str, candidates: Mapping[str, Linear]) -> 
 
 
 def heads(model: nn.Module) -> set[str]:
-    """Top-level modules beside the backbone that train themselves: classification heads. A delta on one is none."""
+    """Return the top-level modules beside the backbone that train: classification heads.
+
+    A delta on such a module is not a head.
+    """
     base = getattr(model, "base_model", model)
     if base is model:
         return set()
@@ -147,20 +154,21 @@ def heads(model: nn.Module) -> set[str]:
 
 
 def find_stack(model: nn.Module, name: str) -> nn.Module | None:
-    """The backbone's child `name` ("encoder", "decoder"), the backbone itself for "", None where it has
-    none.
-    """
+    """Return the backbone's child `name` ("encoder", "decoder"), None where it has none; the backbone itself for ""."""
     base: nn.Module = getattr(model, "base_model", model)
     return getattr(base, name, None) if name else base
 
 
 def is_bias(name: str) -> bool:
-    """Whether a parameter's name says that it is additive (never T5's relative_attention_bias, a table)."""
+    """Return whether a parameter is additive, by its name (never T5's relative_attention_bias, a table)."""
     return name.rpartition(".")[2] == "bias"
 
 
 def dead_key_biases(model: nn.Module) -> dict[str, str]:
-    """Trainable key biases that softmax cancels: parameter name -> reason. None where keys are rotated."""
+    """Return the trainable key biases that softmax cancels: parameter name -> reason.
+
+    There are none where keys are rotated.
+    """
     if not has_family(model) or family(model).rotary or family(model).fused:  # fused: the rest of it lives
         return {}
     reason = "one constant on all keys shifts all scores of a query alike, and softmax forgets it"

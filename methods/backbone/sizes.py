@@ -1,4 +1,4 @@
-"""The sizes of a backbone: what the closed forms of parameter counts are written in."""
+"""The sizes of a backbone, in which the closed forms of parameter counts are written."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +20,11 @@ class Place:
 class Shape:
     """The sizes of a backbone, from its config; `parameters` and `biases_outside` are counted.
 
-    q_width, kv_width: outputs of the query and of the key projection, the latter of kv_heads. encoder: blocks
-    with one attention module;
-    decoder: blocks that have cross-attention too. norms: normalisation layers. biases_outside: additive
-    biases that are neither in a role's linear nor in a norm (poolers, language-model heads). experts: in a
-    block's feed-forward, which then has no linears (0: an ordinary one). blocks: parameters of each, in model
-    order. places: linears and norms, each module once (a fused one under its first role), in model order.
+    q_width, kv_width: outputs of the query and of the key projection, the latter of kv_heads. encoder: blocks with one
+    attention module. decoder: blocks that have cross-attention too. norms: normalisation layers. biases_outside:
+    additive biases that are neither in a role's linear nor in a norm (poolers, language-model heads). experts: in a
+    block's feed-forward, which then has no linears (0: an ordinary one). blocks: parameters of each, in model order.
+    places: linears and norms, each module once (a fused one under its first role), in model order.
     """
 
     width: int
@@ -45,11 +44,11 @@ class Shape:
 
     @property
     def attentions(self) -> int:
-        """Attention modules, cross-attention included."""
+        """The number of attention modules, cross-attention included."""
         return self.encoder + 2 * self.decoder
 
     def linear(self, role: str) -> tuple[int, int, int]:
-        """(how many, d_in, d_out) of a role's linears."""
+        """Return (how many, d_in, d_out) of a role's linears."""
         blocks = 0 if self.experts else self.encoder + self.decoder
         return {
             "q": (self.attentions, self.width, self.q_width),
@@ -63,7 +62,7 @@ class Shape:
 
 
 def shape(model: Any) -> Shape:
-    """The sizes of the backbone (as it is before a method attaches; heads that train are not counted)."""
+    """Return the sizes of the backbone, as it is before a method attaches; heads that train are not counted."""
     row, config = family(model), model.config
     size: dict[str, Any] = {name: getattr(config, attribute, None) for name, attribute in row.sizes.items()}
     head_width = size.get("head_width") or size["width"] // size["heads"]
@@ -92,7 +91,7 @@ def shape(model: Any) -> Shape:
 
 
 def places(model: Any) -> tuple[Place, ...]:
-    """Every linear and norm of the backbone that plays a role, in model order."""
+    """Return every linear and norm of the backbone that plays a role, in model order."""
     blocks = list(find(model, "blocks"))
     roles = {path: role for role in ("norms", *reversed(LINEAR_ROLES)) for path in find(model, role)}
     found = []

@@ -1,6 +1,6 @@
-"""The method that PEFT's files were made with, told from their configuration and the names of their tensors.
+"""The method that made PEFT's files, found from their configuration and the names of their tensors.
 
-PEFT's `target_modules` are suffixes or a regular expression; what they matched shows in the tensors' names, and those
+PEFT's `target_modules` are suffixes or a regular expression. What they matched shows in the tensors' names. Those
 become roles where they are all of a role's linears, else full module names.
 """
 
@@ -20,7 +20,7 @@ from methods.peft_files.export import CONFIG, FORMATS, PREFIX, Format, read_conf
 
 
 def method_of(folder: Path, model: nn.Module) -> MethodConfig:
-    """What to attach to `model` before `read_peft`. UsageError for what no method here is."""
+    """Return the method to attach to `model` before `read_peft`. Raise UsageError where no method here matches."""
     config = read_config(folder)
     name, form = _format(folder, config)
     fields = {own: config[theirs] for own, theirs in form.fields.items() if config.get(theirs) is not None}
@@ -48,7 +48,7 @@ def _format(folder: Path, config: Mapping[str, Any]) -> tuple[str, Format]:
 def _check_places(
     folder: Path, config: Mapping[str, Any], model: nn.Module, tensors: Mapping[str, torch.Tensor]
 ) -> None:
-    """UsageError for tensors at a place where no method here trains anything."""
+    """Raise UsageError for tensors at a place where no method here trains anything."""
     saved, trains = config.get("modules_to_save") or [], heads(model)
     for theirs in tensors:
         path = theirs.removeprefix(PREFIX).split(".")
@@ -79,7 +79,7 @@ def _targets(model: nn.Module, name: str, form: Format, tensors: Mapping[str, to
 
 
 def _roles(model: nn.Module, hosts: Iterable[str]) -> list[str]:
-    """Roles whose linears are just these, else the names themselves."""
+    """Return the roles whose linears are exactly `hosts`, else the names themselves."""
     left, roles = set(hosts), []
     for role in LINEAR_ROLES if has_family(model) else ():
         try:

@@ -1,9 +1,9 @@
 """Deltas to and from PEFT's files: adapter_config.json and adapter_model.safetensors. Nothing is ever unpickled.
 
-`write_peft` and `read_peft` know LoRA, DoRA, VeRA, (IA)3 and prompts, whose tensors are the same in both; targets
-are written as full module names, so PEFT's matching by suffix cannot catch more. A head that trains is among PEFT's
-`modules_to_save`. Deltas on rows of a fused linear are written as one on the whole of it (whole.py). PEFT itself is not
-needed.
+`write_peft` and `read_peft` know LoRA, DoRA, VeRA, (IA)3 and prompts, whose tensors are the same in both. Targets are
+written as full module names, so that PEFT's matching by suffix cannot catch more. A head that trains is among PEFT's
+`modules_to_save`. Deltas on rows of a fused linear are written as one on the whole of it (fused_rows.py). PEFT itself
+is not needed.
 """
 
 import json
@@ -66,7 +66,8 @@ FORMATS = {
 
 
 def write_peft(model: nn.Module, method: Method, folder: Path, base: str | None = None) -> None:
-    """What `method` trained in `model`, as files that PEFT loads. UsageError where PEFT has no such thing.
+    """Write the trained parameters of `method` in `model` as files that PEFT loads. Raise UsageError where PEFT has no
+    counterpart.
 
     base: the backbone's id on the Hub, for PEFT's `base_model_name_or_path`.
     """
@@ -92,7 +93,9 @@ def write_peft(model: nn.Module, method: Method, folder: Path, base: str | None 
 
 
 def read_peft(model: nn.Module, method: Method, folder: Path) -> None:
-    """Put PEFT's files into `model`, to which `method` is attached; files that do not fit change nothing."""
+    """Load PEFT's files into `model`, to which `method` is attached. Raise UsageError, with the model unchanged, where
+    they do not fit.
+    """
     config, found = read_config(folder), _deltas(model, method)
     for field, wanted in _config(model, method, found).items():
         held = sorted(config[field]) if isinstance(config.get(field), list) else config.get(field)
@@ -109,7 +112,10 @@ def read_peft(model: nn.Module, method: Method, folder: Path) -> None:
 
 
 def _ours(name: str, tensor: torch.Tensor, own: torch.Tensor, config: Mapping[str, Any]) -> torch.Tensor:
-    """As our module shapes it. An encoder-decoder's prompt may come with one for the decoder, which PEFT ignores."""
+    """Return the tensor in the shape of our parameter `own`.
+
+    An encoder-decoder's prompt may come with one for the decoder, which PEFT ignores.
+    """
     if name.endswith("ia3.scale") and tensor.numel() == own.numel():
         return tensor.view_as(own)
     if name.endswith("prompt.embeddings") and len(tensor) == len(own) * (config.get("num_transformer_submodules") or 1):
@@ -118,12 +124,12 @@ def _ours(name: str, tensor: torch.Tensor, own: torch.Tensor, config: Mapping[st
 
 
 def _checked(method: Method) -> set[str]:
-    """Config fields that decide what the tensors mean; targets show in their names."""
+    """Return the config fields that decide what the tensors mean; targets show in their names."""
     return {"peft_type", "use_dora", *FORMATS[method.name].fields.values()} - TRAINING
 
 
 def _deltas(model: nn.Module, method: Method) -> dict[str, Delta]:
-    """dotted name -> delta of this method. UsageError where PEFT has no counterpart."""
+    """Return dotted name -> delta of this method. Raise UsageError where PEFT has no counterpart."""
     if method.name not in FORMATS:
         raise UsageError(f"method {method.name} has no PEFT counterpart; there are {', '.join(FORMATS)}")
     found = {
@@ -144,18 +150,18 @@ def _deltas(model: nn.Module, method: Method) -> dict[str, Delta]:
 
 
 def _on_rows(delta: Delta) -> bool:
-    """Whether it sees some outputs of its host only."""
+    """Return whether the delta sees only some outputs of its host."""
     host = delta._seat[1]
     return isinstance(host, Part) and bool(host.label)
 
 
 def _host(path: str) -> str:
-    """The module that a delta hangs on."""
+    """Return the dotted name of the module that a delta is attached to."""
     return path.rpartition(".")[0]
 
 
 def _check_rows(deltas: Mapping[str, Delta]) -> None:
-    """UsageError for DoRA on rows of zeros, which we leave at zero."""
+    """Raise UsageError for DoRA on rows of zeros, which we leave at zero."""
     for path, delta in deltas.items():
         if isinstance(delta, Decomposed):
             lengths = delta.lengths()
@@ -168,7 +174,7 @@ def _check_rows(deltas: Mapping[str, Delta]) -> None:
 
 
 def _names(model: nn.Module, method: Method, deltas: Mapping[str, Delta]) -> dict[str, str]:
-    """Our name of a trained tensor -> PEFT's."""
+    """Return our name of a trained tensor -> PEFT's."""
     names = FORMATS[method.name].names
     if method.name == "prompt":
         return {f"{path}.{own}": theirs for path in deltas for own, theirs in names.items()}
@@ -178,12 +184,12 @@ def _names(model: nn.Module, method: Method, deltas: Mapping[str, Delta]) -> dic
 
 
 def _full(model: nn.Module) -> dict[str, str]:
-    """A head that trains in full: our name of a tensor -> PEFT's."""
+    """Return our name of a tensor -> PEFT's, for heads that train in full."""
     return {name: f"{PREFIX}{name}" for name, _ in trainable(model) if name.split(".")[0] in heads(model)}
 
 
 def _laid_out(model: nn.Module, theirs: str, tensor: torch.Tensor) -> torch.Tensor:
-    """As PEFT shapes it: (IA)3's vectors are [1, d_in] on an input and [d_out, 1] on an output."""
+    """Return the tensor in PEFT's shape: (IA)3's vectors are [1, d_in] on an input and [d_out, 1] on an output."""
     if not theirs.endswith(".ia3_l"):
         return tensor
     host = theirs.removeprefix(PREFIX).removesuffix(".ia3_l")
@@ -220,7 +226,7 @@ def _sizes(model: Any) -> dict[str, int]:
 
 
 def _without_projection(model: nn.Module, folder: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Without VeRA's frozen projection, which PEFT saves by default and both draw from a seed."""
+    """Return the tensors without VeRA's frozen projection, which PEFT saves by default and both draw from a seed."""
     own = next((module for module in model.modules() if isinstance(module, Scaled)), None)
     kept = dict(tensors)
     for name, projection in (("vera_A", own.A), ("vera_B", own.B)) if own else ():
@@ -231,7 +237,7 @@ def _without_projection(model: nn.Module, folder: Path, tensors: Mapping[str, to
 
 
 def _without_backbone(model: Any, folder: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Without the frozen weight of an output layer among the targets, which PEFT saves beside its update."""
+    """Return the tensors without an output layer's frozen weight, which PEFT saves beside its update."""
     kept = {}
     for theirs, tensor in tensors.items():
         host, found, name = theirs.removeprefix(PREFIX).rpartition(".base_layer.")
@@ -249,7 +255,7 @@ CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 
 
 def write(folder: Path, tensors: Mapping[str, torch.Tensor], config: Mapping[str, Any]) -> None:
-    """Both files; `folder` is made."""
+    """Write both files into `folder`, which is created. tensors: by PEFT's names, each in PEFT's shape."""
     held = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}  # some share memory
     text = json.dumps(config, indent=2, sort_keys=True, default=_listed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -258,6 +264,7 @@ def write(folder: Path, tensors: Mapping[str, torch.Tensor], config: Mapping[str
 
 
 def read_config(folder: Path) -> dict[str, Any]:
+    """Return PEFT's configuration. Raise UsageError for a file that is not JSON."""
     try:
         return atomic_files.read_json(folder / CONFIG, atomic_files.is_hub_link(folder / CONFIG))
     except (OSError, ValueError) as error:
@@ -265,6 +272,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors by PEFT's names, each in PEFT's shape. Raise UsageError for a file that is not whole."""
     try:
         return tensor_reader.load(folder / TENSORS, atomic_files.is_hub_link(folder / TENSORS))
     except (OSError, ValueError) as error:
@@ -273,5 +281,5 @@ def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def _listed(value: Any) -> Any:
-    """What JSON lacks, of a configuration: sets, and enumerations by their value."""
+    """Return what JSON lacks as what it has: a set as a list, an enumeration as its value."""
     return sorted(value) if isinstance(value, set) else getattr(value, "value", str(value))

@@ -1,7 +1,7 @@
-"""Which fields of PEFT's adapter_config.json an import may meet, and with which values. Torch-free.
+"""Which fields of PEFT's adapter_config.json an import accepts, and with which values. Torch-free.
 
 A field that changes what the tensors mean, or what they are added to, is refused by its name unless a method here does
-the same; so is a field that is not known here, unless it is at null, false or empty.
+the same. A field that is not known here is refused too, unless it is null, false or empty.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ STARTS = (True, False, "gaussian", "orthogonal", "eva")
 
 
 def check(folder: Path, config: Mapping[str, Any], used: set[str]) -> None:
-    """UsageError for a field that no method here has. used: what the method at hand reads itself."""
+    """Raise UsageError for a field that no method here has. used: the fields that the method itself reads."""
     kind = str(config["peft_type"])
     known = _INERT | INERT[kind] | used
     for field, value in config.items():

@@ -1,7 +1,7 @@
 """Deltas on rows of a fused linear, written as one delta on the whole of it, which does the same.
 
-A rank-R update of rows is an update of the whole whose other rows are zero; several of them are one of the sum of
-their ranks: A is [A_1; A_2] and B holds B_i in the rows and the columns of i.
+A rank-R update of rows is an update of the whole whose other rows are zero. Several of them are one update whose rank
+is the sum of their ranks: A is [A_1; A_2], and B holds B_i in the rows and the columns of i.
 """
 
 import math
@@ -19,7 +19,11 @@ from methods.lora import LowRank
 
 @torch.no_grad()
 def join(name: str, deltas: Mapping[str, Delta]) -> dict[str, dict[str, torch.Tensor]]:
-    """host -> the tensors of one delta on the whole of it, by our names. deltas: dotted name -> one on rows."""
+    """Return host -> the tensors of one delta on the whole of it, by our names: A: [R, d_in], B: [d_out, R], magnitude:
+    [d_out], scale: [d_out, 1].
+
+    deltas: dotted name -> delta on rows.
+    """
     by_host: dict[str, list[Delta]] = {}
     for path, delta in deltas.items():
         by_host.setdefault(path.rpartition(".")[0], []).append(delta)
@@ -52,7 +56,7 @@ def _joined(name: str, parts: list[Delta]) -> dict[str, torch.Tensor]:
 
 
 def of_one_rank(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """PEFT's LoRA tensors, each filled up with zeros to the largest rank among them."""
+    """Return PEFT's LoRA tensors padded with zeros to the largest rank R among them: A: [R, d_in], B: [d_out, R]."""
     rank = rank_of(tensors)
     made = dict(tensors)
     for name, tensor in tensors.items():
@@ -64,11 +68,12 @@ def of_one_rank(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def rank_of(tensors: Mapping[str, torch.Tensor]) -> int:
+    """Return the largest rank R of PEFT's LoRA tensors, A: [R, d_in] and B: [d_out, R]."""
     return max(tensor.shape[0] for name, tensor in tensors.items() if name.endswith(".lora_A.weight"))
 
 
 def sizes(config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-    """The rank and the alpha with which PEFT scales the filled up tensors as ours were scaled."""
+    """Return the rank R and the alpha with which PEFT scales the padded tensors, A: [R, d_in], as ours were scaled."""
     rank = rank_of(tensors)
     growth = rank / config["r"]
     return {"r": rank, "lora_alpha": config["lora_alpha"] * (math.sqrt(growth) if config["use_rslora"] else growth)}
