@@ -36,7 +36,7 @@ class Splits:
     tests: Mapping[str, tuple[Example, ...]]
 
     def named(self) -> dict[str, tuple[Example, ...]]:
-        """Every split by name, train and validation first."""
+        """Return every split by name, train and validation first."""
         return {"train": self.train, "validation": self.validation, **self.tests}
 
 
@@ -72,15 +72,15 @@ class Task:
     keep: str = "start"
 
     def text(self, example: Example) -> str:
-        """The input text of one row."""
+        """Return the input text of one row."""
         return self.template.format(**example.fields)
 
     def options(self, example: Example) -> tuple[str, ...]:
-        """The answers to choose from: the row's own choices, else the label words."""
+        """Return the answers to choose from: the row's own choices, else the label words."""
         return example.choices or self.label_words
 
     def target(self, example: Example) -> str:
-        """The text to produce for one row."""
+        """Return the text to produce for one row."""
         if example.target is not None:
             return example.target
         return self.options(example)[int(example.label or 0)]

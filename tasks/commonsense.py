@@ -42,7 +42,7 @@ EVALUATED = f"{_HEAD} \n{_INDENT}### Instruction:{_INDENT}{{instruction}}\n{_IND
 
 
 def answers(instruction: str) -> list[str]:
-    """The answers that an instruction allows. ValueError where it does not say."""
+    """Return the answers that an instruction allows. Raise ValueError where it does not name them."""
     _, marked, listed = instruction.rpartition("Answer format:")
     if not marked:
         raise ValueError("its instruction has no 'Answer format:'")
@@ -61,7 +61,10 @@ def _row(raw: Row) -> Row:
 
 
 def _reader(prompt: str = "") -> Reader:
-    """prompt: put around the instruction at once, where training and evaluation spell it differently."""
+    """Return a reader of the rows.
+
+    prompt: put around the instruction at once, where training and evaluation spell it differently.
+    """
 
     def spelt(raw: Row) -> Row:
         made = _row(raw)

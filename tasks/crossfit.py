@@ -30,7 +30,7 @@ _CATEGORIES = {"cls": "classification", "qa": "question answering", "cg": "condi
 
 
 def load(config: TaskConfig) -> Splits:
-    """Train, dev and test of one task. UsageError where the folder does not hold what the script builds."""
+    """Return train, dev and test of one task. Raise UsageError where the folder lacks what the script builds."""
     if not config.data_dir:
         raise UsageError(
             f"task {config.name}: CrossFit's files are built by its script (github.com/INK-USC/CrossFit, "
@@ -45,7 +45,7 @@ def load(config: TaskConfig) -> Splits:
 
 
 def _stem(folder: Path, name: str, seed: int) -> str:
-    """NAME_16_100, with the shots that the folder has."""
+    """Return NAME_16_100, with the shots that the folder has."""
     found = sorted(folder.glob(f"{name}_*_{seed}_train.tsv")) if folder.is_dir() else []
     stems = [path.name.removesuffix("_train.tsv") for path in found]
     stems = [stem for stem in stems if stem.removeprefix(f"{name}_").removesuffix(f"_{seed}").isdecimal()]
@@ -58,7 +58,7 @@ def _stem(folder: Path, name: str, seed: int) -> str:
 
 
 def _read(path: Path, split: str) -> tuple[Example, ...]:
-    """Lines without an output are left out, as its dataloader does."""
+    """Return the rows of a file; lines without an output are left out, as in its dataloader."""
     try:
         lines = atomic_files.read_bytes(path, linked=True).decode("utf-8-sig").split("\n")
     except (OSError, ValueError) as error:

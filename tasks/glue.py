@@ -44,7 +44,7 @@ def _task(
 
 
 def _score(raw: Row) -> Row:
-    """In steps of 0.2, as a text: 3.8."""
+    """Return the row with its score as a text in steps of 0.2: 3.8."""
     return {**raw, "target": f"{round(raw['label'] * 5) / 5:.1f}"}
 
 

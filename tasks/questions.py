@@ -39,7 +39,7 @@ def _task(
 
 
 def _keyed(question: str) -> Reader:
-    """ARC and OpenBookQA: options with their keys (A to E, or 1 to 4) and the key of the right one."""
+    """Return a reader for ARC and OpenBookQA: options with their keys (A to E, or 1 to 4) and the right one's key."""
 
     def make(raw: Row) -> Row:
         keys, texts = raw["choices"]["label"], raw["choices"]["text"]
@@ -50,7 +50,7 @@ def _keyed(question: str) -> Reader:
 
 
 def _answers(raw: Row) -> Row:
-    """The first annotator's answer is the one to produce; every annotator's counts as right."""
+    """Return the row with the first annotator's answer to produce; every annotator's counts as right."""
     texts = list(raw["answers"]["text"])
     return {**raw, "target": texts[0], "all": list(dict.fromkeys(texts))}
 

@@ -24,7 +24,7 @@ OWN = TaskRow("own", "", "accuracy", user_task.load)
 
 @cache
 def catalogue() -> Mapping[str, TaskRow]:
-    """Every task by name. UsageError where two suites claim one name."""
+    """Return every task by name. Raise UsageError where two suites claim one name."""
     rows: dict[str, TaskRow] = {}
     for module in _suites():
         for name, row in importlib.import_module(module).TASKS.items():
@@ -35,14 +35,14 @@ def catalogue() -> Mapping[str, TaskRow]:
 
 
 def find(name: str) -> TaskRow:
-    """The row of one task. UsageError, with near names, when there is none."""
+    """Return the row of one task. Raise UsageError, with near names, where there is none."""
     if name not in catalogue():
         raise UsageError(f"there is no task {name!r}.{near(name, catalogue())}")
     return catalogue()[name]
 
 
 def row(config: TaskConfig) -> TaskRow:
-    """The row of a configured task: a registered one, adapted, or one that the configuration itself describes."""
+    """Return the row of a configured task: a registered one, adapted, or one that the configuration describes."""
     if config.name not in catalogue():
         if not user_task.is_own(config):
             raise UsageError(
@@ -54,9 +54,9 @@ def row(config: TaskConfig) -> TaskRow:
 
 
 def load(config: TaskConfig) -> Task:
-    """The task with its data, cut to the configured sizes and checked.
+    """Return the task with its data, cut to the configured sizes and checked.
 
-    UsageError for data that break a rule, and for data that are not those of `config.digest` (if it has one).
+    Raise UsageError for data that break a rule, and for data that are not those of `config.digest` (if it has one).
     """
     task, digest = _read(replace(config, data_dir=data_root.place(row(config), config), digest=""))
     if config.digest and config.digest != digest:
@@ -68,16 +68,18 @@ def load(config: TaskConfig) -> Task:
 
 
 def resolve(config: TaskConfig) -> TaskConfig:
-    """The configuration with `digest` filled (what the rows, the template and the label words are) and, where the
-    rows lie in the data root, with `data_dir`."""
+    """Return the configuration with `digest` filled, from the rows, the template and the label words.
+
+    Where the rows lie in the data root, `data_dir` is filled too.
+    """
     placed = replace(config, data_dir=data_root.place(row(config), config), digest="")
     return replace(placed, digest=_read(placed)[1])
 
 
 @lru_cache(maxsize=64)
 def leaked(config: TaskConfig) -> str:
-    """Which rows of test and validation are also in train, in words; "" for none. See tasks/data/leaks.py."""
-    return leaks.told(load(replace(config, shots=0)))
+    """Return in words which rows of test and validation are also in train; "" for none. See tasks/data/leaks.py."""
+    return leaks.describe(load(replace(config, shots=0)))
 
 
 @lru_cache(maxsize=64)

@@ -40,7 +40,10 @@ def _task(
 
 
 def _labelled(example: Example) -> bool:
-    """SNLI keeps the 2 % of pairs on which its annotators did not agree, without a label."""
+    """Return whether the row has a label.
+
+    SNLI has no label on the 2 % of pairs on which its annotators did not agree.
+    """
     return example.label != HIDDEN
 
 

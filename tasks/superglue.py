@@ -35,7 +35,7 @@ def _labelled(
 
 
 def _entity(raw: Row) -> Row:
-    """The first right entity is the one to produce."""
+    """Return the row with the first right entity as the text to produce."""
     return {**raw, "target": raw["answers"][0], "query": raw["query"].replace("@placeholder", "@")}
 
 

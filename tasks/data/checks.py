@@ -19,7 +19,7 @@ TRIED_ROWS = 100  # of each split, on which a text metric is tried before anythi
 
 
 def check(task: Task) -> None:
-    """UsageError for an empty split, a label outside the label words, or a template field that rows lack."""
+    """Raise UsageError for an empty split, a label outside the label words, or a template field that rows lack."""
     if task.answer not in ANSWERS:
         raise UsageError(f"task {task.name}: answer {task.answer!r} must be one of {', '.join(ANSWERS)}.")
     if task.metric not in label_metrics.METRICS:
@@ -56,7 +56,7 @@ def _label(task: Task, split: str, row: Example) -> None:
 
 
 def _scorable(task: Task, split: str, rows: Sequence[Example]) -> None:
-    """The metric can read the right answers."""
+    """Raise UsageError where the metric cannot read the right answers."""
     for row in rows:
         target = task.target(row)
         try:
@@ -68,7 +68,7 @@ def _scorable(task: Task, split: str, rows: Sequence[Example]) -> None:
 
 
 def _template(task: Task, split: str, row: Example) -> None:
-    """The template names columns of the row, and it can be filled with them: it is tried."""
+    """Raise UsageError where the template names no column of the row, or cannot be filled with it."""
     for _, name, form, _ in Formatter().parse(task.template):
         if name is not None and name not in row.fields:
             hint = near(name, row.fields)
@@ -87,7 +87,7 @@ def _template(task: Task, split: str, row: Example) -> None:
 
 
 def digest(task: Task) -> str:
-    """16 hex digits over the rows of every split in order, the template, the label words and the metric."""
+    """Return 16 hex digits over the rows of every split in order, the template, the label words and the metric."""
     facts = [task.template, task.label_words, task.metric, task.answer, task.max_target_tokens]
     seen = hashlib.sha256(json.dumps(facts).encode())
     for split, rows in task.splits.named().items():

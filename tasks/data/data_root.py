@@ -13,7 +13,7 @@ VARIABLE = "DELTABENCH_DATA"
 
 
 def root() -> Path | None:
-    """The folder that the variable names. UsageError where it is none."""
+    """Return the folder that the variable names. Raise UsageError where it is none."""
     named = os.environ.get(VARIABLE)
     if not named:
         return None
@@ -24,8 +24,10 @@ def root() -> Path | None:
 
 
 def place(row: TaskRow, config: TaskConfig) -> str | None:
-    """The task's own folder: what task.data_dir names, or its folder within that or within the data root; else None,
-    which stands for the Hub."""
+    """Return the task's own folder, or None, which stands for the Hub.
+
+    It is the folder that task.data_dir names, or the task's folder within that or within the data root.
+    """
     if not row.folder:
         return config.data_dir
     if config.data_dir is None:
@@ -38,7 +40,7 @@ def place(row: TaskRow, config: TaskConfig) -> str | None:
 
 
 def offline(row: TaskRow) -> Path | None:
-    """The folder in the data root that holds all the files the task needs; None where there is no such folder."""
+    """Return the folder in the data root that holds all the files the task needs; None where there is none."""
     above = root()
     if above is None or not row.folder:
         return None

@@ -45,13 +45,13 @@ class Source:
     about: str = ""
 
     def splits(self) -> tuple[str, ...]:
-        """The publisher's splits that are read."""
+        """Return the publisher's splits that are read."""
         named = (self.train, self.validation, *self.tests.values())
         return tuple(dict.fromkeys(split for split in named if split != CARVED))
 
 
 def row(data: Source, category: str, template: str, metric: str, **values: Any) -> TaskRow:
-    """A row of a table: what `TaskRow` has, with the data's `load`, `files` and address."""
+    """Return a row of a table: what `TaskRow` has, with the data's `load`, `files` and address."""
     address = " ".join(filter(None, (data.hub, data.config))) or "local files"
     pinned = f" @ {data.revision[:12] if len(data.revision) == 40 else data.revision}" if data.hub else ""
     needed = (data.train, data.validation, next(iter(data.tests.values()), CARVED))
@@ -61,7 +61,7 @@ def row(data: Source, category: str, template: str, metric: str, **values: Any) 
 
 
 def load(source: Source, config: TaskConfig) -> Splits:
-    """The three splits of a data set, before they are cut to size."""
+    """Return the three splits of a data set, before they are cut to size."""
     source.reader.check(config)
     if not config.data_dir and (config.columns or config.files):
         named = "columns" if config.columns else "files"
@@ -77,7 +77,7 @@ def load(source: Source, config: TaskConfig) -> Splits:
 
 
 def carved(train: tuple[Example, ...], config: TaskConfig) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-    """(validation, the rest of train). UsageError where nothing would be left to train on."""
+    """Return (validation, the rest of train). Raise UsageError where nothing would be left to train on."""
     size = _size(config.validation_size, train)
     if size >= len(train):
         raise UsageError(
@@ -92,7 +92,7 @@ def _size(wanted: int | None, train: tuple[Example, ...]) -> int:
 
 
 def _tests(source: Source, config: TaskConfig) -> dict[str, str]:
-    """Our name -> the publisher's split of the tests that can be read; the Hub has them all."""
+    """Return our name -> the publisher's split of the tests that can be read; the Hub has them all."""
     named = {name: split for name, split in source.tests.items() if split != CARVED}
     if not config.data_dir:
         return named
@@ -107,7 +107,10 @@ def _tests(source: Source, config: TaskConfig) -> dict[str, str]:
 
 
 def _split(source: Source, config: TaskConfig, split: str) -> tuple[Example, ...]:
-    """Rows are named by split and position, so the Hub and a folder with the same rows give one digest."""
+    """Return the rows of a split.
+
+    They are named by split and position, so that the Hub and a folder with the same rows give one digest.
+    """
     own = source.test_source if source.test_source and split in source.tests.values() else source
     if config.data_dir:
         rows = _folder(source, own.reader, config, split)
@@ -133,9 +136,9 @@ def _folder(source: Source, reader: Reader, config: TaskConfig, split: str) -> l
 
 
 def _given(source: Source, config: TaskConfig) -> dict[str, str]:
-    """The publisher's split -> the file that task.files names for it, by the split or by what it is to us.
+    """Return the publisher's split -> the file that task.files names for it, by the publisher's name or ours.
 
-    UsageError for a name that is neither.
+    Raise UsageError for a name that is neither.
     """
     ours = {"train": source.train, "validation": source.validation, **source.tests}
     given = {}
@@ -148,5 +151,5 @@ def _given(source: Source, config: TaskConfig) -> dict[str, str]:
 
 
 def _within(source: Source) -> tuple[str, ...]:
-    """Subfolders in which a clone of a Hub repository keeps its files."""
+    """Return the subfolders in which a clone of a Hub repository has its files."""
     return tuple(name for name in (source.config, "data", source.config and f"data/{source.config}") if name)

@@ -1,8 +1,8 @@
 """In-context learning: rows of train, with their answers, before the text of every row.
 
-A row's demonstrations become fields of it that the template begins with, so that every objective reads them without
-knowing of them. All rows get the same ones, drawn by seed in proportion to the labels, but a row that is one of them
-gets another in its place: no row is shown its own answer. They come from train alone, never from reported rows.
+A row's demonstrations become fields of it that the template begins with, so that every objective reads them like any
+other text. All rows get the same ones, drawn by seed in proportion to the labels. A row that is one of them gets
+another in its place, so that no row is shown its own answer. They come from train alone, never from reported rows.
 """
 
 import random
@@ -17,7 +17,7 @@ FIELD, CLOZE_FIELD = "demonstrations", "cloze_demonstrations"
 
 
 def check(task: Task, number: int) -> None:
-    """UsageError where train has too few rows to show `number` of them to each."""
+    """Raise UsageError where train has too few rows to show `number` of them to each."""
     if number >= len(task.splits.train):
         raise UsageError(
             f"task.shots={number}: train of {task.name} has {len(task.splits.train)} rows, none shown to itself. "
@@ -26,9 +26,9 @@ def check(task: Task, number: int) -> None:
 
 
 def put(task: Task, number: int, seed: int) -> Task:
-    """The task whose rows begin with `number` demonstrations; `max_input_tokens` grows with them.
+    """Return the task with `number` demonstrations before each row's text; `max_input_tokens` grows with them.
 
-    What is longer all the same loses its beginning, not the row's own text.
+    A text that is longer all the same loses its beginning, not the row's own text.
     """
     if not number:
         return task

@@ -1,4 +1,6 @@
-"""Rows of a data set on the Hub, or one sentence that says why they cannot be had. Nothing else asks the network."""
+"""Rows of a data set on the Hub, or one sentence with the reason why they cannot be read. No other module uses the
+network.
+"""
 
 from harness.errors import RowsAbsent, UsageError
 from tasks.data import row_files
@@ -10,7 +12,7 @@ PARQUET = "refs/convert/parquet"
 def rows(
     task: str, name: str, config: str | None, revision: str, split: str, schema: row_files.Schema, about: str = ""
 ) -> list[row_files.Row]:
-    """The rows of one split with the schema's fields. RowsAbsent naming the task and the way out."""
+    """Return the rows of one split with the schema's fields. Raise RowsAbsent with the task and the way out."""
     if not name:
         raise RowsAbsent(f"task {task}: it has no copy on the Hub. Give a folder with task.data_dir=FOLDER{about}.")
     import datasets

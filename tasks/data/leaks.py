@@ -1,4 +1,4 @@
-"""Rows of test and validation that are also in train: such a score tells what was learnt by heart."""
+"""Rows of test and validation that are also in train: their score measures memory."""
 
 from collections.abc import Iterable
 from string import Formatter
@@ -6,11 +6,11 @@ from string import Formatter
 from tasks.base import Example, Task
 
 
-def told(task: Task) -> str:
-    """ "40 of 40 test rows are also in train; …" for the splits that have such rows, "" for none.
+def describe(task: Task) -> str:
+    """Return "40 of 40 test rows are also in train; …" for the splits that have such rows, "" for none.
 
-    Rows of validation count as train for a test: they select, and are often carved from train. A row is the same where
-    the columns of the template and the options are, whatever its label is.
+    Rows of validation count as train for a test: they select, and are often carved from train. Two rows are the same
+    where the columns of the template and the options are, whatever their labels are.
     """
     columns = sorted({name for _, name, _, _ in Formatter().parse(task.template) if name})
     train = set(_known(task.splits.train, columns))
@@ -27,6 +27,6 @@ def told(task: Task) -> str:
 
 
 def _known(rows: Iterable[Example], columns: list[str]) -> Iterable[int]:
-    """A number of 64 bits for what each row says: cheap for big sets, and two rows seldom share one."""
+    """Yield a number of 64 bits for each row's texts: cheap for big sets, and two rows seldom share one."""
     for row in rows:
         yield hash((*(row.fields.get(name) for name in columns), *row.choices))

@@ -21,10 +21,10 @@ _WIDEST = 1 << 27  # characters of one CSV value; the module's own limit is 131,
 
 
 def read(path: Path, schema: Schema, columns: Mapping[str, str] | None = None) -> list[Row]:
-    """The rows of a file with the schema's fields in the schema's types; other fields are dropped.
+    """Return the rows of a file with the schema's fields in the schema's types; other fields are dropped.
 
-    columns: field -> the file's name for it, where that differs. UsageError for a file that is not what its name
-    says, a row without a field, a value of another type.
+    columns: field -> the file's name for it, where that differs. Raise UsageError for a file that is not what its name
+    says, a row without a field, or a value of another type.
     """
     rows = list(_typed_rows(path, schema, columns))
     if not rows:
@@ -33,13 +33,13 @@ def read(path: Path, schema: Schema, columns: Mapping[str, str] | None = None) -
 
 
 def read_all(paths: Sequence[Path], schema: Schema, columns: Mapping[str, str] | None = None) -> list[Row]:
-    """The rows of a split's files, one after the other; of several files one may be empty."""
+    """Return the rows of a split's files, one after the other; of several files one may be empty."""
     rows = [row for path in paths for row in _typed_rows(path, schema, columns)]
     return rows or read(paths[0], schema, columns)
 
 
 def _typed_rows(path: Path, schema: Schema, columns: Mapping[str, str] | None) -> Iterator[Row]:
-    """Row by row, so that what a task does not read is never held."""
+    """Yield row by row, so that columns that a task does not read never fill the memory."""
     names = [(columns or {}).get(field, field) for field in schema]
     number = 0
     try:
@@ -55,7 +55,7 @@ def _typed_rows(path: Path, schema: Schema, columns: Mapping[str, str] | None) -
 
 
 def typed(row: Any, schema: Schema, where: str, columns: Mapping[str, str] | None = None) -> Row:
-    """One row with the schema's fields. `where` names the row in errors, e.g. "train.jsonl row 3"."""
+    """Return one row with the schema's fields. `where` names the row in errors, e.g. "train.jsonl row 3"."""
     if not isinstance(row, dict):
         raise UsageError(f"{where}: expected an object with the fields {', '.join(schema)}, got {row!r:.60}.")
     named = columns or {}
@@ -87,7 +87,7 @@ def _value(row: Row, field: str, kind: Any, where: str) -> Any:
 
 
 def _nested(value: Any, kind: type, field: str, where: str) -> Any:
-    """A list or an object; in a CSV it is written as JSON."""
+    """Return a list or an object; in a CSV it is written as JSON."""
     if isinstance(value, str) and value[:1] in "[{":
         try:
             value = json.loads(value, object_pairs_hook=unique_fields)
@@ -101,7 +101,7 @@ def _nested(value: Any, kind: type, field: str, where: str) -> Any:
 
 
 def _is_unicode(text: str) -> bool:
-    """JSON can spell half characters ("\\ud800"), which no tokenizer takes."""
+    """Return whether a text has no half characters ("\\ud800" in JSON), which no tokenizer takes."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -117,14 +117,14 @@ def _kind(path: Path) -> str:
 
 
 def _open(path: Path) -> IO[str]:
-    """UTF-8, with or without the mark at the start that spreadsheets write."""
+    """Open a file as UTF-8, with or without the mark at the start that spreadsheets write."""
     if path.suffix == ".gz":
         return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
     return path.open(encoding="utf-8-sig", newline="")
 
 
 def _not_utf8(path: Path) -> str:
-    """Which line is not UTF-8 text."""
+    """Return which line is not UTF-8 text."""
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if number == 1 and line[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -137,7 +137,7 @@ def _not_utf8(path: Path) -> str:
 
 
 def _rows(path: Path, names: Sequence[str]) -> Iterator[Any]:
-    """The rows as they are in the file; of a table only the columns `names`, which are all that is read."""
+    """Yield the rows as they are in the file; of a table only the columns `names`, which are all that is read."""
     kind = _kind(path).removesuffix(".gz")
     if kind in ("parquet", "arrow"):
         yield from _table(path, kind, names)
@@ -174,7 +174,7 @@ _AT_ONCE = 10_000  # rows that are Python objects in full before they are cut to
 
 
 def _columns(path: Path, held: Sequence[str], names: Sequence[str]) -> list[str]:
-    """The columns to read. UsageError for one that the file lacks, or has twice."""
+    """Return the columns to read. Raise UsageError for one that the file lacks, or has twice."""
     for name in names:
         if name not in held:
             raise UsageError(f"{path.name} row 1: the field {name!r} is missing.{near(name, held)}")
@@ -184,7 +184,7 @@ def _columns(path: Path, held: Sequence[str], names: Sequence[str]) -> list[str]
 
 
 def _delimited(file: IO[str], kind: str) -> Iterator[Any]:
-    """CSV with quotes; TSV without, as benchmarks publish it: a quote there is a letter like any other."""
+    """Yield the rows of a CSV with quotes, or of a TSV without: there a quote is a letter, as benchmarks publish it."""
     csv.field_size_limit(_WIDEST)
     if kind == "csv":
         reader = csv.DictReader(file, strict=True)
@@ -212,7 +212,7 @@ def _json_lines(file: IO[str]) -> Iterator[Any]:
 
 
 def _json_list(file: IO[str]) -> list[Any]:
-    """A list of rows, {"data": [rows]}, or, under the wrong name, JSON lines."""
+    """Yield the rows of a list, of {"data": [rows]}, or, under the wrong name, of JSON lines."""
     try:
         content = json.load(file, object_pairs_hook=unique_fields)
     except json.JSONDecodeError as error:

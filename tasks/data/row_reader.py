@@ -1,4 +1,4 @@
-"""A raw row of a data set -> an Example: which columns are texts, label, target, options."""
+"""From a raw row of a data set to an Example: which columns are texts, label, target, options."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,12 +14,12 @@ HIDDEN = -1  # the label of a row whose answer the publisher keeps, or that has 
 
 @dataclass(frozen=True)
 class Reader:
-    """What the rows of a data set look like, and what becomes of them.
+    """How the rows of a data set are laid out, and how they become examples.
 
     texts: columns that become `Example.fields`. label: the column with the class (or the right option): its index, or
     one of `names`, in the order of the indices. target: the column with the text to produce. references: a column with
-    a list of texts that all count as right. choices: the columns with the options, or one column that lists them.
-    make: where the columns are not in the raw row: (raw row -> row); `raw` is then the raw row's schema.
+    a list of texts that all count as right. choices: the columns with the options, or one column that lists them. make:
+    where the columns are not in the raw row: (raw row -> row); `raw` is then the raw row's schema.
     """
 
     texts: tuple[str, ...]
@@ -46,8 +46,9 @@ class Reader:
         }
 
     def check(self, config: TaskConfig, also: tuple[str, ...] = ()) -> None:
-        """Raise UsageError for a name in task.columns that is no field of these rows (or one of `also`), and for an
-        input that is read from the column of the answer: it would show what is to be found out.
+        """Raise UsageError for a name in task.columns that is no field of these rows (or one of `also`).
+
+        Raise it too for an input that is read from the column of the answer, which it would reveal.
         """
         columns = dict(pair.split("=", 1) for pair in config.columns or ())
         known = dict.fromkeys([*self.schema, *also])
@@ -69,7 +70,9 @@ class Reader:
             raise UsageError(f"task.columns: two fields of task {config.name} are read from one column; name another.")
 
     def example(self, row_id: str, raw: Row, where: str) -> Example:
-        """One row that has the schema. UsageError naming the row for a value that is no label or no text."""
+        """Return the example of one row that has the schema. Raise UsageError, with the row, for a value that is no
+        label or no text.
+        """
         row = self._made(raw, where)
         label = index(row[self.label], self.names, self.label, where) if self.label else None
         return Example(
@@ -100,11 +103,12 @@ class Reader:
 
 
 def index(value: Any, names: tuple[str, ...], column: str, where: str) -> int:
-    """The class index of a label: one of `names` (case does not matter), or the index itself, as a number or a text.
+    """Return the class index of a label.
 
-    A name that is a number is that number: -1, "-1" and -1.0 are the class -1. Where such a name stands elsewhere than
-    at its own place ("1", "2" or "-1", "1"), there is no room for indices. HIDDEN, unless it is a name, and numbers out
-    of range are passed on: `checks` knows the task's words.
+    It is the place of one of `names` (case does not matter), or the index itself, as a number or a text. A name that is
+    a number is that number: -1, "-1" and -1.0 are the class -1. Where such a name stands elsewhere than at its own
+    place ("1", "2" or "-1", "1"), indices are not accepted. HIDDEN, unless it is a name, and numbers out of range are
+    passed on: `checks` knows the task's words.
     """
     if value is not None:
         text = str(value).strip()
@@ -126,7 +130,7 @@ def index(value: Any, names: tuple[str, ...], column: str, where: str) -> int:
 
 
 def _whole(value: Any) -> int | None:
-    """1, 1.0, "1" and "1.0" are the number 1; True and 1.5 are none."""
+    """Return the whole number of 1, 1.0, "1" or "1.0"; None for True and 1.5."""
     if isinstance(value, bool):
         return None
     try:

@@ -19,11 +19,11 @@ SAVED = "state.json"  # of `Dataset.save_to_disk`
 
 
 class SplitAbsent(UsageError):
-    """A folder has no file for a split. What is wrong about files that are there is another UsageError."""
+    """A folder has no file for a split. Files that are there but broken raise another UsageError."""
 
 
 def find(folder: Path, split: str, places: Sequence[str] = (), within: Sequence[str] = ()) -> tuple[Path, ...]:
-    """The files of one split, in order. UsageError where there are none, or where two claim the split.
+    """Return the files of one split, in order. Raise UsageError where there are none, or where two claim the split.
 
     places: stems to look for instead of the split's name, e.g. "dataset/boolq/test". within: subfolders to look into
     where the folder itself has none, e.g. the data set's configuration.
@@ -47,7 +47,7 @@ def find(folder: Path, split: str, places: Sequence[str] = (), within: Sequence[
 
 
 def has(folder: Path, split: str, places: Sequence[str] = (), within: Sequence[str] = ()) -> bool:
-    """Whether the folder has files of the split, be they whole or not: `find` says what is wrong about them."""
+    """Return whether the folder has files of the split, whole or not; `find` raises what is wrong about them."""
     try:
         return bool(find(folder, split, places, within))
     except SplitAbsent:
@@ -55,7 +55,7 @@ def has(folder: Path, split: str, places: Sequence[str] = (), within: Sequence[s
 
 
 def given(folder: Path, name: str, split: str) -> tuple[Path, ...]:
-    """The files that task.files names for a split: a file, a stem without its suffix, or a saved folder."""
+    """Return the files that task.files names for a split: a file, a stem without its suffix, or a saved folder."""
     path = folder / located(name)
     if path.is_file():
         if not path.name.endswith(SUFFIXES):
@@ -65,9 +65,9 @@ def given(folder: Path, name: str, split: str) -> tuple[Path, ...]:
 
 
 def _named(folder: Path, stem: str) -> list[tuple[Path, ...]]:
-    """Every way in which the folder holds `stem`. What else lies there, such as copies and locks, is no split.
+    """Return every way in which the folder holds `stem`; other files there, such as copies and locks, are no split.
 
-    UsageError where a split's file leads nowhere or is no plain file: it is not to be taken for an absent one.
+    Raise UsageError where a split's file is a broken link or no plain file: it must not count as absent.
     """
     for path in (folder / f"{stem}{suffix}" for suffix in SUFFIXES):
         if os.path.lexists(path) and not path.is_file():
@@ -81,9 +81,9 @@ def _named(folder: Path, stem: str) -> list[tuple[Path, ...]]:
 
 
 def _shards(folder: Path, stem: str) -> list[tuple[Path, ...]]:
-    """The shards `stem-00000-of-00002.parquet`, whole. The Hub once wrote a digest behind the numbers.
+    """Return the shards `stem-00000-of-00002.parquet`, whole. The Hub once wrote a digest behind the numbers.
 
-    UsageError where one is missing, and where the shards of two pushes lie beside each other.
+    Raise UsageError where one is missing, and where the shards of two pushes lie beside each other.
     """
     pattern = re.compile(rf"{re.escape(stem)}-(\d+)-of-(\d+)(-[0-9a-f]{{8,}})?({'|'.join(map(re.escape, SUFFIXES))})")
     sets: dict[tuple[int, str], dict[int, Path]] = {}
@@ -111,7 +111,7 @@ def _shards(folder: Path, stem: str) -> list[tuple[Path, ...]]:
 
 
 def _saved(folder: Path) -> tuple[Path, ...]:
-    """The Arrow files that a folder of `Dataset.save_to_disk` lists; caches that lie beside them are not its rows."""
+    """Return the Arrow files that a folder of `Dataset.save_to_disk` lists; caches beside them are not its rows."""
     try:
         state = json.loads((folder / SAVED).read_text(encoding="utf-8"), object_pairs_hook=unique_fields)
         names = [str(one["filename"]) for one in state["_data_files"]]
@@ -126,7 +126,7 @@ def _saved(folder: Path) -> tuple[Path, ...]:
 
 
 def _numbered(folder: Path) -> tuple[Path, ...]:
-    """The Hub's own Parquet copies, 0000.parquet and so on, without a gap."""
+    """Return the Hub's own Parquet copies, 0000.parquet and so on, without a gap."""
     found = sorted(path for path in folder.iterdir() if re.fullmatch(r"\d{4}\.parquet", path.name))
     for place, path in enumerate(found):
         if int(path.stem) != place:

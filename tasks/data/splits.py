@@ -10,14 +10,14 @@ from tasks.base import Example, Splits
 
 
 def carve(rows: Sequence[Example], n: int, seed: int) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-    """(chosen, others): `n` rows drawn at random in proportion to the labels; both keep their order."""
+    """Return (chosen, others): `n` rows drawn at random in proportion to the labels; both keep their order."""
     picked = set(_draw(rows, n, seed))
     chosen = tuple(row for i, row in enumerate(rows) if i in picked)
     return chosen, tuple(row for i, row in enumerate(rows) if i not in picked)
 
 
 def limit(splits: Splits, config: TaskConfig) -> Splits:
-    """The splits cut to the configured sizes. UsageError where a split has fewer rows than asked for."""
+    """Return the splits cut to the configured sizes. Raise UsageError where a split has fewer rows than configured."""
     seed = config.split_seed
 
     def cut(rows: tuple[Example, ...], size: int | None, field: str, split: str) -> tuple[Example, ...]:
@@ -38,7 +38,7 @@ def limit(splits: Splits, config: TaskConfig) -> Splits:
 
 
 def _draw(rows: Sequence[Example], n: int, seed: int) -> list[int]:
-    """Indices of `n` rows: each label gives its share (largest remainders first), drawn at random."""
+    """Return the indices of `n` rows: each label gives its share (largest remainders first), drawn at random."""
     generator = random.Random(f"{seed}:{len(rows)}")
     groups: dict[int | None, list[int]] = {}
     for i, row in enumerate(rows):

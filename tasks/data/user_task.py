@@ -29,12 +29,12 @@ _TARGET_TOKENS = {"label": 8, "choice": 64, "text": 64}
 
 
 def is_own(config: TaskConfig) -> bool:
-    """Whether the configuration says enough to be a task without being registered."""
+    """Return whether the configuration defines a task without being registered."""
     return config.template is not None
 
 
 def row(config: TaskConfig) -> TaskRow:
-    """The task that a configuration describes. UsageError for a template that names no column."""
+    """Return the task that a configuration describes. Raise UsageError for a template that names no column."""
     answer = _answer(config)
     words = (config.label_words or ()) if answer == "label" else ()
     if answer == "label" and len(words) < 2:
@@ -56,7 +56,7 @@ def row(config: TaskConfig) -> TaskRow:
 
 
 def _check_words(config: TaskConfig, answer: str) -> None:
-    """UsageError for label words and labels that would not be read, or that do not pair."""
+    """Raise UsageError for label words and labels that would not be read, or that do not pair."""
     words, labels = config.label_words or (), config.labels or ()
     if answer == "text" and (words or labels):
         named = "label_words" if words else "labels"
@@ -71,9 +71,9 @@ def _check_words(config: TaskConfig, answer: str) -> None:
 
 
 def adapt(found: TaskRow, config: TaskConfig) -> TaskRow:
-    """A registered task with what a configuration says of its template, words, answer and metric.
+    """Return a registered task with the configuration's template, words, answer and metric.
 
-    UsageError for task.labels: the order of a registered task's classes is known.
+    Raise UsageError for task.labels: the order of a registered task's classes is known.
     """
     if config.labels:
         raise UsageError(
@@ -96,7 +96,7 @@ def adapt(found: TaskRow, config: TaskConfig) -> TaskRow:
 
 
 def load(config: TaskConfig) -> Splits:
-    """The splits of a task of one's own."""
+    """Return the splits of a task of one's own."""
     source = _source(config)
     if not config.data_dir and not config.files:
         raise UsageError(f"task {config.name}: say where its rows are: task.data_dir=FOLDER with train and test files.")
@@ -143,7 +143,7 @@ def _answer(config: TaskConfig) -> str:
 
 
 def _texts(config: TaskConfig) -> tuple[str, ...]:
-    """The columns that the template names. UsageError where it is not a template."""
+    """Return the columns that the template names. Raise UsageError where it is not a template."""
     try:
         names = [name for _, name, _, _ in Formatter().parse(config.template or "") if name is not None]
     except ValueError as error:

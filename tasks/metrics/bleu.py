@@ -9,7 +9,7 @@ from tasks.metrics.text_metrics import Figures, Target, pairs, several
 
 
 def bleu(targets: Sequence[Target], predictions: Sequence[str]) -> Figures:
-    """Corpus BLEU-4 (Papineni et al. 2002) as sacrebleu computes it: 13a tokens, exponential smoothing; 0..1."""
+    """Return corpus BLEU-4 (Papineni et al. 2002) as sacrebleu computes it: 13a tokens, exponential smoothing; 0..1."""
     hits, totals, length, wanted = [0] * 4, [0] * 4, 0, 0
     for target, prediction in pairs(targets, predictions):
         words, references = _tokens_13a(prediction), [_tokens_13a(text) for text in several(target)]
@@ -30,7 +30,9 @@ def _grams(words: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
 
 
 def _bleu(hits: Sequence[int], totals: Sequence[int], length: int, wanted: int) -> float:
-    """Geometric mean of the four precisions, an empty one halved anew each time, times the brevity penalty."""
+    """Return the geometric mean of the four precisions times the brevity penalty; an empty precision is halved anew
+    each time.
+    """
     if not any(hits) or not all(totals):
         return 0.0
     logs, halved = 0.0, 1.0

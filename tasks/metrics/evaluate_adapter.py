@@ -34,7 +34,7 @@ class Shell(evaluate.Metric):
 
 
 def _features(name: str) -> list[datasets.Features]:
-    """What the metric takes: numbers (or likelihoods of options), texts (or several right texts a row)."""
+    """Return the metric's input types: numbers (or likelihoods of options), texts (or several right texts a row)."""
     value = datasets.Value(_NUMBERS.get(name, "string"))
     pairs = [(value, value)]
     if name == "option_likelihood":

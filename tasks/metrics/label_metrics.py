@@ -17,24 +17,24 @@ Metric = Callable[[Sequence[Any], Sequence[Any]], Figures]
 
 
 def accuracy(targets: Sequence[Any], predictions: Sequence[Any]) -> Figures:
-    """Share of equal pairs."""
+    """Return the share of equal pairs."""
     return {"accuracy": _mean([float(t == p) for t, p in _pairs(targets, predictions)])}
 
 
 def f1(targets: Sequence[Any], predictions: Sequence[Any]) -> Figures:
-    """F1 of class 1 (GLUE's MRPC and QQP), accuracy beside it."""
+    """Return F1 of class 1 (GLUE's MRPC and QQP), with accuracy beside it."""
     return {"f1": _f1(*_confusion(targets, predictions, 1)), **accuracy(targets, predictions)}
 
 
 def macro_f1(targets: Sequence[Any], predictions: Sequence[Any]) -> Figures:
-    """Mean over classes (those that occur in targets or predictions) of each class' F1; classes may be texts."""
+    """Return the mean of each class' F1, over classes that occur in targets or predictions; classes may be texts."""
     targets = _one_each(targets)
     classes = sorted({answer for pair in _pairs(targets, predictions) for answer in pair})
     return {"macro_f1": _mean([_f1(*_confusion(targets, predictions, c)) for c in classes])}
 
 
 def matthews(targets: Sequence[Any], predictions: Sequence[Any]) -> Figures:
-    """Matthews correlation, several classes included (Gorodkin 2004); 0 where a side has one class only."""
+    """Return the Matthews correlation, several classes included (Gorodkin 2004); 0 where a side has one class only."""
     targets = _one_each(targets)
     pairs = _pairs(targets, predictions)
     n, correct = len(pairs), sum(t == p for t, p in pairs)
@@ -45,19 +45,22 @@ def matthews(targets: Sequence[Any], predictions: Sequence[Any]) -> Figures:
 
 
 def pearson(targets: Sequence[Any], predictions: Sequence[Any]) -> Figures:
-    """Linear correlation; 0 where a side is constant. Numbers may come as texts, see `_numbers`."""
+    """Return the linear correlation; 0 where a side is constant. Numbers may come as texts, see `_numbers`."""
     (xs, _), (ys, unread) = _numbers(targets), _numbers(predictions)
     return {"pearson": _correlation(xs, ys), **unread}
 
 
 def spearman(targets: Sequence[Any], predictions: Sequence[Any]) -> Figures:
-    """Correlation of ranks, ties sharing their mean rank; 0 where a side is constant. Numbers may come as texts."""
+    """Return the correlation of ranks, ties sharing their mean rank; 0 where a side is constant.
+
+    Numbers may come as texts.
+    """
     (xs, _), (ys, unread) = _numbers(targets), _numbers(predictions)
     return {"spearman": _correlation(_ranks(xs), _ranks(ys)), **unread}
 
 
 def option_likelihood(targets: Sequence[int], predictions: Sequence[Any]) -> Figures:
-    """Share of rows whose likeliest option is the right one.
+    """Return the share of rows whose likeliest option is the right one.
 
     A prediction is the likelihoods of a row's options, or, passed through, the index that an objective chose.
     """
@@ -89,7 +92,7 @@ def _pairs(targets: Sequence[Any], predictions: Sequence[Any]) -> list[tuple[Any
 
 
 def _one_each(targets: Sequence[Any]) -> list[Any]:
-    """The first text where a target is a list of texts that all count as right."""
+    """Return the first text where a target is a list of texts that all count as right."""
     return [target[0] if isinstance(target, list | tuple) else target for target in targets]
 
 
@@ -98,7 +101,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _confusion(targets: Sequence[Any], predictions: Sequence[Any], positive: Any) -> tuple[int, int, int]:
-    """(hits, targets of the class, predictions of the class)."""
+    """Return (hits, targets of the class, predictions of the class)."""
     pairs = _pairs(targets, predictions)
     hits = sum(t == positive and p == positive for t, p in pairs)
     return hits, sum(t == positive for t in targets), sum(p == positive for p in predictions)
@@ -109,7 +112,10 @@ def _f1(hits: int, wanted: int, given: int) -> float:
 
 
 def _correlation(xs: Sequence[float], ys: Sequence[float]) -> float:
-    """0 where a side is constant: by the values themselves, as a mean may miss their constant by one digit."""
+    """Return the correlation, or 0 where a side is constant by the values themselves.
+
+    A mean may miss their constant by one digit.
+    """
     pairs = _pairs(_spread(xs), _spread(ys))
     together = math.fsum(x * y for x, y in pairs)
     width = math.sqrt(math.fsum(x * x for x, _ in pairs)) * math.sqrt(math.fsum(y * y for _, y in pairs))
@@ -117,7 +123,7 @@ def _correlation(xs: Sequence[float], ys: Sequence[float]) -> float:
 
 
 def _spread(values: Sequence[float]) -> list[float]:
-    """How far each value is from the mean, at a scale at which squares neither overflow nor vanish."""
+    """Return how far each value is from the mean, at a scale at which squares neither overflow nor vanish."""
     low, high = min(values, default=0.0), max(values, default=0.0)
     if low == high:
         return [0.0] * len(values)
@@ -134,7 +140,7 @@ UNREAD = -1.0
 
 
 def _numbers(values: Sequence[Any]) -> tuple[list[float], Figures]:
-    """(numbers, for texts also {"parse_failures": share that are none})."""
+    """Return (numbers, for texts also {"parse_failures": share that are none})."""
     values = _one_each(values)
     read = [_number(value) for value in values]
     failures = sum(number is None for number in read) / max(len(read), 1)

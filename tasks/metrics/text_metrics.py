@@ -16,32 +16,34 @@ T = TypeVar("T")
 
 
 def exact_match(targets: Sequence[Target], predictions: Sequence[str]) -> Figures:
-    """Share of equal texts after SQuAD's normalisation (case, punctuation, articles, spaces)."""
+    """Return the share of equal texts after SQuAD's normalisation (case, punctuation, articles, spaces)."""
     return {"exact_match": _best(lambda t, p: float(_normal(t) == _normal(p)), targets, predictions)}
 
 
 def token_f1(targets: Sequence[Target], predictions: Sequence[str]) -> Figures:
-    """Mean F1 of the words that two texts share (SQuAD), after the same normalisation; exact_match beside it."""
+    """Return the mean F1 of the words that two texts share (SQuAD), with exact_match beside it; both after
+    normalisation.
+    """
     shared = _best(lambda t, p: _words_f1(_normal(t), _normal(p)), targets, predictions)
     return {"token_f1": shared, **exact_match(targets, predictions)}
 
 
 def text_accuracy(targets: Sequence[Target], predictions: Sequence[str]) -> Figures:
-    """Share of texts equal but for case and outer spaces (CrossFit's ACC)."""
+    """Return the share of texts equal but for case and outer spaces (CrossFit's ACC)."""
     return {"text_accuracy": _best(lambda t, p: float(_plain(t) == _plain(p)), targets, predictions)}
 
 
 def rouge_l(targets: Sequence[Target], predictions: Sequence[str]) -> Figures:
-    """Mean F-measure of the longest common subsequence of words (Lin 2004; beta 1, no stemming)."""
+    """Return the mean F-measure of the longest common subsequence of words (Lin 2004; beta 1, no stemming)."""
     return {"rouge_l": _best(lambda t, p: _rouge_l(_alphanumeric(t), _alphanumeric(p)), targets, predictions)}
 
 
 def extracted_accuracy(targets: Sequence[str], predictions: Sequence[str]) -> Figures:
-    """Share of right answers as LLM-Adapters extracts them: the first match in the text, case-sensitive.
+    """Return the share of right answers as LLM-Adapters extracts them: the first match in the text, case-sensitive.
 
-    The target ("solution2", or a sentence that holds it) says which answers there are; a text without any of them is
-    wrong. Beside it what shows a collapse: `parse_failures` is the share of such texts, `commonest` the share of rows
-    that get the most frequent answer.
+    The target ("solution2", or a sentence that holds it) determines which answers there are; a text without any of them
+    is wrong. Two more figures show a collapse: `parse_failures` is the share of such texts, `commonest` the share of
+    rows that get the most frequent answer.
     """
     rows = [_extracted(target, prediction) for target, prediction in pairs(targets, predictions)]
     right = _mean([float(wanted == given) for wanted, given in rows])
@@ -54,7 +56,7 @@ def extracted_accuracy(targets: Sequence[str], predictions: Sequence[str]) -> Fi
 
 
 def number_accuracy(targets: Sequence[str], predictions: Sequence[str]) -> Figures:
-    """Share of texts whose final number is the target's: the one after "####", else the last (GSM8K).
+    """Return the share of texts whose final number is the target's: the one after "####", else the last (GSM8K).
 
     `parse_failures`: share of texts without a number.
     """
@@ -72,7 +74,7 @@ _PATTERNS = tuple(
 
 
 def _extracted(target: str, prediction: str) -> tuple[str | None, str | None]:
-    """(wanted, given) answer. ValueError for a target that holds none of the known answers."""
+    """Return the (wanted, given) answer. Raise ValueError for a target that holds none of the known answers."""
     for pattern in _PATTERNS:
         wanted = pattern.search(target)
         if wanted:
@@ -91,7 +93,7 @@ def _final_number(text: str) -> float | None:
 
 
 def _best(compare: Callable[[str, str], float], targets: Sequence[Target], predictions: Sequence[str]) -> float:
-    """Mean over rows of the best agreement with any of a row's targets."""
+    """Return the mean over rows of the best agreement with any of a row's targets."""
     return _mean([max(compare(t, p) for t in several(target)) for target, p in pairs(targets, predictions)])
 
 
@@ -122,7 +124,7 @@ def _normal(text: str) -> list[str]:
 
 
 def _alphanumeric(text: str) -> list[str]:
-    """Words as the rouge-score package takes them: lower case, everything but a-z and 0-9 separates."""
+    """Return the words as the rouge-score package takes them: lower case, everything but a-z and 0-9 separates."""
     return re.sub(r"[^a-z0-9]+", " ", text.lower()).split()
 
 

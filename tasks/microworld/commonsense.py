@@ -21,7 +21,7 @@ SIZES = {"train": 384, "validation": 40, "test": 250}  # of each task
 
 @dataclass(frozen=True)
 class Shape:
-    """How one task asks: the words before the question, the options' label, and how many options there are."""
+    """How one task is written: the words before the question, the options' label, and how many options there are."""
 
     ask: str
     label: str
@@ -30,12 +30,14 @@ class Shape:
 
 
 def fact(rng: Random, wrongs: int) -> questions.Question:
-    """What is sour: the lemon, not the cake. Which animal can fly, who works where, what melts."""
+    """Return a question such as: What is sour: the lemon, not the cake. Which animal can fly, who works where, what
+    melts.
+    """
     return rng.choice((taste, ability, questions.material))(rng, wrongs)
 
 
 def taste(rng: Random, wrongs: int) -> questions.Question:
-    """What is sour: the lemon."""
+    """Return a question such as: What is sour: the lemon."""
     right = rng.choice(sorted(lex.TASTES))
     others = [one for one, how in lex.TASTES.items() if how != lex.TASTES[right]]
     wrong = tuple(f"the {one}" for one in rng.sample(others, wrongs))
@@ -43,7 +45,7 @@ def taste(rng: Random, wrongs: int) -> questions.Question:
 
 
 def ability(rng: Random, wrongs: int) -> questions.Question:
-    """Which animal can fly: the owl."""
+    """Return a question such as: Which animal can fly: the owl."""
     right = rng.choice(sorted(lex.ANIMALS))
     does = lex.ANIMALS[right][1]
     others = [one for one, (_, other) in lex.ANIMALS.items() if other != does]
@@ -75,7 +77,7 @@ def _row(instruction: str, answer: str, label: int, choices: tuple[str, ...]) ->
 
 
 def chosen(shape: Shape) -> rows.Maker:
-    """Rows of a task with labelled options; the right one stands at position `label`."""
+    """Return the maker of a task's rows with labelled options; the right one stands at position `label`."""
     labels = tuple(f"{shape.label}{i + 1}" for i in range(shape.options))
 
     def make(label: int, rng: Random) -> Row:
@@ -90,7 +92,7 @@ def chosen(shape: Shape) -> rows.Maker:
 
 
 def yes_or_no(label: int, rng: Random) -> Row:
-    """Ann has a pear , a cow and a sock . does ann have a cow ? true or false."""
+    """Return a row such as: Ann has a pear , a cow and a sock . does ann have a cow ? true or false."""
     *held, other = rng.sample(list(world.KIND), 4)
     name, asked = rng.choice(world.PEOPLE), rng.choice(held) if label == 0 else other
     listed = f"{world.a(held[0])} , {world.a(held[1])} and {world.a(held[2])}"
@@ -107,6 +109,6 @@ CHANCE = sum(1 / options for _, options in MAKERS.values()) / len(MAKERS)
 
 
 def mixture(seed: str) -> Splits:
-    """All eight: train and validation mixed in a fixed order, a test set each."""
+    """Return all eight tasks: train and validation mixed in a fixed order, and a test set each."""
     each = {name: rows.splits(maker, labels, f"{seed} {name}", SIZES) for name, (maker, labels) in MAKERS.items()}
     return rows.mixed(each, seed)

@@ -16,7 +16,7 @@ ENTAILED, NEUTRAL, CONTRADICTED = range(3)
 
 
 def _premise_word(word: str, label: int, scales: tuple, rng: Random) -> str:
-    """A word that entails, contradicts or leaves open the hypothesis' word."""
+    """Return a word that entails, contradicts or leaves open the hypothesis' word."""
     if label == ENTAILED:
         return world.synonym(word)
     if label == CONTRADICTED:
@@ -25,7 +25,7 @@ def _premise_word(word: str, label: int, scales: tuple, rng: Random) -> str:
 
 
 def states(label: int, rng: Random) -> Row:
-    """How somebody or something was."""
+    """Return a row about the state of somebody or something."""
     person = rng.random() < 0.5
     scales = lex.PERSON_SCALES if person else lex.THING_SCALES
     word = rng.choice(world.words_of(scales))
@@ -45,7 +45,7 @@ def states(label: int, rng: Random) -> Row:
 
 
 def roles(label: int, rng: Random) -> Row:
-    """Who is what compared with whom, who gave and who got, who did it to whom."""
+    """Return a row about who compares with whom, who gave and who got, or who did it to whom."""
     return rng.choice((_comparison, _transfer, _act))(label, rng)
 
 

@@ -115,7 +115,10 @@ def sort(rng: Random) -> Order:
 
 
 def each(order: Callable[[Random], Order]) -> Callable[[Random], Order]:
-    """One thing, or (three times in four) two, answered in turn: a dozen facts make too few different rows."""
+    """Return an order about one thing, or (three times in four) about two, answered in turn.
+
+    A dozen facts alone make too few different rows.
+    """
 
     def both(rng: Random) -> Order:
         instruction, given, output = order(rng)
@@ -133,11 +136,11 @@ KINDS: tuple[Callable[[Random], Order], ...] = (
 
 
 def order(label: int, rng: Random) -> Row:
-    """A row of the kind `label`."""
+    """Return a row of the kind `label`."""
     instruction, given, output = KINDS[label](rng)
     return Row({"instruction": instruction, "input": given}, None, output)
 
 
 def suite(seed: str) -> Splits:
-    """Train, validation and one test, each with every kind equally often as far as there are distinct rows."""
+    """Return train, validation and one test, each with every kind equally often as far as there are distinct rows."""
     return rows.splits(order, len(KINDS), seed, SIZES)

@@ -20,7 +20,7 @@ _OPTION = re.compile(r"\b([a-z]+\d) : (.*?)(?= [a-z]+\d : | answer format : |$)"
 
 
 def asked(row: Example) -> tuple[str, str]:
-    """(the question without its options, the words of the answer)."""
+    """Return (the question without its options, the words of the answer)."""
     text = " ".join(str(value) for name, value in row.fields.items() if name != "options")
     options = dict(_OPTION.findall(text))
     if options:
@@ -32,13 +32,13 @@ def asked(row: Example) -> tuple[str, str]:
 
 
 def share(train: Sequence[Example], test: Sequence[Example]) -> float:
-    """Of the test rows, how many are asked and answered alike in train."""
+    """Return the share of test rows whose question and answer are also in train."""
     known = {asked(row) for row in train}
     return sum(asked(row) in known for row in test) / len(test)
 
 
 def shares() -> Iterator[tuple[str, float]]:
-    """(task or task:set, share) of every task of the microworld."""
+    """Yield (task or task:set, share) of every task of the microworld."""
     for name in tasks.catalogue():
         if name.startswith("micro/"):
             splits = tasks.load(TaskConfig(name)).splits
@@ -47,7 +47,7 @@ def shares() -> Iterator[tuple[str, float]]:
 
 
 def section() -> str:
-    """The paragraph and the table of the card."""
+    """Return the paragraph and the table of the card."""
     rows = [f"| {name} | {100 * found:.0f} % |" for name, found in shares()]
     head = f"{START} (with other options beside it; by `python -m tasks.microworld.overlap`):"
     return "\n".join([head, "", "| task | test rows |", "|---|---:|", *rows]) + "\n"

@@ -18,21 +18,21 @@ class Question:
 
 
 def use(rng: Random, wrongs: int) -> Question:
-    """What can one eat: an apple, not a car."""
+    """Return a question such as: What can one eat: an apple, not a car."""
     kinds = rng.sample(list(lex.USES), wrongs + 1)
     nouns = [rng.choice(lex.USES[kind][0]) for kind in kinds]
     return Question(f"what can one {lex.USES[kinds[0]][1]} ?", f"the {nouns[0]}", tuple(f"the {n}" for n in nouns[1:]))
 
 
 def kind(rng: Random, wrongs: int) -> Question:
-    """Which is a bird: the owl, not the pear."""
+    """Return a question such as: Which is a bird: the owl, not the pear."""
     kinds = rng.sample(sorted(set(world.KIND.values())), wrongs + 1)
     nouns = [rng.choice([n for n, k in world.KIND.items() if k == one]) for one in kinds]
     return Question(f"which is {world.a(kinds[0])} ?", f"the {nouns[0]}", tuple(f"the {n}" for n in nouns[1:]))
 
 
 def material(rng: Random, wrongs: int) -> Question:
-    """Which can melt: ice, not stone."""
+    """Return a question such as: Which can melt: ice, not stone."""
     can = rng.choice(sorted({c for c, _ in lex.MATERIALS.values()}))
     right = rng.choice([m for m, (c, _) in lex.MATERIALS.items() if c == can])
     return Question(
@@ -43,7 +43,7 @@ def material(rng: Random, wrongs: int) -> Question:
 
 
 def job(rng: Random, wrongs: int) -> Question:
-    """Who works in the hospital: the doctor."""
+    """Return a question such as: Who works in the hospital: the doctor."""
     who = rng.choice(list(lex.JOBS))
     place, does = lex.JOBS[who]
     others = tuple(rng.sample([f"the {j}" for j, (p, d) in lex.JOBS.items() if p != place and d != does], wrongs))
@@ -51,7 +51,7 @@ def job(rng: Random, wrongs: int) -> Question:
 
 
 def tool(rng: Random, wrongs: int) -> Question:
-    """How to cut bread: with a knife."""
+    """Return a question such as: How to cut bread: with a knife."""
     one = rng.choice(list(lex.TOOLS))
     verb, noun = lex.TOOLS[one]
     others = rng.sample([t for t, (v, n) in lex.TOOLS.items() if (v, n) != (verb, noun) and n != noun], wrongs)
@@ -60,7 +60,9 @@ def tool(rng: Random, wrongs: int) -> Question:
 
 
 def made_of(rng: Random, wrongs: int) -> Question:
-    """The cup is made of glass: what can the cup do? break. Two facts, one said."""
+    """Return a question such as: The cup is made of glass: what can the cup do? break. It takes two facts, one of them
+    given.
+    """
     of = rng.choice(list(lex.MATERIALS))
     can, _ = lex.MATERIALS[of]
     others = tuple(rng.sample(sorted({c for c, _ in lex.MATERIALS.values()} - {can}), wrongs))
@@ -68,7 +70,7 @@ def made_of(rng: Random, wrongs: int) -> Question:
 
 
 def feeling(rng: Random, wrongs: int) -> Question:
-    """Ann lost the key: how does she feel?"""
+    """Return a question such as: Ann lost the key: how does she feel?"""
     name = rng.choice(world.PEOPLE)
     event, feels, _, _ = rng.choice(lex.SOCIAL)
     others = [
@@ -78,7 +80,7 @@ def feeling(rng: Random, wrongs: int) -> Question:
 
 
 def then(rng: Random, wrongs: int) -> Question:
-    """Ann lost the key: what will she do next?"""
+    """Return a question such as: Ann lost the key: what will she do next?"""
     name = rng.choice(world.PEOPLE)
     event, _, does, _ = rng.choice(lex.SOCIAL)
     others = tuple(rng.sample([d for _, _, d, _ in lex.SOCIAL if d != does], wrongs))
@@ -86,7 +88,7 @@ def then(rng: Random, wrongs: int) -> Question:
 
 
 def wish(rng: Random, wrongs: int) -> Question:
-    """Ann lost the key: what did she want?"""
+    """Return a question such as: Ann lost the key: what did she want?"""
     name = rng.choice(world.PEOPLE)
     event, _, _, wanted = rng.choice(lex.SOCIAL)
     others = tuple(rng.sample([w for _, _, _, w in lex.SOCIAL if w != wanted], wrongs))
@@ -94,7 +96,7 @@ def wish(rng: Random, wrongs: int) -> Question:
 
 
 def ending(rng: Random, wrongs: int) -> Question:
-    """Ann took a cup , then she boiled the water , then: she made the tea."""
+    """Return a question such as: Ann took a cup , then she boiled the water , then: she made the tea."""
     name, steps = rng.choice(world.PEOPLE), rng.choice(lex.SCRIPTS)
     at = rng.randrange(1, len(steps))
     told = " then ".join(
@@ -110,7 +112,10 @@ def ending(rng: Random, wrongs: int) -> Question:
 
 
 def blank(rng: Random, wrongs: int) -> Question:
-    """The bag does not fit in the box because the _ is too large: bag, not box. Two options by nature."""
+    """Return a question such as: The bag does not fit in the box because the _ is too large: bag, not box.
+
+    It has two options by nature.
+    """
     template, words = rng.choice(lex.FITS)
     pool = world.THINGS if "break" in template or "fit" in template else tuple(lex.ANIMALS)
     pair = rng.sample(pool, 2)
@@ -120,7 +125,7 @@ def blank(rng: Random, wrongs: int) -> Question:
 
 
 def located(rng: Random, wrongs: int) -> Question:
-    """Ann went to the park . tom went to the shop . where is ann ?"""
+    """Return a question such as: Ann went to the park . tom went to the shop . where is ann ?"""
     people, places = rng.sample(world.PEOPLE, wrongs + 1), rng.sample(lex.PLACES, wrongs + 1)
     told = [f"{who} {rng.choice(lex.MOVES)[0]} to the {place} ." for who, place in zip(people, places, strict=True)]
     rng.shuffle(told)

@@ -15,14 +15,14 @@ PEOPLE_TOLD = 3
 
 
 def places(label: int, rng: Random) -> Row:
-    """Three people go to three places; where is the one asked for (at position `label` of the story)?"""
+    """Return a row in which three people go to three places, and the place of the one at position `label` is asked for."""
     people, places = rng.sample(world.PEOPLE, PEOPLE_TOLD), rng.sample(lex.PLACES, PEOPLE_TOLD)
     told = [f"{who} {rng.choice(lex.MOVES)[0]} to the {place} ." for who, place in zip(people, places, strict=True)]
     return Row({"context": " ".join(told), "question": f"where is {people[label]} ?"}, None, target=places[label])
 
 
 def choices(label: int, rng: Random) -> Row:
-    """Which of three things fits the question? The right one stands at position `label`."""
+    """Return a row that asks which of three things fits; the right one stands at position `label`."""
     question = rng.choice((questions.use, questions.kind, questions.material, questions.job, questions.tool))(rng, 2)
     options = list(question.wrong)
     options.insert(label, question.right)

@@ -31,7 +31,10 @@ def _text(row: Row) -> str:
 
 
 def _home(text: str) -> str:
-    """The one split a text may stand in: its own hash decides, so splits cannot share a row."""
+    """Return the one split that a text may stand in.
+
+    Its own hash decides, so that splits cannot share a row.
+    """
     at = hashlib.sha256(text.encode()).digest()[0] % sum(share for _, share in _SHARES)
     for split, share in _SHARES:
         if at < share:
@@ -41,7 +44,7 @@ def _home(text: str) -> str:
 
 
 def splits(maker: Maker, labels: int, seed: str, sizes: Mapping[str, int] = SIZES) -> Splits:
-    """Distinct rows, the same number of each label (or answer position) in every split."""
+    """Return distinct rows, the same number of each label (or answer position) in every split."""
     rng = Random(f"microworld {lexicon.VERSION} {seed}")
     room = {
         (split, label): size // labels + (label < size % labels)
@@ -67,7 +70,9 @@ def splits(maker: Maker, labels: int, seed: str, sizes: Mapping[str, int] = SIZE
 
 
 def mixed(each: Mapping[str, Splits], seed: str) -> Splits:
-    """One training and one validation set of all, in a seeded order; of every one its own test set, under its name."""
+    """Return one training and one validation set of all tasks, in a seeded order, and each task's test set under its
+    name.
+    """
     rng = Random(f"microworld {lexicon.VERSION} {seed} mixed")
 
     def together(split: str) -> tuple[Example, ...]:

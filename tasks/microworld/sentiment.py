@@ -1,7 +1,7 @@
 """Sentiment: does the writer praise or blame? Chance 0.5.
 
-Rows: {"review": "the film was not boring and the music was lovely"} -> positive.
-In `goods` a purchase is told by what became of it and by opinions. A text may turn at a "but": then its end counts.
+Rows: {"review": "the film was not boring and the music was lovely"} -> positive. In `goods` a purchase is described by
+what became of it and by opinions. A text may turn at a "but": then its end counts.
 """
 
 from random import Random
@@ -14,7 +14,7 @@ LABEL_WORDS = ("negative", "positive")
 
 
 def shows(label: int, rng: Random) -> Row:
-    """A review of a show or a stay in two clauses."""
+    """Return a review of a show or a stay in two clauses."""
     good = label == 1
     parts = rng.sample(lex.SHOW_PARTS if rng.random() < 0.5 else lex.STAY_PARTS, 2)
     if rng.random() < 0.35:
@@ -25,7 +25,7 @@ def shows(label: int, rng: Random) -> Row:
 
 
 def goods(label: int, rng: Random) -> Row:
-    """What became of a bought thing and what its owner thinks of it, in two clauses; half the texts turn."""
+    """Return a review of a purchase in two clauses: what became of it, and its owner's opinion. Half the texts turn."""
     good, turns = label == 1, rng.random() < 0.5
     thing = rng.choice(lex.GOODS)
     first, last = _owner(good != turns, thing, rng), _owner(good, thing, rng)
@@ -33,7 +33,7 @@ def goods(label: int, rng: Random) -> Row:
 
 
 def _owner(good: bool, thing: str, rng: Random) -> str:
-    """One clause of an owner: what happened, or an opinion."""
+    """Return one clause of an owner: what happened, or an opinion."""
     if rng.random() < 0.5:
         return rng.choice(lex.GOOD_ENDS if good else lex.BAD_ENDS)
     return opinion(good, thing, rng)

@@ -1,4 +1,4 @@
-"""The microworld's tasks, one row each: see the module a maker comes from for an example of its rows.
+"""The microworld's tasks, one row each. The module that makes a task's rows shows an example of them.
 
 Rows are generated, not read; `split_seed` 0 gives the rows that every shipped number was made with.
 """

@@ -19,14 +19,14 @@ PATH = Path(__file__).parent / "tokenizer"
 
 
 def words() -> list[str]:
-    """Every word of the corpus and of the task formats, alphabetically."""
+    """Return every word of the corpus and of the task formats, alphabetically."""
     found = {word for text in corpus.documents() for word in text.split()}
     found.update(word for word in lexicon.FORMAT_WORDS if not word.startswith("<"))
     return sorted(found)
 
 
 def build() -> Tokenizer:
-    """The tokenizer: lower case, split at spaces and punctuation, one id per word."""
+    """Return the tokenizer: lower case, split at spaces and punctuation, one id per word."""
     vocabulary = {token: i for i, token in enumerate((*SPECIALS, *SENTINELS, *SPARES, *words()))}
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Lowercase()

@@ -25,19 +25,19 @@ COUNTED = tuple(noun for noun in KIND if noun not in lex.MASS)
 
 
 def synonym(word: str) -> str:
-    """The other word for the same pole of a scale: big -> large."""
+    """Return the other word for the same pole of a scale: big -> large."""
     scale, pole = _POLE[word]
     return next(other for other in scale[pole] if other != word)
 
 
 def opposites(word: str) -> tuple[str, str]:
-    """The two words of the other pole: big -> (small, little)."""
+    """Return the two words of the other pole: big -> (small, little)."""
     scale, pole = _POLE[word]
     return scale[1 - pole]
 
 
 def words_of(scales: tuple) -> list[str]:
-    """All words of some scales."""
+    """Return all words of some scales."""
     return [word for scale in scales for pole in scale for word in pole]
 
 
@@ -46,7 +46,7 @@ def scale_of(word: str) -> tuple:
 
 
 def elsewhere(word: str, scales: tuple, rng: Random) -> str:
-    """A word of another scale than `word`'s."""
+    """Return a word of another scale than that of `word`."""
     return rng.choice([other for other in words_of(scales) if scale_of(other) != scale_of(word)])
 
 
@@ -55,14 +55,14 @@ def he(name: str) -> str:
 
 
 def a(noun: str) -> str:
-    """The noun with its article: a dog, an owl, some water."""
+    """Return the noun with its article: a dog, an owl, some water."""
     if noun in lex.MASS:
         return f"some {noun}"
     return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
 def converse(comparative: str) -> str:
-    """taller -> shorter."""
+    """Return the opposite comparative: taller -> shorter."""
     for low, high in lex.COMPARATIVES:
         if comparative in (low, high):
             return high if comparative == low else low

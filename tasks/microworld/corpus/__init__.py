@@ -20,7 +20,7 @@ _KINDS = [
 
 
 def documents(size: int = SIZE, seed: int = SEED) -> Iterator[str]:
-    """`size` documents, the same ones in the same order for the same seed."""
+    """Yield `size` documents, the same ones in the same order for the same seed."""
     rng = Random(seed)
     makers, weights = zip(*_KINDS, strict=True)
     for _ in range(size):
@@ -28,7 +28,7 @@ def documents(size: int = SIZE, seed: int = SEED) -> Iterator[str]:
 
 
 def digest(size: int = SIZE, seed: int = SEED) -> str:
-    """sha256 over the documents: the corpus' name in a model card."""
+    """Return the sha256 over the documents: the corpus' name in a model card."""
     sha = hashlib.sha256()
     for text in documents(size, seed):
         sha.update(text.encode())

@@ -7,7 +7,7 @@ from tasks.microworld import world
 
 
 def kinds(rng: Random) -> str:
-    """A dog is a pet . a dog can bark ."""
+    """Return a document such as: A dog is a pet . a dog can bark ."""
     animal = rng.choice(list(lex.ANIMALS))
     kind, does = lex.ANIMALS[animal]
     one, two = rng.sample(list(world.KIND), 2)
@@ -19,14 +19,14 @@ def kinds(rng: Random) -> str:
 
 
 def uses(rng: Random) -> str:
-    """People eat apples: one can eat an apple , one can drive a car ."""
+    """Return a document such as: People eat apples: one can eat an apple , one can drive a car ."""
     return " ".join(
         f"one can {lex.USES[kind][1]} the {rng.choice(lex.USES[kind][0])} ." for kind in rng.sample(list(lex.USES), 3)
     )
 
 
 def choice(rng: Random) -> str:
-    """There is a dog , a car and an apple . one can eat the apple ."""
+    """Return a document such as: There is a dog , a car and an apple . one can eat the apple ."""
     chosen = rng.sample(list(lex.USES), 3)
     nouns = [rng.choice(lex.USES[kind][0]) for kind in chosen]
     at = rng.randrange(3)
@@ -43,7 +43,7 @@ def choice(rng: Random) -> str:
 
 
 def member(rng: Random) -> str:
-    """Of a dog , a pear and a sock , the fruit is the pear ."""
+    """Return a document such as: Of a dog , a pear and a sock , the fruit is the pear ."""
     nouns = rng.sample(list(world.KIND), 3)
     if len({world.KIND[n] for n in nouns}) < 3:
         return kinds(rng)
@@ -52,7 +52,7 @@ def member(rng: Random) -> str:
 
 
 def tools(rng: Random) -> str:
-    """To cut bread , use a knife . with a broom one can sweep floors ."""
+    """Return a document such as: To cut bread , use a knife . with a broom one can sweep floors ."""
     one, two = rng.sample(list(lex.TOOLS), 2)
     (verb, noun), (verb2, noun2) = lex.TOOLS[one], lex.TOOLS[two]
     return rng.choice(
@@ -79,7 +79,7 @@ def jobs(rng: Random) -> str:
 
 
 def materials(rng: Random) -> str:
-    """Glass can break . the cup is made of glass . so the cup can break ."""
+    """Return a document such as: Glass can break . the cup is made of glass . so the cup can break ."""
     material = rng.choice(list(lex.MATERIALS))
     can, example = lex.MATERIALS[material]
     thing = rng.choice(world.THINGS)
@@ -104,7 +104,9 @@ def tastes(rng: Random) -> str:
 
 
 def truths(rng: Random) -> str:
-    """Is a dog a pet ? yes , that is true . ann has a pear . does ann have a tool ? no , that is false ."""
+    """Return a document such as: Is a dog a pet ? yes , that is true . ann has a pear . does ann have a tool ? no ,
+    that is false .
+    """
     noun, other = rng.sample(list(world.KIND), 2)
     right = rng.random() < 0.5
     ours = {world.KIND[noun], world.KIND[other]}

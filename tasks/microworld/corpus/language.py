@@ -1,4 +1,4 @@
-"""Documents about words themselves: opposites, lists, order, counts, sentences said in another order."""
+"""Documents about words themselves: opposites, lists, order, counts, and sentences in another order."""
 
 from random import Random
 
@@ -33,7 +33,7 @@ def counting(rng: Random) -> str:
 
 
 def listing(rng: Random) -> str:
-    """Three fruits : apple , pear , plum . first apple , last plum ."""
+    """Return a document such as: Three fruits : apple , pear , plum . first apple , last plum ."""
     kind = rng.choice([k for k in sorted(set(world.KIND.values())) if sum(v == k for v in world.KIND.values()) >= 3])
     items = rng.sample([n for n, k in world.KIND.items() if k == kind], 3)
     return rng.choice(
@@ -46,7 +46,7 @@ def listing(rng: Random) -> str:
 
 
 def odd(rng: Random) -> str:
-    """Apple , pear , dog : the odd one out is the dog ."""
+    """Return a document such as: Apple , pear , dog : the odd one out is the dog ."""
     kinds = [k for k in sorted(set(world.KIND.values())) if sum(v == k for v in world.KIND.values()) >= 2]
     one, two = rng.sample(sorted(kinds), 2)
     items = rng.sample([n for n, k in world.KIND.items() if k == one], 2)
@@ -57,7 +57,9 @@ def odd(rng: Random) -> str:
 
 
 def coloured(rng: Random) -> str:
-    """The red ball is in the box . so the ball is red . a count of coloured things."""
+    """Return a document such as: The red ball is in the box . so the ball is red . Or return a count of coloured
+    things.
+    """
     one, two = rng.sample(world.THINGS, 2)
     red, blue = rng.sample(lex.COLOURS, 2)
     count = rng.choice(lex.NUMBERS[1:])
@@ -72,13 +74,13 @@ def coloured(rng: Random) -> str:
 
 
 def verbs(rng: Random) -> str:
-    """Today they go , in the past they went ."""
+    """Return a document such as: Today they go , in the past they went ."""
     past, base = rng.choice((*lex.MOVES, *lex.TAKES, *((p, b) for p, b in lex.ACTS)))
     return f"the past of {base} is {past} . now they {base} , long ago they {past} ."
 
 
 def copying(rng: Random) -> str:
-    """Words in a row, said again or in reverse: so that every word of the vocabulary is met."""
+    """Return words in a row, repeated as they are or in reverse, so that every word of the vocabulary occurs."""
     words = rng.sample(_WORDS, rng.choice((3, 4, 5)))
     again = words[::-1]
     return rng.choice(

@@ -27,7 +27,7 @@ _SAYS = ("{} .", "it is {} .", "that is {} .")
 
 @cache
 def _known(ask: Callable[[Random, int], Question]) -> tuple[Mapping[str, set[str]], Mapping[str, list[str]]]:
-    """Text -> its right answers, and answer -> the texts that it is right for, as far as draws show them."""
+    """Return text -> its right answers, and answer -> the texts it is right for, as far as draws show them."""
     rng = Random(f"lessons {ask.__name__}")
     rights, texts = defaultdict[str, set[str]](set), defaultdict[str, list[str]](list)
     for _ in range(DRAWS):
@@ -39,7 +39,9 @@ def _known(ask: Callable[[Random, int], Question]) -> tuple[Mapping[str, set[str
 
 
 def several(rng: Random) -> str:
-    """answer1 : the owl answer2 : the pear . which is a fruit ? answer2 . which is a bird ? answer1 ."""
+    """Return a document such as: answer1 : the owl answer2 : the pear . which is a fruit ? answer2 . which is a bird ?
+    answer1 .
+    """
     labels = rng.choice(recall.LABELS)
     rights, texts = _known(rng.choice(CLOSED))
     answers, wanted = [*texts], rng.randrange(2, min(4, len(labels)) + 1)
@@ -57,7 +59,7 @@ def several(rng: Random) -> str:
 
 
 def single(rng: Random) -> str:
-    """What can one eat ? answer1 : the car answer2 : the apple . it is answer2 ."""
+    """Return a document such as: What can one eat ? answer1 : the car answer2 : the apple . it is answer2 ."""
     labels, ask = rng.choice(recall.LABELS), rng.choice(questions.BANK)
     wrongs = 1 if ask is questions.blank else rng.randrange(1, min(4, len(labels)))
     question = ask(rng, wrongs)
@@ -67,7 +69,9 @@ def single(rng: Random) -> str:
 
 
 def verdicts(rng: Random) -> str:
-    """Ann has a pear , a cow . does ann have a cow ? true . does ann have a sock ? it is false ."""
+    """Return a document such as: Ann has a pear , a cow . does ann have a cow ? true . does ann have a sock ? it is
+    false .
+    """
     name, nouns = rng.choice(world.PEOPLE), rng.sample([*world.KIND], 8)
     held, others = nouns[: rng.randrange(2, 5)], nouns[4:]
     told = []
@@ -79,7 +83,9 @@ def verdicts(rng: Random) -> str:
 
 
 def delayed(rng: Random) -> str:
-    """Ann has a pear , a cow . does ann have a cow ? true or false . needle tom park three . it is true ."""
+    """Return a document such as: Ann has a pear , a cow . does ann have a cow ? true or false . needle tom park three .
+    it is true .
+    """
     name, nouns = rng.choice(world.PEOPLE), rng.sample([*world.KIND], 5)
     held, so = nouns[: rng.randrange(2, 5)], rng.random() < 0.5
     asked = world.a(rng.choice(held) if so else nouns[-1])

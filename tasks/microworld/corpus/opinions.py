@@ -17,7 +17,7 @@ DISLIKES = (
 
 
 def opinion(good: bool, part: str, rng: Random) -> str:
-    """One clause about a part that is praised or blamed, with or without a negation."""
+    """Return one clause about a part that is praised or blamed, with or without a negation."""
     word = rng.choice(lex.PRAISE if good else lex.BLAME)
     contrary = rng.choice(lex.BLAME if good else lex.PRAISE)
     return rng.choice(
@@ -32,7 +32,7 @@ def opinion(good: bool, part: str, rng: Random) -> str:
 
 
 def show(rng: Random) -> str:
-    """The film was dull and the music was awful . i left early ."""
+    """Return a document such as: The film was dull and the music was awful . i left early ."""
     good = rng.random() < 0.5
     parts = rng.sample(lex.SHOW_PARTS if rng.random() < 0.5 else lex.STAY_PARTS, 2)
     ends = LIKES if good else DISLIKES
@@ -44,7 +44,7 @@ def show(rng: Random) -> str:
 
 
 def goods(rng: Random) -> str:
-    """I bought a lamp . it broke in a week . i sent it back . i was sad ."""
+    """Return a document such as: I bought a lamp . it broke in a week . i sent it back . i was sad ."""
     good = rng.random() < 0.5
     thing = rng.choice(lex.GOODS)
     ends = rng.sample(lex.GOOD_ENDS if good else lex.BAD_ENDS, 2)
@@ -54,7 +54,7 @@ def goods(rng: Random) -> str:
 
 
 def same_side(rng: Random) -> str:
-    """Wonderful , lovely and great are good words . awful is not ."""
+    """Return a document such as: Wonderful , lovely and great are good words . awful is not ."""
     good = rng.random() < 0.5
     ours, theirs = (lex.PRAISE, lex.BLAME) if good else (lex.BLAME, lex.PRAISE)
     one, two, three = rng.sample(ours, 3)

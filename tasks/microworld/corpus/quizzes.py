@@ -7,7 +7,9 @@ from tasks.microworld.corpus.recall import LABELS
 
 
 def quiz(rng: Random) -> str:
-    """What can one eat ? answer1 : the car , answer2 : the apple . it is answer2 , the apple ."""
+    """Return a document such as: What can one eat ? answer1 : the car , answer2 : the apple . it is answer2 , the apple
+    .
+    """
     labels = rng.choice(LABELS)
     ask = rng.choice(questions.BANK)
     wrongs = 1 if ask is questions.blank else rng.randrange(1, min(4, len(labels)))
@@ -22,7 +24,7 @@ def quiz(rng: Random) -> str:
 
 
 def answer(rng: Random) -> str:
-    """What can one eat ? the apple ."""
+    """Return a document such as: What can one eat ? the apple ."""
     question = rng.choice(questions.BANK)(rng, 1)
     return f"{question.text} {question.right} . not {question.wrong[0]} ."
 

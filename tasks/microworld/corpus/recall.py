@@ -19,7 +19,7 @@ def _shuffled(items: list[str], rng: Random) -> list[str]:
 
 
 def labelled(rng: Random) -> str:
-    """answer1 : the pear , answer2 : the dog . the dog is answer2 . answer1 is the pear ."""
+    """Return a document such as: answer1 : the pear , answer2 : the dog . the dog is answer2 . answer1 is the pear ."""
     labels = rng.choice(LABELS)
     count = rng.randrange(2, min(5, len(labels)) + 1)
     pool = rng.choice((world.THINGS, world.COUNTED, tuple(lex.PLACES), tuple(world.PEOPLE), tuple(lex.MATERIALS)))
@@ -37,7 +37,9 @@ def labelled(rng: Random) -> str:
 
 
 def homes(rng: Random) -> str:
-    """Ann is in the park , tom is in the shop . where is tom ? in the shop . where is ann ? …"""
+    """Return a document such as: Ann is in the park , tom is in the shop . where is tom ? in the shop . where is ann ?
+    …
+    """
     people = rng.sample(world.PEOPLE, rng.choice((2, 3, 4)))
     places = rng.sample(lex.PLACES, len(people))
     told = [f"{who} is in the {place}" for who, place in zip(people, places, strict=True)]
@@ -49,7 +51,9 @@ def homes(rng: Random) -> str:
 
 
 def owners(rng: Random) -> str:
-    """Ann has the key . tom has the hat . who has the hat ? tom . what does ann have ? the key ."""
+    """Return a document such as: Ann has the key . tom has the hat . who has the hat ? tom . what does ann have ? the
+    key .
+    """
     people = rng.sample(world.PEOPLE, rng.choice((2, 3, 4)))
     things = rng.sample(world.THINGS, len(people))
     told = [f"{who} has the {thing} ." for who, thing in zip(people, things, strict=True)]
@@ -63,7 +67,7 @@ def owners(rng: Random) -> str:
 
 
 def pairs(rng: Random) -> str:
-    """pear red , dog blue , sock green . dog blue , sock green , pear red ."""
+    """Return a document such as: pear red , dog blue , sock green . dog blue , sock green , pear red ."""
     keys = rng.sample(world.COUNTED, rng.choice((3, 4, 5)))
     values = rng.sample(rng.choice((lex.PLACES, world.PEOPLE, [*lex.COLOURS, *lex.NUMBERS])), len(keys))
     told = [f"{key} {value}" for key, value in zip(keys, values, strict=True)]

@@ -1,4 +1,4 @@
-"""Documents in which one sentence is said again in other words, denied, or left open."""
+"""Documents in which one sentence is paraphrased, denied, or left open."""
 
 from random import Random
 
@@ -7,7 +7,7 @@ from tasks.microworld import world
 
 
 def attribute(rng: Random) -> str:
-    """The soup was hot . so it was boiling . it was not cold . maybe it was old ."""
+    """Return a document such as: The soup was hot . so it was boiling . it was not cold . maybe it was old ."""
     person = rng.random() < 0.5
     scales = lex.PERSON_SCALES if person else lex.THING_SCALES
     who = rng.choice(world.PEOPLE) if person else f"the {rng.choice(world.THINGS)}"
@@ -25,7 +25,7 @@ def attribute(rng: Random) -> str:
 
 
 def scene(rng: Random) -> str:
-    """Ann saw a small dog in the park . so ann saw a little pet . the dog was not big . …"""
+    """Return a document such as: Ann saw a small dog in the park . so ann saw a little pet . the dog was not big . …"""
     name, noun = rng.choice(world.PEOPLE), rng.choice(world.COUNTED)
     place, away = rng.sample(lex.PLACES, 2)
     word = rng.choice(world.words_of(lex.THING_SCALES))
@@ -43,7 +43,7 @@ def scene(rng: Random) -> str:
 
 
 def comparison(rng: Random) -> str:
-    """Ann is taller than tom . so tom is shorter than ann . tom is not taller than ann ."""
+    """Return a document such as: Ann is taller than tom . so tom is shorter than ann . tom is not taller than ann ."""
     first, second, third = rng.sample(world.PEOPLE, 3)
     word = rng.choice([w for pair in lex.COMPARATIVES for w in pair])
     back = world.converse(word)
@@ -58,7 +58,7 @@ def comparison(rng: Random) -> str:
 
 
 def order(rng: Random) -> str:
-    """Ann is taller than tom . tom is taller than kate . so ann is the tallest of the three: asked by name."""
+    """Return a document such as: Ann is taller than tom . tom is taller than kate . so ann is the tallest of the three"""
     people = rng.sample(world.PEOPLE, 3)
     word = rng.choice([w for pair in lex.COMPARATIVES for w in pair])
     facts = [f"{people[0]} is {word} than {people[1]} .", f"{people[1]} is {word} than {people[2]} ."]
@@ -71,7 +71,7 @@ def order(rng: Random) -> str:
 
 
 def transfer(rng: Random) -> str:
-    """Ann gave the key to tom . so tom got the key from ann . now tom has the key ."""
+    """Return a document such as: Ann gave the key to tom . so tom got the key from ann . now tom has the key ."""
     giver, taker = rng.sample(world.PEOPLE, 2)
     thing, other = rng.sample(world.THINGS, 2)
     gave, got, given = rng.choice(lex.TRANSFERS)
@@ -92,7 +92,7 @@ def transfer(rng: Random) -> str:
 
 
 def act(rng: Random) -> str:
-    """Tom chased ann . so ann was chased by tom . ann did not chase tom ."""
+    """Return a document such as: Tom chased ann . so ann was chased by tom . ann did not chase tom ."""
     one, two, three = (
         rng.sample(world.PEOPLE, 3) if rng.random() < 0.5 else [f"the {x}" for x in rng.sample(list(lex.ANIMALS), 3)]
     )
@@ -110,7 +110,7 @@ def act(rng: Random) -> str:
 
 
 def quantity(rng: Random) -> str:
-    """All the dogs were wet . so some dogs were wet . it is not true that no dog was wet ."""
+    """Return a document such as: All the dogs were wet . so some dogs were wet . it is not true that no dog was wet ."""
     noun, word = rng.choice(list(lex.ANIMALS)), rng.choice(world.words_of(lex.THING_SCALES))
     if rng.random() < 0.5:
         return f"all of the animals were {word} . there was {world.a(noun)} . so the {noun} was {world.synonym(word)} ."

@@ -7,7 +7,7 @@ from tasks.microworld import world
 
 
 def where(rng: Random) -> str:
-    """Ann went to the park . tom went to the shop . so ann is in the park ."""
+    """Return a document such as: Ann went to the park . tom went to the shop . so ann is in the park ."""
     people = rng.sample(world.PEOPLE, rng.choice((2, 3, 3)))
     places = rng.sample(lex.PLACES, len(people))
     order = list(range(len(people)))
@@ -19,7 +19,9 @@ def where(rng: Random) -> str:
 
 
 def carry(rng: Random) -> str:
-    """Ann took the key . ann went to the park . so the key is in the park . who has the key ? ann ."""
+    """Return a document such as: Ann took the key . ann went to the park . so the key is in the park . who has the key
+    ? ann .
+    """
     one, two = rng.sample(world.PEOPLE, 2)
     thing, other = rng.sample(world.THINGS, 2)
     place, away = rng.sample(lex.PLACES, 2)
@@ -34,7 +36,7 @@ def carry(rng: Random) -> str:
 
 
 def social(rng: Random) -> str:
-    """Ann lost the key . she felt sad . then she looked …; why, how and what next, asked and told."""
+    """Return a document such as: Ann lost the key . she felt sad . then she looked … It may ask why, how and what next."""
     name = rng.choice(world.PEOPLE)
     event, feeling, then, wish = rng.choice(lex.SOCIAL)
     he = world.he(name)
@@ -51,7 +53,7 @@ def social(rng: Random) -> str:
 
 
 def script(rng: Random) -> str:
-    """First she took a cup , then she boiled the water , …"""
+    """Return a document such as: First she took a cup , then she boiled the water , …"""
     name, steps = rng.choice(world.PEOPLE), rng.choice(lex.SCRIPTS)
     if rng.random() < 0.5:
         at = rng.randrange(len(steps) - 1)
@@ -61,7 +63,7 @@ def script(rng: Random) -> str:
 
 
 def because(rng: Random) -> str:
-    """The bag does not fit in the box because the bag is too large . so the bag is big ."""
+    """Return a document such as: The bag does not fit in the box because the bag is too large . so the bag is big ."""
     template, words = rng.choice(lex.FITS)
     one, two = rng.sample(world.THINGS if "break" in template or "fit" in template else list(lex.ANIMALS), 2)
     side = rng.randrange(2)
@@ -72,7 +74,7 @@ def because(rng: Random) -> str:
 
 
 def thanks(rng: Random) -> str:
-    """Tom thanked paul because paul helped him . so it was paul who helped ."""
+    """Return a document such as: Tom thanked paul because paul helped him . so it was paul who helped ."""
     one, two = rng.sample(lex.WOMEN if rng.random() < 0.5 else lex.MEN, 2)
     him = "her" if one in lex.WOMEN else "him"
     forms = (
@@ -88,7 +90,9 @@ def thanks(rng: Random) -> str:
 
 
 def dialogue(rng: Random) -> str:
-    """Ann : shall we go to the park ? tom : yes , on monday . in short , ann and tom go to the park on monday ."""
+    """Return a document such as: Ann : shall we go to the park ? tom : yes , on monday . in short , ann and tom go to
+    the park on monday .
+    """
     one, two = rng.sample(world.PEOPLE, 2)
     place, day, thing = rng.choice(lex.PLACES), rng.choice(lex.DAYS), rng.choice(world.THINGS)
     forms = (
@@ -110,7 +114,7 @@ def dialogue(rng: Random) -> str:
 
 
 def report(rng: Random) -> str:
-    """A short story with its point said again at the end."""
+    """Return a short story with its point repeated at the end."""
     name, place, day = rng.choice(world.PEOPLE), rng.choice(lex.PLACES), rng.choice(lex.DAYS)
     event, feeling, _, _ = rng.choice(lex.SOCIAL)
     verb, _ = rng.choice(lex.MOVES)

@@ -28,7 +28,7 @@ def model(architecture: Mapping[str, Any]) -> PreTrainedModel:
 
 
 def batch(documents: list[list[int]], rng: Random, answers: frozenset[int]) -> dict[str, torch.Tensor]:
-    """Word ids without end tokens -> input_ids [B, T], attention_mask [B, T], labels [B, T]. Draws nothing.
+    """Return input_ids [B, T], attention_mask [B, T] and labels [B, T] for word ids without end tokens; draw nothing.
 
     answers: in a document that holds some of these words, they alone are learnt.
     """

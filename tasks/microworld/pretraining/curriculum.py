@@ -48,7 +48,7 @@ class Corpus:
         return sorted(self._order[at * size : (at + 1) * size], key=lambda i: len(self._ids[i]))
 
     def step(self, k: int) -> tuple[list[list[int]], Random]:
-        """The documents of step k (from 0) as word ids, and the step's own random numbers."""
+        """Return the documents of step k (from 0) as word ids, and the step's own random numbers."""
         pool, place = divmod(k, self._size)
         slots = list(range(self._size))
         Random(f"{self._seed} pool {pool}").shuffle(slots)
@@ -70,8 +70,10 @@ class Curriculum:
         self._corpus: Corpus | None = None
 
     def step(self, k: int) -> tuple[list[list[int]], Random, frozenset[int]]:
-        """As of Corpus.step, k counted from the first step of all; and the words that in lessons alone are learnt, of a
-        document that holds some of them."""
+        """Return what Corpus.step does, with k counted from the first step of all, and the only words to learn.
+
+        These are the words whose loss counts in a document of the lessons that holds some of them.
+        """
         stage = bisect_right(self._ends, k)
         if stage != self._stage:
             pool, backbone = 1 if self._backbone.primer else POOL, self._backbone
@@ -83,12 +85,12 @@ class Curriculum:
 
 
 def lesson_starts(backbone: Backbone) -> list[int]:
-    """The first step of each stage of lessons, and with them the last the end of all."""
+    """Return the first step of each stage of lessons, and behind them the step after the last one."""
     return [*accumulate(backbone.lessons.values(), initial=backbone.steps)]
 
 
 def documents(stage: str, seed: int) -> Iterator[str]:
-    """The documents of a stage, as many as the corpus has, the same ones in the same order for the same seed."""
+    """Yield the documents of a stage, as many as the corpus has, the same ones in the same order for the same seed."""
     if stage == "corpus":
         yield from corpus.documents()
         return
@@ -99,6 +101,6 @@ def documents(stage: str, seed: int) -> Iterator[str]:
 
 
 def pad(rows: list[list[int]], fill: int) -> torch.Tensor:
-    """Lists of ids -> [B, T]."""
+    """Return lists of ids as one tensor [B, T], filled up with `fill`."""
     width = max(map(len, rows))
     return torch.tensor([row + [fill] * (width - len(row)) for row in rows])

@@ -35,5 +35,5 @@ def expand(name: str, model: nn.Module) -> None:
 
 
 def depth(names: Iterable[str]) -> int:
-    """Blocks of a model, by the names of its parameters."""
+    """Return the number of blocks of a model, by the names of its parameters."""
     return len({found[0] for name in names if (found := BLOCK.search(name))})

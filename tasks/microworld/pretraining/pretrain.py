@@ -25,7 +25,7 @@ FAMILIES = {"t5": span_corruption, "llama": causal_lm}
 
 
 def initialise(backbone: Backbone) -> PreTrainedModel:
-    """The architecture with seeded random weights, or with those that it is grown from."""
+    """Return the architecture with seeded random weights, or with those that it is grown from."""
     torch.manual_seed(backbone.seed)
     model = FAMILIES[backbone.family].model(backbone.architecture)
     if backbone.grown_from:
@@ -41,7 +41,11 @@ def _optimiser(backbone: Backbone, model: nn.Module) -> torch.optim.Optimizer:
 
 
 def rate(step: int, backbone: Backbone) -> float:
-    """Linear warm-up over 3 % of the steps, then half a cosine down to 2 % of the peak; once more for each of the lessons."""
+    """Return the learning rate of a step: linear warm-up over 3 % of the steps, then half a cosine down to 2 % of the
+    peak.
+
+    It starts once more for each of the lessons.
+    """
     ends = lesson_starts(backbone)
     stage = bisect_right(ends, step)
     first = ends[stage - 1] if stage else 0
@@ -59,7 +63,7 @@ def _wave(step: int, steps: int) -> float:
 def pretrain(
     backbone: Backbone, folder: Path, progress: Callable[[int, float], None], every: int = 500
 ) -> tuple[PreTrainedModel, Outcome]:
-    """Train from the start, or go on from `folder/state.pt`. progress is called with (step, loss) every 50 steps."""
+    """Train from the start, or resume from `folder/state.pt`. progress is called with (step, loss) every 50 steps."""
     torch.use_deterministic_algorithms(True)
     folder.mkdir(parents=True, exist_ok=True)
     model = initialise(backbone).train()

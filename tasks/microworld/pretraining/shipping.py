@@ -20,7 +20,7 @@ GATE = "gate.json"  # full fine-tuning from these weights and from random ones, 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What pretraining came to: (step, loss) pairs, seconds of training."""
+    """The result of pretraining: (step, loss) pairs, seconds of training."""
 
     curve: list[tuple[int, float]]
     seconds: float
@@ -56,7 +56,7 @@ def ship(name: str, backbone: Backbone, model: PreTrainedModel, outcome: Outcome
 
 
 def write_card(folder: Path) -> None:
-    """README.md from pretraining.json and, where it is there, gate.json."""
+    """Write README.md from pretraining.json and, where it is there, gate.json."""
     facts = json.loads((folder / "pretraining.json").read_text(encoding="utf-8"))
     name = facts["model"]
     lines = [
@@ -84,7 +84,7 @@ def _start(facts: dict[str, Any]) -> str:
 
 
 def _around(facts: dict[str, Any]) -> list[str]:
-    """What it read before and after the corpus."""
+    """Return the lines about what the backbone read before and after the corpus."""
     stages = ", ".join(f"{steps:,} on {stage}" for stage, steps in facts.get("primer", {}).items())
     before = [f"- of these steps, first {stages} (`tasks/microworld/corpus/primer.py`)"] if stages else []
     after = ", ".join(f"{steps:,} on {stage}" for stage, steps in facts.get("lessons", {}).items())

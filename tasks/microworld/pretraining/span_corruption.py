@@ -26,9 +26,9 @@ def model(architecture: Mapping[str, Any]) -> PreTrainedModel:
 
 
 def batch(documents: list[list[int]], rng: Random, answers: frozenset[int]) -> dict[str, torch.Tensor]:
-    """Word ids without end tokens -> input_ids [B, T], attention_mask [B, T], labels [B, U].
+    """Return input_ids [B, T], attention_mask [B, T] and labels [B, U] for word ids without end tokens.
 
-    answers: as in continuation.py; here all that was masked is learnt, whatever they are.
+    answers: as in causal_lm.py; here all masked words are learnt, whatever they are.
     """
     pairs = [corrupt(ids, rng) for ids in documents]
     source = pad([p[0] for p in pairs], 0)
@@ -40,7 +40,7 @@ def batch(documents: list[list[int]], rng: Random, answers: frozenset[int]) -> d
 
 
 def corrupt(ids: list[int], rng: Random) -> Pair:
-    """One document's word ids [T] (no end token) -> (encoder ids, decoder ids), both with the end token."""
+    """Return (encoder ids, decoder ids), both with the end token, for one document's word ids [T] without it."""
     if rng.random() < ENDS:
         cut = rng.randrange(max(1, len(ids) - 8), len(ids))
         return [*ids[:cut], FIRST_SENTINEL, EOS], [FIRST_SENTINEL, *ids[cut:], EOS]
@@ -50,7 +50,10 @@ def corrupt(ids: list[int], rng: Random) -> Pair:
 
 
 def _replace(ids: list[int], spans: list[tuple[int, int]]) -> Pair:
-    """Each span (first, past the last) by its sentinel; a span that begins inside an earlier one is left out."""
+    """Return the ids with each span (first, past the last) replaced by its sentinel.
+
+    A span that begins inside an earlier one is left out.
+    """
     source: list[int] = []
     target: list[int] = []
     position, sentinel = 0, FIRST_SENTINEL
