@@ -30,14 +30,14 @@ class Call:
     grouped: bool = False
 
     def additive(self) -> Tensor | None:
-        """The mask as numbers to add to the scores."""
+        """Return the mask as numbers to add to the scores: [B or 1, H or 1, T, S]."""
         if self.mask is None or self.mask.dtype != torch.bool:
             return self.mask
         return torch.where(self.mask, self.query.new_zeros(()), self.query.new_full((), -math.inf))
 
 
 def choose(wanted: str, call: Call) -> str:
-    """The first kernel, from the wanted one on, that can do the call: flash, memory_efficient, math."""
+    """Return the first kernel, from the wanted one on, that can do the call: flash, memory_efficient, math."""
     if wanted == "math":
         return "math"
     flash = call.mask is None and call.query.dtype in HALF and call.query.shape[-1] <= 256
@@ -47,12 +47,12 @@ def choose(wanted: str, call: Call) -> str:
 
 
 def attend(kernel: str, call: Call) -> Tensor:
-    """[B, H, T, K]"""
+    """Return the attention's output: [B, H, T, K]."""
     return {"math": _math, "flash": _flash, "memory_efficient": _efficient}[kernel](call)
 
 
 def inside(func: Any, args: Any) -> int:
-    """Bytes that an operation takes from torch's allocator and gives back before it ends.
+    """Return the bytes that an operation takes from torch's allocator and frees before it ends.
 
     Flash attention's backward pass sums the query's gradient in fp32, rows padded to 128 and width to 32. The
     memory-efficient one multiplies output and its gradient in fp32.
@@ -66,7 +66,7 @@ def inside(func: Any, args: Any) -> int:
 
 
 def full(tensor: Tensor) -> Tensor:
-    """In fp32 where it is in half precision."""
+    """Return the tensor in fp32 where it is in half precision, of the same shape."""
     return tensor.float() if tensor.dtype in HALF else tensor
 
 

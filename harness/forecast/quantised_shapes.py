@@ -52,6 +52,7 @@ class Linear4bit(nn.Linear):
             self.register_buffer(name, torch.empty(count, dtype=dtype, device=device), persistent=False)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Return the output: [B, T, out] for input: [B, T, in]."""
         made: torch.Tensor = _Product.apply(input, self.weight, self.bias)
         return made.to(input.dtype)
 
@@ -93,6 +94,7 @@ class Linear8bitLt(nn.Linear):
         return self
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Return the output: [B, T, out] for input: [B, T, in]."""
         made: torch.Tensor = _Rounded.apply(input, self.weight, self.bias)
         return made
 

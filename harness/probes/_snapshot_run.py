@@ -49,6 +49,7 @@ class Watching(Keeper):
         self, place: Place, model: nn.Module, trained: Mapping[str, nn.Parameter],
         optimizer: torch.optim.Optimizer, meter: Meter,
     ) -> None:  # fmt: skip
+        """Store a snapshot where one is due, and the checkpoint. trained: parameters of any shape by name."""
         if self._wants(place.step):
             self._keep(place.step, model)
         if super().due(place.step):

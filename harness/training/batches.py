@@ -23,10 +23,12 @@ class Batch:
     options: torch.Tensor | None = None
 
     def need_labels(self) -> torch.Tensor:
+        """Return the labels: [B]."""
         assert self.labels is not None, "this batch was encoded without labels"
         return self.labels
 
     def need_targets(self) -> torch.Tensor:
+        """Return the targets: [B, U]."""
         assert self.targets is not None, "this batch was encoded without targets"
         return self.targets
 
@@ -64,7 +66,7 @@ class Encoded:
         options: torch.Tensor | None = None,
         notes: Mapping[str, int] | None = None,
     ) -> "Encoded":
-        """From lists of token ids."""
+        """Return the padded split for lists of token ids, labels: [N] and options: [N or 1, C, U]."""
         lengths = torch.tensor([len(row) for row in inputs])
         padded = None if targets is None else pad(targets, IGNORED)
         return cls(pad(inputs, pad_id), lengths, pad_id, truncated, padded, labels, options, notes or {})

@@ -87,7 +87,10 @@ class Keeper:
         self, place: Place, model: nn.Module, trained: Mapping[str, nn.Parameter],
         optimizer: torch.optim.Optimizer, meter: Meter,
     ) -> None:  # fmt: skip
-        """Bring everything to where `place` was; the stages up to it have begun once more. Unusable."""
+        """Restore everything to its state at `place`; the stages up to it have begun once more.
+
+        trained: parameters by name, in the shapes of the checkpoint. Raise Unusable where it does not fit.
+        """
         assert self.folder is not None, "a place comes from a folder"
         held, self._held = self._held, {}
         try:
@@ -122,7 +125,7 @@ class Keeper:
         self, place: Place, model: nn.Module, trained: Mapping[str, nn.Parameter],
         optimizer: torch.optim.Optimizer, meter: Meter,
     ) -> None:  # fmt: skip
-        """Write the file. Where that fails, training goes on without."""
+        """Write the checkpoint: `trained` by name, in their shapes. Where that fails, training goes on without."""
         assert self.folder is not None, "only a run with a folder asks for checkpoints"
         assert self._start is not None, "`open` comes first"
         began = time.monotonic()

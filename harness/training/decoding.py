@@ -19,7 +19,7 @@ class Prompt(NamedTuple):
 
     @classmethod
     def of(cls, ids: torch.Tensor, mask: torch.Tensor) -> "Prompt":
-        """From rows that are padded on the right."""
+        """Return the prompt for rows that are padded on the right: ids, mask: [B, T]."""
         width = ids.shape[1]
         shift = width - mask.sum(dim=1, keepdim=True)
         index = (torch.arange(width, device=ids.device) - shift) % width
@@ -30,7 +30,7 @@ class Prompt(NamedTuple):
         return cls(ids, mask, (mask.cumsum(dim=1) - 1).clamp(min=0))
 
     def extended(self, ids: torch.Tensor, mask: torch.Tensor) -> "Prompt":
-        """With [B, U] tokens after it."""
+        """Return the prompt with further tokens after it: ids, mask: [B, U]."""
         return self._numbered(torch.cat((self.ids, ids), dim=1), torch.cat((self.mask, mask), dim=1))
 
     def logits(self, model: Any, last: int) -> torch.Tensor:

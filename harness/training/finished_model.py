@@ -68,7 +68,10 @@ def attached(cell: Cell, model: PreTrainedModel) -> Method:
 
 
 def tensors(path: Path) -> Mapping[str, torch.Tensor]:
-    """Of a safetensors file; nothing is ever unpickled. UsageError for one that is not whole."""
+    """Return the tensors of a safetensors file, in its shapes; nothing is ever unpickled.
+
+    Raise UsageError for a file that is not whole.
+    """
     try:
         return tensor_reader.load(path, atomic_files.is_hub_link(path))
     except (OSError, ValueError) as error:

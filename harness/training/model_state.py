@@ -31,7 +31,7 @@ def start(model: nn.Module) -> Start:
 
 
 def take(model: nn.Module, trained: Mapping[str, nn.Parameter], began: Start) -> dict[str, Any]:
-    """`trained` by name, and whatever else is not as it was at the start."""
+    """Return `trained` by name, in their shapes, and whatever else is not as it was at the start."""
     others = {name: tensor for name, tensor in _tensors(model) if name not in trained}
     return {
         "trained": dict(trained),
@@ -48,7 +48,10 @@ def take(model: nn.Module, trained: Mapping[str, nn.Parameter], began: Start) ->
 
 @torch.no_grad()
 def put(model: nn.Module, trained: Mapping[str, nn.Parameter], held: Mapping[str, Any]) -> None:
-    """What `take` gave, into a model made in the same way. ValueError where it does not fit."""
+    """Put what `take` returned, in the shapes of `trained`, into a model made in the same way.
+
+    Raise ValueError where it does not fit.
+    """
     if set(held["trained"]) != set(trained):
         raise ValueError(f"other tensors train: {sorted(set(held['trained']) ^ set(trained))[:3]}")
     for name, tensor in held["trained"].items():

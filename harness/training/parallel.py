@@ -91,7 +91,7 @@ def items(recipe: RecipeConfig, batch: Batch) -> int:
 
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:
-    """Of a sharded tensor all of it, which every process has to ask for; another one as it is."""
+    """Return a sharded tensor in its full shape, another one as it is. Every process has to call this."""
     found: torch.Tensor = tensor.full_tensor() if _sharded(tensor) else tensor  # type: ignore[attr-defined]
     return found
 
@@ -148,7 +148,7 @@ def _sharded(tensor: torch.Tensor) -> bool:
 
 
 def put(parameter: torch.Tensor, held: torch.Tensor) -> None:
-    """A whole tensor into a parameter, sharded or not."""
+    """Copy a whole tensor into a parameter of the same full shape, sharded or not."""
     if _sharded(parameter):
         from torch.distributed.tensor import distribute_tensor
 

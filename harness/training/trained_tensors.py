@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 
 def tensors(model: nn.Module) -> dict[str, torch.Tensor]:
-    """name -> copy, in memory of the host, of everything that trains (the head included)."""
+    """Return name -> copy of every trainable parameter (the head included), in its shape and in the host's memory."""
     return {name: parallel.whole(p.detach()).to("cpu", copy=True) for name, p in trainable(model)}
 
 
 @torch.no_grad()
 def restore(model: nn.Module, held: Mapping[str, torch.Tensor]) -> None:
-    """Put tensors taken from this model back."""
+    """Put tensors taken from this model back, by name; each has its parameter's shape."""
     for name, parameter in trainable(model):
         parallel.put(parameter, held[name])
 
 
 def save(folder: AttemptFolder, name: str, held: Mapping[str, torch.Tensor]) -> None:
-    """One safetensors file, fp32."""
+    """Write tensors of any shape, by name, as one safetensors file in fp32."""
     with folder.atomic(name) as path:
         save_file({key: tensor.float().contiguous() for key, tensor in held.items()}, path)
 

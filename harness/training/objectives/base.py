@@ -60,7 +60,7 @@ class Objective(Protocol):
         """What `Predicted.answers` should hold for a row."""
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """Scalar, with gradient."""
+        """Return the mean loss of a batch: a scalar, with gradient."""
 
     def predict(self, model: nn.Module, batch: Batch) -> Predicted:
         """Answers and loss of a batch, without gradient."""

@@ -77,6 +77,7 @@ class Causal:
 
     @in_precision
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the mean loss of a batch: a scalar, with gradient."""
         total, items = self._cost(model, batch)
         return total / items
 

@@ -55,6 +55,7 @@ class Classifier:
 
     @in_precision
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the mean cross-entropy of the labels [B]: a scalar, with gradient."""
         return F.cross_entropy(_logits(model, batch), batch.need_labels())
 
     @in_precision

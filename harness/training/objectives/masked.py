@@ -74,6 +74,7 @@ class Masked:
 
     @in_precision
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the mean cross-entropy of the labels [B]: a scalar, with gradient."""
         return F.cross_entropy(self.logits(model, batch), batch.need_labels())
 
     @in_precision

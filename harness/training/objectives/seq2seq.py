@@ -75,6 +75,7 @@ class Seq2Seq:
 
     @in_precision
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the mean cross-entropy of the target tokens [B, U]: a scalar, with gradient."""
         return self._loss(model, batch, input_ids=batch.inputs)
 
     def _loss(self, model: nn.Module, batch: Batch, **source: Any) -> torch.Tensor:
