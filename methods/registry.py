@@ -5,7 +5,6 @@ imports torch. `make` is the one function that does.
 """
 
 import ast
-import importlib
 import importlib.util
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,7 @@ from harness.config.schema import MethodConfig
 from harness.config.values import PARSERS, derive, is_text, is_word, names, parse
 from harness.config.yaml_values import flow, load, quoted, split, text
 from harness.errors import UsageError, near
+from harness.former_modules import import_plugin
 
 if TYPE_CHECKING:
     from torch import nn
@@ -120,7 +120,7 @@ def make(config: MethodConfig, outline: "Callable[[], nn.Module] | None" = None)
     with a budget adds.
     """
     entry = find(config.name)
-    cls = getattr(importlib.import_module(entry.module), entry.class_name)
+    cls = getattr(import_plugin(entry.module), entry.class_name)
     fields = resolve(config.name, config.fields)
     budget, size = fields.pop("budget", None), size_of(entry)
     if budget is None or size is None:

@@ -4,7 +4,6 @@ A suite is a module with `TASKS: Mapping[str, TaskRow]`: a file here, `tasks.py`
 that an installed package names under the entry-point group `deltabench.tasks`.
 """
 
-import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache, lru_cache
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from harness.config.schema import TaskConfig
 from harness.errors import UsageError, near
+from harness.former_modules import import_plugin
 from tasks.base import Task, TaskRow
 from tasks.data import checks, data_root, few_shot, leaks, user_task
 from tasks.data import splits as choose
@@ -27,7 +27,7 @@ def catalogue() -> Mapping[str, TaskRow]:
     """Return every task by name. Raise UsageError where two suites claim one name."""
     rows: dict[str, TaskRow] = {}
     for module in _suites():
-        for name, row in importlib.import_module(module).TASKS.items():
+        for name, row in import_plugin(module).TASKS.items():
             if name in rows:
                 raise UsageError(f"two suites claim the task {name!r}; the second is {module}. Rename one of them.")
             rows[name] = row

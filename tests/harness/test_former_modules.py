@@ -1,0 +1,44 @@
+"""A plug-in that was written before modules moved gets one sentence with the new name."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UsageError
+from harness.former_modules import NEW_NAMES, import_plugin
+from methods import base
+
+
+@pytest.mark.parametrize(
+    ("line", "new"),
+    [
+        ("from methods.insertion import insert", "methods.base"),
+        ("import methods.subset", "methods.layernorm"),
+        ("from methods import catalogue", "methods.registry"),
+        ("from harness.config import TaskConfig", "harness.config.schema"),
+        ("from tasks.metrics import METRICS", "tasks.metrics.label_metrics"),
+    ],
+)
+def test_a_former_name_is_answered_with_the_new_one(
+    line: str, new: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = f"plugin_{abs(hash(line))}"
+    (tmp_path / f"{plugin}.py").write_text(f"{line}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match=rf"{plugin} imports from .* which has moved: import from {new}") as caught:
+        import_plugin(plugin)
+    assert "\n" not in str(caught.value)
+
+
+def test_any_other_failed_import_stays_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "plugin_of_a_stranger.py").write_text("import not_installed_anywhere\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="not_installed_anywhere"):
+        import_plugin("plugin_of_a_stranger")
+
+
+def test_the_new_names_exist_and_the_contract_has_what_lay_in_the_old_ones() -> None:
+    new = {name for text in NEW_NAMES.values() for name in text.replace(" and ", ", ").split(", ")}
+    assert [name for name in sorted(new) if importlib.util.find_spec(name) is None] == []
+    assert {"insert", "Delta", "overlay", "find", "linears", "Part", "Shape", "quantise", "Names"} <= {*base.__all__}
