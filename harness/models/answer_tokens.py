@@ -1,4 +1,6 @@
-"""Whether a tokenizer can tell a task's answers apart: the same tokens have the same score. Torch-free.
+"""Checks that a tokenizer keeps a task's answers apart: answers of the same tokens have the same score.
+
+Torch is not imported.
 
 Words become the same tokens where they are unknown (an emoji), cut at `task.max_target_tokens`, lower-cased, or given
 twice. The score of such a task is that of guessing, so the task is refused before training.
@@ -18,7 +20,7 @@ from tasks.base import Task
 LIKELIHOOD = ("seq2seq", "causal", "masked")
 """Objectives that compare answers by their tokens."""
 MOST_ALIKE = 0.5
-"""Share of a split's rows whose right choice equals another: from here on a score tells guessing."""
+"""The share of a split's rows whose right choice equals another one from which a score measures guessing."""
 
 
 def check_words(words: Sequence[str], spelt: Sequence[Sequence[int]], limit: int, model: str) -> None:
@@ -32,44 +34,50 @@ def check_words(words: Sequence[str], spelt: Sequence[Sequence[int]], limit: int
         if len(tokens) >= limit:
             raise UsageError(
                 f"label word {word} is {len(tokens)} tokens and an end token to {model}, and an answer may have "
-                f"{limit}. Set task.max_target_tokens={len(tokens) + 1} or say a shorter word."
+                f"{limit}. Set task.max_target_tokens={len(tokens) + 1} or choose a shorter word."
             )
         if not word.strip():
-            raise UsageError(f"the label word {word!r} is white space, which is no answer; say another word.")
+            raise UsageError(f"the label word {word!r} is white space, which is no answer; choose another word.")
         if tokens in seen:
             raise UsageError(
                 f"label words {seen[tokens]} and {word} are the same tokens to {model}: it cannot tell them apart. "
-                "Say other words (task.label_words)."
+                "Choose other words (task.label_words)."
             )
         seen[tokens] = word
 
 
 def alike(options: Sequence[Sequence[int]], right: int) -> bool:
-    """Whether the right option of a row is the same tokens as another of its options."""
+    """Return whether the right option of a row has the same tokens as another of its options."""
     own = list(options[right])
     return sum(list(option) == own for option in options) > 1
 
 
 def following(encode: Callable[[str], list[int]], before: str, whole: str, answer: str) -> list[int]:
-    """Token ids of an answer where it follows a text: those of `whole`, which begins with `before`, behind it."""
-    start, found = encode(before), encode(whole)
-    return found[len(start) :] if found[: len(start)] == start else encode(answer)
+    """Return the token ids of an answer after a text: those of `whole` after its beginning `before`.
+
+    Where the tokens of `before` do not begin those of `whole`, the answer is tokenised by itself.
+    """
+    start, tokens = encode(before), encode(whole)
+    return tokens[len(start) :] if tokens[: len(start)] == start else encode(answer)
 
 
 def speller(encode: Callable[[str], list[int]], objective: str) -> Callable[[str], list[int]]:
-    """Answer -> its token ids without an end token: after a word for a decoder, by itself elsewhere."""
+    """Return a function answer -> its token ids without an end token: after a word for a decoder, by itself
+    elsewhere.
+    """
     if objective == "causal":
         return cache(lambda answer: following(encode, "x", f"x {answer}", answer))
     return cache(encode)
 
 
 def check_rows(task: Task, spell: Callable[[str], list[int]], limit: int, model: str) -> list[str]:
-    """Lines about splits of which some rows' answers are told by chance; all of the rows are looked at.
+    """Return sentences about splits in which the model cannot distinguish some rows' right answers; all rows are
+    checked.
 
-    UsageError where that is so in half of a split or more, and where all the texts of one are cut, so that none could
-    be right. limit: tokens that an answer may have, its end token among them.
+    Raises UsageError where that is so in half of a split or more, and where all texts of a split are cut, so that none
+    could be right. limit: the tokens that an answer may have, its end token included.
     """
-    told = []
+    sentences = []
     for split, rows in task.splits.named().items():
         if task.answer == "text":
             if all(len(spell(task.target(row))) > limit for row in rows):
@@ -85,21 +93,21 @@ def check_rows(task: Task, spell: Callable[[str], list[int]], limit: int, model:
             f"the same tokens to {model}"
         )
         if same >= MOST_ALIKE * len(rows):
-            raise UsageError(f"{line}. Say other choices, or raise task.max_target_tokens where they are cut.")
-        told += [line] if same else []
-    return told
+            raise UsageError(f"{line}. Give other choices, or raise task.max_target_tokens where they are cut.")
+        sentences += [line] if same else []
+    return sentences
 
 
 _END = -1
-"""What stands for the end token, which every whole answer has."""
+"""A placeholder for the end token, which every whole answer has."""
 
 
 def check_plan(cells: Iterable[Cell]) -> list[str]:
     """Check the answers of planned cells as a run does, where the model's tokenizer is on this machine.
 
-    The lines of `check_rows`; UsageError as `check_words` and `check_rows`.
+    Returns the sentences of `check_rows`. Raises UsageError as `check_words` and `check_rows` do.
     """
-    told: list[str] = []
+    sentences: list[str] = []
     seen = {repr((cell.model, cell.objective, cell.task)): cell for cell in cells if cell.objective in LIKELIHOOD}
     for cell in seen.values():
         row = tasks.row(cell.task)
@@ -109,17 +117,17 @@ def check_plan(cells: Iterable[Cell]) -> list[str]:
         words = (row.cloze_words if cell.objective == "masked" else ()) or row.label_words
         try:
             tokenizer, _ = control_tokens.closed(Tokenizer.from_file(str(folder / "tokenizer.json")))
-        except Exception:  # the tokenizers library raises bare Exception; a run's preflight names what is wrong
+        except Exception:  # the tokenizers library raises bare Exception; a run's preflight reports the reason
             continue
         tokenizer.no_truncation()
         spell = speller(partial(_ids, tokenizer), cell.objective)
         if row.answer != "label":
-            told += check_rows(tasks.load(cell.task), spell, row.max_target_tokens, cell.model.name)
+            sentences += check_rows(tasks.load(cell.task), spell, row.max_target_tokens, cell.model.name)
             continue
         spelt = [spell(word) for word in words]
         limit = max(map(len, spelt)) + 1 if cell.objective == "masked" else row.max_target_tokens
         check_words(words, spelt, limit, cell.model.name)
-    return list(dict.fromkeys(told))
+    return list(dict.fromkeys(sentences))
 
 
 def _ids(tokenizer: Tokenizer, text: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""Load a backbone: frozen, in the precision of `model.dtype`; its head (if it has one) trains, in single precision."""
+"""Loading a backbone: frozen, in the precision of `model.dtype`; its head, if any, trains in single precision."""
 
 import re
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 OUTPUT = "lm_head.weight"
 DROPOUTS = re.compile(r".*(dropout|pdrop|drop_prob|drop_rate).*")
 NOISES = re.compile(r".*(layerdrop|drop_?path|jitter).*")
-"""Names of a configuration's fields: shares of values that are dropped, and what else is drawn while a model trains."""
+"""Patterns of configuration fields: rates of dropout, and other randomness of training."""
 
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -43,28 +43,31 @@ Model = TypeVar("Model", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Census:
-    """Whose parameters are whose, taken before a method is attached. head: ids; backbone: how many."""
+    """The division of a model's parameters, taken before a method is attached.
+
+    head: the ids of the head's parameters. backbone: the number of the others.
+    """
 
     head: frozenset[int]
     backbone: int
 
     def count(self, model: nn.Module) -> dict[str, int]:
-        """Numbers of parameters: the delta (what trains, the head apart), the head, the backbone."""
+        """Return the numbers of parameters: the delta (trainable, without the head), the head, the backbone."""
         training = [p for p in model.parameters() if p.requires_grad]
         head = sum(p.numel() for p in training if id(p) in self.head)
         return {"delta": sum(p.numel() for p in training) - head, "head": head, "backbone": self.backbone}
 
 
 def census(model: nn.Module) -> Census:
-    """Of a model as `load` leaves it: what trains is the head."""
+    """Return the division of a model as `load` returns it: its trainable parameters are the head."""
     head = frozenset(id(p) for p in model.parameters() if p.requires_grad)
     return Census(head, sum(p.numel() for p in model.parameters() if id(p) not in head))
 
 
 def load(config: ModelConfig, head: Head, seed: int, dropout: float | None = None) -> PreTrainedModel:
-    """The backbone with its weights. `seed` draws the head (and everything, with weights=random).
+    """Return the backbone with its weights. `seed` draws the head (and everything, with weights=random).
 
-    UsageError where the weights lack a tensor of the architecture, and where they are no longer those of the revision.
+    Raises UsageError where the weights lack a tensor of the architecture, and where they changed since `resolve`.
     """
     weight_files.verify(config)
     torch.manual_seed(seed)
@@ -74,13 +77,15 @@ def load(config: ModelConfig, head: Head, seed: int, dropout: float | None = Non
         model = _pretrained(config, head, dropout)
         torch.manual_seed(seed)
         _draw_head(model, head)
-    weight_files.verify(config)  # nor were they replaced while they were read
+    weight_files.verify(config)  # the files must not have been replaced while they were read
     return masters(_freeze(model, head).eval())
 
 
 def masters(model: Model) -> Model:
-    """After a method is attached: what trains is in single precision, whatever the frozen matrices are kept in; and so
-    are frozen vectors (norms, biases), which may stand beside trained ones in one operation.
+    """Convert trainable parameters to single precision after a method is attached, and return the model.
+
+    Frozen vectors (norms, biases) are converted as well, since one operation may combine them with trained ones. Frozen
+    matrices stay in `model.dtype`.
     """
     for parameter in model.parameters():
         if parameter.dtype == torch.bfloat16 and (parameter.requires_grad or parameter.ndim < 2):
@@ -89,16 +94,18 @@ def masters(model: Model) -> Model:
 
 
 def outline(config: ModelConfig, head: Head, dropout: float | None = None) -> PreTrainedModel:
-    """The backbone without weights (meta device): everything but values, in milliseconds and without a download."""
+    """Return the backbone without weights (meta device): everything but values, in milliseconds and without
+    a download.
+    """
     with torch.device("meta"), no_init_weights():
         model = _make(config, _adapted(architecture.declared(config), head, dropout), head)
     return masters(_freeze(parted(model, config), head))
 
 
 def parted(model: PreTrainedModel, config: ModelConfig) -> PreTrainedModel:
-    """A model without weights; what its configuration ties and its files hold as two tensors is two, as it is loaded.
+    """Untie, in a model without weights, what its configuration ties but its files hold as two tensors, and return it.
 
-    Files that would have to be fetched are left alone.
+    A loaded model has two tensors there. Files that would have to be downloaded are not read.
     """
     if config.weights != "pretrained" or (config.source == "hub" and not config.path):
         return model
@@ -108,14 +115,16 @@ def parted(model: PreTrainedModel, config: ModelConfig) -> PreTrainedModel:
         names = [name if with_prefix else name.removeprefix(prefix) for name in (target, source)]
         if tensor_reader.differ(place, *names):
             owner, _, name = target.rpartition(".")
-            held = model.get_submodule(owner)._parameters[name]
-            model.get_submodule(owner)._parameters[name] = nn.Parameter(torch.empty_like(held), held.requires_grad)
+            parameter = model.get_submodule(owner)._parameters[name]
+            model.get_submodule(owner)._parameters[name] = nn.Parameter(
+                torch.empty_like(parameter), parameter.requires_grad
+            )
             del model.all_tied_weights_keys[target]
     return model
 
 
 def build(config: ModelConfig, head: Head, dropout: float | None = None) -> PreTrainedModel:
-    """The architecture as its configuration says, weights drawn from torch's generator."""
+    """Return the architecture of the configuration, with weights drawn from torch's generator."""
     return _make(config, _settings(config, head, dropout), head)
 
 
@@ -135,6 +144,7 @@ def _make(config: ModelConfig, settings: PreTrainedConfig, head: Head) -> PreTra
 
 
 def _unfit(config: ModelConfig, settings: PreTrainedConfig, head: Head, error: ValueError) -> NotApplicable:
+    """Return the error of a model that cannot have this head or this attention."""
     why = str(error).splitlines()[0]
     if "does not support an attention implementation" in why:
         return NotApplicable(
@@ -147,8 +157,9 @@ def _unfit(config: ModelConfig, settings: PreTrainedConfig, head: Head, error: V
 
 
 def _own_output(model: PreTrainedModel) -> PreTrainedModel:
-    """T5 v1.1 has an output layer of its own (and does not scale what goes in, by which one knows it); transformers 5
-    ties it where no file with its values says otherwise.
+    """Give T5 v1.1 its separate output layer, which transformers 5 ties where no file with its values is present.
+
+    The architecture is recognised by its decoder's outputs, which are not scaled.
     """
     if not getattr(model.config, "scale_decoder_outputs", True) and model.all_tied_weights_keys.pop(OUTPUT, None):
         layer = model.get_output_embeddings()
@@ -157,7 +168,10 @@ def _own_output(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def _check_kind(config: ModelConfig, settings: PreTrainedConfig, head: Head) -> None:
-    """transformers would make a decoder of an encoder, and fill masks with an encoder-decoder."""
+    """Raise NotApplicable where the architecture's attention does not fit the head.
+
+    transformers would make a decoder of an encoder, and fill masks with an encoder-decoder.
+    """
     two_way = type(settings) in MODEL_FOR_MASKED_LM_MAPPING
     if (head.kind == "causal_lm" and two_way) or (head.kind == "masked_lm" and settings.is_encoder_decoder):
         raise NotApplicable(
@@ -173,15 +187,16 @@ def _settings(config: ModelConfig, head: Head, dropout: float | None) -> PreTrai
 def _adapted(settings: PreTrainedConfig, head: Head, dropout: float | None) -> PreTrainedConfig:
     if head.labels:
         settings.num_labels = head.labels
-        settings.pad_token_id = padding(settings)  # a decoder's head looks for the last token before it
+        settings.pad_token_id = padding(settings)  # a decoder's head reads the last token before it
     if dropout is not None:
         _set_dropout(settings, dropout)
     return settings
 
 
 def _set_dropout(settings: PreTrainedConfig, dropout: float) -> None:
-    """Every field that says how much is dropped, of parts too. Whole layers are left out (layerdrop) and routers are
-    shaken as the model's configuration says, but at 0 nothing is drawn at all.
+    """Set every dropout rate of a configuration and of its parts.
+
+    Skipped layers (layerdrop) and router noise keep the configuration's rates, but at 0 they are turned off as well.
     """
     for name, value in vars(settings).copy().items():
         if isinstance(value, PreTrainedConfig):
@@ -195,9 +210,9 @@ def _set_dropout(settings: PreTrainedConfig, dropout: float) -> None:
 
 
 def _pretrained(config: ModelConfig, head: Head, dropout: float | None) -> PreTrainedModel:
-    """Straight from one safetensors file where its names fit; transformers sorts out everything else.
+    """Return the model with its weights, read directly from one safetensors file where its names match.
 
-    The direct way takes 20 ms where transformers' loader takes 50 to 200.
+    transformers' loader handles every other case. The direct way takes 20 ms where that loader takes 50 to 200.
     """
     folder = weight_files.folder(config)
     file = folder / "model.safetensors"
@@ -216,7 +231,7 @@ def _pretrained(config: ModelConfig, head: Head, dropout: float | None) -> PreTr
         attn_implementation=config.attention,
         trust_remote_code=config.trust_remote_code,
         output_loading_info=True,
-        ignore_mismatched_sizes=True,  # of a head for other labels, in whose place one is drawn; of others it is told
+        ignore_mismatched_sizes=True,  # a head for other labels is drawn again; other mismatches are refused below
     )
     drawn = _head_names(model, head)
     if lacking := sorted(set(report["missing_keys"]) - drawn):
@@ -225,17 +240,18 @@ def _pretrained(config: ModelConfig, head: Head, dropout: float | None) -> PreTr
             f"e.g. {lacking[0]}. Take another objective, or a checkpoint that holds them."
         )
     if wrong := sorted(key for key in report["mismatched_keys"] if key[0] not in drawn):
-        name, held, wanted = wrong[0]
+        name, shape, wanted = wrong[0]
         raise UsageError(
-            f"model {config.name}: {name} is {tuple(held)} in its files and {tuple(wanted)} by its config.json. "
+            f"model {config.name}: {name} is {tuple(shape)} in its files and {tuple(wanted)} by its config.json. "
             "Use the configuration that the weights were saved with."
         )
     return model
 
 
 def _fill(model: PreTrainedModel, head: Head, file: Path) -> bool:
-    """Copy the file's tensors in; whether nothing but tied tensors and the head was left without a value, and the file
-    does not contradict the configuration.
+    """Copy the file's tensors into the model.
+
+    Returns whether every tensor but tied ones and the head got a value and the file agrees with the configuration.
     """
     try:
         tensors = tensor_reader.load(file, linked=True)
@@ -246,7 +262,7 @@ def _fill(model: PreTrainedModel, head: Head, file: Path) -> bool:
         tensors = {prefix + name: tensor for name, tensor in tensors.items()}
     if any(not _same(tensors, *pair) for pair in model.all_tied_weights_keys.items()):
         return False
-    drawn = _head_names(model, head)  # whatever the file holds there, perhaps for another number of labels
+    drawn = _head_names(model, head)  # the file's head may be for another number of labels
     tensors = {name: tensor for name, tensor in tensors.items() if name not in drawn}
     own = model.state_dict()
     if any(name in own and tensor.shape != own[name].shape for name, tensor in tensors.items()):
@@ -257,15 +273,17 @@ def _fill(model: PreTrainedModel, head: Head, file: Path) -> bool:
 
 
 def _same(tensors: Mapping[str, torch.Tensor], target: str, source: str) -> bool:
-    """Whether what the configuration ties is not two different tensors in the file.
+    """Return whether tensors that the configuration ties are not two different ones in the file.
 
-    Where it is, the file is right, and transformers' own loader does not tie them.
+    Where they differ, the file is right, and transformers' own loader does not tie them.
     """
     return target not in tensors or source not in tensors or torch.equal(tensors[target], tensors[source])
 
 
 def _head_names(model: PreTrainedModel, head: Head) -> set[str]:
-    """Parameters beside the base model of a classifier; none where the output layer belongs to the backbone."""
+    """Return the parameters outside the base model of a classifier; none where the output layer belongs to the
+    backbone.
+    """
     if not head.labels:
         return set()
     prefix = f"{model.base_model_prefix}."
@@ -273,12 +291,14 @@ def _head_names(model: PreTrainedModel, head: Head) -> set[str]:
 
 
 def _draw_head(model: PreTrainedModel, head: Head) -> None:
+    """Draw the head's weights from torch's generator."""
     owners = {name.rpartition(".")[0] for name in _head_names(model, head)}
     for owner in sorted(owners):
         model._init_weights(model.get_submodule(owner))
 
 
 def _freeze(model: PreTrainedModel, head: Head) -> PreTrainedModel:
+    """Freeze every parameter but the head's, and return the model."""
     names = _head_names(model, head)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in names)

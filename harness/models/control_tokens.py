@@ -1,9 +1,9 @@
-"""Control tokens that no text can spell. Torch-free.
+"""Control tokens that no text can spell. Torch is not imported.
 
-A tokenizer finds the names of its control tokens (`</s>`, `<mask>`, `[SEP]`, `<|endoftext|>`) in any text, and many
-hold them among their words as well, so a row that mentions one would end or be masked in its midst. Here the control
-tokens keep their numbers and get names that no text has, in the list of added tokens and in the vocabulary alike. Only
-a template writes control tokens: `Controls.marked` translates their names in it.
+A tokenizer recognises the names of its control tokens (`</s>`, `<mask>`, `[SEP]`, `<|endoftext|>`) in any text, and
+many have them in their vocabulary as well. A row that mentions one would therefore end or be masked in the middle. Here
+the control tokens keep their ids and get names that no text contains, in the list of added tokens and in the vocabulary
+alike. Only a template writes control tokens: `Controls.marked` translates their names in it.
 """
 
 import json
@@ -19,67 +19,73 @@ USUAL = (
 )  # fmt: skip
 """Names of control tokens that a vocabulary may hold without marking them as special."""
 FIRST, DIGITS = 0xFDD0, 32
-"""Code points that Unicode keeps for internal use: they are in no text, and no tokenizer's word has them."""
+"""Code points that Unicode reserves for internal use: no text contains them, and no tokenizer's word does."""
 
 
 @dataclass(frozen=True)
 class Controls:
-    """names: what a control token is called -> its name here. unknown: the token of what the vocabulary lacks."""
+    """The renamed control tokens.
+
+    names: a control token's original name -> its new name. unknown: the id of the token for unknown words.
+    """
 
     names: Mapping[str, str]
     unknown: int | None
 
     def marked(self, template: str) -> str:
-        """The template with its own control tokens under the names that they have here."""
+        """Return the template with its control tokens under their new names."""
         known = sorted((name for name in self.names if "{" not in name and "}" not in name), key=len, reverse=True)
         if not known:
             return template
-        return re.sub("|".join(map(re.escape, known)), lambda found: self.names[found[0]], template)
+        return re.sub("|".join(map(re.escape, known)), lambda match: self.names[match[0]], template)
 
 
 def closed(tokenizer: Tokenizer) -> tuple[Tokenizer, Controls]:
     """Return the same tokenizer with other names for its control tokens, and these names."""
     plan = json.loads(tokenizer.to_str())
     added, model = plan["added_tokens"], plan["model"]
-    held = set(_words(model))
-    special = [one["content"] for one in added if one["special"]]
-    loose = [name for name in USUAL if name in held and name not in {one["content"] for one in added}]
+    vocabulary = set(_words(model))
+    special = [token["content"] for token in added if token["special"]]
+    loose = [name for name in USUAL if name in vocabulary and name not in {token["content"] for token in added}]
     names = {name: _spelt(number) for number, name in enumerate([*special, *loose])}
     added += [_added(name) for name in loose]
-    for one in added:
-        if one["content"] in names:
-            one |= {"content": names[one["content"]], "normalized": False}
+    for token in added:
+        if token["content"] in names:
+            token |= {"content": names[token["content"]], "normalized": False}
     unknown = _unknown(model, tokenizer)
     _rename(model, names)
     return Tokenizer.from_str(json.dumps(plan)), Controls(names, unknown)
 
 
 def _spelt(number: int) -> str:
+    """Return the name of the control token with this number, of four reserved code points."""
     digits = [number // DIGITS**place % DIGITS for place in range(4)]
     return "".join(chr(FIRST + digit) for digit in digits)
 
 
 def _added(name: str) -> dict[str, Any]:
-    """It is in the vocabulary, which says its number."""
+    """Return an entry for the list of added tokens; the vocabulary determines its id."""
     plain = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
     return {"id": 0, "content": name, "special": True, **plain}
 
 
 def _words(model: Mapping[str, Any]) -> Sequence[str]:
+    """Return the words of a tokenizer model's vocabulary."""
     vocabulary = model["vocab"]
     return list(vocabulary) if isinstance(vocabulary, dict) else [word for word, _ in vocabulary]
 
 
 def _unknown(model: Mapping[str, Any], tokenizer: Tokenizer) -> int | None:
+    """Return the id of the token for unknown words; None where there is none."""
     if "unk_id" in model:
         return None if model["unk_id"] is None else int(model["unk_id"])
     name = model.get("unk_token")
-    found: int | None = tokenizer.token_to_id(name) if name else None
-    return found
+    token: int | None = tokenizer.token_to_id(name) if name else None
+    return token
 
 
 def _rename(model: dict[str, Any], names: Mapping[str, str]) -> None:
-    """In the vocabulary; merges that would make a control token of text are taken out."""
+    """Rename the control tokens in the vocabulary, and remove merges that would make one out of text."""
     vocabulary = model["vocab"]
     if isinstance(vocabulary, dict):
         model["vocab"] = {names.get(word, word): token for word, token in vocabulary.items()}
@@ -93,6 +99,6 @@ def _rename(model: dict[str, Any], names: Mapping[str, str]) -> None:
 
 
 def _made(pair: str | Sequence[str], prefix: str) -> set[str]:
-    """The two tokens of a merge, and what they become."""
+    """Return the two tokens of a merge and the one that they become."""
     left, right = pair.split(" ") if isinstance(pair, str) else pair
     return {left, right, left + right.removeprefix(prefix)}

@@ -1,4 +1,4 @@
-"""What a model is by its content: a digest of its files, or of a declared architecture. Torch-free."""
+"""The digest of a model's content: of its files, or of a declared architecture. Torch is not imported."""
 
 import hashlib
 import json
@@ -12,7 +12,6 @@ from typing import Any
 import psutil
 
 from harness import atomic_files
-from harness import atomic_files as plain
 from harness.config.schema import ModelConfig
 from harness.errors import UsageError
 
@@ -25,27 +24,29 @@ TOKENIZER_FILES = (
     "vocab.json",
 )
 MERGES = "merges.txt"
-"""No tokenizer by itself, but with other merges the same vocabulary reads text in another way."""
+"""This file is no tokenizer by itself, but with other merges the same vocabulary splits text differently."""
 BYTES = "bytes"
-"""The stand-in for a tokenizer (standin.py), which has no files."""
+"""The name of the byte tokenizer (models/tokenizer.py), which has no files."""
 Stamp = tuple[int, int, int, int, int]
 Digests = Mapping[tuple[str, Stamp], str]
 _digests: dict[tuple[str, Stamp], str] = {}
-"""(file, which one it was) -> digest of its content: large weights are read once, and again when they are others."""
+"""(file, its stamp) -> digest of its content. Large weights are read once, and again after a change."""
 
 
 def known() -> Digests:
-    """The digests that this process has."""
+    """Return the digests that this process has computed."""
     return dict(_digests)
 
 
 def learn(digests: Digests) -> None:
-    """Take over what another process of ours has read."""
+    """Add digests that another process of ours has computed."""
     _digests.update(digests)
 
 
 def of_files(path: Path, weights: str, tokens: Path | None, code: bool = False) -> str:
-    """16 hex digits over the configuration, the tokenizer, (unless random) the weights and the code that is run."""
+    """Return 16 hex digits over the configuration, the tokenizer, the weights (unless random) and the
+    model's own code.
+    """
     files = [path / "config.json", *_tokenizer_files(tokens), *(sorted(path.glob("*.py")) if code else [])]
     if weights == "pretrained":
         files += shards(path)
@@ -56,23 +57,24 @@ def of_files(path: Path, weights: str, tokens: Path | None, code: bool = False) 
 
 
 def generation_ends(path: Path) -> list[int]:
-    """The tokens that end a generated text, as a model's generation_config.json says; none where it does not say."""
+    """Return the tokens that end a generated text, by a model's generation_config.json; [] where it names none."""
     return _ends(path / "generation_config.json")
 
 
 def of_plan(config: ModelConfig, tokens: Path | None) -> str:
-    """16 hex digits over a declared architecture and the tokenizer that goes with it."""
+    """Return 16 hex digits over a declared architecture and its tokenizer."""
     plan = json.dumps({"model_type": config.family, **(config.architecture or {})}, sort_keys=True)
     files = [f"{file.name} {_content(file)}" for file in _tokenizer_files(tokens) if file.is_file()]
     return _hash([f"architecture {plan}", *(files or [BYTES])])
 
 
 def _ends(file: Path) -> list[int]:
+    """Return the end tokens that a JSON file names; [] where it is absent or malformed."""
     try:
-        told = plain.read_json(file, linked=True)["eos_token_id"]
+        tokens = atomic_files.read_json(file, linked=True)["eos_token_id"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
-    return [token for token in (told if isinstance(told, list) else [told]) if type(token) is int]
+    return [token for token in (tokens if isinstance(tokens, list) else [tokens]) if type(token) is int]
 
 
 def _tokenizer_files(folder: Path | None) -> list[Path]:
@@ -80,18 +82,19 @@ def _tokenizer_files(folder: Path | None) -> list[Path]:
 
 
 def _content(file: Path) -> str:
+    """Return the sha256 of a file, computed once per stamp."""
     place = str(file), _stamp(file)
     if place not in _digests:
-        with plain.opened(file, linked=True) as handle:
+        with atomic_files.opened(file, linked=True) as handle:
             digest = hashlib.file_digest(handle, "sha256").hexdigest()
-        if _stamp(file) != place[1]:  # written to while it was read
+        if _stamp(file) != place[1]:  # the file changed while it was read
             return digest
         _digests[place] = digest
     return _digests[place]
 
 
 def _stamp(file: Path) -> Stamp:
-    """Another one for every other file of that name, and after every write (ctime, which nobody can set)."""
+    """Return a value that differs for every other file of that name, and after every write (ctime cannot be set)."""
     about = file.stat()
     return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
 
@@ -101,34 +104,38 @@ def _hash(lines: list[str]) -> str:
 
 
 Shape = tuple[int, ...]
-_LONGEST = 100_000_000  # bytes of a header, as the format's own library has it
-_LARGE = 2**30  # bytes of a file whose holes are looked for: a download that stopped, or a trap
+_LONGEST = 100_000_000  # bytes of a header, the limit of the format's own library
+_LARGE = 2**30  # bytes from which a file is checked for holes: an incomplete download, or an attack
 _SIZES = {"BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2, "I32": 4, "U32": 4, "F32": 4}
+"""Bytes of a number. Types of 8 bits and less mean nothing without the scales that go with them."""
 _SIZES |= {"I64": 8, "U64": 8, "F64": 8}
 """Bytes of a number. Types of 8 bits and less mean nothing without the scales that go with them."""
 
 
 def shards(folder: Path) -> list[Path]:
-    """The files with a model's tensors. UsageError where there are none, or where its index names one that is not
-    there (a download that stopped half-way), or where a torch file is cut off.
+    """Return the files with a model's tensors.
+
+    Raises UsageError where there are none, where its index names a missing one (an incomplete download), or where a
+    torch file is cut off.
     """
-    found = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
-    if not found:
+    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    if not files:
         raise UsageError(
             f"{folder}: no *.safetensors and no pytorch_model*.bin there. Get them, or use weights=random for the bare "
             "architecture."
         )
-    for index in sorted(folder.glob(f"*{found[0].suffix}.index.json")):
-        lacking = sorted(_indexed(index) - {path.name for path in found})
+    for index in sorted(folder.glob(f"*{files[0].suffix}.index.json")):
+        lacking = sorted(_indexed(index) - {path.name for path in files})
         if lacking:
             raise UsageError(f"{folder}: {index.name} names {lacking[0]}, which is not there. Get the model again.")
-    for path in found:
+    for path in files:
         if path.suffix == ".bin" and not zipfile.is_zipfile(path):
             raise UsageError(f"{path}: this is not a whole torch file. Get it again, or convert it to safetensors.")
-    return found
+    return files
 
 
 def _indexed(index: Path) -> set[str]:
+    """Return the file names in an index of safetensors files. Raises UsageError where it is malformed."""
     try:
         return {str(name) for name in atomic_files.read_json(index, linked=True)["weight_map"].values()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -136,13 +143,17 @@ def _indexed(index: Path) -> set[str]:
 
 
 def shapes(folder: Path) -> dict[str, Shape]:
-    """Tensor name -> shape over the folder's *.safetensors. UsageError for a file that is none, or is cut off."""
+    """Return tensor name -> shape over the folder's *.safetensors. Raises UsageError for a file that is cut off or
+    malformed.
+    """
     return {name: shape for path in sorted(folder.glob("*.safetensors")) for name, shape in _of(path).items()}
 
 
 def check(path: Path, linked: bool = False) -> dict[str, Shape]:
-    """Tensor name -> shape of one safetensors file, which may be a stranger's. ValueError where it is none, where it
-    holds what is not read, and where this machine could not hold it; OSError as `files.opened`.
+    """Return tensor name -> shape of one safetensors file, which may come from elsewhere.
+
+    Raises ValueError where it is malformed, holds a type that is not read, or exceeds this machine's memory. Raises
+    OSError as `atomic_files.opened` does.
     """
     with atomic_files.opened(path, linked=linked) as file:
         about = os.fstat(file.fileno())
@@ -164,20 +175,21 @@ def check(path: Path, linked: bool = False) -> dict[str, Shape]:
 
 
 def _end(name: str, entry: Any) -> int:
-    """Where a tensor's bytes end. ValueError for an entry that does not agree with itself."""
-    said: dict[str, Any] = entry if isinstance(entry, dict) else {}
-    kind, shape, offsets = (said.get(part, "") for part in ("dtype", "shape", "data_offsets"))
+    """Return the offset at which a tensor's bytes end. Raises ValueError for an inconsistent entry."""
+    fields: dict[str, Any] = entry if isinstance(entry, dict) else {}
+    kind, shape, offsets = (fields.get(part, "") for part in ("dtype", "shape", "data_offsets"))
     if not (_counts(shape) and _counts(offsets) and len(offsets) == 2):
-        raise ValueError(f"what it says of {name[:80]!r} is no tensor")
+        raise ValueError(f"its entry for {name[:80]!r} describes no tensor")
     if kind not in _SIZES:
         raise ValueError(f"{name[:80]!r} is of type {str(kind)[:20]}, which is not read: convert it to BF16 or F32")
     if offsets[1] - offsets[0] != math.prod(shape) * _SIZES[kind]:
-        raise ValueError(f"the bytes of {name[:80]!r} are not those of its shape")
+        raise ValueError(f"the number of bytes of {name[:80]!r} does not match its shape")
     return int(offsets[1])
 
 
 def _counts(value: Any) -> bool:
-    return isinstance(value, list) and all(type(one) is int and one >= 0 for one in value)
+    """Return whether a value is a list of whole numbers from 0 up."""
+    return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
 
 
 def _of(path: Path) -> dict[str, Shape]:

@@ -1,11 +1,14 @@
-"""What a task head needs to know of a task. Torch-free."""
+"""The head that a task needs on a backbone. Torch is not imported."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Head:
-    """What stands on the backbone: "seq2seq_lm" (its own output layer) or "sequence_classification"."""
+    """The kind of head: a language model's own output layer ("seq2seq_lm", "causal_lm", "masked_lm") or a classifier.
+
+    labels: the number of classes of "sequence_classification", else 0.
+    """
 
     kind: str
     labels: int = 0

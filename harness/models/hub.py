@@ -1,6 +1,6 @@
-"""Commits and files from the Hugging Face Hub, asked only when a configuration needs them. Torch-free.
+"""Commits and files from the Hugging Face Hub, requested only when a configuration needs them. Torch is not imported.
 
-Every way in which the Hub says no becomes one sentence. HF_HUB_OFFLINE=1 is honoured: then only the cache is read.
+Every refusal of the Hub becomes one sentence. HF_HUB_OFFLINE=1 is respected: then only the cache is read.
 """
 
 import re
@@ -20,7 +20,10 @@ NOT_OURS = ("*/*", "consolidated*")  # other formats of the same weights, and tr
 
 @cache
 def commit(name: str, revision: str | None) -> str:
-    """The commit a revision stands for; a full commit is taken at its word, without the network."""
+    """Return the commit of a revision; a full commit is returned as it is, without the network.
+
+    Raises UsageError where the Hub refuses.
+    """
     if revision and re.fullmatch(r"[0-9a-f]{40}", revision):
         return revision
     from huggingface_hub import HfApi, constants
@@ -30,26 +33,29 @@ def commit(name: str, revision: str | None) -> str:
         return _cached_commit(name, revision or "main")
     try:
         return str(HfApi().model_info(name, revision=revision, timeout=20).sha)
-    except Exception as error:  # see refusal
+    except Exception as error:  # `refusal` distinguishes the kinds
         raise refusal(name, revision, error) from error
 
 
 @cache
 def download(name: str, revision: str | None, weights: bool) -> Path:
-    """The folder of a model in the cache, after fetching what it lacks; with or without the tensors."""
+    """Return the folder of a model in the cache, after fetching the missing files, with or without the tensors.
+
+    Raises UsageError where the Hub refuses.
+    """
     from huggingface_hub import snapshot_download
 
     _quiet()
     try:
         wanted = [*DESCRIBING, *(_tensors(name, revision) if weights else ())]
-        found = snapshot_download(name, revision=revision, allow_patterns=wanted, ignore_patterns=list(NOT_OURS))
-    except Exception as error:  # see refusal
+        folder = snapshot_download(name, revision=revision, allow_patterns=wanted, ignore_patterns=list(NOT_OURS))
+    except Exception as error:  # `refusal` distinguishes the kinds
         raise refusal(name, revision, error) from error
-    return Path(found)
+    return Path(folder)
 
 
 def refusal(name: str, revision: str | None, error: Exception) -> UsageError:
-    """One sentence for an error of huggingface_hub, with the next step."""
+    """Return one sentence for an error of huggingface_hub, with the next step."""
     from huggingface_hub import errors
 
     local = "or give a local copy with model.path=FOLDER"
@@ -84,7 +90,7 @@ def refusal(name: str, revision: str | None, error: Exception) -> UsageError:
 
 
 def _cached_commit(name: str, revision: str) -> str:
-    """What the cache knows a branch or tag to be."""
+    """Return the commit of a branch or tag by the cache. Raises UsageError where the cache does not have it."""
     from huggingface_hub import constants, errors
     from huggingface_hub.file_download import repo_folder_name
 
@@ -96,20 +102,21 @@ def _cached_commit(name: str, revision: str) -> str:
 
 
 def _tensors(name: str, revision: str | None) -> Sequence[str]:
-    """The patterns of the first kind of tensors a repository has; all of them where it does not answer: then the
-    cache decides, or the download says why not.
+    """Return the file patterns of the first kind of tensors that a repository has.
+
+    Returns all patterns where the Hub does not answer: then the cache decides, or the download reports the reason.
     """
     from huggingface_hub import HfApi
 
     try:
         there = [file for file in HfApi().list_repo_files(name, revision=revision) if "/" not in file]
-    except Exception:  # any of those that refusal knows
+    except Exception:  # any kind that `refusal` distinguishes
         return TENSORS
     return next(([kind] for kind in TENSORS if any(fnmatch(file, kind) for file in there)), TENSORS)
 
 
 def _quiet() -> None:
-    """One sentence of ours instead of a warning per retry."""
+    """Silence huggingface_hub's warning per retry; one sentence of ours replaces them."""
     from huggingface_hub.utils import logging
 
     logging.set_verbosity_error()

@@ -1,4 +1,4 @@
-"""Tensors of a safetensors file, perhaps a stranger's: what it says of itself is checked before the library maps it."""
+"""Tensors of a safetensors file, perhaps from elsewhere: its header is checked before the library maps it."""
 
 from pathlib import Path
 
@@ -10,7 +10,10 @@ from harness.models import digest
 
 
 def load(path: Path, linked: bool = False) -> dict[str, torch.Tensor]:
-    """ValueError for a file that is not whole or not read (`headers.check`); OSError as `files.opened`."""
+    """Return tensor name -> tensor, in the shapes and types of the file.
+
+    Raises ValueError for a file that `digest.check` refuses, and OSError as `atomic_files.opened` does.
+    """
     digest.check(path, linked)
     try:
         return load_file(path)
@@ -19,11 +22,11 @@ def load(path: Path, linked: bool = False) -> dict[str, torch.Tensor]:
 
 
 def differ(folder: Path, one: str, other: str) -> bool:
-    """Whether a folder's files hold both tensors and they are not the same; only these two are read."""
-    held: dict[str, torch.Tensor] = {}
+    """Return whether a folder's files hold both tensors and they differ; only these two are read."""
+    tensors: dict[str, torch.Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
         wanted = {one, other} & set(digest.check(path, linked=True))
         if wanted:
             with torch.device("cpu"), safe_open(path, framework="pt") as file:
-                held |= {name: file.get_tensor(name) for name in wanted}
-    return len(held) == 2 and not torch.equal(held[one], held[other])
+                tensors |= {name: file.get_tensor(name) for name in wanted}
+    return len(tensors) == 2 and not torch.equal(tensors[one], tensors[other])

