@@ -1,4 +1,6 @@
-"""Hand cells to a launcher, and notice when it loses them; what came of a cell is in the store. Torch-free."""
+"""Handing cells to a launcher, and detecting lost workers; the cells' results are in the store. Torch is
+not imported.
+"""
 
 import os
 import sys
@@ -18,21 +20,28 @@ from harness.processes import forkserver, gpu_leases
 from harness.store.store import Store
 
 LOST = 3
-"""Passes in a row that lose workers and end no cell, after which a sweep gives up."""
+"""The number of consecutive passes that lose workers and end no cell after which a sweep gives up."""
 USUAL = "joblib"
+"""The launcher where none is named."""
 BATCH = 40
-"""Jobs for each worker that are handed over together: Hydra keeps the configuration of each (some 90 KB) until all of
-them have ended, and at the end of each batch workers wait for the last cell."""
+"""The number of jobs per worker that are handed over together.
+
+Hydra keeps the configuration of each (some 90 KB) until all of them have ended, and at the end of each batch workers
+wait for the last cell.
+"""
 _LAPTOP = ("auto", "cuda")
-"""Devices of which a cell may be given any; cuda:1 is a person's own choice."""
+"""Devices that leave the choice of the GPU to the sweep; cuda:1 is a person's own choice."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How this sweep's cells are handed over.
+    """The way in which a sweep's cells are handed over.
 
-    name: None takes `USUAL`, or `basic` for one cell at a time. fields: of the launcher's YAML, settled. at_once: jobs.
-    runtime: the cells', with their threads. leased: the devices to lease, each cell `gpus` of them.
+    - name: the launcher; None means `USUAL`, or `basic` for one cell at a time.
+    - fields: those of the launcher's YAML, settled.
+    - at_once: the number of jobs at once.
+    - runtime: the cells' runtime, with their threads.
+    - leased: the devices to lease, `gpus` of them for each cell.
     """
 
     name: str | None
@@ -44,78 +53,86 @@ class Plan:
 
     @property
     def elsewhere(self) -> bool:
-        """Whether cells may run on other machines, whose devices this one does not see."""
+        """Return whether cells may run on other machines, whose devices this one does not see."""
         return bool(self.fields.get("outlives")) or self.fields.get("address") not in (None, compose.LOCAL)
 
 
 def plan(launcher: Launcher | None, jobs: int | None, runtime: Runtime, cells: int, parallel: bool = False) -> Plan:
-    """For so many cells; parallel: each wants several devices, if nothing is said all there are.
+    """Return the plan for this number of cells.
 
-    UsageError for a launcher that is not there, and for fields that cannot be.
+    parallel: each cell uses several devices, by default all of them. Raises UsageError for a launcher that does not
+    exist and for impossible fields.
     """
     chosen = launcher or Launcher(USUAL)
     launchers.check(chosen.name)
     fields = compose.launcher(chosen)
-    made = Plan(launcher.name if launcher else None, fields, 1, runtime)
-    here = () if made.elsewhere or runtime.device not in _LAPTOP else gpu_leases.found()
+    draft = Plan(launcher.name if launcher else None, fields, 1, runtime)
+    here = () if draft.elsewhere or runtime.device not in _LAPTOP else gpu_leases.found()
     gpus = fields.get("gpus")
     if gpus is None:
-        gpus = float(bool(here) or (made.elsewhere and runtime.device != "cpu"))
+        gpus = float(bool(here) or (draft.elsewhere and runtime.device != "cpu"))
         gpus *= (runtime.processes or len(here) or 1) if parallel else 1
-    elif not made.elsewhere and runtime.device in _LAPTOP:
+    elif not draft.elsewhere and runtime.device in _LAPTOP:
         gpu_leases.check(here, gpus)
     one_by_one = chosen.name == "basic"
     wanted = 1 if one_by_one else fields.get("jobs") or jobs or _slots(runtime, here, gpus)
     at_once = max(1, min(wanted, -(-cells // fields.get("cells", 1))))
     leased = here if fields.get("devices", "leased") == "leased" else ()
     settled = {**fields, "gpus": int(gpus) if gpus == int(gpus) else gpus}
-    return replace(made, fields=settled, at_once=at_once, runtime=_threads(made, at_once), leased=leased, gpus=gpus)
+    return replace(draft, fields=settled, at_once=at_once, runtime=_threads(draft, at_once), leased=leased, gpus=gpus)
 
 
 def slots(runtime: Runtime) -> int:
-    """How many cells at once by default: one per GPU where there are any, else one per core's worth of threads."""
+    """Return the default number of cells at once: one per GPU if there are any, else one per group of
+    `threads` cores.
+    """
     return _slots(runtime, gpu_leases.found() if runtime.device in _LAPTOP else (), 1.0)
 
 
-def hand_over(left: Sequence[tuple[str, int]], setup: worker.Setup, made: Plan, apart: bool = False) -> list[Exception]:
-    """One pass over (key, attempt seen): what was lost on the way. A failed cell is no loss, it has a record.
+def hand_over(
+    pending: Sequence[tuple[str, int]], setup: worker.Setup, plan: Plan, apart: bool = False
+) -> list[Exception]:
+    """Run one pass over (key, attempt seen), and return the errors of lost workers. A failed cell is no loss: it has a
+    record.
 
-    apart: one after the other, each with workers of its own, so that one which ends its worker ends no other's.
+    apart: cells run one after the other, each with workers of its own, so that a cell that ends its worker ends no
+    other.
     """
     lost: list[Exception] = []
-    at_once = 2 if apart else min(made.at_once, len(left))  # with one at once joblib would take this process
-    name = made.name or (USUAL if at_once > 1 else "basic")
-    threads = made.runtime.threads
-    cpus = made.fields.get("cpus") or threads * (made.runtime.processes or 1)
-    own = {
+    # With one job at once joblib would run it in this process.
+    at_once = 2 if apart else min(plan.at_once, len(pending))
+    name = plan.name or (USUAL if at_once > 1 else "basic")
+    threads = plan.runtime.threads
+    cpus = plan.fields.get("cpus") or threads * (plan.runtime.processes or 1)
+    extra = {
         "jobs": at_once,
         "cpus": cpus,
-        "cores": None if made.elsewhere else at_once * cpus,
+        "cores": None if plan.elsewhere else at_once * cpus,
         "folder": str(Path(setup.runtime.store) / "launcher" / "%j"),
     }
-    every = list(_jobs(left, made.fields.get("cells", 1)))
+    all_jobs = list(_jobs(pending, plan.fields.get("cells", 1)))
     if name == USUAL:
         leash(setup.driver)
-    if made.fields.get("drains") and not apart:
-        every = list(_jobs(left, len(left))) * at_once
-    batch = made.fields.get("batch") or (len(every) if made.elsewhere else BATCH * at_once)
-    for jobs in _parts(every, 1 if apart else batch):
+    if plan.fields.get("drains") and not apart:
+        all_jobs = list(_jobs(pending, len(pending))) * at_once
+    batch = plan.fields.get("batch") or (len(all_jobs) if plan.elsewhere else BATCH * at_once)
+    for jobs in _parts(all_jobs, 1 if apart else batch):
         try:
-            lost += compose.launch(name, {**made.fields, **own}, jobs, partial(worker.job, setup=setup))
-        except SystemExit as error:  # how a driver of Ray answers a polite request to end
+            lost += compose.launch(name, {**plan.fields, **extra}, jobs, partial(worker.job, setup=setup))
+        except SystemExit as error:  # Ray's driver raises it on SIGTERM
             raise KeyboardInterrupt from error
         except UsageError:
             raise
-        except Exception as error:  # each launcher has its own way to say that a worker is gone
+        except Exception as error:  # each launcher has its own error for a lost worker
             lost.append(error)
     return lost
 
 
 def leash(driver: forkserver.Driver) -> None:
-    """joblib's workers end with their driver from their own start on, not from their first job.
+    """End joblib's workers with their driver from their own start on, not only from their first job.
 
-    A driver that is killed while it hands a job over leaves a worker that waits for the rest of it for ever; others
-    wait five minutes for a next one.
+    A driver that is killed while it hands a job over leaves a worker that waits for the rest of it for ever. Other
+    workers wait five minutes for the next job.
     """
     import joblib
     from joblib.parallel import LokyBackend
@@ -124,26 +141,27 @@ def leash(driver: forkserver.Driver) -> None:
 
 
 def tell(lost: Sequence[Exception]) -> None:
-    """One line for each kind of loss."""
+    """Print one line for each kind of loss."""
     for text in dict.fromkeys(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}" for error in lost):
         print(f"a worker was lost: {text}", file=sys.stderr)
 
 
 def pause(losses: int) -> None:
-    """Before the cells of lost workers are handed over again: longer each time."""
+    """Wait before the cells of lost workers are handed over again, longer each time."""
     time.sleep(min(2.0**losses, 30.0))
 
 
 def _slots(runtime: Runtime, here: Sequence[str], gpus: float) -> int:
+    """Return the number of cells at once on these devices or, without any, on this machine's cores."""
     if here and gpus:
         return max(1, gpu_leases.at_once(here, gpus))
-    if runtime.device != "cpu" and Path("/dev/nvidiactl").exists():  # a GPU that NVML does not tell of
+    if runtime.device != "cpu" and Path("/dev/nvidiactl").exists():  # a GPU that NVML does not list
         return 1
     return max(1, _cores() // (runtime.threads * (runtime.processes or 1)))
 
 
 def _threads(made: Plan, at_once: int) -> Runtime:
-    """No more threads than a cell has cores."""
+    """Return the runtime with no more threads than a cell has cores."""
     cores = made.fields.get("cpus") or (None if made.elsewhere else max(1, _cores() // at_once))
     cores = cores and max(1, cores // (made.runtime.processes or 1))
     if cores is None or made.runtime.threads <= cores:
@@ -153,17 +171,19 @@ def _threads(made: Plan, at_once: int) -> Runtime:
 
 
 def _cores() -> int:
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _jobs(left: Sequence[tuple[str, int]], cells: int) -> Iterator[list[str]]:
-    """Override lists, each of one job."""
-    for some in _parts(left, cells):
+def _jobs(pending: Sequence[tuple[str, int]], cells: int) -> Iterator[list[str]]:
+    """Yield override lists, each of one job."""
+    for some in _parts(pending, cells):
         keys, seen = zip(*some, strict=True)
         yield [f"key=[{','.join(keys)}]", f"seen=[{','.join(map(str, seen))}]"]
 
 
 def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """Yield consecutive slices of at most `size` items."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
@@ -172,39 +192,42 @@ WAIT_S = 2.0
 
 
 def drain(store: Store, keys: Sequence[str], seen: Mapping[str, int], setup: worker.Setup, plan: Plan) -> None:
-    """Cells that may run side by side, pass after pass; those of lost workers are handed over again, at last apart."""
+    """Run cells that may run side by side, pass after pass, until none is left.
+
+    The cells of lost workers are handed over again, in the last pass one by one.
+    """
     losses, apart = 0, False
-    while left := [key for key in keys if worker.tried(store, key) == seen[key]]:
+    while pending := [key for key in keys if worker.tried(store, key) == seen[key]]:
         apart = apart or losses == LOST - 1
-        lost = hand_over([(key, seen[key]) for key in left], setup, plan, apart)
+        lost = hand_over([(key, seen[key]) for key in pending], setup, plan, apart)
         tell(lost)
-        ended = any(worker.tried(store, key) != seen[key] for key in left)
+        ended = any(worker.tried(store, key) != seen[key] for key in pending)
         losses = losses + 1 if lost and not ended else int(bool(lost))
         if losses == LOST:
-            _give_up(store, left, lost)
+            _give_up(store, pending, lost)
             return
         if lost:
             pause(losses)
-        elif not _wait_for_others(store, left, seen, setup.deadline):
+        elif not _wait_for_others(store, pending, seen, setup.deadline):
             return
 
 
-def _give_up(store: Store, left: Sequence[str], lost: Sequence[Exception]) -> None:
-    """UsageError where not one cell has even begun: then it is not a cell that ends its worker."""
-    if not any(store.unfinished(key) or store.summary(key) for key in left):
+def _give_up(store: Store, pending: Sequence[str], lost: Sequence[Exception]) -> None:
+    """Print that the sweep gives up. Raises UsageError where no cell has even begun: then the launcher is at fault."""
+    if not any(store.unfinished(key) or store.summary(key) for key in pending):
         raise UsageError(f"the launcher starts no cell: {' '.join(str(lost[-1]).split())[:500]}")
     print(f"gave up: workers were lost {LOST} times in a row and no cell ended", file=sys.stderr)
 
 
 def _wait_for_others(store: Store, keys: Sequence[str], seen: Mapping[str, int], deadline: float | None) -> bool:
-    """Wait for cells that other processes hold. True when another pass has something to do."""
+    """Wait for cells that other processes are running. Returns True when another pass has something to do."""
     waited = False
     while deadline is None or time.time() < deadline:
-        left = [key for key in keys if worker.tried(store, key) == seen[key]]
-        if not any(store.is_running(key) for key in left):
-            return bool(left) and (waited or len(left) < len(keys))
+        pending = [key for key in keys if worker.tried(store, key) == seen[key]]
+        if not any(store.is_running(key) for key in pending):
+            return bool(pending) and (waited or len(pending) < len(keys))
         if not waited:
-            print(f"waiting for {len(left)} cells that another process runs", file=sys.stderr)
+            print(f"waiting for {len(pending)} cells that another process runs", file=sys.stderr)
         waited = True
         time.sleep(WAIT_S)
     return False

@@ -1,4 +1,4 @@
-"""How an attempt ended, as a record: from what its process left, or from the way it died. Torch-free."""
+"""The record of an attempt, from the result that its process wrote or from the way it died. Torch is not imported."""
 
 import signal
 import time
@@ -18,9 +18,11 @@ from harness.store.store import FINAL, SCHEMA, Store
 
 @dataclass
 class Watch:
-    """What the worker saw of the child. peak_bytes: of process memory; beside: other cells at most.
+    """The worker's observations of the child.
 
-    kills: `kernel_kills` at the last two looks at which the child had memory; an early one is of another process.
+    - peak_bytes: the peak of process memory.
+    - beside: the largest number of other cells on this machine.
+    - kills: `kernel_kills` at the last two looks at which the child had memory; earlier kills concern other processes.
     """
 
     started: float = field(default_factory=time.monotonic)
@@ -32,22 +34,25 @@ class Watch:
 
     @property
     def wall_s(self) -> float:
+        """Return the seconds since the child's start."""
         return time.monotonic() - self.started
 
     def look(self, pid: int | None) -> None:
-        """At the child while it runs. A process that the kernel has killed loses its memory first and ends later."""
+        """Observe the child while it runs. A process that the kernel kills loses its memory first and ends later."""
         kills, peak = kernel_kills(), peak_bytes(pid)
         if peak is not None:
             self.peak_bytes, self.kills = peak, (self.kills[1], kills)
 
     def kernel_killed(self) -> bool:
-        """Whether the kernel has killed some process of ours since the child was last seen well."""
+        """Return whether the kernel has killed a process of ours since the child was last seen alive."""
         return kernel_kills() > self.kills[0]
 
 
 def hand_on(store: Store, key: str, folder: AttemptFolder) -> None:
-    """Give a new attempt the checkpoint of the last one that was cut off, with the deltas that one kept on its way; no
-    other checkpoint is of use any more.
+    """Move the checkpoint of the last attempt that was cut off to a new attempt, with its saved tensors of earlier
+    steps.
+
+    Checkpoints of other attempts are deleted.
     """
     statuses = dict(store.attempts(key))
     for number in range(folder.number - 1, 0, -1):
@@ -57,14 +62,15 @@ def hand_on(store: Store, key: str, folder: AttemptFolder) -> None:
                 path.unlink()
             else:
                 path.replace(mine)
-                for kept in path.parent.glob(attempt_folder.PATTERN):
-                    kept.replace(folder.path / kept.name)
+                for tensors in path.parent.glob(attempt_folder.PATTERN):
+                    tensors.replace(folder.path / tensors.name)
 
 
 def finish(store: Store, key: str, folder: AttemptFolder, record: dict[str, Any]) -> bool:
-    """The record, and then nothing of what only an unfinished attempt needs. A checkpoint stays for the next one.
+    """Write the record, and then remove the files that only an unfinished attempt needs; return whether it was written.
 
-    False where the attempt has a record already, by somebody who took the cell over: that one stands.
+    A checkpoint stays for the next attempt. Returns False where a worker that took the cell over wrote a record first:
+    that one counts.
     """
     written = store.finish(key, folder, record)
     standing = record if written else store.record(key, folder.number) or record
@@ -74,20 +80,20 @@ def finish(store: Store, key: str, folder: AttemptFolder, record: dict[str, Any]
 
 
 def outcome(process: ForkServerProcess, folder: AttemptFolder, watch: Watch) -> dict[str, Any]:
-    """What the child left (perhaps in the moment it was interrupted), or what its death says."""
-    if found := left(folder):
-        return found
+    """Return the child's result (perhaps written in the moment of its interruption), or a description of its death."""
+    if result := left(folder):
+        return result
     if watch.status is not None:
         kind = "time" if watch.status == "timeout" else watch.status
         return {"status": watch.status, "error": {"kind": kind, "type": "Killed", "message": watch.message}}
     error = failure.death(process.exitcode)
     if process.exitcode == -signal.SIGKILL and watch.kernel_killed():
-        error |= {"kind": "memory", "message": "the kernel ended the process, for want of memory"}
+        error |= {"kind": "memory", "message": "the kernel killed the process because memory ran out"}
     return {"status": failure.status(error["kind"]), "error": error}
 
 
 def left(folder: AttemptFolder) -> dict[str, Any] | None:
-    """What the child wrote before it ended."""
+    """Return the result that the child wrote before it ended; None without one."""
     with suppress(OSError, ValueError):
         return atomic_files.read_json(folder.path / OUTCOME)
     return None
@@ -101,7 +107,7 @@ def record(
     watch: Watch | None = None,
     runtime: Runtime | None = None,
 ) -> dict[str, Any]:
-    """The whole record. `outcome` has the status and either the scores or the error."""
+    """Return the whole record. `outcome` has the status and either the scores or the error."""
     error = outcome.get("error")
     if error is not None:
         death = {**folder.traced(), "peak_bytes": watch.peak_bytes if watch else None}
@@ -133,7 +139,7 @@ def record(
 
 
 def peak_bytes(pid: int | None) -> int | None:
-    """The process's own peak of resident memory (Linux), read while it lives."""
+    """Return the process's own peak of resident memory in bytes (Linux); None where it has ended."""
     try:
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -144,8 +150,10 @@ def peak_bytes(pid: int | None) -> int | None:
 
 
 def kernel_kills() -> int:
-    """How many processes the kernel has killed for want of memory: in our control group, else on the machine since it
-    started; 0 where it does not tell."""
+    """Return how many processes the kernel has killed because memory ran out.
+
+    It counts those of our control group, else those of the machine since its start; 0 where there is no counter.
+    """
     with suppress(OSError):
         for line in _counter().read_text().splitlines():
             if line.startswith("oom_kill "):
@@ -155,14 +163,14 @@ def kernel_kills() -> int:
 
 @cache
 def _counter() -> Path:
-    """The file that counts them: of version 2 or 1 of control groups, or of the whole machine."""
+    """Return the file that counts them: of version 2 or 1 of control groups, or of the whole machine."""
     groups = Path("/sys/fs/cgroup")
     with suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text().splitlines():
             _, kinds, place = line.split(":", 2)
             version_2 = groups / place.lstrip("/") / "memory.events"
             version_1 = groups / "memory" / place.lstrip("/") / "memory.oom_control"
-            found = version_2 if not kinds else version_1 if "memory" in kinds.split(",") else None
-            if found is not None and found.is_file() and "oom_kill " in found.read_text():
-                return found
+            file = version_2 if not kinds else version_1 if "memory" in kinds.split(",") else None
+            if file is not None and file.is_file() and "oom_kill " in file.read_text():
+                return file
     return Path("/proc/vmstat")

@@ -1,4 +1,4 @@
-"""How far a sweep is, read from the store: a bar on a terminal, plain lines elsewhere. Torch-free."""
+"""The progress of a sweep, read from the store: a bar on a terminal, plain lines elsewhere. Torch is not imported."""
 
 import sys
 import threading
@@ -16,7 +16,7 @@ _GOOD = ("done", "oom")
 
 
 class Tally:
-    """Which of the cells at hand have ended since the sweep began, and how."""
+    """The cells of a sweep that have ended since it began, and their statuses."""
 
     def __init__(self, store: Store, cells: Mapping[str, Cell], seen: Mapping[str, int]) -> None:
         self.store, self.cells, self.seen = store, cells, dict(seen)
@@ -25,7 +25,7 @@ class Tally:
         self.started = time.monotonic()
 
     def poll(self) -> Iterator[str]:
-        """The keys that ended since the last call, each counted before it is told."""
+        """Yield the keys that ended since the last call; each is counted before it is yielded."""
         for key in list(self.pending):
             if worker.tried(self.store, key) > self.seen[key] and not self.store.is_running(key):
                 self.ended[key] = self.store.status(key)
@@ -34,16 +34,17 @@ class Tally:
 
     @property
     def failed(self) -> int:
+        """Return the number of ended cells without a result."""
         return sum(status not in _GOOD for status in self.ended.values())
 
     def left_s(self) -> float | None:
-        """Seconds to go at the pace so far; None before the first end."""
+        """Return the remaining seconds at the pace so far; None before the first cell has ended."""
         if not self.ended:
             return None
         return (time.monotonic() - self.started) / len(self.ended) * len(self.pending)
 
     def line(self, key: str) -> str:
-        """One ended cell in words."""
+        """Return one line about an ended cell."""
         summary = self.store.summary(key) or {}
         wall = summary.get("wall_s")
         took = f"  {wall:.1f} s" if isinstance(wall, int | float) else ""
@@ -51,7 +52,7 @@ class Tally:
         return f"{count} {key[:8]} {self.ended[key]:<8} {name(self.cells[key])}{took}{self._eta()}"
 
     def running(self) -> dict[str, int]:
-        """Key -> step of the cells that run now."""
+        """Return key -> step of the cells that run now."""
         steps = {}
         for key in sorted(self.store.running_keys() & set(self.pending)):
             at = [folder.last_step() for folder in self.store.unfinished(key)[-1:]]
@@ -64,12 +65,12 @@ class Tally:
 
 
 def name(cell: Cell) -> str:
-    """A cell in words, for people."""
+    """Return a cell's name for people."""
     return f"{cell.method.name} {cell.model.name} {cell.task.name} seed {cell.seed}"
 
 
 def clock(seconds: float) -> str:
-    """75 -> "1:15"; 4000 -> "1:06:40"."""
+    """Return seconds as text: 75 -> "1:15"; 4000 -> "1:06:40"."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
@@ -90,7 +91,7 @@ def shown(tally: Tally) -> Iterator[None]:
 
 
 def _ticks(tally: Tally, stop: threading.Event) -> Iterator[Iterator[str]]:
-    """Polls until told to stop, and once more after that; slower where the store is slow."""
+    """Yield polls until `stop` is set, and once more after that; slower where the store is slow."""
     while True:
         last = stop.is_set()
         before = time.monotonic()
@@ -101,13 +102,14 @@ def _ticks(tally: Tally, stop: threading.Event) -> Iterator[Iterator[str]]:
 
 
 def _lines(tally: Tally, stop: threading.Event) -> None:
+    """Print one line for each ended cell."""
     for news in _ticks(tally, stop):
         for key in news:
             print(tally.line(key), file=sys.stderr, flush=True)
 
 
 def _bar(tally: Tally, stop: threading.Event) -> None:
-    """A bar for the sweep, one for each cell that runs, and a line for each that failed."""
+    """Show a bar for the sweep, one for each cell that runs, and a line for each that failed."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
     columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}", markup=False))

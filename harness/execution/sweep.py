@@ -1,4 +1,7 @@
-"""Drain a list of cells: what is left to do goes to a launcher, what came of it is read from the store. Torch-free."""
+"""Running a list of cells: unfinished ones go to a launcher, and their results are read from the store.
+
+Torch is not imported.
+"""
 
 import signal
 import sys
@@ -27,6 +30,7 @@ from harness.training.objectives.registry import BY_VOCABULARY
 PREFLIGHT = "harness.execution.preflight:preflight"
 RERUN = (*STATUSES, "stale")
 LET_GO_S = 5.0
+"""The most seconds to wait until ended cells' leases are released."""
 
 
 def drain(
@@ -41,13 +45,18 @@ def drain(
     name: str = "",
     unprobed: Collection[int] = (),
 ) -> int:
-    """Run every cell that has no result yet, seed by seed; the exit code (see `exit_code`).
+    """Run every cell that has no result yet, seed by seed; return the exit code (see `exit_code`).
 
-    Safe to call again, and from several processes at once: that is how a sweep is resumed and shared.
-    launcher: a name of conf/launcher, with fields of its own or not; None chooses by the number of cells, devices and
-    cores. jobs: cells at once, where the launcher's own field does not say it.
-    deadline_s: seconds after which no further cell starts. rerun: statuses (or "stale") to try once more.
-    name: of the grid, under which `status` tells of it. unprobed: seeds whose cells no probe is taken of.
+    It may be called again, and from several processes at once: so a sweep is resumed and shared.
+
+    - launcher: a name of conf/launcher, with or without fields; None chooses by the number of cells, devices and cores.
+    - jobs: cells at once, unless the launcher's own field sets it.
+    - deadline_s: seconds after which no further cell starts.
+    - rerun: statuses (or "stale") that are run once more.
+    - name: the name of the grid, under which `status` reports it.
+    - unprobed: seeds whose cells get no probes.
+
+    Raises UsageError for a value that a person has to correct; nothing has run then.
     """
     store, wanted = Store(runtime.store), probes.parse(runtime.probe)
     measured = [identity.key(cell) for cell in many if cell.seed not in unprobed]
@@ -59,7 +68,7 @@ def drain(
     again = wanted if runtime.keep == "delta" else ()
     todo = _todo(store, by_seed(many), rerun, again, unprobed)
     seen = {key: worker.tried(store, key) for key in todo}
-    # What another process ended meanwhile is not seen and not ours.
+    # Cells that another process ended in the meantime are neither seen nor ours.
     todo = _todo(store, list(todo.values()), rerun, again, unprobed)
     if not todo:
         if not store.read_only:
@@ -85,56 +94,58 @@ def drain(
     except KeyboardInterrupt:
         compose.shut_down()
         _close(store, todo)
-        print(f"interrupted: {summary(store, many)}. The same command goes on from here.", file=sys.stderr)
+        print(f"interrupted: {summary(store, many)}. The same command resumes from here.", file=sys.stderr)
         if plan.fields.get("outlives"):
-            print(f"jobs that launcher={plan.name} has taken run on; end them with its own tools.", file=sys.stderr)
+            print(f"jobs that launcher={plan.name} has started go on; end them with its own tools.", file=sys.stderr)
         return 130
     _let_go(store, [key for key in todo if worker.tried(store, key) != seen[key]])
     lease.clear(store.leases, todo)
     print(summary(store, many))
     if deadline is not None and time.time() >= deadline and exit_code(store, many) == 130:
-        print("stopped by the deadline; the same command goes on from here.")
+        print("stopped by the deadline; the same command resumes from here.")
     return _probed(store, many, measured, wanted, runtime, deadline)
 
 
 def _let_go(store: Store, keys: Sequence[str]) -> None:
-    """Wait until nobody holds these: a result is there a moment before the process that made it lets go of the cell."""
+    """Wait until these leases are released: a result exists a moment before its process releases the cell."""
     until = time.time() + LET_GO_S
     while time.time() < until and any(store.is_running(key) for key in keys):
         time.sleep(0.05)
 
 
 def exit_code(store: Store, many: Sequence[Cell]) -> int:
-    """0: every cell done or oom; 1: some failed, diverged, timed out or are blocked; 130: some did not get to run."""
-    found = {store.status(identity.key(cell)) for cell in many}
-    if found & {"failed", "diverged", "timeout", "blocked"}:
+    """Return 0: every cell is done or oom; 1: some failed, diverged, timed out or are blocked; 130: some
+    have not run.
+    """
+    statuses = {store.status(identity.key(cell)) for cell in many}
+    if statuses & {"failed", "diverged", "timeout", "blocked"}:
         return 1
-    return 130 if found & {"interrupted", "missing", "running"} else 0
+    return 130 if statuses & {"interrupted", "missing", "running"} else 0
 
 
 def _probed(
     store: Store, many: Sequence[Cell], keys: Sequence[str], wanted: Sequence[str], runtime: Runtime,
     deadline: float | None,
 ) -> int:  # fmt: skip
-    """Take the probes asked for of the cells `keys`, one at a time; the exit code."""
+    """Take the probes asked for of the cells `keys`, one at a time; return the exit code."""
     failed = probes.drain(store, keys, wanted, runtime, deadline)
     return exit_code(store, many) or int(failed > 0)
 
 
 def summary(store: Store, many: Sequence[Cell]) -> str:
-    """ "54 cells: 53 done, 1 failed; 2 are stale"."""
+    """Return a sentence on the cells' statuses: "54 cells: 53 done, 1 failed; 2 are stale"."""
     keys = [identity.key(cell) for cell in many]
     counts = Counter(store.status(key) for key in keys)
-    told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+    text = ", ".join(f"{count} {status}" for status, count in counts.most_common())
     stale = sum(is_stale(store, key) for key in keys)
-    told += f"; {stale} stale (rerun=stale runs them again)" if stale else ""
-    return f"{len(many)} cell{'s' if len(many) != 1 else ''}: {told}"
+    text += f"; {stale} stale (rerun=stale runs them again)" if stale else ""
+    return f"{len(many)} cell{'s' if len(many) != 1 else ''}: {text}"
 
 
 def _todo(
     store: Store, many: Sequence[Cell], rerun: Sequence[str], probed: Sequence[str], unprobed: Collection[int] = ()
 ) -> dict[str, Cell]:
-    """Cells without a result, those with a status that shall be tried again, and those that a probe takes inside."""
+    """Return the cells without a result, those with a status to rerun, and those that need an attempt for a probe."""
     for word in rerun:
         if word not in RERUN:
             raise UsageError(f"rerun={word}: it must be one of {', '.join(RERUN)}.")
@@ -143,21 +154,23 @@ def _todo(
         key = identity.key(cell)
         status = store.status(key)
         again = status in rerun or ("stale" in rerun and is_stale(store, key))
-        inside = probed if cell.seed not in unprobed else ()
-        if status not in FINAL or again or (inside and probes.unkept(store, key, cell, inside)):
+        needed = probed if cell.seed not in unprobed else ()
+        if status not in FINAL or again or (needed and probes.unkept(store, key, cell, needed)):
             todo[key] = cell
     return todo
 
 
 def is_stale(store: Store, key: str) -> bool:
-    """Done, but by other code than today's."""
-    found = store.summary(key)
-    return found is not None and fingerprint.is_stale(found)
+    """Return whether the cell's result comes from other code than the current one."""
+    known = store.summary(key)
+    return known is not None and fingerprint.is_stale(known)
 
 
 def _preflight(todo: Sequence[Cell], device: str, check: str) -> None:
-    """Attach every distinct method x model once, in one child: a bad target costs no training. And look for label words
-    where they must be in the vocabulary."""
+    """Check every distinct method x model once, in one child, so that a bad target costs no training.
+
+    Label words are checked as well, where they must be in the vocabulary. Raises UsageError with up to five reasons.
+    """
     attached = [(cell.method, cell.model, cell.objective) for cell in todo]
     read = [(cell.model, cell.objective, cell.task) for cell in todo if cell.objective in BY_VOCABULARY]
     pairs = list({repr(pair): pair for pair in [*attached, *read]}.values())
@@ -169,6 +182,7 @@ def _preflight(todo: Sequence[Cell], device: str, check: str) -> None:
 
 
 def _register(store: Store, todo: Mapping[str, Cell]) -> None:
+    """Create the cells' folders. Raises UsageError where the store cannot be written."""
     try:
         for cell in todo.values():
             store.register(cell)
@@ -180,6 +194,7 @@ def _register(store: Store, todo: Mapping[str, Cell]) -> None:
 def _setup(
     store: Store, todo: Mapping[str, Cell], plan: launch.Plan, deadline: float | None, entry: str
 ) -> worker.Setup:
+    """Return the setup for the workers."""
     modules = forkserver.preload(cell.model.family for cell in todo.values())
     there = replace(plan.runtime, store=str(store.path.resolve()))
     outlives = bool(plan.fields.get("outlives"))
@@ -187,13 +202,14 @@ def _setup(
 
 
 def _announce(todo: Mapping[str, Cell], many: Sequence[Cell], store: Store, deadline_s: float | None) -> str:
+    """Return the first line of a sweep."""
     limit = f", none starts after {progress.clock(deadline_s)}" if deadline_s is not None else ""
     return f"{len(todo)} of {len(many)} cells to run, store {store.path}{limit}"
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """A polite request to end (SIGTERM) is an interruption, like Ctrl-C."""
+    """Turn SIGTERM into an interruption while the block runs, like Ctrl-C."""
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -210,13 +226,13 @@ def _interruptible() -> Iterator[None]:
 
 
 def _close(store: Store, todo: Mapping[str, Cell]) -> None:
-    """After an interruption: workers that were killed left attempts without a record; close them."""
+    """Record the attempts of killed workers as interrupted, after an interruption of the sweep."""
     patience = time.monotonic() + 5
     for key, cell in todo.items():
         while store.unfinished(key) and time.monotonic() < patience:
-            held = lease.acquire(store.leases, key)
-            if held is None:
+            cell_lease = lease.acquire(store.leases, key)
+            if cell_lease is None:
                 time.sleep(0.1)
                 continue
             worker.close_unfinished(store, key, cell)
-            held.release()
+            cell_lease.release()

@@ -1,8 +1,8 @@
-"""One attempt at a cell, in a process of its own, turned into a record whatever becomes of it. Torch-free.
+"""One attempt at a cell, in a process of its own, turned into a record whatever happens. Torch is not imported.
 
-The worker holds the lease, watches the child (heartbeat, time limit, peak memory) and alone writes the record; the
-child leaves an outcome or dies. A worker that is killed leaves an attempt without a record, which the next holder
-of the lease closes as `interrupted`.
+The worker holds the lease, watches the child (heartbeat, time limit, peak memory) and alone writes the record. The
+child writes its result or dies. A worker that is killed leaves an attempt without a record, which the next holder of
+the lease records as `interrupted`.
 """
 
 import os
@@ -19,7 +19,7 @@ from typing import Any
 from harness import failure
 from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError
-from harness.execution import outcome as ending
+from harness.execution import outcome
 from harness.models import digest, weight_files
 from harness.processes import child, forkserver, gpu_leases
 from harness.store import fingerprint, identity, lease
@@ -29,18 +29,21 @@ from harness.store.store import Store, obstacle
 ENTRY = "harness.run:run"
 TICK_S = 0.2
 PAUSE_S = 1.0
-"""Before a cell is tried again."""
+"""Seconds before a cell is tried again."""
 LAST_WORDS_S = 1.0
-"""For a cell that hangs, to say where."""
+"""Seconds in which a cell that hangs may write its stack."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """How a driver wants its cells run. modules: preloaded in the server that children are forked from.
+    """The driver's settings for its cells.
 
-    entry: the "module:function" that runs a cell. deadline: seconds since the epoch after which nothing starts.
-    driver: the process that acts on Ctrl-C for all of its workers. devices: those to lease from, `gpus` for each cell;
-    () where the launcher gives them. outlives: jobs go on when the driver is gone.
+    - modules: those preloaded in the server that children are forked from.
+    - entry: the "module:function" that runs a cell.
+    - deadline: seconds since the epoch after which nothing starts.
+    - driver: the process that handles Ctrl-C for all of its workers.
+    - devices: those to lease from, `gpus` for each cell; () where the launcher assigns them.
+    - outlives: jobs go on when the driver has ended.
     """
 
     runtime: Runtime
@@ -54,16 +57,20 @@ class Setup:
 
 
 def job(config: Any, setup: Setup) -> list[str]:
-    """The task function of a launcher: config.key lists cells, config.seen the attempts known to the driver."""
+    """Run the cells of a launcher's job: config.key lists them, config.seen the attempts known to the driver.
+
+    Returns their statuses. It is the launcher's task function.
+    """
     if not setup.driver.is_me():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if not setup.outlives and setup.driver.lives():  # a container may not see it
             forkserver.end_with(setup.driver)
     store = Store(setup.runtime.store)
-    return [_one(store, str(key), setup, int(seen)) for key, seen in zip(config.key, config.seen, strict=True)]
+    return [_run_cell(store, str(key), setup, int(seen)) for key, seen in zip(config.key, config.seen, strict=True)]
 
 
-def _one(store: Store, key: str, setup: Setup, seen: int) -> str:
+def _run_cell(store: Store, key: str, setup: Setup, seen: int) -> str:
+    """Lease a device for a cell and try the cell; return its status."""
     with gpu_leases.held(setup.devices, setup.gpus) as environment:
         if setup.deadline is not None and time.time() >= setup.deadline:
             return "missing"
@@ -71,14 +78,14 @@ def _one(store: Store, key: str, setup: Setup, seen: int) -> str:
 
 
 def attempt(store: Store, cell: Cell, setup: Setup, seen: int = 0, environment: Mapping[str, str] | None = None) -> str:
-    """Try the cell once, unless somebody else does now or did since attempt `seen`; the status afterwards.
+    """Try the cell once, unless another process does now or did since attempt `seen`; return its status afterwards.
 
-    Never raises for the cell's own failure. What ends the worker itself (KeyboardInterrupt, a scheduler's signal)
-    leaves an `interrupted` record and goes on. environment: set in the child.
+    A cell's own failure is never raised. An exception that ends the worker itself (KeyboardInterrupt, a scheduler's
+    signal) is raised again after an `interrupted` record is written. environment: variables that are set in the child.
     """
     key = identity.key(cell)
-    held = lease.acquire(store.leases, key)
-    if held is None:
+    cell_lease = lease.acquire(store.leases, key)
+    if cell_lease is None:
         return "running"
     try:
         close_unfinished(store, key, cell)
@@ -86,7 +93,7 @@ def attempt(store: Store, cell: Cell, setup: Setup, seen: int = 0, environment: 
             return str((store.summary(key) or {}).get("status"))
         again = 0
         while True:
-            record = _try(store, key, cell, setup, held, environment or {})
+            record = _try(store, key, cell, setup, cell_lease, environment or {})
             if record is None:
                 return store.status(key)
             limit = failure.retries((record["error"] or {}).get("kind"), setup.runtime.retry)
@@ -94,51 +101,58 @@ def attempt(store: Store, cell: Cell, setup: Setup, seen: int = 0, environment: 
                 return str(record["status"])
             again += 1
             time.sleep(PAUSE_S)
-            if not held.beat():
+            if not cell_lease.beat():
                 return store.status(key)
     finally:
-        held.release()
+        cell_lease.release()
 
 
 def tried(store: Store, key: str) -> int:
-    """The number of the latest attempt that ended by itself; 0 for none."""
+    """Return the number of the latest attempt that ended by itself; 0 for none."""
     ended = (number for number, status in store.attempts(key) if status != "interrupted")
     return max(ended, default=0)
 
 
 def close_unfinished(store: Store, key: str, cell: Cell) -> None:
-    """Attempts without a record, whose worker is gone (we hold the lease): `interrupted`, or what the child left."""
+    """Record attempts whose worker has ended (we hold the lease): the child's result, or `interrupted`."""
     for folder in store.unfinished(key):
-        error = {"kind": "interrupted", "type": "Killed", "message": "the process that ran this attempt is gone"}
-        outcome = ending.left(folder) or {"status": "interrupted", "error": error}
-        ending.finish(store, key, folder, ending.record(key, cell, folder, outcome))
+        error = {"kind": "interrupted", "type": "Killed", "message": "the process that ran this attempt has ended"}
+        result = outcome.left(folder) or {"status": "interrupted", "error": error}
+        outcome.finish(store, key, folder, outcome.record(key, cell, folder, result))
 
 
 def _try(
-    store: Store, key: str, cell: Cell, setup: Setup, held: lease.Lease, environment: Mapping[str, str]
+    store: Store, key: str, cell: Cell, setup: Setup, cell_lease: lease.Lease, environment: Mapping[str, str]
 ) -> dict[str, Any] | None:
-    """The record of one attempt; None where another worker has taken the cell over.
+    """Run one attempt and return its record; None where another worker has taken the cell over.
 
-    This process may be frozen anywhere (with its machine, or by a file server) for longer than its lease lasts. Whoever
-    takes over closes every attempt that is there without a record, so an attempt that began while the lease was still
-    ours gets exactly one record, whoever writes first.
+    This process may be suspended anywhere (with its machine, or by a file server) for longer than its lease lasts. The
+    worker that takes over records every attempt without a record. So an attempt that began while the lease was still
+    ours gets exactly one record, by the first to write it.
     """
     folder = store.begin(cell)
-    if not held.held():  # nobody else knows of this attempt, or closes it
-        store.finish(key, folder, ending.record(key, cell, folder, _taken_over()))
+    if not cell_lease.held():  # no other worker knows of this attempt or records it
+        store.finish(key, folder, outcome.record(key, cell, folder, _taken_over()))
         return None
     if reason := obstacle(store, cell):
         error = {"kind": "blocked", "type": "Blocked", "message": reason}
-        record = ending.record(key, cell, folder, {"status": "blocked", "error": error})
+        record = outcome.record(key, cell, folder, {"status": "blocked", "error": error})
         return record if store.finish(key, folder, record) else None
-    ending.hand_on(store, key, folder)
-    arguments = (setup.entry, identity.to_json(cell), setup.runtime, folder.path, environment, _learnt(cell, held))
+    outcome.hand_on(store, key, folder)
+    arguments = (
+        setup.entry,
+        identity.to_json(cell),
+        setup.runtime,
+        folder.path,
+        environment,
+        _learnt(cell, cell_lease),
+    )
     process = forkserver.start(child.main, arguments, setup.modules)
-    watch = ending.Watch()  # only now: the first start of a process waits for the server's imports
+    watch = outcome.Watch()  # starts here, because the first start of a process waits for the server's imports
     written = False
     try:
-        _follow(process, folder, key, setup.runtime, held, watch)
-    except BaseException as error:  # Ctrl-C, or a scheduler's signal that takes the job off this machine
+        _follow(process, folder, key, setup.runtime, cell_lease, watch)
+    except BaseException as error:  # Ctrl-C, or a scheduler's signal that ends the job
         who = "the user" if isinstance(error, KeyboardInterrupt) else f"the launcher ({type(error).__name__}: {error})"
         if watch.status is None:
             watch.status, watch.message = "interrupted", f"interrupted by {who}"
@@ -146,47 +160,50 @@ def _try(
     finally:
         forkserver.kill(process)
         if watch.status == "timeout":
-            folder.discard_outcome()  # written after the time was over, while the child was asked where it was
-        complete = ending.left(folder) is not None
-        record = ending.record(key, cell, folder, ending.outcome(process, folder, watch), watch, setup.runtime)
-        if complete or (watch.status != "lost" and held.held()):
-            written = ending.finish(store, key, folder, record)
+            folder.discard_outcome()  # written after the time limit, while the child wrote its stack
+        complete = outcome.left(folder) is not None
+        record = outcome.record(key, cell, folder, outcome.outcome(process, folder, watch), watch, setup.runtime)
+        if complete or (watch.status != "lost" and cell_lease.held()):
+            written = outcome.finish(store, key, folder, record)
         if not written:
-            with suppress(OSError):  # nobody may listen any more
-                told = f"cell {key[:12]}: another worker took it over; attempt {folder.number} is not used"
-                print(told, file=sys.stderr)
+            with suppress(OSError):  # the other end of the stream may be closed
+                message = f"cell {key[:12]}: another worker took it over; attempt {folder.number} is not used"
+                print(message, file=sys.stderr)
     return record if written else None
 
 
-def _learnt(cell: Cell, held: lease.Lease) -> child.Learnt:
-    """Read large files once, not in every child. What is wrong with them is for the child to say."""
-    with lease.beating(held), suppress(UsageError, OSError):
+def _learnt(cell: Cell, cell_lease: lease.Lease) -> child.Learnt:
+    """Read large files once here instead of in every child. Their errors are left to the child to report."""
+    with lease.beating(cell_lease), suppress(UsageError, OSError):
         weight_files.verify(cell.model)
     code = fingerprint.learnt(cell.method.name, cell.task.name, cell.objective)
     return child.Learnt(code, digest.known())
 
 
 def _taken_over() -> dict[str, Any]:
+    """Return the outcome of an attempt whose cell another worker took over."""
     error = {"kind": "interrupted", "type": "Lost", "message": "another worker took the cell over"}
     return {"status": "interrupted", "error": error}
 
 
 def _follow(
-    process: ForkServerProcess, folder: AttemptFolder, key: str, runtime: Runtime, held: lease.Lease,
-    watch: ending.Watch,
+    process: ForkServerProcess, folder: AttemptFolder, key: str, runtime: Runtime, cell_lease: lease.Lease,
+    watch: outcome.Watch,
 ) -> None:  # fmt: skip
-    """Until the child has ended, or has to. The time limit does not touch a child that has left its outcome already."""
+    """Wait until the child has ended or must end. The time limit does not apply to a child that has written
+    its result.
+    """
     next_beat = watch.started
     while process.is_alive():
         now = time.monotonic()
         if now >= next_beat:
             next_beat = now + lease.HEARTBEAT_S
-            watch.beside = max(watch.beside, lease.beside(held.path.parent, key))
-            if not held.beat():
+            watch.beside = max(watch.beside, lease.beside(cell_lease.path.parent, key))
+            if not cell_lease.beat():
                 watch.status, watch.message = "lost", "another worker took the cell over"
                 return
         if runtime.timeout and watch.wall_s > runtime.timeout:
-            if ending.left(folder) is None:
+            if outcome.left(folder) is None:
                 watch.status, watch.message = "timeout", f"longer than timeout={runtime.timeout:g} seconds"
                 _ask_where(process)
             return
@@ -195,7 +212,7 @@ def _follow(
 
 
 def _ask_where(process: ForkServerProcess) -> None:
-    """The stacks of a process that hangs go to its log."""
+    """Make a process that hangs write its stacks to its log."""
     with suppress(OSError):
         if process.pid is not None:
             os.kill(process.pid, signal.SIGUSR1)

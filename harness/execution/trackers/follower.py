@@ -1,8 +1,9 @@
-"""Curves shown elsewhere while cells run: TensorBoard, Weights & Biases, MLflow. Torch-free until one is used.
+"""Curves in other tools while cells run: TensorBoard, Weights & Biases, MLflow. Torch is imported by those that need
+it.
 
-The driver reads the rows that attempts write into the store and hands them on, so it is the same under every launcher,
-and whatever becomes of a tracker, cells and records know nothing of it. Nothing leaves this machine unless a tracker's
-own variables say so (WANDB_MODE=online, MLFLOW_TRACKING_URI).
+The driver reads the rows that attempts write into the store and passes them on. It is therefore the same under every
+launcher, and a tracker's failure affects neither cells nor records. Nothing leaves this machine unless a tracker's own
+variables say so (WANDB_MODE=online, MLFLOW_TRACKING_URI).
 """
 
 import importlib
@@ -24,11 +25,11 @@ from harness.store.store import Store
 
 POLL_S = 2.0
 PATIENCE_S = 60.0
-"""For the rest of the rows after the last cell has ended."""
+"""The most seconds to wait for the remaining rows after the last cell has ended."""
 NAMES = tuple(
     sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in ("__init__", "follower"))
 )
-"""Each is a page of this folder with `begin(folder) -> Begin`, called as the package that it needs."""
+"""The trackers. Each is a module of this folder with `begin(folder) -> Begin`, named like the package that it needs."""
 
 
 class Tracked(Protocol):
@@ -40,24 +41,26 @@ class Tracked(Protocol):
 
 
 Begin = Callable[[str, Mapping[str, str | int | float]], Tracked]
-"""(name of the run, what the cell is) -> the run in a tracker."""
+"""(name of the run, description of the cell) -> the run in a tracker."""
 
 
 def check(tracker: str) -> None:
-    """UsageError where its package is not installed, with the command that installs it."""
+    """Raise UsageError where the tracker's package is not installed, with the command that installs it."""
     if tracker != "none" and not installed(tracker):
         raise UsageError(f"tracker={tracker} needs a package that is not installed: pip install {tracker}.")
 
 
 def installed(tracker: str) -> bool:
-    """Whether its package can be imported; a folder of that name, which some write, is none."""
-    found = find_spec(tracker)
-    return found is not None and found.origin is not None
+    """Return whether the tracker's package can be imported; a folder of that name, which some trackers write, does not
+    count.
+    """
+    spec = find_spec(tracker)
+    return spec is not None and spec.origin is not None
 
 
 @contextmanager
 def following(tracker: str, store: Store, todo: Mapping[str, Cell], seen: Mapping[str, int]) -> Iterator[None]:
-    """Meanwhile the rows of these cells' attempts (those after `seen`) go to the tracker."""
+    """Pass the rows of these cells' attempts (those after `seen`) to the tracker while the block runs."""
     if tracker == "none":
         yield
         return
@@ -70,12 +73,12 @@ def following(tracker: str, store: Store, todo: Mapping[str, Cell], seen: Mappin
         follower.stop.set()
         thread.join(PATIENCE_S)
         if thread.is_alive():
-            print(f"tracker={tracker}: it does not answer and was left behind", file=sys.stderr)
+            print(f"tracker={tracker}: it does not answer; its last rows may be missing", file=sys.stderr)
 
 
 @dataclass
 class Follower:
-    """Reads the store, and stops at the tracker's first fault: it is told once, and cells go on."""
+    """A reader of the store that stops at the tracker's first error: it is printed once, and the cells go on."""
 
     tracker: str
     store: Store
@@ -86,20 +89,22 @@ class Follower:
     ended: set[tuple[str, int]] = field(default_factory=set)
 
     def run(self) -> None:
+        """Pass rows on until `stop` is set, and the remaining ones after that."""
         try:
-            page = importlib.import_module(f"harness.execution.trackers.{self.tracker}")
-            begin: Begin = page.begin(self.store.path / "tracking" / self.tracker)
+            module = importlib.import_module(f"harness.execution.trackers.{self.tracker}")
+            begin: Begin = module.begin(self.store.path / "tracking" / self.tracker)
             before: set[str] = set()
             while not self.stop.wait(POLL_S):
                 now = self.store.running_keys() & set(self.todo)
                 self._feed(begin, before | now)
                 before = now
             self._feed(begin, set(self.todo))
-        except Exception as error:  # a foreign library: a disk, a server, a version of its own
+        except Exception as error:  # another library's error: a disk, a server, a version
             text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             print(f"tracker={self.tracker} stopped ({text}); the cells go on", file=sys.stderr)
 
     def _feed(self, begin: Begin, keys: set[str]) -> None:
+        """Pass on the new rows of these cells' attempts."""
         for key in sorted(keys):
             statuses = dict(self.store.attempts(key))
             open_ones = [folder.number for folder in self.store.unfinished(key)]
@@ -108,7 +113,7 @@ class Follower:
                     self._attempt(begin, key, number, statuses.get(number))
 
     def _attempt(self, begin: Begin, key: str, number: int, status: str | None) -> None:
-        """status: None while it runs. An attempt without a row is no run."""
+        """Pass on the new rows of one attempt. status: None while it runs. An attempt without a row starts no run."""
         rows = atomic_files.read_lines(self.store.attempt(key, number).path / CURVE)
         if rows and (key, number) not in self.runs:
             self.runs[key, number] = begin(*_named(self.todo[key], key, number)), 0
@@ -124,13 +129,14 @@ class Follower:
 
 
 def figures(row: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of a row of the curve by name, those of sets as `scores/test`; what is null is left out."""
+    """Return the numbers of a row of the curve by name, those of sets as `scores/test`; null values are left out."""
     flat = {f"{name}/{one}": x for name, value in row.items() if isinstance(value, dict) for one, x in value.items()}
     flat |= {name: value for name, value in row.items() if name != "step"}
     return {name: float(x) for name, x in flat.items() if isinstance(x, int | float) and not isinstance(x, bool)}
 
 
 def _named(cell: Cell, key: str, number: int) -> tuple[str, dict[str, str | int | float]]:
+    """Return (the name of the run, the cell's fields)."""
     parts = (cell.method.name, cell.model.name, cell.task.name.replace("/", "-"), f"seed{cell.seed}", key[:8], number)
     flat = {
         (group if name == "name" else f"{group}.{name}"): value if isinstance(value, str | int | float) else str(value)

@@ -1,4 +1,4 @@
-"""Curves in MLflow, in a file of this machine unless MLFLOW_TRACKING_URI says otherwise."""
+"""Curves in MLflow, in a file of this machine unless MLFLOW_TRACKING_URI names another place."""
 
 import os
 from collections.abc import Mapping
@@ -11,12 +11,13 @@ from harness.execution.trackers.follower import Begin
 
 
 def begin(folder: Path) -> Begin:
+    """Print where the curves are, and return the class of runs."""
     folder.mkdir(parents=True, exist_ok=True)
-    place = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.resolve() / 'mlflow.db'}"
-    client = MlflowClient(tracking_uri=place)
+    address = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.resolve() / 'mlflow.db'}"
+    client = MlflowClient(tracking_uri=address)
     name_of_all = os.environ.get("MLFLOW_EXPERIMENT_NAME", "deltabench")
-    found = client.get_experiment_by_name(name_of_all)
-    experiment = found.experiment_id if found else client.create_experiment(name_of_all)
+    existing = client.get_experiment_by_name(name_of_all)
+    experiment = existing.experiment_id if existing else client.create_experiment(name_of_all)
 
     class Run:
         def __init__(self, name: str, about: Mapping[str, str | int | float]) -> None:
@@ -30,5 +31,5 @@ def begin(folder: Path) -> Begin:
             client.set_tag(self.id, "status", status)
             client.set_terminated(self.id, "FINISHED" if status == "done" else "FAILED")
 
-    print(f"curves: mlflow ui --backend-store-uri {place}")
+    print(f"curves: mlflow ui --backend-store-uri {address}")
     return Run

@@ -9,6 +9,8 @@ from harness.execution.trackers.follower import Begin
 
 
 def begin(folder: Path) -> Begin:
+    """Print where the curves are, and return the class of runs."""
+
     class Run:
         def __init__(self, name: str, about: Mapping[str, str | int | float]) -> None:
             self.writer = SummaryWriter(str(folder / name), flush_secs=10)

@@ -10,6 +10,7 @@ from harness.execution.trackers.follower import Begin
 
 
 def begin(folder: Path) -> Begin:
+    """Print where the curves are, and return the class of runs."""
     folder.mkdir(parents=True, exist_ok=True)
 
     class Run:
