@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.config.schema import Cell, launchers
+from harness.config import launchers
+from harness.config.schema import Cell
 from harness.experiments import options
 from harness.store import identity, lease
 from harness.store.store import Store
