@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.config.schema import Cell, Runtime, compose
+from harness.config import compose
+from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError
 from harness.execution import sweep
 from harness.store import identity, lease
