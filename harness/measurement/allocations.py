@@ -1,7 +1,7 @@
-"""Which storages live when, while something runs under a dispatch mode: on a real device, or on none (meta).
+"""The lifetimes of storages while code runs under a dispatch mode, on a real device or on none (meta).
 
-Each storage is written down at its birth and at its death, with its bytes; a `Log` is read afterwards. The mode
-changes no value: the trajectory of a run that is followed is that of one that is not.
+Each storage is recorded at its birth and at its death, with its bytes; a `Log` is evaluated afterwards. The mode
+changes no value: a run under it has the same trajectory as one without it.
 """
 
 import weakref
@@ -21,9 +21,9 @@ _READ = torch.ops.aten._local_scalar_dense.default
 
 @contextmanager
 def followed(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator["Live"]:
-    """One step of a real training: afterwards `log().most()` is the most bytes that lived at once.
+    """Follow one step of a real training; afterwards `log().most()` is the peak of live bytes.
 
-    Gradients and the optimiser's state that are there already are counted; what lives elsewhere is not.
+    Existing gradients and optimiser state are counted; memory outside this model and optimiser is not.
     """
     live = Live()
     live.watch(model)
@@ -44,9 +44,9 @@ class _Ref(weakref.ref[Any]):
 
 
 class Live(TorchDispatchMode):
-    """Writes the log of what runs inside it.
+    """A dispatch mode that records the allocations inside it.
 
-    inside(operation, its arguments): bytes that it takes beside its outputs and gives back before it ends.
+    inside(operation, its arguments): the bytes that it allocates besides its outputs and frees before it ends.
     """
 
     def __init__(self, inside: Callable[[Any, Any], int] | None = None) -> None:
@@ -60,7 +60,7 @@ class Live(TorchDispatchMode):
         self._hooks: list[Any] = []
 
     def watch(self, model: nn.Module) -> None:
-        """The model's tensors live already; its gradients are to be told from the rest."""
+        """Record the model's tensors as live, and recognise its gradients from now on."""
         self.own(model.parameters())
         self.own(model.buffers())
         for parameter in model.parameters():
@@ -68,26 +68,27 @@ class Live(TorchDispatchMode):
                 self._hooks.append(parameter.register_post_accumulate_grad_hook(self._gradient))
 
     def own(self, tensors: Iterable[torch.Tensor]) -> None:
-        """These live already."""
+        """Record these tensors (of any shape) as live."""
         for tensor in tensors:
             self._see(tensor)
 
     def mark(self, phase: str) -> None:
-        """What comes now belongs to `phase`; START begins what is to be judged."""
+        """Assign what follows to `phase`; START begins the step that is evaluated."""
         self._marks.append((phase, len(self._events)))
 
     def log(self) -> "Log":
+        """Return the log of all allocations so far."""
         return Log(np.array(self._sizes), np.array(self._events), tuple(self._marks), frozenset(self._gradients))
 
     def __exit__(self, *reason: Any) -> None:
         super().__exit__(*reason)
-        self._held.clear()  # references without a holder do not call back
+        self._held.clear()  # a weak reference that is deleted does not call back
         for hook in self._hooks:
             hook.remove()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is _READ and args[0].is_meta:
-            return args[0].dtype.is_floating_point and 0.0  # False: a mask has padding somewhere
+            return args[0].dtype.is_floating_point and 0.0  # False: a mask is taken to contain padding
         out = func(*args, **(kwargs or {}))
         if self._inside is not None and (taken := self._inside(func, args)):
             self._events += [len(self._sizes), -1 - len(self._sizes)]
@@ -97,7 +98,7 @@ class Live(TorchDispatchMode):
         return out
 
     def _see(self, tensor: torch.Tensor) -> int:
-        """The number of the tensor's storage; a new one is born."""
+        """Return the number of the tensor's storage; a new storage is recorded as born."""
         storage = tensor.untyped_storage()
         address = storage._cdata
         known = self._held.get(address)
@@ -120,24 +121,25 @@ class Live(TorchDispatchMode):
 
 
 def _tensors(out: Any) -> Iterator[torch.Tensor]:
+    """Yield the tensors in an operation's nested output."""
     if isinstance(out, torch.Tensor):
         yield out
     elif isinstance(out, list | tuple):
-        for one in out:
-            yield from _tensors(one)
+        for item in out:
+            yield from _tensors(item)
 
 
 BLOCK = 512
-"""Bytes that CUDA's caching allocator rounds up to; the unit of every figure here."""
+"""Bytes to which CUDA's caching allocator rounds up; the unit of every figure here."""
 CATEGORIES = ("parameters", "gradients", "optimizer", "activations", "temporaries")
 START, END = "start", "end"
-"""Marks around the step that is judged; what is before it made the optimiser's state."""
+"""Marks around the step that is evaluated; the part before it created the optimiser's state."""
 _KEPT = {"forward": "activations", "update": "optimizer"}
 
 
 @dataclass(frozen=True)
 class Peak:
-    """bytes: the most that lived at once. split: category -> bytes at that moment."""
+    """The peak of live memory. bytes: the most that were live at once. split: category -> bytes at that moment."""
 
     bytes: int
     split: dict[str, int]
@@ -145,9 +147,12 @@ class Peak:
 
 @dataclass(frozen=True)
 class Log:
-    """sizes: [N] bytes of each storage, as asked for. events: [E] its number at birth, -1 - number at death.
+    """The allocations of a run.
 
-    marks: (phase, its first event), in order. gradients: numbers of storages.
+    - sizes: [N] bytes of each storage, as requested.
+    - events: [E] a storage's number at its birth, -1 - number at its death.
+    - marks: (phase, its first event), in order.
+    - gradients: numbers of storages.
     """
 
     sizes: np.ndarray
@@ -156,11 +161,11 @@ class Log:
     gradients: frozenset[int]
 
     def most(self, phase: str | None = None) -> int:
-        """Bytes at the peak of a phase, all its passages, or of the whole step."""
+        """Return the peak of live bytes in a phase, over all its passages, or in the whole step."""
         return max(int(self._live[span].max()) for span in self._spans(phase))
 
     def peak(self) -> Peak:
-        """Of the whole step."""
+        """Return the peak of the whole step."""
         (span,) = self._spans(None)
         at = span.start + int(np.argmax(self._live[span]))
         alive = (self._born <= at) & (at < self._died)
@@ -168,37 +173,38 @@ class Log:
         return Peak(int(self._live[at]), split)
 
     def phases(self) -> tuple[str, ...]:
-        """Of the step, in order of first appearance."""
+        """Return the phases of the step, in order of first appearance."""
         names = [name for name, _ in self.marks]
         return tuple(dict.fromkeys(names[names.index(START) + 1 : names.index(END)]))
 
     def same_course(self, other: "Log") -> bool:
-        """Whether the same storages came and went in the same order, whatever their sizes."""
+        """Return whether the same storages were born and freed in the same order, whatever their sizes."""
         return bool(np.array_equal(self.events, other.events)) and self.marks == other.marks
 
     @cached_property
     def _rounded(self) -> np.ndarray:
-        """[N]"""
+        """Return [N] the sizes in bytes, rounded up to BLOCK."""
         return -(-self.sizes // BLOCK) * BLOCK
 
     @cached_property
     def _live(self) -> np.ndarray:
-        """[E] bytes that live after each event."""
+        """Return [E] the live bytes after each event."""
         births = self.events >= 0
         changed = self._rounded[np.where(births, self.events, -1 - self.events)]
         return np.cumsum(np.where(births, changed, -changed))
 
     @cached_property
     def _born(self) -> np.ndarray:
-        """[N] the event of its birth."""
+        """Return [N] the event of each storage's birth."""
         return self._when(self.events, 0)
 
     @cached_property
     def _died(self) -> np.ndarray:
-        """[N] the event of its death; E where it lived on."""
+        """Return [N] the event of each storage's death; E where it lived on."""
         return self._when(-1 - self.events, len(self.events))
 
     def _when(self, numbers: np.ndarray, otherwise: int) -> np.ndarray:
+        """Return [N] the event with each number in `numbers` [E]; `otherwise` where there is none."""
         places = np.full(len(self.sizes), otherwise)
         own = numbers >= 0
         places[numbers[own]] = np.flatnonzero(own)
@@ -206,7 +212,7 @@ class Log:
 
     @cached_property
     def _kinds(self) -> np.ndarray:
-        """[N] places in CATEGORIES."""
+        """Return [N] each storage's place in CATEGORIES."""
         kinds = np.full(len(self.sizes), CATEGORIES.index("temporaries"))
         ends = [at for _, at in self.marks[1:]] + [len(self.events)]
         for (phase, start), end in zip(self.marks, ends, strict=True):
@@ -218,7 +224,7 @@ class Log:
         return kinds
 
     def _spans(self, phase: str | None) -> list[slice]:
-        """Events of the passages through a phase; what lived when it began belongs to it."""
+        """Return the events of the passages through a phase; storages that were live at its beginning belong to it."""
         names, starts = [name for name, _ in self.marks], [at for _, at in self.marks]
         first, last = names.index(START), names.index(END)
         if phase is None:

@@ -1,8 +1,8 @@
-"""Bytes by phase from each who counts them, and what NVML tells of the device; null where nobody can, with the reason.
+"""Bytes by phase from each counter, and NVML's figures of the device; null where a figure is unknown, with the reason.
 
 process_bytes: resident memory of this process on the host, at the end of the phase. torch_*: peaks of torch's
-allocator. nvml_device_bytes: peak in use on the device by everybody; above_idle: less what was in use before this
-run; process: NVML's figure for this process.
+allocator. nvml_device_bytes: peak in use on the device by all processes. nvml_above_idle_bytes: that peak less the
+bytes in use before this run. nvml_process_bytes: NVML's figure for this process.
 """
 
 from typing import Any
@@ -16,12 +16,12 @@ from harness.store.attempt_folder import AttemptFolder
 
 SAMPLE_MS = 10.0
 FIGURES = ("uuid", "driver", "idle_bytes", "others", "utilisation", "power_w", "energy_j", "energy_from", "sampling")
-"""Of a device, beside its name."""
+"""Figures of a device besides its name."""
 Reading = dict[str, int | None]
 
 
 class Memory:
-    """Of one run on one device, from the moment it is made: until then the device is idle, as far as we know."""
+    """The memory of one run on one device; until this object is made, the device counts as idle."""
 
     def __init__(self, device: torch.device, folder: AttemptFolder | None, sample_ms: float) -> None:
         self._torch = device if device.type == "cuda" else None
@@ -38,14 +38,14 @@ class Memory:
             self._sampler.start()
 
     def begin(self, part: str) -> None:
-        """From now on what is used counts for `part`."""
+        """Assign the memory used from now on to `part`."""
         if self._torch is not None:
             torch.cuda.reset_peak_memory_stats(self._torch)
         if self._sampler is not None:
             self._sampler.enter(part)
 
     def end(self, part: str, *wholes: str) -> None:
-        """Take the peaks since `begin` for the part, and for the phases it belongs to."""
+        """Record the peaks since `begin` for the part, and for the phases that it belongs to."""
         if self._sampler is not None:
             self._sampler.enter("")
         reading = self._read(part)
@@ -56,17 +56,20 @@ class Memory:
         self._samples.keep({"phase": part, **reading})
 
     def close(self) -> None:
+        """Stop sampling and write the last rows."""
         if self._sampler is not None:
             self._sampler.stop()
         self._samples.close()
 
-    def told(self) -> dict[str, Any]:
-        """Bytes by phase, and why what is null is null."""
+    def summary(self) -> dict[str, Any]:
+        """Return bytes by phase, and why null figures are null."""
         lacking = self._why("device_bytes", "process_bytes")
         return {**self.peaks, "why_null": {**self.why_null, **lacking}}
 
     def device(self) -> dict[str, Any]:
-        """Which device, who else was on it (processes at most), and by phase how busy it was, watts and joules."""
+        """Return the device, the largest number of other processes on it, and by phase its utilisation, watts and
+        joules.
+        """
         sampler = self._sampler
         if sampler is None:
             return {"name": self._name, **dict.fromkeys(FIGURES), "why_null": {"nvml": self.why_null["nvml"]}}
@@ -84,6 +87,7 @@ class Memory:
         }
 
     def _read(self, part: str) -> Reading:
+        """Return the figures of a part now, in bytes."""
         cuda = self._torch
         seen = self._sampler.phases.get(part) if self._sampler is not None else None
         idle = self._sampler.device.idle_bytes if self._sampler is not None else None
@@ -98,12 +102,13 @@ class Memory:
         }
 
     def _why(self, *figures: str) -> dict[str, str]:
+        """Return why these figures are unknown."""
         known = self._sampler.device.why if self._sampler is not None else {}
         return {f"nvml_{figure}": known[figure] for figure in figures if figure in known}
 
 
 def open_device(device: torch.device) -> tuple[nvml.Device | None, str]:
-    """(the device as NVML knows it, or None; why it is None)."""
+    """Return (the device as NVML knows it, or None; why it is None)."""
     if device.type != "cuda":
         return None, f"NVML knows NVIDIA GPUs only; this ran on {device.type}"
     if torch.version.hip:
@@ -113,7 +118,7 @@ def open_device(device: torch.device) -> tuple[nvml.Device | None, str]:
         return None, f"NVML is not available: {why}"
     try:
         uuid = str(torch.cuda.get_device_properties(device).uuid)
-    except Exception:  # a torch that does not tell; the numbers may still do
+    except Exception:  # an older torch has no UUID; the numbers may suffice
         uuid = None
     handle, why = cuda_devices.find(library, device.index or 0, uuid)
     return (None, f"NVML is not available: {why}") if handle is None else (nvml.Device(library, handle), "")

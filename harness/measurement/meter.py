@@ -1,7 +1,7 @@
-"""What a run costs: seconds by phase, time per step, and through memory.py bytes, watts and joules.
+"""The costs of a run: seconds by phase, time per step, and through memory.py bytes, watts and joules.
 
-Phases are what the run names (prepare, load, train, evaluate); `train` is also told apart as `first_step`, in which
-gradients and the optimiser's state are made, and `steady`, the rest. A first step's peak counts for `train` too.
+Phases are named by the run (prepare, load, train, evaluate). `train` is also split into `first_step`, in which
+gradients and the optimiser's state are created, and `steady`, the rest. A first step's peak counts for `train` too.
 """
 
 import contextlib
@@ -22,10 +22,10 @@ TRAIN, FIRST, STEADY = "train", "first_step", "steady"
 
 
 class Meter:
-    """Of one run on one device. Phases do not nest; a phase entered again adds to itself.
+    """The measurements of one run on one device. Phases do not nest; a phase that is entered again is added to.
 
-    folder: where memory.jsonl goes; None keeps no rows. sample_ms: between two readings of NVML; 0: only at the ends
-    of phases.
+    folder: the place of memory.jsonl; None keeps no rows. sample_ms: milliseconds between two readings of NVML; 0 reads
+    only at the ends of phases.
     """
 
     def __init__(self, device: torch.device, folder: AttemptFolder | None = None, sample_ms: float = SAMPLE_MS) -> None:
@@ -38,9 +38,10 @@ class Meter:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Time and memory of what happens inside count for `name`.
+        """Assign the time and memory of the block to `name`.
 
-        An error takes along where it happened and what was known by then: `error.phase`, its `part`, `error.measured`.
+        An error gets attributes with its place and the measurements so far: `error.phase`, `error.part`,
+        `error.measured`.
         """
         self._memory.begin(self._part(name))
         self._mark(name, len(self.steps.seconds))
@@ -58,7 +59,7 @@ class Meter:
 
     @contextmanager
     def step(self, examples: int, tokens: int) -> Iterator[None]:
-        """One optimiser step."""
+        """Measure one optimiser step."""
         self._mark(TRAIN, len(self.steps.seconds) + 1)
         start = time.perf_counter()
         yield
@@ -71,28 +72,28 @@ class Meter:
 
     @contextmanager
     def data(self) -> Iterator[None]:
-        """Inside a step: making its batch."""
+        """Measure, inside a step, the making of its batch."""
         start = time.perf_counter()
         yield
         self.steps.data_s += time.perf_counter() - start
 
     @property
     def train_s(self) -> float:
-        """Seconds of training so far: steps only, without evaluation and data preparation."""
+        """Return the seconds of training so far: steps only, without evaluation and data preparation."""
         return sum(self.steps.seconds)
 
     @property
     def tokens(self) -> int:
-        """Tokens trained on so far, padding not counted."""
+        """Return the tokens trained on so far, without padding."""
         return sum(self.steps.tokens)
 
     @property
     def peaks(self) -> dict[str, dict[str, int | None]]:
-        """Bytes by phase so far."""
+        """Return the bytes by phase so far."""
         return self._memory.peaks
 
     def summary(self) -> dict[str, Any]:
-        """The record's `memory`, `time` and `device`. Nothing is sampled after it."""
+        """Return the record's `memory`, `time` and `device`, and end the sampling."""
         self.close()
         return {"memory": self.memory(), "time": self.time(), "device": self._memory.device()}
 
@@ -107,19 +108,20 @@ class Meter:
         self._memory.close()
 
     def time(self) -> dict[str, Any]:
-        """The record's `time`, in seconds, milliseconds and per second."""
+        """Return the record's `time`, in seconds, milliseconds and per second."""
         phases = {f"{name}_s": seconds for name, seconds in self.seconds.items() if name != TRAIN}
-        return {**self.steps.told(), **phases}
+        return {**self.steps.summary(), **phases}
 
     def memory(self) -> dict[str, Any]:
-        """The record's `memory`: bytes by phase. `process_bytes` includes some 500 MB of imported libraries."""
-        return self._memory.told()
+        """Return the record's `memory`: bytes by phase. `process_bytes` includes some 500 MB of imported libraries."""
+        return self._memory.summary()
 
     def _part(self, name: str) -> str:
+        """Return the part of a phase that runs now; it differs from the phase in training only."""
         return name if name != TRAIN else STEADY if self.steps.seconds else FIRST
 
     def _read(self, name: str) -> None:
-        """Memory since it was last read is the phase's and, in training, its part's."""
+        """Assign the memory since the last reading to the phase and, in training, to its part."""
         part = name
         if name == TRAIN and self._unread:
             part = FIRST if len(self.steps.seconds) == self._unread == 1 else STEADY
@@ -130,16 +132,17 @@ class Meter:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
     def _explain(self, error: Exception, name: str) -> None:
-        """The device may be gone, so whatever cannot be told any more is left out."""
+        """Attach the measurements so far to an error. The device may be lost, so unknown figures are left out."""
         part = self._part(name)
         with contextlib.suppress(Exception):
             self._memory.end(part, *({name} - {part}))
         with contextlib.suppress(Exception):
             error.measured = self.summary()  # type: ignore[attr-defined]
-        with contextlib.suppress(Exception):  # somebody's own class may forbid it
+        with contextlib.suppress(Exception):  # another class may forbid new attributes
             if not hasattr(error, "phase"):
                 error.phase, error.part = name, part  # type: ignore[attr-defined]
 
     def _wait(self) -> None:
+        """Wait for the device's queued work."""
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)

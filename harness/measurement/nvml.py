@@ -1,6 +1,6 @@
-"""One NVIDIA device through NVML: each figure is a number, or None with the reason in `why`. Torch-free.
+"""One NVIDIA device through NVML: each figure is a number, or None with the reason in `why`. Torch is not imported.
 
-A library that is absent, broken, or lacks a figure never raises here: what does not need it goes on.
+A library that is absent, broken, or lacks a figure never raises here: code that does not need it goes on.
 """
 
 import importlib
@@ -18,7 +18,7 @@ WORDS = {
     9: "the NVIDIA driver is not loaded",
     10: "NVML timed out",
     12: "there is no NVIDIA driver: its library libnvidia-ml was not found",
-    13: "the driver is too old to tell",
+    13: "the driver is too old to report it",
     15: "the device is lost: it fell off the bus or was reset",
     16: "the device needs a reset",
     17: "the operating system or a container blocks the device",
@@ -28,14 +28,15 @@ WORDS = {
 """NVML's return codes (nvml.h, enum nvmlReturn_t) in words."""
 LOST = (15, 16, 28)
 FOR_GOOD = (1, 3, 4, 6, 9, 12, 13, 17, 18, *LOST)
-"""Codes that asking again does not change."""
+"""Codes that a repeated call does not change."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Of one moment. device_bytes: in use by everybody. process_bytes: by this process. others: processes beside it.
+    """The figures of one moment; None: see `Device.why`.
 
-    utilisation: percent of the time in which a kernel ran (NVML's own last period). None: see `Device.why`.
+    - device_bytes: in use by all processes. process_bytes: by this process. others: the number of other processes.
+    - utilisation: the percentage of the time in which a kernel ran (over NVML's own last period).
     """
 
     device_bytes: int | None = None
@@ -47,7 +48,7 @@ class Reading:
 
 @dataclass
 class Device:
-    """A device, or one MIG instance of it. at_start: processes that held it before this one did."""
+    """A device, or one MIG instance of it. at_start: the number of processes that used it before this one."""
 
     library: Any
     handle: Any
@@ -60,24 +61,24 @@ class Device:
     def __post_init__(self) -> None:
         self.idle_bytes = self.device_bytes()
         running = self._ask("others", lambda: self.library.nvmlDeviceGetComputeRunningProcesses(self.handle))
-        self.at_start = None if running is None else sum(one.pid != self.pid for one in running)
+        self.at_start = None if running is None else sum(process.pid != self.pid for process in running)
 
     def read(self, slow: bool = True) -> Reading:
-        """All that changes; without `slow` the bytes in use only."""
+        """Return all figures that change; without `slow` only the bytes in use."""
         if not slow:
             return Reading(self.device_bytes())
         return Reading(self.device_bytes(), *self._processes(), self._utilisation(), self._power())
 
     def device_bytes(self) -> int | None:
-        """Bytes in use on the device, the driver's own included."""
+        """Return the bytes in use on the device, the driver's own included."""
         return self._ask("device_bytes", lambda: int(self.library.nvmlDeviceGetMemoryInfo(self.handle).used))
 
     def energy_j(self) -> float | None:
-        """Joules since the driver was loaded."""
+        """Return the joules since the driver was loaded."""
         return self._ask("energy", lambda: self.library.nvmlDeviceGetTotalEnergyConsumption(self.handle) / 1000)
 
     def about(self) -> Mapping[str, str | None]:
-        """Name, UUID and the driver's version."""
+        """Return the device's name, its UUID and the driver's version."""
         return {
             "name": self._ask("name", lambda: text(self.library.nvmlDeviceGetName(self.handle))),
             "uuid": self._ask("uuid", lambda: text(self.library.nvmlDeviceGetUUID(self.handle))),
@@ -91,15 +92,15 @@ class Device:
         return self._ask("utilisation", lambda: int(self.library.nvmlDeviceGetUtilizationRates(self.handle).gpu))
 
     def _processes(self) -> tuple[int | None, int | None]:
-        """(bytes of this process, how many others)."""
+        """Return (bytes of this process, number of other processes)."""
         running = self._ask("others", lambda: self.library.nvmlDeviceGetComputeRunningProcesses(self.handle))
         if running is None:
             self.why["process_bytes"] = self.why["others"]
             return None, None
-        mine = [one for one in running if one.pid == self.pid]
-        others = len({one.pid for one in running} - {self.pid})
+        mine = [process for process in running if process.pid == self.pid]
+        others = len({process.pid for process in running} - {self.pid})
         if not mine:
-            self.why["process_bytes"] = "NVML lists processes, if any, by numbers that are not ours, as in a container"
+            self.why["process_bytes"] = "NVML lists processes, if any, by ids of another namespace, as in a container"
             if not running:
                 self.why["others"] = "NVML lists no process, not even this one, as in a container"
                 return None, None
@@ -111,13 +112,14 @@ class Device:
         return int(mine[0].usedGpuMemory), others
 
     def _ask(self, figure: str, question: Callable[[], T]) -> T | None:
+        """Return the answer to a call of NVML, or None with the reason in `why`."""
         if self.lost:
             self.why[figure] = self.gone
         if self.lost or figure in self._mute:
             return None
         try:
             answer = question()
-        except Exception as error:  # NVML's own kind, or what a foreign or broken library makes ctypes raise
+        except Exception as error:  # NVML's own kind, or an error of ctypes with a foreign or broken library
             self.why[figure] = self.gone = words(error)
             code = getattr(error, "value", None)
             self.lost = code in LOST
@@ -129,25 +131,25 @@ class Device:
 
 
 def library() -> tuple[Any, str]:
-    """(pynvml, initialised, or None; why it is None)."""
+    """Return (pynvml, initialised, or None; why it is None)."""
     try:
-        found: Any = importlib.import_module("pynvml")
-        found.nvmlInit()
-    except Exception as error:  # absent, broken and mismatched libraries each raise their own kind
+        pynvml: Any = importlib.import_module("pynvml")
+        pynvml.nvmlInit()
+    except Exception as error:  # absent, broken and mismatched libraries raise different kinds
         return None, words(error)
-    return found, ""
+    return pynvml, ""
 
 
 def words(error: Exception) -> str:
-    """An NVML error as a person would say it; another one by its own text."""
+    """Return an NVML error in words; any other error by its own text."""
     code = getattr(error, "value", None)
     if isinstance(error, ImportError):
         return "pynvml is not installed (pip install nvidia-ml-py)"
     own = " ".join(f"{error}".split()) or type(error).__name__
-    told = WORDS.get(code) if isinstance(code, int) else None
-    return f"{told} (NVML: {own})" if told else f"NVML failed: {own}"
+    meaning = WORDS.get(code) if isinstance(code, int) else None
+    return f"{meaning} (NVML: {own})" if meaning else f"NVML failed: {own}"
 
 
 def text(value: str | bytes) -> str:
-    """Older bindings answer in bytes."""
+    """Return a text that older bindings return as bytes."""
     return value.decode(errors="replace") if isinstance(value, bytes) else value

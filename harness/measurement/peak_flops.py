@@ -1,7 +1,8 @@
-"""What devices can compute at most, dense, in operations per second: by name, arithmetic, and with the source.
+"""The peak operations per second of devices, dense, by name and arithmetic, with the source.
 
-fp32: without tensor cores (torch's default for float32 products); tf32: float32 products on tensor cores, where
-`torch.backends.cuda.matmul` allows it; bf16: tensor cores. A data sheet's figure with sparsity is halved. Torch-free.
+fp32: without tensor cores (torch's default for float32 products). tf32: float32 products on tensor cores, where
+`torch.backends.cuda.matmul` allows it. bf16: tensor cores. A data sheet's figure with sparsity is halved. Torch is not
+imported.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Peak:
-    """marks: all must stand in the device's name, in lower case. TFLOPS; None: the device lacks this arithmetic."""
+    """A device's peak in TFLOPS; None where it lacks this arithmetic. marks: parts of its name, all in lower case."""
 
     marks: tuple[str, ...]
     fp32: float
@@ -34,11 +35,11 @@ PEAKS = (
 
 
 def find(name: str, arithmetic: str) -> tuple[float | None, str]:
-    """(operations per second at most, their source), or (None, why it is not known). arithmetic: fp32, tf32, bf16."""
-    said = name.lower().replace("-", " ")
-    if "mig" in said.split():
-        return None, f"{name} is a part of a device: no data sheet says what it can compute"
-    peak = None if "nvl" in said else next((one for one in PEAKS if _fits(one.marks, said)), None)
+    """Return (peak operations per second, the source), or (None, why it is unknown). arithmetic: fp32, tf32 or bf16."""
+    lowered = name.lower().replace("-", " ")
+    if "mig" in lowered.split():
+        return None, f"{name} is a part of a device, for which no data sheet gives a peak"
+    peak = None if "nvl" in lowered else next((row for row in PEAKS if _fits(row.marks, lowered)), None)
     if peak is None:
         return None, f"no peak is known for {name} (harness/measurement/peak_flops.py)"
     most = getattr(peak, arithmetic)
@@ -47,6 +48,9 @@ def find(name: str, arithmetic: str) -> tuple[float | None, str]:
     return most * 1e12, f"{peak.source}, {arithmetic}"
 
 
-def _fits(marks: tuple[str, ...], said: str) -> bool:
-    """The first mark is the model's number, so a word of its own: an A100 is no A10. The others may be parts."""
-    return marks[0] in said.split() and all(mark in said for mark in marks[1:])
+def _fits(marks: tuple[str, ...], lowered: str) -> bool:
+    """Return whether a name has these marks.
+
+    The first mark is the model's number, so it must be a separate word: an A100 is no A10. The others may be parts.
+    """
+    return marks[0] in lowered.split() and all(mark in lowered for mark in marks[1:])

@@ -1,17 +1,17 @@
-"""The time of training steps: all of them, and the steady ones after the warm-up. Torch-free."""
+"""The time of training steps: all of them, and the steady ones after the warm-up. Torch is not imported."""
 
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-WARM_UP_STEPS = 5  # not in the time per step: allocators and caches fill
+WARM_UP_STEPS = 5  # excluded from the time per step, because allocators and caches fill
 PERCENTILES = (5, 25, 75, 95)
 
 
 @dataclass
 class Steps:
-    """One entry per optimiser step. seconds: the whole step, `data_s` (making batches) included."""
+    """The optimiser steps of a run, one entry each. seconds: the whole step, `data_s` (making batches) included."""
 
     seconds: list[float] = field(default_factory=list)
     examples: list[int] = field(default_factory=list)
@@ -19,21 +19,22 @@ class Steps:
     data_s: float = 0.0
 
     def add(self, seconds: float, examples: int, tokens: int) -> None:
+        """Add one step."""
         self.seconds.append(seconds)
         self.examples.append(examples)
         self.tokens.append(tokens)
 
     @property
     def warm_up(self) -> int:
-        """How many steps at the start do not count as steady; at least one is left."""
+        """Return the number of warm-up steps, which do not count as steady; at least one step does."""
         return min(WARM_UP_STEPS, max(len(self.seconds) - 1, 0))
 
     def steady(self, amounts: Sequence[int]) -> float | None:
-        """Per second, without the warm-up."""
+        """Return an amount per second, without the warm-up; None without a step."""
         return _per(sum(amounts[self.warm_up :]), sum(self.seconds[self.warm_up :]))
 
-    def told(self) -> dict[str, Any]:
-        """Seconds, milliseconds and per second; `steady_*` and `step_ms` leave the warm-up out."""
+    def summary(self) -> dict[str, Any]:
+        """Return seconds, milliseconds and rates per second; `steady_*` and `step_ms` exclude the warm-up."""
         total = sum(self.seconds)
         return {
             "train_s": total,
@@ -48,6 +49,7 @@ class Steps:
         }
 
     def _milliseconds(self) -> dict[str, float] | None:
+        """Return the median and percentiles of steady steps in milliseconds; None without a step."""
         if not self.seconds:
             return None
         steady = sorted(self.seconds[WARM_UP_STEPS:] or self.seconds)
@@ -56,11 +58,12 @@ class Steps:
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """Of sorted values, the one below which `share` of them lie (no interpolation)."""
+    """Return the sorted value below which `share` of the values lie (no interpolation)."""
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def _per(amount: float, seconds: float) -> float | None:
+    """Return an amount per second; None for no time."""
     return amount / seconds if seconds else None
 
 

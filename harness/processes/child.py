@@ -1,4 +1,4 @@
-"""What happens inside an attempt's own process: run the cell, leave an outcome. Torch is imported by the run only."""
+"""The body of an attempt's own process: run the cell and write its result. Torch is imported by the run only."""
 
 import faulthandler
 import fcntl
@@ -24,12 +24,12 @@ from harness.store import fingerprint, identity
 from harness.store.attempt_folder import LOG, OUTCOME, AttemptFolder
 
 LINGER_S = 10.0
-"""Threads that a cell leaves behind may keep its process for so long."""
+"""Seconds for which threads that a cell leaves behind may keep its process alive."""
 
 
 @dataclass(frozen=True)
 class Learnt:
-    """What the worker has found out once, so that each of its children need not. code: of this cell; files: digests."""
+    """Facts that the worker determines once, so that its children need not. code: of this cell. files: digests."""
 
     code: fingerprint.Learnt
     files: digest.Digests
@@ -38,10 +38,10 @@ class Learnt:
 def main(
     entry: str, cell: Mapping[str, Any], runtime: Runtime, folder: Path, environment: Mapping[str, str], learnt: Learnt
 ) -> None:
-    """Run `entry` ("module:function") on a cell; its result or its exception becomes `outcome.json`.
+    """Run `entry` ("module:function") on a cell; write its result or its exception to `outcome.json`.
 
-    environment: set before anything else; the server's own was frozen when it started. The outcome says which code it
-    is of: who makes the record of it may have other code by then.
+    environment: variables that are set before anything else, because the server's own environment was fixed at its
+    start. The result names the code that made it, because the code may have changed when the record is written.
     """
     _die_with_parent()
     os.environ.update(environment)
@@ -62,57 +62,62 @@ def main(
 
 
 def call(target: str, arguments: tuple[Any, ...], answer: Path) -> None:
-    """Call `target` ("module:function") and leave {"value": …} or {"error": …, "type": …} in the file `answer`."""
+    """Call `target` ("module:function") and write {"value": …} or {"error": …, "type": …} to the file `answer`."""
     _die_with_parent()
     folder = AttemptFolder(answer.parent)
     try:
         content = {"value": _find(target)(*arguments)}
-    except Exception as error:  # handed to the caller, who raises it there
+    except Exception as error:  # passed to the caller, which raises it again
         content = {"error": f"{error}", "type": type(error).__name__, "trace": traceback.format_exc()}
     folder.write(answer.name, content)
 
 
 def _outcome(error: BaseException) -> dict[str, Any]:
-    """What the record says of a cell that raised; `measured` is known by the phase it happened in, see Meter."""
-    told = failure.describe(error)
+    """Return the result of a cell that raised. `measured` holds what the meter knew by then, see Meter."""
+    described = failure.describe(error)
     measured = failure.attribute(error, "measured")
-    whole = {**(measured if isinstance(measured, dict) else {}), "status": failure.status(told["kind"]), "error": told}
+    result = {
+        **(measured if isinstance(measured, dict) else {}),
+        "status": failure.status(described["kind"]),
+        "error": described,
+    }
     try:
-        json.dumps(atomic_files.finite(whole))
-    except (TypeError, ValueError, RecursionError):  # somebody's own `measured`
-        return {"status": whole["status"], "error": told}
-    return whole
+        json.dumps(atomic_files.finite(result))
+    except (TypeError, ValueError, RecursionError):  # another class may define `measured` in its own way
+        return {"status": result["status"], "error": described}
+    return result
 
 
 def _find(entry: str) -> Any:
+    """Return the object "module:name"."""
     module, _, name = entry.partition(":")
     return getattr(importlib.import_module(module), name)
 
 
 def _set_threads(count: int) -> None:
-    """The server runs with one thread; a cell with its own number."""
+    """Set the cell's number of threads in torch; the server runs with one."""
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(count)
 
 
 def _redirect(path: Path) -> None:
-    """Everything this process prints, crash reports of native code included, goes to the attempt's log."""
+    """Send everything that this process prints, crash reports of native code included, to the attempt's log."""
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
     sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
     faulthandler.enable(file=2)
-    if hasattr(faulthandler, "register"):  # the worker asks where a cell hangs before it ends it
+    if hasattr(faulthandler, "register"):  # the worker requests the stack of a cell that hangs before it kills it
         faulthandler.register(signal.SIGUSR1, file=2)
 
 
 def _die_with_parent() -> None:
-    """A worker that was killed cannot end its child: the child watches for that itself.
+    """End this process when its worker is killed, since a killed worker cannot end its child.
 
-    Native code that never comes back to Python keeps the thread from it, so Linux is asked, too, to kill this process
-    once the pipe is closed that only the worker holds open.
+    Native code that never returns to Python would keep the watching thread from running. So Linux is also asked to kill
+    this process once the pipe closes that only the worker holds open.
     """
     parent = multiprocessing.parent_process()
     if parent is None:
@@ -130,6 +135,7 @@ def _die_with_parent() -> None:
 
 
 def _leave_soon() -> None:
+    """End the process after `LINGER_S`, even where a cell's threads still run."""
     timer = threading.Timer(LINGER_S, os._exit, (0,))
     timer.daemon = True
     timer.start()

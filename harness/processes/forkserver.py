@@ -1,8 +1,10 @@
-"""Fresh processes in milliseconds: children of a forkserver that has torch and transformers loaded. Torch-free.
+"""New processes in milliseconds: children of a forkserver that has torch and transformers loaded.
 
-Each child has its own memory peaks and CUDA context, and its death costs nothing but itself. The server must have
-one thread when it forks (a lock held by another thread would stay locked in the child for ever), so the numeric
-libraries are told to use one before they are imported; the child sets its own count.
+Torch is not imported here.
+
+Each child has its own memory peaks and CUDA context, and its death affects nothing else. The server must have one
+thread when it forks, because a lock held by another thread would stay locked in the child for ever. So the numeric
+libraries are set to one thread before they are imported, and the child sets its own number.
 """
 
 import multiprocessing
@@ -32,27 +34,26 @@ from harness.errors import UsageError
 from harness.processes import child, temporary_folders
 
 PRELOAD = ("torch", "torch._dynamo", "transformers", "harness.run")
-"""What every cell imports; the families of the cells at hand come on top."""
+"""The imports of every cell; the model families of the cells at hand are added."""
 LAST = "harness.processes.preload_last"
-"""After all of ours: it keeps their source."""
+"""Imported after all of ours, because it stores their source."""
 SERVER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
-    "PYTHONSAFEPATH": "1",  # the server is `python -c …`: the current folder would come first on its path
+    "PYTHONSAFEPATH": "1",  # the server is `python -c …`, so the current folder would come first on its path
     "PYTHONHASHSEED": "0",  # the order of a set of names must not differ from attempt to attempt
 }
-
-
 _LOST_SERVER = (EOFError, ConnectionError, FileNotFoundError, ChildProcessError)
-"""What one meets whose server dies in that moment, or whose socket was removed as an old temporary file."""
+"""Errors at a start whose server dies in that moment, or whose socket was removed as an old temporary file."""
 
 
 def start(target: Callable[..., None], arguments: tuple[Any, ...], modules: Sequence[str]) -> ForkServerProcess:
-    """Run `target(*arguments)` in a fresh child; `modules` should be loaded already (see `preload`).
+    """Run `target(*arguments)` in a new child; `modules` should be loaded already (see `preload`).
 
-    The first call of a process starts the server (seconds); the later ones take some 20 ms.
+    The first call of a process starts the server (seconds); later ones take some 20 ms. Raises ChildProcessError where
+    the server dies at its start twice.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
@@ -68,15 +69,18 @@ def start(target: Callable[..., None], arguments: tuple[Any, ...], modules: Sequ
         except _LOST_SERVER as error:
             _forget_server()
             if not again:
-                told = f"{type(error).__name__}: {error}"
-                raise ChildProcessError(f"the process that cells are forked from ends at its start ({told})") from error
+                reason = f"{type(error).__name__}: {error}"
+                raise ChildProcessError(
+                    f"the process that cells are forked from ends at its start ({reason})"
+                ) from error
     raise AssertionError("unreachable: the second try returns or raises")
 
 
 def call(target: str, arguments: tuple[Any, ...], modules: Sequence[str]) -> Any:
-    """What `target` ("module:function") answers (plain values) in a fresh child. UsageError is passed on.
+    """Return the value (plain values) of `target` ("module:function") in a new child.
 
-    A child that dies is asked once more.
+    A child that dies is replaced once. Raises UsageError as `target` does, RuntimeError for its other errors, and
+    ChildProcessError where both children died.
     """
     content = _ask(target, arguments, modules)
     if "exit_code" in content:
@@ -90,7 +94,7 @@ def call(target: str, arguments: tuple[Any, ...], modules: Sequence[str]) -> Any
 
 
 def _ask(target: str, arguments: tuple[Any, ...], modules: Sequence[str]) -> dict[str, Any]:
-    """The answer of a child, or how it died."""
+    """Return the answer of a child, or a description of its death."""
     with temporary_folders.folder() as folder:
         answer = folder / "answer.json"
         process = start(child.call, (target, arguments, answer), modules)
@@ -102,13 +106,15 @@ def _ask(target: str, arguments: tuple[Any, ...], modules: Sequence[str]) -> dic
 
 
 def preload(families: Iterable[str]) -> tuple[str, ...]:
-    """What a server for cells of these model families imports before it serves; what is missing is skipped."""
+    """Return the modules that a server for cells of these model families imports before it serves; missing ones are
+    skipped.
+    """
     return (*PRELOAD, LAST, *(_module(family) for family in sorted(set(families))))
 
 
 @dataclass(frozen=True)
 class Driver:
-    """A process, told apart from another one that gets its number later or has it on another machine."""
+    """A process, distinguished from a later one of the same id and from one on another machine."""
 
     host: str
     pid: int
@@ -116,12 +122,15 @@ class Driver:
 
     @classmethod
     def here(cls) -> "Driver":
+        """Return this process."""
         return cls(platform.node(), os.getpid(), psutil.Process().create_time())
 
     def is_me(self) -> bool:
+        """Return whether this is the calling process."""
         return self.pid == os.getpid() and self == Driver.here()
 
     def lives(self) -> bool:
+        """Return whether the process lives on this machine."""
         try:
             process = psutil.Process(self.pid)
             return abs(process.create_time() - self.started) < 2 and process.status() != psutil.STATUS_ZOMBIE
@@ -131,9 +140,9 @@ class Driver:
 
 @cache
 def end_with(driver: Driver) -> None:
-    """End this process when its driver on this machine is gone: one that is killed cannot end its workers itself.
+    """End this process when its driver on this machine has ended: a killed driver cannot end its workers.
 
-    Also where it is gone already, as it may be while this process starts.
+    The driver may already have ended while this process starts.
     """
     if driver.host != platform.node():
         return
@@ -147,7 +156,7 @@ def end_with(driver: Driver) -> None:
 
 
 def kill(process: ForkServerProcess) -> None:
-    """End the child now, even when the server that would have told us of its end is gone."""
+    """Kill the child now, even when the server that would report its end is gone."""
     if process.is_alive():
         process.kill()
         process.join()
@@ -159,7 +168,7 @@ def kill(process: ForkServerProcess) -> None:
 
 
 def _forget_server() -> None:
-    """So that the next start makes a new one, whatever has become of this one."""
+    """Stop the server, so that the next start makes a new one."""
     server: Any = forkserver._forkserver
     with suppress(OSError):
         server._stop()
@@ -167,7 +176,10 @@ def _forget_server() -> None:
 
 
 def _module(family: str) -> str:
-    """The module of a model_type; transformers names it with an underscore where the type has a hyphen or a dot."""
+    """Return the module of a model_type; transformers uses an underscore where the type has a hyphen or a dot.
+
+    Raises UsageError for a text that is no model_type.
+    """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", family):
         raise UsageError(f"model.family={family}: it must be a model_type of transformers, such as t5 or bert.")
     name = re.sub(r"[.-]", "_", family)
@@ -176,9 +188,9 @@ def _module(family: str) -> str:
 
 @contextmanager
 def _shielded() -> Iterator[None]:
-    """Launchers' workers have a start method and a main module that a forkserver child cannot rebuild: hide both.
+    """Hide the start method and the main module of a launcher's worker, which a forkserver child cannot rebuild.
 
-    And the import path that a child gets names no current folder.
+    The import path of a child names no current folder either.
     """
     default: Any = multiprocessing.context._default_context
     main, actual, path = sys.modules["__main__"], default._actual_context, sys.path
@@ -194,8 +206,10 @@ def _shielded() -> Iterator[None]:
 
 
 def _import_path() -> list[str]:
-    """Ours, without the current folder that a notebook or `python -c` has on it as ""; the checkout that we are
-    imported from stays, however it was found."""
+    """Return our import path without the current folder, which a notebook or `python -c` has on it as "".
+
+    The checkout that we are imported from stays, however it was found.
+    """
     ours = str(Path(__file__).resolve().parents[2])
     path = [entry for entry in sys.path if entry]
     return path if ours in map(os.path.realpath, path) else [*path, ours]
@@ -203,9 +217,9 @@ def _import_path() -> list[str]:
 
 @contextmanager
 def _server_environment() -> Iterator[None]:
-    """What the server inherits at its start: single-threaded libraries, our import path, no Ctrl-C.
+    """Set what the server inherits at its start: single-threaded libraries, our import path, no Ctrl-C.
 
-    Ctrl-C goes to every process of a terminal; only the worker shall act on it, and record what it did.
+    Ctrl-C reaches every process of a terminal. Only the worker may act on it, and it records what it did.
     """
     in_main = threading.current_thread() is threading.main_thread()
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main else None

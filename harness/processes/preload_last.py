@@ -1,4 +1,4 @@
-"""Imported last by a forkserver: remembers the source of all that it has loaded."""
+"""The last import of a forkserver: it stores the source of all modules that were loaded."""
 
 from harness.store import imported_source
 

@@ -1,7 +1,9 @@
-"""Temporary folders that say whose they are, so that what a killed process left is removed by a later one. Torch-free.
+"""Temporary folders named after their process, so that a later process removes those of a killed one.
 
-A name has the machine, the process and its start in it. joblib's semaphores and folders in shared memory have the
-number of their process in their names too: they go with the folder of that process.
+Torch is not imported.
+
+A name contains the machine, the process and its start. joblib's semaphores and folders in shared memory have the
+process id in their names too, and are removed with the folder of that process.
 """
 
 import hashlib
@@ -21,13 +23,13 @@ from harness.store import lease
 
 SHARED_MEMORY = Path("/dev/shm")
 LONGEST = 88
-"""Characters of a folder in which a socket can be made: its address has at most 107, and its name 18 of them."""
+"""The most characters of a folder in which a socket can be made: an address has at most 107, and the name takes 18."""
 _NAME = re.compile(r"deltabench-([0-9a-f]{8})-([1-9][0-9]{0,9})-([0-9]{1,15})-[\w]+")
 
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """A folder for the time of the block."""
+    """Yield a folder that exists while the block runs."""
     path = _make(Path(tempfile.gettempdir()))
     try:
         yield path
@@ -36,7 +38,7 @@ def folder() -> Iterator[Path]:
 
 
 def prepare() -> None:
-    """Before this process starts others: a folder for the sockets that it talks to them by, and nobody's old ones."""
+    """Make a folder for the sockets of this process's children, and remove the folders of ended processes."""
     settings = processes.current_process()._config  # type: ignore[attr-defined]
     if not Path(settings.get("tempdir", "/nowhere")).is_dir():
         for place in _places():
@@ -47,37 +49,40 @@ def prepare() -> None:
 
 
 def _places() -> list[Path]:
-    """Where there is room for a socket's name: TMPDIR unless it is too long. UsageError where there is none."""
-    every = dict.fromkeys((tempfile.gettempdir(), "/tmp", "/var/tmp"))
+    """Return the folders with room for a socket's name: TMPDIR unless it is too long. Raises UsageError without one."""
+    candidates = dict.fromkeys((tempfile.gettempdir(), "/tmp", "/var/tmp"))
     room = LONGEST - len(_prefix()) - 8
-    found = [Path(name) for name in every if len(name) < room and os.access(name, os.W_OK | os.X_OK)]
-    if not found:
+    usable = [Path(name) for name in candidates if len(name) < room and os.access(name, os.W_OK | os.X_OK)]
+    if not usable:
         raise UsageError(f"TMPDIR={tempfile.gettempdir()}: the name is too long for a socket; set one below {room}.")
-    return found
+    return usable
 
 
 def _make(place: Path) -> Path:
+    """Return a new folder named after this process."""
     return Path(tempfile.mkdtemp(prefix=_prefix(), dir=place))
 
 
 def _prefix() -> str:
+    """Return the beginning of the names of this process's folders."""
     me = lease.me()
     return f"deltabench-{_digest(me['host'])}-{me['pid']}-{int(me['started'] * 100)}-"
 
 
 def _remove_abandoned(place: Path) -> None:
-    """Folders of this user's processes on this machine that are gone."""
+    """Remove the folders of this user's ended processes on this machine."""
     here = _digest(lease.me()["host"])
     for path in place.glob("deltabench-*"):
-        found = _NAME.fullmatch(path.name)
-        if found is None or found[1] != here or path.is_symlink() or not _mine(path):
+        match = _NAME.fullmatch(path.name)
+        if match is None or match[1] != here or path.is_symlink() or not _mine(path):
             continue
-        if not lease.lives({"pid": int(found[2]), "started": int(found[3]) / 100}):
-            _remove_shared(found[2])
+        if not lease.lives({"pid": int(match[2]), "started": int(match[3]) / 100}):
+            _remove_shared(match[2])
             shutil.rmtree(path, ignore_errors=True)
 
 
 def _remove_shared(pid: str) -> None:
+    """Remove joblib's files in shared memory of an ended process."""
     for path in [*SHARED_MEMORY.glob(f"sem.loky-{pid}-*"), *SHARED_MEMORY.glob(f"joblib_memmapping_folder_{pid}_*")]:
         with suppress(OSError):
             if _mine(path):
@@ -85,6 +90,7 @@ def _remove_shared(pid: str) -> None:
 
 
 def _mine(path: Path) -> bool:
+    """Return whether a path belongs to this user."""
     with suppress(OSError):
         return not hasattr(os, "getuid") or path.lstat().st_uid == os.getuid()
     return False

@@ -113,7 +113,7 @@ def test_the_deadline_stops_between_cells(
 ) -> None:
     assert drain([cell("nap", seed) for seed in range(50)], deadline_s=2.0) == 130
     assert 0 < len(runs()) < 50
-    assert "the same command goes on" in capsys.readouterr().out
+    assert "the same command resumes" in capsys.readouterr().out
 
 
 def test_joblib_runs_each_cell_once(drain: Callable[..., int], cell: Make, runs: Runs, store: Store) -> None:

@@ -98,8 +98,8 @@ def test_a_device_that_is_lost_in_the_middle_is_asked_nothing_more() -> None:
     ("processes", "told", "others"),
     [
         ({}, "container", None),  # nothing is listed, not even this process
-        ({4_000_001: 5}, "numbers that are not ours", 0),  # one is listed by a number of another namespace: it is us
-        ({4_000_001: 5, 4_000_002: 5}, "numbers that are not ours", 1),
+        ({4_000_001: 5}, "ids of another namespace", 0),  # one is listed by a number of another namespace: it is us
+        ({4_000_001: 5, 4_000_002: 5}, "ids of another namespace", 1),
         ({ME: None}, "without its memory", 0),
         ({ME: 0}, "without its memory", 0),
         ({ME: None, 7: None}, "without its memory", 1),
