@@ -61,7 +61,7 @@ def scored(
 def arrows(study: Study, arm: str, columns: Sequence[str]) -> str:
     """' ↑' for one task at the highest rate tried; ' ↑2' for two of several. columns: a task, or task:set."""
     tasks = dict.fromkeys(study.task_of(column) for column in columns)
-    found = [str(study.rates.edge.get((study.model, task, arm), "")) for task in tasks if study.trains(arm)]
+    found = [study.edges.get((task, arm), "") for task in tasks if study.trains(arm)]
     counts = {edge: found.count(edge) for edge in ("highest", "lowest")}
     return "".join(EDGES[edge] + (str(count) if len(tasks) > 1 else "") for edge, count in counts.items() if count)
 

@@ -137,11 +137,16 @@ class Study:
 
     def field(self, arm: str, name: str) -> Any:
         """A field of the arm's method, such as its rank; None where the method has none of that name."""
-        return self.scores[self.scores.arm == arm].iloc[0].fields.get(name)
+        return self._first[arm].fields.get(name)
+
+    @cached_property
+    def _first(self) -> "Mapping[str, pd.Series[Any]]":
+        """arm -> the first of its rows, for what all of them share."""
+        return {str(arm): rows.iloc[0] for arm, rows in self.scores.groupby("arm", sort=False)}
 
     def trained(self, arm: str) -> tuple[int, float] | None:
         """(trainable parameters, their share of the backbone's); None where the records do not say."""
-        row = self.scores[self.scores.arm == arm].iloc[0]
+        row = self._first[arm]
         # In a column that holds numbers pandas keeps a missing one as NaN, which is not None.
         known = [value is not None and not math.isnan(value) for value in (row.delta, row.backbone)]
         return (int(row.delta), float(row.delta / row.backbone)) if all(known) and row.backbone else None
@@ -152,8 +157,17 @@ class Study:
 
     def task_of(self, column: str) -> str:
         """The task of a column, which is called task:set where a task reports several sets."""
-        tasks = set(self.scores.task)
-        return column if column in tasks else column.rpartition(":")[0]
+        return column if column in self._tasks else column.rpartition(":")[0]
+
+    @cached_property
+    def _tasks(self) -> frozenset[str]:
+        return frozenset(self.scores.task)
+
+    @cached_property
+    def edges(self) -> Mapping[tuple[str, str], str]:
+        """(task, arm) -> the edge of the grid at which its learning rate lies: "highest", "lowest" or ""."""
+        own = self.rates.edge.xs(self.model, level="model") if len(self.rates) else self.rates.edge
+        return {place: str(edge) for place, edge in zip(own.index, own, strict=True)}
 
     @property
     def choosing(self) -> tuple[str, ...]:
@@ -166,7 +180,7 @@ class Study:
 
     def trains(self, arm: str) -> bool:
         """Whether anything trains: else the learning rate means nothing."""
-        row = self.scores[self.scores.arm == arm].iloc[0]
+        row = self._first[arm]
         return self.trained(arm) is None or bool(row.delta + row["head"] > 0)
 
     def arm(self, method: str | None) -> str | None:

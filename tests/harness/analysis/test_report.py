@@ -11,6 +11,7 @@ import yaml
 from rich.console import Console
 
 from harness.analysis import report
+from harness.analysis.output import figure_style
 from harness.analysis.output.table import MISSING
 from harness.analysis.study import study
 from harness.analysis.views import convergence, rates
@@ -22,6 +23,12 @@ LOADED = exhibits.catalogue()
 NAMES = [name for name, one in LOADED.items() if one.grids and one.forecast is None]
 SCORED = [name for name in NAMES if not LOADED[name].probes]  # a probe's numbers are not in made records
 RATES = (3e-4, 1e-3, 3e-3)
+
+
+@pytest.fixture(autouse=True)
+def _few_dots(monkeypatch):
+    """Pictures of few dots: what is in them does not depend on how finely they are drawn."""
+    monkeypatch.setitem(figure_style.SETTINGS, "savefig.dpi", 50)
 
 
 def each_part_once():
@@ -57,7 +64,8 @@ def shown(folder, width=140):
 
 
 @pytest.mark.parametrize("name", SCORED)
-def test_every_number_leads_to_cells_that_were_run(name, make_grid, tmp_path):
+def test_every_number_leads_to_cells_that_were_run(name, make_grid, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "_draw", lambda *_: ([], {}))  # the numbers are those of the tables
     exhibit = exhibits.load(name)
     runs = runs_for(exhibit, make_grid, rates=RATES)
     report.render(exhibit, "quick", runs, tmp_path)
@@ -81,7 +89,8 @@ NOT_COMPUTED = ("published", "trains", "chosen", "p (Holm)")
 @pytest.mark.parametrize("name", NAMES)
 def test_everything_is_written_the_page_shows_it_and_the_same_records_give_the_same_bytes(name, make_grid, tmp_path):
     exhibit, again = exhibits.load(name), tmp_path / "again"
-    for folder in (again, tmp_path):
+    again.mkdir()
+    for folder in (again, tmp_path) if name in EACH_PART_ONCE else (tmp_path,):
         report.render(exhibit, "quick", runs_for(exhibit, make_grid), folder)
     for path in again.iterdir():
         assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
