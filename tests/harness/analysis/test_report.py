@@ -174,16 +174,23 @@ def test_no_claim_about_seconds_when_cells_ran_side_by_side(make_grid, beside):
     assert any("no claim is made about seconds" in note for note in made.notes) == (beside > 1)
 
 
-@pytest.mark.parametrize("name", EACH_PART_ONCE)
-@pytest.mark.parametrize(
-    "shape",
-    [
-        {"seeds": (100,)},
-        {"methods": ("lora",), "tasks": ("micro/qa",), "seeds": (100,)},
-        {"methods": ("full", "a_method_with_a_very_long_name_" + "x" * 60), "seeds": (100, 101)},
-        {"seeds": range(100, 111), "methods": ("none", "full", "lora"), "tasks": [f"t/{i}" for i in range(4)]},
-    ],
+SHAPES = (
+    {"seeds": (100,)},
+    {"methods": ("lora",), "tasks": ("micro/qa",), "seeds": (100,)},
+    {"methods": ("full", "a_method_with_a_very_long_name_" + "x" * 60), "seeds": (100, 101)},
+    {"seeds": range(100, 111), "methods": ("none", "full", "lora"), "tasks": [f"t/{i}" for i in range(4)]},
 )
+
+
+def shapes_of_exhibits():
+    """Every exhibit with every shape; a usual run takes half of them, so that each shape meets half of the exhibits."""
+    for place, name in enumerate(EACH_PART_ONCE):
+        for number, shape in enumerate(SHAPES):
+            usual = (place + number) % 2 == 0
+            yield pytest.param(name, shape, marks=() if usual else pytest.mark.slow, id=f"{name}-{number}")
+
+
+@pytest.mark.parametrize(("name", "shape"), shapes_of_exhibits())
 def test_partial_and_odd_shapes_render(name, shape, make_grid, tmp_path):
     report.render(exhibits.load(name), "quick", make_grid(**shape), tmp_path)
     assert shown(tmp_path, width=80)
