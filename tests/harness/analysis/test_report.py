@@ -183,14 +183,14 @@ SHAPES = (
 
 
 def shapes_of_exhibits():
-    """Every exhibit with every shape; a usual run takes half of them, so that each shape meets half of the exhibits."""
+    """Yield every exhibit with every shape; a usual run takes half, so that each shape meets half of the exhibits."""
     for place, name in enumerate(EACH_PART_ONCE):
         for number, shape in enumerate(SHAPES):
             usual = (place + number) % 2 == 0
             yield pytest.param(name, shape, marks=() if usual else pytest.mark.slow, id=f"{name}-{number}")
 
 
-@pytest.mark.parametrize(("name", "shape"), shapes_of_exhibits())
+@pytest.mark.parametrize(("name", "shape"), list(shapes_of_exhibits()))
 def test_partial_and_odd_shapes_render(name, shape, make_grid, tmp_path):
     report.render(exhibits.load(name), "quick", make_grid(**shape), tmp_path)
     assert shown(tmp_path, width=80)
