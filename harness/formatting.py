@@ -1,4 +1,4 @@
-"""TODO."""
+"""Numbers, values and aligned columns as text."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any

@@ -1,1 +1,1 @@
-"""Records -> numbers, verdicts, tables and figures. Nothing here trains or knows a method's name."""
+"""From records to estimates, verdicts, tables and figures. Nothing here trains or knows a method's name."""

@@ -21,7 +21,7 @@ claim at small scale and are not the paper's. Forecasts are of the real models' 
 
 
 def text(folder: Path) -> str:
-    """The page over the runs in a folder."""
+    """Return the page over the runs in a folder."""
     return HEAD + "".join(_lines(folder)) + _without(folder)
 
 

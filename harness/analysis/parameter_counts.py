@@ -59,17 +59,18 @@ class Recomputed:
 
     @property
     def percent(self) -> float:
+        """Return the trainable parameters in percent."""
         return 100 * self.trained / (self.backbone + self.added)
 
     def how(self, printed: str) -> str:
-        """How the share gives the printed digits; "differs" where it does not."""
+        """Return how the share gives the printed digits; "differs" where it does not."""
         whole = agreement(self.percent, printed)
         alone = agreement(100 * self.trained / self.backbone, printed)
         return whole or (f"{alone} (of the backbone alone)" if alone else "differs")
 
 
 def agreement(percent: float, printed: str) -> str:
-    """Whether `percent` is `printed` when "rounded", or when "truncated", to as many digits; else ""."""
+    """Return whether `percent` is `printed` when "rounded" or when "truncated" to as many digits; else ""."""
     digits = len(printed.partition(".")[2])
     if f"{percent:.{digits}f}" == f"{float(printed):.{digits}f}":
         return "rounded"
@@ -93,7 +94,7 @@ def _count(backbone: str, name: str, fields: str) -> Recomputed:
 
 
 def rows() -> Iterator[Row]:
-    """Every printed percentage of DoRA's tables 1, 5, 6 and 15 and of the combination table, each once."""
+    """Return every printed percentage of DoRA's tables 1, 5, 6 and 15 and of the combination table, each once."""
     seen = set[tuple[str, ...]]()
     for table in ("dora_table1", "dora_table5", "dora_table6", "dora_table15"):
         for line in _read(table):
@@ -113,7 +114,7 @@ def rows() -> Iterator[Row]:
 
 
 def _dora_setting(table: str, line: Mapping[str, str]) -> tuple[str, dict[str, Any], str]:
-    """(method, fields, what is inferred) of a row of DoRA's tables."""
+    """Return (method, fields, what is inferred) of a row of DoRA's tables."""
     kind, rank = line["method"], int(line.get("rank") or 32)
     directions = {"dora_table5": "QKVOGUD"}.get(table, "QKVUD")  # section 5.1; appendix A.3 for table 5
     if line.get("V_modules", "-") != "-":
@@ -143,7 +144,7 @@ def _read(table: str) -> list[dict[str, str]]:
 
 
 def _backbone(name: str) -> Any:
-    """A backbone without weights, frozen."""
+    """Return a frozen backbone without weights."""
     option, kind = BACKBONES[name]
     path = assets.conf() / "model" / f"{option}.yaml"
     values = yaml_values.load(atomic_files.read_text(path))
@@ -151,7 +152,7 @@ def _backbone(name: str) -> Any:
 
 
 def report() -> str:
-    """The table, one line for each printed percentage."""
+    """Return the table, one line for each printed percentage."""
     head = f"{'table':40}{'model':15}{'row':24}{'printed':>8} {'recomputed':>11} {'trained':>12}  how"
     lines = [
         f"{row.table:40}{row.model:15}{row.label:24}{row.printed:>8} {done.percent:>11.4f}"

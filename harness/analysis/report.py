@@ -1,6 +1,6 @@
-"""An exhibit rendered into a folder, and shown in the terminal from there.
+"""Write the tables, figures and verdicts of an exhibit into a folder, and show them in the terminal.
 
-exhibit.json   tables with the cells behind every number, verdicts, and what it was made from
+exhibit.json   tables with the cells behind every number, verdicts, and the digest of the inputs
 README.md      tables, figures and verdicts on one page
 <view>.csv / .md / .tex, <figure>.svg / .png, claims.json / .md
 """
@@ -31,10 +31,10 @@ INDEX = "exhibit.json"
 def render(
     exhibit: Exhibit, scale: str, runs: "Sequence[Run | Any]", folder: Path, inputs: str = "", words: str = ""
 ) -> None:
-    """Write everything the exhibit shows, the index last. inputs: what it was made from, see `digest`.
-    words: what else was said on the command line, filters and overrides.
+    """Write everything that the exhibit shows, and exhibit.json last.
 
-    runs: records, or the rows of harness/forecast/exhibit_rows.py for an exhibit of forecasts.
+    inputs: what the folder was made from, see `digest`. words: the filters and overrides of the command line. runs:
+    records, or the rows of harness/forecast/exhibit_rows.py for an exhibit of forecasts.
     """
     from harness.analysis.output import notes, verdict_table
     from harness.analysis.study import study
@@ -77,17 +77,17 @@ def render(
 
 
 def judge(exhibit: Exhibit, study: "Study") -> list[Finding]:
-    """The exhibit's claims, tested on one model's records."""
+    """Return the exhibit's claims, tested on one model's records."""
     found = []
     for name, options in exhibit.claims:
         chosen = {**claims.find(name).options, **options}
-        claim = claims.find(name).told(chosen)
+        claim = claims.find(name).with_options(chosen)
         found.append(claim.test()(study, claim, chosen))
     return found
 
 
 def digest(exhibit: Exhibit, scale: str, records: Iterable[str]) -> str:
-    """One digest of all that a rendering depends on: records, the exhibit, its numbers and this code."""
+    """Return one digest of everything that a rendering depends on: records, exhibit, published numbers, this code."""
     sources = [exhibit.path, *([exhibit.published] if exhibit.published else [])]
     sources += sorted(Path(__file__).parent.rglob("*.py"))
     parts = [scale, *sorted(records), *(atomic_files.read_text(path) for path in sources)]
@@ -95,7 +95,7 @@ def digest(exhibit: Exhibit, scale: str, records: Iterable[str]) -> str:
 
 
 def current(folder: Path, inputs: str) -> bool:
-    """Whether the folder holds a rendering of just these inputs."""
+    """Return whether the folder contains a rendering of exactly these inputs."""
     try:
         index = atomic_files.parse(atomic_files.read_text(folder / INDEX))
     except (OSError, ValueError):
@@ -105,7 +105,7 @@ def current(folder: Path, inputs: str) -> bool:
 
 
 def show(folder: Path, console: "Console") -> None:
-    """The terminal view of a rendered exhibit: tables, notes, paths of the figures, a sentence per claim."""
+    """Print a rendered exhibit in the terminal: tables, notes, paths of the figures, and a sentence per claim."""
     from rich.text import Text
 
     index = atomic_files.parse(atomic_files.read_text(folder / INDEX))
@@ -128,22 +128,22 @@ def show(folder: Path, console: "Console") -> None:
 
 
 def show_tables(shown: Sequence[Table], console: "Console", told_before: Iterable[str] = ()) -> None:
-    """Tables in the terminal, each note once."""
+    """Print tables in the terminal, each note once."""
     from rich.text import Text
 
-    told = set(told_before)
+    printed = set(told_before)
     for made in shown:
         console.print(Text(f"{made.title}: {made.model}", style="italic"))
         console.print(table.to_rich(made))
         for note in made.notes:
-            if note not in told:
+            if note not in printed:
                 console.print(Text(f"  {note}", style="dim"))
-                told.add(note)
+                printed.add(note)
         console.print()
 
 
 def page(index: dict[str, Any]) -> str:
-    """The exhibit on one Markdown page."""
+    """Return the exhibit as one Markdown page."""
     parts = [
         f"# {index['title']}",
         "",
@@ -170,7 +170,7 @@ def page(index: dict[str, Any]) -> str:
 
 
 def plain(finding: Finding) -> dict[str, Any]:
-    """A finding as JSON values; what is not finite is null. The keys of its cells stand once."""
+    """Return a finding as JSON values, with non-finite numbers as null and the keys of its cells once."""
     bare = [dataclasses.replace(row, sides=((), ())) for row in finding.comparisons]
     found = dict(atomic_files.finite(dataclasses.asdict(dataclasses.replace(finding, comparisons=tuple(bare)))))
     for row in found["comparisons"]:
@@ -179,7 +179,7 @@ def plain(finding: Finding) -> dict[str, Any]:
 
 
 def picture(name: str, studies: "Sequence[Study]") -> bytes:
-    """One figure by its view's name as a PNG, for a notebook."""
+    """Return one figure by its view's name as a PNG, for a notebook."""
     from harness.analysis.output import figure_style
 
     made = io.BytesIO()
@@ -210,7 +210,7 @@ def _write_claims(findings: Sequence[Finding], folder: Path) -> None:
 def _draw(
     chosen: Sequence[view_registry.View], studies: "Sequence[Study]", folder: Path
 ) -> tuple[list[str], dict[str, str]]:
-    """The names of the figures that were drawn, and why the others were not: a figure that fails costs only itself.
+    """Return the names of the drawn figures, and why the others were not; one failed figure stops no other.
 
     Each is written as SVG and PNG, byte-equal for equal records.
     """

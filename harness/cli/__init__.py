@@ -1,1 +1,1 @@
-"""The command line: arguments, one command a file, and the printing of records."""
+"""The command line: arguments, one command a file, and records as text."""

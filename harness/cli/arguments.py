@@ -1,4 +1,4 @@
-"""The words of a command line, `key=value`, as one block of choices and the settings beside it. No Hydra."""
+"""Parse the words of a command line, `key=value`, into one block of choices and settings, without Hydra."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,10 @@ _LIMIT = 10_000
 
 @dataclass(frozen=True)
 class Words:
-    """block: choices for the grid, each a list. added: those written `+key=value`. runtime, settings: the rest."""
+    """The words of a command line by kind.
+
+    block: choices for the grid, each a list. added: choices written `+key=value`. runtime, settings: the other words.
+    """
 
     block: Mapping[str, list[Any]]
     added: Mapping[str, list[Any]]
@@ -27,13 +30,16 @@ class Words:
     settings: Mapping[str, str]
 
     def configure(self, defaults: Mapping[str, Any]) -> Runtime:
-        """conf/run.yaml's runtime values with these on top."""
+        """Return the runtime values of conf/run.yaml, replaced by those of the command line."""
         built = build(Runtime, {**defaults, **self.runtime}, "runtime")
         return replace(built, store=str(located(built.store)))
 
 
 def parse(words: Sequence[str], settings: Sequence[str] = SETTINGS) -> Words:
-    """UsageError for a word that is not `key=value`, for an unknown key and for one given twice."""
+    """Return the words as choices and settings.
+
+    Raise UsageError for a word that is not `key=value`, for an unknown key and for a key that is given twice.
+    """
     runtime_names = [field.name for field in fields(Runtime)]
     block: dict[str, list[Any]] = {}
     added: dict[str, list[Any]] = {}
@@ -41,10 +47,10 @@ def parse(words: Sequence[str], settings: Sequence[str] = SETTINGS) -> Words:
     chosen: dict[str, str] = {}
     known = [*AXES, *runtime_names, *settings]
     for word in words:
-        found = _WORD.fullmatch(word)
-        if found is None:
+        matched = _WORD.fullmatch(word)
+        if matched is None:
             raise UsageError(f"{word!r} is not key=value.{near(word.partition('=')[0], known)}")
-        plus, key, text = found.groups()
+        plus, key, text = matched.groups()
         if key in block or key in runtime or key in chosen or key in added:
             raise UsageError(f"{key} is given twice; give it once, with commas between choices.")
         if not text.strip():
@@ -61,19 +67,19 @@ def parse(words: Sequence[str], settings: Sequence[str] = SETTINGS) -> Words:
 
 
 def flag(name: str, value: str | None) -> list[str]:
-    """`--name value` as the word that says the same."""
+    """Return the option `--name value` as the word `name=value`, or no word where the option is absent."""
     return [] if value is None else [f"{name}={value}"]
 
 
-def refuse_added(said: Words) -> None:
-    """`+key=value` adds to an exhibit's grid; nowhere else is there anything to add to."""
-    if said.added:
-        key = next(iter(said.added))
+def refuse_added(given: Words) -> None:
+    """Raise UsageError for a word `+key=value`, which only `deltabench reproduce` takes."""
+    if given.added:
+        key = next(iter(given.added))
         raise UsageError(f"+{key}: only `deltabench reproduce` takes +key=value; write {key}=… here.")
 
 
 def count(name: str, text: str | None) -> int | None:
-    """A whole number from 1, or None when it was not said."""
+    """Return a whole number from 1 to 10000, or None where no text is given. Raise UsageError for another text."""
     if text is None:
         return None
     if not text.isdecimal() or not 1 <= int(text) <= 10_000:
@@ -82,15 +88,15 @@ def count(name: str, text: str | None) -> int | None:
 
 
 def seconds(text: str) -> float:
-    """ "30m" -> 1800.0; s, m, h and d are known, a bare number is seconds."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip())
-    if found is None or len(text) > 12 or not float(found[1]):
+    """Return the seconds of a duration: "30m" -> 1800.0. The units are s, m, h and d; a bare number is seconds."""
+    matched = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip())
+    if matched is None or len(text) > 12 or not float(matched[1]):
         raise UsageError(f"--for {text}: give a duration above 0 such as 90s, 30m, 2h or 1d.")
-    return float(found[1]) * {"s": 1, "": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+    return float(matched[1]) * {"s": 1, "": 1, "m": 60, "h": 3600, "d": 86400}[matched[2]]
 
 
 def choices(key: str, text: str) -> list[Any]:
-    """ "1,2" -> [1, 2]; "[q,v]" -> [["q", "v"]]; "full,lora" -> ["full", "lora"]; each as declared."""
+    """Return the choices of a text, typed as their field declares: "1,2" -> [1, 2]; "[q,v]" -> [["q", "v"]]."""
     if len(text) > _LIMIT:
         raise UsageError(f"{key}={text[:20]}…: longer than {_LIMIT} characters.")
     parts = [text] if key == declared_types.WHOLE else [part.strip() for part in yaml_values.split(text, ",")]

@@ -1,4 +1,4 @@
-"""`deltabench VERB …`: finds the verb's page, runs it, and turns errors into one sentence. Thin, and torch-free."""
+"""Run `deltabench VERB …`: import the verb's page, call it, and print an error as one sentence. Torch-free."""
 
 import argparse
 import ast
@@ -25,10 +25,12 @@ ORDER = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit code: 0 all well, 1 some cells failed, 2 usage or configuration, 130 interrupted."""
+    """Run a command and return its exit code: 0 success, 1 some cells failed, 2 usage or configuration, 130
+    interrupted.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     _reopen()
-    for stream in (sys.stdout, sys.stderr):  # what a terminal cannot show is shown as an escape, not as a crash
+    for stream in (sys.stdout, sys.stderr):  # a character that the terminal lacks is escaped
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     with streams.lasting() as output:
@@ -55,14 +57,14 @@ def _main(words: list[str]) -> int:
             f"deltabench: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr
         )
         return 1
-    except Exception as error:  # no traceback reaches a person: it goes to a file
+    except Exception as error:  # the traceback goes to a file
         return _disk(error) or _report(error)
 
 
 def _reopen() -> None:
-    """Standard streams that are closed (`2>&-`, a daemon) lead nowhere, here and in our children.
+    """Open standard streams that are closed (`2>&-`, a daemon) on the null device, here and in child processes.
 
-    Else the next file that is opened would get the number of one, and what is printed would be written into it.
+    Otherwise the next file that is opened would get the number of a stream, and printed text would go into that file.
     """
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(number, True)
@@ -73,13 +75,13 @@ def _reopen() -> None:
 
 
 def _sentence(error: UsageError) -> str:
-    """One line of a length that can be read, whatever the value was that a person gave."""
+    """Return the message on one line of at most 1500 characters."""
     text = plain(" ".join(str(error).split()))
     return text if len(text) <= 1500 else f"{text[:700]} … {text[-700:]}"
 
 
 def verbs() -> dict[str, str]:
-    """Verb -> what it does, read from the first line of its page, without importing it."""
+    """Return verb -> summary, the first line of the verb's page, without importing the page."""
     pages = {path.stem: path for path in VERBS.glob("*.py") if not path.stem.startswith("_")}
     ordered = sorted(pages, key=lambda verb: (ORDER.index(verb) if verb in ORDER else len(ORDER), verb))
     return {verb: _first_line(pages[verb]) for verb in ordered}
@@ -97,12 +99,12 @@ def _dispatch(words: list[str]) -> int:
     verb = words[0]
     if verb not in verbs():
         raise UsageError(f"there is no verb {verb!r}.{near(verb, verbs())}")
-    from harness.store.store import protect  # here, as everything a verb needs: help and errors shall come at once
+    from harness.store.store import protect  # imported late, so that help and errors come fast
 
     page = importlib.import_module(f"harness.cli.commands.{verb}")
     parser = _Parser(prog=f"deltabench {verb}", description=page.__doc__, formatter_class=_Plain)
-    parser.add_argument("--config-dir", metavar="DIR", help="a conf folder of your own, searched before ours")
-    parser.add_argument("--read-only", action="store_true", help="leave the store as it is, whatever is found in it")
+    parser.add_argument("--config-dir", metavar="DIR", help="your conf folder, searched before ours")
+    parser.add_argument("--read-only", action="store_true", help="write nothing to the store")
     page.add_arguments(parser)
     arguments = parser.parse_intermixed_args(words[1:])
     protect(arguments.read_only)
@@ -114,14 +116,15 @@ def _dispatch(words: list[str]) -> int:
 
 
 class _Plain(argparse.RawDescriptionHelpFormatter):
-    """Help as it is written."""
+    """A formatter that keeps the line breaks of the help text."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Usage errors are sentences like all others."""
+    """A parser whose errors are one sentence, like all other usage errors."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}. `{self.prog} --help` tells more.")
+        """Raise the error as a UsageError."""
+        raise UsageError(f"{message}. See `{self.prog} --help`.")
 
 
 def _help() -> str:
@@ -133,7 +136,7 @@ def _help() -> str:
         f"{listed}\n\n"
         "  deltabench run method=lora model=micro-t5-nano task=micro/sentiment seed=0\n"
         "  deltabench sweep method=full,lora,adapter 'task=micro/*' seed=0,1,2\n\n"
-        "`deltabench VERB --help` tells more about one."
+        "`deltabench VERB --help` describes one verb."
     )
 
 
@@ -143,7 +146,7 @@ def _first_line(path: Path) -> str:
 
 
 def _disk(error: Exception) -> int:
-    """One sentence for what a library made of a full or broken disk; 0 for an error of another kind."""
+    """Print one sentence and return 1 for an error of a full or broken disk; return 0 for any other error."""
     from harness import failure
 
     if not failure.is_disk_error(error):
@@ -153,7 +156,7 @@ def _disk(error: Exception) -> int:
 
 
 def _report(error: Exception) -> int:
-    """A fault of ours: one line, and the trace in a file for the report."""
+    """Print one line about an error of deltabench itself, write its trace to a file, and return 1."""
     with tempfile.NamedTemporaryFile("w", prefix="deltabench-", suffix=".log", delete=False) as file:
         traceback.print_exception(error, file=file)
     text = " ".join(f"{type(error).__name__}: {error}".split())[:300]

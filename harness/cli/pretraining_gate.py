@@ -1,4 +1,4 @@
-"""Does pretraining matter, and does every task pass its gate? Fills the cards from the records of a store.
+"""Fill the cards of the backbones: whether pretraining matters, and whether every task passes its gate.
 
     deltabench sweep method=full 'model=micro-t5-*' model.weights=pretrained,random 'task=micro/*' seed=0,1
     python -m harness.cli.pretraining_gate results/store
@@ -27,8 +27,8 @@ SEEDS = (0, 1)
 
 
 @dataclass(frozen=True, order=True)
-class Asked:
-    """A test set of a task, and what guessing scores there."""
+class TestSet:
+    """A test set of a task, and the score of guessing on it."""
 
     task: str
     test: str
@@ -37,49 +37,51 @@ class Asked:
 
     @property
     def name(self) -> str:
+        """Return the name of the task, followed by that of the test set where it is not "test"."""
         return self.task if self.test == "test" else f"{self.task} {self.test}"
 
 
-Scores = Mapping[tuple[Asked, str], list[float]]  # (test set, weights) -> a score per seed
+Scores = Mapping[tuple[TestSet, str], list[float]]  # (test set, weights) -> a score per seed
 
 
-def scores(store: Store, model: str) -> dict[tuple[Asked, str], list[float]]:
-    """(test set, weights) -> test scores of the command's finished cells with today's rows, weights and recipe."""
-    found: dict[tuple[Asked, str], list[float]] = defaultdict(list)
-    said = arguments.parse(COMMAND.format(model=model, tasks="task=micro/*", seeds=_listed(SEEDS)).split()[2:])
-    for run in archive.from_store(store, [identity.key(cell) for cell in grid.expand([said.block])]):
+def scores(store: Store, model: str) -> dict[tuple[TestSet, str], list[float]]:
+    """Return (test set, weights) -> test scores of finished cells with today's rows, weights and recipe."""
+    scored: dict[tuple[TestSet, str], list[float]] = defaultdict(list)
+    given = arguments.parse(COMMAND.format(model=model, tasks="task=micro/*", seeds=_listed(SEEDS)).split()[2:])
+    for run in archive.from_store(store, [identity.key(cell) for cell in grid.expand([given.block])]):
         if run.record["status"] != "done":
             continue
         cell, facts = run.record["cell"], run.record["task_facts"]
         for test in facts["tests"]:
             chance = (facts.get("chances") or {}).get(test, facts["chance"])
-            asked = Asked(cell["task"]["name"], test, round(chance, 4), cell["recipe"]["name"])
+            test_set = TestSet(cell["task"]["name"], test, round(chance, 4), cell["recipe"]["name"])
             score = run.record["scores"]["best"]["sets"][test][facts["metric"]]
-            found[asked, cell["model"]["weights"]].append(score)
-    return found
+            scored[test_set, cell["model"]["weights"]].append(score)
+    return scored
 
 
 def gated() -> list[str]:
+    """Return the names of the tasks that must pass the gate."""
     return [name for name in tasks.catalogue() if name.startswith("micro/")]
 
 
-def table(model: str, found: Scores) -> dict[str, Any]:
-    """gate.json of one backbone; tasks with both kinds of weights only."""
-    rows, both = {}, sorted({asked for asked, _ in found if all((asked, kind) in found for kind in WEIGHTS)})
-    for asked in both:
-        pretrained, random = (found[asked, kind] for kind in WEIGHTS)
-        rows[asked.name] = {
-            "chance": asked.chance,
+def table(model: str, scored: Scores) -> dict[str, Any]:
+    """Return the content of gate.json for one backbone, with the tasks that have both kinds of weights."""
+    rows, both = {}, sorted({test_set for test_set, _ in scored if all((test_set, kind) in scored for kind in WEIGHTS)})
+    for test_set in both:
+        pretrained, random = (scored[test_set, kind] for kind in WEIGHTS)
+        rows[test_set.name] = {
+            "chance": test_set.chance,
             "pretrained": sum(pretrained) / len(pretrained),
             "random": sum(random) / len(random),
             "seeds": min(len(pretrained), len(random)),
         }
     seeds = int(min((row["seeds"] for row in rows.values()), default=0))
-    names = list(dict.fromkeys(asked.task for asked in both))
-    asked_for = "'task=micro/*'" if names == sorted(gated()) else f"task={','.join(names)}"
-    recipes = " and ".join(sorted({f"recipe={asked.recipe}" for asked in both}))
+    names = list(dict.fromkeys(test_set.task for test_set in both))
+    choice = "'task=micro/*'" if names == sorted(gated()) else f"task={','.join(names)}"
+    recipes = " and ".join(sorted({f"recipe={test_set.recipe}" for test_set in both}))
     # A sweep runs seed by seed, so where fewer are done the first ones are.
-    command = COMMAND.format(model=model, tasks=asked_for, seeds=_listed(SEEDS[:seeds]))
+    command = COMMAND.format(model=model, tasks=choice, seeds=_listed(SEEDS[:seeds]))
     return {"command": command, "recipe": recipes, "seeds": seeds, "tasks": rows}
 
 
@@ -88,7 +90,7 @@ def _listed(seeds: tuple[int, ...]) -> str:
 
 
 def main(folder: str) -> int:
-    """Write gate.json and the card of every backbone that has records. 1 where a task fails its gate."""
+    """Write gate.json and the card of every backbone that has records. Return 1 where a task fails its gate."""
     from tasks.microworld.pretraining import shipping  # here, because it imports torch
 
     failed = []

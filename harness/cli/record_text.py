@@ -14,12 +14,12 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 def text(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> str:
-    """Names, scores, curve, cost and, for a failure, the error with the end of its log."""
+    """Return a record as lines: names, scores, curve, cost and, for a failure, the error with the end of its log."""
     return "\n".join(plain(f"{name:<10} {value}") for name, value in _lines(record, curve))
 
 
 def _lines(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Section by section: one that is not what a record holds there is said so, and the others are shown."""
+    """Yield the lines of each section; a section that cannot be read gives one line with the reason."""
     for section in (_names, _results, _costs, _origin, _error):
         try:
             yield from list(section(record, curve))
@@ -30,10 +30,10 @@ def _lines(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Ite
 def _names(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     cell = record["cell"]
     yield "key", record["key"]
-    stale = " (stale: `deltabench why` tells what changed)" if is_stale(summarise(record)) else ""
+    stale = " (stale: `deltabench why` shows what changed)" if is_stale(summarise(record)) else ""
     steps = ", ".join(map(str, record.get("resumed_from") or ()))
     resumed = f", resumed from step {steps}" if steps else ""
-    again = f", begun anew: {record['restarted']}" if record.get("restarted") else ""
+    again = f", restarted: {record['restarted']}" if record.get("restarted") else ""
     yield "status", f"{record['status']}, attempt {record['attempt']}{resumed}{again}{stale}"
     for part in ("method", "model", "task", "recipe"):
         yield part, _flat(cell[part])
@@ -56,8 +56,8 @@ def _costs(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Ite
     yield from _memory(record.get("memory") or {})
     yield from _device(record)
     yield from _operations(record.get("flops") or {})
-    for name, told in probes.told(record).items():
-        yield from ((name if place == 0 else "", line) for place, line in enumerate(told))
+    for name, lines in probes.told(record).items():
+        yield from ((name if place == 0 else "", line) for place, line in enumerate(lines))
 
 
 def _origin(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
@@ -72,15 +72,15 @@ def _error(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Ite
     if error:
         yield "error", f"{error.get('type')}: {error.get('message')}"
         known = ("kind", "phase", "part", "step", "rule", "signal", "exit_code", "where")
-        if told := [f"{name} {error[name]}" for name in known if error.get(name) not in (None, "")]:
-            yield "", ", ".join(told)
+        if details := [f"{name} {error[name]}" for name in known if error.get(name) not in (None, "")]:
+            yield "", ", ".join(details)
         for line in (error.get("log") or [])[-10:]:
             yield "", line
 
 
 def _flat(fields: Mapping[str, Any]) -> str:
-    told = (f"{name}={value(one)}" for name, one in fields.items() if name != "name" and one not in (None, ""))
-    return f"{fields['name']}  {' '.join(told)}".strip()
+    texts = (f"{name}={value(field)}" for name, field in fields.items() if name != "name" and field not in (None, ""))
+    return f"{fields['name']}  {' '.join(texts)}".strip()
 
 
 def _scores(point: Mapping[str, Any]) -> str:
@@ -90,32 +90,35 @@ def _scores(point: Mapping[str, Any]) -> str:
 
 
 def _memory(memory: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The peak of each phase, and why a figure is missing."""
+    """Yield the peak memory of each phase, and why a figure is missing."""
     phases = {name: values for name, values in memory.items() if name != "why_null" and isinstance(values, Mapping)}
     known = {name: [_quantity(*pair) for pair in values.items() if pair[1]] for name, values in phases.items()}
     if any(known.values()):
-        yield "memory", "; ".join(f"{name}: {', '.join(told)}" for name, told in known.items() if told)
+        yield "memory", "; ".join(f"{name}: {', '.join(figures)}" for name, figures in known.items() if figures)
     if memory.get("why_null"):
         yield "", "; ".join(f"no {name}: {why}" for name, why in memory["why_null"].items())
 
 
 def _device(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Which one, joules, watts, how busy it was, who else was on it, what watching it cost. Nothing of a CPU."""
-    told = record.get("device") or {}
-    if not told.get("uuid"):
+    """Yield the GPU's name, energy, power, utilisation, other processes and the cost of sampling; nothing for a CPU."""
+    device = record.get("device") or {}
+    if not device.get("uuid"):
         return
     figures = [("energy_J", run_joules(record)), ("energy_J_per_point_of_score", joules_per_point(record))]
-    figures += [(f"{name}_W", watts) for name, watts in (told.get("power_w") or {}).items()]
-    figures += [(f"{name}_busy_%", share) for name, share in (told.get("utilisation") or {}).items()]
+    figures += [(f"{name}_W", watts) for name, watts in (device.get("power_w") or {}).items()]
+    figures += [(f"{name}_busy_%", share) for name, share in (device.get("utilisation") or {}).items()]
     parts = [f"{name.replace('_', ' ')} {number(value)}" for name, value in figures if value is not None]
-    cost = told.get("sampling") or {}
+    cost = device.get("sampling") or {}
     if cost.get("thread_share") is not None:
         share = 100 * cost["thread_share"]
         parts.append(f"read every {number(cost['interval_ms'])} ms for {number(share)} % of one core")
-    yield "device", ", ".join([f"{told.get('name')} (driver {told.get('driver')})", *parts])
-    if told.get("others"):
-        yield "", f"{told['others']} other process(es) held the device meanwhile: bytes, seconds and joules are shared"
-    yield from (("", f"no {name}: {why}") for name, why in (told.get("why_null") or {}).items())
+    yield "device", ", ".join([f"{device.get('name')} (driver {device.get('driver')})", *parts])
+    if device.get("others"):
+        yield (
+            "",
+            f"{device['others']} other process(es) used the device meanwhile: bytes, seconds and joules are shared",
+        )
+    yield from (("", f"no {name}: {why}") for name, why in (device.get("why_null") or {}).items())
 
 
 def _operations(flops: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -134,11 +137,11 @@ def _made_by(provenance: Mapping[str, Any]) -> str:
         "on": (provenance.get("machine") or {}).get("processor"),
         "ended": provenance.get("ended"),
     }
-    return ", ".join(f"{name} {told}" for name, told in named.items() if told)
+    return ", ".join(f"{name} {text}" for name, text in named.items() if text)
 
 
 def _quantity(name: str, value: Any) -> str:
-    """A measured figure by the unit its name ends in: ("load_s", 0.05) -> "load 0.05 s"."""
+    """Return a figure with the unit that its name ends in: ("load_s", 0.05) -> "load 0.05 s"."""
     if not isinstance(value, int | float | Mapping):
         return f"{name.replace('_', ' ')} {value}"
     if isinstance(value, Mapping):
@@ -157,7 +160,7 @@ def _numbers(values: Mapping[str, Any]) -> str:
 
 
 def series(curve: Sequence[Mapping[str, Any]], name: str = "validation") -> list[tuple[float, float]]:
-    """(step, score) of the evaluations that have this score."""
+    """Return (step, score) of the evaluations that have this score."""
     points = []
     for row in curve:
         step, score = row.get("step"), (row.get("scores") or {}).get(name)
@@ -167,7 +170,7 @@ def series(curve: Sequence[Mapping[str, Any]], name: str = "validation") -> list
 
 
 def _spark(curve: Sequence[Mapping[str, Any]]) -> str:
-    """The validation scores as a row of bars, lowest to highest."""
+    """Return the validation scores as a row of bars from the lowest to the highest score."""
     known = [score for _, score in series(curve)]
     if not known:
         return ""
@@ -180,7 +183,7 @@ WIDTH, HEIGHT = 56, 8
 
 
 def plot(points: Sequence[tuple[float, float]], mark: str = "•", width: int = WIDTH, height: int = HEIGHT) -> list[str]:
-    """Lines of a small plot of (x, y) points in order of x, with the ends of both axes; [] for no point."""
+    """Return the lines of a small plot of (x, y) points in order of x, with the ends of both axes; [] for none."""
     if not points:
         return []
     xs, ys = [x for x, _ in points], [y for _, y in points]

@@ -1,4 +1,4 @@
-"""What a verb prints goes on when nobody reads it any more: the work and the exit code do not depend on a reader."""
+"""Streams that outlast their reader, so that the work and the exit code do not depend on who reads the output."""
 
 import os
 import sys
@@ -8,9 +8,9 @@ from typing import Any
 
 
 class Lasting:
-    """A text stream that is silent once its reader is gone (`deltabench run … | head -1`).
+    """A text stream that discards its text once its reader is gone (`deltabench run … | head -1`).
 
-    failed: what else ended it, such as a full disk; None where nothing did.
+    failed: another error that ended the stream, such as a full disk; None without one.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -18,6 +18,7 @@ class Lasting:
         self.failed: OSError | None = None
 
     def write(self, text: str) -> int:
+        """Write a text, or nothing once the stream is broken, and return its number of characters."""
         try:
             return int(self._stream.write(text))
         except OSError as error:
@@ -25,12 +26,14 @@ class Lasting:
             return len(text)
 
     def flush(self) -> None:
+        """Flush the stream, or do nothing once it is broken."""
         try:
             self._stream.flush()
         except OSError as error:
             self._silence(error)
 
     def writelines(self, lines: Any) -> None:
+        """Write several texts."""
         for line in lines:
             self.write(line)
 
@@ -38,7 +41,7 @@ class Lasting:
         return getattr(self._stream, name)
 
     def _silence(self, error: OSError) -> None:
-        """What is still held back, and all that follows, goes to the null device."""
+        """Direct the buffered text and all later text to the null device."""
         if not isinstance(error, BrokenPipeError):
             self.failed = error
         with suppress(OSError):
@@ -49,7 +52,7 @@ class Lasting:
 
 @contextmanager
 def lasting() -> Iterator[Lasting]:
-    """Standard output (given) and error that last."""
+    """Replace standard output and error by streams that outlast their readers, and give the one of the output."""
     before = sys.stdout, sys.stderr
     output = Lasting(sys.stdout)
     sys.stdout, sys.stderr = output, Lasting(sys.stderr)

@@ -1,1 +1,1 @@
-"""What is asked: grids, exhibits, claims, parents and the tuning of learning rates."""
+"""What to run and to test: grids, exhibits, claims, parents and the choice of learning rates."""

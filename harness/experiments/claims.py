@@ -1,14 +1,14 @@
-"""Claims by name: what is estimated, in which direction, what still matters, on which scale.
+"""Claims by name: each states what it estimates, the direction, the smallest effect of interest and the scale.
 
 A claim of a paper is tested on records and ends in one of four words:
 
 - reproduced: the interval lies beyond the margin on the claim's side;
 - contradicted: it lies wholly on the other side of the margin;
-- inconclusive: it holds the margin; then the seeds it would take are given;
+- inconclusive: the interval contains the margin; the number of seeds that would decide is given;
 - untested: the cells at hand cannot decide it, with the reason.
 
-What holds whatever is trained is "by construction" instead of reproduced. A claim with a printed number is two-sided
-around it, at the printed setting: saving far more than was printed contradicts it as well.
+A claim that holds however training goes is "by construction" instead of reproduced. A claim with a printed number is
+tested on both sides, at the printed setting: a saving far above the printed one contradicts it as well.
 
 Torch-free and pandas-free: `deltabench list claims` reads this.
 """
@@ -21,8 +21,8 @@ from typing import Any
 from harness.experiments.verdict import Finding
 
 
-def said(value: Any) -> Any:
-    """A side of a comparison as its table calls it: the method, and what tells its variant."""
+def side_text(value: Any) -> Any:
+    """Return the text of a side of a comparison as its table shows it: the method and the fields of its variant."""
     if not isinstance(value, Mapping):
         return value
     texts = (f"{name}={_listed(one) if isinstance(one, list) else one}" for name, one in value.items())
@@ -30,7 +30,7 @@ def said(value: Any) -> Any:
 
 
 def _listed(values: Sequence[Any]) -> str:
-    """Names are one value together, in any order; numbers are any of these."""
+    """Return a list as text: names form one value, in any order; of numbers, any one is meant."""
     if all(isinstance(value, str) for value in values):
         return "+".join(sorted(values))
     return " or ".join(map(str, values))
@@ -43,7 +43,7 @@ class Claim:
     sentence: the paper's sentence, {option} standing for what an exhibit sets.
     margin: the smallest effect of interest, on `scale`, above 0; why: the reason for it.
     target: "module:function", a function of (Study, claim, options) giving a Finding.
-    construction: it is counted, and holds whatever is trained. ours: no paper makes it, this project does.
+    construction: the claim is counted and holds however training goes. ours: it is this project's and no paper's.
     any_rate: why no learning rate could change it; "" where a better one could (open_rates.py).
     """
 
@@ -60,11 +60,14 @@ class Claim:
     construction: bool = False
     ours: bool = False
 
-    def told(self, options: Mapping[str, Any]) -> "Claim":
-        """With the options in its sentence."""
-        return replace(self, sentence=self.sentence.format(**{name: said(value) for name, value in options.items()}))
+    def with_options(self, options: Mapping[str, Any]) -> "Claim":
+        """Return the claim with the options filled into its sentence."""
+        return replace(
+            self, sentence=self.sentence.format(**{name: side_text(value) for name, value in options.items()})
+        )
 
     def test(self) -> Callable[..., Finding]:
+        """Return the function that tests the claim."""
         module, name = self.target.split(":")
         return getattr(importlib.import_module(module), name)
 
@@ -302,14 +305,15 @@ CLAIMS = {
 
 
 def names() -> tuple[str, ...]:
+    """Return the names of all claims."""
     return tuple(CLAIMS)
 
 
 def find(name: str) -> Claim:
-    """A claim by name; the caller has checked the name."""
+    """Return a claim by name. The caller has checked the name."""
     return CLAIMS[name]
 
 
 def catalogue() -> dict[str, Claim]:
-    """All claims by name."""
+    """Return all claims by name."""
     return dict(CLAIMS)

@@ -1,7 +1,7 @@
-"""What type a choice has, by its declaration, and what a value of it means. Torch-free.
+"""The declared type of each choice, and the meaning of its values. Torch-free.
 
-One place for the words of a command line, a user's YAML and an exhibit's blocks: a text is the text that was written,
-and a number is decimal.
+The same rules hold for the words of a command line, a user's YAML and an exhibit's blocks: a text is taken as it is
+written, and a number is decimal.
 """
 
 import re
@@ -24,7 +24,7 @@ PARENT, NUMBERS, TEXT = "parent", ("int", "float", "Share"), "str"
 
 @cache
 def kind(key: str) -> str:
-    """The type of a choice, as its field declares it; "" for one that no field has."""
+    """Return the type of a choice as its field declares it; "" for a choice that no field has."""
     group, _, name = key.partition(".")
     if key in AXES:
         return "int" if key == "seed" else TEXT
@@ -32,20 +32,20 @@ def kind(key: str) -> str:
         return PARENT
     if group == "method":
         specs = [entry.fields[name] for entry in methods.catalogue().values() if name in entry.fields]
-        found = {TEXT if is_text(spec.type_text) else kind_of(spec.type_text) for spec in specs}
-        return found.pop() if len(found) == 1 else ""
+        types = {TEXT if is_text(spec.type_text) else kind_of(spec.type_text) for spec in specs}
+        return types.pop() if len(types) == 1 else ""
     declared = {field.name: field for field in fields(GROUPS[group])} if group in GROUPS else {}
     if name not in declared:
         return ""
-    found_type = type_text(declared[name].type)
-    return TEXT if is_text(found_type) else kind_of(found_type)
+    declared_type = type_text(declared[name].type)
+    return TEXT if is_text(declared_type) else kind_of(declared_type)
 
 
 def value(key: str, written: str) -> Any:
-    """What one value of a command line means. ValueError for what is none.
+    """Return the value of one text of a command line. Raise ValueError for a text that is no value.
 
-    A text is taken as it is: 010, yes and 'a #1' are texts. Quotes around all of it hold one that has a comma, a
-    bracket or spaces at an end, and null stands for none.
+    A field that declares a text takes it unchanged: 010, yes and 'a #1' are texts. Quotes around the whole text protect
+    a comma, a bracket or spaces at an end. null stands for no value.
     """
     declared = kind(key)
     if key == WHOLE or (declared == PARENT and not written.startswith("{")):
@@ -57,7 +57,7 @@ def value(key: str, written: str) -> Any:
 
 
 def typed(key: str, content: Any) -> Any:
-    """A value of a YAML as the declared type wants it, as far as one can tell without its rule."""
+    """Return a value of a YAML as the declared type, as far as the type can be known without the field's rule."""
     if isinstance(content, Mapping):
         return content
     if isinstance(content, list | tuple):
@@ -65,26 +65,27 @@ def typed(key: str, content: Any) -> Any:
     if kind(key) == TEXT:
         return content if content is None else text(content)
     number = plain_values(content) if kind(key) in NUMBERS else content
-    return content if key == "seed" and isinstance(number, float) else number  # 1e1 is none, and is named as it is said
+    # 1e1 is no seed, and the error quotes it as it is written.
+    return content if key == "seed" and isinstance(number, float) else number
 
 
-def said(key: str, content: Any) -> str:
-    """A value as a command line says it: what `value` reads back as the same."""
+def written(key: str, content: Any) -> str:
+    """Return a value as a command line writes it, so that `value` reads the same value back."""
     if content is None or key == WHOLE:
         return text(content)
     if kind(key) != TEXT:
         return str(content) if kind(key) == PARENT else flow(content)
-    written = text(content)
-    alone = split(written, ",") == [written.strip()] and written != "null" and written.isprintable()
-    return written if alone and value(key, written) == written else quoted(written)
+    plain = text(content)
+    alone = split(plain, ",") == [plain.strip()] and plain != "null" and plain.isprintable()
+    return plain if alone and value(key, plain) == plain else quoted(plain)
 
 
-def seed(value: Any, said: str | None = None) -> int:
-    """A seed as a whole number. UsageError for anything else; said: the words that it was given by."""
+def seed(value: Any, words: str | None = None) -> int:
+    """Return a seed as a whole number. Raise UsageError for anything else; `words` is the text to quote there."""
     written = text(value)
     if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,12}", written) or int(written) >= 2**31:
         raise UsageError(
-            f"seed={(said or written)[:40]}: a seed is a whole number from 0 to 2147483647, written in digits; several "
-            "are written with commas, as in seed=0,1,2."
+            f"seed={(words or written)[:40]}: a seed is a whole number from 0 to 2147483647, written in digits; "
+            "several are written with commas, as in seed=0,1,2."
         )
     return int(written)

@@ -1,9 +1,9 @@
 """A table or figure of a paper as data: conf/exhibit/<name>.yaml. Torch-free.
 
-An exhibit says which cells it needs (a grid per scale), what is drawn from them (`view`), which sentences
-are tested (`claims`), and which methods are the floor and the ceiling of normalised scores. Other people's
-exhibits join through the entry-point group `deltabench.exhibits`: its value is a package whose folder holds
-YAML files, with the CSV files they publish beside them.
+An exhibit lists the cells that it needs (a grid per scale), its tables and figures (`view`), the claims that are
+tested (`claims`), and the methods that are the floor and the ceiling of normalised scores. Exhibits of other packages
+join through the entry-point group `deltabench.exhibits`: its value is a package whose folder contains YAML files and
+the CSV files of their published numbers.
 
 A grid's scale is one block or a list of blocks. `arms` and `tuning_seed` in a block stand for several blocks.
 """
@@ -38,20 +38,21 @@ RATE, CHOSEN = "recipe.learning_rate", "chosen"
 ARMS, TUNING_SEED = SHORT = "arms", "tuning_seed"
 """Short ways to write several blocks as one: see `_arms` and `_with_tuning`."""
 HERE = ("quick", "embedded", "tuned")
-"""Scales for two cores; the others want a GPU."""
+"""Scales for two cores; the others need a GPU."""
 
 
 @dataclass(frozen=True)
 class Exhibit:
     """One exhibit, checked.
 
-    grids: scale -> blocks for `grid.expand`; none for an exhibit whose published numbers are shown and that nothing
-    here can run. cells_of: the exhibit whose grid and reference records it shares
+    grids: scale -> blocks for `grid.expand`; empty for an exhibit of published numbers that cannot be run here.
+    cells_of: the exhibit whose grid and reference records it shares
     (its own name unless `grid` names another). sets: "test", or "validation" where test scores are neither
     shown nor used. claims: (name of the claim, its options) as declared.
     declared_tuning: seeds that only choose rates, where several are tried on them; for grids that have the same seeds
     at every rate (a block at the rate CHOSEN says it by itself).
-    forecast: its numbers are forecasts of memory at this load, nothing is trained; device_bytes: what should hold it.
+    forecast: the load at which memory is forecast, for an exhibit that trains nothing; device_bytes: the memory of the
+    device that the step should fit.
     """
 
     name: str
@@ -72,7 +73,7 @@ class Exhibit:
     path: Path = field(default_factory=Path)
 
     def blocks(self, scale: str) -> tuple[Block, ...]:
-        """The blocks of one scale. Raises UsageError for a scale it does not have."""
+        """Return the blocks of one scale. Raise UsageError for a scale that the exhibit does not have."""
         if not self.grids:
             raise UsageError(
                 f"exhibit {self.name} is published only: `deltabench reproduce {self.name}` shows its numbers."
@@ -82,37 +83,39 @@ class Exhibit:
         return self.grids[scale]
 
     def tuning_seeds(self) -> frozenset[int]:
-        """The seeds that try rates for the blocks at the rate CHOSEN: they stand in no table."""
+        """Return the seeds that try learning rates for the blocks at the rate CHOSEN. No table reports them."""
         blocks = [block for scale in self.grids.values() for block in scale]
         fresh = {seed for block in blocks if CHOSEN in values(block, RATE) for seed in values(block, "seed")}
         tried = {seed for block in blocks if len(values(block, RATE)) > 1 for seed in values(block, "seed")}
         return frozenset(tried - fresh) if fresh else frozenset()
 
     def methods(self) -> tuple[str, ...]:
-        """The methods of all its grids in order of appearance: the order that fixes their colours."""
+        """Return the methods of all grids in order of appearance. This order fixes their colours."""
         names = (name for blocks in self.grids.values() for block in blocks for name in values(block, "method"))
         return tuple(dict.fromkeys(map(str, names)))
 
 
 def values(block: Block, axis: str) -> tuple[Any, ...]:
-    """An axis of a block as a tuple: one value is a tuple of one, an absent axis is empty."""
+    """Return an axis of a block as a tuple: one value gives a tuple of one, an absent axis an empty one."""
     value = block.get(axis, ())
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
 def names(folders: Iterable[Path] = ()) -> tuple[str, ...]:
-    """The names of all exhibits, sorted."""
+    """Return the names of all exhibits, sorted."""
     return tuple(sorted(_paths(tuple(folders))))
 
 
 def catalogue(folders: Iterable[Path] = ()) -> dict[str, Exhibit]:
-    """All exhibits by name. Raises UsageError for the first that is malformed."""
+    """Return all exhibits by name. Raise UsageError for the first malformed one."""
     folders = tuple(folders)
     return {name: load(name, folders) for name in names(folders)}
 
 
 def load(name: str, folders: Iterable[Path] = ()) -> Exhibit:
-    """One exhibit by name, from `folders`, conf/exhibit or an installed package. Raises UsageError."""
+    """Return one exhibit by name, from `folders`, conf/exhibit or an installed package. Raise UsageError if it does not
+    exist.
+    """
     folders = tuple(folders)
     paths = _paths(folders)
     if name not in paths:
@@ -121,7 +124,7 @@ def load(name: str, folders: Iterable[Path] = ()) -> Exhibit:
 
 
 def read(path: Path, folders: Sequence[Path] = ()) -> Exhibit:
-    """One exhibit from its file. Raises UsageError naming the file, the field and the rule."""
+    """Return one exhibit from its file. Raise UsageError with the file, the field and the rule."""
     raw = _yaml(path)
     where = f"exhibit {path.stem} ({path.name})"
     for key in raw:
@@ -153,14 +156,14 @@ def read(path: Path, folders: Sequence[Path] = ()) -> Exhibit:
 
 
 def _seeds(raw: Any, where: str) -> frozenset[int]:
-    found = raw if isinstance(raw, list | tuple) else (raw,)
-    if not all(isinstance(seed, int) and not isinstance(seed, bool) for seed in found):
+    chosen_seeds = raw if isinstance(raw, list | tuple) else (raw,)
+    if not all(isinstance(seed, int) and not isinstance(seed, bool) for seed in chosen_seeds):
         raise UsageError(f"{where}: tuning_seeds is a list of seeds such as [0]; it says {raw}.")
-    return frozenset(found)
+    return frozenset(chosen_seeds)
 
 
 def _forecast(raw: Any, where: str) -> dict[str, Any]:
-    """The fields of an exhibit whose numbers are forecasts; none for any other."""
+    """Return the fields of an exhibit whose numbers are forecasts; they are None for any other."""
     try:
         load, device = (None, None) if raw is None else declared(raw)
     except UsageError as error:
@@ -169,11 +172,11 @@ def _forecast(raw: Any, where: str) -> dict[str, Any]:
 
 
 def _check_roles(exhibit: Exhibit, where: str) -> None:
-    """Scores are normalised between methods of the grid itself."""
+    """Raise UsageError where the floor or the ceiling is no method of the grid."""
     known = exhibit.methods()
     for role, method in (("floor", exhibit.floor), ("ceiling", exhibit.ceiling)):
         if method is not None and not any(fnmatch.fnmatchcase(str(method), name) for name in known):
-            raise UsageError(f"{where}: {role} '{method}' is none of its methods.{near(str(method), known)}")
+            raise UsageError(f"{where}: {role} '{method}' is not one of its methods.{near(str(method), known)}")
 
 
 def _yaml(path: Path) -> Mapping[str, Any]:
@@ -268,17 +271,17 @@ def _published(name: Any, path: Path, where: str) -> Path | None:
 
 
 def _paths(folders: tuple[Path, ...]) -> dict[str, Path]:
-    """name -> file; the first of `folders`, ours, installed packages wins."""
+    """Return name -> file. `folders` win over conf/exhibit, and conf/exhibit over installed packages."""
     places = [*(folder / "exhibit" for folder in folders), assets.conf() / "exhibit", *_packages()]
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for place in places:
         for path in sorted(place.glob("*.yaml")):
-            found.setdefault(path.stem, path)
-    return found
+            paths.setdefault(path.stem, path)
+    return paths
 
 
 @cache
 def _packages() -> tuple[Path, ...]:
-    """Folders of the installed packages that bring exhibits; located without importing them."""
+    """Return the folders of the installed packages with exhibits, without importing the packages."""
     specs = [importlib.util.find_spec(entry.value) for entry in importlib.metadata.entry_points(group=GROUP)]
     return tuple(Path(place) for spec in specs if spec for place in spec.submodule_search_locations or ())

@@ -1,11 +1,11 @@
-"""THE expander: blocks of choices -> cells with everything resolved. Torch-free.
+"""Expand blocks of choices into cells with everything resolved. This is the only expander. Torch-free.
 
 A block maps `method | model | task | recipe | objective | seed` to a name, a pattern or a list of them, and dotted
 fields (`method.rank`) to a value or a list. It stands for the product of its choices; blocks are concatenated and
 cells with the same key are kept once.
 
-`parents.ROLE` names a cell that each cell of a method that builds on others gets in that role: a key, or a block of
-its own for one cell, as in {task: micro/qa}; what that does not say is as in the child. Such parents are planned too.
+`parents.ROLE` names the parent that a cell builds on in that role: a key, or a block for one cell, as in
+{task: micro/qa}. Choices that the block lacks are the child's. Such parents are planned too.
 """
 
 import re
@@ -30,22 +30,26 @@ from tasks import registry as tasks
 
 Block = Mapping[str, Any]
 DERIVED = {"task": ("name", "digest"), "model": ("name",), "recipe": ("name",), "method": ("name",)}
-"""Fields that are worked out or chosen by the group's own name."""
+"""Fields that are computed, or chosen by the name of the group itself."""
 _NAMED = ("model", "task", "recipe")
 
 
 def expand(blocks: Sequence[Block]) -> list[Cell]:
-    """Cells in the order seed, then block, then the block's own order. UsageError for whatever does not exist."""
+    """Return the cells in the order seed, then block, then the block's own order. Raise UsageError for an unknown
+    choice.
+    """
     plans = [_Plan(block) for block in blocks]
     compose.load(choice for plan in plans for choice in plan.options())
     compose.load(("recipe", name) for plan in plans for name in plan.model_recipes())
-    found = {identity.key(cell): cell for plan in plans for cell in plan.cells()}
-    return by_seed(found.values())
+    unique = {identity.key(cell): cell for plan in plans for cell in plan.cells()}
+    return by_seed(unique.values())
 
 
 def by_seed(many: Iterable[Cell]) -> list[Cell]:
-    """Seed by seed in order of first appearance, so that what is done when a sweep stops is a balanced table; each
-    cell after its parents."""
+    """Return the cells seed by seed in order of first appearance, and each cell after its parents.
+
+    A sweep that stops early then leaves a balanced table.
+    """
     many = list(many)
     order = {seed: place for place, seed in enumerate(dict.fromkeys(cell.seed for cell in many))}
     return parent_order.first(sorted(many, key=lambda cell: order[cell.seed]))
@@ -65,16 +69,18 @@ class _Plan:
         self._check_fields()
 
     def options(self) -> Iterator[tuple[str, str]]:
+        """Yield (group, name) of every choice of the block, without the recipes that the models name."""
         for group in ("method", "model", "task"):
             yield from ((group, name) for name in self.names[group])
         yield from (("recipe", name) for name in self.recipes)
 
     def model_recipes(self) -> list[str]:
-        """The recipes that the models name; none where the block names its own."""
+        """Return the recipes that the models name; none where the block names its own."""
         composed = compose.load(())
         return [] if self.recipes else [_recipe_of(composed["model", name]) for name in self.names["model"]]
 
     def cells(self) -> Iterator[Cell]:
+        """Yield the cells of the block, each after its parents."""
         composed = compose.load(())
         _one_name_each({name: composed["task", name]["name"] for name in self.names["task"]})
         models = [
@@ -100,17 +106,19 @@ class _Plan:
                     yield from (one for cell in plain for one in self._with_parents(cell))
 
     def _with_parents(self, cell: Cell) -> Iterator[Cell]:
-        """The cell after the parents it is planned with; a method that builds on nothing has none."""
+        """Yield the parents that are planned with a cell, and then the cell."""
         entry = methods.find(cell.method.name)
         kind, own = entry.parents, cell
         if entry.evaluation_only:
             own = replace(cell, recipe=replace(cell.recipe, steps=0))
         groups = {group: [field for field in self.fields[group] if field != "learning_rate"] for group in _NAMED}
-        said = {f"{group}.{field}": getattr(getattr(cell, group), field) for group in _NAMED for field in groups[group]}
-        if said.get("recipe.steps") == 0:  # what a cell without steps builds on has been trained
-            del said["recipe.steps"]
+        given = {
+            f"{group}.{field}": getattr(getattr(cell, group), field) for group in _NAMED for field in groups[group]
+        }
+        if given.get("recipe.steps") == 0:  # the parents of a cell without steps have steps
+            del given["recipe.steps"]
         for chosen in _products(self.fields["parents"] if kind else {}):
-            planned = {role: _parent(role, spec, cell, kind, said) for role, spec in sorted(chosen.items())}
+            planned = {role: _parent(role, spec, cell, kind, given) for role, spec in sorted(chosen.items())}
             yield from (parent for parent in planned.values() if isinstance(parent, Cell))
             keys = ((role, one if isinstance(one, str) else identity.key(one)) for role, one in planned.items())
             yield replace(own, parents=tuple(keys))
@@ -134,7 +142,7 @@ class _Plan:
                 raise UsageError(f"a grid has no choice {key!r}.{near(str(key), AXES)}")
 
     def _check_fields(self) -> None:
-        """A dotted field must exist somewhere, and not be one that follows from others."""
+        """Raise UsageError for a dotted field that does not exist or that follows from other fields."""
         for group, kind in (("model", ModelConfig), ("task", TaskConfig), ("recipe", RecipeConfig)):
             known = {field.name for field in fields(kind)} - set(DERIVED[group])
             for field in self.fields[group]:
@@ -155,8 +163,8 @@ class _Plan:
 def _check_precision(model: ModelConfig, recipe: RecipeConfig) -> None:
     if model.dtype != "fp32" and recipe.precision != model.dtype:
         raise UsageError(
-            f"model.dtype={model.dtype}: what trains stays in fp32, and only recipe.precision={model.dtype} lets the "
-            "two work together. Set it too."
+            f"model.dtype={model.dtype}: trainable parameters stay in fp32, and only recipe.precision={model.dtype} "
+            "lets the two work together. Set it too."
         )
 
 
@@ -168,8 +176,8 @@ def _check_parts(recipe: RecipeConfig) -> None:
         )
 
 
-def _parent(role: str, spec: Any, child: Cell, kind: str, said: Mapping[str, Any]) -> Cell | str:
-    """A parent as a key, or as the one cell of a block in which the child says what is not said."""
+def _parent(role: str, spec: Any, child: Cell, kind: str, given: Mapping[str, Any]) -> Cell | str:
+    """Return a parent as a key, or as the one cell of a block. Choices that the block lacks are the child's."""
     if not re.fullmatch(r"[A-Za-z]\w*", role):
         raise UsageError(f"parents.{role}: a role is a word of letters, digits and _.")
     if isinstance(spec, str) and re.fullmatch(r"[0-9a-f]{64}", spec):
@@ -177,31 +185,39 @@ def _parent(role: str, spec: Any, child: Cell, kind: str, said: Mapping[str, Any
     if not isinstance(spec, Mapping):
         raise UsageError(f"parents.{role}={spec}: give a cell's whole key (64 digits), or a block, as {{task: NAME}}.")
     same: dict[str, Any] = {group: getattr(child, group).name for group in _NAMED}
-    same |= {"objective": child.objective, "seed": child.seed, **said}
+    same |= {"objective": child.objective, "seed": child.seed, **given}
     if kind != parent_order.ANY:
         same["method"] = kind
     elif "method" not in spec:
-        raise UsageError(f"parents.{role}={spec}: say which method, as in {{method: full, seed: 0}}.")
-    found = parent_order.leaves(expand([{**same, **spec}]))
-    if len(found) != 1 or kind not in (parent_order.ANY, found[0].method.name):
-        names = ", ".join(dict.fromkeys(cell.method.name for cell in found))
+        raise UsageError(f"parents.{role}={spec}: name its method, as in {{method: full, seed: 0}}.")
+    parents = parent_order.without_children(expand([{**same, **spec}]))
+    if len(parents) != 1 or kind not in (parent_order.ANY, parents[0].method.name):
+        names = ", ".join(dict.fromkeys(cell.method.name for cell in parents))
         wanted = f"one {kind} cell" if kind != parent_order.ANY else "one cell"
-        raise UsageError(f"parents.{role}: {child.method.name} wants {wanted} there, this is {len(found)} of {names}.")
-    return found[0]
+        raise UsageError(
+            f"parents.{role}: {child.method.name} needs {wanted} there; this is {len(parents)} of {names}."
+        )
+    return parents[0]
 
 
 def _recipes(values: Mapping[str, Any], chosen: Mapping[str, list[Any]], method: str) -> Iterator[RecipeConfig]:
-    """null in the YAML leaves a field at its default; a null that was asked for must be a value of the field."""
+    """Yield the recipes of the choices.
+
+    A null in the YAML leaves a field at its default. A null on the command line must be a value of the field.
+    """
     base = learning_rate(values.get("learning_rate"), method, None)
-    usual = {name: value for name, value in values.items() if value is not None and name != "learning_rate"}
+    defaults = {name: value for name, value in values.items() if value is not None and name != "learning_rate"}
     for change in _products(chosen):
         rate = learning_rate(change.get("learning_rate"), method, base)
-        own = {**usual, **change, "learning_rate": rate}
+        own = {**defaults, **change, "learning_rate": rate}
         yield build(RecipeConfig, own if rate is not None else _without(own, "learning_rate"), "recipe")
 
 
 def learning_rate(value: Any, method: str, base: float | None) -> float | None:
-    """A learning rate as one number: of a map by method name, or `x0.3` of the recipe's own; 4 significant digits."""
+    """Return a learning rate as one number with 4 significant digits.
+
+    The value is a number, a map by method name, or `x0.3` for 0.3 times the recipe's own rate.
+    """
     if isinstance(value, Mapping):
         for name in value:
             if name != "default":
@@ -219,9 +235,9 @@ def learning_rate(value: Any, method: str, base: float | None) -> float | None:
 
 
 def _one_name_each(named: Mapping[str, str]) -> None:
-    """Two YAML files of one's own may not call their tasks the same: their records could not be told apart.
+    """Raise UsageError where two YAML files of a user give their tasks the same name.
 
-    Several may set fields of one registered task.
+    Their records could not be told apart. Several files may set fields of one registered task.
     """
     first: dict[str, str] = {}
     for option, name in named.items():
@@ -247,8 +263,8 @@ def _recipe_of(model: Mapping[str, Any]) -> str:
 def _names(axis: str, value: Any) -> list[str]:
     if value is None:
         raise UsageError(f"a grid needs a {axis}: add {axis}=NAME.")
-    found = [name for item in _list(value) for name in match(axis, text(item))]
-    return list(dict.fromkeys(found))
+    options = [name for item in _list(value) for name in match(axis, text(item))]
+    return list(dict.fromkeys(options))
 
 
 def _dotted(group: str, block: Block) -> dict[str, list[Any]]:
@@ -262,7 +278,7 @@ def _products(choices: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _list(value: Any) -> list[Any]:
-    """A choice or a list of them. A list of lists is a choice of lists."""
+    """Return a choice, or a list of choices, as a list. A list of lists is a choice of lists."""
     if isinstance(value, list | tuple):
         if not value:
             raise UsageError("a choice in a grid is an empty list.")

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The options of each group, by name or by pattern. Torch-free."""
 
 import fnmatch
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from tasks import registry as tasks
 
 
 def names(group: str) -> tuple[str, ...]:
-    """Every option of a group: its files, and what installed packages registered without one."""
+    """Return every option of a group: its YAML files, and what installed packages register without one."""
     registered: Iterable[str] = ()
     if group == "method":
         registered = methods.catalogue()
@@ -28,13 +28,13 @@ def names(group: str) -> tuple[str, ...]:
 
 
 def match(group: str, pattern: str) -> list[str]:
-    """The options a name or a pattern with * ? [] stands for. UsageError where there is none."""
+    """Return the options that a name, or a pattern with * ? [], stands for. Raise UsageError where there is none."""
     known = names(group)
     if pattern in known:
         return [pattern]
     if not any(sign in pattern for sign in "*?["):
         raise UsageError(f"there is no {group} {pattern!r}.{near(pattern, known)}")
-    found = fnmatch.filter(known, pattern)
-    if not found:
+    matching = fnmatch.filter(known, pattern)
+    if not matching:
         raise UsageError(f"no {group} matches the pattern {pattern!r}.{near(pattern, known)}")
-    return found
+    return matching

@@ -1,4 +1,4 @@
-"""What `reproduce` is told beside an exhibit's name, worked into its blocks. Torch-free.
+"""Apply the choices of `deltabench reproduce` to the blocks of an exhibit. Torch-free.
 
 task=NAME          keeps the cells of an axis that has the value, and drops blocks left without any;
 method.rank=4      the same for a swept field; a field that no block sweeps is set wherever it can be;
@@ -19,8 +19,8 @@ Chosen = Mapping[str, list[Any]]
 
 
 def reshape(exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen, added: Chosen) -> tuple[list[Block], list[str]]:
-    """(the blocks to run, one line per replaced axis). UsageError where nothing is left."""
-    shaped, told = [dict(block) for block in blocks], []
+    """Return the blocks to run, and one line per replaced axis. Raise UsageError where no cell is left."""
+    shaped, notes = [dict(block) for block in blocks], []
     for axis, wanted in added.items():
         shaped = _add(exhibit, shaped, axis, wanted)
     for axis, wanted in chosen.items():
@@ -34,27 +34,27 @@ def reshape(exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen, added: Ch
         else:
             shaped = _set(shaped, axis, wanted)
             was = f", instead of {', '.join(map(str, present))}" if present else ""
-            told.append(f"{axis} is {', '.join(map(str, wanted))}{was}")
+            notes.append(f"{axis} is {', '.join(map(str, wanted))}{was}")
         if not shaped:
             raise UsageError(f"no cell of exhibit {exhibit.name} is left after {axis}={_text(wanted)}.")
-    return list(shaped), told
+    return list(shaped), notes
 
 
 def label(scale: str, chosen: Chosen, added: Chosen) -> str:
-    """The folder's name: the scale, and what was told, so that no partial table hides a full one."""
-    told = [f"{axis}={_text(wanted)}" for axis, wanted in sorted(chosen.items())]
-    told += [f"+{axis}={_text(wanted)}" for axis, wanted in sorted(added.items())]
-    name = "--".join([scale, *told])
+    """Return the folder's name: the scale and the given choices, so that no partial table hides a full one."""
+    given = [f"{axis}={_text(wanted)}" for axis, wanted in sorted(chosen.items())]
+    given += [f"+{axis}={_text(wanted)}" for axis, wanted in sorted(added.items())]
+    name = "--".join([scale, *given])
     return "".join(letter if letter.isalnum() or letter in "-+=.,_" else "_" for letter in name)[:150]
 
 
 def _present(blocks: Sequence[Block], axis: str) -> list[Any]:
-    """The values of an axis over all blocks, patterns spelt out."""
-    found: list[Any] = []
+    """Return the values of an axis over all blocks, with patterns expanded."""
+    present: list[Any] = []
     for value in (value for block in blocks for value in values(block, axis)):
-        spelt = options.match(axis, value) if isinstance(value, str) and set(value) & set("*?[") else [value]
-        found += [one for one in spelt if one not in found]
-    return found
+        expanded = options.match(axis, value) if isinstance(value, str) and set(value) & set("*?[") else [value]
+        present += [one for one in expanded if one not in present]
+    return present
 
 
 def _keep(blocks: Sequence[Block], axis: str, kept: Sequence[Any]) -> list[dict[str, Any]]:
@@ -69,7 +69,7 @@ def _keep(blocks: Sequence[Block], axis: str, kept: Sequence[Any]) -> list[dict[
 
 
 def _set(blocks: Sequence[Block], axis: str, wanted: list[Any]) -> list[dict[str, Any]]:
-    """Where blocks sweep the axis, those; else every block that can take the field."""
+    """Set the axis in the blocks that sweep it, or else in every block that can take the field."""
     swept = any(axis in block for block in blocks)
     takes = [axis in block if swept else _takes(block, axis) for block in blocks]
     if not any(takes):
@@ -86,7 +86,7 @@ def _takes(block: Block, axis: str) -> bool:
 
 
 def _add(exhibit: Exhibit, blocks: Sequence[Block], axis: str, wanted: list[Any]) -> list[dict[str, Any]]:
-    """A method joins the blocks of methods that are compared, not those of floor and ceiling alone."""
+    """Add a method to the blocks of compared methods, and not to those of floor and ceiling alone."""
     roles = {exhibit.floor, exhibit.ceiling}
     joins = [axis != "method" or bool(set(_present([block], axis)) - roles) for block in blocks]
     joins = [join and axis in block for join, block in zip(joins, blocks, strict=True)]

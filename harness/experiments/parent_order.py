@@ -1,29 +1,23 @@
-"""Cells that build on other cells: the order to run them in, what stands in their way, and what they inherit.
-
-Torch-free but for `load`.
-"""
+"""The order of cells that build on other cells, and the check that they can. Torch-free."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.store import identity
 from methods import registry as methods
 
-if TYPE_CHECKING:
-    pass
-
 ANY = "*"
-"""What a method says that builds on cells of any method."""
+"""The `parents` of a method that builds on cells of any method."""
 
 
 def first(many: Iterable[Cell]) -> list[Cell]:
-    """The same cells in the same order, but each after its parents where they are there too."""
+    """Return the same cells in the same order, but each after those of its parents that are among them."""
     left = {identity.key(cell): cell for cell in many}
     ordered: dict[str, Cell] = {}
 
     def put(key: str) -> None:
+        """Move a cell, and its parents before it, to the ordered cells."""
         if key in left:
             cell = left.pop(key)
             for _, parent in cell.parents:
@@ -35,14 +29,14 @@ def first(many: Iterable[Cell]) -> list[Cell]:
     return list(ordered.values())
 
 
-def leaves(many: Sequence[Cell]) -> list[Cell]:
-    """Those that no other one builds on."""
+def without_children(many: Sequence[Cell]) -> list[Cell]:
+    """Return the cells that no other of the cells builds on."""
     used = {parent for cell in many for _, parent in cell.parents}
     return [cell for cell in many if identity.key(cell) not in used]
 
 
 def waves(many: Mapping[str, Cell]) -> list[list[str]]:
-    """Keys in groups, each to be run after the one before it."""
+    """Return the keys in groups. Each group can run once the group before it has ended."""
     depth: dict[str, int] = {}
     for cell in first(many.values()):
         depth[identity.key(cell)] = 1 + max((depth.get(parent, -1) for _, parent in cell.parents), default=-1)
@@ -50,7 +44,7 @@ def waves(many: Mapping[str, Cell]) -> list[list[str]]:
 
 
 def check(many: Iterable[Cell], keep: str) -> None:
-    """UsageError for a method that builds on others and was given none, and where what it builds on is not kept."""
+    """Raise UsageError for a method that lacks the cells it builds on, and where their weights would not be stored."""
     for cell in many:
         entry = methods.catalogue().get(cell.method.name)
         wanted = entry.parents if entry else ""
@@ -61,4 +55,4 @@ def check(many: Iterable[Cell], keep: str) -> None:
                 f"'parents.a={{{example}}}', or parents.a=KEY."
             )
         if cell.parents and keep == "none":
-            raise UsageError("keep=none: cells that build on others need what these trained; leave keep=delta.")
+            raise UsageError("keep=none: cells that build on others need their trained parameters; leave keep=delta.")

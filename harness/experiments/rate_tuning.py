@@ -20,36 +20,39 @@ from harness.store.store import FINAL, Store
 
 @dataclass(frozen=True)
 class Planned:
-    """cells: what can run now. waiting: how many cells have no rate yet, because the cells that choose it run first."""
+    """The cells that can run now, and how many are `waiting`, because the cells that choose their rate run first."""
 
     cells: list[Cell]
     waiting: int
 
 
 def expand(blocks: Sequence[Block], store: Store) -> Planned:
-    """The cells of some blocks; those at the chosen rate as far as it is known. UsageError where none is tried."""
+    """Return the cells of some blocks, those at the chosen rate as far as it is known.
+
+    Raise UsageError where no block tries rates.
+    """
     fixed = [block for block in blocks if CHOSEN not in values(block, RATE)]
-    open_ = [block for block in blocks if CHOSEN in values(block, RATE)]
-    found = grid.expand(fixed) if fixed else []
+    open_blocks = [block for block in blocks if CHOSEN in values(block, RATE)]
+    cells = grid.expand(fixed) if fixed else []
     tried = tuple(dict.fromkeys(rate for block in fixed for rate in values(block, RATE)))
-    if not open_:
-        return Planned(found, 0)
+    if not open_blocks:
+        return Planned(cells, 0)
     if not tried:
         raise UsageError(f"{RATE}={CHOSEN}: no other block of this grid tries rates to choose among.")
-    rates = _chosen(found, store)
-    candidates = grid.expand([{**block, RATE: list(tried)} for block in open_])
+    rates = _chosen(cells, store)
+    candidates = grid.expand([{**block, RATE: list(tried)} for block in open_blocks])
     fresh = [cell for cell in candidates if rates.get(_family(cell)) == cell.recipe.learning_rate]
     waiting = {(_family(cell), cell.seed) for cell in candidates if rates.get(_family(cell)) is None}
-    return Planned(list({identity.key(cell): cell for cell in grid.by_seed([*found, *fresh])}.values()), len(waiting))
+    return Planned(list({identity.key(cell): cell for cell in grid.by_seed([*cells, *fresh])}.values()), len(waiting))
 
 
 def _family(cell: Cell) -> str:
-    """What cells share that differ in seed and learning rate only."""
+    """Return what the cells share that differ in seed and learning rate only."""
     return identity.key(replace(cell, seed=0, recipe=replace(cell.recipe, learning_rate=1.0)))
 
 
 def _chosen(tuning: Sequence[Cell], store: Store) -> dict[str, float | None]:
-    """family -> the chosen rate, None while a cell that decides is not final."""
+    """Return family -> the chosen rate, or None while one of the cells that choose it is not final."""
     families: dict[str, dict[float, list[Cell]]] = defaultdict(lambda: defaultdict(list))
     for cell in tuning:
         families[_family(cell)][cell.recipe.learning_rate].append(cell)

@@ -1,4 +1,4 @@
-"""What becomes of a claim: one word (see claims.py), with the comparisons it rests on. Torch-free."""
+"""The verdict on a claim: one word (see claims.py), with the comparisons behind it. Torch-free."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,10 +13,10 @@ class Comparison:
     """One test inside a claim: "left against right", on the claim's scale.
 
     low, high, p and verdict are for new seeds and new test rows where the error of the rows is known; seeds_low,
-    seeds_high and seeds_verdict ("" where they say the same) for new seeds on these very rows.
-    p: adjusted (Holm) over the comparisons of the claim. seeds: how many per task would decide with 80 % probability,
-    where it is inconclusive and the estimate is right; None where no number up to the limit would. fewest, most: at the
-    ends of the 80 % interval of the spread. rows: how many times as many test rows it would take first.
+    seeds_high and seeds_verdict ("" where the two agree) are for new seeds on the same rows.
+    p: adjusted (Holm) over the comparisons of the claim. seeds: how many per task would decide an inconclusive
+    comparison with 80 % probability if the estimate is right; None where no number up to the limit would. fewest, most:
+    the same at the ends of the 80 % interval of the spread. rows: the factor of test rows that it would take first.
     sides: the cells of left and those of right, where the estimate is left's score less right's.
     at_best: a better learning rate may exist, and verdict and p hold whatever it could reach (open_rates.py).
     """
@@ -44,7 +44,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of one claim on one model's records. sentence: one line for people."""
+    """The verdict on one claim by one model's records. sentence: one line for people."""
 
     claim: str
     model: str
@@ -60,7 +60,7 @@ class Finding:
 
 
 def overall(verdicts: list[str]) -> str:
-    """The verdict on several comparisons: all must hold, one contradiction is enough against."""
+    """Return the verdict on several comparisons: reproduced if all are, contradicted if one of them is."""
     tested = [verdict for verdict in verdicts if verdict != "untested"]
     if not tested:
         return "untested"

@@ -1,4 +1,4 @@
-"""What an exhibit can show, by name: a table or a figure of its records. Torch-free and pandas-free."""
+"""The views of an exhibit by name: tables, figures and lines of text. Torch-free and pandas-free."""
 
 import importlib
 from collections.abc import Callable
@@ -8,14 +8,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class View:
-    """target: "module:function". A table's function takes a Study and gives a Table. A figure's takes all
-    studies of an exhibit (one per model) and gives a matplotlib Figure; a text's gives lines."""
+    """A view and the function that makes it.
+
+    target: "module:function". The function of a table takes a Study and returns a Table. That of a figure takes all
+    studies of an exhibit, one per model, and returns a matplotlib Figure. That of a text returns lines.
+    """
 
     name: str
     kind: str
     target: str
 
     def function(self) -> Callable[..., Any]:
+        """Return the function that makes the view."""
         module, name = self.target.split(":")
         return getattr(importlib.import_module(module), name)
 
@@ -56,4 +60,5 @@ VIEWS = {
 
 
 def names() -> tuple[str, ...]:
+    """Return the names of all views."""
     return tuple(VIEWS)

@@ -200,7 +200,7 @@ def test_a_card_cites_the_seeds_of_its_mean(card: Path) -> None:
 
 
 def test_fewer_finished_seeds_are_the_commands_seeds() -> None:
-    asked = pretraining_gate.Asked("micro/qa", "test", 0.3, "micro")
+    asked = pretraining_gate.TestSet("micro/qa", "test", 0.3, "micro")
     assert pretraining_gate.table("m", {(asked, kind): [0.5] for kind in pretraining_gate.WEIGHTS})["command"].endswith(
         "seed=0"
     )

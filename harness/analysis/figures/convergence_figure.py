@@ -17,12 +17,12 @@ ACROSS = 3
 
 
 def against_steps(studies: Sequence[Study]) -> "Figure":
-    """One panel per task (and model); the dotted line is the goal: a share of the ceiling's final score."""
+    """Draw one panel per task and model; the dotted line is the goal, a share of the ceiling's final score."""
     return _draw(studies, "step", "optimiser steps", ())
 
 
 def against_seconds(studies: Sequence[Study]) -> "Figure":
-    """As `against_steps`, against the median seconds of training (without evaluation) at each step."""
+    """Draw what `against_steps` draws, against the median seconds of training (without evaluation) at each step."""
     notes = dict.fromkeys(note for study in studies for note in convergence.side_by_side(study))
     return _draw(studies, "seconds", "seconds of training", tuple(notes))
 
@@ -45,7 +45,7 @@ def _draw(studies: Sequence[Study], column: str, label: str, notes: tuple[str, .
 
 
 def _panels(studies: Sequence[Study]) -> list[list[tuple[Study, str]]]:
-    """The tasks of one model after the other, in rows of three."""
+    """Draw the tasks of one model after those of the other, in rows of three."""
     rows = []
     for study in studies:
         cells = [(study, str(task)) for task in study.curves.task.unique()]
@@ -66,7 +66,7 @@ def _panel(axes: "Axes", study: Study, task: str, column: str, looks: dict[str, 
 
 
 def _band(rows: "pd.DataFrame") -> tuple[tuple[float, float], str]:
-    """The quantiles of the band and their name: the range where quartiles of so few seeds mean little."""
+    """Return the quantiles of the band and their name: the range where so few seeds have no useful quartiles."""
     few = rows.seed.nunique() < statistics.FEW_SEEDS
     return ((0.0, 1.0), "range") if few else ((0.25, 0.75), "middle half")
 

@@ -23,7 +23,7 @@ LINE = "#222222"
 
 
 def draw(studies: Sequence[Study]) -> "Figure":
-    """A column per arm; a row per role, model and task, and after those of a role one with the paper's points."""
+    """Draw a column per arm and a row per role, model and task; the last row of a role has the paper's points."""
     arms = list(dict.fromkeys(arm for study in studies for arm in study.clean.arms))
     rows = list(_rows(studies))
     figure = figure_style.figure(figsize=(0.5 + 2.75 * max(1, len(arms)), 1.2 + 2.3 * max(1, len(rows))))
@@ -31,10 +31,10 @@ def draw(studies: Sequence[Study]) -> "Figure":
     seen: set[str] = set()
     for line, (study, role, task) in zip(grid, rows, strict=False):
         for axes, arm in zip(line, arms, strict=True):
-            name, drawn, told = _place(study, role, task, arm)
+            name, drawn, shown = _place(study, role, task, arm)
             _panel(axes, drawn)
             seen |= {kind for cloud in drawn for kind in cloud.kinds}
-            axes.set_title(f"{name}\n{told}", fontsize=8)
+            axes.set_title(f"{name}\n{shown}", fontsize=8)
             axes.set_xlabel("ΔD (direction)")
         line[0].set_ylabel("ΔM (magnitude)")
     for axes in () if rows else grid[0]:
@@ -44,7 +44,7 @@ def draw(studies: Sequence[Study]) -> "Figure":
 
 
 def _rows(studies: Sequence[Study]) -> Iterator[tuple[Study, str, str | None]]:
-    """(study, role, task); the task is None for the paper's own points."""
+    """Return (study, role, task); the task is None for the paper's own points."""
     for role in dict.fromkeys(role for study in studies for role in decomposition.roles(study)):
         yield from ((study, role, task) for study in studies for task in decomposition.panel_of(study, role, ALL).tasks)
         if studies[0].published:
@@ -52,7 +52,7 @@ def _rows(studies: Sequence[Study]) -> Iterator[tuple[Study, str, str | None]]:
 
 
 def _place(study: Study, role: str, task: str | None, arm: str) -> tuple[str, list[Cloud], str]:
-    """The panel's name, its points, and their correlations in words."""
+    """Return a panel's name, its points, and their correlations as text."""
     weights = decomposition_clouds.PRINTED.get(role, role)
     if task is None:
         said = decomposition.quotes(study).get(study.method_of.get(arm, arm), {})
@@ -64,9 +64,9 @@ def _place(study: Study, role: str, task: str | None, arm: str) -> tuple[str, li
     if arm not in study.clean.arms:
         return f"{arm}, {weights}", [], "no cells"
     place = decomposition.panel_of(study, role, ALL).tasks.index(task)
-    told = [_interval(decomposition.correlation(study, arm, role, over, place)) for over in (ALL, WITHIN)]
+    shown = [_interval(decomposition.correlation(study, arm, role, over, place)) for over in (ALL, WITHIN)]
     name = f"{figure_style.short(f'{arm}, {weights}', 38)}\n{figure_style.short(f'{study.model}, {task}', 38)}"
-    return name, list(decomposition_clouds.of(study, arm, role, task)), _words(*told)
+    return name, list(decomposition_clouds.of(study, arm, role, task)), _words(*shown)
 
 
 def _words(overall: str, within: str) -> str:
@@ -106,7 +106,7 @@ def _panel(axes: "Axes", drawn: Sequence[Cloud]) -> None:
 
 
 def _line(axes: "Axes", across: Array, up: Array, **look: Any) -> None:
-    """Least squares, as far as the points go."""
+    """Draw the least-squares line over the range of the points."""
     x, y = across.ravel(), up.ravel()
     if len(x) < 3 or np.ptp(x) <= 1e-9 * np.abs(x).max():
         return
@@ -127,8 +127,8 @@ def _legend(figure: "Figure", studies: Sequence[Study], kinds: set[str]) -> None
         Line2D([], [], marker="s", color=_colour(i), label=f"checkpoint {i + 1}", **point) for i in range(len(STEPS))
     ]
     names = {"encoder": "encoder", "decoder": "decoder", "1": "published, point 1", "2": "published, point 2"}
-    told = {kind: name for kind, name in names.items() if kind in kinds}
-    handles += [Line2D([], [], marker=MARKERS[k], color="#777777", label=name, **point) for k, name in told.items()]
+    shown = {kind: name for kind, name in names.items() if kind in kinds}
+    handles += [Line2D([], [], marker=MARKERS[k], color="#777777", label=name, **point) for k, name in shown.items()]
     handles += [
         Line2D([], [], color=LINE, linewidth=1.6, label="all points"),
         Line2D([], [], color="#777777", linewidth=0.9, linestyle="--", label="within a step"),

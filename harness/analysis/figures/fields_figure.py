@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def draw(studies: Sequence[Study]) -> "Figure":
-    """One panel per model, the mean over test sets with its interval; the last panel shows the published averages."""
+    """Draw one panel per model, the mean over test sets with its interval; the last has the published averages."""
     field, compared = _compared(studies[0])
     printed = _printed(studies[0], field)
     looks = figure_style.looks(studies)
@@ -41,7 +41,7 @@ def draw(studies: Sequence[Study]) -> "Figure":
 
 
 def _compared(study: Study) -> tuple[str, tuple[str, ...]]:
-    """(field, methods) that the exhibit's first claim about variants speaks of."""
+    """Return (field, methods) of the exhibit's first claim about variants."""
     for _, options in study.exhibit.claims:
         if "left" in options:
             return str(options.get("field", "rank")), (str(options["right"]), str(options["left"]))
@@ -49,7 +49,7 @@ def _compared(study: Study) -> tuple[str, tuple[str, ...]]:
 
 
 def _look(study: Study, method: str, field: str, looks: Mapping[str, Any]) -> dict[str, Any]:
-    """A method's variants share one look, that of its first."""
+    """Return the look of a method's first variant, which all its variants share."""
     found = list(fields.arms(study, method, field).values())
     return dict(looks[found[0]]) if found else {"color": figure_style.FLOOR, "marker": "."}
 
@@ -73,7 +73,7 @@ def _ours(axes: "Axes", study: Study, method: str, field: str, look: Mapping[str
 
 
 def _printed(study: Study, field: str) -> dict[str, list[tuple[float, float]]]:
-    """method -> (value of the field, printed average), of the last version of the paper that the file holds."""
+    """Return method -> (value of the field, printed average), of the paper's last version in the file."""
     rows = [row for row in study.published if row.get(field) and row.get("avg_reported")]
     versions = [row.get("paper_version") for row in rows if "README" not in str(row.get("paper_version"))]
     last = [row for row in rows if row.get("paper_version") == versions[-1]] if versions else []

@@ -18,7 +18,9 @@ SHIFT = {"unmerged": 0.14, "merged": -0.14}
 
 
 def draw(studies: Sequence[Study]) -> "Figure":
-    """A row of panels per model, a panel per batch size; filled marks unmerged, hollow ones merged, 1 is no cost."""
+    """Draw a row of panels per model, one per batch size; filled marks are unmerged, hollow ones merged, 1 is no
+    cost.
+    """
     from matplotlib.lines import Line2D
 
     looks = figure_style.looks(studies)

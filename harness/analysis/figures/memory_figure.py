@@ -1,4 +1,4 @@
-"""Peak memory as bars: a panel per model, a group per batch, a bar per method; what was measured as a mark on it."""
+"""Peak memory as bars: a panel per model, a group per batch, a bar per arm, and a mark for the measured peak."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ FULL = 0.86
 
 
 def draw(studies: Sequence[MemoryStudy]) -> "Figure":
+    """Draw a panel per model, a group per batch and a bar per arm; a mark shows the measured peak."""
     looks = _looks(studies)
     across = min(2, len(studies))
     down = -(-len(studies) // across)
@@ -29,7 +30,7 @@ def draw(studies: Sequence[MemoryStudy]) -> "Figure":
 
 
 def _looks(studies: Sequence[MemoryStudy]) -> dict[str, dict[str, Any]]:
-    """arm -> colour and pattern: black for what the others are compared with, a method's variants share a colour."""
+    """Return arm -> colour and pattern: black for the ceiling; the variants of a method share a colour."""
     exhibit = studies[0].exhibit
     listed = [name for name in exhibit.methods() if name != exhibit.ceiling]
     found: dict[str, dict[str, Any]] = {}
@@ -71,7 +72,7 @@ def _legend(figure: "Figure", studies: Sequence[MemoryStudy], looks: dict[str, d
 
     handles = [Patch(label=figure_style.short(arm), **look) for arm, look in looks.items()]
     device = studies[0].exhibit.device_bytes
-    told = f"dashed: {device / GIB:.0f} GiB; ×: would not fit it" if device is not None else ""
+    limit = f"dashed: {device / GIB:.0f} GiB; ×: would not fit it" if device is not None else ""
     measured = any(row.measured for study in studies for row in study.rows)
     said = f"forecast{', red marks: measured' if measured else ', nothing is measured'}"
-    figure_style.legend(figure, handles, 6, said, told)
+    figure_style.legend(figure, handles, 6, said, limit)

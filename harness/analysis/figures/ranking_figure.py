@@ -1,4 +1,4 @@
-"""The figures of scores: the ranking with intervals, and scores over learning rates."""
+"""The figure of the ranking: scores with intervals, and mean ranks."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ BELOW = 0.3  # of a row: the tasks' small marks stand under the mean, never on i
 
 
 def ranking(studies: Sequence[Study]) -> "Figure":
-    """Mean score with its interval, small marks for the tasks, and mean rank; a column per model.
+    """Draw the mean score with its interval, small marks for the tasks, and the mean rank; a column per model.
 
     One model alone has both panels side by side.
     """

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The figure of validation scores over learning rates."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def draw(studies: Sequence[Study]) -> "Figure":
-    """One column per model: validation score, mean over tasks and seeds, against the learning rate."""
+    """Draw one column per model: validation score, mean over tasks and seeds, against the learning rate."""
     from harness.analysis.views.rates import by_method
 
     looks = figure_style.looks(studies)

@@ -21,7 +21,7 @@ BESIDE = 1.03
 
 
 def draw(studies: Sequence[Study]) -> "Figure":
-    """A panel per model and measure, then one per model of the paper."""
+    """Draw a panel per model and measure, then one per model of the paper."""
     looks, printed = figure_style.looks(studies), _printed(studies[0])
     ours = [(study, *one) for study in studies for one in samples.quantities(study)]
     count = len(ours) + len(printed)
@@ -49,7 +49,7 @@ def draw(studies: Sequence[Study]) -> "Figure":
 
 
 def _ours(axes: "Axes", study: Study, panel: Panel, factor: float, looks: Mapping[str, Any]) -> None:
-    """Methods stand a little beside one another, so that no interval hides another; intervals end where scores do."""
+    """Draw our scores, shifted a little per method so that no interval hides another, and cut where scores end."""
     by_size = {name: size for name, size in samples.sizes(study).items() if name in panel.tasks}
     least, most = (0.0, 1.0) if factor > 1 else (1.0, 10.0)
     for place, arm in enumerate(panel.arms):
@@ -69,7 +69,7 @@ def _ours(axes: "Axes", study: Study, panel: Panel, factor: float, looks: Mappin
 
 
 def _printed(study: Study) -> dict[str, dict[str, list[tuple[float, float]]]]:
-    """model -> method -> (training rows, printed score), where the published file has such columns."""
+    """Return model -> method -> (training rows, printed score), where the published file has such columns."""
     found: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for row in study.published:
         if row.get("n_samples") and row.get("mtbench_score"):
@@ -79,7 +79,7 @@ def _printed(study: Study) -> dict[str, dict[str, list[tuple[float, float]]]]:
 
 
 def _rows(axes: "Axes", ticks: Sequence[float]) -> None:
-    """A log axis with a tick at every number of rows; of two that would touch, the last."""
+    """Set a log axis with a tick at every number of rows; of two that would touch, only the last."""
     axes.set_xscale("log")
     kept = [tick for tick in ticks if tick == ticks[-1] or ticks[-1] / tick > 1.3]
     axes.set_xticks(kept, [f"{tick:,.0f}" for tick in kept])

@@ -18,7 +18,7 @@ THRESHOLDS = np.linspace(0.1, 1.0, 46)
 
 
 def draw(studies: Sequence[Study]) -> "Figure":
-    """A panel per model and task: intruders per matrix of every arm, mean over seeds with their range."""
+    """Draw a panel per model and task: intruders per matrix of every arm, mean over seeds with their range."""
     looks = figure_style.looks(studies)
     every = {id(study): [spectrum.counts(study, float(epsilon)) for epsilon in THRESHOLDS] for study in studies}
     places = [(study, task) for study in studies for task in range(len(every[id(study)][0].tasks))]
@@ -38,7 +38,7 @@ def draw(studies: Sequence[Study]) -> "Figure":
 
 
 def _line(axes: "Axes", values: Any, look: dict[str, Any]) -> None:
-    """values: [thresholds, seeds]."""
+    """Draw the mean and the range over seeds. values: [thresholds, seeds]."""
     if np.isnan(values).all():
         return
     every = slice(2, None, 6)

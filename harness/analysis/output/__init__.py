@@ -1,1 +1,1 @@
-"""How tables, verdicts and figures are printed: layout, notes and style."""
+"""The output of tables, verdicts and figures: layout, notes and style."""

@@ -1,4 +1,4 @@
-"""How every figure looks: one colour and one marker per method, the same in all figures of an exhibit."""
+"""The style of the figures: one colour and one marker per method, the same in all figures of an exhibit."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -43,7 +43,7 @@ SETTINGS: Any = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Our settings on matplotlib's own defaults, whatever a user's matplotlibrc says, and only inside the block."""
+    """Use matplotlib's defaults with our settings inside the block, and no matplotlibrc of the user."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS)
@@ -51,7 +51,7 @@ def style() -> Iterator[None]:
 
 
 def figure(**options: Any) -> "Figure":
-    """A figure that no window and no global state knows of."""
+    """Return a figure without a window and without global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -61,13 +61,13 @@ def figure(**options: Any) -> "Figure":
 
 
 def settle(figure: "Figure") -> None:
-    """Lay the figure out once; each format that is saved would do it again."""
+    """Lay the figure out once; otherwise each saved format would lay it out again."""
     figure.draw_without_rendering()
     figure.set_layout_engine(None)
 
 
 def looks(studies: Sequence[Study]) -> dict[str, dict[str, Any]]:
-    """arm -> colour and marker. Floor grey, ceiling black; the others take the cycle in the exhibit's order.
+    """Return arm -> colour and marker: the floor grey, the ceiling black, the others in the exhibit's order.
 
     The place in the cycle comes from the exhibit's whole method list, so a method keeps its colour in a
     partial table; variants of a method and added methods follow after the list.
@@ -88,21 +88,21 @@ def _look(arm: str, place: int | None, floor: bool) -> dict[str, Any]:
 
 
 def short(name: str, width: int = 26) -> str:
-    """A long name with its middle left out, so that labels do not collide."""
+    """Return a long name with its middle left out, so that labels do not collide."""
     return name if len(name) <= width else f"{name[: width // 2]}…{name[-(width // 2 - 1) :]}"
 
 
 def named(studies: Sequence[Study], arm: str) -> str:
-    """An arm's name with the marks of its rates (marks.py): '… ↑2', or '… ↑' where there are several models."""
+    """Return an arm's name with the marks of its rates (rate_marks.py): '… ↑2', or '… ↑' for several models."""
     here = [study for study in studies if arm in study.clean.arms]
-    told = [rate_marks.arrows(study, arm, study.clean.tasks) for study in here]
-    several = "".join(f" {sign}" for sign in "↑↓" if any(sign in one for one in told))
+    marks = [rate_marks.arrows(study, arm, study.clean.tasks) for study in here]
+    several = "".join(f" {sign}" for sign in "↑↓" if any(sign in one for one in marks))
     untuned = f" ({rate_marks.UNTUNED})" if any(rate_marks.untuned(study, arm) for study in here) else ""
-    return short(arm) + untuned + (told[0] if len(told) == 1 else several)
+    return short(arm) + untuned + (marks[0] if len(marks) == 1 else several)
 
 
 def marked(studies: Sequence[Study], arms: Sequence[str] | None = None, untuned: str = rate_marks.UNTUNED) -> str:
-    """What the marks behind the names of these arms mean, as far as they are there; all arms where none are said."""
+    """Return the meaning of the marks that these arms have; of all arms where none are given."""
     said = arms if arms is not None else [arm for study in studies for arm in study.clean.arms]
     names = "".join(named(studies, arm) for arm in dict.fromkeys(said))
     lines = []
@@ -114,18 +114,18 @@ def marked(studies: Sequence[Study], arms: Sequence[str] | None = None, untuned:
 
 
 def wrap(text: str) -> str:
-    """A sentence on several lines, for the middle of an empty panel."""
+    """Return a sentence on several lines, for the middle of an empty panel."""
     return "\n".join(textwrap.wrap(text, 28))
 
 
 def legend(figure: "Figure", handles: Sequence[Any], columns: int, *lines: str) -> None:
-    """The legend under the panels; `lines` above its entries, empty ones left out."""
+    """Draw the legend under the panels, with `lines` above its entries; empty lines are left out."""
     title = "\n".join(line for line in lines if line)
     made = figure.legend(handles=handles, loc="outside lower center", ncols=columns, title=title, title_fontsize=8)
     made.get_title().set_multialignment("center")
 
 
 def subtitle(studies: Sequence[Study]) -> str:
-    """The line under a figure that says whose numbers these are."""
+    """Return the line under a figure that names the source of its numbers."""
     embedded = any("embedded" in set(study.scores.source) for study in studies)
     return "microworld backbones and tasks, not the paper's" if embedded else ""

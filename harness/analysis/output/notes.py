@@ -1,4 +1,4 @@
-"""TODO."""
+"""Notes under the tables of scores."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from harness.analysis.study.study import Study
 
 
 def common_notes(study: Study) -> tuple[str, ...]:
-    """What holds for every table of scores: what was run, how intervals are made, what is missing."""
+    """Return what holds for every table of scores: the runs, how intervals are made, and what is missing."""
     panel = study.clean
     seeds = (~np.isnan(panel.values)).sum(axis=2)
     most, least = (int(seeds.max()), int(seeds.min())) if seeds.size else (0, 0)
@@ -28,7 +28,7 @@ def common_notes(study: Study) -> tuple[str, ...]:
 
 
 def _spread(panel: Panel) -> str:
-    """What stands behind the +- of a score."""
+    """Return the meaning of the +- of a score."""
     level = f" ± half of the {statistics.LEVEL:.0%} interval"
     if not panel.by_row.all():
         return f"{level} over seeds (Student's t on their means); the error of the rows is not known and not in it"
@@ -39,7 +39,7 @@ def _spread(panel: Panel) -> str:
 
 
 def label(study: Study) -> tuple[str, ...]:
-    """Numbers from the embedded world are always labelled so."""
+    """Return the label that all numbers of the embedded world carry."""
     if "embedded" not in set(study.scores.source):
         return ()
     return ("microworld: small backbones pretrained on a generated English world, not the paper's models or data",)

@@ -1,6 +1,6 @@
-"""What tables say of learning rates: arrows at the edge of a grid, and rows that no tuned rate stands behind.
+"""The marks of learning rates in tables: arrows at the edge of a grid, and rows without a tuned rate.
 
-Every table names its rows and prints its scores through these functions, so that none forgets the marks.
+Every table names its rows and prints its scores through these functions, so that no table lacks the marks.
 """
 
 from collections.abc import Sequence
@@ -18,20 +18,21 @@ UNTUNED = "untuned"
 
 
 def untuned(study: Study, arm: str) -> bool:
-    """Whether one rate is all that was tried for the arm on some task, and no tuning on this backbone chose it."""
+    """Return whether the arm was tried at one rate only on some task, and no tuning on this backbone chose it."""
     return open_rates.ALONE in [reason for (name, _), reason in study.open_rates.items() if name == arm]
 
 
 def ranked(study: Study) -> tuple[str, ...]:
-    """The arms that may be ranked."""
+    """Return the arms that may be ranked."""
     return tuple(arm for arm in study.clean.arms if not untuned(study, arm))
 
 
 def by_score(study: Study) -> list[str]:
-    """The arms, best mean over tasks first, those without a complete mean after them; the untuned last, not sorted."""
+    """Return the arms, best mean over tasks first, then those without a complete mean, then the untuned, unsorted."""
     means = {arm: estimates.score(study.clean, arm).main.mean for arm in study.clean.arms}
 
     def place(arm: str) -> tuple[bool, bool, float]:
+        """Return the sort key of an arm."""
         left_out = untuned(study, arm)
         return left_out, bool(np.isnan(means[arm])), 0.0 if left_out else -float(np.nan_to_num(means[arm]))
 
@@ -39,7 +40,7 @@ def by_score(study: Study) -> list[str]:
 
 
 def named(study: Study, arm: str, tail: str = "") -> Entry:
-    """'lora', 'vera (untuned)': a row's head; its value is the bare name."""
+    """Return the head of a row, such as 'lora' or 'vera (untuned)'; its value is the bare name."""
     mark = f" ({UNTUNED})" if untuned(study, arm) else ""
     return Entry(f"{arm}{mark}{tail}", f"{arm}{tail}", keys=study.clean.cells(arm))
 
@@ -48,7 +49,7 @@ def scored(
     study: Study, arm: str, index: int | None = None, panel: Panel | None = None, factor: float = 100, digits: int = 1,
     seeds: bool = False,
 ) -> Entry:  # fmt: skip
-    """The arm's score in one column, or its mean over all; arrows tell the rates at an edge behind it.
+    """Return the arm's score in one column, or its mean over all; arrows behind it mark rates at an edge.
 
     seeds: with the part of the interval that is over seeds alone, in brackets.
     """
@@ -59,7 +60,7 @@ def scored(
 
 
 def arrows(study: Study, arm: str, columns: Sequence[str]) -> str:
-    """' ↑' for one task at the highest rate tried; ' ↑2' for two of several. columns: a task, or task:set."""
+    """Return ' ↑' for one task at the highest rate tried, ' ↑2' for two of several. columns: a task, or task:set."""
     tasks = dict.fromkeys(study.task_of(column) for column in columns)
     found = [study.edges.get((task, arm), "") for task in tasks if study.trains(arm)]
     counts = {edge: found.count(edge) for edge in ("highest", "lowest")}
@@ -67,7 +68,7 @@ def arrows(study: Study, arm: str, columns: Sequence[str]) -> str:
 
 
 def rates(study: Study, arm: str) -> Entry:
-    """'1e-3', or the range over tasks; with how often it sits at an edge of the grid."""
+    """Return '1e-3', or the range over tasks, with the number of rates at an edge of the grid."""
     if not study.trains(arm):
         return Entry(MISSING)
     chosen = study.rates.xs(arm, level="arm")
@@ -78,22 +79,22 @@ def rates(study: Study, arm: str) -> Entry:
 
 
 def notes(study: Study) -> tuple[str, ...]:
-    """What the marks mean, as far as they are there, and on which seeds rates were chosen."""
-    told = []
+    """Return the meaning of the marks that are present, and the seeds on which rates were chosen."""
+    lines = []
     if any(arrows(study, arm, study.clean.tasks) for arm in study.clean.arms):
-        told.append(
+        lines.append(
             "↑ / ↓: the chosen learning rate is the highest / lowest one tried, a better one may lie beyond; at a "
             "mean, on how many tasks"
         )
     if any(untuned(study, arm) for arm in study.clean.arms):
-        told.append(
+        lines.append(
             f"{UNTUNED}: one learning rate, that no tuning on this model chose; a better one may exist, so these rows "
             "stand last, in the exhibit's order, and are not ranked"
         )
-    return (*told, *study.choosing)
+    return (*lines, *study.choosing)
 
 
 def rate_notes(study: Study) -> tuple[str, ...]:
-    """Every arm's learning rate, for a table that has no column of them; with the notes."""
-    told = "; ".join(f"{named(study, arm).text} {rates(study, arm).text}" for arm in study.clean.arms)
-    return (f"learning rates: {told}", *notes(study))
+    """Return every arm's learning rate, for a table without a column of them, with the notes."""
+    lines = "; ".join(f"{named(study, arm).text} {rates(study, arm).text}" for arm in study.clean.arms)
+    return (f"learning rates: {lines}", *notes(study))

@@ -20,7 +20,7 @@ MISSING = "—"
 
 @dataclass(frozen=True)
 class Entry:
-    """One place of a table: its text, the number behind it in the column's unit, its interval, its cells."""
+    """One entry of a table: its text, its number in the column's unit, its interval, its cells."""
 
     text: str
     value: float | str | None = None
@@ -31,9 +31,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Table:
-    """columns: headings. rows: one entry per column. notes: what a reader must know, shown under it.
+    """columns: headings. rows: one entry per column. notes: lines that are shown under the table.
 
-    model: whose records these are. unit: of the numbers, said once.
+    model: the model of the records. unit: the unit of all numbers, printed once.
     """
 
     name: str
@@ -45,11 +45,12 @@ class Table:
 
 
 def word(text: Any, keys: Iterable[str] = ()) -> Entry:
+    """Return an entry that is a text."""
     return Entry(str(text), str(text), keys=tuple(keys))
 
 
 def number(found: "Estimate", factor: float = 1.0, digits: int = 1, bounds: bool = False, seeds: bool = False) -> Entry:
-    """An estimate times `factor` as "83.1 ±2.0", or with `bounds` as "2.4 [1.9, 3.0]"; else MISSING.
+    """Return an estimate times `factor` as "83.1 ±2.0", or with `bounds` as "2.4 [1.9, 3.0]"; else MISSING.
 
     An interval that was cut is not around its mean, so it stands as bounds. seeds: with the part that is over seeds
     alone, "83.1 ±2.0 (1.2)".
@@ -71,7 +72,7 @@ def number(found: "Estimate", factor: float = 1.0, digits: int = 1, bounds: bool
 
 
 def rate(value: float) -> str:
-    """A learning rate as people write it: 3e-4, 0.05."""
+    """Return a learning rate as people write it: 3e-4, 0.05."""
     if 0.01 <= value < 100:
         return f"{value:.4g}"
     mantissa, exponent = f"{value:.3e}".split("e")
@@ -79,7 +80,7 @@ def rate(value: float) -> str:
 
 
 def to_csv(tables: Sequence[Table]) -> str:
-    """All tables of one view in one CSV: `model` first; an estimate has its _low and _high beside it."""
+    """Return all tables of one view as one CSV: `model` first; an estimate has its _low and _high beside it."""
     columns = list(dict.fromkeys(column for table in tables for column in table.columns))
     wide = {c for t in tables for row in t.rows for c, e in zip(t.columns, row, strict=True) if e.low is not None}
     header = [part for c in columns for part in ((c, f"{c}_low", f"{c}_high") if c in wide else (c,))]
@@ -106,6 +107,7 @@ def _plain(value: Any) -> Any:
 
 
 def to_markdown(table: Table) -> str:
+    """Return the table as Markdown, with its notes."""
     lines = [_row(table.columns), _row(["---", *["---:"] * (len(table.columns) - 1)])]
     lines += [_row([entry.text for entry in row]) for row in table.rows]
     notes = [f"- {note}" for note in table.notes]
@@ -124,12 +126,12 @@ _TEX = {
 
 
 def tex(text: str) -> str:
-    """The text with LaTeX's special characters escaped."""
+    """Return the text with LaTeX's special characters escaped."""
     return "".join(_TEX.get(character, character) for character in text)
 
 
 def to_latex(table: Table) -> str:
-    """A booktabs table (needs the package booktabs)."""
+    """Return a booktabs table (it needs the package booktabs)."""
     aligned = "l" + "r" * (len(table.columns) - 1)
     body = [" & ".join(tex(entry.text) for entry in row) + r" \\" for row in table.rows]
     notes = " ".join(tex(_sentence(note)) for note in table.notes)
@@ -155,18 +157,20 @@ def _sentence(text: str) -> str:
 
 
 def to_json(table: Table) -> dict[str, Any]:
+    """Return the table as JSON values."""
     rows = [[{k: v for k, v in vars(entry).items() if v not in (None, ())} for entry in row] for row in table.rows]
     return {**vars(table), "rows": rows}
 
 
 def from_json(content: Mapping[str, Any]) -> Table:
+    """Return the table of JSON values."""
     rows = tuple(tuple(replace(Entry(**e), keys=tuple(e.get("keys", ()))) for e in row) for row in content["rows"])
     listed = {name: tuple(content[name]) for name in ("columns", "notes")}
     return Table(**{**content, **listed, "rows": rows})
 
 
 def to_rich(table: Table) -> "RichTable":
-    """The rows for a terminal; the title is printed above them, where it may be wider than they are."""
+    """Return the rows for a terminal; the title, which may be wider, is printed above them."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text

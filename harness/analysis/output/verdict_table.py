@@ -1,4 +1,4 @@
-"""TODO."""
+"""The table of verdicts: every comparison behind the claims of an exhibit."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ SEEDS = "seeds it would take"
 
 
 def verdicts(found: Sequence[Finding], model: str) -> Table:
-    """Every comparison behind the claims on one model: estimate, interval, p, verdict, seeds it takes."""
+    """Return every comparison behind the claims on one model: estimate, interval, p, verdict, required seeds."""
     rows = [(word(one.claim), *_compared(row, one)) for one in found for row in one.comparisons]
     bare = [one for one in found if not one.comparisons]
     rows += [(word(one.claim), *map(word, (*[MISSING] * 4, one.verdict, *[MISSING] * 2))) for one in bare]
@@ -33,7 +33,7 @@ def verdicts(found: Sequence[Finding], model: str) -> Table:
 
 
 def _why(one: Finding) -> str:
-    """Why this margin: the claim's reason, or that the exhibit has set another."""
+    """Return the reason for the margin: the claim's, or that the exhibit sets another margin."""
     claim = claims.find(one.claim)
     return claim.why if one.margin == claim.margin else "the exhibit's own"
 
@@ -57,5 +57,7 @@ def _compared(row: Comparison, one: Finding) -> tuple[Entry, ...]:
 
 
 def _form(*values: float | None) -> str:
-    """Three decimals; two digits where these are all too small for that, as differences of variances are."""
+    """Return the format: three decimals, or two digits where the values are too small, as differences of
+    variances are.
+    """
     return ".3f" if max(abs(value) for value in values if value is not None) >= 0.01 else ".2g"

@@ -20,7 +20,7 @@ RULES = {"above": statistics.superior, "at least": statistics.at_least, "similar
 
 
 def by_score(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
-    """Every pair of the published order, Holm-adjusted, and Kendall's tau-b between the two orders."""
+    """Test every pair of the published order, Holm-adjusted, and return Kendall's tau-b between the two orders."""
     margin, panel = float(options["margin"]), study.judged
     ranks = published_ranks(study, str(options["quantity"]))
     arms = {study.arm(method): rank for method, rank in ranks.items() if study.arm(method)}
@@ -34,7 +34,7 @@ def by_score(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
 
 
 def comparable(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
-    """The share of cases near the ceiling, against one half; beside it each arm's non-inferiority."""
+    """Test the share of cases near the ceiling against one half; beside it each arm's non-inferiority."""
     margin, near, panel = float(options["margin"]), float(options["near"]), study.judged
     others, ceiling = study.others if study.ceiling else (), str(study.ceiling)
     if not others:
@@ -54,7 +54,7 @@ def comparable(study: Study, claim: Claim, options: Mapping[str, Any]) -> Findin
 
 
 def _above_half(panel: Panel, others: Sequence[str], ceiling: str, near: float) -> Estimate:
-    """The share of cases that are near the ceiling, less one half."""
+    """Return the share of cases that are near the ceiling, less one half."""
     if not panel.tasks:
         return estimates.absent(estimates.UNLEARNT)
     gaps = np.stack([panel.of(arm) - panel.of(ceiling) for arm in others])
@@ -70,7 +70,7 @@ def _above_half(panel: Panel, others: Sequence[str], ceiling: str, near: float) 
 
 
 def published_ranks(study: Study, quantity: str) -> dict[str, float]:
-    """method -> published rank for one quantity, best first; equal ranks are called similar."""
+    """Return method -> published rank for one quantity, best first; equal ranks are called similar."""
     rows = [row for row in study.published if row.get("quantity") == quantity]
     return {row["method"]: float(row["rank"]) for row in sorted(rows, key=lambda row: float(row["rank"]))}
 
@@ -82,7 +82,7 @@ def compare(
     found: Sequence[Estimate],
     margin: float,
 ) -> tuple[Comparison, ...]:
-    """One comparison per pair: verdict from the interval, kept only if it survives Holm's adjustment.
+    """Return one comparison per pair: the verdict of the interval, if it survives Holm's adjustment.
 
     Where a better learning rate could change a verdict, it must survive the best score that a rate could reach, too.
     """
@@ -96,7 +96,9 @@ def compare(
 
 
 def _bounds(relation: str, found: Estimate, margin: float, reasons: Mapping[str, str]) -> list[Estimate]:
-    """The estimate with the best score there is in place of the open ones that could change its verdict, by sides."""
+    """Return the estimate with the highest possible score in place of the open ones that could change its verdict, by
+    sides.
+    """
     verdict, _ = RULES[relation](found.main, margin)
     groups = open_rates.hinges(relation, verdict, found.main.mean, margin, found.sides)
     opened = [[key for key in group if key in reasons] for group in groups]
@@ -119,7 +121,7 @@ def _tests(
     margin: float,
     read: Callable[[Interval], Interval],
 ) -> list[Tested]:
-    """Each test after Holm's adjustment; the p of a test is the largest of those at its bounds."""
+    """Return each test after Holm's adjustment; the p of a test is the largest of those at its bounds."""
     plain = [RULES[relation](read(one.main), margin) for relation, one in zip(relations, found, strict=True)]
     worst = [
         _worst(test, [_at_bound(relation, read(one.main), read(other.main), margin) for other in others])
@@ -135,14 +137,14 @@ def _tests(
 
 
 def _at_bound(relation: str, main: Interval, bound: Interval, margin: float) -> tuple[str, float]:
-    """The test at a bound. What ends on the other side of "similar" was similar on its way there."""
+    """Return the test at a bound. A test beyond the other side of "similar" passed "similar" on its way there."""
     if relation == "similar" and abs(main.mean) > margin and main.mean * bound.mean < 0:
         return "inconclusive", 1.0
     return RULES[relation](bound, margin)
 
 
 def _worst(test: tuple[str, float], others: Sequence[tuple[str, float]]) -> float:
-    """The largest p of a test and of those at its bounds; 1 where one of these says anything else."""
+    """Return the largest p of a test and of those at its bounds; 1 where one of these has another verdict."""
     verdict, p = test
     if verdict == "inconclusive" or np.isnan(p):
         return p
@@ -150,12 +152,12 @@ def _worst(test: tuple[str, float], others: Sequence[tuple[str, float]]) -> floa
 
 
 def _beside(row: Comparison, found: Estimate, alone: Tested) -> Comparison:
-    """With what holds over seeds alone, on these very test rows."""
+    """Return the comparison with its interval and verdict over seeds alone, on the same test rows."""
     if not found.main.row_se or row.verdict == "untested":
         return row
     seeds = statistics.with_rows(found.main, 0.0)
-    told = "untested" if np.isnan(alone.p) else alone.verdict
-    return replace(row, seeds_low=seeds.low, seeds_high=seeds.high, seeds_verdict=told)
+    outcome = "untested" if np.isnan(alone.p) else alone.verdict
+    return replace(row, seeds_low=seeds.low, seeds_high=seeds.high, seeds_verdict=outcome)
 
 
 def _comparison(
@@ -181,7 +183,7 @@ def _comparison(
 
 
 def takes(row: Comparison, main: Interval, distance: float, family: int = 1) -> Comparison:
-    """With what it would take to decide an inconclusive comparison whose estimate is so far from deciding."""
+    """Return the comparison with what would decide it, where it is inconclusive."""
     found = power.needed(main, distance, 1 - ALPHA / family) if row.verdict == "inconclusive" else None
     if found is None:
         return row
@@ -190,14 +192,14 @@ def takes(row: Comparison, main: Interval, distance: float, family: int = 1) -> 
 
 
 def _distance(relation: str, main: Interval, margin: float) -> float:
-    """How far the estimate is from the nearest value that decides."""
+    """Return how far the estimate is from the nearest value that decides."""
     if relation == "similar":
         return abs(abs(main.mean) - margin)
     return abs(main.mean - (margin if relation == "above" else -margin))
 
 
 def _tau(panel: Panel, ranks: Mapping[str, float]) -> dict[str, Any]:
-    """tau-b of the mean scores against the published order and its exact p.
+    """Return tau-b of the mean scores against the published order, and its exact p.
 
     A bootstrap of seeds has no interval to give: where the means are far apart every resample has the same order.
     """

@@ -13,11 +13,11 @@ from harness.analysis.study.statistics import Array, Interval
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is printed: `main` with `beside` (the other kind of interval), and the keys of its cells.
+    """An estimate: `main` with `beside` (the other kind of interval), and the keys of its cells.
 
     sides: the cells of left and of right, of a difference of two scores.
     reason: why there is no number, where there is none.
-    at_best: the same as if these cells had the best score there is; None where that is not known.
+    at_best: the estimate with the highest possible score in these cells; None where it is not known.
     """
 
     main: Interval
@@ -33,17 +33,18 @@ NOTHING = Interval(np.nan, np.nan, np.nan)
 
 
 def absent(reason: str) -> Estimate:
+    """Return an estimate without a number, with the reason."""
     return Estimate(NOTHING, NOTHING, reason=reason)
 
 
 def fixed(value: float, keys: tuple[str, ...]) -> Estimate:
-    """A value that holds by definition."""
+    """Return a value that holds by definition, without an interval."""
     certain = Interval(value, value, value)
     return Estimate(certain, certain, keys)
 
 
 def score(panel: Panel, arm: str, task: int | None = None) -> Estimate:
-    """The score of one arm on one task, or its mean over tasks (then every task must have a score)."""
+    """Return the score of one arm on one task, or its mean over tasks, for which every task must have a score."""
     values = panel.of(arm) if task is None else panel.of(arm)[task : task + 1]
     if np.isnan(values).all(axis=1).any():
         return absent("no finished cell" if task is not None else missing(panel, arm))
@@ -57,7 +58,8 @@ def score(panel: Panel, arm: str, task: int | None = None) -> Estimate:
 
 
 def row_error(panel: Panel, arms: Sequence[str], weights: Sequence[Array] | None = None) -> float:
-    """Standard error, over new draws of test rows, of the sum of these arms' weighted means over tasks, at most.
+    """Return an upper bound of the standard error, over new test rows, of the sum of these arms' weighted means over
+    tasks.
 
     weights: one [T] for each arm; plus or minus 1 by default, which has the same error. The arms' answers to one row
     are taken for independent: answers that go together, as they mostly do, make a difference surer than this says.
@@ -81,13 +83,16 @@ def row_error(panel: Panel, arms: Sequence[str], weights: Sequence[Array] | None
 
 
 def missing(panel: Panel, arm: str) -> str:
-    """'no score on a, b': the tasks that keep an arm from a mean."""
+    """Return the tasks without which an arm has no mean, as 'no score on a, b'."""
     gone = np.all(np.isnan(panel.of(arm)), axis=1)
     return "no score on " + ", ".join(task for task, none in zip(panel.tasks, gone, strict=True) if none)
 
 
 def difference(panel: Panel, left: str, right: str) -> Estimate:
-    """Mean over tasks of left - right, paired by seed; only seeds that both have count. For new seeds and test rows."""
+    """Return the mean over tasks of left - right, paired by seed, for new seeds and test rows.
+
+    Only seeds that both arms have count.
+    """
     values = panel.of(left) - panel.of(right)
     if not panel.tasks:
         return absent(UNLEARNT)
@@ -101,12 +106,14 @@ def difference(panel: Panel, left: str, right: str) -> Estimate:
 
 
 def raised(panel: Panel, estimate: Callable[[Panel], Estimate]) -> Callable[[Collection[str]], Estimate] | None:
-    """`Estimate.at_best` of what is estimated from this panel."""
+    """Return `Estimate.at_best` of an estimate from this panel."""
     return (lambda keys: estimate(panel.at_best(keys))) if math.isfinite(panel.best) else None
 
 
 def between(panel: Panel, arm: str, left: int, right: int) -> Estimate:
-    """One arm's score in column `left` less that in column `right`, paired by seed. For new seeds and test rows."""
+    """Return one arm's score in column `left` less that in column `right`, paired by seed, for new seeds and
+    test rows.
+    """
     columns = panel.at([left]), panel.at([right])
     values = columns[0].of(arm) - columns[1].of(arm)
     if np.isnan(values).all():
@@ -119,7 +126,7 @@ def between(panel: Panel, arm: str, left: int, right: int) -> Estimate:
 
 
 def floor_values(panel: Panel, floor: str | None) -> Array:
-    """[T, S]: what 0 of the normalised score is, on each task the better of the floor arm and guessing."""
+    """Return the 0 of the normalised score, [T, S]: on each task the better of the floor arm and guessing."""
     guessing = np.repeat(panel.base[:, None], len(panel.seeds), axis=1)
     if not floor:
         return guessing
@@ -127,7 +134,7 @@ def floor_values(panel: Panel, floor: str | None) -> Array:
 
 
 def above_guessing(panel: Panel, arm: str) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
-    """[T]: where the arm's mean is not below guessing, or guessing is not known."""
+    """Return the tasks, [T], where the arm's mean is not below guessing, or guessing is not known."""
     known = ~np.isnan(panel.of(arm))
     sums, counts = np.where(known, panel.of(arm), 0).sum(axis=1), known.sum(axis=1)
     means = np.where(counts > 0, sums / np.maximum(counts, 1), -np.inf)
@@ -135,7 +142,7 @@ def above_guessing(panel: Panel, arm: str) -> "np.ndarray[tuple[int, ...], np.dt
 
 
 def scalable(panel: Panel, floor: Array, ceiling: Array) -> list[bool]:
-    """[T]: tasks where ceiling - floor is at least 3 standard errors of this difference."""
+    """Return the tasks, [T], where ceiling - floor is at least 3 standard errors of this difference."""
     return [
         _clear(above - below, [mean for mean in (_mean(below), _mean(above)) if mean != guess], rows)
         for below, above, guess, rows in zip(floor, ceiling, panel.base, panel.rows, strict=True)
@@ -143,13 +150,13 @@ def scalable(panel: Panel, floor: Array, ceiling: Array) -> list[bool]:
 
 
 def learnt(panel: Panel, floor: Array, ceiling: Array) -> list[bool]:
-    """[T]: tasks where the ceiling is above the floor's mean by at least 3 standard errors of its own."""
+    """Return the tasks, [T], where the ceiling is above the floor's mean by at least 3 of its own standard errors."""
     found = zip(floor, ceiling, panel.rows, strict=True)
     return [_clear(above - _mean(below), [_mean(above)], rows) for below, above, rows in found]
 
 
 def _clear(gaps: Array, drawn: Sequence[float], rows: float) -> bool:
-    """Whether the mean of these gaps, [S], is 3 standard errors above 0.
+    """Return whether the mean of these gaps, [S], is 3 standard errors above 0.
 
     The error is the larger of that over seeds and that of the drawn means from their number of test rows: few seeds
     can agree by luck.
@@ -160,13 +167,13 @@ def _clear(gaps: Array, drawn: Sequence[float], rows: float) -> bool:
 
 
 def _mean(values: Array) -> float:
-    """NaN without any."""
+    """Return the mean; NaN without values."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else math.nan
 
 
 def normalised(panel: Panel, arm: str, floor: str | None, ceiling: str | None) -> Estimate:
-    """(score - floor) / (ceiling - floor), mean over the tasks where that can be said.
+    """Return (score - floor) / (ceiling - floor), mean over the tasks where this ratio is defined.
 
     The bootstrap computes the ratio inside every resample. The t interval is of the ratio's linear part in
     each draw: e = (a - f - r (c - f)) / mean(c - f), with r the ratio of the means.
@@ -196,7 +203,7 @@ def normalised(panel: Panel, arm: str, floor: str | None, ceiling: str | None) -
 
 
 def _ratio(joint: Array) -> tuple[Interval, Interval]:
-    """(main, beside) of the mean normalised score. joint: [3, T, S]: arm, floor, ceiling."""
+    """Return (main, beside) of the mean normalised score. joint: [3, T, S]: arm, floor, ceiling."""
     means = np.nanmean(joint, axis=2)
     span = means[2] - means[1]
     ratio = (means[0] - means[1]) / span
@@ -210,7 +217,7 @@ def _ratio(joint: Array) -> tuple[Interval, Interval]:
 
 
 def ranked(panel: Panel) -> dict[str, Estimate]:
-    """Mean rank of every arm (1 is best) over the (task, seed) pairs where all of them have a score."""
+    """Return the mean rank of every arm (1 is best) over the (task, seed) pairs where all arms have a score."""
     full = [arm for arm in panel.arms if not np.isnan(panel.of(arm)).all(axis=1).any()]
     result = {arm: absent(missing(panel, arm)) for arm in panel.arms if arm not in full}
     values = np.stack([panel.of(arm) for arm in full]) if full else np.empty((0, 0, 0))
@@ -227,6 +234,6 @@ def ranked(panel: Panel) -> dict[str, Estimate]:
 
 
 def clip(found: Interval, low: float, high: float) -> Interval:
-    """The interval cut to the values that exist."""
+    """Return the interval cut to the possible values."""
     bounds = np.clip([found.low, found.high], low, high)
     return replace(found, low=float(bounds[0]), high=float(bounds[1]))

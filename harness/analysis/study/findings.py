@@ -1,4 +1,4 @@
-"""What is said of a claim: its verdict, and one sentence with what decided it."""
+"""The verdict on a claim, and one sentence with what decided it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -26,7 +26,7 @@ def finding(
     absent: Sequence[str],
     each: Callable[[Comparison], str] | None = None,
 ) -> Finding:
-    """The claim's verdict with one sentence that says what decided it; every claim on records ends here.
+    """Return the claim's verdict with one sentence that names what decided it; every claim on records ends here.
 
     A comparison that a better learning rate could change is inconclusive, but where the claim says why no rate matters.
     each: what the sentence says of every comparison, instead of counts.
@@ -47,8 +47,8 @@ def finding(
     if held := [f"{row.left} {row.relation} {row.right}" for row in comparisons if row.at_best]:
         notes.append(f"decided whatever score a better learning rate could reach: {'; '.join(held)}")
     if "range" in numbers:
-        told = ", ".join(f"{name} {100 * width:.1f}" for name, width in numbers["range"].items())
-        notes.append(f"highest mean less lowest, in points: {told} (a description, which nothing tests)")
+        texts = ", ".join(f"{name} {100 * width:.1f}" for name, width in numbers["range"].items())
+        notes.append(f"highest mean less lowest, in points: {texts} (a description, which nothing tests)")
     return Finding(
         claim=claim.name,
         model=study.model,
@@ -65,7 +65,7 @@ def finding(
 
 
 def sentence(claim: Claim, verdict: str, comparisons: Sequence[Comparison], numbers: Mapping[str, Any]) -> str:
-    """'sentence: verdict; 8 of 10 comparisons reproduced, 1 contradicted (…), …; tau-b 0.80 [.., ..]'."""
+    """Return 'sentence: verdict; 8 of 10 comparisons reproduced, 1 contradicted (…), …; tau-b 0.80 [.., ..]'."""
     parts = [f"{claim.sentence.rstrip('.')}: {verdict}"]
     if not comparisons:
         return parts[0] + "; no two of the methods it speaks of are among these cells."
@@ -75,8 +75,8 @@ def sentence(claim: Claim, verdict: str, comparisons: Sequence[Comparison], numb
         held = sum(row.verdict == "reproduced" for row in comparisons)
         parts.append(", ".join([f"{held} of {len(comparisons)} comparisons reproduced", *_others(comparisons)]))
         parts += _on_these_rows(comparisons)
-    told = ("", open_rates.ALONE, open_rates.EDGE)
-    helpless = sum(row.reason not in told and row.verdict == "inconclusive" for row in comparisons)
+    texts = ("", open_rates.ALONE, open_rates.EDGE)
+    helpless = sum(row.reason not in texts and row.verdict == "inconclusive" for row in comparisons)
     if helpless:
         parts.append(f"{helpless} could not be decided with the cells at hand, whatever they score")
     if "tau_b" in numbers:
@@ -84,12 +84,12 @@ def sentence(claim: Claim, verdict: str, comparisons: Sequence[Comparison], numb
     return "; ".join(parts) + "."
 
 
-def one_by_one(claim: Claim, verdict: str, rows: Sequence[Comparison], told: Callable[[Comparison], str]) -> str:
-    """'sentence: verdict; …; …' with what `told` says of each comparison and its reason."""
+def one_by_one(claim: Claim, verdict: str, rows: Sequence[Comparison], texts: Callable[[Comparison], str]) -> str:
+    """Return 'sentence: verdict; …; …' with the text that `describe` gives each comparison, and its reason."""
     head = f"{claim.sentence.rstrip('.')}: {verdict}"
     if not rows:
         return f"{head}; the methods it speaks of are not among these cells."
-    return "; ".join([head, *(told(row) + (f" ({row.reason})" if row.reason else "") for row in rows)]) + "."
+    return "; ".join([head, *(texts(row) + (f" ({row.reason})" if row.reason else "") for row in rows)]) + "."
 
 
 def _share(row: Comparison, numbers: Mapping[str, Any]) -> str:
@@ -101,17 +101,17 @@ def _share(row: Comparison, numbers: Mapping[str, Any]) -> str:
 
 
 def _others(comparisons: Sequence[Comparison]) -> list[str]:
-    """'2 inconclusive (a vs b: 11 seeds would do, …)' for every verdict but the first."""
-    told = []
+    """Return '2 inconclusive (a vs b: 11 seeds would do, …)' for every verdict but the first."""
+    texts = []
     for word in ("contradicted", "inconclusive", "untested"):
         rows = [row for row in comparisons if row.verdict == word]
         named = ", ".join(f"{row.left} vs {row.right}{_detail(row)}" for row in rows[:4])
         reasons = {row.reason for row in rows}
         if word == "untested" and len(reasons) == 1:
-            told.append(f"{len(rows)} untested ({reasons.pop()})")
+            texts.append(f"{len(rows)} untested ({reasons.pop()})")
         elif rows:
-            told.append(f"{len(rows)} {word} ({named}{' …' if len(rows) > 4 else ''})")
-    return told
+            texts.append(f"{len(rows)} {word} ({named}{' …' if len(rows) > 4 else ''})")
+    return texts
 
 
 def _detail(row: Comparison) -> str:
@@ -133,11 +133,12 @@ def _seeds(row: Comparison) -> str:
 
 
 def more_rows(times: float) -> str:
+    """Return how many times as many test rows it would take."""
     return f"{times:.1f} times the test rows" if times < 100 else "more than 100 times the test rows"
 
 
 def seeds(row: Comparison) -> str:
-    """'19 (9 to 120)', '19 (9 to more than 1000)', 'more than 1000'."""
+    """Return the seeds as '19 (9 to 120)', '19 (9 to more than 1000)' or 'more than 1000'."""
     beyond = f"more than {power.SEED_LIMIT}"
     if row.seeds is None or row.fewest is None:
         return str(row.seeds or beyond)
@@ -145,7 +146,7 @@ def seeds(row: Comparison) -> str:
 
 
 def _on_these_rows(comparisons: Sequence[Comparison]) -> list[str]:
-    """How many hold over seeds alone, where that is another number."""
+    """Return how many comparisons hold over seeds alone, where that is another number."""
     known = [row for row in comparisons if row.seeds_verdict and not row.reason]
     if all(row.seeds_verdict == row.verdict for row in known):
         return []

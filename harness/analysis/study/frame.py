@@ -1,4 +1,4 @@
-"""Records -> DataFrames: scores, curves and what did not finish."""
+"""Records as DataFrames: scores, curves, and the cells that did not finish."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ FAILURES = (*BASE, "status", "reason")
 
 
 def scores(runs: Sequence[Run], roles: Sequence[str] = ROLES, among: Sequence[Run] = ()) -> "pd.DataFrame":
-    """One row per finished cell x checkpoint x set, columns SCORES; sets of other roles are not even read.
+    """Return one row per finished cell x checkpoint x set, columns SCORES; sets of other roles are not even read.
 
     checkpoint: "best" (by validation) and "last"; "peak" is the evaluation with the highest score on the
     reported sets themselves, which is how the papers chose: it never enters a clean selection.
@@ -44,7 +44,7 @@ def scores(runs: Sequence[Run], roles: Sequence[str] = ROLES, among: Sequence[Ru
 
 
 def curves(runs: Sequence[Run], roles: Sequence[str] = ROLES) -> "pd.DataFrame":
-    """One row per finished cell x evaluation x set, columns CURVES; `seconds` are of training only."""
+    """Return one row per finished cell x evaluation x set, columns CURVES; `seconds` are of training only."""
     import pandas as pd
 
     rows = [
@@ -57,7 +57,7 @@ def curves(runs: Sequence[Run], roles: Sequence[str] = ROLES) -> "pd.DataFrame":
 
 
 def failures(runs: Sequence[Run]) -> "pd.DataFrame":
-    """One row per attempted cell that is not done, with its status and reason; columns FAILURES."""
+    """Return one row per attempted cell that is not done, with its status and reason; columns FAILURES."""
     import pandas as pd
 
     rows = []
@@ -76,7 +76,7 @@ def _done(runs: Sequence[Run], among: Sequence[Run] = ()) -> list[tuple[Run, Row
 
 
 def _scored(run: Run) -> bool:
-    """Whether a record tells its scores in a way that can be read."""
+    """Return whether the scores of a record can be read."""
     points = (run.record.get("scores") or {}).values()
     metric = (run.record.get("task_facts") or {}).get("metric")
     whole = all(isinstance(point.get("step"), int) and isinstance(point.get("sets"), Mapping) for point in points)
@@ -84,13 +84,13 @@ def _scored(run: Run) -> bool:
 
 
 def _bases(runs: Sequence[Run]) -> list[Row]:
-    """What is said of a cell in every row, with the labels that tell it from the others."""
+    """Return the columns that each row of a cell has, with the labels that tell it from the other cells."""
     cells = [run.record["cell"] for run in runs]
     models = labels.labels([c["model"]["name"] for c in cells], [0] * len(cells), [_model(c) for c in cells])
     tasks = labels.labels([c["task"]["name"] for c in cells], models, [_task(c) for c in cells])
     places = list(zip(models, tasks, strict=True))
-    told = labels.labels([c["method"]["name"] for c in cells], places, [_arm(c) for c in cells])
-    labelled = zip(runs, models, tasks, told, strict=True)
+    shared = labels.labels([c["method"]["name"] for c in cells], places, [_arm(c) for c in cells])
+    labelled = zip(runs, models, tasks, shared, strict=True)
     return [_base(run, model, task, arm) for run, model, task, arm in labelled]
 
 
@@ -134,14 +134,14 @@ def _score_rows(run: Run, base: Row, roles: Sequence[str]) -> list[Row]:
             figures = point["sets"][scored["set"]]
             answers = {name: figures.get(name) for name in ANSWERS}
             chances = run.record["task_facts"].get("chances") or {}
-            told = {"checkpoint": checkpoint, "step": point["step"], "rows": figures.get("n"), "metric": metric}
+            shared = {"checkpoint": checkpoint, "step": point["step"], "rows": figures.get("n"), "metric": metric}
             guess = {"chance": chances.get(scored["set"], base["chance"])}
-            rows.append({**base, **guess, **told, **answers, **scored})
+            rows.append({**base, **guess, **shared, **answers, **scored})
     return rows + (_peak(run, rows) if "test" in roles else [])
 
 
 def _peak(run: Run, rows: Sequence[Row]) -> list[Row]:
-    """The rows of the evaluation that is highest on the reported sets (mean); the earliest of equals."""
+    """Return the rows of the evaluation with the highest mean on the reported sets; the earliest of equals."""
     reported = [row for row in rows if row["role"] == "test"]
     if not reported:
         return []
@@ -174,7 +174,7 @@ def _sets(found: Mapping[str, Any], run: Run, roles: Sequence[str]) -> list[Row]
 
 @cache
 def source_of(model: str) -> str | None:
-    """Where a model's weights come from, by its YAML: an exported record no longer says it."""
+    """Return where a model's weights come from, by its YAML, because an exported record lacks it."""
     path = conf_files.files("model").get(model)
     return yaml_values.load(atomic_files.read_text(path)).get("source", "embedded") if path else None
 
@@ -188,7 +188,7 @@ def _task(cell: Mapping[str, Any]) -> Row:
 
 
 def _arm(cell: Mapping[str, Any]) -> Row:
-    """Method fields, then what else may be compared; the learning rate is chosen over, not compared."""
+    """Return the method's fields, then what else may be compared; the learning rate is chosen, not compared."""
     method = labels.declared(cell["method"])
     recipe = {**_identity(cell["recipe"], RecipeConfig), "learning_rate": None}
     roles = "+".join(role for role, _ in cell.get("parents") or ())
@@ -196,7 +196,7 @@ def _arm(cell: Mapping[str, Any]) -> Row:
 
 
 def _identity(part: Mapping[str, Any], kind: type) -> Row:
-    """What tells cells apart; a record from before a field existed has it at its default, as in the key."""
+    """Return the identity fields; a record from before a field existed has it at its default, as in the key."""
     known = [field for field in dataclasses.fields(kind) if field.metadata.get("kind") == "identity"]
     return {field.name: part.get(field.name, field.default) for field in known}
 

@@ -1,4 +1,4 @@
-"""What tells cells apart in a table: a short label from the fields that differ, and only from those."""
+"""Short labels for cells in a table, from the fields that differ and only from those."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ Fields = Mapping[str, Any]
 
 
 def distinguishing(rows: Sequence[Fields]) -> tuple[str, ...]:
-    """The fewest leading fields by which `rows` differ: with rank 4 and 8, alpha = 2 * rank adds nothing."""
+    """Return the fewest leading fields by which `rows` differ: with rank 4 and 8, alpha = 2 * rank adds nothing."""
     names = dict.fromkeys(name for row in rows for name in row)
     varying = [name for name in names if len({_key(row.get(name)) for row in rows}) > 1]
     kept: list[str] = []
@@ -22,7 +22,7 @@ def distinguishing(rows: Sequence[Fields]) -> tuple[str, ...]:
 
 
 def declared(method: Fields) -> dict[str, Any]:
-    """A method's fields without its name, in the order in which it declares them.
+    """Return a method's fields without its name, in the order in which it declares them.
 
     A record may have them sorted, and then alpha, which follows from the rank, would come before it as the label.
     """
@@ -33,19 +33,19 @@ def declared(method: Fields) -> dict[str, Any]:
 
 
 def labels(names: Sequence[str], places: Sequence[Any], rows: Sequence[Fields]) -> list[str]:
-    """One label per cell: its name, and `field=value` for the fields that differ among cells of that name.
+    """Return one label per cell: its name, and `field=value` for the fields that differ among cells of that name.
 
-    places: what the cell stands beside (its model, its task): only cells of one name in one place are told
+    places: what the cell stands beside (its model, its task): only cells of one name in one place are differing
     apart, so a field that merely follows the place makes no second label.
     """
     groups: dict[tuple[str, Any], list[int]] = {}
     for index, (name, place) in enumerate(zip(names, places, strict=True)):
         groups.setdefault((name, place), []).append(index)
-    told: dict[str, dict[str, None]] = {}
+    differing: dict[str, dict[str, None]] = {}
     for (name, _), members in groups.items():
         fields = distinguishing([rows[index] for index in members])
-        told.setdefault(name, {}).update(dict.fromkeys(fields))
-    return [_label(name, row, tuple(told[name])) for name, row in zip(names, rows, strict=True)]
+        differing.setdefault(name, {}).update(dict.fromkeys(fields))
+    return [_label(name, row, tuple(differing[name])) for name, row in zip(names, rows, strict=True)]
 
 
 def _label(name: str, row: Fields, fields: tuple[str, ...]) -> str:

@@ -1,6 +1,6 @@
-"""Open learning rates: a better one may exist, so a comparison that it could change decides nothing.
+"""Open learning rates: a better rate may exist, so a comparison that it could change is inconclusive.
 
-What a better rate could reach is bounded: no score is above its metric's highest. So a comparison is tested once more
+What a better rate could reach is bounded: no score is above its metric's maximum. So a comparison is tested again
 with that score in place of the loser's open ones, and is decided where its verdict stays (`order.compare`). Seed by
 seed no rate gives a smaller difference, so this test holds for every rate. A claim that has no such bound, as one about
 spectra, stays open whenever a cell is that could change it (`settle`).
@@ -30,7 +30,7 @@ Sides = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def places(study: "Study") -> dict[tuple[str, str], str]:
-    """(arm, task) -> why its rate is open. What trains nothing has no rate."""
+    """Return (arm, task) -> why its rate is open. An arm that trains nothing has no rate."""
     rows = study.scores.drop_duplicates(["arm", "task"])
     content = {(row["arm"], row["task"]): row["cell"] for row in rows.to_dict("records")}
     found = {}
@@ -43,13 +43,13 @@ def places(study: "Study") -> dict[tuple[str, str], str]:
 
 
 def cells_of(study: "Study") -> Mapping[str, str]:
-    """The key of a cell -> why its rate is open."""
+    """Return the key of a cell -> why its rate is open."""
     placed = {row["key"]: (row["arm"], row["task"]) for row in study.scores[["key", "arm", "task"]].to_dict("records")}
     return {key: study.open_rates[place] for key, place in placed.items() if place in study.open_rates}
 
 
 def settle(study: "Study", margin: float, rows: tuple[Comparison, ...]) -> tuple[Comparison, ...]:
-    """The comparisons; inconclusive are those that a better rate, where one is open, could change."""
+    """Return the comparisons, inconclusive where a better rate could change them and a rate is open."""
     reasons = cells_of(study)
     return tuple(row if row.at_best else _settled(row, margin, reasons) for row in rows)
 
@@ -66,7 +66,7 @@ def _settled(row: Comparison, margin: float, reasons: Mapping[str, str]) -> Comp
 
 
 def hinges(relation: str, verdict: str, estimate: float, margin: float, sides: Sides) -> tuple[tuple[str, ...], ...]:
-    """The cells whose better score could change the verdict, or the one that more seeds would bring, side by side.
+    """Return the cells whose better score could change the verdict, or the verdict that more seeds would give, by side.
 
     A better rate raises a score. So it can undo "left is above right" through right alone, the opposite through left
     alone, and "similar" through either. Where the estimate is no difference of two sides' scores, sides are empty: then
@@ -85,7 +85,7 @@ def hinges(relation: str, verdict: str, estimate: float, margin: float, sides: S
 
 
 def tuned(content: Mapping[str, Any]) -> bool:
-    """Whether a tuning exhibit chose this cell's rate, inside its grid, for its method, backbone and recipe."""
+    """Return whether a tuning exhibit chose this cell's rate, inside its grid, for its method, backbone and recipe."""
     if (content["model"]["name"], content["method"]["name"]) not in {names for names, _ in _chosen().values()}:
         return False
     try:
@@ -96,7 +96,7 @@ def tuned(content: Mapping[str, Any]) -> bool:
 
 
 def _family(content: Mapping[str, Any]) -> str:
-    """What a rate is tuned for: a cell without its task, seed and rate."""
+    """Return what a rate is tuned for: a cell without its task, seed and rate."""
     cell = identity.from_json(content)
     recipe = replace(cell.recipe, learning_rate=1.0)
     return identity.canonical(replace(cell, seed=0, task=TaskConfig(""), parents=(), recipe=recipe))
@@ -104,7 +104,9 @@ def _family(content: Mapping[str, Any]) -> str:
 
 @cache
 def _chosen() -> Mapping[str, tuple[tuple[str, str], float]]:
-    """family -> ((model, method), the rate that the reference records of a tuning exhibit chose inside their grid)."""
+    """Return family -> ((model, method), the rate that the reference records of a tuning exhibit chose inside their
+    grid).
+    """
     import pandas as pd
 
     from harness.analysis.study import selection  # here: it needs pandas
@@ -128,7 +130,7 @@ def _chosen() -> Mapping[str, tuple[tuple[str, str], float]]:
 
 
 def _tuning() -> list[archive.Run]:
-    """Our finished reference records of exhibits that tune rates."""
+    """Return our finished reference records of exhibits that tune rates."""
     from harness.experiments import exhibits
 
     paths = sorted(assets.reference().glob(f"*/{archive.ARCHIVE}"))

@@ -1,4 +1,4 @@
-"""What it would take to decide a comparison: seeds, test rows or pairs, for 80 % power. Torch-free and pandas-free."""
+"""The seeds, test rows or pairs that would decide a comparison with 80 % power. Torch-free and pandas-free."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,9 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class Needed:
-    """What a comparison would take. seeds: per task, None: more than the limit. low, high: of the seeds, see `needed`.
+    """The seeds and rows that would decide a comparison.
+
+    seeds: per task, None: more than the limit. low, high: of the seeds, see `needed`.
 
     rows: how many times as many test rows it takes before any number of seeds would do; 1 where the rows suffice.
     """
@@ -27,7 +29,7 @@ class Needed:
 
 
 def needed(estimate: Interval, distance: float, level: float = LEVEL, limit: int = SEED_LIMIT) -> Needed | None:
-    """Seeds per task that decide with 80 % probability, when the true value is `distance` away from the margin.
+    """Return the seeds per task that decide with 80 % probability, when the true value is `distance` from the margin.
 
     low and high: the same at the ends of the 80 % interval of the spread (chi-square), which few seeds leave wide.
     None where nothing can be said: no spread, or an estimate on the margin itself.
@@ -45,7 +47,7 @@ def needed(estimate: Interval, distance: float, level: float = LEVEL, limit: int
 
 
 def reached(sd: float, row_se: float, distance: float, seeds: int, level: float = LEVEL) -> float:
-    """Probability that the interval of so many seeds ends before a margin that is `distance` away from the truth."""
+    """Return the probability that the interval of so many seeds excludes a margin that is `distance` from the truth."""
     middles = (np.arange(400) + 0.5) / 400
     drawn = sd * np.sqrt(stats.chi2.ppf(middles, seeds - 1) / (seeds - 1))  # standard deviations as they turn out
     over_rows = float(stats.norm.ppf(0.5 + level / 2)) * row_se
@@ -57,12 +59,12 @@ def reached(sd: float, row_se: float, distance: float, seeds: int, level: float 
 
 
 def _fewest(sd: float, row_se: float, distance: float, level: float, limit: int) -> int | None:
-    """The fewest seeds up to `limit` with enough power, by halving: power grows with them."""
+    """Return the fewest seeds up to `limit` with enough power, by bisection: power grows with them."""
     return least(lambda seeds: reached(sd, row_se, distance, seeds, level) >= POWER, 2, limit)
 
 
 def least(test: Callable[[int], bool], first: int, limit: int) -> int | None:
-    """The smallest number from `first` to `limit` for which `test` holds, None without any; once it holds it stays."""
+    """Return the smallest number from `first` to `limit` from which on `test` holds; None without one."""
     low, high = first, first
     while not test(high):
         if high == limit:
@@ -75,7 +77,7 @@ def least(test: Callable[[int], bool], first: int, limit: int) -> int | None:
 
 
 def share_power(value: float, total: int, decides: Callable[[float, float], bool], level: float = LEVEL) -> float:
-    """Probability that the interval of a share over `total` pairs decides, when the true share is `value`.
+    """Return the probability that the interval of a share over `total` pairs decides, when the true share is `value`.
 
     decides: of the interval's ends.
     """

@@ -1,6 +1,6 @@
-"""Which learning rate and which checkpoint count: decided here, never in training.
+"""The choice of the learning rate and of the checkpoint. It is made here, never in training.
 
-clean: the checkpoint and the rate with the best validation score; what is reported decides nothing.
+clean: the checkpoint and the rate with the best validation score; reported scores never select.
 paper: both chosen on the reported score itself, as the papers' code does; optimistic, shown beside.
 """
 
@@ -27,7 +27,7 @@ _DIGITS = 9  # two means that differ by rounding only are a tie
 
 
 def rates(scores: "pd.DataFrame", rule: str = "clean", failures: "pd.DataFrame | None" = None) -> "pd.DataFrame":
-    """The chosen rate of every model x task x arm, indexed by these.
+    """Return the chosen rate of every model x task x arm, indexed by these.
 
     Columns: learning_rate; tried (how many rates); edge ("lowest", "highest" or ""); mean (the score that
     chose); seeds (how many the rates were compared on). Rates are compared by their mean score over the seeds
@@ -49,7 +49,7 @@ def rates(scores: "pd.DataFrame", rule: str = "clean", failures: "pd.DataFrame |
 
 
 def choose(table: "pd.DataFrame") -> dict[str, float | int | str]:
-    """The best rate of a table (rates x seeds, or rates x whatever all rates were scored on)."""
+    """Return the best rate of a table (rates x seeds, or rates x other conditions that all rates were scored on)."""
     table = table.sort_index()
     common = table.dropna(axis="columns")
     # With no seed in common a comparison over different seeds is all there is.
@@ -66,13 +66,13 @@ def choose(table: "pd.DataFrame") -> dict[str, float | int | str]:
 
 
 def chosen(scores: "pd.DataFrame", rule: str = "clean", failures: "pd.DataFrame | None" = None) -> "pd.DataFrame":
-    """The rows of `scores` at the chosen rate and checkpoint."""
+    """Return the rows of `scores` at the chosen rate and checkpoint."""
     checkpoint, _ = RULES[rule]
     return at_chosen(scores[scores.checkpoint == checkpoint], rates(scores, rule, failures))
 
 
 def at_chosen(rows: "pd.DataFrame", picked: "pd.DataFrame") -> "pd.DataFrame":
-    """The rows at the learning rate that `rates` picked for their model, task and arm."""
+    """Return the rows at the learning rate that `rates` chose for their model, task and arm."""
     joined = rows.join(picked["learning_rate"].rename("chosen"), on=PLACE)
     return joined[joined.learning_rate == joined.chosen].drop(columns="chosen")
 
@@ -86,12 +86,12 @@ def _broken(failures: "pd.DataFrame | None", place: Any) -> set[float]:
 
 @dataclass(frozen=True)
 class Panel:
-    """Scores of one model, selected: what statistics work on.
+    """The selected scores of one model, as arrays for the statistics.
 
     values: [A, T, S] reported scores, NaN where missing. keys: [A, T, S] the cells behind, "" where missing.
-    rows: [T] examples in the set (NaN unknown). base: [T] what guessing scores: the best of chance and the majority.
+    rows: [T] examples in the set (NaN unknown). base: [T] the score of guessing: the better of chance and the majority.
     by_row: [T] whether a value is the mean over these rows of figures from 0 to 1.
-    best: the highest value there is; NaN where it is not known.
+    best: the highest possible value; NaN where it is not known.
     """
 
     arms: tuple[str, ...]
@@ -105,11 +105,11 @@ class Panel:
     best: float = np.nan
 
     def of(self, arm: str) -> Array:
-        """[T, S] of one arm; all NaN for an arm that is not there."""
+        """Return the values [T, S] of one arm; all NaN for an arm that the panel lacks."""
         return self.values[self.arms.index(arm)] if arm in self.arms else self.values[:0].sum(axis=0) * np.nan
 
     def at(self, tasks: Sequence[int]) -> "Panel":
-        """Some of its tasks."""
+        """Return the panel with some of its tasks."""
         kept = np.asarray(tasks, dtype=int)
         values, keys = self.values[:, kept], self.keys[:, kept]
         named = tuple(self.tasks[index] for index in kept)
@@ -117,23 +117,23 @@ class Panel:
         return replace(self, tasks=named, values=values, keys=keys, rows=rows, base=base, by_row=by_row)
 
     def at_best(self, keys: Collection[str]) -> "Panel":
-        """As if these cells had the best score there is."""
+        """Return the panel with the highest possible score in these cells."""
         return replace(self, values=np.where(np.isin(self.keys, list(keys)), self.best, self.values))
 
     def cells(self, *arms: str) -> tuple[str, ...]:
-        """The keys behind these arms."""
+        """Return the keys of the cells of these arms."""
         found = (key for arm in arms if arm in self.arms for key in self.keys[self.arms.index(arm)].flat)
         return tuple(str(key) for key in found if key)
 
 
 def only(found: Panel, arms: tuple[str, ...]) -> Panel:
-    """The panel with these arms alone."""
+    """Return the panel with these arms alone."""
     at = [found.arms.index(arm) for arm in arms]
     return replace(found, arms=arms, values=found.values[at], keys=found.keys[at])
 
 
 def panel(rows: "pd.DataFrame", role: str, order: tuple[str, ...], scores: bool = False) -> Panel:
-    """The reported scores of one model's selected rows as arrays.
+    """Return the reported scores of one model's selected rows as arrays.
 
     order: methods first named come first; a method's arms by the numbers in their names, then by text.
     scores: whether the values are those of the tasks' metrics, and not something that a probe measured.
@@ -156,12 +156,12 @@ def panel(rows: "pd.DataFrame", role: str, order: tuple[str, ...], scores: bool 
 
 
 def _number(value: Any) -> float:
-    """NaN for what is missing: in a column that holds numbers pandas keeps it as NaN, else as None."""
+    """Return NaN for a missing value, which pandas keeps as NaN in a numeric column and as None in others."""
     return np.nan if value is None else float(value)
 
 
 def columns(rows: "pd.DataFrame") -> "pd.Series[str]":
-    """What a score stands under: its task, or `task:set` where a task reports several sets."""
+    """Return the column of a score: its task, or `task:set` where a task reports several sets."""
     several = rows.groupby("task")["set"].transform("nunique") > 1
     return rows.task.where(~several, rows.task + ":" + rows["set"])
 

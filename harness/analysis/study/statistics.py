@@ -4,7 +4,7 @@ Seeds are the repeated draws, tasks are fixed. The interval is Student's t on th
 needs no equal variance over tasks, and it sees what one seed does to all tasks at once, as its data order does.
 `tests/benchmarks/coverage.py` simulates its coverage and its wrong verdicts beside those of other rules: a variance
 pooled over tasks covers 82 to 91 % where tasks differ in noise, Welch's covers 74 to 93 % where the tasks of a seed
-correlate by 0.3, and a percentile bootstrap covers 50 % with 2 seeds and 91 % with 10. The bootstrap stands beside.
+correlate by 0.3, and a percentile bootstrap covers 50 % with 2 seeds and 91 % with 10. The bootstrap is shown too.
 """
 
 import math
@@ -48,13 +48,13 @@ class Interval:
     row_se: float = 0.0
 
     def half(self, level: float = LEVEL) -> float:
-        """Half of the interval's width: that over seeds and that over rows add in squares."""
+        """Return half of the interval's width: that over seeds and that over rows add in squares."""
         over_rows = float(stats.norm.ppf(0.5 + level / 2)) * self.row_se
         return math.hypot(float(stats.t.ppf(0.5 + level / 2, self.df)) * self.se, over_rows)
 
 
 def over_seeds(values: Array, level: float = LEVEL) -> Interval:
-    """Mean over tasks of the means over seeds, with a t interval.
+    """Return the mean over tasks of the means over seeds, with a t interval.
 
     values: [T, S]. The spread is that of the means of the seeds that every task has. Without two such seeds it is each
     task's own (Welch's variance, Satterthwaite's degrees of freedom), which takes tasks for independent. A task without
@@ -73,7 +73,7 @@ def over_seeds(values: Array, level: float = LEVEL) -> Interval:
 
 
 def with_rows(found: Interval, row_se: float, level: float = LEVEL) -> Interval:
-    """The interval for new seeds and new test rows, whose draws are independent; never narrower than over seeds alone.
+    """Return the interval for new seeds and new test rows, whose draws are independent; it contains that over seeds.
 
     The half-widths add in squares (Zou and Donner 2008), so a seeds' part with few degrees of freedom keeps its own
     quantile. row_se 0 gives the interval over seeds alone.
@@ -85,7 +85,7 @@ def with_rows(found: Interval, row_se: float, level: float = LEVEL) -> Interval:
 
 
 def row_variance(score: Array, rows: Array) -> Array:
-    """Variance of a mean over `rows` test rows of values from 0 to 1, at most: p (1 - p) / rows.
+    """Return an upper bound of the variance of a mean over `rows` test rows of values from 0 to 1: p (1 - p) / rows.
 
     p has two successes and two failures more (Agresti and Coull 1998): 512 of 512 right is not certain to be right.
     """
@@ -94,7 +94,9 @@ def row_variance(score: Array, rows: Array) -> Array:
 
 
 def _spread(values: Array, counts: NDArray[np.intp]) -> tuple[float, float, float]:
-    """(standard deviation of one seed's mean, standard error of the mean, degrees of freedom); df is 0 without any."""
+    """Return (standard deviation of one seed's mean, standard error of the mean, degrees of freedom); df is 0 without
+    any.
+    """
     whole = values[:, ~np.isnan(values).any(axis=0)].mean(axis=0)
     if len(whole) > 1:
         sd = float(whole.std(ddof=1)) if np.ptp(whole) > ROUNDING else 0.0
@@ -109,7 +111,7 @@ def _spread(values: Array, counts: NDArray[np.intp]) -> tuple[float, float, floa
 
 
 def draws(present: NDArray[np.bool_], resamples: int = RESAMPLES, seed: int = 0) -> NDArray[np.intp]:
-    """Resampling of seeds: [B, T, S] indices; each task draws among the seeds it has, as many.
+    """Return the resampling of seeds, [B, T, S] indices: each task draws as many seeds as it has, among its own.
 
     Tasks that have the same seeds draw the same ones: a seed is drawn with all that it gave. -1 fills up tasks that
     have fewer seeds.
@@ -125,7 +127,7 @@ def draws(present: NDArray[np.bool_], resamples: int = RESAMPLES, seed: int = 0)
 
 
 def resample(values: Array, indices: NDArray[np.intp]) -> Array:
-    """Task means in every resample. values: [..., T, S]; indices: [B, T, S]; result: [B, ..., T]."""
+    """Return the task means in every resample. values: [..., T, S]; indices: [B, T, S]; result: [B, ..., T]."""
     tasks = np.arange(values.shape[-2])[None, :, None]
     picked = np.where(indices < 0, np.nan, values[..., tasks, indices])
     with np.errstate(invalid="ignore"):
@@ -135,7 +137,7 @@ def resample(values: Array, indices: NDArray[np.intp]) -> Array:
 
 
 def percentile(samples: Array, mean: float, level: float = LEVEL) -> Interval:
-    """The percentile interval of bootstrap samples [B]."""
+    """Return the percentile interval of bootstrap samples [B]."""
     samples = samples[~np.isnan(samples)]
     if not len(samples):
         return Interval(mean, math.nan, math.nan, kind="bootstrap")
@@ -144,24 +146,24 @@ def percentile(samples: Array, mean: float, level: float = LEVEL) -> Interval:
 
 
 def bootstrap(values: Array, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
-    """Mean over tasks with a bootstrap interval. values: [T, S]."""
+    """Return the mean over tasks with a bootstrap interval. values: [T, S]."""
     values = np.atleast_2d(np.asarray(values, dtype=float))
     indices = draws(~np.isnan(values), resamples, seed)
     return percentile(resample(values, indices).mean(axis=-1), over_seeds(values).mean, level)
 
 
 def interval(values: Array, level: float = LEVEL) -> tuple[Interval, Interval]:
-    """(the t interval, which is printed and decides, the bootstrap beside it)."""
+    """Return (the t interval, which is printed and decides, the bootstrap beside it)."""
     return choose(over_seeds(values, level), bootstrap(values, level))
 
 
 def choose(student: Interval, drawn: Interval) -> tuple[Interval, Interval]:
-    """The two intervals in the order in which they are shown; the bootstrap's counts are those of the t."""
+    """Return the two intervals in the order in which they are shown; the bootstrap's counts are those of the t."""
     return student, replace(drawn, df=student.df, sd=student.sd, n=student.n, seeds=student.seeds)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment; NaN stays NaN and does not count."""
+    """Return the p values after Holm's step-down adjustment; NaN stays NaN and does not count."""
     order = sorted((p, i) for i, p in enumerate(p_values) if not math.isnan(p))
     adjusted, running = [math.nan] * len(p_values), 0.0
     for rank, (p, i) in enumerate(order):
@@ -171,12 +173,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def ranks(values: Array) -> Array:
-    """1 = the highest along the first axis, ties share the mean rank. values: [A, ...], complete."""
+    """Return the ranks along the first axis, 1 for the highest; ties share the mean rank. values: [A, ...],
+    complete.
+    """
     return stats.rankdata(-values, axis=0)
 
 
 def tau_b(left: Sequence[float], right: Sequence[float]) -> float:
-    """Kendall's tau-b; NaN where either side has no order at all."""
+    """Return Kendall's tau-b; NaN where either side has no order at all."""
     signs = [(np.sign(left[i] - left[j]), np.sign(right[i] - right[j])) for i in range(len(left)) for j in range(i)]
     both = sum(a * b for a, b in signs)
     norm = math.sqrt(sum(a != 0 for a, _ in signs) * sum(b != 0 for _, b in signs))
@@ -184,7 +188,7 @@ def tau_b(left: Sequence[float], right: Sequence[float]) -> float:
 
 
 def tau_p(left: Sequence[float], right: Sequence[float], draws: int = 20000) -> float:
-    """Two-sided p of 'the two orders have nothing to do with each other', by the permutations of one of them.
+    """Return the two-sided p of 'the two orders are unrelated', by the permutations of one of them.
 
     All of them up to seven values, random ones beyond; ties are kept.
     """
@@ -203,29 +207,29 @@ def tau_p(left: Sequence[float], right: Sequence[float], draws: int = 20000) -> 
 
 
 def superior(estimate: Interval, margin: float) -> tuple[str, float]:
-    """Is the estimate above `margin`? (verdict, two-sided p of 'it equals the margin')."""
+    """Test whether the estimate is above `margin`; return (verdict, two-sided p of 'it equals the margin')."""
     return _decide(estimate.low > margin, estimate.high < margin), _p(estimate, margin)
 
 
 def at_least(estimate: Interval, margin: float) -> tuple[str, float]:
-    """Is the estimate no more than `margin` below 0 (non-inferiority)?"""
+    """Test whether the estimate is no more than `margin` below 0 (non-inferiority)."""
     return superior(estimate, -margin)
 
 
 def at_most(estimate: Interval, margin: float) -> tuple[str, float]:
-    """Is the estimate no more than `margin` above 0? Below is as good."""
+    """Test whether the estimate is no more than `margin` above 0. Below is as good."""
     return _decide(estimate.high < margin, estimate.low > margin), _p(estimate, margin)
 
 
 def similar(estimate: Interval, margin: float) -> tuple[str, float]:
-    """Is the estimate within +-margin? Equivalence by two one-sided tests at (1 - LEVEL) / 2 each."""
+    """Test whether the estimate is within +-margin: equivalence by two one-sided tests at (1 - LEVEL) / 2 each."""
     inside = -margin < estimate.low and estimate.high < margin
     outside = estimate.low > margin or estimate.high < -margin
     return _decide(inside, outside), max(_p(estimate, -margin), _p(estimate, margin))  # of the nearer edge
 
 
 def share(wins: float, total: int, level: float = LEVEL) -> Interval:
-    """A share with its Clopper-Pearson interval; a tie may count half."""
+    """Return a share with its Clopper-Pearson interval; a tie may count half."""
     if total == 0:
         return Interval(math.nan, math.nan, math.nan, kind="exact")
     tail = (1 - level) / 2
@@ -235,20 +239,20 @@ def share(wins: float, total: int, level: float = LEVEL) -> Interval:
 
 
 def above_half(wins: float, total: int) -> Interval:
-    """A share less one half, with its Clopper-Pearson interval; its tests are exact."""
+    """Return a share less one half, with its Clopper-Pearson interval; its tests are exact."""
     found = share(wins, total)
     return replace(found, mean=found.mean - 0.5, low=found.low - 0.5, high=found.high - 0.5, kind="half")
 
 
 def share_p(wins: float, total: int, value: float) -> float:
-    """Two-sided p of 'the share equals value': twice the smaller exact tail."""
+    """Return the two-sided p of 'the share equals value': twice the smaller exact tail."""
     above = float(stats.beta.cdf(value, wins, total - wins + 1)) if wins > 0 else 1.0
     below = float(stats.beta.sf(value, wins + 1, total - wins)) if wins < total else 1.0
     return min(1.0, 2 * min(above, below))
 
 
 def _p(estimate: Interval, value: float) -> float:
-    """Two-sided p of 'the mean equals value': 1 less the level at which the interval ends at the value.
+    """Return the two-sided p of 'the mean equals value': 1 less the level at which the interval ends at the value.
 
     Without any spread it cannot be tested: NaN.
     """

@@ -1,4 +1,4 @@
-"""The records of one exhibit on one model: what tables, figures and claims are made from."""
+"""The records of one exhibit on one model, from which tables, figures and claims are made."""
 
 import csv
 import math
@@ -33,12 +33,12 @@ class Study:
 
     @property
     def role(self) -> str:
-        """The role of the sets that are reported: test, or validation for a tuning exhibit."""
+        """Return the role of the sets that are reported: test, or validation for a tuning exhibit."""
         return self.exhibit.sets
 
     @cached_property
     def rates(self) -> "pd.DataFrame":
-        """Chosen on the tuning seeds alone, where an arm has any."""
+        """Return the chosen rates, chosen on the tuning seeds alone where an arm has any."""
         tuning = self.scores.seed.isin(self.tuning_seeds)
         chosen_there = self.scores[tuning].set_index(selection.PLACE).index
         others = ~self.scores.set_index(selection.PLACE).index.isin(chosen_there)
@@ -46,7 +46,7 @@ class Study:
 
     @cached_property
     def tuning_seeds(self) -> frozenset[int]:
-        """The seeds that choose rates and stand in no table.
+        """Return the seeds that choose rates and are reported in no table.
 
         Those that the exhibit declares do so where several rates were tried on them and other seeds are there: else
         they are seeds as any.
@@ -58,45 +58,53 @@ class Study:
 
     @cached_property
     def open_rates(self) -> Mapping[tuple[str, str], str]:
-        """(arm, task) -> why a better rate than its own may exist; nothing where its rate is settled."""
+        """Return (arm, task) -> why a better rate than its own may exist; empty where its rate is settled."""
         return open_rates.places(self)
 
     @cached_property
     def selected(self) -> "pd.DataFrame":
+        """Return the rows at the chosen rates and checkpoints, by validation."""
         return selection.at_chosen(self._reported[self._reported.checkpoint == "best"], self.rates)
 
     @cached_property
     def _reported(self) -> "pd.DataFrame":
-        """Without the seeds on which rates were chosen and nothing else."""
+        """Return the rows without the seeds that only choose rates."""
         return self.scores[~self.scores.seed.isin(self.tuning_seeds)]
 
     @cached_property
     def selected_curves(self) -> "pd.DataFrame":
-        """The validation curves at the chosen learning rates."""
+        """Return the validation curves at the chosen learning rates."""
         fresh = self.curves[~self.curves.seed.isin(self.tuning_seeds)]
         return selection.at_chosen(fresh[fresh.role == "validation"], self.rates)
 
     @cached_property
     def clean(self) -> Panel:
+        """Return the scores of the clean selection as arrays."""
         return selection.panel(self.selected, self.role, self.exhibit.methods(), scores=True)
 
     @cached_property
     def unlearnt(self) -> tuple[str, ...]:
-        """The tasks on which the ceiling is not above the floor by 3 standard errors: it is no yardstick there."""
+        """Return the tasks on which the ceiling is not above the floor by 3 standard errors, so that it is no
+        yardstick.
+        """
         if not self.ceiling:
             return ()
         floor, ceiling = estimates.floor_values(self.clean, self.floor), self.clean.of(self.ceiling)
         good = estimates.learnt(self.clean, floor, ceiling)
         known = [not row.all() for row in np.isnan(ceiling - floor)]
-        return tuple(t for t, learnt, told in zip(self.clean.tasks, good, known, strict=True) if told and not learnt)
+        return tuple(
+            t for t, learnt, is_known in zip(self.clean.tasks, good, known, strict=True) if is_known and not learnt
+        )
 
     @cached_property
     def judged(self) -> Panel:
-        """`clean` without the tasks where the ceiling is at the floor: what every claim about scores is tested on."""
+        """Return `clean` without the tasks where the ceiling is at the floor; every claim about scores is tested
+        on it.
+        """
         return self.clean.at([index for index, task in enumerate(self.clean.tasks) if task not in self.unlearnt])
 
     def left_out(self) -> tuple[str, ...]:
-        """What a claim says of the tasks it leaves out."""
+        """Return the note on the tasks that a claim leaves out."""
         if not self.unlearnt:
             return ()
         why = f"'{self.ceiling}' is not above the floor by 3 standard errors, so it is no yardstick there"
@@ -104,14 +112,14 @@ class Study:
 
     @cached_property
     def paper(self) -> Panel:
-        """The optimistic selection; as `clean` where nothing but validation may be seen."""
+        """Return the optimistic selection; the same as `clean` where only validation may be seen."""
         if self.role != "test":
             return self.clean
         rows = selection.chosen(self._reported, "paper", self.failures)
         return selection.panel(rows, self.role, self.exhibit.methods(), scores=True)
 
     def probed(self, probe: str, figure: str) -> Panel | None:
-        """What a probe found of each set, where its score would be; None where no cell has any of it."""
+        """Return a probe's figure of each set in place of its score; None where no cell has any."""
         rows = self.selected[self.selected.role == self.role]
         found = [_probed(held, probe, where, figure) for held, where in zip(rows.probes, rows["set"], strict=True)]
         if all(value != value for value in found):
@@ -120,7 +128,7 @@ class Study:
 
     @cached_property
     def goals(self) -> Mapping[str, float]:
-        """task -> the ceiling's validation score at its last step, mean over seeds; empty without a ceiling.
+        """Return task -> the ceiling's validation score at its last step, mean over seeds; empty without a ceiling.
 
         Without the tasks where the ceiling is at the floor: a share of it would lie below guessing.
         """
@@ -132,20 +140,20 @@ class Study:
 
     @cached_property
     def method_of(self) -> Mapping[str, str]:
-        """arm -> the method it is a variant of."""
+        """Return arm -> the method that it is a variant of."""
         return dict(zip(self.scores.arm, self.scores.method, strict=True))
 
     def field(self, arm: str, name: str) -> Any:
-        """A field of the arm's method, such as its rank; None where the method has none of that name."""
+        """Return a field of the arm's method, such as its rank; None where the method has none of that name."""
         return self._first[arm].fields.get(name)
 
     @cached_property
     def _first(self) -> "Mapping[str, pd.Series[Any]]":
-        """arm -> the first of its rows, for what all of them share."""
+        """Return arm -> the first of its rows, for what all of them share."""
         return {str(arm): rows.iloc[0] for arm, rows in self.scores.groupby("arm", sort=False)}
 
     def trained(self, arm: str) -> tuple[int, float] | None:
-        """(trainable parameters, their share of the backbone's); None where the records do not say."""
+        """Return (trainable parameters, their share of the backbone's); None where the records lack them."""
         row = self._first[arm]
         # In a column that holds numbers pandas keeps a missing one as NaN, which is not None.
         known = [value is not None and not math.isnan(value) for value in (row.delta, row.backbone)]
@@ -153,10 +161,11 @@ class Study:
 
     @cached_property
     def published(self) -> tuple[Mapping[str, str], ...]:
+        """Return the published rows of the exhibit."""
         return published(self.exhibit.published) if self.exhibit.published else ()
 
     def task_of(self, column: str) -> str:
-        """The task of a column, which is called task:set where a task reports several sets."""
+        """Return the task of a column, which is called task:set where a task reports several sets."""
         return column if column in self._tasks else column.rpartition(":")[0]
 
     @cached_property
@@ -165,13 +174,13 @@ class Study:
 
     @cached_property
     def edges(self) -> Mapping[tuple[str, str], str]:
-        """(task, arm) -> the edge of the grid at which its learning rate lies: "highest", "lowest" or ""."""
+        """Return (task, arm) -> the edge of the grid at which its learning rate lies: "highest", "lowest" or ""."""
         own = self.rates.edge.xs(self.model, level="model") if len(self.rates) else self.rates.edge
         return {place: str(edge) for place, edge in zip(own.index, own, strict=True)}
 
     @property
     def choosing(self) -> tuple[str, ...]:
-        """On which seeds the learning rates were chosen, where several were tried."""
+        """Return on which seeds the learning rates were chosen, where several were tried."""
         if (self.rates.tried < 2).all():
             return ()
         if seeds := ", ".join(map(str, sorted(self.tuning_seeds & set(self.scores.seed)))):
@@ -179,18 +188,18 @@ class Study:
         return ("learning rates are chosen on validation with the seeds that are reported: optimistic",)
 
     def trains(self, arm: str) -> bool:
-        """Whether anything trains: else the learning rate means nothing."""
+        """Return whether an arm trains anything: otherwise its learning rate has no meaning."""
         row = self._first[arm]
         return self.trained(arm) is None or bool(row.delta + row["head"] > 0)
 
     def arm(self, method: str | None) -> str | None:
-        """The only arm of a method; None where it has none, or several."""
+        """Return the only arm of a method; None where it has none, or several."""
         arms = [arm for arm in self.clean.arms if self.method_of[arm] == method]
         return arms[0] if len(arms) == 1 else None
 
     @property
     def floor(self) -> str | None:
-        """The floor's arm; None where it has a head that nobody trained, which scores by luck: then guessing is it."""
+        """Return the floor's arm; None where it has an untrained head, because guessing is then the floor."""
         arm = self.arm(self.exhibit.floor)
         rows = self.scores[(self.scores.arm == arm) & (self.scores.checkpoint == "last")]
         random_head = bool(((rows["head"] > 0) & (rows.step == 0)).any())
@@ -198,11 +207,12 @@ class Study:
 
     @property
     def ceiling(self) -> str | None:
+        """Return the ceiling's arm."""
         return self.arm(self.exhibit.ceiling)
 
     @property
     def others(self) -> tuple[str, ...]:
-        """The arms that are neither floor nor ceiling."""
+        """Return the arms that are neither floor nor ceiling."""
         roles = (self.arm(self.exhibit.floor), self.ceiling)
         return tuple(arm for arm in self.clean.arms if arm not in roles)
 
@@ -214,7 +224,7 @@ def _probed(held: Mapping[str, Any], probe: str, where: str, figure: str) -> flo
 
 
 def studies(exhibit: Exhibit, runs: Sequence[archive.Run]) -> list[Study]:
-    """One study per model, in order of appearance. Sets that the exhibit must not see are not read."""
+    """Return one study per model, in order of appearance. Sets that the exhibit must not see are not read."""
     roles = frame.ROLES if exhibit.sets == "test" else (exhibit.sets,)
     scores, curves = frame.scores(runs, roles), frame.curves(runs, roles)
     failures = frame.failures(runs)
@@ -231,7 +241,7 @@ def studies(exhibit: Exhibit, runs: Sequence[archive.Run]) -> list[Study]:
 
 
 def published(path: Path) -> tuple[Mapping[str, str], ...]:
-    """The rows of a CSV of published numbers; lines that start with # name its source."""
+    """Return the rows of a CSV of published numbers; lines that start with # name its source."""
     try:
         lines = atomic_files.read_text(path).splitlines()
         return tuple(csv.DictReader(line for line in lines if not line.startswith("#")))

@@ -1,4 +1,4 @@
-"""Does a rerun agree with the reference? Per group of cells, the difference of means with its interval."""
+"""Compare a rerun with the reference: per group of cells, the difference of means with its interval."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ ALPHA = 1 - statistics.LEVEL
 
 @dataclass(frozen=True)
 class Group:
-    """One method, task and rate in both. verdict: same (every cell equal), agrees, differs, cannot tell."""
+    """One method, task and rate of both runs. verdict: same (every cell equal), agrees, differs, cannot tell."""
 
     place: tuple[str, ...]
     mine: float
@@ -35,7 +35,7 @@ class Group:
 
 
 def groups(mine: Sequence[archive.Run], reference: Sequence[archive.Run], role: str = "test") -> list[Group]:
-    """The groups that both have, Holm-adjusted over them. Each group is judged by its own spread."""
+    """Return the groups that both runs have, Holm-adjusted over them. Each group is judged by its own spread."""
     ours, theirs = _scores(mine, role, reference), _scores(reference, role, mine)
     shared = [place for place in ours.groups if place in theirs.groups]
     raw = [_group(place, ours.get_group(place), theirs.get_group(place)) for place in shared]
@@ -44,14 +44,14 @@ def groups(mine: Sequence[archive.Run], reference: Sequence[archive.Run], role: 
 
 
 def flipped(mine: Sequence[Finding], reference: Sequence[Finding]) -> list[tuple[Finding, Finding]]:
-    """Claims that one of them reproduces and the other contradicts."""
+    """Return the claims that one run reproduces and the other contradicts."""
     theirs = {(one.claim, one.model): one for one in reference}
     pairs = [(one, theirs[one.claim, one.model]) for one in mine if (one.claim, one.model) in theirs]
     return [pair for pair in pairs if {one.verdict for one in pair} == {"reproduced", "contradicted"}]
 
 
 def table(found: Sequence[Group], model: str) -> Table:
-    """One row per group of one model."""
+    """Return one row per group of one model."""
     columns = ("method", "task", "rate", "mine", "reference", "difference", "seeds", "verdict")
     rows = tuple(_row(group) for group in found if group.place[0] == model)
     note = "points; the interval is Student's t of the group's own spread over seeds; verdicts are Holm-adjusted"
@@ -82,7 +82,9 @@ def _scores(runs: Sequence[archive.Run], role: str, among: Sequence[archive.Run]
 
 
 def _spread(*sides: "pd.DataFrame") -> tuple[float, int]:
-    """(standard deviation over seeds, degrees of freedom) of one group: both sides are draws of the same cells."""
+    """Return (standard deviation over seeds, degrees of freedom) of one group: both sides are draws of the same
+    cells.
+    """
     squares = sum(float(((rows.score - rows.score.mean()) ** 2).sum()) for rows in sides)
     df = sum(len(rows) - 1 for rows in sides)
     return (math.sqrt(squares / df) if df else math.nan), df

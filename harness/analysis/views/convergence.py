@@ -1,4 +1,4 @@
-"""How soon a method reaches a share of the ceiling's final score: steps, with "never" as the last of all."""
+"""The speed of convergence: the steps to a share of the ceiling's final score, where "never" ranks last."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,14 +33,16 @@ class Times:
     goals: Array
 
     def of(self, arm: str) -> Array:
+        """Return the steps [T, S] of one arm."""
         return self.steps[self.arms.index(arm)]
 
     def cells(self, *arms: str) -> tuple[str, ...]:
+        """Return the keys of the cells of these arms."""
         return tuple(str(key) for arm in arms for key in self.keys[self.arms.index(arm)].flat if key)
 
 
 def times(study: Study, share: float = SHARE) -> Times | None:
-    """Steps to `share` of the ceiling's mean final validation score on each task. None without a ceiling."""
+    """Return the steps to `share` of the ceiling's mean final validation score on each task; None without a ceiling."""
     rows, goals = study.selected_curves, goals_of(study, share)
     if not goals:
         return None
@@ -56,7 +58,7 @@ def times(study: Study, share: float = SHARE) -> Times | None:
 
 
 def goals_of(study: Study, share: float = SHARE) -> dict[str, float]:
-    """task -> the score to reach, of the tasks where that is more than guessing."""
+    """Return task -> the score to reach, for the tasks where it is above guessing."""
     columns = zip(study.clean.tasks, study.clean.base, strict=True)
     guessing = {task.partition(":")[0]: base for task, base in columns}
     found = {task: share * score for task, score in study.goals.items()}
@@ -64,7 +66,7 @@ def goals_of(study: Study, share: float = SHARE) -> dict[str, float]:
 
 
 def without_goal(study: Study, share: float = SHARE) -> tuple[str, ...]:
-    """What is said of the tasks that have no goal."""
+    """Return the note on the tasks that have no goal."""
     kept = goals_of(study, share)
     gone = [task for task in study.goals if task not in kept]
     below = (f"no goal, {share:.0%} of the ceiling is not above guessing: {', '.join(gone)}",) if gone else ()
@@ -72,7 +74,7 @@ def without_goal(study: Study, share: float = SHARE) -> tuple[str, ...]:
 
 
 def by_steps(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
-    """Every pair of the published order of speed: in which share of (task, seed) pairs is one faster?"""
+    """Test every pair of the published order of speed: the share of (task, seed) pairs in which one is faster."""
     margin, near = float(options["margin"]), float(options["near"])
     ranks = order.published_ranks(study, str(options["quantity"]))
     found = times(study, float(options["target"]))
@@ -92,7 +94,7 @@ def by_steps(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
 def _compared(
     study: Study, found: Times, pairs: Sequence[tuple[str, str]], similar: Sequence[bool], edges: Sequence[float]
 ) -> tuple[Comparison, ...]:
-    """Every pair, Holm-adjusted; the p of a test is the largest of those at its bounds."""
+    """Return every pair, Holm-adjusted; the p of a test is the largest of those at its bounds."""
     counted = [wins(found.of(left), found.of(right)) for left, right in pairs]
     bounds = [_bounds(study, found, *pair) for pair in pairs]
     plain = [_p(*row) for row in zip(counted, similar, edges, strict=True)]
@@ -107,14 +109,14 @@ def _compared(
 
 
 def wins(left: Array, right: Array) -> tuple[float, int]:
-    """(wins of left, pairs); a tie counts half, also "never" on both sides; a missing cell makes no pair."""
+    """Return (wins of left, pairs); a tie counts half, also "never" on both sides; a missing cell makes no pair."""
     both = ~(np.isnan(left) | np.isnan(right))
     faster, same = (left < right)[both].sum(), (left == right)[both].sum()
     return float(faster + same / 2), int(both.sum())
 
 
 def _bounds(study: Study, found: Times, left: str, right: str) -> list[tuple[float, int]]:
-    """`wins` with every pair lost, then won, on the tasks where an open rate is behind it; empty without any.
+    """Return `wins` with every pair lost, then won, on the tasks with an open rate behind them; empty without any.
 
     A rate that scores better may reach the goal later or sooner, also the winner's, and the ceiling's moves the goal.
     """
@@ -129,7 +131,7 @@ def _bounds(study: Study, found: Times, left: str, right: str) -> list[tuple[flo
 def _worst(
     counted: tuple[float, int], bounds: Sequence[tuple[float, int]], similar: bool, margin: float, p: float
 ) -> float:
-    """The largest p of a test and of those at its bounds; 1 where one of these says anything else."""
+    """Return the largest p of a test and of those at its bounds; 1 where one of these has another verdict."""
 
     def verdict(won: float, total: int) -> str:
         found = statistics.share(won, total)
@@ -145,7 +147,7 @@ def _worst(
 
 
 def _p(counted: tuple[float, int], similar: bool, margin: float) -> float:
-    """Two-sided p of 'the share is at the edge that decides'."""
+    """Return the two-sided p of 'the share is at the edge that decides'."""
     won, total = counted
     if not total:
         return np.nan
@@ -163,7 +165,7 @@ def _comparison(
     tested: tuple[float, bool],
     family: int,
 ) -> Comparison:
-    """tested: its p, and whether it holds whatever open rates could reach."""
+    """Return the comparison. tested: its p, and whether it holds whatever open rates could reach."""
     relation, (won, total) = "similar to" if similar else "faster than", counted
     p, held = tested
     if not total:
@@ -179,7 +181,9 @@ def _comparison(
 
 
 def _verdict(low: float, high: float, similar: bool, margin: float) -> str:
-    """From the interval of a share: beyond one half plus the margin, or within one half +- the margin."""
+    """Return the verdict by the interval of a share: beyond one half plus the margin, or within one half +- the
+    margin.
+    """
     low, high = low - 0.5, high - 0.5
     if similar:
         outside = low > margin or high < -margin
@@ -188,7 +192,7 @@ def _verdict(low: float, high: float, similar: bool, margin: float) -> str:
 
 
 def _needed(share: float, total: int, similar: bool, margin: float, family: int, tasks: int) -> tuple[int | None, str]:
-    """(pairs that decide with 80 % probability at this share, why the pairs at hand could not decide at all)."""
+    """Return (pairs that decide with 80 % probability at this share, why these pairs could not decide at all)."""
     level, limit = 1 - ALPHA / family, power.SEED_LIMIT * tasks
 
     def verdict(wins: float, pairs: int) -> str:
@@ -212,7 +216,7 @@ NEVER = "never"
 
 
 def table(study: Study) -> Table:
-    """One row per arm, the fastest mean rank first; "never": at least half of the seeds never got there."""
+    """Return one row per arm, the fastest mean rank first; "never": at least half of the seeds never got there."""
     found = times(study)
     title = f"Steps to {SHARE:.0%} of the ceiling's final validation score"
     if found is None:
@@ -232,7 +236,7 @@ def table(study: Study) -> Table:
 
 
 def _median(steps: Array, keys: "np.ndarray[tuple[int, ...], np.dtype[np.object_]]") -> Entry:
-    """'75', '75 (4 of 5)' where a seed never got there, 'never'."""
+    """Return '75', '75 (4 of 5)' where a seed never got there, or 'never'."""
     known = np.sort(steps[~np.isnan(steps)])
     if not len(known):
         return Entry(MISSING)
@@ -246,7 +250,7 @@ def _median(steps: Array, keys: "np.ndarray[tuple[int, ...], np.dtype[np.object_
 
 
 def _ranks(found: Times) -> dict[str, Estimate]:
-    """Mean rank of speed over the (task, seed) pairs that all arms have; "never" ranks last, ties share."""
+    """Return the mean rank of speed over the (task, seed) pairs that all arms have; "never" ranks last, ties share."""
     complete = ~np.any(np.isnan(found.steps), axis=0)
     if len(found.arms) < 2 or not complete.any(axis=1).all():
         return {arm: estimates.absent("no seed that all methods have on every task") for arm in found.arms}
@@ -275,7 +279,7 @@ def _notes(study: Study, found: Times) -> tuple[str, ...]:
 
 
 def side_by_side(study: Study) -> tuple[str, ...]:
-    """Why there is no claim about seconds, where there cannot be one."""
+    """Return why there is no claim about seconds, where there cannot be one."""
     beside = study.scores.cells_beside.dropna()
     if beside.empty:
         return ("seconds: how many cells ran side by side is not recorded, so no claim is made about seconds",)

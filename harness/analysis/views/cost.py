@@ -1,4 +1,4 @@
-"""What a method costs beside what it scores: trainable parameters, their share, seconds per step."""
+"""Score and cost of the methods: trainable parameters, their share, seconds per step."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -22,8 +22,10 @@ REACH = (6, 12, 20, 30, 42, 56, 72, 90)
 
 
 def table(study: Study) -> Table:
-    """One row per arm, the best mean score first: score, trainable parameters, their share, seconds per step; joules
-    where a device reported them."""
+    """Return one row per arm, the best mean score first: score, trainable parameters, their share, seconds per step.
+
+    A device that reports energy adds a column of joules.
+    """
     panel, energy = study.clean, bool(study.selected.energy_j.notna().any())
     rows = []
     for arm in rate_marks.by_score(study):
@@ -44,22 +46,24 @@ def table(study: Study) -> Table:
 
 def _notes(study: Study) -> tuple[str, ...]:
     beside = int(study.selected.cells_beside.max()) if len(study.selected) else 0
-    told = f"; up to {beside} other cells ran beside, so no claim rests on them" if beside else ""
+    beside_note = f"; up to {beside} other cells ran beside, so no claim rests on them" if beside else ""
     return (
         *notes.common_notes(study),
         "share: trainable parameters as a share of the backbone's, a task head counted apart",
-        f"seconds per step: of training (evaluation apart) over its steps, median over cells{told}",
+        f"seconds per step: of training (evaluation apart) over its steps, median over cells{beside_note}",
         *rate_marks.notes(study),
     )
 
 
 def parameters(study: Study, arm: str) -> tuple[int, float] | None:
-    """(trainable parameters, their share of the backbone's); None where the records do not say."""
+    """Return (trainable parameters, their share of the backbone's); None where the records lack them."""
     return study.trained(arm)
 
 
 def _joules(study: Study, arm: str) -> tuple[Entry, Entry]:
-    """Of the device, from loading to the last score: median over cells; and per point of each cell's own score."""
+    """Return the joules of the device, from loading to the last score, median over cells; and per point of each cell's
+    own score.
+    """
     rows = study.selected[(study.selected.arm == arm) & (study.selected.role == study.role)]
     cells = rows.groupby("key", sort=False).agg(energy=("energy_j", "first"), score=("score", "mean")).dropna()
     if cells.empty:
@@ -70,7 +74,7 @@ def _joules(study: Study, arm: str) -> tuple[Entry, Entry]:
 
 
 def _seconds(study: Study, arm: str, keys: Sequence[str]) -> Entry:
-    """The last point of a curve has the steps and the seconds of the whole training."""
+    """Return the seconds per step; the last point of a curve has the steps and seconds of the whole training."""
     last = study.curves[study.curves.key.isin(keys)].groupby("key")[["step", "seconds"]].max()
     last = last[last.step > 0].dropna()
     if last.empty:
@@ -80,7 +84,7 @@ def _seconds(study: Study, arm: str, keys: Sequence[str]) -> Entry:
 
 
 def against_share(studies: Sequence[Study]) -> "Figure":
-    """Mean score with its interval against the share that trains, on a log axis; a panel per model.
+    """Draw the mean score with its interval against the trainable share, on a log axis; a panel per model.
 
     What trains nothing is a line across. Names stand at their marks: there are more methods than colours.
     """
@@ -104,12 +108,12 @@ def against_share(studies: Sequence[Study]) -> "Figure":
 
 
 def _label(study: Study, arm: str) -> str:
-    """The name with the marks of its rates; short, as many stand close together."""
+    """Return the name with the marks of its rates, shortened because many stand close together."""
     return figure_style.named([study], arm).replace(f" ({rate_marks.UNTUNED})", "*")
 
 
 def _place(study: Study, arm: str) -> tuple[float, float] | None:
-    """(share in percent, score in points); None where the score is not known or nothing trains."""
+    """Return (share in percent, score in points); None where the score is not known or nothing trains."""
     trained, mean = parameters(study, arm), estimates.score(study.clean, arm).main.mean
     return None if trained is None or not trained[1] or np.isnan(mean) else (100 * trained[1], 100 * mean)
 
@@ -131,7 +135,7 @@ def _marks(axes: "Axes", study: Study, looks: dict[str, dict[str, Any]]) -> None
 
 
 def _name(axes: "Axes", study: Study, placed: dict[str, tuple[float, float]], looks: dict[str, dict[str, Any]]) -> None:
-    """Each name at the first place where it covers no mark and no other name, with a thin line to its mark."""
+    """Draw each name at the first place where it covers no mark and no other name, with a thin line to its mark."""
     from matplotlib.transforms import Bbox
 
     points: dict[str, tuple[float, float]] = {}
@@ -167,7 +171,7 @@ def _box(
     side: tuple[int, int],
     dot: float,
 ) -> "Bbox":
-    """What a text of that size covers, in pixels, when it hangs on `side` of the point, `offset` points away."""
+    """Return the box of a text of that size, in pixels, on `side` of the point, `offset` points away."""
     from matplotlib.transforms import Bbox
 
     left, low = (

@@ -1,10 +1,10 @@
-"""How far weights moved in magnitude (dM) and in direction (dD): the probe `weight_decomposition`, and how the two go
-together.
+"""How far weights moved in magnitude (dM) and in direction (dD), by the probe `weight_decomposition`, and their
+correlation.
 
 A correlation is taken over the points of one cell, one for each layer and checkpoint, and is one draw per task and
-seed. The points of a cell are not independent of each other, so their number says little about how sure it is:
-intervals are over seeds, Student's t on Fisher's z as everywhere here (a bootstrap of so few seeds is too narrow), put
-back to correlations. They speak of other seeds on the same backbone, not of other backbones.
+seed. The points of a cell are not independent of each other, so their number gives no confidence.
+Intervals are over seeds: Student's t on Fisher's z as everywhere here (a bootstrap of so few seeds is too narrow),
+transformed back to correlations. They hold for other seeds on the same backbone, not for other backbones.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ from harness.experiments.verdict import Comparison, Finding
 
 
 def table(study: Study) -> Table:
-    """One row per role and arm: both correlations, how far the weights moved, and what is published."""
+    """Return one row per role and arm: both correlations, how far the weights moved, and the published text."""
     quoted, rows = quotes(study), []
     for role in roles(study):
         for arm in study.clean.arms:
@@ -38,7 +38,7 @@ def table(study: Study) -> Table:
             moved = [_moved(study, arm, role, side) for side in ("direction", "magnitude")]
             score = rate_marks.scored(study, arm)
             ours = [*(number(one, digits=2, bounds=True) for one in found), *moved, score]
-            rows.append((rate_marks.named(study, arm, f", {role}"), *ours, *_said(study, said, role)))
+            rows.append((rate_marks.named(study, arm, f", {role}"), *ours, *_quoted(study, said, role)))
     paper = ("paper's text", "paper's figure", "its figure, within a step") if study.published else ()
     ends = ("ΔD at the end", "ΔM at the end", f"{study.role} score")
     heads = ("weights", f"over {ALL}", f"over {WITHIN}", *ends, *paper)
@@ -47,7 +47,7 @@ def table(study: Study) -> Table:
 
 
 def correlation(study: Study, arm: str, role: str, over: str, task: int | None = None) -> Estimate:
-    """Mean over tasks (or of one), by Fisher's z over seeds."""
+    """Return the mean correlation over tasks (or of one task), by Fisher's z over seeds."""
     panel = panel_of(study, role, over)
     values = panel.of(arm) if task is None else panel.of(arm)[task : task + 1]
     main, beside = (_back(one) for one in statistics.interval(values))
@@ -55,20 +55,20 @@ def correlation(study: Study, arm: str, role: str, over: str, task: int | None =
 
 
 def panel_of(study: Study, role: str, over: str) -> Panel:
-    """Fisher's z of every cell where a score would be; NaN where there is none."""
+    """Return Fisher's z of every cell in place of its score; NaN where there is none."""
     rows = study.selected[study.selected.role == study.role].drop_duplicates(["key"])
     found = [fisher(pearson(one, over)) if (one := cloud(held, role)) else np.nan for held in rows.probes]
     return selection.panel(rows.assign(score=found, set=PROBE), study.role, study.exhibit.methods())
 
 
 def roles(study: Study) -> list[str]:
-    """The roles that were measured, in the probe's order."""
+    """Return the roles that were measured, in the probe's order."""
     found = (row["role"] for held in study.selected.probes for row in (held.get(PROBE) or {}).get("matrices") or ())
     return list(dict.fromkeys(found))
 
 
 def quotes(study: Study) -> dict[str, Mapping[str, Any]]:
-    """method -> the options of its claim that say how the paper calls it and what its text says."""
+    """Return method -> the options of its claim: the paper's name for it and the paper's text."""
     return {str(use["method"]): use for _, use in study.exhibit.claims if use.get("label")}
 
 
@@ -78,7 +78,7 @@ def _back(found: statistics.Interval) -> statistics.Interval:
 
 
 def _moved(study: Study, arm: str, role: str, side: str) -> Entry:
-    """From the least to the most that a layer moved by the last step, over cells."""
+    """Return the range of a layer's movement by the last step, over cells."""
     rows = study.selected[(study.selected.arm == arm) & (study.selected.role == study.role)]
     ends = [getattr(one, side)[:, -1] for held in rows.probes if (one := cloud(held, role))]
     if not ends:
@@ -87,8 +87,8 @@ def _moved(study: Study, arm: str, role: str, side: str) -> Entry:
     return Entry(f"{values.min():.2g} to {values.max():.2g}", float(np.median(values)), keys=study.clean.cells(arm))
 
 
-def _said(study: Study, said: Mapping[str, Any], role: str) -> list[Entry]:
-    """The paper's text, its figure, and its figure within a step; none without published points."""
+def _quoted(study: Study, said: Mapping[str, Any], role: str) -> list[Entry]:
+    """Return the paper's text, its figure, and its figure within a step; none without published points."""
     if not study.published:
         return []
     stated, points = (said.get("stated") or {}).get(role), printed(study, str(said.get("label")), role)
@@ -121,7 +121,7 @@ SIGNS = {"positive": 1, "negative": -1}
 
 
 def test(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
-    """Of every variant of the method and each role of weights; `margin` is a correlation."""
+    """Test every variant of the method and each role of weights; `margin` is a correlation."""
     sign, over = SIGNS.get(str(options["sign"])), str(options["over"])
     if sign is None or over not in (decomposition_clouds.ALL, decomposition_clouds.WITHIN):
         raise UsageError(
@@ -138,11 +138,11 @@ def test(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
         _compared(f"{arm}, {role}", f"{options['sign']}ly over {over}", sign, one, p, margin, keys)
         for (arm, role, _, keys), one, p in zip(cases, tests, adjusted, strict=True)
     )
-    return finding(study, claim, margin, rows, {"stated": dict(options["stated"] or {})}, [], _told)
+    return finding(study, claim, margin, rows, {"stated": dict(options["stated"] or {})}, [], _described)
 
 
 def _tested(values: Array, margin: float) -> tuple[Interval, str, float]:
-    """values: [T, S] Fisher's z, the claimed sign turned to plus."""
+    """Return the test of Fisher's z. values: [T, S], with the claimed sign turned to plus."""
     main, _ = statistics.interval(values)
     return main, *statistics.superior(main, decomposition_clouds.fisher(margin))
 
@@ -166,8 +166,8 @@ def _compared(
     return comparisons.takes(row, main, abs(main.mean - decomposition_clouds.fisher(margin)))
 
 
-def _told(row: Comparison) -> str:
-    """'lora, q: r = 0.83 [0.71, 0.90]'"""
+def _described(row: Comparison) -> str:
+    """Return 'lora, q: r = 0.83 [0.71, 0.90]'."""
     number = "" if row.estimate is None else f" r = {row.estimate:.2f}"
     if row.low is not None and row.high is not None:
         number += f" [{row.low:.2f}, {row.high:.2f}]"

@@ -28,7 +28,7 @@ class Cloud:
 
 
 def cloud(held: Mapping[str, Any], role: str) -> Cloud | None:
-    """What the probe measured of self-attention's weights in one cell; None where there is nothing."""
+    """Return the probe's figures of self-attention's weights in one cell; None where there are none."""
     found = held.get(PROBE) or {}
     rows = [row for row in found.get("matrices") or () if row["role"] == role and not row["cross"]]
     if not rows:
@@ -38,14 +38,14 @@ def cloud(held: Mapping[str, Any], role: str) -> Cloud | None:
 
 
 def of(study: Study, arm: str, role: str, task: str) -> Iterator[Cloud]:
-    """Those of one arm on one task, seed by seed."""
+    """Return the clouds of one arm on one task, seed by seed."""
     rows = study.selected
     rows = rows[(rows.arm == arm) & (rows.task == task) & (rows.role == study.role)].drop_duplicates(["key"])
     yield from (one for held in rows.sort_values("seed").probes if (one := cloud(held, role)))
 
 
 def printed(study: Study, label: str, role: str) -> Cloud | None:
-    """The paper's own points; None where it has none."""
+    """Return the paper's own points; None where it has none."""
     rows = [row for row in study.published if row["matrix"] == PRINTED.get(role, role) and row["method"] == label]
     markers = list(dict.fromkeys(row["marker"] for row in rows))
     places = list(dict.fromkeys((row["layer"], row["instance"]) for row in rows))
@@ -59,7 +59,7 @@ def printed(study: Study, label: str, role: str) -> Cloud | None:
 
 
 def pearson(points: Cloud, over: str = ALL) -> float:
-    """Correlation of dM and dD; NaN where one of them does not vary or fewer than three points do."""
+    """Return the correlation of dM and dD; NaN where one of them does not vary or fewer than three points do."""
     sides = [points.magnitude, points.direction]
     centred = [side - side.mean(axis=0 if over == WITHIN else None, keepdims=True) for side in sides]
     lengths = [float(np.linalg.norm(side)) for side in centred]
@@ -69,5 +69,5 @@ def pearson(points: Cloud, over: str = ALL) -> float:
 
 
 def fisher(value: float) -> float:
-    """Fisher's z; a perfect correlation stays finite."""
+    """Return Fisher's z; a perfect correlation stays finite."""
     return float(np.arctanh(np.clip(value, -MOST, MOST)))

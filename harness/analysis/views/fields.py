@@ -14,13 +14,13 @@ from harness.experiments.verdict import Comparison, Finding
 
 
 def arms(study: Study, method: str, field: str) -> dict[float, str]:
-    """value of the field -> the method's arm there, in order of the values."""
+    """Return value of the field -> the method's arm there, in order of the values."""
     found = {study.field(arm, field): arm for arm in study.clean.arms if study.method_of[arm] == method}
     return dict(sorted((float(value), arm) for value, arm in found.items() if value is not None))
 
 
 def at_each(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
-    """left against right at each value of the field; `ratio` 0.5 compares left at half of right's value."""
+    """Compare left with right at each value of the field; with `ratio` 0.5, left at half of right's value."""
     margin, field, relation = float(options["margin"]), str(options["field"]), str(options["relation"])
     left, right = (arms(study, str(options[side]), field) for side in ("left", "right"))
     pairs = [(left[value * options["ratio"]], arm) for value, arm in right.items() if value * options["ratio"] in left]
@@ -31,7 +31,7 @@ def at_each(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
 
 
 def less_sensitive(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
-    """Is left's score less spread over the field's values than right's, beyond what seeds do?
+    """Test whether left's score varies less over the field's values than right's, beyond the noise of seeds.
 
     Spread: the covariance over the values of one seed's scores with another's, mean over pairs of seeds, to which the
     noise of seeds adds nothing, however unequal. The estimate is right's less left's; its interval is the jackknife's
@@ -59,7 +59,7 @@ def less_sensitive(study: Study, claim: Claim, options: Mapping[str, Any]) -> Fi
 
 
 def _spread(names: tuple[str, str], values: Array, margin: float, keys: tuple[str, ...]) -> Comparison:
-    """values: [2, V, S]."""
+    """Return the spread over values, and the noise. values: [2, V, S]."""
     if values.shape[-1] < 3:
         return Comparison(*names, SPREAD, "untested", reason="fewer than three seeds on every value", keys=keys)
     found = jackknife(values)
@@ -71,7 +71,7 @@ def _spread(names: tuple[str, str], values: Array, margin: float, keys: tuple[st
 
 
 def jackknife(values: Array) -> Interval:
-    """Right's spread less left's with the jackknife's interval. values: [2, V, S], S at least 3."""
+    """Return right's spread less left's with the jackknife's interval. values: [2, V, S], S at least 3."""
     seeds = values.shape[-1]
     whole = _difference(values)
     without = np.array([_difference(np.delete(values, seed, axis=-1)) for seed in range(seeds)])
@@ -79,7 +79,7 @@ def jackknife(values: Array) -> Interval:
 
 
 def _difference(values: Array) -> float:
-    """[2, V, S] -> right's spread over values less left's."""
+    """Return right's spread over values less left's. values: [2, V, S]."""
     centred = values - values.mean(axis=1, keepdims=True)
     together = centred.sum(axis=-1) ** 2 - (centred**2).sum(axis=-1)  # over all pairs of two different seeds
     seeds = values.shape[-1]

@@ -1,4 +1,4 @@
-"""Forecasts of peak memory as tables, beside what was measured; see harness/forecast for how they come about."""
+"""Tables of forecast peak memory beside measurements; harness/forecast computes the forecasts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,11 +29,12 @@ class Row:
 
     @property
     def bytes(self) -> int | None:
+        """Return the forecast peak in bytes."""
         return None if self.forecast is None else int(self.forecast["peak_bytes"])
 
     @property
     def measured_bytes(self) -> int | None:
-        """Of torch's allocator; None where it was not measured, or ran out of memory."""
+        """Return the measured peak of torch's allocator; None where it was not measured, or ran out of memory."""
         return None if self.measured is None else self.measured.get("allocated_bytes")
 
 
@@ -47,23 +48,25 @@ class MemoryStudy:
 
     @cached_property
     def arms(self) -> dict[str, str]:
-        """arm -> method, in the exhibit's order."""
+        """Return arm -> method, in the exhibit's order."""
         return {row.arm: row.method for row in self.rows}
 
     @cached_property
     def batches(self) -> list[int]:
+        """Return the batch sizes, smallest first."""
         return sorted({row.batch for row in self.rows})
 
     @property
     def ceiling(self) -> str | None:
-        """The first arm of the method that the others are compared with."""
+        """Return the first arm of the method that the others are compared with."""
         return next((arm for arm, method in self.arms.items() if method == self.exhibit.ceiling), None)
 
     def at(self, arm: str, batch: int) -> Row | None:
+        """Return the row of an arm at a batch size."""
         return next((row for row in self.rows if (row.arm, row.batch) == (arm, batch)), None)
 
     def saved(self, arm: str, batch: int) -> float | None:
-        """Share of the ceiling's peak at the same batch that the arm does without; None where one is not known."""
+        """Return the share of the ceiling's peak at the same batch that the arm saves; None where one is not known."""
         mine, other = (self.at(one, batch) for one in (arm, self.ceiling or ""))
         if mine is None or other is None or mine.bytes is None or other.bytes is None:
             return None
@@ -71,16 +74,16 @@ class MemoryStudy:
 
 
 def studies(exhibit: Exhibit, rows: Sequence[Mapping[str, Any]]) -> list[MemoryStudy]:
-    """One study per model, in order of appearance. rows: {"key", "cell", "forecast", "reason", "measured"}."""
+    """Return one study per model, in order of appearance. rows: {"key", "cell", "forecast", "reason", "measured"}."""
     chosen = [row["cell"] for row in rows]
     models = [cell["model"]["name"] for cell in chosen]
-    told = labels.labels([cell["method"]["name"] for cell in chosen], models, [_fields(cell) for cell in chosen])
+    names = labels.labels([cell["method"]["name"] for cell in chosen], models, [_fields(cell) for cell in chosen])
     made = [
         Row(
             row["key"], arm, row["cell"]["method"]["name"], row["cell"]["recipe"]["batch_size"],
             row.get("forecast"), row.get("reason", ""), row.get("measured"),
         )
-        for row, arm in zip(rows, told, strict=True)
+        for row, arm in zip(rows, names, strict=True)
     ]  # fmt: skip
     return [
         MemoryStudy(exhibit, model, tuple(row for row, other in zip(made, models, strict=True) if other == model))
@@ -94,7 +97,7 @@ def _fields(cell: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def table(study: MemoryStudy) -> Table:
-    """One row per arm: what trains, and for each batch the peak and the share that it saves against the ceiling."""
+    """Return one row per arm: what trains, and for each batch the peak and the share saved against the ceiling."""
     columns = ["method", "trainable"]
     for batch in study.batches:
         columns += [f"GiB at {batch}", f"saved at {batch}"]
@@ -118,7 +121,7 @@ def _peak(study: MemoryStudy, row: Row | None) -> Entry:
 
 
 def too_large(study: MemoryStudy, row: Row) -> bool:
-    """Whether it ran out of memory where it was measured, else whether the exhibit's device would."""
+    """Return whether the cell ran out of memory where it was measured, or else would on the exhibit's device."""
     if row.measured is not None:
         return bool(row.measured.get("status") == "oom")
     device = study.exhibit.device_bytes
@@ -130,7 +133,7 @@ def _saved(share: float | None) -> Entry:
 
 
 def split(study: MemoryStudy) -> Table:
-    """What the peak consists of, at the smallest and at the largest batch."""
+    """Return the parts of the peak, at the smallest and at the largest batch."""
     ends = list(dict.fromkeys((study.batches[0], study.batches[-1])))
     rows = []
     for arm in study.arms:
@@ -176,7 +179,9 @@ def _notes(study: MemoryStudy) -> tuple[str, ...]:
 
 
 def accuracy(study: MemoryStudy) -> Table:
-    """Forecast against measured, for every cell that has both; what ran out of memory beside what was forecast."""
+    """Return forecast against measurement for every cell that has both, and the out-of-memory cells beside their
+    forecast.
+    """
     rows = []
     for row in study.rows:
         if row.measured is None or row.bytes is None:

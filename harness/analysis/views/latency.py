@@ -1,4 +1,4 @@
-"""What a method costs when it answers, beside the bare backbone: the probe `latency` of its cells, as ratios.
+"""Inference latency of a method as a ratio to the bare backbone, by the probe `latency` of its cells.
 
 A ratio is taken in turns within one process (harness/probes/latency.py) and is one draw per task and seed. There is no
 verdict on cells that were not probed alone.
@@ -27,7 +27,9 @@ BUSY = 0.2
 
 
 def table(study: Study) -> Table:
-    """One row per arm, the fastest unmerged first: its time as a share of the bare backbone's, by state and batch."""
+    """Return one row per arm, the fastest unmerged first: its time as a share of the bare backbone's, by state and
+    batch.
+    """
     listed = sizes(study)
     panels = {(state, size): ratios(study, state, size) for state in STATES for size in listed}
     columns = [f"{state}, batch {size}" for state, size in panels]
@@ -42,29 +44,29 @@ def table(study: Study) -> Table:
 
 
 def slower(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
-    """Do these methods, in this state, take longer than the backbone alone?"""
+    """Test whether the method's arms, in this state, take longer than the bare backbone."""
     return _finding(study, claim, options, "slower than", statistics.superior)
 
 
 def as_fast(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
-    """Do these methods, in this state, take no longer than the backbone alone, but for the margin?"""
+    """Test whether the method's arms, in this state, take no longer than the bare backbone, within the margin."""
     return _finding(study, claim, options, "as fast as", statistics.at_most)
 
 
 def ratios(study: Study, state: str, size: str) -> Panel:
-    """The ratio of every cell where a score would be; NaN where the probe has none."""
+    """Return the ratio of every cell in place of its score; NaN where the probe has none."""
     rows = study.selected[study.selected.role == study.role].drop_duplicates(["key"])
     found = [_figure(held, state, size, "ratio") for held in rows.probes]
     return selection.panel(rows.assign(score=found, set="latency"), study.role, study.exhibit.methods())
 
 
 def estimate(panel: Panel, arm: str) -> Estimate:
-    """Mean over tasks, with its interval over seeds."""
+    """Return the mean over tasks, with its interval over seeds."""
     return Estimate(*statistics.interval(panel.of(arm)), keys=panel.cells(arm))
 
 
 def alone(study: Study, arm: str) -> str:
-    """Why an arm's seconds cannot be judged; "" where its probes ran alone."""
+    """Return why an arm's seconds cannot be judged; "" where its probes ran alone."""
     for held in study.selected[study.selected.arm == arm].probes:
         found = held.get("latency") or {}
         if found.get("cells_beside"):
@@ -75,7 +77,7 @@ def alone(study: Study, arm: str) -> str:
 
 
 def _finding(study: Study, claim: Claim, options: Mapping[str, Any], relation: str, rule: Any) -> Finding:
-    """Of every variant of the method that there is."""
+    """Return the finding over every variant of the method."""
     margin, state, size = float(options["margin"]), str(options["state"]), str(options["batch"])
     panel = ratios(study, state, size)
     arms = [arm for arm in panel.arms if study.method_of[arm] == options["method"]]
@@ -84,7 +86,7 @@ def _finding(study: Study, claim: Claim, options: Mapping[str, Any], relation: s
     adjusted = statistics.holm([p for _, p in tests])
     judged = zip(arms, found, tests, adjusted, strict=True)
     rows = tuple(_compared(study, arm, relation, one, test[0], p, margin) for arm, one, test, p in judged)
-    return finding(study, claim, margin, rows, {}, [], partial(_told, size=size))
+    return finding(study, claim, margin, rows, {}, [], partial(_described, size=size))
 
 
 def _compared(
@@ -102,8 +104,8 @@ def _compared(
     return comparisons.takes(row, main, abs(main.mean - margin))
 
 
-def _told(row: Comparison, size: str) -> str:
-    """'adapter takes +31.0 % [+25.1, +38.2] at batch 1'"""
+def _described(row: Comparison, size: str) -> str:
+    """Return 'adapter takes +31.0 % [+25.1, +38.2] at batch 1'."""
     change = "" if row.estimate is None else f" takes {100 * row.estimate:+.1f} %"
     if row.low is not None and row.high is not None:
         change += f" [{100 * row.low:+.1f}, {100 * row.high:+.1f}]"
@@ -111,7 +113,7 @@ def _told(row: Comparison, size: str) -> str:
 
 
 def _figure(held: Mapping[str, Any], state: str, size: str, figure: str) -> float:
-    """The median of a figure of one cell's probe; NaN where it has none."""
+    """Return the median of a figure of one cell's probe; NaN where it has none."""
     found = (held.get("latency") or {}).get(state) or {}
     value = ((found.get(size) or {}).get(figure) or {}).get("median")
     return float(value) if isinstance(value, int | float) else np.nan
@@ -126,14 +128,14 @@ def _milliseconds(study: Study, arm: str, size: str) -> Entry:
 
 
 def by_time(study: Study, size: str) -> list[str]:
-    """The arms, the fastest unmerged first."""
+    """Return the arms, the fastest unmerged first."""
     panel = ratios(study, "unmerged", size)
     means = {arm: estimate(panel, arm).main.mean for arm in study.clean.arms}
     return sorted(means, key=lambda arm: (np.isnan(means[arm]), np.nan_to_num(means[arm])))
 
 
 def sizes(study: Study) -> list[str]:
-    """The batch sizes that were measured, smallest first."""
+    """Return the batch sizes that were measured, smallest first."""
     held = [(one.get("latency") or {}).get("unmerged") or {} for one in study.selected.probes]
     return sorted({size for found in held for size in found}, key=int)
 

@@ -1,4 +1,4 @@
-"""What training held at its peak, as measured, beside the score: a row per arm."""
+"""The measured peak memory of training beside the score, a row per arm."""
 
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,11 @@ MIB = 2**20
 
 
 def panel(study: Study) -> Panel:
-    """Bytes at the peak of training where a score would be: of torch's allocator where all cells have it, else the
-    storages that were counted; NaN where neither is known."""
+    """Return the bytes at the peak of training in place of scores.
+
+    The bytes are those of torch's allocator where all cells have them, else the counted storages; NaN where neither is
+    known.
+    """
     rows = study.selected[study.selected.role == study.role].drop_duplicates(["key"])
     return selection.panel(rows.assign(score=_known(rows), set="peak"), study.role, study.exhibit.methods())
 
@@ -31,7 +34,7 @@ def _known(rows: "pd.DataFrame") -> "pd.Series[float]":
 
 
 def table(study: Study) -> Table:
-    """Score, trainable share, peak of training in MiB, and that as a share of the largest arm's."""
+    """Return score, trainable share, peak of training in MiB, and the peak as a share of the largest arm's."""
     found, clean = panel(study), study.clean
     means = {arm: _estimate(found, arm).main.mean for arm in clean.arms}
     known = [value for value in means.values() if not np.isnan(value)]

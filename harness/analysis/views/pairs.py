@@ -1,7 +1,7 @@
 """Claims about two arms: which scores higher, trains fewer parameters, needs less memory.
 
-A side is a method's name, or a mapping such as {method: NAME, detach: false} for one of its variants; of a number a
-list says any of these, as {rank: [8, 32]} where the scales of an exhibit have their own.
+A side is a method's name, or a mapping such as {method: NAME, detach: false} for one of its variants. A list of numbers
+matches any of them, as in {rank: [8, 32]} where the scales of an exhibit have different ranks.
 """
 
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ from harness.analysis.study.findings import ALPHA, finding
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
 from harness.analysis.views import cost, measured_memory
-from harness.experiments.claims import Claim, said
+from harness.experiments.claims import Claim, side_text
 from harness.experiments.verdict import Comparison, Finding
 
 Options = Mapping[str, Any]
 
 
 def arms(study: Study, side: Any) -> list[str]:
-    """The arms that a side speaks of: those of its method whose fields have the values it gives."""
+    """Return the arms of a side: those of its method whose fields have the values of the side."""
     wanted = dict(side) if isinstance(side, Mapping) else {"method": side}
     method = wanted.pop("method", None)
     return [
@@ -40,23 +40,23 @@ def _is(value: Any, wanted: Any) -> bool:
 
 
 def column(panel: Panel, index: int) -> Panel:
-    """One task of a panel."""
+    """Return one task of a panel."""
     return panel.at([index])
 
 
 def above(study: Study, claim: Claim, options: Options) -> Finding:
-    """Does left score higher than right?"""
+    """Test whether left scores higher than right."""
     return _scores(study, claim, options, "above")
 
 
 def at_least(study: Study, claim: Claim, options: Options) -> Finding:
-    """Does left score no less than right, but for the margin?"""
+    """Test whether left scores no less than right, within the margin."""
     return _scores(study, claim, options, "at least")
 
 
 def fewer_parameters(study: Study, claim: Claim, options: Options) -> Finding:
-    """Counted, so there is no interval."""
-    rows, told = [], []
+    """Compare the trainable parameters, which are counted and have no interval."""
+    rows, texts = [], []
     for left, right in _pairs(study, options):
         mine, other = cost.parameters(study, left), cost.parameters(study, right)
         if mine is None or not other or not other[0]:
@@ -66,25 +66,25 @@ def fewer_parameters(study: Study, claim: Claim, options: Options) -> Finding:
         verdict = "reproduced" if share < 1 - float(options["margin"]) else "contradicted"
         keys = study.clean.cells(left, right)
         rows.append(Comparison(left, right, "trains fewer than", verdict, share, keys=keys))
-        told.append(f"{left} trains {mine[0]:,}, {share:.0%} of the {other[0]:,} of {right}")
-    return _told(study, claim, options, tuple(rows) or _absent(options, "trains fewer than"), told)
+        texts.append(f"{left} trains {mine[0]:,}, {share:.0%} of the {other[0]:,} of {right}")
+    return _with_texts(study, claim, options, tuple(rows) or _absent(options, "trains fewer than"), texts)
 
 
 def less_memory(study: Study, claim: Claim, options: Options) -> Finding:
-    """The share of right's peak that left does without."""
+    """Test the share of right's peak that left saves."""
     margin, panel = float(options["margin"]), measured_memory.panel(study)
-    rows, told = [], []
+    rows, texts = [], []
     for left, right in _pairs(study, options):
         saved = 1 - panel.of(left) / panel.of(right)
         found = Estimate(*statistics.interval(saved), keys=panel.cells(left, right))
         rows.append(_saves(left, right, found, margin))
         if rows[-1].estimate is not None:
-            told.append(f"{left} does without {100 * rows[-1].estimate:.1f} % of the peak of {right}")
-    return _told(study, claim, options, tuple(rows) or _absent(options, "needs less than"), told)
+            texts.append(f"{left} does without {100 * rows[-1].estimate:.1f} % of the peak of {right}")
+    return _with_texts(study, claim, options, tuple(rows) or _absent(options, "needs less than"), texts)
 
 
 def _saves(left: str, right: str, found: Estimate, margin: float) -> Comparison:
-    """A count of storages may not differ at all between seeds: then it needs no interval."""
+    """Return the comparison; counted storages that are the same at every seed need no interval."""
     relation, main = "needs less than", found.main
     if not main.n or np.isnan(main.mean):
         return Comparison(left, right, relation, "untested", reason="no seed in common whose peak is known")
@@ -111,24 +111,26 @@ def _scores(study: Study, claim: Claim, options: Options, relation: str) -> Find
 
 
 def _pairs(study: Study, options: Options) -> list[tuple[str, str]]:
-    """Every left against every right."""
+    """Return every left against every right."""
     left, right = arms(study, options["left"]), arms(study, options["right"])
     return [(one, other) for one in left for other in right if one != other]
 
 
 def _absent(options: Options, relation: str) -> tuple[Comparison, ...]:
-    """What stands where one of the sides has no arm."""
-    left, right = said(options["left"]), said(options["right"])
+    """Return the finding where one of the sides has no arm."""
+    left, right = side_text(options["left"]), side_text(options["right"])
     return (Comparison(left, right, relation, "untested", reason="not both among these cells"),)
 
 
-def _told(study: Study, claim: Claim, options: Options, rows: tuple[Comparison, ...], told: list[str]) -> Finding:
+def _with_texts(
+    study: Study, claim: Claim, options: Options, rows: tuple[Comparison, ...], texts: list[str]
+) -> Finding:
     made = finding(study, claim, float(options["margin"]), rows, {}, [])
-    if not told:
+    if not texts:
         return made
-    return replace(made, sentence=f"{claim.sentence.rstrip('.')}: {made.verdict}; {'; '.join(told)}.")
+    return replace(made, sentence=f"{claim.sentence.rstrip('.')}: {made.verdict}; {'; '.join(texts)}.")
 
 
 def _plain(value: Any) -> Any:
-    """Names in whatever order, as a list or a tuple, are the same."""
+    """Return a value in which lists and tuples of names are the same in any order."""
     return tuple(sorted(map(str, value))) if isinstance(value, list | tuple) else value

@@ -1,4 +1,4 @@
-"""The tables of scores. A view is a function of a Study that gives a Table."""
+"""The tables of scores. A view is a function that takes a Study and returns a Table."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from harness.analysis.study.study import Study
 
 
 def ranking(study: Study) -> Table:
-    """One row per arm, the best mean score first: score, normalised score, mean rank; both selections."""
+    """Return one row per arm, the best mean score first: score, normalised score, mean rank; both selections."""
     ranks, unscaled = places(study), scale(study)
     published = comparisons.published_ranks(study, "score")
     columns = ["method", "trains", "score", "normalised", "mean rank"]
@@ -34,7 +34,7 @@ def ranking(study: Study) -> Table:
 
 
 def tasks(study: Study) -> Table:
-    """One row per arm, one column per task: mean over seeds with its interval; guessing as the last row."""
+    """Return one row per arm, one column per task: mean over seeds with its interval; guessing as the last row."""
     panel = study.clean
     rows = []
     for arm in rate_marks.by_score(study):
@@ -46,14 +46,14 @@ def tasks(study: Study) -> Table:
 
 
 def places(study: Study) -> dict[str, Estimate]:
-    """The mean rank of every arm among those that may be ranked."""
+    """Return the mean rank of every arm among those that may be ranked."""
     arms = rate_marks.ranked(study)
     found = estimates.ranked(selection.only(study.clean, arms))
     return {arm: found[arm] if arm in arms else estimates.absent(rate_marks.UNTUNED) for arm in study.clean.arms}
 
 
 def scale(study: Study) -> str:
-    """Why scores are not normalised; "" where they are: an untuned floor or ceiling is no scale."""
+    """Return why scores are not normalised; "" where they are. An untuned floor or ceiling is no scale."""
     ends = [arm for arm in (study.floor, study.ceiling) if arm and rate_marks.untuned(study, arm)]
     return f"not normalised: {' and '.join(ends)} {'are' if len(ends) > 1 else 'is'} untuned" if ends else ""
 

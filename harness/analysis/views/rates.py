@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def by_method(study: Study) -> dict[str, tuple["pd.DataFrame", dict[str, Any]]]:
-    """arm -> (validation score by rate x (task, seed), the choice over all of them)."""
+    """Return arm -> (validation score by rate x (task, seed), the choice over all of them)."""
     rows = study.scores[(study.scores.checkpoint == "best") & (study.scores.role == "validation")]
     found = {}
     for arm in study.clean.arms:
@@ -28,7 +28,7 @@ def by_method(study: Study) -> dict[str, tuple["pd.DataFrame", dict[str, Any]]]:
 
 
 def table(study: Study) -> Table:
-    """One row per arm: mean validation score at every rate, the chosen one, and the edge flag."""
+    """Return one row per arm: mean validation score at every rate, the chosen rate, and the edge flag."""
     rates = sorted(study.scores.learning_rate.unique())
     rows = []
     for arm, (found, chosen) in by_method(study).items():
@@ -57,7 +57,7 @@ def _entry(found: "pd.DataFrame", value: float, rows: "pd.DataFrame") -> Entry:
 
 
 def _unequal(study: Study) -> tuple[str, ...]:
-    """Comparing rates over different cells would be unfair: only what all rates have decides; say so."""
+    """Return a note where rates have different cells; only cells that all rates have decide."""
     partial = [arm for arm, (found, _) in by_method(study).items() if found.isna().to_numpy().any()]
     failed = len(study.failures)
     notes = [f"not every rate has every cell, the choice is on those all have: {', '.join(partial)}"] if partial else []
@@ -65,7 +65,7 @@ def _unequal(study: Study) -> tuple[str, ...]:
 
 
 def recipe_lines(studies: Sequence[Study]) -> list[str]:
-    """The `learning_rate` line of every recipe for conf/recipe, chosen over all models that use it."""
+    """Return the `learning_rate` line of every recipe for conf/recipe, chosen over all models that use it."""
     import pandas as pd
 
     recipes = dict.fromkeys(str(name) for study in studies for name in study.scores.recipe.unique())
@@ -88,12 +88,12 @@ def recipe_lines(studies: Sequence[Study]) -> list[str]:
 
 
 def _default(recipe: str) -> dict[str, float]:
-    """The recipe's own rate for a method nobody tuned, which no tuning changes; nothing where it has none."""
+    """Return the recipe's own rate for untuned methods, which no tuning changes; nothing where it has none."""
     path = conf_files.files("recipe").get(recipe)
     held = yaml_values.load(atomic_files.read_text(path)).get("learning_rate") if path else None
     return {"default": float(held["default"])} if isinstance(held, dict) and "default" in held else {}
 
 
 def _float(text: str) -> str:
-    """YAML 1.1 reads 3e-4 as text: 3.0e-4 is a number everywhere."""
+    """Return the number as YAML reads it: YAML 1.1 takes 3e-4 as text, and 3.0e-4 is a number everywhere."""
     return text if "e" not in text or "." in text else text.replace("e", ".0e")

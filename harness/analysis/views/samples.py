@@ -1,4 +1,4 @@
-"""Scores by how many rows were trained on: the table, and whether more of them help."""
+"""Scores by the number of training rows: the table, and the test whether more rows help."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,14 +24,14 @@ BESIDE = (
 
 
 def quantities(study: Study) -> Iterator[tuple[str, Panel, float]]:
-    """(name, panel, factor): what the probes made of the same answers, or, without them, the task's own metric."""
+    """Return (name, panel, factor): the probes' figures of the same answers or, without them, the task's own metric."""
     found = [(name, study.probed(probe, figure), factor) for probe, figure, name, factor in BESIDE]
     some = [(name, panel, factor) for name, panel, factor in found if panel is not None]
     yield from some or [("score", study.clean, 100.0)]
 
 
 def sizes(study: Study) -> dict[str, int]:
-    """column -> training rows, the fewest first; of columns that differ in nothing else."""
+    """Return column -> training rows, the fewest first, of columns that differ in nothing else."""
     rows = study.selected[study.selected.role == study.role]
     named = zip(selection.columns(rows), rows.train_size, strict=True)
     found = {column: int(size) for column, size in named if size == size and size is not None}
@@ -39,7 +39,7 @@ def sizes(study: Study) -> dict[str, int]:
 
 
 def table(study: Study) -> Table:
-    """A row per arm and measure: what trains, and the mean over seeds at every number of training rows."""
+    """Return a row per arm and measure: what trains, and the mean over seeds at every number of training rows."""
     by_size = sizes(study)
     names = tuple(by_size) or study.clean.tasks
     heads = [f"{by_size[name]:,} rows" if name in by_size else name for name in names]
@@ -69,7 +69,7 @@ def _trains(study: Study, arm: str) -> tuple[Entry, Entry]:
 
 
 def more_help(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
-    """The most rows against the fewest, each method with itself.
+    """Compare the most rows with the fewest, each method with itself.
 
     Where the ceiling learns nothing from the most rows the task is no yardstick. From the fewest it may: that is what
     more rows help against.

@@ -1,22 +1,22 @@
-"""Claims about saved memory, on forecasts: arithmetic, the same every time, so a verdict has no interval."""
+"""Claims about saved memory. Forecasts are arithmetic and always the same, so a verdict has no interval."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.analysis.views.forecast_memory import MemoryStudy
-from harness.experiments.claims import Claim, said
+from harness.experiments.claims import Claim, side_text
 from harness.experiments.verdict import Comparison, Finding, overall
 
 COMPUTED = "by forecast, which is arithmetic: no seeds, no interval; margin and memory model decide"
 
 
 def up_to(study: MemoryStudy, claim: Claim, options: Mapping[str, Any]) -> Finding:
-    """Does the best of the methods at the smallest batch save the printed share?"""
+    """Test whether the best of the methods at the smallest batch saves the printed share."""
     return _extreme(study, claim, options, study.batches[:1], max, "most")
 
 
 def at_least(study: MemoryStudy, claim: Claim, options: Mapping[str, Any]) -> Finding:
-    """Is the least that any of the methods saves, from `from_batch` on, no less than the printed share?
+    """Test whether the least saving of the methods, from `from_batch` on, is no less than the printed share.
 
     "At least" states a bound: a saving far above it is no miss, and the sentence says how large it is.
     """
@@ -25,20 +25,22 @@ def at_least(study: MemoryStudy, claim: Claim, options: Mapping[str, Any]) -> Fi
 
 
 def against(study: MemoryStudy, claim: Claim, options: Mapping[str, Any]) -> Finding:
-    """Does one arm save the printed share of another's peak at the printed batch? A side is an arm's own name."""
-    left, right, batch = said(options["left"]), said(options["right"]), int(options["batch"])
+    """Test whether one arm saves the printed share of another's peak at the printed batch. A side is an arm's
+    own name.
+    """
+    left, right, batch = side_text(options["left"]), side_text(options["right"]), int(options["batch"])
     mine, other = study.at(left, batch), study.at(right, batch)
     saved = 1 - mine.bytes / other.bytes if mine and other and mine.bytes and other.bytes else None
     keys = tuple(row.key for row in (mine, other) if row)
     row = _row(left, right, batch, saved, options, keys)
     others = [text for one in study.batches if one != batch and (text := _at(study, left, right, one))]
     beside = f" ({', '.join(others)})" if others else ""
-    told = "a forecast is missing" if saved is None else f"{saved:.1%} at batch {batch}{beside}"
-    return _finding(study, claim, float(options["margin"]), (row,), told)
+    reason = "a forecast is missing" if saved is None else f"{saved:.1%} at batch {batch}{beside}"
+    return _finding(study, claim, float(options["margin"]), (row,), reason)
 
 
 def _at(study: MemoryStudy, left: str, right: str, batch: int) -> str:
-    """'51% at batch 1'; "" where a forecast is missing."""
+    """Return '51% at batch 1'; "" where a forecast is missing."""
     mine, other = study.at(left, batch), study.at(right, batch)
     if mine is None or other is None or not mine.bytes or not other.bytes:
         return ""
@@ -54,17 +56,17 @@ def _extreme(
     word: str,
     bound: bool = False,
 ) -> Finding:
-    """The most or the least that is saved, against the printed share; what is missing is untested."""
+    """Compare the most or the least saving with the printed share; a missing forecast is untested."""
     found, right = _savings(study, options, batches), study.ceiling or str(study.exhibit.ceiling)
     known = [(saved, arm, batch) for arm, batch, saved in found if saved is not None]
     rows = [_row(arm, right, batch, None, options, ()) for arm, batch, saved in found if saved is None]
-    told = "nothing to compare with"
+    reason = "nothing to compare with"
     if known:
         saved, arm, batch = of(known)
         keys = tuple(row.key for row in (study.at(arm, batch), study.at(right, batch)) if row)
         rows.insert(0, _row(arm, right, batch, saved, options, keys, bound))
-        told = f"{word} {saved:.0%}, {arm} at batch {batch}"
-    return _finding(study, claim, float(options["margin"]), tuple(rows), told)
+        reason = f"{word} {saved:.0%}, {arm} at batch {batch}"
+    return _finding(study, claim, float(options["margin"]), tuple(rows), reason)
 
 
 def _savings(
@@ -88,9 +90,9 @@ def _row(
     keys: tuple[str, ...],
     bound: bool = False,
 ) -> Comparison:
-    """Two-sided: further than the margin from the printed share on either side is another number.
+    """Return the comparison with the printed share, tested on both sides of it.
 
-    bound: the printed share is the least that is claimed, so that more is as good.
+    bound: the printed share is the least that is claimed, so more is as good.
     """
     share, margin = float(options["share"]), float(options["margin"])
     relation = f"saves {'at least ' if bound else ''}{share:.1%} at batch {batch} of"
@@ -101,13 +103,13 @@ def _row(
     return Comparison(left, right, relation, verdict, estimate=saved, keys=keys)
 
 
-def _finding(study: MemoryStudy, claim: Claim, margin: float, rows: tuple[Comparison, ...], told: str) -> Finding:
+def _finding(study: MemoryStudy, claim: Claim, margin: float, rows: tuple[Comparison, ...], reason: str) -> Finding:
     verdict = overall([row.verdict for row in rows])
     return Finding(
         claim=claim.name,
         model=study.model,
         verdict=verdict,
-        sentence=f"{claim.sentence.rstrip('.')}: {verdict} by forecast; {told}.",
+        sentence=f"{claim.sentence.rstrip('.')}: {verdict} by forecast; {reason}.",
         margin=margin,
         estimand=claim.estimand,
         scale=claim.scale,

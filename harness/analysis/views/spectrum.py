@@ -1,6 +1,6 @@
-"""Intruder dimensions: the probe `spectrum` of the cells, counted at a threshold that analysis chooses.
+"""Intruder dimensions of the cells, by the probe `spectrum`, counted at a threshold that analysis chooses.
 
-Counted are the matrices that every arm changed, so that what a method leaves alone makes it look no better.
+Only matrices that every arm changed are counted, so that a method does not look better for unchanged matrices.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ SHOWN = (0.3, 0.5, 0.7)
 
 
 def table(study: Study) -> Table:
-    """One row per arm: intruders per matrix at several thresholds, how far the weights moved, and the score."""
+    """Return one row per arm: intruders per matrix at several thresholds, how far the weights moved, and the score."""
     panels, names = [counts(study, epsilon) for epsilon in SHOWN], shared(study)
     moved = _panel(study, [_mean(held, names, "change") for held in _rows(study).probes])
     rows = []
@@ -36,7 +36,7 @@ def table(study: Study) -> Table:
 
 
 def more(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
-    """Has every variant of the left method more of them than the right method?"""
+    """Test whether every variant of the left method has more intruders than the right method."""
     margin, panel = float(options["margin"]), counts(study, float(options["epsilon"]))
     sides = ([arm for arm in panel.arms if study.method_of[arm] == options[side]] for side in ("left", "right"))
     left, right = sides
@@ -45,22 +45,22 @@ def more(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     rows = comparisons.compare(study, pairs, ["above"] * len(pairs), found, margin)
     absent = [str(options[side]) for side, there in (("left", left), ("right", right)) if not there]
     rows = tuple(replace(row, sides=((), ())) for row in rows)  # a better rate may find more of them, or fewer
-    return findings.finding(study, claim, margin, rows, {"epsilon": options["epsilon"]}, absent, _told)
+    return findings.finding(study, claim, margin, rows, {"epsilon": options["epsilon"]}, absent, _described)
 
 
 def counts(study: Study, epsilon: float) -> Panel:
-    """Intruders per matrix of every cell where a score would be; NaN where there is none."""
+    """Return the intruders per matrix of every cell in place of its score; NaN where there are none."""
     names = shared(study)
     return _panel(study, [_mean(held, names, "likeness", epsilon) for held in _rows(study).probes])
 
 
 def estimate(panel: Panel, arm: str) -> Estimate:
-    """Mean over tasks, with its interval over seeds."""
+    """Return the mean over tasks, with its interval over seeds."""
     return Estimate(*statistics.interval(panel.of(arm)), keys=panel.cells(arm))
 
 
 def shared(study: Study) -> frozenset[str]:
-    """The matrices that every probed cell changed, but for cells that changed none at all."""
+    """Return the matrices that every probed cell changed, apart from cells that changed none at all."""
     changed = [{row["name"] for row in _matrices(held) if row["change"] > 0} for held in _rows(study).probes]
     return frozenset.intersection(*(frozenset(names) for names in changed if names)) if any(changed) else frozenset()
 
@@ -78,14 +78,14 @@ def _matrices(held: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 
 def _mean(held: Mapping[str, Any], names: frozenset[str], field: str, epsilon: float | None = None) -> float:
-    """Over these matrices: of a number, or of how many of a list are below epsilon."""
+    """Return the mean over these matrices, of a number or of how many of a list are below epsilon."""
     found = [row[field] for row in _matrices(held) if row["name"] in names]
     values = found if epsilon is None else [sum(value < epsilon for value in row) for row in found]
     return float(np.mean(values)) if values else np.nan
 
 
-def _told(row: Comparison) -> str:
-    """'lora rank=1 against full +2.10 [1.80, 2.40] per matrix'"""
+def _described(row: Comparison) -> str:
+    """Return 'lora rank=1 against full +2.10 [1.80, 2.40] per matrix'."""
     change = "" if row.estimate is None else f" {row.estimate:+.2f}"
     if row.low is not None and row.high is not None:
         change += f" [{row.low:+.2f}, {row.high:+.2f}]"

@@ -1,4 +1,4 @@
-"""A task with several test sets, as papers print it: a row per arm, a column per set, the mean, and what broke."""
+"""The table of a task with several test sets: a row per arm, a column per set, the mean, and collapsed answers."""
 
 import math
 
@@ -20,7 +20,7 @@ FIGURES = ["score", "rows", "chance", "parse_failures", "commonest"]  # what `co
 
 
 def table(study: Study) -> Table:
-    """Scores by set in points, their mean with its interval, unreadable answers, collapsed (seed, set) pairs."""
+    """Return scores by set in points, their mean with its interval, unreadable answers, collapsed (seed, set) pairs."""
     panel = study.clean
     rows = [(*_scores(study, panel, arm), *_broken(study, arm)) for arm in panel.arms]
     columns = ("method", *(_short(name) for name in panel.tasks), "mean", "unparsed", "collapsed")
@@ -35,7 +35,9 @@ def table(study: Study) -> Table:
 
 
 def by_likelihood(study: Study) -> Table:
-    """The same by the likelihood of each row's options (harness/probes/likelihood.py); no rows without that probe."""
+    """Return the same by the likelihood of each row's options (harness/probes/likelihood.py); no rows without that
+    probe.
+    """
     panel = study.probed("likelihood", "accuracy")
     rows = [_scores(study, panel, arm) for arm in panel.arms] if panel else []
     columns = ("method", *(_short(name) for name in panel.tasks), "mean") if panel else ("method",)
@@ -49,7 +51,7 @@ def by_likelihood(study: Study) -> Table:
 
 
 def _scores(study: Study, panel: Panel, arm: str) -> tuple[Entry, ...]:
-    """The arm, its score on each set and their mean, in points."""
+    """Return the arm, its score on each set and their mean, in points."""
     scores = [rate_marks.scored(study, arm, index, panel) for index in range(len(panel.tasks))]
     return rate_marks.named(study, arm), *scores, rate_marks.scored(study, arm, None, panel)
 
@@ -71,7 +73,7 @@ def _broken(study: Study, arm: str) -> tuple[Entry, Entry]:
 def collapsed(
     score: float, n: float | None, chance: float | None, failures: float | None, commonest: float | None
 ) -> bool:
-    """Whether one seed's answers on one set are those of a model that broke down; what is not known does not count."""
+    """Return whether one seed's answers on one set are those of a broken model; an unknown one does not count."""
     values = [math.nan if value is None else float(value) for value in (n, chance, failures, commonest)]
     rows, guess, unread, same = values
     error = math.sqrt(guess * (1 - guess) / rows) if rows > 0 and 0 <= guess <= 1 else math.nan
@@ -79,12 +81,14 @@ def collapsed(
 
 
 def published(study: Study) -> Table:
-    """The published rows beside ours."""
+    """Return the published rows beside ours."""
     return as_published(study.exhibit)
 
 
 def as_published(exhibit: Exhibit) -> Table:
-    """The published rows as the paper prints them, with what the file adds (recomputed means, flags)."""
+    """Return the published rows as the paper prints them, with the columns that the file adds (recomputed means,
+    flags).
+    """
     rows = read_published(exhibit.published) if exhibit.published else ()
     columns = tuple(rows[0]) if rows else ("published",)
     body = tuple(tuple(word(row.get(column) or MISSING) for column in columns) for row in rows)

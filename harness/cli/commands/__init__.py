@@ -1,1 +1,1 @@
-"""One page per verb of the command line: `add_arguments(parser)` and `main(arguments) -> exit code`."""
+"""The commands, one file each, with `add_arguments(parser)` and `main(arguments) -> exit code`."""

@@ -1,12 +1,12 @@
-"""A finished cell's delta as files: exported, brought in from PEFT, scored.
+"""Export a finished cell's delta, import one from PEFT, or score one.
 
 deltabench delta export KEY --to FOLDER [--format deltabench|peft|merged] [--checkpoint best|last] [store=DIR]
 deltabench delta import FOLDER --to FOLDER model=NAME [task=NAME] [objective=NAME]     PEFT's adapter files to ours
 deltabench delta score FOLDER [task=NAME] [model=NAME] [device=cpu] [--json]           on validation and test rows
 
 deltabench: delta.safetensors and method.json. peft: adapter_model.safetensors and adapter_config.json (LoRA, DoRA,
-VeRA, IA3, prompt). merged: the backbone with the delta folded in, which AutoModel loads. A score is printed, not kept:
-it is no cell. Nothing is unpickled, and a folder that holds anything is never written to.
+VeRA, IA3, prompt). merged: the backbone with the delta folded in, which AutoModel loads. A score is printed and not
+stored. Nothing is unpickled. A folder that is not empty is never written to.
 """
 
 import argparse
@@ -31,16 +31,18 @@ CHECKPOINTS = ("best", "last")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `deltabench delta`."""
     parser.add_argument("action", metavar="|".join(ACTIONS))
     parser.add_argument("source", metavar="KEY | FOLDER")
     parser.add_argument("words", nargs="*", metavar="key=value")
-    parser.add_argument("--to", metavar="FOLDER", help="where to write; it must not hold anything yet")
-    parser.add_argument("--format", default="deltabench", metavar="|".join(FORMATS), help="of an export")
-    parser.add_argument("--checkpoint", default="best", metavar="|".join(CHECKPOINTS), help="of an export")
-    parser.add_argument("--json", action="store_true", help="a score as JSON")
+    parser.add_argument("--to", metavar="FOLDER", help="an empty or new folder to write to")
+    parser.add_argument("--format", default="deltabench", metavar="|".join(FORMATS), help="what an export writes")
+    parser.add_argument("--checkpoint", default="best", metavar="|".join(CHECKPOINTS), help="what an export writes")
+    parser.add_argument("--json", action="store_true", help="print a score as JSON")
 
 
 def main(arguments: argparse.Namespace) -> int:
+    """Run `deltabench delta` and return its exit code."""
     for value, known in (
         (arguments.action, tuple(ACTIONS)),
         (arguments.format, FORMATS),
@@ -52,10 +54,10 @@ def main(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _export(arguments: argparse.Namespace, said: words.Words) -> None:
-    if said.block or said.added:
-        raise UsageError(f"delta export takes a key and store=DIR, not {next(iter([*said.block, *said.added]))}=….")
-    store = Store(_runtime(said).store)
+def _export(arguments: argparse.Namespace, given: words.Words) -> None:
+    if given.block or given.added:
+        raise UsageError(f"delta export takes a key and store=DIR, not {next(iter([*given.block, *given.added]))}=….")
+    store = Store(_runtime(given).store)
     key, folder = store.find(arguments.source), _target(arguments)
     from harness.sharing import delta_folder
     from harness.training import finished_model
@@ -67,30 +69,30 @@ def _export(arguments: argparse.Namespace, said: words.Words) -> None:
         delta_folder.write_merged(built, folder)
     else:
         delta_folder.write(built, folder, {"key": key, "checkpoint": arguments.checkpoint})
-    _tell(folder)
+    _print_files(folder)
 
 
-def _import(arguments: argparse.Namespace, said: words.Words) -> None:
+def _import(arguments: argparse.Namespace, given: words.Words) -> None:
     source, folder = _source(arguments), _target(arguments)
-    if "model" not in said.block:
+    if "model" not in given.block:
         raise UsageError("delta import needs the backbone that the files were trained on: add model=NAME.")
     from harness.sharing import delta_folder
 
-    built = delta_folder.from_peft(source, _cell(said, {}))
+    built = delta_folder.from_peft(source, _cell(given, {}))
     delta_folder.write(built, folder, {"peft": source.name})
     print(f"{built.cell.method.name} on {built.cell.model.name}: {dict(built.cell.method.fields)}")
-    _tell(folder)
+    _print_files(folder)
 
 
-def _score(arguments: argparse.Namespace, said: words.Words) -> None:
+def _score(arguments: argparse.Namespace, given: words.Words) -> None:
     source = _source(arguments)
     from harness.sharing import delta_folder
 
-    told = delta_folder.described(source)
-    usual = {"model": told.model["name"], "task": told.task, "objective": told.objective, "seed": told.seed}
-    usual |= told.precision
-    built = delta_folder.load(source, _cell(said, usual))
-    scores = _scores(built, _runtime(said))
+    saved = delta_folder.described(source)
+    defaults = {"model": saved.model["name"], "task": saved.task, "objective": saved.objective, "seed": saved.seed}
+    defaults |= saved.precision
+    built = delta_folder.load(source, _cell(given, defaults))
+    scores = _scores(built, _runtime(given))
     if arguments.json:
         cell = {"model": built.cell.model.name, "task": built.cell.task.name, "method": built.cell.method.name}
         print(json.dumps(atomic_files.finite({**cell, "scores": scores}), indent=1))
@@ -100,7 +102,7 @@ def _score(arguments: argparse.Namespace, said: words.Words) -> None:
 
 
 def _scores(built: "Built", runtime: Runtime) -> dict[str, dict[str, float]]:
-    """By the name of the split; train is not scored."""
+    """Return the scores by name of the split. The train split is not scored."""
     from harness.models import tokenizer
     from harness.training.determinism import choose_device, seed_for
     from harness.training.objectives import registry as objectives
@@ -118,19 +120,19 @@ def _scores(built: "Built", runtime: Runtime) -> dict[str, dict[str, float]]:
     return {name: score(model, objective, splits[name], task.metric, size).figures for name in wanted}
 
 
-def _cell(said: words.Words, usual: dict[str, Any]) -> Cell:
-    """The backbone, the task and the objective that the words name, as a cell without a method."""
-    for name in [*said.block, *said.added]:
+def _cell(given: words.Words, defaults: dict[str, Any]) -> Cell:
+    """Return the backbone, the task and the objective that the words name, as a cell without a method."""
+    for name in [*given.block, *given.added]:
         if name.partition(".")[0] == "method":
-            raise UsageError(f"{name}: the files say which method they hold; leave it out.")
-    found = grid.expand([{**usual, **said.block, "method": "none"}])
-    if len(found) != 1:
-        raise UsageError(f"one model and one task are wanted here, this is {len(found)} cells.")
-    return found[0]
+            raise UsageError(f"{name}: the files contain their method; leave it out.")
+    planned = grid.expand([{**defaults, **given.block, "method": "none"}])
+    if len(planned) != 1:
+        raise UsageError(f"give one model and one task; these choices are {len(planned)} cells.")
+    return planned[0]
 
 
-def _runtime(said: words.Words) -> Runtime:
-    return said.configure(compose.defaults()["runtime"])
+def _runtime(given: words.Words) -> Runtime:
+    return given.configure(compose.defaults()["runtime"])
 
 
 def _source(arguments: argparse.Namespace) -> Path:
@@ -146,7 +148,7 @@ def _target(arguments: argparse.Namespace) -> Path:
     return located(arguments.to)
 
 
-def _tell(folder: Path) -> None:
+def _print_files(folder: Path) -> None:
     for path in sorted(folder.iterdir()):
         print(f"{path}  {path.stat().st_size} bytes")
 

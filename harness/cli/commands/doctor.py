@@ -1,4 +1,4 @@
-"""What this machine can and cannot do.
+"""Show what this machine can and cannot do.
 
 deltabench doctor [--json]     exit code 1 when something that every run needs is missing
 """
@@ -24,22 +24,24 @@ from harness.store import provenance
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    """Add the arguments of `deltabench doctor`."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(arguments: argparse.Namespace) -> int:
+    """Run `deltabench doctor` and return its exit code."""
     rows = list(_findings())
     if arguments.json:
         print(json.dumps([dict(zip(("what", "state", "told"), row, strict=True)) for row in rows], indent=1))
     else:
         width = max(len(what) for what, _, _ in rows)
-        for what, state, told in rows:
-            print(f"{state:<3}  {what:<{width}}  {told}")
+        for what, state, text in rows:
+            print(f"{state:<3}  {what:<{width}}  {text}")
     return 1 if any(state == "bad" for _, state, _ in rows) else 0
 
 
 def probe() -> dict[str, str | int]:
-    """Run in a child: what torch sees."""
+    """Return what torch sees: the number of GPUs and of threads. It runs in a child process."""
     import torch
 
     return {
@@ -49,7 +51,7 @@ def probe() -> dict[str, str | int]:
 
 
 def _findings() -> Iterator[tuple[str, str, str]]:
-    """(what, "ok" | "no" | "bad", in words); "no" is something a run can do without."""
+    """Yield (what, "ok" | "no" | "bad", explanation); a run can do without what is "no"."""
     about = provenance.gather()
     machine = about["machine"]
     yield (
@@ -73,7 +75,7 @@ def _findings() -> Iterator[tuple[str, str, str]]:
     yield (
         "hub",
         "ok",
-        "offline by HF_HUB_OFFLINE" if os.environ.get("HF_HUB_OFFLINE") else "asked when a model or task needs it",
+        "offline by HF_HUB_OFFLINE" if os.environ.get("HF_HUB_OFFLINE") else "used when a model or a task needs it",
     )
     yield _writable(located(str(compose.defaults()["runtime"]["store"])))
 
@@ -107,7 +109,7 @@ def _models() -> Iterator[tuple[str, str, str]]:
 
 
 def _writable(path: Path) -> tuple[str, str, str]:
-    """The store, or the nearest folder above it that exists."""
+    """Return whether the store, or the nearest existing folder above it, can be written to."""
     there = next(folder for folder in (path.resolve(), *path.resolve().parents) if folder.exists())
     try:
         with tempfile.NamedTemporaryFile(dir=there):
@@ -128,29 +130,36 @@ NAMES = {
 
 
 def rows() -> Iterator[Row]:
-    """(what, "ok" or "no", in words): the library, then each device and each MIG instance."""
+    """Yield (what, "ok" or "no", explanation) for the NVML library, each device and each MIG instance."""
     library, why = nvml.library()
     if library is None:
         yield "nvml", "no", f"{why}; memory, power and energy of a GPU stay null in records, everything else works"
         return
     try:
-        found = list(cuda_devices.handles(library))
+        devices = list(cuda_devices.handles(library))
     except Exception as error:  # NVML's own kind, or what a broken library makes ctypes raise
         yield "nvml", "no", f"the library answers but lists no devices: {nvml.words(error)}"
         return
-    yield "nvml", "ok" if found else "no", f"{len(found) or 'no'} device{'s' * (len(found) != 1)}{_shown()}"
-    for place, (handle, parts) in enumerate(found):
+    yield (
+        "nvml",
+        "ok" if devices else "no",
+        f"{len(devices) or 'no'} device{'s' * (len(devices) != 1)}{_visible_devices()}",
+    )
+    for place, (handle, parts) in enumerate(devices):
         yield _row(library, f"gpu {place}", handle, f", cut into {len(parts)} MIG instances" if parts else "")
         for number, part in enumerate(parts):
             yield _row(library, f"gpu {place}.{number}", part, "")
 
 
-def _row(library: Any, what: str, handle: Any, told: str) -> Row:
-    """pid 0 is nobody's, so that whatever runs on the device counts as others."""
+def _row(library: Any, what: str, handle: Any, suffix: str) -> Row:
+    """Return the row of one device or MIG instance.
+
+    No process has pid 0, so every process on the device counts as another one's.
+    """
     device = nvml.Device(library, handle, pid=0)
     device.energy_j()
     reading, about = device.read(), device.about()
-    parts = [f"{about['name']} ({about['uuid']}), driver {about['driver']}{told}"]
+    parts = [f"{about['name']} ({about['uuid']}), driver {about['driver']}{suffix}"]
     if reading.device_bytes is not None:
         parts.append(f"{reading.device_bytes / 2**30:.1f} GiB in use now")
     if device.at_start:
@@ -163,9 +172,9 @@ def _row(library: Any, what: str, handle: Any, told: str) -> Row:
     return what, "no" if device.lost else "ok", "; ".join(parts)
 
 
-def _shown() -> str:
-    said = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if said is None:
+def _visible_devices() -> str:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
         return ""
     listed = cuda_devices.listed(os.environ) or []
-    return f"; CUDA_VISIBLE_DEVICES={said!r} shows {len(listed) or 'none'} of them to cells"
+    return f"; CUDA_VISIBLE_DEVICES={visible!r} shows {len(listed) or 'none'} of them to cells"

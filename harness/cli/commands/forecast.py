@@ -1,13 +1,13 @@
-"""Peak training memory of cells, without their weights and without a GPU.
+"""Forecast the peak training memory of cells, without their weights and without a GPU.
 
 deltabench forecast model=t5-3b method=full,lora recipe.batch_size=1,8,32
 deltabench forecast model=llama-7b method=lora recipe.precision=bf16 --device-memory 24GiB --checkpointing
 deltabench forecast model=t5-base method=lora --input-tokens 128 --target-tokens 8 --kernel math
 
-Words are key=value as in `deltabench sweep`; no data and no weights are read. Rows are as long as the task's limits
-allow unless --input-tokens and --target-tokens say otherwise. The step is the second of a training, on a CUDA device:
-peak bytes of torch's allocator, split at the moment of the peak. What CUDA and its libraries take beside is said
-apart. With a GPU here, or --device-memory, it says what fits.
+Words are key=value as in `deltabench sweep`. No data and no weights are read. Rows are as long as the task's limits
+allow, unless --input-tokens and --target-tokens are given. The forecast is for the second training step on a CUDA
+device: the peak bytes of torch's allocator, split at the moment of the peak. The memory of CUDA and its libraries is
+listed apart. With a GPU here, or --device-memory, the output shows what fits.
 """
 
 import argparse
@@ -27,21 +27,25 @@ HEAD = ("method", "model", "batch", "peak", "parameters", "gradients", "optimize
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `deltabench forecast`."""
     parser.add_argument("words", nargs="*", metavar="key=value")
     parser.add_argument("--input-tokens", metavar="N", help="length of every input (default: the task's limit)")
     parser.add_argument("--target-tokens", metavar="N", help="length of every target (default: the task's limit)")
-    parser.add_argument("--kernel", default="auto", metavar="|".join(KERNELS), help="of attention")
-    parser.add_argument("--checkpointing", action="store_true", help="compute activations again, block by block")
-    parser.add_argument("--accumulation", default="1", metavar="N", help="cut the batch into so many parts")
-    parser.add_argument("--device-memory", metavar="24GiB", help="of the device that it should fit (default: this GPU)")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--kernel", default="auto", metavar="|".join(KERNELS), help="the attention kernel")
+    parser.add_argument("--checkpointing", action="store_true", help="recompute activations block by block")
+    parser.add_argument(
+        "--accumulation", default="1", metavar="N", help="number of parts of a batch (gradient accumulation)"
+    )
+    parser.add_argument("--device-memory", metavar="24GiB", help="memory of the device to fit (default: this GPU)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(arguments: argparse.Namespace) -> int:
-    said = words.parse(arguments.words, ())
-    words.refuse_added(said)
-    if said.runtime:
-        raise UsageError(f"{next(iter(said.runtime))}: a forecast runs nothing, so leave it out.")
+    """Run `deltabench forecast` and return its exit code."""
+    given = words.parse(arguments.words, ())
+    words.refuse_added(given)
+    if given.runtime:
+        raise UsageError(f"{next(iter(given.runtime))}: a forecast runs nothing, so leave it out.")
     load = Load(
         input_tokens=whole("--input-tokens", arguments.input_tokens),
         target_tokens=whole("--target-tokens", arguments.target_tokens),
@@ -50,30 +54,30 @@ def main(arguments: argparse.Namespace) -> int:
         accumulation=whole("--accumulation", arguments.accumulation) or 0,
     )
     memory = device_fit.wanted(arguments.device_memory)
-    found = client.without_data(said.block)
-    told = client.ask(found, load, memory)
-    wrong = [answer for answer in told if isinstance(answer, str)]
-    if len(wrong) == len(told):
+    planned = client.without_data(given.block)
+    answers = client.ask(planned, load, memory)
+    wrong = [answer for answer in answers if isinstance(answer, str)]
+    if len(wrong) == len(answers):
         raise UsageError("; ".join(dict.fromkeys(wrong)))
     if arguments.json:
-        print(json.dumps([row(*pair) for pair in zip(found, told, strict=True)], indent=1))
+        print(json.dumps([row(*pair) for pair in zip(planned, answers, strict=True)], indent=1))
         return 0
-    print(table(found, told))
+    print(table(planned, answers))
     return 0
 
 
 def row(cell: Cell, answer: Any) -> dict[str, Any]:
-    """A cell and its figures, or the reason why there are none."""
+    """Return a cell and its figures, or the reason why there are none."""
     return {"cell": identity.to_json(cell), **({"error": answer} if isinstance(answer, str) else answer)}
 
 
-def table(found: Sequence[Cell], told: Sequence[Any]) -> str:
-    """A line per cell, then what holds for all of them."""
-    good = [answer for answer in told if not isinstance(answer, str)]
+def table(planned: Sequence[Cell], answers: Sequence[Any]) -> str:
+    """Return a line per cell, then notes that hold for all of them."""
+    good = [answer for answer in answers if not isinstance(answer, str)]
     sized = "fits" in good[0]
     lines = [(*HEAD, *(("fits", "largest batch", "accumulation") if sized else ()))]
     wrong = []
-    for cell, answer in zip(found, told, strict=True):
+    for cell, answer in zip(planned, answers, strict=True):
         if isinstance(answer, str):
             wrong.append(answer)
             continue
@@ -84,6 +88,8 @@ def table(found: Sequence[Cell], told: Sequence[Any]) -> str:
 
 
 def _notes(good: Sequence[dict[str, Any]]) -> list[str]:
+    """Return notes on the rows, the precision, the kernel and the memory beside the peak."""
+
     def each(name: str) -> str:
         values = [answer[name] if isinstance(answer[name], list) else [answer[name]] for answer in good]
         return ", ".join(dict.fromkeys(str(one) for value in values for one in value))
@@ -92,11 +98,13 @@ def _notes(good: Sequence[dict[str, Any]]) -> list[str]:
     notes = [
         f"rows of {each('input_tokens')} input and {each('target_tokens')} target tokens; {each('precision')}; "
         f"{each('optimizer')}; attention kernel {each('attention')}"
-        + ("; blocks computed again in the backward pass" if first["checkpointing"] else "")
+        + ("; blocks recomputed in the backward pass" if first["checkpointing"] else "")
         + (f"; in {first['accumulation']} parts" if first["accumulation"] > 1 else ""),
         f"beside the peak: {gib(first['workspace_bytes'])} for cuBLAS and about "
         f"{gib(first['needs_bytes'] - first['peak_bytes'] - first['workspace_bytes'])} for CUDA itself",
     ]
     if "device_bytes" in first:
-        notes.append(f"on a device of {gib(first['device_bytes'])}; accumulation: parts that the batch would fit in")
+        notes.append(
+            f"on a device of {gib(first['device_bytes'])}; accumulation: the number of parts in which the batch fits"
+        )
     return notes

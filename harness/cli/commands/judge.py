@@ -1,13 +1,13 @@
 """Let a judge model grade the answers of a finished cell, or compare them with another cell's.
 
-deltabench judge KEY [store=DIR]           grades from 1 to 10; stands in the record, `deltabench show KEY` shows it
-deltabench judge KEY OTHER [store=DIR]     pairwise, in both orders: an answer wins only where both agree
-deltabench reproduce dora-table5 probe=judge[,judge_pairs]     every cell of an exhibit, in its tables too
+deltabench judge KEY [store=DIR]           grades from 1 to 10, stored in the record; `deltabench show KEY` shows them
+deltabench judge KEY OTHER [store=DIR]     pairwise, in both orders: an answer wins only where both orders agree
+deltabench reproduce dora-table5 probe=judge[,judge_pairs]     every cell of an exhibit, also in its tables
 
 The environment names the judge, any model behind an OpenAI-compatible chat-completions address: DELTABENCH_JUDGE_URL
-(such as http://localhost:8000/v1), DELTABENCH_JUDGE_MODEL, and DELTABENCH_JUDGE_KEY if it wants a key. Every reply is
-kept in judgements.jsonl of the attempt: the same command asks only for what is not there yet, after a judge that did
-not answer too, and nothing is trained or generated again. What it costs: one reply per answer, two per pair.
+(such as http://localhost:8000/v1), DELTABENCH_JUDGE_MODEL, and DELTABENCH_JUDGE_KEY if it needs a key. Every reply is
+stored in judgements.jsonl of the attempt. The same command requests only the missing replies, also after a judge that
+did not answer, and nothing is trained or generated again. The cost is one reply per answer, or two per pair.
 """
 
 import argparse
@@ -29,62 +29,67 @@ GRADES = "judge"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `deltabench judge`."""
     parser.add_argument("key", metavar="KEY", help="the first digits of a cell's key, at least four")
-    parser.add_argument("other", metavar="OTHER", nargs="?", help="of the cell to compare with")
+    parser.add_argument("other", metavar="OTHER", nargs="?", help="key of the cell to compare with")
     parser.add_argument("words", nargs="*", metavar="key=value")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(arguments: argparse.Namespace) -> int:
-    given = [arguments.other, *arguments.words] if arguments.other else arguments.words
-    said = words.parse([word for word in given if "=" in word], ())
-    if said.block or said.added:
-        raise UsageError(
-            f"{next(iter([*said.block, *said.added]))}=…: the keys say which cells they are; leave it out."
-        )
-    others = [word for word in given if "=" not in word]
+    """Run `deltabench judge` and return its exit code."""
+    positional = [arguments.other, *arguments.words] if arguments.other else arguments.words
+    given = words.parse([word for word in positional if "=" in word], ())
+    if given.block or given.added:
+        raise UsageError(f"{next(iter([*given.block, *given.added]))}=…: the keys identify the cells; leave it out.")
+    others = [word for word in positional if "=" not in word]
     if len(others) > 1:
         raise UsageError(f"{others[1]!r}: a judge compares two cells; give one KEY, or two.")
-    store = Store(said.configure(compose.defaults()["runtime"]).store)
+    store = Store(given.configure(compose.defaults()["runtime"]).store)
     key = store.find(arguments.key)
     if others:
         return _pairs(store, key, store.find(others[0]), arguments.json)
-    found = probes.result(store.read(key) or {}, GRADES)
-    if found is None:
+    result = probes.result(store.read(key) or {}, GRADES)
+    if result is None:
         probes.check(GRADES)
-        found = probes.take(store, key, GRADES, said.configure(compose.defaults()["runtime"]))
-    _print(found, probes.told({"probes": {GRADES: found}})[GRADES], arguments.json)
-    return 0 if found["status"] == "done" else 1
+        result = probes.take(store, key, GRADES, given.configure(compose.defaults()["runtime"]))
+    _print(result, probes.told({"probes": {GRADES: result}})[GRADES], arguments.json)
+    return 0 if result["status"] == "done" else 1
 
 
 def _pairs(store: Store, key: str, other: str, as_json: bool) -> int:
-    """The judgements stay in the first cell's attempt, so that asking again costs nothing."""
+    """Compare two cells and print the result.
+
+    The judgements are stored in the first cell's attempt, so a repeated command sends no request.
+    """
     endpoint = chat_client.from_environment()
     store.check_writable()
     mine, theirs = (_kept(store, one) for one in (key, other))
     against = matched(mine, theirs)
-    held = lease.acquire(store.leases, key)
-    if held is None:
+    own_lease = lease.acquire(store.leases, key)
+    if own_lease is None:
         raise UsageError(f"cell {key[:12]} is running somewhere: judge it when that has ended.")
     try:
-        with lease.beating(held):
-            found = grading.pairs(mine, endpoint, against)
+        with lease.beating(own_lease):
+            result = grading.pairs(mine, endpoint, against)
     except chat_client.Unreachable as error:
         print(f"deltabench: {error}", file=sys.stderr)
         return 1
     finally:
-        held.release()
-    _print({**found, "against": other}, judge_pairs.told(found), as_json)
+        own_lease.release()
+    _print({**result, "against": other}, judge_pairs.told(result), as_json)
     return 0
 
 
 def matched(mine: Kept, theirs: Kept) -> dict[Answer, str]:
-    """Each answer of mine with the other cell's to the same question. UsageError where they share none."""
+    """Return each answer of one cell with the other cell's answer to the same question. Raise UsageError where they
+    share no question.
+    """
     texts = {(row.set, row.id): row.text for rows in theirs.answers.values() for row in rows}
     rows = [row for rows in mine.answers.values() for row in rows if (row.set, row.id) in texts]
     same = [row for row in rows if mine.questions[row.set, row.id] == theirs.questions.get((row.set, row.id))]
     if not same:
-        raise UsageError(f"cells {mine.key[:12]} and {theirs.key[:12]} answered no question that both have.")
+        raise UsageError(f"cells {mine.key[:12]} and {theirs.key[:12]} have no question in common.")
     return {row: texts[row.set, row.id] for row in same}
 
 
@@ -95,5 +100,5 @@ def _kept(store: Store, key: str) -> Kept:
     return probes.kept(store, key, record)
 
 
-def _print(found: Any, lines: list[str], as_json: bool) -> None:
-    print(json.dumps(found, ensure_ascii=False, indent=1) if as_json else "\n".join(lines))
+def _print(result: Any, lines: list[str], as_json: bool) -> None:
+    print(json.dumps(result, ensure_ascii=False, indent=1) if as_json else "\n".join(lines))

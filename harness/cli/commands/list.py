@@ -1,4 +1,4 @@
-"""What can be named: methods, models, tasks, recipes, exhibits, claims, launchers, probes.
+"""List what can be named: methods, models, tasks, recipes, exhibits, claims, launchers, probes.
 
 deltabench list methods|models|tasks|recipes|exhibits|claims|launchers|probes [--json]
 """
@@ -25,11 +25,13 @@ WHAT = ("methods", "models", "tasks", "recipes", "exhibits", "claims", "launcher
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `deltabench list`."""
     parser.add_argument("what", metavar="|".join(WHAT))
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(arguments: argparse.Namespace) -> int:
+    """Run `deltabench list` and return its exit code."""
     if arguments.what not in WHAT:
         raise UsageError(f"there is no listing {arguments.what!r}.{near(arguments.what, WHAT)}")
     rows = listing(arguments.what)
@@ -47,12 +49,12 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _scales(row: dict[str, Any]) -> str:
-    """Of an exhibit: what there is to run; without quick or embedded it takes a GPU."""
+    """Return the scales of an exhibit in brackets; an exhibit without quick or embedded needs a GPU."""
     return f" [{', '.join(row['scales']) or 'published only'}]" if "scales" in row else ""
 
 
 def listing(what: str) -> list[dict[str, Any]]:
-    """Rows with `name`, `about` and what else is known without loading anything."""
+    """Return rows with `name`, `about` and whatever is known without loading a model or data."""
     if what == "probes":
         return [{"name": name, "about": probes.about(name)} for name in probes.names()]
     if what == "claims":
@@ -65,14 +67,14 @@ def listing(what: str) -> list[dict[str, Any]]:
 
 def _exhibit(name: str) -> dict[str, Any]:
     try:
-        found = exhibits.load(name, conf_files.folders()[:-1])
-    except UsageError as error:  # one that cannot be used hides no other
+        exhibit = exhibits.load(name, conf_files.folders()[:-1])
+    except UsageError as error:  # the other exhibits are listed nevertheless
         return {"name": name, "about": f"Not usable: {error}", "source": "", "scales": []}
-    return {"name": name, "about": found.title, "source": found.source, "scales": [*found.grids]}
+    return {"name": name, "about": exhibit.title, "source": exhibit.source, "scales": [*exhibit.grids]}
 
 
 def _usable(group: str, name: str) -> dict[str, Any]:
-    """A row; of a user's YAML that cannot be used, what is wrong about it."""
+    """Return the row of an option, with the reason where a user's YAML cannot be used."""
     path = conf_files.files(group).get(name)
     wrong = yaml_safety.trouble(path, group == "launcher") if path and assets.conf() not in path.parents else ""
     if wrong and group == "launcher":
@@ -111,14 +113,14 @@ COLUMNS = {
     "size": "rows",
     "from": "from",
 }
-WIDEST = 34  # characters of a column; what is longer pushes its own line only
+WIDEST = 34  # characters of a column; a longer text shifts its own line only
 
 
 def facts(name: str, path: Path | None) -> Facts:
-    """Of a registered task, or of one's own that is the YAML `path`.
+    """Return facts about a registered task, or about a user's task in the YAML `path`.
 
-    verified: "rows", "docs", "unverified", "generated" or "own". offline: "generated", the folder its rows are read
-    from without a network, or None; then task.data_dir=FOLDER with `files` (or the Hub, where `hub` is true) gives it.
+    verified: "rows", "docs", "unverified", "generated" or "own". offline: "generated", the folder that has the rows
+    without a network, or None; then task.data_dir=FOLDER with `files` (or the Hub, where `hub` is true) provides them.
     """
     if name not in tasks.catalogue():
         return _own(path)
@@ -141,16 +143,16 @@ def facts(name: str, path: Path | None) -> Facts:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Lines for a terminal: one a task, with how its schema was verified and where its rows come from here."""
+    """Return lines for a terminal: one per task, with how its schema was verified and where its rows come from."""
     lines = [COLUMNS, *({**row, "from": _from(row)} for row in rows)]
     width = {key: min(WIDEST, max(len(str(line.get(key, ""))) for line in lines)) for key in COLUMNS}
-    told = ["  ".join(f"{line.get(key, '')!s:<{width[key]}}" for key in COLUMNS).rstrip() for line in lines]
+    texts = ["  ".join(f"{line.get(key, '')!s:<{width[key]}}" for key in COLUMNS).rstrip() for line in lines]
     here = sum(row.get("offline") is not None for row in rows)
-    return [*told, f"{len(rows)} tasks, {here} can run here without a network; {_root()}"]
+    return [*texts, f"{len(rows)} tasks, {here} can run here without a network; {_root()}"]
 
 
 def _from(row: Mapping[str, Any]) -> str:
-    """The folder that is at hand, else the Hub's address, or what has to be fetched or built by hand."""
+    """Return the local folder, else the Hub's address, or what has to be downloaded or built by hand."""
     return row.get("offline") or f"{'Hub' if row.get('hub') else 'a folder of'} {row['source']}"
 
 
@@ -168,15 +170,15 @@ def _on_hub(row: TaskRow) -> bool:
 
 
 def _own(path: Path | None) -> Facts:
-    """A broken YAML is named when it is used."""
+    """Return the facts of a user's task; a broken YAML gives empty facts and is reported when it is used."""
     try:
-        said = yaml_values.load(atomic_files.read_text(path)) if path else None
+        content = yaml_values.load(atomic_files.read_text(path)) if path else None
     except (OSError, ValueError):
-        said = None
-    said = said if isinstance(said, dict) else {}
-    folder = located(str(said.get("data_dir", "")))
-    known = {key: str(said.get(key, "")) for key in ("category", "metric")}
-    offline = str(folder) if said.get("data_dir") and folder.is_dir() else None
+        content = None
+    content = content if isinstance(content, dict) else {}
+    folder = located(str(content.get("data_dir", "")))
+    known = {key: str(content.get(key, "")) for key in ("category", "metric")}
+    offline = str(folder) if content.get("data_dir") and folder.is_dir() else None
     return {
         **known,
         "source": "own files",

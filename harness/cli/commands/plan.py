@@ -1,18 +1,17 @@
-"""What a grid would run, without running it.
+"""Show what a grid would run, without running it.
 
 deltabench plan method=full,lora 'task=micro/*' seed=0,1,2 [--json]
 
-Shows each cell with its key and state in the store, how many are left, and, by the finished cells of the store that
-are most like them, about how long they take and how many bytes they keep; how long by our own runs, where the store
-does not know.
-With a GPU here, or --device-memory, it forecasts which cells fit its memory, the largest batch that does, and in how
-many parts (gradient accumulation) a batch would.
-Answers that the model's tokenizer cannot tell apart are refused as a run refuses them: all rows are looked at where the
-tokenizer is on this machine.
+The output lists each cell with its key and its status in the store, and how many cells are left. Time and bytes are
+estimated from the most similar finished cells of the store, or of our reference runs where the store has none.
+With a GPU here, or --device-memory, the output forecasts which cells fit its memory, the largest batch that fits, and
+the gradient accumulation that a larger batch needs.
+Answers that have the same tokens are refused as a run refuses them. All rows are checked where the tokenizer is on
+this machine.
 As JSON: {"cells": [{"key", "status", "stale", "seconds", "bytes", "memory", "cell"}], "cost": {"left", "at_once",
 "seconds", "of", "bytes", "why_null"}, "notes": [which rows of a task are also in train, and which have two answers of
-the same tokens]}; seconds and bytes are null where no cell of the same model has finished, memory without a device; of:
-whose cells tell the seconds, if others than the store's.
+the same tokens]}. seconds and bytes are null where no cell of the same model has finished, memory without a device. of
+names the runs that the seconds are estimated from, if they are not the store's.
 """
 
 import argparse
@@ -40,9 +39,9 @@ from tasks import registry as tasks
 
 @dataclass(frozen=True)
 class Planned:
-    """One cell, its state, and what is left of it to pay: None where that is not known, 0 where it has its result.
+    """One cell, its status, and its remaining seconds and bytes: None where unknown, 0 where it has a result.
 
-    of: whose cells tell the seconds; "" for the store's own.
+    of: the runs that the seconds are estimated from; "" for the store's own.
     """
 
     key: str
@@ -55,50 +54,53 @@ class Planned:
 
     @property
     def left(self) -> bool:
+        """Return whether the cell still has to run."""
         return self.status not in FINAL
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `deltabench plan`."""
     parser.add_argument("words", nargs="*", metavar="key=value")
-    parser.add_argument("--device-memory", metavar="24GiB", help="of the device they should fit (default: this GPU)")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--device-memory", metavar="24GiB", help="memory of the device to fit (default: this GPU)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(arguments: argparse.Namespace) -> int:
-    said = words.parse(arguments.words)
-    words.refuse_added(said)
-    runtime = said.configure(compose.defaults()["runtime"])
-    launchers.choose(said.settings, here=False)
-    jobs = words.count("jobs", said.settings.get("jobs"))
-    many = grid.expand([said.block])
+    """Run `deltabench plan` and return its exit code."""
+    given = words.parse(arguments.words)
+    words.refuse_added(given)
+    runtime = given.configure(compose.defaults()["runtime"])
+    launchers.choose(given.settings, here=False)
+    jobs = words.count("jobs", given.settings.get("jobs"))
+    many = grid.expand([given.block])
     notes = [*_leaked(many), *answer_tokens.check_plan(many)]
     store = Store(runtime.store)
     planned = _planned(store, many)
     cost = _cost(planned, at_once=jobs or sweep.slots(runtime))
     memory = device_fit.wanted(arguments.device_memory)
-    told = device_fit.forecasts(many, memory) if memory else {}
+    forecasts = device_fit.forecasts(many, memory) if memory else {}
     if arguments.json:
-        rows = [{**vars(one), "memory": told.get(one.key), "cell": identity.to_json(one.cell)} for one in planned]
+        rows = [{**vars(one), "memory": forecasts.get(one.key), "cell": identity.to_json(one.cell)} for one in planned]
         print(json.dumps({"cells": rows, "cost": cost, "notes": notes}, ensure_ascii=False, indent=1))
         return 0
     print(_table(planned))
     print(_choices({one.key: one.cell for one in planned}))
     print("".join(f"{line}\n" for line in notes), end="")
     if memory:
-        print("\n" + device_fit.text(many, told, memory))
-    print(f"{sweep.summary(store, many)}; {cost['left']} to run{_told(cost)}")
+        print("\n" + device_fit.text(many, forecasts, memory))
+    print(f"{sweep.summary(store, many)}; {cost['left']} to run{_time_left(cost)}")
     return 0
 
 
 def _planned(store: Store, many: Sequence[Cell]) -> list[Planned]:
-    found = {identity.key(cell): cell for cell in many}
-    states = {key: (status, summary) for key, status, summary in store.statuses(found)}
+    by_key = {identity.key(cell): cell for cell in many}
+    states = {key: (status, summary) for key, status, summary in store.statuses(by_key)}
     finished = [(key, summary) for key, summary in store.summaries() if summary and summary["status"] == "done"]
     estimate = Estimate(store, finished)
-    missing = [cell for key, cell in found.items() if states[key][0] not in FINAL]
+    missing = [cell for key, cell in by_key.items() if states[key][0] not in FINAL]
     walls = duration.walls(missing, chain([Known(estimate)], duration.from_references(store)))
     rows = []
-    for key, cell in found.items():
+    for key, cell in by_key.items():
         status, summary = states[key]
         place, left = requested_grids.place(cell), status not in FINAL
         seconds, by = walls.get(key, (None, None)) if left else (0.0, None)
@@ -109,7 +111,7 @@ def _planned(store: Store, many: Sequence[Cell]) -> list[Planned]:
 
 
 def _table(planned: Sequence[Planned]) -> str:
-    """One line per cell in the order in which they would run."""
+    """Return one line per cell in the order in which the cells would run."""
     head = ("key", "status", "method", "model", "task", "seed", "rate", "about", "fields")
     lines = []
     for one in planned:
@@ -121,21 +123,21 @@ def _table(planned: Sequence[Planned]) -> str:
 
 def _columns(cell: Cell) -> tuple[str, ...]:
     fields = {name: value for name, value in cell.method.fields.items() if value is not None}
-    told = " ".join(f"{name}={formatting.value(one)}" for name, one in fields.items())
+    text = " ".join(f"{name}={formatting.value(one)}" for name, one in fields.items())
     names = (cell.method.name, cell.model.name, cell.task.name, str(cell.seed))
-    return (*names, f"{cell.recipe.learning_rate:g}", told)
+    return (*names, f"{cell.recipe.learning_rate:g}", text)
 
 
 def _leaked(many: Sequence[Cell]) -> list[str]:
-    """A line for each task of which rows of test or validation are also in train."""
-    told = {cell.task.name: tasks.leaked(cell.task) for cell in many}
-    return [f"task {name}: {line}" for name, line in told.items() if line]
+    """Return a line for each task of which rows of test or validation are also in train."""
+    leaks = {cell.task.name: tasks.leaked(cell.task) for cell in many}
+    return [f"task {name}: {line}" for name, line in leaks.items() if line]
 
 
-def _choices(found: Mapping[str, Cell]) -> str:
-    """How many cells each choice of each axis has."""
+def _choices(by_key: Mapping[str, Cell]) -> str:
+    """Return how many cells each choice of each axis has."""
     columns = {"method": 0, "model": 1, "task": 2, "seed": 3}
-    counts = {axis: Counter(_columns(cell)[place] for cell in found.values()) for axis, place in columns.items()}
+    counts = {axis: Counter(_columns(cell)[place] for cell in by_key.values()) for axis, place in columns.items()}
     lines = [
         (axis, ", ".join(f"{name} {count}" for name, count in counted.items())) for axis, counted in counts.items()
     ]
@@ -143,7 +145,7 @@ def _choices(found: Mapping[str, Cell]) -> str:
 
 
 def _cost(planned: Sequence[Planned], at_once: int) -> dict[str, Any]:
-    """Seconds with so many cells at once, and bytes; None where one of the cells to run is like none that finished."""
+    """Return the seconds with `at_once` parallel cells, and the bytes; None where a cell is like no finished one."""
     left = [one for one in planned if one.left]
     at_once = min(at_once, max(len(left), 1))
     seconds, sizes = [one.seconds for one in left], [one.bytes for one in left]
@@ -158,11 +160,11 @@ def _cost(planned: Sequence[Planned], at_once: int) -> dict[str, Any]:
     }
 
 
-def _told(cost: Mapping[str, Any]) -> str:
+def _time_left(cost: Mapping[str, Any]) -> str:
     if not cost["left"]:
         return ""
     if cost["seconds"] is None:
         return f", {cost['at_once']} at once; how long is unknown until one of them has finished"
-    told = f", {cost['at_once']} at once: about {progress.clock(cost['seconds'])}"
-    told += f" {cost['of']}" if cost["of"] else ""
-    return told if cost["bytes"] is None else f"{told} and {cost['bytes'] / 1e6:.1f} MB"
+    text = f", {cost['at_once']} at once: about {progress.clock(cost['seconds'])}"
+    text += f" {cost['of']}" if cost["of"] else ""
+    return text if cost["bytes"] is None else f"{text} and {cost['bytes'] / 1e6:.1f} MB"

@@ -1,6 +1,6 @@
 """Rebuild an embedded backbone from scratch.
 
-deltabench pretrain model=micro-t5-nano [out=DIR]     deterministic, resumable: the same command goes on
+deltabench pretrain model=micro-t5-nano [out=DIR]     deterministic; the same command resumes
 """
 
 import argparse
@@ -12,12 +12,14 @@ from harness.paths import located
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `deltabench pretrain`."""
     parser.add_argument(
         "words", nargs="+", metavar="key=value", help="model=NAME, out=DIR (default: build/pretrain/NAME)"
     )
 
 
 def main(arguments: argparse.Namespace) -> int:
+    """Run `deltabench pretrain` and return its exit code."""
     name, folder = _choices(arguments.words)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread: the order of additions, so the weights, stay the same
     from tasks.microworld.pretraining.backbones import BACKBONES
@@ -42,6 +44,7 @@ def main(arguments: argparse.Namespace) -> int:
         shown = bar.add_task(name, total=steps)
 
         def progress(step: int, loss: float) -> None:
+            """Show the step and the loss."""
             bar.update(shown, completed=step, description=f"{name} loss {loss:.3f}")
             if not bar.console.is_terminal and step % 500 == 0:
                 print(f"{name}: step {step}/{steps}, loss {loss:.4f}", flush=True)

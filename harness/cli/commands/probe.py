@@ -1,12 +1,12 @@
-"""Measure something more of a finished cell, from the delta it kept.
+"""Measure more about a finished cell, from its stored delta.
 
 deltabench probe KEY latency [store=DIR] [device=cpu] [threads=2]    KEY: the first digits, at least four
-deltabench probe KEY latency --again                                 once more, in the place of the last result
+deltabench probe KEY latency --again                                 measure again and replace the last result
 
-run, sweep and reproduce do it for all their cells with probe=latency, after the last of them has ended and one at a
-time, so that no cell of ours runs beside. The result stands in the record; `deltabench show KEY` shows it.
-Where a probe looks at training from inside (weight_decomposition), they give a finished cell that kept too little
-another attempt; keep=none keeps nothing for it.
+With probe=latency, run, sweep and reproduce probe all their cells, one at a time and after the last cell has ended, so
+that no other cell runs meanwhile. The result is stored in the record, and `deltabench show KEY` shows it.
+A probe that needs snapshots of the training (weight_decomposition) gives a finished cell without them another attempt.
+keep=none stores no snapshots.
 """
 
 import argparse
@@ -20,29 +20,31 @@ from harness.store.store import Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `deltabench probe`."""
     parser.add_argument("key", metavar="KEY")
     parser.add_argument("probe", metavar="|".join(probes.names()))
     parser.add_argument("words", nargs="*", metavar="key=value")
-    parser.add_argument("--again", action="store_true", help="measure although there is a result")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--again", action="store_true", help="measure again although there is a result")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(arguments: argparse.Namespace) -> int:
-    said = words.parse(arguments.words, ())
-    if said.block or said.added:
-        raise UsageError(f"{next(iter([*said.block, *said.added]))}=…: the key says which cell it is; leave it out.")
-    runtime = said.configure(compose.defaults()["runtime"])
+    """Run `deltabench probe` and return its exit code."""
+    given = words.parse(arguments.words, ())
+    if given.block or given.added:
+        raise UsageError(f"{next(iter([*given.block, *given.added]))}=…: the key identifies the cell; leave it out.")
+    runtime = given.configure(compose.defaults()["runtime"])
     wanted = probes.parse(arguments.probe)
     if len(wanted) != 1:
         raise UsageError(f"{arguments.probe!r}: give one probe of {', '.join(probes.names())}.")
     store = Store(runtime.store)
     key = store.find(arguments.key)
-    found = probes.result(store.read(key) or {}, wanted[0])
-    if found is None or arguments.again:
+    result = probes.result(store.read(key) or {}, wanted[0])
+    if result is None or arguments.again:
         probes.check(wanted[0])
-        found = probes.take(store, key, wanted[0], runtime)
+        result = probes.take(store, key, wanted[0], runtime)
     if arguments.json:
-        print(json.dumps(found, ensure_ascii=False, indent=1))
+        print(json.dumps(result, ensure_ascii=False, indent=1))
     else:
-        print("\n".join(probes.told({"probes": {wanted[0]: found}})[wanted[0]]))
-    return 0 if found["status"] == "done" else 1
+        print("\n".join(probes.told({"probes": {wanted[0]: result}})[wanted[0]]))
+    return 0 if result["status"] == "done" else 1

@@ -3,9 +3,9 @@
 deltabench pull owner/name [--revision COMMIT] [--to FOLDER]
 deltabench pull FOLDER --to FOLDER
 
-What arrives is checked (safetensors and JSON only, nothing is unpickled) and lies in FOLDER, by default ./name. It is
-then scored with `deltabench delta score FOLDER`, or, where it holds PEFT's files, brought in with `deltabench delta
-import FOLDER --to NEW model=NAME`.
+The files are checked (safetensors and JSON only, nothing is unpickled) and written to FOLDER, by default ./name. Score
+them with `deltabench delta score FOLDER`. Import PEFT's files with `deltabench delta import FOLDER --to NEW
+model=NAME`.
 """
 
 import argparse
@@ -18,12 +18,14 @@ from harness.sharing import transfer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `deltabench pull`."""
     parser.add_argument("source", metavar="FOLDER|owner/name")
-    parser.add_argument("--to", metavar="FOLDER", help="where to write; it must not hold anything yet")
+    parser.add_argument("--to", metavar="FOLDER", help="an empty or new folder to write to")
     parser.add_argument("--revision", metavar="COMMIT", help="a commit, branch or tag of the Hub")
 
 
 def main(arguments: argparse.Namespace) -> int:
+    """Run `deltabench pull` and return its exit code."""
     own = located(arguments.source)
     source = own if own.is_dir() else transfer.place(arguments.source)
     if isinstance(source, Path) and not arguments.to:
@@ -33,8 +35,8 @@ def main(arguments: argparse.Namespace) -> int:
     cell, base = card["cell"], card["base_model"]
     print(f"{cell['method']['name']} on {base['name']} for {cell['task']['name']}, licence {card['license']}: {name}")
     for split, figures in card["scores"].items():
-        told = "  ".join(f"{figure} {value:.4g}" for figure, value in figures.items() if isinstance(value, int | float))
-        print(f"{split:<12} {told}")
+        text = "  ".join(f"{figure} {value:.4g}" for figure, value in figures.items() if isinstance(value, int | float))
+        print(f"{split:<12} {text}")
     plain = name if not name.startswith("-") else f"./{name}"
     words = ["delta", "score", plain]
     if card["form"] == "peft":

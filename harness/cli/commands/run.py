@@ -4,9 +4,9 @@ deltabench run method=lora model=micro-t5-nano task=micro/sentiment seed=0
 deltabench run method=lora method.rank=16 recipe.learning_rate=3e-3 store=results/mine
 
 Words are key=value: method, model, task, recipe, objective, seed; method.FIELD, model.FIELD, task.FIELD,
-recipe.FIELD; store, device, threads, timeout, keep; launcher, rerun. What is not said comes from conf/run.yaml.
-A method that builds on finished cells is told them as parents.ROLE=KEY or 'parents.ROLE={task: NAME}'.
---json: what it says while it runs goes to the error stream; then what `deltabench show KEY --json` tells.
+recipe.FIELD; store, device, threads, timeout, keep; launcher, rerun. Other values come from conf/run.yaml.
+A method that builds on finished cells takes them as parents.ROLE=KEY or 'parents.ROLE={task: NAME}'.
+--json: progress goes to the error stream, and the output is that of `deltabench show KEY --json`.
 """
 
 import argparse
@@ -27,23 +27,25 @@ from harness.store.store import Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `deltabench run`."""
     parser.add_argument("words", nargs="*", metavar="key=value")
-    parser.add_argument("--retry", metavar="N", help="how often to try a cell again that was killed or out of time")
-    parser.add_argument("--json", action="store_true", help="its record as JSON")
+    parser.add_argument("--retry", metavar="N", help="how often to retry a cell that was killed or timed out")
+    parser.add_argument("--json", action="store_true", help="print the record as JSON")
 
 
 def main(arguments: argparse.Namespace) -> int:
-    said = words.parse([*arguments.words, *words.flag("retry", arguments.retry)], ("launcher", "rerun"))
-    words.refuse_added(said)
-    runtime = said.configure(compose.defaults()["runtime"])
-    launcher = launchers.choose(said.settings) or "basic"
-    found = grid.expand([said.block])
-    wanted = parent_order.leaves(found)
+    """Run `deltabench run` and return its exit code."""
+    given = words.parse([*arguments.words, *words.flag("retry", arguments.retry)], ("launcher", "rerun"))
+    words.refuse_added(given)
+    runtime = given.configure(compose.defaults()["runtime"])
+    launcher = launchers.choose(given.settings) or "basic"
+    planned = grid.expand([given.block])
+    wanted = parent_order.without_children(planned)
     if len(wanted) != 1:
-        raise UsageError(f"run is for one cell and these choices are {len(wanted)}: use `deltabench sweep`.")
-    rerun = said.settings.get("rerun", "").split(",") if "rerun" in said.settings else ()
+        raise UsageError(f"run takes one cell and these choices are {len(wanted)}: use `deltabench sweep`.")
+    rerun = given.settings.get("rerun", "").split(",") if "rerun" in given.settings else ()
     with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
-        code = sweep.drain(found, runtime, launcher, rerun=rerun)
+        code = sweep.drain(planned, runtime, launcher, rerun=rerun)
     store, key = Store(runtime.store), identity.key(wanted[0])
     record = store.read(key)
     if arguments.json:

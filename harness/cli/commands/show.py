@@ -1,9 +1,9 @@
-"""One cell's record: scores, curve, cost, error, log, and the command that runs it.
+"""Show one cell's record: scores, curve, cost, error, log, and the command that runs it.
 
 deltabench show KEY [store=DIR] [--json]     KEY: the first digits, at least four
 
-As JSON: {"key", "status", "stale", "attempts": [{"attempt", "status"}], "record": null without one, "curve": its
-evaluations, "log": its last lines, "folder", "command", "why_null": why there is no command}.
+As JSON: {"key", "status", "stale", "attempts": [{"attempt", "status"}], "record": null if there is none, "curve":
+evaluations, "log": the last lines, "folder", "command", "why_null": why there is no command}.
 """
 
 import argparse
@@ -26,26 +26,28 @@ LOG_LINES = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `deltabench show`."""
     parser.add_argument("key", metavar="KEY")
     parser.add_argument("words", nargs="*", metavar="store=DIR")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(arguments: argparse.Namespace) -> int:
-    said = words.parse(arguments.words, ())
-    if said.block or said.added:
-        raise UsageError(f"show takes a KEY and store=DIR, not {next(iter([*said.block, *said.added]))}=….")
-    store = Store(said.configure(compose.defaults()["runtime"]).store)
-    found = look(store, store.find(arguments.key))
+    """Run `deltabench show` and return its exit code."""
+    given = words.parse(arguments.words, ())
+    if given.block or given.added:
+        raise UsageError(f"show takes a KEY and store=DIR, not {next(iter([*given.block, *given.added]))}=….")
+    store = Store(given.configure(compose.defaults()["runtime"]).store)
+    view = look(store, store.find(arguments.key))
     if arguments.json:
-        print(json.dumps(atomic_files.finite(found), ensure_ascii=False, indent=1))
+        print(json.dumps(atomic_files.finite(view), ensure_ascii=False, indent=1))
     else:
-        _print(found)
+        _print(view)
     return 0
 
 
 def look(store: Store, key: str) -> dict[str, Any]:
-    """All that the store knows of a cell."""
+    """Return everything that the store has about a cell."""
     record, summary = store.read(key), store.summary(key)
     begun = store.numbers(key)
     ended = dict(store.attempts(key))
@@ -53,7 +55,7 @@ def look(store: Store, key: str) -> dict[str, Any]:
     unfinished = "running" if status == "running" else "cut off"
     number = record["attempt"] if record and status != "running" else begun[-1] if begun else None
     folder = store.attempt(key, number).path if number else store.folder(key)
-    told, why = _command(store, key, record)
+    rerun, why = _command(store, key, record)
     return {
         "key": key,
         "status": status,
@@ -63,7 +65,7 @@ def look(store: Store, key: str) -> dict[str, Any]:
         "curve": store.evaluations(key, number) if number else [],
         "log": atomic_files.tail(folder / LOG, LOG_LINES),
         "folder": str(folder),
-        "command": told,
+        "command": rerun,
         "why_null": why,
     }
 
@@ -77,20 +79,20 @@ def _command(store: Store, key: str, record: dict[str, Any] | None) -> tuple[str
         return None, str(error)
 
 
-def _print(found: dict[str, Any]) -> None:
-    record, curve = found["record"], found["curve"]
+def _print(view: dict[str, Any]) -> None:
+    record, curve = view["record"], view["curve"]
     if record is not None:
         print(record_text.text(record, curve))
-    if record is None or found["status"] == "running":
-        print(f"{'key':<10} {found['key']}\n{'status':<10} {found['status']}")
-    if len(found["attempts"]) > 1 or record is None:
-        told = ", ".join(f"{one['attempt']} {one['status']}" for one in found["attempts"])
-        print(f"{'attempts':<10} {told or 'none'}")
+    if record is None or view["status"] == "running":
+        print(f"{'key':<10} {view['key']}\n{'status':<10} {view['status']}")
+    if len(view["attempts"]) > 1 or record is None:
+        attempts = ", ".join(f"{one['attempt']} {one['status']}" for one in view["attempts"])
+        print(f"{'attempts':<10} {attempts or 'none'}")
     points = record_text.series(curve)
     if len(points) > 1:
         mark = "•" if "utf" in (sys.stdout.encoding or "").lower() else "*"
         print("\n".join(["", "validation score by step", *record_text.plot(points, mark), ""]))
-    if found["log"] and not (record or {}).get("error"):
-        print("\n".join(f"{'log' if not place else '':<10} {plain(line)}" for place, line in enumerate(found["log"])))
-    print(f"{'folder':<10} {found['folder']}")
-    print(f"{'command':<10} {found['command'] or found['why_null']}")
+    if view["log"] and not (record or {}).get("error"):
+        print("\n".join(f"{'log' if not place else '':<10} {plain(line)}" for place, line in enumerate(view["log"])))
+    print(f"{'folder':<10} {view['folder']}")
+    print(f"{'command':<10} {view['command'] or view['why_null']}")

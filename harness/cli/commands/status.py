@@ -1,10 +1,10 @@
-"""What the store holds and what is still to come, per exhibit and grid: done, failed, running, stale, missing.
+"""Show which cells are done, failed, running, stale and missing, per exhibit and grid.
 
-deltabench status [store=DIR] [--json]                     everything in the store, and the grids asked for there
-deltabench status 'delta-*' [scale=quick] [--json]         exhibits, whether asked for or not
+deltabench status [store=DIR] [--json]                     everything in the store, and the grids that ran there
+deltabench status 'delta-*' [scale=quick] [--json]         exhibits, run or not
 deltabench status method=full,lora seed=0,1,2 [--json]     the cells of this grid
 
-The time that is left is told by the finished cells that are most like those that are left. Stale cells count as done.
+The remaining time is estimated from the most similar finished cells. Stale cells count as done.
 As JSON: {"store", "quarantined": files there, "running": [{"key", "step", "steps"}], "rows": [{"model", "task",
 STATUS: cells}], "grids": [{"grid", "cells", "counts": {STATUS: cells}, "left", "at_once", "seconds_left", "why_null",
 "note"}]}.
@@ -38,19 +38,21 @@ Counts = Mapping[str, int]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `deltabench status`."""
     parser.add_argument("words", nargs="*", metavar="EXHIBIT | key=value")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(arguments: argparse.Namespace) -> int:
+    """Run `deltabench status` and return its exit code."""
     named = [word for word in arguments.words if "=" not in word]
-    said = words.parse([word for word in arguments.words if "=" in word], (*words.SETTINGS, "scale"))
-    words.refuse_added(said)
-    launchers.choose(said.settings, here=False)
-    runtime = said.configure(compose.defaults()["runtime"])
+    given = words.parse([word for word in arguments.words if "=" in word], (*words.SETTINGS, "scale"))
+    words.refuse_added(given)
+    launchers.choose(given.settings, here=False)
+    runtime = given.configure(compose.defaults()["runtime"])
     store = Store(runtime.store)
-    asked = [*_exhibits(named, said, store), *_grid(said)]
-    found = _found(store, asked, runtime)
+    wanted = [*_exhibits(named, given, store), *_grid(given)]
+    found = _report(store, wanted, runtime)
     if arguments.json:
         print(json.dumps(found, ensure_ascii=False, indent=1))
     else:
@@ -58,16 +60,16 @@ def main(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _exhibits(patterns: Sequence[str], said: words.Words, store: Store) -> list[Grid]:
-    """Every scale, or the one that was said, of every exhibit that was named."""
-    scale = said.settings.get("scale")
+def _exhibits(patterns: Sequence[str], given: words.Words, store: Store) -> list[Grid]:
+    """Return the grids of every named exhibit, at the given scale or at all of its scales."""
+    scale = given.settings.get("scale")
     if not patterns:
         if scale is not None:
-            raise UsageError(f"scale={scale} is of an exhibit: name one, or '*'.")
+            raise UsageError(f"scale={scale} needs an exhibit: name one, or '*'.")
         return []
-    if said.block:
-        axis = next(iter(said.block))
-        raise UsageError(f"status is of exhibits ({patterns[0]}) or of a grid ({axis}=…), not of both.")
+    if given.block:
+        axis = next(iter(given.block))
+        raise UsageError(f"status takes exhibits ({patterns[0]}) or a grid ({axis}=…), not both.")
     from harness.config import conf_files
     from harness.experiments import exhibits
 
@@ -84,7 +86,11 @@ def _exhibits(patterns: Sequence[str], said: words.Words, store: Store) -> list[
 
 
 def _expanded(exhibit: "Exhibit", scale: str, store: Store, alone: bool) -> Grid:
-    """An exhibit's grid. Among others that a pattern named, one that cannot be planned here says why."""
+    """Return an exhibit's grid.
+
+    An exhibit that cannot be planned here raises UsageError where it was named itself. Among several that match a
+    pattern it gives an empty grid with the reason.
+    """
     from harness.experiments import rate_tuning
 
     name = f"{exhibit.name} scale={scale}"
@@ -94,22 +100,22 @@ def _expanded(exhibit: "Exhibit", scale: str, store: Store, alone: bool) -> Grid
         if alone:
             raise
         return Grid(name, (), str(error))
-    told = f"{planned.waiting} more cells when these have chosen their learning rate" if planned.waiting else ""
-    return replace(requested_grids.of(name, planned.cells), note=told)
+    note = f"{planned.waiting} more cells once the learning rates are chosen" if planned.waiting else ""
+    return replace(requested_grids.of(name, planned.cells), note=note)
 
 
-def _grid(said: words.Words) -> list[Grid]:
-    if not said.block:
+def _grid(given: words.Words) -> list[Grid]:
+    if not given.block:
         return []
     from harness.experiments import grid
 
-    return [requested_grids.of(requested_grids.name_of(said.block), grid.expand([said.block]))]
+    return [requested_grids.of(requested_grids.name_of(given.block), grid.expand([given.block]))]
 
 
-def _found(store: Store, asked: Sequence[Grid], runtime: Runtime) -> dict[str, Any]:
-    """All that is shown. Without a question: the whole store, and the grids that were asked for there."""
-    shown = asked or requested_grids.noted(store)
-    keys = list(dict.fromkeys(place.key for one in asked for place in one.places)) if asked else None
+def _report(store: Store, wanted: Sequence[Grid], runtime: Runtime) -> dict[str, Any]:
+    """Return all that is shown: the wanted grids, or the whole store and the grids that ran there."""
+    shown = wanted or requested_grids.noted(store)
+    keys = list(dict.fromkeys(place.key for one in wanted for place in one.places)) if wanted else None
     rows = {key: (status, summary) for key, status, summary in store.statuses(keys)}
     states = {key: _state(status, summary) for key, (status, summary) in rows.items()}
     names = {place.key: (place.model, place.task) for one in shown for place in one.places}
@@ -125,7 +131,7 @@ def _found(store: Store, asked: Sequence[Grid], runtime: Runtime) -> dict[str, A
         "store": str(store.path),
         "quarantined": store.aside(),
         "running": [_running(store, key) for key in sorted(running)],
-        "grids": [_told(one, states, estimate, at_once) for one in shown],
+        "grids": [_progress(one, states, estimate, at_once) for one in shown],
         "rows": [{"model": model, "task": task, **counts} for (model, task), counts in sorted(table.items())],
     }
 
@@ -157,7 +163,7 @@ def _running(store: Store, key: str) -> dict[str, Any]:
     return {"key": key, "step": unfinished[-1].last_step() if unfinished else None, "steps": steps}
 
 
-def _told(grid: Grid, states: Mapping[str, str], estimate: Estimate, at_once: int) -> dict[str, Any]:
+def _progress(grid: Grid, states: Mapping[str, str], estimate: Estimate, at_once: int) -> dict[str, Any]:
     state = {place.key: states.get(place.key, "missing") for place in grid.places}
     left = [place for place in grid.places if state[place.key] not in (*FINAL, "stale")]
     seconds = estimate.total(left, at_once)
@@ -191,7 +197,7 @@ def _lines(found: Mapping[str, Any]) -> Iterable[str]:
     for one in found["running"]:
         yield f"running: {one['key'][:12]}, step {one['step'] or 0} of {'?' if one['steps'] is None else one['steps']}"
     if any(row.get("stale") for row in found["rows"]):
-        yield "stale cells count as done; `deltabench why KEY` tells what changed, rerun=stale runs them again."
+        yield "stale cells count as done; `deltabench why KEY` shows what changed, and rerun=stale runs them again."
     if found["quarantined"]:
         yield f"quarantine: {found['quarantined']} files that did not parse are in {found['store']}/quarantine."
 

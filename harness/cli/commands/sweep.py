@@ -1,4 +1,4 @@
-"""Run a grid of cells; the same command again goes on where it stopped.
+"""Run a grid of cells; the same command again resumes.
 
 deltabench sweep method=full,lora,adapter 'task=micro/*' seed=0,1,2
 deltabench sweep method=lora method.rank=1,2,4,8 seed=0,1,2 --for 30m launcher=joblib jobs=4
@@ -8,10 +8,10 @@ Settings: store, device, threads, timeout (seconds per cell), keep (delta|none);
 (launcher.FIELD=value, see `deltabench list launchers`), jobs (cells at once), rerun (statuses to try again, e.g.
 rerun=stale,failed), probe (measured of finished cells, see `deltabench probe --help`), deterministic (GPUs),
 checkpoint_minutes and checkpoint_steps (how often training is saved).
-A killed cell, or one that could not read or write, is tried once more; --retry N: N times, those out of time too.
+A cell that was killed, or could not read or write, is retried once; --retry N: N times, and after a timeout too.
 Exit code: 0 every cell done or out of memory, 1 some failed, 2 usage, 130 interrupted or stopped by --for before
 every cell had run.
---json: what it says while it runs goes to the error stream; then {"exit_code", "store", "counts": {STATUS: cells},
+--json: progress goes to the error stream, and the output is {"exit_code", "store", "counts": {STATUS: cells},
 "cells": [{"key", "status", "stale"}]}.
 """
 
@@ -34,36 +34,38 @@ from harness.store.store import Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `deltabench sweep`."""
     parser.add_argument("words", nargs="*", metavar="key=value")
-    parser.add_argument("--retry", metavar="N", help="how often to try a cell again that was killed or out of time")
+    parser.add_argument("--retry", metavar="N", help="how often to retry a cell that was killed or timed out")
     parser.add_argument("--for", dest="duration", metavar="30m", help="start no further cell after this time")
-    parser.add_argument("--json", action="store_true", help="what came of it as JSON")
+    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
 
 def main(arguments: argparse.Namespace) -> int:
-    said = words.parse([*arguments.words, *words.flag("retry", arguments.retry)])
-    words.refuse_added(said)
-    runtime = said.configure(compose.defaults()["runtime"])
+    """Run `deltabench sweep` and return its exit code."""
+    given = words.parse([*arguments.words, *words.flag("retry", arguments.retry)])
+    words.refuse_added(given)
+    runtime = given.configure(compose.defaults()["runtime"])
     deadline_s = words.seconds(arguments.duration) if arguments.duration else None
-    launcher = launchers.choose(said.settings)
-    found = grid.expand([said.block])
+    launcher = launchers.choose(given.settings)
+    planned = grid.expand([given.block])
     with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
         code = sweep.drain(
-            found,
+            planned,
             runtime,
             launcher=launcher,
-            jobs=words.count("jobs", said.settings.get("jobs")),
+            jobs=words.count("jobs", given.settings.get("jobs")),
             deadline_s=deadline_s,
-            rerun=said.settings["rerun"].split(",") if "rerun" in said.settings else (),
-            name=requested_grids.name_of(said.block),
+            rerun=given.settings["rerun"].split(",") if "rerun" in given.settings else (),
+            name=requested_grids.name_of(given.block),
         )
     if arguments.json:
-        print(json.dumps({"exit_code": code, **_came(Store(runtime.store), found)}, indent=1))
+        print(json.dumps({"exit_code": code, **_outcome(Store(runtime.store), planned)}, indent=1))
     return code
 
 
-def _came(store: Store, many: Sequence[Cell]) -> dict[str, Any]:
-    """What the store holds of these cells now."""
+def _outcome(store: Store, many: Sequence[Cell]) -> dict[str, Any]:
+    """Return the current status of these cells in the store."""
     rows = [
         {"key": key, "status": status, "stale": summary is not None and is_stale(summary)}
         for key, status, summary in store.statuses(identity.key(cell) for cell in many)

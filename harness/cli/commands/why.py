@@ -1,10 +1,10 @@
-"""Why a cell is stale, or how two cells differ.
+"""Show why a cell is stale, or how two cells differ.
 
-deltabench why KEY [store=DIR] [--json]          which file or package changed since it was made
-deltabench why KEY OTHER [store=DIR] [--json]    which fields make them two cells, and which code made them
+deltabench why KEY [store=DIR] [--json]          which code or package changed since it was made
+deltabench why KEY OTHER [store=DIR] [--json]    which fields make them two cells, and how their code differs
 
 As JSON: {"key", "status", "stale", "message": of a failure, "code": [{"part", "then", "now"}]}, or
-{"key", "other", "fields": [{"field", "one", "other"}], "code": [{"part", "one", "other"}]}. Files are told by digests.
+{"key", "other", "fields": [{"field", "one", "other"}], "code": [{"part", "one", "other"}]}. Code is shown as digests.
 """
 
 import argparse
@@ -22,30 +22,32 @@ from harness.store.store import Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `deltabench why`."""
     parser.add_argument("key", metavar="KEY")
     parser.add_argument("words", nargs="*", metavar="OTHER | store=DIR")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(arguments: argparse.Namespace) -> int:
+    """Run `deltabench why` and return its exit code."""
     others = [word for word in arguments.words if "=" not in word]
-    said = words.parse([word for word in arguments.words if "=" in word], ())
-    if said.block or said.added:
-        raise UsageError(f"why takes keys and store=DIR, not {next(iter([*said.block, *said.added]))}=….")
-    store = Store(said.configure(compose.defaults()["runtime"]).store)
+    given = words.parse([word for word in arguments.words if "=" in word], ())
+    if given.block or given.added:
+        raise UsageError(f"why takes keys and store=DIR, not {next(iter([*given.block, *given.added]))}=….")
+    store = Store(given.configure(compose.defaults()["runtime"]).store)
     key = store.find(arguments.key)
     if len(others) > 1:
-        raise UsageError("why compares one cell with the code of today, or two cells.")
-    found = two(store, key, store.find(others[0])) if others else one(store, key)
+        raise UsageError("why takes one key, or two keys to compare.")
+    result = two(store, key, store.find(others[0])) if others else one(store, key)
     if arguments.json:
-        print(json.dumps(atomic_files.finite(found), ensure_ascii=False, indent=1))
+        print(json.dumps(atomic_files.finite(result), ensure_ascii=False, indent=1))
     else:
-        print("\n".join(map(plain, _told_two(found) if others else _told_one(found))))
+        print("\n".join(map(plain, _lines_of_two(result) if others else _lines_of_one(result))))
     return 0
 
 
 def one(store: Store, key: str) -> dict[str, Any]:
-    """What changed since the record that counts was made."""
+    """Return what changed since the current record was made."""
     record = store.read(key)
     if record is None:
         return {"key": key, "status": store.status(key), "stale": False, "message": "it has no record yet", "code": []}
@@ -64,7 +66,7 @@ def one(store: Store, key: str) -> dict[str, Any]:
 
 
 def two(store: Store, key: str, other: str) -> dict[str, Any]:
-    """In what two cells differ: fields of their identity, and the code that made their records."""
+    """Return how two cells differ: in fields of their identity, and in the code that made their records."""
     left, right = (dict(_flat(identity.to_json(_cell(store, one), kinds=("identity",)))) for one in (key, other))
     ours, theirs = (_parts(store.read(one) or {}) for one in (key, other))
     known = ours and theirs
@@ -76,29 +78,29 @@ def two(store: Store, key: str, other: str) -> dict[str, Any]:
     }
 
 
-def _told_one(found: Mapping[str, Any]) -> Iterator[str]:
-    head = f"{found['key'][:12]} is {found['status']}"
-    if found["message"]:
-        yield f"{head}: {found['message']}"
-    then, now = ({row["part"]: row[side] for row in found["code"] if row[side]} for side in ("then", "now"))
-    if not found["code"]:
-        if not found["message"]:
+def _lines_of_one(result: Mapping[str, Any]) -> Iterator[str]:
+    head = f"{result['key'][:12]} is {result['status']}"
+    if result["message"]:
+        yield f"{head}: {result['message']}"
+    then, now = ({row["part"]: row[side] for row in result["code"] if row[side]} for side in ("then", "now"))
+    if not result["code"]:
+        if not result["message"]:
             yield f"{head} and fresh: the code that made it is the code of today."
         return
-    yield f"{head} and stale:" if found["stale"] else "since then:"
+    yield f"{head} and stale:" if result["stale"] else "since then:"
     yield from (f"  {line}" for line in fingerprint.changes(then, now))
 
 
-def _told_two(found: Mapping[str, Any]) -> Iterator[str]:
-    pair = f"{found['key'][:12]} and {found['other'][:12]}"
-    if not found["fields"]:
+def _lines_of_two(result: Mapping[str, Any]) -> Iterator[str]:
+    pair = f"{result['key'][:12]} and {result['other'][:12]}"
+    if not result["fields"]:
         yield f"{pair}: they are the same cell."
     else:
         yield f"{pair} differ in:"
-    yield from (f"  {row['field']}: {_word(row['one'])} | {_word(row['other'])}" for row in found["fields"])
-    if found["code"]:
+    yield from (f"  {row['field']}: {_word(row['one'])} | {_word(row['other'])}" for row in result["fields"])
+    if result["code"]:
         yield "their records were made by different code:"
-        yield from (f"  {row['part']}: {_word(row['one'])} | {_word(row['other'])}" for row in found["code"])
+        yield from (f"  {row['part']}: {_word(row['one'])} | {_word(row['other'])}" for row in result["code"])
 
 
 def _cell(store: Store, key: str) -> Cell:

@@ -197,6 +197,6 @@ def test_an_exhibit_without_a_quick_scale_says_so():
     assert only
     for one in only:
         scale = reproduce.scale_of(one)
-        assert f"no scale=quick: this is scale={scale}" in reproduce.unsaid(one, scale, {})[0]
-        assert reproduce.unsaid(one, scale, {"scale": scale}) == []
-    assert reproduce.unsaid(exhibits.load("delta-ranking"), "quick", {}) == []
+        assert f"no scale=quick: this is scale={scale}" in reproduce.scale_notice(one, scale, {})[0]
+        assert reproduce.scale_notice(one, scale, {"scale": scale}) == []
+    assert reproduce.scale_notice(exhibits.load("delta-ranking"), "quick", {}) == []

@@ -49,7 +49,7 @@ def test_nothing_heavy_is_imported(words: list[str], environment: dict[str, str]
     script = (
         "import sys, json; from harness.cli import dispatch\n"
         f"sys.argv[1:] = {words!r}\n"
-        "try: code = cli.main()\n"
+        "try: code = dispatch.main()\n"
         "except SystemExit as end: code = end.code\n"
         f"print(json.dumps([code or 0, sorted(set({HEAVY!r}) & set(sys.modules))]))"
     )
@@ -195,7 +195,7 @@ def test_a_finished_sweep_says_so_without_torch(environment: dict[str, str], tmp
         store.finish(record["key"], folder, {**record, "provenance": {}, "time": {}})
     script = (
         "import sys; from harness.cli import dispatch\n"
-        f"code = cli.main(['sweep', 'method=full,none', 'seed=0,1', {f'store={store.path}'!r}])\n"
+        f"code = dispatch.main(['sweep', 'method=full,none', 'seed=0,1', {f'store={store.path}'!r}])\n"
         "print(code, 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
@@ -315,7 +315,7 @@ def test_closed_streams_lead_nowhere(tmp_path: Path) -> None:
     """Else a file of the store would get the number of one of them, and what is printed would go into it."""
     script = (
         "import os, sys\nfrom harness.cli import dispatch\nassert sys.stdout is None and sys.stderr is None\n"
-        "code = cli.main(['nosuchverb'])\nfile = open(sys.argv[1], 'w')\nprint('a')\nprint('b', file=sys.stderr)\n"
+        "code = dispatch.main(['nosuchverb'])\nfile = open(sys.argv[1], 'w')\nprint('a')\nprint('b', file=sys.stderr)\n"
         "file.write(f'{code} {file.fileno() > 2} {all(map(os.get_inheritable, range(3)))} {sys.stderr.isatty()}')\n"
     )
     path = tmp_path / "told.txt"

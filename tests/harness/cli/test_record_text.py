@@ -59,7 +59,7 @@ def test_a_device_is_shown_with_joules_per_point_and_who_else_was_on_it(record: 
     for part in (
         "H100 (driver 9.9), energy J 102, energy J per point of score 2, train W 310, train busy % 88",
         "read every 10 ms for 0.4 % of one core",
-        "2 other process(es) held the device",
+        "2 other process(es) used the device",
         "no nvml_others: hidden",
         "3.2 GFLOP per step of 32 rows, 5e+03 GFLOP/s, 25 % of the peak (a data sheet)",
     ):

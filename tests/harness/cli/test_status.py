@@ -100,8 +100,8 @@ def test_an_exhibit_that_was_never_asked_for_is_all_missing(call: Call, store: S
     ("words", "said"),
     [
         (["nothing"], "no exhibit"),
-        (["delta-ranking", "seed=0"], "not of both"),
-        (["scale=quick"], "of an exhibit"),
+        (["delta-ranking", "seed=0"], "not both"),
+        (["scale=quick"], "needs an exhibit"),
         (["delta-ranking", "scale=huge"], "no scale"),
     ],
 )

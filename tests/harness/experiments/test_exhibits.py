@@ -124,8 +124,8 @@ def test_the_order_of_methods_is_known_from_published_orders_alone():
         ("grid: mine", "names itself"),
         ("grid: nowhere", "no exhibit 'nowhere'"),
         ("title: ", "'title' is missing"),
-        ("floor: nobody", "floor 'nobody' is none of its methods"),
-        ("ceiling: nobody", "ceiling 'nobody' is none of its methods"),
+        ("floor: nobody", "floor 'nobody' is not one of its methods"),
+        ("ceiling: nobody", "ceiling 'nobody' is not one of its methods"),
     ],
 )
 def test_a_broken_exhibit_is_named_with_the_rule(tmp_path, change, told):

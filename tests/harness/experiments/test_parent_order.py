@@ -52,7 +52,7 @@ def test_parents_are_planned_before_their_children(name: str) -> None:
         assert cell.recipe.steps == (0 if methods.find(cell.method.name).evaluation_only else 7)
         assert all(keys.index(key) < keys.index(identity.key(cell)) for _, key in cell.parents)
     assert [role for role, _ in found[2].parents] == ["one", "two"]
-    assert parent_order.leaves(found) == [found[2], found[5]]
+    assert parent_order.without_children(found) == [found[2], found[5]]
     for cell in (found[2], found[5]):
         assert identity.from_json(json.loads(json.dumps(identity.to_json(cell)))) == cell
 
@@ -81,14 +81,14 @@ def test_the_key_contains_the_parents_and_the_command_names_them() -> None:
         ({"method": "lora", **TWO}, "none of the methods lora builds on"),
         ({**CHILD, "parents.one": "micro/qa"}, "whole key"),
         ({**CHILD, "parents.a-b": {"task": "micro/qa"}}, "a role is a word"),
-        ({**CHILD, "parents.one": {"method": "lora"}}, "wants one pfeiffer cell"),
-        ({**CHILD, "parents.one": {"seed": [0, 1]}}, "wants one pfeiffer cell"),
+        ({**CHILD, "parents.one": {"method": "lora"}}, "needs one pfeiffer cell"),
+        ({**CHILD, "parents.one": {"seed": [0, 1]}}, "needs one pfeiffer cell"),
         ({**CHILD, "parents.one": {"tusk": "micro/qa"}}, "task"),
         ({**CHILD, "parents.": {"task": "micro/qa"}}, "no choice"),
-        ({"method": "soup", **TWO}, "say which method, as in"),
+        ({"method": "soup", **TWO}, "name its method, as in"),
         (
             {"method": "soup", "parents.a": {"method": "lora", "seed": [0, 1]}},
-            "wants one cell there, this is 2 of lora",
+            "needs one cell there; this is 2 of lora",
         ),
     ],
 )

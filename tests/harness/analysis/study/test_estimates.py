@@ -253,14 +253,14 @@ def ranks(make_run, monkeypatch):
 def test_no_claim_about_scores_counts_a_task_whose_ceiling_is_at_chance(ranks, name, options):
     claim, one, nothing = claims.find(name), ranks(), ranks(chance=("micro/sentiment", "micro/inference", "micro/qa"))
     given = {**claim.options, **options}
-    found = claim.told(given).test()(one, claim, given)
+    found = claim.with_options(given).test()(one, claim, given)
     assert one.unlearnt == ("micro/qa",)
     assert any("left out: micro/qa" in note for note in found.notes)
     gone = {key for row in one.clean.keys[:, one.clean.tasks.index("micro/qa")] for key in row}
     assert not gone & {key for row in found.comparisons for key in row.keys}
     if name.startswith("scores") or name.startswith("at-least"):
         assert {row.verdict for row in found.comparisons} == {"reproduced"}  # on micro/qa lora is 36 points below
-    none = claim.told(given).test()(nothing, claim, given)
+    none = claim.with_options(given).test()(nothing, claim, given)
     assert {(row.verdict, row.reason) for row in none.comparisons} == {("untested", estimates.UNLEARNT)}
 
 

@@ -30,7 +30,7 @@ OPTIONS = {
 def judge(here: Study, name: str, **options: Any) -> Finding:
     claim = claims.find(name)
     given = {**claim.options, **options}
-    return claim.told(given).test()(here, claim.told(given), given)
+    return claim.with_options(given).test()(here, claim.with_options(given), given)
 
 
 def seen(run: Run) -> Run:

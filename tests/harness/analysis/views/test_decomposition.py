@@ -65,7 +65,7 @@ def make(make_grid: Callable[..., list[Run]], monkeypatch: pytest.MonkeyPatch) -
 def judge(found: Study, **options: Any) -> Finding:
     claim = claims.find("sign-of-correlation")
     given = {**claim.options, **options}
-    return claim.told(given).test()(found, claim.told(given), given)
+    return claim.with_options(given).test()(found, claim.with_options(given), given)
 
 
 def a_cloud(magnitude: Any, direction: Any) -> Cloud:

@@ -50,7 +50,7 @@ def make(make_grid: Callable[..., list[Run]]) -> Make:
 def judge(found: Study, name: str, **options: Any) -> Finding:
     claim = claims.find(name)
     given = {**claim.options, **options}
-    return claim.told(given).test()(found, claim.told(given), given)
+    return claim.with_options(given).test()(found, claim.with_options(given), given)
 
 
 def test_the_table_has_the_ratios_and_what_cannot_merge(make: Make) -> None:

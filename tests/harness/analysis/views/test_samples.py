@@ -62,7 +62,7 @@ def make(make_run: Callable[..., Run]) -> Make:
 
 def judge(found: Study, name: str, **options: Any) -> Finding:
     given = {**claims.find(name).options, **options}
-    claim = claims.find(name).told(given)
+    claim = claims.find(name).with_options(given)
     return claim.test()(found, claim, given)
 
 

@@ -58,7 +58,7 @@ def make(make_grid: Callable[..., list[Run]], monkeypatch: pytest.MonkeyPatch) -
 def judge(found: Study, **options: Any) -> Finding:
     claim = claims.find("more-intruders")
     given = {**claim.options, "left": "lora", "right": "full", **options}
-    return claim.told(given).test()(found, claim.told(given), given)
+    return claim.with_options(given).test()(found, claim.with_options(given), given)
 
 
 def test_only_matrices_that_all_changed_count(make: Make) -> None:
