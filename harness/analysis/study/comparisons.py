@@ -25,9 +25,9 @@ def by_score(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     ranks = published_ranks(study, str(options["quantity"]))
     arms = {study.arm(method): rank for method, rank in ranks.items() if study.arm(method)}
     pairs = [(str(a), str(b)) for a, b in combinations(arms, 2)]
-    found = [estimates.difference(panel, a, b) for a, b in pairs]
+    estimated = [estimates.difference(panel, a, b) for a, b in pairs]
     relations = ["similar" if arms[a] == arms[b] else "above" for a, b in pairs]
-    comparisons = compare(study, pairs, relations, found, margin)
+    comparisons = compare(study, pairs, relations, estimated, margin)
     tau = _tau(panel, {str(arm): rank for arm, rank in arms.items()})
     absent = [method for method in ranks if study.arm(method) is None]
     return finding(study, claim, margin, comparisons, {**tau, "left_out": study.left_out()}, absent)
@@ -39,13 +39,13 @@ def comparable(study: Study, claim: Claim, options: Mapping[str, Any]) -> Findin
     others, ceiling = study.others if study.ceiling else (), str(study.ceiling)
     if not others:
         return finding(study, claim, margin, (), {}, [])
-    found = _above_half(panel, others, ceiling, near)
-    row = compare(study, [("cases near the ceiling", "half of them")], ["above"], [found], margin)[0]
+    estimated = _above_half(panel, others, ceiling, near)
+    row = compare(study, [("cases near the ceiling", "half of them")], ["above"], [estimated], margin)[0]
     pairs = [(arm, ceiling) for arm in others]
     gaps = [estimates.difference(panel, *pair) for pair in pairs]
     each = open_rates.settle(study, near, compare(study, pairs, ["at least"] * len(pairs), gaps, near))
     numbers = {
-        "share": found.main.mean + 0.5,
+        "share": estimated.main.mean + 0.5,
         "near": near,
         "left_out": (*study.left_out(), SEEDS_ALONE),
         "gaps": {row.left: [row.estimate, row.low, row.high, row.verdict] for row in each},
@@ -79,7 +79,7 @@ def compare(
     study: Study,
     pairs: Sequence[tuple[str, str]],
     relations: Sequence[str],
-    found: Sequence[Estimate],
+    estimated: Sequence[Estimate],
     margin: float,
 ) -> tuple[Comparison, ...]:
     """Return one comparison per pair: the verdict of the interval, if it survives Holm's adjustment.
@@ -87,22 +87,22 @@ def compare(
     Where a better learning rate could change a verdict, it must survive the best score that a rate could reach, too.
     """
     reasons = open_rates.cells_of(study)
-    bounds = [_bounds(*row, margin, reasons) for row in zip(relations, found, strict=True)]
-    tests = _tests(relations, found, bounds, margin, lambda one: one)
-    alone = _tests(relations, found, bounds, margin, lambda one: statistics.with_rows(one, 0.0))
-    rows = zip(pairs, relations, found, tests, strict=True)
+    bounds = [_bounds(*row, margin, reasons) for row in zip(relations, estimated, strict=True)]
+    tests = _tests(relations, estimated, bounds, margin, lambda one: one)
+    alone = _tests(relations, estimated, bounds, margin, lambda one: statistics.with_rows(one, 0.0))
+    rows = zip(pairs, relations, estimated, tests, strict=True)
     compared = [_comparison(*row, margin, len(pairs)) for row in rows]
-    return tuple(map(_beside, compared, found, alone))
+    return tuple(map(_beside, compared, estimated, alone))
 
 
-def _bounds(relation: str, found: Estimate, margin: float, reasons: Mapping[str, str]) -> list[Estimate]:
+def _bounds(relation: str, estimated: Estimate, margin: float, reasons: Mapping[str, str]) -> list[Estimate]:
     """Return the estimate with the highest possible score in place of the open ones that could change its verdict, by
     sides.
     """
-    verdict, _ = RULES[relation](found.main, margin)
-    groups = open_rates.hinges(relation, verdict, found.main.mean, margin, found.sides)
+    verdict, _ = RULES[relation](estimated.main, margin)
+    groups = open_rates.hinges(relation, verdict, estimated.main.mean, margin, estimated.sides)
     opened = [[key for key in group if key in reasons] for group in groups]
-    return [found.at_best(keys) for keys in opened if keys] if found.at_best else []
+    return [estimated.at_best(keys) for keys in opened if keys] if estimated.at_best else []
 
 
 @dataclass(frozen=True)
@@ -116,16 +116,16 @@ class Tested:
 
 def _tests(
     relations: Sequence[str],
-    found: Sequence[Estimate],
+    estimated: Sequence[Estimate],
     bounds: Sequence[Sequence[Estimate]],
     margin: float,
     read: Callable[[Interval], Interval],
 ) -> list[Tested]:
     """Return each test after Holm's adjustment; the p of a test is the largest of those at its bounds."""
-    plain = [RULES[relation](read(one.main), margin) for relation, one in zip(relations, found, strict=True)]
+    plain = [RULES[relation](read(one.main), margin) for relation, one in zip(relations, estimated, strict=True)]
     worst = [
         _worst(test, [_at_bound(relation, read(one.main), read(other.main), margin) for other in others])
-        for relation, one, test, others in zip(relations, found, plain, bounds, strict=True)
+        for relation, one, test, others in zip(relations, estimated, plain, bounds, strict=True)
     ]
     rows = zip(plain, bounds, worst, statistics.holm([p for _, p in plain]), statistics.holm(worst), strict=True)
     tested = []
@@ -148,14 +148,14 @@ def _worst(test: tuple[str, float], others: Sequence[tuple[str, float]]) -> floa
     verdict, p = test
     if verdict == "inconclusive" or np.isnan(p):
         return p
-    return max([p, *(q for _, q in others)]) if all(said == verdict and q >= 0 for said, q in others) else 1.0
+    return max([p, *(q for _, q in others)]) if all(other == verdict and q >= 0 for other, q in others) else 1.0
 
 
-def _beside(row: Comparison, found: Estimate, alone: Tested) -> Comparison:
+def _beside(row: Comparison, estimated: Estimate, alone: Tested) -> Comparison:
     """Return the comparison with its interval and verdict over seeds alone, on the same test rows."""
-    if not found.main.row_se or row.verdict == "untested":
+    if not estimated.main.row_se or row.verdict == "untested":
         return row
-    seeds = statistics.with_rows(found.main, 0.0)
+    seeds = statistics.with_rows(estimated.main, 0.0)
     outcome = "untested" if np.isnan(alone.p) else alone.verdict
     return replace(row, seeds_low=seeds.low, seeds_high=seeds.high, seeds_verdict=outcome)
 
@@ -163,20 +163,22 @@ def _beside(row: Comparison, found: Estimate, alone: Tested) -> Comparison:
 def _comparison(
     pair: tuple[str, str],
     relation: str,
-    found: Estimate,
+    estimated: Estimate,
     test: Tested,
     margin: float,
     family: int,
 ) -> Comparison:
     left, right = pair
-    main, verdict, p = found.main, test.verdict, test.p
-    if found.reason or not main.n:
-        return Comparison(left, right, relation, "untested", reason=found.reason)
+    main, verdict, p = estimated.main, test.verdict, test.p
+    if estimated.reason or not main.n:
+        return Comparison(left, right, relation, "untested", reason=estimated.reason)
     if np.isnan(p):
         why = "one seed: no spread to judge by" if np.isnan(main.low) else "the seeds do not differ at all"
-        return Comparison(left, right, relation, "untested", main.mean, reason=why, keys=found.keys, sides=found.sides)
+        return Comparison(
+            left, right, relation, "untested", main.mean, reason=why, keys=estimated.keys, sides=estimated.sides
+        )
     row = Comparison(
-        left, right, relation, verdict, main.mean, main.low, main.high, p, keys=found.keys, sides=found.sides,
+        left, right, relation, verdict, main.mean, main.low, main.high, p, keys=estimated.keys, sides=estimated.sides,
         at_best=test.at_best,
     )  # fmt: skip
     return takes(row, main, _distance(relation, main, margin), family)
@@ -184,11 +186,11 @@ def _comparison(
 
 def takes(row: Comparison, main: Interval, distance: float, family: int = 1) -> Comparison:
     """Return the comparison with what would decide it, where it is inconclusive."""
-    found = power.needed(main, distance, 1 - ALPHA / family) if row.verdict == "inconclusive" else None
-    if found is None:
+    estimated = power.needed(main, distance, 1 - ALPHA / family) if row.verdict == "inconclusive" else None
+    if estimated is None:
         return row
-    rows = found.rows if found.rows > 1 else None
-    return replace(row, seeds=found.seeds, fewest=found.low, most=found.high, rows=rows)
+    rows = estimated.rows if estimated.rows > 1 else None
+    return replace(row, seeds=estimated.seeds, fewest=estimated.low, most=estimated.high, rows=rows)
 
 
 def _distance(relation: str, main: Interval, margin: float) -> float:

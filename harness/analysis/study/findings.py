@@ -34,8 +34,8 @@ def finding(
     comparisons = comparisons if claim.any_rate else open_rates.settle(study, margin, comparisons)
     verdict = overall([row.verdict for row in comparisons])
     verdict = CONSTRUCTION if claim.construction and verdict == "reproduced" else verdict
-    said = one_by_one(claim, verdict, comparisons, each) if each else sentence(claim, verdict, comparisons, numbers)
-    said = f"{said.rstrip('.')} (our own claim, no paper's)." if claim.ours else said
+    text = one_by_one(claim, verdict, comparisons, each) if each else sentence(claim, verdict, comparisons, numbers)
+    text = f"{text.rstrip('.')} (our own claim, no paper's)." if claim.ours else text
     notes = [f"not among these cells (or in several variants): {', '.join(absent)}"] if absent else []
     smallest = numbers.get("tau_smallest_p", 0.0)
     if smallest > ALPHA:
@@ -44,8 +44,8 @@ def finding(
             f"its smallest p is {smallest:.2f}"
         )
     notes += numbers.get("left_out", ())
-    if held := [f"{row.left} {row.relation} {row.right}" for row in comparisons if row.at_best]:
-        notes.append(f"decided whatever score a better learning rate could reach: {'; '.join(held)}")
+    if decided := [f"{row.left} {row.relation} {row.right}" for row in comparisons if row.at_best]:
+        notes.append(f"decided whatever score a better learning rate could reach: {'; '.join(decided)}")
     if "range" in numbers:
         texts = ", ".join(f"{name} {100 * width:.1f}" for name, width in numbers["range"].items())
         notes.append(f"highest mean less lowest, in points: {texts} (a description, which nothing tests)")
@@ -53,7 +53,7 @@ def finding(
         claim=claim.name,
         model=study.model,
         verdict=verdict,
-        sentence=said,
+        sentence=text,
         margin=margin,
         estimand=claim.estimand,
         scale=claim.scale,
@@ -72,11 +72,11 @@ def sentence(claim: Claim, verdict: str, comparisons: Sequence[Comparison], numb
     if "share" in numbers:
         parts.append(_share(comparisons[0], numbers))
     else:
-        held = sum(row.verdict == "reproduced" for row in comparisons)
-        parts.append(", ".join([f"{held} of {len(comparisons)} comparisons reproduced", *_others(comparisons)]))
+        reproduced = sum(row.verdict == "reproduced" for row in comparisons)
+        parts.append(", ".join([f"{reproduced} of {len(comparisons)} comparisons reproduced", *_others(comparisons)]))
         parts += _on_these_rows(comparisons)
-    texts = ("", open_rates.ALONE, open_rates.EDGE)
-    helpless = sum(row.reason not in texts and row.verdict == "inconclusive" for row in comparisons)
+    rate_reasons = ("", open_rates.ALONE, open_rates.EDGE)
+    helpless = sum(row.reason not in rate_reasons and row.verdict == "inconclusive" for row in comparisons)
     if helpless:
         parts.append(f"{helpless} could not be decided with the cells at hand, whatever they score")
     if "tau_b" in numbers:
@@ -84,12 +84,12 @@ def sentence(claim: Claim, verdict: str, comparisons: Sequence[Comparison], numb
     return "; ".join(parts) + "."
 
 
-def one_by_one(claim: Claim, verdict: str, rows: Sequence[Comparison], texts: Callable[[Comparison], str]) -> str:
+def one_by_one(claim: Claim, verdict: str, rows: Sequence[Comparison], describe: Callable[[Comparison], str]) -> str:
     """Return 'sentence: verdict; …; …' with the text that `describe` gives each comparison, and its reason."""
     head = f"{claim.sentence.rstrip('.')}: {verdict}"
     if not rows:
         return f"{head}; the methods it speaks of are not among these cells."
-    return "; ".join([head, *(texts(row) + (f" ({row.reason})" if row.reason else "") for row in rows)]) + "."
+    return "; ".join([head, *(describe(row) + (f" ({row.reason})" if row.reason else "") for row in rows)]) + "."
 
 
 def _share(row: Comparison, numbers: Mapping[str, Any]) -> str:
@@ -150,5 +150,5 @@ def _on_these_rows(comparisons: Sequence[Comparison]) -> list[str]:
     known = [row for row in comparisons if row.seeds_verdict and not row.reason]
     if all(row.seeds_verdict == row.verdict for row in known):
         return []
-    held = sum(row.seeds_verdict == "reproduced" for row in known)
-    return [f"over seeds alone, on these very test rows, {held} of {len(comparisons)} reproduced"]
+    reproduced = sum(row.seeds_verdict == "reproduced" for row in known)
+    return [f"over seeds alone, on these very test rows, {reproduced} of {len(comparisons)} reproduced"]

@@ -61,8 +61,8 @@ def goals_of(study: Study, share: float = SHARE) -> dict[str, float]:
     """Return task -> the score to reach, for the tasks where it is above guessing."""
     columns = zip(study.clean.tasks, study.clean.base, strict=True)
     guessing = {task.partition(":")[0]: base for task, base in columns}
-    found = {task: share * score for task, score in study.goals.items()}
-    return {task: goal for task, goal in found.items() if not goal <= guessing.get(task, np.nan)}
+    goals = {task: share * score for task, score in study.goals.items()}
+    return {task: goal for task, goal in goals.items() if not goal <= guessing.get(task, np.nan)}
 
 
 def without_goal(study: Study, share: float = SHARE) -> tuple[str, ...]:
@@ -77,32 +77,32 @@ def by_steps(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     """Test every pair of the published order of speed: the share of (task, seed) pairs in which one is faster."""
     margin, near = float(options["margin"]), float(options["near"])
     ranks = order.published_ranks(study, str(options["quantity"]))
-    found = times(study, float(options["target"]))
+    reached = times(study, float(options["target"]))
     absent = [method for method in ranks if study.arm(method) is None]
-    if found is None:
+    if reached is None:
         return finding(study, claim, margin, (), {}, absent)
     arms = {str(study.arm(method)): rank for method, rank in ranks.items() if study.arm(method)}
     pairs = list(combinations(arms, 2))
     similar = [arms[left] == arms[right] for left, right in pairs]
-    comparisons = _compared(study, found, pairs, similar, [near if alike else margin for alike in similar])
-    goals = dict(zip(found.tasks, map(float, found.goals), strict=True))
+    comparisons = _compared(study, reached, pairs, similar, [near if alike else margin for alike in similar])
+    goals = dict(zip(reached.tasks, map(float, reached.goals), strict=True))
     left_out = (*without_goal(study, float(options["target"])), SEEDS_ALONE)
     numbers = {"target": float(options["target"]), "goals": goals, "left_out": left_out}
     return finding(study, claim, margin, comparisons, numbers, absent)
 
 
 def _compared(
-    study: Study, found: Times, pairs: Sequence[tuple[str, str]], similar: Sequence[bool], edges: Sequence[float]
+    study: Study, reached: Times, pairs: Sequence[tuple[str, str]], similar: Sequence[bool], edges: Sequence[float]
 ) -> tuple[Comparison, ...]:
     """Return every pair, Holm-adjusted; the p of a test is the largest of those at its bounds."""
-    counted = [wins(found.of(left), found.of(right)) for left, right in pairs]
-    bounds = [_bounds(study, found, *pair) for pair in pairs]
+    counted = [wins(reached.of(left), reached.of(right)) for left, right in pairs]
+    bounds = [_bounds(study, reached, *pair) for pair in pairs]
     plain = [_p(*row) for row in zip(counted, similar, edges, strict=True)]
     worst = [_worst(*row) for row in zip(counted, bounds, similar, edges, plain, strict=True)]
     p_values = zip(worst, statistics.holm(worst), statistics.holm(plain), strict=True)
     tested = [(bounded, True) if own < 1 else (p, False) for own, bounded, p in p_values]
     rows = zip(pairs, similar, edges, counted, tested, strict=True)
-    made = [_comparison(found, str(study.ceiling), *row, len(pairs)) for row in rows]
+    made = [_comparison(reached, str(study.ceiling), *row, len(pairs)) for row in rows]
     return tuple(
         replace(row, at_best=row.verdict in DECIDED and bool(others)) for row, others in zip(made, bounds, strict=True)
     )
@@ -115,14 +115,14 @@ def wins(left: Array, right: Array) -> tuple[float, int]:
     return float(faster + same / 2), int(both.sum())
 
 
-def _bounds(study: Study, found: Times, left: str, right: str) -> list[tuple[float, int]]:
+def _bounds(study: Study, reached: Times, left: str, right: str) -> list[tuple[float, int]]:
     """Return `wins` with every pair lost, then won, on the tasks with an open rate behind them; empty without any.
 
     A rate that scores better may reach the goal later or sooner, also the winner's, and the ceiling's moves the goal.
     """
     arms = (left, right, str(study.ceiling))
-    opened = np.array([any((arm, task) in study.open_rates for arm in arms) for task in found.tasks])[:, None]
-    mine, other = found.of(left), found.of(right)
+    opened = np.array([any((arm, task) in study.open_rates for arm in arms) for task in reached.tasks])[:, None]
+    mine, other = reached.of(left), reached.of(right)
     none = np.isnan(mine) | np.isnan(other)
     ends = ((np.where(opened & ~none, value, mine), np.where(opened & ~none, 1 - value, other)) for value in (1.0, 0.0))
     return [wins(*pair) for pair in ends] if opened.any() else []
@@ -134,8 +134,8 @@ def _worst(
     """Return the largest p of a test and of those at its bounds; 1 where one of these has another verdict."""
 
     def verdict(won: float, total: int) -> str:
-        found = statistics.share(won, total)
-        return _verdict(found.low, found.high, similar, margin)
+        interval = statistics.share(won, total)
+        return _verdict(interval.low, interval.high, similar, margin)
 
     if not counted[1] or verdict(*counted) == "inconclusive":
         return p
@@ -156,7 +156,7 @@ def _p(counted: tuple[float, int], similar: bool, margin: float) -> float:
 
 
 def _comparison(
-    found: Times,
+    reached: Times,
     ceiling: str,
     pair: tuple[str, str],
     similar: bool,
@@ -167,16 +167,16 @@ def _comparison(
 ) -> Comparison:
     """Return the comparison. tested: its p, and whether it holds whatever open rates could reach."""
     relation, (won, total) = "similar to" if similar else "faster than", counted
-    p, held = tested
+    p, robust = tested
     if not total:
         return Comparison(*pair, relation, "untested", reason="no seed that both have")
     share = statistics.share(won, total)
-    verdict = _verdict(share.low, share.high, similar, margin) if held and p < ALPHA else "inconclusive"
+    verdict = _verdict(share.low, share.high, similar, margin) if robust and p < ALPHA else "inconclusive"
     seeds, reason = None, ""
     if verdict == "inconclusive":
-        needed, reason = _needed(share.mean, total, similar, margin, family, len(found.tasks))
-        seeds = -(-needed // len(found.tasks)) if needed else None
-    keys = found.cells(*dict.fromkeys((*pair, ceiling)))  # the goal is the ceiling's
+        needed, reason = _needed(share.mean, total, similar, margin, family, len(reached.tasks))
+        seeds = -(-needed // len(reached.tasks)) if needed else None
+    keys = reached.cells(*dict.fromkeys((*pair, ceiling)))  # the goal is the ceiling's
     return Comparison(*pair, relation, verdict, share.mean, share.low, share.high, p, seeds, reason, keys)
 
 
@@ -196,8 +196,8 @@ def _needed(share: float, total: int, similar: bool, margin: float, family: int,
     level, limit = 1 - ALPHA / family, power.SEED_LIMIT * tasks
 
     def verdict(wins: float, pairs: int) -> str:
-        found = statistics.share(wins, pairs, level)
-        return _verdict(found.low, found.high, similar, margin)
+        interval = statistics.share(wins, pairs, level)
+        return _verdict(interval.low, interval.high, similar, margin)
 
     best = verdict(total / 2 if similar else total, total)
     reason = "" if best == "reproduced" else f"{total} pairs cannot show it, whatever the curves"
@@ -217,22 +217,22 @@ NEVER = "never"
 
 def table(study: Study) -> Table:
     """Return one row per arm, the fastest mean rank first; "never": at least half of the seeds never got there."""
-    found = times(study)
+    reached = times(study)
     title = f"Steps to {SHARE:.0%} of the ceiling's final validation score"
-    if found is None:
+    if reached is None:
         note = f"the ceiling '{study.exhibit.ceiling}' has no finished cell above the floor: there is no goal to reach"
         return Table("times", title, study.model, ("method",), (), (*notes.label(study), note))
     published = comparisons.published_ranks(study, "convergence")
-    ranks = _ranks(found)
+    ranks = _ranks(reached)
     rows = []
-    for arm in sorted(found.arms, key=lambda arm: np.nan_to_num(ranks[arm].main.mean, nan=np.inf)):
-        at = found.arms.index(arm)
-        cells = [_median(found.steps[at, t], found.keys[at, t]) for t in range(len(found.tasks))]
+    for arm in sorted(reached.arms, key=lambda arm: np.nan_to_num(ranks[arm].main.mean, nan=np.inf)):
+        at = reached.arms.index(arm)
+        cells = [_median(reached.steps[at, t], reached.keys[at, t]) for t in range(len(reached.tasks))]
         place = published.get(study.method_of[arm])
         last = [Entry(f"{place:.0f}" if place else MISSING, place)] if published else []
-        rows.append((word(arm, found.cells(arm)), *cells, number(ranks[arm], bounds=True), *last))
-    columns = ("method", *found.tasks, "mean rank", *(["published"] if published else []))
-    return Table("times", title, study.model, columns, tuple(rows), _notes(study, found))
+        rows.append((word(arm, reached.cells(arm)), *cells, number(ranks[arm], bounds=True), *last))
+    columns = ("method", *reached.tasks, "mean rank", *(["published"] if published else []))
+    return Table("times", title, study.model, columns, tuple(rows), _notes(study, reached))
 
 
 def _median(steps: Array, keys: "np.ndarray[tuple[int, ...], np.dtype[np.object_]]") -> Entry:
@@ -249,23 +249,23 @@ def _median(steps: Array, keys: "np.ndarray[tuple[int, ...], np.dtype[np.object_
     return Entry(text + counted, float(middle) if np.isfinite(middle) else NEVER, keys=behind)
 
 
-def _ranks(found: Times) -> dict[str, Estimate]:
+def _ranks(reached: Times) -> dict[str, Estimate]:
     """Return the mean rank of speed over the (task, seed) pairs that all arms have; "never" ranks last, ties share."""
-    complete = ~np.any(np.isnan(found.steps), axis=0)
-    if len(found.arms) < 2 or not complete.any(axis=1).all():
-        return {arm: estimates.absent("no seed that all methods have on every task") for arm in found.arms}
-    placed = statistics.ranks(-np.where(np.isnan(found.steps), 0, found.steps))
+    complete = ~np.any(np.isnan(reached.steps), axis=0)
+    if len(reached.arms) < 2 or not complete.any(axis=1).all():
+        return {arm: estimates.absent("no seed that all methods have on every task") for arm in reached.arms}
+    placed = statistics.ranks(-np.where(np.isnan(reached.steps), 0, reached.steps))
     placed = np.where(complete, placed, np.nan)
-    keys = found.cells(*found.arms)
+    keys = reached.cells(*reached.arms)
     result = {}
-    for arm, place in zip(found.arms, placed, strict=True):
-        main, beside = (estimates.clip(one, 1, len(found.arms)) for one in statistics.interval(place))
+    for arm, place in zip(reached.arms, placed, strict=True):
+        main, beside = (estimates.clip(one, 1, len(reached.arms)) for one in statistics.interval(place))
         result[arm] = Estimate(main, beside, keys)
     return result
 
 
-def _notes(study: Study, found: Times) -> tuple[str, ...]:
-    goals = ", ".join(f"{task} {100 * goal:.1f}" for task, goal in zip(found.tasks, found.goals, strict=True))
+def _notes(study: Study, reached: Times) -> tuple[str, ...]:
+    goals = ", ".join(f"{task} {100 * goal:.1f}" for task, goal in zip(reached.tasks, reached.goals, strict=True))
     gaps = sorted({int(step) for step in np.diff(np.sort(study.curves.step.unique()))})
     period = f"every {gaps[0]} steps" if len(gaps) == 1 else "at its evaluation steps"
     return (

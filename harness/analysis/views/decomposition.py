@@ -33,12 +33,12 @@ def table(study: Study) -> Table:
     quoted, rows = quotes(study), []
     for role in roles(study):
         for arm in study.clean.arms:
-            said = quoted.get(study.method_of[arm], {})
+            quote = quoted.get(study.method_of[arm], {})
             found = [correlation(study, arm, role, over) for over in (ALL, WITHIN)]
             moved = [_moved(study, arm, role, side) for side in ("direction", "magnitude")]
             score = rate_marks.scored(study, arm)
             ours = [*(number(one, digits=2, bounds=True) for one in found), *moved, score]
-            rows.append((rate_marks.named(study, arm, f", {role}"), *ours, *_quoted(study, said, role)))
+            rows.append((rate_marks.named(study, arm, f", {role}"), *ours, *_quoted(study, quote, role)))
     paper = ("paper's text", "paper's figure", "its figure, within a step") if study.published else ()
     ends = ("ΔD at the end", "ΔM at the end", f"{study.role} score")
     heads = ("weights", f"over {ALL}", f"over {WITHIN}", *ends, *paper)
@@ -57,13 +57,13 @@ def correlation(study: Study, arm: str, role: str, over: str, task: int | None =
 def panel_of(study: Study, role: str, over: str) -> Panel:
     """Return Fisher's z of every cell in place of its score; NaN where there is none."""
     rows = study.selected[study.selected.role == study.role].drop_duplicates(["key"])
-    found = [fisher(pearson(one, over)) if (one := cloud(held, role)) else np.nan for held in rows.probes]
+    found = [fisher(pearson(one, over)) if (one := cloud(probed, role)) else np.nan for probed in rows.probes]
     return selection.panel(rows.assign(score=found, set=PROBE), study.role, study.exhibit.methods())
 
 
 def roles(study: Study) -> list[str]:
     """Return the roles that were measured, in the probe's order."""
-    found = (row["role"] for held in study.selected.probes for row in (held.get(PROBE) or {}).get("matrices") or ())
+    found = (row["role"] for probed in study.selected.probes for row in (probed.get(PROBE) or {}).get("matrices") or ())
     return list(dict.fromkeys(found))
 
 
@@ -80,28 +80,28 @@ def _back(found: statistics.Interval) -> statistics.Interval:
 def _moved(study: Study, arm: str, role: str, side: str) -> Entry:
     """Return the range of a layer's movement by the last step, over cells."""
     rows = study.selected[(study.selected.arm == arm) & (study.selected.role == study.role)]
-    ends = [getattr(one, side)[:, -1] for held in rows.probes if (one := cloud(held, role))]
+    ends = [getattr(one, side)[:, -1] for probed in rows.probes if (one := cloud(probed, role))]
     if not ends:
         return Entry(MISSING)
     values = np.concatenate(ends)
     return Entry(f"{values.min():.2g} to {values.max():.2g}", float(np.median(values)), keys=study.clean.cells(arm))
 
 
-def _quoted(study: Study, said: Mapping[str, Any], role: str) -> list[Entry]:
+def _quoted(study: Study, quote: Mapping[str, Any], role: str) -> list[Entry]:
     """Return the paper's text, its figure, and its figure within a step; none without published points."""
     if not study.published:
         return []
-    stated, points = (said.get("stated") or {}).get(role), printed(study, str(said.get("label")), role)
+    stated, points = (quote.get("stated") or {}).get(role), printed(study, str(quote.get("label")), role)
     figures = [pearson(points, over) if points else None for over in (ALL, WITHIN)]
     return [Entry(MISSING) if one is None else Entry(f"{one:.2f}", float(one)) for one in (stated, *figures)]
 
 
 def _notes(study: Study) -> tuple[str, ...]:
-    held = [one.get(PROBE) or {} for one in study.selected.probes]
-    steps = sorted({tuple(one["steps"]) for one in held if one.get("steps")})
-    layers = sorted({len(one.kinds) for held in study.selected.probes for role in roles(study)
-                     if (one := cloud(held, role))})  # fmt: skip
-    lacking = sorted({str(one.get("error")) for one in held if one.get("status") == "failed"})
+    probed = [one.get(PROBE) or {} for one in study.selected.probes]
+    steps = sorted({tuple(one["steps"]) for one in probed if one.get("steps")})
+    layers = sorted({len(one.kinds) for probed in study.selected.probes for role in roles(study)
+                     if (one := cloud(probed, role))})  # fmt: skip
+    lacking = sorted({str(one.get("error")) for one in probed if one.get("status") == "failed"})
     return (
         *notes.label(study),
         *rate_marks.rate_notes(study),

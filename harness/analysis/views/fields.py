@@ -15,8 +15,8 @@ from harness.experiments.verdict import Comparison, Finding
 
 def arms(study: Study, method: str, field: str) -> dict[float, str]:
     """Return value of the field -> the method's arm there, in order of the values."""
-    found = {study.field(arm, field): arm for arm in study.clean.arms if study.method_of[arm] == method}
-    return dict(sorted((float(value), arm) for value, arm in found.items() if value is not None))
+    differences = {study.field(arm, field): arm for arm in study.clean.arms if study.method_of[arm] == method}
+    return dict(sorted((float(value), arm) for value, arm in differences.items() if value is not None))
 
 
 def at_each(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
@@ -24,8 +24,8 @@ def at_each(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     margin, field, relation = float(options["margin"]), str(options["field"]), str(options["relation"])
     left, right = (arms(study, str(options[side]), field) for side in ("left", "right"))
     pairs = [(left[value * options["ratio"]], arm) for value, arm in right.items() if value * options["ratio"] in left]
-    found = [estimates.difference(study.judged, *pair) for pair in pairs]
-    rows = comparisons.compare(study, pairs, [relation] * len(pairs), found, margin)
+    differences = [estimates.difference(study.judged, *pair) for pair in pairs]
+    rows = comparisons.compare(study, pairs, [relation] * len(pairs), differences, margin)
     absent = [str(options[side]) for side, there in (("left", left), ("right", right)) if not there]
     return finding(study, claim, margin, rows, {"left_out": study.left_out()}, absent)
 
@@ -62,12 +62,14 @@ def _spread(names: tuple[str, str], values: Array, margin: float, keys: tuple[st
     """Return the spread over values, and the noise. values: [2, V, S]."""
     if values.shape[-1] < 3:
         return Comparison(*names, SPREAD, "untested", reason="fewer than three seeds on every value", keys=keys)
-    found = jackknife(values)
-    verdict, p = statistics.superior(found, margin)
+    differences = jackknife(values)
+    verdict, p = statistics.superior(differences, margin)
     if np.isnan(p):
-        return Comparison(*names, SPREAD, "untested", found.mean, reason="the seeds do not differ at all", keys=keys)
-    row = Comparison(*names, SPREAD, verdict, found.mean, found.low, found.high, p, keys=keys)
-    return comparisons.takes(row, found, abs(found.mean - margin))
+        return Comparison(
+            *names, SPREAD, "untested", differences.mean, reason="the seeds do not differ at all", keys=keys
+        )
+    row = Comparison(*names, SPREAD, verdict, differences.mean, differences.low, differences.high, p, keys=keys)
+    return comparisons.takes(row, differences, abs(differences.mean - margin))
 
 
 def jackknife(values: Array) -> Interval:

@@ -56,8 +56,8 @@ def as_fast(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
 def ratios(study: Study, state: str, size: str) -> Panel:
     """Return the ratio of every cell in place of its score; NaN where the probe has none."""
     rows = study.selected[study.selected.role == study.role].drop_duplicates(["key"])
-    found = [_figure(held, state, size, "ratio") for held in rows.probes]
-    return selection.panel(rows.assign(score=found, set="latency"), study.role, study.exhibit.methods())
+    figures = [_figure(probed, state, size, "ratio") for probed in rows.probes]
+    return selection.panel(rows.assign(score=figures, set="latency"), study.role, study.exhibit.methods())
 
 
 def estimate(panel: Panel, arm: str) -> Estimate:
@@ -67,12 +67,12 @@ def estimate(panel: Panel, arm: str) -> Estimate:
 
 def alone(study: Study, arm: str) -> str:
     """Return why an arm's seconds cannot be judged; "" where its probes ran alone."""
-    for held in study.selected[study.selected.arm == arm].probes:
-        found = held.get("latency") or {}
-        if found.get("cells_beside"):
+    for probed in study.selected[study.selected.arm == arm].probes:
+        figures = probed.get("latency") or {}
+        if figures.get("cells_beside"):
             return "other cells ran beside the probe"
-        if found.get("busy_beside") is not None and found["busy_beside"] > BUSY:
-            return f"other work kept {found['busy_beside']:.1f} cores busy during the probe"
+        if figures.get("busy_beside") is not None and figures["busy_beside"] > BUSY:
+            return f"other work kept {figures['busy_beside']:.1f} cores busy during the probe"
     return ""
 
 
@@ -81,26 +81,26 @@ def _finding(study: Study, claim: Claim, options: Mapping[str, Any], relation: s
     margin, state, size = float(options["margin"]), str(options["state"]), str(options["batch"])
     panel = ratios(study, state, size)
     arms = [arm for arm in panel.arms if study.method_of[arm] == options["method"]]
-    found = [Estimate(*statistics.interval(panel.of(arm) - 1), keys=panel.cells(arm)) for arm in arms]
-    tests = [rule(one.main, margin) for one in found]
+    figures = [Estimate(*statistics.interval(panel.of(arm) - 1), keys=panel.cells(arm)) for arm in arms]
+    tests = [rule(one.main, margin) for one in figures]
     adjusted = statistics.holm([p for _, p in tests])
-    judged = zip(arms, found, tests, adjusted, strict=True)
+    judged = zip(arms, figures, tests, adjusted, strict=True)
     rows = tuple(_compared(study, arm, relation, one, test[0], p, margin) for arm, one, test, p in judged)
     return finding(study, claim, margin, rows, {}, [], partial(_described, size=size))
 
 
 def _compared(
-    study: Study, arm: str, relation: str, found: Estimate, verdict: str, p: float, margin: float
+    study: Study, arm: str, relation: str, ratio: Estimate, verdict: str, p: float, margin: float
 ) -> Comparison:
-    main, reason = found.main, alone(study, arm)
+    main, reason = ratio.main, alone(study, arm)
     if np.isnan(main.mean):
         return Comparison(arm, BARE, relation, "untested", reason="no such probe of it on every task")
     if not reason and np.isnan(p):
         reason = "one seed: no spread to judge by"
     if reason:
-        return Comparison(arm, BARE, relation, "untested", main.mean, reason=reason, keys=found.keys)
+        return Comparison(arm, BARE, relation, "untested", main.mean, reason=reason, keys=ratio.keys)
     verdict = verdict if p < ALPHA else "inconclusive"
-    row = Comparison(arm, BARE, relation, verdict, main.mean, main.low, main.high, p, keys=found.keys)
+    row = Comparison(arm, BARE, relation, verdict, main.mean, main.low, main.high, p, keys=ratio.keys)
     return comparisons.takes(row, main, abs(main.mean - margin))
 
 
@@ -112,17 +112,17 @@ def _described(row: Comparison, size: str) -> str:
     return f"{row.left}{change} at batch {size}"
 
 
-def _figure(held: Mapping[str, Any], state: str, size: str, figure: str) -> float:
+def _figure(probed: Mapping[str, Any], state: str, size: str, figure: str) -> float:
     """Return the median of a figure of one cell's probe; NaN where it has none."""
-    found = (held.get("latency") or {}).get(state) or {}
-    value = ((found.get(size) or {}).get(figure) or {}).get("median")
+    figures = (probed.get("latency") or {}).get(state) or {}
+    value = ((figures.get(size) or {}).get(figure) or {}).get("median")
     return float(value) if isinstance(value, int | float) else np.nan
 
 
 def _milliseconds(study: Study, arm: str, size: str) -> Entry:
     rows = study.selected[(study.selected.arm == arm) & (study.selected.role == study.role)]
-    found = [_figure(held, "unmerged", size, "ms") for held in rows.probes]
-    known = [value for value in found if not np.isnan(value)]
+    figures = [_figure(probed, "unmerged", size, "ms") for probed in rows.probes]
+    known = [value for value in figures if not np.isnan(value)]
     middle = float(np.median(known)) if known else None
     return Entry(MISSING) if middle is None else Entry(f"{middle:.3g}", middle, keys=tuple(map(str, rows.key)))
 
@@ -136,8 +136,8 @@ def by_time(study: Study, size: str) -> list[str]:
 
 def sizes(study: Study) -> list[str]:
     """Return the batch sizes that were measured, smallest first."""
-    held = [(one.get("latency") or {}).get("unmerged") or {} for one in study.selected.probes]
-    return sorted({size for found in held for size in found}, key=int)
+    probed = [(one.get("latency") or {}).get("unmerged") or {} for one in study.selected.probes]
+    return sorted({size for figures in probed for size in figures}, key=int)
 
 
 def _notes(study: Study) -> tuple[str, ...]:
