@@ -28,7 +28,7 @@ class CodedPrompt(Prompt):
 
     def __init__(self, like: torch.Tensor, length: int, dimension: int, hidden: int, at: int, rotary: bool) -> None:
         super().__init__(like.new_zeros(length, like.shape[1]), at, rotary)
-        del self.embeddings  # made, not held
+        del self.embeddings  # computed by the decoder instead
         self.code = parameter(like, dimension)
         nn.init.normal_(self.code, std=0.02)
         flat = length * like.shape[1]
@@ -85,9 +85,9 @@ class IntrinsicPrompt(Method):
         wanted = (self.length, own.get_buffer("b3").numel() // self.length)
         found = [tensor for name, tensor in state.items() if name.endswith("prompt.embeddings")]
         if len(found) != 1 or found[0].shape != wanted or not bool(torch.isfinite(found[0]).all()):
-            told = f"{tuple(found[0].shape)}" if len(found) == 1 else "missing"
+            shape = f"{tuple(found[0].shape)}" if len(found) == 1 else "missing"
             raise UsageError(
-                f"parent {role}: its prompt is {told}, wanted finite numbers of {wanted}: it must be a finished "
+                f"parent {role}: its prompt is {shape}, wanted finite numbers of {wanted}: it must be a finished "
                 "prompt cell of this length on the same backbone"
             )
         return found[0].flatten()

@@ -2,11 +2,11 @@
 
 `peft_type` is a name of peft.PeftType (OFT, LOHA, LOKR, HRA, SHIRA, C3A, ...); `settings` are fields of its
 configuration as `key=value` words, values as in JSON (`[r=4, oft_block_size=0]`). Targets are given to it as
-full module names, found as for our own methods. Parameters: whatever PEFT trains, which has no closed form here.
+full module names, searched as for our own methods. Parameters: whatever PEFT trains, which has no closed form here.
 PEFT puts layers of its own around the targets, so their weights are called `….base_layer.weight` until they are
 merged. What needs more than its layers in a model (a pass over data, a call after each step, a term of the loss, frozen
-weights rewritten at the start) is refused by name, and so is a type, a start or a field of LoRA that is not known here:
-nothing runs as something else than its name says. PEFT itself refuses types whose layers share state.
+weights rewritten at the start) is refused by name. A type, a start or a field of LoRA that is not known here is refused
+too, so that nothing runs under a wrong name. PEFT itself refuses types whose layers share state.
 """
 
 import importlib
@@ -118,19 +118,19 @@ class Peft(Method):
 
     def _check_setting(self, field: str, value: Any) -> None:
         """Raise UsageError for a field, or a value of it, that asks for more than layers."""
-        said = f"method.settings: {field}={_as_written(value)}"
+        setting = f"method.settings: {field}={_as_written(value)}"
         if field in ("target_modules", "modules_to_save", "inference_mode", "peft_type", "task_type"):
-            raise UsageError(f"{said}: it is decided here, by method.targets and the objective; leave it out.")
+            raise UsageError(f"{setting}: it is decided here, by method.targets and the objective; leave it out.")
         if self.peft_type != "LORA":
             return
         if field not in LORA_FIELDS:
             known = ", ".join(sorted(LORA_FIELDS))
             raise UsageError(
-                f"{said}: it asks for more than LoRA's layers, which is not done here. Fields are {known}."
+                f"{setting}: it asks for more than LoRA's layers, which is not done here. Fields are {known}."
             )
         if field == "init_lora_weights" and not _among(value, STARTS):
             raise UsageError(
-                f"{said}: such a start looks at data or rewrites the frozen weights, which is not done here. "
+                f"{setting}: such a start looks at data or rewrites the frozen weights, which is not done here. "
                 f"Take {', '.join(map(_as_written, STARTS))}."
             )
 

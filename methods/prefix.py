@@ -7,7 +7,8 @@ module; its trunk is shared by all modules (paper: one MLP for each kind). Keys 
 sd `std`.
 `attend` chooses the modules: the encoder's and the decoder's self-attention, and cross-attention (OpenDelta
 leaves the last out, PEFT has decoder self-attention only in T5). A file keeps what the MLP makes, 2 P kv per
-module, not the MLP. How a prefix gets into the attention: attention.py.
+module, not the MLP. How a prefix gets into the attention:
+methods/attachment/prefix_attention.py.
 """
 
 from dataclasses import dataclass

@@ -56,8 +56,8 @@ def _row(raw: Row) -> Row:
     if answer not in raw["output"]:
         raise ValueError(f"the output {raw['output']!r:.40} does not hold the answer {answer!r}")
     asked = f"{raw['instruction']}\n\n{raw['input']}".strip()
-    said = [raw["output"].replace(answer, option) for option in options]
-    return {"instruction": asked, "output": raw["output"], "right": options.index(answer), "options": said}
+    options_as_output = [raw["output"].replace(answer, option) for option in options]
+    return {"instruction": asked, "output": raw["output"], "right": options.index(answer), "options": options_as_output}
 
 
 def _reader(prompt: str = "") -> Reader:

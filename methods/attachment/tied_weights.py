@@ -1,7 +1,7 @@
 """Output layers that are tied to the embedding: a merge into one of them must not change the other.
 
-A merge unties first. Then every module has tensors of its own, and the configuration says so, since it is by that flag
-that a loader ties them again.
+A merge unties first. Then every module has tensors of its own. The configuration states it too, because by that flag a
+loader ties them again.
 """
 
 from typing import Any

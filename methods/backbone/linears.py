@@ -22,9 +22,9 @@ def dense(linear: "nn.Module | Part") -> torch.Tensor:
 
 
 class Part:
-    """A linear that has no nn.Linear of its own: rows of a fused one, and/or one kept transposed (Conv1D).
+    """A linear that has no nn.Linear of its own: rows of a fused one, and/or a transposed one (Conv1D).
 
-    It has what deltas ask of a host; `module` is where it lives. weight: [d_out, d_in], a view, so that
+    It has what deltas need of a host. module: the module that holds the weight. weight: [d_out, d_in], a view, so that
     changing it in place changes the backbone (of a quantised one: a copy). label: "q", "k" or "v" for rows of a
     fused linear, else "".
     """
@@ -32,7 +32,7 @@ class Part:
     def __init__(self, module: nn.Module, rows: slice | None = None, label: str = "") -> None:
         self.module, self.label = module, label
         self.transposed = isinstance(module, Conv1D)
-        if isinstance(module, nn.Linear):  # the weight's own shape says nothing where it is packed
+        if isinstance(module, nn.Linear):  # a packed weight has another shape
             full, self.in_features = module.out_features, module.in_features
         else:
             self.in_features, full = module.get_parameter("weight").shape

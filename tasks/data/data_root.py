@@ -47,6 +47,6 @@ def offline(row: TaskRow) -> Path | None:
     folder = above / row.folder
     try:
         there = all(split_files.has(folder, names[0], names) or (folder / names[0]).is_dir() for names in row.files)
-    except UsageError:  # what is wrong about its files is said when they are read
+    except UsageError:  # reading the files raises what is wrong with them
         there = False
     return folder if folder.is_dir() and there else None

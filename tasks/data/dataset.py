@@ -103,7 +103,7 @@ def _tests(source: Source, config: TaskConfig) -> dict[str, str]:
         for name, split in named.items()
         if split in given or split_files.has(folder, split, source.places.get(split, ()), within)
     }
-    return here or named  # reading the absent ones says what is missing
+    return here or named  # reading the absent ones raises what is missing
 
 
 def _split(source: Source, config: TaskConfig, split: str) -> tuple[Example, ...]:

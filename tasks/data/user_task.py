@@ -79,20 +79,20 @@ def adapt(found: TaskRow, config: TaskConfig) -> TaskRow:
         raise UsageError(
             f"task.labels: {config.name} knows the order of its classes; task.label_words names them anew."
         )
-    said = {
+    wanted = {
         name: getattr(config, name)
         for name in ("template", "label_words", "answer", "metric", "category", "max_target_tokens")
         if getattr(config, name) is not None
     }
-    if "label_words" in said and len(said["label_words"]) != len(found.label_words):
+    if "label_words" in wanted and len(wanted["label_words"]) != len(found.label_words):
         raise UsageError(
-            f"task.label_words={', '.join(said['label_words'])}: {config.name} has {len(found.label_words)} classes "
+            f"task.label_words={', '.join(wanted['label_words'])}: {config.name} has {len(found.label_words)} classes "
             f"({', '.join(found.label_words) or 'none'}); give one word for each."
         )
-    if said.get("answer", found.answer) != found.answer:
-        said.setdefault("metric", _METRICS[said["answer"]])
-        said.setdefault("max_target_tokens", max(found.max_target_tokens, _TARGET_TOKENS[said["answer"]]))
-    return replace(found, **said) if said else found
+    if wanted.get("answer", found.answer) != found.answer:
+        wanted.setdefault("metric", _METRICS[wanted["answer"]])
+        wanted.setdefault("max_target_tokens", max(found.max_target_tokens, _TARGET_TOKENS[wanted["answer"]]))
+    return replace(found, **wanted) if wanted else found
 
 
 def load(config: TaskConfig) -> Splits:

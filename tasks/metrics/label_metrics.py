@@ -144,8 +144,8 @@ def _numbers(values: Sequence[Any]) -> tuple[list[float], Figures]:
     values = _one_each(values)
     read = [_number(value) for value in values]
     failures = sum(number is None for number in read) / max(len(read), 1)
-    told = {"parse_failures": failures} if any(isinstance(value, str) for value in values) else {}
-    return [UNREAD if number is None else number for number in read], told
+    unread = {"parse_failures": failures} if any(isinstance(value, str) for value in values) else {}
+    return [UNREAD if number is None else number for number in read], unread
 
 
 def _number(value: Any) -> float | None:

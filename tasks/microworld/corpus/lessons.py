@@ -1,8 +1,8 @@
 """What a causal backbone reads after the corpus: questions whose answer is a label, or true or false, and nothing else.
 
-In the corpus every second quiz says the answer before its label, which is looking up; to say the label at once is to
-choose first. nano learns that here, where nothing but the answer counts, within some thousand steps, and neither from
-the corpus' quizzes nor from a task's three thousand rows.
+In every second quiz of the corpus the answer stands before its label, so that the label can be looked up. A label alone
+requires the choice first. The nano backbone learns that here within some thousand steps, because only the answer counts
+in the loss. It learns it neither from the corpus' quizzes nor from a task's three thousand rows.
 """
 
 from collections import defaultdict
