@@ -1,4 +1,4 @@
-"""A finished cell put together again for a probe: its model (rebuild.py), the rows it answered, and what it kept."""
+"""A finished cell rebuilt for a probe: its model (training/finished_model.py), its rows, and its files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,9 +25,12 @@ from tasks.data import few_shot
 
 @dataclass(frozen=True)
 class Finished:
-    """model: trained, in evaluation mode; plain: the backbone alone, as it was loaded. words: its tokenizer.
-    delta: the file that the model has its delta from, with others of the attempt beside it; None where nothing
-    trained."""
+    """A finished cell in memory.
+
+    - model: the trained model in evaluation mode. plain: the backbone alone, as it was loaded.
+    - words: the tokenizer.
+    - delta: the file of the model's trained tensors, with others of the attempt beside it; None where nothing trained.
+    """
 
     cell: Cell
     model: nn.Module
@@ -41,19 +44,24 @@ class Finished:
     delta: Path | None
 
     def merged(self, delta: Path) -> nn.Module:
-        """Another backbone with one of its deltas folded in. NotApplicable where the method cannot be."""
+        """Return another backbone with one of the cell's deltas merged. Raises NotApplicable where the method cannot be
+        merged.
+        """
         model, method = _trained(self.cell, self.runtime, delta)
         method.merge(model)
         return model
 
     @property
     def reported(self) -> Split:
-        """The first set that is reported."""
+        """Return the first reported set."""
         return self.splits[next(iter(self.task.splits.tests))]
 
 
 def assemble(cell: Cell, runtime: Runtime, delta: Path | None, device: torch.device) -> Finished:
-    """delta: what the cell kept; None where nothing trained. UsageError for a file that does not fit."""
+    """Return the rebuilt cell. delta: the file of its trained tensors; None where nothing trained.
+
+    Raises UsageError for a file that does not fit.
+    """
     plain = finished_model.backbone(cell)
     model, method = _trained(cell, runtime, delta)
     words = tokenizer.load(cell.model, method.tokens_added())
@@ -75,5 +83,5 @@ def _trained(cell: Cell, runtime: Runtime, delta: Path | None) -> tuple[nn.Modul
 
 
 def name(device: torch.device) -> str:
-    """As records tell a device."""
+    """Return a device's name as records have it."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -1,4 +1,7 @@
-"""One probe of one finished cell: measured in a process of its own, or read from what its attempt wrote. Torch-free."""
+"""One probe of one finished cell: measured in a process of its own, or read from its attempt's files.
+
+Torch is imported by the child only.
+"""
 
 import importlib
 import time
@@ -19,34 +22,38 @@ Record = Mapping[str, Any]
 
 
 def page(name: str) -> Any:
-    """The module of a probe."""
+    """Return the module of a probe."""
     return importlib.import_module(f"{__package__}.{name}")
 
 
 def take(store: Store, key: str, name: str, runtime: Runtime) -> dict[str, Any]:
-    """Measure, and keep the result in the record, a failure too. UsageError for a cell that cannot be probed now."""
+    """Take a probe, write its result or failure into the record, and return it.
+
+    Raises UsageError for a cell that cannot be probed now.
+    """
     store.check_writable()
     record = store.read(key)
     if record is None or record["status"] != "done":
         raise UsageError(f"cell {key[:12]} is {store.status(key)}: a probe needs a finished cell.")
-    held = lease.acquire(store.leases, key)
-    if held is None:
-        raise UsageError(f"cell {key[:12]} is running somewhere: probe it when that has ended.")
+    cell_lease = lease.acquire(store.leases, key)
+    if cell_lease is None:
+        raise UsageError(f"cell {key[:12]} is running; probe it when it has ended.")
     try:
-        with lease.beating(held):
-            found = _measured(store, key, name, record, runtime)
+        with lease.beating(cell_lease):
+            result = _measured(store, key, name, record, runtime)
         number = int(record["attempt"])
-        if not held.held():
+        if not cell_lease.held():
             return {"status": "failed", "error": "another process took the cell over; take the probe again"}
-        latest = store.record(key, number) or record  # others may have added their probes since
-        probed = {**latest, "probes": {**(latest.get("probes") or {}), name: found}}
+        latest = store.record(key, number) or record  # another process may have added probes since
+        probed = {**latest, "probes": {**(latest.get("probes") or {}), name: result}}
         store.attempt(key, number).write(RECORD, probed)
     finally:
-        held.release()
-    return found
+        cell_lease.release()
+    return result
 
 
 def _measured(store: Store, key: str, name: str, record: Record, runtime: Runtime) -> dict[str, Any]:
+    """Return the result of a probe, or its failure."""
     if hasattr(page(name), "read"):
         return _read(kept(store, key, record), name, runtime)
     cell = store.cell(key)
@@ -59,13 +66,13 @@ def _measured(store: Store, key: str, name: str, record: Record, runtime: Runtim
     path = str(delta) if delta.is_file() else ""
     arguments = (name, identity.to_json(cell), runtime, path)
     try:
-        found = forkserver.call(f"{__name__}:child", arguments, forkserver.preload({cell.model.family}))
+        result = forkserver.call(f"{__name__}:child", arguments, forkserver.preload({cell.model.family}))
     except (UsageError, RuntimeError, ChildProcessError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         return {"status": "failed", "error": lines[-1]}
     return {
         "status": "done",
-        **found,
+        **result,
         "cells_beside": max(before, beside()),
         "threads": runtime.threads,
         "ended": _now(),
@@ -73,13 +80,13 @@ def _measured(store: Store, key: str, name: str, record: Record, runtime: Runtim
 
 
 def kept(store: Store, key: str, record: Record) -> answers.Kept:
-    """What the attempt that counts wrote."""
+    """Return the answers of the attempt that counts."""
     tests = tuple((record.get("task_facts") or {}).get("tests") or ["test"])
     return answers.Kept(key, store.cell(key), store.attempt(key, int(record["attempt"])), tests)
 
 
 def _read(found: answers.Kept, name: str, runtime: Runtime) -> dict[str, Any]:
-    """Without a process of its own."""
+    """Return the result of a probe that reads an attempt's files, without a process of its own."""
     try:
         return {"status": "done", **page(name).read(found, runtime), "ended": _now()}
     except (UsageError, OSError, ValueError, KeyError, TypeError) as error:
@@ -88,7 +95,7 @@ def _read(found: answers.Kept, name: str, runtime: Runtime) -> dict[str, Any]:
 
 
 def _down(error: Exception) -> bool:
-    """Whether what a probe needs outside does not answer, so that the next cell would fare no better."""
+    """Return whether an outside service does not answer, so that the next cell would fail as well."""
     return bool(getattr(error, "unreachable", False))
 
 
@@ -97,7 +104,9 @@ def _now() -> str:
 
 
 def child(name: str, content: Mapping[str, Any], runtime: Runtime, delta: str) -> dict[str, Any]:
-    """In a process of its own: put the cell together again and measure. delta: the file, "" where nothing trained."""
+    """Rebuild the cell in a process of its own and measure it. delta: the file of trained tensors, "" where nothing
+    trained.
+    """
     import torch
 
     from harness.probes import _finished_cell

@@ -1,4 +1,4 @@
-"""One cell as run.py runs it, bit for bit, that also keeps its delta at the steps that the probes asked for."""
+"""A cell run as run.py runs it, bit for bit, that also saves its delta at the steps that the probes need."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from harness import run as page
+from harness import run as cell_run
 from harness.config.schema import Cell, Runtime
 from harness.measurement.meter import Meter
 from harness.probes import registry as probes
@@ -20,12 +20,12 @@ from methods.attachment.delta_state import delta_state
 
 
 def run(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
-    """As harness.run.run."""
-    return page.run(cell, runtime, folder, watching)
+    """Run a cell as harness.run.run does, and save more deltas."""
+    return cell_run.run(cell, runtime, folder, watching)
 
 
 def watching(cell: Cell, runtime: Runtime, folder: AttemptFolder, device: torch.device) -> "Watching":
-    """A keeper that keeps the usual checkpoints, and the deltas that this run's probes ask for."""
+    """Return a keeper of the usual checkpoints and of the deltas that this run's probes need."""
     usual = checkpoint.keeper(cell, runtime, folder, device)
     at = probes.kept_at(probes.parse(runtime.probe), cell.recipe.steps) if runtime.keep == "delta" else ()
     return Watching(folder, usual.made_by, usual.steps, usual.minutes, at=frozenset(at) - {cell.recipe.steps})
@@ -33,13 +33,13 @@ def watching(cell: Cell, runtime: Runtime, folder: AttemptFolder, device: torch.
 
 @dataclass
 class Watching(Keeper):
-    """A keeper that is due after the steps `at` too, and then keeps the delta. The last step's is kept anyway."""
+    """A keeper that also acts after the steps `at`, where it saves the delta. The last step's delta is always saved."""
 
     at: frozenset[int] = frozenset()
     _seen: set[int] = field(default_factory=set)
 
     def open(self, model: nn.Module) -> Place | None:
-        self._seen.clear()  # a training that began anew passes the steps again
+        self._seen.clear()  # a training that starts again passes the same steps
         return super().open(model)
 
     def due(self, step: int) -> bool:
@@ -59,14 +59,14 @@ class Watching(Keeper):
         return step in self.at and step not in self._seen
 
     def _keep(self, step: int, model: nn.Module) -> None:
-        """Where that fails, training goes on: the probe will say what it lacks."""
+        """Save the delta of a step. Where that fails, training goes on, and the probe will report what is missing."""
         assert self.folder is not None, "only a run with a folder is watched"
         self._seen.add(step)
         device = next(model.parameters()).device
-        random = determinism.states(device)  # folding a reparametrisation may draw numbers
+        random = determinism.states(device)  # merging a reparametrisation may draw random numbers
         try:
             trained_tensors.save(self.folder, attempt_folder.name(step), delta_state(model))
         except (OSError, SafetensorError, RuntimeError, MemoryError) as error:
-            print(f"the delta of step {step} was not kept: {type(error).__name__}: {error}")
+            print(f"the delta of step {step} was not saved: {type(error).__name__}: {error}")
         finally:
             determinism.restore(random, device)

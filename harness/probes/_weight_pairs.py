@@ -1,4 +1,4 @@
-"""The weight matrices of a backbone before and after, with their places, for probes that compare weights."""
+"""The weight matrices of a backbone before and after training, with their places, for probes that compare weights."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,8 +13,12 @@ from methods.backbone.linears import dense
 
 @dataclass(frozen=True)
 class Place:
-    """name: of the module. role: of methods/backbone/roles.py. stack: "encoder", "decoder" or "" where there is one
-    only. layer: counts from 0 in its stack. cross: it belongs to an attention that looks at an encoder."""
+    """The place of a weight matrix.
+
+    - name: of the module. role: of methods/backbone/roles.py.
+    - stack: "encoder", "decoder", or "" where there is one only. layer: counts from 0 in its stack.
+    - cross: it belongs to cross-attention.
+    """
 
     name: str
     role: str
@@ -23,15 +27,16 @@ class Place:
     cross: bool
 
     def told(self) -> dict[str, Any]:
+        """Return the fields as plain values."""
         return dict(vars(self))
 
 
 def pairs(
     plain: nn.Module, tuned: nn.Module, roles: Iterable[str]
 ) -> Iterator[tuple[Place, torch.Tensor, torch.Tensor]]:
-    """(place, before, after) for every linear of these roles: [d_out, d_in] each, fp64 on its device.
+    """Yield (place, before, after) for every linear of these roles: [d_out, d_in] each, fp64 on its device.
 
-    tuned: with its delta folded in. Roles that the family does not have are left out.
+    tuned: with its delta merged. Roles that the family does not have are left out.
     """
     cross = tuple(f"{name}." for name in anatomy.find(plain, "cross"))
     for role in roles:
@@ -45,4 +50,5 @@ def pairs(
 
 
 def _weight(linear: anatomy.Linear) -> torch.Tensor:
+    """Return [d_out, d_in] a linear's weight in fp64."""
     return dense(linear).detach().double()

@@ -1,7 +1,7 @@
-"""Grades from 1 to 10 that a judge model gives to the answers a finished cell kept.
+"""Grades from 1 to 10 that a judge model gives to a finished cell's saved answers.
 
-The judge's address and name: judging/chat_client.py. What it is asked: judging/grading.py. A judge that does not
-answer leaves a failure; the same command asks for what is left, and nothing is trained again.
+The judge's address and name: judging/chat_client.py. Its questions: judging/grading.py. A judge that does not answer
+leaves a failure. The same command then asks the remaining questions, and nothing is trained again.
 """
 
 from collections.abc import Mapping
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 
 def check() -> None:
-    """UsageError where the environment names no judge."""
+    """Raise UsageError where the environment names no judge."""
     chat_client.from_environment()
 
 
 def read(kept: "Kept", runtime: "Runtime") -> dict[str, Any]:
-    """Set -> mean grade."""
+    """Return set -> mean grade."""
     return grading.single(kept, chat_client.from_environment())
 
 
 def told(result: Mapping[str, Any]) -> list[str]:
-    """A line per set."""
+    """Return a line per set."""
     return [
-        f"{name}: {result['model']} gives {found['grade']:.2f} of 10, mean of {found['rows']} answers"
-        + (f"; {found['unread']} replies could not be read" if found["unread"] else "")
-        for name, found in result["sets"].items()
-        if found["rows"]
+        f"{name}: {result['model']} gives {figures['grade']:.2f} of 10, mean of {figures['rows']} answers"
+        + (f"; {figures['unread']} replies could not be read" if figures["unread"] else "")
+        for name, figures in result["sets"].items()
+        if figures["rows"]
     ]

@@ -1,6 +1,6 @@
-"""How often a judge model prefers a finished cell's answers to the reference answers, asked in both orders.
+"""The share of a finished cell's answers that a judge model prefers to the reference answers, asked in both orders.
 
-As `judge`; against another cell's answers: `deltabench judge KEY OTHER`.
+It works as `judge`. Against another cell's answers: `deltabench judge KEY OTHER`.
 """
 
 from collections.abc import Mapping
@@ -14,21 +14,22 @@ if TYPE_CHECKING:
 
 
 def check() -> None:
-    """UsageError where the environment names no judge."""
+    """Raise UsageError where the environment names no judge."""
     chat_client.from_environment()
 
 
 def read(kept: "Kept", runtime: "Runtime") -> dict[str, Any]:
-    """Set -> shares of answers that won, tied and lost."""
+    """Return set -> shares of answers that won, tied and lost."""
     return grading.pairs(kept, chat_client.from_environment())
 
 
 def told(result: Mapping[str, Any]) -> list[str]:
-    """A line per set."""
+    """Return a line per set."""
     return [
-        f"{name}: of {found['rows']} pairs {result['model']} gives {found['won']:.1%} to it, {found['lost']:.1%} to "
-        f"the other, {found['tied']:.1%} to neither; both orders agree in {found['agreeing']:.1%}"
-        + (f"; {found['unread']} pairs could not be read" if found["unread"] else "")
-        for name, found in result["sets"].items()
-        if found["rows"]
+        f"{name}: of {figures['rows']} pairs {result['model']} gives {figures['won']:.1%} to it, "
+        f"{figures['lost']:.1%} to the other, {figures['tied']:.1%} to neither; "
+        f"both orders agree in {figures['agreeing']:.1%}"
+        + (f"; {figures['unread']} pairs could not be read" if figures["unread"] else "")
+        for name, figures in result["sets"].items()
+        if figures["rows"]
     ]

@@ -1,9 +1,9 @@
 """Inference latency and throughput of a finished cell, before and after merging, beside the bare backbone.
 
-Both sides of a comparison answer the same rows of the reported set in one process and in turns, so that what slows the
-machine slows both; the ratio is taken within each turn. `unmerged` is the model as it was trained; `merged` has its
-delta folded into the backbone, where the method can. Answering is what evaluation does: the likelihood of the options,
-or generation, here always of as many tokens as the task allows.
+Both sides of a comparison answer the same rows of the reported set in one process and in turns, so that a load on the
+machine slows both. The ratio is computed within each turn. `unmerged` is the model as it was trained. `merged` has its
+delta merged into the backbone, where the method can. Answering is the same as in evaluation: the likelihood of the
+options, or generation, here always of as many tokens as the task allows.
 """
 
 import gc
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 BATCHES = (1, 32)
 MOST, LEAST, SECONDS = 60, 9, 20.0
-"""Turns of one comparison: MOST, or as many as fit into SECONDS, but at least LEAST."""
+"""The turns of one comparison: MOST, or as many as fit into SECONDS, but at least LEAST."""
 WARM_UP = 3
 
 
 def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
-    """State -> batch size -> figures; and how many cores other work kept busy meanwhile."""
+    """Return state -> batch size -> figures, and how many cores other work kept busy in the meantime."""
     wall, own, machine = time.perf_counter(), time.process_time(), _busy_s()
     rows = list(range(min(64, len(finished.reported.examples))))
     states: dict[str, Any] = {"unmerged": _compare(finished, device)}
@@ -47,19 +47,20 @@ def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
     spent = time.perf_counter() - wall
     others = None if machine is None else max(0.0, (_busy_s() or 0.0) - machine - (time.process_time() - own)) / spent
     if others is None:
-        why["busy_beside"] = "the system does not count the time of its processors"
+        why["busy_beside"] = "the system does not count its processors' time"
     return {**states, "same_answers": agreeing, "busy_beside": others, "why_null": why}
 
 
 def told(result: Mapping[str, Any]) -> list[str]:
-    """Two lines per state."""
+    """Return two lines per state."""
     lines = []
     for state in ("unmerged", "merged"):
-        for size, found in (result.get(state) or {}).items():
+        for size, figures in (result.get(state) or {}).items():
             lines.append(
-                f"{state}, batch {size}: {found['ms']['median']:.3g} ms, {found['examples_per_s']:,.4g} examples/s, "
-                f"{found['ratio']['median']:.3f} of the bare backbone's time "
-                f"[{found['ratio']['low']:.3f}, {found['ratio']['high']:.3f}]"
+                f"{state}, batch {size}: {figures['ms']['median']:.3g} ms, "
+                f"{figures['examples_per_s']:,.4g} examples/s, "
+                f"{figures['ratio']['median']:.3f} of the bare backbone's time "
+                f"[{figures['ratio']['low']:.3f}, {figures['ratio']['high']:.3f}]"
             )
     lines += [f"no {name}: {why}" for name, why in (result.get("why_null") or {}).items()]
     if result.get("same_answers") not in (None, 1.0):
@@ -73,11 +74,12 @@ def told(result: Mapping[str, Any]) -> list[str]:
 
 
 def _compare(finished: "Finished", device: "torch.device") -> dict[str, Any]:
+    """Return batch size -> figures."""
     return {str(size): _figures(finished, size, device) for size in BATCHES}
 
 
 def _figures(finished: "Finished", size: int, device: "torch.device") -> dict[str, Any]:
-    """Milliseconds per batch of the bare backbone and of the model, and the ratio with its 95 % interval."""
+    """Return the milliseconds per batch of the bare backbone and of the model, and the ratio with its 95 % interval."""
     split = finished.reported
     count, tokens = len(split.examples), []
     turns: list[tuple[float, float]] = []
@@ -86,37 +88,37 @@ def _figures(finished: "Finished", size: int, device: "torch.device") -> dict[st
         rows = [(len(turns) * size + i) % count for i in range(min(size, count))]
         tokens.append(int(split.encoded.tokens[rows].sum()))
         order = (finished.plain, finished.model) if len(turns) % 2 else (finished.model, finished.plain)
-        took = {id(model): _time(finished, model, rows, device) for model in order}
-        turns.append((took[id(finished.plain)], took[id(finished.model)]))
-    kept = turns[WARM_UP:]
-    plain, model = (sorted(1000 * one for one in side) for side in zip(*kept, strict=True))
+        seconds = {id(model): _time(finished, model, rows, device) for model in order}
+        turns.append((seconds[id(finished.plain)], seconds[id(finished.model)]))
+    measured = turns[WARM_UP:]
+    plain, model = (sorted(1000 * value for value in side) for side in zip(*measured, strict=True))
     median_s, mean_tokens = statistics.median(model) / 1000, statistics.fmean(tokens[WARM_UP:])
     return {
         "plain_ms": _spread(plain),
         "ms": _spread(model),
-        "ratio": _interval([with_ / bare for bare, with_ in kept]),
+        "ratio": _interval([with_ / bare for bare, with_ in measured]),
         "examples_per_s": min(size, count) / median_s,
         "tokens_per_s": mean_tokens / median_s,
-        "turns": len(kept),
+        "turns": len(measured),
     }
 
 
 def _time(finished: "Finished", model: "nn.Module", rows: Sequence[int], device: "torch.device") -> float:
-    """Seconds to answer these rows; making the batch is not in it."""
+    """Return the seconds to answer these rows, without making the batch."""
     batch = finished.reported.encoded.batch(rows).to(device)
     objective = _full_length(finished.objective)
     return clocked(lambda: objective.predict(model, batch), device)
 
 
 def _full_length(objective: Any) -> Any:
-    """With answers of one length: a tuned model that knows when to end would else seem faster than its backbone."""
+    """Return the objective with answers of one length: a tuned model that ends early would else seem faster."""
     if (reading := getattr(objective, "reading", None)) is None:
         return objective
     return replace(objective, reading=replace(reading, full_length=True))
 
 
 def clocked(call: Callable[[], Any], device: "torch.device") -> float:
-    """Seconds of a call, the device waited for, without the collector of cycles."""
+    """Return the seconds of a call, including the device's work, with the garbage collector off."""
     import torch
 
     def wait() -> None:
@@ -138,6 +140,7 @@ def clocked(call: Callable[[], Any], device: "torch.device") -> float:
 
 
 def _answers(finished: "Finished", rows: Sequence[int], device: "torch.device") -> list[Any]:
+    """Return the model's answers to these rows."""
     import torch
 
     with torch.inference_mode():
@@ -146,11 +149,12 @@ def _answers(finished: "Finished", rows: Sequence[int], device: "torch.device") 
 
 
 def _spread(ordered: Sequence[float]) -> dict[str, float]:
+    """Return the median and two percentiles of sorted values."""
     return {"median": statistics.median(ordered), "p5": percentile(ordered, 0.05), "p95": percentile(ordered, 0.95)}
 
 
 def _interval(ratios: Sequence[float]) -> dict[str, float]:
-    """The median and its 95 % interval between order statistics (normal approximation of the binomial)."""
+    """Return the median and its 95 % interval between order statistics (normal approximation of the binomial)."""
     ordered = sorted(ratios)
     reach = 0.98 * math.sqrt(len(ordered))
     low = max(0, math.floor(len(ordered) / 2 - reach))
@@ -159,7 +163,7 @@ def _interval(ratios: Sequence[float]) -> dict[str, float]:
 
 
 def _busy_s() -> float | None:
-    """Seconds that the machine's processors have worked, all of them together; None where that is not counted."""
+    """Return the seconds that all processors of the machine have worked; None where they are not counted."""
     times = psutil.cpu_times()
     busy = times.user + times.system + getattr(times, "nice", 0.0)
     return busy if busy > 0 else None

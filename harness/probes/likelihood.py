@@ -1,8 +1,8 @@
 """How often a row's right option is the likeliest of its options, for tasks that are answered by generation.
 
-The options are those that the row itself lists (else the task's label words), each as the whole answer that training
-asked for, by the sum of its tokens' log-probabilities or by their mean (`task.option_score`). It tells a model that
-does not know from one that does not say it in the format.
+The options are those that the row itself lists (else the task's label words). Each is the whole answer that training
+asked for, compared by the sum of its tokens' log-probabilities or by their mean (`task.option_score`). The figure
+distinguishes a model that does not know the answer from one that does not give it in the format.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
-    """Set -> share of its rows, and how many there are. UsageError where rows have no options."""
+    """Return set -> share of its rows, and their number. Raises UsageError where rows have no options."""
     from harness.training.objectives import registry as objectives
     from harness.training.score import Split, score
 
@@ -28,16 +28,16 @@ def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
             raise UsageError(f"task {task.name}: rows of {name} list no options whose likelihood could be compared")
     reading, size = replace(objectives.Reading.of(cell), loss_on="answer", beams=1), cell.recipe.evaluation_batch_size
     objective = objectives.make(cell.objective, task, finished.words, reading)
-    found = {}
+    sets = {}
     for name, rows in task.splits.tests.items():
         split = Split(rows, objective.encode(rows), [objective.target(row) for row in rows])
-        found[name] = score(finished.model, objective, split, task.metric, size).figures
-    return {"sets": found}
+        sets[name] = score(finished.model, objective, split, task.metric, size).figures
+    return {"sets": sets}
 
 
 def told(result: Mapping[str, Any]) -> list[str]:
-    """A line per set."""
+    """Return a line per set."""
     return [
-        f"{name}: the right option is the likeliest in {found['accuracy']:.1%} of {found['n']} rows"
-        for name, found in result["sets"].items()
+        f"{name}: the right option is the likeliest in {figures['accuracy']:.1%} of {figures['n']} rows"
+        for name, figures in result["sets"].items()
     ]

@@ -1,6 +1,6 @@
-"""Exact match, word F1 and ROUGE-L of the answers that a finished cell kept.
+"""Exact match, word F1 and ROUGE-L of a finished cell's saved answers.
 
-Figures beside the task's own metric, from the same texts; nothing is generated again.
+These figures stand beside the task's own metric, from the same texts; nothing is generated again.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ FIGURES = ("exact_match", "token_f1", "rouge_l")
 
 
 def read(kept: "Kept", runtime: "Runtime") -> dict[str, Any]:
-    """Set -> figures, and how many rows they are the mean of."""
+    """Return set -> figures, and the number of rows that they are the mean of."""
     return {"sets": {name: {**_figures(rows), "n": len(rows)} for name, rows in kept.answers.items()}}
 
 
@@ -26,8 +26,8 @@ def _figures(rows: "list[Answer]") -> dict[str, float]:
 
 
 def told(result: Mapping[str, Any]) -> list[str]:
-    """A line per set."""
+    """Return a line per set."""
     return [
-        f"{name}: " + ", ".join(f"{figure} {found[figure]:.3f}" for figure in FIGURES) + f" over {found['n']} rows"
-        for name, found in result["sets"].items()
+        f"{name}: " + ", ".join(f"{figure} {figures[figure]:.3f}" for figure in FIGURES) + f" over {figures['n']} rows"
+        for name, figures in result["sets"].items()
     ]

@@ -1,13 +1,16 @@
-"""Measurements of finished cells that are made when somebody asks: one file per probe, found by its name. Torch-free.
+"""Measurements of finished cells that are made on request: one file per probe, found by its name.
 
-A probe starts from the delta that the cell kept, so it is no part of a key and changes no trajectory. Its result
-stands in the record of the attempt, under `probes`. A probe's file has `measure(finished, device)`, which gives plain
-values, and `told(result)`, which gives lines for people. One that looks at training from inside says CHECKPOINTS, at
-how many equally spaced steps (snapshots.py): an attempt that knows of it keeps its delta there, and a finished cell
-that kept none gets another attempt.
+Torch is not imported.
 
-A probe that only reads what an attempt wrote has `read(kept, runtime)` instead (judging/answers.py): it loads no model
-and needs no delta. One that needs something outside has `check()`: UsageError before anything is trained.
+A probe starts from the cell's saved tensors, so it is no part of a key and changes no trajectory. Its result is stored
+in the attempt's record, under `probes`. A probe's file has `measure(finished, device)`, which returns plain values, and
+`told(result)`, which returns lines for people. A probe that needs tensors of earlier steps sets CHECKPOINTS, a number
+of equally spaced steps (_snapshot_run.py). An attempt with that probe saves its tensors there, and a finished cell
+without them gets another attempt.
+
+A probe that only reads an attempt's files has `read(kept, runtime)` instead (judging/answers.py): it loads no model and
+needs no saved tensors. One that needs an outside service has `check()`, which raises UsageError before anything is
+trained.
 """
 
 import time
@@ -26,11 +29,11 @@ from harness.store.store import Store, trained
 Record = Mapping[str, Any]
 INSIDE = "harness.probes._snapshot_run:run"
 INSTANT_S = 1.0
-"""Seconds of a probe that are not worth a line of their own."""
+"""Seconds of a probe below which no line of its own is printed."""
 
 
 def names() -> tuple[str, ...]:
-    """Every probe."""
+    """Return the names of all probes."""
     return tuple(
         sorted(
             path.stem
@@ -41,12 +44,14 @@ def names() -> tuple[str, ...]:
 
 
 def about(name: str) -> str:
-    """The first line of the probe's page."""
+    """Return the first line of a probe's docstring."""
     return (page(name).__doc__ or "").split("\n")[0].rstrip(".")
 
 
 def parse(text: str) -> tuple[str, ...]:
-    """ "latency" or several with commas; "" is none. UsageError for one that does not exist."""
+    """Return the probes of "latency", of several with commas, or of "". Raises UsageError for one that does
+    not exist.
+    """
     wanted = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     for name in wanted:
         if name not in names():
@@ -55,37 +60,37 @@ def parse(text: str) -> tuple[str, ...]:
 
 
 def result(record: Record, name: str) -> Mapping[str, Any] | None:
-    """What a probe measured; None where it was not asked or failed."""
-    found = (record.get("probes") or {}).get(name) if isinstance(record.get("probes"), Mapping) else None
-    return found if isinstance(found, Mapping) and found.get("status") == "done" else None
+    """Return a probe's result; None where it was not taken or failed."""
+    probed = (record.get("probes") or {}).get(name) if isinstance(record.get("probes"), Mapping) else None
+    return probed if isinstance(probed, Mapping) and probed.get("status") == "done" else None
 
 
 def told(record: Record) -> dict[str, list[str]]:
-    """Probe -> lines for people, of all that a record holds."""
-    held = record.get("probes") if isinstance(record.get("probes"), Mapping) else {}
+    """Return probe -> lines for people, for all probes of a record."""
+    probed = record.get("probes") if isinstance(record.get("probes"), Mapping) else {}
     lines = {}
-    for name, found in (held or {}).items():
-        if not isinstance(found, Mapping):
+    for name, outcome in (probed or {}).items():
+        if not isinstance(outcome, Mapping):
             continue
-        if found.get("status") != "done":
-            lines[name] = [f"failed: {found.get('error')}"]
+        if outcome.get("status") != "done":
+            lines[name] = [f"failed: {outcome.get('error')}"]
         elif name in names():
-            lines[name] = page(name).told(found)
+            lines[name] = page(name).told(outcome)
     return lines
 
 
 def asked(runtime: Runtime, wanted: Iterable[str]) -> Runtime:
-    """With the probes that an exhibit needs, beside those that were said."""
+    """Return the runtime with an exhibit's probes added to its own."""
     return replace(runtime, probe=",".join(dict.fromkeys([*parse(runtime.probe), *wanted])))
 
 
 def check(name: str) -> None:
-    """UsageError where a probe lacks what it needs outside."""
+    """Raise UsageError where a probe lacks an outside service."""
     getattr(page(name), "check", lambda: None)()
 
 
 def ready(store: Store, keys: Iterable[str], wanted: Iterable[str]) -> None:
-    """`check` of every probe that one of these cells has no result of."""
+    """Run `check` of every probe that one of these cells has no result of."""
     keys = tuple(keys)
     for name in wanted:
         if hasattr(page(name), "check") and any(result(store.read(key) or {}, name) is None for key in keys):
@@ -93,18 +98,18 @@ def ready(store: Store, keys: Iterable[str], wanted: Iterable[str]) -> None:
 
 
 def kept_at(wanted: Iterable[str], total: int) -> tuple[int, ...]:
-    """The steps of a training of `total` after which these probes need the delta."""
+    """Return the steps of a training of `total` steps after which these probes need the delta."""
     counts = [getattr(page(name), "CHECKPOINTS", 0) for name in wanted]
     return tuple(sorted({step for count in counts if count for step in attempt_folder.steps(total, count)}))
 
 
 def entry(usual: str, wanted: Iterable[str]) -> str:
-    """The function that runs cells: `usual`, or one that does the same and keeps more."""
+    """Return the function that runs cells: `usual`, or one that does the same and saves more."""
     return INSIDE if kept_at(wanted, 1) else usual
 
 
 def unkept(store: Store, key: str, cell: Cell, wanted: Iterable[str]) -> bool:
-    """Whether a finished cell lacks a probe that it did not keep the deltas for: then it takes another attempt."""
+    """Return whether a finished cell lacks the saved tensors of a probe: then it gets another attempt."""
     record = store.read(key)
     if record is None or record["status"] != "done" or not trained(store, key):
         return False
@@ -114,37 +119,39 @@ def unkept(store: Store, key: str, cell: Cell, wanted: Iterable[str]) -> bool:
 
 
 def stamps(store: Store, keys: Sequence[str], wanted: Iterable[str]) -> list[str]:
-    """What changes whenever a result does of these probes, or of any that a record holds."""
-    found, named = [], tuple(wanted)
+    """Return texts that change whenever a result changes, of these probes or of any in a record."""
+    texts, named = [], tuple(wanted)
     for key in keys:
         record = store.read(key) or {}
-        held = record.get("probes") if isinstance(record.get("probes"), Mapping) else {}
-        for name in dict.fromkeys([*named, *sorted(held or {})]):
-            found.append(f"{key} {name} {(result(record, name) or {}).get('ended')}")
-    return found
+        probed = record.get("probes") if isinstance(record.get("probes"), Mapping) else {}
+        for name in dict.fromkeys([*named, *sorted(probed or {})]):
+            texts.append(f"{key} {name} {(result(record, name) or {}).get('ended')}")
+    return texts
 
 
 def drain(store: Store, keys: Sequence[str], wanted: Iterable[str], runtime: Runtime, deadline: float | None) -> int:
-    """Take every probe that a finished cell lacks, one after the other, nothing of ours beside it; how many failed."""
+    """Take every probe that a finished cell lacks, one after the other, with nothing of ours beside it; return
+    failures.
+    """
     failed = 0
     for name in wanted:
-        left = [key for key in keys if (record := store.read(key)) and lacks(record, name)]
-        for count, key in enumerate(left, start=1):
+        pending = [key for key in keys if (record := store.read(key)) and lacks(record, name)]
+        for count, key in enumerate(pending, start=1):
             if deadline is not None and time.time() >= deadline:
-                print(f"probe {name}: {len(left) - count + 1} cells left when the time was over")
+                print(f"probe {name}: {len(pending) - count + 1} cells left when the deadline passed")
                 break
             began = time.monotonic()
-            found = take(store, key, name, runtime)
-            failed += found["status"] != "done"
-            if count == len(left) or found["status"] != "done" or time.monotonic() - began > INSTANT_S:
-                told = f"{key[:8]} {found['status']} {found.get('error', '')}".rstrip()
-                print(f"probe {name} [{count}/{len(left)}] {told}")
-            if found.get("unreachable"):
-                failed += len(left) - count
+            outcome = take(store, key, name, runtime)
+            failed += outcome["status"] != "done"
+            if count == len(pending) or outcome["status"] != "done" or time.monotonic() - began > INSTANT_S:
+                message = f"{key[:8]} {outcome['status']} {outcome.get('error', '')}".rstrip()
+                print(f"probe {name} [{count}/{len(pending)}] {message}")
+            if outcome.get("unreachable"):
+                failed += len(pending) - count
                 break
     return failed
 
 
 def lacks(record: Record, name: str) -> bool:
-    """Whether a finished cell has no result of a probe."""
+    """Return whether a finished cell has no result of a probe."""
     return record["status"] == "done" and result(record, name) is None

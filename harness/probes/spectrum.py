@@ -1,10 +1,10 @@
-"""Intruder dimensions: leading singular vectors of tuned weights that are like none of the pretrained ones.
+"""Intruder dimensions: leading singular vectors of tuned weights that are unlike all of the pretrained ones.
 
 Shuttleworth et al. 2024 (arXiv 2410.21228): a singular vector of the tuned matrix is an intruder if its largest
 absolute cosine with the singular vectors of the pretrained matrix is below epsilon. As in their code these are the left
-ones, and the TOP of them by singular value are looked at. The cosines are kept, so that epsilon is chosen in analysis.
-Weights are merged ones, of the best checkpoint, of every linear in attention and feed-forward, but for pretrained
-matrices of zeros, which have no singular vectors to compare with.
+ones, and the TOP of them by singular value are examined. The cosines are stored, so that epsilon is chosen in the
+analysis. Weights are merged ones, of the best checkpoint, of every linear in attention and feed-forward. Pretrained
+matrices of zeros are left out, because they have no singular vectors to compare with.
 """
 
 from collections.abc import Mapping
@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 
 TOP = 10
 EPSILON = 0.5
-"""Of the lines for people."""
+"""The threshold in the lines for people."""
 
 
 def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
-    """matrices: for each its place, `change` (||W - W_0|| / ||W_0||, Frobenius) and `likeness`, of the TOP singular
-    vectors, the largest first, the largest cosine with any pretrained one."""
+    """Return the matrices: for each its place, `change` and `likeness`.
+
+    change: ||W - W_0|| / ||W_0|| (Frobenius). likeness: for each of the TOP singular vectors, the largest first, the
+    largest cosine with any pretrained one.
+    """
     from harness.probes import _weight_pairs
     from methods.backbone.roles import LINEAR_ROLES
 
@@ -42,16 +45,20 @@ def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
 
 
 def likeness(before: "torch.Tensor", after: "torch.Tensor", top: int = TOP) -> list[float]:
-    """[min(top, d_out, d_in)] of each leading left singular vector of `after`: max over those of `before` of |cos|."""
+    """Return [min(top, d_out, d_in)]: for each leading left singular vector of `after` the largest |cos| with one of
+    `before`.
+
+    before, after: [d_out, d_in].
+    """
     import torch
 
     old, new = (torch.linalg.svd(weight, full_matrices=False)[0] for weight in (before, after))
-    found: list[float] = (new[:, :top].T @ old).abs().amax(dim=1).tolist()
-    return found
+    cosines: list[float] = (new[:, :top].T @ old).abs().amax(dim=1).tolist()
+    return cosines
 
 
 def told(result: Mapping[str, Any]) -> list[str]:
-    """A line per role."""
+    """Return a line per role."""
     lines = []
     for role in dict.fromkeys(row["role"] for row in result["matrices"]):
         own = [row for row in result["matrices"] if row["role"] == role]

@@ -1,9 +1,9 @@
-"""How far training moves weights in magnitude and in direction, at four checkpoints.
+"""The change of weights in magnitude and in direction during training, at four checkpoints.
 
-DoRA (Liu et al. 2024, arXiv 2402.09353), section 3.2: W = m V / ||V||_c; of the merged weight W^t of a checkpoint and
-the pretrained W_0, dM^t is the mean over k of |m^t - m_0| (equation 3), dD^t the mean over k of 1 - cos(V^t, W_0)
+DoRA (Liu et al. 2024, arXiv 2402.09353), section 3.2: W = m V / ||V||_c. For the merged weight W^t of a checkpoint and
+the pretrained W_0, dM^t is the mean over k of |m^t - m_0| (equation 3), and dD^t the mean over k of 1 - cos(V^t, W_0)
 (equation 4). The paper writes weights as [d_in, d_out]: its columns k are the outputs, the rows of `nn.Linear.weight`.
-Queries and values, as there; those of attentions that look at an encoder are measured too and marked.
+Queries and values are measured, as in the paper. Those of cross-attention are measured too and marked.
 """
 
 from collections.abc import Mapping
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from harness.probes._finished_cell import Finished
 
 CHECKPOINTS = 4
-"""Three while training goes on and the last step; the paper tells their number only, here they are equally spaced."""
+"""Three during training and the last step. The paper gives their number only; here they are equally spaced."""
 ROLES = ("q", "v")
 
 
 def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
-    """steps: of the checkpoints. matrices: for each its place, `magnitude` and `direction` at every one of them."""
+    """Return the steps of the checkpoints, and the matrices: for each its place, `magnitude` and `direction` at every
+    step.
+    """
     from harness.probes import _weight_pairs
 
     kept = _kept(finished)
@@ -52,12 +54,14 @@ def changes(before: "torch.Tensor", after: "torch.Tensor") -> tuple[float, float
     if not bool(rows.any()):
         return float(magnitude), 0.0
     units = [weight[rows] / length[rows] for weight, length in zip((before, after), lengths, strict=True)]
-    direction = 0.5 * (units[1] - units[0]).square().sum(dim=1).mean()  # 1 - cos, without what small angles lose in it
+    direction = (
+        0.5 * (units[1] - units[0]).square().sum(dim=1).mean()
+    )  # 1 - cos, without its loss of precision at small angles
     return float(magnitude), float(direction)
 
 
 def told(result: Mapping[str, Any]) -> list[str]:
-    """A line per role and checkpoint: means over the matrices of self-attention."""
+    """Return a line per role and checkpoint: means over the matrices of self-attention."""
     lines = []
     for role in ROLES:
         own = [row for row in result["matrices"] if row["role"] == role and not row["cross"]]
@@ -69,7 +73,7 @@ def told(result: Mapping[str, Any]) -> list[str]:
 
 
 def _kept(finished: "Finished") -> dict[int, Any]:
-    """step -> its delta. UsageError where one was not kept."""
+    """Return step -> its delta. Raises UsageError where one was not saved."""
     if finished.delta is None:
         return {}
     files = attempt_folder.files(finished.delta.parent, finished.cell.recipe.steps, CHECKPOINTS)

@@ -1,7 +1,8 @@
-"""A delta in a folder of its own: what trained (`delta.safetensors`) and what it belongs to (`method.json`).
+"""Trained tensors in a folder of their own (`delta.safetensors`) with a description of what they belong to
+(`method.json`).
 
-Or as PEFT's adapter files, or folded into the backbone and saved as transformers saves a model. Nothing here is
-pickled or unpickled, and a folder that holds anything is never written to.
+Other forms are PEFT's adapter files, and a merged backbone saved as transformers saves a model. Nothing is pickled or
+unpickled, and a folder that is not empty is never written to.
 """
 
 from collections.abc import Mapping
@@ -33,16 +34,19 @@ PRECISION = ("model.dtype", "recipe.precision")
 
 
 def write(built: Built, folder: Path, origin: Mapping[str, Any]) -> None:
-    """`delta.safetensors` and `method.json`. origin: where it comes from, for the reader."""
+    """Write `delta.safetensors` and `method.json`. origin: the source of the tensors, for the reader.
+
+    Raises UsageError for a delta that depends on other cells, and for a method without trainable parameters.
+    """
     state = delta_state(built.model)
     if not state or (built.cell.parents and _leans_on_parents(built.model)):
         raise UsageError(
-            f"a delta of {built.cell.method.name} does not stand alone: it is nothing without the cells it builds on."
+            f"a delta of {built.cell.method.name} cannot be exported alone: it depends on the cells it builds on."
             if built.cell.parents
             else f"method {built.cell.method.name} trained nothing here, so there is no delta."
         )
     content = identity.to_json(built.cell, ("identity", "provenance"))
-    told = {
+    description = {
         "format": FORMAT,
         "method": content["method"],
         "model": {name: content["model"][name] for name in BACKBONE},
@@ -54,18 +58,21 @@ def write(built: Built, folder: Path, origin: Mapping[str, Any]) -> None:
     }
     _make(folder)
     save_file(state, folder / TENSORS)
-    atomic_files.write_json(folder / METHOD, told)
+    atomic_files.write_json(folder / METHOD, description)
 
 
 def write_to_peft(built: Built, folder: Path) -> None:
-    """As PEFT's adapter files. UsageError for a method that PEFT does not have."""
+    """Write PEFT's adapter files. Raises UsageError for a method that PEFT does not have."""
     _check_free(folder)
     model = built.cell.model
     write_peft(built.model, built.method, folder, model.location if model.source == "hub" else None)
 
 
 def write_merged(built: Built, folder: Path) -> None:
-    """The backbone with the delta folded in, and its tokenizer: a checkpoint that knows nothing of methods."""
+    """Write the backbone with the delta merged, and its tokenizer: a checkpoint that needs no method.
+
+    Raises UsageError for a method that cannot be merged.
+    """
     _check_free(folder)
     try:
         built.method.merge(built.model)
@@ -73,31 +80,34 @@ def write_merged(built: Built, folder: Path) -> None:
         raise UsageError(f"{error}.") from error
     tied_weights.declare(built.model)
     _make(folder)
-    built.model.config._name_or_path = built.cell.model.name  # not the folder of this machine
+    built.model.config._name_or_path = built.cell.model.name  # without this machine's folder
     built.model.save_pretrained(folder)
     _complete(built.model.config, folder / "config.json")
-    held = weight_files.tokenizer_folder(built.cell.model)
-    if held is not None:
-        for path in (held / name for name in weight_files.TOKENIZER_FILES if (held / name).is_file()):
+    tokenizer = weight_files.tokenizer_folder(built.cell.model)
+    if tokenizer is not None:
+        for path in (tokenizer / name for name in weight_files.TOKENIZER_FILES if (tokenizer / name).is_file()):
             atomic_files.copy(path, folder / path.name, linked=True)
 
 
 def _complete(config: PreTrainedConfig, file: Path) -> None:
-    """Write out what transformers left out of `file` and would read back as something else.
+    """Write the fields that transformers left out of `file` and would read back with other values.
 
-    It leaves out what is its own default even where the family has another one, as BART has of three labels.
+    It leaves out a field at its own default even where the family has another one, as BART has three labels.
     """
-    again, held = type(config).from_pretrained(file).to_dict(), config.to_dict()
-    lost = {name: value for name, value in held.items() if name in again and again[name] != value and name[0] != "_"}
+    reread, wanted = type(config).from_pretrained(file).to_dict(), config.to_dict()
+    lost = {
+        name: value for name, value in wanted.items() if name in reread and reread[name] != value and name[0] != "_"
+    }
     if lost:
         atomic_files.write_json(file, atomic_files.read_json(file) | lost)
 
 
 @dataclass(frozen=True)
 class Described:
-    """What a delta belongs to. model: name, family, revision and kind of weights. task: by name, as objective.
+    """The description of a delta.
 
-    precision: what was set of `model.dtype` and `recipe.precision` where it was trained.
+    - model: name, family, revision and kind of weights. task, objective: by name.
+    - precision: the values of `model.dtype` and `recipe.precision` of its training, as far as they are known.
     """
 
     method: MethodConfig
@@ -109,32 +119,37 @@ class Described:
 
 
 def described(folder: Path) -> Described:
-    """`method.json`. UsageError for a folder without one, and for one of another format."""
+    """Return the content of `method.json`. Raises UsageError for a folder without one, and for one of
+    another format.
+    """
     try:
-        told = atomic_files.read_json(folder / METHOD, atomic_files.is_hub_link(folder / METHOD))
-        name, version = told["method"].pop("name"), told["format"]
-        model = {field: str(told["model"][field]) for field in BACKBONE}
-        computed = told.get("precision") or {}  # older files do not tell it
+        content = atomic_files.read_json(folder / METHOD, atomic_files.is_hub_link(folder / METHOD))
+        name, version = content["method"].pop("name"), content["format"]
+        model = {field: str(content["model"][field]) for field in BACKBONE}
+        computed = content.get("precision") or {}  # older files lack it
         precision = {field: str(computed[field]) for field in PRECISION if field in computed}
-        method = MethodConfig(name, told["method"])
-        found = Described(method, model, told["task"], told["objective"], told["seed"], precision)
+        method = MethodConfig(name, content["method"])
+        description = Described(method, model, content["task"], content["objective"], content["seed"], precision)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{folder / METHOD}: expected what a delta belongs to, as JSON ({error!r})") from error
+        raise UsageError(f"{folder / METHOD}: expected a delta's description as JSON ({error!r})") from error
     if version != FORMAT:
         raise UsageError(f"{folder / METHOD}: its format is {version!r}, this version reads {FORMAT}")
-    return found
+    return description
 
 
 def load(folder: Path, cell: Cell) -> Built:
-    """A delta on the backbone of `cell`, whose method it takes the place of. UsageError where it does not fit."""
-    told, model = described(folder), identity.to_json(cell)["model"]
+    """Return the delta of a folder on the backbone of `cell`, with the folder's method instead of the cell's.
+
+    Raises UsageError where it does not fit.
+    """
+    description, model = described(folder), identity.to_json(cell)["model"]
     for field in BACKBONE[1:]:
-        if told.model[field] != model[field]:
+        if description.model[field] != model[field]:
             raise UsageError(
-                f"{folder}: this delta is for another backbone, {told.model['name']}: {field} {told.model[field]} "
-                f"was expected, {cell.model.name} has {model[field]}"
+                f"{folder}: this delta is for another backbone, {description.model['name']}: "
+                f"{field} {description.model[field]} was expected, {cell.model.name} has {model[field]}"
             )
-    state, own = finished_model.tensors(folder / TENSORS), replace(cell, method=told.method)
+    state, own = finished_model.tensors(folder / TENSORS), replace(cell, method=description.method)
     backbone = finished_model.backbone(own)
     method = finished_model.attached(own, backbone)
     try:
@@ -145,7 +160,7 @@ def load(folder: Path, cell: Cell) -> Built:
 
 
 def from_peft(folder: Path, cell: Cell) -> Built:
-    """PEFT's adapter files on the backbone of `cell`; the method is told by them."""
+    """Return PEFT's adapter files on the backbone of `cell`; the files determine the method."""
     model = finished_model.backbone(cell)
     own = replace(cell, method=method_of(folder, model))
     method = finished_model.attached(own, model)
@@ -154,14 +169,15 @@ def from_peft(folder: Path, cell: Cell) -> Built:
 
 
 def _leans_on_parents(model: nn.Module) -> bool:
-    """Whether a delta holds tensors that did not train: another cell's."""
+    """Return whether a delta holds tensors that did not train here: another cell's."""
     added = (module for module in model.modules() if isinstance(module, Delta))
     return any(not p.requires_grad for module in added for p in module.parameters())
 
 
 def _check_free(folder: Path) -> None:
+    """Raise UsageError unless the folder is absent or empty."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"--to {folder}: there is something there already; name a new folder.")
+        raise UsageError(f"--to {folder}: this is not an empty folder; name a new one.")
 
 
 def _make(folder: Path) -> None:

@@ -1,6 +1,6 @@
-"""What is told of a delta when it is passed on: `card.json` for programs, `README.md` with the Hub's header for people.
+"""The card of a delta that is shared: `card.json` for programs, `README.md` with the Hub's header for people.
 
-Nothing in it names this machine: of the cell the identity and what was said for the reader, of the record the results.
+Nothing in it names this machine: it holds the cell's identity and provenance fields, and the record's results.
 """
 
 from collections.abc import Mapping
@@ -21,8 +21,8 @@ FORMAT = 1
 
 
 def make(cell: Cell, record: Mapping[str, Any], checkpoint: str, form: str, licence: str | None) -> dict[str, Any]:
-    """form: `peft` or `deltabench`. licence: of the delta; None takes the backbone's, from which it was made."""
-    results = record["scores"].get(checkpoint) or {}
+    """Return the card. form: `peft` or `deltabench`. licence: of the delta; None takes that of the backbone."""
+    checkpoint_scores = record["scores"].get(checkpoint) or {}
     return {
         "format": FORMAT,
         "form": form,
@@ -32,8 +32,8 @@ def make(cell: Cell, record: Mapping[str, Any], checkpoint: str, form: str, lice
         "command": private_paths.command(rerun_command.command(cell)),
         "base_model": base(cell),
         "license": licence or cell.model.license or "unknown",
-        "step": results.get("step"),
-        "scores": results.get("sets") or {},
+        "step": checkpoint_scores.get("step"),
+        "scores": checkpoint_scores.get("sets") or {},
         "parameters": record.get("parameters") or {},
         "metric": (record.get("task_facts") or {}).get("metric"),
         "deltabench": own_version(),
@@ -41,31 +41,33 @@ def make(cell: Cell, record: Mapping[str, Any], checkpoint: str, form: str, lice
 
 
 def base(cell: Cell) -> dict[str, str]:
-    """The backbone by name, by its id on the Hub where it has one ("" else), and by what its weights are."""
-    at_home, _, _ = cell.model.hub.partition("@")
-    hub = cell.model.location if cell.model.source == "hub" else at_home
+    """Return the backbone's name, its id on the Hub ("" without one), and its revision."""
+    id_on_hub, _, _ = cell.model.hub.partition("@")
+    hub = cell.model.location if cell.model.source == "hub" else id_on_hub
     return {"name": cell.model.name, "hub": hub, "revision": cell.model.revision}
 
 
 def write(card: Mapping[str, Any], folder: Path) -> None:
-    """Both files."""
+    """Write both files."""
     atomic_files.write_json(folder / CARD, card)
     (folder / README).write_text(_header(card) + _text(card), encoding="utf-8")
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """`card.json`. UsageError for a folder without one, and for one of another version."""
+    """Return the content of `card.json`. Raises UsageError for a folder without one, and for one of another version."""
     path = folder / CARD
     try:
         card = atomic_files.read_json(path, atomic_files.is_hub_link(path))
         version, form = card["format"], card["form"]
     except (OSError, ValueError, KeyError) as error:
-        raise UsageError(f"{folder}: this is no pushed delta, its {CARD} cannot be read ({error!r})") from error
+        raise UsageError(f"{folder}: this is no pushed delta: its {CARD} cannot be read ({error!r}).") from error
     if type(version) is not int or version != FORMAT or form not in ("peft", "deltabench"):
-        raise UsageError(f"{path}: format {version!r:.80} of form {form!r:.80} is not known to this version.")
+        raise UsageError(
+            f"{path}: format {version!r:.80} of form {form!r:.80} is unknown to this version; update deltabench."
+        )
     for part, fits in _PARTS.items():
         if not fits(card.get(part)):
-            raise UsageError(f"{path}: its {part!r} is not what a card holds; ask whoever pushed it for a whole one.")
+            raise UsageError(f"{path}: its {part!r} does not have a card's form; ask its author for a valid card.")
     return card
 
 
@@ -75,11 +77,11 @@ _PARTS = {
     "license": record.label,
     "scores": record.each(record.each(record.number)),
 }
-"""What is told of a card when it arrives."""
+"""The checks of a card that comes from elsewhere."""
 
 
 def _header(card: Mapping[str, Any]) -> str:
-    """The YAML that the Hub reads: the parent, the licence, where the score came from."""
+    """Return the YAML that the Hub reads: the base model, the licence, the scores."""
     cell, metric = card["cell"], card["metric"]
     header: dict[str, Any] = {
         "library_name": card["form"],
@@ -103,6 +105,7 @@ def _header(card: Mapping[str, Any]) -> str:
 
 
 def _text(card: Mapping[str, Any]) -> str:
+    """Return the text for people."""
     cell, base_model = card["cell"], card["base_model"]
     fields = {name: value for name, value in cell["method"].items() if name != "name" and value is not None}
     parent = f"[{base_model['hub']}](https://huggingface.co/{base_model['hub']})" if base_model["hub"] else "embedded"

@@ -1,7 +1,7 @@
-"""A finished cell's delta with its card, to a folder or a repository of the Hub, and back. One layout for both.
+"""A finished cell's delta with its card, to a folder or a repository of the Hub, and back, in one layout.
 
-PEFT's files where PEFT has the method, ours otherwise, beside `card.json` and `README.md`. Only these names are ever
-read from elsewhere, and nothing is unpickled.
+The files are PEFT's where PEFT has the method, else our own, beside `card.json` and `README.md`. Only these names are
+ever read from elsewhere, and nothing is unpickled.
 """
 
 import os
@@ -25,7 +25,7 @@ _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
 def place(text: str) -> Path | str:
-    """A folder, or `owner/name` on the Hub. UsageError where it could be either, and for what is neither."""
+    """Return a folder, or `owner/name` on the Hub. Raises UsageError for a text that could be both or is neither."""
     if not text.strip() or "\0" in text:
         raise UsageError(f"{text!r} names no place; give a folder (./NAME), or a repository of the Hub (owner/name).")
     if text.startswith("hf://"):
@@ -42,13 +42,16 @@ def place(text: str) -> Path | str:
 def pack(
     store: Store, key: str, checkpoint: str, folder: Path, form: str = "auto", licence: str | None = None
 ) -> dict[str, Any]:
-    """Files and card in a new folder; the card. UsageError for a cell without a delta, or a form it has not."""
+    """Write files and card into a new folder, and return the card.
+
+    Raises UsageError for a cell without a delta, or in a form that it cannot have.
+    """
     from harness.sharing import delta_folder
     from harness.training import finished_model
 
     cell, record = store.cell(key), store.read(key)
     built = finished_model.finished(store, key, checkpoint)
-    assert record is not None, "it is finished"
+    assert record is not None, "the cell is finished"
     if form == "auto":
         form = _form(built)
     if form == "peft":
@@ -61,7 +64,10 @@ def pack(
 
 
 def send(store: Store, key: str, checkpoint: str, repo: str, form: str, licence: str | None, public: bool) -> str:
-    """To the Hub, as a repository that is new or empty; its address."""
+    """Push a delta to the Hub, as a repository that is new or empty; return its address.
+
+    Raises UsageError where the network is forbidden, the repository is not empty, or the Hub refuses.
+    """
     from huggingface_hub import HfApi, constants
 
     if constants.HF_HUB_OFFLINE:
@@ -72,44 +78,47 @@ def send(store: Store, key: str, checkpoint: str, repo: str, form: str, licence:
         api = HfApi()
         try:
             api.create_repo(repo, private=not public, exist_ok=True)
-            held = set(api.list_repo_files(repo)) - {".gitattributes", model_card.README}
-            if held:
-                raise UsageError(f"{repo}: it holds {sorted(held)[0]} already; name a new repository.")
+            existing = set(api.list_repo_files(repo)) - {".gitattributes", model_card.README}
+            if existing:
+                raise UsageError(f"{repo}: it already holds {sorted(existing)[0]}; name a new repository.")
             api.upload_folder(repo_id=repo, folder_path=folder, commit_message=f"deltabench {card['key'][:12]}")
         except UsageError:
             raise
-        except Exception as error:  # each refusal of the Hub has a kind of its own
+        except Exception as error:  # each refusal of the Hub is another kind
             raise _refused(repo, error) from error
     return f"{SITE}/{repo}"
 
 
 def fetch(source: Path | str, folder: Path, revision: str | None = None) -> dict[str, Any]:
-    """The files of a pushed delta, checked, in a new folder; the card. Nothing is left where they are not whole."""
+    """Copy the checked files of a pushed delta into a new folder, and return the card.
+
+    Nothing is left there where the files are not whole. Raises UsageError then.
+    """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"--to {folder}: there is something there already; name a new folder.")
-    held = source if isinstance(source, Path) else _download(source, revision)
-    if not held.is_dir():
+        raise UsageError(f"--to {folder}: this is not an empty folder; name a new one.")
+    files = source if isinstance(source, Path) else _download(source, revision)
+    if not files.is_dir():
         raise UsageError(f"{source}: there is no such folder; a repository of the Hub is owner/name.")
-    card = check(held)
+    card = check(files)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        for name in _there(held, card["form"]):
-            atomic_files.copy(held / name, folder / name, linked=atomic_files.is_hub_link(held / name))
+        for name in _there(files, card["form"]):
+            atomic_files.copy(files / name, folder / name, linked=atomic_files.is_hub_link(files / name))
     except (OSError, ValueError) as error:
-        for name in _there(held, card["form"]):
+        for name in _there(files, card["form"]):
             (folder / name).unlink(missing_ok=True)
-        raise UsageError(f"{held}: it could not be copied to {folder} ({error}).") from error
+        raise UsageError(f"{files}: it could not be copied to {folder} ({error}).") from error
     return card
 
 
-def _there(held: Path, form: str) -> list[str]:
-    """The names that are taken; the text for people may be absent."""
+def _there(files: Path, form: str) -> list[str]:
+    """Return the names that are copied; the text for people may be absent."""
     wanted = (model_card.CARD, *FORMS[form])
-    return [*wanted, *([model_card.README] if os.path.lexists(held / model_card.README) else [])]
+    return [*wanted, *([model_card.README] if os.path.lexists(files / model_card.README) else [])]
 
 
 def check(folder: Path) -> dict[str, Any]:
-    """The card of a folder whose files are whole. UsageError otherwise."""
+    """Return the card of a folder whose files are whole. Raises UsageError otherwise."""
     from harness.training.finished_model import tensors
 
     card = model_card.read(folder)
@@ -128,7 +137,7 @@ def check(folder: Path) -> dict[str, Any]:
 
 
 def _form(built: Any) -> str:
-    """PEFT's, where it can hold this delta on this backbone."""
+    """Return "peft" where PEFT can hold this delta on this backbone, else "deltabench"."""
     from harness.sharing import delta_folder
 
     with temporary_folders.folder() as place:
@@ -149,7 +158,7 @@ def _download(repo: str, revision: str | None) -> Path:
 
 
 def _refused(repo: str, error: Exception) -> UsageError:
-    """One sentence for an error of huggingface_hub, with the next step."""
+    """Return one sentence for an error of huggingface_hub, with the next step."""
     from huggingface_hub import errors
 
     match error:
@@ -158,7 +167,9 @@ def _refused(repo: str, error: Exception) -> UsageError:
         case errors.RevisionNotFoundError():
             return UsageError(f"{repo} has no such revision; those it has are listed at {SITE}/{repo}/commits/main.")
         case errors.RepositoryNotFoundError() | errors.LocalTokenNotFoundError():
-            return UsageError(f"{repo}: it is not there or not yours; check the name, and log in with `hf auth login`.")
+            return UsageError(
+                f"{repo}: it does not exist or is not yours; check the name, and log in with `hf auth login`."
+            )
         case errors.OfflineModeIsEnabled() | errors.LocalEntryNotFoundError():
             return UsageError(f"{repo}: it is not in the cache, and the Hub cannot be reached; check the network.")
     reason = f"{type(error).__name__}: {error}".splitlines()[0]

@@ -1,4 +1,4 @@
-"""What a finished cell answered: the predictions that its attempt kept, with the questions. Torch-free."""
+"""A finished cell's answers: the predictions that its attempt saved, with the questions. Torch is not imported."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ REPORTED = "best"
 
 @dataclass(frozen=True)
 class Answer:
-    """One row. set: a reported set. references: the texts that count as right."""
+    """One row's answer. set: a reported set. references: the texts that count as right."""
 
     set: str
     id: str
@@ -38,18 +38,21 @@ class Kept:
 
     @cached_property
     def answers(self) -> dict[str, list[Answer]]:
-        """Set -> its rows in order. NotApplicable where they are no texts, UsageError where none were kept."""
-        found: dict[str, list[Answer]] = {}
+        """Return set -> its rows in order.
+
+        Raises NotApplicable where the answers are no texts, and UsageError where none were saved.
+        """
+        sets: dict[str, list[Answer]] = {}
         for row in self._lines():
             if row["checkpoint"] == REPORTED and row["set"] in self.tests:
-                found.setdefault(row["set"], []).append(self._answer(row))
-        if not found:
+                sets.setdefault(row["set"], []).append(self._answer(row))
+        if not sets:
             raise UsageError(f"{FILE} of cell {self.key[:12]} has no answers on {', '.join(self.tests)}.")
-        return found
+        return sets
 
     @cached_property
     def questions(self) -> dict[tuple[str, str], str]:
-        """(set, id) -> the row's input text, as its task writes it."""
+        """Return (set, id) -> the row's input text, as its task writes it."""
         task = tasks.load(self.cell.task)
         return {(name, row.id): task.text(row) for name in self.tests for row in task.splits.tests.get(name, ())}
 

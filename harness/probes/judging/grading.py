@@ -1,8 +1,8 @@
-"""Answers graded by a judge model, in the manner of MT-Bench. Torch-free.
+"""Grading of answers by a judge model, in the manner of MT-Bench. Torch is not imported.
 
-Zheng et al. 2023 (arXiv 2306.05685), section 3.1: one answer is graded from 1 to 10, or two are compared; a judge
-prefers what it reads first, so each pair is asked in both orders and an answer wins only where both agree, else it is a
-tie (section 3.4). The wording is our own, and each question is one turn.
+Zheng et al. 2023 (arXiv 2306.05685), section 3.1: one answer is graded from 1 to 10, or two are compared. A judge
+prefers the answer that it reads first. So each pair is asked in both orders, and an answer wins only where both agree;
+else the pair is a tie (section 3.4). The wording is our own, and each question is one turn.
 """
 
 import hashlib
@@ -54,19 +54,19 @@ is better, [[B]] if the second is better, [[C]] if they are equally good."""
 
 
 def rating(reply: str) -> float | None:
-    """The last [[n]] of a reply, from 1 to 10."""
-    found = re.findall(r"\[\[\s*(\d+(?:\.\d+)?)\s*(?:/\s*10\s*)?\]\]", reply)
-    return float(found[-1]) if found and 1 <= float(found[-1]) <= 10 else None
+    """Return the last [[n]] of a reply, from 1 to 10; None without one."""
+    ratings = re.findall(r"\[\[\s*(\d+(?:\.\d+)?)\s*(?:/\s*10\s*)?\]\]", reply)
+    return float(ratings[-1]) if ratings and 1 <= float(ratings[-1]) <= 10 else None
 
 
 def verdict(reply: str) -> str | None:
-    """The last [[A]], [[B]] or [[C]] of a reply."""
-    found = re.findall(r"\[\[\s*([ABC])\s*\]\]", reply)
-    return found[-1] if found else None
+    """Return the last [[A]], [[B]] or [[C]] of a reply; None without one."""
+    verdicts = re.findall(r"\[\[\s*([ABC])\s*\]\]", reply)
+    return verdicts[-1] if verdicts else None
 
 
 def single(kept: Kept, judge: Endpoint) -> dict[str, Any]:
-    """Set -> mean grade of its answers, how many were graded and how many replies could not be read."""
+    """Return set -> mean grade of its answers, how many were graded and how many replies could not be read."""
     asks = {row: _graded(kept, row) for rows in kept.answers.values() for row in rows}
     values = settle(kept.folder, judge, list(asks.values()))
     sets = {}
@@ -81,7 +81,9 @@ def single(kept: Kept, judge: Endpoint) -> dict[str, Any]:
 
 
 def pairs(kept: Kept, judge: Endpoint, others: Mapping[Answer, str] | None = None) -> dict[str, Any]:
-    """Set -> shares of answers that won, tied and lost, in both orders, against `others` (else the row's reference)."""
+    """Return set -> shares of answers that won, tied and lost, in both orders, against `others` (else the row's
+    reference).
+    """
     against = {row: row.references[0] for rows in kept.answers.values() for row in rows} if others is None else others
     asks = {row: _both_orders(kept, row, other) for row, other in against.items()}
     values = settle(kept.folder, judge, [ask for both in asks.values() for ask in both])
@@ -94,15 +96,18 @@ def pairs(kept: Kept, judge: Endpoint, others: Mapping[Answer, str] | None = Non
 
 
 def shares(verdicts: Sequence[tuple[str, str]], rows: int) -> dict[str, Any]:
-    """Of (verdict with the answer as A, verdict with it as B). won_or_half: ties count half. agreeing: both orders."""
+    """Return the shares of pairs (verdict with the answer as A, verdict with it as B).
+
+    won_or_half: ties count half. agreeing: both orders have the same result.
+    """
     won = sum(both == ("A", "B") for both in verdicts)
     lost = sum(both == ("B", "A") for both in verdicts)
     agreeing = won + lost + sum(both == ("C", "C") for both in verdicts)
     count = len(verdicts)
-    found: dict[str, Any] = {"rows": count, "unread": rows - count}
+    result: dict[str, Any] = {"rows": count, "unread": rows - count}
     counts = {"won": won, "lost": lost, "tied": count - won - lost, "agreeing": agreeing}
-    found |= {name: number / count if count else None for name, number in counts.items()}
-    return {**found, "won_or_half": (won + (count - won - lost) / 2) / count if count else None}
+    result |= {name: number / count if count else None for name, number in counts.items()}
+    return {**result, "won_or_half": (won + (count - won - lost) / 2) / count if count else None}
 
 
 def _graded(kept: Kept, row: Answer) -> Ask:
@@ -130,12 +135,12 @@ def _question(kept: Kept, row: Answer) -> str:
         return kept.questions[row.set, row.id]
     except KeyError:
         raise UsageError(
-            f"row {row.id} of {row.set} is not in task {kept.cell.task.name} as it is read today."
+            f"row {row.id} of {row.set} is not in the current data of task {kept.cell.task.name}."
         ) from None
 
 
 def _told(judge: Endpoint, wording: str, sets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """UsageError where not one reply could be read: then it is no judge."""
-    if not any(found["rows"] for found in sets.values()):
-        raise UsageError(f"no reply of the judge {judge.model} could be read: they are kept in {FILE}.")
+    """Return the result. Raises UsageError where not one reply could be read: then the model is no judge."""
+    if not any(figures["rows"] for figures in sets.values()):
+        raise UsageError(f"no reply of the judge {judge.model} could be read; they are stored in {FILE}.")
     return {"model": judge.model, "wording": hashlib.sha256(wording.encode()).hexdigest()[:8], "sets": dict(sets)}

@@ -222,7 +222,7 @@ def test_a_dead_address_leaves_the_answers_and_goes_on_later(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(chat_client.Unreachable, match=f"127.0.0.1:{port} does not answer.*goes on from here"):
+    with pytest.raises(chat_client.Unreachable, match=f"127.0.0.1:{port} does not answer.*resumes from here"):
         grading.single(kept, Endpoint(f"http://127.0.0.1:{port}/v1/chat/completions", "stub-model"))
     assert (kept.folder.path / "predictions.jsonl.gz").read_bytes() == before
     assert grading.single(kept, Endpoint(alive, "stub-model"))["sets"]["test"]["rows"] == 3
@@ -364,7 +364,7 @@ def test_a_probe_keeps_a_failure_and_the_next_command_goes_on(
     keys = [finished(store, cell("good", seed), ANSWERS, monkeypatch) for seed in (0, 1)]
     stub.first = [(401, {})] * 8
     assert probes.drain(store, keys, ["judge"], runtime, None) == 2
-    assert "says no" in capsys.readouterr().out
+    assert "refuses" in capsys.readouterr().out
     assert probes.result(store.read(keys[0]) or {}, "judge") is None
     assert store.status(keys[0]) == "done"
     stub.first = []
@@ -437,6 +437,6 @@ def test_the_verb_grades_and_compares(
     assert found["sets"]["test"]["lost"] == pytest.approx(1 / 3)
     stub.first = [(401, {})] * 9
     assert dispatch.main(["judge", two, one, where]) == 1
-    assert "says no" in capsys.readouterr().err
+    assert "refuses" in capsys.readouterr().err
     assert dispatch.main(["judge", one, two, one, where]) == 2
     assert dispatch.main(["judge", one, "method=lora", where]) == 2

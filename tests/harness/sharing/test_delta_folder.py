@@ -167,7 +167,7 @@ def test_what_cannot_be_exported_is_one_sentence_and_nothing_is_written(
         (prompt, ("--format", "merged"), "method prompt cannot be merged"),
         (finish("bitfit"), ("--format", "peft"), "method bitfit has no PEFT counterpart"),
         (none, (), "method none trained nothing here"),
-        (soup, (), "a delta of soup does not stand alone"),
+        (soup, (), "a delta of soup cannot be exported alone"),
         (lora, ("--format", "pickle"), "'pickle' must be one of deltabench, peft, merged"),
         (lora, ("--checkpoint", "bset"), "'bset' must be one of best, last. Did you mean best"),
         (lora, ("method=lora",), "takes a key and store=DIR"),
@@ -182,7 +182,7 @@ def test_what_cannot_be_exported_is_one_sentence_and_nothing_is_written(
     (tmp_path / "held" / "mine.txt").write_text("mine")
     for form in ("deltabench", "peft", "merged"):
         told = _refused(lambda form=form: _export(delta, store, lora, tmp_path / "held", "--format", form), capsys)
-        assert "there is something there already" in told
+        assert "this is not an empty folder" in told
     assert [path.name for path in (tmp_path / "held").iterdir()] == ["mine.txt"]
     assert "add --to FOLDER" in _refused(lambda: delta("export", lora, f"store={store.path}"), capsys)
     assert "'exprot' must be one of" in _refused(lambda: delta("exprot", lora), capsys)
@@ -210,8 +210,8 @@ def _spoilt(folder: Path, change: Callable[[dict[str, torch.Tensor], str], Any])
         (lambda f: _spoilt(f, lambda t, k: t | {k: t[k] * float("nan")}), "values that are not finite"),
         (lambda f: _spoilt(f, lambda t, k: {n: x for n, x in t.items() if n != k}), "lacks 1 of"),
         (lambda f: _spoilt(f, lambda t, k: t | {"elsewhere": t[k].clone()}), "does not train here"),
-        (lambda f: (f / "method.json").unlink(), "expected what a delta belongs to"),
-        (lambda f: (f / "method.json").write_text("[1]"), "expected what a delta belongs to"),
+        (lambda f: (f / "method.json").unlink(), "expected a delta's description"),
+        (lambda f: (f / "method.json").write_text("[1]"), "expected a delta's description"),
         (lambda f: _edited(f, format=9), "its format is 9, this version reads 1"),
         (lambda f: _edited(f, method={"name": "lora", "rnk": 3}), "has no field 'rnk'. Did you mean rank"),
         (lambda f: _edited(f, method={"name": "lora", "rank": 3}), "the model's is (3, 64)"),
