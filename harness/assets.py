@@ -1,4 +1,4 @@
-"""Where the data files live that travel with the code: YAML, published numbers, reference runs."""
+"""The folders of data files that are distributed with the code: YAML, published numbers, reference runs."""
 
 from pathlib import Path
 
@@ -7,17 +7,20 @@ _CHECKOUT = Path(__file__).parent.parent
 
 
 def root() -> Path:
-    """The folder that holds `conf/` and `results/`: inside the wheel, or the checkout of an editable install."""
+    """Return the folder that holds `conf/` and `results/`: inside the wheel, or the checkout of an editable install."""
     return _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
 
 
 def conf() -> Path:
+    """Return the folder of the YAML files."""
     return root() / "conf"
 
 
 def published() -> Path:
+    """Return the folder of numbers that papers report."""
     return root() / "results" / "published"
 
 
 def reference() -> Path:
+    """Return the folder of our own committed records."""
     return root() / "results" / "reference"

@@ -1,11 +1,11 @@
-"""Files that are there whole or not at all, and the one way in which a file from elsewhere is read. Torch-free.
+"""Writing files whole or not at all, and the one way in which files from elsewhere are read. Torch is not imported.
 
-A rename within one folder is atomic; the fsync before it keeps a crash of the machine from leaving an empty file
-under the final name, and the fsync of the folder after it keeps the name itself.
+A rename within one folder is atomic. The fsync before it keeps a crash of the machine from leaving an empty file under
+the final name, and the fsync of the folder after it keeps the name itself.
 
-A store may be shared and a card a stranger's. So everything that is read passes `opened`: a plain file (a pipe would
-never end, a device neither), of a bounded size, reached through no link of its own unless the caller allows one; and
-JSON passes `parse`, which bounds its depth and its numbers. A test finds whoever reads in another way.
+A store may be shared, and a card may come from a stranger. So every file that is read passes `opened`: it must be a
+plain file (a pipe or a device may never end) of a bounded size, and no link unless the caller allows one. JSON passes
+`parse`, which bounds its depth and its numbers. A test finds code that reads in another way.
 """
 
 import errno
@@ -24,34 +24,36 @@ from pathlib import Path
 from typing import Any
 
 MOST_BYTES = 256 * 2**20
-"""No file that is read whole is larger."""
+"""The largest size of a file that is read whole."""
 MOST_TEXT = 16 * 2**20
-"""No configuration, card or YAML is larger."""
+"""The largest size of a configuration, card or YAML."""
 MOST_UNPACKED = 2**30
-"""No gzipped file of lines holds more."""
+"""The largest unpacked size of a gzipped file of lines."""
 DEEPEST, MOST_VALUES = 64, 1_000_000
-"""How deep values may be nested, and how many of them a YAML may stand for: its aliases multiply."""
+"""The deepest nesting of values, and the most values that a YAML may stand for: its aliases multiply."""
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` (same ending) to write to; it takes the name `path` when the block succeeds."""
+    """Yield a temporary path beside `path` (same ending) to write to; it gets the name `path` when the
+    block succeeds.
+    """
     temporary = path.with_name(f".tmp-{uuid.uuid4().hex}-{path.name}")
     try:
         yield temporary
         _sync(temporary)
         os.replace(temporary, path)
-    except BaseException:  # Ctrl-C too leaves no half-written file
+    except BaseException:  # after Ctrl-C too no half-written file is left
         temporary.unlink(missing_ok=True)
         raise
     _sync(path.parent)
 
 
 def create(path: Path, content: bytes, durable: bool = True) -> bool:
-    """A file with this content, whole from the start; False where `path` is there already: it is never replaced.
+    """Create a file with this content atomically; return False where `path` exists: it is never replaced.
 
-    The file system itself refuses the second of two writers (link(2)), so no check before it can be out of date.
-    durable: it outlives a crash of the machine.
+    The file system itself refuses the second of two writers (link(2)), so no earlier check can be out of date. durable:
+    the file outlives a crash of the machine.
     """
     temporary = path.with_name(f".tmp-{uuid.uuid4().hex}-{path.name}")
     try:
@@ -67,11 +69,11 @@ def create(path: Path, content: bytes, durable: bool = True) -> bool:
 
 
 def _link(temporary: Path, path: Path) -> bool:
-    """The file under a second name, unless that is taken; without hard links, by an exclusive copy."""
+    """Link the file under a second name unless that is taken; without hard links, copy it exclusively."""
     try:
         os.link(temporary, path)
     except FileExistsError:
-        return temporary.stat().st_nlink == 2  # a file server may say so of the link that it has just made
+        return temporary.stat().st_nlink == 2  # a file server may raise it for the link that it has just made
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
             raise
@@ -80,6 +82,7 @@ def _link(temporary: Path, path: Path) -> bool:
 
 
 def _copy_exclusively(temporary: Path, path: Path) -> bool:
+    """Copy the file to a new name; return False where that name is taken."""
     try:
         with path.open("xb") as file:
             file.write(temporary.read_bytes())
@@ -92,14 +95,16 @@ def _copy_exclusively(temporary: Path, path: Path) -> bool:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """`value` as JSON, atomically; non-finite numbers become null."""
+    """Write `value` as JSON, atomically; non-finite numbers become null."""
     with atomic(path) as temporary:
         temporary.write_bytes(encode(value, indent=1))
 
 
 def append_json(path: Path, row: Mapping[str, Any]) -> None:
-    """One JSON line at the end of `path`, in one write, so that a reader sees at most a torn last line; after a torn
-    one (the disk was full) it starts anew."""
+    """Append one JSON line to `path` in one write, so that a reader sees at most a torn last line.
+
+    After a torn line (the disk was full) a new line starts. Raises OSError where the disk is full.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         size = os.fstat(descriptor).st_size
@@ -112,13 +117,17 @@ def append_json(path: Path, row: Mapping[str, Any]) -> None:
 
 
 def encode(value: Any, indent: int | None = None, **options: Any) -> bytes:
-    """`value` as one JSON text with a line's end; what is no Unicode text (half a surrogate pair) stays an escape."""
+    """Return `value` as one JSON text with a line's end; text that is not Unicode (half a surrogate pair) stays
+    escaped.
+    """
     text = json.dumps(finite(value), ensure_ascii=False, indent=indent, **options) + "\n"
     return text.encode("utf-8", errors="backslashreplace")
 
 
 def read_json(path: Path | str, linked: bool = False) -> dict[str, Any]:
-    """The JSON object in `path`. ValueError where it is not one; FileNotFoundError where there is no file."""
+    """Return the JSON object in `path`. Raises ValueError for other content, and FileNotFoundError for an
+    absent file.
+    """
     value = parse(read_bytes(path, linked=linked))
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
@@ -126,27 +135,30 @@ def read_json(path: Path | str, linked: bool = False) -> dict[str, Any]:
 
 
 def read_lines(path: Path | str) -> list[dict[str, Any]]:
-    """The JSON objects of a file of lines; lines that do not parse (a torn last one, say) are left out."""
+    """Return the JSON objects of a file of lines; lines that do not parse (a torn last one, say) are left out."""
     try:
         lines = read_bytes(path).decode("utf-8", errors="replace").split("\n")
     except (FileNotFoundError, ValueError):
         return []
     try:
-        rows = parse(f"[{','.join(filter(None, lines))}]")  # at once, as nearly every file is whole
+        rows = parse(f"[{','.join(filter(None, lines))}]")  # all lines at once, because nearly every file is whole
     except ValueError:
         rows = [row for line in lines for row in _parsed(line)]
     return [row for row in rows if isinstance(row, dict)]
 
 
 def read_packed(path: Path | str, linked: bool = False) -> Iterator[dict[str, Any]]:
-    """The JSON objects of a gzipped file of lines, one by one. ValueError for any other line, and above
-    `MOST_UNPACKED`: a few bytes of gzip may stand for any number."""
-    left = MOST_UNPACKED
+    """Yield the JSON objects of a gzipped file of lines, one by one.
+
+    Raises ValueError for any other line, and above `MOST_UNPACKED`, because a few bytes of gzip may stand for any
+    number.
+    """
+    remaining = MOST_UNPACKED
     try:
         with opened(path, linked=linked) as raw, gzip.GzipFile(fileobj=raw) as packed:
-            while line := packed.readline(min(left, MOST_TEXT) + 1):
-                left -= len(line)
-                if left < 0 or len(line) > MOST_TEXT:
+            while line := packed.readline(min(remaining, MOST_TEXT) + 1):
+                remaining -= len(line)
+                if remaining < 0 or len(line) > MOST_TEXT:
                     raise ValueError("it unpacks to more than is read")
                 row = parse(line)
                 if not isinstance(row, dict):
@@ -157,25 +169,27 @@ def read_packed(path: Path | str, linked: bool = False) -> Iterator[dict[str, An
 
 
 def read_text(path: Path | str, linked: bool = True, most: int = MOST_TEXT) -> str:
-    """A plain file's UTF-8 text. ValueError where it is none (UnicodeDecodeError is one)."""
+    """Return a plain file's UTF-8 text. Raises ValueError for other content (UnicodeDecodeError is one)."""
     return read_bytes(path, most, linked).decode("utf-8").replace("\r\n", "\n")
 
 
 def read_bytes(path: Path | str, most: int = MOST_BYTES, linked: bool = False) -> bytes:
-    """What a plain file of at most `most` bytes holds; see `opened`."""
+    """Return the content of a plain file of at most `most` bytes; see `opened`."""
     descriptor, size = _plain(path, most, linked)
     try:
-        found = os.read(descriptor, size)
-        while len(found) < size and (more := os.read(descriptor, size - len(found))):
-            found += more
-        return found
+        content = os.read(descriptor, size)
+        while len(content) < size and (more := os.read(descriptor, size - len(content))):
+            content += more
+        return content
     finally:
         os.close(descriptor)
 
 
 @contextmanager
 def opened(path: Path | str, most: int | None = None, linked: bool = False) -> Iterator[BufferedReader]:
-    """A plain file to read from. ValueError for what is none (a device or a pipe may never end) or above `most` bytes;
+    """Yield a plain file to read from.
+
+    Raises ValueError for any other kind of file (a device or a pipe may never end) and above `most` bytes. Raises
     OSError for a link, unless `linked`: a link could lead to any file of its reader's machine.
     """
     descriptor, _ = _plain(path, most, linked)
@@ -184,14 +198,14 @@ def opened(path: Path | str, most: int | None = None, linked: bool = False) -> I
 
 
 def check_plain(path: Path | str, linked: bool = False) -> int:
-    """The bytes of a plain file, for a library that opens it itself; errors as in `opened`."""
+    """Return the size of a plain file in bytes, for a library that opens it itself. Raises errors as `opened` does."""
     descriptor, size = _plain(path, None, linked)
     os.close(descriptor)
     return size
 
 
 def is_hub_link(path: Path) -> bool:
-    """Whether a link is one of the Hub's cache: `snapshots/COMMIT/NAME` beside the `blobs` that it leads to."""
+    """Return whether a link belongs to the Hub's cache: `snapshots/COMMIT/NAME` beside the `blobs` that it leads to."""
     with suppress(OSError):
         real = path.resolve(strict=True)
         return any(
@@ -202,13 +216,13 @@ def is_hub_link(path: Path) -> bool:
 
 
 def copy(source: Path, target: Path, most: int | None = None, linked: bool = False) -> None:
-    """A plain file's bytes under another name, which is new."""
+    """Copy a plain file to a new name. Raises errors as `opened` does."""
     with opened(source, most, linked) as file, target.open("xb") as written:
         shutil.copyfileobj(file, written, 2**20)
 
 
 def _plain(path: Path | str, most: int | None, linked: bool) -> tuple[int, int]:
-    """(descriptor, bytes) of a plain file. Opening a pipe does not wait, as O_NONBLOCK says."""
+    """Return (descriptor, bytes) of a plain file. Opening a pipe does not wait, because of O_NONBLOCK."""
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if linked else os.O_NOFOLLOW)
     descriptor = os.open(path, flags)
     about = os.fstat(descriptor)
@@ -221,20 +235,20 @@ def _plain(path: Path | str, most: int | None, linked: bool) -> tuple[int, int]:
 
 
 def tail(path: Path | str, lines: int, most: int = 65_536) -> list[str]:
-    """The last lines of a plain text file, of its last `most` bytes; [] where there is none."""
+    """Return the last lines of a plain text file, from its last `most` bytes; [] where there is none."""
     try:
         descriptor, size = _plain(path, None, linked=False)
     except (OSError, ValueError):
         return []
     try:
-        found = os.pread(descriptor, most, max(0, size - most))
+        content = os.pread(descriptor, most, max(0, size - most))
     finally:
         os.close(descriptor)
-    return found.decode("utf-8", errors="replace").splitlines()[-lines:]
+    return content.decode("utf-8", errors="replace").splitlines()[-lines:]
 
 
 def parse(text: str | bytes) -> Any:
-    """JSON as this project writes it. ValueError for anything else, and for numbers that no float can hold."""
+    """Return the value of a JSON text. Raises ValueError for other text, and for numbers that no float can hold."""
     try:
         value = _DECODER.decode(text if isinstance(text, str) else text.decode("utf-8"))
     except RecursionError as error:
@@ -243,7 +257,9 @@ def parse(text: str | bytes) -> Any:
 
 
 def bounded(value: Any, most: int | None = None) -> Any:
-    """The same value. ValueError where it is nested deeper than `DEEPEST`, or stands for more than `most` values."""
+    """Return the same value. Raises ValueError where it is nested deeper than `DEEPEST` or stands for more than `most`
+    values.
+    """
     level, count = _containers([value]), 0
     for _ in range(DEEPEST):
         if not level:
@@ -256,10 +272,12 @@ def bounded(value: Any, most: int | None = None) -> Any:
 
 
 def _containers(values: Iterable[Any]) -> list[Any]:
+    """Return the mappings and lists among the values."""
     return [value for value in values if type(value) is dict or type(value) is list]
 
 
 def _parsed(line: str) -> list[Any]:
+    """Return [value] of a line, or [] where it does not parse."""
     try:
         return [parse(line)]
     except ValueError:
@@ -267,7 +285,9 @@ def _parsed(line: str) -> list[Any]:
 
 
 def finite(value: Any) -> Any:
-    """The same value with tuples as lists and every NaN or infinity as None: JSON has no such numbers."""
+    """Return the same value with tuples as lists and every NaN or infinity as None, because JSON has no
+    such numbers.
+    """
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or type(value) in (str, int, bool):
@@ -281,7 +301,7 @@ def finite(value: Any) -> Any:
 
 def _int(text: str) -> int:
     if len(text) > 20:
-        raise ValueError(f"{text[:20]}… is no number that is written here")
+        raise ValueError(f"{text[:20]}… has more digits than any number of a store")
     return int(text)
 
 
@@ -297,19 +317,22 @@ def _refuse(constant: str) -> None:
 
 
 def unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The fields of a JSON object. ValueError for one that is given twice: readers differ in which of them counts."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    """Return the fields of a JSON object. Raises ValueError for a repeated one, since readers differ in which one
+    counts.
+    """
+    values = dict(pairs)
+    if len(values) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for place, name in enumerate(names) if name in names[:place])
         raise ValueError(f"the field {twice[:80]!r} is given twice")
-    return found
+    return values
 
 
 _DECODER = json.JSONDecoder(parse_int=_int, parse_float=_float, parse_constant=_refuse, object_pairs_hook=unique_fields)
 
 
 def _sync(path: Path) -> None:
+    """Force a file's or folder's content to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

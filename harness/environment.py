@@ -1,4 +1,4 @@
-"""Environment variables for what is started now. Torch-free."""
+"""Environment variables for processes that are started now. Torch is not imported."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -6,10 +6,10 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def variables(wanted: Mapping[str, str]) -> Iterator[None]:
-    """Processes that start within inherit `wanted`. Afterwards this process, perhaps a notebook, has its own again."""
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
+def variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for processes that start within the block; afterwards this process has its own values again."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:

@@ -1,14 +1,15 @@
-"""What became of a cell that did not finish: its kind, what the record says, whether trying again may help. Torch-free.
+"""The classification of cells that did not finish: kind, status, and whether another try may help. Torch is not
+imported.
 
 | kind | what | status | tried again |
 |---|---|---|---|
-| configuration | a value a person can put right | failed | no |
+| configuration | a value that a person can correct | failed | no |
 | exception | any other error of the cell's own code | failed | no |
 | memory | torch, Python or the kernel ran out of memory | oom | no |
-| diverged | the loss is no number, or hopeless (divergence.py) | diverged | no |
+| diverged | the loss is not finite, or hopelessly high (training/fit.py) | diverged | no |
 | io | a disk, a network or a service failed | failed | yes |
-| died | ended by a signal, or left without a word | failed | yes |
-| time | longer than `timeout` | timeout | if asked for |
+| died | ended by a signal, or without a result | failed | yes |
+| time | longer than `timeout` | timeout | on request |
 """
 
 import errno
@@ -24,10 +25,11 @@ from harness.errors import UsageError
 STATUS = {"memory": "oom", "diverged": "diverged", "time": "timeout"}
 """Kind -> status, where it is not `failed`."""
 USUAL_RETRIES = {"io": 1, "died": 1}
-"""Kind -> how many times one command tries again when nobody said how many."""
+"""Kind -> how many times one command tries again by default."""
 RETRIED = ("io", "died", "time")
+"""Kinds that may be tried again."""
 LASTING = ("configuration", "exception")
-"""Another attempt had better begin anew than go on: perhaps what was saved is what is wrong."""
+"""Kinds after which another attempt starts from the beginning: the saved checkpoint may be at fault."""
 
 _NO_MEMORY = (
     "out of memory",
@@ -53,23 +55,25 @@ _DISK = tuple(
     )
     if hasattr(errno, name)
 )
-"""What a disk or a file server says, and the lack of file handles."""
+"""Error codes of disks and file servers, and of too few file handles."""
 _DISK_WORDS = (
     *(word for code in _DISK for word in (os.strerror(code).lower(), f"os error {code})", f"errno {code}]")),
-    "iostream error",  # torch.save: a C++ stream keeps no number
+    "iostream error",  # torch.save: a C++ stream has no error code
     "pytorchstreamwriter failed",
     "inline_container.cc",
     "disk i/o error",  # SQLite
     "database or disk is full",
 )
-"""How libraries tell of it that have no OSError: Rust's (safetensors, tokenizers), torch's, SQLite's."""
+"""Messages of libraries that raise no OSError: Rust's (safetensors, tokenizers), torch's, SQLite's."""
 _LASTING = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
-"""Errors of the operating system that will be there the next time too."""
+"""Errors of the operating system that will occur again."""
 _LONGEST = 10_000
 
 
 def kind(error: BaseException) -> str:
-    """Of the exception that ended a cell. It may say its own status: a method can find that it diverged."""
+    """Return the kind of the exception that ended a cell. An exception may set its own status: a method can detect
+    divergence.
+    """
     own = attribute(error, "status")
     for name, status in STATUS.items():
         if own == status:
@@ -84,14 +88,18 @@ def kind(error: BaseException) -> str:
 
 
 def is_disk_error(error: BaseException) -> bool:
-    """Whether a disk, a file server or the lack of file handles is behind it, whatever a library made of that."""
+    """Return whether a disk, a file server or the lack of file handles caused an error, whatever a library
+    made of it.
+    """
     return any(map(_tells_of_disk, _causes(error, contexts=True)))
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """The record's `error`: what it was, where, and what the exception itself has to tell (phase, step, rule)."""
-    told = {name: attribute(error, name) for name in ("phase", "part", "step", "rule")}
-    plain = {name: value for name, value in told.items() if isinstance(value, str | int)}
+    """Return the record's `error`: kind, type, message, place, and the exception's own attributes (phase,
+    step, rule).
+    """
+    attributes = {name: attribute(error, name) for name in ("phase", "part", "step", "rule")}
+    plain = {name: value for name, value in attributes.items() if isinstance(value, str | int)}
     return {
         "kind": kind(error),
         "type": type(error).__name__,
@@ -102,7 +110,7 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 
 def death(code: int | None) -> dict[str, Any]:
-    """The record's `error` of a process that left no outcome."""
+    """Return the record's `error` of a process that left no result."""
     error = {"kind": "died", "type": "Died", "exit_code": code}
     if code is None or code >= 0:
         return {**error, "message": f"the process ended with exit code {code} and left no outcome"}
@@ -114,47 +122,53 @@ def death(code: int | None) -> dict[str, Any]:
 
 
 def status(kind: str) -> str:
+    """Return the status of a kind."""
     return STATUS.get(kind, "failed")
 
 
 def retries(kind: str | None, asked: int | None) -> int:
-    """How many times one command tries a cell again that ended so. asked: by a person, for all that are tried again."""
+    """Return how many times one command tries a cell again after an error of this kind. asked: the number a
+    person set.
+    """
     if kind is None or kind not in RETRIED:
         return 0
     return USUAL_RETRIES.get(kind, 0) if asked is None else asked
 
 
 def message(error: BaseException) -> str:
-    """What it says of itself, if it can."""
+    """Return the exception's own message, if it has one that can be read."""
     try:
         return str(error)[:_LONGEST]
-    except Exception as second:  # somebody's __str__, of whatever kind
-        return f"(its message cannot be told: {type(second).__name__})"
+    except Exception as second:  # another class may define __str__ in its own way
+        return f"(its message cannot be read: {type(second).__name__})"
 
 
 def attribute(error: BaseException, name: str) -> Any:
-    """An attribute, or None where there is none or it cannot be read."""
+    """Return an attribute, or None where it is absent or cannot be read."""
     try:
         return getattr(error, name, None)
-    except Exception:  # somebody's property, of whatever kind
+    except Exception:  # another class may define a property in its own way
         return None
 
 
 def _where(error: BaseException) -> str:
+    """Return "FILE:LINE in FUNCTION" of the place where an error was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
 
 
 def _is_memory(error: BaseException) -> bool:
+    """Return whether an error means that memory ran out."""
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
     text = f"{type(error).__name__} {message(error)}".lower().replace("outofmemory", "out of memory")
-    if f"os error {errno.ENOMEM})" in text:  # Rust's way
+    if f"os error {errno.ENOMEM})" in text:  # Rust's wording
         return True
     return isinstance(error, RuntimeError) and any(sign in text for sign in _NO_MEMORY)
 
 
 def _tells_of_disk(error: BaseException) -> bool:
+    """Return whether one error is of a disk, by its code or its words."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in _DISK
     text = message(error).lower()
@@ -162,7 +176,9 @@ def _tells_of_disk(error: BaseException) -> bool:
 
 
 def _causes(error: BaseException, contexts: bool = False) -> Iterator[BaseException]:
-    """The error, and what it was raised from. contexts: and what was being handled when it was raised."""
+    """Yield the error and what it was raised from. contexts: also the errors that were being handled when it was
+    raised.
+    """
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:

@@ -1,27 +1,29 @@
-"""Numbers, values and aligned columns as text."""
+"""Numbers, values and tables as text. Torch is not imported."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 
 def number(value: Any) -> str:
-    """Three digits, more where they stand before the point: 0.0523, 12.3, 10,474; counts in full."""
+    """Return a number with three digits, more where they stand before the point: 0.0523, 12.3, 10,474;
+    counts in full.
+    """
     if not isinstance(value, float):
         return f"{value:,}" if type(value) is int else str(value)
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.3g}"
 
 
 def value(given: Any) -> str:
-    """As it is written on the command line."""
+    """Return a value as it is written on the command line."""
     if isinstance(given, list | tuple):
         return "[" + ",".join(map(str, given)) + "]"
     if isinstance(given, Mapping):
-        return ", ".join(f"{name}: {value(one)}" for name, one in given.items())
+        return ", ".join(f"{name}: {value(item)}" for name, item in given.items())
     return str(given).lower() if isinstance(given, bool) else str(given)
 
 
 def aligned(lines: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
-    """Rows of a table in columns as wide as their widest text; `right`: the columns of numbers."""
+    """Return rows of a table in columns as wide as their widest text. right: the columns of numbers."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(

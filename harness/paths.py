@@ -1,15 +1,18 @@
-"""Folders and files as people name them. Torch-free."""
+"""Folders and files as people name them. Torch is not imported."""
 
 from pathlib import Path
 
 from harness.errors import UsageError
 
 
-def located(named: str) -> Path:
-    """The path; `~` is the home folder wherever a shell left it alone, as in store=~/x. UsageError for no such user."""
+def located(text: str) -> Path:
+    """Return a path; `~` is the home folder also where a shell left it alone, as in store=~/x.
+
+    Raises UsageError for a user that does not exist.
+    """
     try:
-        return Path(named).expanduser()
+        return Path(text).expanduser()
     except RuntimeError as error:
         raise UsageError(
-            f"{named}: there is no such home folder. Write ./{named} for a name that begins so."
+            f"{text}: there is no such home folder. Write ./{text} for a name that starts with ~."
         ) from error

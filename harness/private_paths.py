@@ -1,7 +1,7 @@
-"""Texts without places of this machine: for what is passed on. Torch-free.
+"""Texts without paths of this machine, for files that are shared. Torch is not imported.
 
-An error or the end of a log names files, and with them a user and a machine. Of a path the last name stays, which is
-what its reader can use; the folders above it become `…`.
+An error or the end of a log names files, and with them a user and a machine. Of a path the last name remains, which is
+useful to a reader. The folders above it become `…`.
 """
 
 import os
@@ -16,26 +16,28 @@ from typing import Any
 _PATH = re.compile(r"(?<![\w./<…~-])(?:file://)?~?[\w.-]*/(?!/)(?:[^\s/'\"`:;,()\[\]{}<>|*?\\]+/)+(?=[^/]|$)")
 _WINDOWS = re.compile(r"\b[A-Za-z]:\\(?:[^\s\\'\"]+\\)+")
 _FIELDS = {"model.path": "FOLDER", "model.tokenizer": "FOLDER", "task.data_dir": "FOLDER", "task.files": "FILES"}
-"""Fields of a command line that say where something lies here."""
+"""Fields of a command line that hold paths of this machine."""
 CONFIG_DIR = "--config-dir"
 
 
 def hidden(value: Any, known: Iterable[str] = ()) -> Any:
-    """The same value, in whose texts no absolute path is left. known: paths that are hidden whatever they look like."""
-    said = sorted({*filter(None, known), *_own()}, key=len, reverse=True)
-    return _hidden(value, tuple(one for one in said if len(one) > 3))
+    """Return the same value, in whose texts no absolute path is left. known: paths that are hidden whatever
+    their form.
+    """
+    hidden_texts = sorted({*filter(None, known), *_own()}, key=len, reverse=True)
+    return _hidden(value, tuple(text for text in hidden_texts if len(text) > 3))
 
 
 def paths(content: Mapping[str, Any]) -> list[str]:
-    """The paths among the runtime fields of a cell as JSON."""
+    """Return the paths among the runtime fields of a cell as JSON."""
     parts = (part for part in content.values() if isinstance(part, Mapping))
-    said = [*(one for part in parts for one in part.values()), content.get("config_dir")]
-    found = [one for one in said if isinstance(one, str) and os.path.isabs(one)]
-    return [one.rstrip("/") for one in found]
+    values = [*(one for part in parts for one in part.values()), content.get("config_dir")]
+    absolute = [one for one in values if isinstance(one, str) and os.path.isabs(one)]
+    return [one.rstrip("/") for one in absolute]
 
 
 def command(text: str) -> str:
-    """A command line in which another machine's reader fills in the places."""
+    """Return a command line with placeholders for this machine's folders."""
     words = shlex.split(text)
     if CONFIG_DIR in words:
         words[words.index(CONFIG_DIR) + 1] = "FOLDER"
@@ -47,6 +49,7 @@ def command(text: str) -> str:
 
 
 def _hidden(value: Any, known: tuple[str, ...]) -> Any:
+    """Return the value with the known texts and all absolute paths shortened."""
     if isinstance(value, str):
         for one in known:
             value = value.replace(one, f"…/{os.path.basename(one)}" if os.path.isabs(one) else "…")
@@ -56,14 +59,14 @@ def _hidden(value: Any, known: tuple[str, ...]) -> Any:
     return [_hidden(one, known) for one in value] if isinstance(value, list | tuple) else value
 
 
-def _shortened(found: re.Match[str]) -> str:
-    """A relative path names nothing of this machine."""
-    text = found[0].removeprefix("file://")
-    return "…/" if text.startswith(("/", "~")) else found[0]
+def _shortened(match: re.Match[str]) -> str:
+    """Return a path without its folders; a relative path stays, as it names nothing of this machine."""
+    text = match[0].removeprefix("file://")
+    return "…/" if text.startswith(("/", "~")) else match[0]
 
 
 @cache
 def _own() -> tuple[str, ...]:
-    """This user's home, and this machine's name where it is no common word."""
+    """Return this user's home, and this machine's name where it is no common word."""
     home, node = str(Path.home()), platform.node()
     return (*([home] if home.count("/") > 1 else []), *([node] if len(node) > 5 else []))

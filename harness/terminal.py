@@ -1,8 +1,8 @@
-"""What is printed steers no terminal, whatever stands in the files that it came from. Torch-free.
+"""Printed text cannot control the terminal, whatever the files contain that it came from. Torch is not imported.
 
 A name in a record, a card, a log or a judge's answer may hold escape sequences, which clear a screen, set its title or
-write on its clipboard, and signs that turn the direction of the text. One gate in front of both streams shows them as
-escapes, so that no page has to remember it. What draws on purpose (a bar, a table in colours) is `console`.
+write to its clipboard, and characters that change the direction of text. A filter in front of both streams shows them
+as escapes, so that no other module has to. Intended control sequences (a bar, a table in colours) go through `console`.
 """
 
 import sys
@@ -20,7 +20,10 @@ _STEERING = ("Cc", "Cf", "Zl", "Zp", "Cs")
 
 
 def shown(text: str) -> str:
-    """The text with `\\x1b` or `\\u202e` for every sign that would steer a terminal; ends of lines stay."""
+    """Return the text with `\\x1b` or `\\u202e` for every character that would control a terminal.
+
+    Ends of lines stay.
+    """
     if text.isprintable():  # nearly every text
         return text
     return "".join(sign if _harmless(sign) else _escape(sign) for sign in text)
@@ -28,9 +31,9 @@ def shown(text: str) -> str:
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """While the block runs, both standard streams are gates."""
+    """Filter both standard streams while the block runs."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (None if one is None else _gate(one) for one in before)
+    sys.stdout, sys.stderr = (None if stream is None else _gate(stream) for stream in before)
     try:
         yield
     finally:
@@ -38,7 +41,7 @@ def guarded() -> Iterator[None]:
 
 
 def console(error: bool = False, width: int | None = None) -> "Console":
-    """Rich's console on a standard stream: it draws, and the texts in what it draws steer nothing."""
+    """Return Rich's console on a standard stream: it draws, and the texts in its drawings control nothing."""
     from rich.console import Console
     from rich.segment import Segment
 
@@ -52,7 +55,7 @@ def console(error: bool = False, width: int | None = None) -> "Console":
 
 
 class _Gate:
-    """A text stream that writes what `shown` makes of a text; everything else is the stream's own."""
+    """A text stream that writes the filtered text; everything else is the stream's own."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -70,20 +73,22 @@ class _Gate:
 
 
 def _gate(stream: TextIO) -> TextIO:
+    """Return the filtered stream."""
     return stream if isinstance(stream, _Gate) else cast("TextIO", _Gate(stream))
 
 
 def _harmless(sign: str) -> bool:
+    """Return whether a character controls no terminal."""
     return sign in _KEPT or unicodedata.category(sign) not in _STEERING
 
 
 def _escape(sign: str) -> str:
-    """JSON holds no control sign below 0x20 as it is, so that a gate leaves it valid."""
+    """Return a character as an escape. JSON has no bare control character below 0x20, so filtered JSON stays valid."""
     number = ord(sign)
     return f"\\x{number:02x}" if number < 0x20 else f"\\u{number:04x}" if number < 1 << 16 else _pair(number)
 
 
 def _pair(number: int) -> str:
-    """A sign beyond 16 bits as JSON writes it."""
+    """Return a character beyond 16 bits as JSON writes it."""
     high, low = divmod(number - 0x10000, 0x400)
     return f"\\u{0xD800 + high:04x}\\u{0xDC00 + low:04x}"

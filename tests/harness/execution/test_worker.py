@@ -50,7 +50,7 @@ def _record(store: Store, cell: Cell) -> dict[str, object]:
         (
             "mute",
             "failed",
-            {"kind": "exception", "type": "Mute", "message": "(its message cannot be told: ValueError)"},
+            {"kind": "exception", "type": "Mute", "message": "(its message cannot be read: ValueError)"},
         ),
         ("quit", "failed", {"kind": "exception", "type": "SystemExit", "message": "3"}),
         ("interrupt", "failed", {"kind": "exception", "type": "KeyboardInterrupt"}),
