@@ -1,4 +1,4 @@
-"""How a model is run forward: in which precision, and the one function that computes the loss of a training step.
+"""The precision in which a model is run forward.
 
 Only objectives call a model, and each of their methods that does is `in_precision`. So nobody who asks an objective
 for a loss or for predictions can forget the precision, and nobody else has a model to call.
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from harness.training.batches import Batch
-    from harness.training.objectives.base import Objective
-    from methods.base import Method
 
 Result = TypeVar("Result")
 
@@ -41,14 +39,3 @@ def in_precision(run: Callable[..., Result]) -> Callable[..., Result]:
             return run(objective, model, batch)
 
     return inside
-
-
-def losses(
-    objective: "Objective", method: "Method", model: "nn.Module", batch: "Batch", penalised: bool = True
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """(the objective's loss, the method's penalty or None) of a training step, scalars with gradient.
-
-    penalised: whether this part of a batch asks for the penalty, which a batch has once.
-    """
-    with computing(objective.reading.precision, batch.inputs.device):
-        return objective.loss(model, batch), method.penalty(model) if penalised else None

@@ -10,11 +10,11 @@ from typing import Any
 
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness import precision
 from harness.config.step_load import Load
 from harness.forecast import compute, quantised_shapes, synthetic_step
 from harness.forecast.prepared_cell import Subject, prepare
 from harness.measurement.allocations import Live
+from harness.training import step
 from methods.backbone.delta import trainable
 
 
@@ -37,7 +37,6 @@ def _count(subject: Subject, rows: int) -> int:
     batch = synthetic_step.synthetic(subject.load, rows, subject.device)
     ways = subject.ways or nullcontext()
     with FlopCounterMode(display=False) as counter, Live(), ways:  # Live: who reads a value gets none
-        loss, penalty = precision.losses(subject.objective, subject.method, subject.model, batch)
-        (loss if penalty is None else loss + penalty).backward()
+        step.add_gradients(step.losses(subject.objective, subject.method, subject.model, batch)[1])
     subject.model.zero_grad(set_to_none=True)
     return int(counter.get_total_flops())

@@ -11,12 +11,12 @@ from unittest import mock
 
 import torch
 
-from harness import precision
 from harness.config.step_load import Load
 from harness.forecast.attention_kernels import inside
 from harness.forecast.prepared_cell import Subject
 from harness.measurement.allocations import END, START, Live, Log
 from harness.training import optimizers
+from harness.training import step as training_step
 from harness.training.batches import Batch
 from methods.backbone.delta import trainable
 
@@ -40,7 +40,7 @@ def ready(subject: Subject, mark: Callable[[str], None]) -> torch.optim.Optimize
     optimizer = optimizers.make(subject.model, subject.recipe)
     mark("update")
     touched = torch.stack([p.sum() for _, p in trainable(subject.model)]).sum()
-    optimizers.descend(optimizer, touched, subject.recipe.gradient_clip)
+    training_step.descend(optimizer, touched, subject.recipe.gradient_clip)
     optimizer.register_step_pre_hook(lambda *_: mark("update"))
     return optimizer
 
@@ -53,13 +53,12 @@ def step(
         mark("forward")
         batch = synthetic(subject.load, rows, subject.device)
         with subject.ways or nullcontext():
-            loss, penalty = precision.losses(subject.objective, subject.method, subject.model, batch)
-        loss = loss if penalty is None else loss + penalty
+            _, total = training_step.losses(subject.objective, subject.method, subject.model, batch)
         mark("backward")
         if left:
-            loss.backward()
+            training_step.add_gradients(total)
         elif optimizer is not None:
-            optimizers.descend(optimizer, loss, subject.recipe.gradient_clip)
+            training_step.descend(optimizer, total, subject.recipe.gradient_clip)
 
 
 def synthetic(load: Load, rows: int, device: torch.device) -> Batch:

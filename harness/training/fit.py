@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness import precision
 from harness.config.schema import RecipeConfig
 from harness.measurement.meter import Meter
 from harness.store.attempt_folder import CURVE, AttemptFolder
 from harness.training import determinism, optimizers, parallel, trained_tensors
+from harness.training import step as training_step
 from harness.training.batches import Order
 from harness.training.checkpoint import Keeper, Place, Unusable
 from harness.training.objectives.base import Objective
@@ -188,9 +188,8 @@ def _step(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step: int, ra
     with work.meter.step(len(rows), int(encoded.tokens[rows].sum())):
         with work.meter.data():
             batch = encoded.batch(rows).to(device)
-        loss, penalty = precision.losses(work.objective, work.method, work.model, batch)
-        total = loss if penalty is None else loss + penalty
-        optimizers.descend(optimizer, total, work.recipe.gradient_clip)
+        loss, total = training_step.losses(work.objective, work.method, work.model, batch)
+        training_step.descend(optimizer, total, work.recipe.gradient_clip)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise Diverged(step, f"the training loss is {value}")
@@ -202,12 +201,12 @@ def _step_in_parts(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step
     """The same step, the batch cut over processes and in turns."""
     encoded = work.splits["train"].encoded
     with work.meter.step(len(rows), int(encoded.tokens[rows].sum())):
-        value = parallel.backward(
+        value = parallel.gradients(
             work.model, work.objective, work.method, work.recipe, encoded, rows, seed=torch.initial_seed() + step
         )
         if not math.isfinite(value):
             raise Diverged(step, f"the training loss is {value}")
-        parallel.descend(optimizer, work.recipe.gradient_clip)
+        training_step.update(optimizer, work.recipe.gradient_clip)
         work.method.after_step(work.model, step)
     return value
 

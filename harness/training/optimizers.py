@@ -1,4 +1,4 @@
-"""The optimisers of a recipe, and one step with them.
+"""The optimisers of a recipe (a step with them: harness/training/step.py).
 
 - adamw: weight decay decoupled (Loshchilov & Hutter 2019).
 - adafactor: Shazeer & Stern 2018 as T5's tuning uses it: the rate is the recipe's, neither relative to the step nor
@@ -21,6 +21,8 @@ from harness.config.schema import RecipeConfig
 from methods.backbone.delta import trainable
 
 Groups = list[dict[str, Any]]
+Backward = Callable[[bool], None]
+"""Runs the backward pass of one loss; its argument says whether another pass follows."""
 
 
 class Lomo(torch.optim.Optimizer):
@@ -29,18 +31,18 @@ class Lomo(torch.optim.Optimizer):
     def __init__(self, groups: Groups, lr: float) -> None:
         super().__init__(groups, {"lr": lr, "weight_decay": 0.0})
 
-    def descend(self, loss: torch.Tensor, clip: float) -> None:
-        """loss: scalar. clip: largest norm of all gradients together; 0 for any."""
-        scale = self._scale(loss, clip) if clip else None
-        self._backward(loss, partial(_move, scale))
+    def descend(self, backward: Backward, clip: float) -> None:
+        """Take one step. clip: the largest norm of all gradients together; 0 for any."""
+        scale = self._scale(backward, clip) if clip else None
+        self._pass(backward, partial(_move, scale))
 
-    def _scale(self, loss: torch.Tensor, clip: float) -> torch.Tensor:
+    def _scale(self, backward: Backward, clip: float) -> torch.Tensor:
         """Scalar that the gradients are to be multiplied with, as `clip_grad_norm_` does."""
         norms: list[torch.Tensor] = []
-        self._backward(loss, lambda grad, p, group: norms.append(grad.norm()), again=True)
+        self._pass(backward, lambda grad, p, group: norms.append(grad.norm()), again=True)
         return (clip / (torch.stack(norms).norm() + 1e-6)).clamp(max=1.0)
 
-    def _backward(self, loss: torch.Tensor, act: Callable[..., None], again: bool = False) -> None:
+    def _pass(self, backward: Backward, act: Callable[..., None], again: bool = False) -> None:
         """`act` gets each gradient, its parameter and its group as soon as the gradient is whole; then it is gone."""
 
         def hook(group: dict[str, Any], p: nn.Parameter) -> None:
@@ -52,7 +54,7 @@ class Lomo(torch.optim.Optimizer):
         pairs = [(group, p) for group in self.param_groups for p in group["params"]]
         handles = [p.register_post_accumulate_grad_hook(partial(hook, group)) for group, p in pairs]
         try:
-            loss.backward(retain_graph=again)
+            backward(again)
         finally:
             for handle in handles:
                 handle.remove()
@@ -83,22 +85,6 @@ def _unmixed(group: dict[str, Any]) -> Groups:
     if not spread:
         return [group]
     return [{**group, "params": spread}, {**group, "params": [p for p in group["params"] if p not in set(spread)]}]
-
-
-def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor, clip: float) -> None:
-    """One step against the gradient of loss (scalar), whose norm over all that trains is cut to `clip` (0: is not).
-
-    Gradients that are there already are added to (accumulation); none is left.
-    """
-    if isinstance(optimizer, Lomo):
-        optimizer.descend(loss, clip)
-        return
-    loss.backward()
-    if clip:
-        held = [p for group in optimizer.param_groups for p in group["params"]]
-        torch.nn.utils.clip_grad_norm_(held, clip)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)  # here, not before backward: they would live through the next forward pass
 
 
 def _adamw(groups: Groups, rate: float) -> torch.optim.Optimizer:

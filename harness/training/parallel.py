@@ -12,11 +12,10 @@ from typing import Any
 import torch
 from torch import distributed, nn
 
-from harness import precision
 from harness.config.schema import RecipeConfig, Runtime
 from harness.errors import NotApplicable
 from harness.models.tokenizer import IGNORED
-from harness.training import process_group
+from harness.training import process_group, step, trained_tensors
 from harness.training.batches import Batch, Encoded
 from harness.training.objectives.base import Objective
 from methods.backbone import roles
@@ -38,43 +37,31 @@ def place(model: Any, recipe: RecipeConfig, device: torch.device) -> None:
     model.to(device)
     if recipe.parallel != "none":
         for tensor in (*model.parameters(), *model.buffers()):
-            if not _sharded(tensor):
+            if not trained_tensors.sharded(tensor):
                 distributed.broadcast(tensor.detach(), 0)
 
 
-def backward(
+def gradients(
     model: nn.Module, objective: Objective, method: Method, recipe: RecipeConfig, encoded: Encoded, rows: Any, seed: int
 ) -> float:  # fmt: skip
     """The gradients of a batch, of the whole of it in every process; its loss. seed: of what dropout draws here."""
     mine, device = process_group.mine(), next(model.parameters()).device
-    total = items(recipe, encoded.batch(rows))
+    all_items = items(recipe, encoded.batch(rows))
     value = torch.zeros((), dtype=torch.float64, device=device)
     for number in range(recipe.accumulate):
         own = rows[mine.rank * recipe.accumulate + number :: mine.size * recipe.accumulate]
         batch = encoded.batch(own if len(own) else rows[:1]).to(device)
-        share = items(recipe, batch) / total if len(own) else 0.0  # all processes go forward equally often
+        share = items(recipe, batch) / all_items if len(own) else 0.0  # all processes go forward equally often
         with _draws(seed, number) if mine.size > 1 else nullcontext():
-            whole_loss, penalty = precision.losses(objective, method, model, batch, penalised=number == 0)
-        loss = whole_loss * share
-        scaled = loss * mine.size  # as gradients are averaged over the processes
-        (scaled if penalty is None else scaled + penalty).backward()
+            loss, total = step.losses(
+                objective, method, model, batch, share=share, processes=mine.size, penalised=number == 0
+            )
+        step.add_gradients(total)
         value += loss.detach().double()
     if mine.size > 1:
         _average(p for _, p in trainable(model))
         distributed.all_reduce(value)
     return float(value)
-
-
-def descend(optimizer: torch.optim.Optimizer, clip: float) -> None:
-    """One step with the gradients that are there; none is left."""
-    held = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    if clip and held:
-        norm = torch.stack([whole(p.grad.norm()) for p in held]).norm()
-        scale = (clip / (norm + 1e-6)).clamp(max=1.0)
-        for p in held:
-            p.grad.mul_(scale.to(p.grad.dtype))
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
 
 
 def settings(recipe: RecipeConfig, runtime: Runtime) -> Runtime:
@@ -88,12 +75,6 @@ def items(recipe: RecipeConfig, batch: Batch) -> int:
         return len(batch.inputs)
     answers = int((batch.targets != IGNORED).sum())
     return answers + int(batch.mask.sum()) - len(batch.inputs) if recipe.loss_on == "all" else answers
-
-
-def whole(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a sharded tensor in its full shape, another one as it is. Every process has to call this."""
-    found: torch.Tensor = tensor.full_tensor() if _sharded(tensor) else tensor  # type: ignore[attr-defined]
-    return found
 
 
 def _recompute(model: Any) -> None:
@@ -128,7 +109,7 @@ def _shard(model: nn.Module, device: torch.device) -> None:
 def _average(parameters: Iterable[nn.Parameter]) -> None:
     """Gradients of what is whole in every process; shards are averaged already."""
     for parameter in parameters:
-        if not _sharded(parameter):
+        if not trained_tensors.sharded(parameter):
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             distributed.all_reduce(parameter.grad)
@@ -141,17 +122,3 @@ def _draws(seed: int, part: int) -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(seed + 7919 * (part * process_group.mine().size + process_group.mine().rank))
         yield
-
-
-def _sharded(tensor: torch.Tensor) -> bool:
-    return hasattr(tensor, "full_tensor")
-
-
-def put(parameter: torch.Tensor, held: torch.Tensor) -> None:
-    """Copy a whole tensor into a parameter of the same full shape, sharded or not."""
-    if _sharded(parameter):
-        from torch.distributed.tensor import distribute_tensor
-
-        mesh, placements = parameter.device_mesh, parameter.placements  # type: ignore[attr-defined]
-        held = distribute_tensor(held.to(parameter.device, parameter.dtype), mesh, placements)
-    parameter.copy_(held)

@@ -12,16 +12,14 @@ import numpy as np
 import torch
 from torch.utils import flop_counter
 
-from harness import precision as forward
 from harness.measurement import peak_flops
+from harness.measurement.allocations import END, START, Live, Log
+from harness.training import optimizers, step
 from harness.training.batches import POOL, Order
 from methods.backbone.delta import trainable
 
 if TYPE_CHECKING:
     from harness.training.fit import Work
-from harness import precision
-from harness.measurement.allocations import END, START, Live, Log
-from harness.training import optimizers
 
 
 def told(work: "Work", device: torch.device, name: str) -> dict[str, Any]:
@@ -59,8 +57,7 @@ def count(work: "Work", rows: Sequence[int], device: torch.device) -> int:
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
             flop_counter.FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter,
         ):
-            loss, penalty = forward.losses(work.objective, work.method, work.model, batch)
-            (loss if penalty is None else loss + penalty).backward()
+            step.add_gradients(step.losses(work.objective, work.method, work.model, batch)[1])
     finally:
         work.model.train(was_training)
         for parameter in work.model.parameters():
@@ -72,7 +69,7 @@ def typical(work: "Work") -> Sequence[int]:
     """Rows of a batch of training whose padded width is the middle one of a pool."""
     lengths = work.splits["train"].encoded.lengths
     order = Order(lengths, work.recipe.batch_size, 0)
-    batches = sorted((order.rows(step) for step in range(POOL)), key=lambda rows: int(np.max(lengths.numpy()[rows])))
+    batches = sorted((order.rows(index) for index in range(POOL)), key=lambda rows: int(np.max(lengths.numpy()[rows])))
     return [int(row) for row in batches[POOL // 2]]
 
 
@@ -143,10 +140,10 @@ def follow(work: "Work", rows: Sequence[int], device: torch.device) -> Log:
                 live.mark(start)
             live.mark("forward")
             batch = work.splits["train"].encoded.batch(rows).to(device)
-            loss, penalty = precision.losses(work.objective, work.method, work.model, batch)
+            loss, total = step.losses(work.objective, work.method, work.model, batch)
             live.mark("backward")
-            optimizers.descend(optimizer, loss if penalty is None else loss + penalty, work.recipe.gradient_clip)
-            del batch, loss, penalty
+            step.descend(optimizer, total, work.recipe.gradient_clip)
+            del batch, loss, total
         live.mark(END)
     return live.log()
 
@@ -156,4 +153,4 @@ def widest(work: "Work", order_seed: int) -> list[int]:
     lengths = work.splits["train"].encoded.lengths
     order, sizes = Order(lengths, work.recipe.batch_size, order_seed), lengths.numpy()
     steps = range(min(work.recipe.steps, MOST_STEPS))
-    return [int(row) for row in max((order.rows(step) for step in steps), key=lambda rows: int(sizes[rows].max()))]
+    return [int(row) for row in max((order.rows(index) for index in steps), key=lambda rows: int(sizes[rows].max()))]

@@ -11,7 +11,6 @@ from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.store.attempt_folder import FILE, AttemptFolder
 from harness.store.store import Store, trained
-from harness.training import parallel
 from methods.backbone.delta import trainable
 
 if TYPE_CHECKING:
@@ -20,14 +19,14 @@ if TYPE_CHECKING:
 
 def tensors(model: nn.Module) -> dict[str, torch.Tensor]:
     """Return name -> copy of every trainable parameter (the head included), in its shape and in the host's memory."""
-    return {name: parallel.whole(p.detach()).to("cpu", copy=True) for name, p in trainable(model)}
+    return {name: whole(p.detach()).to("cpu", copy=True) for name, p in trainable(model)}
 
 
 @torch.no_grad()
 def restore(model: nn.Module, held: Mapping[str, torch.Tensor]) -> None:
     """Put tensors taken from this model back, by name; each has its parameter's shape."""
     for name, parameter in trainable(model):
-        parallel.put(parameter, held[name])
+        put(parameter, held[name])
 
 
 def save(folder: AttemptFolder, name: str, held: Mapping[str, torch.Tensor]) -> None:
@@ -65,3 +64,24 @@ def _backbone(cell: Cell) -> tuple[str, str, str, int]:
     """What decides the weights that a delta belongs to; random ones come from the cell's seed."""
     model = cell.model
     return model.family, model.revision, model.weights, cell.seed if model.weights == "random" else 0
+
+
+def sharded(tensor: torch.Tensor) -> bool:
+    """Return whether a tensor of any shape is spread over processes."""
+    return hasattr(tensor, "full_tensor")
+
+
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a sharded tensor in its full shape, another one as it is. Every process has to call this."""
+    found: torch.Tensor = tensor.full_tensor() if sharded(tensor) else tensor  # type: ignore[attr-defined]
+    return found
+
+
+def put(parameter: torch.Tensor, held: torch.Tensor) -> None:
+    """Copy a whole tensor into a parameter of the same full shape, sharded or not."""
+    if sharded(parameter):
+        from torch.distributed.tensor import distribute_tensor
+
+        mesh, placements = parameter.device_mesh, parameter.placements  # type: ignore[attr-defined]
+        held = distribute_tensor(held.to(parameter.device, parameter.dtype), mesh, placements)
+    parameter.copy_(held)

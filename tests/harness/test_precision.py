@@ -14,6 +14,7 @@ import harness
 from harness import precision
 from harness.config.schema import ModelConfig
 from harness.models import backbone, tokenizer
+from harness.training import step
 from harness.training.batches import Batch
 from harness.training.objectives import registry as objectives
 from harness.training.objectives.registry import ANSWERS, Reading
@@ -94,11 +95,10 @@ def _trains_and_scores(name: str, whole: ModelConfig, task: Task) -> None:
     model.get_input_embeddings().weight.requires_grad_(True)
     backbone.masters(model)
     split = prepare(objective, task)["train_sample"]
-    loss, penalty = precision.losses(objective, _Charging(), model, split.encoded.batch(range(4)))
-    loss.backward()
+    loss, total = step.losses(objective, _Charging(), model, split.encoded.batch(range(4)))
+    step.add_gradients(total)
     assert torch.isfinite(loss)
-    assert penalty is not None
-    assert penalty.dtype == torch.bfloat16, "a penalty is computed in the same precision"
+    assert float(total.detach() - loss.detach()) == pytest.approx(1.0), "the penalty is in the total alone"
     assert score(model, objective, split, "accuracy", 16).loss > 0
     plain = objectives.make(name, task, tokenizer.load(config))
     with pytest.raises(RuntimeError, match="dtype"):

@@ -11,6 +11,7 @@ from torch import nn
 
 from harness.config.schema import RecipeConfig
 from harness.training import optimizers, tensor_file
+from harness.training import step as training_step
 from methods.backbone.delta import trainable
 from methods.base import Method
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb
@@ -36,7 +37,7 @@ def _train(name: str, toy: Any, recipe: RecipeConfig, steps: int = 3) -> Any:
     made = optimizers.make(model, recipe) if any(True for _ in trainable(model)) else None
     torch.manual_seed(5)  # some methods draw while they train
     for _ in range(steps if made else 0):
-        optimizers.descend(made, _loss(model, toy, method), recipe.gradient_clip)
+        training_step.descend(made, _loss(model, toy, method), recipe.gradient_clip)
     return model
 
 
@@ -63,7 +64,7 @@ def test_the_fused_update_holds_one_gradient_and_leaves_no_hook() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(optimizers, "_move", count)
-        optimizers.descend(made, _loss(model, toy, method), 1.0)
+        training_step.descend(made, _loss(model, toy, method), 1.0)
     assert alive == [1] * len(list(model.parameters()))
     assert all(p.grad is None for p in model.parameters())
     assert not made.state
@@ -82,7 +83,7 @@ def test_each_learns_and_resumes_from_its_state(optimizer: str, tmp_path: Path) 
     def step(of: nn.Module, by: torch.optim.Optimizer) -> None:
         loss = _loss(of, toy, method)
         losses.append(float(loss.detach()))
-        optimizers.descend(by, loss, recipe.gradient_clip)
+        training_step.descend(by, loss, recipe.gradient_clip)
 
     for _ in range(10):
         step(model, made)
