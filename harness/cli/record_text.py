@@ -6,7 +6,7 @@ from typing import Any
 from harness.errors import plain
 from harness.formatting import number, value
 from harness.probes import registry as probes
-from harness.store.fingerprint import is_stale
+from harness.store import fingerprint
 from harness.store.record import joules_per_point, run_joules
 from harness.store.store import summarise
 
@@ -30,7 +30,7 @@ def _lines(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Ite
 def _names(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     cell = record["cell"]
     yield "key", record["key"]
-    stale = " (stale: `deltabench why` shows what changed)" if is_stale(summarise(record)) else ""
+    stale = f" (stale: {_why_stale(record)})" if fingerprint.is_stale(summarise(record)) else ""
     steps = ", ".join(map(str, record.get("resumed_from") or ()))
     resumed = f", resumed from step {steps}" if steps else ""
     again = f", restarted: {record['restarted']}" if record.get("restarted") else ""
@@ -39,6 +39,11 @@ def _names(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Ite
         yield part, _flat(cell[part])
     yield "objective", f"{cell['objective']}   seed {cell['seed']}"
     yield from (("parent", f"{role} {key}") for role, key in cell.get("parents") or ())
+
+
+def _why_stale(record: Mapping[str, Any]) -> str:
+    old = fingerprint.is_before_versions((record.get("provenance") or {}).get("fingerprint_parts") or {})
+    return fingerprint.BEFORE if old else "`deltabench why` shows what changed"
 
 
 def _results(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

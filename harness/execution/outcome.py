@@ -112,7 +112,7 @@ def record(
     if error is not None:
         death = {**folder.traced(), "peak_bytes": watch.peak_bytes if watch else None}
         error = {**death, **error, "log": folder.log_tail()}
-    code = outcome.get("code") or dict(fingerprint.parts(cell.method.name, cell.task.name, cell.objective))
+    code = outcome.get("code") or dict(fingerprint.parts(fingerprint.Subject.of_cell(cell)))
     outcome = {name: value for name, value in outcome.items() if name != "code"}
     clock = {"wall_s": watch.wall_s, "cells_beside": watch.beside} if watch else {}
     return {

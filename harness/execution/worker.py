@@ -176,7 +176,7 @@ def _learnt(cell: Cell, cell_lease: lease.Lease) -> child.Learnt:
     """Read large files once here instead of in every child. Their errors are left to the child to report."""
     with lease.beating(cell_lease), suppress(UsageError, OSError):
         weight_files.verify(cell.model)
-    code = fingerprint.learnt(cell.method.name, cell.task.name, cell.objective)
+    code = fingerprint.learnt(cell)
     return child.Learnt(code, digest.known())
 
 

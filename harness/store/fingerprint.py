@@ -1,74 +1,110 @@
-"""Which code made a result: digests of syntax trees, so that a comment or a docstring makes nothing stale. Torch-free.
+"""The fingerprint of a result: which numbers this version computes for a cell like it. Torch-free.
 
-A record whose fingerprint differs from today's is `stale`: it still counts as done and is marked wherever it is
-shown. The git commit is no part of it: most commits change no result. In a cell's own process it is of the code that
-was imported there, whatever has become of the files since.
+A record whose fingerprint differs from today's is stale: it still counts as done and is marked wherever it is shown.
+The fingerprint follows behaviour. `golden_results.json` has rows of numbers that tiny cells give, and a test computes
+them again, so a change of a number changes a row and a move, a rename or a comment changes none. The parts of a
+fingerprint are digests of the rows that concern the cell: those of its method, family, objective, recipe and metric.
+A method or a task of another package has no rows. The digest of its source, as it was imported, takes their place.
+The git commit is no part of it: most commits change no result.
 """
 
 import ast
 import hashlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from harness.store import imported_source
+from harness.config.schema import Cell, TaskConfig
+from harness.errors import UsageError
+from harness.store import imported_source, results_version
 from harness.store.provenance import installed
+from harness.store.results_version import features
 from methods import registry as methods
+from methods.backbone import families
 from tasks import registry as tasks
 
-CORE = (
-    "methods.base",
-    "methods.attachment.hooks",
-    "methods.attachment.delta_state",
-    "methods.backbone.roles",
-    "methods.backbone.families",
-    "methods.backbone.linears",
-    "tasks.base",
-    "tasks.metrics.label_metrics",
-    "tasks.data.few_shot",
-    "tasks.metrics.text_metrics",
-    "tasks.metrics.bleu",
-    "harness.models.architecture",
-    "harness.models.tokenizer",
-    "harness.models.control_tokens",
-    "harness.models.backbone",
-    "harness.training.trained_tensors",
-    "harness.training.batches",
-    "harness.training.fit",
-    "harness.training.checkpoint",
-    "harness.training.model_state",
-    "harness.training.determinism",
-    "harness.training.optimizers",
-    "harness.training.score",
-    "harness.run",
-)
-"""Code that every result depends on, whatever the cell."""
-DECODING = {"harness.training.decoding"}
+ROWS = "rows of "
+"""Every part that is a digest of rows begins so. A record of before results versions has no such part."""
+BEFORE = "made before results versions: its fingerprint is of source files, which says nothing of its numbers"
 LIBRARIES = ("torch", "transformers")
-
+ROOMS = ("harness.training", "harness.models", "methods.attachment", "methods.backbone", "tasks.data", "tasks.metrics")
+PAGES = ("harness.run", "harness.precision", "methods.base", "tasks.base")
+"""Packages and modules whose code a training runs, for `exact`."""
 
 _trees: dict[str, str] = {}
 """Digest of a source byte by byte -> of its syntax tree, which takes a hundred times as long."""
 
 
+@dataclass(frozen=True)
+class Subject:
+    """The facts of a cell that decide which rows concern it.
+
+    features: the fields of its recipe and task that do something, as `feature` names them. metric: "" where it is not
+    known; then the rows of all metrics concern it.
+    """
+
+    method: str
+    task: str
+    objective: str
+    family: str = ""
+    metric: str = ""
+    features: tuple[str, ...] = ()
+
+    @classmethod
+    def of_cell(cls, cell: Cell) -> "Subject":
+        return cls(
+            cell.method.name,
+            cell.task.name,
+            cell.objective,
+            cell.model.family,
+            _metric(cell.task),
+            features(vars(cell.recipe), vars(cell.task)),
+        )
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> "Subject":
+        """The same subject from a record's JSON, which leaves out the fields at which a task was only read."""
+        cell, facts = record["cell"], record.get("task_facts") or {}
+        return cls(
+            cell["method"]["name"],
+            cell["task"]["name"],
+            cell["objective"],
+            cell["model"].get("family") or "",
+            facts.get("metric") or _metric(TaskConfig(cell["task"]["name"])),
+            features(cell["recipe"], cell["task"]),
+        )
+
+    @classmethod
+    def of_summary(cls, summary: Mapping[str, Any]) -> "Subject":
+        """The same subject from the short form that `record.summarise` makes."""
+        return cls(
+            summary["method"],
+            summary["task"],
+            summary["objective"],
+            summary.get("family") or "",
+            summary.get("metric") or _metric(TaskConfig(summary["task"])),
+            tuple(summary.get("features") or ()),
+        )
+
+
 @cache
-def parts(method: str, task: str, objective: str) -> Mapping[str, str]:
-    """Part -> digest: files by module name, libraries by minor version.
+def parts(subject: Subject) -> Mapping[str, str]:
+    """Part -> digest: of groups of rows, of the source of foreign modules, and the minor versions of libraries.
 
     What the data and the weights hold is in the cell's key: other contents are another cell, never a stale one.
     """
-    modules = _modules(method, task, objective)
-    files = {module: digest for module in modules if (digest := module_digest(module))}
-    return {**files, **{name: minor(installed(name)) for name in LIBRARIES}}
+    files = {module: digest for module in _foreign(subject) if (digest := module_digest(module))}
+    return {**_row_parts(subject), **files, **_versions()}
 
 
 @cache
-def fingerprint(method: str, task: str, objective: str) -> str:
+def fingerprint(subject: Subject) -> str:
     """One digest of all parts."""
-    return joined(parts(method, task, objective))
+    return joined(parts(subject))
 
 
 def joined(found: Mapping[str, str]) -> str:
@@ -79,49 +115,66 @@ def joined(found: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Learnt:
-    """What a worker has found out for all of its cells' processes. modules: what a result of one cell depends on."""
+    """What a worker computes once for all processes of a cell. rows: parts of rows; modules: the foreign ones."""
 
+    rows: Mapping[str, str]
     modules: tuple[tuple[str, Path], ...]
     trees: Mapping[str, str]
 
 
-def learnt(method: str, task: str, objective: str) -> Learnt:
-    """For the process of one cell."""
-    parts(method, task, objective)
-    modules = _modules(method, task, objective)
-    return Learnt(tuple((module, path) for module in modules if (path := _file(module))), dict(_trees))
+def learnt(cell: Cell) -> Learnt:
+    """Collect what the process of one cell needs for its own fingerprint."""
+    subject = Subject.of_cell(cell)
+    parts(subject)
+    files = tuple((module, path) for module in _foreign(subject) if (path := _file(module)))
+    return Learnt(_row_parts(subject), files, dict(_trees))
 
 
-def imported_parts(told: Learnt) -> dict[str, str]:
-    """`parts` at the start of a cell's process: of what is imported there, or is about to be."""
-    _trees.update(told.trees)
-    imported_source.keep_these(told.modules)
-    files = {module: _tree(imported_source.source(module, path)) for module, path in told.modules}
-    return {**files, **{name: minor(installed(name)) for name in LIBRARIES}}
+def imported_parts(known: Learnt) -> dict[str, str]:
+    """Return the `parts` at the start of a cell's process: foreign modules as they are imported there."""
+    _trees.update(known.trees)
+    imported_source.keep_these(known.modules)
+    files = {module: _tree(imported_source.source(module, path)) for module, path in known.modules}
+    return {**known.rows, **files, **_versions()}
 
 
-def exact(method: str, task: str, objective: str) -> str:
-    """One digest of the same files byte by byte: a comment changes it, but a cell that starts has it at once."""
-    modules = _modules(method, task, objective)
-    found = [imported_source.source(module, path) for module in modules if (path := _file(module))]
-    lines = [*map(hashlib.sha256, found), *(hashlib.sha256((installed(name) or "").encode()) for name in LIBRARIES)]
-    return hashlib.sha256(b"".join(line.digest() for line in lines)).hexdigest()[:16]
+def exact(cell: Cell) -> str:
+    """Return one digest, byte by byte, of the code that trains this cell, as it was imported in this process.
+
+    A checkpoint belongs to it. A comment changes it; so does an edit that no row of numbers has proved yet.
+    """
+    subject = Subject.of_cell(cell)
+    modules = sorted({*_training_modules(), *_method_modules(subject.method), *_suite(subject.task)})
+    sources = [imported_source.source(module, path) for module in modules if (path := _file(module))]
+    texts = [fingerprint(subject), *((installed(name) or "") for name in LIBRARIES)]
+    digests = map(hashlib.sha256, [*sources, *(text.encode() for text in texts)])
+    return hashlib.sha256(b"".join(one.digest() for one in digests)).hexdigest()[:16]
 
 
 def is_stale(summary: Mapping[str, Any]) -> bool:
-    """Whether a finished attempt (as `Store.summary` tells it) was made by other code than today's."""
-    now = fingerprint(summary["method"], summary["task"], summary["objective"])
-    return summary["status"] == "done" and summary["fingerprint"] != now
+    """Return whether a finished attempt (in the form of `Store.summary`) was made under another fingerprint."""
+    return summary["status"] == "done" and summary["fingerprint"] != fingerprint(Subject.of_summary(summary))
+
+
+def is_before_versions(known: Mapping[str, Any]) -> bool:
+    """Return whether these parts, of a record, are of the time when a fingerprint was of source files."""
+    return bool(known) and not any(name.startswith(ROWS) for name in known)
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """The parts that differ, each with its reason."""
-    names = sorted({*before, *now})
-    return [_change(name, before.get(name), now.get(name)) for name in names if before.get(name) != now.get(name)]
+    """Return the parts that differ, each with its reason."""
+    if is_before_versions(before):
+        return [
+            BEFORE,
+            *(_change(name, before.get(name), now[name]) for name in LIBRARIES if _moved(name, before, now)),
+        ]
+    return [
+        _change(name, before.get(name), now.get(name)) for name in sorted({*before, *now}) if _moved(name, before, now)
+    ]
 
 
 def tree_digest(source: str) -> str:
-    """Digest of the code without comments, docstrings and layout."""
+    """Return a digest of the code without comments, docstrings and layout."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
@@ -137,21 +190,40 @@ def tree_digest(source: str) -> str:
 
 
 def module_digest(module: str) -> str | None:
-    """Digest of a module's file; None where there is none. Imports nothing but its parent packages."""
+    """Return the digest of a module's file, or None where it has none. Imports nothing but its parent packages."""
     path = _file(module)
     return _tree(imported_source.source(module, path)) if path else None
 
 
-def _tree(source: bytes) -> str:
-    key = imported_source.digest(source)
-    if key not in _trees:
-        _trees[key] = tree_digest(source.decode("utf-8"))
-    return _trees[key]
-
-
 def minor(version: str | None) -> str:
-    """ "2.13.0+cpu" -> "2.13"."""
+    """Return the minor version: "2.13.0+cpu" -> "2.13"."""
     return ".".join((version or "none").split(".")[:2])
+
+
+def _row_parts(subject: Subject) -> dict[str, str]:
+    found = results_version.groups_of(
+        subject.method, _family(subject.family), subject.objective, subject.metric, subject.features
+    )
+    return {f"{ROWS}{name}": digest for name, digest in found.items()}
+
+
+def _versions() -> dict[str, str]:
+    return {name: minor(installed(name)) for name in LIBRARIES}
+
+
+def _family(kind: str) -> str:
+    """The name of the row of FAMILIES that has this type of model."""
+    return next((one.name for one in families.FAMILIES if kind in one.model_types), kind)
+
+
+def _metric(config: TaskConfig) -> str:
+    with suppress(UsageError):
+        return tasks.row(config).metric
+    return ""
+
+
+def _moved(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    return before.get(name) != now.get(name)
 
 
 def _change(name: str, before: Any, now: Any) -> str:
@@ -162,22 +234,33 @@ def _change(name: str, before: Any, now: Any) -> str:
     return f"{name}: changed since"
 
 
+def _tree(source: bytes) -> str:
+    key = imported_source.digest(source)
+    if key not in _trees:
+        _trees[key] = tree_digest(source.decode("utf-8"))
+    return _trees[key]
+
+
 @cache
-def _modules(method: str, task: str, objective: str) -> tuple[str, ...]:
-    """Of all that a result depends on."""
-    return tuple(sorted({*CORE, *_method_modules(method), *_suite(task), *_objective(objective)}))
+def _foreign(subject: Subject) -> tuple[str, ...]:
+    """The modules without rows that a result depends on: of a method or a task of another package."""
+    own = () if results_version.group_digest(f"method {subject.method}") else _method_modules(subject.method)
+    suite = [module for module in _suite(subject.task) if module.partition(".")[0] not in imported_source.PACKAGES]
+    return tuple(sorted({*own, *suite}))
+
+
+def _training_modules() -> Iterable[str]:
+    for room in ROOMS:
+        if package := _file(room):
+            folder = package.parent
+            for path in folder.rglob("*.py"):
+                yield ".".join([room, *path.relative_to(folder).with_suffix("").parts])
+    yield from PAGES
 
 
 def _method_modules(name: str) -> tuple[str, ...]:
     entry = methods.catalogue().get(name)
     return _closure(entry.module) if entry else ()
-
-
-def _objective(name: str) -> tuple[str, ...]:
-    """Its module, and how text is decoded where it decodes any."""
-    module = f"harness.training.objectives.{name}"
-    path = _file(module)
-    return (module, *(DECODING & {*_imports(path, "harness")})) if path else (module,)
 
 
 def _suite(task: str) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from harness.store.results_version import features
+
 SCHEMA = 1
 STATUSES = ("done", "failed", "oom", "diverged", "timeout", "interrupted", "blocked")
 """The statuses of a record; `running` and `missing` are states without a record."""
@@ -43,6 +45,8 @@ def summarise(record: Mapping[str, Any]) -> dict[str, Any]:
         "objective": cell["objective"],
         "seed": cell["seed"],
         "steps": cell["recipe"].get("steps"),
+        "metric": (record.get("task_facts") or {}).get("metric"),
+        "features": list(features(cell["recipe"], cell["task"])),
     }
 
 
@@ -187,6 +191,8 @@ _SUMMARY = has(
     objective=_word,
     seed=_natural,
     steps=_maybe(_natural),
+    metric=_text_or_none,
+    features=_maybe(_list(_text)),
 )
 
 

@@ -157,7 +157,7 @@ class Keeper:
 
 def keeper(cell: Cell, runtime: Runtime, folder: AttemptFolder, device: torch.device) -> Keeper:
     """Of one attempt at a cell. A checkpoint is used on the same kind of device only, and by the same code."""
-    code = fingerprint.exact(cell.method.name, cell.task.name, cell.objective)
+    code = fingerprint.exact(cell)
     made_by = {"key": identity.key(cell), "code": code, "device": device.type}
     return Keeper(folder, made_by, runtime.checkpoint_steps, runtime.checkpoint_minutes)
 

@@ -53,7 +53,7 @@ def many(count: int) -> Iterator[Cell]:
 
 def record_of(cell: Cell) -> dict[str, Any]:
     record = {**GOLDEN["record"], "key": identity.key(cell), "cell": identity.to_json(cell), "attempt": 1}
-    mark = fingerprint.fingerprint(cell.method.name, cell.task.name, cell.objective)
+    mark = fingerprint.fingerprint(fingerprint.Subject.of_cell(cell))
     return {**record, "provenance": {**record["provenance"], "fingerprint": mark}}
 
 

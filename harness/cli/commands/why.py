@@ -51,9 +51,8 @@ def one(store: Store, key: str) -> dict[str, Any]:
     record = store.read(key)
     if record is None:
         return {"key": key, "status": store.status(key), "stale": False, "message": "it has no record yet", "code": []}
-    cell = record["cell"]
     then = _parts(record)
-    now = fingerprint.parts(cell["method"]["name"], cell["task"]["name"], cell["objective"])
+    now = fingerprint.parts(fingerprint.Subject.of_record(record))
     names = sorted({*then, *now})
     changed = [{"part": n, "then": then.get(n), "now": now.get(n)} for n in names if then.get(n) != now.get(n)]
     return {
@@ -85,7 +84,7 @@ def _lines_of_one(result: Mapping[str, Any]) -> Iterator[str]:
     then, now = ({row["part"]: row[side] for row in result["code"] if row[side]} for side in ("then", "now"))
     if not result["code"]:
         if not result["message"]:
-            yield f"{head} and fresh: the code that made it is the code of today."
+            yield f"{head} and fresh: it was made under the results version of today."
         return
     yield f"{head} and stale:" if result["stale"] else "since then:"
     yield from (f"  {line}" for line in fingerprint.changes(then, now))
@@ -99,7 +98,7 @@ def _lines_of_two(result: Mapping[str, Any]) -> Iterator[str]:
         yield f"{pair} differ in:"
     yield from (f"  {row['field']}: {_word(row['one'])} | {_word(row['other'])}" for row in result["fields"])
     if result["code"]:
-        yield "their records were made by different code:"
+        yield "their records were made under different results versions:"
         yield from (f"  {row['part']}: {_word(row['one'])} | {_word(row['other'])}" for row in result["code"])
 
 

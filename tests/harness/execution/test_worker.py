@@ -330,8 +330,8 @@ def test_a_record_is_of_the_code_that_its_process_ran(
     store: Store, cell: Make, setup: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not of what this process reads when the cell has ended, be it its own driver or one that takes over."""
-    now = dict(fingerprint.parts("good", "stub", "seq2seq"))
-    learnt = fingerprint.learnt("good", "stub", "seq2seq")
+    now = dict(fingerprint.parts(fingerprint.Subject.of_cell(cell())))
+    learnt = fingerprint.learnt(cell())
     monkeypatch.setattr(fingerprint, "learnt", lambda *_: learnt)
     monkeypatch.setattr(fingerprint, "parts", lambda *_: {"harness.training.fit": "edited"})
     assert worker.attempt(store, cell(), setup()) == "done"

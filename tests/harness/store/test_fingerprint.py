@@ -1,16 +1,19 @@
-"""What makes a record stale: code, not comments; named by file and package."""
+"""What makes a record stale: other numbers, not other places of code. Foreign code is followed by its source."""
 
+import json
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness.experiments import options
+from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig
 from harness.processes import forkserver
 from harness.store import fingerprint, imported_source
+from harness.store import identity as cells
+from harness.store.record import summarise
 from methods import registry as methods
-from tasks import registry as tasks
 
 CODE = '''
 """Page."""
@@ -33,67 +36,93 @@ def test_comments_and_docstrings_make_nothing_stale() -> None:
         assert fingerprint.tree_digest(other) != base
 
 
-def test_every_method_and_task_has_its_own_file_in_it() -> None:
-    objectives = options.names("objective")
-    assert objectives
+SUBJECT = fingerprint.Subject("lora", "micro/qa", "seq2seq", "t5", "exact_match", ("optimizer=adamw", "gradient_clip"))
+
+
+def test_every_method_and_family_of_ours_is_proved_by_rows_or_by_its_source() -> None:
     for name, entry in methods.catalogue().items():
-        parts = fingerprint.parts(name, next(iter(tasks.catalogue())), objectives[0])
-        assert entry.module in parts
-        assert {
-            "methods.base",
-            "methods.backbone.roles",
-            "harness.run",
-            "harness.training.fit",
-            "torch",
-            "transformers",
-        } <= set(parts)
-        assert f"harness.training.objectives.{objectives[0]}" in parts
-    for task in tasks.catalogue():
-        parts = fingerprint.parts(next(iter(methods.catalogue())), task, objectives[0])
-        assert any(part.startswith("tasks.") and part not in fingerprint.CORE for part in parts), task
+        found = fingerprint.parts(replace(SUBJECT, method=name))
+        assert (f"rows of method {name}" in found) != (entry.module in found)
+        assert {"rows of training", "rows of inputs", "rows of optimizer=adamw", "torch", "transformers"} <= set(found)
+    for family in ("t5", "mt5", "bert", "roberta", "llama", "qwen2"):
+        assert any(part.startswith("rows of family") for part in fingerprint.parts(replace(SUBJECT, family=family)))
 
 
-def test_every_core_module_exists() -> None:
-    assert [module for module in fingerprint.CORE if fingerprint.module_digest(module) is None] == []
+def test_a_metric_that_is_not_known_may_be_any() -> None:
+    found = fingerprint.parts(replace(SUBJECT, metric=""))
+    assert {"rows of metric accuracy", "rows of metric bleu"} <= set(found)
+    assert "rows of metric bleu" not in fingerprint.parts(SUBJECT)
 
 
-def test_no_method_depends_on_another_methods_file() -> None:
-    """Editing one method must not make every other stale."""
-    task, objective = next(iter(tasks.catalogue())), options.names("objective")[0]
-    modules = {entry.module for entry in methods.catalogue().values()}
-    shared = [
-        set(fingerprint.parts(name, task, objective)) & modules - {entry.module}
-        for name, entry in methods.catalogue().items()
-    ]
-    assert sum(not others for others in shared) >= len(shared) / 2
+def test_a_renamed_module_of_ours_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fingerprint.joined(fingerprint.parts.__wrapped__(SUBJECT))
+    moved = {name: replace(entry, module=f"methods.moved_{name}") for name, entry in methods.catalogue().items()}
+    monkeypatch.setattr(methods, "catalogue", lambda: moved)
+    monkeypatch.setattr(fingerprint, "_foreign", fingerprint._foreign.__wrapped__)
+    assert fingerprint.joined(fingerprint.parts.__wrapped__(SUBJECT)) == before
+
+
+def test_a_method_of_another_package_is_proved_by_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "foreign_method_of_a_test.py"
+    path.write_text("RANK = 1  # why")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    theirs = replace(methods.catalogue()["lora"], name="theirs", module=path.stem)
+    monkeypatch.setattr(methods, "catalogue", lambda: {"theirs": theirs})
+    subject = replace(SUBJECT, method="theirs")
+    before = fingerprint.parts(subject)
+    assert before[path.stem] == fingerprint.tree_digest("RANK = 1")
+    assert not any(part.startswith("rows of method") for part in before)
+    path.write_text("RANK = 2")
+    assert fingerprint.parts.__wrapped__(subject) == {**before, path.stem: fingerprint.tree_digest("RANK = 2")}
+    known = fingerprint.Learnt({}, ((path.stem, path),), {})
+    monkeypatch.setattr(imported_source, "_sources", {path.stem: b"RANK = 3"})
+    assert fingerprint.imported_parts(known)[path.stem] == fingerprint.tree_digest("RANK = 3"), "as it was imported"
+
+
+def test_a_cell_its_record_and_its_summary_are_one_subject() -> None:
+    model = ModelConfig("micro-t5-nano", "t5")
+    recipe = RecipeConfig(
+        optimizer="sgd", schedule="cosine", accumulate=2, gradient_clip=0.0, warmup_share=0.0, dropout=0.0
+    )
+    cell = Cell(MethodConfig("lora", {}), model, TaskConfig("micro/qa", shots=4), "seq2seq", recipe, 0)
+    one = fingerprint.Subject.of_cell(cell)
+    assert one.features == ("optimizer=sgd", "schedule=cosine", "accumulate", "shots")
+    assert (one.metric, one.family) == ("exact_match", "t5")
+    record = {"attempt": 1, "status": "done", "cell": json.loads(json.dumps(cells.to_json(cell)))}
+    for facts in ({}, {"metric": "exact_match"}):
+        whole = {**record, "task_facts": facts}
+        assert fingerprint.Subject.of_record(whole) == one
+        assert fingerprint.Subject.of_summary(summarise(whole)) == one
 
 
 def test_changes_name_the_part() -> None:
-    told = fingerprint.changes({"a": "1", "torch": "2.13", "b": "2"}, {"a": "1", "torch": "2.14", "c": "3", "b": "9"})
-    assert told == ["b: changed since", "c: new since", "torch: 2.13 then, 2.14 now"]
+    then = {"rows of a": "1", "torch": "2.13", "b": "2"}
+    now = {"rows of a": "1", "torch": "2.14", "c": "3", "b": "9"}
+    assert fingerprint.changes(then, now) == ["b: changed since", "c: new since", "torch: 2.13 then, 2.14 now"]
+
+
+def test_a_record_of_before_results_versions_is_called_so() -> None:
+    old = {"harness.run": "1", "methods.lora": "2", "torch": "2.12", "transformers": "5.0"}
+    now = {"rows of training": "3", "torch": "2.13", "transformers": "5.0"}
+    assert fingerprint.changes(old, now) == [fingerprint.BEFORE, "torch: 2.12 then, 2.13 now"]
+    assert not fingerprint.is_before_versions(now)
+    assert not fingerprint.is_before_versions({})
+
+
+@pytest.mark.parametrize("module", ["harness.training.fit", "harness.training.parallel", "methods.lora", "harness.run"])
+def test_a_checkpoint_is_not_resumed_by_other_code(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where no row of numbers has proved the edit."""
+    cell = Cell(MethodConfig("lora", {}), ModelConfig("m", "t5"), TaskConfig("micro/qa"), "seq2seq", RecipeConfig(), 0)
+    monkeypatch.setattr(imported_source, "_sources", {})
+    before = fingerprint.exact(cell)
+    assert fingerprint.exact(cell) == before
+    monkeypatch.setattr(imported_source, "_sources", {module: b"value = 0.5"})
+    assert fingerprint.exact(cell) != before
 
 
 def test_minor_versions() -> None:
     assert fingerprint.minor("2.13.0+cpu") == "2.13"
     assert fingerprint.minor(None) == "none"
-
-
-def test_a_cells_code_is_what_was_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that is edited while the cell runs changes nothing of what the cell does."""
-    names = ("lora", next(iter(tasks.catalogue())), options.names("objective")[0])
-    now, told = fingerprint.parts(*names), fingerprint.learnt(*names)
-    before = b"value = 0.5"
-    monkeypatch.setattr(imported_source, "_sources", {"harness.training.fit": before})
-    found = fingerprint.imported_parts(told)
-    assert {name for name in now if now[name] != found[name]} == {"harness.training.fit"}
-    assert found["harness.training.fit"] == fingerprint.tree_digest(before.decode())
-    assert fingerprint.joined(found) != fingerprint.fingerprint(*names) == fingerprint.joined(now)
-    assert set(imported_source._sources) == {module for module, _ in told.modules}, (
-        "what is imported later is kept, too"
-    )
-    exact = fingerprint.exact(*names)
-    monkeypatch.setattr(imported_source, "_sources", {})
-    assert fingerprint.exact(*names) != exact, "so a checkpoint of one code is not resumed by another"
 
 
 def test_a_server_keeps_what_it_has_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
