@@ -59,7 +59,7 @@ class Recomputed:
 
     @property
     def percent(self) -> float:
-        """Return the trainable parameters in percent."""
+        """Return the trainable parameters in percent of the backbone with the added parameters."""
         return 100 * self.trained / (self.backbone + self.added)
 
     def how(self, printed: str) -> str:
@@ -70,7 +70,7 @@ class Recomputed:
 
 
 def agreement(percent: float, printed: str) -> str:
-    """Return whether `percent` is `printed` when "rounded" or when "truncated" to as many digits; else ""."""
+    """Return "rounded" or "truncated", whichever turns `percent` into `printed`; "" where neither does."""
     digits = len(printed.partition(".")[2])
     if f"{percent:.{digits}f}" == f"{float(printed):.{digits}f}":
         return "rounded"

@@ -149,8 +149,8 @@ def page(index: dict[str, Any]) -> str:
         "",
         f"Source: {index['source']}. Scale `{index['scale']}`, {index['cells']} cells.",
     ]
-    said = " ".join(filter(None, (index["exhibit"], f"scale={index['scale']}", index["words"])))
-    parts += [f"Made by `deltabench reproduce {said}`.", ""]
+    command = " ".join(filter(None, (index["exhibit"], f"scale={index['scale']}", index["words"])))
+    parts += [f"Made by `deltabench reproduce {command}`.", ""]
     parts += [line for note in index["labels"] for line in (f"*{note}*", "")]
     for name in index["figures"]:
         parts += [f"![{name}]({name}.svg)", ""]

@@ -55,8 +55,8 @@ def _place(study: Study, role: str, task: str | None, arm: str) -> tuple[str, li
     """Return a panel's name, its points, and their correlations as text."""
     weights = decomposition_clouds.PRINTED.get(role, role)
     if task is None:
-        said = decomposition.quotes(study).get(study.method_of.get(arm, arm), {})
-        label, stated = str(said.get("label", "")), (said.get("stated") or {}).get(role)
+        quote = decomposition.quotes(study).get(study.method_of.get(arm, arm), {})
+        label, stated = str(quote.get("label", "")), (quote.get("stated") or {}).get(role)
         cloud = decomposition_clouds.printed(study, label, role)
         found = [_plain(decomposition_clouds.pearson(cloud, over) if cloud else np.nan) for over in (ALL, WITHIN)]
         text = "" if stated is None else f", {_plain(float(stated))} in its text"

@@ -74,5 +74,5 @@ def _legend(figure: "Figure", studies: Sequence[MemoryStudy], looks: dict[str, d
     device = studies[0].exhibit.device_bytes
     limit = f"dashed: {device / GIB:.0f} GiB; ×: would not fit it" if device is not None else ""
     measured = any(row.measured for study in studies for row in study.rows)
-    said = f"forecast{', red marks: measured' if measured else ', nothing is measured'}"
-    figure_style.legend(figure, handles, 6, said, limit)
+    source = f"forecast{', red marks: measured' if measured else ', nothing is measured'}"
+    figure_style.legend(figure, handles, 6, source, limit)

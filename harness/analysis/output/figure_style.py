@@ -103,8 +103,8 @@ def named(studies: Sequence[Study], arm: str) -> str:
 
 def marked(studies: Sequence[Study], arms: Sequence[str] | None = None, untuned: str = rate_marks.UNTUNED) -> str:
     """Return the meaning of the marks that these arms have; of all arms where none are given."""
-    said = arms if arms is not None else [arm for study in studies for arm in study.clean.arms]
-    names = "".join(named(studies, arm) for arm in dict.fromkeys(said))
+    chosen = arms if arms is not None else [arm for study in studies for arm in study.clean.arms]
+    names = "".join(named(studies, arm) for arm in dict.fromkeys(chosen))
     lines = []
     if "↑" in names or "↓" in names:
         lines.append("↑, ↓: a learning rate at the upper, lower edge of those tried (on how many tasks)")

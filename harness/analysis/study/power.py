@@ -32,7 +32,7 @@ def needed(estimate: Interval, distance: float, level: float = LEVEL, limit: int
     """Return the seeds per task that decide with 80 % probability, when the true value is `distance` from the margin.
 
     low and high: the same at the ends of the 80 % interval of the spread (chi-square), which few seeds leave wide.
-    None where nothing can be said: no spread, or an estimate on the margin itself.
+    None without an answer: no spread, or an estimate on the margin itself.
     """
     if not (distance > 0 and math.isfinite(estimate.sd) and estimate.df > 0):
         return None

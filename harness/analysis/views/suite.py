@@ -16,7 +16,7 @@ UNPARSED, ONE_ANSWER, ERRORS = 0.10, 0.95, 3.0
 """A seed collapsed on a set: more than 10 % of its answers cannot be read, one answer is given to more than 95 % of
 the rows, or it scores more than 3 standard errors below guessing."""
 
-FIGURES = ["score", "rows", "chance", "parse_failures", "commonest"]  # what `collapsed` is told
+FIGURES = ["score", "rows", "chance", "parse_failures", "commonest"]  # the input of `collapsed`
 
 
 def table(study: Study) -> Table:
