@@ -26,7 +26,7 @@ Keepers = Callable[[Cell, Runtime, AttemptFolder, torch.device], checkpoint.Keep
 def run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keepers: Keepers = checkpoint.keeper) -> dict[str, Any]:
     """Train and score one cell. Returns what the record says of it; curve, predictions and deltas go to `folder`.
 
-    keepers: makes what keeps checkpoints, for a run that keeps more (inside.py).
+    keepers: makes what keeps checkpoints, for a run that keeps more (probes/_snapshot_run.py).
     fit.Diverged where the loss says so, UsageError for what a person can put right.
     """
     if cell.recipe.parallel != "none":

@@ -1,12 +1,13 @@
 """Peak training memory of a cell without its weights and without a GPU.
 
-- load.py: what is asked (lengths, kernel, checkpointing, accumulation). Torch-free.
-- ask.py: cells in, figures out, for the rest of the harness; the share of a GPU. Torch-free.
-- answer.py: the figures, at every batch size; does it fit, and what would.
-- subject.py, probe.py: the cell's own model, method, loss and optimiser, and one training step of them, on the meta
-  device; measure.py: the same step on a GPU.
-- live.py, log.py: which storages live when, and what for; also of a real step on a real device.
-- ways.py, attention.py: what a CUDA device allocates otherwise than the meta device.
-- quantised.py: the shapes of a base in few bits, where its library cannot work.
-- exhibit.py, advice.py: exhibits of forecasts, and what a plan says of a device. Torch-free.
+The settings of a forecast are in config/step_load.py. Only the modules that build models import torch.
+
+- client.py: takes cells and returns figures, for the rest of the harness; the share of a GPU.
+- compute.py: computes the figures at every batch size, and whether a cell fits.
+- prepared_cell.py, synthetic_step.py: build the cell's model, method, loss and optimiser on the meta device, and run
+  one training step of them; gpu_measurement.py measures the same step on a GPU.
+- cuda_rules.py, attention_kernels.py: correct for what a CUDA device allocates differently from the meta device.
+- quantised_shapes.py: gives the shapes of a base in few bits, where its library cannot work.
+- flop_count.py, gpu_hours.py, duration.py: estimate operations, hours on a GPU and seconds.
+- exhibit_rows.py, device_fit.py, dry_run.py: exhibits of forecasts, and a plan's advice on a device.
 """

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def ask(many: Sequence[Cell], load: Load, memory: int | None = None, answers: str = ANSWERS) -> list[Figures | str]:
-    """For each cell its figures (see answer.py, or operations.py), or in a sentence why there are none.
+    """For each cell its figures (see compute.py, or flop_count.py), or in a sentence why there are none.
 
     memory: bytes of a device, for whether the cell fits and what would.
     """

@@ -6,7 +6,7 @@ torch's functions are led on other ways, which allocate what the kernels of a CU
 - dropout keeps one byte per element.
 - bf16: the casts of torch's autocast (its lists for CUDA, those functions that backbones call), with its cache of
   cast weights that train.
-- attention: see attention.py.
+- attention: see attention_kernels.py.
 """
 
 from collections import Counter

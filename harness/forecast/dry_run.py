@@ -1,7 +1,7 @@
 """What the cells of an exhibit will take, told before any of them runs. Torch-free.
 
-Time and memory by finished cells most like them (experience.py). Where there are none, as for grids that want a GPU, by
-a forecast from the cells alone (forecast/hours.py).
+Time and memory by finished cells most like them (duration.py). Where there are none, as for grids that want a GPU, by
+a forecast from the cells alone (gpu_hours.py).
 """
 
 from collections.abc import Iterable, Sequence

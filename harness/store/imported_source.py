@@ -1,6 +1,6 @@
 """The source of our modules as they were imported: a file may be edited while its cell runs. Torch-free.
 
-The forkserver keeps the files of all that it has loaded (see preloaded.py), and its children inherit that.
+The forkserver keeps the files of all that it has loaded (see processes/preload_last.py), and its children inherit that.
 """
 
 import hashlib

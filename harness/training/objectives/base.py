@@ -45,7 +45,7 @@ def alike_notes(options: torch.Tensor, labels: torch.Tensor) -> dict[str, int]:
 
 
 class Objective(Protocol):
-    """Loss is the mean over `items`, in training as in evaluation. What runs a model is `in_precision` (forward.py)."""
+    """The loss is the mean over `items`, in training and evaluation. Models run in `in_precision` (precision.py)."""
 
     head: Head
 
