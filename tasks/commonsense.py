@@ -31,7 +31,6 @@ SETS: Mapping[str, tuple[str, int, str, str]] = {
 }
 """Our name -> theirs, how many options, rows, and how the schema was verified."""
 ABOUT = " (a clone of github.com/AGI-Edgerunners/LLM-Adapters, or its files)"
-SAID = "the correct answer is "
 FOLDER = "llm_adapters_commonsense"
 
 _HEAD = "Below is an instruction that describes a task. Write a response that appropriately completes the request."

@@ -19,6 +19,7 @@ from typing import Any
 
 from harness import assets, atomic_files
 from harness.config import yaml_safety, yaml_values
+from harness.config.schema import AXES
 from harness.config.step_load import Load, declared
 from harness.errors import UsageError, near
 from harness.experiments import claims, view_registry
@@ -31,7 +32,6 @@ FIELDS = (
     "title", "source", "published", "floor", "ceiling", "sets", "tuning_seeds", "probe", "view", "claims", "forecast",
     "grid",
 )  # fmt: skip
-AXES = ("method", "model", "task", "recipe", "objective", "seed")
 GROUP = "deltabench.exhibits"
 RATE, CHOSEN = "recipe.learning_rate", "chosen"
 """A block at the rate CHOSEN waits for the cells of the other blocks, which try several: see rate_tuning.py."""

@@ -122,11 +122,20 @@ class AttemptFolder:
         return self.path / name
 
 
-FILE = "delta-best.safetensors"
+CHECKPOINTS = ("best", "last")
+"""The checkpoints whose weights an attempt keeps."""
+
+
+def delta_file(checkpoint: str) -> str:
+    """Return the name of the file of the trained tensors at a checkpoint."""
+    return f"delta-{checkpoint}.safetensors"
+
+
+FILE = delta_file("best")
 """The file of the trained tensors at the best checkpoint."""
-LAST = "delta-last.safetensors"
+LAST = delta_file("last")
 """The file of the trained tensors after the last step."""
-PATTERN = "delta-step-*.safetensors"
+PATTERN = delta_file("step-*")
 """The files of the trained tensors after other steps."""
 
 

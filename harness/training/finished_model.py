@@ -12,6 +12,7 @@ from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.models import backbone as models
 from harness.models import tensor_reader, tokenizer
+from harness.store.attempt_folder import delta_file
 from harness.store.store import Store
 from harness.training import determinism, trained_tensors
 from harness.training.determinism import seed_for
@@ -21,8 +22,6 @@ from methods.attachment.delta_state import load_delta_state
 from methods.backbone.delta import trainable
 from methods.base import Method
 from tasks import registry as tasks
-
-CHECKPOINTS = ("best", "last")
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def finished(store: Store, key: str, checkpoint: str = "best") -> Built:
     determinism.seed(seed_for(cell, "method"))
     method.inherit(model, trained_tensors.load(store, cell))
     if any(True for _ in trainable(model)):
-        path = store.counting_file(key, f"delta-{checkpoint}.safetensors")
+        path = store.counting_file(key, delta_file(checkpoint))
         if not path.is_file():
             raise UsageError(f"cell {key[:12]} kept no {path.name}: run it again with keep=delta rerun=done.")
         load_delta_state(model, tensors(path))

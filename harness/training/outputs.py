@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from harness.store.attempt_folder import AttemptFolder
+from harness.store.attempt_folder import AttemptFolder, delta_file
 from harness.training import trained_tensors
 from harness.training.fit import Fitted
 from harness.training.score import Split
@@ -32,4 +32,4 @@ def deltas(folder: AttemptFolder, fitted: Fitted, model: nn.Module) -> None:
     for checkpoint, point in fitted.points().items():
         if point.tensors:
             trained_tensors.restore(model, point.tensors)
-            trained_tensors.save(folder, f"delta-{checkpoint}.safetensors", delta_state(model))
+            trained_tensors.save(folder, delta_file(checkpoint), delta_state(model))

@@ -21,13 +21,13 @@ from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError, near
 from harness.experiments import grid
 from harness.paths import located
+from harness.store.attempt_folder import CHECKPOINTS
 from harness.store.store import Store
 
 if TYPE_CHECKING:
     from harness.training.finished_model import Built
 
 FORMATS = ("deltabench", "peft", "merged")
-CHECKPOINTS = ("best", "last")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

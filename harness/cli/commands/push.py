@@ -15,10 +15,10 @@ from harness.cli import arguments as words
 from harness.config import compose
 from harness.errors import UsageError, near
 from harness.sharing import transfer
+from harness.store.attempt_folder import CHECKPOINTS
 from harness.store.store import Store
 
 FORMATS = ("auto", *transfer.FORMS)
-CHECKPOINTS = ("best", "last")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -19,6 +19,7 @@ from harness.experiments import grid
 from harness.run import run
 from harness.sharing import delta_folder
 from harness.store import identity
+from harness.store.attempt_folder import CHECKPOINTS
 from harness.store.store import Store
 from harness.training import finished_model
 
@@ -80,7 +81,7 @@ def test_exported_it_scores_as_in_the_record(
     key = finish(method)
     record = store.read(key)
     assert record is not None
-    for checkpoint in finished_model.CHECKPOINTS:
+    for checkpoint in CHECKPOINTS:
         assert _export(delta, store, key, tmp_path / checkpoint, "--checkpoint", checkpoint) == 0
         told = _score(delta, tmp_path / checkpoint, capsys)
         sets = record["scores"][checkpoint]["sets"]
