@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from harness import precision
 from harness.store import fingerprint, results_version
+from harness.training import step
 from methods import registry as methods
 from tests.harness.store import golden_rows
 
@@ -48,14 +48,14 @@ def test_every_row_is_kept_and_no_other() -> None:
 
 @pytest.mark.parametrize("row", ["method lora/gpt2", "family bart/bart", "objective masked/label", "accumulate/gpt2"])
 def test_a_doubled_loss_changes_every_row_that_trains(monkeypatch: pytest.MonkeyPatch, row: str) -> None:
-    def doubled(*arguments: object, **more: object) -> tuple[torch.Tensor, torch.Tensor | None]:
-        loss, penalty = losses(*arguments, **more)  # type: ignore[arg-type]
-        return 2 * loss, penalty
+    def doubled(*arguments: object, **more: object) -> tuple[torch.Tensor, torch.Tensor]:
+        loss, total = losses(*arguments, **more)  # type: ignore[arg-type]
+        return 2 * loss, 2 * total
 
     assert changed(full=True, only=row) == []
     golden_rows._train.cache_clear()
-    losses = precision.losses
-    monkeypatch.setattr(precision, "losses", doubled)
+    losses = step.losses
+    monkeypatch.setattr(step, "losses", doubled)
     assert changed(full=True, only=row) == [row]
 
 
