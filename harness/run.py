@@ -13,9 +13,9 @@ from harness.store.attempt_folder import AttemptFolder
 from harness.store.store import Store
 from harness.training import checkpoint, determinism, outputs, parallel, process_group, step_profile, trained_tensors
 from harness.training.determinism import choose_device, seed_for
-from harness.training.fit import Point, Work, fit
+from harness.training.fit import Work, fit
 from harness.training.objectives import registry as objectives
-from harness.training.score import facts, prepare, score
+from harness.training.score import facts, prepare
 from methods import registry as methods
 from tasks import registry as tasks
 from tasks.data import few_shot
@@ -74,64 +74,17 @@ def _run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint
     outputs.predictions(folder, fitted, splits)
     record = {
         "status": "done",
-        "scores": {checkpoint: _scores(work, point) for checkpoint, point in fitted.points().items()},
+        "scores": {checkpoint: outputs.scores(work, point) for checkpoint, point in fitted.points().items()},
         "best_step": fitted.best.step,
         "parameters": census.count(model),
         **(measured := meter.summary()),
         "flops": step_profile.told(work, device, measured["device"]["name"] or ""),
         "notes": {
-            **_notes(work, device),
-            **_leaked(cell),
+            **outputs.notes(work, device),
+            **outputs.leaked(cell),
             **determinism.note(device, lacking),
             **keeper.note(),
         },
         "task_facts": told,
     }
     return step_profile.counted(record, work, device, seed_for(cell, "order"))
-
-
-def _scores(work: Work, point: Point) -> dict[str, Any]:
-    """The record's scores of a point; the sample of train is scored here, with the point's tensors put back.
-
-    Training is over and the reported sets are scored, so a sample that cannot be is missing, with its reason.
-    """
-    told: dict[str, Any] = {"step": point.step, "sets": {name: one.figures for name, one in point.scores.items()}}
-    trained_tensors.restore(work.model, point.tensors)
-    size, split = work.recipe.evaluation_batch_size, work.splits["train_sample"]
-    with work.meter.phase("evaluate"):
-        try:
-            sample = score(work.model, work.objective, split, work.task.metric, size)
-        except Exception as error:  # of whatever kind; in a team the other processes wait for this one
-            if process_group.mine().size > 1:
-                raise
-            return {**told, "why_null": {"train_sample": f"not scored: {type(error).__name__}: {error}"}}
-    return {**told, "sets": {**told["sets"], "train_sample": sample.figures}}
-
-
-def _notes(work: Work, device: torch.device) -> dict[str, Any]:
-    cut = {name: split.encoded.truncated for name, split in work.splits.items() if split.encoded.truncated}
-    answers: dict[str, dict[str, int]] = {}
-    for name, split in work.splits.items():
-        for note, count in split.encoded.notes.items():
-            answers.setdefault(note, {})[name] = count
-    return {
-        **_method_notes(work),
-        **({"truncated_rows": cut} if cut else {}),
-        **answers,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "precision": work.recipe.precision,
-    }
-
-
-def _method_notes(work: Work) -> dict[str, Any]:
-    """A method may be of somebody else's making: its notes are not worth the run."""
-    try:
-        return dict(work.method.notes(work.model))
-    except Exception as error:
-        return {"notes": f"the method has none: {type(error).__name__}: {error}"}
-
-
-def _leaked(cell: Cell) -> dict[str, str]:
-    """A note where rows of test or validation are also in train."""
-    told = tasks.leaked(cell.task)
-    return {"leaked_rows": told} if told else {}

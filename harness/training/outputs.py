@@ -1,16 +1,20 @@
-"""What stays of a run beside its record: predictions and deltas of the best and the last point."""
+"""What a run leaves: predictions and deltas of the best and the last point, and the scores and notes of its record."""
 
 import gzip
 import json
 from collections.abc import Mapping
+from typing import Any
 
+import torch
 from torch import nn
 
+from harness.config.schema import Cell
 from harness.store.attempt_folder import AttemptFolder, delta_file
-from harness.training import trained_tensors
-from harness.training.fit import Fitted
-from harness.training.score import Split
+from harness.training import process_group, trained_tensors
+from harness.training.fit import Fitted, Point, Work
+from harness.training.score import Split, score
 from methods.attachment.delta_state import delta_state
+from tasks import registry as tasks
 
 PREDICTIONS = "predictions.jsonl.gz"
 
@@ -33,3 +37,50 @@ def deltas(folder: AttemptFolder, fitted: Fitted, model: nn.Module) -> None:
         if point.tensors:
             trained_tensors.restore(model, point.tensors)
             trained_tensors.save(folder, delta_file(checkpoint), delta_state(model))
+
+
+def scores(work: Work, point: Point) -> dict[str, Any]:
+    """The record's scores of a point; the sample of train is scored here, with the point's tensors put back.
+
+    Training is over and the reported sets are scored, so a sample that cannot be is missing, with its reason.
+    """
+    told: dict[str, Any] = {"step": point.step, "sets": {name: one.figures for name, one in point.scores.items()}}
+    trained_tensors.restore(work.model, point.tensors)
+    size, split = work.recipe.evaluation_batch_size, work.splits["train_sample"]
+    with work.meter.phase("evaluate"):
+        try:
+            sample = score(work.model, work.objective, split, work.task.metric, size)
+        except Exception as error:  # of whatever kind; in a team the other processes wait for this one
+            if process_group.mine().size > 1:
+                raise
+            return {**told, "why_null": {"train_sample": f"not scored: {type(error).__name__}: {error}"}}
+    return {**told, "sets": {**told["sets"], "train_sample": sample.figures}}
+
+
+def notes(work: Work, device: torch.device) -> dict[str, Any]:
+    cut = {name: split.encoded.truncated for name, split in work.splits.items() if split.encoded.truncated}
+    answers: dict[str, dict[str, int]] = {}
+    for name, split in work.splits.items():
+        for note, count in split.encoded.notes.items():
+            answers.setdefault(note, {})[name] = count
+    return {
+        **_method_notes(work),
+        **({"truncated_rows": cut} if cut else {}),
+        **answers,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "precision": work.recipe.precision,
+    }
+
+
+def _method_notes(work: Work) -> dict[str, Any]:
+    """A method may be of somebody else's making: its notes are not worth the run."""
+    try:
+        return dict(work.method.notes(work.model))
+    except Exception as error:
+        return {"notes": f"the method has none: {type(error).__name__}: {error}"}
+
+
+def leaked(cell: Cell) -> dict[str, str]:
+    """A note where rows of test or validation are also in train."""
+    told = tasks.leaked(cell.task)
+    return {"leaked_rows": told} if told else {}

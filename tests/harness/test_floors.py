@@ -132,3 +132,7 @@ def test_every_room_says_what_it_is() -> None:
     rooms = {path.parent for path in FILES.values()}
     texts = {room: ast.get_docstring(ast.parse((room / "__init__.py").read_text())) or "" for room in rooms}
     assert [str(room) for room, text in texts.items() if not text.strip().endswith(".")] == []
+
+
+def test_the_page_of_a_cell_is_one_page() -> None:
+    assert len(FILES["harness.run"].read_text(encoding="utf-8").splitlines()) <= 100

@@ -11,13 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import methods.lora
 from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
 from harness.models import backbone, tokenizer, weight_files
 from harness.models.head import Head
 from harness.run import run
 from harness.store.attempt_folder import AttemptFolder
 from harness.training.determinism import seed_for
+from methods import lora
+from methods import registry as methods
 from tasks import registry as tasks
 from tasks.metrics.label_metrics import METRICS
 
@@ -130,8 +131,8 @@ def _fail(*_: Any, **__: Any) -> Any:
 
 def test_what_fails_after_training_loses_nothing_of_it(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, there = go(cell(TASKS[0]))
-    monkeypatch.setattr("harness.run.score", _fail)  # of the sample of train only: fit.py has its own name for it
-    monkeypatch.setattr(methods.lora.LoRA, "notes", _fail)
+    monkeypatch.setattr("harness.training.outputs.score", _fail)  # of the sample of train only
+    monkeypatch.setattr(lora.LoRA, "notes", _fail)
     monkeypatch.setattr("harness.training.step_profile.count", _fail)
     monkeypatch.setattr("harness.training.step_profile.follow", _fail)
     record, here = go(cell(TASKS[0]))
@@ -148,7 +149,7 @@ def test_what_fails_after_training_loses_nothing_of_it(go: Go, monkeypatch: pyte
 
 
 def test_what_was_trained_is_written_first(go: Go, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("harness.run._scores", _fail)
+    monkeypatch.setattr("harness.training.outputs.scores", _fail)
     with pytest.raises(RuntimeError, match="no"):
         go(cell(TASKS[0]))
     kept = {path.name for path in (tmp_path / "0").iterdir()}
