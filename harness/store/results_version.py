@@ -6,7 +6,6 @@ behind it: a method, a family, an objective, a metric, or a field of a recipe or
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -51,7 +50,7 @@ def features(recipe: Mapping[str, Any], task: Mapping[str, Any]) -> tuple[str, .
 @cache
 def golden() -> Mapping[str, tuple[str, ...]]:
     """Row name -> its numbers as text. A name is its group, a slash and what the row is of: `method lora/t5`."""
-    read: dict[str, list[str]] = json.loads(atomic_files.read_text(FILE)) if FILE.is_file() else {}
+    read: dict[str, list[str]] = atomic_files.read_json(FILE) if FILE.is_file() else {}
     return {name: tuple(digits) for name, digits in read.items()}
 
 
