@@ -94,7 +94,7 @@ def _count(backbone: str, name: str, fields: str) -> Recomputed:
 
 
 def rows() -> Iterator[Row]:
-    """Return every printed percentage of DoRA's tables 1, 5, 6 and 15 and of the combination table, each once."""
+    """Yield every printed percentage of DoRA's tables 1, 5, 6 and 15 and of the combination table, each once."""
     seen = set[tuple[str, ...]]()
     for table in ("dora_table1", "dora_table5", "dora_table6", "dora_table15"):
         for line in _read(table):

@@ -83,7 +83,7 @@ def _by_torch(library: Any, uuid: str) -> tuple[Any, str]:
     for place, name in enumerate(names, start=1):
         try:
             return _instance(library, library.nvmlDeviceGetHandleByUUID(name))
-        except Exception:
+        except Exception:  # NVML knows no device of this name; the next prefix is tried
             if place == len(names):
                 raise
     raise AssertionError("unreachable: the last name returns or raises")

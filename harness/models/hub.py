@@ -74,7 +74,7 @@ def refusal(name: str, revision: str | None, error: Exception) -> UsageError:
                 f"`hf auth login` if it is yours, {local}."
             )
         case errors.HFValidationError():
-            text = f"model.location={name}: this is no id of the Hub (owner/name); correct it, {local}."
+            text = f"model.location={name}: this is not an id of the Hub (owner/name); correct it, {local}."
         case errors.OfflineModeIsEnabled():
             text = (
                 f"model {name}{at} is not whole in the cache, and HF_HUB_OFFLINE forbids fetching it: unset that "

@@ -27,7 +27,7 @@ def read(path: Path) -> Any:
     try:
         with safe_open(path, framework="pt") as file:
             told = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no mapping)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (the file is not a mapping)
         if told["sha256"] != _digest(told["content"], tensors):
             raise Broken("its content is not what was written")
         return _unpack(json.loads(told["content"]), tensors)

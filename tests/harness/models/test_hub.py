@@ -32,7 +32,7 @@ REFUSALS = {
     "gated": (refused(errors.GatedRepoError), r"licence at https://huggingface\.co/a/b .*hf auth login"),
     "revision": (refused(errors.RevisionNotFoundError), r"no revision v9.*/a/b/commits/main"),
     "unknown": (refused(errors.RepositoryNotFoundError), r"no model a/b on the Hub.*model\.location"),
-    "bad id": (errors.HFValidationError("no"), r"model\.location=a/b: this is no id of the Hub"),
+    "bad id": (errors.HFValidationError("no"), r"model\.location=a/b: this is not an id of the Hub"),
     "offline": (errors.OfflineModeIsEnabled("no"), r"HF_HUB_OFFLINE forbids fetching"),
     "network": (ConnectionError("name or service\nnot known"), r"could not be read from the Hub \(ConnectionError"),
 }

@@ -67,7 +67,8 @@ def test_the_precision_of_a_file_is_not_that_of_the_backbone(t5: ModelConfig) ->
 
 
 def test_a_half_backbone_under_single_precision_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"model\.dtype=bf16: trainable parameters stay in fp32.*recipe\.precision=bf16"):
+    why = r"model\.dtype=bf16: trainable parameters stay in fp32.*recipe\.precision=bf16"
+    with pytest.raises(UsageError, match=why):
         grid.expand([{"model.dtype": "bf16"}])
     [cell] = grid.expand([{"model.dtype": "bf16", "recipe.precision": "bf16"}])
     assert cell.model.dtype == "bf16"
