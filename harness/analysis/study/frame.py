@@ -6,10 +6,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from harness import atomic_files
-from harness.analysis.study import labels
 from harness.config import conf_files, yaml_values
 from harness.config.schema import ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import plain
+from harness.experiments import labels
 from harness.store.archive import Run
 from harness.store.record import run_joules
 

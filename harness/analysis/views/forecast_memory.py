@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from harness.analysis.output.table import MISSING, Entry, Table, word
-from harness.analysis.study import labels
+from harness.experiments import labels
 from harness.experiments.exhibits import Exhibit
 
 GIB = 2**30

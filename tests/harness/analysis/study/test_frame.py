@@ -5,8 +5,9 @@ import json
 
 import pytest
 
-from harness.analysis.study import frame, labels
+from harness.analysis.study import frame
 from harness.errors import UsageError
+from harness.experiments import labels
 from harness.store import archive
 
 
