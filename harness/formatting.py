@@ -13,6 +13,14 @@ def number(value: Any) -> str:
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.3g}"
 
 
+def rate(value: float) -> str:
+    """Return a learning rate as people write it: 3e-4, 0.05."""
+    if 0.01 <= value < 100:
+        return f"{value:.4g}"
+    mantissa, exponent = f"{value:.3e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
 def value(given: Any) -> str:
     """Return a value as it is written on the command line."""
     if isinstance(given, list | tuple):

@@ -3,12 +3,15 @@
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from harness import terminal
 from harness.config.schema import Cell
 from harness.execution import worker
+from harness.experiments import labels
+from harness.store import identity
 from harness.store.store import Store
 
 POLL_S = 0.5
@@ -16,10 +19,21 @@ _GOOD = ("done", "oom")
 
 
 class Tally:
-    """The cells of a sweep that have ended since it began, and their statuses."""
+    """The cells of a sweep that have ended since it began, and their statuses.
 
-    def __init__(self, store: Store, cells: Mapping[str, Cell], seen: Mapping[str, int]) -> None:
-        self.store, self.cells, self.seen = store, cells, dict(seen)
+    among: all cells of the grid, whose differences name each cell. role: of the shown score, test or validation.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        cells: Mapping[str, Cell],
+        seen: Mapping[str, int],
+        among: Sequence[Cell] = (),
+        role: str = "test",
+    ) -> None:
+        self.store, self.cells, self.seen, self.role = store, cells, dict(seen), role
+        self.names = names([*cells.values(), *among])
         self.pending = list(cells)
         self.ended: dict[str, str] = {}
         self.started = time.monotonic()
@@ -49,7 +63,8 @@ class Tally:
         wall = summary.get("wall_s")
         took = f"  {wall:.1f} s" if isinstance(wall, int | float) else ""
         count = f"[{len(self.ended)}/{len(self.cells)}]"
-        return f"{count} {key[:8]} {self.ended[key]:<8} {name(self.cells[key])}{took}{self._eta()}"
+        found = score(summary, self.role)
+        return f"{count} {key[:8]} {self.ended[key]:<8} {self.names[key]}{found}{took}{self._eta()}"
 
     def running(self) -> dict[str, int]:
         """Return key -> step of the cells that run now."""
@@ -64,9 +79,19 @@ class Tally:
         return f"  {clock(left)} to go" if left and self.pending else ""
 
 
-def name(cell: Cell) -> str:
-    """Return a cell's name for people."""
-    return f"{cell.method.name} {cell.model.name} {cell.task.name} seed {cell.seed}"
+def names(many: Sequence[Cell]) -> dict[str, str]:
+    """Return key -> the cell's name for people, with the fields in which it differs from the others."""
+    named = zip(many, labels.of_cells([identity.to_json(cell) for cell in many]), strict=True)
+    return {identity.key(cell): f"{one.arm}{one.rate} {one.model} {one.task} seed {cell.seed}" for cell, one in named}
+
+
+def score(summary: Mapping[str, Any], role: str = "test") -> str:
+    """Return "  test accuracy 88.4" in points of 100, of validation where there is no test score; "" without one."""
+    found = summary.get("scores") or {}
+    for one in dict.fromkeys((role, "validation")):
+        if found.get(one) is not None:
+            return f"  {one} {summary.get('metric')} {100 * found[one]:.1f}"
+    return ""
 
 
 def clock(seconds: float) -> str:
@@ -109,7 +134,7 @@ def _lines(tally: Tally, stop: threading.Event) -> None:
 
 
 def _bar(tally: Tally, stop: threading.Event) -> None:
-    """Show a bar for the sweep, one for each cell that runs, and a line for each that failed."""
+    """Show a bar for the sweep, one for each cell that runs, and a line for each that ended."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
     columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}", markup=False))
@@ -118,15 +143,14 @@ def _bar(tally: Tally, stop: threading.Event) -> None:
         bars: dict[str, TaskID] = {}
         for news in _ticks(tally, stop):
             for key in news:
-                if tally.ended[key] not in _GOOD:
-                    progress.console.print(tally.line(key), highlight=False, markup=False)
+                progress.console.print(tally.line(key), highlight=False, markup=False)
             progress.update(sweep, completed=len(tally.ended), description=_describe(tally))
             running = tally.running()
             for key in set(bars) - set(running):
                 progress.remove_task(bars.pop(key))
             for key, step in running.items():
                 if key not in bars:
-                    bars[key] = progress.add_task(name(tally.cells[key]), total=tally.cells[key].recipe.steps)
+                    bars[key] = progress.add_task(tally.names[key], total=tally.cells[key].recipe.steps)
                 progress.update(bars[key], completed=step)
 
 

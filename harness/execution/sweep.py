@@ -44,6 +44,7 @@ def drain(
     check: str = PREFLIGHT,
     name: str = "",
     unprobed: Collection[int] = (),
+    role: str = "test",
 ) -> int:
     """Run every cell that has no result yet, seed by seed; return the exit code (see `exit_code`).
 
@@ -55,6 +56,7 @@ def drain(
     - rerun: statuses (or "stale") that are run once more.
     - name: the name of the grid, under which `status` reports it.
     - unprobed: seeds whose cells get no probes.
+    - role: of the score in the lines of progress, test or validation.
 
     Raises UsageError for a value that a person has to correct; nothing has run then.
     """
@@ -84,7 +86,7 @@ def drain(
     _register(store, todo)
     requested_grids.note(store, requested_grids.of(name, many))
     deadline = None if deadline_s is None else time.time() + deadline_s
-    tally = progress.Tally(store, todo, seen)
+    tally = progress.Tally(store, todo, seen, many, role)
     print(_announce(todo, many, store, deadline_s))
     setup = _setup(store, todo, plan, deadline, probes.entry(entry, wanted))
     try:

@@ -1,13 +1,79 @@
 """Short labels for cells in a table, from the fields that differ and only from those."""
 
+import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from harness import formatting
+from harness.config.schema import ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import plain
 from methods import registry as methods
 
 Fields = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class CellLabel:
+    """The labels of one cell among others.
+
+    arm: the method with what else is compared; the learning rate is chosen, not compared. rate: " learning_rate=3e-3"
+    where cells of this model, task and arm differ in it, else "".
+    """
+
+    model: str
+    task: str
+    arm: str
+    rate: str
+
+
+def of_cells(cells: Sequence[Fields], apart: Collection[str] = ()) -> list[CellLabel]:
+    """Return the labels of cells as JSON (record["cell"]), which tell each from the others.
+
+    apart: fields as on the command line, such as method.rank, that are named elsewhere and so in no label.
+    """
+    models = labels([c["model"]["name"] for c in cells], [0] * len(cells), [_model(c) for c in cells],
+                    _of_group("model", apart))  # fmt: skip
+    tasks = labels([c["task"]["name"] for c in cells], models, [_task(c) for c in cells], _of_group("task", apart))
+    places = list(zip(models, tasks, strict=True))
+    arms = labels([c["method"]["name"] for c in cells], places, [_arm(c) for c in cells], _of_arm(apart))
+    rates = [{"learning_rate": formatting.rate(float(c["recipe"]["learning_rate"]))} for c in cells]
+    tails = labels([""] * len(cells), list(zip(models, tasks, arms, strict=True)), rates)
+    return [CellLabel(*parts) for parts in zip(models, tasks, arms, tails, strict=True)]
+
+
+def _of_group(group: str, apart: Collection[str]) -> list[str]:
+    """Return the names, without the group, of the fields of one group."""
+    return [name.partition(".")[2] for name in apart if name.startswith(f"{group}.")]
+
+
+def _of_arm(apart: Collection[str]) -> list[str]:
+    """Return the names that these fields have in `_arm`."""
+    return [*_of_group("method", apart), *(name for name in apart if not name.startswith("method."))]
+
+
+def _model(cell: Fields) -> dict[str, Any]:
+    return {**_identity(cell["model"], ModelConfig), "name": ""}
+
+
+def _task(cell: Fields) -> dict[str, Any]:
+    return {**_identity(cell["task"], TaskConfig), "name": ""}
+
+
+def _arm(cell: Fields) -> dict[str, Any]:
+    """Return the method's fields, then what else may be compared."""
+    method = declared(cell["method"])
+    recipe = {**_identity(cell["recipe"], RecipeConfig), "learning_rate": None}
+    roles = "+".join(role for role, _ in cell.get("parents") or ())
+    named = {f"recipe.{name}": value for name, value in recipe.items()}
+    return {**method, "objective": cell["objective"], "parents": roles, **named}
+
+
+def _identity(part: Fields, kind: type) -> dict[str, Any]:
+    """Return the identity fields; a record from before a field existed has it at its default, as in the key."""
+    known = [field for field in dataclasses.fields(kind) if field.metadata.get("kind") == "identity"]
+    return {field.name: part.get(field.name, field.default) for field in known}
 
 
 def distinguishing(rows: Sequence[Fields]) -> tuple[str, ...]:
@@ -32,24 +98,34 @@ def declared(method: Fields) -> dict[str, Any]:
     return {name: method[name] for name in names}
 
 
-def labels(names: Sequence[str], places: Sequence[Any], rows: Sequence[Fields]) -> list[str]:
+def labels(
+    names: Sequence[str], places: Sequence[Any], rows: Sequence[Fields], apart: Collection[str] = ()
+) -> list[str]:
     """Return one label per cell: its name, and `field=value` for the fields that differ among cells of that name.
 
     places: what the cell stands beside (its model, its task): only cells of one name in one place are differing
-    apart, so a field that merely follows the place makes no second label.
+    apart, so a field that merely follows the place makes no second label. apart: fields that are named elsewhere. No
+    label has them, nor a field that merely follows them.
     """
+    rows = [{**{name: row[name] for name in apart if name in row}, **row} for row in rows] if apart else rows
     groups: dict[tuple[str, Any], list[int]] = {}
     for index, (name, place) in enumerate(zip(names, places, strict=True)):
         groups.setdefault((name, place), []).append(index)
     differing: dict[str, dict[str, None]] = {}
     for (name, _), members in groups.items():
-        fields = distinguishing([rows[index] for index in members])
+        fields = [field for field in distinguishing([rows[index] for index in members]) if field not in apart]
         differing.setdefault(name, {}).update(dict.fromkeys(fields))
     return [_label(name, row, tuple(differing[name])) for name, row in zip(names, rows, strict=True)]
 
 
 def _label(name: str, row: Fields, fields: tuple[str, ...]) -> str:
-    return " ".join([name, *(f"{field}={_text(row.get(field))}" for field in fields)])
+    return " ".join([name, *(f"{_short(field, row)}={_text(row.get(field))}" for field in fields)])
+
+
+def _short(field: str, row: Fields) -> str:
+    """Return recipe.steps as "steps", and as it is where another field is called so, as a method's own dropout."""
+    short = field.rpartition(".")[2]
+    return field if short in row else short
 
 
 def _text(value: Any) -> str:

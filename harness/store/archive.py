@@ -1,7 +1,6 @@
 """Export of a store's records into one file: an archive of JSON lines, or a Parquet table. Torch is not imported."""
 
 import gzip
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness import atomic_files, private_paths
 from harness.errors import UsageError
 from harness.store import fingerprint, identity
-from harness.store.record import summarise
+from harness.store.record import scores, summarise
 
 if TYPE_CHECKING:
     from harness.store.store import Store
@@ -58,6 +57,7 @@ COLUMNS: Mapping[str, str] = {
 
 test_*: the task's metric, averaged over the reported sets. record, curve: the complete ones, as JSON.
 """
+CHECKPOINTS = ("best", "last")
 _AT_ONCE = 2000
 """The number of rows that are written together."""
 
@@ -86,7 +86,7 @@ def _columns(record: dict[str, Any], curve: list[dict[str, Any]]) -> dict[str, A
     """Return one row of the Parquet table."""
     summary, facts = summarise(record), record.get("task_facts") or {}
     parameters, clock = record.get("parameters") or {}, record.get("time") or {}
-    scores = record.get("scores") or {}
+    reached = record.get("scores") or {}
     whole = row(record, curve)
     values = {
         **{name: summary.get(name) for name in COLUMNS if name in summary},
@@ -96,30 +96,14 @@ def _columns(record: dict[str, Any], curve: list[dict[str, Any]]) -> dict[str, A
         "learning_rate": record["cell"]["recipe"].get("learning_rate"),
         **{f"{part}_parameters": parameters.get(part) for part in ("delta", "head", "backbone")},
         **{name: clock.get(name) for name in ("train_s", "wall_s")},
-        **{name: text for point in ("best", "last") for name, text in _point(point, scores.get(point), facts).items()},
+        **{f"{point}_step": (reached.get(point) or {}).get("step") for point in CHECKPOINTS},
+        **{f"{role}_{point}": value for point in CHECKPOINTS for role, value in scores(record, point).items()},
         "error": (record.get("error") or {}).get("message"),
         "ended": (record.get("provenance") or {}).get("ended"),
         "record": atomic_files.encode(whole["record"]).decode(),
         "curve": atomic_files.encode(whole["curve"]).decode(),
     }
     return {name: _text(value) if COLUMNS[name] == "string" else value for name, value in values.items()}
-
-
-def _point(name: str, point: Mapping[str, Any] | None, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of one checkpoint, `best` or `last`."""
-    sets = (point or {}).get("sets") or {}
-    return {
-        f"{name}_step": (point or {}).get("step"),
-        f"validation_{name}": _mean(sets, ["validation"], facts.get("metric")),
-        f"test_{name}": _mean(sets, facts.get("tests") or ["test"], facts.get("metric")),
-    }
-
-
-def _mean(sets: Mapping[str, Any], names: Sequence[str], metric: str | None) -> float | None:
-    """Return the metric's mean over the sets; None unless every set has it."""
-    scores = [sets.get(name, {}).get(metric) for name in names]
-    known = [float(value) for value in scores if isinstance(value, int | float)]
-    return statistics.fmean(known) if known and len(known) == len(scores) else None
 
 
 def _text(value: Any) -> str | None:

@@ -6,6 +6,7 @@ newer schema is not read: a newer deltabench wrote it.
 """
 
 import re
+import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -46,8 +47,28 @@ def summarise(record: Mapping[str, Any]) -> dict[str, Any]:
         "seed": cell["seed"],
         "steps": cell["recipe"].get("steps"),
         "metric": (record.get("task_facts") or {}).get("metric"),
+        "scores": scores(record),
         "features": list(features(cell["recipe"], cell["task"])),
     }
+
+
+def scores(record: Mapping[str, Any], checkpoint: str = "best") -> dict[str, float | None]:
+    """Return the task's metric at one checkpoint: test, averaged over the reported sets, and validation.
+
+    None unless every set has it.
+    """
+    facts = record.get("task_facts") or {}
+    sets = ((record.get("scores") or {}).get(checkpoint) or {}).get("sets") or {}
+    named = {"test": facts.get("tests") or ["test"], "validation": ["validation"]}
+    return {
+        role: _mean([sets.get(name, {}).get(facts.get("metric")) for name in names]) for role, names in named.items()
+    }
+
+
+def _mean(values: list[Any]) -> float | None:
+    """Return the mean; None unless all of them are numbers."""
+    known = [float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    return statistics.fmean(known) if known and len(known) == len(values) else None
 
 
 Check = Callable[[Any], bool]
@@ -192,6 +213,7 @@ _SUMMARY = has(
     seed=_natural,
     steps=_maybe(_natural),
     metric=_text_or_none,
+    scores=_maybe(each(number)),
     features=_maybe(_list(_text)),
 )
 
@@ -209,10 +231,5 @@ def joules_per_point(record: Mapping[str, Any]) -> float | None:
 
     None without energy readings or without a score above 0.
     """
-    joules, facts = run_joules(record), record.get("task_facts") or {}
-    sets = ((record.get("scores") or {}).get("best") or {}).get("sets") or {}
-    tests = facts.get("tests") or ["test"]
-    scores = [metrics.get(facts.get("metric")) for name, metrics in sets.items() if name in tests]
-    known = [score for score in scores if isinstance(score, int | float)]
-    points = 100 * sum(known) / len(known) if known else 0.0
-    return joules / points if joules and points > 0 else None
+    joules, score = run_joules(record), scores(record)["test"]
+    return joules / (100 * score) if joules and score and score > 0 else None

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.analysis.output import figure_style
-from harness.analysis.output.table import rate
 from harness.analysis.study.study import Study
+from harness.formatting import rate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

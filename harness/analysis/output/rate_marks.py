@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness.analysis.output.table import MISSING, Entry, number, rate
+from harness.analysis.output.table import MISSING, Entry, number
 from harness.analysis.study import estimates, open_rates
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
+from harness.formatting import rate
 
 EDGES = {"highest": " ↑", "lowest": " ↓", "": ""}
 UNTUNED = "untuned"

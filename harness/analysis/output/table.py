@@ -71,14 +71,6 @@ def number(found: "Estimate", factor: float = 1.0, digits: int = 1, bounds: bool
     return Entry(text, mean, low, high, found.keys)
 
 
-def rate(value: float) -> str:
-    """Return a learning rate as people write it: 3e-4, 0.05."""
-    if 0.01 <= value < 100:
-        return f"{value:.4g}"
-    mantissa, exponent = f"{value:.3e}".split("e")
-    return f"{float(mantissa):g}e{int(exponent)}"
-
-
 def to_csv(tables: Sequence[Table]) -> str:
     """Return all tables of one view as one CSV: `model` first; an estimate has its _low and _high beside it."""
     columns = list(dict.fromkeys(column for table in tables for column in table.columns))

@@ -1,13 +1,11 @@
 """Records as DataFrames: scores, curves, and the cells that did not finish."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from harness import atomic_files
 from harness.config import conf_files, yaml_values
-from harness.config.schema import ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import plain
 from harness.experiments import labels
 from harness.store.archive import Run
@@ -85,13 +83,8 @@ def _scored(run: Run) -> bool:
 
 def _bases(runs: Sequence[Run]) -> list[Row]:
     """Return the columns that each row of a cell has, with the labels that tell it from the other cells."""
-    cells = [run.record["cell"] for run in runs]
-    models = labels.labels([c["model"]["name"] for c in cells], [0] * len(cells), [_model(c) for c in cells])
-    tasks = labels.labels([c["task"]["name"] for c in cells], models, [_task(c) for c in cells])
-    places = list(zip(models, tasks, strict=True))
-    shared = labels.labels([c["method"]["name"] for c in cells], places, [_arm(c) for c in cells])
-    labelled = zip(runs, models, tasks, shared, strict=True)
-    return [_base(run, model, task, arm) for run, model, task, arm in labelled]
+    named = labels.of_cells([run.record["cell"] for run in runs])
+    return [_base(run, one.model, one.task, one.arm) for run, one in zip(runs, named, strict=True)]
 
 
 def _base(run: Run, model: str, task: str, arm: str) -> Row:
@@ -177,28 +170,6 @@ def source_of(model: str) -> str | None:
     """Return where a model's weights come from, by its YAML, because an exported record lacks it."""
     path = conf_files.files("model").get(model)
     return yaml_values.load(atomic_files.read_text(path)).get("source", "embedded") if path else None
-
-
-def _model(cell: Mapping[str, Any]) -> Row:
-    return {**_identity(cell["model"], ModelConfig), "name": ""}
-
-
-def _task(cell: Mapping[str, Any]) -> Row:
-    return {**_identity(cell["task"], TaskConfig), "name": ""}
-
-
-def _arm(cell: Mapping[str, Any]) -> Row:
-    """Return the method's fields, then what else may be compared; the learning rate is chosen, not compared."""
-    method = labels.declared(cell["method"])
-    recipe = {**_identity(cell["recipe"], RecipeConfig), "learning_rate": None}
-    roles = "+".join(role for role, _ in cell.get("parents") or ())
-    return {**method, "objective": cell["objective"], "parents": roles, **recipe}
-
-
-def _identity(part: Mapping[str, Any], kind: type) -> Row:
-    """Return the identity fields; a record from before a field existed has it at its default, as in the key."""
-    known = [field for field in dataclasses.fields(kind) if field.metadata.get("kind") == "identity"]
-    return {field.name: part.get(field.name, field.default) for field in known}
 
 
 def _only(row: Row, names: Sequence[str]) -> Row:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from scipy.stats import t as student
 
-from harness.analysis.output.table import MISSING, Entry, Table, rate, word
+from harness.analysis.output.table import MISSING, Entry, Table, word
 from harness.analysis.study import frame, statistics
 from harness.experiments.verdict import Finding
+from harness.formatting import rate
 from harness.store import archive
 
 if TYPE_CHECKING:

@@ -85,7 +85,8 @@ def main(arguments: argparse.Namespace) -> int:
     name = " ".join(filter(None, (exhibit.name, f"scale={scale}", typed)))
     chosen = launchers.choose(given.settings)
     execute = partial(sweep.drain, runtime=runtime, launcher=chosen, jobs=jobs, rerun=rerun, name=name)
-    execute = partial(execute, unprobed=exhibit.tuning_seeds())  # seeds that only choose a rate are not probed
+    # Seeds that only choose a rate are not probed.
+    execute = partial(execute, unprobed=exhibit.tuning_seeds(), role=exhibit.sets)
     started = time.monotonic()
     code = execute(planned.cells, deadline_s=deadline_s)
     if planned.waiting and not (planned := rate_tuning.expand(blocks, store)).waiting:

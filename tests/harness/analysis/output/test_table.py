@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from harness import formatting
 from harness.analysis.output import table
 from harness.analysis.output.table import Entry, Table
 from harness.analysis.study import estimates, statistics
@@ -65,5 +66,5 @@ def test_numbers_are_printed_with_their_interval():
     ("value", "text"), [(3e-4, "3e-4"), (1e-3, "1e-3"), (0.0125, "0.0125"), (0.1, "0.1"), (2.5e-5, "2.5e-5")]
 )
 def test_rates_are_written_as_people_write_them(value, text):
-    assert table.rate(value) == text
+    assert formatting.rate(value) == text
     assert float(text) == value

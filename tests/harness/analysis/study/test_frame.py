@@ -110,3 +110,20 @@ def test_a_field_that_follows_from_another_is_no_label():
     assert told == ["lora rank=4", "lora rank=8"]
     alone = [{**fields[0], "alpha": alpha} for alpha in (4, 8)]
     assert labels.labels(["lora"] * 2, [0, 0], list(map(labels.declared, alone))) == ["lora alpha=4", "lora alpha=8"]
+
+
+def test_a_methods_own_dropout_is_not_the_recipes(make_run):
+    own = [make_run("lora", "micro/qa", 0, fields={"dropout": dropout}) for dropout in (0.0, 0.1)]
+    assert set(frame.scores(own).arm) == {"lora dropout=0.0", "lora dropout=0.1"}
+    recipes = [make_run("lora", "micro/qa", 0, fields={"dropout": 0.0}) for _ in range(2)]
+    recipes[0].record["cell"]["recipe"]["dropout"] = 0.1
+    assert set(frame.scores(recipes).arm) == {"lora recipe.dropout=0.1", "lora recipe.dropout=None"}
+
+
+def test_a_field_on_an_axis_is_in_no_label(make_run):
+    cells = [
+        make_run(method, "micro/qa", 0, fields={"rank": rank, "alpha": 2 * rank}).record["cell"]
+        for method, rank in (("lora", 4), ("lora", 8), ("dora", 4), ("dora", 8))
+    ]
+    assert [one.arm for one in labels.of_cells(cells)] == ["lora rank=4", "lora rank=8", "dora rank=4", "dora rank=8"]
+    assert [one.arm for one in labels.of_cells(cells, ["method.rank"])] == ["lora", "lora", "dora", "dora"]
