@@ -1,7 +1,8 @@
 """Errors that a person can correct; the command line prints one sentence and exits with code 2."""
 
-import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+from harness.nearest import closest
 
 
 class UsageError(Exception):
@@ -16,11 +17,13 @@ class NotApplicable(UsageError):
     """A pair (method x family, task x objective) that is impossible, with its reason."""
 
 
-def near(value: str, names: Iterable[str]) -> str:
-    """Return ' Did you mean a, b?' for the names closest to `value`, else ' Known: …' (at most twelve)."""
+def near(value: str, names: Iterable[str], meant: Iterable[str] = (), also: Mapping[str, str] | None = None) -> str:
+    """Return ' Did you mean a, b?' for the names closest to `value`, else ' Known: …' (at most twelve).
+
+    meant: further names to suggest, which are too many to list as known. also: other words for these names.
+    """
     known = sorted(names)
-    close = difflib.get_close_matches(value, known, n=3, cutoff=0.5)
-    if close:
+    if close := closest(value, [*known, *meant], also):
         return f" Did you mean {', '.join(close)}?"
     return f" Known: {', '.join(known[:12])}{' …' if len(known) > 12 else ''}." if known else ""
 

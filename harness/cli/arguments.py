@@ -49,7 +49,7 @@ def parse(words: Sequence[str], settings: Sequence[str] = SETTINGS) -> Words:
     for word in words:
         matched = _WORD.fullmatch(word)
         if matched is None:
-            raise UsageError(f"{word!r} is not key=value.{near(word.partition('=')[0], known)}")
+            raise UsageError(f"{word!r} is not key=value.{_meant(word, known)}")
         plus, key, text = matched.groups()
         if key in block or key in runtime or key in chosen or key in added:
             raise UsageError(f"{key} is given twice; give it once, with commas between choices.")
@@ -62,8 +62,18 @@ def parse(words: Sequence[str], settings: Sequence[str] = SETTINGS) -> Words:
         elif (key in settings or ("launcher" in settings and key.startswith("launcher."))) and not plus:
             chosen[key] = text
         else:
-            raise UsageError(f"there is no setting {plus + key!r}.{near(key, known)}")
+            raise UsageError(f"there is no setting {plus + key!r}.{_meant(f'{key}=', known)}")
     return Words(block, added, runtime, chosen)
+
+
+def _meant(word: str, known: Sequence[str]) -> str:
+    """Return a suggestion for the key of a word `key=…`, or for a bare value: `LoRA` may mean `method=lora`."""
+    from harness.experiments import options  # here, because only an error needs the lists
+
+    key, equals, _ = word.partition("=")
+    axes = () if equals else ("method", "model", "task", "recipe")
+    choices = [f"{axis}={name}" for axis in axes for name in options.names(axis)]
+    return near(key, known, [*declared_types.settable(), *choices], declared_types.synonyms())
 
 
 def flag(name: str, value: str | None) -> list[str]:

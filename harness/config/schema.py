@@ -29,7 +29,8 @@ T = TypeVar("T", bound="DataclassInstance")
 def _field(kind: str, default: Any, rule: Mapping[str, Any]) -> Any:
     """Return a dataclass field of this kind.
 
-    rule: `least` (>=), `above` (>), `most` (<=) or `known` (the only values); `build` checks it.
+    rule: `least` (>=), `above` (>), `most` (<=) or `known` (the only values); `build` checks it. `also`: words of other
+    programs for the field, so that an error can suggest it.
     """
     return field(default=default, metadata={"kind": kind, **rule})
 
@@ -109,7 +110,7 @@ class TaskConfig:
     validation_size: int | None = identity(None, least=1)
     test_size: int | None = identity(None, least=1)
     split_seed: int = identity(0, least=0)
-    max_input_tokens: int | None = identity(None, least=1)
+    max_input_tokens: int | None = identity(None, least=1, also=("max_length", "max_seq_length"))
     digest: str = identity("")
     data_dir: str | None = runtime(None)
     files: "Pairs | None" = runtime(None)
@@ -149,18 +150,18 @@ class RecipeConfig:
     name: str = provenance("")
     optimizer: str = identity("adamw", known=("adamw", "adafactor", "sgd", "lomo"))
     learning_rate: float = identity(1e-3, above=0.0)
-    schedule: str = identity("linear", known=("linear", "cosine", "constant"))
+    schedule: str = identity("linear", known=("linear", "cosine", "constant"), also=("scheduler", "lr_scheduler_type"))
     warmup_share: float = identity(0.1, least=0.0, most=1.0)
     weight_decay: float = identity(0.0, least=0.0)
-    gradient_clip: float = identity(1.0, least=0.0)
+    gradient_clip: float = identity(1.0, least=0.0, also=("max_grad_norm",))
     batch_size: int = identity(32, least=1, most=65_536)
     evaluation_batch_size: int = runtime(128, least=1, most=65_536)
-    steps: int = identity(200, least=0, most=10_000_000)
-    evaluate_every: int = identity(25, least=1, most=10_000_000)
-    precision: str = identity("fp32", known=("fp32", "bf16"))
+    steps: int = identity(200, least=0, most=10_000_000, also=("epochs", "iterations"))
+    evaluate_every: int = identity(25, least=1, most=10_000_000, also=("eval_steps",))
+    precision: str = identity("fp32", known=("fp32", "bf16"), also=("fp16",))
     dropout: float | None = identity(None, least=0.0, most=1.0)
     loss_on: str = identity("answer", known=("answer", "all"))
-    accumulate: int = identity(1, least=1, most=65_536)
+    accumulate: int = identity(1, least=1, most=65_536, also=("gradient_accumulation_steps",))
     gradient_checkpointing: bool = identity(False)
     parallel: str = identity("none", known=("none", "ddp", "fsdp"))
 
@@ -174,7 +175,7 @@ class Cell:
 
     method: MethodConfig = identity()
     model: ModelConfig = identity()
-    task: TaskConfig = identity()
+    task: TaskConfig = identity(also=("dataset",))
     objective: str = identity()
     recipe: RecipeConfig = identity()
     seed: int = identity(0)
@@ -202,7 +203,7 @@ class Runtime:
     - checkpoint_minutes, checkpoint_steps: how often training is saved so that it can resume after a kill; 0 for never.
     """
 
-    store: str = runtime("results/store")
+    store: str = runtime("results/store", also=("output_dir",))
     tracker: str = runtime("none", known=("none", "mlflow", "tensorboard", "wandb"))
     device: str = runtime("auto")
     threads: int = runtime(1, least=1, most=1024)
@@ -238,11 +239,16 @@ def parse_fields(kind: type[Any], values: Mapping[str, Any], what: str) -> dict[
     parsed = {}
     for name, value in values.items():
         if name not in known:
-            raise UsageError(f"{what} has no field {name!r}.{near(str(name), known)}")
+            raise UsageError(f"{what} has no field {name!r}.{near(str(name), known, also=synonyms(kind))}")
         field_name = name if kind is Runtime else f"{what}.{name}"  # the spelling of the command line
         parsed[name] = parse(field_name, type_text(known[name].type), value)
         _check(field_name, parsed[name], known[name].metadata)
     return parsed
+
+
+def synonyms(kind: type[Any]) -> dict[str, str]:
+    """Return other words for the fields of a configuration: word -> field."""
+    return {word: field.name for field in fields(kind) for word in field.metadata.get("also", ())}
 
 
 def type_text(annotation: Any) -> str:

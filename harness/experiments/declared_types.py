@@ -10,7 +10,8 @@ from dataclasses import fields
 from functools import cache
 from typing import Any
 
-from harness.config.schema import AXES, ModelConfig, RecipeConfig, TaskConfig, type_text
+from harness.config import schema
+from harness.config.schema import AXES, Cell, ModelConfig, RecipeConfig, Runtime, TaskConfig, type_text
 from harness.config.values import is_text, kind_of
 from harness.config.yaml_values import flow, load, plain_values, quoted, split, text, unquoted
 from harness.errors import UsageError
@@ -20,6 +21,27 @@ GROUPS: Mapping[str, type[Any]] = {"model": ModelConfig, "task": TaskConfig, "re
 WHOLE = "task.template"
 """A text with commas, brackets and quotes of its own: never a list of choices, and taken as it is."""
 PARENT, NUMBERS, TEXT = "parent", ("int", "float", "Share"), "str"
+
+
+DERIVED = {"task": ("name", "digest"), "model": ("name",), "recipe": ("name",), "method": ("name",)}
+"""Fields that are computed, or chosen by the name of the group itself."""
+
+
+@cache
+def settable() -> tuple[str, ...]:
+    """Return every field of a method, model, task or recipe that a grid may set, such as `recipe.steps`."""
+    named = {group: [field.name for field in fields(kind)] for group, kind in GROUPS.items()}
+    named["method"] = [name for entry in methods.catalogue().values() for name in entry.fields]
+    dotted = (f"{group}.{name}" for group, names in named.items() for name in names if name not in DERIVED[group])
+    return tuple(dict.fromkeys(dotted))
+
+
+def synonyms() -> dict[str, str]:
+    """Return other words for axes, settings and fields: "epochs" -> "recipe.steps"."""
+    plain = schema.synonyms(Cell) | schema.synonyms(Runtime)
+    own = (schema.synonyms(kind).items() for kind in GROUPS.values())
+    dotted = {word: f"{group}.{name}" for group, words in zip(GROUPS, own, strict=True) for word, name in words}
+    return plain | dotted
 
 
 @cache

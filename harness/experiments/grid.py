@@ -19,6 +19,7 @@ from harness.config.schema import AXES, DOTTED, Cell, MethodConfig, ModelConfig,
 from harness.config.yaml_values import text
 from harness.errors import UsageError, near
 from harness.experiments import parent_order
+from harness.experiments.declared_types import DERIVED, settable, synonyms
 from harness.experiments.declared_types import seed as seed_of
 from harness.experiments.options import match
 from harness.models import weight_files
@@ -29,8 +30,6 @@ from methods import registry as methods
 from tasks import registry as tasks
 
 Block = Mapping[str, Any]
-DERIVED = {"task": ("name", "digest"), "model": ("name",), "recipe": ("name",), "method": ("name",)}
-"""Fields that are computed, or chosen by the name of the group itself."""
 _NAMED = ("model", "task", "recipe")
 
 
@@ -139,7 +138,7 @@ class _Plan:
         for key in block:
             group, dot, field = str(key).partition(".")
             if key not in AXES and not (dot and field and group in DOTTED):
-                raise UsageError(f"a grid has no choice {key!r}.{near(str(key), AXES)}")
+                raise UsageError(f"a grid has no choice {key!r}.{near(str(key), AXES, settable(), synonyms())}")
 
     def _check_fields(self) -> None:
         """Raise UsageError for a dotted field that does not exist or that follows from other fields."""
@@ -147,7 +146,8 @@ class _Plan:
             known = {field.name for field in fields(kind)} - set(DERIVED[group])
             for field in self.fields[group]:
                 if field not in known:
-                    raise UsageError(f"{group} has no field {field!r} to set.{near(field, known)}")
+                    hint = near(f"{group}.{field}", _dot(group, known), settable(), synonyms())
+                    raise UsageError(f"{group} has no field {field!r} to set.{hint}")
         composed = compose.load(("method", name) for name in self.names["method"])
         chosen = [methods.find(composed["method", name]["name"]) for name in self.names["method"]]
         known = {field for entry in chosen for field in entry.fields}
@@ -157,7 +157,13 @@ class _Plan:
             raise UsageError(f"parents.{role}: none of the methods {listed} builds on other cells.")
         for field in self.fields["method"]:
             if field not in known:
-                raise UsageError(f"none of the methods {listed} has a field {field!r}.{near(field, known)}")
+                hint = near(f"method.{field}", _dot("method", known), settable(), synonyms())
+                raise UsageError(f"none of the methods {listed} has a field {field!r}.{hint}")
+
+
+def _dot(group: str, names: Iterable[str]) -> list[str]:
+    """Return the fields as a command line names them."""
+    return [f"{group}.{name}" for name in names]
 
 
 def _check_precision(model: ModelConfig, recipe: RecipeConfig) -> None:
