@@ -1,8 +1,7 @@
 """Cells whose learning rate other cells choose: `recipe.learning_rate: chosen` in a block of an exhibit. Torch-free.
 
-The other blocks of the same grid try the rates on seeds of their own; when these cells have finished, the rate with
-the best mean validation score becomes that of the fresh seeds. Ties go to the smaller rate; a rate at which a seed
-did not finish is taken only where every rate failed so.
+The other blocks of the same grid try the rates on seeds of their own. When these cells have finished, the rate that
+`rate_choice.py` chooses by their validation scores becomes that of the fresh seeds.
 """
 
 from collections import defaultdict
@@ -12,7 +11,7 @@ from typing import Any
 
 from harness.config.schema import Cell
 from harness.errors import UsageError
-from harness.experiments import grid
+from harness.experiments import grid, rate_choice
 from harness.experiments.exhibits import CHOSEN, RATE, Block, values
 from harness.store import identity
 from harness.store.store import FINAL, Store
@@ -60,15 +59,15 @@ def _chosen(tuning: Sequence[Cell], store: Store) -> dict[str, float | None]:
 
 
 def _best(by_rate: Mapping[float, Sequence[Cell]], store: Store) -> float | None:
-    means: dict[float, float | None] = {}
-    for rate, members in by_rate.items():
-        keys = [identity.key(cell) for cell in members]
-        if any(store.status(key) not in FINAL for key in keys):
-            return None
-        scores = [_validation(store.read(key)) for key in keys]
-        means[rate] = None if None in scores else sum(score for score in scores if score is not None) / len(scores)
-    finished = {rate: mean for rate, mean in means.items() if mean is not None}
-    return min(finished, key=lambda rate: (-round(finished[rate], 9), rate)) if finished else min(means)
+    """Return the rate that the cells choose; None while one of them is not final."""
+    keys = {rate: {cell.seed: identity.key(cell) for cell in members} for rate, members in by_rate.items()}
+    statuses = {rate: {store.status(key) for key in of.values()} for rate, of in keys.items()}
+    if any(status not in FINAL for of in statuses.values() for status in of):
+        return None
+    broken = [rate for rate, of in statuses.items() if not of.isdisjoint(rate_choice.BROKEN)]
+    scores = {rate: {seed: _validation(store.read(key)) for seed, key in of.items()} for rate, of in keys.items()}
+    known = {rate: {seed: score for seed, score in of.items() if score is not None} for rate, of in scores.items()}
+    return rate_choice.choose(known, broken).learning_rate
 
 
 def _validation(record: Mapping[str, Any] | None) -> float | None:

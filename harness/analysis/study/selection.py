@@ -6,12 +6,14 @@ paper: both chosen on the reported score itself, as the papers' code does; optim
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.analysis.study.statistics import Array
+from harness.experiments import rate_choice
+from harness.experiments.rate_choice import BROKEN
 from tasks.metrics.label_metrics import BY_ROW
 
 if TYPE_CHECKING:
@@ -19,20 +21,16 @@ if TYPE_CHECKING:
 
 RULES = {"clean": ("best", "validation"), "paper": ("peak", "test")}
 PLACE = ["model", "task", "arm"]
-BROKEN = ("diverged", "oom")
 _WORDS = re.compile(r"\d+\.?\d*|\D+")
 HIGHEST = 1.0
 """Of every metric (tasks/metrics/label_metrics.py)."""
-_DIGITS = 9  # two means that differ by rounding only are a tie
 
 
 def rates(scores: "pd.DataFrame", rule: str = "clean", failures: "pd.DataFrame | None" = None) -> "pd.DataFrame":
     """Return the chosen rate of every model x task x arm, indexed by these.
 
     Columns: learning_rate; tried (how many rates); edge ("lowest", "highest" or ""); mean (the score that
-    chose); seeds (how many the rates were compared on). Rates are compared by their mean score over the seeds
-    that all of them have; ties go to the smaller rate; a rate at which a seed diverged or ran out of memory
-    is only chosen where every rate did.
+    chose); seeds (how many the rates were compared on). The rule is in `harness/experiments/rate_choice.py`.
     """
     import pandas as pd
 
@@ -41,28 +39,18 @@ def rates(scores: "pd.DataFrame", rule: str = "clean", failures: "pd.DataFrame |
     rows = []
     for place, group in kept.groupby(PLACE, sort=False):
         table = group.groupby(["learning_rate", "seed"]).score.mean().unstack()
-        bad = _broken(failures, place)
-        table = table if table.index.isin(bad).all() else table[~table.index.isin(bad)]
-        rows.append(dict(zip(PLACE, place, strict=True)) | choose(table))
+        rows.append(dict(zip(PLACE, place, strict=True)) | choose(table, _broken(failures, place)))
     columns = [*PLACE, "learning_rate", "tried", "edge", "mean", "seeds"]
     return pd.DataFrame(rows, columns=columns).set_index(PLACE)
 
 
-def choose(table: "pd.DataFrame") -> dict[str, float | int | str]:
-    """Return the best rate of a table (rates x seeds, or rates x other conditions that all rates were scored on)."""
-    table = table.sort_index()
-    common = table.dropna(axis="columns")
-    # With no seed in common a comparison over different seeds is all there is.
-    means = (common if common.shape[1] else table).mean(axis="columns").round(_DIGITS)
-    best = float(means.index[int(means.argmax())])  # the first of equals: the smaller rate
-    edges = {table.index[-1]: "highest", table.index[0]: "lowest"} if len(table) > 1 else {}
-    return {
-        "learning_rate": best,
-        "tried": len(table),
-        "edge": edges.get(best, ""),
-        "mean": float(means.max()),
-        "seeds": common.shape[1],
-    }
+def choose(table: "pd.DataFrame", broken: Collection[float] = ()) -> dict[str, float | int | str]:
+    """Return the best rate of a table (rates x seeds, or rates x other conditions that all rates were scored on).
+
+    broken: the rates at which a seed diverged or ran out of memory.
+    """
+    scores = {float(rate): table.loc[rate].dropna().to_dict() for rate in table.index}
+    return asdict(rate_choice.choose(scores, broken))
 
 
 def chosen(scores: "pd.DataFrame", rule: str = "clean", failures: "pd.DataFrame | None" = None) -> "pd.DataFrame":
