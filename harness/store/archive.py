@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import atomic_files, private_paths
 from harness.errors import UsageError
-from harness.store import fingerprint, identity
+from harness.store import columns, fingerprint, identity
 from harness.store.record import scores, summarise
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def row(record: dict[str, Any], curve: list[dict[str, Any]]) -> dict[str, Any]:
     return {"record": {**private_paths.hidden(rest, known), "key": record["key"], "cell": cell}, "curve": curve}
 
 
+LAST = ("error", "fingerprint", "ended", "record", "curve")
 COLUMNS: Mapping[str, str] = {
     **dict.fromkeys(("key", "status", "method", "model", "task", "recipe", "objective", "metric"), "string"),
     **dict.fromkeys(("attempt", "seed", "steps", "best_step", "last_step"), "int64"),
@@ -51,9 +52,9 @@ COLUMNS: Mapping[str, str] = {
     **dict.fromkeys(("learning_rate", "validation_best", "test_best", "validation_last", "test_last"), "float64"),
     **dict.fromkeys(("train_s", "wall_s"), "float64"),
     "stale": "bool",
-    **dict.fromkeys(("error", "fingerprint", "ended", "record", "curve"), "string"),
+    **dict.fromkeys(LAST, "string"),
 }
-"""The columns of the Parquet table, with their types.
+"""The columns that every Parquet table has, with their types; those of columns.py stand before the last five.
 
 test_*: the task's metric, averaged over the reported sets. record, curve: the complete ones, as JSON.
 """
@@ -63,7 +64,9 @@ _AT_ONCE = 2000
 
 
 def table(store: "Store", keys: Iterable[str], path: Path) -> int:
-    """Write one row per record, columns COLUMNS, sorted by key, as one Parquet file; return how many.
+    """Write one row per record, columns COLUMNS and those of columns.py, sorted by key, as one Parquet file.
+
+    Return the number of rows.
 
     Raises UsageError where pyarrow is not installed.
     """
@@ -73,17 +76,21 @@ def table(store: "Store", keys: Iterable[str], path: Path) -> int:
     except ImportError as error:
         raise UsageError("a Parquet file needs pyarrow, which comes with datasets: pip install pyarrow.") from error
     path.parent.mkdir(parents=True, exist_ok=True)
-    shape = pyarrow.schema([(name, pyarrow.type_for_alias(kind)) for name, kind in COLUMNS.items()])
-    runs, count = store.runs(sorted(set(keys))), 0
+    keys, count = sorted(set(keys)), 0
+    own = columns.kinds(columns.flat(record) for record, _ in store.runs(keys, curves=False))
+    named = {**{name: kind for name, kind in COLUMNS.items() if name not in LAST}, **own}
+    named |= {name: COLUMNS[name] for name in LAST}
+    shape = pyarrow.schema([(columns.text(name), pyarrow.type_for_alias(kind)) for name, kind in named.items()])
+    runs = store.runs(keys)
     with atomic_files.atomic(path) as temporary, parquet.ParquetWriter(temporary, shape, compression="zstd") as writer:
-        while rows := [_columns(*run) for run in islice(runs, _AT_ONCE)]:
+        while rows := [_columns(*run, own) for run in islice(runs, _AT_ONCE)]:
             writer.write_table(pyarrow.Table.from_pylist(rows, schema=shape))
             count += len(rows)
     return count
 
 
-def _columns(record: dict[str, Any], curve: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return one row of the Parquet table."""
+def _columns(record: dict[str, Any], curve: list[dict[str, Any]], own: Mapping[str, str]) -> dict[str, Any]:
+    """Return one row of the Parquet table. own: the columns of columns.py with their types."""
     summary, facts = summarise(record), record.get("task_facts") or {}
     parameters, clock = record.get("parameters") or {}, record.get("time") or {}
     reached = record.get("scores") or {}
@@ -98,17 +105,18 @@ def _columns(record: dict[str, Any], curve: list[dict[str, Any]]) -> dict[str, A
         **{name: clock.get(name) for name in ("train_s", "wall_s")},
         **{f"{point}_step": (reached.get(point) or {}).get("step") for point in CHECKPOINTS},
         **{f"{role}_{point}": value for point in CHECKPOINTS for role, value in scores(record, point).items()},
-        "error": (record.get("error") or {}).get("message"),
+        "error": (whole["record"].get("error") or {}).get("message"),
         "ended": (record.get("provenance") or {}).get("ended"),
         "record": atomic_files.encode(whole["record"]).decode(),
         "curve": atomic_files.encode(whole["curve"]).decode(),
     }
-    return {name: _text(value) if COLUMNS[name] == "string" else value for name, value in values.items()}
+    shown = columns.flat(whole["record"])
+    found = {name: _text(value) if COLUMNS[name] == "string" else value for name, value in values.items()}
+    return {**found, **{columns.text(name): columns.cast(shown.get(name), kind) for name, kind in own.items()}}
 
 
 def _text(value: Any) -> str | None:
-    """Return the value as text, with ? for half a surrogate pair, which no Parquet text may hold."""
-    return None if value is None else str(value).encode("utf-8", errors="replace").decode()
+    return None if value is None else columns.text(str(value))
 
 
 ARCHIVE = "records.jsonl.gz"

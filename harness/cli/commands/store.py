@@ -4,6 +4,9 @@ deltabench store merge OTHER [store=DIR] [--dry-run] [--json]     take the bette
 deltabench store export FILE.parquet [store=DIR] [--json]         one row per record; or FILE.jsonl.gz, JSON lines
 deltabench store gc [--delete] [store=DIR] [--json]               list what could be freed; --delete frees it
 
+export: FILE.parquet has a typed column per config field, score, memory figure, step time and count of operations, with
+the names of the command line (method.rank) or of the record (memory.train.process_bytes), and the reasons of nulls
+(memory.why_null.torch). pandas.read_parquet("FILE.parquet") reads it.
 merge: done is better than not done, fresh than stale, a result than a failure; on a tie this store's record stays.
 gc: weights of superseded attempts, checkpoints of cells with a result, half-written files and leases of ended
 processes. Records, curves, predictions and logs always stay.

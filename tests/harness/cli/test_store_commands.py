@@ -179,6 +179,10 @@ def test_export_is_one_table_with_everything(store: Store, put: Put, call: Call,
     row = table[table.seed == 1].iloc[0]
     assert (row.method, row.status, bool(row.stale)) == ("full", "done", True)
     assert (row.test_best, row.validation_last, row.wall_s, row.delta_parameters) == (0.5, 0.25, 1.5, 7)
+    assert row["scores.best.test.accuracy"] == 0.5
+    assert (row["method.rank"], row["method.targets"], row["recipe.batch_size"]) == (4, "[q,v]", 32)
+    assert table["time.train_s"].dtype == float
+    assert list(table.columns[-2:]) == ["record", "curve"]
     for row in table.itertuples():
         record = json.loads(row.record)
         assert record["key"] == row.key

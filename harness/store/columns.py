@@ -1,0 +1,137 @@
+"""A record as one flat row: a column per config field and per figure. Torch is not imported.
+
+Config fields have their name on the command line (method.rank, task.shots, recipe.batch_size). Figures have their
+place in the record: scores.best.test.accuracy, parameters.delta, memory.train.process_bytes, live.bytes,
+time.step_ms.median, flops.step, device.energy_j.run, task_facts.chance, error.kind. `memory.why_null.torch` is the
+reason why figures of that section are null.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
+from functools import cache
+from typing import Any
+
+from harness import formatting
+from harness.config.schema import ModelConfig, RecipeConfig, TaskConfig, type_text
+from harness.config.values import kind_of
+from methods import registry as methods
+
+Row = dict[str, Any]
+
+GROUPS: Mapping[str, type[Any]] = {"model": ModelConfig, "task": TaskConfig, "recipe": RecipeConfig}
+FIGURES = ("scores", "parameters", "memory", "live", "time", "flops", "device", "task_facts", "error")
+"""The sections of a record that have columns."""
+TEXT, WHOLE, FRACTION, FLAG = "string", "int64", "float64", "bool"
+_KINDS = {"int": WHOLE, "float": FRACTION, "bool": FLAG}
+_TEXTS = (
+    "device.name", "device.uuid", "device.driver", "device.energy_from", "flops.peak_of", "task_facts.metric",
+    "task_facts.category", "error.kind", "error.type", "error.phase",
+)  # fmt: skip
+_ERROR = ("kind", "type", "phase", "step")
+"""Of an error; its message has a column of its own."""
+_COUNTS = ("n", "step", "steps", "rows", "tokens", "warm_up_steps", "cells_beside", "others")
+_MOST = 2**63
+
+
+def flat(record: Mapping[str, Any]) -> Row:
+    """Return a record's config fields and figures by column."""
+    cell = record["cell"]
+    row = {f"{group}.{field.name}": cell[group].get(field.name, field.default) for group, field in _declared()}
+    row |= {f"method.{name}": value for name, value in cell["method"].items() if name != "name"}
+    for section in FIGURES:
+        content = record.get(section) or {}
+        content = {name: content.get(name) for name in _ERROR} if section == "error" and content else content
+        row.update(_leaves(section, content))
+    return row
+
+
+def _declared() -> Iterator[tuple[str, Any]]:
+    """Yield (group, field) of the config fields that say what a cell is, without its names, which have columns."""
+    for group, kind in GROUPS.items():
+        for field in fields(kind):
+            if field.metadata["kind"] != "runtime" and field.name != "name":
+                yield group, field
+
+
+def _leaves(place: str, content: Any) -> Iterator[tuple[str, Any]]:
+    """Yield (column, value) of every figure below a place of a record. The level "sets" has no name of its own."""
+    if not isinstance(content, Mapping):
+        yield place, content
+        return
+    for name, value in content.items():
+        yield from _leaves(place if name == "sets" else f"{place}.{name}", value)
+
+
+def kinds(rows: Iterable[Row]) -> dict[str, str]:
+    """Return column -> type of every column of these rows, in the order of a table: fields, figures, reasons.
+
+    The type is the declared one, so that it does not depend on the rows; a method or a figure that is not known here
+    has that of its values.
+    """
+    seen: dict[str, set[type]] = {}
+    for row in rows:
+        for name, value in row.items():
+            seen.setdefault(name, set()).add(type(value))
+    inner = {name.rpartition(".")[0] for name in seen}
+    parents = inner | {name.rpartition(".")[0] for name in inner}
+    named = {name: kind(name, found) for name, found in seen.items() if name not in parents or found - {type(None)}}
+    return dict(sorted(named.items(), key=lambda pair: _place(pair[0])))
+
+
+def kind(name: str, found: Iterable[type] = ()) -> str:
+    """Return the type of a column. found: the types of its values."""
+    declared = _config_kind(name)
+    if declared or name in _TEXTS or ".why_null." in name:
+        return declared or TEXT
+    known = set(found) - {type(None)}
+    if known and not known <= {int, float}:
+        return FLAG if known == {bool} else TEXT
+    if name.startswith("method."):
+        return TEXT if not known else WHOLE if known == {int} else FRACTION
+    last = name.rpartition(".")[2]
+    whole = last.endswith("bytes") or name.startswith(("parameters.", "live.split.")) or last in _COUNTS
+    return WHOLE if whole and name != "flops.step" else FRACTION
+
+
+@cache
+def _config_kind(name: str) -> str:
+    """Return the type that a config field declares; "" where it is none, or where methods declare several."""
+    group, _, field = name.partition(".")
+    if group in GROUPS:
+        return next(
+            (_of_text(type_text(one.type)) for part, one in _declared() if (part, one.name) == (group, field)), ""
+        )
+    if group != "method":
+        return ""
+    specs = [entry.fields[field] for entry in methods.catalogue().values() if field in entry.fields]
+    types = {_of_text(spec.type_text) for spec in specs}
+    return types.pop() if len(types) == 1 else FRACTION if types == {WHOLE, FRACTION} else TEXT if types else ""
+
+
+def _of_text(annotation: str) -> str:
+    return _KINDS.get(kind_of(annotation), TEXT)
+
+
+def _place(name: str) -> tuple[int, bool]:
+    """Return the sort key of a column: fields by group, figures by section, each section's reasons at its end."""
+    order = ("method", *GROUPS, *FIGURES)
+    return order.index(name.partition(".")[0]), ".why_null." in name
+
+
+def cast(value: Any, kind: str) -> Any:
+    """Return the value in a column's type; None where it is none of it, as a foreign record may have it."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is None or (kind in (WHOLE, FRACTION) and not number):
+        return None
+    if kind == WHOLE:
+        return int(value) if float(value).is_integer() and abs(value) < _MOST else None
+    if kind == FRACTION:
+        return float(value)
+    if kind == FLAG:
+        return value if isinstance(value, bool) else None
+    return text(formatting.value(value))
+
+
+def text(value: str) -> str:
+    """Return the text with ? for half a surrogate pair, which no Parquet text may hold."""
+    return value.encode("utf-8", errors="replace").decode()
