@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from harness.cli.commands.list import listing
+from harness.cli.listings import listing
 from harness.errors import NotApplicable
 from methods.backbone.applicability import FILE, YES, matrix
 from methods.backbone.families import FAMILIES
