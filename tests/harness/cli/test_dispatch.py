@@ -74,7 +74,9 @@ def test_listings(call: Callable[..., Any], what: str) -> None:
     rows = json.loads(listed)
     assert code == 0
     assert rows
-    assert all(row["name"] in out and row["about"] for row in rows)
+    for row in rows:
+        assert row["name"] in out or f"{row['name'].partition('/')[0]}/*" in out  # a long suite is one line
+        assert row["about"] or what == "fields"
 
 
 @pytest.mark.parametrize(

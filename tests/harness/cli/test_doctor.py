@@ -1,11 +1,13 @@
 """What the doctor says of NVML: words for every state, and never a traceback."""
 
+import json
 import sys
 from collections.abc import Callable
 
 import pynvml
 import pytest
 
+from harness.cli import dispatch
 from harness.cli.commands import doctor
 from harness.measurement import nvml
 from tests.harness.measurement.fake_nvml import GIB, FakeNvml, Gpu
@@ -67,3 +69,29 @@ def test_a_machine_without_driver_or_module_can_be_told_so(told: Told, monkeypat
     monkeypatch.setitem(sys.modules, "pynvml", None)
     (row,) = doctor.rows()
     assert "not installed" in row[2]
+
+
+def test_the_doctor_fits_one_screen_and_json_has_every_row(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "_isolation", lambda: ("isolation", "ok", "children start"))
+    monkeypatch.setattr(doctor, "rows", lambda: iter([("nvml", "no", "there is no NVIDIA driver")]))
+    monkeypatch.setenv("COLUMNS", "80")
+    assert dispatch.main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 24
+    assert all(len(line) <= 80 for line in lines)
+    assert sum(" models " in line for line in lines) == 1
+    assert dispatch.main(["doctor", "--json"]) == 0
+    names = [row["what"] for row in json.loads(capsys.readouterr().out)]
+    assert {"torch", "micro-t5-nano", "t5-base", "launcher joblib", "tracker mlflow"} <= set(names)
+
+
+def test_what_is_not_in_order_keeps_its_reason() -> None:
+    rows = [("torch", "ok", "2.0"), ("numpy", "bad", "not installed")]
+    assert doctor._summed("packages", rows) == [
+        ("packages", "ok", "torch 2.0"),
+        ("packages", "bad", "numpy: not installed"),
+    ]
+    away = [(f"tracker {name}", "no", f"pip install {name}") for name in ("mlflow", "wandb")]
+    assert doctor._summed("trackers", away) == [("trackers", "no", "mlflow, wandb: pip install NAME")]

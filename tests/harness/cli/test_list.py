@@ -58,3 +58,75 @@ def test_a_task_of_ones_own_is_listed(
     assert rows["mine"]["offline"] == str(tmp_path)
     assert rows["mine"]["about"] == "Mine."
     assert rows["broken"]["offline"] is None
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+    assert main(["list", *words]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def rows_of(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, dict]:
+    return {row["name"]: row for row in json.loads("\n".join(said(capsys, *words, "--json")))}
+
+
+def test_a_word_filters_by_name_then_by_text_and_a_pattern_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert set(rows_of(capsys, "methods", "LoRA")) == {"lora", "qlora"}
+    assert set(rows_of(capsys, "tasks", "superglue/*")) >= {"superglue/rte"}
+    assert not any(name.startswith("glue/") for name in rows_of(capsys, "tasks", "superglue/*"))
+    assert set(rows_of(capsys, "methods", "kopiczko")) == {"vera"}  # no name has the word, a text has it
+    assert main(["list", "tasks", "glu/sst2"]) == 2
+    assert "has 'glu/sst2'. Did you mean glue/sst2" in capsys.readouterr().err
+
+
+def test_a_long_suite_is_one_line_until_a_word_asks_for_it(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = said(capsys, "tasks")
+    assert [line for line in lines if line.startswith("crossfit/")] == [
+        line for line in lines if line.startswith("crossfit/*") and "160 tasks" in line
+    ]
+    assert sum(line.startswith("crossfit/") for line in said(capsys, "tasks", "crossfit")) == 160
+    assert sum(name.startswith("crossfit/") for name in listed(capsys)) == 160
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+@pytest.mark.parametrize("what", ["methods", "tasks", "claims", "views", "exhibits", "fields"])
+def test_lines_fit_the_terminal(
+    what: str, columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for line in said(capsys, what):
+        assert len(line) <= columns or " " not in line.strip(), line
+
+
+def test_without_a_terminal_every_row_is_one_whole_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert len(said(capsys, "claims")) == len(rows_of(capsys, "claims"))
+
+
+def test_claims_have_their_options_and_views_their_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    claims = rows_of(capsys, "claims")
+    assert claims["comparable-in-most-cases"]["options"] == {"margin": 0.05, "near": 0.05}
+    assert "delta-ranking" in claims["order-of-scores"]["exhibits"]
+    views = rows_of(capsys, "views")
+    assert (views["ranking"]["kind"], views["ranking-figure"]["kind"]) == ("table", "figure")
+    assert all(row["about"] for row in views.values())
+    assert any("Options: margin=0.05, near=0.05." in line for line in said(capsys, "claims"))
+
+
+def test_fields_of_an_option_have_its_values_and_every_declared_field_a_meaning(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lora = rows_of(capsys, "fields", "lora")
+    assert (lora["method.rank"]["value"], lora["method.targets"]["value"]) == (8, ["q", "v"])
+    assert "2 * rank" in lora["method.alpha"]["about"]
+    assert "theorem 3.2" in lora["method.rslora"]["about"]
+    assert rows_of(capsys, "fields", "micro")["recipe.learning_rate"]["value"]["default"]
+    recipe = rows_of(capsys, "fields", "recipe")
+    assert recipe["recipe.steps"]["rule"] == "at least 0 and at most 10000000"
+    assert set(rows_of(capsys, "fields", "rate")) >= {"recipe.learning_rate"}
+    own = {"task.labels", "task.metric", "task.category", "task.max_target_tokens", "task.files"}
+    for name, row in rows_of(capsys, "fields").items():
+        assert row["about"] or name in own or name == "model.family", name
+    assert main(["list", "fields", "lroa"]) == 2
+    assert "Did you mean lora" in capsys.readouterr().err

@@ -1,0 +1,166 @@
+"""The rows of `deltabench list fields`: what can be set, its type, its value and what it means. Torch-free.
+
+What a field means is read where it is declared: the list in the docstring of its dataclass, or the sentence of a
+method's page that names it.
+"""
+
+import ast
+import importlib.util
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, fields
+from functools import cache
+from typing import Any
+
+from harness import atomic_files, formatting
+from harness.config import compose, conf_files
+from harness.config.schema import ModelConfig, RecipeConfig, Runtime, TaskConfig, bounds, type_text
+from harness.errors import UsageError, near
+from harness.experiments import options
+from harness.experiments.declared_types import DERIVED
+from methods import registry as methods
+from tasks.data import user_task
+
+Row = dict[str, Any]
+KINDS: Mapping[str, type[Any]] = {
+    "recipe": RecipeConfig,
+    "model": ModelConfig,
+    "task": TaskConfig,
+    "settings": Runtime,
+}
+
+
+def rows(what: str | None) -> list[Row]:
+    """Return the fields of an option (`lora`, `glue/sst2`, `micro`), of a kind (`recipe`), or whose name has the word.
+
+    Each row has `name`, `type`, `default`, `value` (of the option), `rule` and `about`. None stands for all kinds.
+    Raises UsageError where nothing has such a name.
+    """
+    if what is None or what in ("method", "methods"):
+        return [row for kind in KINDS for row in _of_kind(kind)] if what is None else [*_of_all_methods()]
+    singular = what if what in KINDS else what.removesuffix("s")
+    if singular in KINDS:
+        return [*_of_kind(singular)]
+    chosen = [row for group in conf_files.GROUPS if what in options.names(group) for row in _of_option(group, what)]
+    every = [row for kind in KINDS for row in _of_kind(kind)] + [*_of_all_methods()]
+    if found := chosen or [row for row in every if what.casefold() in row["name"].casefold()]:
+        return found
+    known = [name for group in conf_files.GROUPS for name in options.names(group)]
+    raise UsageError(f"there are no fields of {what!r}.{near(what, KINDS, [*known, *(row['name'] for row in every)])}")
+
+
+def _of_kind(kind: str) -> Iterator[Row]:
+    """Yield the fields of a recipe, a model, a task or of the settings, with their declared defaults."""
+    about = {**_bullets(KINDS[kind].__doc__ or ""), **(_columns(user_task.__doc__ or "") if kind == "task" else {})}
+    for field in fields(KINDS[kind]):
+        if field.name in DERIVED.get(kind, ()):
+            continue
+        rule = bounds(field.metadata)
+        default = None if field.default is MISSING else field.default
+        name = field.name if kind == "settings" else f"{kind}.{field.name}"
+        yield _row(name, type_text(field.type), default, about.get(field.name, ""), rule)
+
+
+def _of_option(group: str, option: str) -> Iterator[Row]:
+    """Yield the fields of one option with the values that its YAML gives them."""
+    values = compose.load([(group, option)])[group, option]
+    if group == "method":
+        yield from _of_method(values["name"], {name: one for name, one in values.items() if name != "name"})
+        return
+    for row in _of_kind(group):
+        given = values.get(row["name"].partition(".")[2])
+        yield {**row, "value": row["default"] if given is None else given}
+
+
+def _of_method(name: str, values: Mapping[str, Any]) -> Iterator[Row]:
+    entry = methods.find(name)
+    sentences = _sentences(entry.module)
+    for field, spec in entry.fields.items():
+        about = " ".join(text for text in sentences if re.search(rf"`{field}`|\b{field}:", text))
+        if field in entry.derived:
+            about = f"null: {entry.derived[field]}. {about}".strip()
+        if field == "budget":
+            about = f"The share of the backbone's parameters that {methods.size_of(entry)} is solved for."
+        default = None if spec.default is methods.REQUIRED else spec.default
+        rule = "needs a value" if spec.default is methods.REQUIRED else ""
+        yield {
+            **_row(f"method.{field}", spec.type_text, default, about, rule),
+            "value": values.get(field, default),
+        }
+
+
+def _of_all_methods() -> Iterator[Row]:
+    """Yield each field of any method once, with the methods that have it."""
+    having: dict[str, list[str]] = {}
+    for entry in methods.catalogue().values():
+        for field in entry.fields:
+            having.setdefault(field, []).append(entry.name)
+    for field, names in sorted(having.items()):
+        types = dict.fromkeys(methods.find(name).fields[field].type_text for name in names)
+        yield _row(f"method.{field}", " or ".join(types), None, f"Of {', '.join(names)}.", "")
+
+
+def _row(name: str, kind: str, default: Any, about: str, rule: str) -> Row:
+    return {"name": name, "type": kind, "default": default, "value": default, "rule": rule, "about": about}
+
+
+def _bullets(docstring: str) -> dict[str, str]:
+    """Return name -> text of the lines `- name, other: text` of a docstring."""
+    about: dict[str, str] = {}
+    for part in re.split(r"\n\s*- ", docstring)[1:]:
+        names, _, text = part.partition(":")
+        about |= dict.fromkeys(map(str.strip, names.split(",")), " ".join(text.split("\n\n")[0].split()))
+    return about
+
+
+def _columns(docstring: str) -> dict[str, str]:
+    """Return name -> text of the lines `name, other   text` of a docstring; a text goes on in the lines below it."""
+    about: dict[str, str] = {}
+    for names, text in re.findall(r"^(\w[\w, ]*?) {2,}(\S.*(?:\n {8,}.*)*)", docstring, re.MULTILINE):
+        about |= dict.fromkeys(map(str.strip, names.split(",")), " ".join(text.split()))
+    return about
+
+
+@cache
+def _sentences(module: str) -> tuple[str, ...]:
+    """Return the sentences of a module's docstring, which is read without importing the module."""
+    spec = importlib.util.find_spec(module)
+    tree = ast.parse(atomic_files.read_text(spec.origin)) if spec and spec.origin else ast.parse("")
+    text = " ".join((ast.get_docstring(tree) or "").split())
+    return tuple(re.split(r"(?<=\.) (?=[A-Z`])", text))
+
+
+WORDS = {
+    "int": "whole number",
+    "float": "number",
+    "bool": "true or false",
+    "str": "text",
+    "tuple[str, ...]": "names in order",
+    "Names": "names",
+    "Share": "share, such as 0.5%",
+    "Settings": "names with values",
+    "Pairs": "names with names",
+    "Texts": "texts",
+    "Parts": "methods with fields",
+}
+
+
+def lines(found: list[Row]) -> list[tuple[str, str]]:
+    """Return (name=value, type, rule and meaning) for each row."""
+    return [(_assigned(row), f"{_kind(row)}. {row['about'][:1].upper()}{row['about'][1:]}".strip()) for row in found]
+
+
+def _assigned(row: Row) -> str:
+    if row["about"].startswith("Of "):  # a field of several methods, each with its default
+        return str(row["name"])
+    value = row["value"]
+    return f"{row['name']}={'null' if value is None else formatting.value(value)}"
+
+
+def _kind(row: Row) -> str:
+    """Return the type in words, with its rule: "whole number, at least 1, or null"."""
+    kinds = str(row["type"]).split(" | ")
+    named = [WORDS.get(kind, kind.replace("Literal", "one of ").replace("'", "")) for kind in kinds if kind != "None"]
+    rule = str(row["rule"])
+    texts = [rule] if rule.startswith("one of") else [*named, *([rule] if rule else [])]
+    return ", ".join([*texts, *(["or null"] if "None" in kinds else [])])
