@@ -8,7 +8,7 @@ import torch
 
 from harness.config.schema import Cell, Runtime
 from harness.measurement.meter import Meter
-from harness.models import backbone, tokenizer
+from harness.models import backbone, tokenizer, unknown_tokens
 from harness.store.attempt_folder import AttemptFolder
 from harness.store.store import Store
 from harness.training import checkpoint, determinism, outputs, parallel, process_group, step_profile, trained_tensors
@@ -58,6 +58,9 @@ def _run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint
         objective = objectives.make(cell.objective, task, words, objectives.Reading.of(cell))
         splits = prepare(objective, task)
         told = facts(task, splits)
+        unknown = unknown_tokens.note(
+            unknown_tokens.count(task, cell.objective, words.tokenizer, words.controls.unknown)
+        )
     with meter.phase("load"):
         model = backbone.load(cell.model, head, seed_for(cell, "head"), cell.recipe.dropout)
         census = backbone.census(model)
@@ -81,6 +84,7 @@ def _run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint
         "flops": step_profile.told(work, device, measured["device"]["name"] or ""),
         "notes": {
             **outputs.notes(work, device),
+            **unknown,
             **outputs.leaked(cell),
             **determinism.note(device, lacking),
             **keeper.note(),

@@ -110,6 +110,8 @@ class TaskConfig:
     - max_input_tokens: longer inputs are cut.
     - beams: the beams of the search when text is generated; 1 is greedy.
     - option_score: options are compared by the sum of their tokens' log-likelihoods, or by its mean over their tokens.
+    - max_unknown_share: the largest share of a split's tokens that may be unknown to the model's tokenizer; a task with
+      more is refused before training.
     - shots: the number of train rows that precede each row's text with their answers (in-context learning).
     """
 
@@ -130,6 +132,7 @@ class TaskConfig:
     metric: str | None = runtime(None)
     category: str | None = runtime(None)
     max_target_tokens: int | None = runtime(None, least=1)
+    max_unknown_share: float = runtime(0.2, least=0.0, most=1.0)
     beams: int = identity(1, least=1, most=64)
     option_score: str = identity("sum", known=("sum", "mean"))
     shots: int = identity(0, least=0, most=1000)

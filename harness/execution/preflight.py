@@ -1,4 +1,4 @@
-"""Checks before training: the device, each method on each backbone, and each task's label words in its vocabulary.
+"""Checks before training: the device, each method on each backbone, and each task's text in its vocabulary.
 
 Methods are attached to backbones without weights (meta device), so that a bad target costs no training.
 """
@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from harness.config.schema import MethodConfig, ModelConfig, TaskConfig
 from harness.errors import UsageError
-from harness.models import answer_tokens, backbone, digest, tokenizer, weight_files
+from harness.models import answer_tokens, backbone, digest, tokenizer, unknown_tokens, weight_files
 from harness.training.objectives import registry as objectives
 from methods import registry as methods
 from tasks import registry as tasks
@@ -68,7 +68,7 @@ def _attach(method: MethodConfig, model: ModelConfig, objective: str) -> None:
 
 
 def _read(model: ModelConfig, objective: str, task: TaskConfig) -> None:
-    """Build the objective without the rows, and check its answers' tokens."""
+    """Build the objective without the rows, and check that the model can read the text and distinguish the answers."""
     row = tasks.row(task)
     bare = Task(
         name=task.name, category=row.category, template=row.template, metric=row.metric, splits=Splits((), (), {}),
@@ -77,9 +77,12 @@ def _read(model: ModelConfig, objective: str, task: TaskConfig) -> None:
     )  # fmt: skip
     words = tokenizer.load(model)
     objectives.make(objective, bare, words)
-    if row.answer != "label":
+    whole = tasks.load(task)
+    if row.answer != "label" and objective in answer_tokens.LIKELIHOOD:
         spell = answer_tokens.speller(words.encode, objective)
-        answer_tokens.check_rows(tasks.load(task), spell, words.longest(row.max_target_tokens), words.model)
+        answer_tokens.check_rows(whole, spell, words.longest(row.max_target_tokens), words.model)
+    unread = unknown_tokens.count(whole, objective, words.tokenizer, words.controls.unknown)
+    unknown_tokens.check(whole, unread, task.max_unknown_share, words.model)
 
 
 def _check_weights(config: ModelConfig, model: PreTrainedModel, objective: str) -> None:

@@ -25,7 +25,6 @@ from harness.probes import registry as probes
 from harness.processes import forkserver
 from harness.store import fingerprint, identity, lease, requested_grids
 from harness.store.store import FINAL, STATUSES, Store
-from harness.training.objectives.registry import BY_VOCABULARY
 
 PREFLIGHT = "harness.execution.preflight:preflight"
 RERUN = (*STATUSES, "stale")
@@ -171,10 +170,10 @@ def is_stale(store: Store, key: str) -> bool:
 def _preflight(todo: Sequence[Cell], device: str, check: str) -> None:
     """Check every distinct method x model once, in one child, so that a bad target costs no training.
 
-    Label words are checked as well, where they must be in the vocabulary. Raises UsageError with up to five reasons.
+    Each task's text and label words are checked for each model as well. Raises UsageError with up to five reasons.
     """
     attached = [(cell.method, cell.model, cell.objective) for cell in todo]
-    read = [(cell.model, cell.objective, cell.task) for cell in todo if cell.objective in BY_VOCABULARY]
+    read = [(cell.model, cell.objective, cell.task) for cell in todo]
     pairs = list({repr(pair): pair for pair in [*attached, *read]}.values())
     modules = forkserver.preload(cell.model.family for cell in todo)
     messages = forkserver.call(check, (pairs, device), modules)

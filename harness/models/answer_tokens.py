@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from harness.config.schema import Cell
 from harness.errors import UsageError
-from harness.models import control_tokens, weight_files
+from harness.models import control_tokens, unknown_tokens, weight_files
 from tasks import registry as tasks
 from tasks.base import Task
 
@@ -103,12 +103,12 @@ _END = -1
 
 
 def check_plan(cells: Iterable[Cell]) -> list[str]:
-    """Check the answers of planned cells as a run does, where the model's tokenizer is on this machine.
+    """Check the text of planned cells as a run does, where the model's tokenizer is on this machine.
 
-    Returns the sentences of `check_rows`. Raises UsageError as `check_words` and `check_rows` do.
+    Returns the sentences of `check_rows` and of `unknown_tokens.check`. Raises UsageError as these and `check_words`.
     """
     sentences: list[str] = []
-    seen = {repr((cell.model, cell.objective, cell.task)): cell for cell in cells if cell.objective in LIKELIHOOD}
+    seen = {repr((cell.model, cell.objective, cell.task)): cell for cell in cells}
     for cell in seen.values():
         row = tasks.row(cell.task)
         folder = weight_files.tokenizer_folder(cell.model) if cell.model.source != "hub" or cell.model.path else None
@@ -116,17 +116,19 @@ def check_plan(cells: Iterable[Cell]) -> list[str]:
             continue
         words = (row.cloze_words if cell.objective == "masked" else ()) or row.label_words
         try:
-            tokenizer, _ = control_tokens.closed(Tokenizer.from_file(str(folder / "tokenizer.json")))
+            tokenizer, names = control_tokens.closed(Tokenizer.from_file(str(folder / "tokenizer.json")))
         except Exception:  # the tokenizers library raises bare Exception; a run's preflight reports the reason
             continue
         tokenizer.no_truncation()
-        spell = speller(partial(_ids, tokenizer), cell.objective)
-        if row.answer != "label":
-            sentences += check_rows(tasks.load(cell.task), spell, row.max_target_tokens, cell.model.name)
-            continue
-        spelt = [spell(word) for word in words]
-        limit = max(map(len, spelt)) + 1 if cell.objective == "masked" else row.max_target_tokens
-        check_words(words, spelt, limit, cell.model.name)
+        task, spell = tasks.load(cell.task), speller(partial(_ids, tokenizer), cell.objective)
+        if cell.objective in LIKELIHOOD and row.answer != "label":
+            sentences += check_rows(task, spell, row.max_target_tokens, cell.model.name)
+        elif cell.objective in LIKELIHOOD:
+            spelt = [spell(word) for word in words]
+            limit = max(map(len, spelt)) + 1 if cell.objective == "masked" else row.max_target_tokens
+            check_words(words, spelt, limit, cell.model.name)
+        unread = unknown_tokens.count(task, cell.objective, tokenizer, names.unknown)
+        sentences += unknown_tokens.check(task, unread, cell.task.max_unknown_share, cell.model.name)
     return list(dict.fromkeys(sentences))
 
 

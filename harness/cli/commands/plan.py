@@ -6,12 +6,12 @@ The output lists each cell with its key and its status in the store, and how man
 estimated from the most similar finished cells of the store, or of our reference runs where the store has none.
 With a GPU here, or --device-memory, the output forecasts which cells fit its memory, the largest batch that fits, and
 the gradient accumulation that a larger batch needs.
-Answers that have the same tokens are refused as a run refuses them. All rows are checked where the tokenizer is on
-this machine.
+Answers that have the same tokens are refused as a run refuses them, and so is text of which the model does not know
+more than task.max_unknown_share. Both are checked where the tokenizer is on this machine.
 As JSON: {"cells": [{"key", "status", "stale", "seconds", "bytes", "memory", "cell"}], "cost": {"left", "at_once",
 "seconds", "of", "bytes", "why_null"}, "notes": [which rows of a task are also in train, and which have two answers of
-the same tokens]}. seconds and bytes are null where no cell of the same model has finished, memory without a device. of
-names the runs that the seconds are estimated from, if they are not the store's.
+the same tokens or tokens unknown to the model]}. seconds and bytes are null where no cell of the same model has
+finished, memory without a device. of names the runs that the seconds are estimated from, if they are not the store's.
 """
 
 import argparse

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.errors import NotApplicable, UsageError, near
-from harness.models import answer_tokens
 
 if TYPE_CHECKING:
     import torch
@@ -34,8 +33,6 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     "classifier": (),
 }
 """Objective -> the fields of `Reading` that it can follow."""
-BY_VOCABULARY = answer_tokens.LIKELIHOOD
-"""Objectives that some label words of a task may be impossible for."""
 
 
 @dataclass(frozen=True)
