@@ -1,22 +1,25 @@
-"""Files of a store that nobody needs any more: the search for them, and their deletion on demand.
+"""Files of a store that nobody needs any more, and whole cells that a person names: their deletion on demand.
 
 Torch is not imported.
 
 Such files are weights of finished attempts that no longer count, checkpoints of cells that have their result,
-half-written files, and leases of processes that have ended. A record, a curve, predictions or a log is never deleted.
-Of the attempt that counts only the checkpoint may be. Nothing of a running cell is.
+half-written files, and leases of processes that have ended. Of these, a record, a curve, predictions or a log is never
+deleted, and of the attempt that counts only the checkpoint may be. A cell that a person names is deleted with its
+records. Nothing of a running cell is deleted.
 """
 
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.errors import UsageError
 from harness.store import lease
 from harness.store.attempt_folder import CHECKPOINT
-from harness.store.cell_files import KEY, listing
+from harness.store.cell_files import KEY, check_own, listing
 from harness.store.record import FINAL
 from harness.store.store import Store
 
@@ -128,3 +131,70 @@ def _delete(item: Waste) -> bool:
     except OSError:
         return False
     return True
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Cells that a person wants to delete.
+
+    bytes: key -> what its folder holds. running: cells that a live process holds, which stay. needed_by: key -> the
+    cells outside this removal that build on it; they keep their results, and cannot be run again without it.
+    """
+
+    bytes: dict[str, int]
+    running: tuple[str, ...]
+    needed_by: dict[str, list[str]]
+
+
+def removal(store: Store, keys: Iterable[str]) -> Removal:
+    """Return what the removal of these cells would delete; cells that the store does not have are left out."""
+    running, there = store.running_keys(), set(store.keys())
+    wanted = [key for key in dict.fromkeys(keys) if key in there]
+    sizes = {key: _size(store.folder(key)) for key in wanted if key not in running}
+    needed_by: dict[str, list[str]] = {}
+    for child in sorted(there - sizes.keys()):
+        for parent in _parents(store, child) & sizes.keys():
+            needed_by.setdefault(parent, []).append(child)
+    return Removal(sizes, tuple(key for key in wanted if key in running), needed_by)
+
+
+def remove(store: Store, keys: Iterable[str]) -> list[str]:
+    """Delete whole cells, each under its lease, and return the keys of those that are gone.
+
+    A cell that a live process has begun in the meantime stays. Raises NotADirectoryError for a folder that leads out
+    of the store.
+    """
+    gone = []
+    for key in keys:
+        cell_lease = lease.acquire(store.leases, key)
+        if cell_lease is None:
+            continue
+        try:
+            folder = store.folder(key)
+            check_own(folder.parent)
+            check_own(folder)
+            with lease.beating(cell_lease):
+                shutil.rmtree(folder)
+            gone.append(key)
+        finally:
+            cell_lease.release()
+        with suppress(OSError):  # another cell is in the same shard
+            folder.parent.rmdir()
+    return gone
+
+
+def _parents(store: Store, key: str) -> set[str]:
+    try:
+        return {parent for _, parent in store.cell(key).parents}
+    except UsageError:  # its own file is lost, or it names what is not known here
+        return set()
+
+
+def _size(folder: Path) -> int:
+    """Return the bytes of the plain files in a folder; nothing behind a link counts."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(place, name)).st_size
+    return total

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import atomic_files
@@ -69,13 +70,23 @@ def note(store: "Store", grid: Grid) -> None:
     """Write a grid's note; a store that cannot be written stays as it is."""
     if store.read_only or not grid.name or not store.path.is_dir():
         return
-    digest = hashlib.sha256(atomic_files.encode(grid.name)).hexdigest()[:16]
-    path = store.path / FOLDER / f"{digest}.json"
+    path = _path(store, grid.name)
     rows = [[place.key, place.method, place.model, place.task, place.steps] for place in grid.places]
     with suppress(OSError):
         check_own(path.parent)
         path.parent.mkdir(exist_ok=True)
         atomic_files.write_json(path, {"grid": grid.name, "cells": rows})
+
+
+def forget(store: "Store", name: str) -> None:
+    """Remove a grid's note; its cells stay as they are."""
+    check_own(store.path / FOLDER)
+    _path(store, name).unlink(missing_ok=True)
+
+
+def _path(store: "Store", name: str) -> Path:
+    digest = hashlib.sha256(atomic_files.encode(name)).hexdigest()[:16]
+    return store.path / FOLDER / f"{digest}.json"
 
 
 def noted(store: "Store") -> list[Grid]:

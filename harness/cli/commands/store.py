@@ -1,8 +1,9 @@
-"""Merge another store into a store, export its records to one file, or free disk space.
+"""Merge another store into a store, export its records to one file, free disk space, or remove cells.
 
 deltabench store merge OTHER [store=DIR] [--dry-run] [--json]     take the better records of the store OTHER
 deltabench store export FILE.parquet [store=DIR] [--json]         one row per record; or FILE.jsonl.gz, JSON lines
 deltabench store gc [--delete] [store=DIR] [--json]               list what could be freed; --delete frees it
+deltabench store rm KEY|GRID [--yes] [store=DIR] [--json]         remove a cell, or a grid of `deltabench status`
 
 export: FILE.parquet has a typed column per config field, score, memory figure, step time and count of operations, with
 the names of the command line (method.rank) or of the record (memory.train.process_bytes), and the reasons of nulls
@@ -10,14 +11,20 @@ the names of the command line (method.rank) or of the record (memory.train.proce
 merge: done is better than not done, fresh than stale, a result than a failure; on a tie this store's record stays.
 gc: weights of superseded attempts, checkpoints of cells with a result, half-written files and leases of ended
 processes. Records, curves, predictions and logs always stay.
+rm: says what goes and which other cells build on it, and asks on a terminal; --yes answers, --dry-run removes nothing.
+A GRID is its name or its words (method=lora seed=0,1). A cell that is running stays. Several KEYs may be given.
 As JSON: {"store", "other", "taken": [KEY], "kept": [KEY], "skipped": {KEY: why}}; {"store", "file", "records"};
-{"store", "deleted", "bytes", "files": [{"path", "bytes", "why"}]}.
+{"store", "deleted", "bytes", "files": [{"path", "bytes", "why"}]}; {"store", "removed": [KEY], "bytes",
+"running": [KEY], "needed_by": {KEY: [KEY]}}.
 """
 
 import argparse
+import contextlib
 import json
+import re
+import sys
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +32,9 @@ from harness import formatting
 from harness.cli import arguments as words
 from harness.config import compose
 from harness.errors import UsageError, near
+from harness.experiments import grid
 from harness.paths import located
-from harness.store import archive, garbage_collection, merge
+from harness.store import archive, garbage_collection, identity, merge, requested_grids
 from harness.store.store import Store
 
 KINDS = {".parquet": archive.table, ".jsonl.gz": archive.archive}
@@ -34,9 +42,10 @@ KINDS = {".parquet": archive.table, ".jsonl.gz": archive.archive}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `deltabench store`."""
-    parser.add_argument("what", metavar="merge|export|gc")
-    parser.add_argument("words", nargs="*", metavar="OTHER | FILE | store=DIR")
-    parser.add_argument("--dry-run", action="store_true", help="merge: show what would be taken and write nothing")
+    parser.add_argument("what", metavar="merge|export|gc|rm")
+    parser.add_argument("words", nargs="*", metavar="OTHER | FILE | KEY | GRID | store=DIR")
+    parser.add_argument("--dry-run", action="store_true", help="merge, rm: show what would be done and do nothing")
+    parser.add_argument("--yes", action="store_true", help="rm: remove without a question")
     parser.add_argument("--delete", action="store_true", help="gc: free the space")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -47,9 +56,8 @@ def main(arguments: argparse.Namespace) -> int:
         raise UsageError(f"there is no action {arguments.what!r} for a store.{near(arguments.what, ACTS)}")
     given = words.parse([word for word in arguments.words if word.startswith("store=")], ())
     named = [word for word in arguments.words if not word.startswith("store=")]
-    wanted = 0 if arguments.what == "gc" else 1
-    if len(named) != wanted:
-        text = {"merge": "the folder of the other store", "export": "one FILE.parquet"}.get(arguments.what, "no more")
+    least, most, text = TAKES[arguments.what]
+    if not least <= len(named) <= most:
         raise UsageError(f"store {arguments.what} takes {text}, not {' '.join(named) or 'nothing'}.")
     path = Path(given.configure(compose.defaults()["runtime"]).store)
     if not (path / "cells").is_dir() and arguments.what != "merge":
@@ -101,4 +109,66 @@ def _gc(store: Store, arguments: argparse.Namespace) -> tuple[dict[str, Any], st
     return result, "\n".join([*table, f"{len(waste)} files, {total / 1e6:.1f} MB {end}"])
 
 
-ACTS: Mapping[str, Callable[..., tuple[dict[str, Any], str]]] = {"merge": _merge, "export": _export, "gc": _gc}
+def _rm(store: Store, arguments: argparse.Namespace, *names: str) -> tuple[dict[str, Any], str]:
+    keys, noted = _named(store, names)
+    found = garbage_collection.removal(store, keys)
+    total, dry = sum(found.bytes.values()), arguments.dry_run
+    result = {"store": str(store.path), "bytes": total, "running": [*found.running], "needed_by": found.needed_by}
+    lines = [f"{key[:12]} is running and stays" for key in found.running]
+    for key, children in found.needed_by.items():
+        few = ", ".join(child[:12] for child in children[:3]) + (" …" if len(children) > 3 else "")
+        lines.append(f"{key[:12]} is a parent of {few}, which cannot be run again without it")
+    what = f"{len(found.bytes)} cell{'s' * (len(found.bytes) != 1)} with all records, {total / 1e6:.1f} MB"
+    if dry or not found.bytes:
+        return {**result, "removed": []}, "\n".join(
+            [*lines, f"{what} would be removed" if dry else "nothing to remove"]
+        )
+    store.check_writable()
+    if not arguments.yes:
+        _ask("\n".join([*lines, f"remove {what}, from {store.path}? [y/N] "]))
+        lines = []
+    removed = garbage_collection.remove(store, found.bytes)
+    if noted and not found.running and len(removed) == len(found.bytes):
+        requested_grids.forget(store, noted)
+    text = f"{len(removed)} removed, {sum(found.bytes[key] for key in removed) / 1e6:.1f} MB freed"
+    return {**result, "removed": removed}, "\n".join([*lines, text])
+
+
+def _named(store: Store, names: Sequence[str]) -> tuple[list[str], str]:
+    """Return the keys that a command line names, and the name of the noted grid that they are; "" for none."""
+    grids = {grid.name: grid for grid in requested_grids.noted(store)}
+    if (name := " ".join(names)) in grids:
+        return [place.key for place in grids[name].places], name
+    if not any("=" in name for name in names):
+        if all(re.fullmatch(r"[0-9a-f]{4,64}", name) for name in names):
+            return [store.find(name) for name in names], ""
+        known = ", ".join(grids) or "none"
+        raise UsageError(f"{name!r} is neither a key nor a grid of this store.{near(name, grids)} Its grids: {known}.")
+    given = words.parse(names, ())
+    words.refuse_added(given)
+    return [identity.key(cell) for cell in grid.expand([given.block])], ""
+
+
+def _ask(question: str) -> None:
+    """Ask on a terminal. Raises UsageError for any answer but yes, and where nobody can be asked."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("store rm asks before it removes, and this is no terminal: add --yes, or --dry-run to look.")
+    answer = ""
+    with contextlib.suppress(EOFError):  # Ctrl-D
+        answer = input(question)
+    if answer.strip().casefold() not in ("y", "yes"):
+        raise UsageError("nothing was removed; answer y to remove.")
+
+
+ACTS: Mapping[str, Callable[..., tuple[dict[str, Any], str]]] = {
+    "merge": _merge,
+    "export": _export,
+    "gc": _gc,
+    "rm": _rm,
+}
+TAKES = {
+    "merge": (1, 1, "the folder of the other store"),
+    "export": (1, 1, "one FILE.parquet"),
+    "gc": (0, 0, "no more"),
+    "rm": (1, 1000, "a KEY or a GRID"),
+}

@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -264,3 +265,75 @@ def test_gc_leaves_a_running_cell_alone(store: Store, put: Put) -> None:
     assert garbage_collection.free(store, waste) == []
     held.release()
     assert garbage_collection.free(store, waste) == waste
+
+
+def test_rm_asks_on_a_terminal_and_needs_yes_without_one(
+    store: Store, put: Put, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, other = put(store, seed=0), put(store, seed=1)
+    code, _, error = call("store", "rm", key[:8], f"store={store.path}")
+    assert (code, "add --yes" in error, store.status(key)) == (2, True, "done")
+
+    monkeypatch.setattr("harness.cli.commands.store.sys", Terminal())
+    monkeypatch.setattr("builtins.input", lambda question: questions.append(question) or answers.pop(0))
+    questions: list[str] = []
+    answers = ["n", "", "y"]
+    assert [call("store", "rm", key, f"store={store.path}")[0] for _ in range(3)] == [2, 2, 0]
+    assert "remove 1 cell with all records, 0.0 MB" in questions[0]
+    assert [*store.keys()] == [other]
+    assert not (store.path / "cells" / key[:2]).exists() or key[:2] == other[:2]
+
+
+class Terminal:
+    """A stand-in for `sys` whose streams are terminals."""
+
+    def __init__(self) -> None:
+        self.stdin = self.stdout = self
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_rm_of_a_grid_removes_its_cells_and_its_note(
+    store: Store, put: Put, cell: Callable[..., Cell], call: Call
+) -> None:
+    keys, rest = [put(store, seed=seed) for seed in (0, 1)], put(store, "bitfit", seed=5)
+    requested_grids.note(store, requested_grids.of("mine seed=0,1", [cell("lora", seed) for seed in (0, 1)]))
+    code, out, _ = call("store", "rm", "mine", "seed=0,1", f"store={store.path}", "--dry-run", "--json")
+    assert (code, json.loads(out)["removed"], sorted(store.keys())) == (0, [], sorted([*keys, rest]))
+    assert json.loads(out)["bytes"] >= 2000  # the weights of two cells
+    code, out, _ = call("store", "rm", "mine", "seed=0,1", f"store={store.path}", "--yes", "--json")
+    assert (code, sorted(json.loads(out)["removed"])) == (0, sorted(keys))
+    assert ([*store.keys()], requested_grids.noted(store)) == ([rest], [])
+    code, _, error = call("store", "rm", "mine", f"store={store.path}", "--yes")
+    assert (code, "neither a key nor a grid" in error) == (2, True)
+
+
+def test_rm_leaves_a_running_cell_and_names_the_cells_that_build_on_a_removed_one(
+    store: Store, put: Put, cell: Callable[..., Cell], call: Call
+) -> None:
+    running, parent = put(store, seed=0), put(store, seed=1)
+    child = store.register(replace(cell("bitfit", 1), parents=(("a", parent),)))
+    held = lease.acquire(store.leases, running)
+    assert held is not None
+    leases = _files(store.leases)
+    code, out, _ = call("store", "rm", running, parent, f"store={store.path}", "--yes", "--json")
+    told = json.loads(out)
+    assert (code, told["removed"], told["running"], told["needed_by"]) == (0, [parent], [running], {parent: [child]})
+    assert (store.status(running), _files(store.leases)) == ("running", leases)
+    held.release()
+    assert store.status(running) == "done"
+
+
+def test_rm_writes_nothing_under_read_only_or_through_a_link(
+    store: Store, put: Put, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = put(store)
+    assert call("store", "rm", key, f"store={store.path}", "--yes", "--read-only")[0] == 2
+    monkeypatch.setattr("harness.store.store._protected", False)
+    assert store.status(key) == "done"
+    store.folder(key).rename(tmp_path / "outside")
+    store.folder(key).symlink_to(tmp_path / "outside")
+    before = _files(tmp_path / "outside")
+    assert call("store", "rm", key, f"store={store.path}", "--yes")[0] in (0, 1, 2)
+    assert _files(tmp_path / "outside") == before
