@@ -6,8 +6,6 @@ These figures stand beside the task's own metric, from the same texts; nothing i
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tasks.metrics.label_metrics import METRICS
-
 if TYPE_CHECKING:
     from harness.config.schema import Runtime
     from harness.probes.judging.answers import Answer, Kept
@@ -21,8 +19,9 @@ def read(kept: "Kept", runtime: "Runtime") -> dict[str, Any]:
 
 
 def _figures(rows: "list[Answer]") -> dict[str, float]:
-    targets, texts = [list(row.references) for row in rows], [row.text for row in rows]
-    return {name: METRICS[name](targets, texts)[name] for name in FIGURES}
+    from tasks.metrics import evaluate_adapter  # imports slowly, and starts threads
+
+    return evaluate_adapter.combined(FIGURES, [row.references for row in rows], [row.text for row in rows])
 
 
 def told(result: Mapping[str, Any]) -> list[str]:

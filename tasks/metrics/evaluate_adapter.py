@@ -1,8 +1,10 @@
-"""Our metrics as `evaluate.Metric` objects, for those who compose with that library. Needs no network.
+"""Our metrics as `evaluate.Metric` objects, so that the `evaluate` library combines several. No network is needed.
 
-`evaluate.load` fetches a script from the Hub; these do not.
+`evaluate.load` fetches a script from the Hub; these objects do not. The library starts threads when it is imported, so
+nothing imports this module before a cell's process has been forked.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import datasets
@@ -31,6 +33,16 @@ class Shell(evaluate.Metric):
 
     def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
         return self._function(list(references), list(predictions))
+
+
+def combined(names: Sequence[str], references: Sequence[Sequence[str]], predictions: Sequence[str]) -> dict[str, float]:
+    """Return metric -> the figure of that name, for several metrics of texts that are computed in one pass.
+
+    references: for each row, the texts that count as right.
+    """
+    metrics = evaluate.combine({name: Shell(name) for name in names}, force_prefix=True)  # two may report a like figure
+    figures = metrics.compute(references=[list(row) for row in references], predictions=list(predictions))
+    return {name: figures[f"{name}_{name}"] for name in names}
 
 
 def _features(name: str) -> list[datasets.Features]:

@@ -1,7 +1,7 @@
 """Metrics: pure functions (targets, predictions) -> {figure: value}, in 0..1 (correlations: -1..1).
 
 Targets and predictions are two sequences of equal length: class indices, numbers or texts. The figure that a
-task reports has the metric's name; others may stand beside it. `evaluate_adapter.py` offers
+task reports has the metric's name; others may stand beside it. `evaluate_adapter.py` has
 the same functions as `evaluate.Metric`. Metrics of free text are in `text_metrics.py` and `bleu.py`.
 """
 

@@ -7,10 +7,10 @@ import torch
 
 from harness.errors import NotApplicable, UsageError
 from methods import registry as methods
-from methods.attachment.delta_state import count
 from methods.backbone.delta import trainable
 from methods.backbone.sizes import shape
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits, make
+from tests.methods.independent_count import count
 
 PAPER = ["adapter", "bitfit", "prompt length=10"]
 

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from harness.errors import NotApplicable, UsageError
-from methods.attachment.delta_state import count
 from methods.attachment.hooks import inserted
 from methods.backbone.delta import trainable
 from methods.backbone.roles import linears
 from methods.backbone.sizes import shape
 from methods.bitfit import Bias
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits, make
+from tests.methods.independent_count import count
 
 
 def test_rank_above_the_matrix_is_refused() -> None:

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from harness.errors import UsageError
-from methods.attachment.delta_state import count
 from methods.backbone.delta import trainable
 from methods.peft import LORA_FIELDS, STARTS, TYPES
 from methods.peft_files.export import write_peft
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits, make
+from tests.methods.independent_count import count
 
 pytest.importorskip("methods.peft")
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from harness.errors import NotApplicable, UsageError
-from methods.attachment.delta_state import count, delta_state, load_delta_state
+from methods.attachment.delta_state import delta_state, load_delta_state
 from methods.backbone.sizes import shape
 from tests.methods.conftest import TOYS, attach, backbone, disturb, logits, make
+from tests.methods.independent_count import count
 from tests.methods.test_peft import TASK, P, agree, copy, peft, reference, same_gradients
 
 FOLDED: Mapping[str, Mapping[str, Any]] = {

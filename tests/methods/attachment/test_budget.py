@@ -9,9 +9,9 @@ import pytest
 from harness.config.schema import MethodConfig
 from harness.errors import NotApplicable, UsageError
 from methods import registry as methods
-from methods.attachment.delta_state import count
 from methods.backbone.sizes import Shape, shape
 from tests.methods.conftest import TOYS, attach, backbone, disturb, logits, make
+from tests.methods.independent_count import count
 
 BIG = {"ptuning"}  # whose least is more than these toys
 SIZED = sorted(name for name, entry in methods.catalogue().items() if methods.size_of(entry))

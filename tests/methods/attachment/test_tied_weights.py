@@ -9,11 +9,12 @@ import transformers as hf
 
 from harness.config.schema import MethodConfig
 from harness.errors import NotApplicable
-from methods.attachment.delta_state import count, delta_state
+from methods.attachment.delta_state import delta_state
 from methods.attachment.tied_weights import declare
 from methods.base import Parent, freeze
 from methods.registry import resolve
 from tests.methods.conftest import TOYS, Toy, attach, backbone, disturb, logits, make
+from tests.methods.independent_count import count
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 OUTPUTS = ("lm_head", "embed_out", "decoder", "vocab_projector")

@@ -151,6 +151,21 @@ def test_the_shell_takes_several_references_and_likelihoods() -> None:
         assert figures == {"option_likelihood": 1.0}
 
 
+def test_several_metrics_are_computed_in_one_pass() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from tasks.metrics import evaluate_adapter
+
+        names, references, texts = (
+            ("token_f1", "rouge_l"),
+            [["a cat", "the cat"], ["two dogs"]],
+            ["the cat", "two cats"],
+        )
+        alone = {name: METRICS[name](references, texts)[name] for name in names}
+        assert evaluate_adapter.combined(names, references, texts) == alone
+        assert alone["rouge_l"] == 0.75
+
+
 def test_rouge_agrees_with_the_rouge_score_package() -> None:
     for targets, predictions in itertools.permutations(TEXTS, 2):
         assert METRICS["rouge_l"](targets, predictions)["rouge_l"] == pytest.approx(_rouge_score(targets, predictions))
