@@ -18,6 +18,7 @@ from harness import atomic_files
 from harness.config.schema import Cell, MethodConfig
 from harness.errors import NotApplicable, UsageError
 from harness.models import weight_files
+from harness.sharing.forms import METHOD, TENSORS
 from harness.store import identity
 from harness.training import finished_model
 from harness.training.finished_model import Built
@@ -27,7 +28,6 @@ from methods.backbone.delta import Delta
 from methods.peft_files.detect import method_of
 from methods.peft_files.export import read_peft, write_peft
 
-TENSORS, METHOD = "delta.safetensors", "method.json"
 FORMAT = 1
 BACKBONE = ("name", "family", "revision", "weights")
 PRECISION = ("model.dtype", "recipe.precision")

@@ -13,14 +13,10 @@ from harness import atomic_files, paths
 from harness.errors import UsageError
 from harness.models.hub import SITE
 from harness.processes import temporary_folders
-from harness.sharing import model_card
+from harness.sharing import forms, model_card
 from harness.store.store import Store
 
-FORMS = {
-    "peft": ("adapter_config.json", "adapter_model.safetensors"),
-    "deltabench": ("method.json", "delta.safetensors"),
-}
-ALLOWED = (model_card.CARD, model_card.README, *(name for names in FORMS.values() for name in names))
+ALLOWED = (model_card.CARD, model_card.README, *(name for names in forms.FILES.values() for name in names))
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
@@ -113,7 +109,7 @@ def fetch(source: Path | str, folder: Path, revision: str | None = None) -> dict
 
 def _there(files: Path, form: str) -> list[str]:
     """Return the names that are copied; the text for people may be absent."""
-    wanted = (model_card.CARD, *FORMS[form])
+    wanted = (model_card.CARD, *forms.FILES[form])
     return [*wanted, *([model_card.README] if os.path.lexists(files / model_card.README) else [])]
 
 
@@ -122,7 +118,7 @@ def check(folder: Path) -> dict[str, Any]:
     from harness.training.finished_model import tensors
 
     card = model_card.read(folder)
-    configuration, weights = FORMS[card["form"]]
+    configuration, weights = forms.FILES[card["form"]]
     try:
         atomic_files.read_json(folder / configuration, atomic_files.is_hub_link(folder / configuration))
     except (OSError, ValueError) as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness import atomic_files, private_paths
 from harness.errors import UsageError
 from harness.store import columns, fingerprint, identity
+from harness.store.attempt_folder import CHECKPOINTS
 from harness.store.record import scores, summarise
 
 if TYPE_CHECKING:
@@ -58,7 +59,6 @@ COLUMNS: Mapping[str, str] = {
 
 test_*: the task's metric, averaged over the reported sets. record, curve: the complete ones, as JSON.
 """
-CHECKPOINTS = ("best", "last")
 _AT_ONCE = 2000
 """The number of rows that are written together."""
 

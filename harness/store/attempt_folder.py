@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,11 @@ CHECKPOINTS = ("best", "last")
 def delta_file(checkpoint: str) -> str:
     """Return the name of the file of the trained tensors at a checkpoint."""
     return f"delta-{checkpoint}.safetensors"
+
+
+def is_delta(name: str) -> bool:
+    """Return whether a file of an attempt holds trained tensors, at whichever checkpoint or step."""
+    return fnmatchcase(name, delta_file("*"))
 
 
 FILE = delta_file("best")

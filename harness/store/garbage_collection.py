@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.store import lease
+from harness.store import attempt_folder, lease
 from harness.store.attempt_folder import CHECKPOINT
 from harness.store.cell_files import KEY, check_own, listing
 from harness.store.record import FINAL
@@ -87,7 +87,7 @@ def _of_cell(store: Store, key: str, status: str, counts: int) -> Iterator[Waste
         names = _own(folder)
         if CHECKPOINT in names and status in FINAL:
             yield from _waste([folder / CHECKPOINT], "a checkpoint of a cell that has its result", key)
-        weights = [folder / name for name in names if name.startswith("delta-") and name.endswith(".safetensors")]
+        weights = [folder / name for name in names if attempt_folder.is_delta(name)]
         if weights and counts and number != counts and store.record(key, number) is not None:
             yield from _waste(weights, "weights of an attempt that no longer counts", key)
 

@@ -16,7 +16,8 @@ from harness.errors import NotApplicable, UsageError
 from methods import registry as methods
 from methods.backbone.roles import LINEAR_ROLES, has_family, heads, linears
 from methods.peft_files import fields as peft_fields
-from methods.peft_files.export import CONFIG, FORMATS, PREFIX, Format, read_config, read_tensors
+from methods.peft_files.export import FORMATS, PREFIX, Format, read_config, read_tensors
+from methods.peft_files.file_names import CONFIG
 
 
 def method_of(folder: Path, model: nn.Module) -> MethodConfig:

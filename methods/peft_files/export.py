@@ -28,6 +28,7 @@ from methods.dora import Decomposed
 from methods.ia3 import InputScale
 from methods.peft import Peft
 from methods.peft_files import fused_rows
+from methods.peft_files.file_names import CONFIG, PICKLED, TENSORS
 from methods.vera import Scaled
 
 PREFIX = "base_model.model."
@@ -251,9 +252,6 @@ def _without_backbone(model: Any, folder: Path, tensors: Mapping[str, torch.Tens
     return kept
 
 
-CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
-
-
 def write(folder: Path, tensors: Mapping[str, torch.Tensor], config: Mapping[str, Any]) -> None:
     """Write both files into `folder`, which is created. tensors: by PEFT's names, each in PEFT's shape."""
     held = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}  # some share memory
@@ -276,7 +274,7 @@ def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
     try:
         return tensor_reader.load(folder / TENSORS, atomic_files.is_hub_link(folder / TENSORS))
     except (OSError, ValueError) as error:
-        hint = "; a pickled adapter_model.bin is never read" if (folder / "adapter_model.bin").exists() else ""
+        hint = f"; a pickled {PICKLED} is never read" if (folder / PICKLED).exists() else ""
         raise UsageError(f"{folder / TENSORS}: expected a whole safetensors file ({error}){hint}") from error
 
 

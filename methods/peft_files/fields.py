@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
-from methods.peft_files.export import CONFIG
+from methods.peft_files.file_names import CONFIG
 
 _NAMES = {"task_type", "peft_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision"}
 _PLACES = {"target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "feedforward_modules"}

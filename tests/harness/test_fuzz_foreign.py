@@ -24,7 +24,7 @@ from harness.errors import UsageError
 from harness.models import weight_files
 from harness.probes.judging import chat_client
 from harness.probes.judging.answers import Kept
-from harness.sharing import model_card, transfer
+from harness.sharing import forms, model_card
 from harness.store import archive
 from harness.store.attempt_folder import AttemptFolder
 from harness.store.identity import from_json
@@ -69,7 +69,7 @@ def _pushed(folder: Path, form: str) -> None:
     record = GOLDEN["record"]
     folder.mkdir(exist_ok=True)
     model_card.write(model_card.make(from_json(record["cell"]), record, "best", form, None), folder)
-    configuration, tensors = transfer.FORMS[form]
+    configuration, tensors = forms.FILES[form]
     told = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q"], "base_model_name_or_path": "x"}
     if form == "deltabench":
         part = {"name": "mine", "family": "t5", "revision": "0" * 16, "weights": "pretrained"}
@@ -102,7 +102,7 @@ def _describes(folder: Path) -> None:
     with suppress(UsageError):
         delta_folder.described(folder)
     with suppress(UsageError):
-        finished_model.tensors(folder / delta_folder.TENSORS)
+        finished_model.tensors(folder / forms.TENSORS)
 
 
 def _answers(folder: Path) -> None:
@@ -160,7 +160,7 @@ def made(kind: str, folder: Path) -> Path:
         return folder / name
     if group == "model":
         _model(folder)
-    elif group in transfer.FORMS:
+    elif group in forms.FILES:
         _pushed(folder, group)
     elif group == "packed":
         _packed(folder, name)
@@ -175,8 +175,8 @@ KINDS: dict[str, Try] = {
     **{f"yaml:{group}/mine.yaml": _choices(group) for group in YAML},
     "yaml:data/train.jsonl": _choices("task"),
     **{f"model:{name}": _loads for name in ("config.json", "model.safetensors", "tokenizer.json")},
-    **{f"peft:{name}": _imports for name in (model_card.CARD, model_card.README, *transfer.FORMS["peft"])},
-    **{f"deltabench:{name}": _describes for name in (model_card.CARD, *transfer.FORMS["deltabench"])},
+    **{f"peft:{name}": _imports for name in (model_card.CARD, model_card.README, *forms.FILES["peft"])},
+    **{f"deltabench:{name}": _describes for name in (model_card.CARD, *forms.FILES["deltabench"])},
     "packed:predictions.jsonl.gz": _answers,
     f"packed:{archive.ARCHIVE}": _archive,
     "csv:numbers.csv": _numbers,

@@ -14,11 +14,11 @@ from pathlib import Path
 from harness.cli import arguments as words
 from harness.config import compose
 from harness.errors import UsageError, near
-from harness.sharing import transfer
+from harness.sharing import forms, transfer
 from harness.store.attempt_folder import CHECKPOINTS
 from harness.store.store import Store
 
-FORMATS = ("auto", *transfer.FORMS)
+FORMATS = ("auto", *forms.FILES)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from harness.config.schema import Runtime
 from harness.errors import UsageError
 from harness.experiments import grid
 from harness.run import run
-from harness.sharing import model_card, transfer
+from harness.sharing import forms, model_card, transfer
 from harness.store import identity
 from harness.store.store import Store
 
@@ -59,7 +59,7 @@ def test_there_and_back(
     key = finish(method)
     assert _push(store, key, str(tmp_path / "pushed")) == 0
     names = {path.name for path in (tmp_path / "pushed").iterdir()}
-    assert names == {"card.json", "README.md", *transfer.FORMS[form]}
+    assert names == {"card.json", "README.md", *forms.FILES[form]}
     assert dispatch.main(["pull", str(tmp_path / "pushed"), "--to", str(tmp_path / "pulled")]) == 0
     assert {p.name: p.read_bytes() for p in (tmp_path / "pushed").iterdir()} == {
         p.name: p.read_bytes() for p in (tmp_path / "pulled").iterdir()

@@ -17,7 +17,8 @@ from methods.attachment.delta_state import delta_state
 from methods.base import Method
 from methods.peft_files import fields as peft_fields
 from methods.peft_files.detect import method_of
-from methods.peft_files.export import CONFIG, FORMATS, TENSORS, read_peft, write_peft
+from methods.peft_files.export import FORMATS, read_peft, write_peft
+from methods.peft_files.file_names import CONFIG, TENSORS
 from methods.vera import Scaled
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits
 
