@@ -3,13 +3,12 @@
 Run it with `python -m harness.analysis.parameter_counts`.
 
 Each row of a paper's table becomes a method on a backbone without weights (meta device). The denominator is
-what PEFT's `print_trainable_parameters` and the combination study's code divide by, the backbone with all that
-was added and trains; where only the backbone alone gives the printed digits, the line says so. Digits agree
-when the share rounds to them or, as in places of DoRA's tables, when it is cut off there. Settings that a paper
-does not print are marked as inferred.
+what PEFT's `print_trainable_parameters` and the combination study's code divide by: the backbone with all that
+was added and trains. Where only the backbone alone gives the printed digits, the line says so. Digits agree
+when the share rounds to them or, as in places of DoRA's tables, when it is cut off there. The settings are data
+(results/published/parameter_settings.csv), where those that a paper does not print are marked as inferred.
 """
 
-import csv
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from functools import cache
 from typing import Any
 
 from harness import assets, atomic_files
+from harness.analysis.study.study import published
 from harness.config import yaml_values
 from harness.config.schema import MethodConfig, ModelConfig, build
 from harness.models import backbone
@@ -25,25 +25,24 @@ from harness.models.head import Head
 from methods import registry as methods
 from methods.backbone.delta import trainable
 
-LETTERS = {"Q": "q", "K": "k", "V": "v", "O": "o", "G": "ffn-gate", "U": "ffn-in", "D": "ffn-out"}
-CAUSAL, MASKED = "causal_lm", "masked_lm"
-BACKBONES = {
-    "LLaMA-7B": ("llama-7b", CAUSAL),
-    "LLaMA-13B": ("llama-13b", CAUSAL),
-    "LLaMA3-8B": ("llama3-8b", CAUSAL),
-    "RoBERTa-large": ("roberta-large", MASKED),
-}
-"""As tables call it -> conf/model/<name>.yaml, and what stands on it. LLaMA2-7B counts as LLaMA-7B does."""
+SETTINGS = "parameter_settings"
+"""The file in results/published/ with the settings behind every printed percentage."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One printed percentage. printed: its digits, as text. inferred: what the paper leaves open, or ""."""
+    """One printed percentage, and the setting behind it.
+
+    printed: its digits, as text. backbone: conf/model/<name>.yaml. head: what stands on it. inferred: what the paper
+    leaves open, or "".
+    """
 
     table: str
     model: str
     label: str
     printed: str
+    backbone: str
+    head: str
     method: str
     fields: Mapping[str, Any]
     inferred: str = ""
@@ -80,12 +79,12 @@ def agreement(percent: float, printed: str) -> str:
 
 def recompute(row: Row) -> Recomputed:
     """Attach the row's method to its backbone on the meta device, and count."""
-    return _count(row.model.replace("LLaMA2", "LLaMA"), row.method, json.dumps(dict(row.fields)))
+    return _count(row.backbone, row.head, row.method, json.dumps(dict(row.fields)))
 
 
 @cache
-def _count(backbone: str, name: str, fields: str) -> Recomputed:
-    model = _backbone(backbone)
+def _count(backbone: str, head: str, name: str, fields: str) -> Recomputed:
+    model = _backbone(backbone, head)
     own = {id(p): p.numel() for p in model.parameters()}
     methods.make(MethodConfig(name, json.loads(fields))).attach(model)
     trained = {id(p): p.numel() for _, p in trainable(model)}
@@ -94,61 +93,35 @@ def _count(backbone: str, name: str, fields: str) -> Recomputed:
 
 
 def rows() -> Iterator[Row]:
-    """Yield every printed percentage of DoRA's tables 1, 5, 6 and 15 and of the combination table, each once."""
-    seen = set[tuple[str, ...]]()
-    for table in ("dora_table1", "dora_table5", "dora_table6", "dora_table15"):
-        for line in _read(table):
-            label = " ".join(filter(None, (line["method"], line.get("rank"), line.get("V_modules"))))
-            if line["params_pct"] and (table, line["model"], label) not in seen:
-                seen.add((table, line["model"], label))
-                method, fields, inferred = _dora_setting(table, line)
-                yield Row(table, line["model"], label, line["params_pct"], method, fields, inferred)
-    table = "nature_table2_combination_roberta_large"
-    for line in _read(table):
-        if line["combination"] != "none" and (table, line["combination"]) not in seen:
-            seen.add((table, line["combination"]))
-            parts = {"prompt": "prompt length=10", "adapter": "adapter bottleneck=64", "bitfit": "bitfit"}
-            chosen = [parts[part] for part in line["combination"].split("+")]
-            printed = line["tunable_params_pct"]
-            yield Row(table, "RoBERTa-large", line["combination"], printed, "combine", {"parts": chosen})
+    """Yield every printed percentage that has a line in SETTINGS."""
+    for line in published(assets.published() / f"{SETTINGS}.csv"):
+        where = dict(part.split("=", 1) for part in line["where"].split())
+        yield Row(
+            table=line["table"],
+            model=line["model"],
+            label=" ".join(where.values()),
+            printed=_printed(line["table"], line["percent"], line["model"], where),
+            backbone=line["backbone"],
+            head=line["head"],
+            method=line["method"],
+            fields=yaml_values.load(line["fields"]),
+            inferred=line["inferred"],
+        )
 
 
-def _dora_setting(table: str, line: Mapping[str, str]) -> tuple[str, dict[str, Any], str]:
-    """Return (method, fields, what is inferred) of a row of DoRA's tables."""
-    kind, rank = line["method"], int(line.get("rank") or 32)
-    directions = {"dora_table5": "QKVOGUD"}.get(table, "QKVUD")  # section 5.1; appendix A.3 for table 5
-    if line.get("V_modules", "-") != "-":
-        directions = line["V_modules"]
-    targets = [LETTERS[letter] for letter in directions]
-    match kind:
-        case "Prefix":
-            length = {"LLaMA-7B": 30, "LLaMA-13B": 10}[line["model"]]
-            return "prefix", {"length": length}, f"prefix length {length}: the one that fits"
-        case "Series":
-            return "pfeiffer", {"bottleneck": 256}, "bottleneck 256 after feed-forward: LLM-Adapters' scripts"
-        case "Parallel":  # R (d_in + d_out) beside up and down, without biases: what a LoRA of that rank counts
-            fields = {"rank": 256, "targets": ["ffn-in", "ffn-out"]}
-            return "lora", fields, "bottleneck 256 beside up and down without biases: LLM-Adapters' scripts"
-        case "LoRA":
-            return "lora", {"rank": rank, "targets": targets}, ""
-        case "VeRA" | "DVoRA":
-            return kind.lower(), {"rank": rank, "targets": targets}, ""
-    alone = [LETTERS[letter] for letter in line.get("m_modules", "") if letter not in directions]
-    magnitudes = {"magnitude_targets": alone} if alone else {}
-    return "dora", {"rank": rank, "targets": targets, **magnitudes}, ""
+def _printed(table: str, column: str, model: str, where: Mapping[str, str]) -> str:
+    """Return the percentage in the first row of a published table that has the model and the values of `where`."""
+    for row in published(assets.published() / f"{table}.csv"):
+        if row.get("model", model) == model and where.items() <= row.items() and row[column]:
+            return row[column]
+    raise ValueError(f"{table}: it has no row of {model} with {where}")
 
 
-def _read(table: str) -> list[dict[str, str]]:
-    text = atomic_files.read_text(assets.published() / f"{table}.csv")
-    return list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
-
-
-def _backbone(name: str) -> Any:
+def _backbone(name: str, head: str) -> Any:
     """Return a frozen backbone without weights."""
-    option, kind = BACKBONES[name]
-    path = assets.conf() / "model" / f"{option}.yaml"
+    path = assets.conf() / "model" / f"{name}.yaml"
     values = yaml_values.load(atomic_files.read_text(path))
-    return backbone.outline(build(ModelConfig, values, "model"), Head(kind))
+    return backbone.outline(build(ModelConfig, values, "model"), Head(head))
 
 
 def report() -> str:

@@ -1,6 +1,7 @@
 """The rooms of the code stand on floors, and imports go down: so no two rooms import each other."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -136,3 +137,65 @@ def test_every_room_says_what_it_is() -> None:
 
 def test_the_page_of_a_cell_is_one_page() -> None:
     assert len(FILES["harness.run"].read_text(encoding="utf-8").splitlines()) <= 100
+
+
+OTHER_MEANINGS = {
+    "none": "no value of a field, and no name in a list",
+    "parallel": "a field of the recipe",
+    "peft": "the form of shared files that the PEFT library reads",
+    "adapter": "the relation to the base model in the header of a Hub's card",
+}
+"""Methods' names that are also plain words of the harness, and what they mean there."""
+ALLOWED = {
+    "harness/cli/dispatch.py": "the examples in the help",
+    "harness/cli/pretraining_gate.py": "the command that makes the cells of the embedded backbones' gate",
+    "harness/cli/commands/delta.py": "a delta of other people is scored on a cell without tuning",
+    "harness/experiments/exhibits.py": "an example in a message",
+    "harness/experiments/grid.py": "an example in a message",
+    "harness/experiments/parent_order.py": "an example in a message",
+}
+"""Files that may name methods or tasks in a string, each with the reason."""
+
+
+def _strings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield line and text of every string that is no docstring."""
+    loose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in loose:
+            yield node.lineno, node.value
+
+
+def named(text: str, methods: frozenset[str], tasks: frozenset[str]) -> set[str]:
+    """Return the methods and tasks that a string names: alone, or as a choice such as `method=NAME`."""
+    chosen = {name for choices in re.findall(r"method(?:=|: )([\w,]+)", text) for name in choices.split(",")}
+    whole = {text} - set(OTHER_MEANINGS)
+    return ((whole | chosen) & methods) | (set(re.findall(r"[\w-]+(?:/[\w-]+)+", text)) & tasks)
+
+
+def _names() -> tuple[frozenset[str], frozenset[str]]:
+    folder = ROOT / "conf" / "task"
+    tasks = {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")}
+    methods = {name.partition(".")[2] for name in FILES if floor(name) == "methods" and name.count(".") == 1}
+    return frozenset(methods - {"base", "registry"}), frozenset(tasks)
+
+
+def test_the_harness_names_no_method_and_no_task() -> None:
+    methods, tasks = _names()
+    assert len(methods) > 30
+    assert len(tasks) > 30
+    naming = {}
+    for module, path in FILES.items():
+        place = path.relative_to(ROOT).as_posix()
+        if module.startswith("harness"):
+            texts = _strings(ast.parse(path.read_text(encoding="utf-8")))
+            naming[place] = [f"{line}: {text:.60}" for line, text in texts if named(text, methods, tasks)]
+    assert {place: lines for place, lines in naming.items() if lines and place not in ALLOWED} == {}
+    assert [place for place in ALLOWED if not naming[place]] == []
+
+
+def test_a_name_in_a_string_is_seen() -> None:
+    methods, tasks = frozenset({"lora", "none"}), frozenset({"glue/rte"})
+    assert named("lora", methods, tasks) == {"lora"}
+    assert named("run method=full,none task=glue/rte", methods, tasks) == {"none", "glue/rte"}
+    assert not named("none", methods, tasks)
+    assert not named("no lora here", methods, tasks)
