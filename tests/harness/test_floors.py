@@ -140,7 +140,7 @@ def test_the_page_of_a_cell_is_one_page() -> None:
 
 
 OTHER_MEANINGS = {
-    "none": "no value of a field, and no name in a list",
+    "none": "no value of a field, no name in a list, and a cell on which the delta of a file is scored",
     "parallel": "a field of the recipe",
     "peft": "the form of shared files that the PEFT library reads",
     "adapter": "the relation to the base model in the header of a Hub's card",
@@ -149,7 +149,6 @@ OTHER_MEANINGS = {
 ALLOWED = {
     "harness/cli/dispatch.py": "the examples in the help",
     "harness/cli/pretraining_gate.py": "the command that makes the cells of the embedded backbones' gate",
-    "harness/cli/commands/delta.py": "a delta of other people is scored on a cell without tuning",
     "harness/experiments/exhibits.py": "an example in a message",
     "harness/experiments/grid.py": "an example in a message",
     "harness/experiments/parent_order.py": "an example in a message",
