@@ -4,6 +4,9 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+STOP_AT = "DELTABENCH_STOP_AT"
+"""The time, in seconds since the epoch, at which a training saves a checkpoint and stops; set by its worker."""
+
 
 @contextmanager
 def variables(values: Mapping[str, str]) -> Iterator[None]:

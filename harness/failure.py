@@ -10,6 +10,7 @@ imported.
 | io | a disk, a network or a service failed | failed | yes |
 | died | ended by a signal, or without a result | failed | yes |
 | time | longer than `timeout` | timeout | on request |
+| interrupted | the time of the command was over | interrupted | by the next command |
 """
 
 import errno
@@ -22,7 +23,7 @@ from typing import Any
 
 from harness.errors import UsageError
 
-STATUS = {"memory": "oom", "diverged": "diverged", "time": "timeout"}
+STATUS = {"memory": "oom", "diverged": "diverged", "time": "timeout", "interrupted": "interrupted"}
 """Kind -> status, where it is not `failed`."""
 USUAL_RETRIES = {"io": 1, "died": 1}
 """Kind -> how many times one command tries again by default."""

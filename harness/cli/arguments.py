@@ -15,6 +15,8 @@ from harness.paths import located
 SETTINGS = ("launcher", "jobs", "rerun")
 _WORD = re.compile(r"(\+?)([A-Za-z_][\w.]*)=(.*)", re.DOTALL)
 _LIMIT = 10_000
+UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+"""Seconds of a unit of time."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +100,17 @@ def count(name: str, text: str | None) -> int | None:
 
 
 def seconds(text: str) -> float:
-    """Return the seconds of a duration: "30m" -> 1800.0. The units are s, m, h and d; a bare number is seconds."""
-    matched = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip())
-    if matched is None or len(text) > 12 or not float(matched[1]):
-        raise UsageError(f"--for {text}: give a duration above 0 such as 90s, 30m, 2h or 1d.")
-    return float(matched[1]) * {"s": 1, "": 1, "m": 60, "h": 3600, "d": 86400}[matched[2]]
+    """Return the seconds of a duration: "1h30m" -> 5400.0. The units are d, h, m and s, the largest first; a bare
+    number is seconds.
+    """
+    number = r"(\d+(?:\.\d+)?)"
+    matched = re.fullmatch("".join(f"(?:{number}{unit})?" for unit in UNITS), text.strip()) if text.strip() else None
+    bare = re.fullmatch(number, text.strip())
+    counts = zip(UNITS.values(), matched.groups(), strict=True) if matched else [(1, bare[1])] if bare else []
+    total = sum(size * float(count) for size, count in counts if count) if len(text) <= 24 else 0.0
+    if not total:
+        raise UsageError(f"--for {text}: give a duration above 0 such as 90s, 30m, 1h30m or 1d.")
+    return total
 
 
 def choices(key: str, text: str) -> list[Any]:

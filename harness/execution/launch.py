@@ -16,6 +16,7 @@ from harness.config.launchers import Launcher
 from harness.config.schema import Runtime
 from harness.errors import UsageError
 from harness.execution import worker
+from harness.execution.time_limit import TimeLimit
 from harness.processes import forkserver, gpu_leases
 from harness.store.store import Store
 
@@ -197,7 +198,7 @@ def drain(store: Store, keys: Sequence[str], seen: Mapping[str, int], setup: wor
     The cells of lost workers are handed over again, in the last pass one by one.
     """
     losses, apart = 0, False
-    while pending := [key for key in keys if worker.tried(store, key) == seen[key]]:
+    while pending := _pending(store, keys, seen, setup.limit):
         apart = apart or losses == LOST - 1
         lost = hand_over([(key, seen[key]) for key in pending], setup, plan, apart)
         tell(lost)
@@ -208,7 +209,7 @@ def drain(store: Store, keys: Sequence[str], seen: Mapping[str, int], setup: wor
             return
         if lost:
             pause(losses)
-        elif not _wait_for_others(store, pending, seen, setup.deadline):
+        elif not _wait_for_others(store, pending, seen, setup.limit):
             return
 
 
@@ -219,11 +220,17 @@ def _give_up(store: Store, pending: Sequence[str], lost: Sequence[Exception]) ->
     print(f"gave up: workers were lost {LOST} times in a row and no cell ended", file=sys.stderr)
 
 
-def _wait_for_others(store: Store, keys: Sequence[str], seen: Mapping[str, int], deadline: float | None) -> bool:
+def _pending(store: Store, keys: Sequence[str], seen: Mapping[str, int], limit: TimeLimit | None) -> list[str]:
+    """Return the cells that nobody has tried since, and that may still begin."""
+    left = [key for key in keys if limit is None or not limit.over(key)]
+    return [key for key in left if worker.tried(store, key) == seen[key]]
+
+
+def _wait_for_others(store: Store, keys: Sequence[str], seen: Mapping[str, int], limit: TimeLimit | None) -> bool:
     """Wait for cells that other processes are running. Returns True when another pass has something to do."""
     waited = False
-    while deadline is None or time.time() < deadline:
-        pending = [key for key in keys if worker.tried(store, key) == seen[key]]
+    while limit is None or not limit.over():
+        pending = _pending(store, keys, seen, limit)
         if not any(store.is_running(key) for key in pending):
             return bool(pending) and (waited or len(pending) < len(keys))
         if not waited:

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -16,8 +16,9 @@ from harness.config import compose, launchers
 from harness.config.launchers import Launcher
 from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError
-from harness.execution import launch, progress, worker
+from harness.execution import launch, progress, time_limit, worker
 from harness.execution.launch import slots as slots
+from harness.execution.time_limit import TimeLimit
 from harness.execution.trackers import follower
 from harness.experiments import parent_order
 from harness.experiments.grid import by_seed
@@ -44,6 +45,7 @@ def drain(
     name: str = "",
     unprobed: Collection[int] = (),
     role: str = "test",
+    seconds: Callable[[Sequence[Cell]], Mapping[str, float]] | None = None,
 ) -> int:
     """Run every cell that has no result yet, seed by seed; return the exit code (see `exit_code`).
 
@@ -51,14 +53,16 @@ def drain(
 
     - launcher: a name of conf/launcher, with or without fields; None chooses by the number of cells, devices and cores.
     - jobs: cells at once, unless the launcher's own field sets it.
-    - deadline_s: seconds after which no further cell starts.
+    - deadline_s: seconds after which running cells stop at a checkpoint; no cell begins that would end later.
     - rerun: statuses (or "stale") that are run once more.
     - name: the name of the grid, under which `status` reports it.
     - unprobed: seeds whose cells get no probes.
     - role: of the score in the lines of progress, test or validation.
+    - seconds: returns the estimated seconds of each cell by key, for the deadline; unknown ones are left out.
 
     Raises UsageError for a value that a person has to correct; nothing has run then.
     """
+    limit = None if deadline_s is None else time_limit.limit(deadline_s, time.time())
     store, wanted = Store(runtime.store), probes.parse(runtime.probe)
     measured = [identity.key(cell) for cell in many if cell.seed not in unprobed]
     probes.ready(store, measured or map(identity.key, many), wanted)
@@ -76,7 +80,7 @@ def drain(
             lease.clear(store.leases, map(identity.key, many))
         requested_grids.note(store, requested_grids.of(name, many))
         print(f"nothing left to do: {summary(store, many)}")
-        return _probed(store, many, measured, wanted, runtime, None if deadline_s is None else time.time() + deadline_s)
+        return _probed(store, many, measured, wanted, runtime, limit)
     store.check_writable()
     parent_order.check(todo.values(), runtime.keep)
     parallel = any(cell.recipe.parallel != "none" for cell in todo.values())
@@ -84,10 +88,12 @@ def drain(
     _preflight(list(todo.values()), "auto" if plan.elsewhere else runtime.device, check)
     _register(store, todo)
     requested_grids.note(store, requested_grids.of(name, many))
-    deadline = None if deadline_s is None else time.time() + deadline_s
+    if limit is not None and deadline_s is not None and seconds is not None:
+        begins = time_limit.latest(limit.deadline, deadline_s, todo.values(), seconds(list(todo.values())))
+        limit = replace(limit, latest=begins)
     tally = progress.Tally(store, todo, seen, many, role)
     print(_announce(todo, many, store, deadline_s))
-    setup = _setup(store, todo, plan, deadline, probes.entry(entry, wanted))
+    setup = _setup(store, todo, plan, limit, probes.entry(entry, wanted))
     try:
         with _interruptible(), progress.shown(tally), follower.following(runtime.tracker, store, todo, seen):
             for keys in parent_order.waves(todo):
@@ -102,9 +108,19 @@ def drain(
     _let_go(store, [key for key in todo if worker.tried(store, key) != seen[key]])
     lease.clear(store.leases, todo)
     print(summary(store, many))
-    if deadline is not None and time.time() >= deadline and exit_code(store, many) == 130:
-        print("stopped by the deadline; the same command resumes from here.")
-    return _probed(store, many, measured, wanted, runtime, deadline)
+    if limit is not None and exit_code(store, many) == 130:
+        print(_stopped(store, todo, limit))
+    return _probed(store, many, measured, wanted, runtime, limit)
+
+
+def _stopped(store: Store, todo: Mapping[str, Cell], limit: TimeLimit) -> str:
+    """Return the line on a sweep that its time ended."""
+    counts = Counter(store.status(key) for key in todo)
+    cut = f"{counts['interrupted']} cells stopped at a checkpoint" if counts["interrupted"] else ""
+    missing = f"{counts['missing']} cells have not begun" if counts["missing"] else ""
+    early = ", since they would have ended too late" if missing and not limit.over() else ""
+    told = " and ".join(filter(None, (cut, missing))) or "other processes still run cells"
+    return f"the time is over: {told}{early}. The same command resumes from here."
 
 
 def _let_go(store: Store, keys: Sequence[str]) -> None:
@@ -126,10 +142,10 @@ def exit_code(store: Store, many: Sequence[Cell]) -> int:
 
 def _probed(
     store: Store, many: Sequence[Cell], keys: Sequence[str], wanted: Sequence[str], runtime: Runtime,
-    deadline: float | None,
+    limit: TimeLimit | None,
 ) -> int:  # fmt: skip
     """Take the probes asked for of the cells `keys`, one at a time; return the exit code."""
-    failed = probes.drain(store, keys, wanted, runtime, deadline)
+    failed = probes.drain(store, keys, wanted, runtime, None if limit is None else limit.deadline)
     return exit_code(store, many) or int(failed > 0)
 
 
@@ -193,18 +209,18 @@ def _register(store: Store, todo: Mapping[str, Cell]) -> None:
 
 
 def _setup(
-    store: Store, todo: Mapping[str, Cell], plan: launch.Plan, deadline: float | None, entry: str
+    store: Store, todo: Mapping[str, Cell], plan: launch.Plan, limit: TimeLimit | None, entry: str
 ) -> worker.Setup:
     """Return the setup for the workers."""
     modules = forkserver.preload(cell.model.family for cell in todo.values())
     there = replace(plan.runtime, store=str(store.path.resolve()))
     outlives = bool(plan.fields.get("outlives"))
-    return worker.Setup(there, modules, entry, deadline, devices=plan.leased, gpus=plan.gpus, outlives=outlives)
+    return worker.Setup(there, modules, entry, limit, devices=plan.leased, gpus=plan.gpus, outlives=outlives)
 
 
 def _announce(todo: Mapping[str, Cell], many: Sequence[Cell], store: Store, deadline_s: float | None) -> str:
     """Return the first line of a sweep."""
-    limit = f", none starts after {progress.clock(deadline_s)}" if deadline_s is not None else ""
+    limit = f", at most {progress.clock(deadline_s)}" if deadline_s is not None else ""
     return f"{len(todo)} of {len(many)} cells to run, store {store.path}{limit}"
 
 

@@ -18,8 +18,10 @@ from typing import Any
 
 from harness import failure
 from harness.config.schema import Cell, Runtime
+from harness.environment import STOP_AT
 from harness.errors import UsageError
 from harness.execution import outcome
+from harness.execution.time_limit import TimeLimit
 from harness.models import digest, weight_files
 from harness.processes import child, forkserver, gpu_leases
 from harness.store import fingerprint, identity, lease
@@ -40,7 +42,7 @@ class Setup:
 
     - modules: those preloaded in the server that children are forked from.
     - entry: the "module:function" that runs a cell.
-    - deadline: seconds since the epoch after which nothing starts.
+    - limit: the end of the command's time; None for no end.
     - driver: the process that handles Ctrl-C for all of its workers.
     - devices: those to lease from, `gpus` for each cell; () where the launcher assigns them.
     - outlives: jobs go on when the driver has ended.
@@ -49,7 +51,7 @@ class Setup:
     runtime: Runtime
     modules: tuple[str, ...]
     entry: str = ENTRY
-    deadline: float | None = None
+    limit: TimeLimit | None = None
     driver: forkserver.Driver = field(default_factory=forkserver.Driver.here)
     devices: tuple[str, ...] = ()
     gpus: float = 1.0
@@ -72,7 +74,7 @@ def job(config: Any, setup: Setup) -> list[str]:
 def _run_cell(store: Store, key: str, setup: Setup, seen: int) -> str:
     """Lease a device for a cell and try the cell; return its status."""
     with gpu_leases.held(setup.devices, setup.gpus) as environment:
-        if setup.deadline is not None and time.time() >= setup.deadline:
+        if setup.limit is not None and setup.limit.over(key):
             return "missing"
         return attempt(store, store.cell(key), setup, seen, environment)
 
@@ -97,7 +99,7 @@ def attempt(store: Store, cell: Cell, setup: Setup, seen: int = 0, environment: 
             if record is None:
                 return store.status(key)
             limit = failure.retries((record["error"] or {}).get("kind"), setup.runtime.retry)
-            if again >= limit or (setup.deadline is not None and time.time() >= setup.deadline):
+            if again >= limit or (setup.limit is not None and setup.limit.over(key)):
                 return str(record["status"])
             again += 1
             time.sleep(PAUSE_S)
@@ -139,6 +141,8 @@ def _try(
         record = outcome.record(key, cell, folder, {"status": "blocked", "error": error})
         return record if store.finish(key, folder, record) else None
     outcome.hand_on(store, key, folder)
+    if setup.limit is not None:
+        environment = {**environment, STOP_AT: str(setup.limit.deadline)}
     arguments = (
         setup.entry,
         identity.to_json(cell),
@@ -151,7 +155,7 @@ def _try(
     watch = outcome.Watch()  # starts here, because the first start of a process waits for the server's imports
     written = False
     try:
-        _follow(process, folder, key, setup.runtime, cell_lease, watch)
+        _follow(process, folder, key, setup, cell_lease, watch)
     except BaseException as error:  # Ctrl-C, or a scheduler's signal that ends the job
         who = "the user" if isinstance(error, KeyboardInterrupt) else f"the launcher ({type(error).__name__}: {error})"
         if watch.status is None:
@@ -187,13 +191,13 @@ def _taken_over() -> dict[str, Any]:
 
 
 def _follow(
-    process: ForkServerProcess, folder: AttemptFolder, key: str, runtime: Runtime, cell_lease: lease.Lease,
+    process: ForkServerProcess, folder: AttemptFolder, key: str, setup: Setup, cell_lease: lease.Lease,
     watch: outcome.Watch,
 ) -> None:  # fmt: skip
-    """Wait until the child has ended or must end. The time limit does not apply to a child that has written
-    its result.
+    """Wait until the child has ended or must end. The time limits do not apply to a child that has written its
+    result.
     """
-    next_beat = watch.started
+    runtime, next_beat = setup.runtime, watch.started
     while process.is_alive():
         now = time.monotonic()
         if now >= next_beat:
@@ -206,6 +210,10 @@ def _follow(
             if outcome.left(folder) is None:
                 watch.status, watch.message = "timeout", f"longer than timeout={runtime.timeout:g} seconds"
                 _ask_where(process)
+            return
+        if setup.limit is not None and time.time() >= setup.limit.end:
+            if outcome.left(folder) is None:
+                watch.status, watch.message = "interrupted", "the time of the command was over"
             return
         watch.look(process.pid)
         wait([process.sentinel], timeout=TICK_S)

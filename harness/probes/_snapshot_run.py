@@ -28,7 +28,8 @@ def watching(cell: Cell, runtime: Runtime, folder: AttemptFolder, device: torch.
     """Return a keeper of the usual checkpoints and of the deltas that this run's probes need."""
     usual = checkpoint.keeper(cell, runtime, folder, device)
     at = probes.kept_at(probes.parse(runtime.probe), cell.recipe.steps) if runtime.keep == "delta" else ()
-    return Watching(folder, usual.made_by, usual.steps, usual.minutes, at=frozenset(at) - {cell.recipe.steps})
+    frequency = usual.steps, usual.minutes, usual.stop_at
+    return Watching(folder, usual.made_by, *frequency, at=frozenset(at) - {cell.recipe.steps})
 
 
 @dataclass

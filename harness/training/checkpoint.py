@@ -6,6 +6,8 @@ point, what the meter has counted. The learning rate and the rows of a step foll
 batches.Order). The worker hands the file on from attempt to attempt and removes it when the cell has ended.
 """
 
+import math
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +18,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from harness.config.schema import Cell, Runtime
+from harness.environment import STOP_AT
 from harness.measurement.memory_sampler import most
 from harness.measurement.meter import Meter
 from harness.measurement.step_timer import Steps
@@ -27,6 +30,16 @@ FORMAT = 1
 LOADING = ("prepare", "load")
 LEAST_SHARE = 20
 """By the clock, a checkpoint is due after at least so many times what the last one took."""
+
+
+class Stopped(Exception):
+    """The time of the command is over (`--for`); the cell goes on from its checkpoint in a later one."""
+
+    status = "interrupted"
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"the time of the command was over after step {step}")
+        self.step = step
 
 
 class Unusable(Exception):
@@ -49,6 +62,7 @@ class Place:
 class Keeper:
     """Of one run. made_by: what must be the same for a checkpoint to be used. steps, minutes: how often; 0: never.
 
+    stop_at: the time, in seconds since the epoch, at which training saves a checkpoint and stops.
     trained: what trains in any stage, by name. trouble: why the last checkpoint could not be written, if so.
     """
 
@@ -56,6 +70,7 @@ class Keeper:
     made_by: Mapping[str, str | int] = field(default_factory=dict)
     steps: int = 0
     minutes: float = 0.0
+    stop_at: float = math.inf
     trouble: str = ""
     _at: int = 0
     _time: float = field(default_factory=time.monotonic)
@@ -66,7 +81,7 @@ class Keeper:
 
     def open(self, model: nn.Module) -> Place | None:
         """Before training: where to go on from, or None. What cannot be used is told in the record and removed."""
-        if self.steps or self.minutes:
+        if self.steps or self.minutes or self.stop_at < math.inf:
             self._start = model_state.start(model)
         path = self.folder.path / CHECKPOINT if self.folder else None
         if self.folder is None or path is None or not path.exists():
@@ -117,9 +132,13 @@ class Keeper:
 
     def due(self, step: int) -> bool:
         """Whether to save now that `step` steps are done."""
-        if self.steps and step - self._at >= self.steps:
+        if self.over() or (self.steps and step - self._at >= self.steps):
             return True
         return bool(self.minutes) and time.monotonic() - self._time >= max(60 * self.minutes, LEAST_SHARE * self._took)
+
+    def over(self) -> bool:
+        """Return whether the time of the command is over."""
+        return time.time() >= self.stop_at
 
     def save(
         self, place: Place, model: nn.Module, trained: Mapping[str, nn.Parameter],
@@ -159,7 +178,9 @@ def keeper(cell: Cell, runtime: Runtime, folder: AttemptFolder, device: torch.de
     """Of one attempt at a cell. A checkpoint is used on the same kind of device only, and by the same code."""
     code = fingerprint.exact(cell)
     made_by = {"key": identity.key(cell), "code": code, "device": device.type}
-    return Keeper(folder, made_by, runtime.checkpoint_steps, runtime.checkpoint_minutes)
+    saved = cell.recipe.parallel != "fsdp"  # its shards are in no checkpoint; its worker ends it
+    stop_at = float(os.environ.get(STOP_AT, math.inf)) if saved else math.inf
+    return Keeper(folder, made_by, runtime.checkpoint_steps, runtime.checkpoint_minutes, stop_at)
 
 
 def _counted(meter: Meter) -> dict[str, Any]:

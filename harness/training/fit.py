@@ -17,7 +17,7 @@ from harness.store.attempt_folder import CURVE, AttemptFolder
 from harness.training import determinism, optimizers, parallel, trained_tensors
 from harness.training import step as training_step
 from harness.training.batches import Order
-from harness.training.checkpoint import Keeper, Place, Unusable
+from harness.training.checkpoint import Keeper, Place, Stopped, Unusable
 from harness.training.objectives.base import Objective
 from harness.training.score import Scored, Split, score
 from methods.backbone.delta import trainable
@@ -117,6 +117,8 @@ def _train(
             now = Place(place.stage, i, losses, _plain(best) if best else None, work.curve)
             with work.meter.phase("checkpoint"):
                 work.keeper.save(now, work.model, held, optimizer, work.meter)
+            if work.keeper.over():
+                raise Stopped(i)
         end = min(i - (i - own.start) % recipe.evaluate_every + recipe.evaluate_every, own.stop)
         with work.meter.phase("train"), only():
             while i < end and not (losses and work.keeper.due(i)):

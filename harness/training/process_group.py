@@ -20,6 +20,7 @@ from typing import Any
 
 from harness import atomic_files, failure
 from harness.config.schema import Cell, Runtime
+from harness.environment import STOP_AT
 from harness.processes import child, gpu_leases, temporary_folders
 from harness.store.attempt_folder import CHECKPOINT, AttemptFolder
 
@@ -99,6 +100,7 @@ def _other(
     team: Team, place: Path, cuda: bool, body: Body, cell: Cell, runtime: Runtime, folder: AttemptFolder
 ) -> None:
     child._die_with_parent()
+    os.environ.pop(STOP_AT, None)  # only the first process stops, at its own checkpoint, and ends the others
     try:
         _join(team, place, cuda, body, cell, replace(runtime, checkpoint_minutes=0.0, checkpoint_steps=0), folder)
     except Exception as error:  # told to the first process, which ends the cell with it

@@ -8,6 +8,7 @@ Settings: store, device, threads, timeout (seconds per cell), keep (delta|none);
 (launcher.FIELD=value, see `deltabench list launchers`), jobs (cells at once), rerun (statuses to try again, e.g.
 rerun=stale,failed), probe (measured of finished cells, see `deltabench probe --help`), deterministic (GPUs),
 checkpoint_minutes and checkpoint_steps (how often training is saved).
+--for 1h30m: no cell begins that would end later, by its estimate, and a running one stops at a checkpoint.
 A cell that was killed, or could not read or write, is retried once; --retry N: N times, and after a timeout too.
 Exit code: 0 every cell done or out of memory, 1 some failed, 2 usage, 130 interrupted or stopped by --for before
 every cell had run.
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `deltabench sweep`."""
     parser.add_argument("words", nargs="*", metavar="key=value")
     parser.add_argument("--retry", metavar="N", help="how often to retry a cell that was killed or timed out")
-    parser.add_argument("--for", dest="duration", metavar="30m", help="start no further cell after this time")
+    parser.add_argument("--for", dest="duration", metavar="1h30m", help="stop after this time, within a tenth")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
 

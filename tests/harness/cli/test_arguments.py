@@ -102,12 +102,15 @@ def test_added_words_are_kept_apart() -> None:
         arguments.refuse_added(said)
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("30m", 1800), ("1.5h", 5400), ("1d", 86400)])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("30m", 1800), ("1.5h", 5400), ("1d", 86400), ("1h30m", 5400), ("1d12h", 129600)],
+)
 def test_durations(text: str, seconds: float) -> None:
     assert arguments.seconds(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "m", "-3m", "0", "0.0h", "3 weeks", "1e3s", "9" * 30])
+@pytest.mark.parametrize("text", ["", "m", "-3m", "0", "0.0h", "3 weeks", "1e3s", "9" * 30, "30m1h", "1h30"])
 def test_durations_that_are_none(text: str) -> None:
     with pytest.raises(UsageError):
         arguments.seconds(text)

@@ -108,12 +108,27 @@ def test_a_store_that_cannot_be_written_is_a_usage_error(
         drain([cell()])
 
 
+def test_no_cell_begins_that_would_end_too_late_nor_one_of_a_later_seed(
+    drain: Callable[..., int], cell: Make, runs: Runs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many = [cell(method, seed) for seed in range(3) for method in ("good", "nap")]
+
+    def seconds(cells: Sequence[Cell]) -> dict[str, float]:
+        return {identity.key(one): 59.0 if one.method.name == "nap" and one.seed == 1 else 0.1 for one in cells}
+
+    begun = time.monotonic()
+    assert drain(many, deadline_s=60.0, seconds=seconds) == 130
+    assert runs() == ["good-0", "nap-0", "good-1"]  # nap-1 came too late, so no cell of seed 2 begins
+    assert time.monotonic() - begun < 50.0
+    assert "3 cells have not begun, since they would have ended too late" in capsys.readouterr().out
+
+
 def test_the_deadline_stops_between_cells(
     drain: Callable[..., int], cell: Make, runs: Runs, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert drain([cell("nap", seed) for seed in range(50)], deadline_s=2.0) == 130
     assert 0 < len(runs()) < 50
-    assert "the same command resumes" in capsys.readouterr().out
+    assert "The same command resumes" in capsys.readouterr().out
 
 
 def test_joblib_runs_each_cell_once(drain: Callable[..., int], cell: Make, runs: Runs, store: Store) -> None:

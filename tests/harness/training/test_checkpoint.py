@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,13 +13,16 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from harness import failure
 from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
+from harness.environment import STOP_AT
 from harness.errors import UsageError
 from harness.models import weight_files
 from harness.run import run
 from harness.store.attempt_folder import CHECKPOINT, RESUMED, AttemptFolder
 from harness.training import fit as fit_module
 from harness.training import optimizers, tensor_file
+from harness.training.checkpoint import Stopped
 from methods import registry as methods
 from methods.attachment.hooks import insert
 from methods.backbone.delta import Delta
@@ -131,6 +135,30 @@ def test_cut_off_anywhere_it_ends_the_same(runs: Runs, method: str) -> None:
     again = runs.go(cell(method), folder)
     assert told(again[1]) == {"resumed_from": [2, 3, 7]}
     assert_same(whole, again)
+
+
+def test_what_stops_when_the_time_is_over_goes_on_and_ends_the_same(
+    runs: Runs, undisturbed: tuple[dict[str, Any], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It saves a checkpoint then, whatever else asks for one."""
+    one, folder, step = cell("bitfit"), runs.folder(), fit_module._step
+
+    def late(work: Any, rows: Any, optimizer: Any, number: int, rate: float) -> float:
+        if number == 5:
+            work.keeper.stop_at = 0.0
+        return step(work, rows, optimizer, number, rate)
+
+    with monkeypatch.context() as patch:
+        patch.setenv(STOP_AT, str(time.time() + 3600))
+        patch.setattr(fit_module, "_step", late)
+        with pytest.raises(Stopped, match="after step 5"):
+            runs.go(one, folder)
+    assert failure.status(failure.kind(Stopped(5))) == "interrupted"
+    after = folder.with_name("2")
+    after.mkdir()
+    (folder / CHECKPOINT).rename(after / CHECKPOINT)
+    assert_same(undisturbed, runs.go(one, after))
+    assert told(after) == {"resumed_from": [5]}
 
 
 def test_with_dropout_it_ends_the_same(runs: Runs) -> None:
