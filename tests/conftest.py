@@ -2,10 +2,14 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from harness.processes import forkserver
 
 # A shell without job control starts what runs in the background deaf to Ctrl-C, and so would be every child here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -22,6 +26,26 @@ def _imports_stay() -> Iterator[None]:
 
 def _import_settings() -> tuple[Path, dict[str, str]]:
     return Path.cwd(), {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}
+
+
+LOADED = forkserver.preload(("llama", "t5"))
+"""The modules of the forkserver that all tests of a process share."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_server() -> Iterator[None]:
+    """The test that starts the server starts it for all later ones. Without torch, each later child would import it."""
+    start = forkserver.start
+
+    @wraps(start)
+    def start_loaded(target: Callable[..., None], arguments: tuple[Any, ...], modules: Sequence[str]) -> Any:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("OMP_NUM_THREADS", raising=False)  # the server must set its own number
+            return start(target, arguments, tuple(dict.fromkeys((*LOADED, *modules))))
+
+    forkserver.start = start_loaded
+    yield
+    forkserver.start = start
 
 
 pytest_plugins = ("tests.harness.made_runs", "tests.harness.tiny_models")

