@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -31,28 +30,25 @@ _composed: dict[tuple[Path, ...], Composed] = {}
 def load(wanted: Iterable[tuple[str, str]]) -> Composed:
     """Return (group, option) -> the option's plain values, for the wanted options and all that were loaded before.
 
-    Groups are independent, so one composition serves one option of each group. There are therefore as many compositions
-    as the largest group has new options. The result is cached for the process. Raises UsageError for a YAML that does
-    not compose or that refers to other values.
+    Each option gets a place of its own in one composition. The result is cached for the process. Raises UsageError for
+    a YAML that does not compose or that refers to other values.
     """
     known = _composed.setdefault(conf_files.folders(), {})
     new = sorted({choice for choice in wanted if choice not in known})
     for group, name in new:
         if name not in conf_files.files(group):  # registered by a package, without a YAML: its declared defaults
             known[group, name] = {"name": name}
-    missing = [choice for choice in new if choice not in known]
-    if missing:
-        by_group = [[choice for choice in missing if choice[0] == group] for group in conf_files.GROUPS]
+    places = {f"option_{number}": choice for number, choice in enumerate(new) if choice not in known}
+    if places:
+        absent = (f"~{group}" for group in defaults() if group in conf_files.GROUPS)
+        chosen = (f"+{group}@{place}={_quoted(name)}" for place, (group, name) in places.items())
         with _hydra() as compose:
-            for row in zip_longest(*by_group):
-                chosen = dict(filter(None, row))
-                absent = (f"~{group}" for group in defaults() if group in conf_files.GROUPS and group not in chosen)
-                config = compose("run", [*absent, *(f"{group}={_quoted(name)}" for group, name in chosen.items())])
-                for field, value in yaml_safety.references(config):
-                    raise UsageError(
-                        f"{field} of {' '.join(chosen.values())} refers to {value[:80]!r}; write the value itself."
-                    )
-                known.update({(group, name): _named(config.get(group), name) for group, name in chosen.items()})
+            config = compose("run", [*absent, *chosen])
+        composed = {(group, name): _named(config.get(place), name) for place, (group, name) in places.items()}
+        for (_, name), values in composed.items():
+            for field, value in yaml_safety.references(values):
+                raise UsageError(f"{field} of {name} refers to {value[:80]!r}; write the value itself.")
+        known.update(composed)
     return known
 
 
@@ -174,6 +170,8 @@ def _source() -> str:
             text = atomic_files.read_text(path)
             try:
                 content, header = yaml_values.load(text), self._get_header_dict(text)
+                if header.get("package") and config_path.partition("/")[0] in conf_files.GROUPS:
+                    raise ValueError("an option holds flat fields, and no `# @package` line above them")
             except ValueError as error:
                 raise ValueError(f"{path.name}: {error}") from error
             if not isinstance(content, dict | None):
