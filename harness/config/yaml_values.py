@@ -9,8 +9,10 @@ its text can be restored from the value. Any other stays a `Written`, and `harne
 type that the field declares.
 """
 
+import copy
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -24,6 +26,10 @@ NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 TAG = "tag:yaml.org,2002:"
 PLAIN = re.compile(r"[^\W_](?:[\w./=+%-]|[ ](?=[\w./=+%-]))*")
 """A text that needs no quotes: letters, digits and few signs, with single spaces inside."""
+
+
+SHORT = 10_000
+"""The most characters of a text whose content is remembered."""
 
 
 class Written(str):
@@ -66,6 +72,12 @@ def load(source: str, anchors: bool = True) -> Any:
 
     anchors: whether a node may stand for another one. With anchors a short line could stand for more than memory holds.
     """
+    return copy.deepcopy(_parsed(source, anchors)) if len(source) <= SHORT else _parsed.__wrapped__(source, anchors)
+
+
+@lru_cache(maxsize=512)
+def _parsed(source: str, anchors: bool) -> Any:
+    """Return what `load` does. A grid of many blocks reads the same short files again and again; parsing is slow."""
     try:
         if not anchors and any(getattr(event, "anchor", None) for event in yaml.parse(source, _Loader)):
             raise ValueError("anchors and aliases are not allowed here")
