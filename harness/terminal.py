@@ -11,7 +11,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, Literal, TextIO, cast
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,7 +53,8 @@ def console(error: bool = False, width: int | None = None) -> "Console":
                 yield segment if segment.control else segment._replace(text=shown(segment.text))
 
     stream = sys.stderr if error else sys.stdout
-    return Guarded(file=stream.stream if isinstance(stream, _Gate) else stream, width=width)
+    colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    return Guarded(file=stream.stream if isinstance(stream, _Gate) else stream, width=width, color_system=colours)
 
 
 def width() -> int | None:

@@ -132,7 +132,7 @@ def show_tables(shown: Sequence[Table], console: "Console", told_before: Iterabl
     from rich.text import Text
 
     printed = set(told_before)
-    for made in shown:
+    for made in shown if "utf" in console.encoding.lower() else map(table.in_ascii, shown):
         console.print(Text(f"{made.title}: {made.model}", style="italic"))
         console.print(table.to_rich(made))
         for note in made.notes:

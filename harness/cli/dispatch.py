@@ -19,8 +19,8 @@ from harness.errors import UsageError, near, plain
 
 VERBS = Path(__file__).parent / "commands"
 ORDER = (
-    "run", "sweep", "plan", "forecast", "status", "show", "why", "delta", "store", "reproduce", "check", "list",
-    "pretrain", "doctor",
+    "run", "sweep", "plan", "forecast", "status", "table", "show", "why", "delta", "store", "reproduce", "check",
+    "list", "pretrain", "doctor",
 )  # fmt: skip
 
 

@@ -37,6 +37,7 @@ RATE, CHOSEN = "recipe.learning_rate", "chosen"
 """A block at the rate CHOSEN waits for the cells of the other blocks, which try several: see rate_tuning.py."""
 ARMS, TUNING_SEED = SHORT = "arms", "tuning_seed"
 """Short ways to write several blocks as one: see `_arms` and `_with_tuning`."""
+USUAL = "quick"
 HERE = ("quick", "embedded", "tuned")
 """Scales for two cores; the others need a GPU."""
 
@@ -81,6 +82,10 @@ class Exhibit:
         if scale not in self.grids:
             raise UsageError(f"exhibit {self.name} has no scale '{scale}'.{near(scale, self.grids)}")
         return self.grids[scale]
+
+    def usual_scale(self) -> str:
+        """Return the scale to use where none is given."""
+        return USUAL if USUAL in self.grids else next(iter(self.grids))
 
     def tuning_seeds(self) -> frozenset[int]:
         """Return the seeds that try learning rates for the blocks at the rate CHOSEN. No table reports them."""

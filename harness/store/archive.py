@@ -130,9 +130,9 @@ class Run:
     curve: Sequence[Mapping[str, Any]] = ()
 
 
-def from_store(store: "Store", keys: Iterable[str]) -> list[Run]:
-    """Return the current records of these cells; a cell without a record is left out."""
-    return [Run(record, tuple(curve)) for record, curve in store.runs(keys)]
+def from_store(store: "Store", keys: Iterable[str], curves: bool = True) -> list[Run]:
+    """Return the current records of these cells; a cell without a record is left out. curves: whether to read them."""
+    return [Run(record, tuple(curve)) for record, curve in store.runs(keys, curves)]
 
 
 def from_archive(path: Path) -> list[Run]:

@@ -13,7 +13,8 @@ def common_notes(study: Study) -> tuple[str, ...]:
     seeds = (~np.isnan(panel.values)).sum(axis=2)
     most, least = (int(seeds.max()), int(seeds.min())) if seeds.size else (0, 0)
     some = f"{most}" if least == most else f"{least} to {most}"
-    spread = _spread(panel) if most > 1 else ""
+    spread = f"{interval(panel)}{_IN_BRACKETS}" if most > 1 and panel.by_row.all() else ""
+    spread = spread or (interval(panel) if most > 1 else "")
     notes = [
         *label(study),
         f"{study.role} scores in points of 100, mean over {some} seed{'s' * (most != 1)}{spread}",
@@ -27,15 +28,15 @@ def common_notes(study: Study) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _spread(panel: Panel) -> str:
-    """Return the meaning of the +- of a score."""
+_IN_BRACKETS = "; in brackets that over seeds alone; an interval that is cut at 0 or 100 is written out"
+
+
+def interval(panel: Panel) -> str:
+    """Return the meaning of the ± of a number."""
     level = f" ± half of the {statistics.LEVEL:.0%} interval"
     if not panel.by_row.all():
         return f"{level} over seeds (Student's t on their means); the error of the rows is not known and not in it"
-    return (
-        f"{level} for new seeds (Student's t on their means) and new test rows (binomial, added in squares); in "
-        "brackets that over seeds alone; an interval that is cut at 0 or 100 is written out"
-    )
+    return f"{level} for new seeds (Student's t on their means) and new test rows (binomial, added in squares)"
 
 
 def label(study: Study) -> tuple[str, ...]:

@@ -16,6 +16,11 @@ from harness.formatting import rate
 
 EDGES = {"highest": " ↑", "lowest": " ↓", "": ""}
 UNTUNED = "untuned"
+ALONE = f"{UNTUNED}: one learning rate, that no tuning on this model chose; a better one may exist"
+AT_EDGE = (
+    "↑ / ↓: the chosen learning rate is the highest / lowest one tried, a better one may lie beyond; at a mean, on how "
+    "many tasks"
+)
 
 
 def untuned(study: Study, arm: str) -> bool:
@@ -63,35 +68,41 @@ def scored(
 def arrows(study: Study, arm: str, columns: Sequence[str]) -> str:
     """Return ' ↑' for one task at the highest rate tried, ' ↑2' for two of several. columns: a task, or task:set."""
     tasks = dict.fromkeys(study.task_of(column) for column in columns)
-    found = [study.edges.get((task, arm), "") for task in tasks if study.trains(arm)]
-    counts = {edge: found.count(edge) for edge in ("highest", "lowest")}
-    return "".join(EDGES[edge] + (str(count) if len(tasks) > 1 else "") for edge, count in counts.items() if count)
+    return at_edges([edge(study, arm, task) for task in tasks])
+
+
+def edge(study: Study, arm: str, task: str) -> str:
+    """Return the edge of the grid at which the arm's rate lies: "highest", "lowest" or ""."""
+    return study.edges.get((task, arm), "") if study.trains(arm) else ""
+
+
+def at_edges(found: Sequence[str]) -> str:
+    """Return the arrows of one number, whose rates lie at these edges: one for each task."""
+    counts = {name: found.count(name) for name in ("highest", "lowest")}
+    return "".join(EDGES[name] + (str(count) if len(found) > 1 else "") for name, count in counts.items() if count)
 
 
 def rates(study: Study, arm: str) -> Entry:
     """Return '1e-3', or the range over tasks, with the number of rates at an edge of the grid."""
     if not study.trains(arm):
         return Entry(MISSING)
-    chosen = study.rates.xs(arm, level="arm")
-    low, high = chosen.learning_rate.min(), chosen.learning_rate.max()
-    text = rate(low) if low == high else f"{rate(low)} to {rate(high)}"
-    text += arrows(study, arm, study.clean.tasks)
+    text = span(list(study.rates.xs(arm, level="arm").learning_rate)) + arrows(study, arm, study.clean.tasks)
     return Entry(text, text)
+
+
+def span(rates: Sequence[float]) -> str:
+    """Return '1e-3', or '1e-3 to 1e-2' for several learning rates."""
+    low, high = min(rates), max(rates)
+    return rate(low) if low == high else f"{rate(low)} to {rate(high)}"
 
 
 def notes(study: Study) -> tuple[str, ...]:
     """Return the meaning of the marks that are present, and the seeds on which rates were chosen."""
     lines = []
     if any(arrows(study, arm, study.clean.tasks) for arm in study.clean.arms):
-        lines.append(
-            "↑ / ↓: the chosen learning rate is the highest / lowest one tried, a better one may lie beyond; at a "
-            "mean, on how many tasks"
-        )
+        lines.append(AT_EDGE)
     if any(untuned(study, arm) for arm in study.clean.arms):
-        lines.append(
-            f"{UNTUNED}: one learning rate, that no tuning on this model chose; a better one may exist, so these rows "
-            "stand last, in the exhibit's order, and are not ranked"
-        )
+        lines.append(f"{ALONE}, so these rows stand last, in the exhibit's order, and are not ranked")
     return (*lines, *study.choosing)
 
 

@@ -161,6 +161,51 @@ def from_json(content: Mapping[str, Any]) -> Table:
     return Table(**{**content, **listed, "rows": rows})
 
 
+_ASCII = str.maketrans({"±": "+-", MISSING: "-", "↑": "^", "↓": "v", "≥": ">="})
+
+
+def in_ascii(table: Table) -> Table:
+    """Return the table for a terminal that has no other characters, with +- and ^ for its signs."""
+    rows = tuple(tuple(replace(entry, text=entry.text.translate(_ASCII)) for entry in row) for row in table.rows)
+    notes = tuple(note.translate(_ASCII) for note in table.notes)
+    return replace(table, rows=rows, notes=notes, columns=tuple(one.translate(_ASCII) for one in table.columns))
+
+
+def fitting(table: Table, width: int) -> list[Table]:
+    """Return the table in parts of some columns each that fit `width` characters; each part repeats the first column.
+
+    The last part has the notes.
+    """
+    sizes = _sizes(table)
+    groups: list[list[int]] = [[]]
+    for at, size in enumerate(sizes[1:], start=1):
+        if groups[-1] and sizes[0] + sum(sizes[one] for one in groups[-1]) + size > width:
+            groups.append([])
+        groups[-1].append(at)
+    parts = [
+        replace(
+            table,
+            title=table.title if place == 0 else f"{table.title} (continued)",
+            columns=tuple(table.columns[at] for at in (0, *group)),
+            rows=tuple(tuple(row[at] for at in (0, *group)) for row in table.rows),
+            notes=(),
+        )
+        for place, group in enumerate(groups)
+    ]
+    return [*parts[:-1], replace(parts[-1], notes=table.notes)]
+
+
+def width(table: Table) -> int:
+    """Return how many characters wide the table is."""
+    return sum(_sizes(table))
+
+
+def _sizes(table: Table) -> list[int]:
+    """Return how many characters wide each column is, with the space behind it."""
+    texts = [(head, *(row[at].text for row in table.rows)) for at, head in enumerate(table.columns)]
+    return [max(map(len, column)) + 1 for column in texts]
+
+
 def to_rich(table: Table) -> "RichTable":
     """Return the rows for a terminal; the title, which may be wider, is printed above them."""
     from rich import box

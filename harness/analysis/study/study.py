@@ -38,11 +38,16 @@ class Study:
 
     @cached_property
     def rates(self) -> "pd.DataFrame":
-        """Return the chosen rates, chosen on the tuning seeds alone where an arm has any."""
+        """Return the chosen rates."""
+        return selection.rates(self.choosing_rows, failures=self.failures)
+
+    @cached_property
+    def choosing_rows(self) -> "pd.DataFrame":
+        """Return the rows that choose the rates: those on the tuning seeds alone where an arm has any."""
         tuning = self.scores.seed.isin(self.tuning_seeds)
         chosen_there = self.scores[tuning].set_index(selection.PLACE).index
         others = ~self.scores.set_index(selection.PLACE).index.isin(chosen_there)
-        return selection.rates(self.scores[tuning | others], failures=self.failures)
+        return self.scores[tuning | others]
 
     @cached_property
     def tuning_seeds(self) -> frozenset[int]:
@@ -64,10 +69,10 @@ class Study:
     @cached_property
     def selected(self) -> "pd.DataFrame":
         """Return the rows at the chosen rates and checkpoints, by validation."""
-        return selection.at_chosen(self._reported[self._reported.checkpoint == "best"], self.rates)
+        return selection.at_chosen(self.reported_rows[self.reported_rows.checkpoint == "best"], self.rates)
 
     @cached_property
-    def _reported(self) -> "pd.DataFrame":
+    def reported_rows(self) -> "pd.DataFrame":
         """Return the rows without the seeds that only choose rates."""
         return self.scores[~self.scores.seed.isin(self.tuning_seeds)]
 
@@ -115,7 +120,7 @@ class Study:
         """Return the optimistic selection; the same as `clean` where only validation may be seen."""
         if self.role != "test":
             return self.clean
-        rows = selection.chosen(self._reported, "paper", self.failures)
+        rows = selection.chosen(self.reported_rows, "paper", self.failures)
         return selection.panel(rows, self.role, self.exhibit.methods(), scores=True)
 
     def probed(self, probe: str, figure: str) -> Panel | None:

@@ -17,7 +17,7 @@ from harness.analysis.output import table
 from harness.analysis.study import study
 from harness.analysis.views import agreement
 from harness.cli import arguments as words
-from harness.cli.commands.reproduce import SETTINGS, scale_of
+from harness.cli.commands.reproduce import SETTINGS
 from harness.config import compose, conf_files, launchers
 from harness.config.schema import Cell
 from harness.errors import UsageError
@@ -40,7 +40,7 @@ def main(arguments: argparse.Namespace) -> int:
     exhibit = exhibits.load(arguments.exhibit, conf_files.folders()[:-1])
     given = words.parse(arguments.words, SETTINGS)
     launchers.choose(given.settings, here=False)
-    scale = given.settings.get("scale") or scale_of(exhibit)
+    scale = given.settings.get("scale") or exhibit.usual_scale()
     blocks, _ = overrides.reshape(exhibit, exhibit.blocks(scale), given.block, given.added)
     if exhibit.forecast:
         return _forecasts(exhibit, grid.expand(blocks))

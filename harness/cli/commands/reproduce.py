@@ -33,7 +33,6 @@ from harness.store import archive, identity, requested_grids
 from harness.store.store import Store
 
 SETTINGS = (*words.SETTINGS, "scale")
-DEFAULT = "quick"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +55,7 @@ def main(arguments: argparse.Namespace) -> int:
     given = words.parse([*arguments.words, *words.flag("retry", arguments.retry)], SETTINGS)
     if not exhibit.grids:
         return _published(exhibit)
-    scale = given.settings.get("scale") or scale_of(exhibit)
+    scale = given.settings.get("scale") or exhibit.usual_scale()
     blocks, notes = overrides.reshape(exhibit, exhibit.blocks(scale), given.block, given.added)
     runtime = probes.asked(given.configure(compose.defaults()["runtime"]), exhibit.probes)
     jobs = words.count("jobs", given.settings.get("jobs"))
@@ -122,18 +121,16 @@ def _forecast(exhibit: Exhibit, scale: str, planned_cells: Sequence[Cell], folde
     return int(any(row["forecast"] is None for row in rows))
 
 
-def scale_of(exhibit: Exhibit) -> str:
-    """Return the scale to use where none is given."""
-    return DEFAULT if DEFAULT in exhibit.grids else next(iter(exhibit.grids))
-
-
 def scale_notice(exhibit: Exhibit, scale: str, settings: Mapping[str, str]) -> list[str]:
     """Return a line where no scale was given and the exhibit has no quick scale, because the run is then large."""
-    if "scale" in settings or DEFAULT in exhibit.grids:
+    if "scale" in settings or exhibits.USUAL in exhibit.grids:
         return []
     others = [name for name in exhibit.grids if name != scale]
     listed = f" (also: {', '.join(others)})" if others else ""
-    return [f"{exhibit.name} has no scale={DEFAULT}: this is scale={scale}{listed}; --dry-run shows what it would run"]
+    return [
+        f"{exhibit.name} has no scale={exhibits.USUAL}: this is scale={scale}{listed}; "
+        "--dry-run shows what it would run"
+    ]
 
 
 def present(

@@ -6,7 +6,8 @@ deltabench status method=full,lora seed=0,1,2 [--json]     the cells of this gri
 
 The remaining time is estimated from the most similar finished cells. Stale cells count as done.
 As JSON: {"store", "quarantined": files there, "running": [{"key", "step", "steps"}], "rows": [{"model", "task",
-STATUS: cells}], "grids": [{"grid", "cells", "counts": {STATUS: cells}, "left", "at_once", "seconds_left", "why_null",
+STATUS: cells}], "cells": [{"key", "status", "stale", "method", "model", "task", "seed", "metric", "test",
+"validation"}], "grids": [{"grid", "cells", "counts": {STATUS: cells}, "left", "at_once", "seconds_left", "why_null",
 "note"}]}.
 """
 
@@ -19,6 +20,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness import formatting
+from harness.analysis import cell_rows
 from harness.cli import arguments as words
 from harness.config import compose, launchers
 from harness.config.schema import Runtime
@@ -54,7 +56,7 @@ def main(arguments: argparse.Namespace) -> int:
     wanted = [*_exhibits(named, given, store), *_grid(given)]
     found = _report(store, wanted, runtime)
     if arguments.json:
-        print(json.dumps(found, ensure_ascii=False, indent=1))
+        print(json.dumps(found | {"cells": _cells(store, wanted)}, ensure_ascii=False, indent=1))
     else:
         print("\n".join(_lines(found)))
     return 0
@@ -134,6 +136,18 @@ def _report(store: Store, wanted: Sequence[Grid], runtime: Runtime) -> dict[str,
         "grids": [_progress(one, states, estimate, at_once) for one in shown],
         "rows": [{"model": model, "task": task, **counts} for (model, task), counts in sorted(table.items())],
     }
+
+
+def _cells(store: Store, wanted: Sequence[Grid]) -> list[dict[str, Any]]:
+    """Return the cells of the wanted grids, or of the whole store, with their scores."""
+    places = {place.key: place for one in wanted for place in one.places}
+    rows = []
+    for key, status, summary in store.statuses(places if wanted else None):
+        place = places.get(key)
+        names = {name: getattr(place, name, None) for name in ("method", "model", "task")} | {"seed": None}
+        names |= {name: value for name, value in (summary or {}).items() if name in names}
+        rows.append({**cell_rows.state(key, status, summary), **names, **cell_rows.scored(store, key, summary)})
+    return rows
 
 
 def _state(status: str, summary: Mapping[str, Any] | None) -> str:

@@ -12,8 +12,10 @@ checkpoint_minutes and checkpoint_steps (how often training is saved).
 A cell that was killed, or could not read or write, is retried once; --retry N: N times, and after a timeout too.
 Exit code: 0 every cell done or out of memory, 1 some failed, 2 usage, 130 interrupted or stopped by --for before
 every cell had run.
+At the end the scores are printed as a table, which `deltabench table` prints again at any time.
 --json: progress goes to the error stream, and the output is {"exit_code", "store", "counts": {STATUS: cells},
-"cells": [{"key", "status", "stale"}]}.
+"cells": [{"key", "status", "stale", "method", "arm", "model", "task", "learning_rate", "seed", "name", "metric",
+"test", "validation"}]}.
 """
 
 import argparse
@@ -21,17 +23,19 @@ import contextlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
+from harness.analysis import cell_rows
+from harness.analysis.grid_table import Choice
 from harness.cli import arguments as words
+from harness.cli import cell_choice, table_output
 from harness.config import compose, launchers
-from harness.config.schema import Cell
 from harness.execution import sweep
 from harness.experiments import grid
-from harness.store import identity, requested_grids
-from harness.store.fingerprint import is_stale
+from harness.store import requested_grids
 from harness.store.store import Store
+
+INTERRUPTED = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,15 +64,16 @@ def main(arguments: argparse.Namespace) -> int:
             rerun=given.settings["rerun"].split(",") if "rerun" in given.settings else (),
             name=requested_grids.name_of(given.block),
         )
+    store, choice = Store(runtime.store), cell_choice.of_cells(requested_grids.name_of(given.block), planned)
     if arguments.json:
-        print(json.dumps({"exit_code": code, **_outcome(Store(runtime.store), planned)}, indent=1))
+        print(json.dumps({"exit_code": code, **_outcome(store, choice)}, indent=1))
+    elif code != INTERRUPTED or deadline_s is not None:
+        table_output.after(store, choice)
     return code
 
 
-def _outcome(store: Store, many: Sequence[Cell]) -> dict[str, Any]:
-    """Return the current status of these cells in the store."""
-    rows = [
-        {"key": key, "status": status, "stale": summary is not None and is_stale(summary)}
-        for key, status, summary in store.statuses(identity.key(cell) for cell in many)
-    ]
+def _outcome(store: Store, choice: Choice) -> dict[str, Any]:
+    """Return the current status and scores of these cells in the store."""
+    known = {key: cell for key, cell in choice.cells.items() if cell is not None}
+    rows = cell_rows.rows(store, choice.cells, known)
     return {"store": str(store.path), "counts": dict(Counter(str(row["status"]) for row in rows)), "cells": rows}

@@ -196,7 +196,7 @@ def test_an_exhibit_without_a_quick_scale_says_so():
     only = [one for one in exhibits.catalogue().values() if one.grids and "quick" not in one.grids]
     assert only
     for one in only:
-        scale = reproduce.scale_of(one)
+        scale = one.usual_scale()
         assert f"no scale=quick: this is scale={scale}" in reproduce.scale_notice(one, scale, {})[0]
         assert reproduce.scale_notice(one, scale, {"scale": scale}) == []
     assert reproduce.scale_notice(exhibits.load("delta-ranking"), "quick", {}) == []

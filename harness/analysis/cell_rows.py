@@ -1,0 +1,73 @@
+"""Cells with their names, states and scores, for JSON and for the lines below a table. Torch-free and pandas-free."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from harness.experiments import labels
+from harness.store.fingerprint import is_stale
+from harness.store.record import scores
+from harness.store.store import Store
+
+Fields = Mapping[str, Any]
+
+STATES = ("failed", "oom", "diverged", "timeout", "interrupted", "blocked", "running", "missing", "stale")
+"""States that are named below a table, in this order."""
+MOST = 6
+"""The number of cells of one state that a text names."""
+
+
+def rows(store: Store, keys: Iterable[str], known: Mapping[str, Fields]) -> list[dict[str, Any]]:
+    """Return one row for each cell, with its names where `known` has it: key -> the cell as JSON.
+
+    arm: the method with what else tells it from the others; name: all that does. metric, test, validation: of the best
+    checkpoint, null where there is none.
+    """
+    named = dict(zip(known, labels.of_cells(list(known.values())), strict=True))
+    found = []
+    for key, status, summary in store.statuses(keys):
+        row = state(key, status, summary)
+        if key in named:
+            cell, one = known[key], named[key]
+            row |= {"method": cell["method"]["name"], "arm": one.arm, "model": one.model, "task": one.task}
+            row |= {"learning_rate": cell["recipe"]["learning_rate"], "seed": cell["seed"]}
+            row["name"] = f"{one.arm}{one.rate} {one.model} {one.task} seed {cell['seed']}"
+        found.append({**row, **scored(store, key, summary)})
+    return found
+
+
+def state(key: str, status: str, summary: Fields | None) -> dict[str, Any]:
+    """Return a cell's key, its status and whether its result is stale."""
+    return {"key": key, "status": status, "stale": status == "done" and summary is not None and is_stale(summary)}
+
+
+def scored(store: Store, key: str, summary: Fields | None) -> dict[str, Any]:
+    """Return a cell's metric with its test and its validation score at the best checkpoint."""
+    found = summary or {}
+    reached = found.get("scores")
+    if reached is None and found.get("status") == "done":  # the short form of a record had no scores before
+        reached = scores(store.read(key) or {})
+    reached = reached or {}
+    return {"metric": found.get("metric"), "test": reached.get("test"), "validation": reached.get("validation")}
+
+
+def states(found: Sequence[Fields]) -> list[str]:
+    """Return a line for each state that a reader has to know: how many cells are in it, and the first of them."""
+    lines = []
+    for one in STATES:
+        here = [row for row in found if row["status"] == one or (one == "stale" and row["stale"])]
+        more = f"; and {len(here) - MOST} more, which --format json names" if len(here) > MOST else ""
+        if here:
+            lines.append(f"{len(here)} {one}: {'; '.join(map(_name, here[:MOST]))}{more}")
+    return lines
+
+
+def _name(row: Fields) -> str:
+    return f"{row['name']} ({row['key'][:8]})" if "name" in row else str(row["key"][:8])
+
+
+def counted(found: Sequence[Fields]) -> str:
+    """Return a sentence on the cells' statuses: "54 cells: 53 done, 1 failed"."""
+    counts = Counter(str(row["status"]) for row in found)
+    text = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+    return f"{len(found)} cell{'s' * (len(found) != 1)}: {text}"

@@ -1,0 +1,110 @@
+"""The table of any cells of a store, with the names of those that have no score or an old one."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.analysis import cell_rows
+from harness.analysis.output.table import Table
+from harness.errors import UsageError
+from harness.experiments.exhibits import Exhibit
+from harness.store import archive, columns, identity
+from harness.store.store import Store
+
+if TYPE_CHECKING:
+    from harness.analysis.study.measures import Flat, Measure
+
+Fields = Mapping[str, Any]
+
+DEFAULT = "method,task"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The cells of a table.
+
+    cells: key -> the cell as JSON, None where the store has to know it. exhibit: what reports them; None where they
+    were chosen in other words.
+    """
+
+    name: str
+    cells: Mapping[str, Fields | None]
+    exhibit: Exhibit | None = None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Tables, the lines below them, and every cell behind them with its state and its figure."""
+
+    tables: tuple[Table, ...]
+    states: tuple[str, ...]
+    cells: tuple[Fields, ...]
+    by: tuple[str, str]
+    metric: str
+    unit: str
+
+
+def make(
+    store: Store, choice: Choice, by: str | None = None, metric: str | None = None, sort: str | None = None
+) -> Shown:
+    """Return the tables of these cells.
+
+    by: the axes of rows and columns. metric: a name of `measures.find`. sort: a heading. Raise UsageError for an axis,
+    a metric or a heading that the cells do not have.
+    """
+    from harness.analysis import pivot
+    from harness.analysis.study import axes, measures, study
+
+    runs = archive.from_store(store, choice.cells, curves=False)
+    exhibit = choice.exhibit or plain(choice.name)
+    known = _cells(store, choice, runs)
+    chosen = axes.parse(by or DEFAULT, list(known.values()))
+    flat = {run.record["key"]: columns.flat(run.record) for run in runs if run.record["status"] == "done"}
+    measure = measures.find(metric or exhibit.sets, flat, exhibit.sets)
+    studies = study.studies(exhibit, runs)
+    rows = cell_rows.rows(store, choice.cells, known)
+    _values(rows, measure, exhibit)
+    states = tuple(cell_rows.states(rows))
+    made = pivot.tables(studies, measure, chosen, sort)
+    if not made:
+        states = (nothing(measure, flat), *states)
+    made = [replace(one, notes=(*one.notes, *states)) for one in made]
+    return Shown(tuple(made), states, tuple(rows), chosen, measure.title, measure.unit)
+
+
+def plain(name: str) -> Exhibit:
+    """Return cells that no exhibit reports as an exhibit of their own."""
+    return Exhibit(name=name, title=name, source="", grids={}, cells_of="", views=(), path=Path())
+
+
+def _cells(store: Store, choice: Choice, runs: Sequence[archive.Run]) -> dict[str, Fields]:
+    """Return key -> the cell as JSON of every cell that is known, whether it has run or not."""
+    found = {run.record["key"]: run.record["cell"] for run in runs}
+    for key, cell in choice.cells.items():
+        if key not in found and cell is not None:
+            found[key] = cell
+        elif key not in found:
+            with suppress(UsageError):  # a grid from elsewhere names cells that were never registered here
+                found[key] = identity.to_json(store.cell(key))
+    return found
+
+
+def _values(rows: list[dict[str, Any]], measure: "Measure", exhibit: Exhibit) -> None:
+    """Add the measure where it is another figure than a score, and drop test scores that must not be read."""
+    for row in rows:
+        if exhibit.sets != "test":
+            row["test"] = None
+        if measure.value is not None and not measure.per_set:
+            row["value"] = measure.value(row["key"], "") if row["status"] == "done" else None
+
+
+def nothing(measure: "Measure", flat: "Flat") -> str:
+    """Return why a table is empty: no finished cell has the figure."""
+    from harness.analysis.study import measures
+
+    reasons = [] if measure.score else measures.why_null(measure.title, flat)
+    if not flat:
+        return "no cell has finished yet"
+    return f"no finished cell has a {measure.title}" + (f": {'; '.join(reasons)}" if reasons else "")

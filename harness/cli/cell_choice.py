@@ -1,0 +1,95 @@
+"""Choose cells by the words of a command line: an exhibit, a grid that ran here, keys, or the choices of a sweep."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from harness.analysis.grid_table import Choice
+from harness.cli import arguments as words
+from harness.config import compose, conf_files
+from harness.config.schema import Cell
+from harness.errors import UsageError, near
+from harness.experiments import exhibits, grid, overrides, rate_tuning
+from harness.experiments.exhibits import Exhibit
+from harness.store import identity, requested_grids
+from harness.store.requested_grids import Grid
+from harness.store.store import Store
+
+KEY = re.compile(r"[0-9a-f]{4,64}")
+
+
+def choose(given: Sequence[str]) -> tuple[Store, Choice]:
+    """Return the store of these words and the cells that they name; every cell of the store where they name none.
+
+    Raise UsageError for a word that is none of these, and where no cell of them is in the store.
+    """
+    path = [word for word in given if word.startswith("store=")]
+    store = Store(words.parse(path, ()).configure(compose.defaults()["runtime"]).store)
+    if not (store.path / "cells").is_dir():
+        raise UsageError(f"store={store.path}: there is no store yet; `deltabench run` makes it.")
+    choice = _choice([word for word in given if not word.startswith("store=")], store)
+    if not choice.cells:
+        raise UsageError(f"the store {store.path} has no cells yet; `deltabench run` makes the first.")
+    if not any(store.folder(key).is_dir() for key in choice.cells):
+        raise UsageError(
+            f"the store {store.path} has no cell of {choice.name}: `deltabench status` shows what is there."
+        )
+    return store, choice
+
+
+def _choice(named: Sequence[str], store: Store) -> Choice:
+    noted = {one.name: one for one in requested_grids.noted(store)}
+    if not named:
+        here = set(store.keys())
+        ordered = [place.key for one in noted.values() for place in one.places if place.key in here]
+        return Choice("everything in the store", dict.fromkeys([*ordered, *sorted(here)]))
+    if " ".join(named) in noted:
+        return _of_grid(noted[" ".join(named)])
+    plain = [word for word in named if "=" not in word]
+    given = words.parse([word for word in named if "=" in word], ("scale",))
+    if given.runtime:
+        raise UsageError(f"{next(iter(given.runtime))}=…: a table takes no such setting, only store=DIR.")
+    if not plain:
+        words.refuse_added(given)
+        if "scale" in given.settings:
+            raise UsageError(f"scale={given.settings['scale']} needs an exhibit: name one.")
+        return of_cells(requested_grids.name_of(given.block), grid.expand([given.block]))
+    known = exhibits.names(conf_files.folders()[:-1])
+    if len(plain) == 1 and plain[0] in known:
+        return _of_exhibit(plain[0], given, store, noted)
+    if given.block or given.added or given.settings or set(plain) & set(known):
+        raise UsageError(f"{' '.join(named)}: a table takes one exhibit with choices, choices alone, or keys.")
+    return _of_keys(plain, [*known, *noted], store)
+
+
+def of_cells(name: str, many: Iterable[Cell], exhibit: Exhibit | None = None) -> Choice:
+    """Return the choice of planned cells."""
+    return Choice(name, {identity.key(cell): identity.to_json(cell) for cell in many}, exhibit)
+
+
+def _of_grid(noted: Grid) -> Choice:
+    """Return the cells of a grid as it ran here; the exhibit that its name begins with reports them."""
+    name, folders = noted.name.partition(" ")[0], conf_files.folders()[:-1]
+    exhibit = exhibits.load(name, folders) if name in exhibits.names(folders) else None
+    return Choice(noted.name, {place.key: None for place in noted.places}, exhibit)
+
+
+def _of_exhibit(name: str, given: words.Words, store: Store, noted: Iterable[str]) -> Choice:
+    """Return the cells of an exhibit at one scale: the given one, else the only one that ran here, else the first."""
+    exhibit = exhibits.load(name, conf_files.folders()[:-1])
+    if exhibit.forecast or not exhibit.grids:
+        raise UsageError(f"exhibit {name} has no cells of its own: `deltabench reproduce {name}` shows its numbers.")
+    ran = {grid.split()[1].removeprefix("scale=") for grid in noted if grid.startswith(f"{name} scale=")}
+    scale = given.settings.get("scale") or (ran.pop() if len(ran) == 1 else exhibit.usual_scale())
+    blocks, _ = overrides.reshape(exhibit, exhibit.blocks(scale), given.block, given.added)
+    typed = requested_grids.name_of({**given.block, **{f"+{axis}": one for axis, one in given.added.items()}})
+    title = " ".join(filter(None, (name, f"scale={scale}", typed)))
+    return of_cells(title, rate_tuning.expand(blocks, store).cells, exhibit)
+
+
+def _of_keys(named: Sequence[str], known: Sequence[str], store: Store) -> Choice:
+    for word in named:
+        if not KEY.fullmatch(word):
+            raise UsageError(f"there is no exhibit, grid or key {word!r}.{near(word, known)}")
+    keys = dict.fromkeys(store.find(word) for word in named)
+    return replace(Choice(f"{len(keys)} cells", dict.fromkeys(keys)), name=", ".join(key[:12] for key in keys))
