@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.config import compose, conf_files
 from harness.config.schema import AXES, DOTTED, Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig, build
@@ -23,6 +23,7 @@ from harness.experiments.declared_types import DERIVED, settable, synonyms
 from harness.experiments.declared_types import seed as seed_of
 from harness.experiments.options import match
 from harness.models import weight_files
+from harness.paths import located
 from harness.store import identity
 from harness.training.objectives.registry import Reading
 from harness.training.objectives.registry import check as check_objective
@@ -30,6 +31,7 @@ from methods import registry as methods
 from tasks import registry as tasks
 
 Block = Mapping[str, Any]
+Placed = TypeVar("Placed", ModelConfig, TaskConfig)
 _NAMED = ("model", "task", "recipe")
 
 
@@ -252,11 +254,21 @@ def _one_name_each(named: Mapping[str, str]) -> None:
 
 
 def _resolved_models(values: Mapping[str, Any], chosen: Mapping[str, list[Any]]) -> list[ModelConfig]:
-    return [weight_files.resolve(build(ModelConfig, {**values, **change}, "model")) for change in _products(chosen)]
+    made = (weight_files.resolve(build(ModelConfig, {**values, **change}, "model")) for change in _products(chosen))
+    return [_placed(one, "tokenizer", "path", *(["location"] if one.source == "folder" else [])) for one in made]
 
 
 def _resolved_tasks(values: Mapping[str, Any], chosen: Mapping[str, list[Any]]) -> list[TaskConfig]:
-    return [tasks.resolve(build(TaskConfig, {**values, **change}, "task")) for change in _products(chosen)]
+    made = (tasks.resolve(build(TaskConfig, {**values, **change}, "task")) for change in _products(chosen))
+    return [_placed(one, "data_dir") for one in made]
+
+
+def _placed(config: Placed, *names: str) -> Placed:
+    """Return the configuration with absolute paths in these fields: its command then works in any folder."""
+    given = {name: getattr(config, name) for name in names}
+    wanted = {name: located(text).absolute() for name, text in given.items() if text and text != weight_files.BYTES}
+    changed: dict[str, Any] = {name: str(path) for name, path in wanted.items()}
+    return replace(config, **changed)
 
 
 def _recipe_of(model: Mapping[str, Any]) -> str:

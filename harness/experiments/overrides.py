@@ -7,15 +7,19 @@ model=NAME         a value the axis does not have replaces the axis; a method is
 """
 
 import fnmatch
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness import atomic_files
 from harness.errors import UsageError
-from harness.experiments import options
+from harness.experiments import declared_types, options
 from harness.experiments.exhibits import Block, Exhibit, values
 from methods import registry as methods
 
 Chosen = Mapping[str, list[Any]]
+LONGEST = 130
+"""Characters of a folder's name before its digest."""
 
 
 def reshape(exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen, added: Chosen) -> tuple[list[Block], list[str]]:
@@ -41,11 +45,25 @@ def reshape(exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen, added: Ch
 
 
 def label(scale: str, chosen: Chosen, added: Chosen) -> str:
-    """Return the folder's name: the scale and the given choices, so that no partial table hides a full one."""
+    """Return the folder's name: the scale and the given choices, so that no partial table hides a full one.
+
+    A digest of the choices keeps two selections apart whose names are the same once they are cut and made safe.
+    """
+    if not chosen and not added:
+        return scale
     given = [f"{axis}={_text(wanted)}" for axis, wanted in sorted(chosen.items())]
     given += [f"+{axis}={_text(wanted)}" for axis, wanted in sorted(added.items())]
     name = "--".join([scale, *given])
-    return "".join(letter if letter.isalnum() or letter in "-+=.,_" else "_" for letter in name)[:150]
+    plain = "".join(letter if letter.isalnum() or letter in "-+=.,_" else "_" for letter in name)
+    selection = [scale, sorted(words(chosen)), sorted(words(added, "+"))]
+    return f"{plain[:LONGEST]}--{hashlib.sha256(atomic_files.encode(selection)).hexdigest()[:10]}"
+
+
+def words(chosen: Chosen, sign: str = "") -> list[str]:
+    """Return choices as the words of a command line, each of which reads as the same choice again."""
+    return [
+        f"{sign}{axis}={','.join(declared_types.written(axis, one) for one in ones)}" for axis, ones in chosen.items()
+    ]
 
 
 def _present(blocks: Sequence[Block], axis: str) -> list[Any]:

@@ -11,7 +11,7 @@ from harness import atomic_files
 from harness.config import compose, conf_files, yaml_values
 from harness.config.schema import Cell, ModelConfig, RecipeConfig, TaskConfig, build, parse_fields
 from harness.errors import UsageError
-from harness.experiments import declared_types, grid, options
+from harness.experiments import declared_types, grid, options, overrides
 from harness.models import weight_files
 from methods import registry as methods
 
@@ -23,16 +23,27 @@ SETTLED = {
 """Fields that follow from others, or that are handled separately."""
 
 
-def command(cell: Cell) -> str:
+def command(cell: Cell, store: str | None = None) -> str:
     """Return `deltabench run …` with the choices and the fields that differ from their YAML. It plans the same key.
 
-    The command names the user's folder of YAML (`--config-dir`) where ours lack a choice of the cell.
+    The command names the user's folder of YAML (`--config-dir`) where ours lack a choice of the cell. store: the store
+    to run in, which has the cell's parents; None for the default one.
     """
     folder = _folder(cell)
     with conf_files.looking_into(folder):
         words = _words(cell)
     place = [] if folder is None else ["--config-dir", str(folder)]
-    return shlex.join(["deltabench", "run", *place, *words])
+    return shlex.join(["deltabench", "run", *place, *words, *([] if store is None else [f"store={store}"])])
+
+
+def exhibit_words(chosen: Mapping[str, list[Any]], added: Mapping[str, list[Any]]) -> str:
+    """Return what follows `deltabench reproduce EXHIBIT scale=SCALE` for this selection, so that the same cells result.
+
+    It names the user's folder of YAML that is read now, since the exhibit or a choice may come from there.
+    """
+    folder = conf_files.added()
+    place = [] if folder is None else ["--config-dir", str(folder)]
+    return shlex.join([*overrides.words(chosen), *overrides.words(added, "+"), *place])
 
 
 def missing(cell: Cell) -> str | None:

@@ -2,6 +2,8 @@
 
 import json
 import shlex
+import shutil
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,13 @@ from harness import private_paths
 from harness.cli import dispatch
 from harness.cli.arguments import parse
 from harness.config import conf_files
-from harness.config.schema import Cell
+from harness.config.schema import Cell, ModelConfig
 from harness.experiments import grid
-from harness.experiments.rerun_command import command, missing
+from harness.experiments.rerun_command import command, exhibit_words, missing
+from harness.models import weight_files
 from harness.store import identity
 from harness.store.store import Store
+from methods import registry as methods
 
 MODEL, TASK = "micro-t5-nano", "micro/sentiment"
 ODD = "my conf, with $odd 'signs' #1"
@@ -77,6 +81,71 @@ def test_the_command_plans_the_key(folder: Path, words: list[str], needed: bool)
         assert told[:2] == ["deltabench", "run"]
         assert (told[2:4] == ["--config-dir", str(folder.resolve())]) == needed
         assert identity.key(planned(told[2:])) == identity.key(cell)
+
+
+@pytest.mark.parametrize("text", ["", "method=lora,bitfit", "method.targets=[q,v],[q]", "task.template='{a}, \"b\"'"])
+@pytest.mark.parametrize("added", [[], ["+task=gain,'odd, name'"]])
+def test_the_words_of_an_exhibit_choose_the_same(folder: Path, text: str, added: list[str]) -> None:
+    given = parse([*([text] if text else []), *added])
+    told = shlex.split(exhibit_words(given.block, given.added))
+    again = parse(told)
+    assert (again.block, again.added) == (given.block, given.added)
+    with conf_files.looking_into(folder):
+        *rest, option, place = shlex.split(exhibit_words(given.block, given.added))
+    assert (rest, option, place) == (told, "--config-dir", str(folder.resolve()))
+
+
+def test_a_model_and_rows_of_one_s_own_are_named_from_any_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Words with relative paths, given in one folder; the printed command is run in another one."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(weight_files.folder(ModelConfig(MODEL, "t5")), tmp_path / "model")
+    own = ["--config-dir", str(folder), "task=mine", "task.data_dir=rows"]
+    cell = planned([*own, "model=any", "model.path=model", "recipe.steps=3", "seed=1"])
+    assert (cell.model.path, cell.task.data_dir) == (str(tmp_path / "model"), str(tmp_path / "rows"))
+    monkeypatch.chdir(folder)
+    assert identity.key(planned(shlex.split(command(cell))[2:])) == identity.key(cell)
+
+
+def test_the_command_names_a_store_that_is_not_the_usual_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A cell that builds on others finds them there."""
+    monkeypatch.setattr(conf_files, "_added", [])
+    parents = [f"parents.{role}={{method: full, seed: {seed}}}" for seed, role in enumerate("ab")]
+    [cell] = [one for one in grid.expand([parse([f"model={MODEL}", f"task={TASK}", "method=soup", *parents]).block])
+              if one.parents]  # fmt: skip
+    key = Store(tmp_path / "store").register(cell)
+    assert dispatch.main(["show", key, f"store={tmp_path / 'store'}", "--json"]) == 0
+    *_, place = told = shlex.split(json.loads(capsys.readouterr().out)["command"])
+    assert place == f"store={tmp_path / 'store'}"
+    assert [identity.key(one) for one in grid.expand([parse(told[2:]).block])] == [key]
+
+
+PLUGIN = """
+from dataclasses import dataclass
+from typing import ClassVar
+from methods.base import Method
+
+@dataclass(frozen=True)
+class Theirs(Method):
+    name: ClassVar[str] = "theirs"
+    size: int = 3
+"""
+
+
+def test_the_command_of_a_package_s_method_plans_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conf_files, "_added", [])
+    (tmp_path / "their_method_file.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    point = EntryPoint("theirs", "their_method_file", methods.ENTRY_POINTS)
+    monkeypatch.setattr(methods, "entry_points", lambda group: [point])
+    monkeypatch.setattr(methods, "catalogue", methods.catalogue.__wrapped__)
+    cell = planned([f"model={MODEL}", f"task={TASK}", "method=theirs", "method.size=7", "seed=2"])
+    told = shlex.split(command(cell))
+    assert told[2] == "method=theirs"
+    assert identity.key(planned(told[2:])) == identity.key(cell)
 
 
 def test_a_folder_that_nobody_named_is_asked_for(folder: Path) -> None:

@@ -23,6 +23,7 @@ from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.experiments import exhibits, grid, overrides, rate_tuning
 from harness.experiments.exhibits import Exhibit
+from harness.experiments.rerun_command import exhibit_words
 from harness.experiments.verdict import Finding
 from harness.forecast import exhibit_rows
 from harness.store import archive, identity
@@ -47,10 +48,12 @@ def main(arguments: argparse.Namespace) -> int:
     store = Store(given.configure(compose.defaults()["runtime"]).store)
     keys = [identity.key(cell) for cell in rate_tuning.expand(blocks, store).cells]
     mine = archive.from_store(store, keys)
+    selection = exhibit_words(given.block, given.added)
     if not any(run.record["status"] == "done" for run in mine):
         raise UsageError(
             f"no finished cell of {exhibit.name} at scale {scale} in the store {store.path}: "
-            f"`deltabench reproduce {exhibit.name} scale={scale}` runs them."
+            f"`deltabench reproduce {exhibit.name} scale={scale} {selection}".rstrip()
+            + "` runs them."
         )
     found = findings(exhibit, mine)
     path = archive.reference(exhibit.cells_of)

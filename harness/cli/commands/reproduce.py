@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from harness import terminal
+from harness import atomic_files, terminal
 from harness.analysis import report
 from harness.cli import arguments as words
 from harness.config import compose, conf_files, launchers
@@ -26,6 +26,7 @@ from harness.errors import RowsAbsent, UsageError
 from harness.execution import sweep
 from harness.experiments import exhibits, overrides, rate_tuning
 from harness.experiments.exhibits import Exhibit
+from harness.experiments.rerun_command import exhibit_words
 from harness.forecast import device_fit, dry_run, exhibit_rows
 from harness.paths import located
 from harness.probes import registry as probes
@@ -62,7 +63,9 @@ def main(arguments: argparse.Namespace) -> int:
     deadline_s = words.seconds(arguments.duration) if arguments.duration else None
     added = {f"+{name}": values for name, values in given.added.items()}
     typed = " ".join(filter(None, (requested_grids.name_of(given.block), requested_grids.name_of(added))))
+    selection = exhibit_words(given.block, given.added)
     folder = _folder(arguments.out, exhibit, overrides.label(scale, given.block, given.added))
+    _check_same(folder, exhibit, scale, selection)
     store = Store(runtime.store)
     print("".join(f"{line}\n" for line in scale_notice(exhibit, scale, given.settings)), end="")
     try:
@@ -93,7 +96,7 @@ def main(arguments: argparse.Namespace) -> int:
         left = None if deadline_s is None else max(0.0, deadline_s - (time.monotonic() - started))
         code = execute(planned.cells, deadline_s=left)
     planned_cells = planned.cells
-    present(exhibit, scale, planned_cells, store, folder, typed)
+    present(exhibit, scale, planned_cells, store, folder, selection)
     if arguments.export:
         count = archive.archive(store, (identity.key(cell) for cell in planned_cells), folder / archive.ARCHIVE)
         print(f"{count} records: {folder / archive.ARCHIVE}")
@@ -134,18 +137,21 @@ def scale_notice(exhibit: Exhibit, scale: str, settings: Mapping[str, str]) -> l
 
 
 def present(
-    exhibit: Exhibit, scale: str, planned_cells: Sequence[Cell], store: Store, folder: Path, typed: str = ""
+    exhibit: Exhibit, scale: str, planned_cells: Sequence[Cell], store: Store, folder: Path, words: str = ""
 ) -> None:
-    """Write the tables and figures of the finished cells, unless they are up to date, and show them."""
+    """Write the tables and figures of the finished cells, unless they are up to date, and show them.
+
+    words: the selection, as the page's own command names it.
+    """
     keys = [identity.key(cell) for cell in planned_cells]
     summaries = {key: store.summary(key) for key in keys}
     attempts = [f"{key} {one['attempt']} {one['status']}" for key, one in summaries.items() if one]
     if not any(one and one["status"] == "done" for one in summaries.values()):
         print("no cell has finished, so there is nothing to show yet.")
         return
-    inputs = report.digest(exhibit, scale, [typed, *attempts, *probes.stamps(store, keys, exhibit.probes)])
+    inputs = report.digest(exhibit, scale, [words, *attempts, *probes.stamps(store, keys, exhibit.probes)])
     if not report.current(folder, inputs):
-        report.render(exhibit, scale, archive.from_store(store, keys), folder, inputs, typed)
+        report.render(exhibit, scale, archive.from_store(store, keys), folder, inputs, words)
     # A pipe or a file has no width of its own: 80 columns would cut the headings.
     report.show(folder, terminal.console(width=None if sys.stdout.isatty() else 160))
 
@@ -155,3 +161,19 @@ def _folder(out: str | None, exhibit: Exhibit, label: str) -> Path:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--out {folder}: this is a file, not a folder.")
     return folder
+
+
+def _check_same(folder: Path, exhibit: Exhibit, scale: str, words: str) -> None:
+    """Raise UsageError where the folder holds the tables of another exhibit, scale or selection.
+
+    The folder of YAML that a selection was read with makes it no other one.
+    """
+    try:
+        held = atomic_files.read_json(folder / report.INDEX)
+        name, held_scale, held_words = held["exhibit"], held["scale"], str(held.get("words") or "")
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    chosen, held_chosen = (text.partition("--config-dir")[0].strip() for text in (words, held_words))
+    if (name, held_scale, held_chosen) != (exhibit.name, scale, chosen):
+        what = f"{name} scale={held_scale} {held_words}".strip()
+        raise UsageError(f"{folder}: it holds the tables of `{what}`; name another folder with --out.")

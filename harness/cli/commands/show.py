@@ -17,6 +17,7 @@ from harness.cli import record_text
 from harness.config import compose
 from harness.errors import UsageError, plain
 from harness.experiments.rerun_command import command, missing
+from harness.paths import located
 from harness.store import identity
 from harness.store.attempt_folder import LOG
 from harness.store.fingerprint import is_stale
@@ -74,9 +75,15 @@ def _command(store: Store, key: str, record: dict[str, Any] | None) -> tuple[str
     try:
         cell = identity.from_json(record["cell"]) if record else store.cell(key)
         lost = missing(cell)
-        return (None, lost) if lost else (command(cell), None)
+        return (None, lost) if lost else (command(cell, _place(store)), None)
     except UsageError as error:  # a method or a field that is not known here
         return None, str(error)
+
+
+def _place(store: Store) -> str | None:
+    """Return the store's path where it is not the default store."""
+    usual = located(str(compose.defaults()["runtime"]["store"]))
+    return None if store.path.resolve() == usual.resolve() else str(store.path.resolve())
 
 
 def _print(view: dict[str, Any]) -> None:

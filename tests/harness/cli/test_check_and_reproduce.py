@@ -4,10 +4,12 @@ import argparse
 import dataclasses
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from harness import atomic_files
 from harness.analysis import report
 from harness.analysis.study import open_rates
 from harness.cli.commands import check, reproduce
@@ -125,7 +127,7 @@ def test_filters_reach_the_grid_and_the_folder(bench, monkeypatch, capsys):
     assert seen[0]["method"] == ["full", "lora"]
     assert seen[0]["seed"] == [1]
     folders = [path.name for path in (bench.path / "results/exhibits/delta-ranking").iterdir()]
-    assert folders == ["quick--method=lora,full--seed=1"]
+    assert [name.rpartition("--")[0] for name in folders] == ["quick--method=lora,full--seed=1"]
 
 
 def test_a_reference_run_brings_its_records(bench, capsys):
@@ -200,3 +202,15 @@ def test_an_exhibit_without_a_quick_scale_says_so():
         assert f"no scale=quick: this is scale={scale}" in reproduce.scale_notice(one, scale, {})[0]
         assert reproduce.scale_notice(one, scale, {"scale": scale}) == []
     assert reproduce.scale_notice(exhibits.load("delta-ranking"), "quick", {}) == []
+
+
+def test_a_folder_holds_the_tables_of_one_selection(tmp_path: Path) -> None:
+    """Two grids into one output folder are refused, before anything runs."""
+    exhibit = exhibits.load("delta-ranking")
+    reproduce._check_same(tmp_path, exhibit, "quick", "")
+    atomic_files.write_json(tmp_path / report.INDEX, {"exhibit": exhibit.name, "scale": "quick", "words": "seed=0"})
+    reproduce._check_same(tmp_path, exhibit, "quick", "seed=0")
+    reproduce._check_same(tmp_path, exhibit, "quick", "seed=0 --config-dir mine")
+    for other, scale, words in [(exhibit, "quick", ""), (exhibit, "embedded", "seed=0")]:
+        with pytest.raises(UsageError, match=r"holds the tables of `delta-ranking scale=quick seed=0`; name another"):
+            reproduce._check_same(tmp_path, other, scale, words)

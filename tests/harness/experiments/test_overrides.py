@@ -107,6 +107,20 @@ def test_a_partial_table_has_a_folder_of_its_own():
     assert not any("/" in name or (".." in name.replace("_..", "") and "/" in name) for name in names)
 
 
+def test_two_selections_never_share_a_folder():
+    many = {"method": [f"method{number}" for number in range(60)]}
+    pairs = [
+        (many, {"method": [*many["method"][:-1], "other"]}),  # the same to the 150th letter and beyond
+        ({"task": ["micro/qa"]}, {"task": ["micro_qa"]}),  # the same once it is made safe
+        ({"method.rank": [4], "seed": [0]}, {"method.rank": [4], "seed": [1]}),
+    ]
+    for one, other in pairs:
+        first, second = overrides.label("quick", one, {}), overrides.label("quick", other, {})
+        assert first != second
+        assert max(len(first), len(second)) <= 150
+        assert first == overrides.label("quick", dict(reversed(one.items())), {})
+
+
 def test_a_method_nobody_has_is_named_not_offered(exhibit):
     with pytest.raises(UsageError, match=r"no method 'adaptr'\. Did you mean adapter"):
         shaped(exhibit, {"method": ["adaptr"]})
