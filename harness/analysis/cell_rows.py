@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from harness.errors import plain
 from harness.experiments import labels
 from harness.store.fingerprint import is_stale
 from harness.store.record import scores
@@ -13,15 +14,15 @@ Fields = Mapping[str, Any]
 
 STATES = ("failed", "oom", "diverged", "timeout", "interrupted", "blocked", "running", "missing", "stale")
 """States that are named below a table, in this order."""
-MOST = 6
-"""The number of cells of one state that a text names."""
+MOST, REASON = 6, 80
+"""The number of cells of one state that a text names, and of the characters of each one's reason."""
 
 
 def rows(store: Store, keys: Iterable[str], known: Mapping[str, Fields]) -> list[dict[str, Any]]:
     """Return one row for each cell, with its names where `known` has it: key -> the cell as JSON.
 
     arm: the method with what else tells it from the others; name: all that does. metric, test, validation: of the best
-    checkpoint, null where there is none.
+    checkpoint, null where there is none; why_null: the reason.
     """
     named = dict(zip(known, labels.of_cells(list(known.values())), strict=True))
     found = []
@@ -42,13 +43,22 @@ def state(key: str, status: str, summary: Fields | None) -> dict[str, Any]:
 
 
 def scored(store: Store, key: str, summary: Fields | None) -> dict[str, Any]:
-    """Return a cell's metric with its test and its validation score at the best checkpoint."""
+    """Return a cell's metric with its test and its validation score at the best checkpoint, or why it has none."""
     found = summary or {}
     reached = found.get("scores")
     if reached is None and found.get("status") == "done":  # the short form of a record had no scores before
         reached = scores(store.read(key) or {})
-    reached = reached or {}
-    return {"metric": found.get("metric"), "test": reached.get("test"), "validation": reached.get("validation")}
+    figures = {role: (reached or {}).get(role) for role in ("test", "validation")}
+    why = None if any(value is not None for value in figures.values()) else _why(store, key, found.get("status"))
+    return {"metric": found.get("metric"), **figures, "why_null": why}
+
+
+def _why(store: Store, key: str, status: str | None) -> str:
+    """Return why a cell has no score: the message of its error on one line, if it has one."""
+    if status is None:
+        return "it has no record yet"
+    message = ((store.read(key) or {}).get("error") or {}).get("message")
+    return plain(" ".join(str(message or f"it is {status}").split()))
 
 
 def states(found: Sequence[Fields]) -> list[str]:
@@ -63,7 +73,14 @@ def states(found: Sequence[Fields]) -> list[str]:
 
 
 def _name(row: Fields) -> str:
-    return f"{row['name']} ({row['key'][:8]})" if "name" in row else str(row["key"][:8])
+    named = f"{row['name']} ({row['key'][:8]})" if "name" in row else str(row["key"][:8])
+    failed = row["status"] not in ("done", "running", "missing")
+    return f"{named}: {shortened(row['why_null'])}" if failed and row["why_null"] else named
+
+
+def shortened(text: str) -> str:
+    """Return the first REASON characters of a text."""
+    return text if len(text) <= REASON else f"{text[:REASON]}…"
 
 
 def counted(found: Sequence[Fields]) -> str:

@@ -60,7 +60,7 @@ def _numbers(rows: "pd.DataFrame", measure: Measure, by: tuple[str, str]) -> str
 def _spread(rows: "pd.DataFrame", measure: Measure) -> str:
     if not measure.score:
         return f" ± half of the {statistics.LEVEL:.0%} interval over seeds (Student's t on their means)"
-    return notes.interval(selection.panel(rows.assign(arm=rows.row), measure.role, (), scores=True))
+    return notes.interval(selection.panel(rows.assign(arm=rows.row), measure.role, (), scores=True), measure.role)
 
 
 def _metrics(rows: "pd.DataFrame", measure: Measure) -> Iterator[str]:

@@ -7,7 +7,7 @@ from harness.errors import plain
 from harness.formatting import number, value
 from harness.probes import registry as probes
 from harness.store import fingerprint
-from harness.store.record import joules_per_point, run_joules
+from harness.store.record import joules_per_point, run_joules, scores
 from harness.store.store import summarise
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -35,10 +35,19 @@ def _names(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Ite
     resumed = f", resumed from step {steps}" if steps else ""
     again = f", restarted: {record['restarted']}" if record.get("restarted") else ""
     yield "status", f"{record['status']}, attempt {record['attempt']}{resumed}{again}{stale}"
+    yield from _score(record)
     for part in ("method", "model", "task", "recipe"):
         yield part, _flat(cell[part])
     yield "objective", f"{cell['objective']}   seed {cell['seed']}"
     yield from (("parent", f"{role} {key}") for role, key in cell.get("parents") or ())
+
+
+def _score(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the scores by the task's metric as tables have them, in points of 100; nothing without one."""
+    metric = (record.get("task_facts") or {}).get("metric")
+    found = [f"{role} {metric} {100 * value:.1f}" for role, value in scores(record).items() if value is not None]
+    if found:
+        yield "score", f"{', '.join(found)} at step {record['scores']['best'].get('step')} (points of 100)"
 
 
 def _why_stale(record: Mapping[str, Any]) -> str:

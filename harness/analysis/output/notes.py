@@ -31,12 +31,12 @@ def common_notes(study: Study) -> tuple[str, ...]:
 _IN_BRACKETS = "; in brackets that over seeds alone; an interval that is cut at 0 or 100 is written out"
 
 
-def interval(panel: Panel) -> str:
-    """Return the meaning of the ± of a number."""
+def interval(panel: Panel, rows: str = "test") -> str:
+    """Return the meaning of the ± of a number. rows: the split whose rows are drawn too."""
     level = f" ± half of the {statistics.LEVEL:.0%} interval"
     if not panel.by_row.all():
         return f"{level} over seeds (Student's t on their means); the error of the rows is not known and not in it"
-    return f"{level} for new seeds (Student's t on their means) and new test rows (binomial, added in squares)"
+    return f"{level} for new seeds (Student's t on their means) and new {rows} rows (binomial, added in squares)"
 
 
 def label(study: Study) -> tuple[str, ...]:

@@ -7,8 +7,8 @@ deltabench status method=full,lora seed=0,1,2 [--json]     the cells of this gri
 The remaining time is estimated from the most similar finished cells. Stale cells count as done.
 As JSON: {"store", "quarantined": files there, "running": [{"key", "step", "steps"}], "rows": [{"model", "task",
 STATUS: cells}], "cells": [{"key", "status", "stale", "method", "model", "task", "seed", "metric", "test",
-"validation"}], "grids": [{"grid", "cells", "counts": {STATUS: cells}, "left", "at_once", "seconds_left", "why_null",
-"note"}]}.
+"validation", "why_null"}], "grids": [{"grid", "cells", "counts": {STATUS: cells}, "left", "at_once", "seconds_left",
+"why_null", "note"}]}.
 """
 
 import argparse

@@ -15,7 +15,7 @@ every cell had run.
 At the end the scores are printed as a table, which `deltabench table` prints again at any time.
 --json: progress goes to the error stream, and the output is {"exit_code", "store", "counts": {STATUS: cells},
 "cells": [{"key", "status", "stale", "method", "arm", "model", "task", "learning_rate", "seed", "name", "metric",
-"test", "validation"}]}.
+"test", "validation", "why_null"}]}.
 """
 
 import argparse

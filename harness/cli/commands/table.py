@@ -16,7 +16,7 @@ train_time, flops, parameters, or any column of numbers that `deltabench store e
 Failed, missing and stale cells are named below the table.
 As JSON: {"by", "metric", "unit", "tables": [{"title", "model", "columns", "rows": [[{"text", "value", "low", "high",
 "keys"}]], "notes"}], "cells": [{"key", "status", "stale", "method", "arm", "model", "task", "learning_rate", "seed",
-"name", "metric", "test", "validation"}]}.
+"name", "metric", "test", "validation", "why_null"}]}.
 """
 
 import argparse

@@ -47,6 +47,12 @@ def test_figures_have_units_and_reasons(record: dict[str, Any]) -> None:
     assert "None" not in told
 
 
+def test_the_score_stands_first_in_the_unit_of_tables(record: dict[str, Any]) -> None:
+    told = record_text.text({**record, "task_facts": {"metric": "accuracy", "tests": ["test"]}}, []).splitlines()
+    assert told[2] == "score      test accuracy 51.2 at step 3 (points of 100)"
+    assert not record_text.text({**record, "scores": {}}, []).splitlines()[2].startswith("score")
+
+
 def test_a_device_is_shown_with_joules_per_point_and_who_else_was_on_it(record: dict[str, Any]) -> None:
     device = {
         "name": "H100", "driver": "9.9", "uuid": "GPU-1", "others": 2, "energy_j": {"train": 90.0, "run": 102.468},

@@ -72,13 +72,14 @@ def test_json_has_the_keys_behind_numbers_and_every_cell(call: Call, keys: list[
     assert [cell["test"] for cell in told["cells"][:3]] == scores
     assert [cell["stale"] for cell in told["cells"]] == [place == 4 for place in range(8)]
     assert [cell["status"] for cell in told["cells"][6:]] == ["failed", "missing"]
+    assert [cell["why_null"] for cell in told["cells"][5:]] == [None, "loss is not finite", "it has no record yet"]
     assert (told["by"], told["metric"], told["unit"]) == (["method", "task"], "test score", "points of 100")
 
 
 def test_what_has_no_score_or_an_old_one_is_named_below(call: Call, keys: list[str]) -> None:
     _, out, _ = call("table", "method=full,lora", "seed=0,1,2,3")
     assert "method=full,lora seed=0,1,2,3: 8 cells: 6 done, 1 failed, 1 missing" in out
-    assert f"1 failed: lora micro-t5-nano micro/qa seed 3 ({keys[6][:8]})" in out
+    assert f"1 failed: lora micro-t5-nano micro/qa seed 3 ({keys[6][:8]}): loss is not finite" in out
     assert f"1 stale: lora micro-t5-nano micro/qa seed 1 ({keys[4][:8]})" in out
     assert "1 missing: 00000000" in out
     _, out, err = call("table", "method=full,lora", "seed=0,1,2,3", "--format", "csv")
