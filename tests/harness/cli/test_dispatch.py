@@ -207,7 +207,8 @@ def test_a_finished_sweep_says_so_without_torch(environment: dict[str, str], tmp
 
 
 SHAPES = {
-    "status": {"store", "quarantined", "running", "grids", "rows"},
+    "status": {"store", "quarantined", "running", "grids", "rows", "cells"},
+    "table": {"by", "metric", "unit", "tables", "cells"},
     "show": {"key", "status", "stale", "attempts", "record", "curve", "log", "folder", "command", "why_null"},
     "why": {"key", "status", "stale", "message", "code"},
     "store gc": {"store", "deleted", "bytes", "files"},
@@ -223,7 +224,8 @@ def test_json_has_the_shape_that_help_tells(
     key, where = identity.key(cell("good")), f"store={filled.path}"
     (tmp_path / "new").mkdir()
     lines = {
-        "status": ["status", where], "show": ["show", key, where], "why": ["why", key, where],
+        "status": ["status", where], "table": ["table", where],
+        "show": ["show", key, where], "why": ["why", key, where],
         "store gc": ["store", "gc", where], "store export": ["store", "export", str(tmp_path / "a.parquet"), where],
         "store merge": ["store", "merge", str(filled.path), f"store={tmp_path}/new"],
         "plan": ["plan", "method=full", "seed=0", where],
