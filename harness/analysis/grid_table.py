@@ -1,9 +1,8 @@
 """The table of any cells of a store, with the names of those that have no score or an old one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.analysis import cell_rows
@@ -74,9 +73,12 @@ def make(
     return Shown(tuple(made), states, tuple(rows), chosen, measure.title, measure.unit)
 
 
-def plain(name: str) -> Exhibit:
-    """Return cells that no exhibit reports as an exhibit of their own."""
-    return Exhibit(name=name, title=name, source="", grids={}, cells_of="", views=(), path=Path())
+def plain(name: str, tuning: Iterable[int] = ()) -> Exhibit:
+    """Return cells that no exhibit reports as an exhibit of their own.
+
+    tuning: seeds that only choose learning rates, where several were tried on them.
+    """
+    return Exhibit(name, title=name, source="", grids={}, cells_of="", views=(), declared_tuning=frozenset(tuning))
 
 
 def _cells(store: Store, choice: Choice, runs: Sequence[archive.Run]) -> dict[str, Fields]:

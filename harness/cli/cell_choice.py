@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from harness.analysis.grid_table import Choice
+from harness.analysis.grid_table import Choice, plain
 from harness.cli import arguments as words
 from harness.config import compose, conf_files
 from harness.config.schema import Cell
@@ -40,26 +40,36 @@ def choose(given: Sequence[str]) -> tuple[Store, Choice]:
 def _choice(named: Sequence[str], store: Store) -> Choice:
     noted = {one.name: one for one in requested_grids.noted(store)}
     if not named:
-        here = set(store.keys())
-        ordered = [place.key for one in noted.values() for place in one.places if place.key in here]
-        return Choice("everything in the store", dict.fromkeys([*ordered, *sorted(here)]))
+        return _everything(store, noted.values())
     if " ".join(named) in noted:
         return _of_grid(noted[" ".join(named)])
-    plain = [word for word in named if "=" not in word]
+    words_alone = [word for word in named if "=" not in word]
     given = words.parse([word for word in named if "=" in word], ("scale",))
     if given.runtime:
         raise UsageError(f"{next(iter(given.runtime))}=…: a table takes no such setting, only store=DIR.")
-    if not plain:
+    if not words_alone:
         words.refuse_added(given)
         if "scale" in given.settings:
             raise UsageError(f"scale={given.settings['scale']} needs an exhibit: name one.")
         return of_cells(requested_grids.name_of(given.block), grid.expand([given.block]))
     known = exhibits.names(conf_files.folders()[:-1])
-    if len(plain) == 1 and plain[0] in known:
-        return _of_exhibit(plain[0], given, store, noted)
-    if given.block or given.added or given.settings or set(plain) & set(known):
+    if len(words_alone) == 1 and words_alone[0] in known:
+        return _of_exhibit(words_alone[0], given, store, noted)
+    if given.block or given.added or given.settings or set(words_alone) & set(known):
         raise UsageError(f"{' '.join(named)}: a table takes one exhibit with choices, choices alone, or keys.")
-    return _of_keys(plain, [*known, *noted], store)
+    return _of_keys(words_alone, [*known, *noted], store)
+
+
+def _everything(store: Store, noted: Iterable[Grid]) -> Choice:
+    """Return every cell of the store, in the order of the grids that ran there.
+
+    Seeds on which an exhibit among them chose its learning rates are reported here no more than there.
+    """
+    name, noted, here = "everything in the store", list(noted), set(store.keys())
+    ordered = [place.key for one in noted for place in one.places if place.key in here]
+    ran = [exhibit for one in noted if (exhibit := _exhibit_of(one))]
+    tuning = {seed for exhibit in ran for seed in exhibit.tuning_seeds()}
+    return Choice(name, dict.fromkeys([*ordered, *sorted(here)]), plain(name, tuning))
 
 
 def of_cells(name: str, many: Iterable[Cell], exhibit: Exhibit | None = None) -> Choice:
@@ -69,9 +79,13 @@ def of_cells(name: str, many: Iterable[Cell], exhibit: Exhibit | None = None) ->
 
 def _of_grid(noted: Grid) -> Choice:
     """Return the cells of a grid as it ran here; the exhibit that its name begins with reports them."""
+    return Choice(noted.name, {place.key: None for place in noted.places}, _exhibit_of(noted))
+
+
+def _exhibit_of(noted: Grid) -> Exhibit | None:
+    """Return the exhibit that a grid is of; None for the grid of a sweep."""
     name, folders = noted.name.partition(" ")[0], conf_files.folders()[:-1]
-    exhibit = exhibits.load(name, folders) if name in exhibits.names(folders) else None
-    return Choice(noted.name, {place.key: None for place in noted.places}, exhibit)
+    return exhibits.load(name, folders) if name in exhibits.names(folders) else None
 
 
 def _of_exhibit(name: str, given: words.Words, store: Store, noted: Iterable[str]) -> Choice:

@@ -101,6 +101,19 @@ def test_the_forms_hold_the_same_numbers(call: Call, keys: list[str]) -> None:
     assert number["text"].replace("±", r"$\pm$") in out
 
 
+def test_seeds_that_chose_rates_for_an_exhibit_are_reported_nowhere(
+    call: Call, store: Store, make_grid: Callable[..., list[Run]]
+) -> None:
+    runs = make_grid(methods=("lora",), tasks=(QA,), seeds=(200,), rates=(1e-3, 1e-2))
+    runs += make_grid(methods=("lora",), tasks=(QA,), seeds=(0, 1))
+    keys = [put(store, run) for run in runs]
+    places = tuple(Place(key, "lora", "micro-t5-nano", QA, 200) for key in keys)
+    requested_grids.note(store, Grid("dora-table15 scale=embedded", places))
+    for words in ([], ["dora-table15", "scale=embedded"]):
+        [table] = json.loads(call("table", *words, "--json")[1])["tables"]
+        assert set(table["rows"][0][1]["keys"]) == set(keys[2:])
+
+
 def test_cells_are_named_by_the_first_digits_of_their_keys(call: Call, keys: list[str]) -> None:
     _, out, _ = call("table", keys[0][:10], keys[3][:10], "--by", "method,seed", "--json")
     told = json.loads(out)
