@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from harness.config.schema import TaskConfig
+from tasks import templates
 
 ANSWERS = ("label", "choice", "text")
 
@@ -73,7 +74,7 @@ class Task:
 
     def text(self, example: Example) -> str:
         """Return the input text of one row."""
-        return self.template.format(**example.fields)
+        return templates.fill(self.template, example.fields)
 
     def options(self, example: Example) -> tuple[str, ...]:
         """Return the answers to choose from: the row's own choices, else the label words."""

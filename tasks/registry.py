@@ -18,7 +18,9 @@ from tasks.data import checks, data_root, few_shot, leaks, user_task
 from tasks.data import splits as choose
 
 ENTRY_POINTS = "deltabench.tasks"
-OWN = TaskRow("own", "", "accuracy", user_task.load)
+OWN_NAME = "own"
+"""The name of the task that a command line describes."""
+OWN = TaskRow(OWN_NAME, "", "accuracy", user_task.load)
 """What stands for a task that a user's YAML describes, where only its name is known."""
 
 
@@ -45,9 +47,10 @@ def row(config: TaskConfig) -> TaskRow:
     """Return the row of a configured task: a registered one, adapted, or one that the configuration describes."""
     if config.name not in catalogue():
         if not user_task.is_own(config):
+            absent = f"there is no task {config.name!r}.{near(config.name, catalogue())} A task of your own"
             raise UsageError(
-                f"there is no task {config.name!r}.{near(config.name, catalogue())} A task of your own needs "
-                "task.template: its input text over the columns, as in {text}."
+                f"{'task=own' if config.name == OWN_NAME else absent} needs task.template: its input text over the "
+                "columns, as in {text}."
             )
         return user_task.row(config)
     return user_task.adapt(find(config.name), config)

@@ -24,6 +24,23 @@ def fill(template: str, values: Mapping[str, str]) -> str:
     return _WholeNames().vformat(template, (), values)
 
 
+def spans(template: str, values: Mapping[str, str]) -> tuple[str, list[tuple[str, int, int]]]:
+    """Return the filled template, and for each place of a name (the name, the first character, the one after the last).
+
+    White space around a value is no part of its place.
+    """
+    text, places = "", []
+    for literal, name, form, conversion in Formatter().parse(template):
+        text += literal
+        if name is not None:
+            sign = f"!{conversion}" if conversion else ""
+            value = fill(f"{{{name}{sign}{':' + form if form else ''}}}", values)
+            start = len(text) + len(value) - len(value.lstrip())
+            places.append((name, start, len(text) + len(value.rstrip())))
+            text += value
+    return text, places
+
+
 class _WholeNames(Formatter):
     """Formatting that takes each name as a whole."""
 

@@ -28,13 +28,16 @@ def names(group: str) -> tuple[str, ...]:
 
 
 def match(group: str, pattern: str) -> list[str]:
-    """Return the options that a name, or a pattern with * ? [], stands for. Raise UsageError where there is none."""
+    """Return the options that a name, or a pattern with * ? [], stands for. Raise UsageError where there is none.
+
+    No pattern stands for the task that a command line has to describe.
+    """
     known = names(group)
     if pattern in known:
         return [pattern]
     if not any(sign in pattern for sign in "*?["):
         raise UsageError(f"there is no {group} {pattern!r}.{near(pattern, known)}")
-    matching = fnmatch.filter(known, pattern)
+    matching = fnmatch.filter((name for name in known if (group, name) != ("task", tasks.OWN_NAME)), pattern)
     if not matching:
         raise UsageError(f"no {group} matches the pattern {pattern!r}.{near(pattern, known)}")
     return matching

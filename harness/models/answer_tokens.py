@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from harness.config.schema import Cell
 from harness.errors import UsageError
-from harness.models import control_tokens, unknown_tokens, weight_files
+from harness.models import control_tokens, cut_columns, unknown_tokens, weight_files
 from tasks import registry as tasks
 from tasks.base import Task
 
@@ -105,7 +105,8 @@ _END = -1
 def check_plan(cells: Iterable[Cell]) -> list[str]:
     """Check the text of planned cells as a run does, where the model's tokenizer is on this machine.
 
-    Returns the sentences of `check_rows` and of `unknown_tokens.check`. Raises UsageError as these and `check_words`.
+    Returns the sentences of `check_rows`, `cut_columns` and `unknown_tokens`. Raises UsageError as `check_words`,
+    `check_rows` and `unknown_tokens.check` do.
     """
     sentences: list[str] = []
     seen = {repr((cell.model, cell.objective, cell.task)): cell for cell in cells}
@@ -127,6 +128,7 @@ def check_plan(cells: Iterable[Cell]) -> list[str]:
             spelt = [spell(word) for word in words]
             limit = max(map(len, spelt)) + 1 if cell.objective == "masked" else row.max_target_tokens
             check_words(words, spelt, limit, cell.model.name)
+        sentences += cut_columns.lines(task, cell.objective, tokenizer, names, cell.model.name)
         unread = unknown_tokens.count(task, cell.objective, tokenizer, names.unknown)
         sentences += unknown_tokens.check(task, unread, cell.task.max_unknown_share, cell.model.name)
     return list(dict.fromkeys(sentences))

@@ -63,7 +63,7 @@ def count(task: Task, objective: str, tokenizer: Tokenizer, unknown: int | None)
     return [
         _part(split, what, [text for row in read for text in texts(row)], len(read), len(rows), tokenizer, unknown)
         for split, rows in task.splits.named().items()
-        for read in [_spread(rows)]
+        for read in [spread(rows)]
         for what, texts in _texts(task, objective)
     ]
 
@@ -101,7 +101,7 @@ def _texts(task: Task, objective: str) -> Iterator[tuple[str, Callable[[Example]
     yield "answers", lambda row: [task.target(row)] if task.answer == "text" else row.choices or words
 
 
-def _spread(rows: Sequence[Example]) -> list[Example]:
+def spread(rows: Sequence[Example]) -> list[Example]:
     """Return at most ROWS rows, evenly spread."""
     count = min(ROWS, len(rows))
     return [rows[place * len(rows) // count] for place in range(count)]

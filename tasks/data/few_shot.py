@@ -9,6 +9,7 @@ import random
 from dataclasses import replace
 
 from harness.errors import UsageError
+from tasks import templates
 from tasks.base import Example, Task
 from tasks.data import splits as choose
 
@@ -61,7 +62,7 @@ def _with(task: Task, row: Example, shown: list[Example]) -> Example:
     if task.cloze:
         words = task.cloze_words or task.label_words
         fields[CLOZE_FIELD] = "".join(
-            task.cloze.format(**one.fields, mask=words[int(one.label or 0)]) + BETWEEN for one in shown
+            templates.fill(task.cloze, {**one.fields, "mask": words[int(one.label or 0)]}) + BETWEEN for one in shown
         )
     return replace(row, fields=fields)
 

@@ -1,8 +1,8 @@
 """Rows of test and validation that are also in train: their score measures memory."""
 
 from collections.abc import Iterable
-from string import Formatter
 
+from tasks import templates
 from tasks.base import Example, Task
 
 
@@ -12,7 +12,7 @@ def describe(task: Task) -> str:
     Rows of validation count as train for a test: they select, and are often carved from train. Two rows are the same
     where the columns of the template and the options are, whatever their labels are.
     """
-    columns = sorted({name for _, name, _, _ in Formatter().parse(task.template) if name})
+    columns = sorted(templates.columns(task.template))
     train = set(_known(task.splits.train, columns))
     validation = set(_known(task.splits.validation, columns))
     lines = []

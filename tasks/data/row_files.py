@@ -10,6 +10,7 @@ from typing import IO, Any
 
 from harness.atomic_files import unique_fields
 from harness.errors import UsageError, near
+from tasks.data import nested_fields
 from tasks.data.split_files import SUFFIXES
 
 Schema = Mapping[str, Any]
@@ -63,10 +64,9 @@ def typed(row: Any, schema: Schema, where: str, columns: Mapping[str, str] | Non
 
 
 def _value(row: Row, field: str, kind: Any, where: str) -> Any:
-    if field not in row or row[field] is None:
-        hint = near(field, (str(name) for name in row if row[name] is not None))
-        raise UsageError(f"{where}: the field {field!r} is missing.{hint}")
-    value = row[field]
+    value = nested_fields.find(row, field)
+    if value is None:
+        raise UsageError(f"{where}: the field {field!r} is missing.{near(field, nested_fields.names(row))}")
     if kind is object:
         return value
     if kind in (list, dict):
@@ -174,7 +174,11 @@ _AT_ONCE = 10_000  # rows that are Python objects in full before they are cut to
 
 
 def _columns(path: Path, held: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Return the columns to read. Raise UsageError for one that the file lacks, or has twice."""
+    """Return the columns to read. Raise UsageError for one that the file lacks, or has twice.
+
+    Of a field inside an object, as `meta.title`, that is the object's column.
+    """
+    names = [nested_fields.column(held, name) for name in names]
     for name in names:
         if name not in held:
             raise UsageError(f"{path.name} row 1: the field {name!r} is missing.{near(name, held)}")

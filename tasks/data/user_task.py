@@ -2,7 +2,9 @@
 
 name, data_dir      its name; the folder with train, validation and test (or `files: {train: a.csv, test: b.tsv}`)
 template            the input text over the files' columns: "premise : {premise} hypothesis : {hypothesis}"
-columns             where a column has another name: {premise: sentence1, label: gold, target: summary}
+                    A name may have spaces and signs: "{Review Text}"; {meta.title} is the field title of the object
+                    meta
+columns             where a column has another name: {premise: sentence1, label: gold, target: summary.short}
 label_words         one word per class; the label is its index, or the word itself, or one of `labels` in this order
 answer              label (label words), choice (columns: {choices: [a, b]}, or one column with a list), or text
                     (the column `target`); left out, it follows from what is given
@@ -14,11 +16,11 @@ A test whose labels are all -1 is hidden: the validation rows are the test then,
 """
 
 from dataclasses import replace
-from string import Formatter
 
 from harness.config.schema import TaskConfig
 from harness.errors import UsageError
 from harness.paths import located
+from tasks import templates
 from tasks.base import Splits, TaskRow
 from tasks.data import dataset, split_files
 from tasks.data.dataset import CARVED, Source
@@ -145,10 +147,12 @@ def _answer(config: TaskConfig) -> str:
 def _texts(config: TaskConfig) -> tuple[str, ...]:
     """Return the columns that the template names. Raise UsageError where it is not a template."""
     try:
-        names = [name for _, name, _, _ in Formatter().parse(config.template or "") if name is not None]
+        names = templates.columns(config.template or "")
     except ValueError as error:
         raise UsageError(f"task.template={config.template!r:.60}: {error}. Write {{{{ for a brace.") from error
-    if not all(name.isidentifier() for name in names):
-        wrong = next(name for name in names if not name.isidentifier())
-        raise UsageError(f"task.template={config.template!r:.60}: {{{wrong}}} is no column's name.")
-    return tuple(dict.fromkeys(names))
+    if not all(name.strip() for name in names):
+        raise UsageError(
+            f"task.template={config.template!r:.60}: empty braces name no column. Write its name into them, as in "
+            "{text}, or {{}} for braces of the text."
+        )
+    return names

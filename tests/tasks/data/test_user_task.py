@@ -9,7 +9,7 @@ import pytest
 from harness.config import conf_files
 from harness.config.schema import TaskConfig, build
 from harness.errors import UsageError
-from harness.experiments import grid
+from harness.experiments import grid, options
 from tasks import registry as tasks
 from tasks.data import user_task
 from tasks.data.row_reader import index
@@ -97,7 +97,7 @@ def test_labels_may_be_any_values_in_the_order_of_the_words(tmp_path: Path) -> N
         ({"template": "{text}"}, r"say where its rows are: task\.data_dir=FOLDER"),
         ({"template": "text", "data_dir": "."}, "names no column"),
         ({"template": "{text", "data_dir": "."}, "Write {{ for a brace"),
-        ({"template": "{}", "data_dir": "."}, "{} is no column's name"),
+        ({"template": "{}", "data_dir": "."}, "empty braces name no column"),
         ({"template": "{text}", "answer": "label", "data_dir": "."}, "give its label words"),
         ({"template": "{text}", "data_dir": "nowhere"}, "no such folder"),
         ({"template": "{text}", "metric": "blue", "data_dir": "{folder}"}, "no metric 'blue'.*bleu"),
@@ -230,3 +230,55 @@ def test_no_input_is_read_from_the_column_of_the_answer(tmp_path: Path, said: di
         tasks.load(config(**{**usual, **said}))
     shown = {"template": "{text} {a} {b}", "columns": {"choices": ["a", "b"], "label": "place"}, "label_words": None}
     tasks.load(config(**{**usual, **shown}))
+
+
+def test_columns_may_have_any_name_and_lie_inside_objects(tmp_path: Path) -> None:
+    """Of JSON lines, of JSON in a CSV and of a Parquet file alike; a column of the whole name comes first."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    rows: list[dict[str, Any]] = [
+        {
+            "Review Text": f"dog {i}",
+            "meta": {"title": "a", "by": [{"name": "b"}]},
+            "meta.id": "c",
+            "gold": {"is": i % 2},
+        }
+        for i in range(30)
+    ]
+    said = {
+        "template": "{Review Text} {meta.title} {meta.by.0.name} {meta.id}", "label_words": ["no", "yes"],
+        "columns": {"label": "gold.is"},
+    }  # fmt: skip
+    for name in ("jsonl", "csv", "parquet"):
+        (tmp_path / name).mkdir()
+    write(tmp_path / "jsonl" / "train.jsonl", rows)
+    quoted = [
+        [json.dumps(value).replace('"', '""') if isinstance(value, dict) else value for value in row.values()]
+        for row in rows
+    ]
+    lines = [",".join(f'"{value}"' for value in row) for row in [list(rows[0]), *quoted]]
+    (tmp_path / "csv" / "train.csv").write_text("\n".join(lines) + "\n")
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "parquet" / "train.parquet")
+    texts = {
+        name: [task.text(row) for row in task.splits.train]
+        for name in ("jsonl", "csv", "parquet")
+        for task in [tasks.load(config(data_dir=str(tmp_path / name), **said))]
+    }
+    assert texts["jsonl"] == texts["csv"] == texts["parquet"]
+    assert set(texts["jsonl"]) < {f"dog {i} a b c" for i in range(30)}
+    with pytest.raises(UsageError, match=r"field 'meta.titel' is missing. Did you mean meta.title"):
+        tasks.load(config(data_dir=str(tmp_path / "jsonl"), **{**said, "template": "{meta.titel}"}))
+
+
+def test_a_task_may_be_described_on_a_command_line_alone(tmp_path: Path) -> None:
+    write(tmp_path / "train.jsonl", PAIRS)
+    words = {
+        "task.data_dir": str(tmp_path), "task.template": "{s1} , {s2}", "task.label_words": [["no", "yes", "maybe"]],
+        "task.columns": {"label": "gold"},
+    }  # fmt: skip
+    [cell] = grid.expand([{"task": "own", "method": "lora", "model": "micro-t5-nano", **words}])
+    assert tasks.load(cell.task).text(tasks.load(cell.task).splits.train[0]).startswith("a dog ")
+    with pytest.raises(UsageError, match=r"^task=own needs task.template: its input text"):
+        grid.expand([{"task": "own", "method": "lora", "model": "micro-t5-nano"}])
+    assert "own" not in options.match("task", "*")

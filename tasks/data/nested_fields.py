@@ -1,0 +1,54 @@
+"""Fields inside objects of a row, by dotted names: `meta.title` is the field `title` of the object `meta`."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from harness.atomic_files import unique_fields
+
+
+def find(row: Mapping[str, Any], field: str) -> Any:
+    """Return the value of a field; None where there is none.
+
+    `meta.title` is the column of that name, else the field `title` of the object `meta`, and `turns.0` is the first of
+    a list. A table may hold the object as JSON.
+    """
+    if field in row:
+        return row[field]
+    name, dot, rest = field.partition(".")
+    while dot:
+        if name in row:
+            inner = _read(row[name])
+            if isinstance(inner, list):
+                inner = {str(place): one for place, one in enumerate(inner)}
+            found = find(inner, rest) if isinstance(inner, dict) else None
+            if found is not None:
+                return found
+        more, dot, rest = rest.partition(".")
+        name = f"{name}.{more}"
+    return None
+
+
+def _read(value: Any) -> Any:
+    """Return what a text holds as JSON, where it is an object or a list; else the value itself."""
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        try:
+            return json.loads(value, object_pairs_hook=unique_fields)
+        except ValueError:
+            pass
+    return value
+
+
+def names(row: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    """Yield the names of the fields that have a value, those inside objects as `meta.title`."""
+    for name, value in row.items():
+        if isinstance(value, dict):
+            yield from names(value, f"{before}{name}.")
+        elif value is not None:
+            yield f"{before}{name}"
+
+
+def column(held: Sequence[str], name: str) -> str:
+    """Return the longest beginning of a dotted name that is a column; the name where none is."""
+    beginnings = [name, *(name[:place] for place in range(len(name) - 1, 0, -1) if name[place] == ".")]
+    return next((one for one in beginnings if one in held), name)
