@@ -32,6 +32,20 @@ class Batch:
         assert self.targets is not None, "this batch was encoded without targets"
         return self.targets
 
+    def option_groups(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield (places [G] among the B C options, tokens [G, W]) of options of like length, in their own order.
+
+        In each group the shortest is more than half as long as the longest, so that padding never doubles the work.
+        Options that a row does not have are left out.
+        """
+        assert self.options is not None, "this batch was encoded without options"
+        flat = self.options.flatten(0, 1)
+        lengths = (flat != IGNORED).sum(dim=1)
+        while width := int(lengths.max()):
+            places = (2 * lengths > width).nonzero().flatten()
+            yield places, flat[places, :width]
+            lengths = lengths.index_fill(0, places, 0)
+
     def to(self, device: torch.device) -> "Batch":
         held = {name: tensor.to(device) for name, tensor in vars(self).items() if tensor is not None}
         return replace(self, **held)

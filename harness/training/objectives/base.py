@@ -6,9 +6,10 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from harness.models.head import Head
-from harness.models.tokenizer import Text
+from harness.models.tokenizer import IGNORED, Text
 from harness.training.batches import Batch, Encoded
 from harness.training.objectives.registry import Reading
 from tasks.base import Example, Task
@@ -42,6 +43,12 @@ def alike_notes(options: torch.Tensor, labels: torch.Tensor) -> dict[str, int]:
     right = options[torch.arange(len(labels)), labels][:, None]
     same = int(((options == right).all(dim=2).sum(dim=1) > 1).sum())
     return {"alike_choices": same} if same else {}
+
+
+def option_costs(logits: torch.Tensor, options: torch.Tensor) -> torch.Tensor:
+    """Return [G] the cross entropy of options [G, W] under logits [G, W, V], summed over the tokens of each."""
+    costs = F.cross_entropy(logits.flatten(0, 1).float(), options.flatten(), ignore_index=IGNORED, reduction="none")
+    return costs.view(len(options), -1).sum(dim=1)
 
 
 class Objective(Protocol):

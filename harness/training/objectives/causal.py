@@ -6,6 +6,7 @@ padding nor batching changes anything. The loss is the mean cross entropy over t
 `recipe.loss_on=all` over the prompt's too (all but its first).
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ from harness.models.tokenizer import IGNORED, Text
 from harness.precision import in_precision
 from harness.training.batches import Batch, Encoded, pad
 from harness.training.decoding import Prompt, generate
-from harness.training.objectives.base import Predicted, alike_notes, answer_notes
+from harness.training.objectives.base import Predicted, alike_notes, answer_notes, option_costs
 from harness.training.objectives.registry import Reading
 from tasks.base import Example, Task
 
@@ -105,14 +106,15 @@ class Causal:
         n_rows, n_options, _ = batch.options.shape
         prompt = self._prompt(batch)
         first, cache = prompt.read(model)
-        cache.batch_repeat_interleave(n_options)
-        options = batch.options.flatten(0, 1)  # [B C, U]
-        after = Prompt(*(part.repeat_interleave(n_options, dim=0) for part in prompt))
-        rest = after.go_on(model, self._filled(options[:, :-1]), cache, (options[:, :-1] != IGNORED).long())
-        logits = torch.cat((first.repeat_interleave(n_options, dim=0)[:, None], rest), dim=1)
-        costs = F.cross_entropy(logits.flatten(0, 1).float(), options.flatten(), ignore_index=IGNORED, reduction="none")
-        scores = -costs.view(n_rows, n_options, -1).sum(dim=2)
-        return scores.masked_fill((batch.options == IGNORED).all(dim=2), -torch.inf)
+        scores = torch.full((n_rows * n_options,), -torch.inf, device=first.device)
+        for places, options in batch.option_groups():
+            rows = places // n_options
+            own = copy.deepcopy(cache)  # reading on lengthens a cache
+            own.batch_select_indices(rows)
+            after = Prompt(*(part[rows] for part in prompt))
+            rest = after.go_on(model, self._filled(options[:, :-1]), own, (options[:, :-1] != IGNORED).long())
+            scores[places] = -option_costs(torch.cat((first[rows][:, None], rest), dim=1), options)
+        return scores.view(n_rows, n_options)
 
     def _cost(self, model: Any, batch: Batch) -> tuple[torch.Tensor, int]:
         """(cross entropy summed over what the loss is on, how many tokens that is), the given answer being fed."""

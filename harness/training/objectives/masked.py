@@ -20,6 +20,7 @@ from harness.precision import in_precision
 from harness.training.batches import Batch, Encoded
 from harness.training.objectives.base import Predicted
 from harness.training.objectives.registry import Reading
+from tasks import templates
 from tasks.base import Example, Task
 
 
@@ -61,7 +62,7 @@ class Masked:
         template = self.task.cloze or self.task.template
         if not self.task.cloze and self.mask.text not in template:  # else the template has its own
             template += " {mask}"
-        texts = [template.format(**example.fields, mask=self.mask.text) for example in examples]
+        texts = [templates.fill(template, {**example.fields, "mask": self.mask.text}) for example in examples]
         inputs, truncated = self.text.around(texts, self.task.max_input_tokens, self.mask.token)
         masks = next((row.count(self.mask.token) for row in inputs if row.count(self.mask.token) != 1), 1)
         if masks != 1:

@@ -18,7 +18,7 @@ from harness.models.head import Head
 from harness.models.tokenizer import IGNORED, Text
 from harness.precision import in_precision
 from harness.training.batches import Batch, Encoded, pad
-from harness.training.objectives.base import Predicted, alike_notes, answer_notes
+from harness.training.objectives.base import Predicted, alike_notes, answer_notes, option_costs
 from harness.training.objectives.registry import Reading
 from tasks.base import Example, Task
 
@@ -101,16 +101,17 @@ class Seq2Seq:
         assert batch.options is not None
         n_rows, n_options, _ = batch.options.shape
         hidden = _encode(model, batch).last_hidden_state
-        options = batch.options.flatten(0, 1)  # [B C, U]
-        logits = model(
-            encoder_outputs=BaseModelOutput(hidden.repeat_interleave(n_options, dim=0)),
-            attention_mask=batch.mask.repeat_interleave(n_options, dim=0),
-            decoder_input_ids=self._shift(options),
-            use_cache=False,
-        ).logits
-        costs = F.cross_entropy(logits.flatten(0, 1).float(), options.flatten(), ignore_index=IGNORED, reduction="none")
-        scores = -costs.view(n_rows, n_options, -1).sum(dim=2)
-        return scores.masked_fill((batch.options == IGNORED).all(dim=2), -torch.inf)
+        scores = torch.full((n_rows * n_options,), -torch.inf, device=hidden.device)
+        for places, options in batch.option_groups():
+            rows = places // n_options
+            logits = model(
+                encoder_outputs=BaseModelOutput(hidden[rows]),
+                attention_mask=batch.mask[rows],
+                decoder_input_ids=self._shift(options),
+                use_cache=False,
+            ).logits
+            scores[places] = -option_costs(logits, options)
+        return scores.view(n_rows, n_options)
 
     def _generate(self, model: Any, batch: Batch) -> Predicted:
         items = int((batch.need_targets() != IGNORED).sum())

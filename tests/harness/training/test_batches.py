@@ -76,6 +76,22 @@ def test_tokens_count_inputs_and_targets_without_padding() -> None:
     assert encoded().tokens.tolist() == [n + min(n, 2) for n in LENGTHS.tolist()]
 
 
+def test_options_are_read_in_groups_of_like_length() -> None:
+    lengths = [[9, 3, 1], [5, 4, 0], [8, 3, 0]]
+    options = torch.full((3, 3, 12), IGNORED)
+    for row, column in ((row, column) for row in range(3) for column in range(3)):
+        options[row, column, : lengths[row][column]] = 10 * row + column
+    whole = Encoded.of([[1], [2], [3]], 0, 0, labels=torch.zeros(3, dtype=torch.long), options=options)
+    groups = [(places.tolist(), tokens) for places, tokens in whole.batch([0, 1, 2]).option_groups()]
+    assert [places for places, _ in groups] == [[0, 3, 6], [1, 4, 7], [2]], (
+        "those that a row does not have are left out"
+    )
+    assert [tokens.shape[1] for _, tokens in groups] == [9, 4, 1]
+    for places, tokens in groups:
+        for place, row in zip(places, tokens, strict=True):
+            assert row[row != IGNORED].tolist() == [10 * (place // 3) + place % 3] * lengths[place // 3][place % 3]
+
+
 def test_evaluation_visits_every_row_once() -> None:
     groups = list(encoded().by_length(4))
     assert sorted(row for group in groups for row in group) == list(range(len(LENGTHS)))
