@@ -14,6 +14,7 @@ from harness.store.store import Store
 
 if TYPE_CHECKING:
     from harness.analysis.study.measures import Flat, Measure
+    from harness.analysis.study.study import Study
 
 Fields = Mapping[str, Any]
 
@@ -50,27 +51,46 @@ def make(
 ) -> Shown:
     """Return the tables of these cells.
 
-    by: the axes of rows and columns. metric: a name of `measures.find`. sort: a heading. Raise UsageError for an axis,
-    a metric or a heading that the cells do not have.
+    by: the axes of rows and columns. metric: a name of `measures.find`, or several with commas for one axis. sort: a
+    heading. Raise UsageError for an axis, a metric or a heading that the cells do not have.
     """
-    from harness.analysis import pivot
     from harness.analysis.study import axes, measures, study
 
     runs = archive.from_store(store, choice.cells, curves=False)
     exhibit = choice.exhibit or plain(choice.name)
     known = _cells(store, choice, runs)
-    chosen = axes.parse(by or DEFAULT, list(known.values()))
+    named = (metric or exhibit.sets).split(",")
+    chosen = axes.parse(by or (DEFAULT if len(named) == 1 else axes.METHOD), list(known.values()))
     flat = {run.record["key"]: columns.flat(run.record) for run in runs if run.record["status"] == "done"}
-    measure = measures.find(metric or exhibit.sets, flat, exhibit.sets)
-    studies = study.studies(exhibit, runs)
+    many = [measures.find(name.strip(), flat, exhibit.sets) for name in named]
     rows = cell_rows.rows(store, choice.cells, known)
-    _values(rows, measure, exhibit)
+    _values(rows, many, exhibit)
     states = tuple(cell_rows.states(rows))
-    made = pivot.tables(studies, measure, chosen, sort)
+    made = _tables(study.studies(exhibit, runs), many, chosen, sort)
     if not made:
-        states = (nothing(measure, flat), *states)
+        states = (nothing(many[0], flat), *states)
     made = [replace(one, notes=(*one.notes, *states)) for one in made]
-    return Shown(tuple(made), states, tuple(rows), chosen, measure.title, measure.unit)
+    unit = many[0].unit if len(many) == 1 else ""
+    return Shown(tuple(made), states, tuple(rows), chosen, ", ".join(one.title for one in many), unit)
+
+
+def _tables(
+    studies: "Sequence[Study]", many: "Sequence[Measure]", by: tuple[str, str], sort: str | None
+) -> list[Table]:
+    """Return the tables of one measure, or of several side by side."""
+    from harness.analysis import pivot, pivot_join
+
+    if len(many) == 1:
+        return pivot.tables(studies, many[0], by, sort)
+    if by[1]:
+        names = ",".join(one.name for one in many)
+        raise UsageError(
+            f"--metric {names}: several figures stand in columns, so --by takes one axis, as --by {by[0]}."
+        )
+    titles = [one.title for one in many]
+    leading = titles.index(sort) if sort in titles else 0
+    made = [pivot.tables(studies, one, by, sort if place == leading else None) for place, one in enumerate(many)]
+    return pivot_join.joined(made, many, leading)
 
 
 def plain(name: str, tuning: Iterable[int] = ()) -> Exhibit:
@@ -93,13 +113,14 @@ def _cells(store: Store, choice: Choice, runs: Sequence[archive.Run]) -> dict[st
     return found
 
 
-def _values(rows: list[dict[str, Any]], measure: "Measure", exhibit: Exhibit) -> None:
-    """Add the measure where it is another figure than a score, and drop test scores that must not be read."""
+def _values(rows: list[dict[str, Any]], many: "Sequence[Measure]", exhibit: Exhibit) -> None:
+    """Add the measures that are figures of a whole cell, by title, and drop test scores that must not be read."""
     for row in rows:
         if exhibit.sets != "test":
             row["test"] = None
-        if measure.value is not None and not measure.per_set:
-            row["value"] = measure.value(row["key"], "") if row["status"] == "done" else None
+        for one in many:
+            if one.value is not None and not one.per_set:
+                row[one.title] = one.value(row["key"], "") if row["status"] == "done" else None
 
 
 def nothing(measure: "Measure", flat: "Flat") -> str:

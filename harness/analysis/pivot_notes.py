@@ -77,7 +77,8 @@ def _beside(rows: "pd.DataFrame", measure: Measure) -> Iterator[str]:
     beside = rows.cells_beside.dropna()
     timed = measure.title.startswith("time.") or measure.title.endswith("per_s")
     if timed and len(beside) and beside.max():
-        yield f"up to {int(beside.max())} other cells ran beside, so no claim rests on these times"
+        count = int(beside.max())
+        yield f"up to {count} other cell{'s' * (count > 1)} ran beside, so no claim rests on these times"
 
 
 def _rates(rows: "pd.DataFrame") -> Iterator[str]:

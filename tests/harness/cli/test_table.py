@@ -114,6 +114,19 @@ def test_seeds_that_chose_rates_for_an_exhibit_are_reported_nowhere(
         assert set(table["rows"][0][1]["keys"]) == set(keys[2:])
 
 
+def test_several_figures_stand_side_by_side(call: Call, keys: list[str]) -> None:
+    words = ["--metric", "test,parameters", "--sort", "parameters.delta"]
+    told = json.loads(call("table", *words, "--json")[1])
+    [table] = told["tables"]
+    assert table["columns"] == ["method", "test score (points of 100)", "parameters.delta", "n", "rate"]
+    assert [row[0]["value"] for row in table["rows"]] == ["lora", "full"]
+    assert [row[2]["value"] for row in table["rows"]] == [12288, 183936]
+    alone = json.loads(call("table", "--by", "method", "--json")[1])["tables"][0]
+    assert {row[0]["value"]: row[1] for row in table["rows"]} == {row[0]["value"]: row[1] for row in alone["rows"]}
+    assert told["cells"][0]["parameters.delta"] == 183936
+    assert "takes one axis" in call("table", *words, "--by", "method,task")[2]
+
+
 def test_cells_are_named_by_the_first_digits_of_their_keys(call: Call, keys: list[str]) -> None:
     _, out, _ = call("table", keys[0][:10], keys[3][:10], "--by", "method,seed", "--json")
     told = json.loads(out)
