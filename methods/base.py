@@ -11,8 +11,11 @@ vocabulary.
 it.
 """
 
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -55,6 +58,7 @@ __all__ = [
     "LINEAR_ROLES",
     "Delta",
     "Dropping",
+    "Group",
     "Kronecker",
     "Linear",
     "Method",
@@ -139,6 +143,32 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Trained tensors that have a learning rate or a weight decay of their own.
+
+    trains(name of a trained tensor): whether the tensor belongs to the group. rate, decay: factors on the recipe's
+    learning rate (above 0) and on its weight decay (0 or more).
+    """
+
+    trains: Callable[[str], bool]
+    rate: float = 1.0
+    decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (0 < self.rate < math.inf and 0 <= self.decay < math.inf):
+            raise UsageError(f"a group of tensors has rate={self.rate} above 0 and decay={self.decay} of at least 0")
+
+    @classmethod
+    def matching(cls, pattern: str, rate: float = 1.0, decay: float = 1.0) -> "Group":
+        """Return the group of the tensors whose whole dotted name a regular expression matches."""
+        return cls(partial(_matches, re.compile(pattern)), rate, decay)
+
+
+def _matches(pattern: re.Pattern[str], name: str) -> bool:
+    return pattern.fullmatch(name) is not None
+
+
+@dataclass(frozen=True)
 class Parent:
     """A finished cell that another one builds on: its method with all fields, and its `delta_state`.
 
@@ -209,6 +239,13 @@ class Method:
     def stages(self, model: nn.Module) -> tuple[Stage, ...]:
         """Return the stages of training; their shares add up to 1."""
         return (Stage(),)
+
+    def groups(self, model: nn.Module) -> tuple[Group, ...]:
+        """Return the groups of trained tensors with a rate or a decay of their own; the first that has a tensor counts.
+
+        Tensors of no group have the recipe's rate and decay.
+        """
+        return ()
 
     def dead(self, model: nn.Module) -> dict[str, str]:
         """Return the trainable tensors that can never have a gradient: parameter name -> reason."""

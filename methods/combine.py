@@ -6,14 +6,14 @@ over parts. Two parts that train, add to or rewrite the same tensor in different
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
 from methods import registry as methods
-from methods.base import Method, MethodConfig, NotApplicable, Parts, Shape, UsageError, attach_parts
+from methods.base import Group, Method, MethodConfig, NotApplicable, Parts, Shape, Switch, UsageError, attach_parts
 from methods.registry import read_part
 
 
@@ -33,6 +33,11 @@ class Combine(Method):
         """Part -> its method."""
         return {part: methods.make(MethodConfig(*read_part(part))) for part in self.parts}
 
+    @cached_property
+    def owned(self) -> dict[str, frozenset[str]]:
+        """Part -> the names of the tensors that it trains, once it is attached."""
+        return {}
+
     @property
     def unchanged_at_start(self) -> bool:  # type: ignore[override]
         return all(method.unchanged_at_start for method in self.made.values())
@@ -42,10 +47,21 @@ class Combine(Method):
         return all(method.mergeable for method in self.made.values())
 
     def attach(self, model: nn.Module) -> None:
-        attach_parts(self.made, model)
+        self.own(attach_parts(self.made, model))
         for part, method in self.made.items():
             if len(method.stages(model)) > 1:
                 raise UsageError(f"method.parts: {part.split()[0]} has stages of its own, so it cannot be a part")
+
+    def own(self, switches: list[Switch]) -> None:
+        """Remember which trained tensors each part has, by name."""
+        self.owned.update({switch.name: frozenset(switch.tensors) for switch in switches})
+
+    def groups(self, model: nn.Module) -> tuple[Group, ...]:
+        return tuple(
+            Group(partial(_of_part, self.owned[part], group), group.rate, group.decay)
+            for part, method in self.made.items()
+            for group in method.groups(model)
+        )
 
     def merge(self, model: nn.Module) -> None:
         fixed = [part.split()[0] for part, method in self.made.items() if not method.mergeable]
@@ -82,3 +98,7 @@ class Combine(Method):
             for part, method in self.made.items()
             for key, value in method.notes(model).items()
         }
+
+
+def _of_part(tensors: frozenset[str], group: Group, name: str) -> bool:
+    return name in tensors and group.trains(name)

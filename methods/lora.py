@@ -4,6 +4,8 @@ Parameters: R (d_in + d_out) for each target. A is Kaiming-uniform(a = sqrt 5) a
 paper says Gaussian), B is zero, so the start is the backbone. `rslora` scales by alpha / sqrt R (Kalajdzievski
 2023, arXiv 2312.03732, theorem 3.2), so that the update does not shrink as the rank grows. `dropout` is on the input of
 B A while it trains, as `lora_dropout` in the authors' code and in PEFT (the paper's GPT-2 runs have 0.1, table 11).
+`rate_ratio` is the learning rate of B over that of A, which is the recipe's: above 1 it is LoRA+ (Hayou et al. 2024,
+arXiv 2402.12354), whose authors recommend 16.
 """
 
 import math
@@ -14,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.base import Dropping, Linear, Method, Names, Shape, Update, fold, insert, linears, parameter
+from methods.base import Dropping, Group, Linear, Method, Names, Shape, Update, fold, insert, linears, parameter
 
 
 class LowRank(Update):
@@ -50,8 +52,10 @@ class LoRA(Method):
     rslora: bool = False
     targets: Names = ("q", "v")
     dropout: float = 0.0
+    rate_ratio: float = 1.0
 
     def __post_init__(self) -> None:
+        self.require(self.rate_ratio > 0, "rate_ratio", "the learning rate of B over that of A must be above 0")
         self.require(0 <= self.dropout < 1, "dropout", "a share of the input to drop is at least 0 and below 1")
         self.require(self.rank >= 1, "rank", "the rank must be at least 1")
         self.require(self.alpha is None or self.alpha > 0, "alpha", "alpha must be above 0 (null: 2 * rank)")
@@ -65,6 +69,9 @@ class LoRA(Method):
             delta = self.delta(host)
             delta.dropout = self.dropout
             insert(host, self.name, delta)
+
+    def groups(self, model: nn.Module) -> tuple[Group, ...]:
+        return () if self.rate_ratio == 1 else (Group.matching(rf".*\.{self.name}(_\w+)?\.(.*\.)?B", self.rate_ratio),)
 
     def delta(self, host: Linear) -> Dropping:
         """Return the delta for one target."""

@@ -23,6 +23,7 @@ class Sequence(Combine):
 
     def attach(self, model: nn.Module) -> None:
         switches = attach_parts(self.made, model)
+        self.own(switches)
         model.add_module("sequence", nn.ModuleList(switches))
 
     def stages(self, model: Any) -> tuple[Stage, ...]:

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from harness.config.schema import MethodConfig, ModelConfig, TaskConfig
 from harness.errors import UsageError
 from harness.models import answer_tokens, backbone, digest, tokenizer, unknown_tokens, weight_files
+from harness.training import optimizers
 from harness.training.objectives import registry as objectives
 from methods import registry as methods
 from tasks import registry as tasks
@@ -65,6 +66,7 @@ def _attach(method: MethodConfig, model: ModelConfig, objective: str) -> None:
     _check_weights(model, outline, objective)
     _check_tokenizer(model, outline, made.tokens_added())
     made.attach(outline)
+    optimizers.check_groups(outline, made.groups(outline))
 
 
 def _read(model: ModelConfig, objective: str, task: TaskConfig) -> None:

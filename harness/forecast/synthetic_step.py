@@ -37,7 +37,7 @@ def ready(subject: Subject, mark: Callable[[str], None]) -> torch.optim.Optimize
     """The optimiser with its state, as after a first step; None where nothing trains."""
     if not any(True for _ in trainable(subject.model)):
         return None
-    optimizer = optimizers.make(subject.model, subject.recipe)
+    optimizer = optimizers.make(subject.model, subject.recipe, subject.method.groups(subject.model))
     mark("update")
     touched = torch.stack([p.sum() for _, p in trainable(subject.model)]).sum()
     training_step.descend(optimizer, touched, subject.recipe.gradient_clip)

@@ -106,7 +106,7 @@ def _train(
     """The steps of one stage from `place` on: the best evaluation in it (else `last`), and the last one."""
     recipe, losses = dataclasses.replace(work.recipe, steps=len(own)), list(place.losses)
     with only():
-        optimizer = optimizers.make(work.model, recipe)
+        optimizer = optimizers.make(work.model, recipe, work.method.groups(work.model))
     if place.curve:  # else it is the beginning of the stage
         work.keeper.resume(place, work.model, held, optimizer, work.meter)
         work.curve[:] = place.curve
@@ -126,7 +126,7 @@ def _train(
                 losses.append(_step(work, order.rows(i), optimizer, i + 1, rate))
                 i += 1
         if i == end:
-            last = _evaluate(work, end, sum(losses) / len(losses), optimizer.param_groups[0]["lr"])
+            last = _evaluate(work, end, sum(losses) / len(losses), rate)
             losses = []
             if best is None or last.rank(work.task.metric) > best.rank(work.task.metric):
                 best = last
@@ -181,8 +181,7 @@ def schedule(recipe: RecipeConfig, step: int) -> float:
 
 def _step(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step: int, rate: float) -> float:
     """One optimiser step (from 1); the loss."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+    optimizers.set_rate(optimizer, rate)
     if parallel.split(work.recipe):
         return _step_in_parts(work, rows, optimizer, step)
     encoded = work.splits["train"].encoded

@@ -10,17 +10,23 @@
   3.3): once for the norm, once for the update. `recipe.gradient_clip=0` saves the first.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from harness.config.schema import RecipeConfig
+from harness.errors import UsageError
 from methods.backbone.delta import trainable
 
+if TYPE_CHECKING:
+    from methods.base import Group
+
 Groups = list[dict[str, Any]]
+FACTOR = "rate_factor"
+"""The entry of a group of tensors with a multiple of the recipe's learning rate."""
 Backward = Callable[[bool], None]
 """Runs the backward pass of one loss; its argument says whether another pass follows."""
 
@@ -68,15 +74,51 @@ def _move(scale: torch.Tensor | None, grad: torch.Tensor, p: nn.Parameter, group
     p.add_(grad, alpha=-group["lr"])
 
 
-def make(model: nn.Module, recipe: RecipeConfig) -> torch.optim.Optimizer:
-    """Of what trains now; weight decay on matrices only, as is usual: not on biases, norms and other vectors."""
-    tensors = [p for _, p in trainable(model)]
-    groups = [
-        {"params": [p for p in tensors if p.ndim >= 2], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in tensors if p.ndim < 2], "weight_decay": 0.0},
-    ]
+def make(model: nn.Module, recipe: RecipeConfig, own: "Sequence[Group]" = ()) -> torch.optim.Optimizer:
+    """Return the optimiser of what trains now.
+
+    Weight decay is on matrices only, as is usual: not on biases, norms and other vectors. own: the groups of a method
+    with a rate or a decay of their own. Raises UsageError for one that has no tensor of the model.
+    """
+    groups = [part for factors, tensors in _by_factors(model, own) for part in _decayed(tensors, recipe, *factors)]
     groups = [one for group in groups for one in _unmixed(group)]
     return _MAKERS[recipe.optimizer]([g for g in groups if g["params"]], recipe.learning_rate)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of a step; a group with a factor of its own has that multiple of it."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get(FACTOR, 1.0)
+
+
+def check_groups(model: nn.Module, own: "Sequence[Group]") -> None:
+    """Raise UsageError for a group that has no tensor of the model: it would change nothing, and say nothing."""
+    names = [name for name, _ in model.named_parameters()]
+    for place, group in enumerate(own, start=1):
+        if not any(map(group.trains, names)):
+            raise UsageError(
+                f"group {place} of the method's groups() has none of the {len(names)} parameters, such as {names[-1]}. "
+                "Correct its pattern."
+            )
+
+
+def _by_factors(model: nn.Module, own: "Sequence[Group]") -> list[tuple[tuple[float, float], list[nn.Parameter]]]:
+    """Return (factors on rate and decay, the tensors that have them), those without a group first."""
+    check_groups(model, own)
+    found: dict[tuple[float, float], list[nn.Parameter]] = {(1.0, 1.0): []}
+    for name, p in trainable(model):
+        mine = next((group for group in own if group.trains(name)), None)
+        found.setdefault((mine.rate, mine.decay) if mine else (1.0, 1.0), []).append(p)
+    return list(found.items())
+
+
+def _decayed(tensors: list[nn.Parameter], recipe: RecipeConfig, rate: float, decay: float) -> Groups:
+    """Return the group of the matrices, and that of the other tensors, which have no weight decay."""
+    factor = {} if rate == 1.0 else {FACTOR: rate, "lr": rate * recipe.learning_rate}
+    return [
+        {"params": [p for p in tensors if p.ndim >= 2], "weight_decay": decay * recipe.weight_decay, **factor},
+        {"params": [p for p in tensors if p.ndim < 2], "weight_decay": 0.0, **factor},
+    ]
 
 
 def _unmixed(group: dict[str, Any]) -> Groups:

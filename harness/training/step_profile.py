@@ -133,7 +133,7 @@ def follow(work: "Work", rows: Sequence[int], device: torch.device) -> Log:
     work.model.train()
     with Live() as live:
         live.watch(work.model)
-        optimizer = optimizers.make(work.model, work.recipe)
+        optimizer = optimizers.make(work.model, work.recipe, work.method.groups(work.model))
         optimizer.register_step_pre_hook(lambda *_: live.mark("update"))
         for start in (None, START):
             if start is not None:

@@ -77,7 +77,8 @@ def _step(model: nn.Module, toy: Any, moving: dict[str, nn.Parameter], dead: set
         optimizer.step()
         optimizer.zero_grad()
     assert torch.isfinite(loss)
-    assert set(moving) - reached <= dead
+    without = sorted(set(moving) - reached - dead)
+    assert not without, f"{without} never have a gradient: leave them out of `attach`, or return them from `dead()`"
     model.eval()
 
 
