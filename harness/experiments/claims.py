@@ -88,7 +88,7 @@ CLAIMS = {
             estimand="difference of two methods' scores, paired by seed, mean over tasks",
             direction="the method that is published higher scores higher",
             scale="score, 0 to 1",
-            why="one point: less would change no choice of a method",
+            why="one point: a smaller difference would change nobody's choice of a method",
             options={"quantity": "score"},
         ),
         _claim(
@@ -110,7 +110,7 @@ CLAIMS = {
             "harness.analysis.study.comparisons:comparable",
             margin=0.05,
             estimand="share of (method, task, seed) cases that are at most `near` below the ceiling of the "
-            "same task and seed, less one half; floor and ceiling themselves do not count",
+            "same task and seed, minus one half; floor and ceiling themselves do not count",
             direction="above the margin",
             scale="share of cases, -0.5 to 0.5",
             why="most: clearly more than half of the cases",
@@ -122,7 +122,7 @@ CLAIMS = {
                 sentence,
                 "harness.analysis.views.fields:at_each",
                 margin=0.01,
-                why="one point: less would change no choice of a method",
+                why="one point: a smaller difference would change nobody's choice of a method",
                 estimand="difference of two methods' scores at one value of `field` (left's at `ratio` times right's), "
                 "paired by seed, mean over sets",
                 direction="left is not more than the margin below right; with relation 'above', higher by the margin",
@@ -140,8 +140,9 @@ CLAIMS = {
                 sentence,
                 f"harness.analysis.views.latency:{test}",
                 margin=margin,
-                why="what ratios of seconds vary by without any cause, twice that where nothing should be added",
-                estimand="time to answer a batch over that of the bare backbone, in turns within one process, less 1; "
+                why="the variation of ratios of seconds without a cause; twice that where a method should add nothing",
+                estimand="time to answer a batch over that of the bare backbone, measured in turns within one "
+                "process, minus 1; "
                 "mean over tasks",
                 direction=direction,
                 scale="share of the bare backbone's time",
@@ -165,8 +166,8 @@ CLAIMS = {
             "{left}'s score varies less over {field}s than {right}'s.",
             "harness.analysis.views.fields:less_sensitive",
             margin=1e-4,
-            estimand="variance of the mean scores over the values of `field` less what seeds alone give, right's less "
-            "left's",
+            estimand="variance of the mean scores over the values of `field`, minus the variance that seeds "
+            "alone give; right's minus left's",
             direction="above the margin",
             scale="squared score",
             why="the square of one point",
@@ -178,7 +179,7 @@ CLAIMS = {
                 sentence,
                 f"harness.analysis.views.pairs:{test}",
                 margin=0.01,
-                why="one point: less would change no choice of a method",
+                why="one point: a smaller difference would change nobody's choice of a method",
                 estimand="difference of two arms' scores, paired by seed, mean over columns, or with `each` in every "
                 "column (a task, a test set, a number of training rows)",
                 direction=direction,
@@ -213,12 +214,12 @@ CLAIMS = {
             "{left} needs less memory in training than {right}.",
             "harness.analysis.views.pairs:less_memory",
             margin=0.05,
-            estimand="1 - peak of training of left over that of right, paired by seed, mean over tasks: what torch's "
-            "allocator held on a GPU, storages counted at their moments elsewhere",
+            estimand="1 - peak of training of left over that of right, paired by seed, mean over tasks: the "
+            "bytes of torch's allocator on a GPU, and elsewhere of the storages that live at once",
             direction="above the margin",
             scale="share of right's peak",
             any_rate="a step holds the same sizes at every rate",
-            why="five percent: less changes no choice of a device",
+            why="five percent: a smaller difference changes nobody's choice of a device",
             options={"left": None, "right": None},
         ),
         _claim(
@@ -227,10 +228,11 @@ CLAIMS = {
             "harness.analysis.views.savings:against",
             margin=0.05,
             estimand="1 - peak of left / peak of right, at the batch of the printed number",
-            direction="the printed share, give or take the margin",
+            direction="within the margin of the printed share",
             scale="share of right's peak, 0 to 1",
             any_rate="a forecast of sizes, which has no rate",
-            why="printed to the percent on other software: five points apart is another number",
+            why="printed as whole percent and measured with other software: only five points or more count as "
+            "another number",
             options={"left": None, "right": None, "share": 0.0, "batch": 1},
         ),
         _claim(
@@ -238,10 +240,10 @@ CLAIMS = {
             "More training rows help.",
             "harness.analysis.views.samples:more_help",
             margin=0.01,
-            estimand="score with the most training rows less that with the fewest, paired by seed, for each method",
+            estimand="score with the most training rows minus that with the fewest, paired by seed, for each method",
             direction="above the margin",
             scale="score, 0 to 1",
-            why="one point: less would change no choice of a method",
+            why="one point: a smaller difference would change nobody's choice of a method",
             ours=True,
             options={"methods": None},
         ),
@@ -282,10 +284,11 @@ CLAIMS = {
             "harness.analysis.views.savings:up_to",
             margin=0.05,
             estimand="1 - peak of a method / peak of the ceiling at the smallest batch, the largest over `methods`",
-            direction="the printed share, give or take the margin",
+            direction="within the margin of the printed share",
             scale="share of the ceiling's peak, 0 to 1",
             any_rate="a forecast of sizes, which has no rate",
-            why="printed to the percent on other software: five points apart is another number",
+            why="printed as whole percent and measured with other software: only five points or more count as "
+            "another number",
             options={"share": 0.75, "methods": None},
         ),
         _claim(
@@ -294,10 +297,11 @@ CLAIMS = {
             "harness.analysis.views.savings:at_least",
             margin=0.05,
             estimand="1 - peak of a method / peak of the ceiling, the least over `methods` from `from_batch` on",
-            direction="no less than the printed share, but for the margin",
+            direction="at least the printed share minus the margin",
             scale="share of the ceiling's peak, 0 to 1",
             any_rate="a forecast of sizes, which has no rate",
-            why="printed to the percent on other software: five points apart is another number",
+            why="printed as whole percent and measured with other software: only five points or more count as "
+            "another number",
             options={"share": 1 / 3, "from_batch": 32, "methods": None},
         ),
     )

@@ -14,7 +14,7 @@ def test_names_in_figures_have_the_marks_of_their_rates(make_grid):
     assert figure_style.named([here, here], "lora") == "lora ↑"
     assert figure_style.named([here], "adapter") == "adapter (untuned)"
     assert "↑" in figure_style.marked([here])
-    assert "untuned: one learning rate" in figure_style.marked([here])
+    assert "untuned: only one learning rate" in figure_style.marked([here])
     assert figure_style.marked([here], ["lora"]).count("\n") == 0
     with figure_style.style():
         drawn = ranking_figure.ranking([here])
@@ -28,6 +28,6 @@ def test_a_panel_of_ranks_that_would_be_empty_is_not_drawn(make_grid):
     with figure_style.style():
         assert len(ranking_figure.ranking([here]).axes) == 1
     order, share = report.judge(exhibits.load("delta-ranking"), here)
-    assert not any("whatever they score" in found.sentence for found in (order, share))
-    assert "(one learning rate)" in share.sentence
+    assert not any("whatever their scores" in found.sentence for found in (order, share))
+    assert "(only one learning rate was tried)" in share.sentence
     assert any("over seeds alone" in note for note in share.notes)

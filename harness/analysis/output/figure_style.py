@@ -109,7 +109,7 @@ def marked(studies: Sequence[Study], arms: Sequence[str] | None = None, untuned:
     if "↑" in names or "↓" in names:
         lines.append("↑, ↓: a learning rate at the upper, lower edge of those tried (on how many tasks)")
     if f"({rate_marks.UNTUNED})" in names:
-        lines.append(f"{untuned}: one learning rate, not tuned on this model and not ranked")
+        lines.append(f"{untuned}: only one learning rate was tried, not tuned on this model; not ranked")
     return "\n".join(lines)
 
 

@@ -24,7 +24,7 @@ def common_notes(study: Study) -> tuple[str, ...]:
         shown = "; ".join(failed[:6]) + (" …" if len(failed) > 6 else "")
         notes.append(f"{len(failed)} attempted cells have no score: {shown}")
     if least < most and not failed:
-        notes.append("not all cells have run yet: a mean over tasks needs a score on every task")
+        notes.append("some cells have not run yet, and a mean over tasks needs a score on every task")
     return tuple(notes)
 
 
@@ -35,7 +35,9 @@ def interval(panel: Panel, rows: str = "test") -> str:
     """Return the meaning of the ± of a number. rows: the split whose rows are drawn too."""
     level = f" ± half of the {statistics.LEVEL:.0%} interval"
     if not panel.by_row.all():
-        return f"{level} over seeds (Student's t on their means); the error of the rows is not known and not in it"
+        return (
+            f"{level} over seeds (Student's t on their means); it leaves out the error of the rows, which is not known"
+        )
     return f"{level} for new seeds (Student's t on their means) and new {rows} rows (binomial, added in squares)"
 
 
@@ -43,4 +45,6 @@ def label(study: Study) -> tuple[str, ...]:
     """Return the label that all numbers of the embedded world carry."""
     if "embedded" not in set(study.scores.source):
         return ()
-    return ("microworld: small backbones pretrained on a generated English world, not the paper's models or data",)
+    return (
+        "microworld: small backbones that were pretrained on a generated English world; not the paper's models or data",
+    )

@@ -16,10 +16,10 @@ from harness.formatting import rate
 
 EDGES = {"highest": " ↑", "lowest": " ↓", "": ""}
 UNTUNED = "untuned"
-ALONE = f"{UNTUNED}: one learning rate, that no tuning on this model chose; a better one may exist"
+ALONE = f"{UNTUNED}: only one learning rate was tried, and no tuning on this model chose it; a better one may exist"
 AT_EDGE = (
-    "↑ / ↓: the chosen learning rate is the highest / lowest one tried, a better one may lie beyond; at a mean, on how "
-    "many tasks"
+    "↑ / ↓: the chosen learning rate is the highest / lowest one tried, so a better one may lie beyond it; at a "
+    "mean: on how many tasks"
 )
 
 

@@ -26,8 +26,8 @@ def verdicts(found: Sequence[Finding], model: str) -> Table:
         )
     if any(row.seeds or row.rows for row in compared):
         notes.append(
-            f"{SEEDS}: to decide with {power.POWER:.0%} probability, if the estimate is right; in brackets: with "
-            "the spread at the ends of its 80 % interval"
+            f"{SEEDS}: to decide with {power.POWER:.0%} probability, if the estimate is right; in brackets: for "
+            "the two ends of the 80 % interval of the spread"
         )
     return Table("verdicts", "Comparisons behind the claims", model, columns, tuple(rows), tuple(dict.fromkeys(notes)))
 

@@ -10,6 +10,7 @@ import numpy as np
 from harness.analysis.study import estimates, open_rates, power, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import ALPHA, SEEDS_ALONE, finding
+from harness.analysis.study.next_steps import ONE_SEED
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.statistics import Interval
 from harness.analysis.study.study import Study
@@ -173,7 +174,7 @@ def _comparison(
     if estimated.reason or not main.n:
         return Comparison(left, right, relation, "untested", reason=estimated.reason)
     if np.isnan(p):
-        why = "one seed: no spread to judge by" if np.isnan(main.low) else "the seeds do not differ at all"
+        why = ONE_SEED if np.isnan(main.low) else "all seeds score the same"
         return Comparison(
             left, right, relation, "untested", main.mean, reason=why, keys=estimated.keys, sides=estimated.sides
         )

@@ -97,7 +97,7 @@ def difference(panel: Panel, left: str, right: str) -> Estimate:
     if not panel.tasks:
         return absent(UNLEARNT)
     if not values.size or np.isnan(values).all(axis=1).any():
-        return absent("no seed that both have on every task")
+        return absent("no seed was run for both on every task")
     main, beside = statistics.interval(values)
     main = clip(statistics.with_rows(main, row_error(panel, [left, right])), -1, 1) if panel.by_row.all() else main
     sides = panel.cells(left), panel.cells(right)
@@ -117,7 +117,7 @@ def between(panel: Panel, arm: str, left: int, right: int) -> Estimate:
     columns = panel.at([left]), panel.at([right])
     values = columns[0].of(arm) - columns[1].of(arm)
     if np.isnan(values).all():
-        return absent("no common seed")
+        return absent("no seed was run for both")
     main, beside = statistics.interval(values)
     error = math.hypot(*(row_error(side, [arm]) for side in columns)) if panel.by_row[[left, right]].all() else 0.0
     sides = columns[0].cells(arm), columns[1].cells(arm)
@@ -190,7 +190,7 @@ def normalised(panel: Panel, arm: str, floor: str | None, ceiling: str | None) -
     joint = np.stack([a, f, c])[:, keep]
     joint = np.where(np.isnan(joint).any(axis=0), np.nan, joint)
     if np.isnan(joint[0]).all(axis=1).any():
-        return absent(missing(panel, arm) if np.isnan(a).all(axis=1).any() else "no seed in common")
+        return absent(missing(panel, arm) if np.isnan(a).all(axis=1).any() else "no seed was run for both")
     main, beside = _ratio(joint)
     means = np.nanmean(joint, axis=2)
     span = means[2] - means[1]
@@ -223,7 +223,7 @@ def ranked(panel: Panel) -> dict[str, Estimate]:
     values = np.stack([panel.of(arm) for arm in full]) if full else np.empty((0, 0, 0))
     complete = ~np.any(np.isnan(values), axis=0)
     if len(full) < 2 or not complete.any(axis=1).all():
-        why = "one method only" if len(full) < 2 else "no seed that all methods have on every task"
+        why = "one method only" if len(full) < 2 else "no seed was run for all methods on every task"
         return result | {arm: absent(why) for arm in full}
     places = np.where(complete, statistics.ranks(np.nan_to_num(values)), np.nan)
     keys = panel.cells(*full)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.analysis.study import open_rates, power, statistics
+from harness.analysis.study.next_steps import next_steps
 from harness.analysis.study.study import Study
 from harness.experiments.claims import Claim
 from harness.experiments.verdict import CONSTRUCTION, Comparison, Finding, overall
@@ -11,8 +12,8 @@ from harness.experiments.verdict import CONSTRUCTION, Comparison, Finding, overa
 ALPHA = 1 - statistics.LEVEL
 POINTS = ("above", "at least", "similar")
 """Relations whose estimate is a difference of scores."""
-OURS = "deltabench's own claim: no paper makes it"
-SEEDS_ALONE = "its intervals are over seeds alone: that other rows would score otherwise is not in them"
+OURS = "deltabench's own claim, which no paper makes"
+SEEDS_ALONE = "its intervals are over seeds alone: they leave out that other test rows would give other scores"
 SPREAD = "less spread than"
 """The relation whose estimate is a difference of variances."""
 
@@ -35,8 +36,13 @@ def finding(
     verdict = overall([row.verdict for row in comparisons])
     verdict = CONSTRUCTION if claim.construction and verdict == "reproduced" else verdict
     text = one_by_one(claim, verdict, comparisons, each) if each else sentence(claim, verdict, comparisons, numbers)
-    text = f"{text.rstrip('.')} (our own claim, no paper's)." if claim.ours else text
-    notes = [f"not among these cells (or in several variants): {', '.join(absent)}"] if absent else []
+    text = f"{text.rstrip('.')} (our own claim, not a paper's)." if claim.ours else text
+    text = " ".join(filter(None, (text, next_steps(comparisons))))
+    notes = (
+        [f"left out, because these cells lack them or have several variants of them: {', '.join(absent)}"]
+        if absent
+        else []
+    )
     smallest = numbers.get("tau_smallest_p", 0.0)
     if smallest > ALPHA:
         notes.append(
@@ -45,10 +51,10 @@ def finding(
         )
     notes += numbers.get("left_out", ())
     if decided := [f"{row.left} {row.relation} {row.right}" for row in comparisons if row.at_best]:
-        notes.append(f"decided whatever score a better learning rate could reach: {'; '.join(decided)}")
+        notes.append(f"decided, because no better learning rate could change the verdict: {'; '.join(decided)}")
     if "range" in numbers:
         texts = ", ".join(f"{name} {100 * width:.1f}" for name, width in numbers["range"].items())
-        notes.append(f"highest mean less lowest, in points: {texts} (a description, which nothing tests)")
+        notes.append(f"highest mean minus lowest mean, in points: {texts} (described, not tested)")
     return Finding(
         claim=claim.name,
         model=study.model,
@@ -68,7 +74,7 @@ def sentence(claim: Claim, verdict: str, comparisons: Sequence[Comparison], numb
     """Return 'sentence: verdict; 8 of 10 comparisons reproduced, 1 contradicted (…), …; tau-b 0.80 [.., ..]'."""
     parts = [f"{claim.sentence.rstrip('.')}: {verdict}"]
     if not comparisons:
-        return parts[0] + "; no two of the methods it speaks of are among these cells."
+        return parts[0] + "; these cells have no two of the methods that it compares."
     if "share" in numbers:
         parts.append(_share(comparisons[0], numbers))
     else:
@@ -78,7 +84,7 @@ def sentence(claim: Claim, verdict: str, comparisons: Sequence[Comparison], numb
     rate_reasons = ("", open_rates.ALONE, open_rates.EDGE)
     helpless = sum(row.reason not in rate_reasons and row.verdict == "inconclusive" for row in comparisons)
     if helpless:
-        parts.append(f"{helpless} could not be decided with the cells at hand, whatever they score")
+        parts.append(f"{helpless} cannot be decided with these cells, whatever their scores")
     if "tau_b" in numbers:
         parts.append(f"Kendall's tau-b {numbers['tau_b']:.2f}, exact p {numbers['tau_p']:.3f}")
     return "; ".join(parts) + "."
@@ -88,7 +94,7 @@ def one_by_one(claim: Claim, verdict: str, rows: Sequence[Comparison], describe:
     """Return 'sentence: verdict; …; …' with the text that `describe` gives each comparison, and its reason."""
     head = f"{claim.sentence.rstrip('.')}: {verdict}"
     if not rows:
-        return f"{head}; the methods it speaks of are not among these cells."
+        return f"{head}; these cells lack the methods that it compares."
     return "; ".join([head, *(describe(row) + (f" ({row.reason})" if row.reason else "") for row in rows)]) + "."
 
 
@@ -101,7 +107,7 @@ def _share(row: Comparison, numbers: Mapping[str, Any]) -> str:
 
 
 def _others(comparisons: Sequence[Comparison]) -> list[str]:
-    """Return '2 inconclusive (a vs b: 11 seeds would do, …)' for every verdict but the first."""
+    """Return '2 inconclusive (a vs b: 11 seeds would decide it, …)' for every verdict but the first."""
     texts = []
     for word in ("contradicted", "inconclusive", "untested"):
         rows = [row for row in comparisons if row.verdict == word]
@@ -129,7 +135,7 @@ def _seeds(row: Comparison) -> str:
         return f": {row.reason}"
     if row.rows:
         return f": {more_rows(row.rows)}, whatever the seeds"
-    return f": {seeds(row)} seeds would do" if row.seeds else f": {seeds(row)} seeds"
+    return f": {seeds(row)} seeds would decide it" if row.seeds else f": {seeds(row)} seeds"
 
 
 def more_rows(times: float) -> str:
@@ -151,4 +157,4 @@ def _on_these_rows(comparisons: Sequence[Comparison]) -> list[str]:
     if all(row.seeds_verdict == row.verdict for row in known):
         return []
     reproduced = sum(row.seeds_verdict == "reproduced" for row in known)
-    return [f"over seeds alone, on these very test rows, {reproduced} of {len(comparisons)} reproduced"]
+    return [f"over seeds alone, with these test rows fixed, {reproduced} of {len(comparisons)} reproduced"]

@@ -62,7 +62,7 @@ def failures(runs: Sequence[Run]) -> "pd.DataFrame":
     for run, base in zip(runs, _bases(runs), strict=True):
         status = run.record["status"]
         if status != "done" or not _scored(run):
-            unread = "" if status != "done" else "its record tells no scores by a metric"
+            unread = "" if status != "done" else "its record has no scores by metric"
             reason = plain((run.record.get("error") or {}).get("message") or unread)
             rows.append({**_only(base, FAILURES), "status": status, "reason": reason})
     return pd.DataFrame(rows, columns=list(FAILURES))

@@ -24,7 +24,7 @@ from harness.store import archive, identity
 if TYPE_CHECKING:
     from harness.analysis.study.study import Study
 
-ALONE, EDGE = "one learning rate", "rate at the edge"
+ALONE, EDGE = "only one learning rate was tried", "the learning rate is at the edge of those tried"
 
 Sides = tuple[tuple[str, ...], tuple[str, ...]]
 

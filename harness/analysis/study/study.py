@@ -112,7 +112,7 @@ class Study:
         """Return the note on the tasks that a claim leaves out."""
         if not self.unlearnt:
             return ()
-        why = f"'{self.ceiling}' is not above the floor by 3 standard errors, so it is no yardstick there"
+        why = f"'{self.ceiling}' is not above the floor by 3 standard errors, so scores are not normalised there"
         return (f"left out: {', '.join(self.unlearnt)} ({why})",)
 
     @cached_property
@@ -190,7 +190,9 @@ class Study:
             return ()
         if seeds := ", ".join(map(str, sorted(self.tuning_seeds & set(self.scores.seed)))):
             return (f"learning rates are chosen on validation with seed {seeds}, which no number here includes",)
-        return ("learning rates are chosen on validation with the seeds that are reported: optimistic",)
+        return (
+            "learning rates are chosen on the validation scores of the seeds that are reported, which is optimistic",
+        )
 
     def trains(self, arm: str) -> bool:
         """Return whether an arm trains anything: otherwise its learning rate has no meaning."""

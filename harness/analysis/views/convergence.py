@@ -169,7 +169,7 @@ def _comparison(
     relation, (won, total) = "similar to" if similar else "faster than", counted
     p, robust = tested
     if not total:
-        return Comparison(*pair, relation, "untested", reason="no seed that both have")
+        return Comparison(*pair, relation, "untested", reason="no seed was run for both")
     share = statistics.share(won, total)
     verdict = _verdict(share.low, share.high, similar, margin) if robust and p < ALPHA else "inconclusive"
     seeds, reason = None, ""
@@ -200,7 +200,7 @@ def _needed(share: float, total: int, similar: bool, margin: float, family: int,
         return _verdict(interval.low, interval.high, similar, margin)
 
     best = verdict(total / 2 if similar else total, total)
-    reason = "" if best == "reproduced" else f"{total} pairs cannot show it, whatever the curves"
+    reason = "" if best == "reproduced" else f"{total} pairs cannot show it, whatever their curves"
     wanted = _verdict(share, share, similar, margin)
 
     def enough(pairs: int) -> bool:
@@ -253,7 +253,7 @@ def _ranks(reached: Times) -> dict[str, Estimate]:
     """Return the mean rank of speed over the (task, seed) pairs that all arms have; "never" ranks last, ties share."""
     complete = ~np.any(np.isnan(reached.steps), axis=0)
     if len(reached.arms) < 2 or not complete.any(axis=1).all():
-        return {arm: estimates.absent("no seed that all methods have on every task") for arm in reached.arms}
+        return {arm: estimates.absent("no seed was run for all methods on every task") for arm in reached.arms}
     placed = statistics.ranks(-np.where(np.isnan(reached.steps), 0, reached.steps))
     placed = np.where(complete, placed, np.nan)
     keys = reached.cells(*reached.arms)
@@ -273,7 +273,7 @@ def _notes(study: Study, reached: Times) -> tuple[str, ...]:
         f"goal: {SHARE:.0%} of '{study.ceiling}' at its last step, mean over seeds: {goals}",
         f"median over seeds of the first evaluation at the goal; validation is scored {period}",
         *without_goal(study),
-        "never: counts as slower than any number of steps; (4 of 5): so many seeds reached it",
+        "never: counts as slower than any number of steps; (4 of 5): the number of seeds that reached the goal",
         *side_by_side(study),
     )
 
@@ -282,7 +282,7 @@ def side_by_side(study: Study) -> tuple[str, ...]:
     """Return why there is no claim about seconds, where there cannot be one."""
     beside = study.scores.cells_beside.dropna()
     if beside.empty:
-        return ("seconds: how many cells ran side by side is not recorded, so no claim is made about seconds",)
+        return ("seconds: the records do not say how many cells ran at once, so no claim is about seconds",)
     if beside.max() > 1:
-        return (f"seconds: up to {beside.max():.0f} cells ran side by side, so no claim is made about seconds",)
+        return (f"seconds: up to {beside.max():.0f} cells ran at once, so no claim is about seconds",)
     return ()

@@ -46,7 +46,7 @@ def table(study: Study) -> Table:
 
 def _notes(study: Study) -> tuple[str, ...]:
     beside = int(study.selected.cells_beside.max()) if len(study.selected) else 0
-    beside_note = f"; up to {beside} other cells ran beside, so no claim rests on them" if beside else ""
+    beside_note = f"; up to {beside} other cells ran at the same time, so no claim uses them" if beside else ""
     return (
         *notes.common_notes(study),
         "share: trainable parameters as a share of the backbone's, a task head counted apart",

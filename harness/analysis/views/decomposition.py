@@ -18,6 +18,7 @@ from harness.analysis.output.table import MISSING, Entry, Table, number
 from harness.analysis.study import comparisons, selection, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import ALPHA, finding
+from harness.analysis.study.next_steps import ONE_SEED
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.statistics import Array, Interval
 from harness.analysis.study.study import Study
@@ -154,11 +155,11 @@ def _compared(
     main, verdict, _ = tested
     relation = "correlates"
     if np.isnan(main.mean):
-        reason = "no such probe on every task, or too few layers"
+        reason = "this probe was not run on every task, or there are too few layers"
         return Comparison(left, right, relation, "untested", reason=reason, keys=keys)
     estimate = float(np.tanh(sign * main.mean))
     if np.isnan(p):
-        reason = "one seed: no spread to judge by"
+        reason = ONE_SEED
         return Comparison(left, right, relation, "untested", estimate, reason=reason, keys=keys)
     low, high = sorted(float(np.tanh(sign * bound)) for bound in (main.low, main.high))
     verdict = verdict if p < ALPHA else "inconclusive"

@@ -65,9 +65,7 @@ def _spread(names: tuple[str, str], values: Array, margin: float, keys: tuple[st
     differences = jackknife(values)
     verdict, p = statistics.superior(differences, margin)
     if np.isnan(p):
-        return Comparison(
-            *names, SPREAD, "untested", differences.mean, reason="the seeds do not differ at all", keys=keys
-        )
+        return Comparison(*names, SPREAD, "untested", differences.mean, reason="all seeds score the same", keys=keys)
     row = Comparison(*names, SPREAD, verdict, differences.mean, differences.low, differences.high, p, keys=keys)
     return comparisons.takes(row, differences, abs(differences.mean - margin))
 

@@ -15,6 +15,7 @@ from harness.analysis.output.table import MISSING, Entry, Table, number, word
 from harness.analysis.study import comparisons, selection, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import ALPHA, finding
+from harness.analysis.study.next_steps import ONE_SEED
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
 from harness.experiments.claims import Claim
@@ -70,7 +71,7 @@ def alone(study: Study, arm: str) -> str:
     for probed in study.selected[study.selected.arm == arm].probes:
         figures = probed.get("latency") or {}
         if figures.get("cells_beside"):
-            return "other cells ran beside the probe"
+            return "other cells ran during the probe"
         if figures.get("busy_beside") is not None and figures["busy_beside"] > BUSY:
             return f"other work kept {figures['busy_beside']:.1f} cores busy during the probe"
     return ""
@@ -94,9 +95,9 @@ def _compared(
 ) -> Comparison:
     main, reason = ratio.main, alone(study, arm)
     if np.isnan(main.mean):
-        return Comparison(arm, BARE, relation, "untested", reason="no such probe of it on every task")
+        return Comparison(arm, BARE, relation, "untested", reason="this probe was not run on every task")
     if not reason and np.isnan(p):
-        reason = "one seed: no spread to judge by"
+        reason = ONE_SEED
     if reason:
         return Comparison(arm, BARE, relation, "untested", main.mean, reason=reason, keys=ratio.keys)
     verdict = verdict if p < ALPHA else "inconclusive"

@@ -87,7 +87,7 @@ def _saves(left: str, right: str, found: Estimate, margin: float) -> Comparison:
     """Return the comparison; counted storages that are the same at every seed need no interval."""
     relation, main = "needs less than", found.main
     if not main.n or np.isnan(main.mean):
-        return Comparison(left, right, relation, "untested", reason="no seed in common whose peak is known")
+        return Comparison(left, right, relation, "untested", reason="no seed was run for both with a known peak")
     same = main.se == 0 or np.isnan(main.low)
     test = ("reproduced" if main.mean > margin else "contradicted", 0.0) if same else statistics.superior(main, margin)
     verdict = test[0] if same or test[1] < ALPHA else "inconclusive"

@@ -76,7 +76,11 @@ def _ranking_notes(study: Study) -> tuple[str, ...]:
         notes.append(f"normalised: 0 is {floor}, 1 is '{study.ceiling}', inside every resample")
         keep = estimates.scalable(panel, estimates.floor_values(panel, study.floor), panel.of(study.ceiling))
         left = ", ".join(task for task, good in zip(panel.tasks, keep, strict=True) if not good)
-        notes += [f"left out of normalised scores, ceiling - floor is below 3 standard errors: {left}"] if left else []
+        notes += (
+            [f"left out of normalised scores, because ceiling minus floor is below 3 standard errors: {left}"]
+            if left
+            else []
+        )
     notes.append("mean rank: over tasks and seeds, its interval is over seeds alone")
     notes.append("trains: trainable parameters as a share of the backbone's, a task head counted apart")
     if study.role == "test":

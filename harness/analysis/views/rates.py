@@ -43,7 +43,7 @@ def table(study: Study) -> Table:
         *label(study),
         f"validation score in points, mean over {len(study.clean.tasks)} tasks and seeds {seeds}; "
         "the test sets were not read",
-        "ties go to the smaller rate; ↑ / ↓: at the edge of the grid, a better rate may lie beyond",
+        "ties go to the smaller rate; ↑ / ↓: at the edge of the grid, so a better rate may lie beyond it",
         *_unequal(study),
     )
     return Table("rates", "Learning rates", study.model, columns, tuple(rows), notes)
@@ -61,7 +61,11 @@ def _unequal(study: Study) -> tuple[str, ...]:
     """Return a note where rates have different cells; only cells that all rates have decide."""
     partial = [arm for arm, (found, _) in by_method(study).items() if found.isna().to_numpy().any()]
     failed = len(study.failures)
-    notes = [f"not every rate has every cell, the choice is on those all have: {', '.join(partial)}"] if partial else []
+    notes = (
+        [f"not every rate has every cell, so the choice uses the seeds that all rates have: {', '.join(partial)}"]
+        if partial
+        else []
+    )
     return (*notes, *([f"{failed} attempted cells have no score"] if failed else []))
 
 

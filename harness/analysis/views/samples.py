@@ -18,7 +18,7 @@ BESIDE = (
     ("overlap", "exact_match", "exact match", 100.0),
     ("overlap", "rouge_l", "ROUGE-L", 100.0),
     ("judge", "grade", "judge, 1 to 10", 1.0),
-    ("judge_pairs", "won_or_half", "judge: won, ties half", 100.0),
+    ("judge_pairs", "won_or_half", "judge: share won, ties count half", 100.0),
 )
 """Figures of the probes that read answers: probe, figure, what it is called, its unit."""
 

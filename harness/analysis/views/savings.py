@@ -7,7 +7,9 @@ from harness.analysis.views.forecast_memory import MemoryStudy
 from harness.experiments.claims import Claim, side_text
 from harness.experiments.verdict import Comparison, Finding, overall
 
-COMPUTED = "by forecast, which is arithmetic: no seeds, no interval; margin and memory model decide"
+COMPUTED = (
+    "by forecast, which is arithmetic without seeds and without an interval; the margin and the memory model decide"
+)
 
 
 def up_to(study: MemoryStudy, claim: Claim, options: Mapping[str, Any]) -> Finding:

@@ -65,7 +65,7 @@ def test_untuned_rows_stand_last_and_are_not_ranked(make_grid):
     place = made.columns.index("mean rank")
     assert made.rows[-1][place].text == "—"
     assert made.rows[0][place].text.startswith("1.0")
-    assert "untuned: one learning rate" in " ".join(made.notes)
+    assert "untuned: only one learning rate" in " ".join(made.notes)
 
 
 @pytest.mark.parametrize("end", ["full", "prompt"])
@@ -93,7 +93,7 @@ def test_a_declared_tuning_seed_chooses_and_is_not_reported(make_run):
     assert "with seed 0, which no number here includes" in " ".join(ranking.ranking(here).notes)
     same = studied(runs, declared_tuning=frozenset())
     assert same.clean.seeds == (0, 1, 2, 3)
-    assert "seeds that are reported: optimistic" in " ".join(ranking.ranking(same).notes)
+    assert "seeds that are reported, which is optimistic" in " ".join(ranking.ranking(same).notes)
 
 
 def test_without_rates_to_choose_among_every_seed_is_reported(make_grid):

@@ -99,7 +99,7 @@ def test_no_claim_is_decided_at_one_learning_rate(name, ranks, make_grid):
     rows = [row for found in alone for row in found.comparisons if row.verdict != "untested"]
     assert rows, "the law needs something to judge"
     assert {row.verdict for row in rows} == {"inconclusive"}
-    assert {row.reason for row in rows} == {"one learning rate"}
+    assert {row.reason for row in rows} == {open_rates.ALONE}
     assert {found.verdict for found in alone} <= {"inconclusive", "untested"}
     several = [judge(here, name, **options) for here in (ranks(), ordered(make_grid))]
     assert {row.verdict for found in several for row in found.comparisons} & {"reproduced", "contradicted"}
@@ -141,8 +141,8 @@ def test_only_the_losers_edge_leaves_a_comparison_open(make_run, edges, above, o
     ]
     assert [one.verdict for one in found] == [above, opposite, at_least]
     reasons = {row.reason for one in found for row in one.comparisons if row.verdict == "inconclusive"}
-    assert reasons <= {"rate at the edge"}
-    assert not any("whatever they score" in one.sentence for one in found)
+    assert reasons <= {open_rates.EDGE}
+    assert not any("whatever their scores" in one.sentence for one in found)
 
 
 LEFT, RIGHT = ("a",), ("b",)
@@ -204,7 +204,7 @@ def test_the_losers_open_scores_are_replaced_by_the_highest(make_run, opened, ve
         plain = stats.ttest_1samp(per_seed, 0.01).pvalue
         assert row.p > plain  # the rows' error comes on top
         found = judge(here, "scores-above", left="lora", right="adapter")
-        assert "decided whatever score a better learning rate could reach: lora above adapter" in found.notes
+        assert "decided, because no better learning rate could change the verdict: lora above adapter" in found.notes
 
 
 def flat(arms: dict[str, list[float]], noise: float, draw: np.random.Generator, seeds: int = 4) -> Panel:

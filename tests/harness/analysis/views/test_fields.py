@@ -19,7 +19,7 @@ def records(make_run):
 def test_what_is_not_compared_may_have_one_learning_rate(tmp_path, make_run, records, claim):
     alone = [make_run(method, "micro/qa", seed) for method in ("none", "full") for seed in (0, 1, 2)]
     found = judged(tmp_path, [*records({"lora": STEEP, "dora": FLAT}), *alone], claim)
-    assert "one learning rate" not in {row.reason for row in found.comparisons}
+    assert open_rates.ALONE not in {row.reason for row in found.comparisons}
 
 
 def test_the_seeds_that_would_decide_a_spread(tmp_path, records, monkeypatch):
@@ -89,7 +89,7 @@ def test_at_each_value_the_pair_is_compared(tmp_path, records):
 def test_one_learning_rate_decides_nothing(tmp_path, records, claim):
     found = judged(tmp_path, records({"lora": STEEP, "dora": FLAT}, rates=(1e-3,)), claim)
     assert found.verdict == "inconclusive"
-    assert {row.reason for row in found.comparisons} == {"one learning rate"}
+    assert {row.reason for row in found.comparisons} == {open_rates.ALONE}
 
 
 @pytest.mark.parametrize("noises", [(0.01, 0.01), (0.01, 0.04), (0.05, 0.003)])

@@ -116,7 +116,7 @@ def test_a_side_is_compared_at_every_size(make: Make) -> None:
 def test_one_rate_decides_nothing(make: Make) -> None:
     found = judge(make(rates=(1e-3,)), "scores-above", left="dvora", right="vera")
     assert found.verdict == "inconclusive"
-    assert {row.reason for row in found.comparisons} == {"one learning rate"}
+    assert {row.reason for row in found.comparisons} == {"only one learning rate was tried"}
 
 
 def test_parameters_are_counted(make: Make) -> None:

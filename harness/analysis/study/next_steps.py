@@ -1,0 +1,22 @@
+"""What to do next about comparisons that the cells at hand do not decide."""
+
+from collections.abc import Sequence
+
+from harness.analysis.study import open_rates
+from harness.experiments.verdict import Comparison
+
+ONE_SEED = "one seed has no spread"
+STEPS = (
+    (open_rates.ALONE, "try several rates, for example `recipe.learning_rate=x0.3,x1,x3`"),
+    (open_rates.EDGE, "try rates beyond the edge, for example `recipe.learning_rate=x0.1,x0.3,x1,x3,x10`"),
+    (ONE_SEED, "run several seeds, for example `seed=0,1,2`"),
+    ("no seed was run", "run the missing cells: the same command again runs them"),
+)
+"""The beginning of a comparison's reason, and what to do about it."""
+
+
+def next_steps(comparisons: Sequence[Comparison]) -> str:
+    """Return what to do about the comparisons without a verdict, as one sentence; "" where none has such a reason."""
+    reasons = {row.reason for row in comparisons if row.verdict in ("inconclusive", "untested")}
+    steps = [step for start, step in STEPS if any(reason.startswith(start) for reason in reasons)]
+    return f"To decide more: {'; '.join(steps)}." if steps else ""
