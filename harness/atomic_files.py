@@ -159,7 +159,7 @@ def read_packed(path: Path | str, linked: bool = False) -> Iterator[dict[str, An
             while line := packed.readline(min(remaining, MOST_TEXT) + 1):
                 remaining -= len(line)
                 if remaining < 0 or len(line) > MOST_TEXT:
-                    raise ValueError("it unpacks to more than is read")
+                    raise ValueError("it unpacks to more bytes than are read")
                 row = parse(line)
                 if not isinstance(row, dict):
                     raise ValueError("a line of it is not a JSON object")
@@ -266,7 +266,7 @@ def bounded(value: Any, most: int | None = None) -> Any:
             return value
         count += sum(map(len, level))
         if most is not None and count > most:
-            raise ValueError("it stands for more values than are read")
+            raise ValueError("it has more values than are read")
         level = [inner for outer in level for inner in _containers(outer.values() if type(outer) is dict else outer)]
     raise ValueError("nested too deeply")
 

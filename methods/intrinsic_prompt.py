@@ -87,7 +87,7 @@ class IntrinsicPrompt(Method):
         if len(found) != 1 or found[0].shape != wanted or not bool(torch.isfinite(found[0]).all()):
             shape = f"{tuple(found[0].shape)}" if len(found) == 1 else "missing"
             raise UsageError(
-                f"parent {role}: its prompt is {shape}, wanted finite numbers of {wanted}: it must be a finished "
+                f"parent {role}: its prompt is {shape}, expected finite numbers of {wanted}: it must be a finished "
                 "prompt cell of this length on the same backbone"
             )
         return found[0].flatten()

@@ -27,13 +27,13 @@ TYPES = frozenset({
 })  # fmt: skip
 """Types that are no more than layers in the places of others."""
 REASONS = {
-    "ADALORA": "it wants update_and_allocate after every step and a term of its own in the loss",
-    "ADAMSS": "PEFT looks at weights to lay it out, so that no plan can know its size",
+    "ADALORA": "it needs a call of update_and_allocate after every step, and a loss term of its own",
+    "ADAMSS": "PEFT reads the weights to choose its size, so no plan can know the size",
     "ADAPTION_PROMPT": "it wraps the attention of LLaMA, not linears",
-    "LN_TUNING": "its places are norms, not linears; take method=layernorm",
+    "LN_TUNING": "it changes normalisations, not linears; take method=layernorm",
     "POLY": "it wants the ids of several tasks with every batch",
     "SHADOW": "it wraps the call of the whole model",
-    "SHIRA": "PEFT looks at weights to lay it out, so that no plan can know its size",
+    "SHIRA": "PEFT reads the weights to choose its size, so no plan can know the size",
     "TRAINABLE_TOKENS": "its places are rows of the embedding, not linears",
     "XLORA": "it mixes adapters that are trained already",
 }
@@ -108,29 +108,29 @@ class Peft(Method):
     def _why_not(self, peft: Any, kinds: Mapping[str, Any]) -> str:
         """Return the reason why a type does not run here."""
         if self.peft_type not in kinds:
-            return f"not here.{near(self.peft_type, TYPES)}"
+            return f"the installed PEFT has no such type.{near(self.peft_type, TYPES)}"
         if issubclass(kinds[self.peft_type], peft.PromptLearningConfig):
-            return "not here: it wraps the model's call; prompt, prefix and ptuning are methods of their own."
+            return "not supported: it wraps the model's call; prompt, prefix and ptuning are methods of their own."
         if self.peft_type in SHARED:
-            return "not here: PEFT refuses to insert layers that share state."
-        why = REASONS.get(self.peft_type, "nothing is known here of what it needs beside its layers")
-        return f"not here: {why}."
+            return "not supported: PEFT refuses to insert layers that share state."
+        why = REASONS.get(self.peft_type, "deltabench does not know what it needs besides its layers")
+        return f"not supported: {why}."
 
     def _check_setting(self, field: str, value: Any) -> None:
         """Raise UsageError for a field, or a value of it, that asks for more than layers."""
         setting = f"method.settings: {field}={_as_written(value)}"
         if field in ("target_modules", "modules_to_save", "inference_mode", "peft_type", "task_type"):
-            raise UsageError(f"{setting}: it is decided here, by method.targets and the objective; leave it out.")
+            raise UsageError(f"{setting}: method.targets and the objective decide it; leave it out.")
         if self.peft_type != "LORA":
             return
         if field not in LORA_FIELDS:
             known = ", ".join(sorted(LORA_FIELDS))
             raise UsageError(
-                f"{setting}: it asks for more than LoRA's layers, which is not done here. Fields are {known}."
+                f"{setting}: it needs more than LoRA's layers, which is not supported. Fields are {known}."
             )
         if field == "init_lora_weights" and not _among(value, STARTS):
             raise UsageError(
-                f"{setting}: such a start looks at data or rewrites the frozen weights, which is not done here. "
+                f"{setting}: such a start looks at data or rewrites the frozen weights, which is not supported. "
                 f"Take {', '.join(map(_as_written, STARTS))}."
             )
 

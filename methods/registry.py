@@ -84,7 +84,7 @@ def resolve(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         if field not in entry.fields:
             hint = near(field, entry.fields) or " It has no fields."
             if field == "budget":
-                hint = " Nothing of it has a size to choose: what it trains is fixed."
+                hint = " It has no size to choose: what it trains is fixed."
             raise UsageError(f"method {name} has no field {field!r}.{hint}")
     resolved = {}
     for field, spec in entry.fields.items():

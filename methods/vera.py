@@ -67,7 +67,7 @@ class VeRA(Method):
     def __post_init__(self) -> None:
         self.require(0 <= self.dropout < 1, "dropout", "a share of the input to drop is at least 0 and below 1")
         self.require(self.rank >= 1, "rank", "the rank must be at least 1")
-        self.require(self.d_initial != 0, "d_initial", "d must start above or below 0, or b never has a gradient")
+        self.require(self.d_initial != 0, "d_initial", "d must not start at 0, or b never has a gradient")
         self.require(self.projection_seed >= 0, "projection_seed", "the seed must be at least 0")
 
     def attach(self, model: nn.Module) -> None:

@@ -173,7 +173,7 @@ def _checked(name: str, value: Any) -> Any:
     if name == "time" and value is not None and str(value).lower() not in ("null", "none", ""):
         return minutes(value)
     if name in _TEXTS and value is not None and not re.fullmatch(r"[\w.,:@&|*()\[\]/+=-]{1,200}", str(value)):
-        raise UsageError(f"launcher.{name}={value}: letters, digits and . , : @ & | * ( ) [ ] / + = - only.")
+        raise UsageError(f"launcher.{name}={value}: use letters, digits and . , : @ & | * ( ) [ ] / + = - only.")
     return str(value) if name in _TEXTS and value is not None else value
 
 

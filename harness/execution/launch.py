@@ -144,7 +144,7 @@ def leash(driver: forkserver.Driver) -> None:
 def tell(lost: Sequence[Exception]) -> None:
     """Print one line for each kind of loss."""
     for text in dict.fromkeys(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}" for error in lost):
-        print(f"a worker was lost: {text}", file=sys.stderr)
+        print(f"a worker process ended unexpectedly: {text}", file=sys.stderr)
 
 
 def pause(losses: int) -> None:
@@ -217,7 +217,7 @@ def _give_up(store: Store, pending: Sequence[str], lost: Sequence[Exception]) ->
     """Print that the sweep gives up. Raises UsageError where no cell has even begun: then the launcher is at fault."""
     if not any(store.unfinished(key) or store.summary(key) for key in pending):
         raise UsageError(f"the launcher starts no cell: {' '.join(str(lost[-1]).split())[:500]}")
-    print(f"gave up: workers were lost {LOST} times in a row and no cell ended", file=sys.stderr)
+    print(f"stopped: workers ended unexpectedly {LOST} times in a row, and no cell has finished", file=sys.stderr)
 
 
 def _pending(store: Store, keys: Sequence[str], seen: Mapping[str, int], limit: TimeLimit | None) -> list[str]:

@@ -53,7 +53,7 @@ def missing(cell: Cell) -> str | None:
     if lost is None:
         return None
     name = getattr(cell, lost).name
-    where = f" It was planned with --config-dir {cell.config_dir}, which no longer has one." if cell.config_dir else ""
+    where = f" It was planned with --config-dir {cell.config_dir}, which no longer has it." if cell.config_dir else ""
     return (
         f"no YAML and no package here has the {lost} {name!r}.{where} Name the folder that holds {lost}/{name}.yaml "
         "with --config-dir, or install its package; then this page shows the command."

@@ -38,7 +38,7 @@ def plan(
         summary += f"\n{planned.waiting} more cells when these have chosen their learning rate"
     wanted = probes.parse(runtime.probe) if runtime.keep == "delta" else ()
     if again := sum(probes.unkept(store, key, cell, wanted) for key, cell in keyed.items() if wanted):
-        summary += f"\n{again} finished cells get another attempt, that keeps what a probe needs of training"
+        summary += f"\n{again} finished cells get another attempt, which saves the tensors that a probe needs"
     by = chain(
         duration.from_store(store, list(keyed)),
         duration.from_reference(store, archive.reference(exhibit.cells_of)),
@@ -78,6 +78,6 @@ def without_rows(exhibit: Exhibit, blocks: Sequence[Block], why: object, folder:
     on = gpu_hours.device()
     found = gpu_hours.lines(gpu_hours.cells_of(blocks), on)
     return (
-        f"{why}\nwithout its rows no cell can be looked up; all of {exhibit.name}:\n"
+        f"{why}\nwithout its rows no cell can be looked up in the store; the forecast of all cells of {exhibit.name}:\n"
         f"{gpu_hours.text(found, on)}\nresults: {folder}"
     )

@@ -63,7 +63,9 @@ def prepare(cell: Cell, load: Load, device: torch.device = META, as_cuda: bool =
     words = Words(**vars(tokenizer.load(backbone, method.tokens_added())))
     _check_room(words.room, inputs, cell)
     if load.kernel == PLAIN and cell.recipe.precision != "fp32":
-        raise UsageError(f"--kernel plain: the meta device knows no {cell.recipe.precision}; take another kernel.")
+        raise UsageError(
+            f"--kernel plain: the meta device cannot compute it in {cell.recipe.precision}; take another kernel."
+        )
     objective = objectives.make(cell.objective, task, words, objectives.Reading.of(cell))
     with device:
         if device == META:

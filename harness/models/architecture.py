@@ -61,7 +61,7 @@ def read(config: ModelConfig) -> PreTrainedConfig:
     for name, value in _sizes(settings.to_dict()):
         most = MOST_LAYERS if "layer" in name else MOST
         if not -most <= value <= most:
-            raise UsageError(f"model {config.name}: its config.json says {name}={value:.6g}; no model has that.")
+            raise UsageError(f"model {config.name}: its config.json says {name}={value:.6g}; no model can have that.")
     if settings.model_type != config.family:
         raise UsageError(
             f"model.family={config.family}: config.json of {config.name} says {settings.model_type}. "

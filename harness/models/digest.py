@@ -159,7 +159,7 @@ def check(path: Path, linked: bool = False) -> dict[str, Shape]:
         about = os.fstat(file.fileno())
         length = int.from_bytes(file.read(8), "little")
         if length > min(_LONGEST, about.st_size):
-            raise ValueError("its first bytes are no length of a header")
+            raise ValueError("its first bytes are not the length of a header")
         header = atomic_files.parse(file.read(length))
     if not isinstance(header, dict):
         raise ValueError("its header is not a JSON object")

@@ -145,7 +145,7 @@ class Text:
         """
         room = limit if self.room is None else min(limit, self.room)
         if room < 3:
-            raise UsageError(f"{room} tokens have no room for a mask between the first and the last token.")
+            raise UsageError(f"an input of {room} tokens has no room for a mask between its first and its last token.")
         self.tokenizer.no_truncation()
         rows = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts))]
         return [_window(row, room, token) for row in rows], sum(len(row) > room for row in rows)

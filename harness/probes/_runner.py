@@ -60,7 +60,7 @@ def _measured(store: Store, key: str, name: str, record: Record, runtime: Runtim
     delta = store.counting_file(key, attempt_folder.FILE)
     count = record.get("parameters") or {}
     if not delta.is_file() and (count.get("delta") or 0) + (count.get("head") or 0) > 0:
-        return {"status": "failed", "error": f"it kept no {delta.name}: run it again with keep=delta rerun=done"}
+        return {"status": "failed", "error": f"it has no stored {delta.name}: run it again with keep=delta rerun=done"}
     beside = partial(lease.beside, store.leases, key)
     before = beside()
     path = str(delta) if delta.is_file() else ""

@@ -67,7 +67,7 @@ def told(result: Mapping[str, Any]) -> list[str]:
         lines.append(f"merging changed {1 - result['same_answers']:.1%} of the answers")
     if (result.get("busy_beside") or 0) > 0.2 or result.get("cells_beside"):
         lines.append(
-            f"not alone: {result.get('cells_beside')} cells ran beside, and other work kept "
+            f"the machine was shared: {result.get('cells_beside')} other cells ran, and other work kept "
             f"{result.get('busy_beside') or 0:.1f} cores busy"
         )
     return lines

@@ -138,7 +138,7 @@ def drain(store: Store, keys: Sequence[str], wanted: Iterable[str], runtime: Run
         pending = [key for key in keys if (record := store.read(key)) and lacks(record, name)]
         for count, key in enumerate(pending, start=1):
             if deadline is not None and time.time() >= deadline:
-                print(f"probe {name}: {len(pending) - count + 1} cells left when the deadline passed")
+                print(f"probe {name}: {len(pending) - count + 1} cells were not measured before the deadline")
                 break
             began = time.monotonic()
             outcome = take(store, key, name, runtime)

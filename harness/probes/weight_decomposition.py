@@ -80,7 +80,7 @@ def _kept(finished: "Finished") -> dict[int, Any]:
     missing = [str(step) for step, path in files.items() if not path.is_file()]
     if missing:
         raise UsageError(
-            f"it kept no delta of step {', '.join(missing)}: run it with probe=weight_decomposition, which adds an "
-            "attempt that keeps them"
+            f"it has no stored delta of step {', '.join(missing)}: run it with probe=weight_decomposition, "
+            "which adds an attempt that stores them"
         )
     return files

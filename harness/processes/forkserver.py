@@ -71,7 +71,7 @@ def start(target: Callable[..., None], arguments: tuple[Any, ...], modules: Sequ
             if not again:
                 reason = f"{type(error).__name__}: {error}"
                 raise ChildProcessError(
-                    f"the process that cells are forked from ends at its start ({reason})"
+                    f"the process that starts the cells ended as soon as it was started ({reason})"
                 ) from error
     raise AssertionError("unreachable: the second try returns or raises")
 
@@ -86,7 +86,7 @@ def call(target: str, arguments: tuple[Any, ...], modules: Sequence[str]) -> Any
     if "exit_code" in content:
         content = _ask(target, arguments, modules)
     if "exit_code" in content:
-        raise ChildProcessError(f"{target.partition(':')[0]}: {content['message']}, and so did the one after it")
+        raise ChildProcessError(f"{target.partition(':')[0]}: {content['message']}, and a second process did too")
     if "error" in content:
         kind = UsageError if content["type"] in ("UsageError", "NotApplicable") else RuntimeError
         raise kind(content["error"] if kind is UsageError else content["trace"])

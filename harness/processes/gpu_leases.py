@@ -97,7 +97,7 @@ def _wait(devices: Sequence[str], gpus: float) -> tuple[list[str], list[lease.Le
         if names:
             return names, leases
         if not announced:
-            print("waiting for a device that other cells hold", file=sys.stderr, flush=True)
+            print("waiting for a device that other cells use", file=sys.stderr, flush=True)
             announced = True
         time.sleep(WAIT_S * random.uniform(0.5, 1.5))  # random, so that two waiting cells do not collide again
 

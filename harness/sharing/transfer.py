@@ -76,7 +76,7 @@ def send(store: Store, key: str, checkpoint: str, repo: str, form: str, licence:
             api.create_repo(repo, private=not public, exist_ok=True)
             existing = set(api.list_repo_files(repo)) - {".gitattributes", model_card.README}
             if existing:
-                raise UsageError(f"{repo}: it already holds {sorted(existing)[0]}; name a new repository.")
+                raise UsageError(f"{repo}: it already has {sorted(existing)[0]}; name a new repository.")
             api.upload_folder(repo_id=repo, folder_path=folder, commit_message=f"deltabench {card['key'][:12]}")
         except UsageError:
             raise

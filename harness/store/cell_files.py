@@ -72,7 +72,7 @@ class CellFiles:
             summary = atomic_files.read_json(path)
             if record.is_summary(summary):
                 return summary
-            raise ValueError("it is not the short form of a record")
+            raise ValueError("it is not the summary of a record")
         except FileNotFoundError:
             return None
         except OSError as error:

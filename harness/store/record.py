@@ -84,7 +84,9 @@ class Newer(Exception):
     """Content of a schema that this version does not know."""
 
     def __init__(self, schema: int) -> None:
-        super().__init__(f"its schema is {schema}, this deltabench reads up to {SCHEMA}: use a newer one")
+        super().__init__(
+            f"its schema is {schema}, and this version of deltabench reads up to {SCHEMA}: use a newer version"
+        )
 
 
 def record(content: Content, key: str, number: int) -> Content:

@@ -255,7 +255,7 @@ def obstacle(store: Store, cell: Cell) -> str | None:
         if status != "done":
             return f"parent {role} ({key[:12]}) is {status}"
         if not store.counting_file(key, FILE).is_file() and trained(store, key):
-            return f"parent {role} ({key[:12]}) kept no {FILE}: run it again with keep=delta rerun=done"
+            return f"parent {role} ({key[:12]}) has no stored {FILE}: run it again with keep=delta rerun=done"
     return None
 
 

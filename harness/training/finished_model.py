@@ -37,7 +37,7 @@ def finished(store: Store, key: str, checkpoint: str = "best") -> Built:
     """UsageError for a cell that is not done or kept nothing."""
     cell, status = store.cell(key), store.status(key)
     if status != "done":
-        raise UsageError(f"cell {key[:12]} is {status}: only what is done has weights.")
+        raise UsageError(f"cell {key[:12]} is {status}: only a finished cell has weights.")
     model = backbone(cell)
     method = attached(cell, model)
     determinism.seed(seed_for(cell, "method"))
@@ -45,7 +45,7 @@ def finished(store: Store, key: str, checkpoint: str = "best") -> Built:
     if any(True for _ in trainable(model)):
         path = store.counting_file(key, delta_file(checkpoint))
         if not path.is_file():
-            raise UsageError(f"cell {key[:12]} kept no {path.name}: run it again with keep=delta rerun=done.")
+            raise UsageError(f"cell {key[:12]} has no stored {path.name}: run it again with keep=delta rerun=done.")
         load_delta_state(model, tensors(path))
     return Built(cell, model, method)
 

@@ -141,7 +141,7 @@ def _fits(place: Place | None) -> Iterator[None]:
     except Exception as error:  # a method's own code, of whatever kind
         if place is None:
             raise
-        raise Unusable(f"a stage could not begin once more ({type(error).__name__}: {error})") from error
+        raise Unusable(f"a stage could not begin again ({type(error).__name__}: {error})") from error
 
 
 def _plain(point: Point) -> dict[str, Any]:

@@ -80,7 +80,9 @@ def items(recipe: RecipeConfig, batch: Batch) -> int:
 def _recompute(model: Any) -> None:
     """Activations of blocks are computed again in the backward pass."""
     if not getattr(model, "supports_gradient_checkpointing", False):
-        raise NotApplicable(f"recipe.gradient_checkpointing: {type(model).__name__} cannot compute its blocks again.")
+        raise NotApplicable(
+            f"recipe.gradient_checkpointing: {type(model).__name__} cannot recompute its blocks in the backward pass."
+        )
     enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
     enable({"use_reentrant": False})  # transformers is giving it another name
 

@@ -113,7 +113,7 @@ def live_told(work: "Work", device: torch.device, order_seed: int) -> dict[str, 
     """bytes: at the peak, storages rounded to the allocator's 512. split: what they are for at that moment."""
     absent: dict[str, Any] = dict.fromkeys(("bytes", "split", "rows", "tokens"))
     if device.type != "cpu":
-        return {**absent, "why_null": {"live": "counted on the CPU only: here torch's allocator tells"}}
+        return {**absent, "why_null": {"live": "counted on the CPU only: on this device torch's allocator counts"}}
     if work.recipe.accumulate > 1 or work.recipe.parallel != "none":
         return {**absent, "why_null": {"live": "counted for a batch in one piece only"}}
     if not dict(trainable(work.model)) or not work.recipe.steps:

@@ -49,7 +49,7 @@ def load(store: Store, cell: Cell) -> "dict[str, Parent]":
         if _backbone(parent) != _backbone(cell):
             raise UsageError(
                 f"parent {role}: cell {key[:12]} is on another backbone ({parent.model.name}, "
-                f"{parent.model.weights} weights): what it trained means nothing on {cell.model.name}"
+                f"{parent.model.weights} weights): its trained tensors mean nothing on {cell.model.name}"
             )
         try:
             held[role] = Parent(

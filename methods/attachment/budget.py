@@ -47,7 +47,7 @@ class Budgeted:
         except UsageError as error:
             value = getattr(solved, self.field)
             raise UsageError(
-                f"method.budget={self.budget:.4g} makes {self.field} {value:.4g}, and that cannot be here: {error}"
+                f"method.budget={self.budget:.4g} gives {self.field} {value:.4g}, which is not possible here: {error}"
             ) from error
 
     def tokens_added(self) -> int:

@@ -40,7 +40,7 @@ def _format(folder: Path, config: Mapping[str, Any]) -> tuple[str, Format]:
         found = {name: form for name, form in found.items() if name == wanted}
     if not found:
         known = ", ".join(dict.fromkeys(form.peft_type for form in FORMATS.values()))
-        raise UsageError(f"{folder / CONFIG}: peft_type is {kind!r}; what can be read is {known}")
+        raise UsageError(f"{folder / CONFIG}: peft_type is {kind!r}; deltabench reads {known}")
     name, form = next(iter(found.items()))
     peft_fields.check(folder, config, set(form.fields.values()))
     return name, form

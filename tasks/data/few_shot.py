@@ -21,8 +21,8 @@ def check(task: Task, number: int) -> None:
     """Raise UsageError where train has too few rows to show `number` of them to each."""
     if number >= len(task.splits.train):
         raise UsageError(
-            f"task.shots={number}: train of {task.name} has {len(task.splits.train)} rows, none shown to itself. "
-            f"Choose at most {len(task.splits.train) - 1}."
+            f"task.shots={number}: train of {task.name} has {len(task.splits.train)} rows, and no row is an "
+            f"example for itself. Choose at most {len(task.splits.train) - 1}."
         )
 
 

@@ -100,7 +100,7 @@ def _notes(good: Sequence[dict[str, Any]]) -> list[str]:
         f"{each('optimizer')}; attention kernel {each('attention')}"
         + ("; blocks recomputed in the backward pass" if first["checkpointing"] else "")
         + (f"; in {first['accumulation']} parts" if first["accumulation"] > 1 else ""),
-        f"beside the peak: {gib(first['workspace_bytes'])} for cuBLAS and about "
+        f"not in the peak: {gib(first['workspace_bytes'])} for cuBLAS and about "
         f"{gib(first['needs_bytes'] - first['peak_bytes'] - first['workspace_bytes'])} for CUDA itself",
     ]
     if "device_bytes" in first:

@@ -68,7 +68,7 @@ def _pairs(store: Store, key: str, other: str, as_json: bool) -> int:
     against = matched(mine, theirs)
     own_lease = lease.acquire(store.leases, key)
     if own_lease is None:
-        raise UsageError(f"cell {key[:12]} is running somewhere: judge it when that has ended.")
+        raise UsageError(f"cell {key[:12]} is running: judge it when it has ended.")
     try:
         with lease.beating(own_lease):
             result = grading.pairs(mine, endpoint, against)

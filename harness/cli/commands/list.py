@@ -38,7 +38,9 @@ LONG = 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `deltabench list`."""
     parser.add_argument("what", metavar="|".join(WHAT))
-    parser.add_argument("word", nargs="?", metavar="WORD", help="keep the rows that have it; for fields, whose fields")
+    parser.add_argument(
+        "word", nargs="?", metavar="WORD", help="show only the rows with this word; with fields: the option to describe"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -92,7 +94,7 @@ def table(rows: Sequence[Row], width: int | None = None, each: bool = False) -> 
     here = sum(row.get("offline") is not None for row in rows)
     notes = [f"{len(rows)} tasks, {here} can run here without a network; {_root()}"]
     if left_out:
-        notes.insert(0, f"No room for: {', '.join(left_out)}. A wider terminal, a pipe or --json has them.")
+        notes.insert(0, f"Columns without room: {', '.join(left_out)}. A wider terminal, a pipe and --json show them.")
     return [*lines, *(line for note in notes for line in fitting.sentence(note, width))]
 
 

@@ -80,7 +80,9 @@ def _merge(store: Store, arguments: argparse.Namespace, name: str) -> tuple[dict
     lines = [f"{key[:12]} is left out: {why}" for key, why in merged.skipped.items()]
     verb = "would be taken" if arguments.dry_run else "taken"
     left = f", {len(lines)} left out" if lines else ""
-    return result, "\n".join([*lines, f"{len(merged.taken)} cells {verb}, {len(merged.kept)} as good here{left}"])
+    return result, "\n".join(
+        [*lines, f"{len(merged.taken)} cells {verb}, {len(merged.kept)} already as good in this store{left}"]
+    )
 
 
 def _export(store: Store, arguments: argparse.Namespace, name: str) -> tuple[dict[str, Any], str]:

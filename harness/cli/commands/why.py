@@ -84,7 +84,7 @@ def _lines_of_one(result: Mapping[str, Any]) -> Iterator[str]:
     then, now = ({row["part"]: row[side] for row in result["code"] if row[side]} for side in ("then", "now"))
     if not result["code"]:
         if not result["message"]:
-            yield f"{head} and fresh: it was made under the results version of today."
+            yield f"{head} and up to date: its results version is the current one."
         return
     yield f"{head} and stale:" if result["stale"] else "since then:"
     yield from (f"  {line}" for line in fingerprint.changes(then, now))

@@ -171,7 +171,7 @@ def test_the_edge_of_the_grid_is_flagged_in_the_table(make_grid, tmp_path):
 @pytest.mark.parametrize("beside", [1, 2])
 def test_no_claim_about_seconds_when_cells_ran_side_by_side(make_grid, beside):
     made = convergence.table(study.studies(exhibits.load("delta-convergence"), make_grid(beside=beside))[0])
-    assert any("no claim is made about seconds" in note for note in made.notes) == (beside > 1)
+    assert any("no claim is about seconds" in note for note in made.notes) == (beside > 1)
 
 
 SHAPES = (

@@ -133,7 +133,7 @@ def test_blocked_is_tried_again_once_its_parents_are_done(
     assert _drain([child], store) == 1
     assert "is missing" in (store.read(identity.key(child)) or {})["error"]["message"]
     assert _drain([child, parent], store) == 1
-    assert "kept no" in (store.read(identity.key(child)) or {})["error"]["message"]
+    assert "has no stored" in (store.read(identity.key(child)) or {})["error"]["message"]
     _keep(store, parent)
     assert _drain([child, parent], store) == 0
     assert runs() == ["good-0", "nap-9"]

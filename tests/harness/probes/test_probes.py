@@ -161,7 +161,7 @@ def test_what_was_not_kept_is_a_failure_that_says_what_to_do(done: Done) -> None
     assert record is not None
     assert "keep=delta" in record["probes"]["latency"]["error"]
     assert probes.lacks(record, "latency"), "a failed probe is tried again"
-    assert probes.told(record)["latency"][0].startswith("failed: it kept no")
+    assert probes.told(record)["latency"][0].startswith("failed: it has no stored")
 
 
 def test_a_broken_delta_is_a_failure_of_the_probe_only(done: Done) -> None:

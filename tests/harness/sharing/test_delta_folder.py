@@ -190,7 +190,7 @@ def test_what_cannot_be_exported_is_one_sentence_and_nothing_is_written(
     store.counting_file(lora, "delta-last.safetensors").rename(tmp_path / "away")
     told = _refused(lambda: _export(delta, store, lora, tmp_path / "new", "--checkpoint", "last"), capsys)
     (tmp_path / "away").rename(store.counting_file(lora, "delta-last.safetensors"))
-    assert "kept no delta-last.safetensors: run it again with keep=delta" in told
+    assert "has no stored delta-last.safetensors: run it again with keep=delta" in told
 
 
 def _edited(folder: Path, **fields: Any) -> None:

@@ -180,7 +180,7 @@ def test_to_the_hub(
     assert "huggingface.co/someone/mine" in capsys.readouterr().out
     monkeypatch.setattr(Api, "held", ("model.safetensors",))
     assert _push(store, finish("lora"), "someone/mine") == 2
-    assert "already holds model.safetensors" in capsys.readouterr().err
+    assert "already has model.safetensors" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("to", ["", " "])

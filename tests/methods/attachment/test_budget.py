@@ -24,7 +24,7 @@ def test_most_methods_have_a_size() -> None:
 
 @pytest.mark.parametrize("fixed", sorted(set(methods.catalogue()) - set(SIZED)))
 def test_a_method_without_a_size_says_so(fixed: str) -> None:
-    with pytest.raises(UsageError, match=f"method {fixed} has no field 'budget'. Nothing of it has a size to choose"):
+    with pytest.raises(UsageError, match=f"method {fixed} has no field 'budget'. It has no size to choose"):
         methods.resolve(fixed, {"budget": 0.1})
 
 
@@ -77,7 +77,9 @@ def test_a_prompt_of_unknown_length_leaves_room_for_itself() -> None:
 
 
 def test_too_much_is_said_in_terms_of_the_budget() -> None:
-    with pytest.raises(UsageError, match=r"method.budget=0\.9 makes rank \d+, and that cannot be here: .* at most 16"):
+    with pytest.raises(
+        UsageError, match=r"method.budget=0\.9 gives rank \d+, which is not possible here: .* at most 16"
+    ):
         make("lora", budget="90%").attach(backbone(TOYS["t5"]))
 
 

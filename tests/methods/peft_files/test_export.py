@@ -253,7 +253,7 @@ def test_dora_on_a_row_of_zeros_is_not_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"peft_type": "OFT"}, "peft_type is 'OFT'; what can be read is LORA, VERA, IA3, PROMPT_TUNING"),
+        ({"peft_type": "OFT"}, "peft_type is 'OFT'; deltabench reads LORA, VERA, IA3, PROMPT_TUNING"),
         ({"bias": "all"}, "bias is 'all', which no method here has"),
         ({"alpha_pattern": {"q": 3}}, "alpha_pattern is {'q': 3}, which no method here has"),
     ],

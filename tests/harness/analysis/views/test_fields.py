@@ -73,7 +73,7 @@ FLAT = {1: 0.85, 2: 0.9, 4: 0.88, 8: 0.9}
 def test_which_method_depends_less_on_the_field(tmp_path, records, quality, verdict):
     found = judged(tmp_path, records(quality), "less-sensitive-to")
     assert found.verdict == verdict
-    assert any("highest mean less lowest" in note for note in found.notes)
+    assert any("highest mean minus lowest mean" in note for note in found.notes)
 
 
 def test_at_each_value_the_pair_is_compared(tmp_path, records):

@@ -79,7 +79,7 @@ def test_verdicts_follow_the_ratios(make: Make) -> None:
 @pytest.mark.parametrize(
     ("circumstances", "reason"),
     [
-        ({"cells_beside": 1}, "other cells ran beside"),
+        ({"cells_beside": 1}, "other cells ran during"),
         ({"busy_beside": 1.5}, "1.5 cores busy"),
         ({"seeds": 1}, "one seed"),
     ],
