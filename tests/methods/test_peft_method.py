@@ -126,7 +126,7 @@ def test_peft_loads_what_it_trained_here(kind: str, key: str, tmp_path: Path) ->
     [
         ({"peft_type": "LOHAA"}, "LOHAA: the installed PEFT has no such type. Did you mean LOHA"),
         ({"peft_type": "PREFIX_TUNING"}, "PREFIX_TUNING: not supported: it wraps the model's call"),
-        ({"peft_type": "ADALORA", "settings": ["total_step=10"]}, "ADALORA: not supported: it needs a call of update_and_allocate"),
+        ({"peft_type": "ADALORA", "settings": ["total_step=10"]}, "ADALORA: not supported: it needs a call"),
         ({"peft_type": "LORA", "settings": ["alora_invocation_tokens=[7]"]}, "it needs more than LoRA's layers"),
         ({"peft_type": "LORA", "settings": ["init_lora_weights=1"]}, "init_lora_weights=1: such a start looks at data"),
         ({"settings": ["rr=3"]}, "LOHA has no field 'rr'"),
