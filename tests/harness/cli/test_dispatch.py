@@ -270,11 +270,11 @@ def test_verbs_that_tell_have_json(capsys: pytest.CaptureFixture[str], verb: str
     assert "--json" in capsys.readouterr().out
 
 
-def test_doctor(environment: dict[str, str], tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "harness.cli", "doctor", "--json"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    rows = {row["what"]: row["state"] for row in json.loads(done.stdout)}
-    assert done.returncode == ("bad" in rows.values()), done.stderr
+def test_doctor(call: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = call("doctor", "--json")
+    rows = {row["what"]: row["state"] for row in json.loads(out)}
+    assert code == ("bad" in rows.values()), err
     assert (rows["torch"], rows["isolation"], rows["store"]) == ("ok", "ok", "ok")
     assert list(tmp_path.iterdir()) == []
 

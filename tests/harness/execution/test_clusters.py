@@ -38,7 +38,7 @@ from harness.execution import sweep
 from harness.config.schema import Runtime
 from harness.config.launchers import Launcher
 from harness.store.store import Store
-forkserver.preload = lambda families: ()
+forkserver.preload = lambda families: ("stubs",)
 launch.pause = lambda losses: None
 said = json.loads(sys.argv[2])
 gpu_leases.found = lambda: tuple(said["devices"])

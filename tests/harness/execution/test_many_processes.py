@@ -20,7 +20,7 @@ from harness.processes import forkserver
 from harness.execution import sweep
 from harness.config.schema import Runtime
 from harness.store.store import Store
-forkserver.preload = lambda families: ()
+forkserver.preload = lambda families: ("stubs",)
 store = Store(sys.argv[1])
 many = sorted((store.cell(key) for key in store.keys()), key=lambda cell: (cell.method.name, cell.seed))
 if sys.argv[2] != "0":

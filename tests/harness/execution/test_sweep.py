@@ -14,6 +14,7 @@ from harness.config import compose
 from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError
 from harness.execution import sweep
+from harness.processes import forkserver
 from harness.store import identity, lease
 from harness.store.store import Store
 
@@ -131,7 +132,10 @@ def test_the_deadline_stops_between_cells(
     assert "The same command resumes" in capsys.readouterr().out
 
 
-def test_joblib_runs_each_cell_once(drain: Callable[..., int], cell: Make, runs: Runs, store: Store) -> None:
+def test_joblib_runs_each_cell_once(
+    drain: Callable[..., int], cell: Make, runs: Runs, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forkserver, "preload", lambda families: ("stubs",))  # each worker starts a server of its own
     many = [cell(method, seed) for seed in range(3) for method in ("nap", "error")]
     lent = (*compose.SAFE_PATH, *compose.RAY)
     before = [os.environ.get(name) for name in lent]
@@ -149,7 +153,7 @@ from harness.processes import forkserver
 from harness.execution import sweep
 from harness.config.schema import Runtime
 from harness.store.store import Store
-forkserver.preload = lambda families: ()
+forkserver.preload = lambda families: ("stubs",)
 store, launcher = Store(sys.argv[1]), sys.argv[2]
 many = sorted((store.cell(key) for key in store.keys()), key=lambda cell: cell.method.name)
 sys.exit(sweep.drain(many, Runtime(store=sys.argv[1]), launcher, 2, entry="stubs:run", check="stubs:fine"))
