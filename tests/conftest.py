@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from harness.processes import forkserver
 
@@ -46,6 +47,16 @@ def _one_server() -> Iterator[None]:
     forkserver.start = start_loaded
     yield
     forkserver.start = start
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _absent_devices_are_not_seeded() -> Iterator[None]:
+    """For each kind of device that torch knows and that is not here, `torch.manual_seed` would format a stack."""
+    with pytest.MonkeyPatch.context() as patch:
+        for device in (torch.cuda, torch.xpu, torch.mtia):
+            if not device.is_available():
+                patch.setattr(device, "manual_seed_all", lambda seed: None)
+        yield
 
 
 pytest_plugins = ("tests.harness.made_runs", "tests.harness.tiny_models")

@@ -1,6 +1,7 @@
 """What a test of methods needs: a backbone as the harness hands it over, a batch, and the finder of subjects."""
 
 import copy
+from functools import cache
 from typing import Any
 
 import pytest
@@ -27,10 +28,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every method in conf/method/ and every toy, wherever a test asks for `name` or `toy`."""
     if "name" in metafunc.fixturenames:
         metafunc.parametrize("name", NAMES)
+    slow = metafunc.config.getoption("markexpr") != "not slow"  # else thousands were made only to be deselected
     if "toy" in metafunc.fixturenames:
-        metafunc.parametrize("toy", parameters())
+        metafunc.parametrize("toy", parameters(slow=slow))
     if "generator" in metafunc.fixturenames:
-        metafunc.parametrize("generator", parameters(lambda toy: toy.kind in ("seq2seq", "causal")))
+        metafunc.parametrize("generator", parameters(lambda toy: toy.kind in ("seq2seq", "causal"), slow))
 
 
 @pytest.fixture(autouse=True)
@@ -40,12 +42,18 @@ def _seeded() -> None:
 
 def backbone(toy: Toy, attention: str | None = None) -> Any:
     """A frozen backbone in evaluation mode whose head, if any, trains: what the harness hands to a method."""
+    model = copy.deepcopy(_built(toy, torch.get_default_device()))
+    model.set_attn_implementation(attention or toy.attention[0])
+    return model
+
+
+@cache
+def _built(toy: Toy, _: torch.device) -> Any:
     torch.manual_seed(1)
     model = toy.build().eval()
     with torch.no_grad():
         for p in (p for p in model.parameters() if p.ndim == 1):  # else biases at 0 and norms at 1 hide mistakes
             p.add_(torch.randn_like(p), alpha=0.2)
-    model.set_attn_implementation(attention or toy.attention[0])
     freeze(model)
     for head in toy.heads:
         model.get_submodule(head).requires_grad_(True)

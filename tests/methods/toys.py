@@ -127,7 +127,7 @@ TOYS = {
 }
 
 
-def parameters(keep: Callable[[Toy], bool] = lambda _: True) -> list[Any]:
-    """Toys as pytest parameters, the unusual ones marked slow."""
-    chosen = {key: toy for key, toy in TOYS.items() if keep(toy)}
+def parameters(keep: Callable[[Toy], bool] = lambda _: True, slow: bool = True) -> list[Any]:
+    """Toys as pytest parameters. The unusual ones are marked slow, and made only where slow tests are wanted."""
+    chosen = {key: toy for key, toy in TOYS.items() if keep(toy) and (slow or toy.usual)}
     return [pytest.param(toy, id=key, marks=() if toy.usual else (pytest.mark.slow,)) for key, toy in chosen.items()]
