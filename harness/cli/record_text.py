@@ -146,7 +146,8 @@ def _made_by(provenance: Mapping[str, Any]) -> str:
     packages = provenance.get("packages") or {}
     named = {
         "deltabench": provenance.get("deltabench"),
-        "git": (provenance.get("git") or "")[:7],
+        "git": (provenance.get("git") or "")[:7]
+        + " with uncommitted changes" * (provenance.get("git_changed") is True),
         **{name: packages.get(name) for name in ("torch", "transformers")},
         "on": (provenance.get("machine") or {}).get("processor"),
         "ended": provenance.get("ended"),

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 import tomllib
 from contextlib import suppress
 from functools import cache
@@ -31,6 +32,7 @@ def gather() -> dict[str, Any]:
     return {
         "deltabench": own_version(),
         "git": commit(),
+        "git_changed": changed(),
         "packages": {name: installed(name) for name in PACKAGES},
         "python": platform.python_version(),
         "machine": {
@@ -59,19 +61,44 @@ def installed(name: str) -> str | None:
 
 def commit() -> str | None:
     """The commit of the checkout this code runs from; None for an installed copy."""
-    folder = assets.root() / ".git"
     with suppress(OSError):
+        folder = _git_folder()
         head = (folder / "HEAD").read_text().strip()
         if not head.startswith("ref: "):
             return head
         name = head.removeprefix("ref: ")
-        loose = folder / name
+        shared = folder / "commondir"
+        branches = folder / shared.read_text().strip() if shared.is_file() else folder
+        loose = branches / name
         if loose.is_file():
             return loose.read_text().strip()
-        for line in (folder / "packed-refs").read_text().splitlines():
+        for line in (branches / "packed-refs").read_text().splitlines():
             if line.endswith(f" {name}"):
                 return line.split()[0]
     return None
+
+
+def _git_folder() -> Path:
+    """The folder with HEAD; a linked worktree names it in a file, and its branches lie in `commondir`."""
+    place = assets.root() / ".git"
+    return place if place.is_dir() else place.parent / place.read_text().removeprefix("gitdir:").strip()
+
+
+CODE = ("harness", "methods", "tasks", "conf", "pyproject.toml")
+"""What a result depends on in a checkout."""
+
+
+def changed() -> bool | None:
+    """Return whether the code of the checkout differs from its commit; None where git cannot say."""
+    root = assets.root()
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "--no-optional-locks", "-C", str(root), "status", "--porcelain", "--", *CODE]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return bool(done.stdout.strip()) if done.returncode == 0 else None
 
 
 def _processor() -> str:
