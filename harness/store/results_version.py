@@ -6,7 +6,7 @@ behind it: a method, a family, an objective, a metric, or a field of a recipe or
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,23 @@ def groups_of(method: str, family: str, objective: str, metric: str, fields: tup
 def group_digest(group: str) -> str | None:
     """Return the digest of a group's rows, or None where it has none."""
     lines = _groups().get(group)
-    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16] if lines else None
+    return _digest(lines) if lines else None
+
+
+def rows_of(group: str) -> tuple[str, ...]:
+    """Return the names of a group's rows, sorted."""
+    return tuple(sorted(name for name in golden() if name.partition("/")[0] == group))
+
+
+def rows_digest(names: Iterable[str]) -> str | None:
+    """Return the digest of these rows as they are today, or None where one of them is gone."""
+    rows = {name: golden().get(name) for name in names}
+    lines = [f"{name} {' '.join(digits)}" for name, digits in rows.items() if digits is not None]
+    return _digest(lines) if lines and len(lines) == len(rows) else None
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]
 
 
 @cache
