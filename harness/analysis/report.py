@@ -22,6 +22,8 @@ from harness.experiments.verdict import Finding
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from harness.analysis.output.stale_marks import Stale
+    from harness.analysis.study.proofs import Proof
     from harness.analysis.study.study import Study
     from harness.store.archive import Run
 
@@ -29,14 +31,20 @@ INDEX = "exhibit.json"
 
 
 def render(
-    exhibit: Exhibit, scale: str, runs: "Sequence[Run | Any]", folder: Path, inputs: str = "", words: str = ""
+    exhibit: Exhibit,
+    scale: str,
+    runs: "Sequence[Run | Any]",
+    folder: Path,
+    inputs: str = "",
+    words: str = "",
+    proof: "Proof | None" = None,
 ) -> None:
     """Write everything that the exhibit shows, and exhibit.json last.
 
     inputs: what the folder was made from, see `digest`. words: the filters and overrides of the command line. runs:
-    records, or the rows of harness/forecast/exhibit_rows.py for an exhibit of forecasts.
+    records, or the rows of harness/forecast/exhibit_rows.py for an exhibit of forecasts. proof: of a reference run.
     """
-    from harness.analysis.output import notes, verdict_table
+    from harness.analysis.output import notes, stale_marks, verdict_table
     from harness.analysis.study import study
     from harness.analysis.views import forecast_memory
 
@@ -48,13 +56,14 @@ def render(
     findings = [finding for one in studies for finding in judge(exhibit, one)]
     if findings:
         shown.append([verdict_table.verdicts(_of(findings, one.model), one.model) for one in studies])
-    shown = [made for made in shown if made]
+    stale = stale_marks.Stale.of([] if exhibit.forecast else runs, proof)
+    shown = [[stale.marked(one) for one in made] for made in shown if made]
     for made in shown:
         _write_table(made, folder)
     texts = {v.name: list(v.function()(studies)) for v in chosen if v.kind == "text" and studies}
     for name, lines in texts.items():
         (folder / f"{name}.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    figures, failed = _draw([view for view in chosen if view.kind == "figure"], studies, folder)
+    figures, failed = _draw([view for view in chosen if view.kind == "figure"], studies, folder, stale)
     _write_claims(findings, folder)
     index = {
         "exhibit": exhibit.name,
@@ -65,7 +74,9 @@ def render(
         "inputs": inputs,
         "cells": len(runs),
         **({"forecast": True} if exhibit.forecast else {}),
-        "labels": [] if exhibit.forecast else sorted({note for one in studies for note in notes.label(one)}),
+        **({} if exhibit.forecast else {"stale": stale.to_json()}),
+        "labels": stale.lines()
+        + ([] if exhibit.forecast else sorted({n for one in studies for n in notes.label(one)})),
         "tables": [table.to_json(one) for made in shown for one in made],
         "texts": texts,
         "figures": figures,
@@ -208,7 +219,7 @@ def _write_claims(findings: Sequence[Finding], folder: Path) -> None:
 
 
 def _draw(
-    chosen: Sequence[view_registry.View], studies: "Sequence[Study]", folder: Path
+    chosen: Sequence[view_registry.View], studies: "Sequence[Study]", folder: Path, stale: "Stale"
 ) -> tuple[list[str], dict[str, str]]:
     """Return the names of the drawn figures, and why the others were not; one failed figure stops no other.
 
@@ -219,7 +230,7 @@ def _draw(
     for view in chosen if studies else []:
         made = [folder / f"{view.name}.{kind}" for kind in ("svg", "png")]
         try:
-            _draw_one(view, studies, *made)
+            _draw_one(view, studies, stale, *made)
             drawn.append(view.name)
         except Exception as error:
             failed[view.name] = " ".join(f"{type(error).__name__}: {error}".split())[:200]
@@ -228,13 +239,14 @@ def _draw(
     return drawn, failed
 
 
-def _draw_one(view: view_registry.View, studies: "Sequence[Study]", svg: Path, png: Path) -> None:
+def _draw_one(view: view_registry.View, studies: "Sequence[Study]", stale: "Stale", svg: Path, png: Path) -> None:
     from harness.analysis.output import (
         figure_style,  # here: a matplotlib that cannot be imported costs the figures alone
     )
 
     with figure_style.style():
         figure = view.function()(studies)
+        stale.over(figure)
         figure_style.settle(figure)
         figure.savefig(svg, metadata={"Date": None})
         figure.savefig(png)

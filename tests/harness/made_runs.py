@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harness.store import fingerprint
 from harness.store.archive import Run
 
 QUALITY = {
@@ -92,6 +93,7 @@ def run(
         },
         "error": None if status == "done" else {"type": "Diverged", "message": "loss is not finite"},
     }
+    record["provenance"] = {"fingerprint": fingerprint.fingerprint(fingerprint.Subject.of_record(record))}
     return Run(record, tuple(points) if status == "done" else ())
 
 

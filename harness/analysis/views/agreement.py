@@ -1,4 +1,6 @@
-"""Compare a rerun with the reference: per group of cells, the difference of means with its interval."""
+"""Compare a rerun with the reference or with another store: per group of cells, the difference of means with its
+interval.
+"""
 
 import math
 from collections.abc import Sequence
@@ -34,14 +36,54 @@ class Group:
     verdict: str
     keys: tuple[str, ...]
 
+    @property
+    def tolerance(self) -> float:
+        """Return the difference that this group's cells can tell from none: half of its interval, 0 to 1.
 
-def groups(mine: Sequence[archive.Run], reference: Sequence[archive.Run], role: str = "test") -> list[Group]:
+        It is 0 where every cell is equal, and NaN where no seeds tell.
+        """
+        return 0.0 if self.verdict == "same" else (self.high - self.low) / 2
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The groups that both runs have, and how much of the reference they are.
+
+    cells: how many finished cells of the reference are in these groups, and all of its. places: the same of groups.
+    """
+
+    groups: tuple[Group, ...]
+    cells: tuple[int, int]
+    places: tuple[int, int]
+
+    def coverage(self, name: str) -> str:
+        """Return one line on how much was compared. name: of the other run."""
+        texts = [
+            f"{found} of {all_} {what}" for (found, all_), what in ((self.places, "groups"), (self.cells, "cells"))
+        ]
+        return f"compared {' and '.join(texts)} of {name}"
+
+    def sensitivity(self) -> str:
+        """Return one line on the differences that would not be seen; "" where every group is the same cell for cell."""
+        known = sorted(100 * one.tolerance for one in self.groups if one.verdict != "same" and one.tolerance > 0)
+        if not known:
+            return ""
+        middle = known[len(known) // 2]
+        return (
+            f"a difference below {known[0]:.1f} to {known[-1]:.1f} points (median {middle:.1f}, half of a group's "
+            f"{statistics.LEVEL:.0%} interval) would not be seen"
+        )
+
+
+def compare(mine: Sequence[archive.Run], reference: Sequence[archive.Run], role: str = "test") -> Compared:
     """Return the groups that both runs have, Holm-adjusted over them. Each group is judged by its own spread."""
     ours, theirs = _scores(mine, role, reference), _scores(reference, role, mine)
     shared = [place for place in ours.groups if place in theirs.groups]
     raw = [_group(place, ours.get_group(place), theirs.get_group(place)) for place in shared]
     adjusted = statistics.holm([group.p for group in raw])
-    return [_judged(group, p) for group, p in zip(raw, adjusted, strict=True)]
+    judged = tuple(_judged(group, p) for group, p in zip(raw, adjusted, strict=True))
+    keys = [{key for place in places for key in theirs.get_group(place).key} for places in (shared, theirs.groups)]
+    return Compared(judged, (len(keys[0]), len(keys[1])), (len(shared), len(theirs.groups)))
 
 
 def flipped(mine: Sequence[Finding], reference: Sequence[Finding]) -> list[tuple[Finding, Finding]]:
@@ -51,12 +93,21 @@ def flipped(mine: Sequence[Finding], reference: Sequence[Finding]) -> list[tuple
     return [pair for pair in pairs if {one.verdict for one in pair} == {"reproduced", "contradicted"}]
 
 
-def table(found: Sequence[Group], model: str) -> Table:
-    """Return one row per group of one model."""
-    columns = ("method", "task", "rate", "mine", "reference", "difference", "seeds", "verdict")
+def table(found: Sequence[Group], model: str, name: str = "reference") -> Table:
+    """Return one row per group of one model. name: of the other run."""
+    columns = ("method", "task", "rate", "mine", name, "difference", "seeds", "verdict")
     rows = tuple(_row(group) for group in found if group.place[0] == model)
-    note = "points; the interval is Student's t of the group's own spread over seeds; verdicts are Holm-adjusted"
-    return Table("agreement", "Against the reference", model, columns, rows, (note,))
+    note = (
+        f"points; the {statistics.LEVEL:.0%} interval is Student's t of the group's own spread over n seeds, mine / "
+        f"{name}; verdicts are Holm-adjusted"
+    )
+    return Table("agreement", f"Against the {name}", model, columns, rows, (note,))
+
+
+def to_json(group: Group) -> dict[str, Any]:
+    """Return a group as JSON values. Scores, interval and tolerance are shares of 1."""
+    places = dict(zip(GROUP, group.place, strict=True))
+    return {**places, **{k: v for k, v in vars(group).items() if k != "place"}, "tolerance": group.tolerance}
 
 
 def _row(group: Group) -> tuple[Entry, ...]:

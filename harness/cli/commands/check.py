@@ -1,39 +1,99 @@
-"""Compare my rerun with the committed reference and with the paper.
+"""Compare my run with the committed reference and with the paper, or two code versions with each other.
 
-deltabench check delta-ranking [scale=embedded] [store=DIR]
+deltabench check delta-ranking [scale=embedded] [store=DIR]     my store with our reference run
+deltabench check delta-ranking --against DIR                    my store with another store, made by other code
 
-The command compares the mean scores of my records with those of our reference run, per method, task and learning
-rate, and the verdicts on the paper's claims. The exit code is 0 where they agree. It is 1 where a group differs beyond
-its interval, or where a claim is reproduced by one run and contradicted by the other. Without a reference it is 1 where
-a claim is contradicted. Forecasts of memory are computed again; the exit code is 1 where one differs by more than 1 %.
+The command compares mean scores per method, task and learning rate, with intervals over seeds, and the verdicts on the
+paper's claims. It says how much of the reference was compared, which difference would not be seen, and whether each
+side is current or stale, with the reason. The exit code is 0 where both agree. It is 1 where a group differs beyond its
+interval, or where a claim is reproduced by one run and contradicted by the other. Without a reference it is 1 where a
+claim is contradicted. Forecasts of memory are computed again; the exit code is 1 where one differs by more than 1 %.
+
+As JSON: {"exhibit", "scale", "mine", "other": null or {"name", "path", "cells", "commits", "state", "stale": {reason:
+cells}}, "compared": {"groups": [those in both, all of the other's], "cells": the same}, "counts": {verdict: groups},
+"groups": [{"model", "arm", "task", "set", "learning_rate", "mine", "reference", "seeds", "low", "high", "tolerance",
+"p", "verdict", "keys"}], "findings", "flipped": [{"model", "claim", "mine", "other"}], "exit_code"}; scores are shares
+of 1. For forecasts: {"exhibit", "forecasts", "differ", "exit_code"}.
 """
 
 import argparse
+import json
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from harness import assets, terminal
+from harness import assets, atomic_files, terminal
 from harness.analysis import report
 from harness.analysis.output import table
-from harness.analysis.study import study
+from harness.analysis.study import proofs, study
 from harness.analysis.views import agreement
+from harness.analysis.views.agreement import Compared
 from harness.cli import arguments as words
 from harness.cli.commands.reproduce import SETTINGS
 from harness.config import compose, conf_files, launchers
 from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.experiments import exhibits, grid, overrides, rate_tuning
-from harness.experiments.exhibits import Exhibit
+from harness.experiments.exhibits import Block, Exhibit
 from harness.experiments.rerun_command import exhibit_words
 from harness.experiments.verdict import Finding
 from harness.forecast import exhibit_rows
+from harness.paths import located
 from harness.store import archive, identity
 from harness.store.store import Store
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two runs that are compared.
+
+    stale: key -> reason, for its finished cells by other code than today's.
+    """
+
+    name: str
+    path: Path
+    runs: Sequence[archive.Run]
+    stale: dict[str, str]
+
+    @property
+    def done(self) -> list[archive.Run]:
+        """Return its finished cells."""
+        return [run for run in self.runs if run.record["status"] == "done"]
+
+    def commits(self) -> dict[str, int]:
+        """Return commit -> finished cells that it made."""
+        made = [run.record.get("provenance") or {} for run in self.done]
+        return dict(Counter(f"{one.get('git')}{' with changes' * (one.get('git_changed') is True)}" for one in made))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the run as JSON values."""
+        return {
+            "name": self.name,
+            "path": str(self.path),
+            "cells": len(self.done),
+            "commits": self.commits(),
+            "state": "stale" if self.stale else "current",
+            "stale": dict(Counter(self.stale.values())),
+        }
+
+    def line(self) -> str:
+        """Return one line: by which commits it was made, and whether it is current."""
+        commits = [" ".join((name[:7], *name.split(" ", 1)[1:])) for name in self.commits()]
+        by = f"by {', '.join(commits[:3])}{' …' if len(commits) > 3 else ''}"
+        if not self.stale:
+            return f"{self.name}: current; {len(self.done)} cells {by}"
+        reasons = "; ".join(f"{why} ({n} cells)" for why, n in Counter(self.stale.values()).most_common(3))
+        return f"{self.name}: stale; {len(self.stale)} of {len(self.done)} cells {by}: {reasons}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `deltabench check`."""
     parser.add_argument("exhibit", metavar="EXHIBIT", help="a name of `deltabench list exhibits`")
     parser.add_argument("words", nargs="*", metavar="key=value")
+    parser.add_argument("--against", metavar="DIR", help="compare with this store instead of the reference run")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -44,30 +104,61 @@ def main(arguments: argparse.Namespace) -> int:
     scale = given.settings.get("scale") or exhibit.usual_scale()
     blocks, _ = overrides.reshape(exhibit, exhibit.blocks(scale), given.block, given.added)
     if exhibit.forecast:
-        return _forecasts(exhibit, grid.expand(blocks))
-    store = Store(given.configure(compose.defaults()["runtime"]).store)
+        if arguments.against:
+            raise UsageError(f"--against: {exhibit.name} is of forecasts, which are compared with the reference alone.")
+        return _forecasts(exhibit, grid.expand(blocks), arguments.json)
+    selection = f"scale={scale} {exhibit_words(given.block, given.added)}".rstrip()
+    mine = _stored("mine", Path(given.configure(compose.defaults()["runtime"]).store), blocks, exhibit, selection)
+    other = _other(arguments.against, blocks, exhibit, selection)
+    found = findings(exhibit, mine.runs)
+    compared = agreement.compare(mine.runs, other.runs, exhibit.sets) if other else None
+    flips = agreement.flipped(found, findings(exhibit, other.runs)) if other else []
+    differs = any(group.verdict == "differs" for group in compared.groups) if compared else False
+    contradicted = other is None and any(one.verdict == "contradicted" for one in found)
+    code = int(bool(flips) or differs or contradicted)
+    if arguments.json:
+        print(_json(exhibit, scale, (mine, other), compared, found, flips, code))
+    else:
+        _print(exhibit, (mine, other), compared, found, flips)
+    return code
+
+
+def _stored(name: str, path: Path, blocks: Sequence[Block], exhibit: Exhibit, selection: str) -> Side:
+    """Return the cells of a store. Raise UsageError where none has finished.
+
+    selection: the words after the exhibit's name in the command that runs them.
+    """
+    store = Store(path)
     keys = [identity.key(cell) for cell in rate_tuning.expand(blocks, store).cells]
-    mine = archive.from_store(store, keys)
-    selection = exhibit_words(given.block, given.added)
-    if not any(run.record["status"] == "done" for run in mine):
+    runs = archive.from_store(store, keys)
+    if not any(run.record["status"] == "done" for run in runs):
         raise UsageError(
-            f"no finished cell of {exhibit.name} at scale {scale} in the store {store.path}: "
-            f"`deltabench reproduce {exhibit.name} scale={scale} {selection}".rstrip()
-            + "` runs them."
+            f"no finished cell of {exhibit.name} in the store {store.path}: "
+            f"`deltabench reproduce {exhibit.name} {selection}` runs them."
         )
-    found = findings(exhibit, mine)
+    return Side(name, store.path, runs, proofs.stale(runs))
+
+
+def _other(against: str | None, blocks: Sequence[Block], exhibit: Exhibit, selection: str) -> Side | None:
+    """Return what my run is compared with; None where there is no reference run."""
+    if against is not None:
+        return _stored("other", located(against), blocks, exhibit, selection)
     path = archive.reference(exhibit.cells_of)
     if not path.is_file():
-        print(f"{exhibit.name} has no reference run; compared with the paper alone.")
-        return _print_findings(found) or int(any(one.verdict == "contradicted" for one in found))
-    return _compare(exhibit, mine, archive.from_archive(path), found)
+        return None
+    runs = archive.from_archive(path)
+    return Side("reference", path, runs, proofs.stale(runs, proofs.load(path.parent)))
 
 
-def _forecasts(exhibit: Exhibit, found: Sequence[Cell]) -> int:
+def _forecasts(exhibit: Exhibit, found: Sequence[Cell], as_json: bool) -> int:
     """Compute the forecasts of an exhibit again and compare them with the reference. Return the exit code."""
     reference = exhibit_rows.load(assets.reference() / exhibit.name)
     mine = exhibit_rows.rows(exhibit, found)
     lines = exhibit_rows.differing(mine, reference)
+    if as_json:
+        content = {"exhibit": exhibit.name, "forecasts": len(mine), "differ": lines, "exit_code": int(bool(lines))}
+        print(json.dumps(content, ensure_ascii=False, indent=1))
+        return int(bool(lines))
     print("".join(f"{line}\n" for line in lines), end="")
     print(f"{len(mine)} forecasts, {len(lines)} differ from the reference")
     return int(bool(lines))
@@ -78,30 +169,67 @@ def findings(exhibit: Exhibit, runs: Sequence[archive.Run]) -> list[Finding]:
     return [found for one in study.studies(exhibit, runs) for found in report.judge(exhibit, one)]
 
 
-def _compare(
-    exhibit: Exhibit, mine: Sequence[archive.Run], reference: Sequence[archive.Run], found: Sequence[Finding]
-) -> int:
-    """Print how the records and the verdicts differ from the reference. Return the exit code."""
-    compared = agreement.groups(mine, reference, exhibit.sets)
-    console = terminal.console()
-    for model in dict.fromkeys(group.place[0] for group in compared):
-        made = agreement.table(compared, model)
-        console.print(f"{made.title}: {model}", markup=False)
-        console.print(table.to_rich(made))
-    counts = {word: sum(group.verdict == word for group in compared) for word in VERDICTS}
-    summary = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-    print(f"{len(compared)} groups in both: {summary or 'none to compare'}")
-    flips = agreement.flipped(found, findings(exhibit, reference))
-    _print_findings(found)
-    for ours, theirs in flips:
-        print(f"{ours.model}: {ours.claim}: {ours.verdict} here, {theirs.verdict} by the reference")
-    return int(bool(flips) or counts["differs"] > 0)
-
-
+Flips = Sequence[tuple[Finding, Finding]]
+Sides = tuple[Side, Side | None]
 VERDICTS = ("same", "agrees", "differs", "cannot tell")
 
 
-def _print_findings(found: Sequence[Finding]) -> int:
+def counts(compared: Compared) -> dict[str, int]:
+    """Return verdict -> groups that have it."""
+    return {word: sum(group.verdict == word for group in compared.groups) for word in VERDICTS}
+
+
+def _print(exhibit: Exhibit, sides: Sides, compared: Compared | None, found: Sequence[Finding], flips: Flips) -> None:
+    """Print how the records and the verdicts differ."""
+    mine, other = sides
+    if other is None or compared is None:
+        print(f"{exhibit.name} has no reference run; compared with the paper alone.")
+        print(mine.line())
+        _print_findings(found)
+        return
+    console = terminal.console()
+    for model in dict.fromkeys(group.place[0] for group in compared.groups):
+        made = agreement.table(compared.groups, model, other.name)
+        console.print(f"{made.title}: {model}", markup=False)
+        console.print(table.to_rich(made))
+        console.print("".join(f"  {note}\n" for note in made.notes), markup=False)
+    summary = ", ".join(f"{count} {word}" for word, count in counts(compared).items() if count)
+    print(f"{len(compared.groups)} groups in both: {summary or 'none to compare'}")
+    lines = (compared.coverage(other.name), compared.sensitivity(), mine.line(), other.line())
+    print("".join(f"{line}\n" for line in lines if line), end="")
+    _print_findings(found)
+    for ours, theirs in flips:
+        print(f"{ours.model}: {ours.claim}: {ours.verdict} here, {theirs.verdict} by the {other.name}")
+
+
+def _json(
+    exhibit: Exhibit,
+    scale: str,
+    sides: Sides,
+    compared: Compared | None,
+    found: Sequence[Finding],
+    flips: Flips,
+    code: int,
+) -> str:
+    mine, other = sides
+    content = {
+        "exhibit": exhibit.name,
+        "scale": scale,
+        "mine": mine.to_json(),
+        "other": other.to_json() if other else None,
+        "compared": {"groups": compared.places, "cells": compared.cells} if compared else None,
+        "counts": counts(compared) if compared else {},
+        "groups": [agreement.to_json(group) for group in compared.groups] if compared else [],
+        "findings": [report.plain(one) for one in found],
+        "flipped": [
+            {"model": ours.model, "claim": ours.claim, "mine": ours.verdict, "other": theirs.verdict}
+            for ours, theirs in flips
+        ],
+        "exit_code": code,
+    }
+    return json.dumps(atomic_files.finite(content), ensure_ascii=False, indent=1)
+
+
+def _print_findings(found: Sequence[Finding]) -> None:
     for one in found:
         print(f"{one.model}: {one.sentence}")
-    return 0

@@ -30,7 +30,7 @@ from harness.experiments.rerun_command import exhibit_words
 from harness.forecast import device_fit, dry_run, exhibit_rows
 from harness.paths import located
 from harness.probes import registry as probes
-from harness.store import archive, identity, requested_grids
+from harness.store import archive, fingerprint, identity, requested_grids
 from harness.store.store import Store
 
 SETTINGS = (*words.SETTINGS, "scale")
@@ -149,7 +149,8 @@ def present(
     if not any(one and one["status"] == "done" for one in summaries.values()):
         print("no cell has finished, so there is nothing to show yet.")
         return
-    inputs = report.digest(exhibit, scale, [words, *attempts, *probes.stamps(store, keys, exhibit.probes)])
+    stale = [f"{key} is stale" for key, one in summaries.items() if one and fingerprint.is_stale(one)]
+    inputs = report.digest(exhibit, scale, [words, *attempts, *stale, *probes.stamps(store, keys, exhibit.probes)])
     if not report.current(folder, inputs):
         report.render(exhibit, scale, archive.from_store(store, keys), folder, inputs, words)
     # A pipe or a file has no width of its own: 80 columns would cut the headings.

@@ -265,7 +265,7 @@ def test_a_figure_that_fails_costs_only_itself(make_grid, tmp_path, monkeypatch)
     name = "delta-ranking"
     figures = [one for one in exhibits.load(name).views if view_registry.VIEWS[one].kind == "figure"]
 
-    def fail(view, studies, *made):
+    def fail(view, studies, stale, *made):
         made[0].write_text("half")
         raise RuntimeError("no `font` here")
 

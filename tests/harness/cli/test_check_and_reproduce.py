@@ -2,6 +2,8 @@
 
 import argparse
 import dataclasses
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 
 from harness import atomic_files
 from harness.analysis import report
-from harness.analysis.study import open_rates
+from harness.analysis.study import open_rates, proofs
 from harness.cli.commands import check, reproduce
 from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import UsageError
@@ -178,6 +180,69 @@ def test_check_without_a_reference_asks_the_paper(bench, monkeypatch, make_grid,
     wrong = filled(bench.path / "wrong", make_grid(**SMALL, quality=upside))
     assert call(check, f"store={wrong.path}") == 1
     assert "no reference run" in capsys.readouterr().out
+
+
+def test_check_says_how_much_it_compared_and_which_difference_would_not_show(bench, reference, make_grid, capsys):
+    part = filled(
+        bench.path / "part", [run for run in make_grid(**{**SMALL, "noise": 0.005}) if run.record["key"]][:12]
+    )
+    assert call(check, f"store={part.path}") == 0
+    out = capsys.readouterr().out
+    assert re.search(r"compared \d+ of 12 groups and \d+ of 24 cells of reference", out)
+    assert re.search(r"a difference below \d+\.\d to \d+\.\d points .*95% interval\) would not be seen", out)
+    assert f"reference: stale; 24 of 24 cells by None: {proofs.NO_PROOF} (24 cells)" in out
+
+
+def test_check_as_json_has_intervals_tolerance_coverage_and_the_state_of_both_sides(
+    bench, reference, make_grid, capsys
+):
+    worse = filled(bench.path / "worse", make_grid(**SMALL, quality={"lora": 0.5}))
+    assert call(check, f"store={worse.path}", json=True) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["exit_code"] == 1
+    assert found["compared"] == {"groups": [12, 12], "cells": [24, 24]}
+    assert found["other"]["state"] == "stale"
+    assert found["other"]["stale"] == {proofs.NO_PROOF: 24}
+    groups = {(one["arm"], one["verdict"]): one for one in found["groups"]}
+    lora = groups["lora", "differs"]
+    assert lora["high"] < 0
+    assert lora["tolerance"] == pytest.approx((lora["high"] - lora["low"]) / 2)
+    assert groups["full", "same"]["tolerance"] == 0
+
+
+def test_check_against_a_store_compares_two_code_versions(bench, make_grid, monkeypatch, capsys):
+    monkeypatch.setattr(archive, "reference", lambda name: pytest.fail("the reference is not asked"))
+    same = filled(bench.path / "same", bench.runs)
+    assert call(check, f"store={bench.store.path}", against=str(same.path)) == 0
+    out = capsys.readouterr().out
+    assert "12 groups in both: 12 same" in out
+    assert "compared 12 of 12 groups and 24 of 24 cells of other" in out
+    assert "other: stale" in out
+    worse = filled(bench.path / "worse", make_grid(**SMALL, quality={"lora": 0.5}))
+    assert call(check, f"store={bench.store.path}", against=str(worse.path)) == 1
+    assert "differs" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="no finished cell"):
+        call(check, f"store={bench.store.path}", against="nowhere")
+
+
+def test_stale_cells_are_marked_in_the_table_the_page_the_index_and_the_figure(bench, make_grid, tmp_path):
+    exhibit = exhibits.load("delta-ranking")
+    runs = make_grid(**SMALL)
+    other = {**runs[2].record, "provenance": {"fingerprint": "f", "git_changed": True}}
+    report.render(exhibit, "quick", runs, tmp_path / "current")
+    report.render(
+        exhibit, "quick", [*runs[:2], dataclasses.replace(runs[2], record=other), *runs[3:]], tmp_path / "old"
+    )
+    texts = {name: (tmp_path / name / "README.md").read_text() for name in ("current", "old")}
+    assert "stale" not in texts["current"]
+    assert "1 of 24 cells are stale" in texts["old"]
+    assert "1 of 24 cells were run by code with uncommitted changes" in texts["old"]
+    assert "| 1 of 4 |" in texts["old"]
+    index = json.loads((tmp_path / "old" / "exhibit.json").read_text())
+    assert index["stale"]["stale"] == {other["key"]: proofs.NO_PROOF}
+    assert "stale" in (tmp_path / "old" / "ranking.csv").read_text().splitlines()[0]
+    pictures = [(tmp_path / name / "ranking-figure.png").read_bytes() for name in ("current", "old")]
+    assert pictures[0] != pictures[1]
 
 
 def test_check_without_records_says_how_to_get_them(bench, reference):
