@@ -27,6 +27,8 @@ MEAN, N, CHOSEN_RATE, GUESSING = "mean", "n", "rate", "guessing"
 CHOSEN = " *"
 Cells = tuple[Entry, ...]
 _OF_TASKS = (axes.TASK, axes.SET)
+_IN_COLUMNS = (*_OF_TASKS, "")
+"""Axes of columns, each of which has its own tasks and sets."""
 
 
 def tables(studies: Sequence[Study], measure: Measure, by: tuple[str, str], sort: str | None = None) -> list[Table]:
@@ -86,9 +88,13 @@ class _Pivot:
         return {f"{MEAN} {metric}": group for metric, group in groups.items() if group.column.nunique() > 1}
 
     def _heads(self, columns: Sequence[str]) -> tuple[str, ...]:
-        shown = [self.measure.title] if self.by[1] == "" else [self._marked(one, axis=1) for one in columns]
+        shown = [self._marked(one, axis=1) if self.by[1] else self._alone(one) for one in columns]
         tail = ([] if "seed" in self.by else [N]) + ([CHOSEN_RATE] if self._has_rates() else [])
         return (self.by[0], *shown, *self._means(), *tail)
+
+    def _alone(self, column: str) -> str:
+        """Return the heading of a column without an axis: the measure, or its part by one metric."""
+        return f"{self.measure.role} {column}" if column else self.measure.title
 
     def _has_rates(self) -> bool:
         """Return whether each row is one arm, whose rates a column can show."""
@@ -98,7 +104,7 @@ class _Pivot:
         mine = self.rows[self.rows.row == label]
         inside = mine if self.by[0] in _OF_TASKS else self.rows
         entries = [
-            self._entry(mine[mine.column == one], inside[inside.column == one] if self.by[1] in _OF_TASKS else inside)
+            self._entry(mine[mine.column == one], inside[inside.column == one] if self.by[1] in _IN_COLUMNS else inside)
             for one in columns
         ]
         means = [self._entry(group[group.row == label], group) for group in self._means().values()]

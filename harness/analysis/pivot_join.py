@@ -1,6 +1,6 @@
 """Several figures of the same cells side by side: tables of one column each, joined."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from harness.analysis.output.table import MISSING, Entry, Table
@@ -29,16 +29,27 @@ def _joined(found: Sequence[Table | None], many: Sequence[Measure], leading: int
     tail = [head for head in first.columns if head in TAIL]
     rows = {str(row[0].value): row for table in reversed(known) for row in table.rows}
     labels = list(dict.fromkeys(str(row[0].value) for table in known for row in table.rows))
-    figures = [{} if table is None else {str(row[0].value): row[1] for row in table.rows} for table in found]
+    figures = [column for table, one in zip(found, many, strict=True) for column in _columns(table, one)]
     body = [
         (
             rows[label][0],
-            *(column.get(label, Entry(MISSING)) for column in figures),
+            *(column.get(label, Entry(MISSING)) for _, column in figures),
             *(rows[label][first.columns.index(head)] for head in tail),
         )
         for label in labels
     ]
-    heads = (first.columns[0], *(f"{one.title} ({one.unit})" if one.unit else one.title for one in many), *tail)
+    heads = (first.columns[0], *(head for head, _ in figures), *tail)
     title = f"{', '.join(one.title for one in many)} by {first.columns[0]}"
     notes = dict.fromkeys(note for table in found if table is not None for note in table.notes)
-    return replace(first, title=title, columns=heads, rows=tuple(body), notes=tuple(notes))
+    return replace(first, title=title[:1].upper() + title[1:], columns=heads, rows=tuple(body), notes=tuple(notes))
+
+
+def _columns(table: Table | None, one: Measure) -> Iterator[tuple[str, dict[str, Entry]]]:
+    """Yield (heading with unit, row -> entry) of a measure's columns; a table that has none gives an empty one."""
+    unit = f" ({one.unit})" if one.unit else ""
+    if table is None:
+        yield f"{one.title}{unit}", {}
+        return
+    for at, head in enumerate(table.columns):
+        if at > 0 and head not in TAIL:
+            yield f"{head}{unit}", {str(row[0].value): row[at] for row in table.rows}

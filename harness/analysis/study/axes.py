@@ -46,8 +46,8 @@ def placed(rows: "pd.DataFrame", cells: Mapping[str, Mapping[str, Any]], by: tup
     """Return the rows of scores with their place in the tables.
 
     Columns added: table (what is on no axis and may not be averaged), row and column (texts), and plain_task, the task
-    without fields that are on an axis. cells: key -> cell, of all cells of the tables, so that their labels tell them
-    apart.
+    without fields that are on an axis. Without a second axis the metrics are the columns, where there are several.
+    cells: key -> cell, of all cells of the tables, so that their labels tell them apart.
     """
     apart = _apart(by)
     named = dict(zip(cells, labels.of_cells(list(cells.values()), apart), strict=True))
@@ -55,6 +55,8 @@ def placed(rows: "pd.DataFrame", cells: Mapping[str, Mapping[str, Any]], by: tup
     several = rows.task.nunique() > 1
     each = list(zip(rows[["cell", "set", "learning_rate"]].to_dict("records"), shown, strict=True))
     values = {axis: [_value(axis, row, one, several) for row, one in each] for axis in by}
+    if rows.metric.nunique() > 1 and "" in by:
+        values[""] = [str(metric) for metric in rows.metric]
     tables = [_table(one, by) for one in shown]
     names = [one.task for one in shown]
     return rows.assign(table=tables, row=values[by[0]], column=values[by[1]], plain_task=names)

@@ -61,6 +61,7 @@ class Measure:
         rows = rows[rows.role == self.role]
         if self.value is None:
             return rows
+        rows = rows.assign(metric=self.title)
         rows = rows if self.per_set else rows.drop_duplicates(["key"]).assign(set="")
         found = [self.value(key, name) for key, name in zip(rows.key, rows["set"], strict=True)]
         rows = rows.assign(score=[math.nan if one is None else float(one) for one in found])

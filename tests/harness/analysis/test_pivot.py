@@ -93,11 +93,16 @@ def test_no_mean_over_metrics(make_grid: Runs) -> None:
     [table] = made(runs)
     assert table.columns[1:5] == ("micro/sentiment", "micro/inference", QA, "mean accuracy")
     assert "metrics: accuracy (micro/sentiment, micro/inference); f1 (micro/qa)" in table.notes
-    [table] = made(runs, "method")
-    assert {row["test score"] for row in texts(table).values()} == {MISSING}
-    assert any(
-        "no mean over tasks that different metrics score (" in note and "micro/qa by f1" in note for note in table.notes
+    [alone] = made(runs, "method")
+    assert alone.columns == ("method", "test accuracy", "test f1", "n", "rate")
+    assert texts(alone)["full"]["test accuracy"] == texts(table)["full"]["mean accuracy"]
+    assert texts(alone)["full"]["test f1"] == texts(table)["full"][QA]
+    [mixed] = made(runs, "method,recipe.steps")
+    assert {row["200"] for row in texts(mixed).values()} == {MISSING}
+    told = (
+        "no mean over tasks that different metrics score (micro/sentiment, micro/inference by accuracy; micro/qa by f1)"
     )
+    assert f"{told}: --by method,task shows each" in mixed.notes
 
 
 def test_no_mean_over_versions_of_one_task(make_grid: Runs) -> None:
