@@ -54,6 +54,7 @@ def make(
     by: the axes of rows and columns. metric: a name of `measures.find`, or several with commas for one axis. sort: a
     heading. Raise UsageError for an axis, a metric or a heading that the cells do not have.
     """
+    from harness.analysis.output import stale_marks
     from harness.analysis.study import axes, measures, study
 
     runs = archive.from_store(store, choice.cells, curves=False)
@@ -69,7 +70,8 @@ def make(
     made = _tables(study.studies(exhibit, runs), many, chosen, sort)
     if not made:
         states = (nothing(many[0], flat), *states)
-    made = [replace(one, notes=(*one.notes, *states)) for one in made]
+    stale = stale_marks.Stale.of(runs)
+    made = [replace(one, notes=(*one.notes, *states)) for one in map(stale.marked, made)]
     unit = many[0].unit if len(many) == 1 else ""
     return Shown(tuple(made), states, tuple(rows), chosen, ", ".join(one.title for one in many), unit)
 

@@ -19,18 +19,18 @@ Call = Callable[..., tuple[int, str, str]]
 QA = "micro/qa"
 
 
-def put(store: Store, run: Run, mark: str = "today") -> str:
-    """Store a synthetic record under its own key."""
+def put(store: Store, run: Run, old: bool = False) -> str:
+    """Store a synthetic record under its own key, of today's code or of another."""
     key = str(run.record["key"])
     store.register_as(key, run.record["cell"])
     folder = store.next_attempt(key)
-    store.finish(key, folder, {**run.record, "attempt": folder.number, "provenance": {"fingerprint": mark}})
+    mark = {"provenance": {"fingerprint": "another"}} if old else {}
+    store.finish(key, folder, {**run.record, "attempt": folder.number, **mark})
     return key
 
 
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str], store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call]:
-    monkeypatch.setattr("harness.store.fingerprint.fingerprint", lambda *names: "today")
     monkeypatch.delenv("COLUMNS", raising=False)
 
     def call(*words: str) -> tuple[int, str, str]:
@@ -46,7 +46,7 @@ def keys(store: Store, make_grid: Callable[..., list[Run]]) -> list[str]:
     """A grid of two methods and two seeds with one cell that failed, an old one and one that never ran."""
     runs = make_grid(methods=("full", "lora"), tasks=(QA,), seeds=(0, 1, 2))
     failed = make_grid(methods=("lora",), tasks=(QA,), seeds=(3,), status="failed")
-    found = [put(store, run, "yesterday" if place == 4 else "today") for place, run in enumerate(runs)]
+    found = [put(store, run, old=place == 4) for place, run in enumerate(runs)]
     found += [put(store, run) for run in failed]
     missing = "0" * 64
     places = [Place(key, "lora", "micro-t5-nano", QA, 200) for key in [*found, missing]]
@@ -71,6 +71,8 @@ def test_json_has_the_keys_behind_numbers_and_every_cell(call: Call, keys: list[
     assert full[1]["value"] == pytest.approx(100 * sum(scores) / 3)
     assert [cell["test"] for cell in told["cells"][:3]] == scores
     assert [cell["stale"] for cell in told["cells"]] == [place == 4 for place in range(8)]
+    lora = next(row for row in table["rows"] if row[0]["value"] == "lora")
+    assert (table["columns"][-1], lora[-1]["keys"]) == ("stale", [keys[4]])
     assert [cell["status"] for cell in told["cells"][6:]] == ["failed", "missing"]
     assert [cell["why_null"] for cell in told["cells"][5:]] == [None, "loss is not finite", "it has no record yet"]
     assert (told["by"], told["metric"], told["unit"]) == (["method", "task"], "test score", "points of 100")
@@ -97,7 +99,7 @@ def test_the_forms_hold_the_same_numbers(call: Call, keys: list[str]) -> None:
     _, out, _ = call("table", "--format", "md")
     assert f"| {head['text']} | {number['text']} |" in out
     _, out, _ = call("table", "--format", "latex")
-    assert r"\begin{tabular}{lrrr}" in out
+    assert r"\begin{tabular}{lrrrr}" in out
     assert number["text"].replace("±", r"$\pm$") in out
 
 
@@ -118,7 +120,7 @@ def test_several_figures_stand_side_by_side(call: Call, keys: list[str]) -> None
     words = ["--metric", "test,parameters", "--sort", "parameters.delta"]
     told = json.loads(call("table", *words, "--json")[1])
     [table] = told["tables"]
-    assert table["columns"] == ["method", "test score (points of 100)", "parameters.delta", "n", "rate"]
+    assert table["columns"] == ["method", "test score (points of 100)", "parameters.delta", "n", "rate", "stale"]
     assert [row[0]["value"] for row in table["rows"]] == ["lora", "full"]
     assert [row[2]["value"] for row in table["rows"]] == [12288, 183936]
     alone = json.loads(call("table", "--by", "method", "--json")[1])["tables"][0]
