@@ -20,8 +20,8 @@ Result = TypeVar("Result")
 
 
 def computing(precision: str, device: torch.device) -> AbstractContextManager[Any]:
-    """What a forward pass runs in. fp32: as the tensors are. bf16: parameters stay what they are, and matrix products
-    run in bfloat16, whatever of their two sides is kept in which.
+    """Return the context in which a forward pass runs. fp32: tensors as they are. bf16: parameters stay as they are,
+    and matrix products run in bfloat16, whatever the precision of their two sides is.
 
     The meta device has no autocast: a forecast makes its casts itself (harness/forecast/cuda_rules.py).
     """
@@ -31,7 +31,7 @@ def computing(precision: str, device: torch.device) -> AbstractContextManager[An
 
 
 def in_precision(run: Callable[..., Result]) -> Callable[..., Result]:
-    """For a method (objective, model, batch) that runs the model: it computes in the precision of `reading`."""
+    """Wrap a method (objective, model, batch) that runs a model, so that it computes in the precision of `reading`."""
 
     @wraps(run)
     def inside(objective: Any, model: "nn.Module", batch: "Batch") -> Result:

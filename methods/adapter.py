@@ -73,7 +73,7 @@ class Sequential(Method):
 
     @property
     def places(self) -> tuple[str, ...]:
-        """The sublayers that get a network."""
+        """Return the sublayers that get a network."""
         return ("attention", "cross", "ffn") if self.cross else ("attention", "ffn")
 
     def hosts(self, model: nn.Module, place: str) -> dict[str, nn.Module]:
@@ -109,4 +109,5 @@ class Adapter(Sequential):
         return lambda: Bottleneck(like, width, self.bottleneck, self.activation)
 
     def size(self, width: int) -> int:
+        """Return the number of parameters of a network."""
         return 2 * self.bottleneck * width + self.bottleneck + width

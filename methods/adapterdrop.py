@@ -33,6 +33,7 @@ class AdapterDrop(Adapter):
         super().attach(model)
 
     def hosts(self, model: nn.Module, place: str) -> dict[str, nn.Module]:
+        """Return path -> sublayer at a place, for the blocks with an adapter."""
         return {path: host for path, host in after(model, place).items() if depth(path) >= self.drop}
 
     def closed_form(self, shape: Shape) -> int:

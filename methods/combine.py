@@ -40,10 +40,12 @@ class Combine(Method):
 
     @property
     def unchanged_at_start(self) -> bool:  # type: ignore[override]
+        """Return whether every part leaves the output unchanged at the start."""
         return all(method.unchanged_at_start for method in self.made.values())
 
     @property
     def mergeable(self) -> bool:  # type: ignore[override]
+        """Return whether every part can be merged."""
         return all(method.mergeable for method in self.made.values())
 
     def attach(self, model: nn.Module) -> None:

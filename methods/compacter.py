@@ -75,6 +75,7 @@ class Compacter(Hypercomplex):
         return lambda: self.adapter(like, width, (rule, rule), self.rank)
 
     def size(self, width: int) -> int:
+        """Return the number of parameters of a network, without the shared rule."""
         return 2 * self.rank * (width + self.bottleneck) + self.bottleneck + width
 
     def closed_form(self, shape: Shape) -> int:

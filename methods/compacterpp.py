@@ -18,4 +18,5 @@ class CompacterPlusPlus(Compacter):
 
     @property
     def places(self) -> tuple[str, ...]:
+        """Return the sublayers that get a network: feed-forward only."""
         return ("ffn", "cross") if self.cross else ("ffn",)

@@ -100,6 +100,7 @@ class DoRA(LoRA):
             insert(host, self.name, delta)
 
     def delta(self, host: Linear) -> Decomposed:
+        """Return the delta of a linear: its magnitude, and the update of its direction."""
         return Decomposed(host, LowRank(host, self.rank, self.scale), self.detach)
 
     def closed_form(self, shape: Shape) -> int:

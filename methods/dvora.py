@@ -21,6 +21,7 @@ class DVoRA(VeRA):
     detach: bool = True
 
     def delta(self, host: Linear, update: Scaled) -> Decomposed:
+        """Return the delta of a linear: its magnitude, and the update of its direction."""
         return Decomposed(host, update, self.detach)
 
     def closed_form(self, shape: Shape) -> int:

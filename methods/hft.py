@@ -26,6 +26,7 @@ class HalfFineTuning(Subset):
     selection_seed: int = 0
 
     def chosen(self, shape: Shape) -> list[Place]:
+        """Return the places that train."""
         draw, taken = random.Random(self.selection_seed), []
         for block in range(len(shape.blocks)):
             for roles in CATEGORIES:

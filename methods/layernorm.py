@@ -46,4 +46,5 @@ class LayerNormTuning(Subset):
     name: ClassVar[str] = "layernorm"
 
     def chosen(self, shape: Shape) -> list[Place]:
+        """Return the places that train."""
         return [place for place in shape.places if place.role == "norms"]

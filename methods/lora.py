@@ -79,7 +79,7 @@ class LoRA(Method):
 
     @property
     def scale(self) -> float:
-        """The factor of B A: alpha / R, or alpha / sqrt R with `rslora`."""
+        """Return the factor of B A: alpha / R, or alpha / sqrt R with `rslora`."""
         alpha = 2.0 * self.rank if self.alpha is None else self.alpha
         return alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
 

@@ -57,4 +57,5 @@ class LowRankAdapter(Sequential):
         return lambda: LowRankBottleneck(like, width, self.bottleneck, self.rank, self.activation)
 
     def size(self, width: int) -> int:
+        """Return the number of parameters of a network."""
         return 2 * self.rank * (width + self.bottleneck) + self.bottleneck + width

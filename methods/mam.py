@@ -35,7 +35,7 @@ class MAMAdapter(Method):
 
     @property
     def parts(self) -> tuple[Method, Method]:
-        """The two methods that it consists of."""
+        """Return the two methods that it consists of."""
         prefix = PrefixTuning(length=self.length, reparametrize=self.reparametrize, hidden=self.hidden)
         return prefix, ParallelAdapter(bottleneck=self.bottleneck, scale=self.scale, beside="ffn")
 

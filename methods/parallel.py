@@ -57,7 +57,7 @@ class ParallelAdapter(Method):
 
     @property
     def places(self) -> tuple[str, ...]:
-        """The sublayers that get a bottleneck."""
+        """Return the sublayers that get a bottleneck."""
         attention = ("attention", "cross") if self.cross else ("attention",)
         return {"attention": attention, "ffn": ("ffn",), "both": (*attention, "ffn")}[self.beside]
 

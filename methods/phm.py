@@ -29,5 +29,6 @@ class PHMAdapter(Hypercomplex):
         return lambda: self.adapter(like, width, (Rule(like, n), Rule(like, n)), 0)
 
     def size(self, width: int) -> int:
+        """Return the number of parameters of a network."""
         n = self.division
         return 2 * (width * self.bottleneck // n + n**3) + self.bottleneck + width

@@ -25,6 +25,7 @@ class Selective(Subset):
         self.require(0 < self.fraction <= 1, "fraction", "the fraction must be above 0 and at most 1")
 
     def chosen(self, shape: Shape) -> list[Place]:
+        """Return the places that train."""
         linears = [place for place in shape.places if place.role != "norms"]
         random.Random(self.selection_seed).shuffle(linears)
         left, taken = self.fraction * shape.parameters, []

@@ -71,7 +71,7 @@ def full(tensor: Tensor) -> Tensor:
 
 
 def dropout(x: Tensor, p: float) -> Tensor:
-    """x: any shape; one byte per element is kept for the backward pass."""
+    """Return x with dropout. x: any shape; one byte per element is kept for the backward pass."""
     if p == 0.0:
         return x
     made: Tensor = _Dropout.apply(x)

@@ -24,9 +24,10 @@ T = TypeVar("T")
 
 
 def ask(many: Sequence[Cell], load: Load, memory: int | None = None, answers: str = ANSWERS) -> list[Figures | str]:
-    """For each cell its figures (see compute.py, or flop_count.py), or in a sentence why there are none.
+    """Return for each cell its figures (see compute.py, or flop_count.py), or one sentence that says why there are
+    none.
 
-    memory: bytes of a device, for whether the cell fits and what would.
+    memory: bytes of a device, to say whether the cell fits and which batch would.
     """
     groups: dict[str, list[int]] = {}
     for place, cell in enumerate(many):
@@ -45,7 +46,10 @@ def ask(many: Sequence[Cell], load: Load, memory: int | None = None, answers: st
 
 
 def kind(cell: Cell) -> str:
-    """The same for cells whose memory differs by the batch size only: a task counts by its limits and labels alone."""
+    """Return a text that is the same for cells whose memory differs by the batch size only.
+
+    Of a task, only its limits and labels count.
+    """
     known = row(cell.task)
     limits = (cell.task.max_input_tokens or known.max_input_tokens, known.max_target_tokens, len(known.label_words))
     task = replace(cell.task, name="", digest="", train_size=None, validation_size=None, test_size=None, split_seed=0)
@@ -54,7 +58,7 @@ def kind(cell: Cell) -> str:
 
 
 def without_data(block: Mapping[str, Sequence[Any]]) -> list[Cell]:
-    """The cells of a block of choices, of tasks whose rows nobody reads and models whose weights nobody reads."""
+    """Return the cells of a block of choices without reading rows of tasks or weights of models."""
     own = {key: value for key, value in block.items() if key.partition(".")[0] != "task"}
     own.setdefault("model.weights", ["random"])
     found = grid.expand([own])
@@ -77,12 +81,14 @@ def without_data(block: Mapping[str, Sequence[Any]]) -> list[Cell]:
 
 
 def device_memory() -> int | None:
-    """Bytes of the first GPU that this process may use; None where there is none, or it does not tell."""
+    """Return the bytes of the first GPU that this process may use; None where there is none, or it does not report
+    them.
+    """
     return _of_device(lambda library, handle: int(library.nvmlDeviceGetMemoryInfo(handle).total))
 
 
 def device_name() -> str | None:
-    """What NVML calls that GPU."""
+    """Return NVML's name of the first GPU that this process may use; None where there is none."""
     return _of_device(lambda library, handle: nvml.text(library.nvmlDeviceGetName(handle)))
 
 
@@ -98,9 +104,10 @@ def _of_device(asked: Callable[[Any, Any], T]) -> T | None:
 
 
 def share(many: Sequence[Cell], memory: int | None = None) -> float | None:
-    """The part of a GPU that each of these cells needs, the hungriest decides: above 0, at most 1.
+    """Return the share of a GPU that each of these cells needs: that of the cell with the most memory, above 0 and at
+    most 1.
 
-    None where it cannot be known: no GPU here (memory: bytes of one elsewhere), or no forecast for one of them.
+    memory: bytes of a GPU elsewhere. None where there is no GPU here, or no forecast for one of the cells.
     """
     memory = memory or device_memory()
     if memory is None:

@@ -23,12 +23,15 @@ Asked = tuple[Mapping[str, Any], Mapping[str, Any], Sequence[int], int | None]
 
 
 def answers(asked: Sequence[Asked]) -> list[list[dict[str, Any]] | str]:
-    """(cell as JSON, fields of Load, batch sizes, bytes of a device or None) -> figures, or what is wrong with it."""
+    """Return figures for each question, or one sentence that says why there are none.
+
+    A question is (cell as JSON, fields of Load, batch sizes, bytes of a device or None).
+    """
     return each(asked, _figures)
 
 
 def each(asked: Sequence[Asked], figures: Callable[..., list[dict[str, Any]]]) -> list[list[dict[str, Any]] | str]:
-    """What `figures` finds for each, or in a sentence why nothing."""
+    """Return the result of `figures` for each question, or one sentence that says why there is none."""
     told: list[list[dict[str, Any]] | str] = []
     for cell, load, sizes, memory in asked:
         try:
@@ -70,7 +73,9 @@ def _fit(told: Mapping[str, Any], course: "Course", parts: "Course", memory: int
 
 
 def largest(peak: Callable[[int], int], room: int) -> int:
-    """The most rows whose peak is at most `room`; 0 where not even one's is, LIMIT where more than that would be."""
+    """Return the largest number of rows whose peak is at most `room`: 0 where one row needs more, LIMIT where more
+    would fit.
+    """
     if peak(1) > room:
         return 0
     low, high = 1, 2
@@ -95,7 +100,7 @@ class Course:
         self._logs: dict[int, Log] = {}
 
     def at(self, batch_size: int) -> dict[str, Any]:
-        """The figures at one batch size, cut in as many parts as the load says. All bytes."""
+        """Return the figures at one batch size, in bytes. The batch is cut into as many parts as the load says."""
         subject, load = self._subject, self._subject.load
         log = self.log(-(-batch_size // load.accumulation))
         peak, ways = log.peak(), subject.ways
@@ -114,10 +119,11 @@ class Course:
         }
 
     def peak(self, rows: int) -> int:
-        """Bytes at so many rows at once."""
+        """Return the bytes of the peak with this number of rows at once."""
         return self.log(rows).most()
 
     def log(self, rows: int) -> Log:
+        """Return the log of a step with this number of rows, measured or inferred from two smaller ones."""
         if rows in self._logs:
             return self._logs[rows]
         known = sorted(self._logs)[-2:]

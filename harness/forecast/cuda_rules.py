@@ -43,7 +43,7 @@ class Ways(TorchFunctionMode):
         self._cast: dict[int, Tensor] = {}
 
     def again(self) -> "Ways":
-        """The same for blocks that are computed a second time; casts are cached anew there."""
+        """Return these rules for blocks that are computed a second time, where casts are cached anew."""
         return Ways(self.kernel, self.low)
 
     def __exit__(self, *reason: Any) -> None:

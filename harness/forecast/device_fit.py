@@ -14,12 +14,14 @@ HEAD = ("method", "model", "task", "batch", "peak", "fits", "largest batch", "ac
 
 
 def wanted(said: str | None) -> int | None:
-    """Bytes of the device that is meant: as said, else that of the GPU here; None where there is none."""
+    """Return the bytes of the device to fit: as given, else those of the GPU here; None where there is none."""
     return size("--device-memory", said) if said else client.device_memory()
 
 
 def forecasts(many: Sequence[Cell], memory: int) -> dict[str, Figures | str]:
-    """key -> the cell's figures, rows being as long as its task allows, or in a sentence why there are none."""
+    """Return key -> the cell's figures, or one sentence that says why there are none. Rows are as long as the task
+    allows.
+    """
     kinds = len({client.kind(cell) for cell in many})
     if kinds > 4:
         print(f"forecasting the memory of {kinds} kinds of cell, a second or two each", file=sys.stderr, flush=True)
@@ -27,7 +29,7 @@ def forecasts(many: Sequence[Cell], memory: int) -> dict[str, Figures | str]:
 
 
 def text(many: Sequence[Cell], told: Mapping[str, Figures | str], memory: int) -> str:
-    """A line for each method, model, task and batch size, and how many cells fit."""
+    """Return a line for each method, model, task and batch size, and the number of cells that fit."""
     lines: dict[tuple[str, ...], None] = {}
     fits, wrong = 0, dict[str, None]()
     for cell in many:
@@ -43,7 +45,7 @@ def text(many: Sequence[Cell], told: Mapping[str, Figures | str], memory: int) -
 
 
 def verdict(figures: Figures) -> tuple[str, str, str]:
-    """(does it fit, the largest batch that does, in how many parts this one does)"""
+    """Return (whether the batch fits, the largest batch that fits, in how many parts this batch fits), as texts."""
     needed = figures["accumulation_to_fit"]
     parts = "none fits" if needed is None else str(needed)
     return "yes" if figures["fits"] else "no", str(figures["largest_batch"]), parts

@@ -28,7 +28,7 @@ def plan(
     jobs: int | None,
     folder: Path,
 ) -> str:
-    """Cells, how many are done, about how long the rest takes and what memory, and where results go."""
+    """Return the text of a plan: the cells, how many are done, time and memory of the rest, the folder of results."""
     store, found = Store(runtime.store), planned.cells
     keyed = {identity.key(cell): cell for cell in found}
     left = [cell for key, cell in keyed.items() if store.status(key) not in FINAL]
@@ -74,7 +74,7 @@ def _unseen(scale: str, blocks: Sequence[Block], left: int, at_once: int) -> str
 
 
 def without_rows(exhibit: Exhibit, blocks: Sequence[Block], why: object, folder: Path) -> str:
-    """The same where the rows of a task are not here, so that no cell has its key yet."""
+    """Return the text of a plan where the rows of a task are not here, so that no cell has a key yet."""
     on = gpu_hours.device()
     found = gpu_hours.lines(gpu_hours.cells_of(blocks), on)
     return (

@@ -51,7 +51,7 @@ class Estimate:
         return statistics.median(alike or [wall * _ratio(place.steps, steps) for wall, steps in walls])
 
     def size(self, place: Place) -> int | None:
-        """Bytes that a finished cell most like it keeps; None where none is known."""
+        """Return the bytes that the most similar finished cell takes on disk; None where none is known."""
         kind = _first(place, self.keys)
         if kind is None:
             return None
@@ -60,7 +60,7 @@ class Estimate:
         return self.bytes[kind]
 
     def total(self, places: Iterable[Place], at_once: int) -> float | None:
-        """Seconds for all of them, so many at once; None where one of them is unknown."""
+        """Return the seconds of all places with `at_once` of them at a time; None where one of them is unknown."""
         counts: dict[tuple[Kind, int | None], tuple[Place, int]] = {}
         for place in places:
             kind = (place.method, place.model, place.task), place.steps
@@ -100,26 +100,29 @@ class Known:
 
 
 def from_store(store: Store, keys: Sequence[str]) -> Iterator[Known]:
-    """By the finished cells among these, if there are any."""
+    """Yield what the finished cells among these keys took, if there are any."""
     if mine := _done(records_of(store, keys)):
         yield _known(store, mine)
 
 
 def from_reference(store: Store, archive: Path) -> Iterator[Known]:
-    """By the committed run of one exhibit, if it is there."""
+    """Yield what the committed run of one exhibit took, if it exists."""
     if theirs := _done(from_archive(archive)) if archive.is_file() else []:
         yield _known(store, theirs, f" by our run of {archive.parent.name} ({_machine(theirs[0])})")
 
 
 def from_references(store: Store) -> Iterator[Known]:
-    """By all our committed runs together. Their memory is left out: it is that of other models, too."""
+    """Yield what all committed runs together took. Their memory is left out, because it is that of other models too."""
     runs = [run for path in sorted(assets.reference().glob(f"*/{ARCHIVE}")) for run in from_archive(path)]
     if theirs := _done(runs):
         yield replace(_known(store, theirs, f" by our own runs ({_machine(theirs[0])})"), memory=None)
 
 
 def walls(many: Iterable[Cell], by: Iterable[Known]) -> dict[str, tuple[float, Known]]:
-    """Seconds of each of these cells by key, and who knows them: the first that does. Unknown ones are left out."""
+    """Return key -> (seconds, the runs that they are estimated from). The first runs with an estimate count.
+
+    Cells without an estimate are left out.
+    """
     left, found = {identity.key(cell): requested_grids.place(cell) for cell in many}, dict[str, tuple[float, Known]]()
     for source in by:
         told = {key: source.estimate.seconds(place) for key, place in left.items()}
@@ -131,7 +134,7 @@ def walls(many: Iterable[Cell], by: Iterable[Known]) -> dict[str, tuple[float, K
 
 
 def whose(found: Mapping[str, tuple[float, Known]]) -> list[Known]:
-    """Those whose cells were asked for these walls, each once."""
+    """Return the runs behind these estimates, each once."""
     return list(dict.fromkeys(source for _, source in found.values()))
 
 

@@ -22,7 +22,9 @@ Row = dict[str, Any]
 
 
 def rows(exhibit: Exhibit, many: Sequence[Cell]) -> list[Row]:
-    """For each cell its forecast, or the reason why there is none, and what a GPU here says (None without one)."""
+    """Return for each cell its forecast, or the reason why there is none, and the measurement of a GPU (None without
+    one).
+    """
     assert exhibit.forecast is not None
     told = client.ask(many, exhibit.forecast, None)
     gpu = client.device_memory() is not None
@@ -49,6 +51,7 @@ def _measure(exhibit: Exhibit, cell: Cell) -> dict[str, Any]:
 
 
 def save(folder: Path, found: Sequence[Row]) -> None:
+    """Write the rows into a folder of results."""
     folder.mkdir(parents=True, exist_ok=True)
     about = provenance.gather()
     made_by = {name: about[name] for name in ("deltabench", "git", "python", "packages")}
@@ -56,7 +59,7 @@ def save(folder: Path, found: Sequence[Row]) -> None:
 
 
 def load(folder: Path) -> list[Row]:
-    """What `save` wrote. UsageError where there is no such thing."""
+    """Return the rows that `save` wrote. Raise UsageError for a file that does not have them."""
     try:
         content: Mapping[str, Any] = atomic_files.parse(atomic_files.read_text(folder / ROWS))
         return list(content["rows"])
@@ -65,7 +68,7 @@ def load(folder: Path) -> list[Row]:
 
 
 def differing(mine: Sequence[Row], other: Sequence[Row], share: float = 0.01) -> list[str]:
-    """A line for each cell in both whose forecasts differ by more than `share`."""
+    """Return a line for each cell whose two forecasts differ by more than `share`."""
     known = {row["key"]: row["forecast"] for row in other if row["forecast"]}
     lines = []
     for row in mine:

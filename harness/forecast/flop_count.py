@@ -19,7 +19,10 @@ from methods.backbone.delta import trainable
 
 
 def answers(asked: Sequence[compute.Asked]) -> list[list[dict[str, Any]] | str]:
-    """(cell as JSON, fields of Load, batch sizes, ignored) -> {"operations"} at each size, or what is wrong with it."""
+    """Return {"operations"} at each batch size for each question, or one sentence that says why there are none.
+
+    A question is (cell as JSON, fields of Load, batch sizes, ignored).
+    """
     return compute.each(asked, _figures)
 
 

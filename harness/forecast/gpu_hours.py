@@ -45,7 +45,7 @@ class Line:
 
 
 def cells_of(blocks: Sequence[Block]) -> list[Cell]:
-    """All cells of a grid; where other cells choose the learning rate, at the recipe's own."""
+    """Return all cells of a grid. Where other cells choose the learning rate, that of the recipe is taken."""
     return [cell for block in blocks for cell in client.without_data(_listed(block))]
 
 
@@ -55,13 +55,13 @@ def _listed(block: Mapping[str, Any]) -> dict[str, list[Any]]:
 
 
 def device() -> str:
-    """The GPU here if its peak is known, else DEVICE."""
+    """Return the name of the GPU here if its peak is known, else DEVICE."""
     here = client.device_name()
     return here if here and peak_flops.find(here, "fp32")[0] else DEVICE
 
 
 def lines(many: Sequence[Cell], on: str) -> list[Line]:
-    """What they would take on a device of that name."""
+    """Return the hours and memory of the cells on a device of that name, by model and method."""
     alike = {_kind(cell): cell for cell in many}
     if len(alike) > 4:
         print(f"forecasting {len(alike)} kinds of cell, a second or two each", file=sys.stderr, flush=True)
@@ -108,7 +108,7 @@ def _rate(cell: Cell, on: str) -> float:
 
 
 def text(found: Sequence[Line], on: str) -> str:
-    """A line for each model and method, and the sum."""
+    """Return a line for each model and method, and the sum."""
     rows = [
         (one.model, one.method, str(one.cells), f"{one.steps:,}", str(one.batch_size), *_figures(one)) for one in found
     ]
@@ -123,7 +123,7 @@ def _figures(line: Line) -> tuple[str, str]:
 
 
 def summary(found: Sequence[Line], on: str) -> str:
-    """In a sentence."""
+    """Return the sum in one sentence."""
     hours, known = sum(one.hours or 0 for one in found), [one.peak for one in found if one.peak is not None]
     most = f", {gib(max(known))} for the largest step" if known else ""
     return (
@@ -133,7 +133,7 @@ def summary(found: Sequence[Line], on: str) -> str:
 
 
 def walk(on: str) -> Iterator[str]:
-    """Every grid for a GPU of every exhibit that has cells of its own, line by line of a Markdown table."""
+    """Yield the lines of a Markdown table of all grids for a GPU, of every exhibit that has cells of its own."""
     yield from (_row(("exhibit", "scale", "models", "cells", "largest step", "GPU-hours")), _row(["---"] * 6))
     for name, exhibit in exhibits.catalogue().items():
         wanted = [scale for scale in exhibit.grids if scale not in exhibits.HERE]

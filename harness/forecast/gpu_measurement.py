@@ -22,7 +22,10 @@ BACKENDS = {
 
 
 def measure(cell: Mapping[str, Any], load: Mapping[str, Any], batch_size: int) -> dict[str, Any]:
-    """Bytes at the peak of one step, the optimiser's state being there; "oom" is a result. In a child of its own."""
+    """Return the bytes at the peak of one step on the GPU, measured in a child process with the optimiser's state.
+
+    An out-of-memory is a result: "oom".
+    """
     asked, device = Load(**load), torch.device("cuda")
     about = {"device": torch.cuda.get_device_name(device), "torch": torch.__version__, "cuda": torch.version.cuda}
     try:

@@ -28,13 +28,15 @@ class Words(tokenizer.Text):
     """Every word is one token: which one does not matter for memory."""
 
     def encode(self, text: str) -> list[int]:
+        """Return one token for a text."""
         return [self.pad]
 
     def knows(self, token: int) -> bool:
+        """Return True: no token is unknown."""
         return True
 
     def tell_apart(self, words: Sequence[str], spelt: Sequence[Sequence[int]], limit: int) -> None:
-        return None
+        """Accept all label words, because their tokens do not matter."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,10 @@ class Subject:
 
 
 def prepare(cell: Cell, load: Load, device: torch.device = META, as_cuda: bool = True) -> Subject:
-    """The cell's model with its method attached; weights, on a real device, are random. UsageError as a run's."""
+    """Return the cell's model with its method attached; on a real device its weights are random.
+
+    Raise UsageError where a run would.
+    """
     backbone = replace(cell.model, weights="random")  # nothing is read but the architecture
     task, method = _task(cell), methods.make(cell.method)
     inputs, targets = load.input_tokens or task.max_input_tokens, load.target_tokens or task.max_target_tokens

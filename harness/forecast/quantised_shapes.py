@@ -90,7 +90,7 @@ class Linear8bitLt(nn.Linear):
 
     @property
     def state(self) -> "Linear8bitLt":
-        """Who has the rows' floats."""
+        """Return the layer itself, which has the state of the rows."""
         return self
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:

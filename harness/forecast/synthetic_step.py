@@ -22,7 +22,7 @@ from methods.backbone.delta import trainable
 
 
 def follow(subject: Subject, rows: int) -> Log:
-    """The log of one step with so many rows in each part of the batch."""
+    """Return the log of one step with `rows` rows in each part of the batch."""
     live = Live(inside if subject.ways is not None else None)
     with live, _fused_on_meta():
         live.watch(subject.model)
@@ -34,7 +34,7 @@ def follow(subject: Subject, rows: int) -> Log:
 
 
 def ready(subject: Subject, mark: Callable[[str], None]) -> torch.optim.Optimizer | None:
-    """The optimiser with its state, as after a first step; None where nothing trains."""
+    """Return the optimiser with its state, as after a first step; None where nothing trains."""
     if not any(True for _ in trainable(subject.model)):
         return None
     optimizer = optimizers.make(subject.model, subject.recipe, subject.method.groups(subject.model))
@@ -48,7 +48,7 @@ def ready(subject: Subject, mark: Callable[[str], None]) -> torch.optim.Optimize
 def step(
     subject: Subject, optimizer: torch.optim.Optimizer | None, rows: int, mark: Callable[[str], None] = lambda _: None
 ) -> None:
-    """One step; of a batch in many parts the first and the last, as those between are all alike."""
+    """Run one step. Of a batch in many parts, the first and the last are run, as those between are like the last."""
     for left in reversed(range(min(subject.load.accumulation, 2))):
         mark("forward")
         batch = synthetic(subject.load, rows, subject.device)
@@ -62,7 +62,7 @@ def step(
 
 
 def synthetic(load: Load, rows: int, device: torch.device) -> Batch:
-    """A batch whose every row is as long as the load says; masked as one with padding is."""
+    """Return a batch whose rows are all as long as the load says, with the mask of a batch that has padding."""
     assert load.input_tokens, "the lengths are settled"
     assert load.target_tokens, "the lengths are settled"
     whole = partial(torch.zeros, dtype=torch.long, device=device)

@@ -40,10 +40,12 @@ class Watching(Keeper):
     _seen: set[int] = field(default_factory=set)
 
     def open(self, model: nn.Module) -> Place | None:
+        """Return the place to resume from, as `Keeper.open` does; None at the start."""
         self._seen.clear()  # a training that starts again passes the same steps
         return super().open(model)
 
     def due(self, step: int) -> bool:
+        """Return whether a snapshot or a checkpoint is due after `step` steps."""
         return self._wants(step) or super().due(step)
 
     def save(

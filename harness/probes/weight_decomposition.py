@@ -45,7 +45,7 @@ def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
 
 
 def changes(before: "torch.Tensor", after: "torch.Tensor") -> tuple[float, float]:
-    """(dM, dD) between two weights [d_out, d_in]. A row without length has no direction and is not in dD."""
+    """Return (dM, dD) between two weights [d_out, d_in]. A row of length 0 has no direction and is left out of dD."""
     import torch
 
     lengths = [torch.linalg.vector_norm(weight, dim=1, keepdim=True) for weight in (before, after)]

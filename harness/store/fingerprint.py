@@ -56,6 +56,7 @@ class Subject:
 
     @classmethod
     def of_cell(cls, cell: Cell) -> "Subject":
+        """Return the subject of a resolved cell."""
         return cls(
             cell.method.name,
             cell.task.name,
@@ -67,7 +68,7 @@ class Subject:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "Subject":
-        """The same subject from a record's JSON, which leaves out the fields at which a task was only read."""
+        """Return the subject of a record's JSON, which leaves out the fields with which a task was only read."""
         cell, facts = record["cell"], record.get("task_facts") or {}
         return cls(
             cell["method"]["name"],
@@ -80,7 +81,7 @@ class Subject:
 
     @classmethod
     def of_summary(cls, summary: Mapping[str, Any]) -> "Subject":
-        """The same subject from the short form that `record.summarise` makes."""
+        """Return the subject of the summary that `record.summarise` makes."""
         return cls(
             summary["method"],
             summary["task"],
@@ -103,12 +104,12 @@ def parts(subject: Subject) -> Mapping[str, str]:
 
 @cache
 def fingerprint(subject: Subject) -> str:
-    """One digest of all parts."""
+    """Return one digest of all parts."""
     return joined(parts(subject))
 
 
 def joined(found: Mapping[str, str]) -> str:
-    """One digest of these parts."""
+    """Return one digest of these parts."""
     lines = (f"{name}={digest}" for name, digest in sorted(found.items()))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 

@@ -30,10 +30,10 @@ def keep_these(files: Iterable[tuple[str, Path]]) -> None:
 
 
 def source(name: str, path: Path) -> bytes:
-    """What the module was made of in this process, as far as that is known; else what the file holds now."""
+    """Return the source from which this process imported the module, if it is known; else the content of the file."""
     return _sources[name] if name in _sources else path.read_bytes()
 
 
 def digest(content: bytes) -> str:
-    """Of a source, byte by byte."""
+    """Return the digest of a source, byte by byte."""
     return hashlib.sha256(content).hexdigest()

@@ -28,7 +28,7 @@ PACKAGES = (
 
 @cache
 def gather() -> dict[str, Any]:
-    """Versions, the checkout's commit and the machine (no host or user name)."""
+    """Return versions, the checkout's commit and the machine, without a host's or a user's name."""
     return {
         "deltabench": own_version(),
         "git": commit(),
@@ -45,14 +45,14 @@ def gather() -> dict[str, Any]:
 
 
 def own_version() -> str | None:
-    """Of the installed package, else of the checkout that this code runs from."""
+    """Return the version of the installed package, else that of the checkout that this code runs from."""
     with suppress(OSError, KeyError, tomllib.TOMLDecodeError):
         return str(tomllib.loads(atomic_files.read_text(assets.root() / "pyproject.toml"))["project"]["version"])
     return installed("deltabench")
 
 
 def installed(name: str) -> str | None:
-    """The version of an installed package, without importing it."""
+    """Return the version of an installed package, without importing it."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -60,7 +60,7 @@ def installed(name: str) -> str | None:
 
 
 def commit() -> str | None:
-    """The commit of the checkout this code runs from; None for an installed copy."""
+    """Return the commit of the checkout that this code runs from; None for an installed copy."""
     with suppress(OSError):
         folder = _git_folder()
         head = (folder / "HEAD").read_text().strip()

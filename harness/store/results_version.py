@@ -37,7 +37,7 @@ NAMED = ("optimizer", "schedule")
 
 
 def features(recipe: Mapping[str, Any], task: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of the groups of rows that a recipe and a task add: `schedule=linear`, `gradient_clip`.
+    """Return the names of the groups of rows that a recipe and a task add: `schedule=linear`, `gradient_clip`.
 
     A field that is missing is at its declared default.
     """

@@ -47,6 +47,7 @@ class Batch:
             lengths = lengths.index_fill(0, places, 0)
 
     def to(self, device: torch.device) -> "Batch":
+        """Return the batch on a device."""
         held = {name: tensor.to(device) for name, tensor in vars(self).items() if tensor is not None}
         return replace(self, **held)
 
@@ -90,11 +91,11 @@ class Encoded:
 
     @cached_property
     def tokens(self) -> torch.Tensor:
-        """[N] tokens of each row, input and target."""
+        """Return [N] the number of tokens of each row, input and target."""
         return self.lengths if self.targets is None else self.lengths + (self.targets != IGNORED).sum(dim=1)
 
     def batch(self, rows: Sequence[int] | np.ndarray) -> Batch:
-        """These rows, padded to the longest of them."""
+        """Return these rows, padded to the longest of them."""
         index = torch.as_tensor(rows)
         lengths = self.lengths[index]
         width = int(lengths.max())
@@ -110,14 +111,14 @@ class Encoded:
         )
 
     def by_length(self, size: int) -> Iterator[list[int]]:
-        """All rows in groups of at most `size` of like length, for evaluation."""
+        """Yield all row numbers in groups of at most `size` rows of similar length, for evaluation."""
         order = torch.argsort(self.lengths, stable=True).tolist()
         for start in range(0, len(order), size):
             yield order[start : start + size]
 
 
 def pad(rows: Sequence[Sequence[int]], value: int, width: int | None = None) -> torch.Tensor:
-    """[N, T] with `value` after the end of each row."""
+    """Return [N, T] the rows with `value` after the end of each."""
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
     table = np.full((len(rows), width or int(lengths.max())), value, dtype=np.int64)
     table[np.arange(table.shape[1]) < lengths[:, None]] = np.concatenate([np.asarray(row) for row in rows])
@@ -146,7 +147,7 @@ class Order:
         self._epochs: dict[int, np.ndarray] = {}
 
     def rows(self, step: int) -> np.ndarray:
-        """[B] row numbers."""
+        """Return [B] the row numbers of a step."""
         if len(self._lengths) < POOL * self._size:
             return self._of_epochs(step)
         number, place = divmod(step, POOL)

@@ -131,7 +131,7 @@ class Keeper:
         print(f"started anew: {reason}")
 
     def due(self, step: int) -> bool:
-        """Whether to save now that `step` steps are done."""
+        """Return whether training is to be saved after `step` steps."""
         if self.over() or (self.steps and step - self._at >= self.steps):
             return True
         return bool(self.minutes) and time.monotonic() - self._time >= max(60 * self.minutes, LEAST_SHARE * self._took)
@@ -167,7 +167,7 @@ class Keeper:
         self._at, self._time, self._took = place.step, time.monotonic(), time.monotonic() - began
 
     def note(self) -> dict[str, str]:
-        """For the record's notes."""
+        """Return what the record's notes say about the checkpoint."""
         return {"checkpoint": self.trouble} if self.trouble else {}
 
     def _wanted(self) -> dict[str, str | int]:
@@ -175,7 +175,9 @@ class Keeper:
 
 
 def keeper(cell: Cell, runtime: Runtime, folder: AttemptFolder, device: torch.device) -> Keeper:
-    """Of one attempt at a cell. A checkpoint is used on the same kind of device only, and by the same code."""
+    """Return the keeper of one attempt at a cell. A checkpoint is used only on the same kind of device and by the same
+    code.
+    """
     code = fingerprint.exact(cell)
     made_by = {"key": identity.key(cell), "code": code, "device": device.type}
     saved = cell.recipe.parallel != "fsdp"  # its shards are in no checkpoint; its worker ends it

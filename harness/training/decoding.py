@@ -34,7 +34,7 @@ class Prompt(NamedTuple):
         return self._numbered(torch.cat((self.ids, ids), dim=1), torch.cat((self.mask, mask), dim=1))
 
     def logits(self, model: Any, last: int) -> torch.Tensor:
-        """[B, last, V] at the last positions, nothing cached."""
+        """Return [B, last, V] logits at the last positions, without a cache."""
         output = model(
             input_ids=self.ids, attention_mask=self.mask, position_ids=self.positions, use_cache=False,
             logits_to_keep=last,
@@ -43,7 +43,7 @@ class Prompt(NamedTuple):
         return logits
 
     def read(self, model: Any) -> tuple[torch.Tensor, Any]:
-        """([B, V] for the token that comes next, the cache)."""
+        """Return ([B, V] logits of the next token, the cache)."""
         output = model(
             input_ids=self.ids, attention_mask=self.mask, position_ids=self.positions, use_cache=True,
             logits_to_keep=1,
@@ -51,7 +51,7 @@ class Prompt(NamedTuple):
         return output.logits[:, -1], output.past_key_values
 
     def go_on(self, model: Any, ids: torch.Tensor, cache: Any, mask: torch.Tensor) -> torch.Tensor:
-        """[B, U, V] after reading [B, U] more tokens on top of a cache that holds the prompt."""
+        """Return [B, U, V] logits after [B, U] more tokens, with a cache of the prompt."""
         longer = self.extended(ids, mask)
         output = model(
             input_ids=ids, attention_mask=longer.mask, position_ids=longer.positions[:, -ids.shape[1] :],
@@ -62,9 +62,9 @@ class Prompt(NamedTuple):
 
 
 def generate(model: Any, prompt: Prompt, most: int, ends: Sequence[int], beams: int = 1) -> list[list[int]]:
-    """The likeliest tokens after each prompt, at most `most`; one row for each row.
+    """Return the likeliest tokens after each prompt, at most `most`; one row for each prompt.
 
-    ends: tokens that end a text. The first ends the answers of training and is no part of a row, the others are.
+    ends: tokens that end a text. The first ends the answers of training and is not part of a row; the others are.
     """
     if beams > 1:
         return beam_search(model, prompt, most, ends, beams)
@@ -83,8 +83,9 @@ def generate(model: Any, prompt: Prompt, most: int, ends: Sequence[int], beams: 
 
 
 def beam_search(model: Any, prompt: Prompt, most: int, ends: Sequence[int], beams: int) -> list[list[int]]:
-    """As transformers does it by default: a finished answer scores its mean log-probability, the end token counted,
-    and the search ends where no unfinished one can still be better than the `beams` best, or at `most` tokens.
+    """Return the answers of transformers' default beam search. A finished answer scores its mean log-probability, the
+    end token counted. The search ends where no unfinished answer can still be better than the `beams` best, or at
+    `most` tokens.
     """
     n_rows = len(prompt.ids)
     logits, cache = prompt.read(model)

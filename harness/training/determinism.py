@@ -17,14 +17,14 @@ WORKSPACE = ":4096:8"
 
 
 def seed(number: int) -> None:
-    """Every generator that a method may draw from: torch's on all devices, Python's and NumPy's."""
+    """Set the seed of every generator that a method may draw from: torch's on all devices, Python's and NumPy's."""
     torch.manual_seed(number)
     random.seed(number)
     np.random.seed(number)
 
 
 def states(device: torch.device) -> dict[str, Any]:
-    """Of all these generators, as plain values and tensors."""
+    """Return the states of all these generators, as plain values and tensors."""
     kind, keys, *rest = np.random.get_state(legacy=True)
     return {
         "torch": torch.get_rng_state(),
@@ -35,7 +35,7 @@ def states(device: torch.device) -> dict[str, Any]:
 
 
 def restore(held: dict[str, Any], device: torch.device) -> None:
-    """What `states` gave."""
+    """Set the generators to the states that `states` returned."""
     torch.set_rng_state(held["torch"])
     if held["device"] is not None:
         torch.cuda.set_rng_state(held["device"], device)
@@ -60,7 +60,7 @@ def ask(device: torch.device) -> list[str]:
 
 
 def listener(lacking: list[str], usual: Callable[..., None]) -> Callable[..., None]:
-    """What shows a warning as `usual`, and keeps those about determinism, by their first clause."""
+    """Return a function that shows warnings as `usual` does, and stores the first clause of those about determinism."""
 
     def show(message: Any, *rest: Any) -> None:
         told = str(message).partition(", but")[0].strip()[:120]
@@ -72,19 +72,22 @@ def listener(lacking: list[str], usual: Callable[..., None]) -> Callable[..., No
 
 
 def note(device: torch.device, lacking: list[str] | None) -> dict[str, Any]:
-    """For the record's notes: what was not deterministic on a GPU. lacking: as of `ask`; None: nobody asked."""
+    """Return what the record's notes say about operations on a GPU that were not deterministic.
+
+    lacking: as collected since `ask`; None where determinism was not requested.
+    """
     if device.type != "cuda":
         return {}
     return {"not_deterministic": "not asked for (deterministic=true)" if lacking is None else lacking}
 
 
 def choose_device(wanted: str) -> torch.device:
-    """The device named, or for "auto" the first GPU where there is one."""
+    """Return the named device, or for "auto" the first GPU where there is one."""
     if wanted != "auto":
         return torch.device(wanted)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def seed_for(cell: Cell, purpose: str) -> int:
-    """A seed of its own for each purpose, so that a method that draws more numbers shifts nobody else's."""
+    """Return a seed of its own for each purpose, so that a method that draws more numbers changes no other draw."""
     return int.from_bytes(hashlib.sha256(f"{cell.seed}/{purpose}".encode()).digest()[:4], "big")

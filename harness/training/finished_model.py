@@ -34,7 +34,7 @@ class Built:
 
 
 def finished(store: Store, key: str, checkpoint: str = "best") -> Built:
-    """UsageError for a cell that is not done or kept nothing."""
+    """Return a finished cell's model with its trained tensors. Raise UsageError for a cell without them."""
     cell, status = store.cell(key), store.status(key)
     if status != "done":
         raise UsageError(f"cell {key[:12]} is {status}: only a finished cell has weights.")
@@ -51,13 +51,13 @@ def finished(store: Store, key: str, checkpoint: str = "best") -> Built:
 
 
 def backbone(cell: Cell) -> PreTrainedModel:
-    """As the cell found it, its head drawn."""
+    """Return the backbone of a cell before training, with the head that its seed draws."""
     head = objectives.head(cell.objective, len(tasks.row(cell.task).label_words))
     return models.load(cell.model, head, seed_for(cell, "head"))
 
 
 def attached(cell: Cell, model: PreTrainedModel) -> Method:
-    """The cell's method, attached to `model`."""
+    """Attach the cell's method to `model` and return it."""
     method = methods.make(cell.method)
     determinism.seed(seed_for(cell, "method"))
     method.attach(model)

@@ -47,6 +47,7 @@ class Fitted:
     last: Point
 
     def points(self) -> dict[str, Point]:
+        """Return checkpoint -> its point."""
         return {"best": self.best, "last": self.last}
 
 
@@ -67,6 +68,7 @@ class Work:
 
     @property
     def evaluated(self) -> list[str]:
+        """Return whether the step has been evaluated."""
         return ["validation", *self.task.splits.tests]
 
 
@@ -166,7 +168,7 @@ def _only(held: Mapping[str, nn.Parameter], rests: Callable[[str], bool]) -> Ite
 
 
 def schedule(recipe: RecipeConfig, step: int) -> float:
-    """The learning rate of a step (from 1) as a share of the peak: a linear rise, then towards 0 or constant.
+    """Return the learning rate of a step (from 1) as a share of the peak: a linear rise, then towards 0 or constant.
 
     The peak is reached at the last step of the warm-up; no step has rate 0.
     """
@@ -245,7 +247,7 @@ class Diverged(RuntimeError):
 
 
 def check(curve: Sequence[Mapping[str, Any]]) -> None:
-    """Diverged where the rows so far, the first of them from before training, say so."""
+    """Raise Diverged where the rows so far, the first of them from before training, show that training diverges."""
     step, loss = curve[-1]["step"], curve[-1]["validation_loss"]
     if not math.isfinite(loss):
         raise Diverged(step, f"the validation loss is {loss}")

@@ -26,7 +26,7 @@ class Start:
 
 
 def start(model: nn.Module) -> Start:
-    """How the model stands now, in a few bytes for each tensor."""
+    """Return the model's state before training, in a few bytes for each tensor."""
     return Start({name: _mark(tensor) for name, tensor in _tensors(model)}, _plain(model))
 
 

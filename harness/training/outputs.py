@@ -20,7 +20,7 @@ PREDICTIONS = "predictions.jsonl.gz"
 
 
 def predictions(folder: AttemptFolder, fitted: Fitted, splits: Mapping[str, Split]) -> None:
-    """One JSON line per checkpoint, set and row: {"checkpoint", "set", "id", "prediction", "target"}."""
+    """Write one JSON line per checkpoint, set and row: {"checkpoint", "set", "id", "prediction", "target"}."""
     lines = [
         json.dumps({"checkpoint": checkpoint, "set": name, "id": row.id, "prediction": answer, "target": target})
         for checkpoint, point in fitted.points().items()
@@ -32,7 +32,9 @@ def predictions(folder: AttemptFolder, fitted: Fitted, splits: Mapping[str, Spli
 
 
 def deltas(folder: AttemptFolder, fitted: Fitted, model: nn.Module) -> None:
-    """`delta-best.safetensors` and `delta-last.safetensors`, without reparametrisations; none where nothing trained."""
+    """Write `delta-best.safetensors` and `delta-last.safetensors`, without reparametrisations; none where nothing
+    trained.
+    """
     for checkpoint, point in fitted.points().items():
         if point.tensors:
             trained_tensors.restore(model, point.tensors)
@@ -40,9 +42,9 @@ def deltas(folder: AttemptFolder, fitted: Fitted, model: nn.Module) -> None:
 
 
 def scores(work: Work, point: Point) -> dict[str, Any]:
-    """The record's scores of a point; the sample of train is scored here, with the point's tensors put back.
+    """Return the record's scores of a point. The sample of train is scored here, with the point's tensors put back.
 
-    Training is over and the reported sets are scored, so a sample that cannot be is missing, with its reason.
+    Training is over and the reported sets are scored, so a sample that cannot be scored is missing, with its reason.
     """
     told: dict[str, Any] = {"step": point.step, "sets": {name: one.figures for name, one in point.scores.items()}}
     trained_tensors.restore(work.model, point.tensors)
@@ -58,6 +60,7 @@ def scores(work: Work, point: Point) -> dict[str, Any]:
 
 
 def notes(work: Work, device: torch.device) -> dict[str, Any]:
+    """Return the record's notes."""
     cut = {name: split.encoded.truncated for name, split in work.splits.items() if split.encoded.truncated}
     answers: dict[str, dict[str, int]] = {}
     for name, split in work.splits.items():
@@ -81,6 +84,6 @@ def _method_notes(work: Work) -> dict[str, Any]:
 
 
 def leaked(cell: Cell) -> dict[str, str]:
-    """A note where rows of test or validation are also in train."""
+    """Return a note where rows of test or validation are also in train."""
     told = tasks.leaked(cell.task)
     return {"leaked_rows": told} if told else {}

@@ -24,12 +24,12 @@ from methods.base import Method
 
 
 def split(recipe: RecipeConfig) -> bool:
-    """Whether a step has parts at all."""
+    """Return whether a step is split over processes."""
     return recipe.accumulate > 1 or recipe.parallel != "none"
 
 
 def place(model: Any, recipe: RecipeConfig, device: torch.device) -> None:
-    """Bring the model to the device; with fsdp, of each of its blocks only this process's share."""
+    """Move the model to the device. With fsdp, each process gets its share of every block."""
     if recipe.gradient_checkpointing:
         _recompute(model)
     if recipe.parallel == "fsdp":
@@ -44,7 +44,7 @@ def place(model: Any, recipe: RecipeConfig, device: torch.device) -> None:
 def gradients(
     model: nn.Module, objective: Objective, method: Method, recipe: RecipeConfig, encoded: Encoded, rows: Any, seed: int
 ) -> float:  # fmt: skip
-    """The gradients of a batch, of the whole of it in every process; its loss. seed: of what dropout draws here."""
+    """Compute the gradients of the whole batch in every process, and return its loss. seed: of the draws of dropout."""
     mine, device = process_group.mine(), next(model.parameters()).device
     all_items = items(recipe, encoded.batch(rows))
     value = torch.zeros((), dtype=torch.float64, device=device)
@@ -65,12 +65,12 @@ def gradients(
 
 
 def settings(recipe: RecipeConfig, runtime: Runtime) -> Runtime:
-    """Shards are not saved in the midst of training."""
+    """Return the runtime without checkpoints during training, because shards are not saved."""
     return replace(runtime, checkpoint_minutes=0.0, checkpoint_steps=0) if recipe.parallel == "fsdp" else runtime
 
 
 def items(recipe: RecipeConfig, batch: Batch) -> int:
-    """What the loss of this batch is the mean over."""
+    """Return the number of items that the loss of this batch is the mean over."""
     if batch.targets is None:
         return len(batch.inputs)
     answers = int((batch.targets != IGNORED).sum())

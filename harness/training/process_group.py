@@ -49,19 +49,19 @@ class Lost(RuntimeError):
 
 
 def mine() -> Team:
-    """This process's place; alone outside of `spread`."""
+    """Return this process's place in the group; it is alone outside of `spread`."""
     return _mine
 
 
 def size(runtime: Runtime) -> int:
-    """As many as are asked for, else one per device that this process may see. Touches no device."""
+    """Return the number of processes: as requested, else one per device that this process may see. Touch no device."""
     if runtime.processes:
         return runtime.processes
     return max(1, len(gpu_leases.found())) if runtime.device in ("auto", "cuda") else 1
 
 
 def spread(body: Body, cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
-    """What `body` returns in the first of the cell's processes."""
+    """Run `body` in all processes of the cell, and return what the first of them returns."""
     count = size(runtime)
     cuda = runtime.device in ("auto", "cuda") and bool(gpu_leases.found())
     with temporary_folders.folder() as place:

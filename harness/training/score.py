@@ -36,7 +36,7 @@ class Scored:
 
 
 def prepare(objective: Objective, task: Task) -> dict[str, Split]:
-    """Every split by name, tokenised, and "train_sample"."""
+    """Return every split by name, tokenised, and "train_sample"."""
     train = task.splits.train
     sample, _ = splits.carve(train, min(SAMPLE_ROWS, len(train)), seed=0)
     named = {**task.splits.named(), "train_sample": sample}
@@ -47,7 +47,7 @@ def prepare(objective: Objective, task: Task) -> dict[str, Split]:
 
 
 def score(model: nn.Module, objective: Objective, split: Split, metric: str, batch_size: int) -> Scored:
-    """Answers in the order of the rows, their score and the mean loss."""
+    """Return the answers in the order of the rows, their score and the mean loss."""
     # A model that is spread over processes gathers its tensors here, and trains with them later.
     with torch.inference_mode(process_group.mine().size == 1), torch.no_grad():
         return _score(model, objective, split, metric, batch_size)
@@ -70,7 +70,7 @@ def _score(model: nn.Module, objective: Objective, split: Split, metric: str, ba
 
 
 def facts(task: Task, splits: Mapping[str, Split]) -> dict[str, Any]:
-    """What a reader of the scores has to know about the task."""
+    """Return what a reader of the scores has to know about the task."""
     return {
         "metric": task.metric,
         "category": task.category,

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 
 def told(work: "Work", device: torch.device, name: str) -> dict[str, Any]:
-    """The record's `flops`: of one step, per second of steady training, and the share of the peak of device `name`.
+    """Return the record's `flops`: of one step, per second of steady training, and the share of the peak of device
+    `name`.
 
     The rate is that step's operations per token times the steady tokens per second.
     """
@@ -48,7 +49,7 @@ def told(work: "Work", device: torch.device, name: str) -> dict[str, Any]:
 
 
 def count(work: "Work", rows: Sequence[int], device: torch.device) -> int:
-    """Of one step on these rows of train."""
+    """Return the operations of one step on these rows of train."""
     batch = work.splits["train"].encoded.batch(rows).to(device)
     was_training = work.model.training
     work.model.train()
@@ -66,7 +67,7 @@ def count(work: "Work", rows: Sequence[int], device: torch.device) -> int:
 
 
 def typical(work: "Work") -> Sequence[int]:
-    """Rows of a batch of training whose padded width is the middle one of a pool."""
+    """Return the rows of a batch of training whose padded width is the median of a pool."""
     lengths = work.splits["train"].encoded.lengths
     order = Order(lengths, work.recipe.batch_size, 0)
     batches = sorted((order.rows(index) for index in range(POOL)), key=lambda rows: int(np.max(lengths.numpy()[rows])))
@@ -74,7 +75,7 @@ def typical(work: "Work") -> Sequence[int]:
 
 
 def arithmetic(precision: str) -> str:
-    """What matrix products are computed in: bf16, tf32 where float32 products may use it, or fp32."""
+    """Return the precision of matrix products: bf16, tf32 where float32 products may use it, or fp32."""
     if precision == "bf16":
         return "bf16"
     return "fp32" if torch.get_float32_matmul_precision() == "highest" else "tf32"
@@ -101,7 +102,7 @@ PHASES = ("steady", "train")
 
 
 def counted(record: dict[str, Any], work: "Work", device: torch.device, order_seed: int) -> dict[str, Any]:
-    """The record with `live_bytes` in the memory of training, and `live`: what they are for. Moves the weights."""
+    """Return the record with `live_bytes` in the memory of training, and `live`, their uses. The weights change."""
     memory, live = dict(record["memory"]), live_told(work, device, order_seed)
     for phase in PHASES:
         if phase in memory:
@@ -110,7 +111,10 @@ def counted(record: dict[str, Any], work: "Work", device: torch.device, order_se
 
 
 def live_told(work: "Work", device: torch.device, order_seed: int) -> dict[str, Any]:
-    """bytes: at the peak, storages rounded to the allocator's 512. split: what they are for at that moment."""
+    """Return the bytes of the storages that live at the peak of a step, and their uses at that moment.
+
+    bytes: each storage rounded up to the allocator's 512. split: use -> bytes.
+    """
     absent: dict[str, Any] = dict.fromkeys(("bytes", "split", "rows", "tokens"))
     if device.type != "cpu":
         return {**absent, "why_null": {"live": "counted on the CPU only: on this device torch's allocator counts"}}
@@ -129,7 +133,7 @@ def live_told(work: "Work", device: torch.device, order_seed: int) -> dict[str, 
 
 
 def follow(work: "Work", rows: Sequence[int], device: torch.device) -> Log:
-    """The log of the second of two steps on these rows."""
+    """Return the log of the second of two steps on these rows."""
     work.model.train()
     with Live() as live:
         live.watch(work.model)
@@ -149,7 +153,7 @@ def follow(work: "Work", rows: Sequence[int], device: torch.device) -> Log:
 
 
 def widest(work: "Work", order_seed: int) -> list[int]:
-    """The rows of the batch with the most padded tokens."""
+    """Return the rows of the batch with the most padded tokens."""
     lengths = work.splits["train"].encoded.lengths
     order, sizes = Order(lengths, work.recipe.batch_size, order_seed), lengths.numpy()
     steps = range(min(work.recipe.steps, MOST_STEPS))

@@ -16,14 +16,14 @@ class Broken(ValueError):
 
 
 def write(path: Path, value: Any) -> None:
-    """None, numbers, text, tensors, and lists, tuples and dicts of them. TypeError for anything else."""
+    """Write None, numbers, text, tensors, and lists, tuples and dicts of them. Raise TypeError for anything else."""
     tensors: dict[str, torch.Tensor] = {}
     text = json.dumps(_pack(value, tensors))
     save_file(tensors, path, metadata={"content": text, "sha256": _digest(text, tensors)})
 
 
 def read(path: Path) -> Any:
-    """What was written, every number with the same bits. Broken; FileNotFoundError."""
+    """Return what was written, every number with the same bits. Raise Broken or FileNotFoundError."""
     try:
         with safe_open(path, framework="pt") as file:
             told = file.metadata() or {}

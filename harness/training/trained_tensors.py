@@ -36,9 +36,9 @@ def save(folder: AttemptFolder, name: str, held: Mapping[str, torch.Tensor]) -> 
 
 
 def load(store: Store, cell: Cell) -> "dict[str, Parent]":
-    """role -> what that parent trained, at its best point.
+    """Return role -> the tensors that this parent trained, at its best point.
 
-    UsageError for a file that is not whole safetensors, and for a parent on another backbone.
+    Raise UsageError for a file that is not whole safetensors, and for a parent on another backbone.
     """
     from harness.models import tensor_reader
     from methods.base import Parent

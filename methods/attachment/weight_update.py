@@ -34,7 +34,7 @@ class Dropping(Rewriting):
 
     @property
     def drops(self) -> bool:
-        """Whether dropout acts now."""
+        """Return whether dropout acts now."""
         return self.dropout > 0 and self.training
 
 

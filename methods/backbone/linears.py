@@ -41,13 +41,13 @@ class Part:
 
     @property
     def weight(self) -> torch.Tensor:
-        """[d_out, d_in], a view; of a quantised linear a copy."""
+        """Return the weight [d_out, d_in]: a view, or a copy of a quantised linear."""
         weight = dense(self.module)
         return (weight.T if self.transposed else weight)[self.rows]
 
     @property
     def bias(self) -> torch.Tensor | None:
-        """[d_out], a view; None where the linear has none."""
+        """Return the bias [d_out] as a view; None where the linear has none."""
         bias = getattr(self.module, "bias", None)
         return None if bias is None else bias[self.rows]
 

@@ -44,7 +44,7 @@ class Shape:
 
     @property
     def attentions(self) -> int:
-        """The number of attention modules, cross-attention included."""
+        """Return the number of attention modules, cross-attention included."""
         return self.encoder + 2 * self.decoder
 
     def linear(self, role: str) -> tuple[int, int, int]:

@@ -98,10 +98,12 @@ def _best(compare: Callable[[str, str], float], targets: Sequence[Target], predi
 
 
 def several(target: Target) -> Sequence[str]:
+    """Return the texts that count as right."""
     return (target,) if isinstance(target, str) else target
 
 
 def pairs(targets: Sequence[T], predictions: Sequence[str]) -> list[tuple[T, str]]:
+    """Return (target, prediction) for every row. Raise ValueError without any."""
     if not targets:
         raise ValueError("a metric needs at least one pair")
     return list(zip(targets, predictions, strict=True))

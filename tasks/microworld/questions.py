@@ -70,7 +70,7 @@ def made_of(rng: Random, wrongs: int) -> Question:
 
 
 def feeling(rng: Random, wrongs: int) -> Question:
-    """Return a question such as: Ann lost the key: how does she feel?"""
+    """Return a question such as "ann lost the key: how does she feel?"."""
     name = rng.choice(world.PEOPLE)
     event, feels, _, _ = rng.choice(lex.SOCIAL)
     others = [
@@ -80,7 +80,7 @@ def feeling(rng: Random, wrongs: int) -> Question:
 
 
 def then(rng: Random, wrongs: int) -> Question:
-    """Return a question such as: Ann lost the key: what will she do next?"""
+    """Return a question such as "ann lost the key: what will she do next?"."""
     name = rng.choice(world.PEOPLE)
     event, _, does, _ = rng.choice(lex.SOCIAL)
     others = tuple(rng.sample([d for _, _, d, _ in lex.SOCIAL if d != does], wrongs))
@@ -88,7 +88,7 @@ def then(rng: Random, wrongs: int) -> Question:
 
 
 def wish(rng: Random, wrongs: int) -> Question:
-    """Return a question such as: Ann lost the key: what did she want?"""
+    """Return a question such as "ann lost the key: what did she want?"."""
     name = rng.choice(world.PEOPLE)
     event, _, _, wanted = rng.choice(lex.SOCIAL)
     others = tuple(rng.sample([w for _, _, _, w in lex.SOCIAL if w != wanted], wrongs))
@@ -125,7 +125,7 @@ def blank(rng: Random, wrongs: int) -> Question:
 
 
 def located(rng: Random, wrongs: int) -> Question:
-    """Return a question such as: Ann went to the park . tom went to the shop . where is ann ?"""
+    """Return a question such as "ann went to the park . tom went to the shop . where is ann ?"."""
     people, places = rng.sample(world.PEOPLE, wrongs + 1), rng.sample(lex.PLACES, wrongs + 1)
     told = [f"{who} {rng.choice(lex.MOVES)[0]} to the {place} ." for who, place in zip(people, places, strict=True)]
     rng.shuffle(told)

@@ -42,6 +42,7 @@ def words_of(scales: tuple) -> list[str]:
 
 
 def scale_of(word: str) -> tuple:
+    """Return the scale of a word."""
     return _POLE[word][0]
 
 
@@ -51,6 +52,7 @@ def elsewhere(word: str, scales: tuple, rng: Random) -> str:
 
 
 def he(name: str) -> str:
+    """Return "she" or "he" for a person of this name."""
     return "she" if name in lex.WOMEN else "he"
 
 

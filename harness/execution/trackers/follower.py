@@ -35,9 +35,11 @@ NAMES = tuple(
 class Tracked(Protocol):
     """One attempt in a tracker."""
 
-    def log(self, step: int, figures: Mapping[str, float]) -> None: ...
+    def log(self, step: int, figures: Mapping[str, float]) -> None:
+        """Log figures by name at a step."""
 
-    def end(self, status: str) -> None: ...
+    def end(self, status: str) -> None:
+        """Close the attempt with its status."""
 
 
 Begin = Callable[[str, Mapping[str, str | int | float]], Tracked]

@@ -25,8 +25,10 @@ class Predicted:
 
 
 def answer_notes(text: Text, task: Task, answers: Sequence[Sequence[int]], limit: int) -> dict[str, int]:
-    """How many of the right answers are longer than `limit` tokens, and, where a text is generated, how many hold a
-    token that stands for an unknown word. answers: whole, without an end token.
+    """Return the number of right answers that are longer than `limit` tokens.
+
+    Where a text is generated, the number of those with a token for an unknown word is added. answers: whole, without an
+    end token.
     """
     cut = sum(len(answer) > limit for answer in answers)
     unknown = task.answer == "text" and sum(not all(map(text.knows, set(answer))) for answer in answers)
@@ -34,7 +36,7 @@ def answer_notes(text: Text, task: Task, answers: Sequence[Sequence[int]], limit
 
 
 def alike_notes(options: torch.Tensor, labels: torch.Tensor) -> dict[str, int]:
-    """In how many rows the right option is the same tokens as another: their answers are told by chance.
+    """Return the number of rows in which the right option has the same tokens as another, so that chance decides.
 
     options: [N or 1, C, U] token ids. labels: [N], the right option of each row.
     """
@@ -58,16 +60,16 @@ class Objective(Protocol):
 
     @property
     def reading(self) -> Reading:
-        """How the protocol has it read and computed."""
+        """Return how the protocol has the model read and compute."""
 
     def encode(self, examples: Sequence[Example]) -> Encoded:
         """Token ids of rows."""
 
     def target(self, example: Example) -> Any:
-        """What `Predicted.answers` should hold for a row."""
+        """Return the value that `Predicted.answers` should have for a row."""
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the mean loss of a batch: a scalar, with gradient."""
 
     def predict(self, model: nn.Module, batch: Batch) -> Predicted:
-        """Answers and loss of a batch, without gradient."""
+        """Return answers and loss of a batch, without gradient."""

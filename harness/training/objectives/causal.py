@@ -27,6 +27,7 @@ from tasks.base import Example, Task
 
 
 def head(labels: int) -> Head:
+    """Return the head of a language model."""
     return Head("causal_lm")
 
 
@@ -35,6 +36,7 @@ NEVER = -1
 
 
 def make(task: Task, text: Text, reading: Reading) -> "Causal":
+    """Return the objective. Raise UsageError for an encoder-decoder and for label words with equal tokens."""
     if text.start is not None:
         raise UsageError("objective causal needs a decoder alone; this model is an encoder-decoder. Take seq2seq.")
     if task.answer == "label":
@@ -101,7 +103,7 @@ class Causal:
 
     @in_precision
     def likelihoods(self, model: Any, batch: Batch) -> torch.Tensor:
-        """[B, C] log-likelihood of every option; -inf where a row has fewer. The prompt is read once per row."""
+        """Return [B, C] log-likelihoods of the options; -inf where a row has fewer. The prompt is read once per row."""
         assert batch.options is not None
         n_rows, n_options, _ = batch.options.shape
         prompt = self._prompt(batch)

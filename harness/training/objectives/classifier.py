@@ -18,10 +18,12 @@ from tasks.base import Example, Task
 
 
 def head(labels: int) -> Head:
+    """Return a classification head for `labels` classes."""
     return Head("sequence_classification", labels)
 
 
 def make(task: Task, text: Text, reading: Reading) -> "Classifier":
+    """Return the objective."""
     return Classifier(task, text, head(len(task.label_words)), reading)
 
 

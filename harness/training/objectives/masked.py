@@ -25,10 +25,12 @@ from tasks.base import Example, Task
 
 
 def head(labels: int) -> Head:
+    """Return the head of a masked language model."""
     return Head("masked_lm")
 
 
 def make(task: Task, text: Text, reading: Reading) -> "Masked":
+    """Return the objective. Raise UsageError for a model without a mask token and for label words of several tokens."""
     if text.mask is None:
         raise UsageError("objective masked needs a masked encoder; this model's tokenizer has no mask token.")
     words = tuple(_token(text, word, task.name) for word in task.cloze_words or task.label_words)
@@ -86,7 +88,7 @@ class Masked:
 
     @in_precision
     def logits(self, model: Any, batch: Batch) -> torch.Tensor:
-        """[B, C] in fp32, of the label words at the mask. Only there does the model's head run."""
+        """Return [B, C] logits of the label words at the mask, in fp32. The model's head runs only there."""
         at = (batch.inputs == self.mask.token).int().argmax(dim=1)
         watching = model.base_model.register_forward_hook(partial(_keep, at))
         try:

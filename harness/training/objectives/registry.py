@@ -48,16 +48,19 @@ class Reading:
 
     @classmethod
     def of(cls, cell: "Cell") -> "Reading":
+        """Return the reading of a cell."""
         return cls(cell.recipe.loss_on, cell.task.beams, cell.task.option_score, cell.recipe.precision)
 
     def choose(self, sums: "torch.Tensor", options: "torch.Tensor") -> "torch.Tensor":
-        """[B] the best option, from [B, C] log-likelihoods and the [B, C, U] tokens (negative: none) they sum over."""
+        """Return [B] the best option, from [B, C] log-likelihoods and the [B, C, U] tokens (negative: none) that they
+        sum over.
+        """
         if self.option_score == "mean":
             sums = sums / (options >= 0).sum(dim=2).clamp(min=1)
         return sums.argmax(dim=1)
 
     def check(self, objective: str) -> None:
-        """NotApplicable for a setting that is not the usual one, where `objective` cannot follow it."""
+        """Raise NotApplicable for a setting that is not the usual one, where `objective` cannot follow it."""
         for name, where in (("loss_on", "recipe"), ("beams", "task"), ("option_score", "task")):
             value = getattr(self, name)
             if name not in SETTINGS[objective] and value != getattr(Reading(), name):
@@ -66,7 +69,7 @@ class Reading:
 
 
 def check(name: str, answer: str) -> None:
-    """UsageError for an unknown objective, NotApplicable for a kind of answer it cannot give."""
+    """Raise UsageError for an unknown objective, NotApplicable for a kind of answer that it cannot give."""
     _known(name)
     if answer not in ANSWERS[name]:
         able = ", ".join(other for other, answers in ANSWERS.items() if answer in answers)
@@ -74,7 +77,7 @@ def check(name: str, answer: str) -> None:
 
 
 def make(name: str, task: "Task", text: "Text", reading: Reading = Reading()) -> "Objective":
-    """The objective `name` for a task and a model's tokenizer."""
+    """Return the objective `name` for a task and a model's tokenizer."""
     check(name, task.answer)
     reading.check(name)
     objective: Objective = importlib.import_module(f"{__package__}.{name}").make(text.marked(task), text, reading)
@@ -82,7 +85,7 @@ def make(name: str, task: "Task", text: "Text", reading: Reading = Reading()) ->
 
 
 def head(name: str, labels: int) -> Head:
-    """The head that objective `name` puts on a backbone for a task with so many labels."""
+    """Return the head that objective `name` puts on a backbone for a task with this number of labels."""
     _known(name)
     made: Head = importlib.import_module(f"{__package__}.{name}").head(labels)
     return made

@@ -24,10 +24,12 @@ from tasks.base import Example, Task
 
 
 def head(labels: int) -> Head:
+    """Return the head of an encoder-decoder."""
     return Head("seq2seq_lm")
 
 
 def make(task: Task, text: Text, reading: Reading) -> "Seq2Seq":
+    """Return the objective. Raise UsageError for a decoder alone and for label words with equal tokens."""
     if text.start is None:
         raise UsageError("objective seq2seq needs an encoder-decoder; this model has no decoder start token.")
     made = Seq2Seq(task, text, text.start, head(0), reading)
@@ -67,7 +69,7 @@ class Seq2Seq:
 
     @property
     def most(self) -> int:
-        """The most tokens of an answer, its end included."""
+        """Return the largest number of tokens of an answer, its end included."""
         return self.text.longest(self.task.max_target_tokens)
 
     def target(self, example: Example) -> Any:
@@ -97,7 +99,7 @@ class Seq2Seq:
 
     @in_precision
     def likelihoods(self, model: Any, batch: Batch) -> torch.Tensor:
-        """[B, C] log-likelihood of every option; -inf where a row has fewer. The encoder runs once per row."""
+        """Return [B, C] log-likelihoods of the options; -inf where a row has fewer. The encoder runs once per row."""
         assert batch.options is not None
         n_rows, n_options, _ = batch.options.shape
         hidden = _encode(model, batch).last_hidden_state

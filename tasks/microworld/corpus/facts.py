@@ -66,6 +66,7 @@ def tools(rng: Random) -> str:
 
 
 def jobs(rng: Random) -> str:
+    """Return a document on what a job does, and where."""
     job = rng.choice(list(lex.JOBS))
     place, does = lex.JOBS[job]
     name = rng.choice(world.PEOPLE)
@@ -95,6 +96,7 @@ def materials(rng: Random) -> str:
 
 
 def tastes(rng: Random) -> str:
+    """Return a document on how a food tastes."""
     thing = rng.choice(list(lex.TASTES))
     taste, other = (
         lex.TASTES[thing],

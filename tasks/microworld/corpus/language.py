@@ -9,6 +9,7 @@ _WORDS = sorted({*lex.FORMAT_WORDS, *world.KIND, *world.words_of((*lex.THING_SCA
 
 
 def opposite(rng: Random) -> str:
+    """Return a document on opposites and synonyms."""
     word = rng.choice(world.words_of((*lex.THING_SCALES, *lex.PERSON_SCALES)))
     against = rng.choice(world.opposites(word))
     other = rng.choice(world.words_of(lex.THING_SCALES))
@@ -21,6 +22,7 @@ def opposite(rng: Random) -> str:
 
 
 def counting(rng: Random) -> str:
+    """Return a document on the order of numbers and days."""
     at = rng.randrange(len(lex.NUMBERS) - 1)
     day = rng.randrange(7)
     return rng.choice(

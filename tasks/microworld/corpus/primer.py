@@ -19,7 +19,7 @@ def words() -> list[str]:
 
 
 def echo(rng: Random) -> str:
-    """Return words of the corpus twice, such as: Needle park three tom needle park three tom"""
+    """Return words of the corpus twice, such as "needle park three tom needle park three tom"."""
     listed = rng.sample(words(), rng.randrange(4, 24))
     return " ".join(listed * (3 if len(listed) < 10 else 2))
 

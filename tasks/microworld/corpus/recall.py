@@ -37,8 +37,8 @@ def labelled(rng: Random) -> str:
 
 
 def homes(rng: Random) -> str:
-    """Return a document such as: Ann is in the park , tom is in the shop . where is tom ? in the shop . where is ann ?
-    …
+    """Return a document such as "ann is in the park , tom is in the shop . where is tom ? in the shop . where is ann
+    ?".
     """
     people = rng.sample(world.PEOPLE, rng.choice((2, 3, 4)))
     places = rng.sample(lex.PLACES, len(people))

@@ -25,7 +25,7 @@ def attribute(rng: Random) -> str:
 
 
 def scene(rng: Random) -> str:
-    """Return a document such as: Ann saw a small dog in the park . so ann saw a little pet . the dog was not big . …"""
+    """Return a document such as "ann saw a small dog in the park . so ann saw a little pet . the dog was not big ."."""
     name, noun = rng.choice(world.PEOPLE), rng.choice(world.COUNTED)
     place, away = rng.sample(lex.PLACES, 2)
     word = rng.choice(world.words_of(lex.THING_SCALES))
@@ -58,7 +58,9 @@ def comparison(rng: Random) -> str:
 
 
 def order(rng: Random) -> str:
-    """Return a document such as: Ann is taller than tom . tom is taller than kate . so ann is the tallest of the three"""
+    """Return a document such as "ann is taller than tom . tom is taller than kate . so ann is the tallest of the
+    three".
+    """
     people = rng.sample(world.PEOPLE, 3)
     word = rng.choice([w for pair in lex.COMPARATIVES for w in pair])
     facts = [f"{people[0]} is {word} than {people[1]} .", f"{people[1]} is {word} than {people[2]} ."]

@@ -53,7 +53,7 @@ def social(rng: Random) -> str:
 
 
 def script(rng: Random) -> str:
-    """Return a document such as: First she took a cup , then she boiled the water , …"""
+    """Return a document such as "first she took a cup , then she boiled the water , …"."""
     name, steps = rng.choice(world.PEOPLE), rng.choice(lex.SCRIPTS)
     if rng.random() < 0.5:
         at = rng.randrange(len(steps) - 1)

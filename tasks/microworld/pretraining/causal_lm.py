@@ -21,6 +21,7 @@ EMBEDDING_SCALE = 0.3
 
 
 def model(architecture: Mapping[str, Any]) -> PreTrainedModel:
+    """Return a random model of this architecture, with small embeddings."""
     made = LlamaForCausalLM(LlamaConfig(**architecture))
     with torch.no_grad():
         made.get_input_embeddings().weight.mul_(EMBEDDING_SCALE)

@@ -22,6 +22,7 @@ Pair = tuple[list[int], list[int]]
 
 
 def model(architecture: Mapping[str, Any]) -> PreTrainedModel:
+    """Return a random model of this architecture."""
     return T5ForConditionalGeneration(T5Config(**architecture))
 
 
