@@ -16,6 +16,7 @@ ROOT = assets.root()
 FLOORS = (
     "harness",
     "harness.config",
+    "tasks.templates",
     "tasks.base",
     "tasks.metrics",
     "tasks.data",
@@ -142,6 +143,7 @@ def test_the_page_of_a_cell_is_one_page() -> None:
 OTHER_MEANINGS = {
     "none": "no value of a field, no name in a list, and a cell on which the delta of a file is scored",
     "parallel": "a field of the recipe",
+    "mask": "a field of a cloze's template",
     "peft": "the form of shared files that the PEFT library reads",
     "adapter": "the relation to the base model in the header of a Hub's card",
 }

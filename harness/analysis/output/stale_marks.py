@@ -31,6 +31,7 @@ class Stale:
 
     @classmethod
     def of(cls, runs: Sequence[Run], proof: "Proof | None" = None) -> "Stale":
+        """Return the marks of these runs."""
         done = [run.record for run in runs if run.record["status"] == "done"]
         changed = sum((record.get("provenance") or {}).get("git_changed") is True for record in done)
         return cls(proofs.stale(runs, proof), len(done), changed)

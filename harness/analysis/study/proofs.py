@@ -30,6 +30,7 @@ class Kind:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "Kind":
+        """Return the kind of a record."""
         groups = tuple(sorted(name for name in parts(record) if name not in LIBRARIES))
         return cls(groups, str(record["cell"]["model"].get("revision")))
 
