@@ -51,7 +51,7 @@ def _run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint
     lacking = determinism.ask(device) if runtime.deterministic else None
     meter = Meter(device, folder, runtime.sample_ms)
     with meter.phase("prepare"):
-        head = objectives.head(cell.objective, len(tasks.row(cell.task).label_words))
+        head = objectives.head(cell.objective, tasks.row(cell.task).classes)
         method = methods.make(cell.method, lambda: backbone.outline(cell.model, head))
         words = tokenizer.load(cell.model, method.tokens_added())
         task = few_shot.put(words.marked(tasks.load(cell.task)), cell.task.shots, seed_for(cell, "shots"))

@@ -7,6 +7,8 @@ from harness.config.schema import TaskConfig
 from tasks import templates
 
 ANSWERS = ("label", "choice", "text")
+NUMBERS = ("pearson", "spearman")
+"""Metrics of texts that are numbers."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,11 @@ class Task:
     cloze_words: tuple[str, ...] = ()
     keep: str = "start"
 
+    @property
+    def kind(self) -> str:
+        """Return what an objective has to give: the kind of answer, or "number" for texts that are numbers."""
+        return answer_kind(self.answer, self.metric)
+
     def text(self, example: Example) -> str:
         """Return the input text of one row."""
         return templates.fill(self.template, example.fields)
@@ -117,3 +124,18 @@ class TaskRow:
     files: tuple[tuple[str, ...], ...] = ()
     size: str = ""
     verified: str = ""
+
+    @property
+    def kind(self) -> str:
+        """Return the same as `Task.kind`."""
+        return answer_kind(self.answer, self.metric)
+
+    @property
+    def classes(self) -> int:
+        """Return the number of classes that a classifier's head distinguishes; 0 where the answers are no classes."""
+        return len(self.label_words) if self.answer == "label" else 0
+
+
+def answer_kind(answer: str, metric: str) -> str:
+    """Return the kind of answer, with "number" for texts that a metric reads as numbers."""
+    return "number" if answer == "text" and metric in NUMBERS else answer

@@ -3,7 +3,7 @@
 sst2: {"sentence": "it 's a charming and often affecting journey . ", "label": 1, "idx": 0}
 
 The test labels are hidden, so the publisher's validation rows are our test rows. STS-B's score (0 to 5) is a text to
-produce, in steps of 0.2, as T5 does it (Raffel et al. 2020, section 2.4).
+produce, in steps of 0.2, as T5 does it (Raffel et al. 2020, section 2.4). A classifier's head predicts the exact score.
 """
 
 from collections.abc import Mapping
@@ -50,8 +50,9 @@ def _score(raw: Row) -> Row:
 
 _pair = partial(_task, template="premise : {sentence1} hypothesis : {sentence2}")
 _STSB = Reader(
-    ("sentence1", "sentence2"), target="target", make=_score, raw={"sentence1": str, "sentence2": str, "label": float}
-)
+    ("sentence1", "sentence2"), score="label", target="target", make=_score,
+    raw={"sentence1": str, "sentence2": str, "label": float},
+)  # fmt: skip
 
 TASKS: Mapping[str, TaskRow] = {
     "glue/cola": _task(

@@ -17,6 +17,7 @@ from harness.errors import UsageError, near
 from harness.experiments import claims, exhibits, options, view_registry
 from harness.paths import located
 from harness.probes import registry as probes
+from harness.training.objectives import registry as objectives
 from methods import registry as methods
 from methods.backbone.applicability import families
 from tasks import registry as tasks
@@ -169,6 +170,7 @@ def facts(name: str, path: Path | None) -> Facts:
         "category": row.category,
         "metric": row.metric,
         "answer": row.answer,
+        "objectives": [name for name, kinds in objectives.ANSWERS.items() if row.kind in kinds],
         "source": row.source,
         "size": row.size or "generated",
         "verified": "generated" if generated else row.verified,

@@ -80,9 +80,11 @@ def _read(model: ModelConfig, objective: str, task: TaskConfig) -> None:
     words = tokenizer.load(model)
     objectives.make(objective, bare, words)
     whole = tasks.load(task)
-    if row.answer != "label" and objective in answer_tokens.LIKELIHOOD:
+    if answer_tokens.compared(objective, row.answer):
         spell = answer_tokens.speller(words.encode, objective)
-        answer_tokens.check_rows(whole, spell, words.longest(row.max_target_tokens), words.model)
+        longest = words.longest(row.max_target_tokens)
+        limit = longest if objective in answer_tokens.LIKELIHOOD else whole.max_input_tokens
+        answer_tokens.check_rows(whole, spell, limit, words.model)
     unread = unknown_tokens.count(whole, objective, words.tokenizer, words.controls.unknown)
     unknown_tokens.check(whole, unread, task.max_unknown_share, words.model)
 

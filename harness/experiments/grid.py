@@ -96,7 +96,7 @@ class _Plan:
         folder = None if conf_files.added() is None else str(conf_files.added())
         for (model, recipes, objectives), task, method in product(models, data, chosen):
             for name, objective in product(recipes, objectives):
-                check_objective(objective, tasks.row(task).answer)
+                check_objective(objective, tasks.row(task).kind)
                 for recipe in _recipes(composed["recipe", name], self.fields["recipe"], method.name):
                     plain = [
                         Cell(method, model, task, objective, recipe, seed, config_dir=folder) for seed in self.seeds

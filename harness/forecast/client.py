@@ -51,10 +51,11 @@ def kind(cell: Cell) -> str:
     Of a task, only its limits and labels count.
     """
     known = row(cell.task)
-    limits = (cell.task.max_input_tokens or known.max_input_tokens, known.max_target_tokens, len(known.label_words))
+    limits = (cell.task.max_input_tokens or known.max_input_tokens, known.max_target_tokens, known.classes)
+    answers = (known.kind, known.chance) if known.answer == "choice" else (known.kind,)
     task = replace(cell.task, name="", digest="", train_size=None, validation_size=None, test_size=None, split_seed=0)
     recipe = replace(cell.recipe, batch_size=1, learning_rate=1.0, steps=1, evaluate_every=1)
-    return f"{identity.key(replace(cell, task=task, recipe=recipe, seed=0, parents=()))} {limits}"
+    return f"{identity.key(replace(cell, task=task, recipe=recipe, seed=0, parents=()))} {limits} {answers}"
 
 
 def without_data(block: Mapping[str, Sequence[Any]]) -> list[Cell]:
@@ -76,7 +77,7 @@ def without_data(block: Mapping[str, Sequence[Any]]) -> list[Cell]:
     ]
     made = [replace(cell, task=task) for cell in found for task in tasks]
     for cell in made:
-        objectives.check(cell.objective, row(cell.task).answer)
+        objectives.check(cell.objective, row(cell.task).kind)
     return made
 
 

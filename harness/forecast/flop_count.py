@@ -37,7 +37,7 @@ def _figures(cell: Any, load: Load, sizes: Sequence[int], _: int | None) -> list
 def _count(subject: Subject, rows: int) -> int:
     if not any(True for _ in trainable(subject.model)):
         return 0
-    batch = synthetic_step.synthetic(subject.load, rows, subject.device)
+    batch = synthetic_step.synthetic(subject.load, rows, subject.device, synthetic_step.options_read(subject))
     ways = subject.ways or nullcontext()
     with FlopCounterMode(display=False) as counter, Live(), ways:  # Live: who reads a value gets none
         step.add_gradients(step.losses(subject.objective, subject.method, subject.model, batch)[1])

@@ -15,6 +15,7 @@ from harness.config.step_load import Load
 from harness.forecast.attention_kernels import inside
 from harness.forecast.prepared_cell import Subject
 from harness.measurement.allocations import END, START, Live, Log
+from harness.models.tokenizer import IGNORED
 from harness.training import optimizers
 from harness.training import step as training_step
 from harness.training.batches import Batch
@@ -51,7 +52,7 @@ def step(
     """Run one step. Of a batch in many parts, the first and the last are run, as those between are like the last."""
     for left in reversed(range(min(subject.load.accumulation, 2))):
         mark("forward")
-        batch = synthetic(subject.load, rows, subject.device)
+        batch = synthetic(subject.load, rows, subject.device, options_read(subject))
         with subject.ways or nullcontext():
             _, total = training_step.losses(subject.objective, subject.method, subject.model, batch)
         mark("backward")
@@ -61,14 +62,31 @@ def step(
             training_step.descend(optimizer, total, subject.recipe.gradient_clip)
 
 
-def synthetic(load: Load, rows: int, device: torch.device) -> Batch:
-    """Return a batch whose rows are all as long as the load says, with the mask of a batch that has padding."""
+def options_read(subject: Subject) -> int:
+    """Return the number of options that a step reads with each row's text; 0 where it reads the text alone.
+
+    The rows are not read, so the number follows from the score of guessing, and is two where that is not known.
+    """
+    task = getattr(subject.objective, "task", None)
+    if task is None or task.answer != "choice" or not subject.objective.head.labels:
+        return 0
+    return round(1 / task.chance) if task.chance else 2
+
+
+def synthetic(load: Load, rows: int, device: torch.device, options: int = 0) -> Batch:
+    """Return a batch whose rows are all as long as the load says, with the mask of a batch that has padding.
+
+    options: [rows, options, T] texts with an option each, which a head compares.
+    """
     assert load.input_tokens, "the lengths are settled"
     assert load.target_tokens, "the lengths are settled"
     whole = partial(torch.zeros, dtype=torch.long, device=device)
     inputs, targets = whole(rows, load.input_tokens), whole(rows, load.target_tokens)
     mask = torch.ones_like(inputs)
     mask[0, load.input_tokens // 2 + 1 :] = 0  # a mask without a gap would be left out, and real ones have gaps
+    if options:
+        texts = inputs.masked_fill(mask == 0, IGNORED)[:, None].expand(-1, options, -1)
+        return Batch(inputs, mask, labels=whole(rows), options=texts)
     return Batch(inputs, mask, targets=targets, labels=whole(rows))
 
 

@@ -102,6 +102,11 @@ _END = -1
 """A placeholder for the end token, which every whole answer has."""
 
 
+def compared(objective: str, answer: str) -> bool:
+    """Return whether rows have answers of their own that the objective reads: texts, or options."""
+    return answer == "choice" or (objective in LIKELIHOOD and answer == "text")
+
+
 def check_plan(cells: Iterable[Cell]) -> list[str]:
     """Check the text of planned cells as a run does, where the model's tokenizer is on this machine.
 
@@ -122,8 +127,9 @@ def check_plan(cells: Iterable[Cell]) -> list[str]:
             continue
         tokenizer.no_truncation()
         task, spell = tasks.load(cell.task), speller(partial(_ids, tokenizer), cell.objective)
-        if cell.objective in LIKELIHOOD and row.answer != "label":
-            sentences += check_rows(task, spell, row.max_target_tokens, cell.model.name)
+        if compared(cell.objective, row.answer):
+            limit = row.max_target_tokens if cell.objective in LIKELIHOOD else task.max_input_tokens
+            sentences += check_rows(task, spell, limit, cell.model.name)
         elif cell.objective in LIKELIHOOD:
             spelt = [spell(word) for word in words]
             limit = max(map(len, spelt)) + 1 if cell.objective == "masked" else row.max_target_tokens

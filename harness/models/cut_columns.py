@@ -39,14 +39,14 @@ def lines(task: Task, objective: str, tokenizer: Tokenizer, names: Controls, mod
 def _cut(task: Task, row: Example, objective: str, tokenizer: Tokenizer, names: Controls) -> list[str]:
     """Return the columns of one row of which no token remains, though they have text."""
     template, values = task.template, dict(row.fields)
+    sign = next((names.names[sign] for sign in MASKS if sign in names.names), MASKS[0])
     if objective == "masked":
-        mask = next((names.names[sign] for sign in MASKS if sign in names.names), MASKS[0])
-        template, values = task.cloze or f"{template} {{mask}}", {**values, "mask": mask}
+        template, values = task.cloze or f"{template} {{mask}}", dict(values, mask=sign)
     text, places = templates.spans(template, values)
     if len(text) <= task.max_input_tokens - tokenizer.num_special_tokens_to_add(False):
         return []  # a token has a character at least
     encoding = tokenizer.encode(text)
-    at = next((start for name, start, _ in places if name == "mask"), None) if objective == "masked" else None
+    at = text.find(sign) if objective == "masked" else None
     kept = _kept(encoding, task, objective, at)
     whole = {name for name, start, end in places if start < end and not any(a < end and b > start for a, b in kept)}
     here = {name for name, start, end in places if any(a < end and b > start for a, b in kept)}
@@ -62,6 +62,6 @@ def _kept(encoding: Encoding, task: Task, objective: str, mask: int | None) -> l
     if mask is not None:
         centre = next((i for i, (start, end) in enumerate(words) if start <= mask < end), 0)
         first = min(max(centre - room // 2, 0), max(len(words) - room, 0))
-    elif objective == "causal" or task.keep == "end":
+    elif objective == "causal" or task.keep == "end" or (objective == "classifier" and task.answer == "choice"):
         first = max(len(words) - room, 0)
     return words[first : first + max(room, 0)]

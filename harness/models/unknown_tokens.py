@@ -95,7 +95,7 @@ def _texts(task: Task, objective: str) -> Iterator[tuple[str, Callable[[Example]
     """Yield what is read of a row: its columns, and the answers where they are words."""
     names = templates.columns((task.cloze if objective == "masked" else "") or task.template)
     yield "inputs", lambda row: [row.fields[name] for name in names if name in row.fields]
-    if objective == "classifier":
+    if objective == "classifier" and task.answer != "choice":
         return
     words = (task.cloze_words if objective == "masked" else ()) or task.label_words
     yield "answers", lambda row: [task.target(row)] if task.answer == "text" else row.choices or words

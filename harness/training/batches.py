@@ -101,7 +101,7 @@ class Encoded:
         width = int(lengths.max())
         options = self.options
         if options is not None:
-            options = options[index] if len(options) > 1 else options.expand(len(index), -1, -1)
+            options = _trim_options(options[index]) if len(options) > 1 else options.expand(len(index), -1, -1)
         return Batch(
             inputs=self.inputs[index, :width],
             mask=(torch.arange(width) < lengths[:, None]).long(),
@@ -128,6 +128,12 @@ def pad(rows: Sequence[Sequence[int]], value: int, width: int | None = None) -> 
 def _trim(targets: torch.Tensor) -> torch.Tensor:
     used = (targets != IGNORED).any(dim=0)
     return targets[:, : int(used.sum())]
+
+
+def _trim_options(options: torch.Tensor) -> torch.Tensor:
+    """[B, C, U] of as many options and tokens as a row has at most."""
+    used = options != IGNORED
+    return options[:, : int(used.any(dim=2).sum(dim=1).max()), : int(used.sum(dim=2).max())]
 
 
 class Order:

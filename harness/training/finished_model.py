@@ -52,7 +52,7 @@ def finished(store: Store, key: str, checkpoint: str = "best") -> Built:
 
 def backbone(cell: Cell) -> PreTrainedModel:
     """Return the backbone of a cell before training, with the head that its seed draws."""
-    head = objectives.head(cell.objective, len(tasks.row(cell.task).label_words))
+    head = objectives.head(cell.objective, tasks.row(cell.task).classes)
     return models.load(cell.model, head, seed_for(cell, "head"))
 
 

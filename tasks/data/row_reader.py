@@ -17,14 +17,16 @@ class Reader:
     """How the rows of a data set are laid out, and how they become examples.
 
     texts: columns that become `Example.fields`. label: the column with the class (or the right option): its index, or
-    one of `names`, in the order of the indices. target: the column with the text to produce. references: a column with
-    a list of texts that all count as right. choices: the columns with the options, or one column that lists them. make:
-    where the columns are not in the raw row: (raw row -> row); `raw` is then the raw row's schema.
+    one of `names`, in the order of the indices. score: the column with a number, where that takes a label's place.
+    target: the column with the text to produce. references: a column with a list of texts that all count as right.
+    choices: the columns with the options, or one column that lists them. make: where the columns are not in the raw
+    row: (raw row -> row); `raw` is then the raw row's schema.
     """
 
     texts: tuple[str, ...]
     label: str = ""
     names: tuple[str, ...] = ()
+    score: str = ""
     target: str = ""
     references: str = ""
     choices: tuple[str, ...] = ()
@@ -59,7 +61,7 @@ class Reader:
                     f"{', '.join(known)}."
                 )
         place = {name: columns.get(name, name) for name in self.schema}
-        answers = {place[name] for name in (self.label, self.target, self.references) if name in place}
+        answers = {place[name] for name in (self.label, self.score, self.target, self.references) if name in place}
         inputs = self.texts if self.make is None else ()
         if leaked := next((name for name in inputs if place[name] in answers), None):
             raise UsageError(
@@ -74,7 +76,8 @@ class Reader:
         label or no text.
         """
         row = self._made(raw, where)
-        label = index(row[self.label], self.names, self.label, where) if self.label else None
+        label: int | float | None = index(row[self.label], self.names, self.label, where) if self.label else None
+        label = float(row[self.score]) if self.score else label
         return Example(
             id=row_id,
             fields={text: row[text] for text in self.texts},

@@ -64,7 +64,7 @@ class Masked:
         template = self.task.cloze or self.task.template
         if not self.task.cloze and self.mask.text not in template:  # else the template has its own
             template += " {mask}"
-        texts = [templates.fill(template, {**example.fields, "mask": self.mask.text}) for example in examples]
+        texts = [templates.fill(template, dict(example.fields, mask=self.mask.text)) for example in examples]
         inputs, truncated = self.text.around(texts, self.task.max_input_tokens, self.mask.token)
         masks = next((row.count(self.mask.token) for row in inputs if row.count(self.mask.token) != 1), 1)
         if masks != 1:

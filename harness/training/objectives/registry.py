@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 from harness.models.head import Head
 
 ANSWERS: Mapping[str, tuple[str, ...]] = {
-    "seq2seq": ("label", "choice", "text"),
-    "causal": ("label", "choice", "text"),
+    "seq2seq": ("label", "choice", "text", "number"),
+    "causal": ("label", "choice", "text", "number"),
     "masked": ("label",),
-    "classifier": ("label",),
+    "classifier": ("label", "choice", "number"),
 }
-"""Objective -> the kinds of `Task.answer` it can give."""
+"""Objective -> the values of `Task.kind` that it can answer."""
 SETTINGS: Mapping[str, tuple[str, ...]] = {
     "seq2seq": ("beams", "option_score"),
     "causal": ("beams", "option_score", "loss_on"),
@@ -78,7 +78,7 @@ def check(name: str, answer: str) -> None:
 
 def make(name: str, task: "Task", text: "Text", reading: Reading = Reading()) -> "Objective":
     """Return the objective `name` for a task and a model's tokenizer."""
-    check(name, task.answer)
+    check(name, task.kind)
     reading.check(name)
     objective: Objective = importlib.import_module(f"{__package__}.{name}").make(text.marked(task), text, reading)
     return objective

@@ -48,6 +48,8 @@ RECIPE = RecipeConfig(
 )  # fmt: skip
 DATA = {"train_size": 8, "validation_size": 4, "test_size": 4, "max_input_tokens": 40}
 ANSWERS = {"label": "micro/sentiment", "choice": "micro/qa-choice", "text": "micro/qa"}
+NUMBERS = "numbers"
+"""The name of a task of rows with numbers, which no suite of the microworld has."""
 UNPROVED = ("qlora", "qdora")
 """Methods whose matrices no CPU computes in double precision. The digest of their source stands for them."""
 UNPROVED_TOYS = ("mixtral", "llama-zero-rows")
@@ -153,6 +155,7 @@ def _objective_rows() -> dict[str, Row]:
         f"objective {objective}/{answer}": partial(_trained, kinds[objective], "full", answer)
         for objective, answers in objectives.ANSWERS.items()
         for answer in answers
+        if answer != "number" or objective == "classifier"  # elsewhere a number is a text
     }
 
 
@@ -301,11 +304,25 @@ def _family(toy: str) -> str:
 
 @cache
 def _settled(answer: str, fields: tuple[tuple[str, Any], ...]) -> TaskConfig:
+    if answer == "number":
+        return _numbers()
     return tasks.resolve(TaskConfig(ANSWERS[answer], **{**DATA, **dict(fields)}))
 
 
 def _task(answer: str, **fields: Any) -> TaskConfig:
     return _settled(answer, tuple(sorted(fields.items())))
+
+
+def _numbers() -> TaskConfig:
+    """Rows of the microworld's words with a number, in files that stay until the process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="golden-"))
+    texts = [row.fields for row in tasks.load(TaskConfig(ANSWERS["label"], **DATA)).splits.train]
+    lines = [json.dumps({**fields, "score": str(place % 5 + 0.5)}) for place, fields in enumerate(texts)]
+    for split, number in (("train", 8), ("validation", 4), ("test", 4)):
+        (folder / f"{split}.jsonl").write_text("\n".join(lines[:number]) + "\n")
+    template = "".join(f"{{{name}}} " for name in texts[0])
+    named = {"template": template, "answer": "text", "metric": "pearson", "columns": ("target=score",)}
+    return tasks.resolve(TaskConfig(NUMBERS, data_dir=str(folder), max_input_tokens=40, **named))
 
 
 def _parents(cell: Cell) -> dict[str, Parent]:
@@ -315,7 +332,7 @@ def _parents(cell: Cell) -> dict[str, Parent]:
         return {}
     found = {}
     for number in range(2):
-        head = objectives.head(cell.objective, len(tasks.row(cell.task).label_words))
+        head = objectives.head(cell.objective, tasks.row(cell.task).classes)
         model = backbone.load(cell.model, head, number)
         config = MethodConfig(kind, methods.resolve(kind, {}))
         torch.manual_seed(number)

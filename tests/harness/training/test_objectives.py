@@ -6,16 +6,17 @@ from pathlib import Path
 import pytest
 import torch
 from torch.nn import functional as F
+from transformers import BertForMultipleChoice
 
 from harness.config.schema import MethodConfig, ModelConfig
 from harness.errors import NotApplicable, UsageError
 from harness.models import backbone, tokenizer
 from harness.models.head import Head
-from harness.models.tokenizer import Text
+from harness.models.tokenizer import IGNORED, Text
 from harness.training.objectives import registry as objectives
 from harness.training.score import prepare, score
 from methods import registry as methods
-from tasks.base import Task
+from tasks.base import Example, Splits, Task
 
 LM = Head("seq2seq_lm")
 
@@ -112,9 +113,95 @@ def test_rows_longer_than_the_models_positions_are_cut_and_counted(bert: ModelCo
     assert encoded.truncated > 0
 
 
+def numbers(any_task: Task) -> Task:
+    """The same rows with a score each, the halves of 0 to 2."""
+
+    def scored(rows: tuple[Example, ...]) -> tuple[Example, ...]:
+        return tuple(replace(row, label=i % 5 / 2, target=f"{i % 5 / 2}") for i, row in enumerate(rows))
+
+    splits = Splits(scored(any_task.splits.train), scored(any_task.splits.validation), {"test": ()})
+    return replace(any_task, answer="text", metric="pearson", label_words=(), splits=splits)
+
+
+@torch.no_grad()
+def test_a_number_is_transformers_own_regression(bert: ModelConfig, label_task: Task) -> None:
+    objective = objectives.make("classifier", numbers(label_task), tokenizer.load(bert))
+    model = backbone.load(bert, objective.head, seed=0)
+    rows = objective.task.splits.train[:7]
+    batch = objective.encode(rows).batch(range(7))
+    theirs = model(input_ids=batch.inputs, attention_mask=batch.mask, labels=batch.labels)
+    assert model.config.num_labels == 1
+    torch.testing.assert_close(objective.loss(model, batch), theirs.loss)
+    predicted = objective.predict(model, batch)
+    assert predicted.answers == theirs.logits[:, 0].tolist()
+    assert predicted.loss == pytest.approx(7 * float(theirs.loss))
+    assert [objective.target(row) for row in rows] == [0.0, 0.5, 1.0, 1.5, 2.0, 0.0, 0.5]
+    assert objective.target(replace(rows[0], label=None, target="2.6")) == 2.6
+    with pytest.raises(UsageError, match=r"row 0: its target 'w9' is no number, and the metric pearson is of numbers"):
+        objective.target(replace(rows[0], label=None, target="w9"))
+
+
+@torch.no_grad()
+def test_options_are_compared_as_by_transformers_multiple_choice(bert: ModelConfig, choice_task: Task) -> None:
+    """A head with one output has the tensors of BertForMultipleChoice, and every option is read once."""
+    objective = objectives.make("classifier", choice_task, tokenizer.load(bert))
+    model = backbone.load(bert, objective.head, seed=0)
+    theirs = BertForMultipleChoice(model.config).eval()
+    theirs.load_state_dict(model.state_dict())
+    for places in ([0, 2, 4], [1, 3, 5], [0, 1, 2, 3]):  # two options, three, and both
+        rows = [choice_task.splits.train[place] for place in places]
+        batch = objective.encode(rows).batch(range(len(rows)))
+        options = batch.options
+        assert options is not None
+        mask = options != IGNORED
+        if len({len(row.choices) for row in rows}) == 1:
+            output = theirs(input_ids=options.masked_fill(~mask, 0), attention_mask=mask.long(), labels=batch.labels)
+            torch.testing.assert_close(objective.loss(model, batch), output.loss)
+            assert objective.predict(model, batch).answers == output.logits.argmax(1).tolist()
+        each = [
+            [theirs(input_ids=ids[None, None], attention_mask=torch.ones_like(ids)[None, None]).logits.item()
+             for option in row.choices
+             for ids in [torch.tensor(objective.text.inputs([f"{choice_task.text(row)} {option}"], 99)[0][0])]]
+            for row in rows
+        ]  # fmt: skip
+        losses = [
+            F.cross_entropy(torch.tensor([own]), torch.tensor([row.label])) for own, row in zip(each, rows, strict=True)
+        ]
+        torch.testing.assert_close(objective.loss(model, batch), torch.stack(losses).mean())
+
+
+@pytest.mark.parametrize("kind", ["choice", "number"])
+def test_a_head_learns_options_and_numbers(kind: str, bert: ModelConfig, choice_task: Task) -> None:
+    """The gradient is finite where rows have unlike numbers of options, and the loss falls."""
+    made = choice_task if kind == "choice" else numbers(choice_task)
+    objective = objectives.make("classifier", made, tokenizer.load(bert))
+    model = backbone.load(bert, objective.head, seed=0).requires_grad_(True)
+    batch = objective.encode(made.splits.train[:8]).batch(range(8))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(30):
+        loss = objective.loss(model, batch)
+        losses.append(float(loss.detach()))
+        loss.backward()
+        assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+        optimizer.step()
+        optimizer.zero_grad()
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_of_a_long_text_with_options_the_options_stay(bert: ModelConfig, choice_task: Task) -> None:
+    task = replace(choice_task, max_input_tokens=6)
+    encoded = objectives.make("classifier", task, tokenizer.load(bert)).encode(task.splits.train)
+    assert encoded.notes["truncated_options"] > 0
+    assert encoded.truncated == 0
+    assert "alike_choices" not in encoded.notes
+
+
 def test_an_objective_refuses_what_it_cannot_answer(t5_text: Text, choice_task: Task) -> None:
-    with pytest.raises(NotApplicable, match=r"classifier cannot give the answers of a 'choice' task.*seq2seq"):
-        objectives.make("classifier", choice_task, t5_text)
+    with pytest.raises(NotApplicable, match=r"classifier cannot give the answers of a 'text' task.*seq2seq"):
+        objectives.make("classifier", replace(choice_task, answer="text"), t5_text)
+    with pytest.raises(NotApplicable, match=r"masked cannot give the answers of a 'number' task; .*classifier"):
+        objectives.make("masked", numbers(choice_task), t5_text)
     with pytest.raises(UsageError, match=r"no objective 'seq2sec'.*seq2seq"):
         objectives.check("seq2sec", "label")
 
