@@ -66,5 +66,9 @@ def runs(tmp_path: Path) -> Callable[[], list[str]]:
 @pytest.fixture
 def environment() -> dict[str, str]:
     """For subprocesses: the checkout and the stubs are importable."""
+    return variables()
+
+
+def variables() -> dict[str, str]:
     path = os.pathsep.join([HERE, ROOT, os.environ.get("PYTHONPATH", "")])
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}

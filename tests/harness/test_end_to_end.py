@@ -14,6 +14,7 @@ from harness.cli import dispatch
 from harness.store import identity
 from harness.store.record import REPEATED, VARYING
 from harness.store.store import Store
+from tests.harness.conftest import variables
 
 WORDS = [
     "recipe.steps=4",
@@ -32,15 +33,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("end to end, with spaces = and signs")
 
 
-@pytest.fixture
-def call(folder: Path, environment: dict[str, str]) -> Call:
-    def call(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(scope="module")
+def call(folder: Path) -> Call:
+    def call(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "harness.cli", *words]
         return subprocess.run(
-            command, cwd=folder, env={**environment, **variables}, capture_output=True, text=True, timeout=300
+            command, cwd=folder, env={**variables(), **more}, capture_output=True, text=True, timeout=300
         )
 
     return call
+
+
+@pytest.fixture(scope="module")
+def swept(call: Call, folder: Path) -> Store:
+    """The store of a sweep in a process of its own."""
+    done = call("sweep", "method=none,lora", *WORDS, "launcher=basic")
+    assert done.returncode == 0, done.stderr
+    return Store(folder / "results" / "store")
 
 
 @pytest.fixture
@@ -62,10 +71,8 @@ def _numbers(value: Any) -> list[float]:
     return [value] if isinstance(value, float) else []
 
 
-def test_a_sweep_leaves_complete_records(call: Call, folder: Path) -> None:
-    done = call("sweep", "method=none,lora", *WORDS, "launcher=basic")
-    assert done.returncode == 0, done.stderr
-    store = Store(folder / "results" / "store")
+def test_a_sweep_leaves_complete_records(swept: Store) -> None:
+    store = swept
     records = {record["cell"]["method"]["name"]: record for record in store.records()}
     assert set(records) == {"none", "lora"}
     for name, record in records.items():
@@ -83,20 +90,17 @@ def test_a_sweep_leaves_complete_records(call: Call, folder: Path) -> None:
     assert [row["step"] for row in store.curve(records["lora"]["key"])] == [0, 2, 4]
 
 
-def test_the_same_command_is_the_resume(here: Here) -> None:
-    here("sweep", "method=none,lora", *WORDS, "launcher=basic")  # the tests of a module may run apart
+def test_the_same_command_is_the_resume(swept: Store, here: Here) -> None:
     code, out, _ = here("sweep", "method=none,lora", *WORDS)
     assert code == 0
     assert out.startswith("nothing left to do")
 
 
-def test_a_cell_gives_the_same_numbers_again(call: Call, here: Here, folder: Path) -> None:
+def test_a_cell_gives_the_same_numbers_again(swept: Store, here: Here) -> None:
     """On one machine with one thread, in another process: a second attempt differs in nothing but its clock."""
-    code, _, told = here("run", "method=lora", *WORDS)
+    code, _, told = here("run", "method=lora", *WORDS, "rerun=done")
     assert code == 0, told
-    done = call("run", "method=lora", *WORDS, "rerun=done")
-    assert done.returncode == 0, done.stderr
-    store = Store(folder / "results" / "store")
+    store = Store(swept.path)
     [key] = [record["key"] for record in store.records() if record["cell"]["method"]["name"] == "lora"]
     first, second = (json.loads((store.attempt(key, n).path / "record.json").read_text()) for n in (1, 2))
     assert set(first) <= {*REPEATED, *VARYING}

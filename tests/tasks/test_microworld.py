@@ -97,11 +97,22 @@ def test_counting_words_does_not_solve_reading(name: str) -> None:
     assert score < task.chance + 0.15, f"word counts reach {score:.3f} on {name}"
 
 
-def test_the_corpus_is_the_world_versions() -> None:
+@pytest.fixture(scope="module")
+def whole_corpus() -> list[str]:
+    return list(corpus.documents())
+
+
+@pytest.fixture
+def written_once(whole_corpus: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes seconds to write, and nobody asks for another size or seed."""
+    monkeypatch.setattr(corpus, "documents", lambda *_: iter(whole_corpus))
+
+
+def test_the_corpus_is_the_world_versions(written_once: None) -> None:
     assert corpus.digest() == CORPUS[lexicon.VERSION]
 
 
-def test_the_shipped_tokenizer_is_the_vocabulary() -> None:
+def test_the_shipped_tokenizer_is_the_vocabulary(written_once: None) -> None:
     shipped = json.loads((vocabulary.PATH / "tokenizer.json").read_text(encoding="utf-8"))
     assert shipped["model"]["vocab"] == vocabulary.build().get_vocab(with_added_tokens=True)
     assert sum(token.startswith("<spare_") for token in shipped["model"]["vocab"]) == 64

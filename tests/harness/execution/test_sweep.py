@@ -127,8 +127,8 @@ def test_no_cell_begins_that_would_end_too_late_nor_one_of_a_later_seed(
 def test_the_deadline_stops_between_cells(
     drain: Callable[..., int], cell: Make, runs: Runs, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert drain([cell("nap", seed) for seed in range(50)], deadline_s=2.0) == 130
-    assert 0 < len(runs()) < 50
+    assert drain([cell("nap", seed) for seed in range(15)], deadline_s=2.0) == 130
+    assert 0 < len(runs()) < 15
     assert "The same command resumes" in capsys.readouterr().out
 
 
@@ -174,6 +174,7 @@ def _until(condition: Callable[[], bool], patience: float = 90) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow  # three processes share a store in test_many_processes.py
 def test_several_processes_drain_one_store(store: Store, cell: Make, runs: Runs, environment: dict[str, str]) -> None:
     many = [cell("nap", seed) for seed in range(12)]
     for one in many:
