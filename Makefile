@@ -10,6 +10,8 @@ export OMP_NUM_THREADS ?= 1
 demo: $(VENV)/.installed
 	$(BIN)/deltabench reproduce delta-ranking scale=quick
 
+# Bytecode is written whatever the shell says: the tests start hundreds of processes, and each would compile ours anew.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -q -n auto
 
