@@ -81,7 +81,7 @@ def _run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint
         "best_step": fitted.best.step,
         "parameters": census.count(model),
         **(measured := meter.summary()),
-        "flops": step_profile.told(work, device, measured["device"]["name"] or ""),
+        "flops": step_profile.operations(work, device, measured["device"]["name"] or ""),
         "notes": {
             **outputs.notes(work, device),
             **unknown,

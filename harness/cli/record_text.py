@@ -70,7 +70,7 @@ def _costs(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Ite
     yield from _memory(record.get("memory") or {})
     yield from _device(record)
     yield from _operations(record.get("flops") or {})
-    for name, lines in probes.told(record).items():
+    for name, lines in probes.descriptions(record).items():
         yield from ((name if place == 0 else "", line) for place, line in enumerate(lines))
 
 

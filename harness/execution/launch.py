@@ -192,7 +192,7 @@ def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
 WAIT_S = 2.0
 
 
-def drain(store: Store, keys: Sequence[str], seen: Mapping[str, int], setup: worker.Setup, plan: Plan) -> None:
+def run_pending(store: Store, keys: Sequence[str], seen: Mapping[str, int], setup: worker.Setup, plan: Plan) -> None:
     """Run cells that may run side by side, pass after pass, until none is left.
 
     The cells of lost workers are handed over again, in the last pass one by one.

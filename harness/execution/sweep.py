@@ -33,7 +33,7 @@ LET_GO_S = 5.0
 """The most seconds to wait until ended cells' leases are released."""
 
 
-def drain(
+def run_cells(
     many: Sequence[Cell],
     runtime: Runtime,
     launcher: Launcher | str | None = None,
@@ -97,7 +97,7 @@ def drain(
     try:
         with _interruptible(), progress.shown(tally), follower.following(runtime.tracker, store, todo, seen):
             for keys in parent_order.waves(todo):
-                launch.drain(store, keys, seen, setup, plan)
+                launch.run_pending(store, keys, seen, setup, plan)
     except KeyboardInterrupt:
         compose.shut_down()
         _close(store, todo)
@@ -145,7 +145,7 @@ def _probed(
     limit: TimeLimit | None,
 ) -> int:  # fmt: skip
     """Take the probes asked for of the cells `keys`, one at a time; return the exit code."""
-    failed = probes.drain(store, keys, wanted, runtime, None if limit is None else limit.deadline)
+    failed = probes.measure_cells(store, keys, wanted, runtime, None if limit is None else limit.deadline)
     return exit_code(store, many) or int(failed > 0)
 
 
@@ -172,7 +172,7 @@ def _todo(
         status = store.status(key)
         again = status in rerun or ("stale" in rerun and is_stale(store, key))
         needed = probed if cell.seed not in unprobed else ()
-        if status not in FINAL or again or (needed and probes.unkept(store, key, cell, needed)):
+        if status not in FINAL or again or (needed and probes.lacks_snapshots(store, key, cell, needed)):
             todo[key] = cell
     return todo
 

@@ -37,7 +37,7 @@ def plan(
     if planned.waiting:
         summary += f"\n{planned.waiting} more cells when these have chosen their learning rate"
     wanted = probes.parse(runtime.probe) if runtime.keep == "delta" else ()
-    if again := sum(probes.unkept(store, key, cell, wanted) for key, cell in keyed.items() if wanted):
+    if again := sum(probes.lacks_snapshots(store, key, cell, wanted) for key, cell in keyed.items() if wanted):
         summary += f"\n{again} finished cells get another attempt, which saves the tensors that a probe needs"
     by = chain(
         duration.from_store(store, list(keyed)),

@@ -55,7 +55,7 @@ def take(store: Store, key: str, name: str, runtime: Runtime) -> dict[str, Any]:
 def _measured(store: Store, key: str, name: str, record: Record, runtime: Runtime) -> dict[str, Any]:
     """Return the result of a probe, or its failure."""
     if hasattr(page(name), "read"):
-        return _read(kept(store, key, record), name, runtime)
+        return _read(stored_answers(store, key, record), name, runtime)
     cell = store.cell(key)
     delta = store.counting_file(key, attempt_folder.FILE)
     count = record.get("parameters") or {}
@@ -79,16 +79,16 @@ def _measured(store: Store, key: str, name: str, record: Record, runtime: Runtim
     }
 
 
-def kept(store: Store, key: str, record: Record) -> answers.Kept:
+def stored_answers(store: Store, key: str, record: Record) -> answers.StoredAnswers:
     """Return the answers of the attempt that counts."""
     tests = tuple((record.get("task_facts") or {}).get("tests") or ["test"])
-    return answers.Kept(key, store.cell(key), store.attempt(key, int(record["attempt"])), tests)
+    return answers.StoredAnswers(key, store.cell(key), store.attempt(key, int(record["attempt"])), tests)
 
 
-def _read(found: answers.Kept, name: str, runtime: Runtime) -> dict[str, Any]:
+def _read(stored: answers.StoredAnswers, name: str, runtime: Runtime) -> dict[str, Any]:
     """Return the result of a probe that reads an attempt's files, without a process of its own."""
     try:
-        return {"status": "done", **page(name).read(found, runtime), "ended": _now()}
+        return {"status": "done", **page(name).read(stored, runtime), "ended": _now()}
     except (UsageError, OSError, ValueError, KeyError, TypeError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         return {"status": "failed", "error": lines[-1], **({"unreachable": True} if _down(error) else {})}

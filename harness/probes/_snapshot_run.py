@@ -27,7 +27,7 @@ def run(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
 def watching(cell: Cell, runtime: Runtime, folder: AttemptFolder, device: torch.device) -> "Watching":
     """Return a keeper of the usual checkpoints and of the deltas that this run's probes need."""
     usual = checkpoint.keeper(cell, runtime, folder, device)
-    at = probes.kept_at(probes.parse(runtime.probe), cell.recipe.steps) if runtime.keep == "delta" else ()
+    at = probes.snapshot_steps(probes.parse(runtime.probe), cell.recipe.steps) if runtime.keep == "delta" else ()
     frequency = usual.steps, usual.minutes, usual.stop_at
     return Watching(folder, usual.made_by, *frequency, at=frozenset(at) - {cell.recipe.steps})
 

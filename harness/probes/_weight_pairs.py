@@ -26,7 +26,7 @@ class Place:
     layer: int
     cross: bool
 
-    def told(self) -> dict[str, Any]:
+    def labels(self) -> dict[str, Any]:
         """Return the fields as plain values."""
         return dict(vars(self))
 

@@ -11,7 +11,7 @@ from harness.probes.judging import chat_client, grading
 
 if TYPE_CHECKING:
     from harness.config.schema import Runtime
-    from harness.probes.judging.answers import Kept
+    from harness.probes.judging.answers import StoredAnswers
 
 
 def check() -> None:
@@ -19,12 +19,12 @@ def check() -> None:
     chat_client.from_environment()
 
 
-def read(kept: "Kept", runtime: "Runtime") -> dict[str, Any]:
+def read(stored: "StoredAnswers", runtime: "Runtime") -> dict[str, Any]:
     """Return set -> mean grade."""
-    return grading.single(kept, chat_client.from_environment())
+    return grading.single(stored, chat_client.from_environment())
 
 
-def told(result: Mapping[str, Any]) -> list[str]:
+def describe(result: Mapping[str, Any]) -> list[str]:
     """Return a line per set."""
     return [
         f"{name}: {result['model']} gives {figures['grade']:.2f} of 10, mean of {figures['rows']} answers"

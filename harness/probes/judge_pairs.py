@@ -10,7 +10,7 @@ from harness.probes.judging import chat_client, grading
 
 if TYPE_CHECKING:
     from harness.config.schema import Runtime
-    from harness.probes.judging.answers import Kept
+    from harness.probes.judging.answers import StoredAnswers
 
 
 def check() -> None:
@@ -18,12 +18,12 @@ def check() -> None:
     chat_client.from_environment()
 
 
-def read(kept: "Kept", runtime: "Runtime") -> dict[str, Any]:
+def read(stored: "StoredAnswers", runtime: "Runtime") -> dict[str, Any]:
     """Return set -> shares of answers that won, tied and lost."""
-    return grading.pairs(kept, chat_client.from_environment())
+    return grading.pairs(stored, chat_client.from_environment())
 
 
-def told(result: Mapping[str, Any]) -> list[str]:
+def describe(result: Mapping[str, Any]) -> list[str]:
     """Return a line per set."""
     return [
         f"{name}: of {figures['rows']} pairs {result['model']} gives {figures['won']:.1%} to it, "

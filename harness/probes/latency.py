@@ -51,7 +51,7 @@ def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
     return {**states, "same_answers": agreeing, "busy_beside": others, "why_null": why}
 
 
-def told(result: Mapping[str, Any]) -> list[str]:
+def describe(result: Mapping[str, Any]) -> list[str]:
     """Return two lines per state."""
     lines = []
     for state in ("unmerged", "merged"):

@@ -35,7 +35,7 @@ def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
     return {"sets": sets}
 
 
-def told(result: Mapping[str, Any]) -> list[str]:
+def describe(result: Mapping[str, Any]) -> list[str]:
     """Return a line per set."""
     return [
         f"{name}: the right option is the likeliest in {figures['accuracy']:.1%} of {figures['n']} rows"

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.config.schema import Runtime
-    from harness.probes.judging.answers import Answer, Kept
+    from harness.probes.judging.answers import Answer, StoredAnswers
 
 FIGURES = ("exact_match", "token_f1", "rouge_l")
 
 
-def read(kept: "Kept", runtime: "Runtime") -> dict[str, Any]:
+def read(stored: "StoredAnswers", runtime: "Runtime") -> dict[str, Any]:
     """Return set -> figures, and the number of rows that they are the mean of."""
-    return {"sets": {name: {**_figures(rows), "n": len(rows)} for name, rows in kept.answers.items()}}
+    return {"sets": {name: {**_figures(rows), "n": len(rows)} for name, rows in stored.answers.items()}}
 
 
 def _figures(rows: "list[Answer]") -> dict[str, float]:
@@ -24,7 +24,7 @@ def _figures(rows: "list[Answer]") -> dict[str, float]:
     return evaluate_adapter.combined(FIGURES, [row.references for row in rows], [row.text for row in rows])
 
 
-def told(result: Mapping[str, Any]) -> list[str]:
+def describe(result: Mapping[str, Any]) -> list[str]:
     """Return a line per set."""
     return [
         f"{name}: " + ", ".join(f"{figure} {figures[figure]:.3f}" for figure in FIGURES) + f" over {figures['n']} rows"

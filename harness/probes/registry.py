@@ -4,25 +4,26 @@ Torch is not imported.
 
 A probe starts from the cell's saved tensors, so it is no part of a key and changes no trajectory. Its result is stored
 in the attempt's record, under `probes`. A probe's file has `measure(finished, device)`, which returns plain values, and
-`told(result)`, which returns lines for people. A probe that needs tensors of earlier steps sets CHECKPOINTS, a number
-of equally spaced steps (_snapshot_run.py). An attempt with that probe saves its tensors there, and a finished cell
-without them gets another attempt.
+`describe(result)`, which returns lines for people (`told` until this version). A probe that needs tensors of earlier
+steps sets CHECKPOINTS, a number of equally spaced steps (_snapshot_run.py). An attempt with that probe saves its
+tensors there, and a finished cell without them gets another attempt.
 
-A probe that only reads an attempt's files has `read(kept, runtime)` instead (judging/answers.py): it loads no model and
-needs no saved tensors. One that needs an outside service has `check()`, which raises UsageError before anything is
+A probe that only reads an attempt's files has `read(stored, runtime)` instead (judging/answers.py): it loads no model
+and needs no saved tensors. One that needs an outside service has `check()`, which raises UsageError before anything is
 trained.
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError, near
-from harness.probes._runner import kept as kept
 from harness.probes._runner import page, take
+from harness.probes._runner import stored_answers as stored_answers
 from harness.store import attempt_folder
 from harness.store.store import Store, trained
 
@@ -65,7 +66,7 @@ def result(record: Record, name: str) -> Mapping[str, Any] | None:
     return probed if isinstance(probed, Mapping) and probed.get("status") == "done" else None
 
 
-def told(record: Record) -> dict[str, list[str]]:
+def descriptions(record: Record) -> dict[str, list[str]]:
     """Return probe -> lines for people, for all probes of a record."""
     probed = record.get("probes") if isinstance(record.get("probes"), Mapping) else {}
     lines = {}
@@ -75,11 +76,20 @@ def told(record: Record) -> dict[str, list[str]]:
         if outcome.get("status") != "done":
             lines[name] = [f"failed: {outcome.get('error')}"]
         elif name in names():
-            lines[name] = page(name).told(outcome)
+            lines[name] = _describe(name)(outcome)
     return lines
 
 
-def asked(runtime: Runtime, wanted: Iterable[str]) -> Runtime:
+def _describe(name: str) -> Callable[[Mapping[str, Any]], list[str]]:
+    """Return a probe's function from its result to lines for people."""
+    probe = page(name)
+    if hasattr(probe, "describe"):
+        return probe.describe
+    warnings.warn(f"probe {name}: rename its function told(result) to describe(result).", DeprecationWarning, 2)
+    return probe.told
+
+
+def with_probes(runtime: Runtime, wanted: Iterable[str]) -> Runtime:
     """Return the runtime with an exhibit's probes added to its own."""
     return replace(runtime, probe=",".join(dict.fromkeys([*parse(runtime.probe), *wanted])))
 
@@ -97,7 +107,7 @@ def ready(store: Store, keys: Iterable[str], wanted: Iterable[str]) -> None:
             check(name)
 
 
-def kept_at(wanted: Iterable[str], total: int) -> tuple[int, ...]:
+def snapshot_steps(wanted: Iterable[str], total: int) -> tuple[int, ...]:
     """Return the steps of a training of `total` steps after which these probes need the delta."""
     counts = [getattr(page(name), "CHECKPOINTS", 0) for name in wanted]
     return tuple(sorted({step for count in counts if count for step in attempt_folder.steps(total, count)}))
@@ -105,15 +115,15 @@ def kept_at(wanted: Iterable[str], total: int) -> tuple[int, ...]:
 
 def entry(usual: str, wanted: Iterable[str]) -> str:
     """Return the function that runs cells: `usual`, or one that does the same and saves more."""
-    return INSIDE if kept_at(wanted, 1) else usual
+    return INSIDE if snapshot_steps(wanted, 1) else usual
 
 
-def unkept(store: Store, key: str, cell: Cell, wanted: Iterable[str]) -> bool:
+def lacks_snapshots(store: Store, key: str, cell: Cell, wanted: Iterable[str]) -> bool:
     """Return whether a finished cell lacks the saved tensors of a probe: then it gets another attempt."""
     record = store.read(key)
     if record is None or record["status"] != "done" or not trained(store, key):
         return False
-    steps = kept_at((name for name in wanted if lacks(record, name)), cell.recipe.steps)
+    steps = snapshot_steps((name for name in wanted if lacks(record, name)), cell.recipe.steps)
     inner = (attempt_folder.name(step) for step in steps if step != cell.recipe.steps)
     return any(not store.counting_file(key, name).is_file() for name in inner)
 
@@ -129,10 +139,10 @@ def stamps(store: Store, keys: Sequence[str], wanted: Iterable[str]) -> list[str
     return texts
 
 
-def drain(store: Store, keys: Sequence[str], wanted: Iterable[str], runtime: Runtime, deadline: float | None) -> int:
-    """Take every probe that a finished cell lacks, one after the other, with nothing of ours beside it; return
-    failures.
-    """
+def measure_cells(
+    store: Store, keys: Sequence[str], wanted: Iterable[str], runtime: Runtime, deadline: float | None
+) -> int:
+    """Take every probe that a finished cell lacks, one after the other and without other cells; return the failures."""
     failed = 0
     for name in wanted:
         pending = [key for key in keys if (record := store.read(key)) and lacks(record, name)]

@@ -40,7 +40,7 @@ def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
         if not bool(before.any()):
             continue
         moved = float((after - before).norm() / before.norm())
-        rows.append({**place.told(), "change": moved, "likeness": likeness(before, after)})
+        rows.append({**place.labels(), "change": moved, "likeness": likeness(before, after)})
     return {"matrices": rows, "why_null": {}}
 
 
@@ -57,7 +57,7 @@ def likeness(before: "torch.Tensor", after: "torch.Tensor", top: int = TOP) -> l
     return cosines
 
 
-def told(result: Mapping[str, Any]) -> list[str]:
+def describe(result: Mapping[str, Any]) -> list[str]:
     """Return a line per role."""
     lines = []
     for role in dict.fromkeys(row["role"] for row in result["matrices"]):

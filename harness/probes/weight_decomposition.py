@@ -28,20 +28,20 @@ def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
     """
     from harness.probes import _weight_pairs
 
-    kept = _kept(finished)
+    snapshots = _snapshots(finished)
     found: dict[str, dict[str, Any]] = {}
     try:
-        for path in kept.values():
+        for path in snapshots.values():
             tuned = finished.merged(path).to(device)
             for place, before, after in _weight_pairs.pairs(finished.plain, tuned, ROLES):
                 magnitude, direction = changes(before, after)
-                row = found.setdefault(place.name, {**place.told(), "magnitude": [], "direction": []})
+                row = found.setdefault(place.name, {**place.labels(), "magnitude": [], "direction": []})
                 row["magnitude"].append(magnitude)
                 row["direction"].append(direction)
     except NotApplicable as error:
         return {"steps": [], "matrices": [], "why_null": {"matrices": str(error)}}
-    why = {} if kept else {"matrices": "nothing trained"}
-    return {"steps": list(kept), "matrices": list(found.values()), "why_null": why}
+    why = {} if snapshots else {"matrices": "nothing trained"}
+    return {"steps": list(snapshots), "matrices": list(found.values()), "why_null": why}
 
 
 def changes(before: "torch.Tensor", after: "torch.Tensor") -> tuple[float, float]:
@@ -60,7 +60,7 @@ def changes(before: "torch.Tensor", after: "torch.Tensor") -> tuple[float, float
     return float(magnitude), float(direction)
 
 
-def told(result: Mapping[str, Any]) -> list[str]:
+def describe(result: Mapping[str, Any]) -> list[str]:
     """Return a line per role and checkpoint: means over the matrices of self-attention."""
     lines = []
     for role in ROLES:
@@ -72,7 +72,7 @@ def told(result: Mapping[str, Any]) -> list[str]:
     return lines + [f"no {name}: {why}" for name, why in (result.get("why_null") or {}).items()]
 
 
-def _kept(finished: "Finished") -> dict[int, Any]:
+def _snapshots(finished: "Finished") -> dict[int, Any]:
     """Return step -> its delta. Raises UsageError where one was not saved."""
     if finished.delta is None:
         return {}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.training.fit import Work
 
 
-def told(work: "Work", device: torch.device, name: str) -> dict[str, Any]:
+def operations(work: "Work", device: torch.device, name: str) -> dict[str, Any]:
     """Return the record's `flops`: of one step, per second of steady training, and the share of the peak of device
     `name`.
 
@@ -103,14 +103,14 @@ PHASES = ("steady", "train")
 
 def counted(record: dict[str, Any], work: "Work", device: torch.device, order_seed: int) -> dict[str, Any]:
     """Return the record with `live_bytes` in the memory of training, and `live`, their uses. The weights change."""
-    memory, live = dict(record["memory"]), live_told(work, device, order_seed)
+    memory, live = dict(record["memory"]), live_storages(work, device, order_seed)
     for phase in PHASES:
         if phase in memory:
             memory[phase] = {**memory[phase], "live_bytes": live["bytes"]}
     return {**record, "memory": {**memory, "why_null": {**memory["why_null"], **live["why_null"]}}, "live": live}
 
 
-def live_told(work: "Work", device: torch.device, order_seed: int) -> dict[str, Any]:
+def live_storages(work: "Work", device: torch.device, order_seed: int) -> dict[str, Any]:
     """Return the bytes of the storages that live at the peak of a step, and their uses at that moment.
 
     bytes: each storage rounded up to the allocator's 512. split: use -> bytes.

@@ -23,7 +23,7 @@ from harness.config.schema import ModelConfig
 from harness.errors import UsageError
 from harness.models import weight_files
 from harness.probes.judging import chat_client
-from harness.probes.judging.answers import Kept
+from harness.probes.judging.answers import StoredAnswers
 from harness.sharing import forms, model_card
 from harness.store import archive
 from harness.store.attempt_folder import AttemptFolder
@@ -106,9 +106,9 @@ def _describes(folder: Path) -> None:
 
 
 def _answers(folder: Path) -> None:
-    kept = Kept("0" * 64, from_json(GOLDEN["record"]["cell"]), AttemptFolder(folder), ("test",))
+    stored = StoredAnswers("0" * 64, from_json(GOLDEN["record"]["cell"]), AttemptFolder(folder), ("test",))
     with suppress(UsageError):
-        _ = kept.answers
+        _ = stored.answers
 
 
 def _archive(folder: Path) -> None:

@@ -21,7 +21,7 @@ from harness.errors import UsageError
 from harness.probes import judge_pairs
 from harness.probes import registry as probes
 from harness.probes.judging import chat_client, grading
-from harness.probes.judging.answers import Answer, Kept
+from harness.probes.judging.answers import Answer, StoredAnswers
 from harness.store import lease
 from harness.store.store import Store
 
@@ -53,7 +53,7 @@ def main(arguments: argparse.Namespace) -> int:
     if result is None:
         probes.check(GRADES)
         result = probes.take(store, key, GRADES, given.configure(compose.defaults()["runtime"]))
-    _print(result, probes.told({"probes": {GRADES: result}})[GRADES], arguments.json)
+    _print(result, probes.descriptions({"probes": {GRADES: result}})[GRADES], arguments.json)
     return 0 if result["status"] == "done" else 1
 
 
@@ -64,7 +64,7 @@ def _pairs(store: Store, key: str, other: str, as_json: bool) -> int:
     """
     endpoint = chat_client.from_environment()
     store.check_writable()
-    mine, theirs = (_kept(store, one) for one in (key, other))
+    mine, theirs = (_stored(store, one) for one in (key, other))
     against = matched(mine, theirs)
     own_lease = lease.acquire(store.leases, key)
     if own_lease is None:
@@ -77,11 +77,11 @@ def _pairs(store: Store, key: str, other: str, as_json: bool) -> int:
         return 1
     finally:
         own_lease.release()
-    _print({**result, "against": other}, judge_pairs.told(result), as_json)
+    _print({**result, "against": other}, judge_pairs.describe(result), as_json)
     return 0
 
 
-def matched(mine: Kept, theirs: Kept) -> dict[Answer, str]:
+def matched(mine: StoredAnswers, theirs: StoredAnswers) -> dict[Answer, str]:
     """Return each answer of one cell with the other cell's answer to the same question. Raise UsageError where they
     share no question.
     """
@@ -93,11 +93,11 @@ def matched(mine: Kept, theirs: Kept) -> dict[Answer, str]:
     return {row: texts[row.set, row.id] for row in same}
 
 
-def _kept(store: Store, key: str) -> Kept:
+def _stored(store: Store, key: str) -> StoredAnswers:
     record = store.read(key)
     if record is None or record["status"] != "done":
         raise UsageError(f"cell {key[:12]} is {store.status(key)}: a judge needs a finished cell.")
-    return probes.kept(store, key, record)
+    return probes.stored_answers(store, key, record)
 
 
 def _print(result: Any, lines: list[str], as_json: bool) -> None:

@@ -46,5 +46,5 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(result, ensure_ascii=False, indent=1))
     else:
-        print("\n".join(probes.told({"probes": {wanted[0]: result}})[wanted[0]]))
+        print("\n".join(probes.descriptions({"probes": {wanted[0]: result}})[wanted[0]]))
     return 0 if result["status"] == "done" else 1

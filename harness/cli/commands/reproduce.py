@@ -58,7 +58,7 @@ def main(arguments: argparse.Namespace) -> int:
         return _published(exhibit)
     scale = given.settings.get("scale") or exhibit.usual_scale()
     blocks, notes = overrides.reshape(exhibit, exhibit.blocks(scale), given.block, given.added)
-    runtime = probes.asked(given.configure(compose.defaults()["runtime"]), exhibit.probes)
+    runtime = probes.with_probes(given.configure(compose.defaults()["runtime"]), exhibit.probes)
     jobs = words.count("jobs", given.settings.get("jobs"))
     deadline_s = words.seconds(arguments.duration) if arguments.duration else None
     added = {f"+{name}": values for name, values in given.added.items()}
@@ -86,7 +86,7 @@ def main(arguments: argparse.Namespace) -> int:
     rerun = given.settings["rerun"].split(",") if "rerun" in given.settings else ()
     name = " ".join(filter(None, (exhibit.name, f"scale={scale}", typed)))
     chosen = launchers.choose(given.settings)
-    execute = partial(sweep.drain, runtime=runtime, launcher=chosen, jobs=jobs, rerun=rerun, name=name)
+    execute = partial(sweep.run_cells, runtime=runtime, launcher=chosen, jobs=jobs, rerun=rerun, name=name)
     # Seeds that only choose a rate are not probed.
     execute = partial(execute, unprobed=exhibit.tuning_seeds(), role=exhibit.sets)
     started = time.monotonic()

@@ -45,7 +45,7 @@ def main(arguments: argparse.Namespace) -> int:
         raise UsageError(f"run takes one cell and these choices are {len(wanted)}: use `deltabench sweep`.")
     rerun = given.settings.get("rerun", "").split(",") if "rerun" in given.settings else ()
     with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
-        code = sweep.drain(planned, runtime, launcher, rerun=rerun)
+        code = sweep.run_cells(planned, runtime, launcher, rerun=rerun)
     store, key = Store(runtime.store), identity.key(wanted[0])
     record = store.read(key)
     if arguments.json:

@@ -55,7 +55,7 @@ def main(arguments: argparse.Namespace) -> int:
     launcher = launchers.choose(given.settings)
     planned = grid.expand([given.block])
     with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
-        code = sweep.drain(
+        code = sweep.run_cells(
             planned,
             runtime,
             launcher=launcher,

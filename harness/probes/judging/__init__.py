@@ -1,1 +1,1 @@
-"""Grading by a judge model: the client, the replies that are kept and the answers that are graded."""
+"""Grading by a judge model: the client, its stored replies and the answers that are graded."""

@@ -28,7 +28,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredAnswers:
     """A finished cell with the folder of the attempt that counts."""
 
     key: str

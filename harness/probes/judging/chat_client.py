@@ -118,7 +118,7 @@ class Endpoint:
 
     def _status(self, error: urllib.error.HTTPError) -> Exception:
         with error:
-            reason = f"status {error.code}: {self._hidden(_told(error))[:200]}".rstrip(": ")
+            reason = f"status {error.code}: {self._hidden(_reason(error))[:200]}".rstrip(": ")
         if error.code in LATER:
             return _Again(reason, _seconds(error.headers.get("Retry-After")))
         if error.code in PROMPT:
@@ -176,7 +176,7 @@ def _text(body: bytes) -> str:
         raise _Again("its answer is no chat completion") from None
 
 
-def _told(error: urllib.error.HTTPError) -> str:
+def _reason(error: urllib.error.HTTPError) -> str:
     """Return the body's error message in one short line."""
     try:
         text = error.read(2000).decode("utf-8", errors="replace")

@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from harness.errors import UsageError
-from harness.probes.judging.answers import Answer, Kept
+from harness.probes.judging.answers import Answer, StoredAnswers
 from harness.probes.judging.chat_client import Endpoint
 from harness.probes.judging.reply_cache import FILE, Ask, settle
 
@@ -65,34 +65,34 @@ def verdict(reply: str) -> str | None:
     return verdicts[-1] if verdicts else None
 
 
-def single(kept: Kept, judge: Endpoint) -> dict[str, Any]:
+def single(stored: StoredAnswers, judge: Endpoint) -> dict[str, Any]:
     """Return set -> mean grade of its answers, how many were graded and how many replies could not be read."""
-    asks = {row: _graded(kept, row) for rows in kept.answers.values() for row in rows}
-    values = settle(kept.folder, judge, list(asks.values()))
+    asks = {row: _graded(stored, row) for rows in stored.answers.values() for row in rows}
+    values = settle(stored.folder, judge, list(asks.values()))
     sets = {}
-    for name, rows in kept.answers.items():
+    for name, rows in stored.answers.items():
         grades = [float(value) for row in rows if (value := values[asks[row].digest(judge)]) is not None]
         sets[name] = {
             "grade": fmean(grades) if grades else None,
             "rows": len(grades),
             "unread": len(rows) - len(grades),
         }
-    return _told(judge, SINGLE, sets)
+    return _result(judge, SINGLE, sets)
 
 
-def pairs(kept: Kept, judge: Endpoint, others: Mapping[Answer, str] | None = None) -> dict[str, Any]:
+def pairs(stored: StoredAnswers, judge: Endpoint, others: Mapping[Answer, str] | None = None) -> dict[str, Any]:
     """Return set -> shares of answers that won, tied and lost, in both orders, against `others` (else the row's
     reference).
     """
-    against = {row: row.references[0] for rows in kept.answers.values() for row in rows} if others is None else others
-    asks = {row: _both_orders(kept, row, other) for row, other in against.items()}
-    values = settle(kept.folder, judge, [ask for both in asks.values() for ask in both])
+    against = {row: row.references[0] for rows in stored.answers.values() for row in rows} if others is None else others
+    asks = {row: _both_orders(stored, row, other) for row, other in against.items()}
+    values = settle(stored.folder, judge, [ask for both in asks.values() for ask in both])
     sets = {}
-    for name in kept.answers:
+    for name in stored.answers:
         verdicts = [tuple(values[ask.digest(judge)] for ask in both) for row, both in asks.items() if row.set == name]
         if verdicts:
             sets[name] = shares([(str(one), str(two)) for one, two in verdicts if one and two], len(verdicts))
-    return _told(judge, PAIR, sets)
+    return _result(judge, PAIR, sets)
 
 
 def shares(verdicts: Sequence[tuple[str, str]], rows: int) -> dict[str, Any]:
@@ -110,13 +110,13 @@ def shares(verdicts: Sequence[tuple[str, str]], rows: int) -> dict[str, Any]:
     return {**result, "won_or_half": (won + (count - won - lost) / 2) / count if count else None}
 
 
-def _graded(kept: Kept, row: Answer) -> Ask:
-    prompt = _filled(SINGLE, question=_question(kept, row), answer=row.text)
+def _graded(stored: StoredAnswers, row: Answer) -> Ask:
+    prompt = _filled(SINGLE, question=_question(stored, row), answer=row.text)
     return Ask({"kind": "single", **_place(row)}, prompt, rating)
 
 
-def _both_orders(kept: Kept, row: Answer, other: str) -> tuple[Ask, Ask]:
-    question, place = _question(kept, row), {"kind": "pair", **_place(row)}
+def _both_orders(stored: StoredAnswers, row: Answer, other: str) -> tuple[Ask, Ask]:
+    question, place = _question(stored, row), {"kind": "pair", **_place(row)}
     first = _filled(PAIR, question=question, first=row.text, second=other)
     second = _filled(PAIR, question=question, first=other, second=row.text)
     return Ask({**place, "order": "first"}, first, verdict), Ask({**place, "order": "second"}, second, verdict)
@@ -130,16 +130,16 @@ def _place(row: Answer) -> dict[str, str]:
     return {"set": row.set, "id": row.id}
 
 
-def _question(kept: Kept, row: Answer) -> str:
+def _question(stored: StoredAnswers, row: Answer) -> str:
     try:
-        return kept.questions[row.set, row.id]
+        return stored.questions[row.set, row.id]
     except KeyError:
         raise UsageError(
-            f"row {row.id} of {row.set} is not in the current data of task {kept.cell.task.name}."
+            f"row {row.id} of {row.set} is not in the current data of task {stored.cell.task.name}."
         ) from None
 
 
-def _told(judge: Endpoint, wording: str, sets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _result(judge: Endpoint, wording: str, sets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return the result. Raises UsageError where not one reply could be read: then the model is no judge."""
     if not any(figures["rows"] for figures in sets.values()):
         raise UsageError(f"no reply of the judge {judge.model} could be read; they are stored in {FILE}.")

@@ -62,7 +62,7 @@ def bench(tmp_path, monkeypatch, make_grid):
     store = filled(tmp_path / "store", runs)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("harness.experiments.grid.expand", lambda blocks: [cell_of(run) for run in runs])
-    monkeypatch.setattr("harness.execution.sweep.drain", lambda *given, **named: 0)
+    monkeypatch.setattr("harness.execution.sweep.run_cells", lambda *given, **named: 0)
     return SimpleNamespace(path=tmp_path, runs=runs, store=store)
 
 
@@ -101,7 +101,7 @@ def test_a_new_attempt_is_drawn(bench, capsys):
 
 
 def test_dry_run_runs_and_writes_nothing(bench, monkeypatch, capsys):
-    monkeypatch.setattr("harness.execution.sweep.drain", lambda *given, **named: pytest.fail("ran"))
+    monkeypatch.setattr("harness.execution.sweep.run_cells", lambda *given, **named: pytest.fail("ran"))
     assert call(reproduce, "store=elsewhere", dry_run=True) == 0
     out = capsys.readouterr().out
     assert "24 cells: 24 missing" in out

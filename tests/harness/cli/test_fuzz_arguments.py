@@ -52,7 +52,7 @@ def refused(
     monkeypatch.chdir(here)
     monkeypatch.setenv("TMPDIR", str(tmp_path / "reports"))
     monkeypatch.setattr("tempfile.tempdir", None)
-    monkeypatch.setattr(sweep, "drain", lambda *_, **__: 0)
+    monkeypatch.setattr(sweep, "run_cells", lambda *_, **__: 0)
     monkeypatch.setattr("harness.cli.commands.reproduce.present", lambda *_: None)
 
     def refused(words: list[str]) -> bool:

@@ -45,7 +45,7 @@ gpu_leases.found = lambda: tuple(said["devices"])
 store = Store(sys.argv[1])
 many = sorted((store.cell(key) for key in store.keys()), key=lambda cell: cell.method.name)
 launcher = Launcher(said["launcher"], said["fields"])
-sys.exit(sweep.drain(many, Runtime(store=sys.argv[1]), launcher, entry="stubs:run", check="stubs:fine"))
+sys.exit(sweep.run_cells(many, Runtime(store=sys.argv[1]), launcher, entry="stubs:run", check="stubs:fine"))
 """
 
 

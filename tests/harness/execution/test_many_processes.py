@@ -26,7 +26,7 @@ many = sorted((store.cell(key) for key in store.keys()), key=lambda cell: (cell.
 if sys.argv[2] != "0":
     random.Random(sys.argv[2]).shuffle(many)
 runtime = Runtime(store=sys.argv[1])
-sys.exit(sweep.drain(many, runtime, "basic", entry="stubs:run", check="stubs:fine", name="all"))
+sys.exit(sweep.run_cells(many, runtime, "basic", entry="stubs:run", check="stubs:fine", name="all"))
 """
 
 
@@ -92,7 +92,7 @@ from harness.store.store import Store
 forkserver.preload = lambda families: ()
 store = Store(sys.argv[1])
 runtime = Runtime(store=sys.argv[1])
-sys.exit(sweep.drain([store.cell(key) for key in store.keys()], runtime, "joblib", jobs=2, entry="stubs:run",
+sys.exit(sweep.run_cells([store.cell(key) for key in store.keys()], runtime, "joblib", jobs=2, entry="stubs:run",
     check="stubs:fine"))
 """
 

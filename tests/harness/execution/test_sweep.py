@@ -24,11 +24,11 @@ Runs = Callable[[], list[str]]
 
 @pytest.fixture
 def drain(store: Store, stubbed: None) -> Callable[..., int]:
-    """`sweep.drain` on stub cells, without torch."""
+    """`sweep.run_cells` on stub cells, without torch."""
 
     def drain(many: Sequence[Cell], check: str = "stubs:fine", **options: object) -> int:
         options = {"launcher": "basic", **options}
-        return sweep.drain(many, Runtime(store=str(store.path)), entry="stubs:run", check=check, **options)  # type: ignore[arg-type]
+        return sweep.run_cells(many, Runtime(store=str(store.path)), entry="stubs:run", check=check, **options)  # type: ignore[arg-type]
 
     return drain
 
@@ -156,7 +156,7 @@ from harness.store.store import Store
 forkserver.preload = lambda families: ("stubs",)
 store, launcher = Store(sys.argv[1]), sys.argv[2]
 many = sorted((store.cell(key) for key in store.keys()), key=lambda cell: cell.method.name)
-sys.exit(sweep.drain(many, Runtime(store=sys.argv[1]), launcher, 2, entry="stubs:run", check="stubs:fine"))
+sys.exit(sweep.run_cells(many, Runtime(store=sys.argv[1]), launcher, 2, entry="stubs:run", check="stubs:fine"))
 """
 
 

@@ -51,7 +51,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
 
 def _drain(many: list[Cell], store: Store) -> int:
     runtime = Runtime(store=str(store.path), tracker="tensorboard", retry=0)
-    return sweep.drain(many, runtime, "basic", entry="stubs:run", check="stubs:fine")
+    return sweep.run_cells(many, runtime, "basic", entry="stubs:run", check="stubs:fine")
 
 
 def test_every_row_of_every_attempt_arrives_once(memory: Memory, store: Store, cell: Make, stubbed: None) -> None:
@@ -102,7 +102,7 @@ def test_the_real_ones(
     for name in ("WANDB_MODE", "MLFLOW_TRACKING_URI", "WANDB_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     runtime = Runtime(store=str(store.path), tracker=tracker)
-    assert sweep.drain([cell("good")], runtime, "basic", entry="stubs:run", check="stubs:fine") == 0
+    assert sweep.run_cells([cell("good")], runtime, "basic", entry="stubs:run", check="stubs:fine") == 0
     kept = [path for path in (store.path / "tracking" / tracker).rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in kept) > 100
     if tracker == "tensorboard":

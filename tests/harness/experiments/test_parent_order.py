@@ -105,7 +105,7 @@ def test_a_method_that_builds_on_others_needs_them_and_they_must_be_kept() -> No
 
 
 def _drain(many: list[Cell], store: Store, launcher: str = "basic") -> int:
-    return sweep.drain(many, Runtime(store=str(store.path)), launcher, 2, entry="stubs:run", check="stubs:fine")
+    return sweep.run_cells(many, Runtime(store=str(store.path)), launcher, 2, entry="stubs:run", check="stubs:fine")
 
 
 def _keep(store: Store, cell: Cell) -> None:

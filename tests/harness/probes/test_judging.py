@@ -20,7 +20,7 @@ from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError
 from harness.probes import registry as probes
 from harness.probes.judging import chat_client, grading, reply_cache
-from harness.probes.judging.answers import Kept
+from harness.probes.judging.answers import StoredAnswers
 from harness.probes.judging.chat_client import Endpoint
 from harness.store.attempt_folder import AttemptFolder
 from harness.store.store import SCHEMA, Store
@@ -86,12 +86,12 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stub]:
 
 
 @pytest.fixture
-def kept(tmp_path: Path, cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch) -> Kept:
+def kept(tmp_path: Path, cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch) -> StoredAnswers:
     """Three answers of a finished attempt, whose questions are known."""
     return written(tmp_path / "attempts" / "1", cell(), ANSWERS, monkeypatch)
 
 
-def written(path: Path, cell: Cell, answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Kept:
+def written(path: Path, cell: Cell, answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> StoredAnswers:
     path.mkdir(parents=True, exist_ok=True)
     rows = [
         {"checkpoint": point, "set": name, "id": row, "prediction": text, "target": TARGETS[row]}
@@ -102,19 +102,19 @@ def written(path: Path, cell: Cell, answers: dict[str, Any], monkeypatch: pytest
     lines = "\n".join(json.dumps(row) for row in rows)
     (path / "predictions.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
     questions = {("test", row): f"question {row} ?" for row in TARGETS}
-    monkeypatch.setattr(Kept, "questions", questions)
-    return Kept("0" * 64, cell, AttemptFolder(path), ("test",))
+    monkeypatch.setattr(StoredAnswers, "questions", questions)
+    return StoredAnswers("0" * 64, cell, AttemptFolder(path), ("test",))
 
 
 def endpoint() -> Endpoint:
     return chat_client.from_environment()
 
 
-def kept_lines(kept: Kept) -> list[dict[str, Any]]:
+def kept_lines(kept: StoredAnswers) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (kept.folder.path / reply_cache.FILE).read_text().splitlines()]
 
 
-def test_answers_are_graded_and_every_reply_is_kept(stub: Stub, kept: Kept) -> None:
+def test_answers_are_graded_and_every_reply_is_kept(stub: Stub, kept: StoredAnswers) -> None:
     stub.reply = lambda prompt: f"Well.\nRating: [[{9 if 'blue' in prompt else 6}]]"
     found = grading.single(kept, endpoint())
     assert found["sets"] == {"test": {"grade": 7.0, "rows": 3, "unread": 0}}
@@ -127,7 +127,7 @@ def test_answers_are_graded_and_every_reply_is_kept(stub: Stub, kept: Kept) -> N
     assert "s3cret" not in (kept.folder.path / reply_cache.FILE).read_text() + repr(endpoint())
 
 
-def test_what_is_kept_is_not_asked_again(stub: Stub, kept: Kept) -> None:
+def test_what_is_kept_is_not_asked_again(stub: Stub, kept: StoredAnswers) -> None:
     before = grading.single(kept, endpoint())
     asked = len(stub.asked)
     assert grading.single(kept, endpoint()) == before
@@ -140,7 +140,9 @@ def test_what_is_kept_is_not_asked_again(stub: Stub, kept: Kept) -> None:
     assert len(stub.asked) == asked + 1 + len(ANSWERS)
 
 
-def test_a_reply_that_cannot_be_read_is_asked_for_again_and_then_counts_as_unread(stub: Stub, kept: Kept) -> None:
+def test_a_reply_that_cannot_be_read_is_requested_again_and_then_counts_as_unread(
+    stub: Stub, kept: StoredAnswers
+) -> None:
     tried: Counter[str] = Counter()
 
     def reply(prompt: str) -> str:
@@ -199,7 +201,7 @@ def test_a_judge_that_says_no_is_not_asked_again(stub: Stub, status: int, told: 
     assert "s3cret" not in str(error.value)
 
 
-def test_a_prompt_that_is_refused_costs_its_row_alone(stub: Stub, kept: Kept) -> None:
+def test_a_prompt_that_is_refused_costs_its_row_alone(stub: Stub, kept: StoredAnswers) -> None:
     stub.first = [(400, {})] * reply_cache.READINGS
     found = grading.single(kept, endpoint())
     assert found["sets"]["test"]["rows"] >= 2
@@ -216,7 +218,7 @@ def test_a_model_that_knows_its_own_temperature_only_is_asked_without_one(stub: 
 
 
 def test_a_dead_address_leaves_the_answers_and_goes_on_later(
-    stub: Stub, kept: Kept, monkeypatch: pytest.MonkeyPatch
+    stub: Stub, kept: StoredAnswers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alive, before = endpoint().url, (kept.folder.path / "predictions.jsonl.gz").read_bytes()
     with socket.socket() as free:
@@ -249,7 +251,7 @@ def prefers(*words: str) -> Callable[[str], str]:
     return reply
 
 
-def test_a_pair_is_asked_in_both_orders_and_wins_only_where_they_agree(stub: Stub, kept: Kept) -> None:
+def test_a_pair_is_asked_in_both_orders_and_wins_only_where_they_agree(stub: Stub, kept: StoredAnswers) -> None:
     stub.reply = prefers("blue", "short")
     found = grading.pairs(kept, endpoint())["sets"]["test"]
     assert (found["won"], found["lost"], found["tied"]) == pytest.approx((1 / 3, 1 / 3, 1 / 3))
@@ -260,7 +262,7 @@ def test_a_pair_is_asked_in_both_orders_and_wins_only_where_they_agree(stub: Stu
     assert grading.pairs(kept, endpoint())["sets"]["test"] == found
 
 
-def test_a_judge_that_prefers_a_place_decides_nothing(stub: Stub, kept: Kept) -> None:
+def test_a_judge_that_prefers_a_place_decides_nothing(stub: Stub, kept: StoredAnswers) -> None:
     stub.reply = lambda prompt: "[[A]]"
     found = grading.pairs(kept, endpoint())["sets"]["test"]
     assert (found["won"], found["tied"], found["lost"], found["agreeing"]) == (0, 1, 0, 0)
@@ -363,16 +365,16 @@ def test_a_probe_keeps_a_failure_and_the_next_command_goes_on(
     runtime = Runtime(store=str(store.path))
     keys = [finished(store, cell("good", seed), ANSWERS, monkeypatch) for seed in (0, 1)]
     stub.first = [(401, {})] * 8
-    assert probes.drain(store, keys, ["judge"], runtime, None) == 2
+    assert probes.measure_cells(store, keys, ["judge"], runtime, None) == 2
     assert "refuses" in capsys.readouterr().out
     assert probes.result(store.read(keys[0]) or {}, "judge") is None
     assert store.status(keys[0]) == "done"
     stub.first = []
-    assert probes.drain(store, keys, ["judge", "overlap"], runtime, None) == 0
+    assert probes.measure_cells(store, keys, ["judge", "overlap"], runtime, None) == 0
     record = store.read(keys[1]) or {}
     assert record["probes"]["judge"]["sets"]["test"]["grade"] == 7.0
     assert record["probes"]["overlap"]["sets"]["test"]["exact_match"] == pytest.approx(1 / 3)
-    told = probes.told(record)
+    told = probes.descriptions(record)
     assert told["judge"] == ["test: stub-model gives 7.00 of 10, mean of 3 answers"]
     assert "exact_match 0.333" in told["overlap"][0]
 
@@ -384,13 +386,13 @@ def test_seeds_that_stand_in_no_table_are_not_judged(
 
     made = [cell("good", seed) for seed in (0, 200)]
     keys = [finished(store, one, ANSWERS, monkeypatch) for one in made]
-    assert sweep.drain(made, Runtime(store=str(store.path), probe="judge"), unprobed={200}) == 0
+    assert sweep.run_cells(made, Runtime(store=str(store.path), probe="judge"), unprobed={200}) == 0
     assert [probes.result(store.read(key) or {}, "judge") is None for key in keys] == [False, True]
     assert len(stub.asked) == len(ANSWERS)
     monkeypatch.delenv(chat_client.URL)
-    assert sweep.drain(made, Runtime(store=str(store.path), probe="judge"), unprobed={200}) == 0
+    assert sweep.run_cells(made, Runtime(store=str(store.path), probe="judge"), unprobed={200}) == 0
     with pytest.raises(UsageError, match=chat_client.URL):  # before the cells that only choose are trained
-        sweep.drain(made[1:], Runtime(store=str(store.path), probe="judge"), unprobed={200})
+        sweep.run_cells(made[1:], Runtime(store=str(store.path), probe="judge"), unprobed={200})
 
 
 def test_answers_that_are_no_texts_are_not_judged(
@@ -413,7 +415,7 @@ def test_without_a_judge_nothing_is_started(
     from harness.execution import sweep
 
     with pytest.raises(UsageError, match="DELTABENCH_JUDGE_URL"):
-        sweep.drain([cell("good")], Runtime(store=str(store.path), probe="judge"))
+        sweep.run_cells([cell("good")], Runtime(store=str(store.path), probe="judge"))
     assert not store.path.exists()
     key = finished(store, cell("good"), ANSWERS, monkeypatch)
     for verb in (["judge", key[:12]], ["judge", key, key], ["probe", key, "judge"], ["probe", key, "judge_pairs"]):

@@ -71,7 +71,7 @@ def test_latency_of_every_kind_of_answer(done: Done, task: str) -> None:
             assert figures["tokens_per_s"] > figures["examples_per_s"]
     assert found["same_answers"] == 1.0
     assert found["cells_beside"] == 0
-    assert len(latency.told(found)) >= 4
+    assert len(latency.describe(found)) >= 4
 
 
 def test_timed_answers_have_one_length(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,17 +151,17 @@ def test_what_cannot_merge_has_no_merged_figures_and_a_reason(done: Done, method
     if merges is False:
         assert found["merged"] is None
         assert "cannot be merged" in found["why_null"]["merged"]
-        assert any("cannot be merged" in line for line in latency.told(found))
+        assert any("cannot be merged" in line for line in latency.describe(found))
 
 
 def test_what_was_not_kept_is_a_failure_that_says_what_to_do(done: Done) -> None:
     store, key, runtime = done(keep="none")
-    assert probes.drain(store, [key], ("latency",), runtime, None) == 1
+    assert probes.measure_cells(store, [key], ("latency",), runtime, None) == 1
     record = store.read(key)
     assert record is not None
     assert "keep=delta" in record["probes"]["latency"]["error"]
     assert probes.lacks(record, "latency"), "a failed probe is tried again"
-    assert probes.told(record)["latency"][0].startswith("failed: it has no stored")
+    assert probes.descriptions(record)["latency"][0].startswith("failed: it has no stored")
 
 
 def test_a_broken_delta_is_a_failure_of_the_probe_only(done: Done) -> None:
@@ -183,12 +183,12 @@ def test_a_cell_that_is_not_finished_or_runs_now_is_refused(done: Done) -> None:
     other = store.register(replace(store.cell(key), seed=7))
     with pytest.raises(UsageError, match="is missing: a probe needs a finished cell"):
         probes.take(store, other, "latency", runtime)
-    assert probes.drain(store, [other], ("latency",), runtime, None) == 0
+    assert probes.measure_cells(store, [other], ("latency",), runtime, None) == 0
 
 
 def test_after_the_deadline_no_further_probe_starts(done: Done, capsys: pytest.CaptureFixture[str]) -> None:
     store, key, runtime = done()
-    assert probes.drain(store, [key], ("latency",), runtime, deadline=1.0) == 0
+    assert probes.measure_cells(store, [key], ("latency",), runtime, deadline=1.0) == 0
     assert "1 cells left" in capsys.readouterr().out
     assert probes.lacks(store.read(key) or {}, "latency")
 
@@ -202,11 +202,19 @@ def test_names_are_checked_at_the_door() -> None:
     assert all(probes.about(name) for name in probes.names())
 
 
+def test_a_probe_with_the_old_name_of_its_function_still_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(latency, "describe")
+    monkeypatch.setattr(latency, "told", lambda result: [f"{result['ms']} ms"], raising=False)
+    record = {"probes": {"latency": {"status": "done", "ms": 3}}}
+    with pytest.warns(DeprecationWarning, match=r"rename its function told\(result\) to describe\(result\)"):
+        assert probes.descriptions(record) == {"latency": ["3 ms"]}
+
+
 @pytest.mark.parametrize("held", [None, [], {"latency": 3}, {"latency": {"status": "failed"}}, {"gone": {}}])
 def test_a_record_with_strange_probes_is_still_read(held: Any) -> None:
     record = {"status": "done", "probes": held}
     assert probes.result(record, "latency") is None
-    assert isinstance(probes.told(record), dict)
+    assert isinstance(probes.descriptions(record), dict)
 
 
 @pytest.mark.parametrize("task", [name for name in TASKS if tasks.catalogue()[name].answer != "text"])
@@ -215,7 +223,7 @@ def test_where_likelihood_answers_the_probe_of_it_gives_the_cells_own_score(done
     found = probes.take(store, key, "likelihood", runtime)
     own = store.read(key)["scores"]["best"]["sets"]["test"]  # type: ignore[index]
     assert (found["sets"]["test"]["accuracy"], found["sets"]["test"]["n"]) == (own["accuracy"], own["n"])
-    assert len(likelihood.told(found)) == 1
+    assert len(likelihood.describe(found)) == 1
 
 
 def test_the_likelihood_of_options_beside_generated_answers(done: Done) -> None:

@@ -104,7 +104,7 @@ def test_the_probe_measures_each_checkpoint(make: Make, method: str) -> None:
         assert len(row["magnitude"]) == len(row["direction"]) == len(found["steps"])
         assert all(value > 0 for value in row["direction"]), row
         assert len(set(row["magnitude"])) == len(found["steps"]), "one weight at several checkpoints"
-    assert len(probes.told(store.read(key) or {})[NAME]) == 2 * len(found["steps"])
+    assert len(probes.descriptions(store.read(key) or {})[NAME]) == 2 * len(found["steps"])
 
 
 @pytest.mark.parametrize("method", MERGEABLE)
@@ -119,7 +119,7 @@ def test_the_spectrum_is_that_of_what_trained(make: Make, method: str) -> None:
     for row in found["matrices"]:
         assert all(0 < value <= 1 + 1e-9 for value in row["likeness"])
         assert row["change"] > 0 or row["likeness"] == pytest.approx([1.0] * len(row["likeness"]))
-    assert probes.told(store.read(key) or {})["spectrum"]
+    assert probes.descriptions(store.read(key) or {})["spectrum"]
 
 
 @pytest.mark.parametrize(("method", "reason"), [("adapter", "cannot be merged"), ("none", "nothing trained")])
@@ -129,7 +129,7 @@ def test_without_merged_weights_there_is_a_reason(make: Make, method: str, reaso
     assert found["status"] == "done"
     assert found["matrices"] == []
     assert reason in found["why_null"]["matrices"]
-    assert not probes.unkept(store, key, store.cell(key), [NAME])
+    assert not probes.lacks_snapshots(store, key, store.cell(key), [NAME])
 
 
 def test_a_finished_cell_that_kept_nothing_inside_gets_another_attempt(make: Make) -> None:
@@ -156,7 +156,7 @@ def test_the_entry_is_another_only_where_a_probe_needs_it() -> None:
     assert probes.entry("usual", [NAME]) == probes.INSIDE
     module, name = probes.INSIDE.split(":")
     assert callable(getattr(importlib.import_module(module), name))
-    assert probes.kept_at(["latency"], 100) == ()
+    assert probes.snapshot_steps(["latency"], 100) == ()
 
 
 def test_an_attempt_that_goes_on_has_what_the_one_before_kept(tmp_path: Path) -> None:

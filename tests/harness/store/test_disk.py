@@ -123,7 +123,7 @@ def test_a_finished_grid_of_a_read_only_store_is_nothing_left_to_do(
         _put(store, one)
     before = _all(store.path)
     monkeypatch.setattr("harness.store.store._protected", True)
-    assert sweep.drain(many, Runtime(store=str(store.path)), name="mine") == 0
+    assert sweep.run_cells(many, Runtime(store=str(store.path)), name="mine") == 0
     assert "nothing left to do" in capsys.readouterr().out
     assert _all(store.path) == before
 
@@ -137,7 +137,7 @@ def test_a_full_disk_stops_the_sweep_and_room_lets_it_go_on(
 
     def drain() -> int:
         options: dict[str, Any] = {"launcher": "basic", "entry": "disk_stubs:run", "check": "stubs:fine"}
-        return sweep.drain(many, Runtime(store=str(store.path), retry=0), **options)
+        return sweep.run_cells(many, Runtime(store=str(store.path), retry=0), **options)
 
     code = drain()
     told = "".join(capsys.readouterr())
@@ -163,7 +163,7 @@ def test_a_full_disk_before_anything_is_a_sentence(small: Path, cell: Make, stub
         while file.write(b"x" * 4096):
             pass
     with pytest.raises(UsageError, match="No space left"):
-        sweep.drain([cell()], Runtime(store=str(small / "store")), launcher="basic", check="stubs:fine")
+        sweep.run_cells([cell()], Runtime(store=str(small / "store")), launcher="basic", check="stubs:fine")
     assert Store(small / "store").quarantined == []
 
 

@@ -65,7 +65,7 @@ def test_counting_leaves_everything_as_it_was() -> None:
     here = work()
     here.model.eval()
     before, state = {k: v.clone() for k, v in here.model.state_dict().items()}, torch.get_rng_state()
-    step_profile.told(here, CPU, "cpu")
+    step_profile.operations(here, CPU, "cpu")
     assert all(torch.equal(before[k], v) for k, v in here.model.state_dict().items())
     assert torch.equal(state, torch.get_rng_state())
     assert all(p.grad is None for p in here.model.parameters())
@@ -75,7 +75,7 @@ def test_counting_leaves_everything_as_it_was() -> None:
 def test_the_rate_is_operations_per_token_times_tokens_per_second() -> None:
     here = work()
     here.meter.steps.add(0.5, examples=4, tokens=64)
-    told = step_profile.told(here, CPU, "NVIDIA H100 80GB HBM3")
+    told = step_profile.operations(here, CPU, "NVIDIA H100 80GB HBM3")
     assert told["rows"] == 4
     assert told["tokens"] == 64
     assert told["per_s"] == pytest.approx(told["step"] * 2)
@@ -84,20 +84,20 @@ def test_the_rate_is_operations_per_token_times_tokens_per_second() -> None:
 
 
 def test_what_cannot_be_told_is_null_with_a_reason() -> None:
-    told = step_profile.told(work(), CPU, "cpu")
+    told = step_profile.operations(work(), CPU, "cpu")
     assert told["step"] > 0
     assert told["per_s"] is told["share"] is None
     assert set(told["why_null"]) == {"per_s", "share"}
 
     frozen = Net()
     frozen.requires_grad_(False)
-    assert step_profile.told(work(frozen), CPU, "cpu")["why_null"] == {"step": "nothing trains"}
+    assert step_profile.operations(work(frozen), CPU, "cpu")["why_null"] == {"step": "nothing trains"}
 
     class Fails(Net):
         def forward(self, ids: torch.Tensor) -> torch.Tensor:
             raise NotImplementedError("no kernel")
 
-    assert "no kernel" in step_profile.told(work(Fails()), CPU, "cpu")["why_null"]["step"]
+    assert "no kernel" in step_profile.operations(work(Fails()), CPU, "cpu")["why_null"]["step"]
 
 
 def test_bf16_and_tf32_have_peaks_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:

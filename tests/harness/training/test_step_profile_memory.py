@@ -53,16 +53,16 @@ MATRIX = WIDTH * WIDTH * 4
 
 def test_a_step_holds_weights_gradients_and_two_moments() -> None:
     for trained in (1, 2):
-        split = step_profile.live_told(work(trained), CPU, 0)["split"]
+        split = step_profile.live_storages(work(trained), CPU, 0)["split"]
         assert split["parameters"] == 2 * MATRIX
         assert split["gradients"] == trained * MATRIX
         assert 2 * trained * MATRIX <= split["optimizer"] <= 2 * trained * MATRIX + 2 * BLOCK * trained
-    whole, half = (step_profile.live_told(work(trained), CPU, 0)["bytes"] for trained in (2, 1))
+    whole, half = (step_profile.live_storages(work(trained), CPU, 0)["bytes"] for trained in (2, 1))
     assert whole - half == pytest.approx(3 * MATRIX, abs=16 * BLOCK)
 
 
 def test_sgd_holds_no_state() -> None:
-    assert step_profile.live_told(work(optimizer="sgd"), CPU, 0)["split"]["optimizer"] == 0
+    assert step_profile.live_storages(work(optimizer="sgd"), CPU, 0)["split"]["optimizer"] == 0
 
 
 def test_the_widest_batch_that_training_had_is_counted() -> None:
@@ -74,7 +74,7 @@ def test_the_widest_batch_that_training_had_is_counted() -> None:
 
 def test_counting_leaves_the_random_state_and_needs_no_gradient_afterwards() -> None:
     here, state = work(), torch.get_rng_state()
-    step_profile.live_told(here, CPU, 0)
+    step_profile.live_storages(here, CPU, 0)
     assert torch.equal(state, torch.get_rng_state())
 
 
