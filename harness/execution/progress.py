@@ -33,7 +33,7 @@ class Tally:
         role: str = "test",
     ) -> None:
         self.store, self.cells, self.seen, self.role = store, cells, dict(seen), role
-        self.names = names([*cells.values(), *among])
+        self.names = names(cells, among)
         self.pending = list(cells)
         self.ended: dict[str, str] = {}
         self.started = time.monotonic()
@@ -79,10 +79,21 @@ class Tally:
         return f"  {clock(left)} to go" if left and self.pending else ""
 
 
-def names(many: Sequence[Cell]) -> dict[str, str]:
-    """Return key -> the cell's name for people, with the fields in which it differs from the others."""
-    named = zip(many, labels.of_cells([identity.to_json(cell) for cell in many]), strict=True)
-    return {identity.key(cell): f"{one.arm}{one.rate} {one.model} {one.task} seed {cell.seed}" for cell, one in named}
+def names(cells: Mapping[str, Cell], among: Sequence[Cell] = ()) -> dict[str, str]:
+    """Return key -> the cell's name for people, with the fields in which it differs from all others."""
+    several = {_but_seed(cell): cell for cell in (*cells.values(), *among)}
+    named = dict(zip(several, labels.of_cells([identity.to_json(cell) for cell in several.values()]), strict=True))
+    found = {}
+    for key, cell in cells.items():
+        one = named[_but_seed(cell)]
+        found[key] = f"{one.arm}{one.rate} {one.model} {one.task} seed {cell.seed}"
+    return found
+
+
+def _but_seed(cell: Cell) -> tuple[Any, ...]:
+    """Return the same for the cells of a grid that differ in their seed only: these share their parts."""
+    parts = (id(cell.method), id(cell.model), id(cell.task), cell.objective, id(cell.recipe))
+    return (*parts, tuple(role for role, _ in cell.parents))
 
 
 def score(summary: Mapping[str, Any], role: str = "test") -> str:

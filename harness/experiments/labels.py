@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from harness import formatting
@@ -72,8 +73,14 @@ def _arm(cell: Fields) -> dict[str, Any]:
 
 def _identity(part: Fields, kind: type) -> dict[str, Any]:
     """Return the identity fields; a record from before a field existed has it at its default, as in the key."""
+    return {name: part.get(name, default) for name, default in _fields(kind)}
+
+
+@cache
+def _fields(kind: type) -> tuple[tuple[str, Any], ...]:
+    """Return the identity fields of a config with their defaults."""
     known = [field for field in dataclasses.fields(kind) if field.metadata.get("kind") == "identity"]
-    return {field.name: part.get(field.name, field.default) for field in known}
+    return tuple((field.name, field.default) for field in known)
 
 
 def distinguishing(rows: Sequence[Fields]) -> tuple[str, ...]:

@@ -94,6 +94,7 @@ def test_the_same_command_is_the_resume(swept: Store, here: Here) -> None:
     code, out, _ = here("sweep", "method=none,lora", *WORDS)
     assert code == 0
     assert out.startswith("nothing left to do")
+    assert "Test score (points of 100) by method and task" in out
 
 
 def test_a_cell_gives_the_same_numbers_again(swept: Store, here: Here) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.analysis.study.frame import ANSWERS
 from harness.errors import UsageError, near
 from harness.store import columns
 from harness.store.columns import FRACTION, WHOLE
@@ -83,9 +84,11 @@ def find(name: str, flat: Flat, reported: str = "test") -> Measure:
         {column.rpartition(".")[2] for row in flat.values() for column in row if _scored(column, reported)}
     )
     if name in figures:
-        factor, unit = (1.0, "") if name in ("n", "step") else (100.0, "points of 100")
+        factor, unit = (1.0, "") if name == "n" else (100.0, "points of 100")
         read = lambda key, where: _number(flat[key].get(f"scores.best.{where}.{name}"))  # noqa: E731
-        return Measure(name, f"{name} on the {reported} sets", factor, unit, reported, higher=True, value=read)
+        return Measure(
+            name, f"{name} on the {reported} sets", factor, unit, reported, higher=name not in ANSWERS, value=read
+        )
     column = _column(name, flat, figures)
     factor, unit = next(((one, unit) for at, one, unit in _UNITS if re.search(at, column)), (1.0, ""))
     if column.startswith("scores.") and not _COUNTED.search(column):
@@ -109,7 +112,11 @@ def why_null(name: str, flat: Flat) -> list[str]:
 
 def _scored(column: str, reported: str) -> bool:
     parts = column.split(".")
-    return column.startswith("scores.best.") and (parts[2:3] == ["validation"]) == (reported == "validation")
+    return (
+        column.startswith("scores.best.")
+        and len(parts) == 4
+        and (parts[2:3] == ["validation"]) == (reported == "validation")
+    )
 
 
 def _column(name: str, flat: Flat, figures: Sequence[str]) -> str:

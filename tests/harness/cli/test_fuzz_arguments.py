@@ -10,7 +10,7 @@ from harness.cli import dispatch
 from harness.execution import sweep
 
 FEW, MANY = 100, 1000
-VERBS = ("plan", "sweep", "run", "status", "reproduce", "show", "why", "list", "check", "store")
+VERBS = ("plan", "sweep", "run", "status", "reproduce", "show", "why", "list", "check", "store", "table")
 KEYS = (
     *("method", "model", "task", "recipe", "objective", "seed", "method.rank", "method.targets", "method.alpha"),
     *("recipe.steps", "recipe.learning_rate", "recipe.batch_size", "recipe.dropout", "task.train_size"),

@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -225,6 +227,13 @@ def test_a_store_without_cells_has_no_table(call: Call, store: Store) -> None:
     os.makedirs(store.path / "cells")
     code, _, err = call("table")
     assert (code, "has no cells yet" in err) == (2, True)
+
+
+def test_help_and_errors_come_without_pandas() -> None:
+    heavy = "{'torch', 'pandas', 'numpy', 'scipy', 'transformers'} & set(sys.modules)"
+    script = f"import sys\nfrom harness.cli.commands import status, sweep, table\nprint(sorted({heavy}))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_status_as_json_has_the_scores(call: Call, keys: list[str], store: Store) -> None:

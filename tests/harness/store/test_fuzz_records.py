@@ -147,6 +147,8 @@ def attack(folder: Path, template: Path, draw: random.Random, told: Callable[...
         told("show", key, where, "--json")
         told("why", key, where)
     told("why", keys[0], keys[1], where, "--json")
+    told("table", where, "--json")
+    told("table", where, "--by", "method", "--metric", "test,memory,n")
     told("store", "gc", where)
     told("store", "merge", str(store.path), f"store={folder}/merged")
     shutil.rmtree(folder / "merged", ignore_errors=True)
