@@ -17,6 +17,17 @@ class NotApplicable(UsageError):
     """A pair (method x family, task x objective) that is impossible, with its reason."""
 
 
+class Impossible(UsageError):
+    """Cells of a grid that cannot run. lines: one for each reason, with the combinations that it stops."""
+
+    def __init__(self, message: str, lines: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.lines = lines
+
+    def __str__(self) -> str:
+        return " ".join((super().__str__(), *self.lines))
+
+
 def near(value: str, names: Iterable[str], meant: Iterable[str] = (), also: Mapping[str, str] | None = None) -> str:
     """Return ' Did you mean a, b?' for the names closest to `value`, else ' Known: …' (at most twelve).
 

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from harness import terminal
 from harness.cli import streams
-from harness.errors import UsageError, near, plain
+from harness.errors import Impossible, UsageError, near, plain
 
 VERBS = Path(__file__).parent / "commands"
 ORDER = (
@@ -46,6 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(words: list[str]) -> int:
     try:
         return _dispatch(words)
+    except Impossible as error:
+        lines = (f"deltabench: {error.args[0]}", *(f"  {line}" for line in error.lines))
+        print("\n".join(map(plain, lines)), file=sys.stderr)
+        return 2
     except UsageError as error:
         print(f"deltabench: {_sentence(error)}", file=sys.stderr)
         return 2

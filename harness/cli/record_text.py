@@ -5,6 +5,7 @@ from typing import Any
 
 from harness.errors import plain
 from harness.formatting import number, value
+from harness.measurement.busy_cores import NOTICED
 from harness.probes import registry as probes
 from harness.store import fingerprint
 from harness.store.record import joules_per_point, run_joules, scores
@@ -66,12 +67,25 @@ def _results(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> I
 
 
 def _costs(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
-    yield "time", ", ".join(_quantity(*pair) for pair in (record.get("time") or {}).items() if pair[1] is not None)
+    clock = record.get("time") or {}
+    own = {name: figure for name, figure in clock.items() if name not in ("busy_beside", "cells_beside")}
+    yield "time", ", ".join(_quantity(*pair) for pair in own.items() if pair[1] is not None)
+    yield from (("", line) for line in _beside(clock))
     yield from _memory(record.get("memory") or {})
     yield from _device(record)
     yield from _operations(record.get("flops") or {})
     for name, lines in probes.descriptions(record).items():
         yield from ((name if place == 0 else "", line) for place, line in enumerate(lines))
+
+
+def _beside(clock: Mapping[str, Any]) -> Iterator[str]:
+    """Yield whether other work shared the cores with the training, where the record states it."""
+    cells, busy = clock.get("cells_beside"), clock.get("busy_beside")
+    if cells or (busy or 0) > NOTICED:
+        work = "" if busy is None else f", and other work kept {busy:.1f} cores busy during the training"
+        yield f"not alone: {cells or 0} other cells ran at the same time{work}"
+    elif cells is not None and busy is not None:
+        yield "alone: no other cell ran at the same time, and no other work kept the cores busy"
 
 
 def _origin(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

@@ -5,11 +5,11 @@ not imported.
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from harness.config import compose, launchers
 from harness.config.launchers import Launcher
@@ -102,31 +102,61 @@ def hand_over(
     lost: list[Exception] = []
     # With one job at once joblib would run it in this process.
     at_once = 2 if apart else min(plan.at_once, len(pending))
-    name = plan.name or (USUAL if at_once > 1 else "basic")
-    threads = plan.runtime.threads
-    cpus = plan.fields.get("cpus") or threads * (plan.runtime.processes or 1)
+    name, settled = _settled(plan, at_once, Path(setup.runtime.store))
+    if name == USUAL:
+        leash(setup.driver)
+    for jobs in _batches(pending, plan, at_once, apart):
+        lost += _launch(name, settled, jobs, partial(worker.job, setup=setup))
+    return lost
+
+
+def first_batch(plan: Plan, pending: Sequence[tuple[str, int]], folder: Path) -> list[Exception]:
+    """Hand the first batch of jobs over, with the launcher's files in `folder`; return the errors."""
+    at_once = min(plan.at_once, len(pending))
+    name, settled = _settled(plan, at_once, folder)
+    return _launch(name, settled, next(_batches(pending, plan, at_once)), print)
+
+
+def refuse(lost: Sequence[Exception]) -> NoReturn:
+    """Raise the UsageError of a launcher that starts nothing."""
+    raise UsageError(f"the launcher starts no cell: {' '.join(str(lost[-1]).split())[:500] if lost else 'no reason'}")
+
+
+def _settled(plan: Plan, at_once: int, folder: Path) -> tuple[str, dict[str, Any]]:
+    """Return the launcher's name and all values that its YAML may refer to."""
+    cpus = plan.fields.get("cpus") or plan.runtime.threads * (plan.runtime.processes or 1)
     extra = {
         "jobs": at_once,
         "cpus": cpus,
         "cores": None if plan.elsewhere else at_once * cpus,
-        "folder": str(Path(setup.runtime.store) / "launcher" / "%j"),
+        "folder": str(folder / "launcher" / "%j"),
     }
+    return plan.name or (USUAL if at_once > 1 else "basic"), {**plan.fields, **extra}
+
+
+def _batches(
+    pending: Sequence[tuple[str, int]], plan: Plan, at_once: int, apart: bool = False
+) -> Iterator[Sequence[list[str]]]:
+    """Yield the jobs (override lists) that are handed over together."""
     all_jobs = list(_jobs(pending, plan.fields.get("cells", 1)))
-    if name == USUAL:
-        leash(setup.driver)
     if plan.fields.get("drains") and not apart:
         all_jobs = list(_jobs(pending, len(pending))) * at_once
     batch = plan.fields.get("batch") or (len(all_jobs) if plan.elsewhere else BATCH * at_once)
-    for jobs in _parts(all_jobs, 1 if apart else batch):
-        try:
-            lost += compose.launch(name, {**plan.fields, **extra}, jobs, partial(worker.job, setup=setup))
-        except SystemExit as error:  # Ray's driver raises it on SIGTERM
-            raise KeyboardInterrupt from error
-        except UsageError:
-            raise
-        except Exception as error:  # each launcher has its own error for a lost worker
-            lost.append(error)
-    return lost
+    yield from _parts(all_jobs, 1 if apart else batch)
+
+
+def _launch(
+    name: str, settled: Mapping[str, Any], jobs: Sequence[Sequence[str]], task: Callable[..., Any]
+) -> list[Exception]:
+    """Run one batch of jobs, and return the errors of lost workers."""
+    try:
+        return compose.launch(name, settled, jobs, task)
+    except SystemExit as error:  # Ray's driver raises it on SIGTERM
+        raise KeyboardInterrupt from error
+    except UsageError:
+        raise
+    except Exception as error:  # each launcher has its own error for a lost worker
+        return [error]
 
 
 def leash(driver: forkserver.Driver) -> None:
@@ -216,7 +246,7 @@ def run_pending(store: Store, keys: Sequence[str], seen: Mapping[str, int], setu
 def _give_up(store: Store, pending: Sequence[str], lost: Sequence[Exception]) -> None:
     """Print that the sweep gives up. Raises UsageError where no cell has even begun: then the launcher is at fault."""
     if not any(store.unfinished(key) or store.summary(key) for key in pending):
-        raise UsageError(f"the launcher starts no cell: {' '.join(str(lost[-1]).split())[:500]}")
+        refuse(lost)
     print(f"stopped: workers ended unexpectedly {LOST} times in a row, and no cell has finished", file=sys.stderr)
 
 

@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +22,7 @@ class Tally:
     """The cells of a sweep that have ended since it began, and their statuses.
 
     among: all cells of the grid, whose differences name each cell. role: of the shown score, test or validation.
+    seconds: key -> the cell's estimated seconds; a cell without an estimate counts as the mean of the others.
     """
 
     def __init__(
@@ -31,9 +32,11 @@ class Tally:
         seen: Mapping[str, int],
         among: Sequence[Cell] = (),
         role: str = "test",
+        seconds: Mapping[str, float] | None = None,
     ) -> None:
         self.store, self.cells, self.seen, self.role = store, cells, dict(seen), role
         self.names = names(cells, among)
+        self._seconds = dict(seconds or {})
         self.pending = list(cells)
         self.ended: dict[str, str] = {}
         self.started = time.monotonic()
@@ -52,10 +55,20 @@ class Tally:
         return sum(status not in _GOOD for status in self.ended.values())
 
     def left_s(self) -> float | None:
-        """Return the remaining seconds at the pace so far; None before the first cell has ended."""
-        if not self.ended:
+        """Return the remaining seconds: the estimates of what is left, at the pace of the cells that have ended.
+
+        None before the first cell has ended.
+        """
+        ended = self._work(self.ended)
+        if not ended:
             return None
-        return (time.monotonic() - self.started) / len(self.ended) * len(self.pending)
+        return (time.monotonic() - self.started) / ended * self._work(self.pending)
+
+    def _work(self, keys: Iterable[str]) -> float:
+        """Return the estimated seconds of these cells together, or their number where nothing is estimated."""
+        known = self._seconds.values()
+        usual = sum(known) / len(known) if known else 1.0
+        return sum(self._seconds.get(key, usual) for key in keys)
 
     def line(self, key: str) -> str:
         """Return one line about an ended cell."""

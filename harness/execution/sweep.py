@@ -12,23 +12,23 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from harness.config import compose, launchers
+from harness.config import compose
 from harness.config.launchers import Launcher
 from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError
-from harness.execution import launch, progress, time_limit, worker
+from harness.execution import launch, progress, sweep_plan, time_limit, worker
 from harness.execution.launch import slots as slots
+from harness.execution.sweep_plan import PREFLIGHT, Asked, is_stale
 from harness.execution.time_limit import TimeLimit
 from harness.execution.trackers import follower
+from harness.experiments import holes as holes_of_grid
 from harness.experiments import parent_order
-from harness.experiments.grid import by_seed
+from harness.experiments.holes import Hole
 from harness.probes import registry as probes
 from harness.processes import forkserver
-from harness.store import fingerprint, identity, lease, requested_grids
-from harness.store.store import FINAL, STATUSES, Store
+from harness.store import identity, lease, requested_grids
+from harness.store.store import Store
 
-PREFLIGHT = "harness.execution.preflight:preflight"
-RERUN = (*STATUSES, "stale")
 LET_GO_S = 5.0
 """The most seconds to wait until ended cells' leases are released."""
 
@@ -46,6 +46,8 @@ def run_cells(
     unprobed: Collection[int] = (),
     role: str = "test",
     seconds: Callable[[Sequence[Cell]], Mapping[str, float]] | None = None,
+    holes: Sequence[Hole] = (),
+    skip_impossible: bool = False,
 ) -> int:
     """Run every cell that has no result yet, seed by seed; return the exit code (see `exit_code`).
 
@@ -58,40 +60,33 @@ def run_cells(
     - name: the name of the grid, under which `status` reports it.
     - unprobed: seeds whose cells get no probes.
     - role: of the score in the lines of progress, test or validation.
-    - seconds: returns the estimated seconds of each cell by key, for the deadline; unknown ones are left out.
+    - seconds: returns key -> estimated seconds, for the deadline and the lines of progress; unknown ones are left out.
+    - holes: combinations of the grid that are known to be impossible. skip_impossible: run the other cells.
 
     Raises UsageError for a value that a person has to correct; nothing has run then.
     """
     limit = None if deadline_s is None else time_limit.limit(deadline_s, time.time())
-    store, wanted = Store(runtime.store), probes.parse(runtime.probe)
-    measured = [identity.key(cell) for cell in many if cell.seed not in unprobed]
-    probes.ready(store, measured or map(identity.key, many), wanted)
-    follower.check(runtime.tracker)
+    store = Store(runtime.store)
     chosen = Launcher(launcher) if isinstance(launcher, str) else launcher
-    if chosen is not None:
-        launchers.check(chosen.name)
-    again = wanted if runtime.keep == "delta" else ()
-    todo = _todo(store, by_seed(many), rerun, again, unprobed)
-    seen = {key: worker.tried(store, key) for key in todo}
-    # Cells that another process ended in the meantime are neither seen nor ours.
-    todo = _todo(store, list(todo.values()), rerun, again, unprobed)
+    asked = Asked(runtime, chosen, jobs, rerun, unprobed, skip_impossible)
+    decided = sweep_plan.decide(store, many, asked, holes, check)
+    grid = requested_grids.of(name, many, holes_of_grid.gaps(decided.holes))
+    many, todo, seen, wanted, plan = decided.cells, decided.todo, decided.seen, decided.probes, decided.handing
+    measured = [identity.key(cell) for cell in many if cell.seed not in unprobed]
     if not todo:
         if not store.read_only:
             lease.clear(store.leases, map(identity.key, many))
-        requested_grids.note(store, requested_grids.of(name, many))
-        print(f"nothing left to do: {summary(store, many)}")
+        requested_grids.note(store, grid)
+        print("\n".join((f"nothing left to do: {summary(store, many)}", *decided.skipped())))
         return _probed(store, many, measured, wanted, runtime, limit)
     store.check_writable()
-    parent_order.check(todo.values(), runtime.keep)
-    parallel = any(cell.recipe.parallel != "none" for cell in todo.values())
-    plan = launch.plan(chosen, jobs, runtime, len(todo), parallel)
-    _preflight(list(todo.values()), "auto" if plan.elsewhere else runtime.device, check)
     _register(store, todo)
-    requested_grids.note(store, requested_grids.of(name, many))
-    if limit is not None and deadline_s is not None and seconds is not None:
-        begins = time_limit.latest(limit.deadline, deadline_s, todo.values(), seconds(list(todo.values())))
+    requested_grids.note(store, grid)
+    estimates = seconds(list(todo.values())) if seconds is not None and (limit or len(todo) > 1) else {}
+    if limit is not None and deadline_s is not None:
+        begins = time_limit.latest(limit.deadline, deadline_s, todo.values(), estimates)
         limit = replace(limit, latest=begins)
-    tally = progress.Tally(store, todo, seen, many, role)
+    tally = progress.Tally(store, todo, seen, many, role, estimates)
     print(_announce(todo, many, store, deadline_s))
     setup = _setup(store, todo, plan, limit, probes.entry(entry, wanted))
     try:
@@ -107,7 +102,7 @@ def run_cells(
         return 130
     _let_go(store, [key for key in todo if worker.tried(store, key) != seen[key]])
     lease.clear(store.leases, todo)
-    print(summary(store, many))
+    print("\n".join((summary(store, many), *decided.skipped())))
     if limit is not None and exit_code(store, many) == 130:
         print(_stopped(store, todo, limit))
     return _probed(store, many, measured, wanted, runtime, limit)
@@ -157,45 +152,6 @@ def summary(store: Store, many: Sequence[Cell]) -> str:
     stale = sum(is_stale(store, key) for key in keys)
     text += f"; {stale} stale (rerun=stale runs them again)" if stale else ""
     return f"{len(many)} cell{'s' if len(many) != 1 else ''}: {text}"
-
-
-def _todo(
-    store: Store, many: Sequence[Cell], rerun: Sequence[str], probed: Sequence[str], unprobed: Collection[int] = ()
-) -> dict[str, Cell]:
-    """Return the cells without a result, those with a status to rerun, and those that need an attempt for a probe."""
-    for word in rerun:
-        if word not in RERUN:
-            raise UsageError(f"rerun={word}: it must be one of {', '.join(RERUN)}.")
-    todo = {}
-    for cell in many:
-        key = identity.key(cell)
-        status = store.status(key)
-        again = status in rerun or ("stale" in rerun and is_stale(store, key))
-        needed = probed if cell.seed not in unprobed else ()
-        if status not in FINAL or again or (needed and probes.lacks_snapshots(store, key, cell, needed)):
-            todo[key] = cell
-    return todo
-
-
-def is_stale(store: Store, key: str) -> bool:
-    """Return whether the cell's result comes from other code than the current one."""
-    known = store.summary(key)
-    return known is not None and fingerprint.is_stale(known)
-
-
-def _preflight(todo: Sequence[Cell], device: str, check: str) -> None:
-    """Check every distinct method x model once, in one child, so that a bad target costs no training.
-
-    Each task's text and label words are checked for each model as well. Raises UsageError with up to five reasons.
-    """
-    attached = [(cell.method, cell.model, cell.objective) for cell in todo]
-    read = [(cell.model, cell.objective, cell.task) for cell in todo]
-    pairs = list({repr(pair): pair for pair in [*attached, *read]}.values())
-    modules = forkserver.preload(cell.model.family for cell in todo)
-    messages = forkserver.call(check, (pairs, device), modules)
-    wrong = list(dict.fromkeys(message for message in messages if message))
-    if wrong:
-        raise UsageError("; ".join(wrong[:5]))
 
 
 def _register(store: Store, todo: Mapping[str, Cell]) -> None:

@@ -9,8 +9,8 @@ cells with the same key are kept once.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import Any, TypeVar
 
@@ -18,9 +18,11 @@ from harness.config import compose, conf_files
 from harness.config.schema import AXES, DOTTED, Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig, build
 from harness.config.yaml_values import text
 from harness.errors import UsageError, near
+from harness.experiments import holes as holes_of_grid
 from harness.experiments import parent_order
 from harness.experiments.declared_types import DERIVED, settable, synonyms
 from harness.experiments.declared_types import seed as seed_of
+from harness.experiments.holes import Hole
 from harness.experiments.options import match
 from harness.models import weight_files
 from harness.paths import located
@@ -35,14 +37,22 @@ Placed = TypeVar("Placed", ModelConfig, TaskConfig)
 _NAMED = ("model", "task", "recipe")
 
 
-def expand(blocks: Sequence[Block]) -> list[Cell]:
-    """Return the cells in the order seed, then block, then the block's own order. Raise UsageError for an unknown
+def expand(blocks: Sequence[Block], holes: list[Hole] | None = None) -> list[Cell]:
+    """Return the cells in the order seed, then block, then the block's own order.
+
+    holes: a list that takes the combinations that cannot be; None raises for them. Raise UsageError for an unknown
     choice.
     """
     plans = [_Plan(block) for block in blocks]
     compose.load(choice for plan in plans for choice in plan.options())
     compose.load(("recipe", name) for plan in plans for name in plan.model_recipes())
-    unique = {identity.key(cell): cell for plan in plans for cell in plan.cells()}
+    made = [one for plan in plans for one in plan.cells()]
+    unique = {identity.key(cell): cell for cell in made if isinstance(cell, Cell)}
+    found = list(dict.fromkeys(hole for hole in made if isinstance(hole, Hole)))
+    if holes is None:
+        holes_of_grid.check(found, len(unique))
+    else:
+        holes += found
     return by_seed(unique.values())
 
 
@@ -80,31 +90,72 @@ class _Plan:
         composed = compose.load(())
         return [] if self.recipes else [_recipe_of(composed["model", name]) for name in self.names["model"]]
 
-    def cells(self) -> Iterator[Cell]:
-        """Yield the cells of the block, each after its parents."""
+    def cells(self) -> Iterator[Cell | Hole]:
+        """Yield the cells of the block, each after its parents, and a hole for each combination that cannot be."""
         composed = compose.load(())
         _one_name_each({name: composed["task", name]["name"] for name in self.names["task"]})
-        models = [
-            (model, self.recipes or [_recipe_of(composed["model", name])], self._objectives(model))
-            for name in self.names["model"]
-            for model in _resolved_models(composed["model", name], self.fields["model"])
-        ]
-        data = [
-            task for name in self.names["task"] for task in _resolved_tasks(composed["task", name], self.fields["task"])
-        ]
-        chosen = [method for name in self.names["method"] for method in self._methods(composed["method", name])]
+        models, chosen = (list(self._choices(axis)) for axis in ("model", "method"))
+        changes = list(_products(self.fields["recipe"]))
+        self._check_recipes(chosen, changes)
+        data = list(self._choices("task"))  # last, because rows may come from the network
+        for model, task, method in product(models, data, chosen):
+            recipes = self.recipes or [_recipe_of(composed["model", model.option])]
+            if error := model.error or task.error or method.error:
+                number = len(recipes) * max(1, len(self.objectives)) * len(changes) * len(self.seeds)
+                yield Hole(method.name, model.name, task.name, error, number)
+                continue
+            for name, objective, change in product(recipes, self._objectives(model.value), changes):
+                values = composed["recipe", name]
+                try:
+                    recipe = _recipe(values, change, method.value.name)
+                    made = self._seeds(method.value, model.value, task.value, objective, recipe)
+                except UsageError as error:
+                    made = [Hole(method.name, model.name, task.name, error, len(self.seeds))]
+                yield from made
+
+    def _choices(self, axis: str) -> "Iterator[_Choice]":
+        """Yield the resolved choices of one axis, and why others cannot be resolved."""
+        make: Callable[[Mapping[str, Any], Mapping[str, Any]], Any] = {
+            "model": _resolved_model, "task": _resolved_task, "method": _resolved_method,
+        }[axis]  # fmt: skip
+        composed = compose.load(())
+        for option in self.names[axis]:
+            values = composed[axis, option]
+            name, own = text(values["name"]), self.fields[axis]
+            if axis == "method":
+                known = methods.find(name).fields
+                own = {field: listed for field, listed in own.items() if field in known}
+            for change in _products(own):
+                try:
+                    yield _Choice(option, name, make(values, change))
+                except UsageError as error:
+                    yield _Choice(option, name, error=error)
+
+    def _check_recipes(self, chosen: "Sequence[_Choice]", changes: Sequence[Mapping[str, Any]]) -> None:
+        """Raise UsageError where no choice of the recipe's fields is one for any of the methods."""
+        composed = compose.load(())
+        error: UsageError | None = None
+        names = self.recipes or self.model_recipes()
+        for name, method, change in product(names, [one for one in chosen if one.value], changes):
+            try:
+                _recipe(composed["recipe", name], change, method.name)
+                return
+            except UsageError as found:
+                error = error or found
+        if error is not None:
+            raise error
+
+    def _seeds(
+        self, method: MethodConfig, model: ModelConfig, task: TaskConfig, objective: str, recipe: RecipeConfig
+    ) -> list[Cell | Hole]:
+        """Return one combination at every seed, with its parents. Raise UsageError where it cannot be."""
+        check_objective(objective, tasks.row(task).kind)
         folder = None if conf_files.added() is None else str(conf_files.added())
-        for (model, recipes, objectives), task, method in product(models, data, chosen):
-            for name, objective in product(recipes, objectives):
-                check_objective(objective, tasks.row(task).kind)
-                for recipe in _recipes(composed["recipe", name], self.fields["recipe"], method.name):
-                    plain = [
-                        Cell(method, model, task, objective, recipe, seed, config_dir=folder) for seed in self.seeds
-                    ]
-                    Reading.of(plain[0]).check(objective)
-                    _check_precision(model, recipe)
-                    _check_parts(recipe)
-                    yield from (one for cell in plain for one in self._with_parents(cell))
+        plain = [Cell(method, model, task, objective, recipe, seed, config_dir=folder) for seed in self.seeds]
+        Reading.of(plain[0]).check(objective)
+        _check_precision(model, recipe)
+        _check_parts(recipe)
+        return [one for cell in plain for one in self._with_parents(cell)]
 
     def _with_parents(self, cell: Cell) -> Iterator[Cell]:
         """Yield the parents that are planned with a cell, and then the cell."""
@@ -127,14 +178,6 @@ class _Plan:
     def _objectives(self, model: ModelConfig) -> list[str]:
         default = compose.defaults().get("objective") or model.objective
         return self.objectives or match("objective", str(default))
-
-    def _methods(self, values: Mapping[str, Any]) -> list[MethodConfig]:
-        known = methods.find(values["name"]).fields
-        own = {field: choices for field, choices in self.fields["method"].items() if field in known}
-        return [
-            MethodConfig(values["name"], methods.resolve(values["name"], {**_without(values, "name"), **chosen}))
-            for chosen in _products(own)
-        ]
 
     def _check_keys(self, block: Block) -> None:
         for key in block:
@@ -208,17 +251,16 @@ def _parent(role: str, spec: Any, child: Cell, kind: str, given: Mapping[str, An
     return parents[0]
 
 
-def _recipes(values: Mapping[str, Any], chosen: Mapping[str, list[Any]], method: str) -> Iterator[RecipeConfig]:
-    """Yield the recipes of the choices.
+def _recipe(values: Mapping[str, Any], change: Mapping[str, Any], method: str) -> RecipeConfig:
+    """Return the recipe of one choice of its fields.
 
     A null in the YAML leaves a field at its default. A null on the command line must be a value of the field.
     """
     base = learning_rate(values.get("learning_rate"), method, None)
     defaults = {name: value for name, value in values.items() if value is not None and name != "learning_rate"}
-    for change in _products(chosen):
-        rate = learning_rate(change.get("learning_rate"), method, base)
-        own = {**defaults, **change, "learning_rate": rate}
-        yield build(RecipeConfig, own if rate is not None else _without(own, "learning_rate"), "recipe")
+    rate = learning_rate(change.get("learning_rate"), method, base)
+    own = {**defaults, **change, "learning_rate": rate}
+    return build(RecipeConfig, own if rate is not None else _without(own, "learning_rate"), "recipe")
 
 
 def learning_rate(value: Any, method: str, base: float | None) -> float | None:
@@ -253,22 +295,35 @@ def _one_name_each(named: Mapping[str, str]) -> None:
             raise UsageError(f"two YAML files claim the task {name!r}: {first[name]} and {option}. Rename one of them.")
 
 
-def _resolved_models(values: Mapping[str, Any], chosen: Mapping[str, list[Any]]) -> list[ModelConfig]:
-    made = (weight_files.resolve(build(ModelConfig, {**values, **change}, "model")) for change in _products(chosen))
-    return [_placed(one, "tokenizer", "path", *(["location"] if one.source == "folder" else [])) for one in made]
-
-
-def _resolved_tasks(values: Mapping[str, Any], chosen: Mapping[str, list[Any]]) -> list[TaskConfig]:
-    made = (tasks.resolve(build(TaskConfig, {**values, **change}, "task")) for change in _products(chosen))
-    return [_placed(one, "data_dir") for one in made]
-
-
 def _placed(config: Placed, *names: str) -> Placed:
     """Return the configuration with absolute paths in these fields: its command then works in any folder."""
     given = {name: getattr(config, name) for name in names}
     wanted = {name: located(text).absolute() for name, text in given.items() if text and text != weight_files.BYTES}
     changed: dict[str, Any] = {name: str(path) for name, path in wanted.items()}
     return replace(config, **changed)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """One choice of an axis. option: its YAML. value: it, resolved; None where `error` says why it cannot be."""
+
+    option: str
+    name: str
+    value: Any = None
+    error: UsageError | None = None
+
+
+def _resolved_model(values: Mapping[str, Any], change: Mapping[str, Any]) -> ModelConfig:
+    made = weight_files.resolve(build(ModelConfig, {**values, **change}, "model"))
+    return _placed(made, "tokenizer", "path", *(["location"] if made.source == "folder" else []))
+
+
+def _resolved_task(values: Mapping[str, Any], change: Mapping[str, Any]) -> TaskConfig:
+    return _placed(tasks.resolve(build(TaskConfig, {**values, **change}, "task")), "data_dir")
+
+
+def _resolved_method(values: Mapping[str, Any], change: Mapping[str, Any]) -> MethodConfig:
+    return MethodConfig(values["name"], methods.resolve(values["name"], {**_without(values, "name"), **change}))
 
 
 def _recipe_of(model: Mapping[str, Any]) -> str:

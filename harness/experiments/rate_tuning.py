@@ -12,34 +12,52 @@ from typing import Any
 from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.experiments import grid, rate_choice
+from harness.experiments import holes as holes_of_grid
 from harness.experiments.exhibits import CHOSEN, RATE, Block, values
+from harness.experiments.holes import Hole
 from harness.store import identity
 from harness.store.store import FINAL, Store
 
 
 @dataclass(frozen=True)
 class Planned:
-    """The cells that can run now, and how many are `waiting`, because the cells that choose their rate run first."""
+    """The cells that can run now, and how many are `waiting`, because the cells that choose their rate run first.
+
+    holes: the combinations that cannot run.
+    """
 
     cells: list[Cell]
     waiting: int
+    holes: tuple[Hole, ...] = ()
 
 
-def expand(blocks: Sequence[Block], store: Store) -> Planned:
+def expand(blocks: Sequence[Block], store: Store, holes: bool = False) -> Planned:
     """Return the cells of some blocks, those at the chosen rate as far as it is known.
 
-    Raise UsageError where no block tries rates.
+    holes: return the combinations that cannot run, instead of raising for them. Raise UsageError where no block tries
+    rates.
     """
+    found: list[Hole] = []
+    planned = _expand(blocks, store, found)
+    if not holes:
+        holes_of_grid.check(found, len(planned.cells) + planned.waiting)
+    return replace(planned, holes=tuple(found))
+
+
+def _expand(blocks: Sequence[Block], store: Store, holes: list[Hole]) -> Planned:
+    """Return the cells of `expand`; combinations that cannot run go to `holes`."""
     fixed = [block for block in blocks if CHOSEN not in values(block, RATE)]
     open_blocks = [block for block in blocks if CHOSEN in values(block, RATE)]
-    cells = grid.expand(fixed) if fixed else []
+    cells = grid.expand(fixed, holes) if fixed else []
     tried = tuple(dict.fromkeys(rate for block in fixed for rate in values(block, RATE)))
     if not open_blocks:
         return Planned(cells, 0)
     if not tried:
         raise UsageError(f"{RATE}={CHOSEN}: no other block of this grid tries rates to choose among.")
     rates = _chosen(cells, store)
-    candidates = grid.expand([{**block, RATE: list(tried)} for block in open_blocks])
+    impossible: list[Hole] = []  # one for each rate that was tried, and one of these rates would run
+    candidates = grid.expand([{**block, RATE: list(tried)} for block in open_blocks], impossible)
+    holes += dict.fromkeys(replace(hole, cells=max(1, hole.cells // len(tried))) for hole in impossible)
     fresh = [cell for cell in candidates if rates.get(_family(cell)) == cell.recipe.learning_rate]
     waiting = {(_family(cell), cell.seed) for cell in candidates if rates.get(_family(cell)) is None}
     return Planned(list({identity.key(cell): cell for cell in grid.by_seed([*cells, *fresh])}.values()), len(waiting))

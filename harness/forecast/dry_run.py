@@ -1,83 +1,192 @@
-"""What the cells of an exhibit will take, told before any of them runs. Torch-free.
+"""What the cells of a plan will take, in text, before any of them runs. Torch is not imported.
 
-Time and memory by finished cells most like them (duration.py). Where there are none, as for grids that want a GPU, by
-a forecast from the cells alone (gpu_hours.py).
+Time comes from the finished cells that are most like them (duration.py), first of the store, then of our own runs. For
+grids that want a GPU it comes from the cells alone (gpu_hours.py).
 """
 
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from harness.config.schema import Cell, Runtime
+from harness.config.schema import Cell
 from harness.config.step_load import gib
-from harness.execution import progress, sweep
+from harness.execution import launch, progress, submission, sweep
+from harness.execution.sweep_plan import Asked, SweepPlan
 from harness.experiments.exhibits import HERE, Block, Exhibit
-from harness.experiments.rate_tuning import Planned
 from harness.forecast import duration, gpu_hours
-from harness.probes import registry as probes
-from harness.store import archive, identity
-from harness.store.store import FINAL, Store
+from harness.forecast.disk import Disk
+from harness.forecast.duration import Estimator
+from harness.store import identity
+from harness.store.store import Store
 
 
-def plan(
-    exhibit: Exhibit,
-    scale: str,
-    blocks: Sequence[Block],
-    planned: Planned,
-    runtime: Runtime,
-    jobs: int | None,
-    folder: Path,
-) -> str:
-    """Return the text of a plan: the cells, how many are done, time and memory of the rest, the folder of results."""
-    store, found = Store(runtime.store), planned.cells
-    keyed = {identity.key(cell): cell for cell in found}
-    left = [cell for key, cell in keyed.items() if store.status(key) not in FINAL]
-    at_once = min(jobs or sweep.slots(runtime), max(len(left), 1))
-    summary = sweep.summary(store, found)
-    if planned.waiting:
-        summary += f"\n{planned.waiting} more cells when these have chosen their learning rate"
-    wanted = probes.parse(runtime.probe) if runtime.keep == "delta" else ()
-    if again := sum(probes.lacks_snapshots(store, key, cell, wanted) for key, cell in keyed.items() if wanted):
-        summary += f"\n{again} finished cells get another attempt, which saves the tensors that a probe needs"
-    by = chain(
-        duration.from_store(store, list(keyed)),
-        duration.from_reference(store, archive.reference(exhibit.cells_of)),
-        duration.from_references(store),
+class Sources:
+    """Estimators from the nearest cells to the farthest: of the store, of the exhibit's own run, of all our runs.
+
+    here: our runs count as well, because the cells run on the processor, as those did. exhibit: whose run it is.
+    """
+
+    def __init__(self, store: Store, here: bool = True, exhibit: str = "") -> None:
+        self.own = duration.from_store(store)
+        self._here, self._exhibit = here, exhibit
+
+    @cached_property
+    def reference(self) -> Estimator:
+        """Return the estimates of the exhibit's own run."""
+        return duration.from_reference(self._exhibit) if self._here and self._exhibit else Estimator([])
+
+    @cached_property
+    def references(self) -> Estimator:
+        """Return the estimates of all our runs."""
+        return duration.from_references() if self._here else Estimator([])
+
+    def find(self, model: str) -> Estimator | None:
+        """Return the first estimator that knows a model, else the first that knows any; None without one."""
+        for one in (lambda: self.own, lambda: self.reference, lambda: self.references):
+            if one().knows(model):
+                return one()
+        return self.own or self.references or None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the cells of a plan will take.
+
+    - seconds, bytes: key -> the cell's own; None where it is unknown. rough: keys that other models stand for.
+    - at_once: the number of cells at once. in_parallel: how many of them have cores of their own.
+    - of: whose cells the seconds come from, if not the store's.
+    - past: (right, of) of the store's latest cells (see `Estimator.past_error`). memory: bytes of the largest process.
+    """
+
+    seconds: Mapping[str, float | None]
+    bytes: Mapping[str, int | None]
+    rough: frozenset[str]
+    at_once: int
+    in_parallel: int
+    of: tuple[str, ...] = ()
+    past: tuple[int, int] = (0, 0)
+    memory: int | None = None
+
+    @property
+    def wall(self) -> float | None:
+        """Return the seconds until the last cell has ended; None where a cell is unknown."""
+        known = [value for value in self.seconds.values() if value is not None]
+        if not known or len(known) < len(self.seconds):
+            return None
+        return max(sum(known) / self.in_parallel, max(known))
+
+    @property
+    def size(self) -> int | None:
+        """Return the bytes of all cells together; None where a cell is unknown."""
+        known = [value for value in self.bytes.values() if value is not None]
+        return sum(known) if len(known) == len(self.bytes) else None
+
+    @property
+    def why_null(self) -> str | None:
+        """Return why the seconds are unknown."""
+        if not self.seconds or self.wall is not None:
+            return None
+        return "no cell has finished on such a device, so no rate is known"
+
+
+def cost(store: Store, plan: SweepPlan, exhibit: str = "") -> Cost:
+    """Return what the cells of a plan will take. exhibit: whose committed run may stand for cells of the store."""
+    todo, at_once = plan.todo, max(1, min(plan.handing.at_once, len(plan.todo)))
+    sources = Sources(store, not plan.handing.gpus, exhibit)
+    found = {key: sources.find(cell.model.name) for key, cell in todo.items()}
+    beside = 0 if plan.handing.elsewhere else at_once - 1
+    each = {key: one.cell(todo[key], beside) if one else None for key, one in found.items()}
+    used = list({id(one): one for one in found.values() if one}.values())
+    finished = [(key, summary) for key, summary in store.summaries() if summary and summary["status"] == "done"]
+    disk = Disk(store, finished)
+    return Cost(
+        {key: seconds.total if seconds else None for key, seconds in each.items()},
+        {key: disk.size(cell) for key, cell in todo.items()},
+        frozenset(key for key, seconds in each.items() if seconds and not seconds.alike),
+        at_once,
+        min(at_once, launch.slots(plan.handing.runtime)) if _on_cores(plan) else at_once,
+        tuple(one.whose for one in used if one.whose),
+        sources.own.past_error() if sources.own else (0, 0),
+        max(
+            (memory for key, one in found.items() if one for memory in [one.memory(todo[key])] if memory), default=None
+        ),
     )
-    took = _took(by, left, planned.waiting, at_once)
-    return f"{summary}\n{took or _unseen(scale, blocks, len(left), at_once)}\nrecords: {store.path}\nresults: {folder}"
 
 
-def _took(by: Iterable[duration.Known], left: Sequence[Cell], waiting: int, at_once: int) -> str | None:
-    """In a sentence; None where no finished cell is like one of these."""
-    if not left and not waiting:
+def seconds(store: Store, asked: Asked) -> Callable[[Sequence[Cell]], dict[str, float]]:
+    """Return a function cells -> key -> estimated seconds, for a sweep's own time; unknown cells are left out."""
+
+    def known(many: Sequence[Cell]) -> dict[str, float]:
+        sources, beside = Sources(store, asked.runtime.device in ("auto", "cpu")), launch.slots(asked.runtime) - 1
+        found = {identity.key(cell): (cell, sources.find(cell.model.name)) for cell in many}
+        each = {key: one.cell(cell, beside) if one else None for key, (cell, one) in found.items()}
+        return {key: one.total for key, one in each.items() if one}
+
+    return known
+
+
+def _on_cores(plan: SweepPlan) -> bool:
+    """Return whether the cells share this machine's cores."""
+    return not plan.handing.elsewhere and not plan.handing.gpus
+
+
+def lines(store: Store, plan: SweepPlan, found: Cost, waiting: int = 0) -> Iterator[str]:
+    """Yield the sentences on a plan: statuses, what runs and how long it takes, what is skipped, and the script.
+
+    waiting: the number of cells whose learning rate these cells choose.
+    """
+    yield f"{sweep.summary(store, plan.cells)}; {_took(plan, found, waiting)}"
+    if plan.again:
+        yield f"{plan.again} finished cells get another attempt, which saves the tensors that a probe needs"
+    if waiting:
+        yield f"{waiting} more cells when these have chosen their learning rate"
+    if found.rough:
+        yield "no cell of one of these models has finished: its time is that of other models, scaled by the operations"
+    if found.past[1] and plan.todo:
+        yield (
+            f"past estimates: {found.past[0]} of the last {found.past[1]} cells of this store took at most "
+            f"{duration.CLOSE:g} times more or less than the cells before them had let expect"
+        )
+    yield from plan.skipped()
+    if script := submission.script(plan.handing, list(plan.todo), store.path):
+        yield f"launcher={plan.handing.name} would submit:\n{script}"
+
+
+def _took(plan: SweepPlan, found: Cost, waiting: int) -> str:
+    """Return what runs, in how many places at once, and for how long."""
+    if not plan.todo and not waiting:
         return "0 to run, nothing is left to do"
-    found = duration.walls(left, by)
-    if len(found) < len(left) or not found:
-        return None
-    now = sum(wall for wall, _ in found.values())
-    later = waiting * now / len(found)
-    told = f"{len(left)} to run, {at_once} at once; about {progress.clock(now / at_once)}"
-    told += f" and {progress.clock(later / at_once)} for those {waiting}" if later else ""
-    used = duration.whose(found)
-    most = max((one.memory for one in used if one.memory), default=None)
-    return f"{told}{f'; {gib(most)} for each process' if most else ''}{''.join(one.of for one in used)}"
+    by = f" with launcher={plan.handing.name}" if plan.handing.name else ""
+    text = f"{len(plan.todo)} to run, {found.at_once} at once{by}"
+    wall = found.wall
+    if wall is None:
+        return f"{text}; how long is unknown until one of them has finished" if plan.todo else text
+    text += f"; about {progress.clock(wall)}"
+    text += f" and {progress.clock(waiting * wall / len(plan.todo))} for those {waiting}" if waiting else ""
+    text += f" and {found.size / 1e6:.1f} MB" if found.size is not None else ""
+    text += f"; {gib(found.memory)} for each process" if found.memory else ""
+    return text + "".join(f" {one}" for one in found.of)
 
 
-def _unseen(scale: str, blocks: Sequence[Block], left: int, at_once: int) -> str:
-    """Where no finished cell is like one of these."""
-    told = f"{left} to run, {at_once} at once"
-    if scale in HERE:
-        return f"{told}; how long is unknown until one of them has finished"
+def exhibit(
+    of: Exhibit, scale: str, blocks: Sequence[Block], store: Store, plan: SweepPlan, waiting: int, folder: Path
+) -> str:
+    """Return the sentences on an exhibit's plan. A grid for GPUs of which no cell has finished is forecast."""
+    found = cost(store, plan, of.cells_of)
+    text = list(lines(store, plan, found, waiting))
+    unknown = plan.todo and (found.wall is None or found.rough)
+    if unknown and scale not in HERE:
+        on = gpu_hours.device()
+        text.append(gpu_hours.text(gpu_hours.lines(gpu_hours.cells_of(blocks), on), on))
+    return "\n".join((*text, f"records: {store.path}", f"results: {folder}"))
+
+
+def without_rows(name: str, many: Sequence[Cell], why: object) -> str:
+    """Return the forecast where the rows of a task are not here, so that no cell has its key yet."""
     on = gpu_hours.device()
-    return f"{told}\n{gpu_hours.text(gpu_hours.lines(gpu_hours.cells_of(blocks), on), on)}"
-
-
-def without_rows(exhibit: Exhibit, blocks: Sequence[Block], why: object, folder: Path) -> str:
-    """Return the text of a plan where the rows of a task are not here, so that no cell has a key yet."""
-    on = gpu_hours.device()
-    found = gpu_hours.lines(gpu_hours.cells_of(blocks), on)
+    found = gpu_hours.lines(many, on)
     return (
-        f"{why}\nwithout its rows no cell can be looked up in the store; the forecast of all cells of {exhibit.name}:\n"
-        f"{gpu_hours.text(found, on)}\nresults: {folder}"
+        f"{why}\nwithout its rows no cell can be looked up in the store; the forecast of all cells of {name}:\n"
+        f"{gpu_hours.text(found, on)}"
     )

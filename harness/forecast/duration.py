@@ -1,158 +1,323 @@
-"""How long cells take and what they keep, by the finished cells of a store that are most like them. Torch-free."""
+"""How long cells take, from finished cells: the operations of a cell times the rates that were measured. Torch-free.
 
+A cell's seconds are those of its training, of its evaluations, and a rest that no operation changes (start, loading,
+storing). The first two are the operations of cell_work.py over the rate of the finished cells that are most like it,
+where other work shared the cores as much. Then all is multiplied by the pace of the cells that ended last: a machine
+that is busy today is slower than in its records.
+"""
+
+import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from harness.store.requested_grids import Place
-
-if TYPE_CHECKING:
-    from harness.store.store import Store
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from typing import Any
 
 from harness import assets
 from harness.config.schema import Cell
-from harness.store import identity, record, requested_grids
-from harness.store.archive import ARCHIVE, Run, from_archive
-from harness.store.archive import from_store as records_of
+from harness.errors import UsageError
+from harness.forecast import cell_work
+from harness.forecast.cell_work import Reading, Size, Work
+from harness.store import archive, identity, requested_grids
+from harness.store.requested_grids import Place
 from harness.store.store import Store
 
-SAMPLED = 5
-"""Folders that are measured for one kind of cell: the others of its kind keep as much."""
-Kind = tuple[str, ...]
+RECENT = 8
+"""The number of cells, the last to end, whose pace is that of the machine."""
+MOST_READ = 12
+"""The number of records of one method, model and task that are read of a store; more would say the same."""
+MOST_IN_ALL = 600
+"""The number of records that are read of a store, at about one in a millisecond."""
+CLOSE = 1.5
+"""The factor within which an estimate counts as right."""
+Group = tuple[str, ...]
 
 
-class Estimate:
-    """What is known of finished cells, by method, model and task; where none is like it, by less."""
+@dataclass(frozen=True)
+class Sample:
+    """A finished cell: its work, and the seconds of its training, its evaluations and the rest.
 
-    def __init__(self, store: "Store", finished: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-        """finished: (key, summary) of cells that are done."""
-        self.store = store
-        self.walls: dict[Kind, list[tuple[float, int | None]]] = defaultdict(list)
-        self.keys: dict[Kind, list[str]] = defaultdict(list)
-        self.bytes: dict[Kind, int] = {}
-        for key, summary in finished:
-            for kind in _kinds(summary["method"], summary["model"], summary["task"]):
-                if isinstance(wall := summary.get("wall_s"), int | float):
-                    self.walls[kind].append((wall, summary.get("steps")))
-                if len(self.keys[kind]) < SAMPLED:
-                    self.keys[kind].append(key)
+    - size: of its backbone. beside: the number of cells that ran at the same time. ended: when, as text in UTC.
+    - key_of_reading: see `cell_work.reading_of`. memory: bytes of its process; None where unknown.
+    """
 
-    def seconds(self, place: Place) -> float | None:
-        """Median wall time of the cells most like it, at its number of steps; None where none is known."""
-        kind = _first(place, self.walls)
-        if kind is None:
+    work: Work
+    size: Size
+    train_s: float
+    evaluate_s: float
+    rest_s: float
+    beside: int
+    ended: str
+    key_of_reading: tuple[Any, ...]
+    memory: int | None = None
+
+    @property
+    def wall_s(self) -> float:
+        """Return the seconds of the whole cell."""
+        return self.train_s + self.evaluate_s + self.rest_s
+
+
+def sample(record: Mapping[str, Any]) -> Sample | None:
+    """Return a finished cell's record as a sample; None where it is not done or has no time.
+
+    Where the record does not divide its time, all of it counts as training.
+    """
+    clock = record.get("time") or {}
+    wall = clock.get("wall_s")
+    if record.get("status") != "done" or not isinstance(wall, int | float):
+        return None
+    train, evaluate = (float(clock.get(name) or 0.0) for name in ("train_s", "evaluate_s"))
+    if not train + evaluate:
+        train = float(wall)
+    cell, reading = record["cell"], cell_work.read(record)
+    work = cell_work.of(cell, reading)
+    if clock.get("steps") is not None:
+        work = replace(work, steps=int(clock["steps"]))
+    ended = str((record.get("provenance") or {}).get("ended") or "")
+    rest, beside = max(0.0, wall - train - evaluate), clock.get("cells_beside") or 0
+    key = cell_work.reading_of(cell)
+    size = cell_work.size_of_record(record)
+    return Sample(work, size, train, evaluate, rest, beside, ended, key, _memory(record))
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """An estimate. alike: it comes from cells of the same model, and not from those of another one."""
+
+    train: float
+    evaluate: float
+    rest: float
+    alike: bool
+
+    @property
+    def total(self) -> float:
+        """Return the seconds of the whole cell."""
+        return self.train + self.evaluate + self.rest
+
+
+class Estimator:
+    """Estimates from finished cells. whose: what to call them; "" for those of the store."""
+
+    def __init__(self, samples: Iterable[Sample], whose: str = "") -> None:
+        listed = list(samples)
+        self.whose = whose
+        self._readings: dict[tuple[Any, ...], Reading] = {}
+        for one in listed:
+            if one.work.reading.tokens:
+                self._readings.setdefault(one.key_of_reading, one.work.reading)
+        self.samples = [self._read(one) for one in listed]
+        self._known: dict[tuple[Work, Size, int], Seconds] = {}
+        self._groups: dict[Group, list[int]] = defaultdict(list)
+        for place, one in enumerate(self.samples):
+            for group in {*_training(one.work), *_evaluation(one.work)}:
+                self._groups[group].append(place)
+
+    def __bool__(self) -> bool:
+        return bool(self.samples)
+
+    def knows(self, model: str) -> bool:
+        """Return whether a cell of this model has finished."""
+        return ("model", model) in self._groups
+
+    def cell(self, cell: Cell, beside: int = 0) -> Seconds | None:
+        """Return the seconds of a cell with so many others beside it; None where too little is known.
+
+        Where its rows are unknown, its names and steps count alone.
+        """
+        size = cell_work.size(cell) or self._size(cell.model.name)
+        if size is None or not self.samples:
             return None
-        walls = self.walls[kind]
-        alike = [wall for wall, steps in walls if steps == place.steps]
-        return statistics.median(alike or [wall * _ratio(place.steps, steps) for wall, steps in walls])
+        content = identity.to_json(cell)
+        reading = self._reading(cell, content)
+        if reading is None:
+            named = self.place(requested_grids.place(cell))
+            return None if named is None else Seconds(named, 0.0, 0.0, alike=True)
+        return self.seconds(cell_work.of(content, reading), size, beside)
 
-    def size(self, place: Place) -> int | None:
-        """Return the bytes that the most similar finished cell takes on disk; None where none is known."""
-        kind = _first(place, self.keys)
-        if kind is None:
+    def _reading(self, cell: Cell, content: Mapping[str, Any]) -> Reading | None:
+        """Return what a cell reads. Its task's rows are read where no finished cell has read them."""
+        key = cell_work.reading_of(content)
+        if key not in self._readings:
+            with suppress(UsageError, OSError):
+                self._readings[key] = cell_work.planned_reading(cell)
+        similar = (reading for other, reading in self._readings.items() if other[:2] == key[:2])
+        return self._readings.get(key) or next(similar, None)
+
+    def memory(self, cell: Cell) -> int | None:
+        """Return the bytes of the largest process of cells of the same model; None where none is known."""
+        known = (self.samples[place].memory for place in self._groups.get(("model", cell.model.name), ()))
+        return max((memory for memory in known if memory), default=None)
+
+    def place(self, place: Place) -> float | None:
+        """Return the seconds of a cell of which only the names and the steps are known; None without one like it."""
+        groups: list[Group] = [
+            ("method, model, task", place.method, place.model, place.task),
+            ("model, task", place.model, place.task),
+            ("method, model", place.method, place.model),
+            ("model", place.model),
+        ]
+        group = next((group for group in groups if group in self._groups), None)
+        if group is None:
             return None
-        if kind not in self.bytes:
-            self.bytes[kind] = round(statistics.median(_bytes(self.store.folder(key)) for key in self.keys[kind]))
-        return self.bytes[kind]
+        alike = [self.samples[index] for index in self._groups[group]]
+        return statistics.median(
+            one.rest_s + (one.wall_s - one.rest_s) * self.pace * _ratio(place.steps, one.work.steps) for one in alike
+        )
 
-    def total(self, places: Iterable[Place], at_once: int) -> float | None:
-        """Return the seconds of all places with `at_once` of them at a time; None where one of them is unknown."""
-        counts: dict[tuple[Kind, int | None], tuple[Place, int]] = {}
-        for place in places:
-            kind = (place.method, place.model, place.task), place.steps
-            counts[kind] = place, counts.get(kind, (place, 0))[1] + 1
-        each = [(self.seconds(place), count) for place, count in counts.values()]
-        known = [(seconds, count) for seconds, count in each if seconds is not None]
-        if len(known) < len(each):
-            return None
-        number = sum(count for _, count in known)
-        return sum(seconds * count for seconds, count in known) / max(1, min(at_once, number))
+    def seconds(self, work: Work, size: Size, beside: int = 0) -> Seconds:
+        """Return the seconds of this work at the machine's pace."""
+        asked = (work, size, beside)
+        plain = self._known[asked] = self._known.get(asked) or self._plain(*asked)
+        return replace(plain, train=plain.train * self.pace, evaluate=plain.evaluate * self.pace)
+
+    @cached_property
+    def pace(self) -> float:
+        """Return how much longer the cells that ended last took than the others would let expect; 1 without any."""
+        order = sorted(range(len(self.samples)), key=lambda place: self.samples[place].ended)[-RECENT:]
+        return statistics.median(map(self._residual, order)) if len(self.samples) > RECENT else 1.0
+
+    def past_error(self, most: int = 20) -> tuple[int, int]:
+        """Return (right, of): how many of the cells that ended last took at most CLOSE times more or less than the
+        cells that ended before them would have let expect.
+        """
+        order = sorted(range(len(self.samples)), key=lambda place: self.samples[place].ended)
+        tried = [place for place in order[len(order) // 3 :][-most:] if place != order[0]]
+        found = [self._before(order[: order.index(place)], self.samples[place]) for place in tried]
+        return sum(1 / CLOSE <= ratio <= CLOSE for ratio in found), len(found)
+
+    def _before(self, places: Sequence[int], one: Sample) -> float:
+        """Return a sample's seconds over those that these samples let expect."""
+        earlier = Estimator([self.samples[place] for place in places], self.whose)
+        return one.wall_s / max(1e-9, earlier.seconds(one.work, one.size, one.beside).total)
+
+    def _residual(self, place: int) -> float:
+        """Return a sample's seconds over those that all other samples let expect, the rest left out."""
+        one = self.samples[place]
+        plain = self._plain(one.work, one.size, one.beside, without=place)
+        return (one.train_s + one.evaluate_s) / max(1e-9, plain.train + plain.evaluate)
+
+    def _plain(self, work: Work, size: Size, beside: int, without: int | None = None) -> Seconds:
+        """Return the seconds of this work at the median rates of the samples like it."""
+        alike = self.knows(work.model)
+
+        def rate(groups: Sequence[Group], spent: Callable[[Sample], float], done: Callable[[Sample], float]) -> float:
+            found = self._like(groups, beside, without, lambda one: done(one) > 0)
+            return statistics.median(spent(one) / done(one) for one in found) if found else 0.0
+
+        train, evaluate = _training(work), _evaluation(work)
+        if not alike:
+            near = self._nearest(work, size)
+            train, evaluate = [("method, model", work.method, near), ("model", near)], [("model", near)]
+        rest = [one.rest_s for one in self._like([("model", work.model), ()], beside, without)]
+        return Seconds(
+            work.train(size) * rate(train, lambda one: one.train_s, lambda one: one.work.train(one.size)),
+            work.evaluate(size) * rate(evaluate, lambda one: one.evaluate_s, lambda one: one.work.evaluate(one.size)),
+            statistics.median(rest) if rest else 0.0,
+            alike,
+        )
+
+    def _like(
+        self, groups: Sequence[Group], beside: int, without: int | None,
+        fits: Callable[[Sample], bool] = lambda one: True,
+    ) -> list[Sample]:  # fmt: skip
+        """Return the samples of the first group that has any; of those, the ones with as many cells beside them."""
+        for group in (*groups, ()):
+            found = [self.samples[place] for place in self._groups.get(group, ()) if place != without]
+            if found := [one for one in found if fits(one)]:
+                least = min(abs(one.beside - beside) for one in found)
+                return [one for one in found if abs(one.beside - beside) == least]
+        return []
+
+    def _nearest(self, work: Work, size: Size) -> str:
+        """Return the model whose steps are most like those of this work in their operations."""
+        step = math.log(max(1.0, work.train(size) / max(1, work.steps)))
+
+        def distance(one: Sample) -> float:
+            return abs(math.log(max(1.0, one.work.train(one.size) / max(1, one.work.steps))) - step)
+
+        return min(self.samples, key=distance).work.model
+
+    def _size(self, model: str) -> Size | None:
+        """Return the size of a model by its finished cells."""
+        return next((self.samples[place].size for place in self._groups.get(("model", model), ())), None)
+
+    def _read(self, one: Sample) -> Sample:
+        """Return a sample of an untrained cell with the tokens that another cell counted."""
+        known = self._readings.get(one.key_of_reading)
+        own = one.work.reading
+        return one if own.tokens or known is None else replace(one, work=replace(one.work, reading=known))
 
 
-def _kinds(method: str, model: str, task: str) -> tuple[Kind, ...]:
-    """From what is most like a cell to what is least."""
-    return (method, model, task), ("", model, task), (method, model, ""), ("", model, "")
-
-
-def _first(place: Place, known: Mapping[Kind, Any]) -> Kind | None:
-    return next((kind for kind in _kinds(place.method, place.model, place.task) if known.get(kind)), None)
-
-
-def _ratio(steps: int | None, known: int | None) -> float:
+def _ratio(steps: int | None, known: int) -> float:
     return steps / known if steps and known else 1.0
 
 
-def _bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def _training(work: Work) -> list[Group]:
+    """Return the groups of samples for the training, from what is most like the work to what is least."""
+    return [
+        ("fields, model, task", work.fields, work.model, work.task),
+        ("method, model, task", work.method, work.model, work.task),
+        ("method, model", work.method, work.model),
+        ("model, task", work.model, work.task),
+        ("model", work.model),
+        (),
+    ]
 
 
-@dataclass(frozen=True, eq=False)
-class Known:
-    """What finished cells took. memory: bytes, of the hungriest process. of: whose cells; "" for those of the store."""
-
-    estimate: Estimate
-    memory: int | None = None
-    of: str = ""
-
-
-def from_store(store: Store, keys: Sequence[str]) -> Iterator[Known]:
-    """Yield what the finished cells among these keys took, if there are any."""
-    if mine := _done(records_of(store, keys)):
-        yield _known(store, mine)
+def _evaluation(work: Work) -> list[Group]:
+    """Return the groups of samples for the evaluations. How a task is answered counts for more than the method."""
+    return [
+        ("fields, model, task", work.fields, work.model, work.task),
+        ("method, model, task", work.method, work.model, work.task),
+        ("model, task", work.model, work.task),
+        ("method, model, answer", work.method, work.model, work.objective, work.answer),
+        ("model, answer", work.model, work.objective, work.answer),
+        ("model", work.model),
+        (),
+    ]
 
 
-def from_reference(store: Store, archive: Path) -> Iterator[Known]:
-    """Yield what the committed run of one exhibit took, if it exists."""
-    if theirs := _done(from_archive(archive)) if archive.is_file() else []:
-        yield _known(store, theirs, f" by our run of {archive.parent.name} ({_machine(theirs[0])})")
+def from_store(store: Store, keys: Iterable[str] | None = None) -> Estimator:
+    """Return the estimates of the store's finished cells, or of those among `keys`.
 
-
-def from_references(store: Store) -> Iterator[Known]:
-    """Yield what all committed runs together took. Their memory is left out, because it is that of other models too."""
-    runs = [run for path in sorted(assets.reference().glob(f"*/{ARCHIVE}")) for run in from_archive(path)]
-    if theirs := _done(runs):
-        yield replace(_known(store, theirs, f" by our own runs ({_machine(theirs[0])})"), memory=None)
-
-
-def walls(many: Iterable[Cell], by: Iterable[Known]) -> dict[str, tuple[float, Known]]:
-    """Return key -> (seconds, the runs that they are estimated from). The first runs with an estimate count.
-
-    Cells without an estimate are left out.
+    At most MOST_READ records of one kind are read, and fewer of each where there are many kinds.
     """
-    left, found = {identity.key(cell): requested_grids.place(cell) for cell in many}, dict[str, tuple[float, Known]]()
-    for source in by:
-        told = {key: source.estimate.seconds(place) for key, place in left.items()}
-        found |= {key: (wall, source) for key, wall in told.items() if wall is not None}
-        left = {key: place for key, place in left.items() if key not in found}
-        if not left:
-            break
-    return found
+    kinds: dict[Group, list[str]] = defaultdict(list)
+    for key, summary in store.summaries(keys):
+        if summary and summary["status"] == "done":
+            kinds[summary["method"], summary["model"], summary["task"]].append(key)
+    most = max(1, min(MOST_READ, MOST_IN_ALL // max(1, len(kinds))))
+    chosen = [key for members in kinds.values() for key in members[:: -(-len(members) // most)]]
+    records = (store.read(key) for key in chosen)
+    return Estimator(filter(None, (sample(record) for record in records if record)))
 
 
-def whose(found: Mapping[str, tuple[float, Known]]) -> list[Known]:
-    """Return the runs behind these estimates, each once."""
-    return list(dict.fromkeys(source for _, source in found.values()))
+def from_reference(exhibit: str) -> Estimator:
+    """Return the estimates of the committed run of one exhibit."""
+    path = archive.reference(exhibit)
+    runs = archive.from_archive(path) if path.is_file() else []
+    return _of_runs(runs, f"by our run of {exhibit}")
 
 
-def _done(runs: Sequence[Run]) -> list[Mapping[str, Any]]:
-    return [run.record for run in runs if run.record["status"] == "done"]
+@cache
+def from_references() -> Estimator:
+    """Return the estimates of all our committed runs together."""
+    paths = sorted(assets.reference().glob(f"*/{archive.ARCHIVE}"))
+    return _of_runs([run for path in paths for run in archive.from_archive(path)], "by our own runs")
 
 
-def _known(store: Store, finished: Sequence[Mapping[str, Any]], of: str = "") -> Known:
-    summaries = [(one["key"], record.summarise(one)) for one in finished]
-    peaks = [bytes_ for one in finished for bytes_ in _process(one)]
-    return Known(Estimate(store, summaries), max(peaks, default=None), of)
+def _of_runs(runs: Sequence[archive.Run], whose: str) -> Estimator:
+    """Return the estimates of recorded runs; they are those of another machine, and a rough guess here."""
+    about = next(((run.record.get("provenance") or {}).get("machine") or {} for run in runs), {})
+    machine = f"{about.get('cores')} cores, {about.get('processor')}" if about else "another machine"
+    samples = filter(None, (sample(run.record) for run in runs))
+    return Estimator(samples, f"{whose} ({machine}), a rough guess for this machine")
 
 
-def _process(one: Mapping[str, Any]) -> list[int]:
-    phases = [phase for name, phase in (one.get("memory") or {}).items() if name != "why_null"]
-    return [phase["process_bytes"] for phase in phases if phase.get("process_bytes")]
-
-
-def _machine(one: Mapping[str, Any]) -> str:
-    about = (one.get("provenance") or {}).get("machine") or {}
-    return f"{about.get('cores')} cores, {about.get('processor')}" if about else "another machine"
+def _memory(record: Mapping[str, Any]) -> int | None:
+    """Return the bytes of a finished cell's process at its peak."""
+    phases = [phase for name, phase in (record.get("memory") or {}).items() if name != "why_null"]
+    peaks = [phase["process_bytes"] for phase in phases if isinstance(phase, Mapping) and phase.get("process_bytes")]
+    return max(peaks, default=None)

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from harness.measurement.busy_cores import BusyCores
 from harness.measurement.memory import SAMPLE_MS, Memory
 from harness.measurement.step_timer import WARM_UP_STEPS, Steps
 from harness.store.attempt_folder import AttemptFolder
@@ -33,6 +34,7 @@ class Meter:
         self._memory = Memory(device, folder, sample_ms)
         self.seconds: dict[str, float] = {}
         self.steps = Steps()
+        self._beside = BusyCores()
         self._unread = 0  # steps since memory was read
         self._trace = folder.trace() if folder is not None else None
 
@@ -48,8 +50,9 @@ class Meter:
         self._wait()
         start = time.perf_counter()
         try:
-            yield
-            self._wait()
+            with self._beside.during() if name == TRAIN else contextlib.nullcontext():
+                yield
+                self._wait()
         except Exception as error:
             self._add(name, start)
             self._explain(error, name)
@@ -108,9 +111,12 @@ class Meter:
         self._memory.close()
 
     def time(self) -> dict[str, Any]:
-        """Return the record's `time`, in seconds, milliseconds and per second."""
+        """Return the record's `time`, in seconds, milliseconds and per second.
+
+        `busy_beside`: the cores that other work kept busy during the training, on average; None without a training.
+        """
         phases = {f"{name}_s": seconds for name, seconds in self.seconds.items() if name != TRAIN}
-        return {**self.steps.summary(), **phases}
+        return {**self.steps.summary(), "busy_beside": self._beside.cores, **phases}
 
     def memory(self) -> dict[str, Any]:
         """Return the record's `memory`: bytes by phase. `process_bytes` includes some 500 MB of imported libraries."""

@@ -14,9 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from harness.errors import NotApplicable
+from harness.measurement.busy_cores import NOTICED, UNCOUNTED, BusyCores
 from harness.measurement.step_timer import percentile
 
 if TYPE_CHECKING:
@@ -33,22 +32,21 @@ WARM_UP = 3
 
 def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
     """Return state -> batch size -> figures, and how many cores other work kept busy in the meantime."""
-    wall, own, machine = time.perf_counter(), time.process_time(), _busy_s()
-    rows = list(range(min(64, len(finished.reported.examples))))
-    states: dict[str, Any] = {"unmerged": _compare(finished, device)}
-    answers, why = _answers(finished, rows, device), {}
-    try:
-        finished.method.merge(finished.model)
-        states["merged"] = _compare(finished, device)
-        same = [one == other for one, other in zip(answers, _answers(finished, rows, device), strict=True)]
-        agreeing: float | None = sum(same) / len(same)
-    except NotApplicable as error:
-        states["merged"], agreeing, why = None, None, {"merged": str(error)}
-    spent = time.perf_counter() - wall
-    others = None if machine is None else max(0.0, (_busy_s() or 0.0) - machine - (time.process_time() - own)) / spent
-    if others is None:
-        why["busy_beside"] = "the system does not count its processors' time"
-    return {**states, "same_answers": agreeing, "busy_beside": others, "why_null": why}
+    beside = BusyCores()
+    with beside.during():
+        rows = list(range(min(64, len(finished.reported.examples))))
+        states: dict[str, Any] = {"unmerged": _compare(finished, device)}
+        answers, why = _answers(finished, rows, device), {}
+        try:
+            finished.method.merge(finished.model)
+            states["merged"] = _compare(finished, device)
+            same = [one == other for one, other in zip(answers, _answers(finished, rows, device), strict=True)]
+            agreeing: float | None = sum(same) / len(same)
+        except NotApplicable as error:
+            states["merged"], agreeing, why = None, None, {"merged": str(error)}
+    if beside.cores is None:
+        why["busy_beside"] = UNCOUNTED
+    return {**states, "same_answers": agreeing, "busy_beside": beside.cores, "why_null": why}
 
 
 def describe(result: Mapping[str, Any]) -> list[str]:
@@ -65,7 +63,7 @@ def describe(result: Mapping[str, Any]) -> list[str]:
     lines += [f"no {name}: {why}" for name, why in (result.get("why_null") or {}).items()]
     if result.get("same_answers") not in (None, 1.0):
         lines.append(f"merging changed {1 - result['same_answers']:.1%} of the answers")
-    if (result.get("busy_beside") or 0) > 0.2 or result.get("cells_beside"):
+    if (result.get("busy_beside") or 0) > NOTICED or result.get("cells_beside"):
         lines.append(
             f"the machine was shared: {result.get('cells_beside')} other cells ran, and other work kept "
             f"{result.get('busy_beside') or 0:.1f} cores busy"
@@ -160,10 +158,3 @@ def _interval(ratios: Sequence[float]) -> dict[str, float]:
     low = max(0, math.floor(len(ordered) / 2 - reach))
     high = min(len(ordered) - 1, math.ceil(len(ordered) / 2 + reach) - 1)
     return {"median": statistics.median(ordered), "low": ordered[low], "high": ordered[high]}
-
-
-def _busy_s() -> float | None:
-    """Return the seconds that all processors of the machine have worked; None where they are not counted."""
-    times = psutil.cpu_times()
-    busy = times.user + times.system + getattr(times, "nice", 0.0)
-    return busy if busy > 0 else None

@@ -7,7 +7,7 @@ replaces the note. A note is never needed to run, resume or read anything.
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,17 +34,40 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Gap:
+    """A combination of a requested grid that cannot run.
+
+    cells: how many cells of the grid it stands for. keys: those cells of the grid; () where they have no key.
+    """
+
+    method: str
+    model: str
+    task: str
+    cells: int
+    reason: str
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Grid:
-    """Cells that were requested together. note: a remark on them for the reader."""
+    """Cells that were requested together. note: a remark on them for the reader. gaps: what cannot run of them."""
 
     name: str
     places: tuple[Place, ...]
     note: str = ""
+    gaps: tuple[Gap, ...] = ()
 
 
-def of(name: str, many: Iterable[Cell]) -> Grid:
-    """Return the grid of these cells."""
-    return Grid(name, tuple(place(cell) for cell in many))
+def of(name: str, many: Iterable[Cell], gaps: Iterable[Gap] = ()) -> Grid:
+    """Return the grid of these cells, with its combinations that cannot run."""
+    return Grid(name, tuple(place(cell) for cell in many), gaps=tuple(gaps))
+
+
+def with_noted_gaps(store: "Store", grid: Grid) -> Grid:
+    """Return the grid with the gaps that a sweep of the same name has noted of its cells."""
+    keys = {place.key for place in grid.places}
+    noted_gaps = (gap for one in noted(store) if one.name == grid.name for gap in one.gaps)
+    return replace(grid, gaps=(*grid.gaps, *(gap for gap in noted_gaps if gap.keys and keys.issuperset(gap.keys))))
 
 
 def place(cell: Cell) -> Place:
@@ -75,7 +98,7 @@ def note(store: "Store", grid: Grid) -> None:
     with suppress(OSError):
         check_own(path.parent)
         path.parent.mkdir(exist_ok=True)
-        atomic_files.write_json(path, {"grid": grid.name, "cells": rows})
+        atomic_files.write_json(path, {"grid": grid.name, "cells": rows, "gaps": [vars(gap) for gap in grid.gaps]})
 
 
 def forget(store: "Store", name: str) -> None:
@@ -103,7 +126,7 @@ def _read(store: "Store", name: str) -> Grid | None:
     try:
         content = atomic_files.read_json(path)
         places = tuple(_place(row) for row in content["cells"])
-        return Grid(str(content["grid"]), places)
+        return Grid(str(content["grid"]), places, gaps=tuple(_gap(gap) for gap in content.get("gaps", ())))
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -119,3 +142,14 @@ def _place(row: Sequence[object]) -> Place:
     if not all(isinstance(text, str) for text in (key, method, model, task)) or not KEY.fullmatch(str(key)):
         raise ValueError("a cell is [key, method, model, task, steps]")
     return Place(str(key), str(method), str(model), str(task), steps if type(steps) is int else None)
+
+
+def _gap(content: Mapping[str, object]) -> Gap:
+    """Return the combination of one mapping. Raises ValueError for any other content."""
+    method, model, task, reason = (content[name] for name in ("method", "model", "task", "reason"))
+    cells, keys = content["cells"], content["keys"]
+    if type(cells) is not int or type(keys) is not list or not all(KEY.fullmatch(str(key)) for key in keys):
+        raise ValueError("a gap has a number of cells and their keys")
+    if not all(isinstance(text, str) for text in (method, model, task, reason)):
+        raise ValueError("a gap has a method, a model, a task and a reason")
+    return Gap(str(method), str(model), str(task), cells, str(reason), tuple(map(str, keys)))

@@ -2,11 +2,20 @@
 network.
 """
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from harness.errors import RowsAbsent, UsageError
 from tasks.data import row_files
 
 PARQUET = "refs/convert/parquet"
 """The Hub's own Parquet copy of a data set: its newest rows, also where the repository holds a script."""
+
+
+AGAIN_S = 300.0
+"""Seconds after a failed connection in which other data sets are looked up in the cache alone."""
+_unreached: list[float] = []
 
 
 def rows(
@@ -20,7 +29,8 @@ def rows(
 
     logging.set_verbosity_error()  # its six retries without a network would each print a warning
     try:
-        found = datasets.load_dataset(name, config, revision=revision, split=split)
+        with _patience():
+            found = datasets.load_dataset(name, config, revision=revision, split=split)
     except Exception as error:  # a dozen kinds: no network, no such id, no such revision
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise RowsAbsent(
@@ -31,3 +41,22 @@ def rows(
     if not len(found):
         raise UsageError(f"task {task}: {name} ({config or 'default'}) has no rows in its {split} split.")
     return [row_files.typed(dict(row), schema, f"{name} {split} row {i}") for i, row in enumerate(found, start=1)]
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Read the cache alone where the Hub was out of reach a moment ago: its retries take 24 seconds for each name."""
+    import datasets
+    from huggingface_hub import constants
+
+    before = datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE
+    if _unreached and time.monotonic() - _unreached[-1] < AGAIN_S:
+        datasets.config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    except ConnectionError:
+        if not datasets.config.HF_HUB_OFFLINE:
+            _unreached.append(time.monotonic())
+        raise
+    finally:
+        datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = before

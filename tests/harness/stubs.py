@@ -187,11 +187,11 @@ def unpicklable(cell: Cell) -> dict[str, Any]:
 
 
 def fine(pairs: list[Any], device: str) -> list[str | None]:
-    return [None] * len(pairs)
+    return [None, *(None for _ in pairs)]
 
 
 def wrong(pairs: list[Any], device: str) -> list[str | None]:
-    return ["a pattern matches nothing"] * len(pairs)
+    return [None, *("a pattern matches nothing" for _ in pairs)]
 
 
 def refuse(pairs: list[Any], device: str) -> list[str | None]:

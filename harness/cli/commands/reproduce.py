@@ -14,20 +14,20 @@ import argparse
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 from harness import atomic_files, terminal
 from harness.analysis import report
 from harness.cli import arguments as words
-from harness.config import compose, conf_files, launchers
+from harness.cli import request
+from harness.config import conf_files
 from harness.config.schema import Cell
-from harness.errors import RowsAbsent, UsageError
-from harness.execution import sweep
-from harness.experiments import exhibits, overrides, rate_tuning
+from harness.errors import UsageError
+from harness.execution import sweep, sweep_plan
+from harness.experiments import exhibits, holes, overrides, rate_tuning
 from harness.experiments.exhibits import Exhibit
 from harness.experiments.rerun_command import exhibit_words
-from harness.forecast import device_fit, dry_run, exhibit_rows
+from harness.forecast import device_fit, dry_run, exhibit_rows, gpu_hours
 from harness.paths import located
 from harness.probes import registry as probes
 from harness.store import archive, fingerprint, identity, requested_grids
@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device-memory", metavar="24GiB", help="with --dry-run: memory of the device to fit (default: this GPU)"
     )
     parser.add_argument("--out", metavar="DIR", help="folder for tables and figures")
+    request.add_arguments(parser)
     parser.add_argument("--export", action="store_true", help="also write the records there (a reference run)")
 
 
@@ -58,43 +59,41 @@ def main(arguments: argparse.Namespace) -> int:
         return _published(exhibit)
     scale = given.settings.get("scale") or exhibit.usual_scale()
     blocks, notes = overrides.reshape(exhibit, exhibit.blocks(scale), given.block, given.added)
-    runtime = probes.with_probes(given.configure(compose.defaults()["runtime"]), exhibit.probes)
-    jobs = words.count("jobs", given.settings.get("jobs"))
+    asked = request.read(given, arguments.skip_impossible, exhibit.probes, exhibit.tuning_seeds())
     deadline_s = words.seconds(arguments.duration) if arguments.duration else None
     added = {f"+{name}": values for name, values in given.added.items()}
     typed = " ".join(filter(None, (requested_grids.name_of(given.block), requested_grids.name_of(added))))
     selection = exhibit_words(given.block, given.added)
     folder = _folder(arguments.out, exhibit, overrides.label(scale, given.block, given.added))
     _check_same(folder, exhibit, scale, selection)
-    store = Store(runtime.store)
+    store = Store(asked.runtime.store)
     print("".join(f"{line}\n" for line in scale_notice(exhibit, scale, given.settings)), end="")
+    planned = rate_tuning.expand(blocks, store, holes=True)
+    cells = len(planned.cells) + planned.waiting
     try:
-        planned = rate_tuning.expand(blocks, store)
-    except RowsAbsent as error:
-        if not arguments.dry_run:
+        holes.check(planned.holes, cells, asked.skip_impossible)
+    except UsageError as error:
+        if not arguments.dry_run or not holes.lack_rows(error, planned.holes):
             raise
-        print(dry_run.without_rows(exhibit, blocks, error, folder))
+        print(f"{dry_run.without_rows(exhibit.name, gpu_hours.cells_of(blocks), error)}\nresults: {folder}")
         return 0
     print("".join(f"{line}\n" for line in notes), end="")
     if exhibit.forecast:
         return _forecast(exhibit, scale, planned.cells, folder, arguments.dry_run)
     if arguments.dry_run:
-        print(dry_run.plan(exhibit, scale, blocks, planned, runtime, jobs, folder))
+        decided = sweep_plan.decide(store, planned.cells, asked, planned.holes)
+        print(dry_run.exhibit(exhibit, scale, blocks, store, decided, planned.waiting, folder))
         if memory := device_fit.wanted(arguments.device_memory):
             print(device_fit.text(planned.cells, device_fit.forecasts(planned.cells, memory), memory))
         return 0
-    rerun = given.settings["rerun"].split(",") if "rerun" in given.settings else ()
     name = " ".join(filter(None, (exhibit.name, f"scale={scale}", typed)))
-    chosen = launchers.choose(given.settings)
-    execute = partial(sweep.run_cells, runtime=runtime, launcher=chosen, jobs=jobs, rerun=rerun, name=name)
-    # Seeds that only choose a rate are not probed.
-    execute = partial(execute, unprobed=exhibit.tuning_seeds(), role=exhibit.sets)
+    settings = {**vars(asked), "name": name, "role": exhibit.sets, "seconds": dry_run.seconds(store, asked)}
     started = time.monotonic()
-    code = execute(planned.cells, deadline_s=deadline_s)
-    if planned.waiting and not (planned := rate_tuning.expand(blocks, store)).waiting:
+    code = sweep.run_cells(planned.cells, **settings, holes=planned.holes, deadline_s=deadline_s)
+    if planned.waiting and not (planned := rate_tuning.expand(blocks, store, holes=True)).waiting:
         print("the learning rates are chosen; the reported seeds run now")
         left = None if deadline_s is None else max(0.0, deadline_s - (time.monotonic() - started))
-        code = execute(planned.cells, deadline_s=left)
+        code = sweep.run_cells(planned.cells, **settings, holes=planned.holes, deadline_s=left)
     planned_cells = planned.cells
     present(exhibit, scale, planned_cells, store, folder, selection)
     if arguments.export:

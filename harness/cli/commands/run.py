@@ -16,9 +16,8 @@ import sys
 
 from harness import atomic_files
 from harness.cli import arguments as words
-from harness.cli import record_text
+from harness.cli import record_text, request
 from harness.cli.commands.show import look
-from harness.config import compose, launchers
 from harness.errors import UsageError
 from harness.execution import sweep
 from harness.experiments import grid, parent_order
@@ -37,16 +36,14 @@ def main(arguments: argparse.Namespace) -> int:
     """Run `deltabench run` and return its exit code."""
     given = words.parse([*arguments.words, *words.flag("retry", arguments.retry)], ("launcher", "rerun"))
     words.refuse_added(given)
-    runtime = given.configure(compose.defaults()["runtime"])
-    launcher = launchers.choose(given.settings) or "basic"
+    asked = request.read(given)
     planned = grid.expand([given.block])
     wanted = parent_order.without_children(planned)
     if len(wanted) != 1:
         raise UsageError(f"run takes one cell and these choices are {len(wanted)}: use `deltabench sweep`.")
-    rerun = given.settings.get("rerun", "").split(",") if "rerun" in given.settings else ()
     with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
-        code = sweep.run_cells(planned, runtime, launcher, rerun=rerun)
-    store, key = Store(runtime.store), identity.key(wanted[0])
+        code = sweep.run_cells(planned, **{**vars(asked), "launcher": asked.launcher or "basic"})
+    store, key = Store(asked.runtime.store), identity.key(wanted[0])
     record = store.read(key)
     if arguments.json:
         print(json.dumps(atomic_files.finite(look(store, key)), ensure_ascii=False, indent=1))

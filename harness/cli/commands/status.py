@@ -8,7 +8,7 @@ The remaining time is estimated from the most similar finished cells. Stale cell
 As JSON: {"store", "quarantined": files there, "running": [{"key", "step", "steps"}], "rows": [{"model", "task",
 STATUS: cells}], "cells": [{"key", "status", "stale", "method", "model", "task", "seed", "metric", "test",
 "validation", "why_null"}], "grids": [{"grid", "cells", "counts": {STATUS: cells}, "left", "at_once", "seconds_left",
-"why_null", "note"}]}.
+"why_null", "note", "impossible": [{"method", "model", "task", "cells", "reason", "keys"}]}]}.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import fnmatch
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +25,14 @@ from harness.analysis import cell_rows
 from harness.cli import arguments as words
 from harness.config import compose, launchers
 from harness.config.schema import Runtime
-from harness.errors import UsageError, near
+from harness.errors import UsageError, near, plain
 from harness.execution import progress, sweep
-from harness.forecast.duration import Estimate
+from harness.experiments import holes
+from harness.forecast import duration
+from harness.forecast.duration import Estimator
 from harness.store import requested_grids
 from harness.store.fingerprint import is_stale
-from harness.store.requested_grids import Grid
+from harness.store.requested_grids import Gap, Grid, Place
 from harness.store.store import FINAL, Store
 
 if TYPE_CHECKING:
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ("done", "stale", "oom", "failed", "diverged", "timeout", "interrupted", "blocked", "running", "missing")
 Counts = Mapping[str, int]
+MOST_ESTIMATED = 300
+"""The number of cells of one grid whose time is estimated by itself; the others take as long on average."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +58,7 @@ def main(arguments: argparse.Namespace) -> int:
     launchers.choose(given.settings, here=False)
     runtime = given.configure(compose.defaults()["runtime"])
     store = Store(runtime.store)
-    wanted = [*_exhibits(named, given, store), *_grid(given)]
+    wanted = [*_exhibits(named, given, store), *_grid(given, store)]
     found = _report(store, wanted, runtime)
     if arguments.json:
         print(json.dumps(found | {"cells": _cells(store, wanted)}, ensure_ascii=False, indent=1))
@@ -97,21 +102,26 @@ def _expanded(exhibit: "Exhibit", scale: str, store: Store, alone: bool) -> Grid
 
     name = f"{exhibit.name} scale={scale}"
     try:
-        planned = rate_tuning.expand(exhibit.blocks(scale), store)
+        planned = rate_tuning.expand(exhibit.blocks(scale), store, holes=True)
     except UsageError as error:
         if alone:
             raise
         return Grid(name, (), str(error))
     note = f"{planned.waiting} more cells once the learning rates are chosen" if planned.waiting else ""
-    return replace(requested_grids.of(name, planned.cells), note=note)
+    found = requested_grids.of(name, planned.cells, holes.gaps(planned.holes))
+    return requested_grids.with_noted_gaps(store, replace(found, note=note))
 
 
-def _grid(given: words.Words) -> list[Grid]:
+def _grid(given: words.Words, store: Store) -> list[Grid]:
+    """Return the grid of the given choices, with its combinations that cannot run; nothing without choices."""
     if not given.block:
         return []
     from harness.experiments import grid
 
-    return [requested_grids.of(requested_grids.name_of(given.block), grid.expand([given.block]))]
+    found: list[holes.Hole] = []
+    cells = grid.expand([given.block], found)
+    one = requested_grids.of(requested_grids.name_of(given.block), cells, holes.gaps(found))
+    return [requested_grids.with_noted_gaps(store, one)]
 
 
 def _report(store: Store, wanted: Sequence[Grid], runtime: Runtime) -> dict[str, Any]:
@@ -121,9 +131,7 @@ def _report(store: Store, wanted: Sequence[Grid], runtime: Runtime) -> dict[str,
     rows = {key: (status, summary) for key, status, summary in store.statuses(keys)}
     states = {key: _state(status, summary) for key, (status, summary) in rows.items()}
     names = {place.key: (place.model, place.task) for one in shown for place in one.places}
-    estimate = Estimate(
-        store, ((key, summary) for key, (status, summary) in rows.items() if status == "done" and summary)
-    )
+    estimator = duration.from_store(store, keys)
     running = [key for key, state in states.items() if state == "running"]
     at_once = len(running) or sweep.slots(runtime)
     table: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
@@ -133,7 +141,7 @@ def _report(store: Store, wanted: Sequence[Grid], runtime: Runtime) -> dict[str,
         "store": str(store.path),
         "quarantined": store.aside(),
         "running": [_running(store, key) for key in sorted(running)],
-        "grids": [_progress(one, states, estimate, at_once) for one in shown],
+        "grids": [_progress(store, one, states, estimator, at_once) for one in shown],
         "rows": [{"model": model, "task": task, **counts} for (model, task), counts in sorted(table.items())],
     }
 
@@ -177,20 +185,47 @@ def _running(store: Store, key: str) -> dict[str, Any]:
     return {"key": key, "step": unfinished[-1].last_step() if unfinished else None, "steps": steps}
 
 
-def _progress(grid: Grid, states: Mapping[str, str], estimate: Estimate, at_once: int) -> dict[str, Any]:
+def _progress(
+    store: Store, grid: Grid, states: Mapping[str, str], estimator: Estimator, at_once: int
+) -> dict[str, Any]:
+    """Return the state of one grid. A combination that cannot run counts as missing and is not left to run."""
     state = {place.key: states.get(place.key, "missing") for place in grid.places}
-    left = [place for place in grid.places if state[place.key] not in (*FINAL, "stale")]
-    seconds = estimate.total(left, at_once)
+    counts, impossible = Counter(state.values()), {key for gap in grid.gaps for key in gap.keys}
+    if absent := sum(gap.cells for gap in grid.gaps if not gap.keys):
+        counts["missing"] += absent
+    left = [place for place in grid.places if state[place.key] not in (*FINAL, "stale") and place.key not in impossible]
+    seconds = _seconds(store, left, estimator, at_once)
     return {
         "grid": grid.name,
-        "cells": len(grid.places),
-        "counts": dict(Counter(state.values())),
+        "cells": len(grid.places) + absent,
+        "counts": dict(counts),
         "left": len(left),
         "at_once": at_once,
         "seconds_left": None if seconds is None else round(seconds, 1),
         "why_null": "no cell of the same model has finished here" if seconds is None else None,
         "note": grid.note or None,
+        "impossible": [vars(gap) for gap in grid.gaps],
     }
+
+
+def _seconds(store: Store, left: Sequence[Place], estimator: Estimator, at_once: int) -> float | None:
+    """Return the seconds for these cells, so many at once; None where one of them is unknown."""
+    each = [_cell_seconds(store, place, estimator, at_once - 1) for place in left[:MOST_ESTIMATED]]
+    known = [seconds for seconds in each if seconds is not None]
+    if len(known) < len(each):
+        return None
+    total = sum(known) * len(left) / max(1, len(each))
+    return total / max(1, min(at_once, len(left)))
+
+
+def _cell_seconds(store: Store, place: Place, estimator: Estimator, beside: int) -> float | None:
+    """Return the seconds of one cell, by its folder in the store or else by its names."""
+    if not estimator.knows(place.model):
+        return None
+    with suppress(UsageError, OSError):
+        if found := estimator.cell(store.cell(place.key), beside):
+            return found.total
+    return estimator.place(place)
 
 
 def _lines(found: Mapping[str, Any]) -> Iterable[str]:
@@ -201,6 +236,9 @@ def _lines(found: Mapping[str, Any]) -> Iterable[str]:
         rows = [((one["grid"], str(one["cells"])), one["counts"], _left(one)) for one in found["grids"]]
         yield _table(("grid", "cells"), rows, "left")
         yield from (f"{one['grid']}: {one['note']}" for one in found["grids"] if one["note"])
+        for one in found["grids"]:
+            gaps = [Gap(**gap) for gap in one["impossible"]]
+            yield from (f"{one['grid']}: cannot run: {plain(line)}" for line in holes.lines(gaps))
         yield ""
     if found["rows"]:
         flat = [((row["model"], row["task"]), row, "") for row in found["rows"]]

@@ -2,6 +2,8 @@
 
 deltabench sweep method=full,lora,adapter 'task=micro/*' seed=0,1,2
 deltabench sweep method=lora method.rank=1,2,4,8 seed=0,1,2 --for 30m launcher=joblib jobs=4
+deltabench sweep 'method=*' --dry-run                        what would run, as `deltabench plan` prints it
+deltabench sweep 'method=*' --skip-impossible                the cells that can run, where some combinations cannot
 
 Choices are separated by commas; * ? [] are patterns. A method.FIELD applies to the methods that have it.
 Settings: store, device, threads, timeout (seconds per cell), keep (delta|none); launcher with its fields
@@ -15,7 +17,7 @@ every cell had run.
 At the end the scores are printed as a table, which `deltabench table` prints again at any time.
 --json: progress goes to the error stream, and the output is {"exit_code", "store", "counts": {STATUS: cells},
 "cells": [{"key", "status", "stale", "method", "arm", "model", "task", "learning_rate", "seed", "name", "metric",
-"test", "validation", "why_null"}]}.
+"test", "validation", "why_null"}], "impossible": [{"method", "model", "task", "cells", "reason", "keys"}]}.
 """
 
 import argparse
@@ -28,10 +30,12 @@ from typing import Any
 from harness.analysis import cell_rows
 from harness.analysis.grid_table import Choice
 from harness.cli import arguments as words
-from harness.cli import cell_choice, table_output
-from harness.config import compose, launchers
+from harness.cli import cell_choice, request, table_output
+from harness.cli.commands import plan
 from harness.execution import sweep
 from harness.experiments import grid
+from harness.experiments.holes import Hole
+from harness.forecast import dry_run
 from harness.store import requested_grids
 from harness.store.store import Store
 
@@ -43,37 +47,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", nargs="*", metavar="key=value")
     parser.add_argument("--retry", metavar="N", help="how often to retry a cell that was killed or timed out")
     parser.add_argument("--for", dest="duration", metavar="1h30m", help="stop after this time, within a tenth")
+    parser.add_argument("--dry-run", action="store_true", help="show what would run and run nothing")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+    request.add_arguments(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run `deltabench sweep` and return its exit code."""
     given = words.parse([*arguments.words, *words.flag("retry", arguments.retry)])
     words.refuse_added(given)
-    runtime = given.configure(compose.defaults()["runtime"])
+    asked = request.read(given, arguments.skip_impossible)
     deadline_s = words.seconds(arguments.duration) if arguments.duration else None
-    launcher = launchers.choose(given.settings)
-    planned = grid.expand([given.block])
+    if arguments.dry_run:
+        return plan.show(given, asked, None, arguments.json)
+    holes: list[Hole] = []
+    planned = grid.expand([given.block], holes)
+    name = requested_grids.name_of(given.block)
     with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
-        code = sweep.run_cells(
-            planned,
-            runtime,
-            launcher=launcher,
-            jobs=words.count("jobs", given.settings.get("jobs")),
-            deadline_s=deadline_s,
-            rerun=given.settings["rerun"].split(",") if "rerun" in given.settings else (),
-            name=requested_grids.name_of(given.block),
-        )
-    store, choice = Store(runtime.store), cell_choice.of_cells(requested_grids.name_of(given.block), planned)
+        seconds = dry_run.seconds(Store(asked.runtime.store), asked)
+        settings = {**vars(asked), "deadline_s": deadline_s, "name": name, "holes": holes, "seconds": seconds}
+        code = sweep.run_cells(planned, **settings)
+    store, choice = Store(asked.runtime.store), cell_choice.of_cells(name, planned)
     if arguments.json:
-        print(json.dumps({"exit_code": code, **_outcome(store, choice)}, indent=1))
+        print(json.dumps({"exit_code": code, **_outcome(store, choice, name)}, indent=1))
     elif code != INTERRUPTED or deadline_s is not None:
         table_output.after(store, choice)
     return code
 
 
-def _outcome(store: Store, choice: Choice) -> dict[str, Any]:
-    """Return the current status and scores of these cells in the store."""
+def _outcome(store: Store, choice: Choice, name: str) -> dict[str, Any]:
+    """Return the current status and scores of these cells in the store, and what of the grid `name` cannot run."""
     known = {key: cell for key, cell in choice.cells.items() if cell is not None}
     rows = cell_rows.rows(store, choice.cells, known)
-    return {"store": str(store.path), "counts": dict(Counter(str(row["status"]) for row in rows)), "cells": rows}
+    gaps = [vars(gap) for noted in requested_grids.noted(store) if noted.name == name for gap in noted.gaps]
+    counts = dict(Counter(str(row["status"]) for row in rows))
+    return {"store": str(store.path), "counts": counts, "cells": rows, "impossible": gaps}

@@ -130,16 +130,18 @@ def test_plan(call: Callable[..., Any], tmp_path: Path) -> None:
     assert all(identity.key(identity.from_json(row["cell"])) == row["key"] for row in content["cells"])
     assert content["cost"]["seconds"] > 0
     assert content["cost"]["of"].startswith("by our own runs (")
+    assert content["cost"]["of"].endswith("a rough guess for this machine")
     assert content["cost"]["bytes"] is None
     assert not (tmp_path / "store").exists()
 
 
-def test_a_plan_of_what_nobody_ran_says_so(call: Callable[..., Any], tmp_path: Path) -> None:
-    words = ["plan", "method=full", "model=t5-small", "model.weights=random", f"store={tmp_path}/store"]
-    assert "how long is unknown" in call(*words)[1]
-    cost = json.loads(call(*words, "--json")[1])["cost"]
-    assert cost["seconds"] is None
-    assert cost["why_null"]
+def test_a_plan_of_what_nobody_ran_is_scaled_from_other_models(call: Callable[..., Any], tmp_path: Path) -> None:
+    words = ["plan", "method=full", "model=t5-small", "model.weights=random", "task.max_target_tokens=12"]
+    where = f"store={tmp_path}/store"
+    assert "its time is that of other models, scaled by the operations" in call(*words, where)[1]
+    cost = json.loads(call(*words, where, "--json")[1])["cost"]
+    assert cost["seconds"] > 0
+    assert cost["rough"] == 1
 
 
 def test_status(call: Callable[..., Any], filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +216,7 @@ SHAPES = {
     "store gc": {"store", "deleted", "bytes", "files"},
     "store export": {"store", "file", "records"},
     "store merge": {"store", "other", "taken", "kept", "skipped"},
-    "plan": {"cells", "cost", "notes"},
+    "plan": {"cells", "impossible", "cost", "script", "notes"},
 }
 
 

@@ -8,9 +8,8 @@ import pytest
 
 from harness.cli import dispatch
 from harness.config.schema import Cell
-from harness.forecast.duration import Estimate
 from harness.store import identity, lease, requested_grids
-from harness.store.requested_grids import Place
+from harness.store.requested_grids import Gap
 from harness.store.store import SCHEMA, Store
 
 Call = Callable[..., tuple[int, str, str]]
@@ -57,7 +56,15 @@ def test_a_grid_knows_what_is_missing_and_how_long_it_takes(
     assert found.pop("at_once") >= 1
     assert found.pop("seconds_left") <= 3 * 20
     expected = {"done": 2, "stale": 1, "oom": 1, "failed": 1, "missing": 2}
-    assert found == {"grid": "mine", "cells": 7, "counts": expected, "left": 3, "why_null": None, "note": None}
+    assert found == {
+        "grid": "mine",
+        "cells": 7,
+        "counts": expected,
+        "left": 3,
+        "why_null": None,
+        "note": None,
+        "impossible": [],
+    }
     _, out, _ = call("status")
     assert "3 cells, about 0:" in out
     assert "stale cells count as done" in out
@@ -138,27 +145,27 @@ def test_words_name_a_grid() -> None:
     assert requested_grids.name_of(block) == "method=full,lora method.targets=[q,v] seed=0 method.merge=true,null"
 
 
-def _summary(method: str = "lora", task: str = "a", wall_s: float = 10.0, steps: int | None = 100) -> dict[str, Any]:
-    return {"method": method, "model": "m", "task": task, "wall_s": wall_s, "steps": steps, "status": "done"}
+def test_what_cannot_run_is_missing_with_its_reason(
+    store: Store, put: Callable[..., str], cell: Callable[..., Cell], call: Call
+) -> None:
+    put("lora", 0)
+    unmade = Gap("full", "m", "b", 2, "a task without rows")
+    refused = Gap("lora", "m", "a", 1, "a bad rank", (identity.key(cell("lora", 1)),))
+    requested_grids.note(
+        store, requested_grids.of("mine", [cell("lora", seed) for seed in range(3)], [unmade, refused])
+    )
+    [found] = json.loads(call("status", "--json")[1])["grids"]
+    assert (found["cells"], found["counts"], found["left"]) == (5, {"done": 1, "missing": 4}, 1)
+    assert [gap["reason"] for gap in found["impossible"]] == ["a task without rows", "a bad rank"]
+    out = call("status")[1]
+    assert "mine: cannot run: full × m × b (2 cells): a task without rows" in out
+    assert "mine: cannot run: lora × m × a (1 cell): a bad rank" in out
 
 
-def test_the_most_similar_cells_tell(store: Store) -> None:
-    finished = [_summary(wall_s=10), _summary(wall_s=14), _summary("full", wall_s=40), _summary("full", "b", 80)]
-    estimate = Estimate(store, ((f"{place:064x}", summary) for place, summary in enumerate(finished)))
-    place = Place("k", "lora", "m", "a", 100)
-    assert estimate.seconds(place) == 12
-    assert estimate.seconds(Place("k", "lora", "m", "a", 200)) == 24
-    assert estimate.seconds(Place("k", "bitfit", "m", "a", 100)) == 14
-    assert estimate.seconds(Place("k", "full", "m", "c", 100)) == 60
-    assert estimate.seconds(Place("k", "lora", "other", "a", 100)) is None
-    assert estimate.total([place] * 4, at_once=2) == 24
-    assert estimate.total([place, Place("k", "lora", "other", "a", 100)], at_once=2) is None
-    assert estimate.total([], at_once=2) == 0
-
-
-def test_bytes_are_those_of_similar_cells(store: Store, cell: Callable[..., Cell]) -> None:
-    folder = store.begin(cell("lora"))
-    (folder.path / "log.txt").write_bytes(b"x" * 10_000)
-    estimate = Estimate(store, [(identity.key(cell("lora")), _summary(task="stub"))])
-    assert 10_000 < (estimate.size(Place("k", "lora", "m", "stub", 1)) or 0) < 20_000
-    assert estimate.size(Place("k", "lora", "x", "stub", 1)) is None
+def test_a_grid_in_words_has_the_gaps_that_its_sweep_noted(store: Store, cell: Callable[..., Cell]) -> None:
+    store.path.mkdir()
+    many = [cell("lora", seed) for seed in range(2)]
+    gap = Gap("lora", "m", "a", 1, "a bad rank", (identity.key(many[1]),))
+    requested_grids.note(store, requested_grids.of("mine", many, [gap]))
+    assert requested_grids.with_noted_gaps(store, requested_grids.of("mine", many)).gaps == (gap,)
+    assert requested_grids.with_noted_gaps(store, requested_grids.of("mine", many[:1])).gaps == ()

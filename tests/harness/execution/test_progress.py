@@ -107,3 +107,16 @@ def test_a_bar_on_a_terminal_and_lines_elsewhere(
 @pytest.mark.parametrize(("seconds", "told"), [(0, "0:00"), (75.4, "1:15"), (4000, "1:06:40")])
 def test_clock(seconds: float, told: str) -> None:
     assert progress.clock(seconds) == told
+
+
+def test_what_is_left_follows_the_estimates_at_the_pace_so_far(
+    store: Store, cell: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = {identity.key(one): one for one in (cell(seed=seed) for seed in range(3))}
+    short, long, _ = many
+    found = progress.Tally(store, many, dict.fromkeys(many, 0), seconds={short: 10.0, long: 90.0})
+    assert found.left_s() is None
+    found.pending.remove(short)
+    found.ended[short] = "done"
+    monkeypatch.setattr("harness.execution.progress.time.monotonic", lambda: found.started + 20.0)
+    assert found.left_s() == pytest.approx(2 * (90 + 50))  # twice as slow as estimated; the unknown one is the mean

@@ -11,7 +11,7 @@ import pytest
 
 from harness import run
 from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
-from harness.execution import outcome, sweep
+from harness.execution import outcome, sweep_plan
 from harness.models import weight_files
 from harness.probes import _snapshot_run, weight_decomposition
 from harness.probes import registry as probes
@@ -138,11 +138,11 @@ def test_a_finished_cell_that_kept_nothing_inside_gets_another_attempt(make: Mak
     assert found["status"] == "failed"
     assert f"no delta of step {', '.join(map(str, attempt_folder.steps(STEPS, 4)[:-1]))}:" in found["error"]
     cell = store.cell(key)
-    assert list(sweep._todo(store, [cell], (), ())) == []
-    assert list(sweep._todo(store, [cell], (), ["latency", "spectrum"])) == []
-    assert list(sweep._todo(store, [cell], (), [NAME])) == [key]
+    assert list(sweep_plan.to_run(store, [cell], (), ())) == []
+    assert list(sweep_plan.to_run(store, [cell], (), ["latency", "spectrum"])) == []
+    assert list(sweep_plan.to_run(store, [cell], (), [NAME])) == [key]
     assert finish(store, cell, runtime, _snapshot_run.run) == key
-    assert list(sweep._todo(store, [cell], (), [NAME])) == []
+    assert list(sweep_plan.to_run(store, [cell], (), [NAME])) == []
     assert probes.take(store, key, NAME, runtime)["status"] == "done"
 
 

@@ -1,0 +1,36 @@
+"""What a command line asks of a sweep: one reader for every verb that runs or plans cells. Torch is not imported."""
+
+import argparse
+from collections.abc import Collection
+
+from harness.cli import arguments as words
+from harness.cli.arguments import Words
+from harness.config import compose, launchers
+from harness.execution.sweep_plan import Asked
+from harness.probes import registry as probes
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the option of every verb that runs or plans a grid."""
+    parser.add_argument(
+        "--skip-impossible", action="store_true", help="run the other cells where some combinations cannot run"
+    )
+
+
+def read(
+    given: Words, skip_impossible: bool = False, probed: Collection[str] = (), unprobed: Collection[int] = ()
+) -> Asked:
+    """Return what the words ask for. probed: further probes of finished cells. unprobed: seeds that get none.
+
+    Raise UsageError for a launcher, a field or a value that does not exist.
+    """
+    runtime = probes.with_probes(given.configure(compose.defaults()["runtime"]), tuple(probed))
+    chosen = launchers.choose(given.settings)
+    return Asked(
+        runtime,
+        chosen,
+        words.count("jobs", given.settings.get("jobs", given.settings.get("launcher.jobs"))),
+        tuple(given.settings["rerun"].split(",")) if "rerun" in given.settings else (),
+        frozenset(unprobed),
+        skip_impossible,
+    )

@@ -1,0 +1,167 @@
+"""What a sweep does, decided once: `plan` and `--dry-run` print it, `sweep` and `reproduce` run it. Torch is not
+imported.
+
+A plan writes nothing. What a person has to correct is a UsageError here already, so a plan refuses what a sweep
+refuses.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.config import launchers
+from harness.config.launchers import Launcher
+from harness.config.schema import Cell, Runtime
+from harness.errors import UsageError
+from harness.execution import launch, worker
+from harness.execution.trackers import follower
+from harness.experiments import holes as holes_of_grid
+from harness.experiments import parent_order
+from harness.experiments.grid import by_seed
+from harness.experiments.holes import Hole
+from harness.probes import registry as probes
+from harness.processes import forkserver
+from harness.store import fingerprint, identity
+from harness.store.store import FINAL, STATUSES, Store
+
+PREFLIGHT = "harness.execution.preflight:preflight"
+RERUN = (*STATUSES, "stale")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a command line asks of a sweep.
+
+    - runtime: where and how cells run. launcher, jobs: as in `sweep.run_cells`.
+    - rerun: statuses (or "stale") that are run once more.
+    - unprobed: seeds whose cells get no probes.
+    - skip_impossible: run the other cells where some cannot run.
+    """
+
+    runtime: Runtime
+    launcher: Launcher | None = None
+    jobs: int | None = None
+    rerun: Sequence[str] = ()
+    unprobed: Collection[int] = ()
+    skip_impossible: bool = False
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """The decision on every cell of a grid.
+
+    - cells: those that can run, seed by seed. holes: the combinations that cannot, with their reasons.
+    - todo: key -> cell of those that run now. seen: key -> its latest attempt that ended by itself.
+    - stale: keys of results that come from other code. again: how many finished cells run again for a probe.
+    - handing: the launcher, its fields and the number of jobs at once.
+    - probes: the measurements of finished cells.
+    """
+
+    cells: tuple[Cell, ...]
+    holes: tuple[Hole, ...]
+    todo: Mapping[str, Cell]
+    seen: Mapping[str, int]
+    stale: frozenset[str]
+    again: int
+    handing: launch.Plan
+    probes: tuple[str, ...]
+
+    def skipped(self) -> Iterator[str]:
+        """Yield a heading and one line for each reason why cells are skipped; nothing where none is."""
+        if self.holes:
+            number = holes_of_grid.count(self.holes)
+            yield f"skipped, because they cannot run: {number} cell{'s' if number != 1 else ''}"
+            yield from (f"  {line}" for line in holes_of_grid.lines(self.holes))
+
+
+def decide(
+    store: Store, many: Sequence[Cell], asked: Asked, holes: Sequence[Hole] = (), check: str = PREFLIGHT
+) -> SweepPlan:
+    """Return what a sweep of these cells does.
+
+    holes: combinations that are known to be impossible. check: the "module:function" that checks cells in a child.
+    Raises UsageError for a value that a person has to correct, and for cells that cannot run, all of them at once.
+    """
+    runtime, wanted = asked.runtime, probes.parse(asked.runtime.probe)
+    measured = [identity.key(cell) for cell in many if cell.seed not in asked.unprobed]
+    probes.ready(store, measured or map(identity.key, many), wanted)
+    follower.check(runtime.tracker)
+    if asked.launcher is not None:
+        launchers.check(asked.launcher.name)
+    again = wanted if runtime.keep == "delta" else ()
+    todo = to_run(store, by_seed(many), asked.rerun, again, asked.unprobed)
+    seen = {key: worker.tried(store, key) for key in todo}
+    # Cells that another process ended in the meantime are neither seen nor ours.
+    todo = to_run(store, list(todo.values()), asked.rerun, again, asked.unprobed)
+    parallel = any(cell.recipe.parallel != "none" for cell in todo.values())
+    handing = launch.plan(asked.launcher, asked.jobs, runtime, max(1, len(todo)), parallel)
+    found = _impossible(todo, runtime.keep, "auto" if handing.elsewhere else runtime.device, check)
+    bad = {key for hole in found for key in hole.keys}
+    cells = tuple(cell for cell in many if identity.key(cell) not in bad)
+    holes_of_grid.check([*holes, *found], len(cells), asked.skip_impossible)
+    todo = {key: cell for key, cell in todo.items() if key not in bad}
+    stale = frozenset(key for key in map(identity.key, cells) if is_stale(store, key))
+    finished = sum(store.status(key) in FINAL and key not in stale for key in todo) if again else 0
+    return SweepPlan(cells, (*holes, *found), todo, seen, stale, finished, handing, wanted)
+
+
+def to_run(
+    store: Store, many: Sequence[Cell], rerun: Sequence[str], probed: Sequence[str], unprobed: Collection[int] = ()
+) -> dict[str, Cell]:
+    """Return the cells without a result, those with a status to rerun, and those that need an attempt for a probe."""
+    for word in rerun:
+        if word not in RERUN:
+            raise UsageError(f"rerun={word}: it must be one of {', '.join(RERUN)}.")
+    todo = {}
+    for cell in many:
+        key = identity.key(cell)
+        status = store.status(key)
+        again = status in rerun or ("stale" in rerun and is_stale(store, key))
+        needed = probed if cell.seed not in unprobed else ()
+        if status not in FINAL or again or (needed and probes.lacks_snapshots(store, key, cell, needed)):
+            todo[key] = cell
+    return todo
+
+
+def is_stale(store: Store, key: str) -> bool:
+    """Return whether the cell's result comes from other code than the current one."""
+    known = store.summary(key)
+    return known is not None and fingerprint.is_stale(known)
+
+
+def _impossible(todo: Mapping[str, Cell], keep: str, device: str, check: str) -> list[Hole]:
+    """Return the cells that cannot run, each with its reason, and the cells that build on them.
+
+    Every distinct method x model is checked once, in one child, so that a bad target costs no training. Each task's
+    text and label words are checked for each model as well. Raises UsageError where the device cannot be used.
+    """
+    errors: dict[str, UsageError] = {}
+    for key, cell in todo.items():
+        try:
+            parent_order.check([cell], keep)
+        except UsageError as error:
+            errors[key] = error
+    left = {key: cell for key, cell in todo.items() if key not in errors}
+    errors |= _preflight(left, device, check) if left else {}
+    for cell in parent_order.first(todo.values()):
+        parents = [parent for _, parent in cell.parents if parent in errors]
+        if parents:
+            reason = f"it builds on a cell that cannot run: {errors[parents[0]]}"
+            errors.setdefault(identity.key(cell), UsageError(reason))
+    return [holes_of_grid.of(todo[key], key, errors[key]) for key in todo if key in errors]
+
+
+def _preflight(todo: Mapping[str, Cell], device: str, check: str) -> dict[str, UsageError]:
+    """Return key -> the reason why the cell cannot run, of those that the child finds."""
+    pairs: dict[str, object] = {}
+    needed: dict[str, list[str]] = {}
+    for key, cell in todo.items():
+        own: list[object] = [(cell.method, cell.model, cell.objective), (cell.model, cell.objective, cell.task)]
+        needed[key] = [repr(pair) for pair in own]
+        pairs |= dict(zip(needed[key], own, strict=True))
+    modules = forkserver.preload(cell.model.family for cell in todo.values())
+    unusable, *messages = forkserver.call(check, (list(pairs.values()), device), modules)
+    if unusable:
+        raise UsageError(unusable)
+    reasons = {name: message for name, message in zip(pairs, messages, strict=True) if message}
+    found = {key: [reasons[name] for name in names if name in reasons] for key, names in needed.items()}
+    return {key: UsageError("; ".join(dict.fromkeys(texts))) for key, texts in found.items() if texts}

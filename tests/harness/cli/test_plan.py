@@ -1,0 +1,89 @@
+"""`plan` says what `sweep` does: one decision, the same lines, the same refusals."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cli import dispatch
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """The command line with a preflight in this process, to which only prefix tuning has no place; nothing runs."""
+
+    def preflight(target: str, arguments: tuple[Any, ...], modules: Any) -> list[str | None]:
+        names = [getattr(pair[0], "name", "") for pair in arguments[0]]
+        return [None, *("prefix has no place here" if name == "prefix" else None for name in names)]
+
+    monkeypatch.setattr("harness.processes.forkserver.call", preflight)
+    monkeypatch.setattr("harness.execution.launch.run_pending", lambda *given: None)
+
+    def call(*words: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = dispatch.main([*words, f"store={tmp_path / 'store'}"])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.mark.parametrize("words", [("method=lora,full", "seed=0,1"), ("method=lora,prefix", "--skip-impossible")])
+def test_a_dry_run_is_the_plan(call: Call, tmp_path: Path, words: tuple[str, ...]) -> None:
+    assert call("sweep", *words, "--dry-run") == call("plan", *words)
+    assert call("sweep", *words, "--dry-run", "--json") == call("plan", *words, "--json")
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("method=lora,prefix",),
+        ("method=prefix", "--skip-impossible"),
+        ("method=soup,lora", "task=micro/sentiment,micro/qa", "objective=seq2seq,classifier"),
+        ("launcher=nosuch",), ("launcher=joblib", "launcher.partition=gpu"), ("launcher=joblib", "jobs=0"),
+        ("launcher.gpus=2",), ("launcher=joblib", "jobs=2", "launcher.jobs=3"),
+        ("rerun=everything",), ("device=abacus", "method=prefix"), ("threads=0",), ("colour=red",),
+        ("tracker=nosuch",), ("probe=nosuch",), ("keep=none", "method=soup", "parents.a={method: full}"),
+    ],
+)  # fmt: skip
+def test_a_plan_refuses_what_a_sweep_refuses(call: Call, tmp_path: Path, words: tuple[str, ...]) -> None:
+    code, _, err = call("sweep", *words)
+    assert code == 2
+    assert (code, err) == (call("plan", *words)[0], call("plan", *words)[2])
+    assert not (tmp_path / "store").exists()
+
+
+def test_what_cannot_run_is_in_the_plan_and_in_the_status(call: Call) -> None:
+    words = ("method=lora,prefix", "seed=0,1")
+    code, _, err = call("plan", *words)
+    assert code == 2
+    assert err.splitlines() == [
+        "deltabench: 2 of 4 cells cannot run; with --skip-impossible the other 2 run.",
+        "  prefix × micro-t5-nano × micro/sentiment (2 cells): prefix has no place here",
+    ]
+    found = json.loads(call("plan", *words, "--skip-impossible", "--json")[1])
+    assert [(gap["method"], gap["cells"]) for gap in found["impossible"]] == [("prefix", 2)]
+    assert [row["cell"]["method"]["name"] for row in found["cells"]] == ["lora", "lora"]
+    call("sweep", *words, "--skip-impossible")
+    [grid] = json.loads(call("status", *words, "--json")[1])["grids"]
+    assert (grid["cells"], grid["counts"], grid["left"]) == (4, {"missing": 4}, 2)
+    assert "cannot run: prefix × micro-t5-nano" in call("status", *words)[1]
+
+
+def test_the_launcher_of_a_plan_is_that_of_the_sweep(call: Call) -> None:
+    words = ("method=lora", "seed=0,1,2", "launcher=joblib", "launcher.jobs=3")
+    assert "3 to run, 3 at once with launcher=joblib" in call("plan", *words)[1]
+    assert json.loads(call("plan", *words, "--json")[1])["cost"]["launcher"] == "joblib"
+    assert "3 to run, 3 at once; about" in call("plan", *words[:2], "launcher.jobs=3")[1]
+
+
+def test_without_rows_a_plan_is_a_forecast(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DELTABENCH_DATA", raising=False)
+    monkeypatch.setattr("harness.forecast.gpu_hours.lines", lambda many, on: [])
+    code, out, _ = call("plan", "method=lora", "task=commonsense_170k")
+    assert code == 0
+    assert "without its rows no cell can be looked up" in out

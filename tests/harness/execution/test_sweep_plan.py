@@ -1,0 +1,116 @@
+"""One decision on what runs: the same for a plan and for a sweep."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.config.launchers import Launcher
+from harness.config.schema import Cell, Runtime
+from harness.errors import Impossible, UsageError
+from harness.execution import sweep, sweep_plan
+from harness.execution.sweep_plan import Asked, SweepPlan
+from harness.experiments.holes import Hole
+from harness.store import identity, requested_grids
+from harness.store.store import Store
+
+Make = Callable[..., Cell]
+Decide = Callable[..., SweepPlan]
+
+
+@pytest.fixture
+def decide(store: Store, monkeypatch: pytest.MonkeyPatch) -> Decide:
+    """`sweep_plan.decide` with a preflight in this process: methods whose name begins with `bad` cannot run."""
+
+    def preflight(target: str, arguments: tuple[Any, ...], modules: Any) -> list[str | None]:
+        pairs, _ = arguments
+        names = [getattr(pair[0], "name", "") for pair in pairs]
+        return [None, *(f"{name} has no place here" if name.startswith("bad") else None for name in names)]
+
+    monkeypatch.setattr("harness.processes.forkserver.call", preflight)
+
+    def decide(many: list[Cell], holes: tuple[Hole, ...] = (), **options: Any) -> SweepPlan:
+        return sweep_plan.decide(store, many, Asked(Runtime(store=str(store.path)), **options), holes)
+
+    return decide
+
+
+def _finish(store: Store, cell: Cell, status: str = "done") -> str:
+    folder, key = store.begin(cell), identity.key(cell)
+    record = {"schema": 1, "key": key, "attempt": folder.number, "status": status, "scores": {}}
+    store.finish(
+        key, folder, {**record, "cell": identity.to_json(cell), "time": {}, "provenance": {"fingerprint": "f"}}
+    )
+    return key
+
+
+def test_all_that_cannot_run_is_named_at_once(decide: Decide, cell: Make, store: Store) -> None:
+    many = [cell(method, seed) for method in ("good", "bad", "badder") for seed in (0, 1)]
+    unmade = Hole("none", "stub", "stub", UsageError("no such rows"), 2)
+    with pytest.raises(Impossible, match="6 of 8 cells cannot run") as raised:
+        decide(many, (unmade,))
+    assert [line.partition(": ")[2] for line in raised.value.lines] == [
+        "no such rows", "bad has no place here", "badder has no place here",
+    ]  # fmt: skip
+    assert not store.path.exists()
+
+
+def test_the_rest_is_planned_on_request(decide: Decide, cell: Make) -> None:
+    many = [cell(method, seed) for method in ("good", "bad") for seed in (0, 1)]
+    plan = decide(many, skip_impossible=True)
+    assert [one.method.name for one in plan.cells] == ["good", "good"]
+    assert list(plan.todo) == [identity.key(one) for one in plan.cells]
+    assert {key for hole in plan.holes for key in hole.keys} == {identity.key(cell("bad", seed)) for seed in (0, 1)}
+    heading, line = plan.skipped()
+    assert heading.endswith("2 cells")
+    assert "bad × stub × stub (2 cells): bad has no place here" in line
+    with pytest.raises(UsageError, match=r"^bad has no place here$"):
+        decide(many[2:], skip_impossible=True)
+
+
+def test_a_child_of_a_cell_that_cannot_run_cannot_run(decide: Decide, cell: Make) -> None:
+    parent = cell("bad")
+    child = replace(cell("good"), parents=(("a", identity.key(parent)),))
+    plan = decide([cell("good", 1), parent, child], skip_impossible=True)
+    assert [one.seed for one in plan.cells] == [1]
+    assert "it builds on a cell that cannot run: bad has no place here" in [hole.reason for hole in plan.holes]
+
+
+def test_statuses_to_rerun_count(decide: Decide, cell: Make, store: Store) -> None:
+    done, oom = _finish(store, cell("good")), _finish(store, cell("memory"), "oom")
+    many = [cell("good"), cell("memory"), cell("nap")]
+    assert set(decide(many).todo) == {identity.key(cell("nap"))}
+    assert decide(many).stale == {done}
+    assert oom in decide(many, rerun=("oom",)).todo
+    assert done in decide(many, rerun=("stale",)).todo
+    with pytest.raises(UsageError, match="rerun=everything"):
+        decide(many, rerun=("everything",))
+
+
+def test_the_launcher_and_its_jobs_count(decide: Decide, cell: Make, store: Store) -> None:
+    many = [cell("good", seed) for seed in range(9)]
+    assert decide(many, launcher=Launcher("joblib", {"jobs": "5"})).handing.at_once == 5
+    assert decide(many, jobs=3).handing.at_once == 3
+    assert decide(many, launcher=Launcher("basic")).handing.at_once == 1
+    _finish(store, cell("good"))
+    for launcher in (Launcher("nosuch"), Launcher("joblib", {"partition": "x"})):
+        for cells in (many, many[:1]):  # also where nothing is left to run
+            with pytest.raises(UsageError, match=r"nosuch|partition"):
+                decide(cells, launcher=launcher)
+
+
+def test_a_sweep_notes_what_it_skips(
+    store: Store, stubbed: None, cell: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unmade = Hole("none", "stub", "stub", UsageError("no such rows"), 2)
+    options: dict[str, Any] = {"launcher": "basic", "entry": "stubs:run", "check": "stubs:fine", "name": "mine"}
+    runtime = Runtime(store=str(store.path))
+    with pytest.raises(Impossible):
+        sweep.run_cells([cell()], runtime, holes=[unmade], **options)
+    assert not store.path.exists()
+    for _ in range(2):  # once more where nothing is left to do
+        assert sweep.run_cells([cell()], runtime, holes=[unmade], skip_impossible=True, **options) == 0
+        assert "none × stub × stub (2 cells): no such rows" in capsys.readouterr().out
+    [grid] = requested_grids.noted(store)
+    assert [(gap.cells, gap.reason) for gap in grid.gaps] == [(2, "no such rows")]

@@ -1,0 +1,158 @@
+"""Estimates of time: operations times measured rates, tried on recorded runs."""
+
+import statistics
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness import assets
+from harness.config.schema import Cell
+from harness.forecast import duration
+from harness.forecast.cell_work import Reading, Size, Work
+from harness.forecast.duration import CLOSE, Estimator, Sample
+from harness.store import archive
+from harness.store.requested_grids import Place
+
+SIZE = Size(1e6, 4)
+WORK = Work("lora", "rank 4", "m", "a", "seq2seq", "label", 100, 32, 5, Reading(20.0, 256))
+RATE = 1e10
+
+
+def made(work: Work = WORK, size: Size = SIZE, slow: float = 1.0, beside: int = 0, ended: str = "") -> Sample:
+    """A cell that trained and was evaluated at RATE operations a second, `slow` times slower, and 2 s of the rest."""
+    train, evaluate = (slow * operations / RATE for operations in (work.train(size), work.evaluate(size)))
+    return Sample(work, size, train, evaluate, 2.0, beside, ended, (work.task, work.model))
+
+
+def _expected(work: Work, size: Size = SIZE) -> float:
+    return (work.train(size) + work.evaluate(size)) / RATE + 2.0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"steps": 1000, "evaluations": 41}, {"batch": 256}, {"reading": Reading(200.0, 256)},
+        {"reading": Reading(20.0, 5000)}, {"evaluations": 50}, {"method": "full"}, {"task": "b"},
+        {"objective": "causal"},
+    ],
+)  # fmt: skip
+def test_seconds_follow_steps_batch_length_rows_and_evaluations(change: dict[str, Any]) -> None:
+    other = replace(WORK, **change)
+    assert Estimator([made()]).seconds(other, SIZE).total == pytest.approx(_expected(other))
+
+
+def test_another_model_is_scaled_by_its_operations_and_called_rough() -> None:
+    small, large = made(size=Size(1e5, 2), work=replace(WORK, model="small")), made(slow=0.5)
+    estimator = Estimator([small, large])
+    unseen = replace(WORK, model="unseen")
+    found = estimator.seconds(unseen, Size(3e6, 4))
+    assert not found.alike
+    assert found.train == pytest.approx(0.5 * unseen.train(Size(3e6, 4)) / RATE)  # the rate of the nearer size
+    assert estimator.seconds(WORK, SIZE).alike
+
+
+def test_cells_under_the_same_load_are_asked_first() -> None:
+    estimator = Estimator([made(), made(slow=3.0, beside=1), made(slow=3.0, beside=1)])
+    assert estimator.seconds(WORK, SIZE, beside=0).train == pytest.approx(WORK.train(SIZE) / RATE)
+    assert estimator.seconds(WORK, SIZE, beside=1).train == pytest.approx(3 * WORK.train(SIZE) / RATE)
+
+
+def test_the_pace_is_that_of_the_cells_that_ended_last() -> None:
+    early = [made(ended=f"2026-01-01T00:{minute:02}") for minute in range(30)]
+    late = [made(slow=2.0, ended=f"2026-01-02T00:{minute:02}") for minute in range(8)]
+    assert Estimator(early).pace == pytest.approx(1.0)
+    assert Estimator([*late, *early]).pace == pytest.approx(2.0)
+
+
+def test_past_errors_are_those_of_cells_that_ended_later() -> None:
+    early = [made(ended=f"2026-01-01T00:{minute:02}") for minute in range(9)]
+    assert Estimator(early).past_error() == (6, 6)
+    late = [made(slow=5.0, ended=f"2026-01-02T00:{minute:02}") for minute in range(3)]
+    right, of = Estimator([*early, *late]).past_error()
+    assert (right, of) == (5, 8)
+
+
+def test_without_any_finished_cell_nothing_is_known(cell: Callable[..., Cell]) -> None:
+    assert not Estimator([])
+    assert Estimator([]).cell(cell()) is None
+    assert Estimator([]).place(Place("k", "lora", "m", "a", 100)) is None
+
+
+def test_a_cell_is_read_where_no_finished_cell_has_read_its_rows(cell: Callable[..., Cell]) -> None:
+    estimator = Estimator([made()])
+    small, large = (estimator.cell(cell(recipe__batch_size=size)) for size in (8, 64))
+    assert small is not None
+    assert large is not None
+    assert not small.alike
+    assert large.train == pytest.approx(2 * small.train, rel=0.05)  # the launches do not grow with the rows
+    assert large.evaluate == small.evaluate
+
+
+def test_a_place_is_known_by_its_names_and_steps() -> None:
+    estimator = Estimator([made(), made(replace(WORK, task="b"), slow=2.0)])
+    whole = _expected(WORK)
+    assert estimator.place(Place("k", "lora", "m", "a", 100)) == pytest.approx(whole)
+    assert estimator.place(Place("k", "lora", "m", "a", 200)) == pytest.approx(2 * (whole - 2) + 2)
+    assert estimator.place(Place("k", "full", "m", "b", 100)) == pytest.approx(2 * (whole - 2) + 2)
+    assert estimator.place(Place("k", "lora", "other", "a", 100)) is None
+
+
+def test_a_record_that_does_not_divide_its_time_counts_as_training() -> None:
+    cell = {
+        "method": {"name": "lora"},
+        "model": {"name": "m"},
+        "task": {"name": "a"},
+        "objective": "seq2seq",
+        "seed": 0,
+    }
+    record = {"status": "done", "cell": {**cell, "recipe": {"steps": 10}}, "time": {"wall_s": 7.0}}
+    found = duration.sample(record)
+    assert found is not None
+    assert (found.train_s, found.evaluate_s, found.rest_s, found.work.steps) == (7.0, 0.0, 0.0, 10)
+    assert duration.sample({**record, "status": "oom"}) is None
+
+
+def _samples(path: Any) -> list[Sample]:
+    """The samples of a recorded run in the order in which its cells ended."""
+    found = filter(None, (duration.sample(run.record) for run in archive.from_archive(path)))
+    return sorted(found, key=lambda one: one.ended)
+
+
+RECORDED = sorted(assets.reference().glob(f"*/{archive.ARCHIVE}"))
+
+
+def test_recorded_runs_are_estimated_within_a_factor_of_one_and_a_half() -> None:
+    """Each cell is estimated from cells that ended before it, as a plan would have done. In several of these runs other
+    work came and went on the machine, which no record of them states; the pace of the latest cells follows it.
+    """
+    right = total = 0
+    for path in RECORDED:
+        samples = _samples(path)
+        places = range(len(samples) // 3, len(samples))
+        for place in places[:: max(1, len(places) // 30)]:
+            one = samples[place]
+            found = Estimator(samples[:place]).seconds(one.work, one.size, one.beside).total
+            right += 1 / CLOSE <= one.wall_s / found <= CLOSE
+            total += 1
+    assert total > 200
+    assert right / total >= 0.8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.parent.name)
+def test_each_recorded_run_is_estimated_under_like_load(path: Any) -> None:
+    """The cells that ended just before and after a cell state the load that it met."""
+    samples = _samples(path)
+    estimator = Estimator(samples)
+    residuals = [estimator._residual(place) for place in range(len(samples))]
+    right = 0
+    for place, one in enumerate(samples):
+        near = [
+            residuals[other] for other in range(place - 4, place + 5) if other != place and 0 <= other < len(samples)
+        ]
+        plain = estimator._plain(one.work, one.size, one.beside, without=place)
+        expected = statistics.median(near) * (plain.train + plain.evaluate) + plain.rest
+        right += 1 / CLOSE <= one.wall_s / expected <= CLOSE
+    assert right / len(samples) >= 0.75
