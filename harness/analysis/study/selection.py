@@ -137,7 +137,7 @@ def panel(
     bounds: the lowest and the highest possible value of what a probe measured.
     """
     rows = rows[rows.role == role].assign(column=lambda frame: columns(frame))
-    arms = tuple(sorted(rows.arm.unique(), key=lambda arm: _place(arm, order)))
+    arms = tuple(sorted(rows.arm.unique(), key=lambda arm: arm_place(arm, order)))
     tasks, seeds = tuple(rows.column.unique()), tuple(sorted(int(seed) for seed in rows.seed.unique()))
     values = np.full((len(arms), len(tasks), len(seeds)), np.nan)
     keys = np.full(values.shape, "", dtype=object)
@@ -166,7 +166,8 @@ def columns(rows: "pd.DataFrame") -> "pd.Series[str]":
     return rows.task.where(~several, rows.task + ":" + rows["set"])
 
 
-def _place(arm: str, order: tuple[str, ...]) -> tuple[int, list[tuple[float, str]]]:
+def arm_place(arm: str, order: tuple[str, ...]) -> tuple[int, list[tuple[float, str]]]:
+    """Return the sort key of an arm: its method's place in `order`, then the numbers in its name, then its text."""
     name = arm.split(" ")[0]
     words = [(float(word), "") if word[0].isdigit() else (-1.0, word) for word in _WORDS.findall(arm)]
     return order.index(name) if name in order else len(order), words
