@@ -13,6 +13,7 @@ from pathlib import Path
 from harness.config.schema import TaskConfig
 from harness.errors import UsageError, near
 from harness.former_modules import import_plugin
+from tasks import prompts
 from tasks.base import Task, TaskRow
 from tasks.data import checks, data_root, few_shot, leaks, user_task
 from tasks.data import splits as choose
@@ -53,7 +54,27 @@ def row(config: TaskConfig) -> TaskRow:
                 "columns, as in {text}."
             )
         return user_task.row(config)
-    return user_task.adapt(find(config.name), config)
+    return user_task.adapt(prompts.put(config.name, find(config.name), _prompt(config)), config)
+
+
+def _prompt(config: TaskConfig) -> str:
+    """Return the kind of prompt that a configuration names. Raise UsageError where the task has none of that kind."""
+    if config.prompt not in (prompts.TEXT, prompts.AUTO, *prompts.PROMPTS.get(config.name, {})):
+        known = ", ".join((prompts.TEXT, *prompts.PROMPTS.get(config.name, {})))
+        raise UsageError(f"task.prompt={config.prompt}: task {config.name} has these: {known}.")
+    return config.prompt
+
+
+def prompted(config: TaskConfig, objective: str) -> TaskConfig:
+    """Return a resolved configuration whose prompt is named: where it is left open, the usual one of the objective.
+
+    A template of the configuration's own replaces every prompt.
+    """
+    if config.prompt != prompts.AUTO:
+        return config
+    kind = prompts.TEXT if config.template is not None else prompts.usual(config.name, objective)
+    named = replace(config, prompt=kind)
+    return named if kind == prompts.TEXT else resolve(named)
 
 
 def load(config: TaskConfig) -> Task:
@@ -99,7 +120,7 @@ def _read(config: TaskConfig) -> tuple[Task, str]:
     checks.check(task)
     if config.shots:
         few_shot.check(task, config.shots)
-    return task, checks.digest(task)
+    return task, checks.digest(task, (task.cloze, *task.cloze_words) if config.prompt == prompts.CLOZE else ())
 
 
 def _suites() -> Iterator[str]:

@@ -1,13 +1,21 @@
 """One page over the committed reference runs: every claim with its verdict, made from their claims.json. Torch-free.
 
-python -m harness.analysis.overview        writes results/reference/README.md
+python -m harness.analysis.overview           writes results/reference/README.md
+python -m harness.analysis.overview --pages   first draws the page of every reference run anew from its records
 """
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from harness import assets, atomic_files
+from harness.analysis import report
+from harness.analysis.study import proofs
+from harness.config import conf_files
+from harness.experiments import exhibits
+from harness.forecast import exhibit_rows
+from harness.store import archive
 
 HEAD = """# Our reference runs
 
@@ -23,6 +31,18 @@ claim at small scale and are not the paper's. Forecasts are of the real models' 
 def text(folder: Path) -> str:
     """Return the page over the runs in a folder."""
     return HEAD + "".join(_lines(folder)) + _without(folder)
+
+
+def draw_pages(folder: Path) -> Iterator[str]:
+    """Draw the page of every reference run in a folder anew from its records or forecasts; yield each name."""
+    for path in sorted(folder.glob("*/exhibit.json")):
+        index, place = atomic_files.read_json(path), path.parent
+        exhibit = exhibits.load(place.name, conf_files.folders()[:-1])
+        kept = folder / exhibit.cells_of
+        runs = exhibit_rows.load(place) if exhibit.forecast else archive.from_archive(kept / archive.ARCHIVE)
+        words = str(index.get("words", ""))
+        report.render(exhibit, index["scale"], runs, place, words=words, proof=proofs.load(kept))
+        yield place.name
 
 
 def _lines(folder: Path) -> Iterator[str]:
@@ -48,4 +68,7 @@ def _judged(folder: Path) -> bool:
 
 
 if __name__ == "__main__":
+    if "--pages" in sys.argv[1:]:
+        for drawn in draw_pages(assets.reference()):
+            sys.stdout.write(f"{drawn}\n")
     (assets.reference() / "README.md").write_text(text(assets.reference()), encoding="utf-8")

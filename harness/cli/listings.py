@@ -20,6 +20,7 @@ from harness.probes import registry as probes
 from harness.training.objectives import registry as objectives
 from methods import registry as methods
 from methods.backbone.applicability import families
+from tasks import prompts
 from tasks import registry as tasks
 from tasks.base import TaskRow
 from tasks.data import data_root
@@ -171,6 +172,7 @@ def facts(name: str, path: Path | None) -> Facts:
         "metric": row.metric,
         "answer": row.answer,
         "objectives": [name for name, kinds in objectives.ANSWERS.items() if row.kind in kinds],
+        "prompts": {kind: vars(prompt) for kind, prompt in prompts.PROMPTS.get(name, {}).items()},
         "source": row.source,
         "size": row.size or "generated",
         "verified": "generated" if generated else row.verified,

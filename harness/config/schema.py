@@ -110,8 +110,12 @@ class TaskConfig:
     - max_input_tokens: longer inputs are cut.
     - beams: the beams of the search when text is generated; 1 is greedy.
     - option_score: options are compared by the sum of their tokens' log-likelihoods, or by its mean over their tokens.
+      The end token after an option is one of them, except in sum_without_end and mean_without_end. The `acc` of
+      lm-evaluation-harness is by sum_without_end, and its `acc_norm` divides that sum by the option's characters.
     - max_unknown_share: the largest share of a split's tokens that may be unknown to the model's tokenizer; a task with
       more is refused before training.
+    - prompt: text is the task's own template; cloze and continuation are those of tasks/prompts.py, which masked
+      encoders and decoders read unless another is named (auto, which is resolved when a cell is planned).
     - shots: the number of train rows that precede each row's text with their answers (in-context learning).
     """
 
@@ -134,7 +138,8 @@ class TaskConfig:
     max_target_tokens: int | None = runtime(None, least=1)
     max_unknown_share: float = runtime(0.2, least=0.0, most=1.0)
     beams: int = identity(1, least=1, most=64)
-    option_score: str = identity("sum", known=("sum", "mean"))
+    option_score: str = identity("sum", known=("sum", "mean", "sum_without_end", "mean_without_end"))
+    prompt: str = identity("text", known=("text", "cloze", "continuation", "auto"))
     shots: int = identity(0, least=0, most=1000)
 
 

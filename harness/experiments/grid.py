@@ -150,8 +150,9 @@ class _Plan:
     ) -> list[Cell | Hole]:
         """Return one combination at every seed, with its parents. Raise UsageError where it cannot be."""
         check_objective(objective, tasks.row(task).kind)
+        read = tasks.prompted(task, objective)
         folder = None if conf_files.added() is None else str(conf_files.added())
-        plain = [Cell(method, model, task, objective, recipe, seed, config_dir=folder) for seed in self.seeds]
+        plain = [Cell(method, model, read, objective, recipe, seed, config_dir=folder) for seed in self.seeds]
         Reading.of(plain[0]).check(objective)
         _check_precision(model, recipe)
         _check_parts(recipe)
@@ -319,7 +320,7 @@ def _resolved_model(values: Mapping[str, Any], change: Mapping[str, Any]) -> Mod
 
 
 def _resolved_task(values: Mapping[str, Any], change: Mapping[str, Any]) -> TaskConfig:
-    return _placed(tasks.resolve(build(TaskConfig, {**values, **change}, "task")), "data_dir")
+    return _placed(tasks.resolve(build(TaskConfig, {"prompt": "auto", **values, **change}, "task")), "data_dir")
 
 
 def _resolved_method(values: Mapping[str, Any], change: Mapping[str, Any]) -> MethodConfig:

@@ -14,6 +14,7 @@ from harness.errors import UsageError
 from harness.experiments import declared_types, grid, options, overrides
 from harness.models import weight_files
 from methods import registry as methods
+from tasks import prompts
 
 SETTLED = {
     "model": ("location", "revision", "source", "hub"),
@@ -91,6 +92,9 @@ def _words(cell: Cell) -> list[str]:
     for part, kind in (("model", ModelConfig), ("task", TaskConfig), ("recipe", RecipeConfig)):
         words |= _part(part, kind, getattr(cell, part), values[part], lost=not cell.model.location)
     words |= _place(cell.model, values["model"])
+    words.pop("task.prompt", None)
+    usual = prompts.usual(cell.task.name, cell.objective) if cell.task.template is None else prompts.TEXT
+    words |= {"task.prompt": cell.task.prompt} if cell.task.prompt != usual else {}
     rate = grid.learning_rate(values["recipe"].get("learning_rate"), cell.method.name, None)
     if rate != cell.recipe.learning_rate:
         words["recipe.learning_rate"] = cell.recipe.learning_rate

@@ -31,7 +31,7 @@ VIEWS = {
         View("tasks", "table", "harness.analysis.views.ranking:tasks"),
         View("suite", "table", "harness.analysis.views.suite:table"),
         View("likelihood", "table", "harness.analysis.views.suite:by_likelihood"),
-        View("published", "table", "harness.analysis.views.suite:published"),
+        View("published", "table", "harness.analysis.views.published:table"),
         View("times", "table", "harness.analysis.views.convergence:table"),
         View("cost", "table", "harness.analysis.views.cost:table"),
         View("rates", "table", "harness.analysis.views.rates:table"),

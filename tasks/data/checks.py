@@ -86,9 +86,12 @@ def _template(task: Task, split: str, row: Example) -> None:
         ) from error
 
 
-def digest(task: Task) -> str:
-    """Return 16 hex digits over the rows of every split in order, the template, the label words and the metric."""
-    facts = [task.template, task.label_words, task.metric, task.answer, task.max_target_tokens]
+def digest(task: Task, prompt: Sequence[str] = ()) -> str:
+    """Return 16 hex digits over the rows of every split in order, the template, the label words and the metric.
+
+    prompt: further texts that decide what a model reads.
+    """
+    facts = [task.template, task.label_words, task.metric, task.answer, task.max_target_tokens, *prompt]
     seen = hashlib.sha256(json.dumps(facts).encode())
     for split, rows in task.splits.named().items():
         seen.update(split.encode())

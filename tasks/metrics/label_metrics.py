@@ -84,6 +84,9 @@ BY_ROW = frozenset((
 ))  # fmt: skip
 """The metrics that are the mean over rows of a figure from 0 to 1: the sampling error of the rows follows from it."""
 
+SIGNED = frozenset(("matthews", "pearson", "spearman"))
+"""The metrics from -1 to 1; all others are from 0 to 1."""
+
 
 def _pairs(targets: Sequence[Any], predictions: Sequence[Any]) -> list[tuple[Any, Any]]:
     if not targets:

@@ -32,7 +32,7 @@ def _draw(studies: Sequence[Study], column: str, label: str, notes: tuple[str, .
     panels = _panels(studies)
     rows, across = len(panels), max(len(row) for row in panels)
     figure = figure_style.figure(figsize=(0.8 + 2.6 * across, 1.1 + 2.1 * rows))
-    grid = figure.subplots(rows, across, squeeze=False, sharey="row")
+    grid = figure.subplots(rows, across, squeeze=False, sharex=column == "step", sharey=True)
     for row, line in zip(grid, panels, strict=True):
         for axes, place in zip(row, line, strict=False):
             _panel(axes, *place, column, looks)
@@ -99,5 +99,12 @@ def _legend(
         label = f"{convergence.SHARE:.0%} of '{studies[0].exhibit.ceiling}' at its end"
         handles.append(Line2D([], [], color="#555555", linewidth=0.9, linestyle=":", label=label))
     bands = {_band(study.curves)[1] for study in studies}
-    first = f"median and {' or '.join(sorted(bands))} over seeds"
-    figure_style.legend(figure, handles, 4, first, *notes, figure_style.marked(studies), figure_style.subtitle(studies))
+    first = f"median and {' or '.join(sorted(bands))} over seeds, {figure_style.seeds(studies)}"
+    absent = figure_style.unplaced(studies, _drawn)
+    lines = first, absent, *notes, figure_style.marked(studies), figure_style.subtitle(studies)
+    figure_style.legend(figure, handles, 4, *lines)
+
+
+def _drawn(study: Study, arm: str) -> bool:
+    """Return whether the arm has a curve of validation scores."""
+    return bool((study.selected_curves.arm == arm).any())

@@ -27,7 +27,7 @@ def draw(studies: Sequence[Study]) -> "Figure":
     arms = list(dict.fromkeys(arm for study in studies for arm in study.clean.arms))
     rows = list(_rows(studies))
     figure = figure_style.figure(figsize=(0.5 + 2.75 * max(1, len(arms)), 1.2 + 2.3 * max(1, len(rows))))
-    grid = figure.subplots(max(1, len(rows)), max(1, len(arms)), squeeze=False)
+    grid = figure.subplots(max(1, len(rows)), max(1, len(arms)), squeeze=False, sharex="row", sharey="row")
     seen: set[str] = set()
     for line, (study, role, task) in zip(grid, rows, strict=False):
         for axes, arm in zip(line, arms, strict=True):
@@ -134,5 +134,5 @@ def _legend(figure: "Figure", studies: Sequence[Study], kinds: set[str]) -> None
         Line2D([], [], color="#777777", linewidth=0.9, linestyle="--", label="within a step"),
     ]
     level = "a point: one layer's self-attention at one checkpoint of one seed; lines: least squares over what is drawn"
-    more = "r: mean over seeds of each one's correlation, with its 95 % interval over seeds"
+    more = f"r: mean over seeds of each one's correlation, with its {figure_style.level(studies, over_seeds=True)}"
     figure_style.legend(figure, handles, 5, level, more, figure_style.subtitle(studies))

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+BESIDE = 1.06
+"""By what factor two methods at one value of the field stand apart."""
+
 
 def draw(studies: Sequence[Study]) -> "Figure":
     """Draw one panel per model, the mean over test sets with its interval; the last has the published averages."""
@@ -22,11 +25,12 @@ def draw(studies: Sequence[Study]) -> "Figure":
     looks = figure_style.looks(studies)
     across = len(studies) + bool(printed)
     figure = figure_style.figure(figsize=(0.8 + 3.4 * across, 3.6))
-    grid = figure.subplots(1, across, squeeze=False)[0]
+    grid = figure.subplots(1, across, squeeze=False, sharex=True, sharey=True)[0]
     colours = {method: _look(studies[0], method, field, looks) for method in compared}
     for axes, study in zip(grid, studies, strict=False):
-        for method in compared:
-            _ours(axes, study, method, field, colours[method])
+        for place, method in enumerate(compared):
+            aside = BESIDE ** (place - (len(compared) - 1) / 2)
+            _ours(axes, study, (method, field), colours[method], aside)
         axes.set_title(figure_style.short(study.model, 28))
         axes.set_ylabel(f"{study.role} score, mean over sets (points)")
     for method, points in printed.items():
@@ -34,9 +38,11 @@ def draw(studies: Sequence[Study]) -> "Figure":
         grid[-1].plot(*zip(*points, strict=True), linestyle="-", linewidth=1.2, markersize=5, **look)
         grid[-1].set_title("as published")
         grid[-1].set_ylabel("average accuracy (points)")
+    ours = {value for study in studies for method in compared for value in fields.arms(study, method, field)}
+    theirs = {value for points in printed.values() for value, _ in points}
     for axes in grid:
-        _ranks(axes, field)
-    _legend(figure, colours, studies)
+        _ranks(axes, field, sorted(ours | theirs))
+    _legend(figure, colours, field, studies, [method for method in printed if method not in colours])
     return figure
 
 
@@ -54,22 +60,31 @@ def _look(study: Study, method: str, field: str, looks: Mapping[str, Any]) -> di
     return dict(looks[found[0]]) if found else {"color": figure_style.FLOOR, "marker": "."}
 
 
-def _ours(axes: "Axes", study: Study, method: str, field: str, look: Mapping[str, Any]) -> None:
-    arms = fields.arms(study, method, field)
+def _ours(axes: "Axes", study: Study, place: tuple[str, str], look: Mapping[str, Any], aside: float) -> None:
+    """Draw one method. place: (method, field). aside: a factor of the field's values, so that no bar hides another."""
+    arms = fields.arms(study, *place)
     found = {value: estimates.score(study.clean, arm).main for value, arm in arms.items()}
     known = {value: one for value, one in found.items() if not np.isnan(one.mean)}
     if not known:
         return
     means = [100 * one.mean for one in known.values()]
-    axes.plot(list(known), means, linestyle="-", linewidth=1.2, markersize=5, zorder=3, **look)
+    axes.plot([value * aside for value in known], means, linestyle="-", linewidth=1.2, markersize=5, zorder=3, **look)
     for value, one in known.items():
         edges = rate_marks.arrows(study, arms[value], study.clean.tasks).strip()
         top = one.mean if np.isnan(one.high) else one.high
         axes.annotate(
-            edges, (value, 100 * top), (0, 2), textcoords="offset points", ha="center", fontsize=8, color=look["color"]
+            edges,
+            (value * aside, 100 * top),
+            (0, 2),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+            color=look["color"],
         )
         if one.high > one.low:
-            axes.plot([value, value], [100 * one.low, 100 * one.high], color=look["color"], linewidth=1.0, alpha=0.6)
+            axes.plot(
+                [value * aside] * 2, [100 * one.low, 100 * one.high], color=look["color"], linewidth=1.0, alpha=0.6
+            )
 
 
 def _printed(study: Study, field: str) -> dict[str, list[tuple[float, float]]]:
@@ -83,22 +98,31 @@ def _printed(study: Study, field: str) -> dict[str, list[tuple[float, float]]]:
     return found
 
 
-def _ranks(axes: "Axes", field: str) -> None:
-    ticks = sorted({float(x) for line in axes.lines for x in np.asarray(line.get_xdata(), dtype=float)})
+def _ranks(axes: "Axes", field: str, ticks: Sequence[float]) -> None:
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.set_xlabel(field)
 
 
-def _legend(figure: "Figure", colours: Mapping[str, Any], studies: Sequence[Study]) -> None:
+def _legend(
+    figure: "Figure", colours: Mapping[str, Any], field: str, studies: Sequence[Study], foreign: Sequence[str]
+) -> None:
     from matplotlib.lines import Line2D
 
     alone = {study.method_of[arm] for study in studies for arm in study.clean.arms if rate_marks.untuned(study, arm)}
     shown = [arm for study in studies for arm in study.clean.arms if study.method_of[arm] in colours]
     names = {method: f"{method} ({rate_marks.UNTUNED})" if method in alone else method for method in colours}
     handles = [Line2D([], [], label=names[method], markersize=5, **look) for method, look in colours.items()]
-    level = "bars: 95 % interval for new seeds and test rows"
-    figure_style.legend(
-        figure, handles, len(handles), level, figure_style.marked(studies, shown), figure_style.subtitle(studies)
-    )
+    level = f"bars: {figure_style.level(studies)}"
+    grey = f"grey, published alone: {', '.join(foreign)}" if foreign else ""
+    placed = {
+        arm
+        for study in studies
+        for method in colours
+        for arm in fields.arms(study, method, field).values()
+        if not np.isnan(estimates.score(study.clean, arm).main.mean)
+    }
+    absent = figure_style.unplaced(studies, lambda study, arm: arm in placed)
+    lines = level, grey, absent, figure_style.marked(studies, shown), figure_style.subtitle(studies)
+    figure_style.legend(figure, handles, len(handles), *lines)

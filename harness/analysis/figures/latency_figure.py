@@ -27,7 +27,7 @@ def draw(studies: Sequence[Study]) -> "Figure":
     sizes = sorted({size for study in studies for size in latency.sizes(study)}, key=int) or ["1"]
     most = max(len(study.clean.arms) for study in studies)
     figure = figure_style.figure(figsize=(1.2 + 3.2 * len(sizes), 0.9 + len(studies) * (0.6 + 0.34 * most)))
-    grid = figure.subplots(len(studies), len(sizes), squeeze=False, sharey="row")
+    grid = figure.subplots(len(studies), len(sizes), squeeze=False, sharex=True, sharey="row")
     for row, study in zip(grid, studies, strict=True):
         arms = latency.by_time(study, sizes[0])[::-1]
         for axes, size in zip(row, sizes, strict=True):
@@ -38,7 +38,7 @@ def draw(studies: Sequence[Study]) -> "Figure":
         Line2D([], [], linestyle="", marker="o", color="#555555", label="unmerged"),
         Line2D([], [], linestyle="", marker="o", color="#555555", markerfacecolor="white", label="merged"),
     ]
-    level = "mean over tasks with its 95 % interval over seeds, in turns with the bare backbone"
+    level = f"mean over tasks with its {figure_style.level(studies, over_seeds=True)}; in turns with the bare backbone"
     figure_style.legend(figure, marks, 2, level, figure_style.subtitle(studies))
     return figure
 

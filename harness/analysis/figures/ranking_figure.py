@@ -110,6 +110,6 @@ def _legend(figure: "Figure", studies: Sequence[Study], signs: dict[str, str]) -
         Line2D([], [], linestyle="", marker=mark, color="#8c8c8c", markersize=3.5, label=figure_style.short(task))
         for task, mark in signs.items()
     ]
-    level = f"mean over tasks with its {statistics.LEVEL:.0%} interval; small marks: tasks"
+    level = f"mean over tasks with its {figure_style.level(studies)}; small marks: tasks"
     lines = level, figure_style.marked(studies), figure_style.subtitle(studies)
     figure_style.legend(figure, handles, 3 if len(studies) == 1 else 4, *lines)

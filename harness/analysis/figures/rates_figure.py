@@ -36,5 +36,7 @@ def draw(studies: Sequence[Study]) -> "Figure":
     grid[0].set_ylabel("validation score (points)")
     found = {line.get_label(): line for axes in grid for line in axes.get_legend_handles_labels()[0]}
     columns = 3 * len(studies)
-    figure_style.legend(figure, list(found.values()), columns, "ring: the chosen rate", figure_style.subtitle(studies))
+    level = f"mean over tasks and seeds, {figure_style.seeds(studies)}; ring: the chosen rate"
+    absent = figure_style.unplaced(studies, lambda study, arm: bool(by_method(study)[arm][0].size))
+    figure_style.legend(figure, list(found.values()), columns, level, absent, figure_style.subtitle(studies))
     return figure

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.analysis.output import figure_style
-from harness.analysis.study import estimates, statistics
+from harness.analysis.study import estimates
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
 from harness.analysis.views import samples
@@ -28,13 +28,16 @@ def draw(studies: Sequence[Study]) -> "Figure":
     down = -(-count // ACROSS)
     figure = figure_style.figure(figsize=(0.8 + 3.4 * min(count, ACROSS), 0.7 + 2.7 * down))
     grid = figure.subplots(down, min(count, ACROSS), squeeze=False).flat
+    compared: dict[str, list[Axes]] = {}
     for study, name, panel, factor in ours:
         axes = next(grid)
+        compared.setdefault(name, []).append(axes)
         _ours(axes, study, panel, factor, looks)
         axes.set_title(figure_style.short(study.model, 28))
         axes.set_ylabel(f"{name} (points)" if factor > 1 else name)
     for model, lines in printed.items():
         axes = next(grid)
+        compared.setdefault("published", []).append(axes)
         for method, points in lines.items():
             arm = studies[0].arm(method)
             look = looks.get(arm or "", {"color": figure_style.FLOOR, "marker": "."})
@@ -42,6 +45,7 @@ def draw(studies: Sequence[Study]) -> "Figure":
         _rows(axes, sorted({rows for points in lines.values() for rows, _ in points}))
         axes.set_title(f"as published: {model}")
         axes.set_ylabel("MT-Bench score, by GPT-4")
+    figure_style.align(compared)
     for axes in grid:
         axes.set_axis_off()
     _legend(figure, studies, looks)
@@ -49,12 +53,11 @@ def draw(studies: Sequence[Study]) -> "Figure":
 
 
 def _ours(axes: "Axes", study: Study, panel: Panel, factor: float, looks: Mapping[str, Any]) -> None:
-    """Draw our scores, shifted a little per method so that no interval hides another, and cut where scores end."""
+    """Draw our scores, shifted a little per method so that no interval hides another."""
     by_size = {name: size for name, size in samples.sizes(study).items() if name in panel.tasks}
-    least, most = (0.0, 1.0) if factor > 1 else (1.0, 10.0)
     for place, arm in enumerate(panel.arms):
         found = {size: estimates.score(panel, arm, panel.tasks.index(name)).main for name, size in by_size.items()}
-        known = {size: estimates.clip(one, least, most) for size, one in found.items() if not np.isnan(one.mean)}
+        known = {size: one for size, one in found.items() if not np.isnan(one.mean)}
         if not known:
             continue
         aside = BESIDE ** (place - (len(panel.arms) - 1) / 2)
@@ -92,12 +95,22 @@ def _legend(figure: "Figure", studies: Sequence[Study], looks: Mapping[str, Any]
 
     arms = list(dict.fromkeys(arm for study in studies for arm in study.clean.arms))
     handles = [Line2D([], [], label=figure_style.named(studies, arm), markersize=5, **looks[arm]) for arm in arms]
-    level = f"mean over seeds, bars: {statistics.LEVEL:.0%} interval"
+    panels = [panel for study in studies for _, panel, _ in samples.quantities(study)]
+    level = f"mean over seeds, bars: {figure_style.level(studies, panels)}"
+    absent = figure_style.unplaced(studies, _drawn)
+    marks, below = figure_style.marked(studies), figure_style.subtitle(studies)
     figure_style.legend(
-        figure,
-        handles,
-        max(1, min(len(handles), 4)),
-        level,
-        figure_style.marked(studies),
-        figure_style.subtitle(studies),
+        figure, handles, max(1, min(len(handles), 4)), level, _foreign(studies[0]), absent, marks, below
     )
+
+
+def _drawn(study: Study, arm: str) -> bool:
+    """Return whether the arm has a score at some number of rows."""
+    return any(not np.isnan(panel.of(arm)).all() for _, panel, _ in samples.quantities(study) if arm in panel.arms)
+
+
+def _foreign(study: Study) -> str:
+    """Return a line that names the published methods without an arm of ours, which are drawn grey."""
+    methods = dict.fromkeys(method for lines in _printed(study).values() for method in lines)
+    grey = [method for method in methods if not study.arm(method)]
+    return f"grey, published alone: {', '.join(grey)}" if grey else ""

@@ -37,6 +37,11 @@ def draw(studies: Sequence[Study]) -> "Figure":
     return figure
 
 
+def _drawn(study: Study, arm: str) -> bool:
+    """Return whether the arm has a spectrum on some task."""
+    return not np.isnan(spectrum.counts(study, float(THRESHOLDS[0])).of(arm)).all()
+
+
 def _line(axes: "Axes", values: Any, look: dict[str, Any]) -> None:
     """Draw the mean and the range over seeds. values: [thresholds, seeds]."""
     if np.isnan(values).all():
@@ -54,5 +59,11 @@ def _legend(figure: "Figure", looks: dict[str, dict[str, Any]], studies: Sequenc
     handles = [Line2D([], [], label=figure_style.named(studies, arm), markersize=4, **looks[arm]) for arm in arms]
     seeds = max((len(study.clean.seeds) for study in studies), default=0)
     few = "range" if seeds < statistics.FEW_SEEDS else "range, which grows with their number"
-    lines = f"bands: {few} over seeds", figure_style.marked(studies), figure_style.subtitle(studies)
+    absent = figure_style.unplaced(studies, _drawn)
+    lines = (
+        f"mean, and bands: {few} over seeds, {figure_style.seeds(studies)}",
+        absent,
+        figure_style.marked(studies),
+        figure_style.subtitle(studies),
+    )
     figure_style.legend(figure, handles, min(5, len(handles)) or 1, *lines)

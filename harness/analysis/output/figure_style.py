@@ -1,16 +1,19 @@
 """The style of the figures: one colour and one marker per method, the same in all figures of an exhibit."""
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
 
-from harness.analysis.output import rate_marks
+from harness.analysis.output import notes, rate_marks
+from harness.analysis.study import statistics
+from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe and Ito's colours (distinct for colour-blind readers) without yellow, then Tol's muted ones.
@@ -111,6 +114,42 @@ def marked(studies: Sequence[Study], arms: Sequence[str] | None = None, untuned:
     if f"({rate_marks.UNTUNED})" in names:
         lines.append(f"{untuned}: only one learning rate was tried, not tuned on this model; not ranked")
     return "\n".join(lines)
+
+
+def seeds(studies: Sequence[Study]) -> str:
+    """Return the number of seeds behind a figure: "n = 3 seeds"."""
+    return f"n = {notes.seeds(*(study.clean for study in studies))}"
+
+
+def level(studies: Sequence[Study], panels: Sequence[Panel] = (), over_seeds: bool = False) -> str:
+    """Return what the bars of a figure are, with n.
+
+    panels: what is drawn where it is not the scores. over_seeds: whether the error of the rows is left out anyway.
+    """
+    by_row = all(panel.by_row.all() for panel in panels or [study.clean for study in studies])
+    what = "for new seeds and test rows" if by_row and not over_seeds else "over seeds"
+    return f"{statistics.LEVEL:.0%} interval {what}, {seeds(studies)}"
+
+
+def unplaced(studies: Sequence[Study], drawn: Callable[[Study, str], bool]) -> str:
+    """Return a line that names the arms without a place in the figure; "" where all have one."""
+    several = len(studies) > 1
+    absent = [
+        f"{short(arm)}{f' ({short(study.model, 20)})' if several else ''}"
+        for study in studies
+        for arm in study.clean.arms
+        if not drawn(study, arm)
+    ]
+    return textwrap.fill(f"without a place here: {', '.join(absent)}", 110) if absent else ""
+
+
+def align(compared: "Mapping[str, Sequence[Axes]]") -> None:
+    """Give panels that are compared the same vertical range. compared: what they show -> its panels."""
+    for panels in compared.values():
+        ends = [end for axes in panels for end in axes.get_ylim()]
+        pad = 0.03 * (max(ends) - min(ends)) if len(panels) > 1 else 0.0
+        for axes in panels:
+            axes.set_ylim(min(ends) - pad, max(ends) + pad)
 
 
 def wrap(text: str) -> str:

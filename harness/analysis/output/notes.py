@@ -10,14 +10,12 @@ from harness.analysis.study.study import Study
 def common_notes(study: Study) -> tuple[str, ...]:
     """Return what holds for every table of scores: the runs, how intervals are made, and what is missing."""
     panel = study.clean
-    seeds = (~np.isnan(panel.values)).sum(axis=2)
-    most, least = (int(seeds.max()), int(seeds.min())) if seeds.size else (0, 0)
-    some = f"{most}" if least == most else f"{least} to {most}"
+    least, most = seed_counts(panel)
     spread = f"{interval(panel)}{_IN_BRACKETS}" if most > 1 and panel.by_row.all() else ""
     spread = spread or (interval(panel) if most > 1 else "")
     notes = [
         *label(study),
-        f"{study.role} scores in points of 100, mean over {some} seed{'s' * (most != 1)}{spread}",
+        f"{study.role} scores in points of 100, mean over {seeds(panel)}{spread}",
     ]
     failed = [f"{row.arm} on {row.task} seed {row.seed} {row.status}" for row in study.failures.itertuples()]
     if failed:
@@ -29,6 +27,18 @@ def common_notes(study: Study) -> tuple[str, ...]:
 
 
 _IN_BRACKETS = "; in brackets that over seeds alone; an interval that is cut at 0 or 100 is written out"
+
+
+def seed_counts(*panels: Panel) -> tuple[int, int]:
+    """Return the fewest and the most seeds behind a number of these panels."""
+    counts = [int(count) for panel in panels for count in (~np.isnan(panel.values)).sum(axis=2).flat]
+    return (min(counts), max(counts)) if counts else (0, 0)
+
+
+def seeds(*panels: Panel) -> str:
+    """Return the number of seeds behind the numbers: "3 seeds", or "2 to 3 seeds"."""
+    least, most = seed_counts(*panels)
+    return f"{most if least == most else f'{least} to {most}'} seed{'s' * (most != 1)}"
 
 
 def interval(panel: Panel, rows: str = "test") -> str:

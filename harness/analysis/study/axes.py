@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness import formatting
+from harness.analysis.study import selection
 from harness.config.schema import RecipeConfig
 from harness.errors import UsageError, near
 from harness.experiments import labels
@@ -63,8 +64,14 @@ def placed(rows: "pd.DataFrame", cells: Mapping[str, Mapping[str, Any]], by: tup
 
 
 def ordered(axis: str, values: Iterable[str]) -> list[str]:
-    """Return an axis' values, each once: numbers by size, names in order of appearance, ABSENT last."""
+    """Return an axis' values, each once: numbers by size, names in order of appearance, ABSENT last.
+
+    The arms of one method stand together, by the numbers in their names.
+    """
     found = list(dict.fromkeys(values))
+    if axis == METHOD:
+        methods = tuple(dict.fromkeys(arm.split(" ")[0] for arm in found))
+        return sorted(found, key=lambda arm: selection.arm_place(arm, methods))
     numbers = {value: _size(value) for value in found}
     if all(size is not None for value, size in numbers.items() if value != ABSENT):
         return sorted(found, key=lambda value: (value == ABSENT, numbers[value] or 0.0))

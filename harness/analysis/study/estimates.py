@@ -53,7 +53,9 @@ def score(panel: Panel, arm: str, task: int | None = None) -> Estimate:
     at = range(len(panel.tasks)) if task is None else [task]
     main, beside = statistics.interval(values)
     main = statistics.with_rows(main, row_error(panel.at(at), [arm]))
-    main = clip(main, 0, 1) if panel.by_row[list(at)].all() else main
+    if panel.bounds:
+        low, high = np.mean([panel.bounds[index] for index in at], axis=0)
+        main, beside = clip(main, low, high), clip(beside, low, high)
     return Estimate(main, beside, keys=tuple(str(key) for key in found if key))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from harness.analysis.study.statistics import Array
 from harness.experiments import rate_choice
 from harness.experiments.rate_choice import BROKEN
-from tasks.metrics.label_metrics import BY_ROW
+from tasks.metrics.label_metrics import BY_ROW, SIGNED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,6 +80,7 @@ class Panel:
     rows: [T] examples in the set (NaN unknown). base: [T] the score of guessing: the better of chance and the majority.
     by_row: [T] whether a value is the mean over these rows of figures from 0 to 1.
     best: the highest possible value; NaN where it is not known.
+    bounds: [T] the lowest and the highest possible value, by which intervals are cut; empty where they are not known.
     """
 
     arms: tuple[str, ...]
@@ -91,6 +92,7 @@ class Panel:
     base: Array
     by_row: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]"
     best: float = np.nan
+    bounds: tuple[tuple[float, float], ...] = ()
 
     def of(self, arm: str) -> Array:
         """Return the values [T, S] of one arm; all NaN for an arm that the panel lacks."""
@@ -102,7 +104,8 @@ class Panel:
         values, keys = self.values[:, kept], self.keys[:, kept]
         named = tuple(self.tasks[index] for index in kept)
         rows, base, by_row = self.rows[kept], self.base[kept], self.by_row[kept]
-        return replace(self, tasks=named, values=values, keys=keys, rows=rows, base=base, by_row=by_row)
+        bounds = tuple(self.bounds[index] for index in kept) if self.bounds else ()
+        return replace(self, tasks=named, values=values, keys=keys, rows=rows, base=base, by_row=by_row, bounds=bounds)
 
     def at_best(self, keys: Collection[str]) -> "Panel":
         """Return the panel with the highest possible score in these cells."""
@@ -120,19 +123,26 @@ def only(found: Panel, arms: tuple[str, ...]) -> Panel:
     return replace(found, arms=arms, values=found.values[at], keys=found.keys[at])
 
 
-def panel(rows: "pd.DataFrame", role: str, order: tuple[str, ...], scores: bool = False) -> Panel:
+def panel(
+    rows: "pd.DataFrame",
+    role: str,
+    order: tuple[str, ...],
+    scores: bool = False,
+    bounds: tuple[float, float] | None = None,
+) -> Panel:
     """Return the reported scores of one model's selected rows as arrays.
 
     order: methods first named come first; a method's arms by the numbers in their names, then by text.
     scores: whether the values are those of the tasks' metrics, and not something that a probe measured.
+    bounds: the lowest and the highest possible value of what a probe measured.
     """
     rows = rows[rows.role == role].assign(column=lambda frame: columns(frame))
-    arms = tuple(sorted(rows.arm.unique(), key=lambda arm: _place(arm, order)))
+    arms = tuple(sorted(rows.arm.unique(), key=lambda arm: arm_place(arm, order)))
     tasks, seeds = tuple(rows.column.unique()), tuple(sorted(int(seed) for seed in rows.seed.unique()))
     values = np.full((len(arms), len(tasks), len(seeds)), np.nan)
     keys = np.full(values.shape, "", dtype=object)
     size, base = np.full(len(tasks), np.nan), np.full(len(tasks), np.nan)
-    by_row = np.zeros(len(tasks), dtype=bool)
+    by_row, ends = np.zeros(len(tasks), dtype=bool), [bounds] * len(tasks)
     for row in rows.itertuples():
         task = tasks.index(row.column)
         at = arms.index(row.arm), task, seeds.index(row.seed)
@@ -140,7 +150,9 @@ def panel(rows: "pd.DataFrame", role: str, order: tuple[str, ...], scores: bool 
         size[task] = _number(row.rows)
         base[task] = np.fmax(_number(row.majority), _number(row.chance))
         by_row[task] = scores and row.metric in BY_ROW and size[task] > 0
-    return Panel(arms, tasks, seeds, values, keys, size, base, by_row, HIGHEST if scores else np.nan)
+        ends[task] = (-HIGHEST if row.metric in SIGNED else 0.0, HIGHEST) if scores else bounds
+    known = tuple(one for one in ends if one is not None)
+    return Panel(arms, tasks, seeds, values, keys, size, base, by_row, HIGHEST if scores else np.nan, known)
 
 
 def _number(value: Any) -> float:
@@ -154,7 +166,8 @@ def columns(rows: "pd.DataFrame") -> "pd.Series[str]":
     return rows.task.where(~several, rows.task + ":" + rows["set"])
 
 
-def _place(arm: str, order: tuple[str, ...]) -> tuple[int, list[tuple[float, str]]]:
+def arm_place(arm: str, order: tuple[str, ...]) -> tuple[int, list[tuple[float, str]]]:
+    """Return the sort key of an arm: its method's place in `order`, then the numbers in its name, then its text."""
     name = arm.split(" ")[0]
     words = [(float(word), "") if word[0].isdigit() else (-1.0, word) for word in _WORDS.findall(arm)]
     return order.index(name) if name in order else len(order), words

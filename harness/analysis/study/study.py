@@ -123,13 +123,16 @@ class Study:
         rows = selection.chosen(self.reported_rows, "paper", self.failures)
         return selection.panel(rows, self.role, self.exhibit.methods(), scores=True)
 
-    def probed(self, probe: str, figure: str) -> Panel | None:
-        """Return a probe's figure of each set in place of its score; None where no cell has any."""
+    def probed(self, probe: str, figure: str, bounds: tuple[float, float] = (0.0, 1.0)) -> Panel | None:
+        """Return a probe's figure of each set in place of its score; None where no cell has any.
+
+        bounds: the lowest and the highest possible value of the figure.
+        """
         rows = self.selected[self.selected.role == self.role]
         found = [_probed(held, probe, where, figure) for held, where in zip(rows.probes, rows["set"], strict=True)]
         if all(value != value for value in found):
             return None
-        return selection.panel(rows.assign(score=found), self.role, self.exhibit.methods())
+        return selection.panel(rows.assign(score=found), self.role, self.exhibit.methods(), bounds=bounds)
 
     @cached_property
     def goals(self) -> Mapping[str, float]:

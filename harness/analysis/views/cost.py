@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.analysis.output import figure_style, notes, rate_marks
 from harness.analysis.output.table import MISSING, Entry, Table
-from harness.analysis.study import estimates, statistics
+from harness.analysis.study import estimates
 from harness.analysis.study.study import Study
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def against_share(studies: Sequence[Study]) -> "Figure":
     """
     looks = figure_style.looks(studies)
     figure = figure_style.figure(figsize=(7.6, 0.4 + 4.8 * len(studies)))
-    grid = figure.subplots(len(studies), 1, squeeze=False)[:, 0]
+    grid = figure.subplots(len(studies), 1, squeeze=False, sharex=True, sharey=True)[:, 0]
     for axes, study in zip(grid, studies, strict=True):
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -99,12 +99,19 @@ def against_share(studies: Sequence[Study]) -> "Figure":
         axes.set_xlabel("trainable share of the backbone (%)")
         axes.set_ylabel(f"{study.role} score (points)")
         _marks(axes, study, looks)
-    level = f"mean over tasks with its {statistics.LEVEL:.0%} interval"
-    figure_style.legend(figure, [], 1, level, figure_style.marked(studies, untuned="*"), figure_style.subtitle(studies))
+    level = f"mean over tasks with its {figure_style.level(studies)}"
+    marks = figure_style.marked(studies, untuned="*")
+    absent = figure_style.unplaced(studies, _drawn)
+    figure_style.legend(figure, [], 1, level, marks, absent, figure_style.subtitle(studies))
     figure.draw_without_rendering()  # names are placed on the page as it will be
     for axes, study in zip(grid, studies, strict=True):
         _name(axes, study, {arm: place for arm in study.clean.arms if (place := _place(study, arm))}, looks)
     return figure
+
+
+def _drawn(study: Study, arm: str) -> bool:
+    """Return whether the arm has a mark or a line."""
+    return parameters(study, arm) is not None and not np.isnan(estimates.score(study.clean, arm).main.mean)
 
 
 def _label(study: Study, arm: str) -> str:

@@ -21,11 +21,16 @@ BESIDE = (
     ("judge_pairs", "won_or_half", "judge: share won, ties count half", 100.0),
 )
 """Figures of the probes that read answers: probe, figure, what it is called, its unit."""
+GRADES = (1.0, 10.0)
+"""The lowest and the highest grade of a judge."""
 
 
 def quantities(study: Study) -> Iterator[tuple[str, Panel, float]]:
     """Return (name, panel, factor): the probes' figures of the same answers or, without them, the task's own metric."""
-    found = [(name, study.probed(probe, figure), factor) for probe, figure, name, factor in BESIDE]
+    found = [
+        (name, study.probed(probe, figure, (0.0, 1.0) if factor > 1 else GRADES), factor)
+        for probe, figure, name, factor in BESIDE
+    ]
     some = [(name, panel, factor) for name, panel, factor in found if panel is not None]
     yield from some or [("score", study.clean, 100.0)]
 

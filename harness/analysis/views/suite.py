@@ -6,11 +6,9 @@ import numpy as np
 
 from harness.analysis.output import rate_marks
 from harness.analysis.output.notes import common_notes, label
-from harness.analysis.output.table import MISSING, Entry, Table, word
+from harness.analysis.output.table import MISSING, Entry, Table
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
-from harness.analysis.study.study import published as read_published
-from harness.experiments.exhibits import Exhibit
 
 UNPARSED, ONE_ANSWER, ERRORS = 0.10, 0.95, 3.0
 """A seed collapsed on a set: more than 10 % of its answers cannot be read, one answer is given to more than 95 % of
@@ -78,19 +76,3 @@ def collapsed(
     rows, guess, unread, same = values
     error = math.sqrt(guess * (1 - guess) / rows) if rows > 0 and 0 <= guess <= 1 else math.nan
     return score < guess - ERRORS * error or unread > UNPARSED or same > ONE_ANSWER
-
-
-def published(study: Study) -> Table:
-    """Return the published rows beside ours."""
-    return as_published(study.exhibit)
-
-
-def as_published(exhibit: Exhibit) -> Table:
-    """Return the published rows as the paper prints them, with the columns that the file adds (recomputed means,
-    flags).
-    """
-    rows = read_published(exhibit.published) if exhibit.published else ()
-    columns = tuple(rows[0]) if rows else ("published",)
-    body = tuple(tuple(word(row.get(column) or MISSING) for column in columns) for row in rows)
-    note = f"printed in {exhibit.source}: the paper's models and data"
-    return Table("published", "As published", exhibit.name, columns, body, (note,))

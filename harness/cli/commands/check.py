@@ -25,11 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from harness import assets, atomic_files, terminal
-from harness.analysis import report
+from harness.analysis import agreement, report
+from harness.analysis.agreement import Compared
 from harness.analysis.output import table
 from harness.analysis.study import proofs, study
-from harness.analysis.views import agreement
-from harness.analysis.views.agreement import Compared
 from harness.cli import arguments as words
 from harness.cli.commands.reproduce import SETTINGS
 from harness.config import compose, conf_files, launchers

@@ -104,9 +104,9 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _published(exhibit: Exhibit) -> int:
     """Print the paper's numbers of an exhibit that cannot be run here. Return 0."""
-    from harness.analysis.views import suite
+    from harness.analysis.views import published
 
-    report.show_tables([suite.as_published(exhibit)], terminal.console(width=None if sys.stdout.isatty() else 160))
+    report.show_tables([published.alone(exhibit)], terminal.console(width=None if sys.stdout.isatty() else 160))
     print(f"{exhibit.title}: published numbers only; nothing runs here.")
     return 0
 

@@ -47,10 +47,25 @@ def alike_notes(options: torch.Tensor, labels: torch.Tensor) -> dict[str, int]:
     return {"alike_choices": same} if same else {}
 
 
-def option_costs(logits: torch.Tensor, options: torch.Tensor) -> torch.Tensor:
-    """Return [G] the cross entropy of options [G, W] under logits [G, W, V], summed over the tokens of each."""
-    costs = F.cross_entropy(logits.flatten(0, 1).float(), options.flatten(), ignore_index=IGNORED, reduction="none")
-    return costs.view(len(options), -1).sum(dim=1)
+class OptionScores:
+    """The log-likelihoods of a batch's options, and the part that each one's end token has.
+
+    sums: [B, C], -inf where a row has fewer options. ends: [B, C], nan where an option was cut before its end token.
+    """
+
+    def __init__(self, n_rows: int, n_options: int, device: torch.device, end: int | None) -> None:
+        self.sums = torch.full((n_rows, n_options), -torch.inf, device=device)
+        self.ends = torch.full((n_rows, n_options), torch.nan, device=device)
+        self._end = end
+
+    def put(self, places: torch.Tensor, logits: torch.Tensor, options: torch.Tensor) -> None:
+        """Enter the options at `places` [G], whose tokens [G, W] have the logits [G, W, V]."""
+        costs = F.cross_entropy(logits.flatten(0, 1).float(), options.flatten(), ignore_index=IGNORED, reduction="none")
+        by_token = costs.view(options.shape)
+        self.sums.view(-1)[places] = -by_token.sum(dim=1)
+        last = (options != IGNORED).sum(dim=1, keepdim=True) - 1
+        others = options.gather(1, last)[:, 0] != (IGNORED if self._end is None else self._end)
+        self.ends.view(-1)[places] = (-by_token.gather(1, last)[:, 0]).masked_fill(others, torch.nan)
 
 
 class Objective(Protocol):

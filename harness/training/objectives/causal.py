@@ -21,7 +21,7 @@ from harness.models.tokenizer import IGNORED, Text
 from harness.precision import in_precision
 from harness.training.batches import Batch, Encoded, pad
 from harness.training.decoding import Prompt, generate
-from harness.training.objectives.base import Predicted, alike_notes, answer_notes, option_costs
+from harness.training.objectives.base import OptionScores, Predicted, alike_notes, answer_notes
 from harness.training.objectives.registry import Reading
 from tasks.base import Example, Task
 
@@ -95,28 +95,34 @@ class Causal:
             ends = (NEVER,) if self.reading.full_length else tuple(dict.fromkeys((end, *self.text.ends)))
             made = generate(model, self._prompt(batch), most, ends, self.reading.beams)
             return Predicted([answer.strip() for answer in self.text.decode(made)], loss, items)
-        sums = self.likelihoods(model, batch)
+        scores = self.option_scores(model, batch)
+        sums = scores.sums
         if self.reading.loss_on == "answer":
             loss = -float(sums.gather(1, batch.need_labels()[:, None]).sum())
             items = int((batch.need_targets() != IGNORED).sum())
-        return Predicted(self.reading.choose(sums, batch.options).tolist(), loss, items)
+        return Predicted(self.reading.choose(sums, batch.options, scores.ends).tolist(), loss, items)
 
     @in_precision
     def likelihoods(self, model: Any, batch: Batch) -> torch.Tensor:
-        """Return [B, C] log-likelihoods of the options; -inf where a row has fewer. The prompt is read once per row."""
+        """Return [B, C] log-likelihoods of the options, end tokens included; -inf where a row has fewer."""
+        return self.option_scores(model, batch).sums
+
+    @in_precision
+    def option_scores(self, model: Any, batch: Batch) -> OptionScores:
+        """Return the log-likelihoods of the options. The prompt is read once per row."""
         assert batch.options is not None
         n_rows, n_options, _ = batch.options.shape
         prompt = self._prompt(batch)
         first, cache = prompt.read(model)
-        scores = torch.full((n_rows * n_options,), -torch.inf, device=first.device)
+        scores = OptionScores(n_rows, n_options, first.device, self.text.eos)
         for places, options in batch.option_groups():
             rows = places // n_options
             own = copy.deepcopy(cache)  # reading on lengthens a cache
             own.batch_select_indices(rows)
             after = Prompt(*(part[rows] for part in prompt))
             rest = after.go_on(model, self._filled(options[:, :-1]), own, (options[:, :-1] != IGNORED).long())
-            scores[places] = -option_costs(torch.cat((first[rows][:, None], rest), dim=1), options)
-        return scores.view(n_rows, n_options)
+            scores.put(places, torch.cat((first[rows][:, None], rest), dim=1), options)
+        return scores
 
     def _cost(self, model: Any, batch: Batch) -> tuple[torch.Tensor, int]:
         """(cross entropy summed over what the loss is on, how many tokens that is), the given answer being fed."""

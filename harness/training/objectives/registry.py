@@ -34,6 +34,8 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
 }
 """Objective -> the fields of `Reading` that it can follow."""
 
+WITHOUT_END = "_without_end"
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -51,12 +53,19 @@ class Reading:
         """Return the reading of a cell."""
         return cls(cell.recipe.loss_on, cell.task.beams, cell.task.option_score, cell.recipe.precision)
 
-    def choose(self, sums: "torch.Tensor", options: "torch.Tensor") -> "torch.Tensor":
-        """Return [B] the best option, from [B, C] log-likelihoods and the [B, C, U] tokens (negative: none) that they
-        sum over.
+    def choose(
+        self, sums: "torch.Tensor", options: "torch.Tensor", ends: "torch.Tensor | None" = None
+    ) -> "torch.Tensor":
+        """Return the best option of each row: [B].
+
+        sums: [B, C] log-likelihoods of the tokens `options`: [B, C, U], negative where there is none.
+        ends: [B, C] the part of each sum that its end token has; nan where an option was cut before it.
         """
-        if self.option_score == "mean":
-            sums = sums / (options >= 0).sum(dim=2).clamp(min=1)
+        counts = (options >= 0).sum(dim=2)
+        if self.option_score.endswith(WITHOUT_END) and ends is not None:
+            sums, counts = sums - ends.nan_to_num(0.0), counts - (~ends.isnan()).long()
+        if self.option_score.startswith("mean"):
+            sums = sums / counts.clamp(min=1)
         return sums.argmax(dim=1)
 
     def check(self, objective: str) -> None:

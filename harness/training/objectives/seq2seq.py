@@ -18,7 +18,7 @@ from harness.models.head import Head
 from harness.models.tokenizer import IGNORED, Text
 from harness.precision import in_precision
 from harness.training.batches import Batch, Encoded, pad
-from harness.training.objectives.base import Predicted, alike_notes, answer_notes, option_costs
+from harness.training.objectives.base import OptionScores, Predicted, alike_notes, answer_notes
 from harness.training.objectives.registry import Reading
 from tasks.base import Example, Task
 
@@ -91,19 +91,25 @@ class Seq2Seq:
     def predict(self, model: nn.Module, batch: Batch) -> Predicted:
         if batch.options is None:
             return self._generate(model, batch)
-        scores = self.likelihoods(model, batch)
+        found = self.option_scores(model, batch)
+        scores = found.sums
         labels, targets = batch.need_labels(), batch.need_targets()
         loss = -scores.gather(1, labels[:, None]).sum()
-        answers = self.reading.choose(scores, batch.options)
+        answers = self.reading.choose(scores, batch.options, found.ends)
         return Predicted(answers.tolist(), float(loss), int((targets != IGNORED).sum()))
 
     @in_precision
     def likelihoods(self, model: Any, batch: Batch) -> torch.Tensor:
-        """Return [B, C] log-likelihoods of the options; -inf where a row has fewer. The encoder runs once per row."""
+        """Return [B, C] log-likelihoods of the options, end tokens included; -inf where a row has fewer."""
+        return self.option_scores(model, batch).sums
+
+    @in_precision
+    def option_scores(self, model: Any, batch: Batch) -> OptionScores:
+        """Return the log-likelihoods of the options. The encoder runs once per row."""
         assert batch.options is not None
         n_rows, n_options, _ = batch.options.shape
         hidden = _encode(model, batch).last_hidden_state
-        scores = torch.full((n_rows * n_options,), -torch.inf, device=hidden.device)
+        scores = OptionScores(n_rows, n_options, hidden.device, self.text.eos)
         for places, options in batch.option_groups():
             rows = places // n_options
             logits = model(
@@ -112,8 +118,8 @@ class Seq2Seq:
                 decoder_input_ids=self._shift(options),
                 use_cache=False,
             ).logits
-            scores[places] = -option_costs(logits, options)
-        return scores.view(n_rows, n_options)
+            scores.put(places, logits, options)
+        return scores
 
     def _generate(self, model: Any, batch: Batch) -> Predicted:
         items = int((batch.need_targets() != IGNORED).sum())

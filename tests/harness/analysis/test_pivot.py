@@ -73,6 +73,8 @@ def test_any_field_is_an_axis_and_tasks_on_none_are_averaged(make_grid: Runs, ma
     assert table.rows[1][1].value == pytest.approx(100 * estimates.score(one.clean, "lora rank=4").main.mean)
     assert table.rows[1][1].low == pytest.approx(100 * estimates.score(one.clean, "lora rank=4").main.low)
     assert texts(table)["4"]["full (untuned)"] == MISSING
+    [table] = made(runs[:12], "task,method")
+    assert [head.partition(" (")[0] for head in table.columns[1:4]] == ["lora rank=2", "lora rank=4", "lora rank=16"]
 
 
 def test_what_is_on_no_axis_makes_a_table_of_its_own(make_grid: Runs) -> None:

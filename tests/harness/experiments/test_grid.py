@@ -58,7 +58,7 @@ def test_blocks_concatenate_and_drop_what_is_there() -> None:
 def test_patterns(group: str) -> None:
     names = options.match(group, "*")
     assert names == sorted(names)
-    assert set(names) == set(options.names(group))
+    assert set(names) == set(options.names(group)) - {"own"}, "no pattern stands for what a command line describes"
     assert len(expand(task="micro/senti*")) == len(
         [name for name in options.names("task") if name.startswith("micro/senti")]
     )

@@ -155,15 +155,20 @@ def test_scores_do_not_depend_on_the_evaluation_batch(decoder: ModelConfig, any_
     assert one.loss == pytest.approx(many.loss, rel=1e-3)
 
 
+@pytest.mark.parametrize("score", ["sum", "mean", "sum_without_end", "mean_without_end"])
 @torch.no_grad()
-def test_options_can_be_compared_by_their_mean(decoder: ModelConfig, choice_task: Task) -> None:
+def test_options_can_be_compared_by_their_mean_and_without_the_end(
+    score: str, decoder: ModelConfig, choice_task: Task
+) -> None:
     model, words = attached(decoder, "none"), tokenizer.load(decoder)
-    objective = objectives.make("causal", choice_task, words, Reading(option_score="mean"))
+    objective = objectives.make("causal", choice_task, words, Reading(option_score=score))
     found = objective.predict(model, objective.encode(choice_task.splits.train[:20]).batch(range(20))).answers
     for number, answer in enumerate(found):
         options = choice_task.options(choice_task.splits.train[number])
-        means = [float(naive(model, *tokens(words, choice_task, number, option)).mean()) for option in options]
-        assert answer == means.index(max(means))
+        each = [naive(model, *tokens(words, choice_task, number, option)) for option in options]
+        each = [one[:-1] for one in each] if score.endswith("without_end") else each
+        scores = [float(one.sum() if score.startswith("sum") else one.mean()) for one in each]
+        assert answer == scores.index(max(scores))
 
 
 def test_long_prompts_are_cut_on_the_left_and_leave_room_for_the_answer(decoder: ModelConfig, label_task: Task) -> None:

@@ -216,3 +216,29 @@ def test_an_encoder_cannot_serve_as_encoder_decoder(bert: ModelConfig, label_tas
         objectives.make("seq2seq", label_task, tokenizer.load(bert))
     with pytest.raises(NotApplicable, match=r"tiny-bert \(bert\) cannot serve as seq2seq lm"):
         backbone.build(bert, LM)
+
+
+@torch.no_grad()
+def test_the_end_tokens_part_of_an_option_is_known(t5: ModelConfig, t5_text: Text, choice_task: Task) -> None:
+    """An option that was cut has no end token."""
+    model = backbone.load(t5, LM, seed=0)
+    objective = objectives.make("seq2seq", replace(choice_task, max_target_tokens=3), t5_text)
+    rows = choice_task.splits.train[:4]
+    found = objective.option_scores(model, objective.encode(rows).batch(range(4)))  # type: ignore[attr-defined]
+    for place, row in enumerate(rows):
+        for column, option in enumerate(row.choices):
+            whole = (
+                total_log_likelihood(model, t5_text, choice_task.text(row), option)
+                if option != "not very good"
+                else None
+            )
+            if whole is None:
+                assert torch.isnan(found.ends[place, column])
+                continue
+            ids, labels = (
+                torch.tensor(one)
+                for one in (t5_text.inputs([choice_task.text(row)], 64)[0], t5_text.targets([option], 64))
+            )
+            last = model(input_ids=ids, labels=labels).logits[0, -1].log_softmax(dim=0)[labels[0, -1]]
+            torch.testing.assert_close(found.ends[place, column], last)
+            assert float(found.sums[place, column]) == pytest.approx(whole, rel=1e-4)

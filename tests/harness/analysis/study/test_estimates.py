@@ -30,6 +30,33 @@ def test_floor_is_0_and_ceiling_is_1_by_definition(ranking):
         assert (found.mean, found.low, found.high) == (value, value, value)
 
 
+@pytest.mark.parametrize(("metric", "low"), [("accuracy", 0.0), ("macro_f1", 0.0), ("matthews", -1.0)])
+def test_no_interval_leaves_the_range_of_its_metric(make_grid, metric, low):
+    runs = make_grid(methods=("lora", "full"), tasks=("micro/qa",), seeds=(0, 1))
+    for run in runs:
+        run.record["task_facts"]["metric"] = metric
+        for point in run.record["scores"].values():
+            share = 0.99 - 0.6 * run.record["cell"]["seed"]
+            point["sets"] = {name: {metric: share, "n": 10} for name in ("validation", "test")}
+    panel = study.studies(exhibits.load("delta-ranking"), runs)[0].clean
+    found = estimates.score(panel, "lora")
+    for interval in (found.main, found.beside):
+        assert low <= interval.low <= interval.high <= 1.0
+    assert found.main.high == 1.0
+    assert found.main.low == low
+
+
+def test_a_share_that_a_probe_measured_is_cut_too(make_grid):
+    runs = make_grid(methods=("lora",), tasks=("micro/qa",), seeds=(0, 1))
+    for run, share in zip(runs, (0.4, 1.0), strict=True):
+        run.record["probes"] = {"overlap": {"status": "done", "sets": {"test": {"rouge_l": share, "grade": 9 * share}}}}
+    one = study.studies(exhibits.load("delta-ranking"), runs)[0]
+    found = estimates.score(one.probed("overlap", "rouge_l"), "lora").main
+    assert (found.low, found.high) == (0.0, 1.0)
+    grade = estimates.score(one.probed("overlap", "grade", (1.0, 10.0)), "lora").main
+    assert (grade.low, grade.high) == (1.0, 10.0)
+
+
 def test_normalised_is_the_mean_ratio_over_tasks(ranking):
     panel = ranking().clean
     a, f, c = (np.nanmean(panel.of(arm), axis=1) for arm in ("lora", "none", "full"))

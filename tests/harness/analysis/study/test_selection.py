@@ -89,7 +89,7 @@ def test_the_papers_checkpoint_is_the_best_of_the_curve_on_the_reported_set(make
 
 def test_arms_stand_in_the_order_of_their_numbers():
     given = ["lora rank=16", "full", "lora rank=1", "lora rank=2", "lora rank=1 alpha=0.5", "mine", "dora rank=4"]
-    found = sorted(given, key=lambda arm: selection._place(arm, ("full", "dora", "lora")))
+    found = sorted(given, key=lambda arm: selection.arm_place(arm, ("full", "dora", "lora")))
     assert found[:2] == ["full", "dora rank=4"]
     assert found[2:] == ["lora rank=1", "lora rank=1 alpha=0.5", "lora rank=2", "lora rank=16", "mine"]
 
