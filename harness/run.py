@@ -57,7 +57,7 @@ def _run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint
         task = few_shot.put(words.marked(tasks.load(cell.task)), cell.task.shots, seed_for(cell, "shots"))
         objective = objectives.make(cell.objective, task, words, objectives.Reading.of(cell))
         splits = prepare(objective, task)
-        told = facts(task, splits)
+        task_facts = facts(task, splits)
         unknown = unknown_tokens.note(
             unknown_tokens.count(task, cell.objective, words.tokenizer, words.controls.unknown)
         )
@@ -89,6 +89,6 @@ def _run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint
             **determinism.note(device, lacking),
             **keeper.note(),
         },
-        "task_facts": told,
+        "task_facts": task_facts,
     }
     return step_profile.counted(record, work, device, seed_for(cell, "order"))

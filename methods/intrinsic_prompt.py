@@ -77,8 +77,8 @@ class IntrinsicPrompt(Method):
         if not parents:
             return
         prompt = cast(Any, find_stack(model, family(model).stack)).prompt
-        held = [self._prompt(role, parent.state, prompt) for role, parent in sorted(parents.items())]
-        self._fit(torch.stack(held).to(prompt.b3), prompt)
+        prompts = [self._prompt(role, parent.state, prompt) for role, parent in sorted(parents.items())]
+        self._fit(torch.stack(prompts).to(prompt.b3), prompt)
 
     def _prompt(self, role: str, state: Mapping[str, torch.Tensor], own: CodedPrompt) -> torch.Tensor:
         """Return the prompt that a parent learnt: [P D]. Raise UsageError where it does not fit."""

@@ -73,7 +73,7 @@ def job(config: Any, setup: Setup) -> list[str]:
 
 def _run_cell(store: Store, key: str, setup: Setup, seen: int) -> str:
     """Lease a device for a cell and try the cell; return its status."""
-    with gpu_leases.held(setup.devices, setup.gpus) as environment:
+    with gpu_leases.leased(setup.devices, setup.gpus) as environment:
         if setup.limit is not None and setup.limit.over(key):
             return "missing"
         return attempt(store, store.cell(key), setup, seen, environment)

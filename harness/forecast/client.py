@@ -37,9 +37,9 @@ def ask(many: Sequence[Cell], load: Load, memory: int | None = None, answers: st
         for places in groups.values()
     ]
     families = {cell.model.family for cell in many}
-    told = forkserver.call(answers, (asked,), forkserver.preload(families)) if asked else []
+    forecasts = forkserver.call(answers, (asked,), forkserver.preload(families)) if asked else []
     found: list[Figures | str] = [""] * len(many)
-    for places, answer in zip(groups.values(), told, strict=True):
+    for places, answer in zip(groups.values(), forecasts, strict=True):
         for order, place in enumerate(places):
             found[place] = answer if isinstance(answer, str) else answer[order]
     return found
@@ -113,6 +113,6 @@ def share(many: Sequence[Cell], memory: int | None = None) -> float | None:
     memory = memory or device_memory()
     if memory is None:
         return None
-    told = ask(many, Load(), memory)
-    needs = [figures["needs_bytes"] for figures in told if not isinstance(figures, str)]
-    return min(1.0, max(needs) / memory) if needs and len(needs) == len(told) else None
+    forecasts = ask(many, Load(), memory)
+    needs = [figures["needs_bytes"] for figures in forecasts if not isinstance(figures, str)]
+    return min(1.0, max(needs) / memory) if needs and len(needs) == len(forecasts) else None

@@ -32,43 +32,43 @@ def answers(asked: Sequence[Asked]) -> list[list[dict[str, Any]] | str]:
 
 def each(asked: Sequence[Asked], figures: Callable[..., list[dict[str, Any]]]) -> list[list[dict[str, Any]] | str]:
     """Return the result of `figures` for each question, or one sentence that says why there is none."""
-    told: list[list[dict[str, Any]] | str] = []
+    results: list[list[dict[str, Any]] | str] = []
     for cell, load, sizes, memory in asked:
         try:
-            told.append(figures(identity.from_json(cell), Load(**load), sizes, memory))
+            results.append(figures(identity.from_json(cell), Load(**load), sizes, memory))
         except UsageError as error:
-            told.append(str(error))
+            results.append(str(error))
         except Exception as error:  # one that cannot be followed leaves the others theirs
             names = f"method {cell['method']['name']} on model {cell['model']['name']}"
-            told.append(f"no forecast for {names}: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
-    return told
+            results.append(f"no forecast for {names}: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
+    return results
 
 
 def _figures(cell: Any, load: Load, sizes: Sequence[int], memory: int | None) -> list[dict[str, Any]]:
     with quantised_shapes.stood_in():
         course = Course(prepare(cell, load))
-        told = [course.at(size) for size in sizes]
+        sized = [course.at(size) for size in sizes]
         if memory is None:
-            return told
+            return sized
         parts = Course(prepare(cell, replace(load, accumulation=max(2, load.accumulation))))
-        return [{**one, **_fit(one, course, parts, memory)} for one in told]
+        return [{**one, **_fit(one, course, parts, memory)} for one in sized]
 
 
-def _fit(told: Mapping[str, Any], course: "Course", parts: "Course", memory: int) -> dict[str, Any]:
+def _fit(sized: Mapping[str, Any], course: "Course", parts: "Course", memory: int) -> dict[str, Any]:
     """largest_batch: at the accumulation that was asked for. accumulation_to_fit: the smallest that lets the batch fit.
 
     parts: the same in at least two parts, whose gradients live on between them.
     """
     room = memory - CONTEXT - WORKSPACE
-    fits = told["peak_bytes"] <= room
+    fits = sized["peak_bytes"] <= room
     most = largest(course.peak, room)
     rows = most if fits else largest(parts.peak, room)
-    needed = -(-told["batch_size"] // rows) if rows else None
+    needed = -(-sized["batch_size"] // rows) if rows else None
     return {
         "device_bytes": memory,
         "fits": fits,
-        "largest_batch": most * told["accumulation"],
-        "accumulation_to_fit": told["accumulation"] if fits else needed,
+        "largest_batch": most * sized["accumulation"],
+        "accumulation_to_fit": sized["accumulation"] if fits else needed,
     }
 
 

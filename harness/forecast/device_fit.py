@@ -13,9 +13,9 @@ from harness.store import identity
 HEAD = ("method", "model", "task", "batch", "peak", "fits", "largest batch", "accumulation")
 
 
-def wanted(said: str | None) -> int | None:
+def wanted(given: str | None) -> int | None:
     """Return the bytes of the device to fit: as given, else those of the GPU here; None where there is none."""
-    return size("--device-memory", said) if said else client.device_memory()
+    return size("--device-memory", given) if given else client.device_memory()
 
 
 def forecasts(many: Sequence[Cell], memory: int) -> dict[str, Figures | str]:
@@ -28,12 +28,12 @@ def forecasts(many: Sequence[Cell], memory: int) -> dict[str, Figures | str]:
     return dict(zip(map(identity.key, many), client.ask(many, Load(), memory), strict=True))
 
 
-def text(many: Sequence[Cell], told: Mapping[str, Figures | str], memory: int) -> str:
+def text(many: Sequence[Cell], forecast: Mapping[str, Figures | str], memory: int) -> str:
     """Return a line for each method, model, task and batch size, and the number of cells that fit."""
     lines: dict[tuple[str, ...], None] = {}
     fits, wrong = 0, dict[str, None]()
     for cell in many:
-        figures = told[identity.key(cell)]
+        figures = forecast[identity.key(cell)]
         if isinstance(figures, str):
             wrong[figures] = None
             continue

@@ -26,7 +26,7 @@ def rows(exhibit: Exhibit, many: Sequence[Cell]) -> list[Row]:
     one).
     """
     assert exhibit.forecast is not None
-    told = client.ask(many, exhibit.forecast, None)
+    answered = client.ask(many, exhibit.forecast, None)
     gpu = client.device_memory() is not None
     return [
         {
@@ -36,7 +36,7 @@ def rows(exhibit: Exhibit, many: Sequence[Cell]) -> list[Row]:
             "reason": answer if isinstance(answer, str) else "",
             "measured": _measure(exhibit, cell) if gpu and not isinstance(answer, str) else None,
         }
-        for cell, answer in zip(many, told, strict=True)
+        for cell, answer in zip(many, answered, strict=True)
     ]
 
 

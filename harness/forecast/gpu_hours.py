@@ -66,20 +66,20 @@ def lines(many: Sequence[Cell], on: str) -> list[Line]:
     if len(alike) > 4:
         print(f"forecasting {len(alike)} kinds of cell, a second or two each", file=sys.stderr, flush=True)
     loads = {name: _load(cell) for name, cell in alike.items()}
-    told: dict[str, tuple[Any, Any]] = {}
+    forecasts: dict[str, tuple[Any, Any]] = {}
     for load in set(loads.values()):
         names = [name for name in alike if loads[name] == load]
         asked = [alike[name] for name in names]
         answers = (client.ask(asked, load), client.ask(asked, load, answers=client.OPERATIONS))
-        told.update(zip(names, zip(*answers, strict=True), strict=True))
+        forecasts.update(zip(names, zip(*answers, strict=True), strict=True))
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in many:
         groups.setdefault((cell.model.name, cell.method.name), []).append(cell)
-    return [_line(names, members, told, on) for names, members in groups.items()]
+    return [_line(names, members, forecasts, on) for names, members in groups.items()]
 
 
-def _line(names: tuple[str, str], members: Sequence[Cell], told: Mapping[str, tuple[Any, Any]], on: str) -> Line:
-    found = [told[_kind(cell)] for cell in members]
+def _line(names: tuple[str, str], members: Sequence[Cell], forecasts: Mapping[str, tuple[Any, Any]], on: str) -> Line:
+    found = [forecasts[_kind(cell)] for cell in members]
     steps, batch = (max(getattr(cell.recipe, field) for cell in members) for field in ("steps", "batch_size"))
     wrong = [one for pair in found for one in pair if isinstance(one, str)]
     if wrong:

@@ -46,9 +46,13 @@ class Linear4bit(nn.Linear):
     def __init__(self, d_in: int, d_out: int, bias: bool = True, *_: Any, device: Any = None, **__: Any) -> None:
         super().__init__(d_in, d_out, bias, device=device)
         scales = -(-d_in * d_out // BLOCK)
-        held = {"absmax": (scales, torch.uint8), "nested_absmax": (-(-scales // NESTED), torch.float32)}
-        held |= {"code": (16, torch.float32), "nested_code": (NESTED, torch.float32), "offset": (1, torch.float32)}
-        for name, (count, dtype) in held.items():
+        state_shapes = {"absmax": (scales, torch.uint8), "nested_absmax": (-(-scales // NESTED), torch.float32)}
+        state_shapes |= {
+            "code": (16, torch.float32),
+            "nested_code": (NESTED, torch.float32),
+            "offset": (1, torch.float32),
+        }
+        for name, (count, dtype) in state_shapes.items():
             self.register_buffer(name, torch.empty(count, dtype=dtype, device=device), persistent=False)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:

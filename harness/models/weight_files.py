@@ -61,9 +61,9 @@ def verify(config: ModelConfig) -> None:
         )
 
 
-def _of_files(settled: ModelConfig, held: Path) -> str:
+def _of_files(settled: ModelConfig, files: Path) -> str:
     """Return the digest of a local model's files."""
-    return digest.of_files(held, settled.weights, tokenizer_folder(settled), settled.trust_remote_code)
+    return digest.of_files(files, settled.weights, tokenizer_folder(settled), settled.trust_remote_code)
 
 
 def folder(config: ModelConfig) -> Path:
@@ -172,12 +172,12 @@ def _recognised(config: ModelConfig) -> ModelConfig:
     )
 
 
-def _check_family(config: ModelConfig, held: Path) -> None:
+def _check_family(config: ModelConfig, files: Path) -> None:
     """Raise UsageError where the YAML's family is not that of the files."""
-    family = plan(held)["model_type"]
+    family = plan(files)["model_type"]
     if family != config.family:
         raise UsageError(
-            f"model.family={config.family}: {held.name}/config.json says {family}. Set model.family={family}."
+            f"model.family={config.family}: {files.name}/config.json says {family}. Set model.family={family}."
         )
 
 

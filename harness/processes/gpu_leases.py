@@ -58,7 +58,7 @@ def check(devices: Sequence[str], gpus: float) -> None:
 
 
 @contextmanager
-def held(devices: Sequence[str], gpus: float) -> Iterator[Mapping[str, str]]:
+def leased(devices: Sequence[str], gpus: float) -> Iterator[Mapping[str, str]]:
     """Yield the child's environment variables while the devices are leased; wait for them where they are in use.
 
     Without devices to lease, yield this process's own variable (a launcher's workers are assigned theirs so).

@@ -48,8 +48,8 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on a device."""
-        held = {name: tensor.to(device) for name, tensor in vars(self).items() if tensor is not None}
-        return replace(self, **held)
+        moved = {name: tensor.to(device) for name, tensor in vars(self).items() if tensor is not None}
+        return replace(self, **moved)
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ class Keeper:
     _time: float = field(default_factory=time.monotonic)
     _took: float = 0.0
     _resumed: list[int] = field(default_factory=list)
-    _held: dict[str, Any] = field(default_factory=dict)
+    _saved: dict[str, Any] = field(default_factory=dict)
     _start: model_state.Start | None = None
 
     def open(self, model: nn.Module) -> Place | None:
@@ -87,11 +87,11 @@ class Keeper:
         if self.folder is None or path is None or not path.exists():
             return None
         try:
-            self._held = tensor_file.read(path)
-            different = [name for name, value in self._wanted().items() if self._held["made_by"].get(name) != value]
+            self._saved = tensor_file.read(path)
+            different = [name for name, value in self._wanted().items() if self._saved["made_by"].get(name) != value]
             if not different:
-                self._resumed = [*self._held["resumed"], self._held["place"]["step"]]
-                return Place(**self._held["place"])
+                self._resumed = [*self._saved["resumed"], self._saved["place"]["step"]]
+                return Place(**self._saved["place"])
             reason = f"the checkpoint is of another {', '.join(different)}"
         except (tensor_file.Broken, KeyError, TypeError, AttributeError) as error:
             reason = f"the checkpoint cannot be read ({error})"
@@ -107,12 +107,12 @@ class Keeper:
         trained: parameters by name, in the shapes of the checkpoint. Raise Unusable where it does not fit.
         """
         assert self.folder is not None, "a place comes from a folder"
-        held, self._held = self._held, {}
+        saved, self._saved = self._saved, {}
         try:
-            model_state.put(model, trained, held["model"])
-            optimizer.load_state_dict(held["optimizer"])
-            _count_on(meter, held["meter"])
-            determinism.restore(held["random"], _device(model))
+            model_state.put(model, trained, saved["model"])
+            optimizer.load_state_dict(saved["optimizer"])
+            _count_on(meter, saved["meter"])
+            determinism.restore(saved["random"], _device(model))
         except Exception as error:  # of whatever kind: a new beginning needs nothing of this file
             raise Unusable(
                 f"the checkpoint of step {place.step} does not fit ({type(error).__name__}: {error})"
@@ -192,11 +192,11 @@ def _counted(meter: Meter) -> dict[str, Any]:
     return {"steps": vars(meter.steps), "seconds": seconds, "peaks": peaks}
 
 
-def _count_on(meter: Meter, held: Mapping[str, Any]) -> None:
-    meter.steps = Steps(**held["steps"])
-    for phase, spent in held["seconds"].items():
+def _count_on(meter: Meter, saved: Mapping[str, Any]) -> None:
+    meter.steps = Steps(**saved["steps"])
+    for phase, spent in saved["seconds"].items():
         meter.seconds[phase] = meter.seconds.get(phase, 0.0) + spent
-    for phase, figures in held["peaks"].items():
+    for phase, figures in saved["peaks"].items():
         mine = meter.peaks.setdefault(phase, {})
         for figure, value in figures.items():
             mine[figure] = most(mine.get(figure), value)

@@ -34,13 +34,13 @@ def states(device: torch.device) -> dict[str, Any]:
     }
 
 
-def restore(held: dict[str, Any], device: torch.device) -> None:
+def restore(saved: dict[str, Any], device: torch.device) -> None:
     """Set the generators to the states that `states` returned."""
-    torch.set_rng_state(held["torch"])
-    if held["device"] is not None:
-        torch.cuda.set_rng_state(held["device"], device)
-    random.setstate(held["python"])
-    np.random.set_state(held["numpy"])
+    torch.set_rng_state(saved["torch"])
+    if saved["device"] is not None:
+        torch.cuda.set_rng_state(saved["device"], device)
+    random.setstate(saved["python"])
+    np.random.set_state(saved["numpy"])
 
 
 def ask(device: torch.device) -> list[str]:
@@ -63,9 +63,9 @@ def listener(lacking: list[str], usual: Callable[..., None]) -> Callable[..., No
     """Return a function that shows warnings as `usual` does, and stores the first clause of those about determinism."""
 
     def show(message: Any, *rest: Any) -> None:
-        told = str(message).partition(", but")[0].strip()[:120]
-        if "determinis" in told and told not in lacking:
-            lacking.append(told)
+        clause = str(message).partition(", but")[0].strip()[:120]
+        if "determinis" in clause and clause not in lacking:
+            lacking.append(clause)
         usual(message, *rest)
 
     return show

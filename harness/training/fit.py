@@ -77,8 +77,8 @@ def fit(work: Work, order_seed: int, dropout_seed: int) -> Fitted:
 
     Diverged where the loss is no number or hopeless; Unusable where the checkpoint does not fit the model.
     """
-    recipe, held = work.recipe, dict(trainable(work.model))
-    steps = recipe.steps if held else 0
+    recipe, trained = work.recipe, dict(trainable(work.model))
+    steps = recipe.steps if trained else 0
     place = work.keeper.open(work.model) if steps else None
     last = _evaluate(work, 0, None, 0.0) if place is None else None
     if last is not None and steps == 0:
@@ -95,14 +95,14 @@ def fit(work: Work, order_seed: int, dropout_seed: int) -> Fitted:
             stage.begin(work.model)  # once more where it was resumed: a stage may move modules, not only tensors
         if place is None or number >= place.stage:
             here = place if place is not None and number == place.stage else Place(number, own.start)
-            best, last = _train(work, order, own, here, last, held, partial(_only, held, stage.rests))
+            best, last = _train(work, order, own, here, last, trained, partial(_only, trained, stage.rests))
     assert best is not None, "a place is before the end of its stage"
     assert last is not None, "a place is before the end of its stage"
     return Fitted(best, last)
 
 
 def _train(
-    work: Work, order: Order, own: range, place: Place, last: Point | None, held: Mapping[str, nn.Parameter],
+    work: Work, order: Order, own: range, place: Place, last: Point | None, trained: Mapping[str, nn.Parameter],
     only: Callable[[], AbstractContextManager[None]],
 ) -> tuple[Point | None, Point | None]:  # fmt: skip
     """The steps of one stage from `place` on: the best evaluation in it (else `last`), and the last one."""
@@ -110,7 +110,7 @@ def _train(
     with only():
         optimizer = optimizers.make(work.model, recipe, work.method.groups(work.model))
     if place.curve:  # else it is the beginning of the stage
-        work.keeper.resume(place, work.model, held, optimizer, work.meter)
+        work.keeper.resume(place, work.model, trained, optimizer, work.meter)
         work.curve[:] = place.curve
     best = _point(place.best) if place.best else None
     i = place.step
@@ -118,7 +118,7 @@ def _train(
         if work.keeper.due(i):
             now = Place(place.stage, i, losses, _plain(best) if best else None, work.curve)
             with work.meter.phase("checkpoint"):
-                work.keeper.save(now, work.model, held, optimizer, work.meter)
+                work.keeper.save(now, work.model, trained, optimizer, work.meter)
             if work.keeper.over():
                 raise Stopped(i)
         end = min(i - (i - own.start) % recipe.evaluate_every + recipe.evaluate_every, own.stop)
@@ -151,19 +151,19 @@ def _plain(point: Point) -> dict[str, Any]:
     return {"step": point.step, "scores": scores, "tensors": dict(point.tensors)}
 
 
-def _point(held: Mapping[str, Any]) -> Point:
-    return Point(held["step"], {name: Scored(**of) for name, of in held["scores"].items()}, held["tensors"])
+def _point(saved: Mapping[str, Any]) -> Point:
+    return Point(saved["step"], {name: Scored(**of) for name, of in saved["scores"].items()}, saved["tensors"])
 
 
 @contextmanager
-def _only(held: Mapping[str, nn.Parameter], rests: Callable[[str], bool]) -> Iterator[None]:
+def _only(trained: Mapping[str, nn.Parameter], rests: Callable[[str], bool]) -> Iterator[None]:
     """Meanwhile what rests in this stage has no `requires_grad`, so it costs neither gradient nor state."""
-    for name, tensor in held.items():
+    for name, tensor in trained.items():
         tensor.requires_grad_(not rests(name))
     try:
         yield
     finally:
-        for tensor in held.values():
+        for tensor in trained.values():
             tensor.requires_grad_(True)
 
 

@@ -47,30 +47,30 @@ def take(model: nn.Module, trained: Mapping[str, nn.Parameter], began: Start) ->
 
 
 @torch.no_grad()
-def put(model: nn.Module, trained: Mapping[str, nn.Parameter], held: Mapping[str, Any]) -> None:
+def put(model: nn.Module, trained: Mapping[str, nn.Parameter], saved: Mapping[str, Any]) -> None:
     """Put what `take` returned, in the shapes of `trained`, into a model made in the same way.
 
     Raise ValueError where it does not fit.
     """
-    if set(held["trained"]) != set(trained):
-        raise ValueError(f"other tensors train: {sorted(set(held['trained']) ^ set(trained))[:3]}")
-    for name, tensor in held["trained"].items():
+    if set(saved["trained"]) != set(trained):
+        raise ValueError(f"other tensors train: {sorted(set(saved['trained']) ^ set(trained))[:3]}")
+    for name, tensor in saved["trained"].items():
         if trained[name].shape != tensor.shape:
             raise ValueError(f"{name} is {tuple(trained[name].shape)} here and was {tuple(tensor.shape)}")
         trained[name].copy_(tensor)
-    for name, tensor in held["changed"].items():
+    for name, tensor in saved["changed"].items():
         path, _, leaf = name.rpartition(".")
         own = getattr(_module(model, path), leaf, None)
         if not isinstance(own, torch.Tensor):
             raise ValueError(f"{name} is not there")
         own.data = tensor.to(own.device)  # it may have another size or type than at the start
-    for path, values in held["plain"].items():
+    for path, values in saved["plain"].items():
         for name, value in values.items():
             setattr(_module(model, path), name, value)
-    for path, value in held["extra"].items():
+    for path, value in saved["extra"].items():
         _module(model, path).set_extra_state(value)
     generators = dict(_generators(model))
-    for name, state in held["generators"].items():
+    for name, state in saved["generators"].items():
         if name not in generators:
             raise ValueError(f"the random generator {name} is not there")
         generators[name].set_state(state)

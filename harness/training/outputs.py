@@ -46,7 +46,7 @@ def scores(work: Work, point: Point) -> dict[str, Any]:
 
     Training is over and the reported sets are scored, so a sample that cannot be scored is missing, with its reason.
     """
-    told: dict[str, Any] = {"step": point.step, "sets": {name: one.figures for name, one in point.scores.items()}}
+    scored: dict[str, Any] = {"step": point.step, "sets": {name: one.figures for name, one in point.scores.items()}}
     trained_tensors.restore(work.model, point.tensors)
     size, split = work.recipe.evaluation_batch_size, work.splits["train_sample"]
     with work.meter.phase("evaluate"):
@@ -55,8 +55,8 @@ def scores(work: Work, point: Point) -> dict[str, Any]:
         except Exception as error:  # of whatever kind; in a team the other processes wait for this one
             if process_group.mine().size > 1:
                 raise
-            return {**told, "why_null": {"train_sample": f"not scored: {type(error).__name__}: {error}"}}
-    return {**told, "sets": {**told["sets"], "train_sample": sample.figures}}
+            return {**scored, "why_null": {"train_sample": f"not scored: {type(error).__name__}: {error}"}}
+    return {**scored, "sets": {**scored["sets"], "train_sample": sample.figures}}
 
 
 def notes(work: Work, device: torch.device) -> dict[str, Any]:
@@ -85,5 +85,5 @@ def _method_notes(work: Work) -> dict[str, Any]:
 
 def leaked(cell: Cell) -> dict[str, str]:
     """Return a note where rows of test or validation are also in train."""
-    told = tasks.leaked(cell.task)
-    return {"leaked_rows": told} if told else {}
+    shared = tasks.leaked(cell.task)
+    return {"leaked_rows": shared} if shared else {}

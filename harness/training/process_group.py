@@ -43,9 +43,9 @@ _mine = Team()
 class Lost(RuntimeError):
     """Another process of the cell failed; `status` is what its error makes of the cell."""
 
-    def __init__(self, rank: int, told: dict[str, Any]) -> None:
-        super().__init__(f"process {rank} of the cell: {told.get('type')}: {told.get('message')}")
-        self.status = str(told.get("status", "failed"))
+    def __init__(self, rank: int, error_fields: dict[str, Any]) -> None:
+        super().__init__(f"process {rank} of the cell: {error_fields.get('type')}: {error_fields.get('message')}")
+        self.status = str(error_fields.get("status", "failed"))
 
 
 def mine() -> Team:
@@ -105,8 +105,10 @@ def _other(
         _join(team, place, cuda, body, cell, replace(runtime, checkpoint_minutes=0.0, checkpoint_steps=0), folder)
     except Exception as error:  # told to the first process, which ends the cell with it
         traceback.print_exc()
-        told = failure.describe(error)
-        atomic_files.write_json(place / f"{team.rank}.error", {"status": failure.status(told["kind"]), **told})
+        error_fields = failure.describe(error)
+        atomic_files.write_json(
+            place / f"{team.rank}.error", {"status": failure.status(error_fields["kind"]), **error_fields}
+        )
         os._exit(1)
 
 
@@ -141,9 +143,9 @@ def _blame(place: Path, others: Sequence[BaseProcess], error: Exception) -> None
                 print(f"process {rank} of the cell was ended by {signal.Signals(-one.exitcode).name}", flush=True)
                 os.kill(os.getpid(), -one.exitcode)
     for path in sorted(place.glob("*.error"), key=lambda one: one.stat().st_mtime_ns):
-        told = atomic_files.read_json(path)
-        if told.get("type") != type(error).__name__ or told.get("message") != failure.message(error):
-            raise Lost(int(path.stem), told) from error
+        error_fields = atomic_files.read_json(path)
+        if error_fields.get("type") != type(error).__name__ or error_fields.get("message") != failure.message(error):
+            raise Lost(int(path.stem), error_fields) from error
         return
 
 

@@ -26,11 +26,11 @@ def read(path: Path) -> Any:
     """Return what was written, every number with the same bits. Raise Broken or FileNotFoundError."""
     try:
         with safe_open(path, framework="pt") as file:
-            told = file.metadata() or {}
+            header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (the file is not a mapping)
-        if told["sha256"] != _digest(told["content"], tensors):
+        if header["sha256"] != _digest(header["content"], tensors):
             raise Broken("its content is not what was written")
-        return _unpack(json.loads(told["content"]), tensors)
+        return _unpack(json.loads(header["content"]), tensors)
     except FileNotFoundError:
         raise
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
@@ -59,10 +59,10 @@ def _unpack(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
         return [_unpack(item, tensors) for item in value]
     if not isinstance(value, dict):
         return value
-    [(kind, held)] = value.items()
+    [(kind, place)] = value.items()
     if kind == "tensor":
-        return tensors[held]
-    items = _unpack(held, tensors)
+        return tensors[place]
+    items = _unpack(place, tensors)
     return tuple(items) if kind == "tuple" else dict(items)
 
 

@@ -23,16 +23,16 @@ def tensors(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 @torch.no_grad()
-def restore(model: nn.Module, held: Mapping[str, torch.Tensor]) -> None:
+def restore(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
     """Put tensors taken from this model back, by name; each has its parameter's shape."""
     for name, parameter in trainable(model):
-        put(parameter, held[name])
+        put(parameter, tensors[name])
 
 
-def save(folder: AttemptFolder, name: str, held: Mapping[str, torch.Tensor]) -> None:
+def save(folder: AttemptFolder, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
     """Write tensors of any shape, by name, as one safetensors file in fp32."""
     with folder.atomic(name) as path:
-        save_file({key: tensor.float().contiguous() for key, tensor in held.items()}, path)
+        save_file({key: tensor.float().contiguous() for key, tensor in tensors.items()}, path)
 
 
 def load(store: Store, cell: Cell) -> "dict[str, Parent]":
@@ -43,7 +43,7 @@ def load(store: Store, cell: Cell) -> "dict[str, Parent]":
     from harness.models import tensor_reader
     from methods.base import Parent
 
-    held = {}
+    loaded = {}
     for role, key in cell.parents:
         path, parent = store.counting_file(key, FILE), store.cell(key)
         if _backbone(parent) != _backbone(cell):
@@ -52,12 +52,12 @@ def load(store: Store, cell: Cell) -> "dict[str, Parent]":
                 f"{parent.model.weights} weights): its trained tensors mean nothing on {cell.model.name}"
             )
         try:
-            held[role] = Parent(
+            loaded[role] = Parent(
                 parent.method, tensor_reader.load(path) if path.is_file() or trained(store, key) else {}
             )
         except (OSError, ValueError) as error:
             raise UsageError(f"parent {role}: {path.name} of cell {key[:12]} cannot be read ({error})") from error
-    return held
+    return loaded
 
 
 def _backbone(cell: Cell) -> tuple[str, str, str, int]:
@@ -77,11 +77,11 @@ def whole(tensor: torch.Tensor) -> torch.Tensor:
     return found
 
 
-def put(parameter: torch.Tensor, held: torch.Tensor) -> None:
+def put(parameter: torch.Tensor, value: torch.Tensor) -> None:
     """Copy a whole tensor into a parameter of the same full shape, sharded or not."""
     if sharded(parameter):
         from torch.distributed.tensor import distribute_tensor
 
         mesh, placements = parameter.device_mesh, parameter.placements  # type: ignore[attr-defined]
-        held = distribute_tensor(held.to(parameter.device, parameter.dtype), mesh, placements)
-    parameter.copy_(held)
+        value = distribute_tensor(value.to(parameter.device, parameter.dtype), mesh, placements)
+    parameter.copy_(value)

@@ -14,8 +14,8 @@ def delta_state(model: nn.Module) -> dict[str, torch.Tensor]:
 
     Each has its parameter's shape. A reparametrisation is replaced by the `plain` delta that it computes.
     """
-    held = _held(model, _folds(model))
-    return {name: _whole(p).to("cpu", torch.float32, copy=True).contiguous() for name, p in held.items()}
+    stored = _stored(model, _folds(model))
+    return {name: _whole(p).to("cpu", torch.float32, copy=True).contiguous() for name, p in stored.items()}
 
 
 @torch.no_grad()
@@ -27,7 +27,7 @@ def load_delta_state(model: nn.Module, state: Mapping[str, torch.Tensor]) -> Non
     reparametrisation that computed it, which then no longer trains.
     """
     folds = {} if set(state) == set(dict(trainable(model))) else _folds(model)
-    own = _held(model, folds)
+    own = _stored(model, folds)
     for name, tensor in state.items():
         if name not in own:
             raise UsageError(f"the delta holds {name!r}, which this method does not train here.{near(name, own)}")
@@ -59,8 +59,8 @@ def _folds(model: nn.Module) -> dict[str, Delta]:
     return {path: other for path, module, other in plain if other is not module}
 
 
-def _held(model: nn.Module, folds: Mapping[str, Delta]) -> dict[str, nn.Parameter]:
+def _stored(model: nn.Module, folds: Mapping[str, Delta]) -> dict[str, nn.Parameter]:
     """Return the trainable parameters by name, with `folds` in the place of the reparametrisations."""
     inside = tuple(f"{path}." for path in folds)
-    held = {name: p for name, p in trainable(model) if not name.startswith(inside)}
-    return held | {f"{path}.{name}": p for path, plain in folds.items() for name, p in plain.named_parameters()}
+    stored = {name: p for name, p in trainable(model) if not name.startswith(inside)}
+    return stored | {f"{path}.{name}": p for path, plain in folds.items() for name, p in plain.named_parameters()}

@@ -81,9 +81,9 @@ def write(model: nn.Module) -> None:
     """
     for delta in overlays(model).values():
         tensor = delta.covered[0]
-        made, held = delta.eval()(tensor), holders(model, tensor)
-        covered = [(host, key) for host, key in held if any(child is delta for child in host.children())]
-        if len(covered) < len(held):
+        made, places = delta.eval()(tensor), holders(model, tensor)
+        covered = [(host, key) for host, key in places if any(child is delta for child in host.children())]
+        if len(covered) < len(places):
             separate(model)
         for host, key in covered:
             host.get_parameter(key).copy_(made)

@@ -26,8 +26,8 @@ def holders(model: nn.Module, tensor: nn.Parameter) -> list[tuple[nn.Module, str
     return [
         (module, name)
         for module in backbone_modules(model)
-        for name, held in module._parameters.items()
-        if held is tensor
+        for name, parameter in module._parameters.items()
+        if parameter is tensor
     ]
 
 
@@ -35,10 +35,10 @@ def separate(model: nn.Module) -> None:
     """Give each module of the backbone tensors of its own, with the same values, and make the configuration say so."""
     seen: set[int] = set()
     for module in backbone_modules(model):
-        for name, held in module._parameters.items():
-            if held is not None and id(held) in seen:
-                module._parameters[name] = nn.Parameter(held.detach().clone(), held.requires_grad)
-            seen.add(id(held))
+        for name, parameter in module._parameters.items():
+            if parameter is not None and id(parameter) in seen:
+                module._parameters[name] = nn.Parameter(parameter.detach().clone(), parameter.requires_grad)
+            seen.add(id(parameter))
     for part in model.modules():
         if isinstance(part, PreTrainedModel):
             part.all_tied_weights_keys = {}

@@ -10,15 +10,15 @@ from transformers.pytorch_utils import Conv1D
 
 def dense(linear: "nn.Module | Part") -> torch.Tensor:
     """Return the linear's weight: [d_out, d_in]; a copy where it is stored in four or eight bits (quantisation.py)."""
-    held: Any = linear
-    weight: torch.Tensor = held.weight
+    module: Any = linear
+    weight: torch.Tensor = module.weight
     if (packed := getattr(weight, "quant_state", None)) is not None:
         made: torch.Tensor = importlib.import_module("bitsandbytes").functional.dequantize_4bit(weight.data, packed)
         return made
     if weight.dtype != torch.int8:
         return weight
     largest = getattr(weight, "SCB", None)  # [d_out], of each row; the layer takes it when it first runs
-    return weight.data * ((held.state.SCB if largest is None else largest) / 127).unsqueeze(1)
+    return weight.data * ((module.state.SCB if largest is None else largest) / 127).unsqueeze(1)
 
 
 class Part:

@@ -85,8 +85,8 @@ def write_peft(model: nn.Module, method: Method, folder: Path, base: str | None 
         names = _names(model, method, {path: delta for path, delta in found.items() if not _on_rows(delta)})
         tensors = {theirs: _laid_out(model, theirs, own[name]) for name, theirs in names.items()}
         joined = fused_rows.join(method.name, {path: delta for path, delta in found.items() if _on_rows(delta)})
-        for host, held in joined.items():
-            tensors |= {f"{PREFIX}{host}.{FORMATS[method.name].names[name]}": tensor for name, tensor in held.items()}
+        for host, named in joined.items():
+            tensors |= {f"{PREFIX}{host}.{FORMATS[method.name].names[name]}": tensor for name, tensor in named.items()}
         if method.name in ("lora", "dora") and joined:
             tensors = fused_rows.of_one_rank(tensors)
             config |= fused_rows.sizes(config, tensors)
@@ -99,9 +99,9 @@ def read_peft(model: nn.Module, method: Method, folder: Path) -> None:
     """
     config, found = read_config(folder), _deltas(model, method)
     for field, wanted in _config(model, method, found).items():
-        held = sorted(config[field]) if isinstance(config.get(field), list) else config.get(field)
-        if field in _checked(method) and held != wanted:
-            raise UsageError(f"{folder / CONFIG}: {field} is {held!r}, this method expects {wanted!r}")
+        given = sorted(config[field]) if isinstance(config.get(field), list) else config.get(field)
+        if field in _checked(method) and given != wanted:
+            raise UsageError(f"{folder / CONFIG}: {field} is {given!r}, this method expects {wanted!r}")
     names = {theirs: own for own, theirs in _names(model, method, found).items()}
     own = dict(trainable(model))
     state = {name: p.detach() for name, p in own.items() if name.split(".")[0] in heads(model)}  # unless it is given
@@ -246,18 +246,18 @@ def _without_backbone(model: Any, folder: Path, tensors: Mapping[str, torch.Tens
             kept[theirs] = tensor
             continue
         own = dict(model.named_modules()).get(host)
-        held = getattr(own, name, None) if own is not None else None
-        if held is None or held.shape != tensor.shape or not torch.allclose(held.cpu().float(), tensor.float()):
+        buffer = getattr(own, name, None) if own is not None else None
+        if buffer is None or buffer.shape != tensor.shape or not torch.allclose(buffer.cpu().float(), tensor.float()):
             raise UsageError(f"{folder / TENSORS}: it holds a {name} of {host} that is not this backbone's")
     return kept
 
 
 def write(folder: Path, tensors: Mapping[str, torch.Tensor], config: Mapping[str, Any]) -> None:
     """Write both files into `folder`, which is created. tensors: by PEFT's names, each in PEFT's shape."""
-    held = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}  # some share memory
+    copies = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}  # some share memory
     text = json.dumps(config, indent=2, sort_keys=True, default=_listed)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(held, folder / TENSORS, metadata={"format": "pt"})
+    save_file(copies, folder / TENSORS, metadata={"format": "pt"})
     (folder / CONFIG).write_text(text, encoding="utf-8")
 
 

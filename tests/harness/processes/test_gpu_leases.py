@@ -28,12 +28,12 @@ def _given(held: dict[str, str]) -> list[str]:
 
 def test_each_gets_another_one_and_the_third_waits() -> None:
     with ExitStack() as stack:
-        own = [_given(dict(stack.enter_context(gpu_leases.held(CARDS, 1)))) for _ in CARDS]
+        own = [_given(dict(stack.enter_context(gpu_leases.leased(CARDS, 1)))) for _ in CARDS]
         assert sorted(own) == [["GPU-a"], ["GPU-b"]]
         got: list[str] = []
 
         def third() -> None:
-            with gpu_leases.held(CARDS, 1) as held:
+            with gpu_leases.leased(CARDS, 1) as held:
                 got.extend(_given(dict(held)))
 
         thread = threading.Thread(target=third)
@@ -49,16 +49,16 @@ def test_each_gets_another_one_and_the_third_waits() -> None:
 def test_shares_fill_a_device_and_not_more(share: float) -> None:
     most = gpu_leases.at_once(CARDS, share)
     with ExitStack() as stack:
-        own = [_given(dict(stack.enter_context(gpu_leases.held(CARDS, share))))[0] for _ in range(most)]
+        own = [_given(dict(stack.enter_context(gpu_leases.leased(CARDS, share))))[0] for _ in range(most)]
         assert own.count("GPU-a") == own.count("GPU-b") == most // 2 >= 1
         assert gpu_leases._take(gpu_leases.folder(), CARDS, share) == ([], [])
         assert gpu_leases._take(gpu_leases.folder(), CARDS, 1) == ([], [])
 
 
 def test_two_devices_for_one_cell() -> None:
-    with gpu_leases.held(CARDS, 2) as held:
+    with gpu_leases.leased(CARDS, 2) as held:
         assert sorted(_given(dict(held))) == [*CARDS]
-    with gpu_leases.held(CARDS, 0.5):
+    with gpu_leases.leased(CARDS, 0.5):
         assert gpu_leases._take(gpu_leases.folder(), CARDS, 2) == ([], [])
     assert not list(gpu_leases.folder().iterdir())
     with pytest.raises(UsageError, match="has 2"):
@@ -76,17 +76,17 @@ def test_what_a_killed_process_held_is_free(tmp_path: Path) -> None:
     root = str(Path(__file__).parents[3])
     assert subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=root, check=False).returncode == 9
     assert list(gpu_leases.folder().iterdir())
-    with gpu_leases.held(("GPU-a",), 1) as held:
+    with gpu_leases.leased(("GPU-a",), 1) as held:
         assert _given(dict(held)) == ["GPU-a"]
 
 
 def test_without_devices_the_worker_s_own_are_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    with gpu_leases.held((), 1) as held:
+    with gpu_leases.leased((), 1) as held:
         assert held == {}
     monkeypatch.setenv(gpu_leases.VARIABLE, "3")
-    with gpu_leases.held((), 1) as held:
+    with gpu_leases.leased((), 1) as held:
         assert held == {gpu_leases.VARIABLE: "3"}
-    with gpu_leases.held(CARDS, 0) as held:
+    with gpu_leases.leased(CARDS, 0) as held:
         assert held == {gpu_leases.VARIABLE: ""}
 
 
