@@ -49,6 +49,25 @@ def atomic(path: Path) -> Iterator[Path]:
     _sync(path.parent)
 
 
+def link(source: Path, target: Path) -> None:
+    """Give the file `source` the further name `target`, as a hard link, or as a copy where there are none."""
+    with atomic(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            temporary.write_bytes(source.read_bytes())
+
+
+def sizes(paths: Iterable[Path]) -> Iterator[int]:
+    """Yield the bytes of each file; a file with several names counts once, at its first."""
+    seen: set[tuple[int, int]] = set()
+    for path in paths:
+        about = os.lstat(path)
+        known = (about.st_dev, about.st_ino) in seen
+        seen.add((about.st_dev, about.st_ino))
+        yield 0 if known else about.st_size
+
+
 def create(path: Path, content: bytes, durable: bool = True) -> bool:
     """Create a file with this content atomically; return False where `path` exists: it is never replaced.
 

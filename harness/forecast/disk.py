@@ -3,10 +3,11 @@
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
+from harness import atomic_files
 from harness.config.schema import Cell
+from harness.store.attempt_folder import CHECKPOINTS
 from harness.store.store import Store
 
 SAMPLED = 5
@@ -21,28 +22,41 @@ class Disk:
         """finished: (key, summary) of cells that are done."""
         self._store = store
         self._keys: dict[Kind, list[str]] = defaultdict(list)
-        self._bytes: dict[Kind, int] = {}
+        self._bytes: dict[Kind, tuple[int, int]] = {}
         for key, summary in finished:
             for kind in _kinds(summary["method"], summary["model"], summary["task"]):
                 if len(self._keys[kind]) < SAMPLED:
                     self._keys[kind].append(key)
 
-    def size(self, cell: Cell) -> int | None:
-        """Return the bytes that a finished cell most like it keeps; None where none is known."""
+    def size(self, cell: Cell) -> tuple[int, int] | None:
+        """Return (weights, the rest) in bytes that a finished cell most like it keeps with keep=delta.
+
+        None where none is known.
+        """
         kinds = _kinds(cell.method.name, cell.model.name, cell.task.name)
         kind = next((kind for kind in kinds if self._keys.get(kind)), None)
         if kind is None:
             return None
         if kind not in self._bytes:
-            sizes = (_bytes(self._store.folder(key)) for key in self._keys[kind])
-            self._bytes[kind] = round(statistics.median(sizes))
+            weights, rest = zip(*(self._kept(key) for key in self._keys[kind]), strict=True)
+            self._bytes[kind] = round(statistics.median(weights)), round(statistics.median(rest))
         return self._bytes[kind]
+
+    def _kept(self, key: str) -> tuple[int, int]:
+        """Return the bytes of the weights and of the other files of a cell.
+
+        Where the cell kept no weights, they are those of its trained parameters in fp32, at two checkpoints.
+        """
+        paths = [path for path in self._store.folder(key).rglob("*") if path.is_file()]
+        weights = [path for path in paths if path.match("delta-*.safetensors")]
+        rest = sum(atomic_files.sizes(path for path in paths if path not in set(weights)))
+        if weights:
+            return sum(atomic_files.sizes(weights)), rest
+        counted = (self._store.read(key) or {}).get("parameters") or {}
+        trained = sum(counted.get(part) or 0 for part in ("delta", "head"))
+        return 4 * trained * len(CHECKPOINTS), rest
 
 
 def _kinds(method: str, model: str, task: str) -> tuple[Kind, ...]:
     """Return what a cell is, from what is most like it to what is least."""
     return (method, model, task), ("", model, task), (method, model, ""), ("", model, "")
-
-
-def _bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -4,7 +4,7 @@ Time comes from the finished cells that are most like them (duration.py), first 
 grids that want a GPU it comes from the cells alone (gpu_hours.py).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -57,6 +57,7 @@ class Cost:
     - at_once: the number of cells at once. in_parallel: how many of them have cores of their own.
     - of: whose cells the seconds come from, if not the store's.
     - past: (right, of) of the store's latest cells (see `Estimator.past_error`). memory: bytes of the largest process.
+    - keep: what the weights are of the bytes, as a text.
     """
 
     seconds: Mapping[str, float | None]
@@ -67,6 +68,7 @@ class Cost:
     of: tuple[str, ...] = ()
     past: tuple[int, int] = (0, 0)
     memory: int | None = None
+    keep: str = ""
 
     @property
     def wall(self) -> float | None:
@@ -99,10 +101,11 @@ def cost(store: Store, plan: SweepPlan, exhibit: str = "") -> Cost:
     each = {key: one.cell(todo[key], beside) if one else None for key, one in found.items()}
     used = list({id(one): one for one in found.values() if one}.values())
     finished = [(key, summary) for key, summary in store.summaries() if summary and summary["status"] == "done"]
-    disk = Disk(store, finished)
+    disk, keeps = Disk(store, finished), plan.handing.runtime.keep == "delta"
+    sizes = {key: disk.size(cell) for key, cell in todo.items()}
     return Cost(
         {key: seconds.total if seconds else None for key, seconds in each.items()},
-        {key: disk.size(cell) for key, cell in todo.items()},
+        {key: None if size is None else sum(size if keeps else size[1:]) for key, size in sizes.items()},
         frozenset(key for key, seconds in each.items() if seconds and not seconds.alike),
         at_once,
         min(at_once, launch.slots(plan.handing.runtime)) if _on_cores(plan) else at_once,
@@ -111,6 +114,7 @@ def cost(store: Store, plan: SweepPlan, exhibit: str = "") -> Cost:
         max(
             (memory for key, one in found.items() if one for memory in [one.memory(todo[key])] if memory), default=None
         ),
+        _kept(sizes.values(), keeps),
     )
 
 
@@ -124,6 +128,16 @@ def seconds(store: Store, asked: Asked) -> Callable[[Sequence[Cell]], dict[str, 
         return {key: one.total for key, one in each.items() if one}
 
     return known
+
+
+def _kept(sizes: Iterable[tuple[int, int] | None], keeps: bool) -> str:
+    """Return what keep=delta costs, or what it would cost; "" where a cell is unknown or nothing trains."""
+    weights = [None if size is None else size[0] for size in sizes]
+    known = [size for size in weights if size is not None]
+    if len(known) < len(weights) or not sum(known):
+        return ""
+    told = f"{sum(known) / 1e6:.1f} MB of"
+    return f" ({told} it weights; keep=none leaves them out)" if keeps else f" (keep=delta adds {told} weights)"
 
 
 def _on_cores(plan: SweepPlan) -> bool:
@@ -164,7 +178,7 @@ def _took(plan: SweepPlan, found: Cost, waiting: int) -> str:
         return f"{text}; how long is unknown until one of them has finished" if plan.todo else text
     text += f"; about {progress.clock(wall)}"
     text += f" and {progress.clock(waiting * wall / len(plan.todo))} for those {waiting}" if waiting else ""
-    text += f" and {found.size / 1e6:.1f} MB" if found.size is not None else ""
+    text += f" and {found.size / 1e6:.1f} MB{found.keep}" if found.size is not None else ""
     text += f"; {gib(found.memory)} for each process" if found.memory else ""
     return text + "".join(f" {one}" for one in found.of)
 

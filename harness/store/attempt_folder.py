@@ -63,6 +63,13 @@ class AttemptFolder:
         with atomic_files.atomic(self._file(name)) as temporary:
             yield temporary
 
+    def link(self, name: str, other: str) -> None:
+        """Give the file `other` the further name `name`, without a second copy where the file system has hard links.
+
+        No file of an attempt is written in place, so neither name ever changes the content of the other.
+        """
+        atomic_files.link(self._file(other), self._file(name))
+
     def write(self, name: str, value: Mapping[str, Any]) -> None:
         """Write one JSON object, whole or not at all."""
         atomic_files.write_json(self._file(name), value)

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import atomic_files
 from harness.errors import UsageError
 from harness.store import attempt_folder, lease
 from harness.store.attempt_folder import CHECKPOINT
@@ -118,10 +119,11 @@ def _leases(store: Store) -> Iterator[Waste]:
 
 
 def _waste(paths: Iterable[Path], why: str, key: str = "") -> Iterator[Waste]:
-    """Yield the paths that exist as `Waste`."""
-    for path in paths:
-        with suppress(OSError):
-            yield Waste(path, 0 if path.is_dir() else path.lstat().st_size, why, key)
+    """Yield the paths that exist as `Waste`; the bytes of a file with two names count once."""
+    there = [path for path in paths if os.path.lexists(path)]
+    with suppress(OSError):
+        for path, size in zip(there, [*atomic_files.sizes(there)], strict=True):
+            yield Waste(path, 0 if path.is_dir() else size, why, key)
 
 
 def _delete(item: Waste) -> bool:
@@ -192,9 +194,5 @@ def _parents(store: Store, key: str) -> set[str]:
 
 def _size(folder: Path) -> int:
     """Return the bytes of the plain files in a folder; nothing behind a link counts."""
-    total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):
-                total += os.lstat(os.path.join(place, name)).st_size
-    return total
+    paths = (Path(place, name) for place, _, names in os.walk(folder) for name in names)
+    return sum(atomic_files.sizes(path for path in paths if os.path.lexists(path)))

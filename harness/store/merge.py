@@ -113,9 +113,13 @@ def _copy(store: Store, other: Store, key: str, number: int, there: int) -> None
     fresh = attempts / f".merge-{uuid.uuid4().hex}"
     fresh.mkdir(parents=True)
     try:
+        copied: dict[int, Path] = {}  # a file with two names has them in the copy too
         for entry in os.scandir(other.at(key, f"attempts/{number}")):
             if entry.name not in _UNFINISHED and not entry.name.startswith("."):
-                _copy_file(Path(entry.path), fresh / entry.name)
+                if (same := copied.get(entry.inode())) is not None:
+                    atomic_files.link(same, fresh / entry.name)
+                elif _copy_file(Path(entry.path), fresh / entry.name):
+                    copied[entry.inode()] = fresh / entry.name
         origin = {"merged_from_attempt": number}
         provenance = {**(record.get("provenance") or {}), **(origin if there != number else {})}
         atomic_files.write_json(fresh / RECORD, {**record, "attempt": there, "provenance": provenance})
@@ -125,10 +129,11 @@ def _copy(store: Store, other: Store, key: str, number: int, there: int) -> None
         raise
 
 
-def _copy_file(source: Path, target: Path) -> None:
-    """Copy a plain file; anything else (a link, a pipe, a folder) is left out."""
+def _copy_file(source: Path, target: Path) -> bool:
+    """Copy a plain file and return True; anything else (a link, a pipe, a folder) is left out."""
     if not stat.S_ISREG(os.lstat(source).st_mode):
-        return
+        return False
     descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     with open(descriptor, "rb") as reading, atomic_files.atomic(target) as temporary, temporary.open("wb") as writing:
         shutil.copyfileobj(reading, writing)
+    return True

@@ -34,9 +34,15 @@ def predictions(folder: AttemptFolder, fitted: Fitted, splits: Mapping[str, Spli
 def deltas(folder: AttemptFolder, fitted: Fitted, model: nn.Module) -> None:
     """Write `delta-best.safetensors` and `delta-last.safetensors`, without reparametrisations; none where nothing
     trained.
+
+    Where the last step is the best, one file has both names.
     """
+    written: dict[int, str] = {}
     for checkpoint, point in fitted.points().items():
-        if point.tensors:
+        if point.tensors and point.step in written:
+            folder.link(delta_file(checkpoint), written[point.step])
+        elif point.tensors:
+            written[point.step] = delta_file(checkpoint)
             trained_tensors.restore(model, point.tensors)
             trained_tensors.save(folder, delta_file(checkpoint), delta_state(model))
 

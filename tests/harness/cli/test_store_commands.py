@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -337,3 +338,23 @@ def test_rm_writes_nothing_under_read_only_or_through_a_link(
     before = _files(tmp_path / "outside")
     assert call("store", "rm", key, f"store={store.path}", "--yes")[0] in (0, 1, 2)
     assert _files(tmp_path / "outside") == before
+
+
+def test_a_file_with_two_names_has_them_in_a_merged_store_and_counts_once(
+    store: Store, other: Store, put: Put, call: Call, tmp_path: Path
+) -> None:
+    key = put(other)
+    folder = other.attempt(key, 1)
+    folder.link("delta-last.safetensors", "delta-best.safetensors")
+    assert call("store", "merge", str(other.path), f"store={store.path}")[0] == 0
+    best, last = (store.attempt(key, 1).path / f"delta-{point}.safetensors" for point in ("best", "last"))
+    assert best.samefile(last)
+    assert best.read_bytes() == b"w" * 1000
+    size = garbage_collection.removal(store, [key]).bytes[key]
+    shutil.copytree(store.path, tmp_path / "copy")  # two files there, with the same content
+    copied = Store(tmp_path / "copy").attempt(key, 1).path
+    assert (copied / "delta-last.safetensors").read_bytes() == best.read_bytes()
+    assert garbage_collection.removal(Store(tmp_path / "copy"), [key]).bytes[key] == size + 1000
+    put(store, mark="later")
+    waste = [one.bytes for one in garbage_collection.find(store) if "no longer counts" in one.why]
+    assert sorted(waste) == [0, 1000]

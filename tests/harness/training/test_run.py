@@ -16,7 +16,9 @@ from harness.models import backbone, tokenizer, weight_files
 from harness.models.head import Head
 from harness.run import run
 from harness.store.attempt_folder import AttemptFolder
+from harness.training import outputs
 from harness.training.determinism import seed_for
+from harness.training.fit import Fitted, Point
 from methods import lora
 from methods import registry as methods
 from tasks import registry as tasks
@@ -178,3 +180,14 @@ def test_what_is_kept_needs_no_reparametrisation(go: Go) -> None:
     record, folder = go(replace(cell(TASKS[0]), method=MethodConfig("prefix", values)))
     held = load_file(folder / "delta-last.safetensors")
     assert 0 < sum(t.numel() for t in held.values()) < record["parameters"]["delta"]
+
+
+@pytest.mark.parametrize("last_step", [25, 50])
+def test_one_file_has_both_names_where_the_last_step_is_the_best(tmp_path: Path, last_step: int) -> None:
+    model = torch.nn.Linear(2, 3)
+    best, last = ({"weight": torch.full((3, 2), value), "bias": torch.zeros(3)} for value in (1.0, 2.0))
+    fitted = Fitted(Point(25, {}, best), Point(last_step, {}, best if last_step == 25 else last))
+    outputs.deltas(AttemptFolder(tmp_path), fitted, model)
+    paths = [tmp_path / f"delta-{point}.safetensors" for point in ("best", "last")]
+    assert paths[0].samefile(paths[1]) == (last_step == 25)
+    assert [float(load_file(path)["weight"][0, 0]) for path in paths] == [1.0, 1.0 if last_step == 25 else 2.0]
