@@ -21,7 +21,7 @@ from harness.forecast import client
 from harness.measurement import peak_flops
 
 SUSTAINED = 0.4
-"""Share of the peak that training is taken to reach: our assumption, always told beside the hours."""
+"""The share of the peak that training is assumed to reach. Every output states it beside the hours."""
 DEVICE = "NVIDIA A100-SXM4-80GB"
 """Whose peak is taken where there is no GPU, or none that harness/measurement/peak_flops.py knows."""
 HEAD = ("model", "method", "cells", "steps", "batch", "peak", "hours")

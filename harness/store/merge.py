@@ -3,7 +3,7 @@
 Torch is not imported.
 
 Done is better than not done, a record of the current code is better than a stale one, and a result is better than a
-failure. A cell that is as good here stays as it is, so a repeated merge copies nothing. The other store is only read,
+failure. A cell that is as good in this store stays, so a repeated merge copies nothing. The other store is only read,
 and it is treated as foreign data: no link in it is followed, a record must be valid, and its key must be its cell's.
 """
 

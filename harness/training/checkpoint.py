@@ -1,4 +1,4 @@
-"""Training saved now and then, so that an attempt whose process died goes on where it was saved, bit for bit.
+"""Checkpoints of a training, so that an attempt whose process died resumes from the last one, bit for bit.
 
 One safetensors file in the attempt's folder, replaced atomically: trained tensors and whatever else training has
 changed (model_state.py), optimiser, random states, the step, the losses since the last evaluation, the curve, the best
@@ -80,7 +80,7 @@ class Keeper:
     _start: model_state.Start | None = None
 
     def open(self, model: nn.Module) -> Place | None:
-        """Before training: where to go on from, or None. What cannot be used is told in the record and removed."""
+        """Return the place to resume from, or None. An unusable checkpoint is removed, and the record says why."""
         if self.steps or self.minutes or self.stop_at < math.inf:
             self._start = model_state.start(model)
         path = self.folder.path / CHECKPOINT if self.folder else None
@@ -102,7 +102,7 @@ class Keeper:
         self, place: Place, model: nn.Module, trained: Mapping[str, nn.Parameter],
         optimizer: torch.optim.Optimizer, meter: Meter,
     ) -> None:  # fmt: skip
-        """Restore everything to its state at `place`; the stages up to it have begun once more.
+        """Restore everything to its state at `place`; the stages up to it have begun again.
 
         trained: parameters by name, in the shapes of the checkpoint. Raise Unusable where it does not fit.
         """
@@ -124,7 +124,7 @@ class Keeper:
         print(f"resumed from step {place.step}")
 
     def refuse(self, reason: str) -> None:
-        """Begin anew, and say why."""
+        """Start the training anew, and record the reason."""
         assert self.folder is not None, "what is refused comes from a folder"
         (self.folder.path / CHECKPOINT).unlink(missing_ok=True)
         self.folder.write(RESUMED, {"restarted": reason})
@@ -186,7 +186,7 @@ def keeper(cell: Cell, runtime: Runtime, folder: AttemptFolder, device: torch.de
 
 
 def _counted(meter: Meter) -> dict[str, Any]:
-    """What is told of the whole training, however many attempts it took: not the loading, which each does again."""
+    """Return the figures of the whole training over all its attempts, without the loading, which each repeats."""
     seconds = {phase: spent for phase, spent in meter.seconds.items() if phase not in LOADING}
     peaks = {phase: dict(figures) for phase, figures in meter.peaks.items() if phase not in LOADING}
     return {"steps": vars(meter.steps), "seconds": seconds, "peaks": peaks}

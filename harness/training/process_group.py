@@ -103,7 +103,7 @@ def _other(
     os.environ.pop(STOP_AT, None)  # only the first process stops, at its own checkpoint, and ends the others
     try:
         _join(team, place, cuda, body, cell, replace(runtime, checkpoint_minutes=0.0, checkpoint_steps=0), folder)
-    except Exception as error:  # told to the first process, which ends the cell with it
+    except Exception as error:  # the first process reads it, and ends the cell with it
         traceback.print_exc()
         error_fields = failure.describe(error)
         atomic_files.write_json(

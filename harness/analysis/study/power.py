@@ -19,7 +19,7 @@ class Needed:
 
     seeds: per task, None: more than the limit. low, high: of the seeds, see `needed`.
 
-    rows: how many times as many test rows it takes before any number of seeds would do; 1 where the rows suffice.
+    rows: how many times as many test rows it takes before any number of seeds can decide; 1 where the rows suffice.
     """
 
     seeds: int | None
