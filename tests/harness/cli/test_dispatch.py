@@ -171,7 +171,7 @@ def test_show_and_why(
     assert (found["attempts"], found["command"]) == ([{"attempt": 1, "status": "done"}], None)
     assert "the method 'good'" in found["why_null"]
     code, out, _ = call("why", good, where)
-    assert "fresh" in out
+    assert "up to date" in out
     code, out, _ = call("why", good, error, where)
     assert "method.name: good | error" in out
     code, out, _ = call("why", good, error, where, "--json")
