@@ -36,10 +36,10 @@ def rates(scores: "pd.DataFrame", rule: str = "clean", failures: "pd.DataFrame |
 
     checkpoint, role = RULES[rule]
     kept = scores[(scores.checkpoint == checkpoint) & (scores.role == role)]
-    rows = []
+    rows, broken = [], _broken(failures)
     for place, group in kept.groupby(PLACE, sort=False):
         table = group.groupby(["learning_rate", "seed"]).score.mean().unstack()
-        rows.append(dict(zip(PLACE, place, strict=True)) | choose(table, _broken(failures, place)))
+        rows.append(dict(zip(PLACE, place, strict=True)) | choose(table, broken.get(place, ())))
     columns = [*PLACE, "learning_rate", "tried", "edge", "mean", "seeds"]
     return pd.DataFrame(rows, columns=columns).set_index(PLACE)
 
@@ -49,7 +49,10 @@ def choose(table: "pd.DataFrame", broken: Collection[float] = ()) -> dict[str, f
 
     broken: the rates at which a seed diverged or ran out of memory.
     """
-    scores = {float(rate): table.loc[rate].dropna().to_dict() for rate in table.index}
+    scores = {
+        float(rate): {one: score for one, score in zip(table.columns, row, strict=True) if not np.isnan(score)}
+        for rate, row in zip(table.index, table.to_numpy(float).tolist(), strict=True)
+    }
     return asdict(rate_choice.choose(scores, broken))
 
 
@@ -65,11 +68,12 @@ def at_chosen(rows: "pd.DataFrame", picked: "pd.DataFrame") -> "pd.DataFrame":
     return joined[joined.learning_rate == joined.chosen].drop(columns="chosen")
 
 
-def _broken(failures: "pd.DataFrame | None", place: Any) -> set[float]:
+def _broken(failures: "pd.DataFrame | None") -> dict[Any, set[float]]:
+    """Return (model, task, arm) -> the rates at which one of its cells diverged or ran out of memory."""
     if failures is None:
-        return set()
-    here = failures[(failures[PLACE] == list(place)).all(axis="columns")]
-    return set(here[here.status.isin(BROKEN)].learning_rate)
+        return {}
+    groups = failures[failures.status.isin(BROKEN)].groupby(PLACE, sort=False)
+    return {place: set(group.learning_rate) for place, group in groups}
 
 
 @dataclass(frozen=True)
