@@ -87,7 +87,7 @@ def run_cells(
         begins = time_limit.latest(limit.deadline, deadline_s, todo.values(), estimates)
         limit = replace(limit, latest=begins)
     tally = progress.Tally(store, todo, seen, many, role, estimates)
-    print(_announce(todo, many, store, deadline_s))
+    print("\n".join((_announce(todo, many, store, deadline_s), *sweep_plan.text_notes(todo.values()))))
     setup = _setup(store, todo, plan, limit, probes.entry(entry, wanted))
     try:
         with _interruptible(), progress.shown(tally), follower.following(runtime.tracker, store, todo, seen):

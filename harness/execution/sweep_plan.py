@@ -5,7 +5,8 @@ A plan writes nothing. What a person has to correct is a UsageError here already
 refuses.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from harness.config import launchers
@@ -18,6 +19,7 @@ from harness.experiments import holes as holes_of_grid
 from harness.experiments import parent_order
 from harness.experiments.grid import by_seed
 from harness.experiments.holes import Hole
+from harness.models import answer_tokens
 from harness.probes import registry as probes
 from harness.processes import forkserver
 from harness.store import fingerprint, identity
@@ -102,6 +104,18 @@ def decide(
     stale = frozenset(key for key in map(identity.key, cells) if is_stale(store, key))
     finished = sum(store.status(key) in FINAL and key not in stale for key in todo) if again else 0
     return SweepPlan(cells, (*holes, *found), todo, seen, stale, finished, handing, wanted)
+
+
+def text_notes(many: Iterable[Cell]) -> list[str]:
+    """Return a line for each fact about a task's text and a model's tokenizer that a reader of the scores should know.
+
+    A cell that is refused for its text is among the impossible ones already, or it is done.
+    """
+    lines: list[str] = []
+    for cell in {repr((cell.model, cell.objective, cell.task)): cell for cell in many}.values():
+        with suppress(UsageError):
+            lines += answer_tokens.check_plan([cell])
+    return list(dict.fromkeys(lines))
 
 
 def to_run(

@@ -51,10 +51,24 @@ def interval(panel: Panel, rows: str = "test") -> str:
     return f"{level} for new seeds (Student's t on their means) and new {rows} rows (binomial, added in squares)"
 
 
+UNREAD = 0.01
+"""The share of unknown tokens from which a table has a note about it."""
+
+
 def label(study: Study) -> tuple[str, ...]:
-    """Return the label that all numbers of the embedded world carry."""
+    """Return the label that all numbers of the embedded world carry, and which text the backbones cannot read."""
     if "embedded" not in set(study.scores.source):
-        return ()
+        return _unread(study)
     return (
         "microworld: small backbones that were pretrained on a generated English world; not the paper's models or data",
+        *_unread(study),
+    )
+
+
+def _unread(study: Study) -> tuple[str, ...]:
+    """Return a line for each task of which a backbone does not know some tokens, by the notes of the records."""
+    shares = study.scores.groupby(["task", "model"], sort=False, as_index=False).unknown_share.max()
+    return tuple(
+        f"{row.unknown_share:.0%} of the tokens of a split of {row.task} are unknown to {row.model}"
+        for row in shares[shares.unknown_share >= UNREAD].itertuples()
     )

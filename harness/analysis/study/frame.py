@@ -19,8 +19,9 @@ Row = dict[str, Any]
 ROLES = ("validation", "test")
 BASE = ("key", "model", "task", "category", "arm", "method", "learning_rate", "recipe", "seed", "source")
 FACTS = ("rows", "metric", "chance", "majority", "delta", "head", "backbone", "cells_beside", "energy_j", "probes")
-SIZES = ("train_size", "live_bytes", "allocated_bytes")
-"""Rows that were asked for in training; its peak of memory: storages counted on the CPU, torch's allocator on a GPU."""
+SIZES = ("train_size", "live_bytes", "allocated_bytes", "unknown_share")
+"""Rows that were asked for in training; its peak of memory: storages counted on the CPU, torch's allocator on a GPU;
+the largest share of a split's tokens that the backbone does not know, 0 where none is unknown or nobody counted."""
 ANSWERS = ("parse_failures", "commonest")
 """Of generated answers: the share without an answer in them, and the share that the most frequent answer has."""
 SCORES = (*BASE, "fields", "cell", "checkpoint", "step", "set", "role", "score", *ANSWERS, *FACTS, *SIZES)
@@ -115,7 +116,15 @@ def _base(run: Run, model: str, task: str, arm: str) -> Row:
         "train_size": cell["task"].get("train_size"),
         "live_bytes": memory.get("live_bytes"),
         "allocated_bytes": memory.get("torch_allocated_bytes"),
+        "unknown_share": _unknown(record.get("notes") or {}),
     }
+
+
+def _unknown(notes: Mapping[str, Any]) -> float:
+    """Return the largest share of unknown tokens that a record notes (see harness/models/unknown_tokens.py)."""
+    found = [notes.get(f"unknown_{what}") for what in ("inputs", "answers")]
+    shares = [share for one in found if isinstance(one, Mapping) for share in one.values()]
+    return max((float(share) for share in shares if isinstance(share, int | float)), default=0.0)
 
 
 def _score_rows(run: Run, base: Row, roles: Sequence[str]) -> list[Row]:

@@ -41,7 +41,6 @@ from harness.experiments import grid, holes
 from harness.experiments.holes import Hole
 from harness.forecast import device_fit, dry_run, gpu_hours
 from harness.forecast.dry_run import Cost
-from harness.models import answer_tokens
 from harness.store import identity, requested_grids
 from harness.store.store import Store
 from tasks import registry as tasks
@@ -78,7 +77,7 @@ def show(given: words.Words, asked: Asked, device_memory: str | None, as_json: b
     cost = dry_run.cost(store, plan)
     memory = device_fit.wanted(device_memory)
     forecasts = device_fit.forecasts(plan.cells, memory) if memory else {}
-    notes = [*_leaked(plan.cells), *_alike(plan.cells)]
+    notes = [*_leaked(plan.cells), *sweep_plan.text_notes(plan.cells)]
     if as_json:
         rows = [{**row, "memory": forecasts.get(row["key"])} for row in _rows(store, plan, cost)]
         content = {
@@ -135,17 +134,6 @@ def _leaked(many: Sequence[Cell]) -> list[str]:
     """Return a line for each task of which rows of test or validation are also in train."""
     leaks = {cell.task.name: tasks.leaked(cell.task) for cell in many}
     return [f"task {name}: {line}" for name, line in leaks.items() if line]
-
-
-def _alike(many: Sequence[Cell]) -> list[str]:
-    """Return a line for each task of which some rows have two answers of the same tokens. A cell that is refused for
-    them is among the impossible ones already, or it is done.
-    """
-    lines: list[str] = []
-    for cell in {repr((cell.model, cell.objective, cell.task)): cell for cell in many}.values():
-        with contextlib.suppress(UsageError):
-            lines += answer_tokens.check_plan([cell])
-    return list(dict.fromkeys(lines))
 
 
 def _choices(many: Sequence[Cell]) -> str:

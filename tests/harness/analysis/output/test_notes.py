@@ -1,0 +1,24 @@
+"""What every table of scores says of the text that its backbones read."""
+
+from collections.abc import Callable
+
+from harness.analysis.output import notes
+from harness.analysis.study import study
+from harness.experiments import exhibits
+from harness.store.archive import Run
+
+
+def test_a_table_says_which_text_a_backbone_cannot_read(make_grid: Callable[..., list[Run]]) -> None:
+    """From one percent of a split's tokens, for the inputs and the answers alike."""
+    runs = make_grid(methods=("none", "full", "lora"), seeds=range(2))
+    read = [one for one in notes.label(study.studies(exhibits.load("delta-ranking"), runs)[0]) if "unknown" in one]
+    assert read == []
+    for run in runs:
+        if run.record["cell"]["task"]["name"] == "micro/qa":
+            shares = {"unknown_inputs": {"train": 0.004}, "unknown_answers": {"train": 0.02, "test": 0.123}}
+            run.record["notes"] = {**(run.record.get("notes") or {}), **shares}
+        elif run.record["cell"]["task"]["name"] == "micro/inference":
+            run.record["notes"] = {"unknown_inputs": {"train": 0.009}}
+    (here,) = study.studies(exhibits.load("delta-ranking"), runs)
+    lines = [one for one in notes.common_notes(here) if "unknown" in one]
+    assert lines == ["12% of the tokens of a split of micro/qa are unknown to micro-t5-nano"]
