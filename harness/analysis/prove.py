@@ -48,10 +48,10 @@ def proof(reference: Sequence[Run], now: Iterable[Run], before: Iterable[Run] = 
 
     Raise UsageError where a kind of record has no cell that both ran.
     """
-    ours = {run.record["key"]: run for run in now if run.record["status"] == "done"}
+    kinds = _by_kind(run for run in reference if run.record["status"] == "done")
+    ours = {run.record["key"]: run for run in now if run.record["status"] == "done" and Kind.of(run.record) in kinds}
     for run in ours.values():
         _check_current(run.record)
-    kinds = _by_kind(run for run in reference if run.record["status"] == "done")
     commits = {_commit(run) for run in reference}
     older = _by_kind(run for run in before if _commit(run) in commits)
     pairs = {kind: list(_pairs(ours, runs, older.get(kind, []))) for kind, runs in kinds.items()}
