@@ -1,11 +1,11 @@
 """One page over the committed reference runs: every claim with its verdict, made from their claims.json. Torch-free.
 
-python -m harness.analysis.overview           writes results/reference/README.md
-python -m harness.analysis.overview --pages   first draws the page of every reference run anew from its records
+python -m harness.analysis.overview                    writes results/reference/README.md
+python -m harness.analysis.overview --pages [NAME …]   first draws these reference runs (or all) anew from their records
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,11 @@ def text(folder: Path) -> str:
     return HEAD + "".join(_lines(folder)) + _without(folder)
 
 
-def draw_pages(folder: Path) -> Iterator[str]:
-    """Draw the page of every reference run in a folder anew from its records or forecasts; yield each name."""
+def draw_pages(folder: Path, names: Collection[str] = ()) -> Iterator[str]:
+    """Draw the pages of reference runs in a folder anew from their records or forecasts; yield each name."""
     for path in sorted(folder.glob("*/exhibit.json")):
+        if names and path.parent.name not in names:
+            continue
         index, place = atomic_files.read_json(path), path.parent
         exhibit = exhibits.load(place.name, conf_files.folders()[:-1])
         kept = folder / exhibit.cells_of
@@ -69,6 +71,6 @@ def _judged(folder: Path) -> bool:
 
 if __name__ == "__main__":
     if "--pages" in sys.argv[1:]:
-        for drawn in draw_pages(assets.reference()):
+        for drawn in draw_pages(assets.reference(), sys.argv[2:]):
             sys.stdout.write(f"{drawn}\n")
     (assets.reference() / "README.md").write_text(text(assets.reference()), encoding="utf-8")

@@ -1,6 +1,7 @@
 """The page over the reference runs says what their own pages say."""
 
 import json
+import shutil
 
 from harness import assets
 from harness.analysis import overview
@@ -25,3 +26,12 @@ def test_a_finding_is_a_line_with_its_verdict_told_once(tmp_path):
     page = overview.text(tmp_path)
     assert "| [one](one/README.md) | m | **contradicted** | a \\| b; -3 points. |" in page
     assert "Without claims: [two](two/README.md)." in page
+
+
+def test_pages_are_drawn_anew_from_the_records_beside_them(tmp_path):
+    for name in ("dora-table7", "dora-table7-memory"):
+        shutil.copytree(assets.reference() / name, tmp_path / name)
+        (tmp_path / name / "README.md").unlink()
+    assert list(overview.draw_pages(tmp_path, ["dora-table7"])) == ["dora-table7"]
+    assert "## Tables" in (tmp_path / "dora-table7" / "README.md").read_text()
+    assert not (tmp_path / "dora-table7-memory" / "README.md").exists()
