@@ -37,6 +37,7 @@ def _draw(studies: Sequence[Study], column: str, label: str, notes: tuple[str, .
         for axes, place in zip(row, line, strict=False):
             _panel(axes, *place, column, looks)
             axes.set_xlabel(label)
+            axes.tick_params(labelbottom=True)  # shared axes leave them to the last row
         for axes in row[len(line) :]:
             axes.set_axis_off()
         row[0].set_ylabel("validation score (points)")

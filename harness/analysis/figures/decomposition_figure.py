@@ -27,7 +27,7 @@ def draw(studies: Sequence[Study]) -> "Figure":
     arms = list(dict.fromkeys(arm for study in studies for arm in study.clean.arms))
     rows = list(_rows(studies))
     figure = figure_style.figure(figsize=(0.5 + 2.75 * max(1, len(arms)), 1.2 + 2.3 * max(1, len(rows))))
-    grid = figure.subplots(max(1, len(rows)), max(1, len(arms)), squeeze=False, sharex="row", sharey="row")
+    grid = figure.subplots(max(1, len(rows)), max(1, len(arms)), squeeze=False)
     seen: set[str] = set()
     for line, (study, role, task) in zip(grid, rows, strict=False):
         for axes, arm in zip(line, arms, strict=True):

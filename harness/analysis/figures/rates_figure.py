@@ -25,7 +25,13 @@ def draw(studies: Sequence[Study]) -> "Figure":
                 means.index, 100 * means, label=figure_style.short(arm), markersize=4, linewidth=1.4, **looks[arm]
             )
             best = chosen["learning_rate"]
-            ring = {"markersize": 12, "markerfacecolor": (0, 0, 0, 0), "markeredgewidth": 1.4, "clip_on": False}
+            ring = {
+                "markersize": 12,
+                "markerfacecolor": "none",
+                "markeredgecolor": looks[arm]["color"],
+                "markeredgewidth": 1.4,
+                "clip_on": False,
+            }
             axes.plot(best, 100 * means[best], linestyle="", **{**looks[arm], **ring, "marker": "o"})
         axes.set_xscale("log")
         axes.set_xlabel("learning rate")
