@@ -61,8 +61,9 @@ def proof(reference: Sequence[Run], now: Iterable[Run], before: Iterable[Run] = 
     digests = {name: digest for runs in kinds.values() for name, digest in proofs.parts(runs[0].record).items()}
     names = sorted({name for kind in kinds for name in kind.groups})
     made = provenance.gather()
+    commits_now = sorted({str(_commit(pair.now)) for found in pairs.values() for pair in found})
     return {
-        "by": {name: made[name] for name in ("git", "packages", "python", "machine")},
+        "by": {"commits": commits_now, **{name: made[name] for name in ("packages", "python", "machine")}},
         "compared": [*FIELDS, "curve"],
         "groups": {name: proofs.group(name, digests[name]) for name in names},
         "kinds": rows,

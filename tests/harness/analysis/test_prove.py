@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from harness import atomic_files
+from harness import assets, atomic_files
 from harness.analysis import prove
 from harness.analysis.study import proofs
 from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import UsageError
-from harness.store import fingerprint, identity, provenance, results_version
+from harness.store import archive, fingerprint, identity, provenance, results_version
 from harness.store.archive import Run
 
 Doctor = Callable[..., None]
@@ -150,3 +150,8 @@ def test_a_new_minor_version_of_torch_makes_a_record_stale_whatever_is_proved(tm
     proof = write(tmp_path, REFERENCE, [run(commit="now"), run("dora", commit="now")])
     older = dataclasses.replace(older, record={**older.record, "provenance": made})
     assert "torch: 1.0 then" in proofs.stale([older], proof)[older.record["key"]]
+
+
+@pytest.mark.parametrize("path", sorted(assets.reference().glob(f"*/{archive.ARCHIVE}")), ids=lambda p: p.parent.name)
+def test_every_committed_reference_is_current(path):
+    assert proofs.stale(archive.from_archive(path), proofs.load(path.parent)) == {}
