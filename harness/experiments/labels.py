@@ -9,8 +9,10 @@ from typing import Any
 
 from harness import formatting
 from harness.config.schema import ModelConfig, RecipeConfig, TaskConfig
+from harness.config.values import parse
 from harness.errors import plain
 from methods import registry as methods
+from methods.registry import REQUIRED
 
 Fields = Mapping[str, Any]
 
@@ -97,12 +99,25 @@ def distinguishing(rows: Sequence[Fields]) -> tuple[str, ...]:
 def declared(method: Fields) -> dict[str, Any]:
     """Return a method's fields without its name, in the order in which it declares them.
 
-    A record may have them sorted, and then alpha, which follows from the rank, would come before it as the label.
+    A record may have them sorted, and then alpha, which follows from the rank, would come before it as the label. A
+    record from before a field existed has it at its default, as in the key.
     """
-    entry = methods.catalogue().get(str(method["name"]))
-    known = [name for name in (entry.fields if entry else ()) if name in method]
-    names = dict.fromkeys([*known, *(name for name in method if name != "name")])
-    return {name: method[name] for name in names}
+    defaults = _defaults(str(method["name"]))
+    names = dict.fromkeys([*defaults, *(name for name in method if name != "name")])
+    found = {name: method.get(name, defaults.get(name, REQUIRED)) for name in names}
+    return {name: value for name, value in found.items() if value is not REQUIRED}
+
+
+@cache
+def _defaults(name: str) -> Fields:
+    """Return the declared fields of a method with their defaults; none for a method that is not known here."""
+    entry = methods.catalogue().get(name)
+    if entry is None:
+        return {}
+    return {
+        field: spec.default if spec.default is REQUIRED else parse(f"method.{field}", spec.type_text, spec.default)
+        for field, spec in entry.fields.items()
+    }
 
 
 def labels(

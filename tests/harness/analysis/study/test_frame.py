@@ -99,6 +99,8 @@ def test_a_record_from_before_a_field_existed_has_it_at_its_default(make_run):
     new.record["cell"]["recipe"] |= {"accumulate": 1, "loss_on": "answer"}
     new.record["cell"]["task"] |= {"beams": 1}
     assert set(frame.scores([old, new]).arm) == {"lora"}
+    new.record["cell"]["method"] |= {"rslora": False, "rank": 8}
+    assert set(frame.scores([old, new]).arm) == {"lora"}
     new.record["cell"]["recipe"]["accumulate"] = 4
     assert set(frame.scores([old, new]).arm) == {"lora accumulate=1", "lora accumulate=4"}
 
