@@ -91,7 +91,7 @@ def double_precision() -> Iterator[None]:
             patch.setattr(torch, name, torch.float64)
         patch.setattr(torch.Tensor, "float", torch.Tensor.double)
         patch.setattr(moe, "_can_use_grouped_mm", lambda *_: False)  # it has no double precision; a loop has
-        patch.setattr(page.step_profile, "told", lambda *_: {})  # operations and bytes are no results
+        patch.setattr(page.step_profile, "operations", lambda *_: {})  # operations and bytes are no results
         patch.setattr(page.step_profile, "counted", lambda record, *_: record)
         try:
             yield
