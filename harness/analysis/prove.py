@@ -93,7 +93,9 @@ def _pairs(ours: Mapping[str, Run], reference: Sequence[Run], older: Sequence[Ru
     """Yield the cells of one kind that both codes ran on machines of one kind."""
     for run, is_reference in [*((run, True) for run in reference), *((run, False) for run in older)]:
         now = ours.get(run.record["key"])
-        if now is not None and run.record["status"] == "done" and _place(run.record) == _place(now.record):
+        if now is None or run.record["status"] != "done" or run.record.get("provenance") == now.record["provenance"]:
+            continue  # a record proves nothing of itself
+        if _place(run.record) == _place(now.record):
             yield Pair(run, now, is_reference)
 
 

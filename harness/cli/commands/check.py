@@ -19,7 +19,7 @@ of 1. For forecasts: {"exhibit", "forecasts", "differ", "exit_code"}.
 import argparse
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ from harness.paths import located
 from harness.store import archive, identity
 from harness.store.store import Store
 
+UNKNOWN = "an unknown commit"
+
 
 @dataclass(frozen=True)
 class Side:
@@ -64,7 +66,7 @@ class Side:
     def commits(self) -> dict[str, int]:
         """Return commit -> finished cells that it made."""
         made = [run.record.get("provenance") or {} for run in self.done]
-        return dict(Counter(f"{one.get('git')}{' with changes' * (one.get('git_changed') is True)}" for one in made))
+        return dict(Counter(map(_commit, made)))
 
     def to_json(self) -> dict[str, Any]:
         """Return the run as JSON values."""
@@ -79,12 +81,17 @@ class Side:
 
     def line(self) -> str:
         """Return one line: by which commits it was made, and whether it is current."""
-        commits = [" ".join((name[:7], *name.split(" ", 1)[1:])) for name in self.commits()]
+        commits = [name if name.startswith(UNKNOWN) else f"{name[:7]}{name[40:]}" for name in self.commits()]
         by = f"by {', '.join(commits[:3])}{' …' if len(commits) > 3 else ''}"
         if not self.stale:
             return f"{self.name}: current; {len(self.done)} cells {by}"
         reasons = "; ".join(f"{why} ({n} cells)" for why, n in Counter(self.stale.values()).most_common(3))
         return f"{self.name}: stale; {len(self.stale)} of {len(self.done)} cells {by}: {reasons}"
+
+
+def _commit(made: Mapping[str, Any]) -> str:
+    changes = " with uncommitted changes" if made.get("git_changed") is True else ""
+    return f"{made.get('git') or UNKNOWN}{changes}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

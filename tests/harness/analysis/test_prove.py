@@ -115,6 +115,12 @@ def test_another_machine_needs_a_run_of_the_older_commit_on_this_one(tmp_path):
     assert "first validation loss" in next(iter(reason.values()))
 
 
+def test_a_record_proves_nothing_of_itself():
+    now = run(commit="now")
+    with pytest.raises(UsageError, match="no cell of its kind"):
+        prove.proof([now], [now])
+
+
 def test_a_run_with_uncommitted_changes_proves_nothing():
     now = run(commit="now")
     made = {**now.record["provenance"], "git_changed": True}

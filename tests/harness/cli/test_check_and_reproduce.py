@@ -193,7 +193,7 @@ def test_check_says_how_much_it_compared_and_which_difference_would_not_show(ben
     out = capsys.readouterr().out
     assert re.search(r"compared \d+ of 12 groups and \d+ of 24 cells of reference", out)
     assert re.search(r"a difference below \d+\.\d to \d+\.\d points .*95% interval\) would not be seen", out)
-    assert f"reference: stale; 24 of 24 cells by None: {proofs.NO_PROOF} (24 cells)" in out
+    assert f"reference: stale; 24 of 24 cells by an unknown commit: {proofs.NO_PROOF} (24 cells)" in out
 
 
 def test_check_as_json_has_intervals_tolerance_coverage_and_the_state_of_both_sides(
