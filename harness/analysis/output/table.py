@@ -201,9 +201,9 @@ def width(table: Table) -> int:
 
 
 def _sizes(table: Table) -> list[int]:
-    """Return how many characters wide each column is, with the space behind it."""
+    """Return how many characters wide each column is, with the two spaces beside it."""
     texts = [(head, *(row[at].text for row in table.rows)) for at, head in enumerate(table.columns)]
-    return [max(map(len, column)) + 1 for column in texts]
+    return [max(map(len, column)) + 2 for column in texts]
 
 
 def to_rich(table: Table) -> "RichTable":
