@@ -516,7 +516,7 @@ def test_a_server_that_dies_at_its_start_is_started_once_more(
     assert died.exists()
     forkserver._forget_server()
     (tmp_path / "dying.py").write_text("import os\nos._exit(1)\n")
-    with pytest.raises(ChildProcessError, match="ends at its start"):
+    with pytest.raises(ChildProcessError, match="ended as soon as it was started"):
         forkserver.call("stubs:fine", ((), "cpu"), ("dying",))
 
 
