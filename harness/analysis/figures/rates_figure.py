@@ -27,7 +27,7 @@ def draw(studies: Sequence[Study]) -> "Figure":
             best = chosen["learning_rate"]
             ring = {
                 "markersize": 12,
-                "markerfacecolor": "none",
+                "markerfacecolor": (0, 0, 0, 0),  # transparent, so that the point below stays visible
                 "markeredgecolor": looks[arm]["color"],
                 "markeredgewidth": 1.4,
                 "clip_on": False,
