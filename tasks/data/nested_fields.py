@@ -1,10 +1,9 @@
 """Fields inside objects of a row, by dotted names: `meta.title` is the field `title` of the object `meta`."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.atomic_files import unique_fields
+from harness import atomic_files
 
 
 def find(row: Mapping[str, Any], field: str) -> Any:
@@ -33,7 +32,7 @@ def _read(value: Any) -> Any:
     """Return what a text holds as JSON, where it is an object or a list; else the value itself."""
     if isinstance(value, str) and value[:1] in ("{", "["):
         try:
-            return json.loads(value, object_pairs_hook=unique_fields)
+            return atomic_files.parse(value)
         except ValueError:
             pass
     return value

@@ -38,7 +38,7 @@ CASES = {
         "give method.budget or method.rank, not both",
     ),
     "a budget below the least": (["method=lora", "method.budget=0.0001%"], "lora needs at least"),
-    "a budget above the most": (["method=lora", "method.budget=100%"], "method.budget=1 makes rank"),
+    "a budget above the most": (["method=lora", "method.budget=100%"], "method.budget=1 gives rank"),
     "a soup of nothing": (["method=soup"], "method soup builds on finished cells: name them"),
     "a soup of a method unsaid": (["method=soup", "parents.a={seed: 1}"], "name its method"),
     "shots below none": (["method=none", "task.shots=-1"], "task.shots=-1: it must be at least 0"),

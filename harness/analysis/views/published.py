@@ -41,8 +41,11 @@ class Printed:
 
 
 def table(study: Any) -> Table:
-    """Return our arms and the published rows, those of one arm together; the published rows alone for forecasts."""
-    if not isinstance(study, Study) or not study.published:
+    """Return our arms and the published rows, those of one arm together.
+
+    The published rows stand alone for forecasts, and where the paper prints no score.
+    """
+    if not isinstance(study, Study) or not any(name in row for row in study.published for name in MEASURES):
         return alone(study.exhibit)
     rows = latest(study.published)
     lines, places = printed(study, rows), _places(study, rows)
@@ -122,7 +125,7 @@ def printed(study: Study, rows: Sequence[Row]) -> list[Printed]:
     places = _places(study, rows)
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        key = (row["model"], row["method"]) if row.get(SIZE) else tuple(row.values())
+        key = (_model(row), row["method"]) if row.get(SIZE) else tuple(row.values())
         groups.setdefault(key, []).append(row)
     most = max((float(row[SIZE]) for row in rows if row.get(SIZE)), default=0.0)
     lines = []
@@ -132,7 +135,7 @@ def printed(study: Study, rows: Sequence[Row]) -> list[Printed]:
         texts = texts or {head: first.get(column) or MISSING for head, (_, column) in places.items()}
         if first.get(SHARE):
             texts[TRAINS] = f"{first[SHARE]} %"
-        lines.append(Printed(first, f"{first['model']}{MEASURES.get(score, '')}", texts))
+        lines.append(Printed(first, f"{_model(first)}{MEASURES.get(score, '')}", texts))
     return lines
 
 
@@ -157,12 +160,12 @@ def _remarks(every: Sequence[Row], rows: Sequence[Row]) -> Iterator[str]:
         known = [(text, row[name]) for name, text in CHECKS.items() if row.get(name)]
         if known and flag:
             why = "cut, not rounded" if flag == "trunc" else f"but {known[0][0]} {known[0][1]}"
-            yield f"{_name(row)}, {row.get('model') or 'the paper'}: {row[score]} is printed, {why}"
+            yield f"{_name(row)}, {_model(row)}: {row[score]} is printed, {why}"
     for row in rows:
         same = [one for one in every if _identity(one) == _identity(row) and one[_score(row)] != row[_score(row)]]
         if row.get(VERSION) and same:
             others = ", ".join(f"{one[_score(row)]} in {one[VERSION]}" for one in same)
-            yield f"{_name(row)}, {row['model']}: {row[_score(row)]} in {row[VERSION]}, {others}"
+            yield f"{_name(row)}, {_model(row)}: {row[_score(row)]} in {row[VERSION]}, {others}"
 
 
 def _identity(row: Row) -> tuple[str | None, ...]:
@@ -171,6 +174,11 @@ def _identity(row: Row) -> tuple[str | None, ...]:
 
 def _name(row: Row) -> str:
     return f"{row['method']}{f' rank={rank}' if (rank := row.get('rank')) else ''}"
+
+
+def _model(row: Row) -> str:
+    """Return the model of a published row; a table of one model may have no column for it."""
+    return row.get("model") or "the paper"
 
 
 def _score(row: Row) -> str:

@@ -136,7 +136,7 @@ def test_a_finished_cell_that_kept_nothing_inside_gets_another_attempt(make: Mak
     store, key, runtime = make("lora", entry=run.run)
     found = probes.take(store, key, NAME, runtime)
     assert found["status"] == "failed"
-    assert f"no delta of step {', '.join(map(str, attempt_folder.steps(STEPS, 4)[:-1]))}:" in found["error"]
+    assert f"no stored delta of step {', '.join(map(str, attempt_folder.steps(STEPS, 4)[:-1]))}:" in found["error"]
     cell = store.cell(key)
     assert list(sweep_plan.to_run(store, [cell], (), ())) == []
     assert list(sweep_plan.to_run(store, [cell], (), ["latency", "spectrum"])) == []

@@ -71,7 +71,7 @@ def test_what_a_killed_process_held_is_free(tmp_path: Path) -> None:
     script = (
         "import os, tempfile, sys; tempfile.tempdir = sys.argv[1]\n"
         "from harness.processes import gpu_leases as devices\n"
-        "with devices.held(('GPU-a',), 1): os._exit(9)"
+        "with devices.leased(('GPU-a',), 1): os._exit(9)"
     )
     root = str(Path(__file__).parents[3])
     assert subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=root, check=False).returncode == 9

@@ -44,7 +44,7 @@ def test_one_more_would_be_too_many(sized: str, key: str) -> None:
         except UsageError as reason:
             refused = str(reason)
         if refused:
-            assert re.match(r"method.budget=\S+ makes|method.budget=\S+: \w+ needs at least", refused)
+            assert re.match(r"method.budget=\S+ gives|method.budget=\S+: \w+ needs at least", refused)
             continue
         reached.append(budget)
         solved = made.notes(model)[f"solved_{field}"]
