@@ -3,6 +3,7 @@
 import json
 import shlex
 import shutil
+from functools import cache
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,7 @@ def test_the_command_of_a_package_s_method_plans_the_key(tmp_path: Path, monkeyp
     monkeypatch.syspath_prepend(str(tmp_path))
     point = EntryPoint("theirs", "their_method_file", methods.ENTRY_POINTS)
     monkeypatch.setattr(methods, "entry_points", lambda group: [point])
-    monkeypatch.setattr(methods, "catalogue", methods.catalogue.__wrapped__)
+    monkeypatch.setattr(methods, "catalogue", cache(methods.catalogue.__wrapped__))
     cell = planned([f"model={MODEL}", f"task={TASK}", "method=theirs", "method.size=7", "seed=2"])
     told = shlex.split(command(cell))
     assert told[2] == "method=theirs"

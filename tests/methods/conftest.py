@@ -25,12 +25,15 @@ NAMES = sorted(path.stem for path in (assets.conf() / "method").glob("*.yaml"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every method in conf/method/ and every toy, wherever a test asks for `name` or `toy`."""
+    """Every method in conf/method/ and every toy, wherever a test asks for `name` or `toy`.
+
+    A module's USUAL names the toys of a usual run, where it needs fewer than one of each class.
+    """
     if "name" in metafunc.fixturenames:
         metafunc.parametrize("name", NAMES)
     slow = metafunc.config.getoption("markexpr") != "not slow"  # else thousands were made only to be deselected
     if "toy" in metafunc.fixturenames:
-        metafunc.parametrize("toy", parameters(slow=slow))
+        metafunc.parametrize("toy", parameters(slow=slow, usual=getattr(metafunc.module, "USUAL", None)))
     if "generator" in metafunc.fixturenames:
         metafunc.parametrize("generator", parameters(lambda toy: toy.kind in ("seq2seq", "causal"), slow))
 

@@ -1,4 +1,4 @@
-"""The laws on a backbone that is kept in bf16, for every method on one toy of each structural class.
+"""The laws on a backbone that is kept in bf16, for every method on two toys; a slow run has all.
 
 What a cell does there: frozen matrices in bf16, what trains and frozen vectors in fp32, products in bf16.
 """
@@ -16,6 +16,8 @@ from methods.attachment.delta_state import delta_state, load_delta_state
 from methods.backbone.delta import trainable
 from tests.methods.conftest import attach, backbone, batch, disturb, logits
 
+USUAL = ("t5", "llama-gqa")
+"""The laws in fp32 run on each class; rounding asks for one with two stacks and one with gated parts."""
 CPU = torch.device("cpu")
 CLOSE = 0.03
 """Of the largest logit: eight bits hold a number to 0.4 %, and a handful of layers add to that."""

@@ -16,6 +16,8 @@ from methods.backbone.delta import trainable
 from methods.base import Method
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb
 
+USUAL = ("t5", "llama-gqa")
+"""The toys of a usual run: what an optimiser does depends on tensors, not on the class of a backbone."""
 OPTIMIZERS = next(field for field in fields(RecipeConfig) if field.name == "optimizer").metadata["known"]
 RATES = {"sgd": 0.1, "lomo": 0.1}
 

@@ -1,6 +1,6 @@
 """A tiny random backbone for every structural class there is; some of them stand for all in a usual run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -127,7 +127,13 @@ TOYS = {
 }
 
 
-def parameters(keep: Callable[[Toy], bool] = lambda _: True, slow: bool = True) -> list[Any]:
-    """Toys as pytest parameters. The unusual ones are marked slow, and made only where slow tests are wanted."""
-    chosen = {key: toy for key, toy in TOYS.items() if keep(toy) and (slow or toy.usual)}
-    return [pytest.param(toy, id=key, marks=() if toy.usual else (pytest.mark.slow,)) for key, toy in chosen.items()]
+def parameters(
+    keep: Callable[[Toy], bool] = lambda _: True, slow: bool = True, usual: Collection[str] | None = None
+) -> list[Any]:
+    """Toys as pytest parameters. The unusual ones are marked slow, and made only where slow tests are wanted.
+
+    usual: the names of those that are usual; None for the ones that say so.
+    """
+    names = [key for key, toy in TOYS.items() if toy.usual] if usual is None else usual
+    chosen = {key: toy for key, toy in TOYS.items() if keep(toy) and (slow or key in names)}
+    return [pytest.param(toy, id=key, marks=() if key in names else (pytest.mark.slow,)) for key, toy in chosen.items()]

@@ -36,12 +36,12 @@ def test_outputs_are_stripped_and_cells_only_look(path):
         assert not kinds & {ast.ClassDef, ast.BinOp, ast.Lambda, ast.While}, cell.source
 
 
+@pytest.mark.parametrize("records", ["synthetic", pytest.param("reference", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*zmq.*:RuntimeWarning")
-def test_it_runs(path, make_grid, tmp_path, monkeypatch):
-    """On the committed reference where there is one, else on synthetic records."""
+def test_it_runs(path, records, make_grid, tmp_path, monkeypatch):
     archive = reference("delta-ranking")
-    if not archive.is_file():
+    if records == "synthetic":
         archive = tmp_path / "records.jsonl.gz"
         with gzip.open(archive, "wt") as file:
             for run in make_grid():

@@ -116,7 +116,7 @@ def test_durations_that_are_none(text: str) -> None:
         arguments.seconds(text)
 
 
-def test_a_thousand_malformed_words_give_a_sentence() -> None:
+def test_malformed_words_give_a_sentence() -> None:
     """Whatever is typed is parsed or refused in words."""
     draw = random.Random(0)
     keys = [
@@ -133,14 +133,14 @@ def test_a_thousand_malformed_words_give_a_sentence() -> None:
         "rerun",
     ]
     refused = 0
-    for _ in range(1000):
+    for _ in range(200):
         text = "".join(draw.choice(string.printable + "é=[]{},:!&*|>'\"\x00") for _ in range(draw.randrange(12)))
         word = draw.choice([f"{draw.choice(keys)}={text}", text])
         try:
             arguments.parse([word])
         except UsageError:
             refused += 1
-    assert refused > 100
+    assert refused > 20
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from harness.cli import dispatch
 from harness.execution import sweep
 
-FEW, MANY = 100, 1000
+FEW, MANY = 50, 1000
 VERBS = ("plan", "sweep", "run", "status", "reproduce", "show", "why", "list", "check", "store", "table")
 KEYS = (
     *("method", "model", "task", "recipe", "objective", "seed", "method.rank", "method.targets", "method.alpha"),

@@ -84,7 +84,7 @@ def drive(
     return drive
 
 
-@pytest.mark.parametrize("launcher", PARALLEL)
+@pytest.mark.parametrize("launcher", [pytest.param(name, marks=SLOW) for name in LOCAL])
 def test_each_cell_once(
     drive: Callable[..., subprocess.Popen[str]], launcher: str, cell: Make, runs: Runs, store: Store
 ) -> None:

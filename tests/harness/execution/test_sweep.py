@@ -187,8 +187,15 @@ def test_several_processes_drain_one_store(store: Store, cell: Make, runs: Runs,
     assert not lease.keys(store.leases)
 
 
-@pytest.mark.parametrize("launcher", ["basic", "joblib"])
-@pytest.mark.parametrize("how", ["driver", "terminal"])
+@pytest.mark.parametrize(
+    ("launcher", "how"),
+    [
+        ("basic", "driver"),
+        ("basic", "terminal"),
+        ("joblib", "terminal"),
+        pytest.param("joblib", "driver", marks=pytest.mark.slow),
+    ],
+)
 def test_ctrl_c(
     store: Store,
     cell: Make,

@@ -103,3 +103,17 @@ def test_every_row_that_names_an_arm_of_ours_has_one_in_our_reference(name):
         rows = [row for row in published.latest(one.published) if row.get("ours")]
         lacking = {row["ours"] for row in rows if not any(published.belongs(one, arm, row) for arm in one.clean.arms)}
         assert not lacking
+
+
+def test_a_table_of_one_model_may_name_none(tmp_path, runs):
+    table = made(tmp_path, runs, "method,rank,AB,CD,avg_reported\nLoRA,4,10.0,20.0,15.0\nOther,,1.0,2.0,1.5\n")
+    assert [row[:2] for row in texts(table) if row[1] == "the paper"] == [
+        ("lora rank=4", "the paper"),
+        ("Other", "the paper"),
+    ]
+
+
+def test_a_file_without_scores_stands_alone(tmp_path, runs):
+    table = made(tmp_path, runs, "quantity,method,rank\nscore,lora,1\nscore,dora,2\n")
+    assert "by" not in table.columns
+    assert len(table.rows) == 2
