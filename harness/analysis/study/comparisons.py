@@ -64,7 +64,7 @@ def _above_half(panel: Panel, others: Sequence[str], ceiling: str, near: float) 
     share = np.where(counted == 0, np.nan, np.nansum(cases, axis=0) / np.maximum(counted, 1))
     sides = panel.cells(*others), panel.cells(ceiling)
     again = estimates.raised(panel, lambda other: _above_half(other, others, ceiling, near))
-    main, beside = statistics.interval(share - 0.5)
+    main, beside = (estimates.clip(found, -0.5, 0.5) for found in statistics.interval(share - 0.5))
     if main.se == 0 and main.n > len(share):  # all seeds agree: the exact interval of a share
         main = statistics.above_half(float(np.nansum(share)), main.n)
     return Estimate(main, beside, keys=sides[0] + sides[1], sides=sides, at_best=again)

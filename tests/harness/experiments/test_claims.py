@@ -104,6 +104,13 @@ def test_comparable_in_most_cases(make_grid):
     assert far.statistics["share"] == 0
 
 
+def test_a_share_of_cases_has_no_bound_beyond_0_and_1(make_grid):
+    uneven = make_grid(rates=RATES, seeds=range(3), quality={**EVEN, "full": 1.2}, noise=0.1)
+    (row,) = judged("delta-ranking", uneven, "comparable-in-most-cases").comparisons
+    assert row.low == -0.5 < row.estimate < row.high
+    assert "[0%, " in judged("delta-ranking", uneven, "comparable-in-most-cases").sentence
+
+
 def test_convergence_order(make_grid):
     found = judged("delta-convergence", make_grid(rates=RATES, seeds=range(6)))
     by_pair = {(row.left, row.right): row for row in found.comparisons}
