@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 
 import pytest
+import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     BertConfig,
@@ -38,6 +39,7 @@ def _save_tokenizer(folder: Path, words: list[str] = WORDS, single: str = "$A </
 @pytest.fixture(scope="session")
 def t5(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
     """An encoder-decoder with saved weights."""
+    torch.manual_seed(0)  # else the weights depend on the tests before
     folder = tmp_path_factory.mktemp("t5")
     config = T5Config(
         vocab_size=len(WORDS), d_model=16, d_kv=8, d_ff=32, num_layers=1, num_decoder_layers=1, num_heads=2,
@@ -51,6 +53,7 @@ def t5(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
 @pytest.fixture(scope="session")
 def bert(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
     """An encoder with saved weights, saved without a head and without the prefix of the classifier's names."""
+    torch.manual_seed(0)  # else the weights depend on the tests before
     folder = tmp_path_factory.mktemp("bert")
     config = BertConfig(
         vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
@@ -68,6 +71,7 @@ IDS = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 3, "initializer_ran
 @pytest.fixture(scope="session", params=["llama", "gpt2"])
 def decoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
     """Rotated keys in groups, or a table of positions."""
+    torch.manual_seed(0)  # else the weights depend on the tests before
     folder, size = tmp_path_factory.mktemp(request.param), len(WORDS)
     if request.param == "llama":
         more = {"num_key_value_heads": 2, "max_position_embeddings": 80}
@@ -82,6 +86,7 @@ def decoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="session", params=["bert", "roberta"])
 def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
     """With a mask token; RoBERTa counts positions from the padding's number on."""
+    torch.manual_seed(0)  # else the weights depend on the tests before
     folder, words = tmp_path_factory.mktemp(request.param), [*WORDS, "<mask>"]
     kinds = {"bert": (BertConfig, BertForMaskedLM), "roberta": (RobertaConfig, RobertaForMaskedLM)}
     settings, model = kinds[request.param]

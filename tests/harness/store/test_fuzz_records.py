@@ -21,7 +21,7 @@ from harness.store import archive, identity, merge, requested_grids
 from harness.store import record as schema
 from harness.store.store import Store
 
-FEW, MANY = 3, 300
+FEW, MANY = 5, 300
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "record-schema-1.json").read_text())
 JUNK = (
     *(None, True, -1, 0, 1e308, -1e308, 10**18, 10**19, "", " ", [], {}, [[]], {"": {}}, [None], "null", "nan", "0"),
