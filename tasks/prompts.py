@@ -5,8 +5,12 @@ continues a text, so its prompt ends with a cue. A masked encoder fills a cloze.
 kind, the wording and the words are in a cell's key. Where a wording is changed for another data set than the source has
 it for, or has no source, the source says so. The clozes of GLUE are in `tasks/glue.py`.
 
-LM_EVAL lists its prompts in `lm_eval/tasks`. It ends a hypothesis with a period where there is none, removes the spaces
-around the signs of SST-2, and scores WinoGrande and COPA with options inside the text, which no template can write.
+All wordings and words were compared with the sources' code: lm_eval/tasks of lm-evaluation-harness@4e7e0d4,
+run_experiment.sh of princeton-nlp/LM-BFF@c282f52, pet/pvp.py of timoschick/pet@21d32de and data_utils.py of
+tonyzhaozh/few-shot-learning@e04d864. A template cannot write all that they do. lm-evaluation-harness ends a hypothesis
+with a period where there is none, joins HellaSwag's activity to its context, and scores WinoGrande, COPA and ReCoRD
+with options inside the text: these four read their own template. LM-BFF and PET drop the last sign before a question
+mark, and LM-BFF writes the second text's first letter small.
 """
 
 from collections.abc import Mapping
@@ -77,13 +81,17 @@ PROMPTS: Mapping[str, Mapping[str, Prompt]] = {
     "glue/rte": _continued("{sentence1}\nQuestion: {sentence2} True or False?\nAnswer:", ("True", "False")),
     "superglue/boolq": {
         **_continued("{passage}\nQuestion: {question}?\nAnswer:", _NO_YES),
-        **_filled("{passage}. Question: {question}? Answer: {mask}.", _NO_YES, PET),
+        **_filled("{passage}. Question: {question}? Answer: {mask}.", ("No", "Yes"), PET),
     },
     "superglue/cb": {
         **_continued(
             "{premise}\nQuestion: {hypothesis}. True, False, or Neither?\nAnswer:", ("True", "False", "Neither")
         ),
-        **_filled("{hypothesis}? | {mask}, {premise}", ("Yes", "No", "Maybe"), PET),
+        **_filled("{hypothesis}? {mask}, {premise}", ("Yes", "No", "Maybe"), PET),
+    },
+    "superglue/multirc": {
+        **_continued("{paragraph}\nQuestion: {question}\nAnswer: {answer}\nIs the answer correct?", _NO_YES),
+        **_filled("{paragraph}. Question: {question}? Is it {answer}? {mask}.", ("No", "Yes"), PET),
     },
     "superglue/rte": {
         **_continued("{premise}\nQuestion: {hypothesis} True or False?\nAnswer:", ("True", "False")),
@@ -100,6 +108,7 @@ PROMPTS: Mapping[str, Mapping[str, Prompt]] = {
     "superglue/wsc": _continued(
         'Passage: {text}\nQuestion: In the passage above, does the pronoun "*{pronoun}*" refer to "*{noun}*"?\nAnswer:',
         _NO_YES,
+        f"{LM_EVAL}, which also puts the pronoun of the passage between stars",
     ),
     "piqa": _continued("Question: {goal}\nAnswer:"),
     "arc_easy": _continued("Question: {question}\nAnswer:"),
@@ -110,7 +119,11 @@ PROMPTS: Mapping[str, Mapping[str, Prompt]] = {
         "Background: {context}\n\nQuestion: {question}\n\nAnswer:", source=f"{LM_EVAL}, without the title"
     ),
     "trec": {
-        **_continued(_ASKED + "or Abbreviation.\n\nQuestion: {text}\nAnswer Type:", _QUESTIONS, CALIBRATE),
+        **_continued(
+            _ASKED + "or Abbreviation.\n\nQuestion: {text}\nAnswer Type:",
+            _QUESTIONS,
+            f"{CALIBRATE}, where the word of the class Abbreviation is Ab",
+        ),
         **_filled("{mask} : {text}", ("Expression", "Entity", "Description", "Human", "Location", "Number")),
     },
     "ag_news": {
@@ -118,7 +131,7 @@ PROMPTS: Mapping[str, Mapping[str, Prompt]] = {
             "Classify the news articles into the categories of World, Sports, Business, and Technology.\n\n"
             "Article: {text}\nAnswer:",
             _TOPICS,
-            CALIBRATE,
+            f"{CALIBRATE}, where Science is a second word of the class Technology",
         ),
         **_filled("{mask} News: {text}", ("World", "Sports", "Business", "Tech"), PET),
     },

@@ -26,7 +26,7 @@ def test_a_prompt_reads_all_columns_and_has_a_word_per_class(name: str, kind: st
     assert prompts.PROMPTS[name][kind].source
     assert kind != prompts.CLOZE or not own.cloze, "a task's own cloze stays what its keys stand for"
     if kind == prompts.CONTINUATION:
-        assert changed[-1] in ":}", "a decoder's prompt ends in a cue, and the answer follows after a space"
+        assert changed[-1] in ":}?", "a decoder's prompt ends in a cue, and the answer follows after a space"
 
 
 def folder(tmp_path: Path) -> str:
