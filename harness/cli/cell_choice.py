@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from harness.analysis.grid_table import Choice, plain
-from harness.cli import arguments as words
+from harness.cli import command_line
 from harness.config import compose, conf_files
 from harness.config.schema import Cell
 from harness.errors import UsageError, near
@@ -24,7 +24,7 @@ def choose(given: Sequence[str]) -> tuple[Store, Choice]:
     Raise UsageError for a word that is none of these, and where no cell of them is in the store.
     """
     path = [word for word in given if word.startswith("store=")]
-    store = Store(words.parse(path, ()).configure(compose.defaults()["runtime"]).store)
+    store = Store(command_line.parse(path, ()).configure(compose.defaults()["runtime"]).store)
     if not (store.path / "cells").is_dir():
         raise UsageError(f"store={store.path}: there is no store yet; `deltabench run` makes it.")
     choice = _choice([word for word in given if not word.startswith("store=")], store)
@@ -38,17 +38,17 @@ def choose(given: Sequence[str]) -> tuple[Store, Choice]:
 
 
 def _choice(named: Sequence[str], store: Store) -> Choice:
-    noted = {one.name: one for one in requested_grids.noted(store)}
+    noted = {grid.name: grid for grid in requested_grids.noted(store)}
     if not named:
         return _everything(store, noted.values())
     if " ".join(named) in noted:
         return _of_grid(noted[" ".join(named)])
     words_alone = [word for word in named if "=" not in word]
-    given = words.parse([word for word in named if "=" in word], ("scale",))
+    given = command_line.parse([word for word in named if "=" in word], ("scale",))
     if given.runtime:
         raise UsageError(f"{next(iter(given.runtime))}=…: a table takes no such setting, only store=DIR.")
     if not words_alone:
-        words.refuse_added(given)
+        command_line.refuse_added(given)
         if "scale" in given.settings:
             raise UsageError(f"scale={given.settings['scale']} needs an exhibit: name one.")
         return of_cells(requested_grids.name_of(given.block), grid.expand([given.block]))
@@ -66,8 +66,8 @@ def _everything(store: Store, noted: Iterable[Grid]) -> Choice:
     Seeds on which an exhibit among them chose its learning rates are reported here no more than there.
     """
     name, noted, here = "everything in the store", list(noted), set(store.keys())
-    ordered = [place.key for one in noted for place in one.places if place.key in here]
-    ran = [exhibit for one in noted if (exhibit := _exhibit_of(one))]
+    ordered = [place.key for grid in noted for place in grid.places if place.key in here]
+    ran = [exhibit for grid in noted if (exhibit := _exhibit_of(grid))]
     tuning = {seed for exhibit in ran for seed in exhibit.tuning_seeds()}
     return Choice(name, dict.fromkeys([*ordered, *sorted(here)]), plain(name, tuning))
 
@@ -88,7 +88,7 @@ def _exhibit_of(noted: Grid) -> Exhibit | None:
     return exhibits.load(name, folders) if name in exhibits.names(folders) else None
 
 
-def _of_exhibit(name: str, given: words.Words, store: Store, noted: Iterable[str]) -> Choice:
+def _of_exhibit(name: str, given: command_line.CommandLine, store: Store, noted: Iterable[str]) -> Choice:
     """Return the cells of an exhibit at one scale: the given one, else the only one that ran here, else the first."""
     exhibit = exhibits.load(name, conf_files.folders()[:-1])
     if exhibit.forecast or not exhibit.grids:
@@ -96,7 +96,7 @@ def _of_exhibit(name: str, given: words.Words, store: Store, noted: Iterable[str
     ran = {grid.split()[1].removeprefix("scale=") for grid in noted if grid.startswith(f"{name} scale=")}
     scale = given.settings.get("scale") or (ran.pop() if len(ran) == 1 else exhibit.usual_scale())
     blocks, _ = overrides.reshape(exhibit, exhibit.blocks(scale), given.block, given.added)
-    typed = requested_grids.name_of({**given.block, **{f"+{axis}": one for axis, one in given.added.items()}})
+    typed = requested_grids.name_of({**given.block, **{f"+{axis}": choices for axis, choices in given.added.items()}})
     title = " ".join(filter(None, (name, f"scale={scale}", typed)))
     return of_cells(title, rate_tuning.expand(blocks, store).cells, exhibit)
 

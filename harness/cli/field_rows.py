@@ -43,8 +43,8 @@ def rows(what: str | None) -> list[Row]:
         return [*_of_kind(singular)]
     chosen = [row for group in conf_files.GROUPS if what in options.names(group) for row in _of_option(group, what)]
     every = [row for kind in KINDS for row in _of_kind(kind)] + [*_of_all_methods()]
-    if found := chosen or [row for row in every if what.casefold() in row["name"].casefold()]:
-        return found
+    if matches := chosen or [row for row in every if what.casefold() in row["name"].casefold()]:
+        return matches
     known = [name for group in conf_files.GROUPS for name in options.names(group)]
     raise UsageError(f"there are no fields of {what!r}.{near(what, KINDS, [*known, *(row['name'] for row in every)])}")
 
@@ -65,7 +65,7 @@ def _of_option(group: str, option: str) -> Iterator[Row]:
     """Yield the fields of one option with the values that its YAML gives them."""
     values = compose.load([(group, option)])[group, option]
     if group == "method":
-        yield from _of_method(values["name"], {name: one for name, one in values.items() if name != "name"})
+        yield from _of_method(values["name"], {name: value for name, value in values.items() if name != "name"})
         return
     for row in _of_kind(group):
         given = values.get(row["name"].partition(".")[2])
@@ -145,9 +145,9 @@ WORDS = {
 }
 
 
-def lines(found: list[Row]) -> list[tuple[str, str]]:
+def lines(matches: list[Row]) -> list[tuple[str, str]]:
     """Return (name=value, type, rule and meaning) for each row."""
-    return [(_assigned(row), f"{_kind(row)}. {row['about'][:1].upper()}{row['about'][1:]}".strip()) for row in found]
+    return [(_assigned(row), f"{_kind(row)}. {row['about'][:1].upper()}{row['about'][1:]}".strip()) for row in matches]
 
 
 def _assigned(row: Row) -> str:

@@ -47,15 +47,15 @@ def listing(what: str, word: str | None = None) -> list[dict[str, Any]]:
 def filtered(what: str, rows: Sequence[dict[str, Any]], word: str) -> list[dict[str, Any]]:
     """Return the rows that a word stands for. Raises UsageError, with near names, where there is none."""
     if any(sign in word for sign in SIGNS):
-        found = [row for row in rows if fnmatch.fnmatchcase(row["name"], word)]
+        matches = [row for row in rows if fnmatch.fnmatchcase(row["name"], word)]
     else:
         wanted = word.casefold()
-        found = [row for row in rows if wanted in row["name"].casefold()]
-        found = found or [row for row in rows if any(wanted in text.casefold() for text in _texts(row))]
-    if not found:
+        matches = [row for row in rows if wanted in row["name"].casefold()]
+        matches = matches or [row for row in rows if any(wanted in text.casefold() for text in _texts(row))]
+    if not matches:
         names = [row["name"] for row in rows]
         raise UsageError(f"no row of `deltabench list {what}` has {word!r}.{near(word, names)}")
-    return found
+    return matches
 
 
 def _texts(row: Mapping[str, Any]) -> list[str]:
@@ -100,7 +100,7 @@ def _claim(name: str, usable: Sequence[exhibits.Exhibit]) -> dict[str, Any]:
         "about": claim.sentence,
         "options": dict(claim.options),
         "scale": claim.scale,
-        "exhibits": [one.name for one in usable if any(tested == name for tested, _ in one.claims)],
+        "exhibits": [exhibit.name for exhibit in usable if any(tested == name for tested, _ in exhibit.claims)],
     }
 
 
@@ -112,7 +112,7 @@ def _view(name: str, usable: Sequence[exhibits.Exhibit]) -> dict[str, Any]:
         "name": name,
         "about": _first_sentence(module, function),
         "kind": view.kind,
-        "exhibits": [one.name for one in usable if name in one.views],
+        "exhibits": [exhibit.name for exhibit in usable if name in exhibit.views],
     }
 
 

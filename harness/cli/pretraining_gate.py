@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.cli import arguments
+from harness.cli import command_line
 from harness.experiments import grid
 from harness.store import archive, identity
 from harness.store.store import Store
@@ -47,7 +47,7 @@ Scores = Mapping[tuple[TestSet, str], list[float]]  # (test set, weights) -> a s
 def scores(store: Store, model: str) -> dict[tuple[TestSet, str], list[float]]:
     """Return (test set, weights) -> test scores of finished cells with today's rows, weights and recipe."""
     scored: dict[tuple[TestSet, str], list[float]] = defaultdict(list)
-    given = arguments.parse(COMMAND.format(model=model, tasks="task=micro/*", seeds=_listed(SEEDS)).split()[2:])
+    given = command_line.parse(COMMAND.format(model=model, tasks="task=micro/*", seeds=_listed(SEEDS)).split()[2:])
     for run in archive.from_store(store, [identity.key(cell) for cell in grid.expand([given.block])]):
         if run.record["status"] != "done":
             continue

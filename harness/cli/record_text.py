@@ -46,9 +46,9 @@ def _names(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Ite
 def _score(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the scores by the task's metric as tables have them, in points of 100; nothing without one."""
     metric = (record.get("task_facts") or {}).get("metric")
-    found = [f"{role} {metric} {100 * value:.1f}" for role, value in scores(record).items() if value is not None]
-    if found:
-        yield "score", f"{', '.join(found)} at step {record['scores']['best'].get('step')} (points of 100)"
+    parts = [f"{role} {metric} {100 * value:.1f}" for role, value in scores(record).items() if value is not None]
+    if parts:
+        yield "score", f"{', '.join(parts)} at step {record['scores']['best'].get('step')} (points of 100)"
 
 
 def _why_stale(record: Mapping[str, Any]) -> str:
@@ -176,7 +176,7 @@ def _quantity(name: str, value: Any) -> str:
     if isinstance(value, Mapping):
         unit = name.rpartition("_")[2]
         return f"{name.removesuffix('_' + unit)} " + " ".join(
-            f"{part} {number(one)} {unit}" for part, one in value.items()
+            f"{part} {number(amount)} {unit}" for part, amount in value.items()
         )
     for end, scale, unit in (("_per_s", 1, "/s"), ("_bytes", 1e6, " MB"), ("_s", 1, " s")):
         if name.endswith(end):

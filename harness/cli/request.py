@@ -3,10 +3,10 @@
 import argparse
 from collections.abc import Collection
 
-from harness.cli import arguments as words
-from harness.cli.arguments import Words
+from harness.cli import command_line
+from harness.cli.command_line import CommandLine
 from harness.config import compose, launchers
-from harness.execution.sweep_plan import Asked
+from harness.execution.sweep_plan import SweepOptions
 from harness.probes import registry as probes
 
 
@@ -18,18 +18,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read(
-    given: Words, skip_impossible: bool = False, probed: Collection[str] = (), unprobed: Collection[int] = ()
-) -> Asked:
+    given: CommandLine, skip_impossible: bool = False, probed: Collection[str] = (), unprobed: Collection[int] = ()
+) -> SweepOptions:
     """Return what the words ask for. probed: further probes of finished cells. unprobed: seeds that get none.
 
     Raise UsageError for a launcher, a field or a value that does not exist.
     """
     runtime = probes.with_probes(given.configure(compose.defaults()["runtime"]), tuple(probed))
     chosen = launchers.choose(given.settings)
-    return Asked(
+    return SweepOptions(
         runtime,
         chosen,
-        words.count("jobs", given.settings.get("jobs", given.settings.get("launcher.jobs"))),
+        command_line.count("jobs", given.settings.get("jobs", given.settings.get("launcher.jobs"))),
         tuple(given.settings["rerun"].split(",")) if "rerun" in given.settings else (),
         frozenset(unprobed),
         skip_impossible,

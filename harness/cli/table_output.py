@@ -15,7 +15,7 @@ def text(made: Shown) -> None:
     """Print the tables for people: in parts of some columns where the terminal is too narrow for all."""
     width = terminal.width()
     console = terminal.console(width=width or max([200, *map(len, _lines(made)), *map(table.width, made.tables)]))
-    parts = [part for one in made.tables for part in (table.fitting(one, width) if width else [one])]
+    parts = [part for drawn in made.tables for part in (table.fitting(drawn, width) if width else [drawn])]
     report.show_tables(parts, console)
     if not made.tables:
         print("\n".join(made.states))
@@ -29,7 +29,7 @@ def after(store: Store, choice: Choice) -> None:
 
 
 def _lines(made: Shown) -> list[str]:
-    return [f"  {line}" for one in made.tables for line in (f"{one.title}: {one.model}", *one.notes)]
+    return [f"  {line}" for drawn in made.tables for line in (f"{drawn.title}: {drawn.model}", *drawn.notes)]
 
 
 def csv(made: Shown) -> None:
@@ -54,7 +54,7 @@ def as_json(made: Shown) -> None:
         "by": [axis for axis in made.by if axis],
         "metric": made.metric,
         "unit": made.unit,
-        "tables": [table.to_json(one) for one in made.tables],
+        "tables": [table.to_json(drawn) for drawn in made.tables],
         "cells": list(made.cells),
     }
     print(json.dumps(atomic_files.finite(content), ensure_ascii=False, indent=1))

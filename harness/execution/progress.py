@@ -76,8 +76,8 @@ class Tally:
         wall = summary.get("wall_s")
         took = f"  {wall:.1f} s" if isinstance(wall, int | float) else ""
         count = f"[{len(self.ended)}/{len(self.cells)}]"
-        found = score(summary, self.role)
-        return f"{count} {key[:8]} {self.ended[key]:<8} {self.names[key]}{found}{took}{self._eta()}"
+        points = score(summary, self.role)
+        return f"{count} {key[:8]} {self.ended[key]:<8} {self.names[key]}{points}{took}{self._eta()}"
 
     def running(self) -> dict[str, int]:
         """Return key -> step of the cells that run now."""
@@ -96,11 +96,11 @@ def names(cells: Mapping[str, Cell], among: Sequence[Cell] = ()) -> dict[str, st
     """Return key -> the cell's name for people, with the fields in which it differs from all others."""
     several = {_but_seed(cell): cell for cell in (*cells.values(), *among)}
     named = dict(zip(several, labels.of_cells([identity.to_json(cell) for cell in several.values()]), strict=True))
-    found = {}
+    sentences = {}
     for key, cell in cells.items():
-        one = named[_but_seed(cell)]
-        found[key] = f"{one.arm}{one.rate} {one.model} {one.task} seed {cell.seed}"
-    return found
+        label = named[_but_seed(cell)]
+        sentences[key] = f"{label.arm}{label.rate} {label.model} {label.task} seed {cell.seed}"
+    return sentences
 
 
 def _but_seed(cell: Cell) -> tuple[Any, ...]:
@@ -111,10 +111,10 @@ def _but_seed(cell: Cell) -> tuple[Any, ...]:
 
 def score(summary: Mapping[str, Any], role: str = "test") -> str:
     """Return "  test accuracy 88.4" in points of 100, of validation where there is no test score; "" without one."""
-    found = summary.get("scores") or {}
-    for one in dict.fromkeys((role, "validation")):
-        if found.get(one) is not None:
-            return f"  {one} {summary.get('metric')} {100 * found[one]:.1f}"
+    scores = summary.get("scores") or {}
+    for split in dict.fromkeys((role, "validation")):
+        if scores.get(split) is not None:
+            return f"  {split} {summary.get('metric')} {100 * scores[split]:.1f}"
     return ""
 
 

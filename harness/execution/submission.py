@@ -25,16 +25,16 @@ def script(plan: launch.Plan, keys: Sequence[str], store: Path) -> str | None:
     if not tool or not keys:
         return None
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        kept, programs = Path(folder) / "script", Path(folder) / "programs"
+        copy, programs = Path(folder) / "script", Path(folder) / "programs"
         programs.mkdir()
         program = programs / str(tool)
-        program.write_text(f"#!/bin/sh\ncat \"$1\" > '{kept}'\nexit 1\n", encoding="utf-8")
+        program.write_text(f"#!/bin/sh\ncat \"$1\" > '{copy}'\nexit 1\n", encoding="utf-8")
         program.chmod(0o755)
         with environment.variables({"PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"}):
             lost = launch.first_batch(plan, [(key, 0) for key in keys], Path(folder))
-        if not kept.is_file():
+        if not copy.is_file():
             launch.refuse(lost)
-        return atomic_files.read_text(kept).replace(folder, str(store.resolve())).strip()
+        return atomic_files.read_text(copy).replace(folder, str(store.resolve())).strip()
 
 
 @contextlib.contextmanager

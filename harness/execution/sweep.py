@@ -18,7 +18,7 @@ from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError
 from harness.execution import launch, progress, sweep_plan, time_limit, worker
 from harness.execution.launch import slots as slots
-from harness.execution.sweep_plan import PREFLIGHT, Asked, is_stale
+from harness.execution.sweep_plan import PREFLIGHT, SweepOptions, is_stale
 from harness.execution.time_limit import TimeLimit
 from harness.execution.trackers import follower
 from harness.experiments import holes as holes_of_grid
@@ -68,8 +68,8 @@ def run_cells(
     limit = None if deadline_s is None else time_limit.limit(deadline_s, time.time())
     store = Store(runtime.store)
     chosen = Launcher(launcher) if isinstance(launcher, str) else launcher
-    asked = Asked(runtime, chosen, jobs, rerun, unprobed, skip_impossible)
-    decided = sweep_plan.decide(store, many, asked, holes, check)
+    options = SweepOptions(runtime, chosen, jobs, rerun, unprobed, skip_impossible)
+    decided = sweep_plan.decide(store, many, options, holes, check)
     grid = requested_grids.of(name, many, holes_of_grid.gaps(decided.holes))
     many, todo, seen, wanted, plan = decided.cells, decided.todo, decided.seen, decided.probes, decided.handing
     measured = [identity.key(cell) for cell in many if cell.seed not in unprobed]
@@ -114,8 +114,8 @@ def _stopped(store: Store, todo: Mapping[str, Cell], limit: TimeLimit) -> str:
     cut = f"{counts['interrupted']} cells stopped at a checkpoint" if counts["interrupted"] else ""
     missing = f"{counts['missing']} cells have not begun" if counts["missing"] else ""
     early = ", since they would have ended too late" if missing and not limit.over() else ""
-    told = " and ".join(filter(None, (cut, missing))) or "other processes still run cells"
-    return f"the time is over: {told}{early}. The same command resumes from here."
+    reason = " and ".join(filter(None, (cut, missing))) or "other processes still run cells"
+    return f"the time is over: {reason}{early}. The same command resumes from here."
 
 
 def _let_go(store: Store, keys: Sequence[str]) -> None:

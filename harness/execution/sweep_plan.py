@@ -30,7 +30,7 @@ RERUN = (*STATUSES, "stale")
 
 
 @dataclass(frozen=True)
-class Asked:
+class SweepOptions:
     """What a command line asks of a sweep.
 
     - runtime: where and how cells run. launcher, jobs: as in `sweep.run_cells`.
@@ -76,34 +76,34 @@ class SweepPlan:
 
 
 def decide(
-    store: Store, many: Sequence[Cell], asked: Asked, holes: Sequence[Hole] = (), check: str = PREFLIGHT
+    store: Store, many: Sequence[Cell], options: SweepOptions, holes: Sequence[Hole] = (), check: str = PREFLIGHT
 ) -> SweepPlan:
     """Return what a sweep of these cells does.
 
     holes: combinations that are known to be impossible. check: the "module:function" that checks cells in a child.
     Raises UsageError for a value that a person has to correct, and for cells that cannot run, all of them at once.
     """
-    runtime, wanted = asked.runtime, probes.parse(asked.runtime.probe)
-    measured = [identity.key(cell) for cell in many if cell.seed not in asked.unprobed]
+    runtime, wanted = options.runtime, probes.parse(options.runtime.probe)
+    measured = [identity.key(cell) for cell in many if cell.seed not in options.unprobed]
     probes.ready(store, measured or map(identity.key, many), wanted)
     follower.check(runtime.tracker)
-    if asked.launcher is not None:
-        launchers.check(asked.launcher.name)
+    if options.launcher is not None:
+        launchers.check(options.launcher.name)
     again = wanted if runtime.keep == "delta" else ()
-    todo = to_run(store, by_seed(many), asked.rerun, again, asked.unprobed)
+    todo = to_run(store, by_seed(many), options.rerun, again, options.unprobed)
     seen = {key: worker.tried(store, key) for key in todo}
     # Cells that another process ended in the meantime are neither seen nor ours.
-    todo = to_run(store, list(todo.values()), asked.rerun, again, asked.unprobed)
+    todo = to_run(store, list(todo.values()), options.rerun, again, options.unprobed)
     parallel = any(cell.recipe.parallel != "none" for cell in todo.values())
-    handing = launch.plan(asked.launcher, asked.jobs, runtime, max(1, len(todo)), parallel)
-    found = _impossible(todo, runtime.keep, "auto" if handing.elsewhere else runtime.device, check)
-    bad = {key for hole in found for key in hole.keys}
+    handing = launch.plan(options.launcher, options.jobs, runtime, max(1, len(todo)), parallel)
+    impossible = _impossible(todo, runtime.keep, "auto" if handing.elsewhere else runtime.device, check)
+    bad = {key for hole in impossible for key in hole.keys}
     cells = tuple(cell for cell in many if identity.key(cell) not in bad)
-    holes_of_grid.check([*holes, *found], len(cells), asked.skip_impossible)
+    holes_of_grid.check([*holes, *impossible], len(cells), options.skip_impossible)
     todo = {key: cell for key, cell in todo.items() if key not in bad}
     stale = frozenset(key for key in map(identity.key, cells) if is_stale(store, key))
     finished = sum(store.status(key) in FINAL and key not in stale for key in todo) if again else 0
-    return SweepPlan(cells, (*holes, *found), todo, seen, stale, finished, handing, wanted)
+    return SweepPlan(cells, (*holes, *impossible), todo, seen, stale, finished, handing, wanted)
 
 
 def text_notes(many: Iterable[Cell]) -> list[str]:
@@ -177,5 +177,5 @@ def _preflight(todo: Mapping[str, Cell], device: str, check: str) -> dict[str, U
     if unusable:
         raise UsageError(unusable)
     reasons = {name: message for name, message in zip(pairs, messages, strict=True) if message}
-    found = {key: [reasons[name] for name in names if name in reasons] for key, names in needed.items()}
-    return {key: UsageError("; ".join(dict.fromkeys(texts))) for key, texts in found.items() if texts}
+    refusals = {key: [reasons[name] for name in names if name in reasons] for key, names in needed.items()}
+    return {key: UsageError("; ".join(dict.fromkeys(texts))) for key, texts in refusals.items() if texts}

@@ -45,7 +45,7 @@ def latest(deadline: float, duration_s: float, cells: Iterable[Cell], seconds: M
     seconds: the estimates; a cell without one may begin until the deadline. A cell never begins where one of an earlier
     seed, or a parent of it, no longer may: so the table of a command that ran out of time is balanced over the methods.
     """
-    found: dict[str, float] = {}
+    latest_begin: dict[str, float] = {}
     seed, bound, next_bound = None, deadline, deadline
     for cell in cells:
         key = identity.key(cell)
@@ -53,6 +53,6 @@ def latest(deadline: float, duration_s: float, cells: Iterable[Cell], seconds: M
             seed, bound = cell.seed, next_bound
         wall = seconds.get(key, 0.0)
         own = deadline - wall if wall < duration_s else deadline
-        found[key] = min(own, bound, *(found.get(parent, deadline) for _, parent in cell.parents))
-        next_bound = min(next_bound, found[key])
-    return {key: begin for key, begin in found.items() if begin < deadline}
+        latest_begin[key] = min(own, bound, *(latest_begin.get(parent, deadline) for _, parent in cell.parents))
+        next_bound = min(next_bound, latest_begin[key])
+    return {key: begin for key, begin in latest_begin.items() if begin < deadline}

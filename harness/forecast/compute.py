@@ -19,21 +19,23 @@ CONTEXT = 536_870_912
 """Bytes that CUDA and its libraries take of a device before anything is allocated: about half a GiB."""
 LIMIT = 65_536
 
-Asked = tuple[Mapping[str, Any], Mapping[str, Any], Sequence[int], int | None]
+Question = tuple[Mapping[str, Any], Mapping[str, Any], Sequence[int], int | None]
 
 
-def answers(asked: Sequence[Asked]) -> list[list[dict[str, Any]] | str]:
+def answers(questions: Sequence[Question]) -> list[list[dict[str, Any]] | str]:
     """Return figures for each question, or one sentence that says why there are none.
 
     A question is (cell as JSON, fields of Load, batch sizes, bytes of a device or None).
     """
-    return each(asked, _figures)
+    return each(questions, _figures)
 
 
-def each(asked: Sequence[Asked], figures: Callable[..., list[dict[str, Any]]]) -> list[list[dict[str, Any]] | str]:
+def each(
+    questions: Sequence[Question], figures: Callable[..., list[dict[str, Any]]]
+) -> list[list[dict[str, Any]] | str]:
     """Return the result of `figures` for each question, or one sentence that says why there is none."""
     results: list[list[dict[str, Any]] | str] = []
-    for cell, load, sizes, memory in asked:
+    for cell, load, sizes, memory in questions:
         try:
             results.append(figures(identity.from_json(cell), Load(**load), sizes, memory))
         except UsageError as error:

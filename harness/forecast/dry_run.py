@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.config.schema import Cell
 from harness.config.step_load import gib
 from harness.execution import launch, progress, submission, sweep
-from harness.execution.sweep_plan import Asked, SweepPlan
+from harness.execution.sweep_plan import SweepOptions, SweepPlan
 from harness.experiments.exhibits import HERE, Block, Exhibit
 from harness.forecast import duration, gpu_hours
 from harness.forecast.disk import Disk
@@ -118,11 +118,11 @@ def cost(store: Store, plan: SweepPlan, exhibit: str = "") -> Cost:
     )
 
 
-def seconds(store: Store, asked: Asked) -> Callable[[Sequence[Cell]], dict[str, float]]:
+def seconds(store: Store, options: SweepOptions) -> Callable[[Sequence[Cell]], dict[str, float]]:
     """Return a function cells -> key -> estimated seconds, for a sweep's own time; unknown cells are left out."""
 
     def known(many: Sequence[Cell]) -> dict[str, float]:
-        sources, beside = Sources(store, asked.runtime.device in ("auto", "cpu")), launch.slots(asked.runtime) - 1
+        sources, beside = Sources(store, options.runtime.device in ("auto", "cpu")), launch.slots(options.runtime) - 1
         found = {identity.key(cell): (cell, sources.find(cell.model.name)) for cell in many}
         each = {key: one.cell(cell, beside) if one else None for key, (cell, one) in found.items()}
         return {key: one.total for key, one in each.items() if one}

@@ -18,12 +18,12 @@ from harness.training import step
 from methods.backbone.delta import trainable
 
 
-def answers(asked: Sequence[compute.Asked]) -> list[list[dict[str, Any]] | str]:
+def answers(questions: Sequence[compute.Question]) -> list[list[dict[str, Any]] | str]:
     """Return {"operations"} at each batch size for each question, or one sentence that says why there are none.
 
     A question is (cell as JSON, fields of Load, batch sizes, ignored).
     """
-    return compute.each(asked, _figures)
+    return compute.each(questions, _figures)
 
 
 def _figures(cell: Any, load: Load, sizes: Sequence[int], _: int | None) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import pytest
 
 from harness import private_paths
 from harness.cli import dispatch
-from harness.cli.arguments import parse
+from harness.cli.command_line import parse
 from harness.config import conf_files
 from harness.config.schema import Cell, ModelConfig
 from harness.experiments import grid

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.cli.arguments import parse
+from harness.cli.command_line import parse
 from harness.errors import UsageError
 from harness.experiments import declared_types, options
 from harness.nearest import closest

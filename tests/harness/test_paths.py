@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import arguments
+from harness.cli import command_line
 from harness.cli.commands import pretrain, reproduce
 from harness.config import conf_files
 from harness.config.schema import TaskConfig
@@ -26,8 +26,8 @@ def test_every_place_knows_the_home_folder(home: Path) -> None:
     (home / "x.jsonl").write_text("{}\n")
     conf_files.use("~/conf")
     assert conf_files.folders()[0] == home / "conf"
-    assert arguments.parse(["store=~/store"]).configure({}).store == str(home / "store")
-    assert arguments.parse([]).configure({"store": "~/store"}).store == str(home / "store")
+    assert command_line.parse(["store=~/store"]).configure({}).store == str(home / "store")
+    assert command_line.parse([]).configure({"store": "~/store"}).store == str(home / "store")
     assert reproduce._folder("~/out", None, "quick") == home / "out"  # type: ignore[arg-type]
     assert pretrain._choices(["model=m", "out=~/out"]) == ("m", home / "out")
     assert transfer.place("~/to") == home / "to"

@@ -14,7 +14,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from harness.cli import arguments, pretraining_gate
+from harness.cli import command_line, pretraining_gate
 from harness.config.schema import TaskConfig
 from harness.experiments import grid
 from harness.store import identity
@@ -194,7 +194,7 @@ def test_a_gate_counts_the_cells_of_its_own_command_only(monkeypatch: pytest.Mon
     assert not pretraining_gate.scores(Store(tmp_path), "micro-llama-nano")
 
     def key(*more: str) -> str:
-        said = arguments.parse(["method=full", "model=micro-llama-nano", "task=micro/commonsense", "seed=0", *more])
+        said = command_line.parse(["method=full", "model=micro-llama-nano", "task=micro/commonsense", "seed=0", *more])
         return identity.key(grid.expand([said.block])[0])
 
     assert {key(), key("model.weights=random")} <= asked

@@ -29,7 +29,7 @@ from harness.analysis import agreement, report
 from harness.analysis.agreement import Compared
 from harness.analysis.output import table
 from harness.analysis.study import proofs, study
-from harness.cli import arguments as words
+from harness.cli import command_line
 from harness.cli.commands.reproduce import SETTINGS
 from harness.config import compose, conf_files, launchers
 from harness.config.schema import Cell
@@ -105,7 +105,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Run `deltabench check` and return its exit code."""
     exhibit = exhibits.load(arguments.exhibit, conf_files.folders()[:-1])
-    given = words.parse(arguments.words, SETTINGS)
+    given = command_line.parse(arguments.words, SETTINGS)
     launchers.choose(given.settings, here=False)
     scale = given.settings.get("scale") or exhibit.usual_scale()
     blocks, _ = overrides.reshape(exhibit, exhibit.blocks(scale), given.block, given.added)
@@ -116,16 +116,16 @@ def main(arguments: argparse.Namespace) -> int:
     selection = f"scale={scale} {exhibit_words(given.block, given.added)}".rstrip()
     mine = _stored("mine", Path(given.configure(compose.defaults()["runtime"]).store), blocks, exhibit, selection)
     other = _other(arguments.against, blocks, exhibit, selection)
-    found = findings(exhibit, mine.runs)
+    verdicts = findings(exhibit, mine.runs)
     compared = agreement.compare(mine.runs, other.runs, exhibit.sets) if other else None
-    flips = agreement.flipped(found, findings(exhibit, other.runs)) if other else []
+    flips = agreement.flipped(verdicts, findings(exhibit, other.runs)) if other else []
     differs = any(group.verdict == "differs" for group in compared.groups) if compared else False
-    contradicted = other is None and any(one.verdict == "contradicted" for one in found)
+    contradicted = other is None and any(finding.verdict == "contradicted" for finding in verdicts)
     code = int(bool(flips) or differs or contradicted)
     if arguments.json:
-        print(_json(exhibit, scale, (mine, other), compared, found, flips, code))
+        print(_json(exhibit, scale, (mine, other), compared, verdicts, flips, code))
     else:
-        _print(exhibit, (mine, other), compared, found, flips)
+        _print(exhibit, (mine, other), compared, verdicts, flips)
     return code
 
 
@@ -156,10 +156,10 @@ def _other(against: str | None, blocks: Sequence[Block], exhibit: Exhibit, selec
     return Side("reference", path, runs, proofs.stale(runs, proofs.load(path.parent)))
 
 
-def _forecasts(exhibit: Exhibit, found: Sequence[Cell], as_json: bool) -> int:
+def _forecasts(exhibit: Exhibit, cells: Sequence[Cell], as_json: bool) -> int:
     """Compute the forecasts of an exhibit again and compare them with the reference. Return the exit code."""
     reference = exhibit_rows.load(assets.reference() / exhibit.name)
-    mine = exhibit_rows.rows(exhibit, found)
+    mine = exhibit_rows.rows(exhibit, cells)
     lines = exhibit_rows.differing(mine, reference)
     if as_json:
         content = {"exhibit": exhibit.name, "forecasts": len(mine), "differ": lines, "exit_code": int(bool(lines))}
@@ -172,7 +172,7 @@ def _forecasts(exhibit: Exhibit, found: Sequence[Cell], as_json: bool) -> int:
 
 def findings(exhibit: Exhibit, runs: Sequence[archive.Run]) -> list[Finding]:
     """Return the verdict on each claim of an exhibit, for each model."""
-    return [found for one in study.studies(exhibit, runs) for found in report.judge(exhibit, one)]
+    return [finding for part in study.studies(exhibit, runs) for finding in report.judge(exhibit, part)]
 
 
 Flips = Sequence[tuple[Finding, Finding]]
@@ -185,13 +185,15 @@ def counts(compared: Compared) -> dict[str, int]:
     return {word: sum(group.verdict == word for group in compared.groups) for word in VERDICTS}
 
 
-def _print(exhibit: Exhibit, sides: Sides, compared: Compared | None, found: Sequence[Finding], flips: Flips) -> None:
+def _print(
+    exhibit: Exhibit, sides: Sides, compared: Compared | None, verdicts: Sequence[Finding], flips: Flips
+) -> None:
     """Print how the records and the verdicts differ."""
     mine, other = sides
     if other is None or compared is None:
         print(f"{exhibit.name} has no reference run; compared with the paper alone.")
         print(mine.line())
-        _print_findings(found)
+        _print_findings(verdicts)
         return
     console = terminal.console()
     for model in dict.fromkeys(group.place[0] for group in compared.groups):
@@ -203,7 +205,7 @@ def _print(exhibit: Exhibit, sides: Sides, compared: Compared | None, found: Seq
     print(f"{len(compared.groups)} groups in both: {summary or 'none to compare'}")
     lines = (compared.coverage(other.name), compared.sensitivity(), mine.line(), other.line())
     print("".join(f"{line}\n" for line in lines if line), end="")
-    _print_findings(found)
+    _print_findings(verdicts)
     for ours, theirs in flips:
         print(f"{ours.model}: {ours.claim}: {ours.verdict} here, {theirs.verdict} by the {other.name}")
 
@@ -213,7 +215,7 @@ def _json(
     scale: str,
     sides: Sides,
     compared: Compared | None,
-    found: Sequence[Finding],
+    verdicts: Sequence[Finding],
     flips: Flips,
     code: int,
 ) -> str:
@@ -226,7 +228,7 @@ def _json(
         "compared": {"groups": compared.places, "cells": compared.cells} if compared else None,
         "counts": counts(compared) if compared else {},
         "groups": [agreement.to_json(group) for group in compared.groups] if compared else [],
-        "findings": [report.plain(one) for one in found],
+        "findings": [report.plain(finding) for finding in verdicts],
         "flipped": [
             {"model": ours.model, "claim": ours.claim, "mine": ours.verdict, "other": theirs.verdict}
             for ours, theirs in flips
@@ -236,6 +238,6 @@ def _json(
     return json.dumps(atomic_files.finite(content), ensure_ascii=False, indent=1)
 
 
-def _print_findings(found: Sequence[Finding]) -> None:
-    for one in found:
-        print(f"{one.model}: {one.sentence}")
+def _print_findings(verdicts: Sequence[Finding]) -> None:
+    for finding in verdicts:
+        print(f"{finding.model}: {finding.sentence}")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import atomic_files
-from harness.cli import arguments as words
+from harness.cli import command_line
 from harness.config import compose
 from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError, near
@@ -50,11 +50,11 @@ def main(arguments: argparse.Namespace) -> int:
     ):
         if value not in known:
             raise UsageError(f"{value!r} must be one of {', '.join(known)}.{near(value, known)}")
-    ACTIONS[arguments.action](arguments, words.parse(arguments.words, ()))
+    ACTIONS[arguments.action](arguments, command_line.parse(arguments.words, ()))
     return 0
 
 
-def _export(arguments: argparse.Namespace, given: words.Words) -> None:
+def _export(arguments: argparse.Namespace, given: command_line.CommandLine) -> None:
     if given.block or given.added:
         raise UsageError(f"delta export takes a key and store=DIR, not {next(iter([*given.block, *given.added]))}=….")
     store = Store(_runtime(given).store)
@@ -72,7 +72,7 @@ def _export(arguments: argparse.Namespace, given: words.Words) -> None:
     _print_files(folder)
 
 
-def _import(arguments: argparse.Namespace, given: words.Words) -> None:
+def _import(arguments: argparse.Namespace, given: command_line.CommandLine) -> None:
     source, folder = _source(arguments), _target(arguments)
     if "model" not in given.block:
         raise UsageError("delta import needs the backbone that the files were trained on: add model=NAME.")
@@ -84,7 +84,7 @@ def _import(arguments: argparse.Namespace, given: words.Words) -> None:
     _print_files(folder)
 
 
-def _score(arguments: argparse.Namespace, given: words.Words) -> None:
+def _score(arguments: argparse.Namespace, given: command_line.CommandLine) -> None:
     source = _source(arguments)
     from harness.sharing import delta_folder
 
@@ -120,7 +120,7 @@ def _scores(built: "Built", runtime: Runtime) -> dict[str, dict[str, float]]:
     return {name: score(model, objective, splits[name], task.metric, size).figures for name in wanted}
 
 
-def _cell(given: words.Words, defaults: dict[str, Any]) -> Cell:
+def _cell(given: command_line.CommandLine, defaults: dict[str, Any]) -> Cell:
     """Return the backbone, the task and the objective that the words name, as a cell without a method."""
     for name in [*given.block, *given.added]:
         if name.partition(".")[0] == "method":
@@ -131,7 +131,7 @@ def _cell(given: words.Words, defaults: dict[str, Any]) -> Cell:
     return planned[0]
 
 
-def _runtime(given: words.Words) -> Runtime:
+def _runtime(given: command_line.CommandLine) -> Runtime:
     return given.configure(compose.defaults()["runtime"])
 
 

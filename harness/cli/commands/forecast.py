@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness import formatting
-from harness.cli import arguments as words
+from harness.cli import command_line
 from harness.config.schema import Cell
 from harness.config.step_load import KERNELS, Load, gib, whole
 from harness.errors import UsageError
@@ -42,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run `deltabench forecast` and return its exit code."""
-    given = words.parse(arguments.words, ())
-    words.refuse_added(given)
+    given = command_line.parse(arguments.words, ())
+    command_line.refuse_added(given)
     if given.runtime:
         raise UsageError(f"{next(iter(given.runtime))}: a forecast runs nothing, so leave it out.")
     load = Load(
@@ -92,7 +92,7 @@ def _notes(good: Sequence[dict[str, Any]]) -> list[str]:
 
     def each(name: str) -> str:
         values = [answer[name] if isinstance(answer[name], list) else [answer[name]] for answer in good]
-        return ", ".join(dict.fromkeys(str(one) for value in values for one in value))
+        return ", ".join(dict.fromkeys(str(item) for value in values for item in value))
 
     first = good[0]
     notes = [

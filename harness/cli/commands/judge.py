@@ -15,7 +15,7 @@ import json
 import sys
 from typing import Any
 
-from harness.cli import arguments as words
+from harness.cli import command_line
 from harness.config import compose
 from harness.errors import UsageError
 from harness.probes import judge_pairs
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Run `deltabench judge` and return its exit code."""
     positional = [arguments.other, *arguments.words] if arguments.other else arguments.words
-    given = words.parse([word for word in positional if "=" in word], ())
+    given = command_line.parse([word for word in positional if "=" in word], ())
     if given.block or given.added:
         raise UsageError(f"{next(iter([*given.block, *given.added]))}=…: the keys identify the cells; leave it out.")
     others = [word for word in positional if "=" not in word]
@@ -64,7 +64,7 @@ def _pairs(store: Store, key: str, other: str, as_json: bool) -> int:
     """
     endpoint = chat_client.from_environment()
     store.check_writable()
-    mine, theirs = (_stored(store, one) for one in (key, other))
+    mine, theirs = (_stored(store, name) for name in (key, other))
     against = matched(mine, theirs)
     own_lease = lease.acquire(store.leases, key)
     if own_lease is None:

@@ -31,12 +31,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness import formatting
-from harness.cli import arguments as words
-from harness.cli import request
+from harness.cli import command_line, request
 from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.execution import progress, submission, sweep_plan
-from harness.execution.sweep_plan import Asked, SweepPlan
+from harness.execution.sweep_plan import SweepOptions, SweepPlan
 from harness.experiments import grid, holes
 from harness.experiments.holes import Hole
 from harness.forecast import device_fit, dry_run, gpu_hours
@@ -56,21 +55,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run `deltabench plan` and return its exit code."""
-    given = words.parse(arguments.words)
-    words.refuse_added(given)
-    asked = request.read(given, arguments.skip_impossible)
-    return show(given, asked, arguments.device_memory, arguments.json)
+    given = command_line.parse(arguments.words)
+    command_line.refuse_added(given)
+    options = request.read(given, arguments.skip_impossible)
+    return show(given, options, arguments.device_memory, arguments.json)
 
 
-def show(given: words.Words, asked: Asked, device_memory: str | None, as_json: bool) -> int:
+def show(given: command_line.CommandLine, options: SweepOptions, device_memory: str | None, as_json: bool) -> int:
     """Print the plan of a grid and return 0. Raise UsageError for what a sweep refuses."""
-    store, found = Store(asked.runtime.store), list[Hole]()
+    store, gaps = Store(options.runtime.store), list[Hole]()
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            many = grid.expand([given.block], found)
-            plan = sweep_plan.decide(store, many, asked, found)
+            many = grid.expand([given.block], gaps)
+            plan = sweep_plan.decide(store, many, options, gaps)
     except UsageError as error:
-        if not holes.lack_rows(error, found):
+        if not holes.lack_rows(error, gaps):
             raise
         print(dry_run.without_rows(requested_grids.name_of(given.block), gpu_hours.cells_of([given.block]), error))
         return 0
@@ -125,7 +124,7 @@ def _table(store: Store, plan: SweepPlan, cost: Cost) -> str:
 
 def _columns(cell: Cell) -> tuple[str, ...]:
     fields = {name: value for name, value in cell.method.fields.items() if value is not None}
-    text = " ".join(f"{name}={formatting.value(one)}" for name, one in fields.items())
+    text = " ".join(f"{name}={formatting.value(value)}" for name, value in fields.items())
     names = (cell.method.name, cell.model.name, cell.task.name, str(cell.seed))
     return (*names, f"{cell.recipe.learning_rate:g}", text)
 

@@ -12,7 +12,7 @@ keep=none stores no snapshots.
 import argparse
 import json
 
-from harness.cli import arguments as words
+from harness.cli import command_line
 from harness.config import compose
 from harness.errors import UsageError
 from harness.probes import registry as probes
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run `deltabench probe` and return its exit code."""
-    given = words.parse(arguments.words, ())
+    given = command_line.parse(arguments.words, ())
     if given.block or given.added:
         raise UsageError(f"{next(iter([*given.block, *given.added]))}=…: the key identifies the cell; leave it out.")
     runtime = given.configure(compose.defaults()["runtime"])

@@ -11,7 +11,7 @@ licence (the backbone's, unless --license gives another). Log in to the Hub with
 import argparse
 from pathlib import Path
 
-from harness.cli import arguments as words
+from harness.cli import command_line
 from harness.config import compose
 from harness.errors import UsageError, near
 from harness.sharing import forms, transfer
@@ -39,7 +39,7 @@ def main(arguments: argparse.Namespace) -> int:
     for value, known in ((arguments.format, FORMATS), (arguments.checkpoint, CHECKPOINTS)):
         if value not in known:
             raise UsageError(f"{value!r} must be one of {', '.join(known)}.{near(value, known)}")
-    given = words.parse(arguments.words, ())
+    given = command_line.parse(arguments.words, ())
     if given.block or given.added:
         raise UsageError(f"push takes a key and store=DIR, not {next(iter([*given.block, *given.added]))}=….")
     store = Store(given.configure(compose.defaults()["runtime"]).store)

@@ -18,8 +18,7 @@ from pathlib import Path
 
 from harness import atomic_files, terminal
 from harness.analysis import report
-from harness.cli import arguments as words
-from harness.cli import request
+from harness.cli import command_line, request
 from harness.config import conf_files
 from harness.config.schema import Cell
 from harness.errors import UsageError
@@ -33,7 +32,7 @@ from harness.probes import registry as probes
 from harness.store import archive, fingerprint, identity, requested_grids
 from harness.store.store import Store
 
-SETTINGS = (*words.SETTINGS, "scale")
+SETTINGS = (*command_line.SETTINGS, "scale")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,24 +53,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Run `deltabench reproduce` and return its exit code."""
     exhibit = exhibits.load(arguments.exhibit, conf_files.folders()[:-1])
-    given = words.parse([*arguments.words, *words.flag("retry", arguments.retry)], SETTINGS)
+    given = command_line.parse([*arguments.words, *command_line.flag("retry", arguments.retry)], SETTINGS)
     if not exhibit.grids:
         return _published(exhibit)
     scale = given.settings.get("scale") or exhibit.usual_scale()
     blocks, notes = overrides.reshape(exhibit, exhibit.blocks(scale), given.block, given.added)
-    asked = request.read(given, arguments.skip_impossible, exhibit.probes, exhibit.tuning_seeds())
-    deadline_s = words.seconds(arguments.duration) if arguments.duration else None
+    options = request.read(given, arguments.skip_impossible, exhibit.probes, exhibit.tuning_seeds())
+    deadline_s = command_line.seconds(arguments.duration) if arguments.duration else None
     added = {f"+{name}": values for name, values in given.added.items()}
     typed = " ".join(filter(None, (requested_grids.name_of(given.block), requested_grids.name_of(added))))
     selection = exhibit_words(given.block, given.added)
     folder = _folder(arguments.out, exhibit, overrides.label(scale, given.block, given.added))
     _check_same(folder, exhibit, scale, selection)
-    store = Store(asked.runtime.store)
+    store = Store(options.runtime.store)
     print("".join(f"{line}\n" for line in scale_notice(exhibit, scale, given.settings)), end="")
     planned = rate_tuning.expand(blocks, store, holes=True)
     cells = len(planned.cells) + planned.waiting
     try:
-        holes.check(planned.holes, cells, asked.skip_impossible)
+        holes.check(planned.holes, cells, options.skip_impossible)
     except UsageError as error:
         if not arguments.dry_run or not holes.lack_rows(error, planned.holes):
             raise
@@ -81,13 +80,13 @@ def main(arguments: argparse.Namespace) -> int:
     if exhibit.forecast:
         return _forecast(exhibit, scale, planned.cells, folder, arguments.dry_run)
     if arguments.dry_run:
-        decided = sweep_plan.decide(store, planned.cells, asked, planned.holes)
+        decided = sweep_plan.decide(store, planned.cells, options, planned.holes)
         print(dry_run.exhibit(exhibit, scale, blocks, store, decided, planned.waiting, folder))
         if memory := device_fit.wanted(arguments.device_memory):
             print(device_fit.text(planned.cells, device_fit.forecasts(planned.cells, memory), memory))
         return 0
     name = " ".join(filter(None, (exhibit.name, f"scale={scale}", typed)))
-    settings = {**vars(asked), "name": name, "role": exhibit.sets, "seconds": dry_run.seconds(store, asked)}
+    settings = {**vars(options), "name": name, "role": exhibit.sets, "seconds": dry_run.seconds(store, options)}
     started = time.monotonic()
     code = sweep.run_cells(planned.cells, **settings, holes=planned.holes, deadline_s=deadline_s)
     if planned.waiting and not (planned := rate_tuning.expand(blocks, store, holes=True)).waiting:
@@ -144,11 +143,11 @@ def present(
     """
     keys = [identity.key(cell) for cell in planned_cells]
     summaries = {key: store.summary(key) for key in keys}
-    attempts = [f"{key} {one['attempt']} {one['status']}" for key, one in summaries.items() if one]
-    if not any(one and one["status"] == "done" for one in summaries.values()):
+    attempts = [f"{key} {summary['attempt']} {summary['status']}" for key, summary in summaries.items() if summary]
+    if not any(summary and summary["status"] == "done" for summary in summaries.values()):
         print("no cell has finished, so there is nothing to show yet.")
         return
-    stale = [f"{key} is stale" for key, one in summaries.items() if one and fingerprint.is_stale(one)]
+    stale = [f"{key} is stale" for key, summary in summaries.items() if summary and fingerprint.is_stale(summary)]
     inputs = report.digest(exhibit, scale, [words, *attempts, *stale, *probes.stamps(store, keys, exhibit.probes)])
     if not report.current(folder, inputs):
         report.render(exhibit, scale, archive.from_store(store, keys), folder, inputs, words)
@@ -169,8 +168,8 @@ def _check_same(folder: Path, exhibit: Exhibit, scale: str, words: str) -> None:
     The folder of YAML that a selection was read with makes it no other one.
     """
     try:
-        held = atomic_files.read_json(folder / report.INDEX)
-        name, held_scale, held_words = held["exhibit"], held["scale"], str(held.get("words") or "")
+        index = atomic_files.read_json(folder / report.INDEX)
+        name, held_scale, held_words = index["exhibit"], index["scale"], str(index.get("words") or "")
     except (OSError, ValueError, KeyError, TypeError):
         return
     chosen, held_chosen = (text.partition("--config-dir")[0].strip() for text in (words, held_words))

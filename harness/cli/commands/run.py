@@ -15,8 +15,7 @@ import json
 import sys
 
 from harness import atomic_files
-from harness.cli import arguments as words
-from harness.cli import record_text, request
+from harness.cli import command_line, record_text, request
 from harness.cli.commands.show import look
 from harness.errors import UsageError
 from harness.execution import sweep
@@ -34,16 +33,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run `deltabench run` and return its exit code."""
-    given = words.parse([*arguments.words, *words.flag("retry", arguments.retry)], ("launcher", "rerun"))
-    words.refuse_added(given)
-    asked = request.read(given)
+    given = command_line.parse([*arguments.words, *command_line.flag("retry", arguments.retry)], ("launcher", "rerun"))
+    command_line.refuse_added(given)
+    options = request.read(given)
     planned = grid.expand([given.block])
     wanted = parent_order.without_children(planned)
     if len(wanted) != 1:
         raise UsageError(f"run takes one cell and these choices are {len(wanted)}: use `deltabench sweep`.")
     with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
-        code = sweep.run_cells(planned, **{**vars(asked), "launcher": asked.launcher or "basic"})
-    store, key = Store(asked.runtime.store), identity.key(wanted[0])
+        code = sweep.run_cells(planned, **{**vars(options), "launcher": options.launcher or "basic"})
+    store, key = Store(options.runtime.store), identity.key(wanted[0])
     record = store.read(key)
     if arguments.json:
         print(json.dumps(atomic_files.finite(look(store, key)), ensure_ascii=False, indent=1))

@@ -12,8 +12,7 @@ import sys
 from typing import Any
 
 from harness import atomic_files
-from harness.cli import arguments as words
-from harness.cli import record_text
+from harness.cli import command_line, record_text
 from harness.config import compose
 from harness.errors import UsageError, plain
 from harness.experiments.rerun_command import command, missing
@@ -35,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run `deltabench show` and return its exit code."""
-    given = words.parse(arguments.words, ())
+    given = command_line.parse(arguments.words, ())
     if given.block or given.added:
         raise UsageError(f"show takes a KEY and store=DIR, not {next(iter([*given.block, *given.added]))}=….")
     store = Store(given.configure(compose.defaults()["runtime"]).store)
@@ -61,7 +60,7 @@ def look(store: Store, key: str) -> dict[str, Any]:
         "key": key,
         "status": status,
         "stale": summary is not None and is_stale(summary),
-        "attempts": [{"attempt": one, "status": ended.get(one, unfinished)} for one in begun],
+        "attempts": [{"attempt": attempt, "status": ended.get(attempt, unfinished)} for attempt in begun],
         "record": record,
         "curve": store.evaluations(key, number) if number else [],
         "log": atomic_files.tail(folder / LOG, LOG_LINES),
@@ -93,7 +92,7 @@ def _print(view: dict[str, Any]) -> None:
     if record is None or view["status"] == "running":
         print(f"{'key':<10} {view['key']}\n{'status':<10} {view['status']}")
     if len(view["attempts"]) > 1 or record is None:
-        attempts = ", ".join(f"{one['attempt']} {one['status']}" for one in view["attempts"])
+        attempts = ", ".join(f"{attempt['attempt']} {attempt['status']}" for attempt in view["attempts"])
         print(f"{'attempts':<10} {attempts or 'none'}")
     points = record_text.series(curve)
     if len(points) > 1:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import formatting
 from harness.analysis import cell_rows
-from harness.cli import arguments as words
+from harness.cli import command_line
 from harness.config import compose, launchers
 from harness.config.schema import Runtime
 from harness.errors import UsageError, near, plain
@@ -53,21 +53,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Run `deltabench status` and return its exit code."""
     named = [word for word in arguments.words if "=" not in word]
-    given = words.parse([word for word in arguments.words if "=" in word], (*words.SETTINGS, "scale"))
-    words.refuse_added(given)
+    given = command_line.parse([word for word in arguments.words if "=" in word], (*command_line.SETTINGS, "scale"))
+    command_line.refuse_added(given)
     launchers.choose(given.settings, here=False)
     runtime = given.configure(compose.defaults()["runtime"])
     store = Store(runtime.store)
     wanted = [*_exhibits(named, given, store), *_grid(given, store)]
-    found = _report(store, wanted, runtime)
+    report = _report(store, wanted, runtime)
     if arguments.json:
-        print(json.dumps(found | {"cells": _cells(store, wanted)}, ensure_ascii=False, indent=1))
+        print(json.dumps(report | {"cells": _cells(store, wanted)}, ensure_ascii=False, indent=1))
     else:
-        print("\n".join(_lines(found)))
+        print("\n".join(_lines(report)))
     return 0
 
 
-def _exhibits(patterns: Sequence[str], given: words.Words, store: Store) -> list[Grid]:
+def _exhibits(patterns: Sequence[str], given: command_line.CommandLine, store: Store) -> list[Grid]:
     """Return the grids of every named exhibit, at the given scale or at all of its scales."""
     scale = given.settings.get("scale")
     if not patterns:
@@ -81,15 +81,15 @@ def _exhibits(patterns: Sequence[str], given: words.Words, store: Store) -> list
     from harness.experiments import exhibits
 
     folders = conf_files.folders()[:-1]
-    known, found = exhibits.names(folders), []
+    known, grids = exhibits.names(folders), []
     for pattern in patterns:
         chosen = fnmatch.filter(known, pattern)
         if not chosen:
             raise UsageError(f"there is no exhibit {pattern!r}.{near(pattern, known)}")
         for exhibit in (exhibits.load(name, folders) for name in chosen):
             scales = [scale] if scale else exhibit.grids
-            found += [_expanded(exhibit, one, store, alone=pattern in known) for one in scales]
-    return found
+            grids += [_expanded(exhibit, scale, store, alone=pattern in known) for scale in scales]
+    return grids
 
 
 def _expanded(exhibit: "Exhibit", scale: str, store: Store, alone: bool) -> Grid:
@@ -108,29 +108,29 @@ def _expanded(exhibit: "Exhibit", scale: str, store: Store, alone: bool) -> Grid
             raise
         return Grid(name, (), str(error))
     note = f"{planned.waiting} more cells once the learning rates are chosen" if planned.waiting else ""
-    found = requested_grids.of(name, planned.cells, holes.gaps(planned.holes))
-    return requested_grids.with_noted_gaps(store, replace(found, note=note))
+    requested = requested_grids.of(name, planned.cells, holes.gaps(planned.holes))
+    return requested_grids.with_noted_gaps(store, replace(requested, note=note))
 
 
-def _grid(given: words.Words, store: Store) -> list[Grid]:
+def _grid(given: command_line.CommandLine, store: Store) -> list[Grid]:
     """Return the grid of the given choices, with its combinations that cannot run; nothing without choices."""
     if not given.block:
         return []
     from harness.experiments import grid
 
-    found: list[holes.Hole] = []
-    cells = grid.expand([given.block], found)
-    one = requested_grids.of(requested_grids.name_of(given.block), cells, holes.gaps(found))
-    return [requested_grids.with_noted_gaps(store, one)]
+    gaps: list[holes.Hole] = []
+    cells = grid.expand([given.block], gaps)
+    requested = requested_grids.of(requested_grids.name_of(given.block), cells, holes.gaps(gaps))
+    return [requested_grids.with_noted_gaps(store, requested)]
 
 
 def _report(store: Store, wanted: Sequence[Grid], runtime: Runtime) -> dict[str, Any]:
     """Return all that is shown: the wanted grids, or the whole store and the grids that ran there."""
     shown = wanted or requested_grids.noted(store)
-    keys = list(dict.fromkeys(place.key for one in wanted for place in one.places)) if wanted else None
+    keys = list(dict.fromkeys(place.key for requested in wanted for place in requested.places)) if wanted else None
     rows = {key: (status, summary) for key, status, summary in store.statuses(keys)}
     states = {key: _state(status, summary) for key, (status, summary) in rows.items()}
-    names = {place.key: (place.model, place.task) for one in shown for place in one.places}
+    names = {place.key: (place.model, place.task) for requested in shown for place in requested.places}
     estimator = duration.from_store(store, keys)
     running = [key for key, state in states.items() if state == "running"]
     at_once = len(running) or sweep.slots(runtime)
@@ -141,14 +141,14 @@ def _report(store: Store, wanted: Sequence[Grid], runtime: Runtime) -> dict[str,
         "store": str(store.path),
         "quarantined": store.aside(),
         "running": [_running(store, key) for key in sorted(running)],
-        "grids": [_progress(store, one, states, estimator, at_once) for one in shown],
+        "grids": [_progress(store, requested, states, estimator, at_once) for requested in shown],
         "rows": [{"model": model, "task": task, **counts} for (model, task), counts in sorted(table.items())],
     }
 
 
 def _cells(store: Store, wanted: Sequence[Grid]) -> list[dict[str, Any]]:
     """Return the cells of the wanted grids, or of the whole store, with their scores."""
-    places = {place.key: place for one in wanted for place in one.places}
+    places = {place.key: place for requested in wanted for place in requested.places}
     rows = []
     for key, status, summary in store.statuses(places if wanted else None):
         place = places.get(key)
@@ -223,35 +223,36 @@ def _cell_seconds(store: Store, place: Place, estimator: Estimator, beside: int)
     if not estimator.knows(place.model):
         return None
     with suppress(UsageError, OSError):
-        if found := estimator.cell(store.cell(place.key), beside):
-            return found.total
+        if forecast := estimator.cell(store.cell(place.key), beside):
+            return forecast.total
     return estimator.place(place)
 
 
-def _lines(found: Mapping[str, Any]) -> Iterable[str]:
-    yield f"store {found['store']}"
-    if not found["rows"] and not found["grids"]:
+def _lines(report: Mapping[str, Any]) -> Iterable[str]:
+    yield f"store {report['store']}"
+    if not report["rows"] and not report["grids"]:
         yield "no cells yet. `deltabench run` makes the first."
-    if found["grids"]:
-        rows = [((one["grid"], str(one["cells"])), one["counts"], _left(one)) for one in found["grids"]]
+    if report["grids"]:
+        rows = [((entry["grid"], str(entry["cells"])), entry["counts"], _left(entry)) for entry in report["grids"]]
         yield _table(("grid", "cells"), rows, "left")
-        yield from (f"{one['grid']}: {one['note']}" for one in found["grids"] if one["note"])
-        for one in found["grids"]:
-            gaps = [Gap(**gap) for gap in one["impossible"]]
-            yield from (f"{one['grid']}: cannot run: {plain(line)}" for line in holes.lines(gaps))
+        yield from (f"{entry['grid']}: {entry['note']}" for entry in report["grids"] if entry["note"])
+        for entry in report["grids"]:
+            gaps = [Gap(**gap) for gap in entry["impossible"]]
+            yield from (f"{entry['grid']}: cannot run: {plain(line)}" for line in holes.lines(gaps))
         yield ""
-    if found["rows"]:
-        flat = [((row["model"], row["task"]), row, "") for row in found["rows"]]
+    if report["rows"]:
+        flat = [((row["model"], row["task"]), row, "") for row in report["rows"]]
         total: Counter[str] = Counter()
-        for row in found["rows"]:
+        for row in report["rows"]:
             total.update({name: row[name] for name in COLUMNS if name in row})
         yield _table(("model", "task"), [*flat, (("all", ""), total, "")])
-    for one in found["running"]:
-        yield f"running: {one['key'][:12]}, step {one['step'] or 0} of {'?' if one['steps'] is None else one['steps']}"
-    if any(row.get("stale") for row in found["rows"]):
+    for cell in report["running"]:
+        steps = "?" if cell["steps"] is None else cell["steps"]
+        yield f"running: {cell['key'][:12]}, step {cell['step'] or 0} of {steps}"
+    if any(row.get("stale") for row in report["rows"]):
         yield "stale cells count as done; `deltabench why KEY` shows what changed, and rerun=stale runs them again."
-    if found["quarantined"]:
-        yield f"quarantine: {found['quarantined']} files that did not parse are in {found['store']}/quarantine."
+    if report["quarantined"]:
+        yield f"quarantine: {report['quarantined']} files that did not parse are in {report['store']}/quarantine."
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[tuple[str, ...], Counts, str]], last: str = "") -> str:
@@ -262,9 +263,9 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[tuple[str, ...], Counts, 
     return formatting.aligned(lines, right=range(len(head) - (head[-1] == "cells"), len(head) + len(used)))
 
 
-def _left(one: Mapping[str, Any]) -> str:
-    if not one["left"]:
+def _left(entry: Mapping[str, Any]) -> str:
+    if not entry["left"]:
         return "-"
-    if one["seconds_left"] is None:
-        return f"{one['left']} cells, time unknown"
-    return f"{one['left']} cells, about {progress.clock(one['seconds_left'])} with {one['at_once']} at once"
+    if entry["seconds_left"] is None:
+        return f"{entry['left']} cells, time unknown"
+    return f"{entry['left']} cells, about {progress.clock(entry['seconds_left'])} with {entry['at_once']} at once"

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import formatting
-from harness.cli import arguments as words
+from harness.cli import command_line
 from harness.config import compose
 from harness.errors import UsageError, near
 from harness.experiments import grid
@@ -54,7 +54,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Run `deltabench store` and return its exit code."""
     if arguments.what not in ACTS:
         raise UsageError(f"there is no action {arguments.what!r} for a store.{near(arguments.what, ACTS)}")
-    given = words.parse([word for word in arguments.words if word.startswith("store=")], ())
+    given = command_line.parse([word for word in arguments.words if word.startswith("store=")], ())
     named = [word for word in arguments.words if not word.startswith("store=")]
     least, most, text = TAKES[arguments.what]
     if not least <= len(named) <= most:
@@ -99,11 +99,11 @@ def _gc(store: Store, arguments: argparse.Namespace) -> tuple[dict[str, Any], st
     waste = garbage_collection.find(store)
     if arguments.delete:
         waste = garbage_collection.free(store, waste)
-    rows = [{"path": str(one.path.relative_to(store.path)), "bytes": one.bytes, "why": one.why} for one in waste]
-    total = sum(one.bytes for one in waste)
+    rows = [{"path": str(file.path.relative_to(store.path)), "bytes": file.bytes, "why": file.why} for file in waste]
+    total = sum(file.bytes for file in waste)
     groups: dict[str, list[int]] = defaultdict(list)
-    for one in waste:
-        groups[one.why].append(one.bytes)
+    for file in waste:
+        groups[file.why].append(file.bytes)
     lines = [(why, str(len(sizes)), f"{sum(sizes) / 1e6:.1f} MB") for why, sizes in groups.items()]
     table = [formatting.aligned([("", "files", ""), *lines], right=(1, 2))] if lines else []
     end = "freed" if arguments.delete else "could be freed; --delete frees it" if waste else "to free"
@@ -113,15 +113,15 @@ def _gc(store: Store, arguments: argparse.Namespace) -> tuple[dict[str, Any], st
 
 def _rm(store: Store, arguments: argparse.Namespace, *names: str) -> tuple[dict[str, Any], str]:
     keys, noted = _named(store, names)
-    found = garbage_collection.removal(store, keys)
-    total, dry = sum(found.bytes.values()), arguments.dry_run
-    result = {"store": str(store.path), "bytes": total, "running": [*found.running], "needed_by": found.needed_by}
-    lines = [f"{key[:12]} is running and stays" for key in found.running]
-    for key, children in found.needed_by.items():
+    removal = garbage_collection.removal(store, keys)
+    total, dry = sum(removal.bytes.values()), arguments.dry_run
+    result = {"store": str(store.path), "bytes": total, "running": [*removal.running], "needed_by": removal.needed_by}
+    lines = [f"{key[:12]} is running and stays" for key in removal.running]
+    for key, children in removal.needed_by.items():
         few = ", ".join(child[:12] for child in children[:3]) + (" …" if len(children) > 3 else "")
         lines.append(f"{key[:12]} is a parent of {few}, which cannot be run again without it")
-    what = f"{len(found.bytes)} cell{'s' * (len(found.bytes) != 1)} with all records, {total / 1e6:.1f} MB"
-    if dry or not found.bytes:
+    what = f"{len(removal.bytes)} cell{'s' * (len(removal.bytes) != 1)} with all records, {total / 1e6:.1f} MB"
+    if dry or not removal.bytes:
         return {**result, "removed": []}, "\n".join(
             [*lines, f"{what} would be removed" if dry else "nothing to remove"]
         )
@@ -129,10 +129,10 @@ def _rm(store: Store, arguments: argparse.Namespace, *names: str) -> tuple[dict[
     if not arguments.yes:
         _ask("\n".join([*lines, f"remove {what}, from {store.path}? [y/N] "]))
         lines = []
-    removed = garbage_collection.remove(store, found.bytes)
-    if noted and not found.running and len(removed) == len(found.bytes):
+    removed = garbage_collection.remove(store, removal.bytes)
+    if noted and not removal.running and len(removed) == len(removal.bytes):
         requested_grids.forget(store, noted)
-    text = f"{len(removed)} removed, {sum(found.bytes[key] for key in removed) / 1e6:.1f} MB freed"
+    text = f"{len(removed)} removed, {sum(removal.bytes[key] for key in removed) / 1e6:.1f} MB freed"
     return {**result, "removed": removed}, "\n".join([*lines, text])
 
 
@@ -146,8 +146,8 @@ def _named(store: Store, names: Sequence[str]) -> tuple[list[str], str]:
             return [store.find(name) for name in names], ""
         known = ", ".join(grids) or "none"
         raise UsageError(f"{name!r} is neither a key nor a grid of this store.{near(name, grids)} Its grids: {known}.")
-    given = words.parse(names, ())
-    words.refuse_added(given)
+    given = command_line.parse(names, ())
+    command_line.refuse_added(given)
     return [identity.key(cell) for cell in grid.expand([given.block])], ""
 
 

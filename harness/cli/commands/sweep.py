@@ -29,8 +29,7 @@ from typing import Any
 
 from harness.analysis import cell_rows
 from harness.analysis.grid_table import Choice
-from harness.cli import arguments as words
-from harness.cli import cell_choice, request, table_output
+from harness.cli import cell_choice, command_line, request, table_output
 from harness.cli.commands import plan
 from harness.execution import sweep
 from harness.experiments import grid
@@ -54,20 +53,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run `deltabench sweep` and return its exit code."""
-    given = words.parse([*arguments.words, *words.flag("retry", arguments.retry)])
-    words.refuse_added(given)
-    asked = request.read(given, arguments.skip_impossible)
-    deadline_s = words.seconds(arguments.duration) if arguments.duration else None
+    given = command_line.parse([*arguments.words, *command_line.flag("retry", arguments.retry)])
+    command_line.refuse_added(given)
+    options = request.read(given, arguments.skip_impossible)
+    deadline_s = command_line.seconds(arguments.duration) if arguments.duration else None
     if arguments.dry_run:
-        return plan.show(given, asked, None, arguments.json)
+        return plan.show(given, options, None, arguments.json)
     holes: list[Hole] = []
     planned = grid.expand([given.block], holes)
     name = requested_grids.name_of(given.block)
     with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
-        seconds = dry_run.seconds(Store(asked.runtime.store), asked)
-        settings = {**vars(asked), "deadline_s": deadline_s, "name": name, "holes": holes, "seconds": seconds}
+        seconds = dry_run.seconds(Store(options.runtime.store), options)
+        settings = {**vars(options), "deadline_s": deadline_s, "name": name, "holes": holes, "seconds": seconds}
         code = sweep.run_cells(planned, **settings)
-    store, choice = Store(asked.runtime.store), cell_choice.of_cells(name, planned)
+    store, choice = Store(options.runtime.store), cell_choice.of_cells(name, planned)
     if arguments.json:
         print(json.dumps({"exit_code": code, **_outcome(store, choice, name)}, indent=1))
     elif code != INTERRUPTED or deadline_s is not None:

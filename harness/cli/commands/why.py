@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness import atomic_files, formatting
-from harness.cli import arguments as words
+from harness.cli import command_line
 from harness.config import compose
 from harness.config.schema import Cell
 from harness.errors import UsageError, plain
@@ -31,22 +31,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Run `deltabench why` and return its exit code."""
     others = [word for word in arguments.words if "=" not in word]
-    given = words.parse([word for word in arguments.words if "=" in word], ())
+    given = command_line.parse([word for word in arguments.words if "=" in word], ())
     if given.block or given.added:
         raise UsageError(f"why takes keys and store=DIR, not {next(iter([*given.block, *given.added]))}=….")
     store = Store(given.configure(compose.defaults()["runtime"]).store)
     key = store.find(arguments.key)
     if len(others) > 1:
         raise UsageError("why takes one key, or two keys to compare.")
-    result = two(store, key, store.find(others[0])) if others else one(store, key)
+    result = differences(store, key, store.find(others[0])) if others else changes(store, key)
     if arguments.json:
         print(json.dumps(atomic_files.finite(result), ensure_ascii=False, indent=1))
     else:
-        print("\n".join(map(plain, _lines_of_two(result) if others else _lines_of_one(result))))
+        print("\n".join(map(plain, _lines_of_differences(result) if others else _lines_of_changes(result))))
     return 0
 
 
-def one(store: Store, key: str) -> dict[str, Any]:
+def changes(store: Store, key: str) -> dict[str, Any]:
     """Return what changed since the current record was made."""
     record = store.read(key)
     if record is None:
@@ -64,10 +64,10 @@ def one(store: Store, key: str) -> dict[str, Any]:
     }
 
 
-def two(store: Store, key: str, other: str) -> dict[str, Any]:
+def differences(store: Store, key: str, other: str) -> dict[str, Any]:
     """Return how two cells differ: in fields of their identity, and in the code that made their records."""
-    left, right = (dict(_flat(identity.to_json(_cell(store, one), kinds=("identity",)))) for one in (key, other))
-    ours, theirs = (_parts(store.read(one) or {}) for one in (key, other))
+    left, right = (dict(_flat(identity.to_json(_cell(store, name), kinds=("identity",)))) for name in (key, other))
+    ours, theirs = (_parts(store.read(name) or {}) for name in (key, other))
     known = ours and theirs
     return {
         "key": key,
@@ -77,7 +77,7 @@ def two(store: Store, key: str, other: str) -> dict[str, Any]:
     }
 
 
-def _lines_of_one(result: Mapping[str, Any]) -> Iterator[str]:
+def _lines_of_changes(result: Mapping[str, Any]) -> Iterator[str]:
     head = f"{result['key'][:12]} is {result['status']}"
     if result["message"]:
         yield f"{head}: {result['message']}"
@@ -90,7 +90,7 @@ def _lines_of_one(result: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"  {line}" for line in fingerprint.changes(then, now))
 
 
-def _lines_of_two(result: Mapping[str, Any]) -> Iterator[str]:
+def _lines_of_differences(result: Mapping[str, Any]) -> Iterator[str]:
     pair = f"{result['key'][:12]} and {result['other'][:12]}"
     if not result["fields"]:
         yield f"{pair}: they are the same cell."

@@ -132,7 +132,7 @@ class Follower:
 
 def figures(row: Mapping[str, Any]) -> dict[str, float]:
     """Return the numbers of a row of the curve by name, those of sets as `scores/test`; null values are left out."""
-    flat = {f"{name}/{one}": x for name, value in row.items() if isinstance(value, dict) for one, x in value.items()}
+    flat = {f"{name}/{part}": x for name, value in row.items() if isinstance(value, dict) for part, x in value.items()}
     flat |= {name: value for name, value in row.items() if name != "step"}
     return {name: float(x) for name, x in flat.items() if isinstance(x, int | float) and not isinstance(x, bool)}
 

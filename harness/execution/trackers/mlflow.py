@@ -22,10 +22,10 @@ def begin(folder: Path) -> Begin:
     class Run:
         def __init__(self, name: str, about: Mapping[str, str | int | float]) -> None:
             self.id = client.create_run(experiment, run_name=name).info.run_id
-            client.log_batch(self.id, params=[Param(one, str(value)[:500]) for one, value in about.items()])
+            client.log_batch(self.id, params=[Param(name, str(value)[:500]) for name, value in about.items()])
 
         def log(self, step: int, figures: Mapping[str, float]) -> None:
-            client.log_batch(self.id, metrics=[Metric(one, value, 0, step) for one, value in figures.items()])
+            client.log_batch(self.id, metrics=[Metric(name, value, 0, step) for name, value in figures.items()])
 
         def end(self, status: str) -> None:
             client.set_tag(self.id, "status", status)

@@ -14,7 +14,7 @@ def begin(folder: Path) -> Begin:
     class Run:
         def __init__(self, name: str, about: Mapping[str, str | int | float]) -> None:
             self.writer = SummaryWriter(str(folder / name), flush_secs=10)
-            self.writer.add_text("cell", "\n".join(f"    {one}: {value}" for one, value in about.items()))
+            self.writer.add_text("cell", "\n".join(f"    {name}: {value}" for name, value in about.items()))
 
         def log(self, step: int, figures: Mapping[str, float]) -> None:
             for name, value in figures.items():

@@ -16,7 +16,7 @@ import pytest
 
 from harness import assets
 from harness.cli import dispatch
-from harness.cli.arguments import parse
+from harness.cli.command_line import parse
 from harness.cli.commands import doctor
 from harness.config import conf_files
 from harness.config.schema import ModelConfig

@@ -10,7 +10,7 @@ from harness.config.launchers import Launcher
 from harness.config.schema import Cell, Runtime
 from harness.errors import Impossible, UsageError
 from harness.execution import sweep, sweep_plan
-from harness.execution.sweep_plan import Asked, SweepPlan
+from harness.execution.sweep_plan import SweepOptions, SweepPlan
 from harness.experiments.holes import Hole
 from harness.store import identity, requested_grids
 from harness.store.store import Store
@@ -31,7 +31,7 @@ def decide(store: Store, monkeypatch: pytest.MonkeyPatch) -> Decide:
     monkeypatch.setattr("harness.processes.forkserver.call", preflight)
 
     def decide(many: list[Cell], holes: tuple[Hole, ...] = (), **options: Any) -> SweepPlan:
-        return sweep_plan.decide(store, many, Asked(Runtime(store=str(store.path)), **options), holes)
+        return sweep_plan.decide(store, many, SweepOptions(Runtime(store=str(store.path)), **options), holes)
 
     return decide
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness import assets
-from harness.cli.arguments import parse
+from harness.cli.command_line import parse
 from harness.config import compose, conf_files
 from harness.config.schema import Cell
 from harness.config.yaml_values import flow, quoted

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from harness.cli import arguments
+from harness.cli import command_line
 from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError
 from harness.execution import sweep
@@ -71,7 +71,7 @@ def test_the_key_contains_the_parents_and_the_command_names_them() -> None:
     assert identity.key(child) != identity.key(
         replace(child, parents=tuple((role, "0" * 64) for role, _ in child.parents))
     )
-    again = grid.expand([arguments.parse(command(child).split()[2:]).block])
+    again = grid.expand([command_line.parse(command(child).split()[2:]).block])
     assert again == [child]
 
 

@@ -20,7 +20,7 @@ UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 
 @dataclass(frozen=True)
-class Words:
+class CommandLine:
     """The words of a command line by kind.
 
     block: choices for the grid, each a list. added: choices written `+key=value`. runtime, settings: the other words.
@@ -37,7 +37,7 @@ class Words:
         return replace(built, store=str(located(built.store)))
 
 
-def parse(words: Sequence[str], settings: Sequence[str] = SETTINGS) -> Words:
+def parse(words: Sequence[str], settings: Sequence[str] = SETTINGS) -> CommandLine:
     """Return the words as choices and settings.
 
     Raise UsageError for a word that is not `key=value`, for an unknown key and for a key that is given twice.
@@ -65,7 +65,7 @@ def parse(words: Sequence[str], settings: Sequence[str] = SETTINGS) -> Words:
             chosen[key] = text
         else:
             raise UsageError(f"there is no setting {plus + key!r}.{_meant(f'{key}=', known)}")
-    return Words(block, added, runtime, chosen)
+    return CommandLine(block, added, runtime, chosen)
 
 
 def _meant(word: str, known: Sequence[str]) -> str:
@@ -83,7 +83,7 @@ def flag(name: str, value: str | None) -> list[str]:
     return [] if value is None else [f"{name}={value}"]
 
 
-def refuse_added(given: Words) -> None:
+def refuse_added(given: CommandLine) -> None:
     """Raise UsageError for a word `+key=value`, which only `deltabench reproduce` takes."""
     if given.added:
         key = next(iter(given.added))

@@ -6,7 +6,7 @@ import string
 
 import pytest
 
-from harness.cli import arguments
+from harness.cli import command_line
 from harness.config.schema import Runtime
 from harness.config.yaml_values import Written
 from harness.errors import UsageError
@@ -14,7 +14,7 @@ from harness.experiments import declared_types
 
 
 def test_choices_and_settings() -> None:
-    said = arguments.parse(
+    said = command_line.parse(
         ["method=full,lora", "method.rank=1,2", "method.targets=[q,v],[o]", "seed=0,1", "store=x", "jobs=3"]
     )
     assert said.block == {
@@ -41,12 +41,12 @@ def test_choices_and_settings() -> None:
     ],
 )
 def test_values_are_yaml(text: str, values: list[object]) -> None:
-    assert arguments.choices("recipe.learning_rate", text) == values
+    assert command_line.choices("recipe.learning_rate", text) == values
 
 
 def test_names_stay_text() -> None:
-    assert arguments.choices("method", "none,1") == ["none", "1"]
-    assert arguments.choices("task", "2024,null,'a,b'") == ["2024", "null", "a,b"]
+    assert command_line.choices("method", "none,1") == ["none", "1"]
+    assert command_line.choices("task", "2024,null,'a,b'") == ["2024", "null", "a,b"]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_names_stay_text() -> None:
 )
 def test_the_declared_type_decides(key: str, text: str, values: list[object]) -> None:
     """A text is what was written; a number is decimal."""
-    assert arguments.choices(key, text) == values
+    assert command_line.choices(key, text) == values
 
 
 @pytest.mark.parametrize(
@@ -87,19 +87,19 @@ def test_the_declared_type_decides(key: str, text: str, values: list[object]) ->
 )
 def test_what_is_not_understood_is_named(word: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        arguments.parse([word])
+        command_line.parse([word])
 
 
 def test_twice_is_once_too_often() -> None:
     with pytest.raises(UsageError, match="twice"):
-        arguments.parse(["seed=0", "seed=1"])
+        command_line.parse(["seed=0", "seed=1"])
 
 
 def test_added_words_are_kept_apart() -> None:
-    said = arguments.parse(["+method=mine", "task=a"])
+    said = command_line.parse(["+method=mine", "task=a"])
     assert said.added == {"method": ["mine"]}
     with pytest.raises(UsageError, match="reproduce"):
-        arguments.refuse_added(said)
+        command_line.refuse_added(said)
 
 
 @pytest.mark.parametrize(
@@ -107,13 +107,13 @@ def test_added_words_are_kept_apart() -> None:
     [("90", 90), ("90s", 90), ("30m", 1800), ("1.5h", 5400), ("1d", 86400), ("1h30m", 5400), ("1d12h", 129600)],
 )
 def test_durations(text: str, seconds: float) -> None:
-    assert arguments.seconds(text) == seconds
+    assert command_line.seconds(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "m", "-3m", "0", "0.0h", "3 weeks", "1e3s", "9" * 30, "30m1h", "1h30"])
 def test_durations_that_are_none(text: str) -> None:
     with pytest.raises(UsageError):
-        arguments.seconds(text)
+        command_line.seconds(text)
 
 
 def test_malformed_words_give_a_sentence() -> None:
@@ -137,7 +137,7 @@ def test_malformed_words_give_a_sentence() -> None:
         text = "".join(draw.choice(string.printable + "é=[]{},:!&*|>'\"\x00") for _ in range(draw.randrange(12)))
         word = draw.choice([f"{draw.choice(keys)}={text}", text])
         try:
-            arguments.parse([word])
+            command_line.parse([word])
         except UsageError:
             refused += 1
     assert refused > 20
@@ -149,10 +149,10 @@ def test_malformed_words_give_a_sentence() -> None:
 def test_a_seed_is_said_in_digits(text: str) -> None:
     """One sentence names what was written, what a seed is and how several are written."""
     with pytest.raises(UsageError) as refused:
-        arguments.parse([f"seed={text}"])
+        command_line.parse([f"seed={text}"])
     assert str(refused.value).startswith(f"seed={text}: a seed is a whole number from 0 to 2147483647")
     assert str(refused.value).endswith("as in seed=0,1,2.")
-    assert arguments.parse(["seed=0,010, 2147483647"]).block == {"seed": [0, 10, 2**31 - 1]}
+    assert command_line.parse(["seed=0,010, 2147483647"]).block == {"seed": [0, 10, 2**31 - 1]}
 
 
 @pytest.mark.parametrize("value", [None, True, 1.5, [0, 1], declared_types.typed("seed", Written("1e1"))])
