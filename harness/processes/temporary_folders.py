@@ -41,18 +41,23 @@ def prepare() -> None:
     """Make a folder for the sockets of this process's children, and remove the folders of ended processes."""
     settings = processes.current_process()._config  # type: ignore[attr-defined]
     if not Path(settings.get("tempdir", "/nowhere")).is_dir():
-        for place in _places():
+        for place in _candidates():
             _remove_abandoned(place)
         path = _make(next(iter(_places())))
         Finalize(None, shutil.rmtree, args=(path, True), exitpriority=-100)
         settings["tempdir"] = str(path)
 
 
+def _candidates() -> list[Path]:
+    """Return the folders for temporary files that can be written: TMPDIR, however long its name is, and the usual."""
+    names = dict.fromkeys((tempfile.gettempdir(), "/tmp", "/var/tmp"))
+    return [Path(name) for name in names if os.access(name, os.W_OK | os.X_OK)]
+
+
 def _places() -> list[Path]:
     """Return the folders with room for a socket's name: TMPDIR unless it is too long. Raises UsageError without one."""
-    candidates = dict.fromkeys((tempfile.gettempdir(), "/tmp", "/var/tmp"))
     room = LONGEST - len(_prefix()) - 8
-    usable = [Path(name) for name in candidates if len(name) < room and os.access(name, os.W_OK | os.X_OK)]
+    usable = [path for path in _candidates() if len(str(path)) < room]
     if not usable:
         raise UsageError(f"TMPDIR={tempfile.gettempdir()}: the name is too long for a socket; set one below {room}.")
     return usable

@@ -67,6 +67,18 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(place: Path) -> 
     assert all(path.exists() for path in others)
 
 
+def test_a_folder_whose_name_has_no_room_for_a_socket_is_cleared_too(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cell's own folder lies in TMPDIR, however long its name is; the sockets lie elsewhere then."""
+    long = tmp_path / ("t" * temporary_folders.LONGEST)
+    left = long / f"deltabench-{temporary_folders._digest(lease.me()['host'])}-{_gone()}-12345-abcdefgh"
+    left.mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    temporary_folders.prepare()
+    assert not left.exists()
+
+
 def test_a_link_is_not_followed(place: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     link = place / f"deltabench-{temporary_folders._digest(lease.me()['host'])}-{_gone()}-12345-abcdefgh"
