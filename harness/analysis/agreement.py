@@ -59,13 +59,15 @@ class Compared:
     def coverage(self, name: str) -> str:
         """Return one line on how much was compared. name: of the other run."""
         texts = [
-            f"{found} of {all_} {what}" for (found, all_), what in ((self.places, "groups"), (self.cells, "cells"))
+            f"{shared} of {all_} {what}" for (shared, all_), what in ((self.places, "groups"), (self.cells, "cells"))
         ]
         return f"compared {' and '.join(texts)} of {name}"
 
     def sensitivity(self) -> str:
         """Return one line on the differences that would not be seen; "" where every group is the same cell for cell."""
-        known = sorted(100 * one.tolerance for one in self.groups if one.verdict != "same" and one.tolerance > 0)
+        known = sorted(
+            100 * group.tolerance for group in self.groups if group.verdict != "same" and group.tolerance > 0
+        )
         if not known:
             return ""
         middle = known[len(known) // 2]
@@ -88,15 +90,17 @@ def compare(mine: Sequence[archive.Run], reference: Sequence[archive.Run], role:
 
 def flipped(mine: Sequence[Finding], reference: Sequence[Finding]) -> list[tuple[Finding, Finding]]:
     """Return the claims that one run reproduces and the other contradicts."""
-    theirs = {(one.claim, one.model): one for one in reference}
-    pairs = [(one, theirs[one.claim, one.model]) for one in mine if (one.claim, one.model) in theirs]
-    return [pair for pair in pairs if {one.verdict for one in pair} == {"reproduced", "contradicted"}]
+    theirs = {(finding.claim, finding.model): finding for finding in reference}
+    pairs = [
+        (finding, theirs[finding.claim, finding.model]) for finding in mine if (finding.claim, finding.model) in theirs
+    ]
+    return [pair for pair in pairs if {finding.verdict for finding in pair} == {"reproduced", "contradicted"}]
 
 
-def table(found: Sequence[Group], model: str, name: str = "reference") -> Table:
+def table(groups: Sequence[Group], model: str, name: str = "reference") -> Table:
     """Return one row per group of one model. name: of the other run."""
     columns = ("method", "task", "rate", "mine", name, "difference", "seeds", "verdict")
-    rows = tuple(_row(group) for group in found if group.place[0] == model)
+    rows = tuple(_row(group) for group in groups if group.place[0] == model)
     note = (
         f"points; the {statistics.LEVEL:.0%} interval is Student's t of the group's own spread over n seeds, mine / "
         f"{name}; verdicts are Holm-adjusted"

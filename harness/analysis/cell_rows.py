@@ -25,16 +25,16 @@ def rows(store: Store, keys: Iterable[str], known: Mapping[str, Fields]) -> list
     checkpoint, null where there is none; why_null: the reason.
     """
     named = dict(zip(known, labels.of_cells(list(known.values())), strict=True))
-    found = []
+    shown = []
     for key, status, summary in store.statuses(keys):
         row = state(key, status, summary)
         if key in named:
-            cell, one = known[key], named[key]
-            row |= {"method": cell["method"]["name"], "arm": one.arm, "model": one.model, "task": one.task}
+            cell, label = known[key], named[key]
+            row |= {"method": cell["method"]["name"], "arm": label.arm, "model": label.model, "task": label.task}
             row |= {"learning_rate": cell["recipe"]["learning_rate"], "seed": cell["seed"]}
-            row["name"] = f"{one.arm}{one.rate} {one.model} {one.task} seed {cell['seed']}"
-        found.append({**row, **scored(store, key, summary)})
-    return found
+            row["name"] = f"{label.arm}{label.rate} {label.model} {label.task} seed {cell['seed']}"
+        shown.append({**row, **scored(store, key, summary)})
+    return shown
 
 
 def state(key: str, status: str, summary: Fields | None) -> dict[str, Any]:
@@ -44,13 +44,13 @@ def state(key: str, status: str, summary: Fields | None) -> dict[str, Any]:
 
 def scored(store: Store, key: str, summary: Fields | None) -> dict[str, Any]:
     """Return a cell's metric with its test and its validation score at the best checkpoint, or why it has none."""
-    found = summary or {}
-    reached = found.get("scores")
-    if reached is None and found.get("status") == "done":  # the short form of a record had no scores before
+    known = summary or {}
+    reached = known.get("scores")
+    if reached is None and known.get("status") == "done":  # the short form of a record had no scores before
         reached = scores(store.read(key) or {})
     figures = {role: (reached or {}).get(role) for role in ("test", "validation")}
-    why = None if any(value is not None for value in figures.values()) else _why(store, key, found.get("status"))
-    return {"metric": found.get("metric"), **figures, "why_null": why}
+    why = None if any(value is not None for value in figures.values()) else _why(store, key, known.get("status"))
+    return {"metric": known.get("metric"), **figures, "why_null": why}
 
 
 def _why(store: Store, key: str, status: str | None) -> str:
@@ -61,14 +61,14 @@ def _why(store: Store, key: str, status: str | None) -> str:
     return plain(" ".join(str(message or f"it is {status}").split()))
 
 
-def states(found: Sequence[Fields]) -> list[str]:
+def states(rows: Sequence[Fields]) -> list[str]:
     """Return a line for each state that a reader has to know: how many cells are in it, and the first of them."""
     lines = []
-    for one in STATES:
-        here = [row for row in found if row["status"] == one or (one == "stale" and row["stale"])]
+    for state in STATES:
+        here = [row for row in rows if row["status"] == state or (state == "stale" and row["stale"])]
         more = f"; and {len(here) - MOST} more, which --format json names" if len(here) > MOST else ""
         if here:
-            lines.append(f"{len(here)} {one}: {'; '.join(map(_name, here[:MOST]))}{more}")
+            lines.append(f"{len(here)} {state}: {'; '.join(map(_name, here[:MOST]))}{more}")
     return lines
 
 
@@ -83,8 +83,8 @@ def shortened(text: str) -> str:
     return text if len(text) <= REASON else f"{text[:REASON]}…"
 
 
-def counted(found: Sequence[Fields]) -> str:
+def counted(rows: Sequence[Fields]) -> str:
     """Return a sentence on the cells' statuses: "54 cells: 53 done, 1 failed"."""
-    counts = Counter(str(row["status"]) for row in found)
+    counts = Counter(str(row["status"]) for row in rows)
     text = ", ".join(f"{count} {status}" for status, count in counts.most_common())
-    return f"{len(found)} cell{'s' * (len(found) != 1)}: {text}"
+    return f"{len(rows)} cell{'s' * (len(rows) != 1)}: {text}"

@@ -71,9 +71,9 @@ def make(
     if not made:
         states = (nothing(many[0], flat), *states)
     stale = stale_marks.Stale.of(runs)
-    made = [replace(one, notes=(*one.notes, *states)) for one in map(stale.marked, made)]
+    made = [replace(table, notes=(*table.notes, *states)) for table in map(stale.marked, made)]
     unit = many[0].unit if len(many) == 1 else ""
-    return Shown(tuple(made), states, tuple(rows), chosen, ", ".join(one.title for one in many), unit)
+    return Shown(tuple(made), states, tuple(rows), chosen, ", ".join(measure.title for measure in many), unit)
 
 
 def _tables(
@@ -85,13 +85,15 @@ def _tables(
     if len(many) == 1:
         return pivot.tables(studies, many[0], by, sort)
     if by[1]:
-        names = ",".join(one.name for one in many)
+        names = ",".join(measure.name for measure in many)
         raise UsageError(
             f"--metric {names}: several figures stand in columns, so --by takes one axis, as --by {by[0]}."
         )
-    titles = [one.title for one in many]
+    titles = [measure.title for measure in many]
     leading = titles.index(sort) if sort in titles else 0
-    made = [pivot.tables(studies, one, by, sort if place == leading else None) for place, one in enumerate(many)]
+    made = [
+        pivot.tables(studies, measure, by, sort if place == leading else None) for place, measure in enumerate(many)
+    ]
     return pivot_join.joined(made, many, leading)
 
 
@@ -105,14 +107,14 @@ def plain(name: str, tuning: Iterable[int] = ()) -> Exhibit:
 
 def _cells(store: Store, choice: Choice, runs: Sequence[archive.Run]) -> dict[str, Fields]:
     """Return key -> the cell as JSON of every cell that is known, whether it has run or not."""
-    found = {run.record["key"]: run.record["cell"] for run in runs}
+    cells = {run.record["key"]: run.record["cell"] for run in runs}
     for key, cell in choice.cells.items():
-        if key not in found and cell is not None:
-            found[key] = cell
-        elif key not in found:
+        if key not in cells and cell is not None:
+            cells[key] = cell
+        elif key not in cells:
             with suppress(UsageError):  # a grid from elsewhere names cells that were never registered here
-                found[key] = identity.to_json(store.cell(key))
-    return found
+                cells[key] = identity.to_json(store.cell(key))
+    return cells
 
 
 def _values(rows: list[dict[str, Any]], many: "Sequence[Measure]", exhibit: Exhibit) -> None:
@@ -120,9 +122,9 @@ def _values(rows: list[dict[str, Any]], many: "Sequence[Measure]", exhibit: Exhi
     for row in rows:
         if exhibit.sets != "test":
             row["test"] = None
-        for one in many:
-            if one.value is not None and not one.per_set:
-                row[one.title] = one.value(row["key"], "") if row["status"] == "done" else None
+        for measure in many:
+            if measure.value is not None and not measure.per_set:
+                row[measure.title] = measure.value(row["key"], "") if row["status"] == "done" else None
 
 
 def nothing(measure: "Measure", flat: "Flat") -> str:

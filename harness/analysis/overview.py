@@ -40,22 +40,22 @@ def draw_pages(folder: Path, names: Collection[str] = ()) -> Iterator[str]:
             continue
         index, place = atomic_files.read_json(path), path.parent
         exhibit = exhibits.load(place.name, conf_files.folders()[:-1])
-        kept = folder / exhibit.cells_of
-        runs = exhibit_rows.load(place) if exhibit.forecast else archive.from_archive(kept / archive.ARCHIVE)
+        home = folder / exhibit.cells_of
+        runs = exhibit_rows.load(place) if exhibit.forecast else archive.from_archive(home / archive.ARCHIVE)
         words = str(index.get("words", ""))
-        report.render(exhibit, index["scale"], runs, place, words=words, proof=proofs.load(kept))
+        report.render(exhibit, index["scale"], runs, place, words=words, proof=proofs.load(home))
         yield place.name
 
 
 def _lines(folder: Path) -> Iterator[str]:
     for path in sorted(folder.glob("*/claims.json")):
         name = path.parent.name
-        for found in atomic_files.parse(atomic_files.read_text(path))["findings"]:
-            yield f"| [{name}]({name}/README.md) | {found['model']} | **{found['verdict']}** | {_cell(found)} |\n"
+        for finding in atomic_files.parse(atomic_files.read_text(path))["findings"]:
+            yield f"| [{name}]({name}/README.md) | {finding['model']} | **{finding['verdict']}** | {_cell(finding)} |\n"
 
 
-def _cell(found: dict[str, Any]) -> str:
-    return str(found["sentence"]).replace(f": {found['verdict']};", ";", 1).replace("|", r"\|")
+def _cell(finding: dict[str, Any]) -> str:
+    return str(finding["sentence"]).replace(f": {finding['verdict']};", ";", 1).replace("|", r"\|")
 
 
 def _without(folder: Path) -> str:

@@ -46,7 +46,7 @@ def tables(studies: Sequence[Study], measure: Measure, by: tuple[str, str], sort
     cells = dict(zip(rows.key, rows.cell, strict=True))
     placed = axes.placed(rows, cells, by)
     made = [_Pivot(group, str(name), measure, by) for name, group in placed.groupby("table", sort=False)]
-    return [one.table(sort) for one in made]
+    return [part.table(sort) for part in made]
 
 
 @dataclass
@@ -88,7 +88,7 @@ class _Pivot:
         return {f"{MEAN} {metric}": group for metric, group in groups.items() if group.column.nunique() > 1}
 
     def _heads(self, columns: Sequence[str]) -> tuple[str, ...]:
-        shown = [self._marked(one, axis=1) if self.by[1] else self._alone(one) for one in columns]
+        shown = [self._marked(column, axis=1) if self.by[1] else self._alone(column) for column in columns]
         tail = ([] if "seed" in self.by else [N]) + ([CHOSEN_RATE] if self._has_rates() else [])
         return (self.by[0], *shown, *self._means(), *tail)
 
@@ -104,8 +104,10 @@ class _Pivot:
         mine = self.rows[self.rows.row == label]
         inside = mine if self.by[0] in _OF_TASKS else self.rows
         entries = [
-            self._entry(mine[mine.column == one], inside[inside.column == one] if self.by[1] in _IN_COLUMNS else inside)
-            for one in columns
+            self._entry(
+                mine[mine.column == column], inside[inside.column == column] if self.by[1] in _IN_COLUMNS else inside
+            )
+            for column in columns
         ]
         means = [self._entry(group[group.row == label], group) for group in self._means().values()]
         tail = [] if "seed" in self.by else [_count(mine)]
@@ -155,13 +157,13 @@ class _Pivot:
         """Return why these rows have no common mean; "" where they have one."""
         metrics = mine.drop_duplicates(["task", "metric"])
         if self.measure.score and metrics.metric.nunique() > 1:
-            found = {str(name): ", ".join(group.task) for name, group in metrics.groupby("metric", sort=False)}
-            listed = "; ".join(f"{tasks} by {name}" for name, tasks in found.items())
+            by_metric = {str(name): ", ".join(group.task) for name, group in metrics.groupby("metric", sort=False)}
+            listed = "; ".join(f"{tasks} by {name}" for name, tasks in by_metric.items())
             return f"no mean over tasks that different metrics score ({listed}): --by method,task shows each"
         versions: dict[str, list[str]] = {}
         for label, cell in dict(zip(mine.task, mine.cell, strict=True)).items():
             versions.setdefault(cell["task"]["name"], []).append(label)
-        if several := [label for found in versions.values() if len(found) > 1 for label in found]:
+        if several := [label for labels_of in versions.values() if len(labels_of) > 1 for label in labels_of]:
             return f"no mean over versions of one task ({', '.join(several)}): --by method,task shows each"
         twice = mine[mine.duplicated(["task", "set", "seed"], keep=False)]
         if len(twice):
@@ -238,7 +240,7 @@ def _count(rows: "pd.DataFrame") -> Entry:
 
 def _guess(rows: "pd.DataFrame") -> Entry:
     """Return the mean over tasks and sets of the score of guessing: the better of chance and the majority class."""
-    one = rows.drop_duplicates(["task", "set"])
-    base = np.fmax(one.chance.to_numpy(dtype=float), one.majority.to_numpy(dtype=float))
+    sets = rows.drop_duplicates(["task", "set"])
+    base = np.fmax(sets.chance.to_numpy(dtype=float), sets.majority.to_numpy(dtype=float))
     mean = float(base.mean())
     return Entry(MISSING) if math.isnan(mean) else Entry(f"{100 * mean:.1f}", 100 * mean)

@@ -23,13 +23,13 @@ def _of(tables: Sequence[Table], model: str) -> Table | None:
     return next((table for table in tables if table.model == model), None)
 
 
-def _joined(found: Sequence[Table | None], many: Sequence[Measure], leading: int) -> Table:
-    known = [table for table in (found[leading], *found) if table is not None]
+def _joined(tables: Sequence[Table | None], many: Sequence[Measure], leading: int) -> Table:
+    known = [table for table in (tables[leading], *tables) if table is not None]
     first = known[0]
     tail = [head for head in first.columns if head in TAIL]
     rows = {str(row[0].value): row for table in reversed(known) for row in table.rows}
     labels = list(dict.fromkeys(str(row[0].value) for table in known for row in table.rows))
-    figures = [column for table, one in zip(found, many, strict=True) for column in _columns(table, one)]
+    figures = [column for table, measure in zip(tables, many, strict=True) for column in _columns(table, measure)]
     body = [
         (
             rows[label][0],
@@ -39,16 +39,16 @@ def _joined(found: Sequence[Table | None], many: Sequence[Measure], leading: int
         for label in labels
     ]
     heads = (first.columns[0], *(head for head, _ in figures), *tail)
-    title = f"{', '.join(one.title for one in many)} by {first.columns[0]}"
-    notes = dict.fromkeys(note for table in found if table is not None for note in table.notes)
+    title = f"{', '.join(measure.title for measure in many)} by {first.columns[0]}"
+    notes = dict.fromkeys(note for table in tables if table is not None for note in table.notes)
     return replace(first, title=title[:1].upper() + title[1:], columns=heads, rows=tuple(body), notes=tuple(notes))
 
 
-def _columns(table: Table | None, one: Measure) -> Iterator[tuple[str, dict[str, Entry]]]:
+def _columns(table: Table | None, measure: Measure) -> Iterator[tuple[str, dict[str, Entry]]]:
     """Yield (heading with unit, row -> entry) of a measure's columns; a table that has none gives an empty one."""
-    unit = f" ({one.unit})" if one.unit else ""
+    unit = f" ({measure.unit})" if measure.unit else ""
     if table is None:
-        yield f"{one.title}{unit}", {}
+        yield f"{measure.title}{unit}", {}
         return
     for at, head in enumerate(table.columns):
         if at > 0 and head not in TAIL:

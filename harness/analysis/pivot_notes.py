@@ -29,7 +29,7 @@ def lines(
     rows: "pd.DataFrame", measure: Measure, by: tuple[str, str], remarks: Remarks, has_rates: bool
 ) -> Iterator[str]:
     """Yield the notes of one table. rows: of its scores. has_rates: whether it has a column of learning rates."""
-    yield from dict.fromkeys(line for one in rows.label.unique() for line in one.splitlines())
+    yield from dict.fromkeys(line for label in rows.label.unique() for line in label.splitlines())
     yield _numbers(rows, measure, by)
     yield from _metrics(rows, measure)
     yield from remarks.sentences
@@ -42,7 +42,7 @@ def lines(
         yield rate_marks.AT_EDGE
     if remarks.untuned:
         yield rate_marks.ALONE + (", so these rows stand last" if by[0] == axes.METHOD else "")
-    yield from dict.fromkeys(line for one in rows.choosing.unique() for line in one.splitlines())
+    yield from dict.fromkeys(line for choosing in rows.choosing.unique() for line in choosing.splitlines())
 
 
 def _numbers(rows: "pd.DataFrame", measure: Measure, by: tuple[str, str]) -> str:
@@ -67,9 +67,9 @@ def _metrics(rows: "pd.DataFrame", measure: Measure) -> Iterator[str]:
     """Yield which metric scores each task."""
     if measure.score:
         named = rows.drop_duplicates(["task", "metric"])
-        found = {str(name): ", ".join(group.task) for name, group in named.groupby("metric", sort=False)}
-        several = [f"{name} ({tasks})" for name, tasks in found.items()]
-        yield "metrics: " + "; ".join(several) if len(several) > 1 else f"metric: {next(iter(found))}"
+        by_metric = {str(name): ", ".join(group.task) for name, group in named.groupby("metric", sort=False)}
+        several = [f"{name} ({tasks})" for name, tasks in by_metric.items()]
+        yield "metrics: " + "; ".join(several) if len(several) > 1 else f"metric: {next(iter(by_metric))}"
 
 
 def _beside(rows: "pd.DataFrame", measure: Measure) -> Iterator[str]:
@@ -84,5 +84,5 @@ def _beside(rows: "pd.DataFrame", measure: Measure) -> Iterator[str]:
 def _rates(rows: "pd.DataFrame") -> Iterator[str]:
     """Yield the learning rates of each arm, for a table without a column of them."""
     trained = rows[rows.trains].groupby("arm", sort=False)
-    if spans := [f"{arm} {rate_marks.span(list(one.learning_rate))}" for arm, one in trained]:
+    if spans := [f"{arm} {rate_marks.span(list(group.learning_rate))}" for arm, group in trained]:
         yield f"learning rates: {'; '.join(spans)}"

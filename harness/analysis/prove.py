@@ -55,13 +55,13 @@ def proof(reference: Sequence[Run], now: Iterable[Run], before: Iterable[Run] = 
     commits = {_commit(run) for run in reference}
     older = _by_kind(run for run in before if _commit(run) in commits)
     pairs = {kind: list(_pairs(ours, runs, older.get(kind, []))) for kind, runs in kinds.items()}
-    if missing := [kind for kind, found in pairs.items() if not found]:
+    if missing := [kind for kind, matched in pairs.items() if not matched]:
         raise UsageError(_missing(missing[0], kinds[missing[0]], len(missing)))
     rows = [_row(kind, kinds[kind], pairs[kind]) for kind in kinds]
     digests = {name: digest for runs in kinds.values() for name, digest in proofs.parts(runs[0].record).items()}
     names = sorted({name for kind in kinds for name in kind.groups})
     made = provenance.gather()
-    commits_now = sorted({str(_commit(pair.now)) for found in pairs.values() for pair in found})
+    commits_now = sorted({str(_commit(pair.now)) for matched in pairs.values() for pair in matched})
     return {
         "by": {"commits": commits_now, **{name: made[name] for name in ("packages", "python", "machine")}},
         "compared": [*FIELDS, "curve"],
@@ -83,10 +83,10 @@ def _commit(run: Run) -> str | None:
 
 
 def _by_kind(runs: Iterable[Run]) -> dict[Kind, list[Run]]:
-    found: dict[Kind, list[Run]] = defaultdict(list)
+    by_kind: dict[Kind, list[Run]] = defaultdict(list)
     for run in runs:
-        found[Kind.of(run.record)].append(run)
-    return dict(found)
+        by_kind[Kind.of(run.record)].append(run)
+    return dict(by_kind)
 
 
 def _pairs(ours: Mapping[str, Run], reference: Sequence[Run], older: Sequence[Run]) -> Iterator[Pair]:
@@ -136,9 +136,9 @@ def _row(kind: Kind, reference: Sequence[Run], pairs: Sequence[Pair]) -> dict[st
 def differing(pair: Pair) -> list[str]:
     """Return the repeatable fields, or "curve", where the newer run lacks a value of the older one."""
     before, now = pair.before, pair.now
-    found = [name for name in FIELDS if not _within(before.record.get(name), now.record.get(name))]
+    unequal = [name for name in FIELDS if not _within(before.record.get(name), now.record.get(name))]
     curves = [[{k: v for k, v in row.items() if k != "seconds"} for row in run.curve] for run in (before, now)]
-    return [*found, *([] if curves[0] and _within(*curves) else ["curve"])]
+    return [*unequal, *([] if curves[0] and _within(*curves) else ["curve"])]
 
 
 def _within(old: Any, new: Any) -> bool:
@@ -162,7 +162,7 @@ def start_gap(reference: Sequence[Run], now: Run) -> float | None:
         recipe = replace(cell.recipe, **{name: getattr(wanted.recipe, name) for name in ("steps", "evaluate_every")})
         task = replace(cell.task, **{name: getattr(wanted.task, name) for name in ("test_size", "digest")})
         if identity.key(replace(cell, recipe=recipe, task=task)) == now.record["key"]:
-            old, new = (float(one.curve[0]["validation_loss"]) for one in (run, now))
+            old, new = (float(record.curve[0]["validation_loss"]) for record in (run, now))
             return abs(old - new) / max(abs(old), 1e-12)
     return None
 
@@ -196,11 +196,11 @@ def main(words: Sequence[str]) -> int:
     reference = archive.from_archive(folder / archive.ARCHIVE)
     content = proof(reference, _runs([given.store]), _runs(given.before))
     atomic_files.write_json(folder / proofs.FILE, content)
-    bad = [one for one in content["kinds"] if one["differs"]]
-    cells = sum(len(one["cells"]) for one in content["kinds"])
+    bad = [kind for kind in content["kinds"] if kind["differs"]]
+    cells = sum(len(kind["cells"]) for kind in content["kinds"])
     print(f"{folder / proofs.FILE}: {cells} cells prove {len(content['kinds'])} kinds of record, {len(bad)} differ")
-    for one in bad:
-        print(f"  {'; '.join(one['differs'])}")
+    for kind in bad:
+        print(f"  {'; '.join(kind['differs'])}")
     return int(bool(bad))
 
 

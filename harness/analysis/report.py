@@ -51,13 +51,13 @@ def render(
     studies: list[Any] = (forecast_memory if exhibit.forecast else study).studies(exhibit, runs)
     folder.mkdir(parents=True, exist_ok=True)
     chosen = [view_registry.VIEWS[name] for name in exhibit.views]
-    shown = [[view.function()(one) for one in studies] for view in chosen if view.kind == "table"]
-    shown = [[one for one in made if one.rows] for made in shown]
-    findings = [finding for one in studies for finding in judge(exhibit, one)]
+    shown = [[view.function()(part) for part in studies] for view in chosen if view.kind == "table"]
+    shown = [[drawn for drawn in made if drawn.rows] for made in shown]
+    findings = [finding for part in studies for finding in judge(exhibit, part)]
     if findings:
-        shown.append([verdict_table.verdicts(_of(findings, one.model), one.model) for one in studies])
+        shown.append([verdict_table.verdicts(_of(findings, part.model), part.model) for part in studies])
     stale = stale_marks.Stale.of([] if exhibit.forecast else runs, proof)
-    shown = [[stale.marked(one) for one in made] for made in shown if made]
+    shown = [[stale.marked(drawn) for drawn in made] for made in shown if made]
     for made in shown:
         _write_table(made, folder)
     texts = {v.name: list(v.function()(studies)) for v in chosen if v.kind == "text" and studies}
@@ -76,8 +76,8 @@ def render(
         **({"forecast": True} if exhibit.forecast else {}),
         **({} if exhibit.forecast else {"stale": stale.to_json()}),
         "labels": stale.lines()
-        + ([] if exhibit.forecast else sorted({n for one in studies for n in notes.label(one)})),
-        "tables": [table.to_json(one) for made in shown for one in made],
+        + ([] if exhibit.forecast else sorted({n for part in studies for n in notes.label(part)})),
+        "tables": [table.to_json(drawn) for made in shown for drawn in made],
         "texts": texts,
         "figures": figures,
         **({"failed_figures": failed} if failed else {}),
@@ -89,12 +89,12 @@ def render(
 
 def judge(exhibit: Exhibit, study: "Study") -> list[Finding]:
     """Return the exhibit's claims, tested on one model's records."""
-    found = []
+    findings = []
     for name, options in exhibit.claims:
         chosen = {**claims.find(name).options, **options}
         claim = claims.find(name).with_options(chosen)
-        found.append(claim.test()(study, claim, chosen))
-    return found
+        findings.append(claim.test()(study, claim, chosen))
+    return findings
 
 
 def digest(exhibit: Exhibit, scale: str, records: Iterable[str]) -> str:
@@ -169,7 +169,9 @@ def page(index: dict[str, Any]) -> str:
         parts += [f"The figure {name} could not be drawn: `{errors.plain(why).replace('`', '')}`.", ""]
     if index["findings"]:
         parts += ["## Claims", ""]
-        parts += [f"- **{one['verdict']}** ({one['model']}): {one['sentence']}" for one in index["findings"]]
+        parts += [
+            f"- **{finding['verdict']}** ({finding['model']}): {finding['sentence']}" for finding in index["findings"]
+        ]
         parts.append("")
     parts += ["## Tables", ""]
     parts += [table.to_markdown(table.from_json(content)) for content in index["tables"]]
@@ -183,10 +185,10 @@ def page(index: dict[str, Any]) -> str:
 def plain(finding: Finding) -> dict[str, Any]:
     """Return a finding as JSON values, with non-finite numbers as null and the keys of its cells once."""
     bare = [dataclasses.replace(row, sides=((), ())) for row in finding.comparisons]
-    found = dict(atomic_files.finite(dataclasses.asdict(dataclasses.replace(finding, comparisons=tuple(bare)))))
-    for row in found["comparisons"]:
+    content = dict(atomic_files.finite(dataclasses.asdict(dataclasses.replace(finding, comparisons=tuple(bare)))))
+    for row in content["comparisons"]:
         del row["sides"]
-    return found
+    return content
 
 
 def picture(name: str, studies: "Sequence[Study]") -> bytes:
@@ -214,7 +216,7 @@ def _write_claims(findings: Sequence[Finding], folder: Path) -> None:
     if not findings:
         return
     atomic_files.write_json(folder / "claims.json", {"findings": [plain(finding) for finding in findings]})
-    lines = [f"- **{one.verdict}** ({one.model}): {one.sentence}" for one in findings]
+    lines = [f"- **{finding.verdict}** ({finding.model}): {finding.sentence}" for finding in findings]
     (folder / "claims.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -58,9 +58,15 @@ def _place(study: Study, role: str, task: str | None, arm: str) -> tuple[str, li
         quote = decomposition.quotes(study).get(study.method_of.get(arm, arm), {})
         label, stated = str(quote.get("label", "")), (quote.get("stated") or {}).get(role)
         cloud = decomposition_clouds.printed(study, label, role)
-        found = [_plain(decomposition_clouds.pearson(cloud, over) if cloud else np.nan) for over in (ALL, WITHIN)]
+        correlations = [
+            _plain(decomposition_clouds.pearson(cloud, over) if cloud else np.nan) for over in (ALL, WITHIN)
+        ]
         text = "" if stated is None else f", {_plain(float(stated))} in its text"
-        return f"{label or arm}, {weights}\nas published", [cloud] if cloud else [], _words(found[0] + text, found[1])
+        return (
+            f"{label or arm}, {weights}\nas published",
+            [cloud] if cloud else [],
+            _words(correlations[0] + text, correlations[1]),
+        )
     if arm not in study.clean.arms:
         return f"{arm}, {weights}", [], "no cells"
     place = decomposition.panel_of(study, role, ALL).tasks.index(task)
@@ -77,10 +83,10 @@ def _plain(value: float) -> str:
     return "—" if np.isnan(value) else f"{value:.2f}"
 
 
-def _interval(found: Estimate) -> str:
-    if np.isnan(found.main.low):
-        return _plain(found.main.mean)
-    return f"{found.main.mean:.2f} [{found.main.low:.2f}, {found.main.high:.2f}]"
+def _interval(estimate: Estimate) -> str:
+    if np.isnan(estimate.main.low):
+        return _plain(estimate.main.mean)
+    return f"{estimate.main.mean:.2f} [{estimate.main.low:.2f}, {estimate.main.high:.2f}]"
 
 
 def _panel(axes: "Axes", drawn: Sequence[Cloud]) -> None:
@@ -92,12 +98,12 @@ def _panel(axes: "Axes", drawn: Sequence[Cloud]) -> None:
     size = 14 if len(drawn) == 1 else 9
     for cloud in drawn:
         for kind in dict.fromkeys(cloud.kinds):
-            own = [place for place, one in enumerate(cloud.kinds) if one == kind]
+            own = [place for place, other in enumerate(cloud.kinds) if other == kind]
             for step in range(cloud.direction.shape[1]):
                 at = cloud.direction[own, step], cloud.magnitude[own, step]
                 look: dict[str, Any] = {"color": _colour(step), "marker": MARKERS.get(kind, "o")}
                 axes.scatter(*at, s=size, alpha=0.75, linewidths=0, zorder=2, **look)
-    across, up = (np.stack([getattr(one, side) for one in drawn]) for side in ("direction", "magnitude"))
+    across, up = (np.stack([getattr(cloud, side) for cloud in drawn]) for side in ("direction", "magnitude"))
     for step in range(across.shape[2]):
         _line(axes, across[:, :, step], up[:, :, step], color=_colour(step), linewidth=0.9, linestyle="--")
     _line(axes, across, up, color=LINE, linewidth=1.6)

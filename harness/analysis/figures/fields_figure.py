@@ -56,22 +56,22 @@ def _compared(study: Study) -> tuple[str, tuple[str, ...]]:
 
 def _look(study: Study, method: str, field: str, looks: Mapping[str, Any]) -> dict[str, Any]:
     """Return the look of a method's first variant, which all its variants share."""
-    found = list(fields.arms(study, method, field).values())
-    return dict(looks[found[0]]) if found else {"color": figure_style.FLOOR, "marker": "."}
+    arms = list(fields.arms(study, method, field).values())
+    return dict(looks[arms[0]]) if arms else {"color": figure_style.FLOOR, "marker": "."}
 
 
 def _ours(axes: "Axes", study: Study, place: tuple[str, str], look: Mapping[str, Any], aside: float) -> None:
     """Draw one method. place: (method, field). aside: a factor of the field's values, so that no bar hides another."""
     arms = fields.arms(study, *place)
-    found = {value: estimates.score(study.clean, arm).main for value, arm in arms.items()}
-    known = {value: one for value, one in found.items() if not np.isnan(one.mean)}
+    scores = {value: estimates.score(study.clean, arm).main for value, arm in arms.items()}
+    known = {value: score for value, score in scores.items() if not np.isnan(score.mean)}
     if not known:
         return
-    means = [100 * one.mean for one in known.values()]
+    means = [100 * score.mean for score in known.values()]
     axes.plot([value * aside for value in known], means, linestyle="-", linewidth=1.2, markersize=5, zorder=3, **look)
-    for value, one in known.items():
+    for value, score in known.items():
         edges = rate_marks.arrows(study, arms[value], study.clean.tasks).strip()
-        top = one.mean if np.isnan(one.high) else one.high
+        top = score.mean if np.isnan(score.high) else score.high
         axes.annotate(
             edges,
             (value * aside, 100 * top),
@@ -81,9 +81,9 @@ def _ours(axes: "Axes", study: Study, place: tuple[str, str], look: Mapping[str,
             fontsize=8,
             color=look["color"],
         )
-        if one.high > one.low:
+        if score.high > score.low:
             axes.plot(
-                [value * aside] * 2, [100 * one.low, 100 * one.high], color=look["color"], linewidth=1.0, alpha=0.6
+                [value * aside] * 2, [100 * score.low, 100 * score.high], color=look["color"], linewidth=1.0, alpha=0.6
             )
 
 
@@ -92,10 +92,10 @@ def _printed(study: Study, field: str) -> dict[str, list[tuple[float, float]]]:
     rows = [row for row in study.published if row.get(field) and row.get("avg_reported")]
     versions = [row.get("paper_version") for row in rows if "README" not in str(row.get("paper_version"))]
     last = [row for row in rows if row.get("paper_version") == versions[-1]] if versions else []
-    found: dict[str, list[tuple[float, float]]] = {}
+    points: dict[str, list[tuple[float, float]]] = {}
     for row in last:
-        found.setdefault(row["method"].lower(), []).append((float(row[field]), float(row["avg_reported"])))
-    return found
+        points.setdefault(row["method"].lower(), []).append((float(row[field]), float(row["avg_reported"])))
+    return points
 
 
 def _ranks(axes: "Axes", field: str, ticks: Sequence[float]) -> None:

@@ -48,13 +48,13 @@ def _panel(axes: "Axes", study: Study, arms: Sequence[str], size: str, looks: di
     for state, shift in SHIFT.items():
         panel = latency.ratios(study, state, size)
         for place, arm in enumerate(arms):
-            found = latency.estimate(panel, arm).main
-            if np.isnan(found.mean):
+            interval = latency.estimate(panel, arm).main
+            if np.isnan(interval.mean):
                 continue
-            if found.high > found.low:
-                axes.hlines(place + shift, found.low, found.high, color=looks[arm]["color"], linewidth=0.9)
+            if interval.high > interval.low:
+                axes.hlines(place + shift, interval.low, interval.high, color=looks[arm]["color"], linewidth=0.9)
             face = {"markerfacecolor": "white"} if state == "merged" else {}
-            axes.plot(found.mean, place + shift, linestyle="", markersize=5, **{**looks[arm], **face})
+            axes.plot(interval.mean, place + shift, linestyle="", markersize=5, **{**looks[arm], **face})
     axes.set_xlabel("time to answer, as a multiple of the backbone's")
     axes.grid(axis="y", visible=False)
     axes.set_ylim(-0.5, len(arms) - 0.5)

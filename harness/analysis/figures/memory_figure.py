@@ -33,16 +33,16 @@ def _looks(studies: Sequence[MemoryStudy]) -> dict[str, dict[str, Any]]:
     """Return arm -> colour and pattern: black for the ceiling; the variants of a method share a colour."""
     exhibit = studies[0].exhibit
     listed = [name for name in exhibit.methods() if name != exhibit.ceiling]
-    found: dict[str, dict[str, Any]] = {}
+    looks: dict[str, dict[str, Any]] = {}
     for arm, method in {arm: method for study in studies for arm, method in study.arms.items()}.items():
         colour = (
             figure_style.CYCLE[listed.index(method) % len(figure_style.CYCLE)]
             if method in listed
             else figure_style.CEILING
         )
-        again = any(look["color"] == colour for look in found.values())
-        found[arm] = {"color": colour, **({"alpha": 0.45} if again else {})}
-    return found
+        again = any(look["color"] == colour for look in looks.values())
+        looks[arm] = {"color": colour, **({"alpha": 0.45} if again else {})}
+    return looks
 
 
 def _panel(axes: "Axes", study: MemoryStudy, looks: dict[str, dict[str, Any]]) -> None:

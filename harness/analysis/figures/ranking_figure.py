@@ -60,7 +60,7 @@ def _scores(
 
 
 def _ranked(study: Study) -> bool:
-    return any(not np.isnan(found.main.mean) for found in tables.places(study).values())
+    return any(not np.isnan(rank.main.mean) for rank in tables.places(study).values())
 
 
 def _ranks(axes: "Axes", study: Study, arms: Sequence[str], looks: dict[str, dict[str, Any]]) -> None:
@@ -72,7 +72,7 @@ def _ranks(axes: "Axes", study: Study, arms: Sequence[str], looks: dict[str, dic
     last = max(len(arms), 2)
     axes.set_xlim(0.6, last + 0.4)
     axes.set_xticks(range(1, last + 1, 1 + last // 9))
-    if all(np.isnan(found.main.mean) for found in ranks.values()):
+    if all(np.isnan(rank.main.mean) for rank in ranks.values()):
         axes.annotate(
             figure_style.wrap(f"no mean rank: {ranks[arms[0]].reason}"),
             (0.5, 0.5),
@@ -83,13 +83,13 @@ def _ranks(axes: "Axes", study: Study, arms: Sequence[str], looks: dict[str, dic
     axes.set_xlabel("mean rank (1 is best)")
 
 
-def _dot(axes: "Axes", found: statistics.Interval, place: int, look: dict[str, Any], factor: float) -> None:
-    if np.isnan(found.mean):
+def _dot(axes: "Axes", interval: statistics.Interval, place: int, look: dict[str, Any], factor: float) -> None:
+    if np.isnan(interval.mean):
         return
-    if not np.isnan(found.low):
-        ends = [[factor * (found.mean - found.low)], [factor * (found.high - found.mean)]]
-        axes.errorbar(factor * found.mean, place, xerr=ends, color=look["color"], capsize=3.5, elinewidth=1.4)
-    axes.plot(factor * found.mean, place, linestyle="", markersize=5.5, zorder=4, **look)
+    if not np.isnan(interval.low):
+        ends = [[factor * (interval.mean - interval.low)], [factor * (interval.high - interval.mean)]]
+        axes.errorbar(factor * interval.mean, place, xerr=ends, color=look["color"], capsize=3.5, elinewidth=1.4)
+    axes.plot(factor * interval.mean, place, linestyle="", markersize=5.5, zorder=4, **look)
 
 
 def _names(axes: "Axes", names: Sequence[str]) -> None:

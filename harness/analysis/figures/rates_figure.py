@@ -40,9 +40,9 @@ def draw(studies: Sequence[Study]) -> "Figure":
         axes.set_xticks(ticks, [rate(tick) for tick in ticks], rotation=45)
         axes.minorticks_off()
     grid[0].set_ylabel("validation score (points)")
-    found = {line.get_label(): line for axes in grid for line in axes.get_legend_handles_labels()[0]}
+    handles = {line.get_label(): line for axes in grid for line in axes.get_legend_handles_labels()[0]}
     columns = 3 * len(studies)
     level = f"mean over tasks and seeds, {figure_style.seeds(studies)}; ring: the chosen rate"
     absent = figure_style.unplaced(studies, lambda study, arm: bool(by_method(study)[arm][0].size))
-    figure_style.legend(figure, list(found.values()), columns, level, absent, figure_style.subtitle(studies))
+    figure_style.legend(figure, list(handles.values()), columns, level, absent, figure_style.subtitle(studies))
     return figure

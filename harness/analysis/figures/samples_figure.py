@@ -23,7 +23,7 @@ BESIDE = 1.03
 def draw(studies: Sequence[Study]) -> "Figure":
     """Draw a panel per model and measure, then one per model of the paper."""
     looks, printed = figure_style.looks(studies), _printed(studies[0])
-    ours = [(study, *one) for study in studies for one in samples.quantities(study)]
+    ours = [(study, *quantity) for study in studies for quantity in samples.quantities(study)]
     count = len(ours) + len(printed)
     down = -(-count // ACROSS)
     figure = figure_style.figure(figsize=(0.8 + 3.4 * min(count, ACROSS), 0.7 + 2.7 * down))
@@ -56,36 +56,36 @@ def _ours(axes: "Axes", study: Study, panel: Panel, factor: float, looks: Mappin
     """Draw our scores, shifted a little per method so that no interval hides another."""
     by_size = {name: size for name, size in samples.sizes(study).items() if name in panel.tasks}
     for place, arm in enumerate(panel.arms):
-        found = {size: estimates.score(panel, arm, panel.tasks.index(name)).main for name, size in by_size.items()}
-        known = {size: one for size, one in found.items() if not np.isnan(one.mean)}
+        scores = {size: estimates.score(panel, arm, panel.tasks.index(name)).main for name, size in by_size.items()}
+        known = {size: score for size, score in scores.items() if not np.isnan(score.mean)}
         if not known:
             continue
         aside = BESIDE ** (place - (len(panel.arms) - 1) / 2)
-        means = [factor * one.mean for one in known.values()]
+        means = [factor * score.mean for score in known.values()]
         at = [size * aside for size in known]
         axes.plot(at, means, linestyle="-", linewidth=1.2, markersize=5, zorder=3, **looks[arm])
-        for x, one in zip(at, known.values(), strict=True):
-            if one.high > one.low:
-                ends = [factor * one.low, factor * one.high]
+        for x, score in zip(at, known.values(), strict=True):
+            if score.high > score.low:
+                ends = [factor * score.low, factor * score.high]
                 axes.plot([x, x], ends, color=looks[arm]["color"], linewidth=1.0, alpha=0.6)
     _rows(axes, sorted(by_size.values()))
 
 
 def _printed(study: Study) -> dict[str, dict[str, list[tuple[float, float]]]]:
     """Return model -> method -> (training rows, printed score), where the published file has such columns."""
-    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    printed: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for row in study.published:
         if row.get("n_samples") and row.get("mtbench_score"):
-            lines = found.setdefault(row["model"], {})
+            lines = printed.setdefault(row["model"], {})
             lines.setdefault(row["method"].lower(), []).append((float(row["n_samples"]), float(row["mtbench_score"])))
-    return found
+    return printed
 
 
 def _rows(axes: "Axes", ticks: Sequence[float]) -> None:
     """Set a log axis with a tick at every number of rows; of two that would touch, only the last."""
     axes.set_xscale("log")
-    kept = [tick for tick in ticks if tick == ticks[-1] or ticks[-1] / tick > 1.3]
-    axes.set_xticks(kept, [f"{tick:,.0f}" for tick in kept])
+    spaced = [tick for tick in ticks if tick == ticks[-1] or ticks[-1] / tick > 1.3]
+    axes.set_xticks(spaced, [f"{tick:,.0f}" for tick in spaced])
     axes.minorticks_off()
     axes.set_xlabel("training rows")
 

@@ -99,7 +99,7 @@ def named(studies: Sequence[Study], arm: str) -> str:
     """Return an arm's name with the marks of its rates (rate_marks.py): '… ↑2', or '… ↑' for several models."""
     here = [study for study in studies if arm in study.clean.arms]
     marks = [rate_marks.arrows(study, arm, study.clean.tasks) for study in here]
-    several = "".join(f" {sign}" for sign in "↑↓" if any(sign in one for one in marks))
+    several = "".join(f" {sign}" for sign in "↑↓" if any(sign in mark for mark in marks))
     untuned = f" ({rate_marks.UNTUNED})" if any(rate_marks.untuned(study, arm) for study in here) else ""
     return short(arm) + untuned + (marks[0] if len(marks) == 1 else several)
 

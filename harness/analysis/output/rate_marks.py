@@ -76,10 +76,10 @@ def edge(study: Study, arm: str, task: str) -> str:
     return study.edges.get((task, arm), "") if study.trains(arm) else ""
 
 
-def at_edges(found: Sequence[str]) -> str:
+def at_edges(edges: Sequence[str]) -> str:
     """Return the arrows of one number, whose rates lie at these edges: one for each task."""
-    counts = {name: found.count(name) for name in ("highest", "lowest")}
-    return "".join(EDGES[name] + (str(count) if len(found) > 1 else "") for name, count in counts.items() if count)
+    counts = {name: edges.count(name) for name in ("highest", "lowest")}
+    return "".join(EDGES[name] + (str(count) if len(edges) > 1 else "") for name, count in counts.items() if count)
 
 
 def rates(study: Study, arm: str) -> Entry:

@@ -49,26 +49,28 @@ def word(text: Any, keys: Iterable[str] = ()) -> Entry:
     return Entry(str(text), str(text), keys=tuple(keys))
 
 
-def number(found: "Estimate", factor: float = 1.0, digits: int = 1, bounds: bool = False, seeds: bool = False) -> Entry:
+def number(
+    estimate: "Estimate", factor: float = 1.0, digits: int = 1, bounds: bool = False, seeds: bool = False
+) -> Entry:
     """Return an estimate times `factor` as "83.1 ±2.0", or with `bounds` as "2.4 [1.9, 3.0]"; else MISSING.
 
     An interval that was cut is not around its mean, so it stands as bounds. seeds: with the part that is over seeds
     alone, "83.1 ±2.0 (1.2)".
     """
-    main = found.main
+    main = estimate.main
     if math.isnan(main.mean):
-        return Entry(MISSING, keys=found.keys)
+        return Entry(MISSING, keys=estimate.keys)
     mean, low, high = (factor * value for value in (main.mean, main.low, main.high))
     text = f"{mean:.{digits}f}"
     if math.isnan(low):
-        return Entry(text, mean, keys=found.keys)
+        return Entry(text, mean, keys=estimate.keys)
     if bounds or abs((high - mean) - (mean - low)) > 0.5 * 10**-digits:
         text += f" [{low:.{digits}f}, {high:.{digits}f}]"
     elif high > low:
         text += f" ±{(high - low) / 2:.{digits}f}"
     if seeds and main.row_se:
         text += f" ({factor * replace(main, row_se=0.0).half():.{digits}f})"
-    return Entry(text, mean, low, high, found.keys)
+    return Entry(text, mean, low, high, estimate.keys)
 
 
 def to_csv(tables: Sequence[Table]) -> str:
@@ -168,7 +170,7 @@ def in_ascii(table: Table) -> Table:
     """Return the table for a terminal that has no other characters, with +- and ^ for its signs."""
     rows = tuple(tuple(replace(entry, text=entry.text.translate(_ASCII)) for entry in row) for row in table.rows)
     notes = tuple(note.translate(_ASCII) for note in table.notes)
-    return replace(table, rows=rows, notes=notes, columns=tuple(one.translate(_ASCII) for one in table.columns))
+    return replace(table, rows=rows, notes=notes, columns=tuple(column.translate(_ASCII) for column in table.columns))
 
 
 def fitting(table: Table, width: int) -> list[Table]:
@@ -179,7 +181,7 @@ def fitting(table: Table, width: int) -> list[Table]:
     sizes = _sizes(table)
     groups: list[list[int]] = [[]]
     for at, size in enumerate(sizes[1:], start=1):
-        if groups[-1] and sizes[0] + sum(sizes[one] for one in groups[-1]) + size > width:
+        if groups[-1] and sizes[0] + sum(sizes[column] for column in groups[-1]) + size > width:
             groups.append([])
         groups[-1].append(at)
     parts = [

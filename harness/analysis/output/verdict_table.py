@@ -10,15 +10,18 @@ from harness.experiments.verdict import Comparison, Finding
 SEEDS = "seeds it would take"
 
 
-def verdicts(found: Sequence[Finding], model: str) -> Table:
+def verdicts(findings: Sequence[Finding], model: str) -> Table:
     """Return every comparison behind the claims on one model: estimate, interval, p, verdict, required seeds."""
-    rows = [(word(one.claim), *_compared(row, one)) for one in found for row in one.comparisons]
-    bare = [one for one in found if not one.comparisons]
-    rows += [(word(one.claim), *map(word, (*[MISSING] * 4, one.verdict, *[MISSING] * 2))) for one in bare]
+    rows = [(word(finding.claim), *_compared(row, finding)) for finding in findings for row in finding.comparisons]
+    bare = [finding for finding in findings if not finding.comparisons]
+    rows += [(word(finding.claim), *map(word, (*[MISSING] * 4, finding.verdict, *[MISSING] * 2))) for finding in bare]
     columns = ("claim", "comparison", "estimate", "interval", "p (Holm)", "verdict", "over seeds alone", SEEDS)
-    notes = [f"{one.claim}: {one.estimand}; margin {one.margin:g} ({one.scale}), {_why(one)}" for one in found]
-    notes += [f"{one.claim}: {note}" for one in found for note in one.notes]
-    compared = [row for one in found for row in one.comparisons]
+    notes = [
+        f"{finding.claim}: {finding.estimand}; margin {finding.margin:g} ({finding.scale}), {_why(finding)}"
+        for finding in findings
+    ]
+    notes += [f"{finding.claim}: {note}" for finding in findings for note in finding.notes]
+    compared = [row for finding in findings for row in finding.comparisons]
     if any(row.seeds_verdict for row in compared):
         notes.append(
             "interval, p and verdict: for new seeds and new test rows; row error: the unpaired binomial bound, as no "
@@ -32,13 +35,13 @@ def verdicts(found: Sequence[Finding], model: str) -> Table:
     return Table("verdicts", "Comparisons behind the claims", model, columns, tuple(rows), tuple(dict.fromkeys(notes)))
 
 
-def _why(one: Finding) -> str:
+def _why(finding: Finding) -> str:
     """Return the reason for the margin: the claim's, or that the exhibit sets another margin."""
-    claim = claims.find(one.claim)
-    return claim.why if one.margin == claim.margin else "the exhibit's own"
+    claim = claims.find(finding.claim)
+    return claim.why if finding.margin == claim.margin else "the exhibit's own"
 
 
-def _compared(row: Comparison, one: Finding) -> tuple[Entry, ...]:
+def _compared(row: Comparison, finding: Finding) -> tuple[Entry, ...]:
     form = ".3f"
     if row.estimate is None:
         estimate, interval = Entry(MISSING), Entry(row.reason)

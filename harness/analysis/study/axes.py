@@ -55,11 +55,11 @@ def placed(rows: "pd.DataFrame", cells: Mapping[str, Mapping[str, Any]], by: tup
     shown = [named[key] for key in rows.key]
     several = rows.task.nunique() > 1
     each = list(zip(rows[["cell", "set", "learning_rate"]].to_dict("records"), shown, strict=True))
-    values = {axis: [_value(axis, row, one, several) for row, one in each] for axis in by}
+    values = {axis: [_value(axis, row, label, several) for row, label in each] for axis in by}
     if rows.metric.nunique() > 1 and "" in by:
         values[""] = [str(metric) for metric in rows.metric]
-    tables = [_table(one, by) for one in shown]
-    names = [one.task for one in shown]
+    tables = [_table(label, by) for label in shown]
+    names = [label.task for label in shown]
     return rows.assign(table=tables, row=values[by[0]], column=values[by[1]], plain_task=names)
 
 
@@ -68,14 +68,14 @@ def ordered(axis: str, values: Iterable[str]) -> list[str]:
 
     The arms of one method stand together, by the numbers in their names.
     """
-    found = list(dict.fromkeys(values))
+    distinct = list(dict.fromkeys(values))
     if axis == METHOD:
-        methods = tuple(dict.fromkeys(arm.split(" ")[0] for arm in found))
-        return sorted(found, key=lambda arm: selection.arm_place(arm, methods))
-    numbers = {value: _size(value) for value in found}
+        methods = tuple(dict.fromkeys(arm.split(" ")[0] for arm in distinct))
+        return sorted(distinct, key=lambda arm: selection.arm_place(arm, methods))
+    numbers = {value: _size(value) for value in distinct}
     if all(size is not None for value, size in numbers.items() if value != ABSENT):
-        return sorted(found, key=lambda value: (value == ABSENT, numbers[value] or 0.0))
-    return sorted(found, key=lambda value: value == ABSENT)
+        return sorted(distinct, key=lambda value: (value == ABSENT, numbers[value] or 0.0))
+    return sorted(distinct, key=lambda value: value == ABSENT)
 
 
 def _apart(by: tuple[str, str]) -> list[str]:
@@ -85,26 +85,26 @@ def _apart(by: tuple[str, str]) -> list[str]:
     return [*fields, *recipe]
 
 
-def _table(one: labels.CellLabel, by: tuple[str, str]) -> str:
-    parts = ([] if MODEL in by else [one.model]) + ([] if METHOD in by else [one.arm])
+def _table(label: labels.CellLabel, by: tuple[str, str]) -> str:
+    parts = ([] if MODEL in by else [label.model]) + ([] if METHOD in by else [label.arm])
     return ", ".join(parts) or "all cells"
 
 
-def _value(axis: str, row: Mapping[Any, Any], one: labels.CellLabel, several: bool) -> str:
+def _value(axis: str, row: Mapping[Any, Any], label: labels.CellLabel, several: bool) -> str:
     """Return a row's value on an axis as text; several: whether the rows are of several tasks."""
     cell = row["cell"]
     if axis in (METHOD, MODEL, TASK):
-        return str({METHOD: one.arm, MODEL: one.model, TASK: one.task}[axis])
+        return str({METHOD: label.arm, MODEL: label.model, TASK: label.task}[axis])
     if axis == SET:
-        return f"{one.task}:{row['set']}" if several else str(row["set"])
+        return f"{label.task}:{row['set']}" if several else str(row["set"])
     if axis == RATE:
         return formatting.rate(float(row["learning_rate"]))
     if axis == "parents":
         return "+".join(role for role, _ in cell.get("parents") or ()) or ABSENT
     if axis in ("", "recipe", "objective", "seed"):
         return {"": "", "recipe": cell["recipe"].get("name") or ABSENT}.get(axis, str(cell.get(axis)))
-    found = columns.flat({"cell": cell})
-    return ABSENT if axis not in found else "null" if found[axis] is None else formatting.value(found[axis])
+    fields = columns.flat({"cell": cell})
+    return ABSENT if axis not in fields else "null" if fields[axis] is None else formatting.value(fields[axis])
 
 
 def _size(text: str) -> float | None:

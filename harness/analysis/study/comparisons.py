@@ -64,7 +64,7 @@ def _above_half(panel: Panel, others: Sequence[str], ceiling: str, near: float) 
     share = np.where(counted == 0, np.nan, np.nansum(cases, axis=0) / np.maximum(counted, 1))
     sides = panel.cells(*others), panel.cells(ceiling)
     again = estimates.raised(panel, lambda other: _above_half(other, others, ceiling, near))
-    main, beside = (estimates.clip(found, -0.5, 0.5) for found in statistics.interval(share - 0.5))
+    main, beside = (estimates.clip(interval, -0.5, 0.5) for interval in statistics.interval(share - 0.5))
     if main.se == 0 and main.n > len(share):  # all seeds agree: the exact interval of a share
         main = statistics.above_half(float(np.nansum(share)), main.n)
     return Estimate(main, beside, keys=sides[0] + sides[1], sides=sides, at_best=again)
@@ -89,8 +89,8 @@ def compare(
     """
     reasons = open_rates.cells_of(study)
     bounds = [_bounds(*row, margin, reasons) for row in zip(relations, estimated, strict=True)]
-    tests = _tests(relations, estimated, bounds, margin, lambda one: one)
-    alone = _tests(relations, estimated, bounds, margin, lambda one: statistics.with_rows(one, 0.0))
+    tests = _tests(relations, estimated, bounds, margin, lambda interval: interval)
+    alone = _tests(relations, estimated, bounds, margin, lambda interval: statistics.with_rows(interval, 0.0))
     rows = zip(pairs, relations, estimated, tests, strict=True)
     compared = [_comparison(*row, margin, len(pairs)) for row in rows]
     return tuple(map(_beside, compared, estimated, alone))
@@ -123,17 +123,19 @@ def _tests(
     read: Callable[[Interval], Interval],
 ) -> list[Tested]:
     """Return each test after Holm's adjustment; the p of a test is the largest of those at its bounds."""
-    plain = [RULES[relation](read(one.main), margin) for relation, one in zip(relations, estimated, strict=True)]
+    plain = [
+        RULES[relation](read(estimate.main), margin) for relation, estimate in zip(relations, estimated, strict=True)
+    ]
     worst = [
-        _worst(test, [_at_bound(relation, read(one.main), read(other.main), margin) for other in others])
-        for relation, one, test, others in zip(relations, estimated, plain, bounds, strict=True)
+        _worst(test, [_at_bound(relation, read(estimate.main), read(other.main), margin) for other in others])
+        for relation, estimate, test, others in zip(relations, estimated, plain, bounds, strict=True)
     ]
     rows = zip(plain, bounds, worst, statistics.holm([p for _, p in plain]), statistics.holm(worst), strict=True)
     tested = []
     for (verdict, _), others, own, p, bounded in rows:
         stays = bool(others) and own < 1 and bounded < ALPHA
-        kept = verdict if bounded < ALPHA else "inconclusive"
-        tested.append(Tested(kept, bounded if stays or not others else p, stays and kept != "inconclusive"))
+        final = verdict if bounded < ALPHA else "inconclusive"
+        tested.append(Tested(final, bounded if stays or not others else p, stays and final != "inconclusive"))
     return tested
 
 

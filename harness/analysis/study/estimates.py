@@ -49,14 +49,14 @@ def score(panel: Panel, arm: str, task: int | None = None) -> Estimate:
     if np.isnan(values).all(axis=1).any():
         return absent("no finished cell" if task is not None else missing(panel, arm))
     keys = panel.keys[panel.arms.index(arm)]
-    found = (keys if task is None else keys[task]).flat
+    cells = (keys if task is None else keys[task]).flat
     at = range(len(panel.tasks)) if task is None else [task]
     main, beside = statistics.interval(values)
     main = statistics.with_rows(main, row_error(panel.at(at), [arm]))
     if panel.bounds:
         low, high = np.mean([panel.bounds[index] for index in at], axis=0)
         main, beside = clip(main, low, high), clip(beside, low, high)
-    return Estimate(main, beside, keys=tuple(str(key) for key in found if key))
+    return Estimate(main, beside, keys=tuple(str(key) for key in cells if key))
 
 
 def row_error(panel: Panel, arms: Sequence[str], weights: Sequence[Array] | None = None) -> float:
@@ -77,11 +77,11 @@ def row_error(panel: Panel, arms: Sequence[str], weights: Sequence[Array] | None
         scale = weights[place] ** 2 if weights else 1.0
         variance += scale * statistics.row_variance(means, panel.rows)
     errors: dict[tuple[str, str], float] = {}
-    for task, one in zip(panel.tasks, variance, strict=True):
+    for task, squared in zip(panel.tasks, variance, strict=True):
         name, _, part = task.partition(":")
         rows = name.partition(" ")[0], part
-        errors[rows] = errors.get(rows, 0.0) + float(np.sqrt(one))
-    return math.sqrt(sum(one**2 for one in errors.values())) / len(panel.tasks)
+        errors[rows] = errors.get(rows, 0.0) + float(np.sqrt(squared))
+    return math.sqrt(sum(error**2 for error in errors.values())) / len(panel.tasks)
 
 
 def missing(panel: Panel, arm: str) -> str:
@@ -153,8 +153,8 @@ def scalable(panel: Panel, floor: Array, ceiling: Array) -> list[bool]:
 
 def learnt(panel: Panel, floor: Array, ceiling: Array) -> list[bool]:
     """Return the tasks, [T], where the ceiling is above the floor's mean by at least 3 of its own standard errors."""
-    found = zip(floor, ceiling, panel.rows, strict=True)
-    return [_clear(above - _mean(below), [_mean(above)], rows) for below, above, rows in found]
+    by_task = zip(floor, ceiling, panel.rows, strict=True)
+    return [_clear(above - _mean(below), [_mean(above)], rows) for below, above, rows in by_task]
 
 
 def _clear(gaps: Array, drawn: Sequence[float], rows: float) -> bool:
@@ -230,12 +230,12 @@ def ranked(panel: Panel) -> dict[str, Estimate]:
     places = np.where(complete, statistics.ranks(np.nan_to_num(values)), np.nan)
     keys = panel.cells(*full)
     for arm, place in zip(full, places, strict=True):
-        main, beside = (clip(found, 1, len(full)) for found in statistics.interval(place))
+        main, beside = (clip(interval, 1, len(full)) for interval in statistics.interval(place))
         result[arm] = Estimate(main, beside, keys)
     return result
 
 
-def clip(found: Interval, low: float, high: float) -> Interval:
+def clip(interval: Interval, low: float, high: float) -> Interval:
     """Return the interval cut to the possible values."""
-    bounds = np.clip([found.low, found.high], low, high)
-    return replace(found, low=float(bounds[0]), high=float(bounds[1]))
+    bounds = np.clip([interval.low, interval.high], low, high)
+    return replace(interval, low=float(bounds[0]), high=float(bounds[1]))

@@ -85,7 +85,7 @@ def _scored(run: Run) -> bool:
 def _bases(runs: Sequence[Run]) -> list[Row]:
     """Return the columns that each row of a cell has, with the labels that tell it from the other cells."""
     named = labels.of_cells([run.record["cell"] for run in runs])
-    return [_base(run, one.model, one.task, one.arm) for run, one in zip(runs, named, strict=True)]
+    return [_base(run, label.model, label.task, label.arm) for run, label in zip(runs, named, strict=True)]
 
 
 def _base(run: Run, model: str, task: str, arm: str) -> Row:
@@ -122,8 +122,8 @@ def _base(run: Run, model: str, task: str, arm: str) -> Row:
 
 def _unknown(notes: Mapping[str, Any]) -> float:
     """Return the largest share of unknown tokens that a record notes (see harness/models/unknown_tokens.py)."""
-    found = [notes.get(f"unknown_{what}") for what in ("inputs", "answers")]
-    shares = [share for one in found if isinstance(one, Mapping) for share in one.values()]
+    unknown = [notes.get(f"unknown_{what}") for what in ("inputs", "answers")]
+    shares = [share for by_set in unknown if isinstance(by_set, Mapping) for share in by_set.values()]
     return max((float(share) for share in shares if isinstance(share, int | float)), default=0.0)
 
 
@@ -131,7 +131,7 @@ def _score_rows(run: Run, base: Row, roles: Sequence[str]) -> list[Row]:
     metric = run.record["task_facts"]["metric"]
     rows = []
     for checkpoint, point in (run.record.get("scores") or {}).items():
-        flat = {name: found[metric] for name, found in point["sets"].items() if found.get(metric) is not None}
+        flat = {name: scores[metric] for name, scores in point["sets"].items() if scores.get(metric) is not None}
         for scored in _sets(flat, run, roles):
             figures = point["sets"][scored["set"]]
             answers = {name: figures.get(name) for name in ANSWERS}
@@ -151,9 +151,9 @@ def _peak(run: Run, rows: Sequence[Row]) -> list[Row]:
     for row in reported:
         points.setdefault(row["step"], {})[row["set"]] = row["score"]
     for point in run.curve:
-        found = {scored["set"]: scored["score"] for scored in _sets(point.get("scores") or {}, run, ("test",))}
-        if found:
-            points.setdefault(point["step"], {}).update(found)
+        scores = {scored["set"]: scored["score"] for scored in _sets(point.get("scores") or {}, run, ("test",))}
+        if scores:
+            points.setdefault(point["step"], {}).update(scores)
     complete = max(len(point) for point in points.values())
     full = {step: point for step, point in points.items() if len(point) == complete}
     best = min(full, key=lambda step: (-sum(full[step].values()), step))
@@ -163,10 +163,10 @@ def _peak(run: Run, rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def _sets(found: Mapping[str, Any], run: Run, roles: Sequence[str]) -> list[Row]:
+def _sets(scores: Mapping[str, Any], run: Run, roles: Sequence[str]) -> list[Row]:
     tests = (run.record.get("task_facts") or {}).get("tests") or ["test"]
     rows = []
-    for name, value in found.items():
+    for name, value in scores.items():
         role = "test" if name in tests else "other" if name == "test" else name
         score = value.get(run.record["task_facts"]["metric"]) if isinstance(value, Mapping) else value
         if role in roles and isinstance(score, int | float):

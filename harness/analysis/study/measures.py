@@ -64,8 +64,8 @@ class Measure:
             return rows
         rows = rows.assign(metric=self.title)
         rows = rows if self.per_set else rows.drop_duplicates(["key"]).assign(set="")
-        found = [self.value(key, name) for key, name in zip(rows.key, rows["set"], strict=True)]
-        rows = rows.assign(score=[math.nan if one is None else float(one) for one in found])
+        figures = [self.value(key, name) for key, name in zip(rows.key, rows["set"], strict=True)]
+        rows = rows.assign(score=[math.nan if figure is None else float(figure) for figure in figures])
         return rows[rows.score.notna()]
 
 
@@ -90,7 +90,7 @@ def find(name: str, flat: Flat, reported: str = "test") -> Measure:
             name, f"{name} on the {reported} sets", factor, unit, reported, higher=name not in ANSWERS, value=read
         )
     column = _column(name, flat, figures)
-    factor, unit = next(((one, unit) for at, one, unit in _UNITS if re.search(at, column)), (1.0, ""))
+    factor, unit = next(((factor, unit) for at, factor, unit in _UNITS if re.search(at, column)), (1.0, ""))
     if column.startswith("scores.") and not _COUNTED.search(column):
         factor, unit = 100.0, "points of 100"
     read = lambda key, where: _number(flat[key].get(column))  # noqa: E731

@@ -33,13 +33,13 @@ def places(study: "Study") -> dict[tuple[str, str], str]:
     """Return (arm, task) -> why its rate is open. An arm that trains nothing has no rate."""
     rows = study.scores.drop_duplicates(["arm", "task"])
     content = {(row["arm"], row["task"]): row["cell"] for row in rows.to_dict("records")}
-    found = {}
+    reasons = {}
     for row in study.rates.reset_index().to_dict("records"):
         arm, task = str(row["arm"]), str(row["task"])
         alone = row["tried"] < 2 and not tuned(content[arm, task])
         if study.trains(arm) and (alone or row["edge"]):
-            found[arm, task] = ALONE if alone else EDGE
-    return found
+            reasons[arm, task] = ALONE if alone else EDGE
+    return reasons
 
 
 def cells_of(study: "Study") -> Mapping[str, str]:
@@ -58,10 +58,10 @@ def _settled(row: Comparison, margin: float, reasons: Mapping[str, str]) -> Comp
     if row.verdict == "untested" or row.estimate is None:
         return row
     keys = [key for group in hinges(row.relation, row.verdict, row.estimate, margin, row.sides) for key in group]
-    found = {reasons[key] for key in (keys or row.keys) if key in reasons}
-    if not found:
+    marks = {reasons[key] for key in (keys or row.keys) if key in reasons}
+    if not marks:
         return row
-    why = ALONE if ALONE in found else EDGE
+    why = ALONE if ALONE in marks else EDGE
     return replace(row, verdict="inconclusive", reason=why, seeds=None, fewest=None, most=None, rows=None)
 
 
@@ -111,10 +111,10 @@ def _chosen() -> Mapping[str, tuple[tuple[str, str], float]]:
 
     from harness.analysis.study import selection  # here: it needs pandas
 
-    found = {}
+    by_key = {}
     for run in _tuning():
         cell, point = run.record["cell"], run.record["scores"]["best"]["sets"]["validation"]
-        found[run.record["key"]] = {
+        by_key[run.record["key"]] = {
             "family": _family(cell),
             "names": (cell["model"]["name"], cell["method"]["name"]),
             "learning_rate": float(cell["recipe"]["learning_rate"]),
@@ -122,7 +122,7 @@ def _chosen() -> Mapping[str, tuple[tuple[str, str], float]]:
             "score": point.get(run.record["task_facts"]["metric"]),
         }
     chosen = {}
-    for family, rows in pd.DataFrame(list(found.values())).groupby("family", sort=False):
+    for family, rows in pd.DataFrame(list(by_key.values())).groupby("family", sort=False):
         best = selection.choose(rows.pivot_table(index="learning_rate", columns="place", values="score"))
         if int(best["tried"]) > 1 and not best["edge"]:
             chosen[str(family)] = (rows.names.iloc[0], float(best["learning_rate"]))
@@ -135,5 +135,5 @@ def _tuning() -> list[archive.Run]:
 
     paths = sorted(assets.reference().glob(f"*/{archive.ARCHIVE}"))
     known = [path for path in paths if path.parent.name in exhibits.names()]
-    found = [path for path in known if exhibits.load(path.parent.name).sets == "validation"]
-    return [run for path in found for run in archive.from_archive(path) if run.record["status"] == "done"]
+    archives = [path for path in known if exhibits.load(path.parent.name).sets == "validation"]
+    return [run for path in archives for run in archive.from_archive(path) if run.record["status"] == "done"]

@@ -62,19 +62,19 @@ def load(folder: Path) -> Proof:
     """Return the proof in the folder of a reference run; an empty one where it has none that can be read."""
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         content = atomic_files.read_json(folder / FILE, linked=True)
-        kinds = {Kind(tuple(one["groups"]), one["revision"]): (*one["differs"],) for one in content["kinds"]}
+        kinds = {Kind(tuple(kind["groups"]), kind["revision"]): (*kind["differs"],) for kind in content["kinds"]}
         return Proof(content["groups"], kinds)
     return Proof()
 
 
 def stale(runs: Iterable[Run], proof: Proof | None = None) -> dict[str, str]:
     """Return key -> reason for the finished records that are not current."""
-    found = {}
+    reasons = {}
     known = proof or Proof()
     for run in runs:
         if run.record["status"] == "done" and (reason := _reason(run.record, known)):
-            found[str(run.record["key"])] = reason
-    return found
+            reasons[str(run.record["key"])] = reason
+    return reasons
 
 
 def _reason(record: Mapping[str, Any], proof: Proof) -> str:

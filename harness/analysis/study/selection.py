@@ -35,9 +35,9 @@ def rates(scores: "pd.DataFrame", rule: str = "clean", failures: "pd.DataFrame |
     import pandas as pd
 
     checkpoint, role = RULES[rule]
-    kept = scores[(scores.checkpoint == checkpoint) & (scores.role == role)]
+    scored = scores[(scores.checkpoint == checkpoint) & (scores.role == role)]
     rows, broken = [], _broken(failures)
-    for place, group in kept.groupby(PLACE, sort=False):
+    for place, group in scored.groupby(PLACE, sort=False):
         table = group.groupby(["learning_rate", "seed"]).score.mean().unstack()
         rows.append(dict(zip(PLACE, place, strict=True)) | choose(table, broken.get(place, ())))
     columns = [*PLACE, "learning_rate", "tried", "edge", "mean", "seeds"]
@@ -50,7 +50,7 @@ def choose(table: "pd.DataFrame", broken: Collection[float] = ()) -> dict[str, f
     broken: the rates at which a seed diverged or ran out of memory.
     """
     scores = {
-        float(rate): {one: score for one, score in zip(table.columns, row, strict=True) if not np.isnan(score)}
+        float(rate): {column: score for column, score in zip(table.columns, row, strict=True) if not np.isnan(score)}
         for rate, row in zip(table.index, table.to_numpy(float).tolist(), strict=True)
     }
     return asdict(rate_choice.choose(scores, broken))
@@ -104,11 +104,11 @@ class Panel:
 
     def at(self, tasks: Sequence[int]) -> "Panel":
         """Return the panel with some of its tasks."""
-        kept = np.asarray(tasks, dtype=int)
-        values, keys = self.values[:, kept], self.keys[:, kept]
-        named = tuple(self.tasks[index] for index in kept)
-        rows, base, by_row = self.rows[kept], self.base[kept], self.by_row[kept]
-        bounds = tuple(self.bounds[index] for index in kept) if self.bounds else ()
+        places = np.asarray(tasks, dtype=int)
+        values, keys = self.values[:, places], self.keys[:, places]
+        named = tuple(self.tasks[index] for index in places)
+        rows, base, by_row = self.rows[places], self.base[places], self.by_row[places]
+        bounds = tuple(self.bounds[index] for index in places) if self.bounds else ()
         return replace(self, tasks=named, values=values, keys=keys, rows=rows, base=base, by_row=by_row, bounds=bounds)
 
     def at_best(self, keys: Collection[str]) -> "Panel":
@@ -117,14 +117,14 @@ class Panel:
 
     def cells(self, *arms: str) -> tuple[str, ...]:
         """Return the keys of the cells of these arms."""
-        found = (key for arm in arms if arm in self.arms for key in self.keys[self.arms.index(arm)].flat)
-        return tuple(str(key) for key in found if key)
+        keys = (key for arm in arms if arm in self.arms for key in self.keys[self.arms.index(arm)].flat)
+        return tuple(str(key) for key in keys if key)
 
 
-def only(found: Panel, arms: tuple[str, ...]) -> Panel:
+def only(whole: Panel, arms: tuple[str, ...]) -> Panel:
     """Return the panel with these arms alone."""
-    at = [found.arms.index(arm) for arm in arms]
-    return replace(found, arms=arms, values=found.values[at], keys=found.keys[at])
+    at = [whole.arms.index(arm) for arm in arms]
+    return replace(whole, arms=arms, values=whole.values[at], keys=whole.keys[at])
 
 
 def panel(
@@ -155,7 +155,7 @@ def panel(
         base[task] = np.fmax(_number(row.majority), _number(row.chance))
         by_row[task] = scores and row.metric in BY_ROW and size[task] > 0
         ends[task] = (-HIGHEST if row.metric in SIGNED else 0.0, HIGHEST) if scores else bounds
-    known = tuple(one for one in ends if one is not None)
+    known = tuple(end for end in ends if end is not None)
     return Panel(arms, tasks, seeds, values, keys, size, base, by_row, HIGHEST if scores else np.nan, known)
 
 

@@ -72,16 +72,16 @@ def over_seeds(values: Array, level: float = LEVEL) -> Interval:
     return Interval(mean, mean - half, mean + half, se, df, sd, n, n / tasks)
 
 
-def with_rows(found: Interval, row_se: float, level: float = LEVEL) -> Interval:
+def with_rows(interval: Interval, row_se: float, level: float = LEVEL) -> Interval:
     """Return the interval for new seeds and new test rows, whose draws are independent; it contains that over seeds.
 
     The half-widths add in squares (Zou and Donner 2008), so a seeds' part with few degrees of freedom keeps its own
     quantile. row_se 0 gives the interval over seeds alone.
     """
-    if not (found.df > 0 and math.isfinite(row_se)):
-        return found
-    half = replace(found, row_se=row_se).half(level)
-    return replace(found, row_se=row_se, low=found.mean - half, high=found.mean + half)
+    if not (interval.df > 0 and math.isfinite(row_se)):
+        return interval
+    half = replace(interval, row_se=row_se).half(level)
+    return replace(interval, row_se=row_se, low=interval.mean - half, high=interval.mean + half)
 
 
 def row_variance(score: Array, rows: Array) -> Array:
@@ -197,12 +197,12 @@ def tau_p(left: Sequence[float], right: Sequence[float], draws: int = 20000) -> 
         orders = np.array(list(permutations(range(size))))
     else:
         orders = np.random.default_rng(0).permuted(np.tile(np.arange(size), (draws, 1)), axis=1)
-    one, other = np.asarray(left, dtype=float), np.asarray(right, dtype=float)[orders]
+    mine, other = np.asarray(left, dtype=float), np.asarray(right, dtype=float)[orders]
     above = np.triu_indices(size, 1)
-    signs = np.sign(one[above[0]] - one[above[1]])
+    signs = np.sign(mine[above[0]] - mine[above[1]])
     sums = np.abs(np.sign(other[:, above[0]] - other[:, above[1]]) @ signs)
-    found = abs(float(np.sign(np.asarray(right)[above[0]] - np.asarray(right)[above[1]]) @ signs))
-    more = int((sums >= found - ROUNDING).sum())
+    observed = abs(float(np.sign(np.asarray(right)[above[0]] - np.asarray(right)[above[1]]) @ signs))
+    more = int((sums >= observed - ROUNDING).sum())
     return more / len(orders) if size <= 7 else (more + 1) / (len(orders) + 1)
 
 
@@ -240,8 +240,8 @@ def share(wins: float, total: int, level: float = LEVEL) -> Interval:
 
 def above_half(wins: float, total: int) -> Interval:
     """Return a share less one half, with its Clopper-Pearson interval; its tests are exact."""
-    found = share(wins, total)
-    return replace(found, mean=found.mean - 0.5, low=found.low - 0.5, high=found.high - 0.5, kind="half")
+    interval = share(wins, total)
+    return replace(interval, mean=interval.mean - 0.5, low=interval.low - 0.5, high=interval.high - 0.5, kind="half")
 
 
 def share_p(wins: float, total: int, value: float) -> float:

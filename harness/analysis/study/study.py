@@ -129,10 +129,12 @@ class Study:
         bounds: the lowest and the highest possible value of the figure.
         """
         rows = self.selected[self.selected.role == self.role]
-        found = [_probed(held, probe, where, figure) for held, where in zip(rows.probes, rows["set"], strict=True)]
-        if all(value != value for value in found):
+        figures = [
+            _probed(probed, probe, where, figure) for probed, where in zip(rows.probes, rows["set"], strict=True)
+        ]
+        if all(value != value for value in figures):
             return None
-        return selection.panel(rows.assign(score=found), self.role, self.exhibit.methods(), bounds=bounds)
+        return selection.panel(rows.assign(score=figures), self.role, self.exhibit.methods(), bounds=bounds)
 
     @cached_property
     def goals(self) -> Mapping[str, float]:
@@ -227,8 +229,8 @@ class Study:
         return tuple(arm for arm in self.clean.arms if arm not in roles)
 
 
-def _probed(held: Mapping[str, Any], probe: str, where: str, figure: str) -> float:
-    result = held.get(probe) or {}
+def _probed(probed: Mapping[str, Any], probe: str, where: str, figure: str) -> float:
+    result = probed.get(probe) or {}
     value = ((result.get("sets") or {}).get(where) or {}).get(figure)
     return float(value) if result.get("status") == "done" and isinstance(value, int | float) else math.nan
 

@@ -67,8 +67,8 @@ def goals_of(study: Study, share: float = SHARE) -> dict[str, float]:
 
 def without_goal(study: Study, share: float = SHARE) -> tuple[str, ...]:
     """Return the note on the tasks that have no goal."""
-    kept = goals_of(study, share)
-    gone = [task for task in study.goals if task not in kept]
+    goals = goals_of(study, share)
+    gone = [task for task in study.goals if task not in goals]
     below = (f"no goal, {share:.0%} of the ceiling is not above guessing: {', '.join(gone)}",) if gone else ()
     return (*study.left_out(), *below)
 
@@ -259,7 +259,7 @@ def _ranks(reached: Times) -> dict[str, Estimate]:
     keys = reached.cells(*reached.arms)
     result = {}
     for arm, place in zip(reached.arms, placed, strict=True):
-        main, beside = (estimates.clip(one, 1, len(reached.arms)) for one in statistics.interval(place))
+        main, beside = (estimates.clip(interval, 1, len(reached.arms)) for interval in statistics.interval(place))
         result[arm] = Estimate(main, beside, keys)
     return result
 

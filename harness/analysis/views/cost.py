@@ -127,18 +127,18 @@ def _place(study: Study, arm: str) -> tuple[float, float] | None:
 
 def _marks(axes: "Axes", study: Study, looks: dict[str, dict[str, Any]]) -> None:
     for arm in study.clean.arms:
-        found, trained = estimates.score(study.clean, arm).main, parameters(study, arm)
-        if np.isnan(found.mean) or trained is None:
+        score, trained = estimates.score(study.clean, arm).main, parameters(study, arm)
+        if np.isnan(score.mean) or trained is None:
             continue
         if not trained[1]:
-            axes.axhline(100 * found.mean, color=looks[arm]["color"], linewidth=0.9, linestyle="--", zorder=1)
+            axes.axhline(100 * score.mean, color=looks[arm]["color"], linewidth=0.9, linestyle="--", zorder=1)
             where: Any = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-            axes.annotate(_label(study, arm), (0, 100 * found.mean), (3, 3), fontsize=7, **where)
+            axes.annotate(_label(study, arm), (0, 100 * score.mean), (3, 3), fontsize=7, **where)
             continue
-        if found.high > found.low:
-            ends = [[100 * (found.mean - found.low)], [100 * (found.high - found.mean)]]
-            axes.errorbar(100 * trained[1], 100 * found.mean, yerr=ends, color=looks[arm]["color"], elinewidth=0.7)
-        axes.plot(100 * trained[1], 100 * found.mean, linestyle="", markersize=5, zorder=3, **looks[arm])
+        if score.high > score.low:
+            ends = [[100 * (score.mean - score.low)], [100 * (score.high - score.mean)]]
+            axes.errorbar(100 * trained[1], 100 * score.mean, yerr=ends, color=looks[arm]["color"], elinewidth=0.7)
+        axes.plot(100 * trained[1], 100 * score.mean, linestyle="", markersize=5, zorder=3, **looks[arm])
 
 
 def _name(axes: "Axes", study: Study, placed: dict[str, tuple[float, float]], looks: dict[str, dict[str, Any]]) -> None:

@@ -35,10 +35,10 @@ def table(study: Study) -> Table:
     for role in roles(study):
         for arm in study.clean.arms:
             quote = quoted.get(study.method_of[arm], {})
-            found = [correlation(study, arm, role, over) for over in (ALL, WITHIN)]
+            correlations = [correlation(study, arm, role, over) for over in (ALL, WITHIN)]
             moved = [_moved(study, arm, role, side) for side in ("direction", "magnitude")]
             score = rate_marks.scored(study, arm)
-            ours = [*(number(one, digits=2, bounds=True) for one in found), *moved, score]
+            ours = [*(number(estimate, digits=2, bounds=True) for estimate in correlations), *moved, score]
             rows.append((rate_marks.named(study, arm, f", {role}"), *ours, *_quoted(study, quote, role)))
     paper = ("paper's text", "paper's figure", "its figure, within a step") if study.published else ()
     ends = ("ΔD at the end", "ΔM at the end", f"{study.role} score")
@@ -51,21 +51,21 @@ def correlation(study: Study, arm: str, role: str, over: str, task: int | None =
     """Return the mean correlation over tasks (or of one task), by Fisher's z over seeds."""
     panel = panel_of(study, role, over)
     values = panel.of(arm) if task is None else panel.of(arm)[task : task + 1]
-    main, beside = (_back(one) for one in statistics.interval(values))
+    main, beside = (_back(interval) for interval in statistics.interval(values))
     return Estimate(main, beside, keys=panel.cells(arm))
 
 
 def panel_of(study: Study, role: str, over: str) -> Panel:
     """Return Fisher's z of every cell in place of its score; NaN where there is none."""
     rows = study.selected[study.selected.role == study.role].drop_duplicates(["key"])
-    found = [fisher(pearson(one, over)) if (one := cloud(probed, role)) else np.nan for probed in rows.probes]
-    return selection.panel(rows.assign(score=found, set=PROBE), study.role, study.exhibit.methods())
+    values = [fisher(pearson(drawn, over)) if (drawn := cloud(probed, role)) else np.nan for probed in rows.probes]
+    return selection.panel(rows.assign(score=values, set=PROBE), study.role, study.exhibit.methods())
 
 
 def roles(study: Study) -> list[str]:
     """Return the roles that were measured, in the probe's order."""
-    found = (row["role"] for probed in study.selected.probes for row in (probed.get(PROBE) or {}).get("matrices") or ())
-    return list(dict.fromkeys(found))
+    names = (row["role"] for probed in study.selected.probes for row in (probed.get(PROBE) or {}).get("matrices") or ())
+    return list(dict.fromkeys(names))
 
 
 def quotes(study: Study) -> dict[str, Mapping[str, Any]]:
@@ -73,15 +73,15 @@ def quotes(study: Study) -> dict[str, Mapping[str, Any]]:
     return {str(use["method"]): use for _, use in study.exhibit.claims if use.get("label")}
 
 
-def _back(found: statistics.Interval) -> statistics.Interval:
-    mean, low, high = np.tanh([found.mean, found.low, found.high])
-    return replace(found, mean=float(mean), low=float(low), high=float(high))
+def _back(interval: statistics.Interval) -> statistics.Interval:
+    mean, low, high = np.tanh([interval.mean, interval.low, interval.high])
+    return replace(interval, mean=float(mean), low=float(low), high=float(high))
 
 
 def _moved(study: Study, arm: str, role: str, side: str) -> Entry:
     """Return the range of a layer's movement by the last step, over cells."""
     rows = study.selected[(study.selected.arm == arm) & (study.selected.role == study.role)]
-    ends = [getattr(one, side)[:, -1] for probed in rows.probes if (one := cloud(probed, role))]
+    ends = [getattr(drawn, side)[:, -1] for probed in rows.probes if (drawn := cloud(probed, role))]
     if not ends:
         return Entry(MISSING)
     values = np.concatenate(ends)
@@ -94,20 +94,22 @@ def _quoted(study: Study, quote: Mapping[str, Any], role: str) -> list[Entry]:
         return []
     stated, points = (quote.get("stated") or {}).get(role), printed(study, str(quote.get("label")), role)
     figures = [pearson(points, over) if points else None for over in (ALL, WITHIN)]
-    return [Entry(MISSING) if one is None else Entry(f"{one:.2f}", float(one)) for one in (stated, *figures)]
+    return [
+        Entry(MISSING) if figure is None else Entry(f"{figure:.2f}", float(figure)) for figure in (stated, *figures)
+    ]
 
 
 def _notes(study: Study) -> tuple[str, ...]:
-    probed = [one.get(PROBE) or {} for one in study.selected.probes]
-    steps = sorted({tuple(one["steps"]) for one in probed if one.get("steps")})
-    layers = sorted({len(one.kinds) for probed in study.selected.probes for role in roles(study)
-                     if (one := cloud(probed, role))})  # fmt: skip
-    lacking = sorted({str(one.get("error")) for one in probed if one.get("status") == "failed"})
+    probed = [results.get(PROBE) or {} for results in study.selected.probes]
+    steps = sorted({tuple(result["steps"]) for result in probed if result.get("steps")})
+    layers = sorted({len(drawn.kinds) for probed in study.selected.probes for role in roles(study)
+                     if (drawn := cloud(probed, role))})  # fmt: skip
+    lacking = sorted({str(result.get("error")) for result in probed if result.get("status") == "failed"})
     return (
         *notes.label(study),
         *rate_marks.rate_notes(study),
         f"points: merged weights of each self-attention ({' or '.join(map(str, layers))} of them) after steps "
-        f"{'; '.join(', '.join(map(str, one)) for one in steps)}",
+        f"{'; '.join(', '.join(map(str, pair)) for pair in steps)}",
         "correlation: of one cell's points, mean over tasks and seeds by Fisher's z, with its "
         f"{statistics.LEVEL:.0%} interval over seeds (Student's t on the means of seeds); within a step: each step's "
         "points centred on their own mean first",
@@ -136,8 +138,8 @@ def test(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     tests = [_tested(values, margin) for _, _, values, _ in cases]
     adjusted = statistics.holm([p for *_, p in tests])
     rows = tuple(
-        _compared(f"{arm}, {role}", f"{options['sign']}ly over {over}", sign, one, p, margin, keys)
-        for (arm, role, _, keys), one, p in zip(cases, tests, adjusted, strict=True)
+        _compared(f"{arm}, {role}", f"{options['sign']}ly over {over}", sign, test, p, margin, keys)
+        for (arm, role, _, keys), test, p in zip(cases, tests, adjusted, strict=True)
     )
     return finding(study, claim, margin, rows, {"stated": dict(options["stated"] or {})}, [], _described)
 

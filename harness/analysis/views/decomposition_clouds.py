@@ -27,21 +27,21 @@ class Cloud:
     steps: tuple[int, ...]
 
 
-def cloud(held: Mapping[str, Any], role: str) -> Cloud | None:
+def cloud(probed: Mapping[str, Any], role: str) -> Cloud | None:
     """Return the probe's figures of self-attention's weights in one cell; None where there are none."""
-    found = held.get(PROBE) or {}
-    rows = [row for row in found.get("matrices") or () if row["role"] == role and not row["cross"]]
+    result = probed.get(PROBE) or {}
+    rows = [row for row in result.get("matrices") or () if row["role"] == role and not row["cross"]]
     if not rows:
         return None
     magnitude, direction = (np.array([row[side] for row in rows], dtype=float) for side in ("magnitude", "direction"))
-    return Cloud(magnitude, direction, tuple(row["stack"] for row in rows), tuple(found["steps"]))
+    return Cloud(magnitude, direction, tuple(row["stack"] for row in rows), tuple(result["steps"]))
 
 
 def of(study: Study, arm: str, role: str, task: str) -> Iterator[Cloud]:
     """Return the clouds of one arm on one task, seed by seed."""
     rows = study.selected
     rows = rows[(rows.arm == arm) & (rows.task == task) & (rows.role == study.role)].drop_duplicates(["key"])
-    yield from (one for held in rows.sort_values("seed").probes if (one := cloud(held, role)))
+    yield from (drawn for probed in rows.sort_values("seed").probes if (drawn := cloud(probed, role)))
 
 
 def printed(study: Study, label: str, role: str) -> Cloud | None:

@@ -67,7 +67,7 @@ class MemoryStudy:
 
     def saved(self, arm: str, batch: int) -> float | None:
         """Return the share of the ceiling's peak at the same batch that the arm saves; None where one is not known."""
-        mine, other = (self.at(one, batch) for one in (arm, self.ceiling or ""))
+        mine, other = (self.at(name, batch) for name in (arm, self.ceiling or ""))
         if mine is None or other is None or mine.bytes is None or other.bytes is None:
             return None
         return 1 - mine.bytes / other.bytes
@@ -200,7 +200,11 @@ def accuracy(study: MemoryStudy) -> Table:
 
 
 def _devices(study: MemoryStudy) -> str:
-    seen = {f"{one['device']}, torch {one['torch']}, CUDA {one['cuda']}" for row in study.rows if (one := row.measured)}
+    seen = {
+        f"{measured['device']}, torch {measured['torch']}, CUDA {measured['cuda']}"
+        for row in study.rows
+        if (measured := row.measured)
+    }
     return "measured: peak of torch's allocator over one step, on " + "; ".join(sorted(seen))
 
 

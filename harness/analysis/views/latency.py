@@ -83,10 +83,10 @@ def _finding(study: Study, claim: Claim, options: Mapping[str, Any], relation: s
     panel = ratios(study, state, size)
     arms = [arm for arm in panel.arms if study.method_of[arm] == options["method"]]
     figures = [Estimate(*statistics.interval(panel.of(arm) - 1), keys=panel.cells(arm)) for arm in arms]
-    tests = [rule(one.main, margin) for one in figures]
+    tests = [rule(figure.main, margin) for figure in figures]
     adjusted = statistics.holm([p for _, p in tests])
     judged = zip(arms, figures, tests, adjusted, strict=True)
-    rows = tuple(_compared(study, arm, relation, one, test[0], p, margin) for arm, one, test, p in judged)
+    rows = tuple(_compared(study, arm, relation, figure, test[0], p, margin) for arm, figure, test, p in judged)
     return finding(study, claim, margin, rows, {}, [], partial(_described, size=size))
 
 
@@ -137,15 +137,15 @@ def by_time(study: Study, size: str) -> list[str]:
 
 def sizes(study: Study) -> list[str]:
     """Return the batch sizes that were measured, smallest first."""
-    probed = [(one.get("latency") or {}).get("unmerged") or {} for one in study.selected.probes]
+    probed = [(results.get("latency") or {}).get("unmerged") or {} for results in study.selected.probes]
     return sorted({size for figures in probed for size in figures}, key=int)
 
 
 def _notes(study: Study) -> tuple[str, ...]:
-    seen = [one["latency"] for one in study.selected.probes if one.get("latency")]
-    devices = sorted({str(one.get("device")) for one in seen})
+    seen = [results["latency"] for results in study.selected.probes if results.get("latency")]
+    devices = sorted({str(result.get("device")) for result in seen})
     reasons = sorted({reason for arm in study.clean.arms if (reason := alone(study, arm))})
-    lacking = sorted({str(one.get("error")) for one in seen if one.get("status") != "done"})
+    lacking = sorted({str(result.get("error")) for result in seen if result.get("status") != "done"})
     return (
         *notes.label(study),
         "ratio to the bare backbone on the same rows, in turns within one process: median over turns, then mean over "

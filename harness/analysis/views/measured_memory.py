@@ -35,8 +35,8 @@ def _known(rows: "pd.DataFrame") -> "pd.Series[float]":
 
 def table(study: Study) -> Table:
     """Return score, trainable share, peak of training in MiB, and the peak as a share of the largest arm's."""
-    found, clean = panel(study), study.clean
-    means = {arm: _estimate(found, arm).main.mean for arm in clean.arms}
+    memory, clean = panel(study), study.clean
+    means = {arm: _estimate(memory, arm).main.mean for arm in clean.arms}
     known = [value for value in means.values() if not np.isnan(value)]
     rows = []
     for arm in rate_marks.by_score(study):
@@ -46,15 +46,15 @@ def table(study: Study) -> Table:
             rate_marks.named(study, arm),
             rate_marks.scored(study, arm),
             Entry(share, None if trained is None else 100 * trained[1], keys=keys),
-            number(_estimate(found, arm), 1 / MIB, digits=2),
+            number(_estimate(memory, arm), 1 / MIB, digits=2),
             _against(means[arm], max(known, default=np.nan), keys),
         ))  # fmt: skip
     columns = ("method", "score", "trains", "peak of training, MiB", "of the largest")
     return Table("peaks", "Score and memory", study.model, columns, tuple(rows), _notes(study))
 
 
-def _estimate(found: Panel, arm: str) -> Estimate:
-    return Estimate(*statistics.interval(found.of(arm)), keys=found.cells(arm))
+def _estimate(memory: Panel, arm: str) -> Estimate:
+    return Estimate(*statistics.interval(memory.of(arm)), keys=memory.cells(arm))
 
 
 def _against(value: float, largest: float, keys: tuple[str, ...]) -> Entry:

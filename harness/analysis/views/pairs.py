@@ -4,6 +4,7 @@ A side is a method's name, or a mapping such as {method: NAME, detach: false} fo
 matches any of them, as in {rank: [8, 32]} where the scales of an exhibit have different ranks.
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -76,23 +77,25 @@ def less_memory(study: Study, claim: Claim, options: Options) -> Finding:
     rows, texts = [], []
     for left, right in _pairs(study, options):
         saved = 1 - panel.of(left) / panel.of(right)
-        found = Estimate(*statistics.interval(saved), keys=panel.cells(left, right))
-        rows.append(_saves(left, right, found, margin))
+        estimate = Estimate(*statistics.interval(saved), keys=panel.cells(left, right))
+        rows.append(_saves(left, right, estimate, margin))
         if rows[-1].estimate is not None:
             texts.append(f"{left} does without {100 * rows[-1].estimate:.1f} % of the peak of {right}")
     return _with_texts(study, claim, options, tuple(rows) or _absent(options, "needs less than"), texts)
 
 
-def _saves(left: str, right: str, found: Estimate, margin: float) -> Comparison:
+def _saves(left: str, right: str, estimate: Estimate, margin: float) -> Comparison:
     """Return the comparison; counted storages that are the same at every seed need no interval."""
-    relation, main = "needs less than", found.main
+    relation, main = "needs less than", estimate.main
     if not main.n or np.isnan(main.mean):
         return Comparison(left, right, relation, "untested", reason="no seed was run for both with a known peak")
     same = main.se == 0 or np.isnan(main.low)
     test = ("reproduced" if main.mean > margin else "contradicted", 0.0) if same else statistics.superior(main, margin)
     verdict = test[0] if same or test[1] < ALPHA else "inconclusive"
     low, high = (None, None) if np.isnan(main.low) else (main.low, main.high)
-    return Comparison(left, right, relation, verdict, main.mean, low, high, None if same else test[1], keys=found.keys)
+    return Comparison(
+        left, right, relation, verdict, main.mean, low, high, None if same else test[1], keys=estimate.keys
+    )
 
 
 def _scores(study: Study, claim: Claim, options: Options, relation: str) -> Finding:
@@ -102,18 +105,18 @@ def _scores(study: Study, claim: Claim, options: Options, relation: str) -> Find
         return finding(study, claim, margin, _absent(options, relation), {}, [])
     each = options["each"] and panel.tasks
     places = [(name, column(panel, i)) for i, name in enumerate(panel.tasks)] if each else [("", panel)]
-    named, found = [], []
-    for (left, right), (place, part) in ((pair, one) for pair in pairs for one in places):
+    named, estimated = [], []
+    for (left, right), (place, part) in itertools.product(pairs, places):
         named.append((f"{left} ({place})" if place and len(study.clean.tasks) > 1 else left, right))
-        found.append(estimates.difference(part, left, right))
-    rows = comparisons.compare(study, named, [relation] * len(named), found, margin)
+        estimated.append(estimates.difference(part, left, right))
+    rows = comparisons.compare(study, named, [relation] * len(named), estimated, margin)
     return finding(study, claim, margin, rows, {"left_out": study.left_out()}, [])
 
 
 def _pairs(study: Study, options: Options) -> list[tuple[str, str]]:
     """Return every left against every right."""
     left, right = arms(study, options["left"]), arms(study, options["right"])
-    return [(one, other) for one in left for other in right if one != other]
+    return [(first, other) for first in left for other in right if first != other]
 
 
 def _absent(options: Options, relation: str) -> tuple[Comparison, ...]:

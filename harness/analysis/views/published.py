@@ -50,17 +50,17 @@ def table(study: Any) -> Table:
     rows = latest(study.published)
     lines, places = printed(study, rows), _places(study, rows)
     left = list(lines)
-    found: list[tuple[Entry, str, dict[str, Entry]]] = []
+    compared: list[tuple[Entry, str, dict[str, Entry]]] = []
     for arm in study.clean.arms:
-        found += _ours(study, arm, places)
+        compared += _ours(study, arm, places)
         mine = [line for line in lines if belongs(study, arm, line.row)]
         left = [line for line in left if line not in mine]
-        found += [(word(arm), line.by, {name: word(text) for name, text in line.texts.items()}) for line in mine]
+        compared += [(word(arm), line.by, {name: word(text) for name, text in line.texts.items()}) for line in mine]
     named = [(_name(line.row), line) for line in left]
-    found += [(word(name), line.by, {head: word(text) for head, text in line.texts.items()}) for name, line in named]
-    heads = tuple(dict.fromkeys(head for *_, entries in found for head in entries))
+    compared += [(word(name), line.by, {head: word(text) for head, text in line.texts.items()}) for name, line in named]
+    heads = tuple(dict.fromkeys(head for *_, entries in compared for head in entries))
     body = tuple(
-        (name, word(by), *(entries.get(head, Entry(MISSING)) for head in heads)) for name, by, entries in found
+        (name, word(by), *(entries.get(head, Entry(MISSING)) for head in heads)) for name, by, entries in compared
     )
     shown = next(panel for _, panel, _ in samples.quantities(study))
     text = (
@@ -95,14 +95,14 @@ def belongs(study: Study, arm: str, row: Row) -> bool:
     """Return whether a published row is of our arm."""
     if row.get(OURS):
         method, *fields = row[OURS].split(" ")
-        wanted = [one.partition("=")[::2] for one in fields]
+        wanted = [field.partition("=")[::2] for field in fields]
         return study.method_of[arm] == method and all(
             _text(study.field(arm, name)) in values.split("|") for name, values in wanted
         )
     if study.method_of[arm] != row["method"].lower():
         return False
-    variants = [one for one in study.clean.arms if study.method_of[one] == study.method_of[arm]]
-    fields = [name for name in row if len({_text(study.field(one, name)) for one in variants}) > 1]
+    variants = [variant for variant in study.clean.arms if study.method_of[variant] == study.method_of[arm]]
+    fields = [name for name in row if len({_text(study.field(variant, name)) for variant in variants}) > 1]
     return all(_number(study.field(arm, name)) == _number(row[name]) for name in fields)
 
 
@@ -145,12 +145,12 @@ def _ours(
     """Yield (name, by, heading -> entry) of one arm, for each measure of its answers."""
     for measure, panel, factor in samples.quantities(study):
         digits = 2 if factor == 1 else 1
-        found = {
+        entries = {
             head: rate_marks.scored(study, arm, index, panel, factor, digits) for head, (index, _) in places.items()
         }
         if trained := study.trained(arm):
-            found[TRAINS] = Entry(f"{100 * trained[1]:.3g} %", 100 * trained[1], keys=study.clean.cells(arm))
-        yield rate_marks.named(study, arm), f"ours{f', {measure}' if measure != 'score' else ''}", found
+            entries[TRAINS] = Entry(f"{100 * trained[1]:.3g} %", 100 * trained[1], keys=study.clean.cells(arm))
+        yield rate_marks.named(study, arm), f"ours{f', {measure}' if measure != 'score' else ''}", entries
 
 
 def _remarks(every: Sequence[Row], rows: Sequence[Row]) -> Iterator[str]:
@@ -162,9 +162,13 @@ def _remarks(every: Sequence[Row], rows: Sequence[Row]) -> Iterator[str]:
             why = "cut, not rounded" if flag == "trunc" else f"but {known[0][0]} {known[0][1]}"
             yield f"{_name(row)}, {_model(row)}: {row[score]} is printed, {why}"
     for row in rows:
-        same = [one for one in every if _identity(one) == _identity(row) and one[_score(row)] != row[_score(row)]]
+        same = [
+            version
+            for version in every
+            if _identity(version) == _identity(row) and version[_score(row)] != row[_score(row)]
+        ]
         if row.get(VERSION) and same:
-            others = ", ".join(f"{one[_score(row)]} in {one[VERSION]}" for one in same)
+            others = ", ".join(f"{version[_score(row)]} in {version[VERSION]}" for version in same)
             yield f"{_name(row)}, {_model(row)}: {row[_score(row)]} in {row[VERSION]}, {others}"
 
 

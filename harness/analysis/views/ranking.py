@@ -48,8 +48,8 @@ def tasks(study: Study) -> Table:
 def places(study: Study) -> dict[str, Estimate]:
     """Return the mean rank of every arm among those that may be ranked."""
     arms = rate_marks.ranked(study)
-    found = estimates.ranked(selection.only(study.clean, arms))
-    return {arm: found[arm] if arm in arms else estimates.absent(rate_marks.UNTUNED) for arm in study.clean.arms}
+    ranks = estimates.ranked(selection.only(study.clean, arms))
+    return {arm: ranks[arm] if arm in arms else estimates.absent(rate_marks.UNTUNED) for arm in study.clean.arms}
 
 
 def scale(study: Study) -> str:

@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 def by_method(study: Study) -> dict[str, tuple["pd.DataFrame", dict[str, Any]]]:
     """Return arm -> (validation score by rate x (task, seed), the choice over all of them)."""
     rows = study.scores[(study.scores.checkpoint == "best") & (study.scores.role == "validation")]
-    found = {}
+    tables = {}
     for arm in study.clean.arms:
         table = rows[rows.arm == arm].pivot_table(
             index="learning_rate", columns=["task", "seed"], values="score", aggfunc="mean"
         )
-        found[arm] = (table, selection.choose(table))
-    return found
+        tables[arm] = (table, selection.choose(table))
+    return tables
 
 
 def table(study: Study) -> Table:
     """Return one row per arm: mean validation score at every rate, the chosen rate, and the edge flag."""
     rates = sorted(study.scores.learning_rate.unique())
     rows = []
-    for arm, (found, chosen) in by_method(study).items():
+    for arm, (scores, chosen) in by_method(study).items():
         keys = study.scores[(study.scores.arm == arm) & (study.scores.role == "validation")]
-        scored = [_entry(found, value, keys) for value in rates]
+        scored = [_entry(scores, value, keys) for value in rates]
         best = rate(chosen["learning_rate"]) + rate_marks.EDGES[str(chosen["edge"])]
         rows.append((word(arm), *scored, Entry(best, chosen["learning_rate"])))
     seeds = ", ".join(map(str, study.clean.seeds))
@@ -49,17 +49,17 @@ def table(study: Study) -> Table:
     return Table("rates", "Learning rates", study.model, columns, tuple(rows), notes)
 
 
-def _entry(found: "pd.DataFrame", value: float, rows: "pd.DataFrame") -> Entry:
-    if value not in found.index:
+def _entry(scores: "pd.DataFrame", value: float, rows: "pd.DataFrame") -> Entry:
+    if value not in scores.index:
         return Entry(MISSING)
-    mean = 100 * float(found[found.index == value].mean(axis="columns").iloc[0])
+    mean = 100 * float(scores[scores.index == value].mean(axis="columns").iloc[0])
     keys = rows[rows.learning_rate == value].key.unique()
     return Entry(f"{mean:.1f}", mean, keys=tuple(map(str, keys)))
 
 
 def _unequal(study: Study) -> tuple[str, ...]:
     """Return a note where rates have different cells; only cells that all rates have decide."""
-    partial = [arm for arm, (found, _) in by_method(study).items() if found.isna().to_numpy().any()]
+    partial = [arm for arm, (scores, _) in by_method(study).items() if scores.isna().to_numpy().any()]
     failed = len(study.failures)
     notes = (
         [f"not every rate has every cell, so the choice uses the seeds that all rates have: {', '.join(partial)}"]
@@ -76,16 +76,18 @@ def recipe_lines(studies: Sequence[Study]) -> list[str]:
     recipes = dict.fromkeys(str(name) for study in studies for name in study.scores.recipe.unique())
     lines = []
     for recipe in recipes:
-        found: dict[str, list[pd.DataFrame]] = {}
+        tables: dict[str, list[pd.DataFrame]] = {}
         models = [study for study in studies if recipe in set(study.scores.recipe)]
         for study in models:
             for arm, (scored, _) in by_method(study).items():
-                found.setdefault(arm, []).append(scored)
-        chosen = {arm: selection.choose(pd.concat(parts, axis="columns")) for arm, parts in found.items()}
-        named = {arm: float(one["learning_rate"]) for arm, one in chosen.items()}
+                tables.setdefault(arm, []).append(scored)
+        chosen = {arm: selection.choose(pd.concat(parts, axis="columns")) for arm, parts in tables.items()}
+        named = {arm: float(choice["learning_rate"]) for arm, choice in chosen.items()}
         named |= _default(recipe)
         pairs = ", ".join(f"{arm}: {_float(rate(value))}" for arm, value in named.items())
-        edges = ", ".join(f"{arm} at the {one['edge']} rate tried" for arm, one in chosen.items() if one["edge"])
+        edges = ", ".join(
+            f"{arm} at the {choice['edge']} rate tried" for arm, choice in chosen.items() if choice["edge"]
+        )
         lines.append(f"# recipe {recipe}: chosen on {', '.join(study.model for study in models)}")
         lines += [f"# edge of the grid: {edges}"] if edges else []
         lines.append(f"learning_rate: {{{pairs}}}")
@@ -95,8 +97,8 @@ def recipe_lines(studies: Sequence[Study]) -> list[str]:
 def _default(recipe: str) -> dict[str, float]:
     """Return the recipe's own rate for untuned methods, which no tuning changes; nothing where it has none."""
     path = conf_files.files("recipe").get(recipe)
-    held = yaml_values.load(atomic_files.read_text(path)).get("learning_rate") if path else None
-    return {"default": float(held["default"])} if isinstance(held, dict) and "default" in held else {}
+    declared = yaml_values.load(atomic_files.read_text(path)).get("learning_rate") if path else None
+    return {"default": float(declared["default"])} if isinstance(declared, dict) and "default" in declared else {}
 
 
 def _float(text: str) -> str:

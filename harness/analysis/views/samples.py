@@ -27,11 +27,11 @@ GRADES = (1.0, 10.0)
 
 def quantities(study: Study) -> Iterator[tuple[str, Panel, float]]:
     """Return (name, panel, factor): the probes' figures of the same answers or, without them, the task's own metric."""
-    found = [
+    panels = [
         (name, study.probed(probe, figure, (0.0, 1.0) if factor > 1 else GRADES), factor)
         for probe, figure, name, factor in BESIDE
     ]
-    some = [(name, panel, factor) for name, panel, factor in found if panel is not None]
+    some = [(name, panel, factor) for name, panel, factor in panels if panel is not None]
     yield from some or [("score", study.clean, 100.0)]
 
 
@@ -39,8 +39,12 @@ def sizes(study: Study) -> dict[str, int]:
     """Return column -> training rows, the fewest first, of columns that differ in nothing else."""
     rows = study.selected[study.selected.role == study.role]
     named = zip(selection.columns(rows), rows.train_size, strict=True)
-    found = {column: int(size) for column, size in named if size == size and size is not None}
-    return dict(sorted(found.items(), key=lambda item: item[1])) if len(set(found.values())) == len(found) else {}
+    by_column = {column: int(size) for column, size in named if size == size and size is not None}
+    return (
+        dict(sorted(by_column.items(), key=lambda item: item[1]))
+        if len(set(by_column.values())) == len(by_column)
+        else {}
+    )
 
 
 def table(study: Study) -> Table:
@@ -86,11 +90,11 @@ def more_help(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding
         return finding(study, claim, margin, (), {}, [])
     (few, fewest), *_, (many, most) = by_size.items()
     at = panel.tasks.index(many), panel.tasks.index(few)
-    pairs, found = [], []
+    pairs, estimated = [], []
     for arm in chosen:
         pairs.append((f"{arm} on {most:,} rows", f"on {fewest:,}"))
         unlearnt = many in study.unlearnt
-        found.append(estimates.absent(estimates.UNLEARNT) if unlearnt else estimates.between(panel, arm, *at))
+        estimated.append(estimates.absent(estimates.UNLEARNT) if unlearnt else estimates.between(panel, arm, *at))
     return finding(
-        study, claim, margin, comparisons.compare(study, pairs, ["above"] * len(pairs), found, margin), {}, []
+        study, claim, margin, comparisons.compare(study, pairs, ["above"] * len(pairs), estimated, margin), {}, []
     )

@@ -35,7 +35,7 @@ def against(study: MemoryStudy, claim: Claim, options: Mapping[str, Any]) -> Fin
     saved = 1 - mine.bytes / other.bytes if mine and other and mine.bytes and other.bytes else None
     keys = tuple(row.key for row in (mine, other) if row)
     row = _row(left, right, batch, saved, options, keys)
-    others = [text for one in study.batches if one != batch and (text := _at(study, left, right, one))]
+    others = [text for size in study.batches if size != batch and (text := _at(study, left, right, size))]
     beside = f" ({', '.join(others)})" if others else ""
     reason = "a forecast is missing" if saved is None else f"{saved:.1%} at batch {batch}{beside}"
     return _finding(study, claim, float(options["margin"]), (row,), reason)
@@ -59,9 +59,9 @@ def _extreme(
     bound: bool = False,
 ) -> Finding:
     """Compare the most or the least saving with the printed share; a missing forecast is untested."""
-    found, right = _savings(study, options, batches), study.ceiling or str(study.exhibit.ceiling)
-    known = [(saved, arm, batch) for arm, batch, saved in found if saved is not None]
-    rows = [_row(arm, right, batch, None, options, ()) for arm, batch, saved in found if saved is None]
+    savings, right = _savings(study, options, batches), study.ceiling or str(study.exhibit.ceiling)
+    known = [(saved, arm, batch) for arm, batch, saved in savings if saved is not None]
+    rows = [_row(arm, right, batch, None, options, ()) for arm, batch, saved in savings if saved is None]
     reason = "nothing to compare with"
     if known:
         saved, arm, batch = of(known)

@@ -25,12 +25,12 @@ SHOWN = (0.3, 0.5, 0.7)
 def table(study: Study) -> Table:
     """Return one row per arm: intruders per matrix at several thresholds, how far the weights moved, and the score."""
     panels, names = [counts(study, epsilon) for epsilon in SHOWN], shared(study)
-    moved = _panel(study, [_mean(held, names, "change") for held in _rows(study).probes])
+    moved = _panel(study, [_mean(probed, names, "change") for probed in _rows(study).probes])
     rows = []
     for arm in study.clean.arms:
-        found = [number(estimate(panel, arm), digits=2) for panel in panels]
+        entries = [number(estimate(panel, arm), digits=2) for panel in panels]
         score = rate_marks.scored(study, arm)
-        rows.append((rate_marks.named(study, arm), *found, number(estimate(moved, arm), digits=3), score))
+        rows.append((rate_marks.named(study, arm), *entries, number(estimate(moved, arm), digits=3), score))
     heads = ("method", *(f"intruders, epsilon {epsilon:g}" for epsilon in SHOWN), "change", f"{study.role} score")
     return Table("spectrum", "Intruder dimensions per matrix", study.model, heads, tuple(rows), _notes(study))
 
@@ -40,9 +40,9 @@ def more(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     margin, panel = float(options["margin"]), counts(study, float(options["epsilon"]))
     sides = ([arm for arm in panel.arms if study.method_of[arm] == options[side]] for side in ("left", "right"))
     left, right = sides
-    pairs = [(one, other) for one in left for other in right]
-    found = [estimates.difference(panel, *pair) for pair in pairs]
-    rows = comparisons.compare(study, pairs, ["above"] * len(pairs), found, margin)
+    pairs = [(first, other) for first in left for other in right]
+    differences = [estimates.difference(panel, *pair) for pair in pairs]
+    rows = comparisons.compare(study, pairs, ["above"] * len(pairs), differences, margin)
     absent = [str(options[side]) for side, there in (("left", left), ("right", right)) if not there]
     rows = tuple(replace(row, sides=((), ())) for row in rows)  # a better rate may find more of them, or fewer
     return findings.finding(study, claim, margin, rows, {"epsilon": options["epsilon"]}, absent, _described)
@@ -51,7 +51,7 @@ def more(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
 def counts(study: Study, epsilon: float) -> Panel:
     """Return the intruders per matrix of every cell in place of its score; NaN where there are none."""
     names = shared(study)
-    return _panel(study, [_mean(held, names, "likeness", epsilon) for held in _rows(study).probes])
+    return _panel(study, [_mean(probed, names, "likeness", epsilon) for probed in _rows(study).probes])
 
 
 def estimate(panel: Panel, arm: str) -> Estimate:
@@ -61,7 +61,7 @@ def estimate(panel: Panel, arm: str) -> Estimate:
 
 def shared(study: Study) -> frozenset[str]:
     """Return the matrices that every probed cell changed, apart from cells that changed none at all."""
-    changed = [{row["name"] for row in _matrices(held) if row["change"] > 0} for held in _rows(study).probes]
+    changed = [{row["name"] for row in _matrices(probed) if row["change"] > 0} for probed in _rows(study).probes]
     return frozenset.intersection(*(frozenset(names) for names in changed if names)) if any(changed) else frozenset()
 
 
@@ -73,14 +73,14 @@ def _panel(study: Study, values: Sequence[float]) -> Panel:
     return selection.panel(_rows(study).assign(score=values, set=PROBE), study.role, study.exhibit.methods())
 
 
-def _matrices(held: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    return (held.get(PROBE) or {}).get("matrices") or ()
+def _matrices(probed: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return (probed.get(PROBE) or {}).get("matrices") or ()
 
 
-def _mean(held: Mapping[str, Any], names: frozenset[str], field: str, epsilon: float | None = None) -> float:
+def _mean(probed: Mapping[str, Any], names: frozenset[str], field: str, epsilon: float | None = None) -> float:
     """Return the mean over these matrices, of a number or of how many of a list are below epsilon."""
-    found = [row[field] for row in _matrices(held) if row["name"] in names]
-    values = found if epsilon is None else [sum(value < epsilon for value in row) for row in found]
+    fields = [row[field] for row in _matrices(probed) if row["name"] in names]
+    values = fields if epsilon is None else [sum(value < epsilon for value in row) for row in fields]
     return float(np.mean(values)) if values else np.nan
 
 
@@ -93,9 +93,9 @@ def _described(row: Comparison) -> str:
 
 
 def _notes(study: Study) -> tuple[str, ...]:
-    held = [one.get(PROBE) or {} for one in study.selected.probes]
-    lacking = sorted({str(one.get("error")) for one in held if one.get("status") == "failed"})
-    top = max((len(row["likeness"]) for one in held for row in one.get("matrices") or ()), default=0)
+    results = [probed.get(PROBE) or {} for probed in study.selected.probes]
+    lacking = sorted({str(result.get("error")) for result in results if result.get("status") == "failed"})
+    top = max((len(row["likeness"]) for result in results for row in result.get("matrices") or ()), default=0)
     return (
         *notes.label(study),
         *rate_marks.rate_notes(study),
