@@ -127,13 +127,13 @@ def status(kind: str) -> str:
     return STATUS.get(kind, "failed")
 
 
-def retries(kind: str | None, asked: int | None) -> int:
-    """Return how many times one command tries a cell again after an error of this kind. asked: the number a
+def retries(kind: str | None, limit: int | None) -> int:
+    """Return how many times one command tries a cell again after an error of this kind. limit: the number a
     person set.
     """
     if kind is None or kind not in RETRIED:
         return 0
-    return USUAL_RETRIES.get(kind, 0) if asked is None else asked
+    return USUAL_RETRIES.get(kind, 0) if limit is None else limit
 
 
 def message(error: BaseException) -> str:

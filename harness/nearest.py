@@ -67,8 +67,8 @@ def _by_spelling(value: str, spelt: Iterable[tuple[str, str]]) -> list[str]:
     return [name for _, name in sorted(ranked)]
 
 
-def _ratio(one: str, other: str) -> float:
-    return difflib.SequenceMatcher(None, other, one).ratio()
+def _ratio(word: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, other, word).ratio()
 
 
 def _fold(text: str) -> str:

@@ -31,9 +31,9 @@ def hidden(value: Any, known: Iterable[str] = ()) -> Any:
 def paths(content: Mapping[str, Any]) -> list[str]:
     """Return the paths among the runtime fields of a cell as JSON."""
     parts = (part for part in content.values() if isinstance(part, Mapping))
-    values = [*(one for part in parts for one in part.values()), content.get("config_dir")]
-    absolute = [one for one in values if isinstance(one, str) and os.path.isabs(one)]
-    return [one.rstrip("/") for one in absolute]
+    values = [*(value for part in parts for value in part.values()), content.get("config_dir")]
+    absolute = [value for value in values if isinstance(value, str) and os.path.isabs(value)]
+    return [path.rstrip("/") for path in absolute]
 
 
 def command(text: str) -> str:
@@ -51,12 +51,12 @@ def command(text: str) -> str:
 def _hidden(value: Any, known: tuple[str, ...]) -> Any:
     """Return the value with the known texts and all absolute paths shortened."""
     if isinstance(value, str):
-        for one in known:
-            value = value.replace(one, f"…/{os.path.basename(one)}" if os.path.isabs(one) else "…")
+        for path in known:
+            value = value.replace(path, f"…/{os.path.basename(path)}" if os.path.isabs(path) else "…")
         return _WINDOWS.sub("…/", _PATH.sub(_shortened, value))
     if isinstance(value, Mapping):
-        return {_hidden(name, known): _hidden(one, known) for name, one in value.items()}
-    return [_hidden(one, known) for one in value] if isinstance(value, list | tuple) else value
+        return {_hidden(name, known): _hidden(item, known) for name, item in value.items()}
+    return [_hidden(item, known) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _shortened(match: re.Match[str]) -> str:

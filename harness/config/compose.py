@@ -189,9 +189,9 @@ def _bytes(content: Any) -> Any:
     bytes.
     """
     if isinstance(content, dict):
-        return {name: _bytes(one) for name, one in content.items()}
+        return {name: _bytes(value) for name, value in content.items()}
     if isinstance(content, list):
-        return [_bytes(one) for one in content]
+        return [_bytes(item) for item in content]
     return content.encode() if isinstance(content, Written) else content
 
 
@@ -223,9 +223,9 @@ def _plain(node: Any, resolve: bool = True) -> Any:
 def _texts(content: Any) -> Any:
     """Return the content with bytes as `Written` texts; the inverse of `_bytes`."""
     if isinstance(content, dict):
-        return {name: _texts(one) for name, one in content.items()}
+        return {name: _texts(value) for name, value in content.items()}
     if isinstance(content, list):
-        return [_texts(one) for one in content]
+        return [_texts(item) for item in content]
     return Written(content.decode()) if isinstance(content, bytes) else content
 
 

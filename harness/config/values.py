@@ -163,7 +163,7 @@ def _listed(value: Any) -> list[str]:
         inside = value.strip()
         value = split(inside[1:-1] if inside[:1] + inside[-1:] in ("[]", "()") else inside, ",")
     listed = value if isinstance(value, list | tuple) else []
-    return [text(one).strip() for one in listed] if all(map(_is_scalar, listed)) else []
+    return [text(item).strip() for item in listed] if all(map(_is_scalar, listed)) else []
 
 
 def names(field: str, value: Any) -> tuple[str, ...]:
@@ -194,11 +194,11 @@ def _pairs(field: str, value: Any) -> tuple[str, ...]:
     """Return sorted words "a=b" of {a: b}, {a: [b, c]} or of such words."""
     listed = [value] if isinstance(value, str) else value
     if isinstance(value, Mapping):
-        listed = [f"{name}={'+'.join(_listed(one)) if isinstance(one, list | tuple) else text(one)}"
-                  for name, one in value.items() if not isinstance(one, Mapping)]  # fmt: skip
-    if not isinstance(listed, list | tuple) or not all(isinstance(one, str) for one in listed):
+        listed = [f"{name}={'+'.join(_listed(part)) if isinstance(part, list | tuple) else text(part)}"
+                  for name, part in value.items() if not isinstance(part, Mapping)]  # fmt: skip
+    if not isinstance(listed, list | tuple) or not all(isinstance(part, str) for part in listed):
         listed = []
-    parts = [one.partition("=") for one in listed]
+    parts = [part.partition("=") for part in listed]
     if not parts or not all(name.strip() and other.strip() for name, _, other in parts):
         raise UsageError(f"{field}={value}: it must be names with names, such as {{label: gold}}")
     names = [name.strip() for name, _, _ in parts]

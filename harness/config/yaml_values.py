@@ -56,8 +56,8 @@ def plain_values(content: Any) -> Any:
     if isinstance(content, Written):
         return value(content)
     if isinstance(content, Mapping):
-        return {name: plain_values(one) for name, one in content.items()}
-    return [plain_values(one) for one in content] if isinstance(content, list | tuple) else content
+        return {name: plain_values(value) for name, value in content.items()}
+    return [plain_values(item) for item in content] if isinstance(content, list | tuple) else content
 
 
 def text(scalar: Any) -> str:
@@ -94,7 +94,7 @@ def quoted(content: str) -> str:
 def flow(content: Any) -> str:
     """Return a value in YAML's flow style, on one line, as `load` reads it back."""
     if isinstance(content, Mapping):
-        return "{" + ", ".join(f"{flow(str(name))}: {flow(one)}" for name, one in content.items()) + "}"
+        return "{" + ", ".join(f"{flow(str(name))}: {flow(value)}" for name, value in content.items()) + "}"
     if isinstance(content, list | tuple):
         return "[" + ",".join(map(flow, content)) + "]"
     if not isinstance(content, str):
@@ -167,7 +167,7 @@ class _Loader(yaml.SafeLoader):
         if twice := [name for place, name in enumerate(names) if name in names[:place]]:
             raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]!r} is given twice", node.start_mark)
         self.flatten_mapping(node)
-        return {key.value: self.construct_object(one, deep=deep) for key, one in node.value}
+        return {key.value: self.construct_object(value, deep=deep) for key, value in node.value}
 
 
 def _prepare() -> None:

@@ -68,7 +68,7 @@ def plan(launcher: Launcher | None, jobs: int | None, runtime: Runtime, cells: i
     launchers.check(chosen.name)
     fields = compose.launcher(chosen)
     draft = Plan(launcher.name if launcher else None, fields, 1, runtime)
-    here = () if draft.elsewhere or runtime.device not in _LAPTOP else gpu_leases.found()
+    here = () if draft.elsewhere or runtime.device not in _LAPTOP else gpu_leases.usable()
     gpus = fields.get("gpus")
     if gpus is None:
         gpus = float(bool(here) or (draft.elsewhere and runtime.device != "cpu"))
@@ -87,7 +87,7 @@ def slots(runtime: Runtime) -> int:
     """Return the default number of cells at once: one per GPU if there are any, else one per group of
     `threads` cores.
     """
-    return _slots(runtime, gpu_leases.found() if runtime.device in _LAPTOP else (), 1.0)
+    return _slots(runtime, gpu_leases.usable() if runtime.device in _LAPTOP else (), 1.0)
 
 
 def hand_over(

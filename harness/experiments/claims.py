@@ -25,7 +25,10 @@ def side_text(value: Any) -> Any:
     """Return the text of a side of a comparison as its table shows it: the method and the fields of its variant."""
     if not isinstance(value, Mapping):
         return value
-    texts = (f"{name}={_listed(one) if isinstance(one, list) else one}" for name, one in value.items())
+    texts = (
+        f"{name}={_listed(field_value) if isinstance(field_value, list) else field_value}"
+        for name, field_value in value.items()
+    )
     return " ".join(text.removeprefix("method=") for text in texts)
 
 

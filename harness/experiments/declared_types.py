@@ -83,7 +83,7 @@ def typed(key: str, content: Any) -> Any:
     if isinstance(content, Mapping):
         return content
     if isinstance(content, list | tuple):
-        return [typed(key, one) for one in content] if kind(key) in (TEXT, *NUMBERS) else content
+        return [typed(key, item) for item in content] if kind(key) in (TEXT, *NUMBERS) else content
     if kind(key) == TEXT:
         return content if content is None else text(content)
     number = plain_values(content) if kind(key) in NUMBERS else content

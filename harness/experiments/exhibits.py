@@ -210,7 +210,7 @@ def _blocks(raw: Any, where: str) -> tuple[Block, ...]:
     written = raw if isinstance(raw, list) else [raw]
     if not written or not all(isinstance(block, dict) for block in written):
         raise UsageError(f"{where} is not a list of blocks such as {{method: [a, b], task: t, seed: [0, 1]}}.")
-    blocks = [block for one in written for block in _with_tuning(_arms(one, where), where)]
+    blocks = [block for part in written for block in _with_tuning(_arms(part, where), where)]
     for block in blocks:
         for axis in block:
             if axis not in AXES and "." not in str(axis):
@@ -229,7 +229,7 @@ def _arms(block: Block, where: str) -> list[Block]:
     if not isinstance(arms, list) or not arms or not all(isinstance(arm, dict) for arm in arms):
         raise UsageError(f"{where}: {ARMS} is a list of choices such as [{{method: lora}}, {{method: full}}].")
     shared = {axis: value for axis, value in block.items() if axis != ARMS}
-    return [one for arm in arms for one in _arms({**shared, **arm}, where)]
+    return [block for arm in arms for block in _arms({**shared, **arm}, where)]
 
 
 def _with_tuning(blocks: Iterable[Block], where: str) -> Iterator[Block]:

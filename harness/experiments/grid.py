@@ -46,13 +46,13 @@ def expand(blocks: Sequence[Block], holes: list[Hole] | None = None) -> list[Cel
     plans = [_Plan(block) for block in blocks]
     compose.load(choice for plan in plans for choice in plan.options())
     compose.load(("recipe", name) for plan in plans for name in plan.model_recipes())
-    made = [one for plan in plans for one in plan.cells()]
+    made = [cell for plan in plans for cell in plan.cells()]
     unique = {identity.key(cell): cell for cell in made if isinstance(cell, Cell)}
-    found = list(dict.fromkeys(hole for hole in made if isinstance(hole, Hole)))
+    gaps = list(dict.fromkeys(hole for hole in made if isinstance(hole, Hole)))
     if holes is None:
-        holes_of_grid.check(found, len(unique))
+        holes_of_grid.check(gaps, len(unique))
     else:
-        holes += found
+        holes += gaps
     return by_seed(unique.values())
 
 
@@ -75,7 +75,7 @@ class _Plan:
         self.names = {axis: _names(axis, block.get(axis, default.get(axis))) for axis in ("method", "model", "task")}
         self.recipes = _names("recipe", block["recipe"]) if block.get("recipe") else []
         self.objectives = _names("objective", block["objective"]) if block.get("objective") else []
-        self.seeds = [seed_of(one) for one in _list(block.get("seed", default.get("seed", 0)))]
+        self.seeds = [seed_of(seed) for seed in _list(block.get("seed", default.get("seed", 0)))]
         self.fields = {group: _dotted(group, block) for group in DOTTED}
         self._check_fields()
 
@@ -136,12 +136,12 @@ class _Plan:
         composed = compose.load(())
         error: UsageError | None = None
         names = self.recipes or self.model_recipes()
-        for name, method, change in product(names, [one for one in chosen if one.value], changes):
+        for name, method, change in product(names, [option for option in chosen if option.value], changes):
             try:
                 _recipe(composed["recipe", name], change, method.name)
                 return
-            except UsageError as found:
-                error = error or found
+            except UsageError as raised:
+                error = error or raised
         if error is not None:
             raise error
 
@@ -156,7 +156,7 @@ class _Plan:
         Reading.of(plain[0]).check(objective)
         _check_precision(model, recipe)
         _check_parts(recipe)
-        return [one for cell in plain for one in self._with_parents(cell)]
+        return [planned for cell in plain for planned in self._with_parents(cell)]
 
     def _with_parents(self, cell: Cell) -> Iterator[Cell]:
         """Yield the parents that are planned with a cell, and then the cell."""
@@ -173,7 +173,9 @@ class _Plan:
         for chosen in _products(self.fields["parents"] if kind else {}):
             planned = {role: _parent(role, spec, cell, kind, given) for role, spec in sorted(chosen.items())}
             yield from (parent for parent in planned.values() if isinstance(parent, Cell))
-            keys = ((role, one if isinstance(one, str) else identity.key(one)) for role, one in planned.items())
+            keys = (
+                (role, parent if isinstance(parent, str) else identity.key(parent)) for role, parent in planned.items()
+            )
             yield replace(own, parents=tuple(keys))
 
     def _objectives(self, model: ModelConfig) -> list[str]:

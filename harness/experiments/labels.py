@@ -89,11 +89,11 @@ def distinguishing(rows: Sequence[Fields]) -> tuple[str, ...]:
     """Return the fewest leading fields by which `rows` differ: with rank 4 and 8, alpha = 2 * rank adds nothing."""
     names = dict.fromkeys(name for row in rows for name in row)
     varying = [name for name in names if len({_key(row.get(name)) for row in rows}) > 1]
-    kept: list[str] = []
+    needed: list[str] = []
     for name in varying:
-        if _distinct(rows, [*kept, name]) > _distinct(rows, kept):
-            kept.append(name)
-    return tuple(kept)
+        if _distinct(rows, [*needed, name]) > _distinct(rows, needed):
+            needed.append(name)
+    return tuple(needed)
 
 
 def declared(method: Fields) -> dict[str, Any]:
@@ -104,8 +104,8 @@ def declared(method: Fields) -> dict[str, Any]:
     """
     defaults = _defaults(str(method["name"]))
     names = dict.fromkeys([*defaults, *(name for name in method if name != "name")])
-    found = {name: method.get(name, defaults.get(name, REQUIRED)) for name in names}
-    return {name: value for name, value in found.items() if value is not REQUIRED}
+    values = {name: method.get(name, defaults.get(name, REQUIRED)) for name in names}
+    return {name: value for name, value in values.items() if value is not REQUIRED}
 
 
 @cache

@@ -29,9 +29,9 @@ def reshape(exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen, added: Ch
         shaped = _add(exhibit, shaped, axis, wanted)
     for axis, wanted in chosen.items():
         present = _present(shaped, axis)
-        kept = [value for value in present if any(_matches(value, want) for want in wanted)]
+        matching = [value for value in present if any(_matches(value, want) for want in wanted)]
         if present and all(any(_matches(value, want) for value in present) for want in wanted):
-            shaped = _keep(shaped, axis, kept)
+            shaped = _keep(shaped, axis, matching)
         elif axis == "method":
             named = ",".join(name for want in wanted for name in options.match("method", str(want)))
             raise UsageError(f"method={named}: not in exhibit {exhibit.name}; +method={named} adds it.")
@@ -62,7 +62,8 @@ def label(scale: str, chosen: Chosen, added: Chosen) -> str:
 def words(chosen: Chosen, sign: str = "") -> list[str]:
     """Return choices as the words of a command line, each of which reads as the same choice again."""
     return [
-        f"{sign}{axis}={','.join(declared_types.written(axis, one) for one in ones)}" for axis, ones in chosen.items()
+        f"{sign}{axis}={','.join(declared_types.written(axis, choice) for choice in ones)}"
+        for axis, ones in chosen.items()
     ]
 
 
@@ -71,14 +72,14 @@ def _present(blocks: Sequence[Block], axis: str) -> list[Any]:
     present: list[Any] = []
     for value in (value for block in blocks for value in values(block, axis)):
         expanded = options.match(axis, value) if isinstance(value, str) and set(value) & set("*?[") else [value]
-        present += [one for one in expanded if one not in present]
+        present += [value for value in expanded if value not in present]
     return present
 
 
-def _keep(blocks: Sequence[Block], axis: str, kept: Sequence[Any]) -> list[dict[str, Any]]:
+def _keep(blocks: Sequence[Block], axis: str, matching: Sequence[Any]) -> list[dict[str, Any]]:
     shaped = []
     for block in blocks:
-        left = [value for value in _present([block], axis) if value in kept]
+        left = [value for value in _present([block], axis) if value in matching]
         if left:
             shaped.append({**block, axis: left})
         elif axis not in block:

@@ -37,11 +37,11 @@ def expand(blocks: Sequence[Block], store: Store, holes: bool = False) -> Planne
     holes: return the combinations that cannot run, instead of raising for them. Raise UsageError where no block tries
     rates.
     """
-    found: list[Hole] = []
-    planned = _expand(blocks, store, found)
+    gaps: list[Hole] = []
+    planned = _expand(blocks, store, gaps)
     if not holes:
-        holes_of_grid.check(found, len(planned.cells) + planned.waiting)
-    return replace(planned, holes=tuple(found))
+        holes_of_grid.check(gaps, len(planned.cells) + planned.waiting)
+    return replace(planned, holes=tuple(gaps))
 
 
 def _expand(blocks: Sequence[Block], store: Store, holes: list[Hole]) -> Planned:

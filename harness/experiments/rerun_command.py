@@ -135,7 +135,7 @@ def _yaml_texts(path: Path) -> dict[str, Any]:
         content = yaml_values.load(atomic_files.read_text(path))
     except (OSError, ValueError):
         content = None
-    return {name: yaml_values.text(one) for name, one in content.items()} if isinstance(content, dict) else {}
+    return {name: yaml_values.text(value) for name, value in content.items()} if isinstance(content, dict) else {}
 
 
 def _method(cell: Cell, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

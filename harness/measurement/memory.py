@@ -29,11 +29,11 @@ class Memory:
         self._process = psutil.Process()
         self._samples = Samples(folder)
         self.peaks: dict[str, Reading] = {}
-        found, why = open_device(device)
+        opened, why = open_device(device)
         self.why_null = {"nvml": why} if why else {}
         if self._torch is None:
             self.why_null["torch"] = f"torch counts memory on GPUs only; this ran on {device.type}"
-        self._sampler = Sampler(found, sample_ms / 1000, self._samples.keep) if found else None
+        self._sampler = Sampler(opened, sample_ms / 1000, self._samples.keep) if opened else None
         if self._sampler is not None:
             self._sampler.start()
 

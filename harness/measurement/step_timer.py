@@ -53,7 +53,7 @@ class Steps:
         if not self.seconds:
             return None
         steady = sorted(self.seconds[WARM_UP_STEPS:] or self.seconds)
-        ranked = {f"p{one}": _ms(percentile(steady, one / 100)) for one in PERCENTILES}
+        ranked = {f"p{percent}": _ms(percentile(steady, percent / 100)) for percent in PERCENTILES}
         return {"median": _ms(statistics.median(steady)), **ranked}
 
 

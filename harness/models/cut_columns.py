@@ -23,17 +23,17 @@ def lines(task: Task, objective: str, tokenizer: Tokenizer, names: Controls, mod
     that is not known here.
     """
     tokenizer.no_truncation()
-    found = []
+    notes = []
     for split, rows in task.splits.named().items():
         read = spread(rows)
         counts = Counter(name for row in read for name in _cut(task, row, objective, tokenizer, names))
-        found += [
+        notes += [
             f"task {task.name}: of {{{name}}} nothing is left in {count} of the {len(read)} rows read of its {split} "
             f"split, because {model} gets {task.max_input_tokens} tokens; raise task.max_input_tokens or give another "
             "task.template"
             for name, count in counts.items()
         ]
-    return found
+    return notes
 
 
 def _cut(task: Task, row: Example, objective: str, tokenizer: Tokenizer, names: Controls) -> list[str]:
@@ -47,9 +47,9 @@ def _cut(task: Task, row: Example, objective: str, tokenizer: Tokenizer, names: 
         return []  # a token has a character at least
     encoding = tokenizer.encode(text)
     at = text.find(sign) if objective == "masked" else None
-    kept = _kept(encoding, task, objective, at)
-    whole = {name for name, start, end in places if start < end and not any(a < end and b > start for a, b in kept)}
-    here = {name for name, start, end in places if any(a < end and b > start for a, b in kept)}
+    spans = _kept(encoding, task, objective, at)
+    whole = {name for name, start, end in places if start < end and not any(a < end and b > start for a, b in spans)}
+    here = {name for name, start, end in places if any(a < end and b > start for a, b in spans)}
     return sorted(whole - here)
 
 

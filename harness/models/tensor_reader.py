@@ -21,12 +21,12 @@ def load(path: Path, linked: bool = False) -> dict[str, torch.Tensor]:
         raise ValueError(str(error)) from error
 
 
-def differ(folder: Path, one: str, other: str) -> bool:
+def differ(folder: Path, first: str, second: str) -> bool:
     """Return whether a folder's files hold both tensors and they differ; only these two are read."""
     tensors: dict[str, torch.Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
-        wanted = {one, other} & set(digest.check(path, linked=True))
+        wanted = {first, second} & set(digest.check(path, linked=True))
         if wanted:
             with torch.device("cpu"), safe_open(path, framework="pt") as file:
                 tensors |= {name: file.get_tensor(name) for name in wanted}
-    return len(tensors) == 2 and not torch.equal(tensors[one], tensors[other])
+    return len(tensors) == 2 and not torch.equal(tensors[first], tensors[second])

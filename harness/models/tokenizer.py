@@ -117,9 +117,9 @@ class Text:
             raise UsageError(f"this model has room for {self.room} tokens, and the answers may take {spare} of them.")
         self.tokenizer.no_truncation()
         ended = self.tokenizer.encode("").ids[-1:] == [self.eos]  # T5's tokenizer appends the end token itself
-        kept = self._kept(texts)
+        shortened = self._kept(texts)
         self._truncate(room + ended, "left")
-        encodings = self.tokenizer.encode_batch_fast(kept)
+        encodings = self.tokenizer.encode_batch_fast(shortened)
         rows = [encoding.ids[:-1] if ended else encoding.ids for encoding in encodings]
         return self._begun(rows), sum(bool(encoding.overflowing) for encoding in encodings)
 

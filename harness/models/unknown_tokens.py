@@ -84,11 +84,11 @@ def check(task: Task, parts: Sequence[Part], most: float, model: str) -> list[st
 
 def note(parts: Sequence[Part]) -> dict[str, dict[str, float]]:
     """Return what a record says of them: `unknown_inputs` and `unknown_answers`, split -> share; no zeros."""
-    found: dict[str, dict[str, float]] = {}
+    shares: dict[str, dict[str, float]] = {}
     for part in parts:
         if part.unknown:
-            found.setdefault(f"unknown_{part.what}", {})[part.split] = round(part.share, 4)
-    return found
+            shares.setdefault(f"unknown_{part.what}", {})[part.split] = round(part.share, 4)
+    return shares
 
 
 def _texts(task: Task, objective: str) -> Iterator[tuple[str, Callable[[Example], Sequence[str]]]]:
@@ -110,14 +110,14 @@ def spread(rows: Sequence[Example]) -> list[Example]:
 def _part(
     split: str, what: str, texts: Sequence[str], rows: int, of: int, tokenizer: Tokenizer, unknown: int
 ) -> Part:  # fmt: skip
-    found, tokens, words = 0, 0, dict[str, None]()
+    unseen, tokens, words = 0, 0, dict[str, None]()
     counts: dict[str, int] = {}
     for text in texts:  # label words are the same in every row
         counts[text] = counts.get(text, 0) + 1
     encodings = tokenizer.encode_batch(list(counts), add_special_tokens=False)
     for (text, times), encoding in zip(counts.items(), encodings, strict=True):
         places = [place for place, token in enumerate(encoding.ids) if token == unknown]
-        found, tokens = found + times * len(places), tokens + times * len(encoding.ids)
+        unseen, tokens = unseen + times * len(places), tokens + times * len(encoding.ids)
         if len(words) < SHOWN:
             words.update(dict.fromkeys(text[slice(*encoding.offsets[place])][:20] for place in places[:SHOWN]))
-    return Part(split, what, found, tokens, tuple(words)[:SHOWN], rows, of)
+    return Part(split, what, unseen, tokens, tuple(words)[:SHOWN], rows, of)

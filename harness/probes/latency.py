@@ -40,7 +40,7 @@ def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
         try:
             finished.method.merge(finished.model)
             states["merged"] = _compare(finished, device)
-            same = [one == other for one, other in zip(answers, _answers(finished, rows, device), strict=True)]
+            same = [answer == other for answer, other in zip(answers, _answers(finished, rows, device), strict=True)]
             agreeing: float | None = sum(same) / len(same)
         except NotApplicable as error:
             states["merged"], agreeing, why = None, None, {"merged": str(error)}

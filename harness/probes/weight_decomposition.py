@@ -29,19 +29,19 @@ def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
     from harness.probes import _weight_pairs
 
     snapshots = _snapshots(finished)
-    found: dict[str, dict[str, Any]] = {}
+    matrices: dict[str, dict[str, Any]] = {}
     try:
         for path in snapshots.values():
             tuned = finished.merged(path).to(device)
             for place, before, after in _weight_pairs.pairs(finished.plain, tuned, ROLES):
                 magnitude, direction = changes(before, after)
-                row = found.setdefault(place.name, {**place.labels(), "magnitude": [], "direction": []})
+                row = matrices.setdefault(place.name, {**place.labels(), "magnitude": [], "direction": []})
                 row["magnitude"].append(magnitude)
                 row["direction"].append(direction)
     except NotApplicable as error:
         return {"steps": [], "matrices": [], "why_null": {"matrices": str(error)}}
     why = {} if snapshots else {"matrices": "nothing trained"}
-    return {"steps": list(snapshots), "matrices": list(found.values()), "why_null": why}
+    return {"steps": list(snapshots), "matrices": list(matrices.values()), "why_null": why}
 
 
 def changes(before: "torch.Tensor", after: "torch.Tensor") -> tuple[float, float]:

@@ -25,7 +25,7 @@ SHARES = 12
 WAIT_S = 0.5
 
 
-def found() -> tuple[str, ...]:
+def usable() -> tuple[str, ...]:
     """Return the devices that this process may use, as CUDA_VISIBLE_DEVICES would name them; () where there are none.
 
     They are named by UUID where possible: a number denotes another device where the variable is set differently.

@@ -111,8 +111,8 @@ def _columns(record: dict[str, Any], curve: list[dict[str, Any]], own: Mapping[s
         "curve": atomic_files.encode(whole["curve"]).decode(),
     }
     shown = columns.flat(whole["record"])
-    found = {name: _text(value) if COLUMNS[name] == "string" else value for name, value in values.items()}
-    return {**found, **{columns.text(name): columns.cast(shown.get(name), kind) for name, kind in own.items()}}
+    flat = {name: _text(value) if COLUMNS[name] == "string" else value for name, value in values.items()}
+    return {**flat, **{columns.text(name): columns.cast(shown.get(name), kind) for name, kind in own.items()}}
 
 
 def _text(value: Any) -> str | None:

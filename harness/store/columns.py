@@ -74,16 +74,16 @@ def kinds(rows: Iterable[Row]) -> dict[str, str]:
             seen.setdefault(name, set()).add(type(value))
     inner = {name.rpartition(".")[0] for name in seen}
     parents = inner | {name.rpartition(".")[0] for name in inner}
-    named = {name: kind(name, found) for name, found in seen.items() if name not in parents or found - {type(None)}}
+    named = {name: kind(name, types) for name, types in seen.items() if name not in parents or types - {type(None)}}
     return dict(sorted(named.items(), key=lambda pair: _place(pair[0])))
 
 
-def kind(name: str, found: Iterable[type] = ()) -> str:
+def kind(name: str, types: Iterable[type] = ()) -> str:
     """Return the type of a column. found: the types of its values."""
     declared = _config_kind(name)
     if declared or name in _TEXTS or ".why_null." in name:
         return declared or TEXT
-    known = set(found) - {type(None)}
+    known = set(types) - {type(None)}
     if known and not known <= {int, float}:
         return FLAG if known == {bool} else TEXT
     if name.startswith("method."):
@@ -99,7 +99,12 @@ def _config_kind(name: str) -> str:
     group, _, field = name.partition(".")
     if group in GROUPS:
         return next(
-            (_of_text(type_text(one.type)) for part, one in _declared() if (part, one.name) == (group, field)), ""
+            (
+                _of_text(type_text(declared.type))
+                for part, declared in _declared()
+                if (part, declared.name) == (group, field)
+            ),
+            "",
         )
     if group != "method":
         return ""

@@ -108,9 +108,9 @@ def fingerprint(subject: Subject) -> str:
     return joined(parts(subject))
 
 
-def joined(found: Mapping[str, str]) -> str:
+def joined(digests: Mapping[str, str]) -> str:
     """Return one digest of these parts."""
-    lines = (f"{name}={digest}" for name, digest in sorted(found.items()))
+    lines = (f"{name}={digest}" for name, digest in sorted(digests.items()))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
@@ -149,7 +149,7 @@ def exact(cell: Cell) -> str:
     sources = [imported_source.source(module, path) for module in modules if (path := _file(module))]
     texts = [fingerprint(subject), *((installed(name) or "") for name in LIBRARIES)]
     digests = map(hashlib.sha256, [*sources, *(text.encode() for text in texts)])
-    return hashlib.sha256(b"".join(one.digest() for one in digests)).hexdigest()[:16]
+    return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()[:16]
 
 
 def is_stale(summary: Mapping[str, Any]) -> bool:
@@ -202,10 +202,10 @@ def minor(version: str | None) -> str:
 
 
 def _row_parts(subject: Subject) -> dict[str, str]:
-    found = results_version.groups_of(
+    digests = results_version.groups_of(
         subject.method, _family(subject.family), subject.objective, subject.metric, subject.features
     )
-    return {f"{ROWS}{name}": digest for name, digest in found.items()}
+    return {f"{ROWS}{name}": digest for name, digest in digests.items()}
 
 
 def _versions() -> dict[str, str]:
@@ -214,7 +214,7 @@ def _versions() -> dict[str, str]:
 
 def _family(kind: str) -> str:
     """The name of the row of FAMILIES that has this type of model."""
-    return next((one.name for one in families.FAMILIES if kind in one.model_types), kind)
+    return next((family.name for family in families.FAMILIES if kind in family.model_types), kind)
 
 
 def _metric(config: TaskConfig) -> str:
@@ -275,15 +275,15 @@ def _suite(task: str) -> tuple[str, ...]:
 @cache
 def _closure(module: str) -> tuple[str, ...]:
     """A module's file and, from its own package, the files it imports."""
-    found: list[str] = []
+    names: list[str] = []
     left = [module]
     while left:
         name = left.pop()
         path = _file(name)
-        if name not in found and path is not None and path.name != "__init__.py":
-            found.append(name)
+        if name not in names and path is not None and path.name != "__init__.py":
+            names.append(name)
             left += _imports(path, name.partition(".")[0])
-    return tuple(sorted(found))
+    return tuple(sorted(names))
 
 
 def _imports(path: Path, package: str) -> list[str]:
@@ -307,5 +307,5 @@ def _file(module: str) -> Path | None:
     if spec is None or spec.origin is None:
         return None
     base = Path(spec.origin).parent.joinpath(*rest) if rest else Path(spec.origin).with_suffix("")
-    found = (path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file())
-    return next(found, None)
+    files = (path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file())
+    return next(files, None)

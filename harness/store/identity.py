@@ -114,8 +114,8 @@ def _same(value: Any, default: Any) -> bool:
 
 def _flat(config: Any, kinds: tuple[str, ...]) -> dict[str, Any]:
     """Return a configuration's fields of these kinds as JSON values."""
-    kept = (field for field in fields(config) if field.metadata["kind"] in kinds)
-    return {field.name: _plain(getattr(config, field.name)) for field in kept}
+    chosen = (field for field in fields(config) if field.metadata["kind"] in kinds)
+    return {field.name: _plain(getattr(config, field.name)) for field in chosen}
 
 
 def _plain(value: Any) -> Any:

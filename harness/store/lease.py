@@ -168,12 +168,12 @@ def _stays_stale(path: Path) -> bool:
     """
     if _read(path).get("host") == me()["host"] or (path, _beaten(path)) in _silent:
         return True
-    before = {one: _beaten(one) for one in (path, *(path.parent / name for name in _names(path.parent)))}
+    before = {file: _beaten(file) for file in (path, *(path.parent / name for name in _names(path.parent)))}
     for _ in range(LOOKS):
         time.sleep(WATCH_S / LOOKS)
         if _beaten(path) not in (before[path], None):
             return False
-    _silent.update((one, time_ns) for one, time_ns in before.items() if time_ns and _beaten(one) == time_ns)
+    _silent.update((file, time_ns) for file, time_ns in before.items() if time_ns and _beaten(file) == time_ns)
     return True
 
 

@@ -66,7 +66,7 @@ def of(name: str, many: Iterable[Cell], gaps: Iterable[Gap] = ()) -> Grid:
 def with_noted_gaps(store: "Store", grid: Grid) -> Grid:
     """Return the grid with the gaps that a sweep of the same name has noted of its cells."""
     keys = {place.key for place in grid.places}
-    noted_gaps = (gap for one in noted(store) if one.name == grid.name for gap in one.gaps)
+    noted_gaps = (gap for earlier in noted(store) if earlier.name == grid.name for gap in earlier.gaps)
     return replace(grid, gaps=(*grid.gaps, *(gap for gap in noted_gaps if gap.keys and keys.issuperset(gap.keys))))
 
 

@@ -86,7 +86,7 @@ def _digest(lines: Iterable[str]) -> str:
 @cache
 def _groups() -> Mapping[str, list[str]]:
     """Group -> its rows as lines."""
-    found: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for name, digits in golden().items():
-        found.setdefault(name.partition("/")[0], []).append(f"{name} {' '.join(digits)}")
-    return found
+        groups.setdefault(name.partition("/")[0], []).append(f"{name} {' '.join(digits)}")
+    return groups

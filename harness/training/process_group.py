@@ -57,13 +57,13 @@ def size(runtime: Runtime) -> int:
     """Return the number of processes: as requested, else one per device that this process may see. Touch no device."""
     if runtime.processes:
         return runtime.processes
-    return max(1, len(gpu_leases.found())) if runtime.device in ("auto", "cuda") else 1
+    return max(1, len(gpu_leases.usable())) if runtime.device in ("auto", "cuda") else 1
 
 
 def spread(body: Body, cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
     """Run `body` in all processes of the cell, and return what the first of them returns."""
     count = size(runtime)
-    cuda = runtime.device in ("auto", "cuda") and bool(gpu_leases.found())
+    cuda = runtime.device in ("auto", "cuda") and bool(gpu_leases.usable())
     with temporary_folders.folder() as place:
         context = multiprocessing.get_context("fork")
         others = []

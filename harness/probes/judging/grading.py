@@ -91,7 +91,9 @@ def pairs(stored: StoredAnswers, judge: Endpoint, others: Mapping[Answer, str] |
     for name in stored.answers:
         verdicts = [tuple(values[ask.digest(judge)] for ask in both) for row, both in asks.items() if row.set == name]
         if verdicts:
-            sets[name] = shares([(str(one), str(two)) for one, two in verdicts if one and two], len(verdicts))
+            sets[name] = shares(
+                [(str(first), str(second)) for first, second in verdicts if first and second], len(verdicts)
+            )
     return _result(judge, PAIR, sets)
 
 

@@ -41,7 +41,7 @@ from harness.store.store import Store
 forkserver.preload = lambda families: ("stubs",)
 launch.pause = lambda losses: None
 said = json.loads(sys.argv[2])
-gpu_leases.found = lambda: tuple(said["devices"])
+gpu_leases.usable = lambda: tuple(said["devices"])
 store = Store(sys.argv[1])
 many = sorted((store.cell(key) for key in store.keys()), key=lambda cell: cell.method.name)
 launcher = Launcher(said["launcher"], said["fields"])

@@ -92,7 +92,7 @@ def test_without_devices_the_worker_s_own_are_handed_on(monkeypatch: pytest.Monk
 
 def test_no_driver_no_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nvml, "library", lambda: (None, "no driver"))
-    assert gpu_leases.found() == ()
+    assert gpu_leases.usable() == ()
 
 
 def test_somebody_else_s_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
