@@ -85,9 +85,9 @@ class AdapterFusion(Method):
         for name in TENSORS:
             own, given = adapter.get_parameter(name), state.get(f"{path}.{name}")
             if given is None or given.shape != own.shape or not bool(torch.isfinite(given).all()):
-                found = "missing" if given is None else f"{tuple(given.shape)}"
+                shape = "missing" if given is None else f"{tuple(given.shape)}"
                 raise UsageError(
-                    f"parent {role}: {path}.{name} is {found}, expected finite numbers of {tuple(own.shape)}: "
+                    f"parent {role}: {path}.{name} is {shape}, expected finite numbers of {tuple(own.shape)}: "
                     "it must be a finished pfeiffer cell on the same backbone"
                 )
             own.copy_(given)

@@ -48,9 +48,9 @@ class Gated(Difference):
     def fix(self, least: float) -> None:
         """Open the gates where |z * w| is at least `least` and close the others: from now on z is 1 or 0."""
         moved = self.moved()
-        kept = moved.abs() >= least
-        self.w.copy_(moved * kept)
-        self.gates.copy_((2.0 * kept - 1.0) * OPEN / self.rate)
+        mask = moved.abs() >= least
+        self.w.copy_(moved * mask)
+        self.gates.copy_((2.0 * mask - 1.0) * OPEN / self.rate)
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,11 @@ class DiffPruning(Sparse):
 
     def penalty(self, model: nn.Module) -> torch.Tensor | None:
         """Return the weighted expected share of open gates, a scalar, or None where no gate trains."""
-        found = [delta for delta in overlays(model).values() if isinstance(delta, Gated)]
-        if not any(delta.gates.requires_grad for delta in found):
+        gated = [delta for delta in overlays(model).values() if isinstance(delta, Gated)]
+        if not any(delta.gates.requires_grad for delta in gated):
             return None
-        total = sum(delta.gates.numel() for delta in found)
-        return self.sparsity_penalty / total * torch.stack([delta.open() for delta in found]).sum()
+        total = sum(delta.gates.numel() for delta in gated)
+        return self.sparsity_penalty / total * torch.stack([delta.open() for delta in gated]).sum()
 
     def closed_form(self, shape: Shape) -> int:
         return 2 * shape.parameters

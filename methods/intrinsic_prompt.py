@@ -83,14 +83,14 @@ class IntrinsicPrompt(Method):
     def _prompt(self, role: str, state: Mapping[str, torch.Tensor], own: CodedPrompt) -> torch.Tensor:
         """Return the prompt that a parent learnt: [P D]. Raise UsageError where it does not fit."""
         wanted = (self.length, own.get_buffer("b3").numel() // self.length)
-        found = [tensor for name, tensor in state.items() if name.endswith("prompt.embeddings")]
-        if len(found) != 1 or found[0].shape != wanted or not bool(torch.isfinite(found[0]).all()):
-            shape = f"{tuple(found[0].shape)}" if len(found) == 1 else "missing"
+        tables = [tensor for name, tensor in state.items() if name.endswith("prompt.embeddings")]
+        if len(tables) != 1 or tables[0].shape != wanted or not bool(torch.isfinite(tables[0]).all()):
+            shape = f"{tuple(tables[0].shape)}" if len(tables) == 1 else "missing"
             raise UsageError(
                 f"parent {role}: its prompt is {shape}, expected finite numbers of {wanted}: it must be a finished "
                 "prompt cell of this length on the same backbone"
             )
-        return found[0].flatten()
+        return tables[0].flatten()
 
     @torch.enable_grad()
     def _fit(self, prompts: torch.Tensor, own: CodedPrompt) -> None:

@@ -79,11 +79,11 @@ class Sparse(Method):
     def prune(self, model: nn.Module) -> None:
         """Keep the largest differences within the fraction, of all tensors together."""
         model.eval()  # gates without noise
-        found = [delta for delta in overlays(model).values() if isinstance(delta, Difference)]
-        sizes = torch.cat([delta.moved().abs().flatten() for delta in found])
-        kept = max(1, round(self.fraction * sizes.numel()))
-        least = float(sizes.topk(kept).values[-1])
-        for delta in found:
+        deltas = [delta for delta in overlays(model).values() if isinstance(delta, Difference)]
+        sizes = torch.cat([delta.moved().abs().flatten() for delta in deltas])
+        count = max(1, round(self.fraction * sizes.numel()))
+        least = float(sizes.topk(count).values[-1])
+        for delta in deltas:
             delta.fix(max(least, torch.finfo(torch.float32).tiny))
         model.train()
 
@@ -98,8 +98,8 @@ class Sparse(Method):
 
     @torch.no_grad()
     def notes(self, model: Any) -> dict[str, str | int | float]:
-        found = [delta for delta in overlays(model).values() if isinstance(delta, Difference)]
-        return {"nonzero": sum(0 if delta.w.is_meta else int(delta.moved().count_nonzero()) for delta in found)}
+        deltas = [delta for delta in overlays(model).values() if isinstance(delta, Difference)]
+        return {"nonzero": sum(0 if delta.w.is_meta else int(delta.moved().count_nonzero()) for delta in deltas)}
 
 
 @dataclass(frozen=True)

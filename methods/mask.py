@@ -47,8 +47,8 @@ class Masking(Method):
         self.require(self.score_range > 0, "score_range", "it must be above 0")
 
     def attach(self, model: nn.Module) -> None:
-        found = linears(model, self.targets).values()
-        hosts = list(dict.fromkeys(host.module if isinstance(host, Part) else host for host in found))
+        layers = linears(model, self.targets).values()
+        hosts = list(dict.fromkeys(host.module if isinstance(host, Part) else host for host in layers))
         overlay("mask", hosts, lambda _, p: Mask(p, self.initial_sparsity, self.score_range), only="weight")
 
     def merge(self, model: nn.Module) -> None:

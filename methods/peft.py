@@ -67,8 +67,8 @@ class Peft(Method):
 
     def attach(self, model: nn.Module) -> None:
         peft = _library()
-        found = linears(model, self.targets)
-        if part := next((path for path, host in found.items() if isinstance(host, Part) and host.label), None):
+        layers = linears(model, self.targets)
+        if part := next((path for path, host in layers.items() if isinstance(host, Part) and host.label), None):
             name = part.rpartition(":")[0].rpartition(".")[2]
             raise NotApplicable(
                 f"method peft: {part} is rows of a fused linear. Take method.targets=[{name}], all of it."
@@ -80,7 +80,7 @@ class Peft(Method):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                peft.inject_adapter_in_model(self._config(peft, sorted(found)), model)
+                peft.inject_adapter_in_model(self._config(peft, sorted(layers)), model)
         except (ValueError, TypeError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise UsageError(f"method.peft_type={self.peft_type}: PEFT refuses ({reason})") from error
@@ -179,7 +179,7 @@ def _setting(word: str) -> tuple[str, Any]:
 
 def _among(value: Any, known: Sequence[Any]) -> bool:
     """Return whether `value` is one of `known`, of the same type: 1 is not true."""
-    return any(type(value) is type(one) and value == one for one in known)
+    return any(type(value) is type(other) and value == other for other in known)
 
 
 def _as_written(value: Any) -> str:

@@ -136,11 +136,11 @@ class PrefixTuning(Method):
 
         A backbone of one stack has self-attention only, which counts as the encoder's whatever its name.
         """
-        found, cross = find(model, "attention"), find(model, "cross")
+        attention, cross = find(model, "attention"), find(model, "cross")
         two = find_stack(model, "decoder") is not None
-        kinds = {path: _kind(path) if two else "encoder" for path in found} | dict.fromkeys(cross, "cross")
+        kinds = {path: _kind(path) if two else "encoder" for path in attention} | dict.fromkeys(cross, "cross")
         wanted = set(self.attend) if two else {"encoder" for name in self.attend if name != "cross"}
-        hosts = {path: module for path, module in found.items() if kinds[path] in wanted}
+        hosts = {path: module for path, module in attention.items() if kinds[path] in wanted}
         if not hosts:
             raise NotApplicable(f"method.attend={','.join(self.attend)}: this backbone has no such attention module")
         return hosts

@@ -181,14 +181,14 @@ def _inherited_constants(node: ast.ClassDef, classes: Mapping[str, Any]) -> dict
 
 def _constants(node: ast.ClassDef) -> dict[str, Any]:
     """Return the class variables with a literal value."""
-    found = {}
+    constants = {}
     for item in node.body:
         if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and _is_classvar(item) and item.value:
             try:
-                found[item.target.id] = ast.literal_eval(item.value)
+                constants[item.target.id] = ast.literal_eval(item.value)
             except ValueError:
                 continue
-    return found
+    return constants
 
 
 def _bases(node: ast.ClassDef, classes: Mapping[str, Any]) -> list[ast.ClassDef]:
@@ -239,14 +239,14 @@ def _is_number(word: str) -> bool:
 
 
 def _parts(field: str, value: Any) -> tuple[str, ...]:
-    found = []
+    parts = []
     for name, fields in map(read_part, names(field, value)):
         resolved = resolve(name, fields)
         if "parts" in resolved:
             raise UsageError(f"{field}: {name} has parts of its own, so it cannot be a part")
         words = (f"{key}={_word(item)}" for key, item in resolved.items())
-        found.append(" ".join((name, *words)))
-    return tuple(found)
+        parts.append(" ".join((name, *words)))
+    return tuple(parts)
 
 
 def _word(value: Any) -> str:

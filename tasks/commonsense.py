@@ -54,9 +54,14 @@ def _row(raw: Row) -> Row:
         raise ValueError(f"the answer {answer!r} is outside its format {'/'.join(options)}")
     if answer not in raw["output"]:
         raise ValueError(f"the output {raw['output']!r:.40} does not hold the answer {answer!r}")
-    asked = f"{raw['instruction']}\n\n{raw['input']}".strip()
+    instruction = f"{raw['instruction']}\n\n{raw['input']}".strip()
     options_as_output = [raw["output"].replace(answer, option) for option in options]
-    return {"instruction": asked, "output": raw["output"], "right": options.index(answer), "options": options_as_output}
+    return {
+        "instruction": instruction,
+        "output": raw["output"],
+        "right": options.index(answer),
+        "options": options_as_output,
+    }
 
 
 def _reader(prompt: str = "") -> Reader:

@@ -46,8 +46,8 @@ def load(config: TaskConfig) -> Splits:
 
 def _stem(folder: Path, name: str, seed: int) -> str:
     """Return NAME_16_100, with the shots that the folder has."""
-    found = sorted(folder.glob(f"{name}_*_{seed}_train.tsv")) if folder.is_dir() else []
-    stems = [path.name.removesuffix("_train.tsv") for path in found]
+    files = sorted(folder.glob(f"{name}_*_{seed}_train.tsv")) if folder.is_dir() else []
+    stems = [path.name.removesuffix("_train.tsv") for path in files]
     stems = [stem for stem in stems if stem.removeprefix(f"{name}_").removesuffix(f"_{seed}").isdecimal()]
     if len(stems) != 1:
         what = "no" if not stems else f"{len(stems)} sets of"

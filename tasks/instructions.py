@@ -42,9 +42,9 @@ def _answered(example: Example) -> bool:
 
 
 def _task(reader: Reader, hub: str, revision: str, size: str, *, folder: str, test: str, **source: Any) -> TaskRow:
-    found = Source(reader, hub, None, revision, tests={"test": test}, keep=_answered, **source)
+    origin = Source(reader, hub, None, revision, tests={"test": test}, keep=_answered, **source)
     return row(
-        found, "instruction following", PROMPT, "rouge_l", answer="text", folder=folder, size=size, verified="docs",
+        origin, "instruction following", PROMPT, "rouge_l", answer="text", folder=folder, size=size, verified="docs",
         max_input_tokens=512, max_target_tokens=256,
     )  # fmt: skip
 

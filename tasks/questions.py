@@ -31,9 +31,9 @@ def _task(
     hub: str, reader: Reader, template: str, options: int, size: str, *, folder: str, config: str | None = None,
     verified: str = "rows", length: int = 128, **source: Any,
 ) -> TaskRow:  # fmt: skip
-    found = Source(reader, hub, config, REVISIONS.get(hub, PARQUET), **source)
+    origin = Source(reader, hub, config, REVISIONS.get(hub, PARQUET), **source)
     return row(
-        found, "commonsense", template, "accuracy", answer="choice",
+        origin, "commonsense", template, "accuracy", answer="choice",
         chance=1 / options, max_input_tokens=length, max_target_tokens=64, folder=folder, size=size, verified=verified,
     )  # fmt: skip
 

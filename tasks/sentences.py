@@ -32,9 +32,9 @@ def _task(
     template: str = "{text}", validation: str = CARVED, length: int = 128, **source: Any,
 ) -> TaskRow:  # fmt: skip
     reader = Reader(texts, label=label, names=names or words)
-    found = Source(reader, hub, config, REVISIONS.get(hub, PARQUET), validation=validation, tests=TEST, **source)
+    origin = Source(reader, hub, config, REVISIONS.get(hub, PARQUET), validation=validation, tests=TEST, **source)
     return row(
-        found, category, template, "accuracy", label_words=words, chance=1 / len(words), max_input_tokens=length,
+        origin, category, template, "accuracy", label_words=words, chance=1 / len(words), max_input_tokens=length,
         folder=folder, size=size, verified=verified,
     )  # fmt: skip
 

@@ -139,8 +139,8 @@ def size(cell: Cell) -> Size | None:
 def size_of_record(record: Mapping[str, Any]) -> Size:
     """Return the size of a finished cell's backbone: by its configuration, else about that of its parameters."""
     with suppress(UsageError, OSError, ValueError, KeyError, TypeError):
-        if found := _size(identity.from_json(record["cell"]).model):
-            return found
+        if size := _size(identity.from_json(record["cell"]).model):
+            return size
     count = (record.get("parameters") or {}).get("backbone")
     return Size(MATRICES * count, USUAL_LAYERS) if isinstance(count, int) and count > 0 else Size(1e6, USUAL_LAYERS)
 

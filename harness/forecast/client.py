@@ -32,17 +32,17 @@ def ask(many: Sequence[Cell], load: Load, memory: int | None = None, answers: st
     groups: dict[str, list[int]] = {}
     for place, cell in enumerate(many):
         groups.setdefault(kind(cell), []).append(place)
-    asked = [
+    questions = [
         (identity.to_json(many[places[0]]), vars(load), [many[place].recipe.batch_size for place in places], memory)
         for places in groups.values()
     ]
     families = {cell.model.family for cell in many}
-    forecasts = forkserver.call(answers, (asked,), forkserver.preload(families)) if asked else []
-    found: list[Figures | str] = [""] * len(many)
+    forecasts = forkserver.call(answers, (questions,), forkserver.preload(families)) if questions else []
+    figures: list[Figures | str] = [""] * len(many)
     for places, answer in zip(groups.values(), forecasts, strict=True):
         for order, place in enumerate(places):
-            found[place] = answer if isinstance(answer, str) else answer[order]
-    return found
+            figures[place] = answer if isinstance(answer, str) else answer[order]
+    return figures
 
 
 def kind(cell: Cell) -> str:
@@ -62,7 +62,7 @@ def without_data(block: Mapping[str, Sequence[Any]]) -> list[Cell]:
     """Return the cells of a block of choices without reading rows of tasks or weights of models."""
     own = {key: value for key, value in block.items() if key.partition(".")[0] != "task"}
     own.setdefault("model.weights", ["random"])
-    found = grid.expand([own])
+    cells = grid.expand([own])
     names = [name for item in block.get("task") or [compose.defaults()["task"]] for name in options.match("task", item)]
     chosen = {key[len("task.") :]: list(value) for key, value in block.items() if key.startswith("task.")}
     known = {field.name for field in fields(TaskConfig)} - {"name", "digest"}
@@ -75,7 +75,7 @@ def without_data(block: Mapping[str, Sequence[Any]]) -> list[Cell]:
         for name in names
         for values in product(*chosen.values())
     ]
-    made = [replace(cell, task=task) for cell in found for task in tasks]
+    made = [replace(cell, task=task) for cell in cells for task in tasks]
     for cell in made:
         objectives.check(cell.objective, row(cell.task).kind)
     return made
@@ -93,13 +93,13 @@ def device_name() -> str | None:
     return _of_device(lambda library, handle: nvml.text(library.nvmlDeviceGetName(handle)))
 
 
-def _of_device(asked: Callable[[Any, Any], T]) -> T | None:
+def _of_device(read: Callable[[Any, Any], T]) -> T | None:
     library, _ = nvml.library()
     if library is None or cuda_devices.listed(os.environ) == []:
         return None
     handle, _ = cuda_devices.find(library, 0, None)
     try:
-        return asked(library, handle) if handle is not None else None
+        return read(library, handle) if handle is not None else None
     except Exception:  # NVML's own kind: whoever asks goes on without a device
         return None
 

@@ -53,7 +53,7 @@ def _figures(cell: Any, load: Load, sizes: Sequence[int], memory: int | None) ->
         if memory is None:
             return sized
         parts = Course(prepare(cell, replace(load, accumulation=max(2, load.accumulation))))
-        return [{**one, **_fit(one, course, parts, memory)} for one in sized]
+        return [{**figures, **_fit(figures, course, parts, memory)} for figures in sized]
 
 
 def _fit(sized: Mapping[str, Any], course: "Course", parts: "Course", memory: int) -> dict[str, Any]:

@@ -86,8 +86,8 @@ def _all(change: Callable[[Tensor], Tensor], value: Any) -> Any:
     if isinstance(value, Tensor):
         return change(value)
     if isinstance(value, dict):
-        return {name: _all(change, one) for name, one in value.items()}
-    return type(value)(_all(change, one) for one in value) if isinstance(value, list | tuple) else value
+        return {name: _all(change, item) for name, item in value.items()}
+    return type(value)(_all(change, item) for item in value) if isinstance(value, list | tuple) else value
 
 
 def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:

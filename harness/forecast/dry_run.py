@@ -43,9 +43,9 @@ class Sources:
 
     def find(self, model: str) -> Estimator | None:
         """Return the first estimator that knows a model, else the first that knows any; None without one."""
-        for one in (lambda: self.own, lambda: self.reference, lambda: self.references):
-            if one().knows(model):
-                return one()
+        for estimator in (lambda: self.own, lambda: self.reference, lambda: self.references):
+            if estimator().knows(model):
+                return estimator()
         return self.own or self.references or None
 
 
@@ -96,10 +96,10 @@ def cost(store: Store, plan: SweepPlan, exhibit: str = "") -> Cost:
     """Return what the cells of a plan will take. exhibit: whose committed run may stand for cells of the store."""
     todo, at_once = plan.todo, max(1, min(plan.handing.at_once, len(plan.todo)))
     sources = Sources(store, not plan.handing.gpus, exhibit)
-    found = {key: sources.find(cell.model.name) for key, cell in todo.items()}
+    estimators = {key: sources.find(cell.model.name) for key, cell in todo.items()}
     beside = 0 if plan.handing.elsewhere else at_once - 1
-    each = {key: one.cell(todo[key], beside) if one else None for key, one in found.items()}
-    used = list({id(one): one for one in found.values() if one}.values())
+    each = {key: estimator.cell(todo[key], beside) if estimator else None for key, estimator in estimators.items()}
+    used = list({id(estimator): estimator for estimator in estimators.values() if estimator}.values())
     finished = [(key, summary) for key, summary in store.summaries() if summary and summary["status"] == "done"]
     disk, keeps = Disk(store, finished), plan.handing.runtime.keep == "delta"
     sizes = {key: disk.size(cell) for key, cell in todo.items()}
@@ -109,10 +109,17 @@ def cost(store: Store, plan: SweepPlan, exhibit: str = "") -> Cost:
         frozenset(key for key, seconds in each.items() if seconds and not seconds.alike),
         at_once,
         min(at_once, launch.slots(plan.handing.runtime)) if _on_cores(plan) else at_once,
-        tuple(one.whose for one in used if one.whose),
+        tuple(estimator.whose for estimator in used if estimator.whose),
         sources.own.past_error() if sources.own else (0, 0),
         max(
-            (memory for key, one in found.items() if one for memory in [one.memory(todo[key])] if memory), default=None
+            (
+                memory
+                for key, estimator in estimators.items()
+                if estimator
+                for memory in [estimator.memory(todo[key])]
+                if memory
+            ),
+            default=None,
         ),
         _kept(sizes.values(), keeps),
     )
@@ -123,9 +130,11 @@ def seconds(store: Store, options: SweepOptions) -> Callable[[Sequence[Cell]], d
 
     def known(many: Sequence[Cell]) -> dict[str, float]:
         sources, beside = Sources(store, options.runtime.device in ("auto", "cpu")), launch.slots(options.runtime) - 1
-        found = {identity.key(cell): (cell, sources.find(cell.model.name)) for cell in many}
-        each = {key: one.cell(cell, beside) if one else None for key, (cell, one) in found.items()}
-        return {key: one.total for key, one in each.items() if one}
+        estimators = {identity.key(cell): (cell, sources.find(cell.model.name)) for cell in many}
+        each = {
+            key: estimator.cell(cell, beside) if estimator else None for key, (cell, estimator) in estimators.items()
+        }
+        return {key: spent.total for key, spent in each.items() if spent}
 
     return known
 
@@ -136,8 +145,8 @@ def _kept(sizes: Iterable[tuple[int, int] | None], keeps: bool) -> str:
     known = [size for size in weights if size is not None]
     if len(known) < len(weights) or not sum(known):
         return ""
-    told = f"{sum(known) / 1e6:.1f} MB of"
-    return f" ({told} it weights; keep=none leaves them out)" if keeps else f" (keep=delta adds {told} weights)"
+    stored = f"{sum(known) / 1e6:.1f} MB of"
+    return f" ({stored} it weights; keep=none leaves them out)" if keeps else f" (keep=delta adds {stored} weights)"
 
 
 def _on_cores(plan: SweepPlan) -> bool:
@@ -145,21 +154,21 @@ def _on_cores(plan: SweepPlan) -> bool:
     return not plan.handing.elsewhere and not plan.handing.gpus
 
 
-def lines(store: Store, plan: SweepPlan, found: Cost, waiting: int = 0) -> Iterator[str]:
+def lines(store: Store, plan: SweepPlan, costs: Cost, waiting: int = 0) -> Iterator[str]:
     """Yield the sentences on a plan: statuses, what runs and how long it takes, what is skipped, and the script.
 
     waiting: the number of cells whose learning rate these cells choose.
     """
-    yield f"{sweep.summary(store, plan.cells)}; {_took(plan, found, waiting)}"
+    yield f"{sweep.summary(store, plan.cells)}; {_took(plan, costs, waiting)}"
     if plan.again:
         yield f"{plan.again} finished cells get another attempt, which saves the tensors that a probe needs"
     if waiting:
         yield f"{waiting} more cells when these have chosen their learning rate"
-    if found.rough:
+    if costs.rough:
         yield "no cell of one of these models has finished: its time is that of other models, scaled by the operations"
-    if found.past[1] and plan.todo:
+    if costs.past[1] and plan.todo:
         yield (
-            f"past estimates: {found.past[0]} of the last {found.past[1]} cells of this store took at most "
+            f"past estimates: {costs.past[0]} of the last {costs.past[1]} cells of this store took at most "
             f"{duration.CLOSE:g} times more or less than the cells before them had let expect"
         )
     yield from plan.skipped()
@@ -167,29 +176,29 @@ def lines(store: Store, plan: SweepPlan, found: Cost, waiting: int = 0) -> Itera
         yield f"launcher={plan.handing.name} would submit:\n{script}"
 
 
-def _took(plan: SweepPlan, found: Cost, waiting: int) -> str:
+def _took(plan: SweepPlan, costs: Cost, waiting: int) -> str:
     """Return what runs, in how many places at once, and for how long."""
     if not plan.todo and not waiting:
         return "0 to run, nothing is left to do"
     by = f" with launcher={plan.handing.name}" if plan.handing.name else ""
-    text = f"{len(plan.todo)} to run, {found.at_once} at once{by}"
-    wall = found.wall
+    text = f"{len(plan.todo)} to run, {costs.at_once} at once{by}"
+    wall = costs.wall
     if wall is None:
         return f"{text}; how long is unknown until one of them has finished" if plan.todo else text
     text += f"; about {progress.clock(wall)}"
     text += f" and {progress.clock(waiting * wall / len(plan.todo))} for those {waiting}" if waiting else ""
-    text += f" and {found.size / 1e6:.1f} MB{found.keep}" if found.size is not None else ""
-    text += f"; {gib(found.memory)} for each process" if found.memory else ""
-    return text + "".join(f" {one}" for one in found.of)
+    text += f" and {costs.size / 1e6:.1f} MB{costs.keep}" if costs.size is not None else ""
+    text += f"; {gib(costs.memory)} for each process" if costs.memory else ""
+    return text + "".join(f" {source}" for source in costs.of)
 
 
 def exhibit(
     of: Exhibit, scale: str, blocks: Sequence[Block], store: Store, plan: SweepPlan, waiting: int, folder: Path
 ) -> str:
     """Return the sentences on an exhibit's plan. A grid for GPUs of which no cell has finished is forecast."""
-    found = cost(store, plan, of.cells_of)
-    text = list(lines(store, plan, found, waiting))
-    unknown = plan.todo and (found.wall is None or found.rough)
+    costs = cost(store, plan, of.cells_of)
+    text = list(lines(store, plan, costs, waiting))
+    unknown = plan.todo and (costs.wall is None or costs.rough)
     if unknown and scale not in HERE:
         on = gpu_hours.device()
         text.append(gpu_hours.text(gpu_hours.lines(gpu_hours.cells_of(blocks), on), on))
@@ -199,8 +208,8 @@ def exhibit(
 def without_rows(name: str, many: Sequence[Cell], why: object) -> str:
     """Return the forecast where the rows of a task are not here, so that no cell has its key yet."""
     on = gpu_hours.device()
-    found = gpu_hours.lines(many, on)
+    table = gpu_hours.lines(many, on)
     return (
         f"{why}\nwithout its rows no cell can be looked up in the store; the forecast of all cells of {name}:\n"
-        f"{gpu_hours.text(found, on)}"
+        f"{gpu_hours.text(table, on)}"
     )

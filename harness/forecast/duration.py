@@ -104,14 +104,14 @@ class Estimator:
         listed = list(samples)
         self.whose = whose
         self._readings: dict[tuple[Any, ...], Reading] = {}
-        for one in listed:
-            if one.work.reading.tokens:
-                self._readings.setdefault(one.key_of_reading, one.work.reading)
-        self.samples = [self._read(one) for one in listed]
+        for sample in listed:
+            if sample.work.reading.tokens:
+                self._readings.setdefault(sample.key_of_reading, sample.work.reading)
+        self.samples = [self._read(sample) for sample in listed]
         self._known: dict[tuple[Work, Size, int], Seconds] = {}
         self._groups: dict[Group, list[int]] = defaultdict(list)
-        for place, one in enumerate(self.samples):
-            for group in {*_training(one.work), *_evaluation(one.work)}:
+        for place, sample in enumerate(self.samples):
+            for group in {*_training(sample.work), *_evaluation(sample.work)}:
                 self._groups[group].append(place)
 
     def __bool__(self) -> bool:
@@ -163,13 +163,14 @@ class Estimator:
             return None
         alike = [self.samples[index] for index in self._groups[group]]
         return statistics.median(
-            one.rest_s + (one.wall_s - one.rest_s) * self.pace * _ratio(place.steps, one.work.steps) for one in alike
+            sample.rest_s + (sample.wall_s - sample.rest_s) * self.pace * _ratio(place.steps, sample.work.steps)
+            for sample in alike
         )
 
     def seconds(self, work: Work, size: Size, beside: int = 0) -> Seconds:
         """Return the seconds of this work at the machine's pace."""
-        asked = (work, size, beside)
-        plain = self._known[asked] = self._known.get(asked) or self._plain(*asked)
+        key = (work, size, beside)
+        plain = self._known[key] = self._known.get(key) or self._plain(*key)
         return replace(plain, train=plain.train * self.pace, evaluate=plain.evaluate * self.pace)
 
     @cached_property
@@ -184,58 +185,60 @@ class Estimator:
         """
         order = sorted(range(len(self.samples)), key=lambda place: self.samples[place].ended)
         tried = [place for place in order[len(order) // 3 :][-most:] if place != order[0]]
-        found = [self._before(order[: order.index(place)], self.samples[place]) for place in tried]
-        return sum(1 / CLOSE <= ratio <= CLOSE for ratio in found), len(found)
+        ratios = [self._before(order[: order.index(place)], self.samples[place]) for place in tried]
+        return sum(1 / CLOSE <= ratio <= CLOSE for ratio in ratios), len(ratios)
 
-    def _before(self, places: Sequence[int], one: Sample) -> float:
+    def _before(self, places: Sequence[int], sample: Sample) -> float:
         """Return a sample's seconds over those that these samples let expect."""
         earlier = Estimator([self.samples[place] for place in places], self.whose)
-        return one.wall_s / max(1e-9, earlier.seconds(one.work, one.size, one.beside).total)
+        return sample.wall_s / max(1e-9, earlier.seconds(sample.work, sample.size, sample.beside).total)
 
     def _residual(self, place: int) -> float:
         """Return a sample's seconds over those that all other samples let expect, the rest left out."""
-        one = self.samples[place]
-        plain = self._plain(one.work, one.size, one.beside, without=place)
-        return (one.train_s + one.evaluate_s) / max(1e-9, plain.train + plain.evaluate)
+        sample = self.samples[place]
+        plain = self._plain(sample.work, sample.size, sample.beside, without=place)
+        return (sample.train_s + sample.evaluate_s) / max(1e-9, plain.train + plain.evaluate)
 
     def _plain(self, work: Work, size: Size, beside: int, without: int | None = None) -> Seconds:
         """Return the seconds of this work at the median rates of the samples like it."""
         alike = self.knows(work.model)
 
         def rate(groups: Sequence[Group], spent: Callable[[Sample], float], done: Callable[[Sample], float]) -> float:
-            found = self._like(groups, beside, without, lambda one: done(one) > 0)
-            return statistics.median(spent(one) / done(one) for one in found) if found else 0.0
+            samples = self._like(groups, beside, without, lambda sample: done(sample) > 0)
+            return statistics.median(spent(sample) / done(sample) for sample in samples) if samples else 0.0
 
         train, evaluate = _training(work), _evaluation(work)
         if not alike:
             near = self._nearest(work, size)
             train, evaluate = [("method, model", work.method, near), ("model", near)], [("model", near)]
-        rest = [one.rest_s for one in self._like([("model", work.model), ()], beside, without)]
+        rest = [sample.rest_s for sample in self._like([("model", work.model), ()], beside, without)]
         return Seconds(
-            work.train(size) * rate(train, lambda one: one.train_s, lambda one: one.work.train(one.size)),
-            work.evaluate(size) * rate(evaluate, lambda one: one.evaluate_s, lambda one: one.work.evaluate(one.size)),
+            work.train(size)
+            * rate(train, lambda sample: sample.train_s, lambda sample: sample.work.train(sample.size)),
+            work.evaluate(size)
+            * rate(evaluate, lambda sample: sample.evaluate_s, lambda sample: sample.work.evaluate(sample.size)),
             statistics.median(rest) if rest else 0.0,
             alike,
         )
 
     def _like(
         self, groups: Sequence[Group], beside: int, without: int | None,
-        fits: Callable[[Sample], bool] = lambda one: True,
+        fits: Callable[[Sample], bool] = lambda sample: True,
     ) -> list[Sample]:  # fmt: skip
         """Return the samples of the first group that has any; of those, the ones with as many cells beside them."""
         for group in (*groups, ()):
-            found = [self.samples[place] for place in self._groups.get(group, ()) if place != without]
-            if found := [one for one in found if fits(one)]:
-                least = min(abs(one.beside - beside) for one in found)
-                return [one for one in found if abs(one.beside - beside) == least]
+            alike = [self.samples[place] for place in self._groups.get(group, ()) if place != without]
+            if alike := [sample for sample in alike if fits(sample)]:
+                least = min(abs(sample.beside - beside) for sample in alike)
+                return [sample for sample in alike if abs(sample.beside - beside) == least]
         return []
 
     def _nearest(self, work: Work, size: Size) -> str:
         """Return the model whose steps are most like those of this work in their operations."""
         step = math.log(max(1.0, work.train(size) / max(1, work.steps)))
 
-        def distance(one: Sample) -> float:
-            return abs(math.log(max(1.0, one.work.train(one.size) / max(1, one.work.steps))) - step)
+        def distance(sample: Sample) -> float:
+            return abs(math.log(max(1.0, sample.work.train(sample.size) / max(1, sample.work.steps))) - step)
 
         return min(self.samples, key=distance).work.model
 
@@ -243,11 +246,11 @@ class Estimator:
         """Return the size of a model by its finished cells."""
         return next((self.samples[place].size for place in self._groups.get(("model", model), ())), None)
 
-    def _read(self, one: Sample) -> Sample:
+    def _read(self, sample: Sample) -> Sample:
         """Return a sample of an untrained cell with the tokens that another cell counted."""
-        known = self._readings.get(one.key_of_reading)
-        own = one.work.reading
-        return one if own.tokens or known is None else replace(one, work=replace(one.work, reading=known))
+        known = self._readings.get(sample.key_of_reading)
+        own = sample.work.reading
+        return sample if own.tokens or known is None else replace(sample, work=replace(sample.work, reading=known))
 
 
 def _ratio(steps: int | None, known: int) -> float:

@@ -44,18 +44,18 @@ def _measure(exhibit: Exhibit, cell: Cell) -> dict[str, Any]:
     """In a child of its own: an empty device, and a death that costs nothing else."""
     arguments = (identity.to_json(cell), vars(exhibit.forecast), cell.recipe.batch_size)
     try:
-        found: dict[str, Any] = forkserver.call(MEASURE, arguments, forkserver.preload([cell.model.family]))
+        measured: dict[str, Any] = forkserver.call(MEASURE, arguments, forkserver.preload([cell.model.family]))
     except (UsageError, RuntimeError, ChildProcessError) as error:
         return {"status": "failed", "error": str(error)[-300:], "device": "unknown", "torch": "", "cuda": ""}
-    return found
+    return measured
 
 
-def save(folder: Path, found: Sequence[Row]) -> None:
+def save(folder: Path, rows: Sequence[Row]) -> None:
     """Write the rows into a folder of results."""
     folder.mkdir(parents=True, exist_ok=True)
     about = provenance.gather()
     made_by = {name: about[name] for name in ("deltabench", "git", "python", "packages")}
-    atomic_files.write_json(folder / ROWS, {"made_by": made_by, "rows": list(found)})
+    atomic_files.write_json(folder / ROWS, {"made_by": made_by, "rows": list(rows)})
 
 
 def load(folder: Path) -> list[Row]:

@@ -30,8 +30,8 @@ def _figures(cell: Any, load: Load, sizes: Sequence[int], _: int | None) -> list
     """Operations are linear in the rows: a method's work on weights alone is the same for any number of them."""
     with quantised_shapes.stood_in():
         subject = prepare(cell, load)
-        one, two = (_count(subject, rows) for rows in (1, 2))
-    return [{"operations": one + (rows - 1) * (two - one)} for rows in sizes]
+        single, double = (_count(subject, rows) for rows in (1, 2))
+    return [{"operations": single + (rows - 1) * (double - single)} for rows in sizes]
 
 
 def _count(subject: Subject, rows: int) -> int:

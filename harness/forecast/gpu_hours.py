@@ -69,8 +69,8 @@ def lines(many: Sequence[Cell], on: str) -> list[Line]:
     forecasts: dict[str, tuple[Any, Any]] = {}
     for load in set(loads.values()):
         names = [name for name in alike if loads[name] == load]
-        asked = [alike[name] for name in names]
-        answers = (client.ask(asked, load), client.ask(asked, load, answers=client.OPERATIONS))
+        distinct = [alike[name] for name in names]
+        answers = (client.ask(distinct, load), client.ask(distinct, load, answers=client.OPERATIONS))
         forecasts.update(zip(names, zip(*answers, strict=True), strict=True))
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in many:
@@ -79,15 +79,15 @@ def lines(many: Sequence[Cell], on: str) -> list[Line]:
 
 
 def _line(names: tuple[str, str], members: Sequence[Cell], forecasts: Mapping[str, tuple[Any, Any]], on: str) -> Line:
-    found = [forecasts[_kind(cell)] for cell in members]
+    pairs = [forecasts[_kind(cell)] for cell in members]
     steps, batch = (max(getattr(cell.recipe, field) for cell in members) for field in ("steps", "batch_size"))
-    wrong = [one for pair in found for one in pair if isinstance(one, str)]
+    wrong = [answer for pair in pairs for answer in pair if isinstance(answer, str)]
     if wrong:
         return Line(*names, len(members), steps, batch, None, None, wrong[0])
     seconds = sum(
-        pair[1]["operations"] * cell.recipe.steps / _rate(cell, on) for pair, cell in zip(found, members, strict=True)
+        pair[1]["operations"] * cell.recipe.steps / _rate(cell, on) for pair, cell in zip(pairs, members, strict=True)
     )
-    peak = max(pair[0]["peak_bytes"] for pair in found)
+    peak = max(pair[0]["peak_bytes"] for pair in pairs)
     return Line(*names, len(members), steps, batch, peak, seconds / 3600)
 
 
@@ -107,13 +107,14 @@ def _rate(cell: Cell, on: str) -> float:
     return SUSTAINED * peak
 
 
-def text(found: Sequence[Line], on: str) -> str:
+def text(table: Sequence[Line], on: str) -> str:
     """Return a line for each model and method, and the sum."""
     rows = [
-        (one.model, one.method, str(one.cells), f"{one.steps:,}", str(one.batch_size), *_figures(one)) for one in found
+        (line.model, line.method, str(line.cells), f"{line.steps:,}", str(line.batch_size), *_figures(line))
+        for line in table
     ]
-    reasons = dict.fromkeys(one.reason for one in found if one.reason)
-    return "\n".join([formatting.aligned([HEAD, *rows], range(2, len(HEAD))), summary(found, on), *reasons])
+    reasons = dict.fromkeys(line.reason for line in table if line.reason)
+    return "\n".join([formatting.aligned([HEAD, *rows], range(2, len(HEAD))), summary(table, on), *reasons])
 
 
 def _figures(line: Line) -> tuple[str, str]:
@@ -122,12 +123,12 @@ def _figures(line: Line) -> tuple[str, str]:
     return gib(line.peak), f"{line.hours:,.1f}"
 
 
-def summary(found: Sequence[Line], on: str) -> str:
+def summary(table: Sequence[Line], on: str) -> str:
     """Return the sum in one sentence."""
-    hours, known = sum(one.hours or 0 for one in found), [one.peak for one in found if one.peak is not None]
+    hours, known = sum(line.hours or 0 for line in table), [line.peak for line in table if line.peak is not None]
     most = f", {gib(max(known))} for the largest step" if known else ""
     return (
-        f"forecast: {sum(one.cells for one in found)} cells, about {hours:,.1f} GPU-hours of training at "
+        f"forecast: {sum(line.cells for line in table)} cells, about {hours:,.1f} GPU-hours of training at "
         f"{SUSTAINED:.0%} of the peak of an {on}{most}; rows as long as their tasks allow, evaluation not counted"
     )
 
@@ -138,11 +139,11 @@ def walk(on: str) -> Iterator[str]:
     for name, exhibit in exhibits.catalogue().items():
         wanted = [scale for scale in exhibit.grids if scale not in exhibits.HERE]
         for scale in wanted if not exhibit.forecast and exhibit.cells_of == name else []:
-            found = lines(cells_of(exhibit.blocks(scale)), on)
-            known = [one.peak for one in found if one.peak is not None]
-            hours = sum(one.hours or 0 for one in found)
-            models = ", ".join(dict.fromkeys(one.model for one in found))
-            cells = f"{sum(one.cells for one in found):,}"
+            table = lines(cells_of(exhibit.blocks(scale)), on)
+            known = [line.peak for line in table if line.peak is not None]
+            hours = sum(line.hours or 0 for line in table)
+            models = ", ".join(dict.fromkeys(line.model for line in table))
+            cells = f"{sum(line.cells for line in table):,}"
             yield _row((name, scale, models, cells, gib(max(known)) if known else "unknown", f"{hours:,.0f}"))
 
 

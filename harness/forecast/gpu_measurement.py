@@ -26,15 +26,15 @@ def measure(cell: Mapping[str, Any], load: Mapping[str, Any], batch_size: int) -
 
     An out-of-memory is a result: "oom".
     """
-    asked, device = Load(**load), torch.device("cuda")
+    setup, device = Load(**load), torch.device("cuda")
     about = {"device": torch.cuda.get_device_name(device), "torch": torch.__version__, "cuda": torch.version.cuda}
     try:
-        with _kernel(asked.kernel):
-            subject = prepare(identity.from_json(cell), asked, device)
+        with _kernel(setup.kernel):
+            subject = prepare(identity.from_json(cell), setup, device)
             optimizer = synthetic_step.ready(subject, lambda _: None)
             torch.cuda.synchronize(device)
             torch.cuda.reset_peak_memory_stats(device)
-            synthetic_step.step(subject, optimizer, -(-batch_size // asked.accumulation))
+            synthetic_step.step(subject, optimizer, -(-batch_size // setup.accumulation))
             torch.cuda.synchronize(device)
     except Exception as error:  # of whatever kind: what became of it is the answer
         status = failure.STATUS.get(failure.kind(error), "failed")

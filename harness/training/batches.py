@@ -182,13 +182,13 @@ class Order:
     def _of_epochs(self, step: int) -> np.ndarray:
         """[B] of a split that is smaller than a pool: a batch may reach over several epochs."""
         epoch, start = divmod(step * self._size, len(self._lengths))
-        found: list[np.ndarray] = []
+        orders: list[np.ndarray] = []
         left = self._size
         while left:
             rows = self._epoch(epoch)[start : start + left]
-            found.append(rows)
+            orders.append(rows)
             epoch, start, left = epoch + 1, 0, left - len(rows)
-        return np.concatenate(found)
+        return np.concatenate(orders)
 
     def _epoch(self, number: int) -> np.ndarray:
         """[N] one epoch in the order in which it is trained on.

@@ -100,17 +100,19 @@ def beam_search(model: Any, prompt: Prompt, most: int, ends: Sequence[int], beam
     closed = [False] * n_rows
     for length in range(1, most + 1):
         steps = torch.log_softmax(logits.float(), dim=-1).view(n_rows, beams, vocabulary)
-        found = (scores[:, :, None] + steps).flatten(1).topk((1 + len(ends)) * beams, dim=1)
+        candidates = (scores[:, :, None] + steps).flatten(1).topk((1 + len(ends)) * beams, dim=1)
         live: list[list[tuple[float, int, int]]] = []  # (score, beam it comes from, token)
-        for row, (values, places) in enumerate(zip(found.values.tolist(), found.indices.tolist(), strict=True)):
+        for row, (values, places) in enumerate(
+            zip(candidates.values.tolist(), candidates.indices.tolist(), strict=True)
+        ):
             ranked = [(value, *divmod(place, vocabulary)) for value, place in zip(values, places, strict=True)]
-            live.append([one for one in ranked if one[2] not in ends][:beams])
+            live.append([beam for beam in ranked if beam[2] not in ends][:beams])
             if not closed[row]:
                 ended = [
                     (value / length, _until([*texts[row][beam], token], ends))
                     for value, beam, token in ranked[:beams] if token in ends
                 ]  # fmt: skip
-                finished[row] = sorted([*finished[row], *ended], key=lambda one: -one[0])[:beams]
+                finished[row] = sorted([*finished[row], *ended], key=lambda beam: -beam[0])[:beams]
                 closed[row] = len(finished[row]) == beams and finished[row][-1][0] >= live[row][0][0] / length
             texts[row] = [[*texts[row][beam], token] for _, beam, token in live[row]]
         scores = torch.tensor([[value for value, _, _ in row] for row in live], device=logits.device)
@@ -118,7 +120,7 @@ def beam_search(model: Any, prompt: Prompt, most: int, ends: Sequence[int], beam
             break
         origins = [row * beams + beam for row in range(n_rows) for _, beam, _ in live[row]]
         cache.reorder_cache(torch.tensor(origins, device=logits.device))
-        token = torch.tensor([one for row in live for _, _, one in row], device=logits.device)[:, None]
+        token = torch.tensor([token_id for row in live for _, _, token_id in row], device=logits.device)[:, None]
         logits = prompt.go_on(model, token, cache, torch.ones_like(token))[:, -1]
         prompt = prompt.extended(token, torch.ones_like(token))
     for row in range(n_rows):
@@ -126,7 +128,7 @@ def beam_search(model: Any, prompt: Prompt, most: int, ends: Sequence[int], beam
             finished[row] += [
                 (value / length, text) for value, text in zip(scores[row].tolist(), texts[row], strict=True)
             ]
-    return [max(row, key=lambda one: one[0])[1] for row in finished]
+    return [max(row, key=lambda beam: beam[0])[1] for row in finished]
 
 
 def _until(tokens: list[int], ends: Sequence[int]) -> list[int]:

@@ -81,7 +81,7 @@ def make(model: nn.Module, recipe: RecipeConfig, own: "Sequence[Group]" = ()) ->
     with a rate or a decay of their own. Raises UsageError for one that has no tensor of the model.
     """
     groups = [part for factors, tensors in _by_factors(model, own) for part in _decayed(tensors, recipe, *factors)]
-    groups = [one for group in groups for one in _unmixed(group)]
+    groups = [part for group in groups for part in _unmixed(group)]
     return _MAKERS[recipe.optimizer]([g for g in groups if g["params"]], recipe.learning_rate)
 
 
@@ -105,11 +105,11 @@ def check_groups(model: nn.Module, own: "Sequence[Group]") -> None:
 def _by_factors(model: nn.Module, own: "Sequence[Group]") -> list[tuple[tuple[float, float], list[nn.Parameter]]]:
     """Return (factors on rate and decay, the tensors that have them), those without a group first."""
     check_groups(model, own)
-    found: dict[tuple[float, float], list[nn.Parameter]] = {(1.0, 1.0): []}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {(1.0, 1.0): []}
     for name, p in trainable(model):
         mine = next((group for group in own if group.trains(name)), None)
-        found.setdefault((mine.rate, mine.decay) if mine else (1.0, 1.0), []).append(p)
-    return list(found.items())
+        groups.setdefault((mine.rate, mine.decay) if mine else (1.0, 1.0), []).append(p)
+    return list(groups.items())
 
 
 def _decayed(tensors: list[nn.Parameter], recipe: RecipeConfig, rate: float, decay: float) -> Groups:

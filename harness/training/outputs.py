@@ -52,7 +52,7 @@ def scores(work: Work, point: Point) -> dict[str, Any]:
 
     Training is over and the reported sets are scored, so a sample that cannot be scored is missing, with its reason.
     """
-    scored: dict[str, Any] = {"step": point.step, "sets": {name: one.figures for name, one in point.scores.items()}}
+    scored: dict[str, Any] = {"step": point.step, "sets": {name: score.figures for name, score in point.scores.items()}}
     trained_tensors.restore(work.model, point.tensors)
     size, split = work.recipe.evaluation_batch_size, work.splits["train_sample"]
     with work.meter.phase("evaluate"):

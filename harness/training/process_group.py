@@ -71,20 +71,20 @@ def spread(body: Body, cell: Cell, runtime: Runtime, folder: AttemptFolder) -> d
             aside = _aside(place, rank, folder)
             arguments = (Team(rank, count), place, cuda, body, cell, runtime, aside)
             others.append(context.Process(target=_other, args=arguments))
-        for one in others:
-            one.start()
+        for process in others:
+            process.start()
         threading.Thread(target=_watch, args=(others,), daemon=True).start()
         try:
             result = _join(Team(0, count), place, cuda, body, cell, runtime, folder)
-            for one in others:
-                one.join()
+            for process in others:
+                process.join()
             return {**result, "notes": {**result["notes"], "processes": count}}
         except Exception as error:
             _blame(place, others, error)
             raise
         finally:
-            for one in others:
-                one.kill()
+            for process in others:
+                process.kill()
 
 
 def _aside(place: Path, rank: int, folder: AttemptFolder) -> AttemptFolder:
@@ -138,11 +138,11 @@ def _blame(place: Path, others: Sequence[BaseProcess], error: Exception) -> None
     deadline = time.monotonic() + 1.0
     while time.monotonic() < deadline:
         time.sleep(0.05)
-        for rank, one in enumerate(others, start=1):
-            if one.exitcode is not None and one.exitcode < 0:
-                print(f"process {rank} of the cell was ended by {signal.Signals(-one.exitcode).name}", flush=True)
-                os.kill(os.getpid(), -one.exitcode)
-    for path in sorted(place.glob("*.error"), key=lambda one: one.stat().st_mtime_ns):
+        for rank, process in enumerate(others, start=1):
+            if process.exitcode is not None and process.exitcode < 0:
+                print(f"process {rank} of the cell was ended by {signal.Signals(-process.exitcode).name}", flush=True)
+                os.kill(os.getpid(), -process.exitcode)
+    for path in sorted(place.glob("*.error"), key=lambda file: file.stat().st_mtime_ns):
         error_fields = atomic_files.read_json(path)
         if error_fields.get("type") != type(error).__name__ or error_fields.get("message") != failure.message(error):
             raise Lost(int(path.stem), error_fields) from error
@@ -151,7 +151,7 @@ def _blame(place: Path, others: Sequence[BaseProcess], error: Exception) -> None
 
 def _watch(others: Sequence[BaseProcess]) -> None:
     """A group waits for a dead member for many minutes; the cell shall not."""
-    waiting: dict[Any, BaseProcess] = {one.sentinel: one for one in others}
+    waiting: dict[Any, BaseProcess] = {process.sentinel: process for process in others}
     while waiting:
         for sentinel in wait(list(waiting)):
             if waiting.pop(sentinel).exitcode:

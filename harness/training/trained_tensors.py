@@ -73,8 +73,8 @@ def sharded(tensor: torch.Tensor) -> bool:
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:
     """Return a sharded tensor in its full shape, another one as it is. Every process has to call this."""
-    found: torch.Tensor = tensor.full_tensor() if sharded(tensor) else tensor  # type: ignore[attr-defined]
-    return found
+    full: torch.Tensor = tensor.full_tensor() if sharded(tensor) else tensor  # type: ignore[attr-defined]
+    return full
 
 
 def put(parameter: torch.Tensor, value: torch.Tensor) -> None:

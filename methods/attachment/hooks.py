@@ -59,9 +59,9 @@ def backbone_modules(model: nn.Module) -> list[nn.Module]:
 
 def inserted(model: nn.Module, name: str, kind: type[Child]) -> list[tuple[str, Any, Child]]:
     """Return (host name, host, child) for every host that has a `kind` under `name`, in model order."""
-    found = [(path, module, getattr(module, "_seat", ("", None))) for path, module in model.named_modules()]
+    modules = [(path, module, getattr(module, "_seat", ("", None))) for path, module in model.named_modules()]
     return [
         (path.rpartition(".")[0], host, module)
-        for path, module, (own, host) in found
+        for path, module, (own, host) in modules
         if own == name and isinstance(module, kind)
     ]

@@ -53,10 +53,10 @@ class Part:
 
     def get_parameter(self, name: str) -> torch.Tensor:
         """Return the view of "weight": [d_out, d_in] or "bias": [d_out], as nn.Module.get_parameter names them."""
-        found = {"weight": self.weight, "bias": self.bias}[name]
-        if found is None:
+        parameter = {"weight": self.weight, "bias": self.bias}[name]
+        if parameter is None:
             raise AttributeError(f"this part has no {name}")
-        return found
+        return parameter
 
 
 Linear = nn.Linear | Part

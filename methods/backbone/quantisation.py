@@ -27,10 +27,10 @@ def quantise(model: Any, bits: int) -> None:
     Raise NotApplicable without bitsandbytes, and where no weight of the blocks is a linear's.
     """
     bnb, make = _library(), {4: _four, 8: _eight}[bits]
-    kept, done = [*(getattr(model, "_keep_in_fp32_modules", None) or ())], 0
+    excluded, done = [*(getattr(model, "_keep_in_fp32_modules", None) or ())], 0
     for path in [path for role in LINEAR_ROLES for path in find(model, role)]:
         host = model.get_submodule(path)
-        if type(host) is not nn.Linear or any(re.search(rf"\b{name}\b", path) for name in kept):
+        if type(host) is not nn.Linear or any(re.search(rf"\b{name}\b", path) for name in excluded):
             continue
         made = make(bnb, host)
         made.bias = host.bias

@@ -95,15 +95,15 @@ def linears(model: nn.Module, targets: Iterable[str]) -> dict[str, Linear]:
 
 
 def _candidates(model: nn.Module) -> dict[str, Linear]:
-    full, found = heads(model), dict[str, Linear]()
+    full, candidates = heads(model), dict[str, Linear]()
     fused = set(find(model, "q")) if has_family(model) and family(model).fused else set()
     for name, module in model.named_modules():
         if not isinstance(module, nn.Linear | Conv1D) or name.split(".")[0] in full:
             continue
-        found[name] = module if isinstance(module, nn.Linear) else Part(module)
+        candidates[name] = module if isinstance(module, nn.Linear) else Part(module)
         if name in fused:
-            found |= {f"{name}:{part.label}": part for part in _rows(model, module)}
-    return found
+            candidates |= {f"{name}:{part.label}": part for part in _rows(model, module)}
+    return candidates
 
 
 def _rows(model: Any, module: nn.Module) -> list[Part]:

@@ -94,10 +94,10 @@ def places(model: Any) -> tuple[Place, ...]:
     """Return every linear and norm of the backbone that plays a role, in model order."""
     blocks = list(find(model, "blocks"))
     roles = {path: role for role in ("norms", *reversed(LINEAR_ROLES)) for path in find(model, role)}
-    found = []
+    listed = []
     for path, module in model.named_modules():
         if path in roles:
             inside = [i for i, block in enumerate(blocks) if path.startswith(f"{block}.")]
             size = sum(p.numel() for p in module.parameters(recurse=False))
-            found.append(Place(path, roles[path], inside[0] if inside else -1, size))
-    return tuple(found)
+            listed.append(Place(path, roles[path], inside[0] if inside else -1, size))
+    return tuple(listed)

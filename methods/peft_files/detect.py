@@ -34,14 +34,14 @@ def method_of(folder: Path, model: nn.Module) -> MethodConfig:
 
 def _format(folder: Path, config: Mapping[str, Any]) -> tuple[str, Format]:
     kind = config.get("peft_type")
-    found = {name: form for name, form in FORMATS.items() if form.peft_type == kind}
+    forms = {name: form for name, form in FORMATS.items() if form.peft_type == kind}
     if kind == "LORA":
         wanted = "dora" if config.get("use_dora") else "lora"
-        found = {name: form for name, form in found.items() if name == wanted}
-    if not found:
+        forms = {name: form for name, form in forms.items() if name == wanted}
+    if not forms:
         known = ", ".join(dict.fromkeys(form.peft_type for form in FORMATS.values()))
         raise UsageError(f"{folder / CONFIG}: peft_type is {kind!r}; deltabench reads {known}")
-    name, form = next(iter(found.items()))
+    name, form = next(iter(forms.items()))
     peft_fields.check(folder, config, set(form.fields.values()))
     return name, form
 

@@ -79,12 +79,12 @@ def write_peft(model: nn.Module, method: Method, folder: Path, base: str | None 
         tensors |= {theirs: own[name] for name, theirs in _full(model).items()}
         config["modules_to_save"] = sorted(heads(model)) or None
     else:
-        found = _deltas(model, method)
-        _check_rows(found)
-        config = _config(model, method, found)
-        names = _names(model, method, {path: delta for path, delta in found.items() if not _on_rows(delta)})
+        deltas = _deltas(model, method)
+        _check_rows(deltas)
+        config = _config(model, method, deltas)
+        names = _names(model, method, {path: delta for path, delta in deltas.items() if not _on_rows(delta)})
         tensors = {theirs: _laid_out(model, theirs, own[name]) for name, theirs in names.items()}
-        joined = fused_rows.join(method.name, {path: delta for path, delta in found.items() if _on_rows(delta)})
+        joined = fused_rows.join(method.name, {path: delta for path, delta in deltas.items() if _on_rows(delta)})
         for host, named in joined.items():
             tensors |= {f"{PREFIX}{host}.{FORMATS[method.name].names[name]}": tensor for name, tensor in named.items()}
         if method.name in ("lora", "dora") and joined:
@@ -97,12 +97,12 @@ def read_peft(model: nn.Module, method: Method, folder: Path) -> None:
     """Load PEFT's files into `model`, to which `method` is attached. Raise UsageError, with the model unchanged, where
     they do not fit.
     """
-    config, found = read_config(folder), _deltas(model, method)
-    for field, wanted in _config(model, method, found).items():
+    config, deltas = read_config(folder), _deltas(model, method)
+    for field, wanted in _config(model, method, deltas).items():
         given = sorted(config[field]) if isinstance(config.get(field), list) else config.get(field)
         if field in _checked(method) and given != wanted:
             raise UsageError(f"{folder / CONFIG}: {field} is {given!r}, this method expects {wanted!r}")
-    names = {theirs: own for own, theirs in _names(model, method, found).items()}
+    names = {theirs: own for own, theirs in _names(model, method, deltas).items()}
     own = dict(trainable(model))
     state = {name: p.detach() for name, p in own.items() if name.split(".")[0] in heads(model)}  # unless it is given
     given = _without_backbone(model, folder, _without_projection(model, folder, read_tensors(folder)))
@@ -133,21 +133,21 @@ def _deltas(model: nn.Module, method: Method) -> dict[str, Delta]:
     """Return dotted name -> delta of this method. Raise UsageError where PEFT has no counterpart."""
     if method.name not in FORMATS:
         raise UsageError(f"method {method.name} has no PEFT counterpart; there are {', '.join(FORMATS)}")
-    found = {
+    deltas = {
         path: module
         for path, module in model.named_modules()
         if isinstance(module, Delta) and method.name in (module._seat[0], path.rpartition(".")[2])
     }
     if method.name == "prompt" and family(model).prompt_at:
         raise UsageError("PEFT puts a prompt before the first token, this family has it after")
-    if not found:
+    if not deltas:
         raise UsageError(f"method {method.name} is not attached to this model")
-    for path, delta in found.items():
+    for path, delta in deltas.items():
         if isinstance(delta, Decomposed) and delta.direction is None:
             raise UsageError(f"{path}: PEFT has no DoRA of magnitudes alone")
         if _on_rows(delta) and isinstance(delta, Scaled | InputScale):
             raise UsageError(f"{path}: PEFT has no {method.name} on some rows of a fused linear")
-    return found
+    return deltas
 
 
 def _on_rows(delta: Delta) -> bool:
@@ -229,27 +229,29 @@ def _sizes(model: Any) -> dict[str, int]:
 def _without_projection(model: nn.Module, folder: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return the tensors without VeRA's frozen projection, which PEFT saves by default and both draw from a seed."""
     own = next((module for module in model.modules() if isinstance(module, Scaled)), None)
-    kept = dict(tensors)
+    remaining = dict(tensors)
     for name, projection in (("vera_A", own.A), ("vera_B", own.B)) if own else ():
-        given = next((kept.pop(key) for key in list(kept) if key.removeprefix("base_model.").startswith(name)), None)
+        given = next(
+            (remaining.pop(key) for key in list(remaining) if key.removeprefix("base_model.").startswith(name)), None
+        )
         if given is not None and not (given.shape == projection.shape and torch.allclose(given, projection.cpu())):
             raise UsageError(f"{folder / TENSORS}: {name} is not the projection that its seed draws")
-    return kept
+    return remaining
 
 
 def _without_backbone(model: Any, folder: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return the tensors without an output layer's frozen weight, which PEFT saves beside its update."""
-    kept = {}
+    remaining = {}
     for theirs, tensor in tensors.items():
-        host, found, name = theirs.removeprefix(PREFIX).rpartition(".base_layer.")
-        if not found:
-            kept[theirs] = tensor
+        host, marker, name = theirs.removeprefix(PREFIX).rpartition(".base_layer.")
+        if not marker:
+            remaining[theirs] = tensor
             continue
         own = dict(model.named_modules()).get(host)
         buffer = getattr(own, name, None) if own is not None else None
         if buffer is None or buffer.shape != tensor.shape or not torch.allclose(buffer.cpu().float(), tensor.float()):
             raise UsageError(f"{folder / TENSORS}: it holds a {name} of {host} that is not this backbone's")
-    return kept
+    return remaining
 
 
 def write(folder: Path, tensors: Mapping[str, torch.Tensor], config: Mapping[str, Any]) -> None:

@@ -39,7 +39,7 @@ def put(task: Task, number: int, seed: int) -> Task:
     splits = task.splits
 
     def rows(many: tuple[Example, ...]) -> tuple[Example, ...]:
-        return tuple(_with(task, row, [one for one in drawn if one is not row][:number]) for row in many)
+        return tuple(_with(task, row, [example for example in drawn if example is not row][:number]) for row in many)
 
     return replace(
         task,
@@ -57,12 +57,13 @@ def put(task: Task, number: int, seed: int) -> Task:
 
 
 def _with(task: Task, row: Example, shown: list[Example]) -> Example:
-    plain = "".join(_answered(task.text(one), task.target(one)) for one in shown)
+    plain = "".join(_answered(task.text(example), task.target(example)) for example in shown)
     fields = {**row.fields, FIELD: plain}
     if task.cloze:
         words = task.cloze_words or task.label_words
         fields[CLOZE_FIELD] = "".join(
-            templates.fill(task.cloze, {**one.fields, "mask": words[int(one.label or 0)]}) + BETWEEN for one in shown
+            templates.fill(task.cloze, {**example.fields, "mask": words[int(example.label or 0)]}) + BETWEEN
+            for example in shown
         )
     return replace(row, fields=fields)
 

@@ -30,7 +30,7 @@ def rows(
     logging.set_verbosity_error()  # its six retries without a network would each print a warning
     try:
         with _patience():
-            found = datasets.load_dataset(name, config, revision=revision, split=split)
+            table = datasets.load_dataset(name, config, revision=revision, split=split)
     except Exception as error:  # a dozen kinds: no network, no such id, no such revision
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise RowsAbsent(
@@ -38,9 +38,9 @@ def rows(
             f"({reason:.200}). Connect to the network once, or give a local copy with task.data_dir=FOLDER "
             "or, for a folder of many, DELTABENCH_DATA."
         ) from error
-    if not len(found):
+    if not len(table):
         raise UsageError(f"task {task}: {name} ({config or 'default'}) has no rows in its {split} split.")
-    return [row_files.typed(dict(row), schema, f"{name} {split} row {i}") for i, row in enumerate(found, start=1)]
+    return [row_files.typed(dict(row), schema, f"{name} {split} row {i}") for i, row in enumerate(table, start=1)]
 
 
 @contextmanager

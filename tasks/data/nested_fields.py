@@ -19,10 +19,10 @@ def find(row: Mapping[str, Any], field: str) -> Any:
         if name in row:
             inner = _read(row[name])
             if isinstance(inner, list):
-                inner = {str(place): one for place, one in enumerate(inner)}
-            found = find(inner, rest) if isinstance(inner, dict) else None
-            if found is not None:
-                return found
+                inner = {str(place): item for place, item in enumerate(inner)}
+            match = find(inner, rest) if isinstance(inner, dict) else None
+            if match is not None:
+                return match
         more, dot, rest = rest.partition(".")
         name = f"{name}.{more}"
     return None
@@ -47,7 +47,7 @@ def names(row: Mapping[str, Any], before: str = "") -> Iterator[str]:
             yield f"{before}{name}"
 
 
-def column(held: Sequence[str], name: str) -> str:
+def column(columns: Sequence[str], name: str) -> str:
     """Return the longest beginning of a dotted name that is a column; the name where none is."""
     beginnings = [name, *(name[:place] for place in range(len(name) - 1, 0, -1) if name[place] == ".")]
-    return next((one for one in beginnings if one in held), name)
+    return next((beginning for beginning in beginnings if beginning in columns), name)

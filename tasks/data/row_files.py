@@ -157,8 +157,8 @@ def _table(path: Path, kind: str, names: Sequence[str]) -> Iterator[Any]:
 
     try:
         if kind == "parquet":
-            held = parquet.read_schema(path).names
-            table = parquet.read_table(path, columns=_columns(path, held, names), page_checksum_verification=True)
+            columns = parquet.read_schema(path).names
+            table = parquet.read_table(path, columns=_columns(path, columns, names), page_checksum_verification=True)
         else:
             with pa.memory_map(str(path)) as file:
                 stream = pa.ipc.open_stream(file)
@@ -173,16 +173,16 @@ def _table(path: Path, kind: str, names: Sequence[str]) -> Iterator[Any]:
 _AT_ONCE = 10_000  # rows that are Python objects in full before they are cut to what is read
 
 
-def _columns(path: Path, held: Sequence[str], names: Sequence[str]) -> list[str]:
+def _columns(path: Path, columns: Sequence[str], names: Sequence[str]) -> list[str]:
     """Return the columns to read. Raise UsageError for one that the file lacks, or has twice.
 
     Of a field inside an object, as `meta.title`, that is the object's column.
     """
-    names = [nested_fields.column(held, name) for name in names]
+    names = [nested_fields.column(columns, name) for name in names]
     for name in names:
-        if name not in held:
-            raise UsageError(f"{path.name} row 1: the field {name!r} is missing.{near(name, held)}")
-        if list(held).count(name) > 1:
+        if name not in columns:
+            raise UsageError(f"{path.name} row 1: the field {name!r} is missing.{near(name, columns)}")
+        if list(columns).count(name) > 1:
             raise UsageError(f"{path.name}: it has the column {name!r} twice. Rename one of them.")
     return list(dict.fromkeys(names))
 

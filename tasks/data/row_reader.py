@@ -98,11 +98,11 @@ class Reader:
 
     def _texts(self, row: Row, columns: tuple[str, ...], where: str) -> tuple[str, ...]:
         listed = isinstance(row[columns[0]], list) if columns else False
-        found = row[columns[0]] if listed else [row[column] for column in columns]
-        for text in found:
+        texts = row[columns[0]] if listed else [row[column] for column in columns]
+        for text in texts:
             if not isinstance(text, str):
                 raise UsageError(f"{where}: the field {columns[0]!r} holds {text!r:.40}, expected texts.")
-        return tuple(found)
+        return tuple(texts)
 
 
 def index(value: Any, names: tuple[str, ...], column: str, where: str) -> int:
@@ -124,7 +124,7 @@ def index(value: Any, names: tuple[str, ...], column: str, where: str) -> int:
         numbers = [_whole(name) for name in names]
         if number is not None and number in numbers:
             return numbers.index(number)
-        taken = any(one is not None and one != place for place, one in enumerate(numbers))
+        taken = any(number is not None and number != place for place, number in enumerate(numbers))
         if number is not None and (not taken or number == HIDDEN):
             return number
     known = f"one of {', '.join(names)}" if names else "a whole number"

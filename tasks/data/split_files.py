@@ -33,12 +33,12 @@ def find(folder: Path, split: str, places: Sequence[str] = (), within: Sequence[
     stems = tuple(name for place in places or (split,) for name in ALIASES.get(place, (place,)))
     for base in (folder, *(folder / name for name in within if name)):
         for place in places or (split,):
-            found = [files for name in ALIASES.get(place, (place,)) for files in _named(base, name)]
-            if len(found) > 1:
-                names = " and ".join(files[0].name for files in found)
+            candidates = [files for name in ALIASES.get(place, (place,)) for files in _named(base, name)]
+            if len(candidates) > 1:
+                names = " and ".join(files[0].name for files in candidates)
                 raise UsageError(f"task.data_dir={base}: {names} both claim the {split} split. Keep one.")
-            if found:
-                return found[0]
+            if candidates:
+                return candidates[0]
     there = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
     raise SplitAbsent(
         f"task.data_dir={folder}: no file for the {split} split; it may be {' or '.join(stems)} with one of "
@@ -77,7 +77,7 @@ def _named(folder: Path, stem: str) -> list[tuple[Path, ...]]:
     saved = folder / stem
     arrows = _saved(saved) if (saved / SAVED).is_file() else ()
     converted = _numbered(saved) if saved.is_dir() else ()
-    return [*single, *(found for found in (*_shards(folder, stem), arrows, converted) if found)]
+    return [*single, *(files for files in (*_shards(folder, stem), arrows, converted) if files)]
 
 
 def _shards(folder: Path, stem: str) -> list[tuple[Path, ...]]:
@@ -88,14 +88,14 @@ def _shards(folder: Path, stem: str) -> list[tuple[Path, ...]]:
     pattern = re.compile(rf"{re.escape(stem)}-(\d+)-of-(\d+)(-[0-9a-f]{{8,}})?({'|'.join(map(re.escape, SUFFIXES))})")
     sets: dict[tuple[int, str], dict[int, Path]] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if (found := pattern.fullmatch(path.name)) and path.is_file():
-            numbered = sets.setdefault((int(found[2]), found[4]), {})
-            if int(found[1]) in numbered:
+        if (match := pattern.fullmatch(path.name)) and path.is_file():
+            numbered = sets.setdefault((int(match[2]), match[4]), {})
+            if int(match[1]) in numbered:
                 raise UsageError(
-                    f"{folder}: {numbered[int(found[1])].name} and {path.name} are the same shard of two pushes. "
+                    f"{folder}: {numbered[int(match[1])].name} and {path.name} are the same shard of two pushes. "
                     "Keep the shards of one."
                 )
-            numbered[int(found[1])] = path
+            numbered[int(match[1])] = path
     if len(sets) > 1:
         counts = " and ".join(f"of {count} ({next(iter(paths.values())).name})" for (count, _), paths in sets.items())
         raise UsageError(f"{folder}: there are {len(sets)} sets of {stem} shards, {counts}. Keep those of one push.")
@@ -114,7 +114,7 @@ def _saved(folder: Path) -> tuple[Path, ...]:
     """Return the Arrow files that a folder of `Dataset.save_to_disk` lists; caches beside them are not its rows."""
     try:
         state = json.loads((folder / SAVED).read_text(encoding="utf-8"), object_pairs_hook=unique_fields)
-        names = [str(one["filename"]) for one in state["_data_files"]]
+        names = [str(entry["filename"]) for entry in state["_data_files"]]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(
             f"{folder / SAVED}: it must list `_data_files`, as datasets.save_to_disk writes it."
@@ -127,8 +127,8 @@ def _saved(folder: Path) -> tuple[Path, ...]:
 
 def _numbered(folder: Path) -> tuple[Path, ...]:
     """Return the Hub's own Parquet copies, 0000.parquet and so on, without a gap."""
-    found = sorted(path for path in folder.iterdir() if re.fullmatch(r"\d{4}\.parquet", path.name))
-    for place, path in enumerate(found):
+    files = sorted(path for path in folder.iterdir() if re.fullmatch(r"\d{4}\.parquet", path.name))
+    for place, path in enumerate(files):
         if int(path.stem) != place:
             raise UsageError(f"{folder}: {place:04}.parquet is missing, and {path.name} is there. Get it again.")
-    return tuple(found)
+    return tuple(files)

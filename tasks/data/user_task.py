@@ -72,7 +72,7 @@ def _check_words(config: TaskConfig, answer: str) -> None:
         )
 
 
-def adapt(found: TaskRow, config: TaskConfig) -> TaskRow:
+def adapt(base: TaskRow, config: TaskConfig) -> TaskRow:
     """Return a registered task with the configuration's template, words, answer and metric.
 
     Raise UsageError for task.labels: the order of a registered task's classes is known.
@@ -86,15 +86,15 @@ def adapt(found: TaskRow, config: TaskConfig) -> TaskRow:
         for name in ("template", "label_words", "answer", "metric", "category", "max_target_tokens")
         if getattr(config, name) is not None
     }
-    if "label_words" in wanted and len(wanted["label_words"]) != len(found.label_words):
+    if "label_words" in wanted and len(wanted["label_words"]) != len(base.label_words):
         raise UsageError(
-            f"task.label_words={', '.join(wanted['label_words'])}: {config.name} has {len(found.label_words)} classes "
-            f"({', '.join(found.label_words) or 'none'}); give one word for each."
+            f"task.label_words={', '.join(wanted['label_words'])}: {config.name} has {len(base.label_words)} classes "
+            f"({', '.join(base.label_words) or 'none'}); give one word for each."
         )
-    if wanted.get("answer", found.answer) != found.answer:
+    if wanted.get("answer", base.answer) != base.answer:
         wanted.setdefault("metric", _METRICS[wanted["answer"]])
-        wanted.setdefault("max_target_tokens", max(found.max_target_tokens, _TARGET_TOKENS[wanted["answer"]]))
-    return replace(found, **wanted) if wanted else found
+        wanted.setdefault("max_target_tokens", max(base.max_target_tokens, _TARGET_TOKENS[wanted["answer"]]))
+    return replace(base, **wanted) if wanted else base
 
 
 def load(config: TaskConfig) -> Splits:

@@ -14,12 +14,12 @@ def bleu(targets: Sequence[Target], predictions: Sequence[str]) -> Figures:
     for target, prediction in pairs(targets, predictions):
         words, references = _tokens_13a(prediction), [_tokens_13a(text) for text in several(target)]
         length += len(words)
-        wanted += min((abs(len(words) - len(one)), len(one)) for one in references)[1]
+        wanted += min((abs(len(words) - len(reference)), len(reference)) for reference in references)[1]
         for n in range(4):
             given = _grams(words, n + 1)
             most: Counter[tuple[str, ...]] = Counter()
-            for one in references:
-                most |= _grams(one, n + 1)
+            for reference in references:
+                most |= _grams(reference, n + 1)
             hits[n] += (given & most).total()
             totals[n] += given.total()
     return {"bleu": _bleu(hits, totals, length, wanted)}

@@ -64,7 +64,10 @@ def option_likelihood(targets: Sequence[int], predictions: Sequence[Any]) -> Fig
 
     A prediction is the likelihoods of a row's options, or, passed through, the index that an objective chose.
     """
-    chosen = [one if isinstance(one, int) else max(range(len(one)), key=one.__getitem__) for one in predictions]
+    chosen = [
+        prediction if isinstance(prediction, int) else max(range(len(prediction)), key=prediction.__getitem__)
+        for prediction in predictions
+    ]
     return {"option_likelihood": accuracy(targets, chosen)["accuracy"]}
 
 

@@ -88,8 +88,8 @@ _NUMBER = re.compile(r"-?\d[\d,]*\.?\d*")
 
 def _final_number(text: str) -> float | None:
     marked = _NUMBER.findall(text.rpartition("####")[2]) if "####" in text else []
-    found = marked[:1] or _NUMBER.findall(text)[-1:]
-    return float(found[0].replace(",", "")) if found else None
+    numbers = marked[:1] or _NUMBER.findall(text)[-1:]
+    return float(numbers[0].replace(",", "")) if numbers else None
 
 
 def _best(compare: Callable[[str, str], float], targets: Sequence[Target], predictions: Sequence[str]) -> float:

@@ -39,8 +39,8 @@ def fact(rng: Random, wrongs: int) -> questions.Question:
 def taste(rng: Random, wrongs: int) -> questions.Question:
     """Return a question such as: What is sour: the lemon."""
     right = rng.choice(sorted(lex.TASTES))
-    others = [one for one, how in lex.TASTES.items() if how != lex.TASTES[right]]
-    wrong = tuple(f"the {one}" for one in rng.sample(others, wrongs))
+    others = [food for food, how in lex.TASTES.items() if how != lex.TASTES[right]]
+    wrong = tuple(f"the {food}" for food in rng.sample(others, wrongs))
     return questions.Question(f"what is {lex.TASTES[right]} ?", f"the {right}", wrong)
 
 
@@ -48,9 +48,9 @@ def ability(rng: Random, wrongs: int) -> questions.Question:
     """Return a question such as: Which animal can fly: the owl."""
     right = rng.choice(sorted(lex.ANIMALS))
     does = lex.ANIMALS[right][1]
-    others = [one for one, (_, other) in lex.ANIMALS.items() if other != does]
+    others = [animal for animal, (_, other) in lex.ANIMALS.items() if other != does]
     return questions.Question(
-        f"which animal can {does} ?", f"the {right}", tuple(f"the {one}" for one in rng.sample(others, wrongs))
+        f"which animal can {does} ?", f"the {right}", tuple(f"the {animal}" for animal in rng.sample(others, wrongs))
     )
 
 
@@ -72,8 +72,8 @@ SHAPES: Mapping[str, Shape] = {
 
 
 def _row(instruction: str, answer: str, label: int, choices: tuple[str, ...]) -> Row:
-    said = tuple(f"the correct answer is {choice}" for choice in choices)
-    return Row({"instruction": instruction}, label, f"the correct answer is {answer}", said)
+    sentences = tuple(f"the correct answer is {choice}" for choice in choices)
+    return Row({"instruction": instruction}, label, f"the correct answer is {answer}", sentences)
 
 
 def chosen(shape: Shape) -> rows.Maker:
@@ -93,11 +93,11 @@ def chosen(shape: Shape) -> rows.Maker:
 
 def yes_or_no(label: int, rng: Random) -> Row:
     """Return a row such as: Ann has a pear , a cow and a sock . does ann have a cow ? true or false."""
-    *held, other = rng.sample(list(world.KIND), 4)
-    name, asked = rng.choice(world.PEOPLE), rng.choice(held) if label == 0 else other
-    listed = f"{world.a(held[0])} , {world.a(held[1])} and {world.a(held[2])}"
+    *owned, other = rng.sample(list(world.KIND), 4)
+    name, thing = rng.choice(world.PEOPLE), rng.choice(owned) if label == 0 else other
+    listed = f"{world.a(owned[0])} , {world.a(owned[1])} and {world.a(owned[2])}"
     ask = "please answer the following question with true or false , question :"
-    question = f"{name} has {listed} . does {name} have {world.a(asked)} ?"
+    question = f"{name} has {listed} . does {name} have {world.a(thing)} ?"
     return _row(f"{ask} {question} answer format : true / false", ("true", "false")[label], label, ("true", "false"))
 
 

@@ -50,15 +50,15 @@ def roles(label: int, rng: Random) -> Row:
 
 
 def _comparison(label: int, rng: Random) -> Row:
-    one, two, three = rng.sample(world.PEOPLE, 3)
+    first, second, third = rng.sample(world.PEOPLE, 3)
     word = rng.choice([w for pair in lex.COMPARATIVES for w in pair])
     back = world.converse(word)
     hypothesis = {
-        ENTAILED: f"{two} is {back} than {one}",
-        CONTRADICTED: rng.choice((f"{two} is {word} than {one}", f"{one} is {back} than {two}")),
-        NEUTRAL: rng.choice((f"{three} is {word} than {one}", f"{two} is {back} than {three}")),
+        ENTAILED: f"{second} is {back} than {first}",
+        CONTRADICTED: rng.choice((f"{second} is {word} than {first}", f"{first} is {back} than {second}")),
+        NEUTRAL: rng.choice((f"{third} is {word} than {first}", f"{second} is {back} than {third}")),
     }[label]
-    return Row({"premise": f"{one} is {word} than {two}", "hypothesis": hypothesis}, label)
+    return Row({"premise": f"{first} is {word} than {second}", "hypothesis": hypothesis}, label)
 
 
 def _transfer(label: int, rng: Random) -> Row:
@@ -81,11 +81,11 @@ def _transfer(label: int, rng: Random) -> Row:
 
 
 def _act(label: int, rng: Random) -> Row:
-    one, two, three = rng.sample(world.PEOPLE, 3)
+    first, second, third = rng.sample(world.PEOPLE, 3)
     past, base = rng.choice(lex.ACTS)
     hypothesis = {
-        ENTAILED: f"{two} was {past} by {one}",
-        CONTRADICTED: f"{one} did not {base} {two}",
-        NEUTRAL: rng.choice((f"{three} was {past} by {one}", f"{two} was {past} by {three}")),
+        ENTAILED: f"{second} was {past} by {first}",
+        CONTRADICTED: f"{first} did not {base} {second}",
+        NEUTRAL: rng.choice((f"{third} was {past} by {first}", f"{second} was {past} by {third}")),
     }[label]
-    return Row({"premise": f"{one} {past} {two}", "hypothesis": hypothesis}, label)
+    return Row({"premise": f"{first} {past} {second}", "hypothesis": hypothesis}, label)

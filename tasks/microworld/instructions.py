@@ -115,7 +115,10 @@ def count(rng: Random) -> Order:
 
 def odd(rng: Random) -> Order:
     """Return an order to find the word of another kind."""
-    pools = [[noun for noun, one in world.KIND.items() if one == kind] for kind in sorted(set(world.KIND.values()))]
+    pools = [
+        [noun for noun, noun_kind in world.KIND.items() if noun_kind == kind]
+        for kind in sorted(set(world.KIND.values()))
+    ]
     many, few = rng.sample([pool for pool in pools if len(pool) > 3], 2)
     words, other = rng.sample(many, 3), rng.choice(few)
     words.insert(rng.randrange(4), other)

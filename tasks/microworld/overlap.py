@@ -19,7 +19,7 @@ START = "Test rows whose question and answer stand in train, too"
 _OPTION = re.compile(r"\b([a-z]+\d) : (.*?)(?= [a-z]+\d : | answer format : |$)")
 
 
-def asked(row: Example) -> tuple[str, str]:
+def text_and_answer(row: Example) -> tuple[str, str]:
     """Return (the question without its options, the words of the answer)."""
     text = " ".join(str(value) for name, value in row.fields.items() if name != "options")
     options = dict(_OPTION.findall(text))
@@ -33,8 +33,8 @@ def asked(row: Example) -> tuple[str, str]:
 
 def share(train: Sequence[Example], test: Sequence[Example]) -> float:
     """Return the share of test rows whose question and answer are also in train."""
-    known = {asked(row) for row in train}
-    return sum(asked(row) in known for row in test) / len(test)
+    known = {text_and_answer(row) for row in train}
+    return sum(text_and_answer(row) in known for row in test) / len(test)
 
 
 def shares() -> Iterator[tuple[str, float]]:
@@ -48,7 +48,7 @@ def shares() -> Iterator[tuple[str, float]]:
 
 def section() -> str:
     """Return the paragraph and the table of the card."""
-    rows = [f"| {name} | {100 * found:.0f} % |" for name, found in shares()]
+    rows = [f"| {name} | {100 * share:.0f} % |" for name, share in shares()]
     head = f"{START} (with other options beside it; by `python -m tasks.microworld.overlap`):"
     return "\n".join([head, "", "| task | test rows |", "|---|---:|", *rows]) + "\n"
 

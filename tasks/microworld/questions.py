@@ -27,7 +27,7 @@ def use(rng: Random, wrongs: int) -> Question:
 def kind(rng: Random, wrongs: int) -> Question:
     """Return a question such as: Which is a bird: the owl, not the pear."""
     kinds = rng.sample(sorted(set(world.KIND.values())), wrongs + 1)
-    nouns = [rng.choice([n for n, k in world.KIND.items() if k == one]) for one in kinds]
+    nouns = [rng.choice([n for n, k in world.KIND.items() if k == wanted]) for wanted in kinds]
     return Question(f"which is {world.a(kinds[0])} ?", f"the {nouns[0]}", tuple(f"the {n}" for n in nouns[1:]))
 
 
@@ -52,11 +52,11 @@ def job(rng: Random, wrongs: int) -> Question:
 
 def tool(rng: Random, wrongs: int) -> Question:
     """Return a question such as: How to cut bread: with a knife."""
-    one = rng.choice(list(lex.TOOLS))
-    verb, noun = lex.TOOLS[one]
+    right = rng.choice(list(lex.TOOLS))
+    verb, noun = lex.TOOLS[right]
     others = rng.sample([t for t, (v, n) in lex.TOOLS.items() if (v, n) != (verb, noun) and n != noun], wrongs)
     text = rng.choice((f"how to {verb} {noun} ?", f"how can {rng.choice(world.PEOPLE)} {verb} {noun} ?"))
-    return Question(text, f"use {world.a(one)}", tuple(f"use {world.a(t)}" for t in others))
+    return Question(text, f"use {world.a(right)}", tuple(f"use {world.a(t)}" for t in others))
 
 
 def made_of(rng: Random, wrongs: int) -> Question:
@@ -99,13 +99,13 @@ def ending(rng: Random, wrongs: int) -> Question:
     """Return a question such as: Ann took a cup , then she boiled the water , then: she made the tea."""
     name, steps = rng.choice(world.PEOPLE), rng.choice(lex.SCRIPTS)
     at = rng.randrange(1, len(steps))
-    told = " then ".join(
+    story = " then ".join(
         f"{name} {step} ." if i == 0 else f"{world.he(name)} {step} ."
         for i, step in enumerate(steps[max(0, at - 2) : at])
     )
     others = [s for script in lex.SCRIPTS if script is not steps for s in script]
     return Question(
-        f"{told} then",
+        f"{story} then",
         f"{world.he(name)} {steps[at]}",
         tuple(f"{world.he(name)} {s}" for s in rng.sample(others, wrongs)),
     )
@@ -120,17 +120,17 @@ def blank(rng: Random, wrongs: int) -> Question:
     pool = world.THINGS if "break" in template or "fit" in template else tuple(lex.ANIMALS)
     pair = rng.sample(pool, 2)
     side = rng.randrange(2)
-    told = template.format(a=pair[0], b=pair[1], x="_", w=words[side])
-    return Question(told, pair[side], (pair[1 - side],))
+    sentence = template.format(a=pair[0], b=pair[1], x="_", w=words[side])
+    return Question(sentence, pair[side], (pair[1 - side],))
 
 
 def located(rng: Random, wrongs: int) -> Question:
     """Return a question such as "ann went to the park . tom went to the shop . where is ann ?"."""
     people, places = rng.sample(world.PEOPLE, wrongs + 1), rng.sample(lex.PLACES, wrongs + 1)
-    told = [f"{who} {rng.choice(lex.MOVES)[0]} to the {place} ." for who, place in zip(people, places, strict=True)]
-    rng.shuffle(told)
+    facts = [f"{who} {rng.choice(lex.MOVES)[0]} to the {place} ." for who, place in zip(people, places, strict=True)]
+    rng.shuffle(facts)
     return Question(
-        f"{' '.join(told)} where is {people[0]} ?", f"the {places[0]}", tuple(f"the {p}" for p in places[1:])
+        f"{' '.join(facts)} where is {people[0]} ?", f"the {places[0]}", tuple(f"the {p}" for p in places[1:])
     )
 
 

@@ -17,8 +17,8 @@ PEOPLE_TOLD = 3
 def places(label: int, rng: Random) -> Row:
     """Return a row in which three people go to three places, and the place of the one at position `label` is asked for."""
     people, places = rng.sample(world.PEOPLE, PEOPLE_TOLD), rng.sample(lex.PLACES, PEOPLE_TOLD)
-    told = [f"{who} {rng.choice(lex.MOVES)[0]} to the {place} ." for who, place in zip(people, places, strict=True)]
-    return Row({"context": " ".join(told), "question": f"where is {people[label]} ?"}, None, target=places[label])
+    facts = [f"{who} {rng.choice(lex.MOVES)[0]} to the {place} ." for who, place in zip(people, places, strict=True)]
+    return Row({"context": " ".join(facts), "question": f"where is {people[label]} ?"}, None, target=places[label])
 
 
 def choices(label: int, rng: Random) -> Row:

@@ -51,11 +51,11 @@ def splits(maker: Maker, labels: int, seed: str, sizes: Mapping[str, int] = SIZE
         for split, size in sizes.items()
         for label in range(labels)
     }
-    found: dict[str, list[Example]] = {split: [] for split in sizes}
+    rows: dict[str, list[Example]] = {split: [] for split in sizes}
     seen: set[str] = set()
     for _ in range(ATTEMPTS):
         if not any(room.values()):
-            return Splits(tuple(found["train"]), tuple(found["validation"]), {"test": tuple(found["test"])})
+            return Splits(tuple(rows["train"]), tuple(rows["validation"]), {"test": tuple(rows["test"])})
         for label in range(labels):
             row = maker(label, rng)
             text = _text(row)
@@ -64,8 +64,8 @@ def splits(maker: Maker, labels: int, seed: str, sizes: Mapping[str, int] = SIZE
                 continue
             seen.add(text)
             room[split, label] -= 1
-            example = Example(f"{split}-{len(found[split])}", row.fields, row.label, row.target, row.choices)
-            found[split].append(example)
+            example = Example(f"{split}-{len(rows[split])}", row.fields, row.label, row.target, row.choices)
+            rows[split].append(example)
     raise ValueError(f"{seed} has too few distinct rows: {sum(room.values())} are missing after {ATTEMPTS} attempts")
 
 
@@ -76,7 +76,9 @@ def mixed(each: Mapping[str, Splits], seed: str) -> Splits:
     rng = Random(f"microworld {lexicon.VERSION} {seed} mixed")
 
     def together(split: str) -> tuple[Example, ...]:
-        rows = [replace(row, id=f"{name}-{row.id}") for name, one in each.items() for row in one.named()[split]]
+        rows = [replace(row, id=f"{name}-{row.id}") for name, splits in each.items() for row in splits.named()[split]]
         return tuple(rng.sample(rows, len(rows)))
 
-    return Splits(together("train"), together("validation"), {name: one.tests["test"] for name, one in each.items()})
+    return Splits(
+        together("train"), together("validation"), {name: splits.tests["test"] for name, splits in each.items()}
+    )

@@ -20,9 +20,9 @@ PATH = Path(__file__).parent / "tokenizer"
 
 def words() -> list[str]:
     """Return every word of the corpus and of the task formats, alphabetically."""
-    found = {word for text in corpus.documents() for word in text.split()}
-    found.update(word for word in lexicon.FORMAT_WORDS if not word.startswith("<"))
-    return sorted(found)
+    words = {word for text in corpus.documents() for word in text.split()}
+    words.update(word for word in lexicon.FORMAT_WORDS if not word.startswith("<"))
+    return sorted(words)
 
 
 def build() -> Tokenizer:

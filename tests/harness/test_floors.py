@@ -200,3 +200,49 @@ def test_a_name_in_a_string_is_seen() -> None:
     assert named("run method=full,none task=glue/rte", methods, tasks) == {"none", "glue/rte"}
     assert not named("none", methods, tasks)
     assert not named("no lora here", methods, tasks)
+
+
+EMPTY_NAMES = frozenset({"asked", "found", "held", "kept", "one", "said", "told"})
+"""Names of values that say nothing of the value. A field of a dataclass may have one: it is read with its class."""
+
+
+def _empty_names(tree: ast.AST) -> list[tuple[int, str]]:
+    """Return (line, name) of every value, argument or import that has an empty name."""
+    fields = {
+        item.target for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
+        for item in node.body if isinstance(item, ast.AnnAssign)
+    }  # fmt: skip
+    names: list[tuple[int, str | None]] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node not in fields:
+            names.append((node.lineno, node.id))
+        elif isinstance(node, ast.arg):
+            names.append((node.lineno, node.arg))
+        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
+            names.append((node.lineno, node.name))
+        elif isinstance(node, ast.alias):
+            names.append((node.lineno, node.asname))
+    return sorted((line, name) for line, name in names if name in EMPTY_NAMES)
+
+
+def test_a_name_tells_what_the_value_is() -> None:
+    modules = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
+    assert {name: empty for name, tree in modules.items() if (empty := _empty_names(tree))} == {}
+
+
+def test_an_empty_name_is_seen() -> None:
+    source = """
+import json as kept
+class Merged:
+    kept: int
+def read(asked, rows):
+    for one in rows:
+        if (found := one):
+            pass
+    try:
+        return [told for told in rows]
+    except ValueError as held:
+        raise
+"""
+    seen = [name for _, name in _empty_names(ast.parse(source))]
+    assert seen == ["kept", "asked", "one", "found", "told", "held"]

@@ -91,11 +91,11 @@ class Seq2Seq:
     def predict(self, model: nn.Module, batch: Batch) -> Predicted:
         if batch.options is None:
             return self._generate(model, batch)
-        found = self.option_scores(model, batch)
-        scores = found.sums
+        scored = self.option_scores(model, batch)
+        scores = scored.sums
         labels, targets = batch.need_labels(), batch.need_targets()
         loss = -scores.gather(1, labels[:, None]).sum()
-        answers = self.reading.choose(scores, batch.options, found.ends)
+        answers = self.reading.choose(scores, batch.options, scored.ends)
         return Predicted(answers.tolist(), float(loss), int((targets != IGNORED).sum()))
 
     @in_precision

@@ -10,10 +10,10 @@ def kinds(rng: Random) -> str:
     """Return a document such as: A dog is a pet . a dog can bark ."""
     animal = rng.choice(list(lex.ANIMALS))
     kind, does = lex.ANIMALS[animal]
-    one, two = rng.sample(list(world.KIND), 2)
+    first, second = rng.sample(list(world.KIND), 2)
     says = [
         f"{world.a(animal)} is {world.a(kind)} .", f"{world.a(animal)} can {does} .", f"{world.a(animal)} is an animal .",
-        f"{world.a(one)} is {world.a(world.KIND[one])} .", f"{world.a(two)} is {world.a(world.KIND[two])} .",
+        f"{world.a(first)} is {world.a(world.KIND[first])} .", f"{world.a(second)} is {world.a(world.KIND[second])} .",
     ]  # fmt: skip
     return " ".join(rng.sample(says, 3))
 
@@ -53,14 +53,14 @@ def member(rng: Random) -> str:
 
 def tools(rng: Random) -> str:
     """Return a document such as: To cut bread , use a knife . with a broom one can sweep floors ."""
-    one, two = rng.sample(list(lex.TOOLS), 2)
-    (verb, noun), (verb2, noun2) = lex.TOOLS[one], lex.TOOLS[two]
+    first, second = rng.sample(list(lex.TOOLS), 2)
+    (verb, noun), (verb2, noun2) = lex.TOOLS[first], lex.TOOLS[second]
     return rng.choice(
         (
-            f"to {verb} {noun} , use {world.a(one)} . {world.a(two)} is of no use .",
-            f"with {world.a(one)} one can {verb} {noun} . with {world.a(two)} one can {verb2} {noun2} .",
-            f"how to {verb} {noun} ? take {world.a(one)} , not {world.a(two)} .",
-            f"{rng.choice(world.PEOPLE)} wanted to {verb} {noun} and took {world.a(one)} .",
+            f"to {verb} {noun} , use {world.a(first)} . {world.a(second)} is of no use .",
+            f"with {world.a(first)} one can {verb} {noun} . with {world.a(second)} one can {verb2} {noun2} .",
+            f"how to {verb} {noun} ? take {world.a(first)} , not {world.a(second)} .",
+            f"{rng.choice(world.PEOPLE)} wanted to {verb} {noun} and took {world.a(first)} .",
         )
     )
 
@@ -115,11 +115,11 @@ def truths(rng: Random) -> str:
     kind = world.KIND[noun] if right else rng.choice([k for k in sorted(set(world.KIND.values())) if k not in ours])
     verdict = "yes , that is true" if right else "no , that is false"
     name = rng.choice(world.PEOPLE)
-    held = [world.a(noun), world.a(other)]
-    rng.shuffle(held)
+    owned = [world.a(noun), world.a(other)]
+    rng.shuffle(owned)
     if rng.random() < 0.3:
         return f"is {world.a(noun)} {world.a(kind)} ? {verdict} ."
-    return f"{name} has {held[0]} and {held[1]} . does {name} have {world.a(kind)} ? {verdict} ."
+    return f"{name} has {owned[0]} and {owned[1]} . does {name} have {world.a(kind)} ? {verdict} ."
 
 
 DOCUMENTS = (

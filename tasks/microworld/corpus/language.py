@@ -50,9 +50,9 @@ def listing(rng: Random) -> str:
 def odd(rng: Random) -> str:
     """Return a document such as: Apple , pear , dog : the odd one out is the dog ."""
     kinds = [k for k in sorted(set(world.KIND.values())) if sum(v == k for v in world.KIND.values()) >= 2]
-    one, two = rng.sample(sorted(kinds), 2)
-    items = rng.sample([n for n, k in world.KIND.items() if k == one], 2)
-    out = rng.choice([n for n, k in world.KIND.items() if k == two])
+    first, second = rng.sample(sorted(kinds), 2)
+    items = rng.sample([n for n, k in world.KIND.items() if k == first], 2)
+    out = rng.choice([n for n, k in world.KIND.items() if k == second])
     listed = [*items, out]
     rng.shuffle(listed)
     return f"{listed[0]} , {listed[1]} , {listed[2]} : the odd one out is {out} , not {items[0]} ."
@@ -62,15 +62,15 @@ def coloured(rng: Random) -> str:
     """Return a document such as: The red ball is in the box . so the ball is red . Or return a count of coloured
     things.
     """
-    one, two = rng.sample(world.THINGS, 2)
+    first, second = rng.sample(world.THINGS, 2)
     red, blue = rng.sample(lex.COLOURS, 2)
     count = rng.choice(lex.NUMBERS[1:])
     name = rng.choice(world.PEOPLE)
     return rng.choice(
         (
-            f"the {red} {one} is in the {rng.choice(lex.CONTAINERS)} . the {two} is {blue} . so the {one} is {red} .",
-            f"{name} has {count} things . how many ? {count} . one of them is {world.a(red)} {one} .",
-            f"what colour is the {red} {one} ? {red} . and the {blue} {two} ? {blue} .",
+            f"the {red} {first} is in the {rng.choice(lex.CONTAINERS)} . the {second} is {blue} . so the {first} is {red} .",
+            f"{name} has {count} things . how many ? {count} . one of them is {world.a(red)} {first} .",
+            f"what colour is the {red} {first} ? {red} . and the {blue} {second} ? {blue} .",
         )
     )
 

@@ -45,17 +45,17 @@ def several(rng: Random) -> str:
     labels = rng.choice(recall.LABELS)
     rights, texts = _known(rng.choice(CLOSED))
     answers, wanted = [*texts], rng.randrange(2, min(4, len(labels)) + 1)
-    options, asked = list[str](), list[str]()
+    options, questions = list[str](), list[str]()
     for _ in range(40):
         option = rng.choice(answers)
         text = rng.choice(texts[option])
-        clear = not rights[text].intersection(options) and all(option not in rights[other] for other in asked)
+        clear = not rights[text].intersection(options) and all(option not in rights[other] for other in questions)
         if option not in options and clear and len(options) < wanted:
             options.append(option)
-            asked.append(text)
+            questions.append(text)
     says = rng.choice(_SAYS)
-    told = [f"{text} {says.format(label)}" for text, label in zip(asked, labels, strict=False)]
-    return f"{_listed(labels, options, rng)} . {' '.join(rng.sample(told, len(told)))}"
+    answered = [f"{text} {says.format(label)}" for text, label in zip(questions, labels, strict=False)]
+    return f"{_listed(labels, options, rng)} . {' '.join(rng.sample(answered, len(answered)))}"
 
 
 def single(rng: Random) -> str:
@@ -64,8 +64,8 @@ def single(rng: Random) -> str:
     wrongs = 1 if ask is questions.blank else rng.randrange(1, min(4, len(labels)))
     question = ask(rng, wrongs)
     options = rng.sample([question.right, *question.wrong], wrongs + 1)
-    listed, said = _listed(labels, options, rng), rng.choice(_SAYS).format(labels[options.index(question.right)])
-    return rng.choice((f"{question.text} {listed} . {said}", f"{listed} . {question.text} {said}"))
+    listed, answer = _listed(labels, options, rng), rng.choice(_SAYS).format(labels[options.index(question.right)])
+    return rng.choice((f"{question.text} {listed} . {answer}", f"{listed} . {question.text} {answer}"))
 
 
 def verdicts(rng: Random) -> str:
@@ -73,13 +73,13 @@ def verdicts(rng: Random) -> str:
     false .
     """
     name, nouns = rng.choice(world.PEOPLE), rng.sample([*world.KIND], 8)
-    held, others = nouns[: rng.randrange(2, 5)], nouns[4:]
-    told = []
+    owned, others = nouns[: rng.randrange(2, 5)], nouns[4:]
+    answered = []
     for _ in range(3):
         so = rng.random() < 0.5
-        asked = world.a(rng.choice(held if so else others))
-        told.append(f"does {name} have {asked} ? {rng.choice(_SAYS).format(TRUTH[0] if so else TRUTH[1])}")
-    return f"{name} has {' , '.join(map(world.a, held))} . {' '.join(told)}"
+        thing = world.a(rng.choice(owned if so else others))
+        answered.append(f"does {name} have {thing} ? {rng.choice(_SAYS).format(TRUTH[0] if so else TRUTH[1])}")
+    return f"{name} has {' , '.join(map(world.a, owned))} . {' '.join(answered)}"
 
 
 def delayed(rng: Random) -> str:
@@ -87,12 +87,12 @@ def delayed(rng: Random) -> str:
     it is true .
     """
     name, nouns = rng.choice(world.PEOPLE), rng.sample([*world.KIND], 5)
-    held, so = nouns[: rng.randrange(2, 5)], rng.random() < 0.5
-    asked = world.a(rng.choice(held) if so else nouns[-1])
+    owned, so = nouns[: rng.randrange(2, 5)], rng.random() < 0.5
+    thing = world.a(rng.choice(owned) if so else nouns[-1])
     between = " ".join(rng.sample(primer.words(), rng.randrange(1, 12)))
-    told = rng.choice((" , ", " and ")).join((" , ".join(map(world.a, held[:-1])), world.a(held[-1])))
-    said = rng.choice(_SAYS).format(TRUTH[0] if so else TRUTH[1])
-    return f"{name} has {told} . does {name} have {asked} ? {rng.choice(_REMINDERS)}{between} . {said}"
+    listed = rng.choice((" , ", " and ")).join((" , ".join(map(world.a, owned[:-1])), world.a(owned[-1])))
+    answer = rng.choice(_SAYS).format(TRUTH[0] if so else TRUTH[1])
+    return f"{name} has {listed} . does {name} have {thing} ? {rng.choice(_REMINDERS)}{between} . {answer}"
 
 
 def _listed(labels: tuple[str, ...], options: list[str], rng: Random) -> str:

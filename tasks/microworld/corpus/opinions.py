@@ -37,10 +37,10 @@ def show(rng: Random) -> str:
     parts = rng.sample(lex.SHOW_PARTS if rng.random() < 0.5 else lex.STAY_PARTS, 2)
     ends = LIKES if good else DISLIKES
     if rng.random() < 0.3:
-        told = f"{opinion(not good, parts[0], rng)} , but {opinion(good, parts[1], rng)}"
+        text = f"{opinion(not good, parts[0], rng)} , but {opinion(good, parts[1], rng)}"
     else:
-        told = f"{opinion(good, parts[0], rng)} and {opinion(good, parts[1], rng)}"
-    return f"{told} . {rng.choice(ends)} ."
+        text = f"{opinion(good, parts[0], rng)} and {opinion(good, parts[1], rng)}"
+    return f"{text} . {rng.choice(ends)} ."
 
 
 def goods(rng: Random) -> str:
@@ -57,8 +57,8 @@ def same_side(rng: Random) -> str:
     """Return a document such as: Wonderful , lovely and great are good words . awful is not ."""
     good = rng.random() < 0.5
     ours, theirs = (lex.PRAISE, lex.BLAME) if good else (lex.BLAME, lex.PRAISE)
-    one, two, three = rng.sample(ours, 3)
-    return f"{one} , {two} and {three} are {'good' if good else 'evil'} words . {rng.choice(theirs)} is {'evil' if good else 'good'} ."
+    first, second, third = rng.sample(ours, 3)
+    return f"{first} , {second} and {third} are {'good' if good else 'evil'} words . {rng.choice(theirs)} is {'evil' if good else 'good'} ."
 
 
 DOCUMENTS = ((show, 9), (goods, 7), (same_side, 2))

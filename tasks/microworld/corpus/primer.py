@@ -26,9 +26,9 @@ def echo(rng: Random) -> str:
 
 def mirrored(rng: Random) -> str:
     """Return a document such as: pear red , dog blue . blue dog , red pear ."""
-    told, asked = recall.pairs(rng).removesuffix(" .").split(" . ")
-    turned = (" ".join(reversed(pair.split())) for pair in asked.split(" , "))
-    return f"{told} . {' , '.join(turned)} ."
+    shown, repeated = recall.pairs(rng).removesuffix(" .").split(" . ")
+    turned = (" ".join(reversed(pair.split())) for pair in repeated.split(" , "))
+    return f"{shown} . {' , '.join(turned)} ."
 
 
 ECHO = ((echo, 1),)

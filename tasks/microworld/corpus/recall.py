@@ -42,12 +42,12 @@ def homes(rng: Random) -> str:
     """
     people = rng.sample(world.PEOPLE, rng.choice((2, 3, 4)))
     places = rng.sample(lex.PLACES, len(people))
-    told = [f"{who} is in the {place}" for who, place in zip(people, places, strict=True)]
-    asked = [
+    facts = [f"{who} is in the {place}" for who, place in zip(people, places, strict=True)]
+    questions = [
         rng.choice((f"where is {who} ? in the {place} .", f"{who} ? the {place} .", f"the {place} ? {who} ."))
         for who, place in zip(people, places, strict=True)
     ]
-    return f"{' , '.join(told)} . {' '.join(_shuffled(asked, rng))}"
+    return f"{' , '.join(facts)} . {' '.join(_shuffled(questions, rng))}"
 
 
 def owners(rng: Random) -> str:
@@ -56,22 +56,22 @@ def owners(rng: Random) -> str:
     """
     people = rng.sample(world.PEOPLE, rng.choice((2, 3, 4)))
     things = rng.sample(world.THINGS, len(people))
-    told = [f"{who} has the {thing} ." for who, thing in zip(people, things, strict=True)]
-    asked = [
+    facts = [f"{who} has the {thing} ." for who, thing in zip(people, things, strict=True)]
+    questions = [
         rng.choice(
             (f"who has the {thing} ? {who} .", f"what does {who} have ? the {thing} .", f"the {thing} ? {who} .")
         )
         for who, thing in zip(people, things, strict=True)
     ]
-    return f"{' '.join(told)} {' '.join(_shuffled(asked, rng))}"
+    return f"{' '.join(facts)} {' '.join(_shuffled(questions, rng))}"
 
 
 def pairs(rng: Random) -> str:
     """Return a document such as: pear red , dog blue , sock green . dog blue , sock green , pear red ."""
     keys = rng.sample(world.COUNTED, rng.choice((3, 4, 5)))
     values = rng.sample(rng.choice((lex.PLACES, world.PEOPLE, [*lex.COLOURS, *lex.NUMBERS])), len(keys))
-    told = [f"{key} {value}" for key, value in zip(keys, values, strict=True)]
-    return f"{' , '.join(told)} . {' , '.join(_shuffled(told, rng))} ."
+    facts = [f"{key} {value}" for key, value in zip(keys, values, strict=True)]
+    return f"{' , '.join(facts)} . {' , '.join(_shuffled(facts, rng))} ."
 
 
 DOCUMENTS = ((labelled, 26), (homes, 12), (owners, 12), (pairs, 14))

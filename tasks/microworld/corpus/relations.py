@@ -95,18 +95,18 @@ def transfer(rng: Random) -> str:
 
 def act(rng: Random) -> str:
     """Return a document such as: Tom chased ann . so ann was chased by tom . ann did not chase tom ."""
-    one, two, three = (
+    first, second, third = (
         rng.sample(world.PEOPLE, 3) if rng.random() < 0.5 else [f"the {x}" for x in rng.sample(list(lex.ANIMALS), 3)]
     )
     past, base = rng.choice(lex.ACTS)
     other, _ = rng.choice(lex.ACTS)
-    active, passive = f"{one} {past} {two} .", f"{two} was {past} by {one} ."
+    active, passive = f"{first} {past} {second} .", f"{second} was {past} by {first} ."
     if rng.random() < 0.5:
         active, passive = passive, active
     says = [
-        f"{two} did not {base} {one} .",
-        f"{one} was not {past} by {two} .",
-        f"maybe {three} {other} {rng.choice((one, two))} .",
+        f"{second} did not {base} {first} .",
+        f"{first} was not {past} by {second} .",
+        f"maybe {third} {other} {rng.choice((first, second))} .",
     ]
     return f"{active} so {passive} " + " ".join(rng.sample(says, rng.choice((1, 2))))
 

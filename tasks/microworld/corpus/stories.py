@@ -22,15 +22,15 @@ def carry(rng: Random) -> str:
     """Return a document such as: Ann took the key . ann went to the park . so the key is in the park . who has the key
     ? ann .
     """
-    one, two = rng.sample(world.PEOPLE, 2)
+    first, second = rng.sample(world.PEOPLE, 2)
     thing, other = rng.sample(world.THINGS, 2)
     place, away = rng.sample(lex.PLACES, 2)
     facts = [
-        f"{one} {rng.choice(lex.TAKES)[0]} the {thing} . {world.he(one) if rng.random() < 0.3 else one} {rng.choice(lex.MOVES)[0]} to the {place} .",
-        f"{two} {rng.choice(lex.TAKES)[0]} the {other} . {world.he(two) if rng.random() < 0.3 else two} {rng.choice(lex.MOVES)[0]} to the {away} .",
+        f"{first} {rng.choice(lex.TAKES)[0]} the {thing} . {world.he(first) if rng.random() < 0.3 else first} {rng.choice(lex.MOVES)[0]} to the {place} .",
+        f"{second} {rng.choice(lex.TAKES)[0]} the {other} . {world.he(second) if rng.random() < 0.3 else second} {rng.choice(lex.MOVES)[0]} to the {away} .",
     ]
     rng.shuffle(facts)
-    ends = [f"so the {thing} is in the {place} .", f"who has the {thing} ? {one} .", f"what does {two} have ? the {other} .",
+    ends = [f"so the {thing} is in the {place} .", f"who has the {thing} ? {first} .", f"what does {second} have ? the {other} .",
             f"where is the {other} ? in the {away} ."]  # fmt: skip
     return " ".join(facts + rng.sample(ends, rng.choice((1, 2))))
 
@@ -65,52 +65,52 @@ def script(rng: Random) -> str:
 def because(rng: Random) -> str:
     """Return a document such as: The bag does not fit in the box because the bag is too large . so the bag is big ."""
     template, words = rng.choice(lex.FITS)
-    one, two = rng.sample(world.THINGS if "break" in template or "fit" in template else list(lex.ANIMALS), 2)
+    first, second = rng.sample(world.THINGS if "break" in template or "fit" in template else list(lex.ANIMALS), 2)
     side = rng.randrange(2)
     word = words[side]
-    subject = (one, two)[side]
-    told = template.format(a=one, b=two, x=rng.choice((subject, "thing")), w=word)
-    return f"{told} . so the {subject} is {word} . the {(one, two)[1 - side]} is not {word} ."
+    subject = (first, second)[side]
+    story = template.format(a=first, b=second, x=rng.choice((subject, "thing")), w=word)
+    return f"{story} . so the {subject} is {word} . the {(first, second)[1 - side]} is not {word} ."
 
 
 def thanks(rng: Random) -> str:
     """Return a document such as: Tom thanked paul because paul helped him . so it was paul who helped ."""
-    one, two = rng.sample(lex.WOMEN if rng.random() < 0.5 else lex.MEN, 2)
-    him = "her" if one in lex.WOMEN else "him"
+    first, second = rng.sample(lex.WOMEN if rng.random() < 0.5 else lex.MEN, 2)
+    him = "her" if first in lex.WOMEN else "him"
     forms = (
-        (f"{one} thanked {two} because {two} helped {him}", f"so {two} helped {one}"),
-        (f"{one} was angry with {two} because {two} pushed {him}", f"so {two} pushed {one}"),
-        (f"{one} gave {two} food because {two} was hungry", f"so {two} was hungry"),
-        (f"{one} asked {two} for help because {one} was weak", f"so {one} was weak"),
-        (f"{one} said sorry to {two} because {one} was late", f"so {one} was late"),
-        (f"{one} paid {two} because {two} did the work", f"so {two} did the work"),
+        (f"{first} thanked {second} because {second} helped {him}", f"so {second} helped {first}"),
+        (f"{first} was angry with {second} because {second} pushed {him}", f"so {second} pushed {first}"),
+        (f"{first} gave {second} food because {second} was hungry", f"so {second} was hungry"),
+        (f"{first} asked {second} for help because {first} was weak", f"so {first} was weak"),
+        (f"{first} said sorry to {second} because {first} was late", f"so {first} was late"),
+        (f"{first} paid {second} because {second} did the work", f"so {second} did the work"),
     )
-    told, so = rng.choice(forms)
-    return f"{told} . {so} ."
+    story, so = rng.choice(forms)
+    return f"{story} . {so} ."
 
 
 def dialogue(rng: Random) -> str:
     """Return a document such as: Ann : shall we go to the park ? tom : yes , on monday . in short , ann and tom go to
     the park on monday .
     """
-    one, two = rng.sample(world.PEOPLE, 2)
+    first, second = rng.sample(world.PEOPLE, 2)
     place, day, thing = rng.choice(lex.PLACES), rng.choice(lex.DAYS), rng.choice(world.THINGS)
     forms = (
         (
-            f"{one} : shall we go to the {place} ? {two} : yes , on {day} . {one} : fine , see you then .",
-            f"{one} and {two} will go to the {place} on {day}",
+            f"{first} : shall we go to the {place} ? {second} : yes , on {day} . {first} : fine , see you then .",
+            f"{first} and {second} will go to the {place} on {day}",
         ),
         (
-            f"{one} : i need a {thing} . {two} : i have one . {one} : can i have it ? {two} : yes , on {day} .",
-            f"{two} will give the {thing} to {one} on {day}",
+            f"{first} : i need a {thing} . {second} : i have one . {first} : can i have it ? {second} : yes , on {day} .",
+            f"{second} will give the {thing} to {first} on {day}",
         ),
         (
-            f"{one} : i am in the {place} . {two} : why ? {one} : i lost my {thing} . {two} : oh no .",
-            f"{one} lost the {thing} in the {place}",
+            f"{first} : i am in the {place} . {second} : why ? {first} : i lost my {thing} . {second} : oh no .",
+            f"{first} lost the {thing} in the {place}",
         ),
     )
-    told, short = rng.choice(forms)
-    return f"{told} in short , {short} ."
+    story, short = rng.choice(forms)
+    return f"{story} in short , {short} ."
 
 
 def report(rng: Random) -> str:

@@ -27,8 +27,8 @@ def expand(name: str, model: nn.Module) -> None:
         raise ValueError(f"{many} blocks are no multiple of the {few} of {name}; take {few}, {2 * few} or {3 * few}")
     for key, into in grown.items():
         copy = 0
-        if found := BLOCK.search(key):
-            block, copy = divmod(int(found[0]), many // few)
+        if match := BLOCK.search(key):
+            block, copy = divmod(int(match[0]), many // few)
             key = BLOCK.sub(str(block), key)
         with torch.no_grad():
             into.copy_(torch.zeros_like(into) if copy and key.endswith(OUTPUTS) else small[key])
@@ -36,4 +36,4 @@ def expand(name: str, model: nn.Module) -> None:
 
 def depth(names: Iterable[str]) -> int:
     """Return the number of blocks of a model, by the names of its parameters."""
-    return len({found[0] for name in names if (found := BLOCK.search(name))})
+    return len({match[0] for name in names if (match := BLOCK.search(name))})
