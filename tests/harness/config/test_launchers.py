@@ -118,7 +118,7 @@ def test_a_launcher_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
     def make(cores: int, cards: int) -> None:
         monkeypatch.setattr(launch, "_cores", lambda: cores)
-        monkeypatch.setattr(gpu_leases, "found", lambda: tuple(f"GPU-{i}" for i in range(cards)))
+        monkeypatch.setattr(gpu_leases, "usable", lambda: tuple(f"GPU-{i}" for i in range(cards)))
 
     return make
 
