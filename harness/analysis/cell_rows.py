@@ -6,7 +6,6 @@ from typing import Any
 
 from harness.errors import plain
 from harness.experiments import labels
-from harness.store.fingerprint import is_stale
 from harness.store.record import scores
 from harness.store.store import Store
 
@@ -27,7 +26,7 @@ def rows(store: Store, keys: Iterable[str], known: Mapping[str, Fields]) -> list
     named = dict(zip(known, labels.of_cells(list(known.values())), strict=True))
     shown = []
     for key, status, summary in store.statuses(keys):
-        row = state(key, status, summary)
+        row = state(store, key, status, summary)
         if key in named:
             cell, label = known[key], named[key]
             row |= {"method": cell["method"]["name"], "arm": label.arm, "model": label.model, "task": label.task}
@@ -37,9 +36,10 @@ def rows(store: Store, keys: Iterable[str], known: Mapping[str, Fields]) -> list
     return shown
 
 
-def state(key: str, status: str, summary: Fields | None) -> dict[str, Any]:
+def state(store: Store, key: str, status: str, summary: Fields | None) -> dict[str, Any]:
     """Return a cell's key, its status and whether its result is stale."""
-    return {"key": key, "status": status, "stale": status == "done" and summary is not None and is_stale(summary)}
+    stale = status == "done" and summary is not None and store.is_stale(key, summary)
+    return {"key": key, "status": status, "stale": stale}
 
 
 def scored(store: Store, key: str, summary: Fields | None) -> dict[str, Any]:

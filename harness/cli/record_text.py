@@ -9,7 +9,6 @@ from harness.measurement.busy_cores import NOTICED
 from harness.probes import registry as probes
 from harness.store import fingerprint
 from harness.store.record import joules_per_point, run_joules, scores
-from harness.store.store import summarise
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -31,7 +30,7 @@ def _lines(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Ite
 def _names(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     cell = record["cell"]
     yield "key", record["key"]
-    stale = f" (stale: {_why_stale(record)})" if fingerprint.is_stale(summarise(record)) else ""
+    stale = f" (stale: {_why_stale(record)})" if fingerprint.is_stale(record) else ""
     steps = ", ".join(map(str, record.get("resumed_from") or ()))
     resumed = f", resumed from step {steps}" if steps else ""
     again = f", restarted: {record['restarted']}" if record.get("restarted") else ""

@@ -22,7 +22,7 @@ from harness.experiments.holes import Hole
 from harness.models import answer_tokens
 from harness.probes import registry as probes
 from harness.processes import forkserver
-from harness.store import fingerprint, identity
+from harness.store import identity
 from harness.store.store import FINAL, STATUSES, Store
 
 PREFLIGHT = "harness.execution.preflight:preflight"
@@ -139,7 +139,7 @@ def to_run(
 def is_stale(store: Store, key: str) -> bool:
     """Return whether the cell's result comes from other code than the current one."""
     known = store.summary(key)
-    return known is not None and fingerprint.is_stale(known)
+    return known is not None and store.is_stale(key, known)
 
 
 def _impossible(todo: Mapping[str, Cell], keep: str, device: str, check: str) -> list[Hole]:

@@ -98,7 +98,7 @@ def _columns(record: dict[str, Any], curve: list[dict[str, Any]], own: Mapping[s
     values = {
         **{name: summary.get(name) for name in COLUMNS if name in summary},
         "key": record["key"],
-        "stale": fingerprint.is_stale(summary),
+        "stale": fingerprint.is_stale(record),
         "metric": facts.get("metric"),
         "learning_rate": record["cell"]["recipe"].get("learning_rate"),
         **{f"{part}_parameters": parameters.get(part) for part in ("delta", "head", "backbone")},

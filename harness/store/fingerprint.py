@@ -1,9 +1,10 @@
 """The fingerprint of a result: which numbers this version computes for a cell like it. Torch-free.
 
-A record whose fingerprint differs from today's is stale: it still counts as done and is marked wherever it is shown.
+A record whose numbers today's code would not give is stale: it still counts as done and is marked wherever it is shown.
 The fingerprint follows behaviour. `golden_results.json` has rows of numbers that tiny cells give, and a test computes
 them again, so a change of a number changes a row and a move, a rename or a comment changes none. The parts of a
 fingerprint are digests of the rows that concern the cell: those of its method, family, objective, recipe and metric.
+A record is stale where one of its rows has changed or is gone. A row that was added after it changes nothing.
 A method or a task of another package has no rows. The digest of its source, as it was imported, takes their place.
 The git commit is no part of it: most commits change no result.
 """
@@ -28,7 +29,9 @@ from methods.backbone import families
 from tasks import registry as tasks
 
 ROWS = "rows of "
-"""Every part that is a digest of rows begins so. A record of before results versions has no such part."""
+"""Every part that has digests of rows begins so. A record of before results versions has no such part."""
+ROW = "golden row "
+"""A row is named so where one says what changed."""
 BEFORE = "made before results versions: its fingerprint is of source files, which says nothing of its numbers"
 LIBRARIES = ("torch", "transformers")
 ROOMS = ("harness.training", "harness.models", "methods.attachment", "methods.backbone", "tasks.data", "tasks.metrics")
@@ -94,7 +97,7 @@ class Subject:
 
 @cache
 def parts(subject: Subject) -> Mapping[str, str]:
-    """Part -> digest: of groups of rows, of the source of foreign modules, and the minor versions of libraries.
+    """Part -> text: the digests of a group's rows, that of a foreign module's source, a library's minor version.
 
     What the data and the weights hold is in the cell's key: other contents are another cell, never a stale one.
     """
@@ -152,9 +155,13 @@ def exact(cell: Cell) -> str:
     return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()[:16]
 
 
-def is_stale(summary: Mapping[str, Any]) -> bool:
-    """Return whether a finished attempt (in the form of `Store.summary`) was made under another fingerprint."""
-    return summary["status"] == "done" and summary["fingerprint"] != fingerprint(Subject.of_summary(summary))
+def is_stale(record: Mapping[str, Any]) -> bool:
+    """Return whether a finished record has numbers that today's code would not give. `Store.is_stale` is faster."""
+    made, subject = record.get("provenance") or {}, Subject.of_record(record)
+    if record["status"] != "done" or made.get("fingerprint") == fingerprint(subject):
+        return False
+    then = made.get("fingerprint_parts") or {}
+    return not then or bool(differing(then, parts(subject)))
 
 
 def is_before_versions(known: Mapping[str, Any]) -> bool:
@@ -162,16 +169,50 @@ def is_before_versions(known: Mapping[str, Any]) -> bool:
     return bool(known) and not any(name.startswith(ROWS) for name in known)
 
 
-def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return the parts that differ, each with its reason."""
-    if is_before_versions(before):
-        return [
-            BEFORE,
-            *(_change(name, before.get(name), now[name]) for name in LIBRARIES if _moved(name, before, now)),
-        ]
-    return [
-        _change(name, before.get(name), now.get(name)) for name in sorted({*before, *now}) if _moved(name, before, now)
-    ]
+def differing(before: Mapping[str, Any], now: Mapping[str, str]) -> dict[str, tuple[Any, str | None]]:
+    """Return row or part -> (digest before, digest now or None where it is gone) for those that make a record stale.
+
+    before: the parts of a record. now: today's `parts` of such a record. A row that `before` does not have was added
+    later, so it makes nothing stale. A method or task whose source stood for rows is compared by its source, whatever
+    rows it has now.
+    """
+    old, new = dict[str, Any](before), dict[str, Any](now)
+    if not is_before_versions(before):
+        old, rows = by_row(before), by_row(now)
+        new = {name: rows[name] if name in rows else today(name) for name in old}
+        new |= {name: digest for name, digest in rows.items() if not name.startswith(ROW)}
+    return {name: (old.get(name), new.get(name)) for name in sorted({*old, *new}) if old.get(name) != new.get(name)}
+
+
+def by_row(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts with one entry per row in place of one per group.
+
+    A group stays one entry where it has a digest of all rows together that is not of rows of today.
+    """
+    entries: dict[str, Any] = {}
+    for name, text in known.items():
+        group = name.removeprefix(ROWS)
+        rows = results_version.digests(group, str(text)) if group != name else None
+        entries |= {name: text} if rows is None else {f"{ROW}{row}": digest for row, digest in rows.items()}
+    return entries
+
+
+def sentences(changed: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    """Return what is `differing` as texts, each with its reason."""
+    if any(name.startswith(ROWS) and then is None for name, (then, _) in changed.items()):
+        return [BEFORE, *(_change(name, *changed[name]) for name in LIBRARIES if name in changed)]
+    return [_change(name, *digests) for name, digests in changed.items()]
+
+
+def today(name: str) -> str | None:
+    """Return today's digest of a row, a group or a module of foreign code; None where it is gone."""
+    if name.startswith(ROW):
+        return results_version.row_digest(name.removeprefix(ROW))
+    if name.startswith(ROWS):
+        return results_version.text(name.removeprefix(ROWS)) or None
+    with suppress(ValueError, SyntaxError):  # a record may name any module of this machine
+        return module_digest(name) if all(map(str.isidentifier, name.split("."))) else None
+    return None
 
 
 def tree_digest(source: str) -> str:
@@ -202,10 +243,10 @@ def minor(version: str | None) -> str:
 
 
 def _row_parts(subject: Subject) -> dict[str, str]:
-    digests = results_version.groups_of(
+    groups = results_version.groups_of(
         subject.method, _family(subject.family), subject.objective, subject.metric, subject.features
     )
-    return {f"{ROWS}{name}": digest for name, digest in digests.items()}
+    return {f"{ROWS}{name}": results_version.text(name) for name in groups}
 
 
 def _versions() -> dict[str, str]:
@@ -221,10 +262,6 @@ def _metric(config: TaskConfig) -> str:
     with suppress(UsageError):
         return tasks.row(config).metric
     return ""
-
-
-def _moved(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    return before.get(name) != now.get(name)
 
 
 def _change(name: str, before: Any, now: Any) -> str:
@@ -245,7 +282,7 @@ def _tree(source: bytes) -> str:
 @cache
 def _foreign(subject: Subject) -> tuple[str, ...]:
     """The modules without rows that a result depends on: of a method or a task of another package."""
-    own = () if results_version.group_digest(f"method {subject.method}") else _method_modules(subject.method)
+    own = () if results_version.rows_of(f"method {subject.method}") else _method_modules(subject.method)
     suite = [module for module in _suite(subject.task) if module.partition(".")[0] not in imported_source.PACKAGES]
     return tuple(sorted({*own, *suite}))
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from harness import atomic_files
 from harness.errors import UsageError
-from harness.store import fingerprint, identity, lease, requested_grids
+from harness.store import identity, lease, requested_grids
 from harness.store.attempt_folder import CHECKPOINT, OUTCOME, RECORD, RESUMED, TRACE
 from harness.store.record import FINAL
 from harness.store.store import Store
@@ -46,7 +46,7 @@ def merge(store: Store, other: Store, dry: bool = False) -> Merged:
         if theirs is None:
             continue
         mine = store.summary(key)
-        if mine is not None and _rank(mine) >= _rank(theirs):
+        if mine is not None and _rank(store, key, mine) >= _rank(other, key, theirs):
             merged.kept.append(key)
         elif reason := _obstacle(other, key) or ("" if dry else _take(store, other, key)):
             merged.skipped[key] = reason
@@ -60,10 +60,10 @@ def merge(store: Store, other: Store, dry: bool = False) -> Merged:
     return merged
 
 
-def _rank(summary: Mapping[str, Any]) -> tuple[bool, bool, bool]:
+def _rank(store: Store, key: str, summary: Mapping[str, Any]) -> tuple[bool, bool, bool]:
     """Return a tuple by which the better of two summaries compares higher."""
     done = summary["status"] == "done"
-    return done, done and not fingerprint.is_stale(summary), summary["status"] in FINAL
+    return done, done and not store.is_stale(key, summary), summary["status"] in FINAL
 
 
 def _obstacle(other: Store, key: str) -> str:

@@ -1,13 +1,15 @@
 """The results version: golden rows of numbers that tiny cells give, and which of them concern a cell. Torch-free.
 
 `golden_results.json` has one row a line, written by `python -m tests.harness.store.golden_rows`. A test computes every
-row again and names those whose numbers changed. The digest of the rows of a group stands for the numbers of the code
-behind it: a method, a family, an objective, a metric, or a field of a recipe or a task that does something.
+row again and names those whose numbers changed. The rows of a group stand for the numbers of the code behind it: a
+method, a family, an objective, a metric, or a field of a recipe or a task that does something. A record keeps a digest
+of each row that concerned it, so a row that is added later says nothing about it.
 """
 
 import hashlib
 from collections.abc import Iterable, Mapping
 from functools import cache
+from itertools import chain, combinations, islice
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,10 @@ QUIET: Mapping[str, Mapping[str, Any]] = {
 """Fields that have a group of rows, with the value at which they do nothing."""
 NAMED = ("optimizer", "schedule")
 """Fields of a recipe that have a group of rows for each value."""
+DIGITS = 8
+"""Hexadecimal digits of the digest of one row: another number has the same digest once in four thousand millions."""
+MOST_SETS = 1000
+"""The number of sets of rows of one group that a digest of a whole group may be of."""
 
 
 def features(recipe: Mapping[str, Any], task: Mapping[str, Any]) -> tuple[str, ...]:
@@ -54,29 +60,57 @@ def golden() -> Mapping[str, tuple[str, ...]]:
     return {name: tuple(digits) for name, digits in read.items()}
 
 
-def groups_of(method: str, family: str, objective: str, metric: str, fields: tuple[str, ...]) -> dict[str, str]:
-    """Return group -> digest for the groups that concern such a cell and have rows. metric: "" for all metrics."""
+def groups_of(method: str, family: str, objective: str, metric: str, fields: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the groups that concern such a cell and have rows. metric: "" for all metrics."""
     metrics = [name for name in _groups() if name == f"metric {metric}" or (not metric and name.startswith("metric "))]
     names = [f"method {method}", f"family {family}", f"objective {objective}", *SHARED, *fields, *metrics]
-    return {name: digest for name in names if (digest := group_digest(name))}
-
-
-def group_digest(group: str) -> str | None:
-    """Return the digest of a group's rows, or None where it has none."""
-    lines = _groups().get(group)
-    return _digest(lines) if lines else None
+    return tuple(name for name in names if name in _groups())
 
 
 def rows_of(group: str) -> tuple[str, ...]:
     """Return the names of a group's rows, sorted."""
-    return tuple(sorted(name for name in golden() if name.partition("/")[0] == group))
+    return tuple(sorted(_groups().get(group, ())))
 
 
 def rows_digest(names: Iterable[str]) -> str | None:
     """Return the digest of these rows as they are today, or None where one of them is gone."""
-    rows = {name: golden().get(name) for name in names}
-    lines = [f"{name} {' '.join(digits)}" for name, digits in rows.items() if digits is not None]
-    return _digest(lines) if lines and len(lines) == len(rows) else None
+    wanted = tuple(names)
+    return _digest(map(_line, wanted)) if wanted and all(name in golden() for name in wanted) else None
+
+
+def row_digest(name: str) -> str | None:
+    """Return the digest of one row as it is today, or None where it is gone."""
+    return _digest([_line(name)])[:DIGITS] if name in golden() else None
+
+
+def text(group: str) -> str:
+    """Return the rows of a group with their digests, as a record keeps them: `gpt2=0123abcd, t5=89efcdab`."""
+    return ", ".join(f"{name.partition('/')[2]}={row_digest(name)}" for name in rows_of(group))
+
+
+def digests(group: str, kept: str) -> Mapping[str, str] | None:
+    """Return row name -> digest of a group's rows from the text that a record keeps.
+
+    Records of before this form have one digest of all rows that the group had then. Where that is the digest of rows of
+    today, these are returned, and None where a row that it had has changed or is gone.
+    """
+    if "=" in kept:
+        pairs = (row.rpartition("=") for row in kept.split(", "))
+        return {f"{group}/{name}": digest for name, _, digest in pairs}
+    names = _sets(group).get(kept)
+    return {name: str(row_digest(name)) for name in names} if names else None
+
+
+@cache
+def _sets(group: str) -> Mapping[str, tuple[str, ...]]:
+    """Digest of some rows of a group together -> their names, for all rows and then for fewer and fewer."""
+    known = rows_of(group)
+    fewer = chain.from_iterable(combinations(known, count) for count in range(len(known), 0, -1))
+    return {str(rows_digest(names)): names for names in islice(fewer, MOST_SETS)}
+
+
+def _line(name: str) -> str:
+    return f"{name} {' '.join(golden()[name])}"
 
 
 def _digest(lines: Iterable[str]) -> str:
@@ -85,8 +119,8 @@ def _digest(lines: Iterable[str]) -> str:
 
 @cache
 def _groups() -> Mapping[str, list[str]]:
-    """Group -> its rows as lines."""
+    """Group -> the names of its rows."""
     groups: dict[str, list[str]] = {}
-    for name, digits in golden().items():
-        groups.setdefault(name.partition("/")[0], []).append(f"{name} {' '.join(digits)}")
+    for name in golden():
+        groups.setdefault(name.partition("/")[0], []).append(name)
     return groups

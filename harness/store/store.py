@@ -23,7 +23,7 @@ from typing import Any
 from harness import atomic_files
 from harness.config.schema import Cell
 from harness.errors import UsageError
-from harness.store import identity, index, lease, record
+from harness.store import fingerprint, identity, index, lease, record
 from harness.store.attempt_folder import CURVE, FILE, RECORD, AttemptFolder
 from harness.store.cell_files import KEY, CellFiles, Summary, check_own, listing
 from harness.store.record import FINAL, SCHEMA, STATUSES, displaces, summarise
@@ -45,6 +45,7 @@ class Store(CellFiles):
     def __init__(self, path: Path | str, read_only: bool | None = None) -> None:
         super().__init__(Path(path), _protected if read_only is None else read_only)
         self.leases = self.path / "leases"
+        self._stale: dict[tuple[str | None, fingerprint.Subject], bool] = {}
 
     def keys(self) -> Iterator[str]:
         """Yield every key that has a folder."""
@@ -102,6 +103,20 @@ class Store(CellFiles):
         if summary is None or self.later(key, numbers, int(summary["attempt"])):
             return self.rebuild(key, numbers)
         return summary
+
+    def is_stale(self, key: str, summary: Mapping[str, Any]) -> bool:
+        """Return whether a finished cell has numbers that today's code would not give. summary: `summary` of the cell.
+
+        Where the fingerprint is another than today's, the record says of which rows it is. All records with one
+        fingerprint are of the same rows, so one of them is read.
+        """
+        made, subject = summary["fingerprint"], fingerprint.Subject.of_summary(summary)
+        if summary["status"] != "done" or made == fingerprint.fingerprint(subject):
+            return False
+        if (made, subject) not in self._stale:
+            known = self._counting(key, summary)
+            self._stale[made, subject] = known is None or fingerprint.is_stale(known)
+        return self._stale[made, subject]
 
     def summaries(self, keys: Iterable[str] | None = None) -> Iterator[tuple[str, Summary | None]]:
         """Yield `summary` of many cells (None: of all), from the index where it is still valid."""
@@ -237,7 +252,7 @@ class Store(CellFiles):
         """Return the evaluations of one attempt's curve, in order of steps."""
         return list(filter(record.is_point, atomic_files.read_lines(self.at(key, f"attempts/{number}/{CURVE}"))))
 
-    def _counting(self, key: str, summary: Summary | None) -> dict[str, Any] | None:
+    def _counting(self, key: str, summary: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """Return the record of the attempt in `summary`; where it is broken, that of the attempt that counts then."""
         if summary is None:
             return None

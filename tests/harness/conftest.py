@@ -1,8 +1,9 @@
 """Cells whose run is a stub: `cell("die")` is a cell whose process is killed."""
 
+import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ import pytest
 from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
 from harness.execution.worker import Setup
 from harness.processes import forkserver
+from harness.store import fingerprint, results_version
 from harness.store.store import Store
 from tests.conftest import LOADED
 
+OtherRows = Callable[[dict[str, list[str] | None]], None]
 HERE = str(Path(__file__).parent)
 ROOT = str(Path(__file__).parents[2])
 
@@ -72,3 +75,25 @@ def environment() -> dict[str, str]:
 def variables() -> dict[str, str]:
     path = os.pathsep.join([HERE, ROOT, os.environ.get("PYTHONPATH", "")])
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def other_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OtherRows]:
+    """A function that puts a golden file with other rows in place of ours; None leaves a row out."""
+    caches = (
+        results_version.golden, results_version._groups, results_version._sets, fingerprint.parts,
+        fingerprint.fingerprint, fingerprint._foreign,
+    )  # fmt: skip
+    rows = {name: list(digits) for name, digits in results_version.golden().items()}
+
+    def put(changed: dict[str, list[str] | None]) -> None:
+        path = tmp_path / "golden.json"
+        path.write_text(json.dumps({name: row for name, row in {**rows, **changed}.items() if row is not None}))
+        monkeypatch.setattr(results_version, "FILE", path)
+        for one in caches:
+            one.cache_clear()
+
+    yield put
+    monkeypatch.undo()
+    for one in caches:
+        one.cache_clear()

@@ -46,10 +46,26 @@ class Proof:
     groups: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     differs: Mapping[Kind, tuple[str, ...]] = field(default_factory=dict)
 
+    def kind_of(self, record: Mapping[str, Any]) -> Kind | None:
+        """Return the proved kind of a record, or None.
+
+        Groups that were added after the proof are no part of its kinds. Groups that have no rows today still are.
+        """
+        today = Kind.of(record)
+        if today in self.differs:
+            return today
+        known = {name for name in today.groups if name in self.groups}
+        kinds = [kind for kind in self.differs if kind.revision == today.revision and known <= {*kind.groups}]
+        return next((kind for kind in kinds if all(map(_is_gone, {*kind.groups} - known))), None)
+
 
 def parts(record: Mapping[str, Any]) -> Mapping[str, str]:
     """Return today's parts of the fingerprint of such a record."""
     return fingerprint.parts(Subject.of_record(record))
+
+
+def _is_gone(group: str) -> bool:
+    return group.startswith(ROWS) and fingerprint.today(group) is None
 
 
 def group(name: str, digest: str) -> dict[str, Any]:
@@ -85,17 +101,17 @@ def _reason(record: Mapping[str, Any], proof: Proof) -> str:
     then = made.get("fingerprint_parts") or {}
     if moved := [name for name in LIBRARIES if then and then.get(name) != now.get(name)]:
         return "; ".join(f"{name}: {then.get(name)} then, {now.get(name)} now" for name in moved)
-    differs = proof.differs.get(Kind.of(record))
-    if differs is None:
-        changes = fingerprint.changes(then, now)
+    kind = proof.kind_of(record)
+    if kind is None:
+        changes = fingerprint.sentences(fingerprint.differing(then, now))
         return "; ".join(changes) if then and not fingerprint.is_before_versions(then) else NO_PROOF
-    if differs:
+    if differs := proof.differs[kind]:
         return f"a run by today's code differs: {'; '.join(differs)}"
-    changed = [name for name in Kind.of(record).groups if not _as_proved(proof.groups.get(name), now[name])]
+    changed = [name for name in kind.groups if not _as_proved(proof.groups.get(name), fingerprint.today(name))]
     return f"changed since its proof: {', '.join(changed)}" if changed else ""
 
 
-def _as_proved(known: Mapping[str, Any] | None, digest: str) -> bool:
+def _as_proved(known: Mapping[str, Any] | None, digest: str | None) -> bool:
     """Return whether a group is as it was when it was proved."""
     if known is None:
         return False

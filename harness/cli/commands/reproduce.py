@@ -29,7 +29,7 @@ from harness.experiments.rerun_command import exhibit_words
 from harness.forecast import device_fit, dry_run, exhibit_rows, gpu_hours
 from harness.paths import located
 from harness.probes import registry as probes
-from harness.store import archive, fingerprint, identity, requested_grids
+from harness.store import archive, identity, requested_grids
 from harness.store.store import Store
 
 SETTINGS = (*command_line.SETTINGS, "scale")
@@ -147,7 +147,7 @@ def present(
     if not any(summary and summary["status"] == "done" for summary in summaries.values()):
         print("no cell has finished, so there is nothing to show yet.")
         return
-    stale = [f"{key} is stale" for key, summary in summaries.items() if summary and fingerprint.is_stale(summary)]
+    stale = [f"{key} is stale" for key, summary in summaries.items() if summary and store.is_stale(key, summary)]
     inputs = report.digest(exhibit, scale, [words, *attempts, *stale, *probes.stamps(store, keys, exhibit.probes)])
     if not report.current(folder, inputs):
         report.render(exhibit, scale, archive.from_store(store, keys), folder, inputs, words)

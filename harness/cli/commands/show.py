@@ -19,7 +19,6 @@ from harness.experiments.rerun_command import command, missing
 from harness.paths import located
 from harness.store import identity
 from harness.store.attempt_folder import LOG
-from harness.store.fingerprint import is_stale
 from harness.store.store import Store
 
 LOG_LINES = 10
@@ -59,7 +58,7 @@ def look(store: Store, key: str) -> dict[str, Any]:
     return {
         "key": key,
         "status": status,
-        "stale": summary is not None and is_stale(summary),
+        "stale": summary is not None and store.is_stale(key, summary),
         "attempts": [{"attempt": attempt, "status": ended.get(attempt, unfinished)} for attempt in begun],
         "record": record,
         "curve": store.evaluations(key, number) if number else [],

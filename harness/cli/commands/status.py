@@ -31,7 +31,6 @@ from harness.experiments import holes
 from harness.forecast import duration
 from harness.forecast.duration import Estimator
 from harness.store import requested_grids
-from harness.store.fingerprint import is_stale
 from harness.store.requested_grids import Gap, Grid, Place
 from harness.store.store import FINAL, Store
 
@@ -129,7 +128,7 @@ def _report(store: Store, wanted: Sequence[Grid], runtime: Runtime) -> dict[str,
     shown = wanted or requested_grids.noted(store)
     keys = list(dict.fromkeys(place.key for requested in wanted for place in requested.places)) if wanted else None
     rows = {key: (status, summary) for key, status, summary in store.statuses(keys)}
-    states = {key: _state(status, summary) for key, (status, summary) in rows.items()}
+    states = {key: _state(store, key, status, summary) for key, (status, summary) in rows.items()}
     names = {place.key: (place.model, place.task) for requested in shown for place in requested.places}
     estimator = duration.from_store(store, keys)
     running = [key for key, state in states.items() if state == "running"]
@@ -154,12 +153,12 @@ def _cells(store: Store, wanted: Sequence[Grid]) -> list[dict[str, Any]]:
         place = places.get(key)
         names = {name: getattr(place, name, None) for name in ("method", "model", "task")} | {"seed": None}
         names |= {name: value for name, value in (summary or {}).items() if name in names}
-        rows.append({**cell_rows.state(key, status, summary), **names, **cell_rows.scored(store, key, summary)})
+        rows.append({**cell_rows.state(store, key, status, summary), **names, **cell_rows.scored(store, key, summary)})
     return rows
 
 
-def _state(status: str, summary: Mapping[str, Any] | None) -> str:
-    return "stale" if status == "done" and summary is not None and is_stale(summary) else status
+def _state(store: Store, key: str, status: str, summary: Mapping[str, Any] | None) -> str:
+    return "stale" if cell_rows.state(store, key, status, summary)["stale"] else status
 
 
 def _named(

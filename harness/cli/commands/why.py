@@ -53,27 +53,26 @@ def changes(store: Store, key: str) -> dict[str, Any]:
         return {"key": key, "status": store.status(key), "stale": False, "message": "it has no record yet", "code": []}
     then = _parts(record)
     now = fingerprint.parts(fingerprint.Subject.of_record(record))
-    names = sorted({*then, *now})
-    changed = [{"part": n, "then": then.get(n), "now": now.get(n)} for n in names if then.get(n) != now.get(n)]
+    changed = fingerprint.differing(then, now)
     return {
         "key": key,
         "status": record["status"],
         "stale": record["status"] == "done" and bool(changed),
         "message": (record.get("error") or {}).get("message"),
-        "code": changed,
+        "code": [{"part": name, "then": before, "now": today} for name, (before, today) in changed.items()],
     }
 
 
 def differences(store: Store, key: str, other: str) -> dict[str, Any]:
     """Return how two cells differ: in fields of their identity, and in the code that made their records."""
     left, right = (dict(_flat(identity.to_json(_cell(store, name), kinds=("identity",)))) for name in (key, other))
-    ours, theirs = (_parts(store.read(name) or {}) for name in (key, other))
-    known = ours and theirs
+    ours, theirs = (fingerprint.by_row(_parts(store.read(name) or {})) for name in (key, other))
+    shared = ours.keys() & theirs.keys()  # other methods have other rows, and a row may be newer than a record
     return {
         "key": key,
         "other": other,
         "fields": [{"field": name, "one": a, "other": b} for name, a, b in _apart(left, right)],
-        "code": [{"part": name, "one": a, "other": b} for name, a, b in _apart(ours, theirs)] if known else [],
+        "code": [{"part": name, "one": a, "other": b} for name, a, b in _apart(ours, theirs) if name in shared],
     }
 
 
@@ -81,13 +80,13 @@ def _lines_of_changes(result: Mapping[str, Any]) -> Iterator[str]:
     head = f"{result['key'][:12]} is {result['status']}"
     if result["message"]:
         yield f"{head}: {result['message']}"
-    then, now = ({row["part"]: row[side] for row in result["code"] if row[side]} for side in ("then", "now"))
     if not result["code"]:
         if not result["message"]:
             yield f"{head} and up to date: its results version is the current one."
         return
+    changed = {row["part"]: (row["then"], row["now"]) for row in result["code"]}
     yield f"{head} and stale:" if result["stale"] else "since then:"
-    yield from (f"  {line}" for line in fingerprint.changes(then, now))
+    yield from (f"  {line}" for line in fingerprint.sentences(changed))
 
 
 def _lines_of_differences(result: Mapping[str, Any]) -> Iterator[str]:

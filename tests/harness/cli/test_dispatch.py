@@ -150,6 +150,11 @@ def test_status(call: Callable[..., Any], filled: Store, monkeypatch: pytest.Mon
     assert ["all", "1", "1"] in [line.split() for line in out.splitlines()]
     monkeypatch.setattr("harness.store.fingerprint.fingerprint", lambda *names: "another")
     code, out, _ = call("status", f"store={filled.path}", "--json")
+    assert json.loads(out)["rows"] == [{"model": "stub", "task": "stub", "done": 1, "failed": 1}], (
+        "its rows are today's"
+    )
+    monkeypatch.setattr("harness.store.fingerprint.parts", lambda *names: {"torch": "9.9"})
+    code, out, _ = call("status", f"store={filled.path}", "--json")
     assert json.loads(out)["rows"] == [{"model": "stub", "task": "stub", "stale": 1, "failed": 1}]
 
 

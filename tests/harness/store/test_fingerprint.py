@@ -95,16 +95,30 @@ def test_a_cell_its_record_and_its_summary_are_one_subject() -> None:
         assert fingerprint.Subject.of_summary(summarise(whole)) == one
 
 
+def said(then: dict[str, str], now: dict[str, str]) -> list[str]:
+    return fingerprint.sentences(fingerprint.differing(then, now))
+
+
 def test_changes_name_the_part() -> None:
-    then = {"rows of a": "1", "torch": "2.13", "b": "2"}
-    now = {"rows of a": "1", "torch": "2.14", "c": "3", "b": "9"}
-    assert fingerprint.changes(then, now) == ["b: changed since", "c: new since", "torch: 2.13 then, 2.14 now"]
+    then = {"rows of a": "b=1, c=2", "torch": "2.13", "b": "2", "gone": "4"}
+    now = {"rows of a": "b=1, c=3, d=4", "torch": "2.14", "c": "3", "b": "9"}
+    assert said(then, now) == [
+        "b: changed since", "c: new since", "golden row a/c: changed since", "gone: gone since",
+        "torch: 2.13 then, 2.14 now",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["os", "a/../../b", "", "..", "this", "lib2to3.tests.data.py2_test_grammar", "é.x"])
+def test_a_record_that_names_another_module_is_stale(name: str) -> None:
+    """A record may be somebody else's, with any text as a part."""
+    now = dict(fingerprint.parts(SUBJECT))
+    assert [*fingerprint.differing({**now, name: "1"}, now)] == [name]
 
 
 def test_a_record_of_before_results_versions_is_called_so() -> None:
     old = {"harness.run": "1", "methods.lora": "2", "torch": "2.12", "transformers": "5.0"}
     now = {"rows of training": "3", "torch": "2.13", "transformers": "5.0"}
-    assert fingerprint.changes(old, now) == [fingerprint.BEFORE, "torch: 2.12 then, 2.13 now"]
+    assert said(old, now) == [fingerprint.BEFORE, "torch: 2.12 then, 2.13 now"]
     assert not fingerprint.is_before_versions(now)
     assert not fingerprint.is_before_versions({})
 

@@ -16,8 +16,9 @@ from harness import atomic_files
 from harness.cli.commands.show import look
 from harness.config.schema import Cell
 from harness.errors import UsageError
-from harness.store import archive, identity
+from harness.store import archive, fingerprint, identity
 from harness.store.store import SCHEMA, Store
+from tests.harness.conftest import OtherRows
 
 
 @pytest.fixture
@@ -312,3 +313,33 @@ def test_a_linked_log_is_not_shown(store: Store, add: Callable[..., str], tmp_pa
     log.unlink()
     log.symlink_to(secret)
     assert look(store, key)["log"] == []
+
+
+def test_a_record_of_each_fingerprint_says_whether_its_rows_are_todays(
+    store: Store, add: Callable[..., str], cell: Callable[..., Cell], other_rows: OtherRows,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    parts = dict(fingerprint.parts(fingerprint.Subject.of_cell(cell())))
+    code = {"provenance": {"fingerprint": fingerprint.joined(parts), "fingerprint_parts": parts}}
+    keys = [add(seed=seed, **code) for seed in range(5)]
+    unknown, failed = add(seed=5), add("failed", seed=6)
+    read: list[str] = []
+    counting = Store._counting
+    monkeypatch.setattr(
+        Store, "_counting", lambda store, key, summary: read.append(key) or counting(store, key, summary)
+    )
+
+    def stale() -> set[str]:
+        read.clear()
+        fresh = Store(store.path)
+        return {key for key, summary in fresh.summaries() if summary and fresh.is_stale(key, summary)}
+
+    assert stale() == {unknown}
+    assert read == [unknown]
+    other_rows({"training/added": ["1"]})
+    assert stale() == {unknown}
+    assert len(read) == 2
+    other_rows({"training/seeds": ["1"]})
+    assert stale() == {unknown, *keys}
+    assert len(read) == 2
+    assert failed not in read
