@@ -75,7 +75,7 @@ def _reopen() -> None:
     os.close(number)
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  (it stays open)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))  # it stays open
 
 
 def _sentence(error: UsageError) -> str:

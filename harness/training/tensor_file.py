@@ -27,7 +27,8 @@ def read(path: Path) -> Any:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (the file is not a mapping)
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
         if header["sha256"] != _digest(header["content"], tensors):
             raise Broken("its content is not what was written")
         return _unpack(json.loads(header["content"]), tensors)

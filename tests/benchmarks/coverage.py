@@ -13,13 +13,12 @@ from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT)]
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-import numpy as np  # noqa: E402
-from scipy import stats  # noqa: E402
+import numpy as np
+from scipy import stats
 
-from harness.analysis.study import statistics  # noqa: E402
+from harness.analysis.study import statistics
 
 Rule = Callable[[np.ndarray], tuple[float, float]]
 """[T, S] -> (standard error of the mean, degrees of freedom)."""

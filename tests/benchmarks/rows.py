@@ -12,13 +12,12 @@ import sys
 from itertools import product
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT)]
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from harness.analysis.study import estimates, statistics  # noqa: E402
-from harness.analysis.study.selection import Panel  # noqa: E402
+from harness.analysis.study import estimates, statistics
+from harness.analysis.study.selection import Panel
 
 EASE = np.array([1.3, 1.0])
 """The mean logit of a right answer, of either method."""

@@ -13,15 +13,14 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT)]
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-import torch  # noqa: E402
-from torch import nn  # noqa: E402
+import torch
+from torch import nn
 
-from harness.measurement.memory_sampler import Sampler  # noqa: E402
-from harness.measurement.nvml import Device  # noqa: E402
-from tests.harness.measurement.fake_nvml import FakeNvml, Gpu  # noqa: E402
+from harness.measurement.memory_sampler import Sampler
+from harness.measurement.nvml import Device
+from tests.harness.measurement.fake_nvml import FakeNvml, Gpu
 
 STEPS = 20  # of one turn
 WORK = bytes(20_000)  # hashing so much takes a driver's time, and releases the lock

@@ -10,13 +10,12 @@ import sys
 from itertools import product
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT)]
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from harness.analysis.study import statistics  # noqa: E402
-from harness.analysis.views import fields  # noqa: E402
+from harness.analysis.study import statistics
+from harness.analysis.views import fields
 
 SHAPES = np.array([[-1.2, -0.4, 0.0, 0.5, 1.1], [-2.0, 0.5, 0.5, 0.5, 0.5]])
 """Means of either method over the values; they differ in shape and, once scaled, not in spread."""

@@ -24,19 +24,19 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from harness.analysis.study import frame  # noqa: E402
-from harness.cli import dispatch  # noqa: E402
-from harness.config.schema import Cell  # noqa: E402
-from harness.store import (  # noqa: E402
+from harness.analysis.study import frame
+from harness.cli import dispatch
+from harness.config.schema import Cell
+from harness.store import (
     archive,
     fingerprint,
     identity,
 )
-from harness.store.store import Store, summarise  # noqa: E402
+from harness.store.store import Store, summarise
 
+ROOT = Path(__file__).parents[2]
 GOLDEN = json.loads((ROOT / "tests/harness/store/golden/record-schema-1.json").read_text())
 ARMS, TASKS = 20, 50
 EXHIBIT = 3_000

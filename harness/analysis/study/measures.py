@@ -85,16 +85,18 @@ def find(name: str, flat: Flat, reported: str = "test") -> Measure:
     )
     if name in figures:
         factor, unit = (1.0, "") if name == "n" else (100.0, "points of 100")
-        read = lambda key, where: _number(flat[key].get(f"scores.best.{where}.{name}"))  # noqa: E731
         return Measure(
-            name, f"{name} on the {reported} sets", factor, unit, reported, higher=name not in ANSWERS, value=read
-        )
+            name, f"{name} on the {reported} sets", factor, unit, reported, higher=name not in ANSWERS,
+            value=lambda key, where: _number(flat[key].get(f"scores.best.{where}.{name}")),
+        )  # fmt: skip
     column = _column(name, flat, figures)
     factor, unit = next(((factor, unit) for at, factor, unit in _UNITS if re.search(at, column)), (1.0, ""))
     if column.startswith("scores.") and not _COUNTED.search(column):
         factor, unit = 100.0, "points of 100"
-    read = lambda key, where: _number(flat[key].get(column))  # noqa: E731
-    return Measure(name, column, factor, unit, reported, higher=column.startswith("scores."), per_set=False, value=read)
+    return Measure(
+        name, column, factor, unit, reported, higher=column.startswith("scores."), per_set=False,
+        value=lambda key, _: _number(flat[key].get(column)),
+    )  # fmt: skip
 
 
 def names(flat: Flat) -> list[str]:
