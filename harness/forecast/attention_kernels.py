@@ -1,7 +1,9 @@
 """What each kernel of scaled-dot-product attention allocates on a CUDA device, by shapes alone; and its dropout.
 
-`math` writes out scores and weights [B, H, T, S]; `flash` (no mask, no fp32) and `memory_efficient` keep the output and
-one number per row. Where a kernel cannot do a call, the next one of torch's order does it.
+S is the number of key positions. `math` writes out scores and weights [B, H, T, S]. `flash` (half precision, no mask,
+heads of at most 256) and `memory_efficient` keep the output and one number for each query position. Where a kernel
+cannot do a call, the next one of torch's order does it. No value is computed: the outputs have the right shapes, types
+and bytes.
 """
 
 import math
@@ -18,7 +20,12 @@ _OPS = torch.ops.aten
 
 @dataclass(frozen=True)
 class Call:
-    """query: [B, H, T, K]; key, value: [B, H, S, K] (fewer heads where `grouped`). p: dropout on the weights."""
+    """The arguments of one call of attention.
+
+    - query: [B, H, T, K]. key, value: [B, H, S, K], with fewer heads where `grouped`.
+    - mask: bool or additive, [B or 1, H or 1, T, S]. causal: each query sees no later key.
+    - p: the share of the weights that dropout removes. scale: of the scores; None for K^-0.5.
+    """
 
     query: Tensor
     key: Tensor
@@ -30,14 +37,16 @@ class Call:
     grouped: bool = False
 
     def additive(self) -> Tensor | None:
-        """Return the mask as numbers to add to the scores: [B or 1, H or 1, T, S]."""
+        """Return the mask as numbers to add to the scores, [B or 1, H or 1, T, S]; None without a mask."""
         if self.mask is None or self.mask.dtype != torch.bool:
             return self.mask
         return torch.where(self.mask, self.query.new_zeros(()), self.query.new_full((), -math.inf))
 
 
 def choose(wanted: str, call: Call) -> str:
-    """Return the first kernel, from the wanted one on, that can do the call: flash, memory_efficient, math."""
+    """Return the first kernel that can do the call. They are tried in the order flash, memory_efficient, math, from the
+    wanted one on ("auto": from flash on).
+    """
     if wanted == "math":
         return "math"
     flash = call.mask is None and call.query.dtype in HALF and call.query.shape[-1] <= 256
@@ -52,10 +61,10 @@ def attend(kernel: str, call: Call) -> Tensor:
 
 
 def inside(func: Any, args: Any) -> int:
-    """Return the bytes that an operation takes from torch's allocator and frees before it ends.
+    """Return the bytes that an operation takes from torch's allocator and frees before it ends; 0 for most operations.
 
-    Flash attention's backward pass sums the query's gradient in fp32, rows padded to 128 and width to 32. The
-    memory-efficient one multiplies output and its gradient in fp32.
+    Flash attention's backward pass sums the query's gradient in fp32, with T padded to 128 and K to 32, and keeps one
+    more fp32 number for each row. The memory-efficient one multiplies the output with its gradient in fp32.
     """
     if func is _OPS._scaled_dot_product_flash_attention_backward.default:
         batch, heads, rows, width = args[1].shape
@@ -66,12 +75,15 @@ def inside(func: Any, args: Any) -> int:
 
 
 def full(tensor: Tensor) -> Tensor:
-    """Return the tensor in fp32 where it is in half precision, of the same shape."""
+    """Return a tensor of any shape in fp32 where it is in half precision, else the tensor itself."""
     return tensor.float() if tensor.dtype in HALF else tensor
 
 
 def dropout(x: Tensor, p: float) -> Tensor:
-    """Return x with dropout. x: any shape; one byte per element is kept for the backward pass."""
+    """Return a tensor like x (any shape) that takes the bytes of dropout; x itself where p is 0.
+
+    Its values are not computed. One byte per element is kept for the backward pass.
+    """
     if p == 0.0:
         return x
     made: Tensor = _Dropout.apply(x)

@@ -46,7 +46,9 @@ class Size:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a cell reads. tokens: of a row, on average. rows: of all sets that each evaluation scores."""
+    """What a cell reads. tokens: the mean of a row, input and target. rows: the sum over the sets that each evaluation
+    scores.
+    """
 
     tokens: float
     rows: int
@@ -108,7 +110,7 @@ def of(cell: Mapping[str, Any], reading: Reading) -> Work:
 
 
 def read(record: Mapping[str, Any]) -> Reading:
-    """Return what a finished cell has read. tokens: 0 where nothing was trained."""
+    """Return what a finished cell has read, by its record. tokens: 0 where nothing was trained."""
     clock, scores = record.get("time") or {}, (record.get("scores") or {}).get("best") or {}
     counts = [figures.get("n") for name, figures in (scores.get("sets") or {}).items() if name != "train_sample"]
     rows = sum(count for count in counts if isinstance(count, int))
@@ -119,7 +121,10 @@ def read(record: Mapping[str, Any]) -> Reading:
 
 
 def planned_reading(cell: Cell) -> Reading:
-    """Return what a cell will read, from its task's rows: some of them are tokenised."""
+    """Return what a cell will read. The mean length is that of about SAMPLED_ROWS rows of train.
+
+    Raise UsageError or OSError where the task's rows are not on this machine.
+    """
     task = tasks.load(cell.task)
     splits = task.splits
     rows = len(splits.validation) + sum(map(len, splits.tests.values()))
@@ -130,14 +135,19 @@ def planned_reading(cell: Cell) -> Reading:
 
 
 def size(cell: Cell) -> Size | None:
-    """Return the size of a cell's backbone by its configuration; None where it is not on this machine."""
+    """Return the size of a cell's backbone by its configuration.
+
+    None where the configuration is not on this machine, or names no width or depth.
+    """
     with suppress(UsageError, OSError, ValueError):
         return _size(cell.model)
     return None
 
 
 def size_of_record(record: Mapping[str, Any]) -> Size:
-    """Return the size of a finished cell's backbone: by its configuration, else about that of its parameters."""
+    """Return the size of a finished cell's backbone: by its configuration, else by its number of parameters and
+    USUAL_LAYERS; a million parameters where the record does not count them.
+    """
     with suppress(UsageError, OSError, ValueError, KeyError, TypeError):
         if size := _size(identity.from_json(record["cell"]).model):
             return size

@@ -48,7 +48,7 @@ def ask(many: Sequence[Cell], load: Load, memory: int | None = None, answers: st
 def kind(cell: Cell) -> str:
     """Return a text that is the same for cells whose memory differs by the batch size only.
 
-    Of a task, only its limits and labels count.
+    Of a task, only its limits on tokens, its labels and its kind of answer count.
     """
     known = row(cell.task)
     limits = (cell.task.max_input_tokens or known.max_input_tokens, known.max_target_tokens, known.classes)
@@ -59,7 +59,10 @@ def kind(cell: Cell) -> str:
 
 
 def without_data(block: Mapping[str, Sequence[Any]]) -> list[Cell]:
-    """Return the cells of a block of choices without reading rows of tasks or weights of models."""
+    """Return the cells of a block of choices without reading rows of tasks or weights of models.
+
+    Raise UsageError for a field that no task has, and NotApplicable for an objective that cannot give the answers.
+    """
     own = {key: value for key, value in block.items() if key.partition(".")[0] != "task"}
     own.setdefault("model.weights", ["random"])
     cells = grid.expand([own])

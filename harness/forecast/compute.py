@@ -33,7 +33,10 @@ def answers(questions: Sequence[Question]) -> list[list[dict[str, Any]] | str]:
 def each(
     questions: Sequence[Question], figures: Callable[..., list[dict[str, Any]]]
 ) -> list[list[dict[str, Any]] | str]:
-    """Return the result of `figures` for each question, or one sentence that says why there is none."""
+    """Return the result of `figures` for each question, or one sentence that says why there is none.
+
+    An error of any kind becomes such a sentence, so that it costs the other questions nothing.
+    """
     results: list[list[dict[str, Any]] | str] = []
     for cell, load, sizes, memory in questions:
         try:
@@ -91,10 +94,11 @@ def largest(peak: Callable[[int], int], room: int) -> int:
 
 
 class Course:
-    """The course of a step at any number of rows, from steps at two numbers.
+    """The allocations of one step at any number of rows, inferred from the steps at two numbers of rows.
 
-    A storage's bytes are linear in the rows, and what comes and goes does not depend on them: the two logs must agree
-    in that (a single row may take other ways), else each number is followed by itself.
+    The bytes of a storage are linear in the rows, and the order of allocations does not depend on them. Where the logs
+    of the two steps have another order (a single row may take other kernels), nothing is inferred: the step is run
+    for every number of rows.
     """
 
     def __init__(self, subject: Subject) -> None:
@@ -102,7 +106,10 @@ class Course:
         self._logs: dict[int, Log] = {}
 
     def at(self, batch_size: int) -> dict[str, Any]:
-        """Return the figures at one batch size, in bytes. The batch is cut into as many parts as the load says."""
+        """Return the figures at one batch size: bytes, the settings, and the counts of parameters.
+
+        The batch is cut into as many parts as the load says.
+        """
         subject, load = self._subject, self._subject.load
         log = self.log(-(-batch_size // load.accumulation))
         peak, ways = log.peak(), subject.ways

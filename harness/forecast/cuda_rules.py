@@ -1,7 +1,7 @@
 """What a CUDA device does otherwise than the meta device, where memory is concerned.
 
-On the meta device dropout keeps a mask of floats, autocast does nothing, and attention takes the math path. Here
-torch's functions are led on other ways, which allocate what the kernels of a CUDA device allocate:
+On the meta device dropout keeps a mask of floats, autocast does nothing, and attention takes the math path. Here these
+functions of torch are replaced by ones that allocate what the kernels of a CUDA device allocate:
 
 - dropout keeps one byte per element.
 - bf16: the casts of torch's autocast (its lists for CUDA, those functions that backbones call), with its cache of
@@ -34,7 +34,10 @@ FLOAT: frozenset[Any] = frozenset({
 
 
 class Ways(TorchFunctionMode):
-    """kernel: of load.KERNELS. low: whether bf16 autocast is on. used: how often each kernel was called."""
+    """A mode in which torch's functions allocate as on a CUDA device.
+
+    kernel: the attention kernel that is wanted. low: whether bf16 autocast is on. used: how often each kernel ran.
+    """
 
     def __init__(self, kernel: str = "auto", low: bool = False) -> None:
         super().__init__()

@@ -14,13 +14,17 @@ HEAD = ("method", "model", "task", "batch", "peak", "fits", "largest batch", "ac
 
 
 def wanted(given: str | None) -> int | None:
-    """Return the bytes of the device to fit: as given, else those of the GPU here; None where there is none."""
+    """Return the bytes of the device to fit: as given, else those of the GPU here; None where there is none.
+
+    Raise UsageError for a text that is no size.
+    """
     return size("--device-memory", given) if given else client.device_memory()
 
 
 def forecasts(many: Sequence[Cell], memory: int) -> dict[str, Figures | str]:
-    """Return key -> the cell's figures, or one sentence that says why there are none. Rows are as long as the task
-    allows.
+    """Return key -> the cell's figures, or one sentence that says why there are none.
+
+    Rows are as long as the task allows. For many kinds of cell, a line on stderr says that it takes a while.
     """
     kinds = len({client.kind(cell) for cell in many})
     if kinds > 4:
@@ -29,7 +33,9 @@ def forecasts(many: Sequence[Cell], memory: int) -> dict[str, Figures | str]:
 
 
 def text(many: Sequence[Cell], forecast: Mapping[str, Figures | str], memory: int) -> str:
-    """Return a line for each method, model, task and batch size, and the number of cells that fit."""
+    """Return a table with a line for each method, model, task and batch size, the number of cells that fit, and the
+    reasons for missing forecasts.
+    """
     lines: dict[tuple[str, ...], None] = {}
     fits, wrong = 0, dict[str, None]()
     for cell in many:

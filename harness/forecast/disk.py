@@ -16,7 +16,9 @@ Kind = tuple[str, str, str]
 
 
 class Disk:
-    """The sizes of a store's finished cells, by method, model and task; where none is like a cell, by less."""
+    """The bytes of a store's finished cells. A cell is compared with those of its method, model and task; where there
+    are none, with those that share less with it, and at least the model.
+    """
 
     def __init__(self, store: Store, finished: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
         """finished: (key, summary) of cells that are done."""
@@ -29,9 +31,9 @@ class Disk:
                     self._keys[kind].append(key)
 
     def size(self, cell: Cell) -> tuple[int, int] | None:
-        """Return (weights, the rest) in bytes that a finished cell most like it keeps with keep=delta.
+        """Return the median (weights, other files) in bytes that the finished cells most like it keep with keep=delta.
 
-        None where none is known.
+        None where no cell of its model has finished.
         """
         kinds = _kinds(cell.method.name, cell.model.name, cell.task.name)
         kind = next((kind for kind in kinds if self._keys.get(kind)), None)

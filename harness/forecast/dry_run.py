@@ -42,7 +42,7 @@ class Sources:
         return duration.from_references() if self._here else Estimator([])
 
     def find(self, model: str) -> Estimator | None:
-        """Return the first estimator that knows a model, else the first that knows any; None without one."""
+        """Return the first estimator that knows a model, else the store's, else that of all our runs; None without."""
         for estimator in (lambda: self.own, lambda: self.reference, lambda: self.references):
             if estimator().knows(model):
                 return estimator()
@@ -53,11 +53,12 @@ class Sources:
 class Cost:
     """What the cells of a plan will take.
 
-    - seconds, bytes: key -> the cell's own; None where it is unknown. rough: keys that other models stand for.
+    - seconds, bytes: key -> the cell's own; None where it is unknown. rough: keys whose seconds come from cells of
+      other models.
     - at_once: the number of cells at once. in_parallel: how many of them have cores of their own.
     - of: whose cells the seconds come from, if not the store's.
     - past: (right, of) of the store's latest cells (see `Estimator.past_error`). memory: bytes of the largest process.
-    - keep: what the weights are of the bytes, as a text.
+    - keep: a text on the share of the weights in the bytes.
     """
 
     seconds: Mapping[str, float | None]
@@ -72,7 +73,9 @@ class Cost:
 
     @property
     def wall(self) -> float | None:
-        """Return the seconds until the last cell has ended; None where a cell is unknown."""
+        """Return the seconds until the last cell has ended: those of the longest cell, or of all cells over the number
+        in parallel, whichever is more. None where a cell is unknown, or none is to run.
+        """
         known = [value for value in self.seconds.values() if value is not None]
         if not known or len(known) < len(self.seconds):
             return None
@@ -195,7 +198,9 @@ def _took(plan: SweepPlan, costs: Cost, waiting: int) -> str:
 def exhibit(
     of: Exhibit, scale: str, blocks: Sequence[Block], store: Store, plan: SweepPlan, waiting: int, folder: Path
 ) -> str:
-    """Return the sentences on an exhibit's plan. A grid for GPUs of which no cell has finished is forecast."""
+    """Return the sentences on an exhibit's plan. For a grid for GPUs of whose models no cell has finished, the forecast
+    of hours and memory is added.
+    """
     costs = cost(store, plan, of.cells_of)
     text = list(lines(store, plan, costs, waiting))
     unknown = plan.todo and (costs.wall is None or costs.rough)

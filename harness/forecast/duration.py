@@ -84,7 +84,7 @@ def sample(record: Mapping[str, Any]) -> Sample | None:
 
 @dataclass(frozen=True)
 class Seconds:
-    """An estimate. alike: it comes from cells of the same model, and not from those of another one."""
+    """An estimate in seconds. alike: it comes from cells of the same model, and not from those of another one."""
 
     train: float
     evaluate: float
@@ -168,20 +168,25 @@ class Estimator:
         )
 
     def seconds(self, work: Work, size: Size, beside: int = 0) -> Seconds:
-        """Return the seconds of this work at the machine's pace."""
+        """Return the seconds of this work: training and evaluations at the machine's pace, the rest as it was."""
         key = (work, size, beside)
         plain = self._known[key] = self._known.get(key) or self._plain(*key)
         return replace(plain, train=plain.train * self.pace, evaluate=plain.evaluate * self.pace)
 
     @cached_property
     def pace(self) -> float:
-        """Return how much longer the cells that ended last took than the others would let expect; 1 without any."""
+        """Return the median factor by which the last RECENT cells took longer than all others would let expect.
+
+        1 where no more than RECENT cells have finished.
+        """
         order = sorted(range(len(self.samples)), key=lambda place: self.samples[place].ended)[-RECENT:]
         return statistics.median(map(self._residual, order)) if len(self.samples) > RECENT else 1.0
 
     def past_error(self, most: int = 20) -> tuple[int, int]:
         """Return (right, of): how many of the cells that ended last took at most CLOSE times more or less than the
         cells that ended before them would have let expect.
+
+        of: at most `most`, and no more than two thirds of the cells, since an estimate needs earlier ones.
         """
         order = sorted(range(len(self.samples)), key=lambda place: self.samples[place].ended)
         tried = [place for place in order[len(order) // 3 :][-most:] if place != order[0]]

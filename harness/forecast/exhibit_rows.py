@@ -22,8 +22,9 @@ Row = dict[str, Any]
 
 
 def rows(exhibit: Exhibit, many: Sequence[Cell]) -> list[Row]:
-    """Return for each cell its forecast, or the reason why there is none, and the measurement of a GPU (None without
-    one).
+    """Return for each cell its forecast, or the reason why there is none, and the measurement on the GPU here.
+
+    The measurement is None without a GPU, and without a forecast.
     """
     assert exhibit.forecast is not None
     answered = client.ask(many, exhibit.forecast, None)
@@ -68,7 +69,9 @@ def load(folder: Path) -> list[Row]:
 
 
 def differing(mine: Sequence[Row], other: Sequence[Row], share: float = 0.01) -> list[str]:
-    """Return a line for each cell whose two forecasts differ by more than `share`."""
+    """Return a line for each cell whose two forecasts differ by more than `share`. A cell that has a forecast in one of
+    them only is left out.
+    """
     known = {row["key"]: row["forecast"] for row in other if row["forecast"]}
     lines = []
     for row in mine:

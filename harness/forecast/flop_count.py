@@ -19,7 +19,8 @@ from methods.backbone.delta import trainable
 
 
 def answers(questions: Sequence[compute.Question]) -> list[list[dict[str, Any]] | str]:
-    """Return {"operations"} at each batch size for each question, or one sentence that says why there are none.
+    """Return {"operations": number of one step} at each batch size for each question, or one sentence that says why
+    there is none. The number is 0 where nothing trains.
 
     A question is (cell as JSON, fields of Load, batch sizes, ignored).
     """

@@ -2,9 +2,9 @@
 
     python -m harness.forecast.gpu_hours        every grid of every exhibit that is made for a GPU, as Markdown
 
-Hours are the operations of all training steps, rows being as long as their task allows, over 40 % of what the device
-can do at most; with shorter rows they are fewer. Evaluation comes on top: generating answers to test rows can take as
-long again.
+The hours are the operations of all training steps, divided by 40 % of the device's peak rate. Every row is taken to be
+as long as its task allows, so real rows take fewer hours. Evaluation is not counted: to generate answers for the test
+rows can take as long again.
 """
 
 import sys
@@ -29,7 +29,7 @@ HEAD = ("model", "method", "cells", "steps", "batch", "peak", "hours")
 
 @dataclass(frozen=True)
 class Line:
-    """The cells of one model and method. steps and batch_size: the largest. peak: bytes, of the hungriest.
+    """The cells of one model and method. steps, batch_size: the largest of them. peak: the most bytes of a step.
 
     hours: of all these cells together. reason: why peak and hours are None.
     """

@@ -22,9 +22,10 @@ BACKENDS = {
 
 
 def measure(cell: Mapping[str, Any], load: Mapping[str, Any], batch_size: int) -> dict[str, Any]:
-    """Return the bytes at the peak of one step on the GPU, measured in a child process with the optimiser's state.
+    """Return the bytes at the peak of one step on the GPU, with the optimiser's state, and the device's versions.
 
-    An out-of-memory is a result: "oom".
+    Call it in a child process. A step that fails has its status ("oom" for out of memory) and its error instead of
+    `allocated_bytes` and `reserved_bytes`.
     """
     setup, device = Load(**load), torch.device("cuda")
     about = {"device": torch.cuda.get_device_name(device), "torch": torch.__version__, "cuda": torch.version.cuda}

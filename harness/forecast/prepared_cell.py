@@ -1,4 +1,4 @@
-"""What takes the step of a forecast: a cell's own model, method and loss, on the meta device or a real one."""
+"""The cell of a forecast, ready for one training step: its model, method and loss, on the meta device or a real one."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -25,7 +25,7 @@ META = torch.device("meta")
 
 @dataclass(frozen=True)
 class Words(tokenizer.Text):
-    """Every word is one token: which one does not matter for memory."""
+    """A tokenizer for which every text is one token: which one does not matter for memory."""
 
     def encode(self, text: str) -> list[int]:
         """Return one token for a text."""
@@ -41,10 +41,11 @@ class Words(tokenizer.Text):
 
 @dataclass(frozen=True)
 class Subject:
-    """What takes the step. load: its lengths settled. ways: the forward pass runs inside it, as on CUDA; None for what
-    the device itself does.
+    """A cell that is ready for a step.
 
-    counts: parameters of the delta, the head and the backbone.
+    - load: with the lengths of inputs and targets filled in.
+    - ways: a mode in which the forward pass allocates as on CUDA; None for what the device itself does.
+    - counts: parameters of the delta, the head and the backbone.
     """
 
     model: Any
@@ -58,9 +59,10 @@ class Subject:
 
 
 def prepare(cell: Cell, load: Load, device: torch.device = META, as_cuda: bool = True) -> Subject:
-    """Return the cell's model with its method attached; on a real device its weights are random.
+    """Return the cell's model in training mode, with its method attached; on a real device its weights are random.
 
-    Raise UsageError where a run would.
+    as_cuda: on the meta device, allocate as on CUDA. Raise UsageError where a run would, for inputs that are longer
+    than the model's positions, and where the load's kernel or checkpointing is not possible.
     """
     backbone = replace(cell.model, weights="random")  # nothing is read but the architecture
     task, method = _task(cell), methods.make(cell.method)

@@ -94,7 +94,7 @@ class Linear8bitLt(nn.Linear):
 
     @property
     def state(self) -> "Linear8bitLt":
-        """Return the layer itself, which has the state of the rows."""
+        """Return the layer itself: bitsandbytes keeps the rows' scales `SCB` in a state of their own."""
         return self
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
@@ -125,7 +125,7 @@ def _dense(data: torch.Tensor, state: State, dtype: torch.dtype | None = None) -
 
 @contextmanager
 def stood_in() -> Iterator[None]:
-    """Inside, whoever asks for the library gets the shapes."""
+    """Let the import of bitsandbytes give these shapes while the block runs."""
     module: Any = types.ModuleType(LIBRARY)
     module.__spec__ = ModuleSpec(LIBRARY, None)
     module.nn = types.SimpleNamespace(

@@ -23,7 +23,7 @@ from methods.backbone.delta import trainable
 
 
 def follow(subject: Subject, rows: int) -> Log:
-    """Return the log of one step with `rows` rows in each part of the batch."""
+    """Return the allocations of one step with `rows` rows in each part of the batch, the optimiser's state included."""
     live = Live(inside if subject.ways is not None else None)
     with live, _fused_on_meta():
         live.watch(subject.model)
@@ -49,7 +49,11 @@ def ready(subject: Subject, mark: Callable[[str], None]) -> torch.optim.Optimize
 def step(
     subject: Subject, optimizer: torch.optim.Optimizer | None, rows: int, mark: Callable[[str], None] = lambda _: None
 ) -> None:
-    """Run one step. Of a batch in many parts, the first and the last are run, as those between are like the last."""
+    """Run one step, with `rows` rows in each part of the batch; without an optimiser only the forward pass.
+
+    Of a batch in many parts, the first and the last are run, as those between are like the last. mark: is called with
+    the name of each phase when it begins.
+    """
     for left in reversed(range(min(subject.load.accumulation, 2))):
         mark("forward")
         batch = synthetic(subject.load, rows, subject.device, options_read(subject))
@@ -76,7 +80,8 @@ def options_read(subject: Subject) -> int:
 def synthetic(load: Load, rows: int, device: torch.device, options: int = 0) -> Batch:
     """Return a batch whose rows are all as long as the load says, with the mask of a batch that has padding.
 
-    options: [rows, options, T] texts with an option each, which a head compares.
+    inputs, mask: [rows, T]. labels: [rows]. targets: [rows, U], or with `options` above 0 the texts with an option
+    each, [rows, options, T], which a head compares.
     """
     assert load.input_tokens, "the lengths are settled"
     assert load.target_tokens, "the lengths are settled"

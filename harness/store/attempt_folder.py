@@ -102,8 +102,9 @@ class AttemptFolder:
         return {name: note[name] for name in ("resumed_from", "restarted") if name in note}
 
     def tidy(self, checkpoint: bool) -> None:
-        """Remove the files that only an unfinished attempt needs, once the record exists. checkpoint: remove that file
-        too.
+        """Remove the files that only an unfinished attempt needs, and half-written ones, once the record exists.
+
+        checkpoint: whether the checkpoint goes, too.
         """
         for name in (OUTCOME, TRACE, RESUMED, *([CHECKPOINT] if checkpoint else [])):
             self._file(name).unlink(missing_ok=True)

@@ -26,7 +26,10 @@ _log = logging.getLogger("deltabench")
 
 
 class CellFiles:
-    """Cells by key, attempts by number. quarantined, unreadable: such files, each reported once."""
+    """The files of cells, by key, and of their attempts, by number.
+
+    quarantined, unreadable: the files that are broken or cannot be read, each reported once.
+    """
 
     def __init__(self, path: Path, read_only: bool) -> None:
         self.path, self.read_only = path, read_only
@@ -101,7 +104,10 @@ class CellFiles:
         return None
 
     def rebuild(self, key: str, numbers: list[int]) -> Summary | None:
-        """Rebuild `current` from the attempts' records, and return its content."""
+        """Rebuild `current` from the attempts' records, and return its content; None without a record.
+
+        The file stays as it is where the store is read-only, and where a file of the cell cannot be read.
+        """
         best: Summary | None = None
         for number in numbers:
             record = self.record(key, number)

@@ -79,7 +79,7 @@ def kinds(rows: Iterable[Row]) -> dict[str, str]:
 
 
 def kind(name: str, types: Iterable[type] = ()) -> str:
-    """Return the type of a column. found: the types of its values."""
+    """Return the type of a column. types: those of its values."""
     declared = _config_kind(name)
     if declared or name in _TEXTS or ".why_null." in name:
         return declared or TEXT

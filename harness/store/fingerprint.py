@@ -46,7 +46,7 @@ _trees: dict[str, str] = {}
 class Subject:
     """The facts of a cell that decide which rows concern it.
 
-    features: the fields of its recipe and task that do something, as `feature` names them. metric: "" where it is not
+    features: the fields of its recipe and task that do something, as `features` names them. metric: "" where it is not
     known; then the rows of all metrics concern it.
     """
 
@@ -71,7 +71,7 @@ class Subject:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "Subject":
-        """Return the subject of a record's JSON, which leaves out the fields with which a task was only read."""
+        """Return the subject of a record's JSON. A metric that it does not state is that of its task's row."""
         cell, facts = record["cell"], record.get("task_facts") or {}
         return cls(
             cell["method"]["name"],

@@ -40,7 +40,10 @@ class Merged:
 
 
 def merge(store: Store, other: Store, dry: bool = False) -> Merged:
-    """Copy the cells of `other` that are better there. dry: only report which would be copied."""
+    """Copy the cells of `other` that are better there, and its notes on requested grids that have no note here.
+
+    dry: only report which cells would be copied.
+    """
     merged = Merged()
     for key, theirs in other.summaries():
         if theirs is None:

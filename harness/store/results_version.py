@@ -55,7 +55,7 @@ def features(recipe: Mapping[str, Any], task: Mapping[str, Any]) -> tuple[str, .
 
 @cache
 def golden() -> Mapping[str, tuple[str, ...]]:
-    """Row name -> its numbers as text. A name is its group, a slash and what the row is of: `method lora/t5`."""
+    """Return row name -> its numbers as text. A name is its group, a slash and a variant: `method lora/t5`."""
     read: dict[str, list[str]] = atomic_files.read_json(FILE) if FILE.is_file() else {}
     return {name: tuple(digits) for name, digits in read.items()}
 

@@ -94,7 +94,7 @@ class Store(CellFiles):
         return {key for key in leased if self.is_running(key)}
 
     def summary(self, key: str) -> Summary | None:
-        """Return the short form of the attempt that counts: attempt, status, fingerprint, names, seconds."""
+        """Return the short form of the attempt that counts (see `record.summarise`); None without a record."""
         numbers = self.numbers(key)
         if not numbers:
             return None
@@ -130,7 +130,7 @@ class Store(CellFiles):
             yield key, "running" if key in running else rest, summary
 
     def read(self, key: str) -> dict[str, Any] | None:
-        """Return the record that counts, or None."""
+        """Return the record of the attempt that counts; None without one."""
         return self._counting(key, self.summary(key))
 
     def records(self) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,11 @@ POOL = 8  # batches that are sorted by length together: shorter padding, nearly 
 
 @dataclass(frozen=True)
 class Batch:
-    """inputs, mask: [B, T]. targets: [B, U], IGNORED after the end. labels: [B]. options: [B, C, U]."""
+    """Rows as padded tensors. C is the largest number of options of a row, U the most tokens of an answer.
+
+    inputs: [B, T] token ids. mask: [B, T], 1 where a token stands. targets: [B, U] token ids, IGNORED after the end.
+    labels: [B], classes, right options or numbers. options: [B, C, U] token ids, IGNORED where there is none.
+    """
 
     inputs: torch.Tensor
     mask: torch.Tensor
@@ -57,8 +61,8 @@ class Encoded:
     """One split, tokenised once.
 
     inputs: [N, T] padded; lengths: [N]. targets: [N, U]. labels: [N]. options: [N or 1, C, U].
-    truncated: how many rows were longer than the task's limit. notes: split by split, what else a reader of the scores
-    should know of the answers: name -> how many rows.
+    truncated: how many rows were longer than the task's limit. notes: name -> how many rows have an answer of which a
+    reader of the scores should know, such as one that was truncated.
     """
 
     inputs: torch.Tensor
@@ -118,7 +122,7 @@ class Encoded:
 
 
 def pad(rows: Sequence[Sequence[int]], value: int, width: int | None = None) -> torch.Tensor:
-    """Return [N, T] the rows with `value` after the end of each."""
+    """Return the rows as one table, [N, T], with `value` after the end of each. width: T; None for the longest row."""
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
     table = np.full((len(rows), width or int(lengths.max())), value, dtype=np.int64)
     table[np.arange(table.shape[1]) < lengths[:, None]] = np.concatenate([np.asarray(row) for row in rows])

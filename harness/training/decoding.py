@@ -62,9 +62,11 @@ class Prompt(NamedTuple):
 
 
 def generate(model: Any, prompt: Prompt, most: int, ends: Sequence[int], beams: int = 1) -> list[list[int]]:
-    """Return the likeliest tokens after each prompt, at most `most`; one row for each prompt.
+    """Return one list of at most `most` tokens for each prompt: greedily the likeliest next token, or the best of
+    `beams` (see `beam_search`).
 
-    ends: tokens that end a text. The first ends the answers of training and is not part of a row; the others are.
+    ends: tokens that end a text. A list stops at the first of them. It leaves out ends[0], which ends the answers of
+    training, and includes any other.
     """
     if beams > 1:
         return beam_search(model, prompt, most, ends, beams)

@@ -44,7 +44,8 @@ def restore(saved: dict[str, Any], device: torch.device) -> None:
 
 
 def ask(device: torch.device) -> list[str]:
-    """Deterministic algorithms on a GPU, for the rest of this process; a list that fills with what torch has none for.
+    """Use deterministic algorithms on a GPU for the rest of this process, and return a list. It fills with a clause
+    for each operation for which torch has no such algorithm.
 
     Call it before the first work on the device. On the CPU all that is used here is deterministic as it is.
     """
@@ -89,5 +90,7 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def seed_for(cell: Cell, purpose: str) -> int:
-    """Return a seed of its own for each purpose, so that a method that draws more numbers changes no other draw."""
+    """Return a seed (32 bits) of the cell's seed and a purpose, so that a method that draws more numbers changes no
+    other draw.
+    """
     return int.from_bytes(hashlib.sha256(f"{cell.seed}/{purpose}".encode()).digest()[:4], "big")

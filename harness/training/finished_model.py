@@ -26,7 +26,7 @@ from tasks import registry as tasks
 
 @dataclass(frozen=True)
 class Built:
-    """On the CPU, in evaluation mode."""
+    """A model with its method attached, on the CPU and in evaluation mode."""
 
     cell: Cell
     model: PreTrainedModel
@@ -34,7 +34,10 @@ class Built:
 
 
 def finished(store: Store, key: str, checkpoint: str = "best") -> Built:
-    """Return a finished cell's model with its trained tensors. Raise UsageError for a cell without them."""
+    """Return a finished cell's model with its trained tensors at a checkpoint ("best" or "last").
+
+    Raise UsageError for a cell that is not done, and for one that kept no tensors.
+    """
     cell, status = store.cell(key), store.status(key)
     if status != "done":
         raise UsageError(f"cell {key[:12]} is {status}: only a finished cell has weights.")
@@ -57,7 +60,9 @@ def backbone(cell: Cell) -> PreTrainedModel:
 
 
 def attached(cell: Cell, model: PreTrainedModel) -> Method:
-    """Attach the cell's method to `model` and return it."""
+    """Attach the cell's method to `model` in place and return the method. The draws have the cell's own seed, which
+    this process's generators have afterwards.
+    """
     method = methods.make(cell.method)
     determinism.seed(seed_for(cell, "method"))
     method.attach(model)

@@ -34,14 +34,17 @@ class Point:
     tensors: Mapping[str, torch.Tensor]
 
     def rank(self, metric: str) -> tuple[float, float]:
-        """Higher is better: the validation score, ties by the lower validation loss."""
+        """Return (validation score, minus the validation loss): the better of two points compares higher."""
         validation = self.scores["validation"]
         return validation.figures[metric], -validation.loss
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """best: of the evaluations after training began, the first that no other beats. last: after the last step."""
+    """best: of the evaluations of the last stage, the first that no other beats. last: after the last step.
+
+    Where nothing trains, both are the evaluation before training.
+    """
 
     best: Point
     last: Point
@@ -68,14 +71,16 @@ class Work:
 
     @property
     def evaluated(self) -> list[str]:
-        """Return whether the step has been evaluated."""
+        """Return the names of the splits that every evaluation scores: validation and the test sets."""
         return ["validation", *self.task.splits.tests]
 
 
 def fit(work: Work, order_seed: int, dropout_seed: int) -> Fitted:
     """Train for `recipe.steps` steps (none where nothing trains), from a checkpoint where the folder has one.
 
-    Diverged where the loss is no number or hopeless; Unusable where the checkpoint does not fit the model.
+    order_seed: of the order of the rows. dropout_seed: of all other draws while training.
+    Raise Diverged where the loss is no number or hopeless, Unusable where the checkpoint does not fit the model, and
+    Stopped where the time of the command is over.
     """
     recipe, trained = work.recipe, dict(trainable(work.model))
     steps = recipe.steps if trained else 0
@@ -168,7 +173,8 @@ def _only(trained: Mapping[str, nn.Parameter], rests: Callable[[str], bool]) -> 
 
 
 def schedule(recipe: RecipeConfig, step: int) -> float:
-    """Return the learning rate of a step (from 1) as a share of the peak: a linear rise, then towards 0 or constant.
+    """Return the learning rate of a step (from 1) as a share of the peak: a linear rise over the warm-up, then a fall
+    towards 0 (linear or cosine) or a constant.
 
     The peak is reached at the last step of the warm-up; no step has rate 0.
     """

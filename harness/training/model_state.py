@@ -31,7 +31,10 @@ def start(model: nn.Module) -> Start:
 
 
 def take(model: nn.Module, trained: Mapping[str, nn.Parameter], began: Start) -> dict[str, Any]:
-    """Return `trained` by name, in their shapes, and whatever else is not as it was at the start."""
+    """Return `trained` by name, in their shapes, and whatever else is not as it was at the start.
+
+    The tensors are the model's own, not copies: write them before the next step.
+    """
     others = {name: tensor for name, tensor in _tensors(model) if name not in trained}
     return {
         "trained": dict(trained),

@@ -35,7 +35,7 @@ def deltas(folder: AttemptFolder, fitted: Fitted, model: nn.Module) -> None:
     """Write `delta-best.safetensors` and `delta-last.safetensors`, without reparametrisations; none where nothing
     trained.
 
-    Where the last step is the best, one file has both names.
+    The model gets the tensors of each point in turn. Where the last step is the best, one file has both names.
     """
     written: dict[int, str] = {}
     for checkpoint, point in fitted.points().items():
@@ -66,7 +66,7 @@ def scores(work: Work, point: Point) -> dict[str, Any]:
 
 
 def notes(work: Work, device: torch.device) -> dict[str, Any]:
-    """Return the record's notes."""
+    """Return the record's notes: the method's own, truncated rows, notes on answers, the device and the precision."""
     cut = {name: split.encoded.truncated for name, split in work.splits.items() if split.encoded.truncated}
     answers: dict[str, dict[str, int]] = {}
     for name, split in work.splits.items():

@@ -24,12 +24,15 @@ from methods.base import Method
 
 
 def split(recipe: RecipeConfig) -> bool:
-    """Return whether a step is split over processes."""
+    """Return whether the batch of a step is cut into parts, one after the other (accumulation) or over processes."""
     return recipe.accumulate > 1 or recipe.parallel != "none"
 
 
 def place(model: Any, recipe: RecipeConfig, device: torch.device) -> None:
-    """Move the model to the device. With fsdp, each process gets its share of every block."""
+    """Move the model to the device. With fsdp, each process gets its share of every block.
+
+    Raise NotApplicable for a model that cannot recompute its blocks, or whose blocks are not known.
+    """
     if recipe.gradient_checkpointing:
         _recompute(model)
     if recipe.parallel == "fsdp":
@@ -44,7 +47,10 @@ def place(model: Any, recipe: RecipeConfig, device: torch.device) -> None:
 def gradients(
     model: nn.Module, objective: Objective, method: Method, recipe: RecipeConfig, encoded: Encoded, rows: Any, seed: int
 ) -> float:  # fmt: skip
-    """Compute the gradients of the whole batch in every process, and return its loss. seed: of the draws of dropout."""
+    """Compute the gradients of the whole batch in every process, and return its mean loss.
+
+    rows: [B] row numbers, the same in every process. seed: of the draws of dropout where there are several processes.
+    """
     mine, device = process_group.mine(), next(model.parameters()).device
     all_items = items(recipe, encoded.batch(rows))
     value = torch.zeros((), dtype=torch.float64, device=device)

@@ -61,7 +61,10 @@ def size(runtime: Runtime) -> int:
 
 
 def spread(body: Body, cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
-    """Run `body` in all processes of the cell, and return what the first of them returns."""
+    """Run `body` in all processes of the cell. Return what the first of them returns, with their number in its notes.
+
+    Raise Lost where the error of another process is the cause.
+    """
     count = size(runtime)
     cuda = runtime.device in ("auto", "cuda") and bool(gpu_leases.usable())
     with temporary_folders.folder() as place:

@@ -28,7 +28,11 @@ class Split:
 
 @dataclass(frozen=True)
 class Scored:
-    """Of one split. figures: the task's metric and `n`. loss: mean per target token (or per row)."""
+    """The result of one split.
+
+    answers: one for each row. figures: the task's metric and the number of rows `n`. loss: in nats, the mean per target
+    token (or per row).
+    """
 
     answers: list[Any]
     figures: dict[str, float]
@@ -36,7 +40,7 @@ class Scored:
 
 
 def prepare(objective: Objective, task: Task) -> dict[str, Split]:
-    """Return every split by name, tokenised, and "train_sample"."""
+    """Return every split by name, tokenised, and "train_sample": SAMPLE_ROWS rows of train."""
     train = task.splits.train
     sample, _ = splits.carve(train, min(SAMPLE_ROWS, len(train)), seed=0)
     named = {**task.splits.named(), "train_sample": sample}
@@ -47,7 +51,7 @@ def prepare(objective: Objective, task: Task) -> dict[str, Split]:
 
 
 def score(model: nn.Module, objective: Objective, split: Split, metric: str, batch_size: int) -> Scored:
-    """Return the answers in the order of the rows, their score and the mean loss."""
+    """Return the answers in the order of the rows, their score and the mean loss. The model keeps its mode."""
     # A model that is spread over processes gathers its tensors here, and trains with them later.
     with torch.inference_mode(process_group.mine().size == 1), torch.no_grad():
         return _score(model, objective, split, metric, batch_size)

@@ -23,10 +23,10 @@ def losses(
     objective: "Objective", method: "Method", model: nn.Module, batch: "Batch",
     share: float = 1.0, processes: int = 1, penalised: bool = True,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    """Return (the objective's loss, the loss to differentiate) of a part of a batch, scalars with gradient.
+    """Return (the part's share of the batch's loss, the loss to differentiate), scalars with gradient.
 
-    The second adds the method's penalty to the first. batch: inputs [B, T].
-    share: how much of the whole batch's loss this part is. processes: over how many the gradients are averaged later.
+    The second is the first times `processes`, plus the method's penalty. batch: inputs [B, T].
+    share: the share of this part in the batch's loss. processes: over how many the gradients are averaged later.
     penalised: whether this part asks for the penalty, which a batch has once.
     """
     with computing(objective.reading.precision, batch.inputs.device):

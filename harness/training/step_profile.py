@@ -49,7 +49,10 @@ def operations(work: "Work", device: torch.device, name: str) -> dict[str, Any]:
 
 
 def count(work: "Work", rows: Sequence[int], device: torch.device) -> int:
-    """Return the operations of one step on these rows of train."""
+    """Return the floating-point operations of one forward and backward pass on these rows of train.
+
+    Gradients are freed; mode and random state are as before.
+    """
     batch = work.splits["train"].encoded.batch(rows).to(device)
     was_training = work.model.training
     work.model.train()
@@ -67,7 +70,7 @@ def count(work: "Work", rows: Sequence[int], device: torch.device) -> int:
 
 
 def typical(work: "Work") -> Sequence[int]:
-    """Return the rows of a batch of training whose padded width is the median of a pool."""
+    """Return the rows of a batch whose padded width is the (upper) median of the first pool of batches."""
     lengths = work.splits["train"].encoded.lengths
     order = Order(lengths, work.recipe.batch_size, 0)
     batches = sorted((order.rows(index) for index in range(POOL)), key=lambda rows: int(np.max(lengths.numpy()[rows])))
@@ -133,7 +136,7 @@ def live_storages(work: "Work", device: torch.device, order_seed: int) -> dict[s
 
 
 def follow(work: "Work", rows: Sequence[int], device: torch.device) -> Log:
-    """Return the log of the second of two steps on these rows."""
+    """Run two steps on these rows, which change the weights, and return the allocations of the second."""
     work.model.train()
     with Live() as live:
         live.watch(work.model)
@@ -153,7 +156,7 @@ def follow(work: "Work", rows: Sequence[int], device: torch.device) -> Log:
 
 
 def widest(work: "Work", order_seed: int) -> list[int]:
-    """Return the rows of the batch with the most padded tokens."""
+    """Return the rows of the batch with the longest input, among the first MOST_STEPS steps."""
     lengths = work.splits["train"].encoded.lengths
     order, sizes = Order(lengths, work.recipe.batch_size, order_seed), lengths.numpy()
     steps = range(min(work.recipe.steps, MOST_STEPS))

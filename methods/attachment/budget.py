@@ -65,7 +65,10 @@ class Budgeted:
         return self.solved
 
     def solve(self, shape: Shape) -> "Method":
-        """Return the largest method within the budget. Raise UsageError where even the smallest is above it."""
+        """Return the method with the largest size within the budget, or with the budget itself where it is a share.
+
+        Raise UsageError where even the smallest size is above it.
+        """
         if not self.whole:
             return self.build(self.budget)
         limit = self.budget * shape.parameters

@@ -17,7 +17,8 @@ def insert(host: nn.Module | Part, name: str, delta: Delta) -> None:
     """Attach `delta` to `host` as the submodule `name`; from now on the host's output goes through the delta.
 
     The host keeps its class, its weights and their names. So any layer type can be a host, and several deltas can share
-    one, in the order of insertion. On rows of a fused linear the delta sees those outputs only.
+    one, in the order of insertion. On rows of a fused linear the delta sees those outputs only. Raise UsageError where
+    the host has a delta of that name.
     """
     module, child, rows = _seat(host, name)
     if hasattr(module, child):

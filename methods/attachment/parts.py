@@ -51,7 +51,10 @@ def _claims(model: nn.Module, added: list[Delta], trained: Mapping[str, nn.Param
 
 
 def attach_parts(parts: Mapping[str, "Method"], model: nn.Module) -> list[Switch]:
-    """Attach each part as if it were alone. Raise UsageError where two own the same tensor."""
+    """Attach each part as if it were alone, and return the switch of each. Afterwards the tensors of all parts train.
+
+    Raise UsageError where two parts own the same tensor.
+    """
     head = {id(p) for _, p in trainable(model)}
     everything: dict[str, nn.Parameter] = {}
     owned: dict[int, list[tuple[str, str]]] = {}

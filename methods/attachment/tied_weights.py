@@ -46,7 +46,7 @@ def separate(model: nn.Module) -> None:
 
 
 def is_separate(model: nn.Module) -> bool:
-    """Return whether no module shares a tensor with another one, by the model's configuration."""
+    """Return whether the model's configuration states that the output layer is not tied to the embedding."""
     return not getattr(getattr(model, "config", None), "tie_word_embeddings", False)
 
 

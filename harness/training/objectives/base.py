@@ -17,7 +17,11 @@ from tasks.base import Example, Task
 
 @dataclass(frozen=True)
 class Predicted:
-    """Of one batch. answers: class indices or texts. loss: summed over `items` (target tokens, or rows)."""
+    """The result of one batch of B rows.
+
+    answers: B class indices, texts or numbers. loss: in nats (or squared units), summed over `items`, the number of
+    target tokens or of rows.
+    """
 
     answers: list[Any]
     loss: float
@@ -25,10 +29,10 @@ class Predicted:
 
 
 def answer_notes(text: Text, task: Task, answers: Sequence[Sequence[int]], limit: int) -> dict[str, int]:
-    """Return the number of right answers that are longer than `limit` tokens.
+    """Return {"truncated_targets": how many right answers are longer than `limit` tokens, "unknown_targets": how many
+    have a token for an unknown word}. The second is counted for generated texts only. A count of 0 is left out.
 
-    Where a text is generated, the number of those with a token for an unknown word is added. answers: whole, without an
-    end token.
+    answers: token ids of whole answers, without an end token.
     """
     cut = sum(len(answer) > limit for answer in answers)
     unknown = task.answer == "text" and sum(not all(map(text.knows, set(answer))) for answer in answers)
@@ -36,7 +40,8 @@ def answer_notes(text: Text, task: Task, answers: Sequence[Sequence[int]], limit
 
 
 def alike_notes(options: torch.Tensor, labels: torch.Tensor) -> dict[str, int]:
-    """Return the number of rows in which the right option has the same tokens as another, so that chance decides.
+    """Return {"alike_choices": how many rows have a right option with the same tokens as another, so that chance
+    decides}; {} where there are none.
 
     options: [N or 1, C, U] token ids. labels: [N], the right option of each row.
     """
@@ -78,7 +83,7 @@ class Objective(Protocol):
         """Return how the protocol has the model read and compute."""
 
     def encode(self, examples: Sequence[Example]) -> Encoded:
-        """Token ids of rows."""
+        """Return the rows as token ids, with what a batch of them needs."""
 
     def target(self, example: Example) -> Any:
         """Return the value that `Predicted.answers` should have for a row."""

@@ -86,7 +86,10 @@ def check(name: str, answer: str) -> None:
 
 
 def make(name: str, task: "Task", text: "Text", reading: Reading = Reading()) -> "Objective":
-    """Return the objective `name` for a task and a model's tokenizer."""
+    """Return the objective `name` for a task and a model's tokenizer.
+
+    Raise UsageError for an unknown name, and NotApplicable for answers or settings that the objective cannot give.
+    """
     check(name, task.kind)
     reading.check(name)
     objective: Objective = importlib.import_module(f"{__package__}.{name}").make(text.marked(task), text, reading)

@@ -1,6 +1,7 @@
-"""Text to text for encoder-decoders: label words and choices by their likelihood, free text by greedy generation.
+"""Text to text for encoder-decoders: label words and choices by their likelihood, free text by generation.
 
-The likelihood of an option is the sum of its tokens' log-probabilities, the end token included. The loss is the mean
+The log-likelihood of an option is the sum of its tokens' log-probabilities, the end token included, unless
+`task.option_score` states another score. Generation is greedy, or a beam search with `task.beams`. The loss is the mean
 cross entropy over target tokens.
 """
 
