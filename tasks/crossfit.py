@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness import assets, atomic_files
 from harness.config.schema import TaskConfig
-from harness.errors import UsageError
+from harness.errors import RowsAbsent, UsageError
 from harness.paths import located
 from tasks.base import Example, Splits, TaskRow
 
@@ -32,7 +32,7 @@ _CATEGORIES = {"cls": "classification", "qa": "question answering", "cg": "condi
 def load(config: TaskConfig) -> Splits:
     """Return train, dev and test of one task. Raise UsageError where the folder lacks what the script builds."""
     if not config.data_dir:
-        raise UsageError(
+        raise RowsAbsent(
             f"task {config.name}: CrossFit's files are built by its script (github.com/INK-USC/CrossFit, "
             "tasks/_build_gym.py); give its data folder with task.data_dir=FOLDER."
         )

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +23,8 @@ ORDER = (
     "run", "sweep", "plan", "forecast", "status", "table", "show", "why", "delta", "store", "reproduce", "check",
     "list", "pretrain", "doctor",
 )  # fmt: skip
+FETCHING = ("run", "sweep", "plan", "forecast", "reproduce", "delta", "probe", "judge", "push", "pull")
+"""The verbs that may need rows or files of the Hub; every other reads only what is on this machine."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -103,7 +106,8 @@ def _dispatch(words: list[str]) -> int:
     verb = words[0]
     if verb not in verbs():
         raise UsageError(f"there is no verb {verb!r}.{near(verb, verbs())}")
-    from harness.store.store import protect  # imported late, so that help and errors come fast
+    from harness import network  # imported late, so that help and errors come fast
+    from harness.store.store import protect
 
     page = importlib.import_module(f"harness.cli.commands.{verb}")
     parser = _Parser(prog=f"deltabench {verb}", description=page.__doc__, formatter_class=_Plain)
@@ -116,7 +120,8 @@ def _dispatch(words: list[str]) -> int:
         from harness.config import conf_files
 
         conf_files.use(arguments.config_dir)
-    return int(page.main(arguments))
+    with nullcontext() if verb in FETCHING else network.forbidden():
+        return int(page.main(arguments))
 
 
 class _Plain(argparse.RawDescriptionHelpFormatter):

@@ -30,14 +30,16 @@ _composed: dict[tuple[Path, ...], Composed] = {}
 def load(wanted: Iterable[tuple[str, str]]) -> Composed:
     """Return (group, option) -> the option's plain values, for the wanted options and all that were loaded before.
 
-    Each option gets a place of its own in one composition. The result is cached for the process. Raises UsageError for
-    a YAML that does not compose or that refers to other values.
+    Options that build on others get a place of their own in one composition. The result is cached for the process.
+    Raises UsageError for a YAML that does not compose or that refers to other values.
     """
     known = _composed.setdefault(conf_files.folders(), {})
     new = sorted({choice for choice in wanted if choice not in known})
     for group, name in new:
         if name not in conf_files.files(group):  # registered by a package, without a YAML: its declared defaults
             known[group, name] = {"name": name}
+        elif (values := _complete(conf_files.files(group)[name])) is not None:
+            known[group, name] = _named(values, name)
     places = {f"option_{number}": choice for number, choice in enumerate(new) if choice not in known}
     if places:
         absent = (f"~{group}" for group in defaults() if group in conf_files.GROUPS)
@@ -199,6 +201,21 @@ def _quoted(option: str) -> str:
     """Return an option's name quoted for Hydra's grammar, in which 2024 is a number and null is None."""
     escaped = option.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
+
+
+def _complete(path: Path) -> dict[str, Any] | None:
+    """Return the values of a YAML that needs no composition; None for one with a defaults list, or with an error.
+
+    Hydra takes milliseconds for each file, and it reports the errors.
+    """
+    try:
+        text = atomic_files.read_text(path)
+        content = yaml_values.load(text)
+    except (OSError, ValueError):
+        return None
+    if not isinstance(content, dict) or "defaults" in content or "@package" in text:
+        return None
+    return None if any(yaml_safety.references(content)) else content
 
 
 def _named(values: Any, option: str) -> dict[str, Any]:

@@ -86,6 +86,11 @@ def lack_rows(error: UsageError, holes: Sequence[Hole]) -> bool:
     )
 
 
+def without_rows(holes: Iterable[Hole]) -> tuple[str, ...]:
+    """Return the tasks whose rows are not on this machine."""
+    return tuple(dict.fromkeys(hole.task for hole in holes if isinstance(hole.error, RowsAbsent)))
+
+
 def lines(holes: Iterable[Hole | Gap]) -> Iterator[str]:
     """Yield one line for each reason: its methods, models and tasks, how many cells it stops, and the reason."""
     grouped: dict[str, list[Hole | Gap]] = defaultdict(list)
@@ -93,11 +98,11 @@ def lines(holes: Iterable[Hole | Gap]) -> Iterator[str]:
         grouped[hole.reason].append(hole)
     for reason, members in grouped.items():
         number = count(members)
-        axes = (_names(getattr(hole, axis) for hole in members) for axis in ("method", "model", "task"))
+        axes = (names_of(getattr(hole, axis) for hole in members) for axis in ("method", "model", "task"))
         yield f"{' × '.join(filter(None, axes))} ({number} cell{'s' if number != 1 else ''}): {reason}"
 
 
-def _names(names: Iterable[str]) -> str:
+def names_of(names: Iterable[str]) -> str:
     """Return the names of one axis, at most MOST_NAMES of them."""
     unique = list(dict.fromkeys(filter(None, names)))
     rest = len(unique) - MOST_NAMES

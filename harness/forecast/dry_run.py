@@ -210,11 +210,11 @@ def exhibit(
     return "\n".join((*text, f"records: {store.path}", f"results: {folder}"))
 
 
-def without_rows(name: str, many: Sequence[Cell], why: object) -> str:
+def without_rows(name: str, many: Sequence[Cell]) -> str:
     """Return the forecast where the rows of a task are not here, so that no cell has its key yet."""
     on = gpu_hours.device()
     table = gpu_hours.lines(many, on)
     return (
-        f"{why}\nwithout its rows no cell can be looked up in the store; the forecast of all cells of {name}:\n"
+        f"rows are absent, so no cell can be looked up in the store; the forecast of all cells of {name}:\n"
         f"{gpu_hours.text(table, on)}"
     )

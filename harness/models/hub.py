@@ -5,11 +5,12 @@ Every refusal of the Hub becomes one sentence. HF_HUB_OFFLINE=1 is respected: th
 
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
-from harness import atomic_files
+from harness import atomic_files, network
 from harness.errors import UsageError
 
 SITE = "https://huggingface.co"
@@ -26,11 +27,11 @@ def commit(name: str, revision: str | None) -> str:
     """
     if revision and re.fullmatch(r"[0-9a-f]{40}", revision):
         return revision
-    from huggingface_hub import HfApi, constants
+    if network.obstacle():
+        return _cached_commit(name, revision or "main")
+    from huggingface_hub import HfApi
 
     _quiet()
-    if constants.HF_HUB_OFFLINE:
-        return _cached_commit(name, revision or "main")
     try:
         return str(HfApi().model_info(name, revision=revision, timeout=20).sha)
     except Exception as error:  # `refusal` distinguishes the kinds
@@ -46,9 +47,11 @@ def download(name: str, revision: str | None, weights: bool) -> Path:
     from huggingface_hub import snapshot_download
 
     _quiet()
+    obstacle = network.obstacle()
     try:
-        wanted = [*DESCRIBING, *(_tensors(name, revision) if weights else ())]
-        folder = snapshot_download(name, revision=revision, allow_patterns=wanted, ignore_patterns=list(NOT_OURS))
+        with network.cache_alone() if obstacle else nullcontext():
+            wanted = [*DESCRIBING, *(_tensors(name, revision) if weights else ())]
+            folder = snapshot_download(name, revision=revision, allow_patterns=wanted, ignore_patterns=list(NOT_OURS))
     except Exception as error:  # `refusal` distinguishes the kinds
         raise refusal(name, revision, error) from error
     return Path(folder)
@@ -75,11 +78,9 @@ def refusal(name: str, revision: str | None, error: Exception) -> UsageError:
             )
         case errors.HFValidationError():
             text = f"model.location={name}: this is not an id of the Hub (owner/name); correct it, {local}."
-        case errors.OfflineModeIsEnabled():
-            text = (
-                f"model {name}{at} is not whole in the cache, and HF_HUB_OFFLINE forbids fetching it: unset that "
-                f"variable once, {local}."
-            )
+        case errors.OfflineModeIsEnabled() | errors.LocalEntryNotFoundError():
+            reason = network.obstacle() or "it could not be fetched"
+            text = f"model {name}{at} is not whole in the cache, and {reason}. Connect to the network once, {local}."
         case _:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             text = (

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any
@@ -17,7 +18,7 @@ IDENTITY_VERSION = 1
 
 def key(cell: Cell) -> str:
     """Return the sha256 (64 hex digits) of the canonical JSON of everything that the result depends on."""
-    return hashlib.sha256(canonical(cell).encode()).hexdigest()
+    return str(_remembered(cell, "key", lambda: hashlib.sha256(canonical(cell).encode()).hexdigest()))
 
 
 def known(cell: Cell) -> bool:
@@ -71,11 +72,32 @@ def from_json(content: Mapping[str, Any]) -> Cell:
 
 
 CONFIG_DIR = "config_dir"
+_memory: dict[int, tuple[weakref.ref[Any], dict[str, Any]]] = {}
+"""The id of a living configuration -> what `_remembered` knows of it."""
 _PARTS: Mapping[str, type[Any]] = {"model": ModelConfig, "task": TaskConfig, "recipe": RecipeConfig}
 
 
 def _identity(config: Any) -> dict[str, Any]:
     """Return the identity fields of a configuration, nested, without those at their declared default."""
+    return dict(_remembered(config, "fields", lambda: _identity_fields(config)))
+
+
+def _remembered(config: Any, what: str, make: Callable[[], Any]) -> Any:
+    """Return what `make` computes of a frozen configuration, once for as long as the configuration lives.
+
+    A grid looks up each key several times, and its cells share methods, models and tasks.
+    """
+    number = id(config)
+    if number not in _memory:
+        _memory[number] = weakref.ref(config, lambda _: _memory.pop(number, None)), {}
+    known = _memory[number][1]
+    if what not in known:
+        known[what] = make()
+    return known[what]
+
+
+def _identity_fields(config: Any) -> dict[str, Any]:
+    """Return what `_identity` remembers."""
     if isinstance(config, MethodConfig):
         return {"name": config.name, "fields": _method_fields(config)}
     content = {}
@@ -109,6 +131,8 @@ def _declared(name: str) -> dict[str, Any]:
 
 def _same(value: Any, default: Any) -> bool:
     """Return whether a value equals the default; True and 1 are different."""
+    if value is default:
+        return True
     return bool(_plain(value) == _plain(default)) and isinstance(value, bool) == isinstance(default, bool)
 
 

@@ -50,12 +50,16 @@ class Gap:
 
 @dataclass(frozen=True)
 class Grid:
-    """Cells that were requested together. note: a remark on them for the reader. gaps: what cannot run of them."""
+    """Cells that were requested together. note: a remark on them for the reader. gaps: what cannot run of them.
+
+    without_rows: the tasks among the gaps whose rows are not on this machine.
+    """
 
     name: str
     places: tuple[Place, ...]
     note: str = ""
     gaps: tuple[Gap, ...] = ()
+    without_rows: tuple[str, ...] = ()
 
 
 def of(name: str, many: Iterable[Cell], gaps: Iterable[Gap] = ()) -> Grid:

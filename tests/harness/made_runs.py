@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from harness.store import fingerprint
+from harness.experiments.grid import expand
+from harness.store import fingerprint, identity
 from harness.store.archive import Run
+from harness.store.store import Store
 
 QUALITY = {
     "none": 0.0,
@@ -138,3 +140,16 @@ def make_run() -> Callable[..., Run]:
 @pytest.fixture
 def make_grid() -> Callable[..., list[Run]]:
     return grid
+
+
+def finish(store: Store, task: str, seed: int) -> str:
+    """Put a finished cell with made-up scores into a store; return its key."""
+    [cell] = expand([{"task": task, "model": "micro-t5-nano", "method": "lora", "seed": seed}])
+    made, key, folder = run("lora", task, seed), identity.key(cell), store.begin(cell)
+    for row in made.curve:
+        folder.append("curve.jsonl", row)
+    about = {"key": key, "cell": identity.to_json(cell), "provenance": {"fingerprint": "today"}, "notes": {}}
+    about["time"] = {**made.record["time"], "step_ms": {"median": 20.0}}
+    about["memory"] = {"train": {"live_bytes": 5_000_000, "process_bytes": 400_000_000}}
+    store.finish(key, folder, {**made.record, **about})
+    return key

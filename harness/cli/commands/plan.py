@@ -7,8 +7,8 @@ with its key and its status in the store, how many cells run now, and which comb
 What a sweep refuses is refused here with the same sentence; --skip-impossible plans the other cells. With a launcher of
 a cluster the output ends with the script that would be submitted.
 Time and bytes are estimated from the finished cells of the store that are most like them, or from our reference runs
-where the store has none. Where rows of a task are not on this machine, the plan is a forecast without them; a sweep
-needs the rows.
+where the store has none. Where rows of a task cannot be read, a forecast without them is printed before the refusal.
+Exit code: 0 a sweep of these words would start, 2 it would refuse them.
 With a GPU here, or --device-memory, the output forecasts which cells fit its memory, the largest batch that fits, and
 the gradient accumulation that a larger batch needs.
 Answers that have the same tokens are refused as a run refuses them, and so is text of which the model does not know
@@ -62,17 +62,19 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def show(given: command_line.CommandLine, options: SweepOptions, device_memory: str | None, as_json: bool) -> int:
-    """Print the plan of a grid and return 0. Raise UsageError for what a sweep refuses."""
+    """Print the plan of a grid and return 0. Raise UsageError for what a sweep refuses.
+
+    Where only rows are absent, a forecast is printed before.
+    """
     store, gaps = Store(options.runtime.store), list[Hole]()
     try:
         with contextlib.redirect_stdout(sys.stderr):
             many = grid.expand([given.block], gaps)
             plan = sweep_plan.decide(store, many, options, gaps)
     except UsageError as error:
-        if not holes.lack_rows(error, gaps):
-            raise
-        print(dry_run.without_rows(requested_grids.name_of(given.block), gpu_hours.cells_of([given.block]), error))
-        return 0
+        if holes.lack_rows(error, gaps) and not as_json:
+            print(dry_run.without_rows(requested_grids.name_of(given.block), gpu_hours.cells_of([given.block])))
+        raise
     cost = dry_run.cost(store, plan)
     memory = device_fit.wanted(device_memory)
     forecasts = device_fit.forecasts(plan.cells, memory) if memory else {}

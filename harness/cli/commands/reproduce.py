@@ -6,6 +6,7 @@ deltabench reproduce delta-ranking task=micro/inference      only these cells; m
 deltabench reproduce delta-ranking +method=mine model=NAME   my method in the table; another model instead
 deltabench reproduce delta-ranking --dry-run                 the cells that would run, their time and their memory
 
+Exit codes are those of a sweep; with --dry-run, 0 means that it would start, and 2 that it would be refused.
 The same command again resumes. Tables, figures and verdicts are written to
 results/exhibits/NAME/SCALE under the current folder (or --out); settings as in `deltabench sweep --help`.
 """
@@ -72,10 +73,9 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         holes.check(planned.holes, cells, options.skip_impossible)
     except UsageError as error:
-        if not arguments.dry_run or not holes.lack_rows(error, planned.holes):
-            raise
-        print(f"{dry_run.without_rows(exhibit.name, gpu_hours.cells_of(blocks), error)}\nresults: {folder}")
-        return 0
+        if arguments.dry_run and holes.lack_rows(error, planned.holes):
+            print(f"{dry_run.without_rows(exhibit.name, gpu_hours.cells_of(blocks))}\nresults: {folder}")
+        raise
     print("".join(f"{line}\n" for line in notes), end="")
     if exhibit.forecast:
         return _forecast(exhibit, scale, planned.cells, folder, arguments.dry_run)

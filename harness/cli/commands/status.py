@@ -4,11 +4,12 @@ deltabench status [store=DIR] [--json]                     everything in the sto
 deltabench status 'delta-*' [scale=quick] [--json]         exhibits, run or not
 deltabench status method=full,lora seed=0,1,2 [--json]     the cells of this grid
 
+Nothing is fetched: cells of a task whose rows are not on this machine have no key yet, and they count as missing.
 The remaining time is estimated from the most similar finished cells. Stale cells count as done.
 As JSON: {"store", "quarantined": files there, "running": [{"key", "step", "steps"}], "rows": [{"model", "task",
 STATUS: cells}], "cells": [{"key", "status", "stale", "method", "model", "task", "seed", "metric", "test",
 "validation", "why_null"}], "grids": [{"grid", "cells", "counts": {STATUS: cells}, "left", "at_once", "seconds_left",
-"why_null", "note", "impossible": [{"method", "model", "task", "cells", "reason", "keys"}]}]}.
+"why_null", "note", "impossible": [{"method", "model", "task", "cells", "reason", "keys"}], "without_rows": [TASK]}]}.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from harness import formatting
 from harness.analysis import cell_rows
 from harness.cli import command_line
 from harness.config import compose, launchers
-from harness.config.schema import Runtime
+from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError, near, plain
 from harness.execution import progress, sweep
 from harness.experiments import holes
@@ -107,8 +108,7 @@ def _expanded(exhibit: "Exhibit", scale: str, store: Store, alone: bool) -> Grid
             raise
         return Grid(name, (), str(error))
     note = f"{planned.waiting} more cells once the learning rates are chosen" if planned.waiting else ""
-    requested = requested_grids.of(name, planned.cells, holes.gaps(planned.holes))
-    return requested_grids.with_noted_gaps(store, replace(requested, note=note))
+    return replace(_requested(store, name, planned.cells, planned.holes), note=note)
 
 
 def _grid(given: command_line.CommandLine, store: Store) -> list[Grid]:
@@ -119,8 +119,13 @@ def _grid(given: command_line.CommandLine, store: Store) -> list[Grid]:
 
     gaps: list[holes.Hole] = []
     cells = grid.expand([given.block], gaps)
-    requested = requested_grids.of(requested_grids.name_of(given.block), cells, holes.gaps(gaps))
-    return [requested_grids.with_noted_gaps(store, requested)]
+    return [_requested(store, requested_grids.name_of(given.block), cells, gaps)]
+
+
+def _requested(store: Store, name: str, cells: Sequence[Cell], gaps: Sequence[holes.Hole]) -> Grid:
+    """Return a grid with its combinations that cannot run, those that a sweep has noted included."""
+    requested = requested_grids.of(name, cells, holes.gaps(gaps))
+    return requested_grids.with_noted_gaps(store, replace(requested, without_rows=holes.without_rows(gaps)))
 
 
 def _report(store: Store, wanted: Sequence[Grid], runtime: Runtime) -> dict[str, Any]:
@@ -204,6 +209,7 @@ def _progress(
         "why_null": "no cell of the same model has finished here" if seconds is None else None,
         "note": grid.note or None,
         "impossible": [vars(gap) for gap in grid.gaps],
+        "without_rows": list(grid.without_rows),
     }
 
 
@@ -236,7 +242,10 @@ def _lines(report: Mapping[str, Any]) -> Iterable[str]:
         yield _table(("grid", "cells"), rows, "left")
         yield from (f"{entry['grid']}: {entry['note']}" for entry in report["grids"] if entry["note"])
         for entry in report["grids"]:
-            gaps = [Gap(**gap) for gap in entry["impossible"]]
+            absent = entry["without_rows"]
+            if absent:
+                yield f"{entry['grid']}: rows that are not on this machine: {holes.names_of(absent)}"
+            gaps = [Gap(**gap) for gap in entry["impossible"] if gap["keys"] or gap["task"] not in absent]
             yield from (f"{entry['grid']}: cannot run: {plain(line)}" for line in holes.lines(gaps))
         yield ""
     if report["rows"]:

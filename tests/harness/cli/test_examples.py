@@ -16,15 +16,13 @@ import pytest
 
 from harness import assets
 from harness.cli import dispatch
-from harness.cli.command_line import parse
 from harness.cli.commands import doctor
 from harness.config import conf_files
 from harness.config.schema import ModelConfig
 from harness.errors import RowsAbsent
 from harness.execution import sweep, sweep_plan
-from harness.experiments import grid
 from harness.models import hub, weight_files
-from harness.store import identity, requested_grids
+from harness.store import requested_grids
 from harness.store.store import Store
 from tasks.data import data_root
 from tasks.data import hub as hub_rows
@@ -90,8 +88,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("examples")
     store, other = Store(folder / "results" / "store"), Store(folder / "other")
     places = [(task, seed) for task in ("micro/inference", "micro/qa") for seed in (0, 1)]
-    keys = [_finished(store, task, seed) for task, seed in places]
-    _finished(other, "micro/qa", 2)
+    keys = [made_runs.finish(store, task, seed) for task, seed in places]
+    made_runs.finish(other, "micro/qa", 2)
     requested_grids.note(store, requested_grids.Grid("mine", ()))
     own = shutil.copytree(weight_files.folder(ModelConfig("micro-t5-nano", "t5")), folder / "FOLDER")
     for split in ("train", "validation", "test"):
@@ -102,19 +100,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "FOLDER": str(own), "MINE": str(folder / "mine"), "NAME": "micro-t5-nano", "N": "1", "GRID": "mine",
         "EXHIBIT": "delta-ranking", "METHOD": "lora", "WORD": "a", "COMMIT": "0" * 40, "FILE": str(folder / "file"),
     }  # fmt: skip
-
-
-def _finished(store: Store, task: str, seed: int) -> str:
-    """Put a finished cell with made-up scores into a store; return its key."""
-    [cell] = grid.expand([parse([f"task={task}", "model=micro-t5-nano", "method=lora", f"seed={seed}"]).block])
-    run, key, folder = made_runs.run("lora", task, seed), identity.key(cell), store.begin(cell)
-    for row in run.curve:
-        folder.append("curve.jsonl", row)
-    about = {"key": key, "cell": identity.to_json(cell), "provenance": {"fingerprint": "today"}, "notes": {}}
-    about["time"] = {**run.record["time"], "step_ms": {"median": 20.0}}
-    about["memory"] = {"train": {"live_bytes": 5_000_000, "process_bytes": 400_000_000}}
-    store.finish(key, folder, {**run.record, **about})
-    return key
 
 
 def _filled(command: str, made: dict[str, str]) -> tuple[list[str], dict[str, str]]:

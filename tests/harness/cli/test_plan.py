@@ -81,9 +81,15 @@ def test_the_launcher_of_a_plan_is_that_of_the_sweep(call: Call) -> None:
     assert "3 to run, 3 at once; about" in call("plan", *words[:2], "launcher.jobs=3")[1]
 
 
-def test_without_rows_a_plan_is_a_forecast(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_rows_a_plan_is_a_forecast_and_refuses_what_a_sweep_refuses(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("DELTABENCH_DATA", raising=False)
     monkeypatch.setattr("harness.forecast.gpu_hours.lines", lambda many, on: [])
-    code, out, _ = call("plan", "method=lora", "task=commonsense_170k")
-    assert code == 0
-    assert "without its rows no cell can be looked up" in out
+    words = ("method=lora", "task=commonsense_170k")
+    code, out, error = call("plan", *words)
+    assert code == 2
+    assert "rows are absent, so no cell can be looked up" in out
+    assert "task.data_dir=FOLDER" in error
+    assert call("plan", *words, "--json") == (2, "", error)
+    assert call("sweep", *words) == (2, "", error)

@@ -64,6 +64,7 @@ def test_a_grid_knows_what_is_missing_and_how_long_it_takes(
         "why_null": None,
         "note": None,
         "impossible": [],
+        "without_rows": [],
     }
     _, out, _ = call("status")
     assert "3 cells, about 0:" in out

@@ -79,9 +79,9 @@ def test_a_dry_run_without_rows_tells_what_all_of_it_would_take(
     monkeypatch.setattr(client, "ask", lambda many, *_, **__: [figures] * len(many))
     monkeypatch.delenv("DELTABENCH_DATA", raising=False)
     words = ["dora-table7", "scale=paper", "method.detach=true", "--dry-run", f"store={tmp_path / 'store'}"]
-    assert dispatch.main(["reproduce", *words]) == 0
-    out = capsys.readouterr().out
-    assert "task.data_dir=FOLDER" in out
+    assert dispatch.main(["reproduce", *words]) == 2, "as without --dry-run"
+    out, error = capsys.readouterr()
+    assert "task.data_dir=FOLDER" in error
     assert "GPU-hours" in out
     assert "6 cells" in out
     assert not (tmp_path / "store").exists()

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSeq2SeqLM
 
+from harness import network
 from harness.config.schema import MethodConfig, ModelConfig
 from harness.errors import UsageError
 from harness.execution import preflight
@@ -213,6 +214,7 @@ def test_a_hub_that_does_not_answer_is_one_sentence(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
     monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", refuse)  # else it is tried for seconds
+    monkeypatch.setattr(network, "obstacle", lambda: "")
     asked = ModelConfig("tiny", "bert", source="hub", location="someone/unknown", revision="0" * 40)
     assert weight_files.resolve(asked).revision == "0" * 40, "a full commit needs no network"
     with pytest.raises(UsageError, match=r"unknown at revision 0+ could not be read from the Hub .*model\.path=FOLDER"):

@@ -1,6 +1,7 @@
 """The Hub is asked for nothing that is not needed, and each of its refusals is one sentence. No network, no torch."""
 
 import json
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import yaml
 from huggingface_hub import constants, errors
 
-from harness import assets
+from harness import assets, network
 from harness.cli import dispatch
 from harness.config.schema import ModelConfig, build
 from harness.errors import UsageError
@@ -33,15 +34,16 @@ REFUSALS = {
     "revision": (refused(errors.RevisionNotFoundError), r"no revision v9.*/a/b/commits/main"),
     "unknown": (refused(errors.RepositoryNotFoundError), r"no model a/b on the Hub.*model\.location"),
     "bad id": (errors.HFValidationError("no"), r"model\.location=a/b: this is not an id of the Hub"),
-    "offline": (errors.OfflineModeIsEnabled("no"), r"HF_HUB_OFFLINE forbids fetching"),
+    "offline": (errors.LocalEntryNotFoundError("no"), r"not whole in the cache, and"),
     "network": (ConnectionError("name or service\nnot known"), r"could not be read from the Hub \(ConnectionError"),
 }
 
 
 @pytest.fixture(autouse=True)
-def fresh() -> None:
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     hub.commit.cache_clear()
     hub.download.cache_clear()
+    monkeypatch.setattr(network, "_state", network._State(at=time.monotonic()))  # it has answered
 
 
 @pytest.fixture

@@ -1,11 +1,14 @@
 """Published data sets: what is reported never selects; Hub and folder are one; bad data are refused in one sentence."""
 
 import json
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
+from harness import network
 from harness.config.schema import TaskConfig, build
 from harness.errors import UsageError
 from tasks import glue
@@ -64,6 +67,7 @@ def test_the_hub_and_a_folder_with_the_same_rows_are_one_task(folder: Path, monk
         return rows(300 if split == "train" else 60, split)
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr(network, "obstacle", lambda: "")
     assert tasks.resolve(config(None, train_size=100)).digest == tasks.resolve(config(folder, train_size=100)).digest
 
 
@@ -73,9 +77,14 @@ def test_no_network_is_one_sentence_with_a_way_out(monkeypatch: pytest.MonkeyPat
     def load_dataset(*_: object, **__: object) -> None:
         raise ConnectionError("no route\nto host")
 
+    monkeypatch.setattr(network, "_state", network._State(at=time.monotonic()))  # it answered a moment ago
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", "nowhere")
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     with pytest.raises(UsageError, match=r"could not be read from the Hub .*task\.data_dir=FOLDER"):
         tasks.load(config(None, split_seed=99))
+    monkeypatch.delattr(datasets, "load_dataset")
+    with pytest.raises(UsageError, match=r"not on this machine, and the Hub did not answer .*no route"):
+        tasks.load(config(None, split_seed=98))
 
 
 @pytest.mark.parametrize(
