@@ -27,8 +27,6 @@ class Fields:
 
     - needs, tool: the Python package and the program that the launcher requires.
     - outlives: jobs go on after the driver has ended.
-    - drains: the launcher has no limit of jobs at once, so a fixed number of jobs starts, and each works through all
-      cells that no other job runs.
     - devices: how a cell gets its GPU: `leased` (one of this machine, by a lease file) or `given` (by the launcher).
     - jobs: the number of jobs at once.
     - batch: the number of jobs that are handed over together.
@@ -42,7 +40,6 @@ class Fields:
     needs: str | None = runtime(None)
     tool: str | None = runtime(None)
     outlives: bool = runtime(False)
-    drains: bool = runtime(False)
     devices: str = runtime("leased", known=("leased", "given"))
     cells: int = runtime(1, least=1, most=100_000)
     jobs: int | None = runtime(None, least=1, most=10_000)
@@ -59,7 +56,7 @@ class Fields:
     address: str | None = runtime(None)
 
 
-FIXED = ("needs", "tool", "outlives", "drains", "devices")
+FIXED = ("needs", "tool", "outlives", "devices")
 """Fields that a launcher's YAML states and that a command line cannot set."""
 _TEXTS = ("partition", "account", "qos", "constraint", "address")
 

@@ -16,7 +16,8 @@ from harness.config.launchers import Launcher
 from harness.config.schema import Runtime
 from harness.errors import UsageError
 from harness.execution import worker
-from harness.execution.time_limit import TimeLimit
+from harness.execution.attempts import tried
+from harness.execution.time_limit import Gate, TimeLimit
 from harness.processes import forkserver, gpu_leases
 from harness.store.store import Store
 
@@ -24,12 +25,6 @@ LOST = 3
 """The number of consecutive passes that lose workers and end no cell after which a sweep gives up."""
 USUAL = "joblib"
 """The launcher where none is named."""
-BATCH = 40
-"""The number of jobs per worker that are handed over together.
-
-Hydra keeps the configuration of each (some 90 KB) until all of them have ended, and at the end of each batch workers
-wait for the last cell.
-"""
 _LAPTOP = ("auto", "cuda")
 """Devices that leave the choice of the GPU to the sweep; cuda:1 is a person's own choice."""
 
@@ -96,6 +91,9 @@ def hand_over(
     """Run one pass over (key, attempt seen), and return the errors of lost workers. A failed cell is no loss: it has a
     record.
 
+    On this machine each job works through all cells that no other job has begun, so a launcher takes as many jobs as
+    run at once, and its work for each (some 70 ms and 90 KB of the driver) does not grow with the cells.
+
     apart: cells run one after the other, each with workers of its own, so that a cell that ends its worker ends no
     other.
     """
@@ -105,8 +103,13 @@ def hand_over(
     name, settled = _settled(plan, at_once, Path(setup.runtime.store))
     if name == USUAL:
         leash(setup.driver)
-    for jobs in _batches(pending, plan, at_once, apart):
-        lost += _launch(name, settled, jobs, partial(worker.job, setup=setup))
+    if not plan.elsewhere and not apart:
+        jobs: list[list[str]] = [[]] * at_once
+        return _launch(name, settled, jobs, partial(worker.job, setup=setup, pending=tuple(pending)))
+    for some in _batches(pending, plan, apart):
+        if setup.limit is not None and setup.limit.over():
+            break
+        lost += _launch(name, settled, some, partial(worker.job, setup=setup))
     return lost
 
 
@@ -114,7 +117,7 @@ def first_batch(plan: Plan, pending: Sequence[tuple[str, int]], folder: Path) ->
     """Hand the first batch of jobs over, with the launcher's files in `folder`; return the errors."""
     at_once = min(plan.at_once, len(pending))
     name, settled = _settled(plan, at_once, folder)
-    return _launch(name, settled, next(_batches(pending, plan, at_once)), print)
+    return _launch(name, settled, next(_batches(pending, plan)), print)
 
 
 def refuse(lost: Sequence[Exception]) -> NoReturn:
@@ -134,15 +137,10 @@ def _settled(plan: Plan, at_once: int, folder: Path) -> tuple[str, dict[str, Any
     return plan.name or (USUAL if at_once > 1 else "basic"), {**plan.fields, **extra}
 
 
-def _batches(
-    pending: Sequence[tuple[str, int]], plan: Plan, at_once: int, apart: bool = False
-) -> Iterator[Sequence[list[str]]]:
+def _batches(pending: Sequence[tuple[str, int]], plan: Plan, apart: bool = False) -> Iterator[Sequence[list[str]]]:
     """Yield the jobs (override lists) that are handed over together."""
-    all_jobs = list(_jobs(pending, plan.fields.get("cells", 1)))
-    if plan.fields.get("drains") and not apart:
-        all_jobs = list(_jobs(pending, len(pending))) * at_once
-    batch = plan.fields.get("batch") or (len(all_jobs) if plan.elsewhere else BATCH * at_once)
-    yield from _parts(all_jobs, 1 if apart else batch)
+    jobs = list(_jobs(pending, plan.fields.get("cells", 1)))
+    yield from _parts(jobs, 1 if apart else plan.fields.get("batch") or len(jobs))
 
 
 def _launch(
@@ -232,7 +230,7 @@ def run_pending(store: Store, keys: Sequence[str], seen: Mapping[str, int], setu
         apart = apart or losses == LOST - 1
         lost = hand_over([(key, seen[key]) for key in pending], setup, plan, apart)
         tell(lost)
-        ended = any(worker.tried(store, key) != seen[key] for key in pending)
+        ended = any(tried(store, key) != seen[key] for key in pending)
         losses = losses + 1 if lost and not ended else int(bool(lost))
         if losses == LOST:
             _give_up(store, pending, lost)
@@ -252,8 +250,8 @@ def _give_up(store: Store, pending: Sequence[str], lost: Sequence[Exception]) ->
 
 def _pending(store: Store, keys: Sequence[str], seen: Mapping[str, int], limit: TimeLimit | None) -> list[str]:
     """Return the cells that nobody has tried since, and that may still begin."""
-    left = [key for key in keys if limit is None or not limit.over(key)]
-    return [key for key in left if worker.tried(store, key) == seen[key]]
+    gate = Gate(store, limit)
+    return [key for key in keys if tried(store, key) == seen[key] and gate.opens(key)]
 
 
 def _wait_for_others(store: Store, keys: Sequence[str], seen: Mapping[str, int], limit: TimeLimit | None) -> bool:

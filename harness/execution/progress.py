@@ -3,13 +3,14 @@
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from harness import terminal
 from harness.config.schema import Cell
-from harness.execution import worker
+from harness.execution import attempts
+from harness.execution.expected_times import Expected, ExpectedTimes, expected
 from harness.experiments import labels
 from harness.store import identity
 from harness.store.store import Store
@@ -22,7 +23,7 @@ class Tally:
     """The cells of a sweep that have ended since it began, and their statuses.
 
     among: all cells of the grid, whose differences name each cell. role: of the shown score, test or validation.
-    seconds: key -> the cell's estimated seconds; a cell without an estimate counts as the mean of the others.
+    times: key -> what is expected of the cell (see expected_times.py). at_once: the number of cells at once.
     """
 
     def __init__(
@@ -32,22 +33,39 @@ class Tally:
         seen: Mapping[str, int],
         among: Sequence[Cell] = (),
         role: str = "test",
-        seconds: Mapping[str, float] | None = None,
+        times: Mapping[str, Expected] | None = None,
+        at_once: int = 1,
     ) -> None:
         self.store, self.cells, self.seen, self.role = store, cells, dict(seen), role
         self.names = names(cells, among)
-        self._seconds = dict(seconds or {})
+        self.times = ExpectedTimes(times or expected(cells.values(), {}))
+        self.at_once = at_once
         self.pending = list(cells)
         self.ended: dict[str, str] = {}
-        self.started = time.monotonic()
+        self._begun: dict[str, float] = {}
+        self._spent = 0.0
 
     def poll(self) -> Iterator[str]:
         """Yield the keys that ended since the last call; each is counted before it is yielded."""
+        now, running = time.monotonic(), self.store.running_keys()
         for key in list(self.pending):
-            if worker.tried(self.store, key) > self.seen[key] and not self.store.is_running(key):
+            if key in running:
+                self._begun.setdefault(key, now)
+            elif attempts.tried(self.store, key) > self.seen[key]:
                 self.ended[key] = self.store.status(key)
                 self.pending.remove(key)
+                self._count(key, now)
                 yield key
+
+    def _count(self, key: str, now: float) -> None:
+        """Take account of the seconds of a cell that has ended."""
+        wall = (self.store.summary(key) or {}).get("wall_s")
+        if not isinstance(wall, int | float):
+            return
+        self._begun.setdefault(key, now - wall)
+        self._spent += wall
+        if (whole := attempts.whole_seconds(self.store, key)) is not None:
+            self.times.learn(key, whole)
 
     @property
     def failed(self) -> int:
@@ -55,20 +73,25 @@ class Tally:
         return sum(status not in _GOOD for status in self.ended.values())
 
     def left_s(self) -> float | None:
-        """Return the remaining seconds: the estimates of what is left, at the pace of the cells that have ended.
+        """Return the remaining seconds: what the cells that are left are expected to take, over the cells at once.
 
-        None before the first cell has ended.
+        A cell that runs counts with what is left of it. The number at once is the one that was seen: what the cells
+        have taken so far over the time since the first began, so what lies between two cells counts too. None where
+        nothing is known of the cells.
         """
-        ended = self._work(self.ended)
-        if not ended:
+        now = time.monotonic()
+        whole = [seconds for key in self.pending if (seconds := self.times.seconds(key)) is not None]
+        if not whole:
             return None
-        return (time.monotonic() - self.started) / ended * self._work(self.pending)
-
-    def _work(self, keys: Iterable[str]) -> float:
-        """Return the estimated seconds of these cells together, or their number where nothing is estimated."""
-        known = self._seconds.values()
-        usual = sum(known) / len(known) if known else 1.0
-        return sum(self._seconds.get(key, usual) for key in keys)
+        usual = sum(whole) / len(whole)
+        rests = {key: self.times.seconds(key) or usual for key in self.pending}
+        ran = {key: now - self._begun[key] for key in self.pending if key in self._begun}
+        rests |= {key: max(0.0, rests[key] - seconds) for key, seconds in ran.items()}
+        at_once = float(self.at_once)
+        if self.ended and self._spent:
+            since = now - min(self._begun.values())
+            at_once = min(at_once, (self._spent + sum(ran.values())) / max(since, 1e-9))
+        return max(sum(rests.values()) / at_once, *rests.values())
 
     def line(self, key: str) -> str:
         """Return one line about an ended cell."""

@@ -16,7 +16,8 @@ from harness.config import compose
 from harness.config.launchers import Launcher
 from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError
-from harness.execution import launch, progress, sweep_plan, time_limit, worker
+from harness.execution import attempts, expected_times, launch, progress, sweep_plan, time_limit, worker
+from harness.execution.expected_times import Estimate
 from harness.execution.launch import slots as slots
 from harness.execution.sweep_plan import PREFLIGHT, SweepOptions, is_stale
 from harness.execution.time_limit import TimeLimit
@@ -45,7 +46,7 @@ def run_cells(
     name: str = "",
     unprobed: Collection[int] = (),
     role: str = "test",
-    seconds: Callable[[Sequence[Cell]], Mapping[str, float]] | None = None,
+    seconds: Callable[[Sequence[Cell], launch.Plan], Mapping[str, Estimate]] | None = None,
     holes: Sequence[Hole] = (),
     skip_impossible: bool = False,
 ) -> int:
@@ -61,6 +62,7 @@ def run_cells(
     - unprobed: seeds whose cells get no probes.
     - role: of the score in the lines of progress, test or validation.
     - seconds: returns key -> estimated seconds, for the deadline and the lines of progress; unknown ones are left out.
+      The cells that end correct them.
     - holes: combinations of the grid that are known to be impossible. skip_impossible: run the other cells.
 
     Raises UsageError for a value that a person has to correct; nothing has run then.
@@ -82,11 +84,10 @@ def run_cells(
     store.check_writable()
     _register(store, todo)
     requested_grids.note(store, grid)
-    estimates = seconds(list(todo.values())) if seconds is not None and (limit or len(todo) > 1) else {}
-    if limit is not None and deadline_s is not None:
-        begins = time_limit.latest(limit.deadline, deadline_s, todo.values(), estimates)
-        limit = replace(limit, latest=begins)
-    tally = progress.Tally(store, todo, seen, many, role, estimates)
+    estimates = seconds(list(todo.values()), plan) if seconds is not None and (limit or len(todo) > 1) else {}
+    expected = expected_times.expected(todo.values(), estimates)
+    limit = limit and replace(limit, cells=expected, seen=seen)
+    tally = progress.Tally(store, todo, seen, many, role, expected, plan.at_once)
     print("\n".join((_announce(todo, many, store, deadline_s), *sweep_plan.text_notes(todo.values()))))
     setup = _setup(store, todo, plan, limit, probes.entry(entry, wanted))
     try:
@@ -100,7 +101,7 @@ def run_cells(
         if plan.fields.get("outlives"):
             print(f"jobs that launcher={plan.name} has started go on; end them with its own tools.", file=sys.stderr)
         return 130
-    _let_go(store, [key for key in todo if worker.tried(store, key) != seen[key]])
+    _let_go(store, [key for key in todo if attempts.tried(store, key) != seen[key]])
     lease.clear(store.leases, todo)
     print("\n".join((summary(store, many), *decided.skipped())))
     if limit is not None and exit_code(store, many) == 130:

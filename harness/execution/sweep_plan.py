@@ -13,7 +13,7 @@ from harness.config import launchers
 from harness.config.launchers import Launcher
 from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError
-from harness.execution import launch, worker
+from harness.execution import attempts, launch
 from harness.execution.trackers import follower
 from harness.experiments import holes as holes_of_grid
 from harness.experiments import parent_order
@@ -91,7 +91,7 @@ def decide(
         launchers.check(options.launcher.name)
     again = wanted if runtime.keep == "delta" else ()
     todo = to_run(store, by_seed(many), options.rerun, again, options.unprobed)
-    seen = {key: worker.tried(store, key) for key in todo}
+    seen = {key: attempts.tried(store, key) for key in todo}
     # Cells that another process ended in the meantime are neither seen nor ours.
     todo = to_run(store, list(todo.values()), options.rerun, again, options.unprobed)
     parallel = any(cell.recipe.parallel != "none" for cell in todo.values())

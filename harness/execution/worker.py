@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
@@ -21,7 +21,8 @@ from harness.config.schema import Cell, Runtime
 from harness.environment import STOP_AT
 from harness.errors import UsageError
 from harness.execution import outcome
-from harness.execution.time_limit import TimeLimit
+from harness.execution.attempts import tried
+from harness.execution.time_limit import Gate, TimeLimit
 from harness.models import digest, weight_files
 from harness.processes import child, forkserver, gpu_leases
 from harness.store import fingerprint, identity, lease
@@ -58,23 +59,33 @@ class Setup:
     outlives: bool = False
 
 
-def job(config: Any, setup: Setup) -> list[str]:
-    """Run the cells of a launcher's job: config.key lists them, config.seen the attempts known to the driver.
+def job(config: Any, setup: Setup, pending: Sequence[tuple[str, int]] = ()) -> list[str]:
+    """Run a launcher's job: the cells that config.key lists, with the attempts known to the driver in config.seen.
 
-    Returns their statuses. It is the launcher's task function.
+    pending: instead of these, all cells of a sweep. Each job then runs those that no other job has begun. Returns the
+    statuses of the cells that ran. It is the launcher's task function.
     """
     if not setup.driver.is_me():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if not setup.outlives and setup.driver.lives():  # a container may not see it
             forkserver.end_with(setup.driver)
     store = Store(setup.runtime.store)
-    return [_run_cell(store, str(key), setup, int(seen)) for key, seen in zip(config.key, config.seen, strict=True)]
+    gate = Gate(store, setup.limit)
+    listed = pending or [(str(key), int(seen)) for key, seen in zip(config.key, config.seen, strict=True)]
+    return [_run_cell(store, key, setup, seen, gate) for key, seen in listed if not _is_taken(store, key, seen)]
 
 
-def _run_cell(store: Store, key: str, setup: Setup, seen: int) -> str:
-    """Lease a device for a cell and try the cell; return its status."""
+def _is_taken(store: Store, key: str, seen: int) -> bool:
+    """Return whether another job runs the cell now, or has run it since attempt `seen`."""
+    return store.is_running(key) or tried(store, key) > seen
+
+
+def _run_cell(store: Store, key: str, setup: Setup, seen: int, gate: Gate) -> str:
+    """Lease a device for a cell and try the cell, where it may still begin; return its status."""
+    if not gate.opens(key):
+        return "missing"
     with gpu_leases.leased(setup.devices, setup.gpus) as environment:
-        if setup.limit is not None and setup.limit.over(key):
+        if setup.limit is not None and setup.limit.over():  # a device was free too late
             return "missing"
         return attempt(store, store.cell(key), setup, seen, environment)
 
@@ -99,7 +110,7 @@ def attempt(store: Store, cell: Cell, setup: Setup, seen: int = 0, environment: 
             if record is None:
                 return store.status(key)
             limit = failure.retries((record["error"] or {}).get("kind"), setup.runtime.retry)
-            if again >= limit or (setup.limit is not None and setup.limit.over(key)):
+            if again >= limit or (setup.limit is not None and setup.limit.over()):
                 return str(record["status"])
             again += 1
             time.sleep(PAUSE_S)
@@ -107,12 +118,6 @@ def attempt(store: Store, cell: Cell, setup: Setup, seen: int = 0, environment: 
                 return store.status(key)
     finally:
         cell_lease.release()
-
-
-def tried(store: Store, key: str) -> int:
-    """Return the number of the latest attempt that ended by itself; 0 for none."""
-    ended = (number for number, status in store.attempts(key) if status != "interrupted")
-    return max(ended, default=0)
 
 
 def close_unfinished(store: Store, key: str, cell: Cell) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from harness.config.schema import Cell
 from harness.config.step_load import gib
 from harness.execution import launch, progress, submission, sweep
-from harness.execution.sweep_plan import SweepOptions, SweepPlan
+from harness.execution.expected_times import Estimate
+from harness.execution.sweep_plan import SweepPlan
 from harness.experiments.exhibits import HERE, Block, Exhibit
 from harness.forecast import duration, gpu_hours
 from harness.forecast.disk import Disk
@@ -128,16 +129,19 @@ def cost(store: Store, plan: SweepPlan, exhibit: str = "") -> Cost:
     )
 
 
-def seconds(store: Store, options: SweepOptions) -> Callable[[Sequence[Cell]], dict[str, float]]:
-    """Return a function cells -> key -> estimated seconds, for a sweep's own time; unknown cells are left out."""
+def seconds(store: Store) -> Callable[[Sequence[Cell], launch.Plan], dict[str, Estimate]]:
+    """Return a function (cells, plan) -> key -> estimate, for a sweep's own time; unknown cells are left out."""
 
-    def known(many: Sequence[Cell]) -> dict[str, float]:
-        sources, beside = Sources(store, options.runtime.device in ("auto", "cpu")), launch.slots(options.runtime) - 1
-        estimators = {identity.key(cell): (cell, sources.find(cell.model.name)) for cell in many}
-        each = {
-            key: estimator.cell(cell, beside) if estimator else None for key, (cell, estimator) in estimators.items()
-        }
-        return {key: spent.total for key, spent in each.items() if spent}
+    def known(many: Sequence[Cell], plan: launch.Plan) -> dict[str, Estimate]:
+        sources = Sources(store, not plan.gpus)
+        beside = 0 if plan.elsewhere else plan.at_once - 1
+        estimates = {}
+        for cell in many:
+            source = sources.find(cell.model.name)
+            found = source.cell(cell, beside) if source else None
+            if source and found:
+                estimates[identity.key(cell)] = Estimate(found.total, bool(source.whose) or not found.alike)
+        return estimates
 
     return known
 

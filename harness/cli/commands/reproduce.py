@@ -86,7 +86,7 @@ def main(arguments: argparse.Namespace) -> int:
             print(device_fit.text(planned.cells, device_fit.forecasts(planned.cells, memory), memory))
         return 0
     name = " ".join(filter(None, (exhibit.name, f"scale={scale}", typed)))
-    settings = {**vars(options), "name": name, "role": exhibit.sets, "seconds": dry_run.seconds(store, options)}
+    settings = {**vars(options), "name": name, "role": exhibit.sets, "seconds": dry_run.seconds(store)}
     started = time.monotonic()
     code = sweep.run_cells(planned.cells, **settings, holes=planned.holes, deadline_s=deadline_s)
     if planned.waiting and not (planned := rate_tuning.expand(blocks, store, holes=True)).waiting:

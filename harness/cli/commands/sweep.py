@@ -63,7 +63,7 @@ def main(arguments: argparse.Namespace) -> int:
     planned = grid.expand([given.block], holes)
     name = requested_grids.name_of(given.block)
     with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
-        seconds = dry_run.seconds(Store(options.runtime.store), options)
+        seconds = dry_run.seconds(Store(options.runtime.store))
         settings = {**vars(options), "deadline_s": deadline_s, "name": name, "holes": holes, "seconds": seconds}
         code = sweep.run_cells(planned, **settings)
     store, choice = Store(options.runtime.store), cell_choice.of_cells(name, planned)

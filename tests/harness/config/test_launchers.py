@@ -14,6 +14,7 @@ from harness.config.launchers import Fields, Launcher
 from harness.config.schema import Runtime
 from harness.errors import UsageError
 from harness.execution import launch, worker
+from harness.execution.time_limit import TimeLimit
 from harness.experiments import options
 from harness.processes import gpu_leases
 
@@ -163,15 +164,37 @@ def test_threads_never_exceed_the_cores(machine: Any, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == ""
 
 
-def test_many_cells_are_handed_over_in_batches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Hydra keeps what it knows of a job until all those of a batch have ended: the driver must not grow with each."""
-    batches: list[int] = []
-    monkeypatch.setattr(compose, "launch", lambda *given: batches.append(len(given[2])) or [])  # type: ignore[func-returns-value]
+def test_a_launcher_of_this_machine_takes_as_many_jobs_as_run_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its work for a job, in time and memory of the driver, must not grow with the cells."""
+    batches: list[list[list[str]]] = []
+    tasks: list[Any] = []
+
+    def take(name: str, settled: Any, jobs: list[list[str]], task: Any) -> list[Exception]:
+        batches.append(jobs)
+        tasks.append(task)
+        return []
+
+    monkeypatch.setattr(compose, "launch", take)
     setup = worker.Setup(Runtime(store=str(tmp_path)), modules=())
-    plan = launch.Plan("basic", {}, 1, setup.runtime)
-    launch.hand_over([(f"{number:064x}", 0) for number in range(100)], setup, plan)
-    assert sum(batches) == 100
-    assert max(batches) == launch.BATCH < 100
-    batches.clear()
-    launch.hand_over([("a" * 64, 0)] * 100, setup, replace(plan, fields={"outlives": True}))
-    assert batches == [100], "elsewhere they are one array"
+    pending = [(f"{number:064x}", 0) for number in range(100)]
+    for at_once in (1, 3):
+        launch.hand_over(pending, setup, launch.Plan(None, {}, at_once, setup.runtime))
+    assert batches == [[[]], [[], [], []]]
+    assert all(task.keywords["pending"] == tuple(pending) for task in tasks)
+
+
+def test_a_cluster_takes_arrays_and_none_after_the_deadline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    arrays: list[int] = []
+    monkeypatch.setattr(compose, "launch", lambda *given: arrays.append(len(given[2])) or [])  # type: ignore[func-returns-value]
+    setup = worker.Setup(Runtime(store=str(tmp_path)), modules=())
+    pending = [(f"{number:064x}", 0) for number in range(100)]
+    cluster = launch.Plan("slurm", {"outlives": True}, 100, setup.runtime)
+    launch.hand_over(pending, setup, cluster)
+    assert arrays == [100]
+    launch.hand_over(pending, setup, replace(cluster, fields={"outlives": True, "batch": 30, "cells": 2}))
+    assert arrays[1:] == [30, 20]
+    late = replace(setup, limit=TimeLimit(0.0, 0.0))
+    launch.hand_over(pending, late, cluster)
+    assert len(arrays) == 3

@@ -9,6 +9,7 @@ import pytest
 
 from harness.config.schema import Cell, MethodConfig
 from harness.execution import progress, worker
+from harness.execution.expected_times import Estimate, expected
 from harness.store import identity, lease
 from harness.store.store import SCHEMA, Store
 
@@ -109,14 +110,47 @@ def test_clock(seconds: float, told: str) -> None:
     assert progress.clock(seconds) == told
 
 
-def test_what_is_left_follows_the_estimates_at_the_pace_so_far(
-    store: Store, cell: Make, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def clock_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Set the seconds that the progress reads."""
+    return lambda now: monkeypatch.setattr("harness.execution.progress.time.monotonic", lambda: now)
+
+
+def _end(store: Store, one: Cell, wall_s: float) -> None:
+    key, folder = identity.key(one), store.begin(one)
+    record = {"schema": SCHEMA, "key": key, "attempt": folder.number, "status": "done", "time": {"wall_s": wall_s}}
+    store.finish(key, folder, {**record, "cell": identity.to_json(one)})
+
+
+def test_what_is_left_is_corrected_by_ended_cells_and_counts_what_runs(
+    store: Store, cell: Make, clock_at: Callable[[float], None]
 ) -> None:
-    many = {identity.key(one): one for one in (cell(seed=seed) for seed in range(3))}
-    short, long, _ = many
-    found = progress.Tally(store, many, dict.fromkeys(many, 0), seconds={short: 10.0, long: 90.0})
-    assert found.left_s() is None
-    found.pending.remove(short)
-    found.ended[short] = "done"
-    monkeypatch.setattr("harness.execution.progress.time.monotonic", lambda: found.started + 20.0)
-    assert found.left_s() == pytest.approx(2 * (90 + 50))  # twice as slow as estimated; the unknown one is the mean
+    many = {identity.key(one): one for one in (cell(seed=seed) for seed in range(6))}
+    times = expected(many.values(), {key: Estimate(40.0, rough=True) for key in many})
+    tally = progress.Tally(store, many, dict.fromkeys(many, 0), times=times, at_once=2)
+    clock_at(100.0)
+    assert list(tally.poll()) == []
+    assert tally.left_s() == pytest.approx(6 * 40 / 2)  # by the estimates, before anything has ended
+    running = [lease.acquire(store.leases, key) for key in list(many)[:2]]
+    assert list(tally.poll()) == []
+    clock_at(110.0)
+    assert running[0] is not None
+    running[0].release()
+    _end(store, cell(seed=0), 10.0)
+    assert list(tally.poll()) == [identity.key(cell(seed=0))]
+    # Each takes 10 s, as the first did. The second has run for 10 s, so four are left for two at once.
+    assert tally.left_s() == pytest.approx(4 * 10 / 2)
+    clock_at(115.0)
+    assert tally.left_s() == pytest.approx(40 / (25 / 15))  # five seconds in which only one ran are seen as such
+
+
+def test_the_longest_cell_ends_last(store: Store, cell: Make) -> None:
+    many = {identity.key(one): one for one in (cell("good"), cell("nap"))}
+    times = expected(many.values(), dict(zip(many, (Estimate(1.0), Estimate(60.0)), strict=True)))
+    assert progress.Tally(store, many, dict.fromkeys(many, 0), times=times, at_once=2).left_s() == 60.0
+
+
+def test_a_cell_without_an_estimate_counts_as_the_others_do(store: Store, cell: Make) -> None:
+    many = {identity.key(one): one for one in (cell("good"), cell("nap"), cell("error"))}
+    times = expected(many.values(), dict(zip(many, (Estimate(10.0), Estimate(90.0)), strict=False)))
+    assert progress.Tally(store, many, dict.fromkeys(many, 0), times=times).left_s() == pytest.approx(150.0)

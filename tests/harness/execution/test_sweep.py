@@ -13,7 +13,8 @@ import pytest
 from harness.config import compose
 from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError
-from harness.execution import sweep
+from harness.execution import launch, sweep
+from harness.execution.expected_times import Estimate
 from harness.processes import forkserver
 from harness.store import identity, lease
 from harness.store.store import Store
@@ -115,8 +116,8 @@ def test_no_cell_begins_that_would_end_too_late_nor_one_of_a_later_seed(
 ) -> None:
     many = [cell(method, seed) for seed in range(3) for method in ("good", "nap")]
 
-    def seconds(cells: Sequence[Cell]) -> dict[str, float]:
-        return {identity.key(one): 59.0 if one.method.name == "nap" and one.seed == 1 else 0.1 for one in cells}
+    def seconds(cells: Sequence[Cell], plan: launch.Plan) -> dict[str, Estimate]:
+        return {identity.key(one): Estimate(59.0) for one in cells if one.method.name == "nap" and one.seed == 1}
 
     begun = time.monotonic()
     assert drain(many, deadline_s=60.0, seconds=seconds) == 130
@@ -151,7 +152,8 @@ def test_joblib_runs_each_cell_once(
 SCRIPT = """
 import sys
 from harness.processes import forkserver
-from harness.execution import sweep
+from harness.execution import launch, sweep
+from harness.execution.expected_times import Estimate
 from harness.config.schema import Runtime
 from harness.store.store import Store
 forkserver.preload = lambda families: ("stubs",)

@@ -18,6 +18,7 @@ from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.execution import outcome as ending
 from harness.execution import worker
+from harness.execution.attempts import tried
 from harness.execution.time_limit import TimeLimit
 from harness.execution.worker import Setup
 from harness.processes import child, forkserver
@@ -135,7 +136,7 @@ def test_a_cell_runs_once_for_each_attempt_seen(
     assert worker.attempt(store, cell(), setup(), seen=1) == "done"
     assert worker.attempt(store, cell(), setup(), seen=1) == "done"
     assert len(runs()) == 2
-    assert worker.tried(store, identity.key(cell())) == 2
+    assert tried(store, identity.key(cell())) == 2
 
 
 def test_somebody_elses_cell_is_left_alone(
@@ -191,7 +192,7 @@ def test_what_may_help_is_tried_again(
 def test_nothing_is_tried_again_after_the_deadline(store: Store, cell: Make, setup: Callable[..., Setup]) -> None:
     late = replace(setup(retry=5), limit=TimeLimit(time.time() - 1, time.time() + 60))
     worker.attempt(store, cell("die"), late)
-    assert worker.tried(store, identity.key(cell("die"))) == 1
+    assert tried(store, identity.key(cell("die"))) == 1
 
 
 def test_a_cell_that_does_not_stop_in_time_is_interrupted_and_no_try_counts(
@@ -200,7 +201,7 @@ def test_a_cell_that_does_not_stop_in_time_is_interrupted_and_no_try_counts(
     soon = replace(setup(), limit=TimeLimit(time.time(), time.time() + 0.5))
     assert worker.attempt(store, cell("hang"), soon) == "interrupted"
     key = identity.key(cell("hang"))
-    assert (worker.tried(store, key), store.read(key)["error"]["kind"]) == (0, "interrupted")  # type: ignore[index]
+    assert (tried(store, key), store.read(key)["error"]["kind"]) == (0, "interrupted")  # type: ignore[index]
 
 
 def test_a_kill_by_the_kernel_is_out_of_memory(
