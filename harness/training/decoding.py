@@ -34,10 +34,10 @@ class Prompt(NamedTuple):
         return self._numbered(torch.cat((self.ids, ids), dim=1), torch.cat((self.mask, mask), dim=1))
 
     def logits(self, model: Any, last: int) -> torch.Tensor:
-        """Return [B, last, V] logits at the last positions, without a cache."""
+        """Return [B, last, V] logits of the last tokens, each read at the position before it, without a cache."""
         output = model(
             input_ids=self.ids, attention_mask=self.mask, position_ids=self.positions, use_cache=False,
-            logits_to_keep=last,
+            logits_to_keep=self._before(last),
         )  # fmt: skip
         logits: torch.Tensor = output.logits
         return logits
@@ -46,9 +46,18 @@ class Prompt(NamedTuple):
         """Return ([B, V] logits of the next token, the cache)."""
         output = model(
             input_ids=self.ids, attention_mask=self.mask, position_ids=self.positions, use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=self._before(1) + 1,
         )  # fmt: skip
         return output.logits[:, -1], output.past_key_values
+
+    def _before(self, last: int) -> torch.Tensor:
+        """Return [last] the positions before each of the last tokens.
+
+        They are an index and not a count: for a count, transformers takes a slice, whose rows do not lie together, and
+        torch multiplies each row of the batch with a frozen head by itself.
+        """
+        width = self.ids.shape[1]
+        return torch.arange(width - last - 1, width - 1, device=self.ids.device)
 
     def go_on(self, model: Any, ids: torch.Tensor, cache: Any, mask: torch.Tensor) -> torch.Tensor:
         """Return [B, U, V] logits after [B, U] more tokens, with a cache of the prompt."""

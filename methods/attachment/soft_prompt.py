@@ -36,9 +36,12 @@ class Prompt(Delta):
         return torch.cat((x[:, : self.at], new, x[:, self.at :]), dim=1)
 
     def cut(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Return the positions outside the prompt: [B, T, D] of hidden: [B, P + T, D]."""
+        """Return the positions outside the prompt: [B, T, D] of hidden: [B, P + T, D].
+
+        They lie together in memory, since torch multiplies each row of a mere slice with a frozen head by itself.
+        """
         if self.at == 0:
-            return hidden[:, self.length :]
+            return hidden[:, self.length :].contiguous()
         return torch.cat((hidden[:, : self.at], hidden[:, self.at + self.length :]), dim=1)
 
 

@@ -132,7 +132,7 @@ class Causal:
             wanted = whole.ids.masked_fill((whole.mask == 0) | (whole.positions == 0), IGNORED)[:, 1:]
         else:
             wanted = targets
-        logits = whole.logits(model, wanted.shape[1] + 1)[:, :-1]
+        logits = whole.logits(model, wanted.shape[1])
         total = F.cross_entropy(logits.flatten(0, 1).float(), wanted.flatten(), ignore_index=IGNORED, reduction="sum")
         return total, int((wanted != IGNORED).sum())
 
