@@ -88,16 +88,16 @@ def text(group: str) -> str:
     return ", ".join(f"{name.partition('/')[2]}={row_digest(name)}" for name in rows_of(group))
 
 
-def digests(group: str, kept: str) -> Mapping[str, str] | None:
+def digests(group: str, recorded: str) -> Mapping[str, str] | None:
     """Return row name -> digest of a group's rows from the text that a record keeps.
 
     Records of before this form have one digest of all rows that the group had then. Where that is the digest of rows of
     today, these are returned, and None where a row that it had has changed or is gone.
     """
-    if "=" in kept:
-        pairs = (row.rpartition("=") for row in kept.split(", "))
+    if "=" in recorded:
+        pairs = (row.rpartition("=") for row in recorded.split(", "))
         return {f"{group}/{name}": digest for name, _, digest in pairs}
-    names = _sets(group).get(kept)
+    names = _sets(group).get(recorded)
     return {name: str(row_digest(name)) for name in names} if names else None
 
 
