@@ -30,6 +30,16 @@ def computing(precision: str, device: torch.device) -> AbstractContextManager[An
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
+def uncast(device: torch.device) -> AbstractContextManager[Any]:
+    """Return the context in which matrix products are in the precision of their two sides, inside `computing` too.
+
+    On the meta device it is the casts of a forecast that it leaves out.
+    """
+    if device.type == "meta":
+        return torch._C.DisableTorchFunction()
+    return torch.autocast(device.type, enabled=False)
+
+
 def in_precision(run: Callable[..., Result]) -> Callable[..., Result]:
     """Wrap a method (objective, model, batch) that runs a model, so that it computes in the precision of `reading`."""
 

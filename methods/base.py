@@ -31,6 +31,8 @@ from methods.attachment.kronecker import Kronecker, Rule
 from methods.attachment.parametrization import Overlay, dead_on_key_biases, overlay, overlays, write
 from methods.attachment.parts import Switch, attach_parts
 from methods.attachment.prefix_attention import accept_prefixes
+from methods.attachment.rescaling import rescaled
+from methods.attachment.row_lengths import RowLengths
 from methods.attachment.soft_prompt import Prompt, plug
 from methods.attachment.tied_weights import is_separate, separate, untie
 from methods.attachment.weight_update import Dropping, Rewriting, Update, fold
@@ -73,6 +75,7 @@ __all__ = [
     "Place",
     "Prompt",
     "Rewriting",
+    "RowLengths",
     "Rule",
     "Settings",
     "Shape",
@@ -111,6 +114,7 @@ __all__ = [
     "plug",
     "quantise",
     "remove",
+    "rescaled",
     "separate",
     "shape_of",
     "trainable",

@@ -17,7 +17,19 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.base import Dropping, Linear, Names, Shape, Update, dense, insert, linears, parameter
+from methods.base import (
+    Dropping,
+    Linear,
+    Names,
+    RowLengths,
+    Shape,
+    Update,
+    dense,
+    insert,
+    linears,
+    parameter,
+    rescaled,
+)
 from methods.lora import LoRA, LowRank
 
 
@@ -26,13 +38,22 @@ def norm(weight: torch.Tensor) -> torch.Tensor:
     return torch.linalg.vector_norm(weight, dim=1)
 
 
-def divisor(weight: torch.Tensor) -> torch.Tensor:
-    """Return what a row is divided by for its direction: [d_out] for weight: [d_out, d_in].
+def divisor(squares: torch.Tensor) -> torch.Tensor:
+    """Return what rows are divided by for their direction: [d_out] for their squared lengths: [d_out].
 
-    It is the row's length, or 1 where that is 0.
+    It is a row's length, or 1 where that is 0.
     """
-    length = norm(weight)
-    return length.masked_fill(length == 0, 1.0)
+    return squares.masked_fill(squares == 0, 1.0).sqrt()
+
+
+class Direction(LowRank):
+    """LoRA's update, added in one product; the scale multiplies B, which is smaller than the output."""
+
+    def added(self, output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Return output + scale B A x: [B, T, d_out] for output: [B, T, d_out] and x: [B, T, d_in]."""
+        inner = F.linear(x, self.A.to(x.dtype)).to(output.dtype)
+        left = (self.scale * self.B).to(output.dtype)
+        return torch.addmm(output.flatten(0, -2), inner.flatten(0, -2), left.T).view_as(output)
 
 
 class Decomposed(Dropping):
@@ -40,47 +61,43 @@ class Decomposed(Dropping):
 
     def __init__(self, host: Linear, direction: Update | None, detach: bool = True) -> None:
         super().__init__()
-        self._host = (host,)  # in a tuple: as a submodule it would be its own grandchild
         self.direction, self.detach = direction, detach
         self.magnitude = parameter(host.weight, host.out_features)
+        self._rows = RowLengths(host, self.magnitude.dtype)
         with torch.no_grad():
-            self.magnitude.copy_(norm(self._frozen()))
-
-    def _frozen(self) -> torch.Tensor:
-        """Return the host's weight: [d_out, d_in]."""
-        return dense(self._host[0]).to(self.magnitude.dtype)
+            self.magnitude.copy_(self._rows.own().sqrt())
 
     def lengths(self) -> torch.Tensor:
         """Return the lengths of the updated weight's rows: [d_out]."""
-        return norm(self._updated(self._frozen()))
+        return self._squares().sqrt()
 
-    def _ratio(self) -> torch.Tensor:
-        """Return magnitude over the norm of the updated weight: [d_out]."""
+    def _squares(self) -> torch.Tensor:
+        return self._rows.own() if self.direction is None else self._rows.updated(*self.direction.factors())
+
+    def _change(self) -> torch.Tensor:
+        """Return magnitude over the norm of the updated weight, less 1: [d_out]."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.detach):
-            length = divisor(self._updated(self._frozen()))
-        return self.magnitude / length
-
-    def _updated(self, weight: torch.Tensor) -> torch.Tensor:
-        return weight if self.direction is None else self.direction.folded(weight)
+            length = divisor(self._squares())
+        return self.magnitude / length - 1
 
     def forward(self, output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Return the layer's new output: [B, T, d_out] for output: [B, T, d_out] of the host and its input x: [B, T,
         d_in].
         """
-        bias = self._host[0].bias
-        plain = output.to(self.magnitude.dtype) if bias is None else output - bias
         x = self.dropped(x)
-        seen = F.linear(x, self._frozen()) if self.drops else plain
-        moved = seen if self.direction is None else seen + self.direction.of(x)
-        scaled = self._ratio() * moved
-        if self.drops:
-            scaled = scaled + plain - seen
-        return (scaled if bias is None else scaled + bias).to(output.dtype)
+        if not self.drops:
+            return rescaled(self._moved(output, x), self._rows.host.bias, self._change())
+        weight = dense(self._rows.host)
+        seen = F.linear(x.to(weight.dtype), weight).to(output.dtype)
+        return rescaled(self._moved(seen, x), None, self._change()) + (output - seen)
+
+    def _moved(self, output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return output if self.direction is None else self.direction.added(output, x)
 
     def folded(self, weight: torch.Tensor) -> torch.Tensor:
         """Return m (W + update) / ||W + update||: [d_out, d_in] for weight W: [d_out, d_in]."""
-        updated = self._updated(weight)
-        return (self.magnitude / divisor(updated))[:, None] * updated
+        updated = weight if self.direction is None else self.direction.folded(weight)
+        return (self.magnitude / divisor(norm(updated).square()))[:, None] * updated
 
 
 @dataclass(frozen=True)
@@ -101,7 +118,7 @@ class DoRA(LoRA):
 
     def delta(self, host: Linear) -> Decomposed:
         """Return the delta of a linear: its magnitude, and the update of its direction."""
-        return Decomposed(host, LowRank(host, self.rank, self.scale), self.detach)
+        return Decomposed(host, Direction(host, self.rank, self.scale), self.detach)
 
     def closed_form(self, shape: Shape) -> int:
         sized = (*self.targets, *(self.magnitude_targets or ()))

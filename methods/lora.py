@@ -38,6 +38,10 @@ class LowRank(Update):
         """Return scale B A: [d_out, d_in]."""
         return self.scale * (self.B @ self.A)
 
+    def factors(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return scale B: [d_out, R] and A: [R, d_in]."""
+        return self.scale * self.B, self.A
+
 
 @dataclass(frozen=True)
 class LoRA(Method):

@@ -40,6 +40,11 @@ class Scaled(Update):
         d_out, d_in = self.size
         return self.b[:, None] * self.B[:d_out] @ (self.d[:, None] * self.A[:, :d_in])
 
+    def factors(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return b * B: [d_out, R] and d * A: [R, d_in]."""
+        d_out, d_in = self.size
+        return self.b[:, None] * self.B[:d_out], self.d[:, None] * self.A[:, :d_in]
+
 
 def projection(like: torch.Tensor, rows: int, columns: int, generator: torch.Generator) -> nn.Parameter:
     """Return a frozen tensor [rows, columns], Kaiming-uniform for a ReLU and drawn on the CPU whatever the device."""

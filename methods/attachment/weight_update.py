@@ -49,9 +49,17 @@ class Update(Dropping):
         """Return what the update adds to the host's weight: [d_out, d_in]."""
         raise NotImplementedError
 
+    def factors(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return two matrices whose product is `weight`: [d_out, R] and [R, d_in]."""
+        raise NotImplementedError
+
+    def added(self, output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Return output + update of x: [B, T, d_out] for output: [B, T, d_out] and x: [B, T, d_in]."""
+        return output + self.of(x).to(output.dtype)
+
     def forward(self, output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Return output + update of x: [B, T, d_out] for the host's output: [B, T, d_out] and input x: [B, T, d_in]."""
-        return output + self.of(self.dropped(x)).to(output.dtype)
+        return self.added(output, self.dropped(x))
 
     def folded(self, weight: torch.Tensor) -> torch.Tensor:
         """Return weight + update: [d_out, d_in] for weight: [d_out, d_in]."""

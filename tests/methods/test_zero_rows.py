@@ -38,8 +38,8 @@ def test_the_start_is_the_backbone_and_training_goes_on(kind: str) -> None:
         losses.append(loss.item())
     assert losses[-1] < losses[0]
     zero = next(m for path, m in model.named_modules() if isinstance(m, Decomposed) and ".o_proj" in path)
-    assert bool((zero._ratio()[3:5] == 0).all())
-    assert bool((zero._ratio()[5:] > 0).all())
+    assert bool((zero._change()[3:5] == -1).all())
+    assert bool((zero._change()[5:] > -1).all())
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "qdora"])
