@@ -7,16 +7,20 @@ for a loss or for predictions can forget the precision, and nobody else has a mo
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from harness.training.batches import Batch
-
 Result = TypeVar("Result")
+
+
+class Inputs(Protocol):
+    """What is read of a batch: its token ids `inputs` [B, T]."""
+
+    inputs: torch.Tensor
 
 
 def computing(precision: str, device: torch.device) -> AbstractContextManager[Any]:
@@ -44,7 +48,7 @@ def in_precision(run: Callable[..., Result]) -> Callable[..., Result]:
     """Wrap a method (objective, model, batch) that runs a model, so that it computes in the precision of `reading`."""
 
     @wraps(run)
-    def inside(objective: Any, model: "nn.Module", batch: "Batch") -> Result:
+    def inside(objective: Any, model: "nn.Module", batch: Inputs) -> Result:
         with computing(objective.reading.precision, batch.inputs.device):
             return run(objective, model, batch)
 

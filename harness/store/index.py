@@ -10,16 +10,14 @@ costs the same in a small store and in a large one. The file may be deleted at a
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness import atomic_files
 from harness.store import record
-
-if TYPE_CHECKING:
-    from harness.store.store import Store
+from harness.store.cell_files import CellFiles
 
 NAME = "index.json"
 WORTH = 500
@@ -27,8 +25,10 @@ WORTH = 500
 Entry = tuple[str, dict[str, Any]]
 
 
-def summaries(store: "Store", keys: Iterable[str]) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    """Yield (key, `Store.summary` of it) for each key, from the index where that is still valid."""
+def summaries(
+    store: CellFiles, keys: Iterable[str], summary_of: Callable[[str], dict[str, Any] | None]
+) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """Yield (key, its summary) for each key, from the index where that is still valid. summary_of: `Store.summary`."""
     keys = list(keys)
     indexed = _load(store.path / NAME) if len(keys) >= WORTH else {}
     fresh: dict[str, Entry] = {}
@@ -39,7 +39,7 @@ def summaries(store: "Store", keys: Iterable[str]) -> Iterator[tuple[str, dict[s
         if stamp is not None:
             summary = known[1] if known is not None and stamp == known[0] else store.current(key)
         if summary is None or summary["status"] != "done":  # an attempt that `current` does not know may have ended
-            summary = store.summary(key)
+            summary = summary_of(key)
         if summary is not None and stamp is not None:
             fresh[key] = stamp, summary
         yield key, summary

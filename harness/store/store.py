@@ -120,7 +120,7 @@ class Store(CellFiles):
 
     def summaries(self, keys: Iterable[str] | None = None) -> Iterator[tuple[str, Summary | None]]:
         """Yield `summary` of many cells (None: of all), from the index where it is still valid."""
-        yield from index.summaries(self, self.keys() if keys is None else keys)
+        yield from index.summaries(self, self.keys() if keys is None else keys, self.summary)
 
     def statuses(self, keys: Iterable[str] | None = None) -> Iterator[tuple[str, str, Summary | None]]:
         """Yield (key, status, summary) of many cells, as `status` and `summary` return them."""

@@ -6,16 +6,14 @@ stands in the record's notes.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
 from harness.errors import NotApplicable, UsageError
+from methods.attachment.attachable import Attachable
 from methods.backbone.sizes import Shape
 from methods.backbone.sizes import shape as shape_of
-
-if TYPE_CHECKING:
-    from methods.base import Method
 
 GAP = 64  # sizes in a row that a method may refuse (a bottleneck that PHM cannot divide, ...)
 
@@ -23,16 +21,16 @@ GAP = 64  # sizes in a row that a method may refuse (a bottleneck that PHM canno
 class Budgeted:
     """A method whose `field` is not known before it sees a backbone. Afterwards it behaves as that method."""
 
-    def __init__(self, build: Callable[[Any], "Method"], field: str, budget: float, whole: bool) -> None:
+    def __init__(self, build: Callable[[Any], Attachable], field: str, budget: float, whole: bool) -> None:
         self.build, self.field, self.budget, self.whole = build, field, budget, whole
-        self.solved: Method | None = None
+        self.solved: Attachable | None = None
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or self.solved is None:
             raise AttributeError(f"{name}: the budget is solved when the method is attached")
         return getattr(self.solved, name)
 
-    def settle(self, model: nn.Module) -> "Method":
+    def settle(self, model: nn.Module) -> Attachable:
         """Solve for the backbone, which may be on the meta device, and return the method."""
         self.solved = self.solve(shape_of(model))
         return self.solved
@@ -60,11 +58,11 @@ class Budgeted:
     def closed_form(self, shape: Shape) -> int:
         return self.solve(shape).closed_form(shape)
 
-    def _known(self) -> "Method":
+    def _known(self) -> Attachable:
         assert self.solved is not None, "attached before"
         return self.solved
 
-    def solve(self, shape: Shape) -> "Method":
+    def solve(self, shape: Shape) -> Attachable:
         """Return the method with the largest size within the budget, or with the budget itself where it is a share.
 
         Raise UsageError where even the smallest size is above it.
@@ -96,7 +94,7 @@ class Budgeted:
             )
         return method
 
-    def _near(self, size: int) -> "Method | None":
+    def _near(self, size: int) -> Attachable | None:
         """Return the method at the largest size that it accepts, from `size` down, or None."""
         for candidate in range(size, max(0, size - GAP), -1):
             try:

@@ -1,17 +1,15 @@
 """Several methods in one model: each is attached as if it were alone, and no two may own the same tensor."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
 from harness.errors import UsageError
+from methods.attachment.attachable import Attachable
 from methods.attachment.parametrization import Overlay
 from methods.backbone.delta import Delta, trainable
 from methods.backbone.linears import Part
-
-if TYPE_CHECKING:
-    from methods.base import Method
 
 
 class Switch(Delta):
@@ -50,7 +48,7 @@ def _claims(model: nn.Module, added: list[Delta], trained: Mapping[str, nn.Param
     return claims
 
 
-def attach_parts(parts: Mapping[str, "Method"], model: nn.Module) -> list[Switch]:
+def attach_parts(parts: Mapping[str, Attachable], model: nn.Module) -> list[Switch]:
     """Attach each part as if it were alone, and return the switch of each. Afterwards the tensors of all parts train.
 
     Raise UsageError where two parts own the same tensor.

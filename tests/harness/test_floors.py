@@ -66,13 +66,8 @@ def floor(module: str) -> str:
 
 
 def imported(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the line and the module of every import of ours in a file, but for those that only types need."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    typed = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
-    skipped = {id(node) for block in typed for node in ast.walk(block)}
-    for node in ast.walk(tree):
-        if id(node) in skipped:
-            continue
+    """Yield the line and the module of every import in a file, those that only types need included."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -96,7 +91,24 @@ def test_an_import_that_goes_up_is_seen(tmp_path: Path) -> None:
     path.write_text("from harness.cli import dispatch\n")
     assert up(path, "harness.store.store")
     path.write_text("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from harness.cli import dispatch\n")
-    assert not up(path, "harness.store.store")
+    assert up(path, "harness.store.store")
+
+
+def circles(imports: dict[str, set[str]]) -> set[str]:
+    """Return the modules that import themselves by way of others. imports: module -> the modules that it imports."""
+    left = dict(imports)
+    while free := {module for module, names in left.items() if not names & left.keys()}:
+        left = {module: names for module, names in left.items() if module not in free}
+    used = set(left)
+    while used - (needed := {name for module in used for name in left[module] if name in used}):
+        used = needed
+    return used
+
+
+def test_no_two_files_import_each_other() -> None:
+    ours = {module: {name for _, name in imported(path)} & FILES.keys() - {module} for module, path in FILES.items()}
+    assert circles(ours) == set()
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()}) == {"b", "c"}
 
 
 def test_every_floor_has_modules() -> None:

@@ -13,7 +13,7 @@ exhibits (`sets: validation`) say on which backbone a recipe's rate was chosen.
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from harness import assets
 from harness.config.schema import TaskConfig
@@ -22,14 +22,34 @@ from harness.experiments.verdict import Comparison
 from harness.store import archive, identity
 
 if TYPE_CHECKING:
-    from harness.analysis.study.study import Study
+    import pandas as pd
 
 ALONE, EDGE = "only one learning rate was tried", "the learning rate is at the edge of those tried"
+
+
+class Rated(Protocol):
+    """What is read of a `Study`, whose open rates `places` returns."""
+
+    @property
+    def scores(self) -> "pd.DataFrame":
+        """Return the rows of scores, one per cell, checkpoint and set."""
+
+    @property
+    def rates(self) -> "pd.DataFrame":
+        """Return the chosen rates by arm and task."""
+
+    @property
+    def open_rates(self) -> Mapping[tuple[str, str], str]:
+        """Return (arm, task) -> why a better rate may exist."""
+
+    def trains(self, arm: str) -> bool:
+        """Return whether an arm has a rate at all."""
+
 
 Sides = tuple[tuple[str, ...], tuple[str, ...]]
 
 
-def places(study: "Study") -> dict[tuple[str, str], str]:
+def places(study: Rated) -> dict[tuple[str, str], str]:
     """Return (arm, task) -> why its rate is open. An arm that trains nothing has no rate."""
     rows = study.scores.drop_duplicates(["arm", "task"])
     content = {(row["arm"], row["task"]): row["cell"] for row in rows.to_dict("records")}
@@ -42,13 +62,13 @@ def places(study: "Study") -> dict[tuple[str, str], str]:
     return reasons
 
 
-def cells_of(study: "Study") -> Mapping[str, str]:
+def cells_of(study: Rated) -> Mapping[str, str]:
     """Return the key of a cell -> why its rate is open."""
     placed = {row["key"]: (row["arm"], row["task"]) for row in study.scores[["key", "arm", "task"]].to_dict("records")}
     return {key: study.open_rates[place] for key, place in placed.items() if place in study.open_rates}
 
 
-def settle(study: "Study", margin: float, rows: tuple[Comparison, ...]) -> tuple[Comparison, ...]:
+def settle(study: Rated, margin: float, rows: tuple[Comparison, ...]) -> tuple[Comparison, ...]:
     """Return the comparisons, inconclusive where a better rate could change them and a rate is open."""
     reasons = cells_of(study)
     return tuple(row if row.at_best else _settled(row, margin, reasons) for row in rows)

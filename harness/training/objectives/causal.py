@@ -22,7 +22,7 @@ from harness.precision import in_precision
 from harness.training.batches import Batch, Encoded, pad
 from harness.training.decoding import Prompt, generate
 from harness.training.objectives.base import OptionScores, Predicted, alike_notes, answer_notes
-from harness.training.objectives.registry import Reading
+from harness.training.objectives.reading import Reading
 from tasks.base import Example, Task
 
 
