@@ -138,9 +138,9 @@ def seconds(store: Store) -> Callable[[Sequence[Cell], launch.Plan], dict[str, E
         estimates = {}
         for cell in many:
             source = sources.find(cell.model.name)
-            found = source.cell(cell, beside) if source else None
-            if source and found:
-                estimates[identity.key(cell)] = Estimate(found.total, bool(source.whose) or not found.alike)
+            spent = source.cell(cell, beside) if source else None
+            if source and spent:
+                estimates[identity.key(cell)] = Estimate(spent.total, bool(source.whose) or not spent.alike)
         return estimates
 
     return known
