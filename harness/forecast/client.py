@@ -18,14 +18,12 @@ from harness.training.objectives import registry as objectives
 from tasks.registry import row
 
 ANSWERS = "harness.forecast.compute:answers"
-OPERATIONS = "harness.forecast.flop_count:answers"
 Figures = dict[str, Any]
 T = TypeVar("T")
 
 
-def ask(many: Sequence[Cell], load: Load, memory: int | None = None, answers: str = ANSWERS) -> list[Figures | str]:
-    """Return for each cell its figures (see compute.py, or flop_count.py), or one sentence that says why there are
-    none.
+def ask(many: Sequence[Cell], load: Load, memory: int | None = None) -> list[Figures | str]:
+    """Return for each cell its figures (see compute.py), or one sentence that says why there are none.
 
     memory: bytes of a device, to say whether the cell fits and which batch would.
     """
@@ -37,7 +35,7 @@ def ask(many: Sequence[Cell], load: Load, memory: int | None = None, answers: st
         for places in groups.values()
     ]
     families = {cell.model.family for cell in many}
-    forecasts = forkserver.call(answers, (questions,), forkserver.preload(families)) if questions else []
+    forecasts = forkserver.call(ANSWERS, (questions,), forkserver.preload(families)) if questions else []
     figures: list[Figures | str] = [""] * len(many)
     for places, answer in zip(groups.values(), forecasts, strict=True):
         for order, place in enumerate(places):

@@ -12,6 +12,7 @@ from harness.forecast import quantised_shapes, synthetic_step
 from harness.forecast.prepared_cell import Subject, prepare
 from harness.measurement.allocations import Log
 from harness.store import identity
+from methods.backbone.delta import trainable
 
 WORKSPACE = 8_519_680
 """Bytes that cuBLAS takes from torch's allocator for itself (32 MiB on Hopper): beside the peak, not in it."""
@@ -125,7 +126,19 @@ class Course:
             "precision": subject.recipe.precision,
             "optimizer": subject.recipe.optimizer,
             "parameters": subject.counts,
+            "operations": self._operations(log),
         }
+
+    def _operations(self, log: Log) -> int:
+        """Return the floating-point operations of a step with the whole batch; 0 where nothing trains.
+
+        They are counted as in a run (harness/training/step_profile.py): matrix products, convolutions and attention; a
+        multiplication and an addition are two. A quantised base counts as the dense one that its products are made
+        with.
+        """
+        parts = self._subject.load.accumulation
+        trains = any(True for _ in trainable(self._subject.model))
+        return log.operations * parts // min(parts, synthetic_step.PARTS) if trains else 0
 
     def peak(self, rows: int) -> int:
         """Return the bytes of the peak with this number of rows at once."""
@@ -144,4 +157,5 @@ class Course:
 
 def _between(first: Log, low: int, second: Log, high: int, rows: int) -> Log:
     slope = (second.sizes - first.sizes) / (high - low)
-    return replace(first, sizes=np.rint(first.sizes + slope * (rows - low)).astype(np.int64))
+    operations = round(first.operations + (second.operations - first.operations) / (high - low) * (rows - low))
+    return replace(first, sizes=np.rint(first.sizes + slope * (rows - low)).astype(np.int64), operations=operations)

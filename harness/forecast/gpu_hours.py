@@ -66,28 +66,27 @@ def lines(many: Sequence[Cell], on: str) -> list[Line]:
     if len(alike) > 4:
         print(f"forecasting {len(alike)} kinds of cell, a second or two each", file=sys.stderr, flush=True)
     loads = {name: _load(cell) for name, cell in alike.items()}
-    forecasts: dict[str, tuple[Any, Any]] = {}
+    forecasts: dict[str, client.Figures | str] = {}
     for load in set(loads.values()):
         names = [name for name in alike if loads[name] == load]
         distinct = [alike[name] for name in names]
-        answers = (client.ask(distinct, load), client.ask(distinct, load, answers=client.OPERATIONS))
-        forecasts.update(zip(names, zip(*answers, strict=True), strict=True))
+        forecasts.update(zip(names, client.ask(distinct, load), strict=True))
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in many:
         groups.setdefault((cell.model.name, cell.method.name), []).append(cell)
     return [_line(names, members, forecasts, on) for names, members in groups.items()]
 
 
-def _line(names: tuple[str, str], members: Sequence[Cell], forecasts: Mapping[str, tuple[Any, Any]], on: str) -> Line:
-    pairs = [forecasts[_kind(cell)] for cell in members]
+def _line(
+    names: tuple[str, str], members: Sequence[Cell], forecasts: Mapping[str, client.Figures | str], on: str
+) -> Line:
+    pairs = [(forecasts[_kind(cell)], cell) for cell in members]
     steps, batch = (max(getattr(cell.recipe, field) for cell in members) for field in ("steps", "batch_size"))
-    wrong = [answer for pair in pairs for answer in pair if isinstance(answer, str)]
-    if wrong:
+    known = [(figures, cell) for figures, cell in pairs if not isinstance(figures, str)]
+    if wrong := [reason for reason, _ in pairs if isinstance(reason, str)]:
         return Line(*names, len(members), steps, batch, None, None, wrong[0])
-    seconds = sum(
-        pair[1]["operations"] * cell.recipe.steps / _rate(cell, on) for pair, cell in zip(pairs, members, strict=True)
-    )
-    peak = max(pair[0]["peak_bytes"] for pair in pairs)
+    seconds = sum(figures["operations"] * cell.recipe.steps / _rate(cell, on) for figures, cell in known)
+    peak = max(figures["peak_bytes"] for figures, _ in known)
     return Line(*names, len(members), steps, batch, peak, seconds / 3600)
 
 

@@ -15,16 +15,23 @@ from harness.config.step_load import Load
 from harness.forecast.attention_kernels import inside
 from harness.forecast.prepared_cell import Subject
 from harness.measurement.allocations import END, START, Live, Log
+from harness.measurement.meta_results import MetaResults
 from harness.models.tokenizer import IGNORED
 from harness.training import optimizers
 from harness.training import step as training_step
 from harness.training.batches import Batch
 from methods.backbone.delta import trainable
 
+PARTS = 2
+"""The most parts of a batch that are run: the first and the last, as those between are like the last."""
+_RESULTS = MetaResults()
+"""Of all steps of this process: the steps of one model have most of their calls in common."""
+
 
 def follow(subject: Subject, rows: int) -> Log:
     """Return the allocations of one step with `rows` rows in each part of the batch, the optimiser's state included."""
-    live = Live(inside if subject.ways is not None else None)
+    results = _RESULTS if subject.device.type == "meta" else None
+    live = Live(inside if subject.ways is not None else None, count=True, results=results)
     with live, _fused_on_meta():
         live.watch(subject.model)
         optimizer = ready(subject, live.mark)
@@ -54,7 +61,7 @@ def step(
     Of a batch in many parts, the first and the last are run, as those between are like the last. mark: is called with
     the name of each phase when it begins.
     """
-    for left in reversed(range(min(subject.load.accumulation, 2))):
+    for left in reversed(range(min(subject.load.accumulation, PARTS))):
         mark("forward")
         batch = synthetic(subject.load, rows, subject.device, options_read(subject))
         with subject.ways or nullcontext():

@@ -15,6 +15,9 @@ import numpy as np
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from harness.measurement.meta_results import MetaResults
 
 _READ = torch.ops.aten._local_scalar_dense.default
 
@@ -46,12 +49,20 @@ class _Ref(weakref.ref[Any]):
 class Live(TorchDispatchMode):
     """A dispatch mode that records the allocations inside it.
 
-    inside(operation, its arguments): the bytes that it allocates besides its outputs and frees before it ends.
+    - inside(operation, its arguments): the bytes that it allocates besides its outputs and frees before it ends.
+    - count: count the floating-point operations since START, too.
+    - results: takes the place of calls on the meta device (see meta_results.py).
     """
 
-    def __init__(self, inside: Callable[[Any, Any], int] | None = None) -> None:
+    def __init__(
+        self,
+        inside: Callable[[Any, Any], int] | None = None,
+        count: bool = False,
+        results: MetaResults | None = None,
+    ) -> None:
         super().__init__()
-        self._inside = inside
+        self._inside, self._count, self._results = inside, count, results
+        self._operations = 0
         self._sizes: list[int] = []
         self._events: list[int] = []
         self._marks: list[tuple[str, int]] = []
@@ -74,11 +85,14 @@ class Live(TorchDispatchMode):
 
     def mark(self, phase: str) -> None:
         """Assign what follows to `phase`; START begins the step that is evaluated."""
+        if phase == START:
+            self._operations = 0
         self._marks.append((phase, len(self._events)))
 
     def log(self) -> "Log":
         """Return the log of all allocations so far."""
-        return Log(np.array(self._sizes), np.array(self._events), tuple(self._marks), frozenset(self._gradients))
+        gradients = frozenset(self._gradients)
+        return Log(np.array(self._sizes), np.array(self._events), tuple(self._marks), gradients, self._operations)
 
     def __exit__(self, *reason: Any) -> None:
         super().__exit__(*reason)
@@ -89,10 +103,13 @@ class Live(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is _READ and args[0].is_meta:
             return args[0].dtype.is_floating_point and 0.0  # False: a mask is taken to contain padding
-        out = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs) if self._results is None else self._results.call(func, args, kwargs)
         if self._inside is not None and (taken := self._inside(func, args)):
             self._events += [len(self._sizes), -1 - len(self._sizes)]
             self._sizes.append(taken)
+        if self._count and (rule := flop_registry.get(func._overloadpacket)) is not None:
+            self._operations += int(rule(*args, **kwargs, out_val=out))
         for tensor in _tensors(out):
             self._see(tensor)
         return out
@@ -153,12 +170,14 @@ class Log:
     - events: [E] a storage's number at its birth, -1 - number at its death.
     - marks: (phase, its first event), in order.
     - gradients: numbers of storages.
+    - operations: floating-point operations of the step that is evaluated, where they were counted.
     """
 
     sizes: np.ndarray
     events: np.ndarray
     marks: tuple[tuple[str, int], ...]
     gradients: frozenset[int]
+    operations: int = 0
 
     def most(self, phase: str | None = None) -> int:
         """Return the peak of live bytes in a phase, over all its passages, or in the whole step."""

@@ -12,7 +12,7 @@ from harness import assets
 from harness.cli import dispatch
 from harness.config.schema import Cell
 from harness.config.step_load import Load
-from harness.forecast import client, flop_count, gpu_hours
+from harness.forecast import client, compute, gpu_hours
 from harness.training import step_profile
 
 Make = Callable[..., Cell]
@@ -21,7 +21,7 @@ Make = Callable[..., Cell]
 def _operations(made: Cell, load: Load, rows: int) -> int:
     from harness.store import identity as cells
 
-    (told,) = flop_count.answers([(cells.to_json(made), vars(load), [rows], None)])
+    (told,) = compute.answers([(cells.to_json(made), vars(load), [rows], None)])
     assert isinstance(told, list), told
     return int(told[0]["operations"])
 

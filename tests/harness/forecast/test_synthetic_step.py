@@ -157,3 +157,18 @@ def test_one_that_cannot_be_leaves_the_others_theirs(cell: Make) -> None:
     assert isinstance(told[0], str)
     assert "rank" in told[0]
     assert isinstance(told[1], list)
+
+
+@pytest.mark.parametrize("method", ["lora", "dora", "full", "prefix"])
+def test_a_step_has_the_same_storages_in_the_same_order(
+    cell: Callable[..., Cell], method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def log() -> Any:
+        return synthetic_step.follow(prepare(cell(method), Load(12, 4)), 3)
+
+    fast = [log(), log()][1]
+    monkeypatch.setattr(synthetic_step, "_RESULTS", None)
+    slow = log()
+    assert fast.same_course(slow)
+    assert fast.sizes.tolist() == slow.sizes.tolist()
+    assert fast.operations == slow.operations > 0
