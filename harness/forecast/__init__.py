@@ -8,7 +8,7 @@ The settings of a forecast are in config/step_load.py. Only the modules that bui
   one training step of them; gpu_measurement.py measures the same step on a GPU.
 - cuda_rules.py, attention_kernels.py: correct for what a CUDA device allocates differently from the meta device.
 - quantised_shapes.py: gives the shapes of a base in few bits, where its library cannot work.
-- flop_count.py, gpu_hours.py: estimate operations and hours on a GPU. cell_work.py, duration.py: seconds, by the rates
+- gpu_hours.py: estimates hours on a GPU. finished_cells.py, cell_work.py, duration.py: seconds, by the rates
   of finished cells. disk.py: the bytes that a cell keeps.
 - exhibit_rows.py, device_fit.py, dry_run.py: exhibits of forecasts, a plan's advice on a device, and the
   text of a plan.

@@ -17,7 +17,7 @@ from harness.execution.sweep_plan import SweepPlan
 from harness.experiments.exhibits import HERE, Block, Exhibit
 from harness.forecast import duration, gpu_hours
 from harness.forecast.disk import Disk
-from harness.forecast.duration import Estimator
+from harness.forecast.duration import AtSpeedOf, Estimator
 from harness.store import identity
 from harness.store.store import Store
 
@@ -35,12 +35,16 @@ class Sources:
     @cached_property
     def reference(self) -> Estimator:
         """Return the estimates of the exhibit's own run."""
-        return duration.from_reference(self._exhibit) if self._here and self._exhibit else Estimator([])
+        return self._at_speed(duration.from_reference(self._exhibit)) if self._here and self._exhibit else Estimator([])
 
     @cached_property
     def references(self) -> Estimator:
         """Return the estimates of all our runs."""
-        return duration.from_references() if self._here else Estimator([])
+        return self._at_speed(duration.from_references()) if self._here else Estimator([])
+
+    def _at_speed(self, recorded: Estimator) -> Estimator:
+        """Return the estimates of recorded runs, at the speed of the store's machine where a cell has finished here."""
+        return AtSpeedOf(recorded, self.own) if self.own and recorded else recorded
 
     def find(self, model: str) -> Estimator | None:
         """Return the first estimator that knows a model, else the store's, else that of all our runs; None without."""

@@ -2,8 +2,8 @@
 
 A cell's seconds are those of its training, of its evaluations, and a rest that no operation changes (start, loading,
 storing). The first two are the operations of cell_work.py over the rate of the finished cells that are most like it,
-where other work shared the cores as much. Then all is multiplied by the pace of the cells that ended last: a machine
-that is busy today is slower than in its records.
+with as many cells beside them, and among those of the ones that no other work disturbed. Then all is multiplied by the
+pace of the cells that ended last: a machine that is busy today is slower than in its records.
 """
 
 import math
@@ -20,6 +20,7 @@ from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.forecast import cell_work
 from harness.forecast.cell_work import Reading, Size, Work
+from harness.forecast.finished_cells import Sample, sample_of
 from harness.store import archive, identity, requested_grids
 from harness.store.requested_grids import Place
 from harness.store.store import Store
@@ -32,54 +33,10 @@ MOST_IN_ALL = 600
 """The number of records that are read of a store, at about one in a millisecond."""
 CLOSE = 1.5
 """The factor within which an estimate counts as right."""
+LATEST = 20
+"""The number of cells, the last to end, that show the speed of a machine."""
+ROUGH = "a rough guess for this machine"
 Group = tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A finished cell: its work, and the seconds of its training, its evaluations and the rest.
-
-    - size: of its backbone. beside: the number of cells that ran at the same time. ended: when, as text in UTC.
-    - key_of_reading: see `cell_work.reading_of`. memory: bytes of its process; None where unknown.
-    """
-
-    work: Work
-    size: Size
-    train_s: float
-    evaluate_s: float
-    rest_s: float
-    beside: int
-    ended: str
-    key_of_reading: tuple[Any, ...]
-    memory: int | None = None
-
-    @property
-    def wall_s(self) -> float:
-        """Return the seconds of the whole cell."""
-        return self.train_s + self.evaluate_s + self.rest_s
-
-
-def sample(record: Mapping[str, Any]) -> Sample | None:
-    """Return a finished cell's record as a sample; None where it is not done or has no time.
-
-    Where the record does not divide its time, all of it counts as training.
-    """
-    clock = record.get("time") or {}
-    wall = clock.get("wall_s")
-    if record.get("status") != "done" or not isinstance(wall, int | float):
-        return None
-    train, evaluate = (float(clock.get(name) or 0.0) for name in ("train_s", "evaluate_s"))
-    if not train + evaluate:
-        train = float(wall)
-    cell, reading = record["cell"], cell_work.read(record)
-    work = cell_work.of(cell, reading)
-    if clock.get("steps") is not None:
-        work = replace(work, steps=int(clock["steps"]))
-    ended = str((record.get("provenance") or {}).get("ended") or "")
-    rest, beside = max(0.0, wall - train - evaluate), clock.get("cells_beside") or 0
-    key = cell_work.reading_of(cell)
-    size = cell_work.size_of_record(record)
-    return Sample(work, size, train, evaluate, rest, beside, ended, key, _memory(record))
 
 
 @dataclass(frozen=True)
@@ -235,7 +192,8 @@ class Estimator:
             alike = [self.samples[place] for place in self._groups.get(group, ()) if place != without]
             if alike := [sample for sample in alike if fits(sample)]:
                 least = min(abs(sample.beside - beside) for sample in alike)
-                return [sample for sample in alike if abs(sample.beside - beside) == least]
+                near = [sample for sample in alike if abs(sample.beside - beside) == least]
+                return [sample for sample in near if not sample.is_disturbed] or near
         return []
 
     def _nearest(self, work: Work, size: Size) -> str:
@@ -256,6 +214,43 @@ class Estimator:
         known = self._readings.get(sample.key_of_reading)
         own = sample.work.reading
         return sample if own.tokens or known is None else replace(sample, work=replace(sample.work, reading=known))
+
+
+class AtSpeedOf(Estimator):
+    """The estimates of recorded runs at the speed of the machine where other cells have finished.
+
+    That speed is what those cells took over what the recorded runs let expect of the same work. A machine may be faster
+    with large matrices and slower with small ones, so the cells count whose model has steps most like the asked ones.
+    """
+
+    def __init__(self, recorded: Estimator, here: Estimator) -> None:
+        super().__init__(recorded.samples, recorded.whose.replace(ROUGH, "at the speed of the finished cells here"))
+        self._here = here
+        self._ratios: dict[str, tuple[float, float]] = {}
+
+    def seconds(self, work: Work, size: Size, beside: int = 0) -> Seconds:
+        """Return the seconds of this work on the machine of the other cells."""
+        recorded = super().seconds(work, size, beside)
+        model = self._here._nearest(work, size)
+        if model not in self._ratios:
+            self._ratios[model] = self._compare(model)
+        speed, rest = self._ratios[model]
+        return replace(
+            recorded, train=recorded.train * speed, evaluate=recorded.evaluate * speed, rest=recorded.rest * rest
+        )
+
+    def _compare(self, model: str) -> tuple[float, float]:
+        """Return what the latest cells of a model took here over what is recorded: the work, and the rest."""
+        places = self._here._groups["model", model]
+        samples = sorted((self._here.samples[place] for place in places), key=lambda sample: sample.ended)[-LATEST:]
+        pairs = [
+            (sample, super(AtSpeedOf, self).seconds(sample.work, sample.size, sample.beside)) for sample in samples
+        ]
+        works = [
+            (sample.train_s + sample.evaluate_s) / max(1e-9, known.train + known.evaluate) for sample, known in pairs
+        ]
+        rests = [sample.rest_s / known.rest for sample, known in pairs if known.rest]
+        return statistics.median(works), statistics.median(rests) if rests else 1.0
 
 
 def _ratio(steps: int | None, known: int) -> float:
@@ -299,7 +294,7 @@ def from_store(store: Store, keys: Iterable[str] | None = None) -> Estimator:
     most = max(1, min(MOST_READ, MOST_IN_ALL // max(1, len(kinds))))
     chosen = [key for members in kinds.values() for key in members[:: -(-len(members) // most)]]
     records = (store.read(key) for key in chosen)
-    return Estimator(filter(None, (sample(record) for record in records if record)))
+    return Estimator(filter(None, (sample_of(record) for record in records if record)))
 
 
 def from_reference(exhibit: str) -> Estimator:
@@ -320,12 +315,5 @@ def _of_runs(runs: Sequence[archive.Run], whose: str) -> Estimator:
     """Return the estimates of recorded runs; they are those of another machine, and a rough guess here."""
     about = next(((run.record.get("provenance") or {}).get("machine") or {} for run in runs), {})
     machine = f"{about.get('cores')} cores, {about.get('processor')}" if about else "another machine"
-    samples = filter(None, (sample(run.record) for run in runs))
-    return Estimator(samples, f"{whose} ({machine}), a rough guess for this machine")
-
-
-def _memory(record: Mapping[str, Any]) -> int | None:
-    """Return the bytes of a finished cell's process at its peak."""
-    phases = [phase for name, phase in (record.get("memory") or {}).items() if name != "why_null"]
-    peaks = [phase["process_bytes"] for phase in phases if isinstance(phase, Mapping) and phase.get("process_bytes")]
-    return max(peaks, default=None)
+    samples = filter(None, (sample_of(run.record) for run in runs))
+    return Estimator(samples, f"{whose} ({machine}), {ROUGH}")

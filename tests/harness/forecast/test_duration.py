@@ -9,9 +9,9 @@ import pytest
 
 from harness import assets
 from harness.config.schema import Cell
-from harness.forecast import duration
 from harness.forecast.cell_work import Reading, Size, Work
-from harness.forecast.duration import CLOSE, Estimator, Sample
+from harness.forecast.duration import CLOSE, AtSpeedOf, Estimator
+from harness.forecast.finished_cells import Sample, sample_of
 from harness.store import archive
 from harness.store.requested_grids import Place
 
@@ -57,6 +57,30 @@ def test_cells_under_the_same_load_are_asked_first() -> None:
     estimator = Estimator([made(), made(slow=3.0, beside=1), made(slow=3.0, beside=1)])
     assert estimator.seconds(WORK, SIZE, beside=0).train == pytest.approx(WORK.train(SIZE) / RATE)
     assert estimator.seconds(WORK, SIZE, beside=1).train == pytest.approx(3 * WORK.train(SIZE) / RATE)
+
+
+def test_cells_that_other_work_disturbed_give_way_to_those_that_ran_alone() -> None:
+    disturbed = replace(made(slow=4.0), busy=1.2)
+    assert Estimator([disturbed]).seconds(WORK, SIZE).train == pytest.approx(4 * WORK.train(SIZE) / RATE)
+    alone = replace(made(), busy=0.1)
+    assert Estimator([disturbed, alone, disturbed]).seconds(WORK, SIZE).train == pytest.approx(WORK.train(SIZE) / RATE)
+    beside = replace(made(slow=2.0, beside=1), busy=1.1)  # the cell beside it is what kept the other core busy
+    assert Estimator([alone, beside]).seconds(WORK, SIZE, 1).train == pytest.approx(2 * WORK.train(SIZE) / RATE)
+
+
+def test_recorded_runs_are_scaled_by_the_speed_here_on_the_work_most_like_the_asked_one() -> None:
+    large, small = replace(WORK, model="large"), replace(WORK, model="small")
+    sizes = {"large": Size(1e8, 12), "small": Size(1e4, 2)}
+    recorded = Estimator([made(), made(large, sizes["large"]), made(small, sizes["small"])], "by our runs, rough")
+    here = Estimator([made(large, sizes["large"], slow=0.5), made(small, sizes["small"], slow=3.0)])
+    scaled = AtSpeedOf(recorded, here)
+    for size, factor in ((Size(9e7, 12), 0.5), (Size(2e4, 2), 3.0)):
+        plain, found = recorded.seconds(WORK, size), scaled.seconds(WORK, size)
+        assert found.train == pytest.approx(factor * plain.train)
+        assert found.evaluate == pytest.approx(factor * plain.evaluate)
+        assert found.rest == pytest.approx(plain.rest)
+    slower = Estimator([replace(made(large, sizes["large"]), rest_s=5.0)])
+    assert AtSpeedOf(recorded, slower).seconds(WORK, SIZE).rest == pytest.approx(5.0)
 
 
 def test_the_pace_is_that_of_the_cells_that_ended_last() -> None:
@@ -108,15 +132,15 @@ def test_a_record_that_does_not_divide_its_time_counts_as_training() -> None:
         "seed": 0,
     }
     record = {"status": "done", "cell": {**cell, "recipe": {"steps": 10}}, "time": {"wall_s": 7.0}}
-    found = duration.sample(record)
+    found = sample_of(record)
     assert found is not None
     assert (found.train_s, found.evaluate_s, found.rest_s, found.work.steps) == (7.0, 0.0, 0.0, 10)
-    assert duration.sample({**record, "status": "oom"}) is None
+    assert sample_of({**record, "status": "oom"}) is None
 
 
 def _samples(path: Any) -> list[Sample]:
     """The samples of a recorded run in the order in which its cells ended."""
-    found = filter(None, (duration.sample(run.record) for run in archive.from_archive(path)))
+    found = filter(None, (sample_of(run.record) for run in archive.from_archive(path)))
     return sorted(found, key=lambda one: one.ended)
 
 

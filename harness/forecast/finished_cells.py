@@ -1,0 +1,72 @@
+"""What finished cells tell of time: each is a sample, with its work and the seconds that it took. Torch-free."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness.forecast import cell_work
+from harness.forecast.cell_work import Size, Work
+
+NOTICED = 0.5
+"""Cores of other work above which a cell counts as disturbed."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A finished cell: its work, and the seconds of its training, its evaluations and the rest.
+
+    - size: of its backbone. beside: the number of cells that ran at the same time. ended: when, as text in UTC.
+    - busy: the cores that other work kept busy during the training, other cells included; None where unknown.
+    - key_of_reading: see `cell_work.reading_of`. memory: bytes of its process; None where unknown.
+    """
+
+    work: Work
+    size: Size
+    train_s: float
+    evaluate_s: float
+    rest_s: float
+    beside: int
+    ended: str
+    key_of_reading: tuple[Any, ...]
+    memory: int | None = None
+    busy: float | None = None
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Return whether other work than the cells beside it shared the cores."""
+        return self.busy is not None and self.busy - self.beside > NOTICED
+
+    @property
+    def wall_s(self) -> float:
+        """Return the seconds of the whole cell."""
+        return self.train_s + self.evaluate_s + self.rest_s
+
+
+def sample_of(record: Mapping[str, Any]) -> Sample | None:
+    """Return a finished cell's record as a sample; None where it is not done or has no time.
+
+    Where the record does not divide its time, all of it counts as training.
+    """
+    clock = record.get("time") or {}
+    wall = clock.get("wall_s")
+    if record.get("status") != "done" or not isinstance(wall, int | float):
+        return None
+    train, evaluate = (float(clock.get(name) or 0.0) for name in ("train_s", "evaluate_s"))
+    if not train + evaluate:
+        train = float(wall)
+    cell, reading = record["cell"], cell_work.read(record)
+    work = cell_work.of(cell, reading)
+    if clock.get("steps") is not None:
+        work = replace(work, steps=int(clock["steps"]))
+    ended = str((record.get("provenance") or {}).get("ended") or "")
+    rest, beside = max(0.0, wall - train - evaluate), clock.get("cells_beside") or 0
+    key = cell_work.reading_of(cell)
+    size = cell_work.size_of_record(record)
+    return Sample(work, size, train, evaluate, rest, beside, ended, key, _memory(record), clock.get("busy_beside"))
+
+
+def _memory(record: Mapping[str, Any]) -> int | None:
+    """Return the bytes of a finished cell's process at its peak."""
+    phases = [phase for name, phase in (record.get("memory") or {}).items() if name != "why_null"]
+    peaks = [phase["process_bytes"] for phase in phases if isinstance(phase, Mapping) and phase.get("process_bytes")]
+    return max(peaks, default=None)
