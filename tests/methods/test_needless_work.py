@@ -76,7 +76,7 @@ def test_the_backward_pass_ends_at_the_lowest_layer_that_trains(again: bool) -> 
     outputs: list[bool] = []
     for block in model.model.layers:
         block.register_forward_hook(lambda _, inputs, output: outputs.append(output.requires_grad))
-    model(**batch(TOYS["llama-gqa"]))
+    model(**batch(TOYS["llama-gqa"]), use_cache=False)
     assert outputs == [False, True]
 
 
