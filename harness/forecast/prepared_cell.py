@@ -13,6 +13,7 @@ from harness.errors import UsageError
 from harness.forecast.cuda_rules import Ways
 from harness.models import backbone as models
 from harness.models import tokenizer
+from harness.training import step as training_step
 from harness.training.objectives import registry as objectives
 from harness.training.objectives.base import Objective
 from methods import registry as methods
@@ -113,8 +114,7 @@ def _check_room(room: int | None, length: int, cell: Cell) -> None:
 def _checkpoint(model: Any, cell: Cell, ways: Ways | None) -> None:
     """Block by block; what is computed again goes the same ways."""
     again = {} if ways is None else {"context_fn": lambda: (nullcontext(), ways.again())}
-    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
     try:
-        enable({"use_reentrant": False, **again})
+        training_step.recompute_blocks(model, **again)
     except ValueError as error:
         raise UsageError(f"--checkpointing: model {cell.model.name} cannot recompute its blocks ({error}).") from error

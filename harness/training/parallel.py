@@ -89,8 +89,7 @@ def _recompute(model: Any) -> None:
         raise NotApplicable(
             f"recipe.gradient_checkpointing: {type(model).__name__} cannot recompute its blocks in the backward pass."
         )
-    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
-    enable({"use_reentrant": False})  # transformers is giving it another name
+    step.recompute_blocks(model)
 
 
 def _shard(model: nn.Module, device: torch.device) -> None:

@@ -4,7 +4,7 @@ Training, its profile and every forecast take their step here, so they agree on 
 """
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -35,6 +35,18 @@ def losses(
         loss = loss * share
     scaled = loss if processes == 1 else loss * processes
     return loss, scaled if penalty is None else scaled + penalty
+
+
+def recompute_blocks(model: Any, **how: Any) -> None:
+    """Have the activations of each block computed again in the backward pass, which `how` can say more of.
+
+    transformers then lets the embeddings' output require gradients, as its older way of recomputing needs it. Ours does
+    not, and frozen blocks below the lowest trained one would be computed again for gradients that nobody reads.
+    Raise ValueError for a model that cannot do it.
+    """
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable({"use_reentrant": False, **how})  # transformers is giving it another name
+    model.disable_input_require_grads()
 
 
 def add_gradients(loss: torch.Tensor, again: bool = False) -> None:
