@@ -14,8 +14,8 @@ def number(value: Any) -> str:
 
 
 def rate(value: float) -> str:
-    """Return a learning rate as people write it: 3e-4, 0.05."""
-    if 0.01 <= value < 100:
+    """Return a learning rate as papers write it: 3e-4, 1e-2; below 1 always in this notation, so that columns agree."""
+    if value >= 1:
         return f"{value:.4g}"
     mantissa, exponent = f"{value:.3e}".split("e")
     return f"{float(mantissa):g}e{int(exponent)}"

@@ -34,6 +34,7 @@ _IN_COLUMNS = (*_OF_TASKS, "")
 def tables(studies: Sequence[Study], measure: Measure, by: tuple[str, str], sort: str | None = None) -> list[Table]:
     """Return one table for every model, and for whatever else is on no axis and may not be averaged.
 
+    Where an axis is a field of models, one table has all of them, and models that share its value are averaged.
     by: the axes of rows and columns; "" for one column. sort: the heading of the column by which rows are sorted, the
     best number first.
     """
@@ -62,15 +63,12 @@ class _Pivot:
     def table(self, sort: str | None) -> Table:
         """Return the table."""
         columns = axes.ordered(self.by[1], self.rows.column)
-        made = [self._row(label, columns) for label in self._labels()]
+        made = [self._row(label, columns) for label in axes.ordered(self.by[0], self.rows.row)]
         heads = self._heads(columns)
         made = self._sorted(made, heads, sort)
         made += self._extra(columns)
         notes = tuple(pivot_notes.lines(self.rows, self.measure, self.by, self.remarks, self._has_rates()))
         return Table("table", self._title(), self.name, heads, tuple(made), notes)
-
-    def _labels(self) -> list[str]:
-        return axes.ordered(self.by[0], self.rows.row)
 
     def _title(self) -> str:
         across = " and ".join(filter(None, self.by))
@@ -102,11 +100,10 @@ class _Pivot:
 
     def _row(self, label: str, columns: Sequence[str]) -> Cells:
         mine = self.rows[self.rows.row == label]
-        inside = mine if self.by[0] in _OF_TASKS else self.rows
+        inside = mine if self.by[0] in _OF_TASKS or axes.groups_models(self.by[0]) else self.rows
+        own = self.by[1] in _IN_COLUMNS or axes.groups_models(self.by[1])
         entries = [
-            self._entry(
-                mine[mine.column == column], inside[inside.column == column] if self.by[1] in _IN_COLUMNS else inside
-            )
+            self._entry(mine[mine.column == column], inside[inside.column == column] if own else inside)
             for column in columns
         ]
         means = [self._entry(group[group.row == label], group) for group in self._means().values()]
@@ -132,15 +129,28 @@ class _Pivot:
         if reason := self._mixed(mine):
             self.remarks.sentences.setdefault(reason)
             return Entry(MISSING, keys=keys)
-        if set(_places(whole)) - set(_places(mine)):
+        if set(self._places(whole)) - set(self._places(mine)):
             self.remarks.sentences.setdefault("not every cell has a score: a mean over tasks needs one on every task")
             return Entry(MISSING, keys=keys)
         return self._number(mine, keys)
 
     def _number(self, mine: "pd.DataFrame", keys: tuple[str, ...]) -> Entry:
+        models = list(mine.model.unique()) if self._groups_models() else []
+        if len(models) > 1:
+            self.remarks.sentences.setdefault(f"mean over the models {', '.join(models)}, where a place has several")
+            mine = mine.assign(task=mine.task + " of " + mine.model)
         panel = selection.panel(mine.assign(arm="all"), self.measure.role, (), scores=self.measure.score)
         made = number(estimates.score(panel, "all"), self.measure.factor, self._digits())
         return replace(made, text=made.text + self._marks(mine), keys=keys)
+
+    def _groups_models(self) -> bool:
+        """Return whether several models may stand in one place of the table."""
+        return any(map(axes.groups_models, self.by))
+
+    def _places(self, rows: "pd.DataFrame") -> list[tuple[str, ...]]:
+        """Return what a mean is over: every task and set, of every model where a place may have several."""
+        of_model = list(rows.model) if self._groups_models() else [""] * len(rows)
+        return list(dict.fromkeys(zip(rows.plain_task, rows["set"], of_model, strict=True)))
 
     def _marks(self, mine: "pd.DataFrame") -> str:
         """Return the arrows of rates at an edge or, where rates are an axis, the mark of the chosen one."""
@@ -165,7 +175,7 @@ class _Pivot:
             versions.setdefault(cell["task"]["name"], []).append(label)
         if several := [label for labels_of in versions.values() if len(labels_of) > 1 for label in labels_of]:
             return f"no mean over versions of one task ({', '.join(several)}): --by method,task shows each"
-        twice = mine[mine.duplicated(["task", "set", "seed"], keep=False)]
+        twice = mine[mine.duplicated(["model", "task", "set", "seed"], keep=False)]
         if len(twice):
             listed = ", ".join(key[:12] for key in _keys(twice)[:4])
             return f"no mean over cells that these axes do not tell apart: {listed}"
@@ -225,10 +235,6 @@ def _comparable(value: Any) -> tuple[float, str]:
 
 def _keys(rows: "pd.DataFrame") -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(str, rows.key)))
-
-
-def _places(rows: "pd.DataFrame") -> list[tuple[str, str]]:
-    return list(dict.fromkeys(zip(rows.plain_task, rows["set"], strict=True)))
 
 
 def _count(rows: "pd.DataFrame") -> Entry:

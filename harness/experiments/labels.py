@@ -9,10 +9,8 @@ from typing import Any
 
 from harness import formatting
 from harness.config.schema import ModelConfig, RecipeConfig, TaskConfig
-from harness.config.values import parse
 from harness.errors import plain
-from methods import registry as methods
-from methods.registry import REQUIRED
+from harness.store.columns import method_fields
 
 Fields = Mapping[str, Any]
 
@@ -66,7 +64,7 @@ def _task(cell: Fields) -> dict[str, Any]:
 
 def _arm(cell: Fields) -> dict[str, Any]:
     """Return the method's fields, then what else may be compared."""
-    method = declared(cell["method"])
+    method = method_fields(cell["method"])
     recipe = {**_identity(cell["recipe"], RecipeConfig), "learning_rate": None}
     roles = "+".join(role for role, _ in cell.get("parents") or ())
     named = {f"recipe.{name}": value for name, value in recipe.items()}
@@ -94,30 +92,6 @@ def distinguishing(rows: Sequence[Fields]) -> tuple[str, ...]:
         if _distinct(rows, [*needed, name]) > _distinct(rows, needed):
             needed.append(name)
     return tuple(needed)
-
-
-def declared(method: Fields) -> dict[str, Any]:
-    """Return a method's fields without its name, in the order in which it declares them.
-
-    A record may have them sorted, and then alpha, which follows from the rank, would come before it as the label. A
-    record from before a field existed has it at its default, as in the key.
-    """
-    defaults = _defaults(str(method["name"]))
-    names = dict.fromkeys([*defaults, *(name for name in method if name != "name")])
-    values = {name: method.get(name, defaults.get(name, REQUIRED)) for name in names}
-    return {name: value for name, value in values.items() if value is not REQUIRED}
-
-
-@cache
-def _defaults(name: str) -> Fields:
-    """Return the declared fields of a method with their defaults; none for a method that is not known here."""
-    entry = methods.catalogue().get(name)
-    if entry is None:
-        return {}
-    return {
-        field: spec.default if spec.default is REQUIRED else parse(f"method.{field}", spec.type_text, spec.default)
-        for field, spec in entry.fields.items()
-    }
 
 
 def labels(

@@ -13,8 +13,9 @@ from typing import Any
 
 from harness import formatting
 from harness.config.schema import ModelConfig, RecipeConfig, TaskConfig, type_text
-from harness.config.values import kind_of
+from harness.config.values import kind_of, parse
 from methods import registry as methods
+from methods.registry import REQUIRED
 
 Row = dict[str, Any]
 
@@ -37,12 +38,36 @@ def flat(record: Mapping[str, Any]) -> Row:
     """Return a record's config fields and figures by column."""
     cell = record["cell"]
     row = {f"{group}.{field.name}": cell[group].get(field.name, field.default) for group, field in _declared()}
-    row |= {f"method.{name}": value for name, value in cell["method"].items() if name != "name"}
+    row |= {f"method.{name}": value for name, value in method_fields(cell["method"]).items()}
     for section in FIGURES:
         content = record.get(section) or {}
         content = {name: content.get(name) for name in _ERROR} if section == "error" and content else content
         row.update(_leaves(section, content))
     return row
+
+
+def method_fields(method: Mapping[str, Any]) -> Row:
+    """Return a method's fields without its name, in the order in which it declares them.
+
+    A record may have them sorted, and then alpha, which follows from the rank, would come before it as the label. A
+    record from before a field existed has it at its default, as in the key.
+    """
+    defaults = _defaults(str(method["name"]))
+    names = dict.fromkeys([*defaults, *(name for name in method if name != "name")])
+    values = {name: method.get(name, defaults.get(name, REQUIRED)) for name in names}
+    return {name: value for name, value in values.items() if value is not REQUIRED}
+
+
+@cache
+def _defaults(name: str) -> Mapping[str, Any]:
+    """Return the declared fields of a method with their defaults; none for a method that is not known here."""
+    entry = methods.catalogue().get(name)
+    if entry is None:
+        return {}
+    return {
+        field: spec.default if spec.default is REQUIRED else parse(f"method.{field}", spec.type_text, spec.default)
+        for field, spec in entry.fields.items()
+    }
 
 
 def _declared() -> Iterator[tuple[str, Any]]:

@@ -13,6 +13,7 @@ from harness.store import columns
 if TYPE_CHECKING:
     import pandas as pd
 
+MODEL_FIELD = "model."
 METHOD, MODEL, TASK, SET, RATE = "method", "model", "task", "set", "recipe.learning_rate"
 NAMES = (METHOD, MODEL, TASK, SET, "objective", "recipe", "seed", "parents")
 """Axes that are no single field; `set` is one of a task's evaluation sets."""
@@ -85,8 +86,14 @@ def _apart(by: tuple[str, str]) -> list[str]:
     return [*fields, *recipe]
 
 
+def groups_models(axis: str) -> bool:
+    """Return whether an axis is a field of models, so that several models can stand in one place of a table."""
+    return axis.startswith(MODEL_FIELD)
+
+
 def _table(label: labels.CellLabel, by: tuple[str, str]) -> str:
-    parts = ([] if MODEL in by else [label.model]) + ([] if METHOD in by else [label.arm])
+    named = MODEL in by or any(map(groups_models, by))
+    parts = ([] if named else [label.model]) + ([] if METHOD in by else [label.arm])
     return ", ".join(parts) or "all cells"
 
 

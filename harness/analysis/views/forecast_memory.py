@@ -8,6 +8,7 @@ from typing import Any
 from harness.analysis.output.table import MISSING, Entry, Table, word
 from harness.experiments import labels
 from harness.experiments.exhibits import Exhibit
+from harness.store.columns import method_fields
 
 GIB = 2**30
 PARTS = ("parameters", "gradients", "optimizer", "activations", "temporaries")
@@ -92,7 +93,7 @@ def studies(exhibit: Exhibit, rows: Sequence[Mapping[str, Any]]) -> list[MemoryS
 
 
 def _fields(cell: Mapping[str, Any]) -> dict[str, Any]:
-    method = labels.declared(cell["method"])
+    method = method_fields(cell["method"])
     return {**method, **{name: value for name, value in cell["recipe"].items() if name not in _ARITHMETIC}}
 
 

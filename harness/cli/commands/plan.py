@@ -128,7 +128,7 @@ def _columns(cell: Cell) -> tuple[str, ...]:
     fields = {name: value for name, value in cell.method.fields.items() if value is not None}
     text = " ".join(f"{name}={formatting.value(value)}" for name, value in fields.items())
     names = (cell.method.name, cell.model.name, cell.task.name, str(cell.seed))
-    return (*names, f"{cell.recipe.learning_rate:g}", text)
+    return (*names, formatting.rate(cell.recipe.learning_rate), text)
 
 
 def _leaked(many: Sequence[Cell]) -> list[str]:

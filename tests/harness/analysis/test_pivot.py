@@ -85,6 +85,49 @@ def test_what_is_on_no_axis_makes_a_table_of_its_own(make_grid: Runs) -> None:
     assert [str(row[0].value) for row in by_task[0].rows[:2]] == ["micro-t5-nano", "micro-llama-nano"]
 
 
+FAMILIES = {"micro-t5-nano": "t5", "micro-t5-micro": "t5", "micro-llama-nano": "llama"}
+
+
+def _of_families(runs: list[Run]) -> list[Run]:
+    for run in runs:
+        run.record["cell"]["model"]["family"] = FAMILIES[run.record["cell"]["model"]["name"]]
+    return runs
+
+
+@pytest.mark.parametrize("by", ["model.family,method", "method,model.family"])
+def test_a_field_of_models_groups_them_in_one_table(make_grid: Runs, by: str) -> None:
+    runs = _of_families(make_grid(methods=("full", "lora"), models=("micro-t5-nano", "micro-llama-nano")))
+    [table] = made(runs, by)
+    [one] = [study for study in study.studies(grid_table.plain("mine"), runs) if study.model == "micro-t5-nano"]
+    shown = {str(row[0].value): row for row in table.rows}
+    at = table.columns.index("lora (untuned)" if by.startswith("model") else "t5")
+    entry = shown["t5" if by.startswith("model") else "lora"][at]
+    assert table.model == "all cells"
+    assert entry.value == pytest.approx(100 * estimates.score(one.clean, "lora").main.mean)
+    assert not any("mean over the models" in note for note in table.notes)
+
+
+def test_models_of_one_family_are_averaged_and_named(make_grid: Runs) -> None:
+    runs = _of_families(make_grid(methods=("full",), tasks=(QA,), seeds=(0, 1), models=tuple(FAMILIES)))
+    [table] = made(runs, "model.family,method")
+    scores = [run.record["scores"]["best"]["sets"]["test"]["accuracy"] for run in runs]
+    of_t5 = [score for run, score in zip(runs, scores, strict=True) if run.record["cell"]["model"]["family"] == "t5"]
+    [entry] = [row[1] for row in table.rows if row[0].value == "t5"]
+    assert entry.value == pytest.approx(100 * sum(of_t5) / 4)
+    assert len(entry.keys) == 4
+    assert "mean over the models micro-t5-nano, micro-t5-micro, where a place has several" in table.notes
+
+
+def test_a_record_from_before_a_field_existed_stands_at_its_default(make_run: Callable[..., Run]) -> None:
+    old = [make_run("lora", QA, seed, fields={"rank": 4, "alpha": 8}) for seed in (0, 1)]
+    new = [make_run("lora", QA, seed, fields={"rank": 4, "alpha": 8, "rate_ratio": 16.0}) for seed in (0, 1)]
+    [table] = made(old + new, "method.rate_ratio,task")
+    assert [str(row[0].value) for row in table.rows[:2]] == ["1.0", "16.0"]
+    assert columns.flat(old[0].record)["method.rate_ratio"] == 1.0
+    foreign = make_run("someone_elses", QA, 0, fields={"rank": 4})
+    assert "method.rate_ratio" not in columns.flat(foreign.record)
+
+
 def test_no_mean_over_metrics(make_grid: Runs) -> None:
     runs = make_grid(methods=("full", "lora"))
     for run in runs:
@@ -135,7 +178,7 @@ def test_a_mean_needs_a_score_on_every_task(make_grid: Runs) -> None:
 def test_rates_on_an_axis_stand_apart_and_the_chosen_one_is_marked(make_grid: Runs) -> None:
     runs = make_grid(methods=("full", "lora"), tasks=(QA,), rates=(1e-4, 1e-3, 1e-2))
     [table] = made(runs, "method,recipe.learning_rate")
-    assert table.columns == ("method", "1e-4", "1e-3", "0.01", "n")
+    assert table.columns == ("method", "1e-4", "1e-3", "1e-2", "n")
     for row in texts(table).values():
         assert [head for head, text in row.items() if text.endswith(" *")] == ["1e-3"]
     assert any(note.startswith("*: the learning rate that validation chooses") for note in table.notes)

@@ -63,7 +63,8 @@ def test_numbers_are_printed_with_their_interval():
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(3e-4, "3e-4"), (1e-3, "1e-3"), (0.0125, "0.0125"), (0.1, "0.1"), (2.5e-5, "2.5e-5")]
+    ("value", "text"),
+    [(3e-4, "3e-4"), (0.03, "3e-2"), (0.0125, "1.25e-2"), (0.1, "1e-1"), (2.5e-5, "2.5e-5"), (30, "30")],
 )
 def test_rates_are_written_as_people_write_them(value, text):
     assert formatting.rate(value) == text

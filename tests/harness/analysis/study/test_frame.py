@@ -9,6 +9,7 @@ from harness.analysis.study import frame
 from harness.errors import UsageError
 from harness.experiments import labels
 from harness.store import archive
+from harness.store.columns import method_fields
 
 
 def write_archive(path, runs):
@@ -108,10 +109,10 @@ def test_a_record_from_before_a_field_existed_has_it_at_its_default(make_run):
 def test_a_field_that_follows_from_another_is_no_label():
     """Archives have their fields sorted, alpha before rank; what was varied is the rank."""
     fields = [{"alpha": 2 * rank, "dropout": 0.0, "name": "lora", "rank": rank} for rank in (4, 8)]
-    told = labels.labels(["lora", "lora"], [0, 0], [labels.declared(one) for one in fields])
+    told = labels.labels(["lora", "lora"], [0, 0], [method_fields(one) for one in fields])
     assert told == ["lora rank=4", "lora rank=8"]
     alone = [{**fields[0], "alpha": alpha} for alpha in (4, 8)]
-    assert labels.labels(["lora"] * 2, [0, 0], list(map(labels.declared, alone))) == ["lora alpha=4", "lora alpha=8"]
+    assert labels.labels(["lora"] * 2, [0, 0], list(map(method_fields, alone))) == ["lora alpha=4", "lora alpha=8"]
 
 
 def test_a_methods_own_dropout_is_not_the_recipes(make_run):
