@@ -1,7 +1,7 @@
 """Tables of forecast peak memory beside measurements; harness/forecast computes the forecasts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,10 @@ _ARITHMETIC = ("name", "learning_rate", "batch_size", "evaluation_batch_size", "
 
 @dataclass(frozen=True)
 class Row:
-    """One cell. forecast: its figures (harness/forecast/compute.py); None for the `reason`. measured: of a GPU."""
+    """One cell. forecast: its figures (harness/forecast/compute.py); None for the `reason`. measured: of a GPU.
+
+    fields: those of its method.
+    """
 
     key: str
     arm: str
@@ -27,6 +30,7 @@ class Row:
     forecast: Mapping[str, Any] | None
     reason: str = ""
     measured: Mapping[str, Any] | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def bytes(self) -> int | None:
@@ -51,6 +55,20 @@ class MemoryStudy:
     def arms(self) -> dict[str, str]:
         """Return arm -> method, in the exhibit's order."""
         return {row.arm: row.method for row in self.rows}
+
+    @property
+    def method_of(self) -> Mapping[str, str]:
+        """Return arm -> method, under the name that a study of scores has for it."""
+        return self.arms
+
+    def field(self, arm: str, name: str) -> Any:
+        """Return a field of an arm's method; None where it has none of this name."""
+        return next(row.fields.get(name) for row in self.rows if row.arm == arm)
+
+    def trained(self, arm: str) -> float | None:
+        """Return the trainable parameters of an arm as a share of the backbone's; None without a forecast."""
+        counts = [row.forecast["parameters"] for row in self.rows if row.arm == arm and row.forecast]
+        return counts[0]["delta"] / counts[0]["backbone"] if counts else None
 
     @cached_property
     def batches(self) -> list[int]:
@@ -82,7 +100,7 @@ def studies(exhibit: Exhibit, rows: Sequence[Mapping[str, Any]]) -> list[MemoryS
     made = [
         Row(
             row["key"], arm, row["cell"]["method"]["name"], row["cell"]["recipe"]["batch_size"],
-            row.get("forecast"), row.get("reason", ""), row.get("measured"),
+            row.get("forecast"), row.get("reason", ""), row.get("measured"), method_fields(row["cell"]["method"]),
         )
         for row, arm in zip(rows, names, strict=True)
     ]  # fmt: skip
@@ -109,12 +127,13 @@ def table(study: MemoryStudy) -> Table:
         entries = [word(arm), Entry(MISSING) if count is None else Entry(f"{count:,}", count)]
         for batch in study.batches:
             saved = None if arm == study.ceiling else study.saved(arm, batch)
-            entries += [_peak(study, study.at(arm, batch)), _saved(saved)]
+            entries += [peak(study, study.at(arm, batch)), _saved(saved)]
         rows.append(tuple(entries))
     return Table("memory", "Peak training memory, forecast", study.model, tuple(columns), tuple(rows), _notes(study))
 
 
-def _peak(study: MemoryStudy, row: Row | None) -> Entry:
+def peak(study: MemoryStudy, row: Row | None) -> Entry:
+    """Return a forecast peak in GiB, with a mark where the device is too small."""
     if row is None or row.bytes is None:
         return Entry(MISSING)
     text = f"{row.bytes / GIB:.2f}"

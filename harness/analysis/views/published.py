@@ -14,10 +14,12 @@ from harness.analysis.output.table import MISSING, Entry, Table, word
 from harness.analysis.study.study import Study
 from harness.analysis.study.study import published as read_published
 from harness.analysis.views import samples
+from harness.analysis.views.forecast_memory import MemoryStudy, peak
 from harness.experiments.exhibits import Exhibit
 
 Row = Mapping[str, str]
 OURS, VERSION, AFTERWARDS, SIZE, SHARE = "ours", "paper_version", "README", "n_samples", "params_pct"
+MEMORY = "gpu_mem_gb"
 MEASURES = {
     "avg_reported": "",
     "avg": "",
@@ -43,8 +45,10 @@ class Printed:
 def table(study: Any) -> Table:
     """Return our arms and the published rows, those of one arm together.
 
-    The published rows stand alone for forecasts, and where the paper prints no score.
+    The published rows stand alone where the paper prints neither scores nor memory that ours can stand beside.
     """
+    if isinstance(study, MemoryStudy) and any(row.get(MEMORY) for row in _rows(study.exhibit)):
+        return _of_memory(study)
     if not isinstance(study, Study) or not any(name in row for row in study.published for name in MEASURES):
         return alone(study.exhibit)
     rows = latest(study.published)
@@ -74,9 +78,54 @@ def table(study: Any) -> Table:
     return Table("published", "Ours beside the published", study.model, ("method", "by", *heads), body, text)
 
 
+def _of_memory(study: MemoryStudy) -> Table:
+    """Return our forecasts and the published memory, those of one arm together, by rows in one pass of a step."""
+    rows = _rows(study.exhibit)
+    left = list(rows)
+    compared: list[tuple[str, str, dict[str, Entry]]] = []
+    for arm in study.arms:
+        ours = {_at(batch): peak(study, study.at(arm, batch)) for batch in study.batches}
+        compared.append((arm, "ours, forecast in GiB", ours))
+        if share := study.trained(arm):
+            ours[TRAINS] = Entry(f"{100 * share:.3g} %", 100 * share)
+        mine = [row for row in left if row.get(OURS) and _is_ours(study, arm, row[OURS])]
+        left = [row for row in left if row not in mine]
+        compared += [(arm, *_printed_memory(row)) for row in mine]
+    compared += [(row["method"], *_printed_memory(row)) for row in left]
+    batches = sorted({*study.batches, *map(_micro_batch, rows)})
+    heads = [*map(_at, batches), *([TRAINS] if any(row.get(SHARE) for row in rows) else []), MEAN]
+    heads = [head for head in heads if any(head in entries for *_, entries in compared)]
+    body = tuple(
+        (word(name), word(by), *(entries.get(head, Entry(MISSING)) for head in heads)) for name, by, entries in compared
+    )
+    text = (
+        "ours: forecast of the peak of training, for the rows of one forward pass",
+        f"the others: as printed in {study.exhibit.source}; the rows of a pass are the batch over its parts",
+        f"{MISSING}: not forecast here, or not printed",
+    )
+    return Table("published", "Ours beside the published", study.model, ("method", "by", *heads), body, text)
+
+
+def _printed_memory(row: Row) -> tuple[str, dict[str, Entry]]:
+    """Return (by, heading -> entry) of a published row."""
+    texts = {_at(_micro_batch(row)): row[MEMORY], MEAN: row.get(_score(row)) or MISSING}
+    texts |= {TRAINS: f"{row[SHARE]} %"} if row.get(SHARE) else {}
+    return f"{_model(row)}, GB", {head: word(text) for head, text in texts.items()}
+
+
+def _micro_batch(row: Row) -> int:
+    """Return how many rows of a published run were in one forward pass."""
+    parts = row.get("accumulation_steps") or ""
+    return int(row["batch_size"]) // (int(parts) if parts.isdigit() else 1)
+
+
+def _at(batch: int) -> str:
+    return f"memory at {batch}"
+
+
 def alone(exhibit: Exhibit) -> Table:
     """Return the published rows of an exhibit as the paper prints them."""
-    every = read_published(exhibit.published) if exhibit.published else ()
+    every = _rows(exhibit)
     rows = latest(every)
     columns = tuple(name for name in rows[0] if name not in LEFT_OUT) if rows else ("published",)
     body = tuple(tuple(word(row.get(column) or MISSING) for column in columns) for row in rows)
@@ -85,20 +134,30 @@ def alone(exhibit: Exhibit) -> Table:
     return Table("published", "As published", exhibit.name, heads, body, (note, *_remarks(every, rows)))
 
 
+def _rows(exhibit: Exhibit) -> Sequence[Row]:
+    """Return the rows of an exhibit's published file; none without one."""
+    return read_published(exhibit.published) if exhibit.published else ()
+
+
 def latest(rows: Sequence[Row]) -> list[Row]:
     """Return the rows of the paper's last version in the file, or all rows of a file without versions."""
     versions = [row[VERSION] for row in rows if row.get(VERSION) and AFTERWARDS not in row[VERSION]]
     return [row for row in rows if not versions or row.get(VERSION) == versions[-1]]
 
 
+def _is_ours(study: Study | MemoryStudy, arm: str, named: str) -> bool:
+    """Return whether an arm is the one that the column `ours` names."""
+    method, *fields = named.split(" ")
+    wanted = [field.partition("=")[::2] for field in fields]
+    return study.method_of[arm] == method and all(
+        _text(study.field(arm, name)) in values.split("|") for name, values in wanted
+    )
+
+
 def belongs(study: Study, arm: str, row: Row) -> bool:
     """Return whether a published row is of our arm."""
     if row.get(OURS):
-        method, *fields = row[OURS].split(" ")
-        wanted = [field.partition("=")[::2] for field in fields]
-        return study.method_of[arm] == method and all(
-            _text(study.field(arm, name)) in values.split("|") for name, values in wanted
-        )
+        return _is_ours(study, arm, row[OURS])
     if study.method_of[arm] != row["method"].lower():
         return False
     variants = [variant for variant in study.clean.arms if study.method_of[variant] == study.method_of[arm]]

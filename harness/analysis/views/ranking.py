@@ -34,15 +34,44 @@ def ranking(study: Study) -> Table:
 
 
 def tasks(study: Study) -> Table:
-    """Return one row per arm, one column per task: mean over seeds with its interval; guessing as the last row."""
-    panel = study.clean
+    """Return one row per arm, one column per task: mean over seeds with its interval; guessing as the last row.
+
+    The means over tasks are one for each metric.
+    """
+    panel, over = study.clean, means(study)
     rows = []
     for arm in rate_marks.by_score(study):
         scores = [rate_marks.scored(study, arm, index) for index in range(len(panel.tasks))]
-        rows.append((rate_marks.named(study, arm), *scores, rate_marks.scored(study, arm)))
-    rows.append((word("guessing"), *(_guess(base) for base in (*panel.base, panel.base.mean()))))
-    notes = (*common_notes(study), *rate_marks.notes(study))
-    return Table("tasks", "Scores by task", study.model, ("method", *panel.tasks, "mean"), tuple(rows), notes)
+        averages = [rate_marks.scored(study, arm, panel=panel.at(places)) for places in over.values()]
+        rows.append((rate_marks.named(study, arm), *scores, *averages))
+    averages_of_guessing = [panel.base[places].mean() for places in over.values()]
+    rows.append((word("guessing"), *(_guess(base) for base in (*panel.base, *averages_of_guessing))))
+    notes = (*common_notes(study), *mixed(study), *rate_marks.notes(study))
+    return Table("tasks", "Scores by task", study.model, ("method", *panel.tasks, *over), tuple(rows), notes)
+
+
+def metrics(study: Study) -> dict[str, list[int]]:
+    """Return metric -> the places of the tasks that it scores in the panel."""
+    of_task = dict(zip(study.selected.task, study.selected.metric, strict=True))
+    places: dict[str, list[int]] = {}
+    for place, column in enumerate(study.clean.tasks):
+        places.setdefault(str(of_task[study.task_of(column)]), []).append(place)
+    return places
+
+
+def means(study: Study) -> dict[str, list[int]]:
+    """Return heading -> places of the tasks of each mean: all tasks, or those of one of several metrics."""
+    over = metrics(study)
+    if len(over) == 1:
+        return {"mean": next(iter(over.values()))}
+    return {f"mean {metric}": places for metric, places in over.items() if len(places) > 1}
+
+
+def mixed(study: Study) -> list[str]:
+    """Return the note on tasks that different metrics score; nothing where one metric scores all."""
+    over = metrics(study)
+    named = [f"{metric} ({', '.join(study.clean.tasks[place] for place in places)})" for metric, places in over.items()]
+    return [f"metrics: {'; '.join(named)}"] if len(over) > 1 else []
 
 
 def places(study: Study) -> dict[str, Estimate]:
@@ -69,7 +98,9 @@ def _guess(base: float) -> Entry:
 def _ranking_notes(study: Study) -> tuple[str, ...]:
     guessing = "guessing (the better of chance and the majority class)"
     floor = f"the better of '{study.floor}' and {guessing}" if study.floor else guessing
-    panel, notes = study.clean, [*common_notes(study)]
+    panel, notes = study.clean, [*common_notes(study), *mixed(study)]
+    if mixed(study):
+        notes.append("score: a mean over different metrics, which orders the rows; normalised scores share one scale")
     if study.ceiling and scale(study):
         notes.append(scale(study))
     elif study.ceiling:

@@ -138,6 +138,11 @@ def test_no_mean_over_metrics(make_grid: Runs) -> None:
     [table] = made(runs)
     assert table.columns[1:5] == ("micro/sentiment", "micro/inference", QA, "mean accuracy")
     assert "metrics: accuracy (micro/sentiment, micro/inference); f1 (micro/qa)" in table.notes
+    [one] = study.studies(grid_table.plain("mine"), runs)
+    expected = ranking.tasks(one)
+    assert expected.columns == table.columns[:5]
+    assert [row[-1].text for row in expected.rows] == [row[4].text for row in table.rows]
+    assert any("mean over different metrics" in note for note in ranking.ranking(one).notes)
     [alone] = made(runs, "method")
     assert alone.columns == ("method", "test accuracy", "test f1", "n", "rate")
     assert texts(alone)["full"]["test accuracy"] == texts(table)["full"]["mean accuracy"]

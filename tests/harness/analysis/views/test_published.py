@@ -4,9 +4,11 @@ import dataclasses
 
 import pytest
 
+from harness import assets
 from harness.analysis.study import study
-from harness.analysis.views import published
+from harness.analysis.views import forecast_memory, published
 from harness.experiments import exhibits
+from harness.forecast import exhibit_rows
 
 HEAD = "paper_version,model,method,rank,params_pct,AB,CD,avg_reported,avg_recomputed,avg_flag"
 ROWS = """# a source
@@ -117,3 +119,17 @@ def test_a_file_without_scores_stands_alone(tmp_path, runs):
     table = made(tmp_path, runs, "quantity,method,rank\nscore,lora,1\nscore,dora,2\n")
     assert "by" not in table.columns
     assert len(table.rows) == 2
+
+
+def test_published_memory_stands_beside_the_forecast_of_the_same_rows(tmp_path):
+    name = "dora-table7-memory"
+    rows = exhibit_rows.load(assets.reference() / name)
+    (one,) = forecast_memory.studies(exhibits.load(name), rows)
+    table = published.table(one)
+    lines = {entries[:2]: dict(zip(table.columns, entries, strict=True)) for entries in texts(table)}
+    printed = lines["dora detach=True", "LLaMA-7B, GB"]
+    assert (printed["memory at 4"], printed["memory at 16"], printed["trains"]) == ("28.2", "—", "0.84 %")
+    assert lines["dora detach=False", "VL-BART, GB"]["memory at 300"] == "23.4"
+    ours = lines["dora detach=True", "ours, forecast in GiB"]
+    assert ours["memory at 4"] == forecast_memory.peak(one, one.at("dora detach=True", 4)).text
+    assert [row[0] for row in texts(table)][:3] == ["lora", "dora detach=False", "dora detach=False"]
