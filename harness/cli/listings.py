@@ -110,18 +110,19 @@ def _view(name: str, usable: Sequence[exhibits.Exhibit]) -> dict[str, Any]:
     module, function = view.target.split(":")
     return {
         "name": name,
-        "about": _first_sentence(module, function),
+        "about": _first_paragraph(module, function),
         "kind": view.kind,
         "exhibits": [exhibit.name for exhibit in usable if name in exhibit.views],
     }
 
 
-def _first_sentence(module: str, function: str) -> str:
-    """Return the first line of a function's docstring without its "Return", from the source; "" where it has none."""
+def _first_paragraph(module: str, function: str) -> str:
+    """Return the first paragraph of a function's docstring without its "Return", from the source; "" without one."""
     spec = importlib.util.find_spec(module)
     body = ast.parse(atomic_files.read_text(spec.origin)).body if spec and spec.origin else []
     named = (node for node in body if isinstance(node, ast.FunctionDef) and node.name == function)
-    line = next(((ast.get_docstring(node) or "").split("\n")[0] for node in named), "").removeprefix("Return ")
+    text = next(((ast.get_docstring(node) or "").split("\n\n")[0] for node in named), "").removeprefix("Return ")
+    line = " ".join(text.split())
     return line[:1].upper() + line[1:]
 
 

@@ -179,8 +179,8 @@ def lines(store: Store, plan: SweepPlan, costs: Cost, waiting: int = 0) -> Itera
         yield "no cell of one of these models has finished: its time is that of other models, scaled by the operations"
     if costs.past[1] and plan.todo:
         yield (
-            f"past estimates: {costs.past[0]} of the last {costs.past[1]} cells of this store took at most "
-            f"{duration.CLOSE:g} times more or less than the cells before them had let expect"
+            f"past estimates: right to within a factor of {duration.CLOSE:g} for {costs.past[0]} of the last "
+            f"{costs.past[1]} cells of this store"
         )
     yield from plan.skipped()
     if script := submission.script(plan.handing, list(plan.todo), store.path):
@@ -200,7 +200,7 @@ def _took(plan: SweepPlan, costs: Cost, waiting: int) -> str:
     text += f" and {progress.clock(waiting * wall / len(plan.todo))} for those {waiting}" if waiting else ""
     text += f" and {costs.size / 1e6:.1f} MB{costs.keep}" if costs.size is not None else ""
     text += f"; {gib(costs.memory)} for each process" if costs.memory else ""
-    return text + "".join(f" {source}" for source in costs.of)
+    return text + "".join(f", {source}" for source in costs.of)
 
 
 def exhibit(

@@ -22,7 +22,7 @@ def against_steps(studies: Sequence[Study]) -> "Figure":
 
 
 def against_seconds(studies: Sequence[Study]) -> "Figure":
-    """Draw what `against_steps` draws, against the median seconds of training (without evaluation) at each step."""
+    """Draw one panel per task and model, as against steps, over the median seconds of training without evaluation."""
     notes = dict.fromkeys(note for study in studies for note in convergence.side_by_side(study))
     return _draw(studies, "seconds", "seconds of training", tuple(notes))
 

@@ -26,7 +26,7 @@ def common_notes(study: Study) -> tuple[str, ...]:
     return tuple(notes)
 
 
-_IN_BRACKETS = "; in brackets that over seeds alone; an interval that is cut at 0 or 100 is written out"
+_IN_BRACKETS = "; in round brackets: for new seeds alone; [low, high]: an interval that is cut at 0 or 100"
 
 
 def seed_counts(*panels: Panel) -> tuple[int, int]:
@@ -48,7 +48,7 @@ def interval(panel: Panel, rows: str = "test") -> str:
         return (
             f"{level} over seeds (Student's t on their means); it leaves out the error of the rows, which is not known"
         )
-    return f"{level} for new seeds (Student's t on their means) and new {rows} rows (binomial, added in squares)"
+    return f"{level} for new seeds (Student's t on their means) and new {rows} rows (binomial, added in quadrature)"
 
 
 UNREAD = 0.01

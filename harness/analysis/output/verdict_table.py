@@ -24,8 +24,8 @@ def verdicts(findings: Sequence[Finding], model: str) -> Table:
     compared = [row for finding in findings for row in finding.comparisons]
     if any(row.seeds_verdict for row in compared):
         notes.append(
-            "interval, p and verdict: for new seeds and new test rows; row error: the unpaired binomial bound, as no "
-            "predictions are read that would pair two methods' answers; over seeds alone: on these very rows"
+            "interval, p and verdict: for new seeds and new test rows; row error: binomial, an upper bound, because "
+            "the answers of two methods are not paired row by row; over seeds alone: with these test rows fixed"
         )
     if any(row.seeds or row.rows for row in compared):
         notes.append(

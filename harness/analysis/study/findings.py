@@ -15,6 +15,8 @@ POINTS = ("above", "at least", "similar")
 OURS = "deltabench's own claim, which no paper makes"
 SEEDS_ALONE = "its intervals are over seeds alone: they leave out that other test rows would give other scores"
 SPREAD = "less spread than"
+SHOWN = 4
+"""The number of details that a sentence gives, and of comparisons that it names with each."""
 """The relation whose estimate is a difference of variances."""
 
 
@@ -107,35 +109,44 @@ def _share(row: Comparison, numbers: Mapping[str, Any]) -> str:
 
 
 def _others(comparisons: Sequence[Comparison]) -> list[str]:
-    """Return '2 inconclusive (a vs b: 11 seeds would decide it, …)' for every verdict but the first."""
+    """Return '2 inconclusive (a vs b: 11 seeds would decide it; …)' for every verdict but the first.
+
+    Comparisons with the same detail are named together: 'a vs b, a vs c: only one learning rate was tried'.
+    """
     texts = []
     for word in ("contradicted", "inconclusive", "untested"):
         rows = [row for row in comparisons if row.verdict == word]
-        named = ", ".join(f"{row.left} vs {row.right}{_detail(row)}" for row in rows[:4])
         reasons = {row.reason for row in rows}
         if word == "untested" and len(reasons) == 1:
             texts.append(f"{len(rows)} untested ({reasons.pop()})")
         elif rows:
-            texts.append(f"{len(rows)} {word} ({named}{' …' if len(rows) > 4 else ''})")
+            groups: dict[str, list[str]] = {}
+            for row in rows:
+                groups.setdefault(_detail(row), []).append(f"{row.left} vs {row.right}")
+            parts = [_named(pairs) + (f": {detail}" if detail else "") for detail, pairs in groups.items()]
+            texts.append(f"{len(rows)} {word} ({'; '.join(parts[:SHOWN])}{'; …' if len(parts) > SHOWN else ''})")
     return texts
 
 
+def _named(pairs: Sequence[str]) -> str:
+    """Return the first SHOWN pairs, and how many more there are."""
+    more = len(pairs) - SHOWN
+    return ", ".join(pairs[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
 def _detail(row: Comparison) -> str:
+    """Return the estimate of a contradicted comparison, or what it would take to decide an inconclusive one."""
     if row.verdict == "contradicted" and row.estimate is not None:
         if row.relation in POINTS:
-            return f": {100 * row.estimate:+.1f} points"
-        return "" if row.relation == SPREAD else f": {row.estimate:.0%} of the pairs"
-    return _seeds(row)
-
-
-def _seeds(row: Comparison) -> str:
+            return f"{100 * row.estimate:+.1f} points"
+        return "" if row.relation == SPREAD else f"{row.estimate:.0%} of the pairs"
     if row.verdict != "inconclusive":
         return ""
     if row.reason:
-        return f": {row.reason}"
+        return row.reason
     if row.rows:
-        return f": {more_rows(row.rows)}, whatever the seeds"
-    return f": {seeds(row)} seeds would decide it" if row.seeds else f": {seeds(row)} seeds"
+        return f"with any number of seeds it would take {more_rows(row.rows)}"
+    return f"{seeds(row)} seeds would {'decide it' if row.seeds else 'be needed'}"
 
 
 def more_rows(times: float) -> str:

@@ -46,11 +46,12 @@ def table(study: Study) -> Table:
 
 def _notes(study: Study) -> tuple[str, ...]:
     beside = int(study.selected.cells_beside.max()) if len(study.selected) else 0
-    beside_note = f"; up to {beside} other cells ran at the same time, so no claim uses them" if beside else ""
+    others = f"{beside} other cell{'s' * (beside != 1)}"
+    beside_note = f"; up to {others} ran at the same time, so no claim uses them" if beside else ""
     return (
         *notes.common_notes(study),
         "share: trainable parameters as a share of the backbone's, a task head counted apart",
-        f"seconds per step: of training (evaluation apart) over its steps, median over cells{beside_note}",
+        f"seconds per step: seconds of training without evaluation, per step, median over cells{beside_note}",
         *rate_marks.notes(study),
     )
 

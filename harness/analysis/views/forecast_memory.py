@@ -184,17 +184,17 @@ def _notes(study: MemoryStudy) -> tuple[str, ...]:
     device = study.exhibit.device_bytes
     beside = (first["needs_bytes"] - first["peak_bytes"]) / GIB
     notes = [
-        "forecast: storages of one step on the meta device, rounded to 512 bytes; nothing in it is random, so there is "
-        "no interval",
+        "forecast: the storages of one step on the meta device, each rounded up to 512 bytes; nothing is random, so "
+        "there is no interval",
         f"rows of {first['input_tokens']} input and {first['target_tokens']} target tokens, {first['precision']}, "
         f"attention {kernels}" + (", blocks computed again in the backward pass" if first["checkpointing"] else ""),
     ]
     if not any(row.measured for row in study.rows):
-        notes[0] += "; there was no GPU where this was made (the same command on one measures every cell beside)"
+        notes[0] += "; no GPU was there to measure them (on a GPU the same command also measures every cell)"
     if study.ceiling is not None:
         notes.append(f"saved: share of the peak of {study.ceiling} at the same batch")
     if device is not None:
-        notes.append(f"oom: with {beside:.2f} GiB for CUDA and its libraries more than {device / GIB:.1f} GiB")
+        notes.append(f"oom: the peak and {beside:.2f} GiB for CUDA and its libraries are above {device / GIB:.1f} GiB")
     return (*notes, *reasons)
 
 

@@ -104,7 +104,7 @@ def _ranking_notes(study: Study) -> tuple[str, ...]:
     if study.ceiling and scale(study):
         notes.append(scale(study))
     elif study.ceiling:
-        notes.append(f"normalised: 0 is {floor}, 1 is '{study.ceiling}', inside every resample")
+        notes.append(f"normalised: 0 is {floor}, 1 is '{study.ceiling}', both computed in each resample")
         keep = estimates.scalable(panel, estimates.floor_values(panel, study.floor), panel.of(study.ceiling))
         left = ", ".join(task for task, good in zip(panel.tasks, keep, strict=True) if not good)
         notes += (

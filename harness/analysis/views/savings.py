@@ -7,9 +7,7 @@ from harness.analysis.views.forecast_memory import MemoryStudy
 from harness.experiments.claims import Claim, side_text
 from harness.experiments.verdict import Comparison, Finding, overall
 
-COMPUTED = (
-    "by forecast, which is arithmetic without seeds and without an interval; the margin and the memory model decide"
-)
+COMPUTED = "a forecast has no seeds and no interval: the verdict rests on the margin and on the memory model"
 
 
 def up_to(study: MemoryStudy, claim: Claim, options: Mapping[str, Any]) -> Finding:

@@ -24,7 +24,7 @@ def table(study: Study) -> Table:
     columns = ("method", *(_short(name) for name in panel.tasks), "mean", "unparsed", "collapsed")
     notes = (
         *common_notes(study),
-        "unparsed: share of test answers without any answer of the format; they count as wrong",
+        "unparsed: share of test answers in which no answer of the expected form was found; they count as wrong",
         f"collapsed: (seed, set) pairs below guessing by {ERRORS:g} standard errors, with more than {UNPARSED:.0%} "
         f"unparsed, or with one answer on more than {ONE_ANSWER:.0%} of the rows",
         *rate_marks.notes(study),

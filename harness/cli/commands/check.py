@@ -4,10 +4,11 @@ deltabench check delta-ranking [scale=embedded] [store=DIR]     my store with ou
 deltabench check delta-ranking --against DIR                    my store with another store, made by other code
 
 The command compares mean scores per method, task and learning rate, with intervals over seeds, and the verdicts on the
-paper's claims. It says how much of the reference was compared, which difference would not be seen, and whether each
-side is current or stale, with the reason. The exit code is 0 where both agree. It is 1 where a group differs beyond its
-interval, or where a claim is reproduced by one run and contradicted by the other. Without a reference it is 1 where a
-claim is contradicted. Forecasts of memory are computed again; the exit code is 1 where one differs by more than 1 %.
+paper's claims. It states how much of the reference was compared, the size of a difference that would not show, and
+whether each side is current or stale, with the reason. The exit code is 0 where both agree. It is 1 where a group
+differs beyond its interval, or where a claim is reproduced by one run and contradicted by the other. Without a
+reference it is 1 where a claim is contradicted. Forecasts of memory are computed again; the exit code is 1 where one
+differs by more than 1 %.
 
 As JSON: {"exhibit", "scale", "mine", "other": null or {"name", "path", "cells", "commits", "state", "stale": {reason:
 cells}}, "compared": {"groups": [those in both, all of the other's], "cells": the same}, "counts": {verdict: groups},

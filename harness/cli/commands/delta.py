@@ -4,9 +4,9 @@ deltabench delta export KEY --to FOLDER [--format deltabench|peft|merged] [--che
 deltabench delta import FOLDER --to FOLDER model=NAME [task=NAME] [objective=NAME]     PEFT's adapter files to ours
 deltabench delta score FOLDER [task=NAME] [model=NAME] [device=cpu] [--json]           on validation and test rows
 
-deltabench: delta.safetensors and method.json. peft: adapter_model.safetensors and adapter_config.json (LoRA, DoRA,
-VeRA, IA3, prompt). merged: the backbone with the delta folded in, which AutoModel loads. A score is printed and not
-stored. Nothing is unpickled. A folder that is not empty is never written to.
+--format deltabench: delta.safetensors and method.json. peft: adapter_model.safetensors and adapter_config.json (LoRA,
+DoRA, VeRA, IA3, prompt). merged: the backbone with the delta folded in, which AutoModel loads. A score is printed and
+not stored. Nothing is unpickled. A folder that is not empty is never written to.
 """
 
 import argparse
@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="KEY | FOLDER")
     parser.add_argument("words", nargs="*", metavar="key=value")
     parser.add_argument("--to", metavar="FOLDER", help="an empty or new folder to write to")
-    parser.add_argument("--format", default="deltabench", metavar="|".join(FORMATS), help="what an export writes")
-    parser.add_argument("--checkpoint", default="best", metavar="|".join(CHECKPOINTS), help="what an export writes")
+    parser.add_argument("--format", default="deltabench", metavar="|".join(FORMATS), help="the files of an export")
+    parser.add_argument("--checkpoint", default="best", metavar="|".join(CHECKPOINTS), help="the weights of an export")
     parser.add_argument("--json", action="store_true", help="print a score as JSON")
 
 

@@ -2,8 +2,8 @@
 
 deltabench doctor [--json]     exit code 1 when something that every run needs is missing
 
-What is in order is summed up; what is not has its reason. As JSON: a row for every package, model, launcher, tracker
-and device, [{"what", "state": "ok", "no" (a run can do without) or "bad", "told"}].
+Items in order are summed up, and each of the others has its reason. As JSON: a row for every package, model, launcher,
+tracker and device, [{"what", "state": "ok", "no" (not every run needs it) or "bad", "told"}].
 """
 
 import argparse

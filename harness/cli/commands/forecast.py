@@ -4,7 +4,7 @@ deltabench forecast model=t5-3b method=full,lora recipe.batch_size=1,8,32
 deltabench forecast model=llama-7b method=lora recipe.precision=bf16 --device-memory 24GiB --checkpointing
 deltabench forecast model=t5-base method=lora --input-tokens 128 --target-tokens 8 --kernel math
 
-Words are key=value as in `deltabench sweep`. No data and no weights are read. Rows are as long as the task's limits
+Choices are key=value as in `deltabench sweep`. No data and no weights are read. Rows are as long as the task's limits
 allow, unless --input-tokens and --target-tokens are given. The forecast is for the second training step on a CUDA
 device: the peak bytes of torch's allocator, split at the moment of the peak. The memory of CUDA and its libraries is
 listed apart. With a GPU here, or --device-memory, the output shows what fits.

@@ -5,8 +5,8 @@ deltabench list tasks glue              the tasks whose name has the word; a pat
 deltabench list fields lora             what can be set of an option (a method, model, task or recipe), with its values
 deltabench list fields recipe           of every recipe; also model, task, method, settings, or a part of a field's name
 
-WORD filters by name, and by the other texts where no name has it. Long suites of tasks are one line each until a word
-asks for them. On a terminal, texts are wrapped and tables have the columns that fit.
+WORD filters by name, or by the other columns where no name has the word. A long suite of tasks is one line; with a WORD
+its tasks are listed. On a terminal, texts are wrapped and tables have the columns that fit.
 As JSON: a list of rows, each with at least "name" and "about".
 """
 

@@ -2,24 +2,24 @@
 
 deltabench plan method=full,lora 'task=micro/*' seed=0,1,2 [--json]
 
-The words are those of `deltabench sweep`, and `deltabench sweep --dry-run` prints the same. The output lists each cell
-with its key and its status in the store, how many cells run now, and which combinations cannot run, with the reasons.
-What a sweep refuses is refused here with the same sentence; --skip-impossible plans the other cells. With a launcher of
-a cluster the output ends with the script that would be submitted.
+The choices are those of `deltabench sweep`, and `deltabench sweep --dry-run` prints the same. The output lists each
+cell with its key, its status in the store and the time that it would take, how many cells would run, and which
+combinations cannot run, with the reasons. A grid that a sweep refuses is refused here, too, with the same message;
+--skip-impossible plans the other cells. With a launcher of a cluster the output ends with the script that would be
+submitted.
 Time and bytes are estimated from the finished cells of the store that are most like them, or from our reference runs
 where the store has none. Where rows of a task cannot be read, a forecast without them is printed before the refusal.
 Exit code: 0 a sweep of these words would start, 2 it would refuse them.
 With a GPU here, or --device-memory, the output forecasts which cells fit its memory, the largest batch that fits, and
 the gradient accumulation that a larger batch needs.
-Answers that have the same tokens are refused as a run refuses them, and so is text of which the model does not know
-more than task.max_unknown_share. Both are checked where the tokenizer is on this machine.
+As in a run, a task is refused where two of its answers have the same tokens, or where the share of tokens that the
+model does not know is above task.max_unknown_share. Both are checked where the tokenizer is on this machine.
 As JSON: {"cells": [{"key", "status", "stale", "runs", "seconds", "bytes", "memory", "cell"}],
 "impossible": [{"method", "model", "task", "cells", "reason", "keys"}], "cost": {"left", "at_once", "launcher",
 "seconds", "of", "rough", "past_right", "past_of", "bytes", "why_null"}, "script", "notes": [which rows of a task are
-also in train, and which have two answers of the same tokens or
-tokens unknown to the model]}. seconds and bytes are null where they are unknown,
-memory without a device. of names the runs that the seconds come from, if they are not the store's. past_right of the
-last past_of finished cells took about as long as the cells before them had let expect.
+also in train, and which have two answers of the same tokens or tokens unknown to the model]}. seconds and bytes are
+null where they are unknown, memory without a device. of names the runs that the seconds come from, if they are not the
+store's. Of the last past_of finished cells, past_right took about as long as the cells before them suggest.
 """
 
 import argparse
@@ -111,7 +111,7 @@ def _rows(store: Store, plan: SweepPlan, cost: Cost) -> list[dict[str, Any]]:
 
 def _table(store: Store, plan: SweepPlan, cost: Cost) -> str:
     """Return one line per cell in the order in which the cells would run."""
-    head = ("key", "status", "method", "model", "task", "seed", "rate", "about", "fields")
+    head = ("key", "status", "method", "model", "task", "seed", "rate", "time", "fields")
     lines = []
     for cell in plan.cells:
         key = identity.key(cell)
@@ -144,7 +144,7 @@ def _choices(many: Sequence[Cell]) -> str:
     lines = [
         (axis, ", ".join(f"{name} {count}" for name, count in counted.items())) for axis, counted in counts.items()
     ]
-    return "\n" + formatting.aligned([("cells of", ""), *lines])
+    return "\n" + formatting.aligned([("cells per", ""), *lines])
 
 
 def _cost(plan: SweepPlan, cost: Cost) -> dict[str, Any]:

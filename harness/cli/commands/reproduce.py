@@ -41,14 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("exhibit", metavar="EXHIBIT", help="a name of `deltabench list exhibits`")
     parser.add_argument("words", nargs="*", metavar="key=value")
     parser.add_argument("--retry", metavar="N", help="how often to retry a cell that was killed or timed out")
-    parser.add_argument("--for", dest="duration", metavar="1h30m", help="stop after this time, within a tenth")
+    parser.add_argument("--for", dest="duration", metavar="1h30m", help="stop after this time, at most a tenth later")
     parser.add_argument("--dry-run", action="store_true", help="show what would run and run nothing")
     parser.add_argument(
         "--device-memory", metavar="24GiB", help="with --dry-run: memory of the device to fit (default: this GPU)"
     )
     parser.add_argument("--out", metavar="DIR", help="folder for tables and figures")
     request.add_arguments(parser)
-    parser.add_argument("--export", action="store_true", help="also write the records there (a reference run)")
+    parser.add_argument("--export", action="store_true", help="also write the records, as in a reference run")
 
 
 def main(arguments: argparse.Namespace) -> int:

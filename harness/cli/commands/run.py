@@ -3,7 +3,7 @@
 deltabench run method=lora model=micro-t5-nano task=micro/sentiment seed=0
 deltabench run method=lora method.rank=16 recipe.learning_rate=3e-3 store=results/mine
 
-Words are key=value: method, model, task, recipe, objective, seed; method.FIELD, model.FIELD, task.FIELD,
+Choices are key=value: method, model, task, recipe, objective, seed; method.FIELD, model.FIELD, task.FIELD,
 recipe.FIELD; store, device, threads, timeout, keep; launcher, rerun. Other values come from conf/run.yaml.
 A method that builds on finished cells takes them as parents.ROLE=KEY or 'parents.ROLE={task: NAME}'.
 --json: progress goes to the error stream, and the output is that of `deltabench show KEY --json`.

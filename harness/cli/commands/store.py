@@ -8,11 +8,12 @@ deltabench store rm KEY|GRID [--yes] [store=DIR] [--json]         remove a cell,
 export: FILE.parquet has a typed column per config field, score, memory figure, step time and count of operations, with
 the names of the command line (method.rank) or of the record (memory.train.process_bytes), and the reasons of nulls
 (memory.why_null.torch). pandas.read_parquet("FILE.parquet") reads it.
-merge: done is better than not done, fresh than stale, a result than a failure; on a tie this store's record stays.
+merge: done is better than not done, current than stale, a result than a failure; on a tie this store's record stays.
 gc: weights of superseded attempts, checkpoints of cells with a result, half-written files and leases of ended
 processes. Records, curves, predictions and logs always stay.
-rm: says what goes and which other cells build on it, and asks on a terminal; --yes answers, --dry-run removes nothing.
-A GRID is its name or its words (method=lora seed=0,1). A cell that is running stays. Several KEYs may be given.
+rm: prints what would be removed and which other cells build on it, and asks for confirmation on a terminal; --yes
+confirms, --dry-run removes nothing. A GRID is its name or its choices (method=lora seed=0,1). A cell that is running
+stays. Several KEYs may be given.
 As JSON: {"store", "other", "taken": [KEY], "kept": [KEY], "skipped": {KEY: why}}; {"store", "file", "records"};
 {"store", "deleted", "bytes", "files": [{"path", "bytes", "why"}]}; {"store", "removed": [KEY], "bytes",
 "running": [KEY], "needed_by": {KEY: [KEY]}}.

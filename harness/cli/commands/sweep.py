@@ -8,7 +8,7 @@ deltabench sweep 'method=*' --skip-impossible                the cells that can 
 Choices are separated by commas; * ? [] are patterns. A method.FIELD applies to the methods that have it.
 Settings: store, device, threads, timeout (seconds per cell), keep (delta|none); launcher with its fields
 (launcher.FIELD=value, see `deltabench list launchers`), jobs (cells at once), rerun (statuses to try again, e.g.
-rerun=stale,failed), probe (measured of finished cells, see `deltabench probe --help`), deterministic (GPUs),
+rerun=stale,failed), probe (measurements of finished cells, see `deltabench probe --help`), deterministic (GPUs),
 checkpoint_minutes and checkpoint_steps (how often training is saved).
 --for 1h30m: no cell begins that would end later, by its estimate, and a running one stops at a checkpoint.
 A cell that was killed, or could not read or write, is retried once; --retry N: N times, and after a timeout too.
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `deltabench sweep`."""
     parser.add_argument("words", nargs="*", metavar="key=value")
     parser.add_argument("--retry", metavar="N", help="how often to retry a cell that was killed or timed out")
-    parser.add_argument("--for", dest="duration", metavar="1h30m", help="stop after this time, within a tenth")
+    parser.add_argument("--for", dest="duration", metavar="1h30m", help="stop after this time, at most a tenth later")
     parser.add_argument("--dry-run", action="store_true", help="show what would run and run nothing")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
     request.add_arguments(parser)

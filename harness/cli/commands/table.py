@@ -10,9 +10,9 @@ deltabench table --by method --metric test,parameters,memory,step_time
 deltabench table --format latex --sort micro/qa                text, csv, md, latex or json
 
 --by ROWS,COLUMNS or ROWS: method, model, task, set (a task's evaluation sets), seed, objective, recipe, or any field
-such as method.rank, task.shots, recipe.batch_size. Seeds are averaged, and tasks that are on no axis; with a
-field of models (model.family), so are the models that share its value. Learning rates
-are chosen on validation unless they are an axis. What else differs makes a table of its own.
+such as method.rank, task.shots, recipe.batch_size. The table averages over seeds, and over tasks where they are on no
+axis; with a field of models (model.family) it also averages over the models that share its value. Learning rates are
+chosen on validation unless they are an axis. Cells that differ in anything else are in tables of their own.
 --metric: test (each task's own metric), validation, another figure of the reported sets such as f1, memory, step_time,
 train_time, flops, parameters, or any column of numbers that `deltabench store export` writes. Several stand side by
 side where --by is one axis.

@@ -1,7 +1,7 @@
 """Show why a cell is stale, or how two cells differ.
 
 deltabench why KEY [store=DIR] [--json]          which code or package changed since it was made
-deltabench why KEY OTHER [store=DIR] [--json]    which fields make them two cells, and how their code differs
+deltabench why KEY OTHER [store=DIR] [--json]    the fields in which they differ, and how their code differs
 
 As JSON: {"key", "status", "stale", "message": of a failure, "code": [{"part", "then", "now"}]}, or
 {"key", "other", "fields": [{"field", "one", "other"}], "code": [{"part", "one", "other"}]}. Code is shown as digests.
@@ -94,8 +94,9 @@ def _lines_of_differences(result: Mapping[str, Any]) -> Iterator[str]:
     if not result["fields"]:
         yield f"{pair}: they are the same cell."
     else:
-        yield f"{pair} differ in:"
-    yield from (f"  {row['field']}: {_word(row['one'])} | {_word(row['other'])}" for row in result["fields"])
+        yield f"{pair} differ in (- where a cell has no value):"
+    valued = (row for row in result["fields"] if row["one"] is not None or row["other"] is not None)
+    yield from (f"  {row['field']}: {_word(row['one'])} | {_word(row['other'])}" for row in valued)
     if result["code"]:
         yield "their records were made under different results versions:"
         yield from (f"  {row['part']}: {_word(row['one'])} | {_word(row['other'])}" for row in result["code"])

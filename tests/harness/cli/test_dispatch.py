@@ -179,6 +179,7 @@ def test_show_and_why(
     assert "up to date" in out
     code, out, _ = call("why", good, error, where)
     assert "method.name: good | error" in out
+    assert "differ in (- where a cell has no value):" in out
     code, out, _ = call("why", good, error, where, "--json")
     assert json.loads(out)["fields"] == [{"field": "method.name", "one": "good", "other": "error"}]
     assert "a fault of the cell" in call("why", error, where)[1]
@@ -189,6 +190,17 @@ def test_show_and_why(
     found = json.loads(call("why", good, where, "--json")[1])
     assert found["stale"]
     assert {row["now"] for row in found["code"] if row["part"] == "torch"} == {"9.9"}
+
+
+def test_why_leaves_out_fields_without_a_value_on_either_side(
+    call: Callable[..., Any], filled: Store, cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, error = (identity.key(cell(method))[:10] for method in ("good", "error"))
+    values = iter([{"method": {"rank": 8, "budget": None}}, {"method": {"name": "full"}}])
+    monkeypatch.setattr("harness.store.identity.to_json", lambda *_, **__: next(values))
+    lines = call("why", good, error, f"store={filled.path}")[1].splitlines()
+    assert lines[1:3] == ["  method.name: - | full", "  method.rank: 8 | -"]
+    assert not any("budget" in line for line in lines)
 
 
 def test_a_finished_sweep_says_so_without_torch(environment: dict[str, str], tmp_path: Path, store: Store) -> None:

@@ -110,7 +110,7 @@ def test_claims_have_their_options_and_views_their_kind(capsys: pytest.CaptureFi
     assert "delta-ranking" in claims["order-of-scores"]["exhibits"]
     views = rows_of(capsys, "views")
     assert (views["ranking"]["kind"], views["ranking-figure"]["kind"]) == ("table", "figure")
-    assert all(row["about"] for row in views.values())
+    assert all(row["about"].endswith(".") for row in views.values())
     assert any("Options: margin=0.05, near=0.05." in line for line in said(capsys, "claims"))
 
 
