@@ -24,10 +24,10 @@ Keepers = Callable[[Cell, Runtime, AttemptFolder, torch.device], checkpoint.Keep
 
 
 def run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keepers: Keepers = checkpoint.keeper) -> dict[str, Any]:
-    """Train and score one cell. Returns what the record says of it; curve, predictions and deltas go to `folder`.
+    """Train and score one cell. Return the fields of its record; curve, predictions and deltas go to `folder`.
 
-    keepers: makes what keeps checkpoints, for a run that keeps more (probes/_snapshot_run.py).
-    fit.Diverged where the loss says so, UsageError for what a person can put right.
+    keepers: makes the keeper of checkpoints, for a run that keeps more (probes/_snapshot_run.py).
+    Raise fit.Diverged where the training diverges, and UsageError for what a person has to correct.
     """
     if cell.recipe.parallel != "none":
         return process_group.spread(

@@ -19,9 +19,10 @@ from harness.store import archive
 
 HEAD = """# Our reference runs
 
-Every claim that was judged, with its verdict and what stands behind it; made by `python -m harness.analysis.overview`.
-Models called micro- are small ones pretrained on the microworld, a generated English: their numbers test a paper's
-claim at small scale and are not the paper's. Forecasts are of the real models' sizes.
+Every claim that was judged, with its verdict and the numbers behind it. Models whose names begin with `micro-` are
+small backbones that were pretrained on the microworld, a generated English world: their numbers test a paper's claim
+at small scale, and they are not the paper's numbers. Forecasts of memory are for the real models. This page is made
+by `python -m harness.analysis.overview`.
 
 | exhibit | model | verdict | claim and evidence |
 |---|---|---|---|

@@ -185,7 +185,7 @@ def _runs(folders: Iterable[str]) -> Iterator[Run]:
 
 
 def main(words: Sequence[str]) -> int:
-    """Write the proof of one reference run and print what it says. Return 1 where a kind differs."""
+    """Write the proof of one reference run and print its result. Return 1 where a kind differs."""
     parser = argparse.ArgumentParser(prog="python -m harness.analysis.prove", description=__doc__)
     parser.add_argument("exhibit", metavar="EXHIBIT")
     parser.add_argument("--store", required=True, metavar="DIR", help="cells that today's code ran")

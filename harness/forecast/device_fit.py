@@ -1,4 +1,4 @@
-"""What a plan says of a device's memory: which cells fit it, and what would. Torch-free."""
+"""A plan's lines on a device's memory: which cells fit it, and which batch would. Torch-free."""
 
 import sys
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The step of a forecast on a real GPU, with random weights: what torch's allocator says of it."""
+"""The step of a forecast on a real GPU, with random weights, measured by torch's allocator."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext

@@ -171,7 +171,7 @@ FLUSH_S = 1.0
 
 
 class Samples:
-    """Rows of one run; without a folder none are kept. A folder that cannot be written ends the rows, not the run."""
+    """The rows of one run; none without a folder. A folder that cannot be written ends the rows, not the run."""
 
     def __init__(self, folder: AttemptFolder | None) -> None:
         self._folder = folder

@@ -83,7 +83,7 @@ def check(task: Task, parts: Sequence[Part], most: float, model: str) -> list[st
 
 
 def note(parts: Sequence[Part]) -> dict[str, dict[str, float]]:
-    """Return what a record says of them: `unknown_inputs` and `unknown_answers`, split -> share; no zeros."""
+    """Return the record's notes on them: `unknown_inputs` and `unknown_answers`, split -> share; no zeros."""
     shares: dict[str, dict[str, float]] = {}
     for part in parts:
         if part.unknown:

@@ -1,4 +1,7 @@
-"""Optimise what has `requires_grad`, and keep the curve. Selection is analysis; `best` only says what to keep."""
+"""Optimise what has `requires_grad`, and keep the curve.
+
+The checkpoint that a table reports is chosen in the analysis; `best` here only decides which tensors are kept.
+"""
 
 import dataclasses
 import math
@@ -243,7 +246,7 @@ and above LEAST_LOSS nats (guessing evenly among 32,000 words costs 10), ROWS ti
 
 
 class Diverged(RuntimeError):
-    """The loss says so: the cell's result, not a fault of the program."""
+    """The training diverged: this is the cell's result, not a fault of the program."""
 
     status = "diverged"
 

@@ -80,7 +80,7 @@ def less_memory(study: Study, claim: Claim, options: Options) -> Finding:
         estimate = Estimate(*statistics.interval(saved), keys=panel.cells(left, right))
         rows.append(_saves(left, right, estimate, margin))
         if rows[-1].estimate is not None:
-            texts.append(f"{left} does without {100 * rows[-1].estimate:.1f} % of the peak of {right}")
+            texts.append(f"{left} saves {100 * rows[-1].estimate:.1f} % of the peak of {right}")
     return _with_texts(study, claim, options, tuple(rows) or _absent(options, "needs less than"), texts)
 
 

@@ -26,7 +26,7 @@ MEASURES = {
     "mtbench_reported": ", MT-Bench 1 to 10",
     "mtbench_score": ", MT-Bench 1 to 10",
 }
-"""Columns with the printed score, and what is said of it where it is no average in points."""
+"""Columns with the printed score, and a remark where it is no average in points."""
 CHECKS = {"avg_recomputed": "the mean of the printed columns is", "mtbench_from_figure": "the paper's own figure shows"}
 """Columns that check the printed score."""
 LEFT_OUT = (OURS, VERSION, "avg_fig4_v1", "avg_flag", "flag", *CHECKS)

@@ -18,7 +18,7 @@ def up_to(study: MemoryStudy, claim: Claim, options: Mapping[str, Any]) -> Findi
 def at_least(study: MemoryStudy, claim: Claim, options: Mapping[str, Any]) -> Finding:
     """Test whether the least saving of the methods, from `from_batch` on, is no less than the printed share.
 
-    "At least" states a bound: a saving far above it is no miss, and the sentence says how large it is.
+    "At least" states a bound: a saving far above it is no miss, and the sentence states how large it is.
     """
     large = [batch for batch in study.batches if batch >= options["from_batch"]]
     return _extreme(study, claim, options, large, min, "least", bound=True)
@@ -65,7 +65,7 @@ def _extreme(
         saved, arm, batch = of(known)
         keys = tuple(row.key for row in (study.at(arm, batch), study.at(right, batch)) if row)
         rows.insert(0, _row(arm, right, batch, saved, options, keys, bound))
-        reason = f"{word} {saved:.0%}, {arm} at batch {batch}"
+        reason = f"the {word} is {saved:.0%}, by {arm} at batch {batch}"
     return _finding(study, claim, float(options["margin"]), tuple(rows), reason)
 
 
