@@ -4,6 +4,7 @@ A suite is a module with `TASKS: Mapping[str, TaskRow]`: a file here, `tasks.py`
 that an installed package names under the entry-point group `deltabench.tasks`.
 """
 
+import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache, lru_cache
@@ -35,6 +36,13 @@ def catalogue() -> Mapping[str, TaskRow]:
                 raise UsageError(f"two suites claim the task {name!r}; the second is {module}. Rename one of them.")
             rows[name] = row
     return dict(sorted(rows.items()))
+
+
+def import_suites() -> None:
+    """Import the suites of this package, for a process whose children read tasks; foreign suites are left out."""
+    for module in _suites():
+        if module.partition(".")[0] == __package__:
+            importlib.import_module(module)
 
 
 def find(name: str) -> TaskRow:

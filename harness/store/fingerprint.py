@@ -40,6 +40,9 @@ PAGES = ("harness.run", "harness.precision", "methods.base", "tasks.base")
 
 _trees: dict[str, str] = {}
 """Digest of a source byte by byte -> of its syntax tree, which takes a hundred times as long."""
+_imported: dict["Subject", tuple[str, tuple[tuple[str, Path], ...]]] = {}
+"""Subject of this process's cell -> its fingerprint, and the files of `_training_files`, as its worker found them: to
+read which modules import which takes as long as some steps of training."""
 
 
 @dataclass(frozen=True)
@@ -119,11 +122,17 @@ def joined(digests: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Learnt:
-    """What a worker computes once for all processes of a cell. rows: parts of rows; modules: the foreign ones."""
+    """What a worker computes once for all processes of a cell.
+
+    - rows: parts of rows. modules: the foreign ones with their files. trees: see `_trees`.
+    - subject, training: the modules, with their files, that train a cell of this subject (see `exact`).
+    """
 
     rows: Mapping[str, str]
     modules: tuple[tuple[str, Path], ...]
     trees: Mapping[str, str]
+    subject: Subject | None = None
+    training: tuple[tuple[str, Path], ...] = ()
 
 
 def learnt(cell: Cell) -> Learnt:
@@ -131,7 +140,7 @@ def learnt(cell: Cell) -> Learnt:
     subject = Subject.of_cell(cell)
     parts(subject)
     files = tuple((module, path) for module in _foreign(subject) if (path := _file(module)))
-    return Learnt(_row_parts(subject), files, dict(_trees))
+    return Learnt(_row_parts(subject), files, dict(_trees), subject, _training_files(subject))
 
 
 def imported_parts(known: Learnt) -> dict[str, str]:
@@ -139,7 +148,10 @@ def imported_parts(known: Learnt) -> dict[str, str]:
     _trees.update(known.trees)
     imported_source.keep_these(known.modules)
     files = {module: _tree(imported_source.source(module, path)) for module, path in known.modules}
-    return {**known.rows, **files, **_versions()}
+    imported = {**known.rows, **files, **_versions()}
+    if known.subject is not None:
+        _imported[known.subject] = (joined(imported), known.training)
+    return imported
 
 
 def exact(cell: Cell) -> str:
@@ -148,9 +160,9 @@ def exact(cell: Cell) -> str:
     A checkpoint belongs to it. A comment changes it; so does an edit that no row of numbers has proved yet.
     """
     subject = Subject.of_cell(cell)
-    modules = sorted({*_training_modules(), *_method_modules(subject.method), *_suite(subject.task)})
-    sources = [imported_source.source(module, path) for module in modules if (path := _file(module))]
-    texts = [fingerprint(subject), *((installed(name) or "") for name in LIBRARIES)]
+    own, files = _imported.get(subject) or (fingerprint(subject), _training_files(subject))
+    sources = [imported_source.source(module, path) for module, path in files]
+    texts = [own, *((installed(name) or "") for name in LIBRARIES)]
     digests = map(hashlib.sha256, [*sources, *(text.encode() for text in texts)])
     return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()[:16]
 
@@ -285,6 +297,13 @@ def _foreign(subject: Subject) -> tuple[str, ...]:
     own = () if results_version.rows_of(f"method {subject.method}") else _method_modules(subject.method)
     suite = [module for module in _suite(subject.task) if module.partition(".")[0] not in imported_source.PACKAGES]
     return tuple(sorted({*own, *suite}))
+
+
+@cache
+def _training_files(subject: Subject) -> tuple[tuple[str, Path], ...]:
+    """Return the modules, with their files, whose code trains a cell of this subject."""
+    modules = sorted({*_training_modules(), *_method_modules(subject.method), *_suite(subject.task)})
+    return tuple((module, path) for module in modules if (path := _file(module)))
 
 
 def _training_modules() -> Iterable[str]:

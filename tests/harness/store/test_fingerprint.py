@@ -134,6 +134,15 @@ def test_a_checkpoint_is_not_resumed_by_other_code(module: str, monkeypatch: pyt
     assert fingerprint.exact(cell) != before
 
 
+def test_a_cells_process_knows_the_same_code_from_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = Cell(MethodConfig("lora", {}), ModelConfig("m", "t5"), TaskConfig("micro/qa"), "seq2seq", RecipeConfig(), 0)
+    monkeypatch.setattr(fingerprint, "_imported", {})
+    by_itself = fingerprint.exact(cell)
+    assert fingerprint.imported_parts(fingerprint.learnt(cell)) == fingerprint.parts(fingerprint.Subject.of_cell(cell))
+    monkeypatch.setattr(fingerprint, "_training_files", lambda subject: pytest.fail("it is known already"))
+    assert fingerprint.exact(cell) == by_itself
+
+
 def test_minor_versions() -> None:
     assert fingerprint.minor("2.13.0+cpu") == "2.13"
     assert fingerprint.minor(None) == "none"
