@@ -20,32 +20,41 @@ def rescaled(total: torch.Tensor, bias: torch.Tensor | None, change: torch.Tenso
 
 
 class _Rescaled(torch.autograd.Function):
-    """`rescaled`; for the gradient of `change` it keeps total - bias."""
+    """`rescaled`. Its gradient needs total - bias, which is kept, or follows from the result.
+
+    Without a bias it keeps the result, as what reads the result often keeps it too. A factor of 0 leaves nothing to
+    compute it from, and beside a large bias it would lose its digits.
+    """
 
     @staticmethod
     def forward(ctx: Any, total: torch.Tensor, bias: torch.Tensor | None, change: torch.Tensor) -> torch.Tensor:
         moved = total if bias is None else total - bias
-        ctx.save_for_backward(moved, change)
-        return torch.addcmul(total, moved, change.to(total.dtype))
+        low = change.to(total.dtype)
+        result = torch.addcmul(total, moved, low)
+        ctx.of_result = bias is None and (low.is_meta or not bool((low == -1).any()))
+        ctx.save_for_backward(result if ctx.of_result else moved, change)
+        return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        moved, change = ctx.saved_tensors
-        of_total, of_change = _gradients(gradient.flatten(0, -2), moved.flatten(0, -2), change)
+        kept, change = ctx.saved_tensors
+        of_total, of_change = _gradients(gradient.flatten(0, -2), kept.flatten(0, -2), change)
+        if ctx.of_result:
+            of_change /= 1 + change.to(gradient.dtype).to(change.dtype)
         of_bias = -change * gradient.flatten(0, -2).sum(dim=0) if ctx.needs_input_grad[1] else None
         return of_total.view_as(gradient), of_bias, of_change
 
 
-def _gradients(gradient: torch.Tensor, moved: torch.Tensor, change: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the gradients of the total: [B T, d_out], and of the change: [d_out].
+def _gradients(gradient: torch.Tensor, kept: torch.Tensor, change: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the gradient of the total: [B T, d_out], and the sum of gradient times kept: [d_out].
 
-    gradient: [B T, d_out], of the output. moved: [B T, d_out]. Where the first is returned, the products whose sum is
-    the second are written before, so that they take no memory.
+    gradient: [B T, d_out], of the result. kept: [B T, d_out]. The products of the second are written where the first is
+    returned, so that they take no memory.
     """
     whole, summed, low = torch.empty_like(gradient), torch.zeros_like(change), change.to(gradient.dtype)
     rows = max(1, CHUNK // len(change)) if gradient.device.type == "cpu" else len(gradient)
-    for part, its, out in zip(gradient.split(rows), moved.split(rows), whole.split(rows), strict=True):
-        summed += torch.mul(part, its, out=out).sum(dim=0)
+    for part, same, out in zip(gradient.split(rows), kept.split(rows), whole.split(rows), strict=True):
+        summed += torch.mul(part, same, out=out).sum(dim=0)
         torch.addcmul(part, part, low, out=out)
     return whole, summed
