@@ -1,5 +1,5 @@
 # make demo: set up and rerun the ranking on the embedded backbones.   make test: set up and run the tests.
-# make bench: time this library beside transformers' Trainer with PEFT; make bench ARGS="--only 'step/*'" times parts.
+# make bench: time this library beside transformers' Trainer with PEFT; make bench ARGS="--only 'step/*-nano/*'" times parts.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin

@@ -1,7 +1,7 @@
 """Time our side beside transformers' Trainer with PEFT and a bare PEFT loop.
 
 python -m tests.benchmarks.speed                        everything that is not there yet (about twenty minutes)
-python -m tests.benchmarks.speed --only 'step/*-nano'   these parts, anew; patterns, with commas
+python -m tests.benchmarks.speed --only 'step/*-nano/*' these parts, anew; patterns, with commas
 python -m tests.benchmarks.speed --quick --out DIR      every kind of part once, some steps of the smallest shape
 python -m tests.benchmarks.speed --table                draw the table anew from what is there
 
@@ -15,7 +15,7 @@ import importlib
 import json
 import multiprocessing
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -24,6 +24,7 @@ from typing import Any
 
 from harness import assets, atomic_files
 from tests.benchmarks.speed import machine, report
+from tests.benchmarks.speed.shapes import SHAPES
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Part:
     name: str
     kind: str
     shape: str
+    method: str
     alternations: int
 
     @property
@@ -44,33 +46,35 @@ class Part:
         """Return the part's figures with the machine, the date and the load."""
         module, _, function = self.kind.partition(":")
         about = {"part": self.name, "begun": machine.now(), "load_before": machine.load(), "alternations": alternations}
-        found = getattr(importlib.import_module(f"{__package__}.{module}"), function)(self.shape, alternations, quick)
+        given = (self.shape, self.method, alternations, quick)
+        found = getattr(importlib.import_module(f"{__package__}.{module}"), function)(*given)
         after = {"ended": machine.now(), "load_after": machine.load(), "machine": machine.machine()}
         return {**about, **after, "figures": found}
 
 
-PARTS = (
-    Part("step/t5-nano", "steps:measure", "t5-nano", 5),
-    Part("cell/t5-nano", "cells:measure", "t5-nano", 5),
-    Part("grid/t5-nano", "cells:grid", "t5-nano", 1),
-    Part("memory/t5-nano", "peak_memory:measure", "t5-nano", 1),
-    Part("start-up", "start_up:measure", "t5-nano", 5),
-    Part("step/llama-nano", "steps:measure", "llama-nano", 5),
-    Part("step/t5-micro", "steps:measure", "t5-micro", 5),
-    Part("step/llama-micro", "steps:measure", "llama-micro", 5),
-    Part("step/minilm", "steps:measure", "minilm", 5),
-    Part("step/t5-60m", "steps:measure", "t5-60m", 5),
-    Part("step/llama-60m", "steps:measure", "llama-60m", 5),
-    Part("memory/t5-60m", "peak_memory:measure", "t5-60m", 1),
-    Part("memory/llama-60m", "peak_memory:measure", "llama-60m", 1),
-)
-QUICK = 5
-"""The first parts, one of each kind: those of `--quick`."""
+def _parts() -> Iterator[Part]:
+    """Yield all parts, the quickest shapes first."""
+    for name, shape in SHAPES.items():
+        yield from (Part(f"step/{name}/{method}", "steps:measure", name, method, 5) for method in shape.methods)
+    nano = "t5-nano"
+    yield from (Part(f"cell/{nano}/{method}", "cells:measure", nano, method, 5) for method in ("lora", "full"))
+    yield Part(f"grid/{nano}", "cells:grid", nano, "", 1)
+    yield Part("start-up", "start_up:measure", nano, "", 5)
+    for name in (nano, "t5-60m", "llama-60m"):
+        yield from (
+            Part(f"memory/{name}/{method}", "peak_memory:measure", name, method, 1) for method in ("lora", "full")
+        )
+
+
+PARTS = tuple(_parts())
+ORDER = [part.name for part in PARTS]
+QUICK = ("step/t5-nano/lora", "cell/t5-nano/lora", "grid/t5-nano", "start-up", "memory/t5-nano/lora")
+"""One part of each kind: those of `--quick`."""
 
 
 def chosen(patterns: str | None, quick: bool) -> list[Part]:
     """Return the parts that match. Raise SystemExit for a pattern that matches none."""
-    parts = list(PARTS[:QUICK] if quick else PARTS)
+    parts = [part for part in PARTS if not quick or part.name in QUICK]
     if patterns is None:
         return parts
     words = patterns.split(",")
@@ -108,8 +112,8 @@ def main(words: Sequence[str]) -> int:
             found = process.submit(part.measure, alternations, given.quick).result()
         atomic_files.write_json(path, found)
         print(report.lines(found), flush=True)
-        report.write(given.out)
-    report.write(given.out)
+        report.write(given.out, ORDER)
+    report.write(given.out, ORDER)
     print(f"table: {given.out / report.TABLE}")
     return 0
 

@@ -1,7 +1,7 @@
 """The table of all parts that are in a folder. Torch is not imported."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ NAMES = {"trainer": "Trainer + PEFT", "bare": "bare PEFT loop", "ours": "ours"}
 HEAD = """# How fast a cell is, beside transformers' Trainer with PEFT and a bare PEFT loop
 
 `make bench` writes this page and the JSON files beside it, which have quartiles and more. `make bench ARGS="--only
-'step/*-nano'"` measures parts anew. The sides take turns in one run, on the same batches, in fp32, on one thread, with
-AdamW and without dropout. The losses of their first steps are compared, and a part whose sides compute something
+'step/*-nano/*'"` measures parts anew. The sides take turns in one run, on the same batches, in fp32, on one thread,
+with AdamW and without dropout. The losses of their first steps are compared, and a part whose sides compute something
 different has no times. Ratios are ours / other: below 1 ours is faster or smaller. A figure is the median over n
 alternations, followed by the least and the most. A wide range says more about other work on the machine than about a
 side. Answers of a cell are chosen by likelihood in ours and generated in the Trainer's script.
@@ -26,9 +26,10 @@ KINDS = {
 }
 
 
-def write(folder: Path) -> None:
-    """Write the table of all parts in the folder."""
-    parts = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+def write(folder: Path, order: Sequence[str]) -> None:
+    """Write the table of all parts in the folder. order: the parts' names as the table has them."""
+    parts = [json.loads(path.read_text()) for path in folder.glob("*.json")]
+    parts.sort(key=lambda part: order.index(part["part"]))
     chapters = [HEAD, _machines(parts)]
     for kind, title in KINDS.items():
         rows = [row for part in parts if part["part"].partition("/")[0] == kind for row in _rows(part)]
@@ -86,7 +87,7 @@ def _machines(parts: list[dict[str, Any]]) -> str:
 
 
 def _rows(part: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    kind, _, shape = part["part"].partition("/")
+    kind, shape, method = [*part["part"].split("/"), "", ""][:3]
     figures, n = part["figures"], str(part["alternations"])
     if kind == "start-up":
         for name, seconds in figures["seconds"].items():
@@ -94,8 +95,7 @@ def _rows(part: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     elif kind == "grid":
         yield {"backbone": shape, "cells": str(figures.get("cells", "")), **_sides(figures, UNITS[kind]), "n": n}
     else:
-        for method, one in figures.items():
-            yield {"backbone": shape, "method": method, **_sides(one, UNITS[kind]), "n": n}
+        yield {"backbone": shape, "method": method, **_sides(figures, UNITS[kind]), "n": n}
 
 
 UNITS = {"step": "ms", "cell": "seconds", "grid": "seconds", "memory": "mib_above_loaded"}

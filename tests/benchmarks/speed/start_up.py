@@ -26,8 +26,8 @@ VERBS = (
 )
 
 
-def measure(shape: str, alternations: int, quick: bool = False) -> dict[str, Any]:
-    """Return the seconds of each command, each run once in every alternation. shape: the model of `plan`."""
+def measure(shape: str, method: str, alternations: int, quick: bool = False) -> dict[str, Any]:
+    """Return the seconds of each command, each run once in every alternation. shape, method: unused."""
     with tempfile.TemporaryDirectory() as store:
         stored = {" ".join(["deltabench", *words]): ["-m", "harness.cli", *words] for words in VERBS}
         takers = ("status", "plan", "table")
