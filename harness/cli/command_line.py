@@ -53,8 +53,8 @@ def parse(words: Sequence[str], settings: Sequence[str] = SETTINGS) -> CommandLi
         if matched is None:
             raise UsageError(f"{word!r} is not key=value.{_meant(word, known)}")
         plus, key, text = matched.groups()
-        if key in block or key in runtime or key in chosen or key in added:
-            raise UsageError(f"{key} is given twice; give it once, with commas between choices.")
+        if key in (added if plus else {**block, **runtime, **chosen}):
+            raise UsageError(f"{plus}{key} is given twice; give it once, with commas between choices: {plus}{key}=A,B.")
         if not text.strip():
             raise UsageError(f"{key}={text}: a value is missing.")
         if key in AXES or ("." in key and key.partition(".")[0] in DOTTED):
@@ -86,8 +86,9 @@ def flag(name: str, value: str | None) -> list[str]:
 def refuse_added(given: CommandLine) -> None:
     """Raise UsageError for a word `+key=value`, which only `deltabench reproduce` takes."""
     if given.added:
-        key = next(iter(given.added))
-        raise UsageError(f"+{key}: only `deltabench reproduce` takes +key=value; write {key}=… here.")
+        key, values = next(iter(given.added.items()))
+        both = ",".join(map(yaml_values.text, [*given.block.get(key, []), *values]))
+        raise UsageError(f"+{key}: only `deltabench reproduce` has choices to add to; write {key}={both} here.")
 
 
 def count(name: str, text: str | None) -> int | None:

@@ -3,7 +3,7 @@
 task=NAME          keeps the cells of an axis that has the value, and drops blocks left without any;
 method.rank=4      the same for a swept field; a field that no block sweeps is set wherever it can be;
 model=NAME         a value the axis does not have replaces the axis; a method is only ever added;
-+method=NAME       adds to an axis.
++method=NAME       adds to an axis; beside method=NAME, which it keeps, both are left.
 """
 
 import fnmatch
@@ -27,7 +27,8 @@ def reshape(exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen, added: Ch
     shaped, notes = [dict(block) for block in blocks], []
     for axis, wanted in added.items():
         shaped = _add(exhibit, shaped, axis, wanted)
-    for axis, wanted in chosen.items():
+    for axis, given in chosen.items():
+        wanted = list(dict.fromkeys([*given, *added.get(axis, [])]))
         present = _present(shaped, axis)
         matching = [value for value in present if any(_matches(value, want) for want in wanted)]
         if present and all(any(_matches(value, want) for value in present) for want in wanted):

@@ -4,6 +4,7 @@ deltabench reproduce delta-ranking                           scale=quick: minute
 deltabench reproduce delta-ranking scale=embedded --for 30m  stops after a time with a balanced partial table
 deltabench reproduce delta-ranking task=micro/inference      only these cells; method.rank=4 sets a field
 deltabench reproduce delta-ranking +method=mine model=NAME   my method in the table; another model instead
+deltabench reproduce delta-ranking method=lora +method=mine  these two alone
 deltabench reproduce delta-ranking --dry-run                 the cells that would run, their time and their memory
 
 Exit codes are those of a sweep; with --dry-run, 0 means that it would start, and 2 that it would be refused.

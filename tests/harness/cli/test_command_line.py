@@ -98,8 +98,14 @@ def test_twice_is_once_too_often() -> None:
 def test_added_words_are_kept_apart() -> None:
     said = command_line.parse(["+method=mine", "task=a"])
     assert said.added == {"method": ["mine"]}
-    with pytest.raises(UsageError, match="reproduce"):
+    with pytest.raises(UsageError, match=r"only `deltabench reproduce` .* write method=mine here"):
         command_line.refuse_added(said)
+    both = command_line.parse(["method=lora", "+method=mine"])
+    assert (both.block, both.added) == ({"method": ["lora"]}, {"method": ["mine"]})
+    with pytest.raises(UsageError, match="write method=lora,mine here"):
+        command_line.refuse_added(both)
+    with pytest.raises(UsageError, match=r"\+method is given twice.*\+method=A,B"):
+        command_line.parse(["+method=mine", "+method=other"])
 
 
 @pytest.mark.parametrize(

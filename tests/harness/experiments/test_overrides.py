@@ -82,6 +82,12 @@ def test_an_added_method_can_be_picked_out(exhibit):
     assert [block["method"] for block in blocks] == [["prompt"], ["full"]]
 
 
+def test_a_chosen_and_an_added_method_are_both_left(exhibit):
+    blocks, told = shaped(exhibit, {"method": ["lora"], "method.rank": [4]}, {"method": ["prompt"]})
+    assert [(block["method"], block["method.rank"]) for block in blocks] == [(["lora", "prompt"], [4])]
+    assert not told
+
+
 @pytest.mark.parametrize(
     ("chosen", "added", "told"),
     [
