@@ -9,6 +9,31 @@ vocabulary.
 
 `requires_grad` is the only record of what trains: the optimiser, the parameter count and the saved file read
 it.
+
+The fields of methods, where a method's own page says no more:
+
+- rank: R, the inner width of an update of low rank.
+- bottleneck: R, the inner width of an adapter.
+- length: P, the number of soft tokens, or of prefix positions in each attention module.
+- dimension: the number of coordinates that train.
+- hidden: the inner width of the network that makes the prompt or the prefix while it trains.
+- reparametrize: whether such a network makes the prefix while it trains.
+- targets, magnitude_targets: the matrices that change, by role (q, k, v, o, ffn-in, ffn-out …).
+- activation: the function between the two matrices of an adapter.
+- cross: whether there is one at cross-attention, too.
+- beside: the sublayers that an adapter stands beside.
+- scale: the constant factor of what is added.
+- division: n, the number of Kronecker products in a sum.
+- init: where soft tokens start: at words of the vocabulary, at random numbers, or at the words of `text`.
+- encoder: the network that makes the prompt from its inputs.
+- parts: the methods, each with its fields, as in [lora rank=4,bitfit].
+- bits: the bits of a number of the frozen base.
+- fit_steps: the steps in which the space of prompts is fitted.
+- first_share: the share of the steps in which all weights train, before some are chosen.
+- sparsity_penalty: the weight of the penalty that closes gates.
+- gate_start: log alpha of every gate at the start.
+- d_initial: the start of the scale d.
+- projection_seed: the seed from which the fixed random matrices are drawn.
 """
 
 import math

@@ -1,7 +1,7 @@
 """The rows of `deltabench list fields`: what can be set, its type, its value and what it means. Torch-free.
 
 What a field means is read where it is declared: the list in the docstring of its dataclass, or the sentence of a
-method's page that names it.
+method's page that names it, else of the page of a method that it builds on, else the list in `methods/base.py`.
 """
 
 import ast
@@ -22,6 +22,8 @@ from methods import registry as methods
 from tasks.data import user_task
 
 Row = dict[str, Any]
+CONTRACT = "methods.base"
+"""The module whose page says what the fields mean that many methods have."""
 KINDS: Mapping[str, type[Any]] = {
     "recipe": RecipeConfig,
     "model": ModelConfig,
@@ -41,9 +43,11 @@ def rows(what: str | None) -> list[Row]:
     singular = what if what in KINDS else what.removesuffix("s")
     if singular in KINDS:
         return [*_of_kind(singular)]
-    chosen = [row for group in conf_files.GROUPS if what in options.names(group) for row in _of_option(group, what)]
+    groups = [group for group in conf_files.GROUPS if what in options.names(group)]
+    if groups:
+        return [row for group in groups for row in _of_option(group, what)]
     every = [row for kind in KINDS for row in _of_kind(kind)] + [*_of_all_methods()]
-    if matches := chosen or [row for row in every if what.casefold() in row["name"].casefold()]:
+    if matches := [row for row in every if what.casefold() in row["name"].casefold()]:
         return matches
     known = [name for group in conf_files.GROUPS for name in options.names(group)]
     raise UsageError(f"there are no fields of {what!r}.{near(what, KINDS, [*known, *(row['name'] for row in every)])}")
@@ -73,10 +77,10 @@ def _of_option(group: str, option: str) -> Iterator[Row]:
 
 
 def _of_method(name: str, values: Mapping[str, Any]) -> Iterator[Row]:
-    entry = methods.find(name)
-    sentences = _sentences(entry.module)
+    entry, usual = methods.find(name), _bullets(_page(CONTRACT))
     for field, spec in entry.fields.items():
-        about = " ".join(text for text in sentences if re.search(rf"`{field}`|\b{field}:", text))
+        pages = (_naming(field, module) for module in (entry.module, *_bases(entry.module)))
+        about = next(filter(None, pages), usual.get(field, ""))
         if field in entry.derived:
             about = f"null: {entry.derived[field]}. {about}".strip()
         if field == "budget":
@@ -121,13 +125,30 @@ def _columns(docstring: str) -> dict[str, str]:
     return about
 
 
+def _naming(field: str, module: str) -> str:
+    """Return the sentences of a module's docstring that name a field."""
+    sentences = re.split(r"(?<=\.) (?=[A-Z`])", " ".join(_page(module).split()))
+    return " ".join(text for text in sentences if re.search(rf"`{field}`|\b{field}:", text))
+
+
+def _page(module: str) -> str:
+    """Return a module's docstring."""
+    return ast.get_docstring(_tree(module)) or ""
+
+
+def _bases(module: str) -> list[str]:
+    """Return the methods' modules that a method's module imports, and theirs: it may inherit their fields."""
+    names = [node.module for node in ast.walk(_tree(module)) if isinstance(node, ast.ImportFrom) and node.module]
+    package = CONTRACT.rpartition(".")[0]
+    own = [name for name in names if name.rpartition(".")[0] == package and name != CONTRACT]
+    return [*own, *(base for name in own for base in _bases(name))]
+
+
 @cache
-def _sentences(module: str) -> tuple[str, ...]:
-    """Return the sentences of a module's docstring, which is read without importing the module."""
+def _tree(module: str) -> ast.Module:
+    """Return a module's syntax; the module is not imported."""
     spec = importlib.util.find_spec(module)
-    tree = ast.parse(atomic_files.read_text(spec.origin)) if spec and spec.origin else ast.parse("")
-    text = " ".join((ast.get_docstring(tree) or "").split())
-    return tuple(re.split(r"(?<=\.) (?=[A-Z`])", text))
+    return ast.parse(atomic_files.read_text(spec.origin) if spec and spec.origin else "")
 
 
 WORDS = {

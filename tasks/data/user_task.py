@@ -8,7 +8,12 @@ columns             where a column has another name: {premise: sentence1, label:
 label_words         one word per class; the label is its index, or the word itself, or one of `labels` in this order
 answer              label (label words), choice (columns: {choices: [a, b]}, or one column with a list), or text
                     (the column `target`); left out, it follows from what is given
-metric, category, max_input_tokens, max_target_tokens
+labels              the texts or numbers that stand for the classes in the files, in the order of the label words
+files               the file of each split, where it has another name: {train: a.csv, test: b.tsv}
+metric              the name of a metric of tasks/metrics; accuracy, or exact_match where the answer is a text
+category            a word for the kind of task, which tables may group by
+max_input_tokens    longer inputs are cut
+max_target_tokens   the longest answer that is trained on and generated
 
 No input is read from the column of the answer, and a name that nothing reads is refused.
 

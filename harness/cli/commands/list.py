@@ -57,6 +57,9 @@ def main(arguments: argparse.Namespace) -> int:
         wrong = [f"{row['name']} is not usable: {row['refused']}" for row in rows if "refused" in row]
         print("\n".join([*table(rows, width, arguments.word is not None), *wrong]))
         return 0
+    if arguments.what == "fields" and not rows:
+        print(f"{arguments.word} has no fields to set.")
+        return 0
     named = field_rows.lines(rows) if arguments.what == "fields" else [(row["name"], _about(row)) for row in rows]
     print("\n".join(fitting.described(named, width)))
     return 0

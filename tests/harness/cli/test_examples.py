@@ -106,6 +106,8 @@ def _filled(command: str, made: dict[str, str]) -> tuple[list[str], dict[str, st
     """Return the words after the program, and the variables before it, with every placeholder filled."""
     if " store " in f"{command} ":
         command = re.sub(r"\b(OTHER)\b|(?<=merge )DIR", made["THEIRS"], command)
+    command = re.sub(r"\bcheck NAME\b", f"check {made['EXHIBIT']}", command)
+    command = re.sub(r"store=A --against B\b", f"store={made['DIR']} --against {made['THEIRS']}", command)
     command = command.replace("{title} : {text}", "{sentence}")  # the rows of the folder here
     command = re.sub(r"\b(owner/name|OWNER/NAME)\b", "someone/something", command)
     command = re.sub(r"\b(gain|mine)\b(?!/)", "bitfit", command)
@@ -165,7 +167,8 @@ def test_an_example_is_a_command(
     if "--device-memory" in words and verb not in PARSED:  # its forecasts take seconds in a child process
         del words[words.index("--device-memory") : words.index("--device-memory") + 2]
     code, out, error = _call(words, capsys)
-    assert code == 0 or (code == 2 and ELSEWHERE.search(error)), (words, error)
+    judged = verb == "check" and code == 1 and not error  # the store's few cells do not agree with the reference
+    assert code == 0 or judged or (code == 2 and ELSEWHERE.search(error)), (words, error)
     assert verb not in ("run", "sweep") or "--dry-run" in words or code == 2 or planned[0] > 0
     if code == 0 and "--json" in words and verb not in PARSED:
         json.loads(out)

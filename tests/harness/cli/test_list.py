@@ -8,6 +8,7 @@ import pytest
 from harness.cli.commands.list import table
 from harness.cli.dispatch import main
 from harness.config import conf_files
+from methods import registry as methods
 from tasks import registry as tasks
 from tasks.data import data_root
 
@@ -125,8 +126,10 @@ def test_fields_of_an_option_have_its_values_and_every_declared_field_a_meaning(
     recipe = rows_of(capsys, "fields", "recipe")
     assert recipe["recipe.steps"]["rule"] == "at least 0 and at most 10000000"
     assert set(rows_of(capsys, "fields", "rate")) >= {"recipe.learning_rate"}
-    own = {"task.labels", "task.metric", "task.category", "task.max_target_tokens", "task.files"}
-    for name, row in rows_of(capsys, "fields").items():
-        assert row["about"] or name in own or name == "model.family", name
+    every = [rows_of(capsys, "fields"), *(rows_of(capsys, "fields", name) for name in methods.catalogue())]
+    assert [name for rows in every for name, row in rows.items() if len(row["about"].split()) < 3] == []
+    assert len(every) > 20
+    assert main(["list", "fields", "adapterbias"]) == 0
+    assert capsys.readouterr().out == "adapterbias has no fields to set.\n"
     assert main(["list", "fields", "lroa"]) == 2
     assert "Did you mean lora" in capsys.readouterr().err
