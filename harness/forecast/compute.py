@@ -107,7 +107,7 @@ class Course:
         self._logs: dict[int, Log] = {}
 
     def at(self, batch_size: int) -> dict[str, Any]:
-        """Return the figures at one batch size: bytes, the settings, and the counts of parameters.
+        """Return the figures at one batch size: bytes, operations, the settings, and the counts of parameters.
 
         The batch is cut into as many parts as the load says.
         """
