@@ -38,23 +38,23 @@ class _Rescaled(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        kept, change = ctx.saved_tensors
-        of_total, of_change = _gradients(gradient.flatten(0, -2), kept.flatten(0, -2), change)
+        factor, change = ctx.saved_tensors
+        of_total, of_change = _gradients(gradient.flatten(0, -2), factor.flatten(0, -2), change)
         if ctx.of_result:
             of_change /= 1 + change.to(gradient.dtype).to(change.dtype)
         of_bias = -change * gradient.flatten(0, -2).sum(dim=0) if ctx.needs_input_grad[1] else None
         return of_total.view_as(gradient), of_bias, of_change
 
 
-def _gradients(gradient: torch.Tensor, kept: torch.Tensor, change: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the gradient of the total: [B T, d_out], and the sum of gradient times kept: [d_out].
+def _gradients(gradient: torch.Tensor, factor: torch.Tensor, change: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the gradient of the total: [B T, d_out], and the sum of gradient times factor: [d_out].
 
-    gradient: [B T, d_out], of the result. kept: [B T, d_out]. The products of the second are written where the first is
+    gradient: [B T, d_out], of the result. factor: [B T, d_out]. The products of the second are written where the first is
     returned, so that they take no memory.
     """
     whole, summed, low = torch.empty_like(gradient), torch.zeros_like(change), change.to(gradient.dtype)
     rows = max(1, CHUNK // len(change)) if gradient.device.type == "cpu" else len(gradient)
-    for part, same, out in zip(gradient.split(rows), kept.split(rows), whole.split(rows), strict=True):
+    for part, same, out in zip(gradient.split(rows), factor.split(rows), whole.split(rows), strict=True):
         summed += torch.mul(part, same, out=out).sum(dim=0)
         torch.addcmul(part, part, low, out=out)
     return whole, summed
