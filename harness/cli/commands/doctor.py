@@ -22,7 +22,7 @@ from harness.errors import UsageError
 from harness.execution import sweep
 from harness.execution.trackers import follower
 from harness.experiments import options
-from harness.measurement import cuda_devices, nvml
+from harness.measurement import cpu_features, cuda_devices, nvml
 from harness.paths import located
 from harness.processes import forkserver
 from harness.store import provenance
@@ -109,7 +109,7 @@ def _sections() -> Iterator[tuple[str, list[Row]]]:
     )
     packages = about["packages"].items()
     yield "packages", [(name, "ok" if version else "bad", version or "not installed") for name, version in packages]
-    yield "", [_isolation(), ("cells", "ok", f"{sweep.slots(Runtime())} at once by default"), *rows()]
+    yield "", [_bf16(), _isolation(), ("cells", "ok", f"{sweep.slots(Runtime())} at once by default"), *rows()]
     yield "models", [*_models()]
     missing = {name: launchers.missing(name) for name in options.names("launcher")}
     yield (
@@ -127,6 +127,20 @@ def _sections() -> Iterator[tuple[str, list[Row]]]:
     offline = bool(os.environ.get("HF_HUB_OFFLINE"))
     hub = "offline by HF_HUB_OFFLINE" if offline else "used when a model or a task needs it"
     yield "", [("hub", "ok", hub), _writable(located(str(compose.defaults()["runtime"]["store"])))]
+
+
+def _bf16() -> Row:
+    """Return whether the processor has instructions for products in bfloat16, with which recipe.precision=bf16 pays."""
+    flags = cpu_features.bf16()
+    if flags is None:
+        return "bf16", "no", "this system does not list the instructions of its processor"
+    if not flags:
+        return "bf16", "no", "the processor has no instructions for it: with recipe.precision=bf16 it is emulated"
+    return (
+        "bf16",
+        "ok",
+        f"{' '.join(flags)}: recipe.precision=bf16 shortens large products; casts lengthen small models",
+    )
 
 
 def _isolation() -> tuple[str, str, str]:

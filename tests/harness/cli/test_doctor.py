@@ -3,13 +3,14 @@
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pynvml
 import pytest
 
 from harness.cli import dispatch
 from harness.cli.commands import doctor
-from harness.measurement import nvml
+from harness.measurement import cpu_features, nvml
 from tests.harness.measurement.fake_nvml import GIB, FakeNvml, Gpu
 
 Told = Callable[..., dict[str, tuple[str, str]]]
@@ -85,6 +86,27 @@ def test_the_doctor_fits_one_screen_and_json_has_every_row(
     assert dispatch.main(["doctor", "--json"]) == 0
     names = [row["what"] for row in json.loads(capsys.readouterr().out)]
     assert {"torch", "micro-t5-nano", "t5-base", "launcher joblib", "tracker mlflow"} <= set(names)
+
+
+@pytest.mark.parametrize(
+    ("content", "state", "text"),
+    [
+        ("model name\t: A\nflags\t\t: fpu avx512_bf16 amx_bf16 amx_tile\n", "ok", "avx512_bf16 amx_bf16: recipe"),
+        ("flags\t\t: fpu avx2 avx512f\n", "no", "no instructions"),
+        ("Features\t: fp asimd svebf16 bf16\n", "ok", "bf16 svebf16"),
+        ("nothing of the kind\n", "no", "does not list"),
+        (None, "no", "does not list"),
+    ],
+)
+def test_the_instructions_for_bf16_are_those_that_the_kernel_lists(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None, state: str, text: str
+) -> None:
+    file = tmp_path / "cpuinfo"
+    if content is not None:
+        file.write_text(content, encoding="utf-8")
+    monkeypatch.setattr(cpu_features, "CPUINFO", file)
+    assert doctor._bf16()[:2] == ("bf16", state)
+    assert text in doctor._bf16()[2]
 
 
 def test_what_is_not_in_order_keeps_its_reason() -> None:
