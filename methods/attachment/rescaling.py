@@ -49,8 +49,8 @@ class _Rescaled(torch.autograd.Function):
 def _gradients(gradient: torch.Tensor, factor: torch.Tensor, change: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the gradient of the total: [B T, d_out], and the sum of gradient times factor: [d_out].
 
-    gradient: [B T, d_out], of the result. factor: [B T, d_out]. The products of the second are written where the first is
-    returned, so that they take no memory.
+    gradient: [B T, d_out], of the result. factor: [B T, d_out]. The products of the second are written where the first
+    is returned, so that they take no memory.
     """
     whole, summed, low = torch.empty_like(gradient), torch.zeros_like(change), change.to(gradient.dtype)
     rows = max(1, CHUNK // len(change)) if gradient.device.type == "cpu" else len(gradient)
