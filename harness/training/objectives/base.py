@@ -1,6 +1,6 @@
 """What an objective is to the rest of the harness."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -50,6 +50,38 @@ def alike_notes(options: torch.Tensor, labels: torch.Tensor) -> dict[str, int]:
     right = options[torch.arange(len(labels)), labels][:, None]
     same = int(((options == right).all(dim=2).sum(dim=1) > 1).sum())
     return {"alike_choices": same} if same else {}
+
+
+def right_answer(task: Task, example: Example) -> Any:
+    """Return the text of a row where texts are generated, else the index of its label or option."""
+    return task.target(example) if task.answer == "text" else int(example.label or 0)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Rows whose answers are token ids, without an end token. most: the largest number of tokens, the end included."""
+
+    task: Task
+    text: Text
+    tokens: Sequence[Sequence[int]]
+    most: int
+
+    def encoded(
+        self, inputs: list[list[int]], truncated: int, examples: Sequence[Example],
+        options: Callable[[Sequence[Example]], torch.Tensor],
+    ) -> Encoded:  # fmt: skip
+        """Return the rows with inputs, targets and, unless texts are generated, the labels [N] and the options.
+
+        inputs: token ids of each row. truncated: the number of rows that were cut. options: returns [N or 1, C, U].
+        """
+        targets = [self.text.ended(answer, self.most) for answer in self.tokens]
+        notes = answer_notes(self.text, self.task, self.tokens, self.most)
+        if self.task.answer == "text":
+            return Encoded.of(inputs, self.text.pad, truncated, targets=targets, notes=notes)
+        labels = torch.tensor([right_answer(self.task, example) for example in examples])
+        table = options(examples)
+        notes |= alike_notes(table, labels)
+        return Encoded.of(inputs, self.text.pad, truncated, targets=targets, labels=labels, options=table, notes=notes)
 
 
 class OptionScores:

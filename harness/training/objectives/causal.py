@@ -9,6 +9,7 @@ padding nor batching changes anything. The loss is the mean cross entropy over t
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from harness.models.tokenizer import IGNORED, Text
 from harness.precision import in_precision
 from harness.training.batches import Batch, Encoded, pad
 from harness.training.decoding import Prompt, generate
-from harness.training.objectives.base import OptionScores, Predicted, alike_notes, answer_notes
+from harness.training.objectives.base import Answers, OptionScores, Predicted, right_answer
 from harness.training.objectives.reading import Reading
 from tasks.base import Example, Task
 
@@ -58,25 +59,11 @@ class Causal:
         prompts = [task.text(example) for example in examples]
         inputs, truncated = self.text.prompts(prompts, task.max_input_tokens, task.max_target_tokens)
         pairs = [(prompt, task.target(example)) for prompt, example in zip(prompts, examples, strict=True)]
-        answers = self.text.after(pairs)
-        targets = [self.text.ended(answer, task.max_target_tokens) for answer in answers]
-        notes = answer_notes(self.text, task, answers, task.max_target_tokens)
-        if task.answer == "text":
-            return Encoded.of(inputs, self.text.pad, truncated, targets=targets, notes=notes)
-        labels = torch.tensor([self.target(example) for example in examples])
-        options = self._options(prompts, examples)
-        return Encoded.of(
-            inputs,
-            self.text.pad,
-            truncated,
-            targets=targets,
-            labels=labels,
-            options=options,
-            notes={**notes, **alike_notes(options, labels)},
-        )
+        answers = Answers(task, self.text, self.text.after(pairs), task.max_target_tokens)
+        return answers.encoded(inputs, truncated, examples, partial(self._options, prompts))
 
     def target(self, example: Example) -> Any:
-        return self.task.target(example) if self.task.answer == "text" else int(example.label or 0)
+        return right_answer(self.task, example)
 
     @in_precision
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:

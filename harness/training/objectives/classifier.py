@@ -45,11 +45,7 @@ class Classifier:
     reading: Reading
 
     def encode(self, examples: Sequence[Example]) -> Encoded:
-        texts = [self.task.text(example) for example in examples]
-        inputs, truncated = self.text.inputs(texts, self.task.max_input_tokens, self.task.keep)
-        _check_ends(self.task, self.text, inputs)
-        labels = torch.tensor([self.target(example) for example in examples])
-        return Encoded.of(inputs, self.text.pad, truncated, labels=labels)
+        return _encode(self, examples)
 
     def target(self, example: Example) -> int:
         return int(example.label or 0)
@@ -128,11 +124,7 @@ class Regressor:
     reading: Reading
 
     def encode(self, examples: Sequence[Example]) -> Encoded:
-        texts = [self.task.text(example) for example in examples]
-        inputs, truncated = self.text.inputs(texts, self.task.max_input_tokens, self.task.keep)
-        _check_ends(self.task, self.text, inputs)
-        numbers = torch.tensor([self.target(example) for example in examples])
-        return Encoded.of(inputs, self.text.pad, truncated, labels=numbers)
+        return _encode(self, examples)
 
     def target(self, example: Example) -> float:
         """Return the row's score, else the number that its target is. Raise UsageError where that is none."""
@@ -158,6 +150,15 @@ class Regressor:
         numbers = _logits(model, batch.inputs, batch.mask)[:, 0]
         loss = F.mse_loss(numbers, batch.need_labels().to(numbers.dtype), reduction="sum")
         return Predicted(numbers.tolist(), float(loss), len(numbers))
+
+
+def _encode(objective: Classifier | Regressor, examples: Sequence[Example]) -> Encoded:
+    """Return rows of one text each, with the targets as labels: [N] of classes or of numbers."""
+    task, text = objective.task, objective.text
+    inputs, truncated = text.inputs([task.text(example) for example in examples], task.max_input_tokens, task.keep)
+    _check_ends(task, text, inputs)
+    labels = torch.tensor([objective.target(example) for example in examples])
+    return Encoded.of(inputs, text.pad, truncated, labels=labels)
 
 
 def _check_ends(task: Task, text: Text, inputs: Sequence[Sequence[int]]) -> None:

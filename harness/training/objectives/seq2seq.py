@@ -19,7 +19,7 @@ from harness.models.head import Head
 from harness.models.tokenizer import IGNORED, Text
 from harness.precision import in_precision
 from harness.training.batches import Batch, Encoded, pad
-from harness.training.objectives.base import OptionScores, Predicted, alike_notes, answer_notes
+from harness.training.objectives.base import Answers, OptionScores, Predicted, right_answer
 from harness.training.objectives.reading import Reading
 from tasks.base import Example, Task
 
@@ -51,22 +51,8 @@ class Seq2Seq:
         task = self.task
         texts = [task.text(example) for example in examples]
         inputs, truncated = self.text.inputs(texts, task.max_input_tokens, task.keep)
-        answers = self.text.answers([task.target(example) for example in examples])
-        targets = [self.text.ended(answer, self.most) for answer in answers]
-        notes = answer_notes(self.text, task, answers, self.most)
-        if task.answer == "text":
-            return Encoded.of(inputs, self.text.pad, truncated, targets=targets, notes=notes)
-        labels = torch.tensor([self.target(example) for example in examples])
-        options = self._options(examples)
-        return Encoded.of(
-            inputs,
-            self.text.pad,
-            truncated,
-            targets=targets,
-            labels=labels,
-            options=options,
-            notes={**notes, **alike_notes(options, labels)},
-        )
+        tokens = self.text.answers([task.target(example) for example in examples])
+        return Answers(task, self.text, tokens, self.most).encoded(inputs, truncated, examples, self._options)
 
     @property
     def most(self) -> int:
@@ -74,7 +60,7 @@ class Seq2Seq:
         return self.text.longest(self.task.max_target_tokens)
 
     def target(self, example: Example) -> Any:
-        return self.task.target(example) if self.task.answer == "text" else int(example.label or 0)
+        return right_answer(self.task, example)
 
     @in_precision
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
