@@ -9,9 +9,7 @@ A method or a task of another package has no rows. The digest of its source, as 
 The git commit is no part of it: most commits change no result.
 """
 
-import ast
 import hashlib
-import importlib.util
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,8 +36,6 @@ ROOMS = ("harness.training", "harness.models", "methods.attachment", "methods.ba
 PAGES = ("harness.run", "harness.precision", "methods.base", "tasks.base")
 """Packages and modules whose code a training runs, for `exact`."""
 
-_trees: dict[str, str] = {}
-"""Digest of a source byte by byte -> of its syntax tree, which takes a hundred times as long."""
 _imported: dict["Subject", tuple[str, tuple[tuple[str, Path], ...]]] = {}
 """Subject of this process's cell -> its fingerprint, and the files of `_training_files`, as its worker found them: to
 read which modules import which takes as long as some steps of training."""
@@ -104,7 +100,7 @@ def parts(subject: Subject) -> Mapping[str, str]:
 
     What the data and the weights hold is in the cell's key: other contents are another cell, never a stale one.
     """
-    files = {module: digest for module in _foreign(subject) if (digest := module_digest(module))}
+    files = {module: digest for module in _foreign(subject) if (digest := imported_source.module_digest(module))}
     return {**_row_parts(subject), **files, **_versions()}
 
 
@@ -139,15 +135,15 @@ def learnt(cell: Cell) -> Learnt:
     """Collect what the process of one cell needs for its own fingerprint."""
     subject = Subject.of_cell(cell)
     parts(subject)
-    files = tuple((module, path) for module in _foreign(subject) if (path := _file(module)))
-    return Learnt(_row_parts(subject), files, dict(_trees), subject, _training_files(subject))
+    files = tuple((module, path) for module in _foreign(subject) if (path := imported_source.file_of(module)))
+    return Learnt(_row_parts(subject), files, dict(imported_source.trees), subject, _training_files(subject))
 
 
 def imported_parts(known: Learnt) -> dict[str, str]:
     """Return the `parts` at the start of a cell's process: foreign modules as they are imported there."""
-    _trees.update(known.trees)
+    imported_source.trees.update(known.trees)
     imported_source.keep_these(known.modules)
-    files = {module: _tree(imported_source.source(module, path)) for module, path in known.modules}
+    files = {module: imported_source.digest_of(imported_source.source(module, path)) for module, path in known.modules}
     imported = {**known.rows, **files, **_versions()}
     if known.subject is not None:
         _imported[known.subject] = (joined(imported), known.training)
@@ -223,30 +219,8 @@ def today(name: str) -> str | None:
     if name.startswith(ROWS):
         return results_version.text(name.removeprefix(ROWS)) or None
     with suppress(ValueError, SyntaxError):  # a record may name any module of this machine
-        return module_digest(name) if all(map(str.isidentifier, name.split("."))) else None
+        return imported_source.module_digest(name) if all(map(str.isidentifier, name.split("."))) else None
     return None
-
-
-def tree_digest(source: str) -> str:
-    """Return a digest of the code without comments, docstrings and layout."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:
-            first = body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = body[1:] or [ast.Pass()]
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
-
-
-def module_digest(module: str) -> str | None:
-    """Return the digest of a module's file, or None where it has none. Imports nothing but its parent packages."""
-    path = _file(module)
-    return _tree(imported_source.source(module, path)) if path else None
 
 
 def minor(version: str | None) -> str:
@@ -284,13 +258,6 @@ def _change(name: str, before: Any, now: Any) -> str:
     return f"{name}: changed since"
 
 
-def _tree(source: bytes) -> str:
-    key = imported_source.digest(source)
-    if key not in _trees:
-        _trees[key] = tree_digest(source.decode("utf-8"))
-    return _trees[key]
-
-
 @cache
 def _foreign(subject: Subject) -> tuple[str, ...]:
     """The modules without rows that a result depends on: of a method or a task of another package."""
@@ -303,12 +270,12 @@ def _foreign(subject: Subject) -> tuple[str, ...]:
 def _training_files(subject: Subject) -> tuple[tuple[str, Path], ...]:
     """Return the modules, with their files, whose code trains a cell of this subject."""
     modules = sorted({*_training_modules(), *_method_modules(subject.method), *_suite(subject.task)})
-    return tuple((module, path) for module in modules if (path := _file(module)))
+    return tuple((module, path) for module in modules if (path := imported_source.file_of(module)))
 
 
 def _training_modules() -> Iterable[str]:
     for room in ROOMS:
-        if package := _file(room):
+        if package := imported_source.file_of(room):
             folder = package.parent
             for path in folder.rglob("*.py"):
                 yield ".".join([room, *path.relative_to(folder).with_suffix("").parts])
@@ -317,7 +284,7 @@ def _training_modules() -> Iterable[str]:
 
 def _method_modules(name: str) -> tuple[str, ...]:
     entry = methods.catalogue().get(name)
-    return _closure(entry.module) if entry else ()
+    return imported_source.closure(entry.module) if entry else ()
 
 
 def _suite(task: str) -> tuple[str, ...]:
@@ -325,43 +292,4 @@ def _suite(task: str) -> tuple[str, ...]:
     load = getattr(tasks.catalogue().get(task, tasks.OWN), "load", None)
     while isinstance(load, partial):
         load = load.func
-    return _closure(load.__module__) if load is not None else ()
-
-
-@cache
-def _closure(module: str) -> tuple[str, ...]:
-    """A module's file and, from its own package, the files it imports."""
-    names: list[str] = []
-    left = [module]
-    while left:
-        name = left.pop()
-        path = _file(name)
-        if name not in names and path is not None and path.name != "__init__.py":
-            names.append(name)
-            left += _imports(path, name.partition(".")[0])
-    return tuple(sorted(names))
-
-
-def _imports(path: Path, package: str) -> list[str]:
-    names = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == package:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names if alias.name.partition(".")[0] == package]
-    return names
-
-
-@cache
-def _file(module: str) -> Path | None:
-    """A module's file, found without importing anything: its parents may load torch."""
-    top, *rest = module.split(".")
-    try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return None
-    if spec is None or spec.origin is None:
-        return None
-    base = Path(spec.origin).parent.joinpath(*rest) if rest else Path(spec.origin).with_suffix("")
-    files = (path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file())
-    return next(files, None)
+    return imported_source.closure(load.__module__) if load is not None else ()

@@ -277,7 +277,6 @@ READ_ELSEWHERE = {
     "harness/store/archive.py": "an archive that is written",
     "harness/cli/streams.py": "the null device",
     "harness/cli/dispatch.py": "its own verbs' source, and the null device",
-    "harness/store/fingerprint.py": "our own source",
     "methods/registry.py": "our own source",
     "tasks/registry.py": "our own source",
     "harness/store/lease.py": "/proc",
