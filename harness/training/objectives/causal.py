@@ -23,7 +23,7 @@ from harness.precision import in_precision
 from harness.training.batches import Batch, Encoded, pad
 from harness.training.decoding import Prompt, generate
 from harness.training.objectives.base import Answers, OptionScores, Predicted, right_answer
-from harness.training.objectives.reading import Reading
+from harness.training.objectives.settings import Reading
 from tasks.base import Example, Task
 
 

@@ -19,7 +19,7 @@ from harness.models.tokenizer import Mask, Text
 from harness.precision import in_precision
 from harness.training.batches import Batch, Encoded
 from harness.training.objectives.base import Predicted
-from harness.training.objectives.reading import Reading
+from harness.training.objectives.settings import Reading
 from tasks import templates
 from tasks.base import Example, Task
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import NotApplicable, UsageError, near
 from harness.models.head import Head
-from harness.training.objectives.reading import USUAL, Reading
+from harness.training.objectives.settings import USUAL, Reading
 
 if TYPE_CHECKING:
     from harness.models.tokenizer import Text
