@@ -16,7 +16,7 @@ import torch
 from harness.experiments import grid
 from harness.store import identity
 from tests.benchmarks.speed import __main__ as suite
-from tests.benchmarks.speed import cells, figures, machine, ours, report, same_start, steps, theirs
+from tests.benchmarks.speed import cells, figures, machine, ours, parts, report, same_start, steps, theirs
 from tests.benchmarks.speed.shapes import SHAPES
 
 
@@ -93,13 +93,17 @@ def test_the_table_shows_every_kind_of_part(tmp_path: Path) -> None:
     both = {"trainer": figures.ratio([1.0, 1.0], [2.0, 4.0]), "bare": one}
     _written(tmp_path, "step/t5-nano/lora", {"ms": times, "ratio": both, "processor_ratio": both})
     _written(tmp_path, "start-up", {"seconds": {"deltabench --help": one}})
-    parts = dict.fromkeys(("total", "training", "evaluation", "around"), one)
-    cell = {"seconds": {"ours": parts, "trainer": parts}, "ratio": {"trainer": one}, "ratio_without_evaluation": both}
+    seconds = dict.fromkeys(("total", "training", "evaluation", "around"), one)
+    cell = {
+        "seconds": {"ours": seconds, "trainer": seconds},
+        "ratio": {"trainer": one},
+        "ratio_without_evaluation": both,
+    }
     _written(tmp_path, "cell/t5-nano/full", cell)
     _written(tmp_path, "memory/t5-nano/full", {"mib_above_loaded": times, "ratio": both})
     total = {"ours": {"total": one}, "trainer": {"total": one}}
     _written(tmp_path, "grid/t5-nano", {"cells": 18, "seconds": total, "ratio": {"trainer": one}})
-    report.write(tmp_path, suite.ORDER)
+    report.write(tmp_path, parts.ORDER)
     page = (tmp_path / report.TABLE).read_text()
     assert [f"## {title}" in page for title in report.KINDS.values()] == [True] * len(report.KINDS)
     assert "| 0.375 (0.250 to 0.500) |" in page
@@ -110,19 +114,19 @@ def test_the_table_shows_every_kind_of_part(tmp_path: Path) -> None:
 def test_parts_are_chosen_by_pattern_and_kept_when_they_are_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert [part.name for part in suite.chosen("step/*-nano/lora,start-up", quick=False)] == [
+    assert [part.name for part in parts.chosen("step/*-nano/lora,start-up", quick=False)] == [
         "step/t5-nano/lora", "step/llama-nano/lora", "start-up",
     ]  # fmt: skip
     with pytest.raises(SystemExit, match="--only stepp: no part has this name"):
-        suite.chosen("stepp", quick=False)
-    quick = [part.name.partition("/")[0] for part in suite.chosen(None, quick=True)]
+        parts.chosen("stepp", quick=False)
+    quick = [part.name.partition("/")[0] for part in parts.chosen(None, quick=True)]
     assert quick == [*dict.fromkeys(quick)]
     assert set(quick) == set(report.KINDS)
-    monkeypatch.setattr(suite, "QUICK", suite.QUICK[:1])
-    _written(tmp_path, suite.QUICK[0], {"refused": "not compared"})
+    monkeypatch.setattr(parts, "QUICK", parts.QUICK[:1])
+    _written(tmp_path, parts.QUICK[0], {"refused": "not compared"})
     assert suite.main(["--quick", "--out", str(tmp_path)]) == 0
     assert "measured before by this commit" in capsys.readouterr().out
-    assert not suite.there(tmp_path / "step-t5-nano-lora.json", alternations=2)
+    assert not parts.there(tmp_path / "step-t5-nano-lora.json", alternations=2)
 
 
 def test_the_sweep_of_a_grid_has_the_cells_of_its_scripts() -> None:
@@ -135,5 +139,5 @@ def test_the_sweep_of_a_grid_has_the_cells_of_its_scripts() -> None:
 @pytest.mark.slow
 def test_the_whole_suite_runs_once(tmp_path: Path) -> None:
     assert suite.main(["--quick", "--out", str(tmp_path)]) == 0
-    assert len(list(tmp_path.glob("*.json"))) == len(suite.QUICK)
+    assert len(list(tmp_path.glob("*.json"))) == len(parts.QUICK)
     assert "the two sides do not compute the same" not in (tmp_path / report.TABLE).read_text()
