@@ -108,7 +108,15 @@ def test_the_table_shows_every_kind_of_part(tmp_path: Path) -> None:
     assert [f"## {title}" in page for title in report.KINDS.values()] == [True] * len(report.KINDS)
     assert "| 0.375 (0.250 to 0.500) |" in page
     assert "load 0.5 to 1.5" in page
+    assert report.BUSY not in page or machine.machine()["cores"] == 1
     assert "| `deltabench --help` | 10.0 | 1 |" in page
+
+
+def test_the_table_warns_of_a_busy_machine(tmp_path: Path) -> None:
+    busy = {**_part("start-up", {"seconds": {}}), "load_after": 1000.0}
+    (tmp_path / "start-up.json").write_text(json.dumps(busy))
+    report.write(tmp_path, parts.ORDER)
+    assert report.BUSY in (tmp_path / report.TABLE).read_text()
 
 
 def test_parts_are_chosen_by_pattern_and_kept_when_they_are_there(

@@ -14,8 +14,13 @@ HEAD = """# How fast a cell is, beside transformers' Trainer with PEFT and a bar
 with AdamW and without dropout. The losses of their first steps are compared, and a part whose sides compute something
 different has no times. Ratios are ours / other: below 1 ours is faster or smaller. A figure is the median over n
 alternations, followed by the least and the most. A wide range says more about other work on the machine than about a
-side. Answers of a cell are chosen by likelihood in ours and generated in the Trainer's script.
+side. The processor time of a step is the process's own and depends less on it. Answers of a cell are chosen by
+likelihood in ours and generated in the Trainer's script.
 """
+BUSY = (
+    "**More processes wanted to run than there are processors, so read no time from it, and ratios with their ranges.**"
+)
+"""Said of parts during which the load was higher than the number of cores."""
 LIBRARIES = ("torch", "transformers", "peft", "accelerate")
 KINDS = {
     "step": "Milliseconds a training step",
@@ -82,7 +87,8 @@ def _machines(parts: list[dict[str, Any]]) -> str:
     for text, many in found.items():
         loads = [load for part in many for load in (part["load_before"], part["load_after"])]
         begun, ended = min(part["begun"] for part in many), max(part["ended"] for part in many)
-        rows.append(f"- {text}. {begun} to {ended}, load {min(loads):g} to {max(loads):g}.")
+        busy = f" {BUSY}" if max(loads) > many[0]["machine"]["cores"] else ""
+        rows.append(f"- {text}. {begun} to {ended}, load {min(loads):g} to {max(loads):g}.{busy}")
     return "\n".join([*rows, ""])
 
 
@@ -102,7 +108,7 @@ UNITS = {"step": "ms", "cell": "seconds", "grid": "seconds", "memory": "mib_abov
 PARTS = ("training", "evaluation", "around")
 """Parts of a cell's seconds."""
 OTHERWISE = {"processor_ratio": "by processor time", "ratio_without_evaluation": "without evaluation"}
-"""Ratios of which the table has only the medians."""
+"""Further ratios of the same sides."""
 
 
 def _sides(one: Mapping[str, Any], unit: str) -> dict[str, str]:
@@ -115,6 +121,5 @@ def _sides(one: Mapping[str, Any], unit: str) -> dict[str, str]:
             found[f"{NAMES[side]}: {', '.join(PARTS)}"] = ", ".join(_short(of[part]["median"]) for part in PARTS)
     found |= {f"ours / {NAMES[side]}": figure(of) for side, of in one["ratio"].items()}
     for name, label in OTHERWISE.items():
-        if name in one:
-            found[label] = ", ".join(_short(of["median"]) for of in one[name].values())
+        found |= {f"ours / {NAMES[side]}, {label}": figure(of) for side, of in one.get(name, {}).items()}
     return found
