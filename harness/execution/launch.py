@@ -104,8 +104,10 @@ def hand_over(
     if name == USUAL:
         leash(setup.driver)
     if not plan.elsewhere and not apart:
+        store = Store(setup.runtime.store)
         jobs: list[list[str]] = [[]] * at_once
-        return _launch(name, settled, jobs, partial(worker.job, setup=setup, pending=tuple(pending)))
+        waiting = [worker.Pending(key, seen, max(store.numbers(key), default=0)) for key, seen in pending]
+        return _launch(name, settled, jobs, partial(worker.job, setup=setup, pending=waiting))
     for some in _batches(pending, plan, apart):
         if setup.limit is not None and setup.limit.over():
             break

@@ -59,7 +59,27 @@ class Setup:
     outlives: bool = False
 
 
-def job(config: Any, setup: Setup, pending: Sequence[tuple[str, int]] = ()) -> list[str]:
+@dataclass(frozen=True)
+class Pending:
+    """A cell that waits. seen: its latest attempt that ended by itself. begun: its latest attempt, which may not have
+    ended; None where the driver does not say.
+    """
+
+    key: str
+    seen: int
+    begun: int | None = None
+
+    def is_taken(self, store: Store) -> bool:
+        """Return whether another job runs the cell, or has begun it since the driver looked.
+
+        What a lost worker had begun is handed over again by the driver, who counts the losses.
+        """
+        if store.is_running(self.key) or tried(store, self.key) > self.seen:
+            return True
+        return self.begun is not None and max(store.numbers(self.key), default=0) > self.begun
+
+
+def job(config: Any, setup: Setup, pending: Sequence[Pending] = ()) -> list[str]:
     """Run a launcher's job: the cells that config.key lists, with the attempts known to the driver in config.seen.
 
     pending: instead of these, all cells of a sweep. Each job then runs those that no other job has begun. Returns the
@@ -71,23 +91,18 @@ def job(config: Any, setup: Setup, pending: Sequence[tuple[str, int]] = ()) -> l
             forkserver.end_with(setup.driver)
     store = Store(setup.runtime.store)
     gate = Gate(store, setup.limit)
-    listed = pending or [(str(key), int(seen)) for key, seen in zip(config.key, config.seen, strict=True)]
-    return [_run_cell(store, key, setup, seen, gate) for key, seen in listed if not _is_taken(store, key, seen)]
+    listed = pending or [Pending(str(key), int(seen)) for key, seen in zip(config.key, config.seen, strict=True)]
+    return [_run_cell(store, waiting, setup, gate) for waiting in listed if not waiting.is_taken(store)]
 
 
-def _is_taken(store: Store, key: str, seen: int) -> bool:
-    """Return whether another job runs the cell now, or has run it since attempt `seen`."""
-    return store.is_running(key) or tried(store, key) > seen
-
-
-def _run_cell(store: Store, key: str, setup: Setup, seen: int, gate: Gate) -> str:
+def _run_cell(store: Store, waiting: Pending, setup: Setup, gate: Gate) -> str:
     """Lease a device for a cell and try the cell, where it may still begin; return its status."""
-    if not gate.opens(key):
+    if not gate.opens(waiting.key):
         return "missing"
     with gpu_leases.leased(setup.devices, setup.gpus) as environment:
         if setup.limit is not None and setup.limit.over():  # a device was free too late
             return "missing"
-        return attempt(store, store.cell(key), setup, seen, environment)
+        return attempt(store, store.cell(waiting.key), setup, waiting.seen, environment)
 
 
 def attempt(store: Store, cell: Cell, setup: Setup, seen: int = 0, environment: Mapping[str, str] | None = None) -> str:

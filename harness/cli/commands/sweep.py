@@ -10,7 +10,8 @@ Settings: store, device, threads, timeout (seconds per cell), keep (delta|none);
 (launcher.FIELD=value, see `deltabench list launchers`), jobs (cells at once), rerun (statuses to try again, e.g.
 rerun=stale,failed), probe (measurements of finished cells, see `deltabench probe --help`), deterministic (GPUs),
 checkpoint_minutes and checkpoint_steps (how often training is saved).
---for 1h30m: no cell begins that would end later, by its estimate, and a running one stops at a checkpoint.
+--for 1h30m: no cell begins that would end later, by its estimate, which the cells that have ended correct. One that
+runs when the time is over stops at a checkpoint.
 A cell that was killed, or could not read or write, is retried once; --retry N: N times, and after a timeout too.
 Exit code: 0 every cell done or out of memory, 1 some failed, 2 usage, 130 interrupted or stopped by --for before
 every cell had run.

@@ -182,7 +182,8 @@ def test_a_launcher_of_this_machine_takes_as_many_jobs_as_run_at_once(
     for at_once in (1, 3):
         launch.hand_over(pending, setup, launch.Plan(None, {}, at_once, setup.runtime))
     assert batches == [[[]], [[], [], []]]
-    assert all(task.keywords["pending"] == tuple(pending) for task in tasks)
+    waiting = [worker.Pending(key, seen, begun=0) for key, seen in pending]
+    assert all(task.keywords["pending"] == waiting for task in tasks)
 
 
 def test_a_cluster_takes_arrays_and_none_after_the_deadline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -525,3 +525,17 @@ def test_a_server_whose_socket_was_cleaned_away_is_replaced(stubbed: None, own_s
     assert forkserver.call("stubs:fine", ((), "cpu"), ()) == [None]
     os.unlink(forkserver.forkserver._forkserver._forkserver_address)
     assert forkserver.call("stubs:fine", ((), "cpu"), ()) == [None]
+
+
+def test_a_job_leaves_what_another_has_begun_to_the_driver(
+    store: Store, cell: Make, setup: Callable[..., Setup], runs: Callable[[], list[str]]
+) -> None:
+    """The cell of a lost worker is free again, and would cost this job its process too."""
+    many = [cell("good", seed) for seed in range(4)]
+    keys = [store.register(one) for one in many]
+    waiting = [worker.Pending(key, 0, begun=0) for key in keys]
+    worker.attempt(store, many[0], setup())  # another job has run it
+    store.next_attempt(keys[1])  # and has lost its process over this one
+    assert worker.job(None, setup(), waiting) == ["done", "done"]
+    assert runs() == ["good-0", "good-2", "good-3"]
+    assert worker.job(None, setup(), [worker.Pending(keys[1], 0, begun=1)]) == ["done"]
