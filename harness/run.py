@@ -77,7 +77,7 @@ def _run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint
     outputs.predictions(folder, fitted, splits)
     record = {
         "status": "done",
-        "scores": {checkpoint: outputs.scores(work, point) for checkpoint, point in fitted.points().items()},
+        "scores": outputs.scores(work, fitted),
         "best_step": fitted.best.step,
         "parameters": census.count(model),
         **(measured := meter.summary()),

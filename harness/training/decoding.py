@@ -4,7 +4,8 @@ Written here because a method may hold positions of its own in the cache (a soft
 transformers would take for text.
 """
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -70,16 +71,29 @@ class Prompt(NamedTuple):
         return logits
 
 
-def generate(model: Any, prompt: Prompt, most: int, ends: Sequence[int], beams: int = 1) -> list[list[int]]:
+def caches(cache: Any, groups: Sequence[torch.Tensor]) -> Iterator[Any]:
+    """Yield, for each group of rows [G], a cache of those rows alone. The last is the given one, which is changed."""
+    for number, rows in enumerate(groups, start=1):
+        own = cache if number == len(groups) else copy.deepcopy(cache)
+        own.batch_select_indices(rows)
+        yield own
+
+
+def generate(
+    model: Any, prompt: Prompt, most: int, ends: Sequence[int], beams: int = 1,
+    begun: tuple[torch.Tensor, Any] | None = None,
+) -> list[list[int]]:  # fmt: skip
     """Return one list of at most `most` tokens for each prompt: greedily the likeliest next token, or the best of
     `beams` (see `beam_search`).
 
     ends: tokens that end a text. A list stops at the first of them. It leaves out ends[0], which ends the answers of
     training, and includes any other.
+    begun: what `prompt.read` returned, where the prompt has been read already. Its cache is changed.
     """
+    begun = begun or prompt.read(model)
     if beams > 1:
-        return beam_search(model, prompt, most, ends, beams)
-    logits, cache = prompt.read(model)
+        return beam_search(model, prompt, most, ends, beams, begun)
+    logits, cache = begun
     made: list[torch.Tensor] = []
     last = torch.tensor(ends, device=logits.device)
     done = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
@@ -93,13 +107,15 @@ def generate(model: Any, prompt: Prompt, most: int, ends: Sequence[int], beams: 
         prompt = prompt.extended(token[:, None], torch.ones_like(token)[:, None])
 
 
-def beam_search(model: Any, prompt: Prompt, most: int, ends: Sequence[int], beams: int) -> list[list[int]]:
+def beam_search(
+    model: Any, prompt: Prompt, most: int, ends: Sequence[int], beams: int, begun: tuple[torch.Tensor, Any]
+) -> list[list[int]]:
     """Return the answers of transformers' default beam search. A finished answer scores its mean log-probability, the
     end token counted. The search ends where no unfinished answer can still be better than the `beams` best, or at
     `most` tokens.
     """
     n_rows = len(prompt.ids)
-    logits, cache = prompt.read(model)
+    logits, cache = begun
     cache.batch_repeat_interleave(beams)
     prompt = Prompt(*(part.repeat_interleave(beams, dim=0) for part in prompt))
     logits = logits.repeat_interleave(beams, dim=0)

@@ -47,8 +47,17 @@ def deltas(folder: AttemptFolder, fitted: Fitted, model: nn.Module) -> None:
             trained_tensors.save(folder, delta_file(checkpoint), delta_state(model))
 
 
-def scores(work: Work, point: Point) -> dict[str, Any]:
-    """Return the record's scores of a point. The sample of train is scored here, with the point's tensors put back.
+def scores(work: Work, fitted: Fitted) -> dict[str, dict[str, Any]]:
+    """Return checkpoint -> the record's scores of it. Where the last step is the best, it is scored once."""
+    scored: dict[int, dict[str, Any]] = {}
+    for point in fitted.points().values():
+        if point.step not in scored:
+            scored[point.step] = _with_sample(work, point)
+    return {checkpoint: dict(scored[point.step]) for checkpoint, point in fitted.points().items()}
+
+
+def _with_sample(work: Work, point: Point) -> dict[str, Any]:
+    """A point's scores. The sample of train is scored here, with the point's tensors put back.
 
     Training is over and the reported sets are scored, so a sample that cannot be scored is missing, with its reason.
     """

@@ -95,14 +95,23 @@ class OptionScores:
         self.ends = torch.full((n_rows, n_options), torch.nan, device=device)
         self._end = end
 
-    def put(self, places: torch.Tensor, logits: torch.Tensor, options: torch.Tensor) -> None:
-        """Enter the options at `places` [G], whose tokens [G, W] have the logits [G, W, V]."""
-        costs = F.cross_entropy(logits.flatten(0, 1).float(), options.flatten(), ignore_index=IGNORED, reduction="none")
-        by_token = costs.view(options.shape)
+    def put(self, places: torch.Tensor, logits: Sequence[torch.Tensor], options: torch.Tensor) -> None:
+        """Enter the options at `places` [G], whose tokens [G, W] have the logits [G, W, V].
+
+        The logits come in parts, one after the other along W: to join them would copy the largest tensor there is.
+        """
+        parts = options.split([part.shape[1] for part in logits], dim=1)
+        by_token = torch.cat([_costs(*pair) for pair in zip(logits, parts, strict=True)], dim=1)
         self.sums.view(-1)[places] = -by_token.sum(dim=1)
         last = (options != IGNORED).sum(dim=1, keepdim=True) - 1
         others = options.gather(1, last)[:, 0] != (IGNORED if self._end is None else self._end)
         self.ends.view(-1)[places] = (-by_token.gather(1, last)[:, 0]).masked_fill(others, torch.nan)
+
+
+def _costs(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """[G, W] the cross entropy of each token [G, W], of logits [G, W, V]; 0 where there is no token."""
+    flat = logits.flatten(0, 1).float()
+    return F.cross_entropy(flat, tokens.flatten(), ignore_index=IGNORED, reduction="none").view(tokens.shape)
 
 
 class Objective(Protocol):

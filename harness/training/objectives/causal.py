@@ -21,7 +21,7 @@ from harness.models.head import Head
 from harness.models.tokenizer import IGNORED, Text
 from harness.precision import in_precision
 from harness.training.batches import Batch, Encoded, pad
-from harness.training.decoding import Prompt, generate
+from harness.training.decoding import Prompt, caches, generate
 from harness.training.objectives.base import Answers, OptionScores, Predicted, right_answer
 from harness.training.objectives.settings import Reading
 from tasks.base import Example, Task
@@ -73,21 +73,16 @@ class Causal:
 
     @in_precision
     def predict(self, model: nn.Module, batch: Batch) -> Predicted:
-        if batch.options is None or self.reading.loss_on == "all":
-            total, items = self._cost(model, batch)
-            loss = float(total)
         if batch.options is None:
-            most, end = self.task.max_target_tokens, self.text.eos
-            assert end is not None, "the targets were encoded with it"
-            ends = (NEVER,) if self.reading.full_length else tuple(dict.fromkeys((end, *self.text.ends)))
-            made = generate(model, self._prompt(batch), most, ends, self.reading.beams)
-            return Predicted([answer.strip() for answer in self.text.decode(made)], loss, items)
+            return self._generate(model, batch)
         scores = self.option_scores(model, batch)
         sums = scores.sums
-        if self.reading.loss_on == "answer":
-            loss = -float(sums.gather(1, batch.need_labels()[:, None]).sum())
+        if self.reading.loss_on == "all":
+            total, items = self._cost(model, batch)
+        else:
+            total = -sums.gather(1, batch.need_labels()[:, None]).sum()
             items = int((batch.need_targets() != IGNORED).sum())
-        return Predicted(self.reading.choose(sums, batch.options, scores.ends).tolist(), loss, items)
+        return Predicted(self.reading.choose(sums, batch.options, scores.ends).tolist(), float(total), items)
 
     @in_precision
     def likelihoods(self, model: Any, batch: Batch) -> torch.Tensor:
@@ -102,14 +97,38 @@ class Causal:
         prompt = self._prompt(batch)
         first, cache = prompt.read(model)
         scores = OptionScores(n_rows, n_options, first.device, self.text.eos)
-        for places, options in batch.option_groups():
-            rows = places // n_options
-            own = copy.deepcopy(cache)  # reading on lengthens a cache
-            own.batch_select_indices(rows)
+        groups = [(places, places // n_options, options) for places, options in batch.option_groups()]
+        for (places, rows, options), own in zip(groups, caches(cache, [rows for _, rows, _ in groups]), strict=True):
             after = Prompt(*(part[rows] for part in prompt))
-            rest = after.go_on(model, self._filled(options[:, :-1]), own, (options[:, :-1] != IGNORED).long())
-            scores.put(places, torch.cat((first[rows][:, None], rest), dim=1), options)
+            scores.put(places, self._after(model, after, first[rows], own, options), options)
         return scores
+
+    def _after(
+        self, model: Any, prompt: Prompt, first: torch.Tensor, cache: Any, tokens: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """[G, U, V] logits of the tokens [G, U] after prompts that have been read: first [G, V], and their cache.
+
+        They come in two parts, the first token's and the others'.
+        """
+        fed = tokens[:, :-1]
+        if not fed.shape[1]:
+            return [first[:, None]]
+        return [first[:, None], prompt.go_on(model, self._filled(fed), cache, (fed != IGNORED).long())]
+
+    def _generate(self, model: Any, batch: Batch) -> Predicted:
+        """Return texts and their loss. The prompt is read once for both, unless the loss is on its tokens too."""
+        prompt, targets = self._prompt(batch), batch.need_targets()
+        begun = first, cache = prompt.read(model)
+        if self.reading.loss_on == "all":
+            total, items = self._cost(model, batch)
+        else:
+            read = self._after(model, prompt, first, copy.deepcopy(cache), targets)
+            total, items = _summed(torch.cat(read, dim=1), targets)
+        most, end = self.task.max_target_tokens, self.text.eos
+        assert end is not None, "the targets were encoded with it"
+        ends = (NEVER,) if self.reading.full_length else tuple(dict.fromkeys((end, *self.text.ends)))
+        made = generate(model, prompt, most, ends, self.reading.beams, begun)
+        return Predicted([answer.strip() for answer in self.text.decode(made)], float(total), items)
 
     def _cost(self, model: Any, batch: Batch) -> tuple[torch.Tensor, int]:
         """(cross entropy summed over what the loss is on, how many tokens that is), the given answer being fed."""
@@ -119,9 +138,7 @@ class Causal:
             wanted = whole.ids.masked_fill((whole.mask == 0) | (whole.positions == 0), IGNORED)[:, 1:]
         else:
             wanted = targets
-        logits = whole.logits(model, wanted.shape[1])
-        total = F.cross_entropy(logits.flatten(0, 1).float(), wanted.flatten(), ignore_index=IGNORED, reduction="sum")
-        return total, int((wanted != IGNORED).sum())
+        return _summed(whole.logits(model, wanted.shape[1]), wanted)
 
     def _prompt(self, batch: Batch) -> Prompt:
         return Prompt.of(batch.inputs, batch.mask)
@@ -140,3 +157,9 @@ class Causal:
         for i, row in enumerate(texts):
             table[i, : len(row)] = pad([next(tokens) for _ in row], IGNORED, width)
         return table
+
+
+def _summed(logits: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, int]:
+    """(cross entropy summed over the tokens wanted [B, U], how many they are), of logits [B, U, V]."""
+    total = F.cross_entropy(logits.flatten(0, 1).float(), wanted.flatten(), ignore_index=IGNORED, reduction="sum")
+    return total, int((wanted != IGNORED).sum())

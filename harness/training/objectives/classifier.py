@@ -101,19 +101,30 @@ class Chooser:
 
     @in_precision
     def predict(self, model: nn.Module, batch: Batch) -> Predicted:
-        scores = self._scores(model, batch)
+        scores = self._scores_by_length(model, batch)
         loss = F.cross_entropy(scores, batch.need_labels(), reduction="sum")
         return Predicted(scores.argmax(dim=1).tolist(), float(loss), len(scores))
 
     def _scores(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """[B, C] in fp32; -inf where a row has fewer options. All options pass through the model at once."""
-        assert batch.options is not None, "this batch was encoded without options"
-        absent = (batch.options == IGNORED).all(dim=2)
+        options = batch.need_options()
+        absent = (options == IGNORED).all(dim=2)
         # An absent option reads as the first one, because no model takes a text without a token.
-        flat = torch.where(absent[:, :, None], batch.options[:, :1], batch.options).flatten(0, 1)
+        flat = torch.where(absent[:, :, None], options[:, :1], options).flatten(0, 1)
         there = flat != IGNORED
         logits = _logits(model, flat.masked_fill(~there, self.text.pad), there.long())
         return logits.view(absent.shape).masked_fill(absent, -torch.inf)
+
+    def _scores_by_length(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """[B, C] in fp32, as `_scores` without gradient: options of like length pass together, and absent ones do not.
+
+        Training takes all at once, because how it groups them would change what dropout draws.
+        """
+        scores = torch.full(batch.need_options().shape[:2], -torch.inf, device=batch.inputs.device)
+        for places, options in batch.option_groups():
+            there = options != IGNORED
+            scores.view(-1)[places] = _logits(model, options.masked_fill(~there, self.text.pad), there.long())[:, 0]
+        return scores
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ class Seq2Seq:
                 decoder_input_ids=self._shift(options),
                 use_cache=False,
             ).logits
-            scores.put(places, logits, options)
+            scores.put(places, [logits], options)
         return scores
 
     def _generate(self, model: Any, batch: Batch) -> Predicted:
