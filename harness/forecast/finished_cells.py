@@ -1,5 +1,6 @@
 """What finished cells tell of time: each is a sample, with its work and the seconds that it took. Torch-free."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -43,10 +44,26 @@ class Sample:
 
 
 def sample_of(record: Mapping[str, Any]) -> Sample | None:
-    """Return a finished cell's record as a sample; None where it is not done or has no time.
-
-    Where the record does not divide its time, all of it counts as training.
+    """Return a finished cell's record as a sample; None where it is not done or has no time, or has fields of other
+    types than ours.
     """
+    try:
+        sample = _sample(record)
+        return sample if sample is not None and _is_sound(sample) else None
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError):
+        return None
+
+
+def _is_sound(sample: Sample) -> bool:
+    """Return whether all that is computed from a sample is a finite number. Raises TypeError where it has no hash."""
+    hash((sample.work, sample.size, sample.key_of_reading))
+    work = sample.work
+    numbers = (sample.wall_s, sample.beside, sample.busy or 0, work.train(sample.size), work.evaluate(sample.size))
+    return all(0 <= number < math.inf for number in numbers)
+
+
+def _sample(record: Mapping[str, Any]) -> Sample | None:
+    """Return a record as a sample. Where it does not divide its time, all of it counts as training."""
     clock = record.get("time") or {}
     wall = clock.get("wall_s")
     if record.get("status") != "done" or not isinstance(wall, int | float):

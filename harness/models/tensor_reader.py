@@ -6,6 +6,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
+from harness.errors import UsageError
 from harness.models import digest
 
 
@@ -22,11 +23,26 @@ def load(path: Path, linked: bool = False) -> dict[str, torch.Tensor]:
 
 
 def differ(folder: Path, first: str, second: str) -> bool:
-    """Return whether a folder's files hold both tensors and they differ; only these two are read."""
+    """Return whether a folder's files hold both tensors and they differ; only these two are read.
+
+    Raises UsageError for a file that is not whole.
+    """
     tensors: dict[str, torch.Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
-        wanted = {first, second} & set(digest.check(path, linked=True))
-        if wanted:
-            with torch.device("cpu"), safe_open(path, framework="pt") as file:
-                tensors |= {name: file.get_tensor(name) for name in wanted}
+        try:
+            tensors |= _some(path, {first, second})
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{path}: this is not a whole safetensors file ({error}). Get it again.") from error
     return len(tensors) == 2 and not torch.equal(tensors[first], tensors[second])
+
+
+def _some(path: Path, names: set[str]) -> dict[str, torch.Tensor]:
+    """Return those of the named tensors that a file holds. Raises ValueError and OSError as `load` does."""
+    wanted = names & set(digest.check(path, linked=True))
+    if not wanted:
+        return {}
+    try:
+        with torch.device("cpu"), safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in wanted}
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error

@@ -104,15 +104,28 @@ def _other(
 ) -> None:
     child._die_with_parent()
     os.environ.pop(STOP_AT, None)  # only the first process stops, at its own checkpoint, and ends the others
+    target = place / f"{team.rank}.error"
+
+    def reported(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
+        try:
+            return body(cell, runtime, folder)
+        except Exception as error:  # written before the group ends, and with it the others: theirs are later
+            _report(error, target)
+            raise
+
     try:
-        _join(team, place, cuda, body, cell, replace(runtime, checkpoint_minutes=0.0, checkpoint_steps=0), folder)
-    except Exception as error:  # the first process reads it, and ends the cell with it
+        _join(team, place, cuda, reported, cell, replace(runtime, checkpoint_minutes=0.0, checkpoint_steps=0), folder)
+    except Exception as error:
         traceback.print_exc()
-        error_fields = failure.describe(error)
-        atomic_files.write_json(
-            place / f"{team.rank}.error", {"status": failure.status(error_fields["kind"]), **error_fields}
-        )
+        if not target.exists():
+            _report(error, target)
         os._exit(1)
+
+
+def _report(error: Exception, target: Path) -> None:
+    """Write an error where the first process reads it, which ends the cell with it."""
+    error_fields = failure.describe(error)
+    atomic_files.write_json(target, {"status": failure.status(error_fields["kind"]), **error_fields})
 
 
 def _join(
