@@ -281,6 +281,7 @@ READ_ELSEWHERE = {
     "tasks/registry.py": "our own source",
     "harness/store/lease.py": "/proc",
     "harness/execution/outcome.py": "/proc",
+    "harness/measurement/cpu_features.py": "/proc",
     "harness/store/provenance.py": "/proc and our own checkout",
     "tasks/data/row_files.py": "rows of the user's own",
 }
