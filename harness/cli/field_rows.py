@@ -23,7 +23,7 @@ from tasks.data import user_task
 
 Row = dict[str, Any]
 CONTRACT = "methods.base"
-"""The module whose page says what the fields mean that many methods have."""
+"""The module whose docstring explains the fields that many methods share."""
 KINDS: Mapping[str, type[Any]] = {
     "recipe": RecipeConfig,
     "model": ModelConfig,

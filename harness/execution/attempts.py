@@ -1,4 +1,4 @@
-"""What the attempts at a cell say to a sweep. Torch is not imported."""
+"""Facts about the attempts at a cell that a sweep decides by. Torch is not imported."""
 
 from harness.store.store import Store
 

@@ -119,11 +119,11 @@ def names(cells: Mapping[str, Cell], among: Sequence[Cell] = ()) -> dict[str, st
     """Return key -> the cell's name for people, with the fields in which it differs from all others."""
     several = {_but_seed(cell): cell for cell in (*cells.values(), *among)}
     named = dict(zip(several, labels.of_cells([identity.to_json(cell) for cell in several.values()]), strict=True))
-    sentences = {}
+    texts = {}
     for key, cell in cells.items():
         label = named[_but_seed(cell)]
-        sentences[key] = f"{label.arm}{label.rate} {label.model} {label.task} seed {cell.seed}"
-    return sentences
+        texts[key] = f"{label.arm}{label.rate} {label.model} {label.task} seed {cell.seed}"
+    return texts
 
 
 def _but_seed(cell: Cell) -> tuple[Any, ...]:

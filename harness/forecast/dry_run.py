@@ -107,6 +107,7 @@ def cost(store: Store, plan: SweepPlan, exhibit: str = "") -> Cost:
     estimators = {key: sources.find(cell.model.name) for key, cell in todo.items()}
     beside = 0 if plan.handing.elsewhere else at_once - 1
     each = {key: estimator.cell(todo[key], beside) if estimator else None for key, estimator in estimators.items()}
+    memories = [estimator.memory(todo[key]) for key, estimator in estimators.items() if estimator]
     used = list({id(estimator): estimator for estimator in estimators.values() if estimator}.values())
     finished = [(key, summary) for key, summary in store.summaries() if summary and summary["status"] == "done"]
     disk, keeps = Disk(store, finished), plan.handing.runtime.keep == "delta"
@@ -119,16 +120,7 @@ def cost(store: Store, plan: SweepPlan, exhibit: str = "") -> Cost:
         min(at_once, launch.slots(plan.handing.runtime)) if _on_cores(plan) else at_once,
         tuple(estimator.whose for estimator in used if estimator.whose),
         sources.own.past_error() if sources.own else (0, 0),
-        max(
-            (
-                memory
-                for key, estimator in estimators.items()
-                if estimator
-                for memory in [estimator.memory(todo[key])]
-                if memory
-            ),
-            default=None,
-        ),
+        max(filter(None, memories), default=None),
         _kept(sizes.values(), keeps),
     )
 

@@ -1,4 +1,4 @@
-"""What finished cells tell of time: each is a sample, with its work and the seconds that it took. Torch-free."""
+"""Finished cells as samples: the work of each, and the seconds that it took. Torch-free."""
 
 import math
 from collections.abc import Mapping

@@ -29,7 +29,7 @@ from tasks import registry as tasks
 ROWS = "rows of "
 """Every part that has digests of rows begins so. A record of before results versions has no such part."""
 ROW = "golden row "
-"""A row is named so where one says what changed."""
+"""The name of a changed row begins so in a sentence."""
 BEFORE = "made before results versions: its fingerprint is of source files, which says nothing of its numbers"
 LIBRARIES = ("torch", "transformers")
 ROOMS = ("harness.training", "harness.models", "methods.attachment", "methods.backbone", "tasks.data", "tasks.metrics")
@@ -206,7 +206,7 @@ def by_row(known: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sentences(changed: Mapping[str, tuple[Any, Any]]) -> list[str]:
-    """Return what is `differing` as texts, each with its reason."""
+    """Return one text for each change, as `differing` returns them."""
     if any(name.startswith(ROWS) and then is None for name, (then, _) in changed.items()):
         return [BEFORE, *(_change(name, *changed[name]) for name in LIBRARIES if name in changed)]
     return [_change(name, *digests) for name, digests in changed.items()]

@@ -37,7 +37,7 @@ QUIET: Mapping[str, Mapping[str, Any]] = {
 NAMED = ("optimizer", "schedule")
 """Fields of a recipe that have a group of rows for each value."""
 DIGITS = 8
-"""Hexadecimal digits of the digest of one row: another number has the same digest once in four thousand millions."""
+"""Hexadecimal digits of the digest of one row: two different rows have the same digest once in four billion pairs."""
 MOST_SETS = 1000
 """The number of sets of rows of one group that a digest of a whole group may be of."""
 

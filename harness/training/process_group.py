@@ -123,7 +123,7 @@ def _other(
 
 
 def _report(error: Exception, target: Path) -> None:
-    """Write an error where the first process reads it, which ends the cell with it."""
+    """Write an error for the first process, which reads it and ends the cell."""
     error_fields = failure.describe(error)
     atomic_files.write_json(target, {"status": failure.status(error_fields["kind"]), **error_fields})
 

@@ -38,7 +38,7 @@ def losses(
 
 
 def recompute_blocks(model: Any, **how: Any) -> None:
-    """Have the activations of each block computed again in the backward pass, which `how` can say more of.
+    """Recompute the activations of each block in the backward pass. `how`: arguments of torch's checkpoint function.
 
     transformers then lets the embeddings' output require gradients, as its older way of recomputing needs it. Ours does
     not, and frozen blocks below the lowest trained one would be computed again for gradients that nobody reads.

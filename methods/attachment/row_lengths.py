@@ -20,7 +20,7 @@ from methods.backbone.linears import Linear, Part, dense
 BLOCK = 2**18
 """The number of elements of W that are squared at once."""
 CANCELLED = 64
-"""How often the terms may contain their sum: a factor of 64 loses two of the seven digits of single precision."""
+"""The largest ratio of the terms to their sum: a ratio of 64 loses two of the seven digits of single precision."""
 
 
 class RowLengths:

@@ -56,5 +56,5 @@ def _cached(name: str) -> bool:
 
 
 def _squeezed(text: str) -> str:
-    """Return a name as no library spells it otherwise: datasets writes MyRows as my_rows."""
+    """Return a name in small letters without marks, so that spellings compare: datasets writes MyRows as my_rows."""
     return re.sub(r"[\W_]", "", text).lower()

@@ -24,14 +24,14 @@ WITHOUT_END = "_without_end"
 
 @dataclass(frozen=True)
 class Reading:
-    """What a protocol may set otherwise; see the fields of RecipeConfig and TaskConfig that it comes from."""
+    """The settings of an objective. The fields of RecipeConfig and TaskConfig with these names explain them."""
 
     loss_on: str = "answer"
     beams: int = 1
     option_score: str = "sum"
     precision: str = "fp32"
     full_length: bool = False
-    """Generate as many tokens as an answer may have, whatever they say: what a timing of two models needs."""
+    """Generate the largest number of tokens of an answer, also after an end token. A timing of two models needs it."""
 
     @classmethod
     def of(cls, cell: "Cell") -> "Reading":
