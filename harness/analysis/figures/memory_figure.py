@@ -71,8 +71,16 @@ def _legend(figure: "Figure", studies: Sequence[MemoryStudy], looks: dict[str, d
     from matplotlib.patches import Patch
 
     handles = [Patch(label=figure_style.short(arm), **look) for arm, look in looks.items()]
-    device = studies[0].exhibit.device_bytes
-    limit = f"dashed: {device / GIB:.0f} GiB; ×: would not fit it" if device is not None else ""
     measured = any(row.measured for study in studies for row in study.rows)
     source = f"forecast{', red marks: measured' if measured else ', nothing is measured'}"
-    figure_style.legend(figure, handles, 6, source, limit)
+    figure_style.legend(figure, handles, 6, source, _limit(studies))
+
+
+def _limit(studies: Sequence[MemoryStudy]) -> str:
+    """Return what the figure says of the device's memory; "" where no device is given."""
+    device = studies[0].exhibit.device_bytes
+    if device is None:
+        return ""
+    if any(too_large(study, row) for study in studies for row in study.rows if row.bytes is not None):
+        return f"dashed: {device / GIB:.0f} GiB; ×: would not fit it"
+    return f"all fit in {device / GIB:.0f} GiB"
