@@ -66,7 +66,7 @@ def states(rows: Sequence[Fields]) -> list[str]:
     lines = []
     for state in STATES:
         here = [row for row in rows if row["status"] == state or (state == "stale" and row["stale"])]
-        more = f"; and {len(here) - MOST} more, which --format json names" if len(here) > MOST else ""
+        more = f"; and {len(here) - MOST} more, which --json names" if len(here) > MOST else ""
         if here:
             lines.append(f"{len(here)} {state}: {'; '.join(map(_name, here[:MOST]))}{more}")
     return lines

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MEAN, N, CHOSEN_RATE, GUESSING = "mean", "n", "rate", "guessing"
 CHOSEN = " *"
+APART = "`deltabench table --by method,task` shows each"
 Cells = tuple[Entry, ...]
 _OF_TASKS = (axes.TASK, axes.SET)
 _IN_COLUMNS = (*_OF_TASKS, "")
@@ -169,12 +170,12 @@ class _Pivot:
         if self.measure.score and metrics.metric.nunique() > 1:
             by_metric = {str(name): ", ".join(group.task) for name, group in metrics.groupby("metric", sort=False)}
             listed = "; ".join(f"{tasks} by {name}" for name, tasks in by_metric.items())
-            return f"no mean over tasks that different metrics score ({listed}): --by method,task shows each"
+            return f"no mean over tasks that different metrics score ({listed}): {APART}"
         versions: dict[str, list[str]] = {}
         for label, cell in dict(zip(mine.task, mine.cell, strict=True)).items():
             versions.setdefault(cell["task"]["name"], []).append(label)
         if several := [label for labels_of in versions.values() if len(labels_of) > 1 for label in labels_of]:
-            return f"no mean over versions of one task ({', '.join(several)}): --by method,task shows each"
+            return f"no mean over versions of one task ({', '.join(several)}): {APART}"
         twice = mine[mine.duplicated(["model", "task", "set", "seed"], keep=False)]
         if len(twice):
             listed = ", ".join(key[:12] for key in _keys(twice)[:4])

@@ -1,6 +1,7 @@
 """Choose cells by the words of a command line: an exhibit, a grid that ran here, keys, or the choices of a sweep."""
 
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -9,8 +10,9 @@ from harness.cli import command_line
 from harness.config import compose, conf_files
 from harness.config.schema import Cell
 from harness.errors import UsageError, near
-from harness.experiments import exhibits, grid, overrides, rate_tuning
-from harness.experiments.exhibits import Exhibit
+from harness.experiments import exhibits, grid, holes, overrides, rate_tuning
+from harness.experiments.exhibits import Block, Exhibit
+from harness.experiments.holes import Hole
 from harness.store import identity, requested_grids
 from harness.store.requested_grids import Grid
 from harness.store.store import Store
@@ -51,7 +53,7 @@ def _choice(named: Sequence[str], store: Store) -> Choice:
         command_line.refuse_added(given)
         if "scale" in given.settings:
             raise UsageError(f"scale={given.settings['scale']} needs an exhibit: name one.")
-        return of_cells(requested_grids.name_of(given.block), grid.expand([given.block]))
+        return of_cells(requested_grids.name_of(given.block), of_block(given.block))
     known = exhibits.names(conf_files.folders()[:-1])
     if len(words_alone) == 1 and words_alone[0] in known:
         return _of_exhibit(words_alone[0], given, store, noted)
@@ -70,6 +72,30 @@ def _everything(store: Store, noted: Iterable[Grid]) -> Choice:
     ran = [exhibit for grid in noted if (exhibit := _exhibit_of(grid))]
     tuning = {seed for exhibit in ran for seed in exhibit.tuning_seeds()}
     return Choice(name, dict.fromkeys([*ordered, *sorted(here)]), plain(name, tuning))
+
+
+def of_block(block: Block) -> list[Cell]:
+    """Return the cells of a grid that can run, for a verb that looks at them; the others are named on the error stream.
+
+    Raise UsageError where none can run.
+    """
+    gaps: list[Hole] = []
+    cells = grid.expand([block], gaps)
+    _name_gaps(gaps, len(cells))
+    return cells
+
+
+def of_exhibit(blocks: Sequence[Block], store: Store) -> list[Cell]:
+    """Return what `of_block` does, of an exhibit's blocks: at the learning rates that the store's cells have chosen."""
+    planned = rate_tuning.expand(blocks, store, holes=True)
+    _name_gaps(planned.holes, len(planned.cells) + planned.waiting)
+    return planned.cells
+
+
+def _name_gaps(gaps: Sequence[Hole], possible: int) -> None:
+    """Name the combinations that cannot run on the error stream. Raise UsageError where no other is possible."""
+    holes.check(gaps, possible, skip=True)
+    print("".join(f"{line}\n" for line in holes.heading(gaps, "left out")), end="", file=sys.stderr)
 
 
 def of_cells(name: str, many: Iterable[Cell], exhibit: Exhibit | None = None) -> Choice:
@@ -98,7 +124,7 @@ def _of_exhibit(name: str, given: command_line.CommandLine, store: Store, noted:
     blocks, _ = overrides.reshape(exhibit, exhibit.blocks(scale), given.block, given.added)
     typed = requested_grids.name_of({**given.block, **{f"+{axis}": choices for axis, choices in given.added.items()}})
     title = " ".join(filter(None, (name, f"scale={scale}", typed)))
-    return of_cells(title, rate_tuning.expand(blocks, store).cells, exhibit)
+    return of_cells(title, of_exhibit(blocks, store), exhibit)
 
 
 def _of_keys(named: Sequence[str], known: Sequence[str], store: Store) -> Choice:

@@ -69,10 +69,7 @@ class SweepPlan:
 
     def skipped(self) -> Iterator[str]:
         """Yield a heading and one line for each reason why cells are skipped; nothing where none is."""
-        if self.holes:
-            number = holes_of_grid.count(self.holes)
-            yield f"skipped, because they cannot run: {number} cell{'s' if number != 1 else ''}"
-            yield from (f"  {line}" for line in holes_of_grid.lines(self.holes))
+        yield from holes_of_grid.heading(self.holes, "skipped")
 
 
 def decide(

@@ -63,10 +63,11 @@ def count(holes: Iterable[Hole | Gap]) -> int:
     return sum(hole.cells for hole in holes)
 
 
-def check(holes: Sequence[Hole], possible: int, skip: bool = False) -> None:
+def check(holes: Sequence[Hole], possible: int, skip: bool | None = None) -> None:
     """Raise the reasons why cells cannot run; do nothing where there are none, or where `skip` leaves cells to run.
 
-    possible: the number of cells that can run. Where no cell can run and all have one reason, that error is raised
+    possible: the number of cells that can run. skip: whether `--skip-impossible` was given; None in a verb without this
+    option, which the message then does not name. Where no cell can run and all have one reason, that error is raised
     itself.
     """
     if not holes or (skip and possible):
@@ -75,8 +76,17 @@ def check(holes: Sequence[Hole], possible: int, skip: bool = False) -> None:
     if not possible and len(reasons) == 1:
         raise holes[0].error
     number = count(holes)
-    rest = f"with --skip-impossible the other {possible} run" if possible else "no cell is left"
+    rest = "leave their choices out" if skip is None else f"with --skip-impossible the other {possible} run"
+    rest = rest if possible else "no cell is left"
     raise Impossible(f"{number} of {number + possible} cells cannot run; {rest}.", tuple(lines(holes)))
+
+
+def heading(holes: Iterable[Hole], what: str) -> Iterator[str]:
+    """Yield a heading that says `what` happens with the holes, and one line for each reason; nothing without holes."""
+    listed = list(holes)
+    if number := count(listed):
+        yield f"{what}, because they cannot run: {number} cell{'s' if number != 1 else ''}"
+        yield from (f"  {line}" for line in lines(listed))
 
 
 def lack_rows(error: UsageError, holes: Sequence[Hole]) -> bool:

@@ -69,7 +69,7 @@ def prepare(cell: Cell, load: Load, device: torch.device = META, as_cuda: bool =
     task, method = _task(cell), methods.make(cell.method)
     inputs, targets = load.input_tokens or task.max_input_tokens, load.target_tokens or task.max_target_tokens
     words = Words(**vars(tokenizer.load(backbone, method.tokens_added())))
-    _check_room(words.room, inputs, cell)
+    _check_room(words.room, inputs, cell, "" if load.input_tokens else "task.max_input_tokens=")
     if load.kernel == PLAIN and cell.recipe.precision != "fp32":
         raise UsageError(
             f"--kernel plain: the meta device cannot compute it in {cell.recipe.precision}; take another kernel."
@@ -103,11 +103,12 @@ def _task(cell: Cell) -> Task:
     )  # fmt: skip
 
 
-def _check_room(room: int | None, length: int, cell: Cell) -> None:
+def _check_room(room: int | None, length: int, cell: Cell, field: str) -> None:
+    """Raise UsageError where the inputs are longer than the positions. field: the choice that made them so long."""
     if room is not None and length > room:
         raise UsageError(
-            f"--input-tokens {length}: model {cell.model.name} has {room} positions for the input with "
-            f"method {cell.method.name}. Give at most {room}."
+            f"inputs of {length} tokens: model {cell.model.name} has {room} positions for the input with "
+            f"method {cell.method.name}. Give at most {field}{room}."
         )
 
 
@@ -117,4 +118,6 @@ def _checkpoint(model: Any, cell: Cell, ways: Ways | None) -> None:
     try:
         training_step.recompute_blocks(model, **again)
     except ValueError as error:
-        raise UsageError(f"--checkpointing: model {cell.model.name} cannot recompute its blocks ({error}).") from error
+        raise UsageError(
+            f"model {cell.model.name} cannot recompute its blocks ({error}): leave checkpointing out."
+        ) from error

@@ -170,7 +170,7 @@ def _check_rows(deltas: Mapping[str, Delta]) -> None:
                 row = int((lengths == 0).nonzero()[0])
                 raise UsageError(
                     f"{path}: row {row} of the weight is zero, and PEFT's DoRA divides by its length. "
-                    "Take --format merged or deltabench."
+                    "Take --format deltabench."
                 )
 
 

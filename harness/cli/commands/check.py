@@ -30,12 +30,12 @@ from harness.analysis import agreement, report
 from harness.analysis.agreement import Compared
 from harness.analysis.output import table
 from harness.analysis.study import proofs, study
-from harness.cli import command_line
+from harness.cli import cell_choice, command_line
 from harness.cli.commands.reproduce import SETTINGS
 from harness.config import compose, conf_files, launchers
 from harness.config.schema import Cell
 from harness.errors import UsageError
-from harness.experiments import exhibits, grid, overrides, rate_tuning
+from harness.experiments import exhibits, grid, overrides
 from harness.experiments.exhibits import Block, Exhibit
 from harness.experiments.rerun_command import exhibit_words
 from harness.experiments.verdict import Finding
@@ -136,7 +136,7 @@ def _stored(name: str, path: Path, blocks: Sequence[Block], exhibit: Exhibit, se
     selection: the words after the exhibit's name in the command that runs them.
     """
     store = Store(path)
-    keys = [identity.key(cell) for cell in rate_tuning.expand(blocks, store).cells]
+    keys = [identity.key(cell) for cell in cell_choice.of_exhibit(blocks, store)]
     runs = archive.from_store(store, keys)
     if not any(run.record["status"] == "done" for run in runs):
         raise UsageError(

@@ -30,10 +30,9 @@ from pathlib import Path
 from typing import Any
 
 from harness import formatting
-from harness.cli import command_line
+from harness.cli import cell_choice, command_line
 from harness.config import compose
 from harness.errors import UsageError, near
-from harness.experiments import grid
 from harness.paths import located
 from harness.store import archive, garbage_collection, identity, merge, requested_grids
 from harness.store.store import Store
@@ -149,7 +148,7 @@ def _named(store: Store, names: Sequence[str]) -> tuple[list[str], str]:
         raise UsageError(f"{name!r} is neither a key nor a grid of this store.{near(name, grids)} Its grids: {known}.")
     given = command_line.parse(names, ())
     command_line.refuse_added(given)
-    return [identity.key(cell) for cell in grid.expand([given.block])], ""
+    return [identity.key(cell) for cell in cell_choice.of_block(given.block)], ""
 
 
 def _ask(question: str) -> None:

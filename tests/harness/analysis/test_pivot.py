@@ -152,7 +152,7 @@ def test_no_mean_over_metrics(make_grid: Runs) -> None:
     told = (
         "no mean over tasks that different metrics score (micro/sentiment, micro/inference by accuracy; micro/qa by f1)"
     )
-    assert f"{told}: --by method,task shows each" in mixed.notes
+    assert f"{told}: `deltabench table --by method,task` shows each" in mixed.notes
 
 
 def test_no_mean_over_versions_of_one_task(make_grid: Runs) -> None:

@@ -16,6 +16,7 @@ from harness.store import requested_grids
 from harness.store.archive import Run
 from harness.store.requested_grids import Grid, Place
 from harness.store.store import Store
+from tests.harness import made_runs
 
 Call = Callable[..., tuple[int, str, str]]
 QA = "micro/qa"
@@ -244,3 +245,17 @@ def test_status_as_json_has_the_scores(call: Call, keys: list[str], store: Store
     assert rows[keys[0]]["test"] == record["scores"]["best"]["sets"]["test"]["accuracy"]
     assert rows[keys[0]]["validation"] == record["scores"]["best"]["sets"]["validation"]["accuracy"]
     assert (rows[keys[6]]["status"], rows[keys[6]]["test"], rows[keys[6]]["seed"]) == ("failed", None, 3)
+
+
+def test_what_cannot_run_is_named_beside_the_table(call: Call, store: Store) -> None:
+    key = made_runs.finish(store, "micro/sentiment", 0)
+    words = ("model=micro-t5-nano", "task=micro/sentiment,micro/qa", "method=lora", "objective=seq2seq,classifier")
+    code, out, err = call("table", *words, "--json")
+    shown = {cell["key"] for cell in json.loads(out)["cells"]}
+    assert (code, len(shown)) == (0, 3)
+    assert key in shown
+    assert err.splitlines()[0] == "left out, because they cannot run: 1 cell"
+    assert "classifier" in err
+    code, out, _ = call("store", "rm", *words, "--dry-run", "--json")
+    assert code == 0
+    assert json.loads(out)["bytes"] > 0

@@ -22,7 +22,7 @@ def test_every_impossible_combination_is_collected_with_its_reason() -> None:
     assert {cell.objective for cell in cells if cell.task.name == "micro/qa"} == {"seq2seq"}
     assert {hole.task for hole in found} == {"micro/qa"}
     assert all("classifier" in hole.reason for hole in found)
-    with pytest.raises(Impossible, match="4 of 16 cells cannot run; with --skip-impossible the other 12 run"):
+    with pytest.raises(Impossible, match=r"4 of 16 cells cannot run; leave their choices out\."):
         grid.expand([block])
 
 
@@ -59,9 +59,26 @@ def test_the_rest_runs_on_request_only() -> None:
     found = [Hole("a", "m", "t", UsageError("bad"), 3)]
     holes.check(found, possible=5, skip=True)
     holes.check([], possible=0)
-    with pytest.raises(Impossible, match="3 of 8 cells") as raised:
-        holes.check(found, possible=5)
+    with pytest.raises(Impossible, match="3 of 8 cells cannot run; with --skip-impossible the other 5 run") as raised:
+        holes.check(found, possible=5, skip=False)
     assert raised.value.lines == ("a × m × t (3 cells): bad",)
+
+
+def test_a_verb_without_the_option_does_not_name_it() -> None:
+    found = [Hole("a", "m", "t", UsageError("bad"), 3)]
+    for possible, said in ((5, "leave their choices out"), (0, "bad")):
+        with pytest.raises(UsageError, match=said) as raised:
+            holes.check(found, possible)
+        assert "--" not in str(raised.value)
+
+
+def test_a_heading_counts_what_it_names() -> None:
+    found = [Hole("a", "m", "t", UsageError("bad"), 3)]
+    assert list(holes.heading(found, "skipped")) == [
+        "skipped, because they cannot run: 3 cells",
+        "  a × m × t (3 cells): bad",
+    ]
+    assert not list(holes.heading([], "skipped"))
 
 
 def test_absent_rows_are_told_from_other_reasons() -> None:

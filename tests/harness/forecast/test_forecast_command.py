@@ -60,6 +60,7 @@ def test_no_data_and_no_weights_are_read(capsys: pytest.CaptureFixture[str]) -> 
         (["--device-memory", "0GiB"], "24GiB"),
         (["method.rank=99999"], "rank"),
         (["model=bert-base", "method=lora", "task=glue/sst2", "--input-tokens", "9999"], "512"),
+        (["model=bert-base", "task=glue/sst2", "task.max_input_tokens=9999"], "task.max_input_tokens=512"),
         (["store=x"], "store"),
         (["task.shape=3"], "shape"),
     ],
