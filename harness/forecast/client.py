@@ -34,8 +34,8 @@ def ask(many: Sequence[Cell], load: Load, memory: int | None = None) -> list[Fig
         (identity.to_json(many[places[0]]), vars(load), [many[place].recipe.batch_size for place in places], memory)
         for places in groups.values()
     ]
-    families = {cell.model.family for cell in many}
-    forecasts = forkserver.call(ANSWERS, (questions,), forkserver.preload(families)) if questions else []
+    modules = forkserver.preload({cell.model.family for cell in many})
+    forecasts = forkserver.call_in_parts(ANSWERS, questions, modules) if questions else []
     figures: list[Figures | str] = [""] * len(many)
     for places, answer in zip(groups.values(), forecasts, strict=True):
         for order, place in enumerate(places):

@@ -45,6 +45,8 @@ SERVER_ENVIRONMENT = {
     "PYTHONSAFEPATH": "1",  # the server is `python -c …`, so the current folder would come first on its path
     "PYTHONHASHSEED": "0",  # the order of a set of names must not differ from attempt to attempt
 }
+LEAST = 4
+"""The least items of a part of a call that is spread over several children."""
 _LOST_SERVER = (EOFError, ConnectionError, FileNotFoundError, ChildProcessError)
 """Errors at a start whose server dies in that moment, or whose socket was removed as an old temporary file."""
 
@@ -82,9 +84,40 @@ def call(target: str, arguments: tuple[Any, ...], modules: Sequence[str]) -> Any
     A child that dies is replaced once. Raises UsageError as `target` does, RuntimeError for its other errors, and
     ChildProcessError where both children died.
     """
-    content = _ask(target, arguments, modules)
-    if "exit_code" in content:
-        content = _ask(target, arguments, modules)
+    [value] = call_each(target, [arguments], modules)
+    return value
+
+
+def call_each(target: str, each: Sequence[tuple[Any, ...]], modules: Sequence[str]) -> list[Any]:
+    """Return what `call` returns for each of these arguments, with all children at the same time."""
+    contents = _ask(target, each, modules)
+    for place, content in enumerate(contents):
+        if "exit_code" in content:
+            [contents[place]] = _ask(target, [each[place]], modules)
+    return [_value(target, content) for content in contents]
+
+
+def call_in_parts(target: str, items: Sequence[Any], modules: Sequence[str]) -> list[Any]:
+    """Return the results of `target(items)`, a list with one for each item, from a child for each core.
+
+    A child gets every n-th item, because neighbours take about the same time. It gets at least LEAST of them: fewer are
+    not worth a child of their own.
+    """
+    count = max(1, min(_cores(), len(items) // LEAST))
+    results: list[Any] = [None] * len(items)
+    parts = call_each(target, [(items[start::count],) for start in range(count)], modules)
+    for start, part in enumerate(parts):
+        results[start::count] = part
+    return results
+
+
+def _cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _value(target: str, content: dict[str, Any]) -> Any:
+    """Return the value of an answer, or raise its error."""
     if "exit_code" in content:
         raise ChildProcessError(f"{target.partition(':')[0]}: {content['message']}, and a second process did too")
     if "error" in content:
@@ -93,16 +126,23 @@ def call(target: str, arguments: tuple[Any, ...], modules: Sequence[str]) -> Any
     return content["value"]
 
 
-def _ask(target: str, arguments: tuple[Any, ...], modules: Sequence[str]) -> dict[str, Any]:
-    """Return the answer of a child, or a description of its death."""
+def _ask(target: str, each: Sequence[tuple[Any, ...]], modules: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the answer of a child for each of these arguments, or a description of its death."""
     with temporary_folders.folder() as folder:
-        answer = folder / "answer.json"
-        process = start(child.call, (target, arguments, answer), modules)
+        answers = [folder / f"answer-{place}.json" for place in range(len(each))]
+        processes: list[ForkServerProcess] = []
         try:
-            process.join()
+            for arguments, answer in zip(each, answers, strict=True):
+                processes.append(start(child.call, (target, arguments, answer), modules))
+            for process in processes:
+                process.join()
         finally:
-            kill(process)
-        return read_json(answer) if answer.is_file() else failure.death(process.exitcode)
+            for process in processes:
+                kill(process)
+        return [
+            read_json(answer) if answer.is_file() else failure.death(process.exitcode)
+            for answer, process in zip(answers, processes, strict=True)
+        ]
 
 
 def preload(families: Iterable[str]) -> tuple[str, ...]:

@@ -111,5 +111,12 @@ class _Product(torch.autograd.Function):
 
 
 def _squares(weight: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return the squared lengths of the rows of weight: [d_out, d_in]: [d_out].
+
+    On the meta device those of a frozen weight are an empty tensor: they are computed before the first step, a large
+    weight has hundreds of blocks, and each takes longer there than where it has values.
+    """
+    if weight.is_meta and not weight.requires_grad:
+        return weight.new_empty(weight.shape[0], dtype=dtype)
     blocks = weight.split(max(1, BLOCK // weight.shape[1]))
     return torch.cat([block.to(dtype).square().sum(dim=1) for block in blocks])

@@ -29,4 +29,8 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
         module, _, name = target.partition(":")
         return getattr(importlib.import_module(module), name)(*arguments)
 
+    def call_in_parts(target: str, items: Any, modules: Any) -> Any:
+        return call(target, (items,), modules)
+
     monkeypatch.setattr(forkserver, "call", call)
+    monkeypatch.setattr(forkserver, "call_in_parts", call_in_parts)
