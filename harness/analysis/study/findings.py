@@ -83,7 +83,7 @@ def sentence(claim: Claim, verdict: str, comparisons: Sequence[Comparison], numb
         reproduced = sum(row.verdict == "reproduced" for row in comparisons)
         parts.append(", ".join([f"{reproduced} of {len(comparisons)} comparisons reproduced", *_others(comparisons)]))
         parts += _on_these_rows(comparisons)
-    rate_reasons = ("", open_rates.ALONE, open_rates.EDGE)
+    rate_reasons = ("", *open_rates.REASONS)
     helpless = sum(row.reason not in rate_reasons and row.verdict == "inconclusive" for row in comparisons)
     if helpless:
         parts.append(f"{helpless} cannot be decided with these cells, whatever their scores")

@@ -8,9 +8,12 @@ spectra, stays open whenever a cell is that could change it (`settle`).
 A rate is open where it was tried alone and was tuned nowhere for this backbone, and where it is at the edge of the
 rates it was chosen from. Rates that another backbone's tuning chose count as untuned: the records of the tuning
 exhibits (`sets: validation`) say on which backbone a recipe's rate was chosen.
+
+A rate that was chosen on the reported seeds makes its own score too good, by an amount that nothing bounds. So a
+comparison with such a score is inconclusive, whichever side has it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ALONE, EDGE = "only one learning rate was tried", "the learning rate is at the edge of those tried"
+REPORTED = "the learning rate was chosen on the seeds that are reported"
+REASONS = (ALONE, EDGE, REPORTED)
 
 
 class Rated(Protocol):
@@ -37,6 +42,10 @@ class Rated(Protocol):
     @property
     def rates(self) -> "pd.DataFrame":
         """Return the chosen rates by arm and task."""
+
+    @property
+    def chosen_on_reported(self) -> frozenset[tuple[str, str]]:
+        """Return the (arm, task) whose rate was chosen among several on the seeds that are reported."""
 
     @property
     def open_rates(self) -> Mapping[tuple[str, str], str]:
@@ -56,9 +65,11 @@ def places(study: Rated) -> dict[tuple[str, str], str]:
     reasons = {}
     for row in study.rates.reset_index().to_dict("records"):
         arm, task = str(row["arm"]), str(row["task"])
-        alone = row["tried"] < 2 and not tuned(content[arm, task])
-        if study.trains(arm) and (alone or row["edge"]):
-            reasons[arm, task] = ALONE if alone else EDGE
+        searched = _edge_of_search(content[arm, task]) if row["tried"] < 2 else None
+        alone = row["tried"] < 2 and searched is None and not tuned(content[arm, task])
+        reported = (arm, task) in study.chosen_on_reported
+        if study.trains(arm) and (alone or reported or row["edge"] or searched):
+            reasons[arm, task] = ALONE if alone else REPORTED if reported else EDGE
     return reasons
 
 
@@ -69,20 +80,26 @@ def cells_of(study: Rated) -> Mapping[str, str]:
 
 
 def settle(study: Rated, margin: float, rows: tuple[Comparison, ...]) -> tuple[Comparison, ...]:
-    """Return the comparisons, inconclusive where a better rate could change them and a rate is open."""
+    """Return the comparisons, inconclusive where a better rate could change them and a rate is open, and where a rate
+    was chosen on the reported seeds.
+    """
     reasons = cells_of(study)
-    return tuple(row if row.at_best else _settled(row, margin, reasons) for row in rows)
+    return tuple(_settled(row, margin, reasons) for row in rows)
 
 
 def _settled(row: Comparison, margin: float, reasons: Mapping[str, str]) -> Comparison:
     if row.verdict == "untested" or row.estimate is None:
         return row
-    keys = [key for group in hinges(row.relation, row.verdict, row.estimate, margin, row.sides) for key in group]
-    marks = {reasons[key] for key in (keys or row.keys) if key in reasons}
+    marks = {reasons[key] for key in row.keys if key in reasons} & {REPORTED}
+    if not row.at_best:
+        keys = [key for group in hinges(row.relation, row.verdict, row.estimate, margin, row.sides) for key in group]
+        marks |= {reasons[key] for key in (keys or row.keys) if key in reasons}
     if not marks:
         return row
-    why = ALONE if ALONE in marks else EDGE
-    return replace(row, verdict="inconclusive", reason=why, seeds=None, fewest=None, most=None, rows=None)
+    why = next(reason for reason in REASONS if reason in marks)
+    return replace(
+        row, verdict="inconclusive", reason=why, seeds=None, fewest=None, most=None, rows=None, at_best=False
+    )
 
 
 def hinges(relation: str, verdict: str, estimate: float, margin: float, sides: Sides) -> tuple[tuple[str, ...], ...]:
@@ -102,6 +119,25 @@ def hinges(relation: str, verdict: str, estimate: float, margin: float, sides: S
     if verdict == "inconclusive":
         holds = estimate > (-margin if relation == "at least" else margin)
     return (right,) if holds else (left,)
+
+
+def search_of(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the search that a cell's record says its rate comes from; {} without one."""
+    search = content["recipe"].get("rate_search")
+    return search if isinstance(search, Mapping) else {}
+
+
+def searched_seeds(contents: Iterable[Mapping[str, Any]]) -> frozenset[int]:
+    """Return the seeds on which searches tried rates, as the records of these cells say."""
+    seeds = [search_of(content).get("seeds") for content in contents]
+    return frozenset(seed for some in seeds if isinstance(some, list) for seed in some if type(seed) is int)
+
+
+def _edge_of_search(content: Mapping[str, Any]) -> str | None:
+    """Return at which edge of its search a cell's rate lies, "" for none; None where no search has compared rates."""
+    search = search_of(content)
+    tried, edge = search.get("tried"), search.get("edge")
+    return edge if isinstance(tried, list) and len(tried) > 1 and edge in ("", "lowest", "highest") else None
 
 
 def tuned(content: Mapping[str, Any]) -> bool:
@@ -131,29 +167,35 @@ def _chosen() -> Mapping[str, tuple[tuple[str, str], float]]:
 
     from harness.analysis.study import selection  # here: it needs pandas
 
-    by_key = {}
-    for run in _tuning():
-        cell, point = run.record["cell"], run.record["scores"]["best"]["sets"]["validation"]
-        by_key[run.record["key"]] = {
-            "family": _family(cell),
-            "names": (cell["model"]["name"], cell["method"]["name"]),
-            "learning_rate": float(cell["recipe"]["learning_rate"]),
-            "place": f"{cell['task']['name']} {cell['seed']}",
-            "score": point.get(run.record["task_facts"]["metric"]),
-        }
+    by_key = {run.record["key"]: _trial(run) for run in _tuning()}
     chosen = {}
     for family, rows in pd.DataFrame(list(by_key.values())).groupby("family", sort=False):
-        best = selection.choose(rows.pivot_table(index="learning_rate", columns="place", values="score"))
+        scores = rows[rows.status == "done"].pivot_table(index="learning_rate", columns="place", values="score")
+        best = selection.choose(scores, selection.broken_rates(rows)) if len(scores) else {"tried": 0}
         if int(best["tried"]) > 1 and not best["edge"]:
             chosen[str(family)] = (rows.names.iloc[0], float(best["learning_rate"]))
     return chosen
 
 
+def _trial(run: archive.Run) -> dict[str, Any]:
+    """Return what a cell of a tuning exhibit says of its rate; score: on validation, None where it did not finish."""
+    cell, best = run.record["cell"], (run.record.get("scores") or {}).get("best") or {}
+    scores = (best.get("sets") or {}).get("validation") or {}
+    return {
+        "family": _family(cell),
+        "names": (cell["model"]["name"], cell["method"]["name"]),
+        "learning_rate": float(cell["recipe"]["learning_rate"]),
+        "place": f"{cell['task']['name']} {cell['seed']}",
+        "score": scores.get((run.record.get("task_facts") or {}).get("metric")),
+        "status": run.record["status"],
+    }
+
+
 def _tuning() -> list[archive.Run]:
-    """Return our finished reference records of exhibits that tune rates."""
+    """Return our reference records of exhibits that tune rates."""
     from harness.experiments import exhibits
 
     paths = sorted(assets.reference().glob(f"*/{archive.ARCHIVE}"))
     known = [path for path in paths if path.parent.name in exhibits.names()]
     archives = [path for path in known if exhibits.load(path.parent.name).sets == "validation"]
-    return [run for path in archives for run in archive.from_archive(path) if run.record["status"] == "done"]
+    return [run for path in archives for run in archive.from_archive(path)]

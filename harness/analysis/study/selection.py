@@ -5,7 +5,7 @@ paper: both chosen on the reported score itself, as the papers' code does; optim
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,6 @@ import numpy as np
 
 from harness.analysis.study.statistics import Array
 from harness.experiments import rate_choice
-from harness.experiments.rate_choice import BROKEN
 from tasks.metrics.label_metrics import BY_ROW, SIGNED
 
 if TYPE_CHECKING:
@@ -39,15 +38,15 @@ def rates(scores: "pd.DataFrame", rule: str = "clean", failures: "pd.DataFrame |
     rows, broken = [], _broken(failures)
     for place, group in scored.groupby(PLACE, sort=False):
         table = group.groupby(["learning_rate", "seed"]).score.mean().unstack()
-        rows.append(dict(zip(PLACE, place, strict=True)) | choose(table, broken.get(place, ())))
+        rows.append(dict(zip(PLACE, place, strict=True)) | choose(table, broken.get(place)))
     columns = [*PLACE, "learning_rate", "tried", "edge", "mean", "seeds"]
     return pd.DataFrame(rows, columns=columns).set_index(PLACE)
 
 
-def choose(table: "pd.DataFrame", broken: Collection[float] = ()) -> dict[str, float | int | str]:
+def choose(table: "pd.DataFrame", broken: Mapping[float, str] | None = None) -> dict[str, float | int | str]:
     """Return the best rate of a table (rates x seeds, or rates x other conditions that all rates were scored on).
 
-    broken: the rates at which a seed diverged or ran out of memory.
+    broken: the rates at which a seed diverged or ran out of memory, and which of the two.
     """
     scores = {
         float(rate): {column: score for column, score in zip(table.columns, row, strict=True) if not np.isnan(score)}
@@ -68,12 +67,16 @@ def at_chosen(rows: "pd.DataFrame", picked: "pd.DataFrame") -> "pd.DataFrame":
     return joined[joined.learning_rate == joined.chosen].drop(columns="chosen")
 
 
-def _broken(failures: "pd.DataFrame | None") -> dict[Any, set[float]]:
+def broken_rates(failures: "pd.DataFrame") -> dict[float, str]:
+    """Return the rates at which one of the failures diverged or ran out of memory, and which of the two."""
+    return rate_choice.breaks(zip(failures.learning_rate, failures.status, strict=True))
+
+
+def _broken(failures: "pd.DataFrame | None") -> dict[Any, dict[float, str]]:
     """Return (model, task, arm) -> the rates at which one of its cells diverged or ran out of memory."""
     if failures is None:
         return {}
-    groups = failures[failures.status.isin(BROKEN)].groupby(PLACE, sort=False)
-    return {place: set(group.learning_rate) for place, group in groups}
+    return {place: broken_rates(group) for place, group in failures.groupby(PLACE, sort=False)}
 
 
 @dataclass(frozen=True)

@@ -39,24 +39,37 @@ class Study:
     @cached_property
     def rates(self) -> "pd.DataFrame":
         """Return the chosen rates."""
-        return selection.rates(self.choosing_rows, failures=self.failures)
+        return selection.rates(self.choosing_rows, failures=self._choosing(self.failures))
 
     @cached_property
     def choosing_rows(self) -> "pd.DataFrame":
         """Return the rows that choose the rates: those on the tuning seeds alone where an arm has any."""
-        tuning = self.scores.seed.isin(self.tuning_seeds)
-        chosen_there = self.scores[tuning].set_index(selection.PLACE).index
-        others = ~self.scores.set_index(selection.PLACE).index.isin(chosen_there)
-        return self.scores[tuning | others]
+        return self._choosing(self.scores)
+
+    def _choosing(self, rows: "pd.DataFrame") -> "pd.DataFrame":
+        """Return the rows of scores or failures that may choose a rate.
+
+        A cell that is reported does not choose where others do, and it rules out no rate there by its failure.
+        """
+        chosen_there = self.scores[self.scores.seed.isin(self.tuning_seeds)].set_index(selection.PLACE).index
+        others = ~rows.set_index(selection.PLACE).index.isin(chosen_there)
+        return rows[rows.seed.isin(self.tuning_seeds) | others]
+
+    @cached_property
+    def chosen_on_reported(self) -> frozenset[tuple[str, str]]:
+        """Return the (arm, task) whose learning rate was chosen among several on the seeds that are reported."""
+        rows = self.choosing_rows[~self.choosing_rows.seed.isin(self.tuning_seeds)]
+        several = rows.groupby(["arm", "task"]).learning_rate.nunique() > 1
+        return frozenset((str(arm), str(task)) for arm, task in several[several].index)
 
     @cached_property
     def tuning_seeds(self) -> frozenset[int]:
         """Return the seeds that choose rates and are reported in no table.
 
-        Those that the exhibit declares do so where several rates were tried on them and other seeds are there: else
-        they are seeds as any.
+        Those that the exhibit declares, and those on which the cells' own records say that a search tried rates, do so
+        where several rates were tried on them and other seeds are there: else they are seeds as any.
         """
-        declared = self.exhibit.declared_tuning
+        declared = self.exhibit.declared_tuning | open_rates.searched_seeds(self.scores.cell)
         others = ~self.scores.seed.isin(declared)
         several = self.scores[self.scores.seed.isin(declared)].groupby(selection.PLACE).learning_rate.nunique() > 1
         return self.exhibit.tuning_seeds() | (declared if several.any() and others.any() else frozenset())

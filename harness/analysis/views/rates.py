@@ -1,6 +1,6 @@
 """The learning rate of every method by validation alone: the table, and the lines for conf/recipe."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness import atomic_files
@@ -24,8 +24,13 @@ def by_method(study: Study) -> dict[str, tuple["pd.DataFrame", dict[str, Any]]]:
         table = rows[rows.arm == arm].pivot_table(
             index="learning_rate", columns=["task", "seed"], values="score", aggfunc="mean"
         )
-        tables[arm] = (table, selection.choose(table))
+        tables[arm] = (table, selection.choose(table, _broken(study, arm)))
     return tables
+
+
+def _broken(study: Study, arm: str) -> dict[float, str]:
+    """Return the rates that a broken cell of an arm rules out, and how it broke."""
+    return selection.broken_rates(study.failures[study.failures.arm == arm])
 
 
 def table(study: Study) -> Table:
@@ -70,28 +75,26 @@ def _unequal(study: Study) -> tuple[str, ...]:
 
 
 def recipe_lines(studies: Sequence[Study]) -> list[str]:
-    """Return the `learning_rate` line of every recipe for conf/recipe, chosen over all models that use it."""
-    import pandas as pd
+    """Return the `learning_rate` line of a recipe for each backbone, and each recipe that it was trained with.
 
-    recipes = dict.fromkeys(str(name) for study in studies for name in study.scores.recipe.unique())
-    lines = []
-    for recipe in recipes:
-        tables: dict[str, list[pd.DataFrame]] = {}
-        models = [study for study in studies if recipe in set(study.scores.recipe)]
-        for study in models:
-            for arm, (scored, _) in by_method(study).items():
-                tables.setdefault(arm, []).append(scored)
-        chosen = {arm: selection.choose(pd.concat(parts, axis="columns")) for arm, parts in tables.items()}
-        named = {arm: float(choice["learning_rate"]) for arm, choice in chosen.items()}
-        named |= _default(recipe)
-        pairs = ", ".join(f"{arm}: {_float(rate(value))}" for arm, value in named.items())
-        edges = ", ".join(
-            f"{arm} at the {choice['edge']} rate tried" for arm, choice in chosen.items() if choice["edge"]
-        )
-        lines.append(f"# recipe {recipe}: chosen on {', '.join(study.model for study in models)}")
-        lines += [f"# edge of the grid: {edges}"] if edges else []
-        lines.append(f"learning_rate: {{{pairs}}}")
+    A rate belongs to the backbone that it was chosen on, so several backbones give several documents of YAML.
+    """
+    lines: list[str] = []
+    for study in studies:
+        for recipe in dict.fromkeys(study.scores.recipe):
+            lines += [*(["---"] if lines else []), *_of_recipe(study, str(recipe))]
     return lines
+
+
+def _of_recipe(study: Study, recipe: str) -> Iterator[str]:
+    """Yield the lines of one recipe on one backbone."""
+    chosen = {arm: choice for arm, (_, choice) in by_method(study).items()}
+    named = {arm: float(choice["learning_rate"]) for arm, choice in chosen.items()} | _default(recipe)
+    edges = ", ".join(f"{arm} at the {choice['edge']} rate tried" for arm, choice in chosen.items() if choice["edge"])
+    yield f"# recipe {recipe}: chosen on {study.model}"
+    if edges:
+        yield f"# edge of the grid: {edges}"
+    yield f"learning_rate: {{{', '.join(f'{arm}: {_float(rate(value))}' for arm, value in named.items())}}}"
 
 
 def _default(recipe: str) -> dict[str, float]:

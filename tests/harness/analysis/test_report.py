@@ -157,6 +157,30 @@ def test_the_tuned_rates_are_a_recipe_line(make_grid, tmp_path):
     assert re.search(r"3e-4 ↓", shown(tmp_path))
 
 
+def recipes(runs):
+    """Return the recipes that lr-tuning writes from these records, each with its first comment."""
+    text = "\n".join(rates.recipe_lines(study.studies(exhibits.load("lr-tuning"), runs)))
+    return [(part.strip().splitlines()[0], yaml.safe_load(part)["learning_rate"]) for part in text.split("---")]
+
+
+def test_each_backbone_has_a_recipe_of_its_own(make_grid):
+    exhibit = exhibits.load("lr-tuning")
+    runs = runs_for(exhibit, make_grid, rates=RATES, best_rate=1e-3)
+    runs += runs_for(exhibit, make_grid, rates=RATES, best_rate=3e-3, models=("micro-llama-nano",))
+    first, second = recipes(runs)
+    assert (first[0], first[1]["lora"]) == ("# recipe micro-t5: chosen on micro-t5-nano", 1e-3)
+    assert (second[0], second[1]["lora"]) == ("# recipe micro-t5: chosen on micro-llama-nano", 3e-3)
+
+
+def test_a_rate_at_which_one_task_diverged_is_in_no_recipe(make_grid):
+    runs = runs_for(exhibits.load("lr-tuning"), make_grid, rates=RATES, best_rate=1e-3)
+    broken = next(run.record for run in runs if run.record["cell"]["method"]["name"] == "lora"
+                  and run.record["cell"]["recipe"]["learning_rate"] == 1e-3)  # fmt: skip
+    broken |= {"status": "diverged", "scores": {}, "error": {"type": "Diverged", "message": "loss is not finite"}}
+    [(_, chosen)] = recipes(runs)
+    assert chosen["lora"] != chosen["adapter"] == 1e-3
+
+
 def test_the_edge_of_the_grid_is_flagged_in_the_table(make_grid, tmp_path):
     exhibit = exhibits.load("delta-ranking")
     report.render(exhibit, "quick", make_grid(rates=(3e-4, 1e-3), best_rate=1e-2), tmp_path)

@@ -33,7 +33,7 @@ def test_a_rate_without_any_score_is_not_compared():
     ],
 )
 def test_a_rate_that_broke_is_chosen_only_where_every_rate_broke(scores, broken, wanted):
-    assert rate_choice.choose(scores, broken).learning_rate == wanted
+    assert rate_choice.choose(scores, dict.fromkeys(broken, "diverged")).learning_rate == wanted
 
 
 def test_the_smaller_of_equal_rates_wins_and_a_middle_rate_is_no_edge():

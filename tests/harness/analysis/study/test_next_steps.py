@@ -16,6 +16,7 @@ def row(reason: str, verdict: str = "inconclusive") -> Comparison:
     [
         (open_rates.ALONE, "`recipe.learning_rate=x0.3,x1,x3`"),
         (open_rates.EDGE, "beyond the edge"),
+        (open_rates.REPORTED, "`recipe.learning_rate=tuned`"),
         (ONE_SEED, "`seed=0,1,2`"),
         ("no seed was run for both on every task", "run the missing cells"),
     ],

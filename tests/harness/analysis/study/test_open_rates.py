@@ -145,6 +145,56 @@ def test_only_the_losers_edge_leaves_a_comparison_open(make_run, edges, above, o
     assert not any("whatever their scores" in one.sentence for one in found)
 
 
+def rated(make_run: Callable[..., Run], seeds: Sequence[int], rates: Sequence[float] = GRID, **options: Any) -> Study:
+    """lora far above full on seeds 1 to 4; rates are tried on `seeds`, and the best one, 1e-3, runs on the others."""
+    tried = [(rate, seed) for rate in rates for seed in seeds]
+    places = dict.fromkeys([*tried, *((1e-3, seed) for seed in range(1, 5))])
+    runs = [
+        make_run(
+            method, "micro/qa", seed, learning_rate=rate, noise=0.004, quality={"lora": 0.9, "full": 0.2}, **options
+        )
+        for method in ("lora", "full") for rate, seed in places
+    ]  # fmt: skip
+    (here,) = study.studies(exhibits.load("dora-figure3"), runs)
+    return here
+
+
+@pytest.mark.parametrize(
+    ("here", "reason"),
+    [
+        ({"seeds": [200]}, ""),
+        ({"seeds": [1, 2, 3, 4]}, open_rates.REPORTED),
+        ({"seeds": [200], "rates": [1e-3]}, open_rates.ALONE),
+        ({"seeds": [200], "rates": [1e-3, 1e-2]}, open_rates.EDGE),
+        ({"seeds": [200], "rates": [1e-3], "model": "micro-t5-micro"}, open_rates.ALONE),
+    ],
+)
+def test_no_verdict_rests_on_a_rate_that_is_alone_at_an_edge_or_chosen_on_reported_seeds(make_run, here, reason):
+    """lora is far above full, whose rate is open; and above it even at the best rate, where both are."""
+    [row] = judge(rated(make_run, **here), "scores-above", left="lora", right="full").comparisons
+    assert (row.verdict, row.reason) == ("inconclusive" if reason else "reproduced", reason)
+    assert not row.at_best
+
+
+def test_a_bound_does_not_save_a_rate_that_was_chosen_on_reported_seeds(make_run):
+    """What is at the edge can gain at most what is missing to 1; a score that is too good has no such bound."""
+    row = Comparison("a", "b", "above", "reproduced", 0.3, 0.2, 0.4, 0.01, keys=("a", "b"), sides=(("a",), ("b",)))
+    for reason, verdict in ((open_rates.EDGE, "reproduced"), (open_rates.REPORTED, "inconclusive")):
+        settled = open_rates._settled(replace(row, at_best=True), 0.0, {"a": reason, "b": reason})
+        assert (settled.verdict, settled.at_best) == (verdict, verdict == "reproduced")
+    assert open_rates._settled(row, 0.0, {"a": open_rates.REPORTED}).reason == open_rates.REPORTED  # the winner's
+
+
+def test_a_cell_whose_record_has_its_search_is_no_untuned_one(make_run):
+    for edge, reason in (("", ""), ("highest", open_rates.EDGE)):
+        here = rated(make_run, [], steps=200)
+        search = {"seeds": [1000], "tried": [[1e-3, 0.5, "done"], [3e-3, 0.4, "done"]], "edge": edge}
+        for cell in here.scores.cell:
+            cell["recipe"]["rate_search"] = search
+        [row] = judge(here, "scores-above", left="lora", right="full").comparisons
+        assert (row.verdict, row.reason) == ("inconclusive" if reason else "reproduced", reason)
+
+
 LEFT, RIGHT = ("a",), ("b",)
 
 

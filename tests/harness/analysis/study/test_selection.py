@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from harness.analysis.study import frame, selection
+from harness.analysis.study import frame, selection, study
+from harness.experiments import exhibits
 
 PLACE = ("micro-t5-nano", "micro/qa", "lora")
 
@@ -71,6 +72,22 @@ def test_a_rate_at_which_a_seed_diverged_is_not_chosen(make_run):
     runs = grid_with(make_run, {(1e-3, 0): (0.6, 0.5), (1e-3, 1): (0.6, 0.5), (3e-3, 0): (0.9, 0.5)})
     runs.append(make_run("lora", "micro/qa", 1, learning_rate=3e-3, status="diverged"))
     assert chosen_rate(runs).learning_rate == 1e-3
+
+
+def test_a_rate_before_one_that_diverged_is_no_edge(make_run):
+    """Lack of memory says nothing of the score beyond."""
+    runs = grid_with(make_run, {(1e-3, 0): (0.5, 0.5), (3e-3, 0): (0.6, 0.5)})
+    beyond = [make_run("lora", "micro/qa", 0, learning_rate=1e-2, status=status) for status in ("diverged", "oom")]
+    chosen = [chosen_rate([*runs, one_more]) for one_more in beyond]
+    assert [(row.learning_rate, row.edge, row.tried) for row in chosen] == [(3e-3, "", 3), (3e-3, "highest", 2)]
+
+
+def test_a_reported_cell_that_diverged_does_not_choose(make_run):
+    """The rate is chosen on seed 200; at this rate one of the reported cells diverged."""
+    runs = grid_with(make_run, {(1e-3, 200): (0.5, 0.5), (3e-3, 200): (0.6, 0.5), (3e-3, 0): (0.6, 0.5)})
+    runs.append(make_run("lora", "micro/qa", 1, learning_rate=3e-3, status="diverged"))
+    [here] = study.studies(exhibits.load("dora-table6"), runs)
+    assert here.rates.learning_rate.tolist() == [3e-3]
 
 
 def test_one_rate_has_no_edge(make_run):
