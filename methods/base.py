@@ -215,7 +215,7 @@ class Method:
     Subclasses are frozen dataclasses with a `name`. Their fields are the YAML's fields, and their `__post_init__`
     checks ranges. derived: field -> its value where it is null, as arithmetic over the other fields. parents: the
     method whose finished deltas this one builds on; "*" for any. evaluation_only: nothing of it trains, so that its
-    cells have recipe.steps=0.
+    cells have recipe.steps=0. only_head: nothing of it trains but the head that an objective may put on the backbone.
     """
 
     name: ClassVar[str]
@@ -224,6 +224,7 @@ class Method:
     unchanged_at_start: ClassVar[bool] = True
     parents: ClassVar[str] = ""
     evaluation_only: ClassVar[bool] = False
+    only_head: ClassVar[bool] = False
 
     def attach(self, model: nn.Module) -> None:
         """Insert modules into the frozen backbone and/or set `requires_grad`.

@@ -14,6 +14,7 @@ class NoTuning(Method):
 
     name: ClassVar[str] = "none"
     mergeable: ClassVar[bool] = True
+    only_head: ClassVar[bool] = True
 
     def attach(self, model: nn.Module) -> None:
         """Do nothing: a head that trains already goes on training."""

@@ -51,7 +51,8 @@ class MethodEntry:
     """A method as read from its source.
 
     derived: field -> its value where it is null, as arithmetic over other fields. parents: the method whose finished
-    cells it builds on, "" for none, "*" for any. evaluation_only: its cells have no steps.
+    cells it builds on, "" for none, "*" for any. evaluation_only: its cells have no steps. only_head: nothing of it
+    trains but the head of an objective.
     """
 
     name: str
@@ -62,6 +63,7 @@ class MethodEntry:
     derived: Mapping[str, str]
     parents: str = ""
     evaluation_only: bool = False
+    only_head: bool = False
 
 
 @cache
@@ -153,11 +155,11 @@ def _entry(module: str, node: ast.ClassDef, classes: Mapping[str, Any]) -> Metho
     doc = (ast.get_docstring(node) or "").split("\n")[0]
     constants = _inherited_constants(node, classes)
     derived, parents = constants.get("derived", {}), constants.get("parents", "")
-    evaluation_only = constants.get("evaluation_only", False)
+    evaluation_only, only_head = constants.get("evaluation_only", False), constants.get("only_head", False)
     fields = _fields(node, classes)
     if any(size in fields for size in SIZES):
         fields["budget"] = FieldSpec("Share | None", None)
-    return MethodEntry(name, module, node.name, fields, doc, derived, parents, evaluation_only)
+    return MethodEntry(name, module, node.name, fields, doc, derived, parents, evaluation_only, only_head)
 
 
 def _fields(node: ast.ClassDef, classes: Mapping[str, Any]) -> dict[str, FieldSpec]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from harness.analysis import cell_rows
 from harness.analysis.output.table import Table
 from harness.errors import UsageError
-from harness.experiments.exhibits import Exhibit
+from harness.experiments.exhibits import Block, Exhibit
 from harness.store import archive, columns, identity
 from harness.store.store import Store
 
@@ -97,12 +97,14 @@ def _tables(
     return pivot_join.joined(made, many, leading)
 
 
-def plain(name: str, tuning: Iterable[int] = ()) -> Exhibit:
+def plain(name: str, tuning: Iterable[int] = (), blocks: Sequence[Block] = ()) -> Exhibit:
     """Return cells that no exhibit reports as an exhibit of their own.
 
-    tuning: seeds that only choose learning rates, where several were tried on them.
+    tuning: seeds that only choose learning rates, where several were tried on them. blocks: those of the cells, whose
+    own tuning seeds are never reported.
     """
-    return Exhibit(name, title=name, source="", grids={}, cells_of="", views=(), declared_tuning=frozenset(tuning))
+    grids = {"": tuple(blocks)} if blocks else {}
+    return Exhibit(name, title=name, source="", grids=grids, cells_of="", views=(), declared_tuning=frozenset(tuning))
 
 
 def _cells(store: Store, choice: Choice, runs: Sequence[archive.Run]) -> dict[str, Fields]:

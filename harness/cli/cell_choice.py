@@ -10,8 +10,8 @@ from harness.cli import command_line
 from harness.config import compose, conf_files
 from harness.config.schema import Cell
 from harness.errors import UsageError, near
-from harness.experiments import exhibits, grid, holes, overrides, rate_tuning
-from harness.experiments.exhibits import Block, Exhibit
+from harness.experiments import exhibits, holes, overrides, rate_tuning
+from harness.experiments.exhibits import RATE, Block, Exhibit
 from harness.experiments.holes import Hole
 from harness.store import identity, requested_grids
 from harness.store.requested_grids import Grid
@@ -53,7 +53,8 @@ def _choice(named: Sequence[str], store: Store) -> Choice:
         command_line.refuse_added(given)
         if "scale" in given.settings:
             raise UsageError(f"scale={given.settings['scale']} needs an exhibit: name one.")
-        return of_cells(requested_grids.name_of(given.block), of_block(given.block))
+        blocks = rate_tuning.of_words(given.block)
+        return of_cells(requested_grids.name_of(given.block), of_blocks(blocks, store), blocks)
     known = exhibits.names(conf_files.folders()[:-1])
     if len(words_alone) == 1 and words_alone[0] in known:
         return _of_exhibit(words_alone[0], given, store, noted)
@@ -74,19 +75,12 @@ def _everything(store: Store, noted: Iterable[Grid]) -> Choice:
     return Choice(name, dict.fromkeys([*ordered, *sorted(here)]), plain(name, tuning))
 
 
-def of_block(block: Block) -> list[Cell]:
+def of_blocks(blocks: Sequence[Block], store: Store) -> list[Cell]:
     """Return the cells of a grid that can run, for a verb that looks at them; the others are named on the error stream.
 
-    Raise UsageError where none can run.
+    Cells at a chosen or tuned learning rate are those that the store's cells have chosen. Raise UsageError where none
+    can run.
     """
-    gaps: list[Hole] = []
-    cells = grid.expand([block], gaps)
-    _name_gaps(gaps, len(cells))
-    return cells
-
-
-def of_exhibit(blocks: Sequence[Block], store: Store) -> list[Cell]:
-    """Return what `of_block` does, of an exhibit's blocks: at the learning rates that the store's cells have chosen."""
     planned = rate_tuning.expand(blocks, store, holes=True)
     _name_gaps(planned.holes, len(planned.cells) + planned.waiting)
     return planned.cells
@@ -98,8 +92,12 @@ def _name_gaps(gaps: Sequence[Hole], possible: int) -> None:
     print("".join(f"{line}\n" for line in holes.heading(gaps, "left out")), end="", file=sys.stderr)
 
 
-def of_cells(name: str, many: Iterable[Cell], exhibit: Exhibit | None = None) -> Choice:
-    """Return the choice of planned cells."""
+def of_cells(name: str, many: Iterable[Cell], blocks: Sequence[Block] = (), exhibit: Exhibit | None = None) -> Choice:
+    """Return the choice of planned cells.
+
+    blocks: the choices of a command line. Where they try rates, the seeds of the trials are not reported.
+    """
+    exhibit = exhibit or (plain(name, blocks=blocks) if any(RATE in block for block in blocks) else None)
     return Choice(name, {identity.key(cell): identity.to_json(cell) for cell in many}, exhibit)
 
 
@@ -122,9 +120,10 @@ def _of_exhibit(name: str, given: command_line.CommandLine, store: Store, noted:
     ran = {grid.split()[1].removeprefix("scale=") for grid in noted if grid.startswith(f"{name} scale=")}
     scale = given.settings.get("scale") or (ran.pop() if len(ran) == 1 else exhibit.usual_scale())
     blocks, _ = overrides.reshape(exhibit, exhibit.blocks(scale), given.block, given.added)
+    exhibit = overrides.searched(exhibit, blocks)
     typed = requested_grids.name_of({**given.block, **{f"+{axis}": choices for axis, choices in given.added.items()}})
     title = " ".join(filter(None, (name, f"scale={scale}", typed)))
-    return of_cells(title, of_exhibit(blocks, store), exhibit)
+    return of_cells(title, of_blocks(blocks, store), exhibit=exhibit)
 
 
 def _of_keys(named: Sequence[str], known: Sequence[str], store: Store) -> Choice:

@@ -10,6 +10,7 @@ from harness.config.schema import AXES, DOTTED, Runtime, build
 from harness.errors import UsageError, near
 from harness.experiments import declared_types
 from harness.experiments.declared_types import seed
+from harness.experiments.rate_search import TUNING_SEED
 from harness.paths import located
 
 SETTINGS = ("launcher", "jobs", "rerun")
@@ -47,7 +48,7 @@ def parse(words: Sequence[str], settings: Sequence[str] = SETTINGS) -> CommandLi
     added: dict[str, list[Any]] = {}
     runtime: dict[str, Any] = {}
     chosen: dict[str, str] = {}
-    known = [*AXES, *runtime_names, *settings]
+    known = [*AXES, TUNING_SEED, *runtime_names, *settings]
     for word in words:
         matched = _WORD.fullmatch(word)
         if matched is None:
@@ -57,7 +58,7 @@ def parse(words: Sequence[str], settings: Sequence[str] = SETTINGS) -> CommandLi
             raise UsageError(f"{plus}{key} is given twice; give it once, with commas between choices: {plus}{key}=A,B.")
         if not text.strip():
             raise UsageError(f"{key}={text}: a value is missing.")
-        if key in AXES or ("." in key and key.partition(".")[0] in DOTTED):
+        if key in (*AXES, TUNING_SEED) or ("." in key and key.partition(".")[0] in DOTTED):
             (added if plus else block)[key] = choices(key, text)
         elif key in runtime_names and not plus:
             runtime[key] = text
@@ -121,7 +122,7 @@ def choices(key: str, text: str) -> list[Any]:
     parts = [text] if key == declared_types.WHOLE else [part.strip() for part in yaml_values.split(text, ",")]
     if not all(parts):
         raise UsageError(f"{key}={text}: a value is missing.")
-    return [seed(part, text) if key == "seed" else _value(key, part) for part in parts]
+    return [seed(part, text) if key in ("seed", TUNING_SEED) else _value(key, part) for part in parts]
 
 
 def _value(key: str, text: str) -> Any:

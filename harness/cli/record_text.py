@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.errors import plain
-from harness.formatting import number, value
+from harness.formatting import number, rate, value
 from harness.measurement.busy_cores import NOTICED
 from harness.probes import registry as probes
 from harness.store import fingerprint
 from harness.store.record import joules_per_point, run_joules, scores
 
+SEARCH = "rate_search"
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -38,8 +39,18 @@ def _names(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Ite
     yield from _score(record)
     for part in ("method", "model", "task", "recipe"):
         yield part, _flat(cell[part])
+    yield from _search(cell["recipe"].get(SEARCH) or {})
     yield "objective", f"{cell['objective']}   seed {cell['seed']}"
     yield from (("parent", f"{role} {key}") for role, key in cell.get("parents") or ())
+
+
+def _search(search: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the rates that were tried for this cell's, with their validation scores in points of 100."""
+    if not search.get("tried"):
+        return
+    tried = [f"{rate(at)} {status if score is None else f'{100 * score:.1f}'}" for at, score, status in search["tried"]]
+    edge = f", at the {search['edge']} edge" if search.get("edge") else ""
+    yield "tuned", f"{', '.join(tried)} (validation, seed {', '.join(map(str, search['seeds']))}){edge}"
 
 
 def _score(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -106,7 +117,8 @@ def _error(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Ite
 
 
 def _flat(fields: Mapping[str, Any]) -> str:
-    texts = (f"{name}={value(field)}" for name, field in fields.items() if name != "name" and field not in (None, ""))
+    shown = {name: field for name, field in fields.items() if name not in ("name", SEARCH) and field not in (None, "")}
+    texts = (f"{name}={value(field)}" for name, field in shown.items())
     return f"{fields['name']}  {' '.join(texts)}".strip()
 
 

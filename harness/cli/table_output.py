@@ -22,8 +22,10 @@ def text(made: Shown) -> None:
 
 
 def after(store: Store, choice: Choice) -> None:
-    """Print the table of a sweep that has ended; nothing where none of its cells has a score."""
-    if any(store.status(key) == "done" for key in choice.cells):
+    """Print the table of a sweep that has ended; nothing where none of its reported cells has a score."""
+    trials = choice.exhibit.tuning_seeds() if choice.exhibit else frozenset()
+    shown = [key for key, cell in choice.cells.items() if cell is None or cell["seed"] not in trials]
+    if any(store.status(key) == "done" for key in shown):
         print()
         text(grid_table.make(store, choice))
 

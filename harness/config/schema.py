@@ -167,6 +167,8 @@ class RecipeConfig:
       each
       device, fsdp a part of every block.
     - optimizer: see harness/training/optimizers.py; lomo runs the backward pass twice unless gradient_clip=0.
+    - rate_search: the search that the learning rate comes from (harness/experiments/rate_search.py): the seeds of its
+      trials and, for a cell at the chosen rate, the rates that were tried with their validation scores.
     """
 
     name: str = provenance("")
@@ -186,6 +188,7 @@ class RecipeConfig:
     accumulate: int = identity(1, least=1, most=65_536, also=("gradient_accumulation_steps",))
     gradient_checkpointing: bool = identity(False)
     parallel: str = identity("none", known=("none", "ddp", "fsdp"))
+    rate_search: "Settings | None" = provenance(None)
 
 
 @dataclass(frozen=True)

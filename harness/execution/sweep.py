@@ -49,6 +49,7 @@ def run_cells(
     seconds: Callable[[Sequence[Cell], launch.Plan], Mapping[str, Estimate]] | None = None,
     holes: Sequence[Hole] = (),
     skip_impossible: bool = False,
+    beside: Sequence[Cell] = (),
 ) -> int:
     """Run every cell that has no result yet, seed by seed; return the exit code (see `exit_code`).
 
@@ -64,6 +65,7 @@ def run_cells(
     - seconds: returns key -> estimated seconds, for the deadline and the lines of progress; unknown ones are left out.
       The cells that end correct them.
     - holes: combinations of the grid that are known to be impossible. skip_impossible: run the other cells.
+    - beside: further cells of the same grid, which ran before; `status` reports them, too.
 
     Raises UsageError for a value that a person has to correct; nothing has run then.
     """
@@ -72,7 +74,7 @@ def run_cells(
     chosen = Launcher(launcher) if isinstance(launcher, str) else launcher
     options = SweepOptions(runtime, chosen, jobs, rerun, unprobed, skip_impossible)
     decided = sweep_plan.decide(store, many, options, holes, check)
-    grid = requested_grids.of(name, many, holes_of_grid.gaps(decided.holes))
+    grid = requested_grids.of(name, [*beside, *many], holes_of_grid.gaps(decided.holes))
     many, todo, seen, wanted, plan = decided.cells, decided.todo, decided.seen, decided.probes, decided.handing
     measured = [identity.key(cell) for cell in many if cell.seed not in unprobed]
     if not todo:

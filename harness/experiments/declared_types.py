@@ -23,7 +23,7 @@ WHOLE = "task.template"
 PARENT, NUMBERS, TEXT = "parent", ("int", "float", "Share"), "str"
 
 
-DERIVED = {"task": ("name", "digest"), "model": ("name",), "recipe": ("name",), "method": ("name",)}
+DERIVED = {"task": ("name", "digest"), "model": ("name",), "recipe": ("name", "rate_search"), "method": ("name",)}
 """Fields that are computed, or chosen by the name of the group itself."""
 
 

@@ -23,7 +23,8 @@ from harness.config.schema import AXES
 from harness.config.step_load import Load, declared
 from harness.errors import UsageError, near
 from harness.experiments import claims, view_registry
-from harness.experiments.declared_types import typed
+from harness.experiments.declared_types import seed, typed
+from harness.experiments.rate_search import TUNED, TUNING_SEED, USUAL_SEED
 from harness.probes import registry as probes
 
 Block = Mapping[str, Any]
@@ -35,8 +36,9 @@ FIELDS = (
 GROUP = "deltabench.exhibits"
 RATE, CHOSEN = "recipe.learning_rate", "chosen"
 """A block at the rate CHOSEN waits for the cells of the other blocks, which try several: see rate_tuning.py."""
-ARMS, TUNING_SEED = SHORT = "arms", "tuning_seed"
-"""Short ways to write several blocks as one: see `_arms` and `_with_tuning`."""
+ARMS = "arms"
+SHORT = (ARMS, TUNING_SEED)
+"""Short ways to write several blocks as one: see `_arms` and `with_tuning`."""
 USUAL = "quick"
 HERE = ("quick", "embedded", "tuned")
 """Scales for two cores; the others need a GPU."""
@@ -88,11 +90,12 @@ class Exhibit:
         return USUAL if USUAL in self.grids else next(iter(self.grids))
 
     def tuning_seeds(self) -> frozenset[int]:
-        """Return the seeds that try learning rates for the blocks at the rate CHOSEN. No table reports them."""
+        """Return the seeds that try learning rates for blocks at the rates CHOSEN and TUNED. No table reports them."""
         blocks = [block for scale in self.grids.values() for block in scale]
+        searched = frozenset(seed for block in blocks if TUNED in values(block, RATE) for seed in searched_on(block))
         fresh = {seed for block in blocks if CHOSEN in values(block, RATE) for seed in values(block, "seed")}
         tried = {seed for block in blocks if len(values(block, RATE)) > 1 for seed in values(block, "seed")}
-        return frozenset(tried - fresh) if fresh else frozenset()
+        return searched | (frozenset(tried - fresh) if fresh else frozenset())
 
     def methods(self) -> tuple[str, ...]:
         """Return the methods of all grids in order of appearance. This order fixes their colours."""
@@ -104,6 +107,11 @@ def values(block: Block, axis: str) -> tuple[Any, ...]:
     """Return an axis of a block as a tuple: one value gives a tuple of one, an absent axis an empty one."""
     value = block.get(axis, ())
     return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def searched_on(block: Block) -> tuple[int, ...]:
+    """Return the seeds on which rates are tried for a block at the rate TUNED."""
+    return tuple(map(seed, values(block, TUNING_SEED) or (USUAL_SEED,)))
 
 
 def names(folders: Iterable[Path] = ()) -> tuple[str, ...]:
@@ -210,10 +218,10 @@ def _blocks(raw: Any, where: str) -> tuple[Block, ...]:
     written = raw if isinstance(raw, list) else [raw]
     if not written or not all(isinstance(block, dict) for block in written):
         raise UsageError(f"{where} is not a list of blocks such as {{method: [a, b], task: t, seed: [0, 1]}}.")
-    blocks = [block for part in written for block in _with_tuning(_arms(part, where), where)]
+    blocks = [block for part in written for block in with_tuning(_arms(part, where), f"{where}: ")]
     for block in blocks:
         for axis in block:
-            if axis not in AXES and "." not in str(axis):
+            if axis not in (*AXES, TUNING_SEED) and "." not in str(axis):
                 raise UsageError(f"{where}: unknown axis '{axis}'.{near(str(axis), (*AXES, *SHORT))}")
         missing = [axis for axis in ("method", "model", "task", "seed") if not values(block, axis)]
         if missing:
@@ -232,15 +240,23 @@ def _arms(block: Block, where: str) -> list[Block]:
     return [block for arm in arms for block in _arms({**shared, **arm}, where)]
 
 
-def _with_tuning(blocks: Iterable[Block], where: str) -> Iterator[Block]:
-    """Yield two blocks for one with a `tuning_seed`: all its rates on that seed, and the chosen one on its seeds."""
+def with_tuning(blocks: Iterable[Block], where: str) -> Iterator[Block]:
+    """Yield two blocks for one with a `tuning_seed`: all its rates on that seed, and the chosen one on its seeds.
+
+    A block at the rate TUNED stays one, because its rates follow from a search. where: the beginning of an error.
+    """
     for block in blocks:
         plain = {axis: value for axis, value in block.items() if axis != TUNING_SEED}
-        if TUNING_SEED not in block:
-            yield plain
+        if TUNING_SEED not in block or TUNED in values(block, RATE):
+            yield block
             continue
         if len(values(block, RATE)) < 2:
-            raise UsageError(f"{where}: {TUNING_SEED} needs a list of rates to try, such as {RATE}: [x0.3, x1, x3].")
+            raise UsageError(f"{where}{TUNING_SEED} needs a list of rates to try, such as {RATE}: [x0.3, x1, x3].")
+        if shared := set(values(block, TUNING_SEED)) & set(values(block, "seed")):
+            raise UsageError(
+                f"{where}{TUNING_SEED}={min(shared)}: this seed is reported, too, and a rate that is chosen on a "
+                "reported seed flatters its score; name another one."
+            )
         yield {**plain, "seed": block[TUNING_SEED]}
         yield {**plain, RATE: CHOSEN}
 

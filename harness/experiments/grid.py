@@ -24,7 +24,9 @@ from harness.experiments.declared_types import DERIVED, settable, synonyms
 from harness.experiments.declared_types import seed as seed_of
 from harness.experiments.holes import Hole
 from harness.experiments.options import match
+from harness.experiments.rate_search import TUNED
 from harness.models import weight_files
+from harness.nearest import closest
 from harness.paths import located
 from harness.store import identity
 from harness.training.objectives.registry import Reading
@@ -35,6 +37,7 @@ from tasks import registry as tasks
 Block = Mapping[str, Any]
 Placed = TypeVar("Placed", ModelConfig, TaskConfig)
 _NAMED = ("model", "task", "recipe")
+_FACTOR = re.compile(r"x[-+.0-9].*")
 
 
 def expand(blocks: Sequence[Block], holes: list[Hole] | None = None) -> list[Cell]:
@@ -280,10 +283,24 @@ def learning_rate(value: Any, method: str, base: float | None) -> float | None:
         value = value.get(method, value.get("default"))
     if value is None:
         return base
+    if value == TUNED:
+        raise UsageError(
+            f"recipe.learning_rate={TUNED} is a search with several cells, alone and for all methods of a grid, which "
+            " `deltabench sweep` and `deltabench reproduce` run; give a number here, or a factor such as x3."
+        )
     factor = 1.0
-    if isinstance(value, str) and value.startswith("x") and base is not None:
+    if isinstance(value, str) and _FACTOR.fullmatch(value):
+        if base is None:
+            raise UsageError(
+                f"recipe.learning_rate={value}: the recipe has no rate for {method} that could be multiplied, or from "
+                f"which a search could start; give a number."
+            )
         value, factor = value[1:], base
-    rate = build(RecipeConfig, {"learning_rate": value}, "recipe").learning_rate
+    try:
+        rate = build(RecipeConfig, {"learning_rate": value}, "recipe").learning_rate
+    except UsageError as error:
+        meant = " Did you mean tuned?" if isinstance(value, str) and closest(value, [TUNED]) else ""
+        raise UsageError(f"{str(error).rstrip('.')}.{meant}") from error
     return float(f"{rate * factor:.4g}")
 
 

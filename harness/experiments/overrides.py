@@ -3,18 +3,21 @@
 task=NAME          keeps the cells of an axis that has the value, and drops blocks left without any;
 method.rank=4      the same for a swept field; a field that no block sweeps is set wherever it can be;
 model=NAME         a value the axis does not have replaces the axis; a method is only ever added;
+recipe.learning_rate=tuned   searches the rate of every block on the exhibit's tuning seeds, or on `tuning_seed=`;
 +method=NAME       adds to an axis; beside method=NAME, which it keeps, both are left.
 """
 
 import fnmatch
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from harness import atomic_files
 from harness.errors import UsageError
 from harness.experiments import declared_types, options
-from harness.experiments.exhibits import Block, Exhibit, values
+from harness.experiments.exhibits import RATE, Block, Exhibit, values
+from harness.experiments.rate_search import TUNED, TUNING_SEED, USUAL_SEED
 from methods import registry as methods
 
 Chosen = Mapping[str, list[Any]]
@@ -27,6 +30,8 @@ def reshape(exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen, added: Ch
     shaped, notes = [dict(block) for block in blocks], []
     for axis, wanted in added.items():
         shaped = _add(exhibit, shaped, axis, wanted)
+    if TUNED in chosen.get(RATE, ()) or TUNING_SEED in chosen:
+        shaped, chosen = _searching(exhibit, shaped, chosen), _without_search(chosen)
     for axis, given in chosen.items():
         wanted = list(dict.fromkeys([*given, *added.get(axis, [])]))
         present = _present(shaped, axis)
@@ -43,6 +48,35 @@ def reshape(exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen, added: Ch
         if not shaped:
             raise UsageError(f"no cell of exhibit {exhibit.name} is left after {axis}={_text(wanted)}.")
     return list(shaped), notes
+
+
+def searched(exhibit: Exhibit, blocks: Sequence[Block]) -> Exhibit:
+    """Return the exhibit, which also knows the seeds on which these blocks search for rates, as no table reports them.
+
+    An exhibit whose own blocks search, or none of whose blocks do, stays as it is.
+    """
+    blocks = [block for block in blocks if TUNED in values(block, RATE)]
+    return replace(exhibit, grids={**exhibit.grids, "searched": tuple(blocks)}) if blocks else exhibit
+
+
+def _searching(exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen) -> list[dict[str, Any]]:
+    """Return the blocks at the rate TUNED, without those that only try rates for others."""
+    if list(chosen.get(RATE, ())) != [TUNED]:
+        rates = ",".join(map(str, chosen.get(RATE, ()))) or "the exhibit's own rates"
+        raise UsageError(f"{TUNING_SEED}, {RATE}={rates}: a search stands alone; write {RATE}={TUNED} without others.")
+    if exhibit.sets == "validation":
+        raise UsageError(
+            f"{RATE}={TUNED}: exhibit {exhibit.name} compares the same rates on all of its tasks, and a search tries "
+            f"others on each; leave {RATE} out, or give a list of rates."
+        )
+    tuning = exhibit.tuning_seeds() | exhibit.declared_tuning
+    seeds = list(chosen.get(TUNING_SEED, ())) or sorted(tuning) or [USUAL_SEED]
+    fresh = [{**block, "seed": [seed for seed in values(block, "seed") if seed not in tuning]} for block in blocks]
+    return [{**block, RATE: [TUNED], TUNING_SEED: seeds} for block in fresh if block["seed"]]
+
+
+def _without_search(chosen: Chosen) -> Chosen:
+    return {axis: wanted for axis, wanted in chosen.items() if axis not in (RATE, TUNING_SEED)}
 
 
 def label(scale: str, chosen: Chosen, added: Chosen) -> str:

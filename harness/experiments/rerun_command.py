@@ -19,7 +19,7 @@ from tasks import prompts
 SETTLED = {
     "model": ("location", "revision", "source", "hub"),
     "task": ("digest",),
-    "recipe": ("learning_rate",),
+    "recipe": ("learning_rate", "rate_search"),
 }
 """Fields that follow from others, or that are handled separately."""
 

@@ -14,7 +14,9 @@ from harness.config.step_load import gib
 from harness.execution import launch, progress, submission, sweep
 from harness.execution.expected_times import Estimate
 from harness.execution.sweep_plan import SweepPlan
+from harness.experiments import rate_search
 from harness.experiments.exhibits import HERE, Block, Exhibit
+from harness.experiments.rate_tuning import Planned
 from harness.forecast import duration, gpu_hours
 from harness.forecast.disk import Disk
 from harness.forecast.duration import AtSpeedOf, Estimator
@@ -157,12 +159,15 @@ def _on_cores(plan: SweepPlan) -> bool:
     return not plan.handing.elsewhere and not plan.handing.gpus
 
 
-def lines(store: Store, plan: SweepPlan, costs: Cost, waiting: int = 0) -> Iterator[str]:
+def lines(store: Store, plan: SweepPlan, costs: Cost, planned: Planned) -> Iterator[str]:
     """Yield the sentences on a plan: statuses, what runs and how long it takes, what is skipped, and the script.
 
-    waiting: the number of cells whose learning rate these cells choose.
+    planned: the grid, some of whose cells may wait for a learning rate that these cells choose.
     """
+    waiting = 0 if planned.searching else planned.waiting
     yield f"{sweep.summary(store, plan.cells)}; {_took(plan, costs, waiting)}"
+    if planned.searching:
+        yield _search(plan, costs, planned)
     if plan.again:
         yield f"{plan.again} finished cells get another attempt, which saves the tensors that a probe needs"
     if waiting:
@@ -177,6 +182,19 @@ def lines(store: Store, plan: SweepPlan, costs: Cost, waiting: int = 0) -> Itera
     yield from plan.skipped()
     if script := submission.script(plan.handing, list(plan.todo), store.path):
         yield f"launcher={plan.handing.name} would submit:\n{script}"
+
+
+def _search(plan: SweepPlan, costs: Cost, planned: Planned) -> str:
+    """Return how many cells follow the trials that run now, and for how long."""
+    likely, most = planned.more(rate_search.LIKELY), planned.more(rate_search.MOST)
+    arms = f"{planned.searching} arm{'s' * (planned.searching != 1)}"
+    text = f"these are trials of learning rates for {arms}: likely {likely} more follow, at most {most}, and then "
+    text += f"{planned.waiting} cells at the chosen rates"
+    if costs.wall is None or not plan.todo:
+        return text
+    each = costs.wall / len(plan.todo)
+    whole = [progress.clock(costs.wall + each * (more + planned.waiting)) for more in (likely, most)]
+    return f"{text}; all in all about {whole[0]}, at most about {whole[1]}"
 
 
 def _took(plan: SweepPlan, costs: Cost, waiting: int) -> str:
@@ -196,13 +214,13 @@ def _took(plan: SweepPlan, costs: Cost, waiting: int) -> str:
 
 
 def exhibit(
-    of: Exhibit, scale: str, blocks: Sequence[Block], store: Store, plan: SweepPlan, waiting: int, folder: Path
+    of: Exhibit, scale: str, blocks: Sequence[Block], store: Store, plan: SweepPlan, planned: Planned, folder: Path
 ) -> str:
     """Return the sentences on an exhibit's plan. For a grid for GPUs of whose models no cell has finished, the forecast
     of hours and memory is added.
     """
     costs = cost(store, plan, of.cells_of)
-    text = list(lines(store, plan, costs, waiting))
+    text = list(lines(store, plan, costs, planned))
     unknown = plan.todo and (costs.wall is None or costs.rough)
     if unknown and scale not in HERE:
         on = gpu_hours.device()

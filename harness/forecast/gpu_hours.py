@@ -17,6 +17,7 @@ from harness.config.schema import Cell
 from harness.config.step_load import Load, gib
 from harness.experiments import exhibits
 from harness.experiments.exhibits import CHOSEN, RATE, Block, values
+from harness.experiments.rate_search import TUNED, TUNING_SEED
 from harness.forecast import client
 from harness.measurement import peak_flops
 
@@ -45,13 +46,16 @@ class Line:
 
 
 def cells_of(blocks: Sequence[Block]) -> list[Cell]:
-    """Return all cells of a grid. Where other cells choose the learning rate, that of the recipe is taken."""
+    """Return all cells of a grid. Where other cells choose the learning rate, that of the recipe is taken.
+
+    The trials of a search are left out, because its scores decide how many there are.
+    """
     return [cell for block in blocks for cell in client.without_data(_listed(block))]
 
 
 def _listed(block: Mapping[str, Any]) -> dict[str, list[Any]]:
-    choices = {key: list(values(block, key)) for key in block}
-    return {**choices, **({RATE: ["x1"]} if CHOSEN in choices.get(RATE, []) else {})}
+    choices = {key: list(values(block, key)) for key in block if key != TUNING_SEED}
+    return {**choices, **({RATE: ["x1"]} if {CHOSEN, TUNED} & set(map(str, choices.get(RATE, []))) else {})}
 
 
 def device() -> str:

@@ -137,9 +137,14 @@ def _same(value: Any, default: Any) -> bool:
 
 
 def _flat(config: Any, kinds: tuple[str, ...]) -> dict[str, Any]:
-    """Return a configuration's fields of these kinds as JSON values."""
+    """Return a configuration's fields of these kinds as JSON values, without provenance that it does not have."""
     chosen = (field for field in fields(config) if field.metadata["kind"] in kinds)
-    return {field.name: _plain(getattr(config, field.name)) for field in chosen}
+    values = {field: getattr(config, field.name) for field in chosen}
+    return {
+        field.name: _plain(value)
+        for field, value in values.items()
+        if value is not None or field.metadata["kind"] != "provenance"
+    }
 
 
 def _plain(value: Any) -> Any:

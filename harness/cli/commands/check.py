@@ -110,6 +110,7 @@ def main(arguments: argparse.Namespace) -> int:
     launchers.choose(given.settings, here=False)
     scale = given.settings.get("scale") or exhibit.usual_scale()
     blocks, _ = overrides.reshape(exhibit, exhibit.blocks(scale), given.block, given.added)
+    exhibit = overrides.searched(exhibit, blocks)
     if exhibit.forecast:
         if arguments.against:
             raise UsageError(f"--against: {exhibit.name} is of forecasts, which are compared with the reference alone.")
@@ -136,7 +137,7 @@ def _stored(name: str, path: Path, blocks: Sequence[Block], exhibit: Exhibit, se
     selection: the words after the exhibit's name in the command that runs them.
     """
     store = Store(path)
-    keys = [identity.key(cell) for cell in cell_choice.of_exhibit(blocks, store)]
+    keys = [identity.key(cell) for cell in cell_choice.of_blocks(blocks, store)]
     runs = archive.from_store(store, keys)
     if not any(run.record["status"] == "done" for run in runs):
         raise UsageError(

@@ -16,10 +16,11 @@ As in a run, a task is refused where two of its answers have the same tokens, or
 model does not know is above task.max_unknown_share. Both are checked where the tokenizer is on this machine.
 As JSON: {"cells": [{"key", "status", "stale", "runs", "seconds", "bytes", "memory", "cell"}],
 "impossible": [{"method", "model", "task", "cells", "reason", "keys"}], "cost": {"left", "at_once", "launcher",
-"seconds", "of", "rough", "past_right", "past_of", "bytes", "why_null"}, "script", "notes": [which rows of a task are
-also in train, and which have two answers of the same tokens or tokens unknown to the model]}. seconds and bytes are
-null where they are unknown, memory without a device. of names the runs that the seconds come from, if they are not the
-store's. Of the last past_of finished cells, past_right took about as long as the cells before them suggest.
+"seconds", "of", "rough", "past_right", "past_of", "bytes", "why_null"}, "search", "script", "notes": [which rows of a
+task are also in train, and which have two answers of the same tokens or tokens unknown to the model]}. seconds and
+bytes are null where they are unknown, memory without a device. of names the runs that the seconds come from, if they
+are not the store's. Of the last past_of finished cells, past_right took about as long as those before suggest. search:
+{"arms" that search for a learning rate, trials that "likely" and at "most" follow the cells, cells "waiting"}, or null.
 """
 
 import argparse
@@ -36,8 +37,9 @@ from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.execution import progress, submission, sweep_plan
 from harness.execution.sweep_plan import SweepOptions, SweepPlan
-from harness.experiments import grid, holes
+from harness.experiments import holes, rate_search, rate_tuning
 from harness.experiments.holes import Hole
+from harness.experiments.rate_tuning import Planned
 from harness.forecast import device_fit, dry_run, gpu_hours
 from harness.forecast.dry_run import Cost
 from harness.store import identity, requested_grids
@@ -69,8 +71,9 @@ def show(given: command_line.CommandLine, options: SweepOptions, device_memory: 
     store, gaps = Store(options.runtime.store), list[Hole]()
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            many = grid.expand([given.block], gaps)
-            plan = sweep_plan.decide(store, many, options, gaps)
+            planned = rate_tuning.expand(rate_tuning.of_words(given.block), store, holes=True, spent=())
+            gaps += planned.holes
+            plan = sweep_plan.decide(store, planned.now, options, gaps)
     except UsageError as error:
         if holes.lack_rows(error, gaps) and not as_json:
             print(dry_run.without_rows(requested_grids.name_of(given.block), gpu_hours.cells_of([given.block])))
@@ -83,6 +86,7 @@ def show(given: command_line.CommandLine, options: SweepOptions, device_memory: 
         rows = [{**row, "memory": forecasts.get(row["key"])} for row in _rows(store, plan, cost)]
         content = {
             "cells": rows, "impossible": [vars(gap) for gap in holes.gaps(plan.holes)], "cost": _cost(plan, cost),
+            "search": _search(planned),
             "script": submission.script(plan.handing, list(plan.todo), store.path), "notes": notes,
         }  # fmt: skip
         print(json.dumps(content, ensure_ascii=False, indent=1))
@@ -92,7 +96,7 @@ def show(given: command_line.CommandLine, options: SweepOptions, device_memory: 
     print("".join(f"{line}\n" for line in notes), end="")
     if memory:
         print("\n" + device_fit.text(plan.cells, forecasts, memory))
-    print("\n".join(dry_run.lines(store, plan, cost)))
+    print("\n".join(dry_run.lines(store, plan, cost, planned)))
     return 0
 
 
@@ -145,6 +149,14 @@ def _choices(many: Sequence[Cell]) -> str:
         (axis, ", ".join(f"{name} {count}" for name, count in counted.items())) for axis, counted in counts.items()
     ]
     return "\n" + formatting.aligned([("cells per", ""), *lines])
+
+
+def _search(planned: Planned) -> dict[str, Any] | None:
+    """Return what follows the trials of a search for learning rates, which are the cells of the plan; None without."""
+    if not planned.searching:
+        return None
+    likely, most = planned.more(rate_search.LIKELY), planned.more(rate_search.MOST)
+    return {"arms": planned.searching, "likely": likely, "most": most, "waiting": planned.waiting}
 
 
 def _cost(plan: SweepPlan, cost: Cost) -> dict[str, Any]:

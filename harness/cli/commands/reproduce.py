@@ -14,9 +14,9 @@ results/exhibits/NAME/SCALE under the current folder (or --out); settings as in 
 
 import argparse
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness import atomic_files, terminal
 from harness.analysis import report
@@ -24,7 +24,7 @@ from harness.cli import command_line, request
 from harness.config import conf_files
 from harness.config.schema import Cell
 from harness.errors import UsageError
-from harness.execution import sweep, sweep_plan
+from harness.execution import rounds, sweep_plan
 from harness.experiments import exhibits, holes, overrides, rate_tuning
 from harness.experiments.exhibits import Exhibit
 from harness.experiments.rerun_command import exhibit_words
@@ -60,6 +60,7 @@ def main(arguments: argparse.Namespace) -> int:
         return _published(exhibit)
     scale = given.settings.get("scale") or exhibit.usual_scale()
     blocks, notes = overrides.reshape(exhibit, exhibit.blocks(scale), given.block, given.added)
+    exhibit = overrides.searched(exhibit, blocks)
     options = request.read(given, arguments.skip_impossible, exhibit.probes, exhibit.tuning_seeds())
     deadline_s = command_line.seconds(arguments.duration) if arguments.duration else None
     added = {f"+{name}": values for name, values in given.added.items()}
@@ -69,7 +70,7 @@ def main(arguments: argparse.Namespace) -> int:
     _check_same(folder, exhibit, scale, selection)
     store = Store(options.runtime.store)
     print("".join(f"{line}\n" for line in scale_notice(exhibit, scale, given.settings)), end="")
-    planned = rate_tuning.expand(blocks, store, holes=True)
+    planned = rate_tuning.expand(blocks, store, holes=True, spent=())
     cells = len(planned.cells) + planned.waiting
     try:
         holes.check(planned.holes, cells, options.skip_impossible)
@@ -81,19 +82,14 @@ def main(arguments: argparse.Namespace) -> int:
     if exhibit.forecast:
         return _forecast(exhibit, scale, planned.cells, folder, arguments.dry_run)
     if arguments.dry_run:
-        decided = sweep_plan.decide(store, planned.cells, options, planned.holes)
-        print(dry_run.exhibit(exhibit, scale, blocks, store, decided, planned.waiting, folder))
+        decided = sweep_plan.decide(store, planned.now, options, planned.holes)
+        print(dry_run.exhibit(exhibit, scale, blocks, store, decided, planned, folder))
         if memory := device_fit.wanted(arguments.device_memory):
             print(device_fit.text(planned.cells, device_fit.forecasts(planned.cells, memory), memory))
         return 0
     name = " ".join(filter(None, (exhibit.name, f"scale={scale}", typed)))
-    settings = {**vars(options), "name": name, "role": exhibit.sets, "seconds": dry_run.seconds(store)}
-    started = time.monotonic()
-    code = sweep.run_cells(planned.cells, **settings, holes=planned.holes, deadline_s=deadline_s)
-    if planned.waiting and not (planned := rate_tuning.expand(blocks, store, holes=True)).waiting:
-        print("the learning rates are chosen; the reported seeds run now")
-        left = None if deadline_s is None else max(0.0, deadline_s - (time.monotonic() - started))
-        code = sweep.run_cells(planned.cells, **settings, holes=planned.holes, deadline_s=left)
+    settings: dict[str, Any] = {**vars(options), "role": exhibit.sets, "seconds": dry_run.seconds(store)}
+    code, planned = rounds.run(planned, blocks, deadline_s, **settings, name=name)
     planned_cells = planned.cells
     present(exhibit, scale, planned_cells, store, folder, selection)
     if arguments.export:

@@ -37,6 +37,7 @@ from harness.store.store import FINAL, Store
 
 if TYPE_CHECKING:
     from harness.experiments.exhibits import Exhibit
+    from harness.experiments.rate_tuning import Planned
 
 COLUMNS = ("done", "stale", "oom", "failed", "diverged", "timeout", "interrupted", "blocked", "running", "missing")
 Counts = Mapping[str, int]
@@ -107,19 +108,23 @@ def _expanded(exhibit: "Exhibit", scale: str, store: Store, alone: bool) -> Grid
         if alone:
             raise
         return Grid(name, (), str(error))
-    note = f"{planned.waiting} more cells once the learning rates are chosen" if planned.waiting else ""
-    return replace(_requested(store, name, planned.cells, planned.holes), note=note)
+    return replace(_requested(store, name, planned.cells, planned.holes), note=_waiting(planned))
+
+
+def _waiting(planned: "Planned") -> str:
+    """Return the remark on cells that wait for a learning rate; "" where none does."""
+    return f"{planned.waiting} more cells once the learning rates are chosen" if planned.waiting else ""
 
 
 def _grid(given: command_line.CommandLine, store: Store) -> list[Grid]:
     """Return the grid of the given choices, with its combinations that cannot run; nothing without choices."""
     if not given.block:
         return []
-    from harness.experiments import grid
+    from harness.experiments import rate_tuning
 
-    gaps: list[holes.Hole] = []
-    cells = grid.expand([given.block], gaps)
-    return [_requested(store, requested_grids.name_of(given.block), cells, gaps)]
+    planned = rate_tuning.expand(rate_tuning.of_words(given.block), store, holes=True)
+    requested = _requested(store, requested_grids.name_of(given.block), planned.cells, planned.holes)
+    return [replace(requested, note=_waiting(planned))]
 
 
 def _requested(store: Store, name: str, cells: Sequence[Cell], gaps: Sequence[holes.Hole]) -> Grid:

@@ -33,6 +33,7 @@ from harness import formatting
 from harness.cli import cell_choice, command_line
 from harness.config import compose
 from harness.errors import UsageError, near
+from harness.experiments import rate_tuning
 from harness.paths import located
 from harness.store import archive, garbage_collection, identity, merge, requested_grids
 from harness.store.store import Store
@@ -148,7 +149,7 @@ def _named(store: Store, names: Sequence[str]) -> tuple[list[str], str]:
         raise UsageError(f"{name!r} is neither a key nor a grid of this store.{near(name, grids)} Its grids: {known}.")
     given = command_line.parse(names, ())
     command_line.refuse_added(given)
-    return [identity.key(cell) for cell in cell_choice.of_block(given.block)], ""
+    return [identity.key(cell) for cell in cell_choice.of_blocks(rate_tuning.of_words(given.block), store)], ""
 
 
 def _ask(question: str) -> None:

@@ -2,6 +2,7 @@
 
 deltabench sweep method=full,lora,adapter 'task=micro/*' seed=0,1,2
 deltabench sweep method=lora method.rank=1,2,4,8 seed=0,1,2 --for 30m launcher=joblib jobs=4
+deltabench sweep method=full,lora recipe.learning_rate=tuned seed=0,1,2     a rate for each arm, searched first
 deltabench sweep 'method=*' --dry-run                        what would run, as `deltabench plan` prints it
 deltabench sweep 'method=*' --skip-impossible                the cells that can run, where some combinations cannot
 
@@ -32,9 +33,8 @@ from harness.analysis import cell_rows
 from harness.analysis.grid_table import Choice
 from harness.cli import cell_choice, command_line, request, table_output
 from harness.cli.commands import plan
-from harness.execution import sweep
-from harness.experiments import grid
-from harness.experiments.holes import Hole
+from harness.execution import rounds
+from harness.experiments import rate_tuning
 from harness.forecast import dry_run
 from harness.store import requested_grids
 from harness.store.store import Store
@@ -60,14 +60,13 @@ def main(arguments: argparse.Namespace) -> int:
     deadline_s = command_line.seconds(arguments.duration) if arguments.duration else None
     if arguments.dry_run:
         return plan.show(given, options, None, arguments.json)
-    holes: list[Hole] = []
-    planned = grid.expand([given.block], holes)
+    store, blocks = Store(options.runtime.store), rate_tuning.of_words(given.block)
     name = requested_grids.name_of(given.block)
     with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
-        seconds = dry_run.seconds(Store(options.runtime.store))
-        settings = {**vars(options), "deadline_s": deadline_s, "name": name, "holes": holes, "seconds": seconds}
-        code = sweep.run_cells(planned, **settings)
-    store, choice = Store(options.runtime.store), cell_choice.of_cells(name, planned)
+        planned = rate_tuning.expand(blocks, store, holes=True, spent=())
+        settings: dict[str, Any] = {**vars(options), "name": name, "seconds": dry_run.seconds(store)}
+        code, planned = rounds.run(planned, blocks, deadline_s, **settings)
+    store, choice = Store(options.runtime.store), cell_choice.of_cells(name, planned.cells, blocks)
     if arguments.json:
         print(json.dumps({"exit_code": code, **_outcome(store, choice, name)}, indent=1))
     elif code != INTERRUPTED or deadline_s is not None:

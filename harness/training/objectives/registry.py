@@ -24,6 +24,14 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
 }
 """Objective -> the values of `Task.kind` that it can answer."""
 
+HEADED = ("classifier",)
+"""The objectives that put a head on the backbone, which trains beside the method."""
+
+
+def has_head(name: str) -> bool:
+    """Return whether an objective puts a head on the backbone."""
+    return name in HEADED
+
 
 def check(name: str, answer: str) -> None:
     """Raise UsageError for an unknown objective, NotApplicable for a kind of answer that it cannot give."""

@@ -4,6 +4,8 @@ import pytest
 
 from harness.errors import UsageError
 from harness.experiments import exhibits, overrides
+from harness.experiments.exhibits import RATE
+from harness.experiments.rate_search import TUNING_SEED, USUAL_SEED
 
 BLOCKS = """
 title: t
@@ -132,3 +134,43 @@ def test_a_method_nobody_has_is_named_not_offered(exhibit):
         shaped(exhibit, {"method": ["adaptr"]})
     with pytest.raises(UsageError, match=r"\+method=prompt adds it"):
         shaped(exhibit, {"method": ["prompt"]})
+
+
+def test_a_search_takes_the_place_of_every_rate_and_keeps_the_tuning_seeds_apart():
+    """Blocks that only try rates fall away, and what was run at one rate is searched for as well."""
+    exhibit = exhibits.load("dora-table15")
+    blocks, _ = overrides.reshape(exhibit, exhibit.blocks("embedded"), {RATE: ["tuned"]}, {})
+    assert [(block[RATE], block[TUNING_SEED], block["seed"]) for block in blocks] == [(["tuned"], [200], [0, 1, 2])] * 2
+    assert overrides.searched(exhibit, blocks).tuning_seeds() == {200}
+    same_seeds = exhibits.load("delta-ranking")
+    blocks, _ = overrides.reshape(same_seeds, same_seeds.blocks("embedded"), {RATE: ["tuned"], "method": ["lora"]}, {})
+    assert [(block["method"], block[TUNING_SEED], block["seed"]) for block in blocks] == [(["lora"], [0], [1, 2, 3, 4])]
+
+
+def test_a_search_has_seeds_of_its_own_where_the_exhibit_has_none(exhibit):
+    blocks, _ = shaped(exhibit, {RATE: ["tuned"]})
+    assert {tuple(block[TUNING_SEED]) for block in blocks} == {(USUAL_SEED,)}
+    assert overrides.searched(exhibit, blocks).tuning_seeds() == {USUAL_SEED}
+    assert overrides.searched(exhibit, exhibit.blocks("quick")) is exhibit
+    blocks, _ = shaped(exhibit, {RATE: ["tuned"], TUNING_SEED: [7, 8]})
+    assert {tuple(block[TUNING_SEED]) for block in blocks} == {(7, 8)}
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen", "message"),
+    [
+        ("dora-table15", {RATE: ["tuned", "x3"]}, "a search stands alone"),
+        ("dora-table15", {TUNING_SEED: [7]}, "a search stands alone"),
+        ("lr-tuning", {RATE: ["tuned"]}, "compares the same rates on all of its tasks"),
+    ],
+)
+def test_a_search_that_an_exhibit_cannot_make_is_refused(name, chosen, message):
+    exhibit = exhibits.load(name)
+    with pytest.raises(UsageError, match=message):
+        overrides.reshape(exhibit, exhibit.blocks("embedded"), chosen, {})
+
+
+def test_an_exhibit_may_search_by_itself(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(BLOCKS.replace("seed: [0, 1]}", f"seed: [0, 1], {RATE}: tuned, tuning_seed: 300}}", 1))
+    assert exhibits.read(path).tuning_seeds() == {300}

@@ -1,0 +1,114 @@
+"""Running a grid in rounds: first the cells that choose learning rates, then those at the chosen rates. Torch-free.
+
+The trials of all arms whose search goes on run together. Each round begins when the one before has ended, because what
+it tries depends on all of its scores. The last round has the cells that are reported.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from harness.config.schema import Cell
+from harness.execution import sweep
+from harness.experiments import rate_tuning
+from harness.experiments.exhibits import RATE, Block
+from harness.experiments.rate_choice import FAILED, SKIPPED
+from harness.experiments.rate_search import REACH, TUNED
+from harness.experiments.rate_tuning import Planned
+from harness.formatting import rate
+from harness.store import identity
+from harness.store.store import Store
+
+STOPPED = 130
+"""The exit code of a sweep that was interrupted, or whose time was over."""
+
+
+def run(
+    planned: Planned, blocks: Sequence[Block], deadline_s: float | None = None, **settings: Any
+) -> tuple[int, Planned]:
+    """Run the cells of a plan, round by round; return the exit code, and the plan at the end.
+
+    planned: `rate_tuning.expand` of the blocks, before anything has run. deadline_s, settings: as in `sweep.run_cells`,
+    for all rounds together. The exit code is that of the last round. It is 1, too, where a trial failed or the search
+    of an arm has found no rate. A trial that diverged is an answer of its search and no failure.
+    """
+    store, begun = Store(settings["runtime"].store), time.monotonic()
+    spent: dict[str, Cell] = {}
+    code = 0
+    print("".join(f"{line}\n" for line in _unsearched(planned)), end="")
+    while todo := _now(planned, spent, settings.get("rerun", ())):
+        left = None if deadline_s is None else max(0.0, deadline_s - (time.monotonic() - begun))
+        trying = identity.key(todo[-1]) in planned.trials
+        print("".join(f"{line}\n" for line in _announced(planned, trying, len(todo), bool(spent))), end="")
+        code = _round(planned, todo, spent, trying, {**settings, "deadline_s": left})
+        spent |= _by_key(todo)
+        if code == STOPPED or not (planned.waiting or trying):
+            break
+        planned = rate_tuning.expand(blocks, store, holes=True, spent=spent)
+    print("".join(f"{line}\n" for line in _notes(planned)), end="")
+    failed = any(store.status(key) in FAILED for key in planned.trials)
+    return code or int(failed or any(not _skipped(planned, arm) for arm in planned.lost)), planned
+
+
+def _round(
+    planned: Planned, todo: Sequence[Cell], spent: Mapping[str, Cell], trying: bool, settings: Mapping[str, Any]
+) -> int:
+    """Run the cells of one round; return its exit code. trying: they try rates, so no probe looks at them."""
+    own = _by_key(todo)
+    beside = [cell for key, cell in {**spent, **planned.trials}.items() if key not in own]
+    own_settings: dict[str, Any] = {"unprobed": {*settings.get("unprobed", ()), *_seeds(planned)}}
+    own_settings |= {"role": "validation"} if trying else {}
+    return sweep.run_cells(todo, **{**settings, **own_settings}, holes=planned.holes, beside=beside)
+
+
+def _now(planned: Planned, spent: Mapping[str, Cell], rerun: Sequence[str]) -> list[Cell]:
+    """Return the cells of the next round; the trials before all others where cells run again."""
+    cells = list(planned.trials.values()) if rerun and planned.trials and not spent else planned.now
+    return [cell for cell in cells if identity.key(cell) not in spent]
+
+
+def _by_key(many: Iterable[Cell]) -> dict[str, Cell]:
+    return {identity.key(cell): cell for cell in many}
+
+
+def _seeds(planned: Planned) -> set[int]:
+    """Return the seeds on which searches try rates."""
+    return {seed for search in planned.searches.values() for seed in search.seeds}
+
+
+def _announced(planned: Planned, trying: bool, cells: int, later: bool) -> Iterable[str]:
+    """Yield what a round is for, where a grid has several."""
+    if trying:
+        arms = planned.searching or len(planned.searches)
+        yield f"learning rates: {cells} trial{'s' * (cells != 1)} for {arms} arm{'s' * (arms != 1)}"
+    elif later:
+        yield "the learning rates are chosen; the reported seeds run now"
+
+
+def _unsearched(planned: Planned) -> Iterable[str]:
+    """Yield which methods have no rate to search for."""
+    if planned.unsearched:
+        names = ", ".join(planned.unsearched)
+        yield f"{RATE}={TUNED} changes nothing for {names}, which trains nothing: its cells run as they are"
+
+
+def _skipped(planned: Planned, arm: str) -> bool:
+    """Return whether an arm cannot run at all, as the sweep has printed with its reason."""
+    return all(trial.outcome.status == SKIPPED for trial in planned.searches[arm].path)
+
+
+def _notes(planned: Planned) -> Iterable[str]:
+    """Yield a line for each arm whose search ended without a rate, or at an edge."""
+    for arm, search in planned.searches.items():
+        tried = ", ".join(f"{rate(trial.learning_rate)} {trial.outcome.status}" for trial in search.path)
+        if arm in planned.lost and not _skipped(planned, arm):
+            yield (
+                f"{arm}: the search found no learning rate ({tried}), so its cells on the reported seeds do not run "
+                f"({planned.lost[arm]}); `deltabench show KEY` tells why a trial failed, and {RATE}=NUMBER gives a rate"
+            )
+        elif not search.next and search.choice and search.choice.edge:
+            yield (
+                f"{arm}: its learning rate {rate(search.choice.learning_rate)} is at the edge of the search, the "
+                f"{search.choice.edge} with a score within a factor of {REACH} from {rate(search.start)}; a better one "
+                "may lie beyond it"
+            )
