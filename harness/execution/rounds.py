@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.config.schema import Cell
 from harness.execution import sweep
-from harness.experiments import rate_tuning
+from harness.experiments import holes, rate_tuning
 from harness.experiments.exhibits import RATE, Block
 from harness.experiments.rate_choice import FAILED, SKIPPED
 from harness.experiments.rate_search import REACH, TUNED
@@ -35,6 +35,8 @@ def run(
     store, begun = Store(settings["runtime"].store), time.monotonic()
     spent: dict[str, Cell] = {}
     code = 0
+    if not planned.cells and not planned.waiting:  # nothing reaches a sweep, which refuses what cannot run
+        holes.check(planned.holes, 0)
     print("".join(f"{line}\n" for line in _unsearched(planned)), end="")
     while todo := _now(planned, spent, settings.get("rerun", ())):
         left = None if deadline_s is None else max(0.0, deadline_s - (time.monotonic() - begun))

@@ -7,6 +7,7 @@ import pytest
 from harness.analysis import grid_table
 from harness.cli import cell_choice, table_output
 from harness.config.schema import Runtime
+from harness.errors import UsageError
 from harness.execution import rounds, sweep
 from harness.experiments import rate_tuning
 from harness.experiments.exhibits import RATE
@@ -150,6 +151,11 @@ def test_a_sweep_without_a_search_is_one_round(run):
     assert calls[0].get("role") is None
 
 
+def test_a_grid_of_which_nothing_can_run_is_refused(run):
+    with pytest.raises(UsageError, match="no number for lora"):
+        run(top(1e-2), {**BLOCK, "method": "lora", RATE: {"full": 1e-3}})
+
+
 def test_the_table_has_the_reported_seeds_alone(run):
     _, planned, _, store = run(lambda method, rate: top(1e-2 if method == "lora" else 1e6)(method, rate))
     for choice in (
@@ -160,9 +166,10 @@ def test_the_table_has_the_reported_seeds_alone(run):
         made = grid_table.make(store, choice)
         [drawn] = made.tables
         rows = {row[0].value: [entry.text for entry in row] for row in drawn.rows}
+        place = drawn.columns.index("rate")
         assert rows["lora"][2] == "2"
-        assert rows["lora"][-1] == "1e-2"
-        assert rows["full"][-1] == "3e-1 ↑"
+        assert rows["lora"][place] == "1e-2"
+        assert rows["full"][place] == "3e-1 ↑"
         assert (
             f"learning rates are chosen on validation with seed {USUAL_SEED}, which no number here includes"
             in drawn.notes
