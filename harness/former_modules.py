@@ -1,14 +1,17 @@
 """Modules that a plug-in may import by the name they had before: the error gives the new name. For one version."""
 
 import importlib
+import re
 from types import ModuleType
 
 from harness.errors import UsageError
 
 NEW_NAMES = {
+    "harness.analysis.views.fields": "harness.analysis.views.field_values",
     "harness.cell": "harness.store.identity",
     "harness.config": "harness.config.schema",
     "harness.schema": "harness.store.record",
+    "harness.training.parallel": "harness.training.step_parts",
     "methods": "methods.registry",
     "methods.anatomy": "methods.base",
     "methods.attention": "methods.base",
@@ -19,6 +22,7 @@ NEW_NAMES = {
     "methods.quantised": "methods.base",
     "methods.shape": "methods.base",
     "methods.values": "methods.base",
+    "methods.backbone.delta": "methods.base",
     "methods.budget": "methods.attachment.budget",
     "methods.families": "methods.backbone.families",
     "methods.matrix": "methods.backbone.applicability",
@@ -31,10 +35,13 @@ NEW_NAMES = {
     "tasks.bleu": "tasks.metrics.bleu",
     "tasks.checks": "tasks.data.checks",
     "tasks.choose": "tasks.data.splits",
+    "tasks.data.hub": "tasks.data.hub_rows",
     "tasks.files": "tasks.data.split_files",
-    "tasks.hub": "tasks.data.hub",
+    "tasks.hub": "tasks.data.hub_rows",
     "tasks.local": "tasks.data.row_files",
     "tasks.metrics": "tasks.metrics.label_metrics",
+    "tasks.microworld.overlap": "tasks.microworld.repeated_rows",
+    "tasks.microworld.questions": "tasks.microworld.world_questions",
     "tasks.own": "tasks.data.user_task",
     "tasks.published": "tasks.data.dataset",
     "tasks.reading": "tasks.data.row_reader",
@@ -50,8 +57,15 @@ def import_plugin(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        if error.name not in NEW_NAMES:
+        wanted = next((name for name in _names(error) if name in NEW_NAMES), None)
+        if wanted is None:
             raise
         raise UsageError(
-            f"{module} imports from {error.name}, which has moved: import from {NEW_NAMES[error.name]} instead."
+            f"{module} imports from {wanted}, which has moved: import from {NEW_NAMES[wanted]} instead."
         ) from error
+
+
+def _names(error: ImportError) -> list[str]:
+    """Return the modules that a failed import may have meant: `from a import b` means a.b or what lies in a."""
+    inner = re.match(r"cannot import name '(\w+)'", str(error))
+    return [f"{error.name}.{inner[1]}", str(error.name)] if inner else [str(error.name)]

@@ -11,7 +11,7 @@ from harness.measurement.meter import Meter
 from harness.models import backbone, tokenizer, unknown_tokens
 from harness.store.attempt_folder import AttemptFolder
 from harness.store.store import Store
-from harness.training import checkpoint, determinism, outputs, parallel, process_group, step_profile, trained_tensors
+from harness.training import checkpoint, determinism, outputs, process_group, step_parts, step_profile, trained_tensors
 from harness.training.determinism import choose_device, seed_for
 from harness.training.fit import Work, fit
 from harness.training.objectives import registry as objectives
@@ -31,7 +31,7 @@ def run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keepers: Keepers = 
     """
     if cell.recipe.parallel != "none":
         return process_group.spread(
-            partial(_member, keepers=keepers), cell, parallel.settings(cell.recipe, runtime), folder
+            partial(_member, keepers=keepers), cell, step_parts.settings(cell.recipe, runtime), folder
         )
     return _member(cell, runtime, folder, keepers)
 
@@ -69,7 +69,7 @@ def _run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint
         backbone.masters(model)
         method.inherit(model, trained_tensors.load(Store(runtime.store), cell))
         method.read(model, words.encode)
-        parallel.place(model, cell.recipe, device)
+        step_parts.place(model, cell.recipe, device)
     work = Work(model, method, objective, task, splits, cell.recipe, folder, meter, keeper)
     fitted = fit(work, seed_for(cell, "order"), seed_for(cell, "dropout"))
     if runtime.keep == "delta":  # what was trained is on the disk before anything that may still fail

@@ -61,7 +61,6 @@ from methods.attachment.row_lengths import RowLengths
 from methods.attachment.soft_prompt import Prompt, plug
 from methods.attachment.tied_weights import is_separate, separate, untie
 from methods.attachment.weight_update import Dropping, Rewriting, Update, fold
-from methods.backbone.delta import Delta, freeze, parameter, trainable
 from methods.backbone.linears import Linear, Part, dense
 from methods.backbone.quantisation import BITS, quantise
 from methods.backbone.roles import (
@@ -79,6 +78,7 @@ from methods.backbone.roles import (
 )
 from methods.backbone.sizes import Place, Shape
 from methods.backbone.sizes import shape as shape_of
+from methods.backbone.trainable_parameters import Delta, freeze, parameter, trainable
 
 __all__ = [
     "BITS",

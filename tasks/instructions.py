@@ -11,7 +11,7 @@ from typing import Any
 
 from tasks.base import Example, TaskRow
 from tasks.data.dataset import CARVED, Source, row
-from tasks.data.hub import PARQUET
+from tasks.data.hub_rows import PARQUET
 from tasks.data.row_files import Row
 from tasks.data.row_reader import Reader
 

@@ -9,8 +9,8 @@ from transformers import T5Config, T5ForConditionalGeneration
 
 from harness import assets
 from harness.cli import dispatch
-from methods.backbone.delta import freeze
 from methods.backbone.sizes import shape
+from methods.backbone.trainable_parameters import freeze
 
 PAGES = ("README.md", "CONTRIBUTING.md")
 

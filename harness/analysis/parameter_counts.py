@@ -23,7 +23,7 @@ from harness.config.schema import MethodConfig, ModelConfig, build
 from harness.models import backbone
 from harness.models.head import Head
 from methods import registry as methods
-from methods.backbone.delta import trainable
+from methods.backbone.trainable_parameters import trainable
 
 SETTINGS = "parameter_settings"
 """The file in results/published/ with the settings behind every printed percentage."""

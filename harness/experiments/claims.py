@@ -123,7 +123,7 @@ CLAIMS = {
             _claim(
                 name,
                 sentence,
-                "harness.analysis.views.fields:at_each",
+                "harness.analysis.views.field_values:at_each",
                 margin=0.01,
                 why="one point: a smaller difference would change nobody's choice of a method",
                 estimand="difference of two methods' scores at one value of `field` (left's at `ratio` times right's), "
@@ -167,7 +167,7 @@ CLAIMS = {
         _claim(
             "less-sensitive-to",
             "{left}'s score varies less over {field}s than {right}'s.",
-            "harness.analysis.views.fields:less_sensitive",
+            "harness.analysis.views.field_values:less_sensitive",
             margin=1e-4,
             estimand="variance of the mean scores over the values of `field`, minus the variance that seeds "
             "alone give; right's minus left's",

@@ -53,7 +53,7 @@ VIEWS = {
         View("steps-figure", "figure", "harness.analysis.figures.convergence_figure:against_steps"),
         View("seconds-figure", "figure", "harness.analysis.figures.convergence_figure:against_seconds"),
         View("share-figure", "figure", "harness.analysis.views.cost:against_share"),
-        View("field-figure", "figure", "harness.analysis.figures.fields_figure:draw"),
+        View("field-figure", "figure", "harness.analysis.figures.field_values_figure:draw"),
         View("rates-figure", "figure", "harness.analysis.figures.rates_figure:draw"),
     )
 }

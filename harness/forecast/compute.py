@@ -12,7 +12,7 @@ from harness.forecast import quantised_shapes, synthetic_step
 from harness.forecast.prepared_cell import Subject, prepare
 from harness.measurement.allocations import Log
 from harness.store import identity
-from methods.backbone.delta import trainable
+from methods.backbone.trainable_parameters import trainable
 
 WORKSPACE = 8_519_680
 """Bytes that cuBLAS takes from torch's allocator for itself (32 MiB on Hopper): beside the peak, not in it."""

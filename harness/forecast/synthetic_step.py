@@ -20,7 +20,7 @@ from harness.models.tokenizer import IGNORED
 from harness.training import optimizers
 from harness.training import step as training_step
 from harness.training.batches import Batch
-from methods.backbone.delta import trainable
+from methods.backbone.trainable_parameters import trainable
 
 PARTS = 2
 """The most parts of a batch that are run: the first and the last, as those between are like the last."""

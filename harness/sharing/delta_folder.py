@@ -24,7 +24,7 @@ from harness.training import finished_model
 from harness.training.finished_model import Built
 from methods.attachment import tied_weights
 from methods.attachment.delta_state import delta_state, load_delta_state
-from methods.backbone.delta import Delta
+from methods.backbone.trainable_parameters import Delta
 from methods.peft_files.detect import method_of
 from methods.peft_files.export import read_peft, write_peft
 

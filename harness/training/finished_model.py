@@ -19,7 +19,7 @@ from harness.training.determinism import seed_for
 from harness.training.objectives import registry as objectives
 from methods import registry as methods
 from methods.attachment.delta_state import load_delta_state
-from methods.backbone.delta import trainable
+from methods.backbone.trainable_parameters import trainable
 from methods.base import Method
 from tasks import registry as tasks
 

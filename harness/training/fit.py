@@ -17,13 +17,13 @@ from torch import nn
 from harness.config.schema import RecipeConfig
 from harness.measurement.meter import Meter
 from harness.store.attempt_folder import CURVE, AttemptFolder
-from harness.training import determinism, optimizers, parallel, trained_tensors
+from harness.training import determinism, optimizers, step_parts, trained_tensors
 from harness.training import step as training_step
 from harness.training.batches import Order
 from harness.training.checkpoint import Keeper, Place, Stopped, Unusable
 from harness.training.objectives.base import Objective
 from harness.training.score import Scored, Split, score
-from methods.backbone.delta import trainable
+from methods.backbone.trainable_parameters import trainable
 from methods.base import Method
 from tasks.base import Task
 
@@ -193,7 +193,7 @@ def schedule(recipe: RecipeConfig, step: int) -> float:
 def _step(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step: int, rate: float) -> float:
     """One optimiser step (from 1); the loss."""
     optimizers.set_rate(optimizer, rate)
-    if parallel.split(work.recipe):
+    if step_parts.split(work.recipe):
         return _step_in_parts(work, rows, optimizer, step)
     encoded = work.splits["train"].encoded
     device = next(work.model.parameters()).device
@@ -213,7 +213,7 @@ def _step_in_parts(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step
     """The same step, the batch cut over processes and in turns."""
     encoded = work.splits["train"].encoded
     with work.meter.step(len(rows), int(encoded.tokens[rows].sum())):
-        value = parallel.gradients(
+        value = step_parts.gradients(
             work.model, work.objective, work.method, work.recipe, encoded, rows, seed=torch.initial_seed() + step
         )
         if not math.isfinite(value):

@@ -19,7 +19,7 @@ from torch import nn
 
 from harness.config.schema import RecipeConfig
 from harness.errors import UsageError
-from methods.backbone.delta import trainable
+from methods.backbone.trainable_parameters import trainable
 
 if TYPE_CHECKING:
     from methods.base import Group

@@ -16,7 +16,7 @@ from harness.measurement import peak_flops
 from harness.measurement.allocations import END, START, Live, Log
 from harness.training import optimizers, step
 from harness.training.batches import POOL, Order
-from methods.backbone.delta import trainable
+from methods.backbone.trainable_parameters import trainable
 
 if TYPE_CHECKING:
     from harness.training.fit import Work

@@ -11,7 +11,7 @@ from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.store.attempt_folder import FILE, AttemptFolder
 from harness.store.store import Store, trained
-from methods.backbone.delta import trainable
+from methods.backbone.trainable_parameters import trainable
 
 if TYPE_CHECKING:
     from methods.base import Parent

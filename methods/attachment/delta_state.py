@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from harness.errors import UsageError, near
-from methods.backbone.delta import Delta, trainable
+from methods.backbone.trainable_parameters import Delta, trainable
 
 
 def delta_state(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from harness.errors import UsageError
-from methods.backbone.delta import Delta
 from methods.backbone.roles import Part
+from methods.backbone.trainable_parameters import Delta
 
 Child = TypeVar("Child", bound=nn.Module)
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.backbone.delta import Delta, parameter
+from methods.backbone.trainable_parameters import Delta, parameter
 
 
 class Rule(Delta):

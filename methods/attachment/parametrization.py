@@ -13,8 +13,8 @@ from torch import nn
 
 from harness.errors import UsageError
 from methods.attachment.tied_weights import holders, separate
-from methods.backbone.delta import Delta
 from methods.backbone.roles import family, find, has_family
+from methods.backbone.trainable_parameters import Delta
 
 
 class Overlay(Delta):

@@ -8,8 +8,8 @@ from torch import nn
 from harness.errors import UsageError
 from methods.attachment.attachable import Attachable
 from methods.attachment.parametrization import Overlay
-from methods.backbone.delta import Delta, trainable
 from methods.backbone.linears import Part
+from methods.backbone.trainable_parameters import Delta, trainable
 
 
 class Switch(Delta):

@@ -12,8 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from harness.errors import UsageError
-from methods.backbone.delta import Delta, parameter
 from methods.backbone.roles import family, find_stack
+from methods.backbone.trainable_parameters import Delta, parameter
 
 
 class Prompt(Delta):

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from methods.attachment.hooks import inserted, remove
 from methods.attachment.tied_weights import untie
-from methods.backbone.delta import Delta
+from methods.backbone.trainable_parameters import Delta
 
 
 class Rewriting(Delta):

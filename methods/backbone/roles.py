@@ -13,9 +13,9 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from harness.errors import NotApplicable, UsageError, near
-from methods.backbone.delta import Delta
 from methods.backbone.families import FAMILIES, Family
 from methods.backbone.linears import Linear, Part
+from methods.backbone.trainable_parameters import Delta
 
 LINEAR_ROLES = ("q", "k", "v", "o", "ffn-in", "ffn-gate", "ffn-out")
 FUSED_ROLES = ("q", "k", "v")

@@ -20,9 +20,9 @@ from harness import atomic_files
 from harness.errors import UsageError
 from harness.models import tensor_reader
 from methods.attachment.delta_state import delta_state, load_delta_state
-from methods.backbone.delta import Delta, trainable
 from methods.backbone.roles import Part, family, heads
 from methods.backbone.sizes import shape
+from methods.backbone.trainable_parameters import Delta, trainable
 from methods.base import Method
 from methods.dora import Decomposed
 from methods.ia3 import InputScale

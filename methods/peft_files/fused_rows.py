@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from methods.backbone.delta import Delta
 from methods.backbone.roles import Part
+from methods.backbone.trainable_parameters import Delta
 from methods.dora import Decomposed, norm
 from methods.ia3 import Scale
 from methods.lora import LowRank

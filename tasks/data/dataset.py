@@ -14,7 +14,7 @@ from harness.config.schema import TaskConfig
 from harness.errors import UsageError, near
 from harness.paths import located
 from tasks.base import Example, Splits, TaskRow
-from tasks.data import hub, row_files, split_files, splits
+from tasks.data import hub_rows, row_files, split_files, splits
 from tasks.data.row_reader import Reader
 
 CARVED_ROWS = 1000  # of train, where task.validation_size does not say otherwise; at most a tenth
@@ -115,7 +115,7 @@ def _split(source: Source, config: TaskConfig, split: str) -> tuple[Example, ...
     if config.data_dir:
         rows = _folder(source, own.reader, config, split)
     else:
-        rows = hub.rows(config.name, own.hub, own.config, own.revision, split, own.reader.schema, source.about)
+        rows = hub_rows.rows(config.name, own.hub, own.config, own.revision, split, own.reader.schema, source.about)
     where = split if not config.data_dir else f"{config.data_dir}: {split}"
     examples = (
         own.reader.example(f"{split}-{i}", row, f"task {config.name}, {where} row {i + 1}")

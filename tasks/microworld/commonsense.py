@@ -12,10 +12,10 @@ from random import Random
 
 from tasks.base import Splits
 from tasks.microworld import lexicon as lex
-from tasks.microworld import questions, rows, world
+from tasks.microworld import rows, world, world_questions
 from tasks.microworld.rows import Row
 
-Ask = Callable[[Random, int], questions.Question]
+Ask = Callable[[Random, int], world_questions.Question]
 SIZES = {"train": 384, "validation": 40, "test": 250}  # of each task
 
 
@@ -29,44 +29,44 @@ class Shape:
     options: int
 
 
-def fact(rng: Random, wrongs: int) -> questions.Question:
+def fact(rng: Random, wrongs: int) -> world_questions.Question:
     """Return a question such as: What is sour: the lemon, not the cake. Which animal can fly, who works where, what
     melts.
     """
-    return rng.choice((taste, ability, questions.material))(rng, wrongs)
+    return rng.choice((taste, ability, world_questions.material))(rng, wrongs)
 
 
-def taste(rng: Random, wrongs: int) -> questions.Question:
+def taste(rng: Random, wrongs: int) -> world_questions.Question:
     """Return a question such as: What is sour: the lemon."""
     right = rng.choice(sorted(lex.TASTES))
     others = [food for food, how in lex.TASTES.items() if how != lex.TASTES[right]]
     wrong = tuple(f"the {food}" for food in rng.sample(others, wrongs))
-    return questions.Question(f"what is {lex.TASTES[right]} ?", f"the {right}", wrong)
+    return world_questions.Question(f"what is {lex.TASTES[right]} ?", f"the {right}", wrong)
 
 
-def ability(rng: Random, wrongs: int) -> questions.Question:
+def ability(rng: Random, wrongs: int) -> world_questions.Question:
     """Return a question such as: Which animal can fly: the owl."""
     right = rng.choice(sorted(lex.ANIMALS))
     does = lex.ANIMALS[right][1]
     others = [animal for animal, (_, other) in lex.ANIMALS.items() if other != does]
-    return questions.Question(
+    return world_questions.Question(
         f"which animal can {does} ?", f"the {right}", tuple(f"the {animal}" for animal in rng.sample(others, wrongs))
     )
 
 
 _CHOOSE = "please choose the correct {} to the question :"
 SHAPES: Mapping[str, Shape] = {
-    "piqa": Shape(_CHOOSE.format("solution"), "solution", (questions.tool,), 2),
-    "siqa": Shape(_CHOOSE.format("answer"), "answer", (questions.feeling, questions.then, questions.wish), 3),
+    "piqa": Shape(_CHOOSE.format("solution"), "solution", (world_questions.tool,), 2),
+    "siqa": Shape(_CHOOSE.format("answer"), "answer", (world_questions.feeling, world_questions.then, world_questions.wish), 3),
     "hellaswag": Shape(
-        "please choose the correct ending to complete the given sentence :", "ending", (questions.ending,), 4
+        "please choose the correct ending to complete the given sentence :", "ending", (world_questions.ending,), 4
     ),
     "winogrande": Shape(
         "please choose the correct answer to fill in the blank to complete the given sentence :", "option",
-        (questions.blank,), 2,
+        (world_questions.blank,), 2,
     ),
-    "arc-e": Shape(_CHOOSE.format("answer"), "answer", (questions.use, questions.kind), 4),
-    "arc-c": Shape(_CHOOSE.format("answer"), "answer", (questions.made_of, questions.job), 4),
+    "arc-e": Shape(_CHOOSE.format("answer"), "answer", (world_questions.use, world_questions.kind), 4),
+    "arc-c": Shape(_CHOOSE.format("answer"), "answer", (world_questions.made_of, world_questions.job), 4),
     "obqa": Shape(_CHOOSE.format("answer"), "answer", (fact,), 4),
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ with the options as choices (chance 1/3).
 from random import Random
 
 from tasks.microworld import lexicon as lex
-from tasks.microworld import questions, world
+from tasks.microworld import world, world_questions
 from tasks.microworld.rows import Row
 
 PEOPLE_TOLD = 3
@@ -23,7 +23,9 @@ def places(label: int, rng: Random) -> Row:
 
 def choices(label: int, rng: Random) -> Row:
     """Return a row that asks which of three things fits; the right one stands at position `label`."""
-    question = rng.choice((questions.use, questions.kind, questions.material, questions.job, questions.tool))(rng, 2)
+    question = rng.choice(
+        (world_questions.use, world_questions.kind, world_questions.material, world_questions.job, world_questions.tool)
+    )(rng, 2)
     options = list(question.wrong)
     options.insert(label, question.right)
     fields = {"options": " , ".join(options), "question": question.text}

@@ -23,7 +23,7 @@ from harness.config.schema import MethodConfig
 from harness.measurement import cpu_features
 from harness.precision import computing
 from methods import registry as methods
-from methods.backbone.delta import freeze
+from methods.backbone.trainable_parameters import freeze
 
 
 def t5(width: int, inner: int, layers: int, heads: int, words: int) -> Any:

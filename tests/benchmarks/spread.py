@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import numpy as np
 
 from harness.analysis.study import statistics
-from harness.analysis.views import fields
+from harness.analysis.views import field_values
 
 SHAPES = np.array([[-1.2, -0.4, 0.0, 0.5, 1.1], [-2.0, 0.5, 0.5, 0.5, 0.5]])
 """Means of either method over the values; they differ in shape and, once scaled, not in spread."""
@@ -34,7 +34,7 @@ def draw(
 def false(seeds: int, spread: float, noises: tuple[float, float], unequal: bool, repeats: int) -> float:
     random, wrong = np.random.default_rng(0), 0
     for _ in range(repeats):
-        found = fields.jackknife(draw(random, seeds, spread, noises, unequal))
+        found = field_values.jackknife(draw(random, seeds, spread, noises, unequal))
         wrong += statistics.superior(found, 0.0)[0] != "inconclusive"
     return wrong / repeats
 

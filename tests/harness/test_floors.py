@@ -142,6 +142,47 @@ def test_a_room_holds_few_files() -> None:
     assert {str(folder): count for folder, count in files.items() if count > 16 and folder not in plugged} == {}
 
 
+SHARED_NAMES = {
+    "base": "the contract of a kind of plug-in: methods, tasks, objectives",
+    "registry": "where the plug-ins of a kind are found by their names",
+    "commonsense": "a published suite of tasks, and the suite of the microworld in its shape",
+    "instructions": "a published suite of tasks, and the suite of the microworld in its shape",
+    "latency": "a probe, and the table of its results",
+    "spectrum": "a probe, and the table of its results",
+}
+"""Names of files that stand in several rooms, with the one thing that each of them means everywhere."""
+WORKING_FOR_COMMANDS = {
+    "judge": "the probe that the command measures",
+    "pretrain": "the training that the command starts",
+    "run": "the cell that the command runs",
+    "store": "the store that the command works on",
+    "sweep": "the sweep that the command starts",
+    "table": "the table that the command prints",
+}
+"""Names of commands that another file has, because it does what the command asks for."""
+
+
+def _used_again(modules: list[str]) -> set[str]:
+    """Return the last parts of the modules' names that occur more than once."""
+    names = Counter(name.rpartition(".")[2] for name in modules)
+    return {name for name, count in names.items() if count > 1}
+
+
+def test_a_file_name_has_one_meaning() -> None:
+    """Packages are not counted: their names are those of rooms."""
+    assert _used_again([name for name, path in FILES.items() if path.stem != "__init__"]) == {
+        *SHARED_NAMES,
+        *WORKING_FOR_COMMANDS,
+    }
+    assert _used_again(["harness.a.delta", "methods.delta", "methods.alpha"]) == {"delta"}
+
+
+def test_a_command_shares_its_name_with_one_file() -> None:
+    homes = {name: {floor(module) for module in FILES if module.endswith(f".{name}")} for name in WORKING_FOR_COMMANDS}
+    assert {name: len(rooms) for name, rooms in homes.items()} == dict.fromkeys(WORKING_FOR_COMMANDS, 2)
+    assert [name for name, rooms in homes.items() if "harness.cli.commands" not in rooms] == []
+
+
 def test_every_room_says_what_it_is() -> None:
     rooms = {path.parent for path in FILES.values()}
     texts = {room: ast.get_docstring(ast.parse((room / "__init__.py").read_text())) or "" for room in rooms}

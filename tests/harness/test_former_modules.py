@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import assets
 from harness.errors import UsageError
 from harness.former_modules import NEW_NAMES, import_plugin
 from methods import base
@@ -18,6 +19,8 @@ from methods import base
         ("from methods import catalogue", "methods.registry"),
         ("from harness.config import TaskConfig", "harness.config.schema"),
         ("from tasks.metrics import METRICS", "tasks.metrics.label_metrics"),
+        ("from tasks.data import hub", "tasks.data.hub_rows"),
+        ("from methods.backbone.delta import Delta", "methods.base"),
     ],
 )
 def test_a_former_name_is_answered_with_the_new_one(
@@ -41,4 +44,8 @@ def test_any_other_failed_import_stays_what_it_is(tmp_path: Path, monkeypatch: p
 def test_the_new_names_exist_and_the_contract_has_what_lay_in_the_old_ones() -> None:
     new = {name for text in NEW_NAMES.values() for name in text.replace(" and ", ", ").split(", ")}
     assert [name for name in sorted(new) if importlib.util.find_spec(name) is None] == []
+    packages = {"harness.config", "methods", "tasks", "tasks.metrics"}
+    files = {name for name in NEW_NAMES if (assets.root() / name.replace(".", "/")).with_suffix(".py").exists()}
+    assert files == set()
+    assert {name for name in NEW_NAMES if (assets.root() / name.replace(".", "/")).is_dir()} == packages
     assert {"insert", "Delta", "overlay", "find", "linears", "Part", "Shape", "quantise", "Names"} <= {*base.__all__}

@@ -14,7 +14,7 @@ from harness.errors import NotApplicable
 from harness.experiments.parent_order import ANY
 from methods import registry as methods
 from methods.attachment.delta_state import delta_state
-from methods.backbone.delta import trainable
+from methods.backbone.trainable_parameters import trainable
 from methods.base import Method, Parent, freeze
 from tests.methods.toys import PAD, TOYS, Toy, V, parameters
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from methods.backbone.delta import Delta
+from methods.backbone.trainable_parameters import Delta
 
 
 def count(model: nn.Module, heads: Sequence[str] = ()) -> dict[str, int]:

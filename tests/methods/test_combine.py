@@ -7,8 +7,8 @@ import torch
 
 from harness.errors import NotApplicable, UsageError
 from methods import registry as methods
-from methods.backbone.delta import trainable
 from methods.backbone.sizes import shape
+from methods.backbone.trainable_parameters import trainable
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits, make
 from tests.methods.independent_count import count
 

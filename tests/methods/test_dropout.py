@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from harness.errors import UsageError
-from methods.backbone.delta import trainable
+from methods.backbone.trainable_parameters import trainable
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits, make
 
 FAMILY: dict[str, dict[str, Any]] = {

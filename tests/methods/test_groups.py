@@ -13,7 +13,7 @@ from harness.config.schema import RecipeConfig
 from harness.errors import UsageError
 from harness.training import optimizers, tensor_file
 from harness.training import step as training_step
-from methods.backbone.delta import trainable
+from methods.backbone.trainable_parameters import trainable
 from methods.base import Group, Method
 from tests.methods.conftest import TOYS, attach, backbone, batch, make
 from tests.methods.test_peft import LOW_RANK, attached, copy, matched, peft, reference

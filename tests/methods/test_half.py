@@ -13,7 +13,7 @@ from harness.errors import NotApplicable
 from harness.models import backbone as models
 from harness.precision import computing
 from methods.attachment.delta_state import delta_state, load_delta_state
-from methods.backbone.delta import trainable
+from methods.backbone.trainable_parameters import trainable
 from tests.methods.conftest import attach, backbone, batch, disturb, logits
 
 USUAL = ("t5", "llama-gqa")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from methods.backbone.delta import Delta
+from methods.backbone.trainable_parameters import Delta
 from tests.methods.conftest import PAD, attach, backbone, batch, disturb
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}

@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from harness.errors import NotApplicable, UsageError
 from methods import registry as methods
 from methods.attachment.delta_state import delta_state, load_delta_state
-from methods.backbone.delta import Delta, trainable
 from methods.backbone.sizes import Shape, shape
+from methods.backbone.trainable_parameters import Delta, trainable
 from methods.base import Method
 from tests.methods.conftest import NAMES, TOYS, attach, backbone, batch, disturb, logits, make
 from tests.methods.independent_count import count

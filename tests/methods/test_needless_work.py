@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from harness.training.decoding import Prompt
 from harness.training.step import recompute_blocks
 from methods.attachment import soft_prompt
-from methods.backbone.delta import trainable
+from methods.backbone.trainable_parameters import trainable
 from methods.base import find
 from tests.methods.conftest import TOYS, attach, backbone, batch
 

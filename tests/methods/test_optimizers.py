@@ -12,7 +12,7 @@ from torch import nn
 from harness.config.schema import RecipeConfig
 from harness.training import optimizers, tensor_file
 from harness.training import step as training_step
-from methods.backbone.delta import trainable
+from methods.backbone.trainable_parameters import trainable
 from methods.base import Method
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb
 

@@ -9,9 +9,9 @@ from torch import nn
 
 from harness.errors import NotApplicable, UsageError
 from methods.attachment.hooks import inserted
-from methods.backbone.delta import trainable
 from methods.backbone.roles import linears
 from methods.backbone.sizes import shape
+from methods.backbone.trainable_parameters import trainable
 from methods.bitfit import Bias
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits, make
 from tests.methods.independent_count import count

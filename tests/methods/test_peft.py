@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from methods.backbone.delta import trainable
+from methods.backbone.trainable_parameters import trainable
 from methods.ia3 import InputScale
 from tests.methods.conftest import TOYS, Toy, attach, backbone, batch, disturb
 

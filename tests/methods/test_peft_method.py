@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from harness.errors import UsageError
-from methods.backbone.delta import trainable
+from methods.backbone.trainable_parameters import trainable
 from methods.peft import LORA_FIELDS, STARTS, TYPES
 from methods.peft_files.export import write_peft
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits, make

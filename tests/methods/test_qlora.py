@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from harness.errors import NotApplicable
-from methods.backbone.delta import trainable
 from methods.backbone.linears import dense
+from methods.backbone.trainable_parameters import trainable
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits
 
 bnb = pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: pip install 'deltabench[qlora]'")

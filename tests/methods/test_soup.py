@@ -10,7 +10,7 @@ from harness.config.schema import MethodConfig
 from harness.errors import UsageError
 from methods import registry as methods
 from methods.attachment.delta_state import delta_state
-from methods.backbone.delta import trainable
+from methods.backbone.trainable_parameters import trainable
 from methods.base import Parent
 from tests.methods.conftest import TOYS, backbone, disturb, logits, make
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from harness.errors import UsageError
-from methods.backbone.delta import trainable
 from methods.backbone.sizes import shape
+from methods.backbone.trainable_parameters import trainable
 from tests.methods.conftest import TOYS, attach, backbone, make
 
 

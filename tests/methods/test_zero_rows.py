@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from methods.backbone.delta import trainable
+from methods.backbone.trainable_parameters import trainable
 from methods.dora import Decomposed
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits
 

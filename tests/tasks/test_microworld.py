@@ -21,7 +21,7 @@ from harness.store import identity
 from harness.store.store import Store
 from tasks import registry as tasks
 from tasks.base import Example, Task
-from tasks.microworld import corpus, lexicon, overlap, vocabulary
+from tasks.microworld import corpus, lexicon, repeated_rows, vocabulary
 from tasks.microworld.corpus import lessons
 from tasks.microworld.pretraining import curriculum, pretrain, shipping
 from tasks.microworld.pretraining.backbones import BACKBONES
@@ -221,8 +221,8 @@ def test_fewer_finished_seeds_are_the_commands_seeds() -> None:
 
 
 def test_the_card_tells_what_of_the_test_stands_in_train() -> None:
-    card = overlap.CARD.read_text()
-    assert overlap.section() in card
+    card = repeated_rows.CARD.read_text()
+    assert repeated_rows.section() in card
     assert "| micro/qa |" in card
 
 
@@ -235,7 +235,7 @@ def test_a_question_is_the_same_with_other_options_and_in_another_order() -> Non
         row("the cup , the owl", 1, ("the cup", "the owl")),
         row("the owl , the jay", 1, ("the owl", "the jay")),
     )
-    assert overlap.share(train, [same, other]) == 0.5
+    assert repeated_rows.share(train, [same, other]) == 0.5
     asked = "answer the question : what flies ? answer1 : the {} answer2 : the {} answer format : answer1 / answer2"
     rows = [
         Example(
@@ -243,4 +243,4 @@ def test_a_question_is_the_same_with_other_options_and_in_another_order() -> Non
         )
         for words, n in ((("owl", "pear"), 1), (("cup", "owl"), 2), (("owl", "jay"), 2))
     ]
-    assert [overlap.share(rows[:1], [one]) for one in rows] == [1, 1, 0]
+    assert [repeated_rows.share(rows[:1], [one]) for one in rows] == [1, 1, 0]

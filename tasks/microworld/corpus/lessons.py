@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from random import Random
 
-from tasks.microworld import corpus, questions, world
+from tasks.microworld import corpus, world, world_questions
 from tasks.microworld.corpus import primer, recall
-from tasks.microworld.questions import Question
+from tasks.microworld.world_questions import Question
 
 CLOSED = (
-    questions.use, questions.kind, questions.material, questions.job, questions.tool, questions.made_of,
+    world_questions.use, world_questions.kind, world_questions.material, world_questions.job,
+    world_questions.tool, world_questions.made_of,
 )  # fmt: skip
 """Questions whose text alone says which answers are right, so that one list of options can serve several."""
 DRAWS = 6000
@@ -60,8 +61,8 @@ def several(rng: Random) -> str:
 
 def single(rng: Random) -> str:
     """Return a document such as: What can one eat ? answer1 : the car answer2 : the apple . it is answer2 ."""
-    labels, ask = rng.choice(recall.LABELS), rng.choice(questions.BANK)
-    wrongs = 1 if ask is questions.blank else rng.randrange(1, min(4, len(labels)))
+    labels, ask = rng.choice(recall.LABELS), rng.choice(world_questions.BANK)
+    wrongs = 1 if ask is world_questions.blank else rng.randrange(1, min(4, len(labels)))
     question = ask(rng, wrongs)
     options = rng.sample([question.right, *question.wrong], wrongs + 1)
     listed, answer = _listed(labels, options, rng), rng.choice(_SAYS).format(labels[options.index(question.right)])

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from tasks.microworld import questions
+from tasks.microworld import world_questions
 from tasks.microworld.corpus.recall import LABELS
 
 
@@ -11,8 +11,8 @@ def quiz(rng: Random) -> str:
     .
     """
     labels = rng.choice(LABELS)
-    ask = rng.choice(questions.BANK)
-    wrongs = 1 if ask is questions.blank else rng.randrange(1, min(4, len(labels)))
+    ask = rng.choice(world_questions.BANK)
+    wrongs = 1 if ask is world_questions.blank else rng.randrange(1, min(4, len(labels)))
     question = ask(rng, wrongs)
     options = [question.right, *question.wrong]
     rng.shuffle(options)
@@ -25,7 +25,7 @@ def quiz(rng: Random) -> str:
 
 def answer(rng: Random) -> str:
     """Return a document such as: What can one eat ? the apple ."""
-    question = rng.choice(questions.BANK)(rng, 1)
+    question = rng.choice(world_questions.BANK)(rng, 1)
     return f"{question.text} {question.right} . not {question.wrong[0]} ."
 
 

@@ -24,8 +24,7 @@ from harness.execution import sweep, sweep_plan
 from harness.models import hub, weight_files
 from harness.store import requested_grids
 from harness.store.store import Store
-from tasks.data import data_root
-from tasks.data import hub as hub_rows
+from tasks.data import data_root, hub_rows
 from tests.harness import made_runs
 
 PARSED = ("delta", "push", "pull", "probe", "judge", "pretrain", "forecast")

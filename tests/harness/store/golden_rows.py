@@ -6,7 +6,7 @@ that two machines agree in the nine digits that a row keeps.
 
 Three things have fewer rows than one would wish. bfloat16 keeps eight bits, and each kind of processor adds them up in
 an order of its own, so only where numbers are rounded is kept. The processes of ddp and fsdp would not be in double
-precision; that two processes train as one does is a law in tests/harness/training/test_parallel.py, and the row of
+precision; that two processes train as one does is a law in tests/harness/training/test_step_parts.py, and the row of
 `parallel` is of a step in parts. What bitsandbytes computes (qlora, qdora) has no double precision either: the digest
 of the methods' source stands for it.
 """

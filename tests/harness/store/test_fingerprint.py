@@ -99,7 +99,9 @@ def test_a_record_of_before_results_versions_is_called_so() -> None:
     assert not fingerprint.is_before_versions({})
 
 
-@pytest.mark.parametrize("module", ["harness.training.fit", "harness.training.parallel", "methods.lora", "harness.run"])
+@pytest.mark.parametrize(
+    "module", ["harness.training.fit", "harness.training.step_parts", "methods.lora", "harness.run"]
+)
 def test_a_checkpoint_is_not_resumed_by_other_code(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where no row of numbers has proved the edit."""
     cell = Cell(MethodConfig("lora", {}), ModelConfig("m", "t5"), TaskConfig("micro/qa"), "seq2seq", RecipeConfig(), 0)

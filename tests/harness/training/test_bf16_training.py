@@ -14,7 +14,7 @@ from harness.training import optimizers
 from harness.training.objectives import registry as objectives
 from harness.training.objectives.registry import Reading
 from methods import registry as methods
-from methods.backbone.delta import trainable
+from methods.backbone.trainable_parameters import trainable
 from tasks.base import Task
 
 RECIPE = RecipeConfig(precision="bf16", learning_rate=1e-3)

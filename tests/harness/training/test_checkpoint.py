@@ -25,8 +25,8 @@ from harness.training import optimizers, tensor_file
 from harness.training.checkpoint import Stopped
 from methods import registry as methods
 from methods.attachment.hooks import insert
-from methods.backbone.delta import Delta
 from methods.backbone.roles import after
+from methods.backbone.trainable_parameters import Delta
 from methods.base import Method
 from tasks import registry as tasks
 

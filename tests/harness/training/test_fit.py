@@ -21,7 +21,7 @@ from harness.training.fit import Diverged, Fitted, Point, Work, fit, schedule
 from harness.training.objectives import registry as objectives
 from harness.training.score import prepare, score
 from methods import registry as methods
-from methods.backbone.delta import trainable
+from methods.backbone.trainable_parameters import trainable
 from methods.base import Method, Stage
 from tasks.base import Task
 

@@ -8,8 +8,8 @@ import torch
 from harness.errors import UsageError
 from methods.attachment.delta_state import delta_state, load_delta_state
 from methods.attachment.parametrization import overlays
-from methods.backbone.delta import trainable
 from methods.backbone.sizes import shape
+from methods.backbone.trainable_parameters import trainable
 from methods.base import Stage
 from methods.diff_pruning import DiffPruning, Gated
 from methods.intrinsic import Projected, hadamard

@@ -88,7 +88,7 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 from dataclasses import replace
-from tests.harness.training.test_parallel import cell, told
+from tests.harness.training.test_step_parts import cell, told
 from harness.store.attempt_folder import AttemptFolder
 from harness.config.schema import Runtime
 from harness.run import run

@@ -5,7 +5,7 @@ import pytest
 
 from harness.analysis import report
 from harness.analysis.study import open_rates, study
-from harness.analysis.views import fields
+from harness.analysis.views import field_values
 from harness.experiments import claims, exhibits
 from tests.benchmarks import spread as spreads
 
@@ -100,7 +100,7 @@ def test_equal_spreads_are_called_different_as_rarely_as_stated_however_unequal_
 
 def test_the_difference_of_spreads_has_no_bias_from_noise():
     random = np.random.default_rng(4)
-    drawn = [fields._difference(spreads.draw(random, 3, 0.02, (0.01, 0.06), False)) for _ in range(2000)]
+    drawn = [field_values._difference(spreads.draw(random, 3, 0.02, (0.01, 0.06), False)) for _ in range(2000)]
     assert np.mean(drawn) == pytest.approx(0, abs=4 * np.std(drawn) / 2000**0.5)
 
 

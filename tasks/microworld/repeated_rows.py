@@ -1,6 +1,6 @@
 """How many test rows ask what a training row asks, with the same answer? Writes the table into this folder's README.
 
-    python -m tasks.microworld.overlap
+    python -m tasks.microworld.repeated_rows
 
 No text stands in two splits, but a question may return with other wrong options, in another order: then the row can be
 answered from training alone. Compared are the question without its options, and the words of the right option.
@@ -49,7 +49,7 @@ def shares() -> Iterator[tuple[str, float]]:
 def section() -> str:
     """Return the paragraph and the table of the card."""
     rows = [f"| {name} | {100 * share:.0f} % |" for name, share in shares()]
-    head = f"{START} (with other options beside it; by `python -m tasks.microworld.overlap`):"
+    head = f"{START} (with other options beside it; by `python -m tasks.microworld.repeated_rows`):"
     return "\n".join([head, "", "| task | test rows |", "|---|---:|", *rows]) + "\n"
 
 

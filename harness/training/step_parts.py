@@ -19,7 +19,7 @@ from harness.training import process_group, step, trained_tensors
 from harness.training.batches import Batch, Encoded
 from harness.training.objectives.base import Objective
 from methods.backbone import roles
-from methods.backbone.delta import trainable
+from methods.backbone.trainable_parameters import trainable
 from methods.base import Method
 
 

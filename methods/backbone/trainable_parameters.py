@@ -1,4 +1,4 @@
-"""What a method inserts into a model, and which of a model's parameters are trainable."""
+"""The trainable parameters of a model, and the module that a method inserts to hold new ones."""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar

@@ -8,7 +8,7 @@ import numpy as np
 from harness.analysis.output import figure_style, rate_marks
 from harness.analysis.study import estimates
 from harness.analysis.study.study import Study
-from harness.analysis.views import fields
+from harness.analysis.views import field_values
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +38,7 @@ def draw(studies: Sequence[Study]) -> "Figure":
         grid[-1].plot(*zip(*points, strict=True), linestyle="-", linewidth=1.2, markersize=5, **look)
         grid[-1].set_title("as published")
         grid[-1].set_ylabel("average accuracy (points)")
-    ours = {value for study in studies for method in compared for value in fields.arms(study, method, field)}
+    ours = {value for study in studies for method in compared for value in field_values.arms(study, method, field)}
     theirs = {value for points in printed.values() for value, _ in points}
     for axes in grid:
         _ranks(axes, field, sorted(ours | theirs))
@@ -56,13 +56,13 @@ def _compared(study: Study) -> tuple[str, tuple[str, ...]]:
 
 def _look(study: Study, method: str, field: str, looks: Mapping[str, Any]) -> dict[str, Any]:
     """Return the look of a method's first variant, which all its variants share."""
-    arms = list(fields.arms(study, method, field).values())
+    arms = list(field_values.arms(study, method, field).values())
     return dict(looks[arms[0]]) if arms else {"color": figure_style.FLOOR, "marker": "."}
 
 
 def _ours(axes: "Axes", study: Study, place: tuple[str, str], look: Mapping[str, Any], aside: float) -> None:
     """Draw one method. place: (method, field). aside: a factor of the field's values, so that no bar hides another."""
-    arms = fields.arms(study, *place)
+    arms = field_values.arms(study, *place)
     scores = {value: estimates.score(study.clean, arm).main for value, arm in arms.items()}
     known = {value: score for value, score in scores.items() if not np.isnan(score.mean)}
     if not known:
@@ -120,7 +120,7 @@ def _legend(
         arm
         for study in studies
         for method in colours
-        for arm in fields.arms(study, method, field).values()
+        for arm in field_values.arms(study, method, field).values()
         if not np.isnan(estimates.score(study.clean, arm).main.mean)
     }
     absent = figure_style.unplaced(studies, lambda study, arm: arm in placed)
