@@ -37,7 +37,10 @@ def run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keepers: Keepers = 
 
 
 def _member(cell: Cell, runtime: Runtime, folder: AttemptFolder, keepers: Keepers) -> dict[str, Any]:
-    """In this process, be it alone or one of several."""
+    """Train and score the cell in this process, which may be the only one or one of several.
+
+    A checkpoint that cannot be used is refused, and the training begins anew.
+    """
     keeper = keepers(cell, runtime, folder, choose_device(runtime.device))
     try:
         return _run(cell, runtime, folder, keeper)

@@ -30,12 +30,12 @@ class Combine(Method):
 
     @cached_property
     def made(self) -> dict[str, Method]:
-        """Part -> its method."""
+        """Return part -> its method."""
         return {part: methods.make(MethodConfig(*read_part(part))) for part in self.parts}
 
     @cached_property
     def owned(self) -> dict[str, frozenset[str]]:
-        """Part -> the names of the tensors that it trains, once it is attached."""
+        """Return part -> the names of the tensors that it trains, once it is attached."""
         return {}
 
     @property

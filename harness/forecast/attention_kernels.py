@@ -103,7 +103,7 @@ class _Dropout(torch.autograd.Function):
 
 
 def _math(call: Call) -> Tensor:
-    """As torch writes it out; half precision is computed in fp32."""
+    """Return the attention [B, H, T, K] as torch writes it out; half precision is computed in fp32."""
     query, key, value = (full(tensor) for tensor in (call.query, call.key, call.value))
     root = math.sqrt(query.shape[-1] ** -0.5 if call.scale is None else abs(call.scale))
     if call.causal:
@@ -118,7 +118,7 @@ def _math(call: Call) -> Tensor:
 
 
 def _flash(call: Call) -> Tensor:
-    """The width is padded to a multiple of 8."""
+    """Return the attention [B, H, T, K] of the flash kernel, which pads the width K to a multiple of 8."""
     width = call.query.shape[-1]
     padded = [F.pad(each, (0, -width % 8)) if width % 8 else each for each in (call.query, call.key, call.value)]
     made: Tensor = _OPS._scaled_dot_product_flash_attention(*padded, call.p, call.causal, False, scale=call.scale)[0]
@@ -126,7 +126,10 @@ def _flash(call: Call) -> Tensor:
 
 
 def _efficient(call: Call) -> Tensor:
-    """A mask is read with strides that are multiples of 16: one with others is copied into wider rows first."""
+    """Return the attention [B, H, T, K] of the memory-efficient kernel.
+
+    It reads a mask whose strides are multiples of 16. Another mask is copied into wider rows first.
+    """
     query, key, mask = call.query, call.key, call.additive()
     if mask is not None:
         if mask.stride(-1) != 1 or any(stride % 16 for stride in mask.stride()[:-1]):

@@ -61,9 +61,10 @@ def _figures(cell: Any, load: Load, sizes: Sequence[int], memory: int | None) ->
 
 
 def _fit(sized: Mapping[str, Any], course: "Course", parts: "Course", memory: int) -> dict[str, Any]:
-    """largest_batch: at the accumulation that was asked for. accumulation_to_fit: the smallest that lets the batch fit.
+    """Return whether a batch fits in `memory` bytes, and what would.
 
-    parts: the same in at least two parts, whose gradients live on between them.
+    largest_batch: rows, at the requested accumulation. accumulation_to_fit: the smallest that lets the batch fit.
+    parts: the course of a step in at least two parts, whose gradients live on between them.
     """
     room = memory - CONTEXT - WORKSPACE
     fits = sized["peak_bytes"] <= room

@@ -21,7 +21,7 @@ class Disk:
     """
 
     def __init__(self, store: Store, finished: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-        """finished: (key, summary) of cells that are done."""
+        """Remember the keys of at most SAMPLED cells of each kind. finished: (key, summary) of cells that are done."""
         self._store = store
         self._keys: dict[Kind, list[str]] = defaultdict(list)
         self._bytes: dict[Kind, tuple[int, int]] = {}

@@ -42,7 +42,10 @@ def rows(exhibit: Exhibit, many: Sequence[Cell]) -> list[Row]:
 
 
 def _measure(exhibit: Exhibit, cell: Cell) -> dict[str, Any]:
-    """In a child of its own: an empty device, and a death that costs nothing else."""
+    """Return the measured memory of a cell's step, in bytes, or the reason why there is none.
+
+    It is measured in a process of its own, so the device is empty and a death of the process costs nothing else.
+    """
     arguments = (identity.to_json(cell), vars(exhibit.forecast), cell.recipe.batch_size)
     try:
         measured: dict[str, Any] = forkserver.call(MEASURE, arguments, forkserver.preload([cell.model.family]))

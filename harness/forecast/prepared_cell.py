@@ -93,7 +93,7 @@ def prepare(cell: Cell, load: Load, device: torch.device = META, as_cuda: bool =
 
 
 def _task(cell: Cell) -> Task:
-    """The task without its rows."""
+    """Return the task without its rows."""
     row = tasks.row(cell.task)
     return Task(
         name=cell.task.name, category=row.category, template=row.template, metric=row.metric,
@@ -113,7 +113,7 @@ def _check_room(room: int | None, length: int, cell: Cell, field: str) -> None:
 
 
 def _checkpoint(model: Any, cell: Cell, ways: Ways | None) -> None:
-    """Block by block; what is computed again goes the same ways."""
+    """Let the model recompute each block in the backward pass, through the same attention kernels."""
     again = {} if ways is None else {"context_fn": lambda: (nullcontext(), ways.again())}
     try:
         training_step.recompute_blocks(model, **again)

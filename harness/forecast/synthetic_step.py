@@ -104,7 +104,10 @@ def synthetic(load: Load, rows: int, device: torch.device, options: int = 0) -> 
 
 @contextmanager
 def _fused_on_meta() -> Iterator[None]:
-    """Torch refuses its fused optimisers on the meta device, where they allocate as they do on CUDA: nothing."""
+    """Let torch use its fused optimisers on the meta device while the block runs.
+
+    Torch refuses them there, though they allocate as they do on CUDA: nothing.
+    """
     module = importlib.import_module("torch.optim.optimizer")  # torch.optim hides it
     known = [*module._get_fused_kernels_supported_devices(), "meta"]
     with mock.patch.object(module, "_get_fused_kernels_supported_devices", return_value=known):

@@ -96,7 +96,7 @@ class Subject:
 
 @cache
 def parts(subject: Subject) -> Mapping[str, str]:
-    """Part -> text: the digests of a group's rows, that of a foreign module's source, a library's minor version.
+    """Return part -> text: the digests of a group's rows, that of a foreign module's source, a library's minor version.
 
     What the data and the weights hold is in the cell's key: other contents are another cell, never a stale one.
     """
@@ -240,7 +240,7 @@ def _versions() -> dict[str, str]:
 
 
 def _family(kind: str) -> str:
-    """The name of the row of FAMILIES that has this type of model."""
+    """Return the name of the row of FAMILIES that has this type of model; the type itself where no row has it."""
     return next((family.name for family in families.FAMILIES if kind in family.model_types), kind)
 
 
@@ -260,7 +260,7 @@ def _change(name: str, before: Any, now: Any) -> str:
 
 @cache
 def _foreign(subject: Subject) -> tuple[str, ...]:
-    """The modules without rows that a result depends on: of a method or a task of another package."""
+    """Return the modules without rows that a result depends on: those of a method or a task of another package."""
     own = () if results_version.rows_of(f"method {subject.method}") else _method_modules(subject.method)
     suite = [module for module in _suite(subject.task) if module.partition(".")[0] not in imported_source.PACKAGES]
     return tuple(sorted({*own, *suite}))
@@ -288,7 +288,7 @@ def _method_modules(name: str) -> tuple[str, ...]:
 
 
 def _suite(task: str) -> tuple[str, ...]:
-    """The module of the function that reads the task, and what it imports from its own package."""
+    """Return the module of the function that reads the task, and what that imports from its own package."""
     load = getattr(tasks.catalogue().get(task, tasks.OWN), "load", None)
     while isinstance(load, partial):
         load = load.func

@@ -79,7 +79,7 @@ def commit() -> str | None:
 
 
 def _git_folder() -> Path:
-    """The folder with HEAD; a linked worktree names it in a file, and its branches lie in `commondir`."""
+    """Return the folder with HEAD. A linked worktree names it in a file, and its branches lie in `commondir`."""
     place = assets.root() / ".git"
     return place if place.is_dir() else place.parent / place.read_text().removeprefix("gitdir:").strip()
 

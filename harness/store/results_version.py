@@ -103,7 +103,7 @@ def digests(group: str, recorded: str) -> Mapping[str, str] | None:
 
 @cache
 def _sets(group: str) -> Mapping[str, tuple[str, ...]]:
-    """Digest of some rows of a group together -> their names, for all rows and then for fewer and fewer."""
+    """Return the digest of some rows of a group together -> their names, for all rows and then for fewer and fewer."""
     known = rows_of(group)
     fewer = chain.from_iterable(combinations(known, count) for count in range(len(known), 0, -1))
     return {str(rows_digest(names)): names for names in islice(fewer, MOST_SETS)}
@@ -119,7 +119,7 @@ def _digest(lines: Iterable[str]) -> str:
 
 @cache
 def _groups() -> Mapping[str, list[str]]:
-    """Group -> the names of its rows."""
+    """Return group -> the names of its rows."""
     groups: dict[str, list[str]] = {}
     for name in golden():
         groups.setdefault(name.partition("/")[0], []).append(name)

@@ -156,7 +156,7 @@ def _trim(targets: torch.Tensor) -> torch.Tensor:
 
 
 def _trim_options(options: torch.Tensor) -> torch.Tensor:
-    """[B, C, U] of as many options and tokens as a row has at most."""
+    """Return options [B, C, U] with no more options and tokens than a row has at most."""
     used = options != IGNORED
     return options[:, : int(used.any(dim=2).sum(dim=1).max()), : int(used.sum(dim=2).max())]
 
@@ -188,7 +188,7 @@ class Order:
         return rows
 
     def _fill(self, number: int) -> np.ndarray:
-        """[POOL, B] the batches of one pool, in which at most one epoch ends."""
+        """Return [POOL, B] the batches of one pool, in which at most one epoch ends."""
         span, n = POOL * self._size, len(self._lengths)
         epoch, start = divmod(number * span, n)
         before = self._permutation(epoch)[start : start + span]
@@ -205,7 +205,7 @@ class Order:
         return np.concatenate((*parts, self._mixed(after, draw)))
 
     def _of_epochs(self, step: int) -> np.ndarray:
-        """[B] of a split that is smaller than a pool: a batch may reach over several epochs."""
+        """Return [B] the rows of a step on a split smaller than a pool: a batch may reach over several epochs."""
         epoch, start = divmod(step * self._size, len(self._lengths))
         orders: list[np.ndarray] = []
         left = self._size
@@ -216,10 +216,10 @@ class Order:
         return np.concatenate(orders)
 
     def _epoch(self, number: int) -> np.ndarray:
-        """[N] one epoch in the order in which it is trained on.
+        """Return [N] the rows of one epoch in the order in which it is trained on.
 
-        Where a batch begins in the epoch before, that one's end decides which rows may come first. So the epochs
-        follow from each other, from the last one on that began with a batch.
+        Where a batch begins in the epoch before, the end of that epoch decides which rows may come first. So the epochs
+        are computed one from the other, from the last one that began with a batch.
         """
         first, n = number, len(self._lengths)
         while first not in self._epochs and first * n % self._size:
@@ -241,7 +241,7 @@ class Order:
         return rows
 
     def _mixed(self, rows: np.ndarray, draw: np.random.Generator) -> np.ndarray:
-        """[batches, B] of whole batches: like lengths together, the batches in a drawn order."""
+        """Return [batches, B] the rows in whole batches: rows of like length together, the batches in a drawn order."""
         batches = rows[np.argsort(self._lengths[rows], kind="stable")].reshape(-1, self._size)
         return draw.permutation(batches)
 

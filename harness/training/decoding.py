@@ -159,6 +159,6 @@ def beam_search(
 
 
 def _until(tokens: list[int], ends: Sequence[int]) -> list[int]:
-    """To the first of `ends`, which stays where it is not ends[0]."""
+    """Return the tokens up to the first of `ends`. That one is included unless it is ends[0]."""
     place = next((place for place, token in enumerate(tokens) if token in ends), len(tokens))
     return tokens[: place + (tokens[place : place + 1] != [ends[0]])]

@@ -113,7 +113,7 @@ def _train(
     work: Work, order: Order, own: range, place: Place, last: Point | None, trained: Mapping[str, nn.Parameter],
     only: Callable[[], AbstractContextManager[None]],
 ) -> tuple[Point | None, Point | None]:  # fmt: skip
-    """The steps of one stage from `place` on: the best evaluation in it (else `last`), and the last one."""
+    """Train one stage from `place` on. Return its best evaluation (else `last`), and its last one."""
     recipe, losses = dataclasses.replace(work.recipe, steps=len(own)), list(place.losses)
     with only():
         optimizer = optimizers.make(work.model, recipe, work.method.groups(work.model))
@@ -145,7 +145,10 @@ def _train(
 
 @contextmanager
 def _fits(place: Place | None) -> Iterator[None]:
-    """What a stage does to a model that has not been trained until then may fail."""
+    """Raise Unusable where a stage of a resumed training cannot begin again.
+
+    The model has not been trained until then here, and what a stage does to such a model may fail.
+    """
     try:
         yield
     except Exception as error:  # a method's own code, of whatever kind
@@ -165,7 +168,7 @@ def _point(saved: Mapping[str, Any]) -> Point:
 
 @contextmanager
 def _only(trained: Mapping[str, nn.Parameter], rests: Callable[[str], bool]) -> Iterator[None]:
-    """Meanwhile what rests in this stage has no `requires_grad`, so it costs neither gradient nor state."""
+    """Take `requires_grad` from what rests in this stage, while the block runs: it costs neither gradient nor state."""
     for name, tensor in trained.items():
         tensor.requires_grad_(not rests(name))
     try:
@@ -191,7 +194,7 @@ def schedule(recipe: RecipeConfig, step: int) -> float:
 
 
 def _step(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step: int, rate: float) -> float:
-    """One optimiser step (from 1); the loss."""
+    """Take one optimiser step (numbered from 1) on the rows [B], and return its mean loss. Raise Diverged."""
     optimizers.set_rate(optimizer, rate)
     if step_parts.split(work.recipe):
         return _step_in_parts(work, rows, optimizer, step)
@@ -210,7 +213,7 @@ def _step(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step: int, ra
 
 
 def _step_in_parts(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step: int) -> float:
-    """The same step, the batch cut over processes and in turns."""
+    """Take the same step with the batch cut over processes and into parts, and return its mean loss. Raise Diverged."""
     encoded = work.splits["train"].encoded
     with work.meter.step(len(rows), int(encoded.tokens[rows].sum())):
         value = step_parts.gradients(

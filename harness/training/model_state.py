@@ -87,7 +87,7 @@ def _module(model: nn.Module, path: str) -> nn.Module:
 
 
 def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """Parameters, buffers, and tensors that are mere attributes, each once."""
+    """Yield the path and the tensor of parameters, buffers, and tensors that are mere attributes, each once."""
     yield from model.named_parameters()
     yield from model.named_buffers()
     yield from _attributes(model, torch.Tensor)
@@ -105,7 +105,7 @@ def _attributes(model: nn.Module, kind: type[Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _plain(model: nn.Module) -> dict[str, dict[str, Plain]]:
-    """Numbers and words among each module's attributes; not whether it is in training, which the harness says."""
+    """Return path -> the numbers and texts among the module's attributes, without `training`: the harness sets it."""
     return {
         path: {name: v for name, v in vars(module).items() if isinstance(v, Plain) and name != "training"}
         for path, module in model.named_modules()
@@ -119,8 +119,11 @@ def _with_extra(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _mark(tensor: torch.Tensor) -> Mark:
-    """Differs once a tensor was written to or replaced: its place, torch's count of writes, and the sum of its bits,
-    since a write through `.data` is not counted."""
+    """Return a mark that differs once the tensor (of any shape) was written to or replaced.
+
+    It is the tensor's place, torch's count of writes, and the sum of its bits, because torch does not count a write
+    through `.data`.
+    """
     version = 0 if tensor.is_inference() else tensor._version
     try:
         whole = _INTEGER[tensor.element_size()]

@@ -43,13 +43,16 @@ class Lomo(torch.optim.Optimizer):
         self._pass(backward, partial(_move, scale))
 
     def _scale(self, backward: Backward, clip: float) -> torch.Tensor:
-        """Scalar that the gradients are to be multiplied with, as `clip_grad_norm_` does."""
+        """Return the scalar by which the gradients are multiplied, as `clip_grad_norm_` does."""
         norms: list[torch.Tensor] = []
         self._pass(backward, lambda grad, p, group: norms.append(grad.norm()), again=True)
         return (clip / (torch.stack(norms).norm() + 1e-6)).clamp(max=1.0)
 
     def _pass(self, backward: Backward, act: Callable[..., None], again: bool = False) -> None:
-        """`act` gets each gradient, its parameter and its group as soon as the gradient is whole; then it is gone."""
+        """Call `act(gradient, parameter, group)` as soon as a gradient is complete, and free the gradient after it.
+
+        again: whether another backward pass follows, which needs the graph once more.
+        """
 
         def hook(group: dict[str, Any], p: nn.Parameter) -> None:
             assert p.grad is not None, "the hook comes after it is accumulated"
@@ -122,7 +125,7 @@ def _decayed(tensors: list[nn.Parameter], recipe: RecipeConfig, rate: float, dec
 
 
 def _unmixed(group: dict[str, Any]) -> Groups:
-    """Tensors that are spread over processes apart from others: no optimiser takes both in one stride."""
+    """Return the group in two where some of its tensors are spread over processes: no optimiser takes both at once."""
     spread = [p for p in group["params"] if hasattr(p, "full_tensor")]
     if not spread:
         return [group]

@@ -57,9 +57,10 @@ def scores(work: Work, fitted: Fitted) -> dict[str, dict[str, Any]]:
 
 
 def _with_sample(work: Work, point: Point) -> dict[str, Any]:
-    """A point's scores. The sample of train is scored here, with the point's tensors put back.
+    """Return a point's scores. The sample of train is scored here, with the point's tensors put back.
 
-    Training is over and the reported sets are scored, so a sample that cannot be scored is missing, with its reason.
+    Training is over and the reported sets are scored by then. So a sample that cannot be scored is missing, with its
+    reason.
     """
     scored: dict[str, Any] = {"step": point.step, "sets": {name: score.figures for name, score in point.scores.items()}}
     trained_tensors.restore(work.model, point.tensors)
@@ -91,7 +92,7 @@ def notes(work: Work, device: torch.device) -> dict[str, Any]:
 
 
 def _method_notes(work: Work) -> dict[str, Any]:
-    """A method may be of somebody else's making: its notes are not worth the run."""
+    """Return the method's notes, or the reason why it has none: an error in them must not cost the run."""
     try:
         return dict(work.method.notes(work.model))
     except Exception as error:

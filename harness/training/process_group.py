@@ -91,7 +91,7 @@ def spread(body: Body, cell: Cell, runtime: Runtime, folder: AttemptFolder) -> d
 
 
 def _aside(place: Path, rank: int, folder: AttemptFolder) -> AttemptFolder:
-    """Where another process writes what nobody reads; a checkpoint is there as in the real folder."""
+    """Return a folder into which another process writes what nobody reads. The cell's checkpoint is copied into it."""
     aside = AttemptFolder(place / str(rank))
     aside.path.mkdir()
     if (folder.path / CHECKPOINT).exists():
@@ -131,7 +131,7 @@ def _report(error: Exception, target: Path) -> None:
 def _join(
     team: Team, place: Path, cuda: bool, body: Body, cell: Cell, runtime: Runtime, folder: AttemptFolder
 ) -> dict[str, Any]:
-    """The body, as a member of the group."""
+    """Run the body as a member of the group, and return its result."""
     from torch import distributed
 
     global _mine
@@ -148,8 +148,9 @@ def _join(
 
 
 def _blame(place: Path, others: Sequence[BaseProcess], error: Exception) -> None:
-    """Where another process failed, the error here only follows from it: Lost. One that a signal ended takes the cell
-    with it, so that the worker sees what it was.
+    """Raise Lost where another process failed first: the error here only follows from that.
+
+    Where a signal ended another process, the same signal ends this one, so that the worker sees which it was.
     """
     deadline = time.monotonic() + 1.0
     while time.monotonic() < deadline:
@@ -166,7 +167,7 @@ def _blame(place: Path, others: Sequence[BaseProcess], error: Exception) -> None
 
 
 def _watch(others: Sequence[BaseProcess]) -> None:
-    """A group waits for a dead member for many minutes; the cell shall not."""
+    """End the cell soon after another process died, because the group would wait for it for many minutes."""
     waiting: dict[Any, BaseProcess] = {process.sentinel: process for process in others}
     while waiting:
         for sentinel in wait(list(waiting)):

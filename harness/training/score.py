@@ -87,7 +87,7 @@ def facts(task: Task, splits: Mapping[str, Split]) -> dict[str, Any]:
 
 
 def _majority(task: Task, splits: Mapping[str, Split]) -> float | None:
-    """The score on the first test of always answering train's most common label; None where there are no labels."""
+    """Return the first test's score of always answering train's most common label; None where there are no labels."""
     if task.answer != "label":
         return None
     labels = [int(label) for label in splits["train"].targets]
@@ -97,7 +97,7 @@ def _majority(task: Task, splits: Mapping[str, Split]) -> float | None:
 
 
 def _chances(task: Task, splits: Mapping[str, Split]) -> dict[str, float]:
-    """test -> the score of guessing among its rows' own options, where rows of a text task have them."""
+    """Return test -> the score of guessing among its rows' own options, where rows of a text task have them."""
     if task.answer != "text":
         return {}
     named = {name: [len(row.choices) for row in splits[name].examples] for name in task.splits.tests}

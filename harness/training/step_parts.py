@@ -84,7 +84,7 @@ def items(recipe: RecipeConfig, batch: Batch) -> int:
 
 
 def _recompute(model: Any) -> None:
-    """Activations of blocks are computed again in the backward pass."""
+    """Let the model compute the activations of its blocks again in the backward pass. Raise NotApplicable."""
     if not getattr(model, "supports_gradient_checkpointing", False):
         raise NotApplicable(
             f"recipe.gradient_checkpointing: {type(model).__name__} cannot recompute its blocks in the backward pass."
@@ -93,7 +93,10 @@ def _recompute(model: Any) -> None:
 
 
 def _shard(model: nn.Module, device: torch.device) -> None:
-    """Each block by itself, so that every way into the model works; what blocks share stays whole."""
+    """Spread each block over the processes by itself, so that a call of any of the model's modules works.
+
+    Parameters that blocks share stay whole in every process. Raise NotApplicable where no blocks are known.
+    """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
@@ -114,7 +117,7 @@ def _shard(model: nn.Module, device: torch.device) -> None:
 
 
 def _average(parameters: Iterable[nn.Parameter]) -> None:
-    """Gradients of what is whole in every process; shards are averaged already."""
+    """Average, in place, the gradients of parameters that are whole in every process; shards are averaged already."""
     for parameter in parameters:
         if not trained_tensors.sharded(parameter):
             if parameter.grad is None:
@@ -125,7 +128,7 @@ def _average(parameters: Iterable[nn.Parameter]) -> None:
 
 @contextmanager
 def _draws(seed: int, part: int) -> Iterator[None]:
-    """Random numbers of this process's own, after which all processes are where they were."""
+    """Draw random numbers of this process's own while the block runs; afterwards the generators are as before."""
     with torch.random.fork_rng():
         torch.manual_seed(seed + 7919 * (part * process_group.mine().size + process_group.mine().rank))
         yield

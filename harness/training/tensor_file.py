@@ -39,7 +39,10 @@ def read(path: Path) -> Any:
 
 
 def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
-    """JSON, where a list stands for itself and an object names what it is."""
+    """Return the value as JSON, in which a list stands for itself and an object names its kind.
+
+    Each tensor goes into `tensors` under a number as its name. Raise TypeError for other values.
+    """
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, torch.Tensor):

@@ -61,7 +61,7 @@ def load(store: Store, cell: Cell) -> "dict[str, Parent]":
 
 
 def _backbone(cell: Cell) -> tuple[str, str, str, int]:
-    """What decides the weights that a delta belongs to; random ones come from the cell's seed."""
+    """Return what decides the weights that a delta belongs to; random weights come from the cell's seed."""
     model = cell.model
     return model.family, model.revision, model.weights, cell.seed if model.weights == "random" else 0
 

@@ -58,13 +58,13 @@ def overlay(
 
 
 def _show(name: str, key: str, host: Any, _: Any) -> None:
-    """Before the module runs: hide its parameter `key` behind the overlay's tensor."""
+    """Hide the module's parameter `key` behind the overlay's tensor, before the module runs."""
     tensor = host._parameters[key]
     host.__dict__[key] = getattr(host, f"{name}_{key}")(tensor).to(tensor.dtype)
 
 
 def _hide(key: str, host: Any, *_: Any) -> None:
-    """After the module ran: make its parameter `key` visible again."""
+    """Make the module's parameter `key` visible again, after the module ran."""
     host.__dict__.pop(key, None)
 
 

@@ -35,7 +35,7 @@ class Reader:
 
     @property
     def schema(self) -> Schema:
-        """Column -> type of the raw rows."""
+        """Return column -> type of the raw rows."""
         if self.make is not None:
             return self.raw
         lists = self.choices if len(self.choices) == 1 else ()

@@ -109,7 +109,7 @@ class OptionScores:
 
 
 def _costs(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    """[G, W] the cross entropy of each token [G, W], of logits [G, W, V]; 0 where there is no token."""
+    """Return [G, W] the cross entropy of each token [G, W], from logits [G, W, V]; 0 where there is no token."""
     flat = logits.flatten(0, 1).float()
     return F.cross_entropy(flat, tokens.flatten(), ignore_index=IGNORED, reduction="none").view(tokens.shape)
 

@@ -106,9 +106,10 @@ class Causal:
     def _after(
         self, model: Any, prompt: Prompt, first: torch.Tensor, cache: Any, tokens: torch.Tensor
     ) -> list[torch.Tensor]:
-        """[G, U, V] logits of the tokens [G, U] after prompts that have been read: first [G, V], and their cache.
+        """Return the logits [G, U, V] of the tokens [G, U] after prompts that the model has read.
 
-        They come in two parts, the first token's and the others'.
+        first: [G, V] the logits of the first token; cache: of the prompts. The logits come in two parts, those of the
+        first token and those of the others.
         """
         fed = tokens[:, :-1]
         if not fed.shape[1]:
@@ -131,7 +132,10 @@ class Causal:
         return Predicted([answer.strip() for answer in self.text.decode(made)], float(total), items)
 
     def _cost(self, model: Any, batch: Batch) -> tuple[torch.Tensor, int]:
-        """(cross entropy summed over what the loss is on, how many tokens that is), the given answer being fed."""
+        """Return the cross entropy summed over the tokens that the loss is on, and their number.
+
+        The model reads the right answer.
+        """
         prompt, targets = self._prompt(batch), batch.need_targets()
         whole = prompt.extended(self._filled(targets), (targets != IGNORED).long())
         if self.reading.loss_on == "all":
@@ -147,7 +151,7 @@ class Causal:
         return tokens.masked_fill(tokens == IGNORED, self.text.pad)
 
     def _options(self, prompts: Sequence[str], examples: Sequence[Example]) -> torch.Tensor:
-        """[N, C, U], IGNORED where a row has fewer options or an option fewer tokens."""
+        """Return [N, C, U] the options' tokens, IGNORED where a row has fewer options or an option fewer tokens."""
         texts = [self.task.options(example) for example in examples]
         pairs = [(prompt, option) for prompt, row in zip(prompts, texts, strict=True) for option in row]
         flat = self.text.continuations(pairs, self.task.max_target_tokens)
@@ -160,6 +164,6 @@ class Causal:
 
 
 def _summed(logits: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, int]:
-    """(cross entropy summed over the tokens wanted [B, U], how many they are), of logits [B, U, V]."""
+    """Return the cross entropy summed over the tokens `wanted` [B, U], and their number, from logits [B, U, V]."""
     total = F.cross_entropy(logits.flatten(0, 1).float(), wanted.flatten(), ignore_index=IGNORED, reduction="sum")
     return total, int((wanted != IGNORED).sum())

@@ -106,7 +106,7 @@ class Chooser:
         return Predicted(scores.argmax(dim=1).tolist(), float(loss), len(scores))
 
     def _scores(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """[B, C] in fp32; -inf where a row has fewer options. All options pass through the model at once."""
+        """Return the scores [B, C] in fp32; -inf where a row has fewer options. All options pass the model at once."""
         options = batch.need_options()
         absent = (options == IGNORED).all(dim=2)
         # An absent option reads as the first one, because no model takes a text without a token.
@@ -116,9 +116,10 @@ class Chooser:
         return logits.view(absent.shape).masked_fill(absent, -torch.inf)
 
     def _scores_by_length(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """[B, C] in fp32, as `_scores` without gradient: options of like length pass together, and absent ones do not.
+        """Return the scores [B, C] in fp32 as `_scores` does, without gradient.
 
-        Training takes all at once, because how it groups them would change what dropout draws.
+        Options of like length pass the model together, and absent ones do not. Training takes all at
+        once, because how it groups them would change what dropout draws.
         """
         scores = torch.full(batch.need_options().shape[:2], -torch.inf, device=batch.inputs.device)
         for places, options in batch.option_groups():
@@ -173,7 +174,10 @@ def _encode(objective: Classifier | Regressor, examples: Sequence[Example]) -> E
 
 
 def _check_ends(task: Task, text: Text, inputs: Sequence[Sequence[int]]) -> None:
-    """The head of an encoder-decoder reads what stands at the last end token, of which all rows have as many."""
+    """Raise UsageError unless all rows have the same number of end tokens, at least one.
+
+    The head of an encoder-decoder reads at the last of them.
+    """
     if text.start is not None and text.eos is not None:
         counts = {row.count(text.eos) for row in inputs}
         if counts == {0} or len(counts) > 1:
@@ -185,6 +189,6 @@ def _check_ends(task: Task, text: Text, inputs: Sequence[Sequence[int]]) -> None
 
 
 def _logits(model: nn.Module, inputs: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """[B, C] in fp32, of inputs, mask: [B, T]."""
+    """Return the logits [B, C] in fp32, from inputs, mask: [B, T]."""
     logits: torch.Tensor = model(input_ids=inputs, attention_mask=mask).logits
     return logits.float()

@@ -100,8 +100,10 @@ class Masked:
 
 
 def _keep(at: torch.Tensor, _: nn.Module, inputs: Any, output: Any) -> Any:
-    """After the backbone: [B, 1, D] its states at one position of each row, so that the model's own forward goes on
-    with no others. What a head consists of differs from family to family, and only that forward knows it.
+    """Keep of the backbone's states [B, T, D] those at one position of each row: [B, 1, D], after its forward pass.
+
+    So the model's own forward goes on with no others. What a head consists of differs from family to family, and only
+    that forward knows it.
     """
     hidden = output.last_hidden_state
     output.last_hidden_state = hidden[torch.arange(len(at), device=at.device), at][:, None]

@@ -68,7 +68,7 @@ class Seq2Seq:
         return self._loss(model, batch, input_ids=batch.inputs)
 
     def _loss(self, model: nn.Module, batch: Batch, **source: Any) -> torch.Tensor:
-        """Given the input ids, or what the encoder made of them."""
+        """Return the loss, a scalar. source: the input ids [B, T], or what the encoder made of them."""
         targets = batch.need_targets()
         shifted = self._shift(targets)
         logits = model(attention_mask=batch.mask, decoder_input_ids=shifted, use_cache=False, **source).logits
@@ -122,7 +122,10 @@ class Seq2Seq:
         return Predicted(self.text.decode(made.tolist()), loss, items)
 
     def _options(self, examples: Sequence[Example]) -> torch.Tensor:
-        """[N or 1, C, U], IGNORED where a row has fewer options or an option fewer tokens."""
+        """Return the options' tokens [N, C, U], IGNORED where a row has fewer options or an option fewer tokens.
+
+        N is 1 where all rows have the same options.
+        """
         task = self.task
         rows = examples if any(example.choices for example in examples) else examples[:1]
         texts = [task.options(example) for example in rows]
@@ -135,12 +138,15 @@ class Seq2Seq:
         return table
 
     def _shift(self, targets: torch.Tensor) -> torch.Tensor:
-        """[B, U] decoder inputs: the start token, then the targets but the last."""
+        """Return the decoder's inputs [B, U]: the start token, then the targets [B, U] but the last."""
         shifted = F.pad(targets[:, :-1], (1, 0), value=self.start)
         return shifted.masked_fill(shifted == IGNORED, self.text.pad)
 
 
 def _encode(model: Any, batch: Batch) -> BaseModelOutput:
-    """The encoder's states, as generation gets them too: a method that lengthens the input lengthens these."""
+    """Return the encoder's states [B, T, D], as generation gets them.
+
+    A method that lengthens the input lengthens these.
+    """
     output: BaseModelOutput = model.get_encoder()(input_ids=batch.inputs, attention_mask=batch.mask, return_dict=True)
     return output
