@@ -319,8 +319,3 @@ def names() -> tuple[str, ...]:
 def find(name: str) -> Claim:
     """Return a claim by name. The caller has checked the name."""
     return CLAIMS[name]
-
-
-def catalogue() -> dict[str, Claim]:
-    """Return all claims by name."""
-    return dict(CLAIMS)

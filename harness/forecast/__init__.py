@@ -2,7 +2,7 @@
 
 The settings of a forecast are in config/step_load.py. Only the modules that build models import torch.
 
-- client.py: takes cells and returns figures, for the rest of the harness; the share of a GPU.
+- client.py: takes cells and returns figures, for the rest of the harness.
 - compute.py: computes the figures at every batch size, and whether a cell fits.
 - prepared_cell.py, synthetic_step.py: build the cell's model, method, loss and optimiser on the meta device, and run
   one training step of them; gpu_measurement.py measures the same step on a GPU.

@@ -103,17 +103,3 @@ def _of_device(read: Callable[[Any, Any], T]) -> T | None:
         return read(library, handle) if handle is not None else None
     except Exception:  # NVML's own kind: whoever asks goes on without a device
         return None
-
-
-def share(many: Sequence[Cell], memory: int | None = None) -> float | None:
-    """Return the share of a GPU that each of these cells needs: that of the cell with the most memory, above 0 and at
-    most 1.
-
-    memory: bytes of a GPU elsewhere. None where there is no GPU here, or no forecast for one of the cells.
-    """
-    memory = memory or device_memory()
-    if memory is None:
-        return None
-    forecasts = ask(many, Load(), memory)
-    needs = [figures["needs_bytes"] for figures in forecasts if not isinstance(figures, str)]
-    return min(1.0, max(needs) / memory) if needs and len(needs) == len(forecasts) else None

@@ -6,7 +6,6 @@ changes no value: a run under it has the same trajectory as one without it.
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,22 +19,6 @@ from torch.utils.flop_counter import flop_registry
 from harness.measurement.meta_results import MetaResults
 
 _READ = torch.ops.aten._local_scalar_dense.default
-
-
-@contextmanager
-def followed(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator["Live"]:
-    """Follow one step of a real training; afterwards `log().most()` is the peak of live bytes.
-
-    Existing gradients and optimiser state are counted; memory outside this model and optimiser is not.
-    """
-    live = Live()
-    live.watch(model)
-    live.own(p.grad for p in model.parameters() if p.grad is not None)
-    live.own(value for state in optimizer.state.values() for value in state.values() if torch.is_tensor(value))
-    live.mark(START)
-    with live:
-        yield live
-        live.mark(END)
 
 
 class _Ref(weakref.ref[Any]):

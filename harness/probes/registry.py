@@ -5,7 +5,7 @@ Torch is not imported.
 A probe starts from the cell's saved tensors, so it is no part of a key and changes no trajectory. Its result is stored
 in the attempt's record, under `probes`. A probe's file has `measure(finished, device)`, which returns plain values, and
 `describe(result)`, which returns lines for people (`told` until this version). A probe that needs tensors of earlier
-steps sets CHECKPOINTS, a number of equally spaced steps (_snapshot_run.py). An attempt with that probe saves its
+steps sets SNAPSHOTS, a number of equally spaced steps (_snapshot_run.py). An attempt with that probe saves its
 tensors there, and a finished cell without them gets another attempt.
 
 A probe that only reads an attempt's files has `read(stored, runtime)` instead (judging/answers.py): it loads no model
@@ -109,7 +109,7 @@ def ready(store: Store, keys: Iterable[str], wanted: Iterable[str]) -> None:
 
 def snapshot_steps(wanted: Iterable[str], total: int) -> tuple[int, ...]:
     """Return the steps of a training of `total` steps after which these probes need the delta."""
-    counts = [getattr(page(name), "CHECKPOINTS", 0) for name in wanted]
+    counts = [getattr(page(name), "SNAPSHOTS", 0) for name in wanted]
     return tuple(sorted({step for count in counts if count for step in attempt_folder.steps(total, count)}))
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from harness.probes._finished_cell import Finished
 
-CHECKPOINTS = 4
+SNAPSHOTS = 4
 """Three during training and the last step. The paper gives their number only; here they are equally spaced."""
 ROLES = ("q", "v")
 
@@ -76,7 +76,7 @@ def _snapshots(finished: "Finished") -> dict[int, Any]:
     """Return step -> its delta. Raises UsageError where one was not saved."""
     if finished.delta is None:
         return {}
-    files = attempt_folder.files(finished.delta.parent, finished.cell.recipe.steps, CHECKPOINTS)
+    files = attempt_folder.files(finished.delta.parent, finished.cell.recipe.steps, SNAPSHOTS)
     missing = [str(step) for step, path in files.items() if not path.is_file()]
     if missing:
         raise UsageError(

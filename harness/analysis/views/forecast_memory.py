@@ -159,17 +159,14 @@ def split(study: MemoryStudy) -> Table:
     for arm in study.arms:
         for row in filter(None, (study.at(arm, batch) for batch in ends)):
             if row.forecast is not None:
-                parts = (row.forecast["split"][part] / GIB for part in PARTS)
-                phase = max(row.forecast["phases"], key=row.forecast["phases"].__getitem__)
-                rows.append(
-                    (word(arm), Entry(str(row.batch), row.batch), *(Entry(f"{p:.2f}", p) for p in parts), word(phase))
-                )
+                rows.append((word(arm), Entry(str(row.batch), row.batch), *_parts(row.forecast)))
     columns = ("method", "batch", *PARTS, "in phase")
     notes = ("GiB at the moment of the peak; activations: what the forward pass leaves for the backward pass",)
     return Table("memory-split", "What the peak consists of, forecast", study.model, columns, tuple(rows), notes)
 
 
 def _parts(forecast: Mapping[str, Any]) -> tuple[Entry, ...]:
+    """Return the parts of the peak in GiB, and the phase in which it is reached."""
     sizes = (forecast["split"][part] / GIB for part in PARTS)
     phase = max(forecast["phases"], key=forecast["phases"].__getitem__)
     return (*(Entry(f"{size:.2f}", size) for size in sizes), word(phase))

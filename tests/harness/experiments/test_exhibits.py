@@ -46,7 +46,7 @@ def test_every_exhibit_loads_and_is_headed(name):
 def test_every_view_and_claim_leads_to_a_function():
     for view in view_registry.VIEWS.values():
         assert callable(view.function()), view.name
-    for claim in claims.catalogue().values():
+    for claim in claims.CLAIMS.values():
         assert callable(claim.test()), claim.name
         assert all((claim.estimand, claim.direction, claim.scale, claim.sentence, claim.why)), claim.name
         assert claim.margin > 0, claim.name

@@ -1,13 +1,11 @@
-"""Plans say what fits a device; the launchers' share of a GPU comes from the same figures."""
+"""Plans say what fits a device."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from harness.cli import dispatch
-from harness.config.schema import Cell
 from harness.forecast import client
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -40,13 +38,3 @@ def test_a_dry_run_says_what_fits(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert dispatch.main(["reproduce", "delta-ranking", *words]) == 0
     assert "cells fit a device of 1.00 GiB" in capsys.readouterr().out
     assert not (tmp_path / "store" / "cells").exists()
-
-
-def test_the_share_of_a_gpu(cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch) -> None:
-    small, large = cell("lora"), cell("full", recipe__batch_size=64)
-    part = client.share([small, large], 2**30)
-    assert part is not None
-    assert 0 < (client.share([small], 2**30) or 1) < part <= 1
-    assert client.share([small, large], 2**20) == 1
-    monkeypatch.setattr(client, "device_memory", lambda: None)
-    assert client.share([small]) is None

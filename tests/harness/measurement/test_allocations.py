@@ -1,7 +1,8 @@
 """Storages of known bytes are counted as such, and being followed changes nothing."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -9,7 +10,23 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from harness.measurement.allocations import BLOCK, CATEGORIES, END, START, Live, Log, followed
+from harness.measurement.allocations import BLOCK, CATEGORIES, END, START, Live, Log
+
+
+@contextmanager
+def followed(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[Live]:
+    """Follow one step of a real training; afterwards `log().most()` is the peak of live bytes.
+
+    Existing gradients and optimiser state are counted; memory outside this model and optimiser is not.
+    """
+    live = Live()
+    live.watch(model)
+    live.own(p.grad for p in model.parameters() if p.grad is not None)
+    live.own(value for state in optimizer.state.values() for value in state.values() if torch.is_tensor(value))
+    live.mark(START)
+    with live:
+        yield live
+        live.mark(END)
 
 
 def _log(work: Callable[[], Any]) -> Log:

@@ -96,7 +96,7 @@ def test_the_probe_measures_each_checkpoint(make: Make, method: str) -> None:
     store, key, runtime = make(method)
     found = probes.take(store, key, NAME, runtime)
     assert found["status"] == "done", found
-    assert found["steps"] == list(attempt_folder.steps(STEPS, weight_decomposition.CHECKPOINTS))
+    assert found["steps"] == list(attempt_folder.steps(STEPS, weight_decomposition.SNAPSHOTS))
     assert {row["role"] for row in found["matrices"]} == {"q", "v"}
     assert {row["stack"] for row in found["matrices"]} == {"encoder", "decoder"}
     assert any(row["cross"] for row in found["matrices"])
