@@ -5,13 +5,11 @@ the final name, and the fsync of the folder after it keeps the name itself.
 
 A store may be shared, and a card may come from a stranger. So every file that is read passes `opened`: it must be a
 plain file (a pipe or a device may never end) of a bounded size, and no link unless the caller allows one. JSON passes
-`parse`, which bounds its depth and its numbers. A test finds code that reads in another way.
+`strict_json.parse`, which bounds its depth and its numbers. A test finds code that reads in another way.
 """
 
 import errno
 import gzip
-import json
-import math
 import os
 import shutil
 import stat
@@ -23,14 +21,14 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+from harness import strict_json
+
 MOST_BYTES = 256 * 2**20
 """The largest size of a file that is read whole."""
 MOST_TEXT = 16 * 2**20
 """The largest size of a configuration, card or YAML."""
 MOST_UNPACKED = 2**30
 """The largest unpacked size of a gzipped file of lines."""
-DEEPEST, MOST_VALUES = 64, 1_000_000
-"""The deepest nesting of values, and the most values that a YAML may stand for: its aliases multiply."""
 
 
 @contextmanager
@@ -116,7 +114,7 @@ def _copy_exclusively(temporary: Path, path: Path) -> bool:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON, atomically; non-finite numbers become null."""
     with atomic(path) as temporary:
-        temporary.write_bytes(encode(value, indent=1))
+        temporary.write_bytes(strict_json.encode(value, indent=1))
 
 
 def append_json(path: Path, row: Mapping[str, Any]) -> None:
@@ -128,26 +126,18 @@ def append_json(path: Path, row: Mapping[str, Any]) -> None:
     try:
         size = os.fstat(descriptor).st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        line = (b"\n" if torn else b"") + encode(row)
+        line = (b"\n" if torn else b"") + strict_json.encode(row)
         if os.write(descriptor, line) < len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     finally:
         os.close(descriptor)
 
 
-def encode(value: Any, indent: int | None = None, **options: Any) -> bytes:
-    """Return `value` as one JSON text with a line's end; text that is not Unicode (half a surrogate pair) stays
-    escaped.
-    """
-    text = json.dumps(finite(value), ensure_ascii=False, indent=indent, **options) + "\n"
-    return text.encode("utf-8", errors="backslashreplace")
-
-
 def read_json(path: Path | str, linked: bool = False) -> dict[str, Any]:
     """Return the JSON object in `path`. Raises ValueError for other content, and FileNotFoundError for an
     absent file.
     """
-    value = parse(read_bytes(path, linked=linked))
+    value = strict_json.parse(read_bytes(path, linked=linked))
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
     return value
@@ -160,7 +150,9 @@ def read_lines(path: Path | str) -> list[dict[str, Any]]:
     except (FileNotFoundError, ValueError):
         return []
     try:
-        rows = parse(f"[{','.join(filter(None, lines))}]")  # all lines at once, because nearly every file is whole
+        rows = strict_json.parse(
+            f"[{','.join(filter(None, lines))}]"
+        )  # all lines at once, because nearly every file is whole
     except ValueError:
         rows = [row for line in lines for row in _parsed(line)]
     return [row for row in rows if isinstance(row, dict)]
@@ -179,7 +171,7 @@ def read_packed(path: Path | str, linked: bool = False) -> Iterator[dict[str, An
                 remaining -= len(line)
                 if remaining < 0 or len(line) > MOST_TEXT:
                     raise ValueError("it unpacks to more bytes than are read")
-                row = parse(line)
+                row = strict_json.parse(line)
                 if not isinstance(row, dict):
                     raise ValueError("a line of it is not a JSON object")
                 yield row
@@ -266,88 +258,12 @@ def tail(path: Path | str, lines: int, most: int = 65_536) -> list[str]:
     return content.decode("utf-8", errors="replace").splitlines()[-lines:]
 
 
-def parse(text: str | bytes) -> Any:
-    """Return the value of a JSON text. Raises ValueError for other text, and for numbers that no float can hold."""
-    try:
-        value = _DECODER.decode(text if isinstance(text, str) else text.decode("utf-8"))
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-    return bounded(value)
-
-
-def bounded(value: Any, most: int | None = None) -> Any:
-    """Return the same value. Raises ValueError where it is nested deeper than `DEEPEST` or stands for more than `most`
-    values.
-    """
-    level, count = _containers([value]), 0
-    for _ in range(DEEPEST):
-        if not level:
-            return value
-        count += sum(map(len, level))
-        if most is not None and count > most:
-            raise ValueError("it has more values than are read")
-        level = [inner for outer in level for inner in _containers(outer.values() if type(outer) is dict else outer)]
-    raise ValueError("nested too deeply")
-
-
-def _containers(values: Iterable[Any]) -> list[Any]:
-    """Return the mappings and lists among the values."""
-    return [value for value in values if type(value) is dict or type(value) is list]
-
-
 def _parsed(line: str) -> list[Any]:
     """Return [value] of a line, or [] where it does not parse."""
     try:
-        return [parse(line)]
+        return [strict_json.parse(line)]
     except ValueError:
         return []
-
-
-def finite(value: Any) -> Any:
-    """Return the same value with tuples as lists and every NaN or infinity as None, because JSON has no
-    such numbers.
-    """
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or type(value) in (str, int, bool):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return value
-
-
-def _int(text: str) -> int:
-    if len(text) > 20:
-        raise ValueError(f"{text[:20]}… has more digits than any number of a store")
-    return int(text)
-
-
-def _float(text: str) -> float:
-    number = float(text)
-    if number - number:  # not 0 but NaN for what is not finite
-        raise ValueError(f"{text[:20]} is not finite")
-    return number
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
-
-
-def unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the fields of a JSON object. Raises ValueError for a repeated one, since readers differ in which one
-    counts.
-    """
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for place, name in enumerate(names) if name in names[:place])
-        raise ValueError(f"the field {twice[:80]!r} is given twice")
-    return values
-
-
-_DECODER = json.JSONDecoder(parse_int=_int, parse_float=_float, parse_constant=_refuse, object_pairs_hook=unique_fields)
 
 
 def _sync(path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from harness import assets, atomic_files
+from harness import assets, atomic_files, strict_json
 from harness.analysis import report
 from harness.analysis.study import proofs
 from harness.config import conf_files
@@ -51,7 +51,7 @@ def draw_pages(folder: Path, names: Collection[str] = ()) -> Iterator[str]:
 def _lines(folder: Path) -> Iterator[str]:
     for path in sorted(folder.glob("*/claims.json")):
         name = path.parent.name
-        for finding in atomic_files.parse(atomic_files.read_text(path))["findings"]:
+        for finding in strict_json.parse(atomic_files.read_text(path))["findings"]:
             yield f"| [{name}]({name}/README.md) | {finding['model']} | **{finding['verdict']}** | {_cell(finding)} |\n"
 
 
@@ -67,7 +67,7 @@ def _without(folder: Path) -> str:
 
 def _judged(folder: Path) -> bool:
     path = folder / "claims.json"
-    return path.is_file() and bool(atomic_files.parse(atomic_files.read_text(path))["findings"])
+    return path.is_file() and bool(strict_json.parse(atomic_files.read_text(path))["findings"])
 
 
 if __name__ == "__main__":

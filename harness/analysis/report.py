@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import atomic_files, errors
+from harness import atomic_files, errors, strict_json
 from harness.analysis.output import table
 from harness.analysis.output.table import Table
 from harness.experiments import claims, view_registry
@@ -108,7 +108,7 @@ def digest(exhibit: Exhibit, scale: str, records: Iterable[str]) -> str:
 def current(folder: Path, inputs: str) -> bool:
     """Return whether the folder contains a rendering of exactly these inputs."""
     try:
-        index = atomic_files.parse(atomic_files.read_text(folder / INDEX))
+        index = strict_json.parse(atomic_files.read_text(folder / INDEX))
     except (OSError, ValueError):
         return False
     same = isinstance(index, dict) and index.get("inputs") == inputs
@@ -119,7 +119,7 @@ def show(folder: Path, console: "Console") -> None:
     """Print a rendered exhibit in the terminal: tables, notes, paths of the figures, and a sentence per claim."""
     from rich.text import Text
 
-    index = atomic_files.parse(atomic_files.read_text(folder / INDEX))
+    index = strict_json.parse(atomic_files.read_text(folder / INDEX))
     console.print(Text(f"{index['title']} (scale {index['scale']})", style="bold"))
     for note in index["labels"]:
         console.print(Text(f"  {note}", style="dim"))
@@ -185,7 +185,7 @@ def page(index: dict[str, Any]) -> str:
 def plain(finding: Finding) -> dict[str, Any]:
     """Return a finding as JSON values, with non-finite numbers as null and the keys of its cells once."""
     bare = [dataclasses.replace(row, sides=((), ())) for row in finding.comparisons]
-    content = dict(atomic_files.finite(dataclasses.asdict(dataclasses.replace(finding, comparisons=tuple(bare)))))
+    content = dict(strict_json.finite(dataclasses.asdict(dataclasses.replace(finding, comparisons=tuple(bare)))))
     for row in content["comparisons"]:
         del row["sides"]
     return content

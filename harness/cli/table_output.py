@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 
-from harness import atomic_files, terminal
+from harness import strict_json, terminal
 from harness.analysis import grid_table, report
 from harness.analysis.grid_table import Choice, Shown
 from harness.analysis.output import table
@@ -59,7 +59,7 @@ def as_json(made: Shown) -> None:
         "tables": [table.to_json(drawn) for drawn in made.tables],
         "cells": list(made.cells),
     }
-    print(json.dumps(atomic_files.finite(content), ensure_ascii=False, indent=1))
+    print(json.dumps(strict_json.finite(content), ensure_ascii=False, indent=1))
 
 
 FORMATS: Mapping[str, Callable[[Shown], None]] = {

@@ -16,9 +16,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.atomic_files import unique_fields
 from harness.config.yaml_values import NULL, Written, plain_values, split, text
 from harness.errors import UsageError, near
+from harness.strict_json import unique_fields
 
 Names = tuple[str, ...]
 """A set of names. Order and repetition mean nothing, so it is stored sorted."""

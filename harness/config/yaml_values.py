@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from harness import atomic_files
+from harness import strict_json
 
 NULL, BOOL = re.compile(r"~|null|Null|NULL|"), re.compile(r"true|True|TRUE|false|False|FALSE")
 INTEGER = re.compile(r"[-+]?[0-9]{1,4000}")
@@ -81,7 +81,7 @@ def _parsed(source: str, anchors: bool) -> Any:
     try:
         if not anchors and any(getattr(event, "anchor", None) for event in yaml.parse(source, _Loader)):
             raise ValueError("anchors and aliases are not allowed here")
-        return atomic_files.bounded(yaml.load(source, _Loader), atomic_files.MOST_VALUES)
+        return strict_json.bounded(yaml.load(source, _Loader), strict_json.MOST_VALUES)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(" ".join(str(error).split())[:300]) from error
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness import atomic_files
+from harness import strict_json
 from harness.errors import UsageError
 from harness.experiments import declared_types, options
 from harness.experiments.exhibits import RATE, Block, Exhibit, values
@@ -91,7 +91,7 @@ def label(scale: str, chosen: Chosen, added: Chosen) -> str:
     name = "--".join([scale, *given])
     plain = "".join(letter if letter.isalnum() or letter in "-+=.,_" else "_" for letter in name)
     selection = [scale, sorted(words(chosen)), sorted(words(added, "+"))]
-    return f"{plain[:LONGEST]}--{hashlib.sha256(atomic_files.encode(selection)).hexdigest()[:10]}"
+    return f"{plain[:LONGEST]}--{hashlib.sha256(strict_json.encode(selection)).hexdigest()[:10]}"
 
 
 def words(chosen: Chosen, sign: str = "") -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from harness import atomic_files
+from harness import atomic_files, strict_json
 from harness.config.schema import Cell, ModelConfig
 from harness.errors import UsageError
 from harness.models import weight_files
@@ -97,7 +97,7 @@ def of(cell: Mapping[str, Any], reading: Reading) -> Work:
     known = tasks.catalogue().get(task)
     return Work(
         method=cell["method"]["name"],
-        fields=atomic_files.encode(dict(cell["method"]), sort_keys=True).decode(),
+        fields=strict_json.encode(dict(cell["method"]), sort_keys=True).decode(),
         model=cell["model"]["name"],
         task=task,
         objective=cell["objective"],

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness import atomic_files
+from harness import strict_json
 from harness.measurement.nvml import Device, Reading
 from harness.store.attempt_folder import AttemptFolder
 
@@ -199,7 +199,7 @@ class Samples:
         rows, self._rows = self._rows, []
         if self._folder is None or not rows:
             return
-        lines = "".join(f"{json.dumps(atomic_files.finite(row), ensure_ascii=False)}\n" for row in rows)
+        lines = "".join(f"{json.dumps(strict_json.finite(row), ensure_ascii=False)}\n" for row in rows)
         try:
             with (self._folder.path / FILE).open("a", encoding="utf-8") as file:
                 file.write(lines)

@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from harness import atomic_files
+from harness import atomic_files, strict_json
 from harness.config.schema import ModelConfig
 from harness.errors import UsageError
 
@@ -160,7 +160,7 @@ def check(path: Path, linked: bool = False) -> dict[str, Shape]:
         length = int.from_bytes(file.read(8), "little")
         if length > min(_LONGEST, about.st_size):
             raise ValueError("its first bytes are not the length of a header")
-        header = atomic_files.parse(file.read(length))
+        header = strict_json.parse(file.read(length))
     if not isinstance(header, dict):
         raise ValueError("its header is not a JSON object")
     tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}

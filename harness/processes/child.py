@@ -17,7 +17,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from harness import atomic_files, failure
+from harness import failure, strict_json
 from harness.config.schema import Runtime
 from harness.models import digest
 from harness.store import fingerprint, identity
@@ -82,7 +82,7 @@ def _outcome(error: BaseException) -> dict[str, Any]:
         "error": described,
     }
     try:
-        json.dumps(atomic_files.finite(result))
+        json.dumps(strict_json.finite(result))
     except (TypeError, ValueError, RecursionError):  # another class may define `measured` in its own way
         return {"status": result["status"], "error": described}
     return result

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import atomic_files, private_paths
+from harness import atomic_files, private_paths, strict_json
 from harness.errors import UsageError
 from harness.store import columns, fingerprint, identity
 from harness.store.attempt_folder import CHECKPOINTS
@@ -29,7 +29,7 @@ def archive(store: "Store", keys: Iterable[str], path: Path) -> int:
         gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed,
     ):
         for record, curve in store.runs(sorted(set(keys))):
-            packed.write(atomic_files.encode(row(record, curve), sort_keys=True))
+            packed.write(strict_json.encode(row(record, curve), sort_keys=True))
             count += 1
     return count
 
@@ -107,8 +107,8 @@ def _columns(record: dict[str, Any], curve: list[dict[str, Any]], own: Mapping[s
         **{f"{role}_{point}": value for point in CHECKPOINTS for role, value in scores(record, point).items()},
         "error": (whole["record"].get("error") or {}).get("message"),
         "ended": (record.get("provenance") or {}).get("ended"),
-        "record": atomic_files.encode(whole["record"]).decode(),
-        "curve": atomic_files.encode(whole["curve"]).decode(),
+        "record": strict_json.encode(whole["record"]).decode(),
+        "curve": strict_json.encode(whole["curve"]).decode(),
     }
     shown = columns.flat(whole["record"])
     flat = {name: _text(value) if COLUMNS[name] == "string" else value for name, value in values.items()}

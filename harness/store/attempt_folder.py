@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from harness import atomic_files
+from harness import atomic_files, strict_json
 
 RECORD = "record.json"
 CURVE = "curve.jsonl"
@@ -76,7 +76,7 @@ class AttemptFolder:
 
     def create(self, name: str, value: Mapping[str, Any]) -> bool:
         """Write one JSON object unless the file exists; return whether it was written."""
-        return atomic_files.create(self._file(name), atomic_files.encode(value, indent=1))
+        return atomic_files.create(self._file(name), strict_json.encode(value, indent=1))
 
     def trace(self) -> "Trace":
         """Return the file in which the run marks its phase and step."""

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from harness import atomic_files
+from harness import atomic_files, strict_json
 from harness.store import record
 from harness.store.cell_files import CellFiles
 
@@ -63,7 +63,7 @@ def _load(path: Path) -> dict[str, Entry]:
     with suppress(OSError, ValueError, TypeError):
         digest, _, body = atomic_files.read_bytes(path).partition(b"\n")
         if digest.decode() == hashlib.sha256(body).hexdigest():
-            entries = atomic_files.parse(body)
+            entries = strict_json.parse(body)
             return {key: (stamp, summary) for key, (stamp, summary) in entries.items() if record.is_summary(summary)}
     return {}
 

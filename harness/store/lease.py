@@ -24,7 +24,7 @@ from typing import Any
 
 import psutil
 
-from harness import atomic_files
+from harness import atomic_files, strict_json
 
 STALE_S = 60.0
 """Seconds without a heartbeat after which a holder on another machine counts as ended."""
@@ -89,7 +89,7 @@ def acquire(folder: Path, key: str) -> Lease | None:
             return acquire(folder, key)
     lease = Lease(_path(folder, key, max(generations, default=0) + 1), uuid.uuid4().hex)
     # Creation is atomic: a holder that is killed here leaves no half-written lease, which would look like a new one.
-    if not atomic_files.create(lease.path, atomic_files.encode({**me(), "token": lease.token}), durable=False):
+    if not atomic_files.create(lease.path, strict_json.encode({**me(), "token": lease.token}), durable=False):
         return None
     # A slow reader may have created a low generation after a takeover removed it; the higher one counts.
     if not lease.held():

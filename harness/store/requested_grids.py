@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import atomic_files
+from harness import atomic_files, strict_json
 from harness.config.schema import Cell
 from harness.store import identity
 from harness.store.cell_files import KEY, check_own, listing
@@ -112,7 +112,7 @@ def forget(store: "Store", name: str) -> None:
 
 
 def _path(store: "Store", name: str) -> Path:
-    digest = hashlib.sha256(atomic_files.encode(name)).hexdigest()[:16]
+    digest = hashlib.sha256(strict_json.encode(name)).hexdigest()[:16]
     return store.path / FOLDER / f"{digest}.json"
 
 

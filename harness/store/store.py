@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from harness import atomic_files
+from harness import atomic_files, strict_json
 from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.store import fingerprint, identity, index, lease, record
@@ -179,7 +179,7 @@ class Store(CellFiles):
         if not (self.path / "store.json").exists():
             self.path.mkdir(parents=True, exist_ok=True)
             atomic_files.write_json(self.path / "store.json", {"schema": SCHEMA})
-        path, wanted = self.folder(key) / "cell.json", atomic_files.encode(content, indent=1)
+        path, wanted = self.folder(key) / "cell.json", strict_json.encode(content, indent=1)
         for folder in (path.parents[1], path.parent, path.parent / "attempts"):
             check_own(folder)
         with suppress(OSError, ValueError):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness import atomic_files
+from harness import strict_json
 
 
 def find(row: Mapping[str, Any], field: str) -> Any:
@@ -32,7 +32,7 @@ def _read(value: Any) -> Any:
     """Return what a text holds as JSON, where it is an object or a list; else the value itself."""
     if isinstance(value, str) and value[:1] in ("{", "["):
         try:
-            return atomic_files.parse(value)
+            return strict_json.parse(value)
         except ValueError:
             pass
     return value

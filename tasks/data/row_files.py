@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from harness.atomic_files import unique_fields
 from harness.errors import UsageError, near
+from harness.strict_json import unique_fields
 from tasks.data import nested_fields
 from tasks.data.split_files import SUFFIXES
 

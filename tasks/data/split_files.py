@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.atomic_files import unique_fields
 from harness.errors import UsageError
 from harness.paths import located
+from harness.strict_json import unique_fields
 
 SUFFIXES = (
     ".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".arrow",

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import assets, atomic_files, terminal
+from harness import assets, strict_json, terminal
 from harness.analysis import agreement, report
 from harness.analysis.agreement import Compared
 from harness.analysis.output import table
@@ -237,7 +237,7 @@ def _json(
         ],
         "exit_code": code,
     }
-    return json.dumps(atomic_files.finite(content), ensure_ascii=False, indent=1)
+    return json.dumps(strict_json.finite(content), ensure_ascii=False, indent=1)
 
 
 def _print_findings(verdicts: Sequence[Finding]) -> None:

@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import atomic_files
+from harness import strict_json
 from harness.cli import command_line
 from harness.config import compose
 from harness.config.schema import Cell, Runtime
@@ -95,7 +95,7 @@ def _score(arguments: argparse.Namespace, given: command_line.CommandLine) -> No
     scores = _scores(built, _runtime(given))
     if arguments.json:
         cell = {"model": built.cell.model.name, "task": built.cell.task.name, "method": built.cell.method.name}
-        print(json.dumps(atomic_files.finite({**cell, "scores": scores}), indent=1))
+        print(json.dumps(strict_json.finite({**cell, "scores": scores}), indent=1))
         return
     for name, figures in scores.items():
         print(f"{name:<12} " + "  ".join(f"{figure} {value:.4g}" for figure, value in figures.items()))

@@ -14,7 +14,7 @@ import contextlib
 import json
 import sys
 
-from harness import atomic_files
+from harness import strict_json
 from harness.cli import command_line, record_text, request
 from harness.cli.commands.show import look
 from harness.errors import UsageError
@@ -45,7 +45,7 @@ def main(arguments: argparse.Namespace) -> int:
     store, key = Store(options.runtime.store), identity.key(wanted[0])
     record = store.read(key)
     if arguments.json:
-        print(json.dumps(atomic_files.finite(look(store, key)), ensure_ascii=False, indent=1))
+        print(json.dumps(strict_json.finite(look(store, key)), ensure_ascii=False, indent=1))
     elif record is not None:
         print(record_text.text(record, store.curve(key)))
     return code

@@ -11,7 +11,7 @@ import json
 import sys
 from typing import Any
 
-from harness import atomic_files
+from harness import atomic_files, strict_json
 from harness.cli import command_line, record_text
 from harness.config import compose
 from harness.errors import UsageError, plain
@@ -39,7 +39,7 @@ def main(arguments: argparse.Namespace) -> int:
     store = Store(given.configure(compose.defaults()["runtime"]).store)
     view = look(store, store.find(arguments.key))
     if arguments.json:
-        print(json.dumps(atomic_files.finite(view), ensure_ascii=False, indent=1))
+        print(json.dumps(strict_json.finite(view), ensure_ascii=False, indent=1))
     else:
         _print(view)
     return 0

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness import atomic_files, formatting
+from harness import formatting, strict_json
 from harness.cli import command_line
 from harness.config import compose
 from harness.config.schema import Cell
@@ -40,7 +40,7 @@ def main(arguments: argparse.Namespace) -> int:
         raise UsageError("why takes one key, or two keys to compare.")
     result = differences(store, key, store.find(others[0])) if others else changes(store, key)
     if arguments.json:
-        print(json.dumps(atomic_files.finite(result), ensure_ascii=False, indent=1))
+        print(json.dumps(strict_json.finite(result), ensure_ascii=False, indent=1))
     else:
         print("\n".join(map(plain, _lines_of_differences(result) if others else _lines_of_changes(result))))
     return 0

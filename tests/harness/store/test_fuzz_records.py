@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from harness import atomic_files
+from harness import atomic_files, strict_json
 from harness.analysis.study import frame
 from harness.cli import dispatch, record_text
 from harness.errors import UsageError
@@ -205,7 +205,7 @@ def test_a_record_with_junk_in_it_is_refused_or_can_be_told(seed: int) -> None:
         for _ in range(draw.choice((1, 1, 2, 5))):
             holder, key = draw.choice(list(_places(spoilt["record"] if draw.random() < 0.8 else spoilt["curve"])))
             holder[key] = draw.choice(JUNK)
-        spoilt = atomic_files.parse(atomic_files.encode(spoilt))
+        spoilt = strict_json.parse(strict_json.encode(spoilt))
         try:
             record = schema.record(spoilt["record"], GOLDEN["record"]["key"], GOLDEN["record"]["attempt"])
         except (ValueError, schema.Newer):

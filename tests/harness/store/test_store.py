@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness import atomic_files
+from harness import atomic_files, strict_json
 from harness.cli.commands.show import look
 from harness.config.schema import Cell
 from harness.errors import UsageError
@@ -277,7 +277,7 @@ def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.Mo
 def test_json_with_a_field_twice_is_none(text: str) -> None:
     """Every card, record, configuration and header from elsewhere is read so: which of the two counts is not told."""
     with pytest.raises(ValueError, match="the field 'a' is given twice"):
-        atomic_files.parse(text)
+        strict_json.parse(text)
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, Path.touch])
