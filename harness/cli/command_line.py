@@ -122,7 +122,7 @@ def choices(key: str, text: str) -> list[Any]:
     parts = [text] if key == declared_types.WHOLE else [part.strip() for part in yaml_values.split(text, ",")]
     if not all(parts):
         raise UsageError(f"{key}={text}: a value is missing.")
-    return [seed(part, text) if key in ("seed", TUNING_SEED) else _value(key, part) for part in parts]
+    return [seed(part, text, key) if key in ("seed", TUNING_SEED) else _value(key, part) for part in parts]
 
 
 def _value(key: str, text: str) -> Any:

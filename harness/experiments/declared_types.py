@@ -102,12 +102,12 @@ def written(key: str, content: Any) -> str:
     return plain if alone and value(key, plain) == plain else quoted(plain)
 
 
-def seed(value: Any, words: str | None = None) -> int:
-    """Return a seed as a whole number. Raise UsageError for anything else; `words` is the text to quote there."""
+def seed(value: Any, words: str | None = None, axis: str = "seed") -> int:
+    """Return a seed as a whole number. Raise UsageError for anything else, which quotes `words` of that `axis`."""
     written = text(value)
     if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,12}", written) or int(written) >= 2**31:
         raise UsageError(
-            f"seed={(words or written)[:40]}: a seed is a whole number from 0 to 2147483647, written in digits; "
+            f"{axis}={(words or written)[:40]}: a seed is a whole number from 0 to 2147483647, written in digits; "
             "several are written with commas, as in seed=0,1,2."
         )
     return int(written)

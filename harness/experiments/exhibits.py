@@ -111,7 +111,7 @@ def values(block: Block, axis: str) -> tuple[Any, ...]:
 
 def searched_on(block: Block) -> tuple[int, ...]:
     """Return the seeds on which rates are tried for a block at the rate TUNED."""
-    return tuple(map(seed, values(block, TUNING_SEED) or (USUAL_SEED,)))
+    return tuple(seed(value, axis=TUNING_SEED) for value in values(block, TUNING_SEED) or (USUAL_SEED,))
 
 
 def names(folders: Iterable[Path] = ()) -> tuple[str, ...]:
@@ -251,7 +251,9 @@ def with_tuning(blocks: Iterable[Block], where: str) -> Iterator[Block]:
             yield block
             continue
         if len(values(block, RATE)) < 2:
-            raise UsageError(f"{where}{TUNING_SEED} needs a list of rates to try, such as {RATE}: [x0.3, x1, x3].")
+            raise UsageError(
+                f"{where}{TUNING_SEED} needs several rates to try, such as {RATE}: [x0.3, x1, x3], or {TUNED}."
+            )
         if shared := set(values(block, TUNING_SEED)) & set(values(block, "seed")):
             raise UsageError(
                 f"{where}{TUNING_SEED}={min(shared)}: this seed is reported, too, and a rate that is chosen on a "

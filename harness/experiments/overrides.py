@@ -62,8 +62,11 @@ def searched(exhibit: Exhibit, blocks: Sequence[Block]) -> Exhibit:
 def _searching(exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen) -> list[dict[str, Any]]:
     """Return the blocks at the rate TUNED, without those that only try rates for others."""
     if list(chosen.get(RATE, ())) != [TUNED]:
-        rates = ",".join(map(str, chosen.get(RATE, ()))) or "the exhibit's own rates"
-        raise UsageError(f"{TUNING_SEED}, {RATE}={rates}: a search stands alone; write {RATE}={TUNED} without others.")
+        given = " ".join(words({name: chosen[name] for name in (RATE, TUNING_SEED) if name in chosen}))
+        raise UsageError(
+            f"{given}: a search for the rates of exhibit {exhibit.name} is {RATE}={TUNED} without other rates, and "
+            f"{TUNING_SEED} is the seed of its trials."
+        )
     if exhibit.sets == "validation":
         raise UsageError(
             f"{RATE}={TUNED}: exhibit {exhibit.name} compares the same rates on all of its tasks, and a search tries "

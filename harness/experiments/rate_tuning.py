@@ -107,7 +107,9 @@ def _with_chosen(blocks: Sequence[Block], store: Store, holes: list[Hole]) -> Pl
         return Planned(cells, 0)
     tried = tuple(dict.fromkeys(rate for block in fixed for rate in values(block, RATE)))
     if not tried:
-        raise UsageError(f"{RATE}={CHOSEN}: no other block of this grid tries rates to choose among.")
+        raise UsageError(
+            f"{RATE}={CHOSEN}: no other block of this grid tries rates to choose among; {RATE}={TUNED} searches."
+        )
     arms = _arms(cells)
     rates = _chosen(cells, arms, store)
     impossible: list[Hole] = []  # one for each rate that was tried, and one of these rates would run

@@ -7,8 +7,8 @@ from harness.experiments.verdict import Comparison
 
 ONE_SEED = "one seed has no spread"
 STEPS = (
-    (open_rates.ALONE, "try several rates, for example `recipe.learning_rate=x0.3,x1,x3`"),
-    (open_rates.EDGE, "try rates beyond the edge, for example `recipe.learning_rate=x0.1,x0.3,x1,x3,x10`"),
+    (open_rates.ALONE, "search for rates with `recipe.learning_rate=tuned`"),
+    (open_rates.EDGE, "search beyond the edge with `recipe.learning_rate=tuned`"),
     (open_rates.REPORTED, "choose rates on other seeds, with `recipe.learning_rate=tuned`"),
     (ONE_SEED, "run several seeds, for example `seed=0,1,2`"),
     ("no seed was run", "run the missing cells: the same command again runs them"),

@@ -233,7 +233,7 @@ SHAPES = {
     "store gc": {"store", "deleted", "bytes", "files"},
     "store export": {"store", "file", "records"},
     "store merge": {"store", "other", "taken", "kept", "skipped"},
-    "plan": {"cells", "impossible", "cost", "script", "notes"},
+    "plan": {"cells", "impossible", "cost", "search", "script", "notes"},
 }
 
 

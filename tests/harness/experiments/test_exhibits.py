@@ -120,7 +120,7 @@ def test_the_order_of_methods_is_known_from_published_orders_alone():
         ("grid: {quick: {model: m, task: t, seed: 0, arms: [a]}}", "grid.quick: arms is a list of choices"),
         ("grid: {quick: {model: m, task: t, seed: 0, arm: [{method: a}]}}", "unknown axis 'arm'.*arms"),
         ("grid: {quick: {model: m, task: t, seed: 0, arms: [{method: a}, {methd: b}]}}", "unknown axis 'methd'"),
-        ("grid: {quick: {method: a, model: m, task: t, seed: 0, tuning_seed: 9}}", "tuning_seed needs a list of rates"),
+        ("grid: {quick: {method: a, model: m, task: t, seed: 0, tuning_seed: 9}}", "tuning_seed needs several rates"),
         ("grid: mine", "names itself"),
         ("grid: nowhere", "no exhibit 'nowhere'"),
         ("title: ", "'title' is missing"),

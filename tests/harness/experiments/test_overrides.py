@@ -159,8 +159,8 @@ def test_a_search_has_seeds_of_its_own_where_the_exhibit_has_none(exhibit):
 @pytest.mark.parametrize(
     ("name", "chosen", "message"),
     [
-        ("dora-table15", {RATE: ["tuned", "x3"]}, "a search stands alone"),
-        ("dora-table15", {TUNING_SEED: [7]}, "a search stands alone"),
+        ("dora-table15", {RATE: ["tuned", "x3"]}, r"a search for .* is recipe.learning_rate=tuned without other rates"),
+        ("dora-table15", {TUNING_SEED: [7]}, r"a search for .* is recipe.learning_rate=tuned without other rates"),
         ("lr-tuning", {RATE: ["tuned"]}, "compares the same rates on all of its tasks"),
     ],
 )

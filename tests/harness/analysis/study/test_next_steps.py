@@ -14,7 +14,7 @@ def row(reason: str, verdict: str = "inconclusive") -> Comparison:
 @pytest.mark.parametrize(
     ("reason", "step"),
     [
-        (open_rates.ALONE, "`recipe.learning_rate=x0.3,x1,x3`"),
+        (open_rates.ALONE, "search for rates with `recipe.learning_rate=tuned`"),
         (open_rates.EDGE, "beyond the edge"),
         (open_rates.REPORTED, "`recipe.learning_rate=tuned`"),
         (ONE_SEED, "`seed=0,1,2`"),
@@ -28,8 +28,8 @@ def test_every_reason_has_its_step(reason: str, step: str) -> None:
 
 def test_each_step_is_named_once() -> None:
     text = next_steps([row(open_rates.ALONE), row(ONE_SEED, "untested"), row(open_rates.ALONE)])
-    assert text.count("try several rates") == 1
-    assert text.index("try several rates") < text.index("run several seeds")
+    assert text.count("search for rates") == 1
+    assert text.index("search for rates") < text.index("run several seeds")
 
 
 def test_seeds_that_would_decide_need_no_other_step() -> None:
