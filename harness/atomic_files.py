@@ -32,19 +32,23 @@ MOST_UNPACKED = 2**30
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path` (same ending) to write to; it gets the name `path` when the
     block succeeds.
+
+    durable: the file outlives a crash of the machine, as what can be made again need not.
     """
     temporary = path.with_name(f".tmp-{uuid.uuid4().hex}-{path.name}")
     try:
         yield temporary
-        _sync(temporary)
+        if durable:
+            _sync(temporary)
         os.replace(temporary, path)
     except BaseException:  # after Ctrl-C too no half-written file is left
         temporary.unlink(missing_ok=True)
         raise
-    _sync(path.parent)
+    if durable:
+        _sync(path.parent)
 
 
 def link(source: Path, target: Path) -> None:

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,13 @@ def defaults() -> dict[str, Any]:
     Hydra is not needed for it. Raises UsageError for a file without a `defaults` list.
     """
     path = next(path for folder in conf_files.folders() if (path := folder / "run.yaml").is_file())
+    about = path.stat()
+    return dict(_defaults(path, (about.st_mtime_ns, about.st_size)))
+
+
+@lru_cache(maxsize=16)
+def _defaults(path: Path, version: tuple[int, int]) -> dict[str, Any]:
+    """Return what `defaults` reads. version: of the file, which a grid with many combinations asks for often."""
     try:
         content = yaml_values.load(atomic_files.read_text(path))
         yaml_safety.check_references(content, path)

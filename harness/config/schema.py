@@ -13,6 +13,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import UsageError, near
@@ -249,9 +250,8 @@ def build(kind: type[T], values: Mapping[str, Any], what: str) -> T:
 
     Raises UsageError for a field that does not exist, a value of another type or one outside the field's rule.
     """
-    known = {item.name: item for item in fields(kind)}
     parsed = parse_fields(kind, values, what)
-    for name, item in known.items():
+    for name, item in _known(kind).items():
         if item.default is dataclasses.MISSING and name not in parsed:
             raise UsageError(f"{what} needs a value for {name}.")
     return kind(**parsed)
@@ -261,8 +261,7 @@ def parse_fields(kind: type[Any], values: Mapping[str, Any], what: str) -> dict[
     """Return the given fields only, each in its canonical type. Raises UsageError as `build` does."""
     from harness.config.values import parse  # here, because the types there refer to this module
 
-    known = {item.name: item for item in fields(kind)}
-    parsed = {}
+    known, parsed = _known(kind), {}
     for name, value in values.items():
         if name not in known:
             raise UsageError(f"{what} has no field {name!r}.{near(str(name), known, also=synonyms(kind))}")
@@ -270,6 +269,12 @@ def parse_fields(kind: type[Any], values: Mapping[str, Any], what: str) -> dict[
         parsed[name] = parse(field_name, type_text(known[name].type), value)
         _check(field_name, parsed[name], known[name].metadata)
     return parsed
+
+
+@cache
+def _known(kind: type[Any]) -> Mapping[str, "dataclasses.Field[Any]"]:
+    """Return the fields of a configuration by name."""
+    return {item.name: item for item in fields(kind)}
 
 
 def synonyms(kind: type[Any]) -> dict[str, str]:

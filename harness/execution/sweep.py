@@ -84,11 +84,11 @@ def run_cells(
         print("\n".join((f"nothing left to do: {summary(store, many)}", *decided.skipped())))
         return _probed(store, many, measured, wanted, runtime, limit)
     store.check_writable()
-    _register(store, todo)
-    requested_grids.note(store, grid)
     estimates = seconds(list(todo.values()), plan) if seconds is not None and (limit or len(todo) > 1) else {}
     expected = expected_times.expected(todo.values(), estimates)
     limit = limit and replace(limit, cells=expected, seen=seen)
+    _register(store, todo, limit)
+    requested_grids.note(store, grid)
     tally = progress.Tally(store, todo, seen, many, role, expected, plan.at_once)
     print("\n".join((_announce(todo, many, store, deadline_s), *sweep_plan.text_notes(todo.values()))))
     setup = _setup(store, todo, plan, limit, probes.entry(entry, wanted))
@@ -157,11 +157,13 @@ def summary(store: Store, many: Sequence[Cell]) -> str:
     return f"{len(many)} cell{'s' if len(many) != 1 else ''}: {text}"
 
 
-def _register(store: Store, todo: Mapping[str, Cell]) -> None:
-    """Create the cells' folders. Raises UsageError where the store cannot be written."""
+def _register(store: Store, todo: Mapping[str, Cell], limit: TimeLimit | None) -> None:
+    """Create the cells' folders, as long as a cell may begin. Raises UsageError where the store cannot be written."""
     try:
         for cell in todo.values():
-            store.register(cell)
+            store.register(cell, durable=False)
+            if limit is not None and limit.over():
+                return
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         raise UsageError(f"store={store.path}: it cannot be written ({error.strerror}{where}).") from error

@@ -2,10 +2,10 @@
 
 import fnmatch
 from collections.abc import Iterable
-from pathlib import Path
 
 from harness.config.conf_files import files
 from harness.errors import UsageError, near
+from harness.training.objectives import registry as objectives
 from methods import registry as methods
 from tasks import registry as tasks
 
@@ -18,12 +18,7 @@ def names(group: str) -> tuple[str, ...]:
     elif group == "task":
         registered = tasks.catalogue()
     elif group == "objective":
-        here = Path(__file__).parents[1] / "training" / "objectives"
-        registered = (
-            path.stem
-            for path in here.glob("*.py")
-            if not path.stem.startswith("_") and path.stem not in ("base", "registry")
-        )
+        registered = objectives.ANSWERS
     return tuple(sorted({*files(group), *registered}))
 
 

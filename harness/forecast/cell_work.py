@@ -16,10 +16,9 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from harness import atomic_files, strict_json
-from harness.config.schema import Cell, ModelConfig
+from harness.config.schema import Cell, ModelConfig, build
 from harness.errors import UsageError
 from harness.models import weight_files
-from harness.store import identity
 from tasks import registry as tasks
 
 LAUNCH = 1e8
@@ -149,10 +148,16 @@ def size_of_record(record: Mapping[str, Any]) -> Size:
     USUAL_LAYERS; a million parameters where the record does not count them.
     """
     with suppress(UsageError, OSError, ValueError, KeyError, TypeError):
-        if size := _size(identity.from_json(record["cell"]).model):
+        if size := _size(_model(strict_json.encode(record["cell"]["model"]))):
             return size
     count = (record.get("parameters") or {}).get("backbone")
     return Size(MATRICES * count, USUAL_LAYERS) if isinstance(count, int) and count > 0 else Size(1e6, USUAL_LAYERS)
+
+
+@lru_cache(maxsize=256)
+def _model(content: bytes) -> ModelConfig:
+    """Return a model by its JSON: many finished cells are of few models."""
+    return build(ModelConfig, strict_json.parse(content), "model")
 
 
 @lru_cache(maxsize=256)

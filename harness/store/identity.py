@@ -5,7 +5,7 @@ import json
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig, build
@@ -37,7 +37,8 @@ def canonical(cell: Cell) -> str:
 def to_json(cell: Cell, kinds: tuple[str, ...] = ("identity", "runtime", "provenance")) -> dict[str, Any]:
     """Return the cell as plain JSON values; fields of other kinds than `kinds` are left out."""
     method = {"name": cell.method.name, **{name: _plain(value) for name, value in cell.method.fields.items()}}
-    parts = {part: _flat(getattr(cell, part), kinds) for part in _PARTS}
+    parts = {part: _copied(_remembered(config, str(kinds), partial(_flat, config, kinds)))
+             for part in _PARTS for config in [getattr(cell, part)]}  # fmt: skip
     parents = [list(parent) for parent in cell.parents]
     content = {"method": method, **parts, "objective": cell.objective, "seed": cell.seed, "parents": parents}
     return {**content, CONFIG_DIR: cell.config_dir} if "runtime" in kinds and cell.config_dir else content
@@ -145,6 +146,13 @@ def _flat(config: Any, kinds: tuple[str, ...]) -> dict[str, Any]:
         for field, value in values.items()
         if value is not None or field.metadata["kind"] != "provenance"
     }
+
+
+def _copied(value: Any) -> Any:
+    """Return JSON values as new lists and mappings, which a caller may change."""
+    if isinstance(value, dict):
+        return {name: _copied(item) for name, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> Any:

@@ -170,12 +170,16 @@ class Store(CellFiles):
             )
         return cell
 
-    def register(self, cell: Cell) -> str:
-        """Create the cell's folder, so that a worker can find it by key; return the key."""
-        return self.register_as(identity.key(cell), identity.to_json(cell))
+    def register(self, cell: Cell, durable: bool = True) -> str:
+        """Create the cell's folder, so that a worker can find it by key; return the key. durable: see `register_as`."""
+        return self.register_as(identity.key(cell), identity.to_json(cell), durable)
 
-    def register_as(self, key: str, content: Mapping[str, Any]) -> str:
-        """Register a cell as JSON under a key that is known to be its own; return the key."""
+    def register_as(self, key: str, content: Mapping[str, Any], durable: bool = True) -> str:
+        """Register a cell as JSON under a key that is known to be its own; return the key.
+
+        durable: the file outlives a crash of the machine. A sweep registers thousands of cells, and the same command
+        registers them again.
+        """
         if not (self.path / "store.json").exists():
             self.path.mkdir(parents=True, exist_ok=True)
             atomic_files.write_json(self.path / "store.json", {"schema": SCHEMA})
@@ -186,7 +190,7 @@ class Store(CellFiles):
             if atomic_files.read_bytes(path) == wanted:  # a large grid that resumes is not written again
                 return key
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_files.atomic(path) as temporary:
+        with atomic_files.atomic(path, durable) as temporary:
             temporary.write_bytes(wanted)
         return key
 

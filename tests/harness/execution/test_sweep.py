@@ -16,7 +16,7 @@ from harness.errors import UsageError
 from harness.execution import launch, sweep
 from harness.execution.expected_times import Estimate
 from harness.processes import forkserver
-from harness.store import identity, lease
+from harness.store import identity, lease, requested_grids
 from harness.store.store import Store
 
 Make = Callable[..., Cell]
@@ -52,6 +52,19 @@ def test_the_same_call_resumes(
     assert "nothing left to do" in capsys.readouterr().out
     assert len(runs()) == 3
     assert not lease.keys(store.leases)
+
+
+def test_no_cell_is_prepared_when_the_time_is_over(
+    drain: Callable[..., int], cell: Make, runs: Runs, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many = [cell(seed=seed) for seed in range(5)]
+    assert drain(many, deadline_s=1e-6, name="seed=0,1,2,3,4") == 130
+    assert not runs()
+    assert len(list(store.keys())) == 1
+    assert [len(grid.places) for grid in requested_grids.noted(store)] == [5]
+    assert "5 cells have not begun" in capsys.readouterr().out
+    assert drain(many) == 0
+    assert len(runs()) == 5
 
 
 @pytest.mark.parametrize(

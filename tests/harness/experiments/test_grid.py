@@ -22,6 +22,7 @@ from harness.experiments import exhibits, grid, options, rate_tuning
 from harness.experiments.rerun_command import command
 from harness.store import identity
 from harness.store.store import Store
+from harness.training.objectives.registry import ANSWERS
 from tasks import registry as tasks
 
 MODEL = compose.defaults()["model"]
@@ -352,3 +353,7 @@ def test_a_hundred_cells_compose_each_choice_once(monkeypatch: pytest.MonkeyPatc
     found = expand(method="*", seed=list(range(20)))
     assert len(found) >= 100
     assert len(calls) <= 3
+
+
+def test_every_objective_is_one_that_can_be_chosen() -> None:
+    assert set(options.match("objective", "*")) == set(ANSWERS)

@@ -152,6 +152,15 @@ def test_to_json_and_back(cell: Callable[..., Cell]) -> None:
         assert cells.key(cells.from_json(content)) == cells.key(one)
 
 
+def test_json_of_a_cell_belongs_to_its_caller(cell: Callable[..., Cell]) -> None:
+    one = cell()
+    first = cells.to_json(one)
+    wanted = json.dumps(first)
+    first["recipe"]["steps"], first["task"]["name"] = -1, "another"
+    assert json.dumps(cells.to_json(one)) == wanted
+    assert "path" not in cells.to_json(one, ("identity",))["model"]
+
+
 def test_runtime_fields_can_be_left_out(cell: Callable[..., Cell]) -> None:
     content = cells.to_json(cell(), kinds=("identity", "provenance"))
     assert "data_dir" not in content["task"]

@@ -168,6 +168,19 @@ def test_attempts_write_plain_names_only(store: Store, cell: Callable[..., Cell]
         folder.append(name, {})
 
 
+def test_a_sweep_waits_for_no_disk_while_it_registers(
+    store: Store, cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.register(cell())
+    synced: list[Path] = []
+    monkeypatch.setattr(atomic_files, "_sync", synced.append)
+    key = store.register(cell(seed=1), durable=False)
+    assert not synced
+    assert store.cell(key) == cell(seed=1)
+    store.register(cell(seed=2))
+    assert len(synced) == 2
+
+
 def test_a_cell_is_written_once_and_healed(store: Store, cell: Callable[..., Cell]) -> None:
     key = store.register(cell())
     path = store.folder(key) / "cell.json"
