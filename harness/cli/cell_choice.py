@@ -87,7 +87,7 @@ def of_blocks(blocks: Sequence[Block], store: Store) -> list[Cell]:
 
 
 def _name_gaps(gaps: Sequence[Hole], possible: int) -> None:
-    """Name the combinations that cannot run on the error stream. Raise UsageError where no other is possible."""
+    """Print the combinations that cannot run to the error stream. Raise UsageError where no other is possible."""
     holes.check(gaps, possible, skip=True)
     print("".join(f"{line}\n" for line in holes.heading(gaps, "left out")), end="", file=sys.stderr)
 
