@@ -13,7 +13,6 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import UsageError, near
@@ -271,10 +270,14 @@ def parse_fields(kind: type[Any], values: Mapping[str, Any], what: str) -> dict[
     return parsed
 
 
-@cache
+_named_fields: dict[type[Any], dict[str, "dataclasses.Field[Any]"]] = {}
+
+
 def _known(kind: type[Any]) -> Mapping[str, "dataclasses.Field[Any]"]:
-    """Return the fields of a configuration by name."""
-    return {item.name: item for item in fields(kind)}
+    """Return the fields of a configuration by name, made once."""
+    if kind not in _named_fields:
+        _named_fields[kind] = {item.name: item for item in fields(kind)}
+    return _named_fields[kind]
 
 
 def synonyms(kind: type[Any]) -> dict[str, str]:
