@@ -87,11 +87,10 @@ def _sentence(error: UsageError) -> str:
     return text if len(text) <= 1500 else f"{text[:700]} … {text[-700:]}"
 
 
-def verbs() -> dict[str, str]:
-    """Return verb -> summary, the first line of the verb's page, without importing the page."""
-    pages = {path.stem: path for path in VERBS.glob("*.py") if not path.stem.startswith("_")}
-    ordered = sorted(pages, key=lambda verb: (ORDER.index(verb) if verb in ORDER else len(ORDER), verb))
-    return {verb: _first_line(pages[verb]) for verb in ordered}
+def verbs() -> tuple[str, ...]:
+    """Return the verbs in the order of the help, without reading their pages."""
+    names = [path.stem for path in VERBS.glob("*.py") if not path.stem.startswith("_")]
+    return tuple(sorted(names, key=lambda verb: (ORDER.index(verb) if verb in ORDER else len(ORDER), verb)))
 
 
 def _dispatch(words: list[str]) -> int:
@@ -138,7 +137,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _help() -> str:
     width = max(map(len, verbs()))
-    listed = "\n".join(f"  {verb:<{width}}  {line}" for verb, line in verbs().items())
+    listed = "\n".join(f"  {verb:<{width}}  {_summary(verb)}" for verb in verbs())
     return (
         "deltabench VERB [key=value …]\n\n"
         "Reruns the comparisons of the delta-tuning literature: methods x models x tasks x seeds.\n\n"
@@ -149,8 +148,9 @@ def _help() -> str:
     )
 
 
-def _first_line(path: Path) -> str:
-    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+def _summary(verb: str) -> str:
+    """Return the first line of the verb's page, without importing the page."""
+    text = ast.get_docstring(ast.parse((VERBS / f"{verb}.py").read_text(encoding="utf-8"))) or ""
     return text.split("\n")[0].rstrip(".")
 
 

@@ -142,7 +142,8 @@ def attack(folder: Path, template: Path, draw: random.Random, told: Callable[...
     where, outside = f"store={store.path}", {p: c for p, c in _files(folder).items() if store.path not in p.parents}
     told("status", where)
     told("status", where, "--json")
-    for key in keys:
+    broken_cell = [key for key in keys if key in victim.parts]
+    for key in [*broken_cell, *others][:2]:  # the cell of the broken file, and another
         told("show", key, where)
         told("show", key, where, "--json")
         told("why", key, where)
