@@ -19,7 +19,8 @@ from typing import Any
 from harness import assets, atomic_files
 from harness.analysis.study.study import published
 from harness.config import yaml_values
-from harness.config.schema import MethodConfig, ModelConfig, build
+from harness.config.building import build
+from harness.config.schema import MethodConfig, ModelConfig
 from harness.models import backbone
 from harness.models.head import Head
 from methods import registry as methods

@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from harness.config import yaml_values
-from harness.config.schema import AXES, DOTTED, Runtime, build
+from harness.config.building import build
+from harness.config.schema import AXES, DOTTED, Runtime
 from harness.errors import UsageError, near
 from harness.experiments import declared_types
 from harness.experiments.declared_types import seed

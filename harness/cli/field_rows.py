@@ -14,7 +14,8 @@ from typing import Any
 
 from harness import atomic_files, formatting
 from harness.config import compose, conf_files
-from harness.config.schema import ModelConfig, RecipeConfig, Runtime, TaskConfig, bounds, type_text
+from harness.config.building import bounds, type_text
+from harness.config.schema import ModelConfig, RecipeConfig, Runtime, TaskConfig
 from harness.errors import UsageError, near
 from harness.experiments import options
 from harness.experiments.declared_types import DERIVED

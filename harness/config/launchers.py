@@ -15,7 +15,8 @@ from typing import Any
 
 from harness import atomic_files
 from harness.config import conf_files, yaml_safety, yaml_values
-from harness.config.schema import parse_fields, runtime
+from harness.config.building import parse_fields
+from harness.config.schema import runtime
 from harness.errors import UsageError, near
 
 _PREFIX = "launcher."

@@ -10,27 +10,21 @@ Every field is of one of three kinds, and a test fails on a field without one:
 
 # ruff: noqa: RUF009  (the functions that declare fields are dataclasses.field with its kind)
 import dataclasses
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from harness.errors import UsageError, near
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
     from harness.config.values import Pairs, Settings, Texts
 
 KINDS = ("identity", "runtime", "provenance")
-T = TypeVar("T", bound="DataclassInstance")
 
 
 def _field(kind: str, default: Any, rule: Mapping[str, Any]) -> Any:
     """Return a dataclass field of this kind.
 
-    rule: `least` (>=), `above` (>), `most` (<=) or `known` (the only values); `build` checks it. `also`: words of other
-    programs for the field, so that an error can suggest it.
+    rule: `least` (>=), `above` (>), `most` (<=) or `known` (the only values); building.py checks it. `also`: words of
+    other programs for the field, so that an error can suggest it.
     """
     return field(default=default, metadata={"kind": kind, **rule})
 
@@ -243,80 +237,6 @@ class Runtime:
     checkpoint_minutes: float = runtime(5.0, least=0.0)
     checkpoint_steps: int = runtime(0, least=0)
 
-
-def build(kind: type[T], values: Mapping[str, Any], what: str) -> T:
-    """Return a configuration from flat values, each in its canonical type. `what` names it in errors, e.g. "recipe".
-
-    Raises UsageError for a field that does not exist, a value of another type or one outside the field's rule.
-    """
-    parsed = parse_fields(kind, values, what)
-    for name, item in _known(kind).items():
-        if item.default is dataclasses.MISSING and name not in parsed:
-            raise UsageError(f"{what} needs a value for {name}.")
-    return kind(**parsed)
-
-
-def parse_fields(kind: type[Any], values: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """Return the given fields only, each in its canonical type. Raises UsageError as `build` does."""
-    from harness.config.values import parse  # here, because the types there refer to this module
-
-    known, parsed = _known(kind), {}
-    for name, value in values.items():
-        if name not in known:
-            raise UsageError(f"{what} has no field {name!r}.{near(str(name), known, also=synonyms(kind))}")
-        field_name = name if kind is Runtime else f"{what}.{name}"  # the spelling of the command line
-        parsed[name] = parse(field_name, type_text(known[name].type), value)
-        _check(field_name, parsed[name], known[name].metadata)
-    return parsed
-
-
-_named_fields: dict[type[Any], dict[str, "dataclasses.Field[Any]"]] = {}
-
-
-def _known(kind: type[Any]) -> Mapping[str, "dataclasses.Field[Any]"]:
-    """Return the fields of a configuration by name, made once."""
-    if kind not in _named_fields:
-        _named_fields[kind] = {item.name: item for item in fields(kind)}
-    return _named_fields[kind]
-
-
-def synonyms(kind: type[Any]) -> dict[str, str]:
-    """Return other words for the fields of a configuration: word -> field."""
-    return {word: field.name for field in fields(kind) for word in field.metadata.get("also", ())}
-
-
-def type_text(annotation: Any) -> str:
-    """Return an annotation as it is written."""
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
-
-
-def _check(field_name: str, value: Any, rule: Mapping[str, Any]) -> None:
-    """Raise UsageError where a value breaks its field's rule."""
-    if value is None or isinstance(value, Mapping | tuple):
-        return
-    if "known" in rule and value not in rule["known"]:
-        raise UsageError(f"{field_name}={value}: it must be {bounds(rule)}.")
-    least, above, most = (
-        rule.get("least", -math.inf),
-        rule.get("above", -math.inf),
-        rule.get("most", math.inf),
-    )
-    if not isinstance(value, str) and not (value >= least and value > above and value <= most):
-        raise UsageError(f"{field_name}={value}: it must be {bounds(rule)}.")
-
-
-def bounds(rule: Mapping[str, Any]) -> str:
-    """Return what a field's rule allows: "at least 1 and at most 64", "one of sum, mean"; "" for a field without."""
-    if "known" in rule:
-        return f"one of {', '.join(rule['known'])}"
-    return " and ".join(f"{word} {_plain(rule[name])}" for name, word in _WORDS.items() if name in rule)
-
-
-def _plain(bound: float) -> str:
-    return f"{bound:g}" if isinstance(bound, float) else str(bound)
-
-
-_WORDS = {"least": "at least", "above": "above", "most": "at most"}
 
 AXES = ("method", "model", "task", "recipe", "objective", "seed")
 """The axes of a grid."""

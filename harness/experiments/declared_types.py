@@ -10,8 +10,9 @@ from dataclasses import fields
 from functools import cache
 from typing import Any
 
-from harness.config import schema
-from harness.config.schema import AXES, Cell, ModelConfig, RecipeConfig, Runtime, TaskConfig, type_text
+from harness.config import building
+from harness.config.building import type_text
+from harness.config.schema import AXES, Cell, ModelConfig, RecipeConfig, Runtime, TaskConfig
 from harness.config.values import is_text, kind_of
 from harness.config.yaml_values import flow, load, plain_values, quoted, split, text, unquoted
 from harness.errors import UsageError
@@ -38,8 +39,8 @@ def settable() -> tuple[str, ...]:
 
 def synonyms() -> dict[str, str]:
     """Return other words for axes, settings and fields: "epochs" -> "recipe.steps"."""
-    plain = schema.synonyms(Cell) | schema.synonyms(Runtime)
-    own = (schema.synonyms(kind).items() for kind in GROUPS.values())
+    plain = building.synonyms(Cell) | building.synonyms(Runtime)
+    own = (building.synonyms(kind).items() for kind in GROUPS.values())
     dotted = {word: f"{group}.{name}" for group, words in zip(GROUPS, own, strict=True) for word, name in words}
     return plain | dotted
 

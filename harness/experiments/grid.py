@@ -15,7 +15,8 @@ from itertools import product
 from typing import Any, TypeVar
 
 from harness.config import compose, conf_files
-from harness.config.schema import AXES, DOTTED, Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig, build
+from harness.config.building import build
+from harness.config.schema import AXES, DOTTED, Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig
 from harness.config.yaml_values import text
 from harness.errors import UsageError, near
 from harness.experiments import holes as holes_of_grid

@@ -9,7 +9,8 @@ from typing import Any
 
 from harness import atomic_files
 from harness.config import compose, conf_files, yaml_values
-from harness.config.schema import Cell, ModelConfig, RecipeConfig, TaskConfig, build, parse_fields
+from harness.config.building import build, parse_fields
+from harness.config.schema import Cell, ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import UsageError
 from harness.experiments import declared_types, grid, options, overrides
 from harness.models import weight_files

@@ -16,7 +16,8 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from harness import atomic_files, strict_json
-from harness.config.schema import Cell, ModelConfig, build
+from harness.config.building import build
+from harness.config.schema import Cell, ModelConfig
 from harness.errors import UsageError
 from harness.models import weight_files
 from tasks import registry as tasks

@@ -7,7 +7,8 @@ from itertools import product
 from typing import Any, TypeVar
 
 from harness.config import compose
-from harness.config.schema import Cell, TaskConfig, build
+from harness.config.building import build
+from harness.config.schema import Cell, TaskConfig
 from harness.config.step_load import Load
 from harness.errors import UsageError
 from harness.experiments import grid, options

@@ -12,7 +12,8 @@ from functools import cache
 from typing import Any
 
 from harness import formatting
-from harness.config.schema import ModelConfig, RecipeConfig, TaskConfig, type_text
+from harness.config.building import type_text
+from harness.config.schema import ModelConfig, RecipeConfig, TaskConfig
 from harness.config.values import kind_of, parse
 from methods import registry as methods
 from methods.registry import REQUIRED

@@ -8,7 +8,8 @@ from dataclasses import fields, is_dataclass
 from functools import cache, partial
 from typing import Any
 
-from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig, build
+from harness.config.building import build
+from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import UsageError
 from methods import registry as methods
 

@@ -17,7 +17,8 @@ from typing import Any
 from harness import atomic_files, terminal
 from harness.cli import fitting
 from harness.config import compose, conf_files, launchers, yaml_values
-from harness.config.schema import ModelConfig, Runtime, build
+from harness.config.building import build
+from harness.config.schema import ModelConfig, Runtime
 from harness.errors import UsageError
 from harness.execution import sweep
 from harness.execution.trackers import follower

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from harness.config.schema import ModelConfig, RecipeConfig, Runtime, TaskConfig, build
+from harness.config.building import build
+from harness.config.schema import ModelConfig, RecipeConfig, Runtime, TaskConfig
 from harness.errors import UsageError
 
 

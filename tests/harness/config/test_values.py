@@ -6,7 +6,8 @@ import pytest
 
 from harness.cli import dispatch
 from harness.config import values
-from harness.config.schema import RecipeConfig, build
+from harness.config.building import build
+from harness.config.schema import RecipeConfig
 from harness.errors import UsageError
 
 

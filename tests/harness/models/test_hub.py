@@ -14,7 +14,8 @@ from huggingface_hub import constants, errors
 
 from harness import assets, network
 from harness.cli import dispatch
-from harness.config.schema import ModelConfig, build
+from harness.config.building import build
+from harness.config.schema import ModelConfig
 from harness.errors import UsageError
 from harness.experiments import grid
 from harness.models import digest, hub, weight_files

@@ -7,7 +7,8 @@ import yaml
 
 from harness import assets
 from harness.config import conf_files
-from harness.config.schema import MethodConfig, ModelConfig, build
+from harness.config.building import build
+from harness.config.schema import MethodConfig, ModelConfig
 from harness.errors import UsageError
 from harness.execution import preflight
 from harness.models import backbone as models

@@ -9,7 +9,8 @@ import pytest
 from huggingface_hub import constants
 
 from harness import network
-from harness.config.schema import TaskConfig, build
+from harness.config.building import build
+from harness.config.schema import TaskConfig
 from harness.errors import UsageError
 from tasks import glue
 from tasks import registry as tasks

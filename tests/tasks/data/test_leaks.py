@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.config.schema import TaskConfig, build
+from harness.config.building import build
+from harness.config.schema import TaskConfig
 from tasks import registry as tasks
 
 ROWS = [{"text": f"row {i}", "label": i % 2} for i in range(40)]

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from harness.config import conf_files
-from harness.config.schema import TaskConfig, build
+from harness.config.building import build
+from harness.config.schema import TaskConfig
 from harness.errors import UsageError
 from harness.experiments import grid, options
 from tasks import registry as tasks
