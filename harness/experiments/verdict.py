@@ -1,11 +1,31 @@
 """The verdict on a claim: one word (see claims.py), with the comparisons behind it. Torch-free."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 CONSTRUCTION = "by construction"
 VERDICTS = ("reproduced", CONSTRUCTION, "contradicted", "inconclusive", "untested")
+
+
+@dataclass(frozen=True)
+class OwnTest:
+    """A comparison's own test, before any adjustment, from which it is judged over several looks (study/looks.py).
+
+    at_best: a better learning rate may exist, and the verdict and p hold whatever it could reach.
+    sd, se, df: the spread over seeds of the estimate, its standard error and its degrees of freedom; row_se: its
+    standard error over test rows; distance: from the estimate to the nearest value that decides. NaN: not known.
+    """
+
+    verdict: str
+    p: float
+    at_best: bool = False
+    sd: float = math.nan
+    se: float = math.nan
+    df: float = 0.0
+    row_se: float = 0.0
+    distance: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -19,6 +39,8 @@ class Comparison:
     the same at the ends of the 80 % interval of the spread. rows: the factor of test rows that it would take first.
     sides: the cells of left and those of right, where the estimate is left's score less right's.
     at_best: a better learning rate may exist, and verdict and p hold whatever it could reach (open_rates.py).
+    test: its own test, before any adjustment; None where it has none. look: the number of the declared look at which
+    it was judged, and p is then adjusted for all looks and comparisons of the exhibit; None where one look was planned.
     """
 
     left: str
@@ -40,6 +62,8 @@ class Comparison:
     seeds_high: float | None = None
     seeds_verdict: str = ""
     at_best: bool = False
+    test: OwnTest | None = None
+    look: int | None = None
 
 
 @dataclass(frozen=True)

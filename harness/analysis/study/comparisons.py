@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis.study import estimates, open_rates, power, statistics
+from harness.analysis.study import estimates, looks, open_rates, power, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import ALPHA, SEEDS_ALONE, finding
 from harness.analysis.study.next_steps import ONE_SEED
@@ -108,11 +108,15 @@ def _bounds(relation: str, estimated: Estimate, margin: float, reasons: Mapping[
 
 @dataclass(frozen=True)
 class Tested:
-    """The verdict of one test in its family, p adjusted; at_best: it holds whatever an open rate could reach."""
+    """The verdict of one test in its family, p adjusted; at_best: it holds whatever an open rate could reach.
+
+    own: (verdict, p, at_best) before the adjustment.
+    """
 
     verdict: str
     p: float
     at_best: bool
+    own: tuple[str, float, bool]
 
 
 def _tests(
@@ -135,7 +139,8 @@ def _tests(
     for (verdict, _), others, own, p, bounded in rows:
         stays = bool(others) and own < 1 and bounded < ALPHA
         final = verdict if bounded < ALPHA else "inconclusive"
-        tested.append(Tested(final, bounded if stays or not others else p, stays and final != "inconclusive"))
+        alone = verdict, own, bool(others) and own < 1 and verdict != "inconclusive"
+        tested.append(Tested(final, bounded if stays or not others else p, stays and final != "inconclusive", alone))
     return tested
 
 
@@ -184,11 +189,18 @@ def _comparison(
         left, right, relation, verdict, main.mean, main.low, main.high, p, keys=estimated.keys, sides=estimated.sides,
         at_best=test.at_best,
     )  # fmt: skip
-    return takes(row, main, _distance(relation, main, margin), family)
+    return takes(row, main, _distance(relation, main, margin), test.own, family)
 
 
-def takes(row: Comparison, main: Interval, distance: float, family: int = 1) -> Comparison:
-    """Return the comparison with what would decide it, where it is inconclusive."""
+def takes(
+    row: Comparison, main: Interval, distance: float, own: tuple[str, float, bool], family: int = 1
+) -> Comparison:
+    """Return the comparison with its own test and, where it is inconclusive, with what would decide it.
+
+    own: its verdict and p before any adjustment, and whether they hold whatever an open rate could reach.
+    """
+    verdict, p, at_best = own
+    row = replace(row, test=looks.own_test(verdict, p, main, distance, at_best))
     estimated = power.needed(main, distance, 1 - ALPHA / family) if row.verdict == "inconclusive" else None
     if estimated is None:
         return row

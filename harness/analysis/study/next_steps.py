@@ -6,6 +6,7 @@ from harness.analysis.study import open_rates
 from harness.experiments.verdict import Comparison
 
 ONE_SEED = "one seed has no spread"
+FEW_SEEDS = "fewer than three seeds"
 STEPS = (
     (open_rates.ALONE, "search for rates with `recipe.learning_rate=tuned`"),
     (open_rates.EDGE, "search beyond the edge with `recipe.learning_rate=tuned`"),

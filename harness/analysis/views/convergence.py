@@ -16,7 +16,7 @@ from harness.analysis.study.findings import ALPHA, SEEDS_ALONE, finding
 from harness.analysis.study.statistics import Array
 from harness.analysis.study.study import Study
 from harness.experiments.claims import Claim
-from harness.experiments.verdict import Comparison, Finding
+from harness.experiments.verdict import Comparison, Finding, OwnTest
 
 SHARE = 0.9
 DECIDED = ("reproduced", "contradicted")
@@ -102,10 +102,20 @@ def _compared(
     p_values = zip(worst, statistics.holm(worst), statistics.holm(plain), strict=True)
     tested = [(bounded, True) if own < 1 else (p, False) for own, bounded, p in p_values]
     rows = zip(pairs, similar, edges, counted, tested, strict=True)
-    made = [_comparison(reached, str(study.ceiling), *row, len(pairs)) for row in rows]
-    return tuple(
-        replace(row, at_best=row.verdict in DECIDED and bool(others)) for row, others in zip(made, bounds, strict=True)
-    )
+    made = zip([_comparison(reached, str(study.ceiling), *row, len(pairs)) for row in rows], bounds, strict=True)
+    made_at_best = [replace(row, at_best=row.verdict in DECIDED and bool(others)) for row, others in made]
+    own = [_own(*row) for row in zip(counted, similar, edges, worst, bounds, strict=True)]
+    return tuple(replace(row, test=test) for row, test in zip(made_at_best, own, strict=True))
+
+
+def _own(
+    counted: tuple[float, int], similar: bool, margin: float, p: float, bounds: Sequence[tuple[float, int]]
+) -> OwnTest | None:
+    """Return a comparison's own test, before any adjustment. p: the largest of those at its bounds."""
+    share = statistics.share(*counted)
+    verdict = _verdict(share.low, share.high, similar, margin)
+    at_best = bool(bounds) and p < 1 and verdict in DECIDED
+    return None if np.isnan(p) else OwnTest(verdict, p, at_best)
 
 
 def wins(left: Array, right: Array) -> tuple[float, int]:

@@ -154,7 +154,7 @@ def _compared(
     left: str, right: str, sign: int, tested: tuple[Interval, str, float], p: float, margin: float,
     keys: tuple[str, ...],
 ) -> Comparison:  # fmt: skip
-    main, verdict, _ = tested
+    main, verdict, own = tested
     relation = "correlates"
     if np.isnan(main.mean):
         reason = "this probe was not run on every task, or there are too few layers"
@@ -164,9 +164,8 @@ def _compared(
         reason = ONE_SEED
         return Comparison(left, right, relation, "untested", estimate, reason=reason, keys=keys)
     low, high = sorted(float(np.tanh(sign * bound)) for bound in (main.low, main.high))
-    verdict = verdict if p < ALPHA else "inconclusive"
-    row = Comparison(left, right, relation, verdict, estimate, low, high, p, keys=keys)
-    return comparisons.takes(row, main, abs(main.mean - decomposition_clouds.fisher(margin)))
+    row = Comparison(left, right, relation, verdict if p < ALPHA else "inconclusive", estimate, low, high, p, keys=keys)
+    return comparisons.takes(row, main, abs(main.mean - decomposition_clouds.fisher(margin)), (verdict, own, False))
 
 
 def _described(row: Comparison) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 
 from harness.analysis.study import comparisons, estimates, statistics
 from harness.analysis.study.findings import SEEDS_ALONE, SPREAD, finding
+from harness.analysis.study.next_steps import FEW_SEEDS
 from harness.analysis.study.statistics import Array, Interval
 from harness.analysis.study.study import Study
 from harness.experiments.claims import Claim
@@ -61,13 +62,13 @@ def less_sensitive(study: Study, claim: Claim, options: Mapping[str, Any]) -> Fi
 def _spread(names: tuple[str, str], values: Array, margin: float, keys: tuple[str, ...]) -> Comparison:
     """Return the spread over values, and the noise. values: [2, V, S]."""
     if values.shape[-1] < 3:
-        return Comparison(*names, SPREAD, "untested", reason="fewer than three seeds on every value", keys=keys)
+        return Comparison(*names, SPREAD, "untested", reason=f"{FEW_SEEDS} on every value", keys=keys)
     differences = jackknife(values)
     verdict, p = statistics.superior(differences, margin)
     if np.isnan(p):
         return Comparison(*names, SPREAD, "untested", differences.mean, reason="all seeds score the same", keys=keys)
     row = Comparison(*names, SPREAD, verdict, differences.mean, differences.low, differences.high, p, keys=keys)
-    return comparisons.takes(row, differences, abs(differences.mean - margin))
+    return comparisons.takes(row, differences, abs(differences.mean - margin), (verdict, p, False))
 
 
 def jackknife(values: Array) -> Interval:

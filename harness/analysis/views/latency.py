@@ -86,13 +86,14 @@ def _finding(study: Study, claim: Claim, options: Mapping[str, Any], relation: s
     tests = [rule(figure.main, margin) for figure in figures]
     adjusted = statistics.holm([p for _, p in tests])
     judged = zip(arms, figures, tests, adjusted, strict=True)
-    rows = tuple(_compared(study, arm, relation, figure, test[0], p, margin) for arm, figure, test, p in judged)
+    rows = tuple(_compared(study, arm, relation, figure, test, p, margin) for arm, figure, test, p in judged)
     return finding(study, claim, margin, rows, {}, [], partial(_described, size=size))
 
 
 def _compared(
-    study: Study, arm: str, relation: str, ratio: Estimate, verdict: str, p: float, margin: float
+    study: Study, arm: str, relation: str, ratio: Estimate, test: tuple[str, float], p: float, margin: float
 ) -> Comparison:
+    """Return the comparison. test: its verdict and p before Holm's adjustment; p: after it."""
     main, reason = ratio.main, alone(study, arm)
     if np.isnan(main.mean):
         return Comparison(arm, BARE, relation, "untested", reason="this probe was not run on every task")
@@ -100,9 +101,9 @@ def _compared(
         reason = ONE_SEED
     if reason:
         return Comparison(arm, BARE, relation, "untested", main.mean, reason=reason, keys=ratio.keys)
-    verdict = verdict if p < ALPHA else "inconclusive"
+    verdict = test[0] if p < ALPHA else "inconclusive"
     row = Comparison(arm, BARE, relation, verdict, main.mean, main.low, main.high, p, keys=ratio.keys)
-    return comparisons.takes(row, main, abs(main.mean - margin))
+    return comparisons.takes(row, main, abs(main.mean - margin), (*test, False))
 
 
 def _described(row: Comparison, size: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis.study import comparisons, estimates, statistics
+from harness.analysis.study import comparisons, estimates, looks, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import ALPHA, finding
 from harness.analysis.study.selection import Panel
@@ -93,8 +93,9 @@ def _saves(left: str, right: str, estimate: Estimate, margin: float) -> Comparis
     test = ("reproduced" if main.mean > margin else "contradicted", 0.0) if same else statistics.superior(main, margin)
     verdict = test[0] if same or test[1] < ALPHA else "inconclusive"
     low, high = (None, None) if np.isnan(main.low) else (main.low, main.high)
+    own = None if same else looks.own_test(*test, main, abs(main.mean - margin))
     return Comparison(
-        left, right, relation, verdict, main.mean, low, high, None if same else test[1], keys=estimate.keys
+        left, right, relation, verdict, main.mean, low, high, None if same else test[1], keys=estimate.keys, test=own
     )
 
 
