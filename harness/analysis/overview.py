@@ -44,7 +44,8 @@ def draw_pages(folder: Path, names: Collection[str] = ()) -> Iterator[str]:
         home = folder / exhibit.cells_of
         runs = exhibit_rows.load(place) if exhibit.forecast else archive.from_archive(home / archive.ARCHIVE)
         words = str(index.get("words", ""))
-        report.render(exhibit, index["scale"], runs, place, words=words, proof=proofs.load(home))
+        most = (index.get("looks") or {}).get("most")
+        report.render(exhibit, index["scale"], runs, place, words=words, proof=proofs.load(home), most=most)
         yield place.name
 
 

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import atomic_files, errors, strict_json
+from harness.analysis.judging import judge as judge
+from harness.analysis.judging import judge_all, looks_made
 from harness.analysis.output import table
 from harness.analysis.output.table import Table
-from harness.experiments import claims, view_registry
+from harness.experiments import view_registry
 from harness.experiments.exhibits import Exhibit
 from harness.experiments.verdict import Finding
 
@@ -38,11 +40,13 @@ def render(
     inputs: str = "",
     words: str = "",
     proof: "Proof | None" = None,
+    most: int | None = None,
 ) -> None:
     """Write everything that the exhibit shows, and exhibit.json last.
 
     inputs: what the folder was made from, see `digest`. words: the filters and overrides of the command line. runs:
     records, or the rows of harness/forecast/exhibit_rows.py for an exhibit of forecasts. proof: of a reference run.
+    most: the most seeds of an exhibit that gets seeds until it is decided, whose claims are judged over several looks.
     """
     from harness.analysis.output import notes, stale_marks, verdict_table
     from harness.analysis.study import study
@@ -53,7 +57,7 @@ def render(
     chosen = [view_registry.VIEWS[name] for name in exhibit.views]
     shown = [[view.function()(part) for part in studies] for view in chosen if view.kind == "table"]
     shown = [[drawn for drawn in made if drawn.rows] for made in shown]
-    findings = [finding for part in studies for finding in judge(exhibit, part)]
+    findings = judge_all(exhibit, studies, most is not None)
     if findings:
         shown.append([verdict_table.verdicts(_of(findings, part.model), part.model) for part in studies])
     stale = stale_marks.Stale.of([] if exhibit.forecast else runs, proof)
@@ -73,6 +77,7 @@ def render(
         "words": words,
         "inputs": inputs,
         "cells": len(runs),
+        **({"looks": looks_made(studies, most)} if most is not None else {}),
         **({"forecast": True} if exhibit.forecast else {}),
         **({} if exhibit.forecast else {"stale": stale.to_json()}),
         "labels": stale.lines()
@@ -85,16 +90,6 @@ def render(
     }
     (folder / "README.md").write_text(page(index), encoding="utf-8")
     atomic_files.write_json(folder / INDEX, index)
-
-
-def judge(exhibit: Exhibit, study: "Study") -> list[Finding]:
-    """Return the exhibit's claims, tested on one model's records."""
-    findings = []
-    for name, options in exhibit.claims:
-        chosen = {**claims.find(name).options, **options}
-        claim = claims.find(name).with_options(chosen)
-        findings.append(claim.test()(study, claim, chosen))
-    return findings
 
 
 def digest(exhibit: Exhibit, scale: str, records: Iterable[str]) -> str:
@@ -187,7 +182,9 @@ def plain(finding: Finding) -> dict[str, Any]:
     bare = [dataclasses.replace(row, sides=((), ())) for row in finding.comparisons]
     content = dict(strict_json.finite(dataclasses.asdict(dataclasses.replace(finding, comparisons=tuple(bare)))))
     for row in content["comparisons"]:
-        del row["sides"]
+        del row["sides"], row["test"]
+        if row["look"] is None:
+            del row["look"]
     return content
 
 

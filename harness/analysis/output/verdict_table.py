@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from harness.analysis.output.table import MISSING, Entry, Table, word
-from harness.analysis.study import findings, power
+from harness.analysis.study import findings, looks, power
 from harness.experiments import claims
 from harness.experiments.verdict import Comparison, Finding
 
@@ -27,6 +27,8 @@ def verdicts(findings: Sequence[Finding], model: str) -> Table:
             "interval, p and verdict: for new seeds and new test rows; row error: binomial, an upper bound, because "
             "the answers of two methods are not paired row by row; over seeds alone: with these test rows fixed"
         )
+    if any(row.look is not None for row in compared):
+        notes.append(looks.note())
     if any(row.seeds or row.rows for row in compared):
         notes.append(
             f"{SEEDS}: to decide with {power.POWER:.0%} probability, if the estimate is right; in brackets: for "
@@ -55,7 +57,8 @@ def _compared(row: Comparison, finding: Finding) -> tuple[Entry, ...]:
     alone = MISSING
     if row.seeds_verdict and row.seeds_low is not None:
         alone = f"[{row.seeds_low:{form}}, {row.seeds_high:{form}}] {row.seeds_verdict}"
-    verdict = f"{row.verdict}: {row.reason}" if row.reason and row.estimate is not None else row.verdict
+    verdict = row.verdict if not row.look else f"{row.verdict} (look {row.look})"
+    verdict = f"{verdict}: {row.reason}" if row.reason and row.estimate is not None else verdict
     return word(f"{row.left} {row.relation} {row.right}"), estimate, interval, p, word(verdict), word(alone), seeds
 
 

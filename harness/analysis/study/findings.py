@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from harness.analysis.study import open_rates, power, statistics
+from harness.analysis.study import looks, open_rates, power, statistics
 from harness.analysis.study.next_steps import next_steps
 from harness.analysis.study.study import Study
 from harness.experiments.claims import Claim
@@ -34,12 +34,15 @@ def finding(
     A comparison that a better learning rate could change is inconclusive, but where the claim says why no rate matters.
     each: what the sentence says of every comparison, instead of counts.
     """
+    if study.over_looks is not None:
+        places = [looks.place(study.model, claim, margin, row) for row in comparisons]
+        comparisons = tuple(looks.applied(comparisons, places, study.over_looks))
     comparisons = comparisons if claim.any_rate else open_rates.settle(study, margin, comparisons)
     verdict = overall([row.verdict for row in comparisons])
     verdict = CONSTRUCTION if claim.construction and verdict == "reproduced" else verdict
     text = one_by_one(claim, verdict, comparisons, each) if each else sentence(claim, verdict, comparisons, numbers)
     text = f"{text.rstrip('.')} (our own claim, not a paper's)." if claim.ours else text
-    text = " ".join(filter(None, (text, next_steps(comparisons))))
+    text = " ".join(filter(None, (text, looks.sentence(comparisons), next_steps(comparisons))))
     notes = (
         [f"left out, because these cells lack them or have several variants of them: {', '.join(absent)}"]
         if absent
@@ -146,6 +149,8 @@ def _detail(row: Comparison) -> str:
         return row.reason
     if row.rows:
         return f"with any number of seeds it would take {more_rows(row.rows)}"
+    if row.look is not None and row.seeds is None:
+        return f"undecided at look {row.look}" if row.look else "before its first look"
     return f"{seeds(row)} seeds would {'decide it' if row.seeds else 'be needed'}"
 
 

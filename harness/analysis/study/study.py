@@ -3,7 +3,7 @@
 import csv
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness import atomic_files
-from harness.analysis.study import estimates, frame, open_rates, selection
+from harness.analysis.study import estimates, frame, looks, open_rates, selection
 from harness.analysis.study.selection import Panel
 from harness.errors import UsageError
 from harness.experiments.exhibits import Exhibit
@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Study:
-    """One exhibit's records on one model. Studies are compared within a model, so each model has its own."""
+    """One exhibit's records on one model. Studies are compared within a model, so each model has its own.
+
+    over_looks: the verdicts on its comparisons over several looks; None where one look was planned.
+    """
 
     exhibit: Exhibit
     model: str
     scores: "pd.DataFrame"
     curves: "pd.DataFrame"
     failures: "pd.DataFrame"
+    over_looks: "Mapping[looks.Place, looks.Judged] | None" = None
 
     @property
     def role(self) -> str:
@@ -73,6 +77,17 @@ class Study:
         others = ~self.scores.seed.isin(declared)
         several = self.scores[self.scores.seed.isin(declared)].groupby(selection.PLACE).learning_rate.nunique() > 1
         return self.exhibit.tuning_seeds() | (declared if several.any() and others.any() else frozenset())
+
+    @cached_property
+    def seeds(self) -> tuple[int, ...]:
+        """Return the seeds that are reported, in the order in which looks take them."""
+        return tuple(sorted({*self.scores.seed, *self.failures.seed} - self.tuning_seeds))
+
+    def first(self, number: int) -> "Study":
+        """Return the study as it was after so many seeds."""
+        seeds = self.tuning_seeds.union(self.seeds[:number])
+        parts = {name: getattr(self, name) for name in ("scores", "curves", "failures")}
+        return replace(self, **{name: rows[rows.seed.isin(seeds)] for name, rows in parts.items()})
 
     @cached_property
     def open_rates(self) -> Mapping[tuple[str, str], str]:
