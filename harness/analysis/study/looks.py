@@ -150,7 +150,9 @@ def wants_seeds(row: Comparison) -> bool:
         return row.verdict == "untested" and row.reason.startswith((ONE_SEED, FEW_SEEDS))
     if row.verdict in DECIDED or row.rows:
         return False
-    return row.test.at_best or not row.reason.startswith((open_rates.ALONE, open_rates.EDGE))
+    if row.reason.startswith(open_rates.REPORTED):
+        return False
+    return row.test.at_best or not row.reason.startswith(open_rates.REASONS)
 
 
 def counts(rows: Sequence[Comparison]) -> dict[str, int]:

@@ -25,12 +25,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import assets, strict_json, terminal
-from harness.analysis import agreement, report
+from harness import assets, atomic_files, strict_json, terminal
+from harness.analysis import agreement, judging, report
 from harness.analysis.agreement import Compared
 from harness.analysis.output import table
 from harness.analysis.study import proofs, study
-from harness.cli import cell_choice, command_line
+from harness.cli import cell_choice, command_line, until_decided
 from harness.cli.commands.reproduce import SETTINGS
 from harness.config import compose, conf_files, launchers
 from harness.config.schema import Cell
@@ -48,16 +48,32 @@ UNKNOWN = "an unknown commit"
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """What the command line chooses of an exhibit.
+
+    grid_name: under which a store notes the cells. selection: the words after the exhibit's name in the command that
+    runs them.
+    """
+
+    exhibit: Exhibit
+    blocks: Sequence[Block]
+    grid_name: str
+    selection: str
+
+
+@dataclass(frozen=True)
 class Side:
     """One of the two runs that are compared.
 
-    stale: key -> reason, for its finished cells by other code than today's.
+    stale: key -> reason, for its finished cells by other code than today's. over_looks: whether seeds were added until
+    it was decided, so that its claims are judged over several looks.
     """
 
     name: str
     path: Path
     runs: Sequence[archive.Run]
     stale: dict[str, str]
+    over_looks: bool = False
 
     @property
     def done(self) -> list[archive.Run]:
@@ -116,11 +132,12 @@ def main(arguments: argparse.Namespace) -> int:
             raise UsageError(f"--against: {exhibit.name} is of forecasts, which are compared with the reference alone.")
         return _forecasts(exhibit, grid.expand(blocks), arguments.json)
     selection = f"scale={scale} {exhibit_words(given.block, given.added)}".rstrip()
-    mine = _stored("mine", Path(given.configure(compose.defaults()["runtime"]).store), blocks, exhibit, selection)
-    other = _other(arguments.against, blocks, exhibit, selection)
-    verdicts = findings(exhibit, mine.runs)
+    chosen = Chosen(exhibit, blocks, until_decided.grid_name(exhibit, scale, given), selection)
+    mine = _stored("mine", Path(given.configure(compose.defaults()["runtime"]).store), chosen)
+    other = _other(arguments.against, chosen)
+    verdicts = findings(exhibit, mine)
     compared = agreement.compare(mine.runs, other.runs, exhibit.sets) if other else None
-    flips = agreement.flipped(verdicts, findings(exhibit, other.runs)) if other else []
+    flips = agreement.flipped(verdicts, findings(exhibit, other)) if other else []
     differs = any(group.verdict == "differs" for group in compared.groups) if compared else False
     contradicted = other is None and any(finding.verdict == "contradicted" for finding in verdicts)
     code = int(bool(flips) or differs or contradicted)
@@ -131,31 +148,32 @@ def main(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _stored(name: str, path: Path, blocks: Sequence[Block], exhibit: Exhibit, selection: str) -> Side:
-    """Return the cells of a store. Raise UsageError where none has finished.
-
-    selection: the words after the exhibit's name in the command that runs them.
-    """
-    store = Store(path)
-    keys = [identity.key(cell) for cell in cell_choice.of_blocks(blocks, store)]
-    runs = archive.from_store(store, keys)
+def _stored(name: str, path: Path, chosen: Chosen) -> Side:
+    """Return the cells of a store. Raise UsageError where none has finished."""
+    store, exhibit = Store(path), chosen.exhibit
+    cells = cell_choice.of_blocks(chosen.blocks, store)
+    over_looks = until_decided.before(store, chosen.grid_name)
+    cells = until_decided.with_present(exhibit, chosen.blocks, store, cells) if over_looks else cells
+    runs = archive.from_store(store, [identity.key(cell) for cell in cells])
     if not any(run.record["status"] == "done" for run in runs):
         raise UsageError(
             f"no finished cell of {exhibit.name} in the store {store.path}: "
-            f"`deltabench reproduce {exhibit.name} {selection}` runs them."
+            f"`deltabench reproduce {exhibit.name} {chosen.selection}` runs them."
         )
-    return Side(name, store.path, runs, proofs.stale(runs))
+    return Side(name, store.path, runs, proofs.stale(runs), over_looks)
 
 
-def _other(against: str | None, blocks: Sequence[Block], exhibit: Exhibit, selection: str) -> Side | None:
+def _other(against: str | None, chosen: Chosen) -> Side | None:
     """Return what my run is compared with; None where there is no reference run."""
     if against is not None:
-        return _stored("other", located(against), blocks, exhibit, selection)
-    path = archive.reference(exhibit.cells_of)
+        return _stored("other", located(against), chosen)
+    path = archive.reference(chosen.exhibit.cells_of)
     if not path.is_file():
         return None
     runs = archive.from_archive(path)
-    return Side("reference", path, runs, proofs.stale(runs, proofs.load(path.parent)))
+    index = path.parent / report.INDEX
+    over_looks = index.is_file() and "looks" in atomic_files.read_json(index)
+    return Side("reference", path, runs, proofs.stale(runs, proofs.load(path.parent)), over_looks)
 
 
 def _forecasts(exhibit: Exhibit, cells: Sequence[Cell], as_json: bool) -> int:
@@ -172,9 +190,9 @@ def _forecasts(exhibit: Exhibit, cells: Sequence[Cell], as_json: bool) -> int:
     return int(bool(lines))
 
 
-def findings(exhibit: Exhibit, runs: Sequence[archive.Run]) -> list[Finding]:
+def findings(exhibit: Exhibit, side: Side) -> list[Finding]:
     """Return the verdict on each claim of an exhibit, for each model."""
-    return [finding for part in study.studies(exhibit, runs) for finding in report.judge(exhibit, part)]
+    return judging.judge_all(exhibit, study.studies(exhibit, side.runs), side.over_looks)
 
 
 Flips = Sequence[tuple[Finding, Finding]]

@@ -6,6 +6,10 @@ deltabench reproduce delta-ranking task=micro/inference      only these cells; m
 deltabench reproduce delta-ranking +method=mine model=NAME   my method in the table; another model instead
 deltabench reproduce delta-ranking method=lora +method=mine  these two alone
 deltabench reproduce delta-ranking --dry-run                 the cells that would run, their time and their memory
+deltabench reproduce delta-ranking --until-decided --for 8h  more seeds for what is undecided, up to --max-seeds
+
+--until-decided judges at declared numbers of seeds, and its verdicts are adjusted for all of these looks: so it may
+withdraw a verdict that a run without it gave. What it has begun is judged in this way from then on.
 
 Exit codes are those of a sweep; with --dry-run, 0 means that it would start, and 2 that it would be refused.
 The same command again resumes. Tables, figures and verdicts are written to
@@ -14,13 +18,14 @@ results/exhibits/NAME/SCALE under the current folder (or --out); settings as in 
 
 import argparse
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness import atomic_files, terminal
 from harness.analysis import report
-from harness.cli import command_line, request
+from harness.cli import command_line, request, until_decided
 from harness.config import conf_files
 from harness.config.schema import Cell
 from harness.errors import UsageError
@@ -31,8 +36,8 @@ from harness.experiments.rerun_command import exhibit_words
 from harness.forecast import device_fit, dry_run, exhibit_rows, gpu_hours
 from harness.paths import located
 from harness.probes import registry as probes
-from harness.store import archive, identity, requested_grids
-from harness.store.store import Store
+from harness.store import archive, identity
+from harness.store.store import FINAL, Store
 
 SETTINGS = (*command_line.SETTINGS, "scale")
 
@@ -43,6 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", nargs="*", metavar="key=value")
     parser.add_argument("--retry", metavar="N", help="how often to retry a cell that was killed or timed out")
     parser.add_argument("--for", dest="duration", metavar="1h30m", help="stop after this time, at most a tenth later")
+    parser.add_argument(
+        "--until-decided", action="store_true", help="add seeds to undecided comparisons until each has a verdict"
+    )
+    parser.add_argument("--max-seeds", metavar="N", help="with --until-decided: the most seeds (default: 30)")
     parser.add_argument("--dry-run", action="store_true", help="show what would run and run nothing")
     parser.add_argument(
         "--device-memory", metavar="24GiB", help="with --dry-run: memory of the device to fit (default: this GPU)"
@@ -56,15 +65,18 @@ def main(arguments: argparse.Namespace) -> int:
     """Run `deltabench reproduce` and return its exit code."""
     exhibit = exhibits.load(arguments.exhibit, conf_files.folders()[:-1])
     given = command_line.parse([*arguments.words, *command_line.flag("retry", arguments.retry)], SETTINGS)
+    if arguments.max_seeds is not None and not arguments.until_decided:
+        raise UsageError(f"--max-seeds {arguments.max_seeds}: only --until-decided adds seeds; give it too.")
+    if arguments.until_decided:
+        until_decided.check_claims(exhibit)
     if not exhibit.grids:
         return _published(exhibit)
     scale = given.settings.get("scale") or exhibit.usual_scale()
     blocks, notes = overrides.reshape(exhibit, exhibit.blocks(scale), given.block, given.added)
     exhibit = overrides.searched(exhibit, blocks)
+    most = until_decided.most_seeds(exhibit, blocks, arguments.max_seeds) if arguments.until_decided else None
     options = request.read(given, arguments.skip_impossible, exhibit.probes, exhibit.tuning_seeds())
     deadline_s = command_line.seconds(arguments.duration) if arguments.duration else None
-    added = {f"+{name}": values for name, values in given.added.items()}
-    typed = " ".join(filter(None, (requested_grids.name_of(given.block), requested_grids.name_of(added))))
     selection = exhibit_words(given.block, given.added)
     folder = _folder(arguments.out, exhibit, overrides.label(scale, given.block, given.added))
     _check_same(folder, exhibit, scale, selection)
@@ -84,14 +96,27 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         decided = sweep_plan.decide(store, planned.now, options, planned.holes)
         print(dry_run.exhibit(exhibit, scale, blocks, store, decided, planned, folder))
+        if most is not None:
+            print("\n".join(until_decided.dry_run(exhibit, blocks, store, options, most)))
         if memory := device_fit.wanted(arguments.device_memory):
             print(device_fit.text(planned.cells, device_fit.forecasts(planned.cells, memory), memory))
         return 0
-    name = " ".join(filter(None, (exhibit.name, f"scale={scale}", typed)))
+    name = until_decided.grid_name(exhibit, scale, given)
     settings: dict[str, Any] = {**vars(options), "role": exhibit.sets, "seconds": dry_run.seconds(store)}
+    started = time.monotonic()
+    if most is not None:
+        until_decided.check_time(store, exhibit, planned.cells, deadline_s)
+    ran = any(store.status(identity.key(cell)) not in FINAL for cell in planned.cells)
     code, planned = rounds.run(planned, blocks, deadline_s, **settings, name=name)
     planned_cells = planned.cells
-    present(exhibit, scale, planned_cells, store, folder, selection)
+    if most is not None and code != rounds.STOPPED:
+        deadline = None if deadline_s is None else started + deadline_s
+        wanted = until_decided.Wanted(exhibit, blocks, store, name, options, settings, most, deadline, deadline_s)
+        planned_cells, code = until_decided.run(wanted, planned_cells, code, ran)
+    elif most is not None or until_decided.before(store, name):
+        planned_cells = until_decided.with_present(exhibit, blocks, store, planned_cells)
+        most = most or until_decided.most_seeds(exhibit, blocks, None)
+    present(exhibit, scale, planned_cells, store, folder, selection, most)
     if arguments.export:
         count = archive.archive(store, (identity.key(cell) for cell in planned_cells), folder / archive.ARCHIVE)
         print(f"{count} records: {folder / archive.ARCHIVE}")
@@ -132,11 +157,18 @@ def scale_notice(exhibit: Exhibit, scale: str, settings: Mapping[str, str]) -> l
 
 
 def present(
-    exhibit: Exhibit, scale: str, planned_cells: Sequence[Cell], store: Store, folder: Path, words: str = ""
+    exhibit: Exhibit,
+    scale: str,
+    planned_cells: Sequence[Cell],
+    store: Store,
+    folder: Path,
+    words: str = "",
+    most: int | None = None,
 ) -> None:
     """Write the tables and figures of the finished cells, unless they are up to date, and show them.
 
-    words: the selection, as the page's own command names it.
+    words: the selection, as the page's own command names it. most: the most seeds of an exhibit that gets seeds until
+    it is decided, which is judged over several looks.
     """
     keys = [identity.key(cell) for cell in planned_cells]
     summaries = {key: store.summary(key) for key in keys}
@@ -145,9 +177,11 @@ def present(
         print("no cell has finished, so there is nothing to show yet.")
         return
     stale = [f"{key} is stale" for key, summary in summaries.items() if summary and store.is_stale(key, summary)]
-    inputs = report.digest(exhibit, scale, [words, *attempts, *stale, *probes.stamps(store, keys, exhibit.probes)])
+    planned_looks = [] if most is None else [f"looks up to {most} seeds"]
+    others = [*attempts, *stale, *planned_looks, *probes.stamps(store, keys, exhibit.probes)]
+    inputs = report.digest(exhibit, scale, [words, *others])
     if not report.current(folder, inputs):
-        report.render(exhibit, scale, archive.from_store(store, keys), folder, inputs, words)
+        report.render(exhibit, scale, archive.from_store(store, keys), folder, inputs, words, most=most)
     # A pipe or a file has no width of its own: 80 columns would cut the headings.
     report.show(folder, terminal.console(width=None if sys.stdout.isatty() else 160))
 
