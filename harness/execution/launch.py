@@ -231,6 +231,7 @@ def run_pending(store: Store, keys: Sequence[str], seen: Mapping[str, int], setu
     while pending := _pending(store, keys, seen, setup.limit):
         apart = apart or losses == LOST - 1
         lost = hand_over([(key, seen[key]) for key in pending], setup, plan, apart)
+        setup = replace(setup, begun=None)
         tell(lost)
         ended = any(tried(store, key) != seen[key] for key in pending)
         losses = losses + 1 if lost and not ended else int(bool(lost))

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -22,12 +23,14 @@ class Watch:
 
     - peak_bytes: the peak of process memory.
     - beside: the largest number of other cells on this machine.
+    - before: the seconds before its start in which the job ran no cell (lane.py).
     - kills: `kernel_kills` at the last two looks at which the child had memory; earlier kills concern other processes.
     """
 
     started: float = field(default_factory=time.monotonic)
     peak_bytes: int | None = None
     beside: int = 0
+    before: Mapping[str, float] = field(default_factory=dict)
     status: str | None = None
     message: str = ""
     kills: tuple[int, int] = field(default_factory=lambda: (kernel_kills(),) * 2)
@@ -114,7 +117,7 @@ def record(
         error = {**death, **error, "log": folder.log_tail()}
     code = outcome.get("code") or dict(fingerprint.parts(fingerprint.Subject.of_cell(cell)))
     outcome = {name: value for name, value in outcome.items() if name != "code"}
-    clock = {"wall_s": watch.wall_s, "cells_beside": watch.beside} if watch else {}
+    clock = {"wall_s": watch.wall_s, "cells_beside": watch.beside, **watch.before} if watch else {}
     return {
         "schema": SCHEMA,
         "key": key,

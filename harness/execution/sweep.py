@@ -69,7 +69,8 @@ def run_cells(
 
     Raises UsageError for a value that a person has to correct; nothing has run then.
     """
-    limit = None if deadline_s is None else time_limit.limit(deadline_s, time.time())
+    begun = time.time()
+    limit = None if deadline_s is None else time_limit.limit(deadline_s, begun)
     store = Store(runtime.store)
     chosen = Launcher(launcher) if isinstance(launcher, str) else launcher
     options = SweepOptions(runtime, chosen, jobs, rerun, unprobed, skip_impossible)
@@ -91,11 +92,12 @@ def run_cells(
     requested_grids.note(store, grid)
     tally = progress.Tally(store, todo, seen, many, role, expected, plan.at_once)
     print("\n".join((_announce(todo, many, store, deadline_s), *sweep_plan.text_notes(todo.values()))))
-    setup = _setup(store, todo, plan, limit, probes.entry(entry, wanted))
+    setup = replace(_setup(store, todo, plan, limit, probes.entry(entry, wanted)), begun=begun)
     try:
         with _interruptible(), progress.shown(tally), follower.following(runtime.tracker, store, todo, seen):
             for keys in parent_order.waves(todo):
                 launch.run_pending(store, keys, seen, setup, plan)
+                setup = replace(setup, begun=None)
     except KeyboardInterrupt:
         compose.shut_down()
         _close(store, todo)

@@ -22,6 +22,7 @@ from harness.environment import STOP_AT
 from harness.errors import UsageError
 from harness.execution import outcome
 from harness.execution.attempts import tried
+from harness.execution.lane import Lane
 from harness.execution.time_limit import Gate, TimeLimit
 from harness.models import digest, weight_files
 from harness.processes import child, forkserver, gpu_leases
@@ -47,6 +48,7 @@ class Setup:
     - driver: the process that handles Ctrl-C for all of its workers.
     - devices: those to lease from, `gpus` for each cell; () where the launcher assigns them.
     - outlives: jobs go on when the driver has ended.
+    - begun: when the sweep began, in seconds since the epoch; None where cells of it have run.
     """
 
     runtime: Runtime
@@ -57,6 +59,7 @@ class Setup:
     devices: tuple[str, ...] = ()
     gpus: float = 1.0
     outlives: bool = False
+    begun: float | None = None
 
 
 @dataclass(frozen=True)
@@ -90,26 +93,30 @@ def job(config: Any, setup: Setup, pending: Sequence[Pending] = ()) -> list[str]
         if not setup.outlives and setup.driver.lives():  # a container may not see it
             forkserver.end_with(setup.driver)
     store = Store(setup.runtime.store)
-    gate = Gate(store, setup.limit)
+    gate, lane = Gate(store, setup.limit), Lane(None if setup.outlives else setup.begun)
     listed = pending or [Pending(str(key), int(seen)) for key, seen in zip(config.key, config.seen, strict=True)]
-    return [_run_cell(store, waiting, setup, gate) for waiting in listed if not waiting.is_taken(store)]
+    return [_run_cell(store, waiting, setup, gate, lane) for waiting in listed if not waiting.is_taken(store)]
 
 
-def _run_cell(store: Store, waiting: Pending, setup: Setup, gate: Gate) -> str:
+def _run_cell(store: Store, waiting: Pending, setup: Setup, gate: Gate, lane: Lane) -> str:
     """Lease a device for a cell and try the cell, where it may still begin; return its status."""
     if not gate.opens(waiting.key):
         return "missing"
     with gpu_leases.leased(setup.devices, setup.gpus) as environment:
         if setup.limit is not None and setup.limit.over():  # a device was free too late
             return "missing"
-        return attempt(store, store.cell(waiting.key), setup, waiting.seen, environment)
+        return attempt(store, store.cell(waiting.key), setup, waiting.seen, environment, lane)
 
 
-def attempt(store: Store, cell: Cell, setup: Setup, seen: int = 0, environment: Mapping[str, str] | None = None) -> str:
+def attempt(
+    store: Store, cell: Cell, setup: Setup, seen: int = 0, environment: Mapping[str, str] | None = None,
+    lane: Lane | None = None,
+) -> str:  # fmt: skip
     """Try the cell once, unless another process does now or did since attempt `seen`; return its status afterwards.
 
     A cell's own failure is never raised. An exception that ends the worker itself (KeyboardInterrupt, a scheduler's
     signal) is raised again after an `interrupted` record is written. environment: variables that are set in the child.
+    lane: the job that runs the cell.
     """
     key = identity.key(cell)
     cell_lease = lease.acquire(store.leases, key)
@@ -121,7 +128,7 @@ def attempt(store: Store, cell: Cell, setup: Setup, seen: int = 0, environment: 
             return str((store.summary(key) or {}).get("status"))
         again = 0
         while True:
-            record = _try(store, key, cell, setup, cell_lease, environment or {})
+            record = _try(store, key, cell, setup, cell_lease, environment or {}, lane or Lane())
             if record is None:
                 return store.status(key)
             limit = failure.retries((record["error"] or {}).get("kind"), setup.runtime.retry)
@@ -144,8 +151,9 @@ def close_unfinished(store: Store, key: str, cell: Cell) -> None:
 
 
 def _try(
-    store: Store, key: str, cell: Cell, setup: Setup, cell_lease: lease.Lease, environment: Mapping[str, str]
-) -> dict[str, Any] | None:
+    store: Store, key: str, cell: Cell, setup: Setup, cell_lease: lease.Lease, environment: Mapping[str, str],
+    lane: Lane,
+) -> dict[str, Any] | None:  # fmt: skip
     """Run one attempt and return its record; None where another worker has taken the cell over.
 
     This process may be suspended anywhere (with its machine, or by a file server) for longer than its lease lasts. The
@@ -172,7 +180,9 @@ def _try(
         _learnt(cell, cell_lease),
     )
     process = forkserver.start(child.main, arguments, setup.modules)
-    watch = outcome.Watch()  # starts here, because the first start of a process waits for the server's imports
+    watch = outcome.Watch(
+        before=lane.before()
+    )  # starts here, because the first start of a process waits for the server's imports
     written = False
     try:
         _follow(process, folder, key, setup, cell_lease, watch)
@@ -187,6 +197,7 @@ def _try(
             folder.discard_outcome()  # written after the time limit, while the child wrote its stack
         complete = outcome.left(folder) is not None
         record = outcome.record(key, cell, folder, outcome.outcome(process, folder, watch), watch, setup.runtime)
+        lane.ended()
         if complete or (watch.status != "lost" and cell_lease.held()):
             written = outcome.finish(store, key, folder, record)
         if not written:

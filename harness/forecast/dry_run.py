@@ -66,6 +66,7 @@ class Cost:
     - of: whose cells the seconds come from, if not the store's.
     - past: (right, of) of the store's latest cells (see `Estimator.past_error`). memory: bytes of the largest process.
     - keep: a text on the share of the weights in the bytes.
+    - start: seconds before the first cells. between: those from the end of a cell to the next one in its place.
     """
 
     seconds: Mapping[str, float | None]
@@ -77,16 +78,20 @@ class Cost:
     past: tuple[int, int] = (0, 0)
     memory: int | None = None
     keep: str = ""
+    start: float = 0.0
+    between: float = 0.0
 
     @property
     def wall(self) -> float | None:
         """Return the seconds until the last cell has ended: those of the longest cell, or of all cells over the number
-        in parallel, whichever is more. None where a cell is unknown, or none is to run.
+        in parallel, whichever is more, with those in which no cell runs. None where a cell is unknown, or none is to
+        run.
         """
         known = [value for value in self.seconds.values() if value is not None]
         if not known or len(known) < len(self.seconds):
             return None
-        return max(sum(known) / self.in_parallel, max(known))
+        each = (sum(known) + self.between * max(0, len(known) - self.at_once)) / self.in_parallel
+        return self.start + max(each, max(known))
 
     @property
     def size(self) -> int | None:
@@ -124,6 +129,8 @@ def cost(store: Store, plan: SweepPlan, exhibit: str = "") -> Cost:
         sources.own.past_error() if sources.own else (0, 0),
         max(filter(None, memories), default=None),
         _kept(sizes.values(), keeps),
+        0.0 if plan.handing.elsewhere else sources.own.start_s,
+        sources.own.between_s,
     )
 
 

@@ -107,6 +107,16 @@ class Estimator:
         known = (self.samples[place].memory for place in self._groups.get(("model", cell.model.name), ()))
         return max((memory for memory in known if memory), default=None)
 
+    @cached_property
+    def start_s(self) -> float:
+        """Return the median seconds from a command to its first cells; 0 where they are unknown."""
+        return _median(sample.start_s for sample in self.samples)
+
+    @cached_property
+    def between_s(self) -> float:
+        """Return the median seconds from the end of a cell to the next one of its job; 0 where they are unknown."""
+        return _median(sample.between_s for sample in self.samples)
+
     def place(self, place: Place) -> float | None:
         """Return the seconds of a cell of which only the names and the steps are known; None without one like it."""
         groups: list[Group] = [
@@ -251,6 +261,11 @@ class AtSpeedOf(Estimator):
         ]
         rests = [sample.rest_s / known.rest for sample, known in pairs if known.rest]
         return statistics.median(works), statistics.median(rests) if rests else 1.0
+
+
+def _median(figures: Iterable[float | None]) -> float:
+    known = [figure for figure in figures if figure is not None]
+    return statistics.median(known) if known else 0.0
 
 
 def _ratio(steps: int | None, known: int) -> float:

@@ -18,6 +18,8 @@ class Sample:
 
     - size: of its backbone. beside: the number of cells that ran at the same time. ended: when, as text in UTC.
     - busy: the cores that other work kept busy during the training, other cells included; None where unknown.
+    - start_s: seconds from the command to the cell, where it was the first of its job. between_s: those since the cell
+      before it in its job. None where unknown.
     - key_of_reading: see `cell_work.reading_of`. memory: bytes of its process; None where unknown.
     """
 
@@ -31,6 +33,8 @@ class Sample:
     key_of_reading: tuple[Any, ...]
     memory: int | None = None
     busy: float | None = None
+    start_s: float | None = None
+    between_s: float | None = None
 
     @property
     def is_disturbed(self) -> bool:
@@ -58,7 +62,15 @@ def _is_sound(sample: Sample) -> bool:
     """Return whether all that is computed from a sample is a finite number. Raises TypeError where it has no hash."""
     hash((sample.work, sample.size, sample.key_of_reading))
     work = sample.work
-    numbers = (sample.wall_s, sample.beside, sample.busy or 0, work.train(sample.size), work.evaluate(sample.size))
+    idle = (sample.start_s or 0, sample.between_s or 0)
+    numbers = (
+        *idle,
+        sample.wall_s,
+        sample.beside,
+        sample.busy or 0,
+        work.train(sample.size),
+        work.evaluate(sample.size),
+    )
     return all(0 <= number < math.inf for number in numbers)
 
 
@@ -79,7 +91,9 @@ def _sample(record: Mapping[str, Any]) -> Sample | None:
     rest, beside = max(0.0, wall - train - evaluate), clock.get("cells_beside") or 0
     key = cell_work.reading_of(cell)
     size = cell_work.size_of_record(record)
-    return Sample(work, size, train, evaluate, rest, beside, ended, key, _memory(record), clock.get("busy_beside"))
+    idle = (clock.get("start_s"), clock.get("between_s"))
+    busy = clock.get("busy_beside")
+    return Sample(work, size, train, evaluate, rest, beside, ended, key, _memory(record), busy, *idle)
 
 
 def _memory(record: Mapping[str, Any]) -> int | None:

@@ -186,7 +186,7 @@ _RECORD: Mapping[str, Check] = {
     "scores": _maybe(each(has(step=_maybe(_natural), sets=_maybe(_sets)))),
     "parameters": _maybe(has(delta=_maybe(_natural), head=_maybe(_natural), backbone=_maybe(_natural))),
     "memory": _maybe(has(train=_maybe(has(live_bytes=number, torch_allocated_bytes=number)))),
-    "time": _maybe(has(wall_s=number, train_s=number, cells_beside=_maybe(_natural))),
+    "time": _maybe(has(wall_s=number, train_s=number, start_s=number, between_s=number, cells_beside=_maybe(_natural))),
     "task_facts": _maybe(
         has(
             metric=_text_or_none,

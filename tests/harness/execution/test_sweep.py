@@ -54,6 +54,18 @@ def test_the_same_call_resumes(
     assert not lease.keys(store.leases)
 
 
+def test_records_have_the_seconds_in_which_no_cell_ran(drain: Callable[..., int], cell: Make, store: Store) -> None:
+    many = [cell(seed=seed) for seed in range(3)]
+    begun = time.time()
+    assert drain(many) == 0
+    whole = time.time() - begun
+    clocks = [(store.read(identity.key(one)) or {})["time"] for one in many]
+    assert [sorted({"start_s", "between_s"} & set(clock)) for clock in clocks] == [["start_s"], *[["between_s"]] * 2]
+    idle = [clock.get("start_s", clock.get("between_s")) for clock in clocks]
+    assert all(seconds > 0 for seconds in idle)
+    assert sum(idle) + sum(clock["wall_s"] for clock in clocks) < whole
+
+
 def test_no_cell_is_prepared_when_the_time_is_over(
     drain: Callable[..., int], cell: Make, runs: Runs, store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:

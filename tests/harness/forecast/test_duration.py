@@ -10,6 +10,7 @@ import pytest
 from harness import assets
 from harness.config.schema import Cell
 from harness.forecast.cell_work import Reading, Size, Work
+from harness.forecast.dry_run import Cost
 from harness.forecast.duration import CLOSE, AtSpeedOf, Estimator
 from harness.forecast.finished_cells import Sample, sample_of
 from harness.store import archive
@@ -180,3 +181,20 @@ def test_each_recorded_run_is_estimated_under_like_load(path: Any) -> None:
         expected = statistics.median(near) * (plain.train + plain.evaluate) + plain.rest
         right += 1 / CLOSE <= one.wall_s / expected <= CLOSE
     assert right / len(samples) >= 0.75
+
+
+def test_seconds_in_which_no_cell_runs_are_medians_of_those_that_are_known() -> None:
+    first = [replace(made(), start_s=seconds) for seconds in (4.0, 5.0, 60.0)]
+    later = [replace(made(), between_s=seconds) for seconds in (0.2, 0.4)]
+    estimator = Estimator([*first, *later, made()])
+    assert (estimator.start_s, estimator.between_s) == (5.0, pytest.approx(0.3))
+    assert (Estimator([made()]).start_s, Estimator([]).between_s) == (0.0, 0.0)
+
+
+def test_a_plan_counts_what_lies_between_its_cells() -> None:
+    known = dict.fromkeys("abcdef", 10.0)
+    plan = Cost(known, {}, frozenset(), at_once=2, in_parallel=2)
+    assert plan.wall == 30.0
+    assert replace(plan, start=5.0, between=0.5).wall == pytest.approx(5.0 + 30.0 + 4 * 0.5 / 2)
+    assert replace(plan, seconds={"a": 10.0}, start=5.0, between=0.5).wall == 15.0
+    assert replace(plan, seconds={}, start=5.0).wall is None
