@@ -116,7 +116,8 @@ def record(
         death = {**folder.traced(), "peak_bytes": watch.peak_bytes if watch else None}
         error = {**death, **error, "log": folder.log_tail()}
     code = outcome.get("code") or dict(fingerprint.parts(fingerprint.Subject.of_cell(cell)))
-    outcome = {name: value for name, value in outcome.items() if name != "code"}
+    keeps = outcome.get("keeps_freed_memory")
+    outcome = {name: value for name, value in outcome.items() if name not in ("code", "keeps_freed_memory")}
     clock = {"wall_s": watch.wall_s, "cells_beside": watch.beside, **watch.before} if watch else {}
     return {
         "schema": SCHEMA,
@@ -136,6 +137,7 @@ def record(
             "fingerprint": fingerprint.joined(code),
             "fingerprint_parts": code,
             "threads": runtime.threads if runtime else None,
+            "keeps_freed_memory": keeps,
             "ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         },
     }

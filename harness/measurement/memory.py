@@ -1,8 +1,9 @@
 """Bytes by phase from each counter, and NVML's figures of the device; null where a figure is unknown, with the reason.
 
-process_bytes: resident memory of this process on the host, at the end of the phase. torch_*: peaks of torch's
-allocator. nvml_device_bytes: peak in use on the device by all processes. nvml_above_idle_bytes: that peak less the
-bytes in use before this run. nvml_process_bytes: NVML's figure for this process.
+process_bytes: resident memory of this process on the host, at the end of the phase, after the process has given back
+what it freed. torch_*: peaks of torch's allocator. nvml_device_bytes: peak in use on the device by all processes.
+nvml_above_idle_bytes: that peak less the bytes in use before this run. nvml_process_bytes: NVML's figure for this
+process.
 """
 
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import psutil
 import torch
 
-from harness.measurement import cuda_devices, nvml
+from harness.measurement import cuda_devices, freed_memory, nvml
 from harness.measurement.memory_sampler import Sampler, Samples, most
 from harness.store.attempt_folder import AttemptFolder
 
@@ -48,6 +49,7 @@ class Memory:
         """Record the peaks since `begin` for the part, and for the phases that it belongs to."""
         if self._sampler is not None:
             self._sampler.enter("")
+        freed_memory.give_back()
         reading = self._read(part)
         for name in (part, *wholes):
             peak = self.peaks.setdefault(name, {})

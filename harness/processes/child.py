@@ -19,6 +19,7 @@ from typing import Any
 
 from harness import failure, strict_json
 from harness.config.schema import Runtime
+from harness.measurement import freed_memory
 from harness.models import digest
 from harness.store import fingerprint, identity
 from harness.store.attempt_folder import LOG, OUTCOME, AttemptFolder
@@ -47,7 +48,7 @@ def main(
     os.environ.update(environment)
     attempt = AttemptFolder(folder)
     _redirect(folder / LOG)
-    code = {"code": fingerprint.imported_parts(learnt.code)}
+    code = {"code": fingerprint.imported_parts(learnt.code), "keeps_freed_memory": freed_memory.keep()}
     digest.learn(learnt.files)
     try:
         _set_threads(runtime.threads)

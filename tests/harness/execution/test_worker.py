@@ -21,6 +21,7 @@ from harness.execution import worker
 from harness.execution.attempts import tried
 from harness.execution.time_limit import TimeLimit
 from harness.execution.worker import Setup
+from harness.measurement import freed_memory
 from harness.processes import child, forkserver
 from harness.store import fingerprint, identity, lease
 from harness.store.attempt_folder import CHECKPOINT, OUTCOME, RESUMED, AttemptFolder
@@ -87,6 +88,7 @@ def test_a_good_one(store: Store, cell: Make, setup: Callable[..., Setup]) -> No
     provenance = record["provenance"]
     assert isinstance(provenance, dict)
     assert provenance["threads"] == 1
+    assert provenance["keeps_freed_memory"] is (freed_memory._library() is not None)
     assert provenance["packages"]["torch"]
     folder = store.attempt(identity.key(cell()), 1).path
     assert sorted(path.name for path in folder.iterdir()) == ["curve.jsonl", "log.txt", "record.json"]
