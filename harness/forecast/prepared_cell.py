@@ -13,6 +13,7 @@ from harness.errors import UsageError
 from harness.forecast.cuda_rules import Ways
 from harness.models import backbone as models
 from harness.models import tokenizer
+from harness.models.text_tokens import Text
 from harness.training import step as training_step
 from harness.training.objectives import registry as objectives
 from harness.training.objectives.base import Objective
@@ -25,7 +26,7 @@ META = torch.device("meta")
 
 
 @dataclass(frozen=True)
-class Words(tokenizer.Text):
+class Words(Text):
     """A tokenizer for which every text is one token: which one does not matter for memory."""
 
     def encode(self, text: str) -> list[int]:

@@ -16,7 +16,7 @@ from harness.forecast.attention_kernels import inside
 from harness.forecast.prepared_cell import Subject
 from harness.measurement.allocations import END, START, Live, Log
 from harness.measurement.meta_results import MetaResults
-from harness.models.tokenizer import IGNORED
+from harness.models.text_tokens import IGNORED
 from harness.training import optimizers
 from harness.training import step as training_step
 from harness.training.batches import Batch

@@ -9,7 +9,7 @@ from torch import nn
 
 from harness.config.schema import Cell, Runtime
 from harness.models import tokenizer
-from harness.models.tokenizer import Text
+from harness.models.text_tokens import Text
 from harness.store.store import Store
 from harness.training import determinism, finished_model, trained_tensors
 from harness.training.determinism import seed_for

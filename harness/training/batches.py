@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from harness.models.tokenizer import IGNORED
+from harness.models.text_tokens import IGNORED
 
 CUT_TOKENS = 1024  # of padding, about what one more forward pass costs a small model
 POOL = 8  # batches that are sorted by length together: shorter padding, nearly random order

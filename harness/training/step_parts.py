@@ -14,7 +14,7 @@ from torch import distributed, nn
 
 from harness.config.schema import RecipeConfig, Runtime
 from harness.errors import NotApplicable
-from harness.models.tokenizer import IGNORED
+from harness.models.text_tokens import IGNORED
 from harness.training import process_group, step, trained_tensors
 from harness.training.batches import Batch, Encoded
 from harness.training.objectives.base import Objective

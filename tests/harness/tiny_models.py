@@ -22,7 +22,7 @@ from transformers import (
 
 from harness.config.schema import ModelConfig
 from harness.models import tokenizer
-from harness.models.tokenizer import Text
+from harness.models.text_tokens import Text
 from tasks.base import Example, Splits, Task
 
 WORDS = ["<pad>", "</s>", "<unk>", "<s>", "bad", "very", "good", "not", *(f"w{i}" for i in range(30))]

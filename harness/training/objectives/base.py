@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from harness.models.head import Head
-from harness.models.tokenizer import IGNORED, Text
+from harness.models.text_tokens import IGNORED, Text
 from harness.training.batches import Batch, Encoded
 from harness.training.objectives.settings import Reading
 from tasks.base import Example, Task

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from harness.errors import UsageError
 from harness.models.head import Head
-from harness.models.tokenizer import IGNORED, Text
+from harness.models.text_tokens import IGNORED, Text
 from harness.precision import in_precision
 from harness.training.batches import Batch, Encoded, pad
 from harness.training.decoding import Prompt, caches, generate

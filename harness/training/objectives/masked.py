@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from harness.errors import NotApplicable, UsageError
 from harness.models.head import Head
-from harness.models.tokenizer import Mask, Text
+from harness.models.text_tokens import Mask, Text
 from harness.precision import in_precision
 from harness.training.batches import Batch, Encoded
 from harness.training.objectives.base import Predicted

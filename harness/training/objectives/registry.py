@@ -12,7 +12,7 @@ from harness.models.head import Head
 from harness.training.objectives.settings import USUAL, Reading
 
 if TYPE_CHECKING:
-    from harness.models.tokenizer import Text
+    from harness.models.text_tokens import Text
     from harness.training.objectives.base import Objective
     from tasks.base import Task
 

@@ -16,7 +16,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from harness.errors import UsageError
 from harness.models.head import Head
-from harness.models.tokenizer import IGNORED, Text
+from harness.models.text_tokens import IGNORED, Text
 from harness.precision import in_precision
 from harness.training.batches import Batch, Encoded, pad
 from harness.training.objectives.base import Answers, OptionScores, Predicted, right_answer

@@ -9,7 +9,7 @@ from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig,
 from harness.errors import UsageError
 from harness.execution import preflight
 from harness.models import answer_tokens, tokenizer
-from harness.models.tokenizer import Text
+from harness.models.text_tokens import Text
 from harness.training.objectives import registry as objectives
 from tasks import registry as tasks
 from tasks.base import Task

@@ -26,7 +26,7 @@ from harness.errors import UsageError
 from harness.execution import preflight
 from harness.models import backbone, tokenizer
 from harness.models.head import Head
-from harness.models.tokenizer import IGNORED
+from harness.models.text_tokens import IGNORED
 from harness.training.batches import Batch
 from harness.training.objectives import registry as objectives
 from harness.training.score import prepare, score

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness.models.tokenizer import IGNORED
+from harness.models.text_tokens import IGNORED
 from harness.training.batches import POOL, Encoded, Order, pad
 
 LENGTHS = torch.tensor([3, 9, 1, 4, 4, 7, 2, 8, 5, 6, 3, 3, 2])

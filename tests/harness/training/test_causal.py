@@ -14,7 +14,7 @@ from harness.config.schema import MethodConfig, ModelConfig
 from harness.errors import NotApplicable, UsageError
 from harness.models import backbone, tokenizer
 from harness.models.head import Head
-from harness.models.tokenizer import Text
+from harness.models.text_tokens import Text
 from harness.training import decoding
 from harness.training.batches import Encoded
 from harness.training.objectives import registry as objectives

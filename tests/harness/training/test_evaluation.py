@@ -9,7 +9,7 @@ import torch
 
 from harness.config.schema import ModelConfig
 from harness.models import backbone, tokenizer
-from harness.models.tokenizer import IGNORED
+from harness.models.text_tokens import IGNORED
 from harness.training.batches import CUT_TOKENS, Encoded
 from harness.training.objectives import registry as objectives
 from harness.training.objectives.settings import Reading

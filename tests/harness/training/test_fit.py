@@ -13,7 +13,7 @@ from torch import nn
 from harness.config.schema import MethodConfig, ModelConfig, RecipeConfig
 from harness.measurement.meter import Meter
 from harness.models import backbone
-from harness.models.tokenizer import Text
+from harness.models.text_tokens import Text
 from harness.store.attempt_folder import AttemptFolder
 from harness.training import fit as fit_module
 from harness.training import trained_tensors

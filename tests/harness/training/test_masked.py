@@ -11,7 +11,7 @@ from harness.errors import NotApplicable, UsageError
 from harness.execution import preflight
 from harness.models import backbone, tokenizer
 from harness.models.head import Head
-from harness.models.tokenizer import Text
+from harness.models.text_tokens import Text
 from harness.training.objectives import registry as objectives
 from methods import registry as methods
 from tasks.base import Task

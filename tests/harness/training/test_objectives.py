@@ -12,7 +12,7 @@ from harness.config.schema import MethodConfig, ModelConfig
 from harness.errors import NotApplicable, UsageError
 from harness.models import backbone, tokenizer
 from harness.models.head import Head
-from harness.models.tokenizer import IGNORED, Text
+from harness.models.text_tokens import IGNORED, Text
 from harness.training.objectives import registry as objectives
 from harness.training.score import prepare, score
 from methods import registry as methods
