@@ -26,6 +26,8 @@ SUSTAINED = 0.4
 DEVICE = "NVIDIA A100-SXM4-80GB"
 """Whose peak is taken where there is no GPU, or none that harness/measurement/peak_flops.py knows."""
 HEAD = ("model", "method", "cells", "steps", "batch", "peak", "hours")
+Forecasts = dict[str, client.Figures | str]
+"""Kind of cell -> its figures, or the reason why there are none."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,17 @@ def device() -> str:
     return here if here and peak_flops.find(here, "fp32")[0] else DEVICE
 
 
-def lines(many: Sequence[Cell], on: str) -> list[Line]:
-    """Return the hours and memory of the cells on a device of that name, by model and method."""
-    alike = {_kind(cell): cell for cell in many}
+def lines(many: Sequence[Cell], on: str, forecasts: Forecasts | None = None) -> list[Line]:
+    """Return the hours and memory of the cells on a device of that name, by model and method.
+
+    forecasts: those that are known by kind of cell; the new ones are added, so that grids with cells of one kind share
+    them.
+    """
+    forecasts = {} if forecasts is None else forecasts
+    alike = {name: cell for cell in many if (name := _kind(cell)) not in forecasts}
     if len(alike) > 4:
         print(f"forecasting {len(alike)} kinds of cell, a second or two each", file=sys.stderr, flush=True)
     loads = {name: _load(cell) for name, cell in alike.items()}
-    forecasts: dict[str, client.Figures | str] = {}
     for load in set(loads.values()):
         names = [name for name in alike if loads[name] == load]
         distinct = [alike[name] for name in names]
@@ -138,11 +144,12 @@ def summary(table: Sequence[Line], on: str) -> str:
 
 def walk(on: str) -> Iterator[str]:
     """Yield the lines of a Markdown table of all grids for a GPU, of every exhibit that has cells of its own."""
+    forecasts: Forecasts = {}
     yield from (_row(("exhibit", "scale", "models", "cells", "largest step", "GPU-hours")), _row(["---"] * 6))
     for name, exhibit in exhibits.catalogue().items():
         wanted = [scale for scale in exhibit.grids if scale not in exhibits.HERE]
         for scale in wanted if not exhibit.forecast and exhibit.cells_of == name else []:
-            table = lines(cells_of(exhibit.blocks(scale)), on)
+            table = lines(cells_of(exhibit.blocks(scale)), on, forecasts)
             known = [line.peak for line in table if line.peak is not None]
             hours = sum(line.hours or 0 for line in table)
             models = ", ".join(dict.fromkeys(line.model for line in table))

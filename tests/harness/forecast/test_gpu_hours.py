@@ -62,6 +62,22 @@ def test_hours_are_operations_over_a_share_of_the_peak(cell: Make, here: None) -
     assert (line.cells, line.batch_size, line.reason) == (2, made[0].recipe.batch_size, "")
 
 
+def test_grids_share_the_forecasts_of_their_kinds_of_cell(
+    cell: Make, here: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+    figures = {"operations": 10**15, "peak_bytes": 2**30}
+    monkeypatch.setattr(
+        gpu_hours.client, "ask", lambda cells, load: [counts.append(len(cells)) or figures for _ in cells]
+    )
+    forecasts: gpu_hours.Forecasts = {}
+    first = gpu_hours.lines([cell("lora"), cell("lora", seed=1)], gpu_hours.DEVICE, forecasts)
+    again = gpu_hours.lines([cell("full"), cell("lora"), cell("lora", seed=1)], gpu_hours.DEVICE, forecasts)
+    assert again[1] == first[0]
+    assert counts == [1, 1]
+    assert len(forecasts) == 2
+
+
 def test_one_that_cannot_be_forecast_says_why(cell: Make, here: None) -> None:
     bad: Any = cell("lora")
     bad.method.fields["rank"] = 10**6
