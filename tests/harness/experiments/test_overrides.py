@@ -3,7 +3,7 @@
 import pytest
 
 from harness.errors import UsageError
-from harness.experiments import exhibits, overrides
+from harness.experiments import exhibits, grid, options, overrides
 from harness.experiments.exhibits import RATE
 from harness.experiments.rate_search import TUNING_SEED, USUAL_SEED
 
@@ -174,3 +174,13 @@ def test_an_exhibit_may_search_by_itself(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(BLOCKS.replace("seed: [0, 1]}", f"seed: [0, 1], {RATE}: tuned, tuning_seed: 300}}", 1))
     assert exhibits.read(path).tuning_seeds() == {300}
+
+
+def test_lr_tuning_can_be_run_on_every_embedded_backbone():
+    """Its recipe lines are those of one backbone each, so each needs its tasks and methods to exist there."""
+    exhibit = exhibits.load("lr-tuning")
+    models = options.match("model", "micro-*")
+    blocks, _ = overrides.reshape(exhibit, exhibit.blocks("quick"), {"model": models, RATE: ["x1"]}, {})
+    cells = grid.expand(blocks)  # raises for what cannot be
+    assert {cell.model.name for cell in cells} == set(models)
+    assert len(cells) == len(models) * 3 * 6

@@ -211,6 +211,11 @@ def test_every_objective_file_says_what_it_answers() -> None:
     assert files - {"__init__", "base", "registry", "settings"} == set(objectives.ANSWERS)
 
 
+@pytest.mark.parametrize("name", sorted(objectives.ANSWERS))
+def test_which_objectives_put_a_head_on_the_backbone_is_known_without_torch(name: str) -> None:
+    assert objectives.has_head(name) == (objectives.head(name, 2).kind == "sequence_classification")
+
+
 def test_an_encoder_cannot_serve_as_encoder_decoder(bert: ModelConfig, label_task: Task) -> None:
     with pytest.raises(UsageError, match="needs an encoder-decoder"):
         objectives.make("seq2seq", label_task, tokenizer.load(bert))
