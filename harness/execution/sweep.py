@@ -65,7 +65,7 @@ def run_cells(
     - seconds: returns key -> estimated seconds, for the deadline and the lines of progress; unknown ones are left out.
       The cells that end correct them.
     - holes: combinations of the grid that are known to be impossible. skip_impossible: run the other cells.
-    - beside: further cells of the same grid, which ran before; `status` reports them, too.
+    - beside: further cells of the same grid, which ran before; `status` reports them, too, and names tell all apart.
 
     Raises UsageError for a value that a person has to correct; nothing has run then.
     """
@@ -90,7 +90,7 @@ def run_cells(
     limit = limit and replace(limit, cells=expected, seen=seen)
     _register(store, todo, limit)
     requested_grids.note(store, grid)
-    tally = progress.Tally(store, todo, seen, many, role, expected, plan.at_once)
+    tally = progress.Tally(store, todo, seen, [*many, *beside], role, expected, plan.at_once)
     print("\n".join((_announce(todo, many, store, deadline_s), *sweep_plan.text_notes(todo.values()))))
     setup = replace(_setup(store, todo, plan, limit, probes.entry(entry, wanted)), begun=begun)
     try:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,18 @@ def test_the_same_call_resumes(
     assert "nothing left to do" in capsys.readouterr().out
     assert len(runs()) == 3
     assert not lease.keys(store.leases)
+
+
+def test_cells_that_ran_before_are_of_the_grid_and_tell_names_apart(
+    drain: Callable[..., int], cell: Make, runs: Runs, capsys: pytest.CaptureFixture[str], store: Store
+) -> None:
+    now = cell()
+    before = replace(now, recipe=replace(now.recipe, learning_rate=0.5), seed=9)
+    assert drain([now], beside=[before], name="a grid") == 0
+    assert len(runs()) == 1
+    assert "good learning_rate=" in capsys.readouterr().err
+    [noted] = requested_grids.noted(store)
+    assert {place.key for place in noted.places} == {identity.key(now), identity.key(before)}
 
 
 def test_records_have_the_seconds_in_which_no_cell_ran(drain: Callable[..., int], cell: Make, store: Store) -> None:
