@@ -33,7 +33,7 @@ def reshape(exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen, added: Ch
     if TUNED in chosen.get(RATE, ()) or TUNING_SEED in chosen:
         shaped, chosen = _searching(exhibit, shaped, chosen), _without_search(chosen)
     for axis, given in chosen.items():
-        wanted = list(dict.fromkeys([*given, *added.get(axis, [])]))
+        wanted = _distinct([*given, *added.get(axis, [])])
         present = _present(shaped, axis)
         matching = [value for value in present if any(_matches(value, want) for want in wanted)]
         if present and all(any(_matches(value, want) for value in present) for want in wanted):
@@ -43,8 +43,10 @@ def reshape(exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen, added: Ch
             raise UsageError(f"method={named}: not in exhibit {exhibit.name}; +method={named} adds it.")
         else:
             shaped = _set(shaped, axis, wanted)
-            was = f", instead of {', '.join(map(str, present))}" if present else ""
-            notes.append(f"{axis} is {', '.join(map(str, wanted))}{was}")
+            now, was = (
+                ", ".join(declared_types.written(axis, choice) for choice in choices) for choices in (wanted, present)
+            )
+            notes.append(f"{axis} is {now}{f', instead of {was}' if present else ''}")
         if not shaped:
             raise UsageError(f"no cell of exhibit {exhibit.name} is left after {axis}={_text(wanted)}.")
     return list(shaped), notes
@@ -105,6 +107,11 @@ def words(chosen: Chosen, sign: str = "") -> list[str]:
     ]
 
 
+def _distinct(choices: Sequence[Any]) -> list[Any]:
+    """Return the choices without repetitions. A choice may be a list or a map, such as `method.targets=[q,v]`."""
+    return [choice for place, choice in enumerate(choices) if choice not in choices[:place]]
+
+
 def _present(blocks: Sequence[Block], axis: str) -> list[Any]:
     """Return the values of an axis over all blocks, with patterns expanded."""
     present: list[Any] = []
@@ -152,7 +159,7 @@ def _add(exhibit: Exhibit, blocks: Sequence[Block], axis: str, wanted: list[Any]
     if not any(joins):
         raise UsageError(f"+{axis}: exhibit {exhibit.name} has no such axis to add to; {axis}= sets it.")
     return [
-        {**block, axis: list(dict.fromkeys([*values(block, axis), *wanted]))} if join else dict(block)
+        {**block, axis: _distinct([*values(block, axis), *wanted])} if join else dict(block)
         for block, join in zip(blocks, joins, strict=True)
     ]
 

@@ -55,6 +55,16 @@ def test_a_value_that_is_not_swept_replaces_the_sweep(exhibit):
     assert told == ["method.rank is 3, instead of 1, 4"]
 
 
+def test_a_choice_may_be_a_list_or_a_map(exhibit):
+    blocks, told = shaped(exhibit, {"method.targets": [["q", "v"], ["q", "v"], ["q"]]})
+    assert blocks[0]["method.targets"] == [["q", "v"], ["q"]]
+    assert told == ["method.targets is [q,v], [q]"]
+    blocks, told = shaped(exhibit, {RATE: [{"lora": 0.001, "default": 0.002}]})
+    assert blocks[0][RATE] == [{"lora": 0.001, "default": 0.002}]
+    blocks, _ = shaped(exhibit, added={"method.rank": [{"q": 1}, {"q": 1}]})
+    assert blocks[0]["method.rank"] == [1, 4, {"q": 1}]
+
+
 def test_a_field_nobody_sweeps_is_set_where_it_can_be(exhibit):
     blocks, _ = shaped(exhibit, {"method.bottleneck": [4], "recipe.steps": [50]})
     assert [block.get("method.bottleneck") for block in blocks] == [[4], None]
