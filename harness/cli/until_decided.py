@@ -110,21 +110,32 @@ def with_present(exhibit: Exhibit, blocks: Sequence[Block], store: Store, planne
     return list({identity.key(cell): cell for cell in cells}.values())
 
 
-def dry_run(exhibit: Exhibit, blocks: Sequence[Block], store: Store, options: SweepOptions, most: int) -> Iterator[str]:
-    """Yield what the loop may add to the exhibit's own cells: the looks, the largest budget, and its time."""
+def dry_run(
+    exhibit: Exhibit,
+    blocks: Sequence[Block],
+    store: Store,
+    options: SweepOptions,
+    most: int,
+    planned: Sequence[Cell],
+) -> Iterator[str]:
+    """Yield what the loop may add to the planned cells: the looks, the largest budget, and its time.
+
+    Cells whose learning rate is not chosen yet take as long as the planned ones.
+    """
     from harness.analysis.study import looks
 
     begun = len(more_seeds.own(exhibit, blocks))
-    last = max((look for look in looks.LOOKS if look <= most), default=begun)
-    yield f"looks: after {', '.join(str(look) for look in looks.LOOKS if look <= most)} seeds; it begins with {begun}"
-    seeds = more_seeds.first(exhibit, blocks, max(last, begun))[begun:]
-    further = more_seeds.planned(exhibit, blocks, store, seeds)
-    several = any(len(values(block, RATE)) > 1 for block in blocks)
+    declared = [look for look in looks.LOOKS if look <= most]
+    last = max([begun, *declared])
+    yield f"looks: after {', '.join(map(str, declared)) or 'no'} seeds; it begins with {begun}"
+    further = more_seeds.planned(exhibit, blocks, store, more_seeds.first(exhibit, blocks, last)[begun:])
     missing = [cell for cell in further.cells if store.status(identity.key(cell)) not in FINAL]
-    seconds = _seconds(store, exhibit, missing, options)
-    took = f", about {progress.clock(seconds)}" if seconds is not None and not further.waiting else ""
-    fewer = ", or fewer, since only chosen rates get seeds" if several else ""
     number = len(missing) + further.waiting
+    alike = missing or planned
+    seconds = _seconds(store, exhibit, alike, options)
+    took = f", about {progress.clock(seconds * number / len(alike))}" if seconds is not None and alike else ""
+    several = any(len(values(block, RATE)) > 1 for block in blocks) and not further.waiting
+    fewer = ", or fewer, since only chosen rates get seeds" if several else ""
     yield f"at most {number} more cells{fewer}, up to {last} seeds{took}, where nothing is decided earlier"
 
 
@@ -156,7 +167,7 @@ def run(wanted: Wanted, planned: Sequence[Cell], code: int, ran: bool) -> tuple[
                 return cells, code or 130
         ran = True
         seeds = max(seeds for seeds in targets.values())
-        print(f"seeds are added to {len(targets)} undecided comparisons: {len(todo)} cells, up to {seeds} seeds")
+        print(f"more seeds where comparisons are undecided ({len(targets)}): {len(todo)} cells, up to {seeds} seeds")
         ended = [cell for cell in cells if wanted.store.status(identity.key(cell)) in FINAL]
         round_code = sweep.run_cells([*ended, *todo], **settings, name=f"{wanted.name} {MARK}", deadline_s=left)
         cells = list({identity.key(cell): cell for cell in [*cells, *todo]}.values())
@@ -243,7 +254,7 @@ def _forecast(wanted: Wanted, cells: Sequence[Cell], targets: dict[Comparison, i
     course.forecast_seeds = max((row.seeds for row in targets if row.seeds), default=None)
     course.forecast_s = _seconds(wanted.store, wanted.exhibit, _todo(wanted, cells, needed), wanted.options)
     names = [f"{row.seeds} seeds would do for {row.left} against {row.right}" for row in targets if row.seeds]
-    names = names or [f"nobody knows how many seeds would do; the next look is after {last}"]
+    names = names or [f"nothing says yet how many seeds would do; the next look is after {last} seeds"]
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""
     clock = f"; together about {progress.clock(course.forecast_s)}" if course.forecast_s is not None else ""
     print(f"forecast: {'; '.join(names[:4])}{more}{clock}")
@@ -253,8 +264,8 @@ def _standing(rows: Sequence[Comparison]) -> str:
     """Return how many comparisons are decided, and what the others wait for."""
     from harness.analysis.study import looks
 
-    counts = looks.counts(rows)
-    return "; ".join(f"{number} {what}" for what, number in counts.items() if number) or "there is nothing to compare"
+    counts = (f"{number} {what}" for what, number in looks.counts(rows).items() if number)
+    return f"comparisons: {', '.join(counts) or 'none'}"
 
 
 def _end(rows: Sequence[Comparison], wanted: Wanted, course: Course) -> Iterator[str]:
@@ -265,7 +276,7 @@ def _end(rows: Sequence[Comparison], wanted: Wanted, course: Course) -> Iterator
         last = max(look for look in looks.LOOKS if look <= wanted.most)
         yield f"the last look within {wanted.most} seeds, after {last}, has been made; --max-seeds allows more"
     if course.forecast_s is not None or course.forecast_seeds is not None:
-        seeds = f"{course.forecast_seeds} seeds" if course.forecast_seeds else "unknown seeds"
-        clock = f" and {progress.clock(course.forecast_s)}" if course.forecast_s is not None else ""
+        seeds = f"{course.forecast_seeds} seeds" if course.forecast_seeds else ""
+        clock = progress.clock(course.forecast_s) if course.forecast_s is not None else ""
         took = progress.clock(time.monotonic() - course.begun)
-        yield f"forecast: {seeds}{clock}; it took {course.seeds} seeds and {took}"
+        yield f"forecast: {' and '.join(filter(None, (seeds, clock)))}; it took {course.seeds} seeds and {took}"

@@ -161,11 +161,11 @@ def counts(rows: Sequence[Comparison]) -> dict[str, int]:
     by_rows = sum(row.rows is not None for row in undecided)
     untested = sum(row.verdict == "untested" for row in undecided)
     return {
-        "comparisons are decided": sum(row.verdict in DECIDED for row in rows),
-        "want more seeds": sum(map(wants_seeds, rows)),
-        "want a better learning rate first": len(undecided) - by_rows - untested,
-        "want more test rows, whatever the seeds": by_rows,
-        "cannot be tested": untested,
+        "decided": sum(row.verdict in DECIDED for row in rows),
+        "waiting for more seeds": sum(map(wants_seeds, rows)),
+        "waiting for a better learning rate": len(undecided) - by_rows - untested,
+        "waiting for more test rows, whatever the seeds": by_rows,
+        "not testable": untested,
     }
 
 

@@ -97,7 +97,7 @@ def main(arguments: argparse.Namespace) -> int:
         decided = sweep_plan.decide(store, planned.now, options, planned.holes)
         print(dry_run.exhibit(exhibit, scale, blocks, store, decided, planned, folder))
         if most is not None:
-            print("\n".join(until_decided.dry_run(exhibit, blocks, store, options, most)))
+            print("\n".join(until_decided.dry_run(exhibit, blocks, store, options, most, planned.cells)))
         if memory := device_fit.wanted(arguments.device_memory):
             print(device_fit.text(planned.cells, device_fit.forecasts(planned.cells, memory), memory))
         return 0

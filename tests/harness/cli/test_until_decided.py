@@ -101,8 +101,8 @@ def test_seeds_are_added_to_undecided_arms_alone_until_they_are_decided(make: Ca
     assert seeds["lora"] == seeds["adapter"] in (5, 8, 12, 20)
     assert verdicts() == ["reproduced", "reproduced"]
     out = capsys.readouterr().out
-    assert out.index("forecast: ") < out.index("seeds are added") < out.index("it took")
-    assert "2 comparisons are decided" in out
+    assert out.index("forecast: ") < out.index("more seeds where") < out.index("it took")
+    assert "comparisons: 2 decided" in out
     assert index()["looks"]["made"] == [look for look in (3, 5, 8, 12, 20) if look <= seeds["lora"]]
     exhibit, planned = exhibits.load("made-up"), bench.batches[0]
     present = until_decided.with_present(exhibit, exhibit.blocks("quick"), bench.store, planned)
