@@ -10,15 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.cli import seed_budget
 from harness.cli.command_line import CommandLine
 from harness.config.schema import Cell
-from harness.errors import UsageError
-from harness.execution import launch, progress, sweep
+from harness.execution import progress, sweep
 from harness.execution.sweep_plan import SweepOptions
 from harness.experiments import more_seeds
-from harness.experiments.exhibits import RATE, Block, Exhibit, values
+from harness.experiments.exhibits import Block, Exhibit
 from harness.experiments.verdict import Comparison, Finding
-from harness.forecast.dry_run import Sources
 from harness.store import archive, identity, requested_grids
 from harness.store.store import FINAL, Store
 
@@ -56,32 +55,6 @@ class Course:
     begun: float = field(default_factory=time.monotonic)
 
 
-def check_claims(exhibit: Exhibit) -> None:
-    """Raise UsageError where nothing of an exhibit can be decided by seeds."""
-    why = "its numbers are forecasts, which have no seeds" if exhibit.forecast else ""
-    why = why if exhibit.claims else "it has no claims"
-    if why := why if exhibit.grids else "nothing of it can be run here":
-        raise UsageError(f"--until-decided: no seeds can decide exhibit {exhibit.name}: {why}. Leave the option out.")
-
-
-def most_seeds(exhibit: Exhibit, blocks: Sequence[Block], text: str | None) -> int:
-    """Return the most seeds that `--max-seeds` allows. Raise UsageError for another number."""
-    from harness.analysis.study import looks
-
-    begun, highest = len(more_seeds.own(exhibit, blocks)), looks.LOOKS[-1]
-    if text is None:
-        return max(looks.USUAL_MOST, begun)
-    if not text.isdecimal() or not int(text):
-        raise UsageError(f"--max-seeds {text}: give a whole number of seeds such as {looks.USUAL_MOST}.")
-    if int(text) < begun:
-        raise UsageError(f"--max-seeds {text}: exhibit {exhibit.name} has {begun} seeds already; give {begun} or more.")
-    if int(text) > highest:
-        raise UsageError(
-            f"--max-seeds {text}: the last declared look is after {highest} seeds; give {highest} or fewer."
-        )
-    return int(text)
-
-
 def grid_name(exhibit: Exhibit, scale: str, given: CommandLine) -> str:
     """Return the name of the grid that a command line chooses of an exhibit."""
     added = {f"+{axis}": chosen for axis, chosen in given.added.items()}
@@ -110,35 +83,6 @@ def with_present(exhibit: Exhibit, blocks: Sequence[Block], store: Store, planne
     return list({identity.key(cell): cell for cell in cells}.values())
 
 
-def dry_run(
-    exhibit: Exhibit,
-    blocks: Sequence[Block],
-    store: Store,
-    options: SweepOptions,
-    most: int,
-    planned: Sequence[Cell],
-) -> Iterator[str]:
-    """Yield what the loop may add to the planned cells: the looks, the largest budget, and its time.
-
-    Cells whose learning rate is not chosen yet take as long as the planned ones.
-    """
-    from harness.analysis.study import looks
-
-    begun = len(more_seeds.own(exhibit, blocks))
-    declared = [look for look in looks.LOOKS if look <= most]
-    last = max([begun, *declared])
-    yield f"looks: after {', '.join(map(str, declared)) or 'no'} seeds; it begins with {begun}"
-    further = more_seeds.planned(exhibit, blocks, store, more_seeds.first(exhibit, blocks, last)[begun:])
-    missing = [cell for cell in further.cells if store.status(identity.key(cell)) not in FINAL]
-    number = len(missing) + further.waiting
-    alike = missing or planned
-    seconds = _seconds(store, exhibit, alike, options)
-    took = f", about {progress.clock(seconds * number / len(alike))}" if seconds is not None and alike else ""
-    several = any(len(values(block, RATE)) > 1 for block in blocks) and not further.waiting
-    fewer = ", or fewer, since only chosen rates get seeds" if several else ""
-    yield f"at most {number} more cells{fewer}, up to {last} seeds{took}, where nothing is decided earlier"
-
-
 def run(wanted: Wanted, planned: Sequence[Cell], code: int, ran: bool) -> tuple[list[Cell], int]:
     """Add seeds until the exhibit is decided; return all its cells, and the exit code.
 
@@ -161,8 +105,8 @@ def run(wanted: Wanted, planned: Sequence[Cell], code: int, ran: bool) -> tuple[
         left = None if wanted.deadline is None else wanted.deadline - time.monotonic()
         if left is not None:
             if not ran:
-                check_time(wanted.store, wanted.exhibit, todo, wanted.duration_s)
-            if (_shortest(wanted.store, wanted.exhibit, todo) or 0) > left or left <= 0:
+                seed_budget.check_time(wanted.store, wanted.exhibit, todo, wanted.duration_s)
+            if (seed_budget.shortest(wanted.store, wanted.exhibit, todo) or 0) > left or left <= 0:
                 print("the time is over before the comparisons are decided. The same command goes on from here.")
                 return cells, code or 130
         ran = True
@@ -176,28 +120,6 @@ def run(wanted: Wanted, planned: Sequence[Cell], code: int, ran: bool) -> tuple[
             return cells, code or 130
     print("".join(f"{line}\n" for line in _end(rows, wanted, course)), end="")
     return cells, code
-
-
-def check_time(store: Store, exhibit: Exhibit, cells: Sequence[Cell], duration_s: float | None) -> None:
-    """Raise UsageError where the whole time is too short for the shortest of these cells."""
-    shortest = _shortest(store, exhibit, cells) if duration_s is not None else None
-    if shortest is not None and duration_s is not None and shortest > duration_s:
-        raise UsageError(
-            f"--for {duration_s:g}s: the shortest cell takes about {progress.clock(max(1, shortest))}; give more time."
-        )
-
-
-def _shortest(store: Store, exhibit: Exhibit, cells: Sequence[Cell]) -> float | None:
-    """Return the least seconds of those cells that have no result; None where one of them is unknown, or none is left.
-
-    A guess from another machine or model may be three times too long.
-    """
-    todo = [cell for cell in cells if store.status(identity.key(cell)) not in FINAL]
-    sources = Sources(store, exhibit=exhibit.cells_of)
-    estimators = ((cell, sources.find(cell.model.name)) for cell in todo)
-    spent = [(estimator.cell(cell), estimator.whose) for cell, estimator in estimators if estimator]
-    known = [seconds.total / (3 if whose or not seconds.alike else 1) for seconds, whose in spent if seconds]
-    return min(known) if known and len(known) == len(todo) else None
 
 
 def _findings(wanted: Wanted, cells: Sequence[Cell]) -> list[Finding]:
@@ -234,25 +156,14 @@ def _todo(wanted: Wanted, cells: Sequence[Cell], targets: dict[Comparison, int])
     return [cell for key, cell in todo.items() if wanted.store.status(key) not in ENDED]
 
 
-def _seconds(store: Store, exhibit: Exhibit, cells: Sequence[Cell], options: SweepOptions) -> float | None:
-    """Return the seconds that cells take together here; None where one is unknown."""
-    sources = Sources(store, exhibit=exhibit.cells_of)
-    total = 0.0
-    for cell in cells:
-        estimator = sources.find(cell.model.name)
-        spent = estimator.cell(cell) if estimator else None
-        if spent is None:
-            return None
-        total += spent.total
-    return total / max(1, options.jobs or launch.slots(options.runtime))
-
-
 def _forecast(wanted: Wanted, cells: Sequence[Cell], targets: dict[Comparison, int], course: Course) -> None:
     """Print how many seeds would do, and how long they take, before the first of them runs."""
     last = max(seeds for seeds in (*targets.values(),))
     needed = {row: min(max(row.seeds or wanted.most, seeds), wanted.most) for row, seeds in targets.items()}
     course.forecast_seeds = max((row.seeds for row in targets if row.seeds), default=None)
-    course.forecast_s = _seconds(wanted.store, wanted.exhibit, _todo(wanted, cells, needed), wanted.options)
+    course.forecast_s = seed_budget.seconds_of(
+        wanted.store, wanted.exhibit, _todo(wanted, cells, needed), wanted.options
+    )
     names = [f"{row.seeds} seeds would do for {row.left} against {row.right}" for row in targets if row.seeds]
     names = names or [f"nothing says yet how many seeds would do; the next look is after {last} seeds"]
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""

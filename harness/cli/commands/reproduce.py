@@ -25,7 +25,7 @@ from typing import Any
 
 from harness import atomic_files, terminal
 from harness.analysis import report
-from harness.cli import command_line, request, until_decided
+from harness.cli import command_line, request, seed_budget, until_decided
 from harness.config import conf_files
 from harness.config.schema import Cell
 from harness.errors import UsageError
@@ -68,13 +68,13 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.max_seeds is not None and not arguments.until_decided:
         raise UsageError(f"--max-seeds {arguments.max_seeds}: only --until-decided adds seeds; give it too.")
     if arguments.until_decided:
-        until_decided.check_claims(exhibit)
+        seed_budget.check_claims(exhibit)
     if not exhibit.grids:
         return _published(exhibit)
     scale = given.settings.get("scale") or exhibit.usual_scale()
     blocks, notes = overrides.reshape(exhibit, exhibit.blocks(scale), given.block, given.added)
     exhibit = overrides.searched(exhibit, blocks)
-    most = until_decided.most_seeds(exhibit, blocks, arguments.max_seeds) if arguments.until_decided else None
+    most = seed_budget.most_seeds(exhibit, blocks, arguments.max_seeds) if arguments.until_decided else None
     options = request.read(given, arguments.skip_impossible, exhibit.probes, exhibit.tuning_seeds())
     deadline_s = command_line.seconds(arguments.duration) if arguments.duration else None
     selection = exhibit_words(given.block, given.added)
@@ -97,7 +97,7 @@ def main(arguments: argparse.Namespace) -> int:
         decided = sweep_plan.decide(store, planned.now, options, planned.holes)
         print(dry_run.exhibit(exhibit, scale, blocks, store, decided, planned, folder))
         if most is not None:
-            print("\n".join(until_decided.dry_run(exhibit, blocks, store, options, most, planned.cells)))
+            print("\n".join(seed_budget.dry_run(exhibit, blocks, store, options, most, planned.cells)))
         if memory := device_fit.wanted(arguments.device_memory):
             print(device_fit.text(planned.cells, device_fit.forecasts(planned.cells, memory), memory))
         return 0
@@ -105,7 +105,7 @@ def main(arguments: argparse.Namespace) -> int:
     settings: dict[str, Any] = {**vars(options), "role": exhibit.sets, "seconds": dry_run.seconds(store)}
     started = time.monotonic()
     if most is not None:
-        until_decided.check_time(store, exhibit, planned.cells, deadline_s)
+        seed_budget.check_time(store, exhibit, planned.cells, deadline_s)
     ran = any(store.status(identity.key(cell)) not in FINAL for cell in planned.cells)
     code, planned = rounds.run(planned, blocks, deadline_s, **settings, name=name)
     planned_cells = planned.cells
@@ -115,7 +115,7 @@ def main(arguments: argparse.Namespace) -> int:
         planned_cells, code = until_decided.run(wanted, planned_cells, code, ran)
     elif most is not None or until_decided.before(store, name):
         planned_cells = until_decided.with_present(exhibit, blocks, store, planned_cells)
-        most = most or until_decided.most_seeds(exhibit, blocks, None)
+        most = most or seed_budget.most_seeds(exhibit, blocks, None)
     present(exhibit, scale, planned_cells, store, folder, selection, most)
     if arguments.export:
         count = archive.archive(store, (identity.key(cell) for cell in planned_cells), folder / archive.ARCHIVE)
