@@ -55,6 +55,15 @@ class Batch:
             yield places, flat[places, :width]
             lengths = lengths.index_fill(0, places, 0)
 
+    def side_by_side(self) -> torch.Tensor:
+        """Return [B, S], in each row the places of all tokens of its options among the C U, in their own order.
+
+        S is the most tokens that a row's options have together. A row with fewer has places without a token after them.
+        """
+        there = (self.need_options() != IGNORED).flatten(1)
+        most = int(there.sum(dim=1).max())
+        return torch.argsort((~there).byte(), dim=1, stable=True)[:, :most]
+
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on a device."""
         moved = {name: tensor.to(device) for name, tensor in vars(self).items() if tensor is not None}

@@ -22,6 +22,7 @@ class Family:
     prompt_at: where soft prompts go: 0 before the first token, 1 after it (a masked encoder's [CLS] stays
     first).
     rotary: keys are rotated by position after the projection, so their bias matters.
+    distances: attention knows the distance of two tokens and no position, so a text reads the same wherever it stands.
     fused: q, k and v are the rows of one linear, in this order. interleaved: they are, but head by head, so that no
     role has rows of its own.
     experts: the feed-forward is a mixture of experts without linear modules.
@@ -37,6 +38,7 @@ class Family:
     stack: str = ""
     prompt_at: int = 0
     rotary: bool = False
+    distances: bool = False
     fused: bool = False
     interleaved: bool = False
     experts: bool = False
@@ -78,6 +80,7 @@ _T5 = Family(
         "decoder": "num_decoder_layers",
     },
     stack="encoder",
+    distances=True,
 )
 
 _BART = Family(

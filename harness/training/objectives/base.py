@@ -101,14 +101,17 @@ class OptionScores:
         The logits come in parts, one after the other along W: to join them would copy the largest tensor there is.
         """
         parts = options.split([part.shape[1] for part in logits], dim=1)
-        by_token = torch.cat([_costs(*pair) for pair in zip(logits, parts, strict=True)], dim=1)
+        self.enter(places, torch.cat([costs(*pair) for pair in zip(logits, parts, strict=True)], dim=1), options)
+
+    def enter(self, places: torch.Tensor, by_token: torch.Tensor, options: torch.Tensor) -> None:
+        """Enter the options at `places` [G], whose tokens [G, W] have the costs by_token [G, W] in nats."""
         self.sums.view(-1)[places] = -by_token.sum(dim=1)
         last = (options != IGNORED).sum(dim=1, keepdim=True) - 1
         others = options.gather(1, last)[:, 0] != (IGNORED if self._end is None else self._end)
         self.ends.view(-1)[places] = (-by_token.gather(1, last)[:, 0]).masked_fill(others, torch.nan)
 
 
-def _costs(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+def costs(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     """Return [G, W] the cross entropy of each token [G, W], from logits [G, W, V]; 0 where there is no token."""
     flat = logits.flatten(0, 1).float()
     return F.cross_entropy(flat, tokens.flatten(), ignore_index=IGNORED, reduction="none").view(tokens.shape)

@@ -19,9 +19,13 @@ from harness.models.head import Head
 from harness.models.text_tokens import IGNORED, Text
 from harness.precision import in_precision
 from harness.training.batches import Batch, Encoded, pad
-from harness.training.objectives.base import Answers, OptionScores, Predicted, right_answer
+from harness.training.objectives.base import Answers, OptionScores, Predicted, costs, right_answer
 from harness.training.objectives.settings import Reading
+from methods.backbone.roles import family, has_family
 from tasks.base import Example, Task
+
+SIDE = 64
+"""The most tokens of options that are read side by side; attention among them grows with their square."""
 
 
 def head(labels: int) -> Head:
@@ -93,20 +97,49 @@ class Seq2Seq:
     @in_precision
     def option_scores(self, model: Any, batch: Batch) -> OptionScores:
         """Return the log-likelihoods of the options. The encoder runs once per row."""
-        assert batch.options is not None
-        n_rows, n_options, _ = batch.options.shape
+        options = batch.need_options()
+        n_rows, n_options, _ = options.shape
         hidden = _encode(model, batch).last_hidden_state
         scores = OptionScores(n_rows, n_options, hidden.device, self.text.eos)
-        for places, options in batch.option_groups():
+        groups, side = list(batch.option_groups()), batch.side_by_side()
+        if _knows_distances(model) and _is_shorter(side, groups):
+            there = (options != IGNORED).any(dim=2).flatten().nonzero().flatten()
+            by_token = self._side_by_side(model, batch, hidden, side).flatten(0, 1)
+            scores.enter(there, by_token[there], options.flatten(0, 1)[there])
+            return scores
+        for places, tokens in groups:
             rows = places // n_options
             logits = model(
                 encoder_outputs=BaseModelOutput(hidden[rows]),
                 attention_mask=batch.mask[rows],
-                decoder_input_ids=self._shift(options),
+                decoder_input_ids=self._shift(tokens),
                 use_cache=False,
             ).logits
-            scores.put(places, [logits], options)
+            scores.put(places, [logits], tokens)
         return scores
+
+    def _side_by_side(self, model: Any, batch: Batch, hidden: torch.Tensor, side: torch.Tensor) -> torch.Tensor:
+        """[B, C, U] the cost in nats of each token of the options, 0 where there is none.
+
+        The decoder reads the options of a row as one text, in which a token sees its own option only. So the keys and
+        values of the encoder's states, hidden: [B, T, D], are computed once for all options. side: [B, S], of
+        `Batch.side_by_side`.
+        """
+        options = batch.need_options()
+        flat = options.flatten(1)
+        shifted = self._shift(options.flatten(0, 1)).view(flat.shape)
+        option = side // options.shape[2]
+        seen = (option[:, :, None] == option[:, None, :]).tril()
+        mask = torch.zeros_like(seen, dtype=hidden.dtype).masked_fill(~seen, torch.finfo(hidden.dtype).min)
+        logits = model(
+            encoder_outputs=BaseModelOutput(hidden),
+            attention_mask=batch.mask,
+            decoder_input_ids=shifted.gather(1, side),
+            decoder_attention_mask=mask[:, None],
+            use_cache=False,
+        ).logits
+        by_place = costs(logits, flat.gather(1, side))
+        return by_place.new_zeros(flat.shape).scatter(1, side, by_place).view(options.shape)
 
     def _generate(self, model: Any, batch: Batch) -> Predicted:
         items = int((batch.need_targets() != IGNORED).sum())
@@ -150,3 +183,16 @@ def _encode(model: Any, batch: Batch) -> BaseModelOutput:
     """
     output: BaseModelOutput = model.get_encoder()(input_ids=batch.inputs, attention_mask=batch.mask, return_dict=True)
     return output
+
+
+def _knows_distances(model: nn.Module) -> bool:
+    """Whether a text reads the same wherever it stands in a row."""
+    return has_family(model) and family(model).distances
+
+
+def _is_shorter(side: torch.Tensor, groups: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> bool:
+    """Whether options that stand side by side, [B, S], cost less than those in rows of their own.
+
+    A few more tokens of padding cost less than the encoder's keys and values once per option.
+    """
+    return side.shape[1] <= SIDE and 4 * side.numel() <= 5 * sum(tokens.numel() for _, tokens in groups)

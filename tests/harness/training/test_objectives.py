@@ -13,7 +13,10 @@ from harness.errors import NotApplicable, UsageError
 from harness.models import backbone, tokenizer
 from harness.models.head import Head
 from harness.models.text_tokens import IGNORED, Text
+from harness.training.batches import Batch
 from harness.training.objectives import registry as objectives
+from harness.training.objectives import seq2seq
+from harness.training.objectives.settings import Reading
 from harness.training.score import prepare, score
 from methods import registry as methods
 from tasks.base import Example, Splits, Task
@@ -48,6 +51,41 @@ def test_likelihoods_equal_one_pass_per_option(
         wanted = [total_log_likelihood(model, t5_text, task.text(row), option) for option in options]
         torch.testing.assert_close(found[: len(options)], torch.tensor(wanted), rtol=1e-4, atol=1e-4)
         assert torch.isneginf(found[len(options) :]).all()
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("kind", ["label_task", "choice_task"])
+@torch.no_grad()
+def test_options_side_by_side_score_as_options_in_rows_of_their_own(
+    kind: str, precision: str, attention: str, t5: ModelConfig, t5_text: Text,
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    task: Task = request.getfixturevalue(kind)
+    model = backbone.load(replace(t5, attention=attention), LM, seed=0).eval()
+    objective = objectives.make("seq2seq", task, t5_text, Reading(precision=precision))
+    batch = objective.encode(task.splits.train[:12]).batch(range(12))
+    read: list[torch.Size] = []
+    model.decoder.register_forward_pre_hook(
+        lambda _, args, kwargs: read.append(kwargs["input_ids"].shape), with_kwargs=True
+    )
+    together = objective.option_scores(model, batch)  # type: ignore[attr-defined]
+    assert [shape[0] for shape in read] == [12]
+    monkeypatch.setattr(seq2seq, "SIDE", 0)
+    apart = objective.option_scores(model, batch)  # type: ignore[attr-defined]
+    assert sum(shape[0] for shape in read[1:]) > 12
+    error = 1e-5 if precision == "fp32" else 2.0**-6
+    torch.testing.assert_close(together.sums, apart.sums, rtol=error, atol=error)
+    torch.testing.assert_close(together.ends, apart.ends, rtol=error, atol=error, equal_nan=True)
+
+
+def test_options_of_unequal_length_stand_side_by_side_without_gaps() -> None:
+    gap = IGNORED
+    options = torch.tensor([[[5, 6, 1], [7, 1, gap]], [[8, 1, gap], [gap, gap, gap]]])
+    batch = Batch(torch.ones(2, 1), torch.ones(2, 1), options=options)
+    places = batch.side_by_side()
+    assert places.tolist()[0] == [0, 1, 2, 3, 4]
+    assert options.flatten(1).gather(1, places).tolist() == [[5, 6, 1, 7, 1], [8, 1, gap, gap, gap]]
 
 
 def test_the_loss_is_transformers_own(t5: ModelConfig, t5_text: Text, any_task: Task) -> None:
