@@ -81,14 +81,20 @@ def of_blocks(blocks: Sequence[Block], store: Store) -> list[Cell]:
     Cells at a chosen or tuned learning rate are those that the store's cells have chosen. Raise UsageError where none
     can run.
     """
+    cells, gaps = possible(blocks, store)
+    name_gaps(gaps)
+    return cells
+
+
+def possible(blocks: Sequence[Block], store: Store) -> tuple[list[Cell], Sequence[Hole]]:
+    """Return the cells of `of_blocks`, and the combinations that cannot run. Raise UsageError where none can."""
     planned = rate_tuning.expand(blocks, store, holes=True)
-    _name_gaps(planned.holes, len(planned.cells) + planned.waiting)
-    return planned.cells
+    holes.check(planned.holes, len(planned.cells) + planned.waiting, skip=True)
+    return planned.cells, planned.holes
 
 
-def _name_gaps(gaps: Sequence[Hole], possible: int) -> None:
-    """Print the combinations that cannot run to the error stream. Raise UsageError where no other is possible."""
-    holes.check(gaps, possible, skip=True)
+def name_gaps(gaps: Sequence[Hole]) -> None:
+    """Print the combinations that cannot run to the error stream."""
     print("".join(f"{line}\n" for line in holes.heading(gaps, "left out")), end="", file=sys.stderr)
 
 

@@ -151,7 +151,7 @@ def main(arguments: argparse.Namespace) -> int:
 def _stored(name: str, path: Path, chosen: Chosen) -> Side:
     """Return the cells of a store. Raise UsageError where none has finished."""
     store, exhibit = Store(path), chosen.exhibit
-    cells = cell_choice.of_blocks(chosen.blocks, store)
+    cells, gaps = cell_choice.possible(chosen.blocks, store)
     over_looks = until_decided.before(store, chosen.grid_name)
     cells = until_decided.with_present(exhibit, chosen.blocks, store, cells) if over_looks else cells
     runs = archive.from_store(store, [identity.key(cell) for cell in cells])
@@ -160,6 +160,7 @@ def _stored(name: str, path: Path, chosen: Chosen) -> Side:
             f"no finished cell of {exhibit.name} in the store {store.path}: "
             f"`deltabench reproduce {exhibit.name} {chosen.selection}` runs them."
         )
+    cell_choice.name_gaps(gaps)  # once there is something to check: an error is one sentence
     return Side(name, store.path, runs, proofs.stale(runs), over_looks)
 
 

@@ -110,6 +110,17 @@ def test_some_malformed_command_lines(refused: Callable[[list[str]], bool]) -> N
     assert sum(map(refused, _draws(0, FEW))) > FEW / 2
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["check", "delta-ranking", "method.rank=? a"],  # the cells that cannot run are no second sentence
+        ["reproduce", "delta-ranking", "method.alpha=- a", "--dry-run"],
+    ],
+)
+def test_lists_and_maps_where_a_number_belongs(words: list[str], refused: Callable[[list[str]], bool]) -> None:
+    assert refused(words)
+
+
 @pytest.mark.slow
 def test_a_thousand_malformed_command_lines(refused: Callable[[list[str]], bool]) -> None:
     assert sum(map(refused, _draws(1, MANY))) > MANY / 2
