@@ -119,7 +119,7 @@ class Seq2Seq:
         return scores
 
     def _side_by_side(self, model: Any, batch: Batch, hidden: torch.Tensor, side: torch.Tensor) -> torch.Tensor:
-        """[B, C, U] the cost in nats of each token of the options, 0 where there is none.
+        """Return [B, C, U] the cost in nats of each token of the options, 0 where there is none.
 
         The decoder reads the options of a row as one text, in which a token sees its own option only. So the keys and
         values of the encoder's states, hidden: [B, T, D], are computed once for all options. side: [B, S], of
@@ -186,12 +186,12 @@ def _encode(model: Any, batch: Batch) -> BaseModelOutput:
 
 
 def _knows_distances(model: nn.Module) -> bool:
-    """Whether a text reads the same wherever it stands in a row."""
+    """Return whether a text reads the same wherever it stands in a row."""
     return has_family(model) and family(model).distances
 
 
 def _is_shorter(side: torch.Tensor, groups: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> bool:
-    """Whether options that stand side by side, [B, S], cost less than those in rows of their own.
+    """Return whether options that stand side by side, [B, S], cost less than those in rows of their own.
 
     A few more tokens of padding cost less than the encoder's keys and values once per option.
     """
