@@ -10,6 +10,9 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
+OTHERS := import tomllib; needed = tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']; \
+  print(*(package for package in needed if not package.startswith('torch')))
+
 .PHONY: demo test check bench clean
 
 demo: $(VENV)/.installed
@@ -31,12 +34,18 @@ bench: $(VENV)/.installed-bench
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-# torch first and by its pin: an open requirement would take the CUDA build where a CPU build is meant.
+# torch alone and by its pin: an open requirement would take the CUDA build where a CPU build is meant. Its files take as
+# long to unpack as all others together, so both are installed at once; what torch itself needs comes with .installed.
 $(VENV)/.torch: constraints.txt | $(VENV)/bin/python
-	$(PIP) "$$(grep '^torch==' constraints.txt)"
+	$(PIP) --no-deps "$$(grep '^torch==' constraints.txt)"
 	touch $@
 
-$(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.torch
+$(VENV)/.others: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --constraint constraints.txt --no-warn-conflicts $$($(BIN)/python -c "$(OTHERS)")
+	touch $@
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(MAKE) --no-print-directory --jobs 2 $(VENV)/.torch $(VENV)/.others
 	$(PIP) --constraint constraints.txt --editable .
 	touch $@
 
