@@ -52,7 +52,7 @@ def make(make_run: Callable[..., Run]) -> Make:
             for method in WORTH
             for size in sizes
             for rate in rates
-            for seed in (0, 1, 2)
+            for seed in (200, 0, 1, 2)  # 200 chooses the rates, as no verdict rests on rates chosen on reported seeds
         ]
         (found,) = study.studies(exhibits.load(name), runs)
         return found
