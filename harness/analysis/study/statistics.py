@@ -238,10 +238,26 @@ def share(wins: float, total: int, level: float = LEVEL) -> Interval:
     return Interval(wins / total, low, high, n=total, kind="exact")
 
 
-def above_half(wins: float, total: int) -> Interval:
+def above_half(wins: float, total: int, level: float = LEVEL) -> Interval:
     """Return a share less one half, with its Clopper-Pearson interval; its tests are exact."""
-    interval = share(wins, total)
+    interval = share(wins, total, level)
     return replace(interval, mean=interval.mean - 0.5, low=interval.low - 0.5, high=interval.high - 0.5, kind="half")
+
+
+def share_of_pairs(won: Array) -> Interval:
+    """Return the share of pairs won, less one half. won: [T, S]: 1, 0, or one half for a tie; NaN without a pair.
+
+    Each end of its interval is the farther one of two. Student's t over seeds sees that one seed may move all tasks.
+    Clopper and Pearson's takes pairs for independent, and stays wide where few seeds agree by luck. Its tests have the
+    larger p of the two. Tasks without a pair do not count.
+    """
+    won = won[~np.isnan(won).all(axis=1)]
+    student = over_seeds(won - 0.5)
+    if not student.df > 0:
+        return student
+    exact = above_half(float(np.nansum(won)), student.n)
+    low, high = max(-0.5, min(student.low, exact.low)), min(0.5, max(student.high, exact.high))
+    return replace(student, kind="half", low=low, high=high)
 
 
 def share_p(wins: float, total: int, value: float) -> float:
@@ -256,9 +272,10 @@ def _p(estimate: Interval, value: float) -> float:
 
     Without any spread it cannot be tested: NaN.
     """
-    distance = abs(estimate.mean - value)
     if estimate.kind == "half":
-        return share_p((estimate.mean + 0.5) * estimate.n, estimate.n, value + 0.5)
+        exact = share_p((estimate.mean + 0.5) * estimate.n, estimate.n, value + 0.5)
+        return max(exact, _p(replace(estimate, kind="t"), value)) if estimate.se > 0 else exact
+    distance = abs(estimate.mean - value)
     if not (estimate.df > 0 and (estimate.se > 0 or estimate.row_se > 0)):
         return math.nan
     if not estimate.row_se > 0:

@@ -10,10 +10,10 @@ import numpy as np
 from harness.analysis.output import notes
 from harness.analysis.output.table import MISSING, Entry, Table, number, word
 from harness.analysis.study import comparisons, estimates, power, statistics
-from harness.analysis.study import comparisons as order
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import ALPHA, SEEDS_ALONE, finding
-from harness.analysis.study.statistics import Array
+from harness.analysis.study.next_steps import ONE_SEED
+from harness.analysis.study.statistics import Array, Interval
 from harness.analysis.study.study import Study
 from harness.experiments.claims import Claim
 from harness.experiments.verdict import Comparison, Finding, OwnTest
@@ -76,7 +76,7 @@ def without_goal(study: Study, share: float = SHARE) -> tuple[str, ...]:
 def by_steps(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     """Test every pair of the published order of speed: the share of (task, seed) pairs in which one is faster."""
     margin, near = float(options["margin"]), float(options["near"])
-    ranks = order.published_ranks(study, str(options["quantity"]))
+    ranks = comparisons.published_ranks(study, str(options["quantity"]))
     reached = times(study, float(options["target"]))
     absent = [method for method in ranks if study.arm(method) is None]
     if reached is None:
@@ -84,85 +84,73 @@ def by_steps(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     arms = {str(study.arm(method)): rank for method, rank in ranks.items() if study.arm(method)}
     pairs = list(combinations(arms, 2))
     similar = [arms[left] == arms[right] for left, right in pairs]
-    comparisons = _compared(study, reached, pairs, similar, [near if alike else margin for alike in similar])
+    compared = _compared(study, reached, pairs, similar, [near if alike else margin for alike in similar])
     goals = dict(zip(reached.tasks, map(float, reached.goals), strict=True))
     left_out = (*without_goal(study, float(options["target"])), SEEDS_ALONE)
     numbers = {"target": float(options["target"]), "goals": goals, "left_out": left_out}
-    return finding(study, claim, margin, comparisons, numbers, absent)
+    return finding(study, claim, margin, compared, numbers, absent)
 
 
 def _compared(
     study: Study, reached: Times, pairs: Sequence[tuple[str, str]], similar: Sequence[bool], edges: Sequence[float]
 ) -> tuple[Comparison, ...]:
     """Return every pair, Holm-adjusted; the p of a test is the largest of those at its bounds."""
-    counted = [wins(reached.of(left), reached.of(right)) for left, right in pairs]
+    shares = [statistics.share_of_pairs(wins(reached.of(left), reached.of(right))) for left, right in pairs]
     bounds = [_bounds(study, reached, *pair) for pair in pairs]
-    plain = [_p(*row) for row in zip(counted, similar, edges, strict=True)]
-    worst = [_worst(*row) for row in zip(counted, bounds, similar, edges, plain, strict=True)]
+    plain = [_test(*row)[1] for row in zip(shares, similar, edges, strict=True)]
+    worst = [_worst(*row) for row in zip(shares, bounds, similar, edges, strict=True)]
     p_values = zip(worst, statistics.holm(worst), statistics.holm(plain), strict=True)
     tested = [(bounded, True) if own < 1 else (p, False) for own, bounded, p in p_values]
-    rows = zip(pairs, similar, edges, counted, tested, strict=True)
+    rows = zip(pairs, similar, edges, shares, tested, strict=True)
     made = zip([_comparison(reached, str(study.ceiling), *row, len(pairs)) for row in rows], bounds, strict=True)
     made_at_best = [replace(row, at_best=row.verdict in DECIDED and bool(others)) for row, others in made]
-    own = [_own(*row) for row in zip(counted, similar, edges, worst, bounds, strict=True)]
+    own = [_own(*row) for row in zip(shares, similar, edges, worst, bounds, strict=True)]
     return tuple(replace(row, test=test) for row, test in zip(made_at_best, own, strict=True))
 
 
-def _own(
-    counted: tuple[float, int], similar: bool, margin: float, p: float, bounds: Sequence[tuple[float, int]]
-) -> OwnTest | None:
+def _test(share: Interval, similar: bool, margin: float) -> tuple[str, float]:
+    """Return (verdict, two-sided p) of a share less one half: within +- the margin, or above it."""
+    return statistics.similar(share, margin) if similar else statistics.superior(share, margin)
+
+
+def _own(share: Interval, similar: bool, margin: float, p: float, bounds: Sequence[Interval]) -> OwnTest | None:
     """Return a comparison's own test, before any adjustment. p: the largest of those at its bounds."""
-    share = statistics.share(*counted)
-    verdict = _verdict(share.low, share.high, similar, margin)
+    verdict, _ = _test(share, similar, margin)
     at_best = bool(bounds) and p < 1 and verdict in DECIDED
     return None if np.isnan(p) else OwnTest(verdict, p, at_best)
 
 
-def wins(left: Array, right: Array) -> tuple[float, int]:
-    """Return (wins of left, pairs); a tie counts half, also "never" on both sides; a missing cell makes no pair."""
-    both = ~(np.isnan(left) | np.isnan(right))
-    faster, same = (left < right)[both].sum(), (left == right)[both].sum()
-    return float(faster + same / 2), int(both.sum())
+def wins(left: Array, right: Array) -> Array:
+    """Return 1 where left is faster, 0 where right is; a tie is one half, also "never" on both sides. NaN: no pair.
+
+    left, right, result: [T, S].
+    """
+    won = np.where(left == right, 0.5, left < right)
+    return np.where(np.isnan(left) | np.isnan(right), np.nan, won)
 
 
-def _bounds(study: Study, reached: Times, left: str, right: str) -> list[tuple[float, int]]:
-    """Return `wins` with every pair lost, then won, on the tasks with an open rate behind them; empty without any.
+def _bounds(study: Study, reached: Times, left: str, right: str) -> list[Interval]:
+    """Return the share with every pair lost, then won, on the tasks with an open rate behind them; empty without any.
 
     A rate that scores better may reach the goal later or sooner, also the winner's, and the ceiling's moves the goal.
     """
     arms = (left, right, str(study.ceiling))
     opened = np.array([any((arm, task) in study.open_rates for arm in arms) for task in reached.tasks])[:, None]
-    mine, other = reached.of(left), reached.of(right)
-    none = np.isnan(mine) | np.isnan(other)
-    ends = ((np.where(opened & ~none, value, mine), np.where(opened & ~none, 1 - value, other)) for value in (1.0, 0.0))
-    return [wins(*pair) for pair in ends] if opened.any() else []
+    won = wins(reached.of(left), reached.of(right))
+    ends = [np.where(opened & ~np.isnan(won), value, won) for value in (0.0, 1.0)]
+    return [statistics.share_of_pairs(end) for end in ends] if opened.any() else []
 
 
-def _worst(
-    counted: tuple[float, int], bounds: Sequence[tuple[float, int]], similar: bool, margin: float, p: float
-) -> float:
+def _worst(share: Interval, bounds: Sequence[Interval], similar: bool, margin: float) -> float:
     """Return the largest p of a test and of those at its bounds; 1 where one of these has another verdict."""
-
-    def verdict(won: float, total: int) -> str:
-        interval = statistics.share(won, total)
-        return _verdict(interval.low, interval.high, similar, margin)
-
-    if not counted[1] or verdict(*counted) == "inconclusive":
+    verdict, p = _test(share, similar, margin)
+    if np.isnan(p) or verdict == "inconclusive":
         return p
-    beyond = [(won - counted[1] / 2) * (counted[0] - counted[1] / 2) <= 0 for won, _ in bounds]
-    crossed = similar and verdict(*counted) == "contradicted" and any(beyond)
-    if crossed or any(verdict(*other) != verdict(*counted) for other in bounds):
+    others = [_test(bound, similar, margin) for bound in bounds]
+    crossed = similar and verdict == "contradicted" and any(bound.mean * share.mean <= 0 for bound in bounds)
+    if crossed or any(other != verdict for other, _ in others):
         return 1.0
-    return max([p, *(_p(other, similar, margin) for other in bounds)])
-
-
-def _p(counted: tuple[float, int], similar: bool, margin: float) -> float:
-    """Return the two-sided p of 'the share is at the edge that decides'."""
-    won, total = counted
-    if not total:
-        return np.nan
-    low, high = (statistics.share_p(won, total, 0.5 + side * margin) for side in (-1, 1))
-    return max(low, high) if similar else high
+    return max([p, *(other_p for _, other_p in others)])
 
 
 def _comparison(
@@ -171,55 +159,48 @@ def _comparison(
     pair: tuple[str, str],
     similar: bool,
     margin: float,
-    counted: tuple[float, int],
+    share: Interval,
     tested: tuple[float, bool],
     family: int,
 ) -> Comparison:
     """Return the comparison. tested: its p, and whether it holds whatever open rates could reach."""
-    relation, (won, total) = "similar to" if similar else "faster than", counted
-    p, robust = tested
-    if not total:
+    relation, (p, robust) = "similar to" if similar else "faster than", tested
+    if not share.n:
         return Comparison(*pair, relation, "untested", reason="no seed was run for both")
-    share = statistics.share(won, total)
-    verdict = _verdict(share.low, share.high, similar, margin) if robust and p < ALPHA else "inconclusive"
-    seeds, reason = None, ""
-    if verdict == "inconclusive":
-        needed, reason = _needed(share.mean, total, similar, margin, family, len(reached.tasks))
-        seeds = -(-needed // len(reached.tasks)) if needed else None
     keys = reached.cells(*dict.fromkeys((*pair, ceiling)))  # the goal is the ceiling's
-    return Comparison(*pair, relation, verdict, share.mean, share.low, share.high, p, seeds, reason, keys)
+    if np.isnan(p):
+        return Comparison(*pair, relation, "untested", share.mean + 0.5, reason=ONE_SEED, keys=keys)
+    verdict = _test(share, similar, margin)[0] if robust and p < ALPHA else "inconclusive"
+    undecided = verdict == "inconclusive"
+    seeds, reason = _needed(share, similar, margin, family, len(reached.tasks)) if undecided else (None, "")
+    mean, low, high = share.mean + 0.5, share.low + 0.5, share.high + 0.5
+    return Comparison(*pair, relation, verdict, mean, low, high, p, seeds, reason, keys)
 
 
-def _verdict(low: float, high: float, similar: bool, margin: float) -> str:
-    """Return the verdict by the interval of a share: beyond one half plus the margin, or within one half +- the
-    margin.
+def _needed(share: Interval, similar: bool, margin: float, family: int, tasks: int) -> tuple[int | None, str]:
+    """Return (seeds that decide with 80 % probability at this share, why these pairs could not decide at all).
+
+    Both intervals must decide: that over pairs, and Student's t over seeds.
     """
-    low, high = low - 0.5, high - 0.5
-    if similar:
-        outside = low > margin or high < -margin
-        return "contradicted" if outside else "reproduced" if -margin < low and high < margin else "inconclusive"
-    return "reproduced" if low > margin else "contradicted" if high < margin else "inconclusive"
-
-
-def _needed(share: float, total: int, similar: bool, margin: float, family: int, tasks: int) -> tuple[int | None, str]:
-    """Return (pairs that decide with 80 % probability at this share, why these pairs could not decide at all)."""
     level, limit = 1 - ALPHA / family, power.SEED_LIMIT * tasks
-
-    def verdict(wins: float, pairs: int) -> str:
-        interval = statistics.share(wins, pairs, level)
-        return _verdict(interval.low, interval.high, similar, margin)
-
-    best = verdict(total / 2 if similar else total, total)
-    reason = "" if best == "reproduced" else f"{total} pairs cannot show it, whatever their curves"
-    wanted = _verdict(share, share, similar, margin)
-
-    def enough(pairs: int) -> bool:
-        return power.share_power(share, pairs, decides, level) >= power.POWER
+    best = _test(statistics.above_half(share.n / 2 if similar else share.n, share.n, level), similar, margin)[0]
+    reason = "" if best == "reproduced" else f"{share.n} pairs cannot show it, whatever their curves"
+    wanted = _test(replace(share, low=share.mean, high=share.mean), similar, margin)[0]
 
     def decides(low: float, high: float) -> bool:
-        return _verdict(low, high, similar, margin) == wanted
+        return _test(Interval(share.mean, low - 0.5, high - 0.5), similar, margin)[0] == wanted
 
-    return (None if wanted == "inconclusive" else power.least(enough, 2, limit)), reason
+    def enough(pairs: int) -> bool:
+        return power.share_power(share.mean + 0.5, pairs, decides, level) >= power.POWER
+
+    pairs = None if wanted == "inconclusive" else power.least(enough, 2, limit)
+    if pairs is None:
+        return None, reason
+    seeds = -(-pairs // tasks)
+    if not share.se > 0:  # all seeds agree
+        return seeds, reason
+    over_seeds = power.needed(share, abs((abs(share.mean) if similar else share.mean) - margin), level)
+    return (max(seeds, over_seeds.seeds) if over_seeds and over_seeds.seeds else None), reason
 
 
 NEVER = "never"

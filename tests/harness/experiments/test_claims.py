@@ -122,10 +122,16 @@ def test_convergence_order(make_grid):
 
 
 def test_too_few_pairs_are_called_hopeless(make_grid):
-    found = judged("delta-convergence", make_grid(rates=RATES, seeds=(0, 1)))
+    found = judged("delta-convergence", make_grid(rates=RATES, seeds=range(3)))
     assert all("whatever their curves" in row.reason for row in found.comparisons if row.verdict == "inconclusive")
     assert found.verdict != "reproduced"
     assert "cannot be decided" in found.sentence
+
+
+def test_the_pairs_of_one_seed_test_no_order_of_speed(make_grid):
+    """Seed 0 chooses the rates."""
+    found = judged("delta-convergence", make_grid(rates=RATES, seeds=(0, 1)))
+    assert {(row.verdict, row.reason) for row in found.comparisons} == {("untested", "one seed has no spread")}
 
 
 def test_without_the_ceiling_there_is_no_goal(make_grid):

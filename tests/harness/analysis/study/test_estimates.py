@@ -314,5 +314,5 @@ def test_times_are_the_first_evaluation_at_the_goal_and_never_is_last(make_grid)
 
 def test_wins_count_ties_half_and_never_against_never_is_a_tie():
     left, right = np.array([[10, np.inf, 30, np.nan]]), np.array([[20, np.inf, 30, 5]])
-    assert convergence.wins(left, right) == (2.0, 3)
-    assert convergence.wins(np.array([[np.inf]]), np.array([[500.0]])) == (0.0, 1)
+    np.testing.assert_array_equal(convergence.wins(left, right), [[1, 0.5, 0.5, np.nan]])
+    assert convergence.wins(np.array([[np.inf]]), np.array([[500.0]])) == 0

@@ -12,6 +12,7 @@ from scipy import stats
 
 from harness.analysis.study import comparisons, estimates, frame, open_rates, statistics, study
 from harness.analysis.study.selection import Panel
+from harness.analysis.study.statistics import Interval
 from harness.analysis.study.study import Study
 from harness.analysis.views import convergence, decomposition_clouds, spectrum
 from harness.experiments import claims, exhibits
@@ -330,20 +331,29 @@ def test_pairs_behind_an_open_rate_count_as_won_and_as_lost(make_grid):
     found = convergence.times(here)
     assert convergence._bounds(here, found, "lora", "prompt") == []
     here.__dict__["open_rates"] = {("prompt", TASKS[0]): open_rates.EDGE}
-    won, total = convergence.wins(found.of("lora"), found.of("prompt"))
-    there, _ = convergence.wins(found.of("lora")[1:], found.of("prompt")[1:])
-    assert total == 12
-    assert convergence._bounds(here, found, "lora", "prompt") == [(there, 12), (there + 4, 12)]
+    won = convergence.wins(found.of("lora"), found.of("prompt"))
+    lost, gained = convergence._bounds(here, found, "lora", "prompt")
+    assert lost == statistics.share_of_pairs(np.stack([np.zeros_like(won[0]), *won[1:]]))
+    assert gained == statistics.share_of_pairs(np.stack([np.ones_like(won[0]), *won[1:]]))
     here.__dict__["open_rates"] = {("full", TASKS[1]): open_rates.EDGE}  # the ceiling's, which moves the goal
-    assert convergence._bounds(here, found, "lora", "prompt")[1][0] >= won
+    assert convergence._bounds(here, found, "lora", "prompt")[1].mean >= won.mean() - 0.5
+
+
+def pairs(won: float) -> Interval:
+    """The share of 30 pairs that are won, less one half, where all seeds agree."""
+    return statistics.above_half(won, 30)
 
 
 @pytest.mark.parametrize(
-    ("bounds", "p"), [([], 0.001), ([(24.0, 30), (29.0, 30)], None), ([(14.0, 30), (29.0, 30)], 1.0)]
+    ("bounds", "p"),
+    [
+        ([], statistics.share_p(29, 30, 0.6)),
+        ([24.0, 29.0], statistics.share_p(24, 30, 0.6)),
+        ([14.0, 29.0], 1.0),
+    ],
 )
 def test_the_largest_p_of_a_share_decides(bounds, p):
-    found = convergence._worst((29.0, 30), bounds, False, 0.1, 0.001)
-    assert found == (p or pytest.approx(statistics.share_p(24, 30, 0.6)))
+    assert convergence._worst(pairs(29.0), list(map(pairs, bounds)), False, 0.1) == pytest.approx(p)
 
 
 def test_where_a_score_is_no_difference_every_cell_counts():

@@ -221,6 +221,25 @@ def test_a_share_has_scipys_exact_interval_and_p(wins, total):
     assert statistics.share_p(wins, total, 0.5) == pytest.approx(min(1, 2 * min(tails)))
 
 
+def test_a_share_of_pairs_is_no_surer_than_its_seeds_nor_than_its_pairs():
+    by_seed = np.array([1, 1, 1, 0, 1], dtype=float)
+    moved = statistics.share_of_pairs(np.tile(by_seed, (6, 1)))  # six tasks that one seed moves together
+    seeds, exact = statistics.over_seeds(by_seed - 0.5), statistics.above_half(24, 30)
+    assert (moved.mean, moved.n, moved.low, moved.high) == pytest.approx((0.3, 30, seeds.low, seeds.high))
+    assert statistics.superior(moved, 0.1)[1] == pytest.approx(statistics.superior(seeds, 0.1)[1])
+    assert statistics.superior(exact, 0.1)[0] == "reproduced" != statistics.superior(moved, 0.1)[0]
+
+    alike = statistics.share_of_pairs(np.ones((2, 3)))  # few pairs agree by luck, too
+    assert (alike.low, alike.high) == pytest.approx((statistics.above_half(6, 6).low, 0.5))
+    assert statistics.superior(alike, 0.1)[1] == pytest.approx(statistics.share_p(6, 6, 0.6))
+
+
+def test_a_share_of_pairs_needs_two_seeds_and_leaves_out_tasks_without_pairs():
+    assert math.isnan(statistics.superior(statistics.share_of_pairs(np.ones((6, 1))), 0.1)[1])
+    some = np.array([[1, 0, 1], [np.nan] * 3, [1, 1, 0]])
+    assert statistics.share_of_pairs(some) == statistics.share_of_pairs(some[[0, 2]])
+
+
 @pytest.mark.parametrize("df", range(1, 12))
 def test_seeds_that_all_agree_are_tested_by_the_rows(df):
     """scipy's t has no quantile so far out at some degrees of freedom."""
