@@ -1,11 +1,12 @@
 """The claims of an exhibit, tested on its records: at one look, or over several looks at growing numbers of seeds."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness.experiments import claims
+from harness.experiments.claims import Claim
 from harness.experiments.exhibits import Exhibit
 from harness.experiments.verdict import Comparison, Finding, OwnTest
 
@@ -16,12 +17,15 @@ if TYPE_CHECKING:
 
 def judge(exhibit: Exhibit, study: "Study") -> list[Finding]:
     """Return the exhibit's claims, tested on one model's records."""
-    findings = []
+    return [finding for _, finding in _tested(exhibit, study)]
+
+
+def _tested(exhibit: Exhibit, study: "Study") -> Iterator[tuple[Claim, Finding]]:
+    """Yield each claim of the exhibit, with its options, and its finding on one model's records."""
     for name, options in exhibit.claims:
         chosen = {**claims.find(name).options, **options}
         claim = claims.find(name).with_options(chosen)
-        findings.append(claim.test()(study, claim, chosen))
-    return findings
+        yield claim, claim.test()(study, claim, chosen)
 
 
 def judge_all(exhibit: Exhibit, studies: "Sequence[Study | Any]", over_looks: bool = False) -> list[Finding]:
@@ -63,13 +67,11 @@ def _compared(exhibit: Exhibit, study: "Study") -> "list[tuple[looks.Place, Comp
     """Return every comparison of the exhibit's claims with its place."""
     from harness.analysis.study import looks
 
-    compared = []
-    for name, options in exhibit.claims:
-        chosen = {**claims.find(name).options, **options}
-        claim = claims.find(name).with_options(chosen)
-        tested = claim.test()(study, claim, chosen)
-        compared += [(looks.place(study.model, claim, tested.margin, row), row) for row in tested.comparisons]
-    return compared
+    return [
+        (looks.place(study.model, claim, finding.margin, row), row)
+        for claim, finding in _tested(exhibit, study)
+        for row in finding.comparisons
+    ]
 
 
 def _ended(study: "Study") -> dict[tuple[str, str], set[int]]:

@@ -110,7 +110,7 @@ def run(wanted: Wanted, planned: Sequence[Cell], code: int, ran: bool) -> tuple[
                 print("the time is over before the comparisons are decided. The same command goes on from here.")
                 return cells, code or 130
         ran = True
-        seeds = max(seeds for seeds in targets.values())
+        seeds = max(targets.values())
         print(f"more seeds where comparisons are undecided ({len(targets)}): {len(todo)} cells, up to {seeds} seeds")
         ended = [cell for cell in cells if wanted.store.status(identity.key(cell)) in FINAL]
         round_code = sweep.run_cells([*ended, *todo], **settings, name=f"{wanted.name} {MARK}", deadline_s=left)
@@ -158,14 +158,13 @@ def _todo(wanted: Wanted, cells: Sequence[Cell], targets: dict[Comparison, int])
 
 def _forecast(wanted: Wanted, cells: Sequence[Cell], targets: dict[Comparison, int], course: Course) -> None:
     """Print how many seeds would do, and how long they take, before the first of them runs."""
-    last = max(seeds for seeds in (*targets.values(),))
     needed = {row: min(max(row.seeds or wanted.most, seeds), wanted.most) for row, seeds in targets.items()}
     course.forecast_seeds = max((row.seeds for row in targets if row.seeds), default=None)
     course.forecast_s = seed_budget.seconds_of(
         wanted.store, wanted.exhibit, _todo(wanted, cells, needed), wanted.options
     )
     names = [f"{row.seeds} seeds would do for {row.left} against {row.right}" for row in targets if row.seeds]
-    names = names or [f"nothing says yet how many seeds would do; the next look is after {last} seeds"]
+    names = names or [f"nothing says yet how many seeds would do; the next look is after {max(targets.values())} seeds"]
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""
     clock = f"; together about {progress.clock(course.forecast_s)}" if course.forecast_s is not None else ""
     print(f"forecast: {'; '.join(names[:4])}{more}{clock}")

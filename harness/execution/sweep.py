@@ -19,7 +19,7 @@ from harness.errors import UsageError
 from harness.execution import attempts, expected_times, launch, progress, sweep_plan, time_limit, worker
 from harness.execution.expected_times import Estimate
 from harness.execution.launch import slots as slots
-from harness.execution.sweep_plan import PREFLIGHT, SweepOptions, is_stale
+from harness.execution.sweep_plan import PREFLIGHT, SweepOptions, SweepPlan, is_stale
 from harness.execution.time_limit import TimeLimit
 from harness.execution.trackers import follower
 from harness.experiments import holes as holes_of_grid
@@ -93,24 +93,32 @@ def run_cells(
     tally = progress.Tally(store, todo, seen, [*many, *beside], role, expected, plan.at_once)
     print("\n".join((_announce(todo, many, store, deadline_s), *sweep_plan.text_notes(todo.values()))))
     setup = replace(_setup(store, todo, plan, limit, probes.entry(entry, wanted)), begun=begun)
+    if not _ran(store, decided, setup, tally, runtime.tracker):
+        return 130
+    print("\n".join((summary(store, many), *decided.skipped())))
+    if limit is not None and exit_code(store, many) == 130:
+        print(_stopped(store, todo, limit))
+    return _probed(store, many, measured, wanted, runtime, limit)
+
+
+def _ran(store: Store, decided: SweepPlan, setup: worker.Setup, tally: progress.Tally, tracker: str) -> bool:
+    """Run the cells to run, each after its parents; return whether nobody interrupted them."""
+    todo, seen, plan = decided.todo, decided.seen, decided.handing
     try:
-        with _interruptible(), progress.shown(tally), follower.following(runtime.tracker, store, todo, seen):
+        with _interruptible(), progress.shown(tally), follower.following(tracker, store, todo, seen):
             for keys in parent_order.waves(todo):
                 launch.run_pending(store, keys, seen, setup, plan)
                 setup = replace(setup, begun=None)
     except KeyboardInterrupt:
         compose.shut_down()
         _close(store, todo)
-        print(f"interrupted: {summary(store, many)}. The same command resumes from here.", file=sys.stderr)
+        print(f"interrupted: {summary(store, decided.cells)}. The same command resumes from here.", file=sys.stderr)
         if plan.fields.get("outlives"):
             print(f"jobs that launcher={plan.name} has started go on; end them with its own tools.", file=sys.stderr)
-        return 130
+        return False
     _let_go(store, [key for key in todo if attempts.tried(store, key) != seen[key]])
     lease.clear(store.leases, todo)
-    print("\n".join((summary(store, many), *decided.skipped())))
-    if limit is not None and exit_code(store, many) == 130:
-        print(_stopped(store, todo, limit))
-    return _probed(store, many, measured, wanted, runtime, limit)
+    return True
 
 
 def _stopped(store: Store, todo: Mapping[str, Cell], limit: TimeLimit) -> str:
