@@ -56,7 +56,7 @@ def dry_run(
     begun = len(more_seeds.own(exhibit, blocks))
     declared = [look for look in looks.LOOKS if look <= most]
     last = max([begun, *declared])
-    yield f"looks: after {', '.join(map(str, declared)) or 'no'} seeds; it begins with {begun}"
+    yield f"looks: after {', '.join(map(str, declared)) or 'no'} seeds; the exhibit itself has {begun}"
     further = more_seeds.planned(exhibit, blocks, store, more_seeds.first(exhibit, blocks, last)[begun:])
     missing = [cell for cell in further.cells if store.status(identity.key(cell)) not in FINAL]
     number = len(missing) + further.waiting

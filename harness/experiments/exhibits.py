@@ -24,7 +24,7 @@ from harness.config.step_load import Load, declared
 from harness.errors import UsageError, near
 from harness.experiments import claims, view_registry
 from harness.experiments.declared_types import seed, typed
-from harness.experiments.rate_search import TUNED, TUNING_SEED, USUAL_SEED
+from harness.experiments.rate_search import TUNED, TUNING_SEED, USUAL_SEED, check_unreported
 from harness.probes import registry as probes
 
 Block = Mapping[str, Any]
@@ -254,11 +254,7 @@ def with_tuning(blocks: Iterable[Block], where: str) -> Iterator[Block]:
             raise UsageError(
                 f"{where}{TUNING_SEED} needs several rates to try, such as {RATE}: [x0.3, x1, x3], or {TUNED}."
             )
-        if shared := set(values(block, TUNING_SEED)) & set(values(block, "seed")):
-            raise UsageError(
-                f"{where}{TUNING_SEED}={min(shared)}: this seed is reported, too, and a rate that is chosen on a "
-                "reported seed flatters its score; name another one."
-            )
+        check_unreported(searched_on(block), [seed(value) for value in values(block, "seed")], where)
         yield {**plain, "seed": block[TUNING_SEED]}
         yield {**plain, RATE: CHOSEN}
 

@@ -286,15 +286,15 @@ def learning_rate(value: Any, method: str, base: float | None) -> float | None:
         return base
     if value == TUNED:
         raise UsageError(
-            f"recipe.learning_rate={TUNED} is a search with several cells, alone and for all methods of a grid, which "
-            " `deltabench sweep` and `deltabench reproduce` run; give a number here, or a factor such as x3."
+            f"recipe.learning_rate={TUNED} is a search with several cells, for all methods of a grid alike; "
+            "`deltabench sweep` and `deltabench reproduce` run it. Give a number here, or a factor such as x3."
         )
     factor = 1.0
     if isinstance(value, str) and _FACTOR.fullmatch(value):
         if base is None:
             raise UsageError(
                 f"recipe.learning_rate={value}: the recipe has no rate for {method} that could be multiplied, or from "
-                f"which a search could start; give a number."
+                "which a search could start; give a number."
             )
         value, factor = value[1:], base
     try:

@@ -11,10 +11,11 @@ for another reason has no score and is not tried again.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.errors import UsageError
 from harness.experiments import rate_choice
 from harness.experiments.rate_choice import DIVERGED, Choice, Outcome
 
@@ -87,6 +88,15 @@ def search(start: float, seeds: Sequence[int], outcome: Callable[[float], Outcom
         tried |= ended
         places, number = _following(start, tried), number + 1
     return Search(start, tuple(seeds), tuple(path), (), _choice(start, tried))
+
+
+def check_unreported(tuning: Sequence[int], reported: Collection[int], where: str = "") -> None:
+    """Raise UsageError where a seed that chooses rates is reported. where: the beginning of the error."""
+    if shared := sorted(set(tuning) & set(reported)):
+        raise UsageError(
+            f"{where}{TUNING_SEED}={','.join(map(str, tuning))}: seed {shared[0]} is reported, too, and a rate that is "
+            f"chosen on a reported seed flatters its score; name another one with {TUNING_SEED}=SEED."
+        )
 
 
 def rate(start: float, place: int) -> float:

@@ -68,7 +68,7 @@ class Planned:
 def of_words(block: Block) -> list[Block]:
     """Return the blocks of a command line's choices: two where several rates have a `tuning_seed`."""
     if TUNING_SEED in block and TUNED not in values(block, RATE):
-        return list(with_tuning([block], ""))
+        return list(with_tuning([{"seed": compose.defaults().get("seed", 0), **block}], ""))
     return [block]
 
 
@@ -167,11 +167,7 @@ def _check(blocks: Sequence[Block]) -> None:
                 f"{RATE}={','.join(rates)}: {TUNED} searches for the rate by itself, so it stands alone; leave out the "
                 f"others, or leave out {TUNED} and add {TUNING_SEED}=100 to choose among them."
             )
-        if shared := sorted(reported & set(searched_on(block))):
-            raise UsageError(
-                f"{TUNING_SEED}={','.join(map(str, searched_on(block)))}: seed {shared[0]} is reported, too, and a "
-                f"rate that is chosen on a reported seed flatters its score; name another one with {TUNING_SEED}=SEED."
-            )
+        rate_search.check_unreported(searched_on(block), reported)
 
 
 def _with_tuned(

@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--retry", metavar="N", help="how often to retry a cell that was killed or timed out")
     parser.add_argument("--for", dest="duration", metavar="1h30m", help="stop after this time, at most a tenth later")
     parser.add_argument(
-        "--until-decided", action="store_true", help="add seeds to undecided comparisons until each has a verdict"
+        "--until-decided", action="store_true", help="add seeds to undecided comparisons, up to --max-seeds"
     )
     parser.add_argument("--max-seeds", metavar="N", help="with --until-decided: the most seeds (default: 30)")
     parser.add_argument("--dry-run", action="store_true", help="show what would run and run nothing")

@@ -171,7 +171,7 @@ def test_dry_run_shows_the_looks_and_the_largest_budget(make: Callable[..., Benc
     make(**NOISY)
     assert call("--until-decided", "--max-seeds", "12", "--dry-run") == 0
     out = capsys.readouterr().out
-    assert "looks: after 3, 5, 8, 12 seeds; it begins with 3" in out
+    assert "looks: after 3, 5, 8, 12 seeds; the exhibit itself has 3" in out
     assert "at most 36 more cells, up to 12 seeds" in out
     assert not Path("results").exists()
 

@@ -219,8 +219,11 @@ def test_several_rates_of_a_command_line_are_chosen_on_a_tuning_seed():
     planned = rate_tuning.expand(blocks, Scored({}))
     assert (len(planned.cells), planned.waiting) == (4, 4)
     assert {cell.seed for cell in planned.cells} == {9}
-    with pytest.raises(UsageError, match="this seed is reported, too"):
+    with pytest.raises(UsageError, match="seed 1 is reported, too"):
         rate_tuning.of_words({**block, "tuning_seed": [1]})
+    without_seed = {axis: choice for axis, choice in block.items() if axis != "seed"}
+    with pytest.raises(UsageError, match="seed 0 is reported, too"):  # the usual seed
+        rate_tuning.of_words({**without_seed, "tuning_seed": [0]})
 
 
 def test_a_child_of_parents_has_one_arm_on_all_seeds():
