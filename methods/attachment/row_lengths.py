@@ -6,7 +6,7 @@ Of row i, with w_i: [d_in], l_i: [R] and R: [R, d_in], the squared length is
 
 The first term is computed once for a frozen weight, and R w_i in the precision of W. Where the terms cancel, so that
 rounding would decide their sum, a row is computed by the definition. Each forward pass reads whether there is such a
-row.
+row. A small weight is computed by the definition altogether.
 """
 
 import weakref
@@ -19,6 +19,8 @@ from methods.backbone.linears import Linear, Part, dense
 
 BLOCK = 2**18
 """The number of elements of W that are squared at once."""
+SMALL = 2**16
+"""The number of elements of W up to which the definition is used: there the many small products take more time."""
 CANCELLED = 64
 """The largest ratio of the terms to their sum: a ratio of 64 loses two of the seven digits of single precision."""
 
@@ -58,9 +60,9 @@ class RowLengths:
         """
         weight = dense(self.host)
         with uncast(right.device):
-            own = self.own(weight)
-            if weight.requires_grad:
+            if weight.requires_grad or weight.numel() <= SMALL:
                 return direct(weight.to(self.dtype), left, right)
+            own = self.own(weight)
             product, gram = _Product.apply(right, weight, self.host), right @ right.T
             summed = own + ((2 * product + left @ gram) * left).sum(dim=1)
             if weight.is_meta:

@@ -48,9 +48,19 @@ def exact(host: Linear, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor
     return direct(dense(host).double(), left.double(), right.double())
 
 
+@pytest.fixture(autouse=True)
+def terms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let small weights be computed by the terms, too."""
+    monkeypatch.setattr(row_lengths, "SMALL", 0)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_it_is_the_definition_in_every_layout(layout: str, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("small", [0, D_OUT * D_IN])
+def test_it_is_the_definition_in_every_layout(
+    layout: str, dtype: torch.dtype, small: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_lengths, "SMALL", small)
     host = frozen(LAYOUTS[layout]())
     if dense(host).dtype == host.weight.dtype:
         (host.module if isinstance(host, Part) else host).to(dtype)
