@@ -179,39 +179,40 @@ def _with_tuned(
         plain = {**{axis: value for axis, value in block.items() if axis != TUNING_SEED}, RATE: "x1"}
         fresh.add(grid.expand([plain], holes))
         trying.add(grid.expand([{**plain, "seed": list(searched_on(block))}], []))
-    still = tuple(dict.fromkeys(cell.method.name for cell in fresh.resting))
-    if still and not fresh.arms:
+    untrained = tuple(dict.fromkeys(cell.method.name for cell in fresh.untrained))
+    if untrained and not fresh.arms:
         raise UsageError(
-            f"{RATE}={TUNED}: {', '.join(still)} trains nothing, so there is no rate to search for; leave {RATE} out."
+            f"{RATE}={TUNED}: {', '.join(untrained)} trains nothing, so there is no rate to search for; "
+            f"leave {RATE} out."
         )
-    cells, waiting, lost, searches = [*planned.cells, *fresh.parents, *fresh.resting], planned.waiting, {}, {}
+    cells, waiting, lost, searches = [*planned.cells, *fresh.parents, *fresh.untrained], planned.waiting, {}, {}
     trials = {identity.key(cell): cell for cell in trying.parents}
     for arm, name in fresh.names().items():
         if not trying.arms[arm]:  # it cannot run, and is among the holes
             continue
-        state, tried = _looked(trying.arms[arm], store, spent)
-        searches[name] = state
+        search, tried = _search(trying.arms[arm], store, spent)
+        searches[name] = search
         trials |= {identity.key(cell): cell for cell in tried}
-        if state.next:
+        if search.next:
             waiting += len(fresh.arms[arm])
-        elif state.choice is None:
+        elif search.choice is None:
             lost[name] = len(fresh.arms[arm])
         else:
-            cells += [_at(cell, state.choice.learning_rate, state.to_json()) for cell in fresh.arms[arm]]
+            cells += [_at(cell, search.choice.learning_rate, search.to_json()) for cell in fresh.arms[arm]]
     everything = _unique([*trials.values(), *cells])
     pending = frozenset(key for key in trials if rate_choice.ended(key, store, spent) is None)
-    return Planned(everything, waiting, (), trials, pending, searches, lost, still)
+    return Planned(everything, waiting, (), trials, pending, searches, lost, untrained)
 
 
 class _Cells:
     """The cells of blocks at their usual rate.
 
-    arms: arm -> its cells, which train. resting: cells that train nothing. parents: the cells that others build on.
+    arms: arm -> its cells, which train. untrained: cells that train nothing. parents: the cells that others build on.
     """
 
     def __init__(self) -> None:
         self.arms: dict[str, list[Cell]] = defaultdict(list)
-        self.resting: list[Cell] = []
+        self.untrained: list[Cell] = []
         self.parents: list[Cell] = []
 
     def add(self, many: Sequence[Cell]) -> None:
@@ -225,7 +226,7 @@ class _Cells:
                 self.parents.append(cell)
             if cell.method.name not in wanted:
                 continue
-            members = self.arms[arms[key]] if _trains(cell) else self.resting
+            members = self.arms[arms[key]] if _trains(cell) else self.untrained
             if cell not in members:
                 members.append(cell)
 
@@ -242,7 +243,7 @@ def _trains(cell: Cell) -> bool:
     return cell.recipe.steps > 0 and not bare
 
 
-def _looked(cells: Sequence[Cell], store: Store, spent: Collection[str] | None) -> tuple[Search, list[Cell]]:
+def _search(cells: Sequence[Cell], store: Store, spent: Collection[str] | None) -> tuple[Search, list[Cell]]:
     """Return the search of an arm, and its trials so far. cells: of the arm at its usual rate, one for each tuning
     seed.
     """

@@ -189,10 +189,10 @@ def _comparison(
         left, right, relation, verdict, main.mean, main.low, main.high, p, keys=estimated.keys, sides=estimated.sides,
         at_best=test.at_best,
     )  # fmt: skip
-    return takes(row, main, _distance(relation, main, margin), test.own, family)
+    return with_own_test(row, main, _distance(relation, main, margin), test.own, family)
 
 
-def takes(
+def with_own_test(
     row: Comparison, main: Interval, distance: float, own: tuple[str, float, bool], family: int = 1
 ) -> Comparison:
     """Return the comparison with its own test and, where it is inconclusive, with what would decide it.

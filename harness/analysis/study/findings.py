@@ -15,9 +15,9 @@ POINTS = ("above", "at least", "similar")
 OURS = "deltabench's own claim, which no paper makes"
 SEEDS_ALONE = "its intervals are over seeds alone: they leave out that other test rows would give other scores"
 SPREAD = "less spread than"
+"""The relation whose estimate is a difference of variances."""
 SHOWN = 4
 """The number of details that a sentence gives, and of comparisons that it names with each."""
-"""The relation whose estimate is a difference of variances."""
 
 
 def finding(

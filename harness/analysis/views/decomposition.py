@@ -165,7 +165,9 @@ def _compared(
         return Comparison(left, right, relation, "untested", estimate, reason=reason, keys=keys)
     low, high = sorted(float(np.tanh(sign * bound)) for bound in (main.low, main.high))
     row = Comparison(left, right, relation, verdict if p < ALPHA else "inconclusive", estimate, low, high, p, keys=keys)
-    return comparisons.takes(row, main, abs(main.mean - decomposition_clouds.fisher(margin)), (verdict, own, False))
+    return comparisons.with_own_test(
+        row, main, abs(main.mean - decomposition_clouds.fisher(margin)), (verdict, own, False)
+    )
 
 
 def _described(row: Comparison) -> str:

@@ -68,7 +68,7 @@ def _spread(names: tuple[str, str], values: Array, margin: float, keys: tuple[st
     if np.isnan(p):
         return Comparison(*names, SPREAD, "untested", differences.mean, reason="all seeds score the same", keys=keys)
     row = Comparison(*names, SPREAD, verdict, differences.mean, differences.low, differences.high, p, keys=keys)
-    return comparisons.takes(row, differences, abs(differences.mean - margin), (verdict, p, False))
+    return comparisons.with_own_test(row, differences, abs(differences.mean - margin), (verdict, p, False))
 
 
 def jackknife(values: Array) -> Interval:

@@ -103,7 +103,7 @@ def _compared(
         return Comparison(arm, BARE, relation, "untested", main.mean, reason=reason, keys=ratio.keys)
     verdict = test[0] if p < ALPHA else "inconclusive"
     row = Comparison(arm, BARE, relation, verdict, main.mean, main.low, main.high, p, keys=ratio.keys)
-    return comparisons.takes(row, main, abs(main.mean - margin), (*test, False))
+    return comparisons.with_own_test(row, main, abs(main.mean - margin), (*test, False))
 
 
 def _described(row: Comparison, size: str) -> str:

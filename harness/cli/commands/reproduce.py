@@ -30,8 +30,10 @@ from harness.config import conf_files
 from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.execution import rounds, sweep_plan
+from harness.execution.sweep_plan import SweepOptions
 from harness.experiments import exhibits, holes, overrides, rate_tuning
-from harness.experiments.exhibits import Exhibit
+from harness.experiments.exhibits import Block, Exhibit
+from harness.experiments.rate_tuning import Planned
 from harness.experiments.rerun_command import exhibit_words
 from harness.forecast import device_fit, dry_run, exhibit_rows, gpu_hours
 from harness.paths import located
@@ -102,25 +104,37 @@ def main(arguments: argparse.Namespace) -> int:
             print(device_fit.text(planned.cells, device_fit.forecasts(planned.cells, memory), memory))
         return 0
     name = until_decided.grid_name(exhibit, scale, given)
-    settings: dict[str, Any] = {**vars(options), "role": exhibit.sets, "seconds": dry_run.seconds(store)}
-    started = time.monotonic()
-    if most is not None:
-        seed_budget.check_time(store, exhibit, planned.cells, deadline_s)
-    ran = any(store.status(identity.key(cell)) not in FINAL for cell in planned.cells)
-    code, planned = rounds.run(planned, blocks, deadline_s, **settings, name=name)
-    planned_cells = planned.cells
-    if most is not None and code != rounds.STOPPED:
-        deadline = None if deadline_s is None else started + deadline_s
-        wanted = until_decided.Wanted(exhibit, blocks, store, name, options, settings, most, deadline, deadline_s)
-        planned_cells, code = until_decided.run(wanted, planned_cells, code, ran)
-    elif most is not None or until_decided.before(store, name):
-        planned_cells = until_decided.with_present(exhibit, blocks, store, planned_cells)
-        most = most or seed_budget.most_seeds(exhibit, blocks, None)
+    planned_cells, code = _run(exhibit, blocks, planned, store, name, options, deadline_s, most)
+    if most is None and until_decided.before(store, name):
+        most = seed_budget.most_seeds(exhibit, blocks, None)
     present(exhibit, scale, planned_cells, store, folder, selection, most)
     if arguments.export:
         count = archive.archive(store, (identity.key(cell) for cell in planned_cells), folder / archive.ARCHIVE)
         print(f"{count} records: {folder / archive.ARCHIVE}")
     return code
+
+
+def _run(
+    exhibit: Exhibit, blocks: Sequence[Block], planned: Planned, store: Store, name: str, options: SweepOptions,
+    deadline_s: float | None, most: int | None,
+) -> tuple[list[Cell], int]:  # fmt: skip
+    """Run the planned cells and, with at most `most` seeds, further ones until the exhibit is decided.
+
+    Return all cells that the exhibit has then, and the exit code.
+    """
+    started = time.monotonic()
+    if most is not None:
+        seed_budget.check_time(store, exhibit, planned.cells, deadline_s)
+    ran = any(store.status(identity.key(cell)) not in FINAL for cell in planned.cells)
+    settings: dict[str, Any] = {**vars(options), "role": exhibit.sets, "seconds": dry_run.seconds(store)}
+    code, planned = rounds.run(planned, blocks, deadline_s, **settings, name=name)
+    if most is not None and code != rounds.STOPPED:
+        deadline = None if deadline_s is None else started + deadline_s
+        wanted = until_decided.Wanted(exhibit, blocks, store, name, options, settings, most, deadline, deadline_s)
+        return until_decided.run(wanted, planned.cells, code, ran)
+    if most is not None or until_decided.before(store, name):
+        return until_decided.with_present(exhibit, blocks, store, planned.cells), code
+    return planned.cells, code
 
 
 def _published(exhibit: Exhibit) -> int:
