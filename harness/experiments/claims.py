@@ -97,7 +97,7 @@ CLAIMS = {
         _claim(
             "order-of-convergence",
             "The methods reach the target score in the published order; equal ranks are called similar.",
-            "harness.analysis.views.convergence:by_steps",
+            "harness.analysis.study.convergence_speed:by_steps",
             margin=0.1,
             estimand="share of (task, seed) pairs in which one method reaches the target in fewer steps; "
             "a tie counts half, never reaching it counts as last",

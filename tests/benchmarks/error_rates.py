@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 
-from harness.analysis.study import looks, statistics
-from harness.analysis.views import convergence, field_values
+from harness.analysis.study import convergence_speed, looks, statistics
+from harness.analysis.views import field_values
 from harness.experiments.verdict import OwnTest
 from tests.benchmarks.coverage import SPREADS, draw
 
@@ -65,7 +65,7 @@ def wrong_share(random: np.random.Generator, situation: str, seeds: int) -> bool
     """Whether a method that reaches the goal sooner in six pairs of ten, the margin, is called faster or not."""
     spreads, shared, _ = SITUATIONS[situation]
     left = draw(random, [1.0] * len(spreads), seeds, shared, False)
-    won = convergence.wins(left - 0.2533, np.zeros_like(left))  # the normal quantile of 0.6
+    won = convergence_speed.wins(left - 0.2533, np.zeros_like(left))  # the normal quantile of 0.6
     return statistics.superior(statistics.share_of_pairs(won), 0.1)[0] in looks.DECIDED
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.analysis.output import figure_style
-from harness.analysis.study import statistics
+from harness.analysis.study import convergence_speed, statistics
 from harness.analysis.study.study import Study
 from harness.analysis.views import convergence
 
@@ -59,7 +59,7 @@ def _panel(axes: "Axes", study: Study, task: str, column: str, looks: dict[str, 
     rows = rows[rows.task == task]
     for arm in study.clean.arms:
         _curve(axes, rows[rows.arm == arm], column, looks[arm])
-    goals = convergence.goals_of(study)
+    goals = convergence_speed.goals_of(study)
     if task in goals:
         axes.axhline(100 * goals[task], color="#555555", linewidth=0.9, linestyle=":", zorder=1)
     axes.set_title(figure_style.short(f"{task}, {study.model}", 40))
@@ -97,7 +97,7 @@ def _legend(
         for arm, look in looks.items()
     ]
     if any(study.ceiling for study in studies):
-        label = f"{convergence.SHARE:.0%} of '{studies[0].exhibit.ceiling}' at its end"
+        label = f"{convergence_speed.SHARE:.0%} of '{studies[0].exhibit.ceiling}' at its end"
         handles.append(Line2D([], [], color="#555555", linewidth=0.9, linestyle=":", label=label))
     bands = {_band(study.curves)[1] for study in studies}
     first = f"median and {' or '.join(sorted(bands))} over seeds, {figure_style.seeds(studies)}"

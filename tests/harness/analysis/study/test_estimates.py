@@ -8,7 +8,7 @@ import pytest
 
 from harness.analysis import report
 from harness.analysis.output import table
-from harness.analysis.study import estimates, open_rates, statistics, study
+from harness.analysis.study import convergence_speed, estimates, open_rates, statistics, study
 from harness.analysis.views import convergence
 from harness.analysis.views import ranking as tables
 from harness.experiments import claims, exhibits
@@ -240,7 +240,7 @@ def test_a_ceiling_at_chance_scales_nothing_decides_nothing_and_sets_no_goal(mak
     [row] = [row for row in order.comparisons if (row.left, row.right) == ("full", "adapter")]
     assert row.estimate == pytest.approx(estimates.difference(one.judged, "full", "adapter").main.mean)
     fast = study.studies(exhibits.load("delta-convergence"), runs)[0]
-    assert "micro/qa" not in convergence.goals_of(fast)
+    assert "micro/qa" not in convergence_speed.goals_of(fast)
     assert any("micro/qa" in note for note in convergence.table(fast).notes)
 
 
@@ -302,7 +302,7 @@ def test_claims_over_all_methods_are_untested_where_the_ceiling_learns_nothing(m
 
 def test_times_are_the_first_evaluation_at_the_goal_and_never_is_last(make_grid):
     one = study.studies(exhibits.load("delta-convergence"), make_grid())[0]
-    found = convergence.times(one, 0.9)
+    found = convergence_speed.times(one, 0.9)
     curve = one.curves[(one.curves.arm == "full") & (one.curves.role == "validation")]
     for t, task in enumerate(found.tasks):
         final = curve[(curve.task == task) & (curve.step == curve.step.max())].score.mean()
@@ -314,5 +314,5 @@ def test_times_are_the_first_evaluation_at_the_goal_and_never_is_last(make_grid)
 
 def test_wins_count_ties_half_and_never_against_never_is_a_tie():
     left, right = np.array([[10, np.inf, 30, np.nan]]), np.array([[20, np.inf, 30, 5]])
-    np.testing.assert_array_equal(convergence.wins(left, right), [[1, 0.5, 0.5, np.nan]])
-    assert convergence.wins(np.array([[np.inf]]), np.array([[500.0]])) == 0
+    np.testing.assert_array_equal(convergence_speed.wins(left, right), [[1, 0.5, 0.5, np.nan]])
+    assert convergence_speed.wins(np.array([[np.inf]]), np.array([[500.0]])) == 0

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from harness.analysis.study import comparisons, estimates, frame, open_rates, statistics, study
+from harness.analysis.study import comparisons, convergence_speed, estimates, frame, open_rates, statistics, study
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.statistics import Interval
 from harness.analysis.study.study import Study
-from harness.analysis.views import convergence, decomposition_clouds, spectrum
+from harness.analysis.views import decomposition_clouds, spectrum
 from harness.experiments import claims, exhibits
 from harness.experiments.verdict import Comparison, Finding
 from harness.store import archive
@@ -328,15 +328,15 @@ def test_the_holm_family_counts_the_bounds():
 
 def test_pairs_behind_an_open_rate_count_as_won_and_as_lost(make_grid):
     here = ordered(make_grid)
-    found = convergence.times(here)
-    assert convergence._bounds(here, found, "lora", "prompt") == []
+    found = convergence_speed.times(here)
+    assert convergence_speed._bounds(here, found, "lora", "prompt") == []
     here.__dict__["open_rates"] = {("prompt", TASKS[0]): open_rates.EDGE}
-    won = convergence.wins(found.of("lora"), found.of("prompt"))
-    lost, gained = convergence._bounds(here, found, "lora", "prompt")
+    won = convergence_speed.wins(found.of("lora"), found.of("prompt"))
+    lost, gained = convergence_speed._bounds(here, found, "lora", "prompt")
     assert lost == statistics.share_of_pairs(np.stack([np.zeros_like(won[0]), *won[1:]]))
     assert gained == statistics.share_of_pairs(np.stack([np.ones_like(won[0]), *won[1:]]))
     here.__dict__["open_rates"] = {("full", TASKS[1]): open_rates.EDGE}  # the ceiling's, which moves the goal
-    assert convergence._bounds(here, found, "lora", "prompt")[1].mean >= won.mean() - 0.5
+    assert convergence_speed._bounds(here, found, "lora", "prompt")[1].mean >= won.mean() - 0.5
 
 
 def pairs(won: float) -> Interval:
@@ -353,7 +353,7 @@ def pairs(won: float) -> Interval:
     ],
 )
 def test_the_largest_p_of_a_share_decides(bounds, p):
-    assert convergence._worst(pairs(29.0), list(map(pairs, bounds)), False, 0.1) == pytest.approx(p)
+    assert convergence_speed._worst(pairs(29.0), list(map(pairs, bounds)), False, 0.1) == pytest.approx(p)
 
 
 def test_where_a_score_is_no_difference_every_cell_counts():
