@@ -109,6 +109,11 @@ def values(block: Block, axis: str) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
+def distinct(choices: Sequence[Any]) -> list[Any]:
+    """Return the choices without repetitions. A choice may be a list or a map, such as `method.targets=[q,v]`."""
+    return [choice for place, choice in enumerate(choices) if choice not in choices[:place]]
+
+
 def searched_on(block: Block) -> tuple[int, ...]:
     """Return the seeds on which rates are tried for a block at the rate TUNED."""
     return tuple(seed(value, axis=TUNING_SEED) for value in values(block, TUNING_SEED) or (USUAL_SEED,))
@@ -218,7 +223,11 @@ def _blocks(raw: Any, where: str) -> tuple[Block, ...]:
     written = raw if isinstance(raw, list) else [raw]
     if not written or not all(isinstance(block, dict) for block in written):
         raise UsageError(f"{where} is not a list of blocks such as {{method: [a, b], task: t, seed: [0, 1]}}.")
-    blocks = [block for part in written for block in with_tuning(_arms(part, where), f"{where}: ")]
+    arms = [arm for part in written for arm in _arms(part, where)]
+    for axis in ("seed", TUNING_SEED):
+        for value in (value for arm in arms for value in values(arm, axis)):
+            seed(value, axis=axis)
+    blocks = list(with_tuning(arms, f"{where}: "))
     for block in blocks:
         for axis in block:
             if axis not in (*AXES, TUNING_SEED) and "." not in str(axis):

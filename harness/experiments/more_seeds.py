@@ -30,6 +30,8 @@ def first(exhibit: Exhibit, blocks: Sequence[Block], number: int) -> tuple[int, 
 
 def planned(exhibit: Exhibit, blocks: Sequence[Block], store: Store, seeds: Collection[int]) -> Planned:
     """Return the cells of the blocks at these seeds instead of their own; some may wait until their rate is chosen."""
+    if not seeds:
+        return Planned([], 0)
     choosing = exhibit.tuning_seeds()
     moved = [
         dict(block) if choosing.issuperset(values(block, "seed")) else {**block, "seed": list(seeds)}

@@ -16,7 +16,7 @@ from typing import Any
 from harness import strict_json
 from harness.errors import UsageError
 from harness.experiments import declared_types, options
-from harness.experiments.exhibits import RATE, Block, Exhibit, values
+from harness.experiments.exhibits import RATE, Block, Exhibit, distinct, values
 from harness.experiments.rate_search import TUNED, TUNING_SEED, USUAL_SEED
 from methods import registry as methods
 
@@ -33,7 +33,7 @@ def reshape(exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen, added: Ch
     if TUNED in chosen.get(RATE, ()) or TUNING_SEED in chosen:
         shaped, chosen = _searching(exhibit, shaped, chosen), _without_search(chosen)
     for axis, given in chosen.items():
-        wanted = _distinct([*given, *added.get(axis, [])])
+        wanted = distinct([*given, *added.get(axis, [])])
         present = _present(shaped, axis)
         matching = [value for value in present if any(_matches(value, want) for want in wanted)]
         if present and all(any(_matches(value, want) for value in present) for want in wanted):
@@ -107,11 +107,6 @@ def words(chosen: Chosen, sign: str = "") -> list[str]:
     ]
 
 
-def _distinct(choices: Sequence[Any]) -> list[Any]:
-    """Return the choices without repetitions. A choice may be a list or a map, such as `method.targets=[q,v]`."""
-    return [choice for place, choice in enumerate(choices) if choice not in choices[:place]]
-
-
 def _present(blocks: Sequence[Block], axis: str) -> list[Any]:
     """Return the values of an axis over all blocks, with patterns expanded."""
     present: list[Any] = []
@@ -159,7 +154,7 @@ def _add(exhibit: Exhibit, blocks: Sequence[Block], axis: str, wanted: list[Any]
     if not any(joins):
         raise UsageError(f"+{axis}: exhibit {exhibit.name} has no such axis to add to; {axis}= sets it.")
     return [
-        {**block, axis: _distinct([*values(block, axis), *wanted])} if join else dict(block)
+        {**block, axis: distinct([*values(block, axis), *wanted])} if join else dict(block)
         for block, join in zip(blocks, joins, strict=True)
     ]
 

@@ -17,7 +17,7 @@ from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.experiments import declared_types, grid, labels, parent_order, rate_choice, rate_search
 from harness.experiments import holes as holes_of_grid
-from harness.experiments.exhibits import CHOSEN, RATE, Block, searched_on, values, with_tuning
+from harness.experiments.exhibits import CHOSEN, RATE, Block, distinct, searched_on, values, with_tuning
 from harness.experiments.holes import Hole
 from harness.experiments.rate_choice import Outcome
 from harness.experiments.rate_search import TUNED, TUNING_SEED, Search
@@ -105,7 +105,7 @@ def _with_chosen(blocks: Sequence[Block], store: Store, holes: list[Hole]) -> Pl
     cells = grid.expand(fixed, holes) if fixed else []
     if not open_blocks:
         return Planned(cells, 0)
-    tried = tuple(dict.fromkeys(rate for block in fixed for rate in values(block, RATE)))
+    tried = distinct([rate for block in fixed for rate in values(block, RATE)])  # a rate may be a map of methods
     if not tried:
         raise UsageError(
             f"{RATE}={CHOSEN}: no other block of this grid tries rates to choose among; {RATE}={TUNED} searches."
@@ -113,7 +113,7 @@ def _with_chosen(blocks: Sequence[Block], store: Store, holes: list[Hole]) -> Pl
     arms = _arms(cells)
     rates = _chosen(cells, arms, store)
     impossible: list[Hole] = []  # one for each rate that was tried, and one of these rates would run
-    candidates = grid.expand([{**block, RATE: list(tried)} for block in open_blocks], impossible)
+    candidates = grid.expand([{**block, RATE: tried} for block in open_blocks], impossible)
     holes += dict.fromkeys(replace(hole, cells=max(1, hole.cells // len(tried))) for hole in impossible)
     arms |= _arms(candidates)
     fresh = [cell for cell in candidates if rates.get(arms[identity.key(cell)]) == cell.recipe.learning_rate]

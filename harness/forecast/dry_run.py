@@ -178,7 +178,7 @@ def lines(store: Store, plan: SweepPlan, costs: Cost, planned: Planned) -> Itera
     if plan.again:
         yield f"{plan.again} finished cells get another attempt, which saves the tensors that a probe needs"
     if waiting:
-        yield f"{waiting} more cells when these have chosen their learning rate"
+        yield f"{waiting} more cell{'s' * (waiting != 1)} when these have chosen their learning rate"
     if costs.rough:
         yield "no cell of one of these models has finished: its time is that of other models, scaled by the operations"
     if costs.past[1] and plan.todo:
@@ -196,7 +196,7 @@ def _search(plan: SweepPlan, costs: Cost, planned: Planned) -> str:
     likely, most = planned.more(rate_search.LIKELY), planned.more(rate_search.MOST)
     arms = f"{planned.searching} arm{'s' * (planned.searching != 1)}"
     text = f"these are trials of learning rates for {arms}: likely {likely} more follow, at most {most}, and then "
-    text += f"{planned.waiting} cells at the chosen rates"
+    text += f"{planned.waiting} cell{'s' * (planned.waiting != 1)} at the chosen rates"
     if costs.wall is None or not plan.todo:
         return text
     each = costs.wall / len(plan.todo)

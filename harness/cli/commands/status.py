@@ -113,7 +113,8 @@ def _expanded(exhibit: "Exhibit", scale: str, store: Store, alone: bool) -> Grid
 
 def _waiting(planned: "Planned") -> str:
     """Return the remark on cells that wait for a learning rate; "" where none does."""
-    return f"{planned.waiting} more cells once the learning rates are chosen" if planned.waiting else ""
+    cells = f"{planned.waiting} more cell{'s' * (planned.waiting != 1)}"
+    return f"{cells} once the learning rates are chosen" if planned.waiting else ""
 
 
 def _grid(given: command_line.CommandLine, store: Store) -> list[Grid]:

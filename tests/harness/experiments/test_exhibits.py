@@ -121,6 +121,8 @@ def test_the_order_of_methods_is_known_from_published_orders_alone():
         ("grid: {quick: {model: m, task: t, seed: 0, arm: [{method: a}]}}", "unknown axis 'arm'.*arms"),
         ("grid: {quick: {model: m, task: t, seed: 0, arms: [{method: a}, {methd: b}]}}", "unknown axis 'methd'"),
         ("grid: {quick: {method: a, model: m, task: t, seed: 0, tuning_seed: 9}}", "tuning_seed needs several rates"),
+        ("grid: {quick: {method: a, model: m, task: t, seed: {b: 1}}}", "seed=.*b.*: a seed is a whole number"),
+        ("grid: {quick: {method: a, model: m, task: t, seed: 0, tuning_seed: [[9]]}}", "tuning_seed=.*: a seed is"),
         ("grid: mine", "names itself"),
         ("grid: nowhere", "no exhibit 'nowhere'"),
         ("title: ", "'title' is missing"),

@@ -75,3 +75,10 @@ def test_a_parent_comes_with_its_child_and_before_it(cell: Callable[..., Cell]) 
     child = replace(cell("soup", 7), parents=(("a", identity.key(parent)),))
     wanted = replace(cell("soup", 0), parents=(("a", identity.key(cell("good", 0))),))
     assert more_seeds.like([child, other, parent], [wanted]) == [parent, child]
+
+
+def test_no_further_seeds_have_no_cells(made: Callable[[str], Exhibit], tmp_path: Path) -> None:
+    """A dry run with --max-seeds at the exhibit's own number asks for none."""
+    exhibit = made(PLAIN)
+    planned = more_seeds.planned(exhibit, exhibit.blocks("quick"), Store(tmp_path / "store"), ())
+    assert (planned.cells, planned.waiting) == ([], 0)

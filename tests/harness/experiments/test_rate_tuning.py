@@ -235,3 +235,14 @@ def test_a_child_of_parents_has_one_arm_on_all_seeds():
     planned = rate_tuning.expand([tried, fresh], store)
     assert planned.waiting == 0
     assert {cell.seed for cell in planned.cells if cell.method.name == "adapterfusion"} == {0, 1, 100}
+
+
+def test_a_rate_that_is_a_map_of_methods_is_tried_for_a_chosen_one():
+    """Its numbers are chosen among for each method."""
+    tried = {**TRIED, RATE: [{"full": 1e-3, "lora": 1e-2}, {"full": 3e-3, "default": 3e-2}, {"default": 3e-2}]}
+    store = Landscape(top(3e-3))
+    assert rate_tuning.expand([tried, FRESH], store).waiting == 4
+    store.run(rate_tuning.expand([tried], store).cells)
+    planned = rate_tuning.expand([tried, FRESH], store)
+    assert (rates(planned, "full"), rates(planned, "lora")) == ({3e-3}, {1e-2})
+    assert planned.waiting == 0
