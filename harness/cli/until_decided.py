@@ -164,7 +164,7 @@ def _forecast(wanted: Wanted, cells: Sequence[Cell], targets: dict[Comparison, i
         wanted.store, wanted.exhibit, _todo(wanted, cells, needed), wanted.options
     )
     names = [f"{row.seeds} seeds would do for {row.left} against {row.right}" for row in targets if row.seeds]
-    names = names or [f"nothing says yet how many seeds would do; the next look is after {max(targets.values())} seeds"]
+    names = names or [f"how many seeds would do is not known yet; the next look is after {max(targets.values())} seeds"]
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""
     clock = f"; together about {progress.clock(course.forecast_s)}" if course.forecast_s is not None else ""
     print(f"forecast: {'; '.join(names[:4])}{more}{clock}")

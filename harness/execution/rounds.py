@@ -106,7 +106,7 @@ def _notes(planned: Planned) -> Iterable[str]:
         if arm in planned.lost and not _skipped(planned, arm):
             yield (
                 f"{arm}: the search found no learning rate ({tried}), so its cells on the reported seeds do not run "
-                f"({planned.lost[arm]}); `deltabench show KEY` tells why a trial failed, and {RATE}=NUMBER gives a rate"
+                f"({planned.lost[arm]}); `deltabench show KEY` shows why a trial failed, and {RATE}=NUMBER gives a rate"
             )
         elif not search.next and search.choice and search.choice.edge:
             yield (

@@ -44,7 +44,7 @@ def choose(scores: Mapping[float, Mapping[Any, float]], broken: Mapping[float, s
     scores: rate -> seed (or another condition) -> score; a seed without a score is left out. broken: the rates at which
     a seed diverged or ran out of memory, and which of the two; they are compared only where every rate with a score is
     one of them. A rate at which training diverged bounds those that may be better, so the rate before it is no edge;
-    lack of memory tells nothing of that kind.
+    lack of memory is no such bound.
 
     Means over different seeds say more about the seeds than about the rates, so a seed that one rate lacks counts for
     none of them. Only rates without any shared seed are compared over their own. The smaller of two equal rates wins,
