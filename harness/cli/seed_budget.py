@@ -57,6 +57,11 @@ def dry_run(
     declared = [look for look in looks.LOOKS if look <= most]
     last = max([begun, *declared])
     yield f"looks: after {', '.join(map(str, declared)) or 'no'} seeds; the exhibit itself has {begun}"
+    if last == begun:
+        later = looks.following(begun)
+        more = f"; the next look is after {later}, so give --max-seeds {later} or more" if later else ""
+        yield f"no seeds are added{more}"
+        return
     further = more_seeds.planned(exhibit, blocks, store, more_seeds.first(exhibit, blocks, last)[begun:])
     missing = [cell for cell in further.cells if store.status(identity.key(cell)) not in FINAL]
     number = len(missing) + further.waiting

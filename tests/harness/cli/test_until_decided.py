@@ -173,6 +173,8 @@ def test_dry_run_shows_the_looks_and_the_largest_budget(make: Callable[..., Benc
     out = capsys.readouterr().out
     assert "looks: after 3, 5, 8, 12 seeds; the exhibit itself has 3" in out
     assert "at most 36 more cells, up to 12 seeds" in out
+    assert call("--until-decided", "--max-seeds", "4", "--dry-run") == 0
+    assert "no seeds are added; the next look is after 5, so give --max-seeds 5 or more" in capsys.readouterr().out
     assert not Path("results").exists()
 
 
