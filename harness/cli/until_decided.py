@@ -183,8 +183,9 @@ def _end(rows: Sequence[Comparison], wanted: Wanted, course: Course) -> Iterator
     from harness.analysis.study import looks
 
     if any(looks.wants_seeds(row) for row in rows):
-        last = max(look for look in looks.LOOKS if look <= wanted.most)
-        yield f"the last look within {wanted.most} seeds, after {last}, has been made; --max-seeds allows more"
+        last = max((look for look in looks.LOOKS if look <= wanted.most), default=None)
+        made = f"the last look within {wanted.most} seeds, after {last}, has been made" if last else ""
+        yield f"{made or f'the first look is after {looks.LOOKS[0]} seeds'}; --max-seeds allows more"
     if course.forecast_s is not None or course.forecast_seeds is not None:
         seeds = f"{course.forecast_seeds} seeds" if course.forecast_seeds else ""
         clock = progress.clock(course.forecast_s) if course.forecast_s is not None else ""

@@ -167,6 +167,12 @@ def test_a_plain_run_before_is_judged_anew(make: Callable[..., Bench]) -> None:
     assert all(more["comparisons"][0]["p"] > single["comparisons"][0]["p"] for single, more in pairs)
 
 
+def test_fewer_seeds_than_the_first_look_needs_end_with_a_sentence(make: Callable[..., Bench], capsys) -> None:
+    make(**NOISY)
+    assert call("seed=0,1", "--until-decided", "--max-seeds", "2") == 0
+    assert "the first look is after 3 seeds; --max-seeds allows more" in capsys.readouterr().out
+
+
 def test_dry_run_shows_the_looks_and_the_largest_budget(make: Callable[..., Bench], capsys) -> None:
     make(**NOISY)
     assert call("--until-decided", "--max-seeds", "12", "--dry-run") == 0
