@@ -265,7 +265,8 @@ def _wait_for_others(store: Store, keys: Sequence[str], seen: Mapping[str, int],
         if not any(store.is_running(key) for key in pending):
             return bool(pending) and (waited or len(pending) < len(keys))
         if not waited:
-            print(f"waiting for {len(pending)} cells that another process runs", file=sys.stderr)
+            cells = f"{len(pending)} cell{'s' * (len(pending) != 1)}"
+            print(f"waiting for {cells} that another process runs", file=sys.stderr)
         waited = True
         time.sleep(WAIT_S)
     return False
