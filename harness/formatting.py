@@ -13,6 +13,11 @@ def number(value: Any) -> str:
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.3g}"
 
 
+def count(things: int, noun: str) -> str:
+    """Return a number of things: "1 cell", "2 cells"."""
+    return f"{things} {noun}{'s' * (things != 1)}"
+
+
 def rate(value: float) -> str:
     """Return a learning rate as papers write it: 3e-4, 1e-2; below 1 always in this notation, so that columns agree."""
     if value >= 1:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from harness import formatting
 from harness.errors import plain
 from harness.experiments import labels
 from harness.store.record import scores
@@ -87,4 +88,4 @@ def counted(rows: Sequence[Fields]) -> str:
     """Return a sentence on the cells' statuses: "54 cells: 53 done, 1 failed"."""
     counts = Counter(str(row["status"]) for row in rows)
     text = ", ".join(f"{count} {status}" for status, count in counts.most_common())
-    return f"{len(rows)} cell{'s' * (len(rows) != 1)}: {text}"
+    return f"{formatting.count(len(rows), 'cell')}: {text}"

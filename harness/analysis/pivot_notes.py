@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from harness import formatting
 from harness.analysis.output import notes, rate_marks
 from harness.analysis.study import axes, selection, statistics
 from harness.analysis.study.measures import Measure
@@ -77,8 +78,8 @@ def _beside(rows: "pd.DataFrame", measure: Measure) -> Iterator[str]:
     beside = rows.cells_beside.dropna()
     timed = measure.title.startswith("time.") or measure.title.endswith("per_s")
     if timed and len(beside) and beside.max():
-        count = int(beside.max())
-        yield f"up to {count} other cell{'s' * (count > 1)} ran beside, so no claim rests on these times"
+        most = int(beside.max())
+        yield f"up to {formatting.count(most, 'other cell')} ran beside, so no claim rests on these times"
 
 
 def _rates(rows: "pd.DataFrame") -> Iterator[str]:

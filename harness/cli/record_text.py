@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.errors import plain
-from harness.formatting import number, rate, value
+from harness.formatting import count, number, rate, value
 from harness.measurement.busy_cores import NOTICED
 from harness.probes import registry as probes
 from harness.store import fingerprint
@@ -93,7 +93,7 @@ def _beside(clock: Mapping[str, Any]) -> Iterator[str]:
     cells, busy = clock.get("cells_beside"), clock.get("busy_beside")
     if cells or (busy or 0) > NOTICED:
         work = "" if busy is None else f", and other work kept {busy:.1f} cores busy during the training"
-        yield f"not alone: {cells or 0} other cell{'s' * (cells != 1)} ran at the same time{work}"
+        yield f"not alone: {count(cells or 0, 'other cell')} ran at the same time{work}"
     elif cells is not None and busy is not None:
         yield "alone: no other cell ran at the same time, and no other work kept the cores busy"
 

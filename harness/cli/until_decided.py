@@ -14,21 +14,24 @@ from harness.cli import seed_budget
 from harness.cli.command_line import CommandLine
 from harness.config.schema import Cell
 from harness.execution import progress, sweep
+from harness.execution.sweep import STOPPED
 from harness.execution.sweep_plan import SweepOptions
 from harness.experiments import more_seeds
 from harness.experiments.exhibits import Block, Exhibit
+from harness.experiments.rate_choice import FAILED
 from harness.experiments.verdict import Comparison, Finding
 from harness.store import archive, identity, requested_grids
 from harness.store.store import FINAL, Store
 
 MARK = "until decided"
 """What the name of a grid ends with whose cells were run until the exhibit was decided."""
-ENDED = (*FINAL, "failed", "timeout", "blocked")
+ENDED = (*FINAL, *FAILED)
+"""The status of a cell that has been run to its end."""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """An exhibit that gets seeds until it is decided.
+class Loop:
+    """What the loop works on: an exhibit that gets seeds until it is decided.
 
     name: of the grid. settings: further arguments of `sweep.run_cells`. most: the most seeds. deadline: when the time
     is over, by time.monotonic(), and duration_s: the whole time; None without a limit.
@@ -46,8 +49,8 @@ class Wanted:
 
 
 @dataclass
-class Course:
-    """What a loop has done: the largest number of seeds at a look, the forecast and the seconds of the seeds added."""
+class Spent:
+    """What the loop has spent: the largest number of seeds at a look, the forecast, and when it began."""
 
     seeds: int
     forecast_seeds: int | None = None
@@ -80,55 +83,55 @@ def with_present(exhibit: Exhibit, blocks: Sequence[Block], store: Store, planne
         if not present:
             break
         cells, last = cells + present, following
-    return list({identity.key(cell): cell for cell in cells}.values())
+    return list(identity.by_key(cells).values())
 
 
-def run(wanted: Wanted, planned: Sequence[Cell], code: int, ran: bool) -> tuple[list[Cell], int]:
+def run(loop: Loop, planned: Sequence[Cell], code: int, ran: bool) -> tuple[list[Cell], int]:
     """Add seeds until the exhibit is decided; return all its cells, and the exit code.
 
     code: of the exhibit's own cells, which have ended. ran: whether the command has run any of them. Raise UsageError
     where it has not, and the whole time is too short for one cell.
     """
-    cells = with_present(wanted.exhibit, wanted.blocks, wanted.store, planned)
-    settings = {**wanted.settings, "rerun": ()}  # the exhibit's own cells have been run again by now
-    course = Course(len(more_seeds.own(wanted.exhibit, wanted.blocks)))
+    cells = with_present(loop.exhibit, loop.blocks, loop.store, planned)
+    settings = {**loop.settings, "rerun": ()}  # the exhibit's own cells have been run again by now
+    spent = Spent(len(more_seeds.own(loop.exhibit, loop.blocks)))
     while True:
-        findings = _findings(wanted, cells)
+        findings = _findings(loop, cells)
         rows = [row for finding in findings for row in finding.comparisons]
         print(_standing(rows))
-        targets = dict(_targets(rows, wanted.most))
-        todo = _todo(wanted, cells, targets)
+        targets = dict(_targets(rows, loop.most))
+        todo = _todo(loop, cells, targets)
         if not todo:
             break
-        if course.forecast_s is None:
-            _forecast(wanted, cells, targets, course)
-        left = None if wanted.deadline is None else wanted.deadline - time.monotonic()
+        if spent.forecast_s is None:
+            _forecast(loop, cells, targets, spent)
+        left = None if loop.deadline is None else loop.deadline - time.monotonic()
         if left is not None:
             if not ran:
-                seed_budget.check_time(wanted.store, wanted.exhibit, todo, wanted.duration_s)
-            if (seed_budget.shortest(wanted.store, wanted.exhibit, todo) or 0) > left or left <= 0:
+                seed_budget.check_time(loop.store, loop.exhibit, todo, loop.duration_s)
+            if (seed_budget.shortest(loop.store, loop.exhibit, todo) or 0) > left or left <= 0:
                 print("the time is over before the comparisons are decided. The same command goes on from here.")
-                return cells, code or 130
+                return cells, code or STOPPED
         ran = True
         seeds = max(targets.values())
         print(f"more seeds where comparisons are undecided ({len(targets)}): {len(todo)} cells, up to {seeds} seeds")
-        ended = [cell for cell in cells if wanted.store.status(identity.key(cell)) in FINAL]
-        round_code = sweep.run_cells([*ended, *todo], **settings, name=f"{wanted.name} {MARK}", deadline_s=left)
-        cells = list({identity.key(cell): cell for cell in [*cells, *todo]}.values())
-        code, course.seeds = round_code or code, max(course.seeds, seeds)
-        if any(wanted.store.status(identity.key(cell)) not in ENDED for cell in todo):
-            return cells, code or 130
-    print("".join(f"{line}\n" for line in _end(rows, wanted, course)), end="")
+        ended = [cell for cell in cells if loop.store.status(identity.key(cell)) in FINAL]
+        round_code = sweep.run_cells([*ended, *todo], **settings, name=f"{loop.name} {MARK}", deadline_s=left)
+        cells = list(identity.by_key([*cells, *todo]).values())
+        code, spent.seeds = round_code or code, max(spent.seeds, seeds)
+        if any(loop.store.status(identity.key(cell)) not in ENDED for cell in todo):
+            return cells, code or STOPPED
+    print("".join(f"{line}\n" for line in _end(rows, loop, spent)), end="")
     return cells, code
 
 
-def _findings(wanted: Wanted, cells: Sequence[Cell]) -> list[Finding]:
+def _findings(loop: Loop, cells: Sequence[Cell]) -> list[Finding]:
     """Return the findings over all looks so far."""
     from harness.analysis import judging
     from harness.analysis.study import study
 
-    runs = archive.from_store(wanted.store, [identity.key(cell) for cell in cells])
-    return judging.judge_all(wanted.exhibit, study.studies(wanted.exhibit, runs), over_looks=True)
+    runs = archive.from_store(loop.store, [identity.key(cell) for cell in cells])
+    return judging.judge_all(loop.exhibit, study.studies(loop.exhibit, runs), over_looks=True)
 
 
 def _targets(rows: Sequence[Comparison], most: int) -> Iterator[tuple[Comparison, int]]:
@@ -143,30 +146,28 @@ def _targets(rows: Sequence[Comparison], most: int) -> Iterator[tuple[Comparison
             yield row, seeds
 
 
-def _todo(wanted: Wanted, cells: Sequence[Cell], targets: dict[Comparison, int]) -> list[Cell]:
+def _todo(loop: Loop, cells: Sequence[Cell], targets: dict[Comparison, int]) -> list[Cell]:
     """Return the cells of these comparisons, up to their next looks, that have not ended."""
-    by_key = {identity.key(cell): cell for cell in cells}
+    by_key = identity.by_key(cells)
     todo: dict[str, Cell] = {}
     for number in sorted(set(targets.values())):
         keys = {key for row, target in targets.items() if target == number for key in row.keys}
-        seeds = more_seeds.first(wanted.exhibit, wanted.blocks, number)
-        further = more_seeds.planned(wanted.exhibit, wanted.blocks, wanted.store, seeds).cells
+        seeds = more_seeds.first(loop.exhibit, loop.blocks, number)
+        further = more_seeds.planned(loop.exhibit, loop.blocks, loop.store, seeds).cells
         wanted_cells = [by_key[key] for key in keys if key in by_key]
-        todo |= {identity.key(cell): cell for cell in more_seeds.like(further, wanted_cells)}
-    return [cell for key, cell in todo.items() if wanted.store.status(key) not in ENDED]
+        todo |= identity.by_key(more_seeds.like(further, wanted_cells))
+    return [cell for key, cell in todo.items() if loop.store.status(key) not in ENDED]
 
 
-def _forecast(wanted: Wanted, cells: Sequence[Cell], targets: dict[Comparison, int], course: Course) -> None:
+def _forecast(loop: Loop, cells: Sequence[Cell], targets: dict[Comparison, int], spent: Spent) -> None:
     """Print how many seeds would do, and how long they take, before the first of them runs."""
-    needed = {row: min(max(row.seeds or wanted.most, seeds), wanted.most) for row, seeds in targets.items()}
-    course.forecast_seeds = max((row.seeds for row in targets if row.seeds), default=None)
-    course.forecast_s = seed_budget.seconds_of(
-        wanted.store, wanted.exhibit, _todo(wanted, cells, needed), wanted.options
-    )
+    needed = {row: min(max(row.seeds or loop.most, seeds), loop.most) for row, seeds in targets.items()}
+    spent.forecast_seeds = max((row.seeds for row in targets if row.seeds), default=None)
+    spent.forecast_s = seed_budget.seconds_of(loop.store, loop.exhibit, _todo(loop, cells, needed), loop.options)
     names = [f"{row.seeds} seeds would do for {row.left} against {row.right}" for row in targets if row.seeds]
     names = names or [f"how many seeds would do is not known yet; the next look is after {max(targets.values())} seeds"]
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    clock = f"; together about {progress.clock(course.forecast_s)}" if course.forecast_s is not None else ""
+    clock = f"; together about {progress.clock(spent.forecast_s)}" if spent.forecast_s is not None else ""
     print(f"forecast: {'; '.join(names[:4])}{more}{clock}")
 
 
@@ -178,16 +179,16 @@ def _standing(rows: Sequence[Comparison]) -> str:
     return f"comparisons: {', '.join(counts) or 'none'}"
 
 
-def _end(rows: Sequence[Comparison], wanted: Wanted, course: Course) -> Iterator[str]:
+def _end(rows: Sequence[Comparison], loop: Loop, spent: Spent) -> Iterator[str]:
     """Yield how the loop ended, and its forecast beside what it took."""
     from harness.analysis.study import looks
 
     if any(looks.wants_seeds(row) for row in rows):
-        last = max((look for look in looks.LOOKS if look <= wanted.most), default=None)
-        made = f"the last look within {wanted.most} seeds, after {last}, has been made" if last else ""
+        last = max((look for look in looks.LOOKS if look <= loop.most), default=None)
+        made = f"the last look within {loop.most} seeds, after {last}, has been made" if last else ""
         yield f"{made or f'the first look is after {looks.LOOKS[0]} seeds'}; --max-seeds allows more"
-    if course.forecast_s is not None or course.forecast_seeds is not None:
-        seeds = f"{course.forecast_seeds} seeds" if course.forecast_seeds else ""
-        clock = progress.clock(course.forecast_s) if course.forecast_s is not None else ""
-        took = progress.clock(time.monotonic() - course.begun)
-        yield f"forecast: {' and '.join(filter(None, (seeds, clock)))}; it took {course.seeds} seeds and {took}"
+    if spent.forecast_s is not None or spent.forecast_seeds is not None:
+        seeds = f"{spent.forecast_seeds} seeds" if spent.forecast_seeds else ""
+        clock = progress.clock(spent.forecast_s) if spent.forecast_s is not None else ""
+        took = progress.clock(time.monotonic() - spent.begun)
+        yield f"forecast: {' and '.join(filter(None, (seeds, clock)))}; it took {spent.seeds} seeds and {took}"

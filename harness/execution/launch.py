@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+from harness import formatting
 from harness.config import compose, launchers
 from harness.config.launchers import Launcher
 from harness.config.schema import Runtime
@@ -265,7 +266,7 @@ def _wait_for_others(store: Store, keys: Sequence[str], seen: Mapping[str, int],
         if not any(store.is_running(key) for key in pending):
             return bool(pending) and (waited or len(pending) < len(keys))
         if not waited:
-            cells = f"{len(pending)} cell{'s' * (len(pending) != 1)}"
+            cells = formatting.count(len(pending), "cell")
             print(f"waiting for {cells} that another process runs", file=sys.stderr)
         waited = True
         time.sleep(WAIT_S)

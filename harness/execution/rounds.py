@@ -10,17 +10,15 @@ from typing import Any
 
 from harness.config.schema import Cell
 from harness.execution import sweep
+from harness.execution.sweep import STOPPED
 from harness.experiments import holes, rate_tuning
 from harness.experiments.exhibits import RATE, Block
 from harness.experiments.rate_choice import FAILED, SKIPPED
 from harness.experiments.rate_search import REACH, TUNED
 from harness.experiments.rate_tuning import Planned
-from harness.formatting import rate
+from harness.formatting import count, rate
 from harness.store import identity
 from harness.store.store import Store
-
-STOPPED = 130
-"""The exit code of a sweep that was interrupted, or whose time was over."""
 
 
 def run(
@@ -43,7 +41,7 @@ def run(
         trying = identity.key(todo[-1]) in planned.trials
         print("".join(f"{line}\n" for line in _announced(planned, trying, len(todo), bool(spent))), end="")
         code = _round(planned, todo, spent, trying, {**settings, "deadline_s": left})
-        spent |= _by_key(todo)
+        spent |= identity.by_key(todo)
         if code == STOPPED or not (planned.waiting or trying):
             break
         planned = rate_tuning.expand(blocks, store, holes=True, spent=spent)
@@ -56,7 +54,7 @@ def _round(
     planned: Planned, todo: Sequence[Cell], spent: Mapping[str, Cell], trying: bool, settings: Mapping[str, Any]
 ) -> int:
     """Run the cells of one round; return its exit code. trying: they try rates, so no probe looks at them."""
-    own = _by_key(todo)
+    own = identity.by_key(todo)
     beside = [cell for key, cell in {**spent, **planned.trials}.items() if key not in own]
     own_settings: dict[str, Any] = {"unprobed": {*settings.get("unprobed", ()), *_seeds(planned)}}
     own_settings |= {"role": "validation"} if trying else {}
@@ -69,10 +67,6 @@ def _now(planned: Planned, spent: Mapping[str, Cell], rerun: Sequence[str]) -> l
     return [cell for cell in cells if identity.key(cell) not in spent]
 
 
-def _by_key(many: Iterable[Cell]) -> dict[str, Cell]:
-    return {identity.key(cell): cell for cell in many}
-
-
 def _seeds(planned: Planned) -> set[int]:
     """Return the seeds on which searches try rates."""
     return {seed for search in planned.searches.values() for seed in search.seeds}
@@ -82,7 +76,7 @@ def _announced(planned: Planned, trying: bool, cells: int, later: bool) -> Itera
     """Yield what a round is for, where a grid has several."""
     if trying:
         arms = planned.searching or len(planned.searches)
-        yield f"learning rates: {cells} trial{'s' * (cells != 1)} for {arms} arm{'s' * (arms != 1)}"
+        yield f"learning rates: {count(cells, 'trial')} for {count(arms, 'arm')}"
     elif later:
         yield "the learning rates are chosen; the reported seeds run now"
 

@@ -30,6 +30,8 @@ from harness.processes import forkserver
 from harness.store import identity, lease, requested_grids
 from harness.store.store import Store
 
+STOPPED = 130
+"""The exit code of a sweep that was interrupted, or whose time was over."""
 LET_GO_S = 5.0
 """The most seconds to wait until ended cells' leases are released."""
 
@@ -94,9 +96,9 @@ def run_cells(
     print("\n".join((_announce(todo, many, store, deadline_s), *sweep_plan.text_notes(todo.values()))))
     setup = replace(_setup(store, todo, plan, limit, probes.entry(entry, wanted)), begun=begun)
     if not _ran(store, decided, setup, tally, runtime.tracker):
-        return 130
+        return STOPPED
     print("\n".join((summary(store, many), *decided.skipped())))
-    if limit is not None and exit_code(store, many) == 130:
+    if limit is not None and exit_code(store, many) == STOPPED:
         print(_stopped(store, todo, limit))
     return _probed(store, many, measured, wanted, runtime, limit)
 
@@ -145,7 +147,7 @@ def exit_code(store: Store, many: Sequence[Cell]) -> int:
     statuses = {store.status(identity.key(cell)) for cell in many}
     if statuses & {"failed", "diverged", "timeout", "blocked"}:
         return 1
-    return 130 if statuses & {"interrupted", "missing", "running"} else 0
+    return STOPPED if statuses & {"interrupted", "missing", "running"} else 0
 
 
 def _probed(

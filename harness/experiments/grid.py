@@ -51,7 +51,7 @@ def expand(blocks: Sequence[Block], holes: list[Hole] | None = None) -> list[Cel
     compose.load(choice for plan in plans for choice in plan.options())
     compose.load(("recipe", name) for plan in plans for name in plan.model_recipes())
     made = [cell for plan in plans for cell in plan.cells()]
-    unique = {identity.key(cell): cell for cell in made if isinstance(cell, Cell)}
+    unique = identity.by_key(cell for cell in made if isinstance(cell, Cell))
     gaps = list(dict.fromkeys(hole for hole in made if isinstance(hole, Hole)))
     if holes is None:
         holes_of_grid.check(gaps, len(unique))

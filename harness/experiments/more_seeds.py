@@ -45,7 +45,7 @@ def planned(exhibit: Exhibit, blocks: Sequence[Block], store: Store, seeds: Coll
 def like(many: Iterable[Cell], wanted: Iterable[Cell]) -> list[Cell]:
     """Return the cells that differ from a wanted one in the seed alone, each after its parents."""
     families = set(map(_family, wanted))
-    by_key = {identity.key(cell): cell for cell in many}
+    by_key = identity.by_key(many)
     picked = {key: cell for key, cell in by_key.items() if _family(cell) in families}
     left = list(picked.values())
     while left:

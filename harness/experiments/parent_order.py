@@ -13,7 +13,7 @@ ANY = "*"
 
 def first(many: Iterable[Cell]) -> list[Cell]:
     """Return the same cells in the same order, but each after those of its parents that are among them."""
-    left = {identity.key(cell): cell for cell in many}
+    left = identity.by_key(many)
     ordered: dict[str, Cell] = {}
 
     def put(key: str) -> None:

@@ -108,7 +108,8 @@ def _with_chosen(blocks: Sequence[Block], store: Store, holes: list[Hole]) -> Pl
     tried = distinct([rate for block in fixed for rate in values(block, RATE)])  # a rate may be a map of methods
     if not tried:
         raise UsageError(
-            f"{RATE}={CHOSEN}: no other block of this grid tries rates to choose among; {RATE}={TUNED} searches."
+            f"{RATE}={CHOSEN}: no other block of this grid tries rates to choose among; "
+            f"{RATE}={TUNED} searches for one."
         )
     arms = _arms(cells)
     rates = _chosen(cells, arms, store)
@@ -124,7 +125,7 @@ def _with_chosen(blocks: Sequence[Block], store: Store, holes: list[Hole]) -> Pl
 
 def _unique(many: Iterable[Cell]) -> list[Cell]:
     """Return the cells seed by seed, each key once."""
-    return list({identity.key(cell): cell for cell in grid.by_seed(many)}.values())
+    return list(identity.by_key(grid.by_seed(many)).values())
 
 
 def _arms(many: Sequence[Cell]) -> dict[str, str]:
@@ -174,31 +175,31 @@ def _with_tuned(
     planned: Planned, blocks: Sequence[Block], store: Store, holes: list[Hole], spent: Collection[str] | None
 ) -> Planned:
     """Return the cells of the plan with those of blocks at the rate `tuned`."""
-    fresh, trying = _Cells(), _Cells()
+    reported, tuning = _Cells(), _Cells()
     for block in blocks:
         plain = {**{axis: value for axis, value in block.items() if axis != TUNING_SEED}, RATE: "x1"}
-        fresh.add(grid.expand([plain], holes))
-        trying.add(grid.expand([{**plain, "seed": list(searched_on(block))}], []))
-    untrained = tuple(dict.fromkeys(cell.method.name for cell in fresh.untrained))
-    if untrained and not fresh.arms:
+        reported.add(grid.expand([plain], holes))
+        tuning.add(grid.expand([{**plain, "seed": list(searched_on(block))}], []))
+    untrained = tuple(dict.fromkeys(cell.method.name for cell in reported.untrained))
+    if untrained and not reported.arms:
         raise UsageError(
             f"{RATE}={TUNED}: {', '.join(untrained)} trains nothing, so there is no rate to search for; "
             f"leave {RATE} out."
         )
-    cells, waiting, lost, searches = [*planned.cells, *fresh.parents, *fresh.untrained], planned.waiting, {}, {}
-    trials = {identity.key(cell): cell for cell in trying.parents}
-    for arm, name in fresh.names().items():
-        if not trying.arms[arm]:  # it cannot run, and is among the holes
+    cells, waiting, lost, searches = [*planned.cells, *reported.parents, *reported.untrained], planned.waiting, {}, {}
+    trials = identity.by_key(tuning.parents)
+    for arm, name in reported.names().items():
+        if not tuning.arms[arm]:  # it cannot run, and is among the holes
             continue
-        search, tried = _search(trying.arms[arm], store, spent)
+        search, tried = _search(tuning.arms[arm], store, spent)
         searches[name] = search
-        trials |= {identity.key(cell): cell for cell in tried}
+        trials |= identity.by_key(tried)
         if search.next:
-            waiting += len(fresh.arms[arm])
+            waiting += len(reported.arms[arm])
         elif search.choice is None:
-            lost[name] = len(fresh.arms[arm])
+            lost[name] = len(reported.arms[arm])
         else:
-            cells += [_at(cell, search.choice.learning_rate, search.to_json()) for cell in fresh.arms[arm]]
+            cells += [_at(cell, search.choice.learning_rate, search.to_json()) for cell in reported.arms[arm]]
     everything = _unique([*trials.values(), *cells])
     pending = frozenset(key for key in trials if rate_choice.ended(key, store, spent) is None)
     return Planned(everything, waiting, (), trials, pending, searches, lost, untrained)

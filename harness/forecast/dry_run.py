@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from harness import formatting
 from harness.config.schema import Cell
 from harness.config.step_load import gib
 from harness.execution import launch, progress, submission, sweep
@@ -178,7 +179,7 @@ def lines(store: Store, plan: SweepPlan, costs: Cost, planned: Planned) -> Itera
     if plan.again:
         yield f"{plan.again} finished cells get another attempt, which saves the tensors that a probe needs"
     if waiting:
-        yield f"{waiting} more cell{'s' * (waiting != 1)} when these have chosen their learning rate"
+        yield f"{formatting.count(waiting, 'more cell')} when these have chosen their learning rate"
     if costs.rough:
         yield "no cell of one of these models has finished: its time is that of other models, scaled by the operations"
     if costs.past[1] and plan.todo:
@@ -194,9 +195,9 @@ def lines(store: Store, plan: SweepPlan, costs: Cost, planned: Planned) -> Itera
 def _search(plan: SweepPlan, costs: Cost, planned: Planned) -> str:
     """Return how many cells follow the trials that run now, and for how long."""
     likely, most = planned.more(rate_search.LIKELY), planned.more(rate_search.MOST)
-    arms = f"{planned.searching} arm{'s' * (planned.searching != 1)}"
+    arms = formatting.count(planned.searching, "arm")
     text = f"these are trials of learning rates for {arms}: likely {likely} more follow, at most {most}, and then "
-    text += f"{planned.waiting} cell{'s' * (planned.waiting != 1)} at the chosen rates"
+    text += f"{formatting.count(planned.waiting, 'cell')} at the chosen rates"
     if costs.wall is None or not plan.todo:
         return text
     each = costs.wall / len(plan.todo)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache, partial
 from typing import Any
@@ -20,6 +20,11 @@ IDENTITY_VERSION = 1
 def key(cell: Cell) -> str:
     """Return the sha256 (64 hex digits) of the canonical JSON of everything that the result depends on."""
     return str(_remembered(cell, "key", lambda: hashlib.sha256(canonical(cell).encode()).hexdigest()))
+
+
+def by_key(cells: Iterable[Cell]) -> dict[str, Cell]:
+    """Return key -> cell, each cell once, in order."""
+    return {key(cell): cell for cell in cells}
 
 
 def known(cell: Cell) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness import formatting
 from harness.analysis.output import figure_style, notes, rate_marks
 from harness.analysis.output.table import MISSING, Entry, Table
 from harness.analysis.study import estimates
@@ -46,7 +47,7 @@ def table(study: Study) -> Table:
 
 def _notes(study: Study) -> tuple[str, ...]:
     beside = int(study.selected.cells_beside.max()) if len(study.selected) else 0
-    others = f"{beside} other cell{'s' * (beside != 1)}"
+    others = formatting.count(beside, "other cell")
     beside_note = f"; up to {others} ran at the same time, so no claim uses them" if beside else ""
     return (
         *notes.common_notes(study),

@@ -130,8 +130,8 @@ def _run(
     code, planned = rounds.run(planned, blocks, deadline_s, **settings, name=name)
     if most is not None and code != rounds.STOPPED:
         deadline = None if deadline_s is None else started + deadline_s
-        wanted = until_decided.Wanted(exhibit, blocks, store, name, options, settings, most, deadline, deadline_s)
-        return until_decided.run(wanted, planned.cells, code, ran)
+        loop = until_decided.Loop(exhibit, blocks, store, name, options, settings, most, deadline, deadline_s)
+        return until_decided.run(loop, planned.cells, code, ran)
     if most is not None or until_decided.before(store, name):
         return until_decided.with_present(exhibit, blocks, store, planned.cells), code
     return planned.cells, code

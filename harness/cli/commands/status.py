@@ -113,7 +113,7 @@ def _expanded(exhibit: "Exhibit", scale: str, store: Store, alone: bool) -> Grid
 
 def _waiting(planned: "Planned") -> str:
     """Return the remark on cells that wait for a learning rate; "" where none does."""
-    cells = f"{planned.waiting} more cell{'s' * (planned.waiting != 1)}"
+    cells = formatting.count(planned.waiting, "more cell")
     return f"{cells} once the learning rates are chosen" if planned.waiting else ""
 
 

@@ -121,7 +121,7 @@ def _rm(store: Store, arguments: argparse.Namespace, *names: str) -> tuple[dict[
     for key, children in removal.needed_by.items():
         few = ", ".join(child[:12] for child in children[:3]) + (" …" if len(children) > 3 else "")
         lines.append(f"{key[:12]} is a parent of {few}, which cannot be run again without it")
-    what = f"{len(removal.bytes)} cell{'s' * (len(removal.bytes) != 1)} with all records, {total / 1e6:.1f} MB"
+    what = f"{formatting.count(len(removal.bytes), 'cell')} with all records, {total / 1e6:.1f} MB"
     if dry or not removal.bytes:
         return {**result, "removed": []}, "\n".join(
             [*lines, f"{what} would be removed" if dry else "nothing to remove"]

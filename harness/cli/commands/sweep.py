@@ -34,12 +34,11 @@ from harness.analysis.grid_table import Choice
 from harness.cli import cell_choice, command_line, request, table_output
 from harness.cli.commands import plan
 from harness.execution import rounds
+from harness.execution.sweep import STOPPED
 from harness.experiments import rate_tuning
 from harness.forecast import dry_run
 from harness.store import requested_grids
 from harness.store.store import Store
-
-INTERRUPTED = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +68,7 @@ def main(arguments: argparse.Namespace) -> int:
     store, choice = Store(options.runtime.store), cell_choice.of_cells(name, planned.cells, blocks)
     if arguments.json:
         print(json.dumps({"exit_code": code, **_outcome(store, choice, name)}, indent=1))
-    elif code != INTERRUPTED or deadline_s is not None:
+    elif code != STOPPED or deadline_s is not None:
         table_output.after(store, choice)
     return code
 
