@@ -2,7 +2,7 @@
 
 exhibit.json   tables with the cells behind every number, verdicts, and the digest of the inputs
 README.md      tables, figures and verdicts on one page
-<view>.csv / .md / .tex, <figure>.svg / .png, claims.json / .md
+<view>.csv / .md / .tex, <figure>.svg / .png / .pdf, claims.json / .md
 """
 
 import dataclasses
@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     from harness.store.archive import Run
 
 INDEX = "exhibit.json"
+FIGURES = ("svg", "png", "pdf")
+SAVED: dict[str, dict[str, Any]] = {
+    ".svg": {"metadata": {"Date": None}, "dpi": 130},
+    ".pdf": {"metadata": {"CreationDate": None}, "dpi": 130},
+}
+"""Suffix -> how a file is written: without the day, and with clouds of points as small pictures."""
 
 
 def render(
@@ -127,7 +133,7 @@ def show(folder: Path, console: "Console") -> None:
         where = f"{finding['model']}: " if several else ""
         console.print(Text(f"{where}{finding['sentence']}"))
     for name in index["figures"]:
-        console.print(Text(f"figure: {folder / name}.png (.svg)"))
+        console.print(Text(f"figure: {folder / name}.png (.svg, .pdf)"))
     for name, why in index.get("failed_figures", {}).items():
         console.print(Text(f"figure {name} could not be drawn: {why}"))
     console.print(Text(f"tables, claims and the cells behind every number: {folder / 'README.md'}"))
@@ -222,12 +228,12 @@ def _draw(
 ) -> tuple[list[str], dict[str, str]]:
     """Return the names of the drawn figures, and why the others were not; one failed figure stops no other.
 
-    Each is written as SVG and PNG, byte-equal for equal records.
+    Each is written as SVG, PNG and PDF, byte-equal for equal records.
     """
     drawn: list[str] = []
     failed: dict[str, str] = {}
     for view in chosen if studies else []:
-        made = [folder / f"{view.name}.{kind}" for kind in ("svg", "png")]
+        made = [folder / f"{view.name}.{kind}" for kind in FIGURES]
         try:
             _draw_one(view, studies, stale, *made)
             drawn.append(view.name)
@@ -238,7 +244,7 @@ def _draw(
     return drawn, failed
 
 
-def _draw_one(view: view_registry.View, studies: "Sequence[Study]", stale: "Stale", svg: Path, png: Path) -> None:
+def _draw_one(view: view_registry.View, studies: "Sequence[Study]", stale: "Stale", *paths: Path) -> None:
     from harness.analysis.output import (
         figure_style,  # here: a matplotlib that cannot be imported costs the figures alone
     )
@@ -247,5 +253,5 @@ def _draw_one(view: view_registry.View, studies: "Sequence[Study]", stale: "Stal
         figure = view.function()(studies)
         stale.over(figure)
         figure_style.settle(figure)
-        figure.savefig(svg, metadata={"Date": None})
-        figure.savefig(png)
+        for path in paths:
+            figure.savefig(path, **SAVED.get(path.suffix, {}))

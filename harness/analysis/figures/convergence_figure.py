@@ -81,7 +81,8 @@ def _curve(axes: "Axes", rows: "pd.DataFrame", column: str, look: dict[str, Any]
     if len(across) == 1:
         axes.axhline(middle[0], color=look["color"], linewidth=1.2)
         return
-    axes.plot(across, middle, color=look["color"], linewidth=1.5, zorder=3)
+    every = max(1, (len(across) - 1) // 4)  # some markers, so that the lines differ without colours too
+    axes.plot(across, middle, linewidth=1.5, markersize=3.5, markevery=every, zorder=3, **look)
     axes.plot(across[-1], middle[-1], linestyle="", markersize=4, clip_on=False, zorder=4, **look)
     if rows.seed.nunique() > 1:
         axes.fill_between(across, low, high, color=look["color"], alpha=0.18, linewidth=0)

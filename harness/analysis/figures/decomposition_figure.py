@@ -102,7 +102,8 @@ def _panel(axes: "Axes", drawn: Sequence[Cloud]) -> None:
             for step in range(cloud.direction.shape[1]):
                 at = cloud.direction[own, step], cloud.magnitude[own, step]
                 look: dict[str, Any] = {"color": _colour(step), "marker": MARKERS.get(kind, "o")}
-                axes.scatter(*at, s=size, alpha=0.75, linewidths=0, zorder=2, **look)
+                # Thousands of points are one picture inside the SVG and the PDF.
+                axes.scatter(*at, s=size, alpha=0.75, linewidths=0, zorder=2, rasterized=True, **look)
     across, up = (np.stack([getattr(cloud, side) for cloud in drawn]) for side in ("direction", "magnitude"))
     for step in range(across.shape[2]):
         _line(axes, across[:, :, step], up[:, :, step], color=_colour(step), linewidth=0.9, linestyle="--")

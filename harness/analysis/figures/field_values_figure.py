@@ -114,7 +114,7 @@ def _legend(
     shown = [arm for study in studies for arm in study.clean.arms if study.method_of[arm] in colours]
     names = {method: f"{method} ({rate_marks.UNTUNED})" if method in alone else method for method in colours}
     handles = [Line2D([], [], label=names[method], markersize=5, **look) for method, look in colours.items()]
-    level = f"bars: {figure_style.level(studies)}"
+    level = f"bars: {figure_style.level(studies)}{figure_style.PRINTED if foreign or studies[0].published else ''}"
     grey = f"grey, published alone: {', '.join(foreign)}" if foreign else ""
     placed = {
         arm

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.analysis.output import figure_style
+from harness.analysis.output import figure_style, method_looks
 from harness.analysis.views.forecast_memory import GIB, MemoryStudy, too_large
 
 if TYPE_CHECKING:
@@ -30,19 +30,11 @@ def draw(studies: Sequence[MemoryStudy]) -> "Figure":
 
 
 def _looks(studies: Sequence[MemoryStudy]) -> dict[str, dict[str, Any]]:
-    """Return arm -> colour and pattern: black for the ceiling; the variants of a method share a colour."""
-    exhibit = studies[0].exhibit
-    listed = [name for name in exhibit.methods() if name != exhibit.ceiling]
-    looks: dict[str, dict[str, Any]] = {}
-    for arm, method in {arm: method for study in studies for arm, method in study.arms.items()}.items():
-        colour = (
-            figure_style.CYCLE[listed.index(method) % len(figure_style.CYCLE)]
-            if method in listed
-            else figure_style.CEILING
-        )
-        again = any(look["color"] == colour for look in looks.values())
-        looks[arm] = {"color": colour, **({"alpha": 0.45} if again else {})}
-    return looks
+    """Return arm -> colour and pattern of its bars; the variants of a method are lighter."""
+    methods = {arm: method for study in studies for arm, method in study.arms.items()}
+    looks = figure_style.variants(methods)
+    hatches = {arm: method_looks.of(method).hatch for arm, method in methods.items()}
+    return {arm: {"facecolor": looks[arm]["color"], "hatch": hatches[arm], "edgecolor": "white"} for arm in methods}
 
 
 def _panel(axes: "Axes", study: MemoryStudy, looks: dict[str, dict[str, Any]]) -> None:
@@ -72,7 +64,7 @@ def _legend(figure: "Figure", studies: Sequence[MemoryStudy], looks: dict[str, d
 
     handles = [Patch(label=figure_style.short(arm), **look) for arm, look in looks.items()]
     measured = any(row.measured for study in studies for row in study.rows)
-    source = f"forecast{', red marks: measured' if measured else ', nothing is measured'}"
+    source = f"one forecast a bar{', red marks: measured once' if measured else ', nothing is measured'}; no intervals"
     figure_style.legend(figure, handles, 6, source, _limit(studies))
 
 

@@ -42,7 +42,7 @@ def draw(studies: Sequence[Study]) -> "Figure":
     grid[0].set_ylabel("validation score (points)")
     handles = {line.get_label(): line for axes in grid for line in axes.get_legend_handles_labels()[0]}
     columns = 3 * len(studies)
-    level = f"mean over tasks and seeds, {figure_style.seeds(studies)}; ring: the chosen rate"
+    level = f"mean over tasks and seeds, {figure_style.seeds(studies)}, no intervals; ring: the chosen rate"
     absent = figure_style.unplaced(studies, lambda study, arm: bool(by_method(study)[arm][0].size))
     figure_style.legend(figure, list(handles.values()), columns, level, absent, figure_style.subtitle(studies))
     return figure

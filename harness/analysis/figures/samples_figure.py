@@ -96,7 +96,8 @@ def _legend(figure: "Figure", studies: Sequence[Study], looks: Mapping[str, Any]
     arms = list(dict.fromkeys(arm for study in studies for arm in study.clean.arms))
     handles = [Line2D([], [], label=figure_style.named(studies, arm), markersize=5, **looks[arm]) for arm in arms]
     panels = [panel for study in studies for _, panel, _ in samples.quantities(study)]
-    level = f"mean over seeds, bars: {figure_style.level(studies, panels)}"
+    printed = figure_style.PRINTED if _printed(studies[0]) else ""
+    level = f"mean over seeds, bars: {figure_style.level(studies, panels)}{printed}"
     absent = figure_style.unplaced(studies, _drawn)
     marks, below = figure_style.marked(studies), figure_style.subtitle(studies)
     figure_style.legend(

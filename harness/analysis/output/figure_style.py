@@ -1,4 +1,4 @@
-"""The style of the figures: one colour and one marker per method, the same in all figures of an exhibit."""
+"""The style of the figures: fonts, lines, the looks of arms, and what every caption has."""
 
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib
 
-from harness.analysis.output import notes, rate_marks
+from harness.analysis.output import method_looks, notes, rate_marks
 from harness.analysis.study import statistics
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours (distinct for colour-blind readers) without yellow, then Tol's muted ones.
-CYCLE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#882255", "#999933"]
-CYCLE += ["#44AA99", "#AA4499", "#117733", "#661100", "#6699CC", "#88CCEE"]
-MARKERS = "osD^vPXhpd<>8*H"
-CEILING, FLOOR = "#000000", "#8c8c8c"
+FLOOR = "#8c8c8c"
+"""The grey of what is drawn beside the methods: reference lines, and published methods without a cell of ours."""
+HALVES = ("left", "right", "top", "bottom")
+"""Which half of the marker is filled for a method's variants after the first, in their order."""
+PRINTED = "; as published: no intervals"
+"""What a caption has of a panel of printed numbers."""
 
 SETTINGS: Any = {
     "font.size": 9,
@@ -70,24 +71,38 @@ def settle(figure: "Figure") -> None:
 
 
 def looks(studies: Sequence[Study]) -> dict[str, dict[str, Any]]:
-    """Return arm -> colour and marker: the floor grey, the ceiling black, the others in the exhibit's order.
+    """Return arm -> colour and marker: those of its method everywhere (method_looks.py).
 
-    The place in the cycle comes from the exhibit's whole method list, so a method keeps its colour in a
-    partial table; variants of a method and added methods follow after the list.
+    Variants of a method are lighter, with half-filled markers.
     """
-    exhibit = studies[0].exhibit
-    roles = {exhibit.floor, exhibit.ceiling}
-    listed = [name for name in exhibit.methods() if name not in roles]
-    arms = list(dict.fromkeys(arm for study in studies for arm in study.clean.arms))
-    extra = [arm for arm in arms if arm not in listed and arm not in roles]
-    places = {arm: place for place, arm in enumerate([*listed, *extra])}
-    return {arm: _look(arm, places.get(arm), arm == exhibit.floor) for arm in arms}
+    return variants({arm: study.method_of.get(arm, arm) for study in studies for arm in study.clean.arms})
 
 
-def _look(arm: str, place: int | None, floor: bool) -> dict[str, Any]:
-    if place is None:
-        return {"color": FLOOR if floor else CEILING, "marker": "." if floor else "s"}
-    return {"color": CYCLE[place % len(CYCLE)], "marker": MARKERS[place % len(MARKERS)]}
+def variants(methods: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Return the look of each arm. methods: arm -> its method."""
+    siblings: dict[str, list[str]] = {}
+    for arm, method in methods.items():
+        siblings.setdefault(method, []).append(arm)
+    return {
+        arm: _variant(method, siblings[method].index(arm), len(siblings[method])) for arm, method in methods.items()
+    }
+
+
+def _variant(method: str, place: int, count: int) -> dict[str, Any]:
+    look = method_looks.of(method)
+    if place == 0:
+        return {"color": look.color, "marker": look.marker}
+    return {
+        "color": _lighter(look.color, 0.6 * place / (count - 1)),
+        "marker": look.marker,
+        "fillstyle": HALVES[(place - 1) % len(HALVES)],
+    }
+
+
+def _lighter(color: str, share: float) -> str:
+    """Return the colour mixed with this share of white."""
+    parts = (int(color[at : at + 2], 16) for at in (1, 3, 5))
+    return "#" + "".join(f"{round(part + share * (255 - part)):02x}" for part in parts)
 
 
 def short(name: str, width: int = 26) -> str:

@@ -102,6 +102,7 @@ def test_everything_is_written_the_page_shows_it_and_the_same_records_give_the_s
     for figure in index["figures"]:
         assert (tmp_path / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
         assert b"<svg" in (tmp_path / f"{figure}.svg").read_bytes()
+        assert (tmp_path / f"{figure}.pdf").read_bytes().startswith(b"%PDF")
         assert f"({figure}.svg)" in page
     for finding in index["findings"]:
         assert finding["sentence"] in page
@@ -245,17 +246,18 @@ def test_a_rendering_is_current_until_something_it_depends_on_changes(make_grid,
     assert not report.current(tmp_path, others[0])
 
 
-def test_a_method_keeps_its_colour_in_a_partial_table(make_grid):
-    from harness.analysis.output import figure_style
+def test_a_method_has_one_look_in_every_table_of_every_exhibit(make_grid):
+    from harness.analysis.output import figure_style, method_looks
 
-    exhibit = exhibits.load("delta-ranking")
-    looks = [
-        figure_style.looks(study.studies(exhibit, make_grid(methods=m)))
-        for m in (exhibit.methods(), ("prompt", "mine"))
-    ]
-    assert looks[0]["prompt"] == looks[1]["prompt"]
-    assert len({look["color"] for look in looks[0].values()}) == len(looks[0])
-    assert looks[1]["mine"]["color"] not in {look["color"] for look in looks[0].values()}
+    shown = {}
+    for name, methods in (("delta-ranking", ("none", "full", "lora", "prompt")), ("delta-methods", ("prompt", "mine"))):
+        studies = study.studies(exhibits.load(name), make_grid(methods=methods))
+        for arm, look in figure_style.looks(studies).items():
+            assert shown.setdefault(arm, look) == look
+    assert {arm: (look["color"], look["marker"]) for arm, look in shown.items()} == {
+        name: (method_looks.of(name).color, method_looks.of(name).marker) for name in shown
+    }
+    assert len({(look["color"], look["marker"]) for look in shown.values()}) == 5
 
 
 def test_names_do_not_overlap_in_the_ranking_figure(make_grid):
