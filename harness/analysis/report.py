@@ -17,7 +17,7 @@ from harness.analysis.judging import judge as judge
 from harness.analysis.judging import judge_all, looks_made
 from harness.analysis.output import table
 from harness.analysis.output.table import Table
-from harness.experiments import view_registry
+from harness.experiments import claims, view_registry
 from harness.experiments.exhibits import Exhibit
 from harness.experiments.verdict import Finding
 
@@ -36,6 +36,17 @@ SAVED: dict[str, dict[str, Any]] = {
     ".pdf": {"metadata": {"CreationDate": None}, "dpi": 130},
 }
 """Suffix -> how a file is written: without the day, and with clouds of points as small pictures."""
+
+
+def load(exhibit: Exhibit) -> None:
+    """Import what `render` needs, for a caller that has to wait anyway."""
+    from harness.analysis.output import notes, stale_marks, verdict_table  # noqa: F401
+    from harness.analysis.study import study  # noqa: F401
+
+    for name in exhibit.views:
+        view_registry.VIEWS[name].function()
+    for name, _ in exhibit.claims:
+        claims.find(name).test()
 
 
 def render(

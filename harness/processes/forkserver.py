@@ -58,13 +58,10 @@ def start(target: Callable[..., None], arguments: tuple[Any, ...], modules: Sequ
     the server dies at its start twice.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(modules))
     for again in (True, False):
-        temporary_folders.prepare()
         try:
+            begin(modules)
             with _shielded():
-                with _server_environment():
-                    forkserver.ensure_running()
                 process = context.Process(target=target, args=arguments)
                 process.start()  # waits for the server's imports; Ctrl-C works here
             return process
@@ -76,6 +73,14 @@ def start(target: Callable[..., None], arguments: tuple[Any, ...], modules: Sequ
                     f"the process that starts the cells ended as soon as it was started ({reason})"
                 ) from error
     raise AssertionError("unreachable: the second try returns or raises")
+
+
+def begin(modules: Sequence[str]) -> None:
+    """Start the server without waiting for its imports, unless it runs already."""
+    temporary_folders.prepare()
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(modules))
+    with _shielded(), _server_environment():
+        forkserver.ensure_running()
 
 
 def call(target: str, arguments: tuple[Any, ...], modules: Sequence[str]) -> Any:

@@ -38,6 +38,7 @@ from harness.experiments.rerun_command import exhibit_words
 from harness.forecast import device_fit, dry_run, exhibit_rows, gpu_hours
 from harness.paths import located
 from harness.probes import registry as probes
+from harness.processes import forkserver
 from harness.store import archive, identity
 from harness.store.store import FINAL, Store
 
@@ -126,6 +127,9 @@ def _run(
     if most is not None:
         seed_budget.check_time(store, exhibit, planned.cells, deadline_s)
     ran = any(store.status(identity.key(cell)) not in FINAL for cell in planned.cells)
+    if ran:  # the server's imports take seconds of one core, and so do the report's
+        forkserver.begin(forkserver.preload(cell.model.family for cell in planned.cells))
+        report.load(exhibit)
     settings: dict[str, Any] = {**vars(options), "role": exhibit.sets, "seconds": dry_run.seconds(store)}
     code, planned = rounds.run(planned, blocks, deadline_s, **settings, name=name)
     if most is not None and code != rounds.STOPPED:
