@@ -152,9 +152,9 @@ def tuned(content: Mapping[str, Any]) -> bool:
 
 
 def _family(content: Mapping[str, Any]) -> str:
-    """Return what a rate is tuned for: a cell without its task, seed and rate."""
+    """Return what a rate is tuned for: a cell without its task, seed and rate, and however often it is evaluated."""
     cell = identity.from_json(content)
-    recipe = replace(cell.recipe, learning_rate=1.0)
+    recipe = replace(cell.recipe, learning_rate=1.0, evaluate_every=1)
     return identity.canonical(replace(cell, seed=0, task=TaskConfig(""), parents=(), recipe=recipe))
 
 
