@@ -302,3 +302,8 @@ def test_a_figure_that_fails_costs_only_itself(make_grid, tmp_path, monkeypatch)
     assert "## Claims" in page
     assert not list(tmp_path.glob("*.svg"))
     assert not report.current(tmp_path, "these")
+
+
+def test_every_exhibit_can_load_what_its_report_needs() -> None:
+    for exhibit in LOADED.values():
+        report.load(exhibit)

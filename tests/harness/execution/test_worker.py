@@ -469,6 +469,9 @@ def test_a_killed_server_costs_its_cell_and_is_started_again(
 def test_the_server_has_one_thread_when_it_forks(stubbed: None) -> None:
     """With everything that it really preloads, torch included: a lock held by another thread would never open."""
     assert forkserver.call_each("stubs:threads", [(), ()], forkserver.preload(())) == [1, 1]
+    assert forkserver.call("stubs:frozen", (), forkserver.preload(())) > 100_000, (
+        "the collector reads them in each child"
+    )
 
 
 def test_the_environment_is_as_before(store: Store, cell: Make, setup: Callable[..., Setup]) -> None:

@@ -374,7 +374,8 @@ def test_a_rate_is_tuned_where_a_tuning_exhibit_chose_it_for_this_backbone():
         ("method", {"name": "ia3"}),
     ):
         assert not open_rates.tuned({**cell, part: {**cell[part], **change}}), change
-    assert open_rates.tuned({**cell, "seed": 9, "task": {**cell["task"], "digest": "another"}})
+    often = {**cell["recipe"], "evaluate_every": 7}
+    assert open_rates.tuned({**cell, "seed": 9, "recipe": often, "task": {**cell["task"], "digest": "another"}})
 
 
 def test_a_tuned_rate_of_another_backbone_is_untuned():
