@@ -38,7 +38,7 @@ The fields of methods, where a method's own page says no more:
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -79,6 +79,7 @@ from methods.backbone.roles import (
 from methods.backbone.sizes import Place, Shape
 from methods.backbone.sizes import shape as shape_of
 from methods.backbone.trainable_parameters import Delta, freeze, parameter, trainable
+from methods.peft_layers import peft_insertion
 
 __all__ = [
     "BITS",
@@ -107,6 +108,7 @@ __all__ = [
     "Stage",
     "Switch",
     "Texts",
+    "Training",
     "Update",
     "UsageError",
     "accept_prefixes",
@@ -136,6 +138,7 @@ __all__ = [
     "overlay",
     "overlays",
     "parameter",
+    "peft_insertion",
     "plug",
     "quantise",
     "remove",
@@ -209,6 +212,19 @@ class Parent:
 
 
 @dataclass(frozen=True)
+class Training:
+    """What a method may use of its training before the first step.
+
+    steps: the optimiser steps of all stages. losses: the losses (scalars) of the batches of the first steps, then of
+    the following ones, without end. Each is computed when it is asked for, in evaluation mode, and has a gradient
+    unless the method turns gradients off.
+    """
+
+    steps: int
+    losses: Iterator[torch.Tensor]
+
+
+@dataclass(frozen=True)
 class Method:
     """A delta-tuning method: flat hyperparameters and what they do to a frozen backbone.
 
@@ -216,6 +232,8 @@ class Method:
     checks ranges. derived: field -> its value where it is null, as arithmetic over the other fields. parents: the
     method whose finished deltas this one builds on; "*" for any. evaluation_only: nothing of it trains, so that its
     cells have recipe.steps=0. only_head: nothing of it trains but the head that an objective may put on the backbone.
+    values: "module:NAME" of a table `method.field=value` -> what it does, for a field whose values are another
+    library's; `deltabench list fields` prints it, so its module does not import torch.
     """
 
     name: ClassVar[str]
@@ -225,6 +243,7 @@ class Method:
     parents: ClassVar[str] = ""
     evaluation_only: ClassVar[bool] = False
     only_head: ClassVar[bool] = False
+    values: ClassVar[str] = ""
 
     def attach(self, model: nn.Module) -> None:
         """Insert modules into the frozen backbone and/or set `requires_grad`.
@@ -245,6 +264,18 @@ class Method:
 
     def read(self, model: nn.Module, encode: Callable[[str], Sequence[int]]) -> None:
         """Use a start that is text; called after `attach`. encode: text -> token ids, without special tokens."""
+
+    @property
+    def has_start(self) -> bool:
+        """Return whether `start` does anything."""
+        return False
+
+    def start(self, model: nn.Module, training: Training) -> None:
+        """Set the trained tensors by the weights, by train rows or by the number of steps, before the first step.
+
+        It is called in training only, after `attach`, `inherit` and `read`, and once more where training resumes. A
+        finished cell is loaded without it, so what it sets outside the trained tensors goes into `Delta.plain`.
+        """
 
     def closed_form(self, shape: Shape) -> int:
         """Return the number of delta parameters from the backbone's sizes alone, as the paper counts them."""

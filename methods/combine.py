@@ -13,7 +13,18 @@ import torch
 from torch import nn
 
 from methods import registry as methods
-from methods.base import Group, Method, MethodConfig, NotApplicable, Parts, Shape, Switch, UsageError, attach_parts
+from methods.base import (
+    Group,
+    Method,
+    MethodConfig,
+    NotApplicable,
+    Parts,
+    Shape,
+    Switch,
+    Training,
+    UsageError,
+    attach_parts,
+)
 from methods.registry import read_part
 
 
@@ -90,6 +101,14 @@ class Combine(Method):
     def read(self, model: nn.Module, encode: Callable[[str], Any]) -> None:
         for method in self.made.values():
             method.read(model, encode)
+
+    @property
+    def has_start(self) -> bool:
+        return any(method.has_start for method in self.made.values())
+
+    def start(self, model: nn.Module, training: Training) -> None:
+        for method in self.made.values():
+            method.start(model, training)
 
     def dead(self, model: nn.Module) -> dict[str, str]:
         return {name: reason for method in self.made.values() for name, reason in method.dead(model).items()}

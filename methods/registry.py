@@ -52,7 +52,7 @@ class MethodEntry:
 
     derived: field -> its value where it is null, as arithmetic over other fields. parents: the method whose finished
     cells it builds on, "" for none, "*" for any. evaluation_only: its cells have no steps. only_head: nothing of it
-    trains but the head of an objective.
+    trains but the head of an objective. values: "module:NAME" of a table assignment -> what it does, "" for none.
     """
 
     name: str
@@ -64,6 +64,7 @@ class MethodEntry:
     parents: str = ""
     evaluation_only: bool = False
     only_head: bool = False
+    values: str = ""
 
 
 @cache
@@ -159,7 +160,8 @@ def _entry(module: str, node: ast.ClassDef, classes: Mapping[str, Any]) -> Metho
     fields = _fields(node, classes)
     if any(size in fields for size in SIZES):
         fields["budget"] = FieldSpec("Share | None", None)
-    return MethodEntry(name, module, node.name, fields, doc, derived, parents, evaluation_only, only_head)
+    values = constants.get("values", "")
+    return MethodEntry(name, module, node.name, fields, doc, derived, parents, evaluation_only, only_head, values)
 
 
 def _fields(node: ast.ClassDef, classes: Mapping[str, Any]) -> dict[str, FieldSpec]:

@@ -5,6 +5,7 @@ method's page that names it, else of the page of a method that it builds on, els
 """
 
 import ast
+import importlib
 import importlib.util
 import re
 from collections.abc import Iterator, Mapping
@@ -36,7 +37,8 @@ KINDS: Mapping[str, type[Any]] = {
 def rows(what: str | None) -> list[Row]:
     """Return the fields of an option (`lora`, `glue/sst2`, `micro`), of a kind (`recipe`), or whose name has the word.
 
-    Each row has `name`, `type`, `default`, `value` (of the option), `rule` and `about`. None stands for all kinds.
+    Each row has `name`, `type`, `default`, `value` (of the option), `rule` and `about`. A value that a method's table
+    explains is a row without a type. None stands for all kinds.
     Raises UsageError where nothing has such a name.
     """
     if what is None or what in ("method", "methods"):
@@ -92,6 +94,11 @@ def _of_method(name: str, values: Mapping[str, Any]) -> Iterator[Row]:
             **_row(f"method.{field}", spec.type_text, default, about, rule),
             "value": values.get(field, default),
         }
+    if entry.values:
+        module, _, table = entry.values.partition(":")
+        for assigned, about in getattr(importlib.import_module(module), table).items():
+            assignment, _, value = assigned.partition("=")
+            yield {**_row(assignment, "", None, about, ""), "value": value}
 
 
 def _of_all_methods() -> Iterator[Row]:
@@ -169,7 +176,9 @@ WORDS = {
 
 def lines(matches: list[Row]) -> list[tuple[str, str]]:
     """Return (name=value, type, rule and meaning) for each row."""
-    return [(_assigned(row), f"{_kind(row)}. {row['about'][:1].upper()}{row['about'][1:]}".strip()) for row in matches]
+    texts = ((_kind(row), f"{row['about'][:1].upper()}{row['about'][1:]}") for row in matches)
+    described = (". ".join(filter(None, pair)) if pair[1] else f"{pair[0]}." for pair in texts)
+    return [(_assigned(row), text.strip()) for row, text in zip(matches, described, strict=True)]
 
 
 def _assigned(row: Row) -> str:

@@ -4,6 +4,7 @@ The checkpoint that a table reports is chosen in the analysis; `best` here only 
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from harness.config.schema import RecipeConfig
 from harness.measurement.meter import Meter
@@ -24,7 +26,7 @@ from harness.training.checkpoint import Keeper, Place, Stopped, Unusable
 from harness.training.objectives.base import Objective
 from harness.training.score import Scored, Split, score
 from methods.backbone.trainable_parameters import trainable
-from methods.base import Method
+from methods.base import Method, Training, UsageError
 from tasks.base import Task
 
 
@@ -59,7 +61,7 @@ class Fitted:
 
 @dataclass
 class Work:
-    """Everything one training run works with."""
+    """Everything one training run works with. start_flops: floating-point operations before the first step, if any."""
 
     model: nn.Module
     method: Method
@@ -71,6 +73,7 @@ class Work:
     meter: Meter
     keeper: Keeper = field(default_factory=Keeper)
     curve: list[dict[str, Any]] = field(default_factory=list)
+    start_flops: int | None = None
 
     @property
     def evaluated(self) -> list[str]:
@@ -87,6 +90,8 @@ def fit(work: Work, order_seed: int, dropout_seed: int) -> Fitted:
     """
     recipe, trained = work.recipe, dict(trainable(work.model))
     steps = recipe.steps if trained else 0
+    if steps and work.method.has_start:
+        _start(work, order_seed)
     place = work.keeper.open(work.model) if steps else None
     last = _evaluate(work, 0, None, 0.0) if place is None else None
     if last is not None and steps == 0:
@@ -107,6 +112,27 @@ def fit(work: Work, order_seed: int, dropout_seed: int) -> Fitted:
     assert best is not None, "a place is before the end of its stage"
     assert last is not None, "a place is before the end of its stage"
     return Fitted(best, last)
+
+
+def _start(work: Work, order_seed: int) -> None:
+    """Let the method set its tensors before the first step. Raise UsageError where each process has a part of them."""
+    if work.recipe.parallel == "fsdp":
+        raise UsageError(
+            f"recipe.parallel=fsdp: method {work.method.name} has a start that needs whole matrices. "
+            "Take recipe.parallel=ddp."
+        )
+    with work.meter.phase("start"), FlopCounterMode(display=False) as counter:
+        work.method.start(work.model, Training(work.recipe.steps, _first_losses(work, order_seed)))
+    work.start_flops = int(counter.get_total_flops())
+
+
+def _first_losses(work: Work, order_seed: int) -> Iterator[torch.Tensor]:
+    """Yield the loss (a scalar) of each step's rows, from the first step on, without the method's penalty."""
+    order = Order(work.splits["train"].encoded.lengths, work.recipe.batch_size, order_seed)
+    encoded, device = work.splits["train"].encoded, next(work.model.parameters()).device
+    for step in itertools.count():
+        batch = encoded.batch(order.rows(step)).to(device)
+        yield training_step.losses(work.objective, work.method, work.model, batch, penalised=False)[0]
 
 
 def _train(

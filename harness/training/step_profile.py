@@ -26,9 +26,11 @@ def operations(work: "Work", device: torch.device, name: str) -> dict[str, Any]:
     """Return the record's `flops`: of one step, per second of steady training, and the share of the peak of device
     `name`.
 
-    The rate is that step's operations per token times the steady tokens per second.
+    The rate is that step's operations per token times the steady tokens per second. `start`: those before the first
+    step, where the method has any.
     """
     absent: dict[str, Any] = dict.fromkeys(("step", "rows", "tokens", "per_s", "peak_per_s", "peak_of", "share"))
+    absent |= {} if work.start_flops is None else {"start": work.start_flops}
     if not dict(trainable(work.model)):
         return {**absent, "why_null": {"step": "nothing trains"}}
     rows = typical(work)
@@ -45,7 +47,7 @@ def operations(work: "Work", device: torch.device, name: str) -> dict[str, Any]:
     if per_s is None:
         reasons["per_s"] = "no step was trained here"
     counted = {"step": operations, "rows": len(rows), "tokens": tokens, "per_s": per_s, "peak_per_s": peak}
-    return {**counted, "peak_of": source if peak else None, "share": share, "why_null": reasons}
+    return {**absent, **counted, "peak_of": source if peak else None, "share": share, "why_null": reasons}
 
 
 def count(work: "Work", rows: Sequence[int], device: torch.device) -> int:

@@ -24,6 +24,7 @@ FLOORS = (
     "tasks.microworld",
     "methods.backbone",
     "methods.attachment",
+    "methods.peft_layers",
     "methods",
     "harness.store",
     "harness.measurement",

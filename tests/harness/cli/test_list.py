@@ -115,6 +115,14 @@ def test_claims_have_their_options_and_views_their_kind(capsys: pytest.CaptureFi
     assert any("Options: margin=0.05, near=0.05." in line for line in said(capsys, "claims"))
 
 
+def test_fields_name_the_values_of_another_library_that_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "fields", "peft"]) == 0
+    lines = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
+    assert lines["method.peft_type=ADALORA"].strip().startswith("Runs: update_and_allocate")
+    assert lines["method.peft_type=XLORA"].strip() == "Refused: it mixes adapters that are trained already"
+    assert "Refused: it needs initialize_lora_eva" in lines["method.settings=[init_lora_weights=eva]"]
+
+
 def test_fields_of_an_option_have_its_values_and_every_declared_field_a_meaning(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
