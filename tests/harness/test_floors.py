@@ -153,6 +153,7 @@ SHARED_NAMES = {
 }
 """Names of files that stand in several rooms, with the one thing that each of them means everywhere."""
 WORKING_FOR_COMMANDS = {
+    "claims": "the claims that the command lists",
     "judge": "the probe that the command measures",
     "pretrain": "the training that the command starts",
     "run": "the cell that the command runs",

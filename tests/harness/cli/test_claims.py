@@ -1,0 +1,79 @@
+"""`deltabench claims`: every claim of every exhibit, with the verdicts of the runs at hand."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness import assets
+from harness.analysis import claim_findings
+from harness.cli import dispatch
+from harness.experiments import exhibits
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _rows(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict]:
+    assert dispatch.main(["claims", *words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_every_claim_of_every_exhibit_is_listed_with_every_finding(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = _rows(capsys)
+    stated = [(exhibit.name, name) for exhibit in exhibits.catalogue().values() for name, _ in exhibit.claims]
+    assert [(row["exhibit"], row["claim"]) for row in rows] == stated
+    files = assets.reference().glob("*/claims.json")
+    committed = [finding for path in files for finding in json.loads(path.read_text())["findings"]]
+    listed = [finding for row in rows for finding in row["findings"]]
+    assert len(listed) == len(committed) > 0, "a finding belongs to one claim"
+    assert sorted(finding["sentence"] for finding in listed) == sorted(one["sentence"] for one in committed)
+    for row in rows:
+        assert row["margin"] is not None
+        assert row["estimand"]
+        assert row["papers"]
+        assert row["why"]
+
+
+def test_filters_leave_what_they_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert {paper for row in _rows(capsys, "--paper", "ding2022") for paper in row["papers"]} == {"ding2022"}
+    assert {row["exhibit"] for row in _rows(capsys, "--exhibit", "dora-table5")} == {"dora-table5"}
+    assert all(not row["findings"] for row in _rows(capsys, "--verdict", "untested"))
+    contradicted = _rows(capsys, "--verdict", "contradicted")
+    assert contradicted
+    assert all("contradicted" in {finding["verdict"] for finding in row["findings"]} for row in contradicted)
+
+
+def test_a_run_of_ones_own_stands_beside_the_reference(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reference = json.loads((assets.reference() / "dora-table5" / "claims.json").read_text())
+    own = {**reference["findings"][0], "verdict": "contradicted"}
+    own["sentence"] = own["sentence"].replace(reference["findings"][0]["verdict"], "contradicted", 1)
+    folder = elsewhere / "results" / "exhibits" / "dora-table5" / "quick"
+    folder.mkdir(parents=True)
+    (folder / "claims.json").write_text(json.dumps({"findings": [own]}))
+    row = _rows(capsys, "--exhibit", "dora-table5")[0]
+    assert [finding["run"] for finding in row["findings"]] == ["reference", "results/exhibits/dora-table5/quick"]
+    assert dispatch.main(["claims", "--exhibit", "dora-table5"]) == 0
+    assert "contradicted, micro-t5-nano (results/exhibits/dora-table5/quick): " in capsys.readouterr().out
+
+
+def test_an_untested_claim_names_the_command_that_shows_its_cost(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatch.main(["claims", "--exhibit", "dora-table15-faithful"]) == 0
+    out = capsys.readouterr().out
+    assert "untested: `deltabench reproduce dora-table15-faithful --dry-run` shows its cells" in out
+    assert out.splitlines()[-1].endswith("verdicts: 3 untested")
+
+
+@pytest.mark.parametrize("words", [("--paper", "dingg2022"), ("--verdict", "reproducd"), ("--exhibit", "dora-table55")])
+def test_a_word_that_names_nothing_is_refused(words: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatch.main(["claims", *words]) == 2
+    assert f"deltabench: {words[0]} {words[1]}: no claim has it. Did you mean " in capsys.readouterr().err
+
+
+def test_the_paper_of_a_source_is_its_first_author_and_year() -> None:
+    assert claim_findings.papers("Ding et al. 2022 (arXiv 2203.06904), section 5.1") == ("ding2022",)
+    assert claim_findings.papers("after Dettmers et al. 2023 and Lv et al. 2023") == ("dettmers2023", "lv2023")
+    assert claim_findings.papers("deltabench's own grid; no paper") == ("own",)
