@@ -1,4 +1,5 @@
 # make demo: set up and rerun the ranking on the embedded backbones.   make test: set up and run the tests.
+# make gpu: measure what only a GPU can show, in nine minutes; make gpu ARGS="--minutes 20 --out DIR", or ARGS=--dry.
 # make bench: time this library beside transformers' Trainer with PEFT; make bench ARGS="--only 'step/*-nano/*'" times parts.
 PYTHON ?= python3
 VENV ?= .venv
@@ -18,7 +19,7 @@ OF_TORCH := sympy networkx jinja2 setuptools
 # The largest imports of every command. Python compiles them at their first import.
 LARGE := torch._dynamo, transformers.models.t5.modeling_t5, pandas, scipy.stats, matplotlib.backends.backend_agg, hydra
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench gpu clean
 
 demo: $(VENV)/.installed
 	$(BIN)/deltabench reproduce delta-ranking scale=quick
@@ -35,6 +36,9 @@ check: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m tests.benchmarks.speed $(ARGS)
+
+gpu: $(VENV)/.installed-test
+	$(BIN)/python -m harness.gpu_day $(ARGS)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -21,13 +21,18 @@ BACKENDS = {
 """Kernel -> what torch may take, in the order in which a forecast falls back."""
 
 
-def measure(cell: Mapping[str, Any], load: Mapping[str, Any], batch_size: int) -> dict[str, Any]:
+def measure(
+    cell: Mapping[str, Any], load: Mapping[str, Any], batch_size: int, device_name: str = "cuda"
+) -> dict[str, Any]:
     """Return the bytes at the peak of one step on the GPU, with the optimiser's state, and the device's versions.
 
     Call it in a child process. A step that fails has its status ("oom" for out of memory) and its error instead of
-    `allocated_bytes` and `reserved_bytes`.
+    `allocated_bytes` and `reserved_bytes`. On the CPU, which has no such allocator, `allocated_bytes` are those of the
+    storages that live at once.
     """
-    setup, device = Load(**load), torch.device("cuda")
+    setup, device = Load(**load), torch.device(device_name)
+    if device.type == "cpu":
+        return _counted(cell, setup, batch_size)
     about = {"device": torch.cuda.get_device_name(device), "torch": torch.__version__, "cuda": torch.version.cuda}
     try:
         with _kernel(setup.kernel):
@@ -45,6 +50,14 @@ def measure(cell: Mapping[str, Any], load: Mapping[str, Any], batch_size: int) -
         "reserved_bytes": torch.cuda.max_memory_reserved(device),
     }
     return {**about, "status": "done", **peaks}
+
+
+def _counted(cell: Mapping[str, Any], setup: Load, batch_size: int) -> dict[str, Any]:
+    """Return the bytes of the storages that live at the peak of the same step on the CPU."""
+    subject = prepare(identity.from_json(cell), setup, torch.device("cpu"))
+    peak = synthetic_step.follow(subject, -(-batch_size // setup.accumulation)).most()
+    return {"device": "cpu", "torch": torch.__version__, "cuda": None, "status": "done", "allocated_bytes": peak,
+            "reserved_bytes": None}  # fmt: skip
 
 
 def _kernel(name: str) -> AbstractContextManager[None]:

@@ -17,11 +17,13 @@ from harness.store.store import Store
 from harness.training import determinism, trained_tensors
 from harness.training.determinism import seed_for
 from harness.training.objectives import registry as objectives
+from harness.training.score import prepare, score
 from methods import registry as methods
 from methods.attachment.delta_state import load_delta_state
 from methods.backbone.trainable_parameters import trainable
 from methods.base import Method
 from tasks import registry as tasks
+from tasks.data import few_shot
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,21 @@ def attached(cell: Cell, model: PreTrainedModel) -> Method:
     models.masters(model)
     method.read(model, tokenizer.load(cell.model, method.tokens_added()).encode)
     return method
+
+
+def scores(built: Built, device: torch.device) -> dict[str, dict[str, float]]:
+    """Return the scores on a device by name of the split, which is validation or a reported set.
+
+    The model is on the device afterwards.
+    """
+    cell = built.cell
+    words = tokenizer.load(cell.model, built.method.tokens_added())
+    task = few_shot.put(words.marked(tasks.load(cell.task)), cell.task.shots, seed_for(cell, "shots"))
+    objective = objectives.make(cell.objective, task, words, objectives.Reading.of(cell))
+    splits, size = prepare(objective, task), cell.recipe.evaluation_batch_size
+    model = built.model.to(device)
+    wanted = ["validation", *task.splits.tests]
+    return {name: score(model, objective, splits[name], task.metric, size).figures for name in wanted}
 
 
 def tensors(path: Path) -> Mapping[str, torch.Tensor]:

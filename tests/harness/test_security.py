@@ -259,6 +259,7 @@ OPENERS = ("os", "io", "gzip", "bz2", "lzma", "zipfile", "tarfile", "codecs", "m
 READ_ELSEWHERE = {
     "harness/atomic_files.py": "the one way",
     "harness/store/imported_source.py": "our own source",
+    "harness/gpu_day/isolated.py": "logs that are written",
     "harness/models/control_tokens.py": "a tokenizer that is loaded",
     "harness/store/cell_files.py": "folders, without links",
     "harness/training/process_group.py": "copies between the processes of one cell",

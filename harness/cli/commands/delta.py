@@ -12,7 +12,7 @@ not stored. Nothing is unpickled. A folder that is not empty is never written to
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness import strict_json
 from harness.cli import command_line
@@ -23,9 +23,6 @@ from harness.experiments import grid
 from harness.paths import located
 from harness.store.attempt_folder import CHECKPOINTS
 from harness.store.store import Store
-
-if TYPE_CHECKING:
-    from harness.training.finished_model import Built
 
 FORMATS = ("deltabench", "peft", "merged")
 
@@ -87,37 +84,20 @@ def _import(arguments: argparse.Namespace, given: command_line.CommandLine) -> N
 def _score(arguments: argparse.Namespace, given: command_line.CommandLine) -> None:
     source = _source(arguments)
     from harness.sharing import delta_folder
+    from harness.training import finished_model
+    from harness.training.determinism import choose_device
 
     saved = delta_folder.described(source)
     defaults = {"model": saved.model["name"], "task": saved.task, "objective": saved.objective, "seed": saved.seed}
     defaults |= saved.precision
     built = delta_folder.load(source, _cell(given, defaults))
-    scores = _scores(built, _runtime(given))
+    scores = finished_model.scores(built, choose_device(_runtime(given).device))
     if arguments.json:
         cell = {"model": built.cell.model.name, "task": built.cell.task.name, "method": built.cell.method.name}
         print(json.dumps(strict_json.finite({**cell, "scores": scores}), indent=1))
         return
     for name, figures in scores.items():
         print(f"{name:<12} " + "  ".join(f"{figure} {value:.4g}" for figure, value in figures.items()))
-
-
-def _scores(built: "Built", runtime: Runtime) -> dict[str, dict[str, float]]:
-    """Return the scores by name of the split. The train split is not scored."""
-    from harness.models import tokenizer
-    from harness.training.determinism import choose_device, seed_for
-    from harness.training.objectives import registry as objectives
-    from harness.training.score import prepare, score
-    from tasks import registry as tasks
-    from tasks.data import few_shot
-
-    cell = built.cell
-    words_of = tokenizer.load(cell.model, built.method.tokens_added())
-    task = few_shot.put(words_of.marked(tasks.load(cell.task)), cell.task.shots, seed_for(cell, "shots"))
-    objective = objectives.make(cell.objective, task, words_of, objectives.Reading.of(cell))
-    splits, size = prepare(objective, task), cell.recipe.evaluation_batch_size
-    model = built.model.to(choose_device(runtime.device))
-    wanted = ["validation", *task.splits.tests]
-    return {name: score(model, objective, splits[name], task.metric, size).figures for name in wanted}
 
 
 def _cell(given: command_line.CommandLine, defaults: dict[str, Any]) -> Cell:

@@ -21,13 +21,13 @@ import torch
 from harness import assets
 from harness.config.schema import Cell, Runtime
 from harness.execution import worker
+from harness.measurement.turns import in_turn, ratio, spread
 from harness.models import weight_files
 from harness.processes import forkserver
 from harness.store import identity
 from harness.store.store import Store
 from tests.benchmarks.speed import ours as our_side
 from tests.benchmarks.speed import same_start
-from tests.benchmarks.speed.figures import in_turn, ratio, spread
 from tests.benchmarks.speed.shapes import SHAPES, Shape
 
 SIDES = ("ours", "trainer")

@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.speed.figures import in_turn, ratio, spread
+from harness.measurement.turns import in_turn, ratio, spread
 from tests.benchmarks.speed.shapes import SHAPES
 
 SIDES = ("ours", "trainer", "bare")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness import assets
-from tests.benchmarks.speed.figures import in_turn, spread
+from harness.measurement.turns import in_turn, spread
 
 PYTHON: dict[str, list[str]] = {
     "python -c 'import torch'": ["-c", "import torch"],

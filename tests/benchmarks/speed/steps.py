@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
+from harness.measurement.turns import in_turn, ratio, spread
 from tests.benchmarks.speed import ours as our_side
 from tests.benchmarks.speed import same_start, theirs
-from tests.benchmarks.speed.figures import in_turn, ratio, spread
 from tests.benchmarks.speed.shapes import SHAPES
 
 SIDES = ("ours", "trainer", "bare")

@@ -1,4 +1,4 @@
-"""A figure of several alternations: its median and how far it spreads. Torch is not imported."""
+"""Two or more sides that are timed in turn: their order, and medians with their spread. Torch is not imported."""
 
 import statistics
 from collections.abc import Sequence
@@ -7,7 +7,8 @@ from typing import Any
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
     """Return the median, the quartiles, the least and the most of a figure, and how many values there are."""
-    low, middle, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+    several = len(values) > 1
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive") if several else [values[0]] * 3
     return {
         "median": middle, "quartiles": [low, high], "least": min(values), "most": max(values), "n": len(values),
     }  # fmt: skip

@@ -1,0 +1,1 @@
+"""What a day measures in processes of their own, which use the device and import torch."""
