@@ -8,7 +8,7 @@ import torch
 
 from harness.config.schema import Cell, Runtime
 from harness.measurement.meter import Meter
-from harness.models import backbone, tokenizer, unknown_tokens
+from harness.models import backbone, tokenizer, unknown_tokens, weight_files
 from harness.store.attempt_folder import AttemptFolder
 from harness.store.store import Store
 from harness.training import checkpoint, determinism, outputs, process_group, step_parts, step_profile, trained_tensors
@@ -89,6 +89,7 @@ def _run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint
             **outputs.notes(work, device),
             **unknown,
             **outputs.leaked(cell),
+            **weight_files.note(cell.model),
             **determinism.note(device, lacking),
             **keeper.note(),
         },

@@ -24,10 +24,11 @@ def declared(config: ModelConfig) -> PreTrainedConfig:
 
     Raises UsageError for a declaration that transformers refuses or a field that it does not know.
     """
-    if config.source != "hub" or config.path or not config.architecture:
+    if not weight_files.declared(config):
         return read(config)
+    own = config.architecture or {}
     try:
-        made = AutoConfig.for_model(config.family, **config.architecture)
+        made = AutoConfig.for_model(config.family, **own)
     except Exception as error:  # each configuration checks its own fields, with errors of its own
         reason = " ".join(str(error).split())
         raise UsageError(
@@ -35,7 +36,7 @@ def declared(config: ModelConfig) -> PreTrainedConfig:
         ) from error
     usual = AutoConfig.for_model(config.family)
     known = {*usual.to_dict(), *usual.attribute_map, *ROTATION, *DECODING}
-    unknown = sorted(set(config.architecture) - known)
+    unknown = sorted(set(own) - known)
     if unknown:
         raise UsageError(f"model.architecture: {config.family} has no field {unknown[0]!r}.{near(unknown[0], known)}")
     return made

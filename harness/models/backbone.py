@@ -105,9 +105,11 @@ def outline(config: ModelConfig, head: Head, dropout: float | None = None) -> Pr
 def parted(model: PreTrainedModel, config: ModelConfig) -> PreTrainedModel:
     """Untie, in a model without weights, what its configuration ties but its files hold as two tensors, and return it.
 
-    A loaded model has two tensors there. Files that would have to be downloaded are not read.
+    A loaded model has two tensors there. Files that would have to be downloaded or converted are not read.
     """
     if config.weights != "pretrained" or (config.source == "hub" and not config.path):
+        return model
+    if weight_files.unconverted(config):
         return model
     place, prefix = weight_files.folder(config), f"{model.base_model_prefix}."
     with_prefix = any(name.startswith(prefix) for name in digest.shapes(place))

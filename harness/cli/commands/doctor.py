@@ -166,6 +166,8 @@ def _models() -> Iterator[Row]:
             config = build(ModelConfig, {"name": name, **content}, "model")
             if config.source == "hub":
                 yield name, "ok", f"{FROM_HUB}: {config.location}"
+            elif file := weight_files.unconverted(config):
+                yield name, "ok", f"{config.source}, {file.name}, which is converted when it is first used"
             else:
                 settled = weight_files.resolve(config)
                 yield name, "ok", f"{settled.source}, revision {settled.revision[:12]}"

