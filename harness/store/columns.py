@@ -7,7 +7,7 @@ reason why figures of that section are null.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from functools import cache
 from typing import Any
 
@@ -37,14 +37,23 @@ _MOST = 2**63
 
 def flat(record: Mapping[str, Any]) -> Row:
     """Return a record's config fields and figures by column."""
-    cell = record["cell"]
-    row = {f"{group}.{field.name}": cell[group].get(field.name, field.default) for group, field in _declared()}
-    row |= {f"method.{name}": value for name, value in method_fields(cell["method"]).items()}
+    row = config_fields(record["cell"])
     for section in FIGURES:
         content = record.get(section) or {}
         content = {name: content.get(name) for name in _ERROR} if section == "error" and content else content
         row.update(_leaves(section, content))
     return row
+
+
+def config_fields(cell: Mapping[str, Any]) -> Row:
+    """Return the config fields of a cell as JSON by their names on the command line, without the names of its parts."""
+    row = {f"{group}.{field.name}": cell[group].get(field.name, _default(field)) for group, field in _declared()}
+    return row | {f"method.{name}": value for name, value in method_fields(cell["method"]).items()}
+
+
+def _default(field: Any) -> Any:
+    """Return the declared default; None for a field that a record has to have but lacks."""
+    return None if field.default is MISSING else field.default
 
 
 def method_fields(method: Mapping[str, Any]) -> Row:
@@ -71,12 +80,15 @@ def _defaults(name: str) -> Mapping[str, Any]:
     }
 
 
-def _declared() -> Iterator[tuple[str, Any]]:
-    """Yield (group, field) of the config fields that say what a cell is, without its names, which have columns."""
-    for group, kind in GROUPS.items():
-        for field in fields(kind):
-            if field.metadata["kind"] != "runtime" and field.name != "name":
-                yield group, field
+@cache
+def _declared() -> tuple[tuple[str, Any], ...]:
+    """Return (group, field) of the config fields that say what a cell is, without its names, which have columns."""
+    return tuple(
+        (group, field)
+        for group, kind in GROUPS.items()
+        for field in fields(kind)
+        if field.metadata["kind"] != "runtime" and field.name != "name"
+    )
 
 
 def _leaves(place: str, content: Any) -> Iterator[tuple[str, Any]]:

@@ -26,13 +26,13 @@ ROOMS = tuple(
 CONTRACTS = ("methods/base.py", "harness/training/objectives/base.py", "harness/execution/trackers/follower.py")
 """Files whose classes declare methods that others implement. An implementation needs no docstring of its own."""
 VERBS = frozenset(
-    "accept acquire add append ask assign attach attend average build call change check choose clear close collect "
-    "compare compute convert copy create cut delete describe direct do draw end enter fill filter find fit flush fold "
-    "follow force freeze give hand hide import insert join keep kill lay learn lease leave let link load log make "
-    "measure move number observe open parse pass prepare print push put raise read rebuild recompute record register "
-    "release remember remove rename replace request restore restrict return route run save scale score select send "
-    "set show shut silence skip solve sort split spread start stop store swap take test train try turn undo untie use "
-    "wait widen wrap write yield".split()
+    "accept acquire add answer append ask assign attach attend average build call change check choose clear close "
+    "collect compare compute convert copy create cut delete describe direct do draw end enter fill filter find fit "
+    "flush fold follow force freeze give hand hide import insert join keep kill lay learn lease leave let link load "
+    "log look make measure move number observe open parse pass prepare print push put raise read rebuild recompute "
+    "record register release remember remove rename replace request restore restrict return route run save scale "
+    "score select send serve set show shut silence skip solve sort split spread start stop store swap take test train "
+    "try turn undo untie use wait widen wrap write yield".split()
 )
 """The verbs that begin a docstring. Whoever needs another one adds it."""
 

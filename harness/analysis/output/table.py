@@ -20,13 +20,17 @@ MISSING = "—"
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of a table: its text, its number in the column's unit, its interval, its cells."""
+    """One entry of a table: its text, its number in the column's unit, its interval, its cells.
+
+    mark: the words best, second and tie where they apply (output/best_marks.py).
+    """
 
     text: str
     value: float | str | None = None
     low: float | None = None
     high: float | None = None
     keys: tuple[str, ...] = ()
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,10 @@ def _sentence(text: str) -> str:
 
 def to_json(table: Table) -> dict[str, Any]:
     """Return the table as JSON values."""
-    rows = [[{k: v for k, v in vars(entry).items() if v not in (None, ())} for entry in row] for row in table.rows]
+    rows = [
+        [{k: v for k, v in vars(entry).items() if v not in (None, (), "") or k == "text"} for entry in row]
+        for row in table.rows
+    ]
     return {**vars(table), "rows": rows}
 
 

@@ -60,11 +60,11 @@ def main(arguments: argparse.Namespace) -> int:
     runtime = given.configure(compose.defaults()["runtime"])
     store = Store(runtime.store)
     wanted = [*_exhibits(named, given, store), *_grid(given, store)]
-    report = _report(store, wanted, runtime)
+    shown = report(store, wanted, runtime)
     if arguments.json:
-        print(json.dumps(report | {"cells": _cells(store, wanted)}, ensure_ascii=False, indent=1))
+        print(json.dumps(shown | {"cells": _cells(store, wanted)}, ensure_ascii=False, indent=1))
     else:
-        print("\n".join(_lines(report)))
+        print("\n".join(_lines(shown)))
     return 0
 
 
@@ -134,7 +134,7 @@ def _requested(store: Store, name: str, cells: Sequence[Cell], gaps: Sequence[ho
     return requested_grids.with_noted_gaps(store, replace(requested, without_rows=holes.without_rows(gaps)))
 
 
-def _report(store: Store, wanted: Sequence[Grid], runtime: Runtime) -> dict[str, Any]:
+def report(store: Store, wanted: Sequence[Grid], runtime: Runtime) -> dict[str, Any]:
     """Return all that is shown: the wanted grids, or the whole store and the grids that ran there."""
     shown = wanted or requested_grids.noted(store)
     keys = list(dict.fromkeys(place.key for requested in wanted for place in requested.places)) if wanted else None

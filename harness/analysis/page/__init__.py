@@ -1,0 +1,1 @@
+"""The page that people look at: one HTML file with verdicts, exhibits and every attempt, and a server that shows it."""

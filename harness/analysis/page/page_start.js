@@ -1,0 +1,90 @@
+// Verdicts and exhibits, whose tables are in the page; copy buttons; what runs now, where a server shows the page.
+page.sections.verdicts = (value, words) => {
+  const form = document.getElementById("claim-filters");
+  if (!form) return;
+  for (const select of form.querySelectorAll("select")) select.value = words.get(select.name) || "";
+  const filter = () => {
+    let count = 0;
+    for (const row of document.querySelectorAll("#claims tbody tr")) {
+      row.hidden = [...form.querySelectorAll("select")].some((select) => select.value && row.dataset[select.name] !== select.value);
+      count += !row.hidden;
+    }
+    document.getElementById("claim-count").textContent = `${count} claim${count === 1 ? "" : "s"}`;
+  };
+  form.onsubmit = (event) => event.preventDefault();
+  form.oninput = (event) => { page.set({ [event.target.name]: event.target.value }); filter(); };
+  filter();
+  for (const row of document.querySelectorAll("#claims tr.chosen")) row.classList.remove("chosen");
+  const chosen = page.read().name === "claim" && document.getElementById(`claim=${value}`);
+  if (chosen) {
+    chosen.classList.add("chosen");
+    chosen.scrollIntoView({ block: "center" });
+  }
+};
+for (const button of document.querySelectorAll("#claims [data-sort]")) {
+  button.addEventListener("click", () => {
+    const head = button.closest("th"), at = [...head.parentNode.children].indexOf(head), up = head.getAttribute("aria-sort") !== "ascending";
+    for (const other of head.parentNode.children) other.setAttribute("aria-sort", "none");
+    head.setAttribute("aria-sort", up ? "ascending" : "descending");
+    const body = document.querySelector("#claims tbody"), text = (row) => row.children[at].textContent.trim();
+    const number = (row) => parseFloat(text(row)) || Infinity;
+    const order = at === 5 ? (a, b) => number(a) - number(b) : (a, b) => text(a).localeCompare(text(b));
+    body.append(...[...body.children].sort((a, b) => (up ? 1 : -1) * order(a, b)));
+  });
+}
+for (const link of document.querySelectorAll("[data-figure]")) {
+  link.href = document.getElementById(link.dataset.figure).src;
+}
+page.save = (name, text) => page.make("a", { href: "data:text/plain;charset=utf-8," + encodeURIComponent(text), download: name }).click();
+for (const link of document.querySelectorAll("[data-file]")) {
+  link.addEventListener("click", async (event) => {
+    event.preventDefault();
+    try {
+      page.files = page.files || (await page.unpack(document.getElementById("files").textContent));
+      page.save(link.dataset.file, page.files[link.dataset.file]);
+    } catch (error) {
+      page.trouble(error.message);
+    }
+  });
+}
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  const code = button.parentNode.querySelector("code"), range = document.createRange();
+  range.selectNodeContents(code);
+  getSelection().removeAllRanges();
+  getSelection().addRange(range);
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = "Selected";
+  }
+});
+document.getElementById("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  document.getElementById("main-content").focus();
+});
+// The page of `deltabench view` looks every few seconds at what runs, and loads itself again once there are new results.
+page.watch = async () => {
+  const place = document.getElementById("live");
+  try {
+    const news = await (await fetch("progress.json", { cache: "no-store" })).json();
+    place.hidden = false;
+    place.replaceChildren(page.make("span", {}, news.line, " "), ...(news.cells ? [page.make("progress", { max: news.cells, value: news.ended, "aria-label": "cells that have ended" })] : []),
+      ...news.failures.map((failure) => page.make("div", { class: "small" }, page.make("span", { class: `status ${failure.status}` }, failure.status), ` ${failure.name}: ${failure.reason}`)));
+    if (news.version !== page.boot.version) {
+      const busy = document.activeElement && ["INPUT", "SELECT"].includes(document.activeElement.tagName);
+      if (busy) place.append(page.make("button", { type: "button", onclick: () => location.reload() }, "Show the new results"));
+      else location.reload();
+    }
+  } catch {
+    place.hidden = false;
+    place.textContent = "The server of this page has ended; what is shown stays as it is.";
+  }
+  setTimeout(page.watch, page.boot.every * 1000);
+};
+window.addEventListener("hashchange", page.navigate);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => page.show());
+page.navigate();
+if (page.boot.live) page.watch();

@@ -1,0 +1,206 @@
+"""The page in a real browser, from the disk: what a reader does, and what must never happen."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.analysis.page import sources
+from harness.store.store import Store
+from tests.harness.analysis.page.made_pages import EVERYTHING, HOSTILE, fill, write
+
+sync_api = pytest.importorskip("playwright.sync_api")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+]
+AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """Return the file of a store with hostile texts beside one reference run, and the keys of the store's cells."""
+    folder = tmp_path_factory.mktemp("page")
+    store = Store(folder / "store")
+    keys = fill(store)
+    return write(folder / "page.html", store, lambda: sources.from_reference(["dora-table15"])), keys
+
+
+@pytest.fixture
+def visit(browser: Any, pages: tuple[Path, list[str]]) -> Iterator[Open]:
+    """Return a function that opens a view. Errors and requests of the page fail the test at its end."""
+    wrong: list[str] = []
+    contexts = []
+
+    def visit(view: str = "", width: int = 1200, before: str = "", **options: Any) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(90_000)  # where every core is busy, a browser starts slowly
+        page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda one: wrong.append(one.url) if not one.url.startswith(("file:", "data:")) else None)
+        if before:
+            page.add_init_script(before)
+        page.goto(f"{pages[0].as_uri()}#{view}")
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+@contextmanager
+def moved(page: Any) -> Iterator[None]:
+    """Wait until the address has changed."""
+    before = page.url
+    yield
+    page.wait_for_function("before => location.href !== before", arg=before)
+
+
+def count(page: Any) -> str:
+    return str(page.locator("#cell-count").text_content())
+
+
+def test_cells_are_sorted_filtered_searched_compared_and_have_addresses(visit: Open, pages: Any) -> None:
+    page = visit("cells")
+    page.wait_for_selector(".tabulator-row")
+    assert count(page) == "73 of 73 attempts"
+    page.select_option("#filters [name=status]", "failed")
+    page.wait_for_function("document.getElementById('cell-count').textContent.startsWith('1 of')")
+    assert "status=failed" in page.url
+    page.select_option("#filters [name=status]", "")
+    page.fill("#filters [name=q]", "micro/qa full")
+    page.wait_for_function("document.getElementById('cell-count').textContent.startsWith('2 of')")
+    with moved(page):
+        page.locator(".tabulator-col", has_text="test score").click()
+    scores = page.locator(".tabulator-row [tabulator-field=test]").all_text_contents()
+    assert scores == sorted(scores, key=float)
+    for box in page.locator(".tabulator-row input[type=checkbox]").all():
+        box.click()
+    with moved(page):
+        page.click("#compare-button")
+    page.wait_for_selector("#differences")
+    differing = page.locator("#differences tbody th[scope=row]").all_text_contents()
+    assert differing[:2] == ["seed", "test score"]
+    page.go_back()
+    page.wait_for_selector("#cell-table .tabulator-row")
+    assert "q=micro" in page.url
+    assert count(page).startswith("2 of")
+    page.reload()
+    page.wait_for_selector(".tabulator-row")
+    assert count(page).startswith("2 of")
+
+
+def test_a_cell_and_an_exhibit_and_a_claim_have_addresses(visit: Open, pages: Any) -> None:
+    key = pages[1][0]
+    page = visit(f"cell={key[:8]}")
+    page.wait_for_selector("#section-cell h1")
+    assert page.locator("#section-cell h1").text_content() == "full, micro-t5-nano, micro/qa, seed 0"
+    assert page.locator("#section-cell code").first.text_content().startswith("deltabench run method=full")
+    page.click("nav >> text=Exhibits")
+    page.click("text=Robustness towards the rank")
+    article = page.locator("article:visible")
+    assert article.count() == 1
+    assert article.locator("img").get_attribute("alt").startswith("Figure (field)")
+    assert article.locator("img").evaluate("image => image.complete && image.naturalWidth > 100")
+    page.go_back()
+    assert page.locator("article:visible").count() == 0
+    page.goto(page.url.partition("#")[0] + "#claim=dora-table15/at-least-at-half/micro-llama-nano")
+    page.wait_for_selector("tr.chosen")
+    page.select_option("#claim-filters [name=verdict]", "inconclusive")
+    assert page.locator("#claim-count").text_content() == "3 claims"
+    page.click("#claims button >> text=claim")
+    assert page.locator("#claims th[aria-sort=ascending]").count() == 1
+
+
+def test_texts_of_records_stay_texts(visit: Open, pages: Any) -> None:
+    page = visit(f"cell={pages[1][4][:8]}")
+    page.wait_for_selector("#section-cell .notice")
+    assert (
+        EVERYTHING.replace("\x1b", "").replace("\x07", "")[:40] in page.locator("#section-cell .notice").text_content()
+    )
+    assert HOSTILE["html"] in page.locator("#section-cell h1").text_content()
+    for view in ("cells", "explore", f"compare={pages[1][0][:8]},{pages[1][4][:8]}"):
+        page.evaluate("view => { location.hash = view; }", view)
+        page.wait_for_timeout(150)
+    assert page.evaluate("window.broken") is None
+    saved = page.evaluate("(() => { let text; page.save = (_, all) => { text = all; }; page.csv(); return text; })()")
+    assert f"'{HOSTILE['formula']}" in saved
+    assert f",{HOSTILE['formula']}" not in saved
+
+
+def test_keys_alone_are_enough(visit: Open) -> None:
+    page = visit()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main-content"
+    page.focus("nav a[data-section=cells]")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".tabulator-row")
+    page.focus(".tabulator-row input[type=checkbox] >> nth=0")
+    page.keyboard.press("Space")
+    assert page.locator(".tabulator-row.tabulator-selected").count() == 1
+    page.focus(".tabulator-row a >> nth=0")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#section-cell h1")
+
+
+VIEWS = ("verdicts", "exhibits", "exhibit=dora-table15", "explore", "curves", "cells", "cell={}", "compare={},{}")
+READY = {"explore": "#scatter svg", "curves": "#curves svg", "cells": ".tabulator-row", "cell": "#section-cell h1",
+         "compare": "#differences"}  # fmt: skip
+
+
+def shown(page: Any, view: str, keys: list[str]) -> str:
+    """Show a view of the open page, and wait for it; return its address."""
+    address = view.format(keys[0][:8], keys[2][:8])
+    page.evaluate("view => { location.hash = view; }", address)
+    page.wait_for_selector(READY.get(view.partition("=")[0], "main"))
+    return address
+
+
+def test_a_narrow_screen_never_scrolls_sideways_and_figures_are_described(visit: Open, pages: Any) -> None:
+    page = visit(width=400)
+    for view in VIEWS:
+        shown(page, view, pages[1])
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400, view
+        bare = page.locator("img:not([alt]):visible, main svg:visible:not([aria-label]):not([aria-hidden])").count()
+        assert bare == 0, view
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_has_no_serious_finding(visit: Open, pages: Any, scheme: str) -> None:
+    page = visit(color_scheme=scheme, bypass_csp=True)
+    page.add_script_tag(content=AXE)
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 28)"
+    assert dark == (scheme == "dark")
+    for view in VIEWS:
+        shown(page, view, pages[1])
+        result = page.evaluate("axe.run('body', {resultTypes: ['violations']})")
+        serious = [(one["id"], one["nodes"][0]["html"][:200]) for one in result["violations"]
+                   if one["impact"] in ("serious", "critical")]  # fmt: skip
+        assert serious == [], view
+
+
+def test_a_browser_that_cannot_unpack_says_so_and_shows_the_verdicts(visit: Open) -> None:
+    page = visit("cells", before="delete window.DecompressionStream;")
+    page.wait_for_selector("#trouble:visible")
+    assert "This browser cannot unpack the records" in page.locator("#trouble").text_content()
+    page.click("nav >> text=Verdicts")
+    assert page.locator("#claims tbody tr:visible").count() == 3

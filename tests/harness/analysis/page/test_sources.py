@@ -1,0 +1,102 @@
+"""What the page reads: every kind of store, and never a byte written."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.analysis.page import html_file, normal_scores, sources
+from harness.analysis.page.attempt_rows import Attempt
+from harness.errors import UsageError
+from harness.store import lease
+from harness.store.store import Store
+from tests.harness import made_runs
+from tests.harness.analysis.page.made_pages import fill, put
+
+
+def read(store: Store) -> sources.Content:
+    return sources.from_store(Store(store.path, read_only=True))
+
+
+def tree(path: Path) -> dict[str, tuple[int, int]]:
+    """Return every file of a folder with its size and the time of its last change."""
+    files = [Path(folder) / name for folder, _, names in os.walk(path) for name in names]
+    return {str(file): (file.stat().st_size, file.stat().st_mtime_ns) for file in files}
+
+
+def test_an_empty_store_says_so(store: Store) -> None:
+    content = read(store)
+    assert list(content.notes) == ["This store has no record yet."]
+    assert "This store has no record yet." in html_file.render(content)
+
+
+def test_failures_alone_say_so(store: Store) -> None:
+    for seed in (0, 1):
+        put(store, made_runs.run("lora", "micro/qa", seed, status="failed").record)
+    content = read(store)
+    assert "No cell of this store has a result yet." in content.notes
+    assert [attempt.record["status"] for attempt in content.attempts] == ["failed", "failed"]
+    assert "2 failed" in html_file.render(content)
+
+
+def test_one_cell_has_a_table(store: Store) -> None:
+    made = made_runs.run("lora", "micro/qa", 0)
+    put(store, made.record, made.curve)
+    content = read(store)
+    assert [shown.name for shown in content.exhibits] == ["all-cells"]
+    assert content.exhibits[0].tables[0].rows[0][0].text.startswith("lora")
+
+
+def test_nothing_is_written_into_the_store(store: Store) -> None:
+    fill(store)
+    before = tree(store.path)
+    html_file.render(read(store))
+    assert tree(store.path) == before
+
+
+def test_a_store_that_is_being_written_says_so(store: Store) -> None:
+    key = fill(store)[0]
+    held = lease.acquire(store.leases, key)
+    assert held is not None
+    assert any("being written" in note for note in read(store).notes)
+    held.release()
+
+
+def test_a_file_that_does_not_parse_is_named_and_the_rest_is_shown(store: Store) -> None:
+    keys = fill(store)
+    store.attempt(keys[0], 1).path.joinpath("record.json").write_text("{")
+    content = read(store)
+    assert len(content.attempts) == 6
+    assert keys[0] not in {attempt.record["key"] for attempt in content.attempts}
+
+
+def test_an_unknown_exhibit_is_a_sentence(store: Store) -> None:
+    with pytest.raises(UsageError, match=r"there is no reference run named 'delta-rankin'.*delta-ranking"):
+        sources.from_reference(["delta-rankin"])
+    with pytest.raises(UsageError, match="there is no exhibit in the store"):
+        sources.from_store(store, ["delta-ranking"])
+
+
+def test_a_reference_run_has_its_figures_tables_and_attempts() -> None:
+    content = sources.from_reference(["dora-table15"])
+    [shown] = content.exhibits
+    assert set(shown.figures) == {"field-figure"}
+    assert len(content.attempts) == 66
+    page = html_file.render(content)
+    assert page.count("<img ") == 1
+    assert 'alt="Figure (field) of Robustness towards the rank' in page
+    assert "@inproceedings{liu2024dora" in "".join(html_file.exhibit_parts.files(content.exhibits).values())
+
+
+def test_normalised_scores_lie_between_floor_and_ceiling() -> None:
+    runs = made_runs.grid(methods=("none", "full", "lora"), tasks=("micro/qa",), noise=0.001)
+    attempts = [Attempt(run.record, run.curve, "made") for run in runs]
+    scores = normal_scores.of(attempts, {"made": ("none", "full")})
+    by_method = {
+        method: [scores[a.record["key"]] for a in attempts if a.record["cell"]["method"]["name"] == method]
+        for method in ("none", "full", "lora")
+    }
+    assert by_method["none"] == pytest.approx([0, 0, 0], abs=0.03)
+    assert by_method["full"] == pytest.approx([1, 1, 1], abs=0.03)
+    assert by_method["lora"] == pytest.approx([0.92] * 3, abs=0.05)
+    assert normal_scores.of(attempts, {"made": ("full", "none")}) == {}
