@@ -189,7 +189,7 @@ def _command(content: Mapping[str, Any]) -> str:
 def details(attempt: Attempt, commands: Commands) -> dict[str, Any]:
     """Return everything that the page of an attempt shows."""
     record = attempt.record
-    kept = (
+    shown = (
         "attempt", "status", "scores", "best_step", "parameters", "memory", "live", "time", "flops", "device", "notes",
         "task_facts", "error", "resumed_from", "restarted",
     )  # fmt: skip
@@ -197,7 +197,7 @@ def details(attempt: Attempt, commands: Commands) -> dict[str, Any]:
     return {
         "key": record["key"],
         "fields": _fields(record),
-        **{name: record[name] for name in kept if record.get(name) not in (None, {}, [])},
+        **{name: record[name] for name in shown if record.get(name) not in (None, {}, [])},
         "probes": _described(record),
         "provenance": {name: value for name, value in made.items() if name != "fingerprint_parts"},
         "curve": [_point(point) for point in attempt.curve],
