@@ -17,8 +17,9 @@ OTHERS := import tomllib; project = tomllib.load(open('pyproject.toml', 'rb')); 
   print(*(package for package in needed if not package.startswith('torch')))
 # What torch itself needs and no other package does. A package that is missing here comes with .project.
 OF_TORCH := sympy networkx jinja2 setuptools
-# The largest imports of every command. Python compiles them at their first import.
-LARGE := torch._dynamo, transformers.models.t5.modeling_t5, pandas, scipy.stats, matplotlib.backends.backend_agg, hydra
+# The largest imports of a cell and of a report. Python compiles them at their first import.
+OF_CELLS := torch._dynamo, transformers.models.t5.modeling_t5
+OF_REPORTS := pandas, scipy.stats, matplotlib.backends.backend_agg, hydra
 
 # The browser tests run where Chromium is installed.
 comma := ,
@@ -67,7 +68,7 @@ $(VENV)/.project: $(VENV)/.torch $(VENV)/.others
 	touch $@
 
 $(VENV)/.compiled: $(VENV)/.torch $(VENV)/.others
-	$(BIN)/python -c "import $(LARGE)"
+	$(BIN)/python -c "import $(OF_REPORTS)" & $(BIN)/python -c "import $(OF_CELLS)"; wait
 	touch $@
 
 $(VENV)/.installed: Makefile pyproject.toml constraints.txt | $(VENV)/bin/python
