@@ -14,7 +14,8 @@ HEAD = """# How fast a cell is, beside transformers' Trainer with PEFT and a bar
 with AdamW and without dropout. The losses of their first steps are compared, and a part whose sides compute something
 different has no times. Ratios are ours / other: below 1 ours is faster or smaller. A figure is the median over n
 alternations, followed by the least and the most. A wide range says more about other work on the machine than about a
-side. The processor time of a step is the process's own and depends less on it. Answers of a cell are chosen by
+side. The processor time of a step is the process's own and depends less on it. In the steps all sides keep the memory
+that they free, as our cells do. A cell and a grid are timed with each side's own settings; its answers are chosen by
 likelihood in ours and generated in the Trainer's script.
 """
 BUSY = (

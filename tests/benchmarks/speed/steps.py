@@ -2,6 +2,9 @@
 
 A step lasts from the end of the one before to its own end, so batches, schedules, callbacks and measurements are part
 of it. A block is some steps of a side on the same batches; its figure is the median of its steps.
+
+The process keeps the memory that it frees, as our cells do and a script of the others by itself does not. Otherwise the
+figure of each side would be that of the system's pages, and it would change with whatever else needs memory.
 """
 
 import gc
@@ -14,6 +17,7 @@ from typing import Any
 
 import torch
 
+from harness.measurement import freed_memory
 from harness.measurement.turns import in_turn, ratio, spread
 from tests.benchmarks.speed import ours as our_side
 from tests.benchmarks.speed import same_start, theirs
@@ -25,6 +29,7 @@ SIDES = ("ours", "trainer", "bare")
 def measure(shape: str, method: str, alternations: int, quick: bool = False) -> dict[str, Any]:
     """Return the milliseconds a step by side, their ratios, and the losses that were compared."""
     torch.set_num_threads(1)
+    freed_memory.keep()
     steps = same_start.STEPS if quick else SHAPES[shape].steps
     mine = our_side.build(SHAPES[shape].cell(method, steps=steps, evaluate_every=steps))
     plan = mine.plan()
