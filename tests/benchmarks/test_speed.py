@@ -14,9 +14,10 @@ pytest.importorskip("accelerate")
 import torch
 
 from harness.experiments import grid
+from harness.measurement import turns
 from harness.store import identity
 from tests.benchmarks.speed import __main__ as suite
-from tests.benchmarks.speed import cells, figures, machine, ours, parts, report, same_start, steps, theirs
+from tests.benchmarks.speed import cells, machine, ours, parts, report, same_start, steps, theirs
 from tests.benchmarks.speed.shapes import SHAPES
 
 
@@ -70,12 +71,12 @@ def test_the_shapes_have_the_sizes_in_their_names() -> None:
 
 
 def test_a_figure_has_its_spread() -> None:
-    assert figures.spread([3.0, 1.0, 2.0]) == {
+    assert turns.spread([3.0, 1.0, 2.0]) == {
         "median": 2.0, "quartiles": [1.5, 2.5], "least": 1.0, "most": 3.0, "n": 3,
     }  # fmt: skip
-    assert figures.spread([4.0])["quartiles"] == [4.0, 4.0]
-    assert figures.ratio([1.0, 3.0], [2.0, 2.0])["median"] == 1.0
-    assert [figures.in_turn("abc", turn)[0] for turn in range(4)] == ["a", "b", "c", "a"]
+    assert turns.spread([4.0])["quartiles"] == [4.0, 4.0]
+    assert turns.ratio([1.0, 3.0], [2.0, 2.0])["median"] == 1.0
+    assert [turns.in_turn("abc", turn)[0] for turn in range(4)] == ["a", "b", "c", "a"]
 
 
 def _part(name: str, found: Any) -> dict[str, Any]:
@@ -88,9 +89,9 @@ def _written(folder: Path, name: str, found: Any) -> None:
 
 
 def test_the_table_shows_every_kind_of_part(tmp_path: Path) -> None:
-    one, two = figures.spread([10.0]), figures.spread([10.0, 30.0])
+    one, two = turns.spread([10.0]), turns.spread([10.0, 30.0])
     times = {"ours": two, "trainer": two, "bare": two}
-    both = {"trainer": figures.ratio([1.0, 1.0], [2.0, 4.0]), "bare": one}
+    both = {"trainer": turns.ratio([1.0, 1.0], [2.0, 4.0]), "bare": one}
     _written(tmp_path, "step/t5-nano/lora", {"ms": times, "ratio": both, "processor_ratio": both})
     _written(tmp_path, "start-up", {"seconds": {"deltabench --help": one}})
     seconds = dict.fromkeys(("total", "training", "evaluation", "around"), one)
