@@ -51,8 +51,9 @@ class Direction(LowRank):
 
     def added(self, output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Return output + scale B A x: [B, T, d_out] for output: [B, T, d_out] and x: [B, T, d_in]."""
-        inner = F.linear(x, self.A.to(x.dtype)).to(output.dtype)
-        left = (self.scale * self.B).to(output.dtype)
+        A, B = self.pair()
+        inner = F.linear(x, A.to(x.dtype)).to(output.dtype)
+        left = (self.scale * B).to(output.dtype)
         return torch.addmm(output.flatten(0, -2), inner.flatten(0, -2), left.T).view_as(output)
 
 
@@ -118,8 +119,13 @@ class DoRA(LoRA):
 
     def delta(self, host: Linear) -> Decomposed:
         """Return the delta of a linear: its magnitude, and the update of its direction."""
-        return Decomposed(host, Direction(host, self.rank, self.scale), self.detach)
+        return Decomposed(host, Direction(host, self.rank, self.scale, self.subtracted), self.detach)
+
+    def low_rank(self, delta: Dropping) -> LowRank | None:
+        """Return the update of a delta's direction, or None where it has a magnitude only."""
+        direction = delta.direction if isinstance(delta, Decomposed) else None
+        return direction if isinstance(direction, LowRank) else None
 
     def closed_form(self, shape: Shape) -> int:
-        sized = (*self.targets, *(self.magnitude_targets or ()))
-        return super().closed_form(shape) + sum(n * d_out for n, _, d_out in map(shape.linear, sized))
+        sized = (*shape.linears(self.targets), *shape.linears(self.magnitude_targets or ()))
+        return super().closed_form(shape) + sum(n * d_out for n, _, d_out in sized)

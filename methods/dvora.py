@@ -25,4 +25,4 @@ class DVoRA(VeRA):
         return Decomposed(host, update, self.detach)
 
     def closed_form(self, shape: Shape) -> int:
-        return super().closed_form(shape) + sum(n * d_out for n, _, d_out in map(shape.linear, self.targets))
+        return super().closed_form(shape) + sum(n * d_out for n, _, d_out in shape.linears(self.targets))

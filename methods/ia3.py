@@ -99,5 +99,5 @@ class IA3(Method):
             remove(host, "ia3")
 
     def closed_form(self, shape: Shape) -> int:
-        outputs = sum(n * d_out for n, _, d_out in map(shape.linear, self.outputs or ()))
-        return outputs + sum(n * d_in for n, d_in, _ in map(shape.linear, self.inputs or ()))
+        outputs = sum(n * d_out for n, _, d_out in shape.linears(self.outputs or ()))
+        return outputs + sum(n * d_in for n, d_in, _ in shape.linears(self.inputs or ()))

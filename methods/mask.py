@@ -55,4 +55,4 @@ class Masking(Method):
         write(model)
 
     def closed_form(self, shape: Shape) -> int:
-        return sum(n * d_in * d_out for n, d_in, d_out in map(shape.linear, self.targets))
+        return sum(n * d_in * d_out for n, d_in, d_out in shape.linears(self.targets))

@@ -26,6 +26,10 @@ class OnQuantised(LoRA):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(self.bits in BITS, "bits", "a quantised base has 4 or 8 bits")
+        rounded = (
+            "such a start takes a part out of the weights before they are rounded, and here they are rounded already"
+        )
+        self.require(self.init not in ("pissa", "milora", "olora", "corda"), "init", rounded)
 
     def attach(self, model: nn.Module) -> None:
         quantise(model, self.bits)

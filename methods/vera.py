@@ -95,4 +95,4 @@ class VeRA(Method):
         fold(model, self.name)
 
     def closed_form(self, shape: Shape) -> int:
-        return sum(n * (self.rank + d_out) for n, _, d_out in map(shape.linear, self.targets))
+        return sum(n * (self.rank + d_out) for n, _, d_out in shape.linears(self.targets))

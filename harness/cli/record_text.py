@@ -165,6 +165,8 @@ def _operations(flops: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         rate = "" if flops.get("per_s") is None else f", {flops['per_s'] / 1e9:,.3g} GFLOP/s"
         share = "" if flops.get("share") is None else f", {100 * flops['share']:.3g} % of the peak ({flops['peak_of']})"
         yield "operations", f"{flops['step'] / 1e9:,.3g} GFLOP per step of {flops['rows']} rows{rate}{share}"
+    if flops.get("start"):
+        yield "", f"{flops['start'] / 1e9:,.3g} GFLOP before the first step, on batches of train rows"
 
 
 def _made_by(provenance: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """The costs of a run: seconds by phase, time per step, and through memory.py bytes, watts and joules.
 
-Phases are named by the run (prepare, load, train, evaluate). `train` is also split into `first_step`, in which
-gradients and the optimiser's state are created, and `steady`, the rest. A first step's peak counts for `train` too.
+Phases are named by the run (prepare, load, train, evaluate; begin, where a method has a start of its own). `train` is
+also split into `first_step`, in which gradients and the optimiser's state are created, and `steady`, the rest. A first
+step's peak counts for `train` too.
 """
 
 import contextlib

@@ -121,7 +121,7 @@ def _start(work: Work, order_seed: int) -> None:
             f"recipe.parallel=fsdp: method {work.method.name} has a start that needs whole matrices. "
             "Take recipe.parallel=ddp."
         )
-    with work.meter.phase("start"), FlopCounterMode(display=False) as counter:
+    with work.meter.phase("begin"), FlopCounterMode(display=False) as counter:
         work.method.start(work.model, Training(work.recipe.steps, _first_losses(work, order_seed)))
     work.start_flops = int(counter.get_total_flops())
 

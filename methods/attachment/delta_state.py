@@ -26,7 +26,8 @@ def load_delta_state(model: nn.Module, state: Mapping[str, torch.Tensor]) -> Non
     state: tensors by parameter name, each of its parameter's shape. A plain delta takes the place of the
     reparametrisation that computed it, which then no longer trains.
     """
-    folds = {} if set(state) == set(dict(trainable(model))) else _folds(model)
+    trained = {name: p.shape for name, p in trainable(model)}
+    folds = {} if {name: tensor.shape for name, tensor in state.items()} == trained else _folds(model)
     own = _stored(model, folds)
     for name, tensor in state.items():
         if name not in own:

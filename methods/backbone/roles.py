@@ -19,6 +19,8 @@ from methods.backbone.trainable_parameters import Delta
 
 LINEAR_ROLES = ("q", "k", "v", "o", "ffn-in", "ffn-gate", "ffn-out")
 FUSED_ROLES = ("q", "k", "v")
+ALL = "all-linear"
+"""The target that stands for every linear of the blocks: all roles that the family has."""
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -81,9 +83,9 @@ def _matching(model: nn.Module, pattern: str) -> dict[str, nn.Module]:
 def linears(model: nn.Module, targets: Iterable[str]) -> dict[str, Linear]:
     """Return dotted name -> linear for each target, in model order.
 
-    A target is a role, or a pattern over names such as `*.q_proj`. The rows of a fused linear are named after it and
-    their role, e.g. `h.0.attn.c_attn:q`. Raise UsageError for a target that matches nothing. Heads that train in full
-    are not searched.
+    A target is a role, `all-linear` for all roles, or a pattern over names such as `*.q_proj`. The rows of a fused
+    linear are named after it and their role, e.g. `h.0.attn.c_attn:q`. Raise UsageError for a target that matches
+    nothing. Heads that train in full are not searched.
     """
     candidates = _candidates(model)
     chosen: set[str] = set()
@@ -119,6 +121,9 @@ def _rows(model: Any, module: nn.Module) -> list[Part]:
 
 def _chosen(model: nn.Module, target: str, candidates: Mapping[str, Linear]) -> set[str]:
     roles = family(model).roles if has_family(model) else _NONE
+    if target == ALL and roles:
+        own = [role for role in LINEAR_ROLES if role in roles and find(model, role)]
+        return {name for role in own for name in _chosen(model, role, candidates)}
     if target in LINEAR_ROLES and target in roles:
         part = f":{target}" if family(model).fused and target in FUSED_ROLES else ""
         matches = {f"{name}{part}" for name in find(model, target)} & set(candidates)

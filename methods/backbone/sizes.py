@@ -1,9 +1,10 @@
 """The sizes of a backbone, in which the closed forms of parameter counts are written."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from methods.backbone.roles import LINEAR_ROLES, family, find, find_stack, heads, is_bias
+from methods.backbone.roles import ALL, LINEAR_ROLES, family, find, find_stack, heads, is_bias
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ class Shape:
             "ffn-gate": (blocks * self.gated, self.width, self.ffn),
             "ffn-out": (blocks, self.ffn, self.width),
         }[role]
+
+    def linears(self, targets: Iterable[str]) -> list[tuple[int, int, int]]:
+        """Return (how many, d_in, d_out) of each role among the targets, `all-linear` among them."""
+        roles = (role for target in targets for role in (LINEAR_ROLES if target == ALL else (target,)))
+        return [self.linear(role) for role in dict.fromkeys(roles)]
 
 
 def shape(model: Any) -> Shape:

@@ -87,7 +87,7 @@ def write_peft(model: nn.Module, method: Method, folder: Path, base: str | None 
         joined = fused_rows.join(method.name, {path: delta for path, delta in deltas.items() if _on_rows(delta)})
         for host, named in joined.items():
             tensors |= {f"{PREFIX}{host}.{FORMATS[method.name].names[name]}": tensor for name, tensor in named.items()}
-        if method.name in ("lora", "dora") and joined:
+        if method.name in ("lora", "dora"):
             tensors = fused_rows.of_one_rank(tensors)
             config |= fused_rows.sizes(config, tensors)
     write(folder, tensors, {**config, "inference_mode": True, "base_model_name_or_path": base})

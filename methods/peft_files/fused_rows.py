@@ -40,7 +40,7 @@ def _joined(name: str, parts: list[Delta]) -> dict[str, torch.Tensor]:
             scale[host.rows] = part.scale.detach().cpu().float()
         return {"scale": scale[:, None]}
     updates = [part.direction if isinstance(part, Decomposed) else part for part in parts]
-    low = [update for update in updates if isinstance(update, LowRank)]
+    low = [update.plain() for update in updates if isinstance(update, LowRank)]
     a = torch.cat([update.A.detach().cpu().float() for update in low])
     b, start = torch.zeros(full.out_features, len(a)), 0
     for host, update in zip(hosts, low, strict=True):

@@ -50,10 +50,10 @@ FROM_WEIGHTS = ("pissa", "olora", "mica")
 REWRITING = ("pissa", "olora")
 """Starts that change the frozen weights."""
 REFUSED_STARTS: Mapping[str, str] = {
-    "corda": "it needs preprocess_corda, a pass over train rows, before it is inserted",
-    "eva": "it needs initialize_lora_eva_weights, a pass over train rows",
+    "corda": "it needs preprocess_corda, a pass over train rows; take method=lora method.init=corda",
+    "eva": "it needs initialize_lora_eva_weights, a pass over train rows; take method=lora method.init=eva",
     "loftq": "it needs loftq_config and a frozen weight that is rounded at the start; take method=qlora",
-    "lora_ga": "it needs preprocess_loraga, gradients of train rows",
+    "lora_ga": "it needs preprocess_loraga, gradients of train rows; take method=lora method.init=lora_ga",
     "pissa_niter_N": "its frozen weight depends on random draws that no file stores; take init_lora_weights=pissa",
 }
 """Value of `init_lora_weights` -> why it does not run, and what does."""

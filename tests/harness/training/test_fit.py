@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from harness.config.schema import MethodConfig, ModelConfig, RecipeConfig
+from harness.errors import UsageError
 from harness.measurement.meter import Meter
 from harness.models import backbone
 from harness.models.text_tokens import Text
@@ -22,7 +23,8 @@ from harness.training.objectives import registry as objectives
 from harness.training.score import prepare, score
 from methods import registry as methods
 from methods.backbone.trainable_parameters import trainable
-from methods.base import Method, Stage
+from methods.base import Method, Stage, Training
+from methods.lora import LoRA
 from tasks.base import Task
 
 RECIPE = RecipeConfig(learning_rate=1e-2, steps=12, evaluate_every=4, batch_size=8)
@@ -74,6 +76,30 @@ def test_the_same_cell_gives_the_same_bits(train: Train) -> None:
     assert timeless == [{k: v for k, v in row.items() if k != "seconds"} for row in again.curve]
     assert same(one, again)
     assert not same(one, other)
+
+
+def test_a_start_sees_the_rows_of_the_first_steps_and_is_counted(train: Train) -> None:
+    """Its time and operations are apart from those of training, and it draws nothing: a repeat gives the same bits."""
+    seen: list[float] = []
+
+    class Watching(LoRA):
+        def start(self, model: nn.Module, training: Training) -> None:
+            assert training.steps == RECIPE.steps
+            assert not model.training
+            seen.extend(next(training.losses).item() for _ in range(2))
+            super().start(model, training)
+
+    one, again = train(Watching(init="eva", start_batches=1)), train(Watching(init="eva", start_batches=1))
+    assert seen[:2] == seen[2:]
+    assert seen[0] != seen[1]
+    assert same(one, again)
+    assert one.work.start_flops
+    assert one.work.meter.seconds["begin"] > 0
+    plain = train()
+    assert plain.work.start_flops is None
+    assert "begin" not in plain.work.meter.seconds
+    with pytest.raises(UsageError, match=r"recipe.parallel=fsdp: method lora has a start that needs whole matrices"):
+        train(LoRA(init="pissa"), parallel="fsdp")
 
 
 def test_evaluation_does_not_change_the_trajectory(train: Train) -> None:
