@@ -31,7 +31,7 @@ from harness.store import provenance
 MINUTES = 9.0
 LAST_S = 5.0
 """Seconds that are kept for the summary."""
-LEAST_DRY_S = 60.0
+LEAST_DRY_S = 120.0
 """The least time of a part of a dry run: tiny shapes take as long as the machine's other work lets them."""
 FACTS = "harness.gpu_day.on_device.device_facts:read"
 

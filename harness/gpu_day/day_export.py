@@ -1,10 +1,13 @@
-"""A day as it is published: README.md, rows.json and the records of its cells. Torch is not imported."""
+"""A day as it is published: README.md, rows.json and the records of its cells, without paths of this machine.
+
+Torch is not imported.
+"""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness import assets, atomic_files
+from harness import assets, atomic_files, private_paths
 from harness.gpu_day import day_summary
 from harness.gpu_day.day import Day
 from harness.gpu_day.day_parts import PARTS
@@ -39,8 +42,10 @@ def slug(device: str) -> str:
 
 def _write(day: Day, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    atomic_files.write_json(folder / "rows.json", {"about": day.about(), **{p.name: day.rows(p.name) for p in PARTS}})
-    (folder / "README.md").write_text(day_summary.page(day), encoding="utf-8")
+    rows = {"about": day.about(), **{part.name: day.rows(part.name) for part in PARTS}}
+    atomic_files.write_json(folder / "rows.json", private_paths.hidden(rows, [str(day.folder)]))
+    page = private_paths.hidden(day_summary.page(day), [str(day.folder)])
+    (folder / "README.md").write_text(page, encoding="utf-8")
     for store in _stores(day):
         archive.archive(store, store.keys(), folder / f"records{store.path.name.removeprefix('store')}.jsonl.gz")
 

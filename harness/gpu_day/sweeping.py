@@ -53,6 +53,7 @@ def facts(store: Store, key: str) -> Row:
         "step_ms": (record["time"]["step_ms"] or {}).get("median"),
         "train_s": record["time"]["train_s"],
         "wall_s": record["time"].get("wall_s"),
+        "cells_beside": record["time"].get("cells_beside"),
         "share_of_peak": record["flops"].get("share"),
         "allocated_bytes": steady.get("torch_allocated_bytes"),
         "process_bytes_on_device": steady.get("nvml_process_bytes"),

@@ -132,6 +132,16 @@ def test_the_day_is_published_whole(go: Callable[..., int], tmp_path: Path) -> N
     assert "| two | failed |" in (folder / "README.md").read_text()
 
 
+def test_what_is_published_names_no_folder_of_this_machine(go: Callable[..., int], tmp_path: Path) -> None:
+    def rows(day: Day, deadline: float) -> Iterator[Row]:
+        yield {"name": "one", "status": "failed", "error": f"see {day.folder}/log/good.txt"}
+
+    go([part("good", rows)])
+    texts = [path.read_text() for path in (tmp_path / "day" / "export").iterdir()]
+    assert len(texts) == 2
+    assert [text for text in texts if str(tmp_path) in text] == []
+
+
 def test_a_device_names_its_folder() -> None:
     assert command.day_export.slug("NVIDIA A100-SXM4-80GB") == "nvidia-a100-sxm4-80gb"
 

@@ -51,12 +51,14 @@ def test_a_step_is_a_share_of_the_measured_rate_of_its_precision() -> None:
 
 
 def test_two_at_once_are_compared_with_one_after_the_other() -> None:
-    cell = {"status": "done", "step_ms": 10.0}
+    cell = {"status": "done", "step_ms": 10.0, "cells_beside": 1}
     rows = [
         {"name": "one after the other", "status": "done", "seconds": 8.0, "cells": [cell, cell]},
         {"name": "two at once", "status": "done", "seconds": 6.0, "cells": [cell, {**cell, "step_ms": 14.0}]},
     ]
     assert side_by_side.lines(rows) == ["in turn 8.0 s, at once 6.0 s (x0.75); steps 10 and 12 ms"]
+    rows[1]["cells"] = [{**cell, "cells_beside": 0}]
+    assert side_by_side.lines(rows)[0].endswith("ms, but not at the same time")
     broken = [{**rows[0], "status": "oom", "cells": [{"status": "oom", "error": "full"}]}]
     assert side_by_side.lines(broken) == ["one after the other: oom: full"]
 
