@@ -40,8 +40,8 @@ ARMS = "arms"
 SHORT = (ARMS, TUNING_SEED)
 """Short ways to write several blocks as one: see `_arms` and `with_tuning`."""
 USUAL = "quick"
-HERE = ("quick", "embedded", "tuned")
-"""Scales for two cores; the others need a GPU."""
+HERE = ("quick", "embedded", "tuned", "real")
+"""Scales for two cores, `real` on real weights and rows; the others need a GPU."""
 
 
 @dataclass(frozen=True)
