@@ -47,17 +47,19 @@ class Shown:
 
 
 def make(
-    store: Store, choice: Choice, by: str | None = None, metric: str | None = None, sort: str | None = None
-) -> Shown:
+    store: Store, choice: Choice, by: str | None = None, metric: str | None = None, sort: str | None = None,
+    runs: Sequence[archive.Run] | None = None,
+) -> Shown:  # fmt: skip
     """Return the tables of these cells.
 
     by: the axes of rows and columns. metric: a name of `measures.find`, or several with commas for one axis. sort: a
-    heading. Raise UsageError for an axis, a metric or a heading that the cells do not have.
+    heading. runs: the records of these cells, where they have been read. Raise UsageError for an axis, a metric or a
+    heading that the cells do not have.
     """
     from harness.analysis.output import stale_marks
     from harness.analysis.study import axes, measures, study
 
-    runs = archive.from_store(store, choice.cells, curves=False)
+    runs = archive.from_store(store, choice.cells, curves=False) if runs is None else runs
     exhibit = choice.exhibit or plain(choice.name)
     known = _cells(store, choice, runs)
     named = (metric or exhibit.sets).split(",")

@@ -21,7 +21,7 @@ from harness.errors import Impossible, UsageError, near, plain
 VERBS = Path(__file__).parent / "commands"
 ORDER = (
     "run", "sweep", "plan", "forecast", "status", "table", "show", "why", "delta", "store", "reproduce", "check",
-    "claims", "report", "view", "list", "pretrain", "doctor",
+    "claims", "report", "view", "list", "pretrain", "doctor", "completion",
 )  # fmt: skip
 FETCHING = ("run", "sweep", "plan", "forecast", "reproduce", "delta", "probe", "judge", "push", "pull")
 """The verbs that may need rows or files of the Hub; every other reads only what is on this machine."""

@@ -28,9 +28,18 @@ def untuned(study: Study, arm: str) -> bool:
     return open_rates.ALONE in [reason for (name, _), reason in study.open_rates.items() if name == arm]
 
 
+DONE, UNREAD = "done", "unread"
+"""The status of a finished cell, and the word for one whose scores cannot be read."""
+
+
 def ranked(study: Study) -> tuple[str, ...]:
     """Return the arms that may be ranked."""
     return tuple(arm for arm in study.clean.arms if not untuned(study, arm))
+
+
+def not_ranked(study: Study, arms: Sequence[str]) -> set[int]:
+    """Return the places, among the arms of a table's rows, of those that are not ranked."""
+    return {place for place, arm in enumerate(arms) if untuned(study, arm)}
 
 
 def by_score(study: Study) -> list[str]:
@@ -62,7 +71,16 @@ def scored(
     panel = panel or study.clean
     entry = number(estimates.score(panel, arm, index), factor, digits, seeds=seeds)
     columns = panel.tasks if index is None else panel.tasks[index : index + 1]
-    return replace(entry, text=entry.text + arrows(study, arm, columns)) if entry.text != MISSING else entry
+    mark = unscored(study, arm, columns) if entry.text == MISSING else arrows(study, arm, columns)
+    return replace(entry, text=entry.text + mark)
+
+
+def unscored(study: Study, arm: str, columns: Sequence[str]) -> str:
+    """Return how cells without a score ended that a missing number needs, " oom" or " failed, oom"; "" for none."""
+    tasks = {study.task_of(column) for column in columns}
+    known = study.failures[(study.failures.arm == arm) & study.failures.task.isin(tasks)]
+    ended = dict.fromkeys(UNREAD if status == DONE else str(status) for status in known.status)
+    return f" {', '.join(ended)}" if ended else ""
 
 
 def arrows(study: Study, arm: str, columns: Sequence[str]) -> str:
@@ -99,6 +117,8 @@ def span(rates: Sequence[float]) -> str:
 def notes(study: Study) -> tuple[str, ...]:
     """Return the meaning of the marks that are present, and the seeds on which rates were chosen."""
     lines = []
+    if any(unscored(study, arm, study.clean.tasks) for arm in study.clean.arms):
+        lines.append(f"{MISSING} with a word, such as {MISSING} oom: no number, because cells behind it ended so")
     if any(arrows(study, arm, study.clean.tasks) for arm in study.clean.arms):
         lines.append(AT_EDGE)
     if any(untuned(study, arm) for arm in study.clean.arms):

@@ -6,6 +6,7 @@ Torch-free and pandas-free: a finished exhibit is shown again from its JSON.
 import csv
 import io
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -84,10 +85,10 @@ def to_csv(tables: Sequence[Table]) -> str:
     header = [part for c in columns for part in ((c, f"{c}_low", f"{c}_high") if c in wide else (c,))]
     text = io.StringIO()
     writer = csv.DictWriter(text, ["model", *header], restval="", lineterminator="\n")
-    writer.writeheader()
+    writer.writerow({name: _plain(name) for name in writer.fieldnames})
     for table in tables:
         for row in table.rows:
-            writer.writerow({"model": table.model} | _flat(table.columns, row))
+            writer.writerow({"model": _plain(table.model)} | _flat(table.columns, row))
     return text.getvalue()
 
 
@@ -100,7 +101,14 @@ def _flat(columns: Sequence[str], row: Sequence[Entry]) -> dict[str, Any]:
     return flat
 
 
+_FORMULA, _NUMBER = re.compile(r"[=+\-@\t]."), re.compile(r"[+-]?[\d.,]+(e[+-]?\d+)?( ?%)?")
+
+
 def _plain(value: Any) -> Any:
+    """Return a value for CSV. A text that a spreadsheet would read as a formula gets an apostrophe before it."""
+    if isinstance(value, str):
+        text = value.replace("\r", " ")  # the writer would not quote it, and readers would end the row there
+        return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
     return f"{value:.6g}" if isinstance(value, float) else "" if value is None else value
 
 
@@ -117,7 +125,7 @@ def _row(parts: Sequence[str]) -> str:
 
 
 _TEX = {
-    "±": r"$\pm$", MISSING: "---", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "≥": r"$\geq$",
+    "±": r"$\pm$", MISSING: "---", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "≥": r"$\geq$", "≈": r"$\approx$",
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "$": r"\$", "<": r"$<$", ">": r"$>$",
 }  # fmt: skip
@@ -131,8 +139,9 @@ def tex(text: str) -> str:
 def to_latex(table: Table) -> str:
     """Return a booktabs table (it needs the package booktabs)."""
     aligned = "l" + "r" * (len(table.columns) - 1)
-    body = [" & ".join(tex(entry.text) for entry in row) + r" \\" for row in table.rows]
-    notes = " ".join(tex(_sentence(note)) for note in table.notes)
+    body = [" & ".join(map(_tex_entry, row)) + r" \\" for row in table.rows]
+    legend = [LEGEND] if any(entry.mark for row in table.rows for entry in row) else []
+    notes = " ".join(tex(_sentence(note)) for note in (*legend, *table.notes))
     lines = [
         r"\begin{table}",
         r"\centering",
@@ -144,10 +153,25 @@ def to_latex(table: Table) -> str:
         r"\bottomrule",
         r"\end{tabular}",
         rf"\caption{{{tex(table.title)}: {tex(table.model)}. {notes}}}",
-        rf"\label{{tab:{table.name}-{table.model}}}".replace(" ", "-"),
+        rf"\label{{tab:{_label(f'{table.name}-{table.model}')}}}",
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
+
+
+LEGEND = "bold: best of its column; underlined: second; ≈: its interval and the best one's overlap"
+
+
+def _tex_entry(entry: Entry) -> str:
+    """Return an entry for LaTeX, in bold or underlined where it is the best or the second of its column."""
+    text, marks = tex(entry.text), entry.mark.split()
+    text = rf"\textbf{{{text}}}" if "best" in marks else rf"\underline{{{text}}}" if "second" in marks else text
+    return text + (r"$^{\approx}$" if "tie" in marks else "")
+
+
+def _label(text: str) -> str:
+    """Return the text with letters, digits and a few signs alone, which a label may have."""
+    return "".join(sign if sign.isalnum() or sign in "-_.:" else "-" for sign in text)
 
 
 def _sentence(text: str) -> str:
@@ -215,6 +239,9 @@ def _sizes(table: Table) -> list[int]:
     return [max(map(len, column)) + 2 for column in texts]
 
 
+_STYLES = {"best": "bold", "second": "underline"}
+
+
 def to_rich(table: Table) -> "RichTable":
     """Return the rows for a terminal; the title, which may be wider, is printed above them."""
     from rich import box
@@ -225,5 +252,5 @@ def to_rich(table: Table) -> "RichTable":
     for index, column in enumerate(table.columns):
         drawn.add_column(Text(column), justify="left" if index == 0 else "right", no_wrap=index == 0)
     for row in table.rows:
-        drawn.add_row(*(Text(entry.text) for entry in row))
+        drawn.add_row(*(Text(entry.text, style=_STYLES.get(entry.mark.partition(" ")[0], "")) for entry in row))
     return drawn

@@ -96,7 +96,9 @@ def _exhibit(exhibit: Shown) -> dict[str, Any]:
 def _table(made: Table, linked: bool) -> dict[str, Any]:
     """Return a table. linked: whether the keys of its numbers are those of attempts on the page."""
     rows = [[_entry(entry, linked) for entry in row] for row in made.rows]
-    return {"title": made.title, "model": made.model, "columns": made.columns, "rows": rows, "notes": made.notes}
+    marked = table.LEGEND.capitalize() + "." if any(entry.mark for row in made.rows for entry in row) else ""
+    words = {"title": made.title, "model": made.model, "columns": made.columns, "notes": made.notes}
+    return {**words, "rows": rows, "marked": marked}
 
 
 def _entry(entry: Entry, linked: bool) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from harness.config import conf_files
 from harness.errors import UsageError, near
 from harness.experiments import exhibits
 from harness.experiments.exhibits import Exhibit
-from harness.store import archive, requested_grids
+from harness.store import archive, identity, requested_grids
+from harness.store.archive import Run
 from harness.store.requested_grids import Grid
 from harness.store.store import Store
 
@@ -149,7 +150,8 @@ def _everything(store: Store, attempts: Sequence[Attempt]) -> tuple[Shown | None
     if not any(attempt.counts and attempt.record["status"] == "done" for attempt in attempts):
         return None, "No cell of this store has a result yet." if keys else "This store has no record yet."
     try:
-        made = grid_table.make(store, grid_table.Choice("everything in the store", dict.fromkeys(keys)))
+        choice = grid_table.Choice("everything in the store", dict.fromkeys(keys))
+        made = grid_table.make(store, choice, runs=[Run(attempt.record) for attempt in attempts if attempt.counts])
     except UsageError as error:
         return None, f"The table of all cells cannot be made: {error}"
     index = {
@@ -169,11 +171,14 @@ def _attempts(store: Store, groups: Mapping[str, str], wanted: Collection[str] |
             record = store.record(key, number)
             if record is None:
                 continue
-            row = archive.row(record, store.evaluations(key, number))
+            paths = private_paths.paths(record["cell"])
+            rest = {name: value for name, value in record.items() if name not in ("cell", "key")}
+            public = private_paths.hidden(rest, paths)
+            shown = {**public, "key": key, "cell": identity.without_runtime(record["cell"])}
             counts = number == summary["attempt"]
             log = () if record["status"] == "done" and not counts else store.attempt(key, number).log_tail(LOG_LINES)
-            hidden = private_paths.hidden(list(log), private_paths.paths(record["cell"]))
-            yield Attempt(row["record"], row["curve"], groups.get(key, ""), counts, stale and counts, hidden)
+            lines = private_paths.hidden(list(log), paths)
+            yield Attempt(shown, store.evaluations(key, number), groups.get(key, ""), counts, stale and counts, lines)
 
 
 def joined(first: Content, second: Content) -> Content:
@@ -186,3 +191,10 @@ def joined(first: Content, second: Content) -> Content:
     return Content(
         origin, [*first.exhibits, *other], [*first.attempts, *second.attempts], [*first.notes, *second.notes]
     )
+
+
+def from_folder(folder: Path, exhibit: Exhibit, store: Store | None, keys: Sequence[str]) -> Content:
+    """Return one rendered exhibit, with the attempts at its cells in a store."""
+    shown = replace(_read(folder, exhibit), group=exhibit.name)
+    groups = dict.fromkeys(keys, exhibit.name)
+    return Content(exhibit.name, [shown], [] if store is None else list(_attempts(store, groups, keys)))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from harness.analysis.output import rate_marks
+from harness.analysis.output import best_marks, rate_marks
 from harness.analysis.output.notes import common_notes
 from harness.analysis.output.table import MISSING, Entry, Table, number, word
 from harness.analysis.study import comparisons, estimates, selection
@@ -30,7 +30,9 @@ def ranking(study: Study) -> Table:
         row += [Entry(f"{place:.0f}" if place else MISSING, place)] if published else []
         row += [number(estimates.score(study.paper, arm), 100)] if study.role == "test" else []
         rows.append((*row, rate_marks.rates(study, arm)))
-    return Table("ranking", "Ranking", study.model, tuple(columns), tuple(rows), _ranking_notes(study))
+    made = Table("ranking", "Ranking", study.model, tuple(columns), tuple(rows), _ranking_notes(study))
+    better = {"score": best_marks.HIGHER, "normalised": best_marks.HIGHER, "mean rank": best_marks.LOWER}
+    return best_marks.marked(made, better, rate_marks.not_ranked(study, rate_marks.by_score(study)))
 
 
 def tasks(study: Study) -> Table:
@@ -47,7 +49,9 @@ def tasks(study: Study) -> Table:
     averages_of_guessing = [panel.base[places].mean() for places in over.values()]
     rows.append((word("guessing"), *(_guess(base) for base in (*panel.base, *averages_of_guessing))))
     notes = (*common_notes(study), *mixed(study), *rate_marks.notes(study))
-    return Table("tasks", "Scores by task", study.model, ("method", *panel.tasks, *over), tuple(rows), notes)
+    made = Table("tasks", "Scores by task", study.model, ("method", *panel.tasks, *over), tuple(rows), notes)
+    better = dict.fromkeys((*panel.tasks, *over), best_marks.HIGHER)
+    return best_marks.marked(made, better, rate_marks.not_ranked(study, rate_marks.by_score(study)))
 
 
 def metrics(study: Study) -> dict[str, list[int]]:

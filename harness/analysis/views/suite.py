@@ -1,10 +1,11 @@
 """The table of a task with several test sets: a row per arm, a column per set, the mean, and collapsed answers."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
-from harness.analysis.output import rate_marks
+from harness.analysis.output import best_marks, rate_marks
 from harness.analysis.output.notes import common_notes, label
 from harness.analysis.output.table import MISSING, Entry, Table
 from harness.analysis.study.selection import Panel
@@ -29,7 +30,8 @@ def table(study: Study) -> Table:
         f"unparsed, or with one answer on more than {ONE_ANSWER:.0%} of the rows",
         *rate_marks.notes(study),
     )
-    return Table("suite", "Scores by test set", study.model, columns, tuple(rows), notes)
+    made = Table("suite", "Scores by test set", study.model, columns, tuple(rows), notes)
+    return _marked(study, panel, made, columns[1:-2])
 
 
 def by_likelihood(study: Study) -> Table:
@@ -45,7 +47,14 @@ def by_likelihood(study: Study) -> Table:
         "checkpoint and learning rate as above",
         *rate_marks.notes(study),
     )
-    return Table("likelihood", "By the likelihood of the options", study.model, columns, tuple(rows), notes)
+    made = Table("likelihood", "By the likelihood of the options", study.model, columns, tuple(rows), notes)
+    return _marked(study, panel, made, columns[1:]) if panel else made
+
+
+def _marked(study: Study, panel: Panel, made: Table, columns: Sequence[str]) -> Table:
+    """Return the table with marks on the best scores of these columns."""
+    better = dict.fromkeys(columns, best_marks.HIGHER)
+    return best_marks.marked(made, better, rate_marks.not_ranked(study, panel.arms))
 
 
 def _scores(study: Study, panel: Panel, arm: str) -> tuple[Entry, ...]:

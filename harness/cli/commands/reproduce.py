@@ -5,6 +5,7 @@ deltabench reproduce delta-ranking scale=embedded --for 30m  stops after a time 
 deltabench reproduce delta-ranking task=micro/inference      only these cells; method.rank=4 sets a field
 deltabench reproduce delta-ranking +method=mine model=NAME   my method in the table; another model instead
 deltabench reproduce delta-ranking method=lora +method=mine  these two alone
+deltabench reproduce delta-ranking --format latex > a.tex    the tables alone; also csv, md, json; --open: its page
 deltabench reproduce delta-ranking --dry-run                 the cells that would run, their time and their memory
 deltabench reproduce delta-ranking --until-decided --for 8h  more seeds for what is undecided, up to --max-seeds
 
@@ -25,7 +26,8 @@ from typing import Any
 
 from harness import atomic_files, terminal
 from harness.analysis import report
-from harness.cli import command_line, request, seed_budget, until_decided
+from harness.cli import command_line, exhibit_output, request, seed_budget, until_decided
+from harness.cli.exhibit_output import Output
 from harness.config import conf_files
 from harness.config.schema import Cell
 from harness.errors import UsageError
@@ -60,12 +62,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device-memory", metavar="24GiB", help="with --dry-run: memory of the device to fit (default: this GPU)"
     )
     parser.add_argument("--out", metavar="DIR", help="folder for tables and figures")
+    forms = ", ".join(exhibit_output.FORMS)
+    parser.add_argument("--format", metavar="FORM", default=exhibit_output.TEXT, help=f"print tables as {forms}")
+    parser.add_argument("--open", action="store_true", help="show its page in a browser at the end")
     request.add_arguments(parser)
     parser.add_argument("--export", action="store_true", help="also write the records, as in a reference run")
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run `deltabench reproduce` and return its exit code."""
+    form = exhibit_output.TEXT if arguments.dry_run else arguments.format
+    with exhibit_output.chosen(form, arguments.open) as output:
+        return _reproduce(arguments, output)
+
+
+def _reproduce(arguments: argparse.Namespace, output: Output) -> int:
+    """Run the cells of an exhibit, show it, and return the exit code."""
     exhibit = exhibits.load(arguments.exhibit, conf_files.folders()[:-1])
     given = command_line.parse([*arguments.words, *command_line.flag("retry", arguments.retry)], SETTINGS)
     if arguments.max_seeds is not None and not arguments.until_decided:
@@ -95,7 +107,7 @@ def main(arguments: argparse.Namespace) -> int:
         raise
     print("".join(f"{line}\n" for line in notes), end="")
     if exhibit.forecast:
-        return _forecast(exhibit, scale, planned.cells, folder, arguments.dry_run)
+        return _forecast(exhibit, scale, planned.cells, folder, arguments.dry_run, output)
     if arguments.dry_run:
         decided = sweep_plan.decide(store, planned.now, options, planned.holes)
         print(dry_run.exhibit(exhibit, scale, blocks, store, decided, planned, folder))
@@ -108,7 +120,7 @@ def main(arguments: argparse.Namespace) -> int:
     planned_cells, code = _run(exhibit, blocks, planned, store, name, options, deadline_s, most)
     if most is None and until_decided.before(store, name):
         most = seed_budget.most_seeds(exhibit, blocks, None)
-    present(exhibit, scale, planned_cells, store, folder, selection, most)
+    present(exhibit, scale, planned_cells, store, folder, selection, most, output)
     if arguments.export:
         count = archive.archive(store, (identity.key(cell) for cell in planned_cells), folder / archive.ARCHIVE)
         print(f"{count} records: {folder / archive.ARCHIVE}")
@@ -150,7 +162,9 @@ def _published(exhibit: Exhibit) -> int:
     return 0
 
 
-def _forecast(exhibit: Exhibit, scale: str, planned_cells: Sequence[Cell], folder: Path, dry_run: bool) -> int:
+def _forecast(
+    exhibit: Exhibit, scale: str, planned_cells: Sequence[Cell], folder: Path, dry_run: bool, output: Output
+) -> int:
     """Write and show an exhibit of forecasts; on a GPU one step of each cell runs. Return the exit code."""
     if dry_run:
         print(f"{len(planned_cells)} cells to forecast, a second or two each; nothing is trained\nresults: {folder}")
@@ -158,7 +172,7 @@ def _forecast(exhibit: Exhibit, scale: str, planned_cells: Sequence[Cell], folde
     rows = exhibit_rows.rows(exhibit, planned_cells)
     exhibit_rows.save(folder, rows)
     report.render(exhibit, scale, rows, folder)
-    report.show(folder, terminal.console(width=None if sys.stdout.isatty() else 160))
+    output.show(folder, exhibit)
     return int(any(row["forecast"] is None for row in rows))
 
 
@@ -182,11 +196,12 @@ def present(
     folder: Path,
     words: str = "",
     most: int | None = None,
+    output: Output | None = None,
 ) -> None:
     """Write the tables and figures of the finished cells, unless they are up to date, and show them.
 
     words: the selection, as the page's own command names it. most: the most seeds of an exhibit that gets seeds until
-    it is decided, which is judged over several looks.
+    it is decided, which is judged over several looks. output: how it is shown, as text where none is given.
     """
     keys = [identity.key(cell) for cell in planned_cells]
     summaries = {key: store.summary(key) for key in keys}
@@ -200,8 +215,7 @@ def present(
     inputs = report.digest(exhibit, scale, [words, *others])
     if not report.current(folder, inputs):
         report.render(exhibit, scale, archive.from_store(store, keys), folder, inputs, words, most=most)
-    # A pipe or a file has no width of its own: 80 columns would cut the headings.
-    report.show(folder, terminal.console(width=None if sys.stdout.isatty() else 160))
+    (output or Output(exhibit_output.TEXT, sys.stdout)).show(folder, exhibit, store, keys)
 
 
 def _folder(out: str | None, exhibit: Exhibit, label: str) -> Path:

@@ -3,6 +3,7 @@
 deltabench status [store=DIR] [--json]                     everything in the store, and the grids that ran there
 deltabench status 'delta-*' [scale=quick] [--json]         exhibits, run or not
 deltabench status method=full,lora seed=0,1,2 [--json]     the cells of this grid
+deltabench status --watch                                  again every two seconds, until Ctrl-C
 
 Nothing is fetched: cells of a task whose rows are not on this machine have no key yet, and they count as missing.
 The remaining time is estimated from the most similar finished cells. Stale cells count as done.
@@ -15,13 +16,14 @@ STATUS: cells}], "cells": [{"key", "status", "stale", "method", "model", "task",
 import argparse
 import fnmatch
 import json
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from harness import formatting
+from harness import formatting, terminal
 from harness.analysis import cell_rows
 from harness.cli import command_line
 from harness.config import compose, launchers
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ("done", "stale", "oom", "failed", "diverged", "timeout", "interrupted", "blocked", "running", "missing")
 Counts = Mapping[str, int]
+WATCH_S = 2.0
+"""The seconds between two looks of --watch."""
 MOST_ESTIMATED = 300
 """The number of cells of one grid whose time is estimated by itself; the others take as long on average."""
 
@@ -49,10 +53,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `deltabench status`."""
     parser.add_argument("words", nargs="*", metavar="EXHIBIT | key=value")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--watch", action="store_true", help="show it again and again, until Ctrl-C")
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run `deltabench status` and return its exit code."""
+    if not arguments.watch:
+        return _shown(arguments)
+    console = terminal.console()
+    with suppress(KeyboardInterrupt):
+        while True:
+            console.clear()  # on a terminal alone
+            _shown(arguments)
+            time.sleep(WATCH_S)
+    return 0
+
+
+def _shown(arguments: argparse.Namespace) -> int:
+    """Show the status once and return the exit code."""
     named = [word for word in arguments.words if "=" not in word]
     given = command_line.parse([word for word in arguments.words if "=" in word], (*command_line.SETTINGS, "scale"))
     command_line.refuse_added(given)

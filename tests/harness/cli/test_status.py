@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -170,3 +171,21 @@ def test_a_grid_in_words_has_the_gaps_that_its_sweep_noted(store: Store, cell: C
     requested_grids.note(store, requested_grids.of("mine", many, [gap]))
     assert requested_grids.with_noted_gaps(store, requested_grids.of("mine", many)).gaps == (gap,)
     assert requested_grids.with_noted_gaps(store, requested_grids.of("mine", many[:1])).gaps == ()
+
+
+def test_watch_shows_it_again_until_it_is_interrupted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.cli.commands import status
+
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(status.time, "sleep", sleep)
+    assert dispatch.main(["status", "--watch", f"store={tmp_path / 'none'}"]) == 0
+    assert waited == [status.WATCH_S] * 2
+    assert capsys.readouterr().out.count("no cells yet") == 2
