@@ -29,6 +29,7 @@ from harness.processes import forkserver
 from harness.store import provenance
 
 MINUTES = 9.0
+MOST_MINUTES = 10_000
 LAST_S = 5.0
 """Seconds that are kept for the summary."""
 LEAST_DRY_S = 120.0
@@ -47,16 +48,23 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--model", metavar="FOLDER", help="the model of the real training (default: its package)")
     parser.add_argument("--only", metavar="PART,…", help=f"these parts: {', '.join(part.name for part in PARTS)}")
     given = parser.parse_args(words)
-    end = time.time() + 60 * given.minutes
     os.environ["HF_HUB_OFFLINE"] = "1"
     day = Day(given.out.resolve(), given.dry, given.model)
     try:
+        end = time.time() + seconds(given.minutes)
         with network.forbidden():
             day.begin(about(day))
             return measured(day, chosen(given.only), end - LAST_S)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def seconds(minutes: float) -> float:
+    """Return the seconds of so many minutes. Raise UsageError for a number that is no time."""
+    if not 0 < minutes < MOST_MINUTES:
+        raise UsageError(f"--minutes {minutes:g}: give a number above 0 and below {MOST_MINUTES}, such as {MINUTES:g}.")
+    return 60 * minutes
 
 
 def about(day: Day) -> dict[str, object]:

@@ -51,7 +51,10 @@ class Day:
         return "cpu" if self.dry else "cuda"
 
     def begin(self, about: Mapping[str, Any]) -> None:
-        """Write what the day runs on. Raise UsageError where the folder holds a day of another device."""
+        """Write what the day runs on.
+
+        Raise UsageError where the folder holds the day of another device, and where it cannot be written.
+        """
         path = self.folder / ABOUT
         if path.is_file():
             known = atomic_files.read_json(path)
@@ -62,9 +65,14 @@ class Day:
                         f"{name}={about.get(name)}. Name another folder."
                     )
             about = {**about, "started": known.get("started", about["started"])}
-        for place in ("rows", "log"):
-            (self.folder / place).mkdir(parents=True, exist_ok=True)
-        atomic_files.write_json(path, about)
+        try:
+            for place in ("rows", "log"):
+                (self.folder / place).mkdir(parents=True, exist_ok=True)
+            atomic_files.write_json(path, about)
+        except OSError as error:
+            raise UsageError(
+                f"--out {self.folder}: it cannot be written ({error.strerror}). Name another folder."
+            ) from error
 
     def about(self) -> dict[str, Any]:
         """Return what `begin` wrote."""

@@ -33,6 +33,12 @@ def test_a_folder_holds_the_day_of_one_device(tmp_path: Path) -> None:
     assert day.about()["dry"] is True
 
 
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"--out .*/file/day: it cannot be written \(Not a directory\)"):
+        Day(tmp_path / "file" / "day", dry=True).begin(ABOUT)
+
+
 @pytest.mark.parametrize("dry", [True, False])
 @pytest.mark.parametrize("name", [part.name for part in PARTS if part.name != "tests"])
 def test_the_shapes_of_each_part_are_cells(tmp_path: Path, name: str, dry: bool) -> None:

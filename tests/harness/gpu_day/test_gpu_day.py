@@ -123,6 +123,16 @@ def test_a_part_that_does_not_exist_is_refused(go: Callable[..., int], capsys: p
     assert "no part has this name. Parts are good." in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("minutes", ["0", "-3", "nan", "inf"])
+def test_a_time_that_is_none_is_refused(
+    minutes: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert command.main(["--dry", "--minutes", minutes, "--out", str(tmp_path / "day")]) == 2
+    assert "give a number above 0 and below 10000, such as 9." in capsys.readouterr().err
+    assert not (tmp_path / "day").exists()
+
+
 def test_the_day_is_published_whole(go: Callable[..., int], tmp_path: Path) -> None:
     go([part("good", measuring([], one="done", two="failed"))])
     folder = tmp_path / "day" / "export"
