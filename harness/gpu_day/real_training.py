@@ -10,6 +10,7 @@ from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.gpu_day import sweeping
 from harness.gpu_day.day import Day, Row, cells, named
+from harness.models import weight_files
 from harness.store import identity
 
 NAME = "training"
@@ -51,7 +52,8 @@ def _absent(block: Mapping[str, Any], what: str, present: Mapping[str, Any]) -> 
     other = {name: value for name, value in present.items() if _group(name) != what}
     tried = {name: value for name, value in block.items() if _group(name) == what}
     try:
-        cells({**rest, **other, **tried})
+        for cell in cells({**rest, **other, **tried}):
+            weight_files.folder(cell.model)  # a model of the Hub is planned by its commit, without its files
     except UsageError as error:
         return str(error).rstrip(".")
     return ""

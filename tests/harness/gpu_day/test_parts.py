@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from harness import network
+from harness.errors import UsageError
 from harness.gpu_day import day, gpu_tests, memory_peaks, real_training, side_by_side, step_rates, sweeping
 from harness.gpu_day.day import Day
+from harness.models import hub, installed
 from harness.store.store import Store
 
 BLOCK = {
@@ -75,6 +78,27 @@ def test_the_real_training_says_what_stands_in_for_what_is_absent(
     [cell], [note] = real_training._planned(Day(tmp_path, dry=True))
     assert (cell.model.name, cell.task.name) == ("micro-llama-nano", "micro/sentiment")
     assert note.startswith("model=micro-llama-nano instead, since model.path=")
+
+
+def test_without_package_and_rows_random_weights_and_the_microworld_stand_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installed, "folder", lambda package: None)
+    monkeypatch.setattr(hub, "download", _refuse)
+    monkeypatch.setenv("DELTABENCH_DATA", str(tmp_path))
+    day_of_a_gpu = Day(tmp_path, dry=False)
+    with network.forbidden():
+        [cell], notes = real_training._planned(day_of_a_gpu)
+    asked = day_of_a_gpu.settings("training")["grid"]
+    assert (cell.model.name, cell.model.weights) == (asked["model"], "random")
+    assert cell.task.name.startswith("micro/")
+    assert cell.recipe.steps == asked["recipe.steps"]
+    assert "instead, since it is not on this machine" in notes[0]
+    assert asked["task"] in notes[1]
+
+
+def _refuse(*_: object) -> Path:
+    raise UsageError("it is not on this machine.")
 
 
 def test_a_loss_that_is_no_number_is_seen() -> None:
