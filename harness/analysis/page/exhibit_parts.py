@@ -104,7 +104,7 @@ def _table(made: Table, linked: bool) -> dict[str, Any]:
 def _entry(entry: Entry, linked: bool) -> dict[str, Any]:
     keys = tuple(dict.fromkeys(entry.keys)) if linked else ()
     short = ",".join(key[:7] for key in keys) if len(keys) <= MOST_KEYS else ""
-    return {"text": entry.text, "keys": short, "css": entry.mark}
+    return {"text": entry.text, "cells": short, "css": entry.mark}
 
 
 def _downloads(exhibit: Shown) -> list[dict[str, str]]:

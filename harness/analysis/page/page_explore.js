@@ -81,7 +81,7 @@ page.scatter = (words) => {
     : `No finished cell of these filters has both a ${across.label} and a ${up.label}.`;
 };
 
-const MOST_CURVES = 120;
+const MOST_CURVES = 120, MOST_BEHIND_MEDIANS = 1200;
 page.sections.curves = async (_, words) => {
   await page.load();
   page.filters(words, page.curves);
@@ -108,7 +108,7 @@ page.medians = (lines) => d3.flatRollup(lines, (group) => ({ x: d3.median(group,
 page.curves = async (words) => {
   const form = document.getElementById("curve-axes"), place = document.getElementById("curves"), note = document.getElementById("curves-note");
   const x = form.elements.x.value, y = form.elements.y.value, mean = form.elements.mean.checked;
-  const rows = page.filtered(words).filter((row) => row.counts), shown = rows.slice(0, MOST_CURVES);
+  const rows = page.filtered(words).filter((row) => row.counts), most = mean ? MOST_BEHIND_MEDIANS : MOST_CURVES, shown = rows.slice(0, most);
   const turn = (page.turn = (page.turn || 0) + 1);
   const lines = [];
   for (const row of shown) {
@@ -130,5 +130,5 @@ page.curves = async (words) => {
     return page.make("div", {}, page.make("h2", {}, panel), figure);
   })));
   const drawn = new Set(lines.map((line) => line.id)).size;
-  note.textContent = drawn ? `${drawn} of ${rows.length} cells${rows.length > shown.length ? `: the first ${MOST_CURVES}, so filter for others` : ""}. A click opens a cell.` : "No cell of these filters has such a curve.";
+  note.textContent = drawn ? `${drawn} of ${rows.length} cells${rows.length > shown.length ? `: the first ${most}, so filter for others` : ""}. A click opens a cell.` : "No cell of these filters has such a curve.";
 };

@@ -118,7 +118,13 @@ def test_a_cell_and_an_exhibit_and_a_claim_have_addresses(visit: Open, pages: An
     assert article.count() == 1
     assert article.locator("img").get_attribute("alt").startswith("Figure (field)")
     assert article.locator("img").evaluate("image => image.complete && image.naturalWidth > 100")
+    article.locator(".numbers td a").first.click()
+    page.wait_for_selector("#cell-table .tabulator-row")
+    assert count(page) == "3 of 73 attempts"
     page.go_back()
+    page.wait_for_selector("article:visible")
+    page.go_back()
+    page.wait_for_selector("#section-exhibits:visible")
     assert page.locator("article:visible").count() == 0
     page.goto(page.url.partition("#")[0] + "#claim=dora-table15/at-least-at-half/micro-llama-nano")
     page.wait_for_selector("tr.chosen")

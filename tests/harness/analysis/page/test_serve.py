@@ -11,6 +11,9 @@ import pytest
 from harness.analysis.page import serve
 from harness.cli import dispatch
 from harness.cli.commands import view
+from harness.experiments.grid import expand
+from harness.store import lease, requested_grids
+from harness.store.requested_grids import Grid, Place
 from harness.store.store import Store
 from tests.harness.analysis.page.made_pages import fill
 
@@ -111,6 +114,22 @@ def test_what_runs_is_counted_and_failures_are_named(store: Store) -> None:
     assert news["line"].startswith("5 done, 1 failed, 0 running")
     assert [failure["status"] for failure in news["failures"]] == ["failed"]
     assert news["version"] == "0 done 1 stale 4 failed 1"
+
+
+def test_what_is_running_is_told_with_what_is_left(store: Store) -> None:
+    keys = fill(store)
+    [waiting] = expand([{"task": "micro/qa", "model": "micro-t5-nano", "method": "bitfit", "seed": 9}])
+    key = store.register(waiting)
+    places = tuple(Place(one, "bitfit", "micro-t5-nano", "micro/qa", 200) for one in (*keys, key))
+    requested_grids.note(store, Grid("method=bitfit", places))
+    held = lease.acquire(store.leases, key)
+    assert held is not None
+    news = view.news(store)
+    held.release()
+    assert "5 done, 1 failed, 1 running; " in news["line"]
+    assert f"{key[:8]} at step 0 of " in news["line"]
+    assert "2 cells left, " in news["line"]
+    assert (news["cells"], news["ended"]) == (len(keys) + 1, len(keys))
 
 
 def test_a_port_in_use_is_a_sentence(

@@ -1,14 +1,17 @@
 """What the page reads: every kind of store, and never a byte written."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
+from harness.analysis import report
 from harness.analysis.page import html_file, normal_scores, sources
 from harness.analysis.page.attempt_rows import Attempt
 from harness.errors import UsageError
-from harness.store import lease
+from harness.store import lease, requested_grids
+from harness.store.requested_grids import Grid, Place
 from harness.store.store import Store
 from tests.harness import made_runs
 from tests.harness.analysis.page.made_pages import fill, put
@@ -100,3 +103,24 @@ def test_normalised_scores_lie_between_floor_and_ceiling() -> None:
     assert by_method["full"] == pytest.approx([1, 1, 1], abs=0.03)
     assert by_method["lora"] == pytest.approx([0.92] * 3, abs=0.05)
     assert normal_scores.of(attempts, {"made": ("full", "none")}) == {}
+
+
+def test_an_exhibit_that_ran_in_a_store_is_drawn_and_its_numbers_lead_to_its_cells(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "_draw", lambda *_: ([], {}))
+    keys = [put(store, made.record, made.curve) for made in made_runs.grid()]
+    places = tuple(Place(key, "lora", "micro-t5-nano", "micro/qa", 200) for key in keys)
+    requested_grids.note(store, Grid("delta-ranking scale=quick", places))
+    requested_grids.note(store, Grid("dora-table15 scale=quick", ()))
+    content = read(store)
+    assert [shown.name for shown in content.exhibits] == ["delta-ranking@quick", "all-cells"]
+    assert "dora-table15 scale=quick: no cell has finished yet." in content.notes
+    assert {attempt.group for attempt in content.attempts} == {"delta-ranking scale=quick"}
+    page = html_file.render(content)
+    assert 'id="exhibit=delta-ranking@quick"' in page
+    linked = {key for names in re.findall(r"#cells&amp;keys=([0-9a-f,]+)", page) for key in names.split(",")}
+    assert len(linked) > 30
+    assert linked <= {key[:7] for key in keys}
+    assert "deltabench reproduce delta-ranking scale=quick" in page
+    assert [shown.name for shown in sources.from_store(store, ["delta-ranking"]).exhibits] == ["delta-ranking@quick"]
