@@ -25,7 +25,7 @@ def _tested(exhibit: Exhibit, study: "Study") -> Iterator[tuple[Claim, Finding]]
     for name, options in exhibit.claims:
         chosen = {**claims.find(name).options, **options}
         claim = claims.find(name).with_options(chosen)
-        yield claim, claim.test()(study, claim, chosen)
+        yield claim, claim.find(study, chosen)
 
 
 def judge_all(exhibit: Exhibit, studies: "Sequence[Study | Any]", over_looks: bool = False) -> list[Finding]:

@@ -198,6 +198,8 @@ def plain(finding: Finding) -> dict[str, Any]:
     """Return a finding as JSON values, with non-finite numbers as null and the keys of its cells once."""
     bare = [dataclasses.replace(row, sides=((), ())) for row in finding.comparisons]
     content = dict(strict_json.finite(dataclasses.asdict(dataclasses.replace(finding, comparisons=tuple(bare)))))
+    if not content["neutral"]:
+        del content["neutral"]
     for row in content["comparisons"]:
         del row["sides"], row["test"]
         if row["look"] is None:

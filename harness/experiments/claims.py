@@ -46,6 +46,7 @@ class Claim:
     sentence: the paper's sentence, {option} standing for what an exhibit sets.
     margin: the smallest effect of interest, on `scale`, above 0; why: the reason for it.
     target: "module:function", a function of (Study, claim, options) giving a Finding.
+    neutral: the estimate from which the margin counts to both sides, or the name of the option that has it.
     construction: the claim is counted and holds however training goes. ours: it is this project's and no paper's.
     any_rate: why no learning rate could change it; "" where a better one could (open_rates.py).
     """
@@ -60,6 +61,7 @@ class Claim:
     options: Mapping[str, Any]
     why: str = ""
     any_rate: str = ""
+    neutral: float | str = 0.0
     construction: bool = False
     ours: bool = False
 
@@ -73,6 +75,11 @@ class Claim:
         """Return the function that tests the claim."""
         module, name = self.target.split(":")
         return getattr(importlib.import_module(module), name)
+
+    def find(self, study: Any, options: Mapping[str, Any]) -> Finding:
+        """Return the finding on the claim by a Study, with these options."""
+        neutral = options[self.neutral] if isinstance(self.neutral, str) else self.neutral
+        return replace(self.test()(study, self, options), neutral=float(neutral))
 
 
 def _claim(name: str, sentence: str, target: str, margin: float, **fields: Any) -> Claim:
@@ -104,6 +111,7 @@ CLAIMS = {
             direction="the method that is published faster wins in more than half plus the margin; methods "
             "called similar stay within one half +- `near`",
             scale="share of pairs, 0 to 1",
+            neutral=0.5,
             why="faster in six pairs of ten: closer to one half is no order",
             options={"quantity": "convergence", "target": 0.9, "near": 0.2},
         ),
@@ -207,6 +215,7 @@ CLAIMS = {
             estimand="trainable parameters of left over those of right, counted",
             direction="below 1 less the margin",
             scale="share of right's parameters",
+            neutral=1.0,
             any_rate="counted before training",
             why="one percent of the parameters",
             construction=True,
@@ -233,6 +242,7 @@ CLAIMS = {
             estimand="1 - peak of left / peak of right, at the batch of the printed number",
             direction="within the margin of the printed share",
             scale="share of right's peak, 0 to 1",
+            neutral="share",
             any_rate="a forecast of sizes, which has no rate",
             why="printed as whole percent and measured with other software: only five points or more count as "
             "another number",
@@ -289,6 +299,7 @@ CLAIMS = {
             estimand="1 - peak of a method / peak of the ceiling at the smallest batch, the largest over `methods`",
             direction="within the margin of the printed share",
             scale="share of the ceiling's peak, 0 to 1",
+            neutral="share",
             any_rate="a forecast of sizes, which has no rate",
             why="printed as whole percent and measured with other software: only five points or more count as "
             "another number",
@@ -302,6 +313,7 @@ CLAIMS = {
             estimand="1 - peak of a method / peak of the ceiling, the least over `methods` from `from_batch` on",
             direction="at least the printed share minus the margin",
             scale="share of the ceiling's peak, 0 to 1",
+            neutral="share",
             any_rate="a forecast of sizes, which has no rate",
             why="printed as whole percent and measured with other software: only five points or more count as "
             "another number",

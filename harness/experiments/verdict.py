@@ -68,7 +68,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Finding:
-    """The verdict on one claim by one model's records. sentence: one line for people."""
+    """The verdict on one claim by one model's records.
+
+    sentence: one line for people. neutral: the estimate from which the margin counts to both sides.
+    """
 
     claim: str
     model: str
@@ -81,6 +84,7 @@ class Finding:
     statistics: Mapping[str, Any] = field(default_factory=dict)
     comparisons: tuple[Comparison, ...] = ()
     notes: tuple[str, ...] = ()
+    neutral: float = 0.0
 
 
 def overall(verdicts: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""The comparisons behind a claim as small bars: each interval against 0 and the margin. Torch-free."""
+"""The comparisons behind a claim as small bars: each interval against the margin around no effect. Torch-free."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,8 +11,9 @@ def bars(finding: Mapping[str, Any]) -> dict[str, Any] | None:
     rows = [row for row in finding["comparisons"] if row.get("estimate") is not None]
     if not rows:
         return None
-    shown, margin = rows[:MOST], float(finding.get("margin") or 0.0)
-    ends = [_end(row, "low") for row in shown] + [_end(row, "high") for row in shown] + [0.0, margin, -margin]
+    shown, margin, neutral = rows[:MOST], float(finding.get("margin") or 0.0), float(finding.get("neutral") or 0.0)
+    marks = [neutral - margin, neutral, neutral + margin]
+    ends = [_end(row, "low") for row in shown] + [_end(row, "high") for row in shown] + marks
     low, high = min(ends), max(ends)
     span = (high - low) or 1.0
 
@@ -22,8 +23,8 @@ def bars(finding: Mapping[str, Any]) -> dict[str, Any] | None:
     return {
         "width": WIDTH,
         "height": ROW * len(shown) + 4,
-        "zero": at(0.0),
-        "margins": [at(margin), at(-margin)] if margin else [],
+        "neutral": at(neutral),
+        "margins": [at(marks[0]), at(marks[2])] if margin else [],
         "rows": [
             {
                 "y": ROW * place + 7,

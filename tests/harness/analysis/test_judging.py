@@ -7,7 +7,7 @@ import pytest
 from harness.analysis import judging, report
 from harness.analysis.output import verdict_table
 from harness.analysis.study import looks, open_rates, study
-from harness.experiments import exhibits
+from harness.experiments import claims, exhibits
 from harness.experiments.verdict import Comparison, Finding
 from harness.store.archive import Run
 
@@ -93,3 +93,10 @@ def test_the_index_has_the_looks(make_grid: Grid, tmp_path, monkeypatch: pytest.
     exhibit = exhibits.load("delta-ranking")
     made = judging.looks_made(study.studies(exhibit, make_grid(**FEW, seeds=range(6))), 12)
     assert made == {"declared": list(looks.LOOKS), "made": [3, 5], "most": 12}
+
+
+def test_every_claim_with_a_share_is_judged_around_what_it_calls_none() -> None:
+    """`neutral` is the estimate of no effect: one half of the pairs, all of the parameters, or the printed share."""
+    assert {claim.neutral for claim in claims.CLAIMS.values()} == {0.0, 0.5, 1.0, "share"}
+    for claim in claims.CLAIMS.values():
+        assert not isinstance(claim.neutral, str) or claim.neutral in claim.options

@@ -53,9 +53,19 @@ def test_bars_lie_in_their_picture_and_in_order() -> None:
     assert drawn is not None
     first, second = drawn["rows"]
     assert 0 < first["from"] < first["at"] < first["to"] < second["at"] < drawn["width"]
-    assert drawn["margins"][1] < drawn["zero"] < drawn["margins"][0]
+    assert drawn["margins"][0] < drawn["neutral"] < drawn["margins"][1]
     assert first["text"] == "a at least b: 0.01 [-0.02, 0.04], inconclusive"
     assert second["from"] == second["to"] == second["at"]
+
+
+def test_the_margin_lies_around_the_estimate_of_no_effect() -> None:
+    """A share of pairs says nothing at one half, and a printed saving is met at the printed number."""
+    shown = interval_bars.bars(
+        {"margin": 0.1, "neutral": 0.5, "comparisons": [comparison(estimate=0.5, low=0.35, high=0.65)]}
+    )
+    assert shown is not None
+    assert shown["rows"][0]["at"] == shown["neutral"]
+    assert shown["rows"][0]["from"] < shown["margins"][0] < shown["margins"][1] < shown["rows"][0]["to"]
 
 
 def test_a_claim_without_estimates_has_no_bars() -> None:
