@@ -54,7 +54,7 @@ def _claim(exhibit: Shown, finding: Mapping[str, Any]) -> dict[str, Any]:
         "bars": interval_bars.bars(finding),
         "margin": f"{finding['margin']:g}",
         "unit": finding["scale"],
-        "seeds": interval_bars.seeds(finding),
+        "needed": interval_bars.needed(finding),
     }
 
 

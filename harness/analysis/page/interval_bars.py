@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.analysis.study import open_rates
+
 MOST, WIDTH, ROW = 6, 180, 10
 
 
@@ -47,17 +49,20 @@ def sentence(row: Mapping[str, Any]) -> str:
     return f"{row['left']} {row['relation']} {row['right']}: {row['estimate']:.3g}{interval}, {row['verdict']}"
 
 
-def seeds(findings: Mapping[str, Any]) -> str:
-    """Return how many seeds would decide the claim's open comparisons: "16", "5 to 40"; "" where none is known."""
-    counts: Sequence[int] = [row["seeds"] for row in findings["comparisons"] if row.get("seeds")]
-    if any(row.get("rows") for row in findings["comparisons"]):
-        return f"{_span(counts)}, and more test rows" if counts else "more test rows"
-    return _span(counts)
+def needed(finding: Mapping[str, Any]) -> str:
+    """Return what would decide the claim's open comparisons: "16 seeds", "5 to 40 seeds", more test rows, other rates.
+
+    "" where nothing is open, or where nothing is known to decide it.
+    """
+    opened = [row for row in finding["comparisons"] if row["verdict"] == "inconclusive"]
+    counts: Sequence[int] = [row["seeds"] for row in opened if row.get("seeds")]
+    wishes = [f"{_span(counts)} seeds"] if counts else []
+    wishes += ["more test rows"] if any(row.get("rows") for row in opened) else []
+    wishes += ["more learning rates"] if any(row.get("reason") in open_rates.REASONS for row in opened) else []
+    return ", ".join(wishes)
 
 
 def _span(counts: Sequence[int]) -> str:
-    if not counts:
-        return ""
     return str(counts[0]) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
 
 

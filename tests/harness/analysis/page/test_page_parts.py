@@ -7,6 +7,7 @@ import pytest
 
 from harness import assets
 from harness.analysis.page import bibliography, exhibit_parts, figure_images, interval_bars
+from harness.analysis.study import open_rates
 from harness.experiments import exhibits
 
 SVG = """<?xml version="1.0"?>
@@ -20,7 +21,7 @@ SVG = """<?xml version="1.0"?>
 
 def comparison(**changes: object) -> dict[str, object]:
     usual = {"left": "a", "right": "b", "relation": "at least", "verdict": "inconclusive", "estimate": 0.01,
-             "low": -0.02, "high": 0.04, "seeds": None, "rows": None}  # fmt: skip
+             "low": -0.02, "high": 0.04, "seeds": None, "rows": None, "reason": ""}  # fmt: skip
     return usual | changes
 
 
@@ -79,14 +80,16 @@ def test_a_claim_without_estimates_has_no_bars() -> None:
     ("rows", "text"),
     [
         ([], ""),
-        ([comparison(seeds=16)], "16"),
-        ([comparison(seeds=16), comparison(seeds=5)], "5 to 16"),
+        ([comparison(verdict="reproduced", seeds=16, rows=2.0)], ""),
+        ([comparison(seeds=16)], "16 seeds"),
+        ([comparison(seeds=16), comparison(seeds=5)], "5 to 16 seeds"),
         ([comparison(rows=3.0)], "more test rows"),
-        ([comparison(rows=3.0), comparison(seeds=16)], "16, and more test rows"),
+        ([comparison(rows=3.0), comparison(seeds=16)], "16 seeds, more test rows"),
+        ([comparison(reason=open_rates.EDGE), comparison(seeds=16)], "16 seeds, more learning rates"),
     ],
 )
-def test_the_seeds_it_would_take(rows: list[dict[str, object]], text: str) -> None:
-    assert interval_bars.seeds({"comparisons": rows}) == text
+def test_what_would_decide_a_claim(rows: list[dict[str, object]], text: str) -> None:
+    assert interval_bars.needed({"comparisons": rows}) == text
 
 
 def test_every_paper_of_an_exhibit_has_an_entry() -> None:
