@@ -32,8 +32,6 @@ MINUTES = 9.0
 MOST_MINUTES = 10_000
 LAST_S = 5.0
 """Seconds that are kept for the summary."""
-LEAST_DRY_S = 120.0
-"""The least time of a part of a dry run: tiny shapes take as long as the machine's other work lets them."""
 FACTS = "harness.gpu_day.on_device.device_facts:read"
 
 
@@ -97,7 +95,7 @@ def measured(day: Day, parts: Sequence[Part], end: float) -> int:
     try:
         for place, part in enumerate(parts):
             left = end - time.time()
-            share = shares(parts, place, left, LEAST_DRY_S if day.dry else 0.0)
+            share = left if day.dry else shares(parts, place, left)  # tiny shapes take what other work leaves them
             print(f"{part.letter} {part.name}: at most {max(0.0, share):.0f} s", file=sys.stderr, flush=True)
             _measure(day, part, time.time() + share)
     except KeyboardInterrupt:

@@ -43,10 +43,6 @@ PARTS = (
 )
 
 
-def shares(parts: Sequence[Part], place: int, left: float, least: float = 0.0) -> float:
-    """Return the seconds of the part at a place, of those that are left for it and the parts after it.
-
-    least: what it gets at least, as long as so much is left.
-    """
-    own = left * parts[place].weight / sum(part.weight for part in parts[place:])
-    return max(own, min(least, left))
+def shares(parts: Sequence[Part], place: int, left: float) -> float:
+    """Return the seconds of the part at a place, of those that are left for it and the parts after it."""
+    return left * parts[place].weight / sum(part.weight for part in parts[place:])

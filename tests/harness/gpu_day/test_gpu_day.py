@@ -14,6 +14,10 @@ from harness.gpu_day.day import Day, Row
 from harness.gpu_day.day_parts import Part
 from harness.processes import forkserver
 
+GPU = {
+    "device": "GPU X", "device_bytes": 80 * 2**30, "driver": "1.2", "cuda": "13", "packages": {"torch": "2"},
+    "git": "abcdef",
+}  # fmt: skip
 Rows = Callable[[Day, float], Iterator[Row]]
 
 
@@ -44,7 +48,8 @@ def go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
         for module in (command, day_summary, parts, command.day_export):
             monkeypatch.setattr(module, "PARTS", tuple(made))
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-        return command.main(["--dry", "--minutes", "1", "--out", str(tmp_path / "day"), *words])
+        day = ["--dry", "--minutes", "1", "--out", str(tmp_path / "day")]
+        return command.main([*day, *words])
 
     return run
 
@@ -89,19 +94,25 @@ def test_what_a_part_leaves_goes_to_the_later_ones() -> None:
     made = [part("first", failing, 1), part("second", failing, 3)]
     assert parts.shares(made, 0, 100) == 25
     assert parts.shares(made, 1, 90) == 90
-    assert parts.shares(made, 0, 100, least=60) == 60
-    assert parts.shares(made, 0, 30, least=60) == 30
 
 
-def test_the_deadline_of_a_part_is_its_share(go: Callable[..., int]) -> None:
+def test_the_deadline_of_a_part_is_its_share(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     seen: list[float] = []
 
     def rows(day: Day, deadline: float) -> Iterator[Row]:
         seen.append(deadline - time.time())
-        yield {"name": "first", "status": "done"}
+        yield {"name": f"row {len(seen)}", "status": "done"}
 
-    assert go([part("good", rows)]) == 0
-    assert 40 < seen[0] <= 55
+    made = [part("first", rows, 1.0), part("second", rows, 3.0)]
+    monkeypatch.setattr(day_summary, "PARTS", made)
+    monkeypatch.setattr(command.day_export, "write", lambda day: day.folder)
+    day = Day(tmp_path, dry=False)
+    day.begin({**GPU, "dry": False, "started": "2026-01-01T00:00:00Z"})
+    assert command.measured(day, made, time.time() + 100) == 0
+    assert 15 < seen[0] <= 25 < 60 < seen[1] <= 100
+    assert "GPU X (80.00 GiB), driver 1.2, CUDA 13, torch 2, deltabench abcdef" in capsys.readouterr().out
 
 
 def test_without_a_gpu_one_sentence_and_nothing_is_written(

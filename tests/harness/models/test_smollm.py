@@ -31,5 +31,5 @@ def test_the_weights_are_really_pretrained() -> None:
     model = backbone.load(config, Head("causal_lm"), seed=0)
     assert model.num_parameters() == 134_515_008
     ids = torch.tensor([words.encode("The capital of France is")])
-    assert words.decode([[int(model(input_ids=ids).logits[0, -1].argmax())]]) == ["Paris"]
+    assert words.decode([[int(model(input_ids=ids).logits[0, -1].argmax())]]) == [" Paris"]
     assert "dequantised to fp32 from SmolLM2-135M-Instruct.Q4_1.gguf" in weight_files.note(config)["weights"]
