@@ -56,6 +56,8 @@ page.scatter = (words) => {
   if (kept) points = points.filter((row) => kept.has(row[facet]));
   const methods = [...new Set(points.map((row) => row.method))].sort();
   const panels = facet ? [...new Set(points.map((row) => row[facet]))].sort() : [""];
+  // A logarithmic axis below 1 would have 0.1 as "100m".
+  const plain = (here, axis, log) => log && here.some((row) => row[axis] < 1) ? { tickFormat: ".3~g" } : {};
   const drawn = panels.map((panel) => {
     const here = facet ? points.filter((row) => row[facet] === panel) : points;
     const front = !get("nofront").checked && sense(across) && sense(up) ? page.front(here, across, up) : [];
@@ -63,7 +65,7 @@ page.scatter = (words) => {
     const width = Math.min(panels.length > 1 ? 560 : 980, Math.max(300, place.clientWidth - 4));
     const figure = page.draw({
       width, height: panels.length > 1 ? 340 : 480, marginLeft: 58, marginBottom: 44, ariaLabel: title, grid: true, style: { background: "transparent", color: "inherit" },
-      x: { label: page.heading(across), type: logx ? "log" : "linear", nice: !logx }, y: { label: page.heading(up), type: logy ? "log" : "linear", nice: !logy },
+      x: { label: page.heading(across), type: logx ? "log" : "linear", nice: !logx, ...plain(here, "x", logx) }, y: { label: page.heading(up), type: logy ? "log" : "linear", nice: !logy, ...plain(here, "y", logy) },
       color: { domain: methods, range: methods.map(page.colour) }, symbol: { domain: methods, range: methods.map(page.symbol), legend: false },
       marks: [Plot.line(front, { x: "x", y: "y", stroke: "currentColor", strokeOpacity: 0.6, strokeDasharray: "4 3", curve: sense(up) * sense(across) < 0 ? "step-after" : "step-before" }),
         Plot.dot(here, { x: "x", y: "y", fill: "method", stroke: "method", fillOpacity: arms ? 0.85 : 0.5, strokeOpacity: 0.9, symbol: "method", r: arms ? 5 : 4 }),
