@@ -72,9 +72,8 @@ def catalogue() -> Mapping[str, MethodEntry]:
     """Return every method by name: the files of this package, then installed packages that registered a module."""
     classes: dict[str, tuple[str, ast.ClassDef]] = {}
     for module, path in _sources():
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef):
-                classes[node.name] = (module, node)
+        for node in _qualified(module, ast.parse(path.read_text(encoding="utf-8"))):
+            classes[f"{module}.{node.name}"] = (module, node)
     entries = (_entry(module, node, classes) for module, node in classes.values())
     return {entry.name: entry for entry in sorted(filter(None, entries), key=lambda entry: entry.name)}
 
@@ -146,6 +145,23 @@ def _sources() -> Iterator[tuple[str, Path]]:
         if spec is None or spec.origin is None:
             raise UsageError(f"the entry point {point.name!r} names module {point.module!r}, which is not installed")
         yield point.module, Path(spec.origin)
+
+
+def _qualified(module: str, tree: ast.Module) -> list[ast.ClassDef]:
+    """Return a module's classes, with the names of their bases as `module.name`: two files may name a class alike."""
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    package = module.rpartition(".")[0]
+    whole: dict[str, str] = {}
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom):
+            source = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            whole |= {alias.asname or alias.name: f"{source}.{alias.name}" for alias in node.names}
+    whole |= {node.name: f"{module}.{node.name}" for node in classes}
+    for node in classes:
+        for base in node.bases:
+            if isinstance(base, ast.Name):
+                base.id = whole.get(base.id, base.id)
+    return classes
 
 
 def _entry(module: str, node: ast.ClassDef, classes: Mapping[str, Any]) -> MethodEntry | None:

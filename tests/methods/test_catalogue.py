@@ -68,6 +68,18 @@ def test_the_catalogue_agrees_with_the_classes(name: str) -> None:
     assert {key: getattr(made, key) for key in own} == {key: resolved[key] for key in own}
 
 
+def test_two_files_may_name_a_class_alike() -> None:
+    """A method has the fields of the base that its own file has or imports."""
+    own = ast.parse("class Base:\n    size: int = 1\nclass One(Base):\n    name: ClassVar[str] = 'one'")
+    other = ast.parse("from here.own import Base as Base\nclass Two(Base):\n    name: ClassVar[str] = 'two'")
+    third = ast.parse("from .own import Base\nclass Three(Base):\n    pass\nclass Other:\n    pass")
+    bases = [
+        [base.id for node in methods._qualified(module, tree) for base in node.bases if isinstance(base, ast.Name)]
+        for module, tree in (("here.own", own), ("there.other", other), ("here.third", third))
+    ]
+    assert bases == [["here.own.Base"], ["here.own.Base"], ["here.own.Base"]]
+
+
 def test_no_torch_at_the_door() -> None:
     code = "import sys; from methods import registry; registry.resolve('lora', {}); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=FOLDER.parent.parent)
