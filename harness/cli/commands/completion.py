@@ -1,8 +1,8 @@
 """Print what makes a shell complete `deltabench`: verbs, exhibits, and the names behind method=, model= and task=.
 
-deltabench completion bash >> ~/.bashrc
-deltabench completion zsh >> ~/.zshrc
-deltabench completion fish > ~/.config/fish/completions/deltabench.fish
+deltabench completion bash      append it to ~/.bashrc
+deltabench completion zsh       append it to ~/.zshrc
+deltabench completion fish      write it to ~/.config/fish/completions/deltabench.fish
 
 The script asks `deltabench completion words LINE` for the words that may end a command line.
 """

@@ -5,7 +5,7 @@ deltabench reproduce delta-ranking scale=embedded --for 30m  stops after a time 
 deltabench reproduce delta-ranking task=micro/inference      only these cells; method.rank=4 sets a field
 deltabench reproduce delta-ranking +method=mine model=NAME   my method in the table; another model instead
 deltabench reproduce delta-ranking method=lora +method=mine  these two alone
-deltabench reproduce delta-ranking --format latex > a.tex    the tables alone; also csv, md, json; --open: its page
+deltabench reproduce delta-ranking --format latex            the tables alone; also csv, md, json; --open: its page
 deltabench reproduce delta-ranking --dry-run                 the cells that would run, their time and their memory
 deltabench reproduce delta-ranking --until-decided --for 8h  more seeds for what is undecided, up to --max-seeds
 

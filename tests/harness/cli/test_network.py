@@ -17,8 +17,11 @@ from tests.harness import made_runs
 
 NEEDLESS = {
     "check": ("minilm",),
+    "claims": ("--exhibit", "minilm"),
+    "completion": ("words", "deltabench run method="),
     "doctor": (),
     "list": ("tasks", "glue"),
+    "report": ("--out", "STORE/report.html"),
     "show": ("KEY",),
     "status": ("minilm", "dora-table6", "delta-crossfit"),
     "store": ("export", "STORE/records.parquet"),
@@ -26,8 +29,8 @@ NEEDLESS = {
     "why": ("KEY",),
 }
 """Verb -> words with which it reads a store, a model or a task whose rows lie on the Hub."""
-TRAINS = ("pretrain",)
-"""It trains embedded backbones, for minutes."""
+TRAINS = ("pretrain", "view")
+"""They train embedded backbones for minutes, or serve a page until an interruption."""
 MORE = (("table", "minilm"), ("list", "fields", "glue/sst2"), ("list", "models"), ("list", "exhibits"))
 PLANNED = (("plan", "method=lora", "task=micro/qa"), ("reproduce", "dora-table7", "--dry-run"))
 """Commands of verbs that may use the network, for rows and models that are here."""
@@ -67,7 +70,9 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tup
 
     def call(*words: str) -> tuple[int, str, str]:
         filled = [word.replace("KEY", keys[0]).replace("STORE", str(tmp_path)) for word in words]
-        code = dispatch.main([*filled, *([f"store={store.path}"] if words[0] not in ("list", "doctor") else [])])
+        code = dispatch.main(
+            [*filled, *([f"store={store.path}"] if words[0] not in ("claims", "completion", "doctor", "list") else [])]
+        )
         return code, *capsys.readouterr()
 
     return call
