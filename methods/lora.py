@@ -40,6 +40,9 @@ from methods.base import (
     starts,
 )
 
+LOOKING = ("eva", "corda", "lora_ga")
+"""The starts that look at train rows."""
+
 
 class LowRank(Update):
     """The update scale B A, less that of its start. A: [R, d_in], B: [d_out, R].
@@ -126,6 +129,8 @@ class LoRA(Method):
         self.require(0 <= self.dropout < 1, "dropout", "a share of the input to drop is at least 0 and below 1")
         self.require(self.rank >= 1, "rank", "the rank must be at least 1")
         self.require(self.start_batches >= 1, "start_batches", "a start looks at 1 batch or more")
+        looks = self.init in LOOKING or self.start_batches == LoRA.start_batches
+        self.require(looks, "start_batches", f"only init={', '.join(LOOKING)} look at train rows; leave it out")
         self.require(self.alpha is None or self.alpha > 0, "alpha", "alpha must be above 0 (null: 2 * rank)")
 
     def attach(self, model: nn.Module) -> None:
@@ -168,7 +173,7 @@ class LoRA(Method):
             return
         targets = [(path, host, delta) for path, host, delta in inserted(model, self.name, Dropping)]
         seen: dict[str, Any] = {}
-        if self.init in ("eva", "corda", "lora_ga"):
+        if self.init in LOOKING:
             gather = starts.Gradient if self.init == "lora_ga" else starts.Moments
             by_name = {f"{path} {number}": delta for number, (path, _, delta) in enumerate(targets)}
             seen = starts.watch(by_name, gather, training.losses, self.start_batches)

@@ -7,6 +7,7 @@ imports torch. `make` is the one function that does.
 import ast
 import importlib.util
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -88,19 +89,31 @@ def resolve(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
             if field == "budget":
                 hint = " It has no size to choose: what it trains is fixed."
             raise UsageError(f"method {name} has no field {field!r}.{hint}")
-    resolved = {}
+    resolved, size = {}, size_of(entry)
+    multiples = {field: times for field in entry.derived if (times := _times(given.get(field), size)) is not None}
     for field, spec in entry.fields.items():
         if field not in given and spec.default is REQUIRED:
             raise UsageError(f"method {name} needs a value for {field}: set method.{field}=…")
-        value = given.get(field, spec.default)
+        value = None if field in multiples else given.get(field, spec.default)
         resolved[field] = parse(f"method.{field}", spec.type_text, value)
-    size = size_of(entry)
     if size and resolved["budget"] is not None and resolved[size] != entry.fields[size].default:
         raise UsageError(f"method {name}: give method.budget or method.{size}, not both")
+    for field, times in multiples.items():
+        if resolved[str(size)] is None or resolved["budget"] is not None:
+            raise UsageError(f"method.{field}={given[field]}: a budget chooses the {size}; give a number, or null")
+        resolved[field] = parse(f"method.{field}", entry.fields[field].type_text, times * resolved[str(size)])
     for field, formula in entry.derived.items():
         if resolved[field] is None and not (resolved.get("budget") is not None and size and size in formula):
             resolved[field] = parse(f"method.{field}", entry.fields[field].type_text, derive(formula, resolved))
     return resolved
+
+
+def _times(value: Any, size: str | None) -> float | None:
+    """Return the 2 of `2r` or `2 * rank`, the multiple of a method's size; None for another value."""
+    if not isinstance(value, str) or size is None:
+        return None
+    times = re.fullmatch(rf"\s*(?:(\d+\.?\d*|\.\d+)\s*\*?\s*)?(?:{size}|{size[0]})\s*", value)
+    return float(times[1] or 1) if times else None
 
 
 def find(name: str) -> MethodEntry:

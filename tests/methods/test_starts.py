@@ -14,7 +14,7 @@ from harness.errors import UsageError
 from methods.attachment import starts
 from methods.attachment.delta_state import delta_state, load_delta_state
 from methods.base import Training, dense, inserted
-from methods.lora import LoRA, LowRank
+from methods.lora import LOOKING, LoRA, LowRank
 from methods.peft_files.export import write_peft
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits, make
 
@@ -31,7 +31,8 @@ def losses(model: Any, toy: Any) -> Iterator[torch.Tensor]:
 def started(key: str, init: str, name: str = "lora", precision: torch.dtype = torch.float32, **fields: Any) -> Any:
     """The toy with LoRA at this start, and the method."""
     model = backbone(TOYS[key]).to(precision)
-    method = attach(name, model, init=init, **{"rank": 2, "start_batches": 2, **fields})
+    looks = {"start_batches": 2} if init in LOOKING else {}
+    method = attach(name, model, init=init, **{"rank": 2, **looks, **fields})
     method.start(model, Training(10, losses(model, TOYS[key])))
     return model, method
 
@@ -197,6 +198,7 @@ def test_a_start_by_the_weights_is_refused_on_a_rounded_base(family: str, init: 
     [
         ({"rank": 17, "init": "pissa"}, "method.rank=17: the rank must be at most"),
         ({"rank": 5, "init": "lora_ga"}, "method.rank=5: init=lora_ga takes 2R of the 8 singular vectors"),
+        ({"init": "pissa", "start_batches": 4}, "method.start_batches=4: only init=eva, corda, lora_ga look at"),
         ({"start_batches": 0}, "method.start_batches=0: a start looks at 1 batch or more"),
         ({"init": "piza"}, "must be one of kaiming.*Did you mean pissa"),
     ],
