@@ -107,7 +107,7 @@ def parted(model: PreTrainedModel, config: ModelConfig) -> PreTrainedModel:
 
     A loaded model has two tensors there. Files that would have to be downloaded or converted are not read.
     """
-    if config.weights != "pretrained" or (config.source == "hub" and not config.path):
+    if config.weights != "pretrained" or weight_files.with_source(config).source == "hub":
         return model
     if weight_files.unconverted(config):
         return model

@@ -28,7 +28,7 @@ def resolve(config: ModelConfig) -> ModelConfig:
     """Return the model with source, location and revision resolved. Raises UsageError for a missing folder
     or package.
     """
-    settled = _settle(config)
+    settled = with_source(config)
     if AUTO in (settled.family, settled.objective):
         settled = _recognised(settled)
     if bare(settled):
@@ -51,7 +51,7 @@ def resolve(config: ModelConfig) -> ModelConfig:
 
 def verify(config: ModelConfig) -> None:
     """Raise UsageError where the files changed since `resolve`. A commit of the Hub cannot change."""
-    settled = _settle(config)
+    settled = with_source(config)
     if not config.revision or (settled.source == "hub" and not bare(settled)):
         return
     bare_digest = digest.of_plan(settled, tokenizer_folder(settled)) if bare(settled) else None
@@ -72,7 +72,7 @@ def _of_files(settled: ModelConfig, files: Path) -> str:
 
 def folder(config: ModelConfig) -> Path:
     """Return the local folder with the model's config.json; download it where the source is the Hub."""
-    settled = _settle(config)
+    settled = with_source(config)
     if settled.source == "hub":
         return hub.download(settled.location, settled.revision or None, settled.weights == "pretrained")
     if settled.source == "package":
@@ -89,7 +89,7 @@ def _readable(path: Path) -> Path:
 
 def unconverted(config: ModelConfig) -> Path | None:
     """Return the GGUF file that reading this model would convert first; None where nothing has to be converted."""
-    settled = _settle(config)
+    settled = with_source(config)
     path = installed.folder(settled.location) if settled.source == "package" else None
     path = located(settled.location) if settled.source == "folder" else path
     if path is None or not gguf_cache.is_gguf(path) or gguf_cache.is_whole(gguf_cache.place(path)):
@@ -122,7 +122,7 @@ def tokenizer_folder(config: ModelConfig) -> Path | None:
     """
     if config.tokenizer:
         return _given_tokenizer(config.tokenizer)
-    return None if bare(_settle(config)) else _tokenizer_beside(folder(config))
+    return None if bare(with_source(config)) else _tokenizer_beside(folder(config))
 
 
 def _given_tokenizer(value: str) -> Path | None:
@@ -147,7 +147,7 @@ def _refuse_tokenizer(config: ModelConfig) -> None:
         )
 
 
-def _settle(config: ModelConfig) -> ModelConfig:
+def with_source(config: ModelConfig) -> ModelConfig:
     """Return the model with its actual source: `path` overrides everything, and an absent package the model's Hub id
     replaces.
 

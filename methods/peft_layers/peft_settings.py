@@ -11,6 +11,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from harness import strict_json
 from harness.errors import UsageError, near
 from methods.peft_layers.peft_types import FIELDS, REFUSED, REFUSED_STARTS, RUNS, STARTS
 
@@ -51,7 +52,7 @@ def _setting(word: str) -> tuple[str, Any]:
     if not (key and equals):
         raise UsageError(f"method.settings: {word!r} must be field=value")
     try:
-        return key.strip(), json.loads(text)
+        return key.strip(), strict_json.parse(text)
     except ValueError:
         return key.strip(), text.strip()
 

@@ -264,7 +264,6 @@ READ_ELSEWHERE = {
     "harness/store/cell_files.py": "folders, without links",
     "harness/training/process_group.py": "copies between the processes of one cell",
     "methods/backbone/applicability.py": "our own table",
-    "methods/peft.py": "a value of a command line",
     "harness/analysis/parameter_counts.py": "our own table",
     "harness/config/values.py": "a value of a command line",
     "tasks/data/split_files.py": "the state of a saved data set",

@@ -30,7 +30,9 @@ from tests.harness import made_runs
 PARSED = ("delta", "push", "pull", "probe", "judge", "pretrain", "forecast", "report", "view")
 """Verbs that load weights, need a network, read all reference runs or serve until an interruption: their arguments are
 parsed, and nothing runs."""
-ELSEWHERE = re.compile(r"rows|Hub|network|not installed|no finished cell|bitsandbytes|driver|--skip-impossible")
+ELSEWHERE = re.compile(
+    r"rows|Hub|network|not installed|no finished cell|has no cell of|bitsandbytes|driver|--skip-impossible"
+)
 """Reasons why a command cannot be planned on this machine; it is a command nevertheless."""
 LONG = re.compile(r"scale=embedded|'delta-\*'|^deltabench check")
 """Examples whose grids take many seconds to expand."""

@@ -115,7 +115,10 @@ def test_claims_have_their_options_and_views_their_kind(capsys: pytest.CaptureFi
     assert any("Options: margin=0.05, near=0.05." in line for line in said(capsys, "claims"))
 
 
-def test_fields_name_the_values_of_another_library_that_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_fields_name_the_values_of_another_library_that_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     assert main(["list", "fields", "peft"]) == 0
     lines = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
     assert lines["method.peft_type=ADALORA"].strip().startswith("Runs: update_and_allocate")

@@ -49,7 +49,9 @@ def work(model: nn.Module | None = None) -> Any:
     encoded = Encoded.of([[1] * 16] * 64, 0, 0)
     recipe = RecipeConfig(batch_size=4)
     net, splits, meter = model or Net(), {"train": SimpleNamespace(encoded=encoded)}, Meter(CPU)
-    return SimpleNamespace(model=net, method=Method(), objective=Objective(), recipe=recipe, splits=splits, meter=meter)
+    return SimpleNamespace(
+        model=net, method=Method(), objective=Objective(), recipe=recipe, splits=splits, meter=meter, start_flops=None
+    )
 
 
 def test_operations_are_those_of_the_closed_form() -> None:
