@@ -12,11 +12,15 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
-OTHERS := import tomllib; project = tomllib.load(open('pyproject.toml', 'rb')); \
+# The large packages are unpacked by one pip and all others by a second one, so that both cores have work.
+LARGE := torch transformers scipy pyarrow
+# These need pyarrow, so they come last, with .project.
+LAST := datasets evaluate
+OTHERS := import re, sys, tomllib; project = tomllib.load(open('pyproject.toml', 'rb')); \
   needed = project['project']['dependencies'] + project['build-system']['requires'] + ['editables']; \
-  print(*(package for package in needed if not package.startswith('torch')))
-# What torch itself needs and no other package does. A package that is missing here comes with .project.
-OF_TORCH := sympy networkx jinja2 setuptools
+  print(*(package for package in needed if re.match('[a-z0-9-]+', package)[0] not in sys.argv[1:]))
+# What only the large packages need. A package that is missing here comes with .project.
+OF_LARGE := sympy networkx setuptools regex fsspec filelock tqdm
 # The largest imports of a cell and of a report. Python compiles them at their first import.
 OF_CELLS := torch._dynamo, transformers.models.t5.modeling_t5
 OF_REPORTS := pandas, scipy.stats, matplotlib.backends.backend_agg, hydra
@@ -52,22 +56,21 @@ gpu: $(VENV)/.installed-test
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-# torch alone and by its pin: an open requirement would take the CUDA build where a CPU build is meant. Its files take as
-# long to unpack as all others together, so both are installed at once.
-$(VENV)/.torch: constraints.txt | $(VENV)/bin/python
-	$(PIP) --no-deps "$$(grep '^torch==' constraints.txt)"
+# torch is installed by its pin: an open requirement would take the CUDA build where a CPU build is meant.
+$(VENV)/.large: Makefile constraints.txt | $(VENV)/bin/python
+	$(PIP) --constraint constraints.txt --no-deps $(LARGE)
 	touch $@
 
 $(VENV)/.others: Makefile pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) --constraint constraints.txt --no-warn-conflicts $(OF_TORCH) $$($(BIN)/python -c "$(OTHERS)")
+	$(PIP) --constraint constraints.txt --no-warn-conflicts $(OF_LARGE) $$($(BIN)/python -c "$(OTHERS)" $(LARGE) $(LAST))
 	touch $@
 
 # Without build isolation: the packages that build this one are there already.
-$(VENV)/.project: $(VENV)/.torch $(VENV)/.others
+$(VENV)/.project: $(VENV)/.large $(VENV)/.others
 	$(PIP) --constraint constraints.txt --no-build-isolation --editable .
 	touch $@
 
-$(VENV)/.compiled: $(VENV)/.torch $(VENV)/.others
+$(VENV)/.compiled: $(VENV)/.large $(VENV)/.others
 	$(BIN)/python -c "import $(OF_REPORTS)" & $(BIN)/python -c "import $(OF_CELLS)"; wait
 	touch $@
 
