@@ -9,6 +9,8 @@ from methods.backbone.trainable_parameters import Delta
 from tests.methods.conftest import PAD, attach, backbone, batch, disturb
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+USUAL = ("t5", "bert-head", "gpt2", "llama-gqa")
+"""An encoder with another head reads its inputs the same."""
 
 
 def _rows(toy: Any) -> list[torch.Tensor]:
