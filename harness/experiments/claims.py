@@ -28,7 +28,11 @@ def side_text(value: Any) -> Any:
     texts = (
         f"{name}={_listed(field_value) if isinstance(field_value, list) else field_value}"
         for name, field_value in value.items()
+        if name != "method" or not isinstance(field_value, list)
     )
+    methods = value.get("method")
+    if isinstance(methods, list):
+        return " ".join(["each of " * (len(methods) > 1) + ", ".join(map(str, methods)), *texts])
     return " ".join(text.removeprefix("method=") for text in texts)
 
 
@@ -247,6 +251,18 @@ CLAIMS = {
             why="printed as whole percent and measured with other software: only five points or more count as "
             "another number",
             options={"left": None, "right": None, "share": 0.0, "batch": 1},
+        ),
+        _claim(
+            "larger-gap",
+            "{left} has a larger generalisation gap than {right}.",
+            "harness.analysis.generalisation.gap:larger",
+            margin=0.01,
+            estimand="score on training rows minus score on test rows of the same cell; left's minus right's, paired "
+            "by seed, mean over tasks",
+            direction="above the margin",
+            scale="score, -2 to 2",
+            why="one point: a smaller difference would change nobody's choice of a method",
+            options={"left": None, "right": None},
         ),
         _claim(
             "more-samples-help",

@@ -33,6 +33,7 @@ VIEWS = {
         View("likelihood", "table", "harness.analysis.views.suite:by_likelihood"),
         View("published", "table", "harness.analysis.views.published:table"),
         View("times", "table", "harness.analysis.views.convergence:table"),
+        View("gap", "table", "harness.analysis.generalisation.gap:table"),
         View("cost", "table", "harness.analysis.views.cost:table"),
         View("rates", "table", "harness.analysis.views.rates:table"),
         View("recipe-lines", "text", "harness.analysis.views.rates:recipe_lines"),

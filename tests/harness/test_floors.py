@@ -42,6 +42,7 @@ FLOORS = (
     "harness.analysis.study",
     "harness.analysis.output",
     "harness.analysis.views",
+    "harness.analysis.generalisation",
     "harness.analysis.figures",
     "harness.analysis",
     "harness.analysis.page",

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 ROLES = ("validation", "test")
+TRAIN = "train_sample"
+"""The role of the sample of training rows, on which some tables show the score."""
 BASE = ("key", "model", "task", "category", "arm", "method", "learning_rate", "recipe", "seed", "source")
 FACTS = ("rows", "metric", "chance", "majority", "delta", "head", "backbone", "cells_beside", "energy_j", "probes")
 SIZES = ("train_size", "live_bytes", "allocated_bytes", "unknown_share")

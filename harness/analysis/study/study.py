@@ -265,7 +265,7 @@ def _probed(probed: Mapping[str, Any], probe: str, where: str, figure: str) -> f
 
 def studies(exhibit: Exhibit, runs: Sequence[archive.Run]) -> list[Study]:
     """Return one study per model, in order of appearance. Sets that the exhibit must not see are not read."""
-    roles = frame.ROLES if exhibit.sets == "test" else (exhibit.sets,)
+    roles = (*frame.ROLES, frame.TRAIN) if exhibit.sets == "test" else (exhibit.sets,)
     scores, curves = frame.scores(runs, roles), frame.curves(runs, roles)
     failures = frame.failures(runs)
     return [

@@ -1,7 +1,8 @@
 """Claims about two arms: which scores higher, trains fewer parameters, needs less memory.
 
 A side is a method's name, or a mapping such as {method: NAME, detach: false} for one of its variants. A list of numbers
-matches any of them, as in {rank: [8, 32]} where the scales of an exhibit have different ranks.
+matches any of them, as in {rank: [8, 32]} where the scales of an exhibit have different ranks, and a list of methods
+matches each. Of the parts of a combination, the name alone matches a part with any fields.
 """
 
 import itertools
@@ -26,18 +27,22 @@ Options = Mapping[str, Any]
 def arms(study: Study, side: Any) -> list[str]:
     """Return the arms of a side: those of its method whose fields have the values of the side."""
     wanted = dict(side) if isinstance(side, Mapping) else {"method": side}
-    method = wanted.pop("method", None)
+    methods = wanted.pop("method", None)
+    chosen = methods if isinstance(methods, list | tuple) else [methods]
     return [
         arm
         for arm in study.clean.arms
-        if study.method_of[arm] == method and all(_is(study.field(arm, name), value) for name, value in wanted.items())
+        if study.method_of[arm] in chosen and all(_is(study.field(arm, name), value) for name, value in wanted.items())
     ]
 
 
 def _is(value: Any, wanted: Any) -> bool:
-    if isinstance(wanted, list | tuple) and not isinstance(value, list | tuple):
+    if not isinstance(wanted, list | tuple):
+        return bool(_plain(value) == _plain(wanted))
+    if not isinstance(value, list | tuple):
         return value in wanted
-    return bool(_plain(value) == _plain(wanted))
+    bare = all(isinstance(text, str) and " " not in text for text in wanted)
+    return _plain([str(text).partition(" ")[0] for text in value] if bare else value) == _plain(wanted)
 
 
 def column(panel: Panel, index: int) -> Panel:
@@ -58,7 +63,7 @@ def at_least(study: Study, claim: Claim, options: Options) -> Finding:
 def fewer_parameters(study: Study, claim: Claim, options: Options) -> Finding:
     """Compare the trainable parameters, which are counted and have no interval."""
     rows, texts = [], []
-    for left, right in _pairs(study, options):
+    for left, right in sides(study, options):
         mine, other = cost.parameters(study, left), cost.parameters(study, right)
         if mine is None or not other or not other[0]:
             rows.append(Comparison(left, right, "trains fewer than", "untested", reason="their records do not say"))
@@ -68,20 +73,20 @@ def fewer_parameters(study: Study, claim: Claim, options: Options) -> Finding:
         keys = study.clean.cells(left, right)
         rows.append(Comparison(left, right, "trains fewer than", verdict, share, keys=keys))
         texts.append(f"{left} trains {mine[0]:,}, {share:.0%} of the {other[0]:,} of {right}")
-    return _with_texts(study, claim, options, tuple(rows) or _absent(options, "trains fewer than"), texts)
+    return _with_texts(study, claim, options, tuple(rows) or absent(options, "trains fewer than"), texts)
 
 
 def less_memory(study: Study, claim: Claim, options: Options) -> Finding:
     """Test the share of right's peak that left saves."""
     margin, panel = float(options["margin"]), measured_memory.panel(study)
     rows, texts = [], []
-    for left, right in _pairs(study, options):
+    for left, right in sides(study, options):
         saved = 1 - panel.of(left) / panel.of(right)
         estimate = Estimate(*statistics.interval(saved), keys=panel.cells(left, right))
         rows.append(_saves(left, right, estimate, margin))
         if rows[-1].estimate is not None:
             texts.append(f"{left} saves {100 * rows[-1].estimate:.1f} % of the peak of {right}")
-    return _with_texts(study, claim, options, tuple(rows) or _absent(options, "needs less than"), texts)
+    return _with_texts(study, claim, options, tuple(rows) or absent(options, "needs less than"), texts)
 
 
 def _saves(left: str, right: str, estimate: Estimate, margin: float) -> Comparison:
@@ -101,9 +106,9 @@ def _saves(left: str, right: str, estimate: Estimate, margin: float) -> Comparis
 
 def _scores(study: Study, claim: Claim, options: Options, relation: str) -> Finding:
     margin, panel = float(options["margin"]), study.judged
-    pairs = _pairs(study, options)
+    pairs = sides(study, options)
     if not pairs:
-        return finding(study, claim, margin, _absent(options, relation), {}, [])
+        return finding(study, claim, margin, absent(options, relation), {}, [])
     each = options["each"] and panel.tasks
     places = [(name, column(panel, i)) for i, name in enumerate(panel.tasks)] if each else [("", panel)]
     named, estimated = [], []
@@ -114,13 +119,13 @@ def _scores(study: Study, claim: Claim, options: Options, relation: str) -> Find
     return finding(study, claim, margin, rows, {"left_out": study.left_out()}, [])
 
 
-def _pairs(study: Study, options: Options) -> list[tuple[str, str]]:
+def sides(study: Study, options: Options) -> list[tuple[str, str]]:
     """Return every left against every right."""
     left, right = arms(study, options["left"]), arms(study, options["right"])
     return [(first, other) for first in left for other in right if first != other]
 
 
-def _absent(options: Options, relation: str) -> tuple[Comparison, ...]:
+def absent(options: Options, relation: str) -> tuple[Comparison, ...]:
     """Return the finding where one of the sides has no arm."""
     left, right = side_text(options["left"]), side_text(options["right"])
     return (Comparison(left, right, relation, "untested", reason="not both among these cells"),)

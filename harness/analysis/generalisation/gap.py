@@ -1,0 +1,80 @@
+"""The generalisation gap: the score on a sample of the training rows less that on the test rows, of one cell.
+
+Ding et al. 2022 (arXiv 2203.06904), section 5.2. The authors' code prints the absolute value, mean over seeds; a table
+has it beside the signed one, on which the claims are tested.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from harness.analysis.output import notes, rate_marks
+from harness.analysis.output.table import Table, number
+from harness.analysis.study import comparisons, estimates, frame, selection
+from harness.analysis.study.findings import SEEDS_ALONE, finding
+from harness.analysis.study.selection import Panel
+from harness.analysis.study.study import Study
+from harness.analysis.views import pairs
+from harness.experiments.claims import Claim
+from harness.experiments.verdict import Finding
+
+
+def panel(study: Study, sets: str = "gap") -> Panel:
+    """Return each cell's gap in place of its score, or with `sets` "train" its score on the sample of training rows.
+
+    Where the record has no score on training rows, the value is NaN.
+    """
+    rows = study.selected[study.selected.role == study.role]
+    sample = study.selected[study.selected.role == frame.TRAIN].drop_duplicates(["key"]).set_index("key").score
+    train = rows.key.map(sample).astype(float)
+    return selection.panel(
+        rows.assign(score=train if sets == "train" else train - rows.score), study.role, study.exhibit.methods()
+    )
+
+
+def table(study: Study) -> Table:
+    """Return one row per arm: scores on both, the gap on each task, its mean over tasks and that of its absolute value.
+
+    The arm with the smallest mean comes first.
+    """
+    gaps, train = panel(study), panel(study, "train")
+    sizes = replace(gaps, values=np.abs(gaps.values))
+    means = {arm: float(np.nan_to_num(estimates.score(gaps, arm).main.mean, nan=np.inf)) for arm in gaps.arms}
+    rows = [
+        (
+            rate_marks.named(study, arm),
+            number(estimates.score(train, arm), 100),
+            rate_marks.scored(study, arm),
+            *(number(estimates.score(gaps, arm, place), 100) for place in range(len(gaps.tasks))),
+            number(estimates.score(gaps, arm), 100),
+            number(estimates.score(sizes, arm), 100),
+        )
+        for arm in sorted(gaps.arms, key=lambda arm: means[arm])
+    ]
+    columns = ("method", "train", study.role, *gaps.tasks, "mean gap", "mean |gap|")
+    return Table("gap", "Generalisation gap in points", study.model, columns, tuple(rows), _notes(study))
+
+
+def larger(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
+    """Test whether left's gap is larger than right's, on the tasks that the ceiling learns."""
+    margin, gaps = float(options["margin"]), panel(study)
+    learnt = gaps.at([place for place, task in enumerate(gaps.tasks) if task not in study.unlearnt])
+    compared = pairs.sides(study, options)
+    differences = [estimates.difference(learnt, *pair) for pair in compared]
+    rows = comparisons.compare(study, compared, ["above"] * len(compared), differences, margin)
+    rows = tuple(replace(row, sides=((), ())) for row in rows)  # a better rate may widen a gap, or narrow it
+    rows = rows or pairs.absent(options, "above")
+    left_out = (*study.left_out(), SEEDS_ALONE)
+    return finding(study, claim, margin, rows, {"left_out": left_out}, [])
+
+
+def _notes(study: Study) -> tuple[str, ...]:
+    return (
+        *notes.common_notes(study),
+        "train: on a sample of the training rows; gap: train less test of the same cell and checkpoint",
+        "|gap|: the absolute value of each cell's gap, which the paper's code prints; it is not 0 even without any gap",
+        SEEDS_ALONE,
+        *rate_marks.notes(study),
+    )

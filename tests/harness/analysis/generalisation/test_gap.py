@@ -1,0 +1,86 @@
+"""The gap is train less test of the same cell, and the claim about it is tested on it."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.analysis.generalisation import gap
+from harness.analysis.study import open_rates, study
+from harness.analysis.study.study import Study
+from harness.experiments import claims, exhibits
+from harness.experiments.verdict import Finding
+from harness.store.archive import Run
+
+Make = Callable[..., Study]
+
+
+def with_train(run: Run, surplus: float | None) -> Run:
+    """Return the run with a score on training rows that lies so much above its test score."""
+    points = {}
+    for name, point in run.record["scores"].items():
+        sets = dict(point["sets"])
+        if surplus is not None:
+            sets["train_sample"] = {"accuracy": sets["test"]["accuracy"] + surplus, "n": 128}
+        points[name] = {**point, "sets": sets}
+    return replace(run, record={**run.record, "scores": points})
+
+
+@pytest.fixture
+def make(make_grid: Callable[..., list[Run]], monkeypatch: pytest.MonkeyPatch) -> Make:
+    monkeypatch.setattr(open_rates, "tuned", lambda content: True)
+
+    def do(surplus: dict[str, float | None], seeds: int = 4) -> Study:
+        runs = make_grid(methods=tuple(surplus), seeds=tuple(range(seeds)))
+        changed = []
+        for run in runs:
+            method, seed = run.record["cell"]["method"]["name"], run.record["cell"]["seed"]
+            wanted, noise = surplus[method], 0.002 * seed * list(surplus).index(method)
+            changed.append(with_train(run, None if wanted is None else wanted + noise))
+        (made,) = study.studies(exhibits.load("delta-gap"), changed)
+        return made
+
+    return do
+
+
+def judge(made: Study, **options: Any) -> Finding:
+    claim = claims.find("larger-gap")
+    given = {**claim.options, "left": "full", "right": {"method": ["lora", "adapter"]}, **options}
+    return claim.with_options(given).find(made, given)
+
+
+def test_the_gap_is_train_less_test_and_its_absolute_value_stands_beside(make: Make) -> None:
+    made = make({"full": 0.2, "lora": -0.1})
+    shown = gap.table(made)
+    by_arm = {row[0].value: dict(zip(shown.columns, row, strict=True)) for row in shown.rows}
+    assert list(by_arm) == ["lora", "full"], "the smallest gap comes first"
+    assert by_arm["full"]["mean gap"].value == pytest.approx(20.0)
+    assert by_arm["lora"]["mean gap"].value == pytest.approx(-9.7)
+    assert by_arm["lora"]["mean |gap|"].value == pytest.approx(9.7)
+    for row in by_arm.values():
+        assert row["train"].value - row["test"].value == pytest.approx(row["mean gap"].value)
+
+
+@pytest.mark.parametrize(
+    ("lora", "adapter", "verdict"),
+    [(0.05, 0.0, "reproduced"), (0.3, 0.35, "contradicted"), (0.19, 0.19, "inconclusive")],
+)
+def test_the_claim_is_tested_against_each_method(make: Make, lora: float, adapter: float, verdict: str) -> None:
+    finding = judge(make({"full": 0.2, "lora": lora, "adapter": adapter}))
+    assert finding.verdict == verdict, finding.sentence
+    assert [row.right for row in finding.comparisons] == ["lora", "adapter"]
+    assert "full has a larger generalisation gap than each of lora, adapter" in finding.sentence
+
+
+def test_records_without_a_score_on_training_rows_decide_nothing(make: Make) -> None:
+    made = make({"full": 0.2, "lora": None})
+    finding = judge(made, right="lora")
+    assert finding.verdict == "untested"
+    row = next(row for row in gap.table(made).rows if row[0].value == "lora")
+    assert row[1].value is None or math.isnan(row[1].value)
+
+
+def test_a_method_that_no_cell_has_leaves_the_claim_untested(make: Make) -> None:
+    assert judge(make({"full": 0.2, "lora": 0.1}), right="prefix").verdict == "untested"
