@@ -13,12 +13,13 @@ from harness import assets, atomic_files, strict_json
 from harness.experiments import claims
 from harness.experiments.claims import Claim
 from harness.experiments.exhibits import Exhibit
+from harness.experiments.verdict import parts_of
 
 REFERENCE = "reference"
 OWN = "own"
 """The paper of a claim that is this project's."""
 UNTESTED = "untested"
-_AUTHORS = re.compile(r"(\w+) et al\. (\d{4})")
+_PAPER = re.compile(r"\w+ et al\. \d{4}")
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,12 @@ def stated(every: Iterable[Exhibit], here: Path) -> Iterator[Stated]:
 
 def papers(source: str) -> tuple[str, ...]:
     """Return the papers that a source names, such as "ding2022" for "Ding et al. 2022"; "own" where it names none."""
-    return tuple(dict.fromkeys(f"{name.lower()}{year}" for name, year in _AUTHORS.findall(source))) or (OWN,)
+    return tuple(name.lower().replace(" et al. ", "") for name in paper_names(source)) or (OWN,)
+
+
+def paper_names(source: str) -> tuple[str, ...]:
+    """Return the papers that a source names, such as "Ding et al. 2022", each once."""
+    return tuple(dict.fromkeys(_PAPER.findall(source)))
 
 
 def _is_on(content: Mapping[str, Any], claim: Claim) -> bool:
@@ -86,13 +92,7 @@ def _read(path: Path, run: str) -> Iterator[Judged]:
     if not path.is_file():
         return
     for content in strict_json.parse(atomic_files.read_text(path))["findings"]:
-        yield Judged(run, str(content["model"]), str(content["verdict"]), _evidence(content), content)
-
-
-def _evidence(content: Mapping[str, Any]) -> str:
-    """Return what a finding's sentence says after the claim and its verdict."""
-    _, _, evidence = str(content["sentence"]).partition(f": {content['verdict']}")
-    return evidence.lstrip("; ").strip()
+        yield Judged(run, str(content["model"]), str(content["verdict"]), parts_of(content)[1], content)
 
 
 def to_json(rows: Sequence[Stated]) -> list[dict[str, Any]]:

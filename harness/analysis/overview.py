@@ -14,6 +14,7 @@ from harness.analysis import report
 from harness.analysis.study import proofs
 from harness.config import conf_files
 from harness.experiments import exhibits
+from harness.experiments.verdict import parts_of
 from harness.forecast import exhibit_rows
 from harness.store import archive
 
@@ -57,7 +58,7 @@ def _lines(folder: Path) -> Iterator[str]:
 
 
 def _cell(finding: dict[str, Any]) -> str:
-    return str(finding["sentence"]).replace(f": {finding['verdict']};", ";", 1).replace("|", r"\|")
+    return "; ".join(filter(None, parts_of(finding))).replace("|", r"\|")
 
 
 def _without(folder: Path) -> str:

@@ -9,6 +9,15 @@ CONSTRUCTION = "by construction"
 VERDICTS = ("reproduced", CONSTRUCTION, "contradicted", "inconclusive", "untested")
 
 
+def parts_of(finding: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the claim and the evidence of a finding's sentence "claim: verdict; evidence." as two texts.
+
+    finding: its content as JSON.
+    """
+    claim, _, evidence = str(finding["sentence"]).partition(f": {finding['verdict']}")
+    return claim, evidence.lstrip(";. ").strip()
+
+
 @dataclass(frozen=True)
 class OwnTest:
     """A comparison's own test, before any adjustment, from which it is judged over several looks (study/looks.py).

@@ -4,14 +4,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from harness.analysis import claim_findings
 from harness.analysis.output import table
 from harness.analysis.output.table import Entry, Table
 from harness.analysis.page import bibliography, figure_images, interval_bars
 from harness.analysis.page.sources import Shown
-from harness.experiments.verdict import CONSTRUCTION, VERDICTS
+from harness.experiments.verdict import CONSTRUCTION, VERDICTS, parts_of
 
 MOST_KEYS = 12
 """The most cells that the address of a number names."""
+NO_PAPER = "deltabench's own"
 
 
 FORMS: Mapping[str, Callable[[Sequence[Table]], str]] = {
@@ -25,25 +27,20 @@ def css(verdict: str) -> str:
     return "construction" if verdict == CONSTRUCTION else verdict if verdict in VERDICTS else "untested"
 
 
-def paper(source: str) -> str:
-    """Return the paper of a source without its section and table: "Liu et al. 2024"."""
-    return source.partition(" (")[0].partition(",")[0].partition(";")[0]
-
-
 def claims(shown: Sequence[Shown]) -> list[dict[str, Any]]:
     """Return one row for each verdict on a claim."""
     return [_claim(exhibit, finding) for exhibit in shown for finding in exhibit.index["findings"]]
 
 
 def _claim(exhibit: Shown, finding: Mapping[str, Any]) -> dict[str, Any]:
-    text, _, rest = str(finding["sentence"]).partition(f": {finding['verdict']}")
+    text, rest = parts_of(finding)
     source = str(finding.get("source") or exhibit.index["source"])
     return {
         "address": f"{exhibit.name}/{finding['claim']}/{finding['model']}",
-        "paper": paper(source),
+        "paper": ", ".join(claim_findings.paper_names(source)) or NO_PAPER,
         "source": source,
         "text": text,
-        "rest": rest.lstrip(";. "),
+        "rest": rest,
         "exhibit": exhibit.name,
         "model": finding["model"],
         "scale": exhibit.index["scale"],

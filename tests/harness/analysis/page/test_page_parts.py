@@ -7,6 +7,7 @@ import pytest
 
 from harness import assets
 from harness.analysis.page import bibliography, exhibit_parts, figure_images, interval_bars
+from harness.analysis.page.sources import Shown
 from harness.analysis.study import open_rates
 from harness.experiments import exhibits
 
@@ -99,6 +100,17 @@ def test_every_paper_of_an_exhibit_has_an_entry() -> None:
         assert bibliography.of(source).count("@") == len(set(numbers)), name
 
 
-def test_a_paper_is_named_without_its_sections() -> None:
-    assert exhibit_parts.paper("Liu et al. 2024 (arXiv 2402.09353v6), Table 15") == "Liu et al. 2024"
-    assert exhibit_parts.paper("deltabench's own tuning; no paper") == "deltabench's own tuning"
+def test_a_claim_is_filtered_by_the_papers_of_its_source_or_as_our_own() -> None:
+    finding = {
+        "claim": "c", "model": "m", "verdict": "reproduced", "sentence": "A scores above B: reproduced; 2 of 2.",
+        "estimand": "", "margin": 0.01, "scale": "", "comparisons": [],
+    }  # fmt: skip
+    sources = {
+        "Liu et al. 2024 (arXiv 2402.09353v6), Table 15": "Liu et al. 2024",
+        "deltabench's own grid, in the setting of Dettmers et al. 2023": "Dettmers et al. 2023",
+        "deltabench's own tuning; no paper": "deltabench's own",
+    }
+    for source, paper in sources.items():
+        index = {"source": source, "scale": "quick", "cells": 1, "findings": [finding]}
+        (row,) = exhibit_parts.claims([Shown("x", index, ())])
+        assert (row["paper"], row["text"], row["rest"]) == (paper, "A scores above B", "2 of 2.")
