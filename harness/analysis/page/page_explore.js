@@ -3,6 +3,7 @@ page.quantities = () => page.columns.filter((column) => column.number && !["atte
 page.shown = (column, value) => (column.unit === "points" || column.unit === "%" ? 100 * value : value);
 page.heading = (column) => column.label + ({ points: " (points)", "%": " (%)", share: "", "": "" }[column.unit] ?? ` (${column.unit})`);
 const HIGHER = ["test", "validation", "normalised"], LOWER = ["share", "stored", "peak", "process", "step", "seconds", "flops", "energy", "forgetting"];
+const counted = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
 const sense = (column) => (HIGHER.includes(column.name) ? 1 : LOWER.includes(column.name) ? -1 : 0);
 page.arms = (rows, names) => [...d3.group(rows, (row) => [row.group, row.model, row.task, row.arm].join("\u0000")).values()].map((group) => {
   const first = group[0];
@@ -61,7 +62,7 @@ page.scatter = (words) => {
   const drawn = panels.map((panel) => {
     const here = facet ? points.filter((row) => row[facet] === panel) : points;
     const front = !get("nofront").checked && sense(across) && sense(up) ? page.front(here, across, up) : [];
-    const title = `${panel ? panel + ": " : ""}${up.label} against ${across.label}, ${here.length} ${arms ? "arms" : "cells"}`;
+    const title = `${panel ? panel + ": " : ""}${up.label} against ${across.label}, ${counted(here.length, arms ? "arm" : "cell")}`;
     const width = Math.min(panels.length > 1 ? 560 : 980, Math.max(300, place.clientWidth - 4));
     const figure = page.draw({
       width, height: panels.length > 1 ? 340 : 480, marginLeft: 58, marginBottom: 44, ariaLabel: title, grid: true, style: { background: "transparent", color: "inherit" },
@@ -69,7 +70,7 @@ page.scatter = (words) => {
       color: { domain: methods, range: methods.map(page.colour) }, symbol: { domain: methods, range: methods.map(page.symbol), legend: false },
       marks: [Plot.line(front, { x: "x", y: "y", stroke: "currentColor", strokeOpacity: 0.6, strokeDasharray: "4 3", curve: sense(up) * sense(across) < 0 ? "step-after" : "step-before" }),
         Plot.dot(here, { x: "x", y: "y", fill: "method", stroke: "method", fillOpacity: arms ? 0.85 : 0.5, strokeOpacity: 0.9, symbol: "method", r: arms ? 5 : 4 }),
-        Plot.tip(here, Plot.pointer({ x: "x", y: "y", fill: "var(--page)", title: (row) => [row.arm, `${row.model}, ${row.task}${arms ? "" : ", seed " + row.seed}`, `${across.label} ${page.number(row[across.name], across.unit)}`, `${up.label} ${page.number(row[up.name], up.unit)}`, arms ? `mean of ${row.n} cells` : row.id].join("\n") }))],
+        Plot.tip(here, Plot.pointer({ x: "x", y: "y", fill: "var(--page)", title: (row) => [row.arm, `${row.model}, ${row.task}${arms ? "" : ", seed " + row.seed}`, `${across.label} ${page.number(row[across.name], across.unit)}`, `${up.label} ${page.number(row[up.name], up.unit)}`, arms ? `mean of ${counted(row.n, "cell")}` : row.id].join("\n") }))],
     });
     figure.addEventListener("click", () => {
       if (figure.value) arms && figure.value.n > 1 ? page.go("cells", "", { keys: figure.value.ids.join(",") }) : page.go("cell", figure.value.id);
@@ -79,7 +80,7 @@ page.scatter = (words) => {
   place.replaceChildren(page.legend(methods), page.make("div", { class: panels.length > 1 ? "pair" : "" }, ...drawn));
   const lost = left - points.length;
   note.textContent = points.length
-    ? `${points.length} ${arms ? "arms" : "cells"} of ${rows.length} finished cells${lost ? `; ${lost} more are in panels that are not drawn` : ""}. Dashed: the Pareto front, which no other point beats on both axes. A click opens ${arms ? "the cells of an arm" : "a cell"}; Cells lists the same ones.`
+    ? `${counted(points.length, arms ? "arm" : "cell")} of ${counted(rows.length, "finished cell")}${lost ? `; ${lost} more are in panels that are not drawn` : ""}. Dashed: the Pareto front, which no other point beats on both axes. A click opens ${arms ? "the cells of an arm" : "a cell"}; Cells lists the same ones.`
     : `No finished cell of these filters has both a ${across.label} and a ${up.label}.`;
 };
 
@@ -106,7 +107,7 @@ page.points = (curve, x, y) => curve.map((point) => {
   return { x: point[x], y: ["test", "validation"].includes(y) ? 100 * up : up };
 }).filter((point) => Number.isFinite(point.x) && Number.isFinite(point.y));
 page.medians = (lines) => d3.flatRollup(lines, (group) => ({ x: d3.median(group, (point) => point.x), y: d3.median(group, (point) => point.y), method: group[0].method, n: group.length }), (line) => line.arm, (line) => line.at)
-  .map(([arm, , point]) => ({ ...point, arm, id: arm, seed: `median of ${point.n} seeds` }));
+  .map(([arm, , point]) => ({ ...point, arm, id: arm, seed: `median of ${counted(point.n, "seed")}` }));
 page.curves = async (words) => {
   const form = document.getElementById("curve-axes"), place = document.getElementById("curves"), note = document.getElementById("curves-note");
   const x = form.elements.x.value, y = form.elements.y.value, mean = form.elements.mean.checked;
@@ -132,5 +133,5 @@ page.curves = async (words) => {
     return page.make("div", {}, page.make("h2", {}, panel), figure);
   })));
   const drawn = new Set(lines.map((line) => line.id)).size;
-  note.textContent = drawn ? `${drawn} of ${rows.length} cells${rows.length > shown.length ? `: the first ${most}, so filter for others` : ""}. A click opens a cell.` : "No cell of these filters has such a curve.";
+  note.textContent = drawn ? `${drawn} of ${counted(rows.length, "cell")}${rows.length > shown.length ? `: the first ${most}, so filter for others` : ""}. A click opens a cell.` : "No cell of these filters has such a curve.";
 };

@@ -1,6 +1,7 @@
 """The page in a real browser, from the disk: what a reader does, and what must never happen."""
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from harness.analysis.page import sources
+from harness.analysis.page import html_file, serve, sources
+from harness.cli.commands import view as view_command
 from harness.store.store import Store
-from tests.harness.analysis.page.made_pages import EVERYTHING, HOSTILE, fill, write
+from tests.harness import made_runs
+from tests.harness.analysis.page.made_pages import EVERYTHING, HOSTILE, fill, put, write
 
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -165,6 +168,53 @@ def test_keys_alone_are_enough(visit: Open) -> None:
     page.focus(".tabulator-row a >> nth=0")
     page.keyboard.press("Enter")
     page.wait_for_selector("#section-cell h1")
+
+
+def test_a_point_of_the_scatter_says_what_it_is_and_opens_its_cells(visit: Open, pages: Any) -> None:
+    page = visit("explore")
+    page.wait_for_selector("#scatter svg")
+    assert page.locator("#scatter [stroke-dasharray]").count() > 0, "the Pareto front is drawn"
+    names = page.locator("#axes [name=x] option").all_text_contents()
+    assert {"trainable share", "stored bytes", "peak memory", "step time", "learning rate"} <= set(names)
+    page.select_option("#axes [name=x]", label="learning rate")
+    page.check("#axes [name=logy]")
+    assert "x=rate" in page.url
+    assert "logy=1" in page.url
+    page.select_option("#filters [name=method]", "lora")
+    page.wait_for_function("() => document.getElementById('scatter-note').textContent.includes(' of ')")
+    box = page.locator("#scatter svg[role=img] g[aria-hidden] circle, #scatter svg[role=img] path").last.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_function("() => [...document.querySelectorAll('#scatter svg')].some(one => one.value)")
+    with moved(page):
+        page.mouse.down()
+        page.mouse.up()
+    page.wait_for_selector("#cell-table .tabulator-row, #section-cell h1")
+
+
+def test_the_page_follows_a_store_that_is_written(browser: Any, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "LOOK_S", 0.2)
+    fill(store)
+
+    def render(version: str, every: float) -> str:
+        content = sources.from_store(Store(store.path, read_only=True))
+        return html_file.render(content, live=True, version=version, every=every)
+
+    server = serve.Server(serve.Pages(lambda: view_command.news(store), render), 0)
+    thread = threading.Thread(target=serve.run, args=(server,))
+    thread.start()
+    page = browser.new_context().new_page()
+    try:
+        page.goto(f"{server.url}#cells")
+        page.wait_for_function("() => document.getElementById('cell-count').textContent === '7 of 7 attempts'")
+        assert "4 done" in page.locator("#live").text_content() or "5 done" in page.locator("#live").text_content()
+        again = made_runs.run("adapter", "micro/qa", 3)
+        put(store, again.record, again.curve)
+        page.wait_for_function("() => document.getElementById('cell-count').textContent === '8 of 8 attempts'")
+        assert page.url.endswith("#cells"), "the view stays"
+    finally:
+        page.context.close()
+        server.shutdown()
+        thread.join()
 
 
 VIEWS = ("verdicts", "exhibits", "exhibit=dora-table15", "explore", "curves", "cells", "cell={}", "compare={},{}")
