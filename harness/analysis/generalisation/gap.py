@@ -35,7 +35,7 @@ def panel(study: Study, sets: str = "gap") -> Panel:
 
 
 def table(study: Study) -> Table:
-    """Return one row per arm: scores on both, the gap on each task, its mean over tasks and that of its absolute value.
+    """Return one row per arm: scores on both, the mean gap over tasks, that of its absolute value, and each task's gap.
 
     The arm with the smallest mean comes first.
     """
@@ -47,13 +47,13 @@ def table(study: Study) -> Table:
             rate_marks.named(study, arm),
             number(estimates.score(train, arm), 100),
             rate_marks.scored(study, arm),
-            *(number(estimates.score(gaps, arm, place), 100) for place in range(len(gaps.tasks))),
             number(estimates.score(gaps, arm), 100),
             number(estimates.score(sizes, arm), 100),
+            *(number(estimates.score(gaps, arm, place), 100) for place in range(len(gaps.tasks))),
         )
         for arm in sorted(gaps.arms, key=lambda arm: means[arm])
     ]
-    columns = ("method", "train", study.role, *gaps.tasks, "mean gap", "mean |gap|")
+    columns = ("method", "train", study.role, "mean gap", "mean |gap|", *gaps.tasks)
     return Table("gap", "Generalisation gap in points", study.model, columns, tuple(rows), _notes(study))
 
 

@@ -62,7 +62,10 @@ def exhibits(shown: Sequence[Shown]) -> list[dict[str, Any]]:
 
 def _exhibit(exhibit: Shown) -> dict[str, Any]:
     index = exhibit.index
-    findings = [{**finding, "css": css(finding["verdict"])} for finding in index["findings"]]
+    findings = [
+        {**finding, "css": css(finding["verdict"]), **dict(zip(("text", "rest"), parts_of(finding), strict=True))}
+        for finding in index["findings"]
+    ]
     outcomes = [f"{finding['claim']} {finding['verdict']} ({finding['model']})" for finding in findings]
     counts = Counter(finding["verdict"] for finding in findings)
     return {

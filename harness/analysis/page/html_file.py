@@ -7,11 +7,12 @@ head lets only the scripts run whose digests it names, so an injected script wou
 import base64
 import hashlib
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import atomic_files
 from harness.analysis.output import method_looks
@@ -20,7 +21,11 @@ from harness.analysis.page.attempt_rows import Attempt, Commands
 from harness.analysis.page.sources import Content
 from harness.store.provenance import own_version
 
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
 HERE = Path(__file__).parent
+_CODE = re.compile(r"`([^`]+)`")
 SCRIPTS = (
     "vendor/d3.min.js", "vendor/plot.umd.min.js", "vendor/tabulator.min.js", "page_address.js", "page_records.js",
     "page_explore.js", "page_cells.js", "page_start.js",
@@ -54,9 +59,11 @@ def render(content: Content, live: bool = False, version: str = "", every: float
 
     scripts = [_script(HERE / name) for name in SCRIPTS]
     boot = {"looks": _looks(content.attempts), "chunk": CHUNK, "live": live, "version": version, "every": every}
-    template = jinja2.Environment(
+    environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
-    ).from_string(atomic_files.read_text(HERE / "page.html.j2"))
+    )
+    environment.filters["coded"] = coded
+    template = environment.from_string(atomic_files.read_text(HERE / "page.html.j2"))
     claims = exhibit_parts.claims(content.exhibits)
     values: dict[str, Any] = {
         "origin": content.origin,
@@ -84,6 +91,13 @@ def render(content: Content, live: bool = False, version: str = "", every: float
         "boot": _safe_json(boot),
     }
     return template.render(values)
+
+
+def coded(text: str) -> "Markup":
+    """Return a text as HTML in which what stands between backticks is code, and nothing is markup."""
+    from markupsafe import Markup, escape
+
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))
 
 
 def _rows(content: Content) -> dict[str, Any]:

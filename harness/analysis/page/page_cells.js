@@ -107,8 +107,9 @@ page.lines = (data, row) => {
   const points = ["validation", "test"].flatMap((name) => page.points(data.curve || [], "step", name).map((point) => ({ ...point, name })));
   if (points.length < 3) return null;
   const label = `Curve of ${row.arm}: score in points over steps`;
-  const figure = page.draw({ width: Math.min(760, Math.max(300, document.getElementById("main-content").clientWidth - 40)), height: 240, grid: true, ariaLabel: label, style: { background: "transparent", color: "inherit" }, x: { label: "steps" }, y: { label: "score (points)", nice: true },
-    marks: [...["validation", "test"].map((name, at) => Plot.line(points.filter((point) => point.name === name), { x: "x", y: "y", stroke: "currentColor", strokeDasharray: at ? "4 3" : null })), Plot.dot(points, { x: "x", y: "y", r: 2.5, fill: "currentColor" }), ...["validation", "test"].map((name, at) => Plot.text(points.filter((point) => point.name === name), Plot.selectLast({ x: "x", y: "y", text: "name", dx: -4, dy: at ? 12 : -10, textAnchor: "end" })))] });
+  const last = ["validation", "test"].map((name) => (points.findLast((point) => point.name === name) || { y: NaN }).y);
+  const figure = page.draw({ width: Math.min(760, Math.max(300, document.getElementById("main-content").clientWidth - 40)), height: 240, marginRight: 70, grid: true, ariaLabel: label, style: { background: "transparent", color: "inherit" }, x: { label: "steps" }, y: { label: "score (points)", nice: true },
+    marks: [...["validation", "test"].map((name, at) => Plot.line(points.filter((point) => point.name === name), { x: "x", y: "y", stroke: "currentColor", strokeDasharray: at ? "4 3" : null })), Plot.dot(points, { x: "x", y: "y", r: 2.5, fill: "currentColor" }), ...["validation", "test"].map((name, at) => Plot.text(points.filter((point) => point.name === name), Plot.selectLast({ x: "x", y: "y", text: "name", dx: 7, dy: last[at] < last[1 - at] || (at && last[0] === last[1]) ? 7 : -7, textAnchor: "start" })))] });
   return page.make("div", { class: "plot" }, figure);
 };
 page.sections.compare = async (value) => {

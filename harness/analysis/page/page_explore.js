@@ -133,5 +133,5 @@ page.curves = async (words) => {
     return page.make("div", {}, page.make("h2", {}, panel), figure);
   })));
   const drawn = new Set(lines.map((line) => line.id)).size;
-  note.textContent = drawn ? `${drawn} of ${counted(rows.length, "cell")}${rows.length > shown.length ? `: the first ${most}, so filter for others` : ""}. A click opens a cell.` : "No cell of these filters has such a curve.";
+  note.textContent = drawn ? `${drawn} of ${counted(rows.length, "cell")}${rows.length > shown.length ? ` are drawn; the page reads the first ${most} only, so filter to see others` : ""}. A click opens a cell.` : "No cell of these filters has such a curve.";
 };

@@ -160,3 +160,8 @@ def _archives() -> list[Path]:
     from harness import assets
 
     return sorted(assets.reference().glob(f"*/{archive.ARCHIVE}"))
+
+
+def test_backticks_are_code_and_nothing_in_them_is_markup() -> None:
+    assert html_file.coded("run `a=<b>` & `c`") == "run <code>a=&lt;b&gt;</code> &amp; <code>c</code>"
+    assert html_file.coded("one ` alone") == "one ` alone"
