@@ -86,12 +86,25 @@ def _fields(kind: type) -> tuple[tuple[str, Any], ...]:
 def distinguishing(rows: Sequence[Fields]) -> tuple[str, ...]:
     """Return the fewest leading fields by which `rows` differ: with rank 4 and 8, alpha = 2 * rank adds nothing."""
     names = dict.fromkeys(name for row in rows for name in row)
-    varying = [name for name in names if len({_key(row.get(name)) for row in rows}) > 1]
+    varying = [name for name in names if _varies(rows, name)]
     needed: list[str] = []
     for name in varying:
         if _distinct(rows, [*needed, name]) > _distinct(rows, needed):
             needed.append(name)
     return tuple(needed)
+
+
+def _varies(rows: Sequence[Fields], name: str) -> bool:
+    """Return whether a field has two values in these rows."""
+    first = rows[0].get(name)
+    for row in rows:
+        value = row.get(name)
+        same = value is first or (
+            type(value) is type(first) and isinstance(value, str | int | float) and value == first
+        )
+        if not same and _key(value) != _key(first):
+            return True
+    return False
 
 
 def labels(

@@ -26,7 +26,7 @@ page.load = async () => {
     const row = { at };
     page.columns.forEach((column, place) => (row[column.name] = columns[place][at]));
     row.id = row.key.slice(0, 12) + (row.counts ? "" : "." + row.attempt);
-    row.text = `${row.key} ${row.status} ${row.group} ${row.arm} ${row.model} ${row.task} seed ${row.seed}`.toLowerCase();
+    row.text = page.words(`${row.key} ${row.status} ${row.group} ${row.arm} ${row.model} ${row.task} seed ${row.seed}`);
     return row;
   });
   page.rows = rows;
@@ -37,10 +37,13 @@ page.details = async (row) => {
   if (!page.chunks.has(place)) page.chunks.set(place, page.unpack(document.getElementById(`details-${place}`).textContent));
   return (await page.chunks.get(place))[row.at % page.boot.chunk];
 };
+// A search finds the beginnings of words, and a number that is written whole: 7 is seed 7 and not seed 17 or 70.
+page.words = (text) => ` ${text.toLowerCase().replace(/[^\p{L}\p{N}.]+/gu, " ")} `;
+page.asked = (text) => text.split(/\s+/).map((part) => page.words(part).trim()).filter(Boolean).map((part) => ` ${part}` + (/^\d{1,6}$/.test(part) ? " " : ""));
 page.filtered = (words) => {
   const keys = (words.get("keys") || "").split(",").filter(Boolean);
   const asked = ["group", "method", "model", "task"].filter((name) => words.get(name)).map((name) => [name, words.get(name)]);
-  const parts = (words.get("q") || "").toLowerCase().split(/\s+/).filter(Boolean);
+  const parts = page.asked(words.get("q") || "");
   const status = words.get("status");
   const chosen = keys.length ? new Set(keys.flatMap((key) => page.rows.filter((row) => row.key.startsWith(key)).map((row) => row.id))) : null;
   return page.rows.filter((row) =>

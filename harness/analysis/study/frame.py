@@ -31,38 +31,46 @@ CURVES = (*BASE, "step", "seconds", "set", "role", "score", "cells_beside")
 FAILURES = (*BASE, "status", "reason")
 
 
-def scores(runs: Sequence[Run], roles: Sequence[str] = ROLES, among: Sequence[Run] = ()) -> "pd.DataFrame":
+def scores(
+    runs: Sequence[Run], roles: Sequence[str] = ROLES, among: Sequence[Run] = (), named: Sequence[Row] | None = None
+) -> "pd.DataFrame":
     """Return one row per finished cell x checkpoint x set, columns SCORES; sets of other roles are not even read.
 
     checkpoint: "best" (by validation) and "last"; "peak" is the evaluation with the highest score on the
     reported sets themselves, which is how the papers chose: it never enters a clean selection.
-    among: other records that labels must be comparable with.
+    among: other records that labels must be comparable with. named: `bases` of all these runs, where it is known.
     """
     import pandas as pd
 
-    rows = [row for run, base in _done(runs, among) for row in _score_rows(run, base, roles)]
+    rows = [row for run, base in _done(runs, among, named) for row in _score_rows(run, base, roles)]
     return pd.DataFrame(rows, columns=list(SCORES))
 
 
-def curves(runs: Sequence[Run], roles: Sequence[str] = ROLES) -> "pd.DataFrame":
-    """Return one row per finished cell x evaluation x set, columns CURVES; `seconds` are of training only."""
+def curves(runs: Sequence[Run], roles: Sequence[str] = ROLES, named: Sequence[Row] | None = None) -> "pd.DataFrame":
+    """Return one row per finished cell x evaluation x set, columns CURVES; `seconds` are of training only.
+
+    named: `bases` of these runs, where it is known.
+    """
     import pandas as pd
 
     rows = [
         {**_only(base, CURVES), "step": point["step"], "seconds": point.get("seconds"), **scored}
-        for run, base in _done(runs)
+        for run, base in _done(runs, (), named)
         for point in run.curve
         for scored in _sets(point.get("scores") or {}, run, roles)
     ]
     return pd.DataFrame(rows, columns=list(CURVES))
 
 
-def failures(runs: Sequence[Run]) -> "pd.DataFrame":
-    """Return one row per attempted cell that is not done, with its status and reason; columns FAILURES."""
+def failures(runs: Sequence[Run], named: Sequence[Row] | None = None) -> "pd.DataFrame":
+    """Return one row per attempted cell that is not done, with its status and reason; columns FAILURES.
+
+    named: `bases` of these runs, where it is known.
+    """
     import pandas as pd
 
     rows = []
-    for run, base in zip(runs, _bases(runs), strict=True):
+    for run, base in zip(runs, bases(runs) if named is None else named, strict=True):
         status = run.record["status"]
         if status != "done" or not _scored(run):
             unread = "" if status != "done" else "its record has no scores by metric"
@@ -71,8 +79,8 @@ def failures(runs: Sequence[Run]) -> "pd.DataFrame":
     return pd.DataFrame(rows, columns=list(FAILURES))
 
 
-def _done(runs: Sequence[Run], among: Sequence[Run] = ()) -> list[tuple[Run, Row]]:
-    pairs = zip(runs, _bases([*runs, *among])[: len(runs)], strict=True)
+def _done(runs: Sequence[Run], among: Sequence[Run], named: Sequence[Row] | None) -> list[tuple[Run, Row]]:
+    pairs = zip(runs, (bases([*runs, *among]) if named is None else named)[: len(runs)], strict=True)
     return [(run, base) for run, base in pairs if run.record["status"] == "done" and _scored(run)]
 
 
@@ -84,7 +92,7 @@ def _scored(run: Run) -> bool:
     return isinstance(metric, str) and whole
 
 
-def _bases(runs: Sequence[Run]) -> list[Row]:
+def bases(runs: Sequence[Run]) -> list[Row]:
     """Return the columns that each row of a cell has, with the labels that tell it from the other cells."""
     named = labels.of_cells([run.record["cell"] for run in runs])
     return [_base(run, label.model, label.task, label.arm) for run, label in zip(runs, named, strict=True)]

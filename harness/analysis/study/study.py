@@ -266,8 +266,9 @@ def _probed(probed: Mapping[str, Any], probe: str, where: str, figure: str) -> f
 def studies(exhibit: Exhibit, runs: Sequence[archive.Run]) -> list[Study]:
     """Return one study per model, in order of appearance. Sets that the exhibit must not see are not read."""
     roles = (*frame.ROLES, frame.TRAIN) if exhibit.sets == "test" else (exhibit.sets,)
-    scores, curves = frame.scores(runs, roles), frame.curves(runs, roles)
-    failures = frame.failures(runs)
+    named = frame.bases(runs)
+    scores, curves = frame.scores(runs, roles, named=named), frame.curves(runs, roles, named)
+    failures = frame.failures(runs, named)
     return [
         Study(
             exhibit,

@@ -35,7 +35,7 @@ def judge(here: Study, name: str, **options: Any) -> Finding:
 
 
 def seen(run: Run) -> Run:
-    """The run with what every probe found that a claim reads, and the peak of its training."""
+    """The run with what every probe found that a claim reads, the peak of its training and a score on training rows."""
     method, seed = run.record["cell"]["method"]["name"], run.record["cell"]["seed"]
     moved = [
         {
@@ -53,7 +53,15 @@ def seen(run: Run) -> Run:
         },
     }
     memory = {"train": {"live_bytes": 1000 if method == "lora" else 2000, "torch_allocated_bytes": None}}
-    return replace(run, record={**run.record, "probes": found, "memory": memory})
+    surplus = 0.2 + 0.002 * seed if method == "lora" else 0.1
+    scores = {
+        name: {
+            **point,
+            "sets": {**point["sets"], "train_sample": {"accuracy": point["sets"]["test"]["accuracy"] + surplus}},
+        }
+        for name, point in run.record["scores"].items()
+    }
+    return replace(run, record={**run.record, "probes": found, "memory": memory, "scores": scores})
 
 
 @pytest.fixture
