@@ -1,5 +1,6 @@
 """Answers and scores of a model on a split. Evaluation draws no random number and changes no state."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,8 +31,9 @@ class Split:
 class Scored:
     """The result of one split.
 
-    answers: one for each row. figures: the task's metric and the number of rows `n`. loss: in nats, the mean per target
-    token (or per row).
+    answers: one for each row. figures: the task's metric, the number of rows `n`, and where answers are classes or
+    texts `commonest`, the share of rows that get the most frequent answer (near 1 the model has collapsed). loss: in
+    nats, the mean per target token (or per row).
     """
 
     answers: list[Any]
@@ -70,7 +72,15 @@ def _score(model: nn.Module, objective: Objective, split: Split, metric: str, ba
         loss += predicted.loss
         items += predicted.items
     model.train(was_training)
-    return Scored(answers, {**METRICS[metric](split.targets, answers), "n": len(answers)}, loss / items)
+    figures = {**_commonest(answers), **METRICS[metric](split.targets, answers), "n": len(answers)}
+    return Scored(answers, figures, loss / items)
+
+
+def _commonest(answers: Sequence[Any]) -> dict[str, float]:
+    """Return the share of the most frequent answer; nothing where an answer is a number or a list of likelihoods."""
+    if not answers or not all(isinstance(answer, int | str) for answer in answers):
+        return {}
+    return {"commonest": max(Counter(answers).values()) / len(answers)}
 
 
 def facts(task: Task, splits: Mapping[str, Split]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from harness.analysis.output import notes, rate_marks
-from harness.analysis.output.table import Table, number
+from harness.analysis.output.table import Table
 from harness.analysis.study import comparisons, estimates, frame, selection
 from harness.analysis.study.findings import SEEDS_ALONE, finding
 from harness.analysis.study.selection import Panel
@@ -45,11 +45,11 @@ def table(study: Study) -> Table:
     rows = [
         (
             rate_marks.named(study, arm),
-            number(estimates.score(train, arm), 100),
+            rate_marks.scored(study, arm, panel=train),
             rate_marks.scored(study, arm),
-            number(estimates.score(gaps, arm), 100),
-            number(estimates.score(sizes, arm), 100),
-            *(number(estimates.score(gaps, arm, place), 100) for place in range(len(gaps.tasks))),
+            rate_marks.scored(study, arm, panel=gaps),
+            rate_marks.scored(study, arm, panel=sizes),
+            *(rate_marks.scored(study, arm, place, gaps) for place in range(len(gaps.tasks))),
         )
         for arm in sorted(gaps.arms, key=lambda arm: means[arm])
     ]

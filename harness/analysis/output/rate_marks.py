@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from harness.analysis.output.table import MISSING, Entry, number
-from harness.analysis.study import estimates, open_rates
+from harness.analysis.study import collapse, estimates, open_rates
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
 from harness.formatting import rate
@@ -21,6 +21,8 @@ AT_EDGE = (
     "↑ / ↓: the chosen learning rate is the highest / lowest one tried, so a better one may lie beyond it; at a "
     "mean: on how many tasks"
 )
+
+COLLAPSED = f"c2: two of the scores behind the number are of collapsed models ({collapse.MEANING})"
 
 
 def untuned(study: Study, arm: str) -> bool:
@@ -64,15 +66,23 @@ def scored(
     study: Study, arm: str, index: int | None = None, panel: Panel | None = None, factor: float = 100, digits: int = 1,
     seeds: bool = False,
 ) -> Entry:  # fmt: skip
-    """Return the arm's score in one column, or its mean over all; arrows behind it mark rates at an edge.
+    """Return the arm's score in one column, or its mean over all. Behind it arrows mark rates at an edge, and c marks
+    the models that collapsed.
 
     seeds: with the part of the interval that is over seeds alone, in brackets.
     """
     panel = panel or study.clean
     entry = number(estimates.score(panel, arm, index), factor, digits, seeds=seeds)
     columns = panel.tasks if index is None else panel.tasks[index : index + 1]
-    mark = unscored(study, arm, columns) if entry.text == MISSING else arrows(study, arm, columns)
-    return replace(entry, text=entry.text + mark)
+    if entry.text == MISSING:
+        return replace(entry, text=entry.text + unscored(study, arm, columns))
+    return replace(entry, text=entry.text + arrows(study, arm, columns) + _collapsed(study, arm, columns, panel))
+
+
+def _collapsed(study: Study, arm: str, columns: Sequence[str], panel: Panel) -> str:
+    """Return ' c2' where two of the scores in these columns are of collapsed models; "" of a panel without scores."""
+    count = sum(study.collapsed.get((arm, column), 0) for column in columns) if np.isfinite(panel.best) else 0
+    return f" c{count}" if count else ""
 
 
 def unscored(study: Study, arm: str, columns: Sequence[str]) -> str:
@@ -121,6 +131,8 @@ def notes(study: Study) -> tuple[str, ...]:
         lines.append(f"{MISSING} with a word, such as {MISSING} oom: no number, because cells behind it ended so")
     if any(arrows(study, arm, study.clean.tasks) for arm in study.clean.arms):
         lines.append(AT_EDGE)
+    if study.collapsed:
+        lines.append(COLLAPSED)
     if any(untuned(study, arm) for arm in study.clean.arms):
         lines.append(f"{ALONE}, so these rows stand last, in the exhibit's order, and are not ranked")
     return (*lines, *study.choosing)

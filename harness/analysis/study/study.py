@@ -2,6 +2,7 @@
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness import atomic_files
-from harness.analysis.study import estimates, frame, looks, open_rates, selection
+from harness.analysis.study import collapse, estimates, frame, looks, open_rates, selection
 from harness.analysis.study.selection import Panel
 from harness.errors import UsageError
 from harness.experiments.exhibits import Exhibit
@@ -98,6 +99,14 @@ class Study:
     def selected(self) -> "pd.DataFrame":
         """Return the rows at the chosen rates and checkpoints, by validation."""
         return selection.at_chosen(self.reported_rows[self.reported_rows.checkpoint == "best"], self.rates)
+
+    @cached_property
+    def collapsed(self) -> Mapping[tuple[str, str], int]:
+        """Return (arm, column) -> how many of its selected scores are of models that collapsed."""
+        rows = self.selected[self.selected.role == self.role]
+        places = zip(map(str, rows.arm), map(str, selection.columns(rows)), strict=True)
+        marks = collapse.of(rows)
+        return Counter(place for place, collapsed in zip(places, marks, strict=True) if collapsed)
 
     @cached_property
     def reported_rows(self) -> "pd.DataFrame":

@@ -1,6 +1,5 @@
 """The table of a task with several test sets: a row per arm, a column per set, the mean, and collapsed answers."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,14 +7,9 @@ import numpy as np
 from harness.analysis.output import best_marks, rate_marks
 from harness.analysis.output.notes import common_notes, label
 from harness.analysis.output.table import MISSING, Entry, Table
+from harness.analysis.study import collapse
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
-
-UNPARSED, ONE_ANSWER, ERRORS = 0.10, 0.95, 3.0
-"""A seed collapsed on a set: more than 10 % of its answers cannot be read, one answer is given to more than 95 % of
-the rows, or it scores more than 3 standard errors below guessing."""
-
-FIGURES = ["score", "rows", "chance", "parse_failures", "commonest"]  # the input of `collapsed`
 
 
 def table(study: Study) -> Table:
@@ -26,8 +20,7 @@ def table(study: Study) -> Table:
     notes = (
         *common_notes(study),
         "unparsed: share of test answers in which no answer of the expected form was found; they count as wrong",
-        f"collapsed: (seed, set) pairs below guessing by {ERRORS:g} standard errors, with more than {UNPARSED:.0%} "
-        f"unparsed, or with one answer on more than {ONE_ANSWER:.0%} of the rows",
+        f"collapsed: (seed, set) pairs {collapse.MEANING}",
         *rate_marks.notes(study),
     )
     made = Table("suite", "Scores by test set", study.model, columns, tuple(rows), notes)
@@ -73,15 +66,5 @@ def _broken(study: Study, arm: str) -> tuple[Entry, Entry]:
     keys = tuple(dict.fromkeys(map(str, rows.key)))
     unread = float(100 * known.mean()) if len(known) else None
     share = Entry(MISSING) if unread is None else Entry(f"{unread:.1f} %", unread, keys=keys)
-    marks = [collapsed(*figures) for figures in rows[FIGURES].itertuples(index=False, name=None)]
+    marks = collapse.of(rows)
     return share, Entry(f"{sum(marks)} of {len(marks)}", float(np.mean(marks)) if marks else None, keys=keys)
-
-
-def collapsed(
-    score: float, n: float | None, chance: float | None, failures: float | None, commonest: float | None
-) -> bool:
-    """Return whether one seed's answers on one set are those of a broken model; an unknown one does not count."""
-    values = [math.nan if value is None else float(value) for value in (n, chance, failures, commonest)]
-    rows, guess, unread, same = values
-    error = math.sqrt(guess * (1 - guess) / rows) if rows > 0 and 0 <= guess <= 1 else math.nan
-    return score < guess - ERRORS * error or unread > UNPARSED or same > ONE_ANSWER

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -61,7 +62,8 @@ def test_scores_can_be_computed_again_from_the_predictions(go: Go, task: str) ->
         for name in ("validation", "test"):
             mine = [row for row in rows if row["checkpoint"] == checkpoint and row["set"] == name]
             pairs = [row["target"] for row in mine], [row["prediction"] for row in mine]
-            wanted = {**METRICS[metric](*pairs), "n": len(mine)}
+            commonest = max(Counter(pairs[1]).values()) / len(mine)
+            wanted = {"commonest": commonest, **METRICS[metric](*pairs), "n": len(mine)}
             assert record["scores"][checkpoint]["sets"][name] == wanted
             assert len({row["id"] for row in mine}) == len(mine) == {"validation": 30, "test": 40}[name]
         assert record["scores"][checkpoint]["sets"]["train_sample"]["n"] == 64

@@ -21,7 +21,7 @@ def with_train(run: Run, surplus: float | None) -> Run:
     """Return the run with a score on training rows that lies so much above its test score."""
     points = {}
     for name, point in run.record["scores"].items():
-        sets = dict(point["sets"])
+        sets = {name: figures for name, figures in point["sets"].items() if name != "train_sample"}
         if surplus is not None:
             sets["train_sample"] = {"accuracy": sets["test"]["accuracy"] + surplus, "n": 128}
         points[name] = {**point, "sets": sets}

@@ -98,3 +98,27 @@ def test_a_declared_tuning_seed_chooses_and_is_not_reported(make_run):
 
 def test_without_rates_to_choose_among_every_seed_is_reported(make_grid):
     assert studied(make_grid()).clean.seeds == (0, 1, 2)
+
+
+def test_scores_of_collapsed_models_are_marked_and_counted_with_a_legend(make_grid):
+    runs = make_grid(methods=("none", "full", "lora"), rates=GRID, seeds=range(3))
+    broken = []
+    for run in runs:
+        cell = run.record["cell"]
+        same = 0.99 if (cell["method"]["name"], cell["task"]["name"]) == ("lora", "micro/qa") and cell["seed"] else 0.6
+        scores = {
+            name: {**point, "sets": {part: {**figures, "commonest": same} for part, figures in point["sets"].items()}}
+            for name, point in run.record["scores"].items()
+        }
+        broken.append(replace(run, record={**run.record, "scores": scores}))
+    here = studied(broken)
+    made = view_registry.VIEWS["tasks"].function()(here)
+    shown = {
+        str(row[0].value): dict(zip(made.columns, [entry.text for entry in row], strict=True)) for row in made.rows
+    }
+    assert shown["lora"]["micro/qa"].endswith(" c2")
+    assert shown["lora"]["mean accuracy"].endswith(" c2") or shown["lora"].get("mean", "").endswith(" c2")
+    assert not any(" c" in text for name in ("full", "none") for text in shown[name].values())
+    assert any(note.startswith("c2: ") for note in made.notes)
+    clean = view_registry.VIEWS["tasks"].function()(studied(runs))
+    assert not any(note.startswith("c2: ") for note in clean.notes)
