@@ -2,11 +2,11 @@
 
 Parameters: R (d_in + d_out + 1) for each target, R = `rank` at the start; at the end `target_rank` are left of each
 target on average. P and Q are normal with sd 0.02 and l is zero, so the start is the backbone. scale is alpha/R.
-Importance of a rank (equations 7 to 11): that of its l, plus the means over its column of P and its row of Q, each the
+Importance of a rank: that of its l, plus the means over its column of P and its row of Q, each the
 smoothed |w dL/dw| (`beta1`) times its smoothed deviation (`beta2`). The number of ranks that are left falls from all to
-the target by a cubic, after `first_share` of the steps and until `final_share` of them are left (section 3.3), and is
+the target by a cubic, after `first_share` of the steps and until `final_share` of them are left, and is
 applied every `every` steps. The loss has `orthogonality` times the mean of ||P^T P - I|| and ||Q Q^T - I||, as in the
-authors' code (equation 4 has squares, summed). As there, w is the weight after the step and dL/dw its gradient before.
+authors' code (the paper has squares, summed). As there, w is the weight after the step and dL/dw its gradient before.
 `dropout` is on the input of the update while it trains.
 """
 

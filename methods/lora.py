@@ -2,7 +2,7 @@
 
 Parameters: R (d_in + d_out) for each target. A is Kaiming-uniform(a = sqrt 5) as in the authors' code (the
 paper says Gaussian), B is zero, so the start is the backbone. `rslora` scales by alpha / sqrt R (Kalajdzievski
-2023, arXiv 2312.03732, theorem 3.2), so that the update does not shrink as the rank grows. `dropout` is on the input of
+2023, arXiv 2312.03732), so that the update does not shrink as the rank grows. `dropout` is on the input of
 B A while it trains, as `lora_dropout` in the authors' code and in PEFT (the paper's GPT-2 runs have 0.1, table 11).
 `rate_ratio` is the learning rate of B over that of A, which is the recipe's: above 1 it is LoRA+ (Hayou et al. 2024,
 arXiv 2402.12354), whose authors recommend 16. `init` is the start of A and B: kaiming, gaussian (A normal with sd

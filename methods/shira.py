@@ -1,7 +1,7 @@
 """SHiRA (Bhardwaj et al. 2024, arXiv 2406.13175): a few entries of each weight train, h = (W + S) x, S sparse.
 
 Parameters: R (d_in + d_out) entries of each target, as many as LoRA of rank R has. They are drawn at random, without
-repetition, from a generator on the CPU with `mask_seed` (SHiRA-Rand, section 3.1), so a saved delta holds only their
+repetition, from a generator on the CPU with `mask_seed` (SHiRA-Rand), so a saved delta holds only their
 values and all seeds of a grid train the same entries. The values start at zero, so the start is the backbone.
 `dropout` is on the input of the update while it trains.
 Deviations: the paper trains W's entries in place, which a gradient mask does; here their changes are a vector.

@@ -1,6 +1,6 @@
 """SSF (Lian et al. 2022, arXiv 2210.08823): each linear's output is scaled and shifted by learnt vectors, g * y + b.
 
-Parameters: 2 d_out for each target (section 3.2). The scales start at one and the shifts at zero, so the start is the
+Parameters: 2 d_out for each target. The scales start at one and the shifts at zero, so the start is the
 backbone. A merge writes the scale into weight and bias and the shift into the bias, so it needs linears with a bias.
 Deviations: the authors draw scales and shifts near one and zero (sd 0.02), and also have a pair after each
 normalisation, which here only `layernorm` changes.

@@ -14,32 +14,32 @@ from torch import nn
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 GAMMA = 16.0
-"""LoRA-GA's stability constant (Wang et al. 2024, arXiv 2407.05000, section 4.1)."""
+"""LoRA-GA's stability constant (Wang et al. 2024, arXiv 2407.05000), as PEFT has it."""
 DAMPING = 0.01
 """CorDA's damping of the covariance, as a share of its mean diagonal, as in the authors' code; doubled until it can be
 inverted."""
 
 
 def principal(weight: torch.Tensor, rank: int, scale: float) -> Pair:
-    """Return PiSSA's start (Meng et al. 2024, arXiv 2404.02948, equations 2 and 3): the largest singular values."""
+    """Return PiSSA's start (Meng et al. 2024, arXiv 2404.02948): the largest singular values."""
     left, values, right = torch.linalg.svd(weight, full_matrices=False)
     return _split(left[:, :rank], values[:rank], right[:rank], scale)
 
 
 def minor(weight: torch.Tensor, rank: int, scale: float) -> Pair:
-    """Return MiLoRA's start (Wang et al. 2024, arXiv 2406.09044, section 3.2): the smallest singular values."""
+    """Return MiLoRA's start (Wang et al. 2024, arXiv 2406.09044): the smallest singular values."""
     left, values, right = torch.linalg.svd(weight, full_matrices=False)
     return _split(left[:, -rank:], values[-rank:], right[-rank:], scale)
 
 
 def orthonormal(weight: torch.Tensor, rank: int) -> Pair:
-    """Return OLoRA's start (Büyükakyüz 2024, arXiv 2406.01775, algorithm 1): the first R of a QR decomposition."""
+    """Return OLoRA's start (Büyükakyüz 2024, arXiv 2406.01775): the first R of a QR decomposition."""
     q, r = torch.linalg.qr(weight)
     return r[:rank], q[:, :rank]
 
 
 def oriented(weight: torch.Tensor, covariance: torch.Tensor, rank: int, scale: float) -> Pair:
-    """Return CorDA's instruction-previewed start (Yang et al. 2024, arXiv 2406.05223, section 3.3): the largest
+    """Return CorDA's instruction-previewed start (Yang et al. 2024, arXiv 2406.05223): the largest
     singular values of W C, with C^-1 on the right.
 
     covariance: C [d_in, d_in], the mean of x x^T.
@@ -56,7 +56,7 @@ def oriented(weight: torch.Tensor, covariance: torch.Tensor, rank: int, scale: f
 
 
 def explained(covariance: torch.Tensor, mean: torch.Tensor, rank: int) -> torch.Tensor:
-    """Return EVA's A [R, d_in] (Paischer et al. 2024, arXiv 2410.07170, section 3.2): the directions in which the
+    """Return EVA's A [R, d_in] (Paischer et al. 2024, arXiv 2410.07170): the directions in which the
     centred inputs vary most. B is zero.
 
     covariance: [d_in, d_in], the mean of x x^T; mean: [d_in].
@@ -65,7 +65,7 @@ def explained(covariance: torch.Tensor, mean: torch.Tensor, rank: int) -> torch.
 
 
 def aligned(gradient: torch.Tensor, rank: int) -> Pair:
-    """Return LoRA-GA's start (Wang et al. 2024, arXiv 2407.05000, algorithm 1): singular vectors of the gradient.
+    """Return LoRA-GA's start (Wang et al. 2024, arXiv 2407.05000): singular vectors of the gradient.
 
     A has the first R right ones, B the next R left ones. gradient: [d_out, d_in].
     """

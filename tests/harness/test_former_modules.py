@@ -1,6 +1,7 @@
 """A plug-in that was written before modules moved gets one sentence with the new name."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,19 @@ def test_the_new_names_exist_and_the_contract_has_what_lay_in_the_old_ones() -> 
     assert files == set()
     assert {name for name in NEW_NAMES if (assets.root() / name.replace(".", "/")).is_dir()} == packages
     assert {"insert", "Delta", "overlay", "find", "linears", "Part", "Shape", "quantise", "Names"} <= {*base.__all__}
+
+
+def test_every_module_that_a_text_tells_to_run_exists() -> None:
+    """In code, help, errors, tests and pages: `python -m NAME` with a NAME of ours."""
+    root = Path(__file__).parents[2]
+    texts = [path for ending in ("*.py", "*.md", "*.yaml", "Makefile") for path in root.glob(f"*/**/{ending}")]
+    written = re.compile(r"python3? -m ((?:harness|methods|tasks|tests)(?:\.\w+)+)")
+    named = {
+        name
+        for path in [*texts, *root.glob("*.md"), root / "Makefile"]
+        if ".venv" not in path.parts
+        for name in written.findall(path.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 5
+    places = {name: root.joinpath(*name.split(".")) for name in named}
+    assert [name for name, path in places.items() if not (path.is_dir() or path.with_suffix(".py").is_file())] == []

@@ -1,4 +1,7 @@
-"""methods/matrix.json says what goes on what. To write it anew: python -m tests.methods.test_matrix"""
+"""methods/backbone/matrix.json says what goes on what.
+
+To write it anew: python -m tests.methods.backbone.test_applicability
+"""
 
 import copy
 import json
@@ -46,7 +49,7 @@ def test_the_file_is_what_attaching_says(usual: bool) -> None:
     """But for methods whose extra is not installed here."""
     toys = {key: toy for key, toy in TOYS.items() if toy.usual == usual}
     said = {name: {key: row[key] for key in toys} for name, row in matrix().items()}
-    assert known(toys) == said, "run: python -m tests.methods.test_matrix"
+    assert known(toys) == said, "run: python -m tests.methods.backbone.test_applicability"
     assert EXTRA not in json.dumps(said), "made where an extra was not installed"
 
 
