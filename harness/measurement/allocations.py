@@ -14,9 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
-from harness.measurement.meta_results import MetaResults
+from harness.measurement.meta_results import MetaResults, counted
 
 _READ = torch.ops.aten._local_scalar_dense.default
 
@@ -91,11 +90,17 @@ class Live(TorchDispatchMode):
         if self._inside is not None and (taken := self._inside(func, args)):
             self._events += [len(self._sizes), -1 - len(self._sizes)]
             self._sizes.append(taken)
-        if self._count and (rule := flop_registry.get(func._overloadpacket)) is not None:
-            self._operations += int(rule(*args, **kwargs, out_val=out))
+        if self._count:
+            count = counted if self._results is None else self._results.operations
+            self._operations += count(func, args, kwargs, out)
         for tensor in _tensors(out):
             self._see(tensor)
         return out
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: torch would wrap each call so that no compiler sees it, and nothing is compiled here."""
+        return False
 
     def _see(self, tensor: torch.Tensor) -> int:
         """Return the number of the tensor's storage; a new storage is recorded as born."""

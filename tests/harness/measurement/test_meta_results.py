@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness.measurement.meta_results import MetaResults
+from harness.measurement.meta_results import MetaResults, counted
 
 ATEN = torch.ops.aten
 
@@ -63,3 +63,26 @@ def test_views_changes_in_place_and_real_tensors_are_left_to_torch() -> None:
             assert results.call(view, (x, [6]), {}).untyped_storage()._cdata == x.untyped_storage()._cdata
         assert results.call(ATEN.add_.Tensor, (x, 1), {}) is x
         assert results.call(ATEN.mul.Tensor, (real, 2), {}).tolist() == [2.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("func", "args", "expected"),
+    [
+        (ATEN.mm.default, (meta(2, 3), meta(3, 5)), 2 * 2 * 3 * 5),
+        (ATEN.bmm.default, (meta(4, 2, 3), meta(4, 3, 5)), 4 * 2 * 2 * 3 * 5),
+        (ATEN.addmm.default, (meta(5), meta(2, 3), meta(3, 5)), 2 * 2 * 3 * 5),
+        (ATEN.mul.Tensor, (meta(2, 3), 2), 0),
+    ],
+)
+def test_operations_are_counted_as_torch_counts_them(func: Any, args: tuple[Any, ...], expected: int) -> None:
+    results, out = MetaResults(), func(*args)
+    assert [results.operations(func, args, {}, out) for _ in range(2)] == [expected, expected]
+    assert counted(func, args, {}, out) == expected
+
+
+def test_operations_of_other_shapes_and_of_real_tensors_are_counted_anew() -> None:
+    results, real = MetaResults(), torch.ones(2, 2)
+    for rows in (2, 3, 2):
+        x, y = meta(rows, 3), meta(3, 5)
+        assert results.operations(ATEN.mm.default, (x, y), {}, ATEN.mm.default(x, y)) == 30 * rows
+    assert results.operations(ATEN.mm.default, (real, real), {}, real) == 16
