@@ -99,6 +99,8 @@ def hand_over(
     other.
     """
     lost: list[Exception] = []
+    if setup.limit is not None and setup.limit.over():  # to start workers takes seconds
+        return lost
     # With one job at once joblib would run it in this process.
     at_once = 2 if apart else min(plan.at_once, len(pending))
     name, settled = _settled(plan, at_once, Path(setup.runtime.store))
@@ -255,7 +257,7 @@ def _give_up(store: Store, pending: Sequence[str], lost: Sequence[Exception]) ->
 def _pending(store: Store, keys: Sequence[str], seen: Mapping[str, int], limit: TimeLimit | None) -> list[str]:
     """Return the cells that nobody has tried since, and that may still begin."""
     gate = Gate(store, limit)
-    return [key for key in keys if tried(store, key) == seen[key] and gate.opens(key)]
+    return [key for key in keys if tried(store, key) == seen[key] and gate.opens(key, anew=False)]
 
 
 def _wait_for_others(store: Store, keys: Sequence[str], seen: Mapping[str, int], limit: TimeLimit | None) -> bool:

@@ -69,14 +69,20 @@ class Gate:
         self._refused: set[str] = set()
         self._last_seed: int | None = None
 
-    def opens(self, key: str) -> bool:
-        """Return whether this cell may begin now."""
+    def opens(self, key: str, anew: bool = True) -> bool:
+        """Return whether this cell may begin now.
+
+        anew: learn once more from the cells that had not ended at the last look. Who asks for all cells of a grid at
+        one moment does without, since the reads would grow with the square of the cells.
+        """
         if self._limit is None:
             return True
         if self._limit.over():
             return False
         if key not in self._places:
             return True
+        if anew:
+            self._running = [other for other in self._running if not self._learn(other)]
         self._look_before(key)
         cell = self._limit.cells[key]
         late = self._last_seed is not None and cell.seed != self._last_seed
@@ -88,7 +94,6 @@ class Gate:
 
     def _look_before(self, key: str) -> None:
         """Learn from the cells before this one that have ended, and note those that wait and no longer fit."""
-        self._running = [other for other in self._running if not self._learn(other)]
         for other in self._order[self._next : self._places[key]]:
             if self._learn(other):
                 continue

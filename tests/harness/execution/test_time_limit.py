@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from harness.config.schema import Cell
-from harness.execution import time_limit
+from harness.execution import attempts, launch, time_limit
 from harness.execution.expected_times import Estimate, expected
 from harness.execution.time_limit import Gate, TimeLimit
 from harness.store import identity, lease
@@ -114,3 +114,19 @@ def test_a_cell_that_went_on_from_a_checkpoint_teaches_nothing(
 def test_running_cells_have_a_twentieth_of_the_time_to_stop() -> None:
     assert time_limit.limit(3600.0, 0.0) == TimeLimit(3600.0, 3780.0, 3600.0)
     assert time_limit.limit(10.0, 0.0).end == 12.0
+
+
+def test_a_grid_is_looked_through_in_a_few_reads_of_each_cell(
+    gate: Callable[..., Gate], cell: Make, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = [cell("lora", seed) for seed in range(40)]
+    limit, reads, read = gate(50.0, cells, [0.1] * 40)._limit, list[str](), attempts.tried
+
+    def counted(store: Store, key: str) -> int:
+        reads.append(key)
+        return read(store, key)
+
+    monkeypatch.setattr(attempts, "tried", counted)
+    keys = list(map(identity.key, cells))
+    assert launch._pending(store, keys, dict.fromkeys(keys, 0), limit) == keys
+    assert len(reads) <= 2 * len(keys)
