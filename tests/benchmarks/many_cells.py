@@ -47,7 +47,7 @@ def cells(count: int, folder: Path) -> list[Cell]:
     """Return so many cells that differ by their seed."""
     method = MethodConfig("stub", {"rank": 4})
     model = ModelConfig(name="stub", family="stub", revision="r1")
-    task = TaskConfig("stub", digest="d1", data_dir=str(folder))
+    task = TaskConfig("micro/sentiment", digest="d1", data_dir=str(folder))
     return [Cell(method, model, task, "seq2seq", RecipeConfig(name="stub"), seed) for seed in range(count)]
 
 
