@@ -63,10 +63,12 @@ class ExpectedTimes:
         self.cells = cells
         self._ratios: dict[Kind, list[float]] = defaultdict(list)
         self._walls: dict[Kind, list[float]] = defaultdict(list)
+        self._medians: dict[tuple[str, Kind], float] = {}
 
     def learn(self, key: str, wall_s: float) -> None:
         """Take account of a cell that has ended after so many seconds. Each cell counts once, so call it once."""
         cell = self.cells[key]
+        self._medians.clear()
         for kind in cell.kinds():
             self._walls[kind].append(wall_s)
             if cell.estimate is not None and cell.estimate.seconds > 0:
@@ -76,10 +78,21 @@ class ExpectedTimes:
         """Return the expected seconds of a whole cell; None where nothing is known of any cell like it."""
         cell = self.cells[key]
         if cell.estimate is None:
-            walls = next((self._walls[kind] for kind in cell.kinds() if kind in self._walls), [])
-            return statistics.median(walls) if walls else None
-        ratios = next((self._ratios[kind] for kind in cell.kinds() if kind in self._ratios), [])
-        return cell.estimate.seconds * (statistics.median(ratios) if ratios else 1.0)
+            return self._median("walls", self._walls, cell)
+        ratio = self._median("ratios", self._ratios, cell)
+        return cell.estimate.seconds * (1.0 if ratio is None else ratio)
+
+    def _median(self, name: str, of: Mapping[Kind, list[float]], cell: Expected) -> float | None:
+        """Return the median of the cells most like this one; None without any.
+
+        It is computed once between two cells that end: the time that is left asks for it for each cell of the sweep.
+        """
+        kind = next((kind for kind in cell.kinds() if kind in of), None)
+        if kind is None:
+            return None
+        if (name, kind) not in self._medians:
+            self._medians[name, kind] = statistics.median(of[kind])
+        return self._medians[name, kind]
 
     def is_measured(self, key: str) -> bool:
         """Return whether the seconds rest on cells of the same model on this machine, and are no rough guess."""
