@@ -37,10 +37,12 @@ demo: $(VENV)/.installed
 page: $(VENV)/.installed
 	$(BIN)/deltabench report --reference --out results/reference/report.html
 
+# One more than there are processors: many tests wait for a clock or for another process.
+WORKERS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 1)))
 # Bytecode is written whatever the shell says: the tests start hundreds of processes, and each would compile ours anew.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -q -n auto
+	$(BIN)/python -m pytest -q -n $(WORKERS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
