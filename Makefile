@@ -42,7 +42,7 @@ WORKERS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 1)))
 # Bytecode is written whatever the shell says: the tests start hundreds of processes, and each would compile ours anew.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -q -n $(WORKERS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

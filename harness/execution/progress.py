@@ -45,6 +45,17 @@ class Tally:
         self._begun: dict[str, float] = {}
         self._spent = 0.0
 
+    def lines(self) -> Iterator[str]:
+        """Yield one line for each cell that ended since the last call.
+
+        The remaining time is computed once for all of them: it looks at every cell that is left, and where thousands
+        are left the lines would fall behind the cells.
+        """
+        left_s = None
+        for place, key in enumerate(self.poll()):
+            left_s = left_s if place else self.left_s()
+            yield self.line(key, left_s)
+
     def poll(self) -> Iterator[str]:
         """Yield the keys that ended since the last call; each is counted before it is yielded."""
         now, running = time.monotonic(), self.store.running_keys()
@@ -93,14 +104,15 @@ class Tally:
             at_once = min(at_once, (self._spent + sum(ran.values())) / max(since, 1e-9))
         return max(sum(rests.values()) / at_once, *rests.values())
 
-    def line(self, key: str) -> str:
-        """Return one line about an ended cell."""
+    def line(self, key: str, left_s: float | None) -> str:
+        """Return one line about an ended cell, with the remaining seconds."""
         summary = self.store.summary(key) or {}
         wall = summary.get("wall_s")
         took = f"  {wall:.1f} s" if isinstance(wall, int | float) else ""
         count = f"[{len(self.ended)}/{len(self.cells)}]"
         points = score(summary, self.role)
-        return f"{count} {key[:8]} {self.ended[key]:<8} {self.names[key]}{points}{took}{self._eta()}"
+        left = f"  {clock(left_s)} to go" if left_s and self.pending else ""
+        return f"{count} {key[:8]} {self.ended[key]:<8} {self.names[key]}{points}{took}{left}"
 
     def running(self) -> dict[str, int]:
         """Return key -> step of the cells that run now."""
@@ -109,10 +121,6 @@ class Tally:
             at = [folder.last_step() for folder in self.store.unfinished(key)[-1:]]
             steps[key] = at[0] or 0 if at else 0
         return steps
-
-    def _eta(self) -> str:
-        left = self.left_s()
-        return f"  {clock(left)} to go" if left and self.pending else ""
 
 
 def names(cells: Mapping[str, Cell], among: Sequence[Cell] = ()) -> dict[str, str]:
@@ -163,11 +171,11 @@ def shown(tally: Tally) -> Iterator[None]:
 
 
 def _ticks(tally: Tally, stop: threading.Event) -> Iterator[Iterator[str]]:
-    """Yield polls until `stop` is set, and once more after that; slower where the store is slow."""
+    """Yield the lines of a poll until `stop` is set, and once more after that; slower where the store is slow."""
     while True:
         last = stop.is_set()
         before = time.monotonic()
-        yield tally.poll()
+        yield tally.lines()
         if last:
             return
         stop.wait(max(POLL_S, 10 * (time.monotonic() - before)))
@@ -176,8 +184,8 @@ def _ticks(tally: Tally, stop: threading.Event) -> Iterator[Iterator[str]]:
 def _lines(tally: Tally, stop: threading.Event) -> None:
     """Print one line for each ended cell."""
     for news in _ticks(tally, stop):
-        for key in news:
-            print(tally.line(key), file=sys.stderr, flush=True)
+        for line in news:
+            print(line, file=sys.stderr, flush=True)
 
 
 def _bar(tally: Tally, stop: threading.Event) -> None:
@@ -189,8 +197,8 @@ def _bar(tally: Tally, stop: threading.Event) -> None:
         sweep = progress.add_task("", total=len(tally.cells))
         bars: dict[str, TaskID] = {}
         for news in _ticks(tally, stop):
-            for key in news:
-                progress.console.print(tally.line(key), highlight=False, markup=False)
+            for line in news:
+                progress.console.print(line, highlight=False, markup=False)
             progress.update(sweep, completed=len(tally.ended), description=_describe(tally))
             running = tally.running()
             for key in set(bars) - set(running):
