@@ -124,14 +124,17 @@ def span(rates: Sequence[float]) -> str:
     return rate(low) if low == high else f"{rate(low)} to {rate(high)}"
 
 
-def notes(study: Study) -> tuple[str, ...]:
-    """Return the meaning of the marks that are present, and the seeds on which rates were chosen."""
+def notes(study: Study, scores: bool = True) -> tuple[str, ...]:
+    """Return the meaning of the marks that are present, and the seeds on which rates were chosen.
+
+    scores: whether the table shows the tasks' own scores, which alone have the mark of collapsed models.
+    """
     lines = []
     if any(unscored(study, arm, study.clean.tasks) for arm in study.clean.arms):
         lines.append(f"{MISSING} with a word, such as {MISSING} oom: no number, because cells behind it ended so")
     if any(arrows(study, arm, study.clean.tasks) for arm in study.clean.arms):
         lines.append(AT_EDGE)
-    if study.collapsed:
+    if scores and study.collapsed:
         lines.append(COLLAPSED)
     if any(untuned(study, arm) for arm in study.clean.arms):
         lines.append(f"{ALONE}, so these rows stand last, in the exhibit's order, and are not ranked")

@@ -38,7 +38,7 @@ def by_likelihood(study: Study) -> Table:
         *label(study),
         "how often the right option of a row is the likeliest, in points of 100, whatever is generated; "
         "checkpoint and learning rate as above",
-        *rate_marks.notes(study),
+        *rate_marks.notes(study, scores=False),
     )
     made = Table("likelihood", "By the likelihood of the options", study.model, columns, tuple(rows), notes)
     return _marked(study, panel, made, columns[1:]) if panel else made
