@@ -6,6 +6,7 @@ can read through it by a name that it points here, and no header lets another or
 
 import contextlib
 import json
+import os
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -64,7 +65,8 @@ class Pages:
 class Server(ThreadingHTTPServer):
     """The server of one page. port: 0 for any free port. Raise OSError where the port is in use."""
 
-    allow_reuse_address = False
+    allow_reuse_address = os.name == "posix"
+    """Connections of an ended server would keep its port for a minute. Elsewhere this would share a port in use."""
     daemon_threads = True
 
     def __init__(self, pages: Pages, port: int) -> None:

@@ -9,7 +9,9 @@ The server answers this machine alone and only reads: nothing is written into th
 
 import argparse
 import errno
-from collections.abc import Iterator, Mapping
+import heapq
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.analysis.page import html_file, serve
@@ -19,12 +21,16 @@ from harness.config.building import build
 from harness.config.schema import Runtime
 from harness.errors import UsageError, plain
 from harness.execution import progress
+from harness.store.attempt_folder import RECORD
+from harness.store.cell_files import Summary
 from harness.store.store import Store
 
 PORT = 8765
 MOST_FAILURES = 5
 FAILED = ("failed", "diverged", "timeout", "interrupted", "blocked", "oom")
 ENDED = ("done", "stale", *FAILED)
+Known = tuple[str, str, Summary]
+"""The key of a cell, its status, and the summary of its attempt that counts."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,8 +97,11 @@ def news(store: Store | None) -> Mapping[str, Any]:
     grids = shown["grids"]
     cells = sum(grid["cells"] for grid in grids)
     ended = sum(count for grid in grids for name, count in grid["counts"].items() if name in ENDED)
-    failures = list(_failures(store))[:MOST_FAILURES]
-    version = " ".join([str(len(grids)), *(f"{name} {counts[name]}" for name in ENDED if counts.get(name))])
+    known = [(key, state, summary) for key, state, summary in store.statuses() if summary is not None]
+    failures = [_failure(store, *each) for each in _latest(store, known)]
+    numbers = [f"{name} {counts[name]}" for name in ENDED if counts.get(name)]
+    attempts = sum(summary["attempt"] for _, _, summary in known)  # a second attempt may end like the first one
+    version = " ".join([str(len(grids)), *numbers, f"attempts {attempts}"])
     return {"line": _line(shown, counts), "cells": cells, "ended": ended, "failures": failures, "version": version}
 
 
@@ -113,14 +122,24 @@ def _line(shown: Mapping[str, Any], counts: Mapping[str, int]) -> str:
     return "; ".join(parts)
 
 
-def _failures(store: Store) -> Iterator[dict[str, str]]:
-    """Yield the cells without a result, with their reasons."""
-    for key, state, summary in store.statuses():
-        if state in FAILED and summary is not None:
-            error = (store.read(key) or {}).get("error") or {}
-            name = f"{summary['method']} {summary['model']} {summary['task']} seed {summary['seed']}"
-            yield {
-                "status": state,
-                "name": name,
-                "reason": plain(" ".join(str(error.get("message") or "").split()))[:160],
-            }
+def _latest(store: Store, known: Sequence[Known]) -> list[Known]:
+    """Return the cells without a result that ended last, the last one first."""
+    failed = [each for each in known if each[1] in FAILED]
+    return heapq.nlargest(
+        MOST_FAILURES, failed, key=lambda each: (_written(store, each[0], each[2]["attempt"]), each[0])
+    )
+
+
+def _written(store: Store, key: str, attempt: int) -> float:
+    """Return when the record of an attempt was written; 0 where it has gone."""
+    try:
+        return os.stat(store.at(key, f"attempts/{attempt}/{RECORD}")).st_mtime
+    except OSError:
+        return 0.0
+
+
+def _failure(store: Store, key: str, state: str, summary: Summary) -> dict[str, str]:
+    """Return a cell without a result, with its reason."""
+    error = (store.read(key) or {}).get("error") or {}
+    name = f"{summary['method']} {summary['model']} {summary['task']} seed {summary['seed']}"
+    return {"status": state, "name": name, "reason": plain(" ".join(str(error.get("message") or "").split()))[:160]}

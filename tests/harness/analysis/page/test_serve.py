@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import os
+import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +17,8 @@ from harness.experiments.grid import expand
 from harness.store import lease, requested_grids
 from harness.store.requested_grids import Grid, Place
 from harness.store.store import Store
-from tests.harness.analysis.page.made_pages import fill
+from tests.harness import made_runs
+from tests.harness.analysis.page.made_pages import fill, put
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -113,7 +116,40 @@ def test_what_runs_is_counted_and_failures_are_named(store: Store) -> None:
     news = view.news(store)
     assert news["line"].startswith("5 done, 1 failed, 0 running")
     assert [failure["status"] for failure in news["failures"]] == ["failed"]
-    assert news["version"] == "0 done 1 stale 4 failed 1"
+    assert news["version"] == "0 done 1 stale 4 failed 1 attempts 7"
+
+
+def test_the_failures_that_happened_last_are_named(store: Store) -> None:
+    for seed in range(view.MOST_FAILURES + 2):
+        made = made_runs.run("lora", "micro/qa", seed, status="failed").record
+        key = put(store, {**made, "error": {"type": "E", "message": f"of seed {seed}"}})
+        os.utime(store.at(key, "attempts/1/record.json"), (seed, seed))
+    reasons = [failure["reason"] for failure in view.news(store)["failures"]]
+    assert reasons == [f"of seed {seed}" for seed in range(view.MOST_FAILURES + 1, 1, -1)]
+
+
+def test_a_second_attempt_that_ends_like_the_first_one_is_news(store: Store) -> None:
+    made = made_runs.run("lora", "micro/qa", 0, status="failed").record
+    put(store, made)
+    before = view.news(store)["version"]
+    put(store, made)
+    assert view.news(store)["version"] != before
+
+
+def test_a_server_starts_again_on_its_port_while_earlier_connections_linger(counter: Counter) -> None:
+    pages = serve.Pages(counter.progress, counter.render)
+    first = serve.Server(pages, 0)
+    thread = threading.Thread(target=first.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    port = first.server_address[1]
+    with socket.create_connection((serve.ADDRESS, port)) as client:
+        client.sendall(f"GET / HTTP/1.1\r\nHost: {serve.ADDRESS}:{port}\r\n\r\n".encode())
+        while client.recv(4096):
+            pass  # the server closes first, so the connection lingers on its side
+    first.shutdown()
+    first.server_close()
+    thread.join()
+    serve.Server(pages, port).server_close()
 
 
 def test_what_is_running_is_told_with_what_is_left(store: Store) -> None:
