@@ -15,7 +15,7 @@ from harness.store import archive, columns, identity
 from harness.store.record import run_joules, scores
 
 BYTES_PER_PARAMETER = 4
-"""Of a stored delta: its tensors are written in fp32."""
+"""Of a stored delta: its tensors are written in fp32, also where training is in bf16."""
 FIELDS = ("method", "model", "task", "recipe")
 
 
@@ -24,7 +24,8 @@ class Attempt:
     """One attempt.
 
     record: as stored, without paths of this machine. group: the exhibit or grid that it belongs to. counts: whether it
-    is the attempt that counts for its cell. log: the last lines that it wrote.
+    is the attempt that counts for its cell. log: the last lines that it wrote. stored: the bytes of the file with its
+    trained tensors; None where there is no such file. origin: "reference" beside the records of a store, else "".
     """
 
     record: Mapping[str, Any]
@@ -33,6 +34,8 @@ class Attempt:
     counts: bool = True
     stale: bool = False
     log: Sequence[str] = ()
+    stored: int | None = None
+    origin: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,9 @@ def _share(attempt: Attempt) -> Any:
 
 
 def _stored(attempt: Attempt) -> Any:
+    """Return the bytes of the file of the trained tensors; those of its numbers alone where the file is not here."""
+    if attempt.stored is not None:
+        return attempt.stored
     trained = _trained(attempt)
     return None if trained is None else BYTES_PER_PARAMETER * (trained + (_at("parameters", "head")(attempt) or 0))
 
@@ -107,6 +113,7 @@ COLUMNS = (
     Column("status", "status", lambda attempt: attempt.record["status"], number=False),
     Column("stale", "stale", lambda attempt: attempt.stale, number=False),
     Column("group", "exhibit or grid", lambda attempt: attempt.group, number=False),
+    Column("origin", "records", lambda attempt: attempt.origin or None, number=False),
     Column("method", "method", _name("method"), number=False),
     Column("arm", "arm", lambda attempt: "", number=False),
     Column("model", "model", _name("model"), number=False),
@@ -129,11 +136,11 @@ COLUMNS = (
 )
 
 
-def rows(attempts: Sequence[Attempt], normalised: Mapping[str, float]) -> dict[str, Any]:
-    """Return the columns and their values, [columns][attempts]. normalised: key -> normalised score, where defined."""
+def rows(attempts: Sequence[Attempt], normalised: Mapping[tuple[str, str], float]) -> dict[str, Any]:
+    """Return the columns and their values, [columns][attempts]. normalised: (group, key) -> its score."""
     values = {column.name: [column.of(attempt) for attempt in attempts] for column in COLUMNS}
     values["arm"] = _arms(attempts)
-    values["normalised"] = [normalised.get(attempt.record["key"]) for attempt in attempts]
+    values["normalised"] = [normalised.get((attempt.group, attempt.record["key"])) for attempt in attempts]
     shown = [column for column in COLUMNS if any(value is not None for value in values[column.name])]
     return {
         "columns": [column.to_json() for column in shown],

@@ -9,12 +9,13 @@ from typing import Any
 from harness.analysis.page.attempt_rows import Attempt
 from harness.store.record import scores
 
+Place = tuple[str, str]
 SURE = 3
 """How many standard errors the ceiling has to be above the floor, as in the tables."""
 
 
-def of(attempts: Iterable[Attempt], roles: Mapping[str, tuple[str | None, str | None]]) -> dict[str, float]:
-    """Return key -> (score - floor) / (ceiling - floor), where the ratio is defined on the cell's task.
+def of(attempts: Iterable[Attempt], roles: Mapping[str, tuple[str | None, str | None]]) -> dict[Place, float]:
+    """Return (group, key) -> (score - floor) / (ceiling - floor), where the ratio is defined on the cell's task.
 
     roles: group -> (floor, ceiling), the methods of its exhibit. The floor is no tuning or guessing, the better of
     both.
@@ -24,13 +25,13 @@ def of(attempts: Iterable[Attempt], roles: Mapping[str, tuple[str | None, str | 
         if attempt.counts and attempt.record["status"] == "done" and attempt.group in roles:
             cell = attempt.record["cell"]
             places[attempt.group, cell["model"]["name"], cell["task"]["name"]].append(attempt)
-    normal = {}
+    normal: dict[Place, float] = {}
     for (group, _, _), here in places.items():
         if (ends := _ends(here, *roles[group])) is not None:
             floor, ceiling = ends
             for attempt in here:
                 if (score := scores(attempt.record)["test"]) is not None:
-                    normal[attempt.record["key"]] = (score - floor) / (ceiling - floor)
+                    normal[group, attempt.record["key"]] = (score - floor) / (ceiling - floor)
     return normal
 
 

@@ -75,15 +75,15 @@ page.show = async () => {
     if (!error.expected) console.error(error);
   }
 };
-// A row of the page by the beginning of its key; ".2" behind it names the second attempt.
+// A row of the page by the beginning of its key; ".2" behind it names the second attempt, ".reference" our own run.
 page.find = (text) => {
-  const [key, attempt] = text.split(".");
-  const found = page.rows.filter((row) => row.key.startsWith(key) && (attempt ? String(row.attempt) === attempt : row.counts));
+  const [key, part] = text.split(".");
+  const found = page.rows.filter((row) => row.key.startsWith(key) && (part === undefined ? row.counts : row.origin ? row.origin === part : String(row.attempt) === part));
   return key.length >= 4 && found.length ? found[0] : null;
 };
-page.navigate = () => {
+page.navigate = (top = 0) => {
   document.getElementById("trouble").hidden = true;
-  page.show().then(() => {
-    if (!["verdicts", "claim"].includes(page.read().name)) window.scrollTo(0, 0);
+  return page.show().then(() => {
+    if (top || !["verdicts", "claim"].includes(page.read().name)) window.scrollTo(0, top);
   });
 };

@@ -45,6 +45,14 @@ page.build = (words) => {
     grid.setAttribute("aria-label", "Attempts");
     holder.setAttribute("role", "rowgroup");
     holder.querySelector(".tabulator-table").setAttribute("role", "presentation");
+    for (const head of grid.querySelectorAll(".tabulator-sortable")) { // Tabulator sorts by clicks alone
+      head.tabIndex = 0;
+      head.addEventListener("keydown", (event) => {
+        if (!["Enter", " "].includes(event.key)) return;
+        event.preventDefault();
+        head.click();
+      });
+    }
     page.refresh(page.read().words);
   });
   document.getElementById("compare-button").onclick = () => page.go("compare", page.table.getSelectedData().map((row) => row.id).join(","));
@@ -92,7 +100,7 @@ page.sections.cell = async (value) => {
   const memory = Object.entries(data.memory || {}).flatMap(([phase, figures]) => Object.entries(figures || {}).filter(([, number]) => number !== null).map(([name, number]) => [phase === "why_null" ? `no ${name}` : `${phase}, ${name.replaceAll("_", " ")}`, typeof number === "number" ? page.number(number, "bytes") : number]));
   const made = data.provenance || {};
   const head = page.make("p", {}, page.make("span", { class: `status ${row.status}` }, row.status), `, attempt ${row.attempt}${row.counts ? "" : ", which does not count"}${row.stale ? ", stale: today's code would give other numbers" : ""}. `,
-    ...others.map((other) => page.make("a", { href: `#cell=${other.id}` }, `attempt ${other.attempt} (${other.status}) `)), ...(row.group ? ["Of ", page.make("a", { href: `#cells&group=${encodeURIComponent(row.group)}` }, row.group), ". "] : []),
+    ...others.map((other) => page.make("a", { href: `#cell=${other.id}` }, `${other.origin || ""} attempt ${other.attempt} (${other.status}) `.trimStart())), ...(row.group ? ["Of ", page.make("a", { href: `#cells&group=${encodeURIComponent(row.group)}` }, row.group), ". "] : []),
     page.make("a", { href: `#cells&q=${encodeURIComponent(row.arm)}&model=${encodeURIComponent(row.model)}&task=${encodeURIComponent(row.task)}` }, "Its other seeds"));
   place.replaceChildren(...[
     page.make("h1", {}, `${row.arm}, ${row.model}, ${row.task}, seed ${row.seed}`), head,

@@ -25,7 +25,7 @@ page.load = async () => {
   const rows = Array.from({ length: columns[0].length }, (_, at) => {
     const row = { at };
     page.columns.forEach((column, place) => (row[column.name] = columns[place][at]));
-    row.id = row.key.slice(0, 12) + (row.counts ? "" : "." + row.attempt);
+    row.id = row.key.slice(0, 12) + (row.origin ? "." + row.origin : row.counts ? "" : "." + row.attempt);
     row.text = page.words(`${row.key} ${row.status} ${row.group} ${row.arm} ${row.model} ${row.task} seed ${row.seed}`);
     return row;
   });

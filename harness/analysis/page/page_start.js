@@ -35,7 +35,9 @@ for (const button of document.querySelectorAll("#claims [data-sort]")) {
 for (const link of document.querySelectorAll("[data-figure]")) {
   link.href = document.getElementById(link.dataset.figure).src;
 }
-page.save = (name, text) => page.make("a", { href: "data:text/plain;charset=utf-8," + encodeURIComponent(text), download: name }).click();
+// Half a surrogate pair, which a text of a record may have, cannot stand in an address.
+page.whole = (text) => text.replace(/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, "\ufffd");
+page.save = (name, text) => page.make("a", { href: "data:text/plain;charset=utf-8," + encodeURIComponent(page.whole(text)), download: name }).click();
 for (const link of document.querySelectorAll("[data-file]")) {
   link.addEventListener("click", async (event) => {
     event.preventDefault();
@@ -66,25 +68,41 @@ document.getElementById("skip").addEventListener("click", (event) => {
   document.getElementById("main-content").focus();
 });
 // The page of `deltabench view` looks every few seconds at what runs, and loads itself again once there are new results.
+// The new page is scrolled to where the reader was. A reader who types or has selected cells chooses the moment.
+const SCROLLED = "deltabench-scrolled";
+page.again = () => {
+  sessionStorage.setItem(SCROLLED, String(window.scrollY));
+  location.reload();
+};
+page.scrolled = () => {
+  const top = page.boot.live ? Number(sessionStorage.getItem(SCROLLED)) || 0 : 0;
+  if (page.boot.live) sessionStorage.removeItem(SCROLLED);
+  return top;
+};
 page.watch = async () => {
   const place = document.getElementById("live");
   try {
-    const news = await (await fetch("progress.json", { cache: "no-store" })).json();
+    const text = await (await fetch("progress.json", { cache: "no-store" })).text(), news = JSON.parse(text);
     place.hidden = false;
-    place.replaceChildren(page.make("span", {}, news.line, " "), ...(news.cells ? [page.make("progress", { max: news.cells, value: news.ended, "aria-label": "cells that have ended" })] : []),
+    // What has not changed stays: a button keeps its focus, and a screen reader reads no line twice.
+    if (text !== page.news) place.replaceChildren(page.make("span", {}, news.line, " "), ...(news.cells ? [page.make("progress", { max: news.cells, value: news.ended, "aria-label": "cells that have ended" })] : []),
       ...news.failures.map((failure) => page.make("div", { class: "small" }, page.make("span", { class: `status ${failure.status}` }, failure.status), ` ${failure.name}: ${failure.reason}`)));
+    page.news = text;
     if (news.version !== page.boot.version) {
-      const busy = document.activeElement && ["INPUT", "SELECT"].includes(document.activeElement.tagName);
-      if (busy) place.append(page.make("button", { type: "button", onclick: () => location.reload() }, "Show the new results"));
-      else location.reload();
+      const typing = document.activeElement && ["INPUT", "SELECT"].includes(document.activeElement.tagName);
+      const selecting = page.table && page.table.getSelectedData().length;
+      if (!typing && !selecting) page.again();
+      else if (!place.querySelector("button")) place.append(page.make("button", { type: "button", onclick: page.again }, "Show the new results"));
     }
   } catch {
+    page.news = null;
     place.hidden = false;
     place.textContent = "The server of this page has ended; what is shown stays as it is.";
+  } finally {
+    setTimeout(page.watch, page.boot.every * 1000);
   }
-  setTimeout(page.watch, page.boot.every * 1000);
 };
-window.addEventListener("hashchange", page.navigate);
+window.addEventListener("hashchange", () => page.navigate());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => page.show());
-page.navigate();
+page.navigate(page.scrolled());
 if (page.boot.live) page.watch();

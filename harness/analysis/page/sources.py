@@ -3,6 +3,7 @@
 Nothing is written into the store. The exhibits of a store are drawn into a temporary folder.
 """
 
+import os
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from harness.experiments import exhibits
 from harness.experiments.exhibits import Exhibit
 from harness.store import archive, identity, requested_grids
 from harness.store.archive import Run
+from harness.store.attempt_folder import FILE
 from harness.store.requested_grids import Grid
 from harness.store.store import Store
 
@@ -178,18 +180,34 @@ def _attempts(store: Store, groups: Mapping[str, str], wanted: Collection[str] |
             counts = number == summary["attempt"]
             log = () if record["status"] == "done" and not counts else store.attempt(key, number).log_tail(LOG_LINES)
             lines = private_paths.hidden(list(log), paths)
-            yield Attempt(shown, store.evaluations(key, number), groups.get(key, ""), counts, stale and counts, lines)
+            stored = _bytes(store.at(key, f"attempts/{number}/{FILE}"))
+            curve, group = store.evaluations(key, number), groups.get(key, "")
+            yield Attempt(shown, curve, group, counts, stale and counts, lines, stored)
+
+
+def _bytes(path: str) -> int | None:
+    """Return the size of a file; None where there is none."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return None
 
 
 def joined(first: Content, second: Content) -> Content:
-    """Return two contents as one; names of exhibits that both have get the second's origin."""
+    """Return records of a store and of our reference runs as one.
+
+    What both have is told apart: an exhibit by its name, and a cell, which has one key in both, by its origin.
+    """
     names = {shown.name for shown in first.exhibits}
     other = [
         replace(shown, name=f"{shown.name},reference") if shown.name in names else shown for shown in second.exhibits
     ]
     origin = f"{first.origin} and {second.origin}"
     return Content(
-        origin, [*first.exhibits, *other], [*first.attempts, *second.attempts], [*first.notes, *second.notes]
+        origin,
+        [*first.exhibits, *other],
+        [*first.attempts, *(replace(attempt, origin="reference") for attempt in second.attempts)],
+        [*first.notes, *second.notes],
     )
 
 

@@ -16,7 +16,7 @@ from harness import atomic_files
 from harness.analysis.page import html_file, sources
 from harness.cli import command_line
 from harness.config import compose
-from harness.errors import UsageError
+from harness.errors import UsageError, plain
 from harness.paths import located
 from harness.store.store import Store
 
@@ -46,7 +46,7 @@ def main(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise UsageError(f"--out {path}: it cannot be written ({error.strerror}); name another file.") from error
     size, took = path.stat().st_size / 1e6, time.monotonic() - started
-    print("".join(f"{note}\n" for note in content.notes), end="")
+    print("".join(f"{plain(note)}\n" for note in content.notes), end="")
     print(f"{path}: {len(content.attempts)} attempts, {len(content.exhibits)} exhibits, {size:.1f} MB in {took:.1f} s")
     return 0
 

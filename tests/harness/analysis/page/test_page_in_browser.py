@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from harness.analysis.page import html_file, serve, sources
+from harness.analysis.page.attempt_rows import Attempt
 from harness.cli.commands import view as view_command
 from harness.store.store import Store
 from tests.harness import made_runs
@@ -151,6 +152,7 @@ def test_texts_of_records_stay_texts(visit: Open, pages: Any) -> None:
     saved = page.evaluate("(() => { let text; page.save = (_, all) => { text = all; }; page.csv(); return text; })()")
     assert f"'{HOSTILE['formula']}" in saved
     assert f",{HOSTILE['formula']}" not in saved
+    assert page.evaluate("page.whole('a\\ud800b\\udc00 \\ud83d\\ude00')") == "a\ufffdb\ufffd \U0001f600"
 
 
 def test_keys_alone_are_enough(visit: Open) -> None:
@@ -162,6 +164,10 @@ def test_keys_alone_are_enough(visit: Open) -> None:
     page.focus("nav a[data-section=cells]")
     page.keyboard.press("Enter")
     page.wait_for_selector(".tabulator-row")
+    for direction in ("asc", "desc"):
+        page.focus(".tabulator-col[tabulator-field=seed]")
+        page.keyboard.press("Enter")
+        page.wait_for_function("text => location.hash.includes(text)", arg=f"sort=seed%3A{direction}")
     page.focus(".tabulator-row input[type=checkbox] >> nth=0")
     page.keyboard.press("Space")
     assert page.locator(".tabulator-row.tabulator-selected").count() == 1
@@ -211,10 +217,38 @@ def test_the_page_follows_a_store_that_is_written(browser: Any, store: Store, mo
         put(store, again.record, again.curve)
         page.wait_for_function("() => document.getElementById('cell-count').textContent === '8 of 8 attempts'")
         assert page.url.endswith("#cells"), "the view stays"
+        page.set_viewport_size({"width": 800, "height": 300})
+        page.click(".tabulator-row input[type=checkbox] >> nth=0")
+        page.evaluate("window.scrollTo(0, 120)")
+        put(store, made_runs.run("adapter", "micro/qa", 4).record)
+        page.wait_for_selector("#live button", state="attached")
+        assert count(page) == "8 of 8 attempts", "the selected cells stay"
+        page.evaluate("document.querySelector('#live button').click()")
+        page.wait_for_function("() => document.getElementById('cell-count').textContent === '9 of 9 attempts'")
+        page.wait_for_function("() => window.scrollY > 60")  # the line of news above is longer for a while
     finally:
         page.context.close()
         server.shutdown()
         thread.join()
+
+
+def test_a_cell_of_a_store_and_of_a_reference_run_has_two_addresses(browser: Any, store: Store, tmp_path: Path) -> None:
+    made = made_runs.run("lora", "micro/qa", 0)
+    key = put(store, made.record, made.curve)
+    ours = sources.Content("our reference runs", [], [Attempt(made.record, made.curve, "delta-ranking")])
+    path = write(tmp_path / "page.html", store, lambda: ours)
+    page = browser.new_context().new_page()
+    page.goto(f"{path.as_uri()}#cells")
+    page.wait_for_selector(".tabulator-row")
+    names = page.locator(".tabulator-row [tabulator-field=id]").all_text_contents()
+    assert sorted(names) == [key[:8], f"{key[:8]}.reference"]
+    page.click(f"text={key[:8]}.reference")
+    page.wait_for_selector("#section-cell a[href*=group]")
+    assert "delta-ranking" in page.locator("#section-cell p").first.text_content()
+    page.click("#section-cell >> text=attempt 1 (done)")
+    page.wait_for_function("() => !location.hash.includes('reference')")
+    page.wait_for_selector("#section-cell >> text=reference attempt 1")
+    page.context.close()
 
 
 VIEWS = ("verdicts", "exhibits", "exhibit=dora-table15", "explore", "curves", "cells", "cell={}", "compare={},{}")

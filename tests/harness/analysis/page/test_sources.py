@@ -3,14 +3,18 @@
 import os
 import re
 from pathlib import Path
+from urllib.parse import unquote_plus
 
 import pytest
 
 from harness.analysis import report
-from harness.analysis.page import html_file, normal_scores, sources
+from harness.analysis.page import attempt_rows, html_file, normal_scores, sources
 from harness.analysis.page.attempt_rows import Attempt
+from harness.cli import dispatch
+from harness.cli.commands import report as report_command
 from harness.errors import UsageError
 from harness.store import lease, requested_grids
+from harness.store.attempt_folder import FILE
 from harness.store.requested_grids import Grid, Place
 from harness.store.store import Store
 from tests.harness import made_runs
@@ -50,6 +54,50 @@ def test_one_cell_has_a_table(store: Store) -> None:
     assert content.exhibits[0].tables[0].rows[0][0].text.startswith("lora")
 
 
+def test_stored_bytes_are_those_of_the_file_where_there_is_one(store: Store) -> None:
+    keys = [put(store, made_runs.run("lora", "micro/qa", seed).record) for seed in (0, 1)]
+    store.attempt(keys[0], 1).path.joinpath(FILE).write_bytes(b"x" * 1234)
+    attempts = {attempt.record["key"]: attempt for attempt in read(store).attempts}
+    made = attempt_rows.rows(list(attempts.values()), {})
+    stored = made["values"][[column["name"] for column in made["columns"]].index("stored")]
+    counted = attempts[keys[1]].record["parameters"]
+    assert dict(zip(attempts, stored, strict=True)) == {
+        keys[0]: 1234,
+        keys[1]: 4 * (counted["delta"] + (counted.get("head") or 0)),
+    }
+
+
+def test_a_cell_of_a_store_and_of_a_reference_run_keep_their_origins_and_numbers(store: Store) -> None:
+    runs = made_runs.grid(methods=("none", "full", "lora"), tasks=("micro/qa",), noise=0.001)
+    own = [Attempt(run.record, run.curve, "own") for run in runs]
+    ours = [Attempt(run.record, run.curve, "ours") for run in runs if run.record["cell"]["method"]["name"] != "lora"]
+    both = sources.joined(sources.Content("a store", [], own), sources.Content("our reference runs", [], ours))
+    assert [attempt.origin for attempt in both.attempts] == [""] * len(own) + ["reference"] * len(ours)
+    made = attempt_rows.rows(both.attempts, {("own", both.attempts[0].record["key"]): 0.25})
+    columns = dict(zip((column["name"] for column in made["columns"]), made["values"], strict=True))
+    assert columns["normalised"][0] == 0.25
+    assert columns["normalised"][len(own)] is None
+    assert "origin" not in [column["name"] for column in attempt_rows.rows(own, {})["columns"]]
+
+
+def test_an_exhibit_with_a_method_of_ones_own_has_an_address_that_a_browser_reads_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plus in an address is a space to a browser."""
+    monkeypatch.setattr(report, "_draw", lambda *_: ([], {}))
+    keys = [put(store, made.record, made.curve) for made in made_runs.grid()]
+    places = tuple(Place(key, "lora", "micro-t5-nano", "micro/qa", 200) for key in keys)
+    requested_grids.note(store, Grid("delta-ranking scale=quick +method=mine", places))
+    page = html_file.render(read(store))
+    name = "delta-ranking@quick,+method=mine"
+    assert f'data-exhibit="{name}"' in page
+    linked = {unquote_plus(text) for text in re.findall(r'href="#exhibit=([^"]+)"', page)}
+    assert linked == {name, "all-cells"}
+    claims = {unquote_plus(text) for text in re.findall(r'href="#claim=([^"]+)"', page)}
+    assert claims
+    assert claims == set(re.findall(r'id="claim=([^"]+)"', page))
+
+
 def test_nothing_is_written_into_the_store(store: Store) -> None:
     fill(store)
     before = tree(store.path)
@@ -71,6 +119,15 @@ def test_a_file_that_does_not_parse_is_named_and_the_rest_is_shown(store: Store)
     content = read(store)
     assert len(content.attempts) == 6
     assert keys[0] not in {attempt.record["key"] for attempt in content.attempts}
+
+
+def test_what_a_store_says_on_a_terminal_is_text(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = sources.Content("a store", [], [], ["a grid named \x1b[2J"])
+    monkeypatch.setattr(report_command, "chosen", lambda *_: content)
+    assert dispatch.main(["report", f"store={store.path}", "--out", str(tmp_path / "page.html")]) == 0
+    assert capsys.readouterr().out.startswith("a grid named \\x1b[2J\n")
 
 
 def test_an_unknown_exhibit_is_a_sentence(store: Store) -> None:
@@ -96,7 +153,7 @@ def test_normalised_scores_lie_between_floor_and_ceiling() -> None:
     attempts = [Attempt(run.record, run.curve, "made") for run in runs]
     scores = normal_scores.of(attempts, {"made": ("none", "full")})
     by_method = {
-        method: [scores[a.record["key"]] for a in attempts if a.record["cell"]["method"]["name"] == method]
+        method: [scores["made", a.record["key"]] for a in attempts if a.record["cell"]["method"]["name"] == method]
         for method in ("none", "full", "lora")
     }
     assert by_method["none"] == pytest.approx([0, 0, 0], abs=0.03)
