@@ -27,7 +27,7 @@ OF_REPORTS := pandas, scipy.stats, matplotlib.backends.backend_agg, hydra
 
 # The browser tests run where Chromium is installed.
 comma := ,
-BROWSER := $(if $(shell command -v chromium || command -v google-chrome),$(comma)browser)
+BROWSER := $(if $(shell command -v chromium || command -v chromium-browser || command -v google-chrome),$(comma)browser)
 
 .PHONY: demo page test check bench gpu clean
 

@@ -19,7 +19,9 @@ def write(path: Path, view: str = VIEW) -> None:
     """Write a view of the page over our reference runs as a PNG."""
     from playwright.sync_api import sync_playwright
 
-    browser_path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
+    browser_path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser_path is None:
+        raise SystemExit("No Chromium is installed: install the package chromium, and run this again.")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as started:
         page_file = Path(folder) / "report.html"
         page_file.write_text(html_file.render(sources.from_reference()), encoding="utf-8")
