@@ -21,8 +21,10 @@ def judge(exhibit: Exhibit, study: "Study") -> list[Finding]:
 
 
 def _tested(exhibit: Exhibit, study: "Study") -> Iterator[tuple[Claim, Finding]]:
-    """Yield each claim of the exhibit, with its options, and its finding on one model's records."""
+    """Yield each claim of the exhibit, with its options, and its finding on one model's records, or on all models'."""
     for name, options in exhibit.claims:
+        if claims.find(name).over_models != getattr(study, "joint", False):
+            continue
         chosen = {**claims.find(name).options, **options}
         claim = claims.find(name).with_options(chosen)
         yield claim, claim.find(study, chosen)
@@ -35,6 +37,10 @@ def judge_all(exhibit: Exhibit, studies: "Sequence[Study | Any]", over_looks: bo
     """
     from harness.analysis.study import looks  # here: it needs numpy
 
+    if any(claims.find(name).over_models for name, _ in exhibit.claims) and studies:
+        from harness.analysis.scaling import joint
+
+        studies = [*studies, joint.of(studies)]
     if over_looks:
         verdicts = looks.judge(tests_at_looks(exhibit, studies))
         studies = [replace(study, over_looks=verdicts) for study in studies]

@@ -72,11 +72,12 @@ def render(
     studies: list[Any] = (forecast_memory if exhibit.forecast else study).studies(exhibit, runs)
     folder.mkdir(parents=True, exist_ok=True)
     chosen = [view_registry.VIEWS[name] for name in exhibit.views]
-    shown = [[view.function()(part) for part in studies] for view in chosen if view.kind == "table"]
+    shown = [_tables(view, studies) for view in chosen if view.kind in view_registry.TABLES]
     shown = [[drawn for drawn in made if drawn.rows] for made in shown]
     findings = judge_all(exhibit, studies, most is not None)
     if findings:
-        shown.append([verdict_table.verdicts(_of(findings, part.model), part.model) for part in studies])
+        models = dict.fromkeys([*(part.model for part in studies), *(finding.model for finding in findings)])
+        shown.append([verdict_table.verdicts(_of(findings, model), model) for model in models])
     stale = stale_marks.Stale.of([] if exhibit.forecast else runs, proof)
     shown = [[stale.marked(drawn) for drawn in made] for made in shown if made]
     for made in shown:
@@ -219,6 +220,13 @@ def picture(name: str, studies: "Sequence[Study]") -> bytes:
 
 def _of(findings: Sequence[Finding], model: str) -> list[Finding]:
     return [finding for finding in findings if finding.model == model]
+
+
+def _tables(view: view_registry.View, studies: "Sequence[Study]") -> list[Table]:
+    """Return the tables of a view: one for each model, or one over all models."""
+    if view.kind == view_registry.OVER_MODELS:
+        return [view.function()(studies)] if studies else []
+    return [view.function()(part) for part in studies]
 
 
 def _write_table(made: Sequence[Table], folder: Path) -> None:

@@ -5,13 +5,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+OVER_MODELS = "models-table"
+"""The kind of a table that is made once, from the studies of all models."""
+TABLES = ("table", OVER_MODELS)
+"""The kinds of views that are tables."""
+
 
 @dataclass(frozen=True)
 class View:
     """A view and the function that makes it.
 
-    target: "module:function". The function of a table takes a Study and returns a Table. That of a figure takes all
-    studies of an exhibit, one per model, and returns a matplotlib Figure. That of a text returns lines.
+    kind: table, models-table, figure or text.
+    target: "module:function". The function of a table takes a Study and returns a Table. That of a models-table or of a
+    figure takes all studies of an exhibit, one per model, and returns a Table or a matplotlib Figure. That of a text
+    returns lines.
     """
 
     name: str

@@ -44,6 +44,8 @@ FLOORS = (
     "harness.analysis.views",
     "harness.analysis.generalisation",
     "harness.analysis.figures",
+    "harness.analysis.scaling",
+    "harness.analysis.combining",
     "harness.analysis",
     "harness.analysis.page",
     "harness.cli",

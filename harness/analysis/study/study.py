@@ -27,6 +27,7 @@ class Study:
     """One exhibit's records on one model. Studies are compared within a model, so each model has its own.
 
     over_looks: the verdicts on its comparisons over several looks; None where one look was planned.
+    joint: whether these are the records of all models, for claims that compare models (scaling/joint.py).
     """
 
     exhibit: Exhibit
@@ -35,6 +36,7 @@ class Study:
     curves: "pd.DataFrame"
     failures: "pd.DataFrame"
     over_looks: "Mapping[looks.Place, looks.Judged] | None" = None
+    joint: bool = False
 
     @property
     def role(self) -> str:

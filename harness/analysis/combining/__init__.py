@@ -1,0 +1,1 @@
+"""Methods and tasks together: combinations, sequences, transfer between tasks, one model for several tasks."""

@@ -1,0 +1,1 @@
+"""What changes with size: the backbone's, the delta's, and the number of examples that a model sees."""
