@@ -20,16 +20,13 @@ from torch.nn import functional as F
 
 from methods.base import (
     Linear,
-    Method,
     Names,
+    OnWeights,
     Shape,
     Training,
     Update,
     computing,
-    fold,
-    insert,
     inserted,
-    linears,
     parameter,
 )
 
@@ -106,12 +103,11 @@ class Triplets(Update):
 
 
 @dataclass(frozen=True)
-class AdaLoRA(Method):
+class AdaLoRA(OnWeights):
     """Low-rank updates whose ranks go where they matter."""
 
     name: ClassVar[str] = "adalora"
     derived: ClassVar[dict[str, str]] = {"alpha": "2 * rank"}
-    mergeable: ClassVar[bool] = True
 
     rank: int = 6
     target_rank: int = 4
@@ -126,10 +122,9 @@ class AdaLoRA(Method):
     orthogonality: float = 0.5
 
     def __post_init__(self) -> None:
-        self.require(self.rank >= 1, "rank", "the rank must be at least 1")
+        super().__post_init__()
         self.require(self.target_rank >= 1, "target_rank", "the rank at the end is at least 1")
         self.require(self.alpha is None or self.alpha > 0, "alpha", "alpha must be above 0 (null: 2 * rank)")
-        self.require(0 <= self.dropout < 1, "dropout", "a share of the input to drop is at least 0 and below 1")
         shares = self.first_share >= 0 and self.final_share >= 0 and self.first_share + self.final_share < 1
         self.require(shares, "first_share", "first_share and final_share are at least 0 and together below 1")
         self.require(self.every >= 1, "every", "ranks are taken away every 1 or more steps")
@@ -140,14 +135,10 @@ class AdaLoRA(Method):
     def attach(self, model: nn.Module) -> None:
         self.require(self.target_rank <= self.rank, "target_rank", f"it is at most the rank of the start, {self.rank}")
         alpha = 2.0 * self.rank if self.alpha is None else self.alpha
-        hosts = linears(model, self.targets)
-        for path, host in hosts.items():
-            limit = min(host.in_features, host.out_features)
-            self.require(self.rank <= limit, "rank", f"the rank must be at most {limit}, the smaller side of {path}")
-        for host in hosts.values():
-            delta = Triplets(host, self.rank, alpha / self.rank)
-            delta.dropout = self.dropout
-            insert(host, self.name, delta)
+        self.attach_each(model, lambda host: Triplets(host, self.rank, alpha / self.rank))
+
+    def fits(self, path: str, host: Linear) -> None:
+        self.fits_rank(path, host)
 
     @property
     def has_start(self) -> bool:
@@ -190,9 +181,6 @@ class AdaLoRA(Method):
         """Return the orthogonality loss, a scalar."""
         norms = [norm for delta in self._deltas(model) for norm in delta.skew()]
         return self.orthogonality * torch.stack(norms).mean()
-
-    def merge(self, model: nn.Module) -> None:
-        fold(model, self.name)
 
     def notes(self, model: nn.Module) -> dict[str, str | int | float]:
         deltas = self._deltas(model)

@@ -41,7 +41,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import nn
@@ -95,6 +95,7 @@ __all__ = [
     "MethodConfig",
     "Names",
     "NotApplicable",
+    "OnWeights",
     "Overlay",
     "Pairs",
     "Parent",
@@ -324,3 +325,43 @@ class Method:
         """Raise UsageError "method.field=value: text" unless the rule holds."""
         if not rule:
             raise UsageError(f"method.{field}={getattr(self, field)}: {text}")
+
+
+class OnWeights(Method):
+    """A method with one delta on the weight of each linear in `targets`, which a merge folds into that weight.
+
+    A field `rank` is checked to be at least 1, and a field `dropout`, the share of each delta's input that is dropped
+    while it trains, to be a share.
+    """
+
+    mergeable: ClassVar[bool] = True
+    if TYPE_CHECKING:
+        targets: Names
+
+    def __post_init__(self) -> None:
+        self.require(getattr(self, "rank", 1) >= 1, "rank", "the rank must be at least 1")
+        rule = "a share of the input to drop is at least 0 and below 1"
+        self.require(0 <= getattr(self, "dropout", 0.0) < 1, "dropout", rule)
+
+    def fits(self, path: str, host: Linear) -> None:
+        """Raise UsageError where a linear, of this dotted name, cannot have the delta."""
+
+    def fits_rank(self, path: str, host: Linear) -> None:
+        """Raise UsageError where the rank is above the smaller side of a linear of this dotted name."""
+        limit = min(host.in_features, host.out_features)
+        rule = f"the rank must be at most {limit}, the smaller side of {path}"
+        self.require(getattr(self, "rank", 1) <= limit, "rank", rule)
+
+    def attach_each(self, model: nn.Module, make: Callable[[Linear], Delta]) -> None:
+        """Insert what `make` returns for each target, once every target is known to fit."""
+        hosts = linears(model, self.targets)
+        for path, host in hosts.items():
+            self.fits(path, host)
+        for host in hosts.values():
+            delta = make(host)
+            if isinstance(delta, Dropping):
+                delta.dropout = getattr(self, "dropout", 0.0)
+            insert(host, self.name, delta)
+
+    def merge(self, model: nn.Module) -> None:
+        fold(model, self.name)

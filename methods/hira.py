@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.base import Linear, Method, Names, Shape, Update, dense, fold, insert, linears, parameter
+from methods.base import Linear, Names, OnWeights, Shape, Update, dense, parameter
 
 
 class Hadamard(Update):
@@ -36,28 +36,17 @@ class Hadamard(Update):
 
 
 @dataclass(frozen=True)
-class HiRA(Method):
+class HiRA(OnWeights):
     """Low-rank factors that multiply the weight."""
 
     name: ClassVar[str] = "hira"
-    mergeable: ClassVar[bool] = True
 
     rank: int = 8
     targets: Names = ("q", "v")
     dropout: float = 0.0
 
-    def __post_init__(self) -> None:
-        self.require(self.rank >= 1, "rank", "the rank must be at least 1")
-        self.require(0 <= self.dropout < 1, "dropout", "a share of the input to drop is at least 0 and below 1")
-
     def attach(self, model: nn.Module) -> None:
-        for host in linears(model, self.targets).values():
-            delta = Hadamard(host, self.rank)
-            delta.dropout = self.dropout
-            insert(host, self.name, delta)
-
-    def merge(self, model: nn.Module) -> None:
-        fold(model, self.name)
+        self.attach_each(model, lambda host: Hadamard(host, self.rank))
 
     def closed_form(self, shape: Shape) -> int:
         return sum(n * self.rank * (d_in + d_out) for n, d_in, d_out in shape.linears(self.targets))

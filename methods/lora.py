@@ -26,16 +26,13 @@ from methods.base import (
     Dropping,
     Group,
     Linear,
-    Method,
     Names,
+    OnWeights,
     Shape,
     Training,
     Update,
     dense,
-    fold,
-    insert,
     inserted,
-    linears,
     parameter,
     starts,
 )
@@ -108,12 +105,11 @@ class LowRank(Update):
 
 
 @dataclass(frozen=True)
-class LoRA(Method):
+class LoRA(OnWeights):
     """Low-rank updates of linears."""
 
     name: ClassVar[str] = "lora"
     derived: ClassVar[dict[str, str]] = {"alpha": "2 * rank"}
-    mergeable: ClassVar[bool] = True
 
     rank: int = 8
     alpha: float | None = None
@@ -126,26 +122,26 @@ class LoRA(Method):
 
     def __post_init__(self) -> None:
         self.require(self.rate_ratio > 0, "rate_ratio", "the learning rate of B over that of A must be above 0")
-        self.require(0 <= self.dropout < 1, "dropout", "a share of the input to drop is at least 0 and below 1")
-        self.require(self.rank >= 1, "rank", "the rank must be at least 1")
+        super().__post_init__()
         self.require(self.start_batches >= 1, "start_batches", "a start looks at 1 batch or more")
         looks = self.init in LOOKING or self.start_batches == LoRA.start_batches
         self.require(looks, "start_batches", f"only init={', '.join(LOOKING)} look at train rows; leave it out")
         self.require(self.alpha is None or self.alpha > 0, "alpha", "alpha must be above 0 (null: 2 * rank)")
 
     def attach(self, model: nn.Module) -> None:
-        hosts = linears(model, self.targets)
-        for path, host in hosts.items():
-            limit = min(host.in_features, host.out_features)
-            self.require(self.rank <= limit, "rank", f"the rank must be at most {limit}, the smaller side of {path}")
-            twice = self.init != "lora_ga" or 2 * self.rank <= limit
-            self.require(twice, "rank", f"init=lora_ga takes 2R of the {limit} singular vectors of {path}")
-        for host in hosts.values():
-            delta = self.delta(host)
-            delta.dropout = self.dropout
-            insert(host, self.name, delta)
-            if self.init == "gaussian" and (update := self.low_rank(delta)) is not None:
-                nn.init.normal_(update.A, std=1 / self.rank)
+        self.attach_each(model, self._drawn)
+
+    def fits(self, path: str, host: Linear) -> None:
+        self.fits_rank(path, host)
+        limit = min(host.in_features, host.out_features)
+        twice = self.init != "lora_ga" or 2 * self.rank <= limit
+        self.require(twice, "rank", f"init=lora_ga takes 2R of the {limit} singular vectors of {path}")
+
+    def _drawn(self, host: Linear) -> Dropping:
+        delta = self.delta(host)
+        if self.init == "gaussian" and (update := self.low_rank(delta)) is not None:
+            nn.init.normal_(update.A, std=1 / self.rank)
+        return delta
 
     def groups(self, model: nn.Module) -> tuple[Group, ...]:
         return () if self.rate_ratio == 1 else (Group.matching(rf".*\.{self.name}(_\w+)?\.(.*\.)?B", self.rate_ratio),)
@@ -204,9 +200,6 @@ class LoRA(Method):
         """Return the factor of B A: alpha / R, or alpha / sqrt R with `rslora`."""
         alpha = 2.0 * self.rank if self.alpha is None else self.alpha
         return alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
-
-    def merge(self, model: nn.Module) -> None:
-        fold(model, self.name)
 
     def closed_form(self, shape: Shape) -> int:
         return sum(n * self.rank * (d_in + d_out) for n, d_in, d_out in shape.linears(self.targets))

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.base import Linear, Method, Names, Shape, Update, fold, insert, linears, parameter
+from methods.base import Linear, Names, OnWeights, Shape, Update, parameter
 
 
 class SparseUpdate(Update):
@@ -40,11 +40,10 @@ class SparseUpdate(Update):
 
 
 @dataclass(frozen=True)
-class SHiRA(Method):
+class SHiRA(OnWeights):
     """A few entries of each weight train."""
 
     name: ClassVar[str] = "shira"
-    mergeable: ClassVar[bool] = True
 
     rank: int = 4
     mask_seed: int = 0
@@ -52,24 +51,21 @@ class SHiRA(Method):
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        self.require(self.rank >= 1, "rank", "the rank must be at least 1")
+        super().__post_init__()
         self.require(self.mask_seed >= 0, "mask_seed", "the seed must be at least 0")
-        self.require(0 <= self.dropout < 1, "dropout", "a share of the input to drop is at least 0 and below 1")
+
+    def fits(self, path: str, host: Linear) -> None:
+        most = host.in_features * host.out_features // (host.in_features + host.out_features)
+        self.require(self.rank <= most, "rank", f"{path} has entries for a rank of at most {most}")
 
     def attach(self, model: nn.Module) -> None:
-        hosts = linears(model, self.targets)
-        for path, host in hosts.items():
-            most = host.in_features * host.out_features // (host.in_features + host.out_features)
-            self.require(self.rank <= most, "rank", f"{path} has entries for a rank of at most {most}")
         with torch.device("cpu"):
             generator = torch.Generator().manual_seed(self.mask_seed)
-        for host in hosts.values():
-            delta = SparseUpdate(host, self.rank * (host.in_features + host.out_features), generator)
-            delta.dropout = self.dropout
-            insert(host, self.name, delta)
 
-    def merge(self, model: nn.Module) -> None:
-        fold(model, self.name)
+        def delta(host: Linear) -> SparseUpdate:
+            return SparseUpdate(host, self.rank * (host.in_features + host.out_features), generator)
+
+        self.attach_each(model, delta)
 
     def closed_form(self, shape: Shape) -> int:
         return sum(n * self.rank * (d_in + d_out) for n, d_in, d_out in shape.linears(self.targets))
