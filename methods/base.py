@@ -49,10 +49,10 @@ from torch import nn
 from harness.config.schema import MethodConfig
 from harness.config.values import Names, Pairs, Parts, Settings, Texts
 from harness.errors import NotApplicable, UsageError, near
-from harness.precision import computing
+from harness.precision import computing, uncast
 from methods.attachment import starts
 from methods.attachment.delta_state import delta_state, load_delta_state
-from methods.attachment.hooks import backbone_modules, insert, inserted, remove
+from methods.attachment.hooks import backbone_modules, insert, insert_before, inserted, remove
 from methods.attachment.kronecker import Kronecker, Rule
 from methods.attachment.parametrization import Overlay, dead_on_key_biases, overlay, overlays, write
 from methods.attachment.parts import Switch, attach_parts
@@ -133,6 +133,7 @@ __all__ = [
     "has_family",
     "heads",
     "insert",
+    "insert_before",
     "inserted",
     "is_bias",
     "is_separate",
@@ -151,6 +152,7 @@ __all__ = [
     "shape_of",
     "starts",
     "trainable",
+    "uncast",
     "untie",
     "write",
 ]

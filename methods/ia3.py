@@ -16,10 +16,10 @@ from methods.base import (
     Linear,
     Method,
     Names,
-    Part,
     Rewriting,
     Shape,
     insert,
+    insert_before,
     inserted,
     linears,
     parameter,
@@ -47,8 +47,6 @@ class Scale(Rewriting):
 
 class InputScale(Scale):
     """Scales a linear's input. scale: [d_in]. The host's own output passes unchanged."""
-
-    _before: Any = None
 
     def forward(self, output: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
         """Return output: [B, T, d_out] as it is."""
@@ -83,8 +81,7 @@ class IA3(Method):
         for host in linears(model, self.inputs or ()).values():
             delta = InputScale(host, host.in_features)
             insert(host, "ia3", delta)
-            module = host.module if isinstance(host, Part) else host
-            delta._before = module.register_forward_pre_hook(delta.before)
+            insert_before(host, delta, delta.before)
 
     @torch.no_grad()
     def merge(self, model: nn.Module) -> None:
@@ -92,9 +89,7 @@ class IA3(Method):
             untie(model, host)
             weight, bias = host.get_parameter("weight"), host.bias
             weight.copy_(delta.folded(weight.to(delta.scale.dtype)))
-            if isinstance(delta, InputScale):
-                delta._before.remove()
-            elif bias is not None:
+            if not isinstance(delta, InputScale) and bias is not None:
                 bias.mul_(delta.scale)
             remove(host, "ia3")
 

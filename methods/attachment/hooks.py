@@ -1,5 +1,6 @@
 """Deltas attached to modules of a backbone: the modules' outputs go through them, and nothing else changes."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -28,10 +29,21 @@ def insert(host: nn.Module | Part, name: str, delta: Delta) -> None:
     delta._hook = module.register_forward_hook(partial(_through, child, rows))
 
 
+def insert_before(
+    host: nn.Module | Part, delta: Delta, change: Callable[[nn.Module, tuple[torch.Tensor, ...]], tuple[Any, ...]]
+) -> None:
+    """Let all inputs of `host`, which has `delta`, go through `change` first."""
+    module = host.module if isinstance(host, Part) else host
+    delta._before = module.register_forward_pre_hook(change)
+
+
 def remove(host: nn.Module | Part, name: str) -> None:
-    """Undo `insert`."""
+    """Undo `insert`, and `insert_before` where it was called."""
     module, child, _ = _seat(host, name)
-    getattr(module, child)._hook.remove()
+    delta = getattr(module, child)
+    for hook in (delta._hook, delta._before):
+        if hook is not None:
+            hook.remove()
     delattr(module, child)
 
 

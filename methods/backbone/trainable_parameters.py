@@ -16,6 +16,7 @@ class Delta(nn.Module):
 
     owns_weight: ClassVar[bool] = False
     _hook: Any = None
+    _before: Any = None  # the hook by which it also changes the host's input
     _seat: tuple[str, Any] = ("", None)  # its name and host; in a tuple, so that torch does not register the host
 
     def plain(self) -> "Delta":

@@ -27,6 +27,8 @@ FIELDS: dict[str, dict[str, Any]] = {
     "vera": {},
     "dvora": {},
     "adalora": {},
+    "oft": {},
+    "boft": {},
     "hira": {},
     "shira": {},
     "ssf": {},
