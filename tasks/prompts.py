@@ -2,8 +2,10 @@
 
 A task's own template is the one of text-to-text models, which read "premise : … hypothesis : …" as T5 does. A decoder
 continues a text, so its prompt ends with a cue. A masked encoder fills a cloze. `task.prompt` names the kind, and the
-kind, the wording and the words are in a cell's key. Where a wording is changed for another data set than the source has
-it for, or has no source, the source says so. The clozes of GLUE are in `tasks/glue.py`.
+kind, the wording and the words are in a cell's key. `bare` is the fields of the task's own template alone, one after
+the other with a space between: no word of ours stands around them, and a masked encoder gets its mask at the end.
+Where a wording is changed for another data set than the source has it for, or has no source, the source says so. The
+clozes of GLUE are in `tasks/glue.py`.
 
 All wordings and words were compared with the sources' code: lm_eval/tasks of lm-evaluation-harness@4e7e0d4,
 run_experiment.sh of princeton-nlp/LM-BFF@c282f52, pet/pvp.py of timoschick/pet@21d32de and data_utils.py of
@@ -15,10 +17,13 @@ mark, and LM-BFF writes the second text's first letter small.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
+from harness.errors import UsageError
+from tasks import templates
 from tasks.base import TaskRow
 
-TEXT, CLOZE, CONTINUATION, AUTO = "text", "cloze", "continuation", "auto"
+TEXT, CLOZE, CONTINUATION, AUTO, BARE = "text", "cloze", "continuation", "auto", "bare"
 LM_EVAL = "lm-evaluation-harness (Gao et al. 2021, github.com/EleutherAI/lm-evaluation-harness)"
 LM_BFF = "LM-BFF (Gao et al. 2021, arXiv 2012.15723), table 1"
 PET = "PET (Schick and Schütze 2021, arXiv 2001.07676 and 2009.07118)"
@@ -160,9 +165,27 @@ def usual(name: str, objective: str) -> str:
 
 def put(name: str, row: TaskRow, kind: str) -> TaskRow:
     """Return the row with the prompt of this kind and its words, in the place where an objective reads it."""
+    if kind == BARE:
+        return replace(row, template=bare(name, row.template), cloze="")
     if kind not in PROMPTS.get(name, {}):
         return row
     prompt = PROMPTS[name][kind]
     if kind == CLOZE:
         return replace(row, cloze=prompt.template, cloze_words=prompt.words)
     return replace(row, template=prompt.template, label_words=prompt.words or row.label_words)
+
+
+def bare(name: str, template: str) -> str:
+    """Return a template of the same fields without any other words. Raise UsageError where it has no field."""
+    fields = templates.columns(template)
+    if not fields:
+        raise UsageError(
+            f"task.prompt={BARE}: the template of task {name} has no field, so nothing of a row would be left; leave "
+            "task.prompt out."
+        )
+    return " ".join(f"{{{field}}}" for field in fields)
+
+
+def is_bare(task: Mapping[str, Any]) -> bool:
+    """Return whether a task's configuration, as JSON, has the bare prompt."""
+    return task.get("prompt") == BARE

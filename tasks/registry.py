@@ -22,6 +22,8 @@ from tasks.data import splits as choose
 ENTRY_POINTS = "deltabench.tasks"
 OWN_NAME = "own"
 """The name of the task that a command line describes."""
+WITH_WORDS = (prompts.CLOZE, prompts.BARE)
+"""The kinds of prompts of which a masked encoder reads words of their own, which belong to the digest."""
 OWN = TaskRow(OWN_NAME, "", "accuracy", user_task.load)
 """What stands for a task that a user's YAML describes, where only its name is known."""
 
@@ -62,14 +64,19 @@ def row(config: TaskConfig) -> TaskRow:
                 "columns, as in {text}."
             )
         return user_task.row(config)
+    if config.prompt == prompts.BARE and config.template is not None:
+        raise UsageError(
+            f"task.prompt={prompts.BARE} and task.template say two things about the text of {config.name}; leave one "
+            "out."
+        )
     return user_task.adapt(prompts.put(config.name, find(config.name), _prompt(config)), config)
 
 
 def _prompt(config: TaskConfig) -> str:
     """Return the kind of prompt that a configuration names. Raise UsageError where the task has none of that kind."""
-    if config.prompt not in (prompts.TEXT, prompts.AUTO, *prompts.PROMPTS.get(config.name, {})):
-        known = ", ".join((prompts.TEXT, *prompts.PROMPTS.get(config.name, {})))
-        raise UsageError(f"task.prompt={config.prompt}: task {config.name} has these: {known}.")
+    known = (prompts.TEXT, prompts.BARE, *prompts.PROMPTS.get(config.name, {}))
+    if config.prompt not in (*known, prompts.AUTO):
+        raise UsageError(f"task.prompt={config.prompt}: task {config.name} has these: {', '.join(known)}.")
     return config.prompt
 
 
@@ -128,7 +135,7 @@ def _read(config: TaskConfig) -> tuple[Task, str]:
     checks.check(task)
     if config.shots:
         few_shot.check(task, config.shots)
-    return task, checks.digest(task, (task.cloze, *task.cloze_words) if config.prompt == prompts.CLOZE else ())
+    return task, checks.digest(task, (task.cloze, *task.cloze_words) if config.prompt in WITH_WORDS else ())
 
 
 def _suites() -> Iterator[str]:

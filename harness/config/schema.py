@@ -109,7 +109,8 @@ class TaskConfig:
     - max_unknown_share: the largest share of a split's tokens that may be unknown to the model's tokenizer; a task with
       more is refused before training.
     - prompt: text is the task's own template; cloze and continuation are those of tasks/prompts.py, which masked
-      encoders and decoders read unless another is named (auto, which is resolved when a cell is planned).
+      encoders and decoders read unless another is named (auto, which is resolved when a cell is planned). bare is the
+      fields of a row alone, without a template's words.
     - shots: the number of train rows that precede each row's text with their answers (in-context learning).
     """
 
@@ -133,7 +134,7 @@ class TaskConfig:
     max_unknown_share: float = runtime(0.2, least=0.0, most=1.0)
     beams: int = identity(1, least=1, most=64)
     option_score: str = identity("sum", known=("sum", "mean", "sum_without_end", "mean_without_end"))
-    prompt: str = identity("text", known=("text", "cloze", "continuation", "auto"))
+    prompt: str = identity("text", known=("text", "cloze", "continuation", "bare", "auto"))
     shots: int = identity(0, least=0, most=1000)
 
 

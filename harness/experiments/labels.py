@@ -59,7 +59,9 @@ def _model(cell: Fields) -> dict[str, Any]:
 
 
 def _task(cell: Fields) -> dict[str, Any]:
-    return {**_identity(cell["task"], TaskConfig), "name": ""}
+    """Return what tells tasks apart. The digest follows from the others, so it comes last."""
+    task = {**_identity(cell["task"], TaskConfig), "name": ""}
+    return {**{name: value for name, value in task.items() if name != "digest"}, "digest": task["digest"]}
 
 
 def _arm(cell: Fields) -> dict[str, Any]:

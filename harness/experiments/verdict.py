@@ -104,3 +104,12 @@ def overall(verdicts: list[str]) -> str:
     if "contradicted" in tested:
         return "contradicted"
     return "reproduced" if len(tested) == len(verdicts) == tested.count("reproduced") else "inconclusive"
+
+
+def overall_some(verdicts: list[str]) -> str:
+    """Return the verdict on "some of them do": reproduced if one is, contradicted if each is on the other side."""
+    if "reproduced" in verdicts:
+        return "reproduced"
+    if not [verdict for verdict in verdicts if verdict != "untested"]:
+        return "untested"
+    return "contradicted" if set(verdicts) == {"contradicted"} else "inconclusive"

@@ -57,7 +57,7 @@ def test_each_objective_reads_its_own_prompt_and_the_key_knows_it(tmp_path: Path
     assert (named.task.prompt, tasks.load(named.task).template) == ("text", "{sentence} ?")
     assert len({cell.task.digest for cell in (decoder, plain, named)}) == 3
     assert planned(place, **{"task.prompt": "continuation"}) == decoder
-    with pytest.raises(UsageError, match=r"task.prompt=cloze: task glue/sst2 has these: text, continuation\."):
+    with pytest.raises(UsageError, match=r"task.prompt=cloze: task glue/sst2 has these: text, bare, continuation\."):
         planned(place, **{"task.prompt": "cloze"})
 
 
@@ -81,3 +81,35 @@ def test_a_cloze_and_its_words_change_the_digest(monkeypatch: pytest.MonkeyPatch
     tasks._read.cache_clear()
     assert tasks.prompted(tasks.resolve(config), "masked").digest != masked.digest
     tasks._read.cache_clear()
+
+
+def test_a_bare_prompt_is_the_fields_alone_and_has_a_key_of_its_own(tmp_path: Path) -> None:
+    place = folder(tmp_path)
+    text, bare = (planned(place, model="micro-t5-nano", **{"task.prompt": kind}) for kind in ("text", "bare"))
+    generated = [
+        grid.expand([{"method": "none", "model": "micro-t5-nano", "task": "micro/inference", "task.prompt": kind}])[0]
+        for kind in ("text", "bare")
+    ]
+    assert [tasks.load(cell.task).template for cell in generated] == [
+        "premise : {premise} hypothesis : {hypothesis}",
+        "{premise} {hypothesis}",
+    ]
+    assert len({identity.key(cell) for cell in (text, bare, *generated)}) == 4
+
+
+def test_a_masked_encoder_reads_the_fields_and_keeps_its_words() -> None:
+    plain, bare = (tasks.row(TaskConfig("glue/mrpc", prompt=kind)) for kind in ("text", "bare"))
+    assert (bare.template, bare.cloze) == ("{sentence1} {sentence2}", "")
+    assert plain.cloze
+    assert bare.cloze_words == plain.cloze_words != ()
+
+
+def test_a_bare_prompt_and_a_template_contradict_each_other() -> None:
+    with pytest.raises(UsageError, match=r"task\.prompt=bare and task.template say two things") as error:
+        tasks.row(TaskConfig("glue/sst2", prompt="bare", template="{sentence}"))
+    assert "\n" not in str(error.value)
+
+
+def test_a_template_without_a_field_has_no_bare_prompt() -> None:
+    with pytest.raises(UsageError, match="the template of task mine has no field"):
+        prompts.bare("mine", "say yes")

@@ -28,17 +28,18 @@ def finding(
     numbers: Mapping[str, Any],
     absent: Sequence[str],
     each: Callable[[Comparison], str] | None = None,
+    over: Callable[[list[str]], str] = overall,
 ) -> Finding:
     """Return the claim's verdict with one sentence that names what decided it; every claim on records ends here.
 
     A comparison that a better learning rate could change is inconclusive, but where the claim says why no rate matters.
-    each: what the sentence says of every comparison, instead of counts.
+    each: what the sentence says of every comparison, instead of counts. over: the claim's verdict from theirs.
     """
     if study.over_looks is not None:
         places = [looks.place(study.model, claim, margin, row) for row in comparisons]
         comparisons = tuple(looks.applied(comparisons, places, study.over_looks))
     comparisons = comparisons if claim.any_rate else open_rates.settle(study, margin, comparisons)
-    verdict = overall([row.verdict for row in comparisons])
+    verdict = over([row.verdict for row in comparisons])
     verdict = CONSTRUCTION if claim.construction and verdict == "reproduced" else verdict
     text = one_by_one(claim, verdict, comparisons, each) if each else sentence(claim, verdict, comparisons, numbers)
     text = f"{text.rstrip('.')} (our own claim, not a paper's)." if claim.ours else text

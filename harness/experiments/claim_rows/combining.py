@@ -1,0 +1,68 @@
+"""Claims about methods and tasks together: combinations, sequences, transfer, one model for several tasks."""
+
+from harness.experiments.claim_rows.claim import declared
+
+ONE_POINT = "one point: a smaller difference would change nobody's choice of a method"
+_MODULE = "harness.analysis.combining"
+
+ROWS = (
+    *(
+        declared(
+            name,
+            sentence,
+            f"{_MODULE}.combination_claims:{test}",
+            margin=0.01,
+            why=ONE_POINT,
+            estimand=estimand,
+            direction=direction,
+            scale="score, 0 to 1",
+            options={"part": None} if "{part}" in sentence else {},
+        )
+        for name, test, sentence, estimand, direction in (
+            (
+                "adding-helps",
+                "adding_helps",
+                "Adding {part} to other methods helps.",
+                "score of a combination with `part` less that without it, mean over the combinations of the others, "
+                "paired by seed, mean over tasks and templates; once with all training rows and once with few",
+                "above the margin in both",
+            ),
+            (
+                "adding-hurts-somewhere",
+                "adding_hurts_somewhere",
+                "Adding {part} hurts some other method or combination.",
+                "score without `part` less that with it, for each combination of the others, with all training rows "
+                "and with few, paired by seed, mean over tasks and templates",
+                "above the margin in one of them (Holm's adjustment over all)",
+            ),
+            (
+                "combination-beats-best-single",
+                "some_beats_the_best_part",
+                "Some combination scores above the best of its methods alone.",
+                "score of a combination less that of the single method that it is least surely above, paired by seed, "
+                "mean over tasks and templates, with all training rows and with few",
+                "above the margin for one combination (Holm's adjustment over all)",
+            ),
+            (
+                "best-combination-differs",
+                "best_differs",
+                "Another combination is best with few training rows than with all.",
+                "on the test sets, score of the combination that validation chooses in one place less that of the one "
+                "that it chooses in the other, paired by seed, mean over tasks and templates, in both places",
+                "above the margin in both places; contradicted where one combination is above all others in both",
+            ),
+        )
+    ),
+    declared(
+        "no-order-is-best",
+        "No order of the methods in turn is best everywhere.",
+        f"{_MODULE}.sequence:no_order_is_best",
+        margin=0.01,
+        why=ONE_POINT,
+        estimand="for each order, the score of another order less its own on one task, paired by seed: the surest of "
+        "all pairs and tasks",
+        direction="above the margin for each order (Holm's adjustment over all); contradicted where one order is at "
+        "most the margin below every other on every task",
+        scale="score, 0 to 1",
+    ),
+)
