@@ -43,7 +43,7 @@ VIEWS = {
         View("gap", "table", "harness.analysis.generalisation.gap:table"),
         View("combination", "table", "harness.analysis.combining.combination_table:table"),
         View("combination-figure", "figure", "harness.analysis.combining.combination_figure:draw"),
-        View("stages-figure", "figure", "harness.analysis.combining.sequence:draw"),
+        View("stages-figure", "figure", "harness.analysis.combining.orders:draw"),
         View("cost", "table", "harness.analysis.views.cost:table"),
         View("rates", "table", "harness.analysis.views.rates:table"),
         View("recipe-lines", "text", "harness.analysis.views.rates:recipe_lines"),

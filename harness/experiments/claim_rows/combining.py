@@ -56,7 +56,7 @@ ROWS = (
     declared(
         "no-order-is-best",
         "No order of the methods in turn is best everywhere.",
-        f"{_MODULE}.sequence:no_order_is_best",
+        f"{_MODULE}.orders:no_order_is_best",
         margin=0.01,
         why=ONE_POINT,
         estimand="for each order, the score of another order less its own on one task, paired by seed: the surest of "

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from harness.analysis.combining import sequence
+from harness.analysis.combining import orders
 from harness.analysis.output import figure_style
 from harness.analysis.study import open_rates, study
 from harness.analysis.study.study import Study
@@ -68,7 +68,7 @@ def test_one_order_alone_is_untested(make: Make) -> None:
 def test_the_figure_tells_the_orders_apart_and_shows_where_a_stage_ends(make: Make) -> None:
     made = make({FIRST: on(0.9, 0.4), SECOND: on(0.4, 0.9)})
     with figure_style.style():
-        figure = sequence.draw([made])
+        figure = orders.draw([made])
     lines = [line for axes in figure.axes for line in axes.lines]
     curves = [line for line in lines if line.get_linestyle() == "-"]
     assert len({line.get_color() for line in curves}) == 2
