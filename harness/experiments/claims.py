@@ -13,7 +13,7 @@ tested on both sides, at the printed setting: a saving far above the printed one
 Torch-free and pandas-free: `deltabench list claims` reads this.
 """
 
-from harness.experiments.claim_rows import combining
+from harness.experiments.claim_rows import combining, costs
 from harness.experiments.claim_rows.claim import Claim as Claim
 from harness.experiments.claim_rows.claim import declared as _claim
 from harness.experiments.claim_rows.claim import side_text as side_text
@@ -263,6 +263,7 @@ CLAIMS = {
             "another number",
             options={"share": 1 / 3, "from_batch": 32, "methods": None},
         ),
+        *costs.CLAIMS,
     )
 }
 

@@ -104,11 +104,11 @@ def _figures(finished: "Finished", size: int, device: "torch.device") -> dict[st
 def _time(finished: "Finished", model: "nn.Module", rows: Sequence[int], device: "torch.device") -> float:
     """Return the seconds to answer these rows, without making the batch."""
     batch = finished.reported.encoded.batch(rows).to(device)
-    objective = _full_length(finished.objective)
+    objective = full_length(finished.objective)
     return clocked(lambda: objective.predict(model, batch), device)
 
 
-def _full_length(objective: Any) -> Any:
+def full_length(objective: Any) -> Any:
     """Return the objective with answers of one length: a tuned model that ends early would else seem faster."""
     if (reading := getattr(objective, "reading", None)) is None:
         return objective

@@ -61,14 +61,19 @@ def count(work: "Work", rows: Sequence[int], device: torch.device) -> int:
     try:
         with (
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-            flop_counter.FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter,
+            counter() as operations,
         ):
             step.add_gradients(step.losses(work.objective, work.method, work.model, batch)[1])
     finally:
         work.model.train(was_training)
         for parameter in work.model.parameters():
             parameter.grad = None
-    return int(counter.get_total_flops())
+    return int(operations.get_total_flops())
+
+
+def counter() -> flop_counter.FlopCounterMode:
+    """Return torch's counter of floating-point operations, with the attention kernels of CPUs."""
+    return flop_counter.FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION)
 
 
 def typical(work: "Work") -> Sequence[int]:

@@ -46,6 +46,7 @@ FLOORS = (
     "harness.analysis.figures",
     "harness.analysis.scaling",
     "harness.analysis.combining",
+    "harness.analysis.tradeoffs",
     "harness.analysis",
     "harness.analysis.page",
     "harness.cli",

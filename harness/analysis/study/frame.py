@@ -21,9 +21,10 @@ TRAIN = "train_sample"
 """The role of the sample of training rows, on which some tables show the score."""
 BASE = ("key", "model", "task", "category", "arm", "method", "learning_rate", "recipe", "seed", "source")
 FACTS = ("rows", "metric", "chance", "majority", "delta", "head", "backbone", "cells_beside", "energy_j", "probes")
-SIZES = ("train_size", "live_bytes", "allocated_bytes", "unknown_share")
+SIZES = ("train_size", "live_bytes", "allocated_bytes", "step_flops", "unknown_share")
 """Rows that were asked for in training; its peak of memory: storages counted on the CPU, torch's allocator on a GPU;
-the largest share of a split's tokens that the backbone does not know, 0 where none is unknown or nobody counted."""
+the operations of a step; the largest share of a split's tokens that the backbone does not know, 0 where none is unknown
+or nobody counted."""
 ANSWERS = ("parse_failures", "commonest")
 """Of generated answers: the share without an answer in them, and the share that the most frequent answer has."""
 SCORES = (*BASE, "fields", "cell", "checkpoint", "step", "set", "role", "score", *ANSWERS, *FACTS, *SIZES)
@@ -126,6 +127,7 @@ def _base(run: Run, model: str, task: str, arm: str) -> Row:
         "train_size": cell["task"].get("train_size"),
         "live_bytes": memory.get("live_bytes"),
         "allocated_bytes": memory.get("torch_allocated_bytes"),
+        "step_flops": (record.get("flops") or {}).get("step"),
         "unknown_share": _unknown(record.get("notes") or {}),
     }
 

@@ -1,5 +1,6 @@
 """Score and cost of the methods: trainable parameters, their share, seconds per step."""
 
+import math
 from collections.abc import Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -76,13 +77,18 @@ def _joules(study: Study, arm: str) -> tuple[Entry, Entry]:
 
 
 def _seconds(study: Study, arm: str, keys: Sequence[str]) -> Entry:
-    """Return the seconds per step; the last point of a curve has the steps and seconds of the whole training."""
-    last = study.curves[study.curves.key.isin(keys)].groupby("key")[["step", "seconds"]].max()
+    middle = seconds_per_step(study, arm)
+    return Entry(MISSING) if np.isnan(middle) else Entry(f"{middle:.3g}", middle, keys=tuple(keys))
+
+
+def seconds_per_step(study: Study, arm: str) -> float:
+    """Return the seconds per step, median over cells; NaN where nothing trained.
+
+    The last point of a curve has the steps and seconds of the whole training.
+    """
+    last = study.curves[study.curves.key.isin(study.clean.cells(arm))].groupby("key")[["step", "seconds"]].max()
     last = last[last.step > 0].dropna()
-    if last.empty:
-        return Entry(MISSING)
-    middle = float((last.seconds / last.step).astype(float).median())
-    return Entry(f"{middle:.3g}", middle, keys=tuple(map(str, last.index)))
+    return float((last.seconds / last.step).astype(float).median()) if len(last) else math.nan
 
 
 def against_share(studies: Sequence[Study]) -> "Figure":
@@ -107,7 +113,7 @@ def against_share(studies: Sequence[Study]) -> "Figure":
     figure_style.legend(figure, [], 1, level, marks, absent, figure_style.subtitle(studies))
     figure.draw_without_rendering()  # names are placed on the page as it will be
     for axes, study in zip(grid, studies, strict=True):
-        _name(axes, study, {arm: place for arm in study.clean.arms if (place := _place(study, arm))}, looks)
+        put_names(axes, study, {arm: place for arm in study.clean.arms if (place := _place(study, arm))}, looks)
     return figure
 
 
@@ -143,7 +149,9 @@ def _marks(axes: "Axes", study: Study, looks: dict[str, dict[str, Any]]) -> None
         axes.plot(100 * trained[1], 100 * score.mean, linestyle="", markersize=5, zorder=3, **looks[arm])
 
 
-def _name(axes: "Axes", study: Study, placed: dict[str, tuple[float, float]], looks: dict[str, dict[str, Any]]) -> None:
+def put_names(
+    axes: "Axes", study: Study, placed: dict[str, tuple[float, float]], looks: dict[str, dict[str, Any]]
+) -> None:
     """Draw each name at the first place where it covers no mark and no other name, with a thin line to its mark."""
     from matplotlib.transforms import Bbox
 

@@ -25,10 +25,11 @@ def panel(study: Study) -> Panel:
     known.
     """
     rows = study.selected[study.selected.role == study.role].drop_duplicates(["key"])
-    return selection.panel(rows.assign(score=_known(rows), set="peak"), study.role, study.exhibit.methods())
+    return selection.panel(rows.assign(score=known(rows), set="peak"), study.role, study.exhibit.methods())
 
 
-def _known(rows: "pd.DataFrame") -> "pd.Series[float]":
+def known(rows: "pd.DataFrame") -> "pd.Series[float]":
+    """Return the bytes at the peak of training of these rows; NaN where they are not known."""
     allocated = rows.allocated_bytes.astype(float)
     return allocated if allocated.notna().all() else rows.live_bytes.astype(float)
 

@@ -251,3 +251,16 @@ def test_no_likelihood_without_options(done: Done) -> None:
     found = probes.take(store, key, "likelihood", runtime)
     assert found["status"] == "failed"
     assert "list no options" in found["error"]
+
+
+@pytest.mark.parametrize(("method", "adds"), [("lora", True), ("bitfit", False), ("prompt", True)])
+def test_the_operations_of_an_answer_are_those_of_the_backbone_and_what_is_added(
+    done: Done, method: str, adds: bool
+) -> None:
+    store, key, runtime = done(method)
+    found = probes.take(store, key, "answer_operations", runtime)
+    assert found["status"] == "done", found
+    for figures in found["sets"].values():
+        assert (figures["extra"] > 0) == adds, figures
+        assert figures["operations"] == pytest.approx(figures["plain"] * (1 + figures["extra"]))
+    assert probes.descriptions(store.read(key) or {})["answer_operations"]

@@ -14,6 +14,7 @@ from harness.analysis.study import comparisons, convergence_speed, estimates, fr
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.statistics import Interval
 from harness.analysis.study.study import Study
+from harness.analysis.tradeoffs import pscp
 from harness.analysis.views import decomposition_clouds, spectrum
 from harness.experiments import claims, exhibits
 from harness.experiments.verdict import Comparison, Finding
@@ -51,6 +52,7 @@ def seen(run: Run) -> Run:
             "status": "done",
             "matrices": [{"name": "a", "role": "q", "change": 0.1, "likeness": likeness}],
         },
+        pscp.PROBE: {"status": "done", "sets": {"test": {"extra": 0.02}}},
     }
     memory = {"train": {"live_bytes": 1000 if method == "lora" else 2000, "torch_allocated_bytes": None}}
     surplus = 0.2 + 0.002 * seed if method == "lora" else 0.1
