@@ -55,17 +55,16 @@ def costs(study: Study) -> dict[str, Cost]:
     return made
 
 
-def no_dearer(one: Cost, other: Cost) -> bool:
-    """Return whether one costs at most as much as the other in everything that is known of both, and there is some."""
-    mine, theirs = one.known(), other.known()
-    both = [name for name in mine if name in theirs]
-    return bool(both) and all(mine[name] <= theirs[name] * (1 + SAME) for name in both)
+def no_dearer(mine: Cost, other: Cost) -> bool:
+    """Return whether mine is at most the other in every cost that is known of both, and there is one."""
+    both = [name for name in mine.known() if name in other.known()]
+    return bool(both) and not dearer_in(mine, other)
 
 
-def dearer_in(one: Cost, other: Cost) -> list[str]:
-    """Return the names of the costs in which one is above the other."""
-    mine, theirs = one.known(), other.known()
-    return [name for name in mine if name in theirs and mine[name] > theirs[name] * (1 + SAME)]
+def dearer_in(mine: Cost, other: Cost) -> list[str]:
+    """Return the names of the costs in which mine is above the other."""
+    theirs = other.known()
+    return [name for name, value in mine.known().items() if name in theirs and value > theirs[name] * (1 + SAME)]
 
 
 def dominators(study: Study, arm: str, known: Mapping[str, Cost]) -> list[tuple[str, bool]]:
@@ -74,7 +73,7 @@ def dominators(study: Study, arm: str, known: Mapping[str, Cost]) -> list[tuple[
     It is sure where the interval of the difference is above 0, and no better rate of this arm could change it.
     Two arms with the same costs and the same score dominate each other in nothing.
     """
-    panel, found = study.clean, []
+    panel, better = study.clean, []
     is_open = any(name == arm for name, _ in study.open_rates)
     for other in panel.arms:
         if other == arm or not no_dearer(known[other], known[arm]):
@@ -82,8 +81,8 @@ def dominators(study: Study, arm: str, known: Mapping[str, Cost]) -> list[tuple[
         lead = estimates.difference(panel, other, arm).main
         cheaper = bool(dearer_in(known[arm], known[other]))
         if lead.mean > 0 or (lead.mean == 0 and cheaper):
-            found.append((other, bool(lead.low > 0) and not is_open))
-    return sorted(found, key=lambda pair: not pair[1])
+            better.append((other, bool(lead.low > 0) and not is_open))
+    return sorted(better, key=lambda pair: not pair[1])
 
 
 def dominates(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:

@@ -70,8 +70,8 @@ def table(study: Study) -> Table:
 
 
 def _dominated(study: Study, arm: str, known: Mapping[str, dominance.Cost]) -> Entry:
-    found = dominance.dominators(study, arm, known)
-    names = [name if sure else f"({name})" for name, sure in found]
+    better = dominance.dominators(study, arm, known)
+    names = [name if sure else f"({name})" for name, sure in better]
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return word(", ".join(names[:SHOWN]) + more if names else MISSING)
 

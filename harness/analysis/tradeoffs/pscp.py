@@ -114,8 +114,8 @@ def panel(study: Study, exponent: float) -> Panel:
 def means(study: Study, exponent: float) -> dict[str, float]:
     """Return arm -> mean PSCP in points, of the arms that have one."""
     made = panel(study, exponent)
-    found = {arm: 100 * estimates.score(made, arm).main.mean for arm in made.arms}
-    return {arm: mean for arm, mean in found.items() if not np.isnan(mean)}
+    points = {arm: 100 * estimates.score(made, arm).main.mean for arm in made.arms}
+    return {arm: mean for arm, mean in points.items() if not np.isnan(mean)}
 
 
 def order(values: Mapping[str, float]) -> list[str]:

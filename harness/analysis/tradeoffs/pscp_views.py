@@ -121,7 +121,7 @@ def _legend(
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], label=figure_style.named(studies, name), markersize=4, **looks[name]) for name in names]
-    lines = f"means over tasks and {figure_style.seeds(studies)}", figure_style.marked(studies)
+    lines = f"means over tasks and {figure_style.seeds(studies)}{figure_style.PRINTED}", figure_style.marked(studies)
     figure_style.legend(made, handles, 4, *lines, figure_style.subtitle(studies))
 
 
