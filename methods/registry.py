@@ -87,7 +87,7 @@ def resolve(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         if field not in entry.fields:
             hint = near(field, entry.fields) or " It has no fields."
             if field == "budget":
-                hint = " It has no size to choose: what it trains is fixed."
+                hint = " It has no size to choose: what it trains is fixed, or follows from its other fields."
             raise UsageError(f"method {name} has no field {field!r}.{hint}")
     resolved, size = {}, size_of(entry)
     multiples = {field: times for field in entry.derived if (times := _times(given.get(field), size)) is not None}

@@ -1,4 +1,4 @@
-"""AdaLoRA, HiRA and SHiRA against PEFT and their formulas."""
+"""AdaLoRA, HiRA, SHiRA and RandLoRA against PEFT and their formulas."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ import torch
 
 from harness.errors import UsageError
 from methods.adalora import AdaLoRA, Triplets
+from methods.backbone.sizes import shape
 from methods.backbone.trainable_parameters import trainable
 from methods.base import Training, dense, inserted
 from tests.methods.conftest import TOYS, attach, backbone, batch, make
@@ -124,6 +125,36 @@ def test_the_ranks_of_adalora_fall_by_a_cubic() -> None:
 def test_what_cannot_be_is_one_sentence(fields: dict[str, Any], rule: str) -> None:
     with pytest.raises(UsageError, match=rule):
         make("adalora", **fields).attach(backbone(TOYS["llama-gqa"]))
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("rank", [3, 8, 40])
+def test_randlora_is_peft_s(key: str, rank: int) -> None:
+    """Ranks: one that divides no side, one that divides some, and one that is larger. PEFT draws in half precision."""
+    toy = TOYS[key]
+    fields = {"basis_rank": rank, "projection_seed": 5, "targets": ["q", "v", "ffn-in", "ffn-out"]}
+    ours, hosts = attached(toy, "randlora", alpha=2 * rank, **fields)
+    config = peft.RandLoraConfig(r=rank, randlora_alpha=2 * rank, projection_prng_key=5, target_modules=hosts)
+    theirs = reference(toy, config)
+    names = {"randlora.l": "randlora_lambda.default", "randlora.g": "randlora_gamma.default"}
+    pairs = matched(ours, theirs, hosts, names)
+    copy(pairs)
+    update, layer = ours.get_submodule(f"{hosts[0]}.randlora"), theirs.base_model.model.get_submodule(hosts[0])
+    for mine, other in ((update.A, layer.randlora_A["default"]), (update.B, layer.randlora_B["default"])):
+        torch.testing.assert_close(mine.std(), other.std(), rtol=0.01, atol=0)
+        other.copy_(mine)
+    agree(toy, ours, theirs)
+    same_gradients(pairs)
+
+
+def test_the_update_of_randlora_has_full_rank_and_the_count_of_its_page() -> None:
+    model = backbone(TOYS["llama-gqa"])
+    method = attach("randlora", model, basis_rank=3, targets=["ffn-out"])
+    _, _, update = inserted(model, "randlora", torch.nn.Module)[0]
+    assert float(update.g.detach()[0, 0]) == 1 / 16
+    torch.nn.init.normal_(update.l)
+    assert torch.linalg.matrix_rank(update.weight()) == 16
+    assert method.closed_form(shape(model)) == 2 * 6 * (3 + 16), "two blocks, 6 bases of rank 3 for 16 outputs"
 
 
 def test_shira_has_no_more_entries_than_a_weight() -> None:

@@ -29,6 +29,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "adalora": {},
     "oft": {},
     "boft": {},
+    "randlora": {},
     "hira": {},
     "shira": {},
     "ssf": {},
