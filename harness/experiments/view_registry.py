@@ -70,6 +70,8 @@ VIEWS = {
         View("seconds-figure", "figure", "harness.analysis.figures.convergence_figure:against_seconds"),
         View("share-figure", "figure", "harness.analysis.views.cost:against_share"),
         View("field-figure", "figure", "harness.analysis.figures.field_values_figure:draw"),
+        View("best-rates", "table", "harness.analysis.tuning.best_rates:table"),
+        View("best-rates-figure", "figure", "harness.analysis.figures.best_rates_figure:draw"),
         View("rates-figure", "figure", "harness.analysis.figures.rates_figure:draw"),
     )
 }

@@ -43,6 +43,7 @@ FLOORS = (
     "harness.analysis.output",
     "harness.analysis.views",
     "harness.analysis.generalisation",
+    "harness.analysis.tuning",
     "harness.analysis.figures",
     "harness.analysis.scaling",
     "harness.analysis.combining",

@@ -28,7 +28,9 @@ or nobody counted."""
 ANSWERS = ("parse_failures", "commonest")
 """Of generated answers: the share without an answer in them, and the share that the most frequent answer has."""
 SCORES = (*BASE, "fields", "cell", "checkpoint", "step", "set", "role", "score", *ANSWERS, *FACTS, *SIZES)
-CURVES = (*BASE, "step", "seconds", "set", "role", "score", "cells_beside")
+LOSSES = ("train_loss", "validation_loss")
+"""Of an evaluation: the mean loss of the training steps since the one before, and that of the validation rows."""
+CURVES = (*BASE, "step", "seconds", "set", "role", "score", "cells_beside", *LOSSES)
 FAILURES = (*BASE, "status", "reason")
 
 
@@ -55,7 +57,13 @@ def curves(runs: Sequence[Run], roles: Sequence[str] = ROLES, named: Sequence[Ro
     import pandas as pd
 
     rows = [
-        {**_only(base, CURVES), "step": point["step"], "seconds": point.get("seconds"), **scored}
+        {
+            **_only(base, CURVES),
+            "step": point["step"],
+            "seconds": point.get("seconds"),
+            **{name: point.get(name) for name in LOSSES},
+            **scored,
+        }
         for run, base in _done(runs, (), named)
         for point in run.curve
         for scored in _sets(point.get("scores") or {}, run, roles)

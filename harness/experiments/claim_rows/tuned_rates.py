@@ -1,0 +1,34 @@
+"""Claims about what tuning finds: best learning rates, and differences that tuning leaves. Torch-free."""
+
+from harness.experiments.claim_rows.claim import Claim, declared
+
+_TUNING = "harness.analysis.tuning"
+_RATE = "the best rate itself is estimated, from all rates tried"
+
+CLAIMS: tuple[Claim, ...] = (
+    declared(
+        "ratio-of-best-rates",
+        "The best learning rate of {left} is about {ratio:g} times that of {right}{when}.",
+        f"{_TUNING}.best_rates:ratio",
+        margin=0.3,
+        estimand="log10 of left's best rate over right's, less log10 of the printed ratio; a best rate is the lowest "
+        "point of a parabola through the mean log validation losses over log rates",
+        direction="within the margin on both sides",
+        scale="decades of the rate",
+        why="a factor of two, the step of the grids: a closer rate would change nobody's choice",
+        any_rate=_RATE,
+        options={"left": None, "right": None, "ratio": 1.0, "steps": None, "when": ""},
+    ),
+    declared(
+        "best-rates-alike",
+        "The best learning rate of {method} hardly depends on its {field}.",
+        f"{_TUNING}.best_rates:alike",
+        margin=0.3,
+        estimand="log10 of the ratio of the best rates of two arms that differ in `field`, for all pairs",
+        direction="within the margin on both sides, for every pair",
+        scale="decades of the rate",
+        why="less than a factor of two, as published",
+        any_rate=_RATE,
+        options={"method": None, "field": "rank"},
+    ),
+)
