@@ -13,7 +13,7 @@ tested on both sides, at the printed setting: a saving far above the printed one
 Torch-free and pandas-free: `deltabench list claims` reads this.
 """
 
-from harness.experiments.claim_rows import combining, costs, tuned_rates
+from harness.experiments.claim_rows import combining, costs, scaling, tuned_rates
 from harness.experiments.claim_rows.claim import Claim as Claim
 from harness.experiments.claim_rows.claim import declared as _claim
 from harness.experiments.claim_rows.claim import side_text as side_text
@@ -22,6 +22,7 @@ CLAIMS = {
     claim.name: claim
     for claim in (
         *combining.ROWS,
+        *scaling.ROWS,
         _claim(
             "order-of-scores",
             "The methods' average scores come in the published order.",

@@ -13,6 +13,8 @@ from harness.errors import plain
 from harness.store.columns import method_fields
 
 Fields = Mapping[str, Any]
+LONGEST = 24
+"""Characters of a value that stands in a label as it is."""
 
 
 @dataclass(frozen=True)
@@ -126,11 +128,18 @@ def labels(
     for (name, _), members in groups.items():
         fields = [field for field in distinguishing([rows[index] for index in members]) if field not in apart]
         differing.setdefault(name, {}).update(dict.fromkeys(fields))
-    return [_label(name, row, tuple(differing[name])) for name, row in zip(names, rows, strict=True)]
+    whole = {name for name, fields in differing.items() if _alike(name, names, rows, tuple(fields))}
+    return [_label(name, row, tuple(differing[name]), name in whole) for name, row in zip(names, rows, strict=True)]
 
 
-def _label(name: str, row: Fields, fields: tuple[str, ...]) -> str:
-    return " ".join([name, *(f"{_short(field, row)}={_text(row.get(field))}" for field in fields)])
+def _alike(name: str, names: Sequence[str], rows: Sequence[Fields], fields: tuple[str, ...]) -> bool:
+    """Return whether short texts of these fields would give different cells of one name the same label."""
+    mine = [row for own, row in zip(names, rows, strict=True) if own == name]
+    return len({_label(name, row, fields, False) for row in mine}) < _distinct(mine, fields)
+
+
+def _label(name: str, row: Fields, fields: tuple[str, ...], whole: bool) -> str:
+    return " ".join([name, *(f"{_short(field, row)}={_text(row.get(field), whole)}" for field in fields)])
 
 
 def _short(field: str, row: Fields) -> str:
@@ -139,9 +148,13 @@ def _short(field: str, row: Fields) -> str:
     return field if short in row else short
 
 
-def _text(value: Any) -> str:
-    text = "+".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return plain(text if len(text) <= 24 else text[:8])
+def _text(value: Any, whole: bool) -> str:
+    """Return a value as text. A long one is cut, unless it has to be `whole`; of a long list the first words remain."""
+    texts = list(map(str, value)) if isinstance(value, list | tuple) else [str(value)]
+    text = "+".join(texts)
+    if whole or len(text) <= LONGEST:
+        return plain(text)
+    return plain("+".join(part.partition(" ")[0] for part in texts) if len(texts) > 1 else text[:8])
 
 
 def _key(value: Any) -> Any:

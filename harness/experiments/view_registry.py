@@ -44,6 +44,8 @@ VIEWS = {
         View("combination", "table", "harness.analysis.combining.combination_table:table"),
         View("combination-figure", "figure", "harness.analysis.combining.combination_figure:draw"),
         View("stages-figure", "figure", "harness.analysis.combining.orders:draw"),
+        View("scale", OVER_MODELS, "harness.analysis.scaling.model_size:table"),
+        View("scale-figure", "figure", "harness.analysis.scaling.model_size_figure:draw"),
         View("cost", "table", "harness.analysis.views.cost:table"),
         View("rates", "table", "harness.analysis.views.rates:table"),
         View("recipe-lines", "text", "harness.analysis.views.rates:recipe_lines"),

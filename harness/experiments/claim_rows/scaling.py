@@ -1,0 +1,47 @@
+"""Claims about size: the backbone's, the delta's, and the number of examples that a model sees."""
+
+from harness.experiments.claim_rows.claim import declared
+from harness.experiments.claim_rows.combining import ONE_POINT
+
+_MODULE = "harness.analysis.scaling"
+
+ROWS = (
+    declared(
+        "scale-helps",
+        "A larger backbone raises the score of {methods}.",
+        f"{_MODULE}.model_size:helps",
+        margin=0.01,
+        why=ONE_POINT,
+        estimand="score of a method on the largest model less that on the smallest, paired by seed, mean over tasks",
+        direction="above the margin for each method",
+        scale="score, 0 to 1",
+        options={"methods": None},
+        over_models=True,
+    ),
+    declared(
+        "scale-speeds",
+        "On a larger backbone {methods} converges faster.",
+        f"{_MODULE}.model_size:speeds",
+        margin=0.1,
+        why="faster in six pairs of ten: closer to one half is no order",
+        estimand="share of (task, seed) pairs in which a method reaches 90 % of the smallest model's ceiling in fewer "
+        "steps on the largest model than on the smallest, less one half; a tie counts half, never is last",
+        direction="above the margin for each method",
+        scale="share of pairs, -0.5 to 0.5",
+        options={"methods": None},
+        over_models=True,
+    ),
+    declared(
+        "distance-shrinks",
+        "The distance of {method} to {to} shrinks with the backbone's size.",
+        f"{_MODULE}.model_size:distance_shrinks",
+        margin=0.01,
+        why=ONE_POINT,
+        estimand="score of `to` less that of `method` on the smallest model, less the same on the largest, paired by "
+        "seed, mean over tasks",
+        direction="above the margin",
+        scale="score, -2 to 2",
+        options={"method": None, "to": None},
+        over_models=True,
+    ),
+)

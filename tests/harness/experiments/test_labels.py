@@ -1,0 +1,45 @@
+"""Labels tell cells apart, however long their fields are."""
+
+from typing import Any
+
+from harness.experiments import labels
+
+
+def cell(**fields: Any) -> dict[str, Any]:
+    return {
+        "method": {"name": "combine", **fields},
+        "model": {"name": "m", "revision": "m"},
+        "task": {"name": "t", "digest": "t"},
+        "objective": "seq2seq",
+        "recipe": {"name": "r", "learning_rate": 1e-3},
+        "seed": 0,
+    }
+
+
+def arms(*parts: list[str]) -> list[str]:
+    return [label.arm for label in labels.of_cells([cell(parts=listed) for listed in parts])]
+
+
+def test_long_lists_are_told_apart_by_their_first_words() -> None:
+    long = ["prompt length=20 init=vocabulary", "bitfit create_missing=true", "adapter bottleneck=24 cross=false"]
+    assert arms(long, long[:2], [long[0], long[2]]) == [
+        "combine parts=prompt+bitfit+adapter",
+        "combine parts=prompt+bitfit",
+        "combine parts=prompt+adapter",
+    ]
+
+
+def test_lists_that_differ_in_fields_alone_are_written_whole() -> None:
+    named = arms(["prompt length=20 init=vocabulary", "bitfit"], ["prompt length=10 init=vocabulary", "bitfit"])
+    assert len(set(named)) == 2
+    assert "length=10" in named[1]
+
+
+def test_a_digest_names_a_task_only_where_nothing_else_does() -> None:
+    cells = [cell() for _ in range(2)]
+    cells[0]["task"] = {"name": "t", "digest": "a" * 64, "prompt": "text"}
+    cells[1]["task"] = {"name": "t", "digest": "b" * 64, "prompt": "bare"}
+    assert [label.task for label in labels.of_cells(cells)] == ["t prompt=text", "t prompt=bare"]
+    for content in cells:
+        content["task"] = {**content["task"], "prompt": "text"}
+    assert [label.task for label in labels.of_cells(cells)] == ["t digest=aaaaaaaa", "t digest=bbbbbbbb"]
