@@ -13,7 +13,7 @@ from harness.store.attempt_folder import AttemptFolder
 from harness.store.store import Store
 from harness.training import checkpoint, determinism, outputs, process_group, step_parts, step_profile, trained_tensors
 from harness.training.determinism import choose_device, seed_for
-from harness.training.fit import Work, fit
+from harness.training.fit import Asking, Work, go_on, training
 from harness.training.objectives import registry as objectives
 from harness.training.score import facts, prepare
 from methods import registry as methods
@@ -43,13 +43,14 @@ def _member(cell: Cell, runtime: Runtime, folder: AttemptFolder, keepers: Keeper
     """
     keeper = keepers(cell, runtime, folder, choose_device(runtime.device))
     try:
-        return _run(cell, runtime, folder, keeper)
+        return go_on(steps(cell, runtime, folder, keeper))
     except checkpoint.Unusable as error:
         keeper.refuse(str(error))
-        return _run(cell, runtime, folder, keeper)
+        return go_on(steps(cell, runtime, folder, keeper))
 
 
-def _run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint.Keeper) -> dict[str, Any]:
+def steps(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint.Keeper) -> Asking[dict[str, Any]]:
+    """Yield the cell's training steps, each of which is answered by its loss; return what `run` returns."""
     device = choose_device(runtime.device)
     lacking = determinism.ask(device) if runtime.deterministic else None
     meter = Meter(device, folder, runtime.sample_ms)
@@ -74,7 +75,7 @@ def _run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint
         method.read(model, words.encode)
         step_parts.place(model, cell.recipe, device)
     work = Work(model, method, objective, task, splits, cell.recipe, folder, meter, keeper)
-    fitted = fit(work, seed_for(cell, "order"), seed_for(cell, "dropout"))
+    fitted = yield from training(work, seed_for(cell, "order"), seed_for(cell, "dropout"))
     if runtime.keep == "delta":  # what was trained is on the disk before anything that may still fail
         outputs.deltas(folder, fitted, model)
     outputs.predictions(folder, fitted, splits)

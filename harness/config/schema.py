@@ -222,6 +222,9 @@ class Runtime:
     - deterministic: on a GPU, ask torch for deterministic algorithms (slower); on the CPU they are always
       deterministic.
     - checkpoint_minutes, checkpoint_steps: how often training is saved so that it can resume after a kill; 0 for never.
+    - one_pass: how many cells that differ in their learning rate alone train in one process, in one forward and
+      backward pass a step. Results are those of cells apart up to rounding, which a rate that is too high amplifies;
+      records have neither times nor memory.
     """
 
     store: str = runtime("results/store", also=("output_dir",))
@@ -237,6 +240,7 @@ class Runtime:
     deterministic: bool = runtime(False)
     checkpoint_minutes: float = runtime(5.0, least=0.0)
     checkpoint_steps: int = runtime(0, least=0)
+    one_pass: int = runtime(1, least=1, most=64)
 
 
 AXES = ("method", "model", "task", "recipe", "objective", "seed")

@@ -20,7 +20,7 @@ from harness import failure
 from harness.config.schema import Cell, Runtime
 from harness.environment import STOP_AT
 from harness.errors import UsageError
-from harness.execution import outcome
+from harness.execution import companions, outcome
 from harness.execution.attempts import tried
 from harness.execution.lane import Lane
 from harness.execution.time_limit import Gate, TimeLimit
@@ -95,7 +95,23 @@ def job(config: Any, setup: Setup, pending: Sequence[Pending] = ()) -> list[str]
     store = Store(setup.runtime.store)
     gate, lane = Gate(store, setup.limit), Lane(None if setup.outlives else setup.begun)
     listed = pending or [Pending(str(key), int(seen)) for key, seen in zip(config.key, config.seen, strict=True)]
-    return [_run_cell(store, waiting, setup, gate, lane) for waiting in listed if not waiting.is_taken(store)]
+    several = setup.runtime.one_pass if setup.entry == ENTRY and setup.limit is None else 1
+    groups = companions.groups(store, [waiting.key for waiting in listed], several)
+    statuses, tried_together = [], set[str]()
+    for waiting in listed:
+        if waiting.key not in tried_together and not waiting.is_taken(store) and len(groups[waiting.key]) > 1:
+            tried_together |= _run_group(store, groups[waiting.key], setup, lane)
+        if waiting.key in tried_together or not waiting.is_taken(store):
+            statuses.append(_run_cell(store, waiting, setup, gate, lane))
+    return statuses
+
+
+def _run_group(store: Store, keys: Sequence[str], setup: Setup, lane: Lane) -> set[str]:
+    """Lease a device for cells that train in one pass, and try them; return which. Those without a result then run
+    alone.
+    """
+    with gpu_leases.leased(setup.devices, setup.gpus) as environment:
+        return companions.attempt(store, keys, setup.runtime, setup.modules, environment, lane, _learnt)
 
 
 def _run_cell(store: Store, waiting: Pending, setup: Setup, gate: Gate, lane: Lane) -> str:

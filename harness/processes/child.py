@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -58,6 +58,38 @@ def main(
         with suppress(Exception):
             traceback.print_exc()
         attempt.write(OUTCOME, {**_outcome(error), **code})
+    finally:
+        _leave_soon()
+
+
+def several(
+    entry: str, cells: Sequence[Mapping[str, Any]], runtime: Runtime, folders: Sequence[Path],
+    environment: Mapping[str, str], learnt: Sequence[Learnt],
+) -> None:  # fmt: skip
+    """Run `entry` on several cells at once, and write each one's result to the `outcome.json` of its folder.
+
+    A cell whose error is not its own result, such as memory that the cells use together, gets none. The log of the
+    first cell has what all of them print.
+    """
+    _die_with_parent()
+    os.environ.update(environment)
+    _redirect(folders[0] / LOG)
+    for folder in folders[1:]:
+        (folder / LOG).write_text(f"in one process with other cells: see attempt {folders[0]}\n", encoding="utf-8")
+    keeps = freed_memory.keep()
+    for facts in learnt:
+        digest.learn(facts.files)
+    code = {folder: fingerprint.imported_parts(facts.code) for folder, facts in zip(folders, learnt, strict=True)}
+    try:
+        _set_threads(runtime.threads)
+        attempts = [AttemptFolder(folder) for folder in folders]
+        for attempt, result in _find(entry)([identity.from_json(cell) for cell in cells], runtime, attempts):
+            outcome = _outcome(result) if isinstance(result, Exception) else {**result, "status": "done"}
+            if outcome["status"] in ("done", "diverged"):
+                attempt.write(OUTCOME, {**outcome, "code": code[attempt.path], "keeps_freed_memory": keeps})
+    except BaseException:  # of whatever kind: the worker lets each cell run alone
+        with suppress(Exception):
+            traceback.print_exc()
     finally:
         _leave_soon()
 

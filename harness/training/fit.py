@@ -6,11 +6,11 @@ The checkpoint that a table reports is chosen in the analysis; `best` here only 
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -81,6 +81,22 @@ class Work:
         return ["validation", *self.task.splits.tests]
 
 
+@dataclass(frozen=True)
+class Step:
+    """An optimiser step that a training asks for: on the rows [B] of train, numbered from 1, at a learning rate."""
+
+    work: Work
+    rows: Any
+    optimizer: torch.optim.Optimizer
+    number: int
+    rate: float
+
+
+Result = TypeVar("Result")
+Asking = Generator[Step, float, Result]
+"""A training that yields the steps to take, is sent the mean loss of each, and returns its result."""
+
+
 def fit(work: Work, order_seed: int, dropout_seed: int) -> Fitted:
     """Train for `recipe.steps` steps (none where nothing trains), from a checkpoint where the folder has one.
 
@@ -88,6 +104,30 @@ def fit(work: Work, order_seed: int, dropout_seed: int) -> Fitted:
     Raise Diverged where the loss is no number or hopeless, Unusable where the checkpoint does not fit the model, and
     Stopped where the time of the command is over.
     """
+    return go_on(training(work, order_seed, dropout_seed))
+
+
+def go_on(asking: Asking[Result], wanted: Step | None = None) -> Result:
+    """Take each step that a training asks for, from its beginning or from `wanted` on, and return its result.
+
+    An error in a step is raised where the training waits, so that the phase it stands in describes it.
+    """
+    try:
+        wanted = wanted or next(asking)
+        while True:
+            try:
+                loss = take(wanted)
+            except Exception as error:  # of whatever kind; it comes back from here
+                wanted = asking.throw(error)
+            else:
+                wanted = asking.send(loss)
+    except StopIteration as end:
+        result: Result = end.value
+        return result
+
+
+def training(work: Work, order_seed: int, dropout_seed: int) -> Asking[Fitted]:
+    """Yield each step of a training, which goes on with the step's mean loss; return its result. See `fit`."""
     recipe, trained = work.recipe, dict(trainable(work.model))
     steps = recipe.steps if trained else 0
     if steps and work.method.has_start:
@@ -108,7 +148,7 @@ def fit(work: Work, order_seed: int, dropout_seed: int) -> Fitted:
             stage.begin(work.model)  # once more where it was resumed: a stage may move modules, not only tensors
         if place is None or number >= place.stage:
             here = place if place is not None and number == place.stage else Place(number, own.start)
-            best, last = _train(work, order, own, here, last, trained, partial(_only, trained, stage.rests))
+            best, last = yield from _train(work, order, own, here, last, trained, partial(_only, trained, stage.rests))
     assert best is not None, "a place is before the end of its stage"
     assert last is not None, "a place is before the end of its stage"
     return Fitted(best, last)
@@ -138,8 +178,8 @@ def _first_losses(work: Work, order_seed: int) -> Iterator[torch.Tensor]:
 def _train(
     work: Work, order: Order, own: range, place: Place, last: Point | None, trained: Mapping[str, nn.Parameter],
     only: Callable[[], AbstractContextManager[None]],
-) -> tuple[Point | None, Point | None]:  # fmt: skip
-    """Train one stage from `place` on. Return its best evaluation (else `last`), and its last one."""
+) -> Generator[Step, float, tuple[Point | None, Point | None]]:  # fmt: skip
+    """Yield the steps of one stage from `place` on. Return its best evaluation (else `last`), and its last one."""
     recipe, losses = dataclasses.replace(work.recipe, steps=len(own)), list(place.losses)
     with only():
         optimizer = optimizers.make(work.model, recipe, work.method.groups(work.model))
@@ -159,7 +199,7 @@ def _train(
         with work.meter.phase("train"), only():
             while i < end and not (losses and work.keeper.due(i)):
                 rate = recipe.learning_rate * schedule(recipe, i + 1 - own.start)
-                losses.append(_step(work, order.rows(i), optimizer, i + 1, rate))
+                losses.append((yield Step(work, order.rows(i), optimizer, i + 1, rate)))
                 i += 1
         if i == end:
             last = _evaluate(work, end, sum(losses) / len(losses), rate)
@@ -219,11 +259,12 @@ def schedule(recipe: RecipeConfig, step: int) -> float:
     return left if recipe.schedule == "linear" else (1 - math.cos(math.pi * left)) / 2
 
 
-def _step(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step: int, rate: float) -> float:
-    """Take one optimiser step (numbered from 1) on the rows [B], and return its mean loss. Raise Diverged."""
-    optimizers.set_rate(optimizer, rate)
+def take(step: Step) -> float:
+    """Take one optimiser step, and return its mean loss. Raise Diverged."""
+    work, rows, optimizer = step.work, step.rows, step.optimizer
+    optimizers.set_rate(optimizer, step.rate)
     if step_parts.split(work.recipe):
-        return _step_in_parts(work, rows, optimizer, step)
+        return _take_in_parts(step)
     encoded = work.splits["train"].encoded
     device = next(work.model.parameters()).device
     with work.meter.step(len(rows), int(encoded.tokens[rows].sum())):
@@ -232,23 +273,22 @@ def _step(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step: int, ra
         loss, total = training_step.losses(work.objective, work.method, work.model, batch)
         training_step.descend(optimizer, total, work.recipe.gradient_clip)
         value = float(loss.detach())
-        if not math.isfinite(value):
-            raise Diverged(step, f"the training loss is {value}")
-        work.method.after_step(work.model, step)
+        check_loss(value, step.number)
+        work.method.after_step(work.model, step.number)
     return value
 
 
-def _step_in_parts(work: Work, rows: Any, optimizer: torch.optim.Optimizer, step: int) -> float:
+def _take_in_parts(step: Step) -> float:
     """Take the same step with the batch cut over processes and into parts, and return its mean loss. Raise Diverged."""
+    work, rows = step.work, step.rows
     encoded = work.splits["train"].encoded
     with work.meter.step(len(rows), int(encoded.tokens[rows].sum())):
         value = step_parts.gradients(
-            work.model, work.objective, work.method, work.recipe, encoded, rows, seed=torch.initial_seed() + step
+            work.model, work.objective, work.method, work.recipe, encoded, rows, seed=torch.initial_seed() + step.number
         )
-        if not math.isfinite(value):
-            raise Diverged(step, f"the training loss is {value}")
-        training_step.update(optimizer, work.recipe.gradient_clip)
-        work.method.after_step(work.model, step)
+        check_loss(value, step.number)
+        training_step.update(step.optimizer, work.recipe.gradient_clip)
+        work.method.after_step(work.model, step.number)
     return value
 
 
@@ -282,6 +322,12 @@ class Diverged(RuntimeError):
     def __init__(self, step: int, rule: str) -> None:
         super().__init__(f"diverged at step {step}: {rule}")
         self.step, self.rule = step, rule
+
+
+def check_loss(loss: float, step: int) -> None:
+    """Raise Diverged where the loss of a step, numbered from 1, is no number."""
+    if not math.isfinite(loss):
+        raise Diverged(step, f"the training loss is {loss}")
 
 
 def check(curve: Sequence[Mapping[str, Any]]) -> None:

@@ -15,8 +15,16 @@ def rescaled(total: torch.Tensor, bias: torch.Tensor | None, change: torch.Tenso
     In half precision it is the change that is rounded, as the factor has few digits there. A change below the precision
     of `total` has no effect.
     """
+    if torch._C._functorch.is_batchedtensor(total) or torch._C._functorch.is_batchedtensor(change):
+        return _plain(total, bias, change)
     made: torch.Tensor = _Rescaled.apply(total, bias, change)
     return made
+
+
+def _plain(total: torch.Tensor, bias: torch.Tensor | None, change: torch.Tensor) -> torch.Tensor:
+    """Return what `rescaled` returns, by operations that torch can stack over models (harness/one_pass)."""
+    moved = total if bias is None else total - bias
+    return total + moved * change.to(total.dtype)
 
 
 class _Rescaled(torch.autograd.Function):

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,26 @@ def run(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, Any]:
     folder.append("curve.jsonl", {"step": 0, "train_loss": float("nan"), "scores": {"validation": 0.5}})
     print("a word before the end")
     return globals()[cell.method.name](cell)
+
+
+def run_all(
+    cells: Sequence[Cell], runtime: Runtime, folders: Sequence[AttemptFolder]
+) -> Iterator[tuple[AttemptFolder, dict[str, Any] | Exception]]:
+    """What happens to cells in one process is the name of their method."""
+    with (Path(cells[0].task.data_dir or ".") / "runs.txt").open("a") as file:
+        file.write(f"{len(cells)}:{cells[0].method.name}-{cells[0].seed}\n")
+    for cell, folder in zip(cells, folders, strict=True):
+        if cell.method.name == "slow_together":
+            time.sleep(600)
+        try:
+            yield folder, globals()[cell.method.name](cell)
+        except Exception as error:
+            yield folder, error
+
+
+def slow_together(cell: Cell) -> dict[str, Any]:
+    """Good, but `run_all` never ends."""
+    return good(cell)
 
 
 def good(cell: Cell) -> dict[str, Any]:
@@ -159,15 +180,15 @@ def cut_off(cell: Cell, runtime: Runtime, folder: AttemptFolder) -> dict[str, An
     from harness import run
     from harness.training import fit
 
-    step = fit._step
+    take = fit.take
 
-    def until(work: Any, rows: Any, optimizer: Any, number: int, rate: float) -> float:
-        lost = step(work, rows, optimizer, number, rate)
-        if (number, folder.number) == (6, 1):
+    def until(step: fit.Step) -> float:
+        loss = take(step)
+        if (step.number, folder.number) == (6, 1):
             os.kill(os.getpid(), signal.SIGKILL)
-        return lost
+        return loss
 
-    fit._step = until
+    fit.take = until
     return run.run(cell, runtime, folder)
 
 

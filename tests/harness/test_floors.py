@@ -33,6 +33,7 @@ FLOORS = (
     "harness.processes",
     "harness.training",
     "harness.run",
+    "harness.one_pass",
     "harness.probes.judging",
     "harness.probes",
     "harness.experiments",

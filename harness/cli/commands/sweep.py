@@ -11,6 +11,9 @@ Settings: store, device, threads, timeout (seconds per cell), keep (delta|none);
 (launcher.FIELD=value, see `deltabench list launchers`), jobs (cells at once), rerun (statuses to try again, e.g.
 rerun=stale,failed), probe (measurements of finished cells, see `deltabench probe --help`), deterministic (GPUs),
 checkpoint_minutes and checkpoint_steps (how often training is saved).
+one_pass=4: up to four cells that differ in their learning rate alone train in one process, in one forward and backward
+pass a step, which is faster where a step is small. They end as apart, up to rounding, and their records have neither
+times nor memory. With --for, and where a method acts between steps, each cell trains by itself.
 --for 1h30m: no cell begins that would end later, by its estimate, which the cells that have ended correct. One that
 runs when the time is over stops at a checkpoint.
 A cell that was killed, or could not read or write, is retried once; --retry N: N times, and after a timeout too.
