@@ -27,6 +27,7 @@ from methods.base import (
     Update,
     computing,
     inserted,
+    linears,
     parameter,
 )
 
@@ -135,7 +136,7 @@ class AdaLoRA(OnWeights):
     def attach(self, model: nn.Module) -> None:
         self.require(self.target_rank <= self.rank, "target_rank", f"it is at most the rank of the start, {self.rank}")
         alpha = 2.0 * self.rank if self.alpha is None else self.alpha
-        self.attach_each(model, lambda host: Triplets(host, self.rank, alpha / self.rank))
+        self.attach_each(linears(model, self.targets), lambda host: Triplets(host, self.rank, alpha / self.rank))
 
     def fits(self, path: str, host: Linear) -> None:
         self.fits_rank(path, host)

@@ -41,7 +41,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -330,15 +330,13 @@ class Method:
 
 
 class OnWeights(Method):
-    """A method with one delta on the weight of each linear in `targets`, which a merge folds into that weight.
+    """A method with one delta on the weight of each of some linears, which a merge folds into that weight.
 
     A field `rank` is checked to be at least 1, and a field `dropout`, the share of each delta's input that is dropped
     while it trains, to be a share.
     """
 
     mergeable: ClassVar[bool] = True
-    if TYPE_CHECKING:
-        targets: Names
 
     def __post_init__(self) -> None:
         self.require(getattr(self, "rank", 1) >= 1, "rank", "the rank must be at least 1")
@@ -354,9 +352,8 @@ class OnWeights(Method):
         rule = f"the rank must be at most {limit}, the smaller side of {path}"
         self.require(getattr(self, "rank", 1) <= limit, "rank", rule)
 
-    def attach_each(self, model: nn.Module, make: Callable[[Linear], Delta]) -> None:
-        """Insert what `make` returns for each target, once every target is known to fit."""
-        hosts = linears(model, self.targets)
+    def attach_each(self, hosts: Mapping[str, Linear], make: Callable[[Linear], Delta]) -> None:
+        """Insert what `make` returns for each linear, by dotted name, once every linear is known to fit."""
         for path, host in hosts.items():
             self.fits(path, host)
         for host in hosts.values():

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.base import Linear, Names, OnWeights, Shape, Update, dense, parameter
+from methods.base import Linear, Names, OnWeights, Shape, Update, dense, linears, parameter
 
 
 class Hadamard(Update):
@@ -46,7 +46,7 @@ class HiRA(OnWeights):
     dropout: float = 0.0
 
     def attach(self, model: nn.Module) -> None:
-        self.attach_each(model, lambda host: Hadamard(host, self.rank))
+        self.attach_each(linears(model, self.targets), lambda host: Hadamard(host, self.rank))
 
     def closed_form(self, shape: Shape) -> int:
         return sum(n * self.rank * (d_in + d_out) for n, d_in, d_out in shape.linears(self.targets))

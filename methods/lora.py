@@ -33,6 +33,7 @@ from methods.base import (
     Update,
     dense,
     inserted,
+    linears,
     parameter,
     starts,
 )
@@ -129,7 +130,7 @@ class LoRA(OnWeights):
         self.require(self.alpha is None or self.alpha > 0, "alpha", "alpha must be above 0 (null: 2 * rank)")
 
     def attach(self, model: nn.Module) -> None:
-        self.attach_each(model, self._drawn)
+        self.attach_each(linears(model, self.targets), self._drawn)
 
     def fits(self, path: str, host: Linear) -> None:
         self.fits_rank(path, host)

@@ -25,6 +25,7 @@ from methods.base import (
     dense,
     insert_before,
     inserted,
+    linears,
     parameter,
     uncast,
 )
@@ -94,7 +95,7 @@ class OFT(OnWeights):
         self.require(whole, "block_size", f"it must divide {host.in_features}, the inputs of {path}")
 
     def attach(self, model: nn.Module) -> None:
-        self.attach_each(model, self.delta)
+        self.attach_each(linears(model, self.targets), self.delta)
         for _, host, delta in inserted(model, self.name, Rotation):
             if not (isinstance(host, Part) and host.label):
                 insert_before(host, delta, delta.before)

@@ -5,10 +5,11 @@ A: [r, m] and B_j: [M, r] are random, frozen and shared by all targets, where m 
 side of a target; of a smaller target the first rows and columns are used. Where a target has more inputs than outputs,
 A stands at the outputs. l_j: [r] and g_j: [m] train. n = m / r, rounded up: as many as give full rank. Parameters: n (r
 + m) for each target, the fewer the larger r = `basis_rank`. l is zero and g is 1/m, so the start is the backbone.
-scale is alpha/r. A and B_j are uniform, from one generator on the CPU with `projection_seed`, divided by their standard
-deviation, as in PEFT, which draws in half precision. As there, the r n rows of all A_j = A are numbered by rows of A
-first and the columns of all B_j by j first, so a row may meet a column of another j; of independent columns that is
-another draw. `dropout` is on the input of the update while it trains. Deviation: no sparse bases.
+The rank is r until the g_j differ. scale is alpha/r. A and B_j are uniform, from one generator on the CPU with
+`projection_seed`, divided by their standard deviation, as in PEFT, which draws in half precision. As there, the r n
+rows of all l_j * A * g_j are numbered by rows of A first and the columns of all B_j by j first, so a row may meet a
+column of another j; of independent columns that is another draw. `dropout` is on the input of the update while it
+trains. Deviation: no sparse bases.
 """
 
 from dataclasses import dataclass
@@ -83,14 +84,15 @@ class RandLoRA(OnWeights):
         self.require(self.projection_seed >= 0, "projection_seed", "the seed must be at least 0")
 
     def attach(self, model: nn.Module) -> None:
-        hosts = list(linears(model, self.targets).values())
-        sizes = max(host.in_features for host in hosts), max(host.out_features for host in hosts)
+        hosts = linears(model, self.targets)
+        like = next(iter(hosts.values())).weight
+        sizes = max(host.in_features for host in hosts.values()), max(host.out_features for host in hosts.values())
         with torch.device("cpu"):
             generator = torch.Generator().manual_seed(self.projection_seed)
-            A = draw(hosts[0].weight, generator, 1, self.basis_rank, min(sizes))
-            B = draw(hosts[0].weight, generator, self._count(min(sizes)), max(sizes), self.basis_rank)
+            A = draw(like, generator, 1, self.basis_rank, min(sizes))
+            B = draw(like, generator, self._count(min(sizes)), max(sizes), self.basis_rank)
         alpha = 20.0 * self.basis_rank if self.alpha is None else self.alpha
-        self.attach_each(model, lambda host: Bases(host, A, B, alpha / self.basis_rank))
+        self.attach_each(hosts, lambda host: Bases(host, A, B, alpha / self.basis_rank))
 
     def _count(self, smaller: int) -> int:
         """Return how many bases give full rank to a matrix with this smaller side."""

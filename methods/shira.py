@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.base import Linear, Names, OnWeights, Shape, Update, parameter
+from methods.base import Linear, Names, OnWeights, Shape, Update, linears, parameter
 
 
 class SparseUpdate(Update):
@@ -65,7 +65,7 @@ class SHiRA(OnWeights):
         def delta(host: Linear) -> SparseUpdate:
             return SparseUpdate(host, self.rank * (host.in_features + host.out_features), generator)
 
-        self.attach_each(model, delta)
+        self.attach_each(linears(model, self.targets), delta)
 
     def closed_form(self, shape: Shape) -> int:
         return sum(n * self.rank * (d_in + d_out) for n, d_in, d_out in shape.linears(self.targets))

@@ -153,6 +153,8 @@ def test_the_update_of_randlora_has_full_rank_and_the_count_of_its_page() -> Non
     _, _, update = inserted(model, "randlora", torch.nn.Module)[0]
     assert float(update.g.detach()[0, 0]) == 1 / 16
     torch.nn.init.normal_(update.l)
+    assert torch.linalg.matrix_rank(update.weight()) == 3, "g is one number, so A is the same in all bases"
+    torch.nn.init.normal_(update.g)
     assert torch.linalg.matrix_rank(update.weight()) == 16
     assert method.closed_form(shape(model)) == 2 * 6 * (3 + 16), "two blocks, 6 bases of rank 3 for 16 outputs"
 

@@ -72,7 +72,8 @@ def test_merged_is_unmerged_three_times(name: str, toy: Any) -> None:
     assert method.mergeable
     for _ in range(2):
         method.merge(model)
-    torch.testing.assert_close(logits(model, toy), before, **CLOSE)
+    largest = max(1.0, float(before.abs().max()))  # the sums that are rounded are of its size
+    torch.testing.assert_close(logits(model, toy), before, rtol=1e-5, atol=1e-5 * largest)
     assert set(model.state_dict()) == plain, "a merged backbone is a plain checkpoint"
     assert not any(isinstance(module, Delta) for module in model.modules())
 
