@@ -17,7 +17,8 @@ from harness.models.digest import BYTES, TOKENIZER_FILES
 from harness.paths import located
 from tasks import registry as tasks
 
-EMBEDDED = Path(tasks.__file__).parent / "microworld"
+WORLDS = {number: Path(tasks.__file__).parent / name for number, name in ((1, "microworld"), (2, "microworld2"))}
+"""The folders of the embedded worlds, by version; each has weights and the tokenizer that they share."""
 AUTO = "auto"
 DECLARING = ("hub", "package")
 """Sources of models whose YAML may declare the publisher's architecture."""
@@ -164,12 +165,12 @@ def with_source(config: ModelConfig) -> ModelConfig:
 
 def _embedded(name: str) -> Path:
     """Return the folder of an embedded model's weights. Raises UsageError where this copy does not have them."""
-    weights = EMBEDDED / "weights"
-    if (weights / name / "config.json").is_file():
-        return weights / name
-    known = [path.name for path in weights.glob("*") if (path / "config.json").is_file()]
+    candidates = [path for world in WORLDS.values() for path in (world / "weights").glob("*")]
+    folders = {path.name: path for path in candidates if (path / "config.json").is_file()}
+    if name in folders:
+        return folders[name]
     raise UsageError(
-        f"model {name}: its weights are not in this copy.{near(name, known)} "
+        f"model {name}: its weights are not in this copy.{near(name, folders)} "
         f"Build them with: deltabench pretrain model={name}"
     )
 
@@ -227,9 +228,9 @@ def plan(files: Path) -> dict[str, Any]:
 
 
 def _tokenizer_beside(weights: Path) -> Path:
-    """Return the folder of the weights, or the tokenizer folder that all models of `deltabench pretrain` share."""
+    """Return the folder of the weights, or the tokenizer folder that all models of a world share."""
     if any((weights / name).is_file() for name in TOKENIZER_FILES):
         return weights
     if (weights / "pretraining.json").is_file():
-        return EMBEDDED / "tokenizer"
+        return WORLDS[atomic_files.read_json(weights / "pretraining.json")["world"]] / "tokenizer"
     raise UsageError(f"{weights}: it holds no tokenizer; save the model's own there ({', '.join(TOKENIZER_FILES)}).")

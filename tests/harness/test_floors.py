@@ -22,6 +22,7 @@ FLOORS = (
     "tasks.data",
     "tasks",
     "tasks.microworld",
+    "tasks.microworld2",
     "methods.backbone",
     "methods.attachment",
     "methods.peft_layers",
@@ -157,6 +158,7 @@ SHARED_NAMES = {
     "registry": "where the plug-ins of a kind are found by their names",
     "commonsense": "a published suite of tasks, and the suite of the microworld in its shape",
     "instructions": "a published suite of tasks, and the suite of the microworld in its shape",
+    "tasks": "the table of an embedded world's tasks",
     "latency": "a probe, and the table of its results",
     "spectrum": "a probe, and the table of its results",
 }

@@ -56,10 +56,10 @@ def _rows(folder: Path) -> None:
 
 
 def _model(folder: Path) -> None:
-    held = weight_files.EMBEDDED / "weights" / "micro-t5-nano"
+    held = weight_files.WORLDS[1] / "weights" / "micro-t5-nano"
     for name in ("config.json", "model.safetensors"):
         shutil.copy(held / name, folder / name)
-    shutil.copy(weight_files.EMBEDDED / "tokenizer" / "tokenizer.json", folder / "tokenizer.json")
+    shutil.copy(weight_files.WORLDS[1] / "tokenizer" / "tokenizer.json", folder / "tokenizer.json")
 
 
 def _pushed(folder: Path, form: str) -> None:

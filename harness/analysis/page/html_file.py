@@ -74,7 +74,7 @@ def render(content: Content, live: bool = False, version: str = "", every: float
         "scripts": scripts,
         "sections": SECTIONS,
         "facts": _facts(content),
-        "microworld": any(name.startswith("micro-") for name in _models(content)),
+        "microworld": any(name.startswith(("micro-", "micro2-")) for name in _models(content)),
         "notes": content.notes,
         "claims": claims,
         "claim_filters": [

@@ -5,10 +5,20 @@ deltabench pretrain model=micro-t5-nano [out=DIR]     deterministic; the same co
 
 import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import UsageError, near
 from harness.paths import located
+
+if TYPE_CHECKING:
+    from tasks.microworld.pretraining.backbones import Backbone
+    from tasks.microworld2.pretraining.backbone_sizes import Size
+
+Progressed = Callable[[int, float], None]
+Build = Callable[[str, Path, Progressed], float]
+"""Pretrain (name, folder, progress), write the files there, and return the last loss."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,17 +33,15 @@ def main(arguments: argparse.Namespace) -> int:
     name, folder = _choices(arguments.words)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread: the order of additions, so the weights, stay the same
     from tasks.microworld.pretraining.backbones import BACKBONES
+    from tasks.microworld2.pretraining.backbone_sizes import SIZES
 
-    if name not in BACKBONES:
-        raise UsageError(f"model={name} is not an embedded backbone, so it cannot be rebuilt.{near(name, BACKBONES)}")
+    if name not in (known := {**BACKBONES, **SIZES}):
+        raise UsageError(f"model={name} is not an embedded backbone, so it cannot be rebuilt.{near(name, known)}")
     import torch
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from tasks.microworld.pretraining import curriculum, pretrain, shipping
-
     torch.set_num_threads(1)
-    backbone = BACKBONES[name]
-    steps = curriculum.lesson_starts(backbone)[-1]
+    steps, build = _second_world(SIZES[name]) if name in SIZES else _first_world(BACKBONES[name])
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -49,11 +57,34 @@ def main(arguments: argparse.Namespace) -> int:
             if not bar.console.is_terminal and step % 500 == 0:
                 print(f"{name}: step {step}/{steps}, loss {loss:.4f}", flush=True)
 
-        model, outcome = pretrain.pretrain(backbone, folder, progress)
-    shipping.ship(name, backbone, model, outcome, folder)
-    print(f"{name}: loss {outcome.curve[-1][1]:.4f} after {steps} steps; written to {folder}")
+        loss = build(name, folder, progress)
+    print(f"{name}: loss {loss:.4f} after {steps} steps; written to {folder}")
     print(f"Use it with: deltabench run model={name} model.path={folder}")
     return 0
+
+
+def _first_world(backbone: "Backbone") -> tuple[int, Build]:
+    """Return the steps of a backbone of world 1, and what pretrains and writes it."""
+    from tasks.microworld.pretraining import curriculum, pretrain, shipping
+
+    def build(name: str, folder: Path, progress: Progressed) -> float:
+        model, outcome = pretrain.pretrain(backbone, folder, progress)
+        shipping.ship(name, backbone, model, outcome, folder)
+        return outcome.curve[-1][1]
+
+    return curriculum.lesson_starts(backbone)[-1], build
+
+
+def _second_world(size: "Size") -> tuple[int, Build]:
+    """Return the steps of a backbone of world 2, and what pretrains and writes it."""
+    from tasks.microworld2.pretraining import pretraining_run, weight_cards
+
+    def build(name: str, folder: Path, progress: Progressed) -> float:
+        model, outcome = pretraining_run.pretrain(size, folder, progress)
+        weight_cards.ship(name, size, model, outcome, folder)
+        return outcome.curve[-1][1]
+
+    return size.steps, build
 
 
 def _choices(words: list[str]) -> tuple[str, Path]:

@@ -258,7 +258,7 @@ def test_a_foreign_model_never_gets_the_microworlds_tokenizer(t5: ModelConfig, t
     with pytest.raises(UsageError, match="holds no tokenizer"):
         weight_files.resolve(config)
     (folder / "pretraining.json").write_text("{}")  # made by `deltabench pretrain`: that one is its own
-    assert weight_files.tokenizer_folder(config) == weight_files.EMBEDDED / "tokenizer"
+    assert weight_files.tokenizer_folder(config) == weight_files.WORLDS[1] / "tokenizer"
 
 
 def test_preflight_compares_the_files_of_a_model(t5: ModelConfig, bert: ModelConfig, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""How the backbones of world 2 are pretrained and shipped."""

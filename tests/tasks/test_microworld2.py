@@ -1,0 +1,199 @@
+"""Laws of world 2: rows are disjoint by form, balanced by level, readable, and neither counted nor learnt by heart."""
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from functools import cache
+from random import Random
+
+import pytest
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+from transformers import AutoTokenizer
+
+from harness.config.schema import TaskConfig
+from harness.errors import UsageError
+from tasks import registry as tasks
+from tasks.base import Example, Task
+from tasks.microworld import world
+from tasks.microworld2 import corpus, graded_rows, word_ids
+from tasks.microworld2.tasks import SHARES
+
+NAMES = sorted(SHARES)
+LABELLED = [name for name in NAMES if tasks.catalogue()[name].answer != "text" or tasks.catalogue()[name].chance]
+CORPUS = "DIGEST"
+"""The sha256 of the corpus. It may never change: the backbones of world 2 were pretrained on it."""
+_WORD = re.compile(r"[a-z0-9<>_]+")
+_NAME = re.compile(rf"\b({'|'.join(world.PEOPLE)})\b")
+
+
+@cache
+def load(name: str) -> Task:
+    return tasks.load(TaskConfig(name=name))
+
+
+def answer(row: Example) -> str:
+    return row.target if row.target is not None else str(row.label)
+
+
+def level(row: Example) -> int:
+    return int(row.id.rpartition("level")[2])
+
+
+def test_there_are_twelve_tasks_in_five_categories_and_acceptability() -> None:
+    counts = Counter(tasks.catalogue()[name].category for name in NAMES)
+    assert counts == {
+        "sentiment": 3, "inference": 3, "paraphrase": 2, "question answering": 2, "summarisation": 2,
+        "acceptability": 1,
+    }  # fmt: skip
+    assert sorted(name for name in tasks.catalogue() if name.startswith("micro2/")) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_splits_have_their_sizes_and_no_form_twice(name: str) -> None:
+    task = load(name)
+    splits = task.splits.named()
+    assert {split: len(rows) for split, rows in splits.items()} == dict(graded_rows.SIZES)
+    forms = [graded_rows.form(" | ".join(row.fields.values())) for rows in splits.values() for row in rows]
+    assert len(forms) == len(set(forms))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_levels_have_their_exact_shares_and_labels_are_balanced_in_each(name: str) -> None:
+    for rows in load(name).splits.named().values():
+        levels = Counter(map(level, rows))
+        first = min(SHARES[name])
+        assert {at: len(rows) * share // 100 for at, share in SHARES[name].items() if at != first} == {
+            at: count for at, count in levels.items() if at != first
+        }
+        for at in levels:
+            counts = Counter(row.label for row in rows if level(row) == at)
+            assert max(counts.values()) - min(counts.values()) <= 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_word_is_in_the_vocabulary_and_no_text_is_cut(name: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(str(word_ids.PATH))
+    task = load(name)
+    for rows in task.splits.named().values():
+        texts, answers = [task.text(row) for row in rows], [task.target(row) for row in rows]
+        for text, ids in zip(texts, tokenizer(texts)["input_ids"], strict=True):
+            assert tokenizer.unk_token_id not in ids, text
+            assert len(ids) <= task.max_input_tokens, text
+        for text, ids in zip(answers, tokenizer(answers)["input_ids"], strict=True):
+            assert tokenizer.unk_token_id not in ids, text
+            assert len(ids) <= task.max_target_tokens, text
+
+
+@pytest.mark.parametrize("name", LABELLED)
+def test_counting_words_solves_no_task(name: str) -> None:
+    """A logistic regression over word counts stays within 15 points of chance; so does the commonest answer."""
+    task = load(name)
+    count = CountVectorizer(token_pattern=r"\S+")
+    rows, tests = task.splits.train, task.splits.tests["test"]
+    model = LogisticRegression(max_iter=300)
+    model.fit(count.fit_transform([task.text(row) for row in rows]), list(map(answer, rows)))
+    score = model.score(count.transform([task.text(row) for row in tests]), list(map(answer, tests)))
+    assert score < task.chance + 0.15, f"word counts reach {score:.3f} on {name}"
+    assert max(Counter(map(answer, tests)).values()) / len(tests) < task.chance + 0.01
+
+
+@pytest.mark.parametrize("name", ["micro2/summary", "micro2/dialogue"])
+def test_no_summary_is_common(name: str) -> None:
+    tests = load(name).splits.tests["test"]
+    assert max(Counter(map(answer, tests)).values()) / len(tests) < 0.01
+
+
+def bare(text: str) -> tuple[str, ...]:
+    """Return the words of a text without its stops, each name as the same word."""
+    return tuple(_WORD.findall(_NAME.sub("<name>", text)))
+
+
+@cache
+def test_forms() -> dict[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return first four words -> the test rows, of all tasks, that begin so."""
+    found = defaultdict(list)
+    for name in NAMES:
+        for row in load(name).splits.tests["test"]:
+            words = bare(" ".join(row.fields.values()))
+            found[words[:4]].append(words)
+    return found
+
+
+test_forms.__test__ = False  # type: ignore[attr-defined]
+
+
+def told(documents: Iterator[str]) -> list[str]:
+    """Return the documents that contain a test row, whoever it is about and however it is stopped."""
+    forms, found = test_forms(), []
+    for text in documents:
+        words = bare(text)
+        for at in range(len(words) - 3):
+            if any(words[at : at + len(row)] == row for row in forms.get(words[at : at + 4], ())):
+                found.append(text)
+    return found
+
+
+@pytest.mark.parametrize("stage", sorted(corpus.STAGES))
+def test_no_test_row_stands_in_the_corpus(stage: str) -> None:
+    assert told(corpus.documents(stage, 5_000)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", sorted(corpus.STAGES))
+def test_no_test_row_stands_in_the_whole_corpus(stage: str) -> None:
+    assert told(corpus.documents(stage)) == []
+
+
+def test_a_test_row_in_a_document_is_seen() -> None:
+    row = load("micro2/inference").splits.tests["test"][0]
+    renamed = _NAME.sub("rosa", f"leo has a hat . {row.fields['premise']} . {row.fields['hypothesis']} ?")
+    assert told(iter([renamed, "ann has a hat ."])) == [renamed]
+
+
+@pytest.mark.slow
+def test_the_corpus_is_that_of_the_backbones() -> None:
+    assert corpus.digest() == CORPUS
+
+
+def test_held_out_text_is_in_no_stage() -> None:
+    kept = corpus.held_out_documents(40)
+    assert set(kept) == {"lists", "world", "reviews", "telling", "claims", "options"}
+    assert all(corpus.held_out(text) for texts in kept.values() for text in texts)
+    assert not any(corpus.held_out(text) for stage in corpus.STAGES for text in corpus.documents(stage, 500))
+
+
+def test_documents_are_repeatable_and_in_the_vocabulary() -> None:
+    tokenizer = AutoTokenizer.from_pretrained(str(word_ids.PATH))
+    for stage in corpus.STAGES:
+        first = list(corpus.documents(stage, 300))
+        assert first == list(corpus.documents(stage, 300))
+        assert all(tokenizer.unk_token_id not in ids for ids in tokenizer(first)["input_ids"])
+        assert not any(word in text for word in ("hypothesis :", "sentiment :", "summary :") for text in first)
+
+
+def test_the_tokenizer_has_room_and_the_words_of_world_1() -> None:
+    ours = json.loads((word_ids.PATH / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    theirs = json.loads((word_ids.PATH.parents[1] / "microworld/tokenizer/tokenizer.json").read_text(encoding="utf-8"))
+    assert set(theirs["model"]["vocab"]) <= set(ours)
+    assert sum(token.startswith("<spare_") for token in ours) == 64
+    assert len(ours) <= word_ids.ROWS
+
+
+def test_a_form_forgets_names_but_not_who_is_who() -> None:
+    assert graded_rows.form("ann saw tom . ann ran") == graded_rows.form("leo saw eva . leo ran")
+    assert graded_rows.form("ann saw tom . ann ran") != graded_rows.form("ann saw tom . tom ran")
+
+
+def test_a_maker_with_too_few_forms_is_an_error() -> None:
+    def one(label: int, level: int, rng: Random) -> graded_rows.Row:
+        return graded_rows.Row({"text": "ann ran"}, label)
+
+    with pytest.raises(ValueError, match="too few distinct forms"):
+        graded_rows.splits(one, 2, "none", {1: 100}, {"train": 4, "validation": 2, "test": 2})
+
+
+def test_a_generated_task_reads_no_files() -> None:
+    with pytest.raises(UsageError, match=r"task\.data_dir"):
+        tasks.load(TaskConfig("micro2/qa", data_dir="somewhere"))
