@@ -23,7 +23,12 @@ from methods.base import Method
 from tasks.base import Task
 
 ROOT = Path(harness.__file__).parent.parent
-CALLERS = ("harness/training/objectives/", "harness/training/decoding.py", "tasks/microworld/pretraining/pretrain.py")
+CALLERS = (
+    "harness/training/objectives/",
+    "harness/training/decoding.py",
+    "tasks/microworld/pretraining/pretrain.py",
+    "tasks/microworld2/pretraining/step_losses.py",
+)
 """Pretraining makes backbones, in single precision; it is no cell."""
 BF16 = Reading(precision="bf16")
 

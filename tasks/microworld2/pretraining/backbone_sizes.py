@@ -60,7 +60,7 @@ def _llama(d: int, ff: int, layers: int, heads: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-_ENCODERS = {"look-ups": 2500, "stories": 6000, "claims": 3500}
+_ENCODERS = {"look-ups": 2500, "stories": 4000, "claims": 3000}
 _CAUSAL = {"echo": 1500, "look-ups": 4000, "stories": 7000, "claims": 3500}
 
 SIZES: Mapping[str, Size] = {
