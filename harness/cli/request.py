@@ -7,6 +7,7 @@ from harness.cli import command_line
 from harness.cli.command_line import CommandLine
 from harness.config import compose, launchers
 from harness.execution.sweep_plan import SweepOptions
+from harness.forecast import device_fit
 from harness.probes import registry as probes
 
 
@@ -33,4 +34,5 @@ def read(
         tuple(given.settings["rerun"].split(",")) if "rerun" in given.settings else (),
         frozenset(unprobed),
         skip_impossible,
+        device_fit.share,
     )

@@ -52,6 +52,7 @@ def run_cells(
     holes: Sequence[Hole] = (),
     skip_impossible: bool = False,
     beside: Sequence[Cell] = (),
+    share: Callable[[Sequence[Cell]], float | None] | None = None,
 ) -> int:
     """Run every cell that has no result yet, seed by seed; return the exit code (see `exit_code`).
 
@@ -68,6 +69,7 @@ def run_cells(
       The cells that end correct them.
     - holes: combinations of the grid that are known to be impossible. skip_impossible: run the other cells.
     - beside: further cells of the same grid, which ran before; `status` reports them, too, and names tell all apart.
+    - share: returns the share of a GPU that each cell needs, for launcher.gpus=auto.
 
     Raises UsageError for a value that a person has to correct; nothing has run then.
     """
@@ -75,7 +77,7 @@ def run_cells(
     limit = None if deadline_s is None else time_limit.limit(deadline_s, begun)
     store = Store(runtime.store)
     chosen = Launcher(launcher) if isinstance(launcher, str) else launcher
-    options = SweepOptions(runtime, chosen, jobs, rerun, unprobed, skip_impossible)
+    options = SweepOptions(runtime, chosen, jobs, rerun, unprobed, skip_impossible, share)
     decided = sweep_plan.decide(store, many, options, holes, check)
     grid = requested_grids.of(name, [*beside, *many], holes_of_grid.gaps(decided.holes))
     many, todo, seen, wanted, plan = decided.cells, decided.todo, decided.seen, decided.probes, decided.handing

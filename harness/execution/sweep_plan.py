@@ -5,7 +5,7 @@ A plan writes nothing. What a person has to correct is a UsageError here already
 refuses.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -27,6 +27,7 @@ from harness.store.store import FINAL, STATUSES, Store
 
 PREFLIGHT = "harness.execution.preflight:preflight"
 RERUN = (*STATUSES, "stale")
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class SweepOptions:
     - rerun: statuses (or "stale") that are run once more.
     - unprobed: seeds whose cells get no probes.
     - skip_impossible: run the other cells where some cannot run.
+    - share: returns the share of a GPU that each of these cells needs, for launcher.gpus=auto.
     """
 
     runtime: Runtime
@@ -45,6 +47,15 @@ class SweepOptions:
     rerun: Sequence[str] = ()
     unprobed: Collection[int] = ()
     skip_impossible: bool = False
+    share: Callable[[Sequence[Cell]], float | None] | None = None
+
+    def sized(self, todo: Sequence[Cell]) -> Launcher | None:
+        """Return the launcher, with a number for launcher.gpus=auto; without one where there is no GPU."""
+        launcher = self.launcher
+        if launcher is None or launcher.fields.get("gpus") != AUTO:
+            return launcher
+        share = self.share(todo) if self.share and todo else None
+        return Launcher(launcher.name, {**launcher.fields, "gpus": None if share is None else f"{share:.4f}"})
 
 
 @dataclass(frozen=True)
@@ -92,7 +103,7 @@ def decide(
     # Cells that another process ended in the meantime are neither seen nor ours.
     todo = to_run(store, list(todo.values()), options.rerun, again, options.unprobed)
     parallel = any(cell.recipe.parallel != "none" for cell in todo.values())
-    handing = launch.plan(options.launcher, options.jobs, runtime, max(1, len(todo)), parallel)
+    handing = launch.plan(options.sized(list(todo.values())), options.jobs, runtime, max(1, len(todo)), parallel)
     impossible = _impossible(todo, runtime.keep, "auto" if handing.elsewhere else runtime.device, check)
     bad = {key for hole in impossible for key in hole.keys}
     cells = tuple(cell for cell in many if identity.key(cell) not in bad)

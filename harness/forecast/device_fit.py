@@ -1,5 +1,6 @@
 """A plan's lines on a device's memory: which cells fit it, and which batch would. Torch-free."""
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -30,6 +31,27 @@ def forecasts(many: Sequence[Cell], memory: int) -> dict[str, Figures | str]:
     if kinds > 4:
         print(f"forecasting the memory of {kinds} kinds of cell, a second or two each", file=sys.stderr, flush=True)
     return dict(zip(map(identity.key, many), client.ask(many, Load(), memory), strict=True))
+
+
+SHARES = 12
+"""A cell takes so many parts of a device, or one more; the leases of devices count in the same parts."""
+RESERVE = 1.1
+"""What a cell gets is so many times its forecast, whose error the GPU day measures."""
+
+
+def share(many: Sequence[Cell]) -> float | None:
+    """Return the share of a GPU that the largest of these cells needs by its forecast: above 0, at most 1.
+
+    It is 1 where a forecast is missing, and None where this machine has no GPU.
+    """
+    memory = client.device_memory()
+    if memory is None:
+        return None
+    figures = forecasts(many, memory).values()
+    if any(isinstance(answer, str) for answer in figures):
+        return 1.0
+    needs = max(answer["needs_bytes"] for answer in figures if not isinstance(answer, str))
+    return min(1.0, math.ceil(SHARES * RESERVE * needs / memory) / SHARES)
 
 
 def text(many: Sequence[Cell], forecast: Mapping[str, Figures | str], memory: int) -> str:

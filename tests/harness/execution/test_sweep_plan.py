@@ -114,3 +114,18 @@ def test_a_sweep_notes_what_it_skips(
         assert "none × stub × stub (2 cells): no such rows" in capsys.readouterr().out
     [grid] = requested_grids.noted(store)
     assert [(gap.cells, gap.reason) for gap in grid.gaps] == [(2, "no such rows")]
+
+
+@pytest.mark.parametrize(
+    ("share", "said", "at_once"), [(0.5, "auto", 4), (1.0, "auto", 2), (None, "auto", 2), (0.5, "1", 2)]
+)
+def test_gpus_auto_asks_how_much_of_a_device_the_cells_need(
+    decide: Decide, cell: Make, monkeypatch: pytest.MonkeyPatch, share: float | None, said: str, at_once: int
+) -> None:
+    monkeypatch.setattr("harness.processes.gpu_leases.usable", lambda: ("GPU-a", "GPU-b"))
+    asked: list[int] = []
+    many = [cell(seed=seed) for seed in range(8)]
+    launcher = Launcher("joblib", {"gpus": said})
+    plan = decide(many, launcher=launcher, share=lambda todo: (asked.append(len(todo)), share)[1])
+    assert plan.handing.at_once == at_once
+    assert asked == ([8] if said == "auto" else [])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import dispatch
-from harness.forecast import client
+from harness.forecast import client, device_fit
 
 pytestmark = pytest.mark.usefixtures("here")
 WORDS = ("method=full,lora", "recipe.batch_size=8,64", "seed=0,1")
@@ -38,3 +38,23 @@ def test_a_dry_run_says_what_fits(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert dispatch.main(["reproduce", "delta-ranking", *words]) == 0
     assert "cells fit a device of 1.00 GiB" in capsys.readouterr().out
     assert not (tmp_path / "store" / "cells").exists()
+
+
+@pytest.mark.parametrize(
+    ("needs", "share"),
+    [([1.0], 2 / 12), ([1.0, 4.0], 6 / 12), ([20.0], 1.0), ([1.0, "no forecast"], 1.0)],
+    ids=["small", "the largest counts", "too large", "unknown"],
+)
+def test_a_cell_gets_the_share_of_a_gpu_that_it_needs(
+    monkeypatch: pytest.MonkeyPatch, needs: list[float | str], share: float
+) -> None:
+    """A device of ten: with a tenth more than its forecast, one is 1.3 twelfths, so it gets two."""
+    answers = [{"needs_bytes": need} if isinstance(need, float) else need for need in needs]
+    monkeypatch.setattr(client, "device_memory", lambda: 10.0)
+    monkeypatch.setattr(device_fit, "forecasts", lambda many, memory: dict(enumerate(answers)))
+    assert device_fit.share([]) == pytest.approx(share)
+
+
+def test_without_a_gpu_there_is_no_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "device_memory", lambda: None)
+    assert device_fit.share([]) is None
