@@ -74,6 +74,8 @@ VIEWS = {
         View("field-figure", "figure", "harness.analysis.figures.field_values_figure:draw"),
         View("best-rates", "table", "harness.analysis.tuning.best_rates:table"),
         View("best-rates-figure", "figure", "harness.analysis.figures.best_rates_figure:draw"),
+        View("operations", "table", "harness.analysis.tuning.operations:table"),
+        View("operations-figure", "figure", "harness.analysis.figures.operations_figure:draw"),
         View("rates-figure", "figure", "harness.analysis.figures.rates_figure:draw"),
     )
 }

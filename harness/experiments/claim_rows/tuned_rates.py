@@ -3,6 +3,7 @@
 from harness.experiments.claim_rows.claim import Claim, declared
 
 _TUNING = "harness.analysis.tuning"
+_COUNTED = "operations are counted, and are the same at every rate"
 _RATE = "the best rate itself is estimated, from all rates tried"
 
 CLAIMS: tuple[Claim, ...] = (
@@ -30,5 +31,32 @@ CLAIMS: tuple[Claim, ...] = (
         why="less than a factor of two, as published",
         any_rate=_RATE,
         options={"method": None, "field": "rank"},
+    ),
+    declared(
+        "costs-share-of-operations",
+        "A step of {left} costs about {share:.0%} of the operations of full fine-tuning.",
+        f"{_TUNING}.operations:share",
+        margin=0.05,
+        estimand="counted operations of a step of left over those of the ceiling's, less the printed share, for the "
+        "arms that train at most `most_trained` of the parameters",
+        direction="within the margin on both sides",
+        scale="share of the ceiling's operations",
+        why="five points: the formula leaves out attention, which differs by model and length",
+        any_rate=_COUNTED,
+        construction=True,
+        options={"left": None, "share": 2 / 3, "most_trained": 0.05},
+    ),
+    declared(
+        "operations-follow-formula",
+        "A step of {left} costs (2 N^2 + 6 N R) / (3 N^2) of the operations of full fine-tuning.",
+        f"{_TUNING}.operations:formula",
+        margin=0.05,
+        estimand="counted operations of a step of left over those of the ceiling's, less 2/3 and the trained share",
+        direction="within the margin on both sides, at every rank",
+        scale="share of the ceiling's operations",
+        why="five points: the formula leaves out attention, which differs by model and length",
+        any_rate=_COUNTED,
+        construction=True,
+        options={"left": None},
     ),
 )
