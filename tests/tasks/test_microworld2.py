@@ -1,13 +1,18 @@
 """Laws of world 2: rows are disjoint by form, balanced by level, readable, and neither counted nor learnt by heart."""
 
+import hashlib
 import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
+from pathlib import Path
 from random import Random
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from transformers import AutoTokenizer
@@ -16,8 +21,11 @@ from harness.config.schema import TaskConfig
 from harness.errors import UsageError
 from tasks import registry as tasks
 from tasks.base import Example, Task
-from tasks.microworld import world
-from tasks.microworld2 import corpus, graded_rows, word_ids
+from tasks.microworld import vocabulary, world
+from tasks.microworld2 import VERSION, corpus, graded_rows, word_ids
+from tasks.microworld2.pretraining import first_world, noise, pretraining_run, step_losses, weight_cards
+from tasks.microworld2.pretraining.backbone_sizes import SIZES, Size
+from tasks.microworld2.pretraining.reading_plan import Reading, ids_of
 from tasks.microworld2.tasks import SHARES
 
 NAMES = sorted(SHARES)
@@ -197,3 +205,92 @@ def test_a_maker_with_too_few_forms_is_an_error() -> None:
 def test_a_generated_task_reads_no_files() -> None:
     with pytest.raises(UsageError, match=r"task\.data_dir"):
         tasks.load(TaskConfig("micro2/qa", data_dir="somewhere"))
+
+
+SHIPPED = sorted(path.parent for path in weight_cards.WEIGHTS.glob("*/pretraining.json"))
+
+
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
+def test_a_backbone_says_what_it_was_made_of(folder: Path) -> None:
+    facts = json.loads((folder / "pretraining.json").read_text(encoding="utf-8"))
+    size = SIZES[folder.name]
+    assert facts["world"] == VERSION
+    assert facts["corpus_sha256"] == CORPUS
+    assert (facts["stages"], facts["starts_from"]) == (dict(size.stages), size.starts_from)
+    tokenizer = (word_ids.PATH / "tokenizer.json").read_bytes()
+    assert facts["tokenizer_sha256"] == hashlib.sha256(tokenizer).hexdigest()
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert f"deltabench pretrain model={folder.name}" in card
+    assert "not the papers' numbers" in card
+
+
+STARTED = sorted(name for name, size in SIZES.items() if size.starts_from)
+
+
+@pytest.mark.parametrize("name", STARTED)
+def test_a_start_from_world_1_knows_its_words(name: str) -> None:
+    """Only the words of both worlds: the others start as a mean."""
+    model = pretraining_run.initialise(SIZES[name])
+    theirs = load_file(first_world.WEIGHTS / SIZES[name].starts_from / "model.safetensors")
+    old, new = (
+        json.loads((path / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+        for path in (vocabulary.PATH, word_ids.PATH)
+    )
+    key = next(key for key, tensor in theirs.items() if len(tensor) == 896)
+    words = dict(model.named_parameters())[key]
+    for word in ("</s>", "ann", "zoo", "<spare_3>"):
+        torch.testing.assert_close(words[new[word]], theirs[key][old[word]].float())
+    assert "aspect" not in old
+    assert (words[new["aspect"]] == words[-1]).all()
+    for other, tensor in theirs.items():
+        if other != key:
+            torch.testing.assert_close(dict(model.named_parameters())[other], tensor.float())
+
+
+def test_the_rate_rises_falls_as_a_cosine_and_ends_in_a_line() -> None:
+    size = Size("t5", {}, {"stories": 600, "claims": 400}, 1.0, horizon=2000)
+    rates = [pretraining_run.rate(step, size) for step in range(size.steps)]
+    assert rates.index(max(rates)) in (59, 60)
+    assert max(rates) == 1.0
+    assert all(first > second for first, second in pairwise(rates[60:]))
+    steps = [first - second for first, second in pairwise(rates[600:])]
+    assert max(steps) - min(steps) < 1e-9
+    assert 0.02 < rates[-1] < 0.025
+
+
+@pytest.mark.parametrize("family", sorted(step_losses.FAMILIES))
+def test_verdicts_are_hidden_together_and_nothing_else_is_learnt_then(family: str) -> None:
+    text = "every pet was wet . ann had a dog . the dog was soaked ? true . the dog was dry ? false ."
+    (ids,) = ids_of([text])
+    assert noise.verdicts(ids) == [text.split().index("true"), text.split().index("false")]
+    tokenizer = AutoTokenizer.from_pretrained(str(word_ids.PATH))
+    batches = [step_losses.FAMILIES[family][1]([ids], Random(seed)) for seed in range(20)]
+    learnt = [tokenizer.decode([i for i in batch["labels"][0].tolist() if i >= 0]) for batch in batches]
+    alone = {"t5": "<extra_id_0> true <extra_id_1> false </s>"}.get(family, "true false")
+    assert 0.4 < learnt.count(alone) / len(learnt) < 1
+
+
+def test_interrupted_pretraining_ends_as_uninterrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretraining_run, "held_out_losses", lambda *_: {})
+    stopped = iter([False] * 6 + [False] * 5 + [True] + [False] * 6)  # one run, one that is stopped at its sixth step
+
+    class Few(Reading):
+        def __init__(self, size: Size) -> None:
+            super().__init__(size, 64)
+
+        def step(self, k: int) -> tuple[list[list[int]], Random]:
+            if next(stopped):
+                raise KeyboardInterrupt
+            return super().step(k)
+
+    monkeypatch.setattr(pretraining_run, "Reading", Few)
+    size = Size("roberta", SIZES["micro2-roberta-nano"].architecture, {"look-ups": 3, "claims": 3}, 1e-3, batch=8)
+
+    def run(name: str) -> list[torch.Tensor]:
+        model, _ = pretraining_run.pretrain(size, tmp_path / name, lambda *_: None, every=2)
+        return list(model.parameters())
+
+    straight = run("straight")
+    with pytest.raises(KeyboardInterrupt):
+        run("stopped")
+    assert all(map(torch.equal, straight, run("stopped")))

@@ -14,7 +14,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from tasks.microworld2 import corpus
-from tasks.microworld2.pretraining import step_losses
+from tasks.microworld2.pretraining import first_world, step_losses
 from tasks.microworld2.pretraining.backbone_sizes import Size
 from tasks.microworld2.pretraining.reading_plan import Reading, ids_of
 
@@ -29,9 +29,12 @@ class Outcome:
 
 
 def initialise(size: Size) -> PreTrainedModel:
-    """Return the architecture with seeded random weights."""
+    """Return the architecture with seeded random weights, or with those that it starts from."""
     torch.manual_seed(size.seed)
-    return step_losses.FAMILIES[size.family][0](size.architecture)
+    model = step_losses.FAMILIES[size.family][0](size.architecture)
+    if size.starts_from:
+        first_world.adopt(size.starts_from, model)
+    return model
 
 
 def rate(step: int, size: Size) -> float:

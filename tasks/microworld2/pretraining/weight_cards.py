@@ -37,7 +37,7 @@ def _facts(name: str, size: Size, model: PreTrainedModel, outcome: Outcome) -> d
         "model": name, "world": VERSION, "parameters": sum(p.numel() for p in model.parameters()), "family": size.family,
         "corpus_sha256": corpus.digest(), "documents": corpus.SIZE, "stages": dict(size.stages), "steps": size.steps,
         "batch": size.batch, "learning_rate": size.learning_rate, "beta2": size.beta2, "seed": size.seed,
-        "grown_from": size.grown_from, "final_loss": round(outcome.curve[-1][1], 4),
+        "starts_from": size.starts_from, "final_loss": round(outcome.curve[-1][1], 4),
         "held_out_loss": {kind: round(loss, 4) for kind, loss in outcome.held_out.items()},
         "minutes": round(outcome.seconds / 60, 1),
         "tokenizer_sha256": hashlib.sha256((word_ids.PATH / "tokenizer.json").read_bytes()).hexdigest(),
@@ -51,9 +51,10 @@ def write_card(folder: Path) -> None:
     name = facts["model"]
     stages = ", ".join(f"{steps:,} on {stage}" for stage, steps in facts["stages"].items())
     held_out = ", ".join(f"{kind} {loss:.3f}" for kind, loss in facts["held_out_loss"].items())
+    start = f"from the weights of {facts['starts_from']} (world 1)" if facts["starts_from"] else "from scratch"
     lines = [
         "---", "license: apache-2.0", "library_name: transformers", "---", "", f"# {name}", "",
-        f"{facts['parameters']:,} parameters ({facts['family']}), pretrained from scratch on the microworld's corpus, "
+        f"{facts['parameters']:,} parameters ({facts['family']}), pretrained {start} on the microworld's corpus, "
         f"world version {facts['world']}: a small generated English. It knows nothing of the real world; scores made "
         "with it test the papers' claims at small scale and are not the papers' numbers.", "",
         f"- corpus: {facts['documents']:,} documents a stage, sha256 `{facts['corpus_sha256'][:16]}`",
