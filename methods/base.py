@@ -50,6 +50,7 @@ from harness.config.schema import MethodConfig
 from harness.config.values import Names, Pairs, Parts, Settings, Texts
 from harness.errors import NotApplicable, UsageError, near
 from harness.precision import computing, uncast
+from harness.prompt_width import prompt_width
 from methods.attachment import starts
 from methods.attachment.delta_state import delta_state, load_delta_state
 from methods.attachment.hooks import backbone_modules, insert, insert_before, inserted, remove
@@ -145,6 +146,7 @@ __all__ = [
     "parameter",
     "peft_insertion",
     "plug",
+    "prompt_width",
     "quantise",
     "remove",
     "rescaled",

@@ -19,8 +19,8 @@ from tests.methods.conftest import attach, backbone, batch, disturb, logits
 USUAL = ("t5", "llama-gqa")
 """The laws in fp32 run on each class; rounding asks for one with two stacks and one with gated parts."""
 CPU = torch.device("cpu")
-CLOSE = 0.04
-"""Of the largest logit: eight bits hold a number to 0.4 %, and a handful of layers add to that."""
+CLOSE = 0.05
+"""Of the largest logit: eight bits hold a number to 0.4 %, and a dozen layers add to that."""
 
 
 def _half(toy: Any) -> Any:

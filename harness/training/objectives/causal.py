@@ -20,6 +20,7 @@ from harness.errors import UsageError
 from harness.models.head import Head
 from harness.models.text_tokens import IGNORED, Text
 from harness.precision import in_precision
+from harness.prompt_width import prompt_of
 from harness.training.batches import Batch, Encoded, pad
 from harness.training.decoding import Prompt, caches, generate
 from harness.training.objectives.base import Answers, OptionScores, Predicted, right_answer
@@ -142,7 +143,9 @@ class Causal:
             wanted = whole.ids.masked_fill((whole.mask == 0) | (whole.positions == 0), IGNORED)[:, 1:]
         else:
             wanted = targets
-        return _summed(whole.logits(model, wanted.shape[1]), wanted)
+        with prompt_of(prompt.ids.shape[1]):
+            logits = whole.logits(model, wanted.shape[1])
+        return _summed(logits, wanted)
 
     def _prompt(self, batch: Batch) -> Prompt:
         return Prompt.of(batch.inputs, batch.mask)

@@ -15,6 +15,7 @@ from harness.errors import NotApplicable, UsageError
 from harness.models import backbone, tokenizer
 from harness.models.head import Head
 from harness.models.text_tokens import Text
+from harness.prompt_width import prompt_of
 from harness.training import decoding
 from harness.training.batches import Encoded
 from harness.training.objectives import registry as objectives
@@ -37,7 +38,8 @@ def attached(decoder: ModelConfig, method: str) -> torch.nn.Module:
 
 def naive(model: torch.nn.Module, prompt: list[int], answer: list[int]) -> torch.Tensor:
     """[U] log-likelihoods of an answer's tokens, by one pass over one row."""
-    logits = model(input_ids=torch.tensor([prompt + answer])).logits[0]
+    with prompt_of(len(prompt)):
+        logits = model(input_ids=torch.tensor([prompt + answer])).logits[0]
     steps = torch.log_softmax(logits.float(), dim=-1)[len(prompt) - 1 : -1]
     return steps.gather(1, torch.tensor(answer)[:, None])[:, 0]
 
