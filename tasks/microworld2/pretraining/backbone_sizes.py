@@ -14,7 +14,7 @@ class Size:
     family: what a step learns, and the transformers class; architecture: that class' configuration.
     stages: stage of the corpus -> steps on it, in this order. learning_rate: the peak of a cosine over `horizon` steps;
     on the last stage the rate falls in a line from where the cosine is to 2 % of the peak.
-    starts_from: the backbone of world 1 whose weights it starts from; "" for random weights.
+    parts: how many parts of like lengths a batch is read in. starts_from: the backbone of world 1 whose weights it starts from; "" for random weights.
     """
 
     family: str
@@ -25,6 +25,7 @@ class Size:
     batch: int = 64
     beta2: float = 0.98
     seed: int = 0
+    parts: int = 1
     starts_from: str = ""
 
     @property
@@ -67,8 +68,8 @@ SIZES: Mapping[str, Size] = {
     "micro2-t5-nano": Size(
         "t5", _t5(64, 160, 2, 4, 16), _FROM_WORLD_1, 3e-3, horizon=4000, beta2=0.999, starts_from="micro-t5-nano"
     ),
-    "micro2-roberta-nano": Size("roberta", _roberta(64, 160, 4, 4), _FROM_NOTHING, 3e-3),
+    "micro2-roberta-nano": Size("roberta", _roberta(64, 160, 4, 4), _FROM_NOTHING, 3e-3, parts=2),
     "micro2-llama-nano": Size(
-        "llama", _llama(64, 112, 4, 4), _FROM_WORLD_1, 1.5e-3, horizon=4000, starts_from="micro-llama-nano"
+        "llama", _llama(64, 112, 4, 4), _FROM_WORLD_1, 1.5e-3, horizon=4000, parts=2, starts_from="micro-llama-nano"
     ),
 }

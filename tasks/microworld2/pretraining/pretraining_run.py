@@ -79,12 +79,10 @@ def pretrain(
     for step in range(start, size.steps):
         for group in optimiser.param_groups:
             group["lr"] = rate(step, size)
-        loss = step_losses.loss(model, batch(*reading.step(step)))
-        loss.backward()
+        running += step_losses.backward(model, batch(*reading.step(step)), size.parts)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        running += loss.item()
         done = step + 1
         if done % 50 == 0:
             curve.append((done, running / 50))

@@ -100,7 +100,8 @@ def nexts(documents: Sequence[list[int]], rng: Random) -> Batch:
 
 def _learnt(ids: list[int], rng: Random) -> list[int]:
     places = frozenset(noise.hidden_verdicts(ids, rng))
-    return [word if at in places else IGNORED for at, word in enumerate(ids)] if places else ids
+    learnt = [word if at in places else IGNORED for at, word in enumerate(ids)] if places else ids
+    return [IGNORED, *learnt[1:]]
 
 
 FAMILIES: Mapping[
@@ -117,3 +118,34 @@ def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
     """Return the mean cross entropy of a batch: a scalar, with gradient."""
     mean: torch.Tensor = model(**batch).loss
     return mean
+
+
+def backward(model: nn.Module, batch: Batch, parts: int) -> float:
+    """Add the gradient of a batch's loss, and return the loss.
+
+    The rows are read in `parts` of like lengths, which pads less and changes the sum by rounding alone.
+    """
+    if parts == 1:
+        mean = loss(model, batch)
+        mean.backward()
+        return float(mean.detach())
+    order, total = batch["attention_mask"].sum(dim=1).argsort(stable=True), int((batch["labels"] != IGNORED).sum())
+    whole = 0.0
+    for rows in order.tensor_split(parts):
+        part = _cut({name: tensor[rows] for name, tensor in batch.items()})
+        share = loss(model, part) * (int((part["labels"] != IGNORED).sum()) / total)
+        share.backward()
+        whole += float(share.detach())
+    return whole
+
+
+def _cut(batch: Batch) -> Batch:
+    """Return a batch without the columns at the end in which no row has a word and none a label.
+
+    Labels that are as wide as the inputs stand at the same places, so they are cut with them.
+    """
+    labels, words = (batch["labels"] != IGNORED).any(dim=0), batch["attention_mask"].any(dim=0)
+    if len(labels) == len(words):
+        labels = words = labels | words
+    ends = {name: int((labels if name == "labels" else words).nonzero()[-1]) + 1 for name in batch}
+    return {name: tensor[:, : ends[name]].contiguous() for name, tensor in batch.items()}
