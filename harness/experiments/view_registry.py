@@ -76,6 +76,8 @@ VIEWS = {
         View("best-rates-figure", "figure", "harness.analysis.figures.best_rates_figure:draw"),
         View("operations", "table", "harness.analysis.tuning.operations:table"),
         View("operations-figure", "figure", "harness.analysis.figures.operations_figure:draw"),
+        View("tuned-variants", "table", "harness.analysis.tuning.equivalence:table"),
+        View("tuned-variants-figure", "figure", "harness.analysis.figures.equivalence_figure:draw"),
         View("rates-figure", "figure", "harness.analysis.figures.rates_figure:draw"),
     )
 }

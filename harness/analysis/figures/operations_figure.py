@@ -34,11 +34,8 @@ def draw(studies: Sequence[MemoryStudy]) -> "Figure":
                 ha="left", va="top", fontsize=8,
             )  # fmt: skip
             methods[row.method] = looks[row.method]["color"]
-        ends = [
-            min((trained for trained, _, _ in known), default=1e-4) / 2,
-            max((t for t, _, _ in known), default=1) * 2,
-        ]
-        line = np.geomspace(*ends, 50)
+        shares = [float(trained) for trained, _, _ in known] or [1e-4, 1.0]
+        line = np.exp(np.linspace(np.log(min(shares) / 2), np.log(3 * max(shares)), 50))
         axes.plot(100 * line, 100 * (operations.FROZEN + line), color=figure_style.FLOOR, linewidth=1.2)
         axes.axhline(100, color="black", linewidth=0.8, linestyle=":")
         axes.set_xscale("log")

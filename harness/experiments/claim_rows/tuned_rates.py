@@ -59,4 +59,37 @@ CLAIMS: tuple[Claim, ...] = (
         construction=True,
         options={"left": None},
     ),
+    *(
+        declared(
+            name,
+            sentence,
+            f"{_TUNING}.equivalence:{test}",
+            margin=0.02,
+            estimand=f"difference of a variant's score and the reference's, {where}, paired by seed, mean over tasks",
+            direction="within the margin on both sides, for every variant (two one-sided tests)",
+            scale="score, 0 to 1",
+            why="two points, the largest difference that was published",
+            any_rate=any_rate,
+            ours=ours,
+            options={"reference": None},
+        )
+        for name, test, where, any_rate, ours, sentence in (
+            (
+                "equivalent-once-tuned",
+                "once_tuned",
+                "each at its own tuned rate",
+                "",
+                False,
+                "Once rates are tuned, every variant scores like {reference}.",
+            ),
+            (
+                "equivalent-at-one-rate",
+                "at_one_rate",
+                "all at one rate",
+                "the claim is about one shared rate",
+                True,
+                "At one shared rate, every variant scores like {reference}.",
+            ),
+        )
+    ),
 )
