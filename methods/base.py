@@ -239,10 +239,11 @@ class Method:
 
     Subclasses are frozen dataclasses with a `name`. Their fields are the YAML's fields, and their `__post_init__`
     checks ranges. derived: field -> its value where it is null, as arithmetic over the other fields. parents: the
-    method whose finished deltas this one builds on; "*" for any. evaluation_only: nothing of it trains, so that its
-    cells have recipe.steps=0. only_head: nothing of it trains but the head that an objective may put on the backbone.
-    values: "module:NAME" of a table `method.field=value` -> what it does, for a field whose values are another
-    library's; `deltabench list fields` prints it, so its module does not import torch.
+    method whose finished deltas this one builds on; "*" for any. single_parent: it builds on exactly one, so that
+    lists in its description are choices, each of which is a cell of its own. evaluation_only: nothing of it trains,
+    so that its cells have recipe.steps=0. only_head: nothing of it trains but the head that an objective may put on
+    the backbone. values: "module:NAME" of a table `method.field=value` -> what it does, for a field whose values
+    are another library's; `deltabench list fields` prints it, so its module does not import torch.
     """
 
     name: ClassVar[str]
@@ -250,6 +251,7 @@ class Method:
     mergeable: ClassVar[bool] = False
     unchanged_at_start: ClassVar[bool] = True
     parents: ClassVar[str] = ""
+    single_parent: ClassVar[bool] = False
     evaluation_only: ClassVar[bool] = False
     only_head: ClassVar[bool] = False
     values: ClassVar[str] = ""

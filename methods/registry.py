@@ -52,8 +52,9 @@ class MethodEntry:
     """A method as read from its source.
 
     derived: field -> its value where it is null, as arithmetic over other fields. parents: the method whose finished
-    cells it builds on, "" for none, "*" for any. evaluation_only: its cells have no steps. only_head: nothing of it
-    trains but the head of an objective. values: "module:NAME" of a table assignment -> what it does, "" for none.
+    cells it builds on, "" for none, "*" for any; single_parent: on exactly one. evaluation_only: its cells have no
+    steps. only_head: nothing of it trains but the head of an objective. values: "module:NAME" of a table assignment ->
+    what it does, "" for none.
     """
 
     name: str
@@ -66,6 +67,7 @@ class MethodEntry:
     evaluation_only: bool = False
     only_head: bool = False
     values: str = ""
+    single_parent: bool = False
 
 
 @cache
@@ -189,8 +191,10 @@ def _entry(module: str, node: ast.ClassDef, classes: Mapping[str, Any]) -> Metho
     fields = _fields(node, classes)
     if any(size in fields for size in SIZES):
         fields["budget"] = FieldSpec("Share | None", None)
-    values = constants.get("values", "")
-    return MethodEntry(name, module, node.name, fields, doc, derived, parents, evaluation_only, only_head, values)
+    values, single_parent = constants.get("values", ""), constants.get("single_parent", False)
+    return MethodEntry(
+        name, module, node.name, fields, doc, derived, parents, evaluation_only, only_head, values, single_parent
+    )
 
 
 def _fields(node: ast.ClassDef, classes: Mapping[str, Any]) -> dict[str, FieldSpec]:

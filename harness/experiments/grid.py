@@ -174,9 +174,15 @@ class _Plan:
         }
         if given.get("recipe.steps") == 0:  # the parents of a cell without steps have steps
             del given["recipe.steps"]
-        for chosen in _products(self.fields["parents"] if kind else {}):
+        specs = self.fields["parents"] if kind else {}
+        if entry.single_parent:
+            specs = {role: [part for spec in listed for part in _each_parent(spec)] for role, listed in specs.items()}
+        for chosen in _products(specs):
             planned = {role: _parent(role, spec, cell, kind, given) for role, spec in sorted(chosen.items())}
-            yield from (parent for parent in planned.values() if isinstance(parent, Cell))
+            made = {role: parent for role, parent in planned.items() if isinstance(parent, Cell)}
+            for role, parent in made.items():
+                parent_order.check_head(cell, role, parent)
+            yield from made.values()
             keys = (
                 (role, parent if isinstance(parent, str) else identity.key(parent)) for role, parent in planned.items()
             )
@@ -232,6 +238,17 @@ def _check_parts(recipe: RecipeConfig) -> None:
             "recipe.optimizer=lomo moves a parameter during the backward pass, so a batch cannot be cut: leave "
             "recipe.accumulate and recipe.parallel out, or take adamw, adafactor or sgd."
         )
+
+
+def _each_parent(spec: Any) -> Iterator[Any]:
+    """Yield one description of a parent for each combination of its lists and patterns; a key as it is."""
+    if not isinstance(spec, Mapping):
+        yield spec
+        return
+    lists = {str(axis): _list(value) for axis, value in spec.items()}
+    named = ("method", "task", "model")
+    choices = {axis: _names(axis, listed) if axis in named else listed for axis, listed in lists.items()}
+    yield from _products(choices)
 
 
 def _parent(role: str, spec: Any, child: Cell, kind: str, given: Mapping[str, Any]) -> Cell | str:

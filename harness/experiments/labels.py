@@ -3,13 +3,15 @@
 import dataclasses
 import json
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from harness import formatting
 from harness.config.schema import ModelConfig, RecipeConfig, TaskConfig
-from harness.errors import plain
+from harness.errors import UsageError, plain
+from harness.store import identity
 from harness.store.columns import method_fields
 
 Fields = Mapping[str, Any]
@@ -40,7 +42,9 @@ def of_cells(cells: Sequence[Fields], apart: Collection[str] = ()) -> list[CellL
                     _of_group("model", apart))  # fmt: skip
     tasks = labels([c["task"]["name"] for c in cells], models, [_task(c) for c in cells], _of_group("task", apart))
     places = list(zip(models, tasks, strict=True))
-    arms = labels([c["method"]["name"] for c in cells], places, [_arm(c) for c in cells], _of_arm(apart))
+    origins = _origins(cells)
+    rows = [_arm(cell, origin) for cell, origin in zip(cells, origins, strict=True)]
+    arms = labels([c["method"]["name"] for c in cells], places, rows, _of_arm(apart))
     rates = [{"learning_rate": formatting.rate(float(c["recipe"]["learning_rate"]))} for c in cells]
     tails = labels([""] * len(cells), list(zip(models, tasks, arms, strict=True)), rates)
     return [CellLabel(*parts) for parts in zip(models, tasks, arms, tails, strict=True)]
@@ -66,13 +70,26 @@ def _task(cell: Fields) -> dict[str, Any]:
     return {**{name: value for name, value in task.items() if name != "digest"}, "digest": task["digest"]}
 
 
-def _arm(cell: Fields) -> dict[str, Any]:
+def _origins(cells: Sequence[Fields]) -> list[str]:
+    """Return for each cell what it builds on, such as "lora on micro/qa", of those parents that are among the cells."""
+    if not any(cell.get("parents") for cell in cells):
+        return [""] * len(cells)
+    wanted = {key for cell in cells for _, key in cell.get("parents") or ()}
+    names = {}
+    for cell in cells:
+        with suppress(UsageError):  # a record of a version with other fields
+            if (key := identity.key(identity.from_json(cell))) in wanted:
+                names[key] = f"{cell['method']['name']} on {cell['task']['name']}"
+    return ["+".join(names.get(key, "") for _, key in cell.get("parents") or ()) for cell in cells]
+
+
+def _arm(cell: Fields, origin: str) -> dict[str, Any]:
     """Return the method's fields, then what else may be compared."""
     method = method_fields(cell["method"])
     recipe = {**_identity(cell["recipe"], RecipeConfig), "learning_rate": None}
     roles = "+".join(role for role, _ in cell.get("parents") or ())
     named = {f"recipe.{name}": value for name, value in recipe.items()}
-    return {**method, "objective": cell["objective"], "parents": roles, **named}
+    return {**method, "objective": cell["objective"], "parents": roles, "from": origin, **named}
 
 
 def _identity(part: Fields, kind: type) -> dict[str, Any]:

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.store import identity
+from harness.training.objectives.registry import ANSWERS, has_head
 from methods import registry as methods
+from tasks import registry as tasks
 
 ANY = "*"
 """The `parents` of a method that builds on cells of any method."""
@@ -54,5 +56,24 @@ def check(many: Iterable[Cell], keep: str) -> None:
                 f"method {cell.method.name} builds on finished {kind}cells: name them, for example "
                 f"'parents.a={{{example}}}', or parents.a=KEY."
             )
+        if entry and entry.single_parent and len(cell.parents) > 1:
+            roles = ", ".join(role for role, _ in cell.parents)
+            raise UsageError(
+                f"method {cell.method.name} builds on one finished cell, and this names {len(cell.parents)}: {roles}. "
+                "Leave one; a list in its description stands for several cells."
+            )
         if cell.parents and keep == "none":
             raise UsageError("keep=none: cells that build on others need their trained parameters; leave keep=delta.")
+
+
+def check_head(cell: Cell, role: str, parent: Cell) -> None:
+    """Raise UsageError where a cell would take over a parent's head, whose task has another number of labels."""
+    if not (has_head(cell.objective) and has_head(parent.objective)):
+        return
+    own, other = (tasks.row(each.task).classes for each in (cell, parent))
+    if own != other:
+        able = " or ".join(name for name in ANSWERS if not has_head(name))
+        raise UsageError(
+            f"parents.{role}: {parent.task.name} has {other} label words and {cell.task.name} has {own}, so the head "
+            f"of one does not fit the other; take objective={able}."
+        )

@@ -46,6 +46,8 @@ VIEWS = {
         View("stages-figure", "figure", "harness.analysis.combining.orders:draw"),
         View("scale", OVER_MODELS, "harness.analysis.scaling.model_size:table"),
         View("scale-figure", "figure", "harness.analysis.scaling.model_size_figure:draw"),
+        View("transfer-ratios", "table", "harness.analysis.combining.transfer_matrix:table"),
+        View("transfer-figure", "figure", "harness.analysis.combining.transfer_figure:draw"),
         View("cost", "table", "harness.analysis.views.cost:table"),
         View("rates", "table", "harness.analysis.views.rates:table"),
         View("recipe-lines", "text", "harness.analysis.views.rates:recipe_lines"),

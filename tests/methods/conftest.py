@@ -85,8 +85,9 @@ def attach(name: str, model: nn.Module, seed: int = 2, **fields: Any) -> Method:
 
 def _parents(name: str, model: Any) -> dict[str, Parent]:
     """role -> what a parent cell on the same backbone could have left; nothing on the meta device."""
-    parent, states = methods.find(name).parents.replace(ANY, "full"), {}
-    for seed in range(2 if parent and not next(model.parameters()).is_meta else 0):
+    entry, states = methods.find(name), {}
+    parent, several = entry.parents.replace(ANY, "full"), 1 if entry.single_parent else 2
+    for seed in range(several if parent and not next(model.parameters()).is_meta else 0):
         other = copy.deepcopy(model)
         torch.manual_seed(seed)
         make(parent).attach(other)

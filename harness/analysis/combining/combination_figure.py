@@ -36,6 +36,7 @@ def draw(studies: Sequence[Study]) -> "Figure":
             _scores(axes, study, plan, setting)
         for axes in row[1 + len(panels) :]:
             axes.set_axis_off()
+        _same_range([axes for axes, _ in panels])
     _legend(figure, studies)
     return figure
 
@@ -69,7 +70,7 @@ def _scores(axes: "Axes", study: Study, plan: Factorial, setting: Setting) -> No
         arm = plan.arm_of.get(chosen)
         if arm is None or not combination_table.known(study, arm, named):
             axes.annotate("not run", (0.5, place), xycoords=("axes fraction", "data"), ha="center", va="center",
-                          fontsize=7, color="#555555")  # fmt: skip
+                          fontsize=7, color="#555555", backgroundcolor="#ffffff", zorder=4)  # fmt: skip
             continue
         for panel, shift, look in ((study.clean, ABOVE, _solid()), (study.paper, BELOW, _hollow())):
             main = estimates.score(panel.at(combination_table.places(panel, named)), arm).main
@@ -85,6 +86,13 @@ def _scores(axes: "Axes", study: Study, plan: Factorial, setting: Setting) -> No
     _rows(axes, len(plan.combinations()))
     axes.set_title(setting.name.replace(", ", ",\n"))
     axes.set_xlabel("score (points)")
+
+
+def _same_range(panels: "Sequence[Axes]") -> None:
+    """Give all settings of a model one range of scores, so that they can be compared by eye."""
+    ends = [end for axes in panels for end in axes.get_xlim()]
+    for axes in panels:
+        axes.set_xlim(min(ends), max(ends))
 
 
 def _solid() -> dict[str, Any]:

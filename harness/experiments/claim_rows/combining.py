@@ -65,4 +65,34 @@ ROWS = (
         "most the margin below every other on every task",
         scale="score, 0 to 1",
     ),
+    *(
+        declared(
+            name,
+            sentence,
+            f"{_MODULE}.transfer_claims:{test}",
+            margin=0.05,
+            why="five percent of what the target's own delta reaches: less changes nobody's choice of a start",
+            estimand=estimand,
+            direction="above the margin for each method",
+            scale="ratio to the target's own delta",
+            options=options,
+        )
+        for name, test, sentence, estimand, options in (
+            (
+                "transfers-within-category",
+                "within",
+                "Deltas transfer better within a category of tasks than across.",
+                "ratio of a delta's score on another task, without training, to that of the task's own delta: mean "
+                "over pairs within a category less mean over pairs across, by seed",
+                {},
+            ),
+            (
+                "transfers-to-category",
+                "to_category",
+                "Deltas of {sources} transfer to {target}.",
+                "the same ratio, mean over pairs from `sources` to `target`, less the ratio that guessing has, by seed",
+                {"sources": None, "target": None},
+            ),
+        )
+    ),
 )

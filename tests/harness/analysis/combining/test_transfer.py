@@ -1,0 +1,138 @@
+"""Ratios of transfer on records whose truth is known: the matrix, its gaps, both claims both ways."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.analysis.combining import transfer_figure, transfer_matrix
+from harness.analysis.output import figure_style
+from harness.analysis.study import open_rates, study
+from harness.analysis.study.study import Study
+from harness.experiments import claims, exhibits
+from harness.experiments.verdict import Finding
+from harness.store import identity
+from harness.store.archive import Run
+
+KINDS = {
+    "micro/sentiment": "sentiment",
+    "micro/sentiment-goods": "sentiment",
+    "micro/qa": "question answering",
+    "micro/qa-choice": "question answering",
+}
+OWN, WITHIN, ACROSS = 0.8, 0.7, 0.5
+Scores = Callable[[str, str], float | None]
+Make = Callable[[Scores], Study]
+
+
+def scored(run: Run, task: str, score: float, method: dict[str, Any], parent: str | None, seed: int) -> Run:
+    """Return the run as a cell of the schema, with this score on the test set; its key is that of its content."""
+    cell = {
+        "method": method, "model": {"name": "m", "family": "t5"}, "task": {"name": task}, "objective": "seq2seq",
+        "recipe": {"learning_rate": 1e-3}, "seed": seed, "parents": [["source", parent]] if parent else [],
+    }  # fmt: skip
+    key = identity.key(identity.from_json(cell))
+    sets = {name: {"accuracy": score, "n": 500} for name in ("test", "validation")}
+    facts = {**run.record["task_facts"], "category": KINDS[task], "chance": 0.25, "majority": 0.25}
+    points = {name: {"step": 0, "sets": sets} for name in ("best", "last")}
+    content = {"key": key, "cell": cell, "scores": points, "task_facts": facts}
+    return replace(run, record={**run.record, **content}, curve=())
+
+
+@pytest.fixture
+def make(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> Make:
+    monkeypatch.setattr(open_rates, "tuned", lambda content: True)
+
+    def do(scores: Scores) -> Study:
+        runs = []
+        for seed in range(4):
+            plain, keys = make_run("lora", "micro/sentiment", seed), {}
+            for task in KINDS:
+                own = scored(plain, task, OWN, {"name": "lora", "rank": 8}, None, seed)
+                keys[task] = own.record["key"]
+                runs.append(own)
+            for source in KINDS:
+                for target in KINDS:
+                    score = OWN if source == target else scores(source, target)
+                    shift = 0.002 * seed * (1 + (KINDS[source] == KINDS[target]))
+                    if score is not None:
+                        runs.append(scored(plain, target, score + shift, {"name": "reuse"}, keys[source], seed))
+        (made,) = study.studies(exhibits.load("delta-transfer"), runs)
+        return made
+
+    return do
+
+
+def by_kind(source: str, target: str) -> float:
+    return WITHIN if KINDS[source] == KINDS[target] else ACROSS
+
+
+def judge(made: Study, name: str, **options: Any) -> Finding:
+    claim = claims.find(name)
+    given = {**claim.options, **options}
+    return claim.with_options(given).find(made, given)
+
+
+def test_a_ratio_is_the_score_over_that_of_the_targets_own_delta(make: Make) -> None:
+    matrix = transfer_matrix.read(make(by_kind))
+    assert matrix.tasks == tuple(KINDS)
+    assert matrix.arms == ("lora",)
+    means = matrix.ratios[0].mean(axis=-1)
+    assert means[0, 1] == pytest.approx((WITHIN + 0.006) / OWN)
+    assert means[0, 2] == pytest.approx((ACROSS + 0.003) / OWN)
+    assert matrix.guessing[0, 0] == pytest.approx(0.25 / OWN)
+
+
+def test_the_table_has_a_row_for_each_source_and_one_for_guessing(make: Make) -> None:
+    shown = transfer_matrix.table(make(by_kind))
+    assert [row[1].text for row in shown.rows] == [*KINDS, transfer_matrix.GUESSING]
+    assert shown.rows[0][3].text.startswith("88")
+    assert shown.rows[-1][2].text == "31"
+
+
+@pytest.mark.parametrize(("swap", "verdict"), [(False, "reproduced"), (True, "contradicted")])
+def test_within_a_category_is_told_from_across(make: Make, swap: bool, verdict: str) -> None:
+    worth = {True: WITHIN, False: ACROSS}
+    made = make(lambda source, target: worth[(KINDS[source] == KINDS[target]) != swap])
+    finding = judge(made, "transfers-within-category")
+    assert finding.verdict == verdict, finding.sentence
+
+
+@pytest.mark.parametrize(("score", "verdict"), [(0.7, "reproduced"), (0.2, "contradicted")])
+def test_some_categories_transfer_to_another_where_they_are_better_than_guessing(
+    make: Make, score: float, verdict: str
+) -> None:
+    made = make(lambda source, target: score)
+    finding = judge(made, "transfers-to-category", sources=["question answering"], target="sentiment")
+    assert finding.verdict == verdict, finding.sentence
+    assert judge(made, "transfers-to-category", sources=["summarisation"], target="sentiment").verdict == "untested"
+
+
+def test_a_missing_cell_is_a_gap_and_no_part_of_a_mean(make: Make) -> None:
+    absent = ("micro/qa", "micro/sentiment")
+    made = make(lambda source, target: None if (source, target) == absent else by_kind(source, target))
+    matrix = transfer_matrix.read(made)
+    assert np.isnan(matrix.ratios[0, 2, 0]).all()
+    assert any("1 of 16 places lack a cell" in note for note in transfer_matrix.table(made).notes)
+    finding = judge(made, "transfers-within-category")
+    assert any("1 of 12 pairs of tasks lack a cell" in note for note in finding.notes)
+    with figure_style.style():
+        figure = transfer_figure.draw([made])
+    heat = figure.axes[0]
+    assert sum(patch.get_hatch() is not None for patch in heat.patches) == 1
+    assert len(heat.texts) == 15
+    assert len({line.get_ydata()[0] for line in heat.lines if line.get_ydata()[0] == 1.5}) == 1, "categories are parted"
+
+
+def test_cells_of_several_sources_have_labels_of_their_own(make: Make) -> None:
+    arms = make(by_kind).clean.arms
+    assert len(arms) == 1 + len(KINDS)
+    assert "reuse from=lora on micro/qa" in arms
+
+
+def test_keys_are_keys(make: Make) -> None:
+    matrix = transfer_matrix.read(make(by_kind))
+    assert all(len(key) == len(hashlib.sha256(b"").hexdigest()) for key in matrix.keys.flat)
