@@ -13,7 +13,7 @@ tested on both sides, at the printed setting: a saving far above the printed one
 Torch-free and pandas-free: `deltabench list claims` reads this.
 """
 
-from harness.experiments.claim_rows import combining, costs, scaling, tuned_rates
+from harness.experiments.claim_rows import combining, costs, pretraining_kept, scaling, tuned_rates
 from harness.experiments.claim_rows.claim import Claim as Claim
 from harness.experiments.claim_rows.claim import declared as _claim
 from harness.experiments.claim_rows.claim import side_text as side_text
@@ -266,6 +266,7 @@ CLAIMS = {
         ),
         *costs.CLAIMS,
         *tuned_rates.CLAIMS,
+        *pretraining_kept.CLAIMS,
     )
 }
 

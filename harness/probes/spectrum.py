@@ -18,15 +18,16 @@ if TYPE_CHECKING:
     from harness.probes._finished_cell import Finished
 
 TOP = 10
+ENERGY = 0.9
 EPSILON = 0.5
 """The threshold in the lines for people."""
 
 
 def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
-    """Return the matrices: for each its place, `change` and `likeness`.
+    """Return the matrices: for each its place, `change`, `rank_share` and `likeness`.
 
-    change: ||W - W_0|| / ||W_0|| (Frobenius). likeness: for each of the TOP singular vectors, the largest first, the
-    largest cosine with any pretrained one.
+    change: ||W - W_0|| / ||W_0|| (Frobenius). rank_share: of W - W_0, by `rank_share`. likeness: for each of the TOP
+    singular vectors, the largest first, the largest cosine with any pretrained one.
     """
     from harness.probes import _weight_pairs
     from methods.backbone.roles import LINEAR_ROLES
@@ -40,7 +41,8 @@ def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
         if not bool(before.any()):
             continue
         moved = float((after - before).norm() / before.norm())
-        rows.append({**place.labels(), "change": moved, "likeness": likeness(before, after)})
+        own = {"change": moved, "rank_share": rank_share(after - before), "likeness": likeness(before, after)}
+        rows.append({**place.labels(), **own})
     return {"matrices": rows, "why_null": {}}
 
 
@@ -55,6 +57,22 @@ def likeness(before: "torch.Tensor", after: "torch.Tensor", top: int = TOP) -> l
     old, new = (torch.linalg.svd(weight, full_matrices=False)[0] for weight in (before, after))
     cosines: list[float] = (new[:, :top].T @ old).abs().amax(dim=1).tolist()
     return cosines
+
+
+def rank_share(change: "torch.Tensor", energy: float = ENERGY) -> float:
+    """Return how many singular values hold this share of the squared norm, over the most that there can be.
+
+    change: [d_out, d_in]; 0 for a matrix of zeros. "LoRA Learns Less and Forgets Less" (Biderman et al. 2024, arXiv
+    2405.09673) measures the rank of full fine-tuning's update so.
+    """
+    import torch
+
+    squares = torch.linalg.svdvals(change).square()
+    total = squares.sum()
+    if not bool(total > 0):
+        return 0.0
+    reached = squares.cumsum(0) < energy * total * (1 - 1e-12)
+    return (int(reached.sum()) + 1) / len(squares)
 
 
 def describe(result: Mapping[str, Any]) -> list[str]:

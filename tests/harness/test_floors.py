@@ -50,6 +50,7 @@ FLOORS = (
     "harness.analysis.scaling",
     "harness.analysis.combining",
     "harness.analysis.tradeoffs",
+    "harness.analysis.forgetting",
     "harness.analysis",
     "harness.analysis.page",
     "harness.cli",

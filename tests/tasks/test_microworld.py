@@ -23,7 +23,7 @@ from tasks import registry as tasks
 from tasks.base import Example, Task
 from tasks.microworld import corpus, lexicon, repeated_rows, vocabulary
 from tasks.microworld.corpus import lessons
-from tasks.microworld.pretraining import curriculum, pretrain, shipping
+from tasks.microworld.pretraining import curriculum, held_out, pretrain, shipping
 from tasks.microworld.pretraining.backbones import BACKBONES
 
 NAMES = sorted(name for name in tasks.catalogue() if name.startswith("micro/"))
@@ -244,3 +244,20 @@ def test_a_question_is_the_same_with_other_options_and_in_another_order() -> Non
         for words, n in ((("owl", "pear"), 1), (("cup", "owl"), 2), (("owl", "jay"), 2))
     ]
     assert [repeated_rows.share(rows[:1], [one]) for one in rows] == [1, 1, 0]
+
+
+def test_the_held_out_text_is_not_in_the_corpus() -> None:
+    assert held_out.documents() == held_out.find()
+    assert len(set(held_out.documents())) == held_out.COUNT
+
+
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_held_out_text_is_read_as_in_the_pretraining(name: str) -> None:
+    def encode(text: str) -> list[int]:
+        return [100 + place for place, _ in enumerate(text.split())]
+
+    pairs = held_out.pairs(name, encode)
+    assert len(pairs) == held_out.COUNT
+    assert pairs == held_out.pairs(name, encode), "its noise is the same each time"
+    assert all(target[-1] == held_out.EOS for _, target in pairs)
+    assert held_out.pairs("t5-base", encode) == []

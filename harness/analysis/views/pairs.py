@@ -60,6 +60,11 @@ def at_least(study: Study, claim: Claim, options: Options) -> Finding:
     return _scores(study, claim, options, "at least")
 
 
+def below(study: Study, claim: Claim, options: Options) -> Finding:
+    """Test whether left scores lower than right."""
+    return _scores(study, claim, {**options, "left": options["right"], "right": options["left"]}, "above")
+
+
 def fewer_parameters(study: Study, claim: Claim, options: Options) -> Finding:
     """Compare the trainable parameters, which are counted and have no interval."""
     rows, texts = [], []

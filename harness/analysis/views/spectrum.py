@@ -25,7 +25,7 @@ SHOWN = (0.3, 0.5, 0.7)
 def table(study: Study) -> Table:
     """Return one row per arm: intruders per matrix at several thresholds, how far the weights moved, and the score."""
     panels, names = [counts(study, epsilon) for epsilon in SHOWN], shared(study)
-    moved = _panel(study, [_mean(probed, names, "change") for probed in _rows(study).probes])
+    moved = _panel(study, [mean(probed, names, "change") for probed in _rows(study).probes])
     rows = []
     for arm in study.clean.arms:
         entries = [number(estimate(panel, arm), digits=2) for panel in panels]
@@ -51,7 +51,7 @@ def more(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
 def counts(study: Study, epsilon: float) -> Panel:
     """Return the intruders per matrix of every cell in place of its score; NaN where there are none."""
     names = shared(study)
-    return _panel(study, [_mean(probed, names, "likeness", epsilon) for probed in _rows(study).probes])
+    return _panel(study, [mean(probed, names, "likeness", epsilon) for probed in _rows(study).probes])
 
 
 def estimate(panel: Panel, arm: str) -> Estimate:
@@ -77,9 +77,12 @@ def _matrices(probed: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return (probed.get(PROBE) or {}).get("matrices") or ()
 
 
-def _mean(probed: Mapping[str, Any], names: frozenset[str], field: str, epsilon: float | None = None) -> float:
-    """Return the mean over these matrices, of a number or of how many of a list are below epsilon."""
-    fields = [row[field] for row in _matrices(probed) if row["name"] in names]
+def mean(probed: Mapping[str, Any], names: frozenset[str], field: str, epsilon: float | None = None) -> float:
+    """Return the mean over these matrices, of a number or of how many of a list are below epsilon.
+
+    NaN where an older version measured no such field.
+    """
+    fields = [row[field] for row in _matrices(probed) if row["name"] in names and field in row]
     values = fields if epsilon is None else [sum(value < epsilon for value in row) for row in fields]
     return float(np.mean(values)) if values else np.nan
 

@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from harness import run
 from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
 from harness.execution import outcome, sweep_plan
 from harness.models import weight_files
-from harness.probes import _snapshot_run, weight_decomposition
+from harness.probes import _finished_cell, _snapshot_run, forgetting, intruders_down, spectrum, weight_decomposition
 from harness.probes import registry as probes
 from harness.processes import forkserver
 from harness.store import attempt_folder, identity
 from harness.store.store import SCHEMA, Store
 from methods import registry as methods
 from tasks import registry as tasks
+from tasks.microworld.pretraining import held_out
 
 NAME = "weight_decomposition"
 STEPS = 6
@@ -61,6 +63,18 @@ def make(tmp_path: Path) -> Make:
         runtime = Runtime(store=str(tmp_path / "store"), device="cpu", probe=NAME, **settings)
         store = Store(runtime.store)
         return store, finish(store, a_cell(method, steps), runtime, entry), runtime
+
+    return do
+
+
+@pytest.fixture
+def make_forgetting(tmp_path: Path) -> Make:
+    """A finished cell with the snapshots that the probe `forgetting` needs."""
+
+    def do(method: str) -> tuple[Store, str, Runtime]:
+        runtime = Runtime(store=str(tmp_path / "store"), device="cpu", probe="forgetting")
+        store = Store(runtime.store)
+        return store, finish(store, a_cell(method), runtime, _snapshot_run.run), runtime
 
     return do
 
@@ -203,3 +217,64 @@ def test_training_that_was_cut_off_goes_on_to_the_same_deltas(
     assert len(names) == 5
     for name in names:
         assert store.counting_file(key, name).read_bytes() == whole.counting_file(key, name).read_bytes(), name
+
+
+def test_the_rank_of_a_change_is_that_of_its_strongest_parts() -> None:
+    strong = torch.diag(torch.tensor([3.0, 3.0, 0.1, 0.0]))
+    assert spectrum.rank_share(strong) == 0.5
+    assert spectrum.rank_share(torch.eye(10)) == 0.9
+    assert spectrum.rank_share(torch.zeros(3, 3)) == 0.0
+
+
+def test_forgetting_is_measured_at_each_snapshot(make_forgetting: Make) -> None:
+    store, key, runtime = make_forgetting("lora")
+    found = probes.take(store, key, "forgetting", runtime)
+    assert found["status"] == "done", found
+    assert found["steps"] == [0, *attempt_folder.steps(STEPS, forgetting.SNAPSHOTS)]
+    assert len(set(found["pretraining_loss"])) == len(found["steps"]), "one model at several steps"
+    assert found["documents"] == held_out.COUNT
+    for name, scores in found["others"].items():
+        assert name != TASK
+        assert 0 <= min(scores["before"], scores["after"]) <= max(scores["before"], scores["after"]) <= 1
+    assert probes.descriptions(store.read(key) or {})["forgetting"]
+
+
+def test_who_measures_forgetting_leaves_the_model_as_it_was(make_forgetting: Make) -> None:
+    store, key, runtime = make_forgetting("full")
+    device = torch.device("cpu")
+    delta = store.counting_file(key, attempt_folder.FILE)
+    cell = _finished_cell.assemble(store.cell(key), runtime, delta, device)
+    before = {name: value.clone() for name, value in cell.model.state_dict().items()}
+    forgetting.measure(cell, device)
+    assert all(torch.equal(value, before[name]) for name, value in cell.model.state_dict().items())
+
+
+def test_intruders_are_scaled_and_nothing_else() -> None:
+    torch.manual_seed(0)
+    before = torch.diag(torch.tensor([4.0, 3.0, 2.0, 1.0])).double()
+    direction = torch.ones(4).double() / 2
+    after = before + 20 * torch.outer(direction, direction)
+    intruding, count = intruders_down.part(before, after, 0.6)
+    assert count == 1
+    u, s, v = torch.linalg.svd(after)
+    assert torch.allclose(intruding, s[0] * torch.outer(u[:, 0], v[0]))
+    assert intruders_down.part(before, before, 0.6)[1] == 0
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "prefix"])
+def test_scaling_by_one_is_the_tuned_model(make: Make, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spectrum, "EPSILON", 0.99)
+    store, key, runtime = make(method)
+    found = probes.take(store, key, "intruders_down", runtime)
+    assert found["status"] == "done", found
+    if method == "prefix":
+        assert found["factors"] == []
+        assert found["why_null"]["factors"]
+        return
+    assert found["factors"][0] == 1.0
+    assert found["intruders"] > 0
+    assert len(set(found["pretraining_loss"])) == len(found["factors"])
+    record = store.read(key) or {}
+    own = record["scores"]["best"]["sets"]["test"]
+    assert found["score"][0] == pytest.approx(own[record["task_facts"]["metric"]], abs=0.1)
+    assert probes.descriptions(record)["intruders_down"]

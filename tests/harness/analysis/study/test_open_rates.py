@@ -50,7 +50,28 @@ def seen(run: Run) -> Run:
         decomposition_clouds.PROBE: {"status": "done", "steps": [1], "matrices": moved},
         spectrum.PROBE: {
             "status": "done",
-            "matrices": [{"name": "a", "role": "q", "change": 0.1, "likeness": likeness}],
+            "matrices": [
+                {
+                    "name": "a",
+                    "role": "q",
+                    "change": 0.1,
+                    "likeness": likeness,
+                    "rank_share": 0.3 + (0.3 + 0.001 * seed) * (method == "lora"),
+                }
+            ],
+        },
+        "forgetting": {
+            "status": "done",
+            "steps": [0, 100, 200],
+            "pretraining_loss": [0.5, 0.6, 0.7 + (1.0 + 0.01 * seed) * (method == "full")],
+        },
+        "intruders_down": {
+            "status": "done",
+            "factors": [1.0, 0.7],
+            "pretraining_loss": [2.0, 1.0 + 0.01 * seed],
+            "score": [0.9, 0.9 - 0.001 * seed],
+            "intruders": 3,
+            "plain_loss": 0.5,
         },
         pscp.PROBE: {"status": "done", "sets": {"test": {"extra": 0.02}}},
     }

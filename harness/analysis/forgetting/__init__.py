@@ -1,0 +1,1 @@
+"""What training takes from the backbone, against what it learns."""

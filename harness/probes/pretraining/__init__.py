@@ -1,0 +1,1 @@
+"""What probes measure of a backbone's pretraining."""
