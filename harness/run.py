@@ -37,10 +37,7 @@ def run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keepers: Keepers = 
 
 
 def _member(cell: Cell, runtime: Runtime, folder: AttemptFolder, keepers: Keepers) -> dict[str, Any]:
-    """Train and score the cell in this process, which may be the only one or one of several.
-
-    A checkpoint that cannot be used is refused, and the training begins anew.
-    """
+    """Train and score the cell in this process, anew where a checkpoint cannot be used. Other processes may do too."""
     keeper = keepers(cell, runtime, folder, choose_device(runtime.device))
     try:
         return go_on(steps(cell, runtime, folder, keeper))
@@ -50,7 +47,7 @@ def _member(cell: Cell, runtime: Runtime, folder: AttemptFolder, keepers: Keeper
 
 
 def steps(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoint.Keeper) -> Asking[dict[str, Any]]:
-    """Yield the cell's training steps, each of which is answered by its loss; return what `run` returns."""
+    """Yield the cell's training steps, each answered by its loss; return what `run` returns."""
     device = choose_device(runtime.device)
     lacking = determinism.ask(device) if runtime.deterministic else None
     meter = Meter(device, folder, runtime.sample_ms)
@@ -74,7 +71,9 @@ def steps(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoin
         method.inherit(model, trained_tensors.load(Store(runtime.store), cell))
         method.read(model, words.encode)
         step_parts.place(model, cell.recipe, device)
-    work = Work(model, method, objective, task, splits, cell.recipe, folder, meter, keeper)
+    work = Work(
+        model, method, objective, task, splits, cell.recipe, folder, meter, keeper, reuse_frozen=runtime.reuse_frozen
+    )
     fitted = yield from training(work, seed_for(cell, "order"), seed_for(cell, "dropout"))
     if runtime.keep == "delta":  # what was trained is on the disk before anything that may still fail
         outputs.deltas(folder, fitted, model)

@@ -23,6 +23,7 @@ from harness.training import determinism, optimizers, step_parts, trained_tensor
 from harness.training import step as training_step
 from harness.training.batches import Order
 from harness.training.checkpoint import Keeper, Place, Stopped, Unusable
+from harness.training.frozen.remembered import Remembered, remembering
 from harness.training.objectives.base import Objective
 from harness.training.score import Scored, Split, score
 from methods.backbone.trainable_parameters import trainable
@@ -61,7 +62,11 @@ class Fitted:
 
 @dataclass
 class Work:
-    """Everything one training run works with. start_flops: floating-point operations before the first step, if any."""
+    """Everything one training run works with.
+
+    start_flops: floating-point operations before the first step, if any. reuse_frozen: whether a frozen part of the
+    model remembers its outputs; `remembered` is what it remembers.
+    """
 
     model: nn.Module
     method: Method
@@ -74,6 +79,8 @@ class Work:
     keeper: Keeper = field(default_factory=Keeper)
     curve: list[dict[str, Any]] = field(default_factory=list)
     start_flops: int | None = None
+    reuse_frozen: bool = False
+    remembered: Remembered | None = None
 
     @property
     def evaluated(self) -> list[str]:
@@ -128,6 +135,15 @@ def go_on(asking: Asking[Result], wanted: Step | None = None) -> Result:
 
 def training(work: Work, order_seed: int, dropout_seed: int) -> Asking[Fitted]:
     """Yield each step of a training, which goes on with the step's mean loss; return its result. See `fit`."""
+    # Whatever acts between steps or before the first one may change what is frozen.
+    constant = (type(work.method).after_step, type(work.method).stages) == (Method.after_step, Method.stages)
+    wanted = work.reuse_frozen and constant and not work.method.has_start
+    with remembering(work.model, wanted) as work.remembered:
+        return (yield from _training(work, order_seed, dropout_seed))
+
+
+def _training(work: Work, order_seed: int, dropout_seed: int) -> Asking[Fitted]:
+    """Yield the steps of `training`."""
     recipe, trained = work.recipe, dict(trainable(work.model))
     steps = recipe.steps if trained else 0
     if steps and work.method.has_start:

@@ -88,6 +88,7 @@ def notes(work: Work, device: torch.device) -> dict[str, Any]:
         **answers,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "precision": work.recipe.precision,
+        **({"remembered": work.remembered.note()} if work.remembered else {}),
     }
 
 

@@ -1,0 +1,1 @@
+"""What a training need not compute again, because nothing below it trains."""
