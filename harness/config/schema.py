@@ -162,12 +162,14 @@ class RecipeConfig:
       each
       device, fsdp a part of every block.
     - optimizer: see harness/training/optimizers.py; lomo runs the backward pass twice unless gradient_clip=0.
+    - projection_rank, projection_every, projection_scale: of optimizer=galore: the rank of the projected gradients, the
+      steps after which a projection is found anew, and the factor of the update.
     - rate_search: the search that the learning rate comes from (harness/experiments/rate_search.py): the seeds of its
       trials and, for a cell at the chosen rate, the rates that were tried with their validation scores.
     """
 
     name: str = provenance("")
-    optimizer: str = identity("adamw", known=("adamw", "adafactor", "sgd", "lomo"))
+    optimizer: str = identity("adamw", known=("adamw", "adafactor", "sgd", "lomo", "galore"))
     learning_rate: float = identity(1e-3, above=0.0)
     schedule: str = identity("linear", known=("linear", "cosine", "constant"), also=("scheduler", "lr_scheduler_type"))
     warmup_share: float = identity(0.1, least=0.0, most=1.0)
@@ -183,6 +185,9 @@ class RecipeConfig:
     accumulate: int = identity(1, least=1, most=65_536, also=("gradient_accumulation_steps",))
     gradient_checkpointing: bool = identity(False)
     parallel: str = identity("none", known=("none", "ddp", "fsdp"))
+    projection_rank: int = identity(8, least=1)
+    projection_every: int = identity(200, least=1)
+    projection_scale: float = identity(0.25, above=0.0)
     rate_search: "Settings | None" = provenance(None)
 
 

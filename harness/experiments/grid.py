@@ -160,6 +160,7 @@ class _Plan:
         Reading.of(plain[0]).check(objective)
         _check_precision(model, recipe)
         _check_parts(recipe)
+        _check_projection(recipe)
         return [planned for cell in plain for planned in self._with_parents(cell)]
 
     def _with_parents(self, cell: Cell) -> Iterator[Cell]:
@@ -238,6 +239,19 @@ def _check_parts(recipe: RecipeConfig) -> None:
             "recipe.optimizer=lomo moves a parameter during the backward pass, so a batch cannot be cut: leave "
             "recipe.accumulate and recipe.parallel out, or take adamw, adafactor or sgd."
         )
+    if recipe.optimizer == "galore" and recipe.parallel == "fsdp":
+        raise UsageError("recipe.optimizer=galore projects whole gradients, and fsdp has parts of them: take ddp.")
+
+
+def _check_projection(recipe: RecipeConfig) -> None:
+    """Raise UsageError for a field of the projected gradients where nothing is projected."""
+    usual = RecipeConfig()
+    for field in ("projection_rank", "projection_every", "projection_scale"):
+        if recipe.optimizer != "galore" and getattr(recipe, field) != getattr(usual, field):
+            raise UsageError(
+                f"recipe.{field}={getattr(recipe, field)}: only recipe.optimizer=galore projects gradients. "
+                "Take it, or leave the field out."
+            )
 
 
 def _each_parent(spec: Any) -> Iterator[Any]:

@@ -8,6 +8,7 @@
   soon as its gradient is whole, and the gradient is freed at once, so memory holds one gradient and no state at all.
   To clip by the norm, which only a whole backward pass can tell, the pass is made twice, as in the paper (section
   3.3): once for the norm, once for the update. `recipe.gradient_clip=0` saves the first.
+- galore: Adam on a projection of the gradients (harness/training/updating/galore.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from torch import nn
 
 from harness.config.schema import RecipeConfig
 from harness.errors import UsageError
+from harness.training.updating.galore import Galore
 from methods.backbone.trainable_parameters import trainable
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ def make(model: nn.Module, recipe: RecipeConfig, own: "Sequence[Group]" = ()) ->
     """
     groups = [part for factors, tensors in _by_factors(model, own) for part in _decayed(tensors, recipe, *factors)]
     groups = [part for group in groups for part in _unmixed(group)]
-    return _MAKERS[recipe.optimizer]([g for g in groups if g["params"]], recipe.learning_rate)
+    return _MAKERS[recipe.optimizer]([g for g in groups if g["params"]], recipe)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -132,24 +134,35 @@ def _unmixed(group: dict[str, Any]) -> Groups:
     return [{**group, "params": spread}, {**group, "params": [p for p in group["params"] if p not in set(spread)]}]
 
 
-def _adamw(groups: Groups, rate: float) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(groups, lr=rate, fused=True)
+def _adamw(groups: Groups, recipe: RecipeConfig) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
 
 
-def _adafactor(groups: Groups, rate: float) -> torch.optim.Optimizer:
+def _adafactor(groups: Groups, recipe: RecipeConfig) -> torch.optim.Optimizer:
     from transformers import Adafactor  # here: only this one needs the library's largest module
 
-    made: torch.optim.Optimizer = Adafactor(groups, lr=rate, scale_parameter=False, relative_step=False)
+    made: torch.optim.Optimizer = Adafactor(groups, lr=recipe.learning_rate, scale_parameter=False, relative_step=False)
     return made
 
 
-def _sgd(groups: Groups, rate: float) -> torch.optim.Optimizer:
-    return torch.optim.SGD(groups, lr=rate)
+def _sgd(groups: Groups, recipe: RecipeConfig) -> torch.optim.Optimizer:
+    return torch.optim.SGD(groups, lr=recipe.learning_rate)
 
 
-_MAKERS: dict[str, Callable[[Groups, float], torch.optim.Optimizer]] = {
+def _lomo(groups: Groups, recipe: RecipeConfig) -> torch.optim.Optimizer:
+    return Lomo(groups, recipe.learning_rate)
+
+
+def _galore(groups: Groups, recipe: RecipeConfig) -> torch.optim.Optimizer:
+    return Galore(
+        groups, recipe.learning_rate, recipe.projection_rank, recipe.projection_every, recipe.projection_scale
+    )
+
+
+_MAKERS: dict[str, Callable[[Groups, RecipeConfig], torch.optim.Optimizer]] = {
     "adamw": _adamw,
     "adafactor": _adafactor,
     "sgd": _sgd,
-    "lomo": Lomo,
+    "lomo": _lomo,
+    "galore": _galore,
 }

@@ -48,7 +48,7 @@ CASES = {
     ),
     "an optimiser that is not": (
         ["method=lora", "recipe.optimizer=lemo"],
-        "recipe.optimizer=lemo: it must be one of adamw, adafactor, sgd, lomo",
+        "recipe.optimizer=lemo: it must be one of adamw, adafactor, sgd, lomo, galore",
     ),
 }
 

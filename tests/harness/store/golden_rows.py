@@ -169,7 +169,7 @@ def _objective_rows() -> dict[str, Row]:
 
 def _feature_rows() -> dict[str, Row]:
     recipes: dict[str, dict[str, Any]] = {
-        **{f"optimizer={name}": {"optimizer": name} for name in ("adamw", "adafactor", "sgd", "lomo")},
+        **{f"optimizer={name}": {"optimizer": name} for name in ("adamw", "adafactor", "sgd", "lomo", "galore")},
         **{f"schedule={name}": {"schedule": name} for name in ("linear", "cosine", "constant")},
         "warmup_share": {"warmup_share": 0.67},
         "gradient_clip": {"gradient_clip": 0.1},
