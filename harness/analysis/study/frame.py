@@ -27,7 +27,9 @@ the operations of a step; the largest share of a split's tokens that the backbon
 or nobody counted."""
 ANSWERS = ("parse_failures", "commonest")
 """Of generated answers: the share without an answer in them, and the share that the most frequent answer has."""
-SCORES = (*BASE, "fields", "cell", "checkpoint", "step", "set", "role", "score", *ANSWERS, *FACTS, *SIZES)
+LOSS = "validation_loss"
+"""The loss on validation rows at the checkpoint of a score; None where the curve has none there."""
+SCORES = (*BASE, "fields", "cell", "checkpoint", "step", "set", "role", "score", LOSS, *ANSWERS, *FACTS, *SIZES)
 LOSSES = ("train_loss", "validation_loss")
 """Of an evaluation: the mean loss of the training steps since the one before, and that of the validation rows."""
 CURVES = (*BASE, "step", "seconds", "set", "role", "score", "cells_beside", *LOSSES)
@@ -149,6 +151,7 @@ def _unknown(notes: Mapping[str, Any]) -> float:
 
 def _score_rows(run: Run, base: Row, roles: Sequence[str]) -> list[Row]:
     metric = run.record["task_facts"]["metric"]
+    losses = {point.get("step"): point.get(LOSS) for point in run.curve}
     rows = []
     for checkpoint, point in (run.record.get("scores") or {}).items():
         flat = {name: scores[metric] for name, scores in point["sets"].items() if scores.get(metric) is not None}
@@ -157,6 +160,7 @@ def _score_rows(run: Run, base: Row, roles: Sequence[str]) -> list[Row]:
             answers = {name: figures.get(name) for name in ANSWERS}
             chances = run.record["task_facts"].get("chances") or {}
             shared = {"checkpoint": checkpoint, "step": point["step"], "rows": figures.get("n"), "metric": metric}
+            shared |= {LOSS: losses.get(point["step"])}
             guess = {"chance": chances.get(scored["set"], base["chance"])}
             rows.append({**base, **guess, **shared, **answers, **scored})
     return rows + (_peak(run, rows) if "test" in roles else [])

@@ -44,4 +44,40 @@ ROWS = (
         options={"method": None, "to": None},
         over_models=True,
     ),
+    declared(
+        "structure-explains-more",
+        "The structure of a delta explains more of the scores than the number of its parameters.",
+        f"{_MODULE}.structure:explains_more",
+        margin=0.1,
+        why="a tenth of the variance: a smaller difference would not make one the better guide to a choice",
+        estimand="share of the variance of scores between methods less that of a line over the logarithm of the "
+        "trainable parameters, over methods at several sizes, both adjusted for what they fit, by seed",
+        direction="above the margin",
+        scale="share of variance",
+    ),
+    declared(
+        "validation-loss-predicts",
+        "Validation loss predicts the score.",
+        f"{_MODULE}.loss_and_score:predicts",
+        margin=0.5,
+        why="a large correlation (Cohen 1988); with a weaker one the loss would often choose another method",
+        estimand="Spearman's rank correlation of score and minus validation loss over methods and models, mean over "
+        "tasks, by seed",
+        direction="above the margin",
+        scale="correlation, -1 to 1",
+        any_rate="it is about the cells at hand, each at the rate that it has",
+        over_models=True,
+    ),
+    declared(
+        "tuning-above-in-context",
+        "{left}, tuned on a few rows, scores above {right} with as many in the prompt.",
+        f"{_MODULE}.in_context:tuning_is_better",
+        margin=0.01,
+        why=ONE_POINT,
+        estimand="score of `left` trained on so many rows less that of `right` with as many before each text, paired "
+        "by seed, mean over tasks, for each number",
+        direction="above the margin at each number of rows",
+        scale="score, 0 to 1",
+        options={"left": None, "right": None},
+    ),
 )
