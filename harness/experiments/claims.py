@@ -13,7 +13,7 @@ tested on both sides, at the printed setting: a saving far above the printed one
 Torch-free and pandas-free: `deltabench list claims` reads this.
 """
 
-from harness.experiments.claim_rows import combining, costs, pretraining_kept, scaling, tuned_rates
+from harness.experiments.claim_rows import averaged_weights, combining, costs, pretraining_kept, scaling, tuned_rates
 from harness.experiments.claim_rows.claim import Claim as Claim
 from harness.experiments.claim_rows.claim import declared as _claim
 from harness.experiments.claim_rows.claim import side_text as side_text
@@ -265,6 +265,7 @@ CLAIMS = {
             options={"share": 1 / 3, "from_batch": 32, "methods": None},
         ),
         *costs.CLAIMS,
+        *averaged_weights.CLAIMS,
         *tuned_rates.CLAIMS,
         *pretraining_kept.CLAIMS,
     )
