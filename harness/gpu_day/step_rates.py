@@ -6,14 +6,19 @@ from typing import Any
 from harness.gpu_day import isolated
 from harness.gpu_day.day import Day, Row, as_json, cells, load
 from harness.gpu_day.isolated import Measurement
+from harness.store import identity
 
 NAME = "steps"
 RATE = "matrix products"
+ONE_PASS = "learning rates in one pass"
 SECONDS = 120.0
 
 
 def rows(day: Day, deadline: float) -> Iterator[Row]:
-    """Yield the device's rate of products, then a row for each group of cells that are timed in turn."""
+    """Yield the device's rate of products, then a row for each group of cells that are timed in turn.
+
+    The last row compares cells that differ in their learning rate alone, in one pass and one after the other.
+    """
     settings, ended = day.settings(NAME), day.ended(NAME)
     planned = [Measurement(RATE, "harness.gpu_day.on_device.timed_steps:rate", (day.device, int(settings["product"])))]
     families = set()
@@ -26,6 +31,11 @@ def rows(day: Day, deadline: float) -> Iterator[Row]:
             int(settings["alternations"]),
         )  # fmt: skip
         planned.append(Measurement(name, "harness.gpu_day.on_device.timed_steps:measure", arguments))
+    together = settings["one_pass"]
+    [rates] = cells(together["grid"])
+    families.add(rates.model.family)
+    shared = (identity.to_json(rates), int(together["cells"]), day.device, int(settings["alternations"]))
+    planned.append(Measurement(ONE_PASS, "harness.gpu_day.on_device.one_pass_steps:measure", shared))
     todo = [each for each in planned if each.name not in ended]
     for row in isolated.measured(todo, deadline, SECONDS, sorted(families), day.log(NAME)):
         yield _shared(row, day.rows(NAME))
@@ -59,6 +69,7 @@ def lines(rows: Sequence[Row]) -> list[str]:
 
 def _side(side: Mapping[str, Any]) -> str:
     share = "" if side.get("share") is None else f" {side['share']:.0%}"
-    compiled = f" {side['compiled']}" if side["compiled"] else ""
+    way = side.get("way") or side.get("compiled")
+    compiled = f" {way}" if way else ""
     ratio = side["ratio"]["median"]
     return f"{side['method']}{compiled} {side['ms']['median']:.4g} ms{share}{'' if ratio == 1 else f' (x{ratio:.2f})'}"
