@@ -232,5 +232,6 @@ def _tokenizer_beside(weights: Path) -> Path:
     if any((weights / name).is_file() for name in TOKENIZER_FILES):
         return weights
     if (weights / "pretraining.json").is_file():
-        return WORLDS.get(atomic_files.read_json(weights / "pretraining.json").get("world"), WORLDS[1]) / "tokenizer"
+        world = int(atomic_files.read_json(weights / "pretraining.json").get("world") or 1)
+        return WORLDS.get(world, WORLDS[1]) / "tokenizer"
     raise UsageError(f"{weights}: it holds no tokenizer; save the model's own there ({', '.join(TOKENIZER_FILES)}).")
