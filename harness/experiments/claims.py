@@ -13,7 +13,15 @@ tested on both sides, at the printed setting: a saving far above the printed one
 Torch-free and pandas-free: `deltabench list claims` reads this.
 """
 
-from harness.experiments.claim_rows import averaged_weights, combining, costs, pretraining_kept, scaling, tuned_rates
+from harness.experiments.claim_rows import (
+    averaged_weights,
+    combining,
+    costs,
+    losses_at_rates,
+    pretraining_kept,
+    scaling,
+    tuned_rates,
+)
 from harness.experiments.claim_rows.claim import Claim as Claim
 from harness.experiments.claim_rows.claim import declared as _claim
 from harness.experiments.claim_rows.claim import side_text as side_text
@@ -268,6 +276,7 @@ CLAIMS = {
         *averaged_weights.CLAIMS,
         *tuned_rates.CLAIMS,
         *pretraining_kept.CLAIMS,
+        *losses_at_rates.CLAIMS,
     )
 }
 

@@ -91,6 +91,11 @@ VIEWS = {
         View("operations-figure", "figure", "harness.analysis.figures.operations_figure:draw"),
         View("tuned-variants", "table", "harness.analysis.tuning.equivalence:table"),
         View("tuned-variants-figure", "figure", "harness.analysis.figures.equivalence_figure:draw"),
+        View("losses", "table", "harness.analysis.tuning.loss_differences:table"),
+        View("batch-losses", "table", "harness.analysis.tuning.batch_cost:table"),
+        View("loss-lines", "table", "harness.analysis.tuning.loss_lines:table"),
+        View("loss-lines-figure", "figure", "harness.analysis.figures.loss_lines_figure:steps"),
+        View("batch-figure", "figure", "harness.analysis.figures.loss_lines_figure:sizes"),
         View("rates-figure", "figure", "harness.analysis.figures.rates_figure:draw"),
     )
 }
