@@ -60,9 +60,11 @@ def kind(cell: Cell) -> str:
 def without_data(block: Mapping[str, Sequence[Any]]) -> list[Cell]:
     """Return the cells of a block of choices without reading rows of tasks or weights of models.
 
-    Raise UsageError for a field that no task has, and NotApplicable for an objective that cannot give the answers.
+    The tasks of parents are taken for those of the block: of cells that only evaluate finished ones on other tasks,
+    those for further tasks are left out. Raise UsageError for a field that no task has, and NotApplicable for an
+    objective that cannot give the answers.
     """
-    own = {key: value for key, value in block.items() if key.partition(".")[0] != "task"}
+    own = {key: _parents(key, value) for key, value in block.items() if key.partition(".")[0] != "task"}
     own.setdefault("model.weights", ["random"])
     cells = grid.expand([own])
     names = [name for item in block.get("task") or [compose.defaults()["task"]] for name in options.match("task", item)]
@@ -81,6 +83,16 @@ def without_data(block: Mapping[str, Sequence[Any]]) -> list[Cell]:
     for cell in made:
         objectives.check(cell.objective, row(cell.task).kind)
     return made
+
+
+def _parents(key: str, choices: Sequence[Any]) -> Sequence[Any]:
+    """Return the choices, without the tasks in descriptions of parents."""
+    if not key.startswith("parents."):
+        return choices
+    return [
+        {axis: value for axis, value in spec.items() if axis != "task"} if isinstance(spec, Mapping) else spec
+        for spec in choices
+    ]
 
 
 def device_memory() -> int | None:
