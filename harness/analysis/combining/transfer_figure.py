@@ -40,8 +40,8 @@ def draw(studies: Sequence[Study]) -> "Figure":
     for axes in grid[len(maps) :]:
         axes.set_axis_off()
     if image is not None:
-        bar = figure.colorbar(image, ax=grid, shrink=0.6, aspect=30, extend="max")
-        bar.set_label("score over that of the target's own delta")
+        bar = figure.colorbar(image, ax=grid, shrink=0.9, aspect=30, extend="max")
+        bar.set_label("ratio to the own delta", fontsize=8)
     _legend(figure, studies, any(np.isnan(matrix.ratios).any() for _, matrix, _ in maps))
     return figure
 
@@ -85,7 +85,7 @@ def _edges(matrix: Matrix) -> list[float]:
 def _legend(figure: "Figure", studies: Sequence[Study], gaps: bool) -> None:
     lines = (
         "percent, mean over seeds; lines part the categories; italic: no better than guessing on the target",
-        "hatched: a cell of some seed is missing" if gaps else "",
+        "hatched: a cell of some seed is missing, or the target's own delta scores 0" if gaps else "",
         figure_style.subtitle(studies),
     )
     figure_style.legend(figure, [], 1, *lines)

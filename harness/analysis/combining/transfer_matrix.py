@@ -148,5 +148,6 @@ def _notes(study: Study, matrix: Matrix) -> tuple[str, ...]:
         f"{GUESSING}: the score of guessing over that of the target's own delta; no transfer is worth less",
         f"by category: {shown}",
     ]
-    lines += [f"{gaps} of {matrix.ratios[..., 0].size} places lack a cell of some seed"] if gaps else []
+    size = matrix.ratios[..., 0].size if matrix.seeds else 0
+    lines += [f"{gaps} of {size} places lack a cell of some seed, or the target's own delta scores 0"] if gaps else []
     return (*lines, *rate_marks.notes(study))

@@ -8,6 +8,7 @@ deltabench reproduce delta-ranking method=lora +method=mine  these two alone
 deltabench reproduce delta-ranking --format latex            the tables alone; also csv, md, json; --open: its page
 deltabench reproduce delta-ranking --dry-run                 the cells that would run, their time and their memory
 deltabench reproduce delta-ranking --until-decided --for 8h  more seeds for what is undecided, up to --max-seeds
+deltabench reproduce --all scale=embedded --for 8h           every exhibit that has the scale; a shared cell runs once
 
 --until-decided judges at declared numbers of seeds, and its verdicts are adjusted for all of these looks: so it may
 withdraw a verdict that a run without it gave. What it has begun is judged in this way from then on.
@@ -26,7 +27,7 @@ from typing import Any
 
 from harness import atomic_files, terminal
 from harness.analysis import report
-from harness.cli import command_line, exhibit_output, request, seed_budget, until_decided
+from harness.cli import all_exhibits, command_line, exhibit_output, request, seed_budget, until_decided
 from harness.cli.exhibit_output import Output
 from harness.config import conf_files
 from harness.config.schema import Cell
@@ -49,7 +50,8 @@ SETTINGS = (*command_line.SETTINGS, "scale")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `deltabench reproduce`."""
-    parser.add_argument("exhibit", metavar="EXHIBIT", help="a name of `deltabench list exhibits`")
+    parser.add_argument("exhibit", metavar="EXHIBIT", nargs="?", help="a name of `deltabench list exhibits`")
+    parser.add_argument("--all", action="store_true", help="every exhibit that has the scale, one after the other")
     parser.add_argument("words", nargs="*", metavar="key=value")
     parser.add_argument("--retry", metavar="N", help="how often to retry a cell that was killed or timed out")
     parser.add_argument("--for", dest="duration", metavar="1h30m", help="stop after this time, at most a tenth later")
@@ -71,6 +73,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run `deltabench reproduce` and return its exit code."""
+    if arguments.all:
+        if arguments.exhibit and ("=" in arguments.exhibit or arguments.exhibit.startswith("+")):
+            arguments.words, arguments.exhibit = [arguments.exhibit, *arguments.words], None
+        return all_exhibits.run(arguments, main)
+    if not arguments.exhibit:
+        raise UsageError("name an exhibit of `deltabench list exhibits`, or give --all for every one.")
     form = exhibit_output.TEXT if arguments.dry_run else arguments.format
     with exhibit_output.chosen(form, arguments.open) as output:
         return _reproduce(arguments, output)
