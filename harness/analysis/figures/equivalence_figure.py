@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.analysis.output import figure_style
+from harness.analysis.output import figure_style, rate_marks
 from harness.analysis.study.study import Study
 from harness.analysis.tuning import equivalence
 from harness.analysis.tuning.equivalence import MARGIN, Compared
@@ -35,7 +35,9 @@ def draw(studies: Sequence[Study]) -> "Figure":
         arms = list(tuned.rows)
         _points(axes, arms, tuned, -ASIDE, TUNED)
         _points(axes, arms, shared, ASIDE, SHARED)
-        axes.set_yticks(range(len(arms)), [equivalence.short(study, arm, base) for arm in arms])
+        marks = [rate_marks.arrows(study, arm, study.clean.tasks) for arm in arms]
+        named = [equivalence.short(study, arm, base) + mark for arm, mark in zip(arms, marks, strict=True)]
+        axes.set_yticks(range(len(arms)), named)
         axes.set_ylim(len(arms) - 0.4, -0.6)
         axes.set_xlabel(f"points above {equivalence.short(study, base, base) if base else 'the reference'}")
         axes.set_title(figure_style.short(study.model, 28))

@@ -76,7 +76,7 @@ def compared(study: Study, panel: Panel, arm: str | None, margin: float = MARGIN
     differences = {name: estimates.difference(panel.at(learnt), name, str(arm)) for name in others}
     if panel is not study.clean:  # a better rate is not what is asked there
         differences = {name: replace(difference, at_best=None) for name, difference in differences.items()}
-    names = [(name, str(arm)) for name in others]
+    names = [(short(study, name, arm), short(study, str(arm), arm)) for name in others]
     rows = comparisons.compare(study, names, [SIMILAR] * len(names), list(differences.values()), margin)
     return Compared(panel, differences, dict(zip(others, rows, strict=True)))
 

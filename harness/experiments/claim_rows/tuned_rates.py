@@ -80,7 +80,7 @@ CLAIMS: tuple[Claim, ...] = (
                 "each at its own tuned rate",
                 "",
                 False,
-                "Once rates are tuned, every variant scores like {reference}.",
+                "Once rates are tuned, every variant scores like the plain method.",
             ),
             (
                 "equivalent-at-one-rate",
@@ -88,7 +88,7 @@ CLAIMS: tuple[Claim, ...] = (
                 "all at one rate",
                 "the claim is about one shared rate",
                 True,
-                "At one shared rate, every variant scores like {reference}.",
+                "At one shared rate, every variant scores like the plain method.",
             ),
         )
     ),
