@@ -26,7 +26,7 @@ from harness.store.store import FINAL, Store
 ALONE = "--all"
 REFUSED = 2
 """The exit code of an exhibit that cannot run as it was asked for."""
-One = Callable[[argparse.Namespace], int]
+Reproduce = Callable[[argparse.Namespace], int]
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Share:
     why_not: str = ""
 
 
-def run(arguments: argparse.Namespace, one: One) -> int:
-    """Run every exhibit that has the scale, with `one`, and return the worst exit code; with --dry-run list them."""
+def run(arguments: argparse.Namespace, reproduce: Reproduce) -> int:
+    """Run every exhibit of the scale with `reproduce`, or list them all; return the worst exit code."""
     scale, chosen = _chosen(arguments)
     if arguments.dry_run:
         print("\n".join(_listing(scale, _shares(chosen, scale, _store(arguments)))))
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace, one: One) -> int:
         own = argparse.Namespace(**{**vars(arguments), "exhibit": exhibit.name, "all": False})
         own.duration = None if left is None else f"{int(left)}s"
         own.out = str(Path(arguments.out) / exhibit.name) if arguments.out else None
-        code = max(code, result := _guarded(own, one))
+        code = max(code, result := _guarded(own, reproduce))
         ended.append((exhibit.name, result))
         if result == STOPPED and deadline is None:  # a person stopped it
             return STOPPED
@@ -69,10 +69,10 @@ def run(arguments: argparse.Namespace, one: One) -> int:
     return code
 
 
-def _guarded(arguments: argparse.Namespace, one: One) -> int:
+def _guarded(arguments: argparse.Namespace, reproduce: Reproduce) -> int:
     """Run one exhibit; what it refuses is printed as it would be alone."""
     try:
-        return one(arguments)
+        return reproduce(arguments)
     except UsageError as error:
         print(f"deltabench: {arguments.exhibit}: {error}", file=sys.stderr, flush=True)
         return REFUSED
