@@ -136,7 +136,8 @@ def go_on(asking: Asking[Result], wanted: Step | None = None) -> Result:
 def training(work: Work, order_seed: int, dropout_seed: int) -> Asking[Fitted]:
     """Yield each step of a training, which goes on with the step's mean loss; return its result. See `fit`."""
     # Whatever acts between steps or before the first one may change what is frozen.
-    constant = (type(work.method).after_step, type(work.method).stages) == (Method.after_step, Method.stages)
+    own = [getattr(getattr(work.method, name), "__func__", None) for name in ("after_step", "stages")]
+    constant = own == [Method.after_step, Method.stages]  # of the method itself, where a budget stands before it
     wanted = work.reuse_frozen and constant and not work.method.has_start
     with remembering(work.model, wanted) as work.remembered:
         return (yield from _training(work, order_seed, dropout_seed))

@@ -27,13 +27,15 @@ Train = Callable[..., tuple[Work, Fitted]]
 def train(label_task: Task, tmp_path: Path, request: pytest.FixtureRequest) -> Train:
     """Train a method on a tiny model, which is named by its fixture."""
 
-    def do(name: str, objective: str, method: str, reuse: bool, **recipe: Any) -> tuple[Work, Fitted]:
+    def do(
+        name: str, objective: str, method: str, reuse: bool, fields: dict[str, Any] | None = None, **recipe: Any
+    ) -> tuple[Work, Fitted]:
         model_config: ModelConfig = request.getfixturevalue(name)
         settings = replace(RECIPE, **recipe)
         made = objectives.make(objective, label_task, tokenizer.load(model_config))
         model = backbone.load(model_config, made.head, seed=0, dropout=settings.dropout)
         torch.manual_seed(0)
-        delta = methods.make(MethodConfig(method, {}))
+        delta = methods.make(MethodConfig(method, fields or {}))
         delta.attach(model)
         folder = AttemptFolder(tmp_path / str(len(list(tmp_path.iterdir()))))
         folder.path.mkdir()
@@ -74,6 +76,13 @@ def test_results_are_the_same_and_a_frozen_part_is_asked_once_per_row(
     assert work.remembered.given > work.remembered.computed
     assert part in work.remembered.note()
     assert "forward" not in vars(work.model.base_model)
+
+
+@pytest.mark.parametrize("reuse", [True, False])
+def test_a_method_whose_size_follows_from_a_budget_trains(train: Train, reuse: bool) -> None:
+    work, fitted = train("t5", "seq2seq", "lora", reuse, {"budget": 0.05})
+    assert fitted.last.step == 12
+    assert work.remembered is None
 
 
 def test_with_dropout_only_evaluation_is_remembered(train: Train) -> None:
