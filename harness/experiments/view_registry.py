@@ -52,6 +52,7 @@ VIEWS = {
         View("loss-and-score", OVER_MODELS, "harness.analysis.scaling.loss_and_score:table"),
         View("loss-figure", "figure", "harness.analysis.scaling.loss_and_score:draw"),
         View("in-context", "table", "harness.analysis.scaling.in_context:table"),
+        View("dimension", OVER_MODELS, "harness.analysis.scaling.dimension:table"),
         View("cost", "table", "harness.analysis.views.cost:table"),
         View("rates", "table", "harness.analysis.views.rates:table"),
         View("recipe-lines", "text", "harness.analysis.views.rates:recipe_lines"),

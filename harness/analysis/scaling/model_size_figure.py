@@ -29,9 +29,10 @@ def draw(studies: Sequence[Study]) -> "Figure":
         aside = BESIDE ** (place - (len(arms) - 1) / 2)
         _scores(scores, by_size, arm, aside, looks[arm])
         _speed(speed, by_size, arm, aside, looks[arm], steps)
-    scores.set_ylabel("test score (points)")
+    scores.set_ylabel(f"{by_size[0].role} score (points)")
     speed.set_ylabel(f"steps to {model_size.SHARE:.0%} of the smallest ceiling")
     if not speed.lines:
+        speed.set_yticks([])
         speed.annotate("no arm reaches the goal", (0.5, 0.5), xycoords="axes fraction", ha="center", fontsize=8)
     for axes in (scores, speed):
         _sizes(axes, by_size)
@@ -67,10 +68,10 @@ def _speed(
 
 
 def _sizes(axes: "Axes", studies: Sequence[Study]) -> None:
+    sizes = [model_size.size(study) for study in studies]
     axes.set_xscale("log")
-    axes.set_xticks(
-        [model_size.size(study) for study in studies], [_short(model_size.size(study)) for study in studies]
-    )
+    axes.set_xticks(sizes, list(map(_short, sizes)))
+    axes.set_xlim(min(sizes) / 1.6, max(sizes) * 1.6)
     axes.minorticks_off()
     axes.set_xlabel("parameters of the backbone")
 
@@ -87,6 +88,6 @@ def _legend(figure: "Figure", studies: Sequence[Study], arms: Sequence[str], loo
 
     handles = [Line2D([], [], label=figure_style.named(studies, arm), markersize=5, **looks[arm]) for arm in arms]
     level = f"mean over tasks, bars: {figure_style.level(studies)}"
-    never = "no mark at the right: at least half of the cells never reach the goal"
+    never = "right: median over tasks and seeds; no mark where at least half of the cells never reach the goal"
     lines = level, never, figure_style.marked(studies), figure_style.subtitle(studies)
     figure_style.legend(figure, handles, 4, *lines)
