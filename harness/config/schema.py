@@ -162,6 +162,8 @@ class RecipeConfig:
       each
       device, fsdp a part of every block.
     - optimizer: see harness/training/optimizers.py; lomo runs the backward pass twice unless gradient_clip=0.
+    - awake_layers: how many blocks train in a step, as in LISA (harness/training/updating/awake.py); null for all.
+    - awake_every: the steps after which other blocks are drawn.
     - projection_rank, projection_every, projection_scale: of optimizer=galore: the rank of the projected gradients, the
       steps after which a projection is found anew, and the factor of the update.
     - rate_search: the search that the learning rate comes from (harness/experiments/rate_search.py): the seeds of its
@@ -185,6 +187,8 @@ class RecipeConfig:
     accumulate: int = identity(1, least=1, most=65_536, also=("gradient_accumulation_steps",))
     gradient_checkpointing: bool = identity(False)
     parallel: str = identity("none", known=("none", "ddp", "fsdp"))
+    awake_layers: int | None = identity(None, least=1)
+    awake_every: int = identity(20, least=1)
     projection_rank: int = identity(8, least=1)
     projection_every: int = identity(200, least=1)
     projection_scale: float = identity(0.25, above=0.0)

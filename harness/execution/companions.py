@@ -115,7 +115,7 @@ def _leased(store: Store, keys: Sequence[str]) -> Iterator[dict[str, lease.Lease
 def _may(recipe: RecipeConfig) -> bool:
     """Return whether one pass can take a recipe's steps: whole batches, and an update apart from the gradients."""
     whole = recipe.accumulate == 1 and recipe.parallel == "none" and not recipe.gradient_checkpointing
-    return whole and recipe.steps > 0 and recipe.optimizer != "lomo"
+    return whole and recipe.steps > 0 and recipe.optimizer != "lomo" and recipe.awake_layers is None
 
 
 def _but_rate(cell: Cell) -> str:

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Sequence
 import torch
 from transformers import PreTrainedModel
 
-from harness.config.schema import MethodConfig, ModelConfig, TaskConfig
+from harness.config.schema import MethodConfig, ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import UsageError
 from harness.models import answer_tokens, backbone, digest, tokenizer, unknown_tokens, weight_files
 from harness.training import optimizers
 from harness.training.objectives import registry as objectives
+from harness.training.updating import awake
 from methods import registry as methods
 from tasks import registry as tasks
 from tasks.base import Splits, Task
@@ -21,14 +22,15 @@ PLACEHOLDER_LABELS = 2
 DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
-Attachment = tuple[MethodConfig, ModelConfig, str]
+Attachment = tuple[MethodConfig, ModelConfig, str] | tuple[MethodConfig, ModelConfig, str, int]
 ReadingOf = tuple[ModelConfig, str, TaskConfig]
 
 
 def preflight(pairs: Sequence[Attachment | ReadingOf], device: str = "auto") -> list[str | None]:
     """Return the errors that a person has to correct: of the device, then of each pair; None where there is none.
 
-    A pair is (method, model, objective) or (model, objective, task).
+    A pair is (method, model, objective), with the number of awake layers where they take turns, or (model, objective,
+    task).
     """
     return [_no_device(device), *map(_error, pairs)]
 
@@ -59,14 +61,15 @@ def _no_device(wanted: str) -> str | None:
     return None
 
 
-def _attach(method: MethodConfig, model: ModelConfig, objective: str) -> None:
-    """Attach a method to a backbone without weights, and check that backbone's files."""
+def _attach(method: MethodConfig, model: ModelConfig, objective: str, layers: int | None = None) -> None:
+    """Attach a method to a backbone without weights, and check that backbone's files and the number of layers."""
     head = objectives.head(objective, PLACEHOLDER_LABELS)
     made, outline = methods.make(method), backbone.outline(model, head)
     _check_weights(model, outline, objective)
     _check_tokenizer(model, outline, made.tokens_added())
     made.attach(outline)
     optimizers.check_groups(outline, made.groups(outline))
+    awake.layers(outline, RecipeConfig(awake_layers=layers))
 
 
 def _read(model: ModelConfig, objective: str, task: TaskConfig) -> None:

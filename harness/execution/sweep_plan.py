@@ -177,7 +177,10 @@ def _preflight(todo: Mapping[str, Cell], device: str, check: str) -> dict[str, U
     pairs: dict[str, object] = {}
     needed: dict[str, list[str]] = {}
     for key, cell in todo.items():
-        own: list[object] = [(cell.method, cell.model, cell.objective), (cell.model, cell.objective, cell.task)]
+        layers = () if cell.recipe.awake_layers is None else (cell.recipe.awake_layers,)
+        own: list[object] = [
+            (cell.method, cell.model, cell.objective, *layers), (cell.model, cell.objective, cell.task)
+        ]  # fmt: skip
         needed[key] = [repr(pair) for pair in own]
         pairs |= dict(zip(needed[key], own, strict=True))
     modules = forkserver.preload(cell.model.family for cell in todo.values())

@@ -160,7 +160,7 @@ class _Plan:
         Reading.of(plain[0]).check(objective)
         _check_precision(model, recipe)
         _check_parts(recipe)
-        _check_projection(recipe)
+        _check_updates(recipe)
         return [planned for cell in plain for planned in self._with_parents(cell)]
 
     def _with_parents(self, cell: Cell) -> Iterator[Cell]:
@@ -241,11 +241,15 @@ def _check_parts(recipe: RecipeConfig) -> None:
         )
     if recipe.optimizer == "galore" and recipe.parallel == "fsdp":
         raise UsageError("recipe.optimizer=galore projects whole gradients, and fsdp has parts of them: take ddp.")
+    if recipe.awake_layers is not None and recipe.parallel == "fsdp":
+        raise UsageError(f"recipe.awake_layers={recipe.awake_layers}: with fsdp no block can sleep; take ddp.")
 
 
-def _check_projection(recipe: RecipeConfig) -> None:
-    """Raise UsageError for a field of the projected gradients where nothing is projected."""
+def _check_updates(recipe: RecipeConfig) -> None:
+    """Raise UsageError for a field of gradients or layers that take turns where none does."""
     usual = RecipeConfig()
+    if recipe.awake_layers is None and recipe.awake_every != usual.awake_every:
+        raise UsageError(f"recipe.awake_every={recipe.awake_every}: no layers take turns. Set recipe.awake_layers too.")
     for field in ("projection_rank", "projection_every", "projection_scale"):
         if recipe.optimizer != "galore" and getattr(recipe, field) != getattr(usual, field):
             raise UsageError(

@@ -17,6 +17,7 @@ from harness.models.text_tokens import Text
 from harness.training import step as training_step
 from harness.training.objectives import registry as objectives
 from harness.training.objectives.base import Objective
+from harness.training.updating import awake
 from methods import registry as methods
 from methods.base import Method
 from tasks import registry as tasks
@@ -89,8 +90,10 @@ def prepare(cell: Cell, load: Load, device: torch.device = META, as_cuda: bool =
     ways = Ways(load.kernel, cell.recipe.precision == "bf16") if device == META and as_cuda else None
     if load.checkpointing:
         _checkpoint(model, cell, ways)
-    settled = replace(load, input_tokens=inputs, target_tokens=targets)
-    return Subject(model, method, objective, cell.recipe, settled, device, ways, census.count(model))
+    settled, counts = replace(load, input_tokens=inputs, target_tokens=targets), census.count(model)
+    if (turns := awake.layers(model, cell.recipe)) is not None:
+        turns.wake(0)
+    return Subject(model, method, objective, cell.recipe, settled, device, ways, counts)
 
 
 def _task(cell: Cell) -> Task:

@@ -30,6 +30,7 @@ QUIET: Mapping[str, Mapping[str, Any]] = {
         "parallel": "none",
         "warmup_share": 0.0,
         "dropout": 0.0,
+        "awake_layers": None,
     },
     "task": {"beams": 1, "shots": 0, "option_score": "sum", "max_input_tokens": None},
 }

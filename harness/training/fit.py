@@ -26,6 +26,7 @@ from harness.training.checkpoint import Keeper, Place, Stopped, Unusable
 from harness.training.frozen.remembered import Remembered, remembering
 from harness.training.objectives.base import Objective
 from harness.training.score import Scored, Split, score
+from harness.training.updating import awake
 from methods.backbone.trainable_parameters import trainable
 from methods.base import Method, Training, UsageError
 from tasks.base import Task
@@ -165,7 +166,9 @@ def _training(work: Work, order_seed: int, dropout_seed: int) -> Asking[Fitted]:
             stage.begin(work.model)  # once more where it was resumed: a stage may move modules, not only tensors
         if place is None or number >= place.stage:
             here = place if place is not None and number == place.stage else Place(number, own.start)
-            best, last = yield from _train(work, order, own, here, last, trained, partial(_only, trained, stage.rests))
+            turns = awake.layers(work.model, recipe, dropout_seed, stage.rests)
+            only = partial(_only, trained, stage.rests)
+            best, last = yield from _train(work, order, own, here, last, trained, only, turns)
     assert best is not None, "a place is before the end of its stage"
     assert last is not None, "a place is before the end of its stage"
     return Fitted(best, last)
@@ -194,7 +197,7 @@ def _first_losses(work: Work, order_seed: int) -> Iterator[torch.Tensor]:
 
 def _train(
     work: Work, order: Order, own: range, place: Place, last: Point | None, trained: Mapping[str, nn.Parameter],
-    only: Callable[[], AbstractContextManager[None]],
+    only: Callable[[], AbstractContextManager[None]], turns: awake.Layers | None,
 ) -> Generator[Step, float, tuple[Point | None, Point | None]]:  # fmt: skip
     """Yield the steps of one stage from `place` on. Return its best evaluation (else `last`), and its last one."""
     recipe, losses = dataclasses.replace(work.recipe, steps=len(own)), list(place.losses)
@@ -216,6 +219,8 @@ def _train(
         with work.meter.phase("train"), only():
             while i < end and not (losses and work.keeper.due(i)):
                 rate = recipe.learning_rate * schedule(recipe, i + 1 - own.start)
+                if turns is not None:
+                    turns.wake(i, optimizer)
                 losses.append((yield Step(work, order.rows(i), optimizer, i + 1, rate)))
                 i += 1
         if i == end:

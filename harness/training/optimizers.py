@@ -62,7 +62,7 @@ class Lomo(torch.optim.Optimizer):
                 act(p.grad, p, group)
             p.grad = None
 
-        pairs = [(group, p) for group in self.param_groups for p in group["params"]]
+        pairs = [(group, p) for group in self.param_groups for p in group["params"] if p.requires_grad]
         handles = [p.register_post_accumulate_grad_hook(partial(hook, group)) for group, p in pairs]
         try:
             backward(again)

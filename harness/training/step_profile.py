@@ -16,6 +16,7 @@ from harness.measurement import peak_flops
 from harness.measurement.allocations import END, START, Live, Log
 from harness.training import optimizers, step
 from harness.training.batches import POOL, Order
+from harness.training.updating import awake
 from methods.backbone.trainable_parameters import trainable
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def operations(work: "Work", device: torch.device, name: str) -> dict[str, Any]:
         return {**absent, "why_null": {"step": "nothing trains"}}
     rows = typical(work)
     try:
-        operations = count(work, rows, device)
+        with awake.as_in_a_step(work.model, work.recipe):
+            operations = count(work, rows, device)
     except Exception as error:  # foreign methods and kernels may not stand a dispatch mode
         return {**absent, "why_null": {"step": f"not counted: {type(error).__name__}: {error}"}}
     tokens = int(work.splits["train"].encoded.tokens[rows].sum())
@@ -134,7 +136,7 @@ def live_storages(work: "Work", device: torch.device, order_seed: int) -> dict[s
         return {**absent, "why_null": {"live": "nothing trains"}}
     rows = widest(work, order_seed)
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), awake.as_in_a_step(work.model, work.recipe):
             peak = follow(work, rows, device).peak()
     except Exception as error:  # foreign methods and kernels may not stand a dispatch mode
         return {**absent, "why_null": {"live": f"not counted: {type(error).__name__}: {error}"}}

@@ -178,6 +178,7 @@ def _feature_rows() -> dict[str, Row]:
         "gradient_checkpointing": {"gradient_checkpointing": True},
         "dropout": {"dropout": 0.2},
         "loss_on": {"loss_on": "all"},
+        "awake_layers": {"awake_layers": 1, "awake_every": 1},
     }
     readings = {"beams": ("text", {"beams": 3}), "option_score": ("choice", {"option_score": "mean"})}
     readings |= {"shots": ("label", {"shots": 2}), "max_input_tokens": ("label", {"max_input_tokens": 6})}
