@@ -71,7 +71,10 @@ def _task(cell: Fields) -> dict[str, Any]:
 
 
 def _origins(cells: Sequence[Fields]) -> list[str]:
-    """Return for each cell what it builds on, such as "lora on micro/qa", of those parents that are among the cells."""
+    """Return for each cell what it builds on, such as "lora on micro/qa", of those parents that are among the cells.
+
+    Several parents have each name once, and no task where all are of the cell's own.
+    """
     if not any(cell.get("parents") for cell in cells):
         return [""] * len(cells)
     wanted = {key for cell in cells for _, key in cell.get("parents") or ()}
@@ -80,7 +83,14 @@ def _origins(cells: Sequence[Fields]) -> list[str]:
         with suppress(UsageError):  # a record of a version with other fields
             if (key := identity.key(identity.from_json(cell))) in wanted:
                 names[key] = f"{cell['method']['name']} on {cell['task']['name']}"
-    return ["+".join(names.get(key, "") for _, key in cell.get("parents") or ()) for cell in cells]
+    return [_origin([names.get(key, "") for _, key in cell.get("parents") or ()], cell) for cell in cells]
+
+
+def _origin(names: Sequence[str], cell: Fields) -> str:
+    own = f" on {cell['task']['name']}"
+    if len(names) > 1 and all(name.endswith(own) for name in names):
+        names = [name.removesuffix(own) for name in names]
+    return "+".join(dict.fromkeys(names) if len(names) > 1 else names)
 
 
 def _arm(cell: Fields, origin: str) -> dict[str, Any]:

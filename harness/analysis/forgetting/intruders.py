@@ -67,9 +67,9 @@ def table(study: Study) -> Table:
 
 
 def _shown(study: Study) -> list[str]:
-    """Return the arms with a result."""
-    rows = learning_paths.rows(study)
-    return [arm for arm in study.clean.arms if any(_result(probed) for probed in rows[rows.arm == arm].probes)]
+    """Return the arms that train something and have a result."""
+    rows, arms = learning_paths.rows(study), [arm for arm in study.clean.arms if study.trains(arm)]
+    return [arm for arm in arms if any(_result(probed) for probed in rows[rows.arm == arm].probes)]
 
 
 def _estimate(panel: Panel, arm: str) -> Estimate:

@@ -1,8 +1,11 @@
 """Claims about forgetting: at the end of training, at equal scores, and the rank of the update."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from harness.analysis.forgetting import learning_paths
 from harness.analysis.study import comparisons, estimates
@@ -31,9 +34,28 @@ def less_at_equal_score(study: Study, claim: Claim, options: Options) -> Finding
 
 
 def higher_rank(study: Study, claim: Claim, options: Options) -> Finding:
-    """Test whether the change of left's matrices has a higher rank than that of right's."""
-    panel = ranks(study)
-    return _test(study, claim, options, lambda left, right: (panel, left, right))
+    """Test whether the change of left's matrices has at least so many times the rank of that of right's."""
+    panel, times = ranks(study), float(options["times"])
+    with np.errstate(divide="ignore"):
+        powers = replace(panel, values=np.where(panel.values > 0, np.log10(panel.values), np.nan))
+
+    def read(left: str, right: str) -> tuple[Panel, str, str]:
+        """Return the powers of ten, those of the right side raised by that of `times`."""
+        raised = np.array([math.log10(times) * (arm == right) for arm in powers.arms])
+        return replace(powers, values=powers.values + raised[:, None, None]), left, right
+
+    return _test(study, claim, options, read, lambda row: _as_ratio(row, times))
+
+
+def _as_ratio(row: Comparison, times: float) -> str:
+    """Return 'full against lora 7.2 times [6.9, 7.5]'."""
+    text = f"{row.left} against {row.right}"
+    if row.estimate is None:
+        return text
+    text += f" {times * 10**row.estimate:.1f} times"
+    if row.low is None or row.high is None:
+        return text
+    return f"{text} [{times * 10**row.low:.1f}, {times * 10**row.high:.1f}]"
 
 
 def ranks(study: Study) -> Panel:
@@ -44,7 +66,20 @@ def ranks(study: Study) -> Panel:
     )
 
 
-def _test(study: Study, claim: Claim, options: Options, read: Callable[[str, str], tuple[Panel, str, str]]) -> Finding:
+def described(row: Comparison) -> str:
+    """Return 'lora against full +0.51 [+0.30, +0.72]'."""
+    text = f"{row.left} against {row.right}"
+    text += "" if row.estimate is None else f" {row.estimate:+.2f}"
+    return text if row.low is None or row.high is None else f"{text} [{row.low:+.2f}, {row.high:+.2f}]"
+
+
+def _test(
+    study: Study,
+    claim: Claim,
+    options: Options,
+    read: Callable[[str, str], tuple[Panel, str, str]],
+    describe: Callable[[Comparison], str] = described,
+) -> Finding:
     """Test a difference of two arms. read: (left, right) -> a panel, and the arms whose difference it is."""
     margin, compared = float(options["margin"]), pairs.sides(study, options)
     panels = [read(*pair) for pair in compared]
@@ -53,16 +88,9 @@ def _test(study: Study, claim: Claim, options: Options, read: Callable[[str, str
     # A better rate may forget more, or less: neither side's rate alone decides.
     rows = tuple(replace(row, sides=((), ())) for row in rows) or pairs.absent(options, "above")
     left_out = (*study.left_out(), SEEDS_ALONE)
-    return finding(study, claim, margin, rows, {"left_out": left_out}, [], described)
+    return finding(study, claim, margin, rows, {"left_out": left_out}, [], describe)
 
 
 def _learnt(study: Study, panel: Panel) -> Panel:
     """Return the panel without the tasks that the ceiling does not learn."""
     return panel.at([place for place, task in enumerate(panel.tasks) if task not in study.unlearnt])
-
-
-def described(row: Comparison) -> str:
-    """Return 'lora against full +0.51 [+0.30, +0.72]'."""
-    text = f"{row.left} against {row.right}"
-    text += "" if row.estimate is None else f" {row.estimate:+.2f}"
-    return text if row.low is None or row.high is None else f"{text} [{row.low:+.2f}, {row.high:+.2f}]"

@@ -45,7 +45,7 @@ def table(study: Study) -> Table:
 def _against_ceiling(study: Study, arm: str) -> Entry:
     """Return the arm's rise less the ceiling's where both have the same score."""
     ceiling = study.ceiling
-    if ceiling is None or arm == ceiling or arm not in learning_paths.rises(study).arms:
+    if ceiling is None or arm == ceiling or not study.trains(arm) or arm not in learning_paths.rises(study).arms:
         return Entry(MISSING)
     return number(estimates.difference(learning_paths.at_equal_score(study, arm, ceiling), arm, ceiling), digits=2)
 

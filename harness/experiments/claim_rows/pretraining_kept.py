@@ -43,15 +43,15 @@ CLAIMS = (
     ),
     declared(
         "update-has-higher-rank",
-        "The update of {left} has a higher rank than that of {right}.",
+        "The update of {left} has more than {times:g} times the rank of that of {right}.",
         "harness.analysis.forgetting.rises:higher_rank",
-        margin=0.1,
+        margin=0.05,
         estimand="number of singular values that hold 90 % of the squared norm of the change of a matrix, over its "
-        "smaller side, mean over matrices and tasks; left's minus right's, paired by seed",
+        "smaller side, mean over matrices; power of ten of left's over `times` right's, paired by seed",
         direction="above the margin",
-        scale="share of the full rank, 0 to 1",
-        why="a tenth of the full rank",
-        options={"left": None, "right": None},
+        scale="power of ten of a ratio of ranks",
+        why="a twentieth of a power of ten, 12 % more rank: less is one vector in ten",
+        options={"left": None, "right": None, "times": 1.0},
     ),
     declared(
         "intruders-hold-forgetting",
@@ -74,7 +74,7 @@ CLAIMS = (
         "model, mean over tasks",
         direction="not more than the margin below 0",
         scale="score, 0 to 1",
-        why="two points: the paper calls its drops small",
+        why="two points: nobody would call a larger drop small",
         options={"method": None, "factor": 0.7},
     ),
 )

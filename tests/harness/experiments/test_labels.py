@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from harness.experiments import labels
+from harness.experiments import grid, labels
+from harness.store import identity
 
 
 def cell(**fields: Any) -> dict[str, Any]:
@@ -43,3 +44,11 @@ def test_a_digest_names_a_task_only_where_nothing_else_does() -> None:
     for content in cells:
         content["task"] = {**content["task"], "prompt": "text"}
     assert [label.task for label in labels.of_cells(cells)] == ["t digest=aaaaaaaa", "t digest=bbbbbbbb"]
+
+
+def test_several_parents_of_one_task_are_named_by_their_method_once() -> None:
+    shared = {"task": "micro/qa", "model": "micro-t5-nano", "method": "soup", "seed": 0}
+    parts = [({"method": "full", "seed": 1}, {"method": other, "seed": 9}) for other in ("full", "lora")]
+    cells = grid.expand([{**shared, "parents.a": first, "parents.b": second} for first, second in parts])
+    named = {label.arm for label in labels.of_cells([identity.to_json(cell) for cell in cells])}
+    assert {"soup from=full", "soup from=full+lora"} <= named
