@@ -37,7 +37,12 @@ class Combine(Method):
     parts: Parts = ("adapter", "bitfit")
 
     def __post_init__(self) -> None:
-        self.require(len(set(self.parts)) == len(self.parts), "parts", "a part can come only once")
+        again = next((part for part in self.parts if self.parts.count(part) > 1), None)
+        if again is not None:
+            raise UsageError(
+                f"method.parts names {again.split()[0]} twice with the same fields; a part can come only once, so "
+                "leave one out."
+            )
 
     @cached_property
     def made(self) -> dict[str, Method]:
@@ -60,10 +65,23 @@ class Combine(Method):
         return all(method.mergeable for method in self.made.values())
 
     def attach(self, model: nn.Module) -> None:
-        self.own(attach_parts(self.made, model))
+        self.own(self.switches(model))
         for part, method in self.made.items():
             if len(method.stages(model)) > 1:
                 raise UsageError(f"method.parts: {part.split()[0]} has stages of its own, so it cannot be a part")
+
+    def switches(self, model: nn.Module) -> list[Switch]:
+        """Attach the parts. Raise UsageError for two of one method that would own the same place."""
+        names = [part.split()[0] for part in self.parts]
+        again = next((name for name in names if names.count(name) > 1), None)
+        try:
+            return attach_parts(self.made, model)
+        except UsageError as error:
+            if again is None:
+                raise
+            raise UsageError(
+                f"method.parts names {again} twice: {error}; leave one out, or give them targets of their own."
+            ) from error
 
     def own(self, switches: list[Switch]) -> None:
         """Remember which trained tensors each part has, by name."""

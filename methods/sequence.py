@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from methods.base import Stage, Switch, attach_parts
+from methods.base import Stage, Switch
 from methods.combine import Combine
 
 
@@ -22,7 +22,7 @@ class Sequence(Combine):
     name: ClassVar[str] = "sequence"
 
     def attach(self, model: nn.Module) -> None:
-        switches = attach_parts(self.made, model)
+        switches = self.switches(model)
         self.own(switches)
         model.add_module("sequence", nn.ModuleList(switches))
 

@@ -86,6 +86,11 @@ def adapt(base: TaskRow, config: TaskConfig) -> TaskRow:
         raise UsageError(
             f"task.labels: {config.name} knows the order of its classes; task.label_words names them anew."
         )
+    if config.template is not None and not _fields(config.template) and _fields(base.template):
+        raise UsageError(
+            f"task.template={config.template}: it has no field, so every row of {config.name} would read the same; "
+            f"name one of {', '.join(f'{{{name}}}' for name in _fields(base.template))}."
+        )
     wanted = {
         name: getattr(config, name)
         for name in ("template", "label_words", "answer", "metric", "category", "max_target_tokens")
@@ -100,6 +105,14 @@ def adapt(base: TaskRow, config: TaskConfig) -> TaskRow:
         wanted.setdefault("metric", _METRICS[wanted["answer"]])
         wanted.setdefault("max_target_tokens", max(base.max_target_tokens, _TARGET_TOKENS[wanted["answer"]]))
     return replace(base, **wanted) if wanted else base
+
+
+def _fields(template: str) -> tuple[str, ...]:
+    """Return the fields of a template; of one that cannot be read, which is refused elsewhere, its whole text."""
+    try:
+        return templates.columns(template)
+    except ValueError:
+        return (template,)
 
 
 def load(config: TaskConfig) -> Splits:

@@ -41,6 +41,31 @@ CASES = {
     "a budget above the most": (["method=lora", "method.budget=100%"], "method.budget=1 gives rank"),
     "a soup of nothing": (["method=soup"], "method soup builds on finished cells: name them"),
     "a soup of a method unsaid": (["method=soup", "parents.a={seed: 1}"], "name its method"),
+    "a method twice in a sequence": (
+        ["method=sequence", "method.parts=[adapter,bitfit,adapter]"],
+        "method.parts names adapter twice with the same fields; a part can come only once, so leave one out.",
+    ),
+    "a method twice at one place": (
+        ["method=sequence", "method.parts=[adapter,adapter bottleneck=8]"],
+        "method.parts names adapter twice: a second 'adapter' delta",
+    ),
+    "a delta of nothing": (["method=reuse"], "method reuse builds on finished cells: name them"),
+    "a delta whose head has other labels": (
+        ["method=reuse", "objective=classifier", "parents.source={method: lora, task: micro/inference}"],
+        "micro/inference has 3 label words and micro/sentiment has 2, so the head of one does not fit the other",
+    ),
+    "a template that lacks the row's field": (
+        ["method=lora", "task.template=review {reviews}"],
+        "rows lack the template's {reviews}. Did you mean review?",
+    ),
+    "a template without a field": (
+        ["method=lora", "task.template=say it"],
+        "it has no field, so every row of micro/sentiment would read the same; name one of {review}",
+    ),
+    "a bare prompt with a template": (
+        ["method=lora", "task.prompt=bare", "task.template=review {review}"],
+        "task.prompt=bare and task.template say two things",
+    ),
     "shots below none": (["method=none", "task.shots=-1"], "task.shots=-1: it must be at least 0"),
     "more shots than rows": (
         ["method=none", "task.train_size=64", "task.shots=64"],
