@@ -88,7 +88,7 @@ def _test(
     # A better rate may forget more, or less: neither side's rate alone decides.
     rows = tuple(replace(row, sides=((), ())) for row in rows) or pairs.absent(options, "above")
     left_out = (*study.left_out(), SEEDS_ALONE)
-    return finding(study, claim, margin, rows, {"left_out": left_out}, [], describe)
+    return finding(study, claim, margin, rows, {"left_out": left_out}, pairs.lacking(study, options), describe)
 
 
 def _learnt(study: Study, panel: Panel) -> Panel:

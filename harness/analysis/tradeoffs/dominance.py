@@ -98,7 +98,7 @@ def dominates(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding
     rows = {(row.left, row.right): row for row in tested}
     rows |= {pair: _dear(study, pair, known) for pair in compared if pair not in rows}
     ordered = tuple(rows[pair] for pair in compared) or pairs.absent(options, "at least")
-    return finding(study, claim, margin, ordered, {"left_out": study.left_out()}, [])
+    return finding(study, claim, margin, ordered, {"left_out": study.left_out()}, pairs.lacking(study, options))
 
 
 def _dear(study: Study, pair: tuple[str, str], known: Mapping[str, Cost]) -> Comparison:

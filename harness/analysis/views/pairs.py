@@ -130,6 +130,13 @@ def sides(study: Study, options: Options) -> list[tuple[str, str]]:
     return [(first, other) for first in left for other in right if first != other]
 
 
+def lacking(study: Study, options: Options) -> list[str]:
+    """Return the methods of the sides of which these cells have no arm."""
+    listed = [side.get("method") if isinstance(side, Mapping) else side for side in (options["left"], options["right"])]
+    names = [name for side in listed for name in (side if isinstance(side, list | tuple) else [side])]
+    return [str(name) for name in dict.fromkeys(names) if not arms(study, name)]
+
+
 def absent(options: Options, relation: str) -> tuple[Comparison, ...]:
     """Return the finding where one of the sides has no arm."""
     left, right = side_text(options["left"]), side_text(options["right"])

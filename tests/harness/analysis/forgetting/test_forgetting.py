@@ -100,6 +100,13 @@ def test_at_equal_score_the_slower_learner_is_at_its_end(make: Make) -> None:
     assert finding.verdict == "contradicted", finding.sentence
 
 
+def test_methods_that_no_cell_has_are_named(make: Make) -> None:
+    made = make({"full": 0.5, "lora": 0.1})
+    finding = judge(made, "forgets-less", left={"method": ["lora", "prefix"]}, right="full")
+    assert [row.left for row in finding.comparisons] == ["lora"]
+    assert any("left out" in note and "prefix" in note for note in finding.notes)
+
+
 def test_cells_without_the_probe_decide_nothing(make: Make) -> None:
     made = make({"full": 0.5, "lora": 0.1})
     assert judge(made, "forgets-less", left="none", right="full").verdict == "untested"
