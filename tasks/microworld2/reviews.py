@@ -1,7 +1,7 @@
 """Sentiment, three tasks. Chance 1/2.
 
 Rows: {"review": "although the plot was dull and i found the music awful , the play was not boring"} -> positive. The level
-is where the side that counts stands: everywhere, after the last "but", or in the main clause, before or behind.
+is where the side that counts stands: after the last "but", in the main clause, or in what "i" say beside one or two others.
 """
 
 from random import Random
@@ -20,14 +20,20 @@ def polarity(label: int, level: int, rng: Random) -> Row:
     parts = rng.sample(lex.SHOW_PARTS if rng.random() < 0.5 else lex.STAY_PARTS, 3)
     ours = [opinion(good, part, rng) for part in parts]
     theirs = [opinion(not good, part, rng) for part in parts]
+    if level >= 3:
+        clauses = [_heard(not good, parts[0], rng), _heard(rng.random() < 0.5, parts[1], rng)][: level - 2]
+        return Row({"review": " and ".join(rng.sample([*clauses, ours[2]], level - 1))}, label)
     if level == 1:
-        return Row({"review": f"{ours[0]} and {ours[1]} and {ours[2]}"}, label)
-    if level == 2:
         first, second = rng.choice(((theirs[0], theirs[1]), (theirs[0], ours[1]), (ours[0], theirs[1])))
         return Row({"review": f"{first} and {second} , but {ours[2]}"}, label)
     against = rng.choice((1, 2))
     aside, main = f"although {' and '.join(theirs[:against])}", " and ".join(ours[against:])
     return Row({"review": rng.choice((f"{aside} , {main}", f"{main} , {aside}"))}, label)
+
+
+def _heard(good: bool, part: str, rng: Random) -> str:
+    """Return what somebody else found, praise or blame."""
+    return f"{rng.choice(world.PEOPLE)} found the {part} {rng.choice(lex.PRAISE if good else lex.BLAME)}"
 
 
 def purchases(label: int, level: int, rng: Random) -> Row:
@@ -51,12 +57,14 @@ def _owner(good: bool, thing: str, rng: Random) -> str:
 
 
 def aspects(label: int, level: int, rng: Random) -> Row:
-    """Return a review of level + 1 parts, not all of one side, and the part that is asked for."""
-    parts = rng.sample(lex.SHOW_PARTS if rng.random() < 0.5 else lex.STAY_PARTS, level + 1)
-    at = rng.randrange(len(parts))
+    """Return a review of `level` parts, from level 2 on not all of one side, and the part that is asked for."""
+    parts = rng.sample(lex.SHOW_PARTS if rng.random() < 0.5 else lex.STAY_PARTS, level)
+    at = rng.randrange(level)
     sides = [rng.random() < 0.5 for _ in parts]
+    if level > 1:
+        sides[rng.choice([i for i in range(level) if i != at])] = label == 0
     sides[at] = label == 1
-    sides[rng.choice([i for i in range(len(parts)) if i != at])] = label == 0
     clauses = [opinion(side, part, rng) for side, part in zip(sides, parts, strict=True)]
     joined = "".join(clause if not i else f" {rng.choice(('and', 'but'))} {clause}" for i, clause in enumerate(clauses))
-    return Row({"review": joined, "aspect": parts[at]}, label)
+    start = f"on {rng.choice(lex.DAYS)} i went to the {rng.choice(lex.PLACES)}"
+    return Row({"review": f"{start} . {joined}", "aspect": parts[at]}, label)

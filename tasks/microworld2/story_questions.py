@@ -1,10 +1,11 @@
-"""Question answering, two tasks: find a place in a story, or choose the thing that fits. Chance 1/3.
+"""Question answering, two tasks: find a place in a story, or choose what fits: by a fact, by the story, or by both. Chance 1/3.
 
 Rows: {"context": "on monday ann took the key . ann gave the key to tom . tom went to the park …", "question": "where is
 the key ?"} -> "park" (generated; three places stand in the story), and {"options": "the cup , the hat , the box", "question":
 "the cup is made of glass … what can melt ?"} with the options as choices.
 """
 
+from itertools import pairwise
 from random import Random
 
 from tasks.microworld import lexicon as lex
@@ -13,34 +14,47 @@ from tasks.microworld.rows import Row
 
 
 def whereabouts(label: int, level: int, rng: Random) -> Row:
-    """Return a story with three places: of three people (1), with a second move (2), or of a thing (3; 4: handed on)."""
-    names, places = rng.sample(world.PEOPLE, 3), rng.sample(lex.PLACES, 3)
-    thing, whose = rng.choice(world.THINGS), names[0]
-    moves = [(names[0], places[0]), (names[1], places[1]), (names[2], places[2])]
-    others = [names[1], names[2]]
-    if level == 2:
-        moves = [(names[0], places[1]), (names[1], places[2]), (names[0], places[0])]
-        if rng.random() < 0.5:  # the one who is asked for need not be the one who moved twice
-            moves, others = [(names[1], places[1]), (names[0], places[0]), (names[1], places[2])], [names[1]]
-    sentences = [
-        f"{name} {rng.choice(lex.MOVES)[0]} to the {place} ."
-        for name, place in (moves if level == 2 else rng.sample(moves, 3))
-    ]
-    if level >= 3:
-        whose = f"the {thing}"
-        holder = rng.choice(others) if level == 4 else names[0]
-        sentences.insert(0, f"{holder} {rng.choice(lex.TAKES)[0]} the {thing} .")
-        if level == 4:
-            gave, got, _ = rng.choice(lex.TRANSFERS)
-            sentences.insert(
-                1,
-                rng.choice(
-                    (f"{holder} {gave} the {thing} to {names[0]} .", f"{names[0]} {got} the {thing} from {holder} .")
-                ),
-            )
+    """Return a story with three places: where is a person (1), a thing that was handed on once (2) or twice (3), or where
+    was a thing before (4)?
+    """
     del label  # the place of the answer is drawn with the order of the moves
-    context = f"on {rng.choice(lex.DAYS)} {' '.join(sentences)}"
-    return Row({"context": context, "question": f"where is {whose} ?"}, None, target=places[0])
+    sentences, question, place = (_person, _handed_on, _handed_on, _earlier)[level - 1](rng, level - 1)
+    return Row(
+        {"context": f"on {rng.choice(lex.DAYS)} {' '.join(sentences)}", "question": question}, None, target=place
+    )
+
+
+def _goes(name: str, place: str, rng: Random) -> str:
+    return f"{name} {rng.choice(lex.MOVES)[0]} to the {place} ."
+
+
+def _person(rng: Random, _: int) -> tuple[list[str], str, str]:
+    """Return a story of two, one of whom moves twice; either is asked for."""
+    (first, second), places = rng.sample(world.PEOPLE, 2), rng.sample(lex.PLACES, 3)
+    moves = [(first, places[1]), (second, places[2]), (first, places[0])]
+    name, place = rng.choice(((first, places[0]), (second, places[2])))
+    return [_goes(*move, rng) for move in moves], f"where is {name} ?", place
+
+
+def _handed_on(rng: Random, times: int) -> tuple[list[str], str, str]:
+    """Return a story of three, one of whom gets a thing; all of them leave for places of their own."""
+    names, places, thing = rng.sample(world.PEOPLE, 3), rng.sample(lex.PLACES, 3), rng.choice(world.THINGS)
+    sentences = [f"{names[0]} {rng.choice(lex.TAKES)[0]} the {thing} ."]
+    for giver, taker in list(pairwise(names))[:times]:
+        gave, got, _ = rng.choice(lex.TRANSFERS)
+        ways = (f"{giver} {gave} the {thing} to {taker} .", f"{taker} {got} the {thing} from {giver} .")
+        sentences.append(rng.choice(ways))
+    moves = [_goes(name, place, rng) for name, place in zip(names, places, strict=True)]
+    return [*sentences, *rng.sample(moves, 3)], f"where is the {thing} ?", places[times]
+
+
+def _earlier(rng: Random, _: int) -> tuple[list[str], str, str]:
+    """Return a story of one who carries a thing to three places, and of another; asked is one of the first two."""
+    (name, other), places, thing = rng.sample(world.PEOPLE, 2), rng.sample(lex.PLACES, 3), rng.choice(world.THINGS)
+    sentences = [f"{name} {rng.choice(lex.TAKES)[0]} the {thing} .", *(_goes(name, place, rng) for place in places)]
+    sentences.insert(rng.randrange(1, 4), _goes(other, rng.choice(places), rng))
+    at = rng.randrange(2)
+    return sentences, f"where was the {thing} before the {places[at + 1]} ?", places[at]
 
 
 def choices(label: int, level: int, rng: Random) -> Row:
@@ -56,9 +70,23 @@ def choices(label: int, level: int, rng: Random) -> Row:
         made = rng.choice(asks)(rng, 2)
         question, right, wrong = made.text, made.right, list(made.wrong)
     else:
-        question, right, wrong = _made_of(rng) if level == 2 else _of_people(rng)
+        ask = _owned if level == 2 else rng.choice((_made_of, _of_people))
+        question, right, wrong = ask(rng)
     wrong.insert(label, right)
     return Row({"options": " , ".join(wrong), "question": question}, label, choices=tuple(wrong))
+
+
+def _owned(rng: Random) -> tuple[str, str, list[str]]:
+    """Return a question on who has something, or which thing is in a place: it stands in the story."""
+    things = rng.sample(world.THINGS, 3)
+    if rng.random() < 0.5:
+        names = rng.sample(world.PEOPLE, 3)
+        sentences = [f"{name} has the {thing} ." for name, thing in zip(names, things, strict=True)]
+        return f"{' '.join(rng.sample(sentences, 3))} who has the {things[0]} ?", names[0], names[1:]
+    places = rng.sample(lex.PLACES, 3)
+    sentences = [f"the {thing} is in the {place} ." for thing, place in zip(things, places, strict=True)]
+    right, *wrong = (f"the {thing}" for thing in things)
+    return f"{' '.join(rng.sample(sentences, 3))} what is in the {places[0]} ?", right, wrong
 
 
 def _made_of(rng: Random) -> tuple[str, str, list[str]]:
