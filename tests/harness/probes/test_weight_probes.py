@@ -19,6 +19,7 @@ from harness.probes import registry as probes
 from harness.processes import forkserver
 from harness.store import attempt_folder, identity
 from harness.store.store import SCHEMA, Store
+from harness.training import fit
 from methods import registry as methods
 from tasks import registry as tasks
 from tasks.microworld.pretraining import held_out
@@ -194,16 +195,16 @@ def test_training_that_was_cut_off_goes_on_to_the_same_deltas(
     whole, key, runtime = make("lora")
     cut = replace(runtime, store=str(tmp_path / "cut"), checkpoint_steps=1)
     store, cell = Store(cut.store), a_cell("lora")
-    step = run.fit.__globals__["_step"]
+    take = fit.take
 
-    def until(work: Any, rows: Any, optimizer: Any, number: int, rate: float) -> float:
-        if number == 4:
+    def until(step: fit.Step) -> float:
+        if step.number == 4:
             raise Cut
-        return float(step(work, rows, optimizer, number, rate))
+        return take(step)
 
     first = store.begin(cell)
     with monkeypatch.context() as patch:
-        patch.setitem(run.fit.__globals__, "_step", until)
+        patch.setattr(fit, "take", until)
         with pytest.raises(Cut):
             _snapshot_run.run(cell, cut, first)
     assert list(first.path.glob(attempt_folder.PATTERN))
