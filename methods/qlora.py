@@ -27,7 +27,8 @@ class OnQuantised(LoRA):
         super().__post_init__()
         self.require(self.bits in BITS, "bits", "a quantised base has 4 or 8 bits")
         rounded = (
-            "such a start takes a part out of the weights before they are rounded, and here they are rounded already"
+            "such a start takes a part out of the weights before they are rounded, and here they are rounded already. "
+            "Take kaiming, gaussian, eva or lora_ga, or method=lora"
         )
         self.require(self.init not in ("pissa", "milora", "olora", "corda"), "init", rounded)
 

@@ -34,7 +34,9 @@ def configuration(peft: Any, kind: str, words: Iterable[str], targets: list[str]
     """
     kinds = {known.value: cls for known, cls in peft.PEFT_TYPE_TO_CONFIG_MAPPING.items()}
     if kind not in kinds:
-        raise UsageError(f"method.peft_type={kind}: the installed PEFT has no such type.{near(kind, RUNS)}")
+        raise UsageError(
+            f"method.peft_type={kind}: PEFT {peft.__version__}, which is installed, has no such type.{near(kind, RUNS)}"
+        )
     if kind not in RUNS:
         why = REFUSED.get(kind, "deltabench does not know what it needs besides its layers")
         raise UsageError(f"method.peft_type={kind}: not supported: {why}.")

@@ -71,6 +71,25 @@ CASES = {
         ["method=none", "task.train_size=64", "task.shots=64"],
         "task.shots=64: train of micro/sentiment has 64 rows",
     ),
+    "a start by singular values above the width": (
+        ["method=lora", "method.init=pissa", "method.rank=65"],
+        "method.rank=65: the rank must be at most 64, the smaller side of",
+    ),
+    "a start that asks for twice its rank": (
+        ["method=lora", "method.init=lora_ga", "method.rank=33"],
+        "method.rank=33: init=lora_ga takes 2R of the 64 singular vectors of",
+    ),
+    "a start from weights that are rounded": (
+        ["method=qlora", "method.init=pissa"],
+        "method.init=pissa: such a start takes a part out of the weights before they are rounded",
+    ),
+    "a type that PEFT lacks": (["method=peft", "method.peft_type=SUPERLORA"], ", which is installed, has no such type"),
+    "a block that does not divide": (["method=oft", "method.block_size=10"], "method.block_size=10: it must divide 64"),
+    "more heads than there are": (["method=s2ft", "method.heads=99"], "method.heads=99: encoder.block.0"),
+    "more blocks awake than there are": (
+        ["method=full", "recipe.awake_layers=99"],
+        "recipe.awake_layers=99: the method trains in",
+    ),
     "an optimiser that is not": (
         ["method=lora", "recipe.optimizer=lemo"],
         "recipe.optimizer=lemo: it must be one of adamw, adafactor, sgd, lomo, galore",
@@ -87,5 +106,24 @@ def test_one_sentence_and_exit_code_2(
     told = capsys.readouterr().err
     assert said in told
     assert told.startswith("deltabench: ")
+    assert told.count("\n") == 1
+    assert not store.exists()
+
+
+@pytest.mark.parametrize("train", [None, "text,label\n"], ids=["no file", "no rows"])
+@pytest.mark.parametrize("init", ["eva", "corda", "lora_ga"])
+def test_a_start_from_train_rows_needs_some(
+    init: str, train: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, store = tmp_path / "rows", tmp_path / "store"
+    folder.mkdir()
+    (folder / "test.csv").write_text("text,label\n" + 4 * "a good film,good\na bad film,bad\n")
+    if train is not None:
+        (folder / "train.csv").write_text(train)
+    given = ["run", "model=micro-t5-nano", "seed=0", "device=cpu", "method=lora", f"method.init={init}", "task=own"]
+    given += [f"task.data_dir={folder}", "task.template={text}", "task.label_words=[bad,good]", f"store={store}"]
+    assert dispatch.main(given) == 2
+    told = capsys.readouterr().err
+    assert "no file for the train split" in told or "it has no rows; a split needs at least one" in told
     assert told.count("\n") == 1
     assert not store.exists()
