@@ -8,7 +8,7 @@ import ast
 import importlib.util
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -29,6 +29,21 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "deltabench.methods"
 SIZES = ("bottleneck", "rank", "dimension", "length", "layers", "fraction")
 """Fields that say how large a delta is: the first that a method has is what `method.budget` solves for."""
+
+ELSEWHERE: Mapping[str, str] = {
+    **{
+        start: f"it is a start of LoRA. Take method=lora method.init={start}"
+        for start in ("pissa", "milora", "olora", "eva", "corda", "lora_ga")
+    },
+    "rslora": "it is a scale of LoRA. Take method=lora method.rslora=true",
+    "loraplus": "it is a learning rate of LoRA's B. Take method=lora method.rate_ratio=16",
+    "lisa": "it is a recipe. Take method=full recipe.awake_layers=1",
+    "galore": "it is an optimiser. Take method=full recipe.optimizer=galore",
+    "lomo": "it is an optimiser. Take method=full recipe.optimizer=lomo",
+    "hint": "its hypernetwork (Ivison et al. 2022) learns from the instructions of many tasks to write the adapters of "
+    "a new one, and a cell has one task, whose rows hold no instruction apart from their text. Take adapter or prefix",
+}
+"""Names that a person may look for -> where it is, or why it is not here."""
 
 
 class _Required:
@@ -121,8 +136,13 @@ def _times(value: Any, size: str | None) -> float | None:
 def find(name: str) -> MethodEntry:
     """Return the entry of one method. Raise UsageError, with near names, where there is none."""
     if name not in catalogue():
-        raise UsageError(f"there is no method {name!r}.{near(name, catalogue())}")
+        raise UsageError(f"there is no method {name!r}{instead(name, catalogue())}")
     return catalogue()[name]
+
+
+def instead(name: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence that says there is no such method: where it is, or near names."""
+    return f": {ELSEWHERE[name]}." if name in ELSEWHERE else f".{near(name, known)}"
 
 
 def size_of(entry: MethodEntry) -> str | None:

@@ -31,7 +31,8 @@ def match(group: str, pattern: str) -> list[str]:
     if pattern in known:
         return [pattern]
     if not any(sign in pattern for sign in "*?["):
-        raise UsageError(f"there is no {group} {pattern!r}.{near(pattern, known)}")
+        hint = methods.instead(pattern, known) if group == "method" else f".{near(pattern, known)}"
+        raise UsageError(f"there is no {group} {pattern!r}{hint}")
     matching = fnmatch.filter((name for name in known if (group, name) != ("task", tasks.OWN_NAME)), pattern)
     if not matching:
         raise UsageError(f"no {group} matches the pattern {pattern!r}.{near(pattern, known)}")

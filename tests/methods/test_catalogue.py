@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 import yaml
 
 from harness import assets
-from harness.config.schema import MethodConfig
+from harness.cli import dispatch
+from harness.config import building
+from harness.config.schema import MethodConfig, RecipeConfig
 from harness.config.values import derive, parse
 from harness.errors import UsageError
 from methods import registry as methods
@@ -134,6 +137,23 @@ def test_bad_values_are_one_sentence(method: str, fields: dict[str, Any], messag
     with pytest.raises(UsageError, match=message) as caught:
         methods.make(MethodConfig(method, methods.resolve(method, fields)))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("absent", methods.ELSEWHERE)
+def test_a_name_that_is_elsewhere_says_where(absent: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The settings that it names exist."""
+    given = ["run", f"method={absent}", "model=micro-t5-nano", "task=micro/sentiment", "seed=0"]
+    assert dispatch.main(given) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"deltabench: there is no method {absent!r}: ")
+    assert told.count("\n") == 1
+    named = dict(word.split("=") for word in re.findall(r"\w+[.\w]*=[\w]+", methods.ELSEWHERE[absent]))
+    fields = {key.removeprefix("method."): value for key, value in named.items() if key.startswith("method.")}
+    if "method" in named:
+        methods.make(MethodConfig(named["method"], methods.resolve(named["method"], fields)))
+    recipe = {key.removeprefix("recipe."): value for key, value in named.items() if key.startswith("recipe.")}
+    assert building.build(RecipeConfig, recipe, "recipe") is not None
+    assert absent not in methods.catalogue()
 
 
 def test_annotations_and_formulas() -> None:
