@@ -35,7 +35,7 @@ def less_at_equal_score(study: Study, claim: Claim, options: Options) -> Finding
 
 def higher_rank(study: Study, claim: Claim, options: Options) -> Finding:
     """Test whether the change of left's matrices has at least so many times the rank of that of right's."""
-    panel, times = ranks(study), float(options["times"])
+    panel, times = ranks(study), float(options.get("times", 1.0))
     with np.errstate(divide="ignore"):
         powers = replace(panel, values=np.where(panel.values > 0, np.log10(panel.values), np.nan))
 

@@ -128,7 +128,7 @@ def _notes(study: Study) -> tuple[str, ...]:
         "between snapshots by a straight line",
         SEEDS_ALONE,
         *_failed(study),
-        *rate_marks.notes(study),
+        *rate_marks.rate_notes(study),
     )
 
 
@@ -149,7 +149,7 @@ def _rank_notes(study: Study) -> tuple[str, ...]:
         f"mean over the {len(spectrum.shared(study))} matrices that every method changed; size: ||W - W0|| / ||W0||",
         SEEDS_ALONE,
         *_failed(study),
-        *rate_marks.notes(study),
+        *rate_marks.rate_notes(study),
     )
 
 

@@ -41,17 +41,28 @@ CLAIMS = (
         why="one point: a smaller difference would change nobody's choice of a method",
         options={"left": None, "right": None, "each": False},
     ),
-    declared(
-        "update-has-higher-rank",
-        "The update of {left} has more than {times:g} times the rank of that of {right}.",
-        "harness.analysis.forgetting.rises:higher_rank",
-        margin=0.05,
-        estimand="number of singular values that hold 90 % of the squared norm of the change of a matrix, over its "
-        "smaller side, mean over matrices; power of ten of left's over `times` right's, paired by seed",
-        direction="above the margin",
-        scale="power of ten of a ratio of ranks",
-        why="a twentieth of a power of ten, 12 % more rank: less is one vector in ten",
-        options={"left": None, "right": None, "times": 1.0},
+    *(
+        declared(
+            name,
+            sentence,
+            "harness.analysis.forgetting.rises:higher_rank",
+            margin=0.05,
+            estimand="number of singular values that hold 90 % of the squared norm of the change of a matrix, over its "
+            f"smaller side, mean over matrices; power of ten of left's over {over}right's, paired by seed",
+            direction="above the margin",
+            scale="power of ten of a ratio of ranks",
+            why="a twentieth of a power of ten, 12 % more rank: less is one vector in ten",
+            options={"left": None, "right": None, **times},
+        )
+        for name, sentence, over, times in (
+            ("update-has-higher-rank", "The update of {left} has a higher rank than that of {right}.", "", {}),
+            (
+                "update-has-times-the-rank",
+                "The update of {left} has more than {times:g} times the rank of that of {right}.",
+                "`times` ",
+                {"times": 10.0},
+            ),
+        )
     ),
     declared(
         "intruders-hold-forgetting",

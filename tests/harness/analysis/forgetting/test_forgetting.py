@@ -116,8 +116,8 @@ def test_the_rank_of_the_update_is_compared(make: Make) -> None:
     made = make({"full": 0.5, "lora": 0.1}, name="learns-less")
     assert judge(made, "update-has-higher-rank", left="full", right="lora").verdict == "reproduced"
     assert judge(made, "update-has-higher-rank", left="lora", right="full").verdict == "contradicted"
-    assert judge(made, "update-has-higher-rank", left="full", right="lora", times=10.0).verdict == "reproduced"
-    far = judge(made, "update-has-higher-rank", left="full", right="lora", times=30.0)
+    assert judge(made, "update-has-times-the-rank", left="full", right="lora", times=10.0).verdict == "reproduced"
+    far = judge(made, "update-has-times-the-rank", left="full", right="lora", times=30.0)
     assert far.verdict == "contradicted"
     assert "15.0 times" in far.sentence or "14." in far.sentence
     assert estimates.score(rises.ranks(made), "full").main.mean == pytest.approx(0.8015)
