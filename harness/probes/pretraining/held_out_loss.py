@@ -21,9 +21,9 @@ class HeldOut:
     """The held-out text of a cell's backbone, encoded as in its pretraining. `count`: of its documents."""
 
     def __init__(self, finished: "Finished", device: torch.device) -> None:
-        """Raise NotApplicable for a backbone without such text, and for a head that says no words."""
+        """Raise NotApplicable for a backbone without such text, and for an objective that does not say it."""
         if finished.objective.head.kind not in ("seq2seq_lm", "causal_lm"):
-            raise NotApplicable("a classifier's head says no words, so it has no loss on text")
+            raise NotApplicable(f"objective {finished.cell.objective} has no loss on running text")
         words = finished.words
         rows = held_out.pairs(
             finished.cell.model.name, lambda text: words.tokenizer.encode(text, add_special_tokens=False).ids

@@ -250,6 +250,17 @@ def test_who_measures_forgetting_leaves_the_model_as_it_was(make_forgetting: Mak
     assert all(torch.equal(value, before[name]) for name, value in cell.model.state_dict().items())
 
 
+def test_an_objective_without_text_has_no_loss_and_says_so(tmp_path: Path) -> None:
+    runtime = Runtime(store=str(tmp_path / "store"), device="cpu", probe="forgetting")
+    store = Store(runtime.store)
+    key = finish(store, replace(a_cell("lora"), objective="classifier"), runtime, _snapshot_run.run)
+    for name, field in (("forgetting", "pretraining_loss"), ("intruders_down", "factors")):
+        found = probes.take(store, key, name, runtime)
+        assert found["status"] == "done", found
+        assert found[field] == []
+        assert "objective classifier has no loss on running text" in found["why_null"][field]
+
+
 def test_intruders_are_scaled_and_nothing_else() -> None:
     torch.manual_seed(0)
     before = torch.diag(torch.tensor([4.0, 3.0, 2.0, 1.0])).double()
