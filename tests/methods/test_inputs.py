@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from harness.prompt_width import prompt_of
 from methods.backbone.trainable_parameters import Delta
 from tests.methods.conftest import PAD, attach, backbone, batch, disturb
 
@@ -107,7 +108,8 @@ def _greedy(model: Any, toy: Any, ids: torch.Tensor, steps: int) -> list[int]:
         if toy.kind == "seq2seq":
             scores = model(input_ids=ids, decoder_input_ids=text, use_cache=False).logits
         else:
-            scores = model(input_ids=text, use_cache=False).logits
+            with prompt_of(ids.shape[1]):
+                scores = model(input_ids=text, use_cache=False).logits
         scores[..., model.config.eos_token_id] = -torch.inf  # min_new_tokens bans the end
         text = torch.cat((text, scores[:, -1:].argmax(-1)), dim=1)
     return text[0, -steps:].tolist()
