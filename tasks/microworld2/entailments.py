@@ -45,37 +45,27 @@ def states(label: int, level: int, rng: Random) -> Row:
 
 
 def rules(label: int, level: int, rng: Random) -> Row:
-    """Return a row with `level` rules about kinds, and as many things and one more."""
-    kinds = rng.sample(QUANTIFIED, level + 1)
+    """Return a row with a rule about a kind, whose word returns (1) or a synonym of it (2), or with two rules (3)."""
+    count = max(1, level - 1)
+    kinds = rng.sample(QUANTIFIED, count + 1)
     nouns = [rng.choice(members(kind)) for kind in kinds]
-    words = [rng.choice(world.words_of(lex.THING_SCALES)) for _ in range(level)]
+    words = [rng.choice(world.words_of(lex.THING_SCALES)) for _ in range(count)]
     every = [rng.random() < 0.5 for _ in words]
-    at = rng.randrange(level)
-    word, stated = words[at], "" if every[at] else "not "
-    if label == ENTAILED:
-        was = f"{stated}{rng.choice((word, world.synonym(word)))}"
-    elif label == CONTRADICTED:
-        was = rng.choice((word, world.synonym(word)))
-        was = f"not {was}" if every[at] else was
+    at = rng.randrange(count)
+    word = words[at] if level == 1 else world.synonym(words[at])
+    if label == NEUTRAL:
+        other = rng.choice([nouns[i] for i in range(count + 1) if i != at])
+        hypothesis = f"the {other} was {rng.choice(('', 'not '))}{_foreign(words, at, word, rng)}"
     else:
-        other = rng.choice([nouns[i] for i in range(level + 1) if i != at])
-        return _ruled(
-            kinds,
-            nouns,
-            words,
-            every,
-            f"the {other} was {rng.choice(('', 'not '))}{_foreign(words, at, rng)}",
-            label,
-            rng,
-        )
-    return _ruled(kinds, nouns, words, every, f"the {nouns[at]} was {was}", label, rng)
+        hypothesis = f"the {nouns[at]} was {'' if every[at] == (label == ENTAILED) else 'not '}{word}"
+    return _ruled(kinds, nouns, words, every, hypothesis, label, rng)
 
 
-def _foreign(words: list[str], at: int, rng: Random) -> str:
-    """Return a word like that of rule `at`, where no other rule has a word of its scale; else one that no rule has."""
-    scales = [world.scale_of(word) for i, word in enumerate(words) if i != at]
-    if world.scale_of(words[at]) not in scales:
-        return rng.choice((words[at], world.synonym(words[at])))
+def _foreign(words: list[str], at: int, word: str, rng: Random) -> str:
+    """Return `word`, which is like that of rule `at`, where no other rule has a word of its scale; else a free one."""
+    scales = [world.scale_of(other) for i, other in enumerate(words) if i != at]
+    if world.scale_of(word) not in scales:
+        return word
     free = [word for word in world.words_of(lex.THING_SCALES) if world.scale_of(word) not in map(world.scale_of, words)]
     return rng.choice(free)
 

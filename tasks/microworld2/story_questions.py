@@ -14,11 +14,12 @@ from tasks.microworld.rows import Row
 
 
 def whereabouts(label: int, level: int, rng: Random) -> Row:
-    """Return a story with three places: where is a person (1), a thing that was handed on once (2) or twice (3), or where
-    was a thing before (4)?
+    """Return a story with three places: where is a person (1), a thing that is carried (2), that was handed on once (3)
+    or twice (4), or where was a thing before (5)?
     """
     del label  # the place of the answer is drawn with the order of the moves
-    sentences, question, place = (_person, _handed_on, _handed_on, _earlier)[level - 1](rng, level - 1)
+    tell = {1: _person, 5: _earlier}.get(level, _handed_on)
+    sentences, question, place = tell(rng, level - 2)
     return Row(
         {"context": f"on {rng.choice(lex.DAYS)} {' '.join(sentences)}", "question": question}, None, target=place
     )

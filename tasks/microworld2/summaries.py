@@ -2,7 +2,7 @@
 
 Rows: {"story": "ann went to the park . tom ran to the zoo . ann lost the key on monday . ann was sad ."} -> "ann lost the key in
 the park on monday", and {"dialogue": "ann : let us meet on monday in the park . tom : or in the zoo ? ann : no . …"} -> "ann
-and tom meet in the park on monday". The level is how much else happens, or the number of proposals.
+and tom meet in the park on monday". The level is how much else happens, or how often they go back.
 """
 
 from random import Random
@@ -47,18 +47,31 @@ def _woven(lines: list[list[str]], rng: Random) -> list[str]:
 
 
 def plan(label: int, level: int, rng: Random) -> Row:
-    """Return a talk of two about where and when to meet, with `level` proposals that are accepted or refused."""
+    """Return a talk of two about where and when to meet, with three proposals that are accepted or refused.
+
+    From level 2 on they go back to the first place or day, or to the one before; on level 3 twice.
+    """
     del label
     first, second = rng.sample(world.PEOPLE, 2)
-    places, days = rng.sample(lex.PLACES, level + 1), rng.sample(lex.DAYS, level + 1)
-    place, day, speaker, other = places[0], days[0], second, first
-    sentences = [f"{first} : let us meet {rng.choice((f'on {day} in the {place}', f'in the {place} on {day}'))} ."]
-    for turn in range(1, level + 1):
-        moves, accepted = rng.random() < 0.5, rng.random() < 0.5
-        proposal = f"in the {places[turn]}" if moves else f"on {days[turn]}"
+    places, days = rng.sample(lex.PLACES, 4), rng.sample(lex.DAYS, 4)
+    agreed = {"place": [places[0]], "day": [days[0]]}
+    sentences = [f"{first} : let us meet on {days[0]} in the {places[0]} ."]
+    for turn in range(1, 4):
+        slot, accepted = rng.choice(("place", "day")), rng.random() < 0.6
+        new = (places if slot == "place" else days)[turn]
+        speaker, other = rng.sample((first, second), 2)
+        proposal = f"in the {new}" if slot == "place" else f"on {new}"
         sentences.append(f"{speaker} : or {proposal} ? {other} : {'yes' if accepted else 'no'} .")
         if accepted:
-            place, day = (places[turn], day) if moves else (place, days[turn])
-        speaker, other = rng.choice(((speaker, other), (other, speaker)))
-    sentences.append(f"{speaker} : {rng.choice(('fine', 'good'))} , i have {world.a(rng.choice(world.THINGS))} .")
-    return Row({"dialogue": " ".join(sentences)}, None, target=f"{first} and {second} meet in the {place} on {day}")
+            agreed[slot].append(new)
+    for _ in range(level - 1):
+        slot, at = max(agreed, key=lambda name: len(agreed[name])), rng.choice((0, -2))
+        sentences.append(
+            f"{rng.choice((first, second))} : no , the {f'first {slot}' if at == 0 else f'{slot} before'} ."
+        )
+        agreed[slot] = agreed[slot][:1] if at == 0 else agreed[slot][:-1] or agreed[slot]
+    return Row(
+        {"dialogue": " ".join(sentences)},
+        None,
+        target=f"{first} and {second} meet in the {agreed['place'][-1]} on {agreed['day'][-1]}",
+    )

@@ -27,14 +27,14 @@ SHARES: Mapping[str, Mapping[int, int]] = {
     "micro2/sentiment-aspect": {1: 25, 2: 45, 3: 30},
     "micro2/inference": {1: 50, 2: 30, 3: 20},
     "micro2/inference-roles": {1: 34, 2: 33, 3: 33},
-    "micro2/inference-kinds": {1: 50, 2: 50},
+    "micro2/inference-kinds": {1: 50, 2: 30, 3: 20},
     "micro2/paraphrase": {1: 34, 2: 33, 3: 33},
     "micro2/paraphrase-order": {1: 34, 2: 33, 3: 33},
-    "micro2/qa": {1: 10, 2: 20, 3: 35, 4: 35},
+    "micro2/qa": {1: 15, 2: 15, 3: 20, 4: 35, 5: 15},
     "micro2/qa-choice": {1: 30, 2: 40, 3: 30},
     "micro2/summary": {1: 20, 2: 40, 3: 40},
-    "micro2/dialogue": {1: 25, 2: 25, 3: 25, 4: 25},
-    "micro2/acceptability": {1: 34, 2: 33, 3: 33},
+    "micro2/dialogue": {1: 30, 2: 40, 3: 30},
+    "micro2/acceptability": {1: 25, 2: 25, 3: 25, 4: 25},
 }
 
 

@@ -1,7 +1,8 @@
 """Acceptability: is a sentence well formed? Chance 1/2.
 
 Rows: {"sentence": "on monday ann did not chased tom in the park"} -> unacceptable. The level is how far apart the words
-are that do not go together: two neighbours in the wrong order; an article or a verb's form; a pronoun and its name.
+are that do not go together: two neighbours in the wrong order; an article or a verb's form; a verb and its
+preposition; a pronoun and its name.
 """
 
 from random import Random
@@ -16,7 +17,7 @@ LABEL_WORDS = ("unacceptable", "acceptable")
 def acceptability(label: int, level: int, rng: Random) -> Row:
     """Return a sentence that is well formed (label 1) or not."""
     good = label == 1
-    sentence = (_placed, _formed, _referred)[level - 1](good, rng)
+    sentence = (_placed, _formed, _framed, _referred)[level - 1](good, rng)
     return Row({"sentence": f"on {rng.choice(lex.DAYS)} {sentence} in the {rng.choice(lex.PLACES)}"}, label)
 
 
@@ -59,6 +60,16 @@ def _formed(good: bool, rng: Random) -> str:
         )
     )
     return right if good else wrong
+
+
+def _framed(good: bool, rng: Random) -> str:
+    """Return a sentence whose verb has another verb's preposition unless it is good."""
+    first, second = rng.sample(world.PEOPLE, 2)
+    gave, got, given = rng.choice(lex.TRANSFERS)
+    what = f"the {rng.choice(world.words_of(lex.THING_SCALES))} {rng.choice(world.THINGS)}"
+    gives, gets = ("to", "from") if good else ("from", "to")
+    ways = (f"{first} {gave} {what} {gives} {second}", f"{first} {got} {what} {gets} {second}")
+    return rng.choice((*ways, f"{what} was {given} {gives} {second} by {first}"))
 
 
 def _referred(good: bool, rng: Random) -> str:
