@@ -34,7 +34,7 @@ def table(study: Study) -> Table:
         best = optimum.best(mine)
         ceiling = study.ceiling
         ratio = _over(mine, losses.grid(study, ceiling, step)) if ceiling and arm != ceiling else Entry(MISSING)
-        rows.append((word(arm), Entry(str(step), step), entry(best, mine.keys), ratio, *_on_grid(mine)))
+        rows.append((word(arm), Entry(str(step), step, keys=mine.keys), entry(best, mine.keys), ratio, *_on_grid(mine)))
     columns = ("method", "steps", "best rate", f"over {study.ceiling}", "best of the grid", "loss there")
     return Table("best-rates", "Best learning rates", study.model, columns, tuple(rows), _notes(study))
 
@@ -75,7 +75,7 @@ def _on_grid(grid: Grid) -> tuple[Entry, Entry]:
     means = grid.values.mean(axis=1)
     place = int(means.argmin())
     best, loss = float(grid.rates[place]), float(np.exp(means[place]))
-    return Entry(rate_text(best), best), Entry(f"{loss:.3g}", loss, keys=grid.keys)
+    return Entry(rate_text(best), best, keys=grid.keys), Entry(f"{loss:.3g}", loss, keys=grid.keys)
 
 
 def _notes(study: Study) -> tuple[str, ...]:

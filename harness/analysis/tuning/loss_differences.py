@@ -40,7 +40,9 @@ def table(study: Study) -> Table:
     rows = []
     for arm in study.clean.arms:
         trained = study.trained(arm)
-        share = Entry(MISSING) if trained is None else Entry(f"{100 * trained[1]:.3g} %", 100 * trained[1])
+        share = Entry(MISSING)
+        if trained is not None:
+            share = Entry(f"{100 * trained[1]:.3g} %", 100 * trained[1], keys=study.clean.cells(arm))
         each = [entry(logs, arm, place) for place in range(len(logs.tasks))] if len(logs.tasks) > 1 else []
         rows.append((rate_marks.named(study, arm), share, rate_marks.rates(study, arm), entry(logs, arm), *each))
     tasks = logs.tasks if len(logs.tasks) > 1 else ()

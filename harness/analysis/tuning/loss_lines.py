@@ -44,7 +44,7 @@ def lines(study: Study, arm: str) -> Lines | None:
     """
     steps = losses.steps(study)
     grid = losses.grid(study, arm, steps[-1]) if steps else None
-    if grid is None or len(grid.seeds) < 2:
+    if grid is None or len(grid.seeds) < 2 or not grid.values.size:
         return None
     columns, rates = [], []
     for place, seed in enumerate(grid.seeds):
