@@ -43,7 +43,8 @@ def scores(study: Study) -> Scores:
     """Return the scores of every cell, whatever its learning rate."""
     rows = study.scores[study.scores.checkpoint == "best"]
     by_role: dict[str, dict[str, float]] = {"validation": {}, study.role: {}}
-    for (role, key), score in rows.groupby(["role", "key"]).score.mean().to_dict().items():
+    means = rows.groupby(["role", "key"], as_index=False).score.mean()
+    for role, key, score in zip(means.role, means.key, means.score, strict=True):
         by_role.setdefault(str(role), {})[str(key)] = float(score)
     return Scores(by_role["validation"], by_role[study.role])
 
