@@ -18,7 +18,7 @@ from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.statistics import Array
 from harness.analysis.study.study import Study
 
-GUESSING = "guessing"
+GUESSING, OWN = "guessing", "own delta, points"
 
 
 @dataclass(frozen=True)
@@ -120,19 +120,31 @@ def ratio(matrix: Matrix, arm: int, source: int, target: int) -> Estimate:
 
 
 def table(study: Study) -> Table:
-    """Return one row per method and source, a column per target, by category; below each method what guessing gives."""
+    """Return one row per method and source, a column per target, by category; below each method the
+    own deltas' scores, and what guessing gives."""
     matrix = read(study)
     rows: list[tuple[Entry, ...]] = []
     for place, arm in enumerate(matrix.arms):
         for at, source in enumerate(matrix.tasks):
-            cells = [number(ratio(matrix, place, at, target), 100, 0) for target in range(len(matrix.tasks))]
-            rows.append((rate_marks.named(study, arm), word(source), *cells))
-        guess = [Entry(MISSING) if np.isnan(value) else Entry(f"{100 * value:.0f}", 100 * float(value))
-                 for value in matrix.guessing[place]]  # fmt: skip
+            ratios = [number(ratio(matrix, place, at, target), 100, 0) for target in range(len(matrix.tasks))]
+            rows.append((rate_marks.named(study, arm), word(source), *ratios))
+        cells = study.clean.cells(arm)
+        own = [_own(study, arm, task) for task in matrix.tasks]
+        rows.append((rate_marks.named(study, arm), word(OWN), *own))
+        guess = [
+            Entry(MISSING) if np.isnan(value) else Entry(f"{100 * value:.0f}", 100 * float(value), keys=cells)
+            for value in matrix.guessing[place]
+        ]
         rows.append((rate_marks.named(study, arm), word(GUESSING), *guess))
     columns = ("method", "trained on", *matrix.tasks)
     title = "Deltas on other tasks, percent of the target's own delta"
     return Table("transfer-ratios", title, study.model, columns, tuple(rows), _notes(study, matrix))
+
+
+def _own(study: Study, arm: str, task: str) -> Entry:
+    """Return the score of the target's own delta, in points."""
+    columns = [place for place, column in enumerate(study.clean.tasks) if study.task_of(column) == task]
+    return rate_marks.scored(study, arm, columns[0]) if len(columns) == 1 else Entry(MISSING)
 
 
 def _notes(study: Study, matrix: Matrix) -> tuple[str, ...]:
@@ -145,6 +157,7 @@ def _notes(study: Study, matrix: Matrix) -> tuple[str, ...]:
         *notes.label(study),
         f"ratio: score without training over that of the target's own delta, same method and seed, mean over "
         f"{len(matrix.seeds)} seeds, ± half of the 95 % interval over seeds",
+        f"{OWN}: the score of the target's own delta, which divides the ratios of its column",
         f"{GUESSING}: the score of guessing over that of the target's own delta; no transfer is worth less",
         f"by category: {shown}",
     ]

@@ -53,8 +53,7 @@ def table(studies: Sequence[Study]) -> Table:
         tried = arms(study)
         values = of(study, study.ceiling, tried)
         entries = [_median(values[place], tried, study) for place in range(len(study.clean.tasks))]
-        size = model_size.size(study)
-        rows.append((word(study.model), Entry(f"{size:,.0f}", size), *entries))
+        rows.append((word(study.model), word(f"{model_size.size(study):,.0f}"), *entries))
     tasks = studies[0].clean.tasks
     dimensions = sorted({size for study in studies for size in arms(study).values()})
     text = (

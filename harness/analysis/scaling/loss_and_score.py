@@ -4,6 +4,7 @@ Astraios (Zhuo et al. 2024, arXiv 2401.00788) compares methods over sizes of one
 checkpoint whose score is reported; a lower loss with a higher score counts as positive.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,8 @@ def draw(studies: Sequence[Study]) -> "Figure":
     for axes in grid[len(tasks) :]:
         axes.set_axis_off()
     handles = [Line2D([], [], linestyle="", markersize=5, label=arm, **look) for arm, look in looks.items()]
-    sizes = "small to large marks: " + ", ".join(study.model for study in studies)
-    lines = f"one mark per seed, {figure_style.seeds(studies)}; {sizes}", figure_style.subtitle(studies)
-    figure_style.legend(figure, handles, 4, *lines)
+    models = ", ".join(study.model for study in studies)
+    sizes = textwrap.fill(f"from small marks to large ones: {models}", 30 * across + 20)
+    lines = f"one mark per seed, {figure_style.seeds(studies)}", sizes, figure_style.subtitle(studies)
+    figure_style.legend(figure, handles, 2 + across, *lines)
     return figure

@@ -44,7 +44,8 @@ def table(studies: Sequence[Study]) -> Table:
         entries: list[Entry] = [word(arm)]
         for study in by_size:
             entries.append(rate_marks.scored(study, arm) if arm in study.clean.arms else Entry("not run"))
-            entries.append(_median(steps.get(joint.named(arm, study.model))))
+            at = joint.named(arm, study.model)
+            entries.append(_median(steps.get(at), whole.study.clean.cells(at)))
         rows.append(tuple(entries))
     columns = [f"{study.model} {what}" for study in by_size for what in ("score", "steps")]
     sizes = "; ".join(f"{study.model} {size(study):,.0f} parameters" for study in by_size)
@@ -65,11 +66,11 @@ def arms_of(studies: Sequence[Study]) -> list[str]:
     return list(dict.fromkeys(arm for study in studies for arm in study.clean.arms))
 
 
-def _median(steps: Array | None) -> Entry:
+def _median(steps: Array | None, keys: tuple[str, ...]) -> Entry:
     if steps is None or np.isnan(steps).all():
         return Entry(MISSING)
     middle = float(np.quantile(steps[~np.isnan(steps)], 0.5, method="higher"))
-    return Entry(f"{middle:.0f}", middle) if np.isfinite(middle) else Entry("never", "never")
+    return Entry(f"{middle:.0f}", middle, keys=keys) if np.isfinite(middle) else Entry("never", "never", keys=keys)
 
 
 def reached(models: Models) -> dict[str, Array]:

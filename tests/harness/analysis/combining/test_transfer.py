@@ -88,7 +88,7 @@ def test_a_ratio_is_the_score_over_that_of_the_targets_own_delta(make: Make) -> 
 
 def test_the_table_has_a_row_for_each_source_and_one_for_guessing(make: Make) -> None:
     shown = transfer_matrix.table(make(by_kind))
-    assert [row[1].text for row in shown.rows] == [*KINDS, transfer_matrix.GUESSING]
+    assert [row[1].text for row in shown.rows] == [*KINDS, transfer_matrix.OWN, transfer_matrix.GUESSING]
     assert shown.rows[0][3].text.startswith("88")
     assert shown.rows[-1][2].text == "31"
 
