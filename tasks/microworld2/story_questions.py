@@ -14,8 +14,8 @@ from tasks.microworld.rows import Row
 
 
 def whereabouts(label: int, level: int, rng: Random) -> Row:
-    """Return a story with three places: where is a person (1), a thing that is carried (2), that was handed on once (3)
-    or twice (4), or where was a thing before (5)?
+    """Return a story with three places, which asks where a person is (1), a thing that is carried (2), that was handed
+    on once (3) or twice (4), or where a thing was before (5).
     """
     del label  # the place of the answer is drawn with the order of the moves
     tell = {1: _person, 5: _earlier}.get(level, _handed_on)
