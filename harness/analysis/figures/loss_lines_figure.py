@@ -51,6 +51,8 @@ def _over_sizes(study: Study, looks: dict[str, Any]) -> list[Line]:
 def _draw(
     studies: Sequence[Study], lines_of: Callable[..., list[Line]], across: str, down: str, about: str
 ) -> "Figure":
+    from matplotlib.ticker import LogLocator
+
     looks = figure_style.looks(studies)
     figure = figure_style.figure(figsize=(1.2 + 3.8 * len(studies), 3.9))
     grid = figure.subplots(1, len(studies), squeeze=False, sharey=True)[0]
@@ -64,9 +66,9 @@ def _draw(
             named[line[0]] = line[3]
         ticks = sorted({at for _, places, _, _ in lines for at in places})
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:.3g}")
-        axes.yaxis.set_minor_formatter("{x:.2g}")
-        axes.tick_params(axis="y", which="minor", labelsize=7)
+        axes.minorticks_off()
         axes.set_xlabel(across)
         axes.set_title(figure_style.short(study.model, 28))
     grid[0].set_ylabel(down)
