@@ -83,14 +83,18 @@ def test_every_method_expands_with_its_learning_rate() -> None:
 
 
 def test_every_exhibit_expands_without_its_rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Papers' grids too: neither the Hub nor a local copy is at hand here, so no row is read."""
+    """Papers' grids too: neither the Hub nor a local copy is at hand here, so no row is read.
+
+    A model without a verified commit needs the Hub for its plan; its grid is then refused for this reason alone.
+    """
     monkeypatch.setattr(tasks, "resolve", lambda config: replace(config, digest=tasks.row(config).metric))
     for name in exhibits.names():
         for scale, blocks in exhibits.load(name).grids.items():
             try:
                 assert rate_tuning.expand(blocks, Store(str(tmp_path))).cells, (name, scale)
             except UsageError as error:
-                if "weights are not in this copy" not in str(error):
+                unverified = "at revision main is not whole in the cache" in str(error)
+                if not unverified and "weights are not in this copy" not in str(error):
                     raise
 
 

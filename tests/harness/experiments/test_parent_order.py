@@ -33,8 +33,10 @@ def kind_of(name: str) -> str:
     return methods.find(name).parents.replace(parent_order.ANY, "layernorm")
 
 
-def two(name: str) -> dict[str, Any]:
-    return {role: {**block, "method": kind_of(name)} for role, block in TWO.items()}
+def parents_of(name: str) -> dict[str, Any]:
+    """Two parents, or one for a method that takes one alone."""
+    given = {role: {**block, "method": kind_of(name)} for role, block in TWO.items()}
+    return dict([*given.items()][:1]) if methods.find(name).single_parent else given
 
 
 def child_of(cell: Make, *roles: tuple[str, Cell], method: str = "good", seed: int = 9) -> Cell:
@@ -43,17 +45,18 @@ def child_of(cell: Make, *roles: tuple[str, Cell], method: str = "good", seed: i
 
 @pytest.mark.parametrize("name", BUILDING)
 def test_parents_are_planned_before_their_children(name: str) -> None:
-    found = grid.expand([{"method": name, "task": "micro/inference", "seed": [1, 0], "recipe.steps": 7, **two(name)}])
+    parents = parents_of(name)
+    found = grid.expand([{"method": name, "task": "micro/inference", "seed": [1, 0], "recipe.steps": 7, **parents}])
     kind, keys = kind_of(name), [identity.key(cell) for cell in found]
-    assert [(cell.method.name, cell.seed) for cell in found] == [
-        (kind, 1), (kind, 1), (name, 1), (kind, 0), (kind, 0), (name, 0),
-    ]  # fmt: skip
+    by_seed = [[*[(kind, seed)] * len(parents), (name, seed)] for seed in (1, 0)]
+    assert [(cell.method.name, cell.seed) for cell in found] == [*by_seed[0], *by_seed[1]]
     for cell in found:
         assert cell.recipe.steps == (0 if methods.find(cell.method.name).evaluation_only else 7)
         assert all(keys.index(key) < keys.index(identity.key(cell)) for _, key in cell.parents)
-    assert [role for role, _ in found[2].parents] == ["one", "two"]
-    assert parent_order.without_children(found) == [found[2], found[5]]
-    for cell in (found[2], found[5]):
+    children = [cell for cell in found if cell.method.name == name]
+    assert [f"parents.{role}" for role, _ in children[0].parents] == list(parents)
+    assert parent_order.without_children(found) == children
+    for cell in children:
         assert identity.from_json(json.loads(json.dumps(identity.to_json(cell)))) == cell
 
 
@@ -153,8 +156,9 @@ SMALL = {"recipe.steps": 4, "recipe.evaluate_every": 2, "task.train_size": 64, "
 @pytest.mark.parametrize("name", BUILDING)
 def test_end_to_end_on_two_tiny_cells(tmp_path: Path, name: str) -> None:
     """Real parents, then a child that starts from what they left and leaves what it trained."""
+    parents = parents_of(name)
     store, runtime = Store(tmp_path / "store"), Runtime(store=str(tmp_path / "store"), device="cpu")
-    block = {"method": name, "task": "micro/inference", "task.test_size": 32, **SMALL, **two(name)}
+    block = {"method": name, "task": "micro/inference", "task.test_size": 32, **SMALL, **parents}
     *made, child = grid.expand([block])
     for cell in (*made, child):
         assert obstacle(store, cell) is None
@@ -162,15 +166,17 @@ def test_end_to_end_on_two_tiny_cells(tmp_path: Path, name: str) -> None:
         result = run(cell, runtime, folder)
         names = {"status": "done", "cell": identity.to_json(cell), "attempt": folder.number, "key": identity.key(cell)}
         store.finish(identity.key(cell), folder, {"schema": 1, **names, **result})
-    assert len(made) == 2
+    assert len(made) == len(parents)
     trains = not methods.find(name).evaluation_only
     assert bool(result["parameters"]["delta"]) == trains
     assert store.counting_file(identity.key(child), attempt_folder.FILE).is_file() == trains
     assert result["best_step"] == 0 or trains
     held = trained_tensors.load(store, child)
-    assert {role: parent.method.name for role, parent in held.items()} == dict.fromkeys(("one", "two"), kind_of(name))
-    one, other = held["one"].state, held["two"].state
-    assert any(not torch.equal(one[tensor], other[tensor]) for tensor in one)
+    assert {f"parents.{role}": parent.method.name for role, parent in held.items()} == dict.fromkeys(
+        parents, kind_of(name)
+    )
+    one, other = held[min(held)].state, held[max(held)].state
+    assert len(parents) == 1 or any(not torch.equal(one[tensor], other[tensor]) for tensor in one)
     elsewhere = replace(child, model=replace(child.model, revision="0" * 16))
     with pytest.raises(UsageError, match=r"parent one: cell .* is on another backbone"):
         trained_tensors.load(store, elsewhere)

@@ -337,12 +337,13 @@ def _numbers() -> TaskConfig:
 
 
 def _parents(cell: Cell) -> dict[str, Parent]:
-    """Two parents with drawn tensors, for a method that builds on others; none for the rest."""
-    kind = methods.find(cell.method.name).parents.replace("*", "full")
+    """Two parents with drawn tensors, or one where a method takes one alone; none where it builds on no other cell."""
+    entry = methods.find(cell.method.name)
+    kind = entry.parents.replace("*", "full")
     if not kind:
         return {}
     found = {}
-    for number in range(2):
+    for number in range(1 if entry.single_parent else 2):
         head = objectives.head(cell.objective, tasks.row(cell.task).classes)
         model = backbone.load(cell.model, head, number)
         config = MethodConfig(kind, methods.resolve(kind, {}))
