@@ -65,8 +65,8 @@ def _verdicts(index: dict[str, Any]) -> list[str]:
 
 
 def test_there_are_exhibits_of_forecasts() -> None:
-    assert len(NAMES) >= 2
-    assert all(exhibits.load(name).device_bytes for name in NAMES)
+    """Most ask whether cells fit a device; one may ask for their operations alone."""
+    assert len([name for name in NAMES if exhibits.load(name).device_bytes]) >= 2
 
 
 @pytest.mark.parametrize(

@@ -59,15 +59,15 @@ class Runs:
 
     def cut(self, what: Cell, before: int, folder: Path | None = None) -> Path:
         """The folder of the next attempt, to which the checkpoint was handed on as the worker does it."""
-        folder, step = folder or self.folder(), fit_module._step
+        folder, take = folder or self.folder(), fit_module.take
 
-        def until(work: Any, rows: Any, optimizer: Any, number: int, rate: float) -> float:
-            if number == before:
+        def until(step: fit_module.Step) -> float:
+            if step.number == before:
                 raise Cut
-            return step(work, rows, optimizer, number, rate)
+            return take(step)
 
         with self.patch.context() as patch:
-            patch.setattr(fit_module, "_step", until)
+            patch.setattr(fit_module, "take", until)
             with pytest.raises(Cut):
                 self.go(what, folder, checkpoint_steps=1)
         after = folder.with_name(str(int(folder.name) + 1))
@@ -141,16 +141,16 @@ def test_what_stops_when_the_time_is_over_goes_on_and_ends_the_same(
     runs: Runs, undisturbed: tuple[dict[str, Any], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It saves a checkpoint then, whatever else asks for one."""
-    one, folder, step = cell("bitfit"), runs.folder(), fit_module._step
+    one, folder, take = cell("bitfit"), runs.folder(), fit_module.take
 
-    def late(work: Any, rows: Any, optimizer: Any, number: int, rate: float) -> float:
-        if number == 5:
-            work.keeper.stop_at = 0.0
-        return step(work, rows, optimizer, number, rate)
+    def late(step: fit_module.Step) -> float:
+        if step.number == 5:
+            step.work.keeper.stop_at = 0.0
+        return take(step)
 
     with monkeypatch.context() as patch:
         patch.setenv(STOP_AT, str(time.time() + 3600))
-        patch.setattr(fit_module, "_step", late)
+        patch.setattr(fit_module, "take", late)
         with pytest.raises(Stopped, match="after step 5"):
             runs.go(one, folder)
     assert failure.status(failure.kind(Stopped(5))) == "interrupted"
