@@ -46,7 +46,11 @@ def test_every_table_of_scores_has_the_arrows(name, make_grid):
         return
     made = view_registry.VIEWS[name].function()(here)
     scores = [at for at, head in enumerate(made.columns) if head in ("score", "test score", "mean", *here.clean.tasks)]
-    rows = [row for row in made.rows if str(row[0].value).split(",")[0] == "prefix" and row[1].text != GUESSING]
+    rows = [
+        row
+        for row in made.rows
+        if str(row[0].value).split(",")[0] == "prefix" and GUESSING not in [cell.text for cell in row]
+    ]
     if name in ("ranking", "tasks", "suite", "peaks", "cost", "samples", "spectrum"):
         assert scores
         assert rows
