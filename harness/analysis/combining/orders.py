@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.analysis.output import figure_style
 from harness.analysis.output.method_looks import COLOURS, MARKERS
-from harness.analysis.study import comparisons, estimates
+from harness.analysis.study import comparisons, estimates, open_rates
 from harness.analysis.study.findings import finding
 from harness.analysis.study.study import Study
 from harness.experiments.claims import Claim
@@ -55,8 +55,13 @@ def no_order_is_best(study: Study, claim: Claim, options: Mapping[str, Any]) -> 
 
 
 def _never_below(study: Study, names: Mapping[str, str], margin: float) -> list[str]:
-    """Return the orders that are at least as good as every other on every task; each test has its own level."""
+    """Return the orders that are at least as good as every other on every task; each test has its own level.
+
+    None where the learning rate of an order is open, because a better one could undo it.
+    """
     panel, best = study.judged, []
+    if not open_rates.cells_of(study).keys().isdisjoint(panel.cells(*names)):
+        return []
     for arm in names:
         tests = [
             comparisons.RULES["at least"](estimates.difference(panel.at([place]), arm, other).main, margin)[0]

@@ -25,7 +25,8 @@ GUESSING, OWN = "guessing", "own delta, points"
 class Matrix:
     """arms: the methods whose deltas are moved. tasks: by category, as in `categories`; seeds: in order.
 
-    ratios: [A, T, T, S] source by target; NaN where a cell or the target's own is missing. keys: the cells behind them.
+    ratios: [A, T, T, S] source by target; NaN where a cell or the target's own is missing. keys: of each, the
+    cells behind it: that which evaluates, and those that trained the delta and the target's own.
     guessing: [A, T] the score of guessing over that of the own delta, mean over seeds.
     """
 
@@ -52,8 +53,8 @@ class Matrix:
         if not whole:
             return np.full(len(self.seeds), np.nan), (), len(pairs)
         values = np.mean([self.ratios[place][pair] for pair in whole], axis=0)
-        cells = [key for pair in whole for key in self.keys[place][pair]]
-        return values, tuple(map(str, cells)), len(pairs) - len(whole)
+        cells = dict.fromkeys(key for pair in whole for held in self.keys[place][pair] for key in held)
+        return values, tuple(cells), len(pairs) - len(whole)
 
 
 def read(study: Study) -> Matrix:
@@ -68,7 +69,8 @@ def read(study: Study) -> Matrix:
     tasks = sorted(categories, key=lambda task: (order.index(categories[task]), list(categories).index(task)))
     seeds = tuple(sorted({int(seed) for seed in own.seed}))
     shape = (len(trained), len(tasks), len(tasks), len(seeds))
-    ratios, keys = np.full(shape, np.nan), np.full(shape, "", dtype=object)
+    ratios, keys = np.full(shape, np.nan), np.empty(shape, dtype=object)
+    keys.fill(())
     scores = {(str(row["arm"]), str(row["task"]), int(row["seed"])): row for row in origin.values()}
     for row in moved.to_dict("records"):
         source = _source(row, origin)
@@ -80,7 +82,8 @@ def read(study: Study) -> Matrix:
                 trained.index(str(source["arm"])), tasks.index(str(source["task"])), tasks.index(str(row["task"])),
                 seeds.index(int(source["seed"])),
             )  # fmt: skip
-            ratios[at], keys[at] = row["score"] / base["score"], row["key"]
+            ratios[at] = row["score"] / base["score"]
+            keys[at] = tuple(str(one["key"]) for one in (row, source, base))
     guessing = _guessing(scores, trained, tasks, seeds)
     return Matrix(tuple(trained), tuple(tasks), categories, seeds, ratios, keys, guessing)
 
@@ -115,8 +118,8 @@ def ratio(matrix: Matrix, arm: int, source: int, target: int) -> Estimate:
     values = matrix.ratios[arm, source, target]
     if np.isnan(values).all():
         return estimates.absent("no finished cell")
-    cells = tuple(str(key) for key in matrix.keys[arm, source, target] if key)
-    return Estimate(*statistics.interval(values[None, :]), keys=cells)
+    cells = dict.fromkeys(key for held in matrix.keys[arm, source, target] for key in held)
+    return Estimate(*statistics.interval(values[None, :]), keys=tuple(cells))
 
 
 def table(study: Study) -> Table:

@@ -133,6 +133,7 @@ def test_cells_of_several_sources_have_labels_of_their_own(make: Make) -> None:
     assert "reuse from=lora on micro/qa" in arms
 
 
-def test_keys_are_keys(make: Make) -> None:
+def test_keys_are_those_of_the_cell_that_evaluates_and_of_the_two_that_trained(make: Make) -> None:
     matrix = transfer_matrix.read(make(by_kind))
-    assert all(len(key) == len(hashlib.sha256(b"").hexdigest()) for key in matrix.keys.flat)
+    digits = len(hashlib.sha256(b"").hexdigest())
+    assert all(len(held) == 3 and {len(key) for key in held} == {digits} for held in matrix.keys.flat)

@@ -20,11 +20,13 @@ from harness.experiments import claims, exhibits
 from harness.experiments.verdict import Comparison, Finding
 from harness.store import archive
 from harness.store.archive import Run
+from tests.harness.analysis.study import claim_records
 
 TASKS = ("micro/sentiment", "micro/inference", "micro/qa")
 GRID = (1e-4, 1e-3, 1e-2)
 OPTIONS = {
     "left": "lora", "right": "full", "method": "lora", "share": 0.1, "field": "rank", "roles": ["q"],
+    "methods": ["lora"], "to": "full", "part": "bitfit", "reference": "full",
 }  # fmt: skip
 """A value for every option that a claim may need."""
 
@@ -127,13 +129,20 @@ ON_RECORDS = [name for name, claim in claims.CLAIMS.items() if "savings" not in 
 def test_no_claim_is_decided_at_one_learning_rate(name, ranks, make_grid):
     """Every claim that does not say why no rate matters; with three rates the same records decide something."""
     options = {key: value for key, value in OPTIONS.items() if key in claims.find(name).options}
-    alone = [judge(here, name, **options) for here in (ranks(rates=(1e-3,)), ordered(make_grid, rates=(1e-3,)))]
+    options |= claim_records.OPTIONS.get(name, {})
+
+    def at(rates: tuple[float, ...]) -> list[Finding]:
+        records = claim_records.RECORDS.get(name)
+        here = records(rates) if records else [ranks(rates=rates), ordered(make_grid, rates=rates)]
+        return [judge(one, name, **options) for one in here]
+
+    alone = at((1e-3,))
     rows = [row for found in alone for row in found.comparisons if row.verdict != "untested"]
     assert rows, "the law needs something to judge"
     assert {row.verdict for row in rows} == {"inconclusive"}
     assert {row.reason for row in rows} == {open_rates.ALONE}
     assert {found.verdict for found in alone} <= {"inconclusive", "untested"}
-    several = [judge(here, name, **options) for here in (ranks(), ordered(make_grid))]
+    several = at(GRID)
     assert {row.verdict for found in several for row in found.comparisons} & {"reproduced", "contradicted"}
 
 
