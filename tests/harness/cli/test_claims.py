@@ -39,7 +39,9 @@ def test_every_claim_of_every_exhibit_is_listed_with_every_finding(capsys: pytes
 
 
 def test_filters_leave_what_they_name(capsys: pytest.CaptureFixture[str]) -> None:
-    assert {paper for row in _rows(capsys, "--paper", "ding2022") for paper in row["papers"]} == {"ding2022"}
+    of_ding = _rows(capsys, "--paper", "ding2022")
+    assert of_ding
+    assert all("ding2022" in row["papers"] for row in of_ding), "others may stand beside it"
     assert {row["exhibit"] for row in _rows(capsys, "--exhibit", "dora-table5")} == {"dora-table5"}
     assert all(not row["findings"] for row in _rows(capsys, "--verdict", "untested"))
     contradicted = _rows(capsys, "--verdict", "contradicted")
