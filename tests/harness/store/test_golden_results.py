@@ -24,7 +24,8 @@ def changed(full: bool, only: str = "") -> list[str]:
     known = results_version.golden()
     found = {name: row for name, row in golden_rows.rows(full).items() if only in name}
     assert found
-    return [name for name, row in found.items() if not golden_rows.same(known.get(name, ()), golden_rows.compute(row))]
+    now = {name: golden_rows.compute(row) for name, row in found.items()}
+    return [name for name, digits in now.items() if not golden_rows.agrees(name, known.get(name, ()), digits)]
 
 
 ADVICE = (
