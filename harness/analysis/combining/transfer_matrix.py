@@ -53,7 +53,7 @@ class Matrix:
         if not whole:
             return np.full(len(self.seeds), np.nan), (), len(pairs)
         values = np.mean([self.ratios[place][pair] for pair in whole], axis=0)
-        cells = dict.fromkeys(key for pair in whole for held in self.keys[place][pair] for key in held)
+        cells = dict.fromkeys(key for pair in whole for cell_keys in self.keys[place][pair] for key in cell_keys)
         return values, tuple(cells), len(pairs) - len(whole)
 
 
@@ -83,7 +83,7 @@ def read(study: Study) -> Matrix:
                 seeds.index(int(source["seed"])),
             )  # fmt: skip
             ratios[at] = row["score"] / base["score"]
-            keys[at] = tuple(str(one["key"]) for one in (row, source, base))
+            keys[at] = tuple(str(record["key"]) for record in (row, source, base))
     guessing = _guessing(scores, trained, tasks, seeds)
     return Matrix(tuple(trained), tuple(tasks), categories, seeds, ratios, keys, guessing)
 
@@ -118,7 +118,7 @@ def ratio(matrix: Matrix, arm: int, source: int, target: int) -> Estimate:
     values = matrix.ratios[arm, source, target]
     if np.isnan(values).all():
         return estimates.absent("no finished cell")
-    cells = dict.fromkeys(key for held in matrix.keys[arm, source, target] for key in held)
+    cells = dict.fromkeys(key for cell_keys in matrix.keys[arm, source, target] for key in cell_keys)
     return Estimate(*statistics.interval(values[None, :]), keys=tuple(cells))
 
 
