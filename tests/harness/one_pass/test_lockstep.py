@@ -25,7 +25,7 @@ from tasks.base import Task
 RATES = (1e-3, 1e-2)
 RECIPE = RecipeConfig(learning_rate=1e-3, steps=4, evaluate_every=2, batch_size=8)
 NAMES = sorted(path.stem for path in (assets.root() / "conf" / "method").glob("*.yaml"))
-USUAL = ("adalora", "adapter", "dora", "full", "intrinsic", "lora", "prefix", "prompt", "ptuning")
+USUAL = ("adalora", "adapter", "dora", "full", "lora", "prefix", "prompt", "ptuning")
 """Methods of a usual run: each way to attach a delta, one that acts between steps, and one that cannot be stacked."""
 UNSTACKED = {"ptuning": "aten::lstm"}
 """Methods whose cells train in turn since torch has no rule that stacks an operation of theirs."""
