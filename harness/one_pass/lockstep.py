@@ -11,7 +11,6 @@ from harness.training import fit, optimizers
 from harness.training import step as training_step
 from harness.training.batches import Batch
 from harness.training.fit import Asking, Result, Step
-from methods.base import Method
 
 
 class Arm(Generic[Result]):
@@ -75,21 +74,14 @@ def train(trainings: Sequence[Asking[Result]]) -> tuple[list[Result | Exception]
     return [arm.end for arm in arms if arm.end is not None], reason
 
 
-def acts_between(method: Method) -> str:
-    """Return that a method acts between steps, so that its cells cannot share what is frozen; "" for others."""
-    kind = type(method)
-    acts = (kind.after_step, kind.stages) != (Method.after_step, Method.stages) or method.has_start
-    return f"method {method.name} acts between steps" if acts else ""
-
-
 def obstacle(steps: Sequence[Step]) -> str:
     """Return why the first steps of some cells cannot be taken in one pass; "" where they can.
 
     The cells share the memory of their frozen tensors from then on.
     """
     works = [step.work for step in steps]
-    if acts := acts_between(works[0].method):
-        return acts
+    if reason := fit.unsteady(works[0]):
+        return reason
     try:
         stacked.share(works)
         stacked.check(works, _batch(steps[0]))

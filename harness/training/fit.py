@@ -134,12 +134,18 @@ def go_on(asking: Asking[Result], wanted: Step | None = None) -> Result:
         return result
 
 
+def unsteady(work: Work) -> str:
+    """Return why tensors that are frozen when a training begins may change or train later; "" where they cannot."""
+    method = work.method
+    own = [getattr(getattr(method, name), "__func__", None) for name in ("after_step", "stages")]
+    if own != [Method.after_step, Method.stages] or method.has_start:  # of the method itself, where a budget wraps it
+        return f"method {method.name} acts between steps"
+    return "recipe.awake_layers lets layers train in turn" if work.recipe.awake_layers is not None else ""
+
+
 def training(work: Work, order_seed: int, dropout_seed: int) -> Asking[Fitted]:
     """Yield each step of a training, which goes on with the step's mean loss; return its result. See `fit`."""
-    # Whatever acts between steps or before the first one may change what is frozen.
-    own = [getattr(getattr(work.method, name), "__func__", None) for name in ("after_step", "stages")]
-    constant = own == [Method.after_step, Method.stages]  # of the method itself, where a budget stands before it
-    wanted = work.reuse_frozen and constant and not work.method.has_start
+    wanted = work.reuse_frozen and not unsteady(work)
     with remembering(work.model, wanted) as work.remembered:
         return (yield from _training(work, order_seed, dropout_seed))
 

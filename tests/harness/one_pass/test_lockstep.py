@@ -16,7 +16,7 @@ from harness.models import backbone
 from harness.models.text_tokens import Text
 from harness.one_pass import lockstep, stacked
 from harness.store.attempt_folder import AttemptFolder
-from harness.training.fit import Diverged, Fitted, Work, fit, training
+from harness.training.fit import Diverged, Fitted, Work, fit, training, unsteady
 from harness.training.objectives import registry as objectives
 from harness.training.score import prepare
 from methods import registry as methods
@@ -77,11 +77,22 @@ def test_one_pass_ends_as_trainings_apart(make: Make, name: str) -> None:
     except (NotApplicable, UsageError) as error:
         pytest.skip(str(error))
     results, reason = _together(together)
-    assert UNSTACKED[name] in reason if name in UNSTACKED else reason == lockstep.acts_between(together[0].method)
+    assert UNSTACKED[name] in reason if name in UNSTACKED else reason == unsteady(together[0])
     for one, other in zip(results, _apart(apart), strict=True):
         assert isinstance(one, Fitted), one
         assert _close(one, other)
     assert [work.curve[-1]["learning_rate"] for work in together] == [work.curve[-1]["learning_rate"] for work in apart]
+
+
+def test_layers_that_sleep_at_first_are_no_frozen_ones(make: Make) -> None:
+    """They would share their memory, and train into each other later."""
+    recipe = {"awake_layers": 1, "awake_every": 1}
+    apart, together = make("full", **recipe), make("full", **recipe)
+    results, reason = _together(together)
+    assert "recipe.awake_layers" in reason
+    for one, other in zip(results, _apart(apart), strict=True):
+        assert isinstance(one, Fitted), one
+        assert _close(one, other)
 
 
 def test_one_diverges_and_the_others_go_on(make: Make) -> None:
