@@ -71,7 +71,7 @@ def _try(
 
 def _result(folder: AttemptFolder) -> dict[str, object]:
     """Return the result of a cell, or that the pass ended before it had one."""
-    message = f"the pass with other cells ended before this one had a result; see {folder.path.name} of the first cell"
+    message = "the process that trained it with other cells ended before it had a result; the first cell's log says why"
     error = {"kind": "interrupted", "type": "OnePass", "message": message}
     return outcome.left(folder) or {"status": "interrupted", "error": error}
 

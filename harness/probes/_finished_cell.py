@@ -8,8 +8,10 @@ import torch
 from torch import nn
 
 from harness.config.schema import Cell, Runtime
+from harness.errors import UsageError
 from harness.models import tokenizer
 from harness.models.text_tokens import Text
+from harness.store import attempt_folder
 from harness.store.store import Store
 from harness.training import determinism, finished_model, trained_tensors
 from harness.training.determinism import seed_for
@@ -50,6 +52,21 @@ class Finished:
         model, method = _trained(self.cell, self.runtime, delta)
         method.merge(model)
         return model
+
+    def deltas(self, count: int, probe: str) -> dict[int, Path]:
+        """Return step -> the file of the delta at each of `count` steps, for a probe that looks at them; {} where
+        nothing trained. Raise UsageError where one was not saved.
+        """
+        if self.delta is None:
+            return {}
+        files = attempt_folder.files(self.delta.parent, self.cell.recipe.steps, count)
+        missing = [str(step) for step, path in files.items() if not path.is_file()]
+        if missing:
+            raise UsageError(
+                f"it has no stored delta of step {', '.join(missing)}: run it with probe={probe}, which adds an "
+                "attempt that stores them"
+            )
+        return files
 
     @property
     def reported(self) -> Split:

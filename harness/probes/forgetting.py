@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import NotApplicable, UsageError
-from harness.store import attempt_folder
 
 if TYPE_CHECKING:
     import torch
@@ -67,27 +66,13 @@ def _losses(finished: "Finished", device: "torch.device") -> tuple[list[int], li
 
     text = HeldOut(finished, device)
     steps, losses = [0], [text.loss(finished.plain)]
-    for step, path in _snapshots(finished).items():
+    for step, path in finished.deltas(SNAPSHOTS, "forgetting").items():
         load_delta_state(finished.model, finished_model.tensors(path))
         steps.append(step)
         losses.append(text.loss(finished.model))
     if finished.delta is not None:
         load_delta_state(finished.model, finished_model.tensors(finished.delta))
     return steps, losses, text.count
-
-
-def _snapshots(finished: "Finished") -> dict[int, Any]:
-    """Return step -> its delta. Raise UsageError where one was not saved."""
-    if finished.delta is None:
-        return {}
-    files = attempt_folder.files(finished.delta.parent, finished.cell.recipe.steps, SNAPSHOTS)
-    missing = [str(step) for step, path in files.items() if not path.is_file()]
-    if missing:
-        raise UsageError(
-            f"it has no stored delta of step {', '.join(missing)}: run it with probe=forgetting, which adds an attempt "
-            "that stores them"
-        )
-    return files
 
 
 def _others(finished: "Finished") -> dict[str, dict[str, float]]:

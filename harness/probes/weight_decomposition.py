@@ -9,8 +9,7 @@ Queries and values are measured, as in the paper. Those of cross-attention are m
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import NotApplicable, UsageError
-from harness.store import attempt_folder
+from harness.errors import NotApplicable
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +27,7 @@ def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
     """
     from harness.probes import _weight_pairs
 
-    snapshots = _snapshots(finished)
+    snapshots = finished.deltas(SNAPSHOTS, "weight_decomposition")
     matrices: dict[str, dict[str, Any]] = {}
     try:
         for path in snapshots.values():
@@ -70,17 +69,3 @@ def describe(result: Mapping[str, Any]) -> list[str]:
             magnitude, direction = means
             lines.append(f"{role}, step {step}: dM {magnitude:.4g}, dD {direction:.4g} (mean of {len(own)} matrices)")
     return lines + [f"no {name}: {why}" for name, why in (result.get("why_null") or {}).items()]
-
-
-def _snapshots(finished: "Finished") -> dict[int, Any]:
-    """Return step -> its delta. Raises UsageError where one was not saved."""
-    if finished.delta is None:
-        return {}
-    files = attempt_folder.files(finished.delta.parent, finished.cell.recipe.steps, SNAPSHOTS)
-    missing = [str(step) for step, path in files.items() if not path.is_file()]
-    if missing:
-        raise UsageError(
-            f"it has no stored delta of step {', '.join(missing)}: run it with probe=weight_decomposition, "
-            "which adds an attempt that stores them"
-        )
-    return files

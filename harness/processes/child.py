@@ -75,7 +75,9 @@ def several(
     os.environ.update(environment)
     _redirect(folders[0] / LOG)
     for folder in folders[1:]:
-        (folder / LOG).write_text(f"in one process with other cells: see attempt {folders[0]}\n", encoding="utf-8")
+        (folder / LOG).write_text(
+            f"It ran in one process with other cells, whose log is {folders[0] / LOG}\n", encoding="utf-8"
+        )
     keeps = freed_memory.keep()
     for facts in learnt:
         digest.learn(facts.files)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,7 @@ class Outcome:
 
 def ship(name: str, backbone: Backbone, model: PreTrainedModel, outcome: Outcome, folder: Path) -> None:
     """Write config.json, model.safetensors (fp16, tied tensors once), loss.csv and the card."""
-    folder.mkdir(parents=True, exist_ok=True)
-    model.config.architectures = [type(model).__name__]
-    model.config.save_pretrained(folder)
-    tensors = {key: p.detach().to(torch.float16).contiguous() for key, p in model.named_parameters()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    rows = "".join(f"{step},{loss:.4f}\n" for step, loss in outcome.curve)
-    (folder / "loss.csv").write_text("step,loss\n" + rows, encoding="utf-8")
+    write_weights(model, outcome.curve, folder)
     parameters = sum(p.numel() for p in model.parameters())
     (folder / "pretraining.json").write_text(
         json.dumps(
@@ -53,6 +48,17 @@ def ship(name: str, backbone: Backbone, model: PreTrainedModel, outcome: Outcome
         encoding="utf-8",
     )  # fmt: skip
     write_card(folder)
+
+
+def write_weights(model: PreTrainedModel, curve: Sequence[tuple[int, float]], folder: Path) -> None:
+    """Write config.json, model.safetensors (fp16, tied tensors once) and loss.csv. curve: (step, loss) pairs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.config.architectures = [type(model).__name__]
+    model.config.save_pretrained(folder)
+    tensors = {key: p.detach().to(torch.float16).contiguous() for key, p in model.named_parameters()}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    rows = "".join(f"{step},{loss:.4f}\n" for step, loss in curve)
+    (folder / "loss.csv").write_text("step,loss\n" + rows, encoding="utf-8")
 
 
 def write_card(folder: Path) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
+from tasks.microworld.pretraining.shipping import write_weights
 from tasks.microworld2 import VERSION, corpus, word_ids
 from tasks.microworld2.pretraining.backbone_sizes import Size
 from tasks.microworld2.pretraining.pretraining_run import Outcome
@@ -20,13 +20,7 @@ GATE = "gate.json"
 
 def ship(name: str, size: Size, model: PreTrainedModel, outcome: Outcome, folder: Path) -> None:
     """Write config.json, model.safetensors (fp16, tied tensors once), loss.csv, pretraining.json and the card."""
-    folder.mkdir(parents=True, exist_ok=True)
-    model.config.architectures = [type(model).__name__]
-    model.config.save_pretrained(folder)
-    tensors = {key: p.detach().to(torch.float16).contiguous() for key, p in model.named_parameters()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    rows = "".join(f"{step},{loss:.4f}\n" for step, loss in outcome.curve)
-    (folder / "loss.csv").write_text("step,loss\n" + rows, encoding="utf-8")
+    write_weights(model, outcome.curve, folder)
     facts = json.dumps(_facts(name, size, model, outcome), indent=1)
     (folder / "pretraining.json").write_text(facts + "\n", encoding="utf-8")
     write_card(folder)
