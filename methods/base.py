@@ -284,8 +284,9 @@ class Method:
     def start(self, model: nn.Module, training: Training) -> None:
         """Set the trained tensors by the weights, by train rows or by the number of steps, before the first step.
 
-        It is called in training only, after `attach`, `inherit` and `read`, and once more where training resumes. A
-        finished cell is loaded without it, so what it sets outside the trained tensors goes into `Delta.plain`.
+        It is called after `attach`, `inherit` and `read` in a cell that trains, also for no steps, and once more where
+        training resumes. A finished cell is loaded without it, so what it sets outside the trained tensors goes into
+        `Delta.plain`.
         """
 
     def closed_form(self, shape: Shape) -> int:

@@ -154,7 +154,7 @@ def _training(work: Work, order_seed: int, dropout_seed: int) -> Asking[Fitted]:
     """Yield the steps of `training`."""
     recipe, trained = work.recipe, dict(trainable(work.model))
     steps = recipe.steps if trained else 0
-    if steps and work.method.has_start:
+    if trained and work.method.has_start:
         _start(work, order_seed)
     place = work.keeper.open(work.model) if steps else None
     last = _evaluate(work, 0, None, 0.0) if place is None else None

@@ -41,8 +41,10 @@ class Allocation(Delta):
         self._gradients[name] = p.grad
 
     def begin(self, steps: int) -> None:
-        """Set the number of steps. Raise UsageError where they leave no step in which ranks are taken away."""
-        if self.config.tinit >= steps - self.config.tfinal:
+        """Set the number of steps; 0 for an evaluation. Raise UsageError where they leave no step in which ranks are
+        taken away.
+        """
+        if steps and self.config.tinit >= steps - self.config.tfinal:
             raise UsageError(
                 f"method.settings: tinit={self.config.tinit} and tfinal={self.config.tfinal} leave no step of "
                 f"recipe.steps={steps} in which AdaLoRA takes ranks away. Take smaller ones."

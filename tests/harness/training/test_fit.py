@@ -25,6 +25,7 @@ from methods import registry as methods
 from methods.backbone.trainable_parameters import trainable
 from methods.base import Method, Stage, Training
 from methods.lora import LoRA
+from methods.peft import Peft
 from tasks.base import Task
 
 RECIPE = RecipeConfig(learning_rate=1e-2, steps=12, evaluate_every=4, batch_size=8)
@@ -100,6 +101,24 @@ def test_a_start_sees_the_rows_of_the_first_steps_and_is_counted(train: Train) -
     assert "begin" not in plain.work.meter.seconds
     with pytest.raises(UsageError, match=r"recipe.parallel=fsdp: method lora has a start that needs whole matrices"):
         train(LoRA(init="pissa"), parallel="fsdp")
+
+
+@pytest.mark.parametrize("init", ["pissa", "milora", "olora", "eva", "corda", "lora_ga"])
+def test_an_evaluation_without_steps_is_that_of_the_start(train: Train, init: str) -> None:
+    still, moved = (train(LoRA(init=init), steps=steps, learning_rate=1e-30) for steps in (0, 1))
+    drawn = train(steps=0).fitted.last.tensors
+    assert still.work.start_flops is not None
+    assert still.fitted.last.step == 0
+    assert still.fitted.last.tensors.keys() == moved.fitted.last.tensors.keys()
+    for name, tensor in still.fitted.last.tensors.items():
+        assert torch.allclose(tensor, moved.fitted.last.tensors[name], rtol=1e-6, atol=1e-20), name
+        assert not name.endswith(".A") or not torch.allclose(tensor, drawn[name])
+
+
+@pytest.mark.parametrize("method", ["adalora", "peft"])
+def test_a_method_that_must_know_the_steps_is_evaluated_without_any(train: Train, method: str) -> None:
+    chosen = Peft(peft_type="ADALORA") if method == "peft" else method
+    assert train(chosen, steps=0).fitted.last.step == 0
 
 
 def test_evaluation_does_not_change_the_trajectory(train: Train) -> None:
