@@ -1,1 +1,1 @@
-"""Cells that differ in their learning rate alone, trained side by side in one pass over the rows."""
+"""Cells side by side in one pass: trained where they differ in their rate alone, or asked with rows of their own."""

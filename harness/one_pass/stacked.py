@@ -4,8 +4,7 @@ tensors are stacked.
 The slow form, which the first step is compared with, is one pass for each model (step.losses).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from torch import nn
 from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from harness.one_pass.exchange import exchanged
 from harness.training import step
 from harness.training.batches import Batch
 from harness.training.fit import Work
@@ -74,7 +74,7 @@ def _pass(work: Work, stacked: Mapping[str, torch.Tensor], batch: Batch) -> tupl
     leaves = {name: tensor.requires_grad_() for name, tensor in stacked.items()}
 
     def losses_of(own: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        with _exchanged(work.model, own):
+        with exchanged(work.model, own):
             return step.losses(work.objective, work.method, work.model, batch)
 
     # torch has no rule yet that stacks the CPU's fused attention, and its loop over the stack is slower.
@@ -82,28 +82,6 @@ def _pass(work: Work, stacked: Mapping[str, torch.Tensor], batch: Batch) -> tupl
         losses, totals = vmap(losses_of, randomness="same")(leaves)
         step.add_gradients(totals.sum())
     return losses.detach(), {name: tensor.grad for name, tensor in leaves.items()}
-
-
-@contextmanager
-def _exchanged(model: nn.Module, own: Mapping[str, torch.Tensor]) -> Iterator[None]:
-    """Let the model have these tensors in place of its parameters of the same names, while the block runs.
-
-    torch.func.functional_call does not restore a parameter whose module stands in the model more than once.
-    """
-    by_id = {id(parameter): own[name] for name, parameter in model.named_parameters() if name in own}
-    places = [
-        (module._parameters, name, parameter)
-        for module in model.modules()
-        for name, parameter in module._parameters.items()
-        if id(parameter) in by_id
-    ]
-    try:
-        for holder, name, parameter in places:
-            holder[name] = by_id[id(parameter)]  # type: ignore[assignment]
-        yield
-    finally:
-        for holder, name, parameter in places:
-            holder[name] = parameter
 
 
 def _taken(model: nn.Module) -> dict[str, torch.Tensor | None]:
