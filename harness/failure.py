@@ -6,7 +6,7 @@ imported.
 | configuration | a value that a person can correct | failed | no |
 | exception | any other error of the cell's own code | failed | no |
 | memory | torch, Python or the kernel ran out of memory | oom | no |
-| diverged | the loss is not finite, or hopelessly high (training/fit.py) | diverged | no |
+| diverged | the loss is not finite, or hopelessly high (training/course/divergence.py) | diverged | no |
 | io | a disk, a network or a service failed | failed | yes |
 | died | ended by a signal, or without a result | failed | yes |
 | time | longer than `timeout` | timeout | on request |

@@ -13,7 +13,8 @@ from harness.store.attempt_folder import AttemptFolder
 from harness.store.store import Store
 from harness.training import checkpoint, determinism, outputs, process_group, step_parts, step_profile, trained_tensors
 from harness.training.determinism import choose_device, seed_for
-from harness.training.fit import Asking, Work, go_on, training
+from harness.training.course.work import Work
+from harness.training.fit import Asking, go_on, training
 from harness.training.objectives import registry as objectives
 from harness.training.score import facts, prepare
 from methods import registry as methods
@@ -27,7 +28,7 @@ def run(cell: Cell, runtime: Runtime, folder: AttemptFolder, keepers: Keepers = 
     """Train and score one cell. Return the fields of its record; curve, predictions and deltas go to `folder`.
 
     keepers: makes the keeper of checkpoints, for a run that keeps more (probes/_snapshot_run.py).
-    Raise fit.Diverged where the training diverges, and UsageError for what a person has to correct.
+    Raise Diverged where the training diverges, and UsageError for what a person has to correct.
     """
     if cell.recipe.parallel != "none":
         return process_group.spread(

@@ -10,6 +10,7 @@ from harness.one_pass import stacked
 from harness.training import fit, optimizers
 from harness.training import step as training_step
 from harness.training.batches import Batch
+from harness.training.course import divergence
 from harness.training.fit import Asking, Result, Step
 
 
@@ -130,8 +131,8 @@ def _step_together(arms: Sequence[Arm[Result]]) -> None:
 def _go_on(arm: Arm[Result], loss: float) -> None:
     """Let a training go on after its step, or diverge."""
     try:
-        fit.check_loss(loss, arm.step.number)
-    except fit.Diverged as error:
+        divergence.check_loss(loss, arm.step.number)
+    except divergence.Diverged as error:
         arm.fail(error)
     else:
         arm.answer(loss)

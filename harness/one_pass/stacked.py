@@ -15,7 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from harness.one_pass.exchange import exchanged
 from harness.training import step
 from harness.training.batches import Batch
-from harness.training.fit import Work
+from harness.training.course.work import Work
 from methods.backbone.trainable_parameters import trainable
 
 TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2}

@@ -1,14 +1,10 @@
-"""Optimise what has `requires_grad`, and keep the curve.
-
-The checkpoint that a table reports is chosen in the analysis; `best` here only decides which tensors are kept.
-"""
+"""Optimise what has `requires_grad`, and keep the curve (course/evaluations.py)."""
 
 import dataclasses
 import itertools
-import math
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,77 +12,17 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.config.schema import RecipeConfig
-from harness.measurement.meter import Meter
-from harness.store.attempt_folder import CURVE, AttemptFolder
-from harness.training import determinism, optimizers, step_parts, trained_tensors
+from harness.training import determinism, optimizers, step_parts
 from harness.training import step as training_step
 from harness.training.batches import Order
-from harness.training.checkpoint import Keeper, Place, Stopped, Unusable
-from harness.training.frozen.remembered import Remembered, remembering
-from harness.training.objectives.base import Objective
-from harness.training.score import Scored, Split, score
+from harness.training.checkpoint import Place, Stopped, Unusable
+from harness.training.course import divergence, evaluations, rates
+from harness.training.course.evaluations import Fitted, Point
+from harness.training.course.work import Work
+from harness.training.frozen.remembered import remembering
 from harness.training.updating import awake
 from methods.backbone.trainable_parameters import trainable
 from methods.base import Method, Training, UsageError
-from tasks.base import Task
-
-
-@dataclass(frozen=True)
-class Point:
-    """An evaluation: scores by split name, and the trained tensors as they were."""
-
-    step: int
-    scores: Mapping[str, Scored]
-    tensors: Mapping[str, torch.Tensor]
-
-    def rank(self, metric: str) -> tuple[float, float]:
-        """Return (validation score, minus the validation loss): the better of two points compares higher."""
-        validation = self.scores["validation"]
-        return validation.figures[metric], -validation.loss
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """best: of the evaluations of the last stage, the first that no other beats. last: after the last step.
-
-    Where nothing trains, both are the evaluation before training.
-    """
-
-    best: Point
-    last: Point
-
-    def points(self) -> dict[str, Point]:
-        """Return checkpoint -> its point."""
-        return {"best": self.best, "last": self.last}
-
-
-@dataclass
-class Work:
-    """Everything one training run works with.
-
-    start_flops: floating-point operations before the first step, if any. reuse_frozen: whether a frozen part of the
-    model remembers its outputs; `remembered` is what it remembers.
-    """
-
-    model: nn.Module
-    method: Method
-    objective: Objective
-    task: Task
-    splits: Mapping[str, Split]
-    recipe: RecipeConfig
-    folder: AttemptFolder
-    meter: Meter
-    keeper: Keeper = field(default_factory=Keeper)
-    curve: list[dict[str, Any]] = field(default_factory=list)
-    start_flops: int | None = None
-    reuse_frozen: bool = False
-    remembered: Remembered | None = None
-
-    @property
-    def evaluated(self) -> list[str]:
-        """Return the names of the splits that every evaluation scores: validation and the test sets."""
-        return ["validation", *self.task.splits.tests]
 
 
 @dataclass(frozen=True)
@@ -157,7 +93,7 @@ def _training(work: Work, order_seed: int, dropout_seed: int) -> Asking[Fitted]:
     if trained and work.method.has_start:
         _start(work, order_seed)
     place = work.keeper.open(work.model) if steps else None
-    last = _evaluate(work, 0, None, 0.0) if place is None else None
+    last = evaluations.evaluate(work, 0, None, 0.0) if place is None else None
     if last is not None and steps == 0:
         return Fitted(last, last)
     order = Order(work.splits["train"].encoded.lengths, recipe.batch_size, order_seed)
@@ -212,25 +148,25 @@ def _train(
     if place.curve:  # else it is the beginning of the stage
         work.keeper.resume(place, work.model, trained, optimizer, work.meter)
         work.curve[:] = place.curve
-    best = _point(place.best) if place.best else None
+    best = evaluations.from_plain(place.best) if place.best else None
     i = place.step
     while i < own.stop:
         if work.keeper.due(i):
-            now = Place(place.stage, i, losses, _plain(best) if best else None, work.curve)
+            now = Place(place.stage, i, losses, evaluations.as_plain(best) if best else None, work.curve)
             with work.meter.phase("checkpoint"):
                 work.keeper.save(now, work.model, trained, optimizer, work.meter)
             if work.keeper.over():
                 raise Stopped(i)
-        end = min(i - (i - own.start) % recipe.evaluate_every + recipe.evaluate_every, own.stop)
+        end = evaluations.following(own, i, recipe.evaluate_every)
         with work.meter.phase("train"), only():
             while i < end and not (losses and work.keeper.due(i)):
-                rate = recipe.learning_rate * schedule(recipe, i + 1 - own.start)
+                rate = recipe.learning_rate * rates.schedule(recipe, i + 1 - own.start)
                 if turns is not None:
                     turns.wake(i, optimizer)
                 losses.append((yield Step(work, order.rows(i), optimizer, i + 1, rate)))
                 i += 1
         if i == end:
-            last = _evaluate(work, end, sum(losses) / len(losses), rate)
+            last = evaluations.evaluate(work, end, sum(losses) / len(losses), rate)
             losses = []
             if best is None or last.rank(work.task.metric) > best.rank(work.task.metric):
                 best = last
@@ -251,15 +187,6 @@ def _fits(place: Place | None) -> Iterator[None]:
         raise Unusable(f"a stage could not begin again ({type(error).__name__}: {error})") from error
 
 
-def _plain(point: Point) -> dict[str, Any]:
-    scores = {name: dict(vars(scored)) for name, scored in point.scores.items()}
-    return {"step": point.step, "scores": scores, "tensors": dict(point.tensors)}
-
-
-def _point(saved: Mapping[str, Any]) -> Point:
-    return Point(saved["step"], {name: Scored(**of) for name, of in saved["scores"].items()}, saved["tensors"])
-
-
 @contextmanager
 def _only(trained: Mapping[str, nn.Parameter], rests: Callable[[str], bool]) -> Iterator[None]:
     """Take `requires_grad` from what rests in this stage, while the block runs: it costs neither gradient nor state."""
@@ -270,21 +197,6 @@ def _only(trained: Mapping[str, nn.Parameter], rests: Callable[[str], bool]) -> 
     finally:
         for tensor in trained.values():
             tensor.requires_grad_(True)
-
-
-def schedule(recipe: RecipeConfig, step: int) -> float:
-    """Return the learning rate of a step (from 1) as a share of the peak: a linear rise over the warm-up, then a fall
-    towards 0 (linear or cosine) or a constant.
-
-    The peak is reached at the last step of the warm-up; no step has rate 0.
-    """
-    steps, warm = recipe.steps, round(recipe.warmup_share * recipe.steps)
-    if step <= warm:
-        return step / warm
-    if recipe.schedule == "constant":
-        return 1.0
-    left = (steps - step + 1) / (steps - warm + (warm > 0))
-    return left if recipe.schedule == "linear" else (1 - math.cos(math.pi * left)) / 2
 
 
 def take(step: Step) -> float:
@@ -301,7 +213,7 @@ def take(step: Step) -> float:
         loss, total = training_step.losses(work.objective, work.method, work.model, batch)
         training_step.descend(optimizer, total, work.recipe.gradient_clip)
         value = float(loss.detach())
-        check_loss(value, step.number)
+        divergence.check_loss(value, step.number)
         work.method.after_step(work.model, step.number)
     return value
 
@@ -314,58 +226,7 @@ def _take_in_parts(step: Step) -> float:
         value = step_parts.gradients(
             work.model, work.objective, work.method, work.recipe, encoded, rows, seed=torch.initial_seed() + step.number
         )
-        check_loss(value, step.number)
+        divergence.check_loss(value, step.number)
         training_step.update(step.optimizer, work.recipe.gradient_clip)
         work.method.after_step(work.model, step.number)
     return value
-
-
-def _evaluate(work: Work, step: int, train_loss: float | None, rate: float) -> Point:
-    """Score validation and tests, and add a row to the curve."""
-    size, metric = work.recipe.evaluation_batch_size, work.task.metric
-    with work.meter.phase("evaluate"):
-        scores = {name: score(work.model, work.objective, work.splits[name], metric, size) for name in work.evaluated}
-    validation = scores["validation"]
-    row = {
-        "step": step, "train_loss": train_loss, "validation_loss": validation.loss, "learning_rate": rate,
-        "tokens": work.meter.tokens, "seconds": work.meter.train_s,
-        "scores": {name: scored.figures[metric] for name, scored in scores.items()},
-    }  # fmt: skip
-    work.curve.append(row)
-    work.folder.append(CURVE, row)
-    check(work.curve)
-    return Point(step, scores, trained_tensors.tensors(work.model))
-
-
-FACTOR, LEAST_LOSS, ROWS = 10.0, 100.0, 3
-"""Hopeless: the mean training loss between two evaluations was above FACTOR times the validation loss at the start,
-and above LEAST_LOSS nats (guessing evenly among 32,000 words costs 10), ROWS times in a row."""
-
-
-class Diverged(RuntimeError):
-    """The training diverged: this is the cell's result, not a fault of the program."""
-
-    status = "diverged"
-
-    def __init__(self, step: int, rule: str) -> None:
-        super().__init__(f"diverged at step {step}: {rule}")
-        self.step, self.rule = step, rule
-
-
-def check_loss(loss: float, step: int) -> None:
-    """Raise Diverged where the loss of a step, numbered from 1, is no number."""
-    if not math.isfinite(loss):
-        raise Diverged(step, f"the training loss is {loss}")
-
-
-def check(curve: Sequence[Mapping[str, Any]]) -> None:
-    """Raise Diverged where the rows so far, the first of them from before training, show that training diverges."""
-    step, loss = curve[-1]["step"], curve[-1]["validation_loss"]
-    if not math.isfinite(loss):
-        raise Diverged(step, f"the validation loss is {loss}")
-    limit = max(FACTOR * curve[0]["validation_loss"], LEAST_LOSS)
-    last = curve[1:][-ROWS:]
-    if len(last) == ROWS and all(row["train_loss"] > limit for row in last):
-        raise Diverged(
-            step, f"the training loss was above {limit:.4g} ({FACTOR:g} x the start's) {ROWS} times in a row"
-        )

@@ -11,7 +11,8 @@ from torch import nn
 from harness.config.schema import Cell
 from harness.store.attempt_folder import AttemptFolder, delta_file
 from harness.training import process_group, trained_tensors
-from harness.training.fit import Fitted, Point, Work
+from harness.training.course.evaluations import Fitted, Point
+from harness.training.course.work import Work
 from harness.training.score import Split, score
 from methods.attachment.delta_state import delta_state
 from tasks import registry as tasks

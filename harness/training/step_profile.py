@@ -20,7 +20,7 @@ from harness.training.updating import awake
 from methods.backbone.trainable_parameters import trainable
 
 if TYPE_CHECKING:
-    from harness.training.fit import Work
+    from harness.training.course.work import Work
 
 
 def operations(work: "Work", device: torch.device, name: str) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from harness.store.attempt_folder import AttemptFolder
 from harness.training import determinism
 from harness.training.batches import Order
 from harness.training.checkpoint import Keeper
+from harness.training.course.work import Work
 from harness.training.determinism import seed_for
-from harness.training.fit import Work, fit
+from harness.training.fit import fit
 from harness.training.objectives import registry as objectives
 from harness.training.score import Split, prepare
 from methods import registry as methods

@@ -16,7 +16,10 @@ from harness.models import backbone
 from harness.models.text_tokens import Text
 from harness.one_pass import lockstep, stacked
 from harness.store.attempt_folder import AttemptFolder
-from harness.training.fit import Diverged, Fitted, Work, fit, training, unsteady
+from harness.training.course.divergence import Diverged
+from harness.training.course.evaluations import Fitted
+from harness.training.course.work import Work
+from harness.training.fit import fit, training, unsteady
 from harness.training.objectives import registry as objectives
 from harness.training.score import prepare
 from methods import registry as methods

@@ -33,8 +33,9 @@ from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig,
 from harness.models import backbone
 from harness.store import results_version
 from harness.store.attempt_folder import AttemptFolder
-from harness.training import determinism, fit
+from harness.training import determinism
 from harness.training.batches import Order
+from harness.training.course import rates
 from harness.training.objectives import registry as objectives
 from methods import registry as methods
 from methods.attachment.delta_state import delta_state
@@ -238,7 +239,7 @@ def _seeds() -> list[float]:
 
 
 def _schedule(name: str) -> list[float]:
-    return [fit.schedule(RecipeConfig(schedule=name, steps=7, warmup_share=0.3), step) for step in range(1, 8)]
+    return [rates.schedule(RecipeConfig(schedule=name, steps=7, warmup_share=0.3), step) for step in range(1, 8)]
 
 
 def _ids(answer: str) -> list[float]:

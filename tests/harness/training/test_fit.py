@@ -16,9 +16,12 @@ from harness.measurement.meter import Meter
 from harness.models import backbone
 from harness.models.text_tokens import Text
 from harness.store.attempt_folder import AttemptFolder
-from harness.training import fit as fit_module
 from harness.training import trained_tensors
-from harness.training.fit import Diverged, Fitted, Point, Work, fit, schedule
+from harness.training.course import evaluations
+from harness.training.course.divergence import Diverged
+from harness.training.course.evaluations import Fitted, Point
+from harness.training.course.work import Work
+from harness.training.fit import fit
 from harness.training.objectives import registry as objectives
 from harness.training.score import prepare, score
 from methods import registry as methods
@@ -215,20 +218,6 @@ def test_hooks_of_a_method_are_called(train: Train) -> None:
     assert losses == [losses[0]] * len(losses), "a penalty is no part of the reported loss"
 
 
-@pytest.mark.parametrize("steps", [1, 2, 10, 200])
-@pytest.mark.parametrize("share", [0.0, 0.1, 1.0])
-def test_the_schedule_rises_to_one_and_falls_without_reaching_zero(steps: int, share: float) -> None:
-    recipe = RecipeConfig(steps=steps, warmup_share=share)
-    rates = [schedule(recipe, step) for step in range(1, steps + 1)]
-    top = rates.index(max(rates))
-    assert max(rates) == pytest.approx(1.0)
-    assert min(rates) > 0
-    assert rates[: top + 1] == sorted(rates[: top + 1])
-    assert rates[top:] == sorted(rates[top:], reverse=True)
-    constant = [schedule(replace(recipe, schedule="constant"), step) for step in range(1, steps + 1)]
-    assert constant[top:] == [1.0] * (steps - top)
-
-
 def test_weight_decay_shrinks_matrices_and_spares_vectors(train: Train) -> None:
     plain, decayed = (train("bitfit", weight_decay=wd).fitted.last.tensors for wd in (0.0, 0.5))
     assert all(torch.equal(plain[name], decayed[name]) for name in plain if plain[name].ndim < 2)
@@ -277,13 +266,13 @@ def test_what_rests_in_a_stage_stays_and_is_still_part_of_the_delta(train: Train
 
 def test_a_better_score_in_an_earlier_stage_is_not_the_method(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores are made to fall with every step, so the first evaluation of the last stage is its best."""
-    evaluate = fit_module._evaluate
+    evaluate = evaluations.evaluate
 
     def falling(work: Work, step: int, *given: Any) -> Point:
         point = evaluate(work, step, *given)
         figures = {work.task.metric: 1 - step / 100}
         return replace(point, scores={name: replace(s, figures=figures) for name, s in point.scores.items()})
 
-    monkeypatch.setattr(fit_module, "_evaluate", falling)
+    monkeypatch.setattr(evaluations, "evaluate", falling)
     done = train(TwoStages(), evaluate_every=3)
     assert done.fitted.best.step == 9

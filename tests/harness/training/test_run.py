@@ -18,8 +18,8 @@ from harness.models.head import Head
 from harness.run import run
 from harness.store.attempt_folder import AttemptFolder
 from harness.training import outputs
+from harness.training.course.evaluations import Fitted, Point
 from harness.training.determinism import seed_for
-from harness.training.fit import Fitted, Point
 from methods import lora
 from methods import registry as methods
 from tasks import registry as tasks

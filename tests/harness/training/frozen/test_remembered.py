@@ -12,7 +12,9 @@ from harness.config.schema import MethodConfig, ModelConfig, RecipeConfig
 from harness.measurement.meter import Meter
 from harness.models import backbone, tokenizer
 from harness.store.attempt_folder import AttemptFolder
-from harness.training.fit import Fitted, Work, fit
+from harness.training.course.evaluations import Fitted
+from harness.training.course.work import Work
+from harness.training.fit import fit
 from harness.training.frozen import remembered
 from harness.training.objectives import registry as objectives
 from harness.training.score import prepare

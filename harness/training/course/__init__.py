@@ -1,0 +1,1 @@
+"""What a training decides on its way: its rates, when it is evaluated, and when it is hopeless."""
