@@ -8,18 +8,15 @@ import torch
 
 from harness.config.schema import Cell, Runtime
 from harness.measurement.meter import Meter
-from harness.models import backbone, tokenizer, unknown_tokens, weight_files
+from harness.models import backbone, weight_files
 from harness.store.attempt_folder import AttemptFolder
 from harness.store.store import Store
 from harness.training import checkpoint, determinism, outputs, process_group, step_parts, step_profile, trained_tensors
-from harness.training.determinism import choose_device, seed_for
 from harness.training.course.work import Work
+from harness.training.determinism import choose_device, seed_for
 from harness.training.fit import Asking, go_on, training
-from harness.training.objectives import registry as objectives
-from harness.training.score import facts, prepare
+from harness.training.shared import kept
 from methods import registry as methods
-from tasks import registry as tasks
-from tasks.data import few_shot
 
 Keepers = Callable[[Cell, Runtime, AttemptFolder, torch.device], checkpoint.Keeper]
 
@@ -53,32 +50,23 @@ def steps(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoin
     lacking = determinism.ask(device) if runtime.deterministic else None
     meter = Meter(device, folder, runtime.sample_ms)
     with meter.phase("prepare"):
-        head = objectives.head(cell.objective, tasks.row(cell.task).classes)
-        method = methods.make(cell.method, lambda: backbone.outline(cell.model, head))
-        words = tokenizer.load(cell.model, method.tokens_added())
-        task = few_shot.put(words.marked(tasks.load(cell.task)), cell.task.shots, seed_for(cell, "shots"))
-        objective = objectives.make(cell.objective, task, words, objectives.Reading.of(cell))
-        splits = prepare(objective, task)
-        task_facts = facts(task, splits)
-        unknown = unknown_tokens.note(
-            unknown_tokens.count(task, cell.objective, words.tokenizer, words.controls.unknown)
-        )
+        method = methods.make(cell.method, lambda: backbone.outline(cell.model, kept.head_of(cell)))
+        read = kept.rows(cell, method.tokens_added())
     with meter.phase("load"):
-        model = backbone.load(cell.model, head, seed_for(cell, "head"), cell.recipe.dropout)
+        model = kept.backbone(cell)
         census = backbone.census(model)
         determinism.seed(seed_for(cell, "method"))
         method.attach(model)
         backbone.masters(model)
         method.inherit(model, trained_tensors.load(Store(runtime.store), cell))
-        method.read(model, words.encode)
+        method.read(model, read.words.encode)
         step_parts.place(model, cell.recipe, device)
-    work = Work(
-        model, method, objective, task, splits, cell.recipe, folder, meter, keeper, reuse_frozen=runtime.reuse_frozen
-    )
+    given = (model, method, read.objective, read.task, read.splits, cell.recipe, folder, meter, keeper)
+    work = Work(*given, reuse_frozen=runtime.reuse_frozen)
     fitted = yield from training(work, seed_for(cell, "order"), seed_for(cell, "dropout"))
     if runtime.keep == "delta":  # what was trained is on the disk before anything that may still fail
         outputs.deltas(folder, fitted, model)
-    outputs.predictions(folder, fitted, splits)
+    outputs.predictions(folder, fitted, read.splits)
     record = {
         "status": "done",
         "scores": outputs.scores(work, fitted),
@@ -88,12 +76,13 @@ def steps(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoin
         "flops": step_profile.operations(work, device, measured["device"]["name"] or ""),
         "notes": {
             **outputs.notes(work, device),
-            **unknown,
+            **read.notes,
             **outputs.leaked(cell),
             **weight_files.note(cell.model),
             **determinism.note(device, lacking),
             **keeper.note(),
+            **kept.note(),
         },
-        "task_facts": task_facts,
+        "task_facts": dict(read.facts),
     }
     return step_profile.counted(record, work, device, seed_for(cell, "order"))

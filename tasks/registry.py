@@ -47,6 +47,11 @@ def import_suites() -> None:
             importlib.import_module(module)
 
 
+def foreign() -> bool:
+    """Return whether installed packages of others have suites, which are imported with ours."""
+    return bool(entry_points(group=ENTRY_POINTS))
+
+
 def find(name: str) -> TaskRow:
     """Return the row of one task. Raise UsageError, with near names, where there is none."""
     if name not in catalogue():

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from harness.processes.hosts import Hosts
 
 
 @dataclass
@@ -10,9 +12,11 @@ class Lane:
     """A job, whose cells run one after the other.
 
     begun: when the sweep began, in seconds since the epoch; None where other cells of the sweep ran before this job.
+    hosts: the processes that have read what its cells share.
     """
 
     begun: float | None = None
+    hosts: Hosts = field(default_factory=Hosts)
     _ended: float | None = None
 
     def before(self) -> Mapping[str, float]:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 from harness import atomic_files, failure
 from harness.config.schema import Cell, Runtime
+from harness.processes.hosts import Process
 from harness.store import attempt_folder, fingerprint, identity, provenance
 from harness.store.attempt_folder import CHECKPOINT, OUTCOME, AttemptFolder
 from harness.store.store import FINAL, SCHEMA, Store
@@ -82,7 +82,7 @@ def finish(store: Store, key: str, folder: AttemptFolder, record: dict[str, Any]
     return written
 
 
-def outcome(process: ForkServerProcess, folder: AttemptFolder, watch: Watch) -> dict[str, Any]:
+def outcome(process: Process, folder: AttemptFolder, watch: Watch) -> dict[str, Any]:
     """Return the child's result (perhaps written in the moment of its interruption), or a description of its death."""
     if result := left(folder):
         return result

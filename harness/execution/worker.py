@@ -13,19 +13,19 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
-from multiprocessing.context import ForkServerProcess
 from typing import Any
 
 from harness import failure
 from harness.config.schema import Cell, Runtime
 from harness.environment import STOP_AT
 from harness.errors import UsageError
-from harness.execution import companions, outcome
+from harness.execution import companions, outcome, shared_reading
 from harness.execution.attempts import tried
 from harness.execution.lane import Lane
 from harness.execution.time_limit import Gate, TimeLimit
 from harness.models import digest, weight_files
 from harness.processes import child, forkserver, gpu_leases
+from harness.processes.hosts import Hosts, Process
 from harness.store import fingerprint, identity, lease
 from harness.store.attempt_folder import AttemptFolder
 from harness.store.store import Store, obstacle
@@ -93,16 +93,18 @@ def job(config: Any, setup: Setup, pending: Sequence[Pending] = ()) -> list[str]
         if not setup.outlives and setup.driver.lives():  # a container may not see it
             forkserver.end_with(setup.driver)
     store = Store(setup.runtime.store)
-    gate, lane = Gate(store, setup.limit), Lane(None if setup.outlives else setup.begun)
+    gate = Gate(store, setup.limit)
     listed = pending or [Pending(str(key), int(seen)) for key, seen in zip(config.key, config.seen, strict=True)]
     several = setup.runtime.one_pass if setup.entry == ENTRY and setup.limit is None else 1
     groups = companions.groups(store, [waiting.key for waiting in listed], several)
     statuses, tried_together = [], set[str]()
-    for waiting in listed:
-        if waiting.key not in tried_together and not waiting.is_taken(store) and len(groups[waiting.key]) > 1:
-            tried_together |= _run_group(store, groups[waiting.key], setup, lane)
-        if waiting.key in tried_together or not waiting.is_taken(store):
-            statuses.append(_run_cell(store, waiting, setup, gate, lane))
+    with Hosts() as hosts:
+        lane = Lane(None if setup.outlives else setup.begun, hosts)
+        for waiting in listed:
+            if waiting.key not in tried_together and not waiting.is_taken(store) and len(groups[waiting.key]) > 1:
+                tried_together |= _run_group(store, groups[waiting.key], setup, lane)
+            if waiting.key in tried_together or not waiting.is_taken(store):
+                statuses.append(_run_cell(store, waiting, setup, gate, lane))
     return statuses
 
 
@@ -134,7 +136,7 @@ def attempt(
     signal) is raised again after an `interrupted` record is written. environment: variables that are set in the child.
     lane: the job that runs the cell.
     """
-    key = identity.key(cell)
+    key, lane = identity.key(cell), lane or Lane()
     cell_lease = lease.acquire(store.leases, key)
     if cell_lease is None:
         return "running"
@@ -144,7 +146,7 @@ def attempt(
             return str((store.summary(key) or {}).get("status"))
         again = 0
         while True:
-            record = _try(store, key, cell, setup, cell_lease, environment or {}, lane or Lane())
+            record = _try(store, key, cell, setup, cell_lease, environment or {}, lane)
             if record is None:
                 return store.status(key)
             limit = failure.retries((record["error"] or {}).get("kind"), setup.runtime.retry)
@@ -195,7 +197,8 @@ def _try(
         environment,
         _learnt(cell, cell_lease),
     )
-    process = forkserver.start(child.main, arguments, setup.modules)
+    shared = shared_reading.text(cell, setup.runtime) if setup.entry == ENTRY else None
+    process = lane.hosts.start(child.main, arguments, setup.modules, shared_reading.READER, shared)
     watch = outcome.Watch(
         before=lane.before()
     )  # starts here, because the first start of a process waits for the server's imports
@@ -238,7 +241,7 @@ def _taken_over() -> dict[str, Any]:
 
 
 def _follow(
-    process: ForkServerProcess, folder: AttemptFolder, key: str, setup: Setup, cell_lease: lease.Lease,
+    process: Process, folder: AttemptFolder, key: str, setup: Setup, cell_lease: lease.Lease,
     watch: outcome.Watch,
 ) -> None:  # fmt: skip
     """Wait until the child has ended or must end. The time limits do not apply to a child that has written its
@@ -266,7 +269,7 @@ def _follow(
         wait([process.sentinel], timeout=TICK_S)
 
 
-def _ask_where(process: ForkServerProcess) -> None:
+def _ask_where(process: Process) -> None:
     """Make a process that hangs write its stacks to its log."""
     with suppress(OSError):
         if process.pid is not None:

@@ -44,7 +44,7 @@ def main(
     environment: variables that are set before anything else, because the server's own environment was fixed at its
     start. The result names the code that made it, because the code may have changed when the record is written.
     """
-    _die_with_parent()
+    die_with_parent()
     os.environ.update(environment)
     attempt = AttemptFolder(folder)
     _redirect(folder / LOG)
@@ -71,7 +71,7 @@ def several(
     A cell whose error is not its own result, such as memory that the cells use together, gets none. The log of the
     first cell has what all of them print.
     """
-    _die_with_parent()
+    die_with_parent()
     os.environ.update(environment)
     _redirect(folders[0] / LOG)
     for folder in folders[1:]:
@@ -98,7 +98,7 @@ def several(
 
 def call(target: str, arguments: tuple[Any, ...], answer: Path) -> None:
     """Call `target` ("module:function") and write {"value": …} or {"error": …, "type": …} to the file `answer`."""
-    _die_with_parent()
+    die_with_parent()
     folder = AttemptFolder(answer.parent)
     try:
         content = {"value": _find(target)(*arguments)}
@@ -148,11 +148,11 @@ def _redirect(path: Path) -> None:
         faulthandler.register(signal.SIGUSR1, file=2)
 
 
-def _die_with_parent() -> None:
+def die_with_parent(watched: bool = True) -> None:
     """End this process when its worker is killed, since a killed worker cannot end its child.
 
     Native code that never returns to Python would keep the watching thread from running. So Linux is also asked to kill
-    this process once the pipe closes that only the worker holds open.
+    this process once the pipe closes that only the worker holds open. watched: whether there is a thread for it, too.
     """
     parent = multiprocessing.parent_process()
     if parent is None:
@@ -161,6 +161,9 @@ def _die_with_parent() -> None:
         fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(parent.sentinel, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, fcntl.fcntl(parent.sentinel, fcntl.F_GETFL) | os.O_ASYNC)
+
+    if not watched:
+        return
 
     def watch() -> None:
         wait([parent.sentinel])

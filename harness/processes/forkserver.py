@@ -200,8 +200,8 @@ def end_with(driver: Driver) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def kill(process: ForkServerProcess) -> None:
-    """Kill the child now, even when the server that would report its end is gone."""
+def kill(process: Any) -> None:
+    """Kill a child (a process, or a host's copy) now, even when the server that would report its end is gone."""
     if process.is_alive():
         process.kill()
         process.join()

@@ -2,8 +2,9 @@
 
 One safetensors file in the attempt's folder, replaced atomically: trained tensors and whatever else training has
 changed (model_state.py), optimiser, random states, the step, the losses since the last evaluation, the curve, the best
-point, what the meter has counted. The learning rate and the rows of a step follow from its number (course/rates.py,
-batches.Order). The worker hands the file on from attempt to attempt and removes it when the cell has ended.
+point, what the meter has counted. The learning rate and the rows of a step follow from its number (by
+course/learning_rates.py and batches.Order). The worker hands the file on from attempt to attempt and removes it when
+the cell has ended.
 """
 
 import math

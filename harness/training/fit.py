@@ -16,7 +16,7 @@ from harness.training import determinism, optimizers, step_parts
 from harness.training import step as training_step
 from harness.training.batches import Order
 from harness.training.checkpoint import Place, Stopped, Unusable
-from harness.training.course import divergence, evaluations, rates
+from harness.training.course import divergence, evaluations, learning_rates
 from harness.training.course.evaluations import Fitted, Point
 from harness.training.course.work import Work
 from harness.training.frozen.remembered import remembering
@@ -160,7 +160,7 @@ def _train(
         end = evaluations.following(own, i, recipe.evaluate_every)
         with work.meter.phase("train"), only():
             while i < end and not (losses and work.keeper.due(i)):
-                rate = recipe.learning_rate * rates.schedule(recipe, i + 1 - own.start)
+                rate = recipe.learning_rate * learning_rates.schedule(recipe, i + 1 - own.start)
                 if turns is not None:
                     turns.wake(i, optimizer)
                 losses.append((yield Step(work, order.rows(i), optimizer, i + 1, rate)))

@@ -102,7 +102,7 @@ def _aside(place: Path, rank: int, folder: AttemptFolder) -> AttemptFolder:
 def _other(
     team: Team, place: Path, cuda: bool, body: Body, cell: Cell, runtime: Runtime, folder: AttemptFolder
 ) -> None:
-    child._die_with_parent()
+    child.die_with_parent()
     os.environ.pop(STOP_AT, None)  # only the first process stops, at its own checkpoint, and ends the others
     target = place / f"{team.rank}.error"
 

@@ -35,7 +35,7 @@ from harness.store import results_version
 from harness.store.attempt_folder import AttemptFolder
 from harness.training import determinism
 from harness.training.batches import Order
-from harness.training.course import rates
+from harness.training.course import learning_rates
 from harness.training.objectives import registry as objectives
 from methods import registry as methods
 from methods.attachment.delta_state import delta_state
@@ -239,7 +239,9 @@ def _seeds() -> list[float]:
 
 
 def _schedule(name: str) -> list[float]:
-    return [rates.schedule(RecipeConfig(schedule=name, steps=7, warmup_share=0.3), step) for step in range(1, 8)]
+    return [
+        learning_rates.schedule(RecipeConfig(schedule=name, steps=7, warmup_share=0.3), step) for step in range(1, 8)
+    ]
 
 
 def _ids(answer: str) -> list[float]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from harness.config.schema import RecipeConfig
-from harness.training.course.rates import schedule
+from harness.training.course.learning_rates import schedule
 
 
 @pytest.mark.parametrize("steps", [1, 2, 10, 200])

@@ -1,0 +1,1 @@
+"""What several cells read alike: their rows as tokens, and the weights of their backbone."""
