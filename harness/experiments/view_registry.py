@@ -46,6 +46,7 @@ VIEWS = {
         View("stages-figure", "figure", "harness.analysis.combining.orders:draw"),
         View("scale", OVER_MODELS, "harness.analysis.scaling.model_size:table"),
         View("scale-figure", "figure", "harness.analysis.scaling.model_size_figure:draw"),
+        View("multitask", "table", "harness.analysis.combining.multitask:table"),
         View("transfer-ratios", "table", "harness.analysis.combining.transfer_matrix:table"),
         View("transfer-figure", "figure", "harness.analysis.combining.transfer_figure:draw"),
         View("structure", "table", "harness.analysis.scaling.structure:table"),

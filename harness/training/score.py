@@ -107,8 +107,8 @@ def _majority(task: Task, splits: Mapping[str, Split]) -> float | None:
 
 
 def _chances(task: Task, splits: Mapping[str, Split]) -> dict[str, float]:
-    """Return test -> the score of guessing among its rows' own options, where rows of a text task have them."""
-    if task.answer != "text":
+    """Return test -> the score of guessing among its rows' own options, where its rows have some."""
+    if task.answer == "label":
         return {}
     named = {name: [len(row.choices) for row in splits[name].examples] for name in task.splits.tests}
     return {name: sum(1 / n for n in sizes) / len(sizes) for name, sizes in named.items() if all(sizes)}

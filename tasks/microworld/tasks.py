@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from harness.config.schema import TaskConfig
 from harness.errors import UsageError
+from tasks import mixtures
 from tasks.base import Splits, TaskRow
 from tasks.microworld import commonsense, inference, instructions, lexicon, reading, rows, sentiment
 
@@ -72,3 +73,4 @@ TASKS = {
         max_target_tokens=8, source=_SOURCE,
     ),
 }  # fmt: skip
+TASKS["joint/micro"] = mixtures.row(TASKS, ("micro/sentiment-goods", "micro/inference-roles", "micro/qa-choice"))

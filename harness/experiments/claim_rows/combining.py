@@ -95,4 +95,34 @@ ROWS = (
             ),
         )
     ),
+    *(
+        declared(
+            name,
+            sentence,
+            f"{_MODULE}.multitask:{test}",
+            margin=0.01,
+            why=ONE_POINT,
+            estimand=f"score of left, a delta for each task, minus that of {other}, paired by seed, mean over tasks",
+            direction="not more than the margin below",
+            scale="score, 0 to 1",
+            ours=True,
+            options={"left": None, "right": None},
+        )
+        for name, test, sentence, other in (
+            (
+                "delta-per-task-as-separate",
+                "as_separate",
+                "One backbone with a delta of {left} for each task scores at least as high as one model of {right} for "
+                "each.",
+                "right, a model for each task",
+            ),
+            (
+                "delta-per-task-as-joint",
+                "as_joint",
+                "One backbone with a delta of {left} for each task scores at least as high as one model of {right} "
+                "that was tuned on all tasks together.",
+                "right, one model for all tasks",
+            ),
+        )
+    ),
 )

@@ -104,6 +104,31 @@ def moved_from(run: Run, source: Run) -> Run:
     return parameters(replace(run, record={**run.record, "cell": cell, "key": f"{run.record['key']} {key}"}), delta=0)
 
 
+def for_all(run: Run, tests: Sequence[str]) -> Run:
+    """Return the record of a model for several tasks: its score on the test set is that on the set of each of them."""
+
+    def named(scores: Mapping[str, Any]) -> dict[str, Any]:
+        own = {name: value for name, value in scores.items() if name != "test"}
+        return own | dict.fromkeys(tests, scores["test"])
+
+    facts = {**run.record["task_facts"], "tests": list(tests)}
+    scores = {name: {**point, "sets": named(point["sets"])} for name, point in run.record["scores"].items()}
+    curve = tuple({**point, "scores": named(point["scores"])} for point in run.curve)
+    return Run({**run.record, "task_facts": facts, "scores": scores}, curve)
+
+
+@cache
+def together(rates: Rates) -> list[Study]:
+    """lora for each of two tasks is better than full for each, which is better than full for both together."""
+    tasks = ("micro/sentiment-goods", "micro/qa")
+    runs = [
+        made(method, task, seed, rate, worth)
+        for method, worth in (("full", 0.6), ("lora", 0.9)) for task in tasks for rate in rates for seed in SEEDS
+    ]  # fmt: skip
+    runs += [for_all(made("full", "joint/micro", seed, rate, 0.3), tasks) for rate in rates for seed in SEEDS]
+    return studied("delta-multitask", runs)
+
+
 @cache
 def sizes(rates: Rates) -> list[Study]:
     """Two methods at three numbers of parameters each; the method decides the score."""
@@ -153,6 +178,7 @@ RECORDS: Mapping[str, Callable[[Rates], list[Study]]] = {
     **dict.fromkeys(("best-combination-differs", "no-order-is-best"), combinations),
     **dict.fromkeys(("transfers-within-category", "transfers-to-category"), transfer),
     **dict.fromkeys(("higher-loss", "similar-loss"), losses),
+    **dict.fromkeys(("delta-per-task-as-separate", "delta-per-task-as-joint"), together),
     "structure-explains-more": sizes,
     "tuning-above-in-context": prompts,
     "pays-more-for-large-batches": batches,
