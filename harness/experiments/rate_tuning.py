@@ -99,9 +99,9 @@ def _expand(blocks: Sequence[Block], store: Store, holes: list[Hole], spent: Col
 
 
 def _with_chosen(blocks: Sequence[Block], store: Store, holes: list[Hole]) -> Planned:
-    """Return the cells of blocks with numbers and with the rate `chosen`."""
-    fixed = [block for block in blocks if CHOSEN not in values(block, RATE)]
-    open_blocks = [block for block in blocks if CHOSEN in values(block, RATE)]
+    """Return the cells of blocks with numbers, and of those with the rate `chosen`, their own or their parents'."""
+    fixed = [block for block in blocks if not open_parents(block) and CHOSEN not in values(block, RATE)]
+    open_blocks = [block for block in blocks if block not in fixed]
     cells = grid.expand(fixed, holes) if fixed else []
     if not open_blocks:
         return Planned(cells, 0)
@@ -114,13 +114,41 @@ def _with_chosen(blocks: Sequence[Block], store: Store, holes: list[Hole]) -> Pl
     arms = _arms(cells)
     rates = _chosen(cells, arms, store)
     impossible: list[Hole] = []  # one for each rate that was tried, and one of these rates would run
-    candidates = grid.expand([{**block, RATE: tried} for block in open_blocks], impossible)
+    candidates = grid.expand([_at_each(block, tried) for block in open_blocks], impossible)
     holes += dict.fromkeys(replace(hole, cells=max(1, hole.cells // len(tried))) for hole in impossible)
     arms |= _arms(candidates)
-    fresh = [cell for cell in candidates if rates.get(arms[identity.key(cell)]) == cell.recipe.learning_rate]
-    unknown = [cell for cell in candidates if rates.get(arms[identity.key(cell)]) is None]
-    waiting = {(arms[identity.key(cell)], cell.seed) for cell in unknown}
+    known = {key: _is_chosen(key, identity.by_key(candidates), arms, rates) for key in identity.by_key(candidates)}
+    fresh = [cell for cell in candidates if known[identity.key(cell)]]
+    waiting = {(arms[key], cell.seed) for key, cell in identity.by_key(candidates).items() if known[key] is None}
     return Planned(_unique([*cells, *fresh]), len(waiting))
+
+
+def open_parents(block: Block) -> list[str]:
+    """Return the roles of a block's parents that are at the rate `chosen`."""
+    parents = {axis: value for axis, value in block.items() if str(axis).startswith("parents.")}
+    return [str(axis) for axis, value in parents.items() if isinstance(value, Mapping) and value.get(RATE) == CHOSEN]
+
+
+def _at_each(block: Block, tried: Sequence[Any]) -> Block:
+    """Return a block with every rate that was tried where it, or one of its parents, is at the rate `chosen`."""
+    roles = {role: {**block[role], RATE: tried} for role in open_parents(block)}
+    return {**block, **roles, **({RATE: tried} if CHOSEN in values(block, RATE) else {})}
+
+
+def _is_chosen(
+    key: str, among: Mapping[str, Cell], arms: Mapping[str, str], rates: Mapping[str, float | None]
+) -> bool | None:
+    """Return whether a cell and those it builds on are at the rates chosen for their arms; None while that is open.
+
+    A cell that trains nothing has no rate of its own to choose.
+    """
+    cell = among.get(key)
+    if cell is None:
+        return True
+    own = rates.get(arms[key])
+    mine = not _trains(cell) or (None if own is None else own == cell.recipe.learning_rate)
+    answers = [mine, *(_is_chosen(parent, among, arms, rates) for _, parent in cell.parents)]
+    return False if False in answers else None if None in answers else True
 
 
 def _unique(many: Iterable[Cell]) -> list[Cell]:

@@ -237,6 +237,41 @@ def test_a_child_of_parents_has_one_arm_on_all_seeds():
     assert {cell.seed for cell in planned.cells if cell.method.name == "adapterfusion"} == {0, 1, 100}
 
 
+def test_a_delta_is_evaluated_elsewhere_at_the_rate_that_was_chosen_for_it():
+    """The rate `chosen` of a parent is that of its own arm on its own task; the child trains nothing and has none."""
+    tasks = ["micro/qa", "micro/inference"]
+    tried = {**TRIED, "task": tasks}
+    fresh = {**tried, RATE: "chosen", "seed": [0, 1]}
+    source = {"method": ["lora", "full"], "task": tasks, RATE: "chosen"}
+    moved = {"model": "micro-t5-nano", "method": "reuse", "task": tasks, "parents.source": source, "seed": [0, 1]}
+    best = {("lora", "micro/qa"): 1e-2, ("lora", "micro/inference"): 3e-3, ("full", "micro/qa"): 3e-3}
+    first = rate_tuning.expand([tried, fresh, moved], Scored({}))
+    assert {cell.seed for cell in first.cells} == {100}
+    assert first.waiting == 8 + 16
+    scores = {
+        identity.key(cell): -abs(
+            math.log(cell.recipe.learning_rate / best.get((cell.method.name, cell.task.name), 1e-2))
+        )
+        for cell in first.cells
+    }
+    planned = rate_tuning.expand([tried, fresh, moved], Scored(scores))
+    assert planned.waiting == 0
+    by_key = identity.by_key(planned.cells)
+    evaluated = [cell for cell in planned.cells if cell.method.name == "reuse"]
+    assert len(evaluated) == len(tasks) * len(tasks) * 2 * 2
+    chosen = {
+        (cell.method.name, cell.task.name): cell.recipe.learning_rate
+        for cell in planned.cells if cell.seed != 100 and not cell.parents
+    }  # fmt: skip
+    assert len(set(chosen.values())) > 1
+    for cell in evaluated:
+        [(_, key)] = cell.parents
+        parent = by_key[key]
+        assert parent.recipe.learning_rate == chosen[parent.method.name, parent.task.name]
+        assert parent.seed == cell.seed
+    assert len([cell for cell in planned.cells if cell.seed != 100 and not cell.parents]) == 2 * 2 * 2
+
+
 def test_a_rate_that_is_a_map_of_methods_is_tried_for_a_chosen_one():
     """Its numbers are chosen among for each method."""
     tried = {**TRIED, RATE: [{"full": 1e-3, "lora": 1e-2}, {"full": 3e-3, "default": 3e-2}, {"default": 3e-2}]}
