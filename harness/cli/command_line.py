@@ -11,7 +11,7 @@ from harness.config.schema import AXES, DOTTED, Runtime
 from harness.errors import UsageError, near
 from harness.experiments import declared_types
 from harness.experiments.declared_types import seed
-from harness.experiments.rate_search import TUNING_SEED
+from harness.experiments.rate_search import SEARCH, TUNING_SEED
 from harness.paths import located
 
 SETTINGS = ("launcher", "jobs", "rerun")
@@ -59,7 +59,7 @@ def parse(words: Sequence[str], settings: Sequence[str] = SETTINGS) -> CommandLi
             raise UsageError(f"{plus}{key} is given twice; give it once, with commas between choices: {plus}{key}=A,B.")
         if not text.strip():
             raise UsageError(f"{key}={text}: a value is missing.")
-        if key in (*AXES, TUNING_SEED) or ("." in key and key.partition(".")[0] in DOTTED):
+        if key in (*AXES, TUNING_SEED) or ("." in key and key.partition(".")[0] in (*DOTTED, SEARCH)):
             (added if plus else block)[key] = choices(key, text)
         elif key in runtime_names and not plus:
             runtime[key] = text
@@ -128,6 +128,6 @@ def choices(key: str, text: str) -> list[Any]:
 
 def _value(key: str, text: str) -> Any:
     try:
-        return declared_types.value(key, text)
+        return declared_types.value(key.removeprefix(f"{SEARCH}."), text)
     except ValueError as error:
         raise UsageError(f"{key}={text}: not a value ({str(error)[:120]}).") from error

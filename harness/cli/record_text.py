@@ -48,7 +48,10 @@ def _search(search: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the rates that were tried for this cell's, with their validation scores in points of 100."""
     if not search.get("tried"):
         return
-    tried = [f"{rate(at)} {status if score is None else f'{100 * score:.1f}'}" for at, score, status in search["tried"]]
+    tried = [
+        " ".join([rate(at), *map(_values, fields), status if score is None else f"{100 * score:.1f}"])
+        for at, score, status, *fields in search["tried"]
+    ]
     edge = f", at the {search['edge']} edge" if search.get("edge") else ""
     yield "tuned", f"{', '.join(tried)} (validation, seed {', '.join(map(str, search['seeds']))}){edge}"
 
@@ -118,8 +121,11 @@ def _error(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Ite
 
 def _flat(fields: Mapping[str, Any]) -> str:
     shown = {name: field for name, field in fields.items() if name not in ("name", SEARCH) and field not in (None, "")}
-    texts = (f"{name}={value(field)}" for name, field in shown.items())
-    return f"{fields['name']}  {' '.join(texts)}".strip()
+    return f"{fields['name']}  {_values(shown)}".strip()
+
+
+def _values(fields: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={value(field)}" for name, field in fields.items())
 
 
 def _scores(point: Mapping[str, Any]) -> str:

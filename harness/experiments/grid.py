@@ -25,7 +25,7 @@ from harness.experiments.declared_types import DERIVED, settable, synonyms
 from harness.experiments.declared_types import seed as seed_of
 from harness.experiments.holes import Hole
 from harness.experiments.options import match
-from harness.experiments.rate_search import TUNED
+from harness.experiments.rate_search import SEARCH, TUNED
 from harness.models import weight_files
 from harness.nearest import closest
 from harness.paths import located
@@ -196,6 +196,10 @@ class _Plan:
     def _check_keys(self, block: Block) -> None:
         for key in block:
             group, dot, field = str(key).partition(".")
+            if group == SEARCH:
+                raise UsageError(
+                    f"{key}: fields are searched with the rate {TUNED}, by sweep and reproduce; leave it out."
+                )
             if key not in AXES and not (dot and field and group in DOTTED):
                 raise UsageError(f"a grid has no choice {key!r}.{near(str(key), AXES, settable(), synonyms())}")
 

@@ -12,7 +12,7 @@ for another reason has no score and is not tried again.
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.errors import UsageError
@@ -21,6 +21,8 @@ from harness.experiments.rate_choice import DIVERGED, Choice, Outcome
 
 TUNED, TUNING_SEED = "tuned", "tuning_seed"
 """The word for a searched rate, and the choice of the seeds on which rates are tried."""
+SEARCH = "search"
+"""The word before a field that is searched together with the rate, as in search.method.rank=4,8 (several_axes/)."""
 USUAL_SEED = 1000
 """The seed on which a search tries rates where none is chosen."""
 STEP = 2
@@ -35,11 +37,12 @@ MOST = len(FIRST) + (FARTHEST - STEP) // STEP + 2
 
 @dataclass(frozen=True)
 class Trial:
-    """A rate that was tried, in which round, with its outcome."""
+    """A rate that was tried, in which round, with its outcome, and with values of other searched fields."""
 
     learning_rate: float
     round: int
     outcome: Outcome
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Search:
     - start: the usual rate. seeds: those on which it tries rates. path: the trials of the rounds that have ended.
     - next: the rates whose cells the search waits for; none where it has ended.
     - choice: the chosen rate among those of the path; None where no rate has a score.
+    - fields: the chosen values of other searched fields (several_axes/). trials: how many points such a search tries.
     """
 
     start: float
@@ -56,18 +60,34 @@ class Search:
     path: tuple[Trial, ...]
     next: tuple[float, ...]
     choice: Choice | None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    trials: int = 0
 
     def more(self, rates: int) -> int:
-        """Return how many trials follow those that the search waits for now, if it tries so many rates in all."""
-        return len(self.seeds) * max(0, rates - len(self.path) - len(self.next)) if self.next else 0
+        """Return how many trials follow those that the search waits for now, if it tries so many rates in all.
+
+        A search of several fields has a number of its own.
+        """
+        return len(self.seeds) * max(0, (self.trials or rates) - len(self.path) - len(self.next)) if self.next else 0
 
     def to_json(self) -> dict[str, Any]:
-        """Return the search as a record of a cell at its rate has it: {"tried": [[rate, validation, status]], …}."""
+        """Return the search as a record of a cell at its rate has it: {"tried": [[rate, validation, status]], …}.
+
+        Where other fields were searched, a point that was tried ends with their values.
+        """
         return {
             "seeds": list(self.seeds),
             "start": self.start,
-            "most": MOST,
-            "tried": [[trial.learning_rate, mean(trial.outcome), trial.outcome.status] for trial in self.path],
+            "most": self.trials or MOST,
+            "tried": [
+                [
+                    trial.learning_rate,
+                    mean(trial.outcome),
+                    trial.outcome.status,
+                    *([dict(trial.fields)] if trial.fields else []),
+                ]
+                for trial in self.path
+            ],
             "edge": self.choice.edge if self.choice else "",
         }
 

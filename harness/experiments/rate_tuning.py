@@ -21,6 +21,8 @@ from harness.experiments.exhibits import CHOSEN, RATE, Block, distinct, searched
 from harness.experiments.holes import Hole
 from harness.experiments.rate_choice import Outcome
 from harness.experiments.rate_search import TUNED, TUNING_SEED, Search
+from harness.experiments.several_axes import searched_fields
+from harness.experiments.several_axes.arms import Varied
 from harness.store import identity
 from harness.store.store import Store
 from harness.training.objectives.registry import has_head
@@ -90,6 +92,7 @@ def expand(blocks: Sequence[Block], store: Store, holes: bool = False, spent: Co
 def _expand(blocks: Sequence[Block], store: Store, holes: list[Hole], spent: Collection[str] | None) -> Planned:
     """Return the cells of `expand`; combinations that cannot run go to `holes`."""
     searched = [block for block in blocks if TUNED in values(block, RATE)]
+    searched_fields.check_tuned([block for block in blocks if block not in searched])
     others = [block for block in blocks if TUNED not in values(block, RATE)]
     planned = _with_chosen(others, store, holes) if others else Planned([], 0)
     if not searched:
@@ -203,11 +206,19 @@ def _with_tuned(
     planned: Planned, blocks: Sequence[Block], store: Store, holes: list[Hole], spent: Collection[str] | None
 ) -> Planned:
     """Return the cells of the plan with those of blocks at the rate `tuned`."""
-    reported, tuning = _Cells(), _Cells()
+    reported, tuning, varied = _Cells(), _Cells(), dict[str, Varied]()
     for block in blocks:
-        plain = {**{axis: value for axis, value in block.items() if axis != TUNING_SEED}, RATE: "x1"}
+        wanted, seeds = searched_fields.of(block), list(searched_on(block))
+        plain = {
+            **{axis: value for axis, value in searched_fields.without(block).items() if axis != TUNING_SEED},
+            RATE: "x1",
+        }
         reported.add(grid.expand([plain], holes))
-        tuning.add(grid.expand([{**plain, "seed": list(searched_on(block))}], []))
+        tuning.add(grid.expand([{**plain, "seed": seeds}], []))
+        if wanted is not None:
+            for single in searched_fields.singles(plain):
+                arms = _arms(grid.expand([{**single, "seed": seeds}], []))
+                varied |= dict.fromkeys(arms.values(), Varied(single, wanted.of(single)))
     untrained = tuple(dict.fromkeys(cell.method.name for cell in reported.untrained))
     if untrained and not reported.arms:
         raise UsageError(
@@ -219,7 +230,7 @@ def _with_tuned(
     for arm, name in reported.names().items():
         if not tuning.arms[arm]:  # it cannot run, and is among the holes
             continue
-        search, tried = _search(tuning.arms[arm], store, spent)
+        search, tried = _search(tuning.arms[arm], store, spent, varied.get(arm))
         searches[name] = search
         trials |= identity.by_key(tried)
         if search.next:
@@ -227,7 +238,10 @@ def _with_tuned(
         elif search.choice is None:
             lost[name] = len(reported.arms[arm])
         else:
-            cells += [_at(cell, search.choice.learning_rate, search.to_json()) for cell in reported.arms[arm]]
+            members = reported.arms[arm]
+            if search.fields:
+                members = varied[arm].cells(search.fields, [cell.seed for cell in members])
+            cells += [_at(cell, search.choice.learning_rate, search.to_json()) for cell in members]
     everything = _unique([*trials.values(), *cells])
     pending = frozenset(key for key in trials if rate_choice.ended(key, store, spent) is None)
     return Planned(everything, waiting, (), trials, pending, searches, lost, untrained)
@@ -272,20 +286,24 @@ def _trains(cell: Cell) -> bool:
     return cell.recipe.steps > 0 and not bare
 
 
-def _search(cells: Sequence[Cell], store: Store, spent: Collection[str] | None) -> tuple[Search, list[Cell]]:
+def _search(
+    cells: Sequence[Cell], store: Store, spent: Collection[str] | None, varied: Varied | None
+) -> tuple[Search, list[Cell]]:
     """Return the search of an arm, and its trials so far. cells: of the arm at its usual rate, one for each tuning
-    seed.
+    seed. varied: where other fields are searched, too.
     """
     tried: list[Cell] = []
     seeds = [cell.seed for cell in cells]
 
-    def outcome(rate: float) -> Outcome | None:
+    def outcome(some: Sequence[Cell], rate: float) -> Outcome | None:
         """Return what the trials at one rate gave, and note them."""
-        members = [_at(cell, rate, {"seeds": seeds}) for cell in cells]
+        members = [_at(cell, rate, {"seeds": seeds}) for cell in some]
         tried.extend(members)
         return rate_choice.outcome(members, store, spent)
 
-    return rate_search.search(cells[0].recipe.learning_rate, seeds, outcome), tried
+    if varied is not None:
+        return varied.search(cells[0], seeds, outcome), tried
+    return rate_search.search(cells[0].recipe.learning_rate, seeds, lambda rate: outcome(cells, rate)), tried
 
 
 def _at(cell: Cell, rate: float, search: Mapping[str, Any]) -> Cell:

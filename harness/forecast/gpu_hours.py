@@ -18,6 +18,7 @@ from harness.config.step_load import Load, gib
 from harness.experiments import exhibits, rate_tuning
 from harness.experiments.exhibits import CHOSEN, RATE, Block, values
 from harness.experiments.rate_search import TUNED, TUNING_SEED
+from harness.experiments.several_axes import searched_fields
 from harness.forecast import client
 from harness.measurement import peak_flops
 
@@ -57,7 +58,8 @@ def cells_of(blocks: Sequence[Block]) -> list[Cell]:
 
 def _listed(block: Mapping[str, Any]) -> dict[str, list[Any]]:
     usual = {role: {**block[role], RATE: "x1"} for role in rate_tuning.open_parents(block)}
-    choices = {key: list(values({**block, **usual}, key)) for key in block if key != TUNING_SEED}
+    block = {**searched_fields.without(block), **usual}
+    choices = {key: list(values(block, key)) for key in block if key != TUNING_SEED}
     return {**choices, **({RATE: ["x1"]} if {CHOSEN, TUNED} & set(map(str, choices.get(RATE, []))) else {})}
 
 

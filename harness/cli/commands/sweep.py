@@ -3,10 +3,13 @@
 deltabench sweep method=full,lora,adapter 'task=micro/*' seed=0,1,2
 deltabench sweep method=lora method.rank=1,2,4,8 seed=0,1,2 --for 30m launcher=joblib jobs=4
 deltabench sweep method=full,lora recipe.learning_rate=tuned seed=0,1,2     a rate for each arm, searched first
+deltabench sweep method=lora recipe.learning_rate=tuned search.method.rank=4,8,16 search.trials=24    a rank, too
 deltabench sweep 'method=*' --dry-run                        what would run, as `deltabench plan` prints it
 deltabench sweep 'method=*' --skip-impossible                the cells that can run, where some combinations cannot
 
 Choices are separated by commas; * ? [] are patterns. A method.FIELD applies to the methods that have it.
+search.FIELD=A,B with the rate tuned: Optuna searches the rate and these fields together, with as many trials for every
+arm (search.trials, 16); pip install "deltabench[optuna]".
 Settings: store, device, threads, timeout (seconds per cell), keep (delta|none); launcher with its fields
 (launcher.FIELD=value, see `deltabench list launchers`), jobs (cells at once), rerun (statuses to try again, e.g.
 rerun=stale,failed), probe (measurements of finished cells, see `deltabench probe --help`), deterministic (GPUs),
