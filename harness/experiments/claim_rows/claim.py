@@ -9,7 +9,9 @@ from harness.experiments.verdict import Finding
 
 
 def side_text(value: Any) -> Any:
-    """Return the text of a side of a comparison as its table shows it: the method and the fields of its variant."""
+    """Return the text of an option: a side of a comparison as its table shows it, or a list as a sentence has it."""
+    if isinstance(value, list):
+        return enumeration([str(side_text(one)) for one in value])
     if not isinstance(value, Mapping):
         return value
     texts = (
@@ -21,6 +23,11 @@ def side_text(value: Any) -> Any:
     if isinstance(methods, list):
         return " ".join(["each of " * (len(methods) > 1) + ", ".join(map(str, methods)), *texts])
     return " ".join(text.removeprefix("method=") for text in texts)
+
+
+def enumeration(names: Sequence[str]) -> str:
+    """Return names as a sentence lists them: "a, b and c"."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
 def _listed(values: Sequence[Any]) -> str:

@@ -20,7 +20,7 @@ ROWS = (
     ),
     declared(
         "scale-speeds",
-        "On a larger backbone {methods} converges faster.",
+        "Convergence on a larger backbone is faster, for {methods}.",
         f"{_MODULE}.model_size:speeds",
         margin=0.1,
         why="faster in six pairs of ten: closer to one half is no order",

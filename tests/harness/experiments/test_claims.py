@@ -4,7 +4,7 @@ import pytest
 
 from harness.analysis import report
 from harness.analysis.study import study
-from harness.experiments import exhibits
+from harness.experiments import claims, exhibits
 from harness.experiments.verdict import overall
 
 EVEN = dict.fromkeys(("full", "lora", "adapter", "prefix", "prompt"), 0.8)
@@ -20,6 +20,16 @@ def judged(name, runs, claim=None):
     exhibit = exhibits.load(name)
     found = [finding for one in study.studies(exhibit, runs) for finding in report.judge(exhibit, one)]
     return next(one for one in found if claim is None or one.claim == claim)
+
+
+def test_every_sentence_is_english():
+    """Options stand in it as a reader writes them, not as Python does."""
+    rows = [(claims.find(name), options) for one in exhibits.catalogue().values() for name, options in one.claims]
+    sentences = [row.with_options({**row.options, **options}).sentence for row, options in rows]
+    assert len(sentences) > 45
+    for sentence in sentences:
+        assert not set('[]{}"') & set(sentence), sentence
+        assert sentence.endswith("."), sentence
 
 
 def order(runs):
