@@ -39,7 +39,7 @@ The fields of methods, where a method's own page says no more:
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar
 
@@ -213,11 +213,12 @@ def _matches(pattern: re.Pattern[str], name: str) -> bool:
 class Parent:
     """A finished cell that another one builds on: its method with all fields, and its `delta_state`.
 
-    state: trained tensors by parameter name, each of its parameter's shape.
+    state: trained tensors by parameter name, each of its parameter's shape. parents: those that it builds on.
     """
 
     method: MethodConfig
     state: Mapping[str, torch.Tensor]
+    parents: "Mapping[str, Parent]" = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

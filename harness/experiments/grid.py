@@ -180,13 +180,14 @@ class _Plan:
             specs = {role: [part for spec in listed for part in _each_parent(spec)] for role, listed in specs.items()}
         for chosen in _products(specs):
             planned = {role: _parent(role, spec, cell, kind, given) for role, spec in sorted(chosen.items())}
-            made = {role: parent for role, parent in planned.items() if isinstance(parent, Cell)}
-            for role, parent in made.items():
-                parent_order.check_head(cell, role, parent)
-            yield from made.values()
-            keys = (
-                (role, parent if isinstance(parent, str) else identity.key(parent)) for role, parent in planned.items()
-            )
+            keys = []
+            for role, parent in planned.items():
+                if isinstance(parent, str):
+                    keys.append((role, parent))
+                    continue
+                parent_order.check_head(cell, role, parent[-1])
+                yield from parent
+                keys.append((role, identity.key(parent[-1])))
             yield replace(own, parents=tuple(keys))
 
     def _objectives(self, model: ModelConfig) -> list[str]:
@@ -273,8 +274,11 @@ def _each_parent(spec: Any) -> Iterator[Any]:
     yield from _products(choices)
 
 
-def _parent(role: str, spec: Any, child: Cell, kind: str, given: Mapping[str, Any]) -> Cell | str:
-    """Return a parent as a key, or as the one cell of a block. Choices that the block lacks are the child's."""
+def _parent(role: str, spec: Any, child: Cell, kind: str, given: Mapping[str, Any]) -> list[Cell] | str:
+    """Return a parent as a key, or as the one cell of a block, after those that it builds on itself.
+
+    Choices that the block lacks are the child's.
+    """
     if not re.fullmatch(r"[A-Za-z]\w*", role):
         raise UsageError(f"parents.{role}: a role is a word of letters, digits and _.")
     if isinstance(spec, str) and re.fullmatch(r"[0-9a-f]{64}", spec):
@@ -287,14 +291,15 @@ def _parent(role: str, spec: Any, child: Cell, kind: str, given: Mapping[str, An
         same["method"] = kind
     elif "method" not in spec:
         raise UsageError(f"parents.{role}={spec}: name its method, as in {{method: full, seed: 0}}.")
-    parents = parent_order.without_children(expand([{**same, **spec}]))
+    many = expand([{**same, **spec}])
+    parents = parent_order.without_children(many)
     if len(parents) != 1 or kind not in (parent_order.ANY, parents[0].method.name):
         names = ", ".join(dict.fromkeys(cell.method.name for cell in parents))
         wanted = f"one {kind} cell" if kind != parent_order.ANY else "one cell"
         raise UsageError(
             f"parents.{role}: {child.method.name} needs {wanted} there; this is {len(parents)} of {names}."
         )
-    return parents[0]
+    return [*(cell for cell in many if cell is not parents[0]), parents[0]]
 
 
 def _recipe(values: Mapping[str, Any], change: Mapping[str, Any], method: str) -> RecipeConfig:

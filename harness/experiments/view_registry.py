@@ -76,6 +76,7 @@ VIEWS = {
         View("learns-less", "table", "harness.analysis.forgetting.views:with_ranks"),
         View("intruders-down", "table", "harness.analysis.forgetting.intruders:table"),
         View("intruders-down-figure", "figure", "harness.analysis.forgetting.intruders:figure"),
+        View("intruders-in-sequence", "table", "harness.analysis.forgetting.accumulation:table"),
         View("soups", "table", "harness.analysis.combining.soups:table"),
         View("pscp", "table", "harness.analysis.tradeoffs.pscp_views:table"),
         View("pscp-winners", "table", "harness.analysis.tradeoffs.pscp_views:winners"),

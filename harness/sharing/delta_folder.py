@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
-from torch import nn
 from transformers import PreTrainedConfig
 
 from harness import atomic_files
@@ -39,7 +39,7 @@ def write(built: Built, folder: Path, origin: Mapping[str, Any]) -> None:
     Raises UsageError for a delta that depends on other cells, and for a method without trainable parameters.
     """
     state = delta_state(built.model)
-    if not state or (built.cell.parents and _leans_on_parents(built.model)):
+    if not state or (built.cell.parents and _leans_on_parents(built)):
         raise UsageError(
             f"a delta of {built.cell.method.name} cannot be exported alone: it depends on the cells it builds on."
             if built.cell.parents
@@ -168,10 +168,14 @@ def from_peft(folder: Path, cell: Cell) -> Built:
     return Built(own, model, method)
 
 
-def _leans_on_parents(model: nn.Module) -> bool:
-    """Return whether a delta holds tensors that did not train here: another cell's."""
-    added = (module for module in model.modules() if isinstance(module, Delta))
-    return any(not p.requires_grad for module in added for p in module.parameters())
+def _leans_on_parents(built: Built) -> bool:
+    """Return whether a model has frozen tensors of other cells: in its deltas, or in place of the backbone's own."""
+    added = (module for module in built.model.modules() if isinstance(module, Delta))
+    if any(not p.requires_grad for module in added for p in module.parameters()):
+        return True
+    plain = dict(finished_model.backbone(built.cell).named_parameters())
+    frozen = ((name, p) for name, p in built.model.named_parameters() if name in plain and not p.requires_grad)
+    return any(not torch.equal(p, plain[name]) for name, p in frozen)
 
 
 def _check_free(folder: Path) -> None:

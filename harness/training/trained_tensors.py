@@ -36,7 +36,7 @@ def save(folder: AttemptFolder, name: str, tensors: Mapping[str, torch.Tensor]) 
 
 
 def load(store: Store, cell: Cell) -> "dict[str, Parent]":
-    """Return role -> the tensors that this parent trained, at its best point.
+    """Return role -> the tensors that this parent trained, at its best point, with its own parents.
 
     Raise UsageError for a file that is not whole safetensors, and for a parent on another backbone.
     """
@@ -52,11 +52,10 @@ def load(store: Store, cell: Cell) -> "dict[str, Parent]":
                 f"{parent.model.weights} weights): its trained tensors mean nothing on {cell.model.name}"
             )
         try:
-            loaded[role] = Parent(
-                parent.method, tensor_reader.load(path) if path.is_file() or trained(store, key) else {}
-            )
+            state = tensor_reader.load(path) if path.is_file() or trained(store, key) else {}
         except (OSError, ValueError) as error:
             raise UsageError(f"parent {role}: {path.name} of cell {key[:12]} cannot be read ({error})") from error
+        loaded[role] = Parent(parent.method, state, load(store, parent))
     return loaded
 
 

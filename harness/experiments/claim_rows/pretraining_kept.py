@@ -88,4 +88,17 @@ CLAIMS = (
         why="two points: nobody would call a larger drop small",
         options={"method": None, "factor": 0.7},
     ),
+    declared(
+        "intruders-accumulate",
+        "Intruder dimensions of {method} accumulate over tasks learnt in sequence.",
+        "harness.analysis.forgetting.accumulation:accumulate",
+        margin=0.1,
+        estimand="intruder dimensions per matrix at the threshold `epsilon` after the last task of a sequence, less "
+        "those after its first task, paired by seed",
+        direction="above the margin, for each sequence of the method",
+        scale="singular vectors among the first ten of a matrix",
+        why="one more in ten matrices",
+        any_rate="two stages of one sequence are compared, whatever its rates; at others it is another sequence",
+        options={"method": None, "epsilon": 0.5},
+    ),
 )

@@ -68,6 +68,17 @@ def test_a_parent_of_another_seed_comes_first_all_the_same() -> None:
     ]  # fmt: skip
 
 
+def test_a_chain_is_planned_from_its_first_cell_on() -> None:
+    """Three tasks in sequence: a parent that has a parent of its own."""
+    first = {"method": "lora", "task": "micro/sentiment", "recipe.learning_rate": 1e-2}
+    second = {"method": "continual", "task": "micro/qa", "parents.before": first}
+    found = grid.expand([{**CHILD, "method": "continual", "seed": [1, 0], "parents.before": second}])
+    tasks = ["micro/sentiment", "micro/qa", CHILD["task"]]
+    assert [(cell.task.name, cell.seed) for cell in found] == [(task, seed) for seed in (1, 0) for task in tasks]
+    for number, cell in enumerate(found):
+        assert [key for _, key in cell.parents] == [identity.key(found[number - 1])] * (number % 3 > 0)
+
+
 def test_the_key_contains_the_parents_and_the_command_names_them() -> None:
     *_, child = grid.expand([{**CHILD, **TWO}])
     assert identity.key(child) != identity.key(replace(child, parents=()))

@@ -1,0 +1,81 @@
+"""Intruders of tasks learnt in sequence: a cell's place follows from its parents, and a gap stays one."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.analysis.forgetting import accumulation
+from harness.analysis.study import study
+from harness.analysis.study.study import Study
+from harness.experiments import claims, exhibits
+from harness.experiments.verdict import Finding
+from harness.store.archive import Run
+
+TASKS = ("micro/inference", "micro/sentiment", "micro/qa")
+Make = Callable[..., Study]
+
+
+def seen(run: Run, intruders: int, parents: Sequence[str]) -> Run:
+    """The record with a matrix of which so many of the first ten vectors are intruders, and with its parents."""
+    likeness = [0.1] * intruders + [0.9] * (10 - intruders)
+    row = {"name": "a", "role": "q", "change": 0.3, "rank_share": 0.1, "likeness": likeness}
+    probes = {"spectrum": {"status": "done", "matrices": [row], "why_null": {}}}
+    cell = {**run.record["cell"], "parents": [["before", key] for key in parents]}
+    return replace(run, record={**run.record, "cell": cell, "probes": probes})
+
+
+@pytest.fixture
+def make(make_run: Callable[..., Run]) -> Make:
+    def do(counts: Sequence[int] = (1, 3, 6), without: Sequence[tuple[int, int]] = ()) -> Study:
+        """A sequence of lora. counts: intruders after each task; without: (stage, seed) that have no record."""
+        runs = []
+        for seed in range(4):
+            parents: list[str] = []
+            for stage, (task, count) in enumerate(zip(TASKS, counts, strict=True)):
+                made = make_run(
+                    "continual" if stage else "lora", task, seed, fields={"parts": ["lora"]} if stage else {}
+                )
+                made = seen(made, count + (seed == 0 and stage > 0), parents)
+                parents = [made.record["key"]]
+                runs += [] if (stage, seed) in without else [made]
+        (here,) = study.studies(exhibits.load("intruders-accumulate"), runs)
+        return here
+
+    return do
+
+
+def judge(made: Study, **options: Any) -> Finding:
+    claim = claims.find("intruders-accumulate")
+    given = {**claim.options, "method": "lora", **options}
+    return claim.with_options(given).find(made, given)
+
+
+def test_a_stage_is_the_length_of_its_chain(make: Make) -> None:
+    rows = accumulation.table(make()).rows
+    assert [row[0].text for row in rows] == ["lora, 1 task", "lora, 2 tasks", "lora, 3 tasks"]
+    assert rows[2][1].text == "micro/inference, then micro/sentiment, then micro/qa"
+    assert [row[4].value for row in rows] == [pytest.approx(count) for count in (1.0, 3.25, 6.25)]
+
+
+@pytest.mark.parametrize(("counts", "verdict"), [((1, 3, 6), "reproduced"), ((6, 3, 1), "contradicted")])
+def test_they_accumulate_or_do_not(make: Make, counts: Sequence[int], verdict: str) -> None:
+    found = judge(make(counts))
+    assert found.verdict == verdict, found.sentence
+    assert [(row.left, row.right) for row in found.comparisons] == [("lora, 3 tasks", "lora, 1 task")]
+
+
+def test_a_method_without_a_sequence_is_untested(make: Make) -> None:
+    assert judge(make(), method="full").verdict == "untested"
+
+
+def test_a_broken_chain_leaves_a_gap(make: Make) -> None:
+    """Without its second cell a seed has no third stage, which is not taken for a second one."""
+    made = make(without=[(1, 0)])
+    rows = accumulation.table(made).rows
+    assert [row[4].value for row in rows] == [pytest.approx(count) for count in (1.0, 3.0, 6.0)]
+    assert len(rows[2][4].keys) == 3
+    lost = make(without=[(1, seed) for seed in range(4)])
+    assert [row[0].text for row in accumulation.table(lost).rows] == ["lora, 1 task"]
+    assert judge(lost).verdict == "untested"
