@@ -234,9 +234,10 @@ class Runtime:
     - one_pass: how many cells that differ in their learning rate alone train in one process, in one forward and
       backward pass a step. Results are those of cells apart up to rounding, which a rate that is too high amplifies;
       records have neither times nor memory.
-    - reuse_frozen: the body below a head that trains, or the encoder below a decoder that trains, computes each row
-      once and remembers its output (up to 256 MiB); with dropout it does so in evaluation only. Results are the same
-      up to rounding; times are those of this shortcut, so costs of methods are compared without it.
+    - reuse_frozen: the body below a head that trains, the encoder below a decoder that trains, or the blocks below the
+      lowest one that trains, compute each row once and remember their output (up to 256 MiB); with dropout they do so
+      in evaluation only. Results are the same up to rounding; times are those of this shortcut, so costs of methods are
+      compared without it.
     """
 
     store: str = runtime("results/store", also=("output_dir",))

@@ -19,7 +19,7 @@ from harness.training.checkpoint import Place, Stopped, Unusable
 from harness.training.course import divergence, evaluations, learning_rates
 from harness.training.course.evaluations import Fitted, Point
 from harness.training.course.work import Work
-from harness.training.frozen.remembered import remembering
+from harness.training.frozen.remembering import remembering
 from harness.training.updating import awake
 from methods.backbone.trainable_parameters import trainable
 from methods.base import Method, Training, UsageError

@@ -1,57 +1,14 @@
 """A frozen part computes each row once, and nothing else changes."""
 
-from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
-
 import pytest
 import torch
 
-from harness.config.schema import MethodConfig, ModelConfig, RecipeConfig
-from harness.measurement.meter import Meter
-from harness.models import backbone, tokenizer
-from harness.store.attempt_folder import AttemptFolder
-from harness.training.course.evaluations import Fitted
-from harness.training.course.work import Work
-from harness.training.fit import fit
+from harness.config.schema import ModelConfig
+from harness.models import backbone
 from harness.training.frozen import remembered
+from harness.training.frozen.remembering import remembering
 from harness.training.objectives import registry as objectives
-from harness.training.score import prepare
-from methods import registry as methods
-from tasks.base import Task
-
-RECIPE = RecipeConfig(learning_rate=1e-2, steps=12, evaluate_every=4, batch_size=8, dropout=0.0)
-Train = Callable[..., tuple[Work, Fitted]]
-
-
-@pytest.fixture
-def train(label_task: Task, tmp_path: Path, request: pytest.FixtureRequest) -> Train:
-    """Train a method on a tiny model, which is named by its fixture."""
-
-    def do(
-        name: str, objective: str, method: str, reuse: bool, fields: dict[str, Any] | None = None, **recipe: Any
-    ) -> tuple[Work, Fitted]:
-        model_config: ModelConfig = request.getfixturevalue(name)
-        settings = replace(RECIPE, **recipe)
-        made = objectives.make(objective, label_task, tokenizer.load(model_config))
-        model = backbone.load(model_config, made.head, seed=0, dropout=settings.dropout)
-        torch.manual_seed(0)
-        delta = methods.make(MethodConfig(method, fields or {}))
-        delta.attach(model)
-        folder = AttemptFolder(tmp_path / str(len(list(tmp_path.iterdir()))))
-        folder.path.mkdir()
-        splits = prepare(made, label_task)
-        meter = Meter(torch.device("cpu"))
-        work = Work(model, delta, made, label_task, splits, settings, folder, meter, reuse_frozen=reuse)
-        return work, fit(work, 1, 1)
-
-    return do
-
-
-def _alike(one: Fitted, other: Fitted) -> bool:
-    mine, theirs = one.last.tensors, other.last.tensors
-    return all(torch.allclose(tensor, theirs[name], rtol=1e-3, atol=1e-5) for name, tensor in mine.items())
+from tests.harness.training.frozen.conftest import Train, alike
 
 
 @pytest.mark.parametrize(
@@ -68,7 +25,7 @@ def test_results_are_the_same_and_a_frozen_part_is_asked_once_per_row(
 ) -> None:
     (plain, one), (work, other) = train(name, objective, method, False), train(name, objective, method, True)
     assert plain.remembered is None
-    assert _alike(one, other)
+    assert alike(one, other)
     assert [row["scores"] for row in plain.curve] == [row["scores"] for row in work.curve]
     if part is None:
         assert work.remembered is None
@@ -90,7 +47,7 @@ def test_a_method_whose_size_follows_from_a_budget_trains(train: Train, reuse: b
 def test_with_dropout_only_evaluation_is_remembered(train: Train) -> None:
     _, plain = train("bert", "classifier", "linear_probe", False, dropout=0.1)
     work, fitted = train("bert", "classifier", "linear_probe", True, dropout=0.1)
-    assert _alike(plain, fitted)
+    assert alike(plain, fitted)
     assert work.remembered is not None
     assert work.remembered.drops
     calls = work.remembered.given + work.remembered.computed
@@ -101,7 +58,7 @@ def test_no_more_than_the_limit_is_kept(train: Train, monkeypatch: pytest.Monkey
     monkeypatch.setattr(remembered, "LIMIT", 1)
     _, plain = train("bert", "classifier", "linear_probe", False)
     work, fitted = train("bert", "classifier", "linear_probe", True)
-    assert _alike(plain, fitted)
+    assert alike(plain, fitted)
     assert work.remembered is not None
     assert len(work.remembered.rows) == 1
 
@@ -113,7 +70,7 @@ def test_what_depends_on_trained_tensors_is_not_remembered(t5: ModelConfig) -> N
     model.get_encoder().register_forward_hook(lambda part, inputs, output: output)
     model.get_encoder().block[0].register_forward_hook(lambda part, inputs, output: (output[0] * outside, *output[1:]))
     ids = torch.ones(2, 3, dtype=torch.long)
-    with remembered.remembering(model) as memory:
+    with remembering(model) as memory:
         for _ in range(2):
             states = model.get_encoder()(input_ids=ids, attention_mask=ids, return_dict=True).last_hidden_state
             assert states.requires_grad
