@@ -73,6 +73,7 @@ VIEWS = {
         View("forgetting", "table", "harness.analysis.forgetting.views:table"),
         View("other-tasks", "table", "harness.analysis.forgetting.views:other_tasks"),
         View("forgetting-figure", "figure", "harness.analysis.forgetting.figures:draw"),
+        View("learns-less-figure", "figure", "harness.analysis.forgetting.figures:of_claims"),
         View("learns-less", "table", "harness.analysis.forgetting.views:with_ranks"),
         View("intruders-down", "table", "harness.analysis.forgetting.intruders:table"),
         View("intruders-down-figure", "figure", "harness.analysis.forgetting.intruders:figure"),

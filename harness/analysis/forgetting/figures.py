@@ -7,6 +7,7 @@ import numpy as np
 
 from harness.analysis.forgetting import learning_paths
 from harness.analysis.output import figure_style
+from harness.analysis.study import statistics
 from harness.analysis.study.study import Study
 
 if TYPE_CHECKING:
@@ -14,25 +15,39 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Way = tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]
+LINE = 9.0
+"""Points of height that a name at the end of a curve takes."""
 
 
-def draw(studies: Sequence[Study]) -> "Figure":
-    """Draw two panels per model: the score against the rise of the loss, and the rise over the steps."""
+def of_claims(studies: Sequence[Study]) -> "Figure":
+    """Draw the same figure of the methods alone that the exhibit's claims compare."""
+    return draw(studies, claimed=True)
+
+
+def draw(studies: Sequence[Study], claimed: bool = False) -> "Figure":
+    """Draw two panels per model: the score against the rise of the loss, and the rise over the steps.
+
+    Crosses at the ends are 95 % intervals over seeds. claimed: whether only the methods of the claims are drawn.
+    """
     looks = figure_style.looks(studies)
     made = figure_style.figure(figsize=(8.4, 0.8 + 3.6 * len(studies)))
     grid = made.subplots(len(studies), 2, squeeze=False)
     drawn: list[str] = []
     for row, study in zip(grid, studies, strict=True):
         ways = mean_ways(study)
+        if claimed:
+            ways = {arm: way for arm, way in ways.items() if study.method_of[arm] in _in_claims(study)}
         drawn += [arm for arm in ways if arm not in drawn]
         _curves(row[0], {arm: (rises, 100 * scores) for arm, (_, scores, rises) in ways.items()}, looks, ends=True)
         _curves(row[1], {arm: (steps, rises) for arm, (steps, _, rises) in ways.items()}, looks, ends=False)
+        _intervals(row[0], study, ways, looks)
+        _names(row[1], ways)
         row[0].set_title(figure_style.short(study.model, 28))
         row[0].set_xlabel("forgotten: rise of the loss on pretraining text (nats per word)")
         row[0].set_ylabel(f"learnt: {study.role} score (points)")
         row[1].set_xlabel("step")
         row[1].set_ylabel("forgotten (nats per word)")
-    _legend(made, studies, drawn, looks)
+    _legend(made, studies, drawn, looks, claimed)
     return made
 
 
@@ -67,13 +82,59 @@ def _curves(
         axes.set_xlim(left=min(0.0, *(float(across.min()) for across, _ in curves.values())))
 
 
+def _in_claims(study: Study) -> set[str]:
+    """Return the methods on the two sides of the exhibit's claims."""
+    sides = [use[side] for _, use in study.exhibit.claims for side in ("left", "right") if use.get(side)]
+    named = [side.get("method") if isinstance(side, Mapping) else side for side in sides]
+    return {str(method) for methods in named for method in (methods if isinstance(methods, list) else [methods])}
+
+
+def _intervals(axes: "Axes", study: Study, ways: Mapping[str, Way], looks: Mapping[str, Mapping[str, Any]]) -> None:
+    """Draw the interval over seeds of each curve's end, of its score and of its rise."""
+    paths, rows = learning_paths.paths(study), learning_paths.rows(study)
+    for arm in ways:
+        own = rows[rows.arm == arm]
+        ends = [(seed, paths[key]) for seed, key in zip(own.seed, own.key, strict=True) if key in paths]
+        by_seed = [[path for number, path in ends if number == seed] for seed in sorted({seed for seed, _ in ends})]
+        rises = np.array([[np.mean([path.rises[-1] for path in group]) for group in by_seed]])
+        scores = np.array([[np.mean([100 * path.scores[-1] for path in group]) for group in by_seed]])
+        (across, _), (up, _) = statistics.interval(rises), statistics.interval(scores)
+        if np.isnan([across.low, up.low]).any():
+            continue
+        spans = [[across.mean - across.low], [across.high - across.mean]], [[up.mean - up.low], [up.high - up.mean]]
+        color = looks[arm]["color"]
+        axes.errorbar([across.mean], [up.mean], xerr=spans[0], yerr=spans[1], color=color, linewidth=0.9, zorder=2)
+
+
+def _names(axes: "Axes", ways: Mapping[str, Way]) -> None:
+    """Write each arm's name beside the end of its curve, moved up where it would lie on another name."""
+    if not ways:
+        return
+    axes.margins(x=0.03)
+    low, high = axes.get_ylim()
+    height = (high - low) * LINE / (axes.bbox.height / axes.figure.dpi * 72)
+    place = -np.inf
+    for arm, (steps, _, rises) in sorted(ways.items(), key=lambda item: float(item[1][2][-1])):
+        place = max(place + height, float(rises[-1]))
+        text: dict[str, Any] = {"fontsize": 7, "va": "center", "annotation_clip": False}
+        axes.annotate(f" {arm}", (float(steps[-1]), place), xytext=(4, 0), textcoords="offset points", **text)
+
+
 def _legend(
-    made: "Figure", studies: Sequence[Study], arms: Sequence[str], looks: Mapping[str, Mapping[str, Any]]
+    made: "Figure", studies: Sequence[Study], arms: Sequence[str], looks: Mapping[str, Mapping[str, Any]], claimed: bool
 ) -> None:
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], label=figure_style.named(studies, arm), markersize=4, **looks[arm]) for arm in arms]
-    level = f"means over tasks and {figure_style.seeds(studies)}; a mark each snapshot, a ring at the last step"
-    absent = figure_style.unplaced(studies, lambda study, arm: arm in arms or not study.trains(arm))
+    level = (
+        f"means over tasks and {figure_style.seeds(studies)}; a mark each snapshot, a ring at the last step, with its "
+        "95% interval over seeds"
+    )
+
+    def drawn_or_left_out(study: Study, arm: str) -> bool:
+        """Return whether an arm is drawn, or does not belong here."""
+        return arm in arms or not study.trains(arm) or (claimed and study.method_of[arm] not in _in_claims(study))
+
+    absent = figure_style.unplaced(studies, drawn_or_left_out)
     lines = level, absent, figure_style.marked(studies, arms), figure_style.subtitle(studies)
     figure_style.legend(made, handles, 3, *lines)

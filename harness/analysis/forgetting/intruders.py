@@ -115,8 +115,11 @@ def figure(studies: Sequence[Study]) -> "Figure":
         for arm in _shown(study):
             results = [outcome for probed in rows[rows.arm == arm].probes if (outcome := _result(probed))]
             for axes, name, unit in zip(row, (LOSS, SCORE), (1, 100), strict=True):
-                means = unit * np.mean([outcome[name] for outcome in results], axis=0)
-                axes.plot(results[0]["factors"], means, linestyle="-", linewidth=1.2, markersize=4, **looks[arm])
+                values = unit * np.array([outcome[name] for outcome in results], dtype=float)
+                across, look = results[0]["factors"], looks[arm]
+                axes.plot(across, values.mean(axis=0), linestyle="-", linewidth=1.2, markersize=4, **look)
+                low, high = values.min(axis=0), values.max(axis=0)
+                axes.fill_between(across, low, high, color=look["color"], alpha=0.15, linewidth=0)
         plain = [outcome["plain_loss"] for probed in rows.probes if (outcome := _result(probed))]
         if plain:
             row[0].axhline(float(np.mean(plain)), color=figure_style.FLOOR, linestyle="--", linewidth=0.9)
@@ -135,7 +138,9 @@ def _legend(made: "Figure", studies: Sequence[Study], looks: Mapping[str, Mappin
 
     arms = list(dict.fromkeys(arm for study in studies for arm in _shown(study)))
     handles = [Line2D([], [], label=figure_style.named(studies, arm), markersize=4, **looks[arm]) for arm in arms]
-    level = f"means over tasks and {figure_style.seeds(studies)}; dashed: the bare backbone"
+    level = (
+        f"means over tasks and {figure_style.seeds(studies)}, bands: the range of the cells; dashed: the bare backbone"
+    )
     figure_style.legend(made, handles, 4, level, figure_style.marked(studies, arms), figure_style.subtitle(studies))
 
 

@@ -160,3 +160,17 @@ def test_the_figures_are_drawn(make: Make) -> None:
     assert len(figures.draw([made]).axes) == 2
     assert len(intruders.figure([made]).axes) == 2
     assert set(figures.mean_ways(made)) == {"full", "lora"}
+
+
+def test_the_figure_of_claims_has_their_methods_alone(make: Make) -> None:
+    """Its names are those at the ends of the curves, and nothing else is said to be missing."""
+    slopes = {"full": 0.3, "lora": 0.1, "bitfit": 0.2}
+    for name, view, expected in (
+        ("delta-forgetting", figures.draw, ["bitfit", "full", "lora"]),
+        ("learns-less", figures.of_claims, ["full", "lora"]),
+    ):
+        made = make(slopes, name=name)
+        drawn = view([made])
+        assert sorted(text.get_text().strip() for text in drawn.axes[1].texts) == expected
+        assert len(drawn.axes[0].containers) == len(expected), "an interval at each end"
+        assert "without a place" not in " ".join(text.get_text() for text in drawn.texts)
