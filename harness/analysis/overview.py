@@ -5,6 +5,7 @@ python -m harness.analysis.overview --pages [NAME …]   first draws these refer
 """
 
 import sys
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,12 @@ HEAD = """# Our reference runs
 Every claim that was judged, with its verdict and the numbers behind it. Models whose names begin with `micro-` are
 small backbones that were pretrained on the microworld, a generated English world: their numbers test a paper's claim
 at small scale, and they are not the paper's numbers. Forecasts of memory are for the real models. This page is made
-by `python -m harness.analysis.overview`.
+by `python -m harness.analysis.overview`. [Contradicted claims](contradictions.md) says what differs from the papers
+where a claim is contradicted.
 
+"""
+
+TABLE = """
 | exhibit | model | verdict | claim and evidence |
 |---|---|---|---|
 """
@@ -32,7 +37,7 @@ by `python -m harness.analysis.overview`.
 
 def text(folder: Path) -> str:
     """Return the page over the runs in a folder."""
-    return HEAD + "".join(_lines(folder)) + _without(folder)
+    return HEAD + _counts(folder) + TABLE + "".join(_lines(folder)) + _without(folder)
 
 
 def draw_pages(folder: Path, names: Collection[str] = ()) -> Iterator[str]:
@@ -50,11 +55,22 @@ def draw_pages(folder: Path, names: Collection[str] = ()) -> Iterator[str]:
         yield place.name
 
 
-def _lines(folder: Path) -> Iterator[str]:
+def findings_in(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every finding of the runs in a folder with the name of its exhibit."""
     for path in sorted(folder.glob("*/claims.json")):
-        name = path.parent.name
         for finding in strict_json.parse(atomic_files.read_text(path))["findings"]:
-            yield f"| [{name}]({name}/README.md) | {finding['model']} | **{finding['verdict']}** | {_cell(finding)} |\n"
+            yield path.parent.name, finding
+
+
+def _counts(folder: Path) -> str:
+    counts = Counter(finding["verdict"] for _, finding in findings_in(folder))
+    listed = ", ".join(f"{counts[verdict]} {verdict}" for verdict in sorted(counts))
+    return f"{counts.total()} verdicts: {listed}.\n"
+
+
+def _lines(folder: Path) -> Iterator[str]:
+    for name, finding in findings_in(folder):
+        yield f"| [{name}]({name}/README.md) | {finding['model']} | **{finding['verdict']}** | {_cell(finding)} |\n"
 
 
 def _cell(finding: dict[str, Any]) -> str:

@@ -35,3 +35,10 @@ def test_pages_are_drawn_anew_from_the_records_beside_them(tmp_path):
     assert list(overview.draw_pages(tmp_path, ["dora-table7"])) == ["dora-table7"]
     assert "## Tables" in (tmp_path / "dora-table7" / "README.md").read_text()
     assert not (tmp_path / "dora-table7-memory" / "README.md").exists()
+
+
+def test_each_contradiction_is_discussed_and_nothing_else():
+    discussed = (assets.reference() / "contradictions.md").read_text(encoding="utf-8")
+    headings = [line.removeprefix("## ") for line in discussed.splitlines() if line.startswith("## ")]
+    found = {name for name, one in overview.findings_in(assets.reference()) if one["verdict"] == "contradicted"}
+    assert sorted(found) == sorted(name for heading in headings for name in heading.split(", "))
