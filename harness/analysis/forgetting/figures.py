@@ -52,18 +52,22 @@ def draw(studies: Sequence[Study], claimed: bool = False) -> "Figure":
 
 
 def mean_ways(study: Study) -> dict[str, Way]:
-    """Return arm -> (steps, scores, rises), [N] each, means over seeds and tasks; cells with other steps are left
-    out.
+    """Return arm -> (steps, scores, rises), [N] each, means over seeds and tasks.
+
+    Cells with other steps are left out, and arms that lack a task that another arm has.
     """
     paths, rows = learning_paths.paths(study), learning_paths.rows(study)
+    rows = rows[[str(key) in paths and len(paths[str(key)].steps) > 1 for key in rows.key]]
     ways: dict[str, Way] = {}
-    for arm in study.clean.arms:
-        own = [paths[key] for key in rows[rows.arm == arm].key if key in paths and len(paths[key].steps) > 1]
-        alike = [path for path in own if path.steps == own[0].steps]
-        if alike:
-            scores, rises = (np.mean([getattr(path, name) for path in alike], axis=0) for name in ("scores", "rises"))
-            ways[arm] = np.array(alike[0].steps), scores, rises
-    return ways
+    for arm, own in learning_paths.on_every_task(rows).groupby("arm", sort=False):
+        steps = paths[str(own.key.iloc[0])].steps
+        alike = own[[paths[str(key)].steps == steps for key in own.key]]
+        scores, rises = (
+            learning_paths.mean_over_tasks(alike, {key: getattr(path, name) for key, path in paths.items()})
+            for name in ("scores", "rises")
+        )
+        ways[str(arm)] = np.array(steps), scores, rises
+    return {arm: ways[arm] for arm in study.clean.arms if arm in ways}
 
 
 def _curves(
@@ -91,14 +95,15 @@ def _in_claims(study: Study) -> set[str]:
 
 def _intervals(axes: "Axes", study: Study, ways: Mapping[str, Way], looks: Mapping[str, Mapping[str, Any]]) -> None:
     """Draw the interval over seeds of each curve's end, of its score and of its rise."""
-    paths, rows = learning_paths.paths(study), learning_paths.rows(study)
+    paths = learning_paths.paths(study)
+    ends = {key: (100 * path.scores[-1], path.rises[-1]) for key, path in paths.items()}
+    rows = learning_paths.rows(study)
     for arm in ways:
-        own = rows[rows.arm == arm]
-        ends = [(seed, paths[key]) for seed, key in zip(own.seed, own.key, strict=True) if key in paths]
-        by_seed = [[path for number, path in ends if number == seed] for seed in sorted({seed for seed, _ in ends})]
-        rises = np.array([[np.mean([path.rises[-1] for path in group]) for group in by_seed]])
-        scores = np.array([[np.mean([100 * path.scores[-1] for path in group]) for group in by_seed]])
-        (across, _), (up, _) = statistics.interval(rises), statistics.interval(scores)
+        panels = [
+            learning_paths.of_cells(study, [ends.get(str(key), (np.nan, np.nan))[place] for key in rows.key])
+            for place in (0, 1)
+        ]
+        (up, _), (across, _) = (statistics.interval(panel.of(arm)) for panel in panels)
         if np.isnan([across.low, up.low]).any():
             continue
         spans = [[across.mean - across.low], [across.high - across.mean]], [[up.mean - up.low], [up.high - up.mean]]

@@ -20,6 +20,7 @@ from harness.experiments.claim_rows.claim import Claim
 from harness.experiments.verdict import Comparison, Finding
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 PROBE = "intruders_down"
@@ -112,12 +113,16 @@ def figure(studies: Sequence[Study]) -> "Figure":
     grid = made.subplots(len(studies), 2, squeeze=False)
     for row, study in zip(grid, studies, strict=True):
         rows = learning_paths.rows(study)
-        for arm in _shown(study):
-            results = [outcome for probed in rows[rows.arm == arm].probes if (outcome := _result(probed))]
+        for arm, own in _drawn(study).items():
+            by_key = {str(key): _result(probed) for key, probed in zip(own.key, own.probes, strict=True)}
+            results = list(by_key.values())
             for axes, name, unit in zip(row, (LOSS, SCORE), (1, 100), strict=True):
                 values = unit * np.array([outcome[name] for outcome in results], dtype=float)
-                across, look = results[0]["factors"], looks[arm]
-                axes.plot(across, values.mean(axis=0), linestyle="-", linewidth=1.2, markersize=4, **look)
+                across, look = results[0]["factors"], looks[str(arm)]
+                mean = unit * learning_paths.mean_over_tasks(
+                    own, {key: outcome[name] for key, outcome in by_key.items()}
+                )
+                axes.plot(across, mean, linestyle="-", linewidth=1.2, markersize=4, **look)
                 low, high = values.min(axis=0), values.max(axis=0)
                 axes.fill_between(across, low, high, color=look["color"], alpha=0.15, linewidth=0)
         plain = [outcome["plain_loss"] for probed in rows.probes if (outcome := _result(probed))]
@@ -133,15 +138,23 @@ def figure(studies: Sequence[Study]) -> "Figure":
     return made
 
 
+def _drawn(study: Study) -> "dict[str, pd.DataFrame]":
+    """Return arm -> its measured cells, for the arms that have some on each task."""
+    rows = learning_paths.rows(study)
+    measured = learning_paths.on_every_task(rows[[bool(_result(probed)) for probed in rows.probes]])
+    arms = [arm for arm in study.clean.arms if study.trains(arm)]
+    return {arm: own for arm in arms if len(own := measured[measured.arm == arm])}
+
+
 def _legend(made: "Figure", studies: Sequence[Study], looks: Mapping[str, Mapping[str, Any]]) -> None:
     from matplotlib.lines import Line2D
 
-    arms = list(dict.fromkeys(arm for study in studies for arm in _shown(study)))
+    arms = list(dict.fromkeys(arm for study in studies for arm in _drawn(study)))
     handles = [Line2D([], [], label=figure_style.named(studies, arm), markersize=4, **looks[arm]) for arm in arms]
-    level = (
-        f"means over tasks and {figure_style.seeds(studies)}, bands: the range of the cells; dashed: the bare backbone"
-    )
-    figure_style.legend(made, handles, 4, level, figure_style.marked(studies, arms), figure_style.subtitle(studies))
+    level = f"means over tasks and {figure_style.seeds(studies)}; bands: the range; dashed: the bare backbone"
+    absent = figure_style.unplaced(studies, lambda study, arm: arm in _drawn(study) or arm not in _shown(study))
+    lines = level, absent, figure_style.marked(studies, arms), figure_style.subtitle(studies)
+    figure_style.legend(made, handles, 4, *lines)
 
 
 def _notes(study: Study) -> tuple[str, ...]:

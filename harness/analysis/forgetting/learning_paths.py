@@ -94,3 +94,19 @@ def at_equal_score(study: Study, left: str, right: str) -> Panel:
         score = min(way.scores[-1] for way in ways if way)
         values[:, task, seed] = [way.rise_at(score) for way in ways if way]
     return replace(pair, values=values)
+
+
+def on_every_task(known: "pd.DataFrame") -> "pd.DataFrame":
+    """Return the rows of the arms that have a cell on each task that is there: another arm's mean would be over others.
+
+    known: rows of cells that were measured.
+    """
+    tasks = known.groupby("arm").task.transform("nunique")
+    return known[tasks == known.task.nunique()]
+
+
+def mean_over_tasks(known: "pd.DataFrame", values: Mapping[str, Sequence[float]]) -> "np.ndarray[Any, Any]":
+    """Return the mean over tasks of the means over seeds, [N], of one arm's cells. values: key -> its values, [N]."""
+    by_task = [[values[str(key)] for key in part.key] for _, part in known.groupby("task", sort=False)]
+    mean: np.ndarray[Any, Any] = np.mean([np.mean(part, axis=0) for part in by_task], axis=0)
+    return mean

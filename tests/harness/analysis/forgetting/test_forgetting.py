@@ -1,6 +1,6 @@
 """Learning against forgetting: rises of the loss, at the end and at equal scores, and the rank of updates."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,10 +45,13 @@ def matrices(share: float, seed: int) -> dict[str, Any]:
 def make(make_grid: Callable[..., list[Run]], monkeypatch: pytest.MonkeyPatch) -> Make:
     monkeypatch.setattr(open_rates, "tuned", lambda content: True)
 
-    def do(slopes: dict[str, float], drop: float = 0.3, name: str = "delta-forgetting", **quality: float) -> Study:
+    def do(
+        slopes: dict[str, float], drop: float = 0.3, name: str = "delta-forgetting",
+        tasks: Sequence[str] = ("micro/sentiment",), **quality: float,
+    ) -> Study:  # fmt: skip
         methods = ("none", *slopes)
         changed = []
-        for run in make_grid(methods=methods, tasks=("micro/sentiment",), seeds=range(4), quality=quality or None):
+        for run in make_grid(methods=methods, tasks=tasks, seeds=range(4), quality=quality or None):
             method, seed = run.record["cell"]["method"]["name"], run.record["cell"]["seed"]
             found = {}
             if method in slopes:
@@ -173,4 +176,16 @@ def test_the_figure_of_claims_has_their_methods_alone(make: Make) -> None:
         drawn = view([made])
         assert sorted(text.get_text().strip() for text in drawn.axes[1].texts) == expected
         assert len(drawn.axes[0].containers) == len(expected), "an interval at each end"
-        assert "without a place" not in " ".join(text.get_text() for text in drawn.texts)
+        assert "without a place" not in drawn.legends[0].get_title().get_text()
+
+
+@pytest.mark.parametrize("draw", [figures.draw, intruders.figure])
+def test_a_method_that_lacks_a_task_is_named_and_not_averaged_over_the_others(make: Make, draw: Any) -> None:
+    made = make({"full": 0.3, "lora": 0.1}, tasks=("micro/sentiment", "micro/qa"))
+    gone = (made.scores.method == "lora") & (made.scores.task == "micro/qa")
+    partly = replace(made, scores=made.scores[~gone])
+    for whole, expected in ((made, 2), (partly, 1)):
+        drawn = draw([whole])
+        lines = [line for line in drawn.axes[1].lines if len(line.get_xdata()) > 2]
+        assert len(lines) == expected
+    assert "without a place here: lora" in drawn.legends[0].get_title().get_text()
