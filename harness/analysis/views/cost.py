@@ -152,7 +152,11 @@ def _marks(axes: "Axes", study: Study, looks: dict[str, dict[str, Any]]) -> None
 def put_names(
     axes: "Axes", study: Study, placed: dict[str, tuple[float, float]], looks: dict[str, dict[str, Any]]
 ) -> None:
-    """Draw each name at the first place where it covers no mark and no other name, with a thin line to its mark."""
+    """Draw each name at the first place where it covers no mark and no other name, with a thin line to its mark.
+
+    Its letters have a white edge, so that a line behind them does not cross them.
+    """
+    from matplotlib.patheffects import withStroke
     from matplotlib.transforms import Bbox
 
     points: dict[str, tuple[float, float]] = {}
@@ -169,6 +173,7 @@ def put_names(
             arrowprops={"arrowstyle": "-", "color": looks[arm]["color"], "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2},
         )  # fmt: skip
         note.set_in_layout(False)
+        note.set_path_effects([withStroke(linewidth=2, foreground="white")])
         size, box = note.get_window_extent(), taken[0]
         for reach, (right, up) in product(REACH, SIDES):
             note.set_horizontalalignment(("center", "left", "right")[right])
