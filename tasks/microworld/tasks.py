@@ -14,7 +14,7 @@ from tasks.microworld import commonsense, inference, instructions, lexicon, read
 _SOURCE = f"microworld {lexicon.VERSION}, generated"
 
 
-_PROMPT = "below is an instruction that describes a task . write a response that appropriately completes the request . "
+PROMPT = "below is an instruction that describes a task . write a response that appropriately completes the request . "
 
 
 def _made(make: Callable[[str], Splits]) -> Callable[[TaskConfig], Splits]:
@@ -64,11 +64,11 @@ TASKS = {
     ),
     "micro/instructions": TaskRow(
         category="instruction following", metric="exact_match",
-        template=_PROMPT + "### instruction : {instruction} ### input : {input} ### response :",
+        template=PROMPT + "### instruction : {instruction} ### input : {input} ### response :",
         load=_made(instructions.suite), answer="text", max_input_tokens=64, max_target_tokens=8, source=_SOURCE,
     ),
     "micro/commonsense": TaskRow(
-        category="commonsense", metric="extracted_accuracy", template=_PROMPT + "### instruction : {instruction} ### response :",
+        category="commonsense", metric="extracted_accuracy", template=PROMPT + "### instruction : {instruction} ### response :",
         load=_made(commonsense.mixture), answer="text", chance=commonsense.CHANCE, max_input_tokens=112,
         max_target_tokens=8, source=_SOURCE,
     ),

@@ -9,10 +9,13 @@ from collections.abc import Callable, Mapping
 from harness.config.schema import TaskConfig
 from harness.errors import UsageError
 from tasks.base import Splits, TaskRow
+from tasks.microworld.tasks import PROMPT
 from tasks.microworld2 import (
     VERSION,
+    commonsense,
     entailments,
     graded_rows,
+    instructions,
     reviews,
     same_meaning,
     story_questions,
@@ -35,17 +38,24 @@ SHARES: Mapping[str, Mapping[int, int]] = {
     "micro2/summary": {1: 20, 2: 40, 3: 40},
     "micro2/dialogue": {1: 30, 2: 40, 3: 30},
     "micro2/acceptability": {1: 25, 2: 25, 3: 25, 4: 25},
+    "micro2/instructions": {1: 30, 2: 40, 3: 30},
 }
 
 
-def _load(maker: graded_rows.Maker, labels: int) -> Callable[[TaskConfig], Splits]:
+def _made(make: Callable[[str, str], Splits]) -> Callable[[TaskConfig], Splits]:
+    """Return what loads generated rows. make: from the task's name and a seed."""
+
     def load(config: TaskConfig) -> Splits:
         for name in ("files", "columns", "data_dir"):
             if getattr(config, name):
                 raise UsageError(f"task.{name}: {config.name} is generated and reads no files. Leave it out.")
-        return graded_rows.splits(maker, labels, f"{config.name} {config.split_seed}", SHARES[config.name])
+        return make(config.name, f"{config.name} {config.split_seed}")
 
     return load
+
+
+def _load(maker: graded_rows.Maker, labels: int) -> Callable[[TaskConfig], Splits]:
+    return _made(lambda name, seed: graded_rows.splits(maker, labels, seed, SHARES[name]))
 
 
 def _classes(
@@ -90,5 +100,16 @@ TASKS = {
     "micro2/dialogue": _texts("summarisation", "dialogue : {dialogue} summary :", summaries.plan, 16),
     "micro2/acceptability": _classes(
         "acceptability", "sentence : {sentence} acceptable ?", well_formed.acceptability, well_formed.LABEL_WORDS
+    ),
+    "micro2/instructions": TaskRow(
+        category="instruction following", metric="exact_match",
+        template=PROMPT + "### instruction : {instruction} ### input : {input} ### response :",
+        load=_load(instructions.order, len(instructions.KINDS)), answer="text", max_input_tokens=80, max_target_tokens=20,
+        source=_SOURCE,
+    ),
+    "micro2/commonsense": TaskRow(
+        category="commonsense", metric="extracted_accuracy", template=PROMPT + "### instruction : {instruction} ### response :",
+        load=_made(lambda _, seed: commonsense.mixture(seed)), answer="text", chance=commonsense.CHANCE,
+        max_input_tokens=128, max_target_tokens=8, source=_SOURCE,
     ),
 }  # fmt: skip

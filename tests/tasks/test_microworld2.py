@@ -23,7 +23,14 @@ from tasks import registry as tasks
 from tasks.base import Example, Task
 from tasks.microworld import vocabulary, world
 from tasks.microworld2 import VERSION, corpus, graded_rows, word_ids
-from tasks.microworld2.pretraining import first_world, noise, pretraining_run, step_losses, weight_cards
+from tasks.microworld2.pretraining import (
+    first_attention,
+    first_world,
+    noise,
+    pretraining_run,
+    step_losses,
+    weight_cards,
+)
 from tasks.microworld2.pretraining.backbone_sizes import SIZES, Size
 from tasks.microworld2.pretraining.reading_plan import Reading, ids_of
 from tasks.microworld2.tasks import SHARES
@@ -49,13 +56,13 @@ def level(row: Example) -> int:
     return int(row.id.rpartition("level")[2])
 
 
-def test_there_are_twelve_tasks_in_five_categories_and_acceptability() -> None:
+def test_there_are_twelve_tasks_in_five_categories_and_three_more() -> None:
     counts = Counter(tasks.catalogue()[name].category for name in NAMES)
     assert counts == {
         "sentiment": 3, "inference": 3, "paraphrase": 2, "question answering": 2, "summarisation": 2,
-        "acceptability": 1,
+        "acceptability": 1, "instruction following": 1,
     }  # fmt: skip
-    assert sorted(name for name in tasks.catalogue() if name.startswith("micro2/")) == NAMES
+    assert {name for name in tasks.catalogue() if name.startswith("micro2/")} == {*NAMES, "micro2/commonsense"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -278,7 +285,7 @@ def test_interrupted_pretraining_ends_as_uninterrupted(tmp_path: Path, monkeypat
         def __init__(self, size: Size) -> None:
             super().__init__(size, 64)
 
-        def step(self, k: int) -> tuple[list[list[int]], Random]:
+        def step(self, k: int) -> tuple[list[list[int]], Random, float | None]:
             if next(stopped):
                 raise KeyboardInterrupt
             return super().step(k)
@@ -308,3 +315,30 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(name: str) -> None:
     assert losses[0] == pytest.approx(float(step_losses.loss(model, rows).detach()), rel=1e-5)
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-5)
+
+
+def test_t5_starts_with_its_neighbours_in_sight() -> None:
+    """A head of each stack looks at the word before, one of the encoder at the word after; all say what they see."""
+    model = step_losses.FAMILIES["t5"][0](SIZES["micro2-t5-nano"].architecture)
+    model.set_attn_implementation("eager")  # the other ones return no attention
+    ids = torch.arange(40, 60)[None]
+    with torch.no_grad():
+        seen = model(input_ids=ids, decoder_input_ids=ids, output_attentions=True)
+    before, after = torch.arange(1, 20), torch.arange(0, 19)
+    assert seen.encoder_attentions[0][0, first_attention.BEFORE, before, before - 1].mean() > 0.5
+    assert seen.encoder_attentions[0][0, first_attention.AFTER, after, after + 1].mean() > 0.5
+    assert seen.decoder_attentions[0][0, first_attention.BEFORE, before, before - 1].mean() > 0.5
+    assert seen.encoder_attentions[0][0, 2, before, before - 1].mean() < 0.2
+    attention = model.decoder.block[1].layer[1].EncDecAttention
+    assert (attention.o.weight == attention.v.weight.T).all()
+
+
+def test_where_much_is_hidden_the_end_from_the_middle_on_is_said() -> None:
+    documents = ids_of(corpus.documents("echo", 40))
+    usual, dense = (step_losses.spans(documents, Random(0), share) for share in (None, 1.0))
+    wanted = [int((batch["labels"] >= 0).sum()) for batch in (usual, dense)]
+    assert wanted[1] > 1.8 * wanted[0]
+    tail = documents[0][-3:]
+    assert dense["labels"][0][dense["labels"][0] >= 0].tolist()[-4:-1] == tail
+    masks = [step_losses.masks(documents, Random(0), share)["labels"] for share in (None, 1.0)]
+    assert int((masks[1] >= 0).sum()) > 2.2 * int((masks[0] >= 0).sum())

@@ -32,8 +32,8 @@ class Reading:
         self._stage, self._ids = -1, list[list[int]]()
         self._epoch, self._order = -1, list[int]()
 
-    def step(self, k: int) -> tuple[list[list[int]], Random]:
-        """Return the documents of step k (from 0) as word ids, and the step's own random numbers."""
+    def step(self, k: int) -> tuple[list[list[int]], Random, float | None]:
+        """Return the documents of step k (from 0) as word ids, the step's own random numbers, and the dense share."""
         stage = bisect_right(self._ends, k)
         if stage != self._stage:
             self._stage, self._epoch = stage, -1
@@ -44,4 +44,5 @@ class Reading:
             self._epoch, self._order = epoch, list(range(len(self._ids)))
             Random(f"{self._size.seed} {stage} {epoch}").shuffle(self._order)
         rows = self._order[at * self._size.batch : (at + 1) * self._size.batch]
-        return [self._ids[i] for i in rows], Random(f"{self._size.seed} step {k}")
+        dense = self._size.dense.get(self._names[stage], 0.0) if self._size.dense else None
+        return [self._ids[i] for i in rows], Random(f"{self._size.seed} step {k}"), dense

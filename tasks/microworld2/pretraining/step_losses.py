@@ -1,4 +1,9 @@
-"""What a step learns, by family: T5's span corruption, RoBERTa's masked words, LLaMA's next word."""
+"""What a step learns, by family: T5's span corruption, RoBERTa's masked words, LLaMA's next word.
+
+dense: the share of the documents of which much is hidden, where there is much to look up (None draws no number): for T5 all that follows a
+place in the middle third (an S-denoiser of Tay et al. 2022), for RoBERTa half of the words. Of a list that is repeated, the usual noise
+hides six words. LLaMA learns every word anyway.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
@@ -20,17 +25,19 @@ from tasks.microworld.pretraining import span_corruption
 from tasks.microworld.pretraining.causal_lm import EMBEDDING_SCALE
 from tasks.microworld.pretraining.curriculum import pad
 from tasks.microworld.vocabulary import SPECIALS
-from tasks.microworld2.pretraining import noise
+from tasks.microworld2.pretraining import first_attention, noise
 
 EOS, MASK = SPECIALS.index("</s>"), SPECIALS.index("<mask>")
-MASKED = 0.2
+MASKED, HALF = 0.2, 0.5
 IGNORED = -100
 Batch = dict[str, torch.Tensor]
 
 
 def t5(architecture: Mapping[str, Any]) -> PreTrainedModel:
-    """Return a random T5."""
-    return T5ForConditionalGeneration(T5Config(**architecture))
+    """Return a random T5 whose heads start with the neighbours."""
+    made = T5ForConditionalGeneration(T5Config(**architecture))
+    first_attention.look_at_neighbours(made)
+    return made
 
 
 def roberta(architecture: Mapping[str, Any]) -> PreTrainedModel:
@@ -46,18 +53,27 @@ def llama(architecture: Mapping[str, Any]) -> PreTrainedModel:
     return made
 
 
-def spans(documents: Sequence[list[int]], rng: Random) -> Batch:
+def spans(documents: Sequence[list[int]], rng: Random, dense: float | None = None) -> Batch:
     """Return input_ids [B, T], attention_mask [B, T] and labels [B, U] for word ids without end tokens.
 
     Verdicts and ends are spans as others (Raffel et al. 2020, and the S-denoiser of Tay et al. 2022).
     """
-    pairs = [_span(ids, rng) for ids in documents]
+    pairs = [_from_middle(ids, rng) if _drawn(dense, rng) else _span(ids, rng) for ids in documents]
     source = pad([inputs for inputs, _ in pairs], 0)
     return {
         "input_ids": source,
         "attention_mask": (source != 0).long(),
         "labels": pad([to for _, to in pairs], IGNORED),
     }
+
+
+def _drawn(share: float | None, rng: Random) -> bool:
+    return share is not None and rng.random() < share
+
+
+def _from_middle(ids: list[int], rng: Random) -> span_corruption.Pair:
+    first = rng.randrange(len(ids) // 3, max(2 * len(ids) // 3, len(ids) // 3 + 1))
+    return span_corruption._replace(ids, [(first, len(ids))])
 
 
 def _span(ids: list[int], rng: Random) -> span_corruption.Pair:
@@ -68,7 +84,7 @@ def _span(ids: list[int], rng: Random) -> span_corruption.Pair:
     return span_corruption.corrupt(ids, rng)
 
 
-def masks(documents: Sequence[list[int]], rng: Random) -> Batch:
+def masks(documents: Sequence[list[int]], rng: Random, dense: float | None = None) -> Batch:
     """Return input_ids [B, T], attention_mask [B, T] and labels [B, T] for word ids without end tokens.
 
     A fifth of the words is to be named: 80 % of them are masked, 10 % replaced by words of the batch and 10 % left (Devlin et al. 2019; Liu et
@@ -78,7 +94,8 @@ def masks(documents: Sequence[list[int]], rng: Random) -> Batch:
     inputs, labels = list[list[int]](), list[list[int]]()
     for ids in documents:
         places = noise.hidden_verdicts(ids, rng)
-        drawn = places or rng.sample(range(len(ids)), max(1, round(MASKED * len(ids))))
+        share = HALF if _drawn(dense, rng) else MASKED
+        drawn = places or rng.sample(range(len(ids)), max(1, round(share * len(ids))))
         shown, wanted = [*ids, EOS], [IGNORED] * (len(ids) + 1)
         for at in drawn:
             wanted[at] = ids[at]
@@ -90,8 +107,11 @@ def masks(documents: Sequence[list[int]], rng: Random) -> Batch:
     return {"input_ids": source, "attention_mask": (source != 0).long(), "labels": pad(labels, IGNORED)}
 
 
-def nexts(documents: Sequence[list[int]], rng: Random) -> Batch:
-    """Return input_ids [B, T], attention_mask [B, T] and labels [B, T]; where verdicts are hidden they alone are learnt."""
+def nexts(documents: Sequence[list[int]], rng: Random, dense: float | None = None) -> Batch:
+    """Return input_ids [B, T], attention_mask [B, T] and labels [B, T]; where verdicts are hidden they alone are learnt.
+
+    dense changes nothing.
+    """
     rows = [[*ids, EOS] for ids in documents]
     labels = [_learnt(ids, rng) for ids in rows]
     source = pad(rows, 0)
@@ -104,9 +124,7 @@ def _learnt(ids: list[int], rng: Random) -> list[int]:
     return [IGNORED, *learnt[1:]]
 
 
-FAMILIES: Mapping[
-    str, tuple[Callable[[Mapping[str, Any]], PreTrainedModel], Callable[[Sequence[list[int]], Random], Batch]]
-] = {
+FAMILIES: Mapping[str, tuple[Callable[[Mapping[str, Any]], PreTrainedModel], Callable[..., Batch]]] = {
     "t5": (t5, spans),
     "roberta": (roberta, masks),
     "llama": (llama, nexts),
