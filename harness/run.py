@@ -15,7 +15,8 @@ from harness.training import checkpoint, determinism, outputs, process_group, st
 from harness.training.course.work import Work
 from harness.training.determinism import choose_device, seed_for
 from harness.training.fit import Asking, go_on, training
-from harness.training.shared import kept
+from harness.training.shared import compiled, kept
+from harness.training.shared.compiled import Compiled
 from methods import registry as methods
 
 Keepers = Callable[[Cell, Runtime, AttemptFolder, torch.device], checkpoint.Keeper]
@@ -62,7 +63,7 @@ def steps(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoin
         method.read(model, read.words.encode)
         step_parts.place(model, cell.recipe, device)
     given = (model, method, read.objective, read.task, read.splits, cell.recipe, folder, meter, keeper)
-    work = Work(*given, reuse_frozen=runtime.reuse_frozen)
+    work = Work(*given, reuse_frozen=runtime.reuse_frozen, compiled=Compiled(model) if runtime.compile else None)
     fitted = yield from training(work, seed_for(cell, "order"), seed_for(cell, "dropout"))
     if runtime.keep == "delta":  # what was trained is on the disk before anything that may still fail
         outputs.deltas(folder, fitted, model)
@@ -85,4 +86,5 @@ def steps(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoin
         },
         "task_facts": dict(read.facts),
     }
-    return step_profile.counted(record, work, device, seed_for(cell, "order"))
+    counted = step_profile.counted(record, work, device, seed_for(cell, "order"))
+    return outputs.unmeasured(counted, "compile", compiled.NOTE) if runtime.compile else counted

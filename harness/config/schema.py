@@ -238,6 +238,9 @@ class Runtime:
       lowest one that trains, compute each row once and remember their output (up to 256 MiB); with dropout they do so
       in evaluation only. Results are the same up to rounding; times are those of this shortcut, so costs of methods are
       compared without it.
+    - compile: training steps run as code that torch compiles, which is kept in the user's cache for later cells
+      (harness/training/shared/compiled.py). Results are the same up to rounding; records have neither times nor
+      memory. Each cell then trains by itself.
     """
 
     store: str = runtime("results/store", also=("output_dir",))
@@ -255,6 +258,7 @@ class Runtime:
     checkpoint_steps: int = runtime(0, least=0)
     one_pass: int = runtime(1, least=1, most=64)
     reuse_frozen: bool = runtime(False)
+    compile: bool = runtime(False)
 
 
 AXES = ("method", "model", "task", "recipe", "objective", "seed")

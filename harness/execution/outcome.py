@@ -137,6 +137,7 @@ def record(
             "fingerprint": fingerprint.joined(code),
             "fingerprint_parts": code,
             "threads": runtime.threads if runtime else None,
+            **({"compile": True} if runtime and runtime.compile else {}),
             "keeps_freed_memory": keeps,
             "ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         },

@@ -95,7 +95,8 @@ def job(config: Any, setup: Setup, pending: Sequence[Pending] = ()) -> list[str]
     store = Store(setup.runtime.store)
     gate = Gate(store, setup.limit)
     listed = pending or [Pending(str(key), int(seen)) for key, seen in zip(config.key, config.seen, strict=True)]
-    several = setup.runtime.one_pass if setup.entry == ENTRY and setup.limit is None else 1
+    apart = setup.entry != ENTRY or setup.limit is not None or setup.runtime.compile
+    several = 1 if apart else setup.runtime.one_pass
     groups = companions.groups(store, [waiting.key for waiting in listed], several)
     statuses, tried_together = [], set[str]()
     with Hosts() as hosts:

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -201,10 +201,15 @@ def _only(trained: Mapping[str, nn.Parameter], rests: Callable[[str], bool]) -> 
 
 def take(step: Step) -> float:
     """Take one optimiser step, and return its mean loss. Raise Diverged."""
+    optimizers.set_rate(step.optimizer, step.rate)
+    take_it = _take_in_parts if step_parts.split(step.work.recipe) else _take_whole
+    with step.work.compiled.steps() if step.work.compiled is not None else nullcontext():
+        return take_it(step)
+
+
+def _take_whole(step: Step) -> float:
+    """Take the step with the whole batch at once, and return its mean loss. Raise Diverged."""
     work, rows, optimizer = step.work, step.rows, step.optimizer
-    optimizers.set_rate(optimizer, step.rate)
-    if step_parts.split(work.recipe):
-        return _take_in_parts(step)
     encoded = work.splits["train"].encoded
     device = next(work.model.parameters()).device
     with work.meter.step(len(rows), int(encoded.tokens[rows].sum())):

@@ -18,6 +18,9 @@ from methods.attachment.delta_state import delta_state
 from tasks import registry as tasks
 
 PREDICTIONS = "predictions.jsonl.gz"
+MEASURES = ("train_s", "data_s", "step_ms", "examples_per_s", "tokens_per_s", "steady_examples_per_s",
+            "steady_tokens_per_s", "busy_beside")  # fmt: skip
+"""What a record says of the time of training."""
 
 
 def predictions(folder: AttemptFolder, fitted: Fitted, splits: Mapping[str, Split]) -> None:
@@ -105,3 +108,21 @@ def leaked(cell: Cell) -> dict[str, str]:
     """Return a note where rows of test or validation are also in train."""
     shared = tasks.leaked(cell.task)
     return {"leaked_rows": shared} if shared else {}
+
+
+def unmeasured(record: Mapping[str, Any], mode: str, reason: str) -> dict[str, Any]:
+    """Return the record without figures of time and memory, which a mode of running makes meaningless.
+
+    mode: the name of the note that says why. reason: what it says.
+    """
+    flops = {**record["flops"], "per_s": None, "share": None}
+    flops["why_null"] = {**flops["why_null"], "per_s": reason}
+    device = {**dict.fromkeys(record["device"]), "name": record["device"]["name"], "why_null": {"nvml": reason}}
+    return {
+        **record,
+        "time": {**record["time"], **dict.fromkeys(MEASURES)},
+        "flops": flops,
+        "device": device,
+        "memory": {"why_null": {"memory": reason}},
+        "notes": {**record["notes"], mode: reason},
+    }

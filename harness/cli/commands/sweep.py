@@ -18,6 +18,7 @@ one_pass=4: up to four cells that differ in their learning rate alone train in o
 pass a step, which is faster where a step is small. They end as apart, up to rounding, and their records have neither
 times nor memory. With --for, and where a method acts between steps, each cell trains by itself.
 reuse_frozen=true: a body, an encoder or lower blocks in which nothing trains compute each row once.
+compile=true: training steps run as code that torch compiles, which takes minutes once and is kept for later cells.
 --for 1h30m: no cell begins that would end later, by its estimate, which the cells that have ended correct. One that
 runs when the time is over stops at a checkpoint.
 A cell that was killed, or could not read or write, is retried once; --retry N: N times, and after a timeout too.

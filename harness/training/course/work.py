@@ -13,6 +13,7 @@ from harness.training.checkpoint import Keeper
 from harness.training.frozen.remembered import Remembered
 from harness.training.objectives.base import Objective
 from harness.training.score import Split
+from harness.training.shared.compiled import Compiled
 from methods.base import Method
 from tasks.base import Task
 
@@ -22,7 +23,7 @@ class Work:
     """Everything one training run works with.
 
     start_flops: floating-point operations before the first step, if any. reuse_frozen: whether a frozen part of the
-    model remembers its outputs; `remembered` is what it remembers.
+    model remembers its outputs; `remembered` is what it remembers. compiled: the steps as compiled code, if any.
     """
 
     model: nn.Module
@@ -37,6 +38,7 @@ class Work:
     curve: list[dict[str, Any]] = field(default_factory=list)
     start_flops: int | None = None
     reuse_frozen: bool = False
+    compiled: Compiled | None = None
     remembered: Remembered | None = None
 
     @property
