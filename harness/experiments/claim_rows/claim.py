@@ -11,7 +11,7 @@ from harness.experiments.verdict import Finding
 def side_text(value: Any) -> Any:
     """Return the text of an option: a side of a comparison as its table shows it, or a list as a sentence has it."""
     if isinstance(value, list):
-        return enumeration([str(side_text(one)) for one in value])
+        return enumeration([str(side_text(side)) for side in value])
     if not isinstance(value, Mapping):
         return value
     texts = (
