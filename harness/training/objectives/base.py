@@ -88,6 +88,10 @@ class OptionScores:
     """The log-likelihoods of a batch's options, and the part that each one's end token has.
 
     sums: [B, C], -inf where a row has fewer options. ends: [B, C], nan where an option was cut before its end token.
+
+    The logits are of the whole vocabulary. Those of the options' words alone would do for a first token, which all
+    options read after the same text, but each later token, the end token included, is read after the option's own
+    words and has a normaliser of its own. The validation loss needs the first token's too.
     """
 
     def __init__(self, n_rows: int, n_options: int, device: torch.device, end: int | None) -> None:
