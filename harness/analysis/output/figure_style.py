@@ -43,6 +43,10 @@ SETTINGS: Any = {
     "svg.fonttype": "path",
     "svg.hashsalt": "deltabench",
 }
+LETTER = 0.066
+"""The width of a letter of a legend's title, in inches: somewhat more than the mean of English text has."""
+MARK = 8
+"""The width of an entry's mark and of the space between two entries, in letters."""
 
 
 @contextmanager
@@ -173,9 +177,17 @@ def wrap(text: str) -> str:
 
 
 def legend(figure: "Figure", handles: Sequence[Any], columns: int, *lines: str) -> None:
-    """Draw the legend under the panels, with `lines` above its entries; empty lines are left out."""
-    title = "\n".join(line for line in lines if line)
-    made = figure.legend(handles=handles, loc="outside lower center", ncols=columns, title=title, title_fontsize=8)
+    """Draw the legend under the panels, in at most so many columns, with `lines` above its entries.
+
+    Lines and columns are fitted to the width of the figure. Empty lines are left out.
+    """
+    width = int(figure.get_figwidth() / LETTER)
+    title = "\n".join(textwrap.fill(part, width) for line in lines if line for part in line.splitlines())
+    widest = MARK + max((len(str(handle.get_label())) for handle in handles), default=0)
+    made = figure.legend(
+        handles=handles, loc="outside lower center", ncols=max(1, min(columns, width // widest)), title=title,
+        title_fontsize=8,
+    )  # fmt: skip
     made.get_title().set_multialignment("center")
 
 

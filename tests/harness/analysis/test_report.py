@@ -83,6 +83,20 @@ def test_every_number_leads_to_cells_that_were_run(name, make_grid, tmp_path, mo
     assert followed >= min(10, 4 * len(exhibit.methods()))
 
 
+def figures_with_cut_legends(monkeypatch):
+    """Return a list to which each figure is added whose legend or caption leaves the picture at a side."""
+    outside, settle = [], figure_style.settle
+
+    def looked_at(figure):
+        settle(figure)
+        edges = [legend.get_window_extent() for legend in figure.legends]
+        if any(box.x0 < 0 or box.x1 > figure.bbox.x1 for box in edges):
+            outside.append([legend.get_title().get_text() for legend in figure.legends])
+
+    monkeypatch.setattr(figure_style, "settle", looked_at)
+    return outside
+
+
 BEGINNINGS = {"svg": b"<svg", "png": b"\x89PNG", "pdf": b"%PDF"}
 NOT_COMPUTED = ("published", "trains", "chosen", "p (Holm)")
 
@@ -97,6 +111,7 @@ def test_everything_is_written_the_page_shows_it_and_the_same_records_give_the_s
         monkeypatch.setattr(report, "FIGURES", ("svg",))
     exhibit, again = exhibits.load(name), tmp_path / "again"
     again.mkdir()
+    outside = figures_with_cut_legends(monkeypatch)
     for folder in (again, tmp_path) if name in EACH_PART_ONCE else (tmp_path,):
         report.render(exhibit, "quick", runs_for(exhibit, make_grid), folder)
     for path in again.iterdir():
@@ -113,6 +128,7 @@ def test_everything_is_written_the_page_shows_it_and_the_same_records_give_the_s
     for finding in index["findings"]:
         assert finding["sentence"] in page
     assert len(index["findings"]) == len(exhibit.claims)
+    assert not outside
     assert "microworld" in page
     assert "microworld" in shown(tmp_path)
 
