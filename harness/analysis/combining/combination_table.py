@@ -90,7 +90,8 @@ def printed_name(setting: Setting) -> str:
 
 
 def _notes(study: Study, plan: Factorial, printed: bool) -> tuple[str, ...]:
-    sizes = ", ".join(f"{size} on {name.partition(' ')[0]}" for name, size in sorted(plan.sizes.items()))
+    named = (f"{size} on {name.partition(' ')[0]}" for name, size in sorted(plan.sizes.items()))
+    sizes = ", ".join(dict.fromkeys(named))  # one task has a column with and one without a template
     absent = [plan.written(chosen) for chosen in plan.combinations() if chosen not in plan.arm_of]
     notes = [
         *common_notes(study),

@@ -139,13 +139,15 @@ def panel(
 ) -> Panel:
     """Return the reported scores of one model's selected rows as arrays.
 
-    order: methods first named come first; a method's arms by the numbers in their names, then by text.
+    order: methods first named come first; a method's arms by the numbers in their names, then by text. Tasks likewise,
+    in whatever order the records come.
     scores: whether the values are those of the tasks' metrics, and not something that a probe measured.
     bounds: the lowest and the highest possible value of what a probe measured.
     """
     rows = rows[rows.role == role].assign(column=lambda frame: columns(frame))
     arms = tuple(sorted(rows.arm.unique(), key=lambda arm: arm_place(arm, order)))
-    tasks, seeds = tuple(rows.column.unique()), tuple(sorted(int(seed) for seed in rows.seed.unique()))
+    tasks = tuple(sorted(rows.column.unique(), key=by_numbers))
+    seeds = tuple(sorted(int(seed) for seed in rows.seed.unique()))
     values = np.full((len(arms), len(tasks), len(seeds)), np.nan)
     keys = np.full(values.shape, "", dtype=object)
     size, base = np.full(len(tasks), np.nan), np.full(len(tasks), np.nan)
@@ -176,5 +178,9 @@ def columns(rows: "pd.DataFrame") -> "pd.Series[str]":
 def arm_place(arm: str, order: tuple[str, ...]) -> tuple[int, list[tuple[float, str]]]:
     """Return the sort key of an arm: its method's place in `order`, then the numbers in its name, then its text."""
     name = arm.split(" ")[0]
-    words = [(float(word), "") if word[0].isdigit() else (-1.0, word) for word in _WORDS.findall(arm)]
-    return order.index(name) if name in order else len(order), words
+    return order.index(name) if name in order else len(order), by_numbers(arm)
+
+
+def by_numbers(text: str) -> list[tuple[float, str]]:
+    """Return the sort key of a name, in which numbers count as numbers: the name with 64 is before that with 256."""
+    return [(float(word), "") if word[0].isdigit() else (-1.0, word) for word in _WORDS.findall(text)]

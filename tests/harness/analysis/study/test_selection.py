@@ -121,3 +121,10 @@ def test_a_panel_keeps_holes_and_the_keys_behind_every_score(make_grid):
     assert made.arms[missing[0][0]] == "lora"
     assert {run.record["key"] for run in runs} == set(made.cells("full", "lora"))
     assert made.values[missing[0]] != pytest.approx(0)
+
+
+def test_columns_stand_by_their_numbers_in_whatever_order_records_come(make_run):
+    runs = [make_run("full", f"micro/qa{number}", 1) for number in (256, 64, 1024, 16)]
+    for given in (runs, runs[::-1]):
+        (one,) = study.studies(exhibits.load("delta-ranking"), given)
+        assert one.clean.tasks == ("micro/qa16", "micro/qa64", "micro/qa256", "micro/qa1024")
