@@ -74,6 +74,7 @@ def steps(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoin
         "best_step": fitted.best.step,
         "parameters": census.count(model),
         **(measured := meter.summary()),
+        "time": {**measured["time"], **kept.note()},
         "flops": step_profile.operations(work, device, measured["device"]["name"] or ""),
         "notes": {
             **outputs.notes(work, device),
@@ -82,7 +83,6 @@ def steps(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoin
             **weight_files.note(cell.model),
             **determinism.note(device, lacking),
             **keeper.note(),
-            **kept.note(),
         },
         "task_facts": dict(read.facts),
     }

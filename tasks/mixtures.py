@@ -50,12 +50,14 @@ def row(suite: Mapping[str, TaskRow], names: Sequence[str]) -> TaskRow:
         if part.answer == "text" or part.metric != "accuracy":
             raise ValueError(f"{name} cannot be a part: its answers are {part.answer}s, scored by {part.metric}")
     every = list(parts.values())
+    known = {part.verified for part in every}
     return TaskRow(
         category="several", template="{text}", metric="accuracy", load=partial(_load, parts), answer="choice",
         chance=sum(part.chance or 1 / len(part.label_words) for part in every) / len(every),
         max_input_tokens=max(part.max_input_tokens for part in every),
         max_target_tokens=max(part.max_target_tokens for part in every),
-        source=every[0].source, notes={"parts": ", ".join(names)},
+        source=every[0].source, verified=known.pop() if len(known) == 1 else "unverified",
+        notes={"parts": ", ".join(names)},
     )  # fmt: skip
 
 

@@ -120,9 +120,10 @@ def _with_chosen(blocks: Sequence[Block], store: Store, holes: list[Hole]) -> Pl
     candidates = grid.expand([_at_each(block, tried) for block in open_blocks], impossible)
     holes += dict.fromkeys(replace(hole, cells=max(1, hole.cells // len(tried))) for hole in impossible)
     arms |= _arms(candidates)
-    known = {key: _is_chosen(key, identity.by_key(candidates), arms, rates) for key in identity.by_key(candidates)}
+    among = identity.by_key(candidates)
+    known = {key: _is_chosen(key, among, arms, rates) for key in among}
     fresh = [cell for cell in candidates if known[identity.key(cell)]]
-    waiting = {(arms[key], cell.seed) for key, cell in identity.by_key(candidates).items() if known[key] is None}
+    waiting = {(arms[key], cell.seed) for key, cell in among.items() if known[key] is None}
     return Planned(_unique([*cells, *fresh]), len(waiting))
 
 

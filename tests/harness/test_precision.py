@@ -26,10 +26,11 @@ ROOT = Path(harness.__file__).parent.parent
 CALLERS = (
     "harness/training/objectives/",
     "harness/training/decoding.py",
+    "harness/one_pass/mixed.py",
     "tasks/microworld/pretraining/pretrain.py",
     "tasks/microworld2/pretraining/step_losses.py",
 )
-"""Pretraining makes backbones, in single precision; it is no cell."""
+"""Pretraining makes backbones, in single precision, and a user's own code asks for mixed batches: neither is a cell."""
 BF16 = Reading(precision="bf16")
 
 

@@ -276,6 +276,7 @@ READ_ELSEWHERE = {
     "harness/processes/child.py": "a log that is written",
     "harness/store/archive.py": "an archive that is written",
     "harness/cli/streams.py": "the null device",
+    "harness/processes/hosts.py": "the null device",
     "harness/cli/dispatch.py": "its own verbs' source, and the null device",
     "methods/registry.py": "our own source",
     "tasks/registry.py": "our own source",

@@ -5,7 +5,7 @@ paper: both chosen on the reported score itself, as the papers' code does; optim
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -139,14 +139,14 @@ def panel(
 ) -> Panel:
     """Return the reported scores of one model's selected rows as arrays.
 
-    order: methods first named come first; a method's arms by the numbers in their names, then by text. Tasks likewise,
-    in whatever order the records come.
+    order: methods first named come first; a method's arms by the numbers in their names, then by text. Tasks as they
+    first come, and a task's columns by the numbers in their names, in whatever order the records come.
     scores: whether the values are those of the tasks' metrics, and not something that a probe measured.
     bounds: the lowest and the highest possible value of what a probe measured.
     """
     rows = rows[rows.role == role].assign(column=lambda frame: columns(frame))
     arms = tuple(sorted(rows.arm.unique(), key=lambda arm: arm_place(arm, order)))
-    tasks = tuple(sorted(rows.column.unique(), key=by_numbers))
+    tasks = in_order(rows.column.unique())
     seeds = tuple(sorted(int(seed) for seed in rows.seed.unique()))
     values = np.full((len(arms), len(tasks), len(seeds)), np.nan)
     keys = np.full(values.shape, "", dtype=object)
@@ -179,6 +179,12 @@ def arm_place(arm: str, order: tuple[str, ...]) -> tuple[int, list[tuple[float, 
     """Return the sort key of an arm: its method's place in `order`, then the numbers in its name, then its text."""
     name = arm.split(" ")[0]
     return order.index(name) if name in order else len(order), by_numbers(arm)
+
+
+def in_order(columns: Iterable[str]) -> tuple[str, ...]:
+    """Return columns by their tasks' first appearance; those of one task by their numbers."""
+    tasks = list(dict.fromkeys(column.split(" ")[0] for column in columns))
+    return tuple(sorted(columns, key=lambda column: (tasks.index(column.split(" ")[0]), by_numbers(column))))
 
 
 def by_numbers(text: str) -> list[tuple[float, str]]:

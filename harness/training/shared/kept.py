@@ -5,13 +5,13 @@ copy's own memory, so the next cell starts from the weights as they were read. I
 and `rows` and `backbone` read: that is the slow form, which the tests compare with.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from transformers import PreTrainedModel
 
+from harness import strict_json
 from harness.config.schema import Cell, ModelConfig
 from harness.models import architecture, tokenizer, unknown_tokens
 from harness.models import backbone as models
@@ -47,7 +47,7 @@ def read(text: str) -> None:
     """Read what cells share, described by a cell as JSON (execution/shared_reading.py), and keep it for copies of this
     process.
     """
-    cell = identity.from_json(json.loads(text))
+    cell = identity.from_json(strict_json.parse(text))
     _rows[_place(cell, 0)] = _read(cell, 0)
     tasks.leaked(cell.task)  # which keeps its own result
     if cell.model.weights == "pretrained":
@@ -71,9 +71,9 @@ def head_of(cell: Cell) -> Head:
     return objectives.head(cell.objective, tasks.row(cell.task).classes)
 
 
-def note() -> dict[str, str]:
-    """Return what a record says of rows and weights that were read before its process began; {} for none."""
-    return {"shared_reading": "rows and backbone were read once for several cells"} if _rows else {}
+def note() -> dict[str, bool]:
+    """Return what a record's `time` says of rows and weights that were read before its process began; {} for none."""
+    return {"shared_reading": True} if _rows else {}
 
 
 def _take(config: ModelConfig, head: Head, dropout: float | None) -> PreTrainedModel:

@@ -37,6 +37,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "peft": {"peft_type": "LORA"},
     "ia3": {},
     "combine": {},
+    "continual": {},
     "sequence": {},
 }
 """Methods that can be told where to write and merge, found by hand; a test below says that none is missing."""
@@ -58,7 +59,7 @@ def _is_tied(model: Any) -> bool:
 
 def _fields(name: str, output: str) -> dict[str, Any]:
     """What makes the method write into the output layer, beside a place in the blocks."""
-    if name in ("combine", "sequence"):
+    if name in ("combine", "sequence", "continual"):
         return {"parts": [f"lora rank=2 targets={output}", "vera rank=4 targets=q"]}
     where = {"outputs": [output], "inputs": ["ffn-out"]} if name == "ia3" else {"targets": [output]}
     return where | FIELDS[name] | ({"rank": 4} if name in ("lora", "dora", "vera", "dvora") else {})
