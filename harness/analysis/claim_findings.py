@@ -75,8 +75,8 @@ def paper_names(source: str) -> tuple[str, ...]:
 
 def _is_on(content: Mapping[str, Any], claim: Claim) -> bool:
     """Return whether a finding is on this claim with these options: several claims may differ by their options only."""
-    told = f"{claim.sentence.removesuffix('.')}:"  # whole: one claim's sentence may begin as another's
-    return content["claim"] == claim.name and str(content["sentence"]).startswith(told)
+    beginning = f"{claim.sentence.removesuffix('.')}:"  # whole: one claim's sentence may begin as another's
+    return content["claim"] == claim.name and str(content["sentence"]).startswith(beginning)
 
 
 def _reference(exhibit: Exhibit) -> Iterator[Judged]:
