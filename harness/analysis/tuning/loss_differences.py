@@ -116,8 +116,9 @@ def describe(relation: str) -> Any:
         if row.estimate is None:
             return f"{row.left} {relation} {row.right}: {row.verdict}"
         percent = [100 * (float(np.exp(value)) - 1) for value in (row.estimate, row.low, row.high) if value is not None]
-        ends = f" [{percent[1]:.0f}, {percent[2]:.0f}]" if len(percent) > 1 else ""
         side = "above" if percent[0] >= 0 else "below"
-        return f"the loss of {row.left} lies {abs(percent[0]):.0f} %{ends} {side} that of {row.right}: {row.verdict}"
+        shown = percent if side == "above" else [-percent[0], *(-end for end in percent[:0:-1])]  # all to one side
+        ends = f" [{shown[1]:.0f}, {shown[2]:.0f}]" if len(shown) > 1 else ""
+        return f"the loss of {row.left} lies {shown[0]:.0f} %{ends} {side} that of {row.right}: {row.verdict}"
 
     return text

@@ -13,7 +13,7 @@ from harness.analysis.study import study
 from harness.analysis.study.study import Study
 from harness.analysis.tuning import batch_cost, loss_differences, loss_lines
 from harness.experiments import claims, exhibits
-from harness.experiments.verdict import Finding
+from harness.experiments.verdict import Comparison, Finding
 from harness.store.archive import Run
 
 RATES = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
@@ -132,3 +132,11 @@ def test_each_seed_has_the_rate_that_the_others_choose(make_run: MakeRun) -> Non
     assert lines is not None
     assert lines.rates[lines.seeds.index(300)] == BEST, "its own lucky loss chose nothing"
     assert lines.rates[lines.seeds.index(301)] == RATES[1]
+
+
+@pytest.mark.parametrize(
+    ("percent", "words"), [((1, -9, 11), "1 % [-9, 11] above"), ((-6, -18, 8), "6 % [-8, 18] below")]
+)
+def test_an_interval_lies_on_the_side_that_the_sentence_names(percent: tuple[int, ...], words: str) -> None:
+    ends = [math.log(1 + number / 100) for number in percent]
+    assert words in loss_differences.describe("above")(Comparison("a", "b", "above", "inconclusive", *ends))
