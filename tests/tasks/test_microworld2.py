@@ -87,7 +87,7 @@ def test_levels_have_their_exact_shares_and_labels_are_balanced_in_each(name: st
             assert max(counts.values()) - min(counts.values()) <= 1
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:])])
 def test_every_word_is_in_the_vocabulary_and_no_text_is_cut(name: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(str(word_ids.PATH))
     task = load(name)
