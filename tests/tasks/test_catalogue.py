@@ -43,7 +43,7 @@ def generated() -> Iterator[Any]:
         yield pytest.param(name, marks=() if usual else pytest.mark.slow)
 
 
-@pytest.mark.parametrize("name", generated())
+@pytest.mark.parametrize("name", list(generated()))
 def test_generated_splits_are_disjoint_complete_and_reproducible(name: str) -> None:
     task = tasks.load(TaskConfig(name))
     texts = {split: {task.text(row) for row in rows} for split, rows in task.splits.named().items()}
