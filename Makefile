@@ -37,8 +37,8 @@ demo: $(VENV)/.installed
 page: $(VENV)/.installed
 	$(BIN)/deltabench report --reference --out results/reference/report.html
 
-# Two more than there are processors: many tests wait for a clock or for another process. nproc obeys OMP_NUM_THREADS.
-WORKERS ?= $(shell echo $$(($$(env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2) + 2)))
+# One more than there are processors: many tests wait for a clock or for another process. nproc obeys OMP_NUM_THREADS.
+WORKERS ?= $(shell echo $$(($$(env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2) + 1)))
 # Bytecode is written whatever the shell says: the tests start hundreds of processes, and each would compile ours anew.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.installed-test
