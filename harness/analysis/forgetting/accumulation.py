@@ -106,7 +106,7 @@ def accumulate(study: Study, claim: Claim, options: Mapping[str, Any]) -> Findin
     rows = comparisons.compare(study, compared, ["above"] * len(compared), differences, margin)
     reason = "no cells that learn several tasks in sequence"
     rows = rows or (Comparison(str(options["method"]), "its first task", "above", "untested", reason=reason),)
-    return finding(study, claim, margin, rows, {"left_out": (SEEDS_ALONE,)}, [], _described)
+    return finding(study, claim, margin, rows, {"left_out": (SEEDS_ALONE,)}, [], spectrum.described)
 
 
 def _difference(panel: Panel, last: str, first: str) -> Estimate:
@@ -114,14 +114,6 @@ def _difference(panel: Panel, last: str, first: str) -> Estimate:
     if known.all():
         return estimates.absent("no seed was measured after both its first and its last task")
     return replace(estimates.difference(panel, last, first), sides=((), ()))
-
-
-def _described(row: Comparison) -> str:
-    """Return 'lora, 3 tasks against lora, 1 task +0.51 [+0.30, +0.72] per matrix'."""
-    change = "" if row.estimate is None else f" {row.estimate:+.2f}"
-    if row.low is not None and row.high is not None:
-        change += f" [{row.low:+.2f}, {row.high:+.2f}]"
-    return f"{row.left} against {row.right}{change} per matrix"
 
 
 def _notes(study: Study) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ def more(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     rows = comparisons.compare(study, pairs, ["above"] * len(pairs), differences, margin)
     absent = [str(options[side]) for side, there in (("left", left), ("right", right)) if not there]
     rows = tuple(replace(row, sides=((), ())) for row in rows)  # a better rate may find more of them, or fewer
-    return findings.finding(study, claim, margin, rows, {"epsilon": options["epsilon"]}, absent, _described)
+    return findings.finding(study, claim, margin, rows, {"epsilon": options["epsilon"]}, absent, described)
 
 
 def counts(study: Study, epsilon: float) -> Panel:
@@ -87,7 +87,7 @@ def mean(probed: Mapping[str, Any], names: frozenset[str], field: str, epsilon: 
     return float(np.mean(values)) if values else np.nan
 
 
-def _described(row: Comparison) -> str:
+def described(row: Comparison) -> str:
     """Return 'lora rank=1 against full +2.10 [1.80, 2.40] per matrix'."""
     change = "" if row.estimate is None else f" {row.estimate:+.2f}"
     if row.low is not None and row.high is not None:
