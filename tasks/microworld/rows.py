@@ -9,7 +9,8 @@ from tasks.base import Example, Splits
 from tasks.microworld import lexicon
 
 SIZES = {"train": 512, "validation": 256, "test": 512}
-ATTEMPTS = 20_000
+MOST_TEST_ROWS = 8192
+ATTEMPTS = 200_000
 _SHARES = (("train", 5), ("validation", 2), ("test", 3))
 
 
@@ -43,24 +44,47 @@ def _home(text: str) -> str:
     raise AssertionError(at)
 
 
-def splits(maker: Maker, labels: int, seed: str, sizes: Mapping[str, int] = SIZES) -> Splits:
-    """Return distinct rows, the same number of each label (or answer position) in every split."""
+def splits(maker: Maker, labels: int, seed: str, sizes: Mapping[str, int] = SIZES, test_rows: int = 0) -> Splits:
+    """Return distinct rows, the same number of each label (or answer position) in every split.
+
+    Where `test_rows` is more than the test split's size, further test rows follow those of that size, which stay the
+    same, as do the rows of the other splits.
+    """
     rng = Random(f"microworld {lexicon.VERSION} {seed}")
-    room = {
+    rows: dict[str, list[Example]] = {split: [] for split in sizes}
+    seen: set[str] = set()
+    _fill(rows, seen, maker, rng, _room(sizes, labels), seed)
+    more = max(test_rows - sizes["test"], 0)
+    _fill(rows, seen, maker, rng, _room({"test": more}, labels), seed)
+    return Splits(tuple(rows["train"]), tuple(rows["validation"]), {"test": tuple(rows["test"])})
+
+
+def _room(sizes: Mapping[str, int], labels: int) -> dict[tuple[str, int], int]:
+    return {
         (split, label): size // labels + (label < size % labels)
         for split, size in sizes.items()
         for label in range(labels)
     }
-    rows: dict[str, list[Example]] = {split: [] for split in sizes}
-    seen: set[str] = set()
+
+
+def _fill(
+    rows: dict[str, list[Example]],
+    seen: set[str],
+    maker: Maker,
+    rng: Random,
+    room: dict[tuple[str, int], int],
+    seed: str,
+) -> None:
+    """Add new rows to the splits until there is room for no more of any label. Raise ValueError where too few exist."""
+    labels = sorted({label for _, label in room})
     for _ in range(ATTEMPTS):
         if not any(room.values()):
-            return Splits(tuple(rows["train"]), tuple(rows["validation"]), {"test": tuple(rows["test"])})
-        for label in range(labels):
+            return
+        for label in labels:
             row = maker(label, rng)
             text = _text(row)
             split = _home(text)
-            if text in seen or not room[split, label]:
+            if text in seen or not room.get((split, label)):
                 continue
             seen.add(text)
             room[split, label] -= 1

@@ -1,6 +1,7 @@
 """The microworld's tasks, one row each. The module that makes a task's rows shows an example of them.
 
-Rows are generated, not read; `split_seed` 0 gives the rows that every shipped number was made with.
+Rows are generated, not read; `split_seed` 0 gives the rows that every shipped number was made with. The sentiment,
+inference and question answering tasks have 512 test rows, or as many as `task.test_size` asks for.
 """
 
 from collections.abc import Callable
@@ -17,20 +18,23 @@ _SOURCE = f"microworld {lexicon.VERSION}, generated"
 PROMPT = "below is an instruction that describes a task . write a response that appropriately completes the request . "
 
 
-def _made(make: Callable[[str], Splits]) -> Callable[[TaskConfig], Splits]:
+def _made(make: Callable[[str, TaskConfig], Splits]) -> Callable[[TaskConfig], Splits]:
     def load(config: TaskConfig) -> Splits:
         if config.files or config.columns:
             named = "files" if config.files else "columns"
             raise UsageError(f"task.{named}: {config.name} is generated and reads no files. Leave it out.")
         if config.data_dir:
             raise UsageError(f"task.data_dir={config.data_dir}: {config.name} is generated and reads no files.")
-        return make(f"{config.name} {config.split_seed}")
+        return make(f"{config.name} {config.split_seed}", config)
 
     return load
 
 
 def _generated(maker: rows.Maker, labels: int) -> Callable[[TaskConfig], Splits]:
-    return _made(lambda seed: rows.splits(maker, labels, seed))
+    def make(seed: str, config: TaskConfig) -> Splits:
+        return rows.splits(maker, labels, seed, test_rows=min(config.test_size or 0, rows.MOST_TEST_ROWS))
+
+    return _made(make)
 
 
 def _review(maker: rows.Maker) -> TaskRow:
@@ -65,11 +69,11 @@ TASKS = {
     "micro/instructions": TaskRow(
         category="instruction following", metric="exact_match",
         template=PROMPT + "### instruction : {instruction} ### input : {input} ### response :",
-        load=_made(instructions.suite), answer="text", max_input_tokens=64, max_target_tokens=8, source=_SOURCE,
+        load=_made(lambda seed, _: instructions.suite(seed)), answer="text", max_input_tokens=64, max_target_tokens=8, source=_SOURCE,
     ),
     "micro/commonsense": TaskRow(
         category="commonsense", metric="extracted_accuracy", template=PROMPT + "### instruction : {instruction} ### response :",
-        load=_made(commonsense.mixture), answer="text", chance=commonsense.CHANCE, max_input_tokens=112,
+        load=_made(lambda seed, _: commonsense.mixture(seed)), answer="text", chance=commonsense.CHANCE, max_input_tokens=112,
         max_target_tokens=8, source=_SOURCE,
     ),
 }  # fmt: skip

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.cli import command_line, pretraining_gate
 from harness.config.schema import TaskConfig
+from harness.errors import UsageError
 from harness.experiments import grid
 from harness.store import identity
 from harness.store.store import Store
@@ -25,9 +26,11 @@ from tasks.microworld import corpus, lexicon, repeated_rows, vocabulary
 from tasks.microworld.corpus import lessons
 from tasks.microworld.pretraining import curriculum, held_out, pretrain, shipping
 from tasks.microworld.pretraining.backbones import BACKBONES
+from tasks.microworld.rows import MOST_TEST_ROWS
 
 NAMES = sorted(name for name in tasks.catalogue() if name.startswith("micro/"))
 READING = [name for name in NAMES if tasks.catalogue()[name].category in ("inference", "question answering")]
+GROWING = ("sentiment", "inference", "question answering")
 SHIPPED = sorted(path.parent for path in shipping.WEIGHTS.glob("*/pretraining.json"))
 # sha256 of the corpus of world version 1: it may never change, every embedded backbone was pretrained on it
 CORPUS = {1: "a099fecf77fa9f34bb80528a7d79b63aa0b2168305a19a543ab641902304957a"}
@@ -83,6 +86,22 @@ def test_another_split_seed_gives_other_rows(name: str) -> None:
     first = tasks.resolve(TaskConfig(name=name))
     assert first.digest == tasks.resolve(TaskConfig(name=name)).digest
     assert first.digest != tasks.resolve(TaskConfig(name=name, split_seed=1)).digest
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if tasks.catalogue()[name].category in GROWING])
+def test_more_test_rows_stand_behind_the_same_ones(name: str) -> None:
+    usual = load(name).splits
+    more = tasks.load(TaskConfig(name=name, test_size=2000)).splits
+    assert (more.train, more.validation) == (usual.train, usual.validation)
+    assert len(more.tests["test"]) == 2000
+    assert more.tests["test"][: len(usual.tests["test"])] == usual.tests["test"]
+    texts = [repr(row.fields) for split in more.named().values() for row in split]
+    assert len(texts) == len(set(texts))
+
+
+def test_too_many_test_rows_are_refused_with_the_number_that_there_are() -> None:
+    with pytest.raises(UsageError, match=f"has {MOST_TEST_ROWS} rows"):
+        tasks.load(TaskConfig(name="micro/qa-choice", test_size=MOST_TEST_ROWS + 1))
 
 
 @pytest.mark.parametrize("name", READING)

@@ -35,7 +35,7 @@ def made(tmp_path: Path) -> Callable[[str], Exhibit]:
     ("name", "scale", "seeds"),
     [
         ("delta-ranking", "quick", (0, 1, 2)),
-        ("delta-ranking", "embedded", (1, 2, 3, 4)),
+        ("delta-ranking", "embedded", (1, 2, 3, 4, 5)),
         ("dora-table6", "quick", (0, 1, 2)),
     ],
 )

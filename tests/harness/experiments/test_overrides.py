@@ -154,7 +154,9 @@ def test_a_search_takes_the_place_of_every_rate_and_keeps_the_tuning_seeds_apart
     assert overrides.searched(exhibit, blocks).tuning_seeds() == {200}
     same_seeds = exhibits.load("delta-ranking")
     blocks, _ = overrides.reshape(same_seeds, same_seeds.blocks("embedded"), {RATE: ["tuned"], "method": ["lora"]}, {})
-    assert [(block["method"], block[TUNING_SEED], block["seed"]) for block in blocks] == [(["lora"], [0], [1, 2, 3, 4])]
+    assert [(block["method"], block[TUNING_SEED], block["seed"]) for block in blocks] == [
+        (["lora"], [0], [1, 2, 3, 4, 5])
+    ]
 
 
 def test_a_search_has_seeds_of_its_own_where_the_exhibit_has_none(exhibit):
