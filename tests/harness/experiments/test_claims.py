@@ -68,7 +68,7 @@ def test_an_open_question_says_how_many_seeds_it_takes_and_they_suffice(make_gri
 
 
 def test_one_seed_cannot_test_anything_and_says_so(make_grid):
-    found = order(make_grid(rates=RATES, seeds=(0,)))
+    found = order(make_grid(rates=RATES, seeds=(0, 1)))
     assert found.verdict == "untested"
     assert {row.reason for row in found.comparisons} == {"one seed has no spread"}
     assert "tau_low" not in found.statistics
