@@ -200,7 +200,11 @@ def _counter(model: ModelConfig) -> Callable[[str], int]:
 
 @lru_cache(maxsize=8)
 def _tokenizer(path: str) -> Tokenizer:
-    return Tokenizer.from_file(path)
+    """Return the tokenizer of a file, without the padding and the cut that some files ask for."""
+    tokenizer = Tokenizer.from_file(path)
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
 
 
 def _tokens(tokenizer: Tokenizer, text: str) -> int:

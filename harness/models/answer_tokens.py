@@ -125,7 +125,6 @@ def check_plan(cells: Iterable[Cell]) -> list[str]:
             tokenizer, names = control_tokens.closed(Tokenizer.from_file(str(folder / "tokenizer.json")))
         except Exception:  # the tokenizers library raises bare Exception; a run's preflight reports the reason
             continue
-        tokenizer.no_truncation()
         task, spell = tasks.load(cell.task), speller(partial(_ids, tokenizer), cell.objective)
         if compared(cell.objective, row.answer):
             limit = row.max_target_tokens if cell.objective in LIKELIHOOD else task.max_input_tokens

@@ -41,8 +41,11 @@ class Controls:
 
 
 def closed(tokenizer: Tokenizer) -> tuple[Tokenizer, Controls]:
-    """Return the same tokenizer with other names for its control tokens, and these names."""
-    plan = json.loads(tokenizer.to_str())
+    """Return the same tokenizer with other names for its control tokens, and these names.
+
+    It neither pads nor cuts: some files ask for 128 tokens of every text, and rows are padded and cut by their batch.
+    """
+    plan = json.loads(tokenizer.to_str()) | {"padding": None, "truncation": None}
     added, model = plan["added_tokens"], plan["model"]
     vocabulary = set(_words(model))
     special = [token["content"] for token in added if token["special"]]

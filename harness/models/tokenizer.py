@@ -24,7 +24,6 @@ def load(config: ModelConfig, added: int = 0) -> Text:
     """Return the tokenizer of a model. added: the positions that the method uses for itself."""
     settings = architecture.read(config)
     tokenizer, names = control_tokens.closed(_tokenizer(weight_files.tokenizer_folder(config), settings))
-    tokenizer.no_padding()
     start = _known(getattr(settings, "decoder_start_token_id", None), settings)
     eos, ends = _ends(config, settings)
     begin = _known(getattr(settings, "bos_token_id", None), settings)

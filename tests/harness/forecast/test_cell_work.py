@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
 
 from harness.config.schema import Cell
 from harness.forecast import cell_work
 from harness.forecast.cell_work import LAUNCH, Reading, Size, Work
+from harness.models import weight_files
 from harness.store import identity
 from tasks import registry as tasks
 
@@ -46,6 +49,19 @@ def test_what_a_planned_cell_reads_is_what_a_run_counts(cell: Callable[..., Cell
     assert 15 < found.tokens < 30  # 21 in the records of micro/sentiment
     shots = replace(one, task=replace(one.task, shots=2, digest=""))
     assert cell_work.planned_reading(shots).tokens == pytest.approx(3 * found.tokens, rel=0.2)
+
+
+def test_a_tokenizer_that_pads_every_text_changes_no_count(
+    cell: Callable[..., Cell], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = cell()
+    tokenizer = Tokenizer.from_file(str(weight_files.tokenizer_folder(one.model) / "tokenizer.json"))
+    found = cell_work.planned_reading(one)
+    tokenizer.enable_padding(length=128)
+    tokenizer.enable_truncation(4)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    monkeypatch.setattr(weight_files, "tokenizer_folder", lambda _: tmp_path)
+    assert cell_work.planned_reading(one) == found
 
 
 def test_a_record_states_what_it_read() -> None:

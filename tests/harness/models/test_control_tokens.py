@@ -76,6 +76,16 @@ def test_no_text_spells_a_control_token(kind: object) -> None:
         assert shut.decode(written) == made.decode(written)
 
 
+@pytest.mark.parametrize("kind", [word_level, word_piece, unigram, bytes_in_pairs, signs_in_pairs])
+def test_a_closed_tokenizer_neither_pads_nor_cuts(kind: object) -> None:
+    made, trainer = kind()  # type: ignore[operator]
+    made.train_from_iterator(CORPUS, trainer)
+    plain = closed(made)[0].encode("a b c d e").ids
+    made.enable_padding(length=128)
+    made.enable_truncation(2)
+    assert closed(made)[0].encode("a b c d e").ids == plain
+
+
 def test_names_that_a_vocabulary_holds_unmarked_are_control_tokens_too() -> None:
     made = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1, "[MASK]": 2, "a": 3}, unk_token="[UNK]"))
     made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
