@@ -1,6 +1,6 @@
 """Claims about transfer: within a category against across, and from some categories to one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from harness.analysis.study import comparisons, estimates, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import SEEDS_ALONE, finding
 from harness.analysis.study.study import Study
+from harness.experiments.claim_rows.claim import enumeration
 from harness.experiments.claims import Claim
 from harness.experiments.verdict import Finding
 
@@ -36,20 +37,23 @@ def within(study: Study, claim: Claim, options: Options) -> Finding:
 def to_category(study: Study, claim: Claim, options: Options) -> Finding:
     """Test whether deltas of some categories are better than guessing on the tasks of another one."""
     matrix = transfer_matrix.read(study)
-    kinds, sources, goal = matrix.categories, options["sources"] or [], options["target"]
+    kinds, goal = matrix.categories, options["target"]
+    wanted = [str(kind) for kind in options["sources"] or []]
+    sources = [kind for kind in wanted if kind in kinds.values()]
+    absent = [f"deltas of {kind}" for kind in wanted if kind not in sources]
     pairs = matrix.pairs(lambda source, target: kinds[source] in sources and kinds[target] == goal)
-    words = (f"deltas of {', '.join(map(str, sources))} on {goal}", "guessing")
+    words = (f"deltas of {enumeration(sources)} on {goal}", "guessing")
 
     def estimate(arm: str) -> Estimate:
         """Return by how much one method's mean ratio is above that of guessing."""
         return _above_guessing(matrix, arm, pairs)
 
-    return _each(study, matrix, claim, options, words, estimate, pairs)
+    return _each(study, matrix, claim, options, words, estimate, pairs, absent)
 
 
 def _each(
     study: Study, matrix: Matrix, claim: Claim, options: Options, words: tuple[str, str],
-    estimate: Callable[[str], Estimate], pairs: Pairs,
+    estimate: Callable[[str], Estimate], pairs: Pairs, absent: Sequence[str] = (),
 ) -> Finding:  # fmt: skip
     margin = float(options["margin"])
     named = [(f"{arm}: {words[0]}", words[1]) for arm in matrix.arms if pairs]
@@ -59,7 +63,7 @@ def _each(
     for arm in matrix.arms:
         _, _, gone = matrix.mean(arm, pairs)
         left_out += [f"{arm}: {gone} of {len(pairs)} pairs of tasks lack a cell and do not count"] if gone else []
-    return finding(study, claim, margin, rows, {"left_out": left_out}, [])
+    return finding(study, claim, margin, rows, {"left_out": left_out}, absent)
 
 
 def _difference(matrix: Matrix, arm: str, left: Pairs, right: Pairs) -> Estimate:
@@ -69,12 +73,16 @@ def _difference(matrix: Matrix, arm: str, left: Pairs, right: Pairs) -> Estimate
 
 
 def _above_guessing(matrix: Matrix, arm: str, pairs: Pairs) -> Estimate:
-    """Return the mean ratio over pairs less that of guessing on their targets, by seed."""
+    """Return the mean ratio over pairs less that of guessing on their targets, paired by seed.
+
+    Both have the score of the target's own delta below them, so a seed at which this is low raises both.
+    """
     values, keys, _ = matrix.mean(arm, pairs)
     place = matrix.arms.index(arm)
     whole = [pair for pair in pairs if not np.isnan(matrix.ratios[place][pair]).any()]
-    guess = float(np.mean([matrix.guessing[place, target] for _, target in whole])) if whole else np.nan
-    return _of(values - guess, keys)
+    if not whole:
+        return _of(values, keys)
+    return _of(values - np.mean([matrix.guessing[place, target] for _, target in whole], axis=0), keys)
 
 
 def _of(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]", keys: tuple[str, ...]) -> Estimate:

@@ -58,7 +58,7 @@ def _map(axes: "Axes", matrix: Matrix, place: int) -> "AxesImage":
             axes.add_patch(box)
             continue
         value = means[source, target]
-        weak = value <= matrix.guessing[place, target]
+        weak = value <= matrix.guess(place, target)
         axes.text(
             target, source, f"{100 * value:.0f}", ha="center", va="center", fontsize=6.5,
             color="#ffffff" if value > DARK * MOST else "#222222", style="italic" if weak else "normal",

@@ -27,7 +27,7 @@ class Matrix:
 
     ratios: [A, T, T, S] source by target; NaN where a cell or the target's own is missing. keys: of each, the
     cells behind it: that which evaluates, and those that trained the delta and the target's own.
-    guessing: [A, T] the score of guessing over that of the own delta, mean over seeds.
+    guessing: [A, T, S] the score of guessing over that of the own delta; NaN where the own delta is missing.
     """
 
     arms: tuple[str, ...]
@@ -45,6 +45,11 @@ class Matrix:
             (source, target) for source in places for target in places
             if source != target and chosen(self.tasks[source], self.tasks[target])
         ]  # fmt: skip
+
+    def guess(self, arm: int, target: int) -> float:
+        """Return the ratio that guessing has on a task, mean over the seeds that have one; NaN without any."""
+        known = self.guessing[arm, target][~np.isnan(self.guessing[arm, target])]
+        return float(known.mean()) if len(known) else np.nan
 
     def mean(self, arm: str, pairs: list[tuple[int, int]]) -> tuple[Array, tuple[str, ...], int]:
         """Return ([S] mean ratio over these pairs, their cells, how many pairs lack a seed and do not count)."""
@@ -97,15 +102,11 @@ def _source(row: Mapping[Any, Any], origin: Mapping[str, Mapping[Any, Any]]) -> 
 def _guessing(
     scores: Mapping[tuple[str, str, int], Mapping[Any, Any]], arms: list[str], tasks: list[str], seeds: tuple[int, ...]
 ) -> Array:
-    values = np.full((len(arms), len(tasks)), np.nan)
-    for place, arm in enumerate(arms):
-        for at, task in enumerate(tasks):
-            known = [row for seed in seeds if (row := scores.get((arm, task, seed))) is not None and row["score"] > 0]
-            if known:
-                guess = [np.fmax(_number(row["chance"]), _number(row["majority"])) for row in known]
-                values[place, at] = float(
-                    np.mean([base / row["score"] for base, row in zip(guess, known, strict=True)])
-                )
+    values = np.full((len(arms), len(tasks), len(seeds)), np.nan)
+    for (arm, task, seed), row in scores.items():
+        if row["score"] > 0:
+            guess = np.fmax(_number(row["chance"]), _number(row["majority"]))
+            values[arms.index(arm), tasks.index(task), seeds.index(seed)] = guess / row["score"]
     return values
 
 
@@ -135,8 +136,8 @@ def table(study: Study) -> Table:
         own = [_own(study, arm, task) for task in matrix.tasks]
         rows.append((rate_marks.named(study, arm), word(OWN), *own))
         guess = [
-            Entry(MISSING) if np.isnan(value) else Entry(f"{100 * value:.0f}", 100 * float(value), keys=cells)
-            for value in matrix.guessing[place]
+            Entry(MISSING) if np.isnan(value) else Entry(f"{100 * value:.0f}", 100 * value, keys=cells)
+            for value in (matrix.guess(place, target) for target in range(len(matrix.tasks)))
         ]
         rows.append((rate_marks.named(study, arm), word(GUESSING), *guess))
     columns = ("method", "trained on", *matrix.tasks)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from harness.analysis.combining import transfer_figure, transfer_matrix
 from harness.analysis.output import figure_style
@@ -83,7 +84,7 @@ def test_a_ratio_is_the_score_over_that_of_the_targets_own_delta(make: Make) -> 
     means = matrix.ratios[0].mean(axis=-1)
     assert means[0, 1] == pytest.approx((WITHIN + 0.006) / OWN)
     assert means[0, 2] == pytest.approx((ACROSS + 0.003) / OWN)
-    assert matrix.guessing[0, 0] == pytest.approx(0.25 / OWN)
+    assert matrix.guess(0, 0) == pytest.approx(0.25 / OWN)
 
 
 def test_the_table_has_a_row_for_each_source_and_one_for_guessing(make: Make) -> None:
@@ -137,3 +138,25 @@ def test_keys_are_those_of_the_cell_that_evaluates_and_of_the_two_that_trained(m
     matrix = transfer_matrix.read(make(by_kind))
     digits = len(hashlib.sha256(b"").hexdigest())
     assert all(len(held) == 3 and {len(key) for key in held} == {digits} for held in matrix.keys.flat)
+
+
+def test_guessing_is_taken_off_seed_by_seed(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A seed whose own delta is poor raises the ratios of guessing and of a moved delta alike."""
+    monkeypatch.setattr(open_rates, "tuned", lambda content: True)
+    runs, tasks = [], ("micro/qa", "micro/sentiment")
+    owns, noise = (0.9, 0.5, 0.4, 0.8), (0.001, -0.001, 0.002, -0.002)
+    for seed, (own, moved) in enumerate(zip(owns, noise, strict=True)):
+        plain = make_run("lora", "micro/sentiment", seed)
+        trained = [scored(plain, task, own, {"name": "lora", "rank": 8}, None, seed) for task in tasks]
+        method = {"name": "reuse"}
+        runs += [*trained, scored(plain, tasks[1], 0.25 + moved, method, trained[0].record["key"], seed)]
+    (made,) = study.studies(exhibits.load("delta-transfer"), runs)
+    kinds = ["question answering", "summarisation"]
+    finding = judge(made, "transfers-to-category", sources=kinds, target="sentiment")
+    (row,) = finding.comparisons
+    leads = [moved / own for own, moved in zip(owns, noise, strict=True)]
+    mean, half = np.mean(leads), stats.t.ppf(0.975, 3) * np.std(leads, ddof=1) / 2
+    assert (row.estimate, row.low, row.high) == pytest.approx((mean, mean - half, mean + half))
+    assert row.verdict == "contradicted", "guessing's own ratios differ by 0.35 between seeds, these leads by 0.008"
+    assert row.left == "lora: deltas of question answering on sentiment", "no task of the other category is there"
+    assert any("deltas of summarisation" in note for note in finding.notes)
