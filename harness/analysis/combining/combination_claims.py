@@ -1,6 +1,7 @@
 """Claims about on/off combinations: what a part adds to the others, and which combination is best."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def some_beats_the_best_part(study: Study, claim: Claim, options: Options) -> Fi
         for arm in several if panel.tasks and singles else ():
             best = nearest(panel, arm, singles, margin)
             named.append((f"{_plain(study, arm)} ({_words(few)})", _plain(study, best)))
-            estimated.append(estimates.difference(panel, arm, best))
+            estimated.append(replace(estimates.difference(panel, arm, best), among=len(singles)))
     return _end(study, claim, options, named, "above", estimated, overall_some)
 
 
@@ -80,7 +81,8 @@ def best_differs(study: Study, claim: Claim, options: Options) -> Finding:
         others = [arm for arm in arms if arm != left]
         right = nearest(panels[few], left, others, margin) if same else best[not few]
         named.append((f"{_plain(study, left)} ({_words(few)})", _plain(study, right)))
-        estimated.append(estimates.difference(panels[few], left, right))
+        among = len(others) if same else 1
+        estimated.append(replace(estimates.difference(panels[few], left, right), among=among))
     return _end(study, claim, options, named, "above", estimated, opposite if same else overall)
 
 
@@ -106,8 +108,7 @@ def nearest(panel: Panel, arm: str, others: Iterable[str], margin: float) -> str
     def doubt(other: str) -> float:
         """Return the p of "not above", from 0 (surely above) to 1."""
         main = estimates.difference(panel, arm, other).main
-        _, p = statistics.superior(main, margin)
-        return 1.0 if np.isnan(p) else p / 2 if main.mean > margin else 1 - p / 2
+        return comparisons.doubt(main.mean, statistics.superior(main, margin)[1], margin)
 
     return max(others, key=doubt)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from harness.analysis.output import figure_style
 from harness.analysis.output.method_looks import COLOURS, MARKERS
 from harness.analysis.study import comparisons, estimates, open_rates
-from harness.analysis.study.findings import finding
+from harness.analysis.study.findings import ALPHA, finding
 from harness.analysis.study.study import Study
 from harness.experiments.claims import Claim
 from harness.experiments.verdict import Comparison, Finding
@@ -40,7 +40,7 @@ def no_order_is_best(study: Study, claim: Claim, options: Mapping[str, Any]) -> 
     words = [(f"{names[other]} ({panel.tasks[place]})", names[arm]) for other, arm, place in pairs]
     rows = comparisons.compare(study, words, ["above"] * len(words), estimated, margin)
     by_order = {order: [row for row in rows if row.right == order] for order in names.values()}
-    surest = tuple(min(mine, key=_doubt) for mine in by_order.values() if mine)
+    surest = tuple(min(mine, key=lambda row: _doubt(row, margin)) for mine in by_order.values() if mine)
     best = _never_below(study, names, margin)
     left_out = [*study.left_out(), *(f"{order} is nowhere below another order by the margin" for order in best)]
 
@@ -55,8 +55,9 @@ def no_order_is_best(study: Study, claim: Claim, options: Mapping[str, Any]) -> 
 
 
 def _never_below(study: Study, names: Mapping[str, str], margin: float) -> list[str]:
-    """Return the orders that are at least as good as every other on every task; each test has its own level.
+    """Return the orders that are at least as good as every other on every task.
 
+    Each of an order's tests has the level of 5 % over the number of orders, because any order may be found so by luck.
     None where the learning rate of an order is open, because a better one could undo it.
     """
     panel, best = study.judged, []
@@ -64,20 +65,20 @@ def _never_below(study: Study, names: Mapping[str, str], margin: float) -> list[
         return []
     for arm in names:
         tests = [
-            comparisons.RULES["at least"](estimates.difference(panel.at([place]), arm, other).main, margin)[0]
+            comparisons.RULES["at least"](estimates.difference(panel.at([place]), arm, other).main, margin)
             for other in names if other != arm
             for place in range(len(panel.tasks))
         ]  # fmt: skip
-        if tests and set(tests) == {"reproduced"}:
+        if tests and all(verdict == "reproduced" and len(names) * p < ALPHA for verdict, p in tests):
             best.append(names[arm])
     return best
 
 
-def _doubt(row: Comparison) -> float:
-    """Return 0 for the surest "above", more for a less sure one."""
-    if row.estimate is None or row.p is None:
-        return 3.0
-    return row.p if row.verdict == "reproduced" else 1.0 + row.p if row.estimate > 0 else 2.0 - row.p
+def _doubt(row: Comparison, margin: float) -> float:
+    """Return the p of "not above" before any adjustment, which makes many of them 1; 2 where it was not tested."""
+    if row.estimate is None or row.test is None:
+        return 2.0
+    return comparisons.doubt(row.estimate, row.test.p, margin)
 
 
 def draw(studies: Sequence[Study]) -> "Figure":

@@ -1,5 +1,6 @@
 """Claims about scores: the published order, and closeness to the ceiling."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -66,7 +67,7 @@ def _above_half(panel: Panel, others: Sequence[str], ceiling: str, near: float) 
     again = estimates.raised(panel, lambda other: _above_half(other, others, ceiling, near))
     main, beside = (estimates.clip(interval, -0.5, 0.5) for interval in statistics.interval(share - 0.5))
     if main.se == 0 and main.n > len(share):  # all seeds agree: the exact interval of a share
-        main = statistics.above_half(float(np.nansum(share)), main.n)
+        main = replace(statistics.above_half(float(np.nansum(share)), main.n), seeds=main.seeds)
     return Estimate(main, beside, keys=sides[0] + sides[1], sides=sides, at_best=again)
 
 
@@ -94,6 +95,11 @@ def compare(
     rows = zip(pairs, relations, estimated, tests, strict=True)
     compared = [_comparison(*row, margin, len(pairs)) for row in rows]
     return tuple(map(_beside, compared, estimated, alone))
+
+
+def doubt(estimate: float, p: float, margin: float) -> float:
+    """Return the one-sided p of "not above the margin", from 0 (surely above) to 1. p: its own two-sided one."""
+    return 1.0 if np.isnan(p) else p / 2 if estimate > margin else 1 - p / 2
 
 
 def _bounds(relation: str, estimated: Estimate, margin: float, reasons: Mapping[str, str]) -> list[Estimate]:
@@ -128,10 +134,17 @@ def _tests(
 ) -> list[Tested]:
     """Return each test after Holm's adjustment; the p of a test is the largest of those at its bounds."""
     plain = [
-        RULES[relation](read(estimate.main), margin) for relation, estimate in zip(relations, estimated, strict=True)
+        _chosen(RULES[relation](read(estimate.main), margin), estimate.among)
+        for relation, estimate in zip(relations, estimated, strict=True)
     ]
     worst = [
-        _worst(test, [_at_bound(relation, read(estimate.main), read(other.main), margin) for other in others])
+        _worst(
+            test,
+            [
+                _chosen(_at_bound(relation, read(estimate.main), read(other.main), margin), estimate.among)
+                for other in others
+            ],
+        )
         for relation, estimate, test, others in zip(relations, estimated, plain, bounds, strict=True)
     ]
     rows = zip(plain, bounds, worst, statistics.holm([p for _, p in plain]), statistics.holm(worst), strict=True)
@@ -142,6 +155,12 @@ def _tests(
         alone = verdict, own, bool(others) and own < 1 and verdict != "inconclusive"
         tested.append(Tested(final, bounded if stays or not others else p, stays and final != "inconclusive", alone))
     return tested
+
+
+def _chosen(test: tuple[str, float], among: int) -> tuple[str, float]:
+    """Return the test of an estimate that was chosen among several, see `Estimate.among`."""
+    verdict, p = test
+    return (verdict, min(1.0, among * p)) if verdict == "contradicted" else test
 
 
 def _at_bound(relation: str, main: Interval, bound: Interval, margin: float) -> tuple[str, float]:
@@ -189,7 +208,11 @@ def _comparison(
         left, right, relation, verdict, main.mean, main.low, main.high, p, keys=estimated.keys, sides=estimated.sides,
         at_best=test.at_best,
     )  # fmt: skip
-    return with_own_test(row, main, _distance(relation, main, margin), test.own, family)
+    row = with_own_test(row, main, _distance(relation, main, margin), test.own, family)
+    if main.kind != "half" or row.verdict != "inconclusive":
+        return row
+    seeds = share_seeds(main, lambda interval: RULES[relation](interval, margin)[0], row.seeds, 1 - ALPHA / family)
+    return replace(row, seeds=seeds, fewest=None, most=None)
 
 
 def with_own_test(
@@ -206,6 +229,34 @@ def with_own_test(
         return row
     rows = estimated.rows if estimated.rows > 1 else None
     return replace(row, seeds=estimated.seeds, fewest=estimated.low, most=estimated.high, rows=rows)
+
+
+def share_seeds(share: Interval, rule: Callable[[Interval], str], over_seeds: int | None, level: float) -> int | None:
+    """Return the seeds that decide a share of pairs with 80 % probability at this share; None where none would.
+
+    Both intervals must decide: that over pairs, and Student's t over seeds. rule: the verdict of an interval.
+    over_seeds: the seeds by Student's t alone, which has no answer where all seeds agree.
+    """
+    wanted = rule(Interval(share.mean, share.mean, share.mean))
+    if wanted == "inconclusive" or not share.seeds:
+        return None
+
+    def decides(low: float, high: float) -> bool:
+        """Return whether an interval of the share decides as its estimate says."""
+        return rule(Interval(share.mean, low - 0.5, high - 0.5)) == wanted
+
+    def enough(pairs: int) -> bool:
+        """Return whether so many pairs decide often enough."""
+        return power.share_power(share.mean + 0.5, pairs, decides, level) >= power.POWER
+
+    by_seed = share.n / share.seeds
+    pairs = power.least(enough, 2, int(power.SEED_LIMIT * by_seed))
+    if pairs is None:
+        return None
+    seeds = math.ceil(pairs / by_seed)
+    if not share.se > 0:  # all seeds agree
+        return seeds
+    return max(seeds, over_seeds) if over_seeds else None
 
 
 def _distance(relation: str, main: Interval, margin: float) -> float:

@@ -172,32 +172,16 @@ def _comparison(
         return Comparison(*pair, relation, "untested", share.mean + 0.5, reason=ONE_SEED, keys=keys)
     verdict = _test(share, similar, margin)[0] if robust and p < ALPHA else "inconclusive"
     undecided = verdict == "inconclusive"
-    seeds, reason = _needed(share, similar, margin, family, len(reached.tasks)) if undecided else (None, "")
+    seeds, reason = _needed(share, similar, margin, family) if undecided else (None, "")
     mean, low, high = share.mean + 0.5, share.low + 0.5, share.high + 0.5
     return Comparison(*pair, relation, verdict, mean, low, high, p, seeds, reason, keys)
 
 
-def _needed(share: Interval, similar: bool, margin: float, family: int, tasks: int) -> tuple[int | None, str]:
-    """Return (seeds that decide with 80 % probability at this share, why these pairs could not decide at all).
-
-    Both intervals must decide: that over pairs, and Student's t over seeds.
-    """
-    level, limit = 1 - ALPHA / family, power.SEED_LIMIT * tasks
+def _needed(share: Interval, similar: bool, margin: float, family: int) -> tuple[int | None, str]:
+    """Return (seeds that decide with 80 % probability at this share, why these pairs could not decide at all)."""
+    level = 1 - ALPHA / family
     best = _test(statistics.above_half(share.n / 2 if similar else share.n, share.n, level), similar, margin)[0]
     reason = "" if best == "reproduced" else f"{share.n} pairs cannot show it, whatever their curves"
-    wanted = _test(replace(share, low=share.mean, high=share.mean), similar, margin)[0]
-
-    def decides(low: float, high: float) -> bool:
-        return _test(Interval(share.mean, low - 0.5, high - 0.5), similar, margin)[0] == wanted
-
-    def enough(pairs: int) -> bool:
-        return power.share_power(share.mean + 0.5, pairs, decides, level) >= power.POWER
-
-    pairs = None if wanted == "inconclusive" else power.least(enough, 2, limit)
-    if pairs is None:
-        return None, reason
-    seeds = -(-pairs // tasks)
-    if not share.se > 0:  # all seeds agree
-        return seeds, reason
     over_seeds = power.needed(share, abs((abs(share.mean) if similar else share.mean) - margin), level)
-    return (max(seeds, over_seeds.seeds) if over_seeds and over_seeds.seeds else None), reason
+    alone = over_seeds.seeds if over_seeds else None
+    return comparisons.share_seeds(share, lambda interval: _test(interval, similar, margin)[0], alone, level), reason

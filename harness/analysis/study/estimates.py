@@ -18,6 +18,8 @@ class Estimate:
     sides: the cells of left and of right, of a difference of two scores.
     reason: why there is no number, where there is none.
     at_best: the estimate with the highest possible score in these cells; None where it is not known.
+    among: of how many estimates this is the one that is least surely above. One of so many is below the margin by luck
+    more often than a single one, so the p of such a verdict is multiplied by it.
     """
 
     main: Interval
@@ -26,6 +28,7 @@ class Estimate:
     reason: str = ""
     sides: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     at_best: "Callable[[Collection[str]], Estimate] | None" = None
+    among: int = 1
 
 
 UNLEARNT = "the ceiling is not above the floor on any task"

@@ -235,4 +235,6 @@ def own_test(verdict: str, p: float, main: Interval, distance: float, at_best: b
     """
     if math.isnan(p):
         return None
+    if main.kind == "half":  # its pairs are counted, so a spread over seeds says too little of what more seeds give
+        return OwnTest(verdict, p, at_best)
     return OwnTest(verdict, p, at_best, sd=main.sd, se=main.se, df=main.df, row_se=main.row_se, distance=distance)

@@ -138,7 +138,7 @@ def test(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     tests = [_tested(values, margin) for _, _, values, _ in cases]
     adjusted = statistics.holm([p for *_, p in tests])
     rows = tuple(
-        _compared(f"{arm}, {role}", f"{options['sign']}ly over {over}", sign, test, p, margin, keys)
+        _compared(f"{arm}, {role}", f"{options['sign']}ly over {over}", sign, test, p, margin, keys, len(cases))
         for (arm, role, _, keys), test, p in zip(cases, tests, adjusted, strict=True)
     )
     return finding(study, claim, margin, rows, {"stated": dict(options["stated"] or {})}, [], _described)
@@ -152,7 +152,7 @@ def _tested(values: Array, margin: float) -> tuple[Interval, str, float]:
 
 def _compared(
     left: str, right: str, sign: int, tested: tuple[Interval, str, float], p: float, margin: float,
-    keys: tuple[str, ...],
+    keys: tuple[str, ...], family: int,
 ) -> Comparison:  # fmt: skip
     main, verdict, own = tested
     relation = "correlates"
@@ -166,7 +166,7 @@ def _compared(
     low, high = sorted(float(np.tanh(sign * bound)) for bound in (main.low, main.high))
     row = Comparison(left, right, relation, verdict if p < ALPHA else "inconclusive", estimate, low, high, p, keys=keys)
     return comparisons.with_own_test(
-        row, main, abs(main.mean - decomposition_clouds.fisher(margin)), (verdict, own, False)
+        row, main, abs(main.mean - decomposition_clouds.fisher(margin)), (verdict, own, False), family
     )
 
 

@@ -86,14 +86,15 @@ def _finding(study: Study, claim: Claim, options: Mapping[str, Any], relation: s
     tests = [rule(figure.main, margin) for figure in figures]
     adjusted = statistics.holm([p for _, p in tests])
     judged = zip(arms, figures, tests, adjusted, strict=True)
-    rows = tuple(_compared(study, arm, relation, figure, test, p, margin) for arm, figure, test, p in judged)
+    rows = tuple(_compared(study, arm, relation, figure, test, p, margin, len(arms)) for arm, figure, test, p in judged)
     return finding(study, claim, margin, rows, {}, [], partial(_described, size=size))
 
 
 def _compared(
-    study: Study, arm: str, relation: str, ratio: Estimate, test: tuple[str, float], p: float, margin: float
-) -> Comparison:
-    """Return the comparison. test: its verdict and p before Holm's adjustment; p: after it."""
+    study: Study, arm: str, relation: str, ratio: Estimate, test: tuple[str, float], p: float, margin: float,
+    family: int,
+) -> Comparison:  # fmt: skip
+    """Return the comparison. test: its verdict and p before Holm's adjustment over the family; p: after it."""
     main, reason = ratio.main, alone(study, arm)
     if np.isnan(main.mean):
         return Comparison(arm, BARE, relation, "untested", reason="this probe was not run on every task")
@@ -103,7 +104,7 @@ def _compared(
         return Comparison(arm, BARE, relation, "untested", main.mean, reason=reason, keys=ratio.keys)
     verdict = test[0] if p < ALPHA else "inconclusive"
     row = Comparison(arm, BARE, relation, verdict, main.mean, main.low, main.high, p, keys=ratio.keys)
-    return comparisons.with_own_test(row, main, abs(main.mean - margin), (*test, False))
+    return comparisons.with_own_test(row, main, abs(main.mean - margin), (*test, False), family)
 
 
 def _described(row: Comparison, size: str) -> str:

@@ -7,7 +7,6 @@ matches each. Of the parts of a combination, the name alone matches a part with 
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from harness.analysis.study import comparisons, estimates, looks, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import ALPHA, finding
 from harness.analysis.study.selection import Panel
+from harness.analysis.study.statistics import Interval
 from harness.analysis.study.study import Study
 from harness.analysis.views import cost, measured_memory
 from harness.experiments.claims import Claim, side_text
@@ -67,7 +67,7 @@ def below(study: Study, claim: Claim, options: Options) -> Finding:
 
 def fewer_parameters(study: Study, claim: Claim, options: Options) -> Finding:
     """Compare the trainable parameters, which are counted and have no interval."""
-    rows, texts = [], []
+    rows, texts = [], {}
     for left, right in sides(study, options):
         mine, other = cost.parameters(study, left), cost.parameters(study, right)
         if mine is None or not other or not other[0]:
@@ -77,36 +77,62 @@ def fewer_parameters(study: Study, claim: Claim, options: Options) -> Finding:
         verdict = "reproduced" if share < 1 - float(options["margin"]) else "contradicted"
         keys = study.clean.cells(left, right)
         rows.append(Comparison(left, right, "trains fewer than", verdict, share, keys=keys))
-        texts.append(f"{left} trains {mine[0]:,}, {share:.0%} of the {other[0]:,} of {right}")
-    return _with_texts(study, claim, options, tuple(rows) or absent(options, "trains fewer than"), texts)
+        texts[left, right] = f"{left} trains {mine[0]:,}, {share:.0%} of the {other[0]:,} of {right}"
+
+    def describe(row: Comparison) -> str:
+        """Return 'lora trains 1,024, 1% of the 102,400 of full'."""
+        return texts.get((row.left, row.right), f"{row.left} against {row.right}")
+
+    shown = tuple(rows) or absent(options, "trains fewer than")
+    return finding(study, claim, float(options["margin"]), shown, {}, [], describe)
 
 
 def less_memory(study: Study, claim: Claim, options: Options) -> Finding:
     """Test the share of right's peak that left saves."""
     margin, panel = float(options["margin"]), measured_memory.panel(study)
-    rows, texts = [], []
-    for left, right in sides(study, options):
-        saved = 1 - panel.of(left) / panel.of(right)
-        estimate = Estimate(*statistics.interval(saved), keys=panel.cells(left, right))
-        rows.append(_saves(left, right, estimate, margin))
-        if rows[-1].estimate is not None:
-            texts.append(f"{left} saves {100 * rows[-1].estimate:.1f} % of the peak of {right}")
-    return _with_texts(study, claim, options, tuple(rows) or absent(options, "needs less than"), texts)
+    compared = sides(study, options)
+    saved = [
+        Estimate(*statistics.interval(1 - panel.of(left) / panel.of(right)), keys=panel.cells(left, right))
+        for left, right in compared
+    ]
+    tests = [_saving(estimate.main, margin) for estimate in saved]
+    adjusted = statistics.holm([np.nan if p is None else p for _, p in tests])
+    rows = [_saves(*row, margin) for row in zip(compared, saved, tests, adjusted, strict=True)]
+    return finding(study, claim, margin, tuple(rows) or absent(options, "needs less than"), {}, [], _saved_text)
 
 
-def _saves(left: str, right: str, estimate: Estimate, margin: float) -> Comparison:
-    """Return the comparison; counted storages that are the same at every seed need no interval."""
-    relation, main = "needs less than", estimate.main
+def _saving(main: Interval, margin: float) -> tuple[str, float | None]:
+    """Return the test of a saving before any adjustment. Counted storages that are the same at every seed need no
+    interval, and have no p.
+    """
+    if main.se == 0 or np.isnan(main.low):
+        return "reproduced" if main.mean > margin else "contradicted", None
+    return statistics.superior(main, margin)
+
+
+def _saves(
+    pair: tuple[str, str], saved: Estimate, test: tuple[str, float | None], p: float, margin: float
+) -> Comparison:
+    """Return the comparison. p: after Holm's adjustment; NaN where the test has none."""
+    relation, main, (verdict, own) = "needs less than", saved.main, test
     if not main.n or np.isnan(main.mean):
-        return Comparison(left, right, relation, "untested", reason="no seed was run for both with a known peak")
-    same = main.se == 0 or np.isnan(main.low)
-    test = ("reproduced" if main.mean > margin else "contradicted", 0.0) if same else statistics.superior(main, margin)
-    verdict = test[0] if same or test[1] < ALPHA else "inconclusive"
+        return Comparison(*pair, relation, "untested", reason="no seed was run for both with a known peak")
     low, high = (None, None) if np.isnan(main.low) else (main.low, main.high)
-    own = None if same else looks.own_test(*test, main, abs(main.mean - margin))
-    return Comparison(
-        left, right, relation, verdict, main.mean, low, high, None if same else test[1], keys=estimate.keys, test=own
-    )
+    if own is None:
+        return Comparison(*pair, relation, verdict, main.mean, low, high, keys=saved.keys)
+    decided = verdict if p < ALPHA else "inconclusive"
+    alone = looks.own_test(verdict, own, main, abs(main.mean - margin))
+    return Comparison(*pair, relation, decided, main.mean, low, high, p, keys=saved.keys, test=alone)
+
+
+def _saved_text(row: Comparison) -> str:
+    """Return 'lora saves 31.0 % [28.8, 33.2] of the peak of full'."""
+    if row.estimate is None:
+        return f"{row.left} against {row.right}"
+    ends = ""
+    if row.low is not None and row.high is not None and row.low < row.high:
+        ends = f" [{100 * row.low:.1f}, {100 * row.high:.1f}]"
+    return f"{row.left} saves {100 * row.estimate:.1f} %{ends} of the peak of {row.right}"
 
 
 def _scores(study: Study, claim: Claim, options: Options, relation: str) -> Finding:
@@ -141,15 +167,6 @@ def absent(options: Options, relation: str) -> tuple[Comparison, ...]:
     """Return the finding where one of the sides has no arm."""
     left, right = side_text(options["left"]), side_text(options["right"])
     return (Comparison(left, right, relation, "untested", reason="not both among these cells"),)
-
-
-def _with_texts(
-    study: Study, claim: Claim, options: Options, rows: tuple[Comparison, ...], texts: list[str]
-) -> Finding:
-    made = finding(study, claim, float(options["margin"]), rows, {}, [])
-    if not texts:
-        return made
-    return replace(made, sentence=f"{claim.sentence.rstrip('.')}: {made.verdict}; {'; '.join(texts)}.")
 
 
 def _plain(value: Any) -> Any:

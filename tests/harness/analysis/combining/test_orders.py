@@ -1,12 +1,18 @@
 """Orders of methods on records whose truth is known: the claim both ways, and the stages in the figure."""
 
 from collections.abc import Callable, Mapping
+from itertools import permutations
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from harness.analysis.combining import orders
 from harness.analysis.output import figure_style
-from harness.analysis.study import open_rates, study
+from harness.analysis.study import estimates, open_rates, study
+from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
 from harness.experiments import claims, exhibits
 from harness.experiments.verdict import Finding
@@ -59,6 +65,48 @@ def test_an_order_that_is_above_everywhere_contradicts_it(make: Make) -> None:
 
 def test_noise_decides_nothing(make: Make) -> None:
     assert judge(make({FIRST: on(0.6, 0.6), SECOND: on(0.6, 0.6)}, noise=0.05)).verdict == "inconclusive"
+
+
+def test_the_order_that_is_most_likely_above_stands_for_the_others(make: Make) -> None:
+    """Where Holm's adjustment makes every p 1, their own p still tells the pairs apart."""
+    parts = ("prompt", "adapter", "bitfit")
+    worth = {order: on(0.6, 0.6) for order in permutations(parts)}
+    made = make(worth, noise=0.05, seeds=3)
+    panel, names = made.judged, orders.orders(made)
+    finding = judge(made)
+    assert finding.verdict == "inconclusive"
+    assert len(finding.comparisons) == len(worth)
+    arm_of = {name: arm for arm, name in names.items()}
+    for row in finding.comparisons:
+        own = arm_of[row.right]
+        leads = [
+            estimates.difference(panel.at([place]), other, own).main
+            for other in names if other != own for place in range(len(panel.tasks))
+        ]  # fmt: skip
+        surest = max(leads, key=lambda lead: (lead.mean - 0.01) / lead.half())
+        assert row.estimate == pytest.approx(surest.mean)
+        assert (row.estimate or 0.0) > 0, "some order is above this one somewhere, if only by luck"
+
+
+@pytest.mark.parametrize(("orders_there", "found"), [(2, True), (4, False)])
+def test_an_order_is_the_best_of_many_by_a_smaller_p_alone(
+    monkeypatch: pytest.MonkeyPatch, orders_there: int, found: bool
+) -> None:
+    """Each of several orders could be nowhere below the others by luck."""
+    monkeypatch.setattr(open_rates, "cells_of", lambda made: {})
+    names = {f"arm {place}": f"order {place}" for place in range(orders_there)}
+    lead = np.array([0.005, 0.035, 0.015, 0.035])
+    p = stats.ttest_1samp(lead, -0.01).pvalue
+    assert 0.05 / 4 < p < 0.05 / 2
+    values = np.stack([lead if place == 0 else np.zeros(4) for place in range(orders_there)])[:, None]
+    size = np.full(1, np.nan)
+    panel = Panel(
+        tuple(names), ("task",), tuple(range(4)), values, np.full(values.shape, "", dtype=object), size, size,
+        np.zeros(1, dtype=bool),
+    )  # fmt: skip
+    made: Any = SimpleNamespace(judged=panel)
+    best = orders._never_below(made, names, 0.01)
+    assert (best == ["order 0"]) is found
 
 
 def test_one_order_alone_is_untested(make: Make) -> None:
