@@ -56,9 +56,11 @@ class Reader:
         known = dict.fromkeys([*self.schema, *also])
         for name, column in columns.items():
             if name not in known:
+                texts = config.template and not config.label_words
+                advice = " Labels are read where task.label_words names a word for each." if texts else ""
                 raise UsageError(
                     f"task.columns={{{name}: {column}}}: {name} is no field of task {config.name}, which reads "
-                    f"{', '.join(known)}."
+                    f"{', '.join(known)}.{advice if name == 'label' else ''}"
                 )
         place = {name: columns.get(name, name) for name in self.schema}
         answers = {place[name] for name in (self.label, self.score, self.target, self.references) if name in place}

@@ -190,6 +190,7 @@ def test_a_template_is_tried_before_anything_is_planned(tmp_path: Path, template
         ({"columns": {"label": "gold", "choices": ["a", "b"]}, "answer": "label"}, "choices is no field"),
         ({"columns": {"label": "gold", "choises": ["a", "b"]}, "answer": "choice"}, "choises is no.*reads text, label"),
         ({"answer": "text", "columns": {"label": "gold"}, "label_words": None}, "label is no field of.*text, target"),
+        ({"columns": {"label": "gold"}, "label_words": None}, "text, target. Labels are read where task.label_words"),
         ({"answer": "text", "columns": {"target": "gold"}}, "task.label_words: the answers of task mine are texts"),
         ({"labels": ["no", "no"]}, "a label stands there twice"),
         ({"labels": ["no"]}, r"there are 2 label words \(no, yes\)"),
