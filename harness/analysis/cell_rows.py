@@ -6,7 +6,7 @@ from typing import Any
 
 from harness import formatting
 from harness.errors import plain
-from harness.experiments import labels
+from harness.experiments.grids import labels
 from harness.store.record import scores
 from harness.store.store import Store
 

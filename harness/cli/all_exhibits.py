@@ -18,8 +18,9 @@ from harness.config import conf_files
 from harness.config.schema import Cell
 from harness.errors import UsageError, near
 from harness.execution.rounds import STOPPED
-from harness.experiments import exhibits, rate_tuning
+from harness.experiments import exhibits
 from harness.experiments.exhibits import Exhibit
+from harness.experiments.rates import rate_tuning
 from harness.store import identity
 from harness.store.store import FINAL, Store
 

@@ -10,9 +10,11 @@ from harness.cli import command_line
 from harness.config import compose, conf_files
 from harness.config.schema import Cell
 from harness.errors import UsageError, near
-from harness.experiments import exhibits, holes, overrides, rate_tuning
+from harness.experiments import exhibits, overrides
 from harness.experiments.exhibits import RATE, Block, Exhibit
-from harness.experiments.holes import Hole
+from harness.experiments.grids import holes
+from harness.experiments.grids.holes import Hole
+from harness.experiments.rates import rate_tuning
 from harness.store import identity, requested_grids
 from harness.store.requested_grids import Grid
 from harness.store.store import Store

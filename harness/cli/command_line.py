@@ -9,9 +9,9 @@ from harness.config import yaml_values
 from harness.config.building import build
 from harness.config.schema import AXES, DOTTED, Runtime
 from harness.errors import UsageError, near
-from harness.experiments import declared_types
-from harness.experiments.declared_types import seed
-from harness.experiments.rate_search import SEARCH, TUNING_SEED
+from harness.experiments.grids import declared_types
+from harness.experiments.grids.declared_types import seed
+from harness.experiments.rates.rate_search import SEARCH, TUNING_SEED
 from harness.paths import located
 
 SETTINGS = ("launcher", "jobs", "rerun")
@@ -72,7 +72,7 @@ def parse(words: Sequence[str], settings: Sequence[str] = SETTINGS) -> CommandLi
 
 def _meant(word: str, known: Sequence[str]) -> str:
     """Return a suggestion for the key of a word `key=…`, or for a bare value: `LoRA` may mean `method=lora`."""
-    from harness.experiments import options  # here, because only an error needs the lists
+    from harness.experiments.grids import options  # here, because only an error needs the lists
 
     key, equals, _ = word.partition("=")
     axes = () if equals else ("method", "model", "task", "recipe")

@@ -18,8 +18,8 @@ from harness.config import compose, conf_files
 from harness.config.building import bounds, type_text
 from harness.config.schema import ModelConfig, RecipeConfig, Runtime, TaskConfig
 from harness.errors import UsageError, near
-from harness.experiments import options
-from harness.experiments.declared_types import DERIVED
+from harness.experiments.grids import options
+from harness.experiments.grids.declared_types import DERIVED
 from methods import registry as methods
 from tasks.data import user_task
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.cli import command_line
-from harness.experiments import grid
+from harness.experiments.grids import grid
 from harness.store import archive, identity
 from harness.store.store import Store
 from tasks import registry as tasks

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.cli import command_line
-from harness.experiments import grid
+from harness.experiments.grids import grid
 from harness.store import archive, identity
 from harness.store.store import Store
 

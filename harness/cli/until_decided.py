@@ -18,7 +18,7 @@ from harness.execution.sweep import STOPPED
 from harness.execution.sweep_plan import SweepOptions
 from harness.experiments import more_seeds
 from harness.experiments.exhibits import Block, Exhibit
-from harness.experiments.rate_choice import FAILED
+from harness.experiments.rates.rate_choice import FAILED
 from harness.experiments.verdict import Comparison, Finding
 from harness.store import archive, identity, requested_grids
 from harness.store.store import FINAL, Store

@@ -166,8 +166,8 @@ class RecipeConfig:
     - awake_every: the steps after which other blocks are drawn.
     - projection_rank, projection_every, projection_scale: of optimizer=galore: the rank of the projected gradients, the
       steps after which a projection is found anew, and the factor of the update.
-    - rate_search: the search that the learning rate comes from (harness/experiments/rate_search.py): the seeds of its
-      trials and, for a cell at the chosen rate, the rates that were tried with their validation scores.
+    - rate_search: the search that the learning rate comes from (harness/experiments/rates/rate_search.py): the seeds of
+      its trials and, for a cell at the chosen rate, the rates that were tried with their validation scores.
     """
 
     name: str = provenance("")

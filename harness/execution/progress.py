@@ -11,7 +11,7 @@ from harness import terminal
 from harness.config.schema import Cell
 from harness.execution import attempts
 from harness.execution.expected_times import Expected, ExpectedTimes, expected
-from harness.experiments import labels
+from harness.experiments.grids import labels
 from harness.store import identity
 from harness.store.store import Store
 

@@ -11,11 +11,12 @@ from typing import Any
 from harness.config.schema import Cell
 from harness.execution import sweep
 from harness.execution.sweep import STOPPED
-from harness.experiments import holes, rate_tuning
 from harness.experiments.exhibits import RATE, Block
-from harness.experiments.rate_choice import FAILED, SKIPPED
-from harness.experiments.rate_search import REACH, TUNED
-from harness.experiments.rate_tuning import Planned
+from harness.experiments.grids import holes
+from harness.experiments.rates import rate_tuning
+from harness.experiments.rates.rate_choice import FAILED, SKIPPED
+from harness.experiments.rates.rate_search import REACH, TUNED
+from harness.experiments.rates.rate_tuning import Planned
 from harness.formatting import count, rate
 from harness.store import identity
 from harness.store.store import Store

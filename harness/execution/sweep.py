@@ -22,9 +22,9 @@ from harness.execution.launch import slots as slots
 from harness.execution.sweep_plan import PREFLIGHT, SweepOptions, SweepPlan, is_stale
 from harness.execution.time_limit import TimeLimit
 from harness.execution.trackers import follower
-from harness.experiments import holes as holes_of_grid
-from harness.experiments import parent_order
-from harness.experiments.holes import Hole
+from harness.experiments.grids import holes as holes_of_grid
+from harness.experiments.grids import parent_order
+from harness.experiments.grids.holes import Hole
 from harness.probes import registry as probes
 from harness.processes import forkserver
 from harness.store import identity, lease, requested_grids

@@ -15,10 +15,10 @@ from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError
 from harness.execution import attempts, launch
 from harness.execution.trackers import follower
-from harness.experiments import holes as holes_of_grid
-from harness.experiments import parent_order
-from harness.experiments.grid import by_seed
-from harness.experiments.holes import Hole
+from harness.experiments.grids import holes as holes_of_grid
+from harness.experiments.grids import parent_order
+from harness.experiments.grids.grid import by_seed
+from harness.experiments.grids.holes import Hole
 from harness.models import answer_tokens
 from harness.probes import registry as probes
 from harness.processes import forkserver

@@ -23,8 +23,8 @@ from harness.config.schema import AXES
 from harness.config.step_load import Load, declared
 from harness.errors import UsageError, near
 from harness.experiments import claims, view_registry
-from harness.experiments.declared_types import seed, typed
-from harness.experiments.rate_search import TUNED, TUNING_SEED, USUAL_SEED, check_unreported
+from harness.experiments.grids.declared_types import seed, typed
+from harness.experiments.rates.rate_search import TUNED, TUNING_SEED, USUAL_SEED, check_unreported
 from harness.probes import registry as probes
 
 Block = Mapping[str, Any]

@@ -5,9 +5,10 @@ from dataclasses import replace
 from itertools import count, islice
 
 from harness.config.schema import Cell
-from harness.experiments import parent_order, rate_tuning
 from harness.experiments.exhibits import RATE, Block, Exhibit, values
-from harness.experiments.rate_tuning import Planned
+from harness.experiments.grids import parent_order
+from harness.experiments.rates import rate_tuning
+from harness.experiments.rates.rate_tuning import Planned
 from harness.store import identity
 from harness.store.store import Store
 

@@ -12,7 +12,8 @@ from harness.config import compose, conf_files, yaml_values
 from harness.config.building import build, parse_fields
 from harness.config.schema import Cell, ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import UsageError
-from harness.experiments import declared_types, grid, options, overrides
+from harness.experiments import overrides
+from harness.experiments.grids import declared_types, grid, options
 from harness.models import weight_files
 from methods import registry as methods
 from tasks import prompts

@@ -11,7 +11,7 @@ from harness.config.building import build
 from harness.config.schema import Cell, TaskConfig
 from harness.config.step_load import Load
 from harness.errors import UsageError
-from harness.experiments import grid, options
+from harness.experiments.grids import grid, options
 from harness.measurement import cuda_devices, nvml
 from harness.processes import forkserver
 from harness.store import identity

@@ -15,9 +15,9 @@ from harness.config.step_load import gib
 from harness.execution import launch, progress, submission, sweep
 from harness.execution.expected_times import Estimate
 from harness.execution.sweep_plan import SweepPlan
-from harness.experiments import rate_search
 from harness.experiments.exhibits import HERE, Block, Exhibit
-from harness.experiments.rate_tuning import Planned
+from harness.experiments.rates import rate_search
+from harness.experiments.rates.rate_tuning import Planned
 from harness.forecast import duration, gpu_hours
 from harness.forecast.disk import Disk
 from harness.forecast.duration import AtSpeedOf, Estimator

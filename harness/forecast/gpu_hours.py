@@ -15,10 +15,11 @@ from typing import Any
 from harness import formatting
 from harness.config.schema import Cell
 from harness.config.step_load import Load, gib
-from harness.experiments import exhibits, rate_tuning
+from harness.experiments import exhibits
 from harness.experiments.exhibits import CHOSEN, RATE, Block, values
-from harness.experiments.rate_search import TUNED, TUNING_SEED
-from harness.experiments.several_axes import searched_fields
+from harness.experiments.rates import rate_tuning
+from harness.experiments.rates.rate_search import TUNED, TUNING_SEED
+from harness.experiments.rates.several_axes import searched_fields
 from harness.forecast import client
 from harness.measurement import peak_flops
 

@@ -18,8 +18,8 @@ from harness.config import yaml_values
 from harness.config.schema import Cell
 from harness.config.step_load import Load
 from harness.errors import UsageError
-from harness.experiments import grid
-from harness.experiments.holes import Hole
+from harness.experiments.grids import grid
+from harness.experiments.grids.holes import Hole
 from harness.store import identity
 
 Row = dict[str, Any]

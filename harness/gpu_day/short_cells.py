@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from harness.experiments.holes import Hole
+from harness.experiments.grids.holes import Hole
 from harness.gpu_day import isolated, sweeping
 from harness.gpu_day.day import Day, Row, cells, named
 from harness.gpu_day.isolated import Measurement

@@ -8,7 +8,7 @@ from typing import Any
 from harness.config.launchers import Launcher
 from harness.config.schema import Cell, Runtime
 from harness.execution import sweep
-from harness.experiments.holes import Hole
+from harness.experiments.grids.holes import Hole
 from harness.gpu_day import isolated
 from harness.gpu_day.day import Day, Row
 from harness.store import requested_grids

@@ -8,7 +8,7 @@ the ratio to the first side with its range over the rounds.
 
 import argparse
 
-from harness.experiments import grid
+from harness.experiments.grids import grid
 from harness.gpu_day.on_device import one_pass_steps
 from harness.store import identity
 

@@ -13,7 +13,7 @@ pytest.importorskip("accelerate")
 
 import torch
 
-from harness.experiments import grid
+from harness.experiments.grids import grid
 from harness.measurement import turns
 from harness.store import identity
 from tests.benchmarks.speed import __main__ as suite

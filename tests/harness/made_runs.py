@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.experiments.grid import expand
+from harness.experiments.grids.grid import expand
 from harness.store import fingerprint, identity
 from harness.store.archive import Run
 from harness.store.store import Store

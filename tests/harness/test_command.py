@@ -15,7 +15,7 @@ from harness.cli import dispatch
 from harness.cli.command_line import parse
 from harness.config import conf_files
 from harness.config.schema import Cell, ModelConfig
-from harness.experiments import grid
+from harness.experiments.grids import grid
 from harness.experiments.rerun_command import command, exhibit_words, missing
 from harness.models import weight_files
 from harness.store import identity

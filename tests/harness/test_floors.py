@@ -220,8 +220,8 @@ ALLOWED = {
     "harness/cli/dispatch.py": "the examples in the help",
     "harness/cli/pretraining_gate.py": "the command that makes the cells of the embedded backbones' gate",
     "harness/experiments/exhibits.py": "an example in a message",
-    "harness/experiments/grid.py": "an example in a message",
-    "harness/experiments/parent_order.py": "an example in a message",
+    "harness/experiments/grids/grid.py": "an example in a message",
+    "harness/experiments/grids/parent_order.py": "an example in a message",
 }
 """Files that may name methods or tasks in a string, each with the reason."""
 

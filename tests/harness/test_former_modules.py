@@ -22,6 +22,7 @@ from methods import base
         ("from tasks.metrics import METRICS", "tasks.metrics.label_metrics"),
         ("from tasks.data import hub", "tasks.data.hub_rows"),
         ("from methods.backbone.delta import Delta", "methods.base"),
+        ("from harness.experiments import grid", "harness.experiments.grids.grid"),
     ],
 )
 def test_a_former_name_is_answered_with_the_new_one(

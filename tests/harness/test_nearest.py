@@ -4,7 +4,7 @@ import pytest
 
 from harness.cli.command_line import parse
 from harness.errors import UsageError
-from harness.experiments import declared_types, options
+from harness.experiments.grids import declared_types, options
 from harness.nearest import closest
 
 FIELDS = {

@@ -11,7 +11,7 @@ from harness.cli import dispatch
 from harness.config import compose, conf_files, launchers
 from harness.config.schema import Cell, MethodConfig, ModelConfig
 from harness.errors import UsageError
-from harness.experiments import grid
+from harness.experiments.grids import grid
 from harness.store import identity, requested_grids
 from harness.store.store import Store
 

@@ -11,7 +11,7 @@ from torch import nn
 from harness import assets
 from harness.config.schema import MethodConfig
 from harness.errors import NotApplicable
-from harness.experiments.parent_order import ANY
+from harness.experiments.grids.parent_order import ANY
 from methods import registry as methods
 from methods.attachment.delta_state import delta_state
 from methods.backbone.trainable_parameters import trainable

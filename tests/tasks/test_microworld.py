@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from harness.cli import command_line, pretraining_gate
 from harness.config.schema import TaskConfig
 from harness.errors import UsageError
-from harness.experiments import grid
+from harness.experiments.grids import grid
 from harness.store import identity
 from harness.store.store import Store
 from tasks import registry as tasks

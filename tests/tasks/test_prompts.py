@@ -7,7 +7,8 @@ import pytest
 
 from harness.config.schema import Cell, TaskConfig
 from harness.errors import UsageError
-from harness.experiments import grid, rerun_command
+from harness.experiments import rerun_command
+from harness.experiments.grids import grid
 from harness.store import identity
 from tasks import prompts, templates
 from tasks import registry as tasks

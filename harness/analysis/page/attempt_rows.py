@@ -8,7 +8,7 @@ from typing import Any
 from harness import private_paths
 from harness.analysis.page import packed
 from harness.errors import UsageError
-from harness.experiments import labels
+from harness.experiments.grids import labels
 from harness.experiments.rerun_command import command, missing
 from harness.probes import registry as probes
 from harness.store import archive, columns, identity

@@ -7,7 +7,7 @@ from harness import formatting
 from harness.analysis.study import selection
 from harness.config.schema import RecipeConfig
 from harness.errors import UsageError, near
-from harness.experiments import labels
+from harness.experiments.grids import labels
 from harness.store import columns
 
 if TYPE_CHECKING:

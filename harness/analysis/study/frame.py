@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from harness import atomic_files
 from harness.config import conf_files, yaml_values
 from harness.errors import plain
-from harness.experiments import labels
+from harness.experiments.grids import labels
 from harness.store.archive import Run
 from harness.store.record import run_joules
 

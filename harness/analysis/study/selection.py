@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.analysis.study.statistics import Array
-from harness.experiments import rate_choice
+from harness.experiments.rates import rate_choice
 from tasks.metrics.label_metrics import BY_ROW, SIGNED
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def rates(scores: "pd.DataFrame", rule: str = "clean", failures: "pd.DataFrame |
     """Return the chosen rate of every model x task x arm, indexed by these.
 
     Columns: learning_rate; tried (how many rates); edge ("lowest", "highest" or ""); mean (the score that
-    chose); seeds (how many the rates were compared on). The rule is in `harness/experiments/rate_choice.py`.
+    chose); seeds (how many the rates were compared on). The rule is in `harness/experiments/rates/rate_choice.py`.
     """
     import pandas as pd
 

@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import Any
 
 from harness.analysis.output.table import MISSING, Entry, Table, word
-from harness.experiments import labels
 from harness.experiments.exhibits import Exhibit
+from harness.experiments.grids import labels
 from harness.store.columns import method_fields
 
 GIB = 2**30

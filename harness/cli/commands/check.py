@@ -35,8 +35,9 @@ from harness.cli.commands.reproduce import SETTINGS
 from harness.config import compose, conf_files, launchers
 from harness.config.schema import Cell
 from harness.errors import UsageError
-from harness.experiments import exhibits, grid, overrides
+from harness.experiments import exhibits, overrides
 from harness.experiments.exhibits import Block, Exhibit
+from harness.experiments.grids import grid
 from harness.experiments.rerun_command import exhibit_words
 from harness.experiments.verdict import Finding
 from harness.forecast import exhibit_rows

@@ -78,7 +78,7 @@ def words(line: str) -> list[str]:
 
 def _names(axis: str) -> Sequence[str]:
     """Return the choices of an axis; none of another word, such as a seed."""
-    from harness.experiments import options
+    from harness.experiments.grids import options
 
     plain = axis.removeprefix("+")
     return (

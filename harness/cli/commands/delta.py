@@ -19,7 +19,7 @@ from harness.cli import command_line
 from harness.config import compose
 from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError, near
-from harness.experiments import grid
+from harness.experiments.grids import grid
 from harness.paths import located
 from harness.store.attempt_folder import CHECKPOINTS
 from harness.store.store import Store

@@ -22,7 +22,7 @@ from harness.config.schema import ModelConfig, Runtime
 from harness.errors import UsageError
 from harness.execution import sweep
 from harness.execution.trackers import follower
-from harness.experiments import options
+from harness.experiments.grids import options
 from harness.measurement import cpu_features, cuda_devices, nvml
 from harness.paths import located
 from harness.processes import forkserver

@@ -37,9 +37,10 @@ from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.execution import progress, submission, sweep_plan
 from harness.execution.sweep_plan import SweepOptions, SweepPlan
-from harness.experiments import holes, rate_search, rate_tuning
-from harness.experiments.holes import Hole
-from harness.experiments.rate_tuning import Planned
+from harness.experiments.grids import holes
+from harness.experiments.grids.holes import Hole
+from harness.experiments.rates import rate_search, rate_tuning
+from harness.experiments.rates.rate_tuning import Planned
 from harness.forecast import device_fit, dry_run, gpu_hours
 from harness.forecast.dry_run import Cost
 from harness.store import identity, requested_grids

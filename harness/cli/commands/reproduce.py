@@ -34,9 +34,11 @@ from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.execution import rounds, sweep_plan
 from harness.execution.sweep_plan import SweepOptions
-from harness.experiments import exhibits, holes, overrides, rate_tuning
+from harness.experiments import exhibits, overrides
 from harness.experiments.exhibits import Block, Exhibit
-from harness.experiments.rate_tuning import Planned
+from harness.experiments.grids import holes
+from harness.experiments.rates import rate_tuning
+from harness.experiments.rates.rate_tuning import Planned
 from harness.experiments.rerun_command import exhibit_words
 from harness.forecast import device_fit, dry_run, exhibit_rows, gpu_hours
 from harness.paths import located

@@ -19,7 +19,7 @@ from harness.cli import command_line, record_text, request
 from harness.cli.commands.show import look
 from harness.errors import UsageError
 from harness.execution import sweep
-from harness.experiments import grid, parent_order
+from harness.experiments.grids import grid, parent_order
 from harness.store import identity
 from harness.store.store import Store
 

@@ -30,7 +30,7 @@ from harness.config import compose, launchers
 from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError, near, plain
 from harness.execution import progress, sweep
-from harness.experiments import holes
+from harness.experiments.grids import holes
 from harness.forecast import duration
 from harness.forecast.duration import Estimator
 from harness.store import requested_grids
@@ -39,7 +39,7 @@ from harness.store.store import FINAL, Store
 
 if TYPE_CHECKING:
     from harness.experiments.exhibits import Exhibit
-    from harness.experiments.rate_tuning import Planned
+    from harness.experiments.rates.rate_tuning import Planned
 
 COLUMNS = ("done", "stale", "oom", "failed", "diverged", "timeout", "interrupted", "blocked", "running", "missing")
 Counts = Mapping[str, int]
@@ -117,7 +117,7 @@ def _expanded(exhibit: "Exhibit", scale: str, store: Store, alone: bool) -> Grid
     An exhibit that cannot be planned here raises UsageError where it was named itself. Among several that match a
     pattern it gives an empty grid with the reason.
     """
-    from harness.experiments import rate_tuning
+    from harness.experiments.rates import rate_tuning
 
     name = f"{exhibit.name} scale={scale}"
     try:
@@ -139,7 +139,7 @@ def _grid(given: command_line.CommandLine, store: Store) -> list[Grid]:
     """Return the grid of the given choices, with its combinations that cannot run; nothing without choices."""
     if not given.block:
         return []
-    from harness.experiments import rate_tuning
+    from harness.experiments.rates import rate_tuning
 
     planned = rate_tuning.expand(rate_tuning.of_words(given.block), store, holes=True)
     requested = _requested(store, requested_grids.name_of(given.block), planned.cells, planned.holes)

@@ -33,7 +33,7 @@ from harness import formatting
 from harness.cli import cell_choice, command_line
 from harness.config import compose
 from harness.errors import UsageError, near
-from harness.experiments import rate_tuning
+from harness.experiments.rates import rate_tuning
 from harness.paths import located
 from harness.store import archive, garbage_collection, identity, merge, requested_grids
 from harness.store.store import Store

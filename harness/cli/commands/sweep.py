@@ -43,7 +43,7 @@ from harness.cli import cell_choice, command_line, request, table_output
 from harness.cli.commands import plan
 from harness.execution import rounds
 from harness.execution.sweep import STOPPED
-from harness.experiments import rate_tuning
+from harness.experiments.rates import rate_tuning
 from harness.forecast import dry_run
 from harness.store import requested_grids
 from harness.store.store import Store

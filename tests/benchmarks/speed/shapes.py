@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from harness.config.schema import Cell
-from harness.experiments import grid
+from harness.experiments.grids import grid
 from harness.models import weight_files
 
 LLAMA_60M = {

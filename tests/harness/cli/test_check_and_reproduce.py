@@ -61,7 +61,9 @@ def bench(tmp_path, monkeypatch, make_grid):
     runs = make_grid(**SMALL)
     store = filled(tmp_path / "store", runs)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("harness.experiments.grid.expand", lambda blocks, holes=None: [cell_of(run) for run in runs])
+    monkeypatch.setattr(
+        "harness.experiments.grids.grid.expand", lambda blocks, holes=None: [cell_of(run) for run in runs]
+    )
     monkeypatch.setattr("harness.execution.sweep.run_cells", lambda *given, **named: 0)
     return SimpleNamespace(path=tmp_path, runs=runs, store=store)
 
@@ -117,7 +119,9 @@ def test_dry_run_judges_the_time_by_what_has_finished(tmp_path, monkeypatch, mak
     monkeypatch.setattr("harness.execution.sweep_plan._preflight", lambda *given: {})
     runs = make_grid(**SMALL)
     store = filled(tmp_path / "store", runs[:12])
-    monkeypatch.setattr("harness.experiments.grid.expand", lambda blocks, holes=None: [cell_of(run) for run in runs])
+    monkeypatch.setattr(
+        "harness.experiments.grids.grid.expand", lambda blocks, holes=None: [cell_of(run) for run in runs]
+    )
     call(reproduce, f"store={store.path}", "jobs=2", dry_run=True)
     assert "12 to run, 2 at once; about 0:48" in capsys.readouterr().out  # 12 cells of 8 s, two at once
 
@@ -125,7 +129,7 @@ def test_dry_run_judges_the_time_by_what_has_finished(tmp_path, monkeypatch, mak
 def test_filters_reach_the_grid_and_the_folder(bench, monkeypatch, capsys):
     seen = []
     monkeypatch.setattr(
-        "harness.experiments.grid.expand",
+        "harness.experiments.grids.grid.expand",
         lambda blocks, holes=None: seen.extend(blocks) or [cell_of(r) for r in bench.runs],
     )
     call(reproduce, "method=lora,full", "seed=1", f"store={bench.store.path}")

@@ -10,7 +10,7 @@ from harness.cli import command_line
 from harness.config.schema import Runtime
 from harness.config.yaml_values import Written
 from harness.errors import UsageError
-from harness.experiments import declared_types
+from harness.experiments.grids import declared_types
 
 
 def test_choices_and_settings() -> None:

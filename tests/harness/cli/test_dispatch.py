@@ -15,7 +15,7 @@ from harness.cli import dispatch
 from harness.cli.commands.list import WHAT
 from harness.config.schema import Cell
 from harness.execution import worker
-from harness.experiments import grid
+from harness.experiments.grids import grid
 from harness.store import identity
 from harness.store.store import SCHEMA, Store
 

@@ -15,7 +15,7 @@ from harness.config.schema import Runtime
 from harness.errors import UsageError
 from harness.execution import launch, worker
 from harness.execution.time_limit import TimeLimit
-from harness.experiments import options
+from harness.experiments.grids import options
 from harness.processes import gpu_leases
 
 NAMES = options.names("launcher")

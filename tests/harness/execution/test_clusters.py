@@ -17,7 +17,7 @@ import pytest
 
 from harness.config import launchers
 from harness.config.schema import Cell
-from harness.experiments import options
+from harness.experiments.grids import options
 from harness.store import identity, lease
 from harness.store.store import Store
 from tests.harness.execution import fake_slurm

@@ -9,7 +9,7 @@ import pytest
 
 from harness.config.schema import Runtime
 from harness.execution import worker
-from harness.experiments import grid
+from harness.experiments.grids import grid
 from harness.processes import forkserver
 from harness.store import identity
 from harness.store.attempt_folder import CHECKPOINT, RESUMED, TRACE

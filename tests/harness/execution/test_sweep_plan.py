@@ -11,7 +11,7 @@ from harness.config.schema import Cell, Runtime
 from harness.errors import Impossible, UsageError
 from harness.execution import sweep, sweep_plan
 from harness.execution.sweep_plan import SweepOptions, SweepPlan
-from harness.experiments.holes import Hole
+from harness.experiments.grids.holes import Hole
 from harness.store import identity, requested_grids
 from harness.store.store import Store
 

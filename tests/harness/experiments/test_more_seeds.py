@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from harness.config.schema import Cell
-from harness.experiments import exhibits, grid, more_seeds
+from harness.experiments import exhibits, more_seeds
 from harness.experiments.exhibits import Exhibit
+from harness.experiments.grids import grid
 from harness.store import identity
 from harness.store.store import Store
 

@@ -4,8 +4,9 @@ import pytest
 
 from harness.config.schema import Cell
 from harness.execution import preflight
-from harness.experiments import exhibits, options
+from harness.experiments import exhibits
 from harness.experiments.exhibits import values
+from harness.experiments.grids import options
 from harness.forecast import gpu_hours
 
 GRIDS = [

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.config.schema import Cell
-from harness.experiments import grid
+from harness.experiments.grids import grid
 from harness.processes import forkserver
 
 

@@ -12,8 +12,9 @@ from harness.analysis.views import forecast_memory
 from harness.cli import dispatch
 from harness.config.step_load import Load
 from harness.errors import UsageError
-from harness.experiments import exhibits, grid
+from harness.experiments import exhibits
 from harness.experiments.exhibits import Exhibit
+from harness.experiments.grids import grid
 from harness.forecast import exhibit_rows
 from harness.store import identity
 

@@ -10,7 +10,7 @@ import torch
 from harness.config.schema import Cell
 from harness.config.step_load import Load
 from harness.errors import UsageError
-from harness.experiments import options
+from harness.experiments.grids import options
 from harness.forecast import quantised_shapes, synthetic_step
 from harness.forecast.compute import Course, answers, largest
 from harness.forecast.prepared_cell import prepare

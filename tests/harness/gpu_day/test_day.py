@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
-from harness.experiments import grid
+from harness.experiments.grids import grid
 from harness.gpu_day import day as days
 from harness.gpu_day.day import Day
 from harness.gpu_day.day_parts import PARTS

@@ -17,7 +17,7 @@ from harness.cli import dispatch
 from harness.config.building import build
 from harness.config.schema import ModelConfig
 from harness.errors import UsageError
-from harness.experiments import grid
+from harness.experiments.grids import grid
 from harness.models import digest, hub, weight_files
 
 COMMIT = "0123456789" * 4

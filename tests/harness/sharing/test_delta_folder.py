@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from harness.cli import dispatch
 from harness.config.schema import Runtime
-from harness.experiments import grid
+from harness.experiments.grids import grid
 from harness.run import run
 from harness.sharing import delta_folder
 from harness.store import identity

@@ -12,7 +12,7 @@ import yaml
 from harness.cli import dispatch
 from harness.config.schema import Runtime
 from harness.errors import UsageError
-from harness.experiments import grid
+from harness.experiments.grids import grid
 from harness.run import run
 from harness.sharing import forms, model_card, transfer
 from harness.store import identity

@@ -7,7 +7,7 @@ import torch
 
 from harness.config.schema import MethodConfig, ModelConfig, RecipeConfig
 from harness.errors import UsageError
-from harness.experiments import grid
+from harness.experiments.grids import grid
 from harness.models import backbone, tokenizer
 from harness.models.head import Head
 from harness.training import optimizers

@@ -13,7 +13,7 @@ import pytest
 
 from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
 from harness.errors import UsageError
-from harness.experiments import grid
+from harness.experiments.grids import grid
 from harness.models import weight_files
 from harness.run import run
 from harness.store import identity

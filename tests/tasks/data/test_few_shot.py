@@ -11,7 +11,7 @@ import pytest
 
 from harness.config.schema import Runtime, TaskConfig
 from harness.errors import UsageError
-from harness.experiments import grid
+from harness.experiments.grids import grid
 from harness.run import run
 from harness.store import identity
 from harness.store.store import Store

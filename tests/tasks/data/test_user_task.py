@@ -10,7 +10,7 @@ from harness.config import conf_files
 from harness.config.building import build
 from harness.config.schema import TaskConfig
 from harness.errors import UsageError
-from harness.experiments import grid, options
+from harness.experiments.grids import grid, options
 from tasks import registry as tasks
 from tasks.data import user_task
 from tasks.data.row_reader import index

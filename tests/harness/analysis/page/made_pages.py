@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.analysis.page import html_file, sources
-from harness.experiments.grid import expand
+from harness.experiments.grids.grid import expand
 from harness.store import identity
 from harness.store.store import Store
 from tests.harness import made_runs

@@ -13,7 +13,7 @@ import pytest
 from harness.analysis.page import serve
 from harness.cli import dispatch
 from harness.cli.commands import view
-from harness.experiments.grid import expand
+from harness.experiments.grids.grid import expand
 from harness.store import lease, requested_grids
 from harness.store.requested_grids import Grid, Place
 from harness.store.store import Store

@@ -7,7 +7,7 @@ import pytest
 
 from harness.analysis.study import frame
 from harness.errors import UsageError
-from harness.experiments import labels
+from harness.experiments.grids import labels
 from harness.store import archive
 from harness.store.columns import method_fields
 

@@ -9,7 +9,7 @@ import torch
 
 from harness.config.schema import Cell, RecipeConfig, Runtime
 from harness.errors import UsageError
-from harness.experiments.grid import expand
+from harness.experiments.grids.grid import expand
 from harness.run import run
 from harness.store import identity
 from harness.store.attempt_folder import CHECKPOINT, CURVE, RESUMED, AttemptFolder

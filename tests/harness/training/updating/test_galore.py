@@ -8,7 +8,7 @@ import torch
 
 from harness.config.schema import RecipeConfig
 from harness.errors import UsageError
-from harness.experiments.grid import expand
+from harness.experiments.grids.grid import expand
 from harness.training import optimizers
 from harness.training.updating.galore import Galore, basis
 

@@ -19,13 +19,13 @@ from harness.config.building import build
 from harness.config.schema import AXES, DOTTED, Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig
 from harness.config.yaml_values import text
 from harness.errors import UsageError, near
-from harness.experiments import holes as holes_of_grid
-from harness.experiments import parent_order
-from harness.experiments.declared_types import DERIVED, settable, synonyms
-from harness.experiments.declared_types import seed as seed_of
-from harness.experiments.holes import Hole
-from harness.experiments.options import match
-from harness.experiments.rate_search import SEARCH, TUNED
+from harness.experiments.grids import holes as holes_of_grid
+from harness.experiments.grids import parent_order
+from harness.experiments.grids.declared_types import DERIVED, settable, synonyms
+from harness.experiments.grids.declared_types import seed as seed_of
+from harness.experiments.grids.holes import Hole
+from harness.experiments.grids.options import match
+from harness.experiments.rates.rate_search import SEARCH, TUNED
 from harness.models import weight_files
 from harness.nearest import closest
 from harness.paths import located

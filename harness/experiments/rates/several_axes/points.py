@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.errors import UsageError
-from harness.experiments.rate_choice import BROKEN, Choice, Outcome
-from harness.experiments.rate_search import FARTHEST, Search, Trial, mean, rate
-from harness.experiments.several_axes.searched_fields import PREFIX, Axes
+from harness.experiments.rates.rate_choice import BROKEN, Choice, Outcome
+from harness.experiments.rates.rate_search import FARTHEST, Search, Trial, mean, rate
+from harness.experiments.rates.several_axes.searched_fields import PREFIX, Axes
 
 Point = tuple[int, tuple[int, ...]]
 """A place of the rate, in quarters of a decade from the usual one, and the place of a value of each field."""

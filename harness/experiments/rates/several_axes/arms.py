@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.config.schema import Cell
-from harness.experiments import grid
 from harness.experiments.exhibits import RATE, Block
-from harness.experiments.holes import Hole
-from harness.experiments.rate_choice import SKIPPED, Outcome
-from harness.experiments.rate_search import Search
-from harness.experiments.several_axes import points
-from harness.experiments.several_axes.searched_fields import Axes
+from harness.experiments.grids import grid
+from harness.experiments.grids.holes import Hole
+from harness.experiments.rates.rate_choice import SKIPPED, Outcome
+from harness.experiments.rates.rate_search import Search
+from harness.experiments.rates.several_axes import points
+from harness.experiments.rates.several_axes.searched_fields import Axes
 
 
 @dataclass(frozen=True)

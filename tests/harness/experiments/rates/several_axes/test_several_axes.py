@@ -9,10 +9,11 @@ import pytest
 
 from harness.cli import command_line, record_text
 from harness.errors import UsageError
-from harness.experiments import grid, rate_tuning
 from harness.experiments.exhibits import RATE
-from harness.experiments.rate_search import FARTHEST, USUAL_SEED
-from harness.experiments.several_axes import points, searched_fields
+from harness.experiments.grids import grid
+from harness.experiments.rates import rate_tuning
+from harness.experiments.rates.rate_search import FARTHEST, USUAL_SEED
+from harness.experiments.rates.several_axes import points, searched_fields
 from harness.store import identity
 
 RANK = "search.method.rank"

@@ -10,10 +10,10 @@ from typing import Any
 
 from harness.config.schema import DOTTED
 from harness.errors import UsageError, near
-from harness.experiments import options
-from harness.experiments.declared_types import settable, written
 from harness.experiments.exhibits import Block, values
-from harness.experiments.rate_search import SEARCH
+from harness.experiments.grids import options
+from harness.experiments.grids.declared_types import settable, written
+from harness.experiments.rates.rate_search import SEARCH
 from methods import registry as methods
 
 PREFIX = f"{SEARCH}."

@@ -18,7 +18,9 @@ from harness.config import compose, conf_files
 from harness.config.schema import Cell
 from harness.config.yaml_values import flow, quoted
 from harness.errors import RowsAbsent, UsageError
-from harness.experiments import exhibits, grid, options, rate_tuning
+from harness.experiments import exhibits
+from harness.experiments.grids import grid, options
+from harness.experiments.rates import rate_tuning
 from harness.experiments.rerun_command import command
 from harness.store import identity
 from harness.store.store import Store

@@ -15,14 +15,15 @@ from harness import formatting
 from harness.config import compose
 from harness.config.schema import Cell
 from harness.errors import UsageError
-from harness.experiments import declared_types, grid, labels, parent_order, rate_choice, rate_search
-from harness.experiments import holes as holes_of_grid
 from harness.experiments.exhibits import CHOSEN, RATE, Block, distinct, searched_on, values, with_tuning
-from harness.experiments.holes import Hole
-from harness.experiments.rate_choice import Outcome
-from harness.experiments.rate_search import TUNED, TUNING_SEED, Search
-from harness.experiments.several_axes import searched_fields
-from harness.experiments.several_axes.arms import Varied
+from harness.experiments.grids import declared_types, grid, labels, parent_order
+from harness.experiments.grids import holes as holes_of_grid
+from harness.experiments.grids.holes import Hole
+from harness.experiments.rates import rate_choice, rate_search
+from harness.experiments.rates.rate_choice import Outcome
+from harness.experiments.rates.rate_search import TUNED, TUNING_SEED, Search
+from harness.experiments.rates.several_axes import searched_fields
+from harness.experiments.rates.several_axes.arms import Varied
 from harness.store import identity
 from harness.store.store import Store
 from harness.training.objectives.registry import has_head

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from harness.experiments import grid, labels
+from harness.experiments.grids import grid, labels
 from harness.store import identity
 
 

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from harness.experiments import rate_search
-from harness.experiments.rate_choice import Outcome
-from harness.experiments.rate_search import FARTHEST, MOST, Search, rate, search
+from harness.experiments.rates import rate_search
+from harness.experiments.rates.rate_choice import Outcome
+from harness.experiments.rates.rate_search import FARTHEST, MOST, Search, rate, search
 
 START = 3e-3
 

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from harness.experiments import rate_choice, rate_tuning
+from harness.experiments.rates import rate_choice, rate_tuning
 from harness.store import identity
-from tests.harness.experiments.test_rate_tuning import FRESH, TRIED, Scored
+from tests.harness.experiments.rates.test_rate_tuning import FRESH, TRIED, Scored
 
 
 def test_a_seed_that_one_rate_lacks_counts_for_none():

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.errors import UsageError
-from harness.experiments import rate_choice
-from harness.experiments.rate_choice import DIVERGED, Choice, Outcome
+from harness.experiments.rates import rate_choice
+from harness.experiments.rates.rate_choice import DIVERGED, Choice, Outcome
 
 TUNED, TUNING_SEED = "tuned", "tuning_seed"
 """The word for a searched rate, and the choice of the seeds on which rates are tried."""

@@ -3,8 +3,8 @@
 import pytest
 
 from harness.errors import Impossible, NotApplicable, RowsAbsent, UsageError
-from harness.experiments import grid, holes
-from harness.experiments.holes import Hole
+from harness.experiments.grids import grid, holes
+from harness.experiments.grids.holes import Hole
 
 BLOCK = {"model": "micro-t5-nano", "seed": [0, 1]}
 

@@ -14,7 +14,7 @@ from harness.cli import command_line
 from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError
 from harness.execution import sweep
-from harness.experiments import grid, parent_order
+from harness.experiments.grids import grid, parent_order
 from harness.experiments.rerun_command import command
 from harness.run import run
 from harness.store import attempt_folder, identity
