@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from harness.analysis import cell_rows
 from harness.analysis.output.table import Table
 from harness.errors import UsageError
-from harness.experiments.exhibits import Block, Exhibit
+from harness.experiments.exhibits import Exhibit
+from harness.experiments.grids.blocks import Block
 from harness.store import archive, columns, identity
 from harness.store.store import Store
 

@@ -11,8 +11,9 @@ from harness.config import compose, conf_files
 from harness.config.schema import Cell
 from harness.errors import UsageError, near
 from harness.experiments import exhibits, overrides
-from harness.experiments.exhibits import RATE, Block, Exhibit
+from harness.experiments.exhibits import Exhibit
 from harness.experiments.grids import holes
+from harness.experiments.grids.blocks import RATE, Block
 from harness.experiments.grids.holes import Hole
 from harness.experiments.rates import rate_tuning
 from harness.store import identity, requested_grids

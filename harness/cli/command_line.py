@@ -10,8 +10,8 @@ from harness.config.building import build
 from harness.config.schema import AXES, DOTTED, Runtime
 from harness.errors import UsageError, near
 from harness.experiments.grids import declared_types
+from harness.experiments.grids.blocks import SEARCH, TUNING_SEED
 from harness.experiments.grids.declared_types import seed
-from harness.experiments.rates.rate_search import SEARCH, TUNING_SEED
 from harness.paths import located
 
 SETTINGS = ("launcher", "jobs", "rerun")

@@ -7,7 +7,8 @@ from harness.errors import UsageError
 from harness.execution import launch, progress
 from harness.execution.sweep_plan import SweepOptions
 from harness.experiments import more_seeds
-from harness.experiments.exhibits import RATE, Block, Exhibit, values
+from harness.experiments.exhibits import Exhibit
+from harness.experiments.grids.blocks import RATE, Block, values
 from harness.forecast.dry_run import Sources
 from harness.store import identity
 from harness.store.store import FINAL, Store

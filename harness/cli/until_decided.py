@@ -17,7 +17,8 @@ from harness.execution import progress, sweep
 from harness.execution.sweep import STOPPED
 from harness.execution.sweep_plan import SweepOptions
 from harness.experiments import more_seeds
-from harness.experiments.exhibits import Block, Exhibit
+from harness.experiments.exhibits import Exhibit
+from harness.experiments.grids.blocks import Block
 from harness.experiments.rates.rate_choice import FAILED
 from harness.experiments.verdict import Comparison, Finding
 from harness.store import archive, identity, requested_grids

@@ -11,11 +11,11 @@ from typing import Any
 from harness.config.schema import Cell
 from harness.execution import sweep
 from harness.execution.sweep import STOPPED
-from harness.experiments.exhibits import RATE, Block
 from harness.experiments.grids import holes
+from harness.experiments.grids.blocks import RATE, TUNED, Block
 from harness.experiments.rates import rate_tuning
 from harness.experiments.rates.rate_choice import FAILED, SKIPPED
-from harness.experiments.rates.rate_search import REACH, TUNED
+from harness.experiments.rates.rate_search import REACH
 from harness.experiments.rates.rate_tuning import Planned
 from harness.formatting import count, rate
 from harness.store import identity

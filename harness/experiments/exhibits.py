@@ -5,13 +5,13 @@ tested (`claims`), and the methods that are the floor and the ceiling of normali
 join through the entry-point group `deltabench.exhibits`: its value is a package whose folder contains YAML files and
 the CSV files of their published numbers.
 
-A grid's scale is one block or a list of blocks. `arms` and `tuning_seed` in a block stand for several blocks.
+A grid's scale is one block or a list of blocks (grids/blocks.py).
 """
 
 import fnmatch
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,26 +19,17 @@ from typing import Any
 
 from harness import assets, atomic_files
 from harness.config import yaml_safety, yaml_values
-from harness.config.schema import AXES
 from harness.config.step_load import Load, declared
 from harness.errors import UsageError, near
 from harness.experiments import claims, view_registry
-from harness.experiments.grids.declared_types import seed, typed
-from harness.experiments.rates.rate_search import TUNED, TUNING_SEED, USUAL_SEED, check_unreported
+from harness.experiments.grids.blocks import CHOSEN, RATE, TUNED, Block, read_blocks, searched_on, values
 from harness.probes import registry as probes
-
-Block = Mapping[str, Any]
 
 FIELDS = (
     "title", "source", "published", "floor", "ceiling", "sets", "tuning_seeds", "probe", "view", "claims", "forecast",
     "grid",
 )  # fmt: skip
 GROUP = "deltabench.exhibits"
-RATE, CHOSEN = "recipe.learning_rate", "chosen"
-"""A block at the rate CHOSEN waits for the cells of the other blocks, which try several: see rate_tuning.py."""
-ARMS = "arms"
-SHORT = (ARMS, TUNING_SEED)
-"""Short ways to write several blocks as one: see `_arms` and `with_tuning`."""
 USUAL = "quick"
 HERE = ("quick", "embedded", "tuned", "real")
 """Scales for two cores, `real` on real weights and rows; the others need a GPU."""
@@ -101,22 +92,6 @@ class Exhibit:
         """Return the methods of all grids in order of appearance. This order fixes their colours."""
         names = (name for blocks in self.grids.values() for block in blocks for name in values(block, "method"))
         return tuple(dict.fromkeys(map(str, names)))
-
-
-def values(block: Block, axis: str) -> tuple[Any, ...]:
-    """Return an axis of a block as a tuple: one value gives a tuple of one, an absent axis an empty one."""
-    value = block.get(axis, ())
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
-
-
-def distinct(choices: Sequence[Any]) -> list[Any]:
-    """Return the choices without repetitions. A choice may be a list or a map, such as `method.targets=[q,v]`."""
-    return [choice for place, choice in enumerate(choices) if choice not in choices[:place]]
-
-
-def searched_on(block: Block) -> tuple[int, ...]:
-    """Return the seeds on which rates are tried for a block at the rate TUNED."""
-    return tuple(seed(value, axis=TUNING_SEED) for value in values(block, TUNING_SEED) or (USUAL_SEED,))
 
 
 def names(folders: Iterable[Path] = ()) -> tuple[str, ...]:
@@ -216,56 +191,7 @@ def _grids(raw: Any, path: Path, where: str, folders: Sequence[Path]) -> tuple[s
         return other.cells_of, other.grids
     if not isinstance(raw, dict):
         raise UsageError(f"{where}: grid is a mapping of scale -> list of blocks, or another exhibit's name.")
-    return path.stem, {str(scale): _blocks(blocks, f"{where}: grid.{scale}") for scale, blocks in raw.items()}
-
-
-def _blocks(raw: Any, where: str) -> tuple[Block, ...]:
-    written = raw if isinstance(raw, list) else [raw]
-    if not written or not all(isinstance(block, dict) for block in written):
-        raise UsageError(f"{where} is not a list of blocks such as {{method: [a, b], task: t, seed: [0, 1]}}.")
-    arms = [arm for part in written for arm in _arms(part, where)]
-    for axis in ("seed", TUNING_SEED):
-        for value in (value for arm in arms for value in values(arm, axis)):
-            seed(value, axis=axis)
-    blocks = list(with_tuning(arms, f"{where}: "))
-    for block in blocks:
-        for axis in block:
-            if axis not in (*AXES, TUNING_SEED) and "." not in str(axis):
-                raise UsageError(f"{where}: unknown axis '{axis}'.{near(str(axis), (*AXES, *SHORT))}")
-        missing = [axis for axis in ("method", "model", "task", "seed") if not values(block, axis)]
-        if missing:
-            raise UsageError(f"{where}: a block has no {' and no '.join(missing)}.")
-    return tuple({axis: typed(str(axis), value) for axis, value in block.items()} for block in blocks)
-
-
-def _arms(block: Block, where: str) -> list[Block]:
-    """Return one block for each of its `arms`, with the other choices of `block` where the arm has none of its own."""
-    if ARMS not in block:
-        return [block]
-    arms = block[ARMS]
-    if not isinstance(arms, list) or not arms or not all(isinstance(arm, dict) for arm in arms):
-        raise UsageError(f"{where}: {ARMS} is a list of choices such as [{{method: lora}}, {{method: full}}].")
-    shared = {axis: value for axis, value in block.items() if axis != ARMS}
-    return [block for arm in arms for block in _arms({**shared, **arm}, where)]
-
-
-def with_tuning(blocks: Iterable[Block], where: str) -> Iterator[Block]:
-    """Yield two blocks for one with a `tuning_seed`: all its rates on that seed, and the chosen one on its seeds.
-
-    A block at the rate TUNED stays one, because its rates follow from a search. where: the beginning of an error.
-    """
-    for block in blocks:
-        plain = {axis: value for axis, value in block.items() if axis != TUNING_SEED}
-        if TUNING_SEED not in block or TUNED in values(block, RATE):
-            yield block
-            continue
-        if len(values(block, RATE)) < 2:
-            raise UsageError(
-                f"{where}{TUNING_SEED} needs several rates to try, such as {RATE}: [x0.3, x1, x3], or {TUNED}."
-            )
-        check_unreported(searched_on(block), [seed(value) for value in values(block, "seed")], where)
-        yield {**plain, "seed": block[TUNING_SEED]}
-        yield {**plain, RATE: CHOSEN}
+    return path.stem, {str(scale): read_blocks(written, f"{where}: grid.{scale}") for scale, written in raw.items()}
 
 
 def _claims(raw: Any, where: str) -> tuple[tuple[str, Mapping[str, Any]], ...]:

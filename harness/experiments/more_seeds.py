@@ -5,8 +5,9 @@ from dataclasses import replace
 from itertools import count, islice
 
 from harness.config.schema import Cell
-from harness.experiments.exhibits import RATE, Block, Exhibit, values
+from harness.experiments.exhibits import Exhibit
 from harness.experiments.grids import parent_order
+from harness.experiments.grids.blocks import RATE, Block, values
 from harness.experiments.rates import rate_tuning
 from harness.experiments.rates.rate_tuning import Planned
 from harness.store import identity

@@ -15,9 +15,9 @@ from typing import Any
 
 from harness import strict_json
 from harness.errors import UsageError
-from harness.experiments.exhibits import RATE, Block, Exhibit, distinct, values
+from harness.experiments.exhibits import Exhibit
 from harness.experiments.grids import declared_types, options
-from harness.experiments.rates.rate_search import TUNED, TUNING_SEED, USUAL_SEED
+from harness.experiments.grids.blocks import RATE, TUNED, TUNING_SEED, USUAL_SEED, Block, distinct, values
 from methods import registry as methods
 
 Chosen = Mapping[str, list[Any]]

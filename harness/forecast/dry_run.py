@@ -15,7 +15,8 @@ from harness.config.step_load import gib
 from harness.execution import launch, progress, submission, sweep
 from harness.execution.expected_times import Estimate
 from harness.execution.sweep_plan import SweepPlan
-from harness.experiments.exhibits import HERE, Block, Exhibit
+from harness.experiments.exhibits import HERE, Exhibit
+from harness.experiments.grids.blocks import Block
 from harness.experiments.rates import rate_search
 from harness.experiments.rates.rate_tuning import Planned
 from harness.forecast import duration, gpu_hours

@@ -16,9 +16,8 @@ from harness import formatting
 from harness.config.schema import Cell
 from harness.config.step_load import Load, gib
 from harness.experiments import exhibits
-from harness.experiments.exhibits import CHOSEN, RATE, Block, values
+from harness.experiments.grids.blocks import CHOSEN, RATE, TUNED, TUNING_SEED, Block, values
 from harness.experiments.rates import rate_tuning
-from harness.experiments.rates.rate_search import TUNED, TUNING_SEED
 from harness.experiments.rates.several_axes import searched_fields
 from harness.forecast import client
 from harness.measurement import peak_flops

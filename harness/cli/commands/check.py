@@ -36,8 +36,9 @@ from harness.config import compose, conf_files, launchers
 from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.experiments import exhibits, overrides
-from harness.experiments.exhibits import Block, Exhibit
+from harness.experiments.exhibits import Exhibit
 from harness.experiments.grids import grid
+from harness.experiments.grids.blocks import Block
 from harness.experiments.rerun_command import exhibit_words
 from harness.experiments.verdict import Finding
 from harness.forecast import exhibit_rows

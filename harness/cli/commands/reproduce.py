@@ -35,8 +35,9 @@ from harness.errors import UsageError
 from harness.execution import rounds, sweep_plan
 from harness.execution.sweep_plan import SweepOptions
 from harness.experiments import exhibits, overrides
-from harness.experiments.exhibits import Block, Exhibit
+from harness.experiments.exhibits import Exhibit
 from harness.experiments.grids import holes
+from harness.experiments.grids.blocks import Block
 from harness.experiments.rates import rate_tuning
 from harness.experiments.rates.rate_tuning import Planned
 from harness.experiments.rerun_command import exhibit_words

@@ -21,11 +21,11 @@ from harness.config.yaml_values import text
 from harness.errors import UsageError, near
 from harness.experiments.grids import holes as holes_of_grid
 from harness.experiments.grids import parent_order
+from harness.experiments.grids.blocks import SEARCH, TUNED
 from harness.experiments.grids.declared_types import DERIVED, settable, synonyms
 from harness.experiments.grids.declared_types import seed as seed_of
 from harness.experiments.grids.holes import Hole
 from harness.experiments.grids.options import match
-from harness.experiments.rates.rate_search import SEARCH, TUNED
 from harness.models import weight_files
 from harness.nearest import closest
 from harness.paths import located

@@ -11,20 +11,13 @@ for another reason has no score and is not tried again.
 """
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.errors import UsageError
 from harness.experiments.rates import rate_choice
 from harness.experiments.rates.rate_choice import DIVERGED, Choice, Outcome
 
-TUNED, TUNING_SEED = "tuned", "tuning_seed"
-"""The word for a searched rate, and the choice of the seeds on which rates are tried."""
-SEARCH = "search"
-"""The word before a field that is searched together with the rate, as in search.method.rank=4,8 (several_axes/)."""
-USUAL_SEED = 1000
-"""The seed on which a search tries rates where none is chosen."""
 STEP = 2
 """Half a decade. A place is a number of quarters of a decade above the usual rate."""
 FARTHEST = 8
@@ -108,15 +101,6 @@ def search(start: float, seeds: Sequence[int], outcome: Callable[[float], Outcom
         tried |= ended
         places, number = _following(start, tried), number + 1
     return Search(start, tuple(seeds), tuple(path), (), _choice(start, tried))
-
-
-def check_unreported(tuning: Sequence[int], reported: Collection[int], where: str = "") -> None:
-    """Raise UsageError where a seed that chooses rates is reported. where: the beginning of the error."""
-    if shared := sorted(set(tuning) & set(reported)):
-        raise UsageError(
-            f"{where}{TUNING_SEED}={','.join(map(str, tuning))}: seed {shared[0]} is reported, too, and a rate that is "
-            f"chosen on a reported seed flatters its score; name another one with {TUNING_SEED}=SEED."
-        )
 
 
 def rate(start: float, place: int) -> float:

@@ -15,13 +15,24 @@ from harness import formatting
 from harness.config import compose
 from harness.config.schema import Cell
 from harness.errors import UsageError
-from harness.experiments.exhibits import CHOSEN, RATE, Block, distinct, searched_on, values, with_tuning
 from harness.experiments.grids import declared_types, grid, labels, parent_order
 from harness.experiments.grids import holes as holes_of_grid
+from harness.experiments.grids.blocks import (
+    CHOSEN,
+    RATE,
+    TUNED,
+    TUNING_SEED,
+    Block,
+    check_unreported,
+    distinct,
+    searched_on,
+    values,
+    with_tuning,
+)
 from harness.experiments.grids.holes import Hole
 from harness.experiments.rates import rate_choice, rate_search
 from harness.experiments.rates.rate_choice import Outcome
-from harness.experiments.rates.rate_search import TUNED, TUNING_SEED, Search
+from harness.experiments.rates.rate_search import Search
 from harness.experiments.rates.several_axes import searched_fields
 from harness.experiments.rates.several_axes.arms import Varied
 from harness.store import identity
@@ -201,7 +212,7 @@ def _check(blocks: Sequence[Block]) -> None:
                 f"{RATE}={','.join(rates)}: {TUNED} searches for the rate by itself, so it stands alone; leave out the "
                 f"others, or leave out {TUNED} and add {TUNING_SEED}=100 to choose among them."
             )
-        rate_search.check_unreported(searched_on(block), reported)
+        check_unreported(searched_on(block), reported)
 
 
 def _with_tuned(

@@ -9,9 +9,8 @@ from harness.cli import cell_choice, table_output
 from harness.config.schema import Runtime
 from harness.errors import UsageError
 from harness.execution import rounds, sweep
-from harness.experiments.exhibits import RATE
+from harness.experiments.grids.blocks import RATE, USUAL_SEED
 from harness.experiments.rates import rate_tuning
-from harness.experiments.rates.rate_search import USUAL_SEED
 from harness.store import identity, requested_grids
 from harness.store.store import Store
 from tests.harness import made_runs

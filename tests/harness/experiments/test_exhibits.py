@@ -10,6 +10,7 @@ from harness import assets
 from harness.analysis.study import study
 from harness.errors import UsageError
 from harness.experiments import claims, exhibits, view_registry
+from harness.experiments.grids.blocks import RATE, values
 
 NAMES = exhibits.names()
 GOOD = """
@@ -27,7 +28,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 def seeds(exhibit: exhibits.Exhibit) -> set[int]:
-    return {seed for blocks in exhibit.grids.values() for block in blocks for seed in exhibits.values(block, "seed")}
+    return {seed for blocks in exhibit.grids.values() for block in blocks for seed in values(block, "seed")}
 
 
 def test_there_are_exhibits():
@@ -67,10 +68,10 @@ def test_no_rate_is_chosen_on_a_seed_that_is_reported():
     for exhibit in map(exhibits.load, NAMES):
         for scale, blocks in exhibit.grids.items():
             for block in blocks if exhibit.sets == "test" and not exhibit.forecast else ():
-                if len(exhibits.values(block, exhibits.RATE)) < 2 or scale == "paper":
+                if len(values(block, RATE)) < 2 or scale == "paper":
                     continue
                 tried += 1
-                assert set(exhibits.values(block, "seed")) & (exhibit.tuning_seeds() | exhibit.declared_tuning), (
+                assert set(values(block, "seed")) & (exhibit.tuning_seeds() | exhibit.declared_tuning), (
                     exhibit.name, scale,
                 )  # fmt: skip
     assert tried > 5

@@ -4,9 +4,8 @@ import pytest
 
 from harness.errors import UsageError
 from harness.experiments import exhibits, overrides
-from harness.experiments.exhibits import RATE
 from harness.experiments.grids import grid, options
-from harness.experiments.rates.rate_search import TUNING_SEED, USUAL_SEED
+from harness.experiments.grids.blocks import RATE, TUNING_SEED, USUAL_SEED
 
 BLOCKS = """
 title: t

@@ -5,8 +5,8 @@ import pytest
 from harness.config.schema import Cell
 from harness.execution import preflight
 from harness.experiments import exhibits
-from harness.experiments.exhibits import values
 from harness.experiments.grids import options
+from harness.experiments.grids.blocks import values
 from harness.forecast import gpu_hours
 
 GRIDS = [

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.config.schema import Cell
-from harness.experiments.exhibits import RATE, Block
 from harness.experiments.grids import grid
+from harness.experiments.grids.blocks import RATE, Block
 from harness.experiments.grids.holes import Hole
 from harness.experiments.rates.rate_choice import SKIPPED, Outcome
 from harness.experiments.rates.rate_search import Search

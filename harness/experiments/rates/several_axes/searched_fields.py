@@ -10,10 +10,9 @@ from typing import Any
 
 from harness.config.schema import DOTTED
 from harness.errors import UsageError, near
-from harness.experiments.exhibits import Block, values
 from harness.experiments.grids import options
+from harness.experiments.grids.blocks import SEARCH, Block, values
 from harness.experiments.grids.declared_types import settable, written
-from harness.experiments.rates.rate_search import SEARCH
 from methods import registry as methods
 
 PREFIX = f"{SEARCH}."

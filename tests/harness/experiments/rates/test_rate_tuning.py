@@ -6,9 +6,8 @@ import pytest
 
 from harness.config import conf_files
 from harness.errors import UsageError
-from harness.experiments.exhibits import RATE
+from harness.experiments.grids.blocks import RATE, USUAL_SEED
 from harness.experiments.rates import rate_tuning
-from harness.experiments.rates.rate_search import USUAL_SEED
 from harness.store import identity
 
 TRIED = {

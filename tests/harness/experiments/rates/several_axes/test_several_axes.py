@@ -9,10 +9,10 @@ import pytest
 
 from harness.cli import command_line, record_text
 from harness.errors import UsageError
-from harness.experiments.exhibits import RATE
 from harness.experiments.grids import grid
+from harness.experiments.grids.blocks import RATE, USUAL_SEED
 from harness.experiments.rates import rate_tuning
-from harness.experiments.rates.rate_search import FARTHEST, USUAL_SEED
+from harness.experiments.rates.rate_search import FARTHEST
 from harness.experiments.rates.several_axes import points, searched_fields
 from harness.store import identity
 
