@@ -80,7 +80,8 @@ def odd(rng: Random, level: int) -> Order:
 def sort(rng: Random, level: int) -> Order:
     """Return an order to sort numbers."""
     places = rng.sample(range(10), level + 2)
-    return "sort the list", *(" ".join(lex.NUMBERS[at] for at in order) for order in (places, sorted(places)))
+    given, ordered = (" ".join(lex.NUMBERS[at] for at in order) for order in (places, sorted(places)))
+    return "sort the list", given, ordered
 
 
 FACTS = (
