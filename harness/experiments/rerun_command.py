@@ -13,7 +13,7 @@ from harness.config.building import build, parse_fields
 from harness.config.schema import Cell, ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import UsageError
 from harness.experiments import overrides
-from harness.experiments.grids import declared_types, grid, options
+from harness.experiments.grids import declared_types, options, recipe_choices
 from harness.models import weight_files
 from methods import registry as methods
 from tasks import prompts
@@ -97,7 +97,7 @@ def _words(cell: Cell) -> list[str]:
     words.pop("task.prompt", None)
     usual = prompts.usual(cell.task.name, cell.objective) if cell.task.template is None else prompts.TEXT
     words |= {"task.prompt": cell.task.prompt} if cell.task.prompt != usual else {}
-    rate = grid.learning_rate(values["recipe"].get("learning_rate"), cell.method.name, None)
+    rate = recipe_choices.learning_rate(values["recipe"].get("learning_rate"), cell.method.name, None)
     if rate != cell.recipe.learning_rate:
         words["recipe.learning_rate"] = cell.recipe.learning_rate
     if cell.objective != (compose.defaults().get("objective") or cell.model.objective):

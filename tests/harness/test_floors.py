@@ -219,8 +219,8 @@ OTHER_MEANINGS = {
 ALLOWED = {
     "harness/cli/dispatch.py": "the examples in the help",
     "harness/cli/pretraining_gate.py": "the command that makes the cells of the embedded backbones' gate",
-    "harness/experiments/exhibits.py": "an example in a message",
-    "harness/experiments/grids/grid.py": "an example in a message",
+    "harness/experiments/grids/blocks.py": "an example in a message",
+    "harness/experiments/grids/cell_parents.py": "an example in a message",
     "harness/experiments/grids/parent_order.py": "an example in a message",
 }
 """Files that may name methods or tasks in a string, each with the reason."""

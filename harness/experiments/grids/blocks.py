@@ -13,8 +13,8 @@ from harness.experiments.grids.declared_types import seed, typed
 
 Block = Mapping[str, Any]
 RATE, CHOSEN, TUNED = "recipe.learning_rate", "chosen", "tuned"
-"""The axis of a rate, and its words for one that other blocks choose (rates/chosen.py) or that a search finds
-(rates/searched.py)."""
+"""The axis of a rate, and its words for one that other blocks choose (rates/chosen_rates.py) or that a search finds
+(rates/searched_rates.py)."""
 TUNING_SEED, USUAL_SEED = "tuning_seed", 1000
 """The choice of the seeds on which rates are tried, and the seed of a search where none is chosen."""
 SEARCH = "search"
