@@ -14,9 +14,9 @@ from harness.execution.sweep import STOPPED
 from harness.experiments.grids import holes
 from harness.experiments.grids.blocks import RATE, TUNED, Block
 from harness.experiments.rates import rate_tuning
+from harness.experiments.rates.planned import Planned
 from harness.experiments.rates.rate_choice import FAILED, SKIPPED
 from harness.experiments.rates.rate_search import REACH
-from harness.experiments.rates.rate_tuning import Planned
 from harness.formatting import count, rate
 from harness.store import identity
 from harness.store.store import Store

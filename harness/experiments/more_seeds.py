@@ -9,7 +9,7 @@ from harness.experiments.exhibits import Exhibit
 from harness.experiments.grids import parent_order
 from harness.experiments.grids.blocks import RATE, Block, values
 from harness.experiments.rates import rate_tuning
-from harness.experiments.rates.rate_tuning import Planned
+from harness.experiments.rates.planned import Planned
 from harness.store import identity
 from harness.store.store import Store
 

@@ -18,7 +18,7 @@ from harness.execution.sweep_plan import SweepPlan
 from harness.experiments.exhibits import HERE, Exhibit
 from harness.experiments.grids.blocks import Block
 from harness.experiments.rates import rate_search
-from harness.experiments.rates.rate_tuning import Planned
+from harness.experiments.rates.planned import Planned
 from harness.forecast import duration, gpu_hours
 from harness.forecast.disk import Disk
 from harness.forecast.duration import AtSpeedOf, Estimator

@@ -17,7 +17,7 @@ from harness.config.schema import Cell
 from harness.config.step_load import Load, gib
 from harness.experiments import exhibits
 from harness.experiments.grids.blocks import CHOSEN, RATE, TUNED, TUNING_SEED, Block, values
-from harness.experiments.rates import rate_tuning
+from harness.experiments.rates import chosen_rates
 from harness.experiments.rates.several_axes import searched_fields
 from harness.forecast import client
 from harness.measurement import peak_flops
@@ -57,7 +57,7 @@ def cells_of(blocks: Sequence[Block]) -> list[Cell]:
 
 
 def _listed(block: Mapping[str, Any]) -> dict[str, list[Any]]:
-    usual = {role: {**block[role], RATE: "x1"} for role in rate_tuning.open_parents(block)}
+    usual = {role: {**block[role], RATE: "x1"} for role in chosen_rates.open_parents(block)}
     block = {**searched_fields.without(block), **usual}
     choices = {key: list(values(block, key)) for key in block if key != TUNING_SEED}
     return {**choices, **({RATE: ["x1"]} if {CHOSEN, TUNED} & set(map(str, choices.get(RATE, []))) else {})}

@@ -40,7 +40,7 @@ from harness.execution.sweep_plan import SweepOptions, SweepPlan
 from harness.experiments.grids import holes
 from harness.experiments.grids.holes import Hole
 from harness.experiments.rates import rate_search, rate_tuning
-from harness.experiments.rates.rate_tuning import Planned
+from harness.experiments.rates.planned import Planned
 from harness.forecast import device_fit, dry_run, gpu_hours
 from harness.forecast.dry_run import Cost
 from harness.store import identity, requested_grids

@@ -39,7 +39,7 @@ from harness.experiments.exhibits import Exhibit
 from harness.experiments.grids import holes
 from harness.experiments.grids.blocks import Block
 from harness.experiments.rates import rate_tuning
-from harness.experiments.rates.rate_tuning import Planned
+from harness.experiments.rates.planned import Planned
 from harness.experiments.rerun_command import exhibit_words
 from harness.forecast import device_fit, dry_run, exhibit_rows, gpu_hours
 from harness.paths import located

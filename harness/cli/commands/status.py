@@ -39,7 +39,7 @@ from harness.store.store import FINAL, Store
 
 if TYPE_CHECKING:
     from harness.experiments.exhibits import Exhibit
-    from harness.experiments.rates.rate_tuning import Planned
+    from harness.experiments.rates.planned import Planned
 
 COLUMNS = ("done", "stale", "oom", "failed", "diverged", "timeout", "interrupted", "blocked", "running", "missing")
 Counts = Mapping[str, int]

@@ -1,0 +1,31 @@
+"""An arm: the cells that differ in their seed and their learning rate only. Torch-free."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from harness.config.schema import Cell
+from harness.experiments.grids import grid, parent_order
+from harness.store import identity
+from harness.training.objectives.registry import has_head
+from methods import registry as methods
+
+
+def of_each(many: Sequence[Cell]) -> dict[str, str]:
+    """Return key -> what the cells share that differ in seed and learning rate only, their parents' included."""
+    arms: dict[str, str] = {}
+    for cell in parent_order.first(many):
+        parents = tuple((role, arms.get(parent, parent)) for role, parent in cell.parents)
+        arm = replace(cell, seed=0, parents=parents, recipe=replace(cell.recipe, learning_rate=1.0))
+        arms[identity.key(cell)] = identity.key(arm)
+    return arms
+
+
+def trains(cell: Cell) -> bool:
+    """Return whether anything of a cell trains."""
+    bare = methods.find(cell.method.name).only_head and not has_head(cell.objective)
+    return cell.recipe.steps > 0 and not bare
+
+
+def each_once(many: Iterable[Cell]) -> list[Cell]:
+    """Return the cells seed by seed, each key once."""
+    return list(identity.by_key(grid.by_seed(many)).values())

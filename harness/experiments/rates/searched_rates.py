@@ -1,0 +1,158 @@
+"""Cells at the rate `tuned`: a search tries rates for each arm on seeds of its own (rate_search.py). Torch-free.
+
+The trials are cells as any, so sweeps share them. The cells at the resulting rate have its number in their key, and the
+path of the search beside it.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from harness import formatting
+from harness.config import compose
+from harness.config.schema import Cell
+from harness.errors import UsageError
+from harness.experiments.grids import declared_types, grid, labels, parent_order
+from harness.experiments.grids.blocks import RATE, TUNED, TUNING_SEED, Block, check_unreported, searched_on, values
+from harness.experiments.grids.holes import Hole
+from harness.experiments.rates import cell_arms, rate_choice, rate_search
+from harness.experiments.rates.planned import Planned
+from harness.experiments.rates.rate_choice import Outcome
+from harness.experiments.rates.rate_search import Search
+from harness.experiments.rates.several_axes import searched_fields
+from harness.experiments.rates.several_axes.arms import Varied
+from harness.store import identity
+from harness.store.store import Store
+
+
+def check(blocks: Sequence[Block]) -> None:
+    """Raise UsageError where blocks at the rate `tuned` have other rates as well, or share a seed with the trials."""
+    default = compose.defaults().get("seed", 0)
+    reported = {declared_types.seed(seed) for block in blocks for seed in values(block, "seed") or (default,)}
+    for block in blocks:
+        rates = [rate if isinstance(rate, str) else formatting.value(rate) for rate in values(block, RATE)]
+        if len(rates) > 1:
+            raise UsageError(
+                f"{RATE}={','.join(rates)}: {TUNED} searches for the rate by itself, so it stands alone; leave out the "
+                f"others, or leave out {TUNED} and add {TUNING_SEED}=100 to choose among them."
+            )
+        check_unreported(searched_on(block), reported)
+
+
+def planned(
+    before: Planned, blocks: Sequence[Block], store: Store, holes: list[Hole], spent: Collection[str] | None
+) -> Planned:
+    """Return the cells of the plan before with those of blocks at the rate `tuned`."""
+    reported, tuning, varied = _arms_of(blocks, holes)
+    untrained = _untrained(reported)
+    cells, waiting, lost, searches = [*before.cells, *reported.parents, *reported.untrained], before.waiting, {}, {}
+    trials = identity.by_key(tuning.parents)
+    for arm, name in reported.names().items():
+        if not tuning.arms[arm]:  # it cannot run, and is among the holes
+            continue
+        members = reported.arms[arm]
+        search, tried = _search(tuning.arms[arm], store, spent, varied.get(arm))
+        searches[name] = search
+        trials |= identity.by_key(tried)
+        if search.next:
+            waiting += len(members)
+        elif search.choice is None:
+            lost[name] = len(members)
+        else:
+            if search.fields:
+                members = varied[arm].cells(search.fields, [cell.seed for cell in members])
+            cells += [_at(cell, search.choice.learning_rate, search.to_json()) for cell in members]
+    everything = cell_arms.each_once([*trials.values(), *cells])
+    pending = frozenset(key for key in trials if rate_choice.ended(key, store, spent) is None)
+    return Planned(everything, waiting, (), trials, pending, searches, lost, untrained)
+
+
+def _arms_of(blocks: Sequence[Block], holes: list[Hole]) -> "tuple[_Cells, _Cells, dict[str, Varied]]":
+    """Return the cells of the blocks at their usual rate: on the seeds that are reported, and on those of the trials.
+
+    The third part is arm -> its search, where other fields are searched with the rate.
+    """
+    reported, tuning, varied = _Cells(), _Cells(), dict[str, Varied]()
+    for block in blocks:
+        wanted, seeds = searched_fields.of(block), list(searched_on(block))
+        plain = {
+            **{axis: value for axis, value in searched_fields.without(block).items() if axis != TUNING_SEED},
+            RATE: "x1",
+        }
+        reported.add(grid.expand([plain], holes))
+        tuning.add(grid.expand([{**plain, "seed": seeds}], []))
+        if wanted is not None:
+            for single in searched_fields.singles(plain):
+                arms = cell_arms.of_each(grid.expand([{**single, "seed": seeds}], []))
+                varied |= dict.fromkeys(arms.values(), Varied(single, wanted.of(single)))
+    return reported, tuning, varied
+
+
+def _untrained(reported: "_Cells") -> tuple[str, ...]:
+    """Return the methods that train nothing. Raise UsageError where there are no others."""
+    untrained = tuple(dict.fromkeys(cell.method.name for cell in reported.untrained))
+    if untrained and not reported.arms:
+        raise UsageError(
+            f"{RATE}={TUNED}: {', '.join(untrained)} trains nothing, so there is no rate to search for; "
+            f"leave {RATE} out."
+        )
+    return untrained
+
+
+class _Cells:
+    """The cells of blocks at their usual rate.
+
+    arms: arm -> its cells, which train. untrained: cells that train nothing. parents: the cells that others build on.
+    """
+
+    def __init__(self) -> None:
+        self.arms: dict[str, list[Cell]] = defaultdict(list)
+        self.untrained: list[Cell] = []
+        self.parents: list[Cell] = []
+
+    def add(self, many: Sequence[Cell]) -> None:
+        """Add the cells of one block. A parent is searched for only where the block names its method, too."""
+        wanted = {cell.method.name for cell in parent_order.without_children(many)}
+        used = {parent for cell in many for _, parent in cell.parents}
+        arms = cell_arms.of_each(many)
+        for cell in many:
+            key = identity.key(cell)
+            if key in used:
+                self.parents.append(cell)
+            if cell.method.name not in wanted:
+                continue
+            members = self.arms[arms[key]] if cell_arms.trains(cell) else self.untrained
+            if cell not in members:
+                members.append(cell)
+
+    def names(self) -> dict[str, str]:
+        """Return arm -> what it is in words, which tell each from the others."""
+        firsts = {arm: members[0] for arm, members in self.arms.items() if members}
+        named = labels.of_cells([identity.to_json(cell) for cell in firsts.values()])
+        return {arm: f"{label.arm} {label.model} {label.task}" for arm, label in zip(firsts, named, strict=True)}
+
+
+def _search(
+    cells: Sequence[Cell], store: Store, spent: Collection[str] | None, varied: Varied | None
+) -> tuple[Search, list[Cell]]:
+    """Return the search of an arm, and its trials so far. cells: of the arm at its usual rate, one for each tuning
+    seed. varied: where other fields are searched, too.
+    """
+    tried: list[Cell] = []
+    seeds = [cell.seed for cell in cells]
+
+    def outcome(some: Sequence[Cell], rate: float) -> Outcome | None:
+        """Return what the trials at one rate gave, and note them."""
+        members = [_at(cell, rate, {"seeds": seeds}) for cell in some]
+        tried.extend(members)
+        return rate_choice.outcome(members, store, spent)
+
+    if varied is not None:
+        return varied.search(cells[0], seeds, outcome), tried
+    return rate_search.search(cells[0].recipe.learning_rate, seeds, lambda rate: outcome(cells, rate)), tried
+
+
+def _at(cell: Cell, rate: float, search: Mapping[str, Any]) -> Cell:
+    """Return the cell at another rate, with the search that it belongs to."""
+    return replace(cell, recipe=replace(cell.recipe, learning_rate=rate, rate_search=search))
