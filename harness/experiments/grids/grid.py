@@ -36,7 +36,8 @@ def expand(blocks: Sequence[Block], holes: list[Hole] | None = None) -> list[Cel
     holes: a list that takes the combinations that cannot be; None raises for them. Raise UsageError for an unknown
     choice.
     """
-    plans = [_Plan(block) for block in blocks]
+    parents: dict[str, list[Cell]] = {}
+    plans = [_Plan(block, parents) for block in blocks]
     compose.load(choice for plan in plans for choice in plan.options())
     compose.load(("recipe", name) for plan in plans for name in plan.model_recipes())
     made = [cell for plan in plans for cell in plan.cells()]
@@ -60,10 +61,15 @@ def by_seed(many: Iterable[Cell]) -> list[Cell]:
 
 
 class _Plan:
-    """One block: its choices by name, then its cells."""
+    """One block: its choices by name, then its cells.
 
-    def __init__(self, block: Block) -> None:
+    parents: the block of a parent, as text -> its cells. Many cells build on the same one, whose files and rows would
+    otherwise be read for each of them.
+    """
+
+    def __init__(self, block: Block, parents: dict[str, list[Cell]]) -> None:
         _check_keys(block)
+        self.parents = parents
         default = compose.defaults()
         self.names = {
             axis: axis_choices.names(axis, block.get(axis, default.get(axis))) for axis in ("method", "model", "task")
@@ -149,7 +155,12 @@ class _Plan:
     def _parents(self, role: str, description: Any, child: Cell) -> list[Cell] | str:
         """Return a parent as a key, or the cells of its block, the parent last."""
         block = cell_parents.block(role, description, child, self.fields)
-        return block if isinstance(block, str) else cell_parents.in_order(role, expand([block]), child)
+        if isinstance(block, str):
+            return block
+        text = repr(sorted(block.items()))
+        if text not in self.parents:
+            self.parents[text] = expand([block])
+        return cell_parents.in_order(role, self.parents[text], child)
 
 
 def _check_keys(block: Block) -> None:
