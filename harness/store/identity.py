@@ -108,15 +108,19 @@ def _identity_fields(config: Any) -> dict[str, Any]:
     if isinstance(config, MethodConfig):
         return {"name": config.name, "fields": _method_fields(config)}
     content = {}
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if field.metadata["kind"] != "identity":
-            continue
+    for name, default in _identity_defaults(config.__class__):
+        value = getattr(config, name)
         if is_dataclass(value):
-            content[field.name] = _identity(value)
-        elif not _same(value, field.default):
-            content[field.name] = _plain(value)
+            content[name] = _identity(value)
+        elif not _same(value, default):
+            content[name] = _plain(value)
     return content
+
+
+@cache
+def _identity_defaults(kind: type[Any]) -> tuple[tuple[str, Any], ...]:
+    """Return (name, declared default) of the identity fields of a configuration's class."""
+    return tuple((field.name, field.default) for field in fields(kind) if field.metadata["kind"] == "identity")
 
 
 def _method_fields(config: MethodConfig) -> dict[str, Any]:
@@ -140,6 +144,8 @@ def _same(value: Any, default: Any) -> bool:
     """Return whether a value equals the default; True and 1 are different."""
     if value is default:
         return True
+    if isinstance(value, str) and isinstance(default, str):
+        return value == default
     return bool(_plain(value) == _plain(default)) and isinstance(value, bool) == isinstance(default, bool)
 
 

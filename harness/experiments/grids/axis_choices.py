@@ -1,6 +1,6 @@
 """The choices of one axis of a block: their names, and a model, a task or a method with all its fields. Torch-free."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, TypeVar
@@ -59,26 +59,24 @@ class Choice:
     error: UsageError | None = None
 
 
-def resolved(axis: str, options: Sequence[str], fields: Mapping[str, list[Any]]) -> Iterator[Choice]:
-    """Yield the resolved choices of one axis, and why others cannot be resolved.
+def resolved(axis: str, option: str, fields: Mapping[str, list[Any]]) -> Iterator[Choice]:
+    """Yield the resolved choices of one option of an axis, and why others cannot be resolved.
 
     fields: field -> the values that the block gives it. A method takes those that it has.
     """
     make: Callable[[Mapping[str, Any], Mapping[str, Any]], Any] = {
         "model": _model, "task": _task, "method": _method,
     }[axis]  # fmt: skip
-    composed = compose.load(())
-    for option in options:
-        values = composed[axis, option]
-        name, own = text(values["name"]), fields
-        if axis == "method":
-            known = methods.find(name).fields
-            own = {field: choices for field, choices in own.items() if field in known}
-        for change in products(own):
-            try:
-                yield Choice(option, name, make(values, change))
-            except UsageError as error:
-                yield Choice(option, name, error=error)
+    values = compose.load(())[axis, option]
+    name, own = text(values["name"]), fields
+    if axis == "method":
+        known = methods.find(name).fields
+        own = {field: choices for field, choices in own.items() if field in known}
+    for change in products(own):
+        try:
+            yield Choice(option, name, make(values, change))
+        except UsageError as error:
+            yield Choice(option, name, error=error)
 
 
 def check_one_name_each(named: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ cells with the same key are kept once.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from typing import Any
 
@@ -36,8 +36,24 @@ def expand(blocks: Sequence[Block], holes: list[Hole] | None = None) -> list[Cel
     holes: a list that takes the combinations that cannot be; None raises for them. Raise UsageError for an unknown
     choice.
     """
-    parents: dict[str, list[Cell]] = {}
-    plans = [_Plan(block, parents) for block in blocks]
+    return _expanded(blocks, holes, _Known())
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What one expansion works out once, though many cells need it: files and rows are read for each of these.
+
+    parents: the block of a parent, as text -> its cells. choices: axis, option and fields, as text -> the choices.
+    recipes: recipe, fields and method, as text -> the recipe.
+    """
+
+    parents: dict[str, list[Cell]] = field(default_factory=dict)
+    choices: dict[str, list[Choice]] = field(default_factory=dict)
+    recipes: dict[str, RecipeConfig] = field(default_factory=dict)
+
+
+def _expanded(blocks: Sequence[Block], holes: list[Hole] | None, known: _Known) -> list[Cell]:
+    plans = [_Plan(block, known) for block in blocks]
     compose.load(choice for plan in plans for choice in plan.options())
     compose.load(("recipe", name) for plan in plans for name in plan.model_recipes())
     made = [cell for plan in plans for cell in plan.cells()]
@@ -61,15 +77,11 @@ def by_seed(many: Iterable[Cell]) -> list[Cell]:
 
 
 class _Plan:
-    """One block: its choices by name, then its cells.
+    """One block: its choices by name, then its cells."""
 
-    parents: the block of a parent, as text -> its cells. Many cells build on the same one, whose files and rows would
-    otherwise be read for each of them.
-    """
-
-    def __init__(self, block: Block, parents: dict[str, list[Cell]]) -> None:
+    def __init__(self, block: Block, known: _Known) -> None:
         _check_keys(block)
-        self.parents = parents
+        self.known = known
         default = compose.defaults()
         self.names = {
             axis: axis_choices.names(axis, block.get(axis, default.get(axis))) for axis in ("method", "model", "task")
@@ -96,11 +108,11 @@ class _Plan:
         """Yield the cells of the block, each after its parents, and a hole for each combination that cannot be."""
         composed = compose.load(())
         axis_choices.check_one_name_each({name: composed["task", name]["name"] for name in self.names["task"]})
-        models, chosen = (list(self._choices(axis)) for axis in ("model", "method"))
+        models, chosen = (self._choices(axis) for axis in ("model", "method"))
         changes = list(axis_choices.products(self.fields["recipe"]))
         able = [method.name for method in chosen if method.value]
         recipe_choices.check_some(self.recipes or self.model_recipes(), able, changes)
-        data = list(self._choices("task"))  # last, because rows may come from the network
+        data = self._choices("task")  # last, because rows may come from the network
         for model, task, method in product(models, data, chosen):
             recipes = self.recipes or [recipe_choices.name_of(composed["model", model.option])]
             if error := model.error or task.error or method.error:
@@ -108,16 +120,30 @@ class _Plan:
                 yield Hole(method.name, model.name, task.name, error, number)
                 continue
             for name, objective, change in product(recipes, self._objectives(model.value), changes):
-                values = composed["recipe", name]
                 try:
-                    recipe = recipe_choices.resolved(values, change, method.value.name)
+                    recipe = self._recipe(name, change, method.value.name)
                     made = self._seeds(method.value, model.value, task.value, objective, recipe)
                 except UsageError as error:
                     made = [Hole(method.name, model.name, task.name, error, len(self.seeds))]
                 yield from made
 
-    def _choices(self, axis: str) -> Iterator[Choice]:
-        return axis_choices.resolved(axis, self.names[axis], self.fields[axis])
+    def _choices(self, axis: str) -> list[Choice]:
+        """Return the resolved choices of one axis, and why others cannot be resolved."""
+        listed, choices = self.fields[axis], list[Choice]()
+        for option in self.names[axis]:
+            text = repr((axis, option, listed))
+            made = self.known.choices.get(text) or list(axis_choices.resolved(axis, option, listed))
+            if not any(choice.error for choice in made):  # holes of several blocks count apart, by their errors
+                self.known.choices[text] = made
+            choices += made
+        return choices
+
+    def _recipe(self, name: str, change: Mapping[str, Any], method: str) -> RecipeConfig:
+        text = repr((name, change, method))
+        if text not in self.known.recipes:
+            values = compose.load(())["recipe", name]
+            self.known.recipes[text] = recipe_choices.resolved(values, change, method)
+        return self.known.recipes[text]
 
     def _objectives(self, model: ModelConfig) -> list[str]:
         default = compose.defaults().get("objective") or model.objective
@@ -158,9 +184,9 @@ class _Plan:
         if isinstance(block, str):
             return block
         text = repr(sorted(block.items()))
-        if text not in self.parents:
-            self.parents[text] = expand([block])
-        return cell_parents.in_order(role, self.parents[text], child)
+        if text not in self.known.parents:
+            self.known.parents[text] = _expanded([block], None, self.known)
+        return cell_parents.in_order(role, self.known.parents[text], child)
 
 
 def _check_keys(block: Block) -> None:
@@ -177,23 +203,23 @@ def _check_fields(given: Mapping[str, Iterable[str]]) -> None:
     """Raise UsageError for a field that does not exist or that follows from other fields. given: group -> fields."""
     for group, kind in (("model", ModelConfig), ("task", TaskConfig), ("recipe", RecipeConfig)):
         known = {field.name for field in fields(kind)} - set(DERIVED[group])
-        for field in given[group]:
-            if field not in known:
-                raise UsageError(f"{group} has no field {field!r} to set.{_hint(group, field, known)}")
+        for name in given[group]:
+            if name not in known:
+                raise UsageError(f"{group} has no field {name!r} to set.{_hint(group, name, known)}")
 
 
 def _check_method_fields(given: Mapping[str, Iterable[str]], options: Sequence[str]) -> None:
     """Raise UsageError for parents or a field of a method where none of the methods has any. options: their YAML."""
     composed = compose.load(("method", name) for name in options)
     chosen = [methods.find(composed["method", name]["name"]) for name in options]
-    known = {field for entry in chosen for field in entry.fields}
+    known = {name for entry in chosen for name in entry.fields}
     listed = ", ".join(entry.name for entry in chosen)
     if given["parents"] and not any(entry.parents for entry in chosen):
         role = next(iter(given["parents"]))
         raise UsageError(f"parents.{role}: none of the methods {listed} builds on other cells.")
-    for field in given["method"]:
-        if field not in known:
-            raise UsageError(f"none of the methods {listed} has a field {field!r}.{_hint('method', field, known)}")
+    for name in given["method"]:
+        if name not in known:
+            raise UsageError(f"none of the methods {listed} has a field {name!r}.{_hint('method', name, known)}")
 
 
 def _hint(group: str, field: str, known: Iterable[str]) -> str:
