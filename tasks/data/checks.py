@@ -50,9 +50,10 @@ def _label(task: Task, split: str, row: Example) -> None:
     if not options:
         raise UsageError(f"{where}: it has no answers to choose from; give label words or choices.")
     if not isinstance(row.label, int) or not 0 <= row.label < len(options):
-        hidden = " The publisher hides these labels: use another split." if row.label == -1 else ""
+        hidden, listed = "The publisher hides these labels: use another split.", "in the order of the label words"
+        advice = hidden if row.label == -1 else f"Where labels have other values, task.labels=[…] lists them {listed}."
         named = ", ".join(f"{i}={word}" for i, word in enumerate(options))
-        raise UsageError(f"{where}: label {row.label!r:.30} is outside the label words ({named}).{hidden}")
+        raise UsageError(f"{where}: label {row.label!r:.30} is outside the label words ({named}). {advice}")
 
 
 def _scorable(task: Task, split: str, rows: Sequence[Example]) -> None:

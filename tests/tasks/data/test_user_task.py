@@ -192,6 +192,7 @@ def test_a_template_is_tried_before_anything_is_planned(tmp_path: Path, template
         ({"answer": "text", "columns": {"label": "gold"}, "label_words": None}, "label is no field of.*text, target"),
         ({"columns": {"label": "gold"}, "label_words": None}, "text, target. Labels are read where task.label_words"),
         ({"answer": "text", "columns": {"target": "gold"}}, "task.label_words: the answers of task mine are texts"),
+        ({"columns": {"label": "c"}}, r"label 2 is outside the label words \(0=no, 1=yes\).*task\.labels="),
         ({"labels": ["no", "no"]}, "a label stands there twice"),
         ({"labels": ["no"]}, r"there are 2 label words \(no, yes\)"),
         ({"name": "trec", "template": None, "label_words": None, "labels": ["a", "b"]}, "trec knows the order"),
@@ -202,7 +203,7 @@ def test_a_template_is_tried_before_anything_is_planned(tmp_path: Path, template
     ],
 )
 def test_a_name_that_would_not_be_read_is_refused(tmp_path: Path, said: dict, message: str) -> None:
-    rows = [{"text": f"t {i}", "gold": ["no", "yes"][i % 2], "a": "x", "b": "y"} for i in range(40)]
+    rows = [{"text": f"t {i}", "gold": ["no", "yes"][i % 2], "a": "x", "b": "y", "c": 2} for i in range(40)]
     write(tmp_path / "train.jsonl", rows)
     usual = {"template": "{text}", "label_words": ["no", "yes"], "data_dir": str(tmp_path)}
     with pytest.raises(UsageError, match=message):
