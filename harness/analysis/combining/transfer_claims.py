@@ -20,18 +20,25 @@ Pairs = list[tuple[int, int]]
 
 
 def within(study: Study, claim: Claim, options: Options) -> Finding:
-    """Test whether ratios within a category are higher than across, for each method whose deltas are moved."""
+    """Test whether ratios within a category are higher than across, for each method whose deltas are moved.
+
+    Both are compared on the same target, because targets differ in how far any other task's delta gets on them. A
+    target that is alone in its category has no source within it and does not count.
+    """
     matrix = transfer_matrix.read(study)
     kinds = matrix.categories
     inside = matrix.pairs(lambda source, target: kinds[source] == kinds[target])
-    across = matrix.pairs(lambda source, target: kinds[source] != kinds[target])
+    targets = {target for _, target in inside}
+    across = [
+        pair for pair in matrix.pairs(lambda source, target: kinds[source] != kinds[target]) if pair[1] in targets
+    ]
     words = ("within a category", "across")
 
     def estimate(arm: str) -> Estimate:
-        """Return the difference of one method's mean ratios."""
+        """Return the difference of one method's mean ratios, mean over the targets."""
         return _difference(matrix, arm, inside, across)
 
-    return _each(study, matrix, claim, options, words, estimate, inside + across)
+    return _each(study, matrix, claim, options, words, estimate, inside + across if inside and across else [])
 
 
 def to_category(study: Study, claim: Claim, options: Options) -> Finding:
@@ -67,9 +74,14 @@ def _each(
 
 
 def _difference(matrix: Matrix, arm: str, left: Pairs, right: Pairs) -> Estimate:
-    """Return the mean ratio over some pairs less that over others, by seed."""
-    first, other = matrix.mean(arm, left), matrix.mean(arm, right)
-    return _of(first[0] - other[0], (*first[1], *other[1]))
+    """Return the mean ratio over some sources less that over others, by seed: the mean over targets that have both."""
+    parts, keys = [], dict.fromkeys(())
+    for target in sorted({target for _, target in left}):
+        first, other = (matrix.mean(arm, [pair for pair in pairs if pair[1] == target]) for pairs in (left, right))
+        if not np.isnan(first[0] - other[0]).any():
+            parts.append(first[0] - other[0])
+            keys |= dict.fromkeys((*first[1], *other[1]))
+    return _of(np.mean(parts, axis=0) if parts else np.empty(0), tuple(keys))
 
 
 def _above_guessing(matrix: Matrix, arm: str, pairs: Pairs) -> Estimate:

@@ -82,8 +82,9 @@ ROWS = (
                 "transfers-within-category",
                 "within",
                 "Deltas transfer better within a category of tasks than across.",
-                "ratio of a delta's score on another task, without training, to that of the task's own delta: mean "
-                "over pairs within a category less mean over pairs across, by seed",
+                "ratio of a delta's score on another task, without training, to that of the task's own delta: on each "
+                "task, the mean over deltas of its category less the mean over deltas of others, then the mean over "
+                "tasks, by seed",
                 {},
             ),
             (

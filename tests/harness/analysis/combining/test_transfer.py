@@ -102,6 +102,18 @@ def test_within_a_category_is_told_from_across(make: Make, swap: bool, verdict: 
     assert finding.verdict == verdict, finding.sentence
 
 
+def test_a_target_that_nothing_transfers_to_says_nothing_about_categories(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lies across from every source, so a mean over pairs would take it for a difference between categories."""
+    monkeypatch.setitem(KINDS, "micro/qa-choice", "alone")
+    made = make(lambda source, target: 0.1 if KINDS[target] in ("alone", "question answering") else WITHIN)
+    finding = judge(made, "transfers-within-category")
+    assert finding.verdict == "contradicted", finding.sentence
+    (row,) = finding.comparisons
+    assert row.estimate == pytest.approx(0.003 / OWN, abs=1e-6), "only the two targets of sentiment have both"
+
+
 @pytest.mark.parametrize(("score", "verdict"), [(0.7, "reproduced"), (0.2, "contradicted")])
 def test_some_categories_transfer_to_another_where_they_are_better_than_guessing(
     make: Make, score: float, verdict: str
