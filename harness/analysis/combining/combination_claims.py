@@ -48,18 +48,25 @@ def adding_hurts_somewhere(study: Study, claim: Claim, options: Options) -> Find
 
 
 def some_beats_the_best_part(study: Study, claim: Claim, options: Options) -> Finding:
-    """Test whether some combination scores above each method alone; the nearest one stands for all of them."""
+    """Test whether some combination scores above each of its methods alone; the nearest one stands for all of them."""
     plan = factorial.of(study)
-    singles = [arm for chosen, arm in plan.arm_of.items() if len(chosen) == 1]
-    several = [arm for chosen, arm in plan.arm_of.items() if len(chosen) > 1]
+    several = [(arm, parts_alone(plan, chosen)) for chosen, arm in plan.arm_of.items() if len(chosen) > 1]
     margin, named, estimated = float(options["margin"]), [], []
     for few in AMOUNTS:
         panel = rows_of(study, plan, few)
-        for arm in several if panel.tasks and singles else ():
+        for arm, singles in several if panel.tasks else ():
+            if not singles:
+                continue
             best = nearest(panel, arm, singles, margin)
             named.append((f"{_plain(study, arm)} ({_words(few)})", _plain(study, best)))
             estimated.append(replace(estimates.difference(panel, arm, best), among=len(singles)))
     return _end(study, claim, options, named, "above", estimated, overall_some)
+
+
+def parts_alone(plan: Factorial, chosen: Parts) -> list[str]:
+    """Return the arms of a combination's methods by themselves; none where one of them was not run."""
+    alone = [plan.arm_of.get(frozenset({part})) for part in sorted(chosen)]
+    return [arm for arm in alone if arm is not None] if None not in alone else []
 
 
 def best_differs(study: Study, claim: Claim, options: Options) -> Finding:

@@ -106,7 +106,7 @@ def accumulate(study: Study, claim: Claim, options: Mapping[str, Any]) -> Findin
     rows = comparisons.compare(study, compared, ["above"] * len(compared), differences, margin)
     reason = "no cells that learn several tasks in sequence"
     rows = rows or (Comparison(str(options["method"]), "its first task", "above", "untested", reason=reason),)
-    return finding(study, claim, margin, rows, {"left_out": (SEEDS_ALONE,)}, [], spectrum.described)
+    return finding(study, claim, margin, rows, {}, [], spectrum.described)
 
 
 def _difference(panel: Panel, last: str, first: str) -> Estimate:

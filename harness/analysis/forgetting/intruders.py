@@ -1,18 +1,18 @@
 """What scaling intruder dimensions down does to the loss on pretraining text and to the score, by its probe."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.analysis.forgetting import learning_paths, rises
+from harness.analysis.forgetting import learning_paths
 from harness.analysis.output import figure_style, notes, rate_marks
 from harness.analysis.output.table import Table, number
-from harness.analysis.study import comparisons, estimates, statistics
+from harness.analysis.study import comparisons, estimates, statistics, units
 from harness.analysis.study.estimates import Estimate
-from harness.analysis.study.findings import SEEDS_ALONE, finding
+from harness.analysis.study.findings import SEEDS_ALONE, TEXT_ALONE, finding
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
 from harness.analysis.views import pairs
@@ -79,15 +79,31 @@ def _estimate(panel: Panel, arm: str) -> Estimate:
 
 def lowers(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     """Test whether the loss falls by more than the margin."""
-    return _test(study, claim, options, (LOSS, -1.0), "above")
+    return _test(study, claim, options, (LOSS, -1.0), "above", TEXT_ALONE, _as_fall)
 
 
 def keeps_score(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     """Test whether the score falls by no more than the margin."""
-    return _test(study, claim, options, (SCORE, 1.0), "at least")
+    return _test(study, claim, options, (SCORE, 1.0), "at least", SEEDS_ALONE, _as_change)
 
 
-def _test(study: Study, claim: Claim, options: Mapping[str, Any], what: tuple[str, float], relation: str) -> Finding:
+def _as_fall(row: Comparison) -> str:
+    """Return 'the loss of lora falls by 0.49 [0.30, 0.67] nats per word'."""
+    if row.estimate is None:
+        return row.left
+    size, falls = units.sided(row)
+    return f"the loss of {row.left} {'falls' if falls else 'rises'} by {size} nats per word"
+
+
+def _as_change(row: Comparison) -> str:
+    """Return 'the score of lora changes by -7.1 points [-14.8, +0.7]'."""
+    return row.left if row.estimate is None else f"the score of {row.left} changes by {units.POINTS.text(row)}"
+
+
+def _test(
+    study: Study, claim: Claim, options: Mapping[str, Any], what: tuple[str, float], relation: str, remark: str,
+    describe: Callable[[Comparison], str],
+) -> Finding:  # fmt: skip
     """Test the change of a figure, times a sign, in every arm of the method."""
     margin, factor = float(options["margin"]), float(options["factor"])
     panel = change(study, what[0], factor)
@@ -96,7 +112,7 @@ def _test(study: Study, claim: Claim, options: Mapping[str, Any], what: tuple[st
     rows = comparisons.compare(study, compared, [relation] * len(compared), estimated, margin)
     rows = tuple(replace(row, sides=((), ())) for row in rows)  # a better rate may give more intruders, or fewer
     rows = rows or (Comparison(str(options["method"]), "", relation, "untested", reason="not among these cells"),)
-    return finding(study, claim, margin, rows, {"left_out": (SEEDS_ALONE,)}, [], rises.described)
+    return finding(study, claim, margin, rows, {"left_out": (remark,)}, [], describe)
 
 
 def _signed(panel: Panel, arm: str, sign: float) -> Estimate:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from harness.analysis.forgetting import learning_paths
-from harness.analysis.study import comparisons, estimates
-from harness.analysis.study.findings import SEEDS_ALONE, finding
+from harness.analysis.study import comparisons, estimates, units
+from harness.analysis.study.findings import TEXT_ALONE, finding
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
 from harness.analysis.views import pairs, spectrum
@@ -23,14 +23,17 @@ SHARE = "rank_share"
 def less(study: Study, claim: Claim, options: Options) -> Finding:
     """Test whether left's loss on pretraining text rises less than right's."""
     panel = learning_paths.rises(study)
-    return _test(study, claim, options, lambda left, right: (panel, right, left))
+    return _test(study, claim, options, lambda left, right: (panel, right, left), _as_rise, (TEXT_ALONE,))
 
 
 def less_at_equal_score(study: Study, claim: Claim, options: Options) -> Finding:
     """Test it where both have the same score."""
-    return _test(
-        study, claim, options, lambda left, right: (learning_paths.at_equal_score(study, left, right), right, left)
-    )
+
+    def read(left: str, right: str) -> tuple[Panel, str, str]:
+        """Return the rises of two arms where both have the same score."""
+        return learning_paths.at_equal_score(study, left, right), right, left
+
+    return _test(study, claim, options, read, _as_rise, (TEXT_ALONE,))
 
 
 def higher_rank(study: Study, claim: Claim, options: Options) -> Finding:
@@ -44,18 +47,18 @@ def higher_rank(study: Study, claim: Claim, options: Options) -> Finding:
         raised = np.array([math.log10(times) * (arm == right) for arm in powers.arms])
         return replace(powers, values=powers.values + raised[:, None, None]), left, right
 
-    return _test(study, claim, options, read, lambda row: _as_ratio(row, times))
+    return _test(study, claim, options, read, lambda row: _as_ratio(row, times), ())
 
 
 def _as_ratio(row: Comparison, times: float) -> str:
-    """Return 'full against lora 7.2 times [6.9, 7.5]'."""
-    text = f"{row.left} against {row.right}"
+    """Return 'the rank of full's update is 7.2 [6.9, 7.5] times that of lora's'."""
     if row.estimate is None:
-        return text
-    text += f" {times * 10**row.estimate:.1f} times"
-    if row.low is None or row.high is None:
-        return text
-    return f"{text} [{times * 10**row.low:.1f}, {times * 10**row.high:.1f}]"
+        return f"{row.left} against {row.right}"
+    ends = ""
+    if row.low is not None and row.high is not None:
+        ends = f" [{times * 10**row.low:.1f}, {times * 10**row.high:.1f}]"
+    size = f"{times * 10**row.estimate:.1f}{ends}"
+    return f"the rank of the update of {row.left} is {size} times that of {row.right}"
 
 
 def ranks(study: Study) -> Panel:
@@ -66,11 +69,13 @@ def ranks(study: Study) -> Panel:
     )
 
 
-def described(row: Comparison) -> str:
-    """Return 'lora against full +0.51 [+0.30, +0.72]'."""
-    text = f"{row.left} against {row.right}"
-    text += "" if row.estimate is None else f" {row.estimate:+.2f}"
-    return text if row.low is None or row.high is None else f"{text} [{row.low:+.2f}, {row.high:+.2f}]"
+def _as_rise(row: Comparison) -> str:
+    """Return 'the loss on pretraining text rises by 2.71 [2.51, 2.91] nats per word more with lora than with full'."""
+    if row.estimate is None:
+        return f"{row.left} against {row.right}"
+    size, less = units.sided(row)
+    how = "less" if less else "more"
+    return f"the loss on pretraining text rises by {size} nats per word {how} with {row.left} than with {row.right}"
 
 
 def _test(
@@ -78,16 +83,20 @@ def _test(
     claim: Claim,
     options: Options,
     read: Callable[[str, str], tuple[Panel, str, str]],
-    describe: Callable[[Comparison], str] = described,
+    describe: Callable[[Comparison], str],
+    remarks: tuple[str, ...],
 ) -> Finding:
-    """Test a difference of two arms. read: (left, right) -> a panel, and the arms whose difference it is."""
+    """Test a difference of two arms. read: (left, right) -> a panel, and the arms whose difference it is.
+
+    describe: what the sentence says of a comparison. remarks: notes of the finding.
+    """
     margin, compared = float(options["margin"]), pairs.sides(study, options)
     panels = [read(*pair) for pair in compared]
     differences = [estimates.difference(_learnt(study, panel), first, second) for panel, first, second in panels]
     rows = comparisons.compare(study, compared, ["above"] * len(compared), differences, margin)
     # A better rate may forget more, or less: neither side's rate alone decides.
     rows = tuple(replace(row, sides=((), ())) for row in rows) or pairs.absent(options, "above")
-    left_out = (*study.left_out(), SEEDS_ALONE)
+    left_out = (*study.left_out(), *remarks)
     return finding(study, claim, margin, rows, {"left_out": left_out}, pairs.lacking(study, options), describe)
 
 

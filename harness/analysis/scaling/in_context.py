@@ -52,7 +52,7 @@ def table(study: Study) -> Table:
                 entries = [_score(study, arm, column) for column in columns]
                 if any(entry.value is not None for entry in entries):
                     rows.append((word(task), rate_marks.named(study, arm), word(way), *entries))
-    heads = ("task", "method", "examples", *(f"{number} rows" for number in numbers))
+    heads = ("task", "method", "examples", *map(_rows, numbers))
     notes = (
         *common_notes(study),
         f"{SHOWN}: so many rows of train, with their answers, stand before each text; {TRAINED}: so many rows of train",
@@ -78,10 +78,14 @@ def tuning_is_better(study: Study, claim: Claim, options: Mapping[str, Any]) -> 
             columns = [(known.get((task, TRAINED, number)), known.get((task, SHOWN, number))) for task in tasks]
             both = [(mine, other) for mine, other in columns if mine and other]
             if both:
-                named.append((f"{left} on {number} rows", f"{right} with {number} in the prompt"))
+                named.append((f"{left} on {_rows(number)}", f"{right} with {number} in the prompt"))
                 estimated.append(across(panel, left, right, both))
     rows = comparisons.compare(study, named, ["above"] * len(named), estimated, margin)
     return finding(study, claim, margin, rows or pairs.absent(options, "above"), {}, [])
+
+
+def _rows(number: int) -> str:
+    return f"{number} row{'s' * (number != 1)}"
 
 
 def across(panel: Panel, left: str, right: str, columns: list[tuple[str, str]]) -> Estimate:

@@ -14,13 +14,13 @@ from scipy import stats
 from harness.analysis.output import figure_style, notes
 from harness.analysis.output.table import Table, number, word
 from harness.analysis.scaling import joint
-from harness.analysis.study import comparisons, estimates, selection, statistics
+from harness.analysis.study import comparisons, estimates, selection, statistics, units
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import SEEDS_ALONE, finding
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
 from harness.experiments.claims import Claim
-from harness.experiments.verdict import Finding
+from harness.experiments.verdict import Comparison, Finding
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,7 +81,13 @@ def predicts(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     margin = float(options["margin"])
     pairs = [("validation loss", "no order of the scores")]
     rows = comparisons.compare(study, pairs, ["above"], [correlation(study)], margin)
-    return finding(study, claim, margin, rows, {"left_out": [SEEDS_ALONE]}, [])
+    return finding(study, claim, margin, rows, {"left_out": [SEEDS_ALONE]}, [], _described)
+
+
+def _described(row: Comparison) -> str:
+    """Return 'the rank correlation is 0.85 [0.65, 1.00]'."""
+    text = units.UNITS["correlation, -1 to 1"].text(row)
+    return f"the rank correlation is {text}" if text else "no rank correlation"
 
 
 def draw(studies: Sequence[Study]) -> "Figure":

@@ -59,7 +59,7 @@ def _texts(panel: Panel, compared: list[tuple[str, str]]) -> list[str]:
 def trains_between(study: Study, claim: Claim, options: Options) -> Finding:
     """Test whether each arm of a method trains a share of the backbone's parameters between two printed ones."""
     low, high, margin = float(options["low"]), float(options["high"]), float(options["margin"])
-    rows, texts = [], []
+    rows, texts = [], {}
     for arm in pairs.arms(study, options["left"]):
         trained = study.trained(arm)
         if trained is None:
@@ -68,6 +68,7 @@ def trains_between(study: Study, claim: Claim, options: Options) -> Finding:
         inside = low - margin <= trained[1] <= high + margin
         verdict = "reproduced" if inside else "contradicted"
         rows.append(Comparison(arm, "the printed range", "trains", verdict, trained[1], keys=study.clean.cells(arm)))
-        texts.append(f"{arm} trains {100 * trained[1]:.2f} %")
+        texts[arm] = f"{arm} trains {100 * trained[1]:.2f} %"
     absent = Comparison(str(options["left"]), "the printed range", "trains", "untested", reason="not among these cells")
-    return finding(study, claim, margin, tuple(rows) or (absent,), {"left_out": texts}, [])
+    shown = tuple(rows) or (absent,)
+    return finding(study, claim, margin, shown, {}, [], lambda row: texts.get(row.left, row.left))

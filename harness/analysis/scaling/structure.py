@@ -15,13 +15,13 @@ import numpy as np
 from harness.analysis.output import rate_marks
 from harness.analysis.output.notes import common_notes
 from harness.analysis.output.table import Table, number, word
-from harness.analysis.study import comparisons, estimates, statistics
+from harness.analysis.study import comparisons, estimates, statistics, units
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import SEEDS_ALONE, finding
-from harness.analysis.study.statistics import Array
+from harness.analysis.study.statistics import Array, Interval
 from harness.analysis.study.study import Study
 from harness.experiments.claims import Claim
-from harness.experiments.verdict import Finding
+from harness.experiments.verdict import Comparison, Finding
 
 STRUCTURE, PARAMETERS, DIFFERENCE = "which method", "logarithm of the parameters", "difference"
 WHY = "it takes two methods with two sizes each that have a score on every task, whose scores differ"
@@ -89,8 +89,22 @@ def explains_more(study: Study, claim: Claim, options: Mapping[str, Any]) -> Fin
     margin, known = float(options["margin"]), shares(study)
     pairs = [(STRUCTURE, PARAMETERS)]
     rows = comparisons.compare(study, pairs, ["above"], [known[DIFFERENCE]], margin)
+    parts = [_part(name, known[name].main) for name in (STRUCTURE, PARAMETERS) if known[name].main.n]
     left_out = [*study.left_out(), SEEDS_ALONE]
-    for name in (STRUCTURE, PARAMETERS):
-        main = known[name].main
-        left_out += [f"{name}: {100 * main.mean:.0f} % [{100 * main.low:.0f}, {100 * main.high:.0f}]"] if main.n else []
-    return finding(study, claim, margin, rows, {"left_out": left_out}, [])
+
+    def describe(row: Comparison) -> str:
+        """Return 'which method explains 92 % [88, 97], logarithm of the parameters explains 65 % [51, 78]: 28 points
+        [13, 42] more'.
+        """
+        if row.estimate is None:
+            return f"{row.left} against {row.right}"
+        size, more = units.sided(row, ".0f", 100)
+        return f"{', '.join(parts)}: {size} points {'more' if more else 'less'}"
+
+    return finding(study, claim, margin, rows, {"left_out": left_out}, [], describe)
+
+
+def _part(name: str, share: Interval) -> str:
+    """Return 'which method explains 92 % [88, 97]'."""
+    ends = "" if np.isnan(share.low) else f" [{100 * share.low:.0f}, {100 * share.high:.0f}]"
+    return f"{name} explains {100 * share.mean:.0f} %{ends}"

@@ -208,6 +208,8 @@ def _comparison(
         left, right, relation, verdict, main.mean, main.low, main.high, p, keys=estimated.keys, sides=estimated.sides,
         at_best=test.at_best,
     )  # fmt: skip
+    nearest = margin if relation == "above" else -margin
+    family *= estimated.among if main.mean < nearest else 1  # see `Estimate.among`
     row = with_own_test(row, main, _distance(relation, main, margin), test.own, family)
     if main.kind != "half" or row.verdict != "inconclusive":
         return row

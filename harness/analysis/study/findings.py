@@ -3,19 +3,17 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from harness.analysis.study import looks, open_rates, power, statistics
+from harness.analysis.study import looks, open_rates, power, statistics, units
 from harness.analysis.study.next_steps import next_steps
 from harness.analysis.study.study import Study
+from harness.analysis.study.units import Unit
 from harness.experiments.claims import Claim
 from harness.experiments.verdict import CONSTRUCTION, Comparison, Finding, overall
 
 ALPHA = 1 - statistics.LEVEL
-POINTS = ("above", "at least", "similar")
-"""Relations whose estimate is a difference of scores."""
 OURS = "deltabench's own claim, which no paper makes"
 SEEDS_ALONE = "its intervals are over seeds alone: they leave out that other test rows would give other scores"
-SPREAD = "less spread than"
-"""The relation whose estimate is a difference of variances."""
+TEXT_ALONE = "its intervals are over seeds alone: they leave out that another text would give other losses"
 SHOWN = 4
 """The number of details that a sentence gives, and of comparisons that it names with each."""
 
@@ -43,7 +41,8 @@ def finding(
     verdict = CONSTRUCTION if claim.construction and verdict == "reproduced" else verdict
     text = one_by_one(claim, verdict, comparisons, each) if each else sentence(claim, verdict, comparisons, numbers)
     text = f"{text.rstrip('.')} (our own claim, not a paper's)." if claim.ours else text
-    text = " ".join(filter(None, (text, looks.sentence(comparisons), next_steps(comparisons))))
+    counts = units.what_counts(claim, margin, comparisons)
+    text = " ".join(filter(None, (text, counts, looks.sentence(comparisons), next_steps(comparisons))))
     notes = (
         [f"left out, because these cells lack them or have several variants of them: {', '.join(absent)}"]
         if absent
@@ -55,7 +54,7 @@ def finding(
             f"with {numbers['methods']} methods tau cannot reach p < {ALPHA:.2f} whatever the scores: "
             f"its smallest p is {smallest:.2f}"
         )
-    notes += numbers.get("left_out", ())
+    notes += (*numbers.get("left_out", ()), *study.few_rows())
     if decided := [f"{row.left} {row.relation} {row.right}" for row in comparisons if row.at_best]:
         notes.append(f"decided, because no better learning rate could change the verdict: {'; '.join(decided)}")
     if "range" in numbers:
@@ -84,8 +83,7 @@ def sentence(claim: Claim, verdict: str, comparisons: Sequence[Comparison], numb
     if "share" in numbers:
         parts.append(_share(comparisons[0], numbers))
     else:
-        reproduced = sum(row.verdict == "reproduced" for row in comparisons)
-        parts.append(", ".join([f"{reproduced} of {len(comparisons)} comparisons reproduced", *_others(comparisons)]))
+        parts.append(", ".join(_by_verdict(comparisons, units.of(claim))))
         parts += _on_these_rows(comparisons)
     rate_reasons = ("", *open_rates.REASONS)
     helpless = sum(row.reason not in rate_reasons and row.verdict == "inconclusive" for row in comparisons)
@@ -112,23 +110,27 @@ def _share(row: Comparison, numbers: Mapping[str, Any]) -> str:
     return f"{numbers['share']:.0%}{interval} of the cases are within {100 * numbers['near']:g} points{why}"
 
 
-def _others(comparisons: Sequence[Comparison]) -> list[str]:
-    """Return '2 inconclusive (a vs b: 11 seeds would decide it; …)' for every verdict but the first.
+def _by_verdict(comparisons: Sequence[Comparison], unit: Unit) -> list[str]:
+    """Return '1 of 3 comparisons reproduced (a vs b: +3.1 points [+1.9, +4.3])', '2 inconclusive (a vs c: …)', ….
 
     Comparisons with the same detail are named together: 'a vs b, a vs c: only one learning rate was tried'.
     """
     texts = []
-    for word in ("contradicted", "inconclusive", "untested"):
+    for word in ("reproduced", "contradicted", "inconclusive", "untested"):
         rows = [row for row in comparisons if row.verdict == word]
+        first = word == "reproduced"
+        head = f"{len(rows)} of {len(comparisons)} comparisons {word}" if first else f"{len(rows)} {word}"
         reasons = {row.reason for row in rows}
         if word == "untested" and len(reasons) == 1:
-            texts.append(f"{len(rows)} untested ({reasons.pop()})")
+            texts.append(f"{head} ({reasons.pop()})")
         elif rows:
             groups: dict[str, list[str]] = {}
             for row in rows:
-                groups.setdefault(_detail(row), []).append(f"{row.left} vs {row.right}")
+                groups.setdefault(_detail(row, unit), []).append(f"{row.left} vs {row.right}")
             parts = [_named(pairs) + (f": {detail}" if detail else "") for detail, pairs in groups.items()]
-            texts.append(f"{len(rows)} {word} ({'; '.join(parts[:SHOWN])}{'; …' if len(parts) > SHOWN else ''})")
+            texts.append(f"{head} ({'; '.join(parts[:SHOWN])}{'; …' if len(parts) > SHOWN else ''})")
+        elif first:
+            texts.append(head)
     return texts
 
 
@@ -138,12 +140,10 @@ def _named(pairs: Sequence[str]) -> str:
     return ", ".join(pairs[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _detail(row: Comparison) -> str:
-    """Return the estimate of a contradicted comparison, or what it would take to decide an inconclusive one."""
-    if row.verdict == "contradicted" and row.estimate is not None:
-        if row.relation in POINTS:
-            return f"{100 * row.estimate:+.1f} points"
-        return "" if row.relation == SPREAD else f"{row.estimate:.0%} of the pairs"
+def _detail(row: Comparison, unit: Unit) -> str:
+    """Return the estimate of a decided comparison, or what it would take to decide an inconclusive one."""
+    if row.verdict in looks.DECIDED:
+        return unit.text(row) or row.reason
     if row.verdict != "inconclusive":
         return ""
     if row.reason:

@@ -147,6 +147,17 @@ class Study:
         """
         return self.clean.at([index for index, task in enumerate(self.clean.tasks) if task not in self.unlearnt])
 
+    def few_rows(self) -> tuple[str, ...]:
+        """Return the note on tasks whose training rows are limited: all seeds train on the same ones."""
+        sizes = sorted({int(size) for size in self.scores.train_size.dropna()})
+        if not sizes:
+            return ()
+        shown = " or ".join(f"{size:,}" for size in sizes)
+        return (
+            f"all seeds train on the same {shown} rows: intervals leave out that other training rows would give other "
+            "scores",
+        )
+
     def left_out(self) -> tuple[str, ...]:
         """Return the note on the tasks that a claim leaves out."""
         if not self.unlearnt:

@@ -95,12 +95,14 @@ def _more(logs: Panel, left: Sizes, right: Sizes) -> Estimate:
 
 
 def _text(row: Comparison) -> str:
-    """Return 'from the smallest to the largest batch the loss of a grows 1.3 [1.1, 1.6] times as much as that of b'."""
+    """Return 'from the smallest to the largest batch the loss of a grows by a factor that is 1.30 [1.10, 1.60] times
+    that of b: reproduced'.
+    """
     if row.estimate is None:
         return f"{row.left} against {row.right}: {row.verdict}"
     factors = [float(np.exp(value)) for value in (row.estimate, row.low, row.high) if value is not None]
-    ends = f" [{factors[1]:.3g}, {factors[2]:.3g}]" if len(factors) > 1 else ""
+    ends = f" [{factors[1]:.2f}, {factors[2]:.2f}]" if len(factors) > 1 else ""
     return (
-        f"from the smallest to the largest batch the loss of {row.left} grows {factors[0]:.3g}{ends} times as much as "
-        f"that of {row.right}: {row.verdict}"
+        f"from the smallest to the largest batch the loss of {row.left} grows by a factor that is "
+        f"{factors[0]:.2f}{ends} times that of {row.right}: {row.verdict}"
     )

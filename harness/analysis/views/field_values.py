@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 
 from harness.analysis.study import comparisons, estimates, statistics
-from harness.analysis.study.findings import SEEDS_ALONE, SPREAD, finding
+from harness.analysis.study.findings import SEEDS_ALONE, finding
 from harness.analysis.study.next_steps import FEW_SEEDS
 from harness.analysis.study.statistics import Array, Interval
 from harness.analysis.study.study import Study
 from harness.experiments.claims import Claim
 from harness.experiments.verdict import Comparison, Finding
+
+SPREAD = "less spread than"
+"""The relation whose estimate is a difference of variances."""
 
 
 def arms(study: Study, method: str, field: str) -> dict[float, str]:

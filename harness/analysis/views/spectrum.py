@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.analysis.output import notes, rate_marks
 from harness.analysis.output.table import Table, number
-from harness.analysis.study import comparisons, estimates, findings, selection, statistics
+from harness.analysis.study import comparisons, estimates, findings, selection, statistics, units
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
@@ -88,11 +88,11 @@ def mean(probed: Mapping[str, Any], names: frozenset[str], field: str, epsilon: 
 
 
 def described(row: Comparison) -> str:
-    """Return 'lora rank=1 against full +2.10 [1.80, 2.40] per matrix'."""
-    change = "" if row.estimate is None else f" {row.estimate:+.2f}"
-    if row.low is not None and row.high is not None:
-        change += f" [{row.low:+.2f}, {row.high:+.2f}]"
-    return f"{row.left} against {row.right}{change} per matrix"
+    """Return 'lora rank=1 has 2.10 [1.80, 2.40] more per matrix than full'."""
+    if row.estimate is None:
+        return f"{row.left} against {row.right}"
+    size, more_of_them = units.sided(row)
+    return f"{row.left} has {size} {'more' if more_of_them else 'fewer'} per matrix than {row.right}"
 
 
 def _notes(study: Study) -> tuple[str, ...]:

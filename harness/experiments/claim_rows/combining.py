@@ -39,8 +39,8 @@ ROWS = (
                 "combination-beats-best-single",
                 "some_beats_the_best_part",
                 "Some combination scores above the best of its methods alone.",
-                "score of a combination less that of the single method that it is least surely above, paired by seed, "
-                "mean over tasks and templates, with all training rows and with few",
+                "score of a combination less that of the one of its methods that it is least surely above, paired by "
+                "seed, mean over tasks and templates, with all training rows and with few",
                 "above the margin for one combination (Holm's adjustment over all)",
             ),
             (

@@ -117,6 +117,15 @@ def test_a_combination_has_to_be_above_the_best_single(make: Make, gains: Worth,
     assert judge(make(gains, gains), "combination-beats-best-single").verdict == verdict
 
 
+def test_a_combination_is_compared_with_its_own_methods_alone(make: Make) -> None:
+    finding = judge(make(HELPS, HELPS), "combination-beats-best-single")
+    for row in finding.comparisons:
+        parts = row.left.partition(" ")[0].split("+")
+        assert len(parts) > 1
+        assert row.right in parts, "a method that it does not have says nothing of it"
+    assert any("32 rows" in note for note in finding.notes), "all seeds train on the same few"
+
+
 def test_the_best_combination_differs_where_each_is_best_in_its_own_place(make: Make) -> None:
     few = {"prompt": 0.2, "bitfit": -0.2, "adapter": 0.1}
     apart = judge(make(HELPS, few), "best-combination-differs")

@@ -63,6 +63,12 @@ def test_a_number_that_only_one_way_has_is_not_compared(make: Make) -> None:
     assert [row.left for row in judge(make(0.3, 0.8, sizes=(16, 32))).comparisons] == ["lora on 16 rows"]
 
 
+def test_one_row_is_one_row(make: Make) -> None:
+    finding = judge(make(0.3, 0.8, sizes=(1, 4)))
+    assert "all seeds train on the same 1 or 4 rows: intervals leave out" in " ".join(finding.notes)
+    assert in_context._rows(1) == "1 row"
+
+
 def test_the_table_has_both_ways_and_gaps_where_a_number_is_missing(make: Make) -> None:
     shown = in_context.table(make(0.3, 0.8))
     assert shown.columns == ("task", "method", "examples", "0 rows", "4 rows", "16 rows")

@@ -95,5 +95,8 @@ def test_a_share_can_be_of_some_tasks_alone(make: Make) -> None:
 @pytest.mark.parametrize(("high", "verdict"), [(0.08, "reproduced"), (0.001, "contradicted")])
 def test_a_count_is_inside_the_printed_range_or_not(make: Make, high: float, verdict: str) -> None:
     (made,) = make({NANO: {100: 0.5}})
-    assert judge("trains-between", made, left="intrinsic", low=0.0, high=high).verdict == verdict
+    finding = judge("trains-between", made, left="intrinsic", low=0.0, high=high)
+    assert finding.verdict == verdict
+    assert f"{verdict}; intrinsic" in finding.sentence
+    assert finding.sentence.endswith(" %.")
     assert judge("trains-between", made, left="lora", low=0.0, high=high).verdict == "untested"

@@ -49,7 +49,8 @@ def test_scores_that_follow_the_method_are_explained_by_it(make: Make) -> None:
     shown: dict[str, Any] = {row[0].text: row[1].value for row in structure.table(made).rows}
     assert shown[structure.STRUCTURE] > 90
     assert abs(shown[structure.PARAMETERS]) < 25
-    assert any(note.startswith("logarithm of the parameters: ") for note in finding.notes)
+    assert "logarithm of the parameters explains " in finding.sentence
+    assert " points more." in finding.sentence
 
 
 def test_scores_that_follow_the_size_contradict_it(make: Make) -> None:

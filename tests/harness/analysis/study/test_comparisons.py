@@ -37,6 +37,13 @@ def test_the_least_sure_of_several_is_contradicted_by_a_smaller_p_alone() -> Non
     assert compared(replace(below, among=3)).verdict == "inconclusive"
 
 
+def test_the_seeds_that_one_of_several_would_take_are_more_than_it_has() -> None:
+    below = replace(of([-0.05, -0.09, -0.02, -0.08]), among=3)
+    row = compared(below)
+    assert row.verdict == "inconclusive"
+    assert (row.seeds or 0) > 4
+
+
 def test_the_least_sure_of_several_is_above_as_surely_as_it_says() -> None:
     above = of([0.07, 0.11, 0.04, 0.10])
     assert compared(replace(above, among=3)) == compared(above)
