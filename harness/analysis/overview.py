@@ -27,6 +27,13 @@ at small scale, and they are not the paper's numbers. Forecasts of memory are fo
 by `python -m harness.analysis.overview`. [Contradicted claims](contradictions.md) says what differs from the papers
 where a claim is contradicted.
 
+Each claim names the smallest difference that counts, its margin. It is reproduced where the whole 95 % interval of the
+difference lies beyond the margin, and contradicted where the whole interval lies short of it. So an interval with 0 in
+it contradicts a claim if its far end is below the margin: a smaller difference may exist. "At least as high" is
+reproduced where the whole interval lies above minus the margin. Otherwise a claim is inconclusive. Numbers in square
+brackets are 95 % intervals, and the verdicts on the comparisons of one claim are adjusted together (Holm). The pages of
+the exhibits name each margin with its reason.
+
 """
 
 TABLE = """

@@ -87,7 +87,7 @@ def test_verdicts_follow_the_counts(make: Make) -> None:
     assert judge(make(), margin=3.0).verdict in ("inconclusive", "contradicted")
     told = judge(make()).sentence
     assert told.startswith("Weights tuned by lora have more intruder dimensions than those tuned by full: reproduced")
-    assert "lora has " in told
+    assert "lora has 2.78 [2.54, 3.02] more per matrix than full" in told
 
 
 def test_one_seed_or_no_probe_decides_nothing(make: Make, make_grid: Callable[..., list[Run]]) -> None:
