@@ -75,7 +75,8 @@ def _each(
 
 def _difference(matrix: Matrix, arm: str, left: Pairs, right: Pairs) -> Estimate:
     """Return the mean ratio over some sources less that over others, by seed: the mean over targets that have both."""
-    parts, keys = [], dict.fromkeys(())
+    parts: list[statistics.Array] = []
+    keys: dict[str, None] = {}
     for target in sorted({target for _, target in left}):
         first, other = (matrix.mean(arm, [pair for pair in pairs if pair[1] == target]) for pairs in (left, right))
         if not np.isnan(first[0] - other[0]).any():

@@ -98,7 +98,6 @@ CLAIMS = (
         direction="above the margin, for each sequence of the method",
         scale="singular vectors among the first ten of a matrix",
         why="one more in ten matrices",
-        any_rate="two stages of one sequence are compared, whatever its rates; at others it is another sequence",
         options={"method": None, "epsilon": 0.5},
     ),
 )

@@ -46,6 +46,7 @@ class Search:
     - next: the rates whose cells the search waits for; none where it has ended.
     - choice: the chosen rate among those of the path; None where no rate has a score.
     - fields: the chosen values of other searched fields (several_axes/). trials: how many points such a search tries.
+    - held: whether it has not begun, because a cell that its cells build on has no rate yet.
     """
 
     start: float
@@ -55,13 +56,15 @@ class Search:
     choice: Choice | None
     fields: Mapping[str, Any] = field(default_factory=dict)
     trials: int = 0
+    held: bool = False
 
     def more(self, rates: int) -> int:
         """Return how many trials follow those that the search waits for now, if it tries so many rates in all.
 
-        A search of several fields has a number of its own.
+        A search of several fields has a number of its own. One that has not begun waits for none.
         """
-        return len(self.seeds) * max(0, (self.trials or rates) - len(self.path) - len(self.next)) if self.next else 0
+        present = len(self.path) + (0 if self.held else len(self.next))
+        return len(self.seeds) * max(0, (self.trials or rates) - present) if self.next else 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the search as a record of a cell at its rate has it: {"tried": [[rate, validation, status]], …}.

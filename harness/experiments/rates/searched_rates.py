@@ -6,8 +6,6 @@ path of the search beside it.
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
 
 from harness import formatting
 from harness.config import compose
@@ -16,10 +14,11 @@ from harness.errors import UsageError
 from harness.experiments.grids import declared_types, grid, labels, parent_order
 from harness.experiments.grids.blocks import RATE, TUNED, TUNING_SEED, Block, check_unreported, searched_on, values
 from harness.experiments.grids.holes import Hole
-from harness.experiments.rates import cell_arms, rate_choice, rate_search
+from harness.experiments.rates import cell_arms, rate_choice, rate_search, settled_cells
 from harness.experiments.rates.planned import Planned
 from harness.experiments.rates.rate_choice import Outcome
 from harness.experiments.rates.rate_search import Search
+from harness.experiments.rates.settled_cells import Settled
 from harness.experiments.rates.several_axes import searched_fields
 from harness.experiments.rates.several_axes.arms import Varied
 from harness.store import identity
@@ -43,29 +42,52 @@ def check(blocks: Sequence[Block]) -> None:
 def planned(
     before: Planned, blocks: Sequence[Block], store: Store, holes: list[Hole], spent: Collection[str] | None
 ) -> Planned:
-    """Return the cells of the plan before with those of blocks at the rate `tuned`."""
+    """Return the cells of the plan before with those of blocks at the rate `tuned`.
+
+    A cell on a parent that is searched for, too, waits for the parent's rate.
+    """
     reported, tuning, varied = _arms_of(blocks, holes)
-    untrained = _untrained(reported)
-    cells, waiting, lost, searches = [*before.cells, *reported.parents, *reported.untrained], before.waiting, {}, {}
-    trials = identity.by_key(tuning.parents)
+    cells, waiting, lost, searches = list(before.cells), before.waiting, {}, {}
+    trials: dict[str, Cell] = {}
+    settled = _settled(reported, tuning, varied, store, spent, trials)
     for arm, name in reported.names().items():
         if not tuning.arms[arm]:  # it cannot run, and is among the holes
             continue
-        members = reported.arms[arm]
-        search, tried = _search(tuning.arms[arm], store, spent, varied.get(arm))
-        searches[name] = search
-        trials |= identity.by_key(tried)
+        keys = [identity.key(cell) for cell in reported.arms[arm]]
+        search = searches[name] = settled.search(arm)
         if search.next:
-            waiting += len(members)
+            waiting += len(keys)
         elif search.choice is None:
-            lost[name] = len(members)
+            lost[name] = len(keys)
         else:
-            if search.fields:
-                members = varied[arm].cells(search.fields, [cell.seed for cell in members])
-            cells += [_at(cell, search.choice.learning_rate, search.to_json()) for cell in members]
+            cells += filter(None, map(settled.cell, keys))
+    for cell in (*reported.parents, *reported.untrained):
+        ready = settled.cell(identity.key(cell))
+        cells += [ready] if ready else []
+        waiting += ready is None and identity.key(cell) not in settled.arms and not settled.is_lost(identity.key(cell))
+    parents = identity.by_key(filter(None, (settled.cell(identity.key(cell)) for cell in tuning.parents)))
+    trials = {**parents, **trials}
     everything = cell_arms.each_once([*trials.values(), *cells])
     pending = frozenset(key for key in trials if rate_choice.ended(key, store, spent) is None)
-    return Planned(everything, waiting, (), trials, pending, searches, lost, untrained)
+    return Planned(everything, waiting, (), trials, pending, searches, lost, _untrained(reported))
+
+
+def _settled(
+    reported: "_Cells", tuning: "_Cells", varied: Mapping[str, Varied], store: Store, spent: Collection[str] | None,
+    trials: dict[str, Cell],
+) -> Settled:  # fmt: skip
+    """Return the searches of the arms, which note their trials in `trials`."""
+
+    def trying(arm: str, members: Sequence[Cell]) -> Search:
+        """Return the state of the search of an arm."""
+        search, tried = _search(members, store, spent, varied.get(arm), settled)
+        trials.update(identity.by_key(tried))
+        return search
+
+    named = {arm: cells for arm, cells in reported.arms.items() if cells and tuning.arms[arm]}
+    arms = {identity.key(cell): arm for arm in named for cell in (*named[arm], *tuning.arms[arm])}
+    settled = Settled(identity.by_key([*reported.all, *tuning.all]), arms, tuning.arms, varied, trying)
+    return settled
 
 
 def _arms_of(blocks: Sequence[Block], holes: list[Hole]) -> "tuple[_Cells, _Cells, dict[str, Varied]]":
@@ -80,13 +102,22 @@ def _arms_of(blocks: Sequence[Block], holes: list[Hole]) -> "tuple[_Cells, _Cell
             **{axis: value for axis, value in searched_fields.without(block).items() if axis != TUNING_SEED},
             RATE: "x1",
         }
-        reported.add(grid.expand([plain], holes))
-        tuning.add(grid.expand([{**plain, "seed": seeds}], []))
+        reported.add(grid.expand([plain], holes), _fixed(plain))
+        tuned = {**plain, "seed": seeds}
+        tuning.add(grid.expand([tuned], []), _fixed(tuned))
         if wanted is not None:
             for single in searched_fields.singles(plain):
                 arms = cell_arms.of_each(grid.expand([{**single, "seed": seeds}], []))
                 varied |= dict.fromkeys(arms.values(), Varied(single, wanted.of(single)))
     return reported, tuning, varied
+
+
+def _fixed(block: Block) -> frozenset[str]:
+    """Return the keys of the block's cells, all of them parents, whose rate their description gives."""
+    if not any(axis.startswith("parents.") and RATE in str(value) for axis, value in block.items()):
+        return frozenset()
+    at_one, at_two = (identity.by_key(grid.expand([{**block, RATE: rate}], [])) for rate in ("x1", "x2"))
+    return frozenset(at_one) & frozenset(at_two)
 
 
 def _untrained(reported: "_Cells") -> tuple[str, ...]:
@@ -104,23 +135,29 @@ class _Cells:
     """The cells of blocks at their usual rate.
 
     arms: arm -> its cells, which train. untrained: cells that train nothing. parents: the cells that others build on.
+    all: each of them once or more.
     """
 
     def __init__(self) -> None:
         self.arms: dict[str, list[Cell]] = defaultdict(list)
         self.untrained: list[Cell] = []
         self.parents: list[Cell] = []
+        self.all: list[Cell] = []
 
-    def add(self, many: Sequence[Cell]) -> None:
-        """Add the cells of one block. A parent is searched for only where the block names its method, too."""
+    def add(self, many: Sequence[Cell], fixed: Collection[str]) -> None:
+        """Add the cells of one block. A parent is searched for only where the block names its method, too.
+
+        fixed: the keys of parents whose rate is given.
+        """
         wanted = {cell.method.name for cell in parent_order.without_children(many)}
         used = {parent for cell in many for _, parent in cell.parents}
         arms = cell_arms.of_each(many)
+        self.all += many
         for cell in many:
             key = identity.key(cell)
             if key in used:
                 self.parents.append(cell)
-            if cell.method.name not in wanted:
+            if cell.method.name not in wanted or key in fixed:
                 continue
             members = self.arms[arms[key]] if cell_arms.trains(cell) else self.untrained
             if cell not in members:
@@ -134,7 +171,7 @@ class _Cells:
 
 
 def _search(
-    cells: Sequence[Cell], store: Store, spent: Collection[str] | None, varied: Varied | None
+    cells: Sequence[Cell], store: Store, spent: Collection[str] | None, varied: Varied | None, settled: Settled
 ) -> tuple[Search, list[Cell]]:
     """Return the search of an arm, and its trials so far. cells: of the arm at its usual rate, one for each tuning
     seed. varied: where other fields are searched, too.
@@ -144,15 +181,10 @@ def _search(
 
     def outcome(some: Sequence[Cell], rate: float) -> Outcome | None:
         """Return what the trials at one rate gave, and note them."""
-        members = [_at(cell, rate, {"seeds": seeds}) for cell in some]
+        members = [settled_cells.at(cell, rate, {"seeds": seeds}) for cell in some]
         tried.extend(members)
         return rate_choice.outcome(members, store, spent)
 
     if varied is not None:
-        return varied.search(cells[0], seeds, outcome), tried
+        return varied.search(cells[0], seeds, lambda some, rate: outcome(settled.all_built(some), rate)), tried
     return rate_search.search(cells[0].recipe.learning_rate, seeds, lambda rate: outcome(cells, rate)), tried
-
-
-def _at(cell: Cell, rate: float, search: Mapping[str, Any]) -> Cell:
-    """Return the cell at another rate, with the search that it belongs to."""
-    return replace(cell, recipe=replace(cell.recipe, learning_rate=rate, rate_search=search))

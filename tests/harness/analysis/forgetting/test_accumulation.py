@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.analysis.forgetting import accumulation
-from harness.analysis.study import study
+from harness.analysis.study import open_rates, study
 from harness.analysis.study.study import Study
 from harness.experiments import claims, exhibits
 from harness.experiments.verdict import Finding
@@ -27,7 +27,9 @@ def seen(run: Run, intruders: int, parents: Sequence[str]) -> Run:
 
 
 @pytest.fixture
-def make(make_run: Callable[..., Run]) -> Make:
+def make(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> Make:
+    monkeypatch.setattr(open_rates, "tuned", lambda content: True)
+
     def do(counts: Sequence[int] = (1, 3, 6), without: Sequence[tuple[int, int]] = ()) -> Study:
         """A sequence of lora. counts: intruders after each task; without: (stage, seed) that have no record."""
         runs = []

@@ -186,6 +186,55 @@ def test_parents_run_at_their_usual_rate_and_a_child_is_searched_for():
     ]  # fmt: skip
 
 
+BUILT = {
+    **SEARCHED, "method": ["pfeiffer", "adapterfusion"], "task": ["micro/qa", "micro/sentiment"],
+    "parents.a": {"method": "pfeiffer", "task": "micro/sentiment"},
+}  # fmt: skip
+
+
+def test_a_parent_that_is_searched_for_too_is_taken_at_its_chosen_rate():
+    store = Landscape(lambda method, rate: top(1e-3 if method == "pfeiffer" else 1e-2)(method, rate))
+    first = rate_tuning.expand([BUILT], store, spent=())
+    assert {cell.method.name for cell in first.now} == {"pfeiffer"}, "a child waits for its parent's rate"
+    assert first.more(5) == 2 * (5 - 3) + 2 * 5, "and the trials of its search are counted before it begins"
+    done, _ = searched(store, BUILT)
+    assert not done.waiting
+    cells = identity.by_key(done.cells)
+    children = [cell for cell in cells.values() if cell.method.name == "adapterfusion"]
+    assert {cell.seed for cell in children} == {0, 1, USUAL_SEED}
+    for cell in children:
+        ((_, parent),) = cell.parents
+        assert (cells[parent].recipe.learning_rate, cells[parent].seed) == (1e-3, cell.seed)
+
+
+def test_a_parent_at_a_rate_of_its_own_keeps_it():
+    block = {**BUILT, "parents.a": {"method": "pfeiffer", "task": "micro/sentiment", RATE: "x0.3"}}
+    done, _ = searched(Landscape(top(1e-3)), block)
+    cells = identity.by_key(done.cells)
+    rates = [cells[key].recipe.learning_rate for cell in cells.values() for _, key in cell.parents]
+    assert rates == [pytest.approx(3e-3)] * len(rates)
+
+
+def test_what_builds_on_an_arm_without_a_rate_is_lost_with_it():
+    done, _ = searched(Landscape(lambda method, rate: "diverged" if method == "pfeiffer" else 0.5), BUILT)
+    assert done.waiting == 0
+    assert not done.now
+    assert len(done.lost) == 4
+    assert set(done.lost) <= set(done.searches)
+
+
+def test_a_cell_that_trains_nothing_waits_for_the_rate_of_its_parent():
+    trained = {**SEARCHED, "method": "lora", "task": ["micro/qa", "micro/sentiment"]}
+    moved = {**SEARCHED, "method": "reuse", "parents.source": {"method": "lora", "task": "micro/sentiment"}}
+    store = Landscape(top(1e-3))
+    assert rate_tuning.expand([trained, moved], store, spent=()).waiting == 6
+    while (planned := rate_tuning.expand([trained, moved], store, spent=())).searching:
+        store.run(planned.now)
+    cells = identity.by_key(planned.cells)
+    sources = [cells[key] for cell in cells.values() if cell.method.name == "reuse" for _, key in cell.parents]
+    assert {(cell.recipe.learning_rate, cell.seed) for cell in sources} == {(1e-3, 0), (1e-3, 1)}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
