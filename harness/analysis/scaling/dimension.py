@@ -4,6 +4,7 @@ Aghajanyan et al. 2021 (arXiv 2012.13255) call it d90: the smallest dimension wi
 fine-tuning. It is read off the dimensions that were tried; one that none reaches is above the largest of them.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -47,14 +48,19 @@ def of(study: Study, ceiling: str | None, tried: Mapping[str, int]) -> Array:
 
 
 def table(studies: Sequence[Study]) -> Table:
-    """Return one row per model: its parameters, and on each task the median dimension over seeds."""
-    rows = []
-    for study in model_size.ordered(studies):
-        tried = arms(study)
-        values = of(study, study.ceiling, tried)
-        entries = [_median(values[place], tried, study) for place in range(len(study.clean.tasks))]
-        rows.append((word(study.model), word(f"{model_size.size(study):,.0f}"), *entries))
-    tasks = studies[0].clean.tasks
+    """Return one row per model: its parameters, and on each task that any has one for the median dimension over seeds.
+
+    Models may have been run on other tasks.
+    """
+    ordered = model_size.ordered(studies)
+    found = [dict(zip(study.clean.tasks, _medians(study), strict=True)) for study in ordered]
+    tasks = [
+        task for task in dict.fromkeys(itertools.chain(*found)) if any(task in row and row[task].keys for row in found)
+    ]
+    rows = [
+        (word(study.model), word(f"{model_size.size(study):,.0f}"), *(row.get(task, Entry(MISSING)) for task in tasks))
+        for study, row in zip(ordered, found, strict=True)
+    ]
     dimensions = sorted({size for study in studies for size in arms(study).values()})
     text = (
         *notes.common_notes(studies[0]),
@@ -64,6 +70,12 @@ def table(studies: Sequence[Study]) -> Table:
     return Table(
         "dimension", "Intrinsic dimension d90", joint.MODEL, ("model", "parameters", *tasks), tuple(rows), text
     )
+
+
+def _medians(study: Study) -> list[Entry]:
+    """Return the median dimension on each task."""
+    tried = arms(study)
+    return [_median(row, tried, study) for row in of(study, study.ceiling, tried)]
 
 
 def _median(values: Array, tried: Mapping[str, int], study: Study) -> Entry:

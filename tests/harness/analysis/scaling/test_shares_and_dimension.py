@@ -1,6 +1,6 @@
 """Printed shares and intrinsic dimensions on records whose truth is known."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,8 +28,10 @@ def sized(run: Run) -> Run:
 def make(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> Make:
     monkeypatch.setattr(open_rates, "tuned", lambda content: True)
 
-    def do(worth: Mapping[str, Mapping[int, float]], exhibit: str = "delta-subspace") -> list[Study]:
-        runs = []
+    def do(
+        worth: Mapping[str, Mapping[int, float]], exhibit: str = "delta-subspace", alone: Sequence[str] = ()
+    ) -> list[Study]:
+        runs = [make_run("full", task, 0, model=model) for model in alone for task in ("micro/inference", "micro/qa")]
         for model, by_size in worth.items():
             for seed in range(12):
                 quality = {"full": 1.0}
@@ -71,6 +73,14 @@ def test_a_dimension_that_shrinks_is_told_from_one_that_grows(
 ) -> None:
     finding = judge("dimension-shrinks", joint.of(make({NANO: small, MICRO: large})))
     assert finding.verdict == verdict, finding.sentence
+
+
+def test_models_that_were_run_on_other_tasks_share_a_table(make: Make) -> None:
+    made = make({NANO: FAST, MICRO: SLOW}, alone=[NANO])
+    shown = dimension.table(made)
+    assert {tuple(one.clean.tasks) for one in made} == {("micro/inference", "micro/qa"), ("micro/qa",)}
+    assert shown.columns[2:] == ("micro/qa",), "a task without a dimension has no column"
+    assert {row[2].text for row in shown.rows} == {"20", "100"}
 
 
 def test_one_model_has_nothing_to_shrink_against(make: Make) -> None:
