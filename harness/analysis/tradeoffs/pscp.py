@@ -10,13 +10,14 @@ parameter).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness import assets
-from harness.analysis.study import comparisons, estimates, selection
+from harness.analysis.study import comparisons, estimates, selection, statistics
+from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import SEEDS_ALONE, finding
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study, published
@@ -129,11 +130,27 @@ def higher(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     made = panel(study, exponent)
     learnt = made.at([place for place, task in enumerate(made.tasks) if task not in study.unlearnt])
     compared = pairs.sides(study, options)
-    differences = [estimates.difference(learnt, *pair) for pair in compared]
+    differences = [_difference(study.judged, learnt, *pair) for pair in compared]
     rows = comparisons.compare(study, compared, ["above"] * len(compared), differences, margin)
     rows = rows or pairs.absent(options, "above")
-    left_out = (*study.left_out(), SEEDS_ALONE, *_published_difference(study, options, exponent))
+    alone = () if study.judged.by_row.all() else (SEEDS_ALONE,)
+    left_out = (*study.left_out(), *alone, *_published_difference(study, options, exponent))
     return finding(study, claim, margin, rows, {"left_out": left_out}, [])
+
+
+def _difference(scores: Panel, made: Panel, left: str, right: str) -> Estimate:
+    """Return left's PSCP less right's, paired by seed, for new seeds and new test rows.
+
+    A PSCP is its score times penalties that no test row changes, so the error of the score's rows shrinks as it does.
+    scores, made: the scores and the PSCP of the same cells.
+    """
+    seeds = estimates.difference(made, left, right)
+    if seeds.reason:
+        return seeds
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = [np.nan_to_num(np.nanmean(made.of(arm) / scores.of(arm), axis=1), nan=1.0) for arm in (left, right)]
+    error = estimates.row_error(scores, [left, right], shares)
+    return replace(seeds, main=statistics.with_rows(seeds.main, error))
 
 
 def _published_difference(study: Study, options: Mapping[str, Any], exponent: float) -> Sequence[str]:

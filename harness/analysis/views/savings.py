@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.analysis.views.forecast_memory import MemoryStudy
+from harness.experiments.claim_rows.claim import enumeration
 from harness.experiments.claims import Claim, side_text
 from harness.experiments.verdict import Comparison, Finding, overall
 
@@ -65,8 +66,14 @@ def _extreme(
         saved, arm, batch = of(known)
         keys = tuple(row.key for row in (study.at(arm, batch), study.at(right, batch)) if row)
         rows.insert(0, _row(arm, right, batch, saved, options, keys, bound))
-        reason = f"the {word} is {saved:.0%}, by {arm} at batch {batch}"
+        among = f" of {enumeration(chosen)}" if (chosen := _named(study, options)) else ""
+        reason = f"the {word}{among} is {saved:.0%}, by {arm} at batch {batch}"
     return _finding(study, claim, float(options["margin"]), tuple(rows), reason)
+
+
+def _named(study: MemoryStudy, options: Mapping[str, Any]) -> list[str]:
+    """Return the methods that a claim is about; none where it is about all that are there."""
+    return [method for method in options["methods"] or () if method in study.arms.values()]
 
 
 def _savings(

@@ -102,6 +102,7 @@ ROWS = (
         direction="between the printed shares",
         scale="share of the backbone's parameters",
         any_rate="counted before training",
+        construction=True,
         options={"left": None, "low": 0.0, "high": 1.0},
     ),
     declared(

@@ -102,7 +102,7 @@ def test_a_share_can_be_of_some_tasks_alone(make: Make) -> None:
     assert judge("reaches-share", made, **options, tasks=["micro/other"]).verdict == "untested"
 
 
-@pytest.mark.parametrize(("high", "verdict"), [(0.08, "reproduced"), (0.001, "contradicted")])
+@pytest.mark.parametrize(("high", "verdict"), [(0.08, "by construction"), (0.001, "contradicted")])
 def test_a_count_is_inside_the_printed_range_or_not(make: Make, high: float, verdict: str) -> None:
     (made,) = make({NANO: {100: 0.5}})
     finding = judge("trains-between", made, left="intrinsic", low=0.0, high=high)

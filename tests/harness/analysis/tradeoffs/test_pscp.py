@@ -77,6 +77,18 @@ def test_the_verdict_depends_on_the_exponent(make: Make, exponent: float, verdic
     assert any("by the published means" in note for note in finding.notes)
 
 
+def test_its_interval_is_for_new_test_rows_too(make: Make) -> None:
+    """At exponent 0 it is that of the scores; penalties shrink the error of the rows as they shrink the score."""
+    made = make(full=1.0, lora=0.9, layernorm=0.6)
+    scores = estimates.difference(made.judged, "lora", "layernorm").main
+    (row,) = judge(made, left="lora", right="layernorm", exponent=0.0).comparisons
+    assert scores.row_se > 0
+    assert (row.low, row.high) == pytest.approx((scores.low, scores.high))
+    halved = [pscp._difference(made.judged, replace(made.judged, values=made.judged.values / 2), "lora", "layernorm")]
+    assert halved[0].main.row_se == pytest.approx(scores.row_se / 2)
+    assert not any("test rows" in note for note in judge(made, left="lora", right="layernorm", exponent=1.0).notes)
+
+
 def test_the_table_of_winners_names_both_and_their_lead(make: Make) -> None:
     made = make(full=1.0, lora=0.95, layernorm=0.6)
     shown = pscp_views.winners(made)
