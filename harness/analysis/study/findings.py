@@ -54,7 +54,8 @@ def finding(
             f"with {numbers['methods']} methods tau cannot reach p < {ALPHA:.2f} whatever the scores: "
             f"its smallest p is {smallest:.2f}"
         )
-    notes += (*numbers.get("left_out", ()), *study.few_rows())
+    notes += numbers.get("left_out", ())
+    notes += study.few_rows() if any(row.low is not None for row in comparisons) else ()
     if decided := [f"{row.left} {row.relation} {row.right}" for row in comparisons if row.at_best]:
         notes.append(f"decided, because no better learning rate could change the verdict: {'; '.join(decided)}")
     if "range" in numbers:

@@ -124,6 +124,9 @@ def test_a_combination_is_compared_with_its_own_methods_alone(make: Make) -> Non
         assert len(parts) > 1
         assert row.right in parts, "a method that it does not have says nothing of it"
     assert any("32 rows" in note for note in finding.notes), "all seeds train on the same few"
+    counted = judge(make(HELPS, HELPS), "fewer-parameters", left="prompt", right="adapter")
+    assert counted.comparisons
+    assert not any("32 rows" in note for note in counted.notes), "what has no interval leaves nothing out"
 
 
 def test_the_best_combination_differs_where_each_is_best_in_its_own_place(make: Make) -> None:
