@@ -4,6 +4,7 @@ Ding et al. 2022 (arXiv 2203.06904), section 5.2. The authors' code prints the a
 has it beside the signed one, on which the claims are tested.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,13 +13,19 @@ import numpy as np
 
 from harness.analysis.output import notes, rate_marks
 from harness.analysis.output.table import Table
-from harness.analysis.study import comparisons, estimates, frame, selection
+from harness.analysis.study import comparisons, estimates, frame, selection, statistics
+from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import SEEDS_ALONE, finding
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
 from harness.analysis.views import pairs
 from harness.experiments.claims import Claim
 from harness.experiments.verdict import Finding
+
+BOTH_SAMPLES = (
+    "its intervals are for other test rows and for another sample of training rows too; to decide more, it takes more "
+    "rows in both"
+)
 
 
 def panel(study: Study, sets: str = "gap") -> Panel:
@@ -62,12 +69,27 @@ def larger(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     margin, gaps = float(options["margin"]), panel(study)
     learnt = gaps.at([place for place, task in enumerate(gaps.tasks) if task not in study.unlearnt])
     compared = pairs.sides(study, options)
-    differences = [estimates.difference(learnt, *pair) for pair in compared]
+    differences = [_with_rows(study, learnt, estimates.difference(learnt, *pair), pair) for pair in compared]
     rows = comparisons.compare(study, compared, ["above"] * len(compared), differences, margin)
     rows = tuple(replace(row, sides=((), ())) for row in rows)  # a better rate may widen a gap, or narrow it
     rows = rows or pairs.absent(options, "above")
-    left_out = (*study.left_out(), SEEDS_ALONE)
-    return finding(study, claim, margin, rows, {"left_out": left_out}, [])
+    remark = BOTH_SAMPLES if any(one.main.row_se for one in differences) else SEEDS_ALONE
+    return finding(study, claim, margin, rows, {"left_out": (*study.left_out(), remark)}, [])
+
+
+def _with_rows(study: Study, learnt: Panel, difference: Estimate, pair: tuple[str, str]) -> Estimate:
+    """Return the difference of two gaps for new seeds, new test rows and another sample of training rows.
+
+    The sample is small, so its error is often larger than that over seeds.
+    """
+    train = selection.panel(study.selected, frame.TRAIN, study.exhibit.methods(), scores=True)
+    if difference.reason or not set(learnt.tasks) <= set(train.tasks):
+        return difference
+    parts = [whole.at([whole.tasks.index(task) for task in learnt.tasks]) for whole in (study.clean, train)]
+    if not all(part.by_row.all() for part in parts):
+        return difference
+    error = math.hypot(*(estimates.row_error(part, pair) for part in parts))
+    return replace(difference, main=statistics.with_rows(difference.main, error))
 
 
 def _notes(study: Study) -> tuple[str, ...]:

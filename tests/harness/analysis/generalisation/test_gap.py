@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.analysis.generalisation import gap
-from harness.analysis.study import open_rates, study
+from harness.analysis.study import open_rates, statistics, study
 from harness.analysis.study.study import Study
 from harness.experiments import claims, exhibits
 from harness.experiments.verdict import Finding
@@ -57,8 +58,9 @@ def test_the_gap_is_train_less_test_and_its_absolute_value_stands_beside(make: M
     by_arm = {row[0].value: dict(zip(shown.columns, row, strict=True)) for row in shown.rows}
     assert list(by_arm) == ["lora", "full"], "the smallest gap comes first"
     assert by_arm["full"]["mean gap"].value == pytest.approx(20.0)
-    assert by_arm["lora"]["mean gap"].value == pytest.approx(-9.7)
-    assert by_arm["lora"]["mean |gap|"].value == pytest.approx(9.7)
+    expected = -10 + 0.2 * float(np.mean(made.clean.seeds))
+    assert by_arm["lora"]["mean gap"].value == pytest.approx(expected)
+    assert by_arm["lora"]["mean |gap|"].value == pytest.approx(-expected)
     for row in by_arm.values():
         assert row["train"].value - row["test"].value == pytest.approx(row["mean gap"].value)
 
@@ -72,6 +74,26 @@ def test_the_claim_is_tested_against_each_method(make: Make, lora: float, adapte
     assert finding.verdict == verdict, finding.sentence
     assert [row.right for row in finding.comparisons] == ["lora", "adapter"]
     assert "full has a larger generalisation gap than each of lora, adapter" in finding.sentence
+
+
+def test_the_rows_of_both_samples_are_noise_too(make: Make) -> None:
+    made = make({"full": 0.2, "lora": 0.1})
+    finding = judge(made, right="lora")
+    (row,) = finding.comparisons
+    means = {arm: made.clean.of(arm).mean(axis=1) for arm in ("full", "lora")}
+    gaps = gap.panel(made)
+    variance = np.zeros(len(made.clean.tasks))
+    for arm, test in means.items():
+        train = np.minimum(1.0, test + gaps.of(arm).mean(axis=1))
+        variance += statistics.row_variance(test, made.clean.rows) + statistics.row_variance(train, np.float64(128.0))
+    error = float(np.sqrt(variance.sum())) / len(made.clean.tasks)
+    alone = statistics.over_seeds(gaps.of("full") - gaps.of("lora"))
+    assert error > 2 * alone.se
+    expected = statistics.with_rows(alone, error)
+    assert (row.low, row.high) == pytest.approx((expected.low, expected.high))
+    assert (row.seeds_low, row.seeds_high) == pytest.approx((alone.low, alone.high))
+    assert not any("seeds alone" in note for note in finding.notes)
+    assert any("another sample of training rows" in note for note in finding.notes)
 
 
 def test_records_without_a_score_on_training_rows_decide_nothing(make: Make) -> None:
