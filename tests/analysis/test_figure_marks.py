@@ -24,7 +24,7 @@ def test_names_in_figures_have_the_marks_of_their_rates(make_grid):
 
 
 def test_a_panel_of_ranks_that_would_be_empty_is_not_drawn(make_grid):
-    [here] = study.studies(exhibits.load("delta-ranking"), make_grid(seeds=(0, 1)))
+    [here] = study.studies(exhibits.load("delta-ranking"), make_grid(seeds=(1, 2)))
     with figure_style.style():
         assert len(ranking_figure.ranking([here]).axes) == 1
     order, share = report.judge(exhibits.load("delta-ranking"), here)

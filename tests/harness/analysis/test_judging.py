@@ -12,6 +12,7 @@ from harness.experiments.verdict import Comparison, Finding
 from harness.store.archive import Run
 
 Grid = Callable[..., list[Run]]
+# Seed 0 chooses the rates of this exhibit, so its numbers are of seeds from 1 on.
 FEW = {"methods": ("none", "full", "lora", "adapter"), "tasks": ("micro/qa", "micro/sentiment")}
 APART = {"full": 1.0, "lora": 0.85, "adapter": 0.7, "prefix": 0.5, "prompt": 0.2}
 CLOSE = {**APART, "adapter": 0.84}
@@ -33,7 +34,7 @@ def order(runs: list[Run], over_looks: bool = True) -> list[Comparison]:
 
 
 def test_one_look_is_judged_as_before(make_grid: Grid) -> None:
-    runs = make_grid(**FEW, seeds=range(4), quality=APART)
+    runs = make_grid(**FEW, seeds=range(1, 5), quality=APART)
     assert all(row.look is None for row in order(runs, over_looks=False))
     exhibit = exhibits.load("delta-ranking")
     assert judged(runs, over_looks=False) == report.judge(exhibit, *study.studies(exhibit, runs))
@@ -41,7 +42,7 @@ def test_one_look_is_judged_as_before(make_grid: Grid) -> None:
 
 
 def test_a_clear_order_is_reproduced_at_an_early_look(make_grid: Grid) -> None:
-    [finding, *_] = judged(make_grid(**FEW, seeds=range(8), quality=APART, noise=0.005))
+    [finding, *_] = judged(make_grid(**FEW, seeds=range(1, 9), quality=APART, noise=0.005))
     assert finding.verdict == "reproduced"
     assert {row.look for row in finding.comparisons} <= {1, 2, 3}
     assert "the boundary keeps wrong verdicts over all looks at 5%" in finding.sentence
@@ -51,22 +52,22 @@ def test_a_clear_order_is_reproduced_at_an_early_look(make_grid: Grid) -> None:
 
 
 def test_an_adjusted_p_is_never_below_that_of_one_look(make_grid: Grid) -> None:
-    runs = make_grid(**FEW, seeds=range(3), quality=APART, noise=0.03)
+    runs = make_grid(**FEW, seeds=range(1, 4), quality=APART, noise=0.03)
     pairs = zip(order(runs), order(runs, over_looks=False), strict=True)
     assert all(more.p >= row.test.p for more, row in pairs)  # type: ignore[operator, union-attr]
 
 
 def test_a_look_uses_its_first_seeds_alone(make_grid: Grid) -> None:
     """Six and seven seeds give the verdicts of five: nobody gets a look more."""
-    five, seven = (order(make_grid(**FEW, seeds=range(seeds), quality=CLOSE, noise=0.03)) for seeds in (5, 7))
+    five, seven = (order(make_grid(**FEW, seeds=range(1, seeds + 1), quality=CLOSE, noise=0.03)) for seeds in (5, 7))
     assert [(row.verdict, row.p, row.look) for row in five] == [(row.verdict, row.p, row.look) for row in seven]
     assert [row.estimate for row in five] != [row.estimate for row in seven]
 
 
 def test_a_look_waits_for_all_cells_of_a_comparison(make_grid: Grid) -> None:
-    runs = make_grid(**FEW, seeds=range(5), quality=CLOSE, noise=0.03)
+    runs = make_grid(**FEW, seeds=range(1, 6), quality=CLOSE, noise=0.03)
     without = [
-        run for run in runs if not (run.record["cell"]["method"]["name"] == "lora" and run.record["cell"]["seed"] == 4)
+        run for run in runs if not (run.record["cell"]["method"]["name"] == "lora" and run.record["cell"]["seed"] == 5)
     ]
     looked = {(row.left, row.right): row.look for row in order(without)}
     assert looked["full", "lora"] == 1 or looked["full", "lora"] is None
@@ -74,7 +75,7 @@ def test_a_look_waits_for_all_cells_of_a_comparison(make_grid: Grid) -> None:
 
 
 def test_two_seeds_are_before_the_first_look(make_grid: Grid) -> None:
-    [finding, *_] = judged(make_grid(**FEW, seeds=range(2), quality=APART, noise=0.001))
+    [finding, *_] = judged(make_grid(**FEW, seeds=range(1, 3), quality=APART, noise=0.001))
     assert finding.verdict == "inconclusive"
     assert {row.look for row in finding.comparisons} == {0}
     assert f"the first look is after {looks.LOOKS[0]} seeds" in finding.sentence
@@ -82,7 +83,7 @@ def test_two_seeds_are_before_the_first_look(make_grid: Grid) -> None:
 
 def test_an_open_rate_stays_open_over_all_looks(make_grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(open_rates, "tuned", lambda content: False)
-    rows = order(make_grid(**FEW, seeds=range(8), quality=APART, noise=0.005))
+    rows = order(make_grid(**FEW, seeds=range(1, 9), quality=APART, noise=0.005))
     stuck = [row for row in rows if row.reason.startswith(open_rates.ALONE)]
     assert stuck
     assert not any(map(looks.wants_seeds, stuck))
@@ -91,7 +92,7 @@ def test_an_open_rate_stays_open_over_all_looks(make_grid: Grid, monkeypatch: py
 
 def test_the_index_has_the_looks(make_grid: Grid, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     exhibit = exhibits.load("delta-ranking")
-    made = judging.looks_made(study.studies(exhibit, make_grid(**FEW, seeds=range(6))), 12)
+    made = judging.looks_made(study.studies(exhibit, make_grid(**FEW, seeds=range(1, 7))), 12)
     assert made == {"declared": list(looks.LOOKS), "made": [3, 5], "most": 12}
 
 
