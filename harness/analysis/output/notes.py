@@ -21,8 +21,10 @@ def common_notes(study: Study) -> tuple[str, ...]:
     if failed:
         shown = "; ".join(failed[:6]) + (" …" if len(failed) > 6 else "")
         notes.append(f"{len(failed)} attempted cells have no score: {shown}")
-    if least < most and not failed:
-        notes.append("some cells have not run yet, and a mean over tasks needs a score on every task")
+    if np.isnan(panel.values).any() and not failed:
+        notes.append(
+            "not every method has a cell on every task and seed; a mean over tasks needs a score on every task"
+        )
     return tuple(notes)
 
 
@@ -30,8 +32,8 @@ _IN_BRACKETS = "; in round brackets: for new seeds alone; [low, high]: an interv
 
 
 def seed_counts(*panels: Panel) -> tuple[int, int]:
-    """Return the fewest and the most seeds behind a number of these panels."""
-    counts = [int(count) for panel in panels for count in (~np.isnan(panel.values)).sum(axis=2).flat]
+    """Return the fewest and the most seeds behind a number of these panels; where no seed was run is no number."""
+    counts = [int(count) for panel in panels for count in (~np.isnan(panel.values)).sum(axis=2).flat if count]
     return (min(counts), max(counts)) if counts else (0, 0)
 
 

@@ -22,3 +22,13 @@ def test_a_table_says_which_text_a_backbone_cannot_read(make_grid: Callable[...,
     (here,) = study.studies(exhibits.load("delta-ranking"), runs)
     lines = [one for one in notes.common_notes(here) if "unknown" in one]
     assert lines == ["12% of the tokens of a split of micro/qa are unknown to micro-t5-nano"]
+
+
+def test_a_task_that_a_method_was_not_run_on_is_no_number_of_seeds(make_grid: Callable[..., list[Run]]) -> None:
+    runs = make_grid(methods=("full",), tasks=("micro/qa",)) + make_grid(methods=("lora",), tasks=("micro/inference",))
+    (made,) = study.studies(exhibits.load("dora-table6"), runs)
+    lines = notes.common_notes(made)
+    assert any("mean over 3 seeds" in line for line in lines)
+    assert any("not every method has a cell on every task" in line for line in lines)
+    (whole,) = study.studies(exhibits.load("dora-table6"), make_grid(methods=("full", "lora")))
+    assert not any("not every method" in line for line in notes.common_notes(whole))
