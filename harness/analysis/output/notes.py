@@ -10,7 +10,7 @@ from harness.analysis.study.study import Study
 def common_notes(study: Study) -> tuple[str, ...]:
     """Return what holds for every table of scores: the runs, how intervals are made, and what is missing."""
     panel = study.clean
-    least, most = seed_counts(panel)
+    _, most = seed_counts(panel)
     spread = f"{interval(panel)}{_IN_BRACKETS}" if most > 1 and panel.by_row.all() else ""
     spread = spread or (interval(panel) if most > 1 else "")
     notes = [
