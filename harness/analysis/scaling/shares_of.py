@@ -18,23 +18,40 @@ Options = Mapping[str, Any]
 
 
 def reaches(study: Study, claim: Claim, options: Options) -> Finding:
-    """Test whether left's score is at least the printed share of right's, on all tasks or on those of `tasks`."""
+    """Test whether left's score is at least the printed share of right's, on all tasks or on those of `tasks`.
+
+    A task on which right is no better than guessing does not count: guessing alone reaches a share of such a score.
+    """
     margin, share, wanted = float(options["margin"]), float(options["share"]), options["tasks"]
     panel = study.judged
     if wanted is not None:
         panel = panel.at([place for place, name in enumerate(panel.tasks) if name.partition(" ")[0] in wanted])
     compared = pairs.sides(study, options)
     named = [(left, f"{share:.0%} of {right}") for left, right in compared]
-    estimated = [beyond(panel, left, right, share) for left, right in compared]
+    kept = {right: _learnt(panel, right) for _, right in compared}
+    estimated = [beyond(panel.at(kept[right]), left, right, share) for left, right in compared]
     rows = comparisons.compare(study, named, ["at least"] * len(named), estimated, margin)
-    left_out = (*study.left_out(), *_texts(panel, compared))
+    left_out = (*study.left_out(), *_gone(panel, kept), *_texts(panel, compared, kept))
     return finding(study, claim, margin, rows or pairs.absent(options, "at least"), {"left_out": left_out}, [])
+
+
+def _learnt(panel: Panel, arm: str) -> list[int]:
+    """Return the places of the tasks on which an arm is clearly better than guessing, or guessing is not known."""
+    guessing = np.repeat(panel.base[:, None], len(panel.seeds), axis=1)
+    good = estimates.learnt(panel, guessing, panel.of(arm))
+    return [place for place, base in enumerate(panel.base) if good[place] or np.isnan(base)]
+
+
+def _gone(panel: Panel, kept: Mapping[str, list[int]]) -> list[str]:
+    """Return which tasks do not count for a share of each arm's score."""
+    gone = {arm: [name for at, name in enumerate(panel.tasks) if at not in places] for arm, places in kept.items()}
+    return [f"{arm} is not clearly above guessing: {', '.join(names)}" for arm, names in gone.items() if names]
 
 
 def beyond(panel: Panel, left: str, right: str, share: float) -> Estimate:
     """Return left's score less that share of right's, mean over tasks, paired by seed."""
     if not panel.tasks:
-        return estimates.absent("none of these tasks is among the cells that can be judged")
+        return estimates.absent(f"no task is left on which {right} is above guessing")
     values = panel.of(left) - share * panel.of(right)
     if np.isnan(values).all(axis=1).any():
         return estimates.absent("no seed was run for both on every task")
@@ -46,11 +63,14 @@ def beyond(panel: Panel, left: str, right: str, share: float) -> Estimate:
     return Estimate(main, beside, keys=sides[0] + sides[1], sides=sides, at_best=again)
 
 
-def _texts(panel: Panel, compared: list[tuple[str, str]]) -> list[str]:
-    """Return what each left reaches of its right, as the ratio of their mean scores."""
+def _texts(panel: Panel, compared: list[tuple[str, str]], kept: Mapping[str, list[int]]) -> list[str]:
+    """Return what each left reaches of its right, as the ratio of their mean scores on the tasks that count."""
     texts = []
-    for left, right in compared if panel.tasks else ():
-        mine, other = estimates.score(panel, left).main.mean, estimates.score(panel, right).main.mean
+    for left, right in compared:
+        counting = panel.at(kept[right])
+        if not counting.tasks:
+            continue
+        mine, other = estimates.score(counting, left).main.mean, estimates.score(counting, right).main.mean
         if not (np.isnan(mine) or np.isnan(other)) and other > 0:
             texts.append(f"{left} has {100 * mine / other:.1f} % of the score of {right}")
     return texts

@@ -95,6 +95,14 @@ def test_a_share_is_tested_as_a_lower_bound(make: Make, share: float, verdict: s
     assert any("% of the score of full" in note for note in finding.notes)
 
 
+def test_guessing_reaches_no_share_of_guessing(make: Make) -> None:
+    (made,) = make({NANO: {100: 0.0, 500: 0.0}})
+    options = {"left": {"method": "intrinsic", "dimension": 100}, "right": {"method": "intrinsic", "dimension": 500}}
+    finding = judge("reaches-share", made, **options, share=0.9)
+    assert finding.verdict == "untested", finding.sentence
+    assert "no task is left on which" in finding.comparisons[0].reason
+
+
 def test_a_share_can_be_of_some_tasks_alone(make: Make) -> None:
     (made,) = make({NANO: {100: 0.5}})
     options = {"left": "intrinsic", "right": "full", "share": 0.3}
