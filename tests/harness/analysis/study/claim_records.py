@@ -104,6 +104,25 @@ def moved_from(run: Run, source: Run) -> Run:
     return parameters(replace(run, record={**run.record, "cell": cell, "key": f"{run.record['key']} {key}"}), delta=0)
 
 
+@cache
+def chains(rates: Rates) -> list[Study]:
+    """Two tasks learnt in sequence, at the same rate, with more intruder dimensions after the second."""
+    runs = []
+    for rate in rates:
+        for seed in SEEDS:
+            parents: list[list[str]] = []
+            for method, task, few in (("lora", "micro/qa", 1), ("continual", "micro/sentiment", 4)):
+                run = made(method, task, seed, rate, 0.9, fields={"parts": ["lora"]} if parents else {})
+                intruders = few + (seed % 2 if parents else 0)
+                likeness = [0.1] * intruders + [0.9] * (10 - intruders)
+                matrix = {"name": "a", "role": "q", "change": 0.3, "rank_share": 0.1, "likeness": likeness}
+                probes = {"spectrum": {"status": "done", "matrices": [matrix], "why_null": {}}}
+                cell = {**run.record["cell"], "parents": parents}
+                runs.append(replace(run, record={**run.record, "cell": cell, "probes": probes}))
+                parents = [["before", run.record["key"]]]
+    return studied("intruders-accumulate", runs)
+
+
 def for_all(run: Run, tests: Sequence[str]) -> Run:
     """Return the record of a model for several tasks: its score on the test set is that on the set of each of them."""
 
@@ -181,10 +200,12 @@ RECORDS: Mapping[str, Callable[[Rates], list[Study]]] = {
     **dict.fromkeys(("delta-per-task-as-separate", "delta-per-task-as-joint"), together),
     "structure-explains-more": sizes,
     "tuning-above-in-context": prompts,
+    "intruders-accumulate": chains,
     "pays-more-for-large-batches": batches,
 }
 """The records of claims that those of two methods on one model do not reach."""
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "intruders-accumulate": {"method": "lora"},
     "transfers-to-category": {"sources": ["questions"], "target": "sentiment"},
     "tuning-above-in-context": {"right": "none"},
     "reaches-share": {"share": 1.0},
