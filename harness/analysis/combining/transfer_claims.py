@@ -34,9 +34,9 @@ def within(study: Study, claim: Claim, options: Options) -> Finding:
     ]
     words = ("within a category", "across")
 
-    def estimate(arm: str) -> Estimate:
+    def estimate(arm: str, counting: Pairs) -> Estimate:
         """Return the difference of one method's mean ratios, mean over the targets."""
-        return _difference(matrix, arm, inside, across)
+        return _difference(matrix, arm, _both(inside, counting), _both(across, counting))
 
     return _each(study, matrix, claim, options, words, estimate, inside + across if inside and across else [])
 
@@ -51,26 +51,48 @@ def to_category(study: Study, claim: Claim, options: Options) -> Finding:
     pairs = matrix.pairs(lambda source, target: kinds[source] in sources and kinds[target] == goal)
     words = (f"deltas of {enumeration(sources)} on {goal}", "guessing")
 
-    def estimate(arm: str) -> Estimate:
+    def estimate(arm: str, counting: Pairs) -> Estimate:
         """Return by how much one method's mean ratio is above that of guessing."""
-        return _above_guessing(matrix, arm, pairs)
+        return _above_guessing(matrix, arm, counting)
 
     return _each(study, matrix, claim, options, words, estimate, pairs, absent)
 
 
 def _each(
     study: Study, matrix: Matrix, claim: Claim, options: Options, words: tuple[str, str],
-    estimate: Callable[[str], Estimate], pairs: Pairs, absent: Sequence[str] = (),
+    estimate: Callable[[str, Pairs], Estimate], pairs: Pairs, absent: Sequence[str] = (),
 ) -> Finding:  # fmt: skip
-    margin = float(options["margin"])
+    """Compare for each method, over those pairs of tasks on both of which its own delta has learnt something."""
+    margin, left_out = float(options["margin"]), [SEEDS_ALONE]
     named = [(f"{arm}: {words[0]}", words[1]) for arm in matrix.arms if pairs]
-    estimated = [estimate(arm) for arm in matrix.arms if pairs]
+    estimated = []
+    for arm in matrix.arms if pairs else ():
+        unlearnt = _unlearnt(study, matrix, arm)
+        counting = [pair for pair in pairs if not {matrix.tasks[place] for place in pair} & unlearnt]
+        of_none = estimates.absent("the method's own delta is above guessing on too few of these tasks")
+        estimated.append(estimate(arm, counting) if counting else of_none)
+        _, _, gone = matrix.mean(arm, counting)
+        left_out += [f"{arm}: {gone} of {len(counting)} pairs of tasks lack a cell and do not count"] if gone else []
+        dull = [task for task in matrix.tasks if task in unlearnt]
+        left_out += [f"{arm}: its own delta is not clearly above guessing on {', '.join(dull)}"] if dull else []
     rows = comparisons.compare(study, named, ["above"] * len(named), estimated, margin)
-    left_out = [SEEDS_ALONE]
-    for arm in matrix.arms:
-        _, _, gone = matrix.mean(arm, pairs)
-        left_out += [f"{arm}: {gone} of {len(pairs)} pairs of tasks lack a cell and do not count"] if gone else []
     return finding(study, claim, margin, rows, {"left_out": left_out}, absent)
+
+
+def _unlearnt(study: Study, matrix: Matrix, arm: str) -> set[str]:
+    """Return the tasks on which a method's own delta is not clearly above guessing.
+
+    Such a delta has nothing to transfer, and a ratio to its score is near 1 for whatever guesses.
+    """
+    panel = study.clean
+    if arm not in panel.arms:
+        return set()
+    good = dict(zip(panel.tasks, estimates.clear_of_guessing(panel, arm), strict=True))
+    return {task for task in matrix.tasks if not good.get(task, True)}
+
+
+def _both(pairs: Pairs, others: Pairs) -> Pairs:
+    return [pair for pair in pairs if pair in others]
 
 
 def _difference(matrix: Matrix, arm: str, left: Pairs, right: Pairs) -> Estimate:

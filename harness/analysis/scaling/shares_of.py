@@ -28,18 +28,12 @@ def reaches(study: Study, claim: Claim, options: Options) -> Finding:
         panel = panel.at([place for place, name in enumerate(panel.tasks) if name.partition(" ")[0] in wanted])
     compared = pairs.sides(study, options)
     named = [(left, f"{share:.0%} of {right}") for left, right in compared]
-    kept = {right: _learnt(panel, right) for _, right in compared}
+    good = {right: estimates.clear_of_guessing(panel, right) for _, right in compared}
+    kept = {right: [place for place, clear in enumerate(clear_ones) if clear] for right, clear_ones in good.items()}
     estimated = [beyond(panel.at(kept[right]), left, right, share) for left, right in compared]
     rows = comparisons.compare(study, named, ["at least"] * len(named), estimated, margin)
     left_out = (*study.left_out(), *_gone(panel, kept), *_texts(panel, compared, kept))
     return finding(study, claim, margin, rows or pairs.absent(options, "at least"), {"left_out": left_out}, [])
-
-
-def _learnt(panel: Panel, arm: str) -> list[int]:
-    """Return the places of the tasks on which an arm is clearly better than guessing, or guessing is not known."""
-    guessing = np.repeat(panel.base[:, None], len(panel.seeds), axis=1)
-    good = estimates.learnt(panel, guessing, panel.of(arm))
-    return [place for place, base in enumerate(panel.base) if good[place] or np.isnan(base)]
 
 
 def _gone(panel: Panel, kept: Mapping[str, list[int]]) -> list[str]:

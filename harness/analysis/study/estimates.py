@@ -146,6 +146,13 @@ def above_guessing(panel: Panel, arm: str) -> "np.ndarray[tuple[int, ...], np.dt
     return np.isnan(panel.base) | (means >= panel.base)
 
 
+def clear_of_guessing(panel: Panel, arm: str) -> list[bool]:
+    """Return the tasks, [T], where the arm's mean is 3 standard errors above guessing, or guessing is not known."""
+    guessing = np.repeat(panel.base[:, None], len(panel.seeds), axis=1)
+    good = learnt(panel, guessing, panel.of(arm))
+    return [clear or bool(np.isnan(base)) for clear, base in zip(good, panel.base, strict=True)]
+
+
 def scalable(panel: Panel, floor: Array, ceiling: Array) -> list[bool]:
     """Return the tasks, [T], where ceiling - floor is at least 3 standard errors of this difference."""
     return [

@@ -1,6 +1,7 @@
 """Ratios of transfer on records whose truth is known: the matrix, its gaps, both claims both ways."""
 
 import hashlib
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -112,6 +113,17 @@ def test_a_target_that_nothing_transfers_to_says_nothing_about_categories(
     assert finding.verdict == "contradicted", finding.sentence
     (row,) = finding.comparisons
     assert row.estimate == pytest.approx(0.003 / OWN, abs=1e-6), "only the two targets of sentiment have both"
+
+
+def test_a_delta_that_learnt_nothing_transfers_nothing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "OWN", 0.26)
+    made = make(lambda source, target: 0.26)
+    for name in ("transfers-within-category", "transfers-to-category"):
+        finding = judge(
+            made, name, **({"sources": ["question answering"], "target": "sentiment"} if "to" in name else {})
+        )
+        assert finding.verdict == "untested", finding.sentence
+        assert "above guessing on too few" in finding.comparisons[0].reason
 
 
 @pytest.mark.parametrize(("score", "verdict"), [(0.7, "reproduced"), (0.2, "contradicted")])
