@@ -65,21 +65,16 @@ def render(
     records, or the rows of harness/forecast/exhibit_rows.py for an exhibit of forecasts. proof: of a reference run.
     most: the most seeds of an exhibit that gets seeds until it is decided, whose claims are judged over several looks.
     """
-    from harness.analysis.output import notes, stale_marks, verdict_table
+    from harness.analysis.output import notes, stale_marks
     from harness.analysis.study import study
     from harness.analysis.views import forecast_memory
 
     studies: list[Any] = (forecast_memory if exhibit.forecast else study).studies(exhibit, runs)
     folder.mkdir(parents=True, exist_ok=True)
     chosen = [view_registry.VIEWS[name] for name in exhibit.views]
-    shown = [_tables(view, studies) for view in chosen if view.kind in view_registry.TABLES]
-    shown = [[drawn for drawn in made if drawn.rows] for made in shown]
-    findings = judge_all(exhibit, studies, most is not None)
-    if findings:
-        models = dict.fromkeys([*(part.model for part in studies), *(finding.model for finding in findings)])
-        shown.append([verdict_table.verdicts(_of(findings, model), model) for model in models])
     stale = stale_marks.Stale.of([] if exhibit.forecast else runs, proof)
-    shown = [[stale.marked(drawn) for drawn in made] for made in shown if made]
+    findings = judge_all(exhibit, studies, most is not None)
+    shown = _all_tables(chosen, studies, findings, stale)
     for made in shown:
         _write_table(made, folder)
     texts = {v.name: list(v.function()(studies)) for v in chosen if v.kind == "text" and studies}
@@ -108,6 +103,20 @@ def render(
     }
     (folder / "README.md").write_text(page(index), encoding="utf-8")
     atomic_files.write_json(folder / INDEX, index)
+
+
+def _all_tables(
+    chosen: Sequence[view_registry.View], studies: Sequence[Any], findings: Sequence[Finding], stale: "Stale"
+) -> list[list[Table]]:
+    """Return the tables of the views, each for every model, and last those of the verdicts; stale cells are marked."""
+    from harness.analysis.output import verdict_table
+
+    shown = [_tables(view, studies) for view in chosen if view.kind in view_registry.TABLES]
+    shown = [[drawn for drawn in made if drawn.rows] for made in shown]
+    if findings:
+        models = dict.fromkeys([*(part.model for part in studies), *(finding.model for finding in findings)])
+        shown.append([verdict_table.verdicts(_of(findings, model), model) for model in models])
+    return [[stale.marked(drawn) for drawn in made] for made in shown if made]
 
 
 def digest(exhibit: Exhibit, scale: str, records: Iterable[str]) -> str:
