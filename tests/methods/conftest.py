@@ -1,7 +1,7 @@
 """What a test of methods needs: a backbone as the harness hands it over, a batch, and the finder of subjects."""
 
 import copy
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import pytest
@@ -27,15 +27,18 @@ NAMES = sorted(path.stem for path in (assets.conf() / "method").glob("*.yaml"))
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every method in conf/method/ and every toy, wherever a test asks for `name` or `toy`.
 
-    A module's USUAL names the toys of a usual run, where it needs fewer than one of each class.
+    A module's USUAL names the toys of a usual run, where it needs fewer than one of each class. The scope puts the laws
+    of one pair behind each other, so that those that only look share a model (`attached`, `disturbed`).
     """
     if "name" in metafunc.fixturenames:
-        metafunc.parametrize("name", NAMES)
+        metafunc.parametrize("name", NAMES, scope="module")
     slow = metafunc.config.getoption("markexpr") != "not slow"  # else thousands were made only to be deselected
     if "toy" in metafunc.fixturenames:
-        metafunc.parametrize("toy", parameters(slow=slow, usual=getattr(metafunc.module, "USUAL", None)))
+        usual = getattr(metafunc.module, "USUAL", None)
+        metafunc.parametrize("toy", parameters(slow=slow, usual=usual), scope="module")
     if "generator" in metafunc.fixturenames:
-        metafunc.parametrize("generator", parameters(lambda toy: toy.kind in ("seq2seq", "causal"), slow))
+        generators = parameters(lambda toy: toy.kind in ("seq2seq", "causal"), slow)
+        metafunc.parametrize("generator", generators, scope="module")
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +84,22 @@ def attach(name: str, model: nn.Module, seed: int = 2, **fields: Any) -> Method:
     if parents:
         method.inherit(model, parents)
     return method
+
+
+@lru_cache(maxsize=8)
+def attached(name: str, toy: Toy) -> tuple[Any, Method]:
+    """A backbone with the method attached, for laws that only look at it; skipped as in `attach`."""
+    model = backbone(toy)
+    return model, attach(name, model)
+
+
+@lru_cache(maxsize=8)
+def disturbed(name: str, toy: Toy) -> Any:
+    """A backbone whose attached method has been disturbed, for laws that only look at it."""
+    model = backbone(toy)
+    attach(name, model)
+    disturb(model)
+    return model
 
 
 def _parents(name: str, model: Any) -> dict[str, Parent]:

@@ -7,11 +7,13 @@ import torch
 
 from harness.prompt_width import prompt_of
 from methods.backbone.trainable_parameters import Delta
-from tests.methods.conftest import PAD, attach, backbone, batch, disturb
+from tests.methods.conftest import PAD, attach, attached, backbone, batch, disturb, disturbed
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 USUAL = ("t5", "bert-head", "gpt2", "llama-gqa")
 """An encoder with another head reads its inputs the same."""
+NEW = 3
+"""Generated tokens: the first is of the pass over the prompt, and each later one of a pass with a longer cache."""
 
 
 def _rows(toy: Any) -> list[torch.Tensor]:
@@ -39,9 +41,7 @@ def _call(model: Any, toy: Any, ids: torch.Tensor, mask: torch.Tensor | None) ->
 
 
 def test_padding_on_the_right_changes_nothing(name: str, toy: Any) -> None:
-    model = backbone(toy)
-    attach(name, model)
-    disturb(model)
+    model = disturbed(name, toy)
     inputs = batch(toy)
     together = _call(model, toy, inputs["input_ids"], inputs["attention_mask"])
     for row, ids in enumerate(_rows(toy)):
@@ -50,9 +50,7 @@ def test_padding_on_the_right_changes_nothing(name: str, toy: Any) -> None:
 
 
 def test_no_mask_is_a_mask_of_ones(name: str, toy: Any) -> None:
-    model = backbone(toy)
-    attach(name, model)
-    disturb(model)
+    model = disturbed(name, toy)
     ids = _rows(toy)[0]
     torch.testing.assert_close(_call(model, toy, ids, None), _call(model, toy, ids, torch.ones_like(ids)), **CLOSE)
 
@@ -61,9 +59,7 @@ def test_padding_on_the_left_changes_nothing(name: str, generator: Any) -> None:
     """Decoders only: an encoder's rows are padded on the right."""
     if generator.kind != "causal":
         return
-    model = backbone(generator)
-    attach(name, model)
-    disturb(model)
+    model = disturbed(name, generator)
     rows = _rows(generator)
     together = _call(model, generator, *_left(rows))
     for row, ids in enumerate(rows):
@@ -76,9 +72,11 @@ def test_kernels_agree(name: str, toy: Any) -> None:
     if len(toy.attention) == 1:
         pytest.skip(f"this backbone has {toy.attention[0]} only")
     for attention in toy.attention:
-        model = backbone(toy, attention)
-        attach(name, model)
-        disturb(model)
+        model = disturbed(name, toy)  # with the first
+        if attention != toy.attention[0]:
+            model = backbone(toy, attention)
+            attach(name, model)
+            disturb(model)
         inputs = batch(toy)
         out = _call(model, toy, inputs["input_ids"], inputs["attention_mask"])
         outputs.append(out[inputs["attention_mask"].bool()] if toy.kind in ("masked", "causal") else out)
@@ -87,18 +85,16 @@ def test_kernels_agree(name: str, toy: Any) -> None:
 
 def test_generation_is_the_forward_pass(name: str, generator: Any) -> None:
     """Greedy generation with a cache, in a padded batch, picks what full passes without a cache pick."""
-    model = backbone(generator)
-    attach(name, model)
-    disturb(model)
+    model = disturbed(name, generator)
     rows = _rows(generator)
     inputs = batch(generator)
     padded = inputs["input_ids"], inputs["attention_mask"]
     ids, mask = _left(rows) if generator.kind == "causal" else padded
     made = model.generate(
-        ids, attention_mask=mask, max_new_tokens=5, min_new_tokens=5, do_sample=False, pad_token_id=PAD
-    )[:, -5:]
+        ids, attention_mask=mask, max_new_tokens=NEW, min_new_tokens=NEW, do_sample=False, pad_token_id=PAD
+    )[:, -NEW:]
     for row, given in enumerate(rows):
-        assert made[row].tolist() == _greedy(model, generator, given, 5)
+        assert made[row].tolist() == _greedy(model, generator, given, NEW)
 
 
 @torch.no_grad()
@@ -116,16 +112,16 @@ def _greedy(model: Any, toy: Any, ids: torch.Tensor, steps: int) -> list[int]:
 
 
 def test_prompts_say_how_many_positions_they_take(name: str, toy: Any) -> None:
-    model = backbone(toy)
+    model, method = attached(name, toy)
     seen: list[int] = []
-    method = attach(name, model)
     stack = model.get_encoder() if toy.kind == "seq2seq" else model.base_model
     layer = next(module for key, module in stack.named_modules() if key.endswith((".0", "layers.0")))
-    layer.register_forward_pre_hook(
+    watch = layer.register_forward_pre_hook(
         lambda _, args, kwargs: seen.append((args or tuple(kwargs.values()))[0].shape[1]), with_kwargs=True
     )
     inputs = batch(toy)
     _call(model, toy, inputs["input_ids"], inputs["attention_mask"])
+    watch.remove()
     assert seen == [inputs["input_ids"].shape[1] + method.tokens_added()]
 
 

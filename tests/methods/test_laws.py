@@ -14,7 +14,7 @@ from methods.attachment.delta_state import delta_state, load_delta_state
 from methods.backbone.sizes import Shape, shape
 from methods.backbone.trainable_parameters import Delta, trainable
 from methods.base import Method
-from tests.methods.conftest import NAMES, TOYS, attach, backbone, batch, disturb, logits, make
+from tests.methods.conftest import NAMES, TOYS, attach, attached, backbone, batch, disturb, logits, make
 from tests.methods.independent_count import count
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -26,11 +26,16 @@ def test_there_is_something_to_test() -> None:
 
 
 def test_start_is_the_backbone_where_the_paper_says_so(name: str, toy: Any) -> None:
-    model = backbone(toy)
-    before = logits(model, toy)
-    method = attach(name, model)
-    same = torch.allclose(logits(model, toy), before, **CLOSE)
+    model, method = attached(name, toy)
+    same = torch.allclose(logits(model, toy), _plain(toy)[0], **CLOSE)
     assert same == method.unchanged_at_start
+
+
+@cache
+def _plain(toy: Any) -> tuple[torch.Tensor, Shape, dict[str, int]]:
+    """The outputs of the backbone alone, its sizes, and its parameters as counted."""
+    model = backbone(toy)
+    return logits(model, toy), shape(model), count(model, toy.heads)
 
 
 def test_what_trains_moves_and_nothing_else(name: str, toy: Any) -> None:
@@ -109,9 +114,8 @@ def test_a_delta_that_does_not_fit_is_refused(name: str, toy: Any) -> None:
 
 
 def test_count_is_the_closed_form(name: str, toy: Any) -> None:
-    model = backbone(toy)
-    size, before = shape(model), count(model, toy.heads)
-    method = attach(name, model)
+    model, method = attached(name, toy)
+    _, size, before = _plain(toy)
     after = count(model, toy.heads)
     assert after["delta"] == _closed_form(method, size, after["delta"])
     assert (after["head"], after["backbone"]) == (before["head"], before["backbone"])
@@ -132,7 +136,7 @@ def test_attaches_without_memory(name: str, toy: Any) -> None:
         model = backbone(toy)
     method = attach(name, model)
     counted = count(model, toy.heads)["delta"]
-    assert counted == _closed_form(method, shape(backbone(toy)), counted)
+    assert counted == _closed_form(method, _plain(toy)[1], counted)
     assert all(p.is_meta for p in model.parameters())
     four_bits = any(hasattr(p, "quant_state") for p in model.parameters())  # those layers ask for values
     if four_bits or not _runs_without_memory(toy):
@@ -157,18 +161,16 @@ def _runs_without_memory(toy: Any) -> bool:
 
 
 def test_the_seed_decides_the_start(name: str, toy: Any) -> None:
-    states = []
-    for _ in range(2):
-        model = backbone(toy)
-        attach(name, model)
-        states.append(delta_state(model))
+    again = backbone(toy)
+    attach(name, again)
+    states = delta_state(attached(name, toy)[0]), delta_state(again)
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(tensor, states[1][key]) for key, tensor in states[0].items())
 
 
 def test_the_record_can_hold_the_notes(name: str, toy: Any) -> None:
-    model = backbone(toy)
-    notes = attach(name, model).notes(model)
+    model, method = attached(name, toy)
+    notes = method.notes(model)
     assert all(isinstance(value, str | int | float) for value in notes.values())
 
 
