@@ -235,7 +235,9 @@ def _row_parts(subject: Subject) -> dict[str, str]:
     return {f"{ROWS}{name}": results_version.text(name) for name in groups}
 
 
-def _versions() -> dict[str, str]:
+@cache
+def _versions() -> Mapping[str, str]:
+    """Return library -> its minor version. Finding them takes as long as the rest of a new subject's digest."""
     return {name: minor(installed(name)) for name in LIBRARIES}
 
 

@@ -39,13 +39,13 @@ def done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Done:
         return json.loads(json.dumps(getattr(importlib.import_module(module), name)(*arguments), allow_nan=False))
 
     monkeypatch.setattr(forkserver, "call", call)
-    for name, value in {"MOST": 3, "LEAST": 3, "BATCHES": (1, 4)}.items():
+    for name, value in {"MOST": 2, "LEAST": 2, "WARM_UP": 1, "BATCHES": (1, 4)}.items():
         monkeypatch.setattr(latency, name, value)
 
     def do(method: str = "lora", task: str = TASKS[0], **settings: Any) -> tuple[Store, str, Runtime]:
         runtime = Runtime(store=str(tmp_path / "store"), device="cpu", **settings)
         model = weight_files.resolve(ModelConfig(name="micro-t5-nano", family="t5", weights="random"))
-        data = tasks.resolve(TaskConfig(task, train_size=32, validation_size=10, test_size=12))
+        data = tasks.resolve(TaskConfig(task, train_size=16, validation_size=4, test_size=6))
         cell = Cell(MethodConfig(method, methods.resolve(method, {})), model, data, "seq2seq", RECIPE, 0)
         store, key = Store(runtime.store), identity.key(cell)
         folder = store.begin(cell)

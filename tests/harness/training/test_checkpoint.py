@@ -87,9 +87,16 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any
     return Runs(tmp_path_factory.mktemp("undisturbed"), pytest.MonkeyPatch()).go(cell("bitfit"))
 
 
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """What `cell("bitfit")` keeps where it was cut off before step 6: several tests change it."""
+    cut = Runs(tmp_path_factory.mktemp("cut"), pytest.MonkeyPatch()).cut(cell("bitfit"), 6)
+    return (cut / CHECKPOINT).read_bytes()
+
+
 def cell(method: str = "lora", **fields: Any) -> Cell:
     model = weight_files.resolve(ModelConfig(name="micro-t5-nano", family="t5", weights="random"))
-    data = tasks.resolve(TaskConfig(TASK, train_size=40, validation_size=10, test_size=10))
+    data = tasks.resolve(TaskConfig(TASK, train_size=24, validation_size=10, test_size=10))
     values = methods.resolve(method, fields) if method in methods.catalogue() else fields
     return Cell(MethodConfig(method, values), model, data, "seq2seq", RECIPE)
 
@@ -251,11 +258,10 @@ def test_every_optimiser_goes_on(runs: Runs, optimizer: str) -> None:
 
 @pytest.mark.parametrize("way", ["flipped", "short", "empty", "foreign", "code", "torch", "key", "shape", "format"])
 def test_what_cannot_be_used_is_told_and_training_begins_anew(
-    runs: Runs, way: str, undisturbed: tuple[dict[str, Any], Path]
+    runs: Runs, way: str, undisturbed: tuple[dict[str, Any], Path], checkpoint: bytes
 ) -> None:
-    what, folder = cell("bitfit"), runs.cut(cell("bitfit"), 6)
+    what, folder, content = cell("bitfit"), runs.folder(), checkpoint
     path = folder / CHECKPOINT
-    content = path.read_bytes()
     if way == "flipped":
         path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
     elif way == "short":
@@ -265,6 +271,7 @@ def test_what_cannot_be_used_is_told_and_training_begins_anew(
     elif way == "foreign":
         save_file({"x": torch.zeros(2)}, path)
     else:
+        path.write_bytes(content)
         held = tensor_file.read(path)
         held["made_by"] |= {way: "another"} if way != "shape" else {}
         if way == "shape":

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +21,7 @@ from harness.experiments import claims, exhibits
 from harness.experiments.verdict import Comparison, Finding
 from harness.store import archive
 from harness.store.archive import Run
+from tests.harness import made_runs
 from tests.harness.analysis.study import claim_records
 
 TASKS = ("micro/sentiment", "micro/inference", "micro/qa")
@@ -89,51 +91,51 @@ def seen(run: Run) -> Run:
     return replace(run, record={**run.record, "probes": found, "memory": memory, "scores": scores})
 
 
-@pytest.fixture
-def ranks(make_run: Callable[..., Run]) -> Callable[..., Study]:
-    """Two methods at three ranks, lora the better and the less sensitive to its rank."""
-
-    def do(rates: Sequence[float] = GRID, best: float = 1e-3, sizes: Sequence[int] = (100, 1000)) -> Study:
-        worth = {"lora": {1: 0.8, 2: 0.81, 4: 0.8}, "full": {1: 0.2, 2: 0.4, 4: 0.6}}
-        runs = []
-        for method, by_rank in worth.items():
-            for rank, value in by_rank.items():
-                for rate in rates:
-                    for seed in range(4):
-                        for size in sizes:
-                            made = make_run(
-                                method, "micro/qa", seed, learning_rate=rate, best_rate=best, fields={"rank": rank},
-                                noise=0.004, quality={method: value + (0.2 if size > 500 else 0)},
-                            )  # fmt: skip
-                            task = {**made.record["cell"]["task"], "train_size": size, "digest": str(size)}
-                            key = made.record["key"][:-4] + f"{size:04d}"
-                            cell = {**made.record["cell"], "task": task}
-                            runs.append(seen(replace(made, record={**made.record, "cell": cell, "key": key})))
-        (here,) = study.studies(exhibits.load("delta-convergence"), runs)
-        return here
-
-    return do
+@cache
+def ranks(rates: Sequence[float] = GRID) -> Study:
+    """Two methods at three ranks, lora the better and the less sensitive to its rank. Many claims look at it."""
+    worth = {"lora": {1: 0.8, 2: 0.81, 4: 0.8}, "full": {1: 0.2, 2: 0.4, 4: 0.6}}
+    runs = []
+    for method, by_rank in worth.items():
+        for rank, value in by_rank.items():
+            for rate in rates:
+                for seed in range(4):
+                    for size in (100, 1000):
+                        made = made_runs.run(
+                            method, "micro/qa", seed, learning_rate=rate, fields={"rank": rank}, noise=0.004,
+                            quality={method: value + (0.2 if size > 500 else 0)},
+                        )  # fmt: skip
+                        task = {**made.record["cell"]["task"], "train_size": size, "digest": str(size)}
+                        key = made.record["key"][:-4] + f"{size:04d}"
+                        cell = {**made.record["cell"], "task": task}
+                        runs.append(seen(replace(made, record={**made.record, "cell": cell, "key": key})))
+    (here,) = study.studies(exhibits.load("delta-convergence"), runs)
+    return here
 
 
-def ordered(make_grid: Callable[..., list[Run]], rates: Sequence[float] = GRID, **options: Any) -> Study:
+def ordered(rates: Sequence[float] = GRID) -> Study:
+    """Five methods on three tasks, whose order is plain."""
     worth = {"full": 1.0, "lora": 0.85, "adapter": 0.7, "prefix": 0.5, "prompt": 0.2}
-    runs = make_grid(rates=rates, quality=worth, seeds=range(5), noise=0.006, **options)
+    runs = made_runs.grid(("none", *worth), rates=rates, quality=worth, seeds=range(5), noise=0.006)
     (here,) = study.studies(exhibits.load("delta-convergence"), [seen(run) for run in runs])
     return here
+
+
+shared_order = cache(ordered)
 
 
 ON_RECORDS = [name for name, claim in claims.CLAIMS.items() if "savings" not in claim.target]
 
 
 @pytest.mark.parametrize("name", [name for name in ON_RECORDS if not claims.find(name).any_rate])
-def test_no_claim_is_decided_at_one_learning_rate(name, ranks, make_grid):
+def test_no_claim_is_decided_at_one_learning_rate(name):
     """Every claim that does not say why no rate matters; with three rates the same records decide something."""
     options = {key: value for key, value in OPTIONS.items() if key in claims.find(name).options}
     options |= claim_records.OPTIONS.get(name, {})
 
     def at(rates: tuple[float, ...]) -> list[Finding]:
         records = claim_records.RECORDS.get(name)
-        here = records(rates) if records else [ranks(rates=rates), ordered(make_grid, rates=rates)]
+        here = records(rates) if records else [ranks(rates), shared_order(rates)]
         return [judge(one, name, **options) for one in here]
 
     alone = at((1e-3,))
@@ -146,8 +148,8 @@ def test_no_claim_is_decided_at_one_learning_rate(name, ranks, make_grid):
     assert {row.verdict for found in several for row in found.comparisons} & {"reproduced", "contradicted"}
 
 
-def test_what_no_rate_changes_says_why(ranks):
-    assert judge(ranks(rates=(1e-3,)), "less-memory", left="lora", right="full").verdict == "reproduced"
+def test_what_no_rate_changes_says_why():
+    assert judge(ranks((1e-3,)), "less-memory", left="lora", right="full").verdict == "reproduced"
     assert len(ON_RECORDS) > 10
 
 
@@ -366,8 +368,8 @@ def test_the_holm_family_counts_the_bounds():
     assert comparisons._worst(other, [("inconclusive", 0.2)]) == 1.0
 
 
-def test_pairs_behind_an_open_rate_count_as_won_and_as_lost(make_grid):
-    here = ordered(make_grid)
+def test_pairs_behind_an_open_rate_count_as_won_and_as_lost():
+    here = ordered()
     found = convergence_speed.times(here)
     assert convergence_speed._bounds(here, found, "lora", "prompt") == []
     here.__dict__["open_rates"] = {("prompt", TASKS[0]): open_rates.EDGE}
