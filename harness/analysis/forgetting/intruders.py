@@ -10,12 +10,13 @@ import numpy as np
 from harness.analysis.forgetting import learning_paths
 from harness.analysis.output import figure_style, notes, rate_marks
 from harness.analysis.output.table import Table, number
-from harness.analysis.study import comparisons, estimates, statistics, units
+from harness.analysis.study import comparisons, estimates, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import SEEDS_ALONE, TEXT_ALONE, finding
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
 from harness.analysis.views import pairs
+from harness.experiments import units
 from harness.experiments.claim_rows.claim import Claim
 from harness.experiments.verdict import Comparison, Finding
 

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from harness.analysis.forgetting import learning_paths
-from harness.analysis.study import comparisons, estimates, units
+from harness.analysis.study import comparisons, estimates
 from harness.analysis.study.findings import TEXT_ALONE, finding
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
 from harness.analysis.views import pairs, spectrum
+from harness.experiments import units
 from harness.experiments.claim_rows.claim import Claim
 from harness.experiments.verdict import Comparison, Finding
 

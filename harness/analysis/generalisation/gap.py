@@ -73,7 +73,7 @@ def larger(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     rows = comparisons.compare(study, compared, ["above"] * len(compared), differences, margin)
     rows = tuple(replace(row, sides=((), ())) for row in rows)  # a better rate may widen a gap, or narrow it
     rows = rows or pairs.absent(options, "above")
-    remark = BOTH_SAMPLES if any(one.main.row_se for one in differences) else SEEDS_ALONE
+    remark = BOTH_SAMPLES if any(difference.main.row_se for difference in differences) else SEEDS_ALONE
     return finding(study, claim, margin, rows, {"left_out": (*study.left_out(), remark)}, [])
 
 

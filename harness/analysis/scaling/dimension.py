@@ -53,13 +53,15 @@ def table(studies: Sequence[Study]) -> Table:
     Models may have been run on other tasks.
     """
     ordered = model_size.ordered(studies)
-    found = [dict(zip(study.clean.tasks, _medians(study), strict=True)) for study in ordered]
+    medians = [dict(zip(study.clean.tasks, _medians(study), strict=True)) for study in ordered]
     tasks = [
-        task for task in dict.fromkeys(itertools.chain(*found)) if any(task in row and row[task].keys for row in found)
+        task
+        for task in dict.fromkeys(itertools.chain(*medians))
+        if any(task in row and row[task].keys for row in medians)
     ]
     rows = [
         (word(study.model), word(f"{model_size.size(study):,.0f}"), *(row.get(task, Entry(MISSING)) for task in tasks))
-        for study, row in zip(ordered, found, strict=True)
+        for study, row in zip(ordered, medians, strict=True)
     ]
     dimensions = sorted({size for study in studies for size in arms(study).values()})
     text = (

@@ -14,11 +14,12 @@ from scipy import stats
 from harness.analysis.output import figure_style, notes
 from harness.analysis.output.table import Table, number, word
 from harness.analysis.scaling import joint
-from harness.analysis.study import comparisons, estimates, selection, statistics, units
+from harness.analysis.study import comparisons, estimates, selection, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import SEEDS_ALONE, finding
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
+from harness.experiments import units
 from harness.experiments.claims import Claim
 from harness.experiments.verdict import Comparison, Finding
 

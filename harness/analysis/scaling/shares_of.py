@@ -29,16 +29,16 @@ def reaches(study: Study, claim: Claim, options: Options) -> Finding:
     compared = pairs.sides(study, options)
     named = [(left, f"{share:.0%} of {right}") for left, right in compared]
     good = {right: estimates.clear_of_guessing(panel, right) for _, right in compared}
-    kept = {right: [place for place, clear in enumerate(clear_ones) if clear] for right, clear_ones in good.items()}
-    estimated = [beyond(panel.at(kept[right]), left, right, share) for left, right in compared]
+    counting = {right: [place for place, clear in enumerate(clear_ones) if clear] for right, clear_ones in good.items()}
+    estimated = [beyond(panel.at(counting[right]), left, right, share) for left, right in compared]
     rows = comparisons.compare(study, named, ["at least"] * len(named), estimated, margin)
-    left_out = (*study.left_out(), *_gone(panel, kept), *_texts(panel, compared, kept))
+    left_out = (*study.left_out(), *_gone(panel, counting), *_texts(panel, compared, counting))
     return finding(study, claim, margin, rows or pairs.absent(options, "at least"), {"left_out": left_out}, [])
 
 
-def _gone(panel: Panel, kept: Mapping[str, list[int]]) -> list[str]:
+def _gone(panel: Panel, counting: Mapping[str, list[int]]) -> list[str]:
     """Return which tasks do not count for a share of each arm's score."""
-    gone = {arm: [name for at, name in enumerate(panel.tasks) if at not in places] for arm, places in kept.items()}
+    gone = {arm: [name for at, name in enumerate(panel.tasks) if at not in places] for arm, places in counting.items()}
     return [f"{arm} is not clearly above guessing: {', '.join(names)}" for arm, names in gone.items() if names]
 
 
@@ -57,14 +57,14 @@ def beyond(panel: Panel, left: str, right: str, share: float) -> Estimate:
     return Estimate(main, beside, keys=sides[0] + sides[1], sides=sides, at_best=again)
 
 
-def _texts(panel: Panel, compared: list[tuple[str, str]], kept: Mapping[str, list[int]]) -> list[str]:
+def _texts(panel: Panel, compared: list[tuple[str, str]], counting: Mapping[str, list[int]]) -> list[str]:
     """Return what each left reaches of its right, as the ratio of their mean scores on the tasks that count."""
     texts = []
     for left, right in compared:
-        counting = panel.at(kept[right])
-        if not counting.tasks:
+        of_right = panel.at(counting[right])
+        if not of_right.tasks:
             continue
-        mine, other = estimates.score(counting, left).main.mean, estimates.score(counting, right).main.mean
+        mine, other = estimates.score(of_right, left).main.mean, estimates.score(of_right, right).main.mean
         if not (np.isnan(mine) or np.isnan(other)) and other > 0:
             texts.append(f"{left} has {100 * mine / other:.1f} % of the score of {right}")
     return texts

@@ -15,11 +15,12 @@ import numpy as np
 from harness.analysis.output import rate_marks
 from harness.analysis.output.notes import common_notes
 from harness.analysis.output.table import Table, number, word
-from harness.analysis.study import comparisons, estimates, statistics, units
+from harness.analysis.study import comparisons, estimates, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import SEEDS_ALONE, finding
 from harness.analysis.study.statistics import Array, Interval
 from harness.analysis.study.study import Study
+from harness.experiments import units
 from harness.experiments.claims import Claim
 from harness.experiments.verdict import Comparison, Finding
 

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from harness.analysis.study import looks, open_rates, power, statistics, units
+from harness.analysis.study import looks, open_rates, power, statistics
 from harness.analysis.study.next_steps import next_steps
 from harness.analysis.study.study import Study
-from harness.analysis.study.units import Unit
+from harness.experiments import units
 from harness.experiments.claims import Claim
+from harness.experiments.units import Unit
 from harness.experiments.verdict import CONSTRUCTION, Comparison, Finding, overall
 
 ALPHA = 1 - statistics.LEVEL

@@ -11,10 +11,11 @@ import numpy as np
 
 from harness.analysis.output import notes, rate_marks
 from harness.analysis.output.table import Table, number
-from harness.analysis.study import comparisons, estimates, findings, selection, statistics, units
+from harness.analysis.study import comparisons, estimates, findings, selection, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
+from harness.experiments import units
 from harness.experiments.claims import Claim
 from harness.experiments.verdict import Comparison, Finding
 

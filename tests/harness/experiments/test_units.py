@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.analysis.study import findings, units
-from harness.experiments import claims
+from harness.analysis.study import findings
+from harness.experiments import claims, units
 from harness.experiments.verdict import Comparison
 
 
