@@ -28,12 +28,16 @@ def reaches(study: Study, claim: Claim, options: Options) -> Finding:
         panel = panel.at([place for place, name in enumerate(panel.tasks) if name.partition(" ")[0] in wanted])
     compared = pairs.sides(study, options)
     named = [(left, f"{share:.0%} of {right}") for left, right in compared]
-    good = {right: estimates.clear_of_guessing(panel, right) for _, right in compared}
-    counting = {right: [place for place, clear in enumerate(clear_ones) if clear] for right, clear_ones in good.items()}
+    counting = {right: _counting(panel, right) for _, right in compared}
     estimated = [beyond(panel.at(counting[right]), left, right, share) for left, right in compared]
     rows = comparisons.compare(study, named, ["at least"] * len(named), estimated, margin)
     left_out = (*study.left_out(), *_gone(panel, counting), *_texts(panel, compared, counting))
     return finding(study, claim, margin, rows or pairs.absent(options, "at least"), {"left_out": left_out}, [])
+
+
+def _counting(panel: Panel, arm: str) -> list[int]:
+    """Return the places of the tasks on which an arm is clearly above guessing."""
+    return [place for place, clear in enumerate(estimates.clear_of_guessing(panel, arm)) if clear]
 
 
 def _gone(panel: Panel, counting: Mapping[str, list[int]]) -> list[str]:
