@@ -76,7 +76,7 @@ def test_outputs_and_gradients_are_the_same(toy: Any, dtype: torch.dtype) -> Non
         assert gradients
         assert gradients.keys() == same_gradients.keys()
         for name, gradient in gradients.items():
-            limit = close["rtol"] * max(1e-3, float(gradient.norm()))
+            limit = close["rtol"] * max(1e-2, float(gradient.norm()))  # that of a key's bias is rounding alone
             assert float((same_gradients[name] - gradient).norm()) <= limit, name
     assert not any("forward" in vars(module) for module in model.modules())
 
