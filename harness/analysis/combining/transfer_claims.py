@@ -73,8 +73,8 @@ def _each(
         estimated.append(estimate(arm, counting) if counting else of_none)
         _, _, gone = matrix.mean(arm, counting)
         left_out += [f"{arm}: {gone} of {len(counting)} pairs of tasks lack a cell and do not count"] if gone else []
-        dull = [task for task in matrix.tasks if task in unlearnt]
-        left_out += [f"{arm}: its own delta is not clearly above guessing on {', '.join(dull)}"] if dull else []
+        named_tasks = ", ".join(task for task in matrix.tasks if task in unlearnt)
+        left_out += [f"{arm}: its own delta is not clearly above guessing on {named_tasks}"] if unlearnt else []
     rows = comparisons.compare(study, named, ["above"] * len(named), estimated, margin)
     return finding(study, claim, margin, rows, {"left_out": left_out}, absent)
 

@@ -121,14 +121,14 @@ def _fixed(block: Block) -> frozenset[str]:
 
 
 def _untrained(reported: "_Cells") -> tuple[str, ...]:
-    """Return the methods that train nothing. Raise UsageError where there are no others."""
+    """Return the methods that train nothing and build on nothing. Raise UsageError where no method trains."""
     untrained = tuple(dict.fromkeys(cell.method.name for cell in reported.untrained))
     if untrained and not reported.arms:
         raise UsageError(
             f"{RATE}={TUNED}: {', '.join(untrained)} trains nothing, so there is no rate to search for; "
             f"leave {RATE} out."
         )
-    return untrained
+    return tuple(dict.fromkeys(cell.method.name for cell in reported.untrained if not cell.parents))
 
 
 class _Cells:

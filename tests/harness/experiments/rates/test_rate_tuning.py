@@ -231,6 +231,7 @@ def test_a_cell_that_trains_nothing_waits_for_the_rate_of_its_parent():
     while (planned := rate_tuning.expand([trained, moved], store, spent=())).searching:
         store.run(planned.now)
     cells = identity.by_key(planned.cells)
+    assert planned.unsearched == (), "the rate of its parent is searched for"
     sources = [cells[key] for cell in cells.values() if cell.method.name == "reuse" for _, key in cell.parents]
     assert {(cell.recipe.learning_rate, cell.seed) for cell in sources} == {(1e-3, 0), (1e-3, 1)}
 
