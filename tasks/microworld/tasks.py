@@ -5,6 +5,7 @@ inference and question answering tasks have 512 test rows, or as many as `task.t
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from harness.config.schema import TaskConfig
 from harness.errors import UsageError
@@ -30,9 +31,16 @@ def _made(make: Callable[[str, TaskConfig], Splits]) -> Callable[[TaskConfig], S
     return load
 
 
+@lru_cache(maxsize=32)
+def _splits(maker: rows.Maker, labels: int, seed: str, test_rows: int) -> Splits:
+    """Return the rows of a task, made once: a command that looks at all exhibits asks for them dozens of times."""
+    return rows.splits(maker, labels, seed, test_rows=test_rows)
+
+
 def _generated(maker: rows.Maker, labels: int) -> Callable[[TaskConfig], Splits]:
     def make(seed: str, config: TaskConfig) -> Splits:
-        return rows.splits(maker, labels, seed, test_rows=min(config.test_size or 0, rows.MOST_TEST_ROWS))
+        wanted = min(config.test_size or 0, rows.MOST_TEST_ROWS)
+        return _splits(maker, labels, seed, wanted if wanted > rows.SIZES["test"] else 0)
 
     return _made(make)
 
