@@ -1,8 +1,18 @@
 """Folders and files as people name them. Torch is not imported."""
 
+import os
 from pathlib import Path
 
 from harness.errors import UsageError
+
+CACHE = "XDG_CACHE_HOME"
+"""The environment variable that names the folder of all programs' caches."""
+
+
+def cached(name: str) -> Path:
+    """Return a path in deltabench's folder of the user's cache, for what can be made again."""
+    given = os.environ.get(CACHE)
+    return (Path(given) if given else Path.home() / ".cache") / "deltabench" / name
 
 
 def located(text: str) -> Path:

@@ -105,6 +105,8 @@ class TaskRow:
     size: the publisher's rows by split, in words.
     verified: how the schema is known: "rows" (a test reads real ones), "docs" (the publisher's documentation),
         "unverified", or "" for generated rows.
+    generated: whether the rows follow from the sources of this package and the configuration alone, so that their
+        digest may be remembered between commands.
     """
 
     category: str
@@ -124,6 +126,7 @@ class TaskRow:
     files: tuple[tuple[str, ...], ...] = ()
     size: str = ""
     verified: str = ""
+    generated: bool = False
 
     @property
     def kind(self) -> str:

@@ -56,7 +56,8 @@ def row(suite: Mapping[str, TaskRow], names: Sequence[str]) -> TaskRow:
         chance=sum(part.chance or 1 / len(part.label_words) for part in every) / len(every),
         max_input_tokens=max(part.max_input_tokens for part in every),
         max_target_tokens=max(part.max_target_tokens for part in every),
-        source=every[0].source, verified=known.pop() if len(known) == 1 else "unverified",
+        source=every[0].source, generated=all(part.generated for part in every),
+        verified=known.pop() if len(known) == 1 else "unverified",
         notes={"parts": ", ".join(names)},
     )  # fmt: skip
 

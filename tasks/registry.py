@@ -16,7 +16,7 @@ from harness.errors import UsageError, near
 from harness.former_modules import import_plugin
 from tasks import prompts
 from tasks.base import Task, TaskRow
-from tasks.data import checks, data_root, few_shot, leaks, user_task
+from tasks.data import checks, data_root, few_shot, generated_digests, leaks, user_task
 from tasks.data import splits as choose
 
 ENTRY_POINTS = "deltabench.tasks"
@@ -117,7 +117,11 @@ def resolve(config: TaskConfig) -> TaskConfig:
     Where the rows lie in the data root, `data_dir` is filled too.
     """
     placed = replace(config, data_dir=data_root.place(row(config), config), digest="")
-    return replace(placed, digest=_read(placed)[1])
+
+    def read() -> str:
+        return _read(placed)[1]
+
+    return replace(placed, digest=generated_digests.digest(placed, read) if row(config).generated else read())
 
 
 @lru_cache(maxsize=64)

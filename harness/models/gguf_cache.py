@@ -21,13 +21,13 @@ from typing import Any
 from harness import atomic_files, strict_json
 from harness.errors import UsageError
 from harness.models import digest
+from harness.paths import CACHE, cached
 
 SUFFIX = ".gguf"
 MANIFEST = "gguf.json"
 MAGIC = b"GGUF"
 PACKAGE = "gguf"
 """The package that reads the format, for transformers too."""
-CACHE = "XDG_CACHE_HOME"
 ABANDONED_S = 86_400
 """Seconds after which an unfinished conversion counts as that of a process that was killed."""
 CONVERSION = "harness.models.gguf_conversion"
@@ -40,8 +40,7 @@ def is_gguf(path: Path) -> bool:
 
 def root() -> Path:
     """Return the folder of the converted models."""
-    given = os.environ.get(CACHE)
-    return (Path(given) if given else Path.home() / ".cache") / "deltabench" / "gguf"
+    return cached("gguf")
 
 
 def place(file: Path) -> Path:

@@ -36,7 +36,22 @@ def canonical(cell: Cell) -> str:
     """Return the identity fields as JSON, sorted, without those at their declared default, so that a new field re-keys
     nothing.
     """
-    content = {"version": IDENTITY_VERSION, **_identity(cell)}
+    parts = {"version": str(IDENTITY_VERSION)}
+    for name, default in _identity_defaults(Cell):
+        value = getattr(cell, name)
+        if is_dataclass(value):  # cells share them, so each is written once
+            parts[name] = _remembered(value, "text", partial(_text, value))
+        elif not _same(value, default):
+            parts[name] = _canonical(_plain(value))
+    return "{" + ",".join(f'"{name}":{parts[name]}' for name in sorted(parts)) + "}"
+
+
+def _text(config: Any) -> str:
+    return _canonical(_identity(config))
+
+
+def _canonical(content: Any) -> str:
+    """Return JSON values as text, in the only form that is used for identity."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 

@@ -48,14 +48,14 @@ def _generated(maker: rows.Maker, labels: int) -> Callable[[TaskConfig], Splits]
 def _review(maker: rows.Maker) -> TaskRow:
     return TaskRow(
         category="sentiment", template="review : {review} sentiment :", metric="accuracy", load=_generated(maker, 2),
-        label_words=sentiment.LABEL_WORDS, chance=1 / 2, max_input_tokens=64, source=_SOURCE,
+        label_words=sentiment.LABEL_WORDS, chance=1 / 2, max_input_tokens=64, source=_SOURCE, generated=True,
     )  # fmt: skip
 
 
 def _inference(maker: rows.Maker) -> TaskRow:
     return TaskRow(
         category="inference", template="premise : {premise} hypothesis : {hypothesis}", metric="accuracy",
-        load=_generated(maker, 3), label_words=inference.LABEL_WORDS, chance=1 / 3, max_input_tokens=64, source=_SOURCE,
+        load=_generated(maker, 3), label_words=inference.LABEL_WORDS, chance=1 / 3, max_input_tokens=64, source=_SOURCE, generated=True,
     )  # fmt: skip
 
 
@@ -67,22 +67,22 @@ TASKS = {
     "micro/qa": TaskRow(
         category="question answering", template="context : {context} question : {question}", metric="exact_match",
         load=_generated(reading.places, reading.PEOPLE_TOLD), answer="text", chance=1 / reading.PEOPLE_TOLD,
-        max_input_tokens=64, max_target_tokens=4, source=_SOURCE,
+        max_input_tokens=64, max_target_tokens=4, source=_SOURCE, generated=True,
     ),
     "micro/qa-choice": TaskRow(
         category="question answering", template="options : {options} question : {question}", metric="accuracy",
         load=_generated(reading.choices, 3), answer="choice", chance=1 / 3, max_input_tokens=64,
-        max_target_tokens=6, source=_SOURCE,
+        max_target_tokens=6, source=_SOURCE, generated=True,
     ),
     "micro/instructions": TaskRow(
         category="instruction following", metric="exact_match",
         template=PROMPT + "### instruction : {instruction} ### input : {input} ### response :",
-        load=_made(lambda seed, _: instructions.suite(seed)), answer="text", max_input_tokens=64, max_target_tokens=8, source=_SOURCE,
+        load=_made(lambda seed, _: instructions.suite(seed)), answer="text", max_input_tokens=64, max_target_tokens=8, source=_SOURCE, generated=True,
     ),
     "micro/commonsense": TaskRow(
         category="commonsense", metric="extracted_accuracy", template=PROMPT + "### instruction : {instruction} ### response :",
         load=_made(lambda seed, _: commonsense.mixture(seed)), answer="text", chance=commonsense.CHANCE, max_input_tokens=112,
-        max_target_tokens=8, source=_SOURCE,
+        max_target_tokens=8, source=_SOURCE, generated=True,
     ),
 }  # fmt: skip
 TASKS["joint/micro"] = mixtures.row(TASKS, ("micro/sentiment-goods", "micro/inference-roles", "micro/qa-choice"))

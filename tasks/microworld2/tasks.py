@@ -63,14 +63,14 @@ def _classes(
 ) -> TaskRow:
     return TaskRow(
         category=category, template=template, metric="accuracy", load=_load(maker, len(words)), label_words=words,
-        chance=1 / len(words), max_input_tokens=tokens, source=_SOURCE,
+        chance=1 / len(words), max_input_tokens=tokens, source=_SOURCE, generated=True,
     )  # fmt: skip
 
 
 def _texts(category: str, template: str, maker: graded_rows.Maker, most: int, chance: float = 0.0) -> TaskRow:
     return TaskRow(
         category=category, template=template, metric="exact_match", load=_load(maker, 1), answer="text", chance=chance,
-        max_input_tokens=80, max_target_tokens=most, source=_SOURCE,
+        max_input_tokens=80, max_target_tokens=most, source=_SOURCE, generated=True,
     )  # fmt: skip
 
 
@@ -94,7 +94,7 @@ TASKS = {
     "micro2/qa-choice": TaskRow(
         category="question answering", template="options : {options} question : {question}", metric="accuracy",
         load=_load(story_questions.choices, 3), answer="choice", chance=1 / 3, max_input_tokens=64,
-        max_target_tokens=6, source=_SOURCE,
+        max_target_tokens=6, source=_SOURCE, generated=True,
     ),
     "micro2/summary": _texts("summarisation", "story : {story} summary :", summaries.gist, 16),
     "micro2/dialogue": _texts("summarisation", "dialogue : {dialogue} summary :", summaries.plan, 16),
@@ -105,11 +105,11 @@ TASKS = {
         category="instruction following", metric="exact_match",
         template=PROMPT + "### instruction : {instruction} ### input : {input} ### response :",
         load=_load(instructions.order, len(instructions.KINDS)), answer="text", max_input_tokens=80, max_target_tokens=20,
-        source=_SOURCE,
+        source=_SOURCE, generated=True,
     ),
     "micro2/commonsense": TaskRow(
         category="commonsense", metric="extracted_accuracy", template=PROMPT + "### instruction : {instruction} ### response :",
         load=_made(lambda _, seed: commonsense.mixture(seed)), answer="text", chance=commonsense.CHANCE,
-        max_input_tokens=128, max_target_tokens=8, source=_SOURCE,
+        max_input_tokens=128, max_target_tokens=8, source=_SOURCE, generated=True,
     ),
 }  # fmt: skip

@@ -98,6 +98,7 @@ def _exhibits(patterns: Sequence[str], given: command_line.CommandLine, store: S
         raise UsageError(f"status takes exhibits ({patterns[0]}) or a grid ({axis}=…), not both.")
     from harness.config import conf_files
     from harness.experiments import exhibits
+    from harness.experiments.grids.grid import reading_once
 
     folders = conf_files.folders()[:-1]
     known, grids = exhibits.names(folders), []
@@ -105,9 +106,10 @@ def _exhibits(patterns: Sequence[str], given: command_line.CommandLine, store: S
         chosen = fnmatch.filter(known, pattern)
         if not chosen:
             raise UsageError(f"there is no exhibit {pattern!r}.{near(pattern, known)}")
-        for exhibit in (exhibits.load(name, folders) for name in chosen):
-            scales = [scale] if scale else exhibit.grids
-            grids += [_expanded(exhibit, scale, store, alone=pattern in known) for scale in scales]
+        with reading_once():
+            for exhibit in (exhibits.load(name, folders) for name in chosen):
+                scales = [scale] if scale else exhibit.grids
+                grids += [_expanded(exhibit, scale, store, alone=pattern in known) for scale in scales]
     return grids
 
 

@@ -8,6 +8,8 @@ cells with the same key are kept once.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from typing import Any
@@ -22,7 +24,6 @@ from harness.experiments.grids.blocks import SEARCH, TUNED, Block
 from harness.experiments.grids.declared_types import DERIVED, settable, synonyms
 from harness.experiments.grids.declared_types import seed as seed_of
 from harness.experiments.grids.holes import Hole
-from harness.experiments.grids.options import match
 from harness.store import identity
 from harness.training.objectives.registry import Reading
 from harness.training.objectives.registry import check as check_objective
@@ -36,20 +37,36 @@ def expand(blocks: Sequence[Block], holes: list[Hole] | None = None) -> list[Cel
     holes: a list that takes the combinations that cannot be; None raises for them. Raise UsageError for an unknown
     choice.
     """
-    return _expanded(blocks, holes, _Known())
+    with reading_once() as known:
+        return _expanded(blocks, holes, known)
 
 
 @dataclass(frozen=True)
 class _Known:
-    """What one expansion works out once, though many cells need it: files and rows are read for each of these.
+    """What expansions work out once, though many cells need it: files and rows are read for each of these.
 
-    parents: the block of a parent, as text -> its cells. choices: axis, option and fields, as text -> the choices.
-    recipes: recipe, fields and method, as text -> the recipe.
+    parents: the block of a parent, as text -> its cells. names: axis and names or patterns, as text -> the options.
+    choices: axis, option and fields, as text -> the choices. recipes: recipe, fields and method, as text -> the recipe.
     """
 
     parents: dict[str, list[Cell]] = field(default_factory=dict)
+    names: dict[str, list[str]] = field(default_factory=dict)
     choices: dict[str, list[Choice]] = field(default_factory=dict)
     recipes: dict[str, RecipeConfig] = field(default_factory=dict)
+
+
+_reading: ContextVar[_Known | None] = ContextVar("reading", default=None)
+
+
+@contextmanager
+def reading_once() -> Iterator[_Known]:
+    """Let all expansions inside share what they read. It is for one look at many grids: files may change later."""
+    known = _reading.get() or _Known()
+    token = _reading.set(known)
+    try:
+        yield known
+    finally:
+        _reading.reset(token)
 
 
 def _expanded(blocks: Sequence[Block], holes: list[Hole] | None, known: _Known) -> list[Cell]:
@@ -84,14 +101,21 @@ class _Plan:
         self.known = known
         default = compose.defaults()
         self.names = {
-            axis: axis_choices.names(axis, block.get(axis, default.get(axis))) for axis in ("method", "model", "task")
+            axis: self._names(axis, block.get(axis, default.get(axis))) for axis in ("method", "model", "task")
         }
-        self.recipes = axis_choices.names("recipe", block["recipe"]) if block.get("recipe") else []
-        self.objectives = axis_choices.names("objective", block["objective"]) if block.get("objective") else []
+        self.recipes = self._names("recipe", block["recipe"]) if block.get("recipe") else []
+        self.objectives = self._names("objective", block["objective"]) if block.get("objective") else []
         self.seeds = [seed_of(seed) for seed in axis_choices.listed(block.get("seed", default.get("seed", 0)))]
         self.fields = {group: axis_choices.dotted(group, block) for group in DOTTED}
         _check_fields(self.fields)
         _check_method_fields(self.fields, self.names["method"])
+
+    def _names(self, axis: str, value: Any) -> list[str]:
+        """Return the options of an axis that the block names."""
+        text = repr((axis, value))
+        if text not in self.known.names:
+            self.known.names[text] = axis_choices.names(axis, value)
+        return self.known.names[text]
 
     def options(self) -> Iterator[tuple[str, str]]:
         """Yield (group, name) of every choice of the block, without the recipes that the models name."""
@@ -147,7 +171,7 @@ class _Plan:
 
     def _objectives(self, model: ModelConfig) -> list[str]:
         default = compose.defaults().get("objective") or model.objective
-        return self.objectives or match("objective", str(default))
+        return self.objectives or self._names("objective", str(default))
 
     def _seeds(
         self, method: MethodConfig, model: ModelConfig, task: TaskConfig, objective: str, recipe: RecipeConfig

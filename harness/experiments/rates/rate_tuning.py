@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from harness.config import compose
+from harness.experiments.grids import grid
 from harness.experiments.grids import holes as holes_of_grid
 from harness.experiments.grids.blocks import RATE, TUNED, TUNING_SEED, Block, values, with_tuning
 from harness.experiments.grids.holes import Hole
@@ -34,7 +35,8 @@ def expand(blocks: Sequence[Block], store: Store, holes: bool = False, spent: Co
     Raise UsageError where no block tries rates for one at the rate `chosen`, and where `tuned` cannot be.
     """
     gaps: list[Hole] = []
-    planned = _expand(blocks, store, gaps, spent)
+    with grid.reading_once():
+        planned = _expand(blocks, store, gaps, spent)
     if not holes:
         holes_of_grid.check(gaps, len(planned.cells) + planned.waiting)
     return replace(planned, holes=tuple(gaps))

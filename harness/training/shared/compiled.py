@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
+from harness.paths import cached
 
 BACKEND = "inductor"
 NOTE = "its steps ran as code compiled by torch"
@@ -52,5 +53,4 @@ class Compiled:
 
 def place() -> Path:
     """Return the folder of compiled code in the user's cache."""
-    given = os.environ.get("XDG_CACHE_HOME")
-    return (Path(given) if given else Path.home() / ".cache") / "deltabench" / "compiled"
+    return cached("compiled")
