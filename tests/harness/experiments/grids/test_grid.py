@@ -19,7 +19,7 @@ from harness.config.schema import Cell
 from harness.config.yaml_values import flow, quoted
 from harness.errors import RowsAbsent, UsageError
 from harness.experiments import exhibits
-from harness.experiments.grids import grid, options
+from harness.experiments.grids import axis_choices, grid, options
 from harness.experiments.rates import rate_tuning
 from harness.experiments.rerun_command import command
 from harness.store import identity
@@ -50,6 +50,24 @@ def test_order_and_product() -> None:
     assert [(cell.method.name, cell.method.fields.get("rank"), cell.seed) for cell in found] == [
         ("lora", 4, 1), ("lora", 8, 1), ("full", None, 1), ("lora", 4, 0), ("lora", 8, 0), ("full", None, 0),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rows", "seeds"), [(1, 1), (2, 2), (3, 6), (4, 24), (None, 30)])
+def test_more_seeds_than_orders_of_the_rows_are_refused(rows: int | None, seeds: int) -> None:
+    assert len(expand(method="lora", task__train_size=rows, seed=list(range(seeds)))) == seeds
+    if rows:
+        with pytest.raises(UsageError, match=f"train_size={rows}: .* Take at most {seeds} seeds?, or more rows"):
+            expand(method="lora", task__train_size=rows, seed=list(range(seeds + 1)))
+
+
+def test_expansions_inside_one_look_share_what_they_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    block = {"model": MODEL, "task": TASK, "method": "lora"}
+    with grid.reading_once():
+        first = grid.expand([block])
+        monkeypatch.setattr(axis_choices, "resolved", lambda *_: pytest.fail("it was resolved again"))
+        assert grid.expand([block]) == first
+    with pytest.raises(pytest.fail.Exception, match="again"):  # files may have changed since
+        grid.expand([block])
 
 
 def test_blocks_concatenate_and_drop_what_is_there() -> None:
