@@ -12,7 +12,7 @@ import pytest
 import torch
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedModel
 
 from harness.cli import command_line, pretraining_gate
 from harness.config.schema import TaskConfig
@@ -24,7 +24,7 @@ from tasks import registry as tasks
 from tasks.base import Example, Task
 from tasks.microworld import corpus, lexicon, repeated_rows, vocabulary
 from tasks.microworld.corpus import lessons
-from tasks.microworld.pretraining import curriculum, held_out, pretrain, shipping
+from tasks.microworld.pretraining import curriculum, held_out, held_out_loss, pretrain, shipping
 from tasks.microworld.pretraining.backbones import BACKBONES
 from tasks.microworld.rows import MOST_TEST_ROWS
 
@@ -190,21 +190,35 @@ def test_a_backbone_says_what_it_was_made_of(folder) -> None:
 GROWN = sorted(name for name, backbone in BACKBONES.items() if backbone.grown_from)
 
 
+def shipped(name: str) -> PreTrainedModel:
+    kind = AutoModelForSeq2SeqLM if BACKBONES[name].family == "t5" else AutoModelForCausalLM
+    return kind.from_pretrained(shipping.WEIGHTS / name, dtype=torch.float32)
+
+
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
+def test_a_card_has_the_loss_of_its_weights_on_held_out_text(folder: Path) -> None:
+    told = json.loads((folder / "pretraining.json").read_text(encoding="utf-8"))["held_out_loss"]
+    assert told == pytest.approx(held_out_loss.by_kind(folder.name, shipped(folder.name)), abs=0.01)
+    assert f"held-out text, in nats a token: {told['all']:.3f}" in (folder / "README.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", GROWN)
 def test_a_grown_backbone_starts_as_the_one_it_is_grown_from(name: str) -> None:
     grown = pretrain.initialise(BACKBONES[name]).eval()
-    small = AutoModelForCausalLM.from_pretrained(shipping.WEIGHTS / BACKBONES[name].grown_from, dtype=torch.float32)
+    small = shipped(BACKBONES[name].grown_from).eval()
     assert grown.num_parameters() > small.num_parameters()
     words = torch.randint(5, 800, (3, 20), generator=torch.Generator().manual_seed(0))
+    read = {"input_ids": words, **({"labels": words} if BACKBONES[name].family == "t5" else {})}
     with torch.no_grad():
-        torch.testing.assert_close(grown(words).logits, small.eval()(words).logits, rtol=0, atol=1e-5)
+        torch.testing.assert_close(grown(**read).logits, small(**read).logits, rtol=0, atol=1e-5)
 
 
-def test_a_depth_that_is_no_multiple_cannot_be_grown() -> None:
-    grown = BACKBONES[GROWN[0]]
-    odd = replace(grown, architecture={**grown.architecture, "num_hidden_layers": 7})
-    with pytest.raises(ValueError, match="no multiple of the 5"):
-        pretrain.initialise(odd)
+@pytest.mark.parametrize("name", GROWN)
+def test_a_depth_that_is_no_multiple_cannot_be_grown(name: str) -> None:
+    grown = BACKBONES[name]
+    deep = {field: 7 for field in grown.architecture if field.endswith("layers")}
+    with pytest.raises(ValueError, match="7 blocks are no multiple"):
+        pretrain.initialise(replace(grown, architecture={**grown.architecture, **deep}))
 
 
 def test_a_gate_counts_the_cells_of_its_own_command_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -12,19 +12,26 @@ from tasks.microworld.corpus import facts, language, opinions, quizzes, recall, 
 
 SEED = 20220314
 SIZE = 200_000
-_KINDS = [
-    document
+_MAKERS = [
+    (maker, weight, module.__name__.rpartition(".")[2])
     for module in (relations, stories, opinions, facts, quizzes, recall, language)
-    for document in module.DOCUMENTS
+    for maker, weight in module.DOCUMENTS
 ]
 
 
 def documents(size: int = SIZE, seed: int = SEED) -> Iterator[str]:
     """Yield `size` documents, the same ones in the same order for the same seed."""
+    for _, text in of_kinds(size, seed):
+        yield text
+
+
+def of_kinds(size: int = SIZE, seed: int = SEED) -> Iterator[tuple[str, str]]:
+    """Yield (kind, text) of what `documents` yields; a kind is the name of the file that makes it."""
     rng = Random(seed)
-    makers, weights = zip(*_KINDS, strict=True)
+    weights = [weight for _, weight, _ in _MAKERS]
     for _ in range(size):
-        yield rng.choices(makers, weights)[0](rng)
+        maker, _, kind = rng.choices(_MAKERS, weights)[0]
+        yield kind, maker(rng)
 
 
 def digest(size: int = SIZE, seed: int = SEED) -> str:

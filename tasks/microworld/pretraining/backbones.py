@@ -1,6 +1,6 @@
 """The embedded backbones: architecture and pretraining of each, by model name. Torch-free.
 
-Sizes: nano about 0.2M parameters, micro about 1M, mini at most 3.5M.
+Sizes: nano about 0.2M parameters, micro about 1M, mini at most 3M.
 """
 
 from collections.abc import Mapping
@@ -57,10 +57,16 @@ def _llama(d: int, ff: int, layers: int, heads: int) -> dict[str, Any]:
 BACKBONES: Mapping[str, Backbone] = {
     "micro-t5-nano": Backbone("t5", _t5(64, 160, 2, 4, 16), steps=12_000, batch=64, learning_rate=5e-3),
     "micro-t5-micro": Backbone(
-        "t5", _t5(112, 320, 3, 4, 28), steps=5000, batch=64, learning_rate=2e-2, optimizer="adafactor"
+        "t5", _t5(112, 320, 3, 4, 28), steps=12_000, batch=64, learning_rate=2e-2, optimizer="adafactor"
     ),
     "micro-t5-mini": Backbone(
-        "t5", _t5(176, 416, 5, 4, 44), steps=6000, batch=64, learning_rate=2e-2, optimizer="adafactor"
+        "t5",
+        _t5(112, 320, 9, 4, 28),
+        steps=2000,
+        batch=64,
+        learning_rate=1e-2,
+        optimizer="adafactor",
+        grown_from="micro-t5-micro",
     ),
     "micro-llama-nano": Backbone(
         "llama",

@@ -14,12 +14,14 @@ from torch import nn
 
 from tasks.microworld.pretraining.shipping import WEIGHTS
 
-BLOCK = re.compile(r"(?<=\.layers\.)\d+")
-OUTPUTS = ("o_proj.weight", "down_proj.weight")
+BLOCK = re.compile(r"(?<=\.layers\.)\d+|(?<=coder\.block\.)\d+")
+"""The number of a block in a parameter's name: of a LLaMA, and of a T5, both of whose stacks are as deep."""
+OUTPUTS = ("o_proj.weight", "down_proj.weight", "Attention.o.weight", "DenseReluDense.wo.weight")
+"""What a block adds to the residual stream, in either family."""
 
 
 def expand(name: str, model: nn.Module) -> None:
-    """Fill `model` from the shipped weights of `name`: a LLaMA as wide, with a whole fraction of its blocks."""
+    """Fill `model` from the shipped weights of `name`: a model as wide, with a whole fraction of its blocks."""
     small = load_file(WEIGHTS / name / "model.safetensors")
     grown = dict(model.named_parameters())
     few, many = depth(small), depth(grown)

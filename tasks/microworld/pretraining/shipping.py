@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,13 @@ class Outcome:
     seconds: float
 
 
-def ship(name: str, backbone: Backbone, model: PreTrainedModel, outcome: Outcome, folder: Path) -> None:
-    """Write config.json, model.safetensors (fp16, tied tensors once), loss.csv and the card."""
+def ship(
+    name: str, backbone: Backbone, model: PreTrainedModel, outcome: Outcome, held_out: Mapping[str, float], folder: Path
+) -> None:
+    """Write config.json, model.safetensors (fp16, tied tensors once), loss.csv and the card.
+
+    held_out: see held_out_loss.py.
+    """
     write_weights(model, outcome.curve, folder)
     parameters = sum(p.numel() for p in model.parameters())
     (folder / "pretraining.json").write_text(
@@ -40,6 +45,7 @@ def ship(name: str, backbone: Backbone, model: PreTrainedModel, outcome: Outcome
                 "batch": backbone.batch, "optimizer": backbone.optimizer,
                 "learning_rate": backbone.learning_rate, "seed": backbone.seed,
                 "final_loss": round(outcome.curve[-1][1], 4), "minutes": round(outcome.seconds / 60, 1),
+                "held_out_loss": dict(held_out),
                 "tokenizer_sha256": hashlib.sha256((vocabulary.PATH / "tokenizer.json").read_bytes()).hexdigest(),
                 "torch": torch.__version__, "transformers": transformers.__version__,
             },
@@ -76,12 +82,18 @@ def write_card(folder: Path) -> None:
         f"{facts['learning_rate']:g}, seed {facts['seed']}; final loss {facts['final_loss']:.3f} (`loss.csv`)",
         *_around(facts),
         f"- time: {facts['minutes']} minutes on one CPU core (torch {facts['torch']}, transformers {facts['transformers']})",
+        *_held_out(facts.get("held_out_loss", {})),
         f"- rebuilt by: `deltabench pretrain model={name}`", "- stored in half precision",
     ]  # fmt: skip
     gate = folder / GATE
     if gate.exists():
         lines += ["", *_gate_lines(json.loads(gate.read_text(encoding="utf-8")))]
     (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _held_out(losses: Mapping[str, float]) -> list[str]:
+    kinds = ", ".join(f"{kind} {loss:.3f}" for kind, loss in losses.items() if kind != "all")
+    return [f"- loss on held-out text, in nats a token: {losses['all']:.3f} ({kinds})"] if losses else []
 
 
 def _start(facts: dict[str, Any]) -> str:
