@@ -7,7 +7,6 @@ cells with the same key are kept once.
 `parents.ROLE` names the parent that a cell builds on in that role (cell_parents.py). Such parents are planned too.
 """
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,7 +14,6 @@ from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from typing import Any
 
-from harness import formatting
 from harness.config import compose, conf_files
 from harness.config.schema import AXES, DOTTED, Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import UsageError, near
@@ -31,9 +29,6 @@ from harness.training.objectives.registry import Reading
 from harness.training.objectives.registry import check as check_objective
 from methods import registry as methods
 from tasks import registry as tasks
-
-MANY_ROWS = 10
-"""Rows with more orders than anyone has seeds: 10! is 3.6 million."""
 
 
 def expand(blocks: Sequence[Block], holes: list[Hole] | None = None) -> list[Cell]:
@@ -183,7 +178,6 @@ class _Plan:
     ) -> list[Cell | Hole]:
         """Return one combination at every seed, with its parents. Raise UsageError where it cannot be."""
         check_objective(objective, tasks.row(task).kind)
-        _check_orders(task, self.seeds)
         read = tasks.prompted(task, objective)
         folder = None if conf_files.added() is None else str(conf_files.added())
         plain = [Cell(method, model, read, objective, recipe, seed, config_dir=folder) for seed in self.seeds]
@@ -217,17 +211,6 @@ class _Plan:
         if text not in self.known.parents:
             self.known.parents[text] = _expanded([block], None, self.known)
         return cell_parents.in_order(role, self.known.parents[text], child)
-
-
-def _check_orders(task: TaskConfig, seeds: Sequence[int]) -> None:
-    """Raise UsageError where so few rows train that several seeds would read them in the same order."""
-    rows = task.train_size or MANY_ROWS
-    if rows < MANY_ROWS and math.factorial(rows) < len(seeds):
-        orders = math.factorial(rows)
-        raise UsageError(
-            f"task.train_size={rows}: these rows have {formatting.count(orders, 'order')}, so {len(seeds)} seeds would "
-            f"repeat one. Take at most {formatting.count(orders, 'seed')}, or more rows."
-        )
 
 
 def _check_keys(block: Block) -> None:

@@ -52,14 +52,6 @@ def test_order_and_product() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("rows", "seeds"), [(1, 1), (2, 2), (3, 6), (4, 24), (None, 30)])
-def test_more_seeds_than_orders_of_the_rows_are_refused(rows: int | None, seeds: int) -> None:
-    assert len(expand(method="lora", task__train_size=rows, seed=list(range(seeds)))) == seeds
-    if rows:
-        with pytest.raises(UsageError, match=f"train_size={rows}: .* Take at most {seeds} seeds?, or more rows"):
-            expand(method="lora", task__train_size=rows, seed=list(range(seeds + 1)))
-
-
 def test_expansions_inside_one_look_share_what_they_read(monkeypatch: pytest.MonkeyPatch) -> None:
     block = {"model": MODEL, "task": TASK, "method": "lora"}
     with grid.reading_once():
