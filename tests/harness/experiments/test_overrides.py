@@ -148,8 +148,11 @@ def test_a_method_nobody_has_is_named_not_offered(exhibit):
 
 def test_a_search_takes_the_place_of_every_rate_and_keeps_the_tuning_seeds_apart():
     """Blocks that only try rates fall away, and what was run at one rate is searched for as well."""
-    exhibit = exhibits.load("dora-table15")
-    blocks, _ = overrides.reshape(exhibit, exhibit.blocks("embedded"), {RATE: ["tuned"]}, {})
+    exhibit = exhibits.load("delta-subspace")
+    before = exhibit.blocks("paper")
+    assert any(RATE not in block for block in before)
+    assert any(len(block.get(RATE, [])) > 1 for block in before)
+    blocks, _ = overrides.reshape(exhibit, before, {RATE: ["tuned"]}, {})
     assert [(block[RATE], block[TUNING_SEED], block["seed"]) for block in blocks] == [(["tuned"], [200], [0, 1, 2])] * 2
     assert overrides.searched(exhibit, blocks).tuning_seeds() == {200}
     same_seeds = exhibits.load("delta-ranking")

@@ -118,10 +118,12 @@ def test_a_cell_and_an_exhibit_and_a_claim_have_addresses(visit: Open, pages: An
     assert page.locator("#section-cell code").first.text_content().startswith("deltabench run method=full")
     page.click("nav >> text=Exhibits")
     page.click("text=Robustness towards the rank")
+    page.wait_for_selector("article:visible")
     article = page.locator("article:visible")
     assert article.count() == 1
     assert article.locator("img").get_attribute("alt").startswith("Figure (field)")
-    assert article.locator("img").evaluate("image => image.complete && image.naturalWidth > 100")
+    page.wait_for_function("image => image.complete", arg=article.locator("img").element_handle())
+    assert article.locator("img").evaluate("image => image.naturalWidth") > 100
     article.locator(".numbers td a").first.click()
     page.wait_for_selector("#cell-table .tabulator-row")
     assert count(page) == "3 of 73 attempts"
