@@ -202,6 +202,15 @@ def test_a_card_has_the_loss_of_its_weights_on_held_out_text(folder: Path) -> No
     assert f"held-out text, in nats a token: {told['all']:.3f}" in (folder / "README.md").read_text(encoding="utf-8")
 
 
+def test_a_larger_t5_knows_more_of_the_held_out_text() -> None:
+    """Otherwise no exhibit could say what a backbone's size does."""
+    cards = [json.loads((folder / "pretraining.json").read_text(encoding="utf-8")) for folder in SHIPPED]
+    by_size = sorted((card for card in cards if card["family"] == "t5"), key=lambda card: card["parameters"])
+    losses = [card["held_out_loss"]["all"] for card in by_size]
+    assert len(set(losses)) == len(losses) == 3
+    assert losses == sorted(losses, reverse=True)
+
+
 @pytest.mark.parametrize("name", GROWN)
 def test_a_grown_backbone_starts_as_the_one_it_is_grown_from(name: str) -> None:
     grown = pretrain.initialise(BACKBONES[name]).eval()
