@@ -1,15 +1,18 @@
 """Show why a cell is stale, or how two cells differ.
 
-deltabench why KEY [store=DIR] [--json]          which code or package changed since it was made
+deltabench why KEY [store=DIR] [--json]          which code, package, weights or rows changed since it was made
 deltabench why KEY OTHER [store=DIR] [--json]    the fields in which they differ, and how their code differs
 
-As JSON: {"key", "status", "stale", "message": of a failure, "code": [{"part", "then", "now"}]}, or
+As JSON: {"key", "status", "stale", "message": of a failure, "code": [{"part", "then", "now"}], "inputs": [{"part",
+"then", "now"}]: weights and rows on this machine that the cell's command would use instead}, or
 {"key", "other", "fields": [{"field", "one", "other"}], "code": [{"part", "one", "other"}]}. Code is shown as digests.
 """
 
 import argparse
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from harness import formatting, strict_json
@@ -17,8 +20,10 @@ from harness.cli import command_line
 from harness.config import compose
 from harness.config.schema import Cell
 from harness.errors import UsageError, plain
+from harness.models import weight_files
 from harness.store import fingerprint, identity
 from harness.store.store import Store
+from tasks import registry as tasks
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +55,8 @@ def changes(store: Store, key: str) -> dict[str, Any]:
     """Return what changed since the current record was made."""
     record = store.read(key)
     if record is None:
-        return {"key": key, "status": store.status(key), "stale": False, "message": "it has no record yet", "code": []}
+        absent = "it has no record yet"
+        return {"key": key, "status": store.status(key), "stale": False, "message": absent, "code": [], "inputs": []}
     then = _parts(record)
     now = fingerprint.parts(fingerprint.Subject.of_record(record))
     changed = fingerprint.differing(then, now)
@@ -60,7 +66,22 @@ def changes(store: Store, key: str) -> dict[str, Any]:
         "stale": record["status"] == "done" and bool(changed),
         "message": (record.get("error") or {}).get("message"),
         "code": [{"part": name, "then": before, "now": today} for name, (before, today) in changed.items()],
+        "inputs": list(_inputs(_cell(store, key))),
     }
+
+
+def _inputs(cell: Cell) -> Iterator[dict[str, str]]:
+    """Yield the weights and the rows of this machine that are no longer those of the cell. Nothing is fetched."""
+    with suppress(UsageError, OSError):
+        if weight_files.with_source(cell.model).source != "hub":
+            now = weight_files.resolve(replace(cell.model, revision="")).revision
+            if now != cell.model.revision:
+                yield {"part": f"weights of {cell.model.name}", "then": cell.model.revision, "now": now}
+    with suppress(UsageError, OSError):
+        if tasks.row(cell.task).generated or cell.task.data_dir:
+            now = tasks.resolve(replace(cell.task, digest="")).digest
+            if now != cell.task.digest:
+                yield {"part": f"rows of {cell.task.name}", "then": cell.task.digest, "now": now}
 
 
 def differences(store: Store, key: str, other: str) -> dict[str, Any]:
@@ -80,8 +101,11 @@ def _lines_of_changes(result: Mapping[str, Any]) -> Iterator[str]:
     head = f"{result['key'][:12]} is {result['status']}"
     if result["message"]:
         yield f"{head}: {result['message']}"
+    for row in result["inputs"]:
+        change = f"{row['then']} then, {row['now']} now"
+        yield f"{head}, but the {row['part']} changed: {change}. Its command makes another cell."
     if not result["code"]:
-        if not result["message"]:
+        if not result["message"] and not result["inputs"]:
             yield f"{head} and up to date: its results version is the current one."
         return
     changed = {row["part"]: (row["then"], row["now"]) for row in result["code"]}

@@ -1,12 +1,15 @@
 """`deltabench why` names the rows of numbers that changed since a record was made, and no others."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from harness.cli import dispatch
 from harness.cli.commands import why
 from harness.config.schema import Cell
+from harness.experiments.grids import grid
 from harness.store import fingerprint, identity
 from harness.store.store import SCHEMA, Store
 from tests.harness.conftest import OtherRows
@@ -47,3 +50,31 @@ def test_two_cells_differ_in_the_rows_that_both_have(store: Store, put: Callable
     assert why.differences(store, one, other)["code"] == []
     third = put("prefix", torch="1.0")
     assert [row["part"] for row in why.differences(store, one, third)["code"]] == ["torch"]
+
+
+def test_weights_and_rows_that_changed_are_named(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """A backbone that was pretrained anew, and rows that are generated otherwise, as an earlier version had them."""
+    [made] = grid.expand([{"method": "lora"}])
+    old = replace(made, model=replace(made.model, revision="0" * 16), task=replace(made.task, digest="1" * 16))
+    for one in (made, old):
+        content = {"schema": SCHEMA, "key": identity.key(one), "attempt": 1, "status": "done"}
+        content |= {"cell": identity.to_json(one), "scores": {}, "time": {}, "provenance": {}}
+        store.finish(identity.key(one), store.begin(one), content)
+    assert why.changes(store, identity.key(made))["inputs"] == []
+    assert why.changes(store, identity.key(old))["inputs"] == [
+        {"part": f"weights of {made.model.name}", "then": "0" * 16, "now": made.model.revision},
+        {"part": f"rows of {made.task.name}", "then": "1" * 16, "now": made.task.digest},
+    ]
+    assert dispatch.main(["why", identity.key(old), f"store={store.path}"]) == 0
+    said = capsys.readouterr().out
+    assert f"but the weights of {made.model.name} changed: {'0' * 16} then" in said
+    assert "up to date" not in said
+
+
+def test_weights_that_are_not_here_are_no_news(store: Store) -> None:
+    [made] = grid.expand([{"method": "lora"}])
+    gone = replace(made, model=replace(made.model, source="folder", location="/nowhere", path="/nowhere"))
+    content = {"schema": SCHEMA, "key": identity.key(gone), "attempt": 1, "status": "done"}
+    content |= {"cell": identity.to_json(gone), "scores": {}, "time": {}, "provenance": {}}
+    store.finish(identity.key(gone), store.begin(gone), content)
+    assert why.changes(store, identity.key(gone))["inputs"] == []
