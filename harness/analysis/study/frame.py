@@ -188,9 +188,11 @@ def _peak(run: Run, rows: Sequence[Row]) -> list[Row]:
 
 
 def _sets(scores: Mapping[str, Any], run: Run, roles: Sequence[str]) -> list[Row]:
+    """Return a row for each set of these roles, test sets in the order of their task: a record may sort its fields."""
     tests = (run.record.get("task_facts") or {}).get("tests") or ["test"]
     rows = []
-    for name, value in scores.items():
+    order = [*(name for name in tests if name in scores), *(name for name in scores if name not in tests)]
+    for name, value in ((name, scores[name]) for name in order):
         role = "test" if name in tests else "other" if name == "test" else name
         score = value.get(run.record["task_facts"]["metric"]) if isinstance(value, Mapping) else value
         if role in roles and isinstance(score, int | float):

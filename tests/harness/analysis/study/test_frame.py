@@ -90,6 +90,16 @@ def test_several_reported_sets_stand_apart(make_run):
     assert panel.tasks == ("micro/qa:easy", "micro/qa:hard")
 
 
+def test_test_sets_come_in_the_order_of_their_task(make_run):
+    """An archive sorts the fields of its records, so their own order is not the task's."""
+    run = make_run("lora", "micro/qa", 0)
+    run.record["task_facts"]["tests"] = ["one", "another"]
+    for point in run.record["scores"].values():
+        point["sets"] |= {"another": {"accuracy": 0.9, "n": 10}, "one": {"accuracy": 0.3, "n": 10}}
+    rows = frame.scores([archive.Run(run.record)])
+    assert list(rows[rows.role == "test"].set.unique()) == ["one", "another"]
+
+
 def test_distinguishing_needs_no_field_for_equal_rows():
     assert labels.distinguishing([{"rank": 1}, {"rank": 1}]) == ()
     assert labels.distinguishing([{"a": 1, "b": 1}, {"a": 1, "b": 2}, {"a": 2, "b": 2}]) == ("a", "b")
