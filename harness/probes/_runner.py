@@ -26,10 +26,14 @@ def page(name: str) -> Any:
     return importlib.import_module(f"{__package__}.{name}")
 
 
+class Busy(UsageError):
+    """Another process runs or probes the cell."""
+
+
 def take(store: Store, key: str, name: str, runtime: Runtime) -> dict[str, Any]:
     """Take a probe, write its result or failure into the record, and return it.
 
-    Raises UsageError for a cell that cannot be probed now.
+    Raises UsageError for a cell that cannot be probed now, and Busy where another process has the cell.
     """
     store.check_writable()
     record = store.read(key)
@@ -37,7 +41,7 @@ def take(store: Store, key: str, name: str, runtime: Runtime) -> dict[str, Any]:
         raise UsageError(f"cell {key[:12]} is {store.status(key)}: a probe needs a finished cell.")
     cell_lease = lease.acquire(store.leases, key)
     if cell_lease is None:
-        raise UsageError(f"cell {key[:12]} is running; probe it when it has ended.")
+        raise Busy(f"cell {key[:12]} is running; probe it when it has ended.")
     try:
         with lease.beating(cell_lease):
             result = _measured(store, key, name, record, runtime)

@@ -22,7 +22,7 @@ from typing import Any
 
 from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError, near
-from harness.probes._runner import page, take
+from harness.probes._runner import Busy, page, take
 from harness.probes._runner import stored_answers as stored_answers
 from harness.store import attempt_folder
 from harness.store.store import Store, trained
@@ -31,6 +31,8 @@ Record = Mapping[str, Any]
 INSIDE = "harness.probes._snapshot_run:run"
 INSTANT_S = 1.0
 """Seconds of a probe below which no line of its own is printed."""
+WAIT_S = 0.2
+"""Seconds between two looks at a cell that another process has."""
 
 
 def names() -> tuple[str, ...]:
@@ -151,7 +153,9 @@ def measure_cells(
                 print(f"probe {name}: {len(pending) - count + 1} cells were not measured before the deadline")
                 break
             began = time.monotonic()
-            outcome = take(store, key, name, runtime)
+            outcome = _when_free(store, key, name, runtime)
+            if outcome is None:
+                continue
             failed += outcome["status"] != "done"
             if count == len(pending) or outcome["status"] != "done" or time.monotonic() - began > INSTANT_S:
                 message = f"{key[:8]} {outcome['status']} {outcome.get('error', '')}".rstrip()
@@ -160,6 +164,16 @@ def measure_cells(
                 failed += len(pending) - count
                 break
     return failed
+
+
+def _when_free(store: Store, key: str, name: str, runtime: Runtime) -> dict[str, Any] | None:
+    """Take a probe once no other process has the cell; return None where that one has taken it meanwhile."""
+    while (record := store.read(key)) and lacks(record, name):
+        try:
+            return take(store, key, name, runtime)
+        except Busy:
+            time.sleep(WAIT_S)
+    return None
 
 
 def lacks(record: Record, name: str) -> bool:

@@ -186,6 +186,29 @@ def test_a_cell_that_is_not_finished_or_runs_now_is_refused(done: Done) -> None:
     assert probes.measure_cells(store, [other], ("latency",), runtime, None) == 0
 
 
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_cell_that_another_process_probes_is_waited_for(
+    taken: bool, done: Done, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes that reproduce one exhibit together come to its probes at the same time."""
+    store, key, runtime = done()
+    held = lease.acquire(store.leases, key)
+    assert held is not None
+    took: list[str] = []
+
+    def release(_: float) -> None:
+        """The other process ends, with its probe or without."""
+        held.release()
+        if taken:
+            took.append("other")
+            probes.take(store, key, "latency", runtime)
+
+    monkeypatch.setattr(probes.time, "sleep", release)
+    assert probes.measure_cells(store, [key], ("latency",), runtime, None) == 0
+    assert took == ["other"] * taken
+    assert not probes.lacks(store.read(key) or {}, "latency")
+
+
 def test_after_the_deadline_no_further_probe_starts(done: Done, capsys: pytest.CaptureFixture[str]) -> None:
     store, key, runtime = done()
     assert probes.measure_cells(store, [key], ("latency",), runtime, deadline=1.0) == 0
