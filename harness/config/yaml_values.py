@@ -142,7 +142,7 @@ def _escaped(sign: str) -> str:
     return f"\\u{ord(sign):04x}" if ord(sign) < 1 << 16 else f"\\U{ord(sign):08x}"
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml reads ten times faster
+class _Loader(yaml.SafeLoader):
     """A loader of plain values. A key is the text that was written, and a repeated key is an error."""
 
     def scalar(self, node: yaml.ScalarNode) -> Any:

@@ -61,5 +61,5 @@ def _write(known: dict[str, str]) -> None:
 def _sources() -> str:
     """Return the sha256 of the sources that generated rows may depend on, and of the version of Python."""
     files = sorted(Path(__file__).parents[1].rglob("*.py"))
-    contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    contents = [hashlib.sha256(atomic_files.read_bytes(file, linked=True)).hexdigest() for file in files]
     return hashlib.sha256(f"{sys.version_info} {contents}".encode()).hexdigest()

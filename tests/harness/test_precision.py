@@ -27,6 +27,7 @@ CALLERS = (
     "harness/training/objectives/",
     "harness/training/decoding.py",
     "harness/one_pass/mixed.py",
+    "tasks/microworld/pretraining/loss_by_kind.py",
     "tasks/microworld/pretraining/pretrain.py",
     "tasks/microworld2/pretraining/step_losses.py",
 )

@@ -24,7 +24,7 @@ from tasks import registry as tasks
 from tasks.base import Example, Task
 from tasks.microworld import corpus, lexicon, repeated_rows, vocabulary
 from tasks.microworld.corpus import lessons
-from tasks.microworld.pretraining import curriculum, held_out, held_out_loss, pretrain, shipping
+from tasks.microworld.pretraining import curriculum, held_out, loss_by_kind, pretrain, shipping
 from tasks.microworld.pretraining.backbones import BACKBONES
 from tasks.microworld.rows import MOST_TEST_ROWS
 
@@ -198,7 +198,7 @@ def shipped(name: str) -> PreTrainedModel:
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
 def test_a_card_has_the_loss_of_its_weights_on_held_out_text(folder: Path) -> None:
     told = json.loads((folder / "pretraining.json").read_text(encoding="utf-8"))["held_out_loss"]
-    assert told == pytest.approx(held_out_loss.by_kind(folder.name, shipped(folder.name)), abs=0.01)
+    assert told == pytest.approx(loss_by_kind.by_kind(folder.name, shipped(folder.name)), abs=0.01)
     assert f"held-out text, in nats a token: {told['all']:.3f}" in (folder / "README.md").read_text(encoding="utf-8")
 
 

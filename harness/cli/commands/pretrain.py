@@ -65,11 +65,11 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _first_world(backbone: "Backbone") -> tuple[int, Build]:
     """Return the steps of a backbone of world 1, and what pretrains and writes it."""
-    from tasks.microworld.pretraining import curriculum, held_out_loss, pretrain, shipping
+    from tasks.microworld.pretraining import curriculum, loss_by_kind, pretrain, shipping
 
     def build(name: str, folder: Path, progress: Progressed) -> float:
         model, outcome = pretrain.pretrain(backbone, folder, progress)
-        shipping.ship(name, backbone, model, outcome, held_out_loss.by_kind(name, model), folder)
+        shipping.ship(name, backbone, model, outcome, loss_by_kind.by_kind(name, model), folder)
         return outcome.curve[-1][1]
 
     return curriculum.lesson_starts(backbone)[-1], build

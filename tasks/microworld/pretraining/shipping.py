@@ -32,7 +32,7 @@ def ship(
 ) -> None:
     """Write config.json, model.safetensors (fp16, tied tensors once), loss.csv and the card.
 
-    held_out: see held_out_loss.py.
+    held_out: see loss_by_kind.py.
     """
     write_weights(model, outcome.curve, folder)
     parameters = sum(p.numel() for p in model.parameters())

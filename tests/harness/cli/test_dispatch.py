@@ -229,7 +229,7 @@ SHAPES = {
     "status": {"store", "quarantined", "running", "grids", "rows", "cells"},
     "table": {"by", "metric", "unit", "tables", "cells"},
     "show": {"key", "status", "stale", "attempts", "record", "curve", "log", "folder", "command", "why_null"},
-    "why": {"key", "status", "stale", "message", "code"},
+    "why": {"key", "status", "stale", "message", "code", "inputs"},
     "store gc": {"store", "deleted", "bytes", "files"},
     "store export": {"store", "file", "records"},
     "store merge": {"store", "other", "taken", "kept", "skipped"},

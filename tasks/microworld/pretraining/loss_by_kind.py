@@ -1,7 +1,7 @@
 """The loss of the embedded backbones on held-out text, by kind of document.
 
 It is on each card, written when a backbone is shipped. This writes it anew for all of them:
-python -m tasks.microworld.pretraining.held_out_loss
+python -m tasks.microworld.pretraining.loss_by_kind
 """
 
 import json
@@ -27,24 +27,26 @@ def by_kind(name: str, model: PreTrainedModel) -> dict[str, float]:
     kinds = {text: kind for kind, text in corpus.of_kinds(4 * held_out.COUNT, held_out.SEED)}
     pairs = held_out.pairs(name, lambda text: tokenizer(text, add_special_tokens=False)["input_ids"])
     read = pad([given for given, _ in pairs], 0)
-    said = pad([wanted for _, wanted in pairs], -100)
+    target = pad([wanted for _, wanted in pairs], -100)
     losses: dict[str, list[torch.Tensor]] = defaultdict(list)
-    for text, tokens in zip(held_out.documents(), _losses(model.eval(), read, said), strict=True):
+    for text, tokens in zip(held_out.documents(), _losses(model.eval(), read, target), strict=True):
         losses[kinds[text]].append(tokens)
         losses[ALL].append(tokens)
     return {kind: round(float(torch.cat(many).mean()), 4) for kind, many in sorted(losses.items())}
 
 
 @torch.inference_mode()
-def _losses(model: PreTrainedModel, read: torch.Tensor, said: torch.Tensor) -> list[torch.Tensor]:
+def _losses(model: PreTrainedModel, read: torch.Tensor, target: torch.Tensor) -> list[torch.Tensor]:
     """Return for each document the losses of its target tokens, from the ids read [B, T] and to say [B, U]."""
     if model.config.is_encoder_decoder:
-        logits = model(input_ids=read, attention_mask=(read != 0).long(), labels=said).logits
+        logits = model(input_ids=read, attention_mask=(read != 0).long(), labels=target).logits
     else:  # it reads a document's first word and what it is to say, padded on the right
-        whole = torch.cat((read, said.clamp(min=0)), dim=1)
-        logits = model(input_ids=whole, attention_mask=(torch.cat((read, said), dim=1) > 0).long()).logits[:, :-1]
-    loss = F.cross_entropy(logits.flatten(0, 1), said.flatten(), ignore_index=-100, reduction="none").view(said.shape)
-    return [row[wanted != -100] for row, wanted in zip(loss, said, strict=True)]
+        whole = torch.cat((read, target.clamp(min=0)), dim=1)
+        logits = model(input_ids=whole, attention_mask=(torch.cat((read, target), dim=1) > 0).long()).logits[:, :-1]
+    loss = F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=-100, reduction="none").view(
+        target.shape
+    )
+    return [row[wanted != -100] for row, wanted in zip(loss, target, strict=True)]
 
 
 def main() -> None:
