@@ -98,7 +98,7 @@ def _held_out(losses: Mapping[str, float]) -> list[str]:
 
 def _start(facts: dict[str, Any]) -> str:
     grown = facts.get("grown_from")
-    return f"from the blocks of {grown}, each with a copy behind it (`growth.py`)," if grown else "from scratch"
+    return f"from the blocks of {grown}, each followed by copies of it (`growth.py`)," if grown else "from scratch"
 
 
 def _around(facts: dict[str, Any]) -> list[str]:
