@@ -25,7 +25,7 @@ MOST = 4096
 def digest(config: TaskConfig, make: Callable[[], str]) -> str:
     """Return the digest of a generated task's rows: the remembered one, or that of `make`, which reads the rows."""
     name = hashlib.sha256(f"{_sources()} {sorted(asdict(config).items())}".encode()).hexdigest()
-    known = _read()
+    known = dict(_read())
     if name not in known:
         known[name] = make()
         _write({name: known[name]} if len(known) > MOST else known)
