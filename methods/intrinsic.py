@@ -12,25 +12,41 @@ authors' code takes one transform as long as the tensor.
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.base import Delta, Method, Overlay, Shape, backbone_modules, find, overlay, parameter, write
+from methods.base import Delta, Method, Overlay, Shape, backbone_modules, find, overlay, parameter, uncast, write
 
 OUTSIDE = 1  # lambdas for what lies in no block
+MOST_BITS = 5  # of an index, in one matrix of the transform: 32 x 32
 
 
 def hadamard(x: torch.Tensor) -> torch.Tensor:
-    """Return the Walsh-Hadamard transform along the last dimension, not normalised: [..., 2^n] for x: [..., 2^n]."""
-    length, h = x.shape[-1], 1
-    while h < length:
-        pairs = x.reshape(*x.shape[:-1], length // (2 * h), 2, h)
-        x = torch.stack((pairs[..., 0, :] + pairs[..., 1, :], pairs[..., 0, :] - pairs[..., 1, :]), dim=-2)
-        x, h = x.reshape(*pairs.shape[:-3], length), 2 * h
-    return x
+    """Return the Walsh-Hadamard transform along the last dimension, not normalised: [..., 2^n] for x: [..., 2^n].
+
+    The transform is a Kronecker product of small ones, so each turn multiplies the last few bits of the index by a
+    matrix and moves them to the front. After all turns, the bits have their old order again.
+    """
+    bits, like = x.shape[-1].bit_length() - 1, x.shape
+    while bits:
+        turn = min(bits, MOST_BITS)
+        x = (x.reshape(*like[:-1], -1, 1 << turn) @ _matrix(turn, x.dtype, x.device)).transpose(-1, -2)
+        bits -= turn
+    return x.reshape(like)
+
+
+@cache
+def _matrix(bits: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Return the Hadamard matrix: [2^bits, 2^bits]."""
+    with torch.inference_mode(False):  # a matrix that is first used in scoring serves in training, too
+        matrix = torch.ones(1, 1, dtype=dtype, device=device)
+        for _ in range(bits):
+            matrix = torch.kron(torch.tensor([[1, 1], [1, -1]], dtype=dtype, device=device), matrix)
+        return matrix
 
 
 class Space(Delta):
@@ -64,8 +80,9 @@ class Projected(Overlay):
         signs, gauss, order = self.get_buffer("signs"), self.get_buffer("gauss"), self.get_buffer("order")
         theta = self.space.theta
         length = signs.shape[1]
-        mixed = hadamard(signs * F.pad(theta, (0, length - theta.numel())))
-        moved = hadamard(gauss * mixed.gather(1, order)) / math.sqrt(length * tensor.numel())
+        with uncast(theta.device):
+            mixed = hadamard(signs * F.pad(theta, (0, length - theta.numel())))
+            moved = hadamard(gauss * mixed.gather(1, order)) / math.sqrt(length * tensor.numel())
         return tensor + self.space.scales[self.scale] * moved.flatten()[: tensor.numel()].view_as(tensor)
 
 

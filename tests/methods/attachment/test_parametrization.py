@@ -115,12 +115,13 @@ def test_a_mask_is_binary_and_takes_the_gradient_straight_through() -> None:
     torch.testing.assert_close(delta.scores.grad, gradient * weight)
 
 
-def test_hadamard_is_its_definition() -> None:
+@pytest.mark.parametrize("bits", [0, 1, 3, 5, 6, 11])
+def test_hadamard_is_its_definition(bits: int) -> None:
     matrix = torch.ones(1, 1)
-    for _ in range(3):
+    for _ in range(bits):
         matrix = torch.cat((torch.cat((matrix, matrix), 1), torch.cat((matrix, -matrix), 1)))
-    x = torch.randn(5, 8)
-    torch.testing.assert_close(hadamard(x), x @ matrix)
+    x = torch.randn(2, 3, 1 << bits)
+    torch.testing.assert_close(hadamard(x), x @ matrix, rtol=1e-4, atol=1e-4)
 
 
 @torch.no_grad()
