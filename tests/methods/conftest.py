@@ -16,7 +16,7 @@ from methods import registry as methods
 from methods.attachment.delta_state import delta_state
 from methods.backbone.trainable_parameters import trainable
 from methods.base import Method, Parent, freeze
-from tests.methods.toys import PAD, TOYS, Toy, V, parameters
+from tests.methods.toys import PAD, TOYS, Toy, V, pairs, parameters
 
 __all__ = ["PAD", "TOYS", "Toy", "V"]
 FEW = {"fit_steps": 10}
@@ -30,11 +30,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     A module's USUAL names the toys of a usual run, where it needs fewer than one of each class. The scope puts the laws
     of one pair behind each other, so that those that only look share a model (`attached`, `disturbed`).
     """
-    if "name" in metafunc.fixturenames:
-        metafunc.parametrize("name", NAMES, scope="module")
     slow = metafunc.config.getoption("markexpr") != "not slow"  # else thousands were made only to be deselected
-    if "toy" in metafunc.fixturenames:
-        usual = getattr(metafunc.module, "USUAL", None)
+    usual = getattr(metafunc.module, "USUAL", None)
+    if {"name", "toy"} <= set(metafunc.fixturenames):
+        metafunc.parametrize(("name", "toy"), pairs(NAMES, parameters(slow=slow, usual=usual), slow), scope="module")
+    elif "name" in metafunc.fixturenames:
+        metafunc.parametrize("name", NAMES, scope="module")
+    elif "toy" in metafunc.fixturenames:
         metafunc.parametrize("toy", parameters(slow=slow, usual=usual), scope="module")
     if "generator" in metafunc.fixturenames:
         generators = parameters(lambda toy: toy.kind in ("seq2seq", "causal"), slow)

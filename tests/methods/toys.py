@@ -137,3 +137,19 @@ def parameters(
     names = [key for key, toy in TOYS.items() if toy.usual] if usual is None else usual
     chosen = {key: toy for key, toy in TOYS.items() if keep(toy) and (slow or key in names)}
     return [pytest.param(toy, id=key, marks=() if key in names else (pytest.mark.slow,)) for key, toy in chosen.items()]
+
+
+def pairs(names: list[str], toys: list[Any], slow: bool) -> list[Any]:
+    """Every method with every toy, as pytest parameters. A usual run takes half of the usual toys for each method, by
+    turns, so that every toy meets many methods; the other pairs are marked slow.
+    """
+    usual = [toy for toy in toys if not toy.marks]
+    many = max(1, len(usual) // 2)
+    made = []
+    for place, name in enumerate(names):
+        turn = {usual[(place + 2 * step) % len(usual)].id for step in range(many)}
+        for toy in toys:
+            marks = () if toy.id in turn else (pytest.mark.slow,)
+            if slow or not marks:
+                made.append(pytest.param(name, *toy.values, id=f"{name}-{toy.id}", marks=marks))
+    return made
