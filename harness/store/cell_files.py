@@ -9,6 +9,7 @@ import os
 import re
 import stat
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,11 @@ class CellFiles:
         self.quarantined: list[Path] = []
         self.unreadable: list[Path] = []
         self._check()
+
+    def keys(self) -> Iterator[str]:
+        """Yield every key that has a folder."""
+        for shard in listing(self.path / "cells"):
+            yield from (key for key in listing(self.path / "cells" / shard) if KEY.fullmatch(key))
 
     def folder(self, key: str) -> Path:
         """Return the folder of one cell. Raises ValueError for a text that is no key: no name may become a path."""

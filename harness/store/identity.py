@@ -5,7 +5,7 @@ import json
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any
 
 from harness.config.building import build
@@ -39,15 +39,21 @@ def canonical(cell: Cell) -> str:
     parts = {"version": str(IDENTITY_VERSION)}
     for name, default in _identity_defaults(Cell):
         value = getattr(cell, name)
-        if is_dataclass(value):  # cells share them, so each is written once
+        if name in _SHARED:  # by many cells, so each is written once
             parts[name] = _remembered(value, "text", partial(_text, value))
         elif not _same(value, default):
-            parts[name] = _canonical(_plain(value))
+            parts[name] = _scalar(value) if isinstance(value, str | int) else _canonical(_plain(value))
     return "{" + ",".join(f'"{name}":{parts[name]}' for name in sorted(parts)) + "}"
 
 
 def _text(config: Any) -> str:
     return _canonical(_identity(config))
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _scalar(value: str | int) -> str:
+    """Return `_canonical` of one text or number, of which a grid has few."""
+    return _canonical(value)
 
 
 def _canonical(content: Any) -> str:
@@ -97,6 +103,7 @@ CONFIG_DIR = "config_dir"
 _memory: dict[int, tuple[weakref.ref[Any], dict[str, Any]]] = {}
 """The id of a living configuration -> what `_remembered` knows of it."""
 _PARTS: Mapping[str, type[Any]] = {"model": ModelConfig, "task": TaskConfig, "recipe": RecipeConfig}
+_SHARED = ("method", *_PARTS)
 
 
 def _identity(config: Any) -> dict[str, Any]:

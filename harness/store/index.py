@@ -30,10 +30,15 @@ def summaries(
 ) -> Iterator[tuple[str, dict[str, Any] | None]]:
     """Yield (key, its summary) for each key, from the index where that is still valid. summary_of: `Store.summary`."""
     keys = list(keys)
-    indexed = _load(store.path / NAME) if len(keys) >= WORTH else {}
+    many = len(keys) >= WORTH
+    indexed = _load(store.path / NAME) if many else {}
+    present = set(store.keys()) if many else None
     fresh: dict[str, Entry] = {}
     cells = str(store.path / "cells")
     for key in keys:
+        if present is not None and key not in present:
+            yield key, None
+            continue
         stamp, known = _stamp(f"{cells}/{key[:2]}/{key}/current"), indexed.get(key)
         summary = None
         if stamp is not None:

@@ -67,10 +67,10 @@ def of(name: str, many: Iterable[Cell], gaps: Iterable[Gap] = ()) -> Grid:
     return Grid(name, tuple(place(cell) for cell in many), gaps=tuple(gaps))
 
 
-def with_noted_gaps(store: "Store", grid: Grid) -> Grid:
-    """Return the grid with the gaps that a sweep of the same name has noted of its cells."""
+def with_noted_gaps(grid: Grid, earlier: Iterable[Grid]) -> Grid:
+    """Return the grid with the gaps that a sweep of the same name has noted of its cells. earlier: what is noted."""
     keys = {place.key for place in grid.places}
-    noted_gaps = (gap for earlier in noted(store) if earlier.name == grid.name for gap in earlier.gaps)
+    noted_gaps = (gap for one in earlier if one.name == grid.name for gap in one.gaps)
     return replace(grid, gaps=(*grid.gaps, *(gap for gap in noted_gaps if gap.keys and keys.issuperset(gap.keys))))
 
 

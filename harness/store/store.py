@@ -47,11 +47,6 @@ class Store(CellFiles):
         self.leases = self.path / "leases"
         self._stale: dict[tuple[str | None, fingerprint.Subject], bool] = {}
 
-    def keys(self) -> Iterator[str]:
-        """Yield every key that has a folder."""
-        for shard in listing(self.path / "cells"):
-            yield from (key for key in listing(self.path / "cells" / shard) if KEY.fullmatch(key))
-
     def find(self, prefix: str) -> str:
         """Return the one key that starts with `prefix` (at least four digits). Raises UsageError where not exactly one
         does.

@@ -27,7 +27,7 @@ from harness import formatting, terminal
 from harness.analysis import cell_rows
 from harness.cli import command_line
 from harness.config import compose, launchers
-from harness.config.schema import Cell, Runtime
+from harness.config.schema import Runtime
 from harness.errors import UsageError, near, plain
 from harness.execution import progress, sweep
 from harness.experiments.grids import holes
@@ -78,6 +78,8 @@ def _shown(arguments: argparse.Namespace) -> int:
     runtime = given.configure(compose.defaults()["runtime"])
     store = Store(runtime.store)
     wanted = [*_exhibits(named, given, store), *_grid(given, store)]
+    noted = requested_grids.noted(store) if wanted else []
+    wanted = [requested_grids.with_noted_gaps(grid, noted) for grid in wanted]
     shown = report(store, wanted, runtime)
     if arguments.json:
         print(json.dumps(shown | {"cells": _cells(store, wanted)}, ensure_ascii=False, indent=1))
@@ -128,7 +130,7 @@ def _expanded(exhibit: "Exhibit", scale: str, store: Store, alone: bool) -> Grid
         if alone:
             raise
         return Grid(name, (), str(error))
-    return replace(_requested(store, name, planned.cells, planned.holes), note=_waiting(planned))
+    return _requested(name, planned)
 
 
 def _waiting(planned: "Planned") -> str:
@@ -144,14 +146,13 @@ def _grid(given: command_line.CommandLine, store: Store) -> list[Grid]:
     from harness.experiments.rates import rate_tuning
 
     planned = rate_tuning.expand(rate_tuning.of_words(given.block), store, holes=True)
-    requested = _requested(store, requested_grids.name_of(given.block), planned.cells, planned.holes)
-    return [replace(requested, note=_waiting(planned))]
+    return [_requested(requested_grids.name_of(given.block), planned)]
 
 
-def _requested(store: Store, name: str, cells: Sequence[Cell], gaps: Sequence[holes.Hole]) -> Grid:
-    """Return a grid with its combinations that cannot run, those that a sweep has noted included."""
-    requested = requested_grids.of(name, cells, holes.gaps(gaps))
-    return requested_grids.with_noted_gaps(store, replace(requested, without_rows=holes.without_rows(gaps)))
+def _requested(name: str, planned: "Planned") -> Grid:
+    """Return a grid with its combinations that cannot run."""
+    requested = requested_grids.of(name, planned.cells, holes.gaps(planned.holes))
+    return replace(requested, without_rows=holes.without_rows(planned.holes), note=_waiting(planned))
 
 
 def report(store: Store, wanted: Sequence[Grid], runtime: Runtime) -> dict[str, Any]:

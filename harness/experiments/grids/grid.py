@@ -47,12 +47,14 @@ class _Known:
 
     parents: the block of a parent, as text -> its cells. names: axis and names or patterns, as text -> the options.
     choices: axis, option and fields, as text -> the choices. recipes: recipe, fields and method, as text -> the recipe.
+    prompted: the id of a task and an objective -> the task, which lives on with its id, and the task with its prompts.
     """
 
     parents: dict[str, list[Cell]] = field(default_factory=dict)
     names: dict[str, list[str]] = field(default_factory=dict)
     choices: dict[str, list[Choice]] = field(default_factory=dict)
     recipes: dict[str, RecipeConfig] = field(default_factory=dict)
+    prompted: dict[tuple[int, str], tuple[TaskConfig, TaskConfig]] = field(default_factory=dict)
 
 
 _reading: ContextVar[_Known | None] = ContextVar("reading", default=None)
@@ -100,6 +102,7 @@ class _Plan:
         _check_keys(block)
         self.known = known
         default = compose.defaults()
+        self.objective = default.get("objective")
         self.names = {
             axis: self._names(axis, block.get(axis, default.get(axis))) for axis in ("method", "model", "task")
         }
@@ -170,20 +173,25 @@ class _Plan:
         return self.known.recipes[text]
 
     def _objectives(self, model: ModelConfig) -> list[str]:
-        default = compose.defaults().get("objective") or model.objective
-        return self.objectives or self._names("objective", str(default))
+        return self.objectives or self._names("objective", str(self.objective or model.objective))
 
     def _seeds(
         self, method: MethodConfig, model: ModelConfig, task: TaskConfig, objective: str, recipe: RecipeConfig
     ) -> list[Cell | Hole]:
         """Return one combination at every seed, with its parents. Raise UsageError where it cannot be."""
         check_objective(objective, tasks.row(task).kind)
-        read = tasks.prompted(task, objective)
+        read = self._prompted(task, objective)
         folder = None if conf_files.added() is None else str(conf_files.added())
         plain = [Cell(method, model, read, objective, recipe, seed, config_dir=folder) for seed in self.seeds]
         Reading.of(plain[0]).check(objective)
         recipe_choices.check(model, recipe)
         return [planned for cell in plain for planned in self._with_parents(cell)]
+
+    def _prompted(self, task: TaskConfig, objective: str) -> TaskConfig:
+        known = self.known.prompted
+        if (id(task), objective) not in known:
+            known[id(task), objective] = task, tasks.prompted(task, objective)
+        return known[id(task), objective][1]
 
     def _with_parents(self, cell: Cell) -> Iterator[Cell]:
         """Yield the parents that are planned with a cell, and then the cell."""
@@ -200,7 +208,7 @@ class _Plan:
                 parent_order.check_head(cell, role, parents[-1])
                 yield from parents
                 keys.append((role, identity.key(parents[-1])))
-            yield replace(own, parents=tuple(keys))
+            yield replace(own, parents=tuple(keys)) if keys else own
 
     def _parents(self, role: str, description: Any, child: Cell) -> list[Cell] | str:
         """Return a parent as a key, or the cells of its block, the parent last."""

@@ -27,6 +27,8 @@ def match(group: str, pattern: str) -> list[str]:
 
     No pattern stands for the task that a command line has to describe.
     """
+    if pattern in files(group):
+        return [pattern]
     known = names(group)
     if pattern in known:
         return [pattern]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from harness.config.schema import Cell
 from harness.experiments.grids import grid, parent_order
@@ -15,10 +16,13 @@ def of_each(many: Sequence[Cell]) -> dict[str, str]:
     arms: dict[str, str] = {}
     recipes = {id(cell.recipe): cell.recipe for cell in many}  # of thousands of cells, so each is changed once
     at_one = {number: replace(recipe, learning_rate=1.0) for number, recipe in recipes.items()}
+    known: dict[tuple[Any, ...], str] = {}  # by the parts that cells of an arm share, which live as long as `many`
     for cell in parent_order.first(many):
         parents = tuple((role, arms.get(parent, parent)) for role, parent in cell.parents)
-        arm = replace(cell, seed=0, parents=parents, recipe=at_one[id(cell.recipe)])
-        arms[identity.key(cell)] = identity.key(arm)
+        shared = (id(cell.method), id(cell.model), id(cell.task), cell.objective, id(cell.recipe), parents)
+        if shared not in known:
+            known[shared] = identity.key(replace(cell, seed=0, parents=parents, recipe=at_one[id(cell.recipe)]))
+        arms[identity.key(cell)] = known[shared]
     return arms
 
 

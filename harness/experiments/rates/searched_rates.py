@@ -6,6 +6,7 @@ path of the search beside it.
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from harness import formatting
 from harness.config import compose
@@ -102,14 +103,24 @@ def _arms_of(blocks: Sequence[Block], holes: list[Hole]) -> "tuple[_Cells, _Cell
             **{axis: value for axis, value in searched_fields.without(block).items() if axis != TUNING_SEED},
             RATE: "x1",
         }
-        reported.add(grid.expand([plain], holes), _fixed(plain))
-        tuned = {**plain, "seed": seeds}
-        tuning.add(grid.expand([tuned], []), _fixed(tuned))
+        many, tuned = grid.expand([plain], holes), {**plain, "seed": seeds}
+        reported.add(many, _fixed(plain))
+        tuning.add(_on_seeds(many, seeds) or grid.expand([tuned], []), _fixed(tuned))
         if wanted is not None:
             for single in searched_fields.singles(plain):
                 arms = cell_arms.of_each(grid.expand([{**single, "seed": seeds}], []))
                 varied |= dict.fromkeys(arms.values(), Varied(single, wanted.of(single)))
     return reported, tuning, varied
+
+
+def _on_seeds(many: Sequence[Cell], seeds: Sequence[int]) -> list[Cell]:
+    """Return the cells of a block on other seeds, as `grid.expand` gives them; nothing where a cell has parents, which
+    are on the seed, too.
+    """
+    if any(cell.parents for cell in many):
+        return []
+    parts = {(id(c.method), id(c.model), id(c.task), c.objective, id(c.recipe)): c for c in many}
+    return list(identity.by_key(replace(cell, seed=seed) for seed in seeds for cell in parts.values()).values())
 
 
 def _fixed(block: Block) -> frozenset[str]:
@@ -143,6 +154,7 @@ class _Cells:
         self.untrained: list[Cell] = []
         self.parents: list[Cell] = []
         self.all: list[Cell] = []
+        self._placed: set[str] = set()
 
     def add(self, many: Sequence[Cell], fixed: Collection[str]) -> None:
         """Add the cells of one block. A parent is searched for only where the block names its method, too.
@@ -159,9 +171,9 @@ class _Cells:
                 self.parents.append(cell)
             if cell.method.name not in wanted or key in fixed:
                 continue
-            members = self.arms[arms[key]] if cell_arms.trains(cell) else self.untrained
-            if cell not in members:
-                members.append(cell)
+            if key not in self._placed:
+                self._placed.add(key)
+                (self.arms[arms[key]] if cell_arms.trains(cell) else self.untrained).append(cell)
 
     def names(self) -> dict[str, str]:
         """Return arm -> what it is in words, which tell each from the others."""

@@ -169,8 +169,10 @@ def test_a_grid_in_words_has_the_gaps_that_its_sweep_noted(store: Store, cell: C
     many = [cell("lora", seed) for seed in range(2)]
     gap = Gap("lora", "m", "a", 1, "a bad rank", (identity.key(many[1]),))
     requested_grids.note(store, requested_grids.of("mine", many, [gap]))
-    assert requested_grids.with_noted_gaps(store, requested_grids.of("mine", many)).gaps == (gap,)
-    assert requested_grids.with_noted_gaps(store, requested_grids.of("mine", many[:1])).gaps == ()
+    noted = requested_grids.noted(store)
+    assert requested_grids.with_noted_gaps(requested_grids.of("mine", many), noted).gaps == (gap,)
+    assert requested_grids.with_noted_gaps(requested_grids.of("mine", many[:1]), noted).gaps == ()
+    assert requested_grids.with_noted_gaps(requested_grids.of("other", many), noted).gaps == ()
 
 
 def test_watch_shows_it_again_until_it_is_interrupted(
