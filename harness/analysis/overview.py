@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import assets, atomic_files, strict_json
-from harness.analysis import report
-from harness.analysis.study import proofs
+from harness.analysis.output import proofs, report
 from harness.config import conf_files
 from harness.experiments import exhibits
 from harness.experiments.verdict import parts_of

@@ -24,8 +24,8 @@ from harness.experiments.verdict import Finding
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from harness.analysis.output.proofs import Proof
     from harness.analysis.output.stale_marks import Stale
-    from harness.analysis.study.proofs import Proof
     from harness.analysis.study.study import Study
     from harness.store.archive import Run
 

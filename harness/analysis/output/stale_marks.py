@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from harness.analysis.output import proofs
 from harness.analysis.output.table import MISSING, Entry, Table
-from harness.analysis.study import proofs
 from harness.store.archive import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from harness.analysis.study.proofs import Proof
+    from harness.analysis.output.proofs import Proof
 
 COLUMN = "stale"
 NOTE = "stale: how many of the cells behind the row are by other code than today's; rerun=stale runs them again"
