@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import assets, atomic_files, strict_json
-from harness.analysis.output import proofs, report
+from harness.analysis import report
+from harness.analysis.output import proofs
 from harness.config import conf_files
 from harness.experiments import exhibits
 from harness.experiments.verdict import parts_of

@@ -4,7 +4,7 @@ python -m harness.analysis.prove EXHIBIT --store DIR [--before DIR …]
 
 --store has cells that today's code ran, --before the same cells by commits that made reference records, on this machine
 with these packages (a clone at such a commit runs them into a store of its own). On the machine that made the reference
-its own records serve, and no --before is needed. One cell of each kind suffices (harness/analysis/output/proofs.py), and
+its own records serve, and no --before is needed. One cell of each kind suffices (output/proofs.py in this folder), and
 it may have fewer steps and test rows than the reference. The older run's repeatable fields and curve must be in the
 newer one bit for bit. The first validation loss must be that of the reference, but for the rounding of another
 processor, which no comparison of bits survives.

@@ -70,7 +70,7 @@ def of(name: str, many: Iterable[Cell], gaps: Iterable[Gap] = ()) -> Grid:
 def with_noted_gaps(grid: Grid, earlier: Iterable[Grid]) -> Grid:
     """Return the grid with the gaps that a sweep of the same name has noted of its cells. earlier: what is noted."""
     keys = {place.key for place in grid.places}
-    noted_gaps = (gap for one in earlier if one.name == grid.name for gap in one.gaps)
+    noted_gaps = (gap for sweep in earlier if sweep.name == grid.name for gap in sweep.gaps)
     return replace(grid, gaps=(*grid.gaps, *(gap for gap in noted_gaps if gap.keys and keys.issuperset(gap.keys))))
 
 

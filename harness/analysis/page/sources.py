@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import assets, atomic_files, private_paths
-from harness.analysis import grid_table, proofs, report
-from harness.analysis.output import table
+from harness.analysis import grid_table, report
+from harness.analysis.output import proofs, table
 from harness.analysis.output.table import Table
 from harness.analysis.page.attempt_rows import Attempt, from_runs
 from harness.config import conf_files

@@ -147,17 +147,6 @@ class Study:
         """
         return self.clean.at([index for index, task in enumerate(self.clean.tasks) if task not in self.unlearnt])
 
-    def few_rows(self) -> tuple[str, ...]:
-        """Return the note on tasks whose training rows are limited: all seeds train on the same ones."""
-        sizes = sorted({int(size) for size in self.scores.train_size.dropna()})
-        if not sizes:
-            return ()
-        shown = " or ".join(f"{size:,}" for size in sizes)
-        return (
-            f"all seeds train on the same {shown} rows: intervals leave out that other training rows would give other "
-            "scores",
-        )
-
     def left_out(self) -> tuple[str, ...]:
         """Return the note on the tasks that a claim leaves out."""
         if not self.unlearnt:
@@ -205,7 +194,12 @@ class Study:
 
     def field(self, arm: str, name: str) -> Any:
         """Return a field of the arm's method, such as its rank; None where the method has none of that name."""
-        return self._first[arm].fields.get(name)
+        return self.fields(arm).get(name)
+
+    def fields(self, arm: str) -> Mapping[str, Any]:
+        """Return the fields of the arm's method."""
+        fields: Mapping[str, Any] = self._first[arm].fields
+        return fields
 
     @cached_property
     def _first(self) -> "Mapping[str, pd.Series[Any]]":

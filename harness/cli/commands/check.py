@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import Any
 
 from harness import assets, atomic_files, strict_json, terminal
-from harness.analysis import agreement, judging, proofs, report
+from harness.analysis import agreement, judging, report
 from harness.analysis.agreement import Compared
-from harness.analysis.output import table
+from harness.analysis.output import proofs, table
 from harness.analysis.study import study
 from harness.cli import cell_choice, command_line, until_decided
 from harness.cli.commands.reproduce import SETTINGS

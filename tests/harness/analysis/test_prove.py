@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from harness import assets, atomic_files
-from harness.analysis.output import proofs, prove
+from harness.analysis import prove
+from harness.analysis.output import proofs
 from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import UsageError
 from harness.store import archive, fingerprint, identity, provenance, results_version
