@@ -56,7 +56,7 @@ def finding(
             f"its smallest p is {smallest:.2f}"
         )
     notes += numbers.get("left_out", ())
-    notes += shared_by_seeds.notes(study) if any(row.low is not None for row in comparisons) else ()
+    notes += shared_by_seeds.notes(study, comparisons) if any(row.low is not None for row in comparisons) else ()
     if decided := [f"{row.left} {row.relation} {row.right}" for row in comparisons if row.at_best]:
         notes.append(f"decided, because no better learning rate could change the verdict: {'; '.join(decided)}")
     if "range" in numbers:

@@ -1,16 +1,19 @@
 """What all seeds of a study share although chance chose it, so that intervals over seeds leave it out."""
 
 import math
+from collections.abc import Collection, Sequence
 
 from harness.analysis.study.study import Study
+from harness.experiments.verdict import Comparison
 
 DRAWN = "_seed"
 """The end of the name of a method's field that decides random choices, such as `selection_seed`."""
 
 
-def notes(study: Study) -> tuple[str, ...]:
-    """Return a sentence for each of the things that are shared."""
-    return (*_rows(study), *_orders(study), *_choices(study))
+def notes(study: Study, compared: Sequence[Comparison]) -> tuple[str, ...]:
+    """Return a sentence for each of the things that are shared by the seeds of what is compared."""
+    words = {word for row in compared for side in (row.left, row.right) for word in side.split()}
+    return (*_rows(study), *_orders(study), *_choices(study, words))
 
 
 def _rows(study: Study) -> tuple[str, ...]:
@@ -33,12 +36,12 @@ def _orders(study: Study) -> tuple[str, ...]:
     )
 
 
-def _choices(study: Study) -> tuple[str, ...]:
+def _choices(study: Study, words: Collection[str]) -> tuple[str, ...]:
     drawn = {
         (method, name)
         for arm, method in study.method_of.items()
         for name in study.fields(arm)
-        if name.endswith(DRAWN)
+        if name.endswith(DRAWN) and method in words
     }  # fmt: skip
     return tuple(
         f"all seeds share the random choices of {method}, by its {name}: intervals leave out that other choices would "

@@ -6,11 +6,14 @@ from typing import Any
 
 from harness.analysis.study import shared_by_seeds, study
 from harness.experiments import exhibits
+from harness.experiments.verdict import Comparison
 from methods import registry as methods
 from tests.harness import made_runs
 
 
-def notes(method: str = "lora", fields: dict[str, Any] | None = None, rows: int | None = None) -> Sequence[str]:
+def notes(
+    method: str = "lora", fields: dict[str, Any] | None = None, rows: int | None = None, compared: str = ""
+) -> Sequence[str]:
     """Return the notes of three seeds of one method, none of which only chooses rates."""
     runs = []
     for seed in range(5, 8):
@@ -18,7 +21,7 @@ def notes(method: str = "lora", fields: dict[str, Any] | None = None, rows: int 
         task = {**made.record["cell"]["task"], "train_size": rows}
         runs.append(replace(made, record={**made.record, "cell": {**made.record["cell"], "task": task}}))
     (here,) = study.studies(exhibits.load("delta-ranking"), runs)
-    return shared_by_seeds.notes(here)
+    return shared_by_seeds.notes(here, [Comparison(f"{compared or method} rank=1", "full", "above", "inconclusive")])
 
 
 def test_methods_whose_choices_do_not_follow_the_seed_are_named() -> None:
@@ -28,6 +31,7 @@ def test_methods_whose_choices_do_not_follow_the_seed_are_named() -> None:
         [note] = notes(name, {field: 0})
         assert f"all seeds share the random choices of {name}, by its {field}" in note
     assert not notes("lora", {"rank": 8})
+    assert not notes("selective", {"selection_seed": 0}, compared="lora"), "the claim does not compare it"
 
 
 def test_fewer_orders_than_seeds_are_counted() -> None:
