@@ -16,11 +16,14 @@ from harness.training.objectives.registry import Reading
 from methods import registry as methods
 from methods.backbone.trainable_parameters import trainable
 from tasks.base import Task
+from tests import turns
 
 RECIPE = RecipeConfig(precision="bf16", learning_rate=1e-3)
 
 
-@pytest.mark.parametrize("method", sorted(name for name, entry in methods.catalogue().items() if not entry.parents))
+@pytest.mark.parametrize(
+    "method", turns.every_second(sorted(name for name, entry in methods.catalogue().items() if not entry.parents))
+)
 def test_what_trains_is_in_single_precision_and_the_rest_in_half(
     method: str, decoder: ModelConfig, label_task: Task
 ) -> None:

@@ -2,10 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -25,6 +23,7 @@ from harness.training.objectives.registry import Reading
 from harness.training.score import prepare, score
 from methods import registry as methods
 from tasks.base import Task
+from tests import turns
 
 LM = Head("causal_lm")
 
@@ -51,14 +50,7 @@ def tokens(words: Text, task: Task, row: int, answer: str) -> tuple[list[int], l
     return words.encode(prompt), words.continuations([(prompt, answer)], task.max_target_tokens)[0]
 
 
-def each_method_with_each_task() -> Iterator[Any]:
-    """Yield both kinds of task for each method; a usual run takes one of them, by turns."""
-    for place, method in enumerate(sorted(methods.catalogue())):
-        for turn, kind in enumerate(("label_task", "choice_task")):
-            yield pytest.param(kind, method, marks=() if turn == place % 2 else pytest.mark.slow)
-
-
-@pytest.mark.parametrize(("kind", "method"), list(each_method_with_each_task()))
+@pytest.mark.parametrize(("method", "kind"), turns.pairs(sorted(methods.catalogue()), ("label_task", "choice_task")))
 @torch.no_grad()
 def test_likelihoods_equal_one_pass_per_option(
     kind: str, method: str, decoder: ModelConfig, request: pytest.FixtureRequest

@@ -10,6 +10,7 @@ from harness.config.schema import MethodConfig
 from harness.errors import NotApplicable, UsageError
 from methods import registry as methods
 from methods.backbone.sizes import Shape, shape
+from tests import turns
 from tests.methods.conftest import TOYS, attach, backbone, disturb, logits, make
 from tests.methods.independent_count import count
 
@@ -28,8 +29,7 @@ def test_a_method_without_a_size_says_so(fixed: str) -> None:
         methods.resolve(fixed, {"budget": 0.1})
 
 
-@pytest.mark.parametrize("sized", SIZED)
-@pytest.mark.parametrize("key", ["t5", "bert-head", "llama-gqa"])
+@pytest.mark.parametrize(("sized", "key"), turns.pairs(SIZED, ("t5", "bert-head", "llama-gqa")))
 def test_one_more_would_be_too_many(sized: str, key: str) -> None:
     """At the budgets that can be; others are refused by the field or the least share, never overspent."""
     field, reached = str(methods.size_of(methods.find(sized))), []
