@@ -67,7 +67,7 @@ def steps(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoin
     fitted = yield from training(work, seed_for(cell, "order"), seed_for(cell, "dropout"))
     if runtime.keep == "delta":  # what was trained is on the disk before anything that may still fail
         outputs.deltas(folder, fitted, model)
-    outputs.predictions(folder, fitted, read.splits)
+    outputs.predictions(folder, fitted, read.task, read.splits)
     record = {
         "status": "done",
         "scores": outputs.scores(work, fitted),

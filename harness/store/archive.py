@@ -11,16 +11,19 @@ from harness.errors import UsageError
 from harness.store import columns, fingerprint, identity
 from harness.store.attempt_folder import CHECKPOINTS
 from harness.store.record import scores, summarise
+from tasks.metrics.row_figures import Packed
 
 if TYPE_CHECKING:
     from harness.store.store import Store
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness import assets
 
 
 def archive(store: "Store", keys: Iterable[str], path: Path) -> int:
-    """Write records and curves as gzipped JSON lines, sorted by key, without paths of this machine; return how many."""
+    """Write records, curves and what test rows scored as gzipped JSON lines, sorted by key, without paths of this
+    machine; return how many.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     count = 0
     with (
@@ -29,7 +32,9 @@ def archive(store: "Store", keys: Iterable[str], path: Path) -> int:
         gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed,
     ):
         for record, curve in store.runs(sorted(set(keys))):
-            packed.write(strict_json.encode(row(record, curve), sort_keys=True))
+            scored = store.row_scores(record)
+            content = {**row(record, curve), **({"row_scores": scored} if scored else {})}
+            packed.write(strict_json.encode(content, sort_keys=True))
             count += 1
     return count
 
@@ -124,23 +129,34 @@ ARCHIVE = "records.jsonl.gz"
 
 @dataclass(frozen=True)
 class Run:
-    """One record (record.json) with its curve (rows of curve.jsonl)."""
+    """One record (record.json) with its curve (rows of curve.jsonl). row_scores: what each test row scored, where it
+    is known.
+    """
 
     record: Mapping[str, Any]
     curve: Sequence[Mapping[str, Any]] = ()
+    row_scores: Packed = field(default_factory=dict)
 
 
 def from_store(store: "Store", keys: Iterable[str], curves: bool = True) -> list[Run]:
-    """Return the current records of these cells; a cell without a record is left out. curves: whether to read them."""
-    return [Run(record, tuple(curve)) for record, curve in store.runs(keys, curves)]
+    """Return the current records of these cells; a cell without a record is left out.
+
+    curves: whether to read them, and what test rows scored.
+    """
+    return [
+        Run(record, tuple(curve), store.row_scores(record) if curves else {})
+        for record, curve in store.runs(keys, curves)
+    ]
 
 
 def from_archive(path: Path) -> list[Run]:
-    """Return exported records from gzipped JSON lines of {"record", "curve"}. Raises UsageError for any other line."""
+    """Return exported records from gzipped JSON lines of {"record", "curve", "row_scores"}. Raises UsageError for any
+    other line.
+    """
     runs = []
     try:
         for row in atomic_files.read_packed(path, linked=True):
-            runs.append(Run(row["record"], tuple(row.get("curve") or ())))
+            runs.append(Run(row["record"], tuple(row.get("curve") or ()), row.get("row_scores") or {}))
     except (OSError, ValueError, KeyError, TypeError) as error:
         place = f" after line {len(runs)}" if runs else ""
         raise UsageError(f"{path} is not an archive of records{place}: {error}") from None

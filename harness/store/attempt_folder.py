@@ -1,7 +1,7 @@
 """The folder of one attempt at a cell, and the files that a run may write there. Torch is not imported."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from harness import atomic_files, strict_json
+from tasks.metrics import row_figures
+from tasks.metrics.row_figures import Packed
 
 RECORD = "record.json"
 CURVE = "curve.jsonl"
 LOG = "log.txt"
+PREDICTIONS = "predictions.jsonl.gz"
+ROW_SCORES = "row_scores.json"
+"""What each test row scored (tasks/metrics/row_figures.py): what the analysis needs of the predictions, in short."""
 CHECKPOINT = "checkpoint.safetensors"
 TRACE = "trace.txt"
 RESUMED = "resumed.json"
@@ -121,6 +126,20 @@ class AttemptFolder:
         step = rows[-1].get("step") if rows else None
         return step if isinstance(step, int) else None
 
+    def row_scores(self, metric: str, tests: Sequence[str]) -> Packed:
+        """Return what each row of the test sets scored, packed: from its own file, or else from the predictions.
+
+        Empty where the metric is no mean over rows, or where neither file can be read.
+        """
+        try:
+            return _packed(atomic_files.read_json(self._file(ROW_SCORES)))
+        except (OSError, ValueError):
+            pass
+        try:
+            return row_figures.of_lines(metric, atomic_files.read_packed(self._file(PREDICTIONS)), tests)
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+
     def log_tail(self, lines: int = 50) -> list[str]:
         """Return the last lines that the run printed; [] where it printed none."""
         return atomic_files.tail(self._file(LOG), lines)
@@ -129,6 +148,14 @@ class AttemptFolder:
         if not name or Path(name).name != name or name.startswith("."):
             raise ValueError(f"not a plain file name: {name!r}")
         return self.path / name
+
+
+def _packed(content: Mapping[str, Any]) -> Packed:
+    """Return what a file of row scores holds. Raises ValueError for any other content."""
+    sets = [packed for sets in content.values() for packed in (sets.values() if isinstance(sets, dict) else (None,))]
+    if not all(isinstance(packed, str) for packed in sets):
+        raise ValueError("row scores are a text for each checkpoint and set")
+    return content
 
 
 CHECKPOINTS = ("best", "last")

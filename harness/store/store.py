@@ -27,6 +27,7 @@ from harness.store import fingerprint, identity, index, lease, record
 from harness.store.attempt_folder import CURVE, FILE, RECORD, AttemptFolder
 from harness.store.cell_files import KEY, CellFiles, Summary, check_own, listing
 from harness.store.record import FINAL, SCHEMA, STATUSES, displaces, summarise
+from tasks.metrics.row_figures import Packed
 
 __all__ = ["FINAL", "SCHEMA", "STATUSES", "AttemptFolder", "Store", "protect", "summarise"]
 
@@ -138,6 +139,14 @@ class Store(CellFiles):
             record = self._counting(key, summary)
             if record is not None:
                 yield record, self.evaluations(key, int(record["attempt"])) if curves else []
+
+    def row_scores(self, record: Mapping[str, Any]) -> Packed:
+        """Return what each test row scored in the attempt of a record, packed; empty where that is not known."""
+        facts = record.get("task_facts") or {}
+        if record["status"] != "done" or not facts.get("metric"):
+            return {}
+        folder = self.attempt(record["key"], int(record["attempt"]))
+        return folder.row_scores(str(facts["metric"]), facts.get("tests") or ["test"])
 
     def curve(self, key: str) -> list[dict[str, Any]]:
         """Return the evaluations of the attempt that counts, in order of steps."""

@@ -9,30 +9,35 @@ import torch
 from torch import nn
 
 from harness.config.schema import Cell
-from harness.store.attempt_folder import AttemptFolder, delta_file
+from harness.store.attempt_folder import PREDICTIONS, ROW_SCORES, AttemptFolder, delta_file
 from harness.training import process_group, trained_tensors
 from harness.training.course.evaluations import Fitted, Point
 from harness.training.course.work import Work
 from harness.training.score import Split, score
 from methods.attachment.delta_state import delta_state
 from tasks import registry as tasks
+from tasks.base import Task
+from tasks.metrics import row_figures
 
-PREDICTIONS = "predictions.jsonl.gz"
 MEASURES = ("train_s", "data_s", "step_ms", "examples_per_s", "tokens_per_s", "steady_examples_per_s",
             "steady_tokens_per_s", "busy_beside")  # fmt: skip
 """What a record says of the time of training."""
 
 
-def predictions(folder: AttemptFolder, fitted: Fitted, splits: Mapping[str, Split]) -> None:
-    """Write one JSON line per checkpoint, set and row: {"checkpoint", "set", "id", "prediction", "target"}."""
+def predictions(folder: AttemptFolder, fitted: Fitted, task: Task, splits: Mapping[str, Split]) -> None:
+    """Write one JSON line per checkpoint, set and row: {"checkpoint", "set", "id", "prediction", "target"}. Beside
+    them stands what each test row scored.
+    """
     lines = [
-        json.dumps({"checkpoint": checkpoint, "set": name, "id": row.id, "prediction": answer, "target": target})
+        {"checkpoint": checkpoint, "set": name, "id": row.id, "prediction": answer, "target": target}
         for checkpoint, point in fitted.points().items()
         for name, scored in point.scores.items()
         for row, answer, target in zip(splits[name].examples, scored.answers, splits[name].targets, strict=True)
     ]
     with folder.atomic(PREDICTIONS) as path:
-        path.write_bytes(gzip.compress("\n".join([*lines, ""]).encode(), compresslevel=3, mtime=0))
+        text = "".join(f"{json.dumps(line)}\n" for line in lines)
+        path.write_bytes(gzip.compress(text.encode(), compresslevel=3, mtime=0))
+    folder.write(ROW_SCORES, row_figures.of_lines(task.metric, lines, tuple(task.splits.tests)))
 
 
 def deltas(folder: AttemptFolder, fitted: Fitted, model: nn.Module) -> None:

@@ -128,7 +128,7 @@ def effect(panel: Panel, pairs: Sequence[Pair]) -> Estimate:
     if np.isnan(values).all(axis=1).any():
         return estimates.absent("no seed was run for all of them on every task")
     arms = [arm for pair in pairs for arm in pair]
-    weights = [np.full(len(panel.tasks), 1 / len(pairs))] * len(arms)
+    weights = [np.full(len(panel.tasks), sign / len(pairs)) for _ in pairs for sign in (1, -1)]
     main, beside = statistics.interval(values)
     main = statistics.with_rows(main, estimates.row_error(panel, arms, weights))
     sides = panel.cells(*(left for left, _ in pairs)), panel.cells(*(right for _, right in pairs))

@@ -50,7 +50,14 @@ def interval(panel: Panel, rows: str = "test") -> str:
         return (
             f"{level} over seeds (Student's t on their means); it leaves out the error of the rows, which is not known"
         )
-    return f"{level} for new seeds (Student's t on their means) and new {rows} rows (binomial, added in quadrature)"
+    drawn = "the spread of what each row scored" if _by_rows(panel) else "binomial"
+    return f"{level} for new seeds (Student's t on their means) and new {rows} rows ({drawn}, added in quadrature)"
+
+
+def _by_rows(panel: Panel) -> bool:
+    """Return whether it is known of every score what each row scored."""
+    known = ~np.isnan(panel.values)
+    return panel.by_rows is not None and all(rows is not None for rows in panel.by_rows[known])
 
 
 UNREAD = 0.01

@@ -170,5 +170,6 @@ def shrinkage(study: Study, mine: tuple[str, str], other: tuple[str, str]) -> Es
     if np.isnan(values).all(axis=1).any():
         return estimates.absent("no seed was run for all four on every task")
     main, beside = statistics.interval(values)
-    main = statistics.with_rows(main, estimates.row_error(panel, [*mine, *other]))
+    signs = [np.full(len(panel.tasks), sign) for sign in (1.0, -1.0, -1.0, 1.0)]
+    main = statistics.with_rows(main, estimates.row_error(panel, [*mine, *other], signs))
     return Estimate(main, beside, keys=panel.cells(*mine, *other))

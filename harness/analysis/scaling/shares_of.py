@@ -54,7 +54,7 @@ def beyond(panel: Panel, left: str, right: str, share: float) -> Estimate:
     if np.isnan(values).all(axis=1).any():
         return estimates.absent("no seed was run for both on every task")
     main, beside = statistics.interval(values)
-    weights = [np.full(len(panel.tasks), 1.0), np.full(len(panel.tasks), share)]
+    weights = [np.full(len(panel.tasks), 1.0), np.full(len(panel.tasks), -share)]
     main = statistics.with_rows(main, estimates.row_error(panel, [left, right], weights))
     sides = panel.cells(left), panel.cells(right)
     again = estimates.raised(panel, lambda other: beyond(other, left, right, share))

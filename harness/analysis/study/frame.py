@@ -29,7 +29,11 @@ ANSWERS = ("parse_failures", "commonest")
 """Of generated answers: the share without an answer in them, and the share that the most frequent answer has."""
 LOSS = "validation_loss"
 """The loss on validation rows at the checkpoint of a score; None where the curve has none there."""
-SCORES = (*BASE, "fields", "cell", "checkpoint", "step", "set", "role", "score", LOSS, *ANSWERS, *FACTS, *SIZES)
+ROW_SCORES = "row_scores"
+"""What each row of the set scored, packed (tasks/metrics/row_figures.py); None where it is not known."""
+SCORES = (
+    *BASE, "fields", "cell", "checkpoint", "step", "set", "role", "score", ROW_SCORES, LOSS, *ANSWERS, *FACTS, *SIZES,
+)  # fmt: skip
 LOSSES = ("train_loss", "validation_loss")
 """Of an evaluation: the mean loss of the training steps since the one before, and that of the validation rows."""
 CURVES = (*BASE, "step", "seconds", "set", "role", "score", "cells_beside", *LOSSES)
@@ -162,7 +166,8 @@ def _score_rows(run: Run, base: Row, roles: Sequence[str]) -> list[Row]:
             shared = {"checkpoint": checkpoint, "step": point["step"], "rows": figures.get("n"), "metric": metric}
             shared |= {LOSS: losses.get(point["step"])}
             guess = {"chance": chances.get(scored["set"], base["chance"])}
-            rows.append({**base, **guess, **shared, **answers, **scored})
+            by_row = {ROW_SCORES: (run.row_scores.get(checkpoint) or {}).get(scored["set"])}
+            rows.append({**base, **guess, **shared, **answers, **by_row, **scored})
     return rows + (_peak(run, rows) if "test" in roles else [])
 
 
@@ -183,7 +188,8 @@ def _peak(run: Run, rows: Sequence[Row]) -> list[Row]:
     best = min(full, key=lambda step: (-sum(full[step].values()), step))
     templates = {row["set"]: row for row in reported}
     return [
-        {**templates[name], "checkpoint": "peak", "step": best, "score": score} for name, score in full[best].items()
+        {**templates[name], "checkpoint": "peak", "step": best, "score": score, ROW_SCORES: None}
+        for name, score in full[best].items()
     ]
 
 

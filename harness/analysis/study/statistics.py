@@ -93,6 +93,22 @@ def row_variance(score: Array, rows: Array) -> Array:
     return share * (1 - share) / rows
 
 
+def paired_row_variance(figures: Array, squares: float) -> float:
+    """Return the variance, over new test rows, of the mean over seeds and rows of what each row scored.
+
+    figures: [S, rows], of a weighted sum of arms. squares: the sum of the squared weights. The spread of the rows'
+    means holds a share of the noise that seeds and rows have together; it is taken off, because the interval over seeds
+    has it. As in `row_variance`, two successes and two failures more keep rows that all agree from being certain.
+    """
+    seeds, rows = figures.shape
+    means = figures.mean(axis=0)
+    spread = float(means.var(ddof=1))
+    if seeds > 1:
+        rest = figures - means - figures.mean(axis=1, keepdims=True) + figures.mean()
+        spread = max(0.0, spread - float((rest**2).sum()) / ((seeds - 1) * (rows - 1) * seeds))
+    return spread / rows + 2 * squares / (rows * (rows + 4))
+
+
 def _spread(values: Array, counts: NDArray[np.intp]) -> tuple[float, float, float]:
     """Return (standard deviation of one seed's mean, standard error of the mean, degrees of freedom); df is 0 without
     any.

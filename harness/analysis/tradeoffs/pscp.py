@@ -149,7 +149,7 @@ def _difference(scores: Panel, made: Panel, left: str, right: str) -> Estimate:
         return seeds
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = [np.nan_to_num(np.nanmean(made.of(arm) / scores.of(arm), axis=1), nan=1.0) for arm in (left, right)]
-    error = estimates.row_error(scores, [left, right], shares)
+    error = estimates.row_error(scores, [left, right], [shares[0], -shares[1]])
     return replace(seeds, main=statistics.with_rows(seeds.main, error))
 
 

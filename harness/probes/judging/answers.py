@@ -8,10 +8,10 @@ from typing import Any
 from harness import atomic_files
 from harness.config.schema import Cell
 from harness.errors import NotApplicable, UsageError
+from harness.store.attempt_folder import PREDICTIONS as FILE
 from harness.store.attempt_folder import AttemptFolder
 from tasks import registry as tasks
 
-FILE = "predictions.jsonl.gz"
 _FIELDS = ("checkpoint", "set", "id", "prediction", "target")
 REPORTED = "best"
 """The checkpoint whose answers count."""

@@ -16,14 +16,15 @@ from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig,
 from harness.models import backbone, tokenizer, weight_files
 from harness.models.head import Head
 from harness.run import run
-from harness.store.attempt_folder import AttemptFolder
+from harness.store.attempt_folder import PREDICTIONS, ROW_SCORES, AttemptFolder
 from harness.training import outputs
 from harness.training.course.evaluations import Fitted, Point
 from harness.training.determinism import seed_for
 from methods import lora
 from methods import registry as methods
 from tasks import registry as tasks
-from tasks.metrics.label_metrics import METRICS
+from tasks.metrics import row_figures
+from tasks.metrics.label_metrics import BY_ROW, METRICS
 
 RECIPE = RecipeConfig(learning_rate=1e-2, steps=4, evaluate_every=2, batch_size=8, evaluation_batch_size=64)
 TASKS = sorted({row.answer: name for name, row in tasks.catalogue().items() if "generated" in row.source}.values())
@@ -67,6 +68,19 @@ def test_scores_can_be_computed_again_from_the_predictions(go: Go, task: str) ->
             assert record["scores"][checkpoint]["sets"][name] == wanted
             assert len({row["id"] for row in mine}) == len(mine) == {"validation": 30, "test": 40}[name]
         assert record["scores"][checkpoint]["sets"]["train_sample"]["n"] == 64
+    attempt = AttemptFolder(folder)
+    scored = attempt.row_scores(metric, ["test"])
+    for checkpoint in ("best", "last") if metric in BY_ROW else ():
+        figures = list(row_figures.unpack(scored[checkpoint]["test"]))
+        assert len(figures) == 40
+        mean = sum(figures) / 40 / row_figures.PARTS
+        assert mean == pytest.approx(record["scores"][checkpoint]["sets"]["test"][metric], abs=1 / row_figures.PARTS)
+    (folder / ROW_SCORES).unlink()
+    assert attempt.row_scores(metric, ["test"]) == scored, "an older attempt has the predictions alone"
+    (folder / ROW_SCORES).write_text('{"best": 3}')
+    assert attempt.row_scores(metric, ["test"]) == scored, "a damaged file is not believed"
+    (folder / PREDICTIONS).write_bytes(b"x")
+    assert attempt.row_scores(metric, ["test"]) == {}
 
 
 def test_the_record_is_plain_and_complete(go: Go) -> None:
