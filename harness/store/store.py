@@ -3,7 +3,8 @@
   store/store.json                          the schema of this folder
   store/cells/<k[:2]>/<key>/cell.json       the cell
                             current         the attempt that counts, with its summary: derived, rebuilt when lost
-                            attempts/<n>/   record.json, curve.jsonl, predictions.jsonl.gz, delta-*.safetensors, log.txt
+                            attempts/<n>/   record.json, curve.jsonl, predictions.jsonl.gz, row_scores.json,
+                                            delta-*.safetensors, log.txt
   store/grids/                              the cells that were requested together (requested_grids.py)
   store/leases/                             the processes that run cells now (lease.py)
   store/quarantine/                         files that did not parse: moved here, never deleted
