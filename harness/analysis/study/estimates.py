@@ -105,12 +105,12 @@ def _paired(panel: Panel, arms: Sequence[str], weights: Sequence[Array], column:
     """
     values = np.stack([panel.of(arm)[column] for arm in arms])
     seeds = ~np.isnan(values).any(axis=0)
-    found = [panel.scored(arm, column, seeds) for arm in arms]
-    if any(figures is None or figures.shape[-1] < 2 for figures in found):
+    scored = [panel.scored(arm, column, seeds) for arm in arms]
+    if any(figures is None or figures.shape[-1] < 2 for figures in scored):
         return None
-    if len({figures.shape for figures in found if figures is not None}) != 1:
+    if len({figures.shape for figures in scored if figures is not None}) != 1:
         return None
-    total: Array = np.sum([weight[column] * figures for weight, figures in zip(weights, found, strict=True)], axis=0)
+    total: Array = np.sum([weight[column] * figures for weight, figures in zip(weights, scored, strict=True)], axis=0)
     return total
 
 

@@ -133,10 +133,10 @@ class Panel:
         """Return what each row of a task scored with one arm at these seeds, [S, rows]; None where it is not known."""
         if self.by_rows is None or arm not in self.arms:
             return None
-        found = list(self.by_rows[self.arms.index(arm), task][seeds])
-        if not found or any(rows is None for rows in found) or len({rows.shape for rows in found}) > 1:
+        figures = list(self.by_rows[self.arms.index(arm), task][seeds])
+        if not figures or any(rows is None for rows in figures) or len({rows.shape for rows in figures}) > 1:
             return None
-        return np.stack(found)
+        return np.stack(figures)
 
     def cells(self, *arms: str) -> tuple[str, ...]:
         """Return the keys of the cells of these arms."""
