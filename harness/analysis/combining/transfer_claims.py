@@ -101,7 +101,7 @@ def _difference(matrix: Matrix, arm: str, left: Pairs, right: Pairs) -> Estimate
     keys: dict[str, None] = {}
     for target in sorted({target for _, target in left}):
         first, other = (matrix.mean(arm, [pair for pair in pairs if pair[1] == target]) for pairs in (left, right))
-        if not np.isnan(first[0] - other[0]).any():
+        if first[1] and other[1]:
             parts.append(first[0] - other[0])
             keys |= dict.fromkeys((*first[1], *other[1]))
     return _of(np.mean(parts, axis=0) if parts else np.empty(0), tuple(keys))
@@ -113,8 +113,7 @@ def _above_guessing(matrix: Matrix, arm: str, pairs: Pairs) -> Estimate:
     Both have the score of the target's own delta below them, so a seed at which this is low raises both.
     """
     values, keys, _ = matrix.mean(arm, pairs)
-    place = matrix.arms.index(arm)
-    whole = [pair for pair in pairs if not np.isnan(matrix.ratios[place][pair]).any()]
+    place, whole = matrix.arms.index(arm), matrix.whole(arm, pairs)
     if not whole:
         return _of(values, keys)
     return _of(values - np.mean([matrix.guessing[place, target] for _, target in whole], axis=0), keys)

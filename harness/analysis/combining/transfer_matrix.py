@@ -51,10 +51,20 @@ class Matrix:
         known = self.guessing[arm, target][~np.isnan(self.guessing[arm, target])]
         return float(known.mean()) if len(known) else np.nan
 
+    def whole(self, arm: str, pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return the pairs that have a ratio at every seed at which any delta of this method was moved.
+
+        Other seeds are of methods that got more, or of cells that another exhibit has trained.
+        """
+        ratios = self.ratios[self.arms.index(arm)]
+        seeds = ~np.isnan(ratios).all(axis=(0, 1))
+        return [pair for pair in pairs if seeds.any() and not np.isnan(ratios[pair][seeds]).any()]
+
     def mean(self, arm: str, pairs: list[tuple[int, int]]) -> tuple[Array, tuple[str, ...], int]:
-        """Return ([S] mean ratio over these pairs, their cells, how many pairs lack a seed and do not count)."""
-        place = self.arms.index(arm)
-        whole = [pair for pair in pairs if not np.isnan(self.ratios[place][pair]).any()]
+        """Return ([S] mean ratio over these pairs, NaN at other seeds, their cells, how many pairs lack a seed and do
+        not count).
+        """
+        place, whole = self.arms.index(arm), self.whole(arm, pairs)
         if not whole:
             return np.full(len(self.seeds), np.nan), (), len(pairs)
         values = np.mean([self.ratios[place][pair] for pair in whole], axis=0)
@@ -72,11 +82,15 @@ def read(study: Study) -> Matrix:
     categories = {str(task): str(kind) for task, kind in zip(rows.task, rows.category, strict=True)}
     order = list(dict.fromkeys(categories.values()))
     tasks = sorted(categories, key=lambda task: (order.index(categories[task]), list(categories).index(task)))
-    seeds = tuple(sorted({int(seed) for seed in own.seed}))
+    seeds = tuple(sorted({int(seed) for seed in moved.seed}))  # others are of cells that another exhibit has trained
     shape = (len(trained), len(tasks), len(tasks), len(seeds))
     ratios, keys = np.full(shape, np.nan), np.empty(shape, dtype=object)
     keys.fill(())
-    scores = {(str(row["arm"]), str(row["task"]), int(row["seed"])): row for row in origin.values()}
+    scores = {
+        (str(row["arm"]), str(row["task"]), int(row["seed"])): row
+        for row in origin.values()
+        if int(row["seed"]) in seeds
+    }
     for row in moved.to_dict("records"):
         source = _source(row, origin)
         if source is None:
@@ -156,7 +170,8 @@ def _notes(study: Study, matrix: Matrix) -> tuple[str, ...]:
     for task in matrix.tasks:
         by_category.setdefault(matrix.categories[task], []).append(task)
     shown = "; ".join(f"{kind}: {', '.join(tasks)}" for kind, tasks in by_category.items())
-    gaps = int(np.isnan(matrix.ratios).any(axis=-1).sum())
+    places = [(source, target) for source in range(len(matrix.tasks)) for target in range(len(matrix.tasks))]
+    gaps = sum(len(places) - len(matrix.whole(arm, places)) for arm in matrix.arms)
     lines = [
         *notes.label(study),
         f"ratio: score without training over that of the target's own delta, same method and seed, mean over "

@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +27,7 @@ KINDS = {
 }
 OWN, WITHIN, ACROSS = 0.8, 0.7, 0.5
 Scores = Callable[[str, str], float | None]
-Make = Callable[[Scores], Study]
+Make = Callable[..., Study]
 
 
 def scored(run: Run, task: str, score: float, method: dict[str, Any], parent: str | None, seed: int) -> Run:
@@ -48,8 +48,8 @@ def scored(run: Run, task: str, score: float, method: dict[str, Any], parent: st
 def make(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> Make:
     monkeypatch.setattr(open_rates, "tuned", lambda content: True)
 
-    def do(scores: Scores) -> Study:
-        runs = []
+    def do(scores: Scores, further: Sequence[Run] = ()) -> Study:
+        runs = list(further)
         for seed in range(4):
             plain, keys = make_run("lora", "micro/sentiment", seed), {}
             for task in KINDS:
@@ -162,6 +162,17 @@ def test_keys_are_those_of_the_cell_that_evaluates_and_of_the_two_that_trained(m
     matrix = transfer_matrix.read(make(by_kind))
     digits = len(hashlib.sha256(b"").hexdigest())
     assert all(len(held) == 3 and {len(key) for key in held} == {digits} for held in matrix.keys.flat)
+
+
+@pytest.mark.parametrize("task", KINDS)
+def test_a_seed_at_which_nothing_is_moved_does_not_count(make: Make, make_run: Callable[..., Run], task: str) -> None:
+    """Another exhibit may have trained one of the cells at a further seed, in the same store."""
+    plain = make_run("lora", "micro/sentiment", 4)
+    before = make(by_kind)
+    after = make(by_kind, [scored(plain, task, OWN, {"name": "lora", "rank": 8}, None, seed) for seed in (4, 5)])
+    assert transfer_matrix.read(after).seeds == (0, 1, 2, 3)
+    first, second = (judge(one, "transfers-within-category") for one in (before, after))
+    assert (first.verdict, first.sentence) == (second.verdict, second.sentence)
 
 
 def test_guessing_is_taken_off_seed_by_seed(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
