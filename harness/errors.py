@@ -35,7 +35,8 @@ def near(value: str, names: Iterable[str], meant: Iterable[str] = (), also: Mapp
     """
     known = sorted(names)
     if close := closest(value, [*known, *meant], also):
-        return f" Did you mean {', '.join(close)}?"
+        shown = (name if name == name.strip() else repr(name) for name in close)  # a space at an end would not be seen
+        return f" Did you mean {', '.join(shown)}?"
     return f" Known: {', '.join(known[:12])}{' …' if len(known) > 12 else ''}." if known else ""
 
 

@@ -32,7 +32,10 @@ def check(task: Task) -> None:
         raise UsageError(f"task {task.name}: the metric {task.metric} is of {kind}.")
     for split, rows in task.splits.named().items():
         if not rows:
-            raise UsageError(f"task {task.name}: its {split} split is empty; it needs at least one row.")
+            raise UsageError(
+                f"task {task.name}: its {split} split is empty; it needs at least one row. A split without a file is "
+                "taken from train, which then needs more rows."
+            )
         for row in rows:
             _label(task, split, row)
         _template(task, split, rows[0])

@@ -52,7 +52,8 @@ def _typed_rows(path: Path, schema: Schema, columns: Mapping[str, str] | None) -
         ) from error
     except _BROKEN as error:
         near_row = f", after row {number}" if number else ""
-        raise UsageError(f"{path}: this is not a readable {_kind(path)} file{near_row} ({error}).") from error
+        hint = " A csv file has commas between its columns." if _kind(path) == "csv" else ""
+        raise UsageError(f"{path}: this is not a readable {_kind(path)} file{near_row} ({error}).{hint}") from error
 
 
 def typed(row: Any, schema: Schema, where: str, columns: Mapping[str, str] | None = None) -> Row:
@@ -69,6 +70,8 @@ def _value(row: Row, field: str, kind: Any, where: str) -> Any:
         raise UsageError(f"{where}: the field {field!r} is missing.{near(field, nested_fields.names(row))}")
     if kind is object:
         return value
+    if kind is ANSWER:
+        value, kind = str(value) if type(value) in (int, float) else value, str
     if kind in (list, dict):
         return _nested(value, kind, field, where)
     if type(value) is kind:
@@ -109,6 +112,8 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
+ANSWER = str | int | float
+"""The type of a column with answers: a text, or a number, which is read as the text that a CSV would have."""
 _WORDS = {str: "a text", int: "a whole number", float: "a number", list: "a list", dict: "an object"}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from harness.config.schema import TaskConfig
 from harness.errors import UsageError
 from tasks.base import Example
-from tasks.data.row_files import Row, Schema
+from tasks.data.row_files import ANSWER, Row, Schema
 
 HIDDEN = -1  # the label of a row whose answer the publisher keeps, or that has none
 
@@ -42,7 +42,7 @@ class Reader:
         return {
             **dict.fromkeys(self.texts, str),
             **{name: object for name in (self.label,) if name},
-            **{name: str for name in (self.target,) if name},
+            **{name: ANSWER for name in (self.target,) if name},
             **{name: list for name in (self.references, *lists) if name},
             **{name: str for name in self.choices if not lists},
         }

@@ -93,7 +93,8 @@ def compare(
     tests = _tests(relations, estimated, bounds, margin, lambda interval: interval)
     alone = _tests(relations, estimated, bounds, margin, lambda interval: statistics.with_rows(interval, 0.0))
     rows = zip(pairs, relations, estimated, tests, strict=True)
-    compared = [_comparison(*row, margin, len(pairs)) for row in rows]
+    undecided = max(1, sum(test.verdict == "inconclusive" for test in tests))  # Holm leaves the level to these
+    compared = [_comparison(*row, margin, undecided) for row in rows]
     return tuple(map(_beside, compared, estimated, alone))
 
 

@@ -102,7 +102,8 @@ def _compared(
     p_values = zip(worst, statistics.holm(worst), statistics.holm(plain), strict=True)
     tested = [(bounded, True) if own < 1 else (p, False) for own, bounded, p in p_values]
     rows = zip(pairs, similar, edges, shares, tested, strict=True)
-    made = zip([_comparison(reached, str(study.ceiling), *row, len(pairs)) for row in rows], bounds, strict=True)
+    undecided = max(1, sum(not (robust and p < ALPHA) for p, robust in tested))  # Holm leaves the level to these
+    made = zip([_comparison(reached, str(study.ceiling), *row, undecided) for row in rows], bounds, strict=True)
     made_at_best = [replace(row, at_best=row.verdict in DECIDED and bool(others)) for row, others in made]
     own = [_own(*row) for row in zip(shares, similar, edges, worst, bounds, strict=True)]
     return tuple(replace(row, test=test) for row, test in zip(made_at_best, own, strict=True))

@@ -77,6 +77,31 @@ def test_a_field_with_another_name_is_suggested(tmp_path: Path) -> None:
         row_files.read(path, SCHEMA)
 
 
+def test_a_space_around_a_suggested_name_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("text, label\na,1\n")
+    with pytest.raises(UsageError, match=r"'label' is missing\. Did you mean ' label'\?"):
+        row_files.read(tmp_path / "train.csv", SCHEMA)
+
+
+def test_a_csv_with_other_separators_is_told_what_it_lacks(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text('"text";"label"\n"a";1\n')
+    with pytest.raises(UsageError, match="has commas between its columns"):
+        row_files.read(tmp_path / "train.csv", SCHEMA)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".tsv", ".parquet"])
+def test_an_answer_may_be_a_number(tmp_path: Path, suffix: str) -> None:
+    """A score to predict, or the answer of a sum; an input text may not, because it would be another column."""
+    path = write(tmp_path / f"train{suffix}", [{"text": "x", "answer": 0.5}, {"text": "y", "answer": 3.25}])
+    rows = row_files.read(path, {"text": str, "answer": row_files.ANSWER})
+    assert [row["answer"] for row in rows] == ["0.5", "3.25"]
+    if suffix == ".jsonl":
+        for other in (True, [1], None):
+            write(path, [{"text": "x", "answer": other}])
+            with pytest.raises(UsageError, match="answer"):
+                row_files.read(path, {"text": str, "answer": row_files.ANSWER})
+
+
 @pytest.mark.parametrize("suffix", split_files.SUFFIXES)
 def test_a_file_that_is_not_what_it_says_is_refused(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"train{suffix}"

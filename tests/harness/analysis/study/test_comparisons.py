@@ -44,6 +44,18 @@ def test_the_seeds_that_one_of_several_would_take_are_more_than_it_has() -> None
     assert (row.seeds or 0) > 4
 
 
+def test_holm_leaves_the_whole_level_to_the_only_open_comparison() -> None:
+    """What has its verdict takes none of the level from the seeds that the others need."""
+    open_one, sure = of([0.02, 0.06, -0.01, 0.05]), of([0.20, 0.21, 0.19, 0.20])
+    alone = compared(open_one)
+    pairs = [("a", "b"), *((f"c{place}", "d") for place in range(9))]
+    first, *others = comparisons.compare(NO_RATES, pairs, ["above"] * 10, [open_one, *[sure] * 9], 0.01)
+    assert {row.verdict for row in others} == {"reproduced"}
+    assert (first.verdict, first.seeds) == ("inconclusive", alone.seeds)
+    both = comparisons.compare(NO_RATES, pairs[:2], ["above"] * 2, [open_one, open_one], 0.01)
+    assert (both[0].seeds or 0) > (alone.seeds or 0), "two that are open share the level"
+
+
 def test_the_least_sure_of_several_is_above_as_surely_as_it_says() -> None:
     above = of([0.07, 0.11, 0.04, 0.10])
     assert compared(replace(above, among=3)) == compared(above)
