@@ -24,14 +24,16 @@ def verdicts(findings: Sequence[Finding], model: str) -> Table:
     compared = [row for finding in findings for row in finding.comparisons]
     if any(row.seeds_verdict for row in compared):
         notes.append(
-            "interval, p and verdict: for new seeds and new test rows; row error: binomial, an upper bound, because "
-            "the answers of two methods are not paired row by row; over seeds alone: with these test rows fixed"
+            "interval, p and verdict: for new seeds and new test rows; row error: of the rows' own differences where "
+            "it is known what each row scored, else an upper bound that takes the methods' answers for independent; "
+            "over seeds alone: with these test rows fixed"
         )
     if any(row.look is not None for row in compared):
         notes.append(looks.note())
     if any(row.seeds or row.rows for row in compared):
         notes.append(
-            f"{SEEDS}: to decide with {power.POWER:.0%} probability, if the estimate is right; in brackets: for "
+            f"{SEEDS}: to decide with {power.POWER:.0%} probability, if the estimate is right, at the level that Holm "
+            "leaves to the undecided comparisons; in brackets: for "
             "the two ends of the 80 % interval of the spread"
         )
     return Table("verdicts", "Comparisons behind the claims", model, columns, tuple(rows), tuple(dict.fromkeys(notes)))
