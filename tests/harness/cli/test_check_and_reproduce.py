@@ -13,7 +13,8 @@ import pytest
 
 from harness import atomic_files
 from harness.analysis import report
-from harness.analysis.study import open_rates, proofs
+from harness.analysis.output import proofs
+from harness.analysis.study import open_rates
 from harness.cli.commands import check, reproduce
 from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import UsageError
