@@ -60,7 +60,7 @@ def coverage(
         alone = statistics.over_seeds(scores)
         bound, pairing = (
             statistics.with_rows(alone, estimates.row_error(given, ["a", "b"]))
-            for given in (replace(paired, by_rows=None), paired)
+            for given in (replace(paired, row_scores=None), paired)
         )
         hits += [found.low <= real <= found.high for found in (alone, bound, pairing)]
         widths += [found.high - found.low for found in (bound, pairing)]
@@ -71,13 +71,13 @@ def panel(right: np.ndarray) -> Panel:
     """right: [2, T, S, rows]."""
     _, tasks, seeds, rows = right.shape
     names, sizes = tuple(f"task{index}" for index in range(tasks)), np.full(tasks, float(rows))
-    by_rows = np.full(right.shape[:3], None, dtype=object)
-    for place in np.ndindex(by_rows.shape):
-        by_rows[place] = right[place]
-    values, keys = right.mean(axis=-1), np.full(by_rows.shape, "", dtype=object)
+    row_scores = np.full(right.shape[:3], None, dtype=object)
+    for place in np.ndindex(row_scores.shape):
+        row_scores[place] = right[place]
+    values, keys = right.mean(axis=-1), np.full(row_scores.shape, "", dtype=object)
     known = np.full(tasks, True)
     return Panel(
-        ("a", "b"), names, tuple(range(seeds)), values, keys, sizes, sizes * np.nan, known, by_rows=by_rows
+        ("a", "b"), names, tuple(range(seeds)), values, keys, sizes, sizes * np.nan, known, row_scores=row_scores
     )  # fmt: skip
 
 

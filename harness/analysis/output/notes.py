@@ -50,14 +50,14 @@ def interval(panel: Panel, rows: str = "test") -> str:
         return (
             f"{level} over seeds (Student's t on their means); it leaves out the error of the rows, which is not known"
         )
-    drawn = "the spread of what each row scored" if _by_rows(panel) else "binomial"
+    drawn = "the spread of what each row scored" if _rows_are_known(panel) else "binomial"
     return f"{level} for new seeds (Student's t on their means) and new {rows} rows ({drawn}, added in quadrature)"
 
 
-def _by_rows(panel: Panel) -> bool:
+def _rows_are_known(panel: Panel) -> bool:
     """Return whether it is known of every score what each row scored."""
     known = ~np.isnan(panel.values)
-    return panel.by_rows is not None and all(rows is not None for rows in panel.by_rows[known])
+    return panel.row_scores is not None and all(rows is not None for rows in panel.row_scores[known])
 
 
 UNREAD = 0.01

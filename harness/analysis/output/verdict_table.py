@@ -33,8 +33,7 @@ def verdicts(findings: Sequence[Finding], model: str) -> Table:
     if any(row.seeds or row.rows for row in compared):
         notes.append(
             f"{SEEDS}: to decide with {power.POWER:.0%} probability, if the estimate is right, at the level that Holm "
-            "leaves to the undecided comparisons; in brackets: for "
-            "the two ends of the 80 % interval of the spread"
+            "leaves to the undecided comparisons; in brackets: for the two ends of the 80 % interval of the spread"
         )
     return Table("verdicts", "Comparisons behind the claims", model, columns, tuple(rows), tuple(dict.fromkeys(notes)))
 

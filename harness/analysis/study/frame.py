@@ -166,8 +166,8 @@ def _score_rows(run: Run, base: Row, roles: Sequence[str]) -> list[Row]:
             shared = {"checkpoint": checkpoint, "step": point["step"], "rows": figures.get("n"), "metric": metric}
             shared |= {LOSS: losses.get(point["step"])}
             guess = {"chance": chances.get(scored["set"], base["chance"])}
-            by_row = {ROW_SCORES: (run.row_scores.get(checkpoint) or {}).get(scored["set"])}
-            rows.append({**base, **guess, **shared, **answers, **by_row, **scored})
+            by_rows = {ROW_SCORES: (run.row_scores.get(checkpoint) or {}).get(scored["set"])}
+            rows.append({**base, **guess, **shared, **answers, **by_rows, **scored})
     return rows + (_peak(run, rows) if "test" in roles else [])
 
 

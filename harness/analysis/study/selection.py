@@ -87,7 +87,7 @@ class Panel:
     values: [A, T, S] reported scores, NaN where missing. keys: [A, T, S] the cells behind, "" where missing.
     rows: [T] examples in the set (NaN unknown). base: [T] the score of guessing: the better of chance and the majority.
     by_row: [T] whether a value is the mean over these rows of figures from 0 to 1.
-    by_rows: [A, T, S] what each of the rows scored, [rows] from 0 to 1, or None where it is not known.
+    row_scores: [A, T, S] what each of the rows scored, [rows] from 0 to 1, or None where it is not known.
     best: the highest possible value; NaN where it is not known.
     bounds: [T] the lowest and the highest possible value, by which intervals are cut; empty where they are not known.
     """
@@ -102,7 +102,7 @@ class Panel:
     by_row: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]"
     best: float = np.nan
     bounds: tuple[tuple[float, float], ...] = ()
-    by_rows: "np.ndarray[tuple[int, ...], np.dtype[np.object_]] | None" = None
+    row_scores: "np.ndarray[tuple[int, ...], np.dtype[np.object_]] | None" = None
 
     def of(self, arm: str) -> Array:
         """Return the values [T, S] of one arm; all NaN for an arm that the panel lacks."""
@@ -115,25 +115,25 @@ class Panel:
         named = tuple(self.tasks[index] for index in places)
         rows, base, by_row = self.rows[places], self.base[places], self.by_row[places]
         bounds = tuple(self.bounds[index] for index in places) if self.bounds else ()
-        by_rows = None if self.by_rows is None else self.by_rows[:, places]
+        row_scores = None if self.row_scores is None else self.row_scores[:, places]
         return replace(
             self, tasks=named, values=values, keys=keys, rows=rows, base=base, by_row=by_row, bounds=bounds,
-            by_rows=by_rows,
+            row_scores=row_scores,
         )  # fmt: skip
 
     def at_best(self, keys: Collection[str]) -> "Panel":
         """Return the panel with the highest possible score in these cells."""
         raised = np.isin(self.keys, list(keys))
-        by_rows = None if self.by_rows is None else self.by_rows.copy()
-        if by_rows is not None:
-            by_rows[raised] = None
-        return replace(self, values=np.where(raised, self.best, self.values), by_rows=by_rows)
+        row_scores = None if self.row_scores is None else self.row_scores.copy()
+        if row_scores is not None:
+            row_scores[raised] = None
+        return replace(self, values=np.where(raised, self.best, self.values), row_scores=row_scores)
 
     def scored(self, arm: str, task: int, seeds: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]") -> "Array | None":
         """Return what each row of a task scored with one arm at these seeds, [S, rows]; None where it is not known."""
-        if self.by_rows is None or arm not in self.arms:
+        if self.row_scores is None or arm not in self.arms:
             return None
-        figures = list(self.by_rows[self.arms.index(arm), task][seeds])
+        figures = list(self.row_scores[self.arms.index(arm), task][seeds])
         if not figures or any(rows is None for rows in figures) or len({rows.shape for rows in figures}) > 1:
             return None
         return np.stack(figures)
@@ -147,8 +147,8 @@ class Panel:
 def only(whole: Panel, arms: tuple[str, ...]) -> Panel:
     """Return the panel with these arms alone."""
     at = [whole.arms.index(arm) for arm in arms]
-    by_rows = None if whole.by_rows is None else whole.by_rows[at]
-    return replace(whole, arms=arms, values=whole.values[at], keys=whole.keys[at], by_rows=by_rows)
+    row_scores = None if whole.row_scores is None else whole.row_scores[at]
+    return replace(whole, arms=arms, values=whole.values[at], keys=whole.keys[at], row_scores=row_scores)
 
 
 def panel(
@@ -173,7 +173,7 @@ def panel(
     keys = np.full(values.shape, "", dtype=object)
     size, base = np.full(len(tasks), np.nan), np.full(len(tasks), np.nan)
     by_row, ends = np.zeros(len(tasks), dtype=bool), [bounds] * len(tasks)
-    by_rows = np.full(values.shape, None, dtype=object)
+    row_scores = np.full(values.shape, None, dtype=object)
     for row in rows.itertuples():
         task = tasks.index(row.column)
         at = arms.index(row.arm), task, seeds.index(row.seed)
@@ -181,14 +181,14 @@ def panel(
         size[task] = _number(row.rows)
         base[task] = np.fmax(_number(row.majority), _number(row.chance))
         by_row[task] = scores and row.metric in BY_ROW and size[task] > 0
-        by_rows[at] = _by_rows(row.row_scores, float(values[at])) if by_row[task] else None
+        row_scores[at] = _row_scores(row.row_scores, float(values[at])) if by_row[task] else None
         ends[task] = (-HIGHEST if row.metric in SIGNED else 0.0, HIGHEST) if scores else bounds
     known = tuple(end for end in ends if end is not None)
     best = HIGHEST if scores else np.nan
-    return Panel(arms, tasks, seeds, values, keys, size, base, by_row, best, known, by_rows)
+    return Panel(arms, tasks, seeds, values, keys, size, base, by_row, best, known, row_scores)
 
 
-def _by_rows(packed: Any, score: float) -> "Array | None":
+def _row_scores(packed: Any, score: float) -> "Array | None":
     """Return what each row scored, from 0 to 1; None where it is not known, or where its mean is not the score."""
     if not isinstance(packed, str):
         return None

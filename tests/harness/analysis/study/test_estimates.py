@@ -178,28 +178,28 @@ def test_an_interval_for_new_rows_covers_where_one_over_seeds_alone_may_not(task
 def test_pairs_of_rows_count_only_where_every_seed_of_both_arms_has_them(ranking):
     answers = rows.answers(np.random.default_rng(1), 1, 300, 4, own=1.0, spread=0.1)
     paired = rows.panel(answers)
-    bound = estimates.row_error(replace(paired, by_rows=None), ["a", "b"])
+    bound = estimates.row_error(replace(paired, row_scores=None), ["a", "b"])
     found = estimates.row_error(paired, ["a", "b"])
     means = (answers[0] - answers[1]).mean(axis=(0, 1))
     assert 0.5 * means.std() < found * math.sqrt(300) < 1.1 * means.std()
     assert found < 0.9 * bound
-    gap = paired.by_rows.copy()
+    gap = paired.row_scores.copy()
     gap[1, 0, 2] = None
-    assert estimates.row_error(replace(paired, by_rows=gap), ["a", "b"]) == bound
+    assert estimates.row_error(replace(paired, row_scores=gap), ["a", "b"]) == bound
     one_less = paired.values.copy()
     one_less[1, 0, 2] = np.nan  # a seed that one arm lacks is in neither
-    assert estimates.row_error(replace(paired, by_rows=gap, values=one_less), ["a", "b"]) < 0.9 * bound
+    assert estimates.row_error(replace(paired, row_scores=gap, values=one_less), ["a", "b"]) < 0.9 * bound
     keys = np.array([[[f"{arm}{seed}" for seed in range(4)]] for arm in "ab"], dtype=object)
     keyed = replace(paired, keys=keys, best=1.0)
     raised = keyed.at_best(["a1"])
-    assert estimates.row_error(raised, ["a", "b"]) == estimates.row_error(replace(raised, by_rows=None), ["a", "b"])
+    assert estimates.row_error(raised, ["a", "b"]) == estimates.row_error(replace(raised, row_scores=None), ["a", "b"])
 
 
 def test_rows_that_all_agree_are_not_certain():
     same = rows.panel(np.ones((2, 1, 3, 50)))
     assert 0 < estimates.row_error(same, ["a", "b"]) < 0.05
-    bound = estimates.row_error(replace(same, by_rows=None), ["a"])
-    bound = estimates.row_error(replace(same, by_rows=None), ["a"])
+    bound = estimates.row_error(replace(same, row_scores=None), ["a"])
+    bound = estimates.row_error(replace(same, row_scores=None), ["a"])
     assert estimates.row_error(same, ["a"]) == pytest.approx(bound, rel=0.1)
 
 
