@@ -54,7 +54,7 @@ class Matrix:
     def whole(self, arm: str, pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """Return the pairs that have a ratio at every seed at which any delta of this method was moved.
 
-        Other seeds are of methods that got more, or of cells that another exhibit has trained.
+        Another method may have more seeds, and another exhibit may have trained cells at further ones.
         """
         ratios = self.ratios[self.arms.index(arm)]
         seeds = ~np.isnan(ratios).all(axis=(0, 1))

@@ -11,7 +11,7 @@ DRAWN = "_seed"
 
 
 def notes(study: Study, compared: Sequence[Comparison]) -> tuple[str, ...]:
-    """Return a sentence for each of the things that are shared by the seeds of what is compared."""
+    """Return a sentence for each thing that all seeds of these comparisons share."""
     words = {word for row in compared for side in (row.left, row.right) for word in side.split()}
     return (*_rows(study), *_orders(study), *_choices(study, words))
 

@@ -97,8 +97,8 @@ def paired_row_variance(figures: Array, squares: float) -> float:
     """Return the variance, over new test rows, of the mean over seeds and rows of what each row scored.
 
     figures: [S, rows], of a weighted sum of arms. squares: the sum of the squared weights. The spread of the rows'
-    means holds a share of the noise that seeds and rows have together; it is taken off, because the interval over seeds
-    has it. As in `row_variance`, two successes and two failures more keep rows that all agree from being certain.
+    means includes noise that differs by seed and row. Its share is subtracted, because the interval over seeds counts
+    it. As in `row_variance`, two successes and two failures are added, so that rows that all agree leave some error.
     """
     seeds, rows = figures.shape
     means = figures.mean(axis=0)
