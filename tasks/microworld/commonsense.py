@@ -17,6 +17,7 @@ from tasks.microworld.rows import Row
 
 Ask = Callable[[Random, int], world_questions.Question]
 SIZES = {"train": 384, "validation": 40, "test": 250}  # of each task
+MOST_TEST_ROWS = 4096  # of each task; one of them has hardly more distinct rows
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,12 @@ MAKERS: Mapping[str, tuple[rows.Maker, int]] = {
 CHANCE = sum(1 / options for _, options in MAKERS.values()) / len(MAKERS)
 
 
-def mixture(seed: str) -> Splits:
-    """Return all eight tasks: train and validation mixed in a fixed order, and a test set each."""
-    each = {name: rows.splits(maker, labels, f"{seed} {name}", SIZES) for name, (maker, labels) in MAKERS.items()}
+def mixture(seed: str, test_rows: int = 0) -> Splits:
+    """Return all eight tasks: train and validation mixed in a fixed order, and a test set each.
+
+    Where `test_rows` is more than the usual 250, further rows of each test set follow.
+    """
+    each = {
+        name: rows.splits(maker, labels, f"{seed} {name}", SIZES, test_rows) for name, (maker, labels) in MAKERS.items()
+    }
     return rows.mixed(each, seed)

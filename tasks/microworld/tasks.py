@@ -1,7 +1,7 @@
 """The microworld's tasks, one row each. The module that makes a task's rows shows an example of them.
 
-Rows are generated, not read; `split_seed` 0 gives the rows that every shipped number was made with. The sentiment,
-inference and question answering tasks have 512 test rows, or as many as `task.test_size` asks for.
+Rows are generated, not read; `split_seed` 0 gives the rows that every shipped number was made with. A test set has 512
+rows (instructions 300, each commonsense task 250), or as many more as `task.test_size` asks for.
 """
 
 from collections.abc import Callable
@@ -38,11 +38,22 @@ def _splits(maker: rows.Maker, labels: int, seed: str, test_rows: int) -> Splits
 
 
 def _generated(maker: rows.Maker, labels: int) -> Callable[[TaskConfig], Splits]:
-    def make(seed: str, config: TaskConfig) -> Splits:
-        wanted = min(config.test_size or 0, rows.MOST_TEST_ROWS)
-        return _splits(maker, labels, seed, wanted if wanted > rows.SIZES["test"] else 0)
+    def make(seed: str, test_rows: int) -> Splits:
+        return _splits(maker, labels, seed, test_rows)
 
-    return _made(make)
+    return _with_more(make, rows.SIZES["test"], rows.MOST_TEST_ROWS)
+
+
+def _with_more(make: Callable[[str, int], Splits], usual: int, most: int) -> Callable[[TaskConfig], Splits]:
+    """Return a loader that makes more than the `usual` number of rows of a test set where more are asked for, up to
+    `most`.
+    """
+
+    def wanted(seed: str, config: TaskConfig) -> Splits:
+        size = min(config.test_size or 0, most)
+        return make(seed, size if size > usual else 0)
+
+    return _made(wanted)
 
 
 def _review(maker: rows.Maker) -> TaskRow:
@@ -77,11 +88,11 @@ TASKS = {
     "micro/instructions": TaskRow(
         category="instruction following", metric="exact_match",
         template=PROMPT + "### instruction : {instruction} ### input : {input} ### response :",
-        load=_made(lambda seed, _: instructions.suite(seed)), answer="text", max_input_tokens=64, max_target_tokens=8, source=_SOURCE, generated=True,
+        load=_with_more(instructions.suite, instructions.SIZES["test"], instructions.MOST_TEST_ROWS), answer="text", max_input_tokens=64, max_target_tokens=8, source=_SOURCE, generated=True,
     ),
     "micro/commonsense": TaskRow(
         category="commonsense", metric="extracted_accuracy", template=PROMPT + "### instruction : {instruction} ### response :",
-        load=_made(lambda seed, _: commonsense.mixture(seed)), answer="text", chance=commonsense.CHANCE, max_input_tokens=112,
+        load=_with_more(commonsense.mixture, commonsense.SIZES["test"], commonsense.MOST_TEST_ROWS), answer="text", chance=commonsense.CHANCE, max_input_tokens=112,
         max_target_tokens=8, source=_SOURCE, generated=True,
     ),
 }  # fmt: skip
