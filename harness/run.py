@@ -70,7 +70,7 @@ def steps(cell: Cell, runtime: Runtime, folder: AttemptFolder, keeper: checkpoin
     outputs.predictions(folder, fitted, read.task, read.splits)
     record = {
         "status": "done",
-        "scores": outputs.scores(work, fitted),
+        "scores": outputs.scores(fitted),
         "best_step": fitted.best.step,
         "parameters": census.count(model),
         **(measured := meter.summary()),

@@ -10,10 +10,10 @@ from torch import nn
 
 from harness.config.schema import Cell
 from harness.store.attempt_folder import PREDICTIONS, ROW_SCORES, AttemptFolder, delta_file
-from harness.training import process_group, trained_tensors
-from harness.training.course.evaluations import Fitted, Point
+from harness.training import trained_tensors
+from harness.training.course.evaluations import Fitted
 from harness.training.course.work import Work
-from harness.training.score import Split, score
+from harness.training.score import Split
 from methods.attachment.delta_state import delta_state
 from tasks import registry as tasks
 from tasks.base import Task
@@ -56,32 +56,12 @@ def deltas(folder: AttemptFolder, fitted: Fitted, model: nn.Module) -> None:
             trained_tensors.save(folder, delta_file(checkpoint), delta_state(model))
 
 
-def scores(work: Work, fitted: Fitted) -> dict[str, dict[str, Any]]:
-    """Return checkpoint -> the record's scores of it. Where the last step is the best, it is scored once."""
-    scored: dict[int, dict[str, Any]] = {}
-    for point in fitted.points().values():
-        if point.step not in scored:
-            scored[point.step] = _with_sample(work, point)
-    return {checkpoint: dict(scored[point.step]) for checkpoint, point in fitted.points().items()}
-
-
-def _with_sample(work: Work, point: Point) -> dict[str, Any]:
-    """Return a point's scores. The sample of train is scored here, with the point's tensors put back.
-
-    Training is over and the reported sets are scored by then. So a sample that cannot be scored is missing, with its
-    reason.
-    """
-    scored: dict[str, Any] = {"step": point.step, "sets": {name: score.figures for name, score in point.scores.items()}}
-    trained_tensors.restore(work.model, point.tensors)
-    size, split = work.recipe.evaluation_batch_size, work.splits["train_sample"]
-    with work.meter.phase("evaluate"):
-        try:
-            sample = score(work.model, work.objective, split, work.task.metric, size)
-        except Exception as error:  # of whatever kind; in a team the other processes wait for this one
-            if process_group.mine().size > 1:
-                raise
-            return {**scored, "why_null": {"train_sample": f"not scored: {type(error).__name__}: {error}"}}
-    return {**scored, "sets": {**scored["sets"], "train_sample": sample.figures}}
+def scores(fitted: Fitted) -> dict[str, dict[str, Any]]:
+    """Return checkpoint -> the record's scores of it."""
+    return {
+        checkpoint: {"step": point.step, "sets": {name: score.figures for name, score in point.scores.items()}}
+        for checkpoint, point in fitted.points().items()
+    }
 
 
 def notes(work: Work, device: torch.device) -> dict[str, Any]:

@@ -12,10 +12,7 @@ from harness.training import process_group
 from harness.training.batches import Encoded
 from harness.training.objectives.base import Objective
 from tasks.base import Example, Task
-from tasks.data import splits
 from tasks.metrics.label_metrics import METRICS
-
-SAMPLE_ROWS = 128  # of train, scored too: the same rows for every method and seed
 
 
 @dataclass(frozen=True)
@@ -42,14 +39,13 @@ class Scored:
 
 
 def prepare(objective: Objective, task: Task) -> dict[str, Split]:
-    """Return every split by name, tokenised, and "train_sample": SAMPLE_ROWS rows of train."""
-    train = task.splits.train
-    sample, _ = splits.carve(train, min(SAMPLE_ROWS, len(train)), seed=0)
-    named = {**task.splits.named(), "train_sample": sample}
-    return {
-        name: Split(rows, objective.encode(rows), [list(row.references) or objective.target(row) for row in rows])
-        for name, rows in named.items()
-    }
+    """Return every split by name, tokenised."""
+    return {name: tokenised(objective, rows) for name, rows in task.splits.named().items()}
+
+
+def tokenised(objective: Objective, rows: Sequence[Example]) -> Split:
+    """Return rows as a split of their own."""
+    return Split(rows, objective.encode(rows), [list(row.references) or objective.target(row) for row in rows])
 
 
 def score(model: nn.Module, objective: Objective, split: Split, metric: str, batch_size: int) -> Scored:

@@ -113,8 +113,7 @@ def _curve(
 
 def _point(point: dict[str, Any]) -> dict[str, Any]:
     sets = {part: {"accuracy": score, "n": 500} for part, score in point["scores"].items()}
-    train = {"accuracy": min(1.0, point["scores"]["validation"] + 0.02), "n": 128}
-    return {"step": point["step"], "sets": {**sets, "train_sample": train}}
+    return {"step": point["step"], "sets": sets}
 
 
 def grid(

@@ -78,7 +78,7 @@ def test_a_sweep_leaves_complete_records(swept: Store) -> None:
     for name, record in records.items():
         assert identity.key(identity.from_json(record["cell"])) == record["key"]
         for point in ("best", "last"):
-            assert {"validation", "test", "train_sample"} <= set(record["scores"][point]["sets"])
+            assert {"validation", "test"} == set(record["scores"][point]["sets"])
         assert all(math.isfinite(number) for number in _numbers(record["scores"]))
         assert (record["parameters"]["delta"] > 0) == (name == "lora")
         assert record["time"]["cells_beside"] == 0

@@ -101,7 +101,7 @@ def _trains_and_scores(name: str, whole: ModelConfig, task: Task) -> None:
     model = backbone.load(config, objective.head, seed=0)
     model.get_input_embeddings().weight.requires_grad_(True)
     backbone.masters(model)
-    split = prepare(objective, task)["train_sample"]
+    split = prepare(objective, task)["train"]
     loss, total = step.losses(objective, _Charging(), model, split.encoded.batch(range(4)))
     step.add_gradients(total)
     assert torch.isfinite(loss)

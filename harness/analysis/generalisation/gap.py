@@ -26,6 +26,7 @@ BOTH_SAMPLES = (
     "its intervals are for other test rows and for another sample of training rows too; to decide more, it takes more "
     "rows in both"
 )
+NO_SAMPLE = f"the score on training rows is missing; probe={frame.TRAIN} measures it"
 
 
 def panel(study: Study, sets: str = "gap") -> Panel:
@@ -82,6 +83,8 @@ def _with_rows(study: Study, learnt: Panel, difference: Estimate, pair: tuple[st
 
     The sample is small, so its error is often larger than that over seeds.
     """
+    if difference.reason and not estimates.difference(study.clean, *pair).reason:
+        return replace(difference, reason=NO_SAMPLE)
     train = selection.panel(study.selected, frame.TRAIN, study.exhibit.methods(), scores=True)
     if difference.reason or not set(learnt.tasks) <= set(train.tasks):
         return difference

@@ -8,6 +8,7 @@ from harness import atomic_files
 from harness.config import conf_files, yaml_values
 from harness.errors import plain
 from harness.experiments.grids import labels
+from harness.probes import registry as probes
 from harness.store.archive import Run
 from harness.store.record import run_joules
 
@@ -18,7 +19,7 @@ Row = dict[str, Any]
 
 ROLES = ("validation", "test")
 TRAIN = "train_sample"
-"""The role of the sample of training rows, on which some tables show the score."""
+"""The role of the sample of training rows that the probe of this name scores, for tables of the generalisation gap."""
 BASE = ("key", "model", "task", "category", "arm", "method", "learning_rate", "recipe", "seed", "source")
 FACTS = ("rows", "metric", "chance", "majority", "delta", "head", "backbone", "cells_beside", "energy_j", "probes")
 SIZES = ("train_size", "live_bytes", "allocated_bytes", "step_flops", "unknown_share")
@@ -168,7 +169,26 @@ def _score_rows(run: Run, base: Row, roles: Sequence[str]) -> list[Row]:
             guess = {"chance": chances.get(scored["set"], base["chance"])}
             by_rows = {ROW_SCORES: (run.row_scores.get(checkpoint) or {}).get(scored["set"])}
             rows.append({**base, **guess, **shared, **answers, **by_rows, **scored})
+    rows = _with_sample(run, rows) if TRAIN in roles else rows
     return rows + (_peak(run, rows) if "test" in roles else [])
+
+
+def _with_sample(run: Run, rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with those of the sample of training rows, which a probe measured on the best checkpoint.
+
+    Until that probe was there, records had the sample among their sets. Where both have it, the probe's counts.
+    """
+    measured = probes.result(run.record, TRAIN) or {}
+    figures = (measured.get("sets") or {}).get(TRAIN) or {}
+    score = figures.get(run.record["task_facts"]["metric"])
+    if not isinstance(score, int | float):
+        return list(rows)
+    best = run.record["scores"]["best"]["step"]
+    like = {row["checkpoint"]: row for row in rows if row["role"] != TRAIN and row["step"] == best}
+    sample = {"set": TRAIN, "role": TRAIN, "score": float(score), "rows": figures.get("n")}
+    sample |= {ROW_SCORES: measured.get("row_scores"), **dict.fromkeys(ANSWERS)}
+    others = [row for row in rows if row["role"] != TRAIN or row["checkpoint"] not in like]
+    return [*others, *({**row, **sample} for row in like.values())]
 
 
 def _peak(run: Run, rows: Sequence[Row]) -> list[Row]:

@@ -14,7 +14,7 @@ from transformers import GenerationMixin
 from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
 from harness.errors import UsageError
 from harness.models import weight_files
-from harness.probes import _finished_cell, _runner, latency, likelihood
+from harness.probes import _finished_cell, _runner, latency, likelihood, train_sample
 from harness.probes import registry as probes
 from harness.processes import forkserver
 from harness.run import run
@@ -24,6 +24,7 @@ from harness.training.score import score
 from methods import registry as methods
 from tasks import registry as tasks
 from tasks.base import Example
+from tasks.metrics import row_figures
 
 RECIPE = RecipeConfig(learning_rate=1e-2, steps=2, evaluate_every=2, batch_size=8, evaluation_batch_size=64)
 TASKS = sorted({row.answer: name for name, row in tasks.catalogue().items() if "generated" in row.source}.values())
@@ -247,6 +248,20 @@ def test_where_likelihood_answers_the_probe_of_it_gives_the_cells_own_score(done
     own = store.read(key)["scores"]["best"]["sets"]["test"]  # type: ignore[index]
     assert (found["sets"]["test"]["accuracy"], found["sets"]["test"]["n"]) == (own["accuracy"], own["n"])
     assert len(likelihood.describe(found)) == 1
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_sample_of_training_rows_is_scored_as_the_model_answers_them(done: Done, task: str) -> None:
+    store, key, runtime = done(task=task)
+    found = probes.take(store, key, "train_sample", runtime)
+    assert found["status"] == "done", found
+    delta = store.counting_file(key, "delta-best.safetensors")
+    again = _finished_cell.assemble(store.cell(key), runtime, delta, torch.device("cpu"))
+    wanted = score(again.model, again.objective, again.splits["train"], again.task.metric, 64).figures
+    assert found["sets"]["train_sample"] == wanted, "sixteen rows are fewer than the sample's, so it has all of them"
+    rows = row_figures.unpack(found["row_scores"])
+    assert sum(rows) / row_figures.PARTS / len(rows) == pytest.approx(wanted[again.task.metric])
+    assert len(train_sample.describe(found)) == 1
 
 
 def test_the_likelihood_of_options_beside_generated_answers(done: Done) -> None:

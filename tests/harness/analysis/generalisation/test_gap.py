@@ -9,24 +9,30 @@ import numpy as np
 import pytest
 
 from harness.analysis.generalisation import gap
-from harness.analysis.study import open_rates, statistics, study
+from harness.analysis.study import estimates, open_rates, selection, statistics, study
 from harness.analysis.study.study import Study
 from harness.experiments import claims, exhibits
 from harness.experiments.verdict import Finding
 from harness.store.archive import Run
+from tasks.metrics import row_figures
 
 Make = Callable[..., Study]
 
 
 def with_train(run: Run, surplus: float | None) -> Run:
     """Return the run with a score on training rows that lies so much above its test score."""
-    points = {}
-    for name, point in run.record["scores"].items():
-        sets = {name: figures for name, figures in point["sets"].items() if name != "train_sample"}
-        if surplus is not None:
-            sets["train_sample"] = {"accuracy": sets["test"]["accuracy"] + surplus, "n": 128}
-        points[name] = {**point, "sets": sets}
-    return replace(run, record={**run.record, "scores": points})
+    if surplus is None:
+        return run
+    score = run.record["scores"]["best"]["sets"]["test"]["accuracy"] + surplus
+    probe = {"status": "done", "sets": {"train_sample": {"accuracy": score, "n": 128}}}
+    return replace(run, record={**run.record, "probes": {"train_sample": probe}})
+
+
+def as_before(run: Run) -> Run:
+    """Return the run as it was recorded when a cell still scored the sample of training rows itself."""
+    sample = run.record["probes"]["train_sample"]["sets"]
+    points = {name: {**point, "sets": {**point["sets"], **sample}} for name, point in run.record["scores"].items()}
+    return replace(run, record={**run.record, "probes": {}, "scores": points})
 
 
 @pytest.fixture
@@ -102,6 +108,58 @@ def test_records_without_a_score_on_training_rows_decide_nothing(make: Make) -> 
     assert finding.verdict == "untested"
     row = next(row for row in gap.table(made).rows if row[0].value == "lora")
     assert row[1].value is None or math.isnan(row[1].value)
+
+
+def test_records_from_before_the_probe_have_the_same_gap(make_grid: Callable[..., list[Run]]) -> None:
+    runs = [with_train(run, 0.1) for run in make_grid(methods=("full", "lora"))]
+    exhibit = exhibits.load("delta-gap")
+    (now,), (before,) = (study.studies(exhibit, each) for each in (runs, [as_before(run) for run in runs]))
+    assert np.nanmean(gap.panel(now).values) == pytest.approx(0.1)
+    assert np.array_equal(gap.panel(now).values, gap.panel(before).values)
+
+
+def test_a_sample_that_both_know_is_read_from_the_probe(make_grid: Callable[..., list[Run]]) -> None:
+    runs = [with_train(run, 0.1) for run in make_grid(methods=("full", "lora"))]
+    both = [
+        replace(
+            as_before(with_train(run, 0.3)),
+            record={**as_before(with_train(run, 0.3)).record, "probes": run.record["probes"]},
+        )
+        for run in runs
+    ]
+    (made,) = study.studies(exhibits.load("delta-gap"), both)
+    assert np.allclose(gap.panel(made).values, 0.1)
+
+
+def test_methods_that_answer_the_training_rows_alike_differ_more_surely(make_grid: Callable[..., list[Run]]) -> None:
+    """The rows of the sample are paired, as those of the test set are."""
+    draw = np.random.default_rng(0)
+    runs, rows = [], {}
+    for run in make_grid(methods=("full", "lora"), seeds=(0, 1, 2, 3)):
+        cell = run.record["cell"]
+        right = rows.setdefault(cell["task"]["name"], draw.random(128) < 0.8)
+        figures = [float(value) for value in right]
+        figures[cell["seed"]] = float(cell["method"]["name"] == "full")
+        sample = {"sets": {"train_sample": {"accuracy": float(np.mean(figures)), "n": 128}}}
+        probe = {"status": "done", **sample, "row_scores": row_figures.pack(figures)}
+        runs.append(replace(run, record={**run.record, "probes": {"train_sample": probe}}))
+    (paired,) = study.studies(exhibits.load("delta-gap"), runs)
+    unknown = [
+        replace(
+            run,
+            record={
+                **run.record,
+                "probes": {"train_sample": {**run.record["probes"]["train_sample"], "row_scores": None}},
+            },
+        )
+        for run in runs
+    ]
+    (bound,) = study.studies(exhibits.load("delta-gap"), unknown)
+    errors = []
+    for made in (paired, bound):
+        train = selection.panel(made.selected, "train_sample", made.exhibit.methods(), scores=True)
+        errors.append(estimates.row_error(train, ("full", "lora")))
+    assert errors[0] < errors[1] / 3
 
 
 def test_a_method_that_no_cell_has_leaves_the_claim_untested(make: Make) -> None:
