@@ -19,9 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read(
-    given: CommandLine, skip_impossible: bool = False, probed: Collection[str] = (), unprobed: Collection[int] = ()
+    given: CommandLine,
+    skip_impossible: bool = False,
+    probed: Collection[str] = (),
+    unprobed: Collection[int] | None = (),
 ) -> SweepOptions:
-    """Return what the words ask for. probed: further probes of finished cells. unprobed: seeds that get none.
+    """Return what the words ask for. probed: further probes of finished cells. unprobed: seeds that get none, besides
+    those of trials of learning rates; None where every cell gets them.
 
     Raise UsageError for a launcher, a field or a value that does not exist.
     """
@@ -32,7 +36,7 @@ def read(
         chosen,
         command_line.count("jobs", given.settings.get("jobs", given.settings.get("launcher.jobs"))),
         tuple(given.settings["rerun"].split(",")) if "rerun" in given.settings else (),
-        frozenset(unprobed),
+        None if unprobed is None else frozenset(unprobed),
         skip_impossible,
         device_fit.share,
     )

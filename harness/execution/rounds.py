@@ -37,7 +37,8 @@ def run(
     if not planned.cells and not planned.waiting:  # nothing reaches a sweep, which refuses what cannot run
         holes.check(planned.holes, 0)
     print("".join(f"{line}\n" for line in _unsearched(planned)), end="")
-    while todo := _now(planned, spent, settings.get("rerun", ())):
+    trials_first = bool(settings.get("rerun")) or settings.get("unprobed", ()) is None
+    while todo := _now(planned, spent, trials_first):
         left = None if deadline_s is None else max(0.0, deadline_s - (time.monotonic() - begun))
         trying = identity.key(todo[-1]) in planned.trials
         print("".join(f"{line}\n" for line in _announced(planned, trying, len(todo), bool(spent))), end="")
@@ -54,17 +55,23 @@ def run(
 def _round(
     planned: Planned, todo: Sequence[Cell], spent: Mapping[str, Cell], trying: bool, settings: Mapping[str, Any]
 ) -> int:
-    """Run the cells of one round; return its exit code. trying: they try rates, so no probe looks at them."""
+    """Run the cells of one round; return its exit code. trying: they try rates, so a probe looks at them only where the
+    settings leave no seed unprobed.
+    """
     own = identity.by_key(todo)
     beside = [cell for key, cell in {**spent, **planned.trials}.items() if key not in own]
-    own_settings: dict[str, Any] = {"unprobed": {*settings.get("unprobed", ()), *_seeds(planned)}}
+    unprobed = settings.get("unprobed", ())
+    own_settings: dict[str, Any] = {"unprobed": () if unprobed is None else {*unprobed, *_seeds(planned)}}
     own_settings |= {"role": "validation"} if trying else {}
     return sweep.run_cells(todo, **{**settings, **own_settings}, holes=planned.holes, beside=beside)
 
 
-def _now(planned: Planned, spent: Mapping[str, Cell], rerun: Sequence[str]) -> list[Cell]:
-    """Return the cells of the next round; the trials before all others where cells run again."""
-    cells = list(planned.trials.values()) if rerun and planned.trials and not spent else planned.now
+def _now(planned: Planned, spent: Mapping[str, Cell], trials_first: bool) -> list[Cell]:
+    """Return the cells of the next round.
+
+    trials_first: the first round has all trials, those that ended long ago, too: cells run again, or get probes.
+    """
+    cells = list(planned.trials.values()) if trials_first and planned.trials and not spent else planned.now
     return [cell for cell in cells if identity.key(cell) not in spent]
 
 

@@ -36,7 +36,8 @@ class SweepOptions:
 
     - runtime: where and how cells run. launcher, jobs: as in `sweep.run_cells`.
     - rerun: statuses (or "stale") that are run once more.
-    - unprobed: seeds whose cells get no probes.
+    - unprobed: seeds whose cells get no probes, besides those of trials of learning rates; None where every cell gets
+      them.
     - skip_impossible: run the other cells where some cannot run.
     - share: returns the share of a GPU that each of these cells needs, for launcher.gpus=auto.
     """
@@ -45,7 +46,7 @@ class SweepOptions:
     launcher: Launcher | None = None
     jobs: int | None = None
     rerun: Sequence[str] = ()
-    unprobed: Collection[int] = ()
+    unprobed: Collection[int] | None = ()
     skip_impossible: bool = False
     share: Callable[[Sequence[Cell]], float | None] | None = None
 
@@ -92,16 +93,17 @@ def decide(
     Raises UsageError for a value that a person has to correct, and for cells that cannot run, all of them at once.
     """
     runtime, wanted = options.runtime, probes.parse(options.runtime.probe)
-    measured = [identity.key(cell) for cell in many if cell.seed not in options.unprobed]
+    unprobed = options.unprobed or ()
+    measured = [identity.key(cell) for cell in many if cell.seed not in unprobed]
     probes.ready(store, measured or map(identity.key, many), wanted)
     follower.check(runtime.tracker)
     if options.launcher is not None:
         launchers.check(options.launcher.name)
     again = wanted if runtime.keep == "delta" else ()
-    todo = to_run(store, by_seed(many), options.rerun, again, options.unprobed)
+    todo = to_run(store, by_seed(many), options.rerun, again, unprobed)
     seen = {key: attempts.tried(store, key) for key in todo}
     # Cells that another process ended in the meantime are neither seen nor ours.
-    todo = to_run(store, list(todo.values()), options.rerun, again, options.unprobed)
+    todo = to_run(store, list(todo.values()), options.rerun, again, unprobed)
     parallel = any(cell.recipe.parallel != "none" for cell in todo.values())
     handing = launch.plan(options.sized(list(todo.values())), options.jobs, runtime, max(1, len(todo)), parallel)
     impossible = _impossible(todo, runtime.keep, "auto" if handing.elsewhere else runtime.device, check)

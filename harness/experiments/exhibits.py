@@ -26,8 +26,8 @@ from harness.experiments.grids.blocks import CHOSEN, RATE, TUNED, Block, read_bl
 from harness.probes import registry as probes
 
 FIELDS = (
-    "title", "source", "published", "floor", "ceiling", "sets", "tuning_seeds", "probe", "view", "claims", "forecast",
-    "grid",
+    "title", "source", "published", "floor", "ceiling", "sets", "tuning_seeds", "probe", "probe_trials", "view",
+    "claims", "forecast", "grid",
 )  # fmt: skip
 GROUP = "deltabench.exhibits"
 USUAL = "quick"
@@ -45,6 +45,8 @@ class Exhibit:
     shown nor used. claims: (name of the claim, its options) as declared.
     declared_tuning: seeds that only choose rates, where several are tried on them; for grids that have the same seeds
     at every rate (a block at the rate CHOSEN says it by itself).
+    probe_trials: whether the probes look at the trials of learning rates, too, for claims that have to hold at every
+    rate that validation cannot tell from the best.
     forecast: the load at which memory is forecast, for an exhibit that trains nothing; device_bytes: the memory of the
     device that the step should fit.
     """
@@ -62,6 +64,7 @@ class Exhibit:
     sets: str = "test"
     declared_tuning: frozenset[int] = frozenset()
     probes: tuple[str, ...] = ()
+    probe_trials: bool = False
     forecast: Load | None = None
     device_bytes: int | None = None
     path: Path = field(default_factory=Path)
@@ -141,6 +144,7 @@ def read(path: Path, folders: Sequence[Path] = ()) -> Exhibit:
         sets=_named([raw.get("sets", "test")], ("test", "validation"), f"{where}: sets")[0],
         declared_tuning=_seeds(raw.get("tuning_seeds", ()), where),
         probes=_named(raw.get("probe") or [], probes.names(), f"{where}: probe"),
+        probe_trials=_flag(raw.get("probe_trials", False), f"{where}: probe_trials"),
         path=path,
         **_forecast(raw.get("forecast"), where),
     )
@@ -153,6 +157,12 @@ def _seeds(raw: Any, where: str) -> frozenset[int]:
     if not all(isinstance(seed, int) and not isinstance(seed, bool) for seed in chosen_seeds):
         raise UsageError(f"{where}: tuning_seeds is a list of seeds such as [0]; it says {raw}.")
     return frozenset(chosen_seeds)
+
+
+def _flag(raw: Any, where: str) -> bool:
+    if not isinstance(raw, bool):
+        raise UsageError(f"{where} is true or false; it says {raw}.")
+    return raw
 
 
 def _forecast(raw: Any, where: str) -> dict[str, Any]:

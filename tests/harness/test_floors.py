@@ -46,6 +46,7 @@ FLOORS = (
     "harness.sharing",
     "harness.analysis.study",
     "harness.analysis.output",
+    "harness.analysis.robustness",
     "harness.analysis.views",
     "harness.analysis.generalisation",
     "harness.analysis.tuning",

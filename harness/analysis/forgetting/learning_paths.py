@@ -68,18 +68,21 @@ def paths(study: Study) -> dict[str, Path]:
     """Return key -> the cell's way. The score at a step is that of the curve, between two of its points by a straight
     line.
     """
-    curves = study.curves[study.curves.role == study.role].groupby(["key", "step"]).score.mean()
-    made = {}
     own = rows(study)
-    for key, probed in zip(map(str, own.key), own.probes, strict=True):
-        outcome = result(probed)
-        if not outcome.get("pretraining_loss") or key not in curves.index.get_level_values(0):
-            continue
-        points, losses = curves.loc[key], outcome["pretraining_loss"]
-        scores = np.interp(outcome["steps"], points.index.to_numpy(float), points.to_numpy(float))
-        above = tuple(float(loss - losses[0]) for loss in losses)
-        made[key] = Path(tuple(outcome["steps"]), tuple(map(float, scores)), above)
-    return made
+    made = {key: path(study, key, probed) for key, probed in zip(map(str, own.key), own.probes, strict=True)}
+    return {key: way for key, way in made.items() if way}
+
+
+def path(study: Study, key: str, probed: Mapping[str, Any]) -> Path | None:
+    """Return the way of one cell; None where it was not measured or has no curve."""
+    curve = study.curves[(study.curves.key == key) & (study.curves.role == study.role)]
+    outcome, points = result(probed), curve.groupby("step").score.mean()
+    if not outcome.get("pretraining_loss") or points.empty:
+        return None
+    losses = outcome["pretraining_loss"]
+    scores = np.interp(outcome["steps"], points.index.to_numpy(float), points.to_numpy(float))
+    above = tuple(float(loss - losses[0]) for loss in losses)
+    return Path(tuple(outcome["steps"]), tuple(map(float, scores)), above)
 
 
 def at_equal_score(study: Study, left: str, right: str) -> Panel:
@@ -88,12 +91,16 @@ def at_equal_score(study: Study, left: str, right: str) -> Panel:
     pair = selection.only(whole, (left, right))
     values = np.full(pair.values.shape, np.nan)
     for task, seed in np.ndindex(values.shape[1:]):
-        ways = [made.get(str(key)) for key in pair.keys[:, task, seed]]
-        if ways[0] is None or ways[1] is None:
-            continue
-        score = min(way.scores[-1] for way in ways if way)
-        values[:, task, seed] = [way.rise_at(score) for way in ways if way]
+        values[:, task, seed] = where_equal(*(made.get(str(key)) for key in pair.keys[:, task, seed]))
     return replace(pair, values=values)
+
+
+def where_equal(left: Path | None, right: Path | None) -> tuple[float, float]:
+    """Return both rises at the first step at which each reaches the lower of the two final scores; NaN unmeasured."""
+    if left is None or right is None:
+        return math.nan, math.nan
+    score = min(left.scores[-1], right.scores[-1])
+    return left.rise_at(score), right.rise_at(score)
 
 
 def on_every_task(known: "pd.DataFrame") -> "pd.DataFrame":

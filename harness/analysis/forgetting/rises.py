@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness.analysis.forgetting import learning_paths
+from harness.analysis.robustness import tied_rates
 from harness.analysis.study import comparisons, estimates
 from harness.analysis.study.findings import TEXT_ALONE, finding
 from harness.analysis.study.selection import Panel
@@ -18,13 +19,19 @@ from harness.experiments.claim_rows.claim import Claim
 from harness.experiments.verdict import Comparison, Finding
 
 Options = Mapping[str, Any]
+Row = Mapping[str, Any]
 SHARE = "rank_share"
 
 
 def less(study: Study, claim: Claim, options: Options) -> Finding:
     """Test whether left's loss on pretraining text rises less than right's."""
     panel = learning_paths.rises(study)
-    return _test(study, claim, options, lambda left, right: (panel, right, left), _as_rise, (TEXT_ALONE,))
+
+    def of_trials(left: Row, right: Row) -> float:
+        """Return by how much more the loss rises in the trial of right."""
+        return learning_paths.rise(right["probes"]) - learning_paths.rise(left["probes"])
+
+    return _test(study, claim, options, lambda left, right: (panel, right, left), _as_rise, (TEXT_ALONE,), of_trials)
 
 
 def less_at_equal_score(study: Study, claim: Claim, options: Options) -> Finding:
@@ -34,7 +41,13 @@ def less_at_equal_score(study: Study, claim: Claim, options: Options) -> Finding
         """Return the rises of two arms where both have the same score."""
         return learning_paths.at_equal_score(study, left, right), right, left
 
-    return _test(study, claim, options, read, _as_rise, (TEXT_ALONE,))
+    def of_trials(left: Row, right: Row) -> float:
+        """Return by how much more the loss rises in the trial of right, where both have the same score."""
+        ways = (learning_paths.path(study, str(row["key"]), row["probes"]) for row in (left, right))
+        lower, higher = learning_paths.where_equal(*ways)
+        return higher - lower
+
+    return _test(study, claim, options, read, _as_rise, (TEXT_ALONE,), of_trials)
 
 
 def higher_rank(study: Study, claim: Claim, options: Options) -> Finding:
@@ -48,7 +61,13 @@ def higher_rank(study: Study, claim: Claim, options: Options) -> Finding:
         raised = np.array([math.log10(times) * (arm == right) for arm in powers.arms])
         return replace(powers, values=powers.values + raised[:, None, None]), left, right
 
-    return _test(study, claim, options, read, lambda row: _as_ratio(row, times), ())
+    def of_trials(left: Row, right: Row) -> float:
+        """Return the power of ten of the ratio of the ranks in two trials, less that of `times`."""
+        names = spectrum.shared(study)
+        shares = [spectrum.mean(row["probes"], names, SHARE) for row in (left, right)]
+        return math.log10(shares[0] / shares[1] / times) if min(shares) > 0 else math.nan
+
+    return _test(study, claim, options, read, lambda row: _as_ratio(row, times), (), of_trials)
 
 
 def _as_ratio(row: Comparison, times: float) -> str:
@@ -86,18 +105,22 @@ def _test(
     read: Callable[[str, str], tuple[Panel, str, str]],
     describe: Callable[[Comparison], str],
     remarks: tuple[str, ...],
+    of_trials: tied_rates.Difference,
 ) -> Finding:
     """Test a difference of two arms. read: (left, right) -> a panel, and the arms whose difference it is.
 
-    describe: what the sentence says of a comparison. remarks: notes of the finding.
+    describe: what the sentence says of a comparison. remarks: notes of the finding. of_trials: the same difference of
+    two trials of learning rates; a verdict has to hold at all rates that validation cannot tell apart.
     """
     margin, compared = float(options["margin"]), pairs.sides(study, options)
     panels = [read(*pair) for pair in compared]
     differences = [estimates.difference(_learnt(study, panel), first, second) for panel, first, second in panels]
     rows = comparisons.compare(study, compared, ["above"] * len(compared), differences, margin)
     # A better rate may forget more, or less: neither side's rate alone decides.
-    rows = tuple(replace(row, sides=((), ())) for row in rows) or pairs.absent(options, "above")
-    left_out = (*study.left_out(), *remarks)
+    rows = tuple(replace(row, sides=((), ())) for row in rows)
+    rows, tied = tied_rates.at_each(study, rows, of_trials, margin)
+    rows = rows or pairs.absent(options, "above")
+    left_out = (*study.left_out(), *remarks, *tied)
     return finding(study, claim, margin, rows, {"left_out": left_out}, pairs.lacking(study, options), describe)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.analysis.output import notes, rate_marks
 from harness.analysis.output.table import Table, number
+from harness.analysis.robustness import tied_rates
 from harness.analysis.study import comparisons, estimates, findings, selection, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.selection import Panel
@@ -46,7 +47,15 @@ def more(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     rows = comparisons.compare(study, pairs, ["above"] * len(pairs), differences, margin)
     absent = [str(options[side]) for side, there in (("left", left), ("right", right)) if not there]
     rows = tuple(replace(row, sides=((), ())) for row in rows)  # a better rate may find more of them, or fewer
-    return findings.finding(study, claim, margin, rows, {"epsilon": options["epsilon"]}, absent, described)
+    names, epsilon = shared(study), float(options["epsilon"])
+
+    def of_trials(first: Mapping[str, Any], other: Mapping[str, Any]) -> float:
+        """Return how many intruders more per matrix the first trial has."""
+        many, few = (mean(row["probes"], names, "likeness", epsilon) for row in (first, other))
+        return many - few
+
+    rows, tied = tied_rates.at_each(study, rows, of_trials, margin)
+    return findings.finding(study, claim, margin, rows, {"epsilon": epsilon, "left_out": tied}, absent, described)
 
 
 def counts(study: Study, epsilon: float) -> Panel:

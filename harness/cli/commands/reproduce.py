@@ -101,7 +101,8 @@ def _reproduce(arguments: argparse.Namespace, output: Output) -> int:
     blocks, notes = overrides.reshape(exhibit, exhibit.blocks(scale), given.block, given.added)
     exhibit = overrides.searched(exhibit, blocks)
     most = seed_budget.most_seeds(exhibit, blocks, arguments.max_seeds) if arguments.until_decided else None
-    options = request.read(given, arguments.skip_impossible, exhibit.probes, exhibit.tuning_seeds())
+    unprobed = None if exhibit.probe_trials else exhibit.tuning_seeds()
+    options = request.read(given, arguments.skip_impossible, exhibit.probes, unprobed)
     deadline_s = command_line.seconds(arguments.duration) if arguments.duration else None
     selection = exhibit_words(given.block, given.added)
     folder = _folder(arguments.out, exhibit, overrides.label(scale, given.block, given.added))

@@ -95,6 +95,14 @@ def test_the_same_command_again_runs_nothing_and_looks_at_the_reported_cells(run
     assert [(len(call["cells"]), len(call["todo"])) for call in calls] == [(4, 0)]
 
 
+def test_where_no_seed_is_unprobed_the_trials_are_looked_at_too_however_long_ago_they_ended(run):
+    _, _, calls, _ = run(top(1e-2), unprobed=None)
+    assert [len(call["todo"]) for call in calls] == [6, 3, 2, 4]
+    assert all(call["unprobed"] == () for call in calls)
+    _, _, again, _ = run(top(1e-2), unprobed=None)
+    assert [(len(call["cells"]), len(call["todo"])) for call in again] == [(11, 0), (4, 0)]
+
+
 def test_a_search_that_was_stopped_goes_on(run):
     code, _, _, _ = run(top(1e-2), stop_after=1)
     assert code == 130

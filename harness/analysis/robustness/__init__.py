@@ -1,0 +1,1 @@
+"""Whether a verdict holds under choices that the data cannot settle."""

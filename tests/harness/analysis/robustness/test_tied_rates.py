@@ -1,0 +1,109 @@
+"""A verdict on what is no score holds at every learning rate that validation cannot tell from the best."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.analysis.robustness import tied_rates
+from harness.analysis.study import open_rates, study
+from harness.analysis.study.study import Study
+from harness.experiments import claims, exhibits
+from harness.experiments.verdict import Finding
+from harness.store.archive import Run
+from tests.harness import made_runs
+
+RATES = (3e-4, 1e-3, 3e-3, 1e-2)
+TUNING = 200
+ROWS = 256
+STEPS = [0, 100, 200]
+
+
+def probed(rise: float) -> dict[str, Any]:
+    losses = [0.5, 0.5 + rise / 2, 0.5 + rise]
+    return {"forgetting": {"status": "done", "steps": STEPS, "pretraining_loss": losses, "documents": 8, "others": {}}}
+
+
+def with_validation(run: Run, score: float) -> Run:
+    points = {
+        name: {**point, "sets": {**point["sets"], "validation": {"accuracy": score, "n": ROWS}}}
+        for name, point in run.record["scores"].items()
+    }
+    return replace(run, record={**run.record, "scores": points})
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Study]:
+    monkeypatch.setattr(open_rates, "tuned", lambda content: True)
+
+    def do(validation: Mapping[str, Mapping[float, float]], rises: Mapping[str, Mapping[float, float]]) -> Study:
+        """Each method's validation score and rise by rate; the rises of the trials are left out where there is none."""
+        runs = []
+        for method, scores in validation.items():
+            best = max(scores, key=lambda rate: (scores[rate], -rate))
+            for rate, score in scores.items():
+                trial = with_validation(made_runs.run(method, "micro/sentiment", TUNING, learning_rate=rate), score)
+                found = probed(rises[method][rate]) if rate in rises[method] else {}
+                runs.append(replace(trial, record={**trial.record, "probes": found}))
+            for seed in range(4):
+                reported = made_runs.run(method, "micro/sentiment", seed, learning_rate=best)
+                found = probed(rises[method].get(best, 1.0) + 0.001 * seed * (method == "full"))
+                runs.append(replace(reported, record={**reported.record, "probes": found}))
+        exhibit = replace(exhibits.load("delta-forgetting"), declared_tuning=frozenset({TUNING}), floor=None)
+        (made,) = study.studies(exhibit, runs)
+        return made
+
+    return do
+
+
+def judge(made: Study) -> Finding:
+    claim = claims.find("forgets-less")
+    given = {**claim.options, "left": "lora", "right": "full"}
+    return claim.with_options(given).find(made, given)
+
+
+FLAT = {3e-4: 0.7, 1e-3: 0.87, 3e-3: 0.86, 1e-2: 0.6}
+SHARP = {3e-4: 0.8, 1e-3: 0.9, 3e-3: 0.8}
+"""In FLAT 3e-3 is within one standard error of the best, .021 on 256 rows; no other rate is, and none in SHARP."""
+
+
+def test_rates_within_one_standard_error_of_the_best_are_tied(make: Callable[..., Study]) -> None:
+    made = make({"lora": FLAT, "full": SHARP}, {"lora": {}, "full": {}})
+    assert tied_rates.of(made, "lora", "micro/sentiment") == (1e-3, 3e-3)
+    assert tied_rates.of(made, "full", "micro/sentiment") == (1e-3,)
+
+
+@pytest.mark.parametrize(
+    ("other", "verdict"),
+    [(0.2, "reproduced"), (3.0, "inconclusive")],
+)
+def test_a_verdict_holds_at_each_tied_rate(make: Callable[..., Study], other: float, verdict: str) -> None:
+    rises = {"lora": {3e-4: 9.0, 1e-3: 0.1, 3e-3: other, 1e-2: 9.0}, "full": dict.fromkeys(RATES, 1.0)}
+    finding = judge(make({"lora": FLAT, "full": SHARP}, rises))
+    assert finding.verdict == verdict, finding.sentence
+    assert (tied_rates.DOUBT in finding.sentence) == (verdict == "inconclusive")
+    (note,) = [text for text in finding.notes if "cannot tell" in text]
+    assert "lora 1e-3, 3e-3" in note
+    assert f"from {1.0 - other:.2f} to 0.90" in note
+
+
+def test_one_best_rate_leaves_the_verdict_as_it_is(make: Callable[..., Study]) -> None:
+    rises = {"lora": {3e-4: 9.0, 1e-3: 0.1, 3e-3: 9.0}, "full": dict.fromkeys(RATES, 1.0)}
+    finding = judge(make({"lora": SHARP, "full": SHARP}, rises))
+    assert finding.verdict == "reproduced", finding.sentence
+    assert not any("cannot tell" in note for note in finding.notes)
+
+
+def test_trials_that_no_probe_has_looked_at_are_named(make: Callable[..., Study]) -> None:
+    finding = judge(make({"lora": FLAT, "full": FLAT}, {"lora": {}, "full": {}}))
+    (note,) = [text for text in finding.notes if "cannot tell" in text]
+    assert note.endswith("what they would change was not measured")
+
+
+def test_tied_rates_count_in_later_looks_too(make: Callable[..., Study]) -> None:
+    """A verdict over several looks is made from a comparison's own test, which must not know it better."""
+    rises = {"lora": {1e-3: 0.1, 3e-3: 3.0}, "full": dict.fromkeys(RATES, 1.0)}
+    (row,) = judge(make({"lora": FLAT, "full": SHARP}, rises)).comparisons
+    assert row.test is not None
+    assert (row.test.verdict, row.test.p) == ("inconclusive", 1.0)
