@@ -95,7 +95,10 @@ def across(panel: Panel, left: str, right: str, columns: list[tuple[str, str]]) 
     if np.isnan(values).all(axis=1).any():
         return estimates.absent("no seed was run for both on every task")
     main, beside = statistics.interval(values)
-    error = float(np.hypot(estimates.row_error(mine, [left]), estimates.row_error(other, [right])))
+    places = [[panel.tasks.index(pair[side]) for pair in columns] for side in (0, 1)]
+    share = 1 / len(columns)
+    terms = [(share, left, place) for place in places[0]] + [(-share, right, place) for place in places[1]]
+    error = estimates.error_across(panel, terms)
     sides = mine.cells(left), other.cells(right)
     again = estimates.raised(panel, lambda raised: across(raised, left, right, columns))
     return Estimate(statistics.with_rows(main, error), beside, keys=sides[0] + sides[1], sides=sides, at_best=again)

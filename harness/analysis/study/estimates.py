@@ -31,6 +31,8 @@ class Estimate:
     among: int = 1
 
 
+Term = tuple[float, str, int]
+"""A part of a weighted sum of scores: its weight, an arm, and the place of a column."""
 UNLEARNT = "the ceiling is not above the floor on any task"
 NOTHING = Interval(np.nan, np.nan, np.nan)
 
@@ -77,10 +79,42 @@ def row_error(panel: Panel, arms: Sequence[str], weights: Sequence[Array] | None
         return 0.0
     weights = weights or [np.full(len(panel.tasks), 1.0 if place == 0 else -1.0) for place in range(len(arms))]
     columns: dict[tuple[str, str], list[int]] = {}
-    for place, task in enumerate(panel.tasks):
-        name, _, part = task.partition(":")
-        columns.setdefault((name.partition(" ")[0], part), []).append(place)
+    for place in range(len(panel.tasks)):
+        columns.setdefault(_test_rows(panel, place), []).append(place)
     return math.sqrt(sum(_same_rows(panel, arms, weights, at) for at in columns.values())) / len(panel.tasks)
+
+
+def _test_rows(panel: Panel, column: int) -> tuple[str, str]:
+    """Return the same names for columns with the same test rows, as those that differ in training only."""
+    name, _, part = panel.tasks[column].partition(":")
+    return name.partition(" ")[0], part
+
+
+def error_across(panel: Panel, terms: Sequence[Term]) -> float:
+    """Return the standard error, over new test rows, of a weighted sum of scores of arms in different columns.
+
+    Scores on the same test rows are paired where it is known what each row scored, as in `row_error`. Otherwise they
+    are taken for independent, which is an upper bound for a difference. 0 where a metric is no mean over rows.
+    """
+    if not all(panel.by_row[column] for _, _, column in terms):
+        return 0.0
+    groups: dict[tuple[str, str], list[Term]] = {}
+    for term in terms:
+        groups.setdefault(_test_rows(panel, term[2]), []).append(term)
+    return math.sqrt(sum(_across(panel, group) for group in groups.values()))
+
+
+def _across(panel: Panel, terms: Sequence[Term]) -> float:
+    """Return the variance of a weighted sum of scores on the same test rows."""
+    values = np.stack([panel.of(arm)[column] for _, arm, column in terms])
+    seeds = ~np.isnan(values).any(axis=0)
+    scored = [panel.scored(arm, column, seeds) for _, arm, column in terms]
+    known = [weight * figures for (weight, _, _), figures in zip(terms, scored, strict=True) if figures is not None]
+    if len(known) == len(terms) and len({figures.shape for figures in known}) == 1 and known[0].shape[-1] > 1:
+        return statistics.paired_row_variance(np.sum(known, axis=0), sum(weight**2 for weight, _, _ in terms))
+    means = [np.clip(np.nanmean(scores), 0, 1) for scores in values]
+    shares = [statistics.row_variance(mean, panel.rows[term[2]]) for term, mean in zip(terms, means, strict=True)]
+    return float(sum(weight**2 * share for (weight, _, _), share in zip(terms, shares, strict=True)))
 
 
 def _same_rows(panel: Panel, arms: Sequence[str], weights: Sequence[Array], columns: Sequence[int]) -> float:
@@ -158,7 +192,7 @@ def between(panel: Panel, arm: str, left: int, right: int) -> Estimate:
     if np.isnan(values).all():
         return absent("no seed was run for both")
     main, beside = statistics.interval(values)
-    error = math.hypot(*(row_error(side, [arm]) for side in columns)) if panel.by_row[[left, right]].all() else 0.0
+    error = error_across(panel, [(1.0, arm, left), (-1.0, arm, right)])
     sides = columns[0].cells(arm), columns[1].cells(arm)
     again = raised(panel, lambda other: between(other, arm, left, right))
     return Estimate(statistics.with_rows(main, error), beside, keys=sides[0] + sides[1], sides=sides, at_best=again)

@@ -195,10 +195,29 @@ def test_pairs_of_rows_count_only_where_every_seed_of_both_arms_has_them(ranking
     assert estimates.row_error(raised, ["a", "b"]) == estimates.row_error(replace(raised, row_scores=None), ["a", "b"])
 
 
+def test_columns_with_the_same_test_rows_are_paired_in_a_difference():
+    """As a few training rows against many, or examples in the prompt against as many in training."""
+    answers = rows.answers(np.random.default_rng(2), 1, 300, 4, own=1.0, spread=0.1)
+    paired = rows.panel(np.swapaxes(answers, 0, 1))  # two columns of one arm, with the same rows
+    both = replace(paired, tasks=("micro/a train_size=10", "micro/a shots=4"))
+    terms = [(1.0, "a", 0), (-1.0, "a", 1)]
+    found = estimates.error_across(both, terms)
+    means = (answers[0] - answers[1]).mean(axis=(0, 1))
+    assert 0.5 * means.std() < found * math.sqrt(300) < 1.1 * means.std()
+    alone = [estimates.row_error(both.at([column]), ["a"]) for column in (0, 1)]
+    unknown = replace(both, row_scores=None)
+    bound = [estimates.row_error(unknown.at([column]), ["a"]) for column in (0, 1)]
+    assert estimates.error_across(unknown, terms) == pytest.approx(math.hypot(*bound))
+    assert found < 0.9 * math.hypot(*bound)
+    apart = replace(both, tasks=("micro/a", "micro/b"))
+    assert estimates.error_across(apart, terms) == pytest.approx(math.hypot(*alone)), (
+        "other rows have nothing in common"
+    )
+
+
 def test_rows_that_all_agree_are_not_certain():
     same = rows.panel(np.ones((2, 1, 3, 50)))
     assert 0 < estimates.row_error(same, ["a", "b"]) < 0.05
-    bound = estimates.row_error(replace(same, row_scores=None), ["a"])
     bound = estimates.row_error(replace(same, row_scores=None), ["a"])
     assert estimates.row_error(same, ["a"]) == pytest.approx(bound, rel=0.1)
 
