@@ -60,9 +60,9 @@ def span(study: Study, left: str, right: str, difference: Difference) -> Span | 
         tried = {arm: of(study, arm, task) for arm in (left, right)}
         for arm, rates in tried.items():
             several.setdefault(arm, set()).update(rates if len(rates) > 1 else ())
-        found = [_at(study, task, (left, right), pair, difference) for pair in itertools.product(*tried.values())]
-        lows.append(np.min(found or [math.nan]))
-        highs.append(np.max(found or [math.nan]))
+        estimated = [_at(study, task, (left, right), pair, difference) for pair in itertools.product(*tried.values())]
+        lows.append(np.min(estimated or [math.nan]))
+        highs.append(np.max(estimated or [math.nan]))
     rates = {arm: tuple(sorted(values)) for arm, values in several.items() if values}
     return Span(float(np.mean(lows)), float(np.mean(highs)), rates) if rates else None
 
@@ -74,8 +74,8 @@ def _at(study: Study, task: str, arms: tuple[str, str], rates: tuple[float, ...]
         rows = _trials(study, arm, task, study.role)
         at_rate = rows[rows.learning_rate == tried].drop_duplicates(["key"])
         sides.append({row["seed"]: row for row in at_rate.to_dict("records")})
-    found = [difference(sides[0][seed], sides[1][seed]) for seed in sides[0] if seed in sides[1]]
-    return float(np.mean(found)) if found else math.nan
+    estimated = [difference(sides[0][seed], sides[1][seed]) for seed in sides[0] if seed in sides[1]]
+    return float(np.mean(estimated)) if estimated else math.nan
 
 
 def _trials(study: Study, arm: str, task: str, role: str) -> "pd.DataFrame":
@@ -92,16 +92,16 @@ def at_each(
     that validation cannot tell apart, and notes on these rates.
     """
     spans = [span(study, row.left, row.right, difference) for row in rows]
-    judged = tuple(_judged(row, found, margin) for row, found in zip(rows, spans, strict=True))
-    return judged, [line for row, found in zip(rows, spans, strict=True) for line in _note(row, found)]
+    judged = tuple(_judged(row, extremes, margin) for row, extremes in zip(rows, spans, strict=True))
+    return judged, [line for row, extremes in zip(rows, spans, strict=True) for line in _note(row, extremes)]
 
 
-def _judged(row: Comparison, found: Span | None, margin: float) -> Comparison:
+def _judged(row: Comparison, extremes: Span | None, margin: float) -> Comparison:
     """Return a comparison, inconclusive where its verdict does not hold at equally good rates."""
-    if found is None or row.verdict not in DECIDED:
+    if extremes is None or row.verdict not in DECIDED:
         return row
-    holds = found.low > margin if row.verdict == "reproduced" else found.high <= margin
-    if holds or math.isnan(found.low) or math.isnan(found.high):
+    holds = extremes.low > margin if row.verdict == "reproduced" else extremes.high <= margin
+    if holds or math.isnan(extremes.low) or math.isnan(extremes.high):
         return row
     own = replace(row.test, verdict="inconclusive", p=1.0) if row.test else None
     return replace(
@@ -109,13 +109,14 @@ def _judged(row: Comparison, found: Span | None, margin: float) -> Comparison:
     )
 
 
-def _note(row: Comparison, found: Span | None) -> Iterator[str]:
+def _note(row: Comparison, extremes: Span | None) -> Iterator[str]:
     """Yield what a comparison is at equally good rates, or that nobody measured it; nothing where there are none."""
-    if found is None:
+    if extremes is None:
         return
-    named = "; ".join(f"{arm} {', '.join(map(rate, rates))}" for arm, rates in found.rates.items())
+    named = "; ".join(f"{arm} {', '.join(map(rate, rates))}" for arm, rates in extremes.rates.items())
     between = f"{row.left} against {row.right}: validation cannot tell these learning rates apart: {named}"
-    if math.isnan(found.low) or math.isnan(found.high):
+    if math.isnan(extremes.low) or math.isnan(extremes.high):
         yield f"{between}; what they would change was not measured"
     else:
-        yield f"{between}; with them the difference on the tuning seeds is from {found.low:.2f} to {found.high:.2f}"
+        ends = f"from {extremes.low:.2f} to {extremes.high:.2f}"
+        yield f"{between}; with them the difference on the tuning seeds is {ends}"
