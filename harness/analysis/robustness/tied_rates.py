@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.analysis.study import statistics
 from harness.analysis.study.study import Study
 from harness.experiments.verdict import Comparison
 from harness.formatting import rate
@@ -48,7 +49,7 @@ def of(study: Study, arm: str, task: str) -> tuple[float, ...]:
     means = rows.groupby("learning_rate").score.mean()
     count = float(rows[rows.learning_rate == means.idxmax()].rows.sum())
     best = float(means.max())
-    error = math.sqrt(best * (1 - best) / count)
+    error = math.sqrt(statistics.row_variance(np.float64(best), np.float64(count)))
     return tuple(float(tried) for tried, score in means.items() if score >= best - error)
 
 
