@@ -10,7 +10,7 @@ from harness.config.step_load import Load
 from harness.errors import UsageError
 from harness.forecast import quantised_shapes, synthetic_step
 from harness.forecast.prepared_cell import Subject, prepare
-from harness.measurement.allocations import Log
+from harness.measurement.allocations import UPDATE, Log
 from harness.store import identity
 from methods.backbone.trainable_parameters import trainable
 
@@ -137,9 +137,10 @@ class Course:
         multiplication and an addition are two. A quantised base counts as the dense one that its products are made
         with.
         """
-        parts = self._subject.load.accumulation
         trains = any(True for _ in trainable(self._subject.model))
-        return log.operations * parts // min(parts, synthetic_step.PARTS) if trains else 0
+        of_part = sum(count for phase, count in log.operations.items() if phase != UPDATE)
+        whole = of_part * self._subject.load.accumulation // synthetic_step.parts_run(self._subject)
+        return whole + log.operations.get(UPDATE, 0) if trains else 0
 
     def peak(self, rows: int) -> int:
         """Return the bytes of the peak with this number of rows at once."""
@@ -158,5 +159,9 @@ class Course:
 
 def _between(first: Log, low: int, second: Log, high: int, rows: int) -> Log:
     slope = (second.sizes - first.sizes) / (high - low)
-    operations = round(first.operations + (second.operations - first.operations) / (high - low) * (rows - low))
+    more = (rows - low) / (high - low)
+    operations = {
+        phase: round(count + (second.operations.get(phase, 0) - count) * more)
+        for phase, count in first.operations.items()
+    }
     return replace(first, sizes=np.rint(first.sizes + slope * (rows - low)).astype(np.int64), operations=operations)

@@ -35,8 +35,12 @@ def follow(subject: Subject, rows: int) -> Log:
     with live, _fused_on_meta():
         live.watch(subject.model)
         optimizer = ready(subject, live.mark)
+        parts = parts_run(subject)
+        if parts < min(subject.load.accumulation, PARTS):
+            live.mark("backward")
+            accumulated(subject)
         live.mark(START)
-        step(subject, optimizer, rows, live.mark)
+        step(subject, optimizer, rows, live.mark, parts)
         live.mark(END)
     return live.log()
 
@@ -53,24 +57,45 @@ def ready(subject: Subject, mark: Callable[[str], None]) -> torch.optim.Optimize
     return optimizer
 
 
+def parts_run(subject: Subject) -> int:
+    """Return how many parts of a batch `follow` runs.
+
+    The last part has the step's peak, so it alone is run on the meta device, where no value counts. LOMO passes back
+    twice in the last part: the first is run, too, so that its operations are not counted as those of every part.
+    """
+    alone = subject.device.type == "meta" and subject.recipe.optimizer != "lomo"
+    return 1 if alone else min(subject.load.accumulation, PARTS)
+
+
+def accumulated(subject: Subject) -> None:
+    """Give each trainable parameter a gradient, as earlier parts of the batch leave it."""
+    for _, parameter in trainable(subject.model):
+        parameter.grad = torch.zeros_like(parameter)
+
+
 def step(
-    subject: Subject, optimizer: torch.optim.Optimizer | None, rows: int, mark: Callable[[str], None] = lambda _: None
+    subject: Subject,
+    optimizer: torch.optim.Optimizer | None,
+    rows: int,
+    mark: Callable[[str], None] = lambda _: None,
+    parts: int | None = None,
 ) -> None:
     """Run one step, with `rows` rows in each part of the batch; without an optimiser only the forward pass.
 
-    Of a batch in many parts, the first and the last are run, as those between are like the last. mark: is called with
-    the name of each phase when it begins.
+    mark: is called with the name of each phase when it begins. parts: how many parts of the batch are run; None for the
+    first and the last, as those between are like the last.
     """
-    for left in reversed(range(min(subject.load.accumulation, PARTS))):
+    for left in reversed(range(parts or min(subject.load.accumulation, PARTS))):
         mark("forward")
         batch = synthetic(subject.load, rows, subject.device, options_read(subject))
         with subject.ways or nullcontext():
-            _, total = training_step.losses(subject.objective, subject.method, subject.model, batch)
+            loss, total = training_step.losses(subject.objective, subject.method, subject.model, batch)
         mark("backward")
         if left:
             training_step.add_gradients(total)
         elif optimizer is not None:
             training_step.descend(optimizer, total, subject.recipe.gradient_clip)
+        del batch, loss, total  # the next part would count them
 
 
 def options_read(subject: Subject) -> int:

@@ -5,8 +5,8 @@ changes no value: a run under it has the same trajectory as one without it.
 """
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -45,6 +45,7 @@ class Live(TorchDispatchMode):
         super().__init__()
         self._inside, self._count, self._results = inside, count, results
         self._operations = 0
+        self._by_phase: dict[str, int] = {}
         self._sizes: list[int] = []
         self._events: list[int] = []
         self._marks: list[tuple[str, int]] = []
@@ -68,13 +69,18 @@ class Live(TorchDispatchMode):
     def mark(self, phase: str) -> None:
         """Assign what follows to `phase`; START begins the step that is evaluated."""
         if phase == START:
-            self._operations = 0
+            self._by_phase = {}
+        elif self._marks:
+            last = self._marks[-1][0]
+            self._by_phase[last] = self._by_phase.get(last, 0) + self._operations
+        self._operations = 0
         self._marks.append((phase, len(self._events)))
 
     def log(self) -> "Log":
         """Return the log of all allocations so far."""
         gradients = frozenset(self._gradients)
-        return Log(np.array(self._sizes), np.array(self._events), tuple(self._marks), gradients, self._operations)
+        operations = {phase: count for phase, count in self._by_phase.items() if count}
+        return Log(np.array(self._sizes), np.array(self._events), tuple(self._marks), gradients, operations)
 
     def __exit__(self, *reason: Any) -> None:
         super().__exit__(*reason)
@@ -139,7 +145,9 @@ BLOCK = 512
 CATEGORIES = ("parameters", "gradients", "optimizer", "activations", "temporaries")
 START, END = "start", "end"
 """Marks around the step that is evaluated; the part before it created the optimiser's state."""
-_KEPT = {"forward": "activations", "update": "optimizer"}
+UPDATE = "update"
+"""The phase of the optimiser's own work."""
+_KEPT = {"forward": "activations", UPDATE: "optimizer"}
 
 
 @dataclass(frozen=True)
@@ -158,14 +166,14 @@ class Log:
     - events: [E] a storage's number at its birth, -1 - number at its death.
     - marks: (phase, its first event), in order.
     - gradients: numbers of storages.
-    - operations: floating-point operations of the step that is evaluated, where they were counted.
+    - operations: phase -> floating-point operations of the step that is evaluated, where they were counted.
     """
 
     sizes: np.ndarray
     events: np.ndarray
     marks: tuple[tuple[str, int], ...]
     gradients: frozenset[int]
-    operations: int = 0
+    operations: Mapping[str, int] = field(default_factory=dict)
 
     def most(self, phase: str | None = None) -> int:
         """Return the peak of live bytes in a phase, over all its passages, or in the whole step."""
