@@ -11,7 +11,7 @@ A grid's scale is one block or a list of blocks (grids/blocks.py).
 import fnmatch
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -29,6 +29,8 @@ FIELDS = (
     "title", "source", "published", "floor", "ceiling", "sets", "tuning_seeds", "probe", "probe_trials", "view",
     "claims", "forecast", "grid",
 )  # fmt: skip
+AXES = ("model", "task", "method")
+"""By which cells are put in order, the first first."""
 GROUP = "deltabench.exhibits"
 USUAL = "quick"
 HERE = ("quick", "embedded", "tuned", "real")
@@ -93,8 +95,41 @@ class Exhibit:
 
     def methods(self) -> tuple[str, ...]:
         """Return the methods of all grids in order of appearance. This order fixes their colours."""
-        names = (name for blocks in self.grids.values() for block in blocks for name in values(block, "method"))
+        return self._named_first("method", self.grids.values())
+
+    def places(self, cells: Sequence[Mapping[str, Any]]) -> list[tuple[tuple[int, str], ...]]:
+        """Return for each of these cells (as JSON) its place in the order in which a grid first names its model, task
+        and method: of the grids of all scales the one that names most of them.
+
+        Names that one pattern such as glue/* stands for follow each other by letter. Names of no grid come last.
+        """
+        axes = [self._order(axis, {str(cell[axis]["name"]) for cell in cells}) for axis in AXES]
+        return [tuple(map(_place, axes, (str(cell[axis]["name"]) for axis in AXES))) for cell in cells]
+
+    def _order(self, axis: str, known: Collection[str]) -> tuple[str, ...]:
+        """Return the names and patterns of an axis, those of the scale first that names most of the known."""
+
+        def unnamed(scale: str) -> int:
+            """Return how many of the known names a scale lacks."""
+            order = self._named_first(axis, [self.grids[scale]])
+            return sum(_place(order, name)[0] == len(order) for name in known)
+
+        return self._named_first(axis, (self.grids[scale] for scale in sorted(self.grids, key=unnamed)))
+
+    def _named_first(self, axis: str, grids: Iterable[Sequence[Block]]) -> tuple[str, ...]:
+        """Return the names and patterns of an axis in order of appearance."""
+        names = (name for blocks in grids for block in blocks for name in values(block, axis))
         return tuple(dict.fromkeys(map(str, names)))
+
+
+def _place(order: Sequence[str], name: str) -> tuple[int, str]:
+    """Return the place of a name among names and patterns, and the name itself where a pattern stands for it."""
+    if name in order:
+        return order.index(name), ""
+    for place, pattern in enumerate(order):
+        if fnmatch.fnmatchcase(name, pattern):
+            return place, name
+    return len(order), ""
 
 
 def names(folders: Iterable[Path] = ()) -> tuple[str, ...]:

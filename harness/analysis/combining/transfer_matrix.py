@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.analysis.output import notes, rate_marks
 from harness.analysis.output.table import MISSING, Entry, Table, number, word
-from harness.analysis.study import estimates, statistics
+from harness.analysis.study import estimates, selection, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.statistics import Array
 from harness.analysis.study.study import Study
@@ -78,7 +78,8 @@ def read(study: Study) -> Matrix:
     moved = rows[[bool(cell.get("parents")) for cell in rows.cell]]
     own = rows[[not cell.get("parents") for cell in rows.cell]]
     origin = {row["key"]: row for row in own.to_dict("records")}
-    trained = sorted({str(row["arm"]) for row in origin.values()}, key=list(own.arm).index) if len(own) else []
+    methods = study.exhibit.methods()
+    trained = sorted({str(row["arm"]) for row in origin.values()}, key=lambda arm: selection.arm_place(arm, methods))
     categories = {str(task): str(kind) for task, kind in zip(rows.task, rows.category, strict=True)}
     order = list(dict.fromkeys(categories.values()))
     tasks = sorted(categories, key=lambda task: (order.index(categories[task]), list(categories).index(task)))

@@ -280,7 +280,12 @@ def _probed(probed: Mapping[str, Any], probe: str, where: str, figure: str) -> f
 
 
 def studies(exhibit: Exhibit, runs: Sequence[archive.Run]) -> list[Study]:
-    """Return one study per model, in order of appearance. Sets that the exhibit must not see are not read."""
+    """Return one study per model, in the order of the exhibit's grids, whatever the order of the runs.
+
+    Sets that the exhibit must not see are not read.
+    """
+    places = exhibit.places([run.record["cell"] for run in runs])
+    runs = [runs[place] for place in sorted(range(len(runs)), key=places.__getitem__)]
     roles = (*frame.ROLES, frame.TRAIN) if exhibit.sets == "test" else (exhibit.sets,)
     named = frame.bases(runs)
     scores, curves = frame.scores(runs, roles, named=named), frame.curves(runs, roles, named)
