@@ -18,6 +18,7 @@ from harness.experiments.rates.planned import Planned
 from harness.experiments.rates.rate_choice import FAILED, SKIPPED
 from harness.experiments.rates.rate_search import REACH
 from harness.formatting import count, rate
+from harness.probes import registry as probes
 from harness.store import identity
 from harness.store.store import Store
 
@@ -37,7 +38,7 @@ def run(
     if not planned.cells and not planned.waiting:  # nothing reaches a sweep, which refuses what cannot run
         holes.check(planned.holes, 0)
     print("".join(f"{line}\n" for line in _unsearched(planned)), end="")
-    trials_first = bool(settings.get("rerun")) or settings.get("unprobed", ()) is None
+    trials_first = bool(settings.get("rerun")) or _unprobed(store, planned, settings)
     while todo := _now(planned, spent, trials_first):
         left = None if deadline_s is None else max(0.0, deadline_s - (time.monotonic() - begun))
         trying = identity.key(todo[-1]) in planned.trials
@@ -50,6 +51,13 @@ def run(
     print("".join(f"{line}\n" for line in _notes(planned)), end="")
     failed = any(store.status(key) in FAILED for key in planned.trials)
     return code or int(failed or any(not _skipped(planned, arm) for arm in planned.lost)), planned
+
+
+def _unprobed(store: Store, planned: Planned, settings: Mapping[str, Any]) -> bool:
+    """Return whether trials get probes and one that has ended lacks one."""
+    wanted = probes.parse(settings["runtime"].probe) if settings.get("unprobed", ()) is None else ()
+    records = filter(None, map(store.read, planned.trials if wanted else ()))
+    return any(probes.lacks(record, name) for record in records for name in wanted)
 
 
 def _round(

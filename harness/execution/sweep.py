@@ -46,7 +46,7 @@ def run_cells(
     entry: str = worker.ENTRY,
     check: str = PREFLIGHT,
     name: str = "",
-    unprobed: Collection[int] = (),
+    unprobed: Collection[int] | None = (),
     role: str = "test",
     seconds: Callable[[Sequence[Cell], launch.Plan], Mapping[str, Estimate]] | None = None,
     holes: Sequence[Hole] = (),
@@ -63,7 +63,7 @@ def run_cells(
     - deadline_s: seconds after which running cells stop at a checkpoint; no cell begins that would end later.
     - rerun: statuses (or "stale") that are run once more.
     - name: the name of the grid, under which `status` reports it.
-    - unprobed: seeds whose cells get no probes.
+    - unprobed: seeds whose cells get no probes; None where every cell gets them.
     - role: of the score in the lines of progress, test or validation.
     - seconds: returns key -> estimated seconds, for the deadline and the lines of progress; unknown ones are left out.
       The cells that end correct them.
@@ -81,7 +81,7 @@ def run_cells(
     decided = sweep_plan.decide(store, many, options, holes, check)
     grid = requested_grids.of(name, [*beside, *many], holes_of_grid.gaps(decided.holes))
     many, todo, seen, wanted, plan = decided.cells, decided.todo, decided.seen, decided.probes, decided.handing
-    measured = [identity.key(cell) for cell in many if cell.seed not in unprobed]
+    measured = [identity.key(cell) for cell in many if cell.seed not in (unprobed or ())]
     if not todo:
         if not store.read_only:
             lease.clear(store.leases, map(identity.key, many))

@@ -96,6 +96,10 @@ def decide(
     unprobed = options.unprobed or ()
     measured = [identity.key(cell) for cell in many if cell.seed not in unprobed]
     probes.ready(store, measured or map(identity.key, many), wanted)
+    if runtime.keep != "delta" and (needing := [name for name in wanted if probes.needs_weights(name)]):
+        raise UsageError(
+            f"keep={runtime.keep}: probe={','.join(needing)} reads the trained weights of cells. Leave keep=delta."
+        )
     follower.check(runtime.tracker)
     if options.launcher is not None:
         launchers.check(options.launcher.name)

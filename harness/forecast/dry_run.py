@@ -22,6 +22,7 @@ from harness.experiments.rates.planned import Planned
 from harness.forecast import duration, gpu_hours
 from harness.forecast.disk import Disk
 from harness.forecast.duration import AtSpeedOf, Estimator
+from harness.probes import registry as probes
 from harness.store import identity
 from harness.store.store import Store
 
@@ -130,7 +131,7 @@ def cost(store: Store, plan: SweepPlan, exhibit: str = "") -> Cost:
         tuple(estimator.whose for estimator in used if estimator.whose),
         sources.own.past_error() if sources.own else (0, 0),
         max(filter(None, memories), default=None),
-        _kept(sizes.values(), keeps),
+        _kept(sizes.values(), keeps, any(map(probes.needs_weights, plan.probes))),
         0.0 if plan.handing.elsewhere else sources.own.start_s,
         sources.own.between_s,
     )
@@ -153,14 +154,19 @@ def seconds(store: Store) -> Callable[[Sequence[Cell], launch.Plan], dict[str, E
     return known
 
 
-def _kept(sizes: Iterable[tuple[int, int] | None], keeps: bool) -> str:
-    """Return what keep=delta costs, or what it would cost; "" where a cell is unknown or nothing trains."""
+def _kept(sizes: Iterable[tuple[int, int] | None], keeps: bool, needed: bool = False) -> str:
+    """Return what keep=delta costs, or what it would cost; "" where a cell is unknown or nothing trains.
+
+    needed: whether a probe reads the weights, so that they cannot be left out.
+    """
     weights = [None if size is None else size[0] for size in sizes]
     known = [size for size in weights if size is not None]
     if len(known) < len(weights) or not sum(known):
         return ""
     stored = f"{sum(known) / 1e6:.1f} MB of"
-    return f" ({stored} it weights; keep=none leaves them out)" if keeps else f" (keep=delta adds {stored} weights)"
+    if not keeps:
+        return f" (keep=delta adds {stored} weights)"
+    return f" ({stored} it weights{'' if needed else '; keep=none leaves them out'})"
 
 
 def _on_cores(plan: SweepPlan) -> bool:

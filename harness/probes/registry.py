@@ -91,6 +91,11 @@ def _describe(name: str) -> Callable[[Mapping[str, Any]], list[str]]:
     return probe.told
 
 
+def needs_weights(name: str) -> bool:
+    """Return whether a probe reads a cell's trained weights, and not its stored answers alone."""
+    return not hasattr(page(name), "read")
+
+
 def with_probes(runtime: Runtime, wanted: Iterable[str]) -> Runtime:
     """Return the runtime with an exhibit's probes added to its own."""
     return replace(runtime, probe=",".join(dict.fromkeys([*parse(runtime.probe), *wanted])))

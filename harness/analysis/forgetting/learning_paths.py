@@ -68,16 +68,21 @@ def paths(study: Study) -> dict[str, Path]:
     """Return key -> the cell's way. The score at a step is that of the curve, between two of its points by a straight
     line.
     """
-    own = rows(study)
-    made = {key: path(study, key, probed) for key, probed in zip(map(str, own.key), own.probes, strict=True)}
+    own, scored = rows(study), curves(study)
+    made = {key: path(scored, key, probed) for key, probed in zip(map(str, own.key), own.probes, strict=True)}
     return {key: way for key, way in made.items() if way}
 
 
-def path(study: Study, key: str, probed: Mapping[str, Any]) -> Path | None:
-    """Return the way of one cell; None where it was not measured or has no curve."""
-    curve = study.curves[(study.curves.key == key) & (study.curves.role == study.role)]
-    outcome, points = result(probed), curve.groupby("step").score.mean()
-    if not outcome.get("pretraining_loss") or points.empty:
+def curves(study: Study) -> "dict[str, pd.Series[float]]":
+    """Return key -> the mean score on the reported sets by step, of every cell."""
+    means = study.curves[study.curves.role == study.role].groupby(["key", "step"]).score.mean()
+    return {str(key): curve.droplevel("key") for key, curve in means.groupby("key")}
+
+
+def path(scored: "Mapping[str, pd.Series[float]]", key: str, probed: Mapping[str, Any]) -> Path | None:
+    """Return the way of one cell; None where it was not measured or has no curve. scored: as `curves` returns it."""
+    outcome, points = result(probed), scored.get(key)
+    if not outcome.get("pretraining_loss") or points is None:
         return None
     losses = outcome["pretraining_loss"]
     scores = np.interp(outcome["steps"], points.index.to_numpy(float), points.to_numpy(float))

@@ -36,6 +36,7 @@ def less(study: Study, claim: Claim, options: Options) -> Finding:
 
 def less_at_equal_score(study: Study, claim: Claim, options: Options) -> Finding:
     """Test it where both have the same score."""
+    scored = learning_paths.curves(study)
 
     def read(left: str, right: str) -> tuple[Panel, str, str]:
         """Return the rises of two arms where both have the same score."""
@@ -43,7 +44,7 @@ def less_at_equal_score(study: Study, claim: Claim, options: Options) -> Finding
 
     def of_trials(left: Row, right: Row) -> float:
         """Return by how much more the loss rises in the trial of right, where both have the same score."""
-        ways = (learning_paths.path(study, str(row["key"]), row["probes"]) for row in (left, right))
+        ways = (learning_paths.path(scored, str(row["key"]), row["probes"]) for row in (left, right))
         lower, higher = learning_paths.where_equal(*ways)
         return higher - lower
 
@@ -52,7 +53,7 @@ def less_at_equal_score(study: Study, claim: Claim, options: Options) -> Finding
 
 def higher_rank(study: Study, claim: Claim, options: Options) -> Finding:
     """Test whether the change of left's matrices has at least so many times the rank of that of right's."""
-    panel, times = ranks(study), float(options.get("times", 1.0))
+    panel, times, names = ranks(study), float(options.get("times", 1.0)), spectrum.shared(study)
     with np.errstate(divide="ignore"):
         powers = replace(panel, values=np.where(panel.values > 0, np.log10(panel.values), np.nan))
 
@@ -63,7 +64,6 @@ def higher_rank(study: Study, claim: Claim, options: Options) -> Finding:
 
     def of_trials(left: Row, right: Row) -> float:
         """Return the power of ten of the ratio of the ranks in two trials, less that of `times`."""
-        names = spectrum.shared(study)
         shares = [spectrum.mean(row["probes"], names, SHARE) for row in (left, right)]
         return math.log10(shares[0] / shares[1] / times) if min(shares) > 0 else math.nan
 
@@ -118,7 +118,7 @@ def _test(
     rows = comparisons.compare(study, compared, ["above"] * len(compared), differences, margin)
     # A better rate may forget more, or less: neither side's rate alone decides.
     rows = tuple(replace(row, sides=((), ())) for row in rows)
-    rows, tied = tied_rates.at_each(study, rows, of_trials, margin)
+    rows, tied = tied_rates.at_each(study, rows, study.judged.tasks, of_trials, margin, describe)
     rows = rows or pairs.absent(options, "above")
     left_out = (*study.left_out(), *remarks, *tied)
     return finding(study, claim, margin, rows, {"left_out": left_out}, pairs.lacking(study, options), describe)

@@ -83,7 +83,7 @@ def _with_rows(study: Study, learnt: Panel, difference: Estimate, pair: tuple[st
 
     The sample is small, so its error is often larger than that over seeds.
     """
-    if difference.reason and not estimates.difference(study.clean, *pair).reason:
+    if difference.reason and not estimates.difference(study.judged, *pair).reason:
         return replace(difference, reason=NO_SAMPLE)
     train = selection.panel(study.selected, frame.TRAIN, study.exhibit.methods(), scores=True)
     if difference.reason or not set(learnt.tasks) <= set(train.tasks):
@@ -96,7 +96,9 @@ def _with_rows(study: Study, learnt: Panel, difference: Estimate, pair: tuple[st
 
 
 def _notes(study: Study) -> tuple[str, ...]:
+    lacking = int((np.isnan(panel(study).values) & ~np.isnan(study.clean.values)).sum())
     return (
+        *((f"{lacking} cells have no gap: {NO_SAMPLE}",) if lacking else ()),
         *notes.common_notes(study),
         "train: on a sample of the training rows; gap: train less test of the same cell and checkpoint",
         "|gap|: the absolute value of each cell's gap, which the paper's code prints; it is not 0 even without any gap",

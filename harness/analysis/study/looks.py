@@ -150,7 +150,7 @@ def wants_seeds(row: Comparison) -> bool:
         return row.verdict == "untested" and row.reason.startswith((ONE_SEED, FEW_SEEDS))
     if row.verdict in DECIDED or row.rows:
         return False
-    if row.reason.startswith(open_rates.REPORTED):
+    if row.reason.startswith((open_rates.REPORTED, open_rates.TIED)):
         return False
     return row.test.at_best or not row.reason.startswith(open_rates.REASONS)
 
@@ -194,6 +194,8 @@ def _applied(row: Comparison, over_looks: Judged) -> Comparison:
                   seeds_verdict="", seeds=None, fewest=None, most=None, rows=None)  # fmt: skip
     if row.verdict in DECIDED or row.test is None:
         return replace(row, reason="")
+    if row.reason.startswith(open_rates.TIED):
+        return row
     rows = rows_needed(row.test, over_looks.family)
     return replace(row, rows=rows, seeds=None if rows else forecast(row.test, over_looks.family))
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 ALONE, EDGE = "only one learning rate was tried", "the learning rate is at the edge of those tried"
 REPORTED = "the learning rate was chosen on the seeds that are reported"
 REASONS = (ALONE, EDGE, REPORTED)
+TIED = "at learning rates that validation cannot tell apart it may be decided otherwise"
+"""The reason of a comparison whose verdict does not hold at equally good rates (robustness/tied_rates.py)."""
 
 
 class Rated(Protocol):

@@ -57,12 +57,18 @@ def top(best):
 def run(tmp_path, monkeypatch):
     """Run the rounds of a block in a store, and return (code, plan, calls, store)."""
 
-    def do(score, block=BLOCK, stop_after=None, **settings):
+    def do(score, block=BLOCK, stop_after=None, probe="", **settings):
         store = Store(tmp_path / "store")
         sweeps = Sweeps(store, score, stop_after)
         monkeypatch.setattr(sweep, "run_cells", sweeps)
         planned = rate_tuning.expand([block], store, holes=True, spent=())
-        given = {"runtime": Runtime(store=str(store.path)), "name": "grid", "rerun": (), "unprobed": (), **settings}
+        given = {
+            "runtime": Runtime(store=str(store.path), probe=probe),
+            "name": "grid",
+            "rerun": (),
+            "unprobed": (),
+            **settings,
+        }
         code, planned = rounds.run(planned, [block], **given)
         return code, planned, sweeps.calls, store
 
@@ -96,11 +102,17 @@ def test_the_same_command_again_runs_nothing_and_looks_at_the_reported_cells(run
 
 
 def test_where_no_seed_is_unprobed_the_trials_are_looked_at_too_however_long_ago_they_ended(run):
-    _, _, calls, _ = run(top(1e-2), unprobed=None)
+    probing = {"unprobed": None, "probe": "latency"}
+    _, _, calls, _ = run(top(1e-2), **probing)
     assert [len(call["todo"]) for call in calls] == [6, 3, 2, 4]
     assert all(call["unprobed"] == () for call in calls)
-    _, _, again, _ = run(top(1e-2), unprobed=None)
+    _, _, again, store = run(top(1e-2), **probing)
     assert [(len(call["cells"]), len(call["todo"])) for call in again] == [(11, 0), (4, 0)]
+    for record in list(store.records()):  # as the probe leaves it
+        attempt = store.attempt(record["key"], record["attempt"])
+        attempt.write("record.json", {**record, "probes": {"latency": {"status": "done"}}})
+    _, _, last, _ = run(top(1e-2), **probing)
+    assert [len(call["cells"]) for call in last] == [4], "what is done is not announced again"
 
 
 def test_a_search_that_was_stopped_goes_on(run):

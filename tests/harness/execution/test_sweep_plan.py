@@ -129,3 +129,15 @@ def test_gpus_auto_asks_how_much_of_a_device_the_cells_need(
     plan = decide(many, launcher=launcher, share=lambda todo: (asked.append(len(todo)), share)[1])
     assert plan.handing.at_once == at_once
     assert asked == ([8] if said == "auto" else [])
+
+
+@pytest.mark.parametrize(("probe", "refused"), [("train_sample", True), ("latency", True), ("overlap", False)])
+def test_a_probe_of_the_weights_is_refused_before_anything_runs_where_none_are_kept(
+    store: Store, cell: Make, decide: Decide, probe: str, refused: bool
+) -> None:
+    options = SweepOptions(Runtime(store=str(store.path), keep="none", probe=probe))
+    if not refused:
+        assert len(sweep_plan.decide(store, [cell("good", 0)], options).todo) == 1
+        return
+    with pytest.raises(UsageError, match=f"keep=none: probe={probe} reads the trained weights"):
+        sweep_plan.decide(store, [cell("good", 0)], options)
