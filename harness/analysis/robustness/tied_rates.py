@@ -191,5 +191,5 @@ def _note(row: Comparison, move: Moved | None, describe: Callable[[Comparison], 
     if move.shifts and row.estimate is not None:
         ends = (min(move.shifts), max(move.shifts))
         low, high = (describe(replace(row, estimate=row.estimate + end, low=None, high=None)) for end in ends)
-        text += f"; as the trials move the estimate, {low}" + (f", or {high}" if high != low else "")
+        text += f"; by the trials at these rates {low}" + (f", or {high}" if high != low else "")
     yield text + ("; some of these rates were not measured" if move.unmeasured else "")
