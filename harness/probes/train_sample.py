@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from harness.probes._finished_cell import Finished
 
-ROWS = 128
+ROWS = 512
 NAME = "train_sample"
 
 
