@@ -59,7 +59,6 @@ class Trials:
     def __init__(self, study: Study) -> None:
         rows = study.scores[study.scores.checkpoint == "best"]
         tuning = rows.seed.isin(study.tuning_seeds)
-        self._study = study
         self._scores = dict(iter(rows[tuning & (rows.role == "validation")].groupby(["arm", "task"], sort=False)))
         trials = rows[tuning & (rows.role == study.role)].drop_duplicates(["key"])
         self._trials = _records(trials, ["arm", "task", "learning_rate"])
@@ -77,8 +76,10 @@ class Trials:
             return ()
         means = rows.groupby("learning_rate").score.mean()
         # Tuning seeds share the validation rows, so more of them do not make their error smaller.
-        error = math.sqrt(statistics.row_variance(np.float64(means.max()), np.float64(rows.rows.max())))
-        return tuple(float(tried) for tried, score in means.items() if score >= means.max() - error)
+        best, count = np.asarray(means.max(), float), np.asarray(rows.rows.max(), float)
+        error = math.sqrt(float(statistics.row_variance(best, count)))
+        scored = zip(means.index.to_numpy(float), means.to_numpy(float), strict=True)
+        return tuple(float(tried) for tried, score in scored if score >= best - error)
 
     def at(self, arm: str, task: str, tried: float | None) -> list[Row]:
         """Return the trials of an arm at a rate; the reported cells where it has none, or without a rate."""
@@ -129,10 +130,10 @@ def moved(trials: Trials, arms: tuple[str, str], tasks: Sequence[str], differenc
         usual = [trials.chosen(arm, task) for arm in arms]
         pairs = itertools.product(*(tied or (known,) for tied, known in zip(rates, usual, strict=True)))
         start = [trials.at(arm, task, known) for arm, known in zip(arms, usual, strict=True)]
-        base, shifts = _mean(*start, difference), []
+        base, shifts = _mean(difference, *start), []
         for pair in pairs:
             cells = [trials.at(arm, task, tried) for arm, tried in zip(arms, pair, strict=True)]
-            shifts.append(_mean(*cells, difference) - base)
+            shifts.append(_mean(difference, *cells) - base)
             tries = min(tries, *(len(each) for each in cells))
         by_task.append(shifts)
     named = {arm: tuple(sorted(tied)) for arm, tied in several.items() if tied}
@@ -144,7 +145,7 @@ def moved(trials: Trials, arms: tuple[str, str], tasks: Sequence[str], differenc
     return Moved(ends, count, tried - count, max(1, int(tries)), named)
 
 
-def _mean(left: Sequence[Row], right: Sequence[Row], difference: Difference) -> float:
+def _mean(difference: Difference, left: Sequence[Row], right: Sequence[Row]) -> float:
     """Return the mean estimate over seeds that both have, over all pairs of cells where they share none."""
     shared = [(first, second) for first in left for second in right if first["seed"] == second["seed"]]
     pairs = shared or list(itertools.product(left, right))
