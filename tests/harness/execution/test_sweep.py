@@ -55,6 +55,14 @@ def test_the_same_call_resumes(
     assert not lease.keys(store.leases)
 
 
+def test_no_seed_need_be_left_out_of_the_probes(drain: Callable[..., int], cell: Make, runs: Runs) -> None:
+    """As further seeds of an exhibit run whose trials are probed, too."""
+    many = [cell(seed=seed) for seed in range(2)]
+    assert drain(many, unprobed=None) == 0
+    assert drain(many, unprobed=None) == 0, "with nothing left to do, too"
+    assert len(runs()) == 2
+
+
 def test_cells_that_ran_before_are_of_the_grid_and_tell_names_apart(
     drain: Callable[..., int], cell: Make, runs: Runs, capsys: pytest.CaptureFixture[str], store: Store
 ) -> None:

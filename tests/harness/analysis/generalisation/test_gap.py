@@ -110,6 +110,14 @@ def test_records_without_a_score_on_training_rows_decide_nothing(make: Make) -> 
     assert row[1].value is None or math.isnan(row[1].value)
 
 
+def test_a_gap_that_is_untested_for_another_reason_does_not_blame_the_sample(make: Make) -> None:
+    made = make({"full": 0.2, "lora": 0.1})
+    vars(made)["unlearnt"] = made.clean.tasks  # as where the ceiling is at the floor on every task
+    (row,) = judge(made, right="lora").comparisons
+    assert row.verdict == "untested"
+    assert row.reason == estimates.UNLEARNT
+
+
 def test_records_from_before_the_probe_have_the_same_gap(make_grid: Callable[..., list[Run]]) -> None:
     runs = [with_train(run, 0.1) for run in make_grid(methods=("full", "lora"))]
     exhibit = exhibits.load("delta-gap")
