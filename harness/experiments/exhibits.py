@@ -30,7 +30,7 @@ FIELDS = (
     "claims", "forecast", "grid",
 )  # fmt: skip
 AXES = ("model", "task", "method")
-"""By which cells are put in order, the first first."""
+"""The axes by which cells are put in order, the most important first."""
 GROUP = "deltabench.exhibits"
 USUAL = "quick"
 HERE = ("quick", "embedded", "tuned", "real")
@@ -98,16 +98,16 @@ class Exhibit:
         return self._named_first("method", self.grids.values())
 
     def places(self, cells: Sequence[Mapping[str, Any]]) -> list[tuple[tuple[int, str], ...]]:
-        """Return for each of these cells (as JSON) its place in the order in which a grid first names its model, task
-        and method: of the grids of all scales the one that names most of them.
+        """Return the place of each of these cells (as JSON), by which they are sorted.
 
-        Names that one pattern such as glue/* stands for follow each other by letter. Names of no grid come last.
+        Models, tasks and methods have the order in which the grid of one scale first names them: the scale that names
+        most of them. Names that match one pattern such as glue/* are sorted by letter. Names of no grid come last.
         """
         axes = [self._order(axis, {str(cell[axis]["name"]) for cell in cells}) for axis in AXES]
         return [tuple(map(_place, axes, (str(cell[axis]["name"]) for axis in AXES))) for cell in cells]
 
     def _order(self, axis: str, known: Collection[str]) -> tuple[str, ...]:
-        """Return the names and patterns of an axis, those of the scale first that names most of the known."""
+        """Return the names and patterns of an axis. The scale that names most of the known names comes first."""
 
         def unnamed(scale: str) -> int:
             """Return how many of the known names a scale lacks."""

@@ -1,7 +1,7 @@
 """The score on a sample of the training rows, the same rows for every method and seed.
 
 A table of the generalisation gap sets it beside the score on the test rows. A cell does not score these rows itself,
-because on a large model they are a tenth of its seconds and few tables need them.
+because few tables need them, and they cost about a tenth of a cell of a large model with few steps.
 """
 
 from collections.abc import Mapping

@@ -45,9 +45,7 @@ def _generated(maker: rows.Maker, labels: int) -> Callable[[TaskConfig], Splits]
 
 
 def _with_more(make: Callable[[str, int], Splits], usual: int, most: int) -> Callable[[TaskConfig], Splits]:
-    """Return a loader that makes more than the `usual` number of rows of a test set where more are asked for, up to
-    `most`.
-    """
+    """Return a loader whose test sets have as many rows as `task.test_size` asks for, at least `usual`, at most `most`."""
 
     def wanted(seed: str, config: TaskConfig) -> Splits:
         size = min(config.test_size or 0, most)

@@ -19,7 +19,6 @@ from harness.experiments.claim_rows.claim import Claim
 from harness.experiments.verdict import Comparison, Finding
 
 Options = Mapping[str, Any]
-Row = Mapping[str, Any]
 SHARE = "rank_share"
 
 
@@ -27,7 +26,7 @@ def less(study: Study, claim: Claim, options: Options) -> Finding:
     """Test whether left's loss on pretraining text rises less than right's."""
     panel = learning_paths.rises(study)
 
-    def of_trials(left: Row, right: Row) -> float:
+    def of_trials(left: tied_rates.Row, right: tied_rates.Row) -> float:
         """Return by how much more the loss rises in the trial of right."""
         return learning_paths.rise(right["probes"]) - learning_paths.rise(left["probes"])
 
@@ -42,7 +41,7 @@ def less_at_equal_score(study: Study, claim: Claim, options: Options) -> Finding
         """Return the rises of two arms where both have the same score."""
         return learning_paths.at_equal_score(study, left, right), right, left
 
-    def of_trials(left: Row, right: Row) -> float:
+    def of_trials(left: tied_rates.Row, right: tied_rates.Row) -> float:
         """Return by how much more the loss rises in the trial of right, where both have the same score."""
         ways = (learning_paths.path(scored, str(row["key"]), row["probes"]) for row in (left, right))
         lower, higher = learning_paths.where_equal(*ways)
@@ -62,7 +61,7 @@ def higher_rank(study: Study, claim: Claim, options: Options) -> Finding:
         raised = np.array([math.log10(times) * (arm == right) for arm in powers.arms])
         return replace(powers, values=powers.values + raised[:, None, None]), left, right
 
-    def of_trials(left: Row, right: Row) -> float:
+    def of_trials(left: tied_rates.Row, right: tied_rates.Row) -> float:
         """Return the power of ten of the ratio of the ranks in two trials, less that of `times`."""
         shares = [spectrum.mean(row["probes"], names, SHARE) for row in (left, right)]
         return math.log10(shares[0] / shares[1] / times) if min(shares) > 0 else math.nan

@@ -81,7 +81,7 @@ def larger(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
 def _with_rows(study: Study, learnt: Panel, difference: Estimate, pair: tuple[str, str]) -> Estimate:
     """Return the difference of two gaps for new seeds, new test rows and another sample of training rows.
 
-    The sample is small, so its error is often larger than that over seeds.
+    The error of the two sets of rows is often larger than that over seeds.
     """
     if difference.reason and not estimates.difference(study.judged, *pair).reason:
         return replace(difference, reason=NO_SAMPLE)

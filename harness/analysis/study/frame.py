@@ -9,6 +9,7 @@ from harness.config import conf_files, yaml_values
 from harness.errors import plain
 from harness.experiments.grids import labels
 from harness.probes import registry as probes
+from harness.probes import train_sample
 from harness.store.archive import Run
 from harness.store.record import run_joules
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 ROLES = ("validation", "test")
-TRAIN = "train_sample"
+TRAIN = train_sample.NAME
 """The role of the sample of training rows that the probe of this name scores, for tables of the generalisation gap."""
 BASE = ("key", "model", "task", "category", "arm", "method", "learning_rate", "recipe", "seed", "source")
 FACTS = ("rows", "metric", "chance", "majority", "delta", "head", "backbone", "cells_beside", "energy_j", "probes")

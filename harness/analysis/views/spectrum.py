@@ -49,7 +49,7 @@ def more(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     rows = tuple(replace(row, sides=((), ())) for row in rows)  # a better rate may find more of them, or fewer
     names, epsilon = shared(study), float(options["epsilon"])
 
-    def of_trials(first: Mapping[str, Any], other: Mapping[str, Any]) -> float:
+    def of_trials(first: tied_rates.Row, other: tied_rates.Row) -> float:
         """Return how many intruders more per matrix the first trial has."""
         many, few = (mean(row["probes"], names, "likeness", epsilon) for row in (first, other))
         return many - few
