@@ -57,6 +57,17 @@ def written(path: Path) -> None:
         time.sleep(0.01)
 
 
+def running(process: Process, path: Path) -> int:
+    """Wait until the process has done its work and its host has told its number; return the number."""
+    written(path)
+    deadline = time.monotonic() + 30
+    while process.pid is None:  # the copy may write before its host tells
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert process.is_alive()
+    return process.pid
+
+
 def test_copies_find_what_was_read_and_cannot_change_it_for_the_next(start: Start) -> None:
     found = [told(*start()) for _ in range(4)]
     assert [read for _, read in found] == ["[]", "['a']", "['a']", "['a']"]
@@ -84,17 +95,31 @@ def test_the_end_of_a_copy_is_told_and_its_host_goes_on(start: Start, target: Ta
 def test_a_copy_that_runs_can_be_killed(start: Start) -> None:
     start()[0].join()
     process, path = start(host_stubs.tell_and_wait)
-    written(path)
-    assert process.is_alive()
-    assert process.pid is not None
+    pid = running(process, path)
     forkserver.kill(process)
     assert process.exitcode == -signal.SIGKILL
-    assert not psutil.pid_exists(process.pid)
+    assert not psutil.pid_exists(pid)
     assert told(*start())[1] == "['a']"
 
 
-def test_a_copy_that_has_not_started_can_be_killed(start: Start) -> None:
+def test_the_host_outlives_a_copy_that_is_killed_before_anybody_asked_for_its_number(start: Start) -> None:
     start()[0].join()
+    before, _ = told(*start())
+    process, path = start(host_stubs.tell_and_wait)
+    written(path)
+    time.sleep(0.2)  # the host tells the number after the copy has begun
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert told(*start())[0] == before
+
+
+def test_a_copy_that_has_not_started_can_be_killed(kept: Hosts, start: Start) -> None:
+    start()[0].join()
+    start()[0].join()  # now there is a host
+    [host] = kept._hosts.values()
+    assert host.process.pid is not None
+    os.kill(host.process.pid, signal.SIGSTOP)  # it starts nothing any more
     process, path = start(host_stubs.tell_and_wait)
     process.kill()
     assert process.exitcode == -signal.SIGKILL
@@ -115,10 +140,8 @@ def test_without_a_host_that_can_be_copied_processes_start_as_usual(
 def test_a_copy_ends_with_its_host(kept: Hosts, start: Start) -> None:
     start()[0].join()
     process, path = start(host_stubs.tell_and_wait)
-    written(path)
-    assert process.is_alive()
+    copy = psutil.Process(running(process, path))
     [host] = kept._hosts.values()
-    copy = psutil.Process(process.pid)
     host.process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL
