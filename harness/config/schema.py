@@ -149,7 +149,8 @@ class RecipeConfig:
     - weight_decay: of matrices only; biases, norms and other vectors have none.
     - gradient_clip: the largest norm of all gradients together; 0 for any.
     - batch_size: the rows of an optimiser step.
-    - evaluation_batch_size: the rows of one forward pass of an evaluation.
+    - evaluation_tokens: the most tokens of one forward pass of an evaluation, padding and all options of a row
+      included; a longer row has a pass of its own. It decides time and memory, and no score.
     - precision: the data type of the computation; trainable parameters and their updates stay in fp32.
     - evaluate_every: the steps between evaluations; the last step is always evaluated.
     - steps: the optimiser steps; 0 makes an evaluation-only cell.
@@ -178,7 +179,7 @@ class RecipeConfig:
     weight_decay: float = identity(0.0, least=0.0)
     gradient_clip: float = identity(1.0, least=0.0, also=("max_grad_norm",))
     batch_size: int = identity(32, least=1, most=65_536)
-    evaluation_batch_size: int = runtime(128, least=1, most=65_536)
+    evaluation_tokens: int = runtime(4096, least=1, most=2**30, also=("evaluation_batch_size", "eval_batch_size"))
     steps: int = identity(200, least=0, most=10_000_000, also=("epochs", "iterations"))
     evaluate_every: int = identity(25, least=1, most=10_000_000, also=("eval_steps",))
     precision: str = identity("fp32", known=("fp32", "bf16"), also=("fp16",))

@@ -112,8 +112,8 @@ def _score(finished: "Finished", config: "TaskConfig", model: Any) -> float:
     objective = objectives.make(finished.cell.objective, task, finished.words, _reading(finished))
     rows = next(iter(task.splits.tests.values()))
     split = Split(rows, objective.encode(rows), [list(row.references) or objective.target(row) for row in rows])
-    size = finished.cell.recipe.evaluation_batch_size
-    return float(score(model, objective, split, task.metric, size).figures[task.metric])
+    tokens = finished.cell.recipe.evaluation_tokens
+    return float(score(model, objective, split, task.metric, tokens).figures[task.metric])
 
 
 def _reading(finished: "Finished") -> Any:

@@ -38,8 +38,8 @@ def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
     for factor in FACTORS:
         _scale(parts, factor)
         losses.append(text.loss(finished.model))
-        metric, size = finished.task.metric, finished.cell.recipe.evaluation_batch_size
-        scores.append(score(finished.model, finished.objective, finished.reported, metric, size).figures[metric])
+        metric, tokens = finished.task.metric, finished.cell.recipe.evaluation_tokens
+        scores.append(score(finished.model, finished.objective, finished.reported, metric, tokens).figures[metric])
     count = sum(number for _, _, _, number in parts)
     result = {"factors": list(FACTORS), "pretraining_loss": losses, "score": scores, "intruders": count}
     return {**result, "plain_loss": text.loss(finished.plain), "why_null": {}}

@@ -26,12 +26,12 @@ def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
     for name, rows in task.splits.tests.items():
         if any(row.label is None or len(task.options(row)) < 2 for row in rows):
             raise UsageError(f"task {task.name}: rows of {name} list no options whose likelihood could be compared")
-    reading, size = replace(objectives.Reading.of(cell), loss_on="answer", beams=1), cell.recipe.evaluation_batch_size
+    reading = replace(objectives.Reading.of(cell), loss_on="answer", beams=1)
     objective = objectives.make(cell.objective, task, finished.words, reading)
     sets = {}
     for name, rows in task.splits.tests.items():
         split = Split(rows, objective.encode(rows), [objective.target(row) for row in rows])
-        sets[name] = score(finished.model, objective, split, task.metric, size).figures
+        sets[name] = score(finished.model, objective, split, task.metric, cell.recipe.evaluation_tokens).figures
     return {"sets": sets}
 
 

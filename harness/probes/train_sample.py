@@ -25,7 +25,7 @@ def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
     task, train = finished.task, finished.task.splits.train
     rows, _ = splits.carve(train, min(ROWS, len(train)), seed=0)
     split = tokenised(finished.objective, rows)
-    scored = score(finished.model, finished.objective, split, task.metric, finished.cell.recipe.evaluation_batch_size)
+    scored = score(finished.model, finished.objective, split, task.metric, finished.cell.recipe.evaluation_tokens)
     by_row = row_figures.of_rows(task.metric, split.targets, scored.answers)
     return {"sets": {NAME: scored.figures}, "row_scores": row_figures.pack(by_row) if by_row else None}
 

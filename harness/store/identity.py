@@ -86,7 +86,7 @@ def from_json(content: Mapping[str, Any]) -> Cell:
     try:
         method = dict(content["method"])
         name = method.pop("name")
-        parts = {part: build(kind, content[part], part) for part, kind in _PARTS.items()}
+        parts = {part: build(kind, _current(content[part], part), part) for part, kind in _PARTS.items()}
         return Cell(
             method=MethodConfig(name, {field: _tuples(value) for field, value in method.items()}),
             objective=str(content["objective"]),
@@ -99,7 +99,13 @@ def from_json(content: Mapping[str, Any]) -> Cell:
         raise UsageError(f"this is not a cell: {type(error).__name__}: {error}") from error
 
 
+def _current(values: Mapping[str, Any], part: str) -> dict[str, Any]:
+    """Return a part's values without the fields of earlier versions, none of which changed a result."""
+    return {name: value for name, value in values.items() if name not in _EARLIER.get(part, ())}
+
+
 CONFIG_DIR = "config_dir"
+_EARLIER: Mapping[str, tuple[str, ...]] = {"recipe": ("evaluation_batch_size",)}
 _memory: dict[int, tuple[weakref.ref[Any], dict[str, Any]]] = {}
 """The id of a living configuration -> what `_remembered` knows of it."""
 _PARTS: Mapping[str, type[Any]] = {"model": ModelConfig, "task": TaskConfig, "recipe": RecipeConfig}

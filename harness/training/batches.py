@@ -108,6 +108,15 @@ class Encoded:
         return len(self.inputs)
 
     @cached_property
+    def weights(self) -> torch.Tensor:
+        """Return [N] the number of tokens that an evaluation of each row reads: its input and all its options, or its
+        target where it has none.
+        """
+        if self.options is None:
+            return self.tokens
+        return self.lengths + (self.options != IGNORED).flatten(1).sum(dim=1)
+
+    @cached_property
     def tokens(self) -> torch.Tensor:
         """Return [N] the number of tokens of each row, input and target."""
         return self.lengths if self.targets is None else self.lengths + (self.targets != IGNORED).sum(dim=1)
@@ -128,12 +137,21 @@ class Encoded:
             options=options,
         )
 
-    def by_length(self, size: int) -> Iterator[list[int]]:
-        """Yield all row numbers in groups of at most `size` rows of similar length, for evaluation."""
+    def by_length(self, tokens: int) -> Iterator[list[int]]:
+        """Yield all row numbers in groups of rows of similar length, for evaluation.
+
+        tokens: the most that a group has, where each of its rows counts as much as the one with the most. A row with
+        more is a group of its own.
+        """
         order = torch.argsort(self.lengths, stable=True).numpy()
-        for start in range(0, len(order), size):
-            rows = order[start : start + size]
-            yield from _cut(rows, self.lengths.numpy()[rows])
+        lengths, weights = self.lengths.numpy()[order], self.weights.numpy()[order]
+        start, most = 0, 0
+        for place, weight in enumerate(weights):
+            most = max(most, weight)
+            if place > start and most * (place + 1 - start) > tokens:
+                yield from _cut(order[start:place], lengths[start:place])
+                start, most = place, weight
+        yield from _cut(order[start:], lengths[start:])
 
 
 def _cut(rows: np.ndarray, lengths: np.ndarray) -> Iterator[list[int]]:

@@ -82,10 +82,10 @@ def scores(built: Built, device: torch.device) -> dict[str, dict[str, float]]:
     words = tokenizer.load(cell.model, built.method.tokens_added())
     task = few_shot.put(words.marked(tasks.load(cell.task)), cell.task.shots, seed_for(cell, "shots"))
     objective = objectives.make(cell.objective, task, words, objectives.Reading.of(cell))
-    splits, size = prepare(objective, task), cell.recipe.evaluation_batch_size
+    splits, tokens = prepare(objective, task), cell.recipe.evaluation_tokens
     model = built.model.to(device)
     wanted = ["validation", *task.splits.tests]
-    return {name: score(model, objective, splits[name], task.metric, size).figures for name in wanted}
+    return {name: score(model, objective, splits[name], task.metric, tokens).figures for name in wanted}
 
 
 def tensors(path: Path) -> Mapping[str, torch.Tensor]:

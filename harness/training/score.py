@@ -48,20 +48,23 @@ def tokenised(objective: Objective, rows: Sequence[Example]) -> Split:
     return Split(rows, objective.encode(rows), [list(row.references) or objective.target(row) for row in rows])
 
 
-def score(model: nn.Module, objective: Objective, split: Split, metric: str, batch_size: int) -> Scored:
-    """Return the answers in the order of the rows, their score and the mean loss. The model keeps its mode."""
+def score(model: nn.Module, objective: Objective, split: Split, metric: str, tokens: int) -> Scored:
+    """Return the answers in the order of the rows, their score and the mean loss. The model keeps its mode.
+
+    tokens: the most of one forward pass.
+    """
     # A model that is spread over processes gathers its tensors here, and trains with them later.
     with torch.inference_mode(process_group.mine().size == 1), torch.no_grad():
-        return _score(model, objective, split, metric, batch_size)
+        return _score(model, objective, split, metric, tokens)
 
 
-def _score(model: nn.Module, objective: Objective, split: Split, metric: str, batch_size: int) -> Scored:
+def _score(model: nn.Module, objective: Objective, split: Split, metric: str, tokens: int) -> Scored:
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     answers: list[Any] = [None] * len(split.examples)
     loss, items = 0.0, 0
-    for rows in split.encoded.by_length(batch_size):
+    for rows in split.encoded.by_length(tokens):
         predicted = objective.predict(model, split.encoded.batch(rows).to(device))
         for row, answer in zip(rows, predicted.answers, strict=True):
             answers[row] = answer

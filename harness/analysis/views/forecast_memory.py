@@ -12,7 +12,7 @@ from harness.store.columns import method_fields
 
 GIB = 2**30
 PARTS = ("parameters", "gradients", "optimizer", "activations", "temporaries")
-_ARITHMETIC = ("name", "learning_rate", "batch_size", "evaluation_batch_size", "steps", "evaluate_every")
+_ARITHMETIC = ("name", "learning_rate", "batch_size", "evaluation_tokens", "steps", "evaluate_every")
 """Fields of a recipe that make no arm of their own here."""
 
 

@@ -14,7 +14,8 @@ from tasks.microworld.pretraining import held_out
 if TYPE_CHECKING:
     from harness.probes._finished_cell import Finished
 
-BATCH = 64
+TOKENS = 4096
+"""The most of one forward pass."""
 
 
 class HeldOut:
@@ -39,7 +40,7 @@ class HeldOut:
         objective: Any = self._finished.objective
         total, items = 0.0, 0
         with torch.no_grad():
-            for rows in self._encoded.by_length(BATCH):
+            for rows in self._encoded.by_length(TOKENS):
                 batch = self._encoded.batch(rows).to(self._device)
                 words = int((batch.need_targets() != IGNORED).sum())
                 total += float(_of_answer(objective).loss(model, batch)) * words

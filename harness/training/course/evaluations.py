@@ -47,9 +47,9 @@ class Fitted:
 
 def evaluate(work: Work, step: int, train_loss: float | None, rate: float) -> Point:
     """Score validation and tests, and add a row to the curve."""
-    size, metric = work.recipe.evaluation_batch_size, work.task.metric
+    tokens, metric = work.recipe.evaluation_tokens, work.task.metric
     with work.meter.phase("evaluate"):
-        scores = {name: score(work.model, work.objective, work.splits[name], metric, size) for name in work.evaluated}
+        scores = {name: score(work.model, work.objective, work.splits[name], metric, tokens) for name in work.evaluated}
     validation = scores["validation"]
     row = {
         "step": step, "train_loss": train_loss, "validation_loss": validation.loss, "learning_rate": rate,

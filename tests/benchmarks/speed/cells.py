@@ -32,6 +32,8 @@ from tests.benchmarks.speed.shapes import SHAPES, Shape
 
 SIDES = ("ours", "trainer")
 SCRIPT = "tests.benchmarks.speed.trainer_script"
+EVALUATION_ROWS = 64
+"""The rows of a batch in which the script evaluates. Ours bounds a batch by its tokens."""
 CLOSE = 1e-3
 """The largest relative difference of the mean losses until the first evaluation."""
 Figures = dict[str, float]
@@ -106,7 +108,7 @@ def prepare(cell: Cell, folder: Path) -> None:
     )
     given = {
         "weights": str(weight_files.folder(cell.model)), "plan": asdict(plan), "recipe": asdict(mine.recipe),
-        "every": cell.recipe.evaluate_every, "evaluation_rows": cell.recipe.evaluation_batch_size, "order": mine.order,
+        "every": cell.recipe.evaluate_every, "evaluation_rows": EVALUATION_ROWS, "order": mine.order,
     }  # fmt: skip
     (folder / "cell.json").write_text(json.dumps(given))
 

@@ -59,7 +59,7 @@ class Shape:
         own = {
             "optimizer": "adamw", "learning_rate": 1e-3, "schedule": "constant", "warmup_share": 0.0,
             "weight_decay": 0.0, "gradient_clip": 1.0, "dropout": 0.0, "loss_on": "answer", "batch_size": self.rows,
-            "evaluation_batch_size": 64, "precision": "fp32", "accumulate": 1, **more,
+            "precision": "fp32", "accumulate": 1, **more,
         }  # fmt: skip
         return {f"recipe.{name}": value for name, value in own.items()}
 

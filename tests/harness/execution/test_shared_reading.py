@@ -15,7 +15,7 @@ from harness.store.store import Store
 from methods import registry as methods
 from tasks import registry as tasks
 
-RECIPE = RecipeConfig(learning_rate=1e-2, steps=4, evaluate_every=2, batch_size=8, evaluation_batch_size=64)
+RECIPE = RecipeConfig(learning_rate=1e-2, steps=4, evaluate_every=2, batch_size=8)
 NOTE = "shared_reading"
 
 

@@ -26,7 +26,7 @@ from tasks.microworld.pretraining import held_out
 
 NAME = "weight_decomposition"
 STEPS = 6
-RECIPE = RecipeConfig(learning_rate=1e-2, steps=STEPS, evaluate_every=2, batch_size=8, evaluation_batch_size=64)
+RECIPE = RecipeConfig(learning_rate=1e-2, steps=STEPS, evaluate_every=2, batch_size=8)
 TASK = next(name for name, row in tasks.catalogue().items() if "generated" in row.source and row.answer == "label")
 MERGEABLE = ("full", "lora", "dora")
 Make = Callable[..., tuple[Store, str, Runtime]]

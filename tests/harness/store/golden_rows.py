@@ -52,7 +52,7 @@ VOCABULARY = 1009  # the microworld's words, and room for the tokens that a meth
 QUICK = "gpt2"
 RECIPE = RecipeConfig(
     learning_rate=1e-2, schedule="constant", warmup_share=0.0, gradient_clip=0.0, steps=3, evaluate_every=3,
-    batch_size=4, evaluation_batch_size=64, dropout=0.0,
+    batch_size=4, dropout=0.0,
 )  # fmt: skip
 DATA = {"train_size": 8, "validation_size": 4, "test_size": 4, "max_input_tokens": 40}
 ANSWERS = {"label": "micro/sentiment", "choice": "micro/qa-choice", "text": "micro/qa"}

@@ -152,6 +152,15 @@ def test_to_json_and_back(cell: Callable[..., Cell]) -> None:
         assert cells.key(cells.from_json(content)) == cells.key(one)
 
 
+def test_a_field_of_an_earlier_version_that_changed_no_result_is_left_out(cell: Callable[..., Cell]) -> None:
+    content = cells.to_json(cell())
+    content["recipe"]["evaluation_batch_size"] = 64
+    assert cells.from_json(content) == cell()
+    content["recipe"]["evaluation_batch"] = 64
+    with pytest.raises(UsageError, match="has no field 'evaluation_batch'"):
+        cells.from_json(content)
+
+
 def test_json_of_a_cell_belongs_to_its_caller(cell: Callable[..., Cell]) -> None:
     one = cell()
     first = cells.to_json(one)

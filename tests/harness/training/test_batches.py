@@ -1,6 +1,7 @@
 """The order of rows is a function of seed and step; padding never shows."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,10 +93,29 @@ def test_options_are_read_in_groups_of_like_length() -> None:
             assert row[row != IGNORED].tolist() == [10 * (place // 3) + place % 3] * lengths[place // 3][place % 3]
 
 
-def test_evaluation_visits_every_row_once() -> None:
-    groups = list(encoded().by_length(4))
+@pytest.mark.parametrize("tokens", [1, 8, 20, 33, 10_000])
+@pytest.mark.parametrize("kind", ["targets", "options of a row", "label words"])
+def test_evaluation_visits_every_row_once_in_groups_of_so_many_tokens(kind: str, tokens: int) -> None:
+    count = {"targets": 0, "label words": 1, "options of a row": len(LENGTHS)}[kind]
+    table = torch.full((count, 3, 4), IGNORED)
+    for row in range(count):
+        table[row, : 2 + row % 2, : 1 + row % 4] = 7
+    rows = encoded() if kind == "targets" else replace(encoded(), options=table)
+    groups = list(rows.by_length(tokens))
     assert sorted(row for group in groups for row in group) == list(range(len(LENGTHS)))
-    assert max(map(len, groups)) == 4
+    for group in groups:
+        batch = rows.batch(group)
+        read = batch.need_targets() if batch.options is None else batch.options.flatten(1)
+        most = int((batch.mask.sum(dim=1) + (read != IGNORED).sum(dim=1)).max())
+        assert len(group) == 1 or len(group) * most <= tokens
+    if tokens == 10_000:
+        assert len(groups) == 1
+
+
+def test_a_group_of_an_evaluation_takes_the_next_row_where_there_is_room() -> None:
+    rows = Encoded.of([[1] * 5] * 23, 0, 0)
+    assert list(map(len, rows.by_length(50))) == [10, 10, 3]
+    assert list(rows.by_length(50)) == list(rows.by_length(54))
 
 
 def test_pad_keeps_what_it_is_given() -> None:

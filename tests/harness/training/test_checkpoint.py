@@ -30,7 +30,7 @@ from methods.backbone.trainable_parameters import Delta
 from methods.base import Method
 from tasks import registry as tasks
 
-RECIPE = RecipeConfig(learning_rate=1e-2, steps=8, evaluate_every=3, batch_size=4, evaluation_batch_size=64)
+RECIPE = RecipeConfig(learning_rate=1e-2, steps=8, evaluate_every=3, batch_size=4)
 GENERATED = [(name, row.answer) for name, row in sorted(tasks.catalogue().items()) if "generated" in row.source]
 TASK = next(name for name, answer in GENERATED if answer == "label")  # its evaluation takes no generation
 KEPT = ("curve.jsonl", "predictions.jsonl.gz", "delta-best.safetensors", "delta-last.safetensors")

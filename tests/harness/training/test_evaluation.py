@@ -80,7 +80,7 @@ def test_rows_of_one_length_stay_together_and_a_long_one_does_not_lengthen_them(
     width = 2 * CUT_TOKENS // 64
     lengths = [3] * 70 + [width]
     encoded = Encoded.of([[5] * length for length in lengths], 0, 0)
-    groups = list(encoded.by_length(128))
+    groups = list(encoded.by_length(71 * width))
     assert groups == [list(range(70)), [70]]
-    assert list(Encoded.of([[5] * 3] * 70, 0, 0).by_length(64)) == [list(range(64)), list(range(64, 70))]
-    assert sorted(row for group in encoded.by_length(8) for row in group) == list(range(71))
+    assert list(Encoded.of([[5] * 3] * 70, 0, 0).by_length(64 * 3)) == [list(range(64)), list(range(64, 70))]
+    assert sorted(row for group in encoded.by_length(8 * width) for row in group) == list(range(71))

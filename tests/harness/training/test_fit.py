@@ -133,7 +133,7 @@ def test_evaluation_does_not_change_the_trajectory(train: Train) -> None:
 
 
 def test_the_evaluation_batch_does_not_change_the_trajectory(train: Train) -> None:
-    assert same(train(evaluation_batch_size=3), train(evaluation_batch_size=64))
+    assert same(train(evaluation_tokens=40), train(evaluation_tokens=4096))
 
 
 def test_the_tests_do_not_select(train: Train, label_task: Task) -> None:

@@ -26,7 +26,7 @@ from tasks import registry as tasks
 from tasks.metrics import row_figures
 from tasks.metrics.label_metrics import BY_ROW, METRICS
 
-RECIPE = RecipeConfig(learning_rate=1e-2, steps=4, evaluate_every=2, batch_size=8, evaluation_batch_size=64)
+RECIPE = RecipeConfig(learning_rate=1e-2, steps=4, evaluate_every=2, batch_size=8)
 TASKS = sorted({row.answer: name for name, row in tasks.catalogue().items() if "generated" in row.source}.values())
 
 

@@ -22,9 +22,7 @@ from methods import registry as methods
 from tasks import registry as tasks
 
 ROOT = Path(__file__).parents[3]
-RECIPE = RecipeConfig(
-    learning_rate=3e-3, steps=4, evaluate_every=2, batch_size=7, evaluation_batch_size=64, dropout=0.0, weight_decay=0.1
-)
+RECIPE = RecipeConfig(learning_rate=3e-3, steps=4, evaluate_every=2, batch_size=7, dropout=0.0, weight_decay=0.1)
 
 
 def cell(method: str = "lora", **recipe: Any) -> Cell:
