@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from transformers import PreTrainedConfig
+from transformers.utils import logging
 
 from harness import atomic_files
 from harness.config.schema import Cell, MethodConfig
@@ -81,6 +82,7 @@ def write_merged(built: Built, folder: Path) -> None:
     tied_weights.declare(built.model)
     _make(folder)
     built.model.config._name_or_path = built.cell.model.name  # without this machine's folder
+    logging.disable_progress_bar()
     built.model.save_pretrained(folder)
     _complete(built.model.config, folder / "config.json")
     tokenizer = weight_files.tokenizer_folder(built.cell.model)

@@ -76,7 +76,7 @@ def check(holes: Sequence[Hole], possible: int, skip: bool | None = None) -> Non
     if not possible and len(reasons) == 1:
         raise holes[0].error
     number = count(holes)
-    rest = "leave their choices out" if skip is None else f"with --skip-impossible the other {possible} run"
+    rest = "leave their choices out" if skip is None else f"--skip-impossible goes on with the other {possible}"
     rest = rest if possible else "no cell is left"
     raise Impossible(f"{number} of {number + possible} cells cannot run; {rest}.", tuple(lines(holes)))
 

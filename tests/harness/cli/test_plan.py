@@ -62,7 +62,7 @@ def test_what_cannot_run_is_in_the_plan_and_in_the_status(call: Call) -> None:
     code, _, err = call("plan", *words)
     assert code == 2
     assert err.splitlines() == [
-        "deltabench: 2 of 4 cells cannot run; with --skip-impossible the other 2 run.",
+        "deltabench: 2 of 4 cells cannot run; --skip-impossible goes on with the other 2.",
         "  prefix × micro-t5-nano × micro/sentiment (2 cells): prefix has no place here",
     ]
     found = json.loads(call("plan", *words, "--skip-impossible", "--json")[1])

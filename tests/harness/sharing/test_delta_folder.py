@@ -136,11 +136,12 @@ def test_to_peft_and_back(
 
 @pytest.mark.parametrize("method", ["lora", "full", "diff_pruning", "soup"])
 def test_merged_it_is_a_plain_checkpoint(
-    method: str, store: Store, finish: Finish, delta: Call, tmp_path: Path
+    method: str, store: Store, finish: Finish, delta: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parents = {f"parents.{role}": finish(role) for role in ("lora", "full", "none")} if method == "soup" else {}
     key = finish(method, **parents)
     assert _export(delta, store, key, tmp_path / "merged", "--format", "merged") == 0
+    assert "it/s" not in capsys.readouterr().err, "transformers shows a bar, which is noise in a pipe"
     plain = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "merged").eval()
     ids = torch.tensor([AutoTokenizer.from_pretrained(tmp_path / "merged")("review : it is good").input_ids])
     built = finished_model.finished(store, key)
