@@ -11,6 +11,7 @@ import fnmatch
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 from harness import strict_json
@@ -47,6 +48,7 @@ def reshape(exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen, added: Ch
                 ", ".join(declared_types.written(axis, choice) for choice in choices) for choices in (wanted, present)
             )
             notes.append(f"{axis} is {now}{f', instead of {was}' if present else ''}")
+            notes += _unreported(exhibit, wanted) if axis == "seed" else []
         if not shaped:
             raise UsageError(f"no cell of exhibit {exhibit.name} is left after {axis}={_text(wanted)}.")
     return list(shaped), notes
@@ -78,6 +80,18 @@ def _searching(exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen) -> lis
     seeds = list(chosen.get(TUNING_SEED, ())) or sorted(tuning) or [USUAL_SEED]
     fresh = [{**block, "seed": [seed for seed in values(block, "seed") if seed not in tuning]} for block in blocks]
     return [{**block, RATE: [TUNED], TUNING_SEED: seeds} for block in fresh if block["seed"]]
+
+
+def _unreported(exhibit: Exhibit, seeds: Sequence[int]) -> list[str]:
+    """Return a line per given seed that no table reports. Raise UsageError where no other seed is given."""
+    choosing = exhibit.tuning_seeds()
+    alone = [seed for seed in seeds if seed in choosing]
+    if len(alone) == len(seeds):
+        raise UsageError(
+            f"seed={_text(seeds)}: exhibit {exhibit.name} only chooses learning rates on this seed, and reports no "
+            f"score of it; give others, such as seed={next(seed for seed in count() if seed not in choosing)}."
+        )
+    return [f"seed {seed} only chooses learning rates, and no table reports it" for seed in alone]
 
 
 def _without_search(chosen: Chosen) -> Chosen:

@@ -77,6 +77,15 @@ def test_another_model_replaces_and_is_told(exhibit):
     assert told == ["model is other, instead of m"]
 
 
+def test_seeds_that_only_choose_rates_are_told_and_are_not_enough_alone() -> None:
+    declared = exhibits.load("delta-gap")  # its embedded scale searches on seed 0
+    blocks, told = overrides.reshape(declared, declared.blocks("quick"), {"seed": [0, 1, 2]}, {})
+    assert {tuple(block["seed"]) for block in blocks} == {(0, 1, 2)}
+    assert told[1:] == ["seed 0 only chooses learning rates, and no table reports it"]
+    with pytest.raises(UsageError, match=r"seed=0: exhibit delta-gap only chooses .* such as seed=1"):
+        overrides.reshape(declared, declared.blocks("quick"), {"seed": [0]}, {})
+
+
 def test_patterns_keep_what_they_match(exhibit):
     blocks, told = shaped(exhibit, {"task": ["micro/sent*"], "seed": [1]})
     assert [block["task"] for block in blocks] == [["micro/sentiment"]] * 2

@@ -59,7 +59,7 @@ def test_the_rest_runs_on_request_only() -> None:
     found = [Hole("a", "m", "t", UsageError("bad"), 3)]
     holes.check(found, possible=5, skip=True)
     holes.check([], possible=0)
-    with pytest.raises(Impossible, match="3 of 8 cells cannot run; --skip-impossible goes on with the other 5") as raised:
+    with pytest.raises(Impossible, match=r"3 of 8 .*; --skip-impossible goes on with the other 5") as raised:
         holes.check(found, possible=5, skip=False)
     assert raised.value.lines == ("a × m × t (3 cells): bad",)
 
