@@ -154,11 +154,13 @@ def measure_cells(
     for name in wanted:
         pending = [key for key in keys if (record := store.read(key)) and lacks(record, name)]
         for count, key in enumerate(pending, start=1):
-            if deadline is not None and time.time() >= deadline:
-                print(f"probe {name}: {len(pending) - count + 1} cells were not measured before the deadline")
-                break
             began = time.monotonic()
-            outcome = _when_free(store, key, name, runtime)
+            try:
+                outcome = _when_free(store, key, name, runtime, deadline)
+            except TimeoutError:
+                left = len(pending) - count + 1
+                print(f"probe {name}: {left} cell{' was' if left == 1 else 's were'} not measured before the deadline")
+                break
             if outcome is None:
                 continue
             failed += outcome["status"] != "done"
@@ -171,9 +173,14 @@ def measure_cells(
     return failed
 
 
-def _when_free(store: Store, key: str, name: str, runtime: Runtime) -> dict[str, Any] | None:
-    """Take a probe once no other process has the cell; return None where that one has taken it meanwhile."""
+def _when_free(store: Store, key: str, name: str, runtime: Runtime, deadline: float | None) -> dict[str, Any] | None:
+    """Take a probe once no other process has the cell; return None where that one has taken it meanwhile.
+
+    Raise TimeoutError where the deadline comes before the probe starts.
+    """
     while (record := store.read(key)) and lacks(record, name):
+        if deadline is not None and time.time() >= deadline:
+            raise TimeoutError
         try:
             return take(store, key, name, runtime)
         except Busy:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -213,7 +214,17 @@ def test_a_cell_that_another_process_probes_is_waited_for(
 def test_after_the_deadline_no_further_probe_starts(done: Done, capsys: pytest.CaptureFixture[str]) -> None:
     store, key, runtime = done()
     assert probes.measure_cells(store, [key], ("latency",), runtime, deadline=1.0) == 0
-    assert "1 cells were not measured" in capsys.readouterr().out
+    assert "1 cell was not measured" in capsys.readouterr().out
+    assert probes.lacks(store.read(key) or {}, "latency")
+
+
+def test_the_wait_for_another_process_ends_at_the_deadline(done: Done, capsys: pytest.CaptureFixture[str]) -> None:
+    store, key, runtime = done()
+    held = lease.acquire(store.leases, key)
+    assert held is not None
+    assert probes.measure_cells(store, [key], ("latency",), runtime, deadline=time.time() + 1) == 0
+    assert "1 cell was not measured" in capsys.readouterr().out
+    held.release()
     assert probes.lacks(store.read(key) or {}, "latency")
 
 
