@@ -25,7 +25,8 @@ from tasks import registry as tasks
 LAUNCH = 1e8
 """Operations that take as long as the launch of one layer, forwards and backwards, on one core: measured with
 micro-t5-nano and micro-t5-mini at 4, 16 and 64 rows."""
-EVALUATION_ROWS = 128
+EVALUATION_TOKENS = 4096
+"""The tokens of one forward pass of an evaluation, as RecipeConfig has them by default."""
 SAMPLED_ROWS = 64
 LETTERS = 4.0
 """Letters of a token where the tokenizer is not on this machine."""
@@ -79,8 +80,9 @@ class Work:
 
     def evaluate(self, size: Size) -> float:
         """Return the operations of all evaluations, their launches included."""
-        rows, turns = self.reading.rows, math.ceil(self.reading.rows / EVALUATION_ROWS)
-        return self.evaluations * (rows * self.reading.tokens * 2 * size.matrices + turns * LAUNCH / 2 * size.layers)
+        tokens = self.reading.rows * self.reading.tokens
+        turns = max(1, math.ceil(tokens / EVALUATION_TOKENS))
+        return self.evaluations * (tokens * 2 * size.matrices + turns * LAUNCH / 2 * size.layers)
 
 
 def reading_of(cell: Mapping[str, Any]) -> tuple[Any, ...]:

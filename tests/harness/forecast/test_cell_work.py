@@ -16,10 +16,10 @@ from tasks import registry as tasks
 
 
 def test_the_operations_of_a_training_and_of_its_evaluations() -> None:
-    work = Work("lora", "", "m", "a", "seq2seq", "label", 10, 4, 3, Reading(7.0, 300))
+    work = Work("lora", "", "m", "a", "seq2seq", "label", 10, 4, 3, Reading(30.0, 300))
     size = Size(1000.0, 2)
-    assert work.train(size) == 10 * (6 * 1000 * 4 * 7 + 2 * LAUNCH)
-    assert work.evaluate(size) == 3 * (2 * 1000 * 300 * 7 + 3 * LAUNCH / 2 * 2)  # three batches of rows
+    assert work.train(size) == 10 * (6 * 1000 * 4 * 30 + 2 * LAUNCH)
+    assert work.evaluate(size) == 3 * (2 * 1000 * 300 * 30 + 3 * LAUNCH / 2 * 2)  # three forward passes
 
 
 @pytest.mark.parametrize(("steps", "every", "count"), [(0, 25, 1), (100, 25, 5), (101, 25, 6), (10, 25, 2)])
