@@ -34,7 +34,7 @@ def test_without_a_device_a_plan_needs_no_torch(
 
 
 def test_a_dry_run_says_what_fits(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    words = ("task=micro/qa", "seed=0", f"store={tmp_path / 'store'}", "--dry-run", "--device-memory", "1GiB")
+    words = ("task=micro/qa", "seed=1", f"store={tmp_path / 'store'}", "--dry-run", "--device-memory", "1GiB")
     assert dispatch.main(["reproduce", "delta-ranking", *words]) == 0
     assert "cells fit a device of 1.00 GiB" in capsys.readouterr().out
     assert not (tmp_path / "store" / "cells").exists()
