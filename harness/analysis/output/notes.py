@@ -7,9 +7,12 @@ from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
 
 
-def common_notes(study: Study) -> tuple[str, ...]:
-    """Return what holds for every table of scores: the runs, how intervals are made, and what is missing."""
-    panel = study.clean
+def common_notes(study: Study, shown: Panel | None = None) -> tuple[str, ...]:
+    """Return what holds for every table of scores: the runs, how intervals are made, and what is missing.
+
+    shown: the values of the table; None for the study's own scores. What a probe measured has no error of the rows.
+    """
+    panel = shown or study.clean
     _, most = seed_counts(panel)
     spread = f"{interval(panel)}{_IN_BRACKETS}" if most > 1 and panel.by_row.all() else ""
     spread = spread or (interval(panel) if most > 1 else "")

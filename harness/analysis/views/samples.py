@@ -60,8 +60,9 @@ def table(study: Study) -> Table:
             scores = [rate_marks.scored(study, arm, index, panel, factor, digits) for index in at]
             rows.append((rate_marks.named(study, arm), *_trains(study, arm), word(measure), *scores))
     columns = ("method", "trains", "share", "measure", *heads)
+    shown = next(panel for _, panel, _ in quantities(study))
     notes = (
-        *common_notes(study),
+        *common_notes(study, shown),
         "trains: trainable parameters; share: of the backbone's",
         "ROUGE-L: F-measure of the longest common subsequence of words; exact match after SQuAD's normalisation",
         *rate_marks.notes(study),

@@ -73,12 +73,15 @@ def test_the_table_has_every_measure_at_every_number_of_rows(make: Make) -> None
     assert len(made.rows) == len(WORTH) * 3
     assert all(entry.value is not None and entry.keys for row in made.rows for entry in row[4:])
     assert {row[4].text.split(" ")[0] for row in made.rows if row[3].text.startswith("judge")} == {"6.25"}
+    assert any("it leaves out the error of the rows" in note for note in made.notes), "a probe has no row scores"
 
 
 def test_without_probes_the_tasks_own_metric_is_shown(make: Make) -> None:
     here = make()
     bare = replace(here, scores=here.scores.assign(probes=[{} for _ in here.scores.index]))
-    assert {row[3].text for row in samples.table(bare).rows} == {"score"}
+    made = samples.table(bare)
+    assert {row[3].text for row in made.rows} == {"score"}
+    assert not any("it leaves out the error of the rows" in note for note in made.notes)
 
 
 def test_more_rows_help_where_they_do(make: Make) -> None:
