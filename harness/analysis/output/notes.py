@@ -22,8 +22,8 @@ def common_notes(study: Study, shown: Panel | None = None) -> tuple[str, ...]:
     ]
     failed = [f"{row.arm} on {row.task} seed {row.seed} {row.status}" for row in study.failures.itertuples()]
     if failed:
-        shown = "; ".join(failed[:6]) + (" …" if len(failed) > 6 else "")
-        notes.append(f"{len(failed)} attempted cells have no score: {shown}")
+        named = "; ".join(failed[:6]) + (" …" if len(failed) > 6 else "")
+        notes.append(f"{len(failed)} attempted cells have no score: {named}")
     if np.isnan(panel.values).any() and not failed:
         notes.append(
             "not every method has a cell on every task and seed; a mean over tasks needs a score on every task"
