@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 
 from harness import atomic_files, strict_json
 from harness.config.building import build
-from harness.config.schema import Cell, ModelConfig
+from harness.config.schema import Cell, ModelConfig, RecipeConfig
 from harness.errors import UsageError
 from harness.models import weight_files
 from tasks import registry as tasks
@@ -25,8 +25,8 @@ from tasks import registry as tasks
 LAUNCH = 1e8
 """Operations that take as long as the launch of one layer, forwards and backwards, on one core: measured with
 micro-t5-nano and micro-t5-mini at 4, 16 and 64 rows."""
-EVALUATION_TOKENS = 4096
-"""The tokens of one forward pass of an evaluation, as RecipeConfig has them by default."""
+EVALUATION_TOKENS = RecipeConfig.evaluation_tokens
+"""The tokens of one forward pass of an evaluation, by default. A forecast takes it for every cell."""
 SAMPLED_ROWS = 64
 LETTERS = 4.0
 """Letters of a token where the tokenizer is not on this machine."""

@@ -82,7 +82,7 @@ class Copy:
 
     def kill(self) -> None:
         """Kill it. Where it has not started yet, its host is killed."""
-        self._hear()
+        self._hear()  # its host may have told its number meanwhile
         if self._other is not None:
             self._other.kill()
         elif self._pid is None:

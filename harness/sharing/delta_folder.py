@@ -82,7 +82,7 @@ def write_merged(built: Built, folder: Path) -> None:
     tied_weights.declare(built.model)
     _make(folder)
     built.model.config._name_or_path = built.cell.model.name  # without this machine's folder
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # it would come into a pipe, too
     built.model.save_pretrained(folder)
     _complete(built.model.config, folder / "config.json")
     tokenizer = weight_files.tokenizer_folder(built.cell.model)

@@ -108,9 +108,9 @@ class Encoded:
         return len(self.inputs)
 
     @cached_property
-    def weights(self) -> torch.Tensor:
-        """Return [N] the number of tokens that an evaluation of each row reads: its input and all its options, or its
-        target where it has none.
+    def evaluation_tokens(self) -> torch.Tensor:
+        """Return [N] the number of tokens that an evaluation of each row reads: its input and all its options. Where it
+        has no options, its target counts.
         """
         if self.options is None:
             return self.tokens
@@ -140,17 +140,17 @@ class Encoded:
     def by_length(self, tokens: int) -> Iterator[list[int]]:
         """Yield all row numbers in groups of rows of similar length, for evaluation.
 
-        tokens: the most that a group has, where each of its rows counts as much as the one with the most. A row with
-        more is a group of its own.
+        tokens: the most that a group has. Padding counts, so each row of a group counts as much as its longest one. A
+        row with more tokens is a group of its own.
         """
         order = torch.argsort(self.lengths, stable=True).numpy()
-        lengths, weights = self.lengths.numpy()[order], self.weights.numpy()[order]
+        lengths, read = self.lengths.numpy()[order], self.evaluation_tokens.numpy()[order]
         start, most = 0, 0
-        for place, weight in enumerate(weights):
-            most = max(most, weight)
+        for place, count in enumerate(read):
+            most = max(most, count)
             if place > start and most * (place + 1 - start) > tokens:
                 yield from _cut(order[start:place], lengths[start:place])
-                start, most = place, weight
+                start, most = place, count
         yield from _cut(order[start:], lengths[start:])
 
 

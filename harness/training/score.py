@@ -51,7 +51,7 @@ def tokenised(objective: Objective, rows: Sequence[Example]) -> Split:
 def score(model: nn.Module, objective: Objective, split: Split, metric: str, tokens: int) -> Scored:
     """Return the answers in the order of the rows, their score and the mean loss. The model keeps its mode.
 
-    tokens: the most of one forward pass.
+    tokens: the most that one forward pass reads, padding included.
     """
     # A model that is spread over processes gathers its tensors here, and trains with them later.
     with torch.inference_mode(process_group.mine().size == 1), torch.no_grad():

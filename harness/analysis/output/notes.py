@@ -10,7 +10,7 @@ from harness.analysis.study.study import Study
 def common_notes(study: Study, shown: Panel | None = None) -> tuple[str, ...]:
     """Return what holds for every table of scores: the runs, how intervals are made, and what is missing.
 
-    shown: the values of the table; None for the study's own scores. What a probe measured has no error of the rows.
+    shown: the values of the table; None for the study's own scores. The rows' error of a probe's figures is not known.
     """
     panel = shown or study.clean
     _, most = seed_counts(panel)

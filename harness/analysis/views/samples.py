@@ -52,17 +52,16 @@ def table(study: Study) -> Table:
     by_size = sizes(study)
     names = tuple(by_size) or study.clean.tasks
     heads = [f"{by_size[name]:,} rows" if name in by_size else name for name in names]
-    rows = []
+    rows, measures = [], list(quantities(study))
     for arm in rate_marks.by_score(study):
-        for measure, panel, factor in quantities(study):
+        for measure, panel, factor in measures:
             digits = 2 if factor == 1 else 1
             at = [panel.tasks.index(name) for name in names]
             scores = [rate_marks.scored(study, arm, index, panel, factor, digits) for index in at]
             rows.append((rate_marks.named(study, arm), *_trains(study, arm), word(measure), *scores))
     columns = ("method", "trains", "share", "measure", *heads)
-    shown = next(panel for _, panel, _ in quantities(study))
     notes = (
-        *common_notes(study, shown),
+        *common_notes(study, measures[0][1]),
         "trains: trainable parameters; share: of the backbone's",
         "ROUGE-L: F-measure of the longest common subsequence of words; exact match after SQuAD's normalisation",
         *rate_marks.notes(study),

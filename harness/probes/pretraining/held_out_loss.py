@@ -14,9 +14,6 @@ from tasks.microworld.pretraining import held_out
 if TYPE_CHECKING:
     from harness.probes._finished_cell import Finished
 
-TOKENS = 4096
-"""The most of one forward pass."""
-
 
 class HeldOut:
     """The held-out text of a cell's backbone, encoded as in its pretraining. `count`: of its documents."""
@@ -40,7 +37,7 @@ class HeldOut:
         objective: Any = self._finished.objective
         total, items = 0.0, 0
         with torch.no_grad():
-            for rows in self._encoded.by_length(TOKENS):
+            for rows in self._encoded.by_length(self._finished.cell.recipe.evaluation_tokens):
                 batch = self._encoded.batch(rows).to(self._device)
                 words = int((batch.need_targets() != IGNORED).sum())
                 total += float(_of_answer(objective).loss(model, batch)) * words
