@@ -80,7 +80,9 @@ def _shown(arguments: argparse.Namespace) -> int:
     wanted = [*_exhibits(named, given, store), *_grid(given, store)]
     noted = requested_grids.noted(store) if wanted else []
     wanted = [requested_grids.with_noted_gaps(grid, noted) for grid in wanted]
-    shown = report(store, wanted, runtime)
+    known, shown = len(store.quarantined), report(store, wanted, runtime)
+    if len(store.quarantined) > known:  # a record that proved to be damaged was counted before it was read
+        shown = report(store, wanted, runtime)
     if arguments.json:
         print(json.dumps(shown | {"cells": _cells(store, wanted)}, ensure_ascii=False, indent=1))
     else:
@@ -170,10 +172,10 @@ def report(store: Store, wanted: Sequence[Grid], runtime: Runtime) -> dict[str, 
         table[_named(store, key, summary, names)][states[key]] += 1
     return {
         "store": str(store.path),
-        "quarantined": store.aside(),
         "running": [_running(store, key) for key in sorted(running)],
         "grids": [_progress(store, requested, states, estimator, at_once) for requested in shown],
         "rows": [{"model": model, "task": task, **counts} for (model, task), counts in sorted(table.items())],
+        "quarantined": store.aside(),
     }
 
 

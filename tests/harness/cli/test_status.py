@@ -10,6 +10,7 @@ import pytest
 from harness.cli import dispatch
 from harness.config.schema import Cell
 from harness.store import identity, lease, requested_grids
+from harness.store.attempt_folder import RECORD
 from harness.store.requested_grids import Gap
 from harness.store.store import SCHEMA, Store
 
@@ -191,3 +192,17 @@ def test_watch_shows_it_again_until_it_is_interrupted(
     assert dispatch.main(["status", "--watch", f"store={tmp_path / 'none'}"]) == 0
     assert waited == [status.WATCH_S] * 2
     assert capsys.readouterr().out.count("no cells yet") == 2
+
+
+def test_a_damaged_record_is_not_counted_in_the_call_that_finds_it(
+    store: Store, put: Callable[..., str], call: Call
+) -> None:
+    for seed in (0, 1):
+        put("good", seed)
+    good, bad = sorted(store.keys())
+    store.counting_file(bad, RECORD).write_text("{")
+    first, second = (json.loads(call("status", "--json")[1]) for _ in range(2))
+    assert first["rows"] == second["rows"]
+    assert first["cells"] == second["cells"]
+    assert [cell["key"] for cell in first["cells"] if cell["status"] == "done"] == [good]
+    assert first["quarantined"] == 1
