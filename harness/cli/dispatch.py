@@ -6,6 +6,7 @@ import importlib
 import io
 import logging
 import os
+import re
 import sys
 import tempfile
 import traceback
@@ -113,7 +114,7 @@ def _dispatch(words: list[str]) -> int:
     parser.add_argument("--config-dir", metavar="DIR", help="your conf folder, searched before ours")
     parser.add_argument("--read-only", action="store_true", help="write nothing to the store")
     page.add_arguments(parser)
-    arguments = parser.parse_intermixed_args(words[1:])
+    arguments = parser.parse_intermixed_args(_joined(words[1:]))
     protect(arguments.read_only)
     if arguments.config_dir is not None:
         from harness.config import conf_files
@@ -121,6 +122,16 @@ def _dispatch(words: list[str]) -> int:
         conf_files.use(arguments.config_dir)
     with nullcontext() if verb in FETCHING else network.forbidden():
         return int(page.main(arguments))
+
+
+def _joined(words: Sequence[str]) -> list[str]:
+    """Return the words, with a value such as -1GiB joined to its option: argparse would take it for an option."""
+    joined: list[str] = []
+    for word in words:
+        before = joined[-1] if joined else ""
+        value = re.match(r"-[0-9.]", word) and before.startswith("--") and "=" not in before and before != "--"
+        joined[-1:] = [f"{before}={word}"] if value else [*joined[-1:], word]
+    return joined
 
 
 class _Plain(argparse.RawDescriptionHelpFormatter):

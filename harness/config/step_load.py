@@ -19,6 +19,9 @@ _UNITS = {"": 1, "B": 1} | {
     for suffix, base in (("iB", 1024), ("B", 1000), ("", 1024))
 }
 
+LEAST = 2**20
+"""The bytes of the smallest device that a forecast takes."""
+
 
 @dataclass(frozen=True)
 class Load:
@@ -80,13 +83,15 @@ def whole(option: str, text: str | None) -> int | None:
 def size(option: str, text: str) -> int:
     """Return bytes: of "24GiB", "24G" (both 24 * 2**30), "80GB" (80 * 10**9) or "25769803776".
 
-    Raises UsageError for any other text and for 0.
+    Raises UsageError for any other text and for less than 1 MiB, where a unit was forgotten.
     """
     match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([A-Za-z]*)", text.strip())
     unit = {name.lower(): factor for name, factor in _UNITS.items()}.get(match[2].lower()) if match else None
-    if match is None or unit is None or not float(match[1]):
-        raise UsageError(f"{option} {text}: give a size above 0 such as 24GiB, 80GB or 512MiB.")
-    return int(float(match[1]) * unit)
+    count = 0 if match is None or unit is None else int(float(match[1]) * unit)
+    if count < LEAST:
+        read = f"that is {count} bytes; " if count else ""
+        raise UsageError(f"{option} {text}: {read}give a size of at least 1MiB, such as 24GiB, 80GB or 512MiB.")
+    return count
 
 
 def gib(count: int | float | None) -> str:

@@ -58,6 +58,8 @@ def test_no_data_and_no_weights_are_read(capsys: pytest.CaptureFixture[str]) -> 
         (["--kernel", "plain", "recipe.precision=bf16"], "bf16"),
         (["--device-memory", "much"], "24GiB"),
         (["--device-memory", "0GiB"], "24GiB"),
+        (["--device-memory", "24"], "that is 24 bytes; give a size of at least 1MiB"),
+        (["--device-memory", "-1GiB"], "--device-memory -1GiB: give a size"),
         (["method.rank=99999"], "rank"),
         (["model=bert-base", "method=lora", "task=glue/sst2", "--input-tokens", "9999"], "512"),
         (["model=bert-base", "task=glue/sst2", "task.max_input_tokens=9999"], "task.max_input_tokens=512"),
@@ -80,7 +82,7 @@ def test_what_cannot_be_is_a_sentence(capsys: pytest.CaptureFixture[str], words:
         ("80GB", 80 * 10**9),
         ("512MiB", 2**29),
         ("1.5 GiB", 3 * 2**29),
-        ("7", 7),
+        ("25769803776", 24 * 2**30),
     ],
 )
 def test_sizes(text: str, count: int) -> None:
