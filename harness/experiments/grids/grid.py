@@ -17,7 +17,7 @@ from typing import Any
 from harness.config import compose, conf_files
 from harness.config.schema import AXES, DOTTED, Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import UsageError, near
-from harness.experiments.grids import axis_choices, cell_parents, parent_order, recipe_choices
+from harness.experiments.grids import axis_choices, cell_parents, idle_choices, parent_order, recipe_choices
 from harness.experiments.grids import holes as holes_of_grid
 from harness.experiments.grids.axis_choices import Choice
 from harness.experiments.grids.blocks import SEARCH, TUNED, Block
@@ -75,7 +75,7 @@ def _expanded(blocks: Sequence[Block], holes: list[Hole] | None, known: _Known) 
     plans = [_Plan(block, known) for block in blocks]
     compose.load(choice for plan in plans for choice in plan.options())
     compose.load(("recipe", name) for plan in plans for name in plan.model_recipes())
-    made = [cell for plan in plans for cell in plan.cells()]
+    made = [cell for plan in plans for cell in plan.distinct()]
     unique = identity.by_key(cell for cell in made if isinstance(cell, Cell))
     gaps = list(dict.fromkeys(hole for hole in made if isinstance(hole, Hole)))
     if holes is None:
@@ -130,6 +130,12 @@ class _Plan:
         """Return the recipes that the models name; none where the block names its own."""
         composed = compose.load(())
         return [] if self.recipes else [recipe_choices.name_of(composed["model", name]) for name in self.names["model"]]
+
+    def distinct(self) -> list[Cell | Hole]:
+        """Return `cells`. Raise UsageError where two choices of a field would be one cell, and one would be dropped."""
+        made = list(self.cells())
+        idle_choices.check([cell for cell in made if isinstance(cell, Cell)], self.fields)
+        return made
 
     def cells(self) -> Iterator[Cell | Hole]:
         """Yield the cells of the block, each after its parents, and a hole for each combination that cannot be."""

@@ -1,5 +1,6 @@
 """Blocks become cells; whatever ships expands; whatever does not exist is named."""
 
+import dataclasses
 import gzip
 import json
 import random
@@ -15,11 +16,11 @@ import pytest
 from harness import assets
 from harness.cli.command_line import parse
 from harness.config import compose, conf_files
-from harness.config.schema import Cell
+from harness.config.schema import Cell, RecipeConfig, TaskConfig
 from harness.config.yaml_values import flow, quoted
 from harness.errors import RowsAbsent, UsageError
 from harness.experiments import exhibits
-from harness.experiments.grids import axis_choices, grid, options
+from harness.experiments.grids import axis_choices, declared_types, grid, options
 from harness.experiments.rates import rate_tuning
 from harness.experiments.rerun_command import command
 from harness.store import identity
@@ -148,7 +149,8 @@ def test_learning_rates_are_one_number() -> None:
         ({"recipe.steps": [None]}, "needs a value"),
         ({"recipe.learning_rate": "fast"}, "a number"),
         ({"recipe.learning_rate": "xfast"}, "a number"),
-        ({"recipe.learning_rate": "x-1"}, "above 0"),
+        ({"recipe.learning_rate": "x-1"}, "=x-1: a factor is x and a number above 0"),
+        ({"recipe.learning_rate": "x0"}, "=x0: a factor is x and a number above 0"),
         ({"method": "full", "recipe.learning_rate": [{"lora": 1e-3}]}, "no number for full"),
         ({"recipe.learning_rate": [{"lroa": 1e-3, "default": 1}]}, "lora"),
         ({"seed": -1}, "whole number"),
@@ -373,3 +375,23 @@ def test_a_hundred_cells_compose_each_choice_once(monkeypatch: pytest.MonkeyPatc
 
 def test_every_objective_is_one_that_can_be_chosen() -> None:
     assert set(options.match("objective", "*")) == set(ANSWERS)
+
+
+def _idle() -> list[str]:
+    """Return every field that enters no key, of which a recipe or any task may have two values."""
+    kinds = {"recipe": RecipeConfig, "task": TaskConfig}
+    fields = ((group, field) for group, kind in kinds.items() for field in dataclasses.fields(kind))
+    return [f"{group}.{field.name}" for group, field in fields if field.metadata["kind"] == "runtime"]
+
+
+@pytest.mark.parametrize("key", [key for key in _idle() if declared_types.kind(key) in ("int", "float")])
+def test_two_choices_of_what_no_result_depends_on_are_refused(key: str) -> None:
+    block = {"method": "lora", "model": "micro-t5-nano", "task": "micro/sentiment", key: [0.5, 1]}
+    if declared_types.kind(key) == "int":
+        block[key] = [7, 8]
+    if len({*map(identity.key, grid.expand([{**block, key: value} for value in block[key]]))}) > 1:
+        assert len(grid.expand([block])) == 2, "it leads to other rows or other answers"
+        return
+    with pytest.raises(UsageError, match=rf"{key}=.*both give the same result, so they are one cell"):
+        grid.expand([block])
+    assert len(grid.expand([{**block, key: [block[key][0]] * 2}])) == 1
