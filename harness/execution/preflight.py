@@ -3,14 +3,16 @@
 Methods are attached to backbones without weights (meta device), so that a bad target costs no training.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from transformers import PreTrainedModel
 
 from harness.config.schema import MethodConfig, ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import UsageError
-from harness.models import answer_tokens, backbone, digest, tokenizer, unknown_tokens, weight_files
+from harness.execution import weight_check
+from harness.models import answer_tokens, backbone, tokenizer, unknown_tokens
+from harness.models.text_tokens import Text
 from harness.training import optimizers
 from harness.training.objectives import registry as objectives
 from harness.training.updating import awake
@@ -18,30 +20,33 @@ from methods import registry as methods
 from tasks import registry as tasks
 from tasks.base import Splits, Task
 
-PLACEHOLDER_LABELS = 2
 DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
 Attachment = tuple[MethodConfig, ModelConfig, str] | tuple[MethodConfig, ModelConfig, str, int]
 ReadingOf = tuple[ModelConfig, str, TaskConfig]
+Room = tuple[MethodConfig, ModelConfig, str, TaskConfig]
 
 
-def preflight(pairs: Sequence[Attachment | ReadingOf], device: str = "auto") -> list[str | None]:
-    """Return the errors that a person has to correct: of the device, then of each pair; None where there is none.
+def preflight(checks: Sequence[Attachment | ReadingOf | Room], device: str = "auto") -> list[str | None]:
+    """Return the errors that a person has to correct: of the device, then of each check; None where there is none.
 
-    A pair is (method, model, objective), with the number of awake layers where they take turns, or (model, objective,
-    task).
+    A check is (method, model, objective), with the number of awake layers where they take turns; (model, objective,
+    task); or (method, model, objective, task), for the positions that the method leaves to the text.
     """
-    return [_no_device(device), *map(_error, pairs)]
+    return [_no_device(device), *map(_error, checks)]
 
 
-def _error(pair: Attachment | ReadingOf) -> str | None:
-    """Return the UsageError's text of one pair; None without one."""
+def _error(check: Attachment | ReadingOf | Room) -> str | None:
+    """Return the UsageError's text of one check; None without one."""
     try:
-        if isinstance(pair[0], MethodConfig):
-            _attach(*pair)
-        else:
-            _read(*pair)
+        match check:
+            case [MethodConfig(), _, _, TaskConfig()]:
+                _leave_room(*check)
+            case [MethodConfig(), *_]:
+                _attach(*check)
+            case _:
+                _read(*check)
     except UsageError as error:
         return str(error)
     return None
@@ -63,9 +68,9 @@ def _no_device(wanted: str) -> str | None:
 
 def _attach(method: MethodConfig, model: ModelConfig, objective: str, layers: int | None = None) -> None:
     """Attach a method to a backbone without weights, and check that backbone's files and the number of layers."""
-    head = objectives.head(objective, PLACEHOLDER_LABELS)
+    head = objectives.head(objective, weight_check.PLACEHOLDER_LABELS)
     made, outline = methods.make(method), backbone.outline(model, head)
-    _check_weights(model, outline, objective)
+    weight_check.check(model, outline, objective)
     _check_tokenizer(model, outline, made.tokens_added())
     made.attach(outline)
     optimizers.check_groups(outline, made.groups(outline))
@@ -88,50 +93,22 @@ def _read(model: ModelConfig, objective: str, task: TaskConfig) -> None:
         longest = words.longest(row.max_target_tokens)
         limit = longest if objective in answer_tokens.LIKELIHOOD else whole.max_input_tokens
         answer_tokens.check_rows(whole, spell, limit, words.model)
+    _encode(objective, whole, words)
     unread = unknown_tokens.count(whole, objective, words.tokenizer, words.controls.unknown)
     unknown_tokens.check(whole, unread, task.max_unknown_share, words.model)
 
 
-def _check_weights(config: ModelConfig, model: PreTrainedModel, objective: str) -> None:
-    """Raise UsageError unless the files hold the architecture's tensors in its shapes. A head is drawn, so it may be
-    absent.
-    """
-    if config.weights != "pretrained":
-        return
-    wanted = {name: tuple(p.shape) for name, p in model.named_parameters() if not p.requires_grad}
-    present = digest.shapes(weight_files.folder(config))
-    if lacking := _lacking(model, wanted, present):
-        raise UsageError(
-            f"model {config.name}: its weights lack {len(lacking)} tensors that objective {objective} needs, e.g. "
-            f"{lacking[0]}. Take another objective, or a checkpoint that holds them."
-        )
-    for name, shape in present.items():
-        expected = wanted.get(name, wanted.get(f"{model.base_model_prefix}.{name}", shape))
-        if expected != shape:
-            raise UsageError(
-                f"model {config.name}: {name} is {shape} in its files and {expected} by its config.json. "
-                "Use the configuration that the weights were saved with."
-            )
+def _leave_room(method: MethodConfig, model: ModelConfig, objective: str, task: TaskConfig) -> None:
+    """Check that a method which takes positions for itself leaves enough of them for the task's text."""
+    if added := methods.make(method).tokens_added():
+        _encode(objective, tasks.load(task), tokenizer.load(model, added))
 
 
-def _lacking(model: PreTrainedModel, wanted: Iterable[str], present: Iterable[str]) -> list[str]:
-    """Return the tensors outside the blocks (a pooler, a language model's head) of which the files hold nothing.
-
-    Where a file uses other names, transformers' loader translates them. Then the blocks' tensors have other names, too,
-    or the module has tensors under other names, and nothing is reported. The output layer is never reported, since old
-    files use another name for it.
-    """
-    start = f"{model.base_model_prefix}."
-    names = {name.removeprefix(start) for name in present}
-    modules = {name.rpartition(".")[0] for name in names}
-    output = model.get_output_embeddings()
-    output_ids = {id(p) for p in output.parameters()} if output is not None else set()
-    loose = {name for pair in model.all_tied_weights_keys.items() for name in pair}
-    loose |= {name for name, p in model.named_parameters() if id(p) in output_ids}
-    absent = [name for name in wanted if name not in loose and name.removeprefix(start) not in names]
-    if any(part.isdigit() for name in absent for part in name.split(".")):
-        return []
-    return [name for name in absent if name.removeprefix(start).rpartition(".")[0] not in modules]
+def _encode(objective: str, task: Task, words: Text) -> None:
+    """Raise UsageError where the model has no room for a row of the task. One row of each split is tried."""
+    built = objectives.make(objective, task, words)
+    for rows in task.splits.named().values():
+        built.encode(rows[:1])
 
 
 def _check_tokenizer(config: ModelConfig, model: PreTrainedModel, added: int) -> None:

@@ -185,8 +185,10 @@ def _preflight(todo: Mapping[str, Cell], device: str, check: str) -> dict[str, U
     for key, cell in todo.items():
         layers = () if cell.recipe.awake_layers is None else (cell.recipe.awake_layers,)
         own: list[object] = [
-            (cell.method, cell.model, cell.objective, *layers), (cell.model, cell.objective, cell.task)
-        ]  # fmt: skip
+            (cell.method, cell.model, cell.objective, *layers),
+            (cell.model, cell.objective, cell.task),
+            (cell.method, cell.model, cell.objective, cell.task),
+        ]
         needed[key] = [repr(pair) for pair in own]
         pairs |= dict(zip(needed[key], own, strict=True))
     modules = forkserver.preload(cell.model.family for cell in todo.values())

@@ -19,6 +19,7 @@ from transformers import (
 )
 from transformers.initialization import no_init_weights
 
+from harness import formatting
 from harness.config.schema import ModelConfig
 from harness.errors import NotApplicable, UsageError
 from harness.models import architecture, digest, tensor_reader, weight_files
@@ -246,8 +247,9 @@ def pretrained(config: ModelConfig, head: Head, dropout: float | None) -> PreTra
     drawn = _head_names(model, head)
     if lacking := sorted(set(report["missing_keys"]) - drawn):
         raise UsageError(
-            f"model {config.name}: its weights lack {len(lacking)} tensors that {head.kind.replace('_', ' ')} needs, "
-            f"e.g. {lacking[0]}. Take another objective, or a checkpoint that holds them."
+            f"model {config.name}: its files lack {formatting.count(len(lacking), 'tensor')} that "
+            f"{head.kind.replace('_', ' ')} needs, {lacking[0]} among them. Take another objective, or a checkpoint "
+            "that is whole."
         )
     if wrong := sorted(key for key in report["mismatched_keys"] if key[0] not in drawn):
         name, shape, wanted = wrong[0]

@@ -105,7 +105,11 @@ class Text:
         """
         room = limit if self.room is None else min(limit, self.room - spare)
         if room < 1:
-            raise UsageError(f"this model has room for {self.room} tokens, and the answers may take {spare} of them.")
+            raise UsageError(
+                f"model {self.model} has {self.room} positions for a text and its answer, and "
+                f"task.max_target_tokens={spare} leaves none for the text. Lower it to what the answers need, or take "
+                "a model with more positions."
+            )
         self.tokenizer.no_truncation()
         ended = self.tokenizer.encode("").ids[-1:] == [self.eos]  # T5's tokenizer appends the end token itself
         shortened = self._kept(texts)
@@ -136,7 +140,10 @@ class Text:
         """
         room = limit if self.room is None else min(limit, self.room)
         if room < 3:
-            raise UsageError(f"an input of {room} tokens has no room for a mask between its first and its last token.")
+            raise UsageError(
+                f"an input of {room} tokens has no room for a mask between its first and its last token. Raise "
+                "task.max_input_tokens, or take a model with more positions."
+            )
         self.tokenizer.no_truncation()
         rows = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts))]
         return [_window(row, room, token) for row in rows], sum(len(row) > room for row in rows)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSeq2SeqLM
 
 from harness import network
-from harness.config.schema import MethodConfig, ModelConfig
+from harness.config.schema import MethodConfig, ModelConfig, TaskConfig
 from harness.errors import UsageError
 from harness.execution import preflight
 from harness.models import backbone, digest, weight_files
@@ -75,7 +75,7 @@ def test_weights_that_lack_a_tensor_are_refused(t5: ModelConfig, tmp_path: Path)
     tensors = load_file(folder / "model.safetensors")
     tensors.pop("decoder.final_layer_norm.weight")
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(UsageError, match=r"lack 1 tensors that seq2seq lm needs, e\.g\. decoder\.final"):
+    with pytest.raises(UsageError, match=r"lack 1 tensor that seq2seq lm needs, decoder\.final"):
         backbone.load(replace(t5, path=str(folder)), LM, seed=0)
 
 
@@ -294,6 +294,19 @@ def test_preflight_says_what_is_wrong_before_any_weights_are_read(t5: ModelConfi
     assert "'qq'" in str(answers[1])
     assert "cannot serve as causal lm" in str(answers[2])
     assert "adds 40 positions, and this model has 40" in str(answers[3])
+
+
+def test_preflight_counts_the_positions_that_are_left_to_the_text(decoder: ModelConfig, tmp_path: Path) -> None:
+    """Of the decoders, those with a table of positions."""
+    config, folder = _copy(decoder, tmp_path)
+    settings = json.loads((folder / "config.json").read_text())
+    name = next(name for name in ("n_positions", "max_position_embeddings") if name in settings)
+    (folder / "config.json").write_text(json.dumps({**settings, name: 12}))
+    task = TaskConfig("micro/sentiment", label_words=("bad", "good"), max_unknown_share=1.0)
+    room = [(MethodConfig("prompt", methods.resolve("prompt", {"length": n})), config, "causal", task) for n in (3, 4)]
+    _, reads, fits, full = preflight.preflight([(config, "causal", task), *room])
+    assert (reads, fits) == (None, None)
+    assert "has 8 positions for a text and its answer, and task.max_target_tokens=8 leaves none" in str(full)
 
 
 def test_an_output_layer_of_its_own_is_never_tied(t5: ModelConfig, tmp_path: Path) -> None:
