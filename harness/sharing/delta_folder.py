@@ -5,7 +5,8 @@ Other forms are PEFT's adapter files, and a merged backbone saved as transformer
 unpickled, and a folder that is not empty is never written to.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from transformers.utils import logging
 
 from harness import atomic_files
 from harness.config.schema import Cell, MethodConfig
-from harness.errors import NotApplicable, UsageError
+from harness.errors import UsageError
 from harness.models import weight_files
 from harness.sharing.forms import METHOD, TENSORS
 from harness.store import identity
@@ -66,7 +67,17 @@ def write_to_peft(built: Built, folder: Path) -> None:
     """Write PEFT's adapter files. Raises UsageError for a method that PEFT does not have."""
     _check_free(folder)
     model = built.cell.model
-    write_peft(built.model, built.method, folder, model.location if model.source == "hub" else None)
+    with _another_form():
+        write_peft(built.model, built.method, folder, model.location if model.source == "hub" else None)
+
+
+@contextmanager
+def _another_form() -> Iterator[None]:
+    """Add the form that every method has to an error of one that this method lacks."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{str(error).rstrip('.')}. Take --format deltabench, which holds every method.") from error
 
 
 def write_merged(built: Built, folder: Path) -> None:
@@ -75,10 +86,8 @@ def write_merged(built: Built, folder: Path) -> None:
     Raises UsageError for a method that cannot be merged.
     """
     _check_free(folder)
-    try:
+    with _another_form():
         built.method.merge(built.model)
-    except NotApplicable as error:
-        raise UsageError(f"{error}.") from error
     tied_weights.declare(built.model)
     _make(folder)
     built.model.config._name_or_path = built.cell.model.name  # without this machine's folder

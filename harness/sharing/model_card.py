@@ -11,7 +11,7 @@ import yaml
 
 from harness import atomic_files, private_paths
 from harness.config.schema import Cell
-from harness.errors import UsageError
+from harness.errors import UsageError, shown
 from harness.experiments import rerun_command
 from harness.store import identity, record
 from harness.store.provenance import own_version
@@ -63,7 +63,7 @@ def read(folder: Path) -> dict[str, Any]:
         raise UsageError(f"{folder}: this is no pushed delta: its {CARD} cannot be read ({error!r}).") from error
     if type(version) is not int or version != FORMAT or form not in ("peft", "deltabench"):
         raise UsageError(
-            f"{path}: format {version!r:.80} of form {form!r:.80} is unknown to this version; update deltabench."
+            f"{path}: format {shown(version)} of form {shown(form)} is unknown to this version; update deltabench."
         )
     for part, fits in _PARTS.items():
         if not fits(card.get(part)):

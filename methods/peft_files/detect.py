@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from harness.config.schema import MethodConfig
-from harness.errors import NotApplicable, UsageError
+from harness.errors import NotApplicable, UsageError, shown
 from methods import registry as methods
 from methods.backbone.roles import LINEAR_ROLES, has_family, heads, linears
 from methods.peft_files import fields as peft_fields
@@ -61,7 +61,7 @@ def _check_places(
             )
         if path[0] not in trains and set(path) & set(saved):
             raise UsageError(
-                f"{folder / CONFIG}: modules_to_save is {saved!r:.80}, and {place} is no head that trains here"
+                f"{folder / CONFIG}: modules_to_save is {shown(saved, 80)}, and {place} is no head that trains here"
             )
 
 

@@ -168,10 +168,7 @@ def _check_rows(deltas: Mapping[str, Delta]) -> None:
             lengths = delta.lengths()
             if bool((lengths == 0).any()):
                 row = int((lengths == 0).nonzero()[0])
-                raise UsageError(
-                    f"{path}: row {row} of the weight is zero, and PEFT's DoRA divides by its length. "
-                    "Take --format deltabench."
-                )
+                raise UsageError(f"{path}: row {row} of the weight is zero, and PEFT's DoRA divides by its length")
 
 
 def _names(model: nn.Module, method: Method, deltas: Mapping[str, Delta]) -> dict[str, str]:

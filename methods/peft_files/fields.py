@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UsageError
+from harness.errors import UsageError, shown
 from methods.peft_files.file_names import CONFIG
 
 _NAMES = {"task_type", "peft_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision"}
@@ -56,5 +56,4 @@ def _unset(value: Any) -> bool:
 
 
 def _refused(folder: Path, field: str, value: Any, why: str) -> UsageError:
-    shown = f"{value!r:.80}"
-    return UsageError(f"{folder / CONFIG}: {field} is {shown}, {why}")
+    return UsageError(f"{folder / CONFIG}: {field} is {shown(value, 80)}, {why}")
