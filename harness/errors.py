@@ -40,6 +40,19 @@ def near(value: str, names: Iterable[str], meant: Iterable[str] = (), also: Mapp
     return f" Known: {', '.join(known[:12])}{' …' if len(known) > 12 else ''}." if known else ""
 
 
+def shown(value: object, most: int = 60) -> str:
+    """Return a value in quotes, where it is a text, as `cut`."""
+    return cut(repr(value), most)
+
+
+def cut(value: object, most: int) -> str:
+    """Return a value's text, with … where it is longer than `most` characters: a number that ends without a sign would
+    be read as another number.
+    """
+    text = str(value)
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 def plain(line: str) -> str:
     """Return the line with control characters escaped: a value, a log or a record from elsewhere may hold them."""
     return "".join(sign if sign.isprintable() or sign == "\t" else f"\\x{ord(sign):02x}" for sign in line)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from harness.errors import shown
 from tasks.base import TaskRow
 from tasks.data.dataset import Source, row
 from tasks.data.row_files import Row
@@ -53,7 +54,7 @@ def _row(raw: Row) -> Row:
     if answer not in options:
         raise ValueError(f"the answer {answer!r} is outside its format {'/'.join(options)}")
     if answer not in raw["output"]:
-        raise ValueError(f"the output {raw['output']!r:.40} does not hold the answer {answer!r}")
+        raise ValueError(f"the output {shown(raw['output'], 40)} does not hold the answer {answer!r}")
     instruction = f"{raw['instruction']}\n\n{raw['input']}".strip()
     options_as_output = [raw["output"].replace(answer, option) for option in options]
     return {

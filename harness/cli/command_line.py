@@ -8,7 +8,7 @@ from typing import Any
 from harness.config import yaml_values
 from harness.config.building import build
 from harness.config.schema import AXES, DOTTED, Runtime
-from harness.errors import UsageError, near
+from harness.errors import UsageError, cut, near
 from harness.experiments.grids import declared_types
 from harness.experiments.grids.blocks import SEARCH, TUNING_SEED
 from harness.experiments.grids.declared_types import seed
@@ -97,8 +97,8 @@ def count(name: str, text: str | None) -> int | None:
     """Return a whole number from 1 to 10000, or None where no text is given. Raise UsageError for another text."""
     if text is None:
         return None
-    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
-        raise UsageError(f"{name}={text}: it must be a whole number from 1 to 10000.")
+    if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= 10_000:
+        raise UsageError(f"{name}={cut(text, 40)}: it must be a whole number from 1 to 10000.")
     return int(text)
 
 

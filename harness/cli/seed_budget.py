@@ -1,9 +1,10 @@
 """What `--until-decided` may spend: the most seeds, the cells that it may add, and their time. Torch-free."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 from harness.config.schema import Cell
-from harness.errors import UsageError
+from harness.errors import UsageError, cut
 from harness.execution import launch, progress
 from harness.execution.sweep_plan import SweepOptions
 from harness.experiments import more_seeds
@@ -29,8 +30,8 @@ def most_seeds(exhibit: Exhibit, blocks: Sequence[Block], text: str | None) -> i
     begun, highest = len(more_seeds.own(exhibit, blocks)), looks.LOOKS[-1]
     if text is None:
         return max(looks.USUAL_MOST, begun)
-    if not text.isdecimal() or not int(text):
-        raise UsageError(f"--max-seeds {text}: give a whole number of seeds such as {looks.USUAL_MOST}.")
+    if not re.fullmatch("[0-9]{1,9}", text) or not int(text):
+        raise UsageError(f"--max-seeds {cut(text, 40)}: give a whole number of seeds such as {looks.USUAL_MOST}.")
     if int(text) < begun:
         raise UsageError(f"--max-seeds {text}: exhibit {exhibit.name} has {begun} seeds already; give {begun} or more.")
     if int(text) > highest:

@@ -16,8 +16,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.config.yaml_values import NULL, Written, plain_values, split, text
-from harness.errors import UsageError, near
+from harness.config.yaml_values import NULL, Written, check_colons, plain_values, split, text
+from harness.errors import UsageError, cut, near
 from harness.strict_json import unique_fields
 
 Names = tuple[str, ...]
@@ -53,6 +53,10 @@ _OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
 def parse(field: str, type_text: str, value: Any) -> Any:
     """Return `value` in the annotation's type. Raises UsageError that names the field, the value and the rule."""
     kind = kind_of(type_text)
+    try:
+        check_colons(value)
+    except ValueError as error:
+        raise UsageError(f"{field}: {error}.") from error
     if _is_null(value, kind):
         if "None" in type_text.split(" | "):
             return None
@@ -106,7 +110,7 @@ def _int(field: str, value: Any) -> int:
     if not exact and number != int(number):
         raise UsageError(f"{field}={value}: it must be a whole number")
     if not -MOST <= number < MOST:
-        raise UsageError(f"{field}={str(value)[:40]}: it must be a whole number below 2 ** 63")
+        raise UsageError(f"{field}={cut(value, 40)}: it must be a whole number below 2 ** 63")
     return int(number)
 
 
@@ -122,7 +126,7 @@ def _number(field: str, value: Any, rule: str) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise UsageError(f"{field}={str(value)[:80]}: it must be {rule}")
+        raise UsageError(f"{field}={cut(value, 80)}: it must be {rule}")
     lost = number == 0 and _DIGIT.search(str(value).lower().partition("e")[0])  # 1e-400
     if lost or not (number == 0 or SMALLEST <= abs(number) <= LARGEST):
         raise UsageError(f"{field}={value}: it must be {rule} of a size from {SMALLEST} to {LARGEST}, or 0")

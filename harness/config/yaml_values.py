@@ -86,6 +86,14 @@ def _parsed(source: str, anchors: bool) -> Any:
         raise ValueError(" ".join(str(error).split())[:300]) from error
 
 
+def check_colons(content: Any) -> None:
+    """Raise ValueError for {a:b}: YAML reads it as the one name "a:b" without a value."""
+    for name, value in content.items() if isinstance(content, Mapping) else ():
+        left, colon, right = str(name).partition(":")
+        if value is None and colon and right:
+            raise ValueError(f"a space is missing after the colon: write {{{left}: {right}}}")
+
+
 def quoted(content: str) -> str:
     """Return a text between double quotes, on one line, as `load` reads it back."""
     return f'"{"".join(map(_escaped, content))}"'

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from string import Formatter
 
-from harness.errors import UsageError, near
+from harness.errors import UsageError, near, shown
 from tasks.base import ANSWERS, Example, Task
 from tasks.metrics import bleu, label_metrics, text_metrics
 
@@ -48,15 +48,21 @@ def _label(task: Task, split: str, row: Example) -> None:
     if task.answer == "text":
         if not row.target:
             raise UsageError(f"{where}: it has no target text; a row of a text task needs one.")
+        if task.kind == "number" and label_metrics.number(row.target) is None:
+            raise UsageError(
+                f"{where}: its answer {shown(row.target)} is no finite number, and {task.metric} correlates numbers. "
+                "Correct the row, or take a metric of texts such as exact_match."
+            )
         return
     options = task.options(row)
     if not options:
         raise UsageError(f"{where}: it has no answers to choose from; give label words or choices.")
     if not isinstance(row.label, int) or not 0 <= row.label < len(options):
-        hidden, listed = "The publisher hides these labels: use another split.", "in the order of the label words"
-        advice = hidden if row.label == -1 else f"Where labels have other values, task.labels=[…] lists them {listed}."
+        answers = "options" if row.choices else "label words"
+        listed = f"Where labels have other values, task.labels=[…] lists them in the order of the {answers}."
+        advice = "The publisher hides these labels: use another split." if row.label == -1 else listed
         named = ", ".join(f"{i}={word}" for i, word in enumerate(options))
-        raise UsageError(f"{where}: label {row.label!r:.30} is outside the label words ({named}). {advice}")
+        raise UsageError(f"{where}: label {shown(row.label, 30)} is outside the {answers} ({named}). {advice}")
 
 
 def _scorable(task: Task, split: str, rows: Sequence[Example]) -> None:
@@ -85,7 +91,7 @@ def _template(task: Task, split: str, row: Example) -> None:
         task.text(row)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UsageError(
-            f"task {task.name}, {split}: the template {task.template!r:.60} cannot be filled ({error}). "
+            f"task {task.name}, {split}: the template {shown(task.template)} cannot be filled ({error}). "
             "A column is a text: write {column}."
         ) from error
 

@@ -3,12 +3,13 @@
 import csv
 import gzip
 import json
+import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from harness.errors import UsageError, near
+from harness.errors import UsageError, near, shown
 from harness.strict_json import unique_fields
 from tasks.data import nested_fields
 from tasks.data.split_files import SUFFIXES
@@ -18,6 +19,7 @@ Schema = Mapping[str, Any]
 Row = dict[str, Any]
 _BROKEN = (OSError, EOFError, csv.Error, ValueError, RecursionError, OverflowError, zlib.error, NotImplementedError)
 """What readers raise for a file that is not what its name says: also for a flipped bit, and for what has no room."""
+_DIGITS = 4000  # of a whole number; Python reads few more
 _WIDEST = 1 << 27  # characters of one CSV value; the module's own limit is 131,072
 
 
@@ -45,6 +47,8 @@ def _typed_rows(path: Path, schema: Schema, columns: Mapping[str, str] | None) -
     number = 0
     try:
         for number, row in enumerate(_rows(path, names), start=1):
+            if number == 1:
+                _check_separator(row, names, path)
             yield typed(row, schema, f"{path.name} row {number}", columns)
     except UnicodeDecodeError as error:
         raise UsageError(
@@ -56,10 +60,25 @@ def _typed_rows(path: Path, schema: Schema, columns: Mapping[str, str] | None) -
         raise UsageError(f"{path}: this is not a readable {_kind(path)} file{near_row} ({error}).{hint}") from error
 
 
+def _check_separator(row: Any, names: Sequence[str], path: Path) -> None:
+    """Raise UsageError where a table's one column has the header of several."""
+    header = next(iter(row)) if _kind(path)[:3] in ("csv", "tsv") and len(row) == 1 else ""
+    sign = next((sign for sign in _SEPARATORS if sign in header), None)
+    if sign and header not in names:
+        wanted = "commas" if _kind(path)[:3] == "csv" else "tabs"
+        raise UsageError(
+            f"{path}: its header {shown(header)} is one column with {_SEPARATORS[sign]}; a {_kind(path)} file has "
+            f"{wanted} between its columns."
+        )
+
+
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
+
+
 def typed(row: Any, schema: Schema, where: str, columns: Mapping[str, str] | None = None) -> Row:
     """Return one row with the schema's fields. `where` names the row in errors, e.g. "train.jsonl row 3"."""
     if not isinstance(row, dict):
-        raise UsageError(f"{where}: expected an object with the fields {', '.join(schema)}, got {row!r:.60}.")
+        raise UsageError(f"{where}: expected an object with the fields {', '.join(schema)}, got {shown(row)}.")
     named = columns or {}
     return {field: _value(row, named.get(field, field), kind, where) for field, kind in schema.items()}
 
@@ -74,18 +93,18 @@ def _value(row: Row, field: str, kind: Any, where: str) -> Any:
         value, kind = str(value) if type(value) in (int, float) else value, str
     if kind in (list, dict):
         return _nested(value, kind, field, where)
-    if type(value) is kind:
+    if type(value) is kind and kind is not float:
         if isinstance(value, str) and not _is_unicode(value):
             raise UsageError(f"{where}: the field {field!r} holds half of a surrogate pair, which no text may.")
         return value
     try:
         converted = kind(value)
-        same = float(converted) == float(value)
+        same = math.isfinite(float(value)) and float(converted) == float(value)
     except (TypeError, ValueError, OverflowError):
         converted, same = None, False
-    # "1" and 1.0 are the int 1; 1.5 and True are not, and a number is not a text.
+    # "1" and 1.0 are the int 1; 1.5 and True are not, inf is no score, and a number is not a text.
     if not same or isinstance(value, bool) or kind is str:
-        raise UsageError(f"{where}: the field {field!r} is {value!r:.60}, expected {_WORDS[kind]}.")
+        raise UsageError(f"{where}: the field {field!r} is {shown(value)}, expected {_WORDS[kind]}.")
     return converted
 
 
@@ -93,13 +112,13 @@ def _nested(value: Any, kind: type, field: str, where: str) -> Any:
     """Return a list or an object; in a CSV it is written as JSON."""
     if isinstance(value, str) and value[:1] in "[{":
         try:
-            value = json.loads(value, object_pairs_hook=unique_fields)
+            value = _parsed(value)
         except json.JSONDecodeError:
             pass
         except ValueError as error:
             raise UsageError(f"{where}: the field {field!r}: {error}.") from error
     if not isinstance(value, kind):
-        raise UsageError(f"{where}: the field {field!r} is {value!r:.60}, expected {_WORDS[kind]}.")
+        raise UsageError(f"{where}: the field {field!r} is {shown(value)}, expected {_WORDS[kind]}.")
     return value
 
 
@@ -114,7 +133,7 @@ def _is_unicode(text: str) -> bool:
 
 ANSWER = str | int | float
 """The type of a column with answers: a text, or a number, which is read as the text that a CSV would have."""
-_WORDS = {str: "a text", int: "a whole number", float: "a number", list: "a list", dict: "an object"}
+_WORDS = {str: "a text", int: "a whole number", float: "a finite number", list: "a list", dict: "an object"}
 
 
 def _kind(path: Path) -> str:
@@ -215,15 +234,29 @@ def _json_lines(file: IO[str]) -> Iterator[Any]:
     for number, line in enumerate(file, start=1):
         if line.strip():
             try:
-                yield json.loads(line, object_pairs_hook=unique_fields)
-            except (ValueError, RecursionError) as error:
+                yield _parsed(line)
+            except ValueError as error:
                 raise ValueError(f"line {number}: {getattr(error, 'msg', error)}") from error
+
+
+def _parsed(text: str) -> Any:
+    """Return the value of a JSON text. Raise ValueError, whose reason stands in a row's error."""
+    try:
+        return json.loads(text, object_pairs_hook=unique_fields, parse_int=_whole)
+    except RecursionError as error:
+        raise ValueError("its values are nested too deeply") from error
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _DIGITS:
+        raise ValueError(f"it has a number of {len(digits)} digits, and {_DIGITS} is the most")
+    return int(digits)
 
 
 def _json_list(file: IO[str]) -> list[Any]:
     """Yield the rows of a list, of {"data": [rows]}, or, under the wrong name, of JSON lines."""
     try:
-        content = json.load(file, object_pairs_hook=unique_fields)
+        content = _parsed(file.read())
     except json.JSONDecodeError as error:
         if error.msg != "Extra data":
             raise

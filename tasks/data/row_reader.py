@@ -1,11 +1,12 @@
 """From a raw row of a data set to an Example: which columns are texts, label, target, options."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness.config.schema import TaskConfig
-from harness.errors import UsageError
+from harness.errors import UsageError, shown
 from tasks.base import Example
 from tasks.data.row_files import ANSWER, Row, Schema
 
@@ -20,7 +21,7 @@ class Reader:
     one of `names`, in the order of the indices. score: the column with a number, where that takes a label's place.
     target: the column with the text to produce. references: a column with a list of texts that all count as right.
     choices: the columns with the options, or one column that lists them. make: where the columns are not in the raw
-    row: (raw row -> row); `raw` is then the raw row's schema.
+    row: (raw row -> row); `raw` is then the raw row's schema. relabel: whether task.labels may name the labels anew.
     """
 
     texts: tuple[str, ...]
@@ -32,6 +33,7 @@ class Reader:
     choices: tuple[str, ...] = ()
     make: Callable[[Row], Row] | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
+    relabel: bool = False
 
     @property
     def schema(self) -> Schema:
@@ -78,7 +80,7 @@ class Reader:
         label or no text.
         """
         row = self._made(raw, where)
-        label: int | float | None = index(row[self.label], self.names, self.label, where) if self.label else None
+        label: int | float | None = self._index(row[self.label], where) if self.label else None
         label = float(row[self.score]) if self.score else label
         return Example(
             id=row_id,
@@ -98,12 +100,25 @@ class Reader:
             what = f"{type(error).__name__}: {error}"
             raise UsageError(f"{where}: it is not a row of this data set ({what:.120}).") from error
 
+    def _index(self, value: Any, where: str) -> int:
+        """Return the class index of a label. Raise UsageError, which says how a file's own labels are named."""
+        try:
+            return index(value, self.names, self.label, where)
+        except UsageError as error:
+            if not self.relabel:
+                raise
+            two = str(value).strip().casefold() in ("true", "false") and len(self.names) == 2
+            own = "[false,true] says which is which" if two else "[…] lists them in the order of the answers"
+            raise UsageError(
+                f"{error} Where the labels have other names, task.labels={own}; leave rows without a label out."
+            ) from error
+
     def _texts(self, row: Row, columns: tuple[str, ...], where: str) -> tuple[str, ...]:
         listed = isinstance(row[columns[0]], list) if columns else False
         texts = row[columns[0]] if listed else [row[column] for column in columns]
         for text in texts:
             if not isinstance(text, str):
-                raise UsageError(f"{where}: the field {columns[0]!r} holds {text!r:.40}, expected texts.")
+                raise UsageError(f"{where}: the field {columns[0]!r} holds {shown(text, 40)}, expected texts.")
         return tuple(texts)
 
 
@@ -130,14 +145,15 @@ def index(value: Any, names: tuple[str, ...], column: str, where: str) -> int:
         if number is not None and (not taken or number == HIDDEN):
             return number
     known = f"one of {', '.join(names)}" if names else "a whole number"
-    hint = " Say which is which, as in task.labels=[false,true]." if isinstance(value, bool) and len(names) == 2 else ""
-    raise UsageError(f"{where}: the field {column!r} is {value!r:.60}, expected {known}.{hint}")
+    raise UsageError(f"{where}: the field {column!r} is {shown(value)}, expected {known}.")
 
 
 def _whole(value: Any) -> int | None:
     """Return the whole number of 1, 1.0, "1" or "1.0"; None for True and 1.5."""
     if isinstance(value, bool):
         return None
+    if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"\s*[-+]?[0-9]{1,4000}\s*", value)):
+        return int(value)  # a float has no room for a large one
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):

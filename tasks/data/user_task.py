@@ -23,7 +23,7 @@ A test whose labels are all -1 is hidden: the validation rows are the test then,
 from dataclasses import replace
 
 from harness.config.schema import TaskConfig
-from harness.errors import UsageError
+from harness.errors import UsageError, shown
 from harness.paths import located
 from tasks import templates
 from tasks.base import Splits, TaskRow
@@ -48,7 +48,7 @@ def row(config: TaskConfig) -> TaskRow:
         raise UsageError(f"task {config.name}: give its label words, as in task.label_words=[bad, good], two at least.")
     _check_words(config, answer)
     if not _texts(config):
-        raise UsageError(f"task {config.name}: task.template={config.template!r:.60} names no column, as in {{text}}.")
+        raise UsageError(f"task {config.name}: task.template={shown(config.template)} names no column, as in {{text}}.")
     return TaskRow(
         category=config.category or "own",
         template=config.template or "",
@@ -151,9 +151,9 @@ def _reader(config: TaskConfig) -> Reader:
         return Reader(texts, target="target")
     names = config.labels or config.label_words or ()
     if answer == "label":
-        return Reader(texts, label="label", names=tuple(names))
+        return Reader(texts, label="label", names=tuple(names), relabel=True)
     options = tuple(columns.get("choices", "choices").split("+"))
-    return Reader(texts, label="label", names=tuple(names), choices=options)
+    return Reader(texts, label="label", names=tuple(names), choices=options, relabel=True)
 
 
 def _answer(config: TaskConfig) -> str:
@@ -167,10 +167,10 @@ def _texts(config: TaskConfig) -> tuple[str, ...]:
     try:
         names = templates.columns(config.template or "")
     except ValueError as error:
-        raise UsageError(f"task.template={config.template!r:.60}: {error}. Write {{{{ for a brace.") from error
+        raise UsageError(f"task.template={shown(config.template)}: {error}. Write {{{{ for a brace.") from error
     if not all(name.strip() for name in names):
         raise UsageError(
-            f"task.template={config.template!r:.60}: empty braces name no column. Write its name into them, as in "
+            f"task.template={shown(config.template)}: empty braces name no column. Write its name into them, as in "
             "{text}, or {{}} for braces of the text."
         )
     return names

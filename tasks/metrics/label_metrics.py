@@ -148,13 +148,14 @@ UNREAD = -1.0
 def _numbers(values: Sequence[Any]) -> tuple[list[float], Figures]:
     """Return (numbers, for texts also {"parse_failures": share that are none})."""
     values = _one_each(values)
-    read = [_number(value) for value in values]
+    read = [number(value) for value in values]
     failures = sum(number is None for number in read) / max(len(read), 1)
     unread = {"parse_failures": failures} if any(isinstance(value, str) for value in values) else {}
     return [UNREAD if number is None else number for number in read], unread
 
 
-def _number(value: Any) -> float | None:
+def number(value: Any) -> float | None:
+    """Return the finite number that a value or its text is; None for any other."""
     try:
         number = float(value)
     except ValueError:

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from harness.errors import shown
+
 Figures = dict[str, float]
 Target = str | Sequence[str]
 T = TypeVar("T")
@@ -80,7 +82,7 @@ def _extracted(target: str, prediction: str) -> tuple[str | None, str | None]:
         if wanted:
             given = pattern.search(prediction)
             return wanted.group(), given.group() if given else None
-    raise ValueError(f"{target!r:.60} holds none of LLM-Adapters' answers (true, solution1, answer1, …)")
+    raise ValueError(f"{shown(target)} holds none of LLM-Adapters' answers (true, solution1, answer1, …)")
 
 
 _NUMBER = re.compile(r"-?\d[\d,]*\.?\d*")

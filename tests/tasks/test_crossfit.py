@@ -22,7 +22,7 @@ def built(folder: Path, name: str, shots: int = 16, seeds: tuple[int, ...] = (10
     (folder / name).mkdir(parents=True)
     for seed in seeds:
         for split, n in (("train", 4), ("dev", 3), ("test", 6)):
-            lines = [f'{split} {seed} "row {i}\tyes' + ("\tyeah" if i == 0 else "") for i in range(n)]
+            lines = [f'{split} {seed} "row {i}\t1' + ("\t2" if i == 0 else "") for i in range(n)]
             path = folder / name / f"{name}_{shots}_{seed}_{split}.tsv"
             path.write_text("\n".join([*lines, "an empty line?", ""]) + "\n", encoding="utf-8")
     return folder
@@ -41,8 +41,8 @@ def test_a_built_folder_is_the_task(tmp_path: Path, name: str) -> None:
         task = tasks.load(TaskConfig(f"crossfit/{name}", data_dir=str(place)))
         assert [len(rows) for rows in task.splits.named().values()] == [4, 3, 6]
         assert task.text(task.splits.train[1]) == 'train 100 "row 1'
-        assert task.target(task.splits.train[0]) == "yes"
-        assert task.splits.train[0].references == ("yes", "yeah")
+        assert task.target(task.splits.train[0]) == "1"
+        assert task.splits.train[0].references == ("1", "2")
     other = tasks.load(TaskConfig(f"crossfit/{name}", data_dir=str(folder), split_seed=2))
     assert other.splits.train[1].fields["input"].startswith("train 21")
 

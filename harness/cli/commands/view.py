@@ -11,6 +11,7 @@ import argparse
 import errno
 import heapq
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from harness.cli.commands import report, status
 from harness.config import compose
 from harness.config.building import build
 from harness.config.schema import Runtime
-from harness.errors import UsageError, plain
+from harness.errors import UsageError, cut, plain
 from harness.execution import progress
 from harness.store.attempt_folder import RECORD
 from harness.store.cell_files import Summary
@@ -71,8 +72,8 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _port(text: str) -> int:
     """Return the number of a port. Raise UsageError for any other text."""
-    if not text.isdecimal() or not (int(text) == 0 or 1024 <= int(text) <= 65535):
-        raise UsageError(f"--port {text}: it must be a whole number from 1024 to 65535, or 0 for any free port.")
+    if not re.fullmatch("[0-9]{1,9}", text) or not (int(text) == 0 or 1024 <= int(text) <= 65535):
+        raise UsageError(f"--port {cut(text, 40)}: give a whole number from 1024 to 65535, or 0 for any free port.")
     return int(text)
 
 

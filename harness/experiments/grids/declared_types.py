@@ -14,8 +14,8 @@ from harness.config import building
 from harness.config.building import type_text
 from harness.config.schema import AXES, Cell, ModelConfig, RecipeConfig, Runtime, TaskConfig
 from harness.config.values import is_text, kind_of
-from harness.config.yaml_values import flow, load, plain_values, quoted, split, text, unquoted
-from harness.errors import UsageError
+from harness.config.yaml_values import check_colons, flow, load, plain_values, quoted, split, text, unquoted
+from harness.errors import UsageError, cut
 from methods import registry as methods
 
 GROUPS: Mapping[str, type[Any]] = {"model": ModelConfig, "task": TaskConfig, "recipe": RecipeConfig}
@@ -76,7 +76,9 @@ def value(key: str, written: str) -> Any:
     if declared == TEXT:
         inside = unquoted(written)
         return inside if inside is not None else None if written == "null" and key not in AXES else written
-    return typed(key, load(written, anchors=False))
+    content = load(written, anchors=False)
+    check_colons(content)
+    return typed(key, content)
 
 
 def typed(key: str, content: Any) -> Any:
@@ -108,7 +110,7 @@ def seed(value: Any, words: str | None = None, axis: str = "seed") -> int:
     written = text(value)
     if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,12}", written) or int(written) >= 2**31:
         raise UsageError(
-            f"{axis}={(words or written)[:40]}: a seed is a whole number from 0 to 2147483647, written in digits; "
+            f"{axis}={cut(words or written, 40)}: a seed is a whole number from 0 to 2147483647, written in digits; "
             "several are written with commas, as in seed=0,1,2."
         )
     return int(written)

@@ -53,7 +53,7 @@ def learning_rate(value: Any, method: str, base: float | None) -> float | None:
             f"recipe.learning_rate={TUNED} is a search with several cells, for all methods of a grid alike; "
             "`deltabench sweep` and `deltabench reproduce` run it. Give a number here, or a factor such as x3."
         )
-    factor = 1.0
+    given, factor = value, 1.0
     if isinstance(value, str) and _FACTOR.fullmatch(value):
         if base is None:
             raise UsageError(
@@ -64,6 +64,9 @@ def learning_rate(value: Any, method: str, base: float | None) -> float | None:
     try:
         rate = build(RecipeConfig, {"learning_rate": value}, "recipe").learning_rate
     except UsageError as error:
+        if given != value:
+            rule = "a factor is x and a number above 0, such as x0.3."
+            raise UsageError(f"recipe.learning_rate={given}: {rule}") from error
         meant = " Did you mean tuned?" if isinstance(value, str) and closest(value, [TUNED]) else ""
         raise UsageError(f"{str(error).rstrip('.')}.{meant}") from error
     return float(f"{rate * factor:.4g}")

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from harness.errors import UsageError
+from harness.errors import UsageError, shown
 from harness.models.head import Head
 from harness.models.text_tokens import IGNORED, Text
 from harness.precision import in_precision
@@ -146,8 +146,8 @@ class Regressor:
             return float(self.task.target(example))
         except ValueError as error:
             raise UsageError(
-                f"task {self.task.name}, row {example.id}: its target {self.task.target(example)!r:.40} is no number, "
-                f"and the metric {self.task.metric} is of numbers. Name another column, as in columns: "
+                f"task {self.task.name}, row {example.id}: its target {shown(self.task.target(example), 40)} is no "
+                f"number, and the metric {self.task.metric} is of numbers. Name another column, as in columns: "
                 "{target: score}, or another metric."
             ) from error
 

@@ -89,6 +89,33 @@ def test_a_csv_with_other_separators_is_told_what_it_lacks(tmp_path: Path) -> No
         row_files.read(tmp_path / "train.csv", SCHEMA)
 
 
+@pytest.mark.parametrize(("suffix", "sign"), [(".csv", ";"), (".csv", "\t"), (".tsv", ","), (".csv.gz", "|")])
+def test_a_header_with_another_separator_is_named(tmp_path: Path, suffix: str, sign: str) -> None:
+    path, content = tmp_path / f"train{suffix}", f"text{sign}label\nw1{sign}0\n".encode()
+    path.write_bytes(gzip.compress(content) if suffix.endswith(".gz") else content)
+    with pytest.raises(UsageError, match=r"its header 'text.*label' is one column with .* between its columns\.$"):
+        row_files.read(path, SCHEMA)
+
+
+@pytest.mark.parametrize("score", ["Infinity", "-Infinity", "NaN", "1e999"])
+def test_a_score_is_a_finite_number(tmp_path: Path, score: str) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_text(f'{{"text": "x", "score": 1.5}}\n{{"text": "x", "score": {score}}}\n')
+    with pytest.raises(UsageError, match=r"row 2: the field 'score' is (-?inf|nan), expected a finite number"):
+        row_files.read(path, {"text": str, "score": float})
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("[" * 100_000, "nested too deeply"), ('{"text": ' + "1" * 5000 + "}", "a number of 5000 digits")],
+)
+@pytest.mark.parametrize("suffix", [".jsonl", ".json"])
+def test_what_python_cannot_read_is_said_in_our_words(tmp_path: Path, suffix: str, content: str, said: str) -> None:
+    (tmp_path / f"train{suffix}").write_text(content)
+    with pytest.raises(UsageError, match=said):
+        row_files.read(tmp_path / f"train{suffix}", SCHEMA)
+
+
 @pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".tsv", ".parquet"])
 def test_an_answer_may_be_a_number(tmp_path: Path, suffix: str) -> None:
     """A score to predict, or the answer of a sum; an input text may not, because it would be another column."""

@@ -12,6 +12,7 @@ from harness.config.schema import TaskConfig
 from harness.errors import UsageError
 from harness.experiments.grids import grid, options
 from tasks import registry as tasks
+from tasks.base import NUMBERS
 from tasks.data import user_task
 from tasks.data.row_reader import index
 
@@ -285,3 +286,39 @@ def test_a_task_may_be_described_on_a_command_line_alone(tmp_path: Path) -> None
     with pytest.raises(UsageError, match=r"^task=own needs task.template: its input text"):
         grid.expand([{"task": "own", "method": "lora", "model": "micro-t5-nano"}])
     assert "own" not in options.match("task", "*")
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+@pytest.mark.parametrize(("values", "hint"), [(("True", "False"), r"\[false,true\]"), (("neg", "pos"), r"\[…\]")])
+def test_labels_of_other_names_are_told_how_to_be_named(
+    tmp_path: Path, suffix: str, values: tuple[str, str], hint: str
+) -> None:
+    rows = [{"text": f"text {i}", "label": values[i % 2]} for i in range(40)]
+    for split in ("train", "test"):
+        path = tmp_path / f"{split}.{suffix}"
+        if suffix == "csv":
+            path.write_text("text,label\n" + "".join(f"{row['text']},{row['label']}\n" for row in rows))
+        else:
+            write(path, rows)
+    said = {"template": "{text}", "label_words": ["bad", "good"], "data_dir": str(tmp_path)}
+    with pytest.raises(UsageError, match=rf"is '{values[0]}', expected one of bad, good\. .*task\.labels={hint}"):
+        tasks.load(config(**said))
+    assert tasks.load(config(**said, labels=sorted(values))).splits.train[0].label == sorted(values).index(values[0])
+
+
+def test_an_option_out_of_range_is_told_of_options(tmp_path: Path) -> None:
+    write(tmp_path / "train.jsonl", [*QUIZ, {"q": "last", "a": "one", "b": "two", "right": 10**30}])
+    with pytest.raises(UsageError, match=r"label 1000+… is outside the options \(0=one, 1=two\).*order of the options"):
+        tasks.load(config(data_dir=str(tmp_path), validation_size=2, **CHOSEN))
+
+
+@pytest.mark.parametrize("metric", NUMBERS)
+@pytest.mark.parametrize("answer", ["good", "inf", ""])
+def test_a_correlation_needs_answers_that_are_numbers(tmp_path: Path, metric: str, answer: str) -> None:
+    rows = [{"doc": f"text {i}", "summary": str(i / 2)} for i in range(40)]
+    said = {**TOLD, "metric": metric, "data_dir": str(tmp_path)}
+    write(tmp_path / "train.jsonl", rows)
+    assert tasks.load(config(**said)).kind == "number"
+    write(tmp_path / "test.jsonl", [*rows, {"doc": "last", "summary": answer}])
+    with pytest.raises(UsageError, match=r"test row test-40: its? (answer .* is no finite number|has no target text)"):
+        tasks.load(config(**said, split_seed=1))
