@@ -15,7 +15,7 @@ from harness.analysis.output import notes, rate_marks
 from harness.analysis.output.table import Table, number
 from harness.analysis.study import comparisons, estimates, selection, statistics
 from harness.analysis.study.estimates import Estimate
-from harness.analysis.study.findings import SEEDS_ALONE, finding
+from harness.analysis.study.findings import OTHER_COLUMNS, SEEDS_ALONE, finding
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
 from harness.experiments.claim_rows.claim import Claim
@@ -119,6 +119,6 @@ def _notes(study: Study) -> tuple[str, ...]:
         *notes.common_notes(study),
         "best ingredient: the test score of the one with the highest validation score; the ingredients of a soup "
         "differ in their learning rate and share its seed",
-        SEEDS_ALONE,
+        OTHER_COLUMNS,
         *rate_marks.notes(study),
     )

@@ -14,7 +14,7 @@ from harness.analysis.output import notes, rate_marks
 from harness.analysis.output.table import Table, number, word
 from harness.analysis.study import comparisons, estimates, selection
 from harness.analysis.study.estimates import Estimate
-from harness.analysis.study.findings import SEEDS_ALONE, finding
+from harness.analysis.study.findings import OTHER_COLUMNS, finding
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
 from harness.analysis.views import spectrum
@@ -121,6 +121,6 @@ def _notes(study: Study) -> tuple[str, ...]:
         *notes.common_notes(study),
         "intruders: of the first ten left singular vectors of each tuned matrix, those whose largest cosine with a "
         "pretrained one is below epsilon; in the weights that hold all tasks so far",
-        SEEDS_ALONE,
+        OTHER_COLUMNS,
         *rate_marks.notes(study),
     )

@@ -12,7 +12,7 @@ from harness.analysis.output import figure_style, notes, rate_marks
 from harness.analysis.output.table import Table, number
 from harness.analysis.study import comparisons, estimates, statistics
 from harness.analysis.study.estimates import Estimate
-from harness.analysis.study.findings import SEEDS_ALONE, TEXT_ALONE, finding
+from harness.analysis.study.findings import OTHER_COLUMNS, SEEDS_ALONE, TEXT_ALONE, finding
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
 from harness.analysis.views import pairs
@@ -183,7 +183,7 @@ def _notes(study: Study) -> tuple[str, ...]:
         "pretrained one is below 0.5, summed over all matrices",
         "loss, score at 0.7: their change where the intruders' singular values are scaled by 0.7; nats per word of "
         "held-out pretraining text, and points",
-        SEEDS_ALONE,
+        OTHER_COLUMNS,
         *(f"left out: {reason}" for reason in sorted(reasons)),
         *rate_marks.notes(study),
     )

@@ -10,7 +10,7 @@ from harness.analysis.output import notes, rate_marks
 from harness.analysis.output.table import MISSING, Entry, Table, number
 from harness.analysis.study import estimates, statistics
 from harness.analysis.study.estimates import Estimate
-from harness.analysis.study.findings import SEEDS_ALONE
+from harness.analysis.study.findings import OTHER_COLUMNS, SEEDS_ALONE
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
 from harness.analysis.views import spectrum
@@ -126,7 +126,7 @@ def _notes(study: Study) -> tuple[str, ...]:
         "pretrained on, read as in its pretraining; before: of the bare backbone; after: at the last step of training",
         "at equal score: each at the first step at which it reaches the lower of the two final scores of its seed, "
         "between snapshots by a straight line",
-        SEEDS_ALONE,
+        OTHER_COLUMNS,
         *_failed(study),
         *rate_marks.rate_notes(study),
     )
@@ -147,7 +147,7 @@ def _rank_notes(study: Study) -> tuple[str, ...]:
         "rise of the loss: on held-out pretraining text, at the last step, in nats per word",
         "rank of the update: how many singular values hold 90 % of its squared norm, as a share of the most possible, "
         f"mean over the {len(spectrum.shared(study))} matrices that every method changed; size: ||W - W0|| / ||W0||",
-        SEEDS_ALONE,
+        OTHER_COLUMNS,
         *_failed(study),
         *rate_marks.rate_notes(study),
     )

@@ -15,7 +15,7 @@ from harness.analysis.output import notes, rate_marks
 from harness.analysis.output.table import Table
 from harness.analysis.study import comparisons, estimates, frame, selection, statistics
 from harness.analysis.study.estimates import Estimate
-from harness.analysis.study.findings import SEEDS_ALONE, finding
+from harness.analysis.study.findings import OTHER_COLUMNS, SEEDS_ALONE, finding
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
 from harness.analysis.views import pairs
@@ -102,6 +102,6 @@ def _notes(study: Study) -> tuple[str, ...]:
         *notes.common_notes(study),
         "train: on a sample of the training rows; gap: train less test of the same cell and checkpoint",
         "|gap|: the absolute value of each cell's gap, which the paper's code prints; it is not 0 even without any gap",
-        SEEDS_ALONE,
+        OTHER_COLUMNS,
         *rate_marks.notes(study),
     )

@@ -16,19 +16,22 @@ def common_notes(study: Study, shown: Panel | None = None) -> tuple[str, ...]:
     _, most = seed_counts(panel)
     spread = f"{interval(panel)}{_IN_BRACKETS}" if most > 1 and panel.by_row.all() else ""
     spread = spread or (interval(panel) if most > 1 else "")
-    notes = [
+    return (
         *label(study),
         f"{study.role} scores in points of 100, mean over {seeds(panel)}{spread}",
-    ]
+        *missing(study, panel),
+    )
+
+
+def missing(study: Study, panel: Panel) -> tuple[str, ...]:
+    """Return which cells of a panel have no score."""
     failed = [f"{row.arm} on {row.task} seed {row.seed} {row.status}" for row in study.failures.itertuples()]
     if failed:
         named = "; ".join(failed[:6]) + (" …" if len(failed) > 6 else "")
-        notes.append(f"{len(failed)} attempted cells have no score: {named}")
-    if np.isnan(panel.values).any() and not failed:
-        notes.append(
-            "not every method has a cell on every task and seed; a mean over tasks needs a score on every task"
-        )
-    return tuple(notes)
+        return (f"{len(failed)} attempted cells have no score: {named}",)
+    if np.isnan(panel.values).any():
+        return ("not every method has a cell on every task and seed; a mean over tasks needs a score on every task",)
+    return ()
 
 
 _IN_BRACKETS = "; in round brackets: for new seeds alone; [low, high]: an interval that is cut at 0 or 100"

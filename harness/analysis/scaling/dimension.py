@@ -65,7 +65,8 @@ def table(studies: Sequence[Study]) -> Table:
     ]
     dimensions = sorted({size for study in studies for size in arms(study).values()})
     text = (
-        *notes.common_notes(studies[0]),
+        *notes.label(studies[0]),
+        *notes.missing(studies[0], studies[0].clean),
         f"the smallest dimension with {SHARE:.0%} of the score of '{studies[0].exhibit.ceiling}' of the same seed, "
         f"median over seeds; tried: {', '.join(map(str, dimensions))}",
     )

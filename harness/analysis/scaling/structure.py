@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis.output import rate_marks
-from harness.analysis.output.notes import common_notes
+from harness.analysis.output import notes, rate_marks
 from harness.analysis.output.table import Table, number, word
 from harness.analysis.study import comparisons, estimates, statistics
 from harness.analysis.study.estimates import Estimate
@@ -75,14 +74,15 @@ def table(study: Study) -> Table:
     rows = tuple((word(name), number(share, 100, bounds=True)) for name, share in shares(study).items())
     arms = sized(study)
     counted = Counter(study.method_of[arm] for arm in arms)
-    notes = (
-        *common_notes(study),
+    remarks = (
+        *notes.label(study),
+        *notes.missing(study, study.clean),
         f"over {len(arms)} arms: {', '.join(f'{method} at {count} sizes' for method, count in counted.items())}",
         "adjusted for the numbers that each fits, so that a share may be below 0; intervals over seeds",
         *rate_marks.notes(study),
     )
     title = "Percent of the variance of scores over methods and sizes"
-    return Table("structure", title, study.model, ("explained by", "percent"), rows, notes)
+    return Table("structure", title, study.model, ("explained by", "percent"), rows, remarks)
 
 
 def explains_more(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:

@@ -14,6 +14,10 @@ from harness.experiments.verdict import CONSTRUCTION, Comparison, Finding, overa
 ALPHA = 1 - statistics.LEVEL
 OURS = "deltabench's own claim, which no paper makes"
 SEEDS_ALONE = "its intervals are over seeds alone: they leave out that other test rows would give other scores"
+OTHER_COLUMNS = (
+    "the intervals of the other columns are over seeds alone: other test rows, or another text, would give other values"
+)
+"""The remark of a table whose scores have intervals for new rows, too."""
 TEXT_ALONE = "its intervals are over seeds alone: they leave out that another text would give other losses"
 SHOWN = 4
 """The number of details that a sentence gives, and of comparisons that it names with each."""

@@ -141,7 +141,7 @@ def _notes(study: Study) -> tuple[str, ...]:
         f"{', '.join(pscp.COSTS)}",
         f"constants: {constants}, which are the shares that the authors' constants have of LLaMA-3-8B",
         "operations added: to an answer, unmerged, against the bare backbone, counted (probe answer_operations)",
-        findings.SEEDS_ALONE,
+        findings.OTHER_COLUMNS,
         *rate_marks.notes(study),
     )
 

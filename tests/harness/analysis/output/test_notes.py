@@ -1,9 +1,15 @@
 """What every table of scores says of the text that its backbones read."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
+
+from harness import assets
 from harness.analysis.output import notes
 from harness.analysis.study import study
+from harness.analysis.study.findings import SEEDS_ALONE
 from harness.experiments import exhibits
 from harness.store.archive import Run
 
@@ -32,3 +38,11 @@ def test_a_task_that_a_method_was_not_run_on_is_no_number_of_seeds(make_grid: Ca
     assert any("not every method has a cell on every task" in line for line in lines)
     (whole,) = study.studies(exhibits.load("dora-table6"), make_grid(methods=("full", "lora")))
     assert not any("not every method" in line for line in notes.common_notes(whole))
+
+
+@pytest.mark.parametrize("path", sorted(assets.reference().glob("*/exhibit.json")), ids=lambda path: path.parent.name)
+def test_no_table_says_two_things_of_its_intervals(path: Path) -> None:
+    """Intervals are for new rows, or over seeds alone; a remark on both kinds says which columns it means."""
+    tables = {table["name"]: table["notes"] for table in json.loads(path.read_text())["tables"]}
+    for name, remarks in tables.items():
+        assert SEEDS_ALONE not in remarks or not any("and new test rows" in remark for remark in remarks), name
