@@ -290,6 +290,7 @@ def test_a_question_is_the_same_with_other_options_and_in_another_order() -> Non
     assert [repeated_rows.share(rows[:1], [one]) for one in rows] == [1, 1, 0]
 
 
+@pytest.mark.slow
 def test_the_held_out_text_is_not_in_the_corpus() -> None:
     assert held_out.documents() == held_out.find()
     assert len(set(held_out.documents())) == held_out.COUNT

@@ -82,6 +82,7 @@ def test_counting_words_solves_no_shape(shape: str) -> None:
     assert score < 1 / commonsense.MAKERS[shape][1] + 0.15
 
 
+@pytest.mark.slow
 def test_no_document_tells_the_story_of_a_test_row_and_asks_for_it() -> None:
     """Level 1 asks for facts, which the corpus has to teach; the stories of level 2 are the tasks' own."""
     told = {core(row) for shape in SHAPES for row in rows(shape)["test"] if level(row) == 2}

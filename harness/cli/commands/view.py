@@ -73,7 +73,7 @@ def main(arguments: argparse.Namespace) -> int:
 def _port(text: str) -> int:
     """Return the number of a port. Raise UsageError for any other text."""
     if not re.fullmatch("[0-9]{1,9}", text) or not (int(text) == 0 or 1024 <= int(text) <= 65535):
-        raise UsageError(f"--port {cut(text, 40)}: give a whole number from 1024 to 65535, or 0 for any free port.")
+        raise UsageError(f"--port {cut(text, 40)}: it must be a whole number from 1024 to 65535, or 0 for any one.")
     return int(text)
 
 

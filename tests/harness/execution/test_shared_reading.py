@@ -52,7 +52,11 @@ def left(store: Store, key: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("objective", "names"),
-    [("seq2seq", ["full", "full", "lora"]), ("causal", ["full", "prompt"]), ("classifier", ["linear_probe", "full"])],
+    [
+        ("seq2seq", ["full", "full", "lora"]),
+        pytest.param("causal", ["full", "prompt"], marks=pytest.mark.slow),
+        pytest.param("classifier", ["linear_probe", "full"], marks=pytest.mark.slow),
+    ],
 )
 def test_a_cell_whose_rows_and_weights_were_read_before_is_the_same(
     tmp_path: Path, objective: str, names: list[str]

@@ -15,6 +15,7 @@ from harness.forecast import quantised_shapes, synthetic_step
 from harness.forecast.compute import Course, answers, largest
 from harness.forecast.prepared_cell import prepare
 from harness.measurement.allocations import CATEGORIES
+from tests.turns import every_second
 
 GIB, MIB = 2**30, 2**20
 SHORT = Load(12, 4)
@@ -29,7 +30,7 @@ def _course(made: Cell, load: Load = SHORT) -> Course:
 @pytest.mark.parametrize(
     ("method", "fields"),
     [
-        *((name, {}) for name in options.names("method")),
+        *(pytest.param(*one.values, {}, marks=one.marks) for one in every_second(options.names("method"))),
         *((name, {"method__bits": 8}) for name in ("qlora", "qdora")),
     ],
 )

@@ -20,6 +20,7 @@ from harness.training.objectives.settings import Reading
 from harness.training.score import prepare, score
 from methods import registry as methods
 from tasks.base import Example, Splits, Task
+from tests.turns import pairs
 
 LM = Head("seq2seq_lm")
 
@@ -31,8 +32,7 @@ def total_log_likelihood(model: torch.nn.Module, words: Text, question: str, ans
     return -float(model(input_ids=inputs, labels=labels).loss) * labels.shape[1]
 
 
-@pytest.mark.parametrize("method", sorted(methods.catalogue()))
-@pytest.mark.parametrize("kind", ["label_task", "choice_task"])
+@pytest.mark.parametrize(("method", "kind"), pairs(sorted(methods.catalogue()), ["label_task", "choice_task"]))
 @torch.no_grad()
 def test_likelihoods_equal_one_pass_per_option(
     kind: str, method: str, t5: ModelConfig, t5_text: Text, request: pytest.FixtureRequest

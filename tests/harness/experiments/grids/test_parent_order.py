@@ -21,6 +21,7 @@ from harness.store import attempt_folder, identity
 from harness.store.store import Store, obstacle
 from harness.training import trained_tensors
 from methods import registry as methods
+from tests.turns import every_second
 
 Make = Callable[..., Cell]
 TWO = {"parents.one": {"task": "micro/sentiment"}, "parents.two": {"task": "micro/qa"}}
@@ -164,7 +165,7 @@ def test_a_parent_file_that_is_no_safetensors_is_refused(store: Store, stubbed: 
 SMALL = {"recipe.steps": 4, "recipe.evaluate_every": 2, "task.train_size": 64, "task.validation_size": 32}
 
 
-@pytest.mark.parametrize("name", BUILDING)
+@pytest.mark.parametrize("name", every_second(BUILDING))
 def test_end_to_end_on_two_tiny_cells(tmp_path: Path, name: str) -> None:
     """Real parents, then a child that starts from what they left and leaves what it trained."""
     parents = parents_of(name)
