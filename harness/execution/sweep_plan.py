@@ -21,13 +21,15 @@ from harness.experiments.grids.grid import by_seed
 from harness.experiments.grids.holes import Hole
 from harness.models import answer_tokens
 from harness.probes import registry as probes
-from harness.processes import forkserver
+from harness.processes import forkserver, passed_checks
 from harness.store import identity
 from harness.store.store import FINAL, STATUSES, Store
 
 PREFLIGHT = "harness.execution.preflight:preflight"
 RERUN = (*STATUSES, "stale")
 AUTO = "auto"
+EVERYWHERE = ("auto", "cpu")
+"""Devices that need no check."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,10 @@ def _impossible(todo: Mapping[str, Cell], keep: str, device: str, check: str) ->
 
 
 def _preflight(todo: Mapping[str, Cell], device: str, check: str) -> dict[str, UsageError]:
-    """Return key -> the reason why the cell cannot run, of those that the child finds."""
+    """Return key -> the reason why the cell cannot run, of those that the child finds.
+
+    What passed in an earlier command is not checked again, and without anything to check no child is started.
+    """
     pairs: dict[str, object] = {}
     needed: dict[str, list[str]] = {}
     for key, cell in todo.items():
@@ -191,10 +196,17 @@ def _preflight(todo: Mapping[str, Cell], device: str, check: str) -> dict[str, U
         ]
         needed[key] = [repr(pair) for pair in own]
         pairs |= dict(zip(needed[key], own, strict=True))
+    lasting = {name for key, cell in todo.items() if passed_checks.can_be_remembered(cell) for name in needed[key]}
+    passed = passed_checks.passed(check, lasting) if check == PREFLIGHT else set()
+    left = {name: pair for name, pair in pairs.items() if name not in passed}
+    if not left and device in EVERYWHERE:
+        return {}
     modules = forkserver.preload(cell.model.family for cell in todo.values())
-    unusable, *messages = forkserver.call(check, (list(pairs.values()), device), modules)
+    unusable, *messages = forkserver.call(check, (list(left.values()), device), modules)
     if unusable:
         raise UsageError(unusable)
-    reasons = {name: message for name, message in zip(pairs, messages, strict=True) if message}
+    reasons = {name: message for name, message in zip(left, messages, strict=True) if message}
+    if check == PREFLIGHT:
+        passed_checks.remember(check, (lasting & left.keys()) - reasons.keys())
     refusals = {key: [reasons[name] for name in names if name in reasons] for key, names in needed.items()}
     return {key: UsageError("; ".join(dict.fromkeys(texts))) for key, texts in refusals.items() if texts}

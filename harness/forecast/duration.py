@@ -9,26 +9,23 @@ pace of the cells that ended last: a machine that is busy today is slower than i
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
-from harness import assets
 from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.forecast import cell_work
 from harness.forecast.cell_work import Reading, Size, Work
-from harness.forecast.finished_cells import Sample, sample_of
+from harness.forecast.finished_cells import MOST_READ, Sample, reference_records, sample_of, some_of_each
 from harness.store import archive, identity, requested_grids
 from harness.store.requested_grids import Place
 from harness.store.store import Store
 
 RECENT = 8
 """The number of cells, the last to end, whose pace is that of the machine."""
-MOST_READ = 12
-"""The number of records of one method, model and task that are read of a store; more would say the same."""
 MOST_IN_ALL = 600
 """The number of records that are read of a store, at about one in a millisecond."""
 CLOSE = 1.5
@@ -302,12 +299,11 @@ def from_store(store: Store, keys: Iterable[str] | None = None) -> Estimator:
 
     At most MOST_READ records of one kind are read, and fewer of each where there are many kinds.
     """
-    kinds: dict[Group, list[str]] = defaultdict(list)
+    kinds: dict[Hashable, list[str]] = defaultdict(list)
     for key, summary in store.summaries(keys):
         if summary and summary["status"] == "done":
             kinds[summary["method"], summary["model"], summary["task"]].append(key)
-    most = max(1, min(MOST_READ, MOST_IN_ALL // max(1, len(kinds))))
-    chosen = [key for members in kinds.values() for key in members[:: -(-len(members) // most)]]
+    chosen = some_of_each(kinds, max(1, min(MOST_READ, MOST_IN_ALL // max(1, len(kinds)))))
     records = (store.read(key) for key in chosen)
     return Estimator(filter(None, (sample_of(record) for record in records if record)))
 
@@ -316,19 +312,17 @@ def from_reference(exhibit: str) -> Estimator:
     """Return the estimates of the committed run of one exhibit."""
     path = archive.reference(exhibit)
     runs = archive.from_archive(path) if path.is_file() else []
-    return _of_runs(runs, f"by our run of {exhibit}")
+    return _of_records([run.record for run in runs], f"by our run of {exhibit}")
 
 
 @cache
 def from_references() -> Estimator:
     """Return the estimates of all our committed runs together."""
-    paths = sorted(assets.reference().glob(f"*/{archive.ARCHIVE}"))
-    return _of_runs([run for path in paths for run in archive.from_archive(path)], "by our own runs")
+    return _of_records(reference_records(), "by our own runs")
 
 
-def _of_runs(runs: Sequence[archive.Run], whose: str) -> Estimator:
+def _of_records(records: Sequence[Mapping[str, Any]], whose: str) -> Estimator:
     """Return the estimates of recorded runs; they are those of another machine, and a rough guess here."""
-    about = next(((run.record.get("provenance") or {}).get("machine") or {} for run in runs), {})
+    about = next(((record.get("provenance") or {}).get("machine") or {} for record in records), {})
     machine = f"{about.get('cores')} cores, {about.get('processor')}" if about else "another machine"
-    samples = filter(None, (sample_of(run.record) for run in runs))
-    return Estimator(samples, f"{whose} ({machine}), {ROUGH}")
+    return Estimator(filter(None, map(sample_of, records)), f"{whose} ({machine}), {ROUGH}")

@@ -1,12 +1,16 @@
 """Finished cells as samples: the work of each, and the seconds that it took. Torch-free."""
 
 import math
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
+from harness import assets
+from harness.config import user_cache
 from harness.forecast import cell_work
 from harness.forecast.cell_work import Size, Work
+from harness.store import archive
 
 NOTICED = 0.5
 """Cores of other work above which a cell counts as disturbed."""
@@ -45,6 +49,47 @@ class Sample:
     def wall_s(self) -> float:
         """Return the seconds of the whole cell."""
         return self.train_s + self.evaluate_s + self.rest_s
+
+
+MOST_READ = 12
+"""The number of records of one method, model and task that become samples; more would say the same."""
+FILE = "reference-times.json"
+Some = TypeVar("Some")
+
+
+def some_of_each(kinds: Mapping[Hashable, Sequence[Some]], most: int = MOST_READ) -> list[Some]:
+    """Return at most so many members of each kind, evenly."""
+    return [member for members in kinds.values() for member in members[:: -(-len(members) // most)]]
+
+
+def reference_records() -> list[dict[str, Any]]:
+    """Return some records of our committed runs, `reduced`, remembered between commands: there are thousands."""
+    paths = sorted(assets.reference().glob(f"*/{archive.ARCHIVE}"))
+    stamps = [(path.parent.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    name = user_cache.name(user_cache.sources("harness/forecast"), stamps)
+    remembered = user_cache.known(FILE).get(name)
+    if isinstance(remembered, list) and all(isinstance(record, dict) for record in remembered):
+        return remembered
+    kinds: dict[Hashable, list[Mapping[str, Any]]] = defaultdict(list)
+    for record in (run.record for path in paths for run in archive.from_archive(path)):
+        if record.get("status") == "done":
+            cell = record["cell"]
+            kinds[cell["method"]["name"], cell["model"]["name"], cell["task"]["name"]].append(record)
+    made = list(map(reduced, some_of_each(kinds)))
+    user_cache.remember(FILE, {name: made}, most=1)
+    return made
+
+
+def reduced(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a record that makes it a sample, and the machine that it ran on."""
+    sets = ((record.get("scores") or {}).get("best") or {}).get("sets") or {}
+    made, counted = record.get("provenance") or {}, record.get("parameters") or {}
+    return {
+        **{name: record.get(name) for name in ("status", "cell", "time", "memory")},
+        "scores": {"best": {"sets": {name: {"n": figures.get("n")} for name, figures in sets.items()}}},
+        "provenance": {name: made.get(name) for name in ("ended", "machine")},
+        "parameters": {"backbone": counted.get("backbone")},
+    }
 
 
 def sample_of(record: Mapping[str, Any]) -> Sample | None:

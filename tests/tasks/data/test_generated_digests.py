@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.config import user_cache
 from harness.config.schema import TaskConfig
 from harness.paths import CACHE
 from tasks import registry
@@ -43,7 +44,7 @@ def test_other_sources_have_other_digests(cache: Path, monkeypatch: pytest.Monke
     config = TaskConfig(name=GENERATED[0])
     assert generated_digests.digest(config, lambda: "before") == "before"
     assert generated_digests.digest(config, lambda: "after") == "before"
-    monkeypatch.setattr(generated_digests, "_sources", lambda: "changed")
+    monkeypatch.setattr(user_cache, "sources", lambda *packages: "changed")
     assert generated_digests.digest(config, lambda: "after") == "after"
 
 
@@ -52,7 +53,7 @@ def test_a_file_that_holds_something_else_is_replaced(content: str, cache: Path)
     cache.parent.mkdir()
     cache.write_text(content, encoding="utf-8")
     assert generated_digests.digest(TaskConfig(name=GENERATED[0]), lambda: "made") == "made"
-    assert list(json.loads(cache.read_text(encoding="utf-8")).values()) == ["made"]
+    assert "made" in json.loads(cache.read_text(encoding="utf-8")).values()
 
 
 def test_a_cache_that_cannot_be_written_costs_time_alone(cache: Path) -> None:
