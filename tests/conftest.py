@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness.processes import forkserver
+from harness.processes import forkserver, remembered_answers
 
 # A shell without job control starts what runs in the background deaf to Ctrl-C, and so would be every child here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -47,6 +47,14 @@ def _one_server() -> Iterator[None]:
     forkserver.start = start_loaded
     yield
     forkserver.start = start
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_answer_is_remembered() -> Iterator[None]:
+    """What a test's own code answers must not reach later tests, nor the commands of who runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(remembered_answers, "lasts", lambda cell, files: False)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -21,7 +21,7 @@ from harness.experiments.grids.grid import by_seed
 from harness.experiments.grids.holes import Hole
 from harness.models import answer_tokens
 from harness.probes import registry as probes
-from harness.processes import forkserver, passed_checks
+from harness.processes import forkserver, remembered_answers
 from harness.store import identity
 from harness.store.store import FINAL, STATUSES, Store
 
@@ -196,8 +196,8 @@ def _preflight(todo: Mapping[str, Cell], device: str, check: str) -> dict[str, U
         ]
         needed[key] = [repr(pair) for pair in own]
         pairs |= dict(zip(needed[key], own, strict=True))
-    lasting = {name for key, cell in todo.items() if passed_checks.can_be_remembered(cell) for name in needed[key]}
-    passed = passed_checks.passed(check, lasting) if check == PREFLIGHT else set()
+    lasting = {name for key, cell in todo.items() if remembered_answers.lasts(cell, files=True) for name in needed[key]}
+    passed = remembered_answers.known(check, lasting)
     left = {name: pair for name, pair in pairs.items() if name not in passed}
     if not left and device in EVERYWHERE:
         return {}
@@ -206,7 +206,6 @@ def _preflight(todo: Mapping[str, Cell], device: str, check: str) -> dict[str, U
     if unusable:
         raise UsageError(unusable)
     reasons = {name: message for name, message in zip(left, messages, strict=True) if message}
-    if check == PREFLIGHT:
-        passed_checks.remember(check, (lasting & left.keys()) - reasons.keys())
+    remembered_answers.remember(check, dict.fromkeys((lasting & left.keys()) - reasons.keys()))
     refusals = {key: [reasons[name] for name in names if name in reasons] for key, names in needed.items()}
     return {key: UsageError("; ".join(dict.fromkeys(texts))) for key, texts in refusals.items() if texts}

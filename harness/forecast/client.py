@@ -13,7 +13,7 @@ from harness.config.step_load import Load
 from harness.errors import UsageError
 from harness.experiments.grids import grid, options
 from harness.measurement import cuda_devices, nvml
-from harness.processes import forkserver
+from harness.processes import forkserver, remembered_answers
 from harness.store import identity
 from harness.training.objectives import registry as objectives
 from tasks.registry import row
@@ -35,8 +35,23 @@ def ask(many: Sequence[Cell], load: Load, memory: int | None = None) -> list[Fig
         (identity.to_json(many[places[0]]), vars(load), [many[place].recipe.batch_size for place in places], memory)
         for places in groups.values()
     ]
+    texts = [
+        repr((many[places[0]].model, question)) for places, question in zip(groups.values(), questions, strict=True)
+    ]
+    lasting = {
+        text
+        for text, places in zip(texts, groups.values(), strict=True)
+        if remembered_answers.lasts(many[places[0]], files=False)
+    }
+    known = remembered_answers.known(ANSWERS, lasting)
+    left = {text: question for text, question in zip(texts, questions, strict=True) if text not in known}
     modules = forkserver.preload({cell.model.family for cell in many})
-    forecasts = forkserver.call_in_parts(ANSWERS, questions, modules) if questions else []
+    answered = forkserver.call_in_parts(ANSWERS, list(left.values()), modules) if left else []
+    new = dict(zip(left, answered, strict=True))
+    remembered_answers.remember(
+        ANSWERS, {text: answer for text, answer in new.items() if text in lasting and not isinstance(answer, str)}
+    )
+    forecasts = [(known | new)[text] for text in texts]
     figures: list[Figures | str] = [""] * len(many)
     for places, answer in zip(groups.values(), forecasts, strict=True):
         for order, place in enumerate(places):
