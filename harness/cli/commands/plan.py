@@ -9,6 +9,8 @@ combinations cannot run, with the reasons. A grid that a sweep refuses is refuse
 submitted.
 Time and bytes are estimated from the finished cells of the store that are most like them, or from our reference runs
 where the store has none. Where rows of a task cannot be read, a forecast without them is printed before the refusal.
+Checks that passed, and forecasts, are remembered in the user's cache until this code, a library, the model's files or
+the task's rows are others.
 Exit code: 0 a sweep of these words would start, 2 it would refuse them.
 With a GPU here, or --device-memory, the output forecasts which cells fit its memory, the largest batch that fits, and
 the gradient accumulation that a larger batch needs.
