@@ -56,7 +56,8 @@ def parse(words: Sequence[str], settings: Sequence[str] = SETTINGS) -> CommandLi
             raise UsageError(f"{word!r} is not key=value.{_meant(word, known)}")
         plus, key, text = matched.groups()
         if key in (added if plus else {**block, **runtime, **chosen}):
-            raise UsageError(f"{plus}{key} is given twice; give it once, with commas between choices: {plus}{key}=A,B.")
+            several = f", with commas between choices: {plus}{key}=A,B" if key in (*block, *added) else ""
+            raise UsageError(f"{plus}{key} is given twice; give it once{several}.")
         if not text.strip():
             raise UsageError(f"{key}={text}: a value is missing.")
         if key in (*AXES, TUNING_SEED) or ("." in key and key.partition(".")[0] in (*DOTTED, SEARCH)):

@@ -48,6 +48,11 @@ def check(config: ModelConfig, model: PreTrainedModel, objective: str) -> None:
             f"model {config.name}: its files lack {_named(names)}, which objective {objective} needs. "
             f"Take {_another(config, objective, present)}a checkpoint that holds it."
         )
+    if names := beyond(model, present):
+        raise UsageError(
+            f"model {config.name}: its config.json has no block for {_named(names)} of its files. "
+            "Use the configuration that the weights were saved with."
+        )
     wanted = _frozen(model)
     for name, shape in present.items():
         expected = wanted.get(name, wanted.get(f"{model.base_model_prefix}.{name}", shape))
@@ -63,8 +68,8 @@ def absent(model: PreTrainedModel, present: Iterable[str]) -> Absent:
 
     Where a file uses other names, transformers' loader translates them, and nothing is reported: then no block has a
     tensor under its name here, or its module has tensors under other names. A tensor is lost where another block has
-    its own, or where the architecture knows all that the files hold of its block or module. The output layer is never
-    reported, since old files use another name for it.
+    its own, or where the architecture knows all that the files hold of its block or module. An output layer is lost
+    only where the architecture knows all names of the files, since old ones use another name for it.
     """
     start = f"{model.base_model_prefix}."
     names = {name.removeprefix(start) for name in present}
@@ -74,10 +79,26 @@ def absent(model: PreTrainedModel, present: Iterable[str]) -> Absent:
     lacking = {name: short for name in wanted if (short := name.removeprefix(start)) not in names}
     known = {name.removeprefix(start) for name in model.state_dict()}
     lost = [name for name, short in lacking.items() if _is_lost(short, names, known)]
-    if any(map(_in_block, lacking.values())):
-        return Absent([], lost)
     modules = {name.rpartition(".")[0] for name in names}
-    return Absent([name for name, short in lacking.items() if short.rpartition(".")[0] not in modules], lost)
+    parts = [name for name, short in lacking.items() if short.rpartition(".")[0] not in modules]
+    parts = [] if any(map(_in_block, lacking.values())) else parts
+    if names <= known and not parts:  # no tensor has another name
+        lost += [name for name in _untied_output(model) if name.removeprefix(start) not in names]
+    return Absent(parts, lost)
+
+
+def beyond(model: PreTrainedModel, present: Iterable[str]) -> list[str]:
+    """Return the files' tensors of blocks that the architecture does not have, though it has blocks like them."""
+    start, computed = f"{model.base_model_prefix}.", model._keys_to_ignore_on_load_unexpected or ()
+    known = {name.removeprefix(start) for name in model.state_dict()}
+    kinds = {_kind(name) for name in known if _in_block(name)}
+    others = [name for name in present if not any(re.search(key, name) for key in computed)]
+    return [name for name in others if (short := name.removeprefix(start)) not in known and _kind(short) in kinds]
+
+
+def _kind(name: str) -> str:
+    """Return a tensor's name without the numbers of its blocks."""
+    return ".".join("*" if part.isdigit() else part for part in name.split("."))
 
 
 def _in_block(name: str) -> bool:
@@ -97,6 +118,14 @@ def _is_lost(name: str, names: Iterable[str], known: set[str]) -> bool:
     around = block[0] if block else f"{name.rpartition('.')[0]}."
     here = {other for other in names if other.startswith(around)}
     return bool(here) and here <= known
+
+
+def _untied_output(model: PreTrainedModel) -> list[str]:
+    """Return the names of the output layer's weights, where it has some of its own."""
+    output = model.get_output_embeddings()
+    ids = {id(p) for p in output.parameters() if not p.requires_grad} if output is not None else set()
+    tied = {name for pair in model.all_tied_weights_keys.items() for name in pair}
+    return [name for name, p in model.named_parameters() if id(p) in ids and name not in tied]
 
 
 def _loose(model: PreTrainedModel) -> set[str]:

@@ -19,7 +19,7 @@ def wanted(given: str | None) -> int | None:
 
     Raise UsageError for a text that is no size.
     """
-    return size("--device-memory", given) if given else client.device_memory()
+    return client.device_memory() if given is None else size("--device-memory", given)
 
 
 def forecasts(many: Sequence[Cell], memory: int) -> dict[str, Figures | str]:

@@ -142,6 +142,14 @@ class CellFiles:
             self.quarantined.append(path)
             _log.warning("quarantine: %s does not parse (%s); %s", path, reason[:120], outcome)
 
+    def damaged_files(self) -> int:
+        """Return how many files this process found that are broken or that it cannot read."""
+        return len(self.quarantined) + len(self.unreadable)
+
+    def is_damaged(self, key: str) -> bool:
+        """Return whether this process found a file of the cell that is broken or that it cannot read."""
+        return any(key in path.parts for path in (*self.quarantined, *self.unreadable))
+
     def aside(self) -> int:
         """Return the number of files in quarantine."""
         return len(listing(self.path / "quarantine"))

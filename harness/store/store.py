@@ -117,7 +117,9 @@ class Store(CellFiles):
 
     def summaries(self, keys: Iterable[str] | None = None) -> Iterator[tuple[str, Summary | None]]:
         """Yield `summary` of many cells (None: of all), from the index where it is still valid."""
-        yield from index.summaries(self, self.keys() if keys is None else keys, self.summary)
+        for key, summary in index.summaries(self, self.keys() if keys is None else keys, self.summary):
+            # In a store that is only read, a broken record stays where it is, and so does its summary.
+            yield key, self.rebuild(key, self.numbers(key)) if summary and self.is_damaged(key) else summary
 
     def statuses(self, keys: Iterable[str] | None = None) -> Iterator[tuple[str, str, Summary | None]]:
         """Yield (key, status, summary) of many cells, as `status` and `summary` return them."""

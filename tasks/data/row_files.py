@@ -5,7 +5,7 @@ import gzip
 import json
 import math
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +21,14 @@ _BROKEN = (OSError, EOFError, csv.Error, ValueError, RecursionError, OverflowErr
 """What readers raise for a file that is not what its name says: also for a flipped bit, and for what has no room."""
 _DIGITS = 4000  # of a whole number; Python reads few more
 _WIDEST = 1 << 27  # characters of one CSV value; the module's own limit is 131,072
+
+
+class FieldAbsent(UsageError):
+    """A row lacks a field. where: the row, in words. field: its name. there: the names that the row has."""
+
+    def __init__(self, where: str, field: str, there: Iterable[str]) -> None:
+        self.where, self.field, self.there = where, field, tuple(there)
+        super().__init__(f"{where}: the field {field!r} is missing.{near(field, self.there)}")
 
 
 def read(path: Path, schema: Schema, columns: Mapping[str, str] | None = None) -> list[Row]:
@@ -86,7 +94,7 @@ def typed(row: Any, schema: Schema, where: str, columns: Mapping[str, str] | Non
 def _value(row: Row, field: str, kind: Any, where: str) -> Any:
     value = nested_fields.find(row, field)
     if value is None:
-        raise UsageError(f"{where}: the field {field!r} is missing.{near(field, nested_fields.names(row))}")
+        raise FieldAbsent(where, field, nested_fields.names(row))
     if kind is object:
         return value
     if kind is ANSWER:
@@ -205,7 +213,7 @@ def _columns(path: Path, columns: Sequence[str], names: Sequence[str]) -> list[s
     names = [nested_fields.column(columns, name) for name in names]
     for name in names:
         if name not in columns:
-            raise UsageError(f"{path.name} row 1: the field {name!r} is missing.{near(name, columns)}")
+            raise FieldAbsent(f"{path.name} row 1", name, columns)
         if list(columns).count(name) > 1:
             raise UsageError(f"{path.name}: it has the column {name!r} twice. Rename one of them.")
     return list(dict.fromkeys(names))

@@ -29,6 +29,7 @@ from tasks import templates
 from tasks.base import Splits, TaskRow
 from tasks.data import dataset, split_files
 from tasks.data.dataset import CARVED, Source
+from tasks.data.row_files import FieldAbsent
 from tasks.data.row_reader import HIDDEN, Reader
 
 _METRICS = {"label": "accuracy", "choice": "accuracy", "text": "exact_match"}
@@ -123,12 +124,31 @@ def load(config: TaskConfig) -> Splits:
     source.reader.check(config, ("choices",) if _answer(config) == "choice" else ())
     columns = tuple(pair for pair in config.columns or () if not pair.startswith("choices=")) or None
     placed = replace(config, data_dir=config.data_dir or ".", columns=columns)
-    splits = dataset.load(source, placed)
+    try:
+        splits = dataset.load(source, placed)
+    except FieldAbsent as error:
+        if clearer := _without_answers(config, error):
+            raise clearer from error
+        raise
     if source.reader.label and all(example.label == HIDDEN for rows in splits.tests.values() for example in rows):
         if source.validation == CARVED:
             raise UsageError(f"task {config.name}: its test labels are all {HIDDEN}, hidden, and it has no validation.")
         return dataset.load(replace(source, validation=CARVED, tests={"test": source.validation}), placed)
     return splits
+
+
+def _without_answers(config: TaskConfig, error: FieldAbsent) -> UsageError | None:
+    """Return what to say where rows lack the texts that are a task's answers; None where they lack another field."""
+    answer = dict(pair.split("=", 1) for pair in config.columns or ()).get("target", "target")
+    if _answer(config) != "text" or error.field != answer:
+        return None
+    others = [name for name in error.there if name not in _texts(config)]
+    named = f" (it has {', '.join(others[:6])} beside the input)" if others else ""
+    return UsageError(
+        f"{error.where}: the field {answer!r} is missing, which would hold the answer{named}. Where labels are the "
+        "answers, task.label_words=[…] gives a word for each; where another column holds a text or a number to answer, "
+        "task.columns={target: COLUMN} names it."
+    )
 
 
 def _source(config: TaskConfig) -> Source:

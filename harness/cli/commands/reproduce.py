@@ -93,6 +93,9 @@ def _reproduce(arguments: argparse.Namespace, output: Output) -> int:
     given = command_line.parse([*arguments.words, *command_line.flag("retry", arguments.retry)], SETTINGS)
     if arguments.max_seeds is not None and not arguments.until_decided:
         raise UsageError(f"--max-seeds {arguments.max_seeds}: only --until-decided adds seeds; give it too.")
+    if arguments.device_memory is not None and not arguments.dry_run:
+        raise UsageError(f"--device-memory {arguments.device_memory}: only --dry-run forecasts what fits; give it too.")
+    memory = device_fit.wanted(arguments.device_memory) if arguments.dry_run else None
     if arguments.until_decided:
         seed_budget.check_claims(exhibit)
     if not exhibit.grids:
@@ -125,7 +128,7 @@ def _reproduce(arguments: argparse.Namespace, output: Output) -> int:
         print(dry_run.exhibit(exhibit, scale, blocks, store, decided, planned, folder))
         if most is not None:
             print("\n".join(seed_budget.dry_run(exhibit, blocks, store, options, most, planned.cells)))
-        if memory := device_fit.wanted(arguments.device_memory):
+        if memory:
             print(device_fit.text(planned.cells, device_fit.forecasts(planned.cells, memory), memory))
         return 0
     name = until_decided.grid_name(exhibit, scale, given)

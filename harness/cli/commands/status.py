@@ -80,8 +80,8 @@ def _shown(arguments: argparse.Namespace) -> int:
     wanted = [*_exhibits(named, given, store), *_grid(given, store)]
     noted = requested_grids.noted(store) if wanted else []
     wanted = [requested_grids.with_noted_gaps(grid, noted) for grid in wanted]
-    known, shown = len(store.quarantined), report(store, wanted, runtime)
-    if len(store.quarantined) > known:  # a record that proved to be damaged was counted before it was read
+    known, shown = store.damaged_files(), report(store, wanted, runtime)
+    if store.damaged_files() > known:  # a record that proved to be damaged was counted before it was read
         shown = report(store, wanted, runtime)
     if arguments.json:
         print(json.dumps(shown | {"cells": _cells(store, wanted)}, ensure_ascii=False, indent=1))
@@ -289,7 +289,8 @@ def _lines(report: Mapping[str, Any]) -> Iterable[str]:
     if any(row.get("stale") for row in report["rows"]):
         yield "stale cells count as done; `deltabench why KEY` shows what changed, and rerun=stale runs them again."
     if report["quarantined"]:
-        yield f"quarantine: {report['quarantined']} files that did not parse are in {report['store']}/quarantine."
+        count = formatting.count(report["quarantined"], "damaged file")
+        yield f"quarantine: {count} in {report['store']}/quarantine."
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[tuple[str, ...], Counts, str]], last: str = "") -> str:
@@ -303,6 +304,7 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[tuple[str, ...], Counts, 
 def _left(entry: Mapping[str, Any]) -> str:
     if not entry["left"]:
         return "-"
+    cells = formatting.count(entry["left"], "cell")
     if entry["seconds_left"] is None:
-        return f"{entry['left']} cells, time unknown"
-    return f"{entry['left']} cells, about {progress.clock(entry['seconds_left'])} with {entry['at_once']} at once"
+        return f"{cells}, time unknown"
+    return f"{cells}, about {progress.clock(entry['seconds_left'])} with {entry['at_once']} at once"

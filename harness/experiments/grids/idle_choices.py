@@ -31,5 +31,5 @@ def _several(given: Mapping[str, Mapping[str, Sequence[Any]]]) -> Iterator[tuple
     """Yield (group, field) of every field without a place in the key for which a block has several choices."""
     for group, kind in declared_types.GROUPS.items():
         for field in fields(kind):
-            if field.metadata["kind"] == "runtime" and len(given[group].get(field.name, ())) > 1:
+            if field.metadata["kind"] != "identity" and len(given[group].get(field.name, ())) > 1:
                 yield group, field.name

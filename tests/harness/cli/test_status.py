@@ -130,7 +130,7 @@ def test_a_broken_note_goes_to_quarantine(store: Store, put: Callable[..., str],
     path.write_text(content)
     code, out, _ = call("status")
     assert code == 0
-    assert "1 files that did not parse" in out
+    assert "quarantine: 1 damaged file in" in out
     assert not path.exists()
 
 
@@ -206,3 +206,24 @@ def test_a_damaged_record_is_not_counted_in_the_call_that_finds_it(
     assert first["cells"] == second["cells"]
     assert [cell["key"] for cell in first["cells"] if cell["status"] == "done"] == [good]
     assert first["quarantined"] == 1
+
+
+def test_a_damaged_record_is_not_counted_in_a_store_that_is_only_read(
+    store: Store, put: Callable[..., str], call: Call
+) -> None:
+    for seed in (0, 1):
+        put("good", seed)
+    good, bad = sorted(store.keys())
+    store.counting_file(bad, RECORD).write_text("{")
+    _, out, _ = call("status", "--json", "--read-only")
+    states = {cell["key"]: cell["status"] for cell in json.loads(out)["cells"]}
+    assert states == {good: "done", bad: "interrupted"}
+    assert store.counting_file(bad, RECORD).read_text() == "{"
+
+
+def test_a_record_that_leads_nowhere_is_not_counted(store: Store, put: Callable[..., str], call: Call) -> None:
+    path = store.counting_file(put("good"), RECORD)
+    path.unlink()
+    path.symlink_to("nowhere")
+    _, out, _ = call("status", "--json")
+    assert [cell["status"] for cell in json.loads(out)["cells"]] == ["interrupted"]

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from harness.config import conf_files
@@ -322,3 +323,23 @@ def test_a_correlation_needs_answers_that_are_numbers(tmp_path: Path, metric: st
     write(tmp_path / "test.jsonl", [*rows, {"doc": "last", "summary": answer}])
     with pytest.raises(UsageError, match=r"test row test-40: its? (answer .* is no finite number|has no target text)"):
         tasks.load(config(**said, split_seed=1))
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("given", [{}, {"metric": "pearson"}, {"answer": "text"}])
+def test_rows_without_answers_are_told_both_ways_to_name_them(tmp_path: Path, suffix: str, given: dict) -> None:
+    """The likeliest mistake: labels, and no label words."""
+    for split in ("train", "test"):
+        rows = pd.DataFrame([{"text": f"text {i}", "sentiment": i % 2} for i in range(20)])
+        path = tmp_path / f"{split}.{suffix}"
+        if suffix == "jsonl":
+            rows.to_json(path, orient="records", lines=True)
+        else:
+            getattr(rows, f"to_{suffix}")(path, index=False)
+    wanted = (
+        r"row 1: the field 'target' is missing.* \(it has sentiment beside.*task\.label_words=.*task\.columns=\{target"
+    )
+    with pytest.raises(UsageError, match=wanted):
+        tasks.load(config(template="{text}", data_dir=str(tmp_path), **given))
+    with pytest.raises(UsageError, match=r"'label' is missing\."):
+        tasks.load(config(template="{text}", data_dir=str(tmp_path), label_words=["bad", "good"]))
