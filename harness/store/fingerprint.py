@@ -260,12 +260,12 @@ def _change(name: str, before: Any, now: Any) -> str:
     return f"{name}: changed since"
 
 
-@cache
 def is_ours(subject: Subject) -> bool:
     """Return whether a cell's method and task are of this package."""
     return bool(results_version.rows_of(f"method {subject.method}")) and not _foreign(subject)
 
 
+@cache
 def _foreign(subject: Subject) -> tuple[str, ...]:
     """Return the modules without rows that a result depends on: those of a method or a task of another package."""
     own = () if results_version.rows_of(f"method {subject.method}") else _method_modules(subject.method)
