@@ -111,8 +111,7 @@ def _is_lost(name: str, names: Iterable[str], known: set[str]) -> bool:
 
     names: of the files. known: of the architecture.
     """
-    alike = re.compile(re.sub(r"(?<![^.])[0-9]+(?![^.])", "[0-9]+", re.escape(name).replace(r"\.", ".")))
-    if any(alike.fullmatch(other) for other in names):
+    if _kind(name) in map(_kind, names):
         return True
     block = re.match(r".*\.[0-9]+\.", name)
     around = block[0] if block else f"{name.rpartition('.')[0]}."
