@@ -31,7 +31,8 @@ def _draw(studies: Sequence[Study], column: str, label: str, notes: tuple[str, .
     looks = figure_style.looks(studies)
     panels = _panels(studies)
     rows, across = len(panels), max(len(row) for row in panels)
-    figure = figure_style.figure(figsize=(0.8 + 2.6 * across, 1.1 + 2.1 * rows))
+    # One narrow panel would have a legend of one column, which leaves the panel no height.
+    figure = figure_style.figure(figsize=(0.8 + 2.6 * max(across, 2), 1.1 + 2.1 * rows))
     grid = figure.subplots(rows, across, squeeze=False, sharex=column == "step", sharey=True)
     for row, line in zip(grid, panels, strict=True):
         for axes, place in zip(row, line, strict=False):

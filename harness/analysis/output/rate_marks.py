@@ -22,7 +22,7 @@ AT_EDGE = (
     "mean: on how many tasks"
 )
 
-COLLAPSED = f"c2: two of the scores behind the number are of collapsed models ({collapse.MEANING})"
+COLLAPSED = f"c1, c2, …: so many of the scores behind the number are of collapsed models ({collapse.MEANING})"
 
 
 def untuned(study: Study, arm: str) -> bool:

@@ -100,8 +100,14 @@ def figures_with_cut_legends(monkeypatch):
     def looked_at(figure):
         settle(figure)
         edges = [legend.get_window_extent() for legend in figure.legends]
+        sides = [axes.yaxis.label.get_window_extent() for axes in figure.axes if axes.get_ylabel()]
         if any(box.x0 < 0 or box.x1 > figure.bbox.x1 for box in edges):
             outside.append([legend.get_title().get_text() for legend in figure.legends])
+        outside.extend(
+            axes.get_ylabel()
+            for axes, box in zip((axes for axes in figure.axes if axes.get_ylabel()), sides, strict=True)
+            if box.y0 < 0 or box.y1 > figure.bbox.y1
+        )
 
     monkeypatch.setattr(figure_style, "settle", looked_at)
     return outside

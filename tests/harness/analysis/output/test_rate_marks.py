@@ -137,6 +137,6 @@ def test_scores_of_collapsed_models_are_marked_and_counted_with_a_legend(make_gr
     assert shown["lora"]["micro/qa"].endswith(" c2")
     assert shown["lora"]["mean"].endswith(" c2")
     assert not any(" c" in text for name in ("full", "none") for text in shown[name].values())
-    assert any(note.startswith("c2: ") for note in made.notes)
+    assert any(note.startswith("c1, c2, …: ") for note in made.notes)
     clean = view_registry.VIEWS["tasks"].function()(studied(runs))
-    assert not any(note.startswith("c2: ") for note in clean.notes)
+    assert not any(note.startswith("c1, c2, …: ") for note in clean.notes)
