@@ -196,16 +196,18 @@ def _preflight(todo: Mapping[str, Cell], device: str, check: str) -> dict[str, U
         ]
         needed[key] = [repr(pair) for pair in own]
         pairs |= dict(zip(needed[key], own, strict=True))
-    lasting = {name for key, cell in todo.items() if remembered_answers.lasts(cell, files=True) for name in needed[key]}
-    passed = remembered_answers.known(check, lasting)
-    left = {name: pair for name, pair in pairs.items() if name not in passed}
-    if not left and device in EVERYWHERE:
-        return {}
     modules = forkserver.preload(cell.model.family for cell in todo.values())
-    unusable, *messages = forkserver.call(check, (list(left.values()), device), modules)
-    if unusable:
-        raise UsageError(unusable)
-    reasons = {name: message for name, message in zip(left, messages, strict=True) if message}
-    remembered_answers.remember(check, dict.fromkeys((lasting & left.keys()) - reasons.keys()))
+
+    def ask(checks: list[object]) -> list[str | None]:
+        if not checks and device in EVERYWHERE:
+            return []
+        unusable, *messages = forkserver.call(check, (checks, device), modules)
+        if unusable:
+            raise UsageError(unusable)
+        return messages
+
+    lasting = {name for key, cell in todo.items() if remembered_answers.lasts(cell, files=True) for name in needed[key]}
+    answered = remembered_answers.answers(check, pairs, lasting, ask, lambda message: message is None)
+    reasons = {name: message for name, message in answered.items() if message}
     refusals = {key: [reasons[name] for name in names if name in reasons] for key, names in needed.items()}
     return {key: UsageError("; ".join(dict.fromkeys(texts))) for key, texts in refusals.items() if texts}

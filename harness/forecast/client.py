@@ -35,23 +35,18 @@ def ask(many: Sequence[Cell], load: Load, memory: int | None = None) -> list[Fig
         (identity.to_json(many[places[0]]), vars(load), [many[place].recipe.batch_size for place in places], memory)
         for places in groups.values()
     ]
-    texts = [
-        repr((many[places[0]].model, question)) for places, question in zip(groups.values(), questions, strict=True)
-    ]
-    lasting = {
-        text
-        for text, places in zip(texts, groups.values(), strict=True)
-        if remembered_answers.lasts(many[places[0]], files=False)
-    }
-    known = remembered_answers.known(ANSWERS, lasting)
-    left = {text: question for text, question in zip(texts, questions, strict=True) if text not in known}
+    first = [many[places[0]] for places in groups.values()]
+    texts = [repr((cell.model, question)) for cell, question in zip(first, questions, strict=True)]
+    lasting = {text for text, cell in zip(texts, first, strict=True) if remembered_answers.lasts(cell, files=False)}
     modules = forkserver.preload({cell.model.family for cell in many})
-    answered = forkserver.call_in_parts(ANSWERS, list(left.values()), modules) if left else []
-    new = dict(zip(left, answered, strict=True))
-    remembered_answers.remember(
-        ANSWERS, {text: answer for text, answer in new.items() if text in lasting and not isinstance(answer, str)}
+
+    def ask(left: list[Any]) -> list[Any]:
+        return forkserver.call_in_parts(ANSWERS, left, modules) if left else []
+
+    answered = remembered_answers.answers(
+        ANSWERS, dict(zip(texts, questions, strict=True)), lasting, ask, lambda answer: not isinstance(answer, str)
     )
-    forecasts = [(known | new)[text] for text in texts]
+    forecasts = [answered[text] for text in texts]
     figures: list[Figures | str] = [""] * len(many)
     for places, answer in zip(groups.values(), forecasts, strict=True):
         for order, place in enumerate(places):

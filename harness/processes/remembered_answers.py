@@ -5,7 +5,7 @@ task's rows), from this code and from the libraries. So no answer is remembered 
 task of another package, files of the Hub, or a model's own code.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from typing import Any
 
@@ -31,25 +31,33 @@ def lasts(cell: Cell, files: bool) -> bool:
     return not from_hub and not model.trust_remote_code and fingerprint.is_ours(Subject.of_cell(cell))
 
 
-def known(target: str, questions: Iterable[str]) -> dict[str, Any]:
-    """Return question -> the answer that `target` ("module:function") gave in an earlier command."""
-    names = {question: _name(question) for question in questions}
-    remembered = user_cache.known(_file(target))
-    return {question: remembered[name] for question, name in names.items() if name in remembered}
+def answers(
+    target: str, questions: Mapping[str, Any], lasting: Collection[str], ask: Callable[[list[Any]], list[Any]],
+    is_kept: Callable[[Any], bool],
+) -> dict[str, Any]:  # fmt: skip
+    """Return text -> answer for each question: those of an earlier command, and those of `ask` for the others.
 
-
-def remember(target: str, answers: Mapping[str, Any]) -> None:
-    """Remember answers of `target`, by question."""
-    if answers:
-        user_cache.remember(_file(target), {_name(question): answers[question] for question in answers}, MOST)
+    questions: text -> what a child is asked. target: the "module:function" that answers in the child.
+    lasting: the texts of which answers may be remembered; is_kept: whether an answer may. `ask` decides by itself what
+    an empty list needs.
+    """
+    names = {text: _name(text) for text in lasting}
+    facts = user_cache.known(_file(target))
+    earlier = {text: facts[name] for text, name in names.items() if name in facts}
+    left = {text: question for text, question in questions.items() if text not in earlier}
+    new = dict(zip(left, ask(list(left.values())), strict=True))
+    fresh = {names[text]: answer for text, answer in new.items() if text in names and is_kept(answer)}
+    if fresh:
+        user_cache.remember(_file(target), fresh, MOST)
+    return earlier | new
 
 
 def _file(target: str) -> str:
     return f"{target.replace(':', '.')}.json"
 
 
-def _name(question: str) -> str:
-    return user_cache.name(_surroundings(), question)
+def _name(text: str) -> str:
+    return user_cache.name(_surroundings(), text)
 
 
 @cache

@@ -94,20 +94,17 @@ def test_every_number_leads_to_cells_that_were_run(name, make_grid, tmp_path, mo
 
 
 def figures_with_cut_legends(monkeypatch):
-    """Return a list to which each figure is added whose legend or caption leaves the picture at a side."""
+    """Return a list to which each legend, caption and label of an axis is added that leaves its picture."""
     outside, settle = [], figure_style.settle
 
     def looked_at(figure):
         settle(figure)
         edges = [legend.get_window_extent() for legend in figure.legends]
-        sides = [axes.yaxis.label.get_window_extent() for axes in figure.axes if axes.get_ylabel()]
+        labels = [axes.yaxis.label for axes in figure.axes if axes.get_ylabel()]
         if any(box.x0 < 0 or box.x1 > figure.bbox.x1 for box in edges):
             outside.append([legend.get_title().get_text() for legend in figure.legends])
-        outside.extend(
-            axes.get_ylabel()
-            for axes, box in zip((axes for axes in figure.axes if axes.get_ylabel()), sides, strict=True)
-            if box.y0 < 0 or box.y1 > figure.bbox.y1
-        )
+        heights = {label.get_text(): label.get_window_extent() for label in labels}
+        outside.extend(text for text, box in heights.items() if box.y0 < 0 or box.y1 > figure.bbox.y1)
 
     monkeypatch.setattr(figure_style, "settle", looked_at)
     return outside

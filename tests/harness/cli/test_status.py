@@ -194,27 +194,26 @@ def test_watch_shows_it_again_until_it_is_interrupted(
     assert capsys.readouterr().out.count("no cells yet") == 2
 
 
-def test_a_damaged_record_is_not_counted_in_the_call_that_finds_it(
-    store: Store, put: Callable[..., str], call: Call
-) -> None:
-    for seed in (0, 1):
-        put("good", seed)
-    good, bad = sorted(store.keys())
+@pytest.fixture
+def good_and_bad(store: Store, put: Callable[..., str]) -> tuple[str, str]:
+    """Two finished cells, of which the second has a damaged record."""
+    good, bad = (put("good", seed) for seed in (0, 1))
     store.counting_file(bad, RECORD).write_text("{")
+    return good, bad
+
+
+def test_a_damaged_record_is_not_counted_in_the_call_that_finds_it(good_and_bad: tuple[str, str], call: Call) -> None:
     first, second = (json.loads(call("status", "--json")[1]) for _ in range(2))
     assert first["rows"] == second["rows"]
     assert first["cells"] == second["cells"]
-    assert [cell["key"] for cell in first["cells"] if cell["status"] == "done"] == [good]
+    assert [cell["key"] for cell in first["cells"] if cell["status"] == "done"] == [good_and_bad[0]]
     assert first["quarantined"] == 1
 
 
 def test_a_damaged_record_is_not_counted_in_a_store_that_is_only_read(
-    store: Store, put: Callable[..., str], call: Call
+    store: Store, good_and_bad: tuple[str, str], call: Call
 ) -> None:
-    for seed in (0, 1):
-        put("good", seed)
-    good, bad = sorted(store.keys())
-    store.counting_file(bad, RECORD).write_text("{")
+    good, bad = good_and_bad
     _, out, _ = call("status", "--json", "--read-only")
     states = {cell["key"]: cell["status"] for cell in json.loads(out)["cells"]}
     assert states == {good: "done", bad: "interrupted"}
