@@ -10,6 +10,7 @@ plain file (a pipe or a device may never end) of a bounded size, and no link unl
 
 import errno
 import gzip
+import logging
 import os
 import shutil
 import stat
@@ -21,8 +22,9 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from harness import strict_json
+from harness import formatting, strict_json
 
+_log = logging.getLogger("deltabench")
 MOST_BYTES = 256 * 2**20
 """The largest size of a file that is read whole."""
 MOST_TEXT = 16 * 2**20
@@ -147,8 +149,11 @@ def read_json(path: Path | str, linked: bool = False) -> dict[str, Any]:
     return value
 
 
-def read_lines(path: Path | str) -> list[dict[str, Any]]:
-    """Return the JSON objects of a file of lines; lines that do not parse (a torn last one, say) are left out."""
+def read_lines(path: Path | str, torn: bool = True) -> list[dict[str, Any]]:
+    """Return the JSON objects of a file of lines; lines that do not parse (a torn last one, say) are left out.
+
+    torn: whether that is expected, as while a process writes the file. Where it is not, a warning counts them.
+    """
     try:
         lines = read_bytes(path).decode("utf-8", errors="replace").split("\n")
     except (FileNotFoundError, ValueError):
@@ -159,7 +164,10 @@ def read_lines(path: Path | str) -> list[dict[str, Any]]:
         )  # all lines at once, because nearly every file is whole
     except ValueError:
         rows = [row for line in lines for row in _parsed(line)]
-    return [row for row in rows if isinstance(row, dict)]
+    whole = [row for row in rows if isinstance(row, dict)]
+    if not torn and (lost := sum(map(bool, lines)) - len(whole)):
+        _log.warning("%s: %s; the rest is used without them", path, formatting.count(lost, "unreadable line"))
+    return whole
 
 
 def read_packed(path: Path | str, linked: bool = False) -> Iterator[dict[str, Any]]:

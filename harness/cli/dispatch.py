@@ -125,11 +125,15 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _joined(words: Sequence[str]) -> list[str]:
-    """Return the words, with a value such as -1GiB joined to its option: argparse would take it for an option."""
+    """Return the words, with a value such as -1GiB or -x joined to its option: argparse would take it for an option.
+
+    Every option of ours has two dashes; -h is argparse's own.
+    """
     joined: list[str] = []
     for word in words:
         before = joined[-1] if joined else ""
-        value = re.match(r"-[0-9.]", word) and before.startswith("--") and "=" not in before and before != "--"
+        option = before.startswith("--") and "=" not in before and before != "--"
+        value = option and word != "-h" and re.match(r"-[^-]", word)
         joined[-1:] = [f"{before}={word}"] if value else [*joined[-1:], word]
     return joined
 

@@ -59,16 +59,18 @@ def text(many: Sequence[Cell], forecast: Mapping[str, Figures | str], memory: in
     reasons for missing forecasts.
     """
     lines: dict[tuple[str, ...], None] = {}
-    fits, wrong = 0, dict[str, None]()
+    fits, outside, wrong = 0, 0, dict[str, None]()
     for cell in many:
         figures = forecast[identity.key(cell)]
         if isinstance(figures, str):
             wrong[figures] = None
             continue
         fits += figures["fits"]
+        outside = max(outside, figures["needs_bytes"] - figures["peak_bytes"])
         names = (cell.method.name, cell.model.name, cell.task.name, str(figures["batch_size"]))
         lines[(*names, gib(figures["peak_bytes"]), *verdict(figures))] = None
     summary = f"memory, forecast: {fits} of {len(many)} cells fit a device of {gib(memory)}"
+    summary += f"; CUDA and its libraries take about {gib(outside)} of it beside the peak" if outside else ""
     return "\n".join([formatting.aligned([HEAD, *lines], range(3, len(HEAD))), summary, *wrong])
 
 

@@ -1,5 +1,6 @@
 """The folder of one attempt at a cell, and the files that a run may write there. Torch is not imported."""
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from harness import atomic_files, strict_json
 from tasks.metrics import row_figures
 from tasks.metrics.row_figures import Packed
 
+_log = logging.getLogger("deltabench")
 RECORD = "record.json"
 CURVE = "curve.jsonl"
 LOG = "log.txt"
@@ -129,15 +131,18 @@ class AttemptFolder:
     def row_scores(self, metric: str, tests: Sequence[str]) -> Packed:
         """Return what each row of the test sets scored, packed: from its own file, or else from the predictions.
 
-        Empty where the metric is no mean over rows, or where neither file can be read.
+        Empty where the metric is no mean over rows, or where neither file can be read; a warning names a damaged one.
         """
+        own, predictions = self._file(ROW_SCORES), self._file(PREDICTIONS)
         try:
-            return _packed(atomic_files.read_json(self._file(ROW_SCORES)))
+            return _packed(atomic_files.read_json(own))
         except (OSError, ValueError):
             pass
         try:
-            return row_figures.of_lines(metric, atomic_files.read_packed(self._file(PREDICTIONS)), tests)
+            return row_figures.of_lines(metric, atomic_files.read_packed(predictions), tests)
         except (OSError, ValueError, KeyError, TypeError):
+            if damaged := [str(path) for path in (own, predictions) if path.exists()]:
+                _log.warning("%s: unreadable; intervals of this cell lack its test rows", " and ".join(damaged))
             return {}
 
     def log_tail(self, lines: int = 50) -> list[str]:

@@ -261,7 +261,9 @@ class Store(CellFiles):
 
     def evaluations(self, key: str, number: int) -> list[dict[str, Any]]:
         """Return the evaluations of one attempt's curve, in order of steps."""
-        return list(filter(record.is_point, atomic_files.read_lines(self.at(key, f"attempts/{number}/{CURVE}"))))
+        ended = os.path.exists(self.at(key, f"attempts/{number}/{RECORD}"))
+        rows = atomic_files.read_lines(self.at(key, f"attempts/{number}/{CURVE}"), torn=not ended)
+        return list(filter(record.is_point, rows))
 
     def _counting(self, key: str, summary: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """Return the record of the attempt in `summary`; where it is broken, that of the attempt that counts then."""

@@ -8,7 +8,7 @@ from string import Formatter
 
 from harness.errors import UsageError, near, shown
 from tasks.base import ANSWERS, Example, Task
-from tasks.metrics import bleu, label_metrics, text_metrics
+from tasks.metrics import bleu, label_metrics, text_metrics, written_numbers
 
 TEXTS = {function.__name__ for function in (
     text_metrics.exact_match, text_metrics.token_f1, text_metrics.text_accuracy, text_metrics.rouge_l,
@@ -48,7 +48,7 @@ def _label(task: Task, split: str, row: Example) -> None:
     if task.answer == "text":
         if not row.target:
             raise UsageError(f"{where}: it has no target text; a row of a text task needs one.")
-        if task.kind == "number" and label_metrics.number(row.target) is None:
+        if task.kind == "number" and written_numbers.finite(row.target) is None:
             raise UsageError(
                 f"{where}: its answer {shown(row.target)} is no finite number, and {task.metric} correlates numbers. "
                 "Correct the row, or take a metric of texts such as exact_match."

@@ -3,16 +3,18 @@
 import csv
 import gzip
 import json
-import math
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from harness.config.yaml_values import flow
 from harness.errors import UsageError, near, shown
+from harness.nearest import closest
 from harness.strict_json import unique_fields
 from tasks.data import nested_fields
 from tasks.data.split_files import SUFFIXES
+from tasks.metrics import written_numbers
 
 Schema = Mapping[str, Any]
 """Field -> str, int or float; list (of texts), dict or object (anything) where a task reads it itself."""
@@ -28,7 +30,15 @@ class FieldAbsent(UsageError):
 
     def __init__(self, where: str, field: str, there: Iterable[str]) -> None:
         self.where, self.field, self.there = where, field, tuple(there)
-        super().__init__(f"{where}: the field {field!r} is missing.{near(field, self.there)}")
+        super().__init__(
+            f"{where}: the field {field!r} is missing.{near(field, self.there)}{_renaming(field, self.there)}"
+        )
+
+
+def _renaming(field: str, there: Iterable[str]) -> str:
+    """Return how a template takes a column whose name it cannot hold, where such a column is near; else ""."""
+    name = next((name for name in closest(field, sorted(there)) if set(name) & set("{}:!")), None)
+    return f" task.columns={{{field}: {flow(name)}}} gives that column the name {field}." if name else ""
 
 
 def read(path: Path, schema: Schema, columns: Mapping[str, str] | None = None) -> list[Row]:
@@ -97,6 +107,7 @@ def _value(row: Row, field: str, kind: Any, where: str) -> Any:
         raise FieldAbsent(where, field, nested_fields.names(row))
     if kind is object:
         return value
+    wanted = _WORDS[kind]
     if kind is ANSWER:
         value, kind = str(value) if type(value) in (int, float) else value, str
     if kind in (list, dict):
@@ -105,15 +116,12 @@ def _value(row: Row, field: str, kind: Any, where: str) -> Any:
         if isinstance(value, str) and not _is_unicode(value):
             raise UsageError(f"{where}: the field {field!r} holds half of a surrogate pair, which no text may.")
         return value
-    try:
-        converted = kind(value)
-        same = math.isfinite(float(value)) and float(converted) == float(value)
-    except (TypeError, ValueError, OverflowError):
-        converted, same = None, False
+    number = written_numbers.finite(value) if kind in (int, float) else None
     # "1" and 1.0 are the int 1; 1.5 and True are not, inf is no score, and a number is not a text.
-    if not same or isinstance(value, bool) or kind is str:
-        raise UsageError(f"{where}: the field {field!r} is {shown(value)}, expected {_WORDS[kind]}.")
-    return converted
+    if number is None or kind(number) != number:
+        raise UsageError(f"{where}: the field {field!r} is {shown(value)}, expected {wanted}.")
+    exact = isinstance(value, str) and value.strip().lstrip("+-").isdecimal()  # a float has no room for a large one
+    return kind(value) if exact else kind(number)
 
 
 def _nested(value: Any, kind: type, field: str, where: str) -> Any:
@@ -141,7 +149,14 @@ def _is_unicode(text: str) -> bool:
 
 ANSWER = str | int | float
 """The type of a column with answers: a text, or a number, which is read as the text that a CSV would have."""
-_WORDS = {str: "a text", int: "a whole number", float: "a finite number", list: "a list", dict: "an object"}
+_WORDS = {
+    ANSWER: "a text or a number",
+    str: "a text",
+    int: "a whole number",
+    float: "a finite number",
+    list: "a list",
+    dict: "an object",
+}
 
 
 def _kind(path: Path) -> str:

@@ -9,6 +9,7 @@ from harness.config.schema import TaskConfig
 from harness.errors import UsageError, shown
 from tasks.base import Example
 from tasks.data.row_files import ANSWER, Row, Schema
+from tasks.metrics import written_numbers
 
 HIDDEN = -1  # the label of a row whose answer the publisher keeps, or that has none
 
@@ -154,8 +155,5 @@ def _whole(value: Any) -> int | None:
         return None
     if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"\s*[-+]?[0-9]{1,4000}\s*", value)):
         return int(value)  # a float has no room for a large one
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return int(number) if number.is_integer() else None
+    number = written_numbers.finite(value)
+    return int(number) if number is not None and number.is_integer() else None

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tasks.metrics import bleu, text_metrics
+from tasks.metrics import bleu, text_metrics, written_numbers
 
 Figures = dict[str, float]
 Metric = Callable[[Sequence[Any], Sequence[Any]], Figures]
@@ -148,19 +148,10 @@ UNREAD = -1.0
 def _numbers(values: Sequence[Any]) -> tuple[list[float], Figures]:
     """Return (numbers, for texts also {"parse_failures": share that are none})."""
     values = _one_each(values)
-    read = [number(value) for value in values]
+    read = [written_numbers.finite(value) for value in values]
     failures = sum(number is None for number in read) / max(len(read), 1)
     unread = {"parse_failures": failures} if any(isinstance(value, str) for value in values) else {}
     return [UNREAD if number is None else number for number in read], unread
-
-
-def number(value: Any) -> float | None:
-    """Return the finite number that a value or its text is; None for any other."""
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _ranks(values: Sequence[float]) -> list[float]:

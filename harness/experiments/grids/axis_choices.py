@@ -17,6 +17,8 @@ from harness.paths import located
 from methods import registry as methods
 from tasks import registry as tasks
 
+OVERRULED = ("source", "location", "hub", "revision")
+"""The fields of a model that `model.path` overrules."""
 Placed = TypeVar("Placed", ModelConfig, TaskConfig)
 
 
@@ -91,8 +93,20 @@ def check_one_name_each(named: Mapping[str, str]) -> None:
 
 
 def _model(values: Mapping[str, Any], change: Mapping[str, Any]) -> ModelConfig:
+    _check_place(change)
     made = weight_files.resolve(build(ModelConfig, {**values, **change}, "model"))
     return _placed(made, "tokenizer", "path", *(["location"] if made.source == "folder" else []))
+
+
+def _check_place(change: Mapping[str, Any]) -> None:
+    """Raise UsageError where a second field says where the model's files are: `model.path` wins over each of them."""
+    given = {name: text(change[name]) for name in OVERRULED if change.get(name)}
+    for name, value in given.items() if change.get("path") else ():
+        if (name, value) != ("source", "folder"):
+            raise UsageError(
+                f"model.{name}={value}: the files are those of model.path={text(change['path'])}, whatever "
+                f"model.{name} says. Leave one of the two out."
+            )
 
 
 def _task(values: Mapping[str, Any], change: Mapping[str, Any]) -> TaskConfig:

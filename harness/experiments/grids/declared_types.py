@@ -4,6 +4,7 @@ The same rules hold for the words of a command line, a user's YAML and an exhibi
 written, and a number is decimal.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import fields
@@ -89,9 +90,12 @@ def typed(key: str, content: Any) -> Any:
         return [typed(key, item) for item in content] if kind(key) in (TEXT, *NUMBERS) else content
     if kind(key) == TEXT:
         return content if content is None else text(content)
-    number = plain_values(content) if kind(key) in NUMBERS else content
-    # 1e1 is no seed, and the error quotes it as it is written.
-    return content if key == "seed" and isinstance(number, float) else number
+    if kind(key) not in NUMBERS:
+        return content
+    number = plain_values(content)
+    # An error quotes these as they are written: 1e1, which is no seed, and 1e400 and 1e-400, which no float holds.
+    odd = isinstance(number, float) and (key == "seed" or not math.isfinite(number) or number == 0)
+    return content if odd else number
 
 
 def written(key: str, content: Any) -> str:

@@ -14,7 +14,7 @@ from harness.experiments.grids.options import match
 from harness.nearest import closest
 from methods import registry as methods
 
-_FACTOR = re.compile(r"x[-+.0-9].*")
+_FACTOR = re.compile(r"x.*")
 
 
 def name_of(model: Mapping[str, Any]) -> str:
@@ -62,14 +62,19 @@ def learning_rate(value: Any, method: str, base: float | None) -> float | None:
             )
         value, factor = value[1:], base
     try:
-        rate = build(RecipeConfig, {"learning_rate": value}, "recipe").learning_rate
+        rate = _rate(_rate(value) * factor)
     except UsageError as error:
         if given != value:
-            rule = "a factor is x and a number above 0, such as x0.3."
+            rule = f"a factor is x and a number above 0, such as x0.3, that leaves {base:g} a learning rate."
             raise UsageError(f"recipe.learning_rate={given}: {rule}") from error
         meant = " Did you mean tuned?" if isinstance(value, str) and closest(value, [TUNED]) else ""
         raise UsageError(f"{str(error).rstrip('.')}.{meant}") from error
-    return float(f"{rate * factor:.4g}")
+    return float(f"{rate:.4g}")
+
+
+def _rate(value: Any) -> float:
+    """Return a value as a learning rate. Raises UsageError where it is none."""
+    return build(RecipeConfig, {"learning_rate": value}, "recipe").learning_rate
 
 
 def _of_method(rates: Mapping[Any, Any], method: str) -> Any:

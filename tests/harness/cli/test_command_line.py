@@ -10,7 +10,7 @@ from harness.cli import command_line
 from harness.config.schema import Runtime
 from harness.config.yaml_values import Written
 from harness.errors import UsageError
-from harness.experiments.grids import declared_types
+from harness.experiments.grids import declared_types, grid
 
 
 def test_choices_and_settings() -> None:
@@ -42,6 +42,15 @@ def test_choices_and_settings() -> None:
 )
 def test_values_are_yaml(text: str, values: list[object]) -> None:
     assert command_line.choices("recipe.learning_rate", text) == values
+
+
+@pytest.mark.parametrize("key", ["recipe.learning_rate", "recipe.dropout", "method.dropout", "task.max_unknown_share"])
+@pytest.mark.parametrize("written", ["1e400", "-1e400", "1e-400"])
+def test_a_number_that_no_float_holds_is_refused_as_it_was_written(key: str, written: str) -> None:
+    """Python reads them as inf and 0."""
+    block = {"method": "lora", "model": "micro-t5-nano", "task": "micro/sentiment"}
+    with pytest.raises(UsageError, match=f"{key}={written}: it must be a number"):
+        grid.expand([{**block, key: command_line.choices(key, written)}])
 
 
 def test_names_stay_text() -> None:

@@ -60,6 +60,7 @@ def test_no_data_and_no_weights_are_read(capsys: pytest.CaptureFixture[str]) -> 
         (["--device-memory", "0GiB"], "24GiB"),
         (["--device-memory", "24"], "that is 24 bytes; give a size of at least 1MiB"),
         (["--device-memory", "-1GiB"], "--device-memory -1GiB: give a size"),
+        (["--device-memory", "-x"], "--device-memory -x: give a size"),
         (["method.rank=99999"], "rank"),
         (["model=bert-base", "method=lora", "task=glue/sst2", "--input-tokens", "9999"], "512"),
         (["model=bert-base", "task=glue/sst2", "task.max_input_tokens=9999"], "task.max_input_tokens=512"),

@@ -90,6 +90,31 @@ def test_a_torn_last_line_of_a_curve_is_left_out(store: Store, add: Callable[...
     assert [row["step"] for row in store.curve(key)] == [1]
 
 
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_damaged_curve_of_an_ended_attempt_is_named(
+    store: Store, add: Callable[..., str], caplog: pytest.LogCaptureFixture, ended: bool
+) -> None:
+    """While an attempt runs, its last line may be half written, and that is no news."""
+    key = add()
+    folder = store.attempt(key, 1).path
+    (folder / "curve.jsonl").write_text('{"step": 10, "scores": null, "seconds": 1}\n{"step": 2')
+    if not ended:
+        (folder / "record.json").unlink()
+    assert [row["step"] for row in store.evaluations(key, 1)] == [10]
+    assert ("curve.jsonl: 1 unreadable line;" in caplog.text) == ended
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"best": {"test": 3}}', None])
+def test_damaged_row_scores_are_named(
+    store: Store, add: Callable[..., str], caplog: pytest.LogCaptureFixture, content: str | None
+) -> None:
+    folder = store.attempt(add(), 1)
+    if content is not None:
+        (folder.path / "row_scores.json").write_text(content)
+    assert folder.row_scores("accuracy", ["test"]) == {}
+    assert ("row_scores.json: unreadable; intervals" in caplog.text) == (content is not None)
+
+
 def test_atomic_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     atomic_files.write_json(path, {"a": 1})

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import re
 import warnings
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from harness.config import yaml_values
 from harness.errors import UsageError
 from tasks.data import row_files, split_files
+from tasks.metrics import label_metrics
 
 SCHEMA = {"text": str, "label": int}
 ROWS = [{"text": 'a "good", film', "label": 1, "idx": 0}, {"text": "caffè\nnero", "label": 0, "idx": 1}]
@@ -95,6 +98,30 @@ def test_a_header_with_another_separator_is_named(tmp_path: Path, suffix: str, s
     path.write_bytes(gzip.compress(content) if suffix.endswith(".gz") else content)
     with pytest.raises(UsageError, match=r"its header 'text.*label' is one column with .* between its columns\.$"):
         row_files.read(path, SCHEMA)
+
+
+@pytest.mark.parametrize("name", ["text:b", "text!", "{text}"])
+def test_a_column_whose_name_no_template_can_hold_is_renamed(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / "train.jsonl", [{name: "x", "label": 1}])
+    with pytest.raises(UsageError, match=r"Did you mean .*task\.columns=\{text: \".*\"\} gives that column") as refused:
+        row_files.read(path, SCHEMA)
+    written = re.search(r"task\.columns=(.*) gives", str(refused.value))[1]
+    assert row_files.read(path, SCHEMA, yaml_values.load(written)) == [{"text": "x", "label": 1}]
+
+
+@pytest.mark.parametrize("score", ["1_000", "١٢", "１", "0x10", "1e", "true"])
+def test_a_number_in_a_text_is_decimal(tmp_path: Path, score: str) -> None:
+    """Python reads the first three as numbers."""
+    path = write(tmp_path / "train.jsonl", [{"text": "x", "score": score}])
+    for kind in (int, float):
+        with pytest.raises(UsageError, match=r"expected a (whole|finite) number"):
+            row_files.read(path, {"text": str, "score": kind})
+    assert label_metrics.METRICS["pearson"]([1.0, 2.0], [score, "2"])["parse_failures"] == 0.5
+
+
+def test_a_large_whole_number_in_a_text_is_exact(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.jsonl", [{"text": "x", "label": str(2**53 + 1)}])
+    assert row_files.read(path, SCHEMA)[0]["label"] == 2**53 + 1
 
 
 @pytest.mark.parametrize("score", ["Infinity", "-Infinity", "NaN", "1e999"])

@@ -148,7 +148,9 @@ def test_learning_rates_are_one_number() -> None:
         ({"recipe.steps": "x"}, "whole number"),
         ({"recipe.steps": [None]}, "needs a value"),
         ({"recipe.learning_rate": "fast"}, "a number"),
-        ({"recipe.learning_rate": "xfast"}, "a number"),
+        ({"recipe.learning_rate": "xfast"}, "=xfast: a factor is x and a number above 0"),
+        ({"recipe.learning_rate": "x1e308"}, "=x1e308: a factor .* leaves 0.01 a learning rate"),
+        ({"recipe.learning_rate": "x2e-38"}, "=x2e-38: a factor .* leaves 0.01 a learning rate"),
         ({"recipe.learning_rate": "x-1"}, "=x-1: a factor is x and a number above 0"),
         ({"recipe.learning_rate": "x0"}, "=x0: a factor is x and a number above 0"),
         ({"method": "full", "recipe.learning_rate": [{"lora": 1e-3}]}, "no number for full"),
@@ -161,6 +163,10 @@ def test_learning_rates_are_one_number() -> None:
         ({"model.weights": "imagined"}, "random"),
         ({"model.family": "bert"}, "config.json says t5"),
         ({"model.revision": "abc"}, "model.revision=abc"),
+        *(
+            ({f"model.{name}": "abc", "model.path": "/no/such"}, f"model.{name}=abc: .* of model.path=/no/such,")
+            for name in axis_choices.OVERRULED
+        ),
         ({"model.source": "package", "model.location": "no.such.package"}, "not installed"),
         ({"task.data_dir": "/some/folder"}, "reads no files"),
     ],
