@@ -153,7 +153,9 @@ def _crowded(clock: dict[str, Any]) -> bool:
     return (clock.get("busy_beside") or 0) > (clock.get("cells_beside") or 0) + 0.5
 
 
-RECORDED = [path for path in sorted(assets.reference().glob(f"*/{archive.ARCHIVE}")) if len(_samples(path)) > 8]
+RECORDED = sorted(assets.reference().glob(f"*/{archive.ARCHIVE}"))
+LEAST = 9
+"""The samples below which a recorded run says nothing."""
 
 
 def test_recorded_runs_are_estimated_within_a_factor_of_one_and_a_half() -> None:
@@ -163,7 +165,7 @@ def test_recorded_runs_are_estimated_within_a_factor_of_one_and_a_half() -> None
     right = total = 0
     for path in RECORDED:
         samples = _samples(path)
-        places = range(len(samples) // 3, len(samples))
+        places = range(len(samples) // 3, len(samples)) if len(samples) >= LEAST else range(0)
         for place in places[:: max(1, len(places) // 30)]:
             one = samples[place]
             found = Estimator(samples[:place]).seconds(one.work, one.size, one.beside).total
@@ -177,7 +179,8 @@ def test_recorded_runs_are_estimated_within_a_factor_of_one_and_a_half() -> None
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.parent.name)
 def test_each_recorded_run_is_estimated_under_like_load(path: Any) -> None:
     """The cells that ended just before and after a cell state the load that it met."""
-    samples = _samples(path)
+    if len(samples := _samples(path)) < LEAST:
+        pytest.skip("too few samples")
     estimator = Estimator(samples)
     residuals = [estimator._residual(place) for place in range(len(samples))]
     right = 0
