@@ -1,9 +1,28 @@
 """Fields inside objects of a row, by dotted names: `meta.title` is the field `title` of the object `meta`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness import strict_json
+from harness.config.yaml_values import flow
+from harness.errors import UsageError, near
+from harness.nearest import closest
+
+
+class FieldAbsent(UsageError):
+    """A row lacks a field. where: the row, in words. field: its name. there: the names that the row has."""
+
+    def __init__(self, where: str, field: str, there: Iterable[str]) -> None:
+        self.where, self.field, self.there = where, field, tuple(there)
+        super().__init__(
+            f"{where}: the field {field!r} is missing.{near(field, self.there)}{_renaming(field, self.there)}"
+        )
+
+
+def _renaming(field: str, there: Iterable[str]) -> str:
+    """Return how a template takes a column whose name it cannot hold, where such a column is near; else ""."""
+    name = next((name for name in closest(field, sorted(there)) if set(name) & set("{}:!")), None)
+    return f" task.columns={{{field}: {flow(name)}}} gives that column the name {field}." if name else ""
 
 
 def find(row: Mapping[str, Any], field: str) -> Any:

@@ -1,44 +1,18 @@
-"""Rows from local files: JSON, JSON lines, CSV, TSV (also .gz), Parquet, Arrow. Errors name file, row and field."""
+"""Rows from local files with the fields and types that a task declares. Errors name the file, the row and the field."""
 
-import csv
-import gzip
 import json
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from harness.config.yaml_values import flow
-from harness.errors import UsageError, near, shown
-from harness.nearest import closest
-from harness.strict_json import unique_fields
-from tasks.data import nested_fields
-from tasks.data.split_files import SUFFIXES
+from harness.errors import UsageError, shown
+from tasks.data import file_formats, nested_fields
+from tasks.data.nested_fields import FieldAbsent
 from tasks.metrics import written_numbers
 
 Schema = Mapping[str, Any]
 """Field -> str, int or float; list (of texts), dict or object (anything) where a task reads it itself."""
 Row = dict[str, Any]
-_BROKEN = (OSError, EOFError, csv.Error, ValueError, RecursionError, OverflowError, zlib.error, NotImplementedError)
-"""What readers raise for a file that is not what its name says: also for a flipped bit, and for what has no room."""
-_DIGITS = 4000  # of a whole number; Python reads few more
-_WIDEST = 1 << 27  # characters of one CSV value; the module's own limit is 131,072
-
-
-class FieldAbsent(UsageError):
-    """A row lacks a field. where: the row, in words. field: its name. there: the names that the row has."""
-
-    def __init__(self, where: str, field: str, there: Iterable[str]) -> None:
-        self.where, self.field, self.there = where, field, tuple(there)
-        super().__init__(
-            f"{where}: the field {field!r} is missing.{near(field, self.there)}{_renaming(field, self.there)}"
-        )
-
-
-def _renaming(field: str, there: Iterable[str]) -> str:
-    """Return how a template takes a column whose name it cannot hold, where such a column is near; else ""."""
-    name = next((name for name in closest(field, sorted(there)) if set(name) & set("{}:!")), None)
-    return f" task.columns={{{field}: {flow(name)}}} gives that column the name {field}." if name else ""
 
 
 def read(path: Path, schema: Schema, columns: Mapping[str, str] | None = None) -> list[Row]:
@@ -62,35 +36,19 @@ def read_all(paths: Sequence[Path], schema: Schema, columns: Mapping[str, str] |
 def _typed_rows(path: Path, schema: Schema, columns: Mapping[str, str] | None) -> Iterator[Row]:
     """Yield row by row, so that columns that a task does not read never fill the memory."""
     names = [(columns or {}).get(field, field) for field in schema]
-    number = 0
+    form, number = file_formats.kind(path), 0
     try:
-        for number, row in enumerate(_rows(path, names), start=1):
+        for number, row in enumerate(file_formats.rows(path, names), start=1):
             if number == 1:
-                _check_separator(row, names, path)
+                file_formats.check_separator(row, names, path)
             yield typed(row, schema, f"{path.name} row {number}", columns)
     except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{path}: this is not a readable {_kind(path)} file: {_not_utf8(path)}. Save it as UTF-8."
-        ) from error
-    except _BROKEN as error:
+        where = file_formats.not_utf8(path)
+        raise UsageError(f"{path}: this is not a readable {form} file: {where}. Save it as UTF-8.") from error
+    except file_formats.BROKEN as error:
         near_row = f", after row {number}" if number else ""
-        hint = " A csv file has commas between its columns." if _kind(path) == "csv" else ""
-        raise UsageError(f"{path}: this is not a readable {_kind(path)} file{near_row} ({error}).{hint}") from error
-
-
-def _check_separator(row: Any, names: Sequence[str], path: Path) -> None:
-    """Raise UsageError where a table's one column has the header of several."""
-    header = next(iter(row)) if _kind(path)[:3] in ("csv", "tsv") and len(row) == 1 else ""
-    sign = next((sign for sign in _SEPARATORS if sign in header), None)
-    if sign and header not in names:
-        wanted = "commas" if _kind(path)[:3] == "csv" else "tabs"
-        raise UsageError(
-            f"{path}: its header {shown(header)} is one column with {_SEPARATORS[sign]}; a {_kind(path)} file has "
-            f"{wanted} between its columns."
-        )
-
-
-_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
+        hint = " A csv file has commas between its columns." if form == "csv" else ""
+        raise UsageError(f"{path}: this is not a readable {form} file{near_row} ({error}).{hint}") from error
 
 
 def typed(row: Any, schema: Schema, where: str, columns: Mapping[str, str] | None = None) -> Row:
@@ -128,7 +86,7 @@ def _nested(value: Any, kind: type, field: str, where: str) -> Any:
     """Return a list or an object; in a CSV it is written as JSON."""
     if isinstance(value, str) and value[:1] in "[{":
         try:
-            value = _parsed(value)
+            value = file_formats.parsed(value)
         except json.JSONDecodeError:
             pass
         except ValueError as error:
@@ -157,136 +115,3 @@ _WORDS = {
     list: "a list",
     dict: "an object",
 }
-
-
-def _kind(path: Path) -> str:
-    return next(suffix for suffix in SUFFIXES if path.name.endswith(suffix)).lstrip(".")
-
-
-def _open(path: Path) -> IO[str]:
-    """Open a file as UTF-8, with or without the mark at the start that spreadsheets write."""
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
-
-
-def _not_utf8(path: Path) -> str:
-    """Return which line is not UTF-8 text."""
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if number == 1 and line[:2] in (b"\xff\xfe", b"\xfe\xff"):
-                return "it is UTF-16"
-            try:
-                line.decode()
-            except UnicodeDecodeError as error:
-                return f"line {number} is not UTF-8 (byte 0x{line[error.start]:02x})"
-    return "a text in it is not UTF-8"
-
-
-def _rows(path: Path, names: Sequence[str]) -> Iterator[Any]:
-    """Yield the rows as they are in the file; of a table only the columns `names`, which are all that is read."""
-    kind = _kind(path).removesuffix(".gz")
-    if kind in ("parquet", "arrow"):
-        yield from _table(path, kind, names)
-        return
-    with _open(path) as file:
-        if kind == "jsonl":
-            yield from _json_lines(file)
-        elif kind == "json":
-            yield from _json_list(file)
-        else:
-            yield from _delimited(file, kind)
-
-
-def _table(path: Path, kind: str, names: Sequence[str]) -> Iterator[Any]:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        if kind == "parquet":
-            columns = parquet.read_schema(path).names
-            table = parquet.read_table(path, columns=_columns(path, columns, names), page_checksum_verification=True)
-        else:
-            with pa.memory_map(str(path)) as file:
-                stream = pa.ipc.open_stream(file)
-                table = stream.read_all().select(_columns(path, stream.schema.names, names))
-        table.validate(full=True)
-        for batch in table.to_batches(max_chunksize=_AT_ONCE):
-            yield from batch.to_pylist()
-    except (pa.lib.ArrowException, KeyError) as error:
-        raise ValueError(str(error)) from error
-
-
-_AT_ONCE = 10_000  # rows that are Python objects in full before they are cut to what is read
-
-
-def _columns(path: Path, columns: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Return the columns to read. Raise UsageError for one that the file lacks, or has twice.
-
-    Of a field inside an object, as `meta.title`, that is the object's column.
-    """
-    names = [nested_fields.column(columns, name) for name in names]
-    for name in names:
-        if name not in columns:
-            raise FieldAbsent(f"{path.name} row 1", name, columns)
-        if list(columns).count(name) > 1:
-            raise UsageError(f"{path.name}: it has the column {name!r} twice. Rename one of them.")
-    return list(dict.fromkeys(names))
-
-
-def _delimited(file: IO[str], kind: str) -> Iterator[Any]:
-    """Yield the rows of a CSV with quotes, or of a TSV without: there a quote is a letter, as benchmarks publish it."""
-    csv.field_size_limit(_WIDEST)
-    if kind == "csv":
-        reader = csv.DictReader(file, strict=True)
-    else:
-        reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-    names = reader.fieldnames or []
-    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
-    if twice is not None:
-        raise ValueError(f"its header names the column {twice!r} twice")
-    for number, row in enumerate(reader, start=1):
-        if None in row:
-            raise ValueError(f"row {number} has more values than the header")
-        if any(value is not None and "\0" in value for value in row.values()):
-            raise ValueError(f"row {number} has a NUL byte, which no text file has")
-        yield row
-
-
-def _json_lines(file: IO[str]) -> Iterator[Any]:
-    for number, line in enumerate(file, start=1):
-        if line.strip():
-            try:
-                yield _parsed(line)
-            except ValueError as error:
-                raise ValueError(f"line {number}: {getattr(error, 'msg', error)}") from error
-
-
-def _parsed(text: str) -> Any:
-    """Return the value of a JSON text. Raise ValueError, whose reason stands in a row's error."""
-    try:
-        return json.loads(text, object_pairs_hook=unique_fields, parse_int=_whole)
-    except RecursionError as error:
-        raise ValueError("its values are nested too deeply") from error
-
-
-def _whole(digits: str) -> int:
-    if len(digits) > _DIGITS:
-        raise ValueError(f"it has a number of {len(digits)} digits, and {_DIGITS} is the most")
-    return int(digits)
-
-
-def _json_list(file: IO[str]) -> list[Any]:
-    """Yield the rows of a list, of {"data": [rows]}, or, under the wrong name, of JSON lines."""
-    try:
-        content = _parsed(file.read())
-    except json.JSONDecodeError as error:
-        if error.msg != "Extra data":
-            raise
-        file.seek(0)
-        return list(_json_lines(file))
-    rows = content.get("data") if isinstance(content, dict) and "data" in content else content
-    rows = [rows] if isinstance(rows, dict) and "data" not in rows else rows
-    if not isinstance(rows, list):
-        raise ValueError('it must hold a list of rows, or {"data": [rows]}')
-    return rows

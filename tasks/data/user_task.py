@@ -29,7 +29,7 @@ from tasks import templates
 from tasks.base import Splits, TaskRow
 from tasks.data import dataset, split_files
 from tasks.data.dataset import CARVED, Source
-from tasks.data.row_files import FieldAbsent
+from tasks.data.nested_fields import FieldAbsent
 from tasks.data.row_reader import HIDDEN, Reader
 
 _METRICS = {"label": "accuracy", "choice": "accuracy", "text": "exact_match"}

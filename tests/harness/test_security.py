@@ -284,7 +284,7 @@ READ_ELSEWHERE = {
     "harness/execution/outcome.py": "/proc",
     "harness/measurement/cpu_features.py": "/proc",
     "harness/store/provenance.py": "/proc and our own checkout",
-    "tasks/data/row_files.py": "rows of the user's own",
+    "tasks/data/file_formats.py": "rows of the user's own",
 }
 
 
