@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from harness.analysis import cell_rows
 from harness.analysis.output.table import Table
+from harness.config import conf_files
 from harness.errors import UsageError
+from harness.experiments import exhibits
 from harness.experiments.exhibits import Exhibit
 from harness.experiments.grids.blocks import Block
 from harness.store import archive, columns, identity
+from harness.store.requested_grids import Grid
 from harness.store.store import Store
 
 if TYPE_CHECKING:
@@ -60,13 +63,15 @@ def make(
     from harness.analysis.output import stale_marks
     from harness.analysis.study import axes, measures, study
 
-    runs = archive.from_store(store, choice.cells, curves=False) if runs is None else runs
+    runs = archive.from_store(store, choice.cells, only_records=True) if runs is None else runs
     exhibit = choice.exhibit or plain(choice.name)
     known = _cells(store, choice, runs)
     named = (metric or exhibit.sets).split(",")
     chosen = axes.parse(by or (DEFAULT if len(named) == 1 else axes.METHOD), list(known.values()))
     flat = {run.record["key"]: columns.flat(run.record) for run in runs if run.record["status"] == "done"}
     many = [measures.find(name.strip(), flat, exhibit.sets) for name in named]
+    if any(measure.score for measure in many):  # their intervals are for new test rows, as in an exhibit's tables
+        runs = [replace(run, row_scores=store.row_scores(run.record)) for run in runs]
     rows = cell_rows.rows(store, choice.cells, known)
     _values(rows, many, exhibit)
     states = tuple(cell_rows.states(rows))
@@ -108,6 +113,24 @@ def plain(name: str, tuning: Iterable[int] = (), blocks: Sequence[Block] = ()) -
     """
     grids = {"": tuple(blocks)} if blocks else {}
     return Exhibit(name, title=name, source="", grids=grids, cells_of="", views=(), declared_tuning=frozenset(tuning))
+
+
+def everything(store: Store, noted: Iterable[Grid]) -> Choice:
+    """Return every cell of the store, in the order of the grids that ran there.
+
+    Seeds on which an exhibit among them chose its learning rates are reported here no more than there.
+    """
+    name, noted, here = "everything in the store", list(noted), set(store.keys())
+    ordered = [place.key for grid in noted for place in grid.places if place.key in here]
+    ran = [exhibit for grid in noted if (exhibit := exhibit_of(grid))]
+    tuning = {seed for exhibit in ran for seed in exhibit.tuning_seeds()}
+    return Choice(name, dict.fromkeys([*ordered, *sorted(here)]), plain(name, tuning))
+
+
+def exhibit_of(noted: Grid) -> Exhibit | None:
+    """Return the exhibit that a grid is of; None for the grid of a sweep."""
+    name, folders = noted.name.partition(" ")[0], conf_files.folders()[:-1]
+    return exhibits.load(name, folders) if name in exhibits.names(folders) else None
 
 
 def _cells(store: Store, choice: Choice, runs: Sequence[archive.Run]) -> dict[str, Fields]:

@@ -42,7 +42,8 @@ def lines(
     if remarks.arrows:
         yield rate_marks.AT_EDGE
     if remarks.untuned:
-        yield rate_marks.ALONE + (", so these rows stand last" if by[0] == axes.METHOD else "")
+        last = by[0] == axes.METHOD and not rows.untuned.all()
+        yield rate_marks.ALONE + (", so these rows stand last" if last else "")
     yield from dict.fromkeys(line for choosing in rows.choosing.unique() for line in choosing.splitlines())
 
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from harness.analysis.grid_table import Choice, plain
+from harness.analysis.grid_table import Choice, everything, exhibit_of, plain
 from harness.cli import command_line
 from harness.config import compose, conf_files
 from harness.config.schema import Cell
@@ -45,7 +45,7 @@ def choose(given: Sequence[str]) -> tuple[Store, Choice]:
 def _choice(named: Sequence[str], store: Store) -> Choice:
     noted = {grid.name: grid for grid in requested_grids.noted(store)}
     if not named:
-        return _everything(store, noted.values())
+        return everything(store, noted.values())
     if " ".join(named) in noted:
         return _of_grid(noted[" ".join(named)])
     words_alone = [word for word in named if "=" not in word]
@@ -64,18 +64,6 @@ def _choice(named: Sequence[str], store: Store) -> Choice:
     if given.block or given.added or given.settings or set(words_alone) & set(known):
         raise UsageError(f"{' '.join(named)}: a table takes one exhibit with choices, choices alone, or keys.")
     return _of_keys(words_alone, [*known, *noted], store)
-
-
-def _everything(store: Store, noted: Iterable[Grid]) -> Choice:
-    """Return every cell of the store, in the order of the grids that ran there.
-
-    Seeds on which an exhibit among them chose its learning rates are reported here no more than there.
-    """
-    name, noted, here = "everything in the store", list(noted), set(store.keys())
-    ordered = [place.key for grid in noted for place in grid.places if place.key in here]
-    ran = [exhibit for grid in noted if (exhibit := _exhibit_of(grid))]
-    tuning = {seed for exhibit in ran for seed in exhibit.tuning_seeds()}
-    return Choice(name, dict.fromkeys([*ordered, *sorted(here)]), plain(name, tuning))
 
 
 def of_blocks(blocks: Sequence[Block], store: Store) -> list[Cell]:
@@ -112,13 +100,7 @@ def of_cells(name: str, many: Iterable[Cell], blocks: Sequence[Block] = (), exhi
 
 def _of_grid(noted: Grid) -> Choice:
     """Return the cells of a grid as it ran here; the exhibit that its name begins with reports them."""
-    return Choice(noted.name, {place.key: None for place in noted.places}, _exhibit_of(noted))
-
-
-def _exhibit_of(noted: Grid) -> Exhibit | None:
-    """Return the exhibit that a grid is of; None for the grid of a sweep."""
-    name, folders = noted.name.partition(" ")[0], conf_files.folders()[:-1]
-    return exhibits.load(name, folders) if name in exhibits.names(folders) else None
+    return Choice(noted.name, {place.key: None for place in noted.places}, exhibit_of(noted))
 
 
 def _of_exhibit(name: str, given: command_line.CommandLine, store: Store, noted: Iterable[str]) -> Choice:

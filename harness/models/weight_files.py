@@ -37,6 +37,8 @@ def resolve(config: ModelConfig) -> ModelConfig:
     if settled.source == "hub":
         _refuse_tokenizer(settled)
         return replace(settled, revision=hub.commit(settled.location, settled.revision or None))
+    if _known_unread(settled):
+        return settled
     files = folder(settled)
     _check_family(settled, files)
     revision = _of_files(settled, files)
@@ -48,6 +50,18 @@ def resolve(config: ModelConfig) -> ModelConfig:
             "Leave model.revision out."
         )
     return replace(settled, revision=revision)
+
+
+def _known_unread(settled: ModelConfig) -> bool:
+    """Return whether the YAML declares all that a file holds which is not converted yet, and it is that file.
+
+    Converting takes half a minute, and asking which cells a store has needs no weights.
+    """
+    file = unconverted(settled) if settled.revision and declared(settled) else None
+    if file is None:
+        return False
+    tokens = tokenizer_folder(settled) if settled.tokenizer else None
+    return digest.of_converted(gguf_cache.place(file).name, tokens) == settled.revision
 
 
 def verify(config: ModelConfig) -> None:

@@ -138,14 +138,14 @@ class Run:
     row_scores: Packed = field(default_factory=dict)
 
 
-def from_store(store: "Store", keys: Iterable[str], curves: bool = True) -> list[Run]:
+def from_store(store: "Store", keys: Iterable[str], only_records: bool = False) -> list[Run]:
     """Return the current records of these cells; a cell without a record is left out.
 
-    curves: whether to read them, and what test rows scored.
+    only_records: whether to leave out the curves, and what test rows scored.
     """
     return [
-        Run(record, tuple(curve), store.row_scores(record) if curves else {})
-        for record, curve in store.runs(keys, curves)
+        Run(record, tuple(curve), {} if only_records else store.row_scores(record))
+        for record, curve in store.runs(keys, not only_records)
     ]
 
 

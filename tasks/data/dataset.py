@@ -5,16 +5,17 @@ rows and a validation split is carved from train (seeded, stratified by label). 
 train, the test rows are carved from train too, the same ones for every `task.split_seed`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from harness.config.schema import TaskConfig
 from harness.errors import UsageError, near
 from harness.paths import located
 from tasks.base import Example, Splits, TaskRow
-from tasks.data import hub_rows, row_files, split_files, splits
+from tasks.data import hub_rows, read_before, row_files, split_files, splits
 from tasks.data.row_reader import Reader
 
 CARVED_ROWS = 1000  # of train, where task.validation_size does not say otherwise; at most a tenth
@@ -112,27 +113,33 @@ def _split(source: Source, config: TaskConfig, split: str) -> tuple[Example, ...
     They are named by split and position, so that the Hub and a folder with the same rows give one digest.
     """
     own = source.test_source if source.test_source and split in source.tests.values() else source
-    if config.data_dir:
-        rows = _folder(source, own.reader, config, split)
-    else:
+    if not config.data_dir:
         rows = hub_rows.rows(config.name, own.hub, own.config, own.revision, split, own.reader.schema, source.about)
-    where = split if not config.data_dir else f"{config.data_dir}: {split}"
-    examples = (
-        own.reader.example(f"{split}-{i}", row, f"task {config.name}, {where} row {i + 1}")
-        for i, row in enumerate(rows)
-    )
-    return tuple(row for row in examples if source.keep is None or source.keep(row))
-
-
-def _folder(source: Source, reader: Reader, config: TaskConfig, split: str) -> list[row_files.Row]:
-    folder = located(config.data_dir or "")
-    given = _given(source, config)
+        return _examples(source, own.reader, rows, split, f"task {config.name}, {split}")
+    paths = _paths(source, config, split)
     columns = dict(pair.split("=", 1) for pair in config.columns or ())
+
+    def read() -> tuple[Example, ...]:
+        rows = row_files.read_all(paths, own.reader.schema, columns)
+        return _examples(source, own.reader, rows, split, f"task {config.name}, {config.data_dir}: {split}")
+
+    return read_before.rows(source, (split, paths, config.columns), paths, read)
+
+
+def _examples(
+    source: Source, reader: Reader, rows: Iterable[row_files.Row], split: str, where: str
+) -> tuple[Example, ...]:
+    """Return the rows that stay as examples. where: the split, in words."""
+    made = (reader.example(f"{split}-{i}", row, f"{where} row {i + 1}") for i, row in enumerate(rows))
+    return tuple(row for row in made if source.keep is None or source.keep(row))
+
+
+def _paths(source: Source, config: TaskConfig, split: str) -> tuple[Path, ...]:
+    """Return the local files of a split, in order."""
+    folder, given = located(config.data_dir or ""), _given(source, config)
     if split in given:
-        paths = split_files.given(folder, given[split], split)
-    else:
-        paths = split_files.find(folder, split, source.places.get(split, ()), _within(source))
-    return row_files.read_all(paths, reader.schema, columns)
+        return split_files.given(folder, given[split], split)
+    return split_files.find(folder, split, source.places.get(split, ()), _within(source))
 
 
 def _given(source: Source, config: TaskConfig) -> dict[str, str]:

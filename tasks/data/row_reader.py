@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from harness.config.schema import TaskConfig
@@ -138,8 +139,7 @@ def index(value: Any, names: tuple[str, ...], column: str, where: str) -> int:
         folded = [name.casefold() for name in names]
         if folded.count(text.casefold()) == 1:
             return folded.index(text.casefold())
-        number = _whole(value)
-        numbers = [_whole(name) for name in names]
+        number, numbers = _whole(value), _numbers(names)
         if number is not None and number in numbers:
             return numbers.index(number)
         taken = any(number is not None and number != place for place, number in enumerate(numbers))
@@ -147,6 +147,12 @@ def index(value: Any, names: tuple[str, ...], column: str, where: str) -> int:
             return number
     known = f"one of {', '.join(names)}" if names else "a whole number"
     raise UsageError(f"{where}: the field {column!r} is {shown(value)}, expected {known}.")
+
+
+@lru_cache(maxsize=64)
+def _numbers(names: tuple[str, ...]) -> tuple[int | None, ...]:
+    """Return the whole number that each name is, as `_whole`."""
+    return tuple(map(_whole, names))
 
 
 def _whole(value: Any) -> int | None:

@@ -14,8 +14,8 @@ def common_notes(study: Study, shown: Panel | None = None) -> tuple[str, ...]:
     """
     panel = shown or study.clean
     _, most = seed_counts(panel)
-    spread = f"{interval(panel)}{_IN_BRACKETS}" if most > 1 and panel.by_row.all() else ""
-    spread = spread or (interval(panel) if most > 1 else "")
+    cut = "; [low, high]: an interval that is cut at 0 or 100" if panel.by_row.all() else ""
+    spread = f"{interval(panel)}{cut}" if most > 1 else ""
     return (
         *label(study),
         f"{study.role} scores in points of 100, mean over {seeds(panel)}{spread}",
@@ -32,9 +32,6 @@ def missing(study: Study, panel: Panel) -> tuple[str, ...]:
     if np.isnan(panel.values).any():
         return ("not every method has a cell on every task and seed; a mean over tasks needs a score on every task",)
     return ()
-
-
-_IN_BRACKETS = "; in round brackets: for new seeds alone; [low, high]: an interval that is cut at 0 or 100"
 
 
 def seed_counts(*panels: Panel) -> tuple[int, int]:

@@ -136,8 +136,10 @@ def notes(study: Study, scores: bool = True) -> tuple[str, ...]:
         lines.append(AT_EDGE)
     if scores and study.collapsed:
         lines.append(COLLAPSED)
-    if any(untuned(study, arm) for arm in study.clean.arms):
-        lines.append(f"{ALONE}, so these rows stand last, in the exhibit's order, and are not ranked")
+    alone = [untuned(study, arm) for arm in study.clean.arms]
+    if any(alone):
+        last = "are not ranked" if all(alone) else "stand last, in the exhibit's order, and are not ranked"
+        lines.append(f"{ALONE}, so these rows {last}")
     return (*lines, *study.choosing)
 
 

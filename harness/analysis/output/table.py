@@ -80,7 +80,7 @@ def number(
 
 def to_csv(tables: Sequence[Table]) -> str:
     """Return all tables of one view as one CSV: `model` first; an estimate has its _low and _high beside it."""
-    columns = list(dict.fromkeys(column for table in tables for column in table.columns))
+    columns = _in_order([table.columns for table in tables])
     wide = {c for t in tables for row in t.rows for c, e in zip(t.columns, row, strict=True) if e.low is not None}
     header = [part for c in columns for part in ((c, f"{c}_low", f"{c}_high") if c in wide else (c,))]
     text = io.StringIO()
@@ -90,6 +90,19 @@ def to_csv(tables: Sequence[Table]) -> str:
         for row in table.rows:
             writer.writerow({"model": _plain(table.model)} | _flat(table.columns, row))
     return text.getvalue()
+
+
+def _in_order(many: Iterable[Sequence[str]]) -> list[str]:
+    """Return each column once. One that only later tables have stands before the column that follows it there."""
+    merged: list[str] = []
+    for columns in many:
+        place = len(merged)
+        for column in reversed(columns):
+            if column in merged:
+                place = merged.index(column)
+            else:
+                merged.insert(place, column)
+    return merged
 
 
 def _flat(columns: Sequence[str], row: Sequence[Entry]) -> dict[str, Any]:

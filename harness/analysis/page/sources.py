@@ -91,7 +91,7 @@ def from_store(store: Store, names: Collection[str] = ()) -> Content:
         shown += [made] if made else []
         notes += [note] if note else []
     if not names:
-        everything, note = _everything(store, attempts)
+        everything, note = _everything(store, noted, attempts)
         shown += [everything] if everything else []
         notes += [note] if note else []
     if aside := store.aside():
@@ -145,19 +145,19 @@ def _address(name: str) -> str:
     return name.replace(" scale=", "@").replace(" ", ",")
 
 
-def _everything(store: Store, attempts: Sequence[Attempt]) -> tuple[Shown | None, str]:
+def _everything(store: Store, noted: Sequence[Grid], attempts: Sequence[Attempt]) -> tuple[Shown | None, str]:
     """Return the table of all scores of a store, and a sentence where it has none."""
-    keys = [attempt.record["key"] for attempt in attempts if attempt.counts]
-    if not any(attempt.counts and attempt.record["status"] == "done" for attempt in attempts):
-        return None, "No cell of this store has a result yet." if keys else "This store has no record yet."
+    counting = {attempt.record["key"]: Run(attempt.record) for attempt in attempts if attempt.counts}
+    if not any(run.record["status"] == "done" for run in counting.values()):
+        return None, "No cell of this store has a result yet." if counting else "This store has no record yet."
     try:
-        choice = grid_table.Choice("everything in the store", dict.fromkeys(keys))
-        made = grid_table.make(store, choice, runs=[Run(attempt.record) for attempt in attempts if attempt.counts])
+        choice = grid_table.everything(store, noted)
+        made = grid_table.make(store, choice, runs=[counting[key] for key in choice.cells if key in counting])
     except UsageError as error:
         return None, f"The table of all cells cannot be made: {error}"
     index = {
         "exhibit": "all-cells", "title": "All cells of the store", "source": "", "scale": "", "words": "",
-        "cells": len(keys), "labels": [], "texts": {}, "figures": [], "findings": [], "stale": {},
+        "cells": len(counting), "labels": [], "texts": {}, "figures": [], "findings": [], "stale": {},
     }  # fmt: skip
     return Shown("all-cells", index, made.tables, command="deltabench table"), ""
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from harness.analysis.output import best_marks, rate_marks
-from harness.analysis.output.notes import common_notes
+from harness.analysis.output.notes import common_notes, seed_counts
 from harness.analysis.output.table import MISSING, Entry, Table, number, word
 from harness.analysis.study import comparisons, estimates, selection
 from harness.analysis.study.estimates import Estimate
@@ -116,6 +116,8 @@ def _ranking_notes(study: Study) -> tuple[str, ...]:
             if left
             else []
         )
+    if seed_counts(panel)[1] > 1 and panel.by_row.all():
+        notes.append("score, in round brackets: half of the interval for new seeds alone")
     notes.append("mean rank: over tasks and seeds, its interval is over seeds alone")
     notes.append("trains: trainable parameters as a share of the backbone's, a task head counted apart")
     if study.role == "test":

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,18 @@ def test_a_package_with_the_file_that_the_yaml_declares_is_read(package: Path) -
     assert weight_files.resolve(settled) == settled
     assert weight_files.unconverted(asked) is None
     weight_files.verify(settled)
+
+
+def test_what_a_yaml_declares_of_a_package_needs_no_conversion(package: Path) -> None:
+    """`status` asks which cells there are, and converting takes half a minute."""
+    asked = ModelConfig(
+        "tiny", "llama", source="package", location="weights_in_gguf", architecture={"vocab_size": 8},
+        revision=digest.of_file(package),
+    )  # fmt: skip
+    assert weight_files.resolve(asked) == asked
+    assert weight_files.unconverted(asked) == package
+    with pytest.raises(UsageError, match="holds another file than the YAML declares"):
+        weight_files.resolve(replace(asked, revision="0" * 16))
 
 
 def test_a_package_with_another_file_is_refused(package: Path) -> None:

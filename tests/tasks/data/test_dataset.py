@@ -4,6 +4,7 @@ import json
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import constants
@@ -14,7 +15,7 @@ from harness.config.schema import TaskConfig
 from harness.errors import UsageError
 from tasks import glue
 from tasks import registry as tasks
-from tasks.data import data_root
+from tasks.data import data_root, read_before, row_files
 
 NAMES = sorted(glue.TASKS)
 
@@ -203,3 +204,30 @@ def test_one_folder_with_a_folder_per_data_set_serves_them_all(folder: Path, mon
     monkeypatch.setenv(data_root.VARIABLE, str(folder / "nowhere"))
     with pytest.raises(UsageError, match=r"DELTABENCH_DATA=.*no such folder"):
         tasks.resolve(config(None))
+
+
+def test_a_split_is_read_once_and_again_where_a_byte_has_changed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However it is cut, and however soon after the last look a file of the same size takes its place."""
+    opened, read = Counter[str](), row_files.read_all
+
+    def counting(paths: tuple[Path, ...], *arguments: Any) -> list[dict]:
+        opened.update(path.name for path in paths)
+        return read(paths, *arguments)
+
+    monkeypatch.setattr(row_files, "read_all", counting)
+    sizes = (10, 20, 30)
+    digests = [tasks.resolve(config(folder, train_size=size)).digest for size in sizes]
+    assert len({*digests}) == len(sizes)
+    assert opened == {"train.jsonl": 1, "validation.jsonl": 1}
+    path = folder / "validation.jsonl"
+    path.write_text(path.read_text().replace("sentence 5", "sentence 6", 1))
+    tasks._read.cache_clear()
+    assert not {*digests} & {tasks.resolve(config(folder, train_size=size)).digest for size in sizes}
+    assert opened == {"train.jsonl": 1, "validation.jsonl": 2}
+
+
+def test_the_rows_that_are_kept_are_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_before, "MOST_ROWS", 320)
+    monkeypatch.setattr(read_before, "_kept", [])
+    tasks.load(config(folder, train_size=11))
+    assert [len(split.rows) for split in read_before._kept] == [60]

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -30,6 +31,14 @@ def test_csv_has_numbers_with_their_bounds_and_the_model():
     assert rows[0]["model"] == "m-1"
     assert (rows[0]["score"], rows[0]["score_low"], rows[0]["score_high"]) == ("83.1235", "81.1", "85.1")
     assert (rows[1]["score"], rows[2]["score"], rows[2]["more"]) == ("", "", "1")
+
+
+def test_a_csv_of_several_tables_keeps_the_order_of_their_columns():
+    head = [
+        replace(TABLE, columns=columns, rows=())
+        for columns in (("method", "a", "n", "mean"), ("method", "b", "n", "rate", "mean"), ("c", "mean", "last"))
+    ]
+    assert table.to_csv(head).strip() == "model,method,a,b,n,rate,c,mean,last"
 
 
 def test_markdown_keeps_its_columns():

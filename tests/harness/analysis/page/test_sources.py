@@ -1,15 +1,19 @@
 """What the page reads: every kind of store, and never a byte written."""
 
 import os
+import random
 import re
+from itertools import product
 from pathlib import Path
 from urllib.parse import unquote_plus
 
 import pytest
 
-from harness.analysis import report
+from harness.analysis import grid_table, report
+from harness.analysis.output import table
 from harness.analysis.page import attempt_rows, html_file, normal_scores, sources
 from harness.analysis.page.attempt_rows import Attempt
+from harness.analysis.study import estimates, study
 from harness.cli import dispatch
 from harness.cli.commands import report as report_command
 from harness.errors import UsageError
@@ -17,6 +21,7 @@ from harness.store import archive, lease, requested_grids
 from harness.store.attempt_folder import FILE
 from harness.store.requested_grids import Grid, Place
 from harness.store.store import Store
+from tasks.metrics import row_figures
 from tests.harness import made_runs
 from tests.harness.analysis.page.made_pages import fill, put
 
@@ -181,3 +186,36 @@ def test_an_exhibit_that_ran_in_a_store_is_drawn_and_its_numbers_lead_to_its_cel
     assert linked <= {key[:7] for key in keys}
     assert "deltabench reproduce delta-ranking scale=quick" in page
     assert [shown.name for shown in sources.from_store(store, ["delta-ranking"]).exhibits] == ["delta-ranking@quick"]
+
+
+def test_the_page_and_the_table_have_the_interval_of_an_exhibit(store: Store) -> None:
+    """All of them know what each test row scored, and one number has one interval."""
+    draw = random.Random(0)
+    easy = [draw.random() for _ in range(200)]
+    keys = []
+    for method, seed in product(("lora", "full"), range(3)):
+        made = made_runs.run(method, "micro/qa", seed)
+        figures = [float(draw.random() < chance) for chance in easy]
+        [scored] = [made.record["scores"]["best"]["sets"]["test"]]
+        scored |= {"accuracy": sum(figures) / len(figures), "n": len(figures)}
+        keys.append(put(store, made.record, made.curve))
+        packed = {"best": {"test": row_figures.pack(figures)}}
+        store.attempt(keys[-1], 1).write("row_scores.json", packed)
+    [of_an_exhibit] = study.studies(grid_table.plain("mine"), archive.from_store(store, keys))
+    wanted = {
+        arm: (entry.low, entry.high)
+        for arm in ("lora", "full")
+        for entry in [table.number(estimates.score(of_an_exhibit.clean, arm), 100)]
+    }
+    everything = grid_table.everything(store, requested_grids.noted(store))
+    for [shown] in (read(store).exhibits[0].tables, grid_table.make(store, everything).tables):
+        place = shown.columns.index("mean") if "mean" in shown.columns else 1
+        assert {row[0].value: (row[place].low, row[place].high) for row in shown.rows[:2]} == wanted
+        assert any("the spread of what each row scored" in note for note in shown.notes)
+
+
+def test_cells_stand_in_the_order_in_which_they_were_wanted(store: Store) -> None:
+    keys = {method: put(store, made_runs.run(method, "micro/qa", 0).record) for method in ("prompt", "lora", "bitfit")}
+    places = [Place(key, method, "micro-t5-nano", "micro/qa", None) for method, key in keys.items()]
+    requested_grids.note(store, Grid("mine", tuple(places)))
+    assert list(grid_table.everything(store, requested_grids.noted(store)).cells) == list(keys.values())
