@@ -40,11 +40,11 @@ def rows(
         full = (place, *map(_content, paths))
     except OSError:
         return read()  # it names what cannot be read
-    same = next((one for one in _kept if one.place == full and one.source == source), None)
+    same = next((split for split in _kept if split.place == full and split.source == source), None)
     if same is not None:
         _kept.remove(same)
     _kept.append(same or _Split(full, source, read()))
-    while sum(len(one.rows) for one in _kept[:-1]) > MOST_ROWS - len(_kept[-1].rows) and len(_kept) > 1:
+    while sum(len(split.rows) for split in _kept[:-1]) > MOST_ROWS - len(_kept[-1].rows) and len(_kept) > 1:
         del _kept[0]
     return _kept[-1].rows
 
