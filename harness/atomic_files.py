@@ -22,7 +22,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from harness import formatting, strict_json
+from harness import failure, formatting, strict_json
 
 _log = logging.getLogger("deltabench")
 MOST_BYTES = 256 * 2**20
@@ -41,16 +41,42 @@ def atomic(path: Path, durable: bool = True) -> Iterator[Path]:
     durable: the file outlives a crash of the machine, as what can be made again need not.
     """
     temporary = path.with_name(f".tmp-{uuid.uuid4().hex}-{path.name}")
-    try:
-        yield temporary
+    with _naming(path, temporary):
+        try:
+            yield temporary
+            if durable:
+                _sync(temporary)
+            os.replace(temporary, path)
+        except BaseException:  # after Ctrl-C too no half-written file is left
+            temporary.unlink(missing_ok=True)
+            raise
         if durable:
-            _sync(temporary)
-        os.replace(temporary, path)
-    except BaseException:  # after Ctrl-C too no half-written file is left
-        temporary.unlink(missing_ok=True)
+            _sync(path.parent)
+
+
+@contextmanager
+def _naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Add the name `path` to an error of a disk that has none, or the temporary one, while the block runs.
+
+    A write and a sync know no name, and a library's own error may have no code either.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            _raise_named(error, path)
+        elif error.filename is None or error.filename == str(temporary):
+            error.filename = str(path)
         raise
-    if durable:
-        _sync(path.parent)
+    except Exception as error:
+        _raise_named(error, path)
+        raise
+
+
+def _raise_named(error: Exception, path: Path) -> None:
+    """Raise an OSError with the file's name where a disk without room is the cause."""
+    if (code := failure.without_room(error)) is not None:
+        raise OSError(code, os.strerror(code), str(path)) from error
 
 
 def link(source: Path, target: Path) -> None:
@@ -80,10 +106,11 @@ def create(path: Path, content: bytes, durable: bool = True) -> bool:
     """
     temporary = path.with_name(f".tmp-{uuid.uuid4().hex}-{path.name}")
     try:
-        temporary.write_bytes(content)
-        if durable:
-            _sync(temporary)
-        made = _link(temporary, path)
+        with _naming(path, temporary):
+            temporary.write_bytes(content)
+            if durable:
+                _sync(temporary)
+            made = _link(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     if made and durable:
@@ -123,6 +150,12 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_bytes(strict_json.encode(value, indent=1))
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text as UTF-8, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def append_json(path: Path, row: Mapping[str, Any]) -> None:
     """Append one JSON line to `path` in one write, so that a reader sees at most a torn last line.
 
@@ -133,8 +166,9 @@ def append_json(path: Path, row: Mapping[str, Any]) -> None:
         size = os.fstat(descriptor).st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
         line = (b"\n" if torn else b"") + strict_json.encode(row)
-        if os.write(descriptor, line) < len(line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        with _naming(path):
+            if os.write(descriptor, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     finally:
         os.close(descriptor)
 
@@ -240,7 +274,7 @@ def is_hub_link(path: Path) -> bool:
 
 def copy(source: Path, target: Path, most: int | None = None, linked: bool = False) -> None:
     """Copy a plain file to a new name. Raises errors as `opened` does."""
-    with opened(source, most, linked) as file, target.open("xb") as written:
+    with opened(source, most, linked) as file, _naming(target), target.open("xb") as written:
         shutil.copyfileobj(file, written, 2**20)
 
 

@@ -17,6 +17,12 @@ class NotApplicable(UsageError):
     """A pair (method x family, task x objective) that is impossible, with its reason."""
 
 
+class Halted(Exception):
+    """A command that stops before its end because this machine does not let it go on: the command line prints one
+    sentence, and exits with code 1.
+    """
+
+
 class Impossible(UsageError):
     """Cells of a grid that cannot run. lines: one for each reason, with the combinations that it stops."""
 

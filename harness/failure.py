@@ -57,6 +57,12 @@ _DISK = tuple(
     if hasattr(errno, name)
 )
 """Error codes of disks and file servers, and of too few file handles."""
+REMEDIES = {
+    errno.ENOSPC: "Free space",
+    errno.EDQUOT: "Free space",
+    errno.EFBIG: "Raise the limit of a file's size (ulimit -f)",
+}
+"""What lets a disk without room be written again."""
 _DISK_WORDS = (
     *(word for code in _DISK for word in (os.strerror(code).lower(), f"os error {code})", f"errno {code}]")),
     "iostream error",  # torch.save: a C++ stream has no error code
@@ -93,6 +99,19 @@ def is_disk_error(error: BaseException) -> bool:
     made of it.
     """
     return any(map(_tells_of_disk, _causes(error, contexts=True)))
+
+
+def without_room(error: BaseException) -> int | None:
+    """Return the code of a disk without room where that caused an error, whatever a library made of it; None for any
+    other error.
+    """
+    for cause in _causes(error, contexts=True):
+        text = message(cause).lower()
+        for code in REMEDIES:
+            signs = (os.strerror(code).lower(), f"os error {code})", f"errno {code}]")
+            if getattr(cause, "errno", None) == code or any(sign in text for sign in signs):
+                return code
+    return None
 
 
 def describe(error: BaseException) -> dict[str, Any]:

@@ -137,6 +137,8 @@ class PrefixTuning(Method):
         A backbone of one stack has self-attention only, which counts as the encoder's whatever its name.
         """
         attention, cross = find(model, "attention"), find(model, "cross")
+        if not attention:
+            raise NotApplicable("method prefix: the attention of this backbone takes no prefix; take another method")
         two = find_stack(model, "decoder") is not None
         kinds = {path: _kind(path) if two else "encoder" for path in attention} | dict.fromkeys(cross, "cross")
         wanted = set(self.attend) if two else {"encoder" for name in self.attend if name != "cross"}

@@ -79,7 +79,7 @@ def render(
         _write_table(made, folder)
     texts = {v.name: list(v.function()(studies)) for v in chosen if v.kind == "text" and studies}
     for name, lines in texts.items():
-        (folder / f"{name}.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        atomic_files.write_text(folder / f"{name}.yaml", "\n".join(lines) + "\n")
     figures, failed = _draw([view for view in chosen if view.kind == "figure"], studies, folder, stale)
     _write_claims(findings, folder)
     index = {
@@ -101,7 +101,7 @@ def render(
         **({"failed_figures": failed} if failed else {}),
         "findings": [plain(finding) for finding in findings],
     }
-    (folder / "README.md").write_text(page(index), encoding="utf-8")
+    atomic_files.write_text(folder / "README.md", page(index))
     atomic_files.write_json(folder / INDEX, index)
 
 
@@ -240,9 +240,9 @@ def _tables(view: view_registry.View, studies: "Sequence[Study]") -> list[Table]
 
 def _write_table(made: Sequence[Table], folder: Path) -> None:
     name = made[0].name
-    (folder / f"{name}.csv").write_text(table.to_csv(made), encoding="utf-8")
-    (folder / f"{name}.md").write_text("\n".join(map(table.to_markdown, made)), encoding="utf-8")
-    (folder / f"{name}.tex").write_text("\n".join(map(table.to_latex, made)), encoding="utf-8")
+    atomic_files.write_text(folder / f"{name}.csv", table.to_csv(made))
+    atomic_files.write_text(folder / f"{name}.md", "\n".join(map(table.to_markdown, made)))
+    atomic_files.write_text(folder / f"{name}.tex", "\n".join(map(table.to_latex, made)))
 
 
 def _write_claims(findings: Sequence[Finding], folder: Path) -> None:
@@ -250,7 +250,7 @@ def _write_claims(findings: Sequence[Finding], folder: Path) -> None:
         return
     atomic_files.write_json(folder / "claims.json", {"findings": [plain(finding) for finding in findings]})
     lines = [f"- **{finding.verdict}** ({finding.model}): {finding.sentence}" for finding in findings]
-    (folder / "claims.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    atomic_files.write_text(folder / "claims.md", "\n".join(lines) + "\n")
 
 
 def _draw(

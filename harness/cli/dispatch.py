@@ -17,7 +17,8 @@ from typing import NoReturn
 
 from harness import terminal
 from harness.cli import streams
-from harness.errors import Impossible, UsageError, near, plain
+from harness.errors import Halted, Impossible, UsageError, near, plain
+from harness.processes import termination
 
 VERBS = Path(__file__).parent / "commands"
 ORDER = (
@@ -30,7 +31,7 @@ FETCHING = ("run", "sweep", "plan", "forecast", "reproduce", "delta", "probe", "
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 success, 1 some cells failed, 2 usage or configuration, 130
-    interrupted.
+    interrupted, 143 ended by SIGTERM.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     _reopen()
@@ -40,33 +41,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     with streams.lasting() as output:
         with terminal.guarded():
             logging.basicConfig(format="deltabench: %(message)s", level=logging.WARNING)
-            code = _main(words)
+            with termination.interrupting() as interruption:
+                code = _main(words, interruption)
         output.flush()
         if output.failed is not None:
             print(f"deltabench: the output could not be written: {output.failed.strerror}", file=sys.stderr)
-    return code or int(output.failed is not None)
+    return termination.TERMINATED if interruption.terminated else code or int(output.failed is not None)
 
 
-def _main(words: list[str]) -> int:
+def _main(words: list[str], interruption: termination.Interruption) -> int:
+    """Run a command, and print what ended it as one sentence."""
     try:
         return _dispatch(words)
-    except Impossible as error:
+    except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, KeyboardInterrupt) or interruption.signals:  # a library may turn it into its own error
+            how = "ended by SIGTERM" if interruption.terminated else "interrupted"
+            print(f"deltabench: {how}", file=sys.stderr)
+            return termination.INTERRUPTED
+        return _failed(error)
+
+
+def _failed(error: Exception) -> int:
+    """Print what went wrong; return 2 for what a person has to correct, and 1 for everything else."""
+    if isinstance(error, Impossible):
         lines = (f"deltabench: {error.args[0]}", *(f"  {line}" for line in error.lines))
         print("\n".join(map(plain, lines)), file=sys.stderr)
         return 2
-    except UsageError as error:
+    if isinstance(error, UsageError):
         print(f"deltabench: {_sentence(error)}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("deltabench: interrupted", file=sys.stderr)
-        return 130
-    except OSError as error:
-        print(
-            f"deltabench: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr
-        )
+    if isinstance(error, Halted):
+        print(f"deltabench: {_sentence(error)}", file=sys.stderr)
         return 1
-    except Exception as error:  # the traceback goes to a file
-        return _disk(error) or _report(error)
+    if line := _disk(error):
+        print(f"deltabench: {_sentence(UsageError(line))}", file=sys.stderr)
+        return 1
+    return _report(error)
 
 
 def _reopen() -> None:
@@ -82,7 +92,7 @@ def _reopen() -> None:
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))  # it stays open
 
 
-def _sentence(error: UsageError) -> str:
+def _sentence(error: Exception) -> str:
     """Return the message on one line of at most 1500 characters."""
     text = plain(" ".join(str(error).split()))
     return text if len(text) <= 1500 else f"{text[:700]} … {text[-700:]}"
@@ -169,14 +179,16 @@ def _summary(verb: str) -> str:
     return text.split("\n")[0].rstrip(".")
 
 
-def _disk(error: Exception) -> int:
-    """Print one sentence and return 1 for an error of a full or broken disk; return 0 for any other error."""
+def _disk(error: Exception) -> str:
+    """Return a sentence about an error of the system or of a disk; "" for any other error."""
     from harness import failure
 
-    if not failure.is_disk_error(error):
-        return 0
-    print(f"deltabench: {_sentence(UsageError(failure.message(error)))}", file=sys.stderr)
-    return 1
+    file, code = getattr(error, "filename", None), failure.without_room(error)
+    if code is not None:
+        return f"{file or 'a file'}: it cannot be written ({os.strerror(code)}). {failure.REMEDIES[code]}."
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}{f': {file}' if file else ''}"
+    return failure.message(error) if failure.is_disk_error(error) else ""
 
 
 def _report(error: Exception) -> int:

@@ -68,6 +68,6 @@ def _open(folder: Path, exhibit: Exhibit, store: Store | None, keys: Sequence[st
     from harness.analysis.page import html_file, sources
 
     path = folder / PAGE
-    path.write_text(html_file.render(sources.from_folder(folder, exhibit, store, keys)), encoding="utf-8")
+    atomic_files.write_text(path, html_file.render(sources.from_folder(folder, exhibit, store, keys)))
     remark = "" if webbrowser.open(path.resolve().as_uri()) else "; no browser can be opened here"
     print(f"page: {path}{remark}", file=sys.stderr)

@@ -24,6 +24,8 @@ from methods import registry as methods
 from tasks.data import user_task
 
 Row = dict[str, Any]
+_SENTENCES = re.compile(r"(?<=\.)(?<!\bal\.)(?<!\be\.g\.)(?<!\bi\.e\.) (?=[A-Za-z`])")
+"""Between two sentences. One may begin with the name of a value, such as eva."""
 CONTRACT = "methods.base"
 """The module whose docstring explains the fields that many methods share."""
 KINDS: Mapping[str, type[Any]] = {
@@ -135,7 +137,7 @@ def _columns(docstring: str) -> dict[str, str]:
 
 def _naming(field: str, module: str) -> str:
     """Return the sentences of a module's docstring that name a field."""
-    sentences = re.split(r"(?<=\.) (?=[A-Z`])", " ".join(_page(module).split()))
+    sentences = _SENTENCES.split(" ".join(_page(module).split()))
     return " ".join(text for text in sentences if re.search(rf"`{field}`|\b{field}:", text))
 
 

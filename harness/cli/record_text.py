@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from harness import failure
 from harness.errors import plain
 from harness.formatting import count, number, rate, value
 from harness.measurement.busy_cores import NOTICED
@@ -115,8 +116,9 @@ def _error(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Ite
         known = ("kind", "phase", "part", "step", "rule", "signal", "exit_code", "where")
         if details := [f"{name} {error[name]}" for name in known if error.get(name) not in (None, "")]:
             yield "", ", ".join(details)
-        for line in (error.get("log") or [])[-10:]:
-            yield "", line
+        code = failure.without_room(Exception(error.get("message")))
+        log = (error.get("log") or [])[-10:] if code is None else [f"{failure.REMEDIES[code]}, and add rerun=failed"]
+        yield from (("", line) for line in log)
 
 
 def _flat(fields: Mapping[str, Any]) -> str:

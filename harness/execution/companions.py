@@ -15,10 +15,10 @@ from harness.execution import outcome
 from harness.execution.lane import Lane
 from harness.processes import child, forkserver
 from harness.store import identity, lease
-from harness.store.attempt_folder import AttemptFolder
 from harness.store.store import Store, obstacle
 
 ENTRY = "harness.one_pass.cells:run_all"
+ALONE = "the process that trained it with other cells ended before it had a result; the first cell's log says why"
 TICK_S = 0.2
 Learn = Callable[[Cell, lease.Lease], child.Learnt]
 
@@ -57,23 +57,21 @@ def _try(
     folders = {key: store.begin(cell) for key, cell in cells.items()}
     sent = [identity.to_json(cell) for cell in cells.values()], runtime, [folder.path for folder in folders.values()]
     process = forkserver.start(child.several, (ENTRY, *sent, environment, learnt), modules)
-    watch = outcome.Watch(before=lane.before())
+    watch, why = outcome.Watch(before=lane.before()), ALONE
     try:
         _follow(process, leases, watch, runtime.timeout * len(cells))
+    except BaseException as error:  # Ctrl-C, or a scheduler's signal that ends the job
+        why = outcome.interruption(error)
+        raise
     finally:
         forkserver.kill(process)
         lane.ended()
         for key, folder in folders.items():
             if leases[key].held() or outcome.left(folder) is not None:
-                record = outcome.record(key, cells[key], folder, _result(folder), watch, runtime)
+                record = outcome.record(
+                    key, cells[key], folder, outcome.left(folder) or outcome.interrupted(why), watch, runtime
+                )
                 outcome.finish(store, key, folder, record)
-
-
-def _result(folder: AttemptFolder) -> dict[str, object]:
-    """Return the result of a cell, or that the pass ended before it had one."""
-    message = "the process that trained it with other cells ended before it had a result; the first cell's log says why"
-    error = {"kind": "interrupted", "type": "OnePass", "message": message}
-    return outcome.left(folder) or {"status": "interrupted", "error": error}
 
 
 def _follow(

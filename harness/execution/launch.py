@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from harness import formatting
+from harness import failure, formatting
 from harness.config import compose, launchers
 from harness.config.launchers import Launcher
 from harness.config.schema import Runtime
-from harness.errors import UsageError
+from harness.errors import Halted, UsageError
 from harness.execution import worker
 from harness.execution.attempts import tried
 from harness.execution.time_limit import Gate, TimeLimit
@@ -176,8 +176,14 @@ def leash(driver: forkserver.Driver) -> None:
 
 def tell(lost: Sequence[Exception]) -> None:
     """Print one line for each kind of loss."""
-    for text in dict.fromkeys(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}" for error in lost):
-        print(f"a worker process ended unexpectedly: {text}", file=sys.stderr)
+    for text in dict.fromkeys(map(_loss, lost)):
+        print(text, file=sys.stderr)
+
+
+def _loss(error: Exception) -> str:
+    """Return what ended a job: its worker's end, or a disk that the worker could not read or write."""
+    what = "the disk failed" if failure.is_disk_error(error) else "a worker process ended unexpectedly"
+    return f"{what}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def pause(losses: int) -> None:
@@ -228,30 +234,44 @@ WAIT_S = 2.0
 def run_pending(store: Store, keys: Sequence[str], seen: Mapping[str, int], setup: worker.Setup, plan: Plan) -> None:
     """Run cells that may run side by side, pass after pass, until none is left.
 
-    The cells of lost workers are handed over again, in the last pass one by one.
+    The cells of lost workers are handed over again, in the last pass one by one. Raises Halted where no pass ends a
+    cell any more, and where a disk is full.
     """
     losses, apart = 0, False
     while pending := _pending(store, keys, seen, setup.limit):
         apart = apart or losses == LOST - 1
         lost = hand_over([(key, seen[key]) for key in pending], setup, plan, apart)
         setup = replace(setup, begun=None)
+        _check_room(store, lost)
         tell(lost)
         ended = any(tried(store, key) != seen[key] for key in pending)
         losses = losses + 1 if lost and not ended else int(bool(lost))
         if losses == LOST:
             _give_up(store, pending, lost)
-            return
         if lost:
             pause(losses)
         elif not _wait_for_others(store, pending, seen, setup.limit):
             return
 
 
-def _give_up(store: Store, pending: Sequence[str], lost: Sequence[Exception]) -> None:
-    """Print that the sweep gives up. Raises UsageError where no cell has even begun: then the launcher is at fault."""
+def _check_room(store: Store, lost: Sequence[Exception]) -> None:
+    """Raise Halted where a worker could not write: another pass could not either."""
+    for error in lost:
+        code = failure.without_room(error)
+        if code is not None:
+            file = getattr(error, "filename", None)
+            inside = file is None or Path(file).is_relative_to(store.path.resolve())
+            place, at = (f"store={store.path}", f": {file}" if file else "") if inside else (file, "")
+            raise Halted(
+                f"{place}: it cannot be written ({os.strerror(code)}{at}). {failure.REMEDIES[code]}"
+            ) from error
+
+
+def _give_up(store: Store, pending: Sequence[str], lost: Sequence[Exception]) -> NoReturn:
+    """Raise Halted. Raises UsageError where no cell has even begun: then the launcher is at fault."""
     if not any(store.unfinished(key) or store.summary(key) for key in pending):
         refuse(lost)
-    print(f"stopped: workers ended unexpectedly {LOST} times in a row, and no cell has finished", file=sys.stderr)
+    raise Halted(f"no cell ended in {LOST} passes in a row, each of which lost workers. Mend what the lines above say")
 
 
 def _pending(store: Store, keys: Sequence[str], seen: Mapping[str, int], limit: TimeLimit | None) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from harness import atomic_files, failure
 from harness.config.schema import Cell, Runtime
+from harness.processes import termination
 from harness.processes.hosts import Process
 from harness.store import attempt_folder, fingerprint, identity, provenance
 from harness.store.attempt_folder import CHECKPOINT, OUTCOME, AttemptFolder
@@ -86,6 +87,8 @@ def outcome(process: Process, folder: AttemptFolder, watch: Watch) -> dict[str, 
     """Return the child's result (perhaps written in the moment of its interruption), or a description of its death."""
     if result := left(folder):
         return result
+    if watch.status == "interrupted":
+        return interrupted(watch.message)
     if watch.status is not None:
         kind = "time" if watch.status == "timeout" else watch.status
         return {"status": watch.status, "error": {"kind": kind, "type": "Killed", "message": watch.message}}
@@ -93,6 +96,18 @@ def outcome(process: Process, folder: AttemptFolder, watch: Watch) -> dict[str, 
     if process.exitcode == -signal.SIGKILL and watch.kernel_killed():
         error |= {"kind": "memory", "message": "the kernel killed the process because memory ran out"}
     return {"status": failure.status(error["kind"]), "error": error}
+
+
+def interrupted(message: str) -> dict[str, Any]:
+    """Return the result of an attempt that was ended before it had one."""
+    return {"status": "interrupted", "error": {"kind": "interrupted", "type": "Interrupted", "message": message}}
+
+
+def interruption(error: BaseException) -> str:
+    """Return who ended an attempt with an exception that ends its worker, too."""
+    if isinstance(error, KeyboardInterrupt):
+        return f"interrupted by {termination.cause()}; the same command resumes"
+    return f"interrupted by the launcher ({type(error).__name__}: {error})"
 
 
 def left(folder: AttemptFolder) -> dict[str, Any] | None:

@@ -3,20 +3,17 @@
 Torch is not imported.
 """
 
-import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from harness.config import compose
 from harness.config.launchers import Launcher
 from harness.config.schema import Cell, Runtime
-from harness.errors import UsageError
-from harness.execution import attempts, expected_times, launch, progress, sweep_plan, time_limit, worker
+from harness.errors import Halted, UsageError
+from harness.execution import attempts, expected_times, launch, outcome, progress, sweep_plan, time_limit, worker
 from harness.execution.expected_times import Estimate
 from harness.execution.launch import slots as slots
 from harness.execution.sweep_plan import PREFLIGHT, SweepOptions, SweepPlan, is_stale
@@ -26,11 +23,11 @@ from harness.experiments.grids import holes as holes_of_grid
 from harness.experiments.grids import parent_order
 from harness.experiments.grids.holes import Hole
 from harness.probes import registry as probes
-from harness.processes import forkserver
+from harness.processes import forkserver, termination
 from harness.store import identity, lease, requested_grids
 from harness.store.store import Store
 
-STOPPED = 130
+STOPPED = termination.INTERRUPTED
 """The exit code of a sweep that was interrupted, or whose time was over."""
 LET_GO_S = 5.0
 """The most seconds to wait until ended cells' leases are released."""
@@ -71,7 +68,8 @@ def run_cells(
     - beside: further cells of the same grid, which ran before; `status` reports them, too, and names tell all apart.
     - share: returns the share of a GPU that each cell needs, for launcher.gpus=auto.
 
-    Raises UsageError for a value that a person has to correct; nothing has run then.
+    Raises UsageError for a value that a person has to correct; nothing has run then. Raises Halted where no cell can go
+    on, because workers are lost or a disk is full.
     """
     begun = time.time()
     limit = None if deadline_s is None else time_limit.limit(deadline_s, begun)
@@ -109,17 +107,21 @@ def _ran(store: Store, decided: SweepPlan, setup: worker.Setup, tally: progress.
     """Run the cells to run, each after its parents; return whether nobody interrupted them."""
     todo, seen, plan = decided.todo, decided.seen, decided.handing
     try:
-        with _interruptible(), progress.shown(tally), follower.following(tracker, store, todo, seen):
+        with termination.interrupting(), progress.shown(tally), follower.following(tracker, store, todo, seen):
             for keys in parent_order.waves(todo):
                 launch.run_pending(store, keys, seen, setup, plan)
                 setup = replace(setup, begun=None)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         compose.shut_down()
-        _close(store, todo)
+        _close(store, todo, outcome.interruption(error))
         print(f"interrupted: {summary(store, decided.cells)}. The same command resumes from here.", file=sys.stderr)
         if plan.fields.get("outlives"):
             print(f"jobs that launcher={plan.name} has started go on; end them with its own tools.", file=sys.stderr)
         return False
+    except Halted as error:
+        compose.shut_down()
+        lease.clear(store.leases, todo)
+        raise Halted(f"{error}, and the same command resumes ({summary(store, decided.cells)}).") from error
     _let_go(store, [key for key in todo if attempts.tried(store, key) != seen[key]])
     lease.clear(store.leases, todo)
     return True
@@ -199,25 +201,7 @@ def _announce(todo: Mapping[str, Cell], many: Sequence[Cell], store: Store, dead
     return f"{len(todo)} of {len(many)} cells to run, store {store.path}{limit}"
 
 
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Turn SIGTERM into an interruption while the block runs, like Ctrl-C."""
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not in the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _close(store: Store, todo: Mapping[str, Cell]) -> None:
+def _close(store: Store, todo: Mapping[str, Cell], why: str) -> None:
     """Record the attempts of killed workers as interrupted, after an interruption of the sweep."""
     patience = time.monotonic() + 5
     for key, cell in todo.items():
@@ -226,5 +210,5 @@ def _close(store: Store, todo: Mapping[str, Cell]) -> None:
             if cell_lease is None:
                 time.sleep(0.1)
                 continue
-            worker.close_unfinished(store, key, cell)
+            worker.close_unfinished(store, key, cell, why)
             cell_lease.release()

@@ -161,11 +161,14 @@ def attempt(
         cell_lease.release()
 
 
-def close_unfinished(store: Store, key: str, cell: Cell) -> None:
-    """Record attempts whose worker has ended (we hold the lease): the child's result, or `interrupted`."""
+def close_unfinished(
+    store: Store, key: str, cell: Cell, why: str = "the process that ran this attempt has ended"
+) -> None:
+    """Record attempts whose worker has ended (we hold the lease): the child's result, or `interrupted` with the
+    reason.
+    """
     for folder in store.unfinished(key):
-        error = {"kind": "interrupted", "type": "Killed", "message": "the process that ran this attempt has ended"}
-        result = outcome.left(folder) or {"status": "interrupted", "error": error}
+        result = outcome.left(folder) or outcome.interrupted(why)
         outcome.finish(store, key, folder, outcome.record(key, cell, folder, result))
 
 
@@ -207,9 +210,8 @@ def _try(
     try:
         _follow(process, folder, key, setup, cell_lease, watch)
     except BaseException as error:  # Ctrl-C, or a scheduler's signal that ends the job
-        who = "the user" if isinstance(error, KeyboardInterrupt) else f"the launcher ({type(error).__name__}: {error})"
         if watch.status is None:
-            watch.status, watch.message = "interrupted", f"interrupted by {who}"
+            watch.status, watch.message = "interrupted", outcome.interruption(error)
         raise
     finally:
         forkserver.kill(process)

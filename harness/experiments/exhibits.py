@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness import assets, atomic_files
+from harness import assets, atomic_files, formatting
 from harness.config import yaml_safety, yaml_values
 from harness.config.step_load import Load, declared
 from harness.errors import UsageError, near
@@ -243,11 +243,23 @@ def _claims(raw: Any, where: str) -> tuple[tuple[str, Mapping[str, Any]], ...]:
     uses = [use if isinstance(use, dict) else {"claim": use} for use in (raw if isinstance(raw, list) else [raw])]
     for use in uses:
         name = str(use.get("claim", ""))
+        if "claim" not in use:
+            raise UsageError(f"{where}: a claim without its name. {_written(use)}")
         _named([name], claims.names(), f"{where}: claim")
         known = claims.find(name).options
         for option in set(use) - {"claim"} - set(known):
             raise UsageError(f"{where}: claim {name} has no option '{option}'.{near(str(option), known)}")
     return tuple((str(use["claim"]), {k: v for k, v in use.items() if k != "claim"}) for use in uses)
+
+
+def _written(use: Mapping[str, Any]) -> str:
+    """Return how to write a claim whose name is missing, or stands where `claim` belongs."""
+    name = next((str(key) for key in use if key in claims.names()), None)
+    if name is None:
+        return f"Write {{claim: NAME}}.{near(next(map(str, use), ''), claims.names())}"
+    own = use[name] if isinstance(use[name], dict) else {}
+    options = {**own, **{key: value for key, value in use.items() if key != name}}
+    return f"Write {{{formatting.value({'claim': name, **options})}}}."
 
 
 def _named(chosen: Any, known: Iterable[str], where: str) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ def _write(day: Day, folder: Path) -> None:
     rows = {"about": day.about(), **{part.name: day.rows(part.name) for part in PARTS}}
     atomic_files.write_json(folder / "rows.json", private_paths.hidden(rows, [str(day.folder)]))
     page = private_paths.hidden(day_summary.page(day), [str(day.folder)])
-    (folder / "README.md").write_text(page, encoding="utf-8")
+    atomic_files.write_text(folder / "README.md", page)
     for store in _stores(day):
         archive.archive(store, store.keys(), folder / f"records{store.path.name.removeprefix('store')}.jsonl.gz")
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from functools import cache
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,7 @@ def begin(modules: Sequence[str]) -> None:
     """Start the server without waiting for its imports, unless it runs already."""
     temporary_folders.prepare()
     multiprocessing.get_context("forkserver").set_forkserver_preload(list(modules))
+    _leave_no_server()
     with _shielded(), _server_environment():
         forkserver.ensure_running()
 
@@ -218,6 +220,25 @@ def _forget_server() -> None:
     with suppress(OSError):
         server._stop()
     server._forkserver_pid = server._forkserver_address = server._forkserver_alive_fd = None
+
+
+@cache
+def _leave_no_server() -> None:
+    """Kill the server when this process ends, after its children and before the server's folder is removed.
+
+    A server that imports (seconds) does not notice the end of this process, and keeps its output open until then.
+    """
+    Finalize(None, _end_server, exitpriority=-50)
+
+
+def _end_server() -> None:
+    """Kill the server; it has nothing to write."""
+    server: Any = forkserver._forkserver
+    pid, server._forkserver_pid = server._forkserver_pid, None
+    if pid is not None:
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 def _module(family: str) -> str:

@@ -119,6 +119,13 @@ def test_prefix_made_by_an_mlp(key: str) -> None:
     torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("method", ["prefix", "mam"])
+@pytest.mark.parametrize("key", ["bloom", "gptj"])
+def test_prefix_says_that_a_backbone_has_attention_that_takes_none(key: str, method: str) -> None:
+    with pytest.raises(NotApplicable, match="the attention of this backbone takes no prefix; take another method"):
+        make(method).attach(backbone(TOYS[key]))
+
+
 def test_prefix_refuses_an_attention_it_cannot_enter() -> None:
     model = backbone(TOYS["llama-mha"])
     model.config._attn_implementation_internal = "flash_attention_2"

@@ -17,6 +17,7 @@ from harness.analysis.page import html_file, sources
 from harness.cli import command_line
 from harness.config import compose
 from harness.errors import UsageError, plain
+from harness.formatting import count
 from harness.paths import located
 from harness.store.store import Store
 
@@ -47,7 +48,8 @@ def main(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--out {path}: it cannot be written ({error.strerror}); name another file.") from error
     size, took = path.stat().st_size / 1e6, time.monotonic() - started
     print("".join(f"{plain(note)}\n" for note in content.notes), end="")
-    print(f"{path}: {len(content.attempts)} attempts, {len(content.exhibits)} exhibits, {size:.1f} MB in {took:.1f} s")
+    number = f"{count(len(content.attempts), 'attempt')}, {count(len(content.exhibits), 'exhibit')}"
+    print(f"{path}: {number}, {size:.1f} MB in {took:.1f} s")
     return 0
 
 

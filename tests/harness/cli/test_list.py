@@ -133,6 +133,8 @@ def test_fields_of_an_option_have_its_values_and_every_declared_field_a_meaning(
     assert (lora["method.rank"]["value"], lora["method.targets"]["value"]) == (8, ["q", "v"])
     assert "2 * rank" in lora["method.alpha"]["about"]
     assert "does not shrink as the rank grows" in lora["method.rslora"]["about"]
+    assert lora["method.start_batches"]["about"].startswith("eva, corda and lora_ga look at the first `start_batches`")
+    assert "batches" not in lora["method.init"]["about"]
     assert rows_of(capsys, "fields", "micro")["recipe.learning_rate"]["value"]["default"]
     recipe = rows_of(capsys, "fields", "recipe")
     assert recipe["recipe.steps"]["rule"] == "at least 0 and at most 10000000"

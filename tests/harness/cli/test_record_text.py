@@ -28,6 +28,15 @@ def record(cell: Callable[..., Cell]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def test_a_full_disk_is_told_with_its_remedy_and_without_the_trace(record: dict[str, Any]) -> None:
+    file = "[Errno 28] No space left on device: '/disk/delta-best.safetensors'"
+    record |= {"status": "failed", "error": {"kind": "io", "type": "OSError", "message": file, "log": ["Traceback"]}}
+    text = record_text.text(record, [])
+    assert f"OSError: {file}" in text
+    assert text.endswith("Free space, and add rerun=failed")
+    assert "Traceback" not in text
+
+
 def test_figures_have_units_and_reasons(record: dict[str, Any]) -> None:
     told = record_text.text(
         record, [{"step": 0, "scores": {"validation": 0.25}}, {"step": 3, "scores": {"validation": 0.5}}]

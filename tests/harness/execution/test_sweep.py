@@ -272,6 +272,8 @@ def test_ctrl_c(
     assert "Traceback" not in told
     statuses = [store.status(identity.key(one)) for one in many]
     assert statuses == ["done", "interrupted", "interrupted" if wanted == 3 else "missing"]
+    errors = [record["error"] for record in store.records() if record["status"] == "interrupted"]
+    assert {error["message"] for error in errors} == {"interrupted by the user; the same command resumes"}
     assert not lease.keys(store.leases)
     _until(lambda: _members(driver.pid) == [])
 

@@ -112,6 +112,13 @@ def test_the_order_of_methods_is_known_from_published_orders_alone():
         ("view: [rankin]", "view 'rankin'.*ranking"),
         ("claims: [order-of-score]", "claim 'order-of-score'.*order-of-scores"),
         ("claims: [{claim: order-of-scores, margn: 1}]", "no option 'margn'.*margin"),
+        (
+            "claims: [{scores-above: {left: lora, right: full}}]",
+            r"a claim without its name\. Write {claim: scores-above, left: lora, right: full}\.",
+        ),
+        ("claims: [{scores-above: null, left: lora}]", r"Write {claim: scores-above, left: lora}\."),
+        ("claims: [{order-of-score: {}}]", r"Write {claim: NAME}\. Did you mean order-of-scores"),
+        ("claims: [{}]", r"Write {claim: NAME}\. Known: "),
         ("published: nothing.csv", "no published numbers 'nothing.csv'"),
         ("sets: train", "sets 'train'"),
         ("tuning_seeds: first", "tuning_seeds is a list of seeds"),

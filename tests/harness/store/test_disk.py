@@ -13,7 +13,7 @@ import pytest
 from harness import atomic_files
 from harness.cli import dispatch
 from harness.config.schema import Cell, Runtime
-from harness.errors import UsageError
+from harness.errors import Halted, UsageError
 from harness.execution import sweep
 from harness.store import identity, lease
 from harness.store.store import SCHEMA, Store
@@ -139,11 +139,12 @@ def test_a_full_disk_stops_the_sweep_and_room_lets_it_go_on(
         options: dict[str, Any] = {"launcher": "basic", "entry": "disk_stubs:run", "check": "stubs:fine"}
         return sweep.run_cells(many, Runtime(store=str(store.path), retry=0), **options)
 
-    code = drain()
-    told = "".join(capsys.readouterr())
-    assert code in (1, 130)
-    assert "No space left on device" in told
-    assert "Traceback" not in told
+    with pytest.raises(Halted) as full:
+        drain()
+    text = str(full.value)
+    assert text.startswith(f"store={store.path}: it cannot be written (No space left on device: {store.path}/cells/")
+    assert "). Free space, and the same command resumes (3 cells: 1 done, " in text
+    assert "unexpectedly" not in "".join(capsys.readouterr())
     assert store.status(identity.key(many[0])) == "done"
     assert {record["status"] for record in store.records()} <= {"done", "failed", "interrupted"}
     assert store.quarantined == []
@@ -215,3 +216,94 @@ def test_a_row_that_does_not_fit_is_left_out(tmp_path: Path) -> None:
         file.write('{"step": 1, "lo')
     atomic_files.append_json(path, {"step": 2})
     assert [row["step"] for row in atomic_files.read_lines(path)] == [0, 2]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EFBIG, errno.EDQUOT])
+def test_a_worker_that_cannot_write_is_not_lost_and_nobody_has_interrupted_the_sweep(
+    store: Store, cell: Make, stubbed: None, call: Call, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    passes = []
+
+    def full(*_: object) -> None:
+        passes.append(1)
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Store, "begin", full)
+    with pytest.raises(
+        Halted, match=rf"store=.*: it cannot be written \({os.strerror(code)}\)\. .* \(1 cell: 1 missing"
+    ):
+        sweep.run_cells([cell()], Runtime(store=str(store.path)), launcher="basic", check="stubs:fine")
+    assert len(passes) == 1
+    monkeypatch.setattr(dispatch, "_dispatch", lambda _: (_ for _ in ()).throw(Halted("store=x: it is full")))
+    assert call("sweep") == (1, "", "deltabench: store=x: it is full\n")
+
+
+def test_passes_that_lose_their_workers_are_no_interruption(
+    store: Store, cell: Make, stubbed: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("harness.execution.launch.pause", lambda _: None)
+
+    def broken(mine: Store, begun: Cell) -> None:
+        mine.folder(identity.key(begun)).joinpath("attempts", "1").mkdir(parents=True, exist_ok=True)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Store, "begin", broken)
+    with pytest.raises(Halted, match=r"no cell ended in 3 passes in a row.*same command resumes"):
+        sweep.run_cells([cell()], Runtime(store=str(store.path)), launcher="basic", check="stubs:fine")
+    assert "the disk failed: OSError: [Errno 5] Input/output error" in capsys.readouterr().err
+
+
+class Library(Exception):
+    """An error of a library that raises no OSError."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EFBIG, "File too large"),
+        OSError("Error writing bytes to file. Detail: [errno 27] File too large"),
+        Library("Error while serializing: I/O error: File too large (os error 27)"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_named(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    path = tmp_path / "e.parquet"
+
+    def write(_: object) -> int:
+        with atomic_files.atomic(path):
+            raise error
+
+    monkeypatch.setattr(dispatch, "_dispatch", write)
+    line = f"deltabench: {path}: it cannot be written (File too large). Raise the limit of a file's size (ulimit -f).\n"
+    assert call("store", "export") == (1, "", line)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_way_of_writing_names_its_file(small: Path, tmp_path: Path, cell: Make, call: Call) -> None:
+    other, store = Store(tmp_path / "other"), Store(small / "store")
+    _put(other, cell("lora", 5))
+    _put(store, cell("full"))
+    with (small / "junk").open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(b"x" * 4096):
+            pass
+    text = "x" * 8192
+    writes: list[Callable[[Path], object]] = [
+        lambda path: atomic_files.create(path, text.encode()),
+        lambda path: atomic_files.append_json(path, {"a": text}),
+        lambda path: atomic_files.write_text(path, text),
+        lambda path: atomic_files.write_json(path, text),
+    ]
+    for write in writes:
+        with pytest.raises(OSError, match="No space left on device") as caught:
+            write(small / "file")
+        assert caught.value.filename == str(small / "file")
+    for words in (
+        ["merge", str(other.path)],
+        ["export", str(small / "e.jsonl.gz")],
+        ["export", str(small / "e.parquet")],
+    ):
+        code, _, err = call("store", *words, f"store={store.path}")
+        assert (code, err.count("\n")) == (1, 1)
+        assert err.startswith(f"deltabench: {small}/")
+        assert err.endswith(": it cannot be written (No space left on device). Free space.\n")
