@@ -6,7 +6,9 @@ deltabench delta score FOLDER [task=NAME] [model=NAME] [device=cpu] [--json]    
 
 --format deltabench: delta.safetensors and method.json. peft: adapter_model.safetensors and adapter_config.json (LoRA,
 DoRA, VeRA, IA3, prompt). merged: the backbone with the delta folded in, which AutoModel loads. A score is printed and
-not stored. Nothing is unpickled. A folder that is not empty is never written to.
+not stored; it is that of the rows and texts of the training, whose sizes, template and label words come with the delta.
+Rows of one's own do not: task.data_dir=FOLDER says where they are. Nothing is unpickled. A folder that is not empty is
+never written to.
 """
 
 import argparse
