@@ -215,7 +215,7 @@ def _config(model: Any, method: Any, deltas: Mapping[str, Delta]) -> dict[str, A
 
 def _sizes(model: Any, deltas: Mapping[str, Delta]) -> dict[str, int]:
     """Return the sizes of a backbone with a prompt. A token may be narrower than the blocks, as in OPT-350m."""
-    [prompt] = deltas.values()
+    prompt: Any = next(iter(deltas.values()))
     return {
         "token_dim": int(prompt.embeddings.shape[1]),
         "num_layers": shape(model).encoder,
