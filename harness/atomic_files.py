@@ -1,4 +1,5 @@
-"""Writing files whole or not at all, and the one way in which files from elsewhere are read. Torch is not imported.
+"""Writing files whole or not at all, and the one way in which files from elsewhere are read. Torch is imported
+only where tensors are written.
 
 A rename within one folder is atomic. The fsync before it keeps a crash of the machine from leaving an empty file under
 the final name, and the fsync of the folder after it keeps the name itself.
@@ -20,9 +21,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import failure, formatting, strict_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _log = logging.getLogger("deltabench")
 MOST_BYTES = 256 * 2**20
@@ -154,6 +158,31 @@ def write_text(path: Path, text: str) -> None:
     """Write a text as UTF-8, atomically."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors of any shape, by name, as one safetensors file that others may read as they may any new file."""
+    from safetensors.torch import save_file
+
+    save_file(dict(tensors), path, metadata=None if metadata is None else dict(metadata))
+    give_usual_mode(path)
+
+
+def give_usual_mode(path: Path) -> None:
+    """Give a file of a library the mode that the umask leaves to a new file.
+
+    safetensors creates its files for their owner alone, and a store or a pushed delta may be shared. A new file tells
+    the mode, because to ask for the umask is to change it for all threads.
+    """
+    probe = path.with_name(f".tmp-{uuid.uuid4().hex}-mode")
+    descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+    finally:
+        os.close(descriptor)
+        probe.unlink(missing_ok=True)
+    if stat.S_IMODE(path.stat().st_mode) != mode:
+        path.chmod(mode)
 
 
 def append_json(path: Path, row: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ imported.
 
 import errno
 import os
+import re
 import signal
 import traceback
 from collections.abc import Iterator
@@ -112,6 +113,13 @@ def without_room(error: BaseException) -> int | None:
             if getattr(cause, "errno", None) == code or any(sign in text for sign in signs):
                 return code
     return None
+
+
+def reason(error: BaseException) -> str:
+    """Return in the operating system's words why a file could not be written, whatever a library made of it."""
+    text = message(error)
+    code = re.search(r"os error (\d+)\)", text)  # Rust's wording
+    return getattr(error, "strerror", None) or (os.strerror(int(code[1])) if code else " ".join(text.split())[:200])
 
 
 def describe(error: BaseException) -> dict[str, Any]:

@@ -15,6 +15,16 @@ def cached(name: str) -> Path:
     return (Path(given) if given else Path.home() / ".cache") / "deltabench" / name
 
 
+def named(text: str) -> Path:
+    """Return a path as `located` does.
+
+    Raises UsageError for a text without a name: it would be the current folder.
+    """
+    if not text.strip() or "\0" in text:
+        raise UsageError(f"{text!r} names no place; give a folder (./NAME).")
+    return located(text)
+
+
 def located(text: str) -> Path:
     """Return a path; `~` is the home folder also where a shell left it alone, as in store=~/x.
 

@@ -15,7 +15,13 @@ from typing import Any
 
 _PATH = re.compile(r"(?<![\w./<…~-])(?:file://)?~?[\w.-]*/(?!/)(?:[^\s/'\"`:;,()\[\]{}<>|*?\\]+/)+(?=[^/]|$)")
 _WINDOWS = re.compile(r"\b[A-Za-z]:\\(?:[^\s\\'\"]+\\)+")
-_FIELDS = {"model.path": "FOLDER", "model.tokenizer": "FOLDER", "task.data_dir": "FOLDER", "task.files": "FILES"}
+_FIELDS = {
+    "model.path": "FOLDER",
+    "model.location": "FOLDER",
+    "model.tokenizer": "FOLDER",
+    "task.data_dir": "FOLDER",
+    "task.files": "FILES",
+}
 """Fields of a command line that hold paths of this machine."""
 CONFIG_DIR = "--config-dir"
 
@@ -43,9 +49,13 @@ def command(text: str) -> str:
         words[words.index(CONFIG_DIR) + 1] = "FOLDER"
     pairs = [word.partition("=") for word in words]
     return shlex.join(
-        f"{key}={_FIELDS[key]}" if key in _FIELDS and value not in ("bytes", "null") else f"{key}{equals}{value}"
-        for key, equals, value in pairs
+        f"{key}={_FIELDS[key]}" if _is_place(key, value) else f"{key}{equals}{value}" for key, equals, value in pairs
     )
+
+
+def _is_place(key: str, value: str) -> bool:
+    """Return whether a word of a command line holds a path of this machine; a location may be an id of the Hub."""
+    return key in _FIELDS and value not in ("bytes", "null") and (key != "model.location" or os.path.isabs(value))
 
 
 def _hidden(value: Any, known: tuple[str, ...]) -> Any:

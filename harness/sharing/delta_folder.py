@@ -2,7 +2,7 @@
 (`method.json`).
 
 Other forms are PEFT's adapter files, and a merged backbone saved as transformers saves a model. Nothing is pickled or
-unpickled, and a folder that is not empty is never written to.
+unpickled. The commands write all of them into a folder of `new_folder.py`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from transformers import PreTrainedConfig
 from transformers.utils import logging
 
@@ -20,7 +19,9 @@ from harness import atomic_files
 from harness.config.schema import Cell, MethodConfig
 from harness.errors import UsageError
 from harness.models import weight_files
-from harness.sharing.forms import METHOD, TENSORS
+from harness.sharing import scored_task
+from harness.sharing.forms import METHOD, TENSORS, wrong
+from harness.sharing.scored_task import ScoredTask
 from harness.store import identity
 from harness.training import finished_model
 from harness.training.finished_model import Built
@@ -53,19 +54,19 @@ def write(built: Built, folder: Path, origin: Mapping[str, Any]) -> None:
         "method": content["method"],
         "model": {name: content["model"][name] for name in BACKBONE},
         "task": built.cell.task.name,
+        "rows": scored_task.described(built.cell.task),
         "objective": built.cell.objective,
         "seed": built.cell.seed,
         "precision": {"model.dtype": built.cell.model.dtype, "recipe.precision": built.cell.recipe.precision},
         "origin": dict(origin),
     }
-    _make(folder)
-    save_file(state, folder / TENSORS)
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic_files.write_tensors(folder / TENSORS, state)
     atomic_files.write_json(folder / METHOD, description)
 
 
 def write_to_peft(built: Built, folder: Path) -> None:
     """Write PEFT's adapter files. Raises UsageError for a method that PEFT does not have."""
-    _check_free(folder)
     model = built.cell.model
     with _another_form():
         write_peft(built.model, built.method, folder, model.location if model.source == "hub" else None)
@@ -85,14 +86,15 @@ def write_merged(built: Built, folder: Path) -> None:
 
     Raises UsageError for a method that cannot be merged.
     """
-    _check_free(folder)
     with _another_form():
         built.method.merge(built.model)
     tied_weights.declare(built.model)
-    _make(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     built.model.config._name_or_path = built.cell.model.name  # without this machine's folder
     logging.disable_progress_bar()  # it would come into a pipe, too
     built.model.save_pretrained(folder)
+    for path in folder.iterdir():
+        atomic_files.give_usual_mode(path)
     _complete(built.model.config, folder / "config.json")
     tokenizer = weight_files.tokenizer_folder(built.cell.model)
     if tokenizer is not None:
@@ -117,13 +119,13 @@ def _complete(config: PreTrainedConfig, file: Path) -> None:
 class Described:
     """The description of a delta.
 
-    - model: name, family, revision and kind of weights. task, objective: by name.
+    - model: name, family, revision and kind of weights. task: with its rows. objective: by name.
     - precision: the values of `model.dtype` and `recipe.precision` of its training, as far as they are known.
     """
 
     method: MethodConfig
     model: Mapping[str, str]
-    task: str
+    task: ScoredTask
     objective: str
     seed: int
     precision: Mapping[str, str]
@@ -140,9 +142,10 @@ def described(folder: Path) -> Described:
         computed = content.get("precision") or {}  # older files lack it
         precision = {field: str(computed[field]) for field in PRECISION if field in computed}
         method = MethodConfig(name, content["method"])
-        description = Described(method, model, content["task"], content["objective"], content["seed"], precision)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{folder / METHOD}: expected a delta's description as JSON ({error!r})") from error
+        task = scored_task.read(content["task"], content.get("rows"))  # older files lack the latter
+        description = Described(method, model, task, content["objective"], content["seed"], precision)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
+        raise UsageError(f"{folder / METHOD}: expected a delta's description as JSON ({wrong(error)}).") from error
     if version != FORMAT:
         raise UsageError(f"{folder / METHOD}: its format is {version!r}, this version reads {FORMAT}")
     return description
@@ -187,14 +190,3 @@ def _leans_on_parents(built: Built) -> bool:
     plain = dict(finished_model.backbone(built.cell).named_parameters())
     frozen = ((name, p) for name, p in built.model.named_parameters() if name in plain and not p.requires_grad)
     return any(not torch.equal(p, plain[name]) for name, p in frozen)
-
-
-def _check_free(folder: Path) -> None:
-    """Raise UsageError unless the folder is absent or empty."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"--to {folder}: this is not an empty folder; name a new one.")
-
-
-def _make(folder: Path) -> None:
-    _check_free(folder)
-    folder.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,8 @@
 Nothing in it names this machine: it holds the cell's identity and provenance fields, and the record's results.
 """
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,15 @@ from harness import atomic_files, private_paths
 from harness.config.schema import Cell
 from harness.errors import UsageError, shown
 from harness.experiments import rerun_command
+from harness.sharing import scored_task
+from harness.sharing.forms import wrong
+from harness.sharing.scored_task import ScoredTask
 from harness.store import identity, record
 from harness.store.provenance import own_version
 
 CARD, README = "card.json", "README.md"
+PLACEHOLDER = "FOLDER"
+"""What stands for the folder of a delta in the text for people."""
 FORMAT = 1
 
 
@@ -30,6 +36,7 @@ def make(cell: Cell, record: Mapping[str, Any], checkpoint: str, form: str, lice
         "checkpoint": checkpoint,
         "cell": identity.to_json(cell, ("identity", "provenance")),
         "command": private_paths.command(rerun_command.command(cell)),
+        "rows": scored_task.described(cell.task),
         "base_model": base(cell),
         "license": licence or cell.model.license or "unknown",
         "step": checkpoint_scores.get("step"),
@@ -59,8 +66,10 @@ def read(folder: Path) -> dict[str, Any]:
     try:
         card = atomic_files.read_json(path, atomic_files.is_hub_link(path))
         version, form = card["format"], card["form"]
+    except FileNotFoundError as error:
+        raise UsageError(f"{folder}: this is no pushed delta: there is no {CARD} in it.") from error
     except (OSError, ValueError, KeyError) as error:
-        raise UsageError(f"{folder}: this is no pushed delta: its {CARD} cannot be read ({error!r}).") from error
+        raise UsageError(f"{folder}: this is no pushed delta: its {CARD} cannot be read ({wrong(error)}).") from error
     if type(version) is not int or version != FORMAT or form not in ("peft", "deltabench"):
         raise UsageError(
             f"{path}: format {shown(version)} of form {shown(form)} is unknown to this version; update deltabench."
@@ -68,7 +77,59 @@ def read(folder: Path) -> dict[str, Any]:
     for part, fits in _PARTS.items():
         if not fits(card.get(part)):
             raise UsageError(f"{path}: its {part!r} does not have a card's form; ask its author for a valid card.")
+    try:
+        task(card)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}; ask its author for a valid card.") from error
     return card
+
+
+def task(card: Mapping[str, Any]) -> ScoredTask:
+    """Return the task on which the card's scores were measured. Raises UsageError for one without a card's form."""
+    return scored_task.read(card["cell"]["task"]["name"], card.get("rows"))
+
+
+def choices(card: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the choices of a grid by which the card's delta is read as it was trained, without those of its backbone.
+
+    given: the choices of a command line, which win. A card of an earlier version stands for none.
+    """
+    if card.get("rows") is None:
+        return {}
+    cell = card["cell"]
+    return {
+        **scored_task.choices(task(card), given), "objective": cell["objective"], "seed": cell["seed"],
+        "model.dtype": cell["model"]["dtype"], "recipe.precision": cell["recipe"]["precision"],
+    }  # fmt: skip
+
+
+def again(card: Mapping[str, Any], folder: str, backbone: Sequence[str] = ()) -> list[str]:
+    """Return the commands that score the delta in `folder` as it was scored, the next one first.
+
+    backbone: the words that name it where its own name is no choice.
+    """
+    scored = task(card)
+    rows = [*backbone, *scored_task.words(scored)]
+    if card["form"] == "deltabench":
+        return [shlex.join(["deltabench", "delta", "score", folder, *rows])]
+    ours = "NEW" if folder == PLACEHOLDER else f"{folder}-ours"
+    named = [] if backbone else [f"model={card['base_model']['name']}"]
+    named += [f"task={scored.name}"] if scored.fields is None else []
+    return [
+        shlex.join(["deltabench", "delta", "import", folder, "--to", ours, *named, *rows]),
+        shlex.join(["deltabench", "delta", "score", ours, *rows]),
+    ]
+
+
+def _backbone(card: Mapping[str, Any]) -> list[str]:
+    """Return the words of the card's command that say where the backbone is; none where its name is enough."""
+    pairs = [word.partition("=") for word in shlex.split(card["command"])]
+    words = [f"{key}={'MODEL_FOLDER' if value == 'FOLDER' else value}" for key, _, value in pairs if key in _PLACES]
+    option = next((value for key, _, value in pairs if key == "model"), card["base_model"]["name"])
+    return [f"model={option}", *words] if words or option != card["base_model"]["name"] else []
+
+
+_PLACES = ("model.path", "model.source", "model.location", "model.revision", "model.tokenizer")
 
 
 _PARTS = {
@@ -108,9 +169,10 @@ def _text(card: Mapping[str, Any]) -> str:
     """Return the text for people."""
     cell, base_model = card["cell"], card["base_model"]
     fields = {name: value for name, value in cell["method"].items() if name != "name" and value is not None}
+    settings = ", ".join(f"{name}={value}" for name, value in fields.items())
     parent = f"[{base_model['hub']}](https://huggingface.co/{base_model['hub']})" if base_model["hub"] else "embedded"
     rows = [
-        ("method", f"{cell['method']['name']}: {', '.join(f'{name}={value}' for name, value in fields.items())}"),
+        ("method", ": ".join(filter(None, (cell["method"]["name"], settings)))),
         ("parent", f"{base_model['name']} ({parent}), revision `{base_model['revision']}`"),
         ("task", f"{cell['task']['name']}, {cell['objective']}, seed {cell['seed']}"),
         ("trained parameters", f"{(card['parameters'] or {}).get('delta')}"),
@@ -123,14 +185,13 @@ def _text(card: Mapping[str, Any]) -> str:
         f"| {name} | " + ", ".join(f"{figure} {_number(value)}" for figure, value in figures.items()) + " |"
         for name, figures in card["scores"].items()
     ]
-    own = "delta score" if card["form"] == "deltabench" else f"delta import FOLDER --to NEW model={base_model['name']}"
     return "\n".join([
         f"# {cell['method']['name']} on {base_model['name']}, {cell['task']['name']}", "",
         "| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows), "",
         "| set | score |", "|---|---|", *scores, "",
         "Made by", "", f"    {card['command']}", "",
         "and used again with `deltabench pull` and", "",
-        f"    deltabench {own}" + (" FOLDER" if card["form"] == "deltabench" else ""), "",
+        *(f"    {command}" for command in again(card, PLACEHOLDER, _backbone(card))), "",
     ])  # fmt: skip
 
 

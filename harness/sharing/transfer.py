@@ -9,11 +9,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from harness import atomic_files, paths
+from harness import atomic_files, failure, paths
 from harness.errors import UsageError
 from harness.models.hub import SITE
 from harness.processes import temporary_folders
 from harness.sharing import forms, model_card
+from harness.sharing.new_folder import check_free, new_folder
 from harness.store.store import Store
 
 ALLOWED = (model_card.CARD, model_card.README, *(name for names in forms.FILES.values() for name in names))
@@ -38,7 +39,7 @@ def place(text: str) -> Path | str:
 def pack(
     store: Store, key: str, checkpoint: str, folder: Path, form: str = "auto", licence: str | None = None
 ) -> dict[str, Any]:
-    """Write files and card into a new folder, and return the card.
+    """Write files and card into a folder, which is empty or new, and return the card.
 
     Raises UsageError for a cell without a delta, or in a form that it cannot have.
     """
@@ -90,21 +91,25 @@ def fetch(source: Path | str, folder: Path, revision: str | None = None) -> dict
 
     Nothing is left there where the files are not whole. Raises UsageError then.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"--to {folder}: this is not an empty folder; name a new one.")
+    check_free(folder)
     files = source if isinstance(source, Path) else _download(source, revision)
     if not files.is_dir():
         raise UsageError(f"{source}: there is no such folder; a repository of the Hub is owner/name.")
     card = check(files)
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
+    with new_folder(folder) as place:
         for name in _there(files, card["form"]):
-            atomic_files.copy(files / name, folder / name, linked=atomic_files.is_hub_link(files / name))
-    except (OSError, ValueError) as error:
-        for name in _there(files, card["form"]):
-            (folder / name).unlink(missing_ok=True)
-        raise UsageError(f"{files}: it could not be copied to {folder} ({error}).") from error
+            _copy(files / name, place / name)
     return card
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy one file. Raises UsageError for a source that is no plain file any more."""
+    try:
+        atomic_files.copy(source, target, linked=atomic_files.is_hub_link(source))
+    except (OSError, ValueError) as error:
+        if failure.is_disk_error(error):
+            raise
+        raise UsageError(f"{source}: it could not be copied ({error}).") from error
 
 
 def _there(files: Path, form: str) -> list[str]:
@@ -116,6 +121,7 @@ def _there(files: Path, form: str) -> list[str]:
 def check(folder: Path) -> dict[str, Any]:
     """Return the card of a folder whose files are whole. Raises UsageError otherwise."""
     from harness.training.finished_model import tensors
+    from methods.attachment.delta_state import check_finite
 
     card = model_card.read(folder)
     configuration, weights = forms.FILES[card["form"]]
@@ -123,7 +129,11 @@ def check(folder: Path) -> dict[str, Any]:
         atomic_files.read_json(folder / configuration, atomic_files.is_hub_link(folder / configuration))
     except (OSError, ValueError) as error:
         raise UsageError(f"{folder / configuration}: expected a JSON object ({error})") from error
-    tensors(folder / weights)
+    state = tensors(folder / weights)
+    try:
+        check_finite(state)
+    except UsageError as error:
+        raise UsageError(f"{folder / weights}: {error}") from error
     if os.path.lexists(readme := folder / model_card.README):
         try:
             atomic_files.read_bytes(readme, atomic_files.MOST_TEXT, atomic_files.is_hub_link(readme))

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+
+from harness import atomic_files
 
 
 class Broken(ValueError):
@@ -19,7 +20,7 @@ def write(path: Path, value: Any) -> None:
     """Write None, numbers, text, tensors, and lists, tuples and dicts of them. Raise TypeError for anything else."""
     tensors: dict[str, torch.Tensor] = {}
     text = json.dumps(_pack(value, tensors))
-    save_file(tensors, path, metadata={"content": text, "sha256": _digest(text, tensors)})
+    atomic_files.write_tensors(path, tensors, {"content": text, "sha256": _digest(text, tensors)})
 
 
 def read(path: Path) -> Any:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
+from harness import atomic_files
 from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.store.attempt_folder import FILE, AttemptFolder
@@ -32,7 +32,7 @@ def restore(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
 def save(folder: AttemptFolder, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
     """Write tensors of any shape, by name, as one safetensors file in fp32."""
     with folder.atomic(name) as path:
-        save_file({key: tensor.float().contiguous() for key, tensor in tensors.items()}, path)
+        atomic_files.write_tensors(path, {key: tensor.float().contiguous() for key, tensor in tensors.items()})
 
 
 def load(store: Store, cell: Cell) -> "dict[str, Parent]":

@@ -34,8 +34,7 @@ def load_delta_state(model: nn.Module, state: Mapping[str, torch.Tensor]) -> Non
             raise UsageError(f"the delta holds {name!r}, which this method does not train here.{near(name, own)}")
         if own[name].shape != tensor.shape:
             raise UsageError(f"the delta's {name} is {tuple(tensor.shape)}, the model's is {tuple(own[name].shape)}")
-        if not bool(torch.isfinite(tensor).all()):
-            raise UsageError(f"the delta's {name} holds values that are not finite: the file is not usable")
+    check_finite(state)
     missing = [name for name in own if name not in state]
     if missing:
         raise UsageError(f"the delta lacks {len(missing)} of {len(own)} trained tensors, the first is {missing[0]!r}")
@@ -44,6 +43,13 @@ def load_delta_state(model: nn.Module, state: Mapping[str, torch.Tensor]) -> Non
         setattr(model.get_submodule(host), child, plain)
     for name, tensor in state.items():
         own[name].copy_(tensor)
+
+
+def check_finite(state: Mapping[str, torch.Tensor]) -> None:
+    """Raise UsageError for a saved delta that no model can use. state: tensors of any shape, by name."""
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor.float()).all()):
+            raise UsageError(f"the delta's {name} holds values that are not finite: the file is not usable")
 
 
 def _whole(p: nn.Parameter) -> torch.Tensor:

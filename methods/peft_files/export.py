@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from harness import atomic_files
@@ -208,17 +207,18 @@ def _config(model: Any, method: Any, deltas: Mapping[str, Delta]) -> dict[str, A
             config["feedforward_modules"] = sorted(h for h, delta in hosts.items() if isinstance(delta, InputScale))
         case "PROMPT_TUNING":
             kind = "SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM"
-            return config | {"task_type": kind, "num_transformer_submodules": 1, **_sizes(model)}
+            return config | {"task_type": kind, "num_transformer_submodules": 1, **_sizes(model, deltas)}
     transposed = any(isinstance(delta._seat[1], Part) and delta._seat[1].transposed for delta in deltas.values())
     saved = sorted(heads(model)) or None
     return config | {"target_modules": sorted(hosts), "modules_to_save": saved, "fan_in_fan_out": transposed}
 
 
-def _sizes(model: Any) -> dict[str, int]:
-    size = shape(model)
+def _sizes(model: Any, deltas: Mapping[str, Delta]) -> dict[str, int]:
+    """Return the sizes of a backbone with a prompt. A token may be narrower than the blocks, as in OPT-350m."""
+    prompt: Any = next(iter(deltas.values()))
     return {
-        "token_dim": size.width,
-        "num_layers": size.encoder,
+        "token_dim": int(prompt.embeddings.shape[1]),
+        "num_layers": shape(model).encoder,
         "num_attention_heads": int(getattr(model.config, family(model).sizes["heads"])),
     }
 
@@ -256,7 +256,7 @@ def write(folder: Path, tensors: Mapping[str, torch.Tensor], config: Mapping[str
     copies = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}  # some share memory
     text = json.dumps(config, indent=2, sort_keys=True, default=_listed)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(copies, folder / TENSORS, metadata={"format": "pt"})
+    atomic_files.write_tensors(folder / TENSORS, copies, {"format": "pt"})
     (folder / CONFIG).write_text(text, encoding="utf-8")
 
 

@@ -35,3 +35,7 @@ def test_a_command_asks_its_reader_for_places() -> None:
     assert private_paths.command(text) == (
         "deltabench run model=auto model.path=FOLDER model.tokenizer=bytes task.data_dir=FOLDER seed=0"
     )
+    text = "deltabench run model.source=folder model.location=/srv/a seed=0"
+    assert private_paths.command(text) == text.replace("/srv/a", "FOLDER")
+    text = "deltabench run model.source=hub model.location=owner/name seed=0"
+    assert private_paths.command(text) == text

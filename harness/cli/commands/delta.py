@@ -6,11 +6,16 @@ deltabench delta score FOLDER [task=NAME] [model=NAME] [device=cpu] [--json]    
 
 --format deltabench: delta.safetensors and method.json. peft: adapter_model.safetensors and adapter_config.json (LoRA,
 DoRA, VeRA, IA3, prompt). merged: the backbone with the delta folded in, which AutoModel loads. A score is printed and
-not stored. Nothing is unpickled. A folder that is not empty is never written to.
+not stored; it is that of the rows and texts of the training, whose sizes, template and label words come with the delta.
+Rows of one's own do not: task.data_dir=FOLDER says where they are. Nothing is unpickled. A folder that is not empty is
+never written to.
 """
 
 import argparse
 import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +25,9 @@ from harness.config import compose
 from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError, near
 from harness.experiments.grids import grid
-from harness.paths import located
+from harness.paths import named
+from harness.sharing import model_card, scored_task
+from harness.sharing.new_folder import new_folder
 from harness.store.attempt_folder import CHECKPOINTS
 from harness.store.store import Store
 
@@ -60,12 +67,13 @@ def _export(arguments: argparse.Namespace, given: command_line.CommandLine) -> N
     from harness.training import finished_model
 
     built = finished_model.finished(store, key, arguments.checkpoint)
-    if arguments.format == "peft":
-        delta_folder.write_to_peft(built, folder)
-    elif arguments.format == "merged":
-        delta_folder.write_merged(built, folder)
-    else:
-        delta_folder.write(built, folder, {"key": key, "checkpoint": arguments.checkpoint})
+    with new_folder(folder) as place:
+        if arguments.format == "peft":
+            delta_folder.write_to_peft(built, place)
+        elif arguments.format == "merged":
+            delta_folder.write_merged(built, place)
+        else:
+            delta_folder.write(built, place, {"key": key, "checkpoint": arguments.checkpoint})
     _print_files(folder)
 
 
@@ -75,8 +83,11 @@ def _import(arguments: argparse.Namespace, given: command_line.CommandLine) -> N
         raise UsageError("delta import needs the backbone that the files were trained on: add model=NAME.")
     from harness.sharing import delta_folder
 
-    built = delta_folder.from_peft(source, _cell(given, {}))
-    delta_folder.write(built, folder, {"peft": source.name})
+    with _naming(source):
+        defaults = _of_card(source, given)
+    built = delta_folder.from_peft(source, _cell(given, defaults))
+    with new_folder(folder) as place:
+        delta_folder.write(built, place, {"peft": source.name})
     print(f"{built.cell.method.name} on {built.cell.model.name}: {dict(built.cell.method.fields)}")
     _print_files(folder)
 
@@ -88,9 +99,12 @@ def _score(arguments: argparse.Namespace, given: command_line.CommandLine) -> No
     from harness.training.determinism import choose_device
 
     saved = delta_folder.described(source)
-    defaults = {"model": saved.model["name"], "task": saved.task, "objective": saved.objective, "seed": saved.seed}
-    defaults |= saved.precision
+    defaults = {"model": saved.model["name"], "objective": saved.objective, "seed": saved.seed, **saved.precision}
+    with _naming(source):
+        defaults |= scored_task.choices(saved.task, given.block)
     built = delta_folder.load(source, _cell(given, defaults))
+    if other := scored_task.other_rows(saved.task, built.cell.task):
+        print(f"deltabench: {source}: {other}", file=sys.stderr)
     scores = finished_model.scores(built, choose_device(_runtime(given).device))
     if arguments.json:
         cell = {"model": built.cell.model.name, "task": built.cell.task.name, "method": built.cell.method.name}
@@ -98,6 +112,24 @@ def _score(arguments: argparse.Namespace, given: command_line.CommandLine) -> No
         return
     for name, figures in scores.items():
         print(f"{name:<12} " + "  ".join(f"{figure} {value:.4g}" for figure, value in figures.items()))
+
+
+def _of_card(source: Path, given: command_line.CommandLine) -> dict[str, Any]:
+    """Return what the card of PEFT's files says of their training; nothing where they have no card of ours."""
+    try:
+        card = model_card.read(source)
+    except UsageError:
+        return {}
+    return model_card.choices(card, given.block)
+
+
+@contextmanager
+def _naming(source: Path) -> Iterator[None]:
+    """Add the folder to an error about what it describes."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{source}: {error}") from error
 
 
 def _cell(given: command_line.CommandLine, defaults: dict[str, Any]) -> Cell:
@@ -116,7 +148,7 @@ def _runtime(given: command_line.CommandLine) -> Runtime:
 
 
 def _source(arguments: argparse.Namespace) -> Path:
-    folder = located(arguments.source)
+    folder = named(arguments.source)
     if not folder.is_dir():
         raise UsageError(f"{arguments.source}: there is no such folder.")
     return folder
@@ -125,7 +157,7 @@ def _source(arguments: argparse.Namespace) -> Path:
 def _target(arguments: argparse.Namespace) -> Path:
     if not arguments.to:
         raise UsageError(f"delta {arguments.action} needs a folder to write to: add --to FOLDER.")
-    return located(arguments.to)
+    return named(arguments.to)
 
 
 def _print_files(folder: Path) -> None:

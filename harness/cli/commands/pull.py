@@ -9,12 +9,11 @@ model=NAME`.
 """
 
 import argparse
-import shlex
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.paths import located
-from harness.sharing import transfer
+from harness.paths import located, named
+from harness.sharing import model_card, transfer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run `deltabench pull` and return its exit code."""
-    own = located(arguments.source)
+    own = named(arguments.source)
     source = own if own.is_dir() else transfer.place(arguments.source)
     if isinstance(source, Path) and not arguments.to:
         raise UsageError("pull from a folder needs another one to write to: add --to FOLDER.")
@@ -38,9 +37,5 @@ def main(arguments: argparse.Namespace) -> int:
         text = "  ".join(f"{figure} {value:.4g}" for figure, value in figures.items() if isinstance(value, int | float))
         print(f"{split:<12} {text}")
     plain = name if not name.startswith("-") else f"./{name}"
-    words = ["delta", "score", plain]
-    if card["form"] == "peft":
-        names = [f"model={base['name']}", f"task={cell['task']['name']}"]
-        words = ["delta", "import", plain, "--to", f"{plain}-ours", *names]
-    print(f"next: {shlex.join(['deltabench', *words])}")
+    print(f"next: {model_card.again(card, plain)[0]}")
     return 0

@@ -15,6 +15,7 @@ from harness.cli import command_line
 from harness.config import compose
 from harness.errors import UsageError, near
 from harness.sharing import forms, transfer
+from harness.sharing.new_folder import new_folder
 from harness.store.attempt_folder import CHECKPOINTS
 from harness.store.store import Store
 
@@ -46,7 +47,8 @@ def main(arguments: argparse.Namespace) -> int:
     key, target = store.find(arguments.key), transfer.place(arguments.to)
     form, checkpoint = arguments.format, arguments.checkpoint
     if isinstance(target, Path):
-        card = transfer.pack(store, key, checkpoint, target, form, arguments.license)
+        with new_folder(target) as folder:
+            card = transfer.pack(store, key, checkpoint, folder, form, arguments.license)
         print(f"{card['form']} files and card: {target}")
     else:
         print(transfer.send(store, key, checkpoint, target, form, arguments.license, arguments.public))

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
+from harness import atomic_files
 from tasks.microworld import corpus, lexicon, vocabulary
 from tasks.microworld.pretraining.backbones import Backbone
 
@@ -62,7 +62,7 @@ def write_weights(model: PreTrainedModel, curve: Sequence[tuple[int, float]], fo
     model.config.architectures = [type(model).__name__]
     model.config.save_pretrained(folder)
     tensors = {key: p.detach().to(torch.float16).contiguous() for key, p in model.named_parameters()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    atomic_files.write_tensors(folder / "model.safetensors", tensors, {"format": "pt"})
     rows = "".join(f"{step},{loss:.4f}\n" for step, loss in curve)
     (folder / "loss.csv").write_text("step,loss\n" + rows, encoding="utf-8")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from safetensors.torch import load_file, save_file
 
 from harness.cli import dispatch
 from harness.config.schema import Runtime
@@ -24,6 +25,11 @@ SMALL = {
 }  # fmt: skip
 SIZES = [f"{name}={value}" for name, value in SMALL.items()]
 Finish = Callable[[str], str]
+SAID = {
+    "numbers": "holds values that are not finite: the file is not usable",
+    "rows": "task.test_size",
+    "no card": "this is no pushed delta: there is no card.json in it.",
+}
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +72,14 @@ def test_there_and_back(
     }
     folder = tmp_path / "pulled"
     if form == "peft":
-        words = [f"--to={tmp_path / 'ours'}", "model=micro-t5-nano", "task=micro/sentiment"]
+        words = [f"--to={tmp_path / 'ours'}", "model=micro-t5-nano"]
         assert dispatch.main(["delta", "import", str(folder), *words]) == 0
         folder = tmp_path / "ours"
     capsys.readouterr()
-    assert dispatch.main(["delta", "score", str(folder), "--json", "device=cpu", *SIZES]) == 0
-    told = json.loads(capsys.readouterr().out)["scores"]["test"]
-    assert told["accuracy"] == pytest.approx(
-        model_card.read(tmp_path / "pulled")["scores"]["test"]["accuracy"], abs=1e-6
-    )
+    assert dispatch.main(["delta", "score", str(folder), "--json", "device=cpu"]) == 0
+    told, card = json.loads(capsys.readouterr().out)["scores"]["test"], model_card.read(tmp_path / "pulled")
+    assert told["n"] == card["scores"]["test"]["n"] == SMALL["task.test_size"]
+    assert told["accuracy"] == pytest.approx(card["scores"]["test"]["accuracy"], abs=1e-6)
 
 
 def test_the_card_tells_method_task_score_parent_and_licence_and_nothing_of_this_machine(
@@ -97,7 +102,7 @@ def test_the_card_tells_method_task_score_parent_and_licence_and_nothing_of_this
         assert str(Path.home()).encode() not in path.read_bytes()
 
 
-@pytest.mark.parametrize("spoil", ["card", "tensors", "form", "pickle"])
+@pytest.mark.parametrize("spoil", ["card", "tensors", "form", "pickle", "numbers", "rows", "no card"])
 def test_what_is_not_whole_is_refused_and_nothing_is_left(
     spoil: str, store: Store, finish: Finish, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,9 +116,20 @@ def test_what_is_not_whole_is_refused_and_nothing_is_left(
         (tmp_path / "a" / model_card.CARD).write_text(json.dumps({**content, "form": "../../etc"}))
     if spoil == "pickle":
         (tmp_path / "a" / "delta.safetensors").rename(tmp_path / "a" / "delta.bin")
+    if spoil == "numbers":
+        state = load_file(tmp_path / "a" / "delta.safetensors")
+        save_file({name: x * float("nan") for name, x in state.items()}, tmp_path / "a" / "delta.safetensors")
+    if spoil == "rows":
+        content = json.loads((tmp_path / "a" / model_card.CARD).read_text())
+        content["rows"]["fields"]["test_size"] = "many"
+        (tmp_path / "a" / model_card.CARD).write_text(json.dumps(content))
+    if spoil == "no card":
+        (tmp_path / "a" / model_card.CARD).unlink()
     capsys.readouterr()
     assert dispatch.main(["pull", str(tmp_path / "a"), "--to", str(tmp_path / "b")]) == 2
     told = capsys.readouterr().err
+    assert SAID.get(spoil, "") in told
+    assert "Error(" not in told, "no exception as Python writes it"
     assert told.count("\n") == 1
     assert "Traceback" not in told
     assert not (tmp_path / "b").exists()
@@ -193,4 +209,17 @@ def test_a_place_without_a_name_is_refused(
     assert _push(store, key, to) == 2
     told = capsys.readouterr().err
     assert "names no place; give a folder (./NAME), or a repository of the Hub" in told
+    for words in (
+        ["pull", to],
+        ["pull", to, "--to", "x"],
+        ["delta", "score", to],
+        ["delta", "import", to, "--to", "x"],
+    ):
+        assert dispatch.main(words) == 2
+        assert "names no place; give a folder (./NAME)" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_card_of_a_method_without_fields_has_its_name_alone(store: Store, finish: Finish, tmp_path: Path) -> None:
+    assert _push(store, finish("full"), str(tmp_path / "a")) == 0
+    assert "| method | full |\n" in (tmp_path / "a" / model_card.README).read_text(encoding="utf-8")

@@ -3,11 +3,13 @@
 import json
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import transformers as hf
 from safetensors.torch import load_file, save_file
 
 from harness.config.schema import MethodConfig
@@ -21,6 +23,7 @@ from methods.peft_files.export import FORMATS, read_peft, write_peft
 from methods.peft_files.file_names import CONFIG, TENSORS
 from methods.vera import Scaled
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits
+from tests.methods.toys import OPT, SMALL
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # optional packages that peft looks for
@@ -75,6 +78,18 @@ def test_real_peft_loads_what_we_write(kind: str, key: str, tmp_path: Path) -> N
         return
     write_peft(model, method, tmp_path)
     torch.testing.assert_close(logits(model, TOYS[key]), peft_logits(key, tmp_path), **CLOSE)
+
+
+def test_a_token_may_be_narrower_than_the_blocks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """OPT-350m projects its embeddings to the width of its blocks, and a prompt is as wide as an embedding."""
+    narrow = hf.OPTConfig(**SMALL, **OPT | {"word_embed_proj_dim": 8})
+    monkeypatch.setitem(TOYS, "opt", replace(TOYS["opt"], build=lambda: hf.OPTForCausalLM(narrow)))
+    model, method = trained("prompt", "opt")
+    write_peft(model, method, tmp_path)
+    torch.testing.assert_close(logits(model, TOYS["opt"]), peft_logits("opt", tmp_path), **CLOSE)
+    again = backbone(TOYS["opt"])
+    read_peft(again, attach("prompt", again, length=4), tmp_path)
+    torch.testing.assert_close(logits(again, TOYS["opt"]), logits(model, TOYS["opt"]), rtol=0, atol=0)
 
 
 def peft_logits(key: str, folder: Path, model: Any = None) -> torch.Tensor:
