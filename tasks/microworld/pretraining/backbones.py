@@ -62,7 +62,7 @@ BACKBONES: Mapping[str, Backbone] = {
     "micro-t5-mini": Backbone(
         "t5",
         _t5(112, 320, 9, 4, 28),
-        steps=2000,
+        steps=6000,
         batch=64,
         learning_rate=1e-2,
         optimizer="adafactor",
