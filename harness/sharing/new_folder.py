@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from harness import failure
-from harness.errors import UsageError
+from harness.errors import Halted, UsageError
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     """Yield another folder to write to; its files are those of `folder` when the block succeeds, and are removed
     otherwise.
 
-    Raises UsageError for a folder that is not empty. Raises OSError with a whole sentence where it cannot be written.
+    Raises UsageError for a folder that is not empty, and Halted where it cannot be written.
     """
     check_free(folder)
     made = [above for above in folder.parents if not above.exists()]
@@ -54,10 +54,9 @@ def _move(staging: Path, folder: Path) -> None:
         os.replace(path, folder / path.name)
 
 
-def _unwritten(folder: Path, error: Exception) -> OSError:
-    """Return the error with a sentence that names the place and the next step."""
-    reason = failure.reason(error)
-    return OSError(
-        getattr(error, "errno", None) or 0,
-        f"--to {folder}: it cannot be written ({reason}), and nothing is left there. Make room, or name another place.",
+def _unwritten(folder: Path, error: Exception) -> Halted:
+    """Return a sentence that names the place, the reason and the next step."""
+    return Halted(
+        f"--to {folder}: it cannot be written ({failure.reason(error)}), and nothing is left there. Make room, or name "
+        "another place."
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import dispatch
-from harness.errors import UsageError
+from harness.errors import Halted, UsageError
 from harness.sharing.new_folder import new_folder
 
 CELL = (
@@ -134,5 +134,5 @@ def test_a_folder_above_is_made_and_goes_again(tmp_path: Path) -> None:
 def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     sentence = r"--to .*/file/new: it cannot be written \(Not a directory\)"
-    with pytest.raises(OSError, match=sentence), new_folder(tmp_path / "file" / "new"):
+    with pytest.raises(Halted, match=sentence), new_folder(tmp_path / "file" / "new"):
         pass
