@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import atomic_files
 from tasks.base import Example
 
 MOST_ROWS = 200_000
@@ -38,7 +39,7 @@ def rows(
     """
     try:
         full = (place, *map(_content, paths))
-    except OSError:
+    except (OSError, ValueError):
         return read()  # it names what cannot be read
     same = next((split for split in _kept if split.place == full and split.source == source), None)
     if same is not None:
@@ -51,5 +52,5 @@ def rows(
 
 def _content(path: Path) -> str:
     """Return the digest of a file's bytes."""
-    with path.open("rb") as file:
+    with atomic_files.opened(path, linked=True) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

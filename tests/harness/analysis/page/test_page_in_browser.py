@@ -227,7 +227,7 @@ def test_the_page_follows_a_store_that_is_written(browser: Any, store: Store, mo
         # A cell and its curve may be two pieces of news: the page loads itself again after each, until one is selected.
         page.wait_for_function("version => page.boot.version === version", arg=view_command.news(store)["version"])
         page.set_viewport_size({"width": 800, "height": 300})
-        page.click(".tabulator-row input[type=checkbox] >> nth=0")
+        page.check(".tabulator-row input[type=checkbox] >> nth=0")
         page.evaluate("window.scrollTo(0, 120)")
         put(store, made_runs.run("adapter", "micro/qa", 4).record)
         page.wait_for_selector("#live button", state="attached")
