@@ -20,7 +20,7 @@ from harness.config.schema import Cell, MethodConfig
 from harness.errors import UsageError
 from harness.models import weight_files
 from harness.sharing import scored_task
-from harness.sharing.forms import METHOD, TENSORS, wrong
+from harness.sharing.forms import FILES, METHOD, TENSORS, wrong
 from harness.sharing.scored_task import ScoredTask
 from harness.store import identity
 from harness.training import finished_model
@@ -135,6 +135,11 @@ def described(folder: Path) -> Described:
     """Return the content of `method.json`. Raises UsageError for a folder without one, and for one of
     another format.
     """
+    if not (folder / METHOD).exists() and (folder / FILES["peft"][0]).exists():
+        raise UsageError(
+            f"{folder}: these are PEFT's adapter files. `deltabench delta import {folder} --to NEW model=NAME` makes a "
+            "folder of them that can be scored."
+        )
     try:
         content = atomic_files.read_json(folder / METHOD, atomic_files.is_hub_link(folder / METHOD))
         name, version = content["method"].pop("name"), content["format"]

@@ -213,6 +213,7 @@ def _spoilt(folder: Path, change: Callable[[dict[str, torch.Tensor], str], Any])
         (lambda f: _spoilt(f, lambda t, k: {n: x for n, x in t.items() if n != k}), "lacks 1 of"),
         (lambda f: _spoilt(f, lambda t, k: t | {"elsewhere": t[k].clone()}), "does not train here"),
         (lambda f: (f / "method.json").unlink(), "expected a delta's description"),
+        (lambda f: (f / "method.json").rename(f / "adapter_config.json"), "these are PEFT's adapter files"),
         (lambda f: (f / "method.json").write_text("[1]"), "expected a delta's description"),
         (lambda f: _edited(f, format=9), "its format is 9, this version reads 1"),
         (lambda f: _edited(f, method={"name": "lora", "rnk": 3}), "has no field 'rnk'. Did you mean rank"),
