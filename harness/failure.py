@@ -64,8 +64,15 @@ REMEDIES = {
     errno.EFBIG: "Raise the limit of a file's size (ulimit -f)",
 }
 """What lets a disk without room be written again."""
+
+
+def _words(code: int) -> tuple[str, ...]:
+    """Return how messages of libraries name an error code: by its text, in Rust's wording, in Python's."""
+    return os.strerror(code).lower(), f"os error {code})", f"errno {code}]"
+
+
 _DISK_WORDS = (
-    *(word for code in _DISK for word in (os.strerror(code).lower(), f"os error {code})", f"errno {code}]")),
+    *(word for code in _DISK for word in _words(code)),
     "iostream error",  # torch.save: a C++ stream has no error code
     "pytorchstreamwriter failed",
     "inline_container.cc",
@@ -109,8 +116,7 @@ def without_room(error: BaseException) -> int | None:
     for cause in _causes(error, contexts=True):
         text = message(cause).lower()
         for code in REMEDIES:
-            signs = (os.strerror(code).lower(), f"os error {code})", f"errno {code}]")
-            if getattr(cause, "errno", None) == code or any(sign in text for sign in signs):
+            if getattr(cause, "errno", None) == code or any(word in text for word in _words(code)):
                 return code
     return None
 

@@ -176,11 +176,11 @@ def leash(driver: forkserver.Driver) -> None:
 
 def tell(lost: Sequence[Exception]) -> None:
     """Print one line for each kind of loss."""
-    for text in dict.fromkeys(map(_loss, lost)):
+    for text in dict.fromkeys(map(_ending, lost)):
         print(text, file=sys.stderr)
 
 
-def _loss(error: Exception) -> str:
+def _ending(error: Exception) -> str:
     """Return what ended a job: its worker's end, or a disk that the worker could not read or write."""
     what = "the disk failed" if failure.is_disk_error(error) else "a worker process ended unexpectedly"
     return f"{what}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -74,8 +74,8 @@ def choices(task: ScoredTask, given: Mapping[str, Any]) -> dict[str, Any]:
         return {"task": task.name}
     if name == tasks.OWN_NAME and not any(f"task.{place}" in given for place in PLACES):
         raise UsageError(
-            f"it was scored on rows of the task {task.name}, which is somebody's own, and a shared delta holds no "
-            f"rows; say where they are: {' '.join(words(task)) or 'task.data_dir=DATA_FOLDER'}."
+            f"it was scored on its author's own rows (task {task.name}), and a shared delta holds no rows; say where "
+            f"they are: {' '.join(words(task)) or 'task.data_dir=DATA_FOLDER'}."
         )
     values = {**FIELDS, **task.fields}
     return {"task": name, **{f"task.{field}": [_listed(value)] for field, value in values.items()}}

@@ -4,12 +4,9 @@ import errno
 import gzip
 import json
 import os
-import resource
-import signal
 import sqlite3
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +21,7 @@ from tokenizers.models import WordLevel
 from harness import atomic_files, failure
 from harness.errors import UsageError
 from harness.training import tensor_file
+from tests.harness.small_files import small_files
 
 LARGE = torch.zeros(50_000)
 TABLE = pa.table({"a": np.arange(50_000)})
@@ -71,21 +69,9 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 }
 
 
-@contextmanager
-def _small_files(limit: int) -> Iterator[None]:
-    """No file may grow beyond so many bytes (EFBIG)."""
-    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
-
-
 @pytest.mark.parametrize("name", WRITERS)
 def test_every_library_that_meets_a_full_disk(name: str, tmp_path: Path) -> None:
-    with _small_files(4096), pytest.raises(Exception) as raised:  # noqa: PT011  (each has its own kind)
+    with small_files(4096), pytest.raises(Exception) as raised:  # noqa: PT011  (each has its own kind)
         WRITERS[name](tmp_path / "file")
     assert failure.kind(raised.value) == "io", repr(raised.value)
     assert failure.retries("io", None) > 0

@@ -1,8 +1,6 @@
 """A folder that leaves a store is whole or not there, and its files have the rights that the umask leaves."""
 
 import os
-import resource
-import signal
 import stat
 import subprocess
 import sys
@@ -15,6 +13,7 @@ import pytest
 from harness.cli import dispatch
 from harness.errors import Halted, UsageError
 from harness.sharing.new_folder import new_folder
+from tests.harness.small_files import small_files
 
 CELL = (
     "model=micro-t5-nano", "task=micro/sentiment", "task.train_size=16", "task.validation_size=8", "task.test_size=8",
@@ -30,18 +29,6 @@ def _umask(mask: int) -> Iterator[None]:
         yield
     finally:
         os.umask(before)
-
-
-@contextmanager
-def _small_files(limit: int) -> Iterator[None]:
-    """No file may grow beyond so many bytes (EFBIG)."""
-    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 def _finished(store: Path, mask: int = 0o022) -> str:
@@ -102,7 +89,7 @@ def test_without_room_nothing_is_left_and_the_same_command_goes_on(
         to.mkdir(mode=0o750)
     words = _writing(key, store, to)[name]
     before, mode = sorted(tmp_path.rglob("*")), to.stat().st_mode if there else None
-    with _small_files(4096):
+    with small_files(4096):
         assert dispatch.main(words) == 1
     assert capsys.readouterr().err == (
         f"deltabench: --to {to}: it cannot be written (File too large), and nothing is left there. "

@@ -82,7 +82,7 @@ CONFIG = TaskConfig("mine", test_size=4, digest="d", data_dir="/srv/x", template
 
 def test_a_task_of_a_yaml_that_is_elsewhere_is_one_of_its_own() -> None:
     task = scored_task.read("mine", json.loads(json.dumps(scored_task.described(CONFIG))))
-    with pytest.raises(UsageError, match=r"task mine, which is somebody's own.* task\.data_dir=DATA_FOLDER\.$"):
+    with pytest.raises(UsageError, match=r"its author's own rows \(task mine\).* task\.data_dir=DATA_FOLDER\.$"):
         scored_task.choices(task, {})
     chosen = scored_task.choices(task, {"task.data_dir": ["rows"]})
     assert (chosen["task"], chosen["task.label_words"]) == ("own", [["bad", "good"]])
