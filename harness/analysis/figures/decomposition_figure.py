@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 STEPS = ["#56B4E9", "#0072B2", "#D55E00", "#661100"]
 """Of the checkpoints, the first one first."""
-MARKERS = {"encoder": "o", "decoder": "^", "": "o", "1": "D", "2": "v"}
+MARKERS = {"encoder": "o", "decoder": "^", "": "s", "1": "D", "2": "v"}
 LINE = "#222222"
 
 
@@ -133,7 +133,13 @@ def _legend(figure: "Figure", studies: Sequence[Study], kinds: set[str]) -> None
     handles = [
         Line2D([], [], marker="s", color=_colour(i), label=f"checkpoint {i + 1}", **point) for i in range(len(STEPS))
     ]
-    names = {"encoder": "encoder", "decoder": "decoder", "1": "published, point 1", "2": "published, point 2"}
+    names = {
+        "encoder": "encoder",
+        "decoder": "decoder",
+        "": "a model of one stack",
+        "1": "published, point 1",
+        "2": "published, point 2",
+    }
     shown = {kind: name for kind, name in names.items() if kind in kinds}
     handles += [Line2D([], [], marker=MARKERS[k], color="#777777", label=name, **point) for k, name in shown.items()]
     handles += [
