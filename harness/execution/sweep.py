@@ -93,7 +93,7 @@ def run_cells(
     _register(store, todo, limit)
     requested_grids.note(store, grid)
     tally = progress.Tally(store, todo, seen, [*many, *beside], role, expected, plan.at_once)
-    print("\n".join((_announce(todo, many, store, deadline_s), *sweep_plan.text_notes(todo.values()))))
+    print("\n".join((_announce(todo, many, store, deadline_s), *sweep_plan.notes(todo.values()))))
     setup = replace(_setup(store, todo, plan, limit, probes.entry(entry, wanted)), begun=begun)
     if not _ran(store, decided, setup, tally, runtime.tracker):
         return STOPPED

@@ -24,6 +24,7 @@ from harness.probes import registry as probes
 from harness.processes import forkserver, remembered_answers
 from harness.store import identity
 from harness.store.store import FINAL, STATUSES, Store
+from harness.training.objectives.registry import has_head
 
 PREFLIGHT = "harness.execution.preflight:preflight"
 RERUN = (*STATUSES, "stale")
@@ -122,8 +123,23 @@ def decide(
     return SweepPlan(cells, (*holes, *impossible), todo, seen, stale, finished, handing, wanted)
 
 
-def text_notes(many: Iterable[Cell]) -> list[str]:
-    """Return a line for each fact about a task's text and a model's tokenizer that a reader of the scores should know.
+def notes(many: Collection[Cell]) -> list[str]:
+    """Return a line for each fact about these cells that a reader of their scores should know."""
+    return [*_guesses(many), *_text_notes(many)]
+
+
+def _guesses(many: Iterable[Cell]) -> list[str]:
+    """Return a line for each model whose head is drawn and never trained. A cell's parents bring a trained head."""
+    bare = [cell for cell in many if has_head(cell.objective) and not cell.recipe.steps and not cell.parents]
+    return [
+        f"model {name}: objective {objective} draws its head, and recipe.steps=0 does not train it, so the score is "
+        "that of a guess"
+        for name, objective in dict.fromkeys((cell.model.name, cell.objective) for cell in bare)
+    ]
+
+
+def _text_notes(many: Iterable[Cell]) -> list[str]:
+    """Return a line for each fact about a task's text and a model's tokenizer.
 
     A cell that is refused for its text is among the impossible ones already, or it is done.
     """

@@ -84,7 +84,7 @@ def show(given: command_line.CommandLine, options: SweepOptions, device_memory: 
     cost = dry_run.cost(store, plan)
     memory = device_fit.wanted(device_memory)
     forecasts = device_fit.forecasts(plan.cells, memory) if memory else {}
-    notes = [*_leaked(plan.cells), *sweep_plan.text_notes(plan.cells)]
+    notes = [*_leaked(plan.cells), *sweep_plan.notes(plan.cells)]
     if as_json:
         rows = [{**row, "memory": forecasts.get(row["key"])} for row in _rows(store, plan, cost)]
         content = {

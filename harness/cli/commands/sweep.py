@@ -41,6 +41,7 @@ from harness.analysis import cell_rows
 from harness.analysis.grid_table import Choice
 from harness.cli import cell_choice, command_line, request, table_output
 from harness.cli.commands import plan
+from harness.errors import Halted
 from harness.execution import rounds
 from harness.execution.sweep import STOPPED
 from harness.experiments.rates import rate_tuning
@@ -69,15 +70,21 @@ def main(arguments: argparse.Namespace) -> int:
         return plan.show(given, options, None, arguments.json)
     store, blocks = Store(options.runtime.store), rate_tuning.of_words(given.block)
     name = requested_grids.name_of(given.block)
+    halted: Halted | None = None
     with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
         planned = rate_tuning.expand(blocks, store, holes=True, spent=())
         settings: dict[str, Any] = {**vars(options), "name": name, "seconds": dry_run.seconds(store)}
-        code, planned = rounds.run(planned, blocks, deadline_s, **settings)
+        try:
+            code, planned = rounds.run(planned, blocks, deadline_s, **settings)
+        except Halted as error:
+            code, halted = 1, error
     store, choice = Store(options.runtime.store), cell_choice.of_cells(name, planned.cells, blocks)
     if arguments.json:
         print(json.dumps({"exit_code": code, **_outcome(store, choice, name)}, indent=1))
-    elif code != STOPPED or deadline_s is not None:
+    elif halted is None and (code != STOPPED or deadline_s is not None):
         table_output.after(store, choice)
+    if halted is not None:  # what ran is reported before the sentence on why the rest did not
+        raise halted
     return code
 
 

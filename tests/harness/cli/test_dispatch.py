@@ -14,6 +14,7 @@ import pytest
 from harness.cli import dispatch
 from harness.cli.commands.list import WHAT
 from harness.config.schema import Cell
+from harness.errors import Halted
 from harness.execution import worker
 from harness.experiments.grids import grid
 from harness.store import identity
@@ -280,6 +281,25 @@ def test_what_came_of_it_as_json(call: Callable[..., Any], store: Store, monkeyp
     assert "nothing left to do" in err
     code, out, _ = call("run", "method=full", "seed=0", f"store={store.path}", "--json")
     assert json.loads(out)["record"]["status"] == "done"
+
+
+def test_a_halted_sweep_has_its_outcome_as_json(
+    call: Callable[..., Any], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script reads of a full disk what ran before it; the sentence on the disk is on the error stream."""
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise Halted(f"store={store.path}: it cannot be written. Free space")
+
+    monkeypatch.setattr("harness.execution.rounds.run", full)
+    words = "sweep", "method=full,none", "seed=0", f"store={store.path}"
+    code, out, err = call(*words, "--json")
+    outcome = json.loads(out)
+    assert (code, outcome["exit_code"], outcome["counts"]) == (1, 1, {"missing": 2})
+    assert "Free space" in err
+    code, out, err = call(*words)
+    assert (code, out) == (1, "")
+    assert "Free space" in err
 
 
 @pytest.mark.parametrize("verb", ["run", "sweep", "plan", "status", "show", "why", "store", "list", "doctor"])

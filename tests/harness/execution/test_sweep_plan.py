@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.config.launchers import Launcher
-from harness.config.schema import Cell, Runtime
+from harness.config.schema import Cell, RecipeConfig, Runtime
 from harness.errors import Impossible, UsageError
 from harness.execution import sweep, sweep_plan
 from harness.execution.sweep_plan import SweepOptions, SweepPlan
@@ -141,3 +141,17 @@ def test_a_probe_of_the_weights_is_refused_before_anything_runs_where_none_are_k
         return
     with pytest.raises(UsageError, match=f"keep=none: probe={probe} reads the trained weights"):
         sweep_plan.decide(store, [cell("good", 0)], options)
+
+
+def test_a_head_that_nothing_trained_answers_at_random(cell: Make) -> None:
+    """The note names each model once; steps train a head, parents bring a trained one, other objectives have none."""
+
+    def drawn(steps: int = 0, objective: str = "classifier", **other: Any) -> Cell:
+        return replace(cell(**other), objective=objective, recipe=RecipeConfig(steps=steps))
+
+    def lines(*many: Cell) -> list[str]:
+        return [line for line in sweep_plan.notes(many) if "draws its head" in line]
+
+    assert [line[:39] for line in lines(drawn(), drawn(seed=1))] == ["model stub: objective classifier draws "]
+    taught = replace(drawn(), parents=(("a", "0" * 64),))
+    assert lines(drawn(steps=1), drawn(objective="seq2seq"), taught) == []
