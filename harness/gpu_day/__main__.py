@@ -10,7 +10,7 @@ device's memory is `oom`, and the rest goes on. Nothing is downloaded. DELTABENC
 (g). The summary is printed, and all of it is in DIR/export and in results/reference/gpu/DEVICE.
 
 Exit code: 0 everything was measured (or is oom), 1 something failed or the time was over, 2 there is no GPU, or a
-value that a person has to correct, 130 interrupted.
+value that a person has to correct, 130 interrupted, 143 ended by SIGTERM. What was measured until then is reported.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from harness.errors import UsageError
 from harness.gpu_day import day_export, day_summary, isolated
 from harness.gpu_day.day import ENDED, WITHDRAWN, Day
 from harness.gpu_day.day_parts import PARTS, Part, shares
-from harness.processes import forkserver
+from harness.processes import forkserver, termination
 from harness.store import provenance
 
 MINUTES = 9.0
@@ -47,6 +47,13 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--only", metavar="PART,…", help=f"these parts: {', '.join(part.name for part in PARTS)}")
     given = parser.parse_args(words)
     os.environ["HF_HUB_OFFLINE"] = "1"
+    with termination.interrupting() as interruption:
+        code = _day(given)
+    return termination.TERMINATED if interruption.terminated else code
+
+
+def _day(given: argparse.Namespace) -> int:
+    """Measure as the command line asks, and return the exit code without regard to SIGTERM."""
     day = Day(given.out.resolve(), given.dry, given.model)
     try:
         end = time.time() + seconds(given.minutes)
@@ -56,6 +63,8 @@ def main(words: Sequence[str]) -> int:
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # before the first part, or while the summary is written
+        return termination.INTERRUPTED
 
 
 def seconds(minutes: float) -> float:
@@ -99,7 +108,7 @@ def measured(day: Day, parts: Sequence[Part], end: float) -> int:
             print(f"{part.letter} {part.name}: at most {max(0.0, share):.0f} s", file=sys.stderr, flush=True)
             _measure(day, part, time.time() + share)
     except KeyboardInterrupt:
-        code = 130
+        code = termination.INTERRUPTED
     rows = [row for part in parts for row in day.rows(part.name)]
     lacking = [part.name for part in parts if not day.rows(part.name)]
     print(day_summary.text(day))

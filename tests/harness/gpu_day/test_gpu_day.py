@@ -1,6 +1,8 @@
 """The control flow of a day: shares of the time, failures that cost one part, resuming, exit codes, the summary."""
 
 import json
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -81,12 +83,17 @@ def test_the_same_command_goes_on(go: Callable[..., int]) -> None:
     assert asked == ["one", "two", "three", "three"]
 
 
-def test_an_interrupted_day_keeps_its_rows(go: Callable[..., int], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_day_keeps_its_rows(
+    go: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str], number: int, code: int
+) -> None:
     def interrupted(day: Day, deadline: float) -> Iterator[Row]:
         yield {"name": "first", "status": "done"}
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), number)
+        yield {"name": "second", "status": "done"}
 
-    assert go([part("good", interrupted), part("later", failing)]) == 130
+    assert go([part("good", interrupted), part("later", failing)]) == code
+    assert "first: done" in capsys.readouterr().out
     assert [row["name"] for row in Day(tmp_path / "day", dry=True).rows("good")] == ["first"]
 
 
