@@ -8,6 +8,7 @@ from harness.errors import UsageError
 
 NEW_NAMES = {
     "harness.analysis.views.fields": "harness.analysis.views.field_values",
+    "harness.atomic_files": "harness.files.atomic_files",
     "harness.cell": "harness.store.identity",
     "harness.config": "harness.config.schema",
     "harness.experiments.declared_types": "harness.experiments.grids.declared_types",
@@ -21,6 +22,7 @@ NEW_NAMES = {
     "harness.experiments.rate_tuning": "harness.experiments.rates.rate_tuning",
     "harness.experiments.several_axes": "harness.experiments.rates.several_axes",
     "harness.schema": "harness.store.record",
+    "harness.strict_json": "harness.files.strict_json",
     "harness.training.parallel": "harness.training.step_parts",
     "methods": "methods.registry",
     "methods.anatomy": "methods.base",

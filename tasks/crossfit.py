@@ -12,9 +12,10 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness import assets, atomic_files
+from harness import assets
 from harness.config.schema import TaskConfig
 from harness.errors import RowsAbsent, UsageError
+from harness.files import atomic_files
 from harness.paths import located
 from tasks.base import Example, Splits, TaskRow
 

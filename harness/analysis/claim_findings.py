@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import assets, atomic_files, strict_json
+from harness import assets
 from harness.experiments import claims
 from harness.experiments.claims import Claim
 from harness.experiments.exhibits import Exhibit
 from harness.experiments.verdict import parts_of
+from harness.files import atomic_files, strict_json
 
 REFERENCE = "reference"
 OWN = "own"

@@ -10,12 +10,13 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from harness import assets, atomic_files, strict_json
+from harness import assets
 from harness.analysis import report
 from harness.analysis.output import proofs
 from harness.config import conf_files
 from harness.experiments import exhibits
 from harness.experiments.verdict import parts_of
+from harness.files import atomic_files, strict_json
 from harness.forecast import exhibit_rows
 from harness.store import archive
 

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from harness import assets, atomic_files
+from harness import assets
 from harness.analysis.study.study import published
 from harness.config import yaml_values
 from harness.config.building import build
 from harness.config.schema import MethodConfig, ModelConfig
+from harness.files import atomic_files
 from harness.models import backbone
 from harness.models.head import Head
 from methods import registry as methods

@@ -17,12 +17,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness import assets, atomic_files
+from harness import assets
 from harness.analysis.output import proofs
 from harness.analysis.output.proofs import Kind
 from harness.config import conf_files
 from harness.errors import UsageError
 from harness.experiments import exhibits
+from harness.files import atomic_files
 from harness.store import archive, fingerprint, identity, provenance
 from harness.store.archive import Run
 from harness.store.record import REPEATED

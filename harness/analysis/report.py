@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import atomic_files, errors, strict_json
+from harness import errors
 from harness.analysis.judging import judge as judge
 from harness.analysis.judging import judge_all, looks_made
 from harness.analysis.output import table
@@ -20,6 +20,7 @@ from harness.analysis.output.table import Table
 from harness.experiments import claims, view_registry
 from harness.experiments.exhibits import Exhibit
 from harness.experiments.verdict import Finding
+from harness.files import atomic_files, strict_json
 
 if TYPE_CHECKING:
     from rich.console import Console

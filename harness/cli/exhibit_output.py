@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from harness import atomic_files, strict_json, terminal
+from harness import terminal
 from harness.analysis import report
 from harness.analysis.output import table
 from harness.errors import UsageError, near
 from harness.experiments.exhibits import Exhibit
+from harness.files import atomic_files, strict_json
 from harness.store.store import Store
 
 TEXT = "text"

@@ -13,13 +13,14 @@ from dataclasses import MISSING, fields
 from functools import cache
 from typing import Any
 
-from harness import atomic_files, formatting
+from harness import formatting
 from harness.config import compose, conf_files
 from harness.config.building import bounds, type_text
 from harness.config.schema import ModelConfig, RecipeConfig, Runtime, TaskConfig
 from harness.errors import UsageError, near
 from harness.experiments.grids import options
 from harness.experiments.grids.declared_types import DERIVED
+from harness.files import atomic_files
 from methods import registry as methods
 from tasks.data import user_task
 

@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import assets, atomic_files
+from harness import assets
 from harness.cli import field_rows
 from harness.config import conf_files, launchers, yaml_safety, yaml_values
 from harness.errors import UsageError, near
 from harness.experiments import claims, exhibits, view_registry
 from harness.experiments.grids import options
+from harness.files import atomic_files
 from harness.paths import located
 from harness.probes import registry as probes
 from harness.training.objectives import registry as objectives

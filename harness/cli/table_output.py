@@ -4,10 +4,11 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 
-from harness import strict_json, terminal
+from harness import terminal
 from harness.analysis import grid_table, report
 from harness.analysis.grid_table import Choice, Shown
 from harness.analysis.output import table
+from harness.files import strict_json
 from harness.store.store import Store
 
 

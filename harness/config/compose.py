@@ -8,11 +8,12 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from harness import assets, atomic_files, environment
+from harness import assets, environment
 from harness.config import conf_files, launchers, yaml_safety, yaml_values
 from harness.config.launchers import Launcher
 from harness.config.yaml_values import Written
 from harness.errors import UsageError
+from harness.files import atomic_files
 
 LOCAL = "local"
 """Ray's address for an instance of its own, which joins no cluster that runs on this machine."""

@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from harness import assets, atomic_files
+from harness import assets
 from harness.config import yaml_safety
 from harness.errors import UsageError
+from harness.files import atomic_files
 from harness.paths import located
 
 GROUPS = ("method", "model", "task", "recipe")

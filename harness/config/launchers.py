@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from harness import atomic_files
 from harness.config import conf_files, yaml_safety, yaml_values
 from harness.config.building import parse_fields
 from harness.config.schema import runtime
 from harness.errors import UsageError, near
+from harness.files import atomic_files
 
 _PREFIX = "launcher."
 

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness import atomic_files
+from harness.files import atomic_files
 from harness.paths import cached
 
 Facts = Mapping[str, Any]

@@ -18,7 +18,7 @@ from typing import Any
 
 from harness.config.yaml_values import NULL, Written, check_colons, plain_values, split, text
 from harness.errors import UsageError, cut, near
-from harness.strict_json import unique_fields
+from harness.files.strict_json import unique_fields
 
 Names = tuple[str, ...]
 """A set of names. Order and repetition mean nothing, so it is stored sorted."""

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import atomic_files
 from harness.config import yaml_values
 from harness.errors import UsageError
+from harness.files import atomic_files
 
 CALLS = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_", "()")
 LAUNCHER = "hydra/launcher"

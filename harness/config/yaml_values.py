@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from harness import strict_json
+from harness.files import strict_json
 
 NULL, BOOL = re.compile(r"~|null|Null|NULL|"), re.compile(r"true|True|TRUE|false|False|FALSE")
 INTEGER = re.compile(r"[-+]?[0-9]{1,4000}")

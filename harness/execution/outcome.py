@@ -9,8 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness import atomic_files, failure
+from harness import failure
 from harness.config.schema import Cell, Runtime
+from harness.files import atomic_files
 from harness.processes import termination
 from harness.processes.hosts import Process
 from harness.store import attempt_folder, fingerprint, identity, provenance

@@ -12,8 +12,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness import atomic_files, environment
+from harness import environment
 from harness.execution import launch
+from harness.files import atomic_files
 
 
 def script(plan: launch.Plan, keys: Sequence[str], store: Path) -> str | None:

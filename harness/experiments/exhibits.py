@@ -17,12 +17,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness import assets, atomic_files, formatting
+from harness import assets, formatting
 from harness.config import yaml_safety, yaml_values
 from harness.config.step_load import Load, declared
 from harness.errors import UsageError, near
 from harness.experiments import claims, view_registry
 from harness.experiments.grids.blocks import CHOSEN, RATE, TUNED, Block, read_blocks, searched_on, values
+from harness.files import atomic_files
 from harness.probes import registry as probes
 
 FIELDS = (

@@ -14,11 +14,11 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from harness import strict_json
 from harness.errors import UsageError
 from harness.experiments.exhibits import Exhibit
 from harness.experiments.grids import declared_types, options
 from harness.experiments.grids.blocks import RATE, TUNED, TUNING_SEED, USUAL_SEED, Block, distinct, values
+from harness.files import strict_json
 from methods import registry as methods
 
 Chosen = Mapping[str, list[Any]]

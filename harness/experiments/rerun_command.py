@@ -7,13 +7,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from harness import atomic_files
 from harness.config import compose, conf_files, yaml_values
 from harness.config.building import build, parse_fields
 from harness.config.schema import Cell, ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import UsageError
 from harness.experiments import overrides
 from harness.experiments.grids import declared_types, options, recipe_choices
+from harness.files import atomic_files
 from harness.models import weight_files
 from methods import registry as methods
 from tasks import prompts

@@ -15,10 +15,10 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from harness import atomic_files, strict_json
 from harness.config.building import build
 from harness.config.schema import Cell, ModelConfig, RecipeConfig
 from harness.errors import UsageError
+from harness.files import atomic_files, strict_json
 from harness.models import weight_files
 from tasks import registry as tasks
 

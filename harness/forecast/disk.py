@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harness import atomic_files
 from harness.config.schema import Cell
+from harness.files import atomic_files
 from harness.store.attempt_folder import CHECKPOINTS
 from harness.store.store import Store
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import atomic_files, strict_json
 from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.experiments.exhibits import Exhibit
+from harness.files import atomic_files, strict_json
 from harness.forecast import client
 from harness.processes import forkserver
 from harness.store import identity, provenance

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import assets, atomic_files
+from harness import assets
 from harness.config import yaml_values
 from harness.config.schema import Cell
 from harness.config.step_load import Load
 from harness.errors import UsageError
 from harness.experiments.grids import grid
 from harness.experiments.grids.holes import Hole
+from harness.files import atomic_files
 from harness.store import identity
 
 Row = dict[str, Any]

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness import assets, atomic_files, private_paths
+from harness import assets, private_paths
+from harness.files import atomic_files
 from harness.gpu_day import day_summary
 from harness.gpu_day.day import Day
 from harness.gpu_day.day_parts import PARTS

@@ -8,7 +8,8 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-from harness import assets, atomic_files
+from harness import assets
+from harness.files import atomic_files
 from harness.gpu_day import isolated
 from harness.gpu_day.day import Day, Row
 from harness.gpu_day.sweeping import left

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness import strict_json
+from harness.files import strict_json
 from harness.measurement.nvml import Device, Reading
 from harness.store.attempt_folder import AttemptFolder
 

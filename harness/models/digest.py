@@ -11,9 +11,9 @@ from typing import Any
 
 import psutil
 
-from harness import atomic_files, strict_json
 from harness.config.schema import ModelConfig
 from harness.errors import UsageError
+from harness.files import atomic_files, strict_json
 
 TOKENIZER_FILES = (
     "tokenizer.json",

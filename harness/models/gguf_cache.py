@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness import atomic_files, strict_json
 from harness.errors import UsageError
+from harness.files import atomic_files, strict_json
 from harness.models import digest
 from harness.paths import CACHE, cached
 

@@ -10,8 +10,9 @@ from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
-from harness import atomic_files, network
+from harness import network
 from harness.errors import UsageError
+from harness.files import atomic_files
 
 SITE = "https://huggingface.co"
 DESCRIBING = ("*.json", "*.model", "*.txt", "*.py")  # configuration, tokenizer, code that comes with a model

@@ -7,9 +7,10 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedConfig
 
-from harness import atomic_files, failure
+from harness import failure
 from harness.config.schema import ModelConfig
 from harness.errors import UsageError
+from harness.files import atomic_files
 from harness.models import architecture, control_tokens, digest, weight_files
 from harness.models.control_tokens import Controls
 from harness.models.text_tokens import Mask, Text

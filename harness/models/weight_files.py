@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import atomic_files
 from harness.config.schema import ModelConfig
 from harness.errors import UsageError, near
+from harness.files import atomic_files
 from harness.models import digest, gguf_cache, hub, installed
 from harness.models.digest import BYTES, TOKENIZER_FILES
 from harness.paths import located

@@ -17,8 +17,9 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from harness import failure, strict_json
+from harness import failure
 from harness.config.schema import Runtime
+from harness.files import strict_json
 from harness.measurement import freed_memory
 from harness.models import digest
 from harness.store import fingerprint, identity

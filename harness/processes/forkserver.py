@@ -30,8 +30,8 @@ from typing import Any
 import psutil
 
 from harness import environment, failure
-from harness.atomic_files import read_json
 from harness.errors import UsageError
+from harness.files.atomic_files import read_json
 from harness.processes import child, temporary_folders
 
 PRELOAD = ("torch", "torch._dynamo", "transformers", "harness.run")

@@ -15,9 +15,9 @@ import torch
 from transformers import PreTrainedConfig
 from transformers.utils import logging
 
-from harness import atomic_files
 from harness.config.schema import Cell, MethodConfig
 from harness.errors import UsageError
+from harness.files import atomic_files
 from harness.models import weight_files
 from harness.sharing import scored_task
 from harness.sharing.forms import FILES, METHOD, TENSORS, wrong

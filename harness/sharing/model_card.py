@@ -10,10 +10,11 @@ from typing import Any
 
 import yaml
 
-from harness import atomic_files, private_paths
+from harness import private_paths
 from harness.config.schema import Cell
 from harness.errors import UsageError, shown
 from harness.experiments import rerun_command
+from harness.files import atomic_files
 from harness.sharing import scored_task
 from harness.sharing.forms import wrong
 from harness.sharing.scored_task import ScoredTask

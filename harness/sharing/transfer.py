@@ -9,8 +9,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from harness import atomic_files, failure, paths
+from harness import failure, paths
 from harness.errors import UsageError
+from harness.files import atomic_files
 from harness.models.hub import SITE
 from harness.processes import temporary_folders
 from harness.sharing import forms, model_card

@@ -6,8 +6,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import atomic_files, private_paths, strict_json
+from harness import private_paths
 from harness.errors import UsageError
+from harness.files import atomic_files, strict_json
 from harness.store import columns, fingerprint, identity
 from harness.store.attempt_folder import CHECKPOINTS
 from harness.store.record import scores, summarise

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from harness import atomic_files, strict_json
+from harness.files import atomic_files, strict_json
 from tasks.metrics import row_figures
 from tasks.metrics.row_figures import Packed
 

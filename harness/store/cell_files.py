@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from harness import atomic_files
 from harness.errors import UsageError
+from harness.files import atomic_files
 from harness.store import record
 from harness.store.attempt_folder import RECORD, AttemptFolder
 from harness.store.record import displaces, summarise

@@ -16,8 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import atomic_files
 from harness.errors import UsageError
+from harness.files import atomic_files
 from harness.store import attempt_folder, lease
 from harness.store.attempt_folder import CHECKPOINT
 from harness.store.cell_files import KEY, check_own, listing

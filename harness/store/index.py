@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from harness import atomic_files, strict_json
+from harness.files import atomic_files, strict_json
 from harness.store import record
 from harness.store.cell_files import CellFiles
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import psutil
 
-from harness import atomic_files, strict_json
+from harness.files import atomic_files, strict_json
 
 STALE_S = 60.0
 """Seconds without a heartbeat after which a holder on another machine counts as ended."""

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import atomic_files
 from harness.errors import UsageError
+from harness.files import atomic_files
 from harness.store import identity, lease, requested_grids
 from harness.store.attempt_folder import CHECKPOINT, OUTCOME, RECORD, RESUMED, TRACE
 from harness.store.record import FINAL

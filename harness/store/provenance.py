@@ -12,7 +12,8 @@ from typing import Any
 
 import psutil
 
-from harness import assets, atomic_files
+from harness import assets
+from harness.files import atomic_files
 
 PACKAGES = (
     "torch",

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import atomic_files, strict_json
 from harness.config.schema import Cell
+from harness.files import atomic_files, strict_json
 from harness.store import identity
 from harness.store.cell_files import KEY, check_own, listing
 

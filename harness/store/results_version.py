@@ -13,8 +13,8 @@ from itertools import chain, combinations, islice
 from pathlib import Path
 from typing import Any
 
-from harness import atomic_files
 from harness.config.schema import RecipeConfig, TaskConfig
+from harness.files import atomic_files
 
 FILE = Path(__file__).with_name("golden_results.json")
 SHARED = ("inputs", "training")

@@ -21,9 +21,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from harness import atomic_files, strict_json
 from harness.config.schema import Cell
 from harness.errors import UsageError
+from harness.files import atomic_files, strict_json
 from harness.store import fingerprint, identity, index, lease, record
 from harness.store.attempt_folder import CURVE, FILE, RECORD, AttemptFolder
 from harness.store.cell_files import KEY, CellFiles, Summary, check_own, listing

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from harness import atomic_files
 from harness.config.schema import Cell
 from harness.errors import UsageError
+from harness.files import atomic_files
 from harness.models import backbone as models
 from harness.models import tensor_reader, tokenizer
 from harness.store.attempt_folder import delta_file

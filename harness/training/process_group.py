@@ -18,9 +18,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from harness import atomic_files, failure
+from harness import failure
 from harness.config.schema import Cell, Runtime
 from harness.environment import STOP_AT
+from harness.files import atomic_files
 from harness.processes import child, gpu_leases, temporary_folders
 from harness.store.attempt_folder import CHECKPOINT, AttemptFolder
 

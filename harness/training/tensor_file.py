@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from harness import atomic_files
+from harness.files import atomic_files
 
 
 class Broken(ValueError):

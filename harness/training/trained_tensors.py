@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from harness import atomic_files
 from harness.config.schema import Cell
 from harness.errors import UsageError
+from harness.files import atomic_files
 from harness.store.attempt_folder import FILE, AttemptFolder
 from harness.store.store import Store, trained
 from methods.backbone.trainable_parameters import trainable

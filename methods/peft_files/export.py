@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness import atomic_files
 from harness.errors import UsageError
+from harness.files import atomic_files
 from harness.models import tensor_reader
 from methods.attachment.delta_state import delta_state, load_delta_state
 from methods.backbone.roles import Part, family, heads

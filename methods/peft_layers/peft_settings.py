@@ -11,8 +11,8 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harness import strict_json
 from harness.errors import UsageError, near
+from harness.files import strict_json
 from methods.peft_layers.peft_types import FIELDS, REFUSED, REFUSED_STARTS, RUNS, STARTS
 
 START = "init_lora_weights"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from harness.errors import UsageError, shown
-from harness.strict_json import unique_fields
+from harness.files.strict_json import unique_fields
 from tasks.data import nested_fields
 from tasks.data.nested_fields import FieldAbsent
 from tasks.data.split_files import SUFFIXES

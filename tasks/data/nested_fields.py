@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from harness import strict_json
 from harness.config.yaml_values import flow
 from harness.errors import UsageError, near
+from harness.files import strict_json
 from harness.nearest import closest
 
 

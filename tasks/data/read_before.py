@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import atomic_files
+from harness.files import atomic_files
 from tasks.base import Example
 
 MOST_ROWS = 200_000

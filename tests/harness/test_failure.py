@@ -18,8 +18,9 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
-from harness import atomic_files, failure
+from harness import failure
 from harness.errors import UsageError
+from harness.files import atomic_files
 from harness.training import tensor_file
 from tests.harness.small_files import small_files
 

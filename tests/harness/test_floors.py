@@ -16,6 +16,7 @@ from harness import assets
 ROOT = assets.root()
 FLOORS = (
     "harness",
+    "harness.files",
     "harness.config",
     "tasks.templates",
     "tasks.base",

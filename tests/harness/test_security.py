@@ -257,7 +257,7 @@ READERS = {
 }  # fmt: skip
 OPENERS = ("os", "io", "gzip", "bz2", "lzma", "zipfile", "tarfile", "codecs", "mmap")
 READ_ELSEWHERE = {
-    "harness/atomic_files.py": "the one way",
+    "harness/files/atomic_files.py": "the one way",
     "harness/store/imported_source.py": "our own source",
     "harness/gpu_day/isolated.py": "logs that are written",
     "harness/models/control_tokens.py": "a tokenizer that is loaded",
@@ -295,7 +295,7 @@ def _mode(call: ast.Call) -> bool:
 
 
 def _reading(path: Path) -> set[str]:
-    """How a file of ours reads, beside harness/atomic_files.py."""
+    """How a file of ours reads, beside harness/files/atomic_files.py."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):

@@ -8,8 +8,9 @@ import hashlib
 from dataclasses import dataclass
 from functools import cache
 
-from harness import assets, atomic_files
+from harness import assets
 from harness.config import yaml_values
+from harness.files import atomic_files
 
 COLOURS = (
     ("#0072B2", "#4FA8E0"), ("#D55E00", "#F28A3C"), ("#009E73", "#35C79B"), ("#CC79A7", "#E09CC3"),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import atomic_files
+from harness.files import atomic_files
 from harness.store import fingerprint, results_version
 from harness.store.archive import Run
 from harness.store.fingerprint import LIBRARIES, ROWS, Subject

@@ -2,7 +2,8 @@
 
 import re
 
-from harness import assets, atomic_files
+from harness import assets
+from harness.files import atomic_files
 
 FILE = "sources.bib"
 _ENTRY = re.compile(r"^@\w+\{.*?^\}", re.DOTALL | re.MULTILINE)

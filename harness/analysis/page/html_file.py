@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import atomic_files
 from harness.analysis.output import method_looks
 from harness.analysis.page import attempt_rows, exhibit_parts, normal_scores, packed
 from harness.analysis.page.attempt_rows import Attempt, Commands
 from harness.analysis.page.sources import Content
+from harness.files import atomic_files
 from harness.store.provenance import own_version
 
 if TYPE_CHECKING:

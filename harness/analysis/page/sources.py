@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness import assets, atomic_files, private_paths
+from harness import assets, private_paths
 from harness.analysis import grid_table, report
 from harness.analysis.output import proofs, table
 from harness.analysis.output.table import Table
@@ -19,6 +19,7 @@ from harness.config import conf_files
 from harness.errors import UsageError, near
 from harness.experiments import exhibits
 from harness.experiments.exhibits import Exhibit
+from harness.files import atomic_files
 from harness.store import archive, identity, requested_grids
 from harness.store.archive import Run
 from harness.store.attempt_folder import FILE

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from harness import atomic_files
 from harness.config import conf_files, yaml_values
 from harness.errors import plain
 from harness.experiments.grids import labels
+from harness.files import atomic_files
 from harness.probes import registry as probes
 from harness.probes import train_sample
 from harness.store.archive import Run

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness import atomic_files
 from harness.analysis.study import collapse, estimates, frame, looks, open_rates, selection
 from harness.analysis.study.selection import Panel
 from harness.errors import UsageError
 from harness.experiments.exhibits import Exhibit
+from harness.files import atomic_files
 from harness.store import archive
 
 if TYPE_CHECKING:

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness import atomic_files
 from harness.analysis.output import rate_marks
 from harness.analysis.output.notes import label
 from harness.analysis.output.table import MISSING, Entry, Table, word
 from harness.analysis.study import selection
 from harness.analysis.study.study import Study
 from harness.config import conf_files, yaml_values
+from harness.files import atomic_files
 from harness.formatting import rate
 
 if TYPE_CHECKING:

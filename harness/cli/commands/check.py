@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import assets, atomic_files, strict_json, terminal
+from harness import assets, terminal
 from harness.analysis import agreement, judging, report
 from harness.analysis.agreement import Compared
 from harness.analysis.output import proofs, table
@@ -41,6 +41,7 @@ from harness.experiments.grids import grid
 from harness.experiments.grids.blocks import Block
 from harness.experiments.rerun_command import exhibit_words
 from harness.experiments.verdict import Finding
+from harness.files import atomic_files, strict_json
 from harness.forecast import exhibit_rows
 from harness.paths import located
 from harness.store import archive, identity

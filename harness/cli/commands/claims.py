@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from harness import formatting, strict_json, terminal
+from harness import formatting, terminal
 from harness.analysis import claim_findings
 from harness.analysis.claim_findings import Judged, Stated
 from harness.cli import fitting
@@ -23,6 +23,7 @@ from harness.config import conf_files
 from harness.errors import UsageError, near
 from harness.experiments import exhibits
 from harness.experiments.verdict import VERDICTS
+from harness.files import strict_json
 
 HERE = Path("results") / "exhibits"
 

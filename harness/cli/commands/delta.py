@@ -19,12 +19,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness import strict_json
 from harness.cli import command_line
 from harness.config import compose
 from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError, near
 from harness.experiments.grids import grid
+from harness.files import strict_json
 from harness.paths import named
 from harness.sharing import model_card, scored_task
 from harness.sharing.new_folder import new_folder

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import atomic_files, terminal
+from harness import terminal
 from harness.cli import fitting
 from harness.config import compose, conf_files, launchers, yaml_values
 from harness.config.building import build
@@ -23,6 +23,7 @@ from harness.errors import UsageError
 from harness.execution import sweep
 from harness.execution.trackers import follower
 from harness.experiments.grids import options
+from harness.files import atomic_files
 from harness.measurement import cpu_features, cuda_devices, nvml
 from harness.paths import located
 from harness.processes import forkserver

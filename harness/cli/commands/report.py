@@ -12,11 +12,11 @@ import argparse
 import time
 from pathlib import Path
 
-from harness import atomic_files
 from harness.analysis.page import html_file, sources
 from harness.cli import command_line
 from harness.config import compose
 from harness.errors import UsageError, plain
+from harness.files import atomic_files
 from harness.formatting import count
 from harness.paths import located
 from harness.store.store import Store

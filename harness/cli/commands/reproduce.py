@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import atomic_files, terminal
+from harness import terminal
 from harness.analysis import report
 from harness.cli import all_exhibits, command_line, exhibit_output, request, seed_budget, until_decided
 from harness.cli.exhibit_output import Output
@@ -41,6 +41,7 @@ from harness.experiments.grids.blocks import Block
 from harness.experiments.rates import rate_tuning
 from harness.experiments.rates.planned import Planned
 from harness.experiments.rerun_command import exhibit_words
+from harness.files import atomic_files
 from harness.forecast import device_fit, dry_run, exhibit_rows, gpu_hours
 from harness.paths import located
 from harness.probes import registry as probes

@@ -14,12 +14,12 @@ import contextlib
 import json
 import sys
 
-from harness import strict_json
 from harness.cli import command_line, record_text, request
 from harness.cli.commands.show import look
 from harness.errors import UsageError
 from harness.execution import sweep
 from harness.experiments.grids import grid, parent_order
+from harness.files import strict_json
 from harness.store import identity
 from harness.store.store import Store
 

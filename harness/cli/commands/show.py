@@ -11,11 +11,11 @@ import json
 import sys
 from typing import Any
 
-from harness import atomic_files, strict_json
 from harness.cli import command_line, record_text
 from harness.config import compose
 from harness.errors import UsageError, plain
 from harness.experiments.rerun_command import command, missing
+from harness.files import atomic_files, strict_json
 from harness.paths import located
 from harness.store import identity
 from harness.store.attempt_folder import LOG

@@ -15,11 +15,12 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from harness import formatting, strict_json
+from harness import formatting
 from harness.cli import command_line
 from harness.config import compose
 from harness.config.schema import Cell
 from harness.errors import UsageError, plain
+from harness.files import strict_json
 from harness.models import weight_files
 from harness.store import fingerprint, identity
 from harness.store.store import Store

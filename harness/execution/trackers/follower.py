@@ -16,9 +16,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness import atomic_files
 from harness.config.schema import Cell
 from harness.errors import UsageError
+from harness.files import atomic_files
 from harness.store import identity
 from harness.store.attempt_folder import CURVE
 from harness.store.store import Store

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from harness import atomic_files
 from harness.config.schema import Cell
 from harness.errors import NotApplicable, UsageError
+from harness.files import atomic_files
 from harness.store.attempt_folder import PREDICTIONS as FILE
 from harness.store.attempt_folder import AttemptFolder
 from tasks import registry as tasks

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from harness import atomic_files
+from harness.files import atomic_files
 from harness.probes.judging.chat_client import Endpoint, Refused
 from harness.store.attempt_folder import AttemptFolder
 

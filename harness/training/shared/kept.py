@@ -11,8 +11,8 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from harness import strict_json
 from harness.config.schema import Cell, ModelConfig
+from harness.files import strict_json
 from harness.models import architecture, tokenizer, unknown_tokens
 from harness.models import backbone as models
 from harness.models.head import Head

@@ -11,7 +11,7 @@ import torch
 import transformers
 from transformers import PreTrainedModel
 
-from harness import atomic_files
+from harness.files import atomic_files
 from tasks.microworld import corpus, lexicon, vocabulary
 from tasks.microworld.pretraining.backbones import Backbone
 

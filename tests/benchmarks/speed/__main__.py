@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from harness import assets, atomic_files
+from harness import assets
+from harness.files import atomic_files
 from tests.benchmarks.speed import report
 from tests.benchmarks.speed.parts import ORDER, chosen, there
 

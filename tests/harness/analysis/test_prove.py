@@ -4,11 +4,12 @@ import dataclasses
 
 import pytest
 
-from harness import assets, atomic_files
+from harness import assets
 from harness.analysis import prove
 from harness.analysis.output import proofs
 from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import UsageError
+from harness.files import atomic_files
 from harness.store import archive, fingerprint, identity, provenance, results_version
 from harness.store.archive import Run
 

@@ -11,7 +11,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import atomic_files
 from harness.analysis import report
 from harness.analysis.output import proofs
 from harness.analysis.study import open_rates
@@ -19,6 +18,7 @@ from harness.cli.commands import check, reproduce
 from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import UsageError
 from harness.experiments import exhibits
+from harness.files import atomic_files
 from harness.store import archive, identity
 from harness.store.store import Store
 

@@ -152,7 +152,7 @@ def test_a_store_that_cannot_be_written_is_a_usage_error(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("harness.atomic_files.write_json", full)
+    monkeypatch.setattr("harness.files.atomic_files.write_json", full)
     with pytest.raises(UsageError, match="No space left"):
         drain([cell()])
 

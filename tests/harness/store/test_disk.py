@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from harness import atomic_files
 from harness.cli import dispatch
 from harness.config.schema import Cell, Runtime
 from harness.errors import Halted, UsageError
 from harness.execution import sweep
+from harness.files import atomic_files
 from harness.store import identity, lease
 from harness.store.store import SCHEMA, Store
 

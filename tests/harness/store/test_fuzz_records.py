@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from harness import atomic_files, strict_json
 from harness.analysis.study import frame
 from harness.cli import dispatch, record_text
 from harness.errors import UsageError
+from harness.files import atomic_files, strict_json
 from harness.store import archive, identity, merge, requested_grids
 from harness.store import record as schema
 from harness.store.store import Store

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from harness import atomic_files, strict_json
 from harness.cli.commands.show import look
 from harness.config.schema import Cell
 from harness.errors import UsageError
+from harness.files import atomic_files, strict_json
 from harness.store import archive, fingerprint, identity
 from harness.store.store import SCHEMA, Store
 from tests.harness.conftest import OtherRows

@@ -23,7 +23,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import failure, formatting, strict_json
+from harness import failure, formatting
+from harness.files import strict_json
 
 if TYPE_CHECKING:
     from torch import Tensor

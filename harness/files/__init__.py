@@ -1,0 +1,1 @@
+"""Files on the disk: written whole or not at all, read only where they are plain and bounded. Torch is not imported."""
