@@ -15,7 +15,7 @@ from pathlib import Path
 from harness import assets
 from harness.config.schema import TaskConfig
 from harness.errors import RowsAbsent, UsageError
-from harness.files import atomic_files
+from harness.files import plain_files
 from harness.paths import located
 from tasks.base import Example, Splits, TaskRow
 
@@ -61,7 +61,7 @@ def _stem(folder: Path, name: str, seed: int) -> str:
 def _read(path: Path, split: str) -> tuple[Example, ...]:
     """Return the rows of a file; lines without an output are left out, as in its dataloader."""
     try:
-        lines = atomic_files.read_bytes(path, linked=True).decode("utf-8-sig").split("\n")
+        lines = plain_files.read_bytes(path, linked=True).decode("utf-8-sig").split("\n")
     except (OSError, ValueError) as error:
         unread = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
         reason = error.strerror if isinstance(error, OSError) else unread
@@ -78,7 +78,7 @@ def _read(path: Path, split: str) -> tuple[Example, ...]:
 
 
 def _table() -> Mapping[str, TaskRow]:
-    lines = atomic_files.read_text(assets.published() / TABLE).splitlines()
+    lines = plain_files.read_text(assets.published() / TABLE).splitlines()
     rows = csv.DictReader(line for line in lines if not line.startswith("#"))
     return {f"crossfit/{row['task']}": _task(row) for row in rows}
 

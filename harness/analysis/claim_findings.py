@@ -14,7 +14,7 @@ from harness.experiments import claims
 from harness.experiments.claims import Claim
 from harness.experiments.exhibits import Exhibit
 from harness.experiments.verdict import parts_of
-from harness.files import atomic_files, strict_json
+from harness.files import plain_files, strict_json
 
 REFERENCE = "reference"
 OWN = "own"
@@ -93,7 +93,7 @@ def _read(path: Path, run: str) -> Iterator[Judged]:
     """Yield the findings of a file; none where it is absent."""
     if not path.is_file():
         return
-    for content in strict_json.parse(atomic_files.read_text(path))["findings"]:
+    for content in strict_json.parse(plain_files.read_text(path))["findings"]:
         yield Judged(run, str(content["model"]), str(content["verdict"]), parts_of(content)[1], content)
 
 

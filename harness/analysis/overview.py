@@ -16,7 +16,7 @@ from harness.analysis.output import proofs
 from harness.config import conf_files
 from harness.experiments import exhibits
 from harness.experiments.verdict import parts_of
-from harness.files import atomic_files, strict_json
+from harness.files import plain_files, strict_json
 from harness.forecast import exhibit_rows
 from harness.store import archive
 
@@ -53,7 +53,7 @@ def draw_pages(folder: Path, names: Collection[str] = ()) -> Iterator[str]:
     for path in sorted(folder.glob("*/exhibit.json")):
         if names and path.parent.name not in names:
             continue
-        index, place = atomic_files.read_json(path), path.parent
+        index, place = plain_files.read_json(path), path.parent
         exhibit = exhibits.load(place.name, conf_files.folders()[:-1])
         home = folder / exhibit.cells_of
         runs = exhibit_rows.load(place) if exhibit.forecast else archive.from_archive(home / archive.ARCHIVE)
@@ -66,7 +66,7 @@ def draw_pages(folder: Path, names: Collection[str] = ()) -> Iterator[str]:
 def findings_in(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield every finding of the runs in a folder with the name of its exhibit."""
     for path in sorted(folder.glob("*/claims.json")):
-        for finding in strict_json.parse(atomic_files.read_text(path))["findings"]:
+        for finding in strict_json.parse(plain_files.read_text(path))["findings"]:
             yield path.parent.name, finding
 
 
@@ -93,7 +93,7 @@ def _without(folder: Path) -> str:
 
 def _judged(folder: Path) -> bool:
     path = folder / "claims.json"
-    return path.is_file() and bool(strict_json.parse(atomic_files.read_text(path))["findings"])
+    return path.is_file() and bool(strict_json.parse(plain_files.read_text(path))["findings"])
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from harness.analysis.study.study import published
 from harness.config import yaml_values
 from harness.config.building import build
 from harness.config.schema import MethodConfig, ModelConfig
-from harness.files import atomic_files
+from harness.files import plain_files
 from harness.models import backbone
 from harness.models.head import Head
 from methods import registry as methods
@@ -122,7 +122,7 @@ def _printed(table: str, column: str, model: str, where: Mapping[str, str]) -> s
 def _backbone(name: str, head: str) -> Any:
     """Return a frozen backbone without weights."""
     path = assets.conf() / "model" / f"{name}.yaml"
-    values = yaml_values.load(atomic_files.read_text(path))
+    values = yaml_values.load(plain_files.read_text(path))
     return backbone.outline(build(ModelConfig, values, "model"), Head(head))
 
 

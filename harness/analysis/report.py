@@ -20,7 +20,7 @@ from harness.analysis.output.table import Table
 from harness.experiments import claims, view_registry
 from harness.experiments.exhibits import Exhibit
 from harness.experiments.verdict import Finding
-from harness.files import atomic_files, strict_json
+from harness.files import atomic_files, plain_files, strict_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -124,14 +124,14 @@ def digest(exhibit: Exhibit, scale: str, records: Iterable[str]) -> str:
     """Return one digest of everything that a rendering depends on: records, exhibit, published numbers, this code."""
     sources = [exhibit.path, *([exhibit.published] if exhibit.published else [])]
     sources += sorted(Path(__file__).parent.rglob("*.py"))
-    parts = [scale, *sorted(records), *(atomic_files.read_text(path) for path in sources)]
+    parts = [scale, *sorted(records), *(plain_files.read_text(path) for path in sources)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def current(folder: Path, inputs: str) -> bool:
     """Return whether the folder contains a rendering of exactly these inputs."""
     try:
-        index = strict_json.parse(atomic_files.read_text(folder / INDEX))
+        index = strict_json.parse(plain_files.read_text(folder / INDEX))
     except (OSError, ValueError):
         return False
     same = isinstance(index, dict) and index.get("inputs") == inputs
@@ -142,7 +142,7 @@ def show(folder: Path, console: "Console") -> None:
     """Print a rendered exhibit in the terminal: tables, notes, paths of the figures, and a sentence per claim."""
     from rich.text import Text
 
-    index = strict_json.parse(atomic_files.read_text(folder / INDEX))
+    index = strict_json.parse(plain_files.read_text(folder / INDEX))
     console.print(Text(f"{index['title']} (scale {index['scale']})", style="bold"))
     for note in index["labels"]:
         console.print(Text(f"  {note}", style="dim"))

@@ -12,7 +12,7 @@ from harness.analysis import report
 from harness.analysis.output import table
 from harness.errors import UsageError, near
 from harness.experiments.exhibits import Exhibit
-from harness.files import atomic_files, strict_json
+from harness.files import atomic_files, plain_files, strict_json
 from harness.store.store import Store
 
 TEXT = "text"
@@ -51,7 +51,7 @@ def chosen(form: str, opened: bool) -> Iterator[Output]:
 
 def written(folder: Path, form: str) -> str:
     """Return the tables of a rendered exhibit in a form for programs; as JSON with verdicts and keys."""
-    content = atomic_files.read_text(folder / report.INDEX)
+    content = plain_files.read_text(folder / report.INDEX)
     tables = [table.from_json(made) for made in strict_json.parse(content)["tables"]]
     names = dict.fromkeys(made.name for made in tables)
     if form == "json":

@@ -20,7 +20,7 @@ from harness.config.schema import ModelConfig, RecipeConfig, Runtime, TaskConfig
 from harness.errors import UsageError, near
 from harness.experiments.grids import options
 from harness.experiments.grids.declared_types import DERIVED
-from harness.files import atomic_files
+from harness.files import plain_files
 from methods import registry as methods
 from tasks.data import user_task
 
@@ -159,7 +159,7 @@ def _bases(module: str) -> list[str]:
 def _tree(module: str) -> ast.Module:
     """Return a module's syntax; the module is not imported."""
     spec = importlib.util.find_spec(module)
-    return ast.parse(atomic_files.read_text(spec.origin) if spec and spec.origin else "")
+    return ast.parse(plain_files.read_text(spec.origin) if spec and spec.origin else "")
 
 
 WORDS = {

@@ -16,7 +16,7 @@ from harness.config import conf_files, launchers, yaml_safety, yaml_values
 from harness.errors import UsageError, near
 from harness.experiments import claims, exhibits, view_registry
 from harness.experiments.grids import options
-from harness.files import atomic_files
+from harness.files import plain_files
 from harness.paths import located
 from harness.probes import registry as probes
 from harness.training.objectives import registry as objectives
@@ -121,7 +121,7 @@ def _view(name: str, usable: Sequence[exhibits.Exhibit]) -> dict[str, Any]:
 def _first_paragraph(module: str, function: str) -> str:
     """Return the first paragraph of a function's docstring without its "Return", from the source; "" without one."""
     spec = importlib.util.find_spec(module)
-    body = ast.parse(atomic_files.read_text(spec.origin)).body if spec and spec.origin else []
+    body = ast.parse(plain_files.read_text(spec.origin)).body if spec and spec.origin else []
     named = (node for node in body if isinstance(node, ast.FunctionDef) and node.name == function)
     text = next(((ast.get_docstring(node) or "").split("\n\n")[0] for node in named), "").removeprefix("Return ")
     line = " ".join(text.split())
@@ -194,7 +194,7 @@ def _on_hub(row: TaskRow) -> bool:
 def _own(path: Path | None) -> Facts:
     """Return the facts of a user's task; a broken YAML gives empty facts and is reported when it is used."""
     try:
-        content = yaml_values.load(atomic_files.read_text(path)) if path else None
+        content = yaml_values.load(plain_files.read_text(path)) if path else None
     except (OSError, ValueError):
         content = None
     content = content if isinstance(content, dict) else {}

@@ -13,7 +13,7 @@ from harness.config import conf_files, launchers, yaml_safety, yaml_values
 from harness.config.launchers import Launcher
 from harness.config.yaml_values import Written
 from harness.errors import UsageError
-from harness.files import atomic_files
+from harness.files import plain_files
 
 LOCAL = "local"
 """Ray's address for an instance of its own, which joins no cluster that runs on this machine."""
@@ -69,7 +69,7 @@ def defaults() -> dict[str, Any]:
 def _defaults(path: Path, version: tuple[int, int]) -> dict[str, Any]:
     """Return what `defaults` reads. version: of the file, which a grid with many combinations asks for often."""
     try:
-        content = yaml_values.load(atomic_files.read_text(path))
+        content = yaml_values.load(plain_files.read_text(path))
         yaml_safety.check_references(content, path)
         listed = content.pop("defaults")
         chosen = {group: name for entry in listed if isinstance(entry, dict) for group, name in entry.items()}
@@ -177,7 +177,7 @@ def _source() -> str:
 
         def load_config(self, config_path: str) -> ConfigResult:
             path = Path(self.path, self._normalize_file_name(config_path))
-            text = atomic_files.read_text(path)
+            text = plain_files.read_text(path)
             try:
                 content, header = yaml_values.load(text), self._get_header_dict(text)
                 if header.get("package") and config_path.partition("/")[0] in conf_files.GROUPS:
@@ -217,7 +217,7 @@ def _complete(path: Path) -> dict[str, Any] | None:
     Hydra takes milliseconds for each file, and it reports the errors.
     """
     try:
-        text = atomic_files.read_text(path)
+        text = plain_files.read_text(path)
         content = yaml_values.load(text)
     except (OSError, ValueError):
         return None

@@ -8,7 +8,7 @@ from pathlib import Path
 from harness import assets
 from harness.config import yaml_safety
 from harness.errors import UsageError
-from harness.files import atomic_files
+from harness.files import plain_files
 from harness.paths import located
 
 GROUPS = ("method", "model", "task", "recipe")
@@ -68,7 +68,7 @@ def _files(group: str, searched: tuple[Path, ...]) -> Mapping[str, Path]:
 
 def _text(path: Path) -> str:
     try:
-        return atomic_files.read_bytes(path, atomic_files.MOST_TEXT, linked=True).decode("utf-8", errors="replace")
+        return plain_files.read_bytes(path, plain_files.MOST_TEXT, linked=True).decode("utf-8", errors="replace")
     except (OSError, ValueError):
         return ""
 

@@ -17,7 +17,7 @@ from harness.config import conf_files, yaml_safety, yaml_values
 from harness.config.building import parse_fields
 from harness.config.schema import runtime
 from harness.errors import UsageError, near
-from harness.files import atomic_files
+from harness.files import plain_files
 
 _PREFIX = "launcher."
 
@@ -125,7 +125,7 @@ def declared(name: str) -> dict[str, Any]:
     """
     path = conf_files.files("launcher")[name]
     try:
-        content = yaml_values.load(atomic_files.read_text(path))
+        content = yaml_values.load(plain_files.read_text(path))
         yaml_safety.check_references(content, path, own=True)
         return dict(yaml_values.plain_values((content or {}).get("launcher") or {}))
     except (OSError, AttributeError, TypeError, ValueError) as error:

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.files import atomic_files
+from harness.files import atomic_files, plain_files
 from harness.paths import cached
 
 Facts = Mapping[str, Any]
@@ -50,13 +50,13 @@ def sources(*packages: str) -> str:
 
 
 def _contents(files: Iterable[Path]) -> list[str]:
-    return [hashlib.sha256(atomic_files.read_bytes(file, linked=True)).hexdigest() for file in files]
+    return [hashlib.sha256(plain_files.read_bytes(file, linked=True)).hexdigest() for file in files]
 
 
 @cache
 def _parsed(place: Path, changed: int) -> Facts:
     """Return the content of a file as it was when it had this time of change."""
-    content = atomic_files.read_json(place)
+    content = plain_files.read_json(place)
     if not isinstance(content, dict):
         raise ValueError("this is no map of facts")
     return content

@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.config import yaml_values
 from harness.errors import UsageError
-from harness.files import atomic_files
+from harness.files import plain_files
 
 CALLS = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_", "()")
 LAUNCHER = "hydra/launcher"
@@ -39,7 +39,7 @@ def check(folder: Path, groups: Sequence[str]) -> None:
     places = [*folder.glob("*.yaml"), *(path for group in groups for path in (folder / group).rglob("*.yaml"))]
     for path in sorted(places):
         try:
-            text = atomic_files.read_text(path)
+            text = plain_files.read_text(path)
             content = yaml_values.load(text)
         except (OSError, ValueError):
             continue
@@ -61,7 +61,7 @@ def check_references(content: Any, path: Path, own: bool = False) -> None:
 def trouble(path: Path, own: bool = False) -> str:
     """Return why a YAML cannot be used, as a sentence; "" where no reason is known."""
     try:
-        check_references(yaml_values.load(atomic_files.read_text(path)), path, own)
+        check_references(yaml_values.load(plain_files.read_text(path)), path, own)
     except UsageError as error:
         return str(error)
     except (OSError, ValueError) as error:

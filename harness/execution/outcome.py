@@ -11,7 +11,7 @@ from typing import Any
 
 from harness import failure
 from harness.config.schema import Cell, Runtime
-from harness.files import atomic_files
+from harness.files import plain_files
 from harness.processes import termination
 from harness.processes.hosts import Process
 from harness.store import attempt_folder, fingerprint, identity, provenance
@@ -114,7 +114,7 @@ def interruption(error: BaseException) -> str:
 def left(folder: AttemptFolder) -> dict[str, Any] | None:
     """Return the result that the child wrote before it ended; None without one."""
     with suppress(OSError, ValueError):
-        return atomic_files.read_json(folder.path / OUTCOME)
+        return plain_files.read_json(folder.path / OUTCOME)
     return None
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness import environment
 from harness.execution import launch
-from harness.files import atomic_files
+from harness.files import plain_files
 
 
 def script(plan: launch.Plan, keys: Sequence[str], store: Path) -> str | None:
@@ -35,7 +35,7 @@ def script(plan: launch.Plan, keys: Sequence[str], store: Path) -> str | None:
             lost = launch.first_batch(plan, [(key, 0) for key in keys], Path(folder))
         if not copy.is_file():
             launch.refuse(lost)
-        return atomic_files.read_text(copy).replace(folder, str(store.resolve())).strip()
+        return plain_files.read_text(copy).replace(folder, str(store.resolve())).strip()
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from harness.config.step_load import Load, declared
 from harness.errors import UsageError, near
 from harness.experiments import claims, view_registry
 from harness.experiments.grids.blocks import CHOSEN, RATE, TUNED, Block, read_blocks, searched_on, values
-from harness.files import atomic_files
+from harness.files import plain_files
 from harness.probes import registry as probes
 
 FIELDS = (
@@ -220,7 +220,7 @@ def _check_roles(exhibit: Exhibit, where: str) -> None:
 
 def _yaml(path: Path) -> Mapping[str, Any]:
     try:
-        raw = yaml_values.load(atomic_files.read_text(path))
+        raw = yaml_values.load(plain_files.read_text(path))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):

@@ -13,7 +13,7 @@ from harness.config.schema import Cell, ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import UsageError
 from harness.experiments import overrides
 from harness.experiments.grids import declared_types, options, recipe_choices
-from harness.files import atomic_files
+from harness.files import plain_files
 from harness.models import weight_files
 from methods import registry as methods
 from tasks import prompts
@@ -134,7 +134,7 @@ def _contents(part: str) -> dict[str, dict[str, Any]]:
 def _yaml_texts(path: Path) -> dict[str, Any]:
     """Return the fields of a YAML as texts; none of a broken YAML, which is reported when it is used."""
     try:
-        content = yaml_values.load(atomic_files.read_text(path))
+        content = yaml_values.load(plain_files.read_text(path))
     except (OSError, ValueError):
         content = None
     return {name: yaml_values.text(value) for name, value in content.items()} if isinstance(content, dict) else {}

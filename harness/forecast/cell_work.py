@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from harness.config.building import build
 from harness.config.schema import Cell, ModelConfig, RecipeConfig
 from harness.errors import UsageError
-from harness.files import atomic_files, strict_json
+from harness.files import plain_files, strict_json
 from harness.models import weight_files
 from tasks import registry as tasks
 
@@ -165,7 +165,7 @@ def _model(content: bytes) -> ModelConfig:
 
 @lru_cache(maxsize=256)
 def _config(path: str) -> Mapping[str, Any]:
-    content = atomic_files.read_json(path)
+    content = plain_files.read_json(path)
     return content if isinstance(content, dict) else {}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.experiments.exhibits import Exhibit
-from harness.files import atomic_files, strict_json
+from harness.files import atomic_files, plain_files, strict_json
 from harness.forecast import client
 from harness.processes import forkserver
 from harness.store import identity, provenance
@@ -65,7 +65,7 @@ def save(folder: Path, rows: Sequence[Row]) -> None:
 def load(folder: Path) -> list[Row]:
     """Return the rows that `save` wrote. Raise UsageError for a file that does not have them."""
     try:
-        content: Mapping[str, Any] = strict_json.parse(atomic_files.read_text(folder / ROWS))
+        content: Mapping[str, Any] = strict_json.parse(plain_files.read_text(folder / ROWS))
         return list(content["rows"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{folder / ROWS} does not hold forecasts: {error}") from error

@@ -20,7 +20,7 @@ from harness.config.step_load import Load
 from harness.errors import UsageError
 from harness.experiments.grids import grid
 from harness.experiments.grids.holes import Hole
-from harness.files import atomic_files
+from harness.files import atomic_files, plain_files
 from harness.store import identity
 
 Row = dict[str, Any]
@@ -58,7 +58,7 @@ class Day:
         """
         path = self.folder / ABOUT
         if path.is_file():
-            known = atomic_files.read_json(path)
+            known = plain_files.read_json(path)
             for name in ("dry", "device"):
                 if known.get(name) != about.get(name):
                     raise UsageError(
@@ -77,12 +77,12 @@ class Day:
 
     def about(self) -> dict[str, Any]:
         """Return what `begin` wrote."""
-        return atomic_files.read_json(self.folder / ABOUT)
+        return plain_files.read_json(self.folder / ABOUT)
 
     def rows(self, part: str) -> list[Row]:
         """Return the rows of a part, the last one of each name."""
         path = self._file(part)
-        last = {row["name"]: row for row in atomic_files.read_lines(path)} if path.is_file() else {}
+        last = {row["name"]: row for row in plain_files.read_lines(path)} if path.is_file() else {}
         return [row for row in last.values() if row["status"] != WITHDRAWN]
 
     def keep(self, part: str, row: Row) -> None:
@@ -99,7 +99,7 @@ class Day:
 
     def settings(self, part: str) -> dict[str, Any]:
         """Return the shapes of a part, by its YAML: `gpu`, or `dry` for the CPU."""
-        content = yaml_values.load(atomic_files.read_text(assets.conf() / SETTINGS / f"{part}.yaml"))
+        content = yaml_values.load(plain_files.read_text(assets.conf() / SETTINGS / f"{part}.yaml"))
         chosen: dict[str, Any] = content["dry" if self.dry else "gpu"]
         return chosen
 

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from harness import assets
-from harness.files import atomic_files
+from harness.files import plain_files
 from harness.gpu_day import isolated
 from harness.gpu_day.day import Day, Row
 from harness.gpu_day.sweeping import left
@@ -38,12 +38,12 @@ def rows(day: Day, deadline: float) -> Iterator[Row]:
             [*words, *map(str, files)], cwd=assets.root(), stdout=log, stderr=log, check=False,
             timeout=max(1.0, left(deadline)),
         ).returncode  # fmt: skip
-    yield _row(atomic_files.read_text(day.log(NAME)), code)
+    yield _row(plain_files.read_text(day.log(NAME)), code)
 
 
 def _files(folder: Path) -> list[Path]:
     """Return the files with tests for a GPU; the others would only be imported."""
-    return [path for path in sorted(folder.rglob("test_*.py")) if MARK in atomic_files.read_text(path)]
+    return [path for path in sorted(folder.rglob("test_*.py")) if MARK in plain_files.read_text(path)]
 
 
 def _row(output: str, code: int | None) -> Row:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from harness import failure
-from harness.files.atomic_files import read_json
+from harness.files.plain_files import read_json
 from harness.gpu_day.day import Row
 from harness.processes import child, forkserver, temporary_folders
 

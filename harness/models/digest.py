@@ -13,7 +13,7 @@ import psutil
 
 from harness.config.schema import ModelConfig
 from harness.errors import UsageError
-from harness.files import atomic_files, strict_json
+from harness.files import plain_files, strict_json
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -86,7 +86,7 @@ def of_plan(config: ModelConfig, tokens: Path | None) -> str:
 def _ends(file: Path) -> list[int]:
     """Return the end tokens that a JSON file names; [] where it is absent or malformed."""
     try:
-        tokens = atomic_files.read_json(file, linked=True)["eos_token_id"]
+        tokens = plain_files.read_json(file, linked=True)["eos_token_id"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
     return [token for token in (tokens if isinstance(tokens, list) else [tokens]) if type(token) is int]
@@ -100,7 +100,7 @@ def _content(file: Path) -> str:
     """Return the sha256 of a file, computed once per stamp."""
     place = str(file), _stamp(file)
     if place not in _digests:
-        with atomic_files.opened(file, linked=True) as handle:
+        with plain_files.opened(file, linked=True) as handle:
             digest = hashlib.file_digest(handle, "sha256").hexdigest()
         if _stamp(file) != place[1]:  # the file changed while it was read
             return digest
@@ -152,7 +152,7 @@ def shards(folder: Path) -> list[Path]:
 def _indexed(index: Path) -> set[str]:
     """Return the file names in an index of safetensors files. Raises UsageError where it is malformed."""
     try:
-        return {str(name) for name in atomic_files.read_json(index, linked=True)["weight_map"].values()}
+        return {str(name) for name in plain_files.read_json(index, linked=True)["weight_map"].values()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{index}: this is no index of safetensors files ({error}). Get it again.") from error
 
@@ -168,9 +168,9 @@ def check(path: Path, linked: bool = False) -> dict[str, Shape]:
     """Return tensor name -> shape of one safetensors file, which may come from elsewhere.
 
     Raises ValueError where it is malformed, holds a type that is not read, or exceeds this machine's memory. Raises
-    OSError as `atomic_files.opened` does.
+    OSError as `plain_files.opened` does.
     """
-    with atomic_files.opened(path, linked=linked) as file:
+    with plain_files.opened(path, linked=linked) as file:
         about = os.fstat(file.fileno())
         length = int.from_bytes(file.read(8), "little")
         if length > min(_LONGEST, about.st_size):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
-from harness.files import atomic_files, strict_json
+from harness.files import atomic_files, plain_files, strict_json
 from harness.models import digest
 from harness.paths import CACHE, cached
 
@@ -72,7 +72,7 @@ def is_whole(there: Path) -> bool:
 def manifest(there: Path) -> dict[str, Any]:
     """Return what is known of a folder's conversion; {} for a folder that is no converted model."""
     try:
-        return atomic_files.read_json(there / MANIFEST)
+        return plain_files.read_json(there / MANIFEST)
     except (OSError, ValueError):
         return {}
 
@@ -86,7 +86,7 @@ def note(there: Path) -> dict[str, str]:
 
 def _check(file: Path) -> None:
     """Raise UsageError for a file of another format, and without the package that reads it."""
-    with atomic_files.opened(file, linked=True) as handle:
+    with plain_files.opened(file, linked=True) as handle:
         if handle.read(len(MAGIC)) != MAGIC:
             raise UsageError(f"{file}: this is no GGUF file; it does not begin with the letters GGUF. Get it again.")
     if importlib.util.find_spec(PACKAGE) is None:

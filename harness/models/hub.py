@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness import network
 from harness.errors import UsageError
-from harness.files import atomic_files
+from harness.files import plain_files
 
 SITE = "https://huggingface.co"
 DESCRIBING = ("*.json", "*.model", "*.txt", "*.py")  # configuration, tokenizer, code that comes with a model
@@ -98,7 +98,7 @@ def _cached_commit(name: str, revision: str) -> str:
 
     path = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model") / "refs" / revision
     try:
-        return atomic_files.read_text(path).strip()
+        return plain_files.read_text(path).strip()
     except OSError as error:
         raise refusal(name, revision, errors.OfflineModeIsEnabled()) from error
 

@@ -13,7 +13,7 @@ from harness.models import digest
 def load(path: Path, linked: bool = False) -> dict[str, torch.Tensor]:
     """Return tensor name -> tensor, in the shapes and types of the file.
 
-    Raises ValueError for a file that `digest.check` refuses, and OSError as `atomic_files.opened` does.
+    Raises ValueError for a file that `digest.check` refuses, and OSError as `plain_files.opened` does.
     """
     digest.check(path, linked)
     try:

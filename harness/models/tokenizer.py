@@ -10,7 +10,7 @@ from transformers import AutoTokenizer, PreTrainedConfig
 from harness import failure
 from harness.config.schema import ModelConfig
 from harness.errors import UsageError
-from harness.files import atomic_files
+from harness.files import plain_files
 from harness.models import architecture, control_tokens, digest, weight_files
 from harness.models.control_tokens import Controls
 from harness.models.text_tokens import Mask, Text
@@ -97,7 +97,7 @@ def _tokenizer(folder: Path | None, settings: PreTrainedConfig) -> Tokenizer:
     try:
         for name in (*digest.TOKENIZER_FILES, digest.MERGES):
             if os.path.lexists(folder / name):
-                atomic_files.check_plain(folder / name, linked=True)
+                plain_files.check_plain(folder / name, linked=True)
         file = folder / "tokenizer.json"
         if file.is_file():
             return Tokenizer.from_file(str(file))

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.config.schema import ModelConfig
 from harness.errors import UsageError, near
-from harness.files import atomic_files
+from harness.files import plain_files
 from harness.models import digest, gguf_cache, hub, installed
 from harness.models.digest import BYTES, TOKENIZER_FILES
 from harness.paths import located
@@ -233,7 +233,7 @@ def _check_family(config: ModelConfig, files: Path) -> None:
 def plan(files: Path) -> dict[str, Any]:
     """Return the content of config.json. Raises UsageError where it is no JSON object with a model_type."""
     try:
-        content = atomic_files.read_json(files / "config.json", linked=True)
+        content = plain_files.read_json(files / "config.json", linked=True)
         if not isinstance(content["model_type"], str) or not isinstance(content.get("architectures") or [], list):
             raise ValueError("its model_type is no text, or its architectures are no list")
         return content
@@ -246,6 +246,6 @@ def _tokenizer_beside(weights: Path) -> Path:
     if any((weights / name).is_file() for name in TOKENIZER_FILES):
         return weights
     if (weights / "pretraining.json").is_file():
-        world = int(atomic_files.read_json(weights / "pretraining.json").get("world") or 1)
+        world = int(plain_files.read_json(weights / "pretraining.json").get("world") or 1)
         return WORLDS.get(world, WORLDS[1]) / "tokenizer"
     raise UsageError(f"{weights}: it holds no tokenizer; save the model's own there ({', '.join(TOKENIZER_FILES)}).")

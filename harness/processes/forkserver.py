@@ -31,7 +31,7 @@ import psutil
 
 from harness import environment, failure
 from harness.errors import UsageError
-from harness.files.atomic_files import read_json
+from harness.files.plain_files import read_json
 from harness.processes import child, temporary_folders
 
 PRELOAD = ("torch", "torch._dynamo", "transformers", "harness.run")

@@ -17,7 +17,7 @@ from transformers.utils import logging
 
 from harness.config.schema import Cell, MethodConfig
 from harness.errors import UsageError
-from harness.files import atomic_files
+from harness.files import atomic_files, plain_files
 from harness.models import weight_files
 from harness.sharing import scored_task
 from harness.sharing.forms import FILES, METHOD, TENSORS, wrong
@@ -112,7 +112,7 @@ def _complete(config: PreTrainedConfig, file: Path) -> None:
         name: value for name, value in wanted.items() if name in reread and reread[name] != value and name[0] != "_"
     }
     if lost:
-        atomic_files.write_json(file, atomic_files.read_json(file) | lost)
+        atomic_files.write_json(file, plain_files.read_json(file) | lost)
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def described(folder: Path) -> Described:
             "folder of them that can be scored."
         )
     try:
-        content = atomic_files.read_json(folder / METHOD, atomic_files.is_hub_link(folder / METHOD))
+        content = plain_files.read_json(folder / METHOD, plain_files.is_hub_link(folder / METHOD))
         name, version = content["method"].pop("name"), content["format"]
         model = {field: str(content["model"][field]) for field in BACKBONE}
         computed = content.get("precision") or {}  # older files lack it

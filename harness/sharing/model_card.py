@@ -14,7 +14,7 @@ from harness import private_paths
 from harness.config.schema import Cell
 from harness.errors import UsageError, shown
 from harness.experiments import rerun_command
-from harness.files import atomic_files
+from harness.files import atomic_files, plain_files
 from harness.sharing import scored_task
 from harness.sharing.forms import wrong
 from harness.sharing.scored_task import ScoredTask
@@ -65,7 +65,7 @@ def read(folder: Path) -> dict[str, Any]:
     """Return the content of `card.json`. Raises UsageError for a folder without one, and for one of another version."""
     path = folder / CARD
     try:
-        card = atomic_files.read_json(path, atomic_files.is_hub_link(path))
+        card = plain_files.read_json(path, plain_files.is_hub_link(path))
         version, form = card["format"], card["form"]
     except FileNotFoundError as error:
         raise UsageError(f"{folder}: this is no pushed delta: there is no {CARD} in it.") from error

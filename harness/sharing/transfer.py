@@ -11,7 +11,7 @@ from typing import Any
 
 from harness import failure, paths
 from harness.errors import UsageError
-from harness.files import atomic_files
+from harness.files import atomic_files, plain_files
 from harness.models.hub import SITE
 from harness.processes import temporary_folders
 from harness.sharing import forms, model_card
@@ -106,7 +106,7 @@ def fetch(source: Path | str, folder: Path, revision: str | None = None) -> dict
 def _copy(source: Path, target: Path) -> None:
     """Copy one file. Raises UsageError for a source that is no plain file any more."""
     try:
-        atomic_files.copy(source, target, linked=atomic_files.is_hub_link(source))
+        atomic_files.copy(source, target, linked=plain_files.is_hub_link(source))
     except (OSError, ValueError) as error:
         if failure.is_disk_error(error):
             raise
@@ -127,7 +127,7 @@ def check(folder: Path) -> dict[str, Any]:
     card = model_card.read(folder)
     configuration, weights = forms.FILES[card["form"]]
     try:
-        atomic_files.read_json(folder / configuration, atomic_files.is_hub_link(folder / configuration))
+        plain_files.read_json(folder / configuration, plain_files.is_hub_link(folder / configuration))
     except (OSError, ValueError) as error:
         raise UsageError(f"{folder / configuration}: expected a JSON object ({error})") from error
     state = tensors(folder / weights)
@@ -137,7 +137,7 @@ def check(folder: Path) -> dict[str, Any]:
         raise UsageError(f"{folder / weights}: {error}") from error
     if os.path.lexists(readme := folder / model_card.README):
         try:
-            atomic_files.read_bytes(readme, atomic_files.MOST_TEXT, atomic_files.is_hub_link(readme))
+            plain_files.read_bytes(readme, plain_files.MOST_TEXT, plain_files.is_hub_link(readme))
         except (OSError, ValueError) as error:
             raise UsageError(f"{readme}: expected a plain text file ({error})") from error
     return card

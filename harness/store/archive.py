@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import private_paths
 from harness.errors import UsageError
-from harness.files import atomic_files, strict_json
+from harness.files import atomic_files, plain_files, strict_json
 from harness.store import columns, fingerprint, identity
 from harness.store.attempt_folder import CHECKPOINTS
 from harness.store.record import scores, summarise
@@ -156,7 +156,7 @@ def from_archive(path: Path) -> list[Run]:
     """
     runs = []
     try:
-        for row in atomic_files.read_packed(path, linked=True):
+        for row in plain_files.read_packed(path, linked=True):
             runs.append(Run(row["record"], tuple(row.get("curve") or ()), row.get("row_scores") or {}))
     except (OSError, ValueError, KeyError, TypeError) as error:
         place = f" after line {len(runs)}" if runs else ""

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from harness.files import atomic_files, strict_json
+from harness.files import atomic_files, plain_files, strict_json
 from tasks.metrics import row_figures
 from tasks.metrics.row_figures import Packed
 
@@ -95,7 +95,7 @@ class AttemptFolder:
         The phase is "start" before the first one. The step is the one in progress, or the last that was completed.
         """
         try:
-            phase, step = atomic_files.read_text(self._file(TRACE)).split()
+            phase, step = plain_files.read_text(self._file(TRACE)).split()
             return {"phase": phase, "step": int(step)}
         except (OSError, ValueError):
             return {"phase": "start", "step": self.last_step()}
@@ -103,7 +103,7 @@ class AttemptFolder:
     def resumed(self) -> dict[str, Any]:
         """Return {"resumed_from": steps}, or {"restarted": the reason why a checkpoint was not used}, or {}."""
         try:
-            note = atomic_files.read_json(self._file(RESUMED))
+            note = plain_files.read_json(self._file(RESUMED))
         except (OSError, ValueError):
             return {}
         return {name: note[name] for name in ("resumed_from", "restarted") if name in note}
@@ -124,7 +124,7 @@ class AttemptFolder:
 
     def last_step(self) -> int | None:
         """Return the step of the last evaluation of the curve; None before the first."""
-        rows = atomic_files.read_lines(self._file(CURVE))
+        rows = plain_files.read_lines(self._file(CURVE))
         step = rows[-1].get("step") if rows else None
         return step if isinstance(step, int) else None
 
@@ -135,11 +135,11 @@ class AttemptFolder:
         """
         own, predictions = self._file(ROW_SCORES), self._file(PREDICTIONS)
         try:
-            return _packed(atomic_files.read_json(own))
+            return _packed(plain_files.read_json(own))
         except (OSError, ValueError):
             pass
         try:
-            return row_figures.of_lines(metric, atomic_files.read_packed(predictions), tests)
+            return row_figures.of_lines(metric, plain_files.read_packed(predictions), tests)
         except (OSError, ValueError, KeyError, TypeError):
             if damaged := [str(path) for path in (own, predictions) if path.exists()]:
                 _log.warning("%s: unreadable; intervals of this cell lack its test rows", " and ".join(damaged))
@@ -147,7 +147,7 @@ class AttemptFolder:
 
     def log_tail(self, lines: int = 50) -> list[str]:
         """Return the last lines that the run printed; [] where it printed none."""
-        return atomic_files.tail(self._file(LOG), lines)
+        return plain_files.tail(self._file(LOG), lines)
 
     def _file(self, name: str) -> Path:
         if not name or Path(name).name != name or name.startswith("."):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
-from harness.files import atomic_files
+from harness.files import atomic_files, plain_files
 from harness.store import record
 from harness.store.attempt_folder import RECORD, AttemptFolder
 from harness.store.record import displaces, summarise
@@ -78,7 +78,7 @@ class CellFiles:
         """Return the content of `current`; None where it is absent or broken (then it goes to quarantine)."""
         path = self.at(key, "current")
         try:
-            summary = atomic_files.read_json(path)
+            summary = plain_files.read_json(path)
             if record.is_summary(summary):
                 return summary
             raise ValueError("it is not the summary of a record")
@@ -100,7 +100,7 @@ class CellFiles:
         """Return one attempt's record; None where it is absent or broken (then it goes to quarantine)."""
         path = self.at(key, f"attempts/{number}/{RECORD}")
         try:
-            return record.record(atomic_files.read_json(path), key, number)
+            return record.record(plain_files.read_json(path), key, number)
         except FileNotFoundError:
             return None
         except (OSError, record.Newer) as error:
@@ -170,7 +170,7 @@ class CellFiles:
             return
         marker = self.path / "store.json"
         try:
-            record.upgrade(atomic_files.read_json(marker))
+            record.upgrade(plain_files.read_json(marker))
         except FileNotFoundError:
             if not (self.path / "cells").is_dir() and listing(self.path):
                 raise UsageError(

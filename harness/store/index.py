@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from harness.files import atomic_files, strict_json
+from harness.files import atomic_files, plain_files, strict_json
 from harness.store import record
 from harness.store.cell_files import CellFiles
 
@@ -66,7 +66,7 @@ def _stamp(path: str) -> str | None:
 def _load(path: Path) -> dict[str, Entry]:
     """Return the index; {} where it is absent or damaged."""
     with suppress(OSError, ValueError, TypeError):
-        digest, _, body = atomic_files.read_bytes(path).partition(b"\n")
+        digest, _, body = plain_files.read_bytes(path).partition(b"\n")
         if digest.decode() == hashlib.sha256(body).hexdigest():
             entries = strict_json.parse(body)
             return {key: (stamp, summary) for key, (stamp, summary) in entries.items() if record.is_summary(summary)}

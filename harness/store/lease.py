@@ -24,7 +24,7 @@ from typing import Any
 
 import psutil
 
-from harness.files import atomic_files, strict_json
+from harness.files import atomic_files, plain_files, strict_json
 
 STALE_S = 60.0
 """Seconds without a heartbeat after which a holder on another machine counts as ended."""
@@ -62,7 +62,7 @@ class Lease:
         try:
             if _generations(self.path.parent, key)[-1:] != [generation]:
                 return False
-            return atomic_files.read_json(self.path).get("token") == self.token
+            return plain_files.read_json(self.path).get("token") == self.token
         except (FileNotFoundError, ValueError):
             return False
         except OSError:
@@ -268,7 +268,7 @@ def _host() -> str:
 def _read(path: Path) -> dict[str, Any]:
     """Return the holder; {} for a file that is gone or not finished."""
     try:
-        return atomic_files.read_json(path)
+        return plain_files.read_json(path)
     except (OSError, ValueError):
         return {}
 

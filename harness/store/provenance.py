@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from harness import assets
-from harness.files import atomic_files
+from harness.files import plain_files
 
 PACKAGES = (
     "torch",
@@ -48,7 +48,7 @@ def gather() -> dict[str, Any]:
 def own_version() -> str | None:
     """Return the version of the installed package, else that of the checkout that this code runs from."""
     with suppress(OSError, KeyError, tomllib.TOMLDecodeError):
-        return str(tomllib.loads(atomic_files.read_text(assets.root() / "pyproject.toml"))["project"]["version"])
+        return str(tomllib.loads(plain_files.read_text(assets.root() / "pyproject.toml"))["project"]["version"])
     return installed("deltabench")
 
 

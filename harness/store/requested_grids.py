@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.config.schema import Cell
-from harness.files import atomic_files, strict_json
+from harness.files import atomic_files, plain_files, strict_json
 from harness.store import identity
 from harness.store.cell_files import KEY, check_own, listing
 
@@ -128,7 +128,7 @@ def _read(store: "Store", name: str) -> Grid | None:
     if name.startswith("."):  # a temporary file that is being written
         return None
     try:
-        content = atomic_files.read_json(path)
+        content = plain_files.read_json(path)
         places = tuple(_place(row) for row in content["cells"])
         return Grid(str(content["grid"]), places, gaps=tuple(_gap(gap) for gap in content.get("gaps", ())))
     except FileNotFoundError:

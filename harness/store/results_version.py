@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config.schema import RecipeConfig, TaskConfig
-from harness.files import atomic_files
+from harness.files import plain_files
 
 FILE = Path(__file__).with_name("golden_results.json")
 SHARED = ("inputs", "training")
@@ -57,7 +57,7 @@ def features(recipe: Mapping[str, Any], task: Mapping[str, Any]) -> tuple[str, .
 @cache
 def golden() -> Mapping[str, tuple[str, ...]]:
     """Return row name -> its numbers as text. A name is its group, a slash and a variant: `method lora/t5`."""
-    read: dict[str, list[str]] = atomic_files.read_json(FILE) if FILE.is_file() else {}
+    read: dict[str, list[str]] = plain_files.read_json(FILE) if FILE.is_file() else {}
     return {name: tuple(digits) for name, digits in read.items()}
 
 

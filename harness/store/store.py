@@ -23,7 +23,7 @@ from typing import Any
 
 from harness.config.schema import Cell
 from harness.errors import UsageError
-from harness.files import atomic_files, strict_json
+from harness.files import atomic_files, plain_files, strict_json
 from harness.store import fingerprint, identity, index, lease, record
 from harness.store.attempt_folder import CURVE, FILE, RECORD, AttemptFolder
 from harness.store.cell_files import KEY, CellFiles, Summary, check_own, listing
@@ -160,7 +160,7 @@ class Store(CellFiles):
         """Return the cell of a key, from a record where its own file is lost. Raises UsageError without either."""
         path = self.folder(key) / "cell.json"
         try:
-            content = atomic_files.read_json(path)
+            content = plain_files.read_json(path)
         except (OSError, ValueError) as error:
             if isinstance(error, ValueError):
                 self.quarantine(key, path, str(error))
@@ -194,7 +194,7 @@ class Store(CellFiles):
         for folder in (path.parents[1], path.parent, path.parent / "attempts"):
             check_own(folder)
         with suppress(OSError, ValueError):
-            if atomic_files.read_bytes(path) == wanted:  # a large grid that resumes is not written again
+            if plain_files.read_bytes(path) == wanted:  # a large grid that resumes is not written again
                 return key
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_files.atomic(path, durable) as temporary:
@@ -262,7 +262,7 @@ class Store(CellFiles):
     def evaluations(self, key: str, number: int) -> list[dict[str, Any]]:
         """Return the evaluations of one attempt's curve, in order of steps."""
         ended = os.path.exists(self.at(key, f"attempts/{number}/{RECORD}"))
-        rows = atomic_files.read_lines(self.at(key, f"attempts/{number}/{CURVE}"), torn=not ended)
+        rows = plain_files.read_lines(self.at(key, f"attempts/{number}/{CURVE}"), torn=not ended)
         return list(filter(record.is_point, rows))
 
     def _counting(self, key: str, summary: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from harness.config.schema import Cell
 from harness.errors import UsageError
-from harness.files import atomic_files
+from harness.files import plain_files
 from harness.models import backbone as models
 from harness.models import tensor_reader, tokenizer
 from harness.store.attempt_folder import delta_file
@@ -94,6 +94,6 @@ def tensors(path: Path) -> Mapping[str, torch.Tensor]:
     Raise UsageError for a file that is not whole.
     """
     try:
-        return tensor_reader.load(path, atomic_files.is_hub_link(path))
+        return tensor_reader.load(path, plain_files.is_hub_link(path))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: expected a whole safetensors file ({error})") from error

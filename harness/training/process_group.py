@@ -21,7 +21,7 @@ from typing import Any
 from harness import failure
 from harness.config.schema import Cell, Runtime
 from harness.environment import STOP_AT
-from harness.files import atomic_files
+from harness.files import atomic_files, plain_files
 from harness.processes import child, gpu_leases, temporary_folders
 from harness.store.attempt_folder import CHECKPOINT, AttemptFolder
 
@@ -161,7 +161,7 @@ def _blame(place: Path, others: Sequence[BaseProcess], error: Exception) -> None
                 print(f"process {rank} of the cell was ended by {signal.Signals(-process.exitcode).name}", flush=True)
                 os.kill(os.getpid(), -process.exitcode)
     for path in sorted(place.glob("*.error"), key=lambda file: file.stat().st_mtime_ns):
-        error_fields = atomic_files.read_json(path)
+        error_fields = plain_files.read_json(path)
         if error_fields.get("type") != type(error).__name__ or error_fields.get("message") != failure.message(error):
             raise Lost(int(path.stem), error_fields) from error
         return

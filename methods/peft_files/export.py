@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from harness.errors import UsageError
-from harness.files import atomic_files
+from harness.files import atomic_files, plain_files
 from harness.models import tensor_reader
 from methods.attachment.delta_state import delta_state, load_delta_state
 from methods.backbone.roles import Part, family, heads
@@ -263,7 +263,7 @@ def write(folder: Path, tensors: Mapping[str, torch.Tensor], config: Mapping[str
 def read_config(folder: Path) -> dict[str, Any]:
     """Return PEFT's configuration. Raise UsageError for a file that is not JSON."""
     try:
-        return atomic_files.read_json(folder / CONFIG, atomic_files.is_hub_link(folder / CONFIG))
+        return plain_files.read_json(folder / CONFIG, plain_files.is_hub_link(folder / CONFIG))
     except (OSError, ValueError) as error:
         raise UsageError(f"{folder / CONFIG}: expected PEFT's configuration as JSON ({error})") from error
 
@@ -271,7 +271,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
     """Return the tensors by PEFT's names, each in PEFT's shape. Raise UsageError for a file that is not whole."""
     try:
-        return tensor_reader.load(folder / TENSORS, atomic_files.is_hub_link(folder / TENSORS))
+        return tensor_reader.load(folder / TENSORS, plain_files.is_hub_link(folder / TENSORS))
     except (OSError, ValueError) as error:
         hint = f"; a pickled {PICKLED} is never read" if (folder / PICKLED).exists() else ""
         raise UsageError(f"{folder / TENSORS}: expected a whole safetensors file ({error}){hint}") from error

@@ -10,7 +10,7 @@ from functools import cache
 
 from harness import assets
 from harness.config import yaml_values
-from harness.files import atomic_files
+from harness.files import plain_files
 
 COLOURS = (
     ("#0072B2", "#4FA8E0"), ("#D55E00", "#F28A3C"), ("#009E73", "#35C79B"), ("#CC79A7", "#E09CC3"),
@@ -51,7 +51,7 @@ def of(method: str) -> Look:
 @cache
 def _palette() -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the neutral names and the order of the others."""
-    content = yaml_values.load(atomic_files.read_text(assets.conf() / "palette.yaml"))
+    content = yaml_values.load(plain_files.read_text(assets.conf() / "palette.yaml"))
     return tuple(map(str, content["neutral"])), tuple(map(str, content["order"]))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.files import atomic_files
+from harness.files import plain_files
 from harness.store import fingerprint, results_version
 from harness.store.archive import Run
 from harness.store.fingerprint import LIBRARIES, ROWS, Subject
@@ -77,7 +77,7 @@ def group(name: str, digest: str) -> dict[str, Any]:
 def load(folder: Path) -> Proof:
     """Return the proof in the folder of a reference run; an empty one where it has none that can be read."""
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        content = atomic_files.read_json(folder / FILE, linked=True)
+        content = plain_files.read_json(folder / FILE, linked=True)
         kinds = {Kind(tuple(kind["groups"]), kind["revision"]): (*kind["differs"],) for kind in content["kinds"]}
         return Proof(content["groups"], kinds)
     return Proof()

@@ -18,7 +18,7 @@ from harness.analysis.output import method_looks
 from harness.analysis.page import attempt_rows, exhibit_parts, normal_scores, packed
 from harness.analysis.page.attempt_rows import Attempt, Commands
 from harness.analysis.page.sources import Content
-from harness.files import atomic_files
+from harness.files import plain_files
 from harness.store.provenance import own_version
 
 if TYPE_CHECKING:
@@ -63,14 +63,14 @@ def render(content: Content, live: bool = False, version: str = "", every: float
         autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
     environment.filters["coded"] = coded
-    template = environment.from_string(atomic_files.read_text(HERE / "page.html.j2"))
+    template = environment.from_string(plain_files.read_text(HERE / "page.html.j2"))
     claims = exhibit_parts.claims(content.exhibits)
     values: dict[str, Any] = {
         "origin": content.origin,
         "title": f"Delta tuning, rerun: {content.origin}",
         "live": live,
         "hashes": [f"'sha256-{_digest(text)}'" for text in scripts],
-        "styles": [atomic_files.read_text(HERE / name) for name in STYLES],
+        "styles": [plain_files.read_text(HERE / name) for name in STYLES],
         "scripts": scripts,
         "sections": SECTIONS,
         "facts": _facts(content),
@@ -158,7 +158,7 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 def _script(path: Path) -> str:
     """Return a script for the inside of an HTML file. Raise ValueError where it would end its own element."""
-    lines = atomic_files.read_text(path).splitlines()
+    lines = plain_files.read_text(path).splitlines()
     text = "\n".join(line for line in lines if not line.startswith("//# sourceMappingURL="))
     if "</script" in text.lower() or "<!--" in text:
         raise ValueError(f"{path.name} cannot stand inside an HTML file")

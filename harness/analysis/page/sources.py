@@ -19,7 +19,7 @@ from harness.config import conf_files
 from harness.errors import UsageError, near
 from harness.experiments import exhibits
 from harness.experiments.exhibits import Exhibit
-from harness.files import atomic_files
+from harness.files import plain_files
 from harness.store import archive, identity, requested_grids
 from harness.store.archive import Run
 from harness.store.attempt_folder import FILE
@@ -113,12 +113,12 @@ def _check(names: Collection[str], known: Collection[str], what: str) -> None:
 
 def _read(folder: Path, exhibit: Exhibit) -> Shown:
     """Return a rendered exhibit from its folder."""
-    index = atomic_files.read_json(folder / report.INDEX, linked=True)
+    index = plain_files.read_json(folder / report.INDEX, linked=True)
     made = [table.from_json(content) for content in index["tables"]]
     words = " ".join(filter(None, (exhibit.name, f"scale={index['scale']}", str(index.get("words") or ""))))
     return Shown(
         exhibit.name, index, made,
-        {name: atomic_files.read_text(folder / f"{name}.svg") for name in index["figures"]},
+        {name: plain_files.read_text(folder / f"{name}.svg") for name in index["figures"]},
         private_paths.command(f"deltabench reproduce {words}"),
         exhibit.cells_of,
         exhibit.floor, exhibit.ceiling,

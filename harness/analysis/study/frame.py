@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from harness.config import conf_files, yaml_values
 from harness.errors import plain
 from harness.experiments.grids import labels
-from harness.files import atomic_files
+from harness.files import plain_files
 from harness.probes import registry as probes
 from harness.probes import train_sample
 from harness.store.archive import Run
@@ -231,7 +231,7 @@ def _sets(scores: Mapping[str, Any], run: Run, roles: Sequence[str]) -> list[Row
 def source_of(model: str) -> str | None:
     """Return where a model's weights come from, by its YAML, because an exported record lacks it."""
     path = conf_files.files("model").get(model)
-    return yaml_values.load(atomic_files.read_text(path)).get("source", "embedded") if path else None
+    return yaml_values.load(plain_files.read_text(path)).get("source", "embedded") if path else None
 
 
 def _only(row: Row, names: Sequence[str]) -> Row:

@@ -15,7 +15,7 @@ from harness.analysis.study import collapse, estimates, frame, looks, open_rates
 from harness.analysis.study.selection import Panel
 from harness.errors import UsageError
 from harness.experiments.exhibits import Exhibit
-from harness.files import atomic_files
+from harness.files import plain_files
 from harness.store import archive
 
 if TYPE_CHECKING:
@@ -305,7 +305,7 @@ def studies(exhibit: Exhibit, runs: Sequence[archive.Run]) -> list[Study]:
 def published(path: Path) -> tuple[Mapping[str, str], ...]:
     """Return the rows of a CSV of published numbers; lines that start with # name its source."""
     try:
-        lines = atomic_files.read_text(path).splitlines()
+        lines = plain_files.read_text(path).splitlines()
         return tuple(csv.DictReader(line for line in lines if not line.startswith("#")))
     except (OSError, ValueError, csv.Error) as error:
         raise UsageError(f"{path}: it cannot be read as CSV ({error}).") from error

@@ -9,7 +9,7 @@ from harness.analysis.output.table import MISSING, Entry, Table, word
 from harness.analysis.study import selection
 from harness.analysis.study.study import Study
 from harness.config import conf_files, yaml_values
-from harness.files import atomic_files
+from harness.files import plain_files
 from harness.formatting import rate
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _of_recipe(study: Study, recipe: str) -> Iterator[str]:
 def _default(recipe: str) -> dict[str, float]:
     """Return the recipe's own rate for untuned methods, which no tuning changes; nothing where it has none."""
     path = conf_files.files("recipe").get(recipe)
-    declared = yaml_values.load(atomic_files.read_text(path)).get("learning_rate") if path else None
+    declared = yaml_values.load(plain_files.read_text(path)).get("learning_rate") if path else None
     return {"default": float(declared["default"])} if isinstance(declared, dict) and "default" in declared else {}
 
 

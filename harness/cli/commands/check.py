@@ -41,7 +41,7 @@ from harness.experiments.grids import grid
 from harness.experiments.grids.blocks import Block
 from harness.experiments.rerun_command import exhibit_words
 from harness.experiments.verdict import Finding
-from harness.files import atomic_files, strict_json
+from harness.files import plain_files, strict_json
 from harness.forecast import exhibit_rows
 from harness.paths import located
 from harness.store import archive, identity
@@ -176,7 +176,7 @@ def _other(against: str | None, chosen: Chosen) -> Side | None:
         return None
     runs = archive.from_archive(path)
     index = path.parent / report.INDEX
-    over_looks = index.is_file() and "looks" in atomic_files.read_json(index)
+    over_looks = index.is_file() and "looks" in plain_files.read_json(index)
     return Side("reference", path, runs, proofs.stale(runs, proofs.load(path.parent)), over_looks)
 
 

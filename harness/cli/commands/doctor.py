@@ -23,7 +23,7 @@ from harness.errors import UsageError
 from harness.execution import sweep
 from harness.execution.trackers import follower
 from harness.experiments.grids import options
-from harness.files import atomic_files
+from harness.files import plain_files
 from harness.measurement import cpu_features, cuda_devices, nvml
 from harness.paths import located
 from harness.processes import forkserver
@@ -163,7 +163,7 @@ def _models() -> Iterator[Row]:
 
     for name, path in conf_files.files("model").items():
         try:
-            content = yaml_values.load(atomic_files.read_text(path))
+            content = yaml_values.load(plain_files.read_text(path))
             config = build(ModelConfig, {"name": name, **content}, "model")
             if config.source == "hub":
                 yield name, "ok", f"{FROM_HUB}: {config.location}"

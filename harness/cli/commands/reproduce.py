@@ -41,7 +41,7 @@ from harness.experiments.grids.blocks import Block
 from harness.experiments.rates import rate_tuning
 from harness.experiments.rates.planned import Planned
 from harness.experiments.rerun_command import exhibit_words
-from harness.files import atomic_files
+from harness.files import plain_files
 from harness.forecast import device_fit, dry_run, exhibit_rows, gpu_hours
 from harness.paths import located
 from harness.probes import registry as probes
@@ -247,7 +247,7 @@ def _check_same(folder: Path, exhibit: Exhibit, scale: str, words: str) -> None:
     The folder of YAML that a selection was read with makes it no other one.
     """
     try:
-        index = atomic_files.read_json(folder / report.INDEX)
+        index = plain_files.read_json(folder / report.INDEX)
         name, held_scale, held_words = index["exhibit"], index["scale"], str(index.get("words") or "")
     except (OSError, ValueError, KeyError, TypeError):
         return

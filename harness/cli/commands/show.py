@@ -15,7 +15,7 @@ from harness.cli import command_line, record_text
 from harness.config import compose
 from harness.errors import UsageError, plain
 from harness.experiments.rerun_command import command, missing
-from harness.files import atomic_files, strict_json
+from harness.files import plain_files, strict_json
 from harness.paths import located
 from harness.store import identity
 from harness.store.attempt_folder import LOG
@@ -62,7 +62,7 @@ def look(store: Store, key: str) -> dict[str, Any]:
         "attempts": [{"attempt": attempt, "status": ended.get(attempt, unfinished)} for attempt in begun],
         "record": record,
         "curve": store.evaluations(key, number) if number else [],
-        "log": atomic_files.tail(folder / LOG, LOG_LINES),
+        "log": plain_files.tail(folder / LOG, LOG_LINES),
         "folder": str(folder),
         "command": rerun,
         "why_null": why,

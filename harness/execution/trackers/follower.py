@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from harness.config.schema import Cell
 from harness.errors import UsageError
-from harness.files import atomic_files
+from harness.files import plain_files
 from harness.store import identity
 from harness.store.attempt_folder import CURVE
 from harness.store.store import Store
@@ -116,7 +116,7 @@ class Follower:
 
     def _attempt(self, begin: Begin, key: str, number: int, status: str | None) -> None:
         """Pass on the new rows of one attempt. status: None while it runs. An attempt without a row starts no run."""
-        rows = atomic_files.read_lines(self.store.attempt(key, number).path / CURVE)
+        rows = plain_files.read_lines(self.store.attempt(key, number).path / CURVE)
         if rows and (key, number) not in self.runs:
             self.runs[key, number] = begin(*_named(self.todo[key], key, number)), 0
         if (key, number) in self.runs:

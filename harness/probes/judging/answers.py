@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.config.schema import Cell
 from harness.errors import NotApplicable, UsageError
-from harness.files import atomic_files
+from harness.files import plain_files
 from harness.store.attempt_folder import PREDICTIONS as FILE
 from harness.store.attempt_folder import AttemptFolder
 from tasks import registry as tasks
@@ -66,7 +66,7 @@ class StoredAnswers:
     def _lines(self) -> Iterator[dict[str, Any]]:
         path = self.folder.path / FILE
         try:
-            for row in atomic_files.read_packed(path):
+            for row in plain_files.read_packed(path):
                 if not all(name in row for name in _FIELDS):
                     raise ValueError(f"a line of it lacks one of {', '.join(_FIELDS)}")
                 yield row

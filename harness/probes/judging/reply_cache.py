@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from harness.files import atomic_files
+from harness.files import plain_files
 from harness.probes.judging.chat_client import Endpoint, Refused
 from harness.store.attempt_folder import AttemptFolder
 
@@ -80,7 +80,7 @@ def _asked(judge: Endpoint, ask: Ask) -> dict[str, Any]:
 def _kept(folder: AttemptFolder) -> dict[str, list[Mapping[str, Any]]]:
     """Return digest -> the stored rows."""
     lines: dict[str, list[Mapping[str, Any]]] = {}
-    for row in atomic_files.read_lines(folder.path / FILE):
+    for row in plain_files.read_lines(folder.path / FILE):
         if isinstance(row.get("digest"), str):
             lines.setdefault(row["digest"], []).append(row)
     return lines

@@ -16,7 +16,7 @@ import pytest
 from harness.analysis.study import frame
 from harness.cli import dispatch, record_text
 from harness.errors import UsageError
-from harness.files import atomic_files, strict_json
+from harness.files import plain_files, strict_json
 from harness.store import archive, identity, merge, requested_grids
 from harness.store import record as schema
 from harness.store.store import Store
@@ -225,7 +225,7 @@ def test_a_merge_of_broken_files_takes_what_is_whole(tmp_path: Path, template: P
     shutil.copytree(template, tmp_path / "other")
     paths = sorted((tmp_path / "other" / "cells").rglob("record.json"))
     for path in paths[:-1]:
-        path.write_bytes(atomic_files.read_bytes(path)[: draw.randrange(50)])
+        path.write_bytes(plain_files.read_bytes(path)[: draw.randrange(50)])
     merged = merge.merge(Store(tmp_path / "mine"), Store(tmp_path / "other", read_only=True))
     assert len(merged.taken) == 1
     assert [str(path) for path in (tmp_path / "other").rglob("quarantine")] == []
