@@ -55,4 +55,4 @@ class PromptTuning(Method):
         return self.length
 
     def closed_form(self, shape: Shape) -> int:
-        return self.length * shape.width
+        return self.length * shape.embedding_width

@@ -67,7 +67,7 @@ class PTuning(Method):
         return self.length
 
     def closed_form(self, shape: Shape) -> int:
-        d, r = shape.width, self.hidden
+        d, r = shape.embedding_width, self.hidden
         if self.encoder == "mlp":
             return self.length * d + (d * r + r) + (r * r + r) + (r * d + d)
         directions = 2 * (4 * r * (d + r + 2)) + 2 * (4 * r * (2 * r + r + 2))

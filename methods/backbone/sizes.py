@@ -21,6 +21,7 @@ class Place:
 class Shape:
     """The sizes of a backbone, from its config; `parameters` and `biases_outside` are counted.
 
+    embedding: the width of a token's embedding where it is not that of the states between blocks, as in OPT-350m.
     q_width, kv_width: outputs of the query and of the key projection, the latter of kv_heads. encoder: blocks with one
     attention module. decoder: blocks that have cross-attention too. norms: normalisation layers. biases_outside:
     additive biases that are neither in a role's linear nor in a norm (poolers, language-model heads). experts: in a
@@ -42,6 +43,12 @@ class Shape:
     experts: int = 0
     blocks: tuple[int, ...] = ()
     places: tuple[Place, ...] = ()
+    embedding: int | None = None
+
+    @property
+    def embedding_width(self) -> int:
+        """Return the width of a token's embedding."""
+        return self.embedding or self.width
 
     @property
     def attentions(self) -> int:
@@ -93,6 +100,7 @@ def shape(model: Any) -> Shape:
         experts=config.num_local_experts if row.experts else 0,
         blocks=tuple(sum(p.numel() for p in block.parameters()) for block in find(model, "blocks").values()),
         places=places(model),
+        embedding=model.get_input_embeddings().weight.shape[1],
     )
 
 

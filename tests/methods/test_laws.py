@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers as hf
 from safetensors.torch import load_file, save_file
 
 from harness.errors import NotApplicable, UsageError
@@ -16,6 +17,7 @@ from methods.backbone.trainable_parameters import Delta, trainable
 from methods.base import Method
 from tests.methods.conftest import NAMES, TOYS, attach, attached, backbone, batch, disturb, logits, make
 from tests.methods.independent_count import count
+from tests.methods.toys import OPT, SMALL
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
@@ -120,6 +122,19 @@ def test_count_is_the_closed_form(name: str, toy: Any) -> None:
     assert after["delta"] == _closed_form(method, size, after["delta"])
     assert (after["head"], after["backbone"]) == (before["head"], before["backbone"])
     assert before["backbone"] == size.parameters
+
+
+def test_a_narrow_embedding_has_its_own_width_in_the_closed_form(name: str) -> None:
+    """OPT-350m projects tokens of 512 to states of 1024: parameters that stand beside tokens are as narrow as they."""
+    narrow = hf.OPTConfig(**SMALL, **OPT | {"do_layer_norm_before": False, "word_embed_proj_dim": 8})
+    model = hf.OPTForCausalLM(narrow).requires_grad_(False)
+    size, method = shape(model), make(name)
+    try:
+        method.attach(model)
+    except NotApplicable:
+        return
+    counted = count(model)["delta"]
+    assert counted == _closed_form(method, size, counted)
 
 
 def _closed_form(method: Method, size: Shape, counted: int) -> int:
