@@ -7,6 +7,9 @@ from types import ModuleType
 from harness.errors import UsageError
 
 NEW_NAMES = {
+    "harness.analysis.study.looks": "harness.analysis.study.more_seeds.looks",
+    "harness.analysis.study.next_steps": "harness.analysis.study.more_seeds.next_steps",
+    "harness.analysis.study.power": "harness.analysis.study.more_seeds.power",
     "harness.analysis.views.fields": "harness.analysis.views.field_values",
     "harness.atomic_files": "harness.files.atomic_files",
     "harness.cell": "harness.store.identity",

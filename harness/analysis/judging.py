@@ -11,7 +11,7 @@ from harness.experiments.exhibits import Exhibit
 from harness.experiments.verdict import Comparison, Finding, OwnTest
 
 if TYPE_CHECKING:
-    from harness.analysis.study import looks
+    from harness.analysis.study.more_seeds import looks
     from harness.analysis.study.study import Study
 
 
@@ -35,7 +35,7 @@ def judge_all(exhibit: Exhibit, studies: "Sequence[Study | Any]", over_looks: bo
 
     over_looks: whether seeds are added until the claims are decided, so that verdicts are adjusted for all looks.
     """
-    from harness.analysis.study import looks  # here: it needs numpy
+    from harness.analysis.study.more_seeds import looks  # here: it needs numpy
 
     if any(claims.find(name).over_models for name, _ in exhibit.claims) and studies:
         from harness.analysis.scaling import joint
@@ -53,7 +53,7 @@ def tests_at_looks(exhibit: Exhibit, studies: "Sequence[Study]") -> "dict[looks.
     A look is made for a comparison once all its cells with the first seeds have ended. Comparisons without any test,
     such as counts, are left out.
     """
-    from harness.analysis.study import looks
+    from harness.analysis.study.more_seeds import looks
 
     tests: dict[looks.Place, list[OwnTest | None]] = {}
     for study in studies:
@@ -71,7 +71,7 @@ def tests_at_looks(exhibit: Exhibit, studies: "Sequence[Study]") -> "dict[looks.
 
 def _compared(exhibit: Exhibit, study: "Study") -> "list[tuple[looks.Place, Comparison]]":
     """Return every comparison of the exhibit's claims with its place."""
-    from harness.analysis.study import looks
+    from harness.analysis.study.more_seeds import looks
 
     return [
         (looks.place(study.model, claim, finding.margin, row), row)
@@ -97,7 +97,7 @@ def _complete(study: "Study", row: Comparison, ended: dict[tuple[str, str], set[
 
 def looks_made(studies: "Sequence[Study]", most: int) -> dict[str, Any]:
     """Return the declared looks and those that have been made, as JSON values. most: the most seeds of the command."""
-    from harness.analysis.study import looks
+    from harness.analysis.study.more_seeds import looks
 
     seeds = max((len(study.seeds) for study in studies), default=0)
     return {"declared": list(looks.LOOKS), "made": [look for look in looks.LOOKS if look <= seeds], "most": most}

@@ -25,7 +25,7 @@ def check_claims(exhibit: Exhibit) -> None:
 
 def most_seeds(exhibit: Exhibit, blocks: Sequence[Block], text: str | None) -> int:
     """Return the most seeds that `--max-seeds` allows. Raise UsageError for another number."""
-    from harness.analysis.study import looks
+    from harness.analysis.study.more_seeds import looks
 
     begun, highest = len(more_seeds.own(exhibit, blocks)), looks.LOOKS[-1]
     if text is None:
@@ -53,7 +53,7 @@ def dry_run(
 
     Cells whose learning rate is not chosen yet take as long as the planned ones.
     """
-    from harness.analysis.study import looks
+    from harness.analysis.study.more_seeds import looks
 
     begun = len(more_seeds.own(exhibit, blocks))
     declared = [look for look in looks.LOOKS if look <= most]

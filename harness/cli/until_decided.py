@@ -1,6 +1,6 @@
 """Seeds until an exhibit is decided: `deltabench reproduce X --until-decided`. Torch is not imported.
 
-After the exhibit's own cells, each comparison of its claims is judged at the declared looks (analysis/study/looks.py).
+After the exhibit's own cells, each comparison of its claims is judged at the declared looks (analysis/study/more_seeds/looks.py).
 Those without a verdict get the cells of their own arms up to the next look, and so on, until every comparison is
 decided, cannot be decided by seeds, or the seeds or the time are used up. The store alone remembers what was done.
 """
@@ -73,7 +73,7 @@ def before(store: Store, name: str) -> bool:
 
 def with_present(exhibit: Exhibit, blocks: Sequence[Block], store: Store, planned: Sequence[Cell]) -> list[Cell]:
     """Return the planned cells and those at further seeds that the store has already."""
-    from harness.analysis.study import looks
+    from harness.analysis.study.more_seeds import looks
 
     cells, last = list(planned), len(more_seeds.own(exhibit, blocks))
     while last < looks.LOOKS[-1]:
@@ -137,7 +137,7 @@ def _findings(loop: Loop, cells: Sequence[Cell]) -> list[Finding]:
 
 def _targets(rows: Sequence[Comparison], most: int) -> Iterator[tuple[Comparison, int]]:
     """Yield each comparison that further seeds may decide, with the number of seeds at its next look."""
-    from harness.analysis.study import looks
+    from harness.analysis.study.more_seeds import looks
 
     for row in rows:
         if not looks.wants_seeds(row):
@@ -174,7 +174,7 @@ def _forecast(loop: Loop, cells: Sequence[Cell], targets: dict[Comparison, int],
 
 def _standing(rows: Sequence[Comparison]) -> str:
     """Return how many comparisons are decided, and what the others wait for."""
-    from harness.analysis.study import looks
+    from harness.analysis.study.more_seeds import looks
 
     counts = (f"{number} {what}" for what, number in looks.counts(rows).items() if number)
     return f"comparisons: {', '.join(counts) or 'none'}"
@@ -182,7 +182,7 @@ def _standing(rows: Sequence[Comparison]) -> str:
 
 def _end(rows: Sequence[Comparison], loop: Loop, spent: Spent) -> Iterator[str]:
     """Yield how the loop ended, and its forecast beside what it took."""
-    from harness.analysis.study import looks
+    from harness.analysis.study.more_seeds import looks
 
     if any(looks.wants_seeds(row) for row in rows):
         last = max((look for look in looks.LOOKS if look <= loop.most), default=None)

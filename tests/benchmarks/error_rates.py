@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 
-from harness.analysis.study import convergence_speed, looks, statistics
+from harness.analysis.study import convergence_speed, statistics
+from harness.analysis.study.more_seeds import looks
 from harness.analysis.views import field_values
 from harness.experiments.verdict import OwnTest
 from tests.benchmarks.coverage import SPREADS, draw

@@ -1,6 +1,6 @@
 """The boundary over several looks: its levels, and how often it gives wrong verdicts, both simulated.
 
-python tests/benchmarks/looks.py levels [paths]     the table LEVELS of harness/analysis/study/looks.py
+python tests/benchmarks/looks.py levels [paths]     the table LEVELS of harness/analysis/study/more_seeds/looks.py
 python tests/benchmarks/looks.py errors [paths]     wrong verdicts over the whole path, beside those without a boundary
 
 A path is the t statistics of one comparison after 3, 5, 8, … seeds, where the truth lies at the margin. The level of a
@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import numpy as np
 from scipy import stats
 
-from harness.analysis.study import looks
+from harness.analysis.study.more_seeds import looks
 
 ERRORS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3)
 CHUNK = 100_000

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from harness.analysis.output.table import MISSING, Entry, Table, word
-from harness.analysis.study import findings, looks, power
+from harness.analysis.study import findings
+from harness.analysis.study.more_seeds import looks, power
 from harness.experiments import claims
 from harness.experiments.verdict import Comparison, Finding
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis.study import estimates, looks, open_rates, power, statistics
+from harness.analysis.study import estimates, open_rates, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import ALPHA, SEEDS_ALONE, finding
-from harness.analysis.study.next_steps import ONE_SEED
+from harness.analysis.study.more_seeds import looks, power
+from harness.analysis.study.more_seeds.next_steps import ONE_SEED
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.statistics import Interval
 from harness.analysis.study.study import Study

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis.study import comparisons, power, statistics
+from harness.analysis.study import comparisons, statistics
 from harness.analysis.study.findings import ALPHA, SEEDS_ALONE, finding
-from harness.analysis.study.looks import DECIDED
-from harness.analysis.study.next_steps import ONE_SEED
+from harness.analysis.study.more_seeds import power
+from harness.analysis.study.more_seeds.looks import DECIDED
+from harness.analysis.study.more_seeds.next_steps import ONE_SEED
 from harness.analysis.study.statistics import Array, Interval
 from harness.analysis.study.study import Study
 from harness.experiments.claims import Claim

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from harness.analysis.study import looks, open_rates, power, shared_by_seeds, statistics
-from harness.analysis.study.next_steps import next_steps
+from harness.analysis.study import open_rates, shared_by_seeds, statistics
+from harness.analysis.study.more_seeds import looks, power
+from harness.analysis.study.more_seeds.next_steps import next_steps
 from harness.analysis.study.study import Study
 from harness.experiments import units
 from harness.experiments.claims import Claim

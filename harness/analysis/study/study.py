@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.analysis.study import collapse, estimates, frame, looks, open_rates, selection
+from harness.analysis.study import collapse, estimates, frame, open_rates, selection
+from harness.analysis.study.more_seeds import looks
 from harness.analysis.study.selection import Panel
 from harness.errors import UsageError
 from harness.experiments.exhibits import Exhibit

@@ -7,7 +7,7 @@ import numpy as np
 
 from harness.analysis.study import comparisons, estimates, statistics
 from harness.analysis.study.findings import SEEDS_ALONE, finding
-from harness.analysis.study.next_steps import FEW_SEEDS
+from harness.analysis.study.more_seeds.next_steps import FEW_SEEDS
 from harness.analysis.study.statistics import Array, Interval
 from harness.analysis.study.study import Study
 from harness.experiments.claims import Claim

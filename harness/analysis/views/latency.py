@@ -15,7 +15,7 @@ from harness.analysis.output.table import MISSING, Entry, Table, number, word
 from harness.analysis.study import comparisons, selection, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import ALPHA, finding
-from harness.analysis.study.next_steps import ONE_SEED
+from harness.analysis.study.more_seeds.next_steps import ONE_SEED
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.study import Study
 from harness.experiments.claims import Claim

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis.study import comparisons, estimates, looks, statistics
+from harness.analysis.study import comparisons, estimates, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import ALPHA, finding
+from harness.analysis.study.more_seeds import looks
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.statistics import Interval
 from harness.analysis.study.study import Study

@@ -6,7 +6,8 @@ import pytest
 
 from harness.analysis import judging, report
 from harness.analysis.output import verdict_table
-from harness.analysis.study import looks, open_rates, study
+from harness.analysis.study import open_rates, study
+from harness.analysis.study.more_seeds import looks
 from harness.experiments import claims, exhibits
 from harness.experiments.verdict import Comparison, Finding
 from harness.store.archive import Run

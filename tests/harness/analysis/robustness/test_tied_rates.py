@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from harness.analysis.robustness import tied_rates
-from harness.analysis.study import looks, open_rates, study
+from harness.analysis.study import open_rates, study
+from harness.analysis.study.more_seeds import looks
 from harness.analysis.study.study import Study
 from harness.experiments import claims, exhibits
 from harness.experiments.verdict import Finding

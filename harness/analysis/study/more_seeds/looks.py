@@ -17,8 +17,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from harness.analysis.study import open_rates, power, statistics
-from harness.analysis.study.next_steps import FEW_SEEDS, ONE_SEED
+from harness.analysis.study import open_rates, statistics
+from harness.analysis.study.more_seeds import power
+from harness.analysis.study.more_seeds.next_steps import FEW_SEEDS, ONE_SEED
 from harness.analysis.study.statistics import Interval
 from harness.experiments.claims import Claim
 from harness.experiments.verdict import Comparison, OwnTest

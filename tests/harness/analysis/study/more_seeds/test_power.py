@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from harness.analysis.study import power, statistics
+from harness.analysis.study import statistics
+from harness.analysis.study.more_seeds import power
 from harness.analysis.study.statistics import Interval
 
 

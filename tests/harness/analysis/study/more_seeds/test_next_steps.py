@@ -3,7 +3,7 @@
 import pytest
 
 from harness.analysis.study import open_rates
-from harness.analysis.study.next_steps import ONE_SEED, next_steps
+from harness.analysis.study.more_seeds.next_steps import ONE_SEED, next_steps
 from harness.experiments.verdict import Comparison
 
 

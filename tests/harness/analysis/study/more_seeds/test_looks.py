@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.analysis.study import looks, open_rates, statistics
-from harness.analysis.study.next_steps import ONE_SEED
+from harness.analysis.study import open_rates, statistics
+from harness.analysis.study.more_seeds import looks
+from harness.analysis.study.more_seeds.next_steps import ONE_SEED
 from harness.experiments.verdict import Comparison, OwnTest
 
 

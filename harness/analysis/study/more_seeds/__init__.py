@@ -1,0 +1,1 @@
+"""What more seeds or test rows would decide, and how often a comparison may be looked at."""
