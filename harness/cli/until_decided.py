@@ -1,8 +1,9 @@
 """Seeds until an exhibit is decided: `deltabench reproduce X --until-decided`. Torch is not imported.
 
-After the exhibit's own cells, each comparison of its claims is judged at the declared looks (analysis/study/more_seeds/looks.py).
-Those without a verdict get the cells of their own arms up to the next look, and so on, until every comparison is
-decided, cannot be decided by seeds, or the seeds or the time are used up. The store alone remembers what was done.
+After the exhibit's own cells, each comparison of its claims is judged at the declared looks
+(analysis/study/more_seeds/looks.py). Those without a verdict get the cells of their own arms up to the next look, and
+so on, until every comparison is decided, cannot be decided by seeds, or the seeds or the time are used up. The store
+alone remembers what was done.
 """
 
 import time

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 
-from harness.analysis.study import estimates, statistics
+from harness.analysis.study import row_errors, statistics
 from harness.analysis.study.selection import Panel
 
 EASE = np.array([1.3, 1.0])
@@ -59,7 +59,7 @@ def coverage(
         scores = paired.values[0] - paired.values[1]
         alone = statistics.over_seeds(scores)
         bound, pairing = (
-            statistics.with_rows(alone, estimates.row_error(given, ["a", "b"]))
+            statistics.with_rows(alone, row_errors.of_arms(given, ["a", "b"]))
             for given in (replace(paired, row_scores=None), paired)
         )
         hits += [found.low <= real <= found.high for found in (alone, bound, pairing)]

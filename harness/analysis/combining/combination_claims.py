@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.analysis.combining import combination_table, factorial
 from harness.analysis.combining.factorial import Factorial, Parts
-from harness.analysis.study import comparisons, estimates, selection, statistics
+from harness.analysis.study import comparisons, estimates, row_errors, selection, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import finding
 from harness.analysis.study.selection import Panel
@@ -130,7 +130,7 @@ def effect(panel: Panel, pairs: Sequence[Pair]) -> Estimate:
     arms = [arm for pair in pairs for arm in pair]
     weights = [np.full(len(panel.tasks), sign / len(pairs)) for _ in pairs for sign in (1, -1)]
     main, beside = statistics.interval(values)
-    main = statistics.with_rows(main, estimates.row_error(panel, arms, weights))
+    main = statistics.with_rows(main, row_errors.of_arms(panel, arms, weights))
     sides = panel.cells(*(left for left, _ in pairs)), panel.cells(*(right for _, right in pairs))
     again = estimates.raised(panel, lambda other: effect(other, pairs))
     return Estimate(main, beside, keys=sides[0] + sides[1], sides=sides, at_best=again)

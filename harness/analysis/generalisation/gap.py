@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.analysis.output import notes, rate_marks
 from harness.analysis.output.table import Table
-from harness.analysis.study import comparisons, estimates, frame, selection, statistics
+from harness.analysis.study import comparisons, estimates, frame, row_errors, selection, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import OTHER_COLUMNS, SEEDS_ALONE, finding
 from harness.analysis.study.selection import Panel
@@ -91,7 +91,7 @@ def _with_rows(study: Study, learnt: Panel, difference: Estimate, pair: tuple[st
     parts = [whole.at([whole.tasks.index(task) for task in learnt.tasks]) for whole in (study.clean, train)]
     if not all(part.by_row.all() for part in parts):
         return difference
-    error = math.hypot(*(estimates.row_error(part, pair) for part in parts))
+    error = math.hypot(*(row_errors.of_arms(part, pair) for part in parts))
     return replace(difference, main=statistics.with_rows(difference.main, error))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from harness.analysis.output import rate_marks
 from harness.analysis.output.notes import common_notes
 from harness.analysis.output.table import MISSING, Entry, Table, word
-from harness.analysis.study import comparisons, estimates, selection, statistics
+from harness.analysis.study import comparisons, estimates, row_errors, selection, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import finding
 from harness.analysis.study.selection import Panel
@@ -98,7 +98,7 @@ def across(panel: Panel, left: str, right: str, columns: list[tuple[str, str]]) 
     places = [[panel.tasks.index(pair[side]) for pair in columns] for side in (0, 1)]
     share = 1 / len(columns)
     terms = [(share, left, place) for place in places[0]] + [(-share, right, place) for place in places[1]]
-    error = estimates.error_across(panel, terms)
+    error = row_errors.of_terms(panel, terms)
     sides = mine.cells(left), other.cells(right)
     again = estimates.raised(panel, lambda raised: across(raised, left, right, columns))
     return Estimate(statistics.with_rows(main, error), beside, keys=sides[0] + sides[1], sides=sides, at_best=again)

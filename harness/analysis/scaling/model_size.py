@@ -13,7 +13,7 @@ from harness.analysis.output import notes, rate_marks
 from harness.analysis.output.table import MISSING, Entry, Table, word
 from harness.analysis.scaling import joint
 from harness.analysis.scaling.joint import Models
-from harness.analysis.study import comparisons, convergence_speed, estimates, statistics
+from harness.analysis.study import comparisons, convergence_speed, estimates, row_errors, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import finding
 from harness.analysis.study.statistics import Array
@@ -171,5 +171,5 @@ def shrinkage(study: Study, mine: tuple[str, str], other: tuple[str, str]) -> Es
         return estimates.absent("no seed was run for all four on every task")
     main, beside = statistics.interval(values)
     signs = [np.full(len(panel.tasks), sign) for sign in (1.0, -1.0, -1.0, 1.0)]
-    main = statistics.with_rows(main, estimates.row_error(panel, [*mine, *other], signs))
+    main = statistics.with_rows(main, row_errors.of_arms(panel, [*mine, *other], signs))
     return Estimate(main, beside, keys=panel.cells(*mine, *other))

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis.study import comparisons, estimates, statistics
+from harness.analysis.study import comparisons, estimates, row_errors, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import finding
 from harness.analysis.study.selection import Panel
@@ -55,7 +55,7 @@ def beyond(panel: Panel, left: str, right: str, share: float) -> Estimate:
         return estimates.absent("no seed was run for both on every task")
     main, beside = statistics.interval(values)
     weights = [np.full(len(panel.tasks), 1.0), np.full(len(panel.tasks), -share)]
-    main = statistics.with_rows(main, estimates.row_error(panel, [left, right], weights))
+    main = statistics.with_rows(main, row_errors.of_arms(panel, [left, right], weights))
     sides = panel.cells(left), panel.cells(right)
     again = estimates.raised(panel, lambda other: beyond(other, left, right, share))
     return Estimate(main, beside, keys=sides[0] + sides[1], sides=sides, at_best=again)

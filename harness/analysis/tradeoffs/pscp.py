@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness import assets
-from harness.analysis.study import comparisons, estimates, selection, statistics
+from harness.analysis.study import comparisons, estimates, row_errors, selection, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import SEEDS_ALONE, finding
 from harness.analysis.study.selection import Panel
@@ -149,7 +149,7 @@ def _difference(scores: Panel, made: Panel, left: str, right: str) -> Estimate:
         return seeds
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = [np.nan_to_num(np.nanmean(made.of(arm) / scores.of(arm), axis=1), nan=1.0) for arm in (left, right)]
-    error = estimates.row_error(scores, [left, right], [shares[0], -shares[1]])
+    error = row_errors.of_arms(scores, [left, right], [shares[0], -shares[1]])
     return replace(seeds, main=statistics.with_rows(seeds.main, error))
 
 

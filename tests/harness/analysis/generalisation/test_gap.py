@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.analysis.generalisation import gap
-from harness.analysis.study import estimates, open_rates, selection, statistics, study
+from harness.analysis.study import estimates, open_rates, row_errors, selection, statistics, study
 from harness.analysis.study.study import Study
 from harness.experiments import claims, exhibits
 from harness.experiments.verdict import Finding
@@ -166,7 +166,7 @@ def test_methods_that_answer_the_training_rows_alike_differ_more_surely(make_gri
     errors = []
     for made in (paired, bound):
         train = selection.panel(made.selected, "train_sample", made.exhibit.methods(), scores=True)
-        errors.append(estimates.row_error(train, ("full", "lora")))
+        errors.append(row_errors.of_arms(train, ("full", "lora")))
     assert errors[0] < errors[1] / 3
 
 

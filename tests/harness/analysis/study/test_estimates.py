@@ -8,7 +8,7 @@ import pytest
 
 from harness.analysis import report
 from harness.analysis.output import table
-from harness.analysis.study import convergence_speed, estimates, open_rates, statistics, study
+from harness.analysis.study import convergence_speed, estimates, open_rates, row_errors, statistics, study
 from harness.analysis.views import convergence
 from harness.analysis.views import ranking as tables
 from harness.experiments import claims, exhibits
@@ -160,11 +160,11 @@ def test_what_is_no_mean_over_rows_has_no_error_of_rows(make_grid):
 
 def test_columns_that_differ_in_training_share_their_rows(ranking):
     panel = ranking().clean
-    alone = estimates.row_error(panel.at([0]), ["lora"])
+    alone = row_errors.of_arms(panel.at([0]), ["lora"])
     twice = replace(panel.at([0, 0]), tasks=("micro/a train_size=10", "micro/a train_size=90"))
-    assert estimates.row_error(twice, ["lora"]) == pytest.approx(alone)
+    assert row_errors.of_arms(twice, ["lora"]) == pytest.approx(alone)
     apart = replace(twice, tasks=("micro/a:x", "micro/a:y"))
-    assert estimates.row_error(apart, ["lora"]) == pytest.approx(alone / math.sqrt(2))
+    assert row_errors.of_arms(apart, ["lora"]) == pytest.approx(alone / math.sqrt(2))
 
 
 @pytest.mark.parametrize(("tasks", "own"), [(1, 1.0), (6, 1.0), (6, 0.0)])
@@ -178,21 +178,21 @@ def test_an_interval_for_new_rows_covers_where_one_over_seeds_alone_may_not(task
 def test_pairs_of_rows_count_only_where_every_seed_of_both_arms_has_them(ranking):
     answers = rows.answers(np.random.default_rng(1), 1, 300, 4, own=1.0, spread=0.1)
     paired = rows.panel(answers)
-    bound = estimates.row_error(replace(paired, row_scores=None), ["a", "b"])
-    found = estimates.row_error(paired, ["a", "b"])
+    bound = row_errors.of_arms(replace(paired, row_scores=None), ["a", "b"])
+    found = row_errors.of_arms(paired, ["a", "b"])
     means = (answers[0] - answers[1]).mean(axis=(0, 1))
     assert 0.5 * means.std() < found * math.sqrt(300) < 1.1 * means.std()
     assert found < 0.9 * bound
     gap = paired.row_scores.copy()
     gap[1, 0, 2] = None
-    assert estimates.row_error(replace(paired, row_scores=gap), ["a", "b"]) == bound
+    assert row_errors.of_arms(replace(paired, row_scores=gap), ["a", "b"]) == bound
     one_less = paired.values.copy()
     one_less[1, 0, 2] = np.nan  # a seed that one arm lacks is in neither
-    assert estimates.row_error(replace(paired, row_scores=gap, values=one_less), ["a", "b"]) < 0.9 * bound
+    assert row_errors.of_arms(replace(paired, row_scores=gap, values=one_less), ["a", "b"]) < 0.9 * bound
     keys = np.array([[[f"{arm}{seed}" for seed in range(4)]] for arm in "ab"], dtype=object)
     keyed = replace(paired, keys=keys, best=1.0)
     raised = keyed.at_best(["a1"])
-    assert estimates.row_error(raised, ["a", "b"]) == estimates.row_error(replace(raised, row_scores=None), ["a", "b"])
+    assert row_errors.of_arms(raised, ["a", "b"]) == row_errors.of_arms(replace(raised, row_scores=None), ["a", "b"])
 
 
 def test_columns_with_the_same_test_rows_are_paired_in_a_difference():
@@ -201,25 +201,23 @@ def test_columns_with_the_same_test_rows_are_paired_in_a_difference():
     paired = rows.panel(np.swapaxes(answers, 0, 1))  # two columns of one arm, with the same rows
     both = replace(paired, tasks=("micro/a train_size=10", "micro/a shots=4"))
     terms = [(1.0, "a", 0), (-1.0, "a", 1)]
-    found = estimates.error_across(both, terms)
+    found = row_errors.of_terms(both, terms)
     means = (answers[0] - answers[1]).mean(axis=(0, 1))
     assert 0.5 * means.std() < found * math.sqrt(300) < 1.1 * means.std()
-    alone = [estimates.row_error(both.at([column]), ["a"]) for column in (0, 1)]
+    alone = [row_errors.of_arms(both.at([column]), ["a"]) for column in (0, 1)]
     unknown = replace(both, row_scores=None)
-    bound = [estimates.row_error(unknown.at([column]), ["a"]) for column in (0, 1)]
-    assert estimates.error_across(unknown, terms) == pytest.approx(math.hypot(*bound))
+    bound = [row_errors.of_arms(unknown.at([column]), ["a"]) for column in (0, 1)]
+    assert row_errors.of_terms(unknown, terms) == pytest.approx(math.hypot(*bound))
     assert found < 0.9 * math.hypot(*bound)
     apart = replace(both, tasks=("micro/a", "micro/b"))
-    assert estimates.error_across(apart, terms) == pytest.approx(math.hypot(*alone)), (
-        "other rows have nothing in common"
-    )
+    assert row_errors.of_terms(apart, terms) == pytest.approx(math.hypot(*alone)), "other rows have nothing in common"
 
 
 def test_rows_that_all_agree_are_not_certain():
     same = rows.panel(np.ones((2, 1, 3, 50)))
-    assert 0 < estimates.row_error(same, ["a", "b"]) < 0.05
-    bound = estimates.row_error(replace(same, row_scores=None), ["a"])
-    assert estimates.row_error(same, ["a"]) == pytest.approx(bound, rel=0.1)
+    assert 0 < row_errors.of_arms(same, ["a", "b"]) < 0.05
+    bound = row_errors.of_arms(replace(same, row_scores=None), ["a"])
+    assert row_errors.of_arms(same, ["a"]) == pytest.approx(bound, rel=0.1)
 
 
 def test_a_score_has_no_interval_beyond_0_and_100(ranking):
