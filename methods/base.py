@@ -66,7 +66,6 @@ from methods.attachment.weight_update import Dropping, Rewriting, Update, fold
 from methods.backbone.linears import Linear, Part, dense
 from methods.backbone.quantisation import BITS, quantise
 from methods.backbone.roles import (
-    LINEAR_ROLES,
     after,
     before,
     dead_key_biases,
@@ -76,11 +75,13 @@ from methods.backbone.roles import (
     find_stack,
     has_family,
     heads,
+    in_decoder,
     is_bias,
     linears,
 )
 from methods.backbone.sizes import Place, Shape
 from methods.backbone.sizes import shape as shape_of
+from methods.backbone.targets import LINEAR_ROLES, with_whole
 from methods.backbone.trainable_parameters import Delta, freeze, parameter, trainable
 from methods.peft_layers import peft_insertion
 
@@ -133,6 +134,7 @@ __all__ = [
     "freeze",
     "has_family",
     "heads",
+    "in_decoder",
     "insert",
     "insert_before",
     "inserted",
@@ -156,6 +158,7 @@ __all__ = [
     "trainable",
     "uncast",
     "untie",
+    "with_whole",
     "write",
 ]
 

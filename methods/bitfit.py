@@ -82,7 +82,7 @@ class BitFit(Method):
             )
 
     def closed_form(self, shape: Shape) -> int:
-        linears = sum(n * d_out for n, _, d_out in map(shape.linear, LINEAR_ROLES))
+        linears = sum(n * d_out for n, _, d_out in shape.linears(LINEAR_ROLES))
         return linears + shape.norms * shape.width + shape.biases_outside
 
     def dead(self, model: nn.Module) -> dict[str, str]:

@@ -112,7 +112,7 @@ class DoRA(LoRA):
 
     def attach(self, model: nn.Module) -> None:
         super().attach(model)
-        for host in linears(model, self.magnitude_targets or ()).values():
+        for host in linears(model, self.magnitude_targets or (), "magnitude_targets").values():
             delta = Decomposed(host, None)
             delta.dropout = self.dropout
             insert(host, self.name, delta)

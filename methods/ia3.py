@@ -76,9 +76,9 @@ class IA3(Method):
         self.require(bool(self.inputs or self.outputs), "inputs", rule)
 
     def attach(self, model: nn.Module) -> None:
-        for host in linears(model, self.outputs or ()).values():
+        for host in linears(model, self.outputs or (), "outputs").values():
             insert(host, "ia3", Scale(host, host.out_features))
-        for host in linears(model, self.inputs or ()).values():
+        for host in linears(model, self.inputs or (), "inputs").values():
             delta = InputScale(host, host.in_features)
             insert(host, "ia3", delta)
             insert_before(host, delta, delta.before)

@@ -16,7 +16,19 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from methods.base import Method, Names, NotApplicable, Part, Shape, Training, UsageError, linears, peft_insertion, untie
+from methods.base import (
+    Method,
+    Names,
+    NotApplicable,
+    Part,
+    Shape,
+    Training,
+    UsageError,
+    linears,
+    peft_insertion,
+    untie,
+    with_whole,
+)
 
 
 @dataclass(frozen=True)
@@ -33,11 +45,11 @@ class Peft(Method):
 
     def attach(self, model: nn.Module) -> None:
         peft_insertion.library()
-        hosts = linears(model, self.targets)
+        hosts = linears(model, self.targets, whole=True)
         if part := next((path for path, host in hosts.items() if isinstance(host, Part) and host.label), None):
-            name = part.rpartition(":")[0].rpartition(".")[2]
+            targets = ",".join(with_whole(self.targets, part.rpartition(":")[0].rpartition(".")[2]))
             raise NotApplicable(
-                f"method peft: {part} is rows of a fused linear. Take method.targets=[{name}], all of it."
+                f"method peft: {part} is rows of a fused linear. Take method.targets=[{targets}], with all of it."
             )
         if hasattr(model, "peft_added"):
             raise UsageError("a second peft configuration on one model: two methods own the same places")

@@ -29,6 +29,7 @@ from methods.base import (
     computing,
     find,
     find_stack,
+    in_decoder,
     parameter,
     shape_of,
 )
@@ -122,12 +123,12 @@ class PrefixTuning(Method):
     def attach(self, model: nn.Module) -> None:
         hosts = self.hosts(model)
         accept_prefixes(model)
-        like, config = next(model.parameters()), shape_of(model)
-        heads, width = config.kv_heads, config.kv_width // config.kv_heads
+        like, sizes = next(model.parameters()), shape_of(model)
         trunk = Trunk(like, self.length, self.hidden) if self.reparametrize else None
-        for host in hosts.values():
+        for path, host in hosts.items():
             if hasattr(host, "prefix"):
                 raise UsageError("a second prefix on one attention module: two methods own the same place")
+            heads, width = sizes.key_heads(path), sizes.head_width(path)
             made = MadePrefix(trunk, heads, width) if trunk else Prefix(like, heads, self.length, width, self.std)
             host.add_module("prefix", made)
 
@@ -140,7 +141,8 @@ class PrefixTuning(Method):
         if not attention:
             raise NotApplicable("method prefix: the attention of this backbone takes no prefix; take another method")
         two = find_stack(model, "decoder") is not None
-        kinds = {path: _kind(path) if two else "encoder" for path in attention} | dict.fromkeys(cross, "cross")
+        kinds = {path: "decoder" if two and in_decoder(path) else "encoder" for path in attention}
+        kinds |= dict.fromkeys(cross, "cross")
         wanted = set(self.attend) if two else {"encoder" for name in self.attend if name != "cross"}
         hosts = {path: module for path, module in attention.items() if kinds[path] in wanted}
         if not hosts:
@@ -159,7 +161,3 @@ class PrefixTuning(Method):
 
     def notes(self, model: nn.Module) -> dict[str, str | int | float]:
         return {"prefixed_attention_modules": len(self.hosts(model))}
-
-
-def _kind(path: str) -> str:
-    return "decoder" if "decoder" in path.split(".") else "encoder"

@@ -60,22 +60,20 @@ class S2FT(OnWeights):
     def attach(self, model: nn.Module) -> None:
         with torch.device("cpu"):
             generator = torch.Generator().manual_seed(self.selection_seed)
-        width = head_width(shape_of(model))
-        for role, field, count, group in (("o", "heads", self.heads, width), ("ffn-out", "channels", self.channels, 1)):
-            hosts = linears(model, [role]) if count else {}
+        sizes = shape_of(model)
+        for role, field, count in (("o", "heads", self.heads), ("ffn-out", "channels", self.channels)):
+            hosts = linears(model, [role], field) if count else {}
+            groups = {path: sizes.head_width(path) if role == "o" else 1 for path in hosts}
             for path, host in hosts.items():
-                most = host.in_features // group
+                most = host.in_features // groups[path]
                 self.require(count <= most, field, f"{path} reads {most} {field}")
-            self.attach_each(hosts, partial(drawn, generator, count, group))
+            for path, host in hosts.items():
+                self.attach_each({path: host}, partial(drawn, generator, count, groups[path]))
 
     def closed_form(self, shape: Shape) -> int:
-        (attentions, _, d_out), (blocks, _, width) = shape.linear("o"), shape.linear("ffn-out")
-        return attentions * self.heads * head_width(shape) * d_out + blocks * self.channels * width
-
-
-def head_width(shape: Shape) -> int:
-    """Return the width of a head."""
-    return shape.kv_width // shape.kv_heads
+        heads = shape.encoder * shape.head_width() + 2 * shape.decoder * shape.head_width("decoder")
+        blocks = sum(n for n, _, _ in shape.linears(["ffn-out"]))
+        return (heads * self.heads + blocks * self.channels) * shape.width
 
 
 def drawn(generator: torch.Generator, count: int, group: int, host: Linear) -> Columns:

@@ -82,8 +82,8 @@ class SSF(Method):
             if not isinstance(module, ScaleShift):
                 continue
             host = module._seat[1]
-            of_keys = host.label == "k" if isinstance(host, Part) and family(model).fused else id(host) in keys
-            if of_keys:
+            of_rows = isinstance(host, Part) and host.label == "k"  # the whole of a fused linear lives
+            if of_rows or (id(host) in keys and not family(model).fused):
                 dead[f"{path}.shift"] = reason
         return dead
 

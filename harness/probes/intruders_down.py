@@ -78,10 +78,11 @@ def _intruders(
     """Yield (weight, its value, its intruders' part, their number) of every matrix that has intruders."""
     from harness.probes import _weight_pairs, spectrum
     from methods.backbone import roles
+    from methods.backbone.targets import LINEAR_ROLES
 
-    present = [role for role in roles.LINEAR_ROLES if roles.find(tuned, role)]
+    present = [role for role in LINEAR_ROLES if roles.find(tuned, role)]
     linears = {name: linear for role in present for name, linear in roles.linears(tuned, [role]).items()}
-    for place, before, after in _weight_pairs.pairs(plain, tuned, roles.LINEAR_ROLES):
+    for place, before, after in _weight_pairs.pairs(plain, tuned, LINEAR_ROLES):
         if not bool(before.any()):
             continue
         intruding, count = part(before, after, spectrum.EPSILON)

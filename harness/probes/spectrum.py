@@ -30,7 +30,7 @@ def measure(finished: "Finished", device: "torch.device") -> dict[str, Any]:
     singular vectors, the largest first, the largest cosine with any pretrained one.
     """
     from harness.probes import _weight_pairs
-    from methods.backbone.roles import LINEAR_ROLES
+    from methods.backbone.targets import LINEAR_ROLES
 
     try:
         finished.method.merge(finished.model)

@@ -115,6 +115,8 @@ _BART = Family(
         "heads": "encoder_attention_heads",
         "encoder": "encoder_layers",
         "decoder": "decoder_layers",
+        "decoder_ffn": "decoder_ffn_dim",
+        "decoder_heads": "decoder_attention_heads",
     },
     stack="encoder",
 )

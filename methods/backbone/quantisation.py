@@ -15,7 +15,8 @@ from typing import Any
 from torch import nn
 
 from harness.errors import NotApplicable
-from methods.backbone.roles import LINEAR_ROLES, family, find
+from methods.backbone.roles import family, find
+from methods.backbone.targets import LINEAR_ROLES
 
 BITS = (4, 8)
 OUTLIER = 6.0  # section 3.2 of LLM.int8()

@@ -5,23 +5,16 @@ The rows of families are in families.py.
 
 import re
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
-from types import MappingProxyType
 from typing import Any
 
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from harness.errors import NotApplicable, UsageError, near
+from harness.errors import UsageError
 from methods.backbone.families import FAMILIES, Family
 from methods.backbone.linears import Linear, Part
+from methods.backbone.targets import FUSED_ROLES, LINEAR_ROLES, Named
 from methods.backbone.trainable_parameters import Delta
-
-LINEAR_ROLES = ("q", "k", "v", "o", "ffn-in", "ffn-gate", "ffn-out")
-FUSED_ROLES = ("q", "k", "v")
-ALL = "all-linear"
-"""The target that stands for every linear of the blocks: all roles that the family has."""
-_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def family(model: nn.Module) -> Family:
@@ -80,20 +73,30 @@ def _matching(model: nn.Module, pattern: str) -> dict[str, nn.Module]:
     return {name: module for name, module in model.named_modules() if regex.fullmatch(name)}
 
 
-def linears(model: nn.Module, targets: Iterable[str]) -> dict[str, Linear]:
+def linears(model: nn.Module, targets: Iterable[str], field: str = "targets", whole: bool = False) -> dict[str, Linear]:
     """Return dotted name -> linear for each target, in model order.
 
     A target is a role, `all-linear` for all roles, or a pattern over names such as `*.q_proj`. The rows of a fused
-    linear are named after it and their role, e.g. `h.0.attn.c_attn:q`. Raise UsageError for a target that matches
-    nothing. Heads that train in full are not searched.
+    linear are named after it and their role, e.g. `h.0.attn.c_attn:q`; with `whole`, `all-linear` takes it as one.
+    Raise UsageError, which names the method's `field`, for a target that matches nothing. Heads that train in full are
+    not searched.
     """
     candidates = _candidates(model)
-    chosen: set[str] = set()
-    for target in targets:
-        chosen |= _chosen(model, target, candidates)
-    for name in [name for name in chosen if ":" in name]:  # a pattern that chose the whole has its rows too
-        chosen -= {name} if name.rpartition(":")[0] in chosen else set()
-    return {name: linear for name, linear in candidates.items() if name in chosen}
+    return {name: candidates[name] for name in _named(model, candidates).chosen(targets, field, whole)}
+
+
+def named(model: nn.Module) -> Named:
+    """Return the linears by name, without those of heads that train in full."""
+    return _named(model, _candidates(model))
+
+
+def _named(model: nn.Module, candidates: Mapping[str, Linear]) -> Named:
+    sizes = {name: (linear.in_features, linear.out_features) for name, linear in candidates.items()}
+    if not has_family(model):
+        return Named(sizes)
+    row = family(model)
+    by_role = {role: tuple(name for name in find(model, role) if name in sizes) for role in LINEAR_ROLES}
+    return Named(sizes, {role: names for role, names in by_role.items() if names}, row.name, row.fused, row.experts)
 
 
 def _candidates(model: nn.Module) -> dict[str, Linear]:
@@ -103,46 +106,24 @@ def _candidates(model: nn.Module) -> dict[str, Linear]:
         if not isinstance(module, nn.Linear | Conv1D) or name.split(".")[0] in full:
             continue
         candidates[name] = module if isinstance(module, nn.Linear) else Part(module)
-        if name in fused:
-            candidates |= {f"{name}:{part.label}": part for part in _rows(model, module)}
+        if name in fused and not is_interleaved(model):
+            candidates |= {f"{name}:{part.label}": part for part in _rows(module)}
     return candidates
 
 
-def _rows(model: Any, module: nn.Module) -> list[Part]:
+def is_interleaved(model: Any) -> bool:
+    """Return whether q, k and v are one linear, head by head, so that no role has rows of its own."""
+    row = family(model)  # gpt_bigcode of many key heads interleaves them, too
+    return row.interleaved or (row.fused and getattr(model.config, "multi_query", True) is False)
+
+
+def _rows(module: nn.Module) -> list[Part]:
     """Return q, k and v of a fused linear: the queries have the model's width, keys and values share the rest."""
-    if family(model).interleaved or getattr(model.config, "multi_query", True) is False:
-        return []  # gpt_bigcode of many key heads interleaves them, too
     whole = Part(module)
     q = whole.in_features
     k = (whole.out_features - q) // 2
     edges = (0, q, q + k, q + 2 * k)
     return [Part(module, slice(*edges[i : i + 2]), role) for i, role in enumerate(FUSED_ROLES)]
-
-
-def _chosen(model: nn.Module, target: str, candidates: Mapping[str, Linear]) -> set[str]:
-    roles = family(model).roles if has_family(model) else _NONE
-    if target == ALL and roles:
-        own = [role for role in LINEAR_ROLES if role in roles and find(model, role)]
-        return {name for role in own for name in _chosen(model, role, candidates)}
-    if target in LINEAR_ROLES and target in roles:
-        part = f":{target}" if family(model).fused and target in FUSED_ROLES else ""
-        matches = {f"{name}{part}" for name in find(model, target)} & set(candidates)
-    else:
-        whole = [name for name in candidates if ":" not in name]
-        matches = {name for name in whole if fnmatchcase(name, target) or fnmatchcase(name, f"*.{target}")}
-    if not matches and roles and target.startswith("ffn-") and family(model).experts:
-        raise NotApplicable(f"method.targets: the experts of family {family(model).name} hold no linear {target!r}")
-    if not matches and roles and target in FUSED_ROLES and family(model).fused:
-        fused = next(iter(find(model, target))).rpartition(".")[2]
-        raise NotApplicable(
-            f"method.targets: {target!r} is interleaved head by head here, no rows of its own. Take "
-            f"method.targets=[{fused}], the whole of q, k and v."
-        )
-    if not matches:
-        present = {role for role in LINEAR_ROLES if role in roles and find(model, role)}
-        known = present | {name.rsplit(".", 1)[-1] for name in candidates if ":" not in name}
-        raise UsageError(f"method.targets: {target!r} matches no linear layer of this model.{near(target, known)}")
-    return matches
 
 
 def heads(model: nn.Module) -> set[str]:
@@ -162,6 +143,11 @@ def find_stack(model: nn.Module, name: str) -> nn.Module | None:
     """Return the backbone's child `name` ("encoder", "decoder"), None where it has none; the backbone itself for ""."""
     base: nn.Module = getattr(model, "base_model", model)
     return getattr(base, name, None) if name else base
+
+
+def in_decoder(name: str) -> bool:
+    """Return whether a module's dotted name lies in a decoder."""
+    return "decoder" in name.split(".")
 
 
 def is_bias(name: str) -> bool:

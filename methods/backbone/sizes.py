@@ -1,10 +1,20 @@
 """The sizes of a backbone, in which the closed forms of parameter counts are written."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from methods.backbone.roles import ALL, LINEAR_ROLES, family, find, find_stack, heads, is_bias
+from methods.backbone.roles import (
+    family,
+    find,
+    find_stack,
+    heads,
+    in_decoder,
+    is_bias,
+    is_interleaved,
+    named,
+)
+from methods.backbone.targets import ALL, LINEAR_ROLES, Named
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,8 @@ class Shape:
     additive biases that are neither in a role's linear nor in a norm (poolers, language-model heads). experts: in a
     block's feed-forward, which then has no linears (0: an ordinary one). blocks: parameters of each, in model order.
     places: linears and norms, each module once (a fused one under its first role), in model order.
+    decoder_ffn, decoder_kv_heads: the decoder's own, where they are not the encoder's. interleaved: q, k and v are one
+    linear, head by head. named: the linears by name, for targets that are names.
     """
 
     width: int
@@ -44,6 +56,10 @@ class Shape:
     blocks: tuple[int, ...] = ()
     places: tuple[Place, ...] = ()
     embedding: int | None = None
+    decoder_ffn: int | None = None
+    decoder_kv_heads: int | None = None
+    interleaved: bool = False
+    named: Named = field(default_factory=Named, repr=False)
 
     @property
     def embedding_width(self) -> int:
@@ -55,23 +71,34 @@ class Shape:
         """Return the number of attention modules, cross-attention included."""
         return self.encoder + 2 * self.decoder
 
-    def linear(self, role: str) -> tuple[int, int, int]:
-        """Return (how many, d_in, d_out) of a role's linears."""
-        blocks = 0 if self.experts else self.encoder + self.decoder
-        return {
-            "q": (self.attentions, self.width, self.q_width),
-            "k": (self.attentions, self.width, self.kv_width),
-            "v": (self.attentions, self.width, self.kv_width),
-            "o": (self.attentions, self.q_width, self.width),
-            "ffn-in": (blocks, self.width, self.ffn),
-            "ffn-gate": (blocks * self.gated, self.width, self.ffn),
-            "ffn-out": (blocks, self.ffn, self.width),
-        }[role]
+    def key_heads(self, path: str = "") -> int:
+        """Return the number of key heads of an attention module, by the dotted name of it or of what lies in it."""
+        return (self.decoder_kv_heads if in_decoder(path) else None) or self.kv_heads
+
+    def head_width(self, path: str = "") -> int:
+        """Return the width of a head of an attention module, by a dotted name as of `key_heads`."""
+        return self.kv_width // self.key_heads(path)
 
     def linears(self, targets: Iterable[str]) -> list[tuple[int, int, int]]:
-        """Return (how many, d_in, d_out) of each role among the targets, `all-linear` among them."""
-        roles = (role for target in targets for role in (LINEAR_ROLES if target == ALL else (target,)))
-        return [self.linear(role) for role in dict.fromkeys(roles)]
+        """Return (how many, d_in, d_out) of the linears that the targets name, by size."""
+        targets = tuple(dict.fromkeys(targets))
+        if all(target in (ALL, *LINEAR_ROLES) for target in targets):
+            every = ("qkv", *LINEAR_ROLES[3:]) if self.interleaved else LINEAR_ROLES
+            roles = (role for target in targets for role in (every if target == ALL else (target,)))
+            return [sized for role in dict.fromkeys(roles) for sized in self._of_role(role)]
+        return [(1, *self.named.sizes[name]) for name in self.named.chosen(targets)]
+
+    def _of_role(self, role: str) -> list[tuple[int, int, int]]:
+        """Return (how many, d_in, d_out) of a role's linears, or of the one of q, k and v as "qkv"."""
+        outputs = {"q": self.q_width, "k": self.kv_width, "v": self.kv_width, "qkv": self.q_width + 2 * self.kv_width}
+        if role in outputs:
+            return [(self.attentions, self.width, outputs[role])]
+        if role == "o":
+            return [(self.attentions, self.q_width, self.width)]
+        stacks = ((self.encoder, self.ffn), (self.decoder, self.decoder_ffn or self.ffn))
+        present = not self.experts and (role != "ffn-gate" or self.gated)
+        sides = [(n, ffn, self.width) if role == "ffn-out" else (n, self.width, ffn) for n, ffn in stacks]
+        return [sized for sized in sides if present and sized[0]]
 
 
 def shape(model: Any) -> Shape:
@@ -101,6 +128,10 @@ def shape(model: Any) -> Shape:
         blocks=tuple(sum(p.numel() for p in block.parameters()) for block in find(model, "blocks").values()),
         places=places(model),
         embedding=model.get_input_embeddings().weight.shape[1],
+        decoder_ffn=size.get("decoder_ffn"),
+        decoder_kv_heads=size.get("decoder_heads"),
+        interleaved=is_interleaved(model),
+        named=named(model),
     )
 
 

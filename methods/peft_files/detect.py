@@ -14,7 +14,8 @@ from torch import nn
 from harness.config.schema import MethodConfig
 from harness.errors import NotApplicable, UsageError, shown
 from methods import registry as methods
-from methods.backbone.roles import LINEAR_ROLES, has_family, heads, linears
+from methods.backbone.roles import has_family, heads, linears
+from methods.backbone.targets import LINEAR_ROLES
 from methods.peft_files import fields as peft_fields
 from methods.peft_files.export import FORMATS, PREFIX, Format, read_config, read_tensors
 from methods.peft_files.file_names import CONFIG

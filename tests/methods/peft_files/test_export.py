@@ -80,6 +80,20 @@ def test_real_peft_loads_what_we_write(kind: str, key: str, tmp_path: Path) -> N
     torch.testing.assert_close(logits(model, TOYS[key]), peft_logits(key, tmp_path), **CLOSE)
 
 
+@pytest.mark.parametrize("kind", ["lora", "dora", "vera"])
+@pytest.mark.parametrize("key", ["gpt-neox", "bloom"])
+def test_all_linears_with_a_fused_one_go_out_and_come_back(kind: str, key: str, tmp_path: Path) -> None:
+    model = backbone(TOYS[key])
+    method = attach(kind, model, **FIELDS[kind] | {"targets": ["all-linear"]})
+    disturb(model)
+    write_peft(model, method, tmp_path)
+    assert len(json.loads((tmp_path / CONFIG).read_text())["target_modules"]) == 2 * 4, "blocks, and their linears"
+    torch.testing.assert_close(peft_logits(key, tmp_path), logits(model, TOYS[key]), **CLOSE)
+    torch.testing.assert_close(logits(brought_in(key, tmp_path)[0], TOYS[key]), logits(model, TOYS[key]), **CLOSE)
+    method.merge(model)
+    torch.testing.assert_close(peft_logits(key, tmp_path), logits(model, TOYS[key]), **CLOSE)
+
+
 def test_a_token_may_be_narrower_than_the_blocks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """OPT-350m projects its embeddings to the width of its blocks, and a prompt is as wide as an embedding."""
     narrow = hf.OPTConfig(**SMALL, **OPT | {"word_embed_proj_dim": 8})
