@@ -31,7 +31,7 @@ FETCHING = ("run", "sweep", "plan", "forecast", "reproduce", "delta", "probe", "
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 success, 1 some cells failed, 2 usage or configuration, 130
-    interrupted, 143 ended by SIGTERM.
+    interrupted, 143 ended by SIGTERM, 129 by SIGHUP.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     _reopen()
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         output.flush()
         if output.failed is not None:
             print(f"deltabench: the output could not be written: {output.failed.strerror}", file=sys.stderr)
-    return termination.TERMINATED if interruption.terminated else code or int(output.failed is not None)
+    return interruption.exit_code(code or int(output.failed is not None))
 
 
 def _main(words: list[str], interruption: termination.Interruption) -> int:
@@ -55,7 +55,7 @@ def _main(words: list[str], interruption: termination.Interruption) -> int:
         return _dispatch(words)
     except (Exception, KeyboardInterrupt) as error:
         if isinstance(error, KeyboardInterrupt) or interruption.signals:  # a library may turn it into its own error
-            how = "ended by SIGTERM" if interruption.terminated else "interrupted"
+            how = f"ended by {interruption.name}" if interruption.name else "interrupted"
             print(f"deltabench: {how}", file=sys.stderr)
             return termination.INTERRUPTED
         return _failed(error)

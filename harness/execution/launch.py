@@ -19,7 +19,7 @@ from harness.errors import Halted, UsageError
 from harness.execution import worker
 from harness.execution.attempts import tried
 from harness.execution.time_limit import Gate, TimeLimit
-from harness.processes import forkserver, gpu_leases
+from harness.processes import forkserver, gpu_leases, termination
 from harness.store.store import Store
 
 LOST = 3
@@ -165,12 +165,16 @@ def _launch(
 def leash(driver: forkserver.Driver) -> None:
     """End joblib's workers with their driver from their own start on, not only from their first job.
 
-    A driver that is killed while it hands a job over leaves a worker that waits for the rest of it for ever. Other
-    workers wait five minutes for the next job.
+    Their tracker of shared memory, which ends with them, outlives the signals of a terminal: another one would be
+    started in its place, which knows nothing of what is to be removed. A driver that is killed while it hands a job
+    over leaves a worker that waits for the rest of it for ever. Other workers wait five minutes for the next job.
     """
     import joblib
+    from joblib.externals.loky.backend import resource_tracker
     from joblib.parallel import LokyBackend
 
+    with termination.deaf_children():
+        resource_tracker.ensure_running()
     joblib.register_parallel_backend("loky", partial(LokyBackend, initializer=forkserver.end_with, initargs=(driver,)))
 
 

@@ -95,7 +95,9 @@ def run_cells(
     tally = progress.Tally(store, todo, seen, [*many, *beside], role, expected, plan.at_once)
     print("\n".join((_announce(todo, many, store, deadline_s), *sweep_plan.notes(todo.values()))))
     setup = replace(_setup(store, todo, plan, limit, probes.entry(entry, wanted)), begun=begun)
-    if not _ran(store, decided, setup, tally, runtime.tracker):
+    with termination.interrupting():  # also while it records what ended it
+        ran = _ran(store, decided, setup, tally, runtime.tracker)
+    if not ran:
         return STOPPED
     print("\n".join((summary(store, many), *decided.skipped())))
     if limit is not None and exit_code(store, many) == STOPPED:
@@ -107,7 +109,7 @@ def _ran(store: Store, decided: SweepPlan, setup: worker.Setup, tally: progress.
     """Run the cells to run, each after its parents; return whether nobody interrupted them."""
     todo, seen, plan = decided.todo, decided.seen, decided.handing
     try:
-        with termination.interrupting(), progress.shown(tally), follower.following(tracker, store, todo, seen):
+        with progress.shown(tally), follower.following(tracker, store, todo, seen):
             for keys in parent_order.waves(todo):
                 launch.run_pending(store, keys, seen, setup, plan)
                 setup = replace(setup, begun=None)

@@ -24,7 +24,7 @@ from harness.execution.attempts import tried
 from harness.execution.lane import Lane
 from harness.execution.time_limit import Gate, TimeLimit
 from harness.models import digest, weight_files
-from harness.processes import child, forkserver, gpu_leases
+from harness.processes import child, forkserver, gpu_leases, termination
 from harness.processes.hosts import Hosts, Process
 from harness.store import fingerprint, identity, lease
 from harness.store.attempt_folder import AttemptFolder
@@ -89,7 +89,7 @@ def job(config: Any, setup: Setup, pending: Sequence[Pending] = ()) -> list[str]
     statuses of the cells that ran. It is the launcher's task function.
     """
     if not setup.driver.is_me():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        termination.ignore_terminal()
         if not setup.outlives and setup.driver.lives():  # a container may not see it
             forkserver.end_with(setup.driver)
     store = Store(setup.runtime.store)

@@ -10,7 +10,8 @@ device's memory is `oom`, and the rest goes on. Nothing is downloaded. DELTABENC
 (g). The summary is printed, and all of it is in DIR/export and in results/reference/gpu/DEVICE.
 
 Exit code: 0 everything was measured (or is oom), 1 something failed or the time was over, 2 there is no GPU, or a
-value that a person has to correct, 130 interrupted, 143 ended by SIGTERM. What was measured until then is reported.
+value that a person has to correct, 130 interrupted, 143 ended by SIGTERM, 129 by SIGHUP. What was measured until then
+is reported.
 """
 
 import argparse
@@ -49,11 +50,11 @@ def main(words: Sequence[str]) -> int:
     os.environ["HF_HUB_OFFLINE"] = "1"
     with termination.interrupting() as interruption:
         code = _day(given)
-    return termination.TERMINATED if interruption.terminated else code
+    return interruption.exit_code(code)
 
 
 def _day(given: argparse.Namespace) -> int:
-    """Measure as the command line asks, and return the exit code without regard to SIGTERM."""
+    """Measure as the command line asks, and return the exit code without regard to SIGTERM and SIGHUP."""
     day = Day(given.out.resolve(), given.dry, given.model)
     try:
         end = time.time() + seconds(given.minutes)

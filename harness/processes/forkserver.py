@@ -32,7 +32,7 @@ import psutil
 from harness import environment, failure
 from harness.errors import UsageError
 from harness.files.plain_files import read_json
-from harness.processes import child, temporary_folders
+from harness.processes import child, temporary_folders, termination
 
 PRELOAD = ("torch", "torch._dynamo", "transformers", "harness.run")
 """The imports of every cell; the model families of the cells at hand are added."""
@@ -283,15 +283,11 @@ def _import_path() -> list[str]:
 
 @contextmanager
 def _server_environment() -> Iterator[None]:
-    """Set what the server inherits at its start: single-threaded libraries, our import path, no Ctrl-C.
+    """Set what the server inherits at its start: single-threaded libraries, our import path, no signal of a terminal.
 
-    Ctrl-C reaches every process of a terminal. Only the worker may act on it, and it records what it did.
+    Ctrl-C and the end of a terminal reach all of its processes. Only the worker may act on them, and it records what it
+    did.
     """
-    in_main = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main else None
-    try:
-        with environment.variables({**SERVER_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(_import_path())}):
-            yield
-    finally:
-        if in_main:
-            signal.signal(signal.SIGINT, handler)
+    variables = {**SERVER_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(_import_path())}
+    with termination.deaf_children(), environment.variables(variables):
+        yield

@@ -23,7 +23,7 @@ compile=true: training steps run as code that torch compiles, which takes minute
 runs when the time is over stops at a checkpoint.
 A cell that was killed, or could not read or write, is retried once; --retry N: N times, and after a timeout too.
 Exit code: 0 every cell done or out of memory, 1 some failed, 2 usage, 130 interrupted or stopped by --for before
-every cell had run, 143 ended by SIGTERM.
+every cell had run, 143 ended by SIGTERM, 129 by SIGHUP (the terminal closed).
 At the end the scores are printed as a table, which `deltabench table` prints again at any time.
 --json: progress goes to the error stream, and the output is {"exit_code", "store", "counts": {STATUS: cells},
 "cells": [{"key", "status", "stale", "method", "arm", "model", "task", "learning_rate", "seed", "name", "metric",

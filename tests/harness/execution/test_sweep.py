@@ -237,21 +237,26 @@ def test_several_processes_drain_one_store(store: Store, cell: Make, runs: Runs,
 
 
 @pytest.mark.parametrize(
-    ("launcher", "how"),
+    ("launcher", "how", "number", "who"),
     [
-        ("basic", "driver"),
-        ("basic", "terminal"),
-        ("joblib", "terminal"),
-        pytest.param("joblib", "driver", marks=pytest.mark.slow),
+        ("basic", "driver", signal.SIGINT, "the user"),
+        ("basic", "terminal", signal.SIGINT, "the user"),
+        ("joblib", "terminal", signal.SIGINT, "the user"),
+        ("joblib", "terminal", signal.SIGHUP, "SIGHUP"),
+        pytest.param("joblib", "driver", signal.SIGINT, "the user", marks=pytest.mark.slow),
+        pytest.param("joblib", "driver", signal.SIGHUP, "SIGHUP", marks=pytest.mark.slow),
+        pytest.param("basic", "terminal", signal.SIGHUP, "SIGHUP", marks=pytest.mark.slow),
     ],
 )
-def test_ctrl_c(
+def test_ctrl_c_and_the_end_of_a_terminal(
     store: Store,
     cell: Make,
     runs: Runs,
     environment: dict[str, str],
     launcher: str,
     how: str,
+    number: int,
+    who: str,
     request: pytest.FixtureRequest,
 ) -> None:
     """To the driver alone, or, as a terminal does it, to everybody: finished cells stay finished, the running ones are
@@ -264,16 +269,17 @@ def test_ctrl_c(
     wanted = 3 if launcher == "joblib" else 2
     _until(lambda: len(runs()) == wanted and store.status(identity.key(many[0])) == "done")
     if how == "driver":
-        driver.send_signal(signal.SIGINT)
+        driver.send_signal(number)
     else:
-        os.killpg(driver.pid, signal.SIGINT)
+        os.killpg(driver.pid, number)
     _, told = driver.communicate(timeout=60)
     assert driver.returncode == 130, told
     assert "Traceback" not in told
+    assert "resource_tracker" not in told
     statuses = [store.status(identity.key(one)) for one in many]
     assert statuses == ["done", "interrupted", "interrupted" if wanted == 3 else "missing"]
     errors = [record["error"] for record in store.records() if record["status"] == "interrupted"]
-    assert {error["message"] for error in errors} == {"interrupted by the user; the same command resumes"}
+    assert {error["message"] for error in errors} == {f"interrupted by {who}; the same command resumes"}
     assert not lease.keys(store.leases)
     _until(lambda: _members(driver.pid) == [])
 

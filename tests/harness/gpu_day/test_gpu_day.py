@@ -83,7 +83,7 @@ def test_the_same_command_goes_on(go: Callable[..., int]) -> None:
     assert asked == ["one", "two", "three", "three"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_an_interrupted_day_keeps_its_rows(
     go: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str], number: int, code: int
 ) -> None:
