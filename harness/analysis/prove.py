@@ -182,6 +182,7 @@ def _missing(kind: Kind, runs: Sequence[Run], count: int) -> str:
 def _runs(folders: Iterable[str]) -> Iterator[Run]:
     for folder in folders:
         store = Store(folder, read_only=True)
+        store.check_present()
         yield from (Run(*pair) for pair in store.runs(store.keys()))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness import formatting
 from harness.cli import command_line
-from harness.config import conf_files
+from harness.config import compose, conf_files
 from harness.config.schema import Cell
 from harness.errors import UsageError, near
 from harness.execution.rounds import STOPPED
@@ -116,8 +116,8 @@ def _each_grid_once(chosen: Sequence[Exhibit]) -> list[Exhibit]:
 
 
 def _store(arguments: argparse.Namespace) -> Store:
-    settings = command_line.parse(arguments.words, (*command_line.SETTINGS, "scale")).settings
-    return Store(settings.get("store") or "results/store")
+    given = command_line.parse(arguments.words, (*command_line.SETTINGS, "scale"))
+    return Store(given.configure(compose.defaults()["runtime"]).store)
 
 
 def _shares(chosen: Sequence[Exhibit], scale: str, store: Store) -> Iterator[Share]:

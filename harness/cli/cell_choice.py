@@ -30,8 +30,7 @@ def choose(given: Sequence[str]) -> tuple[Store, Choice]:
     """
     path = [word for word in given if word.startswith("store=")]
     store = Store(command_line.parse(path, ()).configure(compose.defaults()["runtime"]).store)
-    if not (store.path / "cells").is_dir():
-        raise UsageError(f"store={store.path}: there is no store yet; `deltabench run` makes it.")
+    store.check_present()
     choice = _choice([word for word in given if not word.startswith("store=")], store)
     if not choice.cells:
         raise UsageError(f"the store {store.path} has no cells yet; `deltabench run` makes the first.")

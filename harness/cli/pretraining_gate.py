@@ -93,10 +93,11 @@ def main(folder: str) -> int:
     """Write gate.json and the card of every backbone that has records. Return 1 where a task fails its gate."""
     from tasks.microworld.pretraining import shipping  # here, because it imports torch
 
-    failed = []
+    store, failed = Store(folder), []
+    store.check_present()
     for card in sorted(path.parent for path in shipping.WEIGHTS.glob("*/pretraining.json")):
         model = card.name
-        gate = table(model, scores(Store(folder), model))
+        gate = table(model, scores(store, model))
         if not gate["tasks"]:
             continue
         (card / shipping.GATE).write_text(json.dumps(gate, indent=1) + "\n", encoding="utf-8")

@@ -53,7 +53,9 @@ def main(folder: str, words: Sequence[str]) -> int:
     from tasks.microworld2.pretraining import weight_cards  # here, because it imports torch
 
     model = next(word.partition("=")[2] for word in words if word.startswith("model="))
-    gate = table(Store(folder), words)
+    store = Store(folder)
+    store.check_present()
+    gate = table(store, words)
     (weight_cards.WEIGHTS / model / weight_cards.GATE).write_text(json.dumps(gate, indent=1) + "\n", encoding="utf-8")
     weight_cards.write_card(weight_cards.WEIGHTS / model)
     low = [name for name, row in gate["tasks"].items() if row["score"] < row["chance"] + MARGIN]

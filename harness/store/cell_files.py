@@ -161,6 +161,11 @@ class CellFiles:
             self.unreadable.append(path)
             _log.warning("%s cannot be read and is left as it is: %s", path, getattr(error, "strerror", None) or error)
 
+    def check_present(self) -> None:
+        """Raise UsageError where there is no store yet, for a verb that only reads one: the path may be mistyped."""
+        if not (self.path / "cells").is_dir():
+            raise UsageError(f"store={self.path}: there is no store yet; `deltabench run` makes it.")
+
     def _check(self) -> None:
         """Raise UsageError where the path cannot be a store: a file, a foreign folder, or a store of a newer schema."""
         above = next(folder for folder in (self.path, *self.path.absolute().parents) if folder.exists())

@@ -51,10 +51,11 @@ class Store(CellFiles):
 
     def find(self, prefix: str) -> str:
         """Return the one key that starts with `prefix` (at least four digits). Raises UsageError where not exactly one
-        does.
+        does, and where there is no store.
         """
         if not re.fullmatch(r"[0-9a-f]{4,64}", prefix):
             raise UsageError(f"{prefix[:80]!r} is not a key: give its first digits, at least four of 0-9 and a-f.")
+        self.check_present()
         listed = listing(self.path / "cells" / prefix[:2])
         matching = [key for key in listed if key.startswith(prefix) and KEY.fullmatch(key)]
         if len(matching) != 1:

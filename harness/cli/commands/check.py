@@ -136,7 +136,10 @@ def main(arguments: argparse.Namespace) -> int:
         return _forecasts(exhibit, grid.expand(blocks), arguments.json)
     selection = f"scale={scale} {exhibit_words(given.block, given.added)}".rstrip()
     chosen = Chosen(exhibit, blocks, until_decided.grid_name(exhibit, scale, given), selection)
-    mine = _stored("mine", Path(given.configure(compose.defaults()["runtime"]).store), chosen)
+    store = Store(given.configure(compose.defaults()["runtime"]).store)
+    if "store" in given.runtime:  # without the word, the refusal names the command that runs the cells
+        store.check_present()
+    mine = _stored("mine", store, chosen)
     other = _other(arguments.against, chosen)
     verdicts = findings(exhibit, mine)
     compared = agreement.compare(mine.runs, other.runs, exhibit.sets) if other else None
@@ -151,9 +154,9 @@ def main(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _stored(name: str, path: Path, chosen: Chosen) -> Side:
+def _stored(name: str, store: Store, chosen: Chosen) -> Side:
     """Return the cells of a store. Raise UsageError where none has finished."""
-    store, exhibit = Store(path), chosen.exhibit
+    exhibit = chosen.exhibit
     cells, gaps = cell_choice.possible(chosen.blocks, store)
     over_looks = until_decided.before(store, chosen.grid_name)
     cells = until_decided.with_present(exhibit, chosen.blocks, store, cells) if over_looks else cells
@@ -170,7 +173,9 @@ def _stored(name: str, path: Path, chosen: Chosen) -> Side:
 def _other(against: str | None, chosen: Chosen) -> Side | None:
     """Return what my run is compared with; None where there is no reference run."""
     if against is not None:
-        return _stored("other", located(against), chosen)
+        store = Store(located(against))
+        store.check_present()
+        return _stored("other", store, chosen)
     path = archive.reference(chosen.exhibit.cells_of)
     if not path.is_file():
         return None

@@ -74,6 +74,8 @@ def place_of(words: list[str], store: str | None) -> str | None:
 
 
 def opened(place: str | None) -> Store:
-    """Return a store that is only read: the named one, or the usual one."""
+    """Return a store that is only read: the named one, or the usual one. Raise UsageError where it does not exist."""
     words = [] if place is None else [f"store={place}"]
-    return Store(command_line.parse(words, ()).configure(compose.defaults()["runtime"]).store, read_only=True)
+    store = Store(command_line.parse(words, ()).configure(compose.defaults()["runtime"]).store, read_only=True)
+    store.check_present()
+    return store

@@ -78,6 +78,8 @@ def _shown(arguments: argparse.Namespace) -> int:
     runtime = given.configure(compose.defaults()["runtime"])
     store = Store(runtime.store)
     wanted = [*_exhibits(named, given, store), *_grid(given, store)]
+    if "store" in given.runtime:  # without the word, a person who has run nothing yet is told how to begin
+        store.check_present()
     noted = requested_grids.noted(store) if wanted else []
     wanted = [requested_grids.with_noted_gaps(grid, noted) for grid in wanted]
     known, shown = store.damaged_files(), report(store, wanted, runtime)

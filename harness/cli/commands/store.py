@@ -26,7 +26,6 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from harness import formatting
@@ -60,10 +59,10 @@ def main(arguments: argparse.Namespace) -> int:
     least, most, text = TAKES[arguments.what]
     if not least <= len(named) <= most:
         raise UsageError(f"store {arguments.what} takes {text}, not {' '.join(named) or 'nothing'}.")
-    path = Path(given.configure(compose.defaults()["runtime"]).store)
-    if not (path / "cells").is_dir() and arguments.what != "merge":
-        raise UsageError(f"store={path}: there is no store yet; `deltabench run` makes it.")
-    result, text = ACTS[arguments.what](Store(path), arguments, *named)
+    store = Store(given.configure(compose.defaults()["runtime"]).store)
+    if arguments.what != "merge":
+        store.check_present()
+    result, text = ACTS[arguments.what](store, arguments, *named)
     print(json.dumps(result, ensure_ascii=False, indent=1) if arguments.json else text)
     return 0
 

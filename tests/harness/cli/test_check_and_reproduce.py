@@ -229,7 +229,7 @@ def test_check_against_a_store_compares_two_code_versions(bench, make_grid, monk
     worse = filled(bench.path / "worse", make_grid(**SMALL, quality={"lora": 0.5}))
     assert call(check, f"store={bench.store.path}", against=str(worse.path)) == 1
     assert "differs" in capsys.readouterr().out
-    with pytest.raises(UsageError, match="no finished cell"):
+    with pytest.raises(UsageError, match="store=nowhere: there is no store yet"):
         call(check, f"store={bench.store.path}", against="nowhere")
 
 
@@ -253,9 +253,11 @@ def test_stale_cells_are_marked_in_the_table_the_page_the_index_and_the_figure(b
     assert pictures[0] != pictures[1]
 
 
-def test_check_without_records_says_how_to_get_them(bench, reference):
-    with pytest.raises(UsageError, match="deltabench reproduce delta-ranking scale=quick"):
-        call(check, "store=fresh")
+def test_check_without_records_says_how_to_get_them(bench, reference, tmp_path):
+    (tmp_path / "fresh" / "cells").mkdir(parents=True)
+    for words in ([], [f"store={tmp_path / 'fresh'}"]):
+        with pytest.raises(UsageError, match="deltabench reproduce delta-ranking scale=quick"):
+            call(check, *words)
 
 
 def test_listing_exhibits_and_claims_imports_nothing_heavy():

@@ -23,10 +23,11 @@ def test_a_store_becomes_one_file(store: Store, tmp_path: Path, capsys: pytest.C
 
 def test_an_empty_store_is_a_page_that_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "page.html"
-    assert call(f"store={tmp_path / 'none'}", "--out", out) == 0
+    (tmp_path / "new" / "cells").mkdir(parents=True)
+    assert call(f"store={tmp_path / 'new'}", "--out", out) == 0
     assert "This store has no record yet." in capsys.readouterr().out
     assert "This store has no record yet." in out.read_text()
-    assert not (tmp_path / "none").exists()
+    assert [path.name for path in (tmp_path / "new").rglob("*")] == ["cells"]
 
 
 @pytest.mark.parametrize(

@@ -97,13 +97,14 @@ def test_what_runs_is_shown_with_its_step(store: Store, call: Call, cell: Callab
 
 
 def test_an_exhibit_that_was_never_asked_for_is_all_missing(call: Call, store: Store) -> None:
+    (store.path / "cells").mkdir(parents=True)
     code, out, _ = call("status", "delta-rank*", "scale=quick", "--json")
     assert code == 0
     [found] = json.loads(out)["grids"]
     assert found["grid"] == "delta-ranking scale=quick"
     assert found["counts"] == {"missing": found["cells"]}
     assert found["cells"] == found["left"] > 0
-    assert not store.path.exists()
+    assert [path.name for path in store.path.rglob("*")] == ["cells"]
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,8 @@ def test_watch_shows_it_again_until_it_is_interrupted(
             raise KeyboardInterrupt
 
     monkeypatch.setattr(status.time, "sleep", sleep)
-    assert dispatch.main(["status", "--watch", f"store={tmp_path / 'none'}"]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert dispatch.main(["status", "--watch"]) == 0
     assert waited == [status.WATCH_S] * 2
     assert capsys.readouterr().out.count("no cells yet") == 2
 

@@ -172,6 +172,7 @@ def test_a_port_in_use_is_a_sentence(
     server: serve.Server, store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(view.serve, "Pages", lambda *_: server.pages)
+    (store.path / "cells").mkdir(parents=True)
     port = server.server_address[1]
     assert dispatch.main(["view", f"store={store.path}", "--port", str(port)]) == 2
     assert capsys.readouterr().err == (
