@@ -4,7 +4,7 @@ python tests/benchmarks/error_rates.py [repeats] > results/reference/error-rates
 
 A verdict is wrong where the truth lies exactly at the margin, so that neither "reproduced" nor "contradicted" is right.
 Situations: one task; six tasks with unequal noise; six tasks of which three never vary; scores near 1 that cannot
-exceed it; tasks that one seed moves together (correlation 0.3).
+exceed it; tasks that one seed moves together (correlation 0.3), and as one (correlation 1).
 """
 
 import sys
@@ -28,6 +28,7 @@ SITUATIONS = {
     "six tasks, three without noise": ([0, 0, 0, 0.02, 0.02, 0.02], 0.0, False),
     "six tasks at a ceiling": ([0.02] * 6, 0.0, True),
     "six tasks, moved together": ([0.02] * 6, 0.3, False),
+    "six tasks, moved as one": ([0.02] * 6, 1.0, False),
 }
 MARGIN = 0.01
 RULES = {
@@ -130,7 +131,8 @@ def page(repeats: int) -> Iterator[str]:
             yield f"| {name} | {situation} | {' | '.join(rates)} |"
     yield (
         "\nA share of pairs is the order of convergence's. One seed may move all tasks together, so its test is over "
-        "seeds as the others are, and no surer than the exact test of its pairs."
+        "seeds as the others are, and no surer than the exact test of its pairs. Fewer than five seeds decide nothing, "
+        "since so few may agree by luck. Where every seed wins or loses all of its pairs at once, five agree by luck too often."
     )
     yield "\nWith `--until-decided`, over the whole path of looks up to 30 seeds:\n"
     yield "| situation | wrong verdicts |"

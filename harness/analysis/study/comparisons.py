@@ -257,7 +257,7 @@ def share_seeds(share: Interval, rule: Callable[[Interval], str], over_seeds: in
     pairs = power.least(enough, 2, int(power.SEED_LIMIT * by_seed))
     if pairs is None:
         return None
-    seeds = math.ceil(pairs / by_seed)
+    seeds = max(math.ceil(pairs / by_seed), statistics.SEEDS_OF_PAIRS)
     if not share.se > 0:  # all seeds agree
         return seeds
     return max(seeds, over_seeds) if over_seeds else None

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from harness.analysis.scaling import joint
-from harness.analysis.study import study
+from harness.analysis.study import statistics, study
 from harness.analysis.study.study import Study
 from harness.experiments import exhibits
 from harness.store.archive import Run
@@ -15,6 +15,8 @@ from tests.harness import made_runs
 Rates = tuple[float, ...]
 SEEDS = range(5)
 """The first chooses the rates, and no number includes it."""
+ENOUGH = range(statistics.SEEDS_OF_PAIRS + 1)
+"""Seeds that decide a share of pairs, and the first."""
 KINDS = {"micro/sentiment": "sentiment", "micro/sentiment-goods": "sentiment", "micro/qa": "questions"}
 
 
@@ -54,7 +56,7 @@ def models(rates: Rates) -> list[Study]:
             parameters(
                 made(method, task, seed, rate, worth, fields=fields, model=model), backbone=10**6 * (place + 1)
             )
-            for method, fields, worth in arms for task in made_runs.TASKS for rate in rates for seed in SEEDS
+            for method, fields, worth in arms for task in made_runs.TASKS for rate in rates for seed in ENOUGH
         ]  # fmt: skip
     return [joint.of(studied("delta-scale", runs))]
 

@@ -231,9 +231,24 @@ def test_a_share_of_pairs_is_no_surer_than_its_seeds_nor_than_its_pairs():
     assert statistics.superior(moved, 0.1)[1] == pytest.approx(statistics.superior(seeds, 0.1)[1])
     assert statistics.superior(exact, 0.1)[0] == "reproduced" != statistics.superior(moved, 0.1)[0]
 
-    alike = statistics.share_of_pairs(np.ones((2, 3)))  # few pairs agree by luck, too
+    alike = statistics.share_of_pairs(np.ones((1, 6)))  # few pairs agree by luck, too
     assert (alike.low, alike.high) == pytest.approx((statistics.above_half(6, 6).low, 0.5))
     assert statistics.superior(alike, 0.1)[1] == pytest.approx(statistics.share_p(6, 6, 0.6))
+
+
+@pytest.mark.parametrize("tasks", [1, 6, 50])
+@pytest.mark.parametrize("margin", [0.0, 0.1])
+def test_few_seeds_that_agree_decide_no_share_of_pairs(tasks, margin):
+    """Where a seed moves all of its pairs, two agree by luck in half of the cases, three in a quarter."""
+    for seeds in range(2, statistics.SEEDS_OF_PAIRS):
+        for won in (np.ones((tasks, seeds)), np.zeros((tasks, seeds))):
+            share = statistics.share_of_pairs(won)
+            verdict, p = statistics.superior(share, margin)
+            assert verdict == "inconclusive"
+            assert p > 0.05
+            assert share.low < margin < share.high
+    enough = statistics.share_of_pairs(np.ones((max(tasks, 3), statistics.SEEDS_OF_PAIRS)))
+    assert statistics.superior(enough, margin)[0] == "reproduced"
 
 
 def test_a_share_of_pairs_needs_two_seeds_and_leaves_out_tasks_without_pairs():
