@@ -18,6 +18,11 @@ def count(things: int, noun: str) -> str:
     return f"{things} {noun}{'s' * (things != 1)}"
 
 
+def enumeration(names: Sequence[str]) -> str:
+    """Return names as a sentence lists them: "a, b and c"."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
 def rate(value: float) -> str:
     """Return a learning rate as papers write it: 3e-4, 1e-2; below 1 always in this notation, so that columns agree."""
     if value >= 1:

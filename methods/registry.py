@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from methods.base import Method
 
 ENTRY_POINTS = "deltabench.methods"
+BUDGET = "budget"
+SIZELESS = " It has no size to choose: what it trains is fixed, or follows from its other fields."
 SIZES = ("bottleneck", "rank", "dimension", "length", "layers", "fraction")
 """Fields that say how large a delta is: the first that a method has is what `method.budget` solves for."""
 
@@ -103,8 +105,7 @@ def resolve(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     for field in given:
         if field not in entry.fields:
             hint = near(field, entry.fields) or " It has no fields."
-            if field == "budget":
-                hint = " It has no size to choose: what it trains is fixed, or follows from its other fields."
+            hint = SIZELESS if field == BUDGET else hint
             raise UsageError(f"method {name} has no field {field!r}.{hint}")
     resolved, size = {}, size_of(entry)
     multiples = {field: times for field in entry.derived if (times := _times(given.get(field), size)) is not None}

@@ -11,9 +11,9 @@ from harness.analysis.study import comparisons, estimates, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import SEEDS_ALONE, finding
 from harness.analysis.study.study import Study
-from harness.experiments.claim_rows.claim import enumeration
 from harness.experiments.claims import Claim
 from harness.experiments.verdict import Finding
+from harness.formatting import enumeration
 
 Options = Mapping[str, Any]
 Pairs = list[tuple[int, int]]

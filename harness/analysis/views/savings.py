@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.analysis.views.forecast_memory import MemoryStudy
-from harness.experiments.claim_rows.claim import enumeration
 from harness.experiments.claims import Claim, side_text
 from harness.experiments.verdict import Comparison, Finding, overall
+from harness.formatting import enumeration
 
 COMPUTED = "a forecast has no seeds and no interval: the verdict rests on the margin and on the memory model"
 

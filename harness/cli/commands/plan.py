@@ -16,10 +16,10 @@ With a GPU here, or --device-memory, the output forecasts which cells fit its me
 the gradient accumulation that a larger batch needs.
 As in a run, a task is refused where two of its answers have the same tokens, or where the share of tokens that the
 model does not know is above task.max_unknown_share. Both are checked where the tokenizer is on this machine.
-As JSON: {"cells": [{"key", "status", "stale", "runs", "seconds", "bytes", "memory", "cell"}],
-"impossible": [{"method", "model", "task", "cells", "reason", "keys"}], "cost": {"left", "at_once", "launcher",
-"seconds", "of", "rough", "past_right", "past_of", "bytes", "why_null"}, "search", "script", "notes": [which rows of a
-task are also in train, and which have two answers of the same tokens or tokens unknown to the model]}. seconds and
+As JSON: {"cells": [{"key", "status", "stale", "runs", "seconds", "bytes", "memory", "cell"}], "impossible": [{"method",
+"model", "task", "cells", "reason", "keys"}], "cost": {"left", "at_once", "launcher", "seconds", "of", "rough",
+"past_right", "past_of", "bytes", "why_null"}, "search", "script", "notes": [which fields some methods lack, which rows
+of a task are also in train, and which have two answers of the same tokens or tokens unknown to the model]}. seconds and
 bytes are null where they are unknown, memory without a device. of names the runs that the seconds come from, if they
 are not the store's. Of the last past_of finished cells, past_right took about as long as those before suggest. search:
 {"arms" that search for a learning rate, trials that "likely" and at "most" follow the cells, cells "waiting"}, or null.
@@ -39,7 +39,7 @@ from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.execution import progress, submission, sweep_plan
 from harness.execution.sweep_plan import SweepOptions, SweepPlan
-from harness.experiments.grids import holes
+from harness.experiments.grids import holes, partial_fields
 from harness.experiments.grids.holes import Hole
 from harness.experiments.rates import rate_search, rate_tuning
 from harness.experiments.rates.planned import Planned
@@ -84,7 +84,7 @@ def show(given: command_line.CommandLine, options: SweepOptions, device_memory: 
     cost = dry_run.cost(store, plan)
     memory = device_fit.wanted(device_memory)
     forecasts = device_fit.forecasts(plan.cells, memory) if memory else {}
-    notes = [*_leaked(plan.cells), *sweep_plan.notes(plan.cells)]
+    notes = [*partial_fields.notes(given.block), *_leaked(plan.cells), *sweep_plan.notes(plan.cells)]
     if as_json:
         rows = [{**row, "memory": forecasts.get(row["key"])} for row in _rows(store, plan, cost)]
         content = {

@@ -44,6 +44,7 @@ from harness.cli.commands import plan
 from harness.errors import Halted
 from harness.execution import rounds
 from harness.execution.sweep import STOPPED
+from harness.experiments.grids import partial_fields
 from harness.experiments.rates import rate_tuning
 from harness.forecast import dry_run
 from harness.store import requested_grids
@@ -73,6 +74,7 @@ def main(arguments: argparse.Namespace) -> int:
     halted: Halted | None = None
     with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
         planned = rate_tuning.expand(blocks, store, holes=True, spent=())
+        print("".join(f"{line}\n" for line in partial_fields.notes(given.block)), end="")
         settings: dict[str, Any] = {**vars(options), "name": name, "seconds": dry_run.seconds(store)}
         try:
             code, planned = rounds.run(planned, blocks, deadline_s, **settings)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.experiments.verdict import Finding
+from harness.formatting import enumeration
 
 
 def side_text(value: Any) -> Any:
@@ -23,11 +24,6 @@ def side_text(value: Any) -> Any:
     if isinstance(methods, list):
         return " ".join(["each of " * (len(methods) > 1) + ", ".join(map(str, methods)), *texts])
     return " ".join(text.removeprefix("method=") for text in texts)
-
-
-def enumeration(names: Sequence[str]) -> str:
-    """Return names as a sentence lists them: "a, b and c"."""
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
 def _listed(values: Sequence[Any]) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from typing import Any
 
+from harness import formatting
 from harness.config import compose, conf_files
 from harness.config.schema import AXES, DOTTED, Cell, MethodConfig, ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import UsageError, near
@@ -251,15 +252,28 @@ def _check_method_fields(given: Mapping[str, Iterable[str]], options: Sequence[s
     composed = compose.load(("method", name) for name in options)
     chosen = [methods.find(composed["method", name]["name"]) for name in options]
     known = {name for entry in chosen for name in entry.fields}
-    listed = ", ".join(entry.name for entry in chosen)
+    named = list(dict.fromkeys(entry.name for entry in chosen))
+    none = f"method {named[0]}" if len(named) == 1 else f"none of the methods {formatting.enumeration(named)}"
     if given["parents"] and not any(entry.parents for entry in chosen):
-        role = next(iter(given["parents"]))
-        raise UsageError(f"parents.{role}: none of the methods {listed} builds on other cells.")
+        role, no = next(iter(given["parents"])), " on no" if len(named) == 1 else " on"
+        raise UsageError(f"parents.{role}: {none} builds{no} other cells.")
     for name in given["method"]:
         if name not in known:
-            raise UsageError(f"none of the methods {listed} has a field {name!r}.{_hint('method', name, known)}")
+            has = "has no" if len(named) == 1 else "has a"
+            raise UsageError(f"{none} {has} field {name!r}.{_method_hint(name, known)}")
+
+
+def _method_hint(field: str, known: Iterable[str]) -> str:
+    """Return what a field that none of the methods has may mean; where other methods have it, what there is here."""
+    if not known:
+        return " There are no fields to set."
+    if field == methods.BUDGET:
+        return methods.SIZELESS
+    elsewhere = f"method.{field}" in settable()
+    return near("", (f"method.{name}" for name in known)) if elsewhere else _hint("method", field, known)
 
 
 def _hint(group: str, field: str, known: Iterable[str]) -> str:
     """Return the fields of a group that a wrong one may mean, as a command line names them."""
-    return near(f"{group}.{field}", [f"{group}.{name}" for name in known], settable(), synonyms())
+    elsewhere = (name for name in settable() if not name.startswith(f"{group}."))
+    return near(f"{group}.{field}", [f"{group}.{name}" for name in known], elsewhere, synonyms())

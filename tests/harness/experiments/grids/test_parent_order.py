@@ -93,7 +93,7 @@ def test_the_key_contains_the_parents_and_the_command_names_them() -> None:
 @pytest.mark.parametrize(
     ("block", "said"),
     [
-        ({"method": "lora", **TWO}, "none of the methods lora builds on"),
+        ({"method": "lora", **TWO}, "method lora builds on no other cells"),
         ({**CHILD, "parents.one": "micro/qa"}, "whole key"),
         ({**CHILD, "parents.a-b": {"task": "micro/qa"}}, "a role is a word"),
         ({**CHILD, "parents.one": {"method": "lora"}}, "needs one pfeiffer cell"),
