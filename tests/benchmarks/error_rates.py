@@ -132,7 +132,8 @@ def page(repeats: int) -> Iterator[str]:
     yield (
         "\nA share of pairs is the order of convergence's. One seed may move all tasks together, so its test is over "
         "seeds as the others are, and no surer than the exact test of its pairs. Fewer than five seeds decide nothing, "
-        "since so few may agree by luck. Where every seed wins or loses all of its pairs at once, five agree by luck too often."
+        "since so few may agree by luck. Where every seed wins or loses all of its pairs at once, five agree by luck "
+        "too often."
     )
     yield "\nWith `--until-decided`, over the whole path of looks up to 30 seeds:\n"
     yield "| situation | wrong verdicts |"
