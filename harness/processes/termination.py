@@ -80,7 +80,7 @@ def interrupting() -> Iterator[Interruption]:
 
 
 def ignore_terminal() -> None:
-    """Ignore the signals that a terminal sends to all of its processes, in a process that another one ends."""
+    """Let this process, which another one ends, ignore the signals that a terminal sends to all of its processes."""
     for number in OF_A_TERMINAL:
         signal.signal(number, signal.SIG_IGN)
 

@@ -8,6 +8,10 @@ The environment names the judge, any model behind an OpenAI-compatible chat-comp
 (such as http://localhost:8000/v1), DELTABENCH_JUDGE_MODEL, and DELTABENCH_JUDGE_KEY if it needs a key. Every reply is
 stored in judgements.jsonl of the attempt. The same command requests only the missing replies, also after a judge that
 did not answer, and nothing is trained or generated again. The cost is one reply per answer, or two per pair.
+Exit code: 0 judged, 1 the judge did not answer or no reply of it could be read, 2 usage.
+As JSON: {"status": "done" or "failed", "error": of a failure, "model", "wording": a digest of the question's, "sets":
+{SET: {"grade", "rows", "unread"}}, "ended"}; of a pair "against": the other's key, and the sets have {"rows", "unread",
+"won", "lost", "tied", "agreeing", "won_or_half"}.
 """
 
 import argparse
@@ -48,7 +52,9 @@ def main(arguments: argparse.Namespace) -> int:
     store = Store(given.configure(compose.defaults()["runtime"]).store)
     key = store.find(arguments.key)
     if others:
-        return _pairs(store, key, store.find(others[0]), arguments.json)
+        if (other := store.find(others[0])) == key:
+            raise UsageError(f"both keys are those of cell {key[:12]}: give one KEY, or another cell's beside it.")
+        return _pairs(store, key, other, arguments.json)
     result = probes.result(store.read(key) or {}, GRADES)
     if result is None:
         probes.check(GRADES)
@@ -72,12 +78,14 @@ def _pairs(store: Store, key: str, other: str, as_json: bool) -> int:
     try:
         with lease.beating(own_lease):
             result = grading.pairs(mine, endpoint, against)
-    except chat_client.Unreachable as error:
+    except (chat_client.Unreachable, grading.Unreadable) as error:
         print(f"deltabench: {error}", file=sys.stderr)
+        if as_json:
+            _print({"status": "failed", "error": str(error), "against": other}, [], as_json)
         return 1
     finally:
         own_lease.release()
-    _print({**result, "against": other}, judge_pairs.describe(result), as_json)
+    _print({"status": "done", **result, "against": other}, judge_pairs.describe(result), as_json)
     return 0
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.probes.judging.answers import Answer, StoredAnswers
-from harness.probes.judging.chat_client import Endpoint
+from harness.probes.judging.chat_client import MODEL, Endpoint
 from harness.probes.judging.reply_cache import FILE, Ask, settle
 
 SINGLE = """\
@@ -53,6 +53,10 @@ First compare the two in a few sentences. Then end with a last line that holds y
 is better, [[B]] if the second is better, [[C]] if they are equally good."""
 
 
+class Unreadable(UsageError):
+    """Not one reply of the judge could be read: then the model is no judge."""
+
+
 def rating(reply: str) -> float | None:
     """Return the last [[n]] of a reply, from 1 to 10; None without one."""
     ratings = re.findall(r"\[\[\s*(\d+(?:\.\d+)?)\s*(?:/\s*10\s*)?\]\]", reply)
@@ -77,7 +81,7 @@ def single(stored: StoredAnswers, judge: Endpoint) -> dict[str, Any]:
             "rows": len(grades),
             "unread": len(rows) - len(grades),
         }
-    return _result(judge, SINGLE, sets)
+    return _result(stored, judge, SINGLE, sets)
 
 
 def pairs(stored: StoredAnswers, judge: Endpoint, others: Mapping[Answer, str] | None = None) -> dict[str, Any]:
@@ -94,7 +98,7 @@ def pairs(stored: StoredAnswers, judge: Endpoint, others: Mapping[Answer, str] |
             sets[name] = shares(
                 [(str(first), str(second)) for first, second in verdicts if first and second], len(verdicts)
             )
-    return _result(judge, PAIR, sets)
+    return _result(stored, judge, PAIR, sets)
 
 
 def shares(verdicts: Sequence[tuple[str, str]], rows: int) -> dict[str, Any]:
@@ -141,8 +145,13 @@ def _question(stored: StoredAnswers, row: Answer) -> str:
         ) from None
 
 
-def _result(judge: Endpoint, wording: str, sets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the result. Raises UsageError where not one reply could be read: then the model is no judge."""
+def _result(
+    stored: StoredAnswers, judge: Endpoint, wording: str, sets: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return the result. Raises Unreadable where not one reply could be read."""
     if not any(figures["rows"] for figures in sets.values()):
-        raise UsageError(f"no reply of the judge {judge.model} could be read; they are stored in {FILE}.")
+        raise Unreadable(
+            f"no reply of the judge {judge.model} could be read; they are in {FILE} of the folder that "
+            f"`deltabench show {stored.key[:12]}` names. Name another model in {MODEL}."
+        )
     return {"model": judge.model, "wording": hashlib.sha256(wording.encode()).hexdigest()[:8], "sets": dict(sets)}

@@ -43,6 +43,14 @@ def test_the_exhibit_that_shows_anothers_cells_comes_after_it() -> None:
     assert all(not one.all for one in seen)
 
 
+def test_what_is_left_is_counted_in_the_store_that_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    counted: list[Path] = []
+    monkeypatch.setattr(all_exhibits, "_shares", lambda chosen, scale, store: counted.append(store.path) or ())
+    for words in (["store=mine"], []):
+        assert all_exhibits.run(given("scale=quick", *words, dry_run=True), recorded({}, [])) == 0
+    assert counted == [Path("mine"), Path("results/store")]
+
+
 def test_an_exhibit_that_cannot_run_stops_no_other_and_the_worst_code_is_returned(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -158,7 +158,7 @@ def test_a_reply_that_cannot_be_read_is_requested_again_and_then_counts_as_unrea
     assert grading.single(kept, endpoint()) == found
     assert sorted(tried.values()) == [2, 2, reply_cache.READINGS]
     stub.reply = lambda prompt: "never"
-    with pytest.raises(UsageError, match="no reply of the judge other could be read"):
+    with pytest.raises(grading.Unreadable, match="no reply of the judge other could be read"):
         grading.single(kept, Endpoint(endpoint().url, "other"))
 
 
@@ -417,11 +417,32 @@ def test_without_a_judge_nothing_is_started(
     with pytest.raises(UsageError, match="DELTABENCH_JUDGE_URL"):
         sweep.run_cells([cell("good")], Runtime(store=str(store.path), probe="judge"))
     assert not store.path.exists()
-    key = finished(store, cell("good"), ANSWERS, monkeypatch)
-    for verb in (["judge", key[:12]], ["judge", key, key], ["probe", key, "judge"], ["probe", key, "judge_pairs"]):
+    key, other = (finished(store, cell("good", seed), ANSWERS, monkeypatch) for seed in (0, 1))
+    for verb in (["judge", key[:12]], ["judge", key, other], ["probe", key, "judge"], ["probe", key, "judge_pairs"]):
         assert dispatch.main([*verb, f"store={store.path}"]) == 2
         assert "DELTABENCH_JUDGE_URL and DELTABENCH_JUDGE_MODEL" in capsys.readouterr().err
     assert "probes" not in (store.read(key) or {})
+
+
+@pytest.mark.parametrize("broken", ["no chat completion", "never a grade"])
+def test_a_judge_that_gives_nothing_is_a_failure_and_no_mistake_of_a_person(
+    stub: Stub, store: Store, cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch, capsys: Any, broken: str
+) -> None:
+    """The exit code is 1, the sentence has a next step, and --json is JSON, of one cell and of two."""
+    one, two = (finished(store, cell("good", seed), {**ANSWERS, "1": f"{seed}"}, monkeypatch) for seed in (0, 1))
+    if broken == "never a grade":
+        stub.reply, step = (lambda prompt: broken), f"Name another model in {chat_client.MODEL}."
+    else:
+        monkeypatch.setattr(chat_client, "TRIES", 1)
+        stub.reply, step = (lambda prompt: {"a": 1}), "the same command resumes from here when it does."
+    for keys in ([one], [one, two]):
+        assert dispatch.main(["judge", *keys, f"store={store.path}"]) == 1
+        assert step in "".join(capsys.readouterr())
+        assert dispatch.main(["judge", *keys, f"store={store.path}", "--json"]) == 1
+        given = json.loads(capsys.readouterr().out)
+        assert given["status"] == "failed"
+        assert given["error"].endswith(step)
+        assert given.get("against") == (two if len(keys) == 2 else None)
 
 
 def test_the_verb_grades_and_compares(
@@ -435,10 +456,17 @@ def test_the_verb_grades_and_compares(
     stub.reply = prefers("green")
     assert dispatch.main(["judge", one, two, where, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["against"] == two
+    assert (found["status"], found["against"]) == ("done", two)
     assert found["sets"]["test"]["lost"] == pytest.approx(1 / 3)
     stub.first = [(401, {})] * 9
     assert dispatch.main(["judge", two, one, where]) == 1
     assert "refuses" in capsys.readouterr().err
     assert dispatch.main(["judge", one, two, one, where]) == 2
+    capsys.readouterr()
+    before = len(stub.asked)
+    assert dispatch.main(["judge", one, one[:12], where]) == 2
+    assert capsys.readouterr().err == (
+        f"deltabench: both keys are those of cell {one[:12]}: give one KEY, or another cell's beside it.\n"
+    )
+    assert len(stub.asked) == before
     assert dispatch.main(["judge", one, "method=lora", where]) == 2
