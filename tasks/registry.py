@@ -16,7 +16,7 @@ from harness.errors import UsageError, near
 from harness.former_modules import import_plugin
 from tasks import prompts
 from tasks.base import Task, TaskRow
-from tasks.data import checks, data_root, few_shot, generated_digests, leaks, user_task
+from tasks.data import checks, data_root, few_shot, generated_digests, row_notes, user_task
 from tasks.data import splits as choose
 
 ENTRY_POINTS = "deltabench.tasks"
@@ -126,8 +126,15 @@ def resolve(config: TaskConfig) -> TaskConfig:
 
 @lru_cache(maxsize=64)
 def leaked(config: TaskConfig) -> str:
-    """Return in words which rows of test and validation are also in train; "" for none. See tasks/data/leaks.py."""
-    return leaks.describe(load(replace(config, shots=0)))
+    """Return in words which rows of test and validation are also in train; "" for none."""
+    return row_notes.leaked(load(replace(config, shots=0)))
+
+
+@lru_cache(maxsize=64)
+def notes(config: TaskConfig) -> tuple[str, ...]:
+    """Return all that a reader of a score should know of the task's rows, in sentences. See tasks/data/row_notes.py."""
+    leaks = leaked(config)
+    return (*((leaks,) if leaks else ()), *row_notes.poor(load(replace(config, shots=0))))
 
 
 @lru_cache(maxsize=64)

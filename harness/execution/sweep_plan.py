@@ -25,6 +25,7 @@ from harness.processes import forkserver, remembered_answers
 from harness.store import identity
 from harness.store.store import FINAL, STATUSES, Store
 from harness.training.objectives.registry import has_head
+from tasks import registry as tasks
 
 PREFLIGHT = "harness.execution.preflight:preflight"
 RERUN = (*STATUSES, "stale")
@@ -123,9 +124,22 @@ def decide(
     return SweepPlan(cells, (*holes, *impossible), todo, seen, stale, finished, handing, wanted)
 
 
-def notes(many: Collection[Cell]) -> list[str]:
-    """Return a line for each fact about these cells that a reader of their scores should know."""
-    return [*_guesses(many), *_text_notes(many)]
+def notes(many: Collection[Cell], generated: bool = False) -> list[str]:
+    """Return a line for each fact about these cells that a reader of their scores should know.
+
+    generated: also of rows that are generated. A sweep has not made them by then, and that takes up to a second a task.
+    """
+    return [*_row_notes(many, generated), *_guesses(many), *_text_notes(many)]
+
+
+def _row_notes(many: Iterable[Cell], generated: bool) -> list[str]:
+    """Return a line for each fact about the rows of a task. They have been read for its digest, and are kept."""
+    lines: list[str] = []
+    for config in dict.fromkeys(cell.task for cell in many):
+        with suppress(UsageError):
+            if generated or not tasks.row(config).generated:
+                lines += [f"task {config.name}: {line}" for line in tasks.notes(config)]
+    return list(dict.fromkeys(lines))
 
 
 def _guesses(many: Iterable[Cell]) -> list[str]:

@@ -19,9 +19,10 @@ model does not know is above task.max_unknown_share. Both are checked where the 
 As JSON: {"cells": [{"key", "status", "stale", "runs", "seconds", "bytes", "memory", "cell"}], "impossible": [{"method",
 "model", "task", "cells", "reason", "keys"}], "cost": {"left", "at_once", "launcher", "seconds", "of", "rough",
 "past_right", "past_of", "bytes", "why_null"}, "search", "script", "notes": [which fields some methods lack, which rows
-of a task are also in train, and which have two answers of the same tokens or tokens unknown to the model]}. seconds and
-bytes are null where they are unknown, memory without a device. of names the runs that the seconds come from, if they
-are not the store's. Of the last past_of finished cells, past_right took about as long as those before suggest. search:
+of a task are also in train, which have one label alone, two labels for a text or no text, and which have two answers of
+the same tokens or tokens unknown to the model]}. seconds and bytes are null where they are unknown, memory without a
+device. of names the runs that the seconds come from, if they are not the store's. Of the last past_of finished cells,
+past_right took about as long as those before suggest. search:
 {"arms" that search for a learning rate, trials that "likely" and at "most" follow the cells, cells "waiting"}, or null.
 """
 
@@ -47,7 +48,6 @@ from harness.forecast import device_fit, dry_run, gpu_hours
 from harness.forecast.dry_run import Cost
 from harness.store import identity, requested_grids
 from harness.store.store import Store
-from tasks import registry as tasks
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +84,7 @@ def show(given: command_line.CommandLine, options: SweepOptions, device_memory: 
     cost = dry_run.cost(store, plan)
     memory = device_fit.wanted(device_memory)
     forecasts = device_fit.forecasts(plan.cells, memory) if memory else {}
-    notes = [*partial_fields.notes(given.block), *_leaked(plan.cells), *sweep_plan.notes(plan.cells)]
+    notes = [*partial_fields.notes(given.block), *sweep_plan.notes(plan.cells, generated=True)]
     if as_json:
         rows = [{**row, "memory": forecasts.get(row["key"])} for row in _rows(store, plan, cost)]
         content = {
@@ -136,12 +136,6 @@ def _columns(cell: Cell) -> tuple[str, ...]:
     text = " ".join(f"{name}={formatting.value(value)}" for name, value in fields.items())
     names = (cell.method.name, cell.model.name, cell.task.name, str(cell.seed))
     return (*names, formatting.rate(cell.recipe.learning_rate), text)
-
-
-def _leaked(many: Sequence[Cell]) -> list[str]:
-    """Return a line for each task of which rows of test or validation are also in train."""
-    leaks = {cell.task.name: tasks.leaked(cell.task) for cell in many}
-    return [f"task {name}: {line}" for name, line in leaks.items() if line]
 
 
 def _choices(many: Sequence[Cell]) -> str:

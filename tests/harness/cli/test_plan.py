@@ -57,6 +57,21 @@ def test_a_plan_refuses_what_a_sweep_refuses(call: Call, tmp_path: Path, words: 
     assert not (tmp_path / "store").exists()
 
 
+def test_what_a_reader_should_know_of_the_rows_is_in_the_plan_and_at_the_start_of_a_sweep(
+    call: Call, tmp_path: Path
+) -> None:
+    """Generated rows are not made for it by a sweep, which would take time."""
+    for split in ("train", "test"):
+        rows = [{"text": f"{split} {i}", "label": 1} for i in range(20)]
+        (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["task=own", f"task.data_dir={tmp_path}", "task.template={text}", "task.label_words=[bad,good]"]
+    words += ["method=lora", "model=micro-t5-nano", "task.max_unknown_share=1"]
+    line = "task own: all 18 rows of its train split have the label 'good'; all 2 rows of its validation split have"
+    plan, sweep = call("plan", *words)[1], call("sweep", *words)[1]
+    assert (plan.count(line), sweep.count(line)) == (1, 1)
+    assert [note.startswith(line) for note in json.loads(call("plan", *words, "--json")[1])["notes"]].count(True) == 1
+
+
 def test_what_cannot_run_is_in_the_plan_and_in_the_status(call: Call) -> None:
     words = ("method=lora,prefix", "seed=0,1")
     code, _, err = call("plan", *words)
