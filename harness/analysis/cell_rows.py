@@ -57,7 +57,7 @@ def scored(store: Store, key: str, summary: Fields | None) -> dict[str, Any]:
 def _why(store: Store, key: str, status: str | None) -> str:
     """Return why a cell has no score: the message of its error on one line, if it has one."""
     if status is None:
-        return "it has no record yet"
+        return store.without_record(key)
     message = ((store.read(key) or {}).get("error") or {}).get("message")
     return plain(" ".join(str(message or f"it is {status}").split()))
 

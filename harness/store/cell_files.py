@@ -150,6 +150,23 @@ class CellFiles:
         """Return whether this process found a file of the cell that is broken or that it cannot read."""
         return any(key in path.parts for path in (*self.quarantined, *self.unreadable))
 
+    def damaged_attempts(self, key: str) -> set[int]:
+        """Return the attempts that have ended and whose records are broken: in quarantine, or found so by this process
+        in a store that is only read.
+        """
+        name = re.compile(rf"[0-9T]+-{key[:16]}-({_NUMBER.pattern})-{re.escape(RECORD)}\.[0-9]+")
+        aside = map(name.fullmatch, listing(self.path / "quarantine"))
+        found_now = [path.parent.name for path in self.quarantined if path.name == RECORD and key in path.parts]
+        return {int(number) for number in [*(match[1] for match in aside if match), *found_now]}
+
+    def without_record(self, key: str) -> str:
+        """Return why no record of the cell counts, where none does."""
+        if not self.damaged_attempts(key) & set(self.numbers(key)):
+            return "it has no record yet"
+        if self.read_only:
+            return "its record is damaged; the same command moves it to quarantine and runs it again"
+        return "its record was damaged and is in quarantine; the same command runs it again"
+
     def aside(self) -> int:
         """Return the number of files in quarantine."""
         return len(listing(self.path / "quarantine"))

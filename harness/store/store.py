@@ -98,7 +98,8 @@ class Store(CellFiles):
             return None
         summary = self.current(key)
         # A worker that was killed between the two writes of `finish` leaves a record that `current` does not know.
-        if summary is None or self.later(key, numbers, int(summary["attempt"])):
+        # In a store that is only read, a broken record stays where it is, and so does its summary.
+        if summary is None or self.later(key, numbers, int(summary["attempt"])) or self.is_damaged(key):
             return self.rebuild(key, numbers)
         return summary
 
@@ -119,7 +120,7 @@ class Store(CellFiles):
     def summaries(self, keys: Iterable[str] | None = None) -> Iterator[tuple[str, Summary | None]]:
         """Yield `summary` of many cells (None: of all), from the index where it is still valid."""
         for key, summary in index.summaries(self, self.keys() if keys is None else keys, self.summary):
-            # In a store that is only read, a broken record stays where it is, and so does its summary.
+            # The index may still have the summary of a record that proved to be broken.
             yield key, self.rebuild(key, self.numbers(key)) if summary and self.is_damaged(key) else summary
 
     def statuses(self, keys: Iterable[str] | None = None) -> Iterator[tuple[str, str, Summary | None]]:

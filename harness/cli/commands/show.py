@@ -49,7 +49,8 @@ def look(store: Store, key: str) -> dict[str, Any]:
     """Return everything that the store has about a cell."""
     record, summary = store.read(key), store.summary(key)
     begun = store.numbers(key)
-    ended = dict(store.attempts(key))
+    ended = dict(store.attempts(key))  # which may find a damaged record
+    ended = dict.fromkeys(store.damaged_attempts(key), "damaged") | ended
     status = store.status(key)
     unfinished = "running" if status == "running" else "cut off"
     number = record["attempt"] if record and status != "running" else begun[-1] if begun else None

@@ -56,7 +56,7 @@ def changes(store: Store, key: str) -> dict[str, Any]:
     """Return what changed since the current record was made."""
     record = store.read(key)
     if record is None:
-        absent = "it has no record yet"
+        absent = store.without_record(key)
         return {"key": key, "status": store.status(key), "stale": False, "message": absent, "code": [], "inputs": []}
     then = _parts(record)
     now = fingerprint.parts(fingerprint.Subject.of_record(record))

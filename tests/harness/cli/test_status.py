@@ -222,6 +222,26 @@ def test_a_damaged_record_is_not_counted_in_a_store_that_is_only_read(
     assert store.counting_file(bad, RECORD).read_text() == "{"
 
 
+@pytest.mark.parametrize("options", [(), ("--read-only",)])
+def test_a_cell_whose_record_was_damaged_has_ended_once(
+    store: Store, good_and_bad: tuple[str, str], call: Call, options: tuple[str, ...]
+) -> None:
+    """Every verb that says why it has no record names the damage, in the call that finds it and later."""
+    _, bad = good_and_bad
+    outcome = "moves it to quarantine and runs it again" if options else "in quarantine; the same command runs it again"
+    for _ in range(2):
+        cells = {cell["key"]: cell for cell in json.loads(call("status", "--json", *options)[1])["cells"]}
+        assert cells[bad]["why_null"].endswith(outcome)
+        assert f"{bad[:12]} is interrupted: {cells[bad]['why_null']}" in call("why", bad, *options)[1]
+        assert f"({bad[:8]}): {cells[bad]['why_null']}\n" in call("table", *options)[1]
+        assert json.loads(call("show", bad, "--json", *options)[1])["attempts"] == [{"attempt": 1, "status": "damaged"}]
+    store.next_attempt(bad)
+    assert [each["status"] for each in json.loads(call("show", bad, "--json", *options)[1])["attempts"]] == [
+        "damaged",
+        "cut off",
+    ]
+
+
 def test_a_record_that_leads_nowhere_is_not_counted(store: Store, put: Callable[..., str], call: Call) -> None:
     path = store.counting_file(put("good"), RECORD)
     path.unlink()
