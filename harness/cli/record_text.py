@@ -8,7 +8,7 @@ from harness.errors import plain
 from harness.formatting import count, number, rate, value
 from harness.measurement.busy_cores import NOTICED
 from harness.probes import registry as probes
-from harness.store import fingerprint
+from harness.store import columns, fingerprint
 from harness.store.record import joules_per_point, run_joules, scores
 
 SEARCH = "rate_search"
@@ -39,7 +39,8 @@ def _names(record: Mapping[str, Any], curve: Sequence[Mapping[str, Any]]) -> Ite
     yield "status", f"{record['status']}, attempt {record['attempt']}{resumed}{again}{stale}"
     yield from _score(record)
     for part in ("method", "model", "task", "recipe"):
-        yield part, _flat(cell[part])
+        sizes = columns.solved(cell[part], record.get("notes")) if part == "method" else {}
+        yield part, _flat({**cell[part], **sizes})
     yield from _search(cell["recipe"].get(SEARCH) or {})
     yield "objective", f"{cell['objective']}   seed {cell['seed']}"
     yield from (("parent", f"{role} {key}") for role, key in cell.get("parents") or ())

@@ -18,7 +18,7 @@ from harness.files import atomic_files, plain_files
 from harness.sharing import scored_task
 from harness.sharing.forms import wrong
 from harness.sharing.scored_task import ScoredTask
-from harness.store import identity, record
+from harness.store import columns, identity, record
 from harness.store.provenance import own_version
 
 CARD, README = "card.json", "README.md"
@@ -43,6 +43,7 @@ def make(cell: Cell, record: Mapping[str, Any], checkpoint: str, form: str, lice
         "step": checkpoint_scores.get("step"),
         "scores": checkpoint_scores.get("sets") or {},
         "parameters": record.get("parameters") or {},
+        "solved": columns.solved(identity.to_json(cell)["method"], record.get("notes")),
         "metric": (record.get("task_facts") or {}).get("metric"),
         "deltabench": own_version(),
     }
@@ -169,7 +170,8 @@ def _header(card: Mapping[str, Any]) -> str:
 def _text(card: Mapping[str, Any]) -> str:
     """Return the text for people."""
     cell, base_model = card["cell"], card["base_model"]
-    fields = {name: value for name, value in cell["method"].items() if name != "name" and value is not None}
+    own = {**cell["method"], **(card.get("solved") or {})}
+    fields = {name: value for name, value in own.items() if name != "name" and value is not None}
     settings = ", ".join(f"{name}={value}" for name, value in fields.items())
     parent = f"[{base_model['hub']}](https://huggingface.co/{base_model['hub']})" if base_model["hub"] else "embedded"
     rows = [

@@ -37,7 +37,7 @@ _MOST = 2**63
 
 def flat(record: Mapping[str, Any]) -> Row:
     """Return a record's config fields and figures by column."""
-    row = config_fields(record["cell"])
+    row = config_fields(record["cell"], record.get("notes"))
     for section in FIGURES:
         content = record.get(section) or {}
         content = {name: content.get(name) for name in _ERROR} if section == "error" and content else content
@@ -45,10 +45,13 @@ def flat(record: Mapping[str, Any]) -> Row:
     return row
 
 
-def config_fields(cell: Mapping[str, Any]) -> Row:
-    """Return the config fields of a cell as JSON by their names on the command line, without the names of its parts."""
+def config_fields(cell: Mapping[str, Any], notes: Mapping[str, Any] | None = None) -> Row:
+    """Return the config fields of a cell as JSON by their names on the command line, without the names of its parts.
+
+    notes: as of `method_fields`.
+    """
     row = {f"{group}.{field.name}": cell[group].get(field.name, _default(field)) for group, field in _declared()}
-    return row | {f"method.{name}": value for name, value in method_fields(cell["method"]).items()}
+    return row | {f"method.{name}": value for name, value in method_fields(cell["method"], notes).items()}
 
 
 def _default(field: Any) -> Any:
@@ -56,16 +59,34 @@ def _default(field: Any) -> Any:
     return None if field.default is MISSING else field.default
 
 
-def method_fields(method: Mapping[str, Any]) -> Row:
+def method_fields(method: Mapping[str, Any], notes: Mapping[str, Any] | None = None) -> Row:
     """Return a method's fields without its name, in the order in which it declares them.
 
     A record may have them sorted, and then alpha, which follows from the rank, would come before it as the label. A
-    record from before a field existed has it at its default, as in the key.
+    record from before a field existed has it at its default, as in the key. notes: those of its record, which say
+    which size was solved for a budget.
     """
     defaults = _defaults(str(method["name"]))
     names = dict.fromkeys([*defaults, *(name for name in method if name != "name")])
     values = {name: method.get(name, defaults.get(name, REQUIRED)) for name in names}
-    return {name: value for name, value in values.items() if value is not REQUIRED}
+    return {name: value for name, value in values.items() if value is not REQUIRED} | solved(method, notes)
+
+
+def without_solved(cell: Mapping[str, Any]) -> Row:
+    """Return a cell as JSON whose size is None where a budget chooses it."""
+    return {**cell, "method": {**cell["method"], **solved(cell["method"])}}
+
+
+def solved(method: Mapping[str, Any], notes: Mapping[str, Any] | None = None) -> Row:
+    """Return the field for which a method's budget is solved, with what a record's notes have for it; nothing without
+    a budget.
+
+    It is None without notes: the cell has the field at its default, which is not what trains.
+    """
+    entry = methods.catalogue().get(str(method["name"])) if method.get(methods.BUDGET) is not None else None
+    size = methods.size_of(entry) if entry else None
+    noted = notes.get(f"solved_{size}") if isinstance(notes, Mapping) else None
+    return {size: noted} if size else {}
 
 
 @cache

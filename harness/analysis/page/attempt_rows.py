@@ -222,7 +222,13 @@ def _fields(record: Mapping[str, Any]) -> dict[str, Any]:
     cell = record["cell"]
     known = {f"{group}.name": cell[group]["name"] for group in FIELDS if "name" in cell[group]}
     parents = {f"parents.{role}": key for role, key in cell.get("parents") or ()}
-    return {**known, **columns.config_fields(cell), "objective": cell["objective"], "seed": cell["seed"], **parents}
+    return {
+        **known,
+        **columns.config_fields(cell, record.get("notes")),
+        "objective": cell["objective"],
+        "seed": cell["seed"],
+        **parents,
+    }
 
 
 def _described(record: Mapping[str, Any]) -> dict[str, list[str]]:

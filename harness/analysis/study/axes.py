@@ -49,13 +49,15 @@ def placed(rows: "pd.DataFrame", cells: Mapping[str, Mapping[str, Any]], by: tup
 
     Columns added: table (what is on no axis and may not be averaged), row and column (texts), and plain_task, the task
     without fields that are on an axis. Without a second axis the metrics are the columns, where there are several.
-    cells: key -> cell, of all cells of the tables, so that their labels tell them apart.
+    cells: key -> cell, of all cells of these rows, so that their labels tell them apart.
     """
     apart = _apart(by)
-    named = dict(zip(cells, labels.of_cells(list(cells.values()), apart), strict=True))
+    solved = dict(zip(rows.key, rows.solved, strict=True))
+    sizes = [solved[key] for key in cells]
+    named = dict(zip(cells, labels.of_cells(list(cells.values()), apart, sizes), strict=True))
     shown = [named[key] for key in rows.key]
     several = rows.task.nunique() > 1
-    each = list(zip(rows[["cell", "set", "learning_rate"]].to_dict("records"), shown, strict=True))
+    each = list(zip(rows[["cell", "solved", "set", "learning_rate"]].to_dict("records"), shown, strict=True))
     values = {axis: [_value(axis, row, label, several) for row, label in each] for axis in by}
     if rows.metric.nunique() > 1 and "" in by:
         values[""] = [str(metric) for metric in rows.metric]
@@ -110,7 +112,7 @@ def _value(axis: str, row: Mapping[Any, Any], label: labels.CellLabel, several: 
         return "+".join(role for role, _ in cell.get("parents") or ()) or ABSENT
     if axis in ("", "recipe", "objective", "seed"):
         return {"": "", "recipe": cell["recipe"].get("name") or ABSENT}.get(axis, str(cell.get(axis)))
-    fields = columns.flat({"cell": cell})
+    fields = columns.flat({"cell": cell}) | {f"method.{name}": size for name, size in row["solved"].items()}
     return ABSENT if axis not in fields else "null" if fields[axis] is None else formatting.value(fields[axis])
 
 

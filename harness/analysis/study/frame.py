@@ -10,6 +10,7 @@ from harness.experiments.grids import labels
 from harness.files import plain_files
 from harness.probes import registry as probes
 from harness.probes import train_sample
+from harness.store import columns
 from harness.store.archive import Run
 from harness.store.record import run_joules
 
@@ -34,7 +35,8 @@ LOSS = "validation_loss"
 ROW_SCORES = "row_scores"
 """What each row of the set scored, packed (tasks/metrics/row_figures.py); None where it is not known."""
 SCORES = (
-    *BASE, "fields", "cell", "checkpoint", "step", "set", "role", "score", ROW_SCORES, LOSS, *ANSWERS, *FACTS, *SIZES,
+    *BASE, "fields", "cell", "solved", "checkpoint", "step", "set", "role", "score", ROW_SCORES, LOSS, *ANSWERS,
+    *FACTS, *SIZES,
 )  # fmt: skip
 LOSSES = ("train_loss", "validation_loss")
 """Of an evaluation: the mean loss of the training steps since the one before, and that of the validation rows."""
@@ -117,6 +119,7 @@ def bases(runs: Sequence[Run]) -> list[Row]:
 
 def _base(run: Run, model: str, task: str, arm: str) -> Row:
     record, cell = run.record, run.record["cell"]
+    solved = columns.solved(cell["method"], record.get("notes"))
     facts, parameters = record.get("task_facts") or {}, record.get("parameters") or {}
     memory = (record.get("memory") or {}).get("train") or {}
     return {
@@ -125,8 +128,9 @@ def _base(run: Run, model: str, task: str, arm: str) -> Row:
         "task": task,
         "arm": arm,
         "method": cell["method"]["name"],
-        "fields": {name: value for name, value in cell["method"].items() if name != "name"},
+        "fields": {name: value for name, value in (cell["method"] | solved).items() if name != "name"},
         "cell": cell,
+        "solved": solved,
         "category": facts.get("category"),
         "learning_rate": float(cell["recipe"]["learning_rate"]),
         "recipe": cell["recipe"].get("name", ""),

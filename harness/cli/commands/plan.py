@@ -46,7 +46,7 @@ from harness.experiments.rates import rate_search, rate_tuning
 from harness.experiments.rates.planned import Planned
 from harness.forecast import device_fit, dry_run, gpu_hours
 from harness.forecast.dry_run import Cost
-from harness.store import identity, requested_grids
+from harness.store import columns, identity, requested_grids
 from harness.store.store import Store
 
 
@@ -132,7 +132,8 @@ def _table(store: Store, plan: SweepPlan, cost: Cost) -> str:
 
 
 def _columns(cell: Cell) -> tuple[str, ...]:
-    fields = {name: value for name, value in cell.method.fields.items() if value is not None}
+    own = {**cell.method.fields, **columns.solved({"name": cell.method.name, **cell.method.fields})}
+    fields = {name: value for name, value in own.items() if value is not None}
     text = " ".join(f"{name}={formatting.value(value)}" for name, value in fields.items())
     names = (cell.method.name, cell.model.name, cell.task.name, str(cell.seed))
     return (*names, formatting.rate(cell.recipe.learning_rate), text)

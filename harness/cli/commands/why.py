@@ -22,7 +22,7 @@ from harness.config.schema import Cell
 from harness.errors import UsageError, plain
 from harness.files import strict_json
 from harness.models import weight_files
-from harness.store import fingerprint, identity
+from harness.store import columns, fingerprint, identity
 from harness.store.store import Store
 from tasks import registry as tasks
 
@@ -87,7 +87,8 @@ def _inputs(cell: Cell) -> Iterator[dict[str, str]]:
 
 def differences(store: Store, key: str, other: str) -> dict[str, Any]:
     """Return how two cells differ: in fields of their identity, and in the code that made their records."""
-    left, right = (dict(_flat(identity.to_json(_cell(store, name), kinds=("identity",)))) for name in (key, other))
+    cells = (identity.to_json(_cell(store, name), kinds=("identity",)) for name in (key, other))
+    left, right = (dict(_flat(columns.without_solved(cell))) for cell in cells)
     ours, theirs = (fingerprint.by_row(_parts(store.read(name) or {})) for name in (key, other))
     shared = ours.keys() & theirs.keys()  # other methods have other rows, and a row may be newer than a record
     return {

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.files import plain_files
-from harness.store import identity
+from harness.store import columns, identity
 from harness.store.attempt_folder import CURVE
 from harness.store.store import Store
 
@@ -142,7 +142,7 @@ def _named(cell: Cell, key: str, number: int) -> tuple[str, dict[str, str | int 
     parts = (cell.method.name, cell.model.name, cell.task.name.replace("/", "-"), f"seed{cell.seed}", key[:8], number)
     flat = {
         (group if name == "name" else f"{group}.{name}"): value if isinstance(value, str | int | float) else str(value)
-        for group, values in identity.to_json(cell, ("identity", "provenance")).items()
+        for group, values in columns.without_solved(identity.to_json(cell, ("identity", "provenance"))).items()
         if isinstance(values, dict)
         for name, value in values.items()
         if value not in (None, "")

@@ -12,7 +12,8 @@ from harness import formatting
 from harness.config.schema import ModelConfig, RecipeConfig, TaskConfig
 from harness.errors import UsageError, plain
 from harness.store import identity
-from harness.store.columns import method_fields
+from harness.store.columns import method_fields, solved
+from methods.registry import BUDGET
 
 Fields = Mapping[str, Any]
 LONGEST = 24
@@ -33,18 +34,23 @@ class CellLabel:
     rate: str
 
 
-def of_cells(cells: Sequence[Fields], apart: Collection[str] = ()) -> list[CellLabel]:
+def of_cells(
+    cells: Sequence[Fields], apart: Collection[str] = (), sizes: Sequence[Fields] | None = None
+) -> list[CellLabel]:
     """Return the labels of cells as JSON (record["cell"]), which tell each from the others.
 
-    apart: fields as on the command line, such as method.rank, that are named elsewhere and so in no label.
+    apart: fields as on the command line, such as method.rank, that are named elsewhere and so in no label. sizes: of
+    each cell, the field that a budget chose with its value (`columns.solved`), which matters where it is apart.
     """
     models = labels([c["model"]["name"] for c in cells], [0] * len(cells), [_model(c) for c in cells],
                     _of_group("model", apart))  # fmt: skip
     tasks = labels([c["task"]["name"] for c in cells], models, [_task(c) for c in cells], _of_group("task", apart))
     places = list(zip(models, tasks, strict=True))
     origins = _origins(cells)
-    rows = [_arm(cell, origin) for cell, origin in zip(cells, origins, strict=True)]
-    arms = labels([c["method"]["name"] for c in cells], places, rows, _of_arm(apart))
+    elsewhere = _of_arm(apart)
+    chosen = [solved(cell["method"]) for cell in cells] if sizes is None else sizes
+    rows = [_arm(*each, elsewhere) for each in zip(cells, origins, chosen, strict=True)]
+    arms = labels([c["method"]["name"] for c in cells], places, rows, elsewhere)
     rates = [{"learning_rate": formatting.rate(float(c["recipe"]["learning_rate"]))} for c in cells]
     tails = labels([""] * len(cells), list(zip(models, tasks, arms, strict=True)), rates)
     return [CellLabel(*parts) for parts in zip(models, tasks, arms, tails, strict=True)]
@@ -93,9 +99,28 @@ def _origin(names: Sequence[str], cell: Fields) -> str:
     return "+".join(dict.fromkeys(names) if len(names) > 1 else names)
 
 
-def _arm(cell: Fields, origin: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Budget:
+    """What stands in place of the size that a budget chooses: a label has the budget, and no size that is not used."""
+
+    share: Any
+
+    def __str__(self) -> str:
+        return f"{BUDGET}={self.share}"
+
+
+def _method(method: Fields, sizes: Fields, apart: Collection[str]) -> dict[str, Any]:
+    """Return a method's fields, the budget in place of the size, where neither is named elsewhere."""
+    row = {**method_fields(method), **sizes}
+    for size in sizes:
+        if not {size, BUDGET} & set(apart):
+            row[size] = Budget(row.pop(BUDGET))
+    return row
+
+
+def _arm(cell: Fields, origin: str, sizes: Fields, apart: Collection[str]) -> dict[str, Any]:
     """Return the method's fields, then what else may be compared."""
-    method = method_fields(cell["method"])
+    method = _method(cell["method"], sizes, apart)
     recipe = {**_identity(cell["recipe"], RecipeConfig), "learning_rate": None}
     roles = "+".join(role for role, _ in cell.get("parents") or ())
     named = {f"recipe.{name}": value for name, value in recipe.items()}
@@ -166,7 +191,12 @@ def _alike(name: str, names: Sequence[str], rows: Sequence[Fields], fields: tupl
 
 
 def _label(name: str, row: Fields, fields: tuple[str, ...], whole: bool) -> str:
-    return " ".join([name, *(f"{_short(field, row)}={_text(row.get(field), whole)}" for field in fields)])
+    return " ".join([name, *(_field(field, row, whole) for field in fields)])
+
+
+def _field(field: str, row: Fields, whole: bool) -> str:
+    value = row.get(field)
+    return str(value) if isinstance(value, Budget) else f"{_short(field, row)}={_text(value, whole)}"
 
 
 def _short(field: str, row: Fields) -> str:

@@ -108,3 +108,11 @@ def test_without_rows_a_plan_is_a_forecast_and_refuses_what_a_sweep_refuses(
     assert "task.data_dir=FOLDER" in error
     assert call("plan", *words, "--json") == (2, "", error)
     assert call("sweep", *words) == (2, "", error)
+
+
+def test_a_size_that_a_budget_chooses_is_not_shown(call: Call) -> None:
+    """It is solved when the backbone is there, and the default is not used."""
+    _, out, _ = call("plan", "method=lora,full", "method.budget=10%")
+    [line] = [line for line in out.splitlines() if "budget=0.1" in line and "missing" in line]
+    assert " rank=" not in line
+    assert "method.budget=10% is a field of lora; full runs without it" in out

@@ -12,6 +12,7 @@ from harness.config import conf_files
 from harness.config.schema import Cell
 from harness.store import identity, provenance
 from harness.store.store import SCHEMA
+from methods import registry as methods
 
 
 @pytest.fixture
@@ -54,6 +55,17 @@ def test_figures_have_units_and_reasons(record: dict[str, Any]) -> None:
     ):
         assert part in told
     assert "None" not in told
+
+
+def test_the_size_is_the_one_that_was_solved_for_a_budget(record: dict[str, Any]) -> None:
+    record["cell"]["method"] = {"name": "lora", **methods.resolve("lora", {"budget": 0.1})}
+    record["notes"] = {"solved_rank": 15}
+    line = next(line for line in record_text.text(record, []).splitlines() if line.startswith("method"))
+    assert "rank=15 " in line
+    del record["notes"]["solved_rank"]
+    line = next(line for line in record_text.text(record, []).splitlines() if line.startswith("method"))
+    assert " rank=" not in line
+    assert line.endswith("budget=0.1")
 
 
 def test_the_score_stands_first_in_the_unit_of_tables(record: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from harness.store import requested_grids
 from harness.store.archive import Run
 from harness.store.requested_grids import Grid, Place
 from harness.store.store import Store
+from methods import registry as methods
 from tests.harness import made_runs
 
 Call = Callable[..., tuple[int, str, str]]
@@ -259,3 +260,20 @@ def test_what_cannot_run_is_named_beside_the_table(call: Call, store: Store) -> 
     code, out, _ = call("store", "rm", *words, "--dry-run", "--json")
     assert code == 0
     assert json.loads(out)["bytes"] > 0
+
+
+def test_a_size_that_a_budget_chooses_is_the_one_that_was_solved(call: Call, store: Store) -> None:
+    for fields, notes in (
+        ({"rank": 4}, {}),
+        ({"budget": 0.1}, {"solved_rank": 15}),
+        ({"budget": 0.05}, {"solved_rank": 7}),
+    ):
+        run = made_runs.run("lora", QA, 0, fields=methods.resolve("lora", fields))
+        put(store, Run({**run.record, "notes": notes}, run.curve))
+    _, by_rank, _ = call("table", "--by", "method.rank,task", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(by_rank)))
+    assert [row["method.rank"] for row in rows] == ["4", "7", "15", "guessing"]
+    assert {row["model"] for row in rows} == {"micro-t5-nano, lora"}, "one table"
+    _, by_method, _ = call("table", "--by", "method,task")
+    assert all(f"lora {field}" in by_method for field in ("rank=4", "budget=0.05", "budget=0.1"))
+    assert "rank=8" not in by_method

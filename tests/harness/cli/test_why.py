@@ -8,10 +8,11 @@ import pytest
 
 from harness.cli import dispatch
 from harness.cli.commands import why
-from harness.config.schema import Cell
+from harness.config.schema import Cell, MethodConfig
 from harness.experiments.grids import grid
 from harness.store import fingerprint, identity
 from harness.store.store import SCHEMA, Store
+from methods import registry as methods
 from tests.harness.conftest import OtherRows
 
 
@@ -78,3 +79,17 @@ def test_weights_that_are_not_here_are_no_news(store: Store) -> None:
     content |= {"cell": identity.to_json(gone), "scores": {}, "time": {}, "provenance": {}}
     store.finish(identity.key(gone), store.begin(gone), content)
     assert why.changes(store, identity.key(gone))["inputs"] == []
+
+
+def test_a_size_that_a_budget_chooses_is_no_difference(store: Store, cell: Callable[..., Cell]) -> None:
+    """The cell has it at its default, which nothing uses."""
+    one, other = (
+        replace(cell("lora"), method=MethodConfig("lora", methods.resolve("lora", fields)))
+        for fields in ({"budget": 0.1}, {"rank": 8})
+    )
+    for made in (one, other):
+        store.begin(made)
+    result = why.differences(store, identity.key(one), identity.key(other))
+    fields = {row["field"]: (row["one"], row["other"]) for row in result["fields"]}
+    assert fields["method.rank"] == (None, 8)
+    assert fields["method.budget"] == (0.1, None)

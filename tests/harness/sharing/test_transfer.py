@@ -223,3 +223,13 @@ def test_a_place_without_a_name_is_refused(
 def test_the_card_of_a_method_without_fields_has_its_name_alone(store: Store, finish: Finish, tmp_path: Path) -> None:
     assert _push(store, finish("full"), str(tmp_path / "a")) == 0
     assert "| method | full |\n" in (tmp_path / "a" / model_card.README).read_text(encoding="utf-8")
+
+
+def test_a_card_has_the_size_that_was_solved_for_a_budget(tmp_path: Path) -> None:
+    (cell,) = grid.expand([{"task": "micro/sentiment", "model": "micro-t5-nano", "method.budget": "10%", **SMALL}])
+    record = {"key": identity.key(cell), "scores": {}, "notes": {"solved_rank": 15}}
+    model_card.write(model_card.make(cell, record, "best", "peft", None), tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert "rank=15, " in text
+    assert "budget=0.1 |" in text
+    assert "rank=8" not in text

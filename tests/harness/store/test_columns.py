@@ -3,6 +3,7 @@
 import pytest
 
 from harness.store import columns
+from methods import registry as methods
 
 RECORD = {
     "cell": {
@@ -73,3 +74,14 @@ def test_a_figure_that_other_records_split_has_no_column_of_its_own() -> None:
 )
 def test_a_value_of_another_type_is_null(value: object, kind: str, cast: object) -> None:
     assert columns.cast(value, kind) == cast
+
+
+@pytest.mark.parametrize("name", [name for name, entry in methods.catalogue().items() if methods.size_of(entry)])
+def test_a_size_that_a_budget_chooses_is_the_one_that_was_solved(name: str) -> None:
+    """The cell has it at its default, which did not train."""
+    size = f"method.{methods.size_of(methods.find(name))}"
+    cell = {**RECORD["cell"], "method": {"name": name, **methods.resolve(name, {"budget": 0.1})}}  # type: ignore[dict-item]
+    assert columns.flat({"cell": cell})[size] is None
+    assert columns.flat({"cell": cell, "notes": {size.replace("method.", "solved_"): 5}})[size] == 5
+    plain = {**cell, "method": {"name": name, **methods.resolve(name, {})}}
+    assert columns.flat({"cell": plain, "notes": {}})[size] == plain["method"][size.removeprefix("method.")]

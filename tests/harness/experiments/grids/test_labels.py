@@ -4,6 +4,7 @@ from typing import Any
 
 from harness.experiments.grids import grid, labels
 from harness.store import identity
+from methods import registry as methods
 
 
 def cell(**fields: Any) -> dict[str, Any]:
@@ -52,3 +53,23 @@ def test_several_parents_of_one_task_are_named_by_their_method_once() -> None:
     cells = grid.expand([{**shared, "parents.a": first, "parents.b": second} for first, second in parts])
     named = {label.arm for label in labels.of_cells([identity.to_json(cell) for cell in cells])}
     assert {"soup from=full", "soup from=full+lora"} <= named
+
+
+def budgeted(**fields: Any) -> dict[str, Any]:
+    return {**cell(), "method": {"name": "lora", **methods.resolve("lora", fields)}}
+
+
+def test_a_budget_stands_in_place_of_the_size_that_it_chooses() -> None:
+    """The size of the cell is the default, which nothing uses."""
+    many = [budgeted(rank=4), budgeted(rank=8), budgeted(budget=0.1), budgeted(budget=0.2)]
+    arms = [label.arm for label in labels.of_cells(many)]
+    assert arms == ["lora rank=4", "lora rank=8", "lora budget=0.1", "lora budget=0.2"]
+    assert [label.arm for label in labels.of_cells([many[1], many[2]])] == ["lora rank=8", "lora budget=0.1"]
+    same = [budgeted(budget=0.1), budgeted(budget=0.1, targets=["q"])]
+    assert [label.arm for label in labels.of_cells(same)] == ["lora targets=q+v", "lora targets=q"]
+
+
+def test_a_size_or_a_budget_that_is_named_elsewhere_is_in_no_label() -> None:
+    many = [budgeted(rank=4), budgeted(budget=0.1), budgeted(budget=0.2)]
+    assert {label.arm for label in labels.of_cells(many, ["method.rank"], [{}, {"rank": 7}, {"rank": 15}])} == {"lora"}
+    assert {label.arm for label in labels.of_cells(many, ["method.budget"])} == {"lora"}
