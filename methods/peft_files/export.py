@@ -139,6 +139,8 @@ def _deltas(model: nn.Module, method: Method) -> dict[str, Delta]:
     }
     if method.name == "prompt" and family(model).prompt_at:
         raise UsageError("PEFT puts a prompt before the first token, this family has it after")
+    if method.name == "prompt" and heads(model):
+        raise UsageError("PEFT gives a classifier its prompt as embeddings, in which it does not see where a row ends")
     if not deltas:
         raise UsageError(f"method {method.name} is not attached to this model")
     for path, delta in deltas.items():

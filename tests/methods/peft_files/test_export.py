@@ -23,7 +23,7 @@ from methods.peft_files.export import FORMATS, read_peft, write_peft
 from methods.peft_files.file_names import CONFIG, TENSORS
 from methods.vera import Scaled
 from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits
-from tests.methods.toys import OPT, SMALL
+from tests.methods.toys import OPT, SMALL, WIDE
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # optional packages that peft looks for
@@ -362,6 +362,17 @@ def test_what_peft_has_not_is_said(tmp_path: Path) -> None:
     model, method = trained("prompt", "roberta-masked")
     with pytest.raises(UsageError, match="before the first token"):
         write_peft(model, method, tmp_path / "a")
+    for classifier in (
+        hf.LlamaForSequenceClassification(hf.LlamaConfig(**SMALL, **WIDE)),
+        hf.T5ForSequenceClassification(
+            hf.T5Config(vocab_size=60, d_model=16, d_kv=4, d_ff=24, num_layers=2, num_heads=4)
+        ),
+    ):
+        for name, parameter in classifier.named_parameters():
+            parameter.requires_grad_(not name.startswith(classifier.base_model_prefix))
+        with pytest.raises(UsageError, match="does not see where a row ends"):
+            write_peft(classifier, attach("prompt", classifier), tmp_path / "a")
+    assert not (tmp_path / "a").exists()
     model = backbone(TOYS["t5"])
     with pytest.raises(UsageError, match="no DoRA of magnitudes alone"):
         write_peft(model, attach("dora", model, magnitude_targets=["o"]), tmp_path / "a")
