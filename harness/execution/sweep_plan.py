@@ -143,11 +143,11 @@ def _row_notes(many: Iterable[Cell], generated: bool) -> list[str]:
 
 
 def _guesses(many: Iterable[Cell]) -> list[str]:
-    """Return a line for each model whose head is drawn and never trained. A cell's parents bring a trained head."""
+    """Return a line for each model whose head never trains and may be drawn. A cell's parents bring a trained head."""
     bare = [cell for cell in many if has_head(cell.objective) and not cell.recipe.steps and not cell.parents]
     return [
-        f"model {name}: objective {objective} draws its head, and recipe.steps=0 does not train it, so the score is "
-        "that of a guess"
+        f"model {name}: recipe.steps=0 does not train the head of objective {objective}; unless the model's files hold "
+        "one for as many labels, it is drawn, and the score is that of a guess"
         for name, objective in dict.fromkeys((cell.model.name, cell.objective) for cell in bare)
     ]
 

@@ -1,7 +1,7 @@
 """Loading a backbone: frozen, in the precision of `model.dtype`; its head, if any, trains in single precision."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -71,7 +71,8 @@ Read = Callable[[ModelConfig, Head, float | None], PreTrainedModel]
 def load(
     config: ModelConfig, head: Head, seed: int, dropout: float | None = None, read: Read | None = None
 ) -> PreTrainedModel:
-    """Return the backbone with its weights. `seed` draws the head (and everything, with weights=random).
+    """Return the backbone with its weights. `seed` draws what the files lack of a head (and everything, with
+    weights=random).
 
     read: gives pretrained weights in the place of `pretrained`. Raises UsageError where the weights lack a tensor of
     the architecture, and where they changed since `resolve`.
@@ -83,7 +84,7 @@ def load(
     else:
         model = (read or pretrained)(config, head, dropout)
         torch.manual_seed(seed)
-        _draw_head(model, head)
+        _draw_head(model, head, _own_head(config, model, head))
     weight_files.verify(config)  # the files must not have been replaced while they were read
     return masters(_freeze(model, head).eval())
 
@@ -219,7 +220,7 @@ def _set_dropout(settings: PreTrainedConfig, dropout: float) -> None:
 
 
 def pretrained(config: ModelConfig, head: Head, dropout: float | None) -> PreTrainedModel:
-    """Return the model with its weights, but a head whose values mean nothing yet.
+    """Return the model with its weights. What the files lack of a head has values that mean nothing yet.
 
     They are read directly from one safetensors file where its names match.
 
@@ -274,9 +275,10 @@ def _fill(model: PreTrainedModel, head: Head, file: Path) -> bool:
         tensors = {prefix + name: tensor for name, tensor in tensors.items()}
     if any(not _same(tensors, *pair) for pair in model.all_tied_weights_keys.items()):
         return False
-    drawn = _head_names(model, head)  # the file's head may be for another number of labels
-    tensors = {name: tensor for name, tensor in tensors.items() if name not in drawn}
-    own = model.state_dict()
+    drawn, own = _head_names(model, head), model.state_dict()
+    tensors = {  # the file's head may be for another number of labels
+        name: tensor for name, tensor in tensors.items() if name not in drawn or tensor.shape == own[name].shape
+    }
     if any(name in own and tensor.shape != own[name].shape for name, tensor in tensors.items()):
         return False
     missing = set(model.load_state_dict(tensors, strict=False).missing_keys)
@@ -302,11 +304,23 @@ def _head_names(model: PreTrainedModel, head: Head) -> set[str]:
     return {name for name, _ in model.named_parameters() if not name.startswith(prefix)}
 
 
-def _draw_head(model: PreTrainedModel, head: Head) -> None:
-    """Draw the head's weights from torch's generator."""
+def _own_head(config: ModelConfig, model: PreTrainedModel, head: Head) -> set[str]:
+    """Return the parameters of the head that the files hold in its shape, as transformers takes them, too."""
+    shapes = digest.shapes(weight_files.folder(config)) if head.labels else {}
+    own = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    return {name for name in _head_names(model, head) if shapes.get(name) == own[name]}
+
+
+def _draw_head(model: PreTrainedModel, head: Head, own: Collection[str]) -> None:
+    """Draw the head's weights from torch's generator, but leave those with the names `own` as they are."""
+    parameters = dict(model.named_parameters())
+    values = {name: parameters[name].detach().clone() for name in own}
     owners = {name.rpartition(".")[0] for name in _head_names(model, head)}
     for owner in sorted(owners):
         model._init_weights(model.get_submodule(owner))
+    with torch.no_grad():
+        for name, value in values.items():
+            parameters[name].copy_(value)
 
 
 def _freeze(model: PreTrainedModel, head: Head) -> PreTrainedModel:

@@ -150,8 +150,8 @@ def test_a_head_that_nothing_trained_answers_at_random(cell: Make) -> None:
         return replace(cell(**other), objective=objective, recipe=RecipeConfig(steps=steps))
 
     def lines(*many: Cell) -> list[str]:
-        return [line for line in sweep_plan.notes(many) if "draws its head" in line]
+        return [line for line in sweep_plan.notes(many) if "of a guess" in line]
 
-    assert [line[:39] for line in lines(drawn(), drawn(seed=1))] == ["model stub: objective classifier draws "]
+    assert [line[:41] for line in lines(drawn(), drawn(seed=1))] == ["model stub: recipe.steps=0 does not train"]
     taught = replace(drawn(), parents=(("a", "0" * 64),))
     assert lines(drawn(steps=1), drawn(objective="seq2seq"), taught) == []

@@ -18,6 +18,8 @@ from transformers import (
     MODEL_FOR_MASKED_LM_MAPPING,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
     AutoConfig,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
     PreTrainedConfig,
 )
 
@@ -205,3 +207,41 @@ def test_whole_files_pass_preflight(t5: ModelConfig, decoder: ModelConfig) -> No
         preflight.preflight([(FULL, t5, "seq2seq"), (FULL, decoder, "causal"), (FULL, decoder, "classifier")])
         == [None] * 4
     )
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind in STANDING else (pytest.mark.slow,)) for kind in sorted(KINDS)]
+)
+@pytest.mark.parametrize("shards", ["10KB", "1GB"])
+def test_a_head_that_the_files_hold_for_as_many_labels_stays(kind: str, shards: str, tmp_path: Path) -> None:
+    """As in transformers, whatever the seed, and in whichever way the files are read."""
+    settings = _settings(kind)
+    if type(settings) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+        pytest.skip("it has no classifier")
+    settings.num_labels = 2
+    torch.manual_seed(0)
+    made = AutoModelForSequenceClassification.from_config(settings)
+    _disturb(made)
+    made.save_pretrained(tmp_path, max_shard_size=shards)
+    _save_tokenizer(tmp_path, VOCABULARY, "<s> $A </s>")
+    theirs = AutoModelForSequenceClassification.from_pretrained(tmp_path, num_labels=2).state_dict()
+    for seed in (1, 2):
+        ours = backbone.load(_config(kind, tmp_path), Head("sequence_classification", 2), seed=seed).state_dict()
+        assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
+    other = backbone.load(_config(kind, tmp_path), Head("sequence_classification", 3), seed=1).state_dict()
+    assert {name for name, tensor in theirs.items() if tensor.shape != other[name].shape}
+
+
+def test_what_a_pretrained_head_holds_stays_and_the_rest_is_drawn(tmp_path: Path) -> None:
+    """ModernBERT's prediction head serves its masked language model and its classifier."""
+    torch.manual_seed(0)
+    made = AutoModelForMaskedLM.from_config(_settings("modernbert"))
+    _disturb(made)
+    made.save_pretrained(tmp_path)
+    _save_tokenizer(tmp_path, VOCABULARY, "<s> $A </s>")
+    one, two = (
+        backbone.load(_config("modernbert", tmp_path), Head("sequence_classification", 2), seed=seed) for seed in (1, 2)
+    )
+    assert torch.equal(one.head.dense.weight, made.head.dense.weight)
+    assert not torch.equal(one.classifier.weight, two.classifier.weight)
+    assert one.head.dense.weight.requires_grad
