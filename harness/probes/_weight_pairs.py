@@ -15,7 +15,7 @@ from methods.backbone.linears import dense
 class Place:
     """The place of a weight matrix.
 
-    - name: of the module. role: of methods/backbone/roles.py.
+    - name: of the module. role: of methods/backbone/roles.py; "qkv" for one linear without rows for q, k and v.
     - stack: "encoder", "decoder", or "" where there is one only. layer: counts from 0 in its stack.
     - cross: it belongs to cross-attention.
     """
@@ -39,14 +39,13 @@ def pairs(
     tuned: with its delta merged. Roles that the family does not have are left out.
     """
     cross = tuple(f"{name}." for name in anatomy.find(plain, "cross"))
-    for role in roles:
-        if not anatomy.find(plain, role):
-            continue
-        before, after = anatomy.linears(plain, [role]), anatomy.linears(tuned, [role])
-        for name, linear in before.items():
+    roles = tuple(roles)
+    before, after = anatomy.by_role(plain, roles), anatomy.by_role(tuned, roles)
+    for role, linears in before.items():
+        for name, linear in linears.items():
             stack = next((part for part in name.split(".") if part in ("encoder", "decoder")), "")
             place = Place(name, role, stack, anatomy.depth(name), name.startswith(cross))
-            yield place, _weight(linear), _weight(after[name])
+            yield place, _weight(linear), _weight(after[role][name])
 
 
 def _weight(linear: anatomy.Linear) -> torch.Tensor:

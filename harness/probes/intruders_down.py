@@ -80,8 +80,7 @@ def _intruders(
     from methods.backbone import roles
     from methods.backbone.targets import LINEAR_ROLES
 
-    present = [role for role in LINEAR_ROLES if roles.find(tuned, role)]
-    linears = {name: linear for role in present for name, linear in roles.linears(tuned, [role]).items()}
+    linears = {name: linear for named in roles.by_role(tuned, LINEAR_ROLES).values() for name, linear in named.items()}
     for place, before, after in _weight_pairs.pairs(plain, tuned, LINEAR_ROLES):
         if not bool(before.any()):
             continue

@@ -62,7 +62,7 @@ def changes(before: "torch.Tensor", after: "torch.Tensor") -> tuple[float, float
 def describe(result: Mapping[str, Any]) -> list[str]:
     """Return a line per role and checkpoint: means over the matrices of self-attention."""
     lines = []
-    for role in ROLES:
+    for role in dict.fromkeys(row["role"] for row in result["matrices"]):
         own = [row for row in result["matrices"] if row["role"] == role and not row["cross"]]
         for place, step in enumerate(result["steps"] if own else ()):
             means = (sum(row[figure][place] for row in own) / len(own) for figure in ("magnitude", "direction"))

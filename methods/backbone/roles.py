@@ -85,6 +85,16 @@ def linears(model: nn.Module, targets: Iterable[str], field: str = "targets", wh
     return {name: candidates[name] for name in _named(model, candidates).chosen(targets, field, whole)}
 
 
+def by_role(model: nn.Module, roles: Iterable[str]) -> dict[str, dict[str, Linear]]:
+    """Return role -> dotted name -> linear, in model order, of the roles that there are.
+
+    Where q, k and v are one linear and have no rows of their own, it stands once, as "qkv".
+    """
+    candidates = _candidates(model)
+    places = _named(model, candidates).places(roles)
+    return {role: {name: candidates[name] for name in candidates if name in names} for role, names in places.items()}
+
+
 def named(model: nn.Module) -> Named:
     """Return the linears by name, without those of heads that train in full."""
     return _named(model, _candidates(model))

@@ -8,6 +8,8 @@ from harness.errors import NotApplicable, UsageError, near
 
 LINEAR_ROLES = ("q", "k", "v", "o", "ffn-in", "ffn-gate", "ffn-out")
 FUSED_ROLES = ("q", "k", "v")
+WHOLE = "qkv"
+"""The place of a linear that is q, k and v together, none of which has rows of its own."""
 ALL = "all-linear"
 """The target that stands for every linear of the blocks: all roles that the family has."""
 
@@ -43,9 +45,14 @@ class Named:
         chosen -= {name for name in chosen if ":" in name and name.rpartition(":")[0] in chosen}  # the whole has them
         return [name for name in self.sizes if name in chosen]
 
+    def places(self, roles: Iterable[str]) -> dict[str, set[str]]:
+        """Return role -> the names of its linears, of the roles that there are. Those without rows are one WHOLE."""
+        present = [role for role in roles if role in self.roles]
+        return {role if (rows := self._of_role(role)) else WHOLE: rows or set(self.roles[role]) for role in present}
+
     def _every(self, whole: bool) -> set[str]:
-        by_role = ((not whole and self._of_role(role)) or set(hosts) for role, hosts in self.roles.items())
-        return {name for names in by_role for name in names}
+        names = self.roles if whole else self.places(self.roles)
+        return {name for role in names for name in names[role]}
 
     def _matching(self, target: str) -> set[str]:
         if target in self.roles:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModel
+from transformers import AutoModel, GPTNeoXConfig, GPTNeoXForCausalLM
 
 from harness.config.schema import ModelConfig
-from harness.probes import _weight_pairs, spectrum, weight_decomposition
+from harness.probes import _weight_pairs, intruders_down, spectrum, weight_decomposition
 
 
 def drawn(rows: int = 6, columns: int = 9, seed: int = 0) -> torch.Tensor:
@@ -109,3 +109,21 @@ def test_weights_are_found_however_a_family_keeps_them(decoder: ModelConfig, enc
             assert not place.cross
             assert before.shape[1] == model.config.hidden_size
             assert weight_decomposition.changes(before, after) == (0.0, 0.0)
+
+
+@torch.no_grad()
+def test_one_linear_of_queries_keys_and_values_is_measured_once() -> None:
+    """GPT-NeoX keeps them head by head, so that none has rows of its own."""
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 24}
+    plain = GPTNeoXForCausalLM(GPTNeoXConfig(vocab_size=60, **sizes))
+    tuned = copy.deepcopy(plain)
+    for layer in tuned.gpt_neox.layers:
+        layer.attention.query_key_value.weight[:, :3] += 1.0
+    finished: Any = SimpleNamespace(plain=plain, model=tuned, method=SimpleNamespace(merge=lambda model: None))
+    rows = spectrum.measure(finished, torch.device("cpu"))["matrices"]
+    assert [row["role"] for row in rows] == ["qkv"] * 2 + ["o"] * 2 + ["ffn-in"] * 2 + ["ffn-out"] * 2
+    assert {row["role"] for row in rows if row["change"] > 0} == {"qkv"}
+    assert [place.role for place, *_ in _weight_pairs.pairs(plain, tuned, weight_decomposition.ROLES)] == ["qkv"] * 2
+    steps = {"steps": [3], "matrices": [{"role": "qkv", "cross": False, "magnitude": [1.0], "direction": [0.5]}]}
+    assert weight_decomposition.describe(steps) == ["qkv, step 3: dM 1, dD 0.5 (mean of 1 matrices)"]
+    assert [name for *_, name in intruders_down._intruders(plain, plain)] == []
