@@ -46,6 +46,12 @@ def near(value: str, names: Iterable[str], meant: Iterable[str] = (), also: Mapp
     return f" Known: {', '.join(known[:12])}{' …' if len(known) > 12 else ''}." if known else ""
 
 
+def together(messages: Iterable[str]) -> str:
+    """Return several messages, each once, as one sentence: a full stop stands at its end alone."""
+    *first, last = dict.fromkeys(messages)
+    return "; ".join([*(message.rstrip(".") for message in first), last])
+
+
 def shown(value: object, most: int = 60) -> str:
     """Return a value in quotes, where it is a text, as `cut`."""
     return cut(repr(value), most)

@@ -12,7 +12,10 @@ from collections.abc import Iterable, Mapping
 MOST = 3
 """The most names that are suggested."""
 ALIKE, TAIL_ALIKE = 0.5, 0.75
-"""The least similarity of spelling, from 0 to 1, of whole names, and of the last part of a name."""
+"""The similarity of spelling, from 0 to 1, above which a whole name is suggested, and the least of its last part.
+
+Of short words half is not enough: two letters of `foo` make it half of `flops`.
+"""
 
 
 def closest(value: str, names: Iterable[str], also: Mapping[str, str] | None = None) -> list[str]:
@@ -62,7 +65,7 @@ def _by_spelling(value: str, spelt: Iterable[tuple[str, str]]) -> list[str]:
     wanted, ranked = _fold(value), []
     for text, name in spelt:
         whole, tail = _ratio(wanted, _fold(text)), _ratio(_tail(wanted), _tail(_fold(text)))
-        if whole >= ALIKE or tail >= TAIL_ALIKE:
+        if whole > ALIKE or tail >= TAIL_ALIKE:
             ranked.append((-max(whole, tail), name))
     return [name for _, name in sorted(ranked)]
 

@@ -1,5 +1,6 @@
 """What a task is: examples in splits, label words, a template and a metric. Torch-free."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -28,6 +29,14 @@ class Example:
     target: str | None = None
     choices: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Return what a person calls the row: "train row 3", counted from 1, where its id is its split and its place
+        there, as in a file; else "row ID".
+        """
+        counted = re.fullmatch(r"((?:train|valid|dev|test)\w*)-([0-9]+)", self.id)
+        return f"{counted[1]} row {int(counted[2]) + 1}" if counted else f"row {self.id}"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from harness import terminal
 from harness.cli import streams
@@ -154,6 +154,12 @@ class _Plain(argparse.RawDescriptionHelpFormatter):
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one sentence, like all other usage errors."""
+
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        """Add an argument. Without a default argparse takes one of any number of words for required."""
+        if options.get("nargs") == "*":
+            options.setdefault("default", [])
+        return super().add_argument(*names, **options)
 
     def error(self, message: str) -> NoReturn:
         """Raise the error as a UsageError."""

@@ -39,6 +39,8 @@ MOST = 2**63
 """The bound of whole numbers: a value lies below it, as in the files of a store."""
 SMALLEST, LARGEST = 1.2e-38, 3.4e38
 """The range of fractional numbers in single precision: smaller ones are 0 there, larger ones are not finite."""
+LONGEST = 40
+"""The most letters of a text that is taken for a badly written number."""
 _WHOLE, _DIGIT = re.compile(r"[-+]?[0-9]{1,4000}"), re.compile(r"[1-9]")
 
 _OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -60,7 +62,7 @@ def parse(field: str, type_text: str, value: Any) -> Any:
     if _is_null(value, kind):
         if "None" in type_text.split(" | "):
             return None
-        raise UsageError(f"{field}=null: it needs a value ({type_text})")
+        raise UsageError(f"{field}=null: it needs a value ({type_text}).")
     if kind.startswith("Literal["):
         return _choice(field, ast.literal_eval(f"({kind.removeprefix('Literal[').removesuffix(']')},)"), value)
     return PARSERS[kind](field, value)
@@ -108,9 +110,9 @@ def _int(field: str, value: Any) -> int:
     exact = isinstance(value, int) and not isinstance(value, bool)  # a float would round integers above 2 ** 53
     number = value if exact else _number(field, value, "a whole number")
     if not exact and number != int(number):
-        raise UsageError(f"{field}={value}: it must be a whole number")
+        raise UsageError(f"{field}={value}: it must be a whole number.")
     if not -MOST <= number < MOST:
-        raise UsageError(f"{field}={cut(value, 40)}: it must be a whole number below 2 ** 63")
+        raise UsageError(f"{field}={cut(value, 40)}: it must be a whole number below 2 ** 63.")
     return int(number)
 
 
@@ -126,17 +128,31 @@ def _number(field: str, value: Any, rule: str) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise UsageError(f"{field}={cut(value, 80)}: it must be {rule}")
+        raise UsageError(f"{field}={cut(value, 80)}: it must be {rule}.{_advice(value)}")
     lost = number == 0 and _DIGIT.search(str(value).lower().partition("e")[0])  # 1e-400
     if lost or not (number == 0 or SMALLEST <= abs(number) <= LARGEST):
-        raise UsageError(f"{field}={value}: it must be {rule} of a size from {SMALLEST} to {LARGEST}, or 0")
+        raise UsageError(f"{field}={value}: it must be {rule} of a size from {SMALLEST} to {LARGEST}, or 0.")
     return number + 0.0  # -0.0 is 0.0: one computation, one key
+
+
+def _advice(value: Any) -> str:
+    """Return how to write a number that is written in the digits of another script, or with signs between its digits;
+    else "".
+    """
+    if not isinstance(value, str) or len(value) > LONGEST:
+        return ""
+    try:
+        number = float(value)  # which reads them
+    except ValueError:
+        return ""
+    whole = number.is_integer() and abs(number) < MOST
+    return f" Write {int(number) if whole else number!r}." if math.isfinite(number) else ""
 
 
 def _bool(field: str, value: Any) -> bool:
     word = str(value).lower()
     if word not in _BOOLS:
-        raise UsageError(f"{field}={value}: it must be true or false")
+        raise UsageError(f"{field}={value}: it must be true or false.")
     return _BOOLS[word]
 
 
@@ -146,7 +162,7 @@ _BOOLS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "o
 
 def _str(field: str, value: Any) -> str:
     if not _is_scalar(value):
-        raise UsageError(f"{field}={value}: it must be text")
+        raise UsageError(f"{field}={value}: it must be text.")
     return text(value)
 
 
@@ -174,7 +190,7 @@ def names(field: str, value: Any) -> tuple[str, ...]:
     """Return a list of names. Raise UsageError for an empty list or name."""
     names = tuple(_listed(value))
     if not names or not all(names):
-        raise UsageError(f"{field}={value}: it must be a list of names, such as [q, v]")
+        raise UsageError(f"{field}={value}: it must be a list of names, such as [q, v].")
     return names
 
 
@@ -190,7 +206,7 @@ def _settings(field: str, value: Any) -> dict[str, Any]:
     except (TypeError, ValueError, RecursionError):
         settings = None
     if not isinstance(settings, dict):
-        raise UsageError(f"{field}={value}: it must be names with values, such as {{num_layers: 2}}")
+        raise UsageError(f"{field}={value}: it must be names with values, such as {{num_layers: 2}}.")
     return settings
 
 
@@ -204,7 +220,7 @@ def _pairs(field: str, value: Any) -> tuple[str, ...]:
         listed = []
     parts = [part.partition("=") for part in listed]
     if not parts or not all(name.strip() and other.strip() for name, _, other in parts):
-        raise UsageError(f"{field}={value}: it must be names with names, such as {{label: gold}}")
+        raise UsageError(f"{field}={value}: it must be names with names, such as {{label: gold}}.")
     names = [name.strip() for name, _, _ in parts]
     if twice := [name for place, name in enumerate(names) if name in names[:place]]:
         raise UsageError(f"{field}={value}: {twice[0]} is given twice; give it once.")
@@ -214,7 +230,7 @@ def _pairs(field: str, value: Any) -> tuple[str, ...]:
 def _texts(field: str, value: Any) -> tuple[str, ...]:
     texts = tuple(_listed(value))
     if not texts or not all(texts):
-        raise UsageError(f"{field}={value}: it must be a list of texts, such as [bad, good]")
+        raise UsageError(f"{field}={value}: it must be a list of texts, such as [bad, good].")
     return texts
 
 
@@ -230,7 +246,7 @@ def _share(field: str, value: Any) -> float:
     number = _number(field, written.removesuffix("%"), "a share such as 0.5% or 0.005")
     share = number / 100 if written.endswith("%") else number
     if not 0 < share <= 1:
-        raise UsageError(f"{field}={value}: it must be above 0 and at most 100%, such as 0.5% or 0.005")
+        raise UsageError(f"{field}={value}: it must be above 0 and at most 100%, such as 0.5% or 0.005.")
     return float(f"{share:.12g}")
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from harness.config import launchers
 from harness.config.launchers import Launcher
 from harness.config.schema import Cell, Runtime
-from harness.errors import UsageError
+from harness.errors import UsageError, together
 from harness.execution import attempts, launch
 from harness.execution.trackers import follower
 from harness.experiments.grids import holes as holes_of_grid
@@ -240,4 +240,4 @@ def _preflight(todo: Mapping[str, Cell], device: str, check: str) -> dict[str, U
     answered = remembered_answers.answers(check, pairs, lasting, ask, lambda message: message is None)
     reasons = {name: message for name, message in answered.items() if message}
     refusals = {key: [reasons[name] for name in names if name in reasons] for key, names in needed.items()}
-    return {key: UsageError("; ".join(dict.fromkeys(texts))) for key, texts in refusals.items() if texts}
+    return {key: UsageError(together(texts)) for key, texts in refusals.items() if texts}

@@ -5,6 +5,7 @@ there, and layers that draw places by the weight's shape see a weight of that sh
 """
 
 import importlib
+import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -48,8 +49,7 @@ def put(model: nn.Module, kind: str, words: tuple[str, ...], hosts: Mapping[str,
             with _without_content(hosts) if kind == "SHIRA" else _nothing():
                 peft.inject_adapter_in_model(_planned(config, hosts), model)
     except (ValueError, TypeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"method.peft_type={kind}: PEFT refuses ({reason})") from error
+        raise _refusal(kind, error, hosts) from error
     if any(p.is_meta for p in model.parameters()):
         for layer in layers(model).values():
             layer.to("meta")
@@ -67,6 +67,19 @@ def put(model: nn.Module, kind: str, words: tuple[str, ...], hosts: Mapping[str,
     for p in added:  # as PEFT's own loader does it
         p.data = p.data.float() if p.dtype in (torch.float16, torch.bfloat16) else p.data
     model.add_module("peft_added", Allocation(model, config, added) if kind == "ADALORA" else Added(added))
+
+
+def _refusal(kind: str, error: Exception, hosts: Mapping[str, nn.Module]) -> UsageError:
+    """Return what to say where PEFT refuses: by the names of our settings where it asks for one of its own."""
+    reason = str(error).splitlines()[0].rstrip(".")
+    if "feedforward_modules" in reason:  # it is not known for every architecture, and PEFT wants names as in `hosts`
+        example = json.dumps(sorted(hosts)[-1:])
+        return UsageError(
+            f"method.peft_type={kind}: PEFT has to know which targets lie in a feed-forward block of this model. Give "
+            "method.settings=['feedforward_modules=[]'] where none does, else the whole names of those that do, as in "
+            f"method.settings=['feedforward_modules={example}']."
+        )
+    return UsageError(f"method.peft_type={kind}: PEFT refuses ({reason}).")
 
 
 def library() -> Any:

@@ -43,8 +43,14 @@ def check(task: Task) -> None:
             _scorable(task, split, rows[:TRIED_ROWS])
 
 
+def _where(task: Task, split: str, row: Example) -> str:
+    """Return a row in words: by its place in the file, and by its split where that is carved from another one."""
+    other = "" if row.place.startswith(f"{split} ") else f", in the {split} split"
+    return f"task {task.name}, {row.place}{other}"
+
+
 def _label(task: Task, split: str, row: Example) -> None:
-    where = f"task {task.name}, {split} row {row.id}"
+    where = _where(task, split, row)
     if task.answer == "text":
         if not row.target:
             raise UsageError(f"{where}: it has no target text; a row of a text task needs one.")
@@ -72,9 +78,7 @@ def _scorable(task: Task, split: str, rows: Sequence[Example]) -> None:
         try:
             label_metrics.METRICS[task.metric]([list(row.references) or target], [target])
         except ValueError as error:
-            raise UsageError(
-                f"task {task.name}, {split} row {row.id}: {task.metric} cannot score it: {error}."
-            ) from error
+            raise UsageError(f"{_where(task, split, row)}: {task.metric} cannot score it: {error}.") from error
 
 
 def _template(task: Task, split: str, row: Example) -> None:

@@ -10,7 +10,7 @@ from harness.nearest import closest
 
 
 class FieldAbsent(UsageError):
-    """A row lacks a field. where: the row, in words. field: its name. there: the names that the row has."""
+    """A row lacks a field. where: the row, in words. field: its name. there: the names that have a value there."""
 
     def __init__(self, where: str, field: str, there: Iterable[str]) -> None:
         self.where, self.field, self.there = where, field, tuple(there)
@@ -31,20 +31,33 @@ def find(row: Mapping[str, Any], field: str) -> Any:
     `meta.title` is the column of that name, else the field `title` of the object `meta`, and `turns.0` is the first of
     a list. A table may hold the object as JSON.
     """
-    if field in row:
+    if field in row:  # nearly every field
         return row[field]
+    return next((value for value in _found(row, field) if value is not None), None)
+
+
+def lacking(row: Mapping[str, Any], field: str, where: str) -> UsageError:
+    """Return what to say of a row in which a field has no value. where: the row, in words."""
+    if any(True for _ in _found(row, field)):
+        return UsageError(f"{where}: the field {field!r} is null. Give it a value, or leave the row out.")
+    return FieldAbsent(where, field, names(row))
+
+
+def _found(row: Mapping[str, Any], field: str) -> Iterator[Any]:
+    """Yield the values that a name may stand for, null or not."""
+    if field in row:
+        yield row[field]
+        return
     name, dot, rest = field.partition(".")
     while dot:
         if name in row:
             inner = _read(row[name])
             if isinstance(inner, list):
                 inner = {str(place): item for place, item in enumerate(inner)}
-            match = find(inner, rest) if isinstance(inner, dict) else None
-            if match is not None:
-                return match
+            if isinstance(inner, dict):
+                yield from _found(inner, rest)
         more, dot, rest = rest.partition(".")
         name = f"{name}.{more}"
-    return None
 
 
 def _read(value: Any) -> Any:

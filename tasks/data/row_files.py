@@ -7,7 +7,6 @@ from typing import Any
 
 from harness.errors import UsageError, shown
 from tasks.data import file_formats, nested_fields
-from tasks.data.nested_fields import FieldAbsent
 from tasks.metrics import written_numbers
 
 Schema = Mapping[str, Any]
@@ -62,7 +61,7 @@ def typed(row: Any, schema: Schema, where: str, columns: Mapping[str, str] | Non
 def _value(row: Row, field: str, kind: Any, where: str) -> Any:
     value = nested_fields.find(row, field)
     if value is None:
-        raise FieldAbsent(where, field, nested_fields.names(row))
+        raise nested_fields.lacking(row, field, where)
     if kind is object:
         return value
     wanted = _WORDS[kind]

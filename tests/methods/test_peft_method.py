@@ -9,6 +9,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 import torch
 
+from harness.cli.command_line import parse
 from harness.errors import UsageError
 from harness.training import tensor_file
 from methods.backbone.trainable_parameters import trainable
@@ -272,3 +273,18 @@ def test_what_cannot_be_is_one_sentence(fields: dict[str, Any], rule: str) -> No
     with pytest.raises(UsageError, match=rule) as caught:
         make("peft", **fields).attach(backbone(TOYS["t5"]))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [None, ['feedforward_modules=["lin2"]']])
+def test_feed_forward_targets_that_peft_does_not_know_are_asked_for_by_the_name_of_our_field(
+    wrong: list[str] | None,
+) -> None:
+    """Both settings of the message run, as a command line takes them."""
+    toy = TOYS["distilbert-head"]
+    with pytest.raises(UsageError, match="which targets lie in a feed-forward block") as caught:
+        make("peft", peft_type="IA3", settings=wrong).attach(backbone(toy))
+    words = re.findall(r"method\.settings=\['.*?'\]", str(caught.value))
+    assert len(words) == 2
+    for word in words:
+        [settings] = parse([word]).block["method.settings"]
+        attach("peft", backbone(toy), peft_type="IA3", settings=settings)

@@ -19,7 +19,7 @@ from harness import formatting
 from harness.cli import command_line
 from harness.config.schema import Cell
 from harness.config.step_load import KERNELS, Load, gib, whole
-from harness.errors import UsageError
+from harness.errors import UsageError, together
 from harness.forecast import client, device_fit
 from harness.store import identity
 
@@ -58,7 +58,7 @@ def main(arguments: argparse.Namespace) -> int:
     answers = client.ask(planned, load, memory)
     wrong = [answer for answer in answers if isinstance(answer, str)]
     if len(wrong) == len(answers):
-        raise UsageError("; ".join(dict.fromkeys(wrong)))
+        raise UsageError(together(wrong))
     if arguments.json:
         print(json.dumps([row(*pair) for pair in zip(planned, answers, strict=True)], indent=1))
         return 0

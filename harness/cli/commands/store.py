@@ -144,8 +144,8 @@ def _named(store: Store, names: Sequence[str]) -> tuple[list[str], str]:
     if not any("=" in name for name in names):
         if all(re.fullmatch(r"[0-9a-f]{4,64}", name) for name in names):
             return [store.find(name) for name in names], ""
-        known = ", ".join(grids) or "none"
-        raise UsageError(f"{name!r} is neither a key nor a grid of this store.{near(name, grids)} Its grids: {known}.")
+        known = near(name, grids) or " It has no grids."
+        raise UsageError(f"{name!r} is neither a key nor a grid of this store.{known}")
     given = command_line.parse(names, ())
     command_line.refuse_added(given)
     return [identity.key(cell) for cell in cell_choice.of_blocks(rate_tuning.of_words(given.block), store)], ""

@@ -146,7 +146,7 @@ class Regressor:
             return float(self.task.target(example))
         except ValueError as error:
             raise UsageError(
-                f"task {self.task.name}, row {example.id}: its target {shown(self.task.target(example), 40)} is no "
+                f"task {self.task.name}, {example.place}: its target {shown(self.task.target(example), 40)} is no "
                 f"number, and the metric {self.task.metric} is of numbers. Name another column, as in columns: "
                 "{target: score}, or another metric."
             ) from error

@@ -252,6 +252,7 @@ def test_rows_are_sorted_by_a_column_the_best_first(make_grid: Runs) -> None:
         ({"by": "a,b,c"}, "one axis or two"),
         ({"by": ""}, "one axis or two"),
         ({"metric": "f2"}, "no cell has a metric 'f2'"),
+        ({"metric": "foo"}, r"no cell has a metric 'foo'\. Known: "),
         ({"metric": "process_bytes"}, r"is one of memory.load.process_bytes, memory.train.process_bytes"),
     ],
 )

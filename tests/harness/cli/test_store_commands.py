@@ -303,11 +303,13 @@ def test_rm_of_a_grid_removes_its_cells_and_its_note(
     code, out, _ = call("store", "rm", "mine", "seed=0,1", f"store={store.path}", "--dry-run", "--json")
     assert (code, json.loads(out)["removed"], sorted(store.keys())) == (0, [], sorted([*keys, rest]))
     assert json.loads(out)["bytes"] >= 2000  # the weights of two cells
+    error = call("store", "rm", "zz", f"store={store.path}")[2]
+    assert error.count("mine seed=0,1") == 1  # what is known is listed once
     code, out, _ = call("store", "rm", "mine", "seed=0,1", f"store={store.path}", "--yes", "--json")
     assert (code, sorted(json.loads(out)["removed"])) == (0, sorted(keys))
     assert ([*store.keys()], requested_grids.noted(store)) == ([rest], [])
     code, _, error = call("store", "rm", "mine", f"store={store.path}", "--yes")
-    assert (code, "neither a key nor a grid" in error) == (2, True)
+    assert (code, "neither a key nor a grid of this store. It has no grids.\n" in error) == (2, True)
 
 
 def test_rm_leaves_a_running_cell_and_names_the_cells_that_build_on_a_removed_one(

@@ -49,3 +49,30 @@ def test_one_recipe_has_one_form() -> None:
 def test_a_plan_refuses_what_a_sweep_would(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch.main(["plan", *words]) == 2
     assert "should not happen" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("written", "type_text", "advice"),
+    [
+        ("１２", "int", "a whole number. Write 12."),
+        ("1_0", "int", "a whole number. Write 10."),
+        ("０.5", "float", "a number. Write 0.5."),
+        ("eight", "int", "a whole number."),
+    ],
+)
+def test_a_number_in_other_digits_is_given_in_ours(written: str, type_text: str, advice: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        values.parse("recipe.steps", type_text, written)
+    assert str(caught.value) == f"recipe.steps={written}: it must be {advice}"
+
+
+@pytest.mark.parametrize("type_text", sorted(values.PARSERS))
+def test_a_refusal_is_a_sentence(type_text: str) -> None:
+    messages = []
+    for wrong in (None, [[]], {}, "", "x", -1, "-1", 1e300, ".", ["a", "a"], {"a": {}}, 2**64):
+        try:
+            values.parse("method.field", type_text, wrong)
+        except UsageError as error:
+            messages.append(str(error))
+    assert messages
+    assert [message for message in messages if not message.endswith((".", "?"))] == []

@@ -143,6 +143,14 @@ def test_a_probe_of_the_weights_is_refused_before_anything_runs_where_none_are_k
         sweep_plan.decide(store, [cell("good", 0)], options)
 
 
+def test_two_refusals_of_a_cell_are_one_sentence(store: Store, cell: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusals = ["it has no such kernel. Take eager.", "its words are longer than a row.", None]
+    monkeypatch.setattr("harness.processes.forkserver.call", lambda *asked: [None, *refusals])
+    with pytest.raises(UsageError) as caught:
+        sweep_plan.decide(store, [cell("good", 0)], SweepOptions(Runtime(store=str(store.path))))
+    assert str(caught.value) == "it has no such kernel. Take eager; its words are longer than a row."
+
+
 def test_a_head_that_nothing_trained_answers_at_random(cell: Make) -> None:
     """The note names each model once; steps train a head, parents bring a trained one, other objectives have none."""
 

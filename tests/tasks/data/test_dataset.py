@@ -91,7 +91,10 @@ def test_no_network_is_one_sentence_with_a_way_out(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(
     ("label", "message"),
-    [(-1, r"test row validation-1: label -1 is outside.*publisher hides"), (2, r"label 2 is outside.*0=negative")],
+    [
+        (-1, r"validation row 2, in the test split: label -1 is outside.*publisher hides"),
+        (2, r"label 2 is outside.*0=negative"),
+    ],
 )
 def test_a_label_outside_the_words_is_refused(folder: Path, label: int, message: str) -> None:
     content = rows(60, "validation")

@@ -74,6 +74,21 @@ def test_a_row_outside_the_schema_is_named(tmp_path: Path, row: dict, field: str
         row_files.read(path, SCHEMA)
 
 
+@pytest.mark.parametrize("field", ["text", "meta.text"])
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_a_field_that_is_null_is_not_missing(tmp_path: Path, field: str, form: str) -> None:
+    rows = [{"text": text, "meta": {"text": text}, "label": 1} for text in ("one", None)]
+    path = tmp_path / f"train.{form}"
+    if form == "jsonl":
+        write(path, rows)
+    else:
+        parquet.write_table(pa.Table.from_pylist(rows), path)
+    with pytest.raises(UsageError) as caught:
+        row_files.read(path, {field: str, "label": int})
+    line = f"train.{form} row 2: the field '{field}' is null. Give it a value, or leave the row out."
+    assert str(caught.value) == line
+
+
 def test_a_field_with_another_name_is_suggested(tmp_path: Path) -> None:
     path = write(tmp_path / "train.jsonl", [{"texts": "x", "label": 1}])
     with pytest.raises(UsageError, match=r"'text' is missing\. Did you mean texts"):

@@ -321,7 +321,7 @@ def test_a_correlation_needs_answers_that_are_numbers(tmp_path: Path, metric: st
     write(tmp_path / "train.jsonl", rows)
     assert tasks.load(config(**said)).kind == "number"
     write(tmp_path / "test.jsonl", [*rows, {"doc": "last", "summary": answer}])
-    with pytest.raises(UsageError, match=r"test row test-40: its? (answer .* is no finite number|has no target text)"):
+    with pytest.raises(UsageError, match=r"mine, test row 41: its? (answer .* is no finite number|has no target text)"):
         tasks.load(config(**said, split_seed=1))
 
 
