@@ -18,7 +18,7 @@ from transformers.utils import logging
 from harness.config.schema import Cell, MethodConfig
 from harness.errors import UsageError
 from harness.files import atomic_files, plain_files
-from harness.models import weight_files
+from harness.models import tensor_reader, weight_files
 from harness.sharing import scored_task
 from harness.sharing.forms import FILES, METHOD, TENSORS, wrong
 from harness.sharing.scored_task import ScoredTask
@@ -61,7 +61,7 @@ def write(built: Built, folder: Path, origin: Mapping[str, Any]) -> None:
         "origin": dict(origin),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    atomic_files.write_tensors(folder / TENSORS, state)
+    atomic_files.write_tensors(folder / TENSORS, state, tensor_reader.header(state))
     atomic_files.write_json(folder / METHOD, description)
 
 

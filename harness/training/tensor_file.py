@@ -1,6 +1,5 @@
 """Plain values with tensors among them, as one safetensors file that is whole or refused. Never pickle."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from harness.files import atomic_files
+from harness.models import tensor_reader
 
 
 class Broken(ValueError):
@@ -20,7 +20,7 @@ def write(path: Path, value: Any) -> None:
     """Write None, numbers, text, tensors, and lists, tuples and dicts of them. Raise TypeError for anything else."""
     tensors: dict[str, torch.Tensor] = {}
     text = json.dumps(_pack(value, tensors))
-    atomic_files.write_tensors(path, tensors, {"content": text, "sha256": _digest(text, tensors)})
+    atomic_files.write_tensors(path, tensors, {"content": text, "sha256": tensor_reader.sha256(tensors, text)})
 
 
 def read(path: Path) -> Any:
@@ -30,7 +30,7 @@ def read(path: Path) -> Any:
             header = file.metadata() or {}
             names = file.keys()
             tensors = {name: file.get_tensor(name) for name in names}
-        if header["sha256"] != _digest(header["content"], tensors):
+        if header["sha256"] != tensor_reader.sha256(tensors, header["content"]):
             raise Broken("its content is not what was written")
         return _unpack(json.loads(header["content"]), tensors)
     except FileNotFoundError:
@@ -69,12 +69,3 @@ def _unpack(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
         return tensors[place]
     items = _unpack(place, tensors)
     return tuple(items) if kind == "tuple" else dict(items)
-
-
-def _digest(text: str, tensors: Mapping[str, torch.Tensor]) -> str:
-    digest = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

@@ -9,6 +9,7 @@ from torch import nn
 from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.files import atomic_files
+from harness.models import tensor_reader
 from harness.store.attempt_folder import FILE, AttemptFolder
 from harness.store.store import Store, trained
 from methods.backbone.trainable_parameters import trainable
@@ -31,8 +32,9 @@ def restore(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
 
 def save(folder: AttemptFolder, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
     """Write tensors of any shape, by name, as one safetensors file in fp32."""
+    single = {key: tensor.float().contiguous() for key, tensor in tensors.items()}
     with folder.atomic(name) as path:
-        atomic_files.write_tensors(path, {key: tensor.float().contiguous() for key, tensor in tensors.items()})
+        atomic_files.write_tensors(path, single, tensor_reader.header(single))
 
 
 def load(store: Store, cell: Cell) -> "dict[str, Parent]":
@@ -40,7 +42,6 @@ def load(store: Store, cell: Cell) -> "dict[str, Parent]":
 
     Raise UsageError for a file that is not whole safetensors, and for a parent on another backbone.
     """
-    from harness.models import tensor_reader
     from methods.base import Parent
 
     loaded = {}

@@ -258,7 +258,7 @@ def write(folder: Path, tensors: Mapping[str, torch.Tensor], config: Mapping[str
     copies = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}  # some share memory
     text = json.dumps(config, indent=2, sort_keys=True, default=_listed)
     folder.mkdir(parents=True, exist_ok=True)
-    atomic_files.write_tensors(folder / TENSORS, copies, {"format": "pt"})
+    atomic_files.write_tensors(folder / TENSORS, copies, {"format": "pt", **tensor_reader.header(copies)})
     (folder / CONFIG).write_text(text, encoding="utf-8")
 
 

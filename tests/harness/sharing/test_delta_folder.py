@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from harness.cli import dispatch
+from harness.cli.commands.delta import FORMATS
 from harness.config.schema import Runtime
 from harness.experiments.grids import grid
 from harness.run import run
@@ -268,3 +269,36 @@ def test_a_folder_says_in_which_precision_it_was_trained(told: dict[str, str], t
     content = {"format": 1, "method": {"name": "lora"}, "model": model, "task": "t", "objective": "causal", "seed": 0}
     (tmp_path / "method.json").write_text(json.dumps(content | ({"precision": told | {"code": "x"}} if told else {})))
     assert delta_folder.described(tmp_path).precision == told
+
+
+def _damage(path: Path) -> bytes:
+    """Flip one bit of the last tensor; the header and the size stay. Return the content before."""
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    return content
+
+
+def test_one_flipped_bit_is_refused_wherever_a_delta_is_read(
+    store: Store, finish: Finish, delta: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A delta of the store, and the files of every export that has a delta's tensors."""
+    key = finish("lora")
+    whole = {form: tmp_path / form for form in ("deltabench", "peft")}
+    for form, folder in whole.items():
+        assert _export(delta, store, key, folder, "--format", form) == 0
+    capsys.readouterr()
+    stored = store.counting_file(key, finished_model.delta_file("best"))
+    before = _damage(stored)
+    for form in FORMATS:
+        assert _export(delta, store, key, tmp_path / f"damaged-{form}", "--format", form) == 2
+        assert "not those that were written" in capsys.readouterr().err
+        assert not (tmp_path / f"damaged-{form}").exists()
+    stored.write_bytes(before)
+    for folder in whole.values():
+        [file] = folder.glob("*.safetensors")
+        _damage(file)
+    assert delta("score", str(whole["deltabench"]), "device=cpu", *SIZES) == 2
+    assert "not those that were written" in capsys.readouterr().err
+    words = ("--to", str(tmp_path / "imported"), "model=micro-t5-nano", "task=micro/sentiment")
+    assert delta("import", str(whole["peft"]), *words) == 2
+    assert "not those that were written" in capsys.readouterr().err
