@@ -30,7 +30,7 @@ def sha256(tensors: Mapping[str, torch.Tensor], text: str = "") -> str:
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         made.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        made.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        made.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return made.hexdigest()
 
 
