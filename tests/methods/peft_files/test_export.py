@@ -22,7 +22,7 @@ from methods.peft_files.detect import method_of
 from methods.peft_files.export import FORMATS, read_peft, write_peft
 from methods.peft_files.file_names import CONFIG, TENSORS
 from methods.vera import Scaled
-from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits
+from tests.methods.conftest import TOYS, attach, backbone, batch, disturb, logits, make
 from tests.methods.toys import OPT, SMALL, WIDE
 
 with warnings.catch_warnings():
@@ -84,7 +84,8 @@ def test_real_peft_loads_what_we_write(kind: str, key: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("key", ["gpt-neox", "bloom"])
 def test_all_linears_with_a_fused_one_go_out_and_come_back(kind: str, key: str, tmp_path: Path) -> None:
     model = backbone(TOYS[key])
-    method = attach(kind, model, **FIELDS[kind] | {"targets": ["all-linear"]})
+    method = make(kind, **FIELDS[kind] | {"targets": ["all-linear"]})
+    method.attach(model)
     disturb(model)
     write_peft(model, method, tmp_path)
     assert len(json.loads((tmp_path / CONFIG).read_text())["target_modules"]) == 2 * 4, "blocks, and their linears"
