@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from harness import failure, formatting
+from harness import environment, failure, formatting
 from harness.config import compose, launchers
 from harness.config.launchers import Launcher
 from harness.config.schema import Runtime
@@ -173,7 +173,7 @@ def leash(driver: forkserver.Driver) -> None:
     from joblib.externals.loky.backend import resource_tracker
     from joblib.parallel import LokyBackend
 
-    with termination.deaf_children():
+    with termination.deaf_children(), environment.variables(compose.SAFE_PATH):
         resource_tracker.ensure_running()
     joblib.register_parallel_backend("loky", partial(LokyBackend, initializer=forkserver.end_with, initargs=(driver,)))
 

@@ -96,7 +96,7 @@ def told() -> Splits:
         ({"metric": "f1", "answer": "text"}, "f1 is of labels, and this task's are texts"),
         (
             {"metric": "extracted_accuracy", "answer": "text", "splits": told()},
-            "row 0: extracted_accuracy cannot score",
+            "row 0, in the train split: extracted_accuracy cannot score",
         ),
         ({"splits": replace(small().splits, validation=())}, "validation split is empty"),
     ],
