@@ -49,11 +49,11 @@ def reference(study: Study, side: Any = None) -> str | None:
 
 
 def shared_rate(study: Study) -> float | None:
-    """Return the rate at which every arm that trains has cells that are reported, and that is not the tuned one of all.
+    """Return the rate of reported cells of the reference and of all variants, and not the tuned one of all of them.
 
     None where there is none.
     """
-    arms = [arm for arm in study.clean.arms if study.trains(arm)]
+    arms = [arm for arm in study.clean.arms if _has_delta(study, arm)]
     rows = study.reported_rows
     tried = [frozenset(rows[rows.arm == arm].learning_rate) for arm in arms]
     common = sorted(frozenset.intersection(*tried)) if tried else []
@@ -70,8 +70,8 @@ def shared(study: Study) -> Panel:
 
 
 def compared(study: Study, panel: Panel, arm: str | None, margin: float = MARGIN) -> Compared:
-    """Return every other arm that trains against the reference on this panel."""
-    others = [name for name in study.clean.arms if name != arm and study.trains(name) and arm is not None]
+    """Return every variant against the reference on this panel. An arm that trains a head alone is none."""
+    others = [name for name in study.clean.arms if arm is not None and name != arm and _has_delta(study, name)]
     learnt = [place for place, task in enumerate(panel.tasks) if task not in study.unlearnt]
     differences = {name: estimates.difference(panel.at(learnt), name, str(arm)) for name in others}
     if panel is not study.clean:  # a better rate is not what is asked there
@@ -79,6 +79,12 @@ def compared(study: Study, panel: Panel, arm: str | None, margin: float = MARGIN
     names = [(short(study, name, arm), short(study, str(arm), arm)) for name in others]
     rows = comparisons.compare(study, names, [SIMILAR] * len(names), list(differences.values()), margin)
     return Compared(panel, differences, dict(zip(others, rows, strict=True)))
+
+
+def _has_delta(study: Study, arm: str) -> bool:
+    """Return whether an arm trains more than a head."""
+    trained = study.trained(arm)
+    return trained is None or trained[0] > 0
 
 
 def once_tuned(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:

@@ -1,6 +1,6 @@
 """Variants are compared with the reference at tuned rates and at one shared rate, each by its own cells."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -23,7 +23,9 @@ REFERENCE = {"method": "lora", **PLAIN}
 
 @pytest.fixture
 def make(make_run: Callable[..., Run]) -> Make:
-    def do(best: dict[str, float], noise: float = 0.001, rows: int = 100_000, at: float = 1e-2) -> Study:
+    def do(
+        best: dict[str, float], noise: float = 0.001, rows: int = 100_000, at: float = 1e-2, more: Sequence[Run] = ()
+    ) -> Study:
         """Return one study of the reference and a variant. best: "plain" and "other" -> the best rate of each."""
         runs = []
         for name, fields in (("plain", PLAIN), ("other", OTHER)):
@@ -32,6 +34,7 @@ def make(make_run: Callable[..., Run]) -> Make:
                 runs.append(make_run("lora", "micro/qa", 200, learning_rate=rate, **near))
             for rate in dict.fromkeys((best[name], at)):
                 runs += [make_run("lora", "micro/qa", seed, learning_rate=rate, **near) for seed in range(5)]
+        runs += more
         for run in runs:
             for point in run.record["scores"].values():
                 point["sets"]["test"]["n"] = rows
@@ -68,6 +71,28 @@ def test_a_tuned_rate_at_the_edge_leaves_the_tuned_claim_undecided_but_not_that_
     made = make({"plain": 1e-2, "other": 1e-1})
     assert judge(made, "equivalent-once-tuned").verdict == "inconclusive"
     assert judge(made, "equivalent-at-one-rate").verdict != "inconclusive"
+
+
+def test_a_head_alone_is_no_variant(make: Make, make_run: Callable[..., Run]) -> None:
+    """A linear probe scores far below LoRA at any rate; it is a row of the table and decides no claim."""
+    made = make({"plain": 1e-2, "other": 1e-2})
+    with_head = make({"plain": 1e-2, "other": 1e-2}, more=_probes(make_run))
+    for name in ("equivalent-once-tuned", "equivalent-at-one-rate"):
+        finding, before = judge(with_head, name), judge(made, name)
+        assert [row.left for row in finding.comparisons] == [row.left for row in before.comparisons]
+        assert finding.verdict == before.verdict
+    assert "linear_probe" in {row[0].text for row in equivalence.table(with_head).rows}
+
+
+def _probes(make_run: Callable[..., Run]) -> list[Run]:
+    """Return runs of a head alone, far below the others."""
+    runs = [
+        make_run("linear_probe", "micro/qa", seed, learning_rate=rate, quality={"linear_probe": 0.1})
+        for seed in (200, *range(5)) for rate in (1e-2, 3e-2)
+    ]  # fmt: skip
+    for run in runs:
+        run.record["parameters"] = {**run.record["parameters"], "delta": 0, "head": 500}
+    return runs
 
 
 def test_without_the_reference_the_claim_is_untested(make: Make) -> None:
