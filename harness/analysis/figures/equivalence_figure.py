@@ -26,6 +26,7 @@ def draw(studies: Sequence[Study]) -> "Figure":
     most = max((len(study.clean.arms) for study in studies), default=1)
     figure = figure_style.figure(figsize=(2.0 + 3.6 * len(studies), 1.6 + 0.42 * most))
     grid = figure.subplots(1, len(studies), squeeze=False)[0]
+    shown: list[str] = []
     for axes, study in zip(grid, studies, strict=True):
         base = equivalence.reference(study)
         tuned = equivalence.compared(study, study.clean, base)
@@ -33,6 +34,7 @@ def draw(studies: Sequence[Study]) -> "Figure":
         axes.axvspan(-100 * MARGIN, 100 * MARGIN, color="#e8eef5", zorder=0)
         axes.axvline(0, color="black", linewidth=0.8)
         arms = list(tuned.rows)
+        shown += [*arms, *([base] if base else [])]
         _points(axes, arms, tuned, -ASIDE, TUNED)
         _points(axes, arms, shared, ASIDE, SHARED)
         marks = [rate_marks.arrows(study, arm, study.clean.tasks) for arm in arms]
@@ -41,7 +43,7 @@ def draw(studies: Sequence[Study]) -> "Figure":
         axes.set_ylim(len(arms) - 0.4, -0.6)
         axes.set_xlabel(f"points above {equivalence.short(study, base, base) if base else 'the reference'}")
         axes.set_title(figure_style.short(study.model, 28))
-    _legend(figure, studies)
+    _legend(figure, studies, shown)
     return figure
 
 
@@ -55,13 +57,13 @@ def _points(axes: "Axes", arms: Sequence[str], part: Compared, aside: float, loo
         axes.plot([100 * main.mean], [place + aside], markersize=5, linestyle="", zorder=3, **look)
 
 
-def _legend(figure: "Figure", studies: Sequence[Study]) -> None:
+def _legend(figure: "Figure", studies: Sequence[Study], shown: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
 
     rates = dict.fromkeys(rate(value) for study in studies if (value := equivalence.shared_rate(study)) is not None)
     handles = [
         Line2D([], [], label="each at its own tuned rate", markersize=5, linewidth=1.4, **TUNED),
-        Line2D([], [], label=f"all at {', '.join(rates) or 'one rate'}", markersize=5, linewidth=1.4, **SHARED),
+        Line2D([], [], label=f"all at one rate ({', '.join(rates)})", markersize=5, linewidth=1.4, **SHARED),
     ]
     level = f"bars: {figure_style.level(studies)}; shaded: within {100 * MARGIN:g} points"
-    figure_style.legend(figure, handles, 2, level, figure_style.marked(studies), figure_style.subtitle(studies))
+    figure_style.legend(figure, handles, 2, level, figure_style.marked(studies, shown), figure_style.subtitle(studies))

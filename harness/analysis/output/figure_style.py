@@ -192,6 +192,7 @@ def legend(figure: "Figure", handles: Sequence[Any], columns: int, *lines: str) 
 
 
 def subtitle(studies: Sequence[Study]) -> str:
-    """Return the line under a figure that names the source of its numbers."""
-    embedded = any("embedded" in set(study.scores.source) for study in studies)
-    return "microworld backbones and tasks, not the paper's" if embedded else ""
+    """Return the line under a figure that names the source of its numbers, and whose they are beside real models."""
+    embedded = [study.model for study in studies if "embedded" in set(study.scores.source)]
+    whose = f"{', '.join(map(short, embedded))}: " if 0 < len(embedded) < len(studies) else ""
+    return f"{whose}microworld backbones and tasks, not the paper's" if embedded else ""
