@@ -1,7 +1,7 @@
 """Loading a backbone: frozen, in the precision of `model.dtype`; its head, if any, trains in single precision."""
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +23,7 @@ from harness import formatting
 from harness.config.schema import ModelConfig
 from harness.errors import NotApplicable, UsageError
 from harness.models import architecture, digest, tensor_reader, weight_files
+from harness.models import head as heads
 from harness.models.head import Head
 from harness.models.tokenizer import padding
 
@@ -84,7 +85,7 @@ def load(
     else:
         model = (read or pretrained)(config, head, dropout)
         torch.manual_seed(seed)
-        _draw_head(model, head, _own_head(config, model, head))
+        heads.draw(model, head, heads.in_files(config, model, head))
     weight_files.verify(config)  # the files must not have been replaced while they were read
     return masters(_freeze(model, head).eval())
 
@@ -245,7 +246,7 @@ def pretrained(config: ModelConfig, head: Head, dropout: float | None) -> PreTra
         output_loading_info=True,
         ignore_mismatched_sizes=True,  # a head for other labels is drawn again; other mismatches are refused below
     )
-    drawn = _head_names(model, head)
+    drawn = heads.names(model, head)
     if lacking := sorted(set(report["missing_keys"]) - drawn):
         raise UsageError(
             f"model {config.name}: its files lack {formatting.count(len(lacking), 'tensor')} that "
@@ -275,7 +276,7 @@ def _fill(model: PreTrainedModel, head: Head, file: Path) -> bool:
         tensors = {prefix + name: tensor for name, tensor in tensors.items()}
     if any(not _same(tensors, *pair) for pair in model.all_tied_weights_keys.items()):
         return False
-    drawn, own = _head_names(model, head), model.state_dict()
+    drawn, own = heads.names(model, head), model.state_dict()
     tensors = {  # the file's head may be for another number of labels
         name: tensor for name, tensor in tensors.items() if name not in drawn or tensor.shape == own[name].shape
     }
@@ -294,38 +295,9 @@ def _same(tensors: Mapping[str, torch.Tensor], target: str, source: str) -> bool
     return target not in tensors or source not in tensors or torch.equal(tensors[target], tensors[source])
 
 
-def _head_names(model: PreTrainedModel, head: Head) -> set[str]:
-    """Return the parameters outside the base model of a classifier; none where the output layer belongs to the
-    backbone.
-    """
-    if not head.labels:
-        return set()
-    prefix = f"{model.base_model_prefix}."
-    return {name for name, _ in model.named_parameters() if not name.startswith(prefix)}
-
-
-def _own_head(config: ModelConfig, model: PreTrainedModel, head: Head) -> set[str]:
-    """Return the parameters of the head that the files hold in its shape, as transformers takes them, too."""
-    shapes = digest.shapes(weight_files.folder(config)) if head.labels else {}
-    own = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
-    return {name for name in _head_names(model, head) if shapes.get(name) == own[name]}
-
-
-def _draw_head(model: PreTrainedModel, head: Head, own: Collection[str]) -> None:
-    """Draw the head's weights from torch's generator, but leave those with the names `own` as they are."""
-    parameters = dict(model.named_parameters())
-    values = {name: parameters[name].detach().clone() for name in own}
-    owners = {name.rpartition(".")[0] for name in _head_names(model, head)}
-    for owner in sorted(owners):
-        model._init_weights(model.get_submodule(owner))
-    with torch.no_grad():
-        for name, value in values.items():
-            parameters[name].copy_(value)
-
-
 def _freeze(model: PreTrainedModel, head: Head) -> PreTrainedModel:
     """Freeze every parameter but the head's, and return the model."""
-    names = _head_names(model, head)
+    names = heads.names(model, head)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in names)
     return model
