@@ -173,7 +173,7 @@ def leash(driver: forkserver.Driver) -> None:
     from joblib.externals.loky.backend import resource_tracker
     from joblib.parallel import LokyBackend
 
-    with termination.deaf_children(), environment.variables(compose.SAFE_PATH):
+    with termination.children_ignoring_terminal(), environment.variables(compose.SAFE_PATH):
         resource_tracker.ensure_running()
     joblib.register_parallel_backend("loky", partial(LokyBackend, initializer=forkserver.end_with, initargs=(driver,)))
 

@@ -289,5 +289,5 @@ def _server_environment() -> Iterator[None]:
     did.
     """
     variables = {**SERVER_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(_import_path())}
-    with termination.deaf_children(), environment.variables(variables):
+    with termination.children_ignoring_terminal(), environment.variables(variables):
         yield

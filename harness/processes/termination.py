@@ -86,7 +86,7 @@ def ignore_terminal() -> None:
 
 
 @contextmanager
-def deaf_children() -> Iterator[None]:
+def children_ignoring_terminal() -> Iterator[None]:
     """Let the programs that the block starts ignore the signals of a terminal. Outside the main thread nothing
     changes.
     """
