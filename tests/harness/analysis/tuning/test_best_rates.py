@@ -99,7 +99,9 @@ def test_a_rate_at_which_a_seed_diverged_is_left_out(make: Make, make_run: Calla
     assert len(losses.grid(replace(made, failures=other.failures), "full", step).rates) == 7
 
 
-def test_the_table_has_the_rate_and_its_ratio_and_the_figure_is_drawn(make: Make) -> None:
+def test_the_table_has_the_rate_and_its_ratio_and_the_figure_is_drawn(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = make({"full": -3.0, "lora": -2.0})
     shown = best_rates.table(made)
     last = [dict(zip(shown.columns, row, strict=True)) for row in shown.rows if row[1].value == 200]
@@ -109,7 +111,14 @@ def test_the_table_has_the_rate_and_its_ratio_and_the_figure_is_drawn(make: Make
     rate = last[1]["best rate"]
     assert isinstance(rate.value, float)
     assert (rate.low or 0) < rate.value < (rate.high or 0)
+    monkeypatch.setattr(best_rates_figure, "FOOT", 0.0)  # no room below the losses of the first panel
     with figure_style.style():
         figure = best_rates_figure.draw([made])
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == ["micro-t5-nano, 25 steps", "micro-t5-nano, 200 steps"]
+    for axes in figure.axes:  # they share their limits, and the later one's losses are lower
+        low, high = axes.get_ylim()
+        drawn = [line for line in axes.lines if line.get_transform() == axes.transData]
+        assert drawn
+        assert all(low < value < high for line in drawn for value in line.get_ydata())
+        assert len(axes.get_yticks()) >= 2
