@@ -94,8 +94,7 @@ def render(
         **({"looks": looks_made(studies, most)} if most is not None else {}),
         **({"forecast": True} if exhibit.forecast else {}),
         **({} if exhibit.forecast else {"stale": stale.to_json()}),
-        "labels": stale.lines()
-        + ([] if exhibit.forecast else sorted({n for part in studies for n in notes.label(part)})),
+        "labels": [*stale.lines(), *([] if exhibit.forecast else notes.labels(studies))],
         "tables": [table.to_json(drawn) for made in shown for drawn in made],
         "texts": texts,
         "figures": figures,

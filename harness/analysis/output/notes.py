@@ -1,5 +1,7 @@
 """Notes under the tables of scores."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from harness.analysis.study import statistics
@@ -74,6 +76,18 @@ def label(study: Study) -> tuple[str, ...]:
     return (
         "microworld: small backbones that were pretrained on a generated English world; not the paper's models or data",
         *_unread(study),
+    )
+
+
+def labels(studies: Sequence[Study]) -> list[str]:
+    """Return the labels of an exhibit on these models; one that only some of them carry names these models."""
+    carried: dict[str, list[str]] = {}
+    for study in studies:
+        for line in label(study):
+            carried.setdefault(line, []).append(study.model)
+    return sorted(
+        line if len(models) == len(studies) else f"{', '.join(dict.fromkeys(models))}: {line}"
+        for line, models in carried.items()
     )
 
 

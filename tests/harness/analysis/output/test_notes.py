@@ -46,3 +46,16 @@ def test_no_table_says_two_things_of_its_intervals(path: Path) -> None:
     tables = {table["name"]: table["notes"] for table in json.loads(path.read_text())["tables"]}
     for name, remarks in tables.items():
         assert SEEDS_ALONE not in remarks or not any("and new test rows" in remark for remark in remarks), name
+
+
+def test_a_label_of_some_models_names_them(make_grid: Callable[..., list[Run]]) -> None:
+    """A page with a microworld backbone beside a real one must not call both the microworld's."""
+    runs = make_grid(methods=("full", "lora"), models=("micro-t5-nano", "minilm"))
+    for run in runs:
+        if run.record["cell"]["model"]["name"] == "minilm":
+            run.record["cell"]["model"]["source"] = "hub"
+    both = study.studies(exhibits.load("delta-ranking"), runs)
+    [line] = [line for line in notes.labels(both) if "microworld" in line]
+    assert line.startswith("micro-t5-nano: microworld: ")
+    [line] = [line for line in notes.labels(both[:1]) if "microworld" in line]
+    assert line.startswith("microworld: ")
