@@ -117,7 +117,7 @@ def ranks(rates: Sequence[float] = GRID) -> Study:
 def ordered(rates: Sequence[float] = GRID) -> Study:
     """Five methods on three tasks, whose order is plain."""
     worth = {"full": 1.0, "lora": 0.85, "adapter": 0.7, "prefix": 0.5, "prompt": 0.2}
-    runs = made_runs.grid(("none", *worth), rates=rates, quality=worth, seeds=range(5), noise=0.006)
+    runs = made_runs.grid(("none", *worth), rates=rates, quality=worth, seeds=range(6), noise=0.006)
     (here,) = study.studies(exhibits.load("delta-convergence"), [seen(run) for run in runs])
     return here
 
