@@ -23,8 +23,9 @@ class Head:
 
 
 def names(model: "PreTrainedModel", head: Head) -> set[str]:
-    """Return the parameters outside the base model of a classifier; none where the output layer belongs to the
-    backbone.
+    """Return the names of a classifier's parameters outside its base model.
+
+    A language model's output layer belongs to the backbone, so it has none.
     """
     if not head.labels:
         return set()
@@ -33,14 +34,14 @@ def names(model: "PreTrainedModel", head: Head) -> set[str]:
 
 
 def in_files(config: ModelConfig, model: "PreTrainedModel", head: Head) -> set[str]:
-    """Return the parameters of the head that the files hold in its shape, as transformers takes them, too."""
+    """Return the names of the head's parameters that the files hold in the same shape, as transformers loads them."""
     shapes = digest.shapes(weight_files.folder(config)) if head.labels else {}
     sizes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     return {name for name in names(model, head) if shapes.get(name) == sizes[name]}
 
 
 def draw(model: "PreTrainedModel", head: Head, own: Collection[str]) -> None:
-    """Draw the head's weights from torch's generator, but leave those with the names `own` as they are."""
+    """Draw the head's weights from torch's generator. Those with the names `own` stay as they are."""
     parameters = dict(model.named_parameters())
     values = {name: parameters[name].detach().clone() for name in own}
     owners = {name.rpartition(".")[0] for name in names(model, head)}

@@ -14,7 +14,7 @@ from methods.backbone.roles import (
     is_interleaved,
     named,
 )
-from methods.backbone.targets import ALL, LINEAR_ROLES, Named
+from methods.backbone.targets import ALL, FUSED_ROLES, LINEAR_ROLES, WHOLE, Named
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Place:
 class Shape:
     """The sizes of a backbone, from its config; `parameters` and `biases_outside` are counted.
 
-    embedding: the width of a token's embedding where it is not that of the states between blocks, as in OPT-350m.
+    embedding: the width of a token's embedding; None for that of the states between blocks. OPT-350m's is narrower.
     q_width, kv_width: outputs of the query and of the key projection, the latter of kv_heads. encoder: blocks with one
     attention module. decoder: blocks that have cross-attention too. norms: normalisation layers. biases_outside:
     additive biases that are neither in a role's linear nor in a norm (poolers, language-model heads). experts: in a
@@ -83,14 +83,18 @@ class Shape:
         """Return (how many, d_in, d_out) of the linears that the targets name, by size."""
         targets = tuple(dict.fromkeys(targets))
         if all(target in (ALL, *LINEAR_ROLES) for target in targets):
-            every = ("qkv", *LINEAR_ROLES[3:]) if self.interleaved else LINEAR_ROLES
+            every = (
+                (WHOLE, *(role for role in LINEAR_ROLES if role not in FUSED_ROLES))
+                if self.interleaved
+                else LINEAR_ROLES
+            )
             roles = (role for target in targets for role in (every if target == ALL else (target,)))
             return [sized for role in dict.fromkeys(roles) for sized in self._of_role(role)]
         return [(1, *self.named.sizes[name]) for name in self.named.chosen(targets)]
 
     def _of_role(self, role: str) -> list[tuple[int, int, int]]:
-        """Return (how many, d_in, d_out) of a role's linears, or of the one of q, k and v as "qkv"."""
-        outputs = {"q": self.q_width, "k": self.kv_width, "v": self.kv_width, "qkv": self.q_width + 2 * self.kv_width}
+        """Return (how many, d_in, d_out) of a role's linears, or of the one that is q, k and v (WHOLE)."""
+        outputs = {"q": self.q_width, "k": self.kv_width, "v": self.kv_width, WHOLE: self.q_width + 2 * self.kv_width}
         if role in outputs:
             return [(self.attentions, self.width, outputs[role])]
         if role == "o":

@@ -22,8 +22,7 @@ Array = NDArray[np.float64]
 LEVEL = 0.95
 FEW_SEEDS = 10
 SEEDS_OF_PAIRS = 5
-"""The seeds from which their own spread is the error of a share of pairs. Five that win or lose all their pairs at once
-agree by luck in 6 % of the cases."""
+"""With fewer seeds, their spread does not measure the error of a share of pairs: they may agree by luck."""
 RESAMPLES = 2000
 ROUNDING = 1e-12
 """Scores that differ by no more are equal."""

@@ -49,9 +49,9 @@ def reference(study: Study, side: Any = None) -> str | None:
 
 
 def shared_rate(study: Study) -> float | None:
-    """Return the rate of reported cells of the reference and of all variants, and not the tuned one of all of them.
+    """Return a learning rate at which the reference and every variant have reported cells; None without one.
 
-    None where there is none.
+    A rate to which all of them were tuned is taken only where there is no other.
     """
     arms = [arm for arm in study.clean.arms if _has_delta(study, arm)]
     rows = study.reported_rows
