@@ -26,14 +26,15 @@ def steps(study: Study) -> tuple[int, ...]:
 def grid(study: Study, arm: str, step: int) -> Grid:
     """Return the log of the lowest validation loss up to this step, by rate and seed, mean over tasks.
 
-    A rate at which a seed diverged or ran out of memory is left out, and so is a seed that a remaining rate lacks.
+    A rate at which a seed diverged or ran out of memory is left out, and so is a seed that a remaining rate lacks. A
+    seed that lacks a task at a rate counts as one that lacks the rate: losses of other tasks cannot stand for it.
     """
     rows = study.curves[(study.curves.arm == arm) & (study.curves.role == "validation") & (study.curves.step > 0)]
     reached = rows.groupby("key").step.transform("max") >= step
     rows = rows[reached & (rows.step <= step)]
     least = rows.groupby(["learning_rate", "seed", "task"]).validation_loss.min().map(_log)
     broken = selection.broken_rates(study.failures[study.failures.arm == arm])
-    table = least.groupby(["learning_rate", "seed"]).apply(lambda part: part.mean(skipna=False)).unstack("seed")
+    table = least.unstack("task").mean(axis="columns", skipna=False).unstack("seed")
     table = table[~table.index.isin(list(broken))] if len(table) else table
     table = table.dropna(axis="index", how="all").dropna(axis="columns", how="any")
     keys = tuple(dict.fromkeys(map(str, rows.key)))
@@ -53,11 +54,12 @@ def recipe_field(study: Study, arm: str, name: str) -> Any:
 def trained_curve(study: Study, arm: str, rate: float, loss: str = TRAIN) -> "pd.DataFrame":
     """Return the losses of an arm at one rate: one row per step, one column per seed, mean over tasks.
 
-    loss: TRAIN, the mean over the steps since the evaluation before, or VALIDATION.
+    loss: TRAIN, the mean over the steps since the evaluation before, or VALIDATION. A seed that lacks a task is NaN.
     """
     rows = study.curves[(study.curves.arm == arm) & (study.curves.learning_rate == rate) & (study.curves.step > 0)]
     rows = rows[rows.role == "validation"].assign(loss=lambda frame: frame[loss].astype(float))
-    return rows.pivot_table(index="step", columns="seed", values="loss", aggfunc="mean")
+    by_task = rows.set_index(["step", "seed", "task"]).loss.unstack("task")
+    return by_task.mean(axis="columns", skipna=False).unstack("seed")
 
 
 def arms_in_order(study: Study, arms: Sequence[str]) -> list[str]:

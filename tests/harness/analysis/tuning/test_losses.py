@@ -5,13 +5,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.analysis.figures import loss_lines_figure
 from harness.analysis.output import figure_style
 from harness.analysis.study import study
 from harness.analysis.study.study import Study
-from harness.analysis.tuning import batch_cost, loss_differences, loss_lines
+from harness.analysis.tuning import batch_cost, loss_differences, loss_lines, losses
 from harness.experiments import claims, exhibits
 from harness.experiments.verdict import Comparison, Finding
 from harness.store.archive import Run
@@ -140,3 +141,27 @@ def test_each_seed_has_the_rate_that_the_others_choose(make_run: MakeRun) -> Non
 def test_an_interval_lies_on_the_side_that_the_sentence_names(percent: tuple[int, ...], words: str) -> None:
     ends = [math.log(1 + number / 100) for number in percent]
     assert words in loss_differences.describe("above")(Comparison("a", "b", "above", "inconclusive", *ends))
+
+
+def test_a_seed_that_lacks_a_task_at_a_rate_is_left_out(make_run: MakeRun) -> None:
+    """The losses of one task are no mean over two."""
+    runs = [
+        with_losses(make_run("lora", task, seed, learning_rate=rate, best_rate=BEST), loss)
+        for task, loss in (("micro/qa", 0.2), ("micro/sentiment", 2.0))
+        for rate in RATES
+        for seed in (300, 301, 302)
+    ]
+    whole = losses.grid(one("regret-rate", runs), "lora", 200)
+    partial = [
+        run
+        for run in runs
+        if (
+            run.record["cell"]["task"]["name"],
+            run.record["cell"]["recipe"]["learning_rate"],
+            run.record["cell"]["seed"],
+        )
+        != ("micro/sentiment", RATES[0], 301)
+    ]
+    rest = losses.grid(one("regret-rate", partial), "lora", 200)
+    assert (whole.seeds, rest.seeds) == ((300, 301, 302), (300, 302))
+    assert np.array_equal(rest.values, whole.values[:, [0, 2]])
