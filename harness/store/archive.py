@@ -1,24 +1,27 @@
-"""Export of a store's records into one file: an archive of JSON lines, or a Parquet table. Torch is not imported."""
+"""Export of a store's records into one file, an archive of JSON lines or a Parquet table, and reading of archives.
+
+Torch is not imported.
+"""
 
 import gzip
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import private_paths
+from harness import assets, private_paths
 from harness.errors import UsageError
 from harness.files import atomic_files, plain_files, strict_json
 from harness.store import columns, fingerprint, identity
-from harness.store.attempt_folder import CHECKPOINTS
+from harness.store import record as record_form
+from harness.store.attempt_folder import CHECKPOINTS, CURVE, ROW_SCORES, packed
+from harness.store.cell_files import KEY
 from harness.store.record import scores, summarise
 from tasks.metrics.row_figures import Packed
 
 if TYPE_CHECKING:
     from harness.store.store import Store
-from dataclasses import dataclass, field
-
-from harness import assets
 
 
 def archive(store: "Store", keys: Iterable[str], path: Path) -> int:
@@ -30,12 +33,12 @@ def archive(store: "Store", keys: Iterable[str], path: Path) -> int:
     with (
         atomic_files.atomic(path) as temporary,
         temporary.open("wb") as raw,
-        gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed,
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as zipped,
     ):
         for record, curve in store.runs(sorted(set(keys))):
             scored = store.row_scores(record)
             content = {**row(record, curve), **({"row_scores": scored} if scored else {})}
-            packed.write(strict_json.encode(content, sort_keys=True))
+            zipped.write(strict_json.encode(content, sort_keys=True))
             count += 1
     return count
 
@@ -162,6 +165,37 @@ def from_archive(path: Path) -> list[Run]:
         place = f" after line {len(runs)}" if runs else ""
         raise UsageError(f"{path} is not an archive of records{place}: {error}") from None
     return runs
+
+
+def unpack(path: Path, store: "Store") -> None:
+    """Write the runs of an archive into a new store, each as the attempt that it was. They have no weights and no
+    predictions there.
+
+    Raises UsageError for an archive with a line that is no such run.
+    """
+    for number, run in enumerate(from_archive(path), 1):
+        try:
+            _restore(run, store)
+        except FileExistsError:
+            raise UsageError(f"{path}, line {number}: an earlier line is the same attempt at the same cell.") from None
+        except (ValueError, TypeError, AttributeError, record_form.Newer) as error:
+            raise UsageError(f"{path}, line {number}: this is no exported run: {error}.") from None
+
+
+def _restore(run: Run, store: "Store") -> None:
+    key, attempt = str(run.record.get("key")), run.record.get("attempt")
+    if not KEY.fullmatch(key) or type(attempt) is not int or attempt < 1:
+        raise ValueError("its record has no key or no attempt")
+    record = record_form.record(dict(run.record), key, attempt)
+    folder = store.attempt(store.register_as(key, record["cell"], durable=False), attempt)
+    folder.path.mkdir(parents=True)
+    for point in run.curve:
+        if not (isinstance(point, dict) and record_form.is_point(point)):
+            raise ValueError("a point of its curve has no step or scores")
+        folder.append(CURVE, point)
+    if run.row_scores:
+        folder.write(ROW_SCORES, packed(run.row_scores))
+    store.finish(key, folder, record)
 
 
 def reference(exhibit: str) -> Path:

@@ -135,7 +135,7 @@ class AttemptFolder:
         """
         own, predictions = self._file(ROW_SCORES), self._file(PREDICTIONS)
         try:
-            return _packed(plain_files.read_json(own))
+            return packed(plain_files.read_json(own))
         except (OSError, ValueError):
             pass
         try:
@@ -155,10 +155,10 @@ class AttemptFolder:
         return self.path / name
 
 
-def _packed(content: Mapping[str, Any]) -> Packed:
+def packed(content: Mapping[str, Any]) -> Packed:
     """Return what a file of row scores holds. Raises ValueError for any other content."""
-    sets = [packed for sets in content.values() for packed in (sets.values() if isinstance(sets, dict) else (None,))]
-    if not all(isinstance(packed, str) for packed in sets):
+    sets = [text for sets in content.values() for text in (sets.values() if isinstance(sets, dict) else (None,))]
+    if not all(isinstance(text, str) for text in sets):
         raise ValueError("row scores are a text for each checkpoint and set")
     return content
 

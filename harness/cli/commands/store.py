@@ -1,6 +1,7 @@
 """Merge another store into a store, export its records to one file, free disk space, or remove cells.
 
-deltabench store merge OTHER [store=DIR] [--dry-run] [--json]     take the better records of the store OTHER
+deltabench store merge OTHER [store=DIR] [--dry-run] [--json]     take the better records of OTHER: another store, or an
+                                                                  archive of records (FILE.jsonl.gz)
 deltabench store export FILE.parquet [store=DIR] [--json]         one row per record; or FILE.jsonl.gz, JSON lines
 deltabench store gc [--delete] [store=DIR] [--json]               list what could be freed; --delete frees it
 deltabench store rm KEY|GRID [--yes] [store=DIR] [--json]         remove a cell, or a grid of `deltabench status`
@@ -9,6 +10,8 @@ export: FILE.parquet has a typed column per config field, score, memory figure, 
 the names of the command line (method.rank) or of the record (memory.train.process_bytes), and the reasons of nulls
 (memory.why_null.torch). pandas.read_parquet("FILE.parquet") reads it.
 merge: done is better than not done, current than stale, a result than a failure; on a tie this store's record stays.
+An archive has records, curves and what test rows scored, but no weights and no predictions. So our reference runs go on
+in your store, with more seeds or arms: deltabench store merge results/reference/regret-rank/records.jsonl.gz
 gc: weights of superseded attempts, checkpoints of cells with a result, half-written files and leases of ended
 processes. Records, curves, predictions and logs always stay.
 rm: prints what would be removed and which other cells build on it, and asks for confirmation on a terminal; --yes
@@ -24,8 +27,10 @@ import contextlib
 import json
 import re
 import sys
+import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from harness import formatting
@@ -37,7 +42,8 @@ from harness.paths import located
 from harness.store import archive, garbage_collection, identity, merge, requested_grids
 from harness.store.store import Store
 
-KINDS = {".parquet": archive.table, ".jsonl.gz": archive.archive}
+_ARCHIVE_END = ".jsonl.gz"
+KINDS = {".parquet": archive.table, _ARCHIVE_END: archive.archive}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,14 +74,12 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _merge(store: Store, arguments: argparse.Namespace, name: str) -> tuple[dict[str, Any], str]:
-    other = located(name)
-    if not (other / "cells").is_dir():
-        raise UsageError(f"{name}: this is no store of deltabench; name the folder that contains `cells`.")
-    if other.resolve() == store.path.resolve():
-        raise UsageError(f"{name}: this is the store itself; store=DIR names the store to merge into.")
-    if not arguments.dry_run:
-        store.check_writable()
-    merged = merge.merge(store, Store(other, read_only=True), arguments.dry_run)
+    with _other(located(name), name) as other:
+        if other.path.resolve() == store.path.resolve():
+            raise UsageError(f"{name}: this is the store itself; store=DIR names the store to merge into.")
+        if not arguments.dry_run:
+            store.check_writable()
+        merged = merge.merge(store, other, arguments.dry_run)
     result = {"store": str(store.path), "other": name, **vars(merged)}
     lines = [f"{key[:12]} is left out: {why}" for key, why in merged.skipped.items()]
     verb = "would be taken" if arguments.dry_run else "taken"
@@ -83,6 +87,23 @@ def _merge(store: Store, arguments: argparse.Namespace, name: str) -> tuple[dict
     return result, "\n".join(
         [*lines, f"{len(merged.taken)} cells {verb}, {len(merged.kept)} already as good in this store{left}"]
     )
+
+
+@contextlib.contextmanager
+def _other(path: Path, name: str) -> Iterator[Store]:
+    """Yield the store in a folder, or a temporary one with the runs of an archive."""
+    if path.is_file() and name.endswith(_ARCHIVE_END):
+        with tempfile.TemporaryDirectory(prefix="deltabench-") as folder:
+            unpacked = Store(folder, read_only=False)
+            archive.unpack(path, unpacked)
+            yield unpacked
+        return
+    if not (path / "cells").is_dir():
+        raise UsageError(
+            f"{name}: this is no store of deltabench and no archive of records; name the folder that contains "
+            f"`cells`, or a file that ends in {_ARCHIVE_END}."
+        )
+    yield Store(path, read_only=True)
 
 
 def _export(store: Store, arguments: argparse.Namespace, name: str) -> tuple[dict[str, Any], str]:
@@ -169,7 +190,7 @@ ACTS: Mapping[str, Callable[..., tuple[dict[str, Any], str]]] = {
     "rm": _rm,
 }
 TAKES = {
-    "merge": (1, 1, "the folder of the other store"),
+    "merge": (1, 1, "the folder of the other store, or FILE.jsonl.gz"),
     "export": (1, 1, "one FILE.parquet"),
     "gc": (0, 0, "no more"),
     "rm": (1, 1000, "a KEY or a GRID"),

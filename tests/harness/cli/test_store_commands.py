@@ -1,5 +1,6 @@
 """Merge, export and gc: what is better is taken over, everything is in one file, no record is ever lost."""
 
+import gzip
 import json
 import os
 import shutil
@@ -13,8 +14,10 @@ import pytest
 from harness.cli import dispatch
 from harness.config.schema import Cell
 from harness.errors import UsageError
+from harness.files import plain_files
 from harness.store import garbage_collection, identity, lease, merge, requested_grids
 from harness.store.store import SCHEMA, Store
+from tasks.metrics import row_figures
 
 Put = Callable[..., str]
 Call = Callable[..., tuple[int, str, str]]
@@ -134,6 +137,71 @@ def test_a_merge_into_a_new_store_is_a_copy(other: Store, put: Put, call: Call, 
     new = Store(tmp_path / "new")
     assert sorted(new.keys()) == sorted(keys)
     assert [new.read(key) for key in keys] == [other.read(key) for key in keys]
+
+
+def test_an_archive_is_merged_like_the_store_that_it_was_exported_from(
+    store: Store, other: Store, put: Put, call: Call, tmp_path: Path
+) -> None:
+    kept, taken, failed = put(other, seed=0), put(other, seed=1), put(other, seed=2, status="failed")
+    put(store, seed=0)
+    put(other, seed=2, status="failed")
+    packed = {"best": {"test": row_figures.pack([1.0, 0.0, 1.0, 0.5])}}
+    other.attempt(taken, 1).write("row_scores.json", packed)
+    path = tmp_path / "records.jsonl.gz"
+    assert call("store", "export", str(path), f"store={other.path}")[0] == 0
+    code, out, err = call("store", "merge", str(path), f"store={store.path}", "--dry-run", "--json")
+    assert (code, err) == (0, "")
+    told = json.loads(out)
+    assert (told["taken"], told["kept"], told["skipped"]) == (sorted([taken, failed]), [kept], {})
+    assert sorted(store.keys()) == [kept]
+    assert json.loads(call("store", "merge", str(path), f"store={store.path}", "--json")[1]) == told
+    assert store.curve(taken) == other.curve(taken)
+    assert store.row_scores(store.read(taken) or {}) == packed
+    assert list(store.attempts(failed)) == [(other.numbers(failed)[-1], "failed")]
+    assert call("store", "export", str(tmp_path / "again.jsonl.gz"), f"store={store.path}")[0] == 0
+    assert (tmp_path / "again.jsonl.gz").read_bytes() == path.read_bytes()
+    assert not lease.keys(store.leases)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda row: row.pop("record"), "'record'"),
+        (lambda row: row["record"].update(key="../../x"), "no key"),
+        (lambda row: row["record"].pop("cell"), "its cell"),
+        (lambda row: row["record"].update(attempt=-1), "no attempt"),
+        (lambda row: row["record"].update(attempt=True), "no attempt"),
+        (lambda row: row["record"].update(status="fine"), "not the record of this attempt"),
+        (lambda row: row["record"].update(schema=99), "newer version"),
+        (lambda row: row.update(curve=[1]), "line 1"),
+        (lambda row: row.update(row_scores={"best": 3}), "line 1"),
+    ],
+)
+def test_an_archive_with_a_broken_line_is_refused_whole(
+    store: Store, other: Store, put: Put, call: Call, tmp_path: Path, change: Callable[..., object], said: str
+) -> None:
+    put(other)
+    path = tmp_path / "records.jsonl.gz"
+    call("store", "export", str(path), f"store={other.path}")
+    (row,) = plain_files.read_packed(path)
+    change(row)
+    path.write_bytes(gzip.compress(json.dumps(row).encode() + b"\n"))
+    code, _, err = call("store", "merge", str(path), f"store={store.path}")
+    assert code == 2
+    assert said in err
+    assert len(err.splitlines()) == 1
+    assert not list(store.keys())
+
+
+def test_an_archive_that_names_an_attempt_twice_is_refused(
+    store: Store, other: Store, put: Put, call: Call, tmp_path: Path
+) -> None:
+    put(other)
+    path = tmp_path / "records.jsonl.gz"
+    call("store", "export", str(path), f"store={other.path}")
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()) * 2))
+    code, _, err = call("store", "merge", str(path), f"store={store.path}")
+    assert (code, "line 2: an earlier line is the same attempt" in err) == (2, True)
 
 
 def test_a_store_from_elsewhere_is_data(store: Store, other: Store, put: Put, tmp_path: Path) -> None:
