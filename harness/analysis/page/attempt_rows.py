@@ -194,7 +194,7 @@ def _command(content: Mapping[str, Any]) -> str:
 
 
 def details(attempt: Attempt, commands: Commands) -> dict[str, Any]:
-    """Return everything that the page of an attempt shows."""
+    """Return everything that the page of an attempt shows, but for what its row has."""
     record = attempt.record
     shown = (
         "attempt", "status", "scores", "best_step", "parameters", "memory", "live", "time", "flops", "device", "notes",
@@ -202,7 +202,6 @@ def details(attempt: Attempt, commands: Commands) -> dict[str, Any]:
     )  # fmt: skip
     made = record.get("provenance") or {}
     return {
-        "key": record["key"],
         "fields": _fields(record),
         **{name: record[name] for name in shown if record.get(name) not in (None, {}, [])},
         "probes": _described(record),

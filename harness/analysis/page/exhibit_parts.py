@@ -80,11 +80,10 @@ def _exhibit(exhibit: Shown) -> dict[str, Any]:
         "counts": [(verdict, css(verdict), counts[verdict]) for verdict in VERDICTS if counts[verdict]],
         "figures": [
             {
-                "name": name,
-                "address": figure_images.image(svg),
+                "file": f"{exhibit.name}-{name}.svg",
                 "alternative": figure_images.alternative(name, str(index["title"]), outcomes),
             }
-            for name, svg in exhibit.figures.items()
+            for name in exhibit.figures
         ],
         "findings": findings,
         "tables": [_table(made, linked=not index.get("forecast")) for made in exhibit.tables],
@@ -108,24 +107,22 @@ def _entry(entry: Entry, linked: bool) -> dict[str, Any]:
 
 
 def _downloads(exhibit: Shown) -> list[dict[str, str]]:
-    """Return the files of an exhibit that a reader can save; figure: the element that has the file."""
+    """Return the files of an exhibit that a reader can save."""
     names = dict.fromkeys(made.name for made in exhibit.tables)
     saved = [{"file": f"{exhibit.name}-{name}.{kind}", "label": f"{name}.{kind}"} for name in names for kind in FORMS]
-    saved += [
-        {"file": f"{exhibit.name}-{name}.svg", "label": f"{name}.svg", "figure": f"figure-{exhibit.name}-{name}"}
-        for name in exhibit.figures
-    ]
+    saved += [{"file": f"{exhibit.name}-{name}.svg", "label": f"{name}.svg"} for name in exhibit.figures]
     cited = bibliography.of(str(exhibit.index["source"]))
     return [*saved, *([{"file": f"{exhibit.name}.bib", "label": "BibTeX"}] if cited else [])]
 
 
 def files(shown: Sequence[Shown]) -> dict[str, str]:
-    """Return the name and the text of every file that the exhibits offer, without their figures."""
+    """Return the name and the text of every file that the exhibits offer, their figures among them."""
     texts: dict[str, str] = {}
     for exhibit in shown:
         for name in dict.fromkeys(made.name for made in exhibit.tables):
             alike = [made for made in exhibit.tables if made.name == name]
             texts |= {f"{exhibit.name}-{name}.{kind}": form(alike) for kind, form in FORMS.items()}
+        texts |= {f"{exhibit.name}-{name}.svg": figure_images.image(svg) for name, svg in exhibit.figures.items()}
         if cited := bibliography.of(str(exhibit.index["source"])):
             texts[f"{exhibit.name}.bib"] = cited
     return texts

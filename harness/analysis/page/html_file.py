@@ -108,7 +108,7 @@ def _rows(content: Content) -> dict[str, Any]:
 def _chunks(attempts: Sequence[Attempt]) -> list[str]:
     commands = Commands()
     return [
-        packed.pack([attempt_rows.details(attempt, commands) for attempt in attempts[at : at + CHUNK]])
+        packed.pack_rows([attempt_rows.details(attempt, commands) for attempt in attempts[at : at + CHUNK]])
         for at in range(0, len(attempts), CHUNK)
     ]
 

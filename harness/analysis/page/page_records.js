@@ -2,8 +2,8 @@
 page.unpack = async (text) => {
   if (!("DecompressionStream" in window)) {
     const error = new Error(
-      "This browser cannot unpack the records (it has no DecompressionStream): Explore, Curves and Cells need Chrome 80, " +
-      "Firefox 113, Safari 16.4 or newer. The verdicts and the exhibits are complete without them.");
+      "This browser cannot unpack the records (it has no DecompressionStream): figures, Explore, Curves and Cells need " +
+      "Chrome 80, Firefox 113, Safari 16.4 or newer. The verdicts and the tables are complete without them.");
     error.expected = true;
     throw error;
   }
@@ -31,10 +31,26 @@ page.load = async () => {
   });
   page.rows = rows;
 };
+// Rows that were packed column by column (packed.py). Object.fromEntries makes own properties, whatever their names are.
+page.unfold = (column) => {
+  let values = column.values;
+  if (column.of) {
+    const parts = Object.entries(column.of).map(([name, part]) => [name, page.unfold(part)]);
+    values = Array.from({ length: column.count }, (_, at) => Object.fromEntries(parts.filter(([, items]) => items[at] !== undefined).map(([name, items]) => [name, items[at]])));
+  } else if (column.lists) {
+    const items = page.unfold(column.lists);
+    let from = 0;
+    values = column.lengths.map((length) => items.slice(from, (from += length)));
+  }
+  if (!column.lacks) return values;
+  const lacks = new Set(column.lacks), whole = [];
+  for (let at = 0, next = 0; at < values.length + lacks.size; at++) whole.push(lacks.has(at) ? undefined : values[next++]);
+  return whole;
+};
 page.details = async (row) => {
   const place = Math.floor(row.at / page.boot.chunk);
   page.chunks = page.chunks || new Map();
-  if (!page.chunks.has(place)) page.chunks.set(place, page.unpack(document.getElementById(`details-${place}`).textContent));
+  if (!page.chunks.has(place)) page.chunks.set(place, page.unpack(document.getElementById(`details-${place}`).textContent).then(page.unfold));
   return (await page.chunks.get(place))[row.at % page.boot.chunk];
 };
 // A search finds the beginnings of words, and a number that is written whole: 7 is seed 7 and not seed 17 or 70.

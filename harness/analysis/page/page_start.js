@@ -32,9 +32,17 @@ for (const button of document.querySelectorAll("#claims [data-sort]")) {
     body.append(...[...body.children].sort((a, b) => (up ? 1 : -1) * order(a, b)));
   });
 }
-for (const link of document.querySelectorAll("[data-figure]")) {
-  link.href = document.getElementById(link.dataset.figure).src;
-}
+// Figures and tables to save are packed together, and unpacked when the first of them is needed.
+page.file = async (name) => {
+  page.files = page.files || page.unpack(document.getElementById("files").textContent);
+  return (await page.files)[name];
+};
+page.sections.exhibit = async () => {
+  for (const image of document.querySelectorAll("article:not([hidden]) img[data-drawn]")) {
+    image.src = "data:image/svg+xml," + encodeURIComponent(await page.file(image.dataset.drawn));
+    image.removeAttribute("data-drawn");
+  }
+};
 // Half a surrogate pair, which a text of a record may have, cannot stand in an address.
 page.whole = (text) => text.replace(/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, "\ufffd");
 page.save = (name, text) => page.make("a", { href: "data:text/plain;charset=utf-8," + encodeURIComponent(page.whole(text)), download: name }).click();
@@ -42,8 +50,7 @@ for (const link of document.querySelectorAll("[data-file]")) {
   link.addEventListener("click", async (event) => {
     event.preventDefault();
     try {
-      page.files = page.files || (await page.unpack(document.getElementById("files").textContent));
-      page.save(link.dataset.file, page.files[link.dataset.file]);
+      page.save(link.dataset.file, await page.file(link.dataset.file));
     } catch (error) {
       page.trouble(error.message);
     }

@@ -1,6 +1,6 @@
 """Pages of made-up stores, with texts that would be markup, formulas or control sequences somewhere."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +63,24 @@ def write(path: Path, store: Store, with_reference: Callable[[], sources.Content
     content = sources.joined(content, with_reference()) if with_reference else content
     path.write_text(html_file.render(content), encoding="utf-8")
     return path
+
+
+LACKING = object()
+
+
+def unfolded(column: Mapping[str, Any]) -> list[Any]:
+    """Return the values of a column as the page's own script unfolds it (page_records.js)."""
+    if "of" in column:
+        parts = {name: unfolded(part) for name, part in column["of"].items()}
+        values = [
+            {name: items[at] for name, items in parts.items() if items[at] is not LACKING}
+            for at in range(column["count"])
+        ]
+    elif "lists" in column:
+        items = iter(unfolded(column["lists"]))
+        values = [[next(items) for _ in range(length)] for length in column["lengths"]]
+    else:
+        values = list(column["values"])
+    for at in column.get("lacks", ()):
+        values.insert(at, LACKING)
+    return values

@@ -15,7 +15,7 @@ from harness.analysis.page import attempt_rows, html_file, packed, sources
 from harness.store import archive
 from harness.store.store import Store
 from tests.harness import made_runs
-from tests.harness.analysis.page.made_pages import EVERYTHING, HOSTILE, fill, put
+from tests.harness.analysis.page.made_pages import EVERYTHING, HOSTILE, fill, put, unfolded
 
 
 def unpacked(page: str, name: str) -> Any:
@@ -42,12 +42,12 @@ def page(store: Store) -> str:
 
 
 def test_every_attempt_is_a_row_and_has_its_details(page: str, store: Store) -> None:
-    rows, details = rows_of(page), unpacked(page, "details-0")
+    rows, details = rows_of(page), unfolded(unpacked(page, "details-0"))
     assert sorted(rows["status"]) == ["done"] * 5 + ["failed", "oom"]
     assert rows["counts"].count(False) == 1
-    assert [one["key"] for one in details] == rows["key"]
+    assert len(details) == len(rows["key"])
     for at, one in enumerate(details):
-        record = store.record(one["key"], rows["attempt"][at])
+        record = store.record(rows["key"][at], rows["attempt"][at])
         assert record is not None
         assert one["status"] == record["status"] == rows["status"][at]
         if record["status"] == "done":
@@ -80,7 +80,8 @@ def check_elements(page: str) -> None:
 
 def test_a_hostile_text_is_nowhere_markup(page: str) -> None:
     check_elements(page)
-    assert unpacked(page, "details-0")[rows_of(page)["status"].index("failed")]["error"]["message"] == EVERYTHING
+    details = unfolded(unpacked(page, "details-0"))
+    assert details[rows_of(page)["status"].index("failed")]["error"]["message"] == EVERYTHING
 
 
 def test_a_hostile_name_in_a_static_table_is_escaped(store: Store) -> None:
@@ -130,7 +131,7 @@ def test_the_command_of_a_cell_is_made_once_for_all_seeds(monkeypatch: pytest.Mo
 def test_a_record_of_another_version_has_a_page(store: Store) -> None:
     made = made_runs.run("lora", "micro/qa", 0).record
     put(store, {**made, "cell": {**made["cell"], "method": {"name": "of-a-later-version", "unknown": [1]}}})
-    [one] = unpacked(page_of(store), "details-0")
+    [one] = unfolded(unpacked(page_of(store), "details-0"))
     assert one["command"].startswith("no command: ")
     assert one["fields"]["method.unknown"] == [1]
 
@@ -152,14 +153,28 @@ def test_the_page_of_all_reference_runs_is_small(tmp_path: Path) -> None:
     content = sources.from_reference()
     text = html_file.render(content)
     assert len(text.encode()) < 5_000_000
-    archived = sum(len(archive.from_archive(path)) for path in _archives())
-    assert len(content.attempts) == archived > 1000
+    archived = {run.record["key"] for path in _archives() for run in archive.from_archive(path)}
+    assert {attempt.record["key"] for attempt in content.attempts} == archived
+    assert len(archived) > 1000
 
 
 def _archives() -> list[Path]:
     from harness import assets
 
     return sorted(assets.reference().glob(f"*/{archive.ARCHIVE}"))
+
+
+def test_rows_are_whole_after_they_were_packed_by_columns() -> None:
+    rows = [
+        {"a": 1, "b": {"c": [1, 2], "d": None}, "curve": [{"step": 0}, {"step": 5, "loss": 0.25}]},
+        {"a": None, "b": {}, "curve": []},
+        {"b": {"c": "text", "__proto__": {"x": 1}}, "curve": [{"step": 0, "loss": 0.5}]},
+        {"a": {"deep": 1}, "curve": "none", "constructor": 3},
+        {},
+    ]
+    text = base64.b64decode(packed.pack_rows(rows))
+    assert unfolded(json.loads(gzip.decompress(text))) == rows
+    assert unfolded(json.loads(gzip.decompress(base64.b64decode(packed.pack_rows([]))))) == []
 
 
 def test_backticks_are_code_and_nothing_in_them_is_markup() -> None:
