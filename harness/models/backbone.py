@@ -151,7 +151,7 @@ def _make(config: ModelConfig, settings: PreTrainedConfig, head: Head) -> PreTra
     except ValueError as error:
         raise _unfit(config, settings, head, error) from error
     model.tie_weights()
-    return _own_output(model)
+    return model if _saved_tied(config) else _own_output(model)
 
 
 def _unfit(config: ModelConfig, settings: PreTrainedConfig, head: Head, error: ValueError) -> NotApplicable:
@@ -165,6 +165,17 @@ def _unfit(config: ModelConfig, settings: PreTrainedConfig, head: Head, error: V
     return NotApplicable(
         f"model {config.name} ({settings.model_type}) cannot serve as {head.kind.replace('_', ' ')}: {why:.200}"
     )
+
+
+def _saved_tied(config: ModelConfig) -> bool:
+    """Return whether a model's files say that its output layer is tied, and do not hold it.
+
+    So transformers 5 saves a T5 v1.1 that it made: it ties every T5.
+    """
+    if weight_files.declared(config):
+        return bool((config.architecture or {}).get("tie_word_embeddings"))
+    place = weight_files.folder(config)
+    return bool(weight_files.plan(place).get("tie_word_embeddings")) and OUTPUT not in digest.shapes(place)
 
 
 def _own_output(model: PreTrainedModel) -> PreTrainedModel:

@@ -6,12 +6,12 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForSeq2SeqLM
+from transformers import AutoModelForSeq2SeqLM, T5Config
 
 from harness import network
 from harness.config.schema import MethodConfig, ModelConfig, TaskConfig
@@ -329,6 +329,28 @@ def test_an_output_layer_of_its_own_is_never_tied(t5: ModelConfig, tmp_path: Pat
     torch.testing.assert_close(ours(**batch).logits, theirs.eval()(**batch).logits)
     counts = [sum(p.numel() for p in model.parameters()) for model in (backbone.outline(config, LM), random, theirs)]
     assert len(set(counts)) == 1
+
+
+@pytest.mark.parametrize("weights", ["pretrained", "random"])
+def test_a_t5_v1_1_that_transformers_made_stays_tied(
+    t5: ModelConfig, tmp_path: Path, weights: Literal["pretrained", "random"]
+) -> None:
+    """transformers 5 ties every T5 that it makes, and saves it without the output layer and with its own settings."""
+    config, folder = _copy(t5, tmp_path)
+    settings = json.loads((folder / "config.json").read_text())
+    settings.pop("scale_decoder_outputs", None)
+    made = AutoModelForSeq2SeqLM.from_config(
+        T5Config(**{**settings, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False})
+    )
+    made.save_pretrained(str(folder))
+    config = replace(config, weights=weights)
+    ours = backbone.load(config, LM, seed=0)
+    assert ours.lm_head.weight is ours.shared.weight
+    assert len(list(backbone.outline(config, LM).parameters())) == len(list(ours.parameters()))
+    if weights == "pretrained":
+        ids = torch.tensor([[5, 6, 1]])
+        batch = {"input_ids": ids, "decoder_input_ids": ids}
+        torch.testing.assert_close(ours(**batch).logits, made.eval()(**batch).logits)
 
 
 def test_code_that_comes_with_a_model_is_not_run_unless_asked(t5: ModelConfig, tmp_path: Path) -> None:
