@@ -11,7 +11,7 @@ from scipy.stats import t as student
 
 from harness.analysis.output.table import MISSING, Entry, Table, word
 from harness.analysis.study import frame, statistics
-from harness.experiments.verdict import Finding
+from harness.experiments.verdict import Finding, parts_of
 from harness.formatting import rate
 from harness.store import archive
 
@@ -89,12 +89,17 @@ def compare(mine: Sequence[archive.Run], reference: Sequence[archive.Run], role:
 
 
 def flipped(mine: Sequence[Finding], reference: Sequence[Finding]) -> list[tuple[Finding, Finding]]:
-    """Return the claims that one run reproduces and the other contradicts."""
-    theirs = {(finding.claim, finding.model): finding for finding in reference}
-    pairs = [
-        (finding, theirs[finding.claim, finding.model]) for finding in mine if (finding.claim, finding.model) in theirs
-    ]
+    """Return the claims that one run reproduces and the other contradicts. An exhibit may test one claim several times,
+    of other methods, so what the claim says belongs to its name.
+    """
+    theirs = {_claimed(finding): finding for finding in reference}
+    pairs = [(finding, theirs[_claimed(finding)]) for finding in mine if _claimed(finding) in theirs]
     return [pair for pair in pairs if {finding.verdict for finding in pair} == {"reproduced", "contradicted"}]
+
+
+def _claimed(finding: Finding) -> tuple[str, str, str]:
+    text, _ = parts_of({"sentence": finding.sentence, "verdict": finding.verdict})
+    return finding.claim, finding.model, text
 
 
 def table(groups: Sequence[Group], model: str, name: str = "reference") -> Table:

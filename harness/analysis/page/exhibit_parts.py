@@ -28,15 +28,21 @@ def css(verdict: str) -> str:
 
 
 def claims(shown: Sequence[Shown]) -> list[dict[str, Any]]:
-    """Return one row for each verdict on a claim."""
-    return [_claim(exhibit, finding) for exhibit in shown for finding in exhibit.index["findings"]]
+    """Return one row for each verdict on a claim. Where an exhibit tests one claim several times, addresses differ."""
+    rows, seen = [], Counter[str]()
+    for exhibit in shown:
+        for finding in exhibit.index["findings"]:
+            address = f"{exhibit.name}/{finding['claim']}/{finding['model']}"
+            seen[address] += 1
+            rows.append(_claim(exhibit, finding, address if seen[address] == 1 else f"{address}/{seen[address]}"))
+    return rows
 
 
-def _claim(exhibit: Shown, finding: Mapping[str, Any]) -> dict[str, Any]:
+def _claim(exhibit: Shown, finding: Mapping[str, Any], address: str) -> dict[str, Any]:
     text, rest = parts_of(finding)
     source = str(finding.get("source") or exhibit.index["source"])
     return {
-        "address": f"{exhibit.name}/{finding['claim']}/{finding['model']}",
+        "address": address,
         "paper": ", ".join(claim_findings.paper_names(source)) or NO_PAPER,
         "source": source,
         "text": text,

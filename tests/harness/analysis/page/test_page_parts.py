@@ -5,7 +5,7 @@ import re
 import pytest
 
 from harness import assets
-from harness.analysis.page import bibliography, exhibit_parts, figure_images, interval_bars
+from harness.analysis.page import bibliography, exhibit_parts, figure_images, interval_bars, sources
 from harness.analysis.page.sources import Shown
 from harness.analysis.study import open_rates
 from harness.experiments import exhibits
@@ -112,3 +112,10 @@ def test_a_claim_is_filtered_by_the_papers_of_its_source_or_as_our_own() -> None
         index = {"source": source, "scale": "quick", "cells": 1, "findings": [finding]}
         (row,) = exhibit_parts.claims([Shown("x", index, ())])
         assert (row["paper"], row["text"], row["rest"]) == (paper, "A scores above B", "2 of 2.")
+
+
+def test_each_claim_has_an_address_of_its_own() -> None:
+    """dora-table5 tests one claim twice, of other methods."""
+    shown = sources.from_reference(["dora-table5", "dora-table6"]).exhibits
+    addresses = [claim["address"] for claim in exhibit_parts.claims(shown)]
+    assert len(addresses) == len(set(addresses)) > 3
