@@ -7,7 +7,7 @@ refuses.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.config import launchers
 from harness.config.launchers import Launcher
@@ -23,7 +23,7 @@ from harness.models import answer_tokens
 from harness.probes import registry as probes
 from harness.processes import forkserver, remembered_answers
 from harness.store import identity
-from harness.store.store import FINAL, STATUSES, Store
+from harness.store.store import FINAL, STATUSES, Store, lacks_weights, obstacle
 from harness.training.objectives.registry import has_head
 from tasks import registry as tasks
 
@@ -69,7 +69,8 @@ class SweepPlan:
 
     - cells: those that can run, seed by seed. holes: the combinations that cannot, with their reasons.
     - todo: key -> cell of those that run now. seen: key -> its latest attempt that ended by itself.
-    - stale: keys of results that come from other code. again: how many finished cells run again for a probe.
+    - stale: keys of results that come from other code. again: how many finished cells run again for their
+      weights, which a probe or a cell that builds on them needs.
     - handing: the launcher, its fields and the number of jobs at once.
     - probes: the measurements of finished cells.
     """
@@ -114,13 +115,13 @@ def decide(
     todo = to_run(store, list(todo.values()), options.rerun, again, unprobed)
     parallel = any(cell.recipe.parallel != "none" for cell in todo.values())
     handing = launch.plan(options.sized(list(todo.values())), options.jobs, runtime, max(1, len(todo)), parallel)
-    impossible = _impossible(todo, runtime.keep, "auto" if handing.elsewhere else runtime.device, check)
+    impossible = _impossible(store, todo, runtime.keep, "auto" if handing.elsewhere else runtime.device, check)
     bad = {key for hole in impossible for key in hole.keys}
     cells = tuple(cell for cell in many if identity.key(cell) not in bad)
     holes_of_grid.check([*holes, *impossible], len(cells), options.skip_impossible)
     todo = {key: cell for key, cell in todo.items() if key not in bad}
     stale = frozenset(key for key in map(identity.key, cells) if is_stale(store, key))
-    finished = sum(store.status(key) in FINAL and key not in stale for key in todo) if again else 0
+    finished = sum(store.status(key) in FINAL and not _asked_for(store, key, options.rerun) for key in todo)
     return SweepPlan(cells, (*holes, *impossible), todo, seen, stale, finished, handing, wanted)
 
 
@@ -167,7 +168,9 @@ def _text_notes(many: Iterable[Cell]) -> list[str]:
 def to_run(
     store: Store, many: Sequence[Cell], rerun: Sequence[str], probed: Sequence[str], unprobed: Collection[int] = ()
 ) -> dict[str, Cell]:
-    """Return the cells without a result, those with a status to rerun, and those that need an attempt for a probe."""
+    """Return the cells without a result, those with a status to rerun, those that need an attempt for a probe, and the
+    parents of all these whose weights are not stored.
+    """
     for word in rerun:
         if word not in RERUN:
             raise UsageError(f"rerun={word}: it must be one of {', '.join(RERUN)}.")
@@ -175,11 +178,28 @@ def to_run(
     for cell in many:
         key = identity.key(cell)
         status = store.status(key)
-        again = status in rerun or ("stale" in rerun and is_stale(store, key))
+        again = _asked_for(store, key, rerun)
         needed = probed if cell.seed not in unprobed else ()
         if status not in FINAL or again or (needed and probes.lacks_snapshots(store, key, cell, needed)):
             todo[key] = cell
-    return todo
+    return _with_lacking_parents(store, many, todo)
+
+
+def _with_lacking_parents(store: Store, many: Sequence[Cell], todo: Mapping[str, Cell]) -> dict[str, Cell]:
+    """Return the cells to run and those finished parents, of the given cells, whose weights are not stored."""
+    known = identity.by_key(many)
+    chosen, left = set(todo), list(todo.values())
+    while left:
+        for _, parent in left.pop().parents:
+            if parent in known and parent not in chosen and lacks_weights(store, parent):
+                chosen.add(parent)
+                left.append(known[parent])
+    return {key: cell for key, cell in known.items() if key in chosen}
+
+
+def _asked_for(store: Store, key: str, rerun: Sequence[str]) -> bool:
+    """Return whether `rerun` asks for another attempt at a cell."""
+    return store.status(key) in rerun or ("stale" in rerun and is_stale(store, key))
 
 
 def is_stale(store: Store, key: str) -> bool:
@@ -188,7 +208,7 @@ def is_stale(store: Store, key: str) -> bool:
     return known is not None and store.is_stale(key, known)
 
 
-def _impossible(todo: Mapping[str, Cell], keep: str, device: str, check: str) -> list[Hole]:
+def _impossible(store: Store, todo: Mapping[str, Cell], keep: str, device: str, check: str) -> list[Hole]:
     """Return the cells that cannot run, each with its reason, and the cells that build on them.
 
     Every distinct method x model is checked once, in one child, so that a bad target costs no training. Each task's
@@ -198,6 +218,9 @@ def _impossible(todo: Mapping[str, Cell], keep: str, device: str, check: str) ->
     for key, cell in todo.items():
         try:
             parent_order.check([cell], keep)
+            given = replace(cell, parents=tuple(pair for pair in cell.parents if pair[1] not in todo))
+            if any(lacks_weights(store, parent) for _, parent in given.parents) and (reason := obstacle(store, given)):
+                raise UsageError(f"{reason}.")
         except UsageError as error:
             errors[key] = error
     left = {key: cell for key, cell in todo.items() if key not in errors}

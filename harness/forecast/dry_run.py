@@ -184,7 +184,8 @@ def lines(store: Store, plan: SweepPlan, costs: Cost, planned: Planned) -> Itera
     if planned.searching:
         yield _search(plan, costs, planned)
     if plan.again:
-        yield f"{plan.again} finished cells get another attempt, which saves the tensors that a probe needs"
+        again = formatting.count(plan.again, "finished cell")
+        yield f"{again} run again to save trained weights, which a probe or a cell that builds on them needs"
     if waiting:
         yield f"{formatting.count(waiting, 'more cell')} when these have chosen their learning rate"
     if costs.rough:

@@ -253,7 +253,7 @@ class Store(CellFiles):
     def check_writable(self) -> None:
         """Raise UsageError for a store that must not or cannot be written; nothing is written to find out."""
         if self.read_only:
-            raise UsageError(f"store={self.path}: it is opened read-only; leave out --read-only to run cells.")
+            raise UsageError(f"store={self.path}: it is opened read-only; leave out --read-only.")
         if self.leases.is_symlink():
             raise UsageError(f"store={self.path}: {self.leases} is a link that leads out of the store; remove it.")
         for path in (self.path, self.path / "cells", self.leases):
@@ -284,9 +284,19 @@ def obstacle(store: Store, cell: Cell) -> str | None:
         status = store.status(key)
         if status != "done":
             return f"parent {role} ({key[:12]}) is {status}"
-        if not store.counting_file(key, FILE).is_file() and trained(store, key):
-            return f"parent {role} ({key[:12]}) has no stored {FILE}: run it again with keep=delta rerun=done"
+        if lacks_weights(store, key):
+            return (
+                f"parent {role} ({key[:12]}) has no stored {FILE}: run that cell again with keep=delta rerun=done; "
+                f"`deltabench show {key[:12]}` prints its command"
+            )
     return None
+
+
+def lacks_weights(store: Store, key: str) -> bool:
+    """Return whether a cell that is done has no stored tensors though it trained some: they were not kept, were freed,
+    or its record came from an archive.
+    """
+    return store.status(key) == "done" and not store.counting_file(key, FILE).is_file() and trained(store, key)
 
 
 def trained(store: Store, key: str) -> bool:

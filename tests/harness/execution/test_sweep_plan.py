@@ -13,6 +13,7 @@ from harness.execution import sweep, sweep_plan
 from harness.execution.sweep_plan import SweepOptions, SweepPlan
 from harness.experiments.grids.holes import Hole
 from harness.store import identity, requested_grids
+from harness.store.attempt_folder import FILE
 from harness.store.store import Store
 
 Make = Callable[..., Cell]
@@ -75,6 +76,23 @@ def test_a_child_of_a_cell_that_cannot_run_cannot_run(decide: Decide, cell: Make
     plan = decide([cell("good", 1), parent, child], skip_impossible=True)
     assert [one.seed for one in plan.cells] == [1]
     assert "it builds on a cell that cannot run: bad has no place here" in [hole.reason for hole in plan.holes]
+
+
+def test_finished_parents_without_stored_weights_run_again(decide: Decide, cell: Make, store: Store) -> None:
+    """So it is with records from an archive, and with weights that were freed."""
+    oldest = cell("good")
+    parent = replace(cell("good", 1), parents=(("a", identity.key(oldest)),))
+    child = replace(cell("good", 2), parents=(("a", identity.key(parent)),))
+    for one in (oldest, parent):
+        _finish(store, one)
+    plan = decide([child, parent, oldest])
+    assert set(plan.todo) == {identity.key(one) for one in (oldest, parent, child)}
+    assert plan.again == 2
+    assert list(decide([oldest, parent]).todo) == []
+    with pytest.raises(UsageError, match=r"parent a .* has no stored .* run that cell again"):
+        decide([child])
+    store.counting_file(identity.key(parent), FILE).write_bytes(b"weights")
+    assert list(decide([child, parent, oldest]).todo) == [identity.key(child)]
 
 
 def test_statuses_to_rerun_count(decide: Decide, cell: Make, store: Store) -> None:
