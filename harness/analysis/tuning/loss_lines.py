@@ -1,7 +1,7 @@
 """Training losses over steps, each arm at its best rate: the table, and the test of whether one ends above another.
 
-The rate of each seed is the one with the lowest mean validation loss of the other seeds, so no loss has chosen its own
-rate.
+The rate of each seed is the one at which the lowest validation losses of the other seeds, over the whole training, have
+the lowest geometric mean. So no loss has chosen its own rate.
 """
 
 from collections.abc import Mapping
@@ -69,7 +69,7 @@ def table(study: Study) -> Table:
         *notes.label(study),
         "training loss: mean over the steps since the column before, geometric mean over seeds; in brackets: "
         f"{statistics.LEVEL:.0%} interval over seeds (Student's t on the logarithms)",
-        "rate: for each seed the one with the lowest mean validation loss of the other seeds",
+        "rate: for each seed the one at which the other seeds' lowest validation losses have the lowest geometric mean",
     )
     return Table("loss-lines", "Training losses over steps", study.model, columns, tuple(rows), remarks)
 
