@@ -25,8 +25,6 @@ from harness.experiments.verdict import Comparison, Finding
 from harness.store import archive, identity, requested_grids
 from harness.store.store import FINAL, Store
 
-MARK = "until decided"
-"""What the name of a grid ends with whose cells were run until the exhibit was decided."""
 ENDED = (*FINAL, *FAILED)
 """The status of a cell that has been run to its end."""
 
@@ -69,7 +67,7 @@ def grid_name(exhibit: Exhibit, scale: str, given: CommandLine) -> str:
 
 def before(store: Store, name: str) -> bool:
     """Return whether seeds were added to this grid until it was decided, so that it is judged over several looks."""
-    return any(grid.name == f"{name} {MARK}" for grid in requested_grids.noted(store))
+    return any(grid.name == f"{name} {requested_grids.UNTIL_DECIDED}" for grid in requested_grids.noted(store))
 
 
 def with_present(exhibit: Exhibit, blocks: Sequence[Block], store: Store, planned: Sequence[Cell]) -> list[Cell]:
@@ -118,7 +116,9 @@ def run(loop: Loop, planned: Sequence[Cell], code: int, ran: bool) -> tuple[list
         seeds = max(targets.values())
         print(f"more seeds where comparisons are undecided ({len(targets)}): {len(todo)} cells, up to {seeds} seeds")
         ended = [cell for cell in cells if loop.store.status(identity.key(cell)) in FINAL]
-        round_code = sweep.run_cells([*ended, *todo], **settings, name=f"{loop.name} {MARK}", deadline_s=left)
+        round_code = sweep.run_cells(
+            [*ended, *todo], **settings, name=f"{loop.name} {requested_grids.UNTIL_DECIDED}", deadline_s=left
+        )
         cells = list(identity.by_key([*cells, *todo]).values())
         code, spent.seeds = round_code or code, max(spent.seeds, seeds)
         if any(loop.store.status(identity.key(cell)) not in ENDED for cell in todo):

@@ -112,7 +112,9 @@ def read_packed(path: Path | str, linked: bool = False) -> Iterator[dict[str, An
                 if not isinstance(row, dict):
                     raise ValueError("a line of it is not a JSON object")
                 yield row
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except gzip.BadGzipFile as error:
+        raise ValueError("it is not compressed with gzip, or a part of it was changed") from error
+    except (EOFError, zlib.error) as error:
         raise ValueError(f"it is not whole: {error}") from error
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness import assets, private_paths
 from harness.errors import UsageError
 from harness.files import atomic_files, plain_files, strict_json
-from harness.store import columns, fingerprint, identity
+from harness.store import columns, fingerprint, identity, requested_grids
 from harness.store import record as record_form
 from harness.store.attempt_folder import CHECKPOINTS, CURVE, ROW_SCORES, packed
 from harness.store.cell_files import KEY
@@ -162,27 +162,41 @@ def from_archive(path: Path) -> list[Run]:
         for row in plain_files.read_packed(path, linked=True):
             runs.append(Run(row["record"], tuple(row.get("curve") or ()), row.get("row_scores") or {}))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        place = f" after line {len(runs)}" if runs else ""
-        raise UsageError(f"{path} is not an archive of records{place}: {error}") from None
+        why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise UsageError(
+            f"{path} is no archive of records: line {len(runs) + 1} cannot be read ({why}). Export or copy it again."
+        ) from None
     return runs
 
 
-def unpack(path: Path, store: "Store") -> None:
+def unpack(path: Path, store: "Store", index: Mapping[str, Any] | None = None) -> None:
     """Write the runs of an archive into a new store, each as the attempt that it was. They have no weights and no
     predictions there.
 
-    Raises UsageError for an archive with a line that is no such run.
+    index: the exhibit.json beside it; its grids are noted. Raises UsageError for an archive without runs, and for one
+    with a line that is no run.
     """
-    for number, run in enumerate(from_archive(path), 1):
+    runs = from_archive(path)
+    if not runs:
+        raise UsageError(f"{path} has no records: export or copy it again.")
+    for number, run in enumerate(runs, 1):
         try:
             _restore(run, store)
         except FileExistsError:
-            raise UsageError(f"{path}, line {number}: an earlier line is the same attempt at the same cell.") from None
-        except (ValueError, TypeError, AttributeError, record_form.Newer) as error:
-            raise UsageError(f"{path}, line {number}: this is no exported run: {error}.") from None
+            raise _broken(path, number, "an earlier line is the same attempt at the same cell") from None
+        except (ValueError, record_form.Newer) as error:
+            raise _broken(path, number, str(error)) from None
+    for grid in requested_grids.of_exhibit(index, (run.record for run in runs)) if index else ():
+        requested_grids.note(store, grid)
+
+
+def _broken(path: Path, number: int, why: str) -> UsageError:
+    return UsageError(f"{path}, line {number}: {why}. Export or copy the archive again; nothing was taken from it.")
 
 
 def _restore(run: Run, store: "Store") -> None:
+    if not (isinstance(run.record, dict) and isinstance(run.row_scores, dict)):
+        raise ValueError("its record or its row scores are no JSON objects")
     key, attempt = str(run.record.get("key")), run.record.get("attempt")
     if not KEY.fullmatch(key) or type(attempt) is not int or attempt < 1:
         raise ValueError("its record has no key or no attempt")

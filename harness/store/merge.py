@@ -55,7 +55,7 @@ def merge(store: Store, other: Store, dry: bool = False) -> Merged:
             merged.skipped[key] = reason
         else:
             merged.taken.append(key)
-    if not dry and merged.taken:
+    if not dry:
         known = {grid.name for grid in requested_grids.noted(store)}
         for grid in requested_grids.noted(other):
             if grid.name not in known:

@@ -99,7 +99,7 @@ def record(content: Content, key: str, number: int) -> Content:
         raise ValueError("it is not the record of this attempt")
     for part, fits in _RECORD.items():
         if not fits(content.get(part)):
-            raise ValueError(f"its {part} does not have a record's form")
+            raise ValueError(f"the form of `{part}` is not that of a record")
     return content
 
 
@@ -171,7 +171,7 @@ name, _word = _pattern(_NAME), _pattern(re.compile(r"[A-Za-z]\w{0,99}"))
 named = has(name=name)
 label = _maybe(_pattern(_LABEL))
 _parent = _list(_text)
-_sets = each(_mapping)
+_sets = each(each(number))
 
 _RECORD: Mapping[str, Check] = {
     "cell": has(

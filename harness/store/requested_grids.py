@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from harness.store.store import Store
 
 FOLDER = "grids"
+UNTIL_DECIDED = "until decided"
+"""What the name of a grid ends with whose cells were run until their exhibit was decided."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,20 @@ def _as_written(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{name}: {_as_written(item)}' for name, item in value.items())}}}"
     return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
+
+
+def of_exhibit(index: Mapping[str, Any], records: Iterable[Mapping[str, Any]]) -> list[Grid]:
+    """Return the grids that a rendered exhibit was: of its cells, and where it was judged at several looks, of the same
+    cells as run until they were decided. index: the content of its exhibit.json.
+    """
+    places = tuple(_of_record(row["key"], row["cell"]) for row in records)
+    name = " ".join(filter(None, (str(index["exhibit"]), f"scale={index['scale']}", str(index.get("words") or ""))))
+    return [Grid(each, places) for each in ((name, f"{name} {UNTIL_DECIDED}") if "looks" in index else (name,))]
+
+
+def _of_record(key: str, cell: Mapping[str, Any]) -> Place:
+    method, model, task = (cell[part]["name"] for part in ("method", "model", "task"))
+    return Place(key, method, model, task, cell["recipe"].get("steps"))
 
 
 def note(store: "Store", grid: Grid) -> None:

@@ -44,7 +44,7 @@ from harness.experiments.verdict import Finding
 from harness.files import plain_files, strict_json
 from harness.forecast import exhibit_rows
 from harness.paths import located
-from harness.store import archive, identity
+from harness.store import archive, identity, requested_grids
 from harness.store.store import Store
 
 UNKNOWN = "an unknown commit"
@@ -163,11 +163,21 @@ def _stored(name: str, store: Store, chosen: Chosen) -> Side:
     runs = archive.from_store(store, [identity.key(cell) for cell in cells])
     if not any(run.record["status"] == "done" for run in runs):
         raise UsageError(
-            f"no finished cell of {exhibit.name} in the store {store.path}: "
-            f"`deltabench reproduce {exhibit.name} {chosen.selection}` runs them."
+            f"no finished cell of {exhibit.name} with {chosen.selection} in the store {store.path}: "
+            f"`deltabench reproduce {exhibit.name} {chosen.selection}` runs them.{_other_scales(store, chosen)}"
         )
     cell_choice.name_gaps(gaps)  # once there is something to check: an error is one sentence
     return Side(name, store.path, runs, proofs.stale(runs), over_looks)
+
+
+def _other_scales(store: Store, chosen: Chosen) -> str:
+    """Return a sentence on the selections of the exhibit that were noted in a store; "" for none."""
+    beginning = f"{chosen.exhibit.name} "
+    names = [grid.name for grid in requested_grids.noted(store) if grid.name.startswith(beginning)]
+    others = dict.fromkeys(
+        name.removeprefix(beginning).removesuffix(f" {requested_grids.UNTIL_DECIDED}") for name in names
+    )
+    return f" The store has it with {' and '.join(others)}." if others else ""
 
 
 def _other(against: str | None, chosen: Chosen) -> Side | None:

@@ -1,7 +1,7 @@
 """Merge another store into a store, export its records to one file, free disk space, or remove cells.
 
-deltabench store merge OTHER [store=DIR] [--dry-run] [--json]     take the better records of OTHER: another store, or an
-                                                                  archive of records (FILE.jsonl.gz)
+deltabench store merge OTHER [store=DIR] [--dry-run] [--json]     take the better records of OTHER: a store, or a folder
+                                                                  that --export wrote (or its records.jsonl.gz)
 deltabench store export FILE.parquet [store=DIR] [--json]         one row per record; or FILE.jsonl.gz, JSON lines
 deltabench store gc [--delete] [store=DIR] [--json]               list what could be freed; --delete frees it
 deltabench store rm KEY|GRID [--yes] [store=DIR] [--json]         remove a cell, or a grid of `deltabench status`
@@ -10,8 +10,9 @@ export: FILE.parquet has a typed column per config field, score, memory figure, 
 the names of the command line (method.rank) or of the record (memory.train.process_bytes), and the reasons of nulls
 (memory.why_null.torch). pandas.read_parquet("FILE.parquet") reads it.
 merge: done is better than not done, current than stale, a result than a failure; on a tie this store's record stays.
-An archive has records, curves and what test rows scored, but no weights and no predictions. So our reference runs go on
-in your store, with more seeds or arms: deltabench store merge results/reference/regret-rank/records.jsonl.gz
+So our reference runs go on in your store, with more seeds or arms: deltabench store merge results/reference/icl. They
+have records, curves and what test rows scored, but no weights and no predictions. A sweep trains those again on which
+its cells build.
 gc: weights of superseded attempts, checkpoints of cells with a result, half-written files and leases of ended
 processes. Records, curves, predictions and logs always stay.
 rm: prints what would be removed and which other cells build on it, and asks for confirmation on a terminal; --yes
@@ -34,10 +35,12 @@ from pathlib import Path
 from typing import Any
 
 from harness import formatting
+from harness.analysis import report
 from harness.cli import cell_choice, command_line
 from harness.config import compose
 from harness.errors import UsageError, near
 from harness.experiments.rates import rate_tuning
+from harness.files import plain_files
 from harness.paths import located
 from harness.store import archive, garbage_collection, identity, merge, requested_grids
 from harness.store.store import Store
@@ -92,18 +95,36 @@ def _merge(store: Store, arguments: argparse.Namespace, name: str) -> tuple[dict
 @contextlib.contextmanager
 def _other(path: Path, name: str) -> Iterator[Store]:
     """Yield the store in a folder, or a temporary one with the runs of an archive."""
-    if path.is_file() and name.endswith(_ARCHIVE_END):
+    if not path.exists():
+        raise UsageError(f"{name}: there is no such file or folder.")
+    packed = path / archive.ARCHIVE if (path / archive.ARCHIVE).is_file() else path
+    if packed.is_file() and packed.name.endswith(_ARCHIVE_END):
         with tempfile.TemporaryDirectory(prefix="deltabench-") as folder:
             unpacked = Store(folder, read_only=False)
-            archive.unpack(path, unpacked)
+            archive.unpack(packed, unpacked, _index(packed.with_name(report.INDEX)))
             yield unpacked
         return
     if not (path / "cells").is_dir():
         raise UsageError(
-            f"{name}: this is no store of deltabench and no archive of records; name the folder that contains "
-            f"`cells`, or a file that ends in {_ARCHIVE_END}."
+            f"{name}: this is no store of deltabench and no archive of records; name a folder that contains `cells` "
+            f"or {archive.ARCHIVE}, or a file that ends in {_ARCHIVE_END}."
         )
     yield Store(path, read_only=True)
+
+
+def _index(path: Path) -> dict[str, Any] | None:
+    """Return the description of the exhibit whose records an archive has; None where there is none beside it."""
+    try:
+        index = plain_files.read_json(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{path}: this is no description of an exhibit: {error}. Remove it, or copy it again."
+        ) from None
+    if not (isinstance(index.get("exhibit"), str) and isinstance(index.get("scale"), str)):
+        raise UsageError(f"{path}: it names no exhibit and no scale. Remove it, or copy it again.")
+    return index
 
 
 def _export(store: Store, arguments: argparse.Namespace, name: str) -> tuple[dict[str, Any], str]:
@@ -190,7 +211,7 @@ ACTS: Mapping[str, Callable[..., tuple[dict[str, Any], str]]] = {
     "rm": _rm,
 }
 TAKES = {
-    "merge": (1, 1, "the folder of the other store, or FILE.jsonl.gz"),
+    "merge": (1, 1, "the folder of the other store, or an archive"),
     "export": (1, 1, "one FILE.parquet"),
     "gc": (0, 0, "no more"),
     "rm": (1, 1000, "a KEY or a GRID"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import dispatch
+from harness.cli import dispatch, until_decided
 from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.files import plain_files
@@ -163,12 +163,42 @@ def test_an_archive_is_merged_like_the_store_that_it_was_exported_from(
     assert not lease.keys(store.leases)
 
 
+def test_an_exported_exhibit_brings_its_grids(store: Store, other: Store, put: Put, call: Call, tmp_path: Path) -> None:
+    """Without the second one, seeds that were added until it was decided would be judged as if they were planned."""
+    key = put(other)
+    call("store", "export", str(tmp_path / "made" / "records.jsonl.gz"), f"store={other.path}")
+    index = tmp_path / "made" / "exhibit.json"
+    index.write_text(json.dumps({"exhibit": "delta-soup", "scale": "quick", "words": "seed=0", "looks": {}}))
+    assert call("store", "merge", str(tmp_path / "made"), f"store={store.path}")[0] == 0
+    noted = requested_grids.noted(store)
+    assert [grid.name for grid in noted] == [
+        "delta-soup scale=quick seed=0",
+        "delta-soup scale=quick seed=0 until decided",
+    ]
+    assert [place.key for grid in noted for place in grid.places] == [key, key]
+    assert until_decided.before(store, "delta-soup scale=quick seed=0")
+    for content in ("{", "[]", "{}", '{"exhibit": 1, "scale": "quick"}'):
+        index.write_text(content)
+        code, _, err = call("store", "merge", str(tmp_path / "made"), f"store={store.path}")
+        assert (code, len(err.splitlines())) == (2, 1)
+
+
+@pytest.mark.parametrize("content", [b"", gzip.compress(b""), b"{}", gzip.compress(b"{}"), gzip.compress(b"[1]")])
+def test_what_is_no_archive_is_refused(call: Call, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "records.jsonl.gz"
+    path.write_bytes(content)
+    code, _, err = call("store", "merge", str(path), f"store={tmp_path}/new")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "again" in err
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda row: row.pop("record"), "'record'"),
         (lambda row: row["record"].update(key="../../x"), "no key"),
-        (lambda row: row["record"].pop("cell"), "its cell"),
+        (lambda row: row["record"].pop("cell"), "the form of `cell`"),
         (lambda row: row["record"].update(attempt=-1), "no attempt"),
         (lambda row: row["record"].update(attempt=True), "no attempt"),
         (lambda row: row["record"].update(status="fine"), "not the record of this attempt"),
@@ -268,7 +298,8 @@ def test_export_is_one_table_with_everything(store: Store, put: Put, call: Call,
         ([], "required"),
         (["burn"], "merge"),
         (["merge"], "the folder"),
-        (["merge", "/no/such"], "no store"),
+        (["merge", "/no/such"], "no such file"),
+        (["merge", "/"], "no store of deltabench and no archive"),
         (["export"], "one FILE"),
         (["export", "a.csv"], "must end"),
         (["gc", "x"], "no more"),
