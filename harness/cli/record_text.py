@@ -97,8 +97,9 @@ def _beside(clock: Mapping[str, Any]) -> Iterator[str]:
     """Yield whether other work shared the cores with the training, where the record states it."""
     cells, busy = clock.get("cells_beside"), clock.get("busy_beside")
     if cells or (busy or 0) > NOTICED:
-        work = "" if busy is None else f", and other work kept {busy:.1f} cores busy during the training"
-        yield f"not alone: {count(cells or 0, 'other cell')} ran at the same time{work}"
+        beside = [f"{count(cells, 'other cell')} ran at the same time"] if cells else []
+        beside += [f"other work kept {busy:.1f} cores busy during the training"] if busy is not None else []
+        yield f"not alone: {', and '.join(beside)}"
     elif cells is not None and busy is not None:
         yield "alone: no other cell ran at the same time, and no other work kept the cores busy"
 

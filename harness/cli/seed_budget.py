@@ -67,6 +67,9 @@ def dry_run(
     further = more_seeds.planned(exhibit, blocks, store, more_seeds.first(exhibit, blocks, last)[begun:])
     missing = [cell for cell in further.cells if store.status(identity.key(cell)) not in FINAL]
     number = len(missing) + further.waiting
+    if not number:
+        yield f"the cells up to {last} seeds have all been run: no cell is added"
+        return
     alike = missing or planned
     seconds = seconds_of(store, exhibit, alike, options)
     took = f", about {progress.clock(seconds * number / len(alike))}" if seconds is not None and alike else ""

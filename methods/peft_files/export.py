@@ -131,7 +131,7 @@ def _checked(method: Method) -> set[str]:
 def _deltas(model: nn.Module, method: Method) -> dict[str, Delta]:
     """Return dotted name -> delta of this method. Raise UsageError where PEFT has no counterpart."""
     if method.name not in FORMATS:
-        raise UsageError(f"method {method.name} has no PEFT counterpart; there are {', '.join(FORMATS)}")
+        raise UsageError(f"method {method.name} has no export to PEFT; there is one for {', '.join(FORMATS)}")
     deltas = {
         path: module
         for path, module in model.named_modules()

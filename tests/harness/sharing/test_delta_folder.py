@@ -168,7 +168,7 @@ def test_what_cannot_be_exported_is_one_sentence_and_nothing_is_written(
     soup = finish("soup", **{"parents.a": lora})
     cases = [
         (prompt, ("--format", "merged"), "method prompt cannot be merged"),
-        (finish("bitfit"), ("--format", "peft"), "method bitfit has no PEFT counterpart"),
+        (finish("bitfit"), ("--format", "peft"), "method bitfit has no export to PEFT"),
         (none, (), "method none trained nothing here"),
         (soup, (), "a delta of soup cannot be exported alone"),
         (lora, ("--format", "pickle"), "'pickle' must be one of deltabench, peft, merged"),

@@ -378,6 +378,6 @@ def test_what_peft_has_not_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no DoRA of magnitudes alone"):
         write_peft(model, attach("dora", model, magnitude_targets=["o"]), tmp_path / "a")
     model = backbone(TOYS["t5"])
-    with pytest.raises(UsageError, match="adapter has no PEFT counterpart; there are lora, dora"):
+    with pytest.raises(UsageError, match="adapter has no export to PEFT; there is one for lora, dora"):
         write_peft(model, attach("adapter", model), tmp_path / "a")
     assert not (tmp_path / "a").exists()
