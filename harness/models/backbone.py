@@ -173,9 +173,10 @@ def _saved_tied(config: ModelConfig) -> bool:
     So transformers 5 saves a T5 v1.1 that it made: it ties every T5.
     """
     if weight_files.declared(config):
-        return bool((config.architecture or {}).get("tie_word_embeddings"))
+        return False
     place = weight_files.folder(config)
-    return bool(weight_files.plan(place).get("tie_word_embeddings")) and OUTPUT not in digest.shapes(place)
+    tensors = digest.shapes(place) if weight_files.plan(place).get("tie_word_embeddings") else {}
+    return bool(tensors) and OUTPUT not in tensors
 
 
 def _own_output(model: PreTrainedModel) -> PreTrainedModel:
