@@ -174,20 +174,18 @@ def to_run(
     for word in rerun:
         if word not in RERUN:
             raise UsageError(f"rerun={word}: it must be one of {', '.join(RERUN)}.")
-    todo = {}
-    for cell in many:
-        key = identity.key(cell)
+    known, todo = identity.by_key(many), dict[str, Cell]()
+    for key, cell in known.items():
         status = store.status(key)
         again = _asked_for(store, key, rerun)
         needed = probed if cell.seed not in unprobed else ()
         if status not in FINAL or again or (needed and probes.lacks_snapshots(store, key, cell, needed)):
             todo[key] = cell
-    return _with_lacking_parents(store, many, todo)
+    return _with_lacking_parents(store, known, todo)
 
 
-def _with_lacking_parents(store: Store, many: Sequence[Cell], todo: Mapping[str, Cell]) -> dict[str, Cell]:
-    """Return the cells to run and those finished parents, of the given cells, whose weights are not stored."""
-    known = identity.by_key(many)
+def _with_lacking_parents(store: Store, known: Mapping[str, Cell], todo: Mapping[str, Cell]) -> dict[str, Cell]:
+    """Return the cells to run and those finished parents, of the known cells, whose weights are not stored."""
     chosen, left = set(todo), list(todo.values())
     while left:
         for _, parent in left.pop().parents:

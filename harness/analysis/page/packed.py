@@ -20,7 +20,7 @@ def pack(value: Any) -> str:
 
 
 def pack_rows(rows: Sequence[Any]) -> str:
-    """Return rows packed column by column, which takes two thirds of the space: alike values stand side by side."""
+    """Return rows packed column by column, which takes about half of the space: alike values stand side by side."""
     return pack(_column([shortened(row) for row in rows]))
 
 
