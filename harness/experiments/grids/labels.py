@@ -94,7 +94,8 @@ def _origins(cells: Sequence[Fields]) -> list[str]:
 
 def _origin(names: Sequence[str], cell: Fields) -> str:
     own = f" on {cell['task']['name']}"
-    if len(names) > 1 and all(name.endswith(own) for name in names):
+    several, names = len(names) > 1, [name for name in names if name]
+    if several and all(name.endswith(own) for name in names):
         names = [name.removesuffix(own) for name in names]
     return "+".join(dict.fromkeys(names) if len(names) > 1 else names)
 

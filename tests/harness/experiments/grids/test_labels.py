@@ -55,6 +55,14 @@ def test_several_parents_of_one_task_are_named_by_their_method_once() -> None:
     assert {"soup from=full", "soup from=full+lora"} <= named
 
 
+def test_parents_that_are_not_among_the_cells_leave_no_trace_in_a_label() -> None:
+    shared = {"task": "micro/qa", "model": "micro-t5-nano", "method": "soup", "seed": 0}
+    parts = [({"method": name, "seed": 1}, {"method": name, "seed": 9}) for name in ("full", "lora")]
+    cells = grid.expand([{**shared, "parents.a": first, "parents.b": second} for first, second in parts])
+    present = [identity.to_json(cell) for cell in cells if cell.seed != 9]
+    assert {label.arm for label in labels.of_cells(present)} >= {"soup from=full", "soup from=lora"}
+
+
 def budgeted(**fields: Any) -> dict[str, Any]:
     return {**cell(), "method": {"name": "lora", **methods.resolve("lora", fields)}}
 
