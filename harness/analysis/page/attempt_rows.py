@@ -204,16 +204,20 @@ def details(attempt: Attempt, commands: Commands) -> dict[str, Any]:
     return {
         "fields": _fields(record),
         **{name: record[name] for name in shown if record.get(name) not in (None, {}, [])},
+        **({"memory": _rounded(record["memory"])} if record.get("memory") else {}),
         "probes": _described(record),
         "provenance": {name: value for name, value in made.items() if name != "fingerprint_parts"},
-        "curve": [_point(point) for point in attempt.curve],
+        "curve": [{name: value for name, value in point.items() if value is not None} for point in attempt.curve],
         "log": list(attempt.log) or list((record.get("error") or {}).get("log") or ())[-40:],
         "command": commands.of(record["cell"]),
     }
 
 
-def _point(point: Mapping[str, Any]) -> Any:
-    return packed.shortened({name: value for name, value in point.items() if value is not None}, packed.DRAWN_DIGITS)
+def _rounded(value: Any) -> Any:
+    """Return figures of memory with the digits that the page shows: whole bytes would be a tenth of the page."""
+    if isinstance(value, Mapping):
+        return {name: _rounded(item) for name, item in value.items()}
+    return int(float(f"{value:.{packed.CELL_DIGITS}g}")) if type(value) is int else value
 
 
 def _fields(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import re
 from harness.analysis.output import method_looks
 
 DARK_PAGE, DARK_INK, DARK_GRID = "#14171c", "#e4e7eb", "#343a43"
-_LONG = re.compile(r"(?<![\d.])(\d*[1-9]\d*\.\d{2})\d+")
+_LONG = re.compile(r"(?<![\d.])(\d*[1-9]\d*\.\d)\d+")
 """Numbers from 1 on, such as places. Factors below 1 keep their digits."""
 _REFERENCE = re.compile(r"""(?:href="|url\()#([\w.-]+)""")
 _INK = ("#000000", "#222222", "#555555")

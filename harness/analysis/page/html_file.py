@@ -32,7 +32,7 @@ SCRIPTS = (
 )  # fmt: skip
 STYLES = ("vendor/tabulator_simple.min.css", "page.css")
 VENDORED = ("Tabulator 6.5.3 (MIT)", "D3 7.9.0 (ISC)", "Observable Plot 0.6.17 (ISC)")
-CHUNK = 128
+CHUNK = 512
 """The number of attempts that the browser unpacks together when one of them is opened."""
 SECTIONS = (
     ("verdicts", "Verdicts"),

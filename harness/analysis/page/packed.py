@@ -9,19 +9,19 @@ from typing import Any
 
 DIGITS = 6
 """The significant digits of a number on the page. The store has all of them."""
-DRAWN_DIGITS = 4
-"""The same of a point of a curve, which is only drawn."""
+CELL_DIGITS = 4
+"""The same on the page of one cell, and of a point of its curve."""
 
 
 def pack(value: Any) -> str:
     """Return a value as JSON, compressed by gzip and written in base64: no character of it means anything in HTML."""
     text = json.dumps(shortened(value), separators=(",", ":"))  # ASCII, so half a surrogate pair is an escape
-    return base64.b64encode(gzip.compress(text.encode(), compresslevel=6, mtime=0)).decode("ascii")
+    return base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode("ascii")
 
 
 def pack_rows(rows: Sequence[Any]) -> str:
     """Return rows packed column by column, which takes about half of the space: alike values stand side by side."""
-    return pack(_column([shortened(row) for row in rows]))
+    return pack(_column([shortened(row, CELL_DIGITS) for row in rows]))
 
 
 _ABSENT = object()

@@ -29,7 +29,7 @@ def test_a_figure_becomes_a_short_image_with_a_dark_variant() -> None:
     text = figure_images.image(SVG)
     assert text.startswith("<svg")
     assert "\n" not in text
-    assert "M 1.23 20.98" in text
+    assert "M 1.2 20.9" in text
     assert "scale(0.015625)" in text
     assert '<use href="#n0"/>' in text
     assert 'id="n0"' in text
