@@ -21,6 +21,7 @@ from harness.experiments import claims, view_registry
 from harness.experiments.exhibits import Exhibit
 from harness.experiments.verdict import Finding
 from harness.files import atomic_files, plain_files, strict_json
+from harness.store import requested_grids
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -182,7 +183,7 @@ def page(index: dict[str, Any]) -> str:
         "",
         f"Source: {index['source']}. Scale `{index['scale']}`, {index['cells']} cells.",
     ]
-    command = " ".join(filter(None, (index["exhibit"], f"scale={index['scale']}", index["words"])))
+    command = requested_grids.exhibit_name(index["exhibit"], index["scale"], index["words"])
     parts += [f"Made by `deltabench reproduce {command}`.", ""]
     parts += [line for note in index["labels"] for line in (f"*{note}*", "")]
     for name in index["figures"]:

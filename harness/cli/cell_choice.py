@@ -112,7 +112,7 @@ def _of_exhibit(name: str, given: command_line.CommandLine, store: Store, noted:
     blocks, _ = overrides.reshape(exhibit, exhibit.blocks(scale), given.block, given.added)
     exhibit = overrides.searched(exhibit, blocks)
     typed = requested_grids.name_of({**given.block, **{f"+{axis}": choices for axis, choices in given.added.items()}})
-    title = " ".join(filter(None, (name, f"scale={scale}", typed)))
+    title = requested_grids.exhibit_name(name, scale, typed)
     return of_cells(title, of_blocks(blocks, store), exhibit=exhibit)
 
 

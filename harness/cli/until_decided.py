@@ -62,7 +62,7 @@ def grid_name(exhibit: Exhibit, scale: str, given: CommandLine) -> str:
     """Return the name of the grid that a command line chooses of an exhibit."""
     added = {f"+{axis}": chosen for axis, chosen in given.added.items()}
     words = (requested_grids.name_of(given.block), requested_grids.name_of(added))
-    return " ".join(filter(None, (exhibit.name, f"scale={scale}", *words)))
+    return requested_grids.exhibit_name(exhibit.name, scale, *words)
 
 
 def before(store: Store, name: str) -> bool:

@@ -95,12 +95,17 @@ def _as_written(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
 
 
+def exhibit_name(exhibit: str, scale: str, *words: str) -> str:
+    """Return the name of an exhibit's grid: the words that choose it behind `deltabench reproduce`."""
+    return " ".join(filter(None, (exhibit, f"scale={scale}", *words)))
+
+
 def of_exhibit(index: Mapping[str, Any], records: Iterable[Mapping[str, Any]]) -> list[Grid]:
     """Return the grids that a rendered exhibit was: of its cells, and where it was judged at several looks, of the same
     cells as run until they were decided. index: the content of its exhibit.json.
     """
     places = tuple(_of_record(row["key"], row["cell"]) for row in records)
-    name = " ".join(filter(None, (str(index["exhibit"]), f"scale={index['scale']}", str(index.get("words") or ""))))
+    name = exhibit_name(str(index["exhibit"]), str(index["scale"]), str(index.get("words") or ""))
     return [Grid(each, places) for each in ((name, f"{name} {UNTIL_DECIDED}") if "looks" in index else (name,))]
 
 

@@ -115,7 +115,7 @@ def _read(folder: Path, exhibit: Exhibit) -> Shown:
     """Return a rendered exhibit from its folder."""
     index = plain_files.read_json(folder / report.INDEX, linked=True)
     made = [table.from_json(content) for content in index["tables"]]
-    words = " ".join(filter(None, (exhibit.name, f"scale={index['scale']}", str(index.get("words") or ""))))
+    words = requested_grids.exhibit_name(exhibit.name, index["scale"], str(index.get("words") or ""))
     return Shown(
         exhibit.name, index, made,
         {name: plain_files.read_text(folder / f"{name}.svg") for name in index["figures"]},
