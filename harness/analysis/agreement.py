@@ -89,8 +89,9 @@ def compare(mine: Sequence[archive.Run], reference: Sequence[archive.Run], role:
 
 
 def flipped(mine: Sequence[Finding], reference: Sequence[Finding]) -> list[tuple[Finding, Finding]]:
-    """Return the claims that one run reproduces and the other contradicts. An exhibit may test one claim several times,
-    of other methods, so what the claim says belongs to its name.
+    """Return the claims that one run reproduces and the other contradicts.
+
+    An exhibit may test one claim several times, for different methods, so claims are matched by their text as well.
     """
     theirs = {_claimed(finding): finding for finding in reference}
     pairs = [(finding, theirs[_claimed(finding)]) for finding in mine if _claimed(finding) in theirs]

@@ -168,9 +168,9 @@ def _unfit(config: ModelConfig, settings: PreTrainedConfig, head: Head, error: V
 
 
 def _saved_tied(config: ModelConfig) -> bool:
-    """Return whether a model's files say that its output layer is tied, and do not hold it.
+    """Return whether a model's files say that its output layer is tied, and do not hold that layer.
 
-    So transformers 5 saves a T5 v1.1 that it made: it ties every T5.
+    transformers 5 saves a T5 v1.1 of its own making in this way, because it ties every T5.
     """
     if weight_files.declared(config):
         return False

@@ -170,11 +170,10 @@ def from_archive(path: Path) -> list[Run]:
 
 
 def unpack(path: Path, store: "Store", index: Mapping[str, Any] | None = None) -> None:
-    """Write the runs of an archive into a new store, each as the attempt that it was. They have no weights and no
-    predictions there.
+    """Write the runs of an archive into a new store, under the numbers of their attempts.
 
-    index: the exhibit.json beside it; its grids are noted. Raises UsageError for an archive without runs, and for one
-    with a line that is no run.
+    An archive has no weights and no predictions. index: the content of the exhibit.json beside it, whose grids are
+    noted. Raises UsageError for an archive without runs, and for one with a line that is no run.
     """
     runs = from_archive(path)
     if not runs:

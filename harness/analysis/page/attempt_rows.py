@@ -194,7 +194,7 @@ def _command(content: Mapping[str, Any]) -> str:
 
 
 def details(attempt: Attempt, commands: Commands) -> dict[str, Any]:
-    """Return everything that the page of an attempt shows, but for what its row has."""
+    """Return what the page of an attempt shows beside the values of its row."""
     record = attempt.record
     shown = (
         "attempt", "status", "scores", "best_step", "parameters", "memory", "live", "time", "flops", "device", "notes",

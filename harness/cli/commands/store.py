@@ -10,9 +10,9 @@ export: FILE.parquet has a typed column per config field, score, memory figure, 
 the names of the command line (method.rank) or of the record (memory.train.process_bytes), and the reasons of nulls
 (memory.why_null.torch). pandas.read_parquet("FILE.parquet") reads it.
 merge: done is better than not done, current than stale, a result than a failure; on a tie this store's record stays.
-So our reference runs go on in your store, with more seeds or arms: deltabench store merge results/reference/icl. They
-have records, curves and what test rows scored, but no weights and no predictions. A sweep trains those again on which
-its cells build.
+To go on from one of our reference runs with more seeds or arms: deltabench store merge results/reference/icl. An
+exported run has records, curves and what test rows scored, but no weights and no predictions. A sweep trains a merged
+cell again where another cell builds on it.
 gc: weights of superseded attempts, checkpoints of cells with a result, half-written files and leases of ended
 processes. Records, curves, predictions and logs always stay.
 rm: prints what would be removed and which other cells build on it, and asks for confirmation on a terminal; --yes
