@@ -11,7 +11,13 @@ page.unpack = async (text) => {
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return JSON.parse(await new Response(stream).text());
 };
+// The libraries run before the records are shown. The policy names their digests, as it names those of our own scripts.
+page.libraries = async () => {
+  for (const text of await page.unpack(document.getElementById("libraries").textContent)) document.head.append(page.make("script", {}, text));
+};
 page.load = async () => {
+  page.running = page.running || page.libraries();
+  await page.running;
   if (page.rows) return;
   const place = document.getElementById("rows");
   if (!place) {
@@ -112,8 +118,9 @@ const polygon = (points) => ({ draw(context, size) {
   points.forEach(([x, y], at) => context[at ? "lineTo" : "moveTo"](scale * x, scale * y));
   context.closePath();
 } });
-const regular = (sides, turn = 0) => polygon(d3.range(sides).map((at) => [Math.sin(turn + (2 * Math.PI * at) / sides), -Math.cos(turn + (2 * Math.PI * at) / sides)]));
-const spikes = (turn, wide) => polygon(d3.range(8).map((at) => {
+const places = (count) => Array.from({ length: count }, (_, at) => at);
+const regular = (sides, turn = 0) => polygon(places(sides).map((at) => [Math.sin(turn + (2 * Math.PI * at) / sides), -Math.cos(turn + (2 * Math.PI * at) / sides)]));
+const spikes = (turn, wide) => polygon(places(8).map((at) => {
   const angle = turn + (Math.PI * at) / 4, far = at % 2 ? wide : 1;
   return [far * Math.sin(angle), -far * Math.cos(angle)];
 }));

@@ -104,8 +104,10 @@ def test_only_our_scripts_may_run_and_nothing_is_fetched(page: str) -> None:
     assert "connect-src 'none'" in policy.replace("&#39;", "'")
     named = set(re.findall(r"'sha256-([^']+)'", policy))
     scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
-    assert {html_file._digest(text) for text in scripts} == named
+    libraries = unpacked(page, "libraries")
+    assert {html_file._digest(text) for text in (*scripts, *libraries)} == named
     assert len(scripts) == len(html_file.SCRIPTS)
+    assert len(libraries) == len(html_file.LIBRARIES)
     markup = re.sub(r"<script.*?</script>|<style>.*?</style>", "", page, flags=re.DOTALL)
     assert not re.findall(r'(?:src|href)="(?:https?:)?//', markup)
 
