@@ -103,7 +103,8 @@ print(clock.peaks["after"]["process_bytes"] - clock.peaks["before"]["process_byt
 
 def test_memory_grows_by_what_is_held() -> None:
     """A process of its own: here, what other tests have left is freed meanwhile, and hides some of the growth."""
-    done = subprocess.run([sys.executable, "-c", HOLDING], cwd=assets.root(), capture_output=True, text=True, check=True)
+    words = [sys.executable, "-c", HOLDING]
+    done = subprocess.run(words, cwd=assets.root(), capture_output=True, text=True, check=True)
     grown, held = map(int, done.stdout.split())
     assert held * 0.8 < grown < held * 1.5
 
