@@ -3,6 +3,8 @@
 task=NAME          keeps the cells of an axis that has the value, and drops blocks left without any;
 method.rank=4      the same for a swept field; a field that no block sweeps is set wherever it can be;
 model=NAME         a value the axis does not have replaces the axis; a method is only ever added;
+recipe.learning_rate=1e-3    is the rate of all cells of an exhibit that searches for rates; several are tried on its
+                             tuning seeds;
 recipe.learning_rate=tuned   searches the rate of every block on the exhibit's tuning seeds, or on `tuning_seed=`;
 +method=NAME       adds to an axis; beside method=NAME, which it keeps, both are left.
 """
@@ -17,7 +19,17 @@ from typing import Any
 from harness.errors import UsageError
 from harness.experiments.exhibits import Exhibit
 from harness.experiments.grids import declared_types, options
-from harness.experiments.grids.blocks import RATE, TUNED, TUNING_SEED, USUAL_SEED, Block, distinct, values
+from harness.experiments.grids.blocks import (
+    CHOSEN,
+    RATE,
+    TUNED,
+    TUNING_SEED,
+    USUAL_SEED,
+    Block,
+    distinct,
+    values,
+)
+from harness.experiments.rates import given_rates
 from harness.files import strict_json
 from methods import registry as methods
 
@@ -33,25 +45,42 @@ def reshape(exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen, added: Ch
         shaped = _add(exhibit, shaped, axis, wanted)
     if TUNED in chosen.get(RATE, ()) or TUNING_SEED in chosen:
         shaped, chosen = _searching(exhibit, shaped, chosen), _without_search(chosen)
+    tuning = exhibit.tuning_seeds()
     for axis, given in chosen.items():
         wanted = distinct([*given, *added.get(axis, [])])
+        # The seeds on which rates are tried are none of those that a seed is given for.
+        tries = [block for block in shaped if axis == "seed" and given_rates.tries_only(block, tuning)]
+        shaped = [block for block in shaped if block not in tries]
         present = _present(shaped, axis)
         matching = [value for value in present if any(_matches(value, want) for want in wanted)]
-        if present and all(any(_matches(value, want) for value in present) for want in wanted):
+        if axis == RATE and CHOSEN not in wanted and given_rates.choose(shaped):
+            shaped = [dict(block) for block in given_rates.at(shaped, wanted, tuning)]
+            notes += _rates(wanted, present, given_rates.tried_on(shaped, tuning))
+        elif present and all(any(_matches(value, want) for value in present) for want in wanted):
             shaped = _keep(shaped, axis, matching)
         elif axis == "method":
             named = ",".join(name for want in wanted for name in options.match("method", str(want)))
             raise UsageError(f"method={named}: not in exhibit {exhibit.name}; +method={named} adds it.")
         else:
             shaped = _set(shaped, axis, wanted)
-            now, was = (
-                ", ".join(declared_types.written(axis, choice) for choice in choices) for choices in (wanted, present)
-            )
-            notes.append(f"{axis} is {now}{f', instead of {was}' if present else ''}")
+            notes.append(_replaced(axis, wanted, present))
             notes += _unreported(exhibit, wanted) if axis == "seed" else []
         if not shaped:
             raise UsageError(f"no cell of exhibit {exhibit.name} is left after {axis}={_text(wanted)}.")
+        shaped = [*map(dict, tries), *shaped]
     return list(shaped), notes
+
+
+def _replaced(axis: str, wanted: Sequence[Any], present: Sequence[Any]) -> str:
+    """Return the line that says which values an axis has now, and which it had."""
+    now, was = (", ".join(declared_types.written(axis, choice) for choice in choices) for choices in (wanted, present))
+    return f"{axis} is {now}{f', instead of {was}' if present else ''}"
+
+
+def _rates(wanted: Sequence[Any], present: Sequence[Any], seeds: Sequence[int]) -> list[str]:
+    """Return what is said of the rates that replace a search or a choice. seeds: those on which they are tried."""
+    tried = f"these rates are tried on seed {_text(seeds)}, and the best one of each arm is reported"
+    return [_replaced(RATE, wanted, present), *([tried] if seeds else [])]
 
 
 def searched(exhibit: Exhibit, blocks: Sequence[Block]) -> Exhibit:

@@ -136,8 +136,8 @@ def _untrained(reported: "_Cells") -> tuple[str, ...]:
     untrained = tuple(dict.fromkeys(cell.method.name for cell in reported.untrained))
     if untrained and not reported.arms:
         raise UsageError(
-            f"{RATE}={TUNED}: {', '.join(untrained)} trains nothing, so there is no rate to search for; "
-            f"leave {RATE} out."
+            f"{RATE}={TUNED} searches for a rate, and {', '.join(untrained)} trains nothing; name a method that "
+            f"trains, too, or give {RATE} a number."
         )
     return tuple(dict.fromkeys(cell.method.name for cell in reported.untrained if not cell.parents))
 
