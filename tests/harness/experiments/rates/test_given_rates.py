@@ -20,11 +20,7 @@ SCALES = [  # of the exhibits that search or choose
     for scale, blocks in exhibits.load(name).grids.items()
     if given_rates.choose(blocks)
 ]
-TRAINED = [
-    (name, scale)
-    for name, scale in SCALES
-    if scale in ("quick", "embedded") 
-]  # fmt: skip
+TRAINED = [(name, scale) for name, scale in SCALES if scale in ("quick", "embedded")]
 
 
 def shaped(name: str, scale: str, **chosen: list[Any]) -> tuple[list[Block], list[str]]:
