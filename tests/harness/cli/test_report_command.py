@@ -1,5 +1,6 @@
 """`report`: one file, a sentence for what cannot be, and nothing written into the store."""
 
+import re
 from pathlib import Path
 
 import pytest
