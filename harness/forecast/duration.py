@@ -10,16 +10,21 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
 from harness.config.schema import Cell
-from harness.errors import UsageError
 from harness.forecast import cell_work
 from harness.forecast.cell_work import Reading, Size, Work
-from harness.forecast.finished_cells import MOST_READ, Sample, reference_records, sample_of, some_of_each
+from harness.forecast.finished_cells import (
+    MOST_READ,
+    Readings,
+    Sample,
+    reference_records,
+    sample_of,
+    some_of_each,
+)
 from harness.store import archive, identity, requested_grids
 from harness.store.requested_grids import Place
 from harness.store.store import Store
@@ -57,11 +62,9 @@ class Estimator:
     def __init__(self, samples: Iterable[Sample], whose: str = "") -> None:
         listed = list(samples)
         self.whose = whose
-        self._readings: dict[tuple[Any, ...], Reading] = {}
-        for sample in listed:
-            if sample.work.reading.tokens:
-                self._readings.setdefault(sample.key_of_reading, sample.work.reading)
-        self.samples = [self._read(sample) for sample in listed]
+        self._readings = Readings(listed)
+        self._as_recorded = listed
+        self.samples = list(map(self._readings.completed, listed))
         self._known: dict[tuple[Work, Size, int], Seconds] = {}
         self._groups: dict[Group, list[int]] = defaultdict(list)
         for place, sample in enumerate(self.samples):
@@ -91,13 +94,12 @@ class Estimator:
         return self.seconds(cell_work.of(content, reading), size, beside)
 
     def _reading(self, cell: Cell, content: Mapping[str, Any]) -> Reading | None:
-        """Return what a cell reads. Its task's rows are read where no finished cell has read them."""
-        key = cell_work.reading_of(content)
-        if key not in self._readings:
-            with suppress(UsageError, OSError):
-                self._readings[key] = cell_work.planned_reading(cell)
-        similar = (reading for other, reading in self._readings.items() if other[:2] == key[:2])
-        return self._readings.get(key) or next(similar, None)
+        """Return what a cell reads; cells of the same rows that have counted no tokens have them now, too."""
+        reading, fresh = self._readings.of(cell, content)
+        if fresh:
+            self.samples = list(map(self._readings.completed, self._as_recorded))
+            self._known.clear()
+        return reading
 
     def memory(self, cell: Cell) -> int | None:
         """Return the bytes of the largest process of cells of the same model; None where none is known."""
@@ -215,12 +217,6 @@ class Estimator:
     def _size(self, model: str) -> Size | None:
         """Return the size of a model by its finished cells."""
         return next((self.samples[place].size for place in self._groups.get(("model", model), ())), None)
-
-    def _read(self, sample: Sample) -> Sample:
-        """Return a sample of an untrained cell with the tokens that another cell counted."""
-        known = self._readings.get(sample.key_of_reading)
-        own = sample.work.reading
-        return sample if own.tokens or known is None else replace(sample, work=replace(sample.work, reading=known))
 
 
 class AtSpeedOf(Estimator):

@@ -1,15 +1,19 @@
 """Finished cells as samples: the work of each, and the seconds that it took. Torch-free."""
 
 import math
+import statistics
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from harness import assets
 from harness.config import user_cache
+from harness.config.schema import Cell
+from harness.errors import UsageError
 from harness.forecast import cell_work
-from harness.forecast.cell_work import Size, Work
+from harness.forecast.cell_work import Reading, Size, Work
 from harness.store import archive
 
 NOTICED = 0.5
@@ -49,6 +53,60 @@ class Sample:
     def wall_s(self) -> float:
         """Return the seconds of the whole cell."""
         return self.train_s + self.evaluate_s + self.rest_s
+
+
+class Readings:
+    """What cells read, by `cell_work.reading_of`: as finished cells counted it, or as their rows say.
+
+    A cell that trains nothing counts no tokens. Those of its rows are taken from a cell with the same rows, else from
+    one with the same task and model and the tokens of its shots, else they are the mean of all, or USUAL_TOKENS.
+    """
+
+    def __init__(self, samples: Iterable[Sample]) -> None:
+        self._known: dict[tuple[Any, ...], Reading] = {}
+        for sample in samples:
+            if sample.work.reading.tokens:
+                self._known.setdefault(sample.key_of_reading, sample.work.reading)
+
+    def of(self, cell: Cell, content: Mapping[str, Any]) -> tuple[Reading | None, bool]:
+        """Return what a cell reads, None where that is unknown, and whether its rows were read now.
+
+        content: the cell as JSON. The rows are read where no finished cell has read them.
+        """
+        key, fresh = cell_work.reading_of(content), False
+        if key not in self._known:
+            with suppress(UsageError, OSError):
+                self._known[key], fresh = cell_work.planned_reading(cell), True
+        return self._known.get(key) or self._similar(key), fresh
+
+    def completed(self, sample: Sample) -> Sample:
+        """Return a sample whose work has the tokens that it reads."""
+        own, key = sample.work.reading, sample.key_of_reading
+        if own.tokens:
+            return sample
+        found = self._known.get(key) or self._similar(key) or Reading(self._usual() * (1 + _shots(key)), own.rows)
+        reading = Reading(found.tokens, own.rows or found.rows)
+        return replace(sample, work=replace(sample.work, reading=reading))
+
+    def _similar(self, key: tuple[Any, ...]) -> Reading | None:
+        """Return the reading of the same task and model with the tokens of as many shots; None without one."""
+        for other, reading in self._known.items():
+            if other[:2] == key[:2]:
+                return Reading(reading.tokens * (1 + _shots(key)) / (1 + _shots(other)), reading.rows)
+        return None
+
+    def _usual(self) -> float:
+        means = [reading.tokens / (1 + _shots(key)) for key, reading in self._known.items()]
+        return statistics.fmean(means) if means else USUAL_TOKENS
+
+
+USUAL_TOKENS = 32.0
+"""The tokens of a row where no cell has counted any."""
+
+
+def _shots(key: tuple[Any, ...]) -> int:
+    """Return the examples before each row, which are the last part of `cell_work.reading_of`."""
+    return key[-1] if type(key[-1]) is int and key[-1] > 0 else 0
 
 
 MOST_READ = 12

@@ -9,11 +9,12 @@ import pytest
 
 from harness import assets
 from harness.config.schema import Cell
+from harness.forecast import cell_work
 from harness.forecast.cell_work import Reading, Size, Work
 from harness.forecast.dry_run import Cost
 from harness.forecast.duration import CLOSE, AtSpeedOf, Estimator
 from harness.forecast.finished_cells import Sample, sample_of
-from harness.store import archive
+from harness.store import archive, identity
 from harness.store.requested_grids import Place
 
 SIZE = Size(1e6, 4)
@@ -113,6 +114,37 @@ def test_a_cell_is_read_where_no_finished_cell_has_read_its_rows(cell: Callable[
     assert not small.alike
     assert large.train == pytest.approx(2 * small.train, rel=0.05)  # the launches do not grow with the rows
     assert large.evaluate == small.evaluate
+
+
+SHOTS = [0, 1, 4, 16]
+
+
+def untrained(shots: int, rows: int = 256, task: str = "a") -> Sample:
+    """A cell that trained nothing, whose record counts rows and no tokens; it took a second for each example read."""
+    work = replace(WORK, method="none", task=task, steps=0, evaluations=1, reading=Reading(0.0, rows))
+    return Sample(work, SIZE, 0.0, 1.0 * (1 + shots), 0.5, 0, "", (task, "m", "", None, None, rows, rows, shots))
+
+
+@pytest.mark.parametrize("trained", [True, False])
+@pytest.mark.parametrize("shots", SHOTS)
+def test_cells_that_train_nothing_are_estimated_by_their_shots_alone(shots: int, trained: bool) -> None:
+    """No record of such a cell counts tokens, and another cell of the same rows may never have trained."""
+    others = [untrained(number) for number in SHOTS if number != shots]
+    estimator = Estimator([*others, *([made()] if trained else [])])
+    wanted = estimator._readings.completed(untrained(shots)).work
+    found = estimator.seconds(wanted, SIZE)
+    assert found.train == 0
+    assert found.evaluate == pytest.approx(1 + shots, rel=0.6)
+
+
+def test_a_method_that_trains_nothing_has_no_steps_to_wait_for(cell: Callable[..., Cell]) -> None:
+    bare, head = (
+        cell_work.of(identity.to_json(replace(cell(method="none"), objective=objective)), Reading(20.0, 256))
+        for objective in ("seq2seq", "classifier")
+    )
+    assert bare.train(SIZE) == 0
+    assert bare.evaluations == 1
+    assert head.train(SIZE) > 0
 
 
 def test_a_place_is_known_by_its_names_and_steps() -> None:
