@@ -172,13 +172,13 @@ def test_a_record_that_does_not_divide_its_time_counts_as_training() -> None:
 
 
 def _samples(path: Any) -> list[Sample]:
-    """The samples of a recorded run in the order in which its cells ended.
+    """The samples of a recorded run in the order in which its cells ended, with the tokens that each reads.
 
     Cells beside which other work kept half a core or more busy are left out: how long they took was not up to them.
     """
     records = [run.record for run in archive.from_archive(path)]
     found = filter(None, (sample_of(record) for record in records if not _crowded(record.get("time") or {})))
-    return sorted(found, key=lambda one: one.ended)
+    return Estimator(sorted(found, key=lambda one: one.ended)).samples
 
 
 def _crowded(clock: dict[str, Any]) -> bool:
