@@ -26,16 +26,20 @@ SIMILAR = "similar"
 
 def table(study: Study) -> Table:
     """Return one row per arm and number of steps: the best rate, its ratio to the ceiling's, the grid's best rate, and
-    the mean loss there.
+    the mean loss there. Where there are several tasks, there is such a row for each of them, too.
     """
-    rows = []
-    for arm, step in itertools.product(study.clean.arms, losses.steps(study)):
-        mine = losses.grid(study, arm, step)
+    rows, several = [], len(study.clean.tasks) > 1
+    parts = (None, *study.clean.tasks) if several else (None,)
+    for arm, task, step in itertools.product(study.clean.arms, parts, losses.steps(study)):
+        mine = losses.grid(study, arm, step, task)
         best = optimum.best(mine)
         ceiling = study.ceiling
-        ratio = _over(mine, losses.grid(study, ceiling, step)) if ceiling and arm != ceiling else Entry(MISSING)
-        rows.append((word(arm), Entry(str(step), step, keys=mine.keys), entry(best, mine.keys), ratio, *_on_grid(mine)))
-    columns = ("method", "steps", "best rate", f"over {study.ceiling}", "best of the grid", "loss there")
+        ratio = _over(mine, losses.grid(study, ceiling, step, task)) if ceiling and arm != ceiling else Entry(MISSING)
+        named = (word(task or "all"),) if several else ()
+        steps = Entry(str(step), step, keys=mine.keys)
+        rows.append((word(arm), *named, steps, entry(best, mine.keys), ratio, *_on_grid(mine)))
+    heads = ("steps", "best rate", f"over {study.ceiling}", "best of the grid", "loss there")
+    columns = ("method", *(("task",) if several else ()), *heads)
     return Table("best-rates", "Best learning rates", study.model, columns, tuple(rows), _notes(study))
 
 
@@ -85,6 +89,7 @@ def _notes(study: Study) -> tuple[str, ...]:
         f"{notes.seeds(study.clean)}; in brackets: {statistics.LEVEL:.0%} interval over seeds (bootstrap of whole "
         "seeds, Student's t)",
         "loss: the lowest validation loss of a cell up to so many steps, geometric mean over seeds and tasks",
+        *(("all: geometric mean over the tasks, which the claims are about",) if len(study.clean.tasks) > 1 else ()),
         "edge: the lowest loss is at the end of the rates tried; flat: the parabola has no lowest point among them; "
         "unsure: more than 5 % of the resamples of the seeds have none",
     )

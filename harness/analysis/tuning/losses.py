@@ -23,17 +23,19 @@ def steps(study: Study) -> tuple[int, ...]:
     return tuple(sorted(map(int, frozenset.intersection(*by_cell)))) if by_cell else ()
 
 
-def grid(study: Study, arm: str, step: int) -> Grid:
-    """Return the log of the lowest validation loss up to this step, by rate and seed, mean over tasks.
+def grid(study: Study, arm: str, step: int, task: str | None = None) -> Grid:
+    """Return the log of the lowest validation loss up to this step, by rate and seed: on one task, or mean over all.
 
     A rate at which a seed diverged or ran out of memory is left out, and so is a seed that a remaining rate lacks. A
     seed that lacks a task at a rate counts as one that lacks the rate: losses of other tasks cannot stand for it.
     """
     rows = study.curves[(study.curves.arm == arm) & (study.curves.role == "validation") & (study.curves.step > 0)]
+    rows = rows if task is None else rows[rows.task == task]
     reached = rows.groupby("key").step.transform("max") >= step
     rows = rows[reached & (rows.step <= step)]
     least = rows.groupby(["learning_rate", "seed", "task"]).validation_loss.min().map(_log)
-    broken = selection.broken_rates(study.failures[study.failures.arm == arm])
+    failures = study.failures[study.failures.arm == arm]
+    broken = selection.broken_rates(failures if task is None else failures[failures.task == task])
     table = least.unstack("task").mean(axis="columns", skipna=False).unstack("seed")
     table = table[~table.index.isin(list(broken))] if len(table) else table
     table = table.dropna(axis="index", how="all").dropna(axis="columns", how="any")

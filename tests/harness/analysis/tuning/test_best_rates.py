@@ -99,6 +99,24 @@ def test_a_rate_at_which_a_seed_diverged_is_left_out(make: Make, make_run: Calla
     assert len(losses.grid(replace(made, failures=other.failures), "full", step).rates) == 7
 
 
+def test_several_tasks_have_rows_of_their_own_beside_that_of_all(make_run: Callable[..., Run]) -> None:
+    best = {("full", "micro/qa"): -3.0, ("full", "micro/sentiment"): -2.8, ("lora", "micro/qa"): -2.0}
+    runs = [
+        with_losses(make_run(method, task, seed, learning_rate=rate), best.get((method, task), -2.4), 0.02)
+        for method in ("full", "lora") for task in ("micro/qa", "micro/sentiment")
+        for rate in RATES for seed in range(3)
+    ]  # fmt: skip
+    (made,) = study.studies(exhibits.load("regret-rate"), runs)
+    shown = best_rates.table(made)
+    last = [dict(zip(shown.columns, row, strict=True)) for row in shown.rows if row[2].value == 200]
+    assert [row["task"].text for row in last] == ["all", "micro/qa", "micro/sentiment"] * 2
+    found = [math.log10(row["best rate"].value or 1) for row in last]
+    assert found == pytest.approx([-2.9, -3.0, -2.8, -2.2, -2.0, -2.4], abs=0.06)
+    ratios = [row["over full"].value for row in last[3:]]
+    assert ratios == pytest.approx([10**0.7, 10, 10**0.4], rel=0.2)
+    assert any("which the claims are about" in note for note in shown.notes)
+
+
 def test_the_table_has_the_rate_and_its_ratio_and_the_figure_is_drawn(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
