@@ -7,9 +7,8 @@ alone remembers what was done.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from harness.cli import seed_budget
 from harness.cli.command_line import CommandLine
@@ -33,19 +32,16 @@ ENDED = (*FINAL, *FAILED)
 class Loop:
     """What the loop works on: an exhibit that gets seeds until it is decided.
 
-    name: of the grid. settings: further arguments of `sweep.run_cells`. most: the most seeds. deadline: when the time
-    is over, by time.monotonic(), and duration_s: the whole time; None without a limit.
+    options: of the sweep of the exhibit's own cells. most: the most seeds. deadline: when the time is over, by
+    time.monotonic(); None without a limit.
     """
 
     exhibit: Exhibit
     blocks: Sequence[Block]
     store: Store
-    name: str
     options: SweepOptions
-    settings: Mapping[str, Any]
     most: int
     deadline: float | None = None
-    duration_s: float | None = None
 
 
 @dataclass
@@ -93,7 +89,8 @@ def run(loop: Loop, planned: Sequence[Cell], code: int, ran: bool) -> tuple[list
     where it has not, and the whole time is too short for one cell.
     """
     cells = with_present(loop.exhibit, loop.blocks, loop.store, planned)
-    settings = {**loop.settings, "rerun": ()}  # the exhibit's own cells have been run again by now
+    name = f"{loop.options.name} {requested_grids.UNTIL_DECIDED}"
+    options = replace(loop.options, name=name, rerun=())  # the exhibit's own cells have been run again by now
     spent = Spent(len(more_seeds.own(loop.exhibit, loop.blocks)))
     while True:
         findings = _findings(loop, cells)
@@ -108,7 +105,7 @@ def run(loop: Loop, planned: Sequence[Cell], code: int, ran: bool) -> tuple[list
         left = None if loop.deadline is None else loop.deadline - time.monotonic()
         if left is not None:
             if not ran:
-                seed_budget.check_time(loop.store, loop.exhibit, todo, loop.duration_s)
+                seed_budget.check_time(loop.store, loop.exhibit, todo, options.deadline_s)
             if (seed_budget.shortest(loop.store, loop.exhibit, todo) or 0) > left or left <= 0:
                 print("the time is over before the comparisons are decided. The same command goes on from here.")
                 return cells, code or STOPPED
@@ -116,9 +113,7 @@ def run(loop: Loop, planned: Sequence[Cell], code: int, ran: bool) -> tuple[list
         seeds = max(targets.values())
         print(f"more seeds where comparisons are undecided ({len(targets)}): {len(todo)} cells, up to {seeds} seeds")
         ended = [cell for cell in cells if loop.store.status(identity.key(cell)) in FINAL]
-        round_code = sweep.run_cells(
-            [*ended, *todo], **settings, name=f"{loop.name} {requested_grids.UNTIL_DECIDED}", deadline_s=left
-        )
+        round_code = sweep.run_cells([*ended, *todo], replace(options, deadline_s=left))
         cells = list(identity.by_key([*cells, *todo]).values())
         code, spent.seeds = round_code or code, max(spent.seeds, seeds)
         if any(loop.store.status(identity.key(cell)) not in ENDED for cell in todo):

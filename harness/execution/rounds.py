@@ -6,11 +6,12 @@ it tries depends on all of its scores. The last round has the cells that are rep
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 from harness.config.schema import Cell
 from harness.execution import sweep
 from harness.execution.sweep import STOPPED
+from harness.execution.sweep_plan import SweepOptions
 from harness.experiments.grids import holes
 from harness.experiments.grids.blocks import RATE, TUNED, Block
 from harness.experiments.rates import rate_tuning
@@ -23,27 +24,25 @@ from harness.store import identity
 from harness.store.store import Store
 
 
-def run(
-    planned: Planned, blocks: Sequence[Block], deadline_s: float | None = None, **settings: Any
-) -> tuple[int, Planned]:
+def run(planned: Planned, blocks: Sequence[Block], options: SweepOptions) -> tuple[int, Planned]:
     """Run the cells of a plan, round by round; return the exit code, and the plan at the end.
 
-    planned: `rate_tuning.expand` of the blocks, before anything has run. deadline_s, settings: as in `sweep.run_cells`,
-    for all rounds together. The exit code is that of the last round. It is 1, too, where a trial failed or the search
-    of an arm has found no rate. A trial that diverged is an answer of its search and no failure.
+    planned: `rate_tuning.expand` of the blocks, before anything has run. options: for all rounds together. The exit
+    code is that of the last round. It is 1, too, where a trial failed or the search of an arm has found no rate. A
+    trial that diverged is an answer of its search and no failure.
     """
-    store, begun = Store(settings["runtime"].store), time.monotonic()
+    store, begun, deadline_s = Store(options.runtime.store), time.monotonic(), options.deadline_s
     spent: dict[str, Cell] = {}
     code = 0
     if not planned.cells and not planned.waiting:  # nothing reaches a sweep, which refuses what cannot run
         holes.check(planned.holes, 0)
     print("".join(f"{line}\n" for line in _unsearched(planned)), end="")
-    trials_first = bool(settings.get("rerun")) or _unprobed(store, planned, settings)
+    trials_first = bool(options.rerun) or _unprobed(store, planned, options)
     while todo := _now(planned, spent, trials_first):
         left = None if deadline_s is None else max(0.0, deadline_s - (time.monotonic() - begun))
         trying = identity.key(todo[-1]) in planned.trials
         print("".join(f"{line}\n" for line in _announced(planned, trying, len(todo), bool(spent))), end="")
-        code = _round(planned, todo, spent, trying, {**settings, "deadline_s": left})
+        code = _round(planned, todo, spent, trying, replace(options, deadline_s=left))
         spent |= identity.by_key(todo)
         if code == STOPPED or not (planned.waiting or trying):
             break
@@ -53,25 +52,24 @@ def run(
     return code or int(failed or any(not _skipped(planned, arm) for arm in planned.lost)), planned
 
 
-def _unprobed(store: Store, planned: Planned, settings: Mapping[str, Any]) -> bool:
+def _unprobed(store: Store, planned: Planned, options: SweepOptions) -> bool:
     """Return whether trials get probes and one that has ended lacks one."""
-    wanted = probes.parse(settings["runtime"].probe) if settings.get("unprobed", ()) is None else ()
+    wanted = probes.parse(options.runtime.probe) if options.unprobed is None else ()
     records = filter(None, map(store.read, planned.trials if wanted else ()))
     return any(probes.lacks(record, name) for record in records for name in wanted)
 
 
 def _round(
-    planned: Planned, todo: Sequence[Cell], spent: Mapping[str, Cell], trying: bool, settings: Mapping[str, Any]
+    planned: Planned, todo: Sequence[Cell], spent: Mapping[str, Cell], trying: bool, options: SweepOptions
 ) -> int:
     """Run the cells of one round; return its exit code. trying: they try rates, so a probe looks at them only where the
-    settings leave no seed unprobed.
+    options leave no seed unprobed.
     """
     own = identity.by_key(todo)
     beside = [cell for key, cell in {**spent, **planned.trials}.items() if key not in own]
-    unprobed = settings.get("unprobed", ())
-    own_settings: dict[str, Any] = {"unprobed": () if unprobed is None else {*unprobed, *_seeds(planned)}}
-    own_settings |= {"role": "validation"} if trying else {}
-    return sweep.run_cells(todo, **{**settings, **own_settings}, holes=planned.holes, beside=beside)
+    unprobed = () if options.unprobed is None else {*options.unprobed, *_seeds(planned)}
+    role = "validation" if trying else options.role
+    return sweep.run_cells(todo, replace(options, unprobed=unprobed, role=role), planned.holes, beside)
 
 
 def _now(planned: Planned, spent: Mapping[str, Cell], trials_first: bool) -> list[Cell]:

@@ -6,17 +6,16 @@ Torch is not imported.
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from harness.config import compose
-from harness.config.launchers import Launcher
-from harness.config.schema import Cell, Runtime
+from harness.config.schema import Cell
 from harness.errors import Halted, UsageError
 from harness.execution import attempts, expected_times, launch, outcome, progress, sweep_plan, time_limit, worker
-from harness.execution.expected_times import Estimate
+from harness.execution.expected_times import Expected
 from harness.execution.launch import slots as slots
-from harness.execution.sweep_plan import PREFLIGHT, SweepOptions, SweepPlan, is_stale
+from harness.execution.sweep_plan import SweepOptions, SweepPlan, is_stale
 from harness.execution.time_limit import TimeLimit
 from harness.execution.trackers import follower
 from harness.experiments.grids import holes as holes_of_grid
@@ -34,75 +33,54 @@ LET_GO_S = 5.0
 
 
 def run_cells(
-    many: Sequence[Cell],
-    runtime: Runtime,
-    launcher: Launcher | str | None = None,
-    jobs: int | None = None,
-    deadline_s: float | None = None,
-    rerun: Sequence[str] = (),
-    entry: str = worker.ENTRY,
-    check: str = PREFLIGHT,
-    name: str = "",
-    unprobed: Collection[int] | None = (),
-    role: str = "test",
-    seconds: Callable[[Sequence[Cell], launch.Plan], Mapping[str, Estimate]] | None = None,
-    holes: Sequence[Hole] = (),
-    skip_impossible: bool = False,
-    beside: Sequence[Cell] = (),
-    share: Callable[[Sequence[Cell]], float | None] | None = None,
+    many: Sequence[Cell], options: SweepOptions, holes: Sequence[Hole] = (), beside: Sequence[Cell] = ()
 ) -> int:
     """Run every cell that has no result yet, seed by seed; return the exit code (see `exit_code`).
 
     It may be called again, and from several processes at once: so a sweep is resumed and shared.
 
-    - launcher: a name of conf/launcher, with or without fields; None chooses by the number of cells, devices and cores.
-    - jobs: cells at once, unless the launcher's own field sets it.
-    - deadline_s: seconds after which running cells stop at a checkpoint; no cell begins that would end later.
-    - rerun: statuses (or "stale") that are run once more.
-    - name: the name of the grid, under which `status` reports it.
-    - unprobed: seeds whose cells get no probes; None where every cell gets them.
-    - role: of the score in the lines of progress, test or validation.
-    - seconds: returns key -> estimated seconds, for the deadline and the lines of progress; unknown ones are left out.
-      The cells that end correct them.
-    - holes: combinations of the grid that are known to be impossible. skip_impossible: run the other cells.
+    - holes: combinations of the grid that are known to be impossible.
     - beside: further cells of the same grid, which ran before; `status` reports them, too, and names tell all apart.
-    - share: returns the share of a GPU that each cell needs, for launcher.gpus=auto.
 
     Raises UsageError for a value that a person has to correct; nothing has run then. Raises Halted where no cell can go
     on, because workers are lost or a disk is full.
     """
     begun = time.time()
-    limit = None if deadline_s is None else time_limit.limit(deadline_s, begun)
-    store = Store(runtime.store)
-    chosen = Launcher(launcher) if isinstance(launcher, str) else launcher
-    options = SweepOptions(runtime, chosen, jobs, rerun, unprobed, skip_impossible, share)
-    decided = sweep_plan.decide(store, many, options, holes, check)
-    grid = requested_grids.of(name, [*beside, *many], holes_of_grid.gaps(decided.holes))
-    many, todo, seen, wanted, plan = decided.cells, decided.todo, decided.seen, decided.probes, decided.handing
-    measured = [identity.key(cell) for cell in many if cell.seed not in (unprobed or ())]
-    if not todo:
+    limit = None if options.deadline_s is None else time_limit.limit(options.deadline_s, begun)
+    store = Store(options.runtime.store)
+    decided = sweep_plan.decide(store, many, options, holes)
+    grid = requested_grids.of(options.name, [*beside, *decided.cells], holes_of_grid.gaps(decided.holes))
+    if not decided.todo:
         if not store.read_only:
-            lease.clear(store.leases, map(identity.key, many))
+            lease.clear(store.leases, map(identity.key, decided.cells))
         requested_grids.note(store, grid)
-        print("\n".join((f"nothing left to do: {summary(store, many)}", *decided.skipped())))
-        return _probed(store, many, measured, wanted, runtime, limit)
+        print("\n".join((f"nothing left to do: {summary(store, decided.cells)}", *decided.skipped())))
+        return _probed(store, decided, options, limit)
     store.check_writable()
-    estimates = seconds(list(todo.values()), plan) if seconds is not None and (limit or len(todo) > 1) else {}
-    expected = expected_times.expected(todo.values(), estimates)
-    limit = limit and replace(limit, cells=expected, seen=seen)
-    _register(store, todo, limit)
+    expected = _expected(decided, options)
+    limit = limit and replace(limit, cells=expected, seen=decided.seen)
+    _register(store, decided.todo, limit)
     requested_grids.note(store, grid)
-    tally = progress.Tally(store, todo, seen, [*many, *beside], role, expected, plan.at_once)
-    print("\n".join((_announce(todo, many, store, deadline_s), *sweep_plan.notes(todo.values()))))
-    setup = replace(_setup(store, todo, plan, limit, probes.entry(entry, wanted)), begun=begun)
+    named = [*decided.cells, *beside]
+    tally = progress.Tally(store, decided.todo, decided.seen, named, options.role, expected, decided.handing.at_once)
+    print("\n".join((_announce(store, decided, options), *sweep_plan.notes(decided.todo.values()))))
+    setup = replace(_setup(store, decided, options, limit), begun=begun)
     with termination.interrupting():  # also while it records what ended it
-        ran = _ran(store, decided, setup, tally, runtime.tracker)
+        ran = _ran(store, decided, setup, tally, options.runtime.tracker)
     if not ran:
         return STOPPED
-    print("\n".join((summary(store, many), *decided.skipped())))
-    if limit is not None and exit_code(store, many) == STOPPED:
-        print(_stopped(store, todo, limit))
-    return _probed(store, many, measured, wanted, runtime, limit)
+    print("\n".join((summary(store, decided.cells), *decided.skipped())))
+    if limit is not None and exit_code(store, decided.cells) == STOPPED:
+        print(_stopped(store, decided.todo, limit))
+    return _probed(store, decided, options, limit)
+
+
+def _expected(decided: SweepPlan, options: SweepOptions) -> dict[str, Expected]:
+    """Return key -> each cell to run, with an estimate of its time where a deadline or the progress needs one."""
+    todo = list(decided.todo.values())
+    needed = options.deadline_s is not None or len(todo) > 1
+    estimates = options.seconds(todo, decided.handing) if options.seconds is not None and needed else {}
+    return expected_times.expected(todo, estimates)
 
 
 def _ran(store: Store, decided: SweepPlan, setup: worker.Setup, tally: progress.Tally, tracker: str) -> bool:
@@ -156,13 +134,12 @@ def exit_code(store: Store, many: Sequence[Cell]) -> int:
     return STOPPED if statuses & {"interrupted", "missing", "running"} else 0
 
 
-def _probed(
-    store: Store, many: Sequence[Cell], keys: Sequence[str], wanted: Sequence[str], runtime: Runtime,
-    limit: TimeLimit | None,
-) -> int:  # fmt: skip
-    """Take the probes asked for of the cells `keys`, one at a time; return the exit code."""
-    failed = probes.measure_cells(store, keys, wanted, runtime, None if limit is None else limit.deadline)
-    return exit_code(store, many) or int(failed > 0)
+def _probed(store: Store, decided: SweepPlan, options: SweepOptions, limit: TimeLimit | None) -> int:
+    """Take the probes asked for of the finished cells, one at a time; return the exit code."""
+    keys = [identity.key(cell) for cell in decided.cells if cell.seed not in (options.unprobed or ())]
+    deadline = None if limit is None else limit.deadline
+    failed = probes.measure_cells(store, keys, decided.probes, options.runtime, deadline)
+    return exit_code(store, decided.cells) or int(failed > 0)
 
 
 def summary(store: Store, many: Sequence[Cell]) -> str:
@@ -187,20 +164,19 @@ def _register(store: Store, todo: Mapping[str, Cell], limit: TimeLimit | None) -
         raise UsageError(f"store={store.path}: it cannot be written ({error.strerror}{where}).") from error
 
 
-def _setup(
-    store: Store, todo: Mapping[str, Cell], plan: launch.Plan, limit: TimeLimit | None, entry: str
-) -> worker.Setup:
+def _setup(store: Store, decided: SweepPlan, options: SweepOptions, limit: TimeLimit | None) -> worker.Setup:
     """Return the setup for the workers."""
-    modules = forkserver.preload(cell.model.family for cell in todo.values())
+    plan, entry = decided.handing, probes.entry(options.entry, decided.probes)
+    modules = forkserver.preload(cell.model.family for cell in decided.todo.values())
     there = replace(plan.runtime, store=str(store.path.resolve()))
     outlives = bool(plan.fields.get("outlives"))
     return worker.Setup(there, modules, entry, limit, devices=plan.leased, gpus=plan.gpus, outlives=outlives)
 
 
-def _announce(todo: Mapping[str, Cell], many: Sequence[Cell], store: Store, deadline_s: float | None) -> str:
+def _announce(store: Store, decided: SweepPlan, options: SweepOptions) -> str:
     """Return the first line of a sweep."""
-    limit = f", at most {progress.clock(deadline_s)}" if deadline_s is not None else ""
-    return f"{len(todo)} of {len(many)} cells to run, store {store.path}{limit}"
+    limit = f", at most {progress.clock(options.deadline_s)}" if options.deadline_s is not None else ""
+    return f"{len(decided.todo)} of {len(decided.cells)} cells to run, store {store.path}{limit}"
 
 
 def _close(store: Store, todo: Mapping[str, Cell], why: str) -> None:

@@ -14,7 +14,9 @@ from harness.config.launchers import Launcher
 from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError, together
 from harness.execution import attempts, launch
+from harness.execution.expected_times import Estimate
 from harness.execution.trackers import follower
+from harness.execution.worker import ENTRY
 from harness.experiments.grids import holes as holes_of_grid
 from harness.experiments.grids import parent_order
 from harness.experiments.grids.grid import by_seed
@@ -36,14 +38,20 @@ EVERYWHERE = ("auto", "cpu")
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """What a command line asks of a sweep.
+    """How a sweep runs its cells.
 
-    - runtime: where and how cells run. launcher, jobs: as in `sweep.run_cells`.
+    - runtime: where and how cells run. launcher: None chooses by the number of cells, devices and cores.
+    - jobs: cells at once, unless the launcher's own field sets it.
     - rerun: statuses (or "stale") that are run once more.
     - unprobed: seeds whose cells get no probes, besides those of trials of learning rates; None where every cell gets
       them.
     - skip_impossible: run the other cells where some cannot run.
     - share: returns the share of a GPU that each of these cells needs, for launcher.gpus=auto.
+    - name: of the grid, under which `status` reports it. role: of the score in the lines of progress.
+    - deadline_s: seconds after which running cells stop at a checkpoint; no cell begins that would end later.
+    - seconds: returns key -> estimated seconds, for the deadline and the lines of progress; unknown ones are left out.
+      The cells that end correct them.
+    - entry, check: the "module:function" that runs a cell in its own process, and the one that checks cells before.
     """
 
     runtime: Runtime
@@ -53,6 +61,12 @@ class SweepOptions:
     unprobed: Collection[int] | None = ()
     skip_impossible: bool = False
     share: Callable[[Sequence[Cell]], float | None] | None = None
+    name: str = ""
+    role: str = "test"
+    deadline_s: float | None = None
+    seconds: Callable[[Sequence[Cell], launch.Plan], Mapping[str, Estimate]] | None = None
+    entry: str = ENTRY
+    check: str = PREFLIGHT
 
     def sized(self, todo: Sequence[Cell]) -> Launcher | None:
         """Return the launcher, with a number for launcher.gpus=auto; without one where there is no GPU."""
@@ -89,12 +103,9 @@ class SweepPlan:
         yield from holes_of_grid.heading(self.holes, "skipped")
 
 
-def decide(
-    store: Store, many: Sequence[Cell], options: SweepOptions, holes: Sequence[Hole] = (), check: str = PREFLIGHT
-) -> SweepPlan:
-    """Return what a sweep of these cells does.
+def decide(store: Store, many: Sequence[Cell], options: SweepOptions, holes: Sequence[Hole] = ()) -> SweepPlan:
+    """Return what a sweep of these cells does. holes: combinations that are known to be impossible.
 
-    holes: combinations that are known to be impossible. check: the "module:function" that checks cells in a child.
     Raises UsageError for a value that a person has to correct, and for cells that cannot run, all of them at once.
     """
     runtime, wanted = options.runtime, probes.parse(options.runtime.probe)
@@ -115,7 +126,7 @@ def decide(
     todo = to_run(store, list(todo.values()), options.rerun, again, unprobed)
     parallel = any(cell.recipe.parallel != "none" for cell in todo.values())
     handing = launch.plan(options.sized(list(todo.values())), options.jobs, runtime, max(1, len(todo)), parallel)
-    impossible = _impossible(store, todo, runtime.keep, "auto" if handing.elsewhere else runtime.device, check)
+    impossible = _impossible(store, todo, runtime.keep, "auto" if handing.elsewhere else runtime.device, options.check)
     bad = {key for hole in impossible for key in hole.keys}
     cells = tuple(cell for cell in many if identity.key(cell) not in bad)
     holes_of_grid.check([*holes, *impossible], len(cells), options.skip_impossible)

@@ -8,6 +8,7 @@ from typing import Any
 from harness.config.launchers import Launcher
 from harness.config.schema import Cell, Runtime
 from harness.execution import sweep
+from harness.execution.sweep_plan import SweepOptions
 from harness.experiments.grids.holes import Hole
 from harness.gpu_day import isolated
 from harness.gpu_day.day import Day, Row
@@ -29,10 +30,9 @@ def run(
     share = {} if day.dry else {"gpus": 1 / at_once}
     launcher = Launcher("basic") if at_once == 1 else Launcher("joblib", {"jobs": at_once, **share})
     with isolated.printing(day.log(part)):
-        sweep.run_cells(
-            cells, Runtime(store=str(store), device=day.device), launcher, deadline_s=max(1.0, seconds), rerun=AGAIN,
-            holes=holes, skip_impossible=True,
-        )  # fmt: skip
+        runtime = Runtime(store=str(store), device=day.device)
+        options = SweepOptions(runtime, launcher, rerun=AGAIN, skip_impossible=True, deadline_s=max(1.0, seconds))
+        sweep.run_cells(cells, options, holes)
     return Store(store)
 
 

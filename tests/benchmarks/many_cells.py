@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from harness.config.schema import Cell, MethodConfig, ModelConfig, RecipeConfig, Runtime, TaskConfig
 from harness.execution import sweep
+from harness.execution.sweep_plan import SweepOptions
 from harness.processes import forkserver
 from harness.store.attempt_folder import AttemptFolder
 
@@ -66,7 +67,8 @@ def measure(count: int, seconds: float | None, folder: Path) -> tuple[float, lis
     try:
         many = cells(count, folder)
         runtime = Runtime(store=str(folder / "store"))
-        sweep.run_cells(many, runtime, jobs=2, deadline_s=seconds, entry=f"{NAME}:run", check=f"{NAME}:accept")
+        stubs = {"entry": f"{NAME}:run", "check": f"{NAME}:accept"}
+        sweep.run_cells(many, SweepOptions(runtime, jobs=2, deadline_s=seconds, **stubs))
     finally:
         wall = time.perf_counter() - begun
         over.set()

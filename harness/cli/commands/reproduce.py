@@ -22,8 +22,8 @@ import argparse
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from harness import terminal
 from harness.analysis import report
@@ -133,7 +133,8 @@ def _reproduce(arguments: argparse.Namespace, output: Output) -> int:
             print(device_fit.text(planned.cells, device_fit.forecasts(planned.cells, memory), memory))
         return 0
     name = until_decided.grid_name(exhibit, scale, given)
-    planned_cells, code = _run(exhibit, blocks, planned, store, name, options, deadline_s, most)
+    options = replace(options, name=name, role=exhibit.sets, deadline_s=deadline_s, seconds=dry_run.seconds(store))
+    planned_cells, code = _run(exhibit, blocks, planned, store, options, most)
     if most is None and until_decided.before(store, name):
         most = seed_budget.most_seeds(exhibit, blocks, None)
     present(exhibit, scale, planned_cells, store, folder, selection, most, output)
@@ -144,27 +145,25 @@ def _reproduce(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _run(
-    exhibit: Exhibit, blocks: Sequence[Block], planned: Planned, store: Store, name: str, options: SweepOptions,
-    deadline_s: float | None, most: int | None,
-) -> tuple[list[Cell], int]:  # fmt: skip
+    exhibit: Exhibit, blocks: Sequence[Block], planned: Planned, store: Store, options: SweepOptions, most: int | None
+) -> tuple[list[Cell], int]:
     """Run the planned cells and, with at most `most` seeds, further ones until the exhibit is decided.
 
     Return all cells that the exhibit has then, and the exit code.
     """
     started = time.monotonic()
     if most is not None:
-        seed_budget.check_time(store, exhibit, planned.cells, deadline_s)
+        seed_budget.check_time(store, exhibit, planned.cells, options.deadline_s)
     ran = any(store.status(identity.key(cell)) not in FINAL for cell in planned.cells)
     if ran:  # the server's imports take seconds of one core, and so do the report's
         forkserver.begin(forkserver.preload(cell.model.family for cell in planned.cells))
         report.load(exhibit)
-    settings: dict[str, Any] = {**vars(options), "role": exhibit.sets, "seconds": dry_run.seconds(store)}
-    code, planned = rounds.run(planned, blocks, deadline_s, **settings, name=name)
+    code, planned = rounds.run(planned, blocks, options)
     if most is not None and code != rounds.STOPPED:
-        deadline = None if deadline_s is None else started + deadline_s
-        loop = until_decided.Loop(exhibit, blocks, store, name, options, settings, most, deadline, deadline_s)
+        deadline = None if options.deadline_s is None else started + options.deadline_s
+        loop = until_decided.Loop(exhibit, blocks, store, options, most, deadline)
         return until_decided.run(loop, planned.cells, code, ran)
-    if most is not None or until_decided.before(store, name):
+    if most is not None or until_decided.before(store, options.name):
         return until_decided.with_present(exhibit, blocks, store, planned.cells), code
     return planned.cells, code
 

@@ -13,9 +13,11 @@ import argparse
 import contextlib
 import json
 import sys
+from dataclasses import replace
 
 from harness.cli import command_line, record_text, request
 from harness.cli.commands.show import look
+from harness.config.launchers import Launcher
 from harness.errors import UsageError
 from harness.execution import sweep
 from harness.experiments.grids import grid, parent_order
@@ -41,7 +43,7 @@ def main(arguments: argparse.Namespace) -> int:
     if len(wanted) != 1:
         raise UsageError(f"run takes one cell and these choices are {len(wanted)}: use `deltabench sweep`.")
     with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
-        code = sweep.run_cells(planned, **{**vars(options), "launcher": options.launcher or "basic"})
+        code = sweep.run_cells(planned, replace(options, launcher=options.launcher or Launcher("basic")))
     store, key = Store(options.runtime.store), identity.key(wanted[0])
     record = store.read(key)
     if arguments.json:

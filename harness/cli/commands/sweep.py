@@ -35,6 +35,7 @@ import contextlib
 import json
 import sys
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from harness.analysis import cell_rows
@@ -75,9 +76,9 @@ def main(arguments: argparse.Namespace) -> int:
     with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
         planned = rate_tuning.expand(blocks, store, holes=True, spent=())
         print("".join(f"{line}\n" for line in partial_fields.notes(given.block)), end="")
-        settings: dict[str, Any] = {**vars(options), "name": name, "seconds": dry_run.seconds(store)}
+        timed = replace(options, name=name, deadline_s=deadline_s, seconds=dry_run.seconds(store))
         try:
-            code, planned = rounds.run(planned, blocks, deadline_s, **settings)
+            code, planned = rounds.run(planned, blocks, timed)
         except Halted as error:
             code, halted = 1, error
     store, choice = Store(options.runtime.store), cell_choice.of_cells(name, planned.cells, blocks)

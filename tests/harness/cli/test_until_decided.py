@@ -15,6 +15,7 @@ from harness.cli.commands import check, reproduce
 from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.execution import sweep
+from harness.execution.sweep_plan import SweepOptions
 from harness.experiments import exhibits
 from harness.store import archive, identity, requested_grids
 from harness.store.store import Store
@@ -40,12 +41,12 @@ class Bench:
         self.store, self.options, self.batches = Store(path / "store"), options, list[list[Cell]]()
         self.stop_after: int | None = None
 
-    def run_cells(self, many: Sequence[Cell], *_: Any, name: str = "", **__: Any) -> int:
+    def run_cells(self, many: Sequence[Cell], options: SweepOptions, *_: Any) -> int:
         todo = [cell for cell in many if self.store.status(identity.key(cell)) != "done"]
         self.batches.append(todo[: self.stop_after])
         for cell in self.batches[-1]:
             self.finish(cell)
-        requested_grids.note(self.store, requested_grids.of(name, many))
+        requested_grids.note(self.store, requested_grids.of(options.name, many))
         return 130 if len(self.batches[-1]) < len(todo) else 0
 
     def finish(self, cell: Cell) -> None:

@@ -35,6 +35,7 @@ from harness.processes import gpu_leases
 from harness.processes import forkserver
 from harness.execution import launch
 from harness.execution import sweep
+from harness.execution.sweep_plan import SweepOptions
 from harness.config.schema import Runtime
 from harness.config.launchers import Launcher
 from harness.store.store import Store
@@ -45,7 +46,8 @@ gpu_leases.usable = lambda: tuple(said["devices"])
 store = Store(sys.argv[1])
 many = sorted((store.cell(key) for key in store.keys()), key=lambda cell: cell.method.name)
 launcher = Launcher(said["launcher"], said["fields"])
-sys.exit(sweep.run_cells(many, Runtime(store=sys.argv[1]), launcher, entry="stubs:run", check="stubs:fine"))
+options = SweepOptions(Runtime(store=sys.argv[1]), launcher, entry="stubs:run", check="stubs:fine")
+sys.exit(sweep.run_cells(many, options))
 """
 
 

@@ -17,7 +17,9 @@ from harness.store.store import Store
 SCRIPT = """
 import random, sys
 from harness.processes import forkserver
+from harness.config.launchers import Launcher
 from harness.execution import sweep
+from harness.execution.sweep_plan import SweepOptions
 from harness.config.schema import Runtime
 from harness.store.store import Store
 forkserver.preload = lambda families: ("stubs",)
@@ -26,7 +28,8 @@ many = sorted((store.cell(key) for key in store.keys()), key=lambda cell: (cell.
 if sys.argv[2] != "0":
     random.Random(sys.argv[2]).shuffle(many)
 runtime = Runtime(store=sys.argv[1])
-sys.exit(sweep.run_cells(many, runtime, "basic", entry="stubs:run", check="stubs:fine", name="all"))
+options = SweepOptions(runtime, Launcher("basic"), entry="stubs:run", check="stubs:fine", name="all")
+sys.exit(sweep.run_cells(many, options))
 """
 
 
@@ -84,7 +87,9 @@ def test_a_result_whose_process_still_holds_the_cell_is_waited_for(
 HOSTILE = """
 import os, random, regex, runpy, selectors, socket, sys, tempfile
 from harness.processes import forkserver
+from harness.config.launchers import Launcher
 from harness.execution import sweep
+from harness.execution.sweep_plan import SweepOptions
 os.chdir(sys.argv[2])
 assert "" in sys.path
 from harness.config.schema import Runtime
@@ -92,8 +97,8 @@ from harness.store.store import Store
 forkserver.preload = lambda families: ()
 store = Store(sys.argv[1])
 runtime = Runtime(store=sys.argv[1])
-sys.exit(sweep.run_cells([store.cell(key) for key in store.keys()], runtime, "joblib", jobs=2, entry="stubs:run",
-    check="stubs:fine"))
+options = SweepOptions(runtime, Launcher("joblib"), 2, entry="stubs:run", check="stubs:fine")
+sys.exit(sweep.run_cells([store.cell(key) for key in store.keys()], options))
 """
 
 

@@ -9,6 +9,7 @@ from harness.cli import cell_choice, table_output
 from harness.config.schema import Runtime
 from harness.errors import UsageError
 from harness.execution import rounds, sweep
+from harness.execution.sweep_plan import SweepOptions
 from harness.experiments.grids.blocks import RATE, USUAL_SEED
 from harness.experiments.rates import rate_tuning
 from harness.store import identity, requested_grids
@@ -25,13 +26,13 @@ class Sweeps:
         self.store, self.score, self.stop_after = store, score, stop_after
         self.calls = []
 
-    def __call__(self, many, beside=(), **settings):
-        todo = [cell for cell in many if sweep.exit_code(self.store, [cell]) or settings["rerun"]]
+    def __call__(self, many, options, holes=(), beside=()):
+        todo = [cell for cell in many if sweep.exit_code(self.store, [cell]) or options.rerun]
         for cell in todo:
             outcome = self.score(cell.method.name, cell.recipe.learning_rate)
             finish(self.store, cell, outcome)
-        self.calls.append({**settings, "cells": many, "beside": beside, "todo": todo})
-        requested_grids.note(self.store, requested_grids.of(settings["name"], [*beside, *many]))
+        self.calls.append({**vars(options), "holes": holes, "cells": many, "beside": beside, "todo": todo})
+        requested_grids.note(self.store, requested_grids.of(options.name, [*beside, *many]))
         return 130 if len(self.calls) == self.stop_after else sweep.exit_code(self.store, many)
 
 
@@ -62,14 +63,8 @@ def run(tmp_path, monkeypatch):
         sweeps = Sweeps(store, score, stop_after)
         monkeypatch.setattr(sweep, "run_cells", sweeps)
         planned = rate_tuning.expand([block], store, holes=True, spent=())
-        given = {
-            "runtime": Runtime(store=str(store.path), probe=probe),
-            "name": "grid",
-            "rerun": (),
-            "unprobed": (),
-            **settings,
-        }
-        code, planned = rounds.run(planned, [block], **given)
+        options = SweepOptions(Runtime(store=str(store.path), probe=probe), name="grid", **settings)
+        code, planned = rounds.run(planned, [block], options)
         return code, planned, sweeps.calls, store
 
     return do
@@ -79,7 +74,7 @@ def test_trials_run_before_the_reported_cells_whose_records_have_the_path(run, c
     code, _, calls, store = run(top(1e-2))
     assert code == 0
     assert [len(call["todo"]) for call in calls] == [6, 3, 2, 4]
-    assert [call.get("role") for call in calls] == ["validation"] * 3 + [None]
+    assert [call["role"] for call in calls] == ["validation"] * 3 + ["test"]
     assert all(call["unprobed"] == {USUAL_SEED} for call in calls)
     assert [len(call["beside"]) for call in calls] == [0, 6, 9, 11]
     [noted] = requested_grids.noted(store)
@@ -167,7 +162,7 @@ def test_cells_that_run_again_do_so_once(run):
 def test_a_sweep_without_a_search_is_one_round(run):
     _, _, calls, _ = run(top(1e-2), {**BLOCK, RATE: {"lora": 1e-3, "default": 3e-3}})
     assert [len(call["todo"]) for call in calls] == [4]
-    assert calls[0].get("role") is None
+    assert calls[0]["role"] == "test"
 
 
 def test_a_grid_of_which_nothing_can_run_is_refused(run):

@@ -8,14 +8,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.config import compose
+from harness.config.launchers import Launcher
 from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError
 from harness.execution import launch, sweep
 from harness.execution.expected_times import Estimate
+from harness.execution.sweep_plan import SweepOptions
 from harness.processes import forkserver
 from harness.store import identity, lease, requested_grids
 from harness.store.store import Store
@@ -28,9 +31,10 @@ Runs = Callable[[], list[str]]
 def drain(store: Store, stubbed: None) -> Callable[..., int]:
     """`sweep.run_cells` on stub cells, without torch."""
 
-    def drain(many: Sequence[Cell], check: str = "stubs:fine", **options: object) -> int:
-        options = {"launcher": "basic", **options}
-        return sweep.run_cells(many, Runtime(store=str(store.path)), entry="stubs:run", check=check, **options)  # type: ignore[arg-type]
+    def drain(many: Sequence[Cell], beside: Sequence[Cell] = (), check: str = "stubs:fine", **options: object) -> int:
+        given: dict[str, Any] = {"launcher": Launcher("basic"), **options}
+        runtime = Runtime(store=str(store.path))
+        return sweep.run_cells(many, SweepOptions(runtime, entry="stubs:run", check=check, **given), beside=beside)
 
     return drain
 
@@ -187,7 +191,7 @@ def test_joblib_runs_each_cell_once(
     many = [cell(method, seed) for seed in range(3) for method in ("nap", "error")]
     lent = (*compose.SAFE_PATH, *compose.RAY)
     before = [os.environ.get(name) for name in lent]
-    assert drain(many, launcher="joblib", jobs=2) == 1
+    assert drain(many, launcher=Launcher("joblib"), jobs=2) == 1
     assert [os.environ.get(name) for name in lent] == before, "what the workers inherit is lent to them"
     assert sorted(runs()) == sorted(f"{one.method.name}-{one.seed}" for one in many)
     beside = [record["time"]["cells_beside"] for record in store.records()]
@@ -201,11 +205,14 @@ from harness.processes import forkserver
 from harness.execution import launch, sweep
 from harness.execution.expected_times import Estimate
 from harness.config.schema import Runtime
+from harness.config.launchers import Launcher
+from harness.execution.sweep_plan import SweepOptions
 from harness.store.store import Store
 forkserver.preload = lambda families: ("stubs",)
 store, launcher = Store(sys.argv[1]), sys.argv[2]
 many = sorted((store.cell(key) for key in store.keys()), key=lambda cell: cell.method.name)
-sys.exit(sweep.run_cells(many, Runtime(store=sys.argv[1]), launcher, 2, entry="stubs:run", check="stubs:fine"))
+options = SweepOptions(Runtime(store=sys.argv[1]), Launcher(launcher), 2, entry="stubs:run", check="stubs:fine")
+sys.exit(sweep.run_cells(many, options))
 """
 
 

@@ -122,13 +122,13 @@ def test_a_sweep_notes_what_it_skips(
     store: Store, stubbed: None, cell: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
     unmade = Hole("none", "stub", "stub", UsageError("no such rows"), 2)
-    options: dict[str, Any] = {"launcher": "basic", "entry": "stubs:run", "check": "stubs:fine", "name": "mine"}
-    runtime = Runtime(store=str(store.path))
+    stub = SweepOptions(Runtime(store=str(store.path)), Launcher("basic"), entry="stubs:run", check="stubs:fine")
+    options = replace(stub, name="mine")
     with pytest.raises(Impossible):
-        sweep.run_cells([cell()], runtime, holes=[unmade], **options)
+        sweep.run_cells([cell()], options, [unmade])
     assert not store.path.exists()
     for _ in range(2):  # once more where nothing is left to do
-        assert sweep.run_cells([cell()], runtime, holes=[unmade], skip_impossible=True, **options) == 0
+        assert sweep.run_cells([cell()], replace(options, skip_impossible=True), [unmade]) == 0
         assert "none × stub × stub (2 cells): no such rows" in capsys.readouterr().out
     [grid] = requested_grids.noted(store)
     assert [(gap.cells, gap.reason) for gap in grid.gaps] == [(2, "no such rows")]

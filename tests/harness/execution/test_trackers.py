@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from harness.cli import dispatch
+from harness.config.launchers import Launcher
 from harness.config.schema import Cell, Runtime
 from harness.execution import sweep
+from harness.execution.sweep_plan import SweepOptions
 from harness.execution.trackers import follower
 from harness.store import identity
 from harness.store.store import Store
@@ -49,9 +51,13 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
     return kept
 
 
+def _options(runtime: Runtime) -> SweepOptions:
+    return SweepOptions(runtime, Launcher("basic"), entry="stubs:run", check="stubs:fine")
+
+
 def _drain(many: list[Cell], store: Store) -> int:
     runtime = Runtime(store=str(store.path), tracker="tensorboard", retry=0)
-    return sweep.run_cells(many, runtime, "basic", entry="stubs:run", check="stubs:fine")
+    return sweep.run_cells(many, _options(runtime))
 
 
 def test_every_row_of_every_attempt_arrives_once(memory: Memory, store: Store, cell: Make, stubbed: None) -> None:
@@ -102,7 +108,7 @@ def test_the_real_ones(
     for name in ("WANDB_MODE", "MLFLOW_TRACKING_URI", "WANDB_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     runtime = Runtime(store=str(store.path), tracker=tracker)
-    assert sweep.run_cells([cell("good")], runtime, "basic", entry="stubs:run", check="stubs:fine") == 0
+    assert sweep.run_cells([cell("good")], _options(runtime)) == 0
     kept = [path for path in (store.path / "tracking" / tracker).rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in kept) > 100
     if tracker == "tensorboard":

@@ -18,6 +18,7 @@ import pytest
 from harness.cli import dispatch
 from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError
+from harness.execution.sweep_plan import SweepOptions
 from harness.probes import registry as probes
 from harness.probes.judging import chat_client, grading, reply_cache
 from harness.probes.judging.answers import StoredAnswers
@@ -386,13 +387,14 @@ def test_seeds_that_stand_in_no_table_are_not_judged(
 
     made = [cell("good", seed) for seed in (0, 200)]
     keys = [finished(store, one, ANSWERS, monkeypatch) for one in made]
-    assert sweep.run_cells(made, Runtime(store=str(store.path), probe="judge"), unprobed={200}) == 0
+    options = SweepOptions(Runtime(store=str(store.path), probe="judge"), unprobed={200})
+    assert sweep.run_cells(made, options) == 0
     assert [probes.result(store.read(key) or {}, "judge") is None for key in keys] == [False, True]
     assert len(stub.asked) == len(ANSWERS)
     monkeypatch.delenv(chat_client.URL)
-    assert sweep.run_cells(made, Runtime(store=str(store.path), probe="judge"), unprobed={200}) == 0
+    assert sweep.run_cells(made, options) == 0
     with pytest.raises(UsageError, match=chat_client.URL):  # before the cells that only choose are trained
-        sweep.run_cells(made[1:], Runtime(store=str(store.path), probe="judge"), unprobed={200})
+        sweep.run_cells(made[1:], options)
 
 
 def test_answers_that_are_no_texts_are_not_judged(
@@ -415,7 +417,7 @@ def test_without_a_judge_nothing_is_started(
     from harness.execution import sweep
 
     with pytest.raises(UsageError, match="DELTABENCH_JUDGE_URL"):
-        sweep.run_cells([cell("good")], Runtime(store=str(store.path), probe="judge"))
+        sweep.run_cells([cell("good")], SweepOptions(Runtime(store=str(store.path), probe="judge")))
     assert not store.path.exists()
     key, other = (finished(store, cell("good", seed), ANSWERS, monkeypatch) for seed in (0, 1))
     for verb in (["judge", key[:12]], ["judge", key, other], ["probe", key, "judge"], ["probe", key, "judge_pairs"]):

@@ -5,21 +5,28 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.cli import dispatch
+from harness.config.launchers import Launcher
 from harness.config.schema import Cell, Runtime
 from harness.errors import Halted, UsageError
 from harness.execution import sweep
+from harness.execution.sweep_plan import SweepOptions
 from harness.files import atomic_files, plain_files
 from harness.store import identity, lease
 from harness.store.store import SCHEMA, Store
 
 Make = Callable[..., Cell]
 Call = Callable[..., tuple[int, str, str]]
+
+
+def _options(store: Store) -> SweepOptions:
+    return SweepOptions(Runtime(store=str(store.path)), Launcher("basic"), check="stubs:fine")
 
 
 def _mount(*words: str) -> bool:
@@ -123,7 +130,7 @@ def test_a_finished_grid_of_a_read_only_store_is_nothing_left_to_do(
         _put(store, one)
     before = _all(store.path)
     monkeypatch.setattr("harness.store.store._protected", True)
-    assert sweep.run_cells(many, Runtime(store=str(store.path)), name="mine") == 0
+    assert sweep.run_cells(many, SweepOptions(Runtime(store=str(store.path)), name="mine")) == 0
     assert "nothing left to do" in capsys.readouterr().out
     assert _all(store.path) == before
 
@@ -136,8 +143,8 @@ def test_a_full_disk_stops_the_sweep_and_room_lets_it_go_on(
     (tmp_path / "full").touch()
 
     def drain() -> int:
-        options: dict[str, Any] = {"launcher": "basic", "entry": "disk_stubs:run", "check": "stubs:fine"}
-        return sweep.run_cells(many, Runtime(store=str(store.path), retry=0), **options)
+        runtime = Runtime(store=str(store.path), retry=0)
+        return sweep.run_cells(many, replace(_options(store), runtime=runtime, entry="disk_stubs:run"))
 
     with pytest.raises(Halted) as full:
         drain()
@@ -164,7 +171,7 @@ def test_a_full_disk_before_anything_is_a_sentence(small: Path, cell: Make, stub
         while file.write(b"x" * 4096):
             pass
     with pytest.raises(UsageError, match="No space left"):
-        sweep.run_cells([cell()], Runtime(store=str(small / "store")), launcher="basic", check="stubs:fine")
+        sweep.run_cells([cell()], _options(Store(small / "store")))
     assert Store(small / "store").quarantined == []
 
 
@@ -232,7 +239,7 @@ def test_a_worker_that_cannot_write_is_not_lost_and_nobody_has_interrupted_the_s
     with pytest.raises(
         Halted, match=rf"store=.*: it cannot be written \({os.strerror(code)}\)\. .* \(1 cell: 1 missing"
     ):
-        sweep.run_cells([cell()], Runtime(store=str(store.path)), launcher="basic", check="stubs:fine")
+        sweep.run_cells([cell()], _options(store))
     assert len(passes) == 1
     monkeypatch.setattr(dispatch, "_dispatch", lambda _: (_ for _ in ()).throw(Halted("store=x: it is full")))
     assert call("sweep") == (1, "", "deltabench: store=x: it is full\n")
@@ -249,7 +256,7 @@ def test_passes_that_lose_their_workers_are_no_interruption(
 
     monkeypatch.setattr(Store, "begin", broken)
     with pytest.raises(Halted, match=r"no cell ended in 3 passes in a row.*same command resumes"):
-        sweep.run_cells([cell()], Runtime(store=str(store.path)), launcher="basic", check="stubs:fine")
+        sweep.run_cells([cell()], _options(store))
     assert "the disk failed: OSError: [Errno 5] Input/output error" in capsys.readouterr().err
 
 

@@ -11,9 +11,11 @@ import torch
 from safetensors.torch import save_file
 
 from harness.cli import command_line
+from harness.config.launchers import Launcher
 from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError
 from harness.execution import sweep
+from harness.execution.sweep_plan import SweepOptions
 from harness.experiments.grids import grid, parent_order
 from harness.experiments.rerun_command import command
 from harness.run import run
@@ -120,7 +122,9 @@ def test_a_method_that_builds_on_others_needs_them_and_they_must_be_kept() -> No
 
 
 def _drain(many: list[Cell], store: Store, launcher: str = "basic") -> int:
-    return sweep.run_cells(many, Runtime(store=str(store.path)), launcher, 2, entry="stubs:run", check="stubs:fine")
+    runtime = Runtime(store=str(store.path))
+    options = SweepOptions(runtime, Launcher(launcher), 2, entry="stubs:run", check="stubs:fine")
+    return sweep.run_cells(many, options)
 
 
 def _keep(store: Store, cell: Cell) -> None:
