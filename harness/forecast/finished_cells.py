@@ -178,18 +178,20 @@ def _is_sound(sample: Sample) -> bool:
 
 
 def _sample(record: Mapping[str, Any]) -> Sample | None:
-    """Return a record as a sample. Where it does not divide its time, all of it counts as training."""
+    """Return a record as a sample. Where it does not divide its time, all of it counts as training, or as evaluation
+    where nothing trains.
+    """
     clock = record.get("time") or {}
     wall = clock.get("wall_s")
     if record.get("status") != "done" or not isinstance(wall, int | float):
         return None
     train, evaluate = (float(clock.get(name) or 0.0) for name in ("train_s", "evaluate_s"))
-    if not train + evaluate:
-        train = float(wall)
     cell, reading = record["cell"], cell_work.read(record)
     work = cell_work.of(cell, reading)
     if clock.get("steps") is not None:
         work = replace(work, steps=int(clock["steps"]))
+    if not train + evaluate:
+        train, evaluate = (float(wall), 0.0) if work.steps else (0.0, float(wall))
     ended = str((record.get("provenance") or {}).get("ended") or "")
     rest, beside = max(0.0, wall - train - evaluate), clock.get("cells_beside") or 0
     key = cell_work.reading_of(cell)

@@ -169,6 +169,9 @@ def test_a_record_that_does_not_divide_its_time_counts_as_training() -> None:
     assert found is not None
     assert (found.train_s, found.evaluate_s, found.rest_s, found.work.steps) == (7.0, 0.0, 0.0, 10)
     assert sample_of({**record, "status": "oom"}) is None
+    bare = sample_of({**record, "cell": {**record["cell"], "method": {"name": "none"}}})
+    assert bare is not None
+    assert (bare.train_s, bare.evaluate_s, bare.work.steps) == (0.0, 7.0, 0)
 
 
 def _samples(path: Any) -> list[Sample]:
