@@ -43,9 +43,11 @@ def reshape(exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen, added: Ch
     shaped, notes = [dict(block) for block in blocks], []
     for axis, wanted in added.items():
         shaped = _add(exhibit, shaped, axis, wanted)
+        notes += _unreported(exhibit, wanted, "+") if axis == "seed" else []
     if TUNED in chosen.get(RATE, ()) or TUNING_SEED in chosen:
-        shaped, chosen = _searching(exhibit, shaped, chosen), _without_search(chosen)
-    tuning = exhibit.tuning_seeds()
+        shaped, chosen, line = _searching(exhibit, shaped, chosen)
+        notes += line
+    tuning = searched(exhibit, shaped).tuning_seeds()
     for axis, given in chosen.items():
         wanted = distinct([*given, *added.get(axis, [])])
         # The seeds on which rates are tried are none of those that a seed is given for.
@@ -55,14 +57,15 @@ def reshape(exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen, added: Ch
         matching = [value for value in present if any(_matches(value, want) for want in wanted)]
         if axis == RATE and CHOSEN not in wanted and given_rates.choose(shaped):
             shaped = [dict(block) for block in given_rates.at(shaped, wanted, tuning)]
-            notes += _rates(wanted, present, given_rates.tried_on(shaped, tuning))
+            notes += _rates(shaped, wanted, present, given_rates.tried_on(shaped, tuning))
         elif present and all(any(_matches(value, want) for value in present) for want in wanted):
             shaped = _keep(shaped, axis, matching)
+            shaped = list(map(_with_own_fields, shaped)) if axis == "method" else shaped
         elif axis == "method":
             named = ",".join(name for want in wanted for name in options.match("method", str(want)))
             raise UsageError(f"method={named}: not in exhibit {exhibit.name}; +method={named} adds it.")
         else:
-            shaped = _set(shaped, axis, wanted)
+            shaped = _set(exhibit, shaped, axis, wanted)
             notes.append(_replaced(axis, wanted, present))
             notes += _unreported(exhibit, wanted) if axis == "seed" else []
         if not shaped:
@@ -77,54 +80,71 @@ def _replaced(axis: str, wanted: Sequence[Any], present: Sequence[Any]) -> str:
     return f"{axis} is {now}{f', instead of {was}' if present else ''}"
 
 
-def _rates(wanted: Sequence[Any], present: Sequence[Any], seeds: Sequence[int]) -> list[str]:
+def _rates(blocks: Sequence[Block], wanted: Sequence[Any], present: Sequence[Any], seeds: Sequence[int]) -> list[str]:
     """Return what is said of the rates that replace a search or a choice. seeds: those on which they are tried."""
-    tried = f"these rates are tried on seed {_text(seeds)}, and the best one of each arm is reported"
-    return [_replaced(RATE, wanted, present), *([tried] if seeds else [])]
+    own = distinct([rate for block in blocks for rate in values(block, RATE) if rate not in (*wanted, CHOSEN)])
+    lines = [_replaced(RATE, wanted, [rate for rate in present if rate not in own])]
+    if seeds:
+        lines.append(f"these rates are tried on seed {_text(seeds)}, and the best one of each arm is reported")
+    return [*lines, *([f"cells at a rate of their own keep it: {_text(own)}"] if own else [])]
 
 
 def searched(exhibit: Exhibit, blocks: Sequence[Block]) -> Exhibit:
     """Return the exhibit, which also knows the seeds on which these blocks search for rates, as no table reports them.
 
-    An exhibit whose own blocks search, or none of whose blocks do, stays as it is.
+    An exhibit that knows them already stays as it is.
     """
-    blocks = [block for block in blocks if TUNED in values(block, RATE)]
-    return replace(exhibit, grids={**exhibit.grids, "searched": tuple(blocks)}) if blocks else exhibit
+    known = exhibit.tuning_seeds()
+    fresh = given_rates.choose(blocks) and any(
+        len(values(block, RATE)) > 1 and not set(values(block, "seed")) <= known for block in blocks
+    )
+    rated = [block for block in blocks if TUNED in values(block, RATE) or (fresh and RATE in block)]
+    return replace(exhibit, grids={**exhibit.grids, "searched": tuple(rated)}) if rated else exhibit
 
 
-def _searching(exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen) -> list[dict[str, Any]]:
-    """Return the blocks at the rate TUNED, without those that only try rates for others."""
-    if list(chosen.get(RATE, ())) != [TUNED]:
-        given = " ".join(words({name: chosen[name] for name in (RATE, TUNING_SEED) if name in chosen}))
+def _searching(
+    exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen
+) -> tuple[list[dict[str, Any]], Chosen, list[str]]:
+    """Return the blocks at the rate TUNED, the choices that are left, and what is said of it.
+
+    Blocks that only try rates for others fall away. Several given rates are left, to be tried on the tuning seeds.
+    """
+    rates, present = list(chosen.get(RATE, ())), _present(blocks, RATE)
+    several = len(rates) > 1 and TUNED not in rates
+    given = " ".join(words({name: chosen[name] for name in (RATE, TUNING_SEED) if name in chosen}))
+    if not several and rates != [TUNED] and (rates or TUNED not in present):
         raise UsageError(
-            f"{given}: a search for the rates of exhibit {exhibit.name} is {RATE}={TUNED} without other rates, and "
-            f"{TUNING_SEED} is the seed of its trials."
+            f"{given}: {TUNING_SEED} is the seed on which rates are tried, and exhibit {exhibit.name} tries none like "
+            f"this; give {RATE}={TUNED} without other rates, or several rates without {TUNED}."
         )
     if exhibit.sets == "validation":
         raise UsageError(
-            f"{RATE}={TUNED}: exhibit {exhibit.name} compares the same rates on all of its tasks, and a search tries "
-            f"others on each; leave {RATE} out, or give a list of rates."
+            f"{given}: exhibit {exhibit.name} compares the same rates on all of its tasks, and others "
+            f"would be tried on each; leave {RATE} and {TUNING_SEED} out, or give a list of rates alone."
         )
     tuning = exhibit.tuning_seeds() | exhibit.declared_tuning
     seeds = list(chosen.get(TUNING_SEED, ())) or sorted(tuning) or [USUAL_SEED]
     fresh = [{**block, "seed": [seed for seed in values(block, "seed") if seed not in tuning]} for block in blocks]
-    return [{**block, RATE: [TUNED], TUNING_SEED: seeds} for block in fresh if block["seed"]]
+    shaped = [{**block, RATE: [TUNED], TUNING_SEED: seeds} for block in fresh if block["seed"]]
+    left = {axis: wanted for axis, wanted in chosen.items() if axis != TUNING_SEED and (axis != RATE or several)}
+    others = [rate for rate in present if rate != TUNED]
+    said = [_replaced(RATE, [TUNED], others)] if rates == [TUNED] and others else []
+    return shaped, left, said
 
 
-def _unreported(exhibit: Exhibit, seeds: Sequence[int]) -> list[str]:
-    """Return a line per given seed that no table reports. Raise UsageError where no other seed is given."""
+def _unreported(exhibit: Exhibit, seeds: Sequence[int], sign: str = "") -> list[str]:
+    """Return a line per given seed that no table reports. Raise UsageError where no other seed is given.
+
+    sign: before the word of the command line.
+    """
     choosing = exhibit.tuning_seeds()
     alone = [seed for seed in seeds if seed in choosing]
     if len(alone) == len(seeds):
         raise UsageError(
-            f"seed={_text(seeds)}: exhibit {exhibit.name} only chooses learning rates on this seed, and reports no "
-            f"score of it; give others, such as seed={next(seed for seed in count() if seed not in choosing)}."
+            f"{sign}seed={_text(seeds)}: exhibit {exhibit.name} only chooses learning rates on this seed, and reports "
+            f"no score of it; give others, such as {sign}seed={next(seed for seed in count() if seed not in choosing)}."
         )
     return [f"seed {seed} only chooses learning rates, and no table reports it" for seed in alone]
-
-
-def _without_search(chosen: Chosen) -> Chosen:
-    return {axis: wanted for axis, wanted in chosen.items() if axis not in (RATE, TUNING_SEED)}
 
 
 def label(scale: str, chosen: Chosen, added: Chosen) -> str:
@@ -170,10 +190,20 @@ def _keep(blocks: Sequence[Block], axis: str, matching: Sequence[Any]) -> list[d
     return shaped
 
 
-def _set(blocks: Sequence[Block], axis: str, wanted: list[Any]) -> list[dict[str, Any]]:
+def _with_own_fields(block: Block) -> dict[str, Any]:
+    """Return a block without the fields that none of its methods has: those that are left may not have them."""
+    return {axis: value for axis, value in block.items() if not axis.startswith("method.") or _takes(block, axis)}
+
+
+def _set(exhibit: Exhibit, blocks: Sequence[Block], axis: str, wanted: list[Any]) -> list[dict[str, Any]]:
     """Set the axis in the blocks that sweep it, or else in every block that can take the field."""
     swept = any(axis in block for block in blocks)
     takes = [axis in block if swept else _takes(block, axis) for block in blocks]
+    if not any(takes) and axis == RATE:
+        raise UsageError(
+            f"{RATE}={_text(wanted)}: nothing trains in the cells of exhibit {exhibit.name} but in those that they "
+            f"build on, which have rates of their own; leave {RATE} out."
+        )
     if not any(takes):
         raise UsageError(f"{axis}: none of the methods here has such a field.")
     return [{**block, axis: wanted} if take else dict(block) for block, take in zip(blocks, takes, strict=True)]
@@ -181,14 +211,25 @@ def _set(blocks: Sequence[Block], axis: str, wanted: list[Any]) -> list[dict[str
 
 def _takes(block: Block, axis: str) -> bool:
     group, _, field = axis.partition(".")
+    known = methods.catalogue()
+    if axis == RATE:
+        return not all(name in known and known[name].evaluation_only for name in _present([block], "method"))
     if group != "method":
         return True
-    known = methods.catalogue()
     return any(field in known[name].fields for name in _present([block], "method") if name in known)
 
 
 def _add(exhibit: Exhibit, blocks: Sequence[Block], axis: str, wanted: list[Any]) -> list[dict[str, Any]]:
-    """Add a method to the blocks of compared methods, and not to those of floor and ceiling alone."""
+    """Add a method to the blocks of compared methods, and not to those of floor and ceiling alone; a seed to those that
+    are reported.
+    """
+    if axis == "seed":
+        tuning = exhibit.tuning_seeds()
+        tries = [given_rates.tries_only(block, tuning) for block in blocks]
+        return [
+            dict(block) if only else {**block, axis: distinct([*values(block, axis), *wanted])}
+            for block, only in zip(blocks, tries, strict=True)
+        ]
     roles = {exhibit.floor, exhibit.ceiling}
     joins = [axis != "method" or bool(set(_present([block], axis)) - roles) for block in blocks]
     joins = [join and axis in block for join, block in zip(joins, blocks, strict=True)]

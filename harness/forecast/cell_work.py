@@ -20,8 +20,7 @@ from harness.config.schema import Cell, ModelConfig, RecipeConfig
 from harness.errors import UsageError
 from harness.files import plain_files, strict_json
 from harness.models import weight_files
-from harness.training.objectives.registry import has_head
-from methods import registry as methods
+from harness.training.objectives.registry import trains_nothing
 from tasks import registry as tasks
 
 LAUNCH = 1e8
@@ -98,9 +97,9 @@ def of(cell: Mapping[str, Any], reading: Reading) -> Work:
     """Return the work of a cell, given as JSON."""
     recipe, task = cell["recipe"], cell["task"]["name"]
     steps, period = int(recipe.get("steps") or 0), int(recipe.get("evaluate_every") or 1)
-    known, method = tasks.catalogue().get(task), methods.catalogue().get(cell["method"]["name"])
-    if method is not None and method.only_head and not has_head(cell["objective"]):
-        steps = 0  # nothing trains
+    known = tasks.catalogue().get(task)
+    if trains_nothing(cell["method"]["name"], cell["objective"]):
+        steps = 0
     return Work(
         method=cell["method"]["name"],
         fields=strict_json.encode(dict(cell["method"]), sort_keys=True).decode(),

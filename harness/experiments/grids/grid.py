@@ -26,7 +26,7 @@ from harness.experiments.grids.declared_types import DERIVED, settable, synonyms
 from harness.experiments.grids.declared_types import seed as seed_of
 from harness.experiments.grids.holes import Hole
 from harness.store import identity
-from harness.training.objectives.registry import Reading
+from harness.training.objectives.registry import Reading, trains_nothing
 from harness.training.objectives.registry import check as check_objective
 from methods import registry as methods
 from tasks import registry as tasks
@@ -144,6 +144,7 @@ class _Plan:
         axis_choices.check_one_name_each({name: composed["task", name]["name"] for name in self.names["task"]})
         models, chosen = (self._choices(axis) for axis in ("model", "method"))
         changes = list(axis_choices.products(self.fields["recipe"]))
+        first = changes[0].get("learning_rate")
         able = [method.name for method in chosen if method.value]
         recipe_choices.check_some(self.recipes or self.model_recipes(), able, changes)
         data = self._choices("task")  # last, because rows may come from the network
@@ -154,6 +155,8 @@ class _Plan:
                 yield Hole(method.name, model.name, task.name, error, number)
                 continue
             for name, objective, change in product(recipes, self._objectives(model.value), changes):
+                if trains_nothing(method.name, objective) and change.get("learning_rate") != first:
+                    continue  # the same result at every rate
                 try:
                     recipe = self._recipe(name, change, method.value.name)
                     made = self._seeds(method.value, model.value, task.value, objective, recipe)

@@ -7,8 +7,7 @@ from typing import Any
 from harness.config.schema import Cell
 from harness.experiments.grids import grid, parent_order
 from harness.store import identity
-from harness.training.objectives.registry import has_head
-from methods import registry as methods
+from harness.training.objectives.registry import trains_nothing
 
 
 def of_each(many: Sequence[Cell]) -> dict[str, str]:
@@ -28,8 +27,7 @@ def of_each(many: Sequence[Cell]) -> dict[str, str]:
 
 def trains(cell: Cell) -> bool:
     """Return whether anything of a cell trains."""
-    bare = methods.find(cell.method.name).only_head and not has_head(cell.objective)
-    return cell.recipe.steps > 0 and not bare
+    return cell.recipe.steps > 0 and not trains_nothing(cell.method.name, cell.objective)
 
 
 def each_once(many: Iterable[Cell]) -> list[Cell]:

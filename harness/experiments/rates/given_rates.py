@@ -32,7 +32,8 @@ def tries_only(block: Block, tuning_seeds: Collection[int]) -> bool:
 
 
 def at(blocks: Sequence[Block], rates: Sequence[Any], tuning_seeds: Collection[int]) -> list[Block]:
-    """Return the blocks at other rates: one is that of all their cells, and several are tried on the tuning seeds.
+    """Return the blocks at other rates: one is that of all their cells, and several are tried on the tuning seeds for
+    the blocks whose rate is searched for or chosen; others keep theirs.
 
     Parents follow where the block was searched for, or where they were at a chosen rate. Raise UsageError where several
     rates cannot be tried.
@@ -64,7 +65,7 @@ def _at_one(block: Block, rate: Any) -> Block:
 def _at_several(block: Block, rates: Sequence[Any]) -> list[Block]:
     """Return the blocks that try these rates and report the best one, for a block that searched for its rate."""
     if TUNED not in values(block, RATE):
-        return [block if _is_open(block) or RATE not in block else {**block, RATE: list(rates)}]
+        return [block]
     if _parents(block):
         raise UsageError(
             f"{RATE}={','.join(map(str, rates))}: cells of this exhibit build on others, whose rates a search finds; "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from harness.errors import NotApplicable, UsageError, near
 from harness.models.head import Head
 from harness.training.objectives.settings import USUAL, Reading
+from methods import registry as methods
 
 if TYPE_CHECKING:
     from harness.models.text_tokens import Text
@@ -31,6 +32,12 @@ HEADED = ("classifier",)
 def has_head(name: str) -> bool:
     """Return whether an objective puts a head on the backbone."""
     return name in HEADED
+
+
+def trains_nothing(method: str, objective: str) -> bool:
+    """Return whether nothing trains in a method's cells: they only evaluate, or a head alone would, and is absent."""
+    known = methods.catalogue().get(method)
+    return known is not None and (known.evaluation_only or (known.only_head and not has_head(objective)))
 
 
 def check(name: str, answer: str) -> None:

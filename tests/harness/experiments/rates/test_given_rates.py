@@ -78,13 +78,53 @@ def test_parents_that_are_searched_for_have_the_given_rate_and_others_keep_their
     blocks, _ = shaped("delta-transfer", "quick", recipe__learning_rate=[1e-3])
     parents = {key for cell in grid.expand(blocks) for _, key in cell.parents}
     assert parents
-    soups, _ = shaped("delta-soup", "quick", recipe__learning_rate=[1e-3])
-    assert [block["parents.a"][RATE] for block in soups] == ["x0.3"] * len(soups)
+    with pytest.raises(UsageError, match="nothing trains in the cells of exhibit delta-soup but in those that they"):
+        shaped("delta-soup", "quick", recipe__learning_rate=[1e-3])
 
 
 def test_several_rates_cannot_be_tried_where_cells_build_on_others() -> None:
     with pytest.raises(UsageError, match=r"build on others, .* give one rate for all, or leave"):
         shaped("delta-transfer", "quick", recipe__learning_rate=[1e-3, 3e-3])
+
+
+def test_cells_at_a_rate_of_their_own_keep_it_where_several_are_tried() -> None:
+    blocks, told = shaped("tuned-variants", "embedded", recipe__learning_rate=[1e-3, 2e-3])
+    rates = [values(block, RATE) for block in blocks if RATE in block]
+    assert set(rates) == {(1e-3, 2e-3), (CHOSEN,), ("x1",)}
+    assert told[-1] == "cells at a rate of their own keep it: x1"
+    _, told = shaped("tuned-variants", "embedded", recipe__learning_rate=["tuned"])
+    assert told == ["recipe.learning_rate is tuned, instead of x1"]
+
+
+@pytest.mark.parametrize("rates", [None, ["x1", "x3"]])
+def test_the_tuning_seed_alone_may_be_another(rates: list[str] | None) -> None:
+    exhibit = exhibits.load("delta-ranking")
+    chosen = {TUNING_SEED: [FRESH], **({RATE: rates} if rates else {})}
+    blocks, _ = overrides.reshape(exhibit, exhibit.blocks("embedded"), chosen, {})
+    assert FRESH in overrides.searched(exhibit, blocks).tuning_seeds()
+    assert {seed for block in blocks for seed in values(block, TUNING_SEED)} == (set() if rates else {FRESH})
+    tried = [values(block, "seed") for block in blocks if len(values(block, RATE)) > 1]
+    assert set(tried) == ({(FRESH,)} if rates else set())
+
+
+@pytest.mark.parametrize("rate", [None, ["x1"]])
+def test_a_tuning_seed_needs_rates_to_try(rate: list[str] | None) -> None:
+    exhibit = exhibits.load("dora-table15")
+    with pytest.raises(UsageError, match=r"tries none like this; give recipe.learning_rate=tuned without other"):
+        overrides.reshape(exhibit, exhibit.blocks("quick"), {TUNING_SEED: [7], **({RATE: rate} if rate else {})}, {})
+
+
+@pytest.mark.parametrize(("name", "scale"), SCALES)
+def test_an_added_seed_is_reported_and_tries_no_rate(name: str, scale: str) -> None:
+    exhibit = exhibits.load(name)
+    tuning, before = exhibit.tuning_seeds(), exhibit.blocks(scale)
+    blocks, _ = overrides.reshape(exhibit, before, {}, {"seed": [FRESH]})
+    for block, was in zip(blocks, before, strict=True):
+        fresh = set(values(block, "seed")) - set(values(was, "seed"))
+        assert fresh == (set() if given_rates.tries_only(was, tuning) else {FRESH})
+    if alone := sorted(tuning):
+        with pytest.raises(UsageError, match=rf"\+seed={alone[0]}: exhibit {name} only chooses"):
+            overrides.reshape(exhibit, before, {}, {"seed": alone[:1]})
 
 
 def test_a_seed_that_tries_rates_is_not_reported() -> None:
