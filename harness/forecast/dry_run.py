@@ -24,7 +24,7 @@ from harness.forecast.disk import Disk
 from harness.forecast.duration import AtSpeedOf, Estimator
 from harness.probes import registry as probes
 from harness.store import identity
-from harness.store.store import Store
+from harness.store.store import FINAL, Store
 
 
 class Sources:
@@ -182,7 +182,7 @@ def lines(store: Store, plan: SweepPlan, costs: Cost, planned: Planned) -> Itera
     waiting = 0 if planned.searching else planned.waiting
     yield f"{sweep.summary(store, plan.cells)}; {_took(plan, costs, waiting)}"
     if planned.searching:
-        yield _search(plan, costs, planned)
+        yield _search(store, plan, costs, planned)
     if plan.again:
         again = formatting.count(plan.again, "finished cell")
         yield f"{again} run again to save trained weights, which a probe or a cell that builds on them needs"
@@ -200,16 +200,25 @@ def lines(store: Store, plan: SweepPlan, costs: Cost, planned: Planned) -> Itera
         yield f"launcher={plan.handing.name} would submit:\n{script}"
 
 
-def _search(plan: SweepPlan, costs: Cost, planned: Planned) -> str:
+def later(store: Store, planned: Planned) -> tuple[int, int]:
+    """Return how many of the cells that run after the searches, at a rate that is known, are left, and are done."""
+    left = sum(store.status(identity.key(cell)) not in FINAL for cell in planned.later)
+    return left, len(planned.later) - left
+
+
+def _search(store: Store, plan: SweepPlan, costs: Cost, planned: Planned) -> str:
     """Return how many cells follow the trials that run now, and for how long."""
     likely, most = planned.more(rate_search.LIKELY), planned.more(rate_search.MOST)
     arms = formatting.count(planned.searching, "arm")
     text = f"these are trials of learning rates for {arms}: likely {likely} more follow, at most {most}, and then "
     text += f"{formatting.count(planned.waiting, 'cell')} at the chosen rates"
+    left, done = later(store, planned)
+    text += f" and {formatting.count(left, 'cell')} at a rate that is known" if left else ""
+    text += f" ({done} of this grid are done)" if done else ""
     if costs.wall is None or not plan.todo:
         return text
     each = costs.wall / len(plan.todo)
-    whole = [progress.clock(costs.wall + each * (more + planned.waiting)) for more in (likely, most)]
+    whole = [progress.clock(costs.wall + each * (more + planned.waiting + left)) for more in (likely, most)]
     return f"{text}; all in all about {whole[0]}, at most about {whole[1]}"
 
 

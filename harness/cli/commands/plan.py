@@ -40,7 +40,7 @@ from harness.config.schema import Cell
 from harness.errors import UsageError
 from harness.execution import progress, submission, sweep_plan
 from harness.execution.sweep_plan import SweepOptions, SweepPlan
-from harness.experiments.grids import holes, partial_fields
+from harness.experiments.grids import holes, labels, partial_fields
 from harness.experiments.grids.holes import Hole
 from harness.experiments.rates import rate_search, rate_tuning
 from harness.experiments.rates.planned import Planned
@@ -89,7 +89,7 @@ def show(given: command_line.CommandLine, options: SweepOptions, device_memory: 
         rows = [{**row, "memory": forecasts.get(row["key"])} for row in _rows(store, plan, cost)]
         content = {
             "cells": rows, "impossible": [vars(gap) for gap in holes.gaps(plan.holes)], "cost": _cost(plan, cost),
-            "search": _search(planned),
+            "search": _search(store, planned),
             "script": submission.script(plan.handing, list(plan.todo), store.path), "notes": notes,
         }  # fmt: skip
         print(json.dumps(content, ensure_ascii=False, indent=1))
@@ -119,10 +119,12 @@ def _rows(store: Store, plan: SweepPlan, cost: Cost) -> list[dict[str, Any]]:
 def _table(store: Store, plan: SweepPlan, cost: Cost) -> str:
     """Return one line per cell in the order in which the cells would run."""
     head = ("key", "status", "method", "model", "task", "seed", "rate", "time", "fields")
-    lines = []
-    for cell in plan.cells:
+    lines, differing = [], labels.of_cells([identity.to_json(cell) for cell in plan.cells])
+    for cell, label in zip(plan.cells, differing, strict=True):
         key = identity.key(cell)
         *names, fields = _columns(cell)
+        words = [word for part in (label.arm, label.model, label.task) for word in part.split(" ")[1:]]
+        fields = " ".join((*fields.split(), *(word for word in words if word not in fields.split())))
         seconds = cost.seconds.get(key)
         about = progress.clock(seconds) if seconds is not None else ""
         status = "stale" if key in plan.stale else store.status(key)
@@ -149,12 +151,16 @@ def _choices(many: Sequence[Cell]) -> str:
     return "\n" + formatting.aligned([("cells per", ""), *lines])
 
 
-def _search(planned: Planned) -> dict[str, Any] | None:
+def _search(store: Store, planned: Planned) -> dict[str, Any] | None:
     """Return what follows the trials of a search for learning rates, which are the cells of the plan; None without."""
     if not planned.searching:
         return None
     likely, most = planned.more(rate_search.LIKELY), planned.more(rate_search.MOST)
-    return {"arms": planned.searching, "likely": likely, "most": most, "waiting": planned.waiting}
+    left, done = dry_run.later(store, planned)
+    return {
+        "arms": planned.searching, "likely": likely, "most": most, "waiting": planned.waiting, "known": left,
+        "known_done": done,
+    }  # fmt: skip
 
 
 def _cost(plan: SweepPlan, cost: Cost) -> dict[str, Any]:

@@ -40,6 +40,12 @@ class Planned:
         return sum(search.more(rates) for search in self.searches.values())
 
     @property
+    def later(self) -> list[Cell]:
+        """Return the cells that have a rate and run after the searches; none where no search goes on."""
+        known = self.cells if self.searching else []
+        return [cell for cell in known if identity.key(cell) not in self.trials]
+
+    @property
     def now(self) -> list[Cell]:
         """Return the cells to run now: the trials alone while a search goes on, so that no arm is ahead of others."""
         if self.searching:
