@@ -13,6 +13,7 @@ from tasks.base import Task
 
 IGNORED = -100  # torch's cross entropy skips targets with this value
 TAIL = re.compile(r"\S*\s*$")
+IN_NUMBERS = re.compile(r"(?<=\d) [.,] (?=\d)|^- (?=\d)")
 PROBES = ("the", "a", "true", "yes", "no", "I", "A", "1")
 """Possible beginnings of answers; they show whether a prompt's last white space is a token of its own."""
 
@@ -153,8 +154,22 @@ class Text:
         return token != self.controls.unknown and self.tokenizer.id_to_token(token) not in ("<unk>", "[UNK]", None)
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        """Return texts without special tokens."""
-        return self.tokenizer.decode_batch([list(row) for row in ids], skip_special_tokens=True)
+        """Return texts without special tokens. A number has no space inside it, where its tokens are the same without.
+
+        A tokenizer of whole words writes 2.5 as "2 . 5", of which no metric makes a number.
+        """
+        texts: list[str] = self.tokenizer.decode_batch([list(row) for row in ids], skip_special_tokens=True)
+        return [self._with_numbers(text) for text in texts]
+
+    def _with_numbers(self, text: str) -> str:
+        joined = IN_NUMBERS.sub(lambda found: found[0].strip(" "), text)
+        return joined if joined == text or self.encode(joined) == self.encode(text) else text
+
+    def written(self, texts: Sequence[str]) -> list[str]:
+        """Return what `decode` makes of the tokens of texts. A text with a word that the model lacks stays as it is."""
+        rows = self.answers(texts)
+        known = [all(map(self.knows, row)) for row in rows]
+        return [made if able else text for text, made, able in zip(texts, self.decode(rows), known, strict=True)]
 
     def _truncate(self, limit: int, direction: str) -> None:
         """Set the tokenizer's truncation. Raises UsageError where its special tokens alone exceed the limit."""

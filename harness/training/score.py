@@ -1,6 +1,6 @@
 """Answers and scores of a model on a split. Evaluation draws no random number and changes no state."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,8 +71,27 @@ def _score(model: nn.Module, objective: Objective, split: Split, metric: str, to
         loss += predicted.loss
         items += predicted.items
     model.train(was_training)
+    answers = _as_targets(objective, split.targets, answers)
     figures = {**_commonest(answers), **METRICS[metric](split.targets, answers), "n": len(answers)}
     return Scored(answers, figures, loss / items)
+
+
+def _as_targets(objective: Objective, targets: Sequence[Any], answers: Sequence[Any]) -> list[Any]:
+    """Return the answers, and where one is what the tokenizer makes of a target, that target.
+
+    A tokenizer of whole words writes "well-known" as "well - known": the tokens are the right ones, and so is the text.
+    """
+    if not answers or not all(isinstance(answer, str) for answer in answers):
+        return list(answers)
+    listed = [[target] if isinstance(target, str) else list(target) for target in targets]
+    texts = list(dict.fromkeys(text for row in listed for text in row))
+    respelt: dict[str, list[str]] = defaultdict(list)
+    for text, written in zip(texts, objective.text.written(texts), strict=True):
+        if written != text:
+            respelt[written].append(text)
+    alike = [[answer, *respelt.get(answer, ())] for answer in answers]
+    own = [[text for text in texts if text in row] for row, texts in zip(listed, alike, strict=True)]
+    return [(best or texts[1:] or texts)[0] for best, texts in zip(own, alike, strict=True)]
 
 
 def _commonest(answers: Sequence[Any]) -> dict[str, float]:

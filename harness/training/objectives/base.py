@@ -127,6 +127,10 @@ class Objective(Protocol):
     head: Head
 
     @property
+    def text(self) -> Text:
+        """Return the model's tokenizer."""
+
+    @property
     def reading(self) -> Reading:
         """Return how the protocol has the model read and compute."""
 
