@@ -8,6 +8,8 @@ from harness.config.schema import TaskConfig
 from tasks import templates
 
 ANSWERS = ("label", "choice", "text")
+OWN_FILES = "own files"
+"""The source of a task that a command line describes."""
 NUMBERS = ("pearson", "spearman")
 """Metrics of texts that are numbers."""
 

@@ -166,6 +166,16 @@ class _Pivot:
 
     def _mixed(self, mine: "pd.DataFrame") -> str:
         """Return why these rows have no common mean; "" where they have one."""
+        if reason := self._of_several(mine):
+            return reason
+        twice = mine[mine.duplicated(["model", "task", "set", "seed"], keep=False)]
+        if len(twice):
+            listed = ", ".join(key[:12] for key in _keys(twice)[:4])
+            return f"no mean over cells that these axes do not tell apart: {listed}"
+        return ""
+
+    def _of_several(self, mine: "pd.DataFrame") -> str:
+        """Return why the tasks of these rows have no common mean; "" where they have one."""
         metrics = mine.drop_duplicates(["task", "metric"])
         if self.measure.score and metrics.metric.nunique() > 1:
             by_metric = {str(name): ", ".join(group.task) for name, group in metrics.groupby("metric", sort=False)}
@@ -176,10 +186,6 @@ class _Pivot:
             versions.setdefault(cell["task"]["name"], []).append(label)
         if several := [label for labels_of in versions.values() if len(labels_of) > 1 for label in labels_of]:
             return f"no mean over versions of one task ({', '.join(several)}): {APART}"
-        twice = mine[mine.duplicated(["model", "task", "set", "seed"], keep=False)]
-        if len(twice):
-            listed = ", ".join(key[:12] for key in _keys(twice)[:4])
-            return f"no mean over cells that these axes do not tell apart: {listed}"
         return ""
 
     def _rate(self, mine: "pd.DataFrame") -> Entry:
@@ -195,7 +201,7 @@ class _Pivot:
         if self.measure.name != "test" or self.by[1] not in _OF_TASKS:
             return []
         groups = [self.rows[self.rows.column == column] for column in columns] + list(self._means().values())
-        made = [word(GUESSING), *map(_guess, groups)]
+        made = [word(GUESSING), *(Entry(MISSING) if self._of_several(group) else _guess(group) for group in groups)]
         return [(*made, *[Entry("")] * (len(self._heads(columns)) - len(made)))]
 
     def _digits(self) -> int:

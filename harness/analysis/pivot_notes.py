@@ -33,6 +33,7 @@ def lines(
     yield from dict.fromkeys(line for label in rows.label.unique() for line in label.splitlines())
     yield _numbers(rows, measure, by)
     yield from _metrics(rows, measure)
+    yield from _folders(rows)
     yield from remarks.sentences
     yield from _beside(rows, measure)
     if measure.score and not has_rates and axes.RATE not in by:
@@ -72,6 +73,16 @@ def _metrics(rows: "pd.DataFrame", measure: Measure) -> Iterator[str]:
         by_metric = {str(name): ", ".join(group.task) for name, group in named.groupby("metric", sort=False)}
         several = [f"{name} ({tasks})" for name, tasks in by_metric.items()]
         yield "metrics: " + "; ".join(several) if len(several) > 1 else f"metric: {next(iter(by_metric))}"
+
+
+def _folders(rows: "pd.DataFrame") -> Iterator[str]:
+    """Yield whose rows each version of a task has, where versions of one task have different folders."""
+    cells = {str(label): cell["task"] for label, cell in zip(rows.task, rows.cell, strict=True)}
+    for name in dict.fromkeys(task["name"] for task in cells.values()):
+        folders = {label: task.get("data_dir") for label, task in cells.items() if task["name"] == name}
+        if len(set(folders.values())) > 1:
+            listed = (f"{folder or 'not recorded'} ({label})" for label, folder in folders.items())
+            yield f"folders of {name}: {'; '.join(listed)}"
 
 
 def _beside(rows: "pd.DataFrame", measure: Measure) -> Iterator[str]:

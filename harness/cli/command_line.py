@@ -53,7 +53,8 @@ def parse(words: Sequence[str], settings: Sequence[str] = SETTINGS) -> CommandLi
     for word in words:
         matched = _WORD.fullmatch(word)
         if matched is None:
-            raise UsageError(f"{word!r} is not key=value.{_meant(word, known)}")
+            named = f" Give it a value, as in {word}=VALUE." if word in known else _meant(word, known)
+            raise UsageError(f"{word!r} is not key=value.{named}")
         plus, key, text = matched.groups()
         if key in (added if plus else {**block, **runtime, **chosen}):
             several = f", with commas between choices: {plus}{key}=A,B" if key in (*block, *added) else ""

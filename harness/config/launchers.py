@@ -95,7 +95,7 @@ def choose(settings: Mapping[str, str], here: bool = True) -> Launcher | None:
 def check(name: str, here: bool = True) -> None:
     """Raise UsageError where there is no such launcher and, if `here`, where it cannot be used on this machine."""
     if name not in (known := sorted(conf_files.files("launcher"))):
-        raise UsageError(f"there is no launcher {name!r}.{near(name, known)} There are {', '.join(known)}.")
+        raise UsageError(f"there is no launcher {name!r}.{near(name, known)}")
     declared(name)
     if here and (reason := missing(name)):
         raise UsageError(f"launcher={name} cannot be used here: {reason}")

@@ -229,6 +229,8 @@ def _pairs(field: str, value: Any) -> tuple[str, ...]:
 
 def _texts(field: str, value: Any) -> tuple[str, ...]:
     texts = tuple(_listed(value))
+    if len(texts) > 1 and not all(texts):
+        raise UsageError(f"{field}={','.join(texts)}: number {texts.index('') + 1} is empty; give a text in its place.")
     if not texts or not all(texts):
         raise UsageError(f"{field}={value}: it must be a list of texts, such as [bad, good].")
     return texts

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from string import Formatter
 
 from harness.errors import UsageError, near, shown
-from tasks.base import ANSWERS, Example, Task
+from tasks.base import ANSWERS, OWN_FILES, Example, Task
 from tasks.metrics import bleu, label_metrics, text_metrics, written_numbers
 
 TEXTS = {function.__name__ for function in (
@@ -66,7 +66,8 @@ def _label(task: Task, split: str, row: Example) -> None:
     if not isinstance(row.label, int) or not 0 <= row.label < len(options):
         answers = "options" if row.choices else "label words"
         listed = f"Where labels have other values, task.labels=[…] lists them in the order of the {answers}."
-        advice = "The publisher hides these labels: use another split." if row.label == -1 else listed
+        hidden = row.label == -1 and task.source != OWN_FILES
+        advice = "The publisher hides these labels: use another split." if hidden else listed
         named = ", ".join(f"{i}={word}" for i, word in enumerate(options))
         raise UsageError(f"{where}: label {shown(row.label, 30)} is outside the {answers} ({named}). {advice}")
 

@@ -26,7 +26,7 @@ from harness.config.schema import TaskConfig
 from harness.errors import UsageError, shown
 from harness.paths import located
 from tasks import templates
-from tasks.base import Splits, TaskRow
+from tasks.base import OWN_FILES, Splits, TaskRow
 from tasks.data import dataset, split_files
 from tasks.data.dataset import CARVED, Source
 from tasks.data.nested_fields import FieldAbsent
@@ -59,7 +59,7 @@ def row(config: TaskConfig) -> TaskRow:
         answer=answer,
         chance=1 / len(words) if words else 0.0,
         max_target_tokens=config.max_target_tokens or _TARGET_TOKENS[answer],
-        source="own files",
+        source=OWN_FILES,
     )
 
 
