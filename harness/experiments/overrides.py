@@ -128,8 +128,8 @@ def _searching(
     shaped = [{**block, RATE: [TUNED], TUNING_SEED: seeds} for block in fresh if block["seed"]]
     left = {axis: wanted for axis, wanted in chosen.items() if axis != TUNING_SEED and (axis != RATE or several)}
     others = [rate for rate in present if rate != TUNED]
-    said = [_replaced(RATE, [TUNED], others)] if rates == [TUNED] and others else []
-    return shaped, left, said
+    lines = [_replaced(RATE, [TUNED], others)] if rates == [TUNED] and others else []
+    return shaped, left, lines
 
 
 def _unreported(exhibit: Exhibit, seeds: Sequence[int], sign: str = "") -> list[str]:

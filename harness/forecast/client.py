@@ -96,13 +96,18 @@ def without_data(block: Mapping[str, Sequence[Any]]) -> list[Cell]:
 
 
 def _parents(key: str, choices: Sequence[Any]) -> Sequence[Any]:
-    """Return the choices, without the tasks in descriptions of parents."""
-    if not key.startswith("parents."):
-        return choices
-    return [
-        {axis: value for axis, value in spec.items() if axis != "task"} if isinstance(spec, Mapping) else spec
-        for spec in choices
-    ]
+    """Return the choices, without the tasks in descriptions of parents, and of the parents of those."""
+    return [_without_tasks(spec) for spec in choices] if key.startswith("parents.") else choices
+
+
+def _without_tasks(description: Any) -> Any:
+    if not isinstance(description, Mapping):
+        return description
+    return {
+        axis: _without_tasks(value) if axis.startswith("parents.") else value
+        for axis, value in description.items()
+        if axis != "task"
+    }
 
 
 def device_memory() -> int | None:

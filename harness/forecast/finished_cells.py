@@ -84,9 +84,8 @@ class Readings:
         own, key = sample.work.reading, sample.key_of_reading
         if own.tokens:
             return sample
-        found = self._known.get(key) or self._similar(key) or Reading(self._usual() * (1 + _shots(key)), own.rows)
-        reading = Reading(found.tokens, own.rows or found.rows)
-        return replace(sample, work=replace(sample.work, reading=reading))
+        like = self._known.get(key) or self._similar(key) or Reading(self._usual() * (1 + _shots(key)), own.rows)
+        return replace(sample, work=replace(sample.work, reading=Reading(like.tokens, own.rows or like.rows)))
 
     def _similar(self, key: tuple[Any, ...]) -> Reading | None:
         """Return the reading of the same task and model with the tokens of as many shots; None without one."""

@@ -162,7 +162,7 @@ class Text:
         return [self._with_numbers(text) for text in texts]
 
     def _with_numbers(self, text: str) -> str:
-        joined = IN_NUMBERS.sub(lambda found: found[0].strip(" "), text)
+        joined = IN_NUMBERS.sub(lambda match: match[0].strip(" "), text)
         return joined if joined == text or self.encode(joined) == self.encode(text) else text
 
     def written(self, texts: Sequence[str]) -> list[str]:
