@@ -235,7 +235,9 @@ def _took(plan: SweepPlan, costs: Cost, waiting: int) -> str:
     text += f" and {progress.clock(waiting * wall / len(plan.todo))} for those {waiting}" if waiting else ""
     text += f" and {costs.size / 1e6:.1f} MB{costs.keep}" if costs.size is not None else ""
     text += f"; {gib(costs.memory)} for each process" if costs.memory else ""
-    return text + "".join(f", {source}" for source in costs.of)
+    whose = dict.fromkeys(source.removesuffix(f", {duration.ROUGH}") for source in costs.of)
+    rough = [duration.ROUGH] if any(source.endswith(duration.ROUGH) for source in costs.of) else []
+    return ", ".join((text, *whose, *rough))
 
 
 def exhibit(
