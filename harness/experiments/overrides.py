@@ -2,6 +2,7 @@
 
 task=NAME          keeps the cells of an axis that has the value, and drops blocks left without any;
 method.rank=4      the same for a swept field; a field that no block sweeps is set wherever it can be;
+seed=7             is a seed to report; the seeds on which rates are tried stay as they are;
 model=NAME         a value the axis does not have replaces the axis; a method is only ever added;
 recipe.learning_rate=1e-3    is the rate of all cells of an exhibit that searches for rates; several are tried on its
                              tuning seeds;
@@ -11,7 +12,7 @@ recipe.learning_rate=tuned   searches the rate of every block on the exhibit's t
 
 import fnmatch
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -52,26 +53,30 @@ def reshape(exhibit: Exhibit, blocks: Sequence[Block], chosen: Chosen, added: Ch
         wanted = distinct([*given, *added.get(axis, [])])
         # The seeds on which rates are tried are none of those that a seed is given for.
         tries = [block for block in shaped if axis == "seed" and given_rates.tries_only(block, tuning)]
-        shaped = [block for block in shaped if block not in tries]
-        present = _present(shaped, axis)
-        matching = [value for value in present if any(_matches(value, want) for want in wanted)]
-        if axis == RATE and CHOSEN not in wanted and given_rates.choose(shaped):
-            shaped = [dict(block) for block in given_rates.at(shaped, wanted, tuning)]
-            notes += _rates(shaped, wanted, present, given_rates.tried_on(shaped, tuning))
-        elif present and all(any(_matches(value, want) for value in present) for want in wanted):
-            shaped = _keep(shaped, axis, matching)
-            shaped = list(map(_with_own_fields, shaped)) if axis == "method" else shaped
-        elif axis == "method":
-            named = ",".join(name for want in wanted for name in options.match("method", str(want)))
-            raise UsageError(f"method={named}: not in exhibit {exhibit.name}; +method={named} adds it.")
-        else:
-            shaped = _set(exhibit, shaped, axis, wanted)
-            notes.append(_replaced(axis, wanted, present))
-            notes += _unreported(exhibit, wanted) if axis == "seed" else []
-        if not shaped:
+        others, lines = _at_values(exhibit, [block for block in shaped if block not in tries], axis, wanted, tuning)
+        if not others:
             raise UsageError(f"no cell of exhibit {exhibit.name} is left after {axis}={_text(wanted)}.")
-        shaped = [*map(dict, tries), *shaped]
+        shaped, notes = [*tries, *others], [*notes, *lines]
     return list(shaped), notes
+
+
+def _at_values(
+    exhibit: Exhibit, blocks: Sequence[dict[str, Any]], axis: str, wanted: list[Any], tuning: Collection[int]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the blocks at the wanted values of one axis, and what is said of it. tuning: the seeds that try rates."""
+    present = _present(blocks, axis)
+    if axis == RATE and CHOSEN not in wanted and given_rates.choose(blocks):
+        shaped = [dict(block) for block in given_rates.at(blocks, wanted, tuning)]
+        return shaped, _rates(shaped, wanted, present, given_rates.tried_on(shaped, tuning))
+    if present and all(any(_matches(value, want) for value in present) for want in wanted):
+        matching = [value for value in present if any(_matches(value, want) for want in wanted)]
+        shaped = _keep(blocks, axis, matching)
+        return [_with_own_fields(block) if axis == "method" else block for block in shaped], []
+    if axis == "method":
+        named = ",".join(name for want in wanted for name in options.match("method", str(want)))
+        raise UsageError(f"method={named}: not in exhibit {exhibit.name}; +method={named} adds it.")
+    unreported = _unreported(exhibit, wanted) if axis == "seed" else []
+    return _set(exhibit, blocks, axis, wanted), [_replaced(axis, wanted, present), *unreported]
 
 
 def _replaced(axis: str, wanted: Sequence[Any], present: Sequence[Any]) -> str:
