@@ -18,6 +18,12 @@ from harness.store import archive
 
 NOTICED = 0.5
 """Cores of other work above which a cell counts as disturbed."""
+USUAL_TOKENS = 32.0
+"""The tokens of a row where no cell has counted any."""
+MOST_READ = 12
+"""The number of records of one method, model and task that become samples; more would say the same."""
+FILE = "reference-times.json"
+Some = TypeVar("Some")
 
 
 @dataclass(frozen=True)
@@ -73,11 +79,13 @@ class Readings:
 
         content: the cell as JSON. The rows are read where no finished cell has read them.
         """
-        key, fresh = cell_work.reading_of(content), False
+        key, planned = cell_work.reading_of(content), None
         if key not in self._known:
             with suppress(UsageError, OSError):
-                self._known[key], fresh = cell_work.planned_reading(cell), True
-        return self._known.get(key) or self._similar(key), fresh
+                planned = cell_work.planned_reading(cell)
+        if planned and planned.tokens:  # a task without training rows has none to say how long its rows are
+            self._known[key] = planned
+        return self._known.get(key) or self._similar(key) or planned, bool(planned)
 
     def completed(self, sample: Sample) -> Sample:
         """Return a sample whose work has the tokens that it reads."""
@@ -99,19 +107,9 @@ class Readings:
         return statistics.fmean(means) if means else USUAL_TOKENS
 
 
-USUAL_TOKENS = 32.0
-"""The tokens of a row where no cell has counted any."""
-
-
 def _shots(key: tuple[Any, ...]) -> int:
     """Return the examples before each row, which are the last part of `cell_work.reading_of`."""
     return key[-1] if type(key[-1]) is int and key[-1] > 0 else 0
-
-
-MOST_READ = 12
-"""The number of records of one method, model and task that become samples; more would say the same."""
-FILE = "reference-times.json"
-Some = TypeVar("Some")
 
 
 def some_of_each(kinds: Mapping[Hashable, Sequence[Some]], most: int = MOST_READ) -> list[Some]:
