@@ -65,7 +65,7 @@ def _at_values(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the blocks at the wanted values of one axis, and what is said of it. tuning: the seeds that try rates."""
     present = _present(blocks, axis)
-    if axis == RATE and CHOSEN not in wanted and given_rates.choose(blocks):
+    if axis == RATE and CHOSEN not in wanted and given_rates.have_open_rates(blocks):
         shaped = [dict(block) for block in given_rates.at(blocks, wanted, tuning)]
         return shaped, _rates(shaped, wanted, present, given_rates.tried_on(shaped, tuning))
     if present and all(any(_matches(value, want) for value in present) for want in wanted):
@@ -100,7 +100,7 @@ def searched(exhibit: Exhibit, blocks: Sequence[Block]) -> Exhibit:
     An exhibit that knows them already stays as it is.
     """
     known = exhibit.tuning_seeds()
-    fresh = given_rates.choose(blocks) and any(
+    fresh = given_rates.have_open_rates(blocks) and any(
         len(values(block, RATE)) > 1 and not set(values(block, "seed")) <= known for block in blocks
     )
     rated = [block for block in blocks if TUNED in values(block, RATE) or (fresh and RATE in block)]
@@ -119,8 +119,8 @@ def _searching(
     given = " ".join(words({name: chosen[name] for name in (RATE, TUNING_SEED) if name in chosen}))
     if not several and rates != [TUNED] and (rates or TUNED not in present):
         raise UsageError(
-            f"{given}: {TUNING_SEED} is the seed on which rates are tried, and exhibit {exhibit.name} tries none like "
-            f"this; give {RATE}={TUNED} without other rates, or several rates without {TUNED}."
+            f"{given}: {TUNING_SEED} is the seed on which rates are tried, and with these choices exhibit "
+            f"{exhibit.name} tries none; give {RATE}={TUNED} without other rates, or several rates without {TUNED}."
         )
     if exhibit.sets == "validation":
         raise UsageError(

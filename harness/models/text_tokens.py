@@ -14,6 +14,7 @@ from tasks.base import Task
 IGNORED = -100  # torch's cross entropy skips targets with this value
 TAIL = re.compile(r"\S*\s*$")
 IN_NUMBERS = re.compile(r"(?<=\d) [.,] (?=\d)|^- (?=\d)")
+"""The spaces that a tokenizer of whole words writes inside a number."""
 PROBES = ("the", "a", "true", "yes", "no", "I", "A", "1")
 """Possible beginnings of answers; they show whether a prompt's last white space is a token of its own."""
 

@@ -89,9 +89,13 @@ def _as_targets(objective: Objective, targets: Sequence[Any], answers: Sequence[
     for text, written in zip(texts, objective.text.written(texts), strict=True):
         if written != text:
             respelt[written].append(text)
-    alike = [[answer, *respelt.get(answer, ())] for answer in answers]
-    own = [[text for text in texts if text in row] for row, texts in zip(listed, alike, strict=True)]
-    return [(best or texts[1:] or texts)[0] for best, texts in zip(own, alike, strict=True)]
+
+    def spelt(answer: str, row: Sequence[str]) -> str:
+        """Return the target with the answer's tokens, one of the answer's own row before others."""
+        same = respelt.get(answer, ())
+        return next((text for text in (answer, *same) if text in row), next(iter(same), answer))
+
+    return list(map(spelt, answers, listed))
 
 
 def _commonest(answers: Sequence[Any]) -> dict[str, float]:

@@ -21,7 +21,7 @@ from harness.experiments.grids.blocks import (
 _OPEN = (CHOSEN, TUNED)
 
 
-def choose(blocks: Sequence[Block]) -> bool:
+def have_open_rates(blocks: Sequence[Block]) -> bool:
     """Return whether a block, or a parent in it, has a rate that others choose or that a search finds."""
     return any(_is_open(block) for block in blocks)
 

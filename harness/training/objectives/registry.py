@@ -35,7 +35,10 @@ def has_head(name: str) -> bool:
 
 
 def trains_nothing(method: str, objective: str) -> bool:
-    """Return whether nothing trains in a method's cells: they only evaluate, or a head alone would, and is absent."""
+    """Return whether nothing trains in the cells of a method.
+
+    It only evaluates, or it trains a head alone and the objective has none.
+    """
     known = methods.catalogue().get(method)
     return known is not None and (known.evaluation_only or (known.only_head and not has_head(objective)))
 

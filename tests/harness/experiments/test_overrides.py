@@ -191,7 +191,7 @@ def test_a_search_has_seeds_of_its_own_where_the_exhibit_has_none(exhibit):
 @pytest.mark.parametrize(
     ("name", "chosen", "message"),
     [
-        ("dora-table15", {RATE: ["tuned", "x3"]}, "tries none like this; give recipe.learning_rate=tuned without"),
+        ("dora-table15", {RATE: ["tuned", "x3"]}, "tries none; give recipe.learning_rate=tuned without"),
         ("lr-tuning", {RATE: ["tuned"]}, "compares the same rates on all of its tasks"),
     ],
 )

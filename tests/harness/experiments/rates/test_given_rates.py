@@ -18,7 +18,7 @@ SCALES = [  # of the exhibits that search or choose
     (name, scale)
     for name in sorted(conf_files.files("exhibit"))
     for scale, blocks in exhibits.load(name).grids.items()
-    if given_rates.choose(blocks)
+    if given_rates.have_open_rates(blocks)
 ]
 TRAINED = [(name, scale) for name, scale in SCALES if scale in ("quick", "embedded")]
 
@@ -40,7 +40,7 @@ def test_several_exhibits_search_or_choose() -> None:
 @pytest.mark.parametrize(("name", "scale"), SCALES)
 def test_one_rate_is_the_rate_of_every_cell_and_nothing_is_tried(name: str, scale: str) -> None:
     blocks, told = shaped(name, scale, recipe__learning_rate=[1e-3])
-    assert not given_rates.choose(blocks)
+    assert not given_rates.have_open_rates(blocks)
     assert all(TUNING_SEED not in block for block in blocks)
     assert {rate for block in blocks for rate in values(block, RATE)} <= {1e-3}
     assert told[0].startswith("recipe.learning_rate is 0.001, instead of ")
@@ -110,7 +110,7 @@ def test_the_tuning_seed_alone_may_be_another(rates: list[str] | None) -> None:
 @pytest.mark.parametrize("rate", [None, ["x1"]])
 def test_a_tuning_seed_needs_rates_to_try(rate: list[str] | None) -> None:
     exhibit = exhibits.load("dora-table15")
-    with pytest.raises(UsageError, match=r"tries none like this; give recipe.learning_rate=tuned without other"):
+    with pytest.raises(UsageError, match=r"tries none; give recipe.learning_rate=tuned without other"):
         overrides.reshape(exhibit, exhibit.blocks("quick"), {TUNING_SEED: [7], **({RATE: rate} if rate else {})}, {})
 
 
