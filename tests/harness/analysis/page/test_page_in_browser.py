@@ -153,8 +153,7 @@ def test_texts_of_records_stay_texts(visit: Open, pages: Any) -> None:
     )
     assert HOSTILE["html"] in page.locator("#section-cell h1").text_content()
     for view in ("cells", "explore", f"compare={pages[1][0][:8]},{pages[1][4][:8]}"):
-        page.evaluate("view => { location.hash = view; }", view)
-        page.wait_for_timeout(150)
+        shown(page, view, pages[1])
     assert page.evaluate("window.broken") is None
     saved = page.evaluate("(() => { let text; page.save = (_, all) => { text = all; }; page.csv(); return text; })()")
     assert f"'{HOSTILE['formula']}" in saved
@@ -261,7 +260,8 @@ def test_a_cell_of_a_store_and_of_a_reference_run_has_two_addresses(browser: Any
 
 
 VIEWS = ("verdicts", "exhibits", "exhibit=dora-table15", "explore", "curves", "cells", "cell={}", "compare={},{}")
-READY = {"explore": "#scatter svg", "curves": "#curves svg", "cells": ".tabulator-row", "cell": "#section-cell h1",
+READY = {"verdicts": "#claims tbody tr", "exhibits": "#section-exhibits", "exhibit": "article:not([hidden])",
+         "explore": "#scatter svg", "curves": "#curves svg", "cells": ".tabulator-row", "cell": "#section-cell h1",
          "compare": "#differences"}  # fmt: skip
 
 
@@ -269,7 +269,7 @@ def shown(page: Any, view: str, keys: list[str]) -> str:
     """Show a view of the open page, and wait for it; return its address."""
     address = view.format(keys[0][:8], keys[2][:8])
     page.evaluate("view => { location.hash = view; }", address)
-    page.wait_for_selector(READY.get(view.partition("=")[0], "main"))
+    page.wait_for_selector(READY[view.partition("=")[0]])
     return address
 
 
@@ -302,4 +302,5 @@ def test_a_browser_that_cannot_unpack_says_so_and_shows_the_verdicts(visit: Open
     page.wait_for_selector("#trouble:visible")
     assert "This browser cannot unpack the records" in page.locator("#trouble").text_content()
     page.click("nav >> text=Verdicts")
+    page.wait_for_selector("#claims tbody tr")  # the view changes after the click has returned
     assert page.locator("#claims tbody tr:visible").count() == 3
