@@ -96,13 +96,13 @@ def _more(logs: Panel, left: Sizes, right: Sizes) -> Estimate:
 
 def _text(row: Comparison) -> str:
     """Return 'from the smallest to the largest batch the loss of a grows by a factor that is 1.30 [1.10, 1.60] times
-    that of b: reproduced'.
+    that of b'.
     """
     if row.estimate is None:
-        return f"{row.left} against {row.right}: {row.verdict}"
+        return f"{row.left} against {row.right}"
     factors = [float(np.exp(value)) for value in (row.estimate, row.low, row.high) if value is not None]
     ends = f" [{factors[1]:.2f}, {factors[2]:.2f}]" if len(factors) > 1 else ""
     return (
         f"from the smallest to the largest batch the loss of {row.left} grows by a factor that is "
-        f"{factors[0]:.2f}{ends} times that of {row.right}: {row.verdict}"
+        f"{factors[0]:.2f}{ends} times that of {row.right}"
     )

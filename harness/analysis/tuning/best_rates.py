@@ -153,6 +153,6 @@ def _texts(compared: Sequence[tuple[str, str]], optima: Sequence[Optimum], when:
         text = texts.get((row.left, row.right))
         if text is None or text.startswith(MISSING):
             return f"{row.left} against {row.right} {when}: no ratio"
-        return f"the best rate of {row.left} is {text} times that of {row.right} {when}: {row.verdict}"
+        return f"the best rate of {row.left} is {text} times that of {row.right} {when}"
 
     return describe

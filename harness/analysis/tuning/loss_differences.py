@@ -112,13 +112,13 @@ def describe(relation: str) -> Any:
     """Return the function that says how many percent left's loss lies above right's."""
 
     def text(row: Comparison) -> str:
-        """Return 'the loss of a is 12 % [3, 22] above that of b: reproduced'."""
+        """Return 'the loss of a is 12 % [3, 22] above that of b'."""
         if row.estimate is None:
-            return f"{row.left} {relation} {row.right}: {row.verdict}"
+            return f"{row.left} {relation} {row.right}"
         percent = [100 * (float(np.exp(value)) - 1) for value in (row.estimate, row.low, row.high) if value is not None]
         side = "above" if percent[0] >= 0 else "below"
         shown = percent if side == "above" else [-percent[0], *(-end for end in percent[:0:-1])]  # all to one side
         ends = f" [{shown[1]:.0f}, {shown[2]:.0f}]" if len(shown) > 1 else ""
-        return f"the loss of {row.left} lies {shown[0]:.0f} %{ends} {side} that of {row.right}: {row.verdict}"
+        return f"the loss of {row.left} lies {shown[0]:.0f} %{ends} {side} that of {row.right}"
 
     return text

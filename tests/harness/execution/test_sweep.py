@@ -16,7 +16,7 @@ from harness.config import compose
 from harness.config.launchers import Launcher
 from harness.config.schema import Cell, Runtime
 from harness.errors import UsageError
-from harness.execution import launch, sweep
+from harness.execution import launch, sweep, time_limit
 from harness.execution.expected_times import Estimate
 from harness.execution.sweep_plan import SweepOptions
 from harness.processes import forkserver
@@ -177,10 +177,16 @@ def test_no_cell_begins_that_would_end_too_late_nor_one_of_a_later_seed(
 
 
 def test_the_deadline_stops_between_cells(
-    drain: Callable[..., int], cell: Make, runs: Runs, capsys: pytest.CaptureFixture[str]
+    drain: Callable[..., int],
+    cell: Make,
+    runs: Runs,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert drain([cell("nap", seed) for seed in range(15)], deadline_s=2.0) == 130
-    assert 0 < len(runs()) < 15
+    # The time is over once two cells have run: how long they take depends on what else the machine does.
+    monkeypatch.setattr(time_limit.TimeLimit, "over", lambda _: len(runs()) >= 2)
+    assert drain([cell("good", seed) for seed in range(5)], deadline_s=600.0) == 130
+    assert len(runs()) == 2
     assert "The same command resumes" in capsys.readouterr().out
 
 
