@@ -12,6 +12,7 @@ import numpy as np
 
 from harness.analysis.output import notes, rate_marks
 from harness.analysis.output.table import Table, number, word
+from harness.analysis.robustness import tied_rates
 from harness.analysis.study import comparisons, estimates, selection
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import OTHER_COLUMNS, finding
@@ -95,8 +96,9 @@ def table(study: Study) -> Table:
 
 def accumulate(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     """Test whether each sequence of the method has more intruders after its last task than after its first."""
-    margin, panel = float(options["margin"]), counts(study, float(options["epsilon"]))
-    by_name = {stage.name: stage for stage in stages(study).values() if stage.method == options["method"]}
+    margin, epsilon = float(options["margin"]), float(options["epsilon"])
+    panel, placed, names = counts(study, epsilon), stages(study), spectrum.shared(study)
+    by_name = {stage.name: stage for stage in placed.values() if stage.method == options["method"]}
     compared = []
     for first in dict.fromkeys(stage.first for stage in by_name.values()):
         lengths = sorted((len(stage.tasks), name) for name, stage in by_name.items() if stage.first == first)
@@ -106,7 +108,20 @@ def accumulate(study: Study, claim: Claim, options: Mapping[str, Any]) -> Findin
     rows = comparisons.compare(study, compared, ["above"] * len(compared), differences, margin)
     reason = "no cells that learn several tasks in sequence"
     rows = rows or (Comparison(str(options["method"]), "its first task", "above", "untested", reason=reason),)
-    return finding(study, claim, margin, rows, {}, [], spectrum.described)
+    arms = dict(zip(map(str, study.selected.key), map(str, study.selected.arm), strict=True))
+    places = {stage.name: (arms[key], stage.tasks[-1]) for key, stage in placed.items()}
+
+    def of_trials(last: tied_rates.Row, first: tied_rates.Row) -> float:
+        """Return how many intruders more per matrix the trial of the last task has."""
+        many, few = (spectrum.mean(row["probes"], names, "likeness", epsilon) for row in (last, first))
+        return many - few
+
+    def sides(row: Comparison) -> tied_rates.Sides:
+        """Return the places of the last stage and the first; none where there is no sequence."""
+        return [(places[row.left], places[row.right])] if row.right in places else []
+
+    rows, tied = tied_rates.at_each(study, rows, sides, of_trials, margin, spectrum.described)
+    return finding(study, claim, margin, rows, {"left_out": tied}, [], spectrum.described)
 
 
 def _difference(panel: Panel, last: str, first: str) -> Estimate:

@@ -10,6 +10,7 @@ import numpy as np
 from harness.analysis.forgetting import learning_paths
 from harness.analysis.output import figure_style, notes, rate_marks
 from harness.analysis.output.table import Table, number
+from harness.analysis.robustness import tied_rates
 from harness.analysis.study import comparisons, estimates, statistics
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import OTHER_COLUMNS, SEEDS_ALONE, TEXT_ALONE, finding
@@ -36,12 +37,15 @@ def _result(probed: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def change(study: Study, figure: str, factor: float) -> Panel:
     """Return how a figure of each cell changes where its intruders are scaled; NaN where that was not measured."""
-    values = []
-    for probed in learning_paths.rows(study).probes:
-        outcome = _result(probed)
-        at = outcome["factors"].index(factor) if outcome and factor in outcome["factors"] else None
-        values.append(math.nan if at is None else outcome[figure][at] - outcome[figure][0])
+    values = [_changed(probed, figure, factor) for probed in learning_paths.rows(study).probes]
     return learning_paths.of_cells(study, values)
+
+
+def _changed(probed: Mapping[str, Any], figure: str, factor: float) -> float:
+    outcome = _result(probed)
+    if factor not in outcome.get("factors", ()):
+        return math.nan
+    return float(outcome[figure][outcome["factors"].index(factor)] - outcome[figure][0])
 
 
 def table(study: Study) -> Table:
@@ -107,13 +111,24 @@ def _test(
 ) -> Finding:  # fmt: skip
     """Test the change of a figure, times a sign, in every arm of the method."""
     margin, factor = float(options["margin"]), float(options["factor"])
-    panel = change(study, what[0], factor)
+    figure, sign = what
+    panel = change(study, figure, factor)
     compared = [(arm, "its own weights") for arm in pairs.arms(study, options["method"]) if arm in panel.arms]
-    estimated = [_signed(panel, arm, what[1]) for arm, _ in compared]
+    estimated = [_signed(panel, arm, sign) for arm, _ in compared]
     rows = comparisons.compare(study, compared, [relation] * len(compared), estimated, margin)
     rows = tuple(replace(row, sides=((), ())) for row in rows)  # a better rate may give more intruders, or fewer
     rows = rows or (Comparison(str(options["method"]), "", relation, "untested", reason="not among these cells"),)
-    return finding(study, claim, margin, rows, {"left_out": (remark,)}, [], describe)
+
+    def of_trial(row: tied_rates.Row) -> float:
+        """Return the change in a trial of a learning rate, times the sign."""
+        return sign * _changed(row["probes"], figure, factor)
+
+    def sides(row: Comparison) -> tied_rates.Sides:
+        """Return the arm on each task; none where no cell has it."""
+        return [((row.left, task),) for task in panel.tasks] if row.right else []
+
+    rows, tied = tied_rates.at_each(study, rows, sides, of_trial, margin, describe)
+    return finding(study, claim, margin, rows, {"left_out": (remark, *tied)}, [], describe)
 
 
 def _signed(panel: Panel, arm: str, sign: float) -> Estimate:

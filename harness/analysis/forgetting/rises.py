@@ -104,7 +104,7 @@ def _test(
     read: Callable[[str, str], tuple[Panel, str, str]],
     describe: Callable[[Comparison], str],
     remarks: tuple[str, ...],
-    of_trials: tied_rates.Difference,
+    of_trials: tied_rates.Measure,
 ) -> Finding:
     """Test a difference of two arms. read: (left, right) -> a panel, and the arms whose difference it is.
 
@@ -117,7 +117,7 @@ def _test(
     rows = comparisons.compare(study, compared, ["above"] * len(compared), differences, margin)
     # A better rate may forget more, or less: neither side's rate alone decides.
     rows = tuple(replace(row, sides=((), ())) for row in rows)
-    rows, tied = tied_rates.at_each(study, rows, study.judged.tasks, of_trials, margin, describe)
+    rows, tied = tied_rates.at_each(study, rows, tied_rates.on_each(study.judged.tasks), of_trials, margin, describe)
     rows = rows or pairs.absent(options, "above")
     left_out = (*study.left_out(), *remarks, *tied)
     return finding(study, claim, margin, rows, {"left_out": left_out}, pairs.lacking(study, options), describe)

@@ -7,8 +7,8 @@ Learning, section 7.10): those whose score is within one standard error of the b
 
 The trials of the search say how far another rate moves the estimate on the tuning seeds. A verdict is withdrawn where
 the moved estimate lies on the other side of the margin by more than the noise of seeds explains (one-sided Student's t
-at 5 %, divided by the number of pairs of rates). Simulated, a verdict that every rate shares is withdrawn in at most
-5 % (tests/harness/analysis/robustness).
+at 5 %, divided by the number of combinations of rates). Simulated, a verdict that every rate shares is withdrawn in at
+most 5 % (tests/harness/analysis/robustness).
 """
 
 import itertools
@@ -32,22 +32,26 @@ if TYPE_CHECKING:
 DECIDED = ("reproduced", "contradicted")
 ALPHA = 0.05
 Row = Mapping[Any, Any]
-Difference = Callable[[Row, Row], float]
-"""From a cell of left and one of right, rows of scores with their probes, to the claim's estimate; NaN unmeasured."""
+Measure = Callable[..., float]
+"""From a cell of each side, rows of scores with their probes, to the claim's estimate; NaN where none was measured."""
+Place = tuple[str, str]
+"""An arm and a task."""
+Sides = Sequence[tuple[Place, ...]]
+"""What a comparison is a mean over: each time the places that are compared, or the single one that is judged."""
 
 
 @dataclass(frozen=True)
 class Moved:
     """How far equally good rates move an estimate.
 
-    - shifts: the least and the most that pairs of rates add to the estimate, mean over tasks, among those that were
-      measured; empty where none was.
-    - pairs: how many were measured. unmeasured: how many were not. tries: the fewest tuning seeds of a rate.
+    - shifts: the least and the most that combinations of rates add to the estimate, mean over tasks, among those that
+      were measured; empty where none was.
+    - combinations: how many were measured. unmeasured: how many were not. tries: the fewest tuning seeds of a rate.
     - rates: arm -> the equally good rates, for those arms that have several.
     """
 
     shifts: tuple[float, ...]
-    pairs: int
+    combinations: int
     unmeasured: int
     tries: int
     rates: Mapping[str, tuple[float, ...]]
@@ -99,65 +103,70 @@ def _records(rows: "pd.DataFrame", by: list[str]) -> dict[Any, list[Row]]:
     return grouped
 
 
+def on_each(tasks: Sequence[str]) -> Callable[[Comparison], Sides]:
+    """Return the function that gives the sides of a comparison of two arms, on each of the tasks."""
+    return lambda row: [((row.left, task), (row.right, task)) for task in tasks]
+
+
 def at_each(
     study: Study,
     rows: Sequence[Comparison],
-    tasks: Sequence[str],
-    difference: Difference,
+    sides: Callable[[Comparison], Sides],
+    measure: Measure,
     margin: float,
     describe: Callable[[Comparison], str],
 ) -> tuple[tuple[Comparison, ...], list[str]]:
-    """Return the comparisons "above" their margin, inconclusive where their verdict does not hold at each of the rates
-    that validation cannot tell apart, and notes on these rates.
+    """Return the comparisons "above" their margin or "at least" minus it, inconclusive where their verdict does not
+    hold at each of the rates that validation cannot tell apart, and notes on these rates.
 
-    tasks: those that the comparisons are over. describe: what a sentence says of a comparison.
+    describe: what a sentence says of a comparison.
     """
     trials = Trials(study)
-    moves = [moved(trials, (row.left, row.right), tasks, difference) for row in rows]
+    moves = [moved(trials, sides(row), measure) for row in rows]
     judged = tuple(_judged(row, move, margin) for row, move in zip(rows, moves, strict=True))
     return judged, [line for row, move in zip(rows, moves, strict=True) for line in _note(row, move, describe)]
 
 
-def moved(trials: Trials, arms: tuple[str, str], tasks: Sequence[str], difference: Difference) -> Moved | None:
-    """Return what equally good rates do to a comparison; None where neither arm has several on one of the tasks."""
+def moved(trials: Trials, sides: Sides, measure: Measure) -> Moved | None:
+    """Return what equally good rates do to a comparison; None where no side has several."""
     several: dict[str, set[float]] = {}
-    by_task: list[list[float]] = []
+    shifts_of: list[list[float]] = []
     tries: float = math.inf
-    for task in tasks:
-        rates = [trials.equally_good(arm, task) for arm in arms]
-        for arm, tied in zip(arms, rates, strict=True):
+    for places in sides:
+        rates = [trials.equally_good(*place) for place in places]
+        for (arm, _), tied in zip(places, rates, strict=True):
             several.setdefault(arm, set()).update(tied if len(tied) > 1 else ())
-        usual = [trials.chosen(arm, task) for arm in arms]
-        pairs = itertools.product(*(tied or (known,) for tied, known in zip(rates, usual, strict=True)))
-        start = [trials.at(arm, task, known) for arm, known in zip(arms, usual, strict=True)]
-        base, shifts = _mean(difference, *start), []
-        for pair in pairs:
-            cells = [trials.at(arm, task, tried) for arm, tried in zip(arms, pair, strict=True)]
-            shifts.append(_mean(difference, *cells) - base)
+        usual = [trials.chosen(*place) for place in places]
+        combinations = itertools.product(*(tied or (own,) for tied, own in zip(rates, usual, strict=True)))
+        base = _mean(measure, [trials.at(*place, own) for place, own in zip(places, usual, strict=True)])
+        shifts = []
+        for chosen in combinations:
+            cells = [trials.at(*place, one) for place, one in zip(places, chosen, strict=True)]
+            shifts.append(_mean(measure, cells) - base)
             tries = min(tries, *(len(each) for each in cells))
-        by_task.append(shifts)
+        shifts_of.append(shifts)
     named = {arm: tuple(sorted(tied)) for arm, tied in several.items() if tied}
     if not named:
         return None
-    known = [[shift for shift in shifts if not math.isnan(shift)] for shifts in by_task]
-    count, tried = sum(map(len, known)), sum(map(len, by_task))
+    known = [[shift for shift in shifts if not math.isnan(shift)] for shifts in shifts_of]
+    count, tried = sum(map(len, known)), sum(map(len, shifts_of))
     ends = tuple(float(np.mean([end(shifts or [0.0]) for shifts in known])) for end in (min, max)) if count else ()
     return Moved(ends, count, tried - count, max(1, int(tries)), named)
 
 
-def _mean(difference: Difference, left: Sequence[Row], right: Sequence[Row]) -> float:
-    """Return the mean estimate over seeds that both have, over all pairs of cells where they share none."""
-    shared = [(first, second) for first in left for second in right if first["seed"] == second["seed"]]
-    pairs = shared or list(itertools.product(left, right))
-    return float(np.mean([difference(*pair) for pair in pairs])) if pairs else math.nan
+def _mean(measure: Measure, cells: Sequence[Sequence[Row]]) -> float:
+    """Return the mean estimate over seeds that all sides have, over all combinations of cells where they share none."""
+    together = list(itertools.product(*cells))
+    shared = [rows for rows in together if len({row["seed"] for row in rows}) == 1]
+    return float(np.mean([measure(*rows) for rows in shared or together])) if together else math.nan
 
 
 def _judged(row: Comparison, move: Moved | None, margin: float) -> Comparison:
     """Return a comparison, inconclusive where its verdict does not hold at equally good rates."""
     if move is None or row.verdict not in DECIDED or row.estimate is None:
         return row
-    sign = 1.0 if row.verdict == "reproduced" else -1.0
-    beyond = [sign * (margin - row.estimate - shift) for shift in move.shifts]
+    sign, limit = 1.0 if row.verdict == "reproduced" else -1.0, -margin if row.relation == "at least" else margin
+    beyond = [sign * (limit - row.estimate - shift) for shift in move.shifts]
     if not beyond or max(beyond) <= _noise(row, move):
         return row
     own = replace(row.test, verdict="inconclusive", p=1.0) if row.test else None
@@ -180,7 +189,7 @@ def _noise(row: Comparison, move: Moved) -> float:
     if own is None or math.isnan(own.sd) or own.df <= 0 or math.isnan(own.se):
         return 0.0
     error = math.sqrt(2 * own.sd**2 / move.tries + own.se**2)
-    return float(stats.t.ppf(1 - ALPHA / move.pairs, own.df)) * error
+    return float(stats.t.ppf(1 - ALPHA / move.combinations, own.df)) * error
 
 
 def _note(row: Comparison, move: Moved | None, describe: Callable[[Comparison], str]) -> Iterator[str]:

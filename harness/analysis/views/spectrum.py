@@ -54,7 +54,7 @@ def more(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
         many, few = (mean(row["probes"], names, "likeness", epsilon) for row in (first, other))
         return many - few
 
-    rows, tied = tied_rates.at_each(study, rows, panel.tasks, of_trials, margin, described)
+    rows, tied = tied_rates.at_each(study, rows, tied_rates.on_each(panel.tasks), of_trials, margin, described)
     return findings.finding(study, claim, margin, rows, {"epsilon": epsilon, "left_out": tied}, absent, described)
 
 

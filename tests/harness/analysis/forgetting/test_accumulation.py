@@ -1,6 +1,6 @@
 """Intruders of tasks learnt in sequence: a cell's place follows from its parents, and a gap stays one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,9 @@ from harness.analysis.study.study import Study
 from harness.experiments import claims, exhibits
 from harness.experiments.verdict import Finding
 from harness.store.archive import Run
+from tests.harness.analysis.robustness.test_tied_rates import with_validation
 
+TUNING = 200
 TASKS = ("micro/inference", "micro/sentiment", "micro/qa")
 Make = Callable[..., Study]
 
@@ -30,9 +32,22 @@ def seen(run: Run, intruders: int, parents: Sequence[str]) -> Run:
 def make(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> Make:
     monkeypatch.setattr(open_rates, "tuned", lambda content: True)
 
-    def do(counts: Sequence[int] = (1, 3, 6), without: Sequence[tuple[int, int]] = ()) -> Study:
-        """A sequence of lora. counts: intruders after each task; without: (stage, seed) that have no record."""
+    def do(
+        counts: Sequence[int] = (1, 3, 6),
+        without: Sequence[tuple[int, int]] = (),
+        trials: Mapping[float, tuple[float, int]] | None = None,
+    ) -> Study:
+        """A sequence of lora. counts: intruders after each task; without: (stage, seed) that have no record.
+
+        trials: rate -> the validation score and the intruders of the last stage on the tuning seed.
+        """
         runs = []
+        for rate, (score, count) in (trials or {}).items():
+            last = make_run("continual", TASKS[-1], TUNING, learning_rate=rate, fields={"parts": ["lora"]})
+            before = make_run("continual", TASKS[1], TUNING, fields={"parts": ["lora"]})
+            first = make_run("lora", TASKS[0], TUNING)
+            chain = [seen(first, counts[0], []), seen(before, counts[1], [first.record["key"]])]
+            runs += [*chain, with_validation(seen(last, count, [before.record["key"]]), score)]
         for seed in range(4):
             parents: list[str] = []
             for stage, (task, count) in enumerate(zip(TASKS, counts, strict=True)):
@@ -42,7 +57,8 @@ def make(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> Make:
                 made = seen(made, count + (seed == 0 and stage > 0), parents)
                 parents = [made.record["key"]]
                 runs += [] if (stage, seed) in without else [made]
-        (here,) = study.studies(exhibits.load("intruders-accumulate"), runs)
+        exhibit = replace(exhibits.load("intruders-accumulate"), declared_tuning=frozenset({TUNING}))
+        (here,) = study.studies(exhibit, runs)
         return here
 
     return do
@@ -66,6 +82,15 @@ def test_they_accumulate_or_do_not(make: Make, counts: Sequence[int], verdict: s
     found = judge(make(counts))
     assert found.verdict == verdict, found.sentence
     assert [(row.left, row.right) for row in found.comparisons] == [("lora, 3 tasks", "lora, 1 task")]
+
+
+@pytest.mark.parametrize(("other", "verdict"), [(10, "reproduced"), (0, "inconclusive")])
+def test_they_accumulate_at_each_rate_that_validation_cannot_tell_apart(make: Make, other: int, verdict: str) -> None:
+    """Another rate of the last task can leave fewer intruders than the first task had."""
+    found = judge(make((4, 5, 9), trials={3e-4: (0.7, 0), 1e-3: (0.87, 9), 3e-3: (0.86, other), 1e-2: (0.6, 0)}))
+    assert found.verdict == verdict, found.sentence
+    (note,) = [text for text in found.notes if "cannot tell" in text]
+    assert "1e-3, 3e-3" in note
 
 
 def test_a_method_without_a_sequence_is_untested(make: Make) -> None:

@@ -24,8 +24,13 @@ STEPS = [0, 100, 200]
 
 
 def probed(rise: float) -> dict[str, Any]:
+    """A loss on pretraining text that rises by so much, and falls by as much where intruders are scaled down."""
     losses = [0.5, 0.5 + rise / 2, 0.5 + rise]
-    return {"forgetting": {"status": "done", "steps": STEPS, "pretraining_loss": losses, "documents": 8, "others": {}}}
+    scaled = {"factors": [1.0, 0.7], "pretraining_loss": [losses[-1], 0.5], "score": [0.9, 0.9 - rise / 100]}
+    return {
+        "forgetting": {"status": "done", "steps": STEPS, "pretraining_loss": losses, "documents": 8, "others": {}},
+        "intruders_down": {"status": "done", **scaled, "intruders": 3, "plain_loss": 0.5, "why_null": {}},
+    }
 
 
 def with_validation(run: Run, score: float) -> Run:
@@ -75,9 +80,9 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Study]:
     return do
 
 
-def judge(made: Study) -> Finding:
-    claim = claims.find("forgets-less")
-    given = {**claim.options, "left": "lora", "right": "full"}
+def judge(made: Study, name: str = "forgets-less", **options: Any) -> Finding:
+    claim = claims.find(name)
+    given = {**claim.options, **(options or {"left": "lora", "right": "full"})}
     return claim.with_options(given).find(made, given)
 
 
@@ -108,6 +113,28 @@ def test_a_verdict_holds_at_each_tied_rate(make: Callable[..., Study], other: fl
         in note
     )
     assert "rises by 0.90 nats per word less with lora than with full" in note
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "verdict"),
+    [
+        ("intruders-hold-forgetting", 2.0, "reproduced"),
+        ("intruders-hold-forgetting", -2.0, "inconclusive"),
+        ("intruders-hold-little-score", 1.0, "reproduced"),
+        ("intruders-hold-little-score", 40.0, "inconclusive"),
+    ],
+)
+def test_what_scaled_intruders_do_holds_at_each_tied_rate(
+    make: Callable[..., Study], name: str, other: float, verdict: str
+) -> None:
+    """One arm is judged by itself, on its loss and "at least" on its score."""
+    rises = {"lora": {3e-4: -9.0, 1e-3: 1.0, 3e-3: other, 1e-2: -9.0}, "full": {1e-3: 1.0}}
+    made = make({"lora": FLAT, "full": {1e-3: 0.9}}, rises, noise=0.01, draw=random.Random(0))
+    finding = judge(made, name, method="lora", factor=0.7)
+    assert finding.verdict == verdict, finding.sentence
+    assert (open_rates.TIED in finding.sentence) == (verdict == "inconclusive")
+    (note,) = [text for text in finding.notes if "cannot tell" in text]
+    assert "lora 1e-3, 3e-3" in note
 
 
 def test_one_best_rate_leaves_the_verdict_as_it_is(make: Callable[..., Study]) -> None:
