@@ -52,9 +52,7 @@ def interval(panel: Panel, rows: str = "test") -> str:
     """Return the meaning of the ± of a number. rows: the split whose rows are drawn too."""
     level = f" ± half of the {statistics.LEVEL:.0%} interval"
     if not panel.by_row.all():
-        return (
-            f"{level} over seeds (Student's t on their means); it leaves out the error of the rows, which is not known"
-        )
+        return f"{level} over seeds (Student's t on their means); it leaves out the error of the rows"
     drawn = "the spread of what each row scored" if _rows_are_known(panel) else "binomial"
     return f"{level} for new seeds (Student's t on their means) and new {rows} rows ({drawn}, added in quadrature)"
 

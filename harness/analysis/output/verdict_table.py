@@ -54,8 +54,7 @@ def _compared(row: Comparison, finding: Finding) -> tuple[Entry, ...]:
         estimate = Entry(format(row.estimate, form), row.estimate, row.low, row.high, row.keys)
         interval = word(MISSING if row.low is None else f"[{row.low:{form}}, {row.high:{form}}]")
     p = Entry(MISSING if row.p is None else f"{row.p:.3f}" if row.p >= 0.001 else "<0.001", row.p)
-    needed = findings.more_rows(row.rows) if row.rows else findings.seeds(row)
-    seeds = word(needed if row.verdict == "inconclusive" and not row.reason else MISSING)
+    seeds = word(findings.needed(row) if row.verdict == "inconclusive" and not row.reason else MISSING)
     alone = MISSING
     if row.seeds_verdict and row.seeds_low is not None:
         alone = f"[{row.seeds_low:{form}}, {row.seeds_high:{form}}] {row.seeds_verdict}"

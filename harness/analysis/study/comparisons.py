@@ -92,6 +92,8 @@ def compare(
     reasons = open_rates.cells_of(study)
     bounds = [_bounds(*row, margin, reasons) for row in zip(relations, estimated, strict=True)]
     tests = _tests(relations, estimated, bounds, margin, lambda interval: interval)
+    repeated = _tests(relations, estimated, bounds, margin, statistics.over_looks)
+    tests = [replace(test, own=other.own) for test, other in zip(tests, repeated, strict=True)]
     alone = _tests(relations, estimated, bounds, margin, lambda interval: statistics.with_rows(interval, 0.0))
     rows = zip(pairs, relations, estimated, tests, strict=True)
     undecided = max(1, sum(test.verdict == "inconclusive" for test in tests))  # Holm leaves the level to these
@@ -118,7 +120,7 @@ def _bounds(relation: str, estimated: Estimate, margin: float, reasons: Mapping[
 class Tested:
     """The verdict of one test in its family, p adjusted; at_best: it holds whatever an open rate could reach.
 
-    own: (verdict, p, at_best) before the adjustment.
+    own: (verdict, p, at_best) before the adjustment, as one look of several tests it.
     """
 
     verdict: str

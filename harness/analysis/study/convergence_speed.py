@@ -106,7 +106,7 @@ def _compared(
     undecided = max(1, sum(not (robust and p < ALPHA) for p, robust in tested))  # Holm leaves the level to these
     made = zip([_comparison(reached, str(study.ceiling), *row, undecided) for row in rows], bounds, strict=True)
     made_at_best = [replace(row, at_best=row.verdict in DECIDED and bool(others)) for row, others in made]
-    own = [_own(*row) for row in zip(shares, similar, edges, worst, bounds, strict=True)]
+    own = [_own(*row) for row in zip(shares, bounds, similar, edges, strict=True)]
     return tuple(replace(row, test=test) for row, test in zip(made_at_best, own, strict=True))
 
 
@@ -115,9 +115,10 @@ def _test(share: Interval, similar: bool, margin: float) -> tuple[str, float]:
     return statistics.similar(share, margin) if similar else statistics.superior(share, margin)
 
 
-def _own(share: Interval, similar: bool, margin: float, p: float, bounds: Sequence[Interval]) -> OwnTest | None:
-    """Return a comparison's own test, before any adjustment. p: the largest of those at its bounds."""
-    verdict, _ = _test(share, similar, margin)
+def _own(share: Interval, bounds: Sequence[Interval], similar: bool, margin: float) -> OwnTest | None:
+    """Return a comparison's own test, before any adjustment: its p is the largest of those at its bounds."""
+    share, bounds = statistics.over_looks(share), [statistics.over_looks(bound) for bound in bounds]
+    p, (verdict, _) = _worst(share, bounds, similar, margin), _test(share, similar, margin)
     at_best = bool(bounds) and p < 1 and verdict in DECIDED
     return None if np.isnan(p) else OwnTest(verdict, p, at_best)
 

@@ -1,5 +1,6 @@
 """The verdict on a claim, and one sentence with what decided it."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -164,6 +165,16 @@ def _detail(row: Comparison, unit: Unit) -> str:
     if row.look is not None and row.seeds is None:
         return f"undecided at look {row.look}" if row.look else "before its first look"
     return f"{seeds(row)} seeds would {'decide it' if row.seeds else 'be needed'}"
+
+
+def needed(row: Comparison) -> str:
+    """Return what an inconclusive comparison would take, as short as a table needs it."""
+    if row.rows:
+        return more_rows(row.rows)
+    if row.look is not None and row.seeds is None:
+        known = row.test is not None and math.isfinite(row.test.sd)
+        return f"more than {looks.LOOKS[-1]}" if known else "not known"
+    return seeds(row)
 
 
 def more_rows(times: float) -> str:

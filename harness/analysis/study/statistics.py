@@ -287,6 +287,27 @@ def _error_of_pairs(share: Interval) -> float:
     return max(share.se, 0.5 / math.sqrt(share.seeds)) if 0 < share.seeds < SEEDS_OF_PAIRS else share.se
 
 
+def over_looks(estimate: Interval) -> Interval:
+    """Return the estimate as it is tested at one look of several: a share of pairs less one half with the number of
+    independent pairs that it is worth (Korn and Graubard 1998, Survey Methodology 24(2)); any other unchanged.
+
+    That number is the one whose binomial error is the error over seeds, corrected for the degrees of freedom of this
+    error. Where every pair has the same end, the spread says nothing, and each seed counts as one pair.
+    """
+    if estimate.kind != "half" or estimate.n <= estimate.seeds or not estimate.df > 0:
+        return estimate
+    won, error = estimate.mean + 0.5, _error_of_pairs(estimate)
+    worth = float(estimate.n)
+    if min(won, 1 - won) <= ROUNDING:
+        worth = estimate.seeds
+    elif error > 0:
+        tails = [float(stats.t.ppf(0.5 + LEVEL / 2, df)) for df in (estimate.n - 1, estimate.df)]
+        worth = min(worth, won * (1 - won) / error**2 * (tails[0] / tails[1]) ** 2)
+    pairs = max(1, int(worth))
+    interval = above_half(won * pairs, pairs)
+    return replace(estimate, low=interval.low, high=interval.high, n=pairs, se=0.0)
+
+
 def share_p(wins: float, total: int, value: float) -> float:
     """Return the two-sided p of 'the share equals value': twice the smaller exact tail."""
     above = float(stats.beta.cdf(value, wins, total - wins + 1)) if wins > 0 else 1.0

@@ -251,6 +251,27 @@ def test_few_seeds_that_agree_decide_no_share_of_pairs(tasks, margin):
     assert statistics.superior(enough, margin)[0] == "reproduced"
 
 
+def test_at_one_look_of_several_a_share_counts_the_pairs_that_it_is_worth():
+    """Independent pairs count as themselves but for the degrees of freedom; six that one seed moves count as one."""
+    independent = np.random.default_rng(0).integers(0, 2, (6, 40)).astype(float)
+    worth = statistics.over_looks(statistics.share_of_pairs(independent))
+    assert 0.7 * 240 < worth.n <= 240
+    by_seed = independent[:1]
+    as_one = statistics.over_looks(statistics.share_of_pairs(np.tile(by_seed, (6, 1))))
+    assert 0.85 * 40 < as_one.n <= 40
+    assert statistics.superior(as_one, 0.1)[1] >= statistics.share_p(by_seed.sum(), 40, 0.6)
+    alike = statistics.over_looks(statistics.share_of_pairs(np.ones((6, 8))))
+    assert alike.n == 8
+    assert statistics.superior(alike, 0.1)[1] == pytest.approx(statistics.share_p(8, 8, 0.6))
+
+
+@pytest.mark.parametrize("values", [np.ones((1, 6)), np.array([[0.1, 0.3, 0.2]])])
+def test_seeds_of_one_task_and_means_are_tested_alike_at_every_look(values):
+    """No task moves with another where there is one, and a mean has its own test."""
+    for made in (statistics.share_of_pairs(np.round(values)), statistics.over_seeds(values)):
+        assert statistics.over_looks(made) == made
+
+
 def test_a_share_of_pairs_needs_two_seeds_and_leaves_out_tasks_without_pairs():
     assert math.isnan(statistics.superior(statistics.share_of_pairs(np.ones((6, 1))), 0.1)[1])
     some = np.array([[1, 0, 1], [np.nan] * 3, [1, 1, 0]])
