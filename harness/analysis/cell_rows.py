@@ -12,8 +12,9 @@ from harness.store.store import Store
 
 Fields = Mapping[str, Any]
 
-STATES = ("failed", "oom", "diverged", "timeout", "interrupted", "blocked", "running", "missing", "stale")
-"""States that are named below a table, in this order."""
+MISSING, CANNOT_RUN = "missing", "cannot run"
+STATES = ("failed", "oom", "diverged", "timeout", "interrupted", "blocked", "running", MISSING, CANNOT_RUN, "stale")
+"""States that are named below a table, in this order. A missing cell that cannot run is in the second alone."""
 MOST, REASON = 6, 80
 """The number of cells of one state that a text names, and of the characters of each one's reason."""
 
@@ -66,16 +67,20 @@ def states(rows: Sequence[Fields]) -> list[str]:
     """Return a line for each state that a reader has to know: how many cells are in it, and the first of them."""
     lines = []
     for state in STATES:
-        here = [row for row in rows if row["status"] == state or (state == "stale" and row["stale"])]
+        here = [row for row in rows if _state(row) == state or (state == "stale" and row["stale"])]
         more = f"; and {len(here) - MOST} more, which --json names" if len(here) > MOST else ""
         if here:
             lines.append(f"{len(here)} {state}: {'; '.join(map(_name, here[:MOST]))}{more}")
     return lines
 
 
+def _state(row: Fields) -> str:
+    return CANNOT_RUN if row.get("cannot_run") else str(row["status"])
+
+
 def _name(row: Fields) -> str:
     named = f"{row['name']} ({row['key'][:8]})" if "name" in row else str(row["key"][:8])
-    failed = row["status"] not in ("done", "running", "missing")
+    failed = _state(row) not in ("done", "running", MISSING)
     return f"{named}: {shortened(row['why_null'])}" if failed and row["why_null"] else named
 
 
@@ -86,6 +91,6 @@ def shortened(text: str) -> str:
 
 def counted(rows: Sequence[Fields]) -> str:
     """Return a sentence on the cells' statuses: "54 cells: 53 done, 1 failed"."""
-    counts = Counter(str(row["status"]) for row in rows)
+    counts = Counter(map(_state, rows))
     text = ", ".join(f"{count} {status}" for status, count in counts.most_common())
     return f"{formatting.count(len(rows), 'cell')}: {text}"

@@ -12,7 +12,7 @@ from harness.errors import UsageError
 from harness.experiments import exhibits
 from harness.experiments.exhibits import Exhibit
 from harness.experiments.grids.blocks import Block
-from harness.store import archive, columns, identity
+from harness.store import archive, columns, identity, requested_grids
 from harness.store.requested_grids import Grid
 from harness.store.store import Store
 
@@ -73,6 +73,7 @@ def make(
     if any(measure.score for measure in many):  # their intervals are for new test rows, as in an exhibit's tables
         runs = [replace(run, row_scores=store.row_scores(run.record)) for run in runs]
     rows = cell_rows.rows(store, choice.cells, known)
+    _name_gaps(rows, requested_grids.noted(store))
     _values(rows, many, exhibit)
     states = tuple(cell_rows.states(rows))
     made = _tables(study.studies(exhibit, runs), many, chosen, sort)
@@ -82,6 +83,14 @@ def make(
     made = [replace(table, notes=(*table.notes, *states)) for table in map(stale.marked, made)]
     unit = many[0].unit if len(many) == 1 else ""
     return Shown(tuple(made), states, tuple(rows), chosen, ", ".join(measure.title for measure in many), unit)
+
+
+def _name_gaps(rows: Sequence[dict[str, Any]], noted: Iterable[Grid]) -> None:
+    """Set why a cell has no record where a sweep has noted that it cannot run."""
+    reasons = {key: gap.reason for grid in noted for gap in grid.gaps for key in gap.keys}
+    for row in rows:
+        if row["status"] == cell_rows.MISSING and row["key"] in reasons:
+            row |= {"cannot_run": True, "why_null": reasons[row["key"]]}
 
 
 def _tables(

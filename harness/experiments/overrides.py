@@ -159,6 +159,7 @@ def label(scale: str, chosen: Chosen, added: Chosen) -> str:
     """
     if not chosen and not added:
         return scale
+    chosen, added = ({axis: distinct(wanted) for axis, wanted in ones.items()} for ones in (chosen, added))
     given = [f"{axis}={_text(wanted)}" for axis, wanted in sorted(chosen.items())]
     given += [f"+{axis}={_text(wanted)}" for axis, wanted in sorted(added.items())]
     name = "--".join([scale, *given])

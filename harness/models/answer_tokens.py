@@ -40,10 +40,15 @@ def check_words(words: Sequence[str], spelt: Sequence[Sequence[int]], limit: int
             raise UsageError(f"the label word {word!r} is white space, which is no answer; choose another word.")
         if tokens in seen:
             raise UsageError(
-                f"label words {seen[tokens]} and {word} are the same tokens to {model}: it cannot tell them apart. "
-                "Choose other words (task.label_words)."
+                f"label words {_visible(seen[tokens])} and {_visible(word)} are the same tokens to {model}: it cannot "
+                "tell them apart. Choose other words (task.label_words)."
             )
         seen[tokens] = word
+
+
+def _visible(word: str) -> str:
+    """Return a word, in quotation marks where it has spaces around it."""
+    return word if word == word.strip() else repr(word)
 
 
 def alike(options: Sequence[Sequence[int]], right: int) -> bool:

@@ -168,7 +168,7 @@ def load(folder: Path, cell: Cell) -> Built:
                 f"{folder}: this delta is for another backbone, {description.model['name']}: "
                 f"{field} {description.model[field]} was expected, {cell.model.name} has {model[field]}"
             )
-    state, own = finished_model.tensors(folder / TENSORS), replace(cell, method=description.method)
+    state, own = finished_model.tensors(folder / TENSORS, "Get it again."), replace(cell, method=description.method)
     backbone = finished_model.backbone(own)
     method = finished_model.attached(own, backbone)
     try:

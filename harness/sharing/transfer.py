@@ -130,7 +130,7 @@ def check(folder: Path) -> dict[str, Any]:
         plain_files.read_json(folder / configuration, plain_files.is_hub_link(folder / configuration))
     except (OSError, ValueError) as error:
         raise UsageError(f"{folder / configuration}: expected a JSON object ({error})") from error
-    state = tensors(folder / weights)
+    state = tensors(folder / weights, "Get it again.")
     try:
         check_finite(state)
     except UsageError as error:

@@ -25,6 +25,8 @@ from methods.base import Method
 from tasks import registry as tasks
 from tasks.data import few_shot
 
+RUN_AGAIN = "Run the cell again with keep=delta rerun=done."
+
 
 @dataclass(frozen=True)
 class Built:
@@ -88,12 +90,12 @@ def scores(built: Built, device: torch.device) -> dict[str, dict[str, float]]:
     return {name: score(model, objective, splits[name], task.metric, tokens).figures for name in wanted}
 
 
-def tensors(path: Path) -> Mapping[str, torch.Tensor]:
+def tensors(path: Path, advice: str = RUN_AGAIN) -> Mapping[str, torch.Tensor]:
     """Return the tensors of a safetensors file, in its shapes; nothing is ever unpickled.
 
-    Raise UsageError for a file that is not whole.
+    Raise UsageError with the advice for a file that is not whole.
     """
     try:
         return tensor_reader.load(path, plain_files.is_hub_link(path))
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: expected a whole safetensors file ({error})") from error
+        raise UsageError(f"{path}: expected a whole safetensors file ({error}). {advice}") from error

@@ -70,7 +70,10 @@ def _check_words(config: TaskConfig, answer: str) -> None:
         named = "label_words" if words else "labels"
         raise UsageError(f"task.{named}: the answers of task {config.name} are texts; leave it out, or answer=text.")
     if len(set(labels)) < len(labels):
-        raise UsageError(f"task.labels={', '.join(labels)}: a label stands there twice; name each class once.")
+        raise UsageError(
+            f"task.labels={', '.join(labels)}: a label stands there twice; name each class once. Spaces "
+            "around a label do not count."
+        )
     if answer == "label" and labels and len(labels) != len(words):
         raise UsageError(
             f"task.labels={', '.join(labels)}: there are {len(words)} label words ({', '.join(words)}), and each "

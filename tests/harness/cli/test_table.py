@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -91,6 +92,19 @@ def test_what_has_no_score_or_an_old_one_is_named_below(call: Call, keys: list[s
     _, out, err = call("table", "method=full,lora", "seed=0,1,2,3", "--format", "csv")
     assert "1 failed: " in err
     assert "failed" not in out
+
+
+def test_a_cell_that_cannot_run_is_not_called_missing(call: Call, keys: list[str], store: Store) -> None:
+    [grid] = [one for one in requested_grids.noted(store) if keys[7] in {place.key for place in one.places}]
+    gap = requested_grids.Gap("lora", "micro-t5-nano", "micro/qa", 1, "the rank is too high", (keys[7],))
+    requested_grids.note(store, replace(grid, gaps=(gap,)))
+    _, out, _ = call("table", "method=full,lora", "seed=0,1,2,3")
+    assert "8 cells: 6 done, 1 failed, 1 cannot run" in out
+    assert f"1 cannot run: {keys[7][:8]}: the rank is too high" in out
+    assert "missing" not in out
+    _, out, _ = call("table", "method=full,lora", "seed=0,1,2,3", "--json")
+    last = json.loads(out)["cells"][7]
+    assert (last["status"], last["cannot_run"], last["why_null"]) == ("missing", True, "the rank is too high")
 
 
 def test_the_forms_hold_the_same_numbers(call: Call, keys: list[str]) -> None:

@@ -146,6 +146,8 @@ def test_two_selections_never_share_a_folder():
         assert first != second
         assert max(len(first), len(second)) <= 150
         assert first == overrides.label("quick", dict(reversed(one.items())), {})
+    twice = {"seed": [0, 0, 1]}, {"method": ["lora", "lora"]}
+    assert overrides.label("quick", *twice) == overrides.label("quick", {"seed": [0, 1]}, {"method": ["lora"]})
 
 
 def test_a_method_nobody_has_is_named_not_offered(exhibit):

@@ -39,6 +39,11 @@ def test_a_cloze_with_one_word_twice_is_refused(encoder: ModelConfig, label_task
         objectives.make("masked", replace(label_task, label_words=("bad", "bad")), tokenizer.load(encoder))
 
 
+def test_spaces_around_a_word_are_seen(t5_text: Text, label_task: Task) -> None:
+    with pytest.raises(UsageError, match="label words bad and 'bad ' are the same tokens to tiny-"):
+        objectives.make("seq2seq", replace(label_task, label_words=("bad", "bad ")), t5_text)
+
+
 def rows_of(folder: Path, lines: list[str], head: str) -> str:
     for split in ("train", "validation", "test"):
         (folder / f"{split}.tsv").write_text("\n".join([head, *lines]) + "\n")
