@@ -104,12 +104,13 @@ def sentence(claim: Claim, verdict: str, comparisons: Sequence[Comparison], numb
 
 def one_by_one(claim: Claim, verdict: str, rows: Sequence[Comparison], describe: Callable[[Comparison], str]) -> str:
     """Return 'sentence: verdict; …: contradicted; …: inconclusive (why)' with the text that `describe` gives each
-    comparison. A single comparison has the verdict of the claim, which is not said twice.
+    comparison. The verdict of each is said where they differ.
     """
     head = f"{claim.sentence.rstrip('.')}: {verdict}"
     if not rows:
         return f"{head}; these cells lack the methods that it compares."
-    words = [f": {row.verdict}" if len(rows) > 1 else "" for row in rows]
+    several = len({row.verdict for row in rows}) > 1
+    words = [f": {row.verdict}" if several else "" for row in rows]
     reasons = [f" ({row.reason})" if row.reason else "" for row in rows]
     return "; ".join([head, *map("".join, zip(map(describe, rows), words, reasons, strict=True))]) + "."
 

@@ -3,8 +3,10 @@
 import json
 import shutil
 
+import pytest
+
 from harness import assets
-from harness.analysis import overview
+from harness.analysis import overview, report
 
 
 def test_the_committed_page_is_current():
@@ -35,6 +37,21 @@ def test_pages_are_drawn_anew_from_the_records_beside_them(tmp_path):
     assert list(overview.draw_pages(tmp_path, ["dora-table7"])) == ["dora-table7"]
     assert "## Tables" in (tmp_path / "dora-table7" / "README.md").read_text()
     assert not (tmp_path / "dora-table7-memory" / "README.md").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in assets.reference().glob("*/records.jsonl.gz")))
+def test_each_page_comes_from_the_records_beside_it(tmp_path, monkeypatch, name):
+    """A page was once overwritten with the numbers of older records."""
+    monkeypatch.setattr(report, "_draw", lambda views, studies, folder, stale: (drawn, {}))
+    committed, made = assets.reference() / name, tmp_path / name
+    drawn = json.loads((committed / "exhibit.json").read_text())["figures"]
+    shutil.copytree(committed, made)
+    for path in made.glob("*.csv"):
+        path.unlink()
+    assert list(overview.draw_pages(tmp_path, [name])) == [name]
+    for path in [*made.glob("*.csv"), made / "claims.json", made / "README.md"]:
+        assert path.read_text() == (committed / path.name).read_text(), path.name
 
 
 def test_each_contradiction_is_discussed_and_nothing_else():
