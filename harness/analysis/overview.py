@@ -55,7 +55,8 @@ def draw_pages(folder: Path, names: Collection[str] = ()) -> Iterator[str]:
             continue
         index, place = plain_files.read_json(path), path.parent
         exhibit = exhibits.load(place.name, conf_files.folders()[:-1])
-        home = folder / exhibit.cells_of
+        # An exhibit on the cells of another has an archive of its own where its probes looked at them.
+        home = place if (place / archive.ARCHIVE).is_file() else folder / exhibit.cells_of
         runs = exhibit_rows.load(place) if exhibit.forecast else archive.from_archive(home / archive.ARCHIVE)
         words = str(index.get("words", ""))
         most = (index.get("looks") or {}).get("most")

@@ -7,6 +7,7 @@ import pytest
 
 from harness import assets
 from harness.analysis import overview, report
+from harness.store import archive
 
 
 def test_the_committed_page_is_current():
@@ -37,6 +38,18 @@ def test_pages_are_drawn_anew_from_the_records_beside_them(tmp_path):
     assert list(overview.draw_pages(tmp_path, ["dora-table7"])) == ["dora-table7"]
     assert "## Tables" in (tmp_path / "dora-table7" / "README.md").read_text()
     assert not (tmp_path / "dora-table7-memory" / "README.md").exists()
+
+
+def test_a_page_on_the_cells_of_another_is_drawn_from_its_own_records(tmp_path, monkeypatch):
+    """delta-gap's cells are those of delta-ranking, whose archive has older results of its probe."""
+    read, from_archive = [], archive.from_archive
+    monkeypatch.setattr(archive, "from_archive", lambda path: read.append(path.parent.name) or from_archive(path))
+    monkeypatch.setattr(report, "render", lambda *given, **named: None)
+    for name in ("delta-gap", "pareto"):
+        shutil.copytree(assets.reference() / name, tmp_path / name)
+    (tmp_path / "delta-methods").symlink_to(assets.reference() / "delta-methods")
+    assert list(overview.draw_pages(tmp_path, ["delta-gap", "pareto"])) == ["delta-gap", "pareto"]
+    assert read == ["delta-gap", "delta-methods"]
 
 
 @pytest.mark.slow
