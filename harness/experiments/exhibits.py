@@ -79,8 +79,8 @@ class Exhibit:
                 f"exhibit {self.name} is published only: `deltabench reproduce {self.name}` shows its numbers."
             )
         if scale not in self.grids:
-            one = " A run has one scale." if "," in scale else ""
-            raise UsageError(f"exhibit {self.name} has no scale '{scale}'.{one}{near(scale, self.grids)}")
+            rule = " A run has rule scale." if "," in scale else ""
+            raise UsageError(f"exhibit {self.name} has no scale '{scale}'.{rule}{near(scale, self.grids)}")
         return self.grids[scale]
 
     def usual_scale(self) -> str:

@@ -141,7 +141,7 @@ def moved(trials: Trials, sides: Sides, measure: Measure) -> Moved | None:
         base = _mean(measure, [trials.at(*place, own) for place, own in zip(places, usual, strict=True)])
         shifts = []
         for chosen in combinations:
-            cells = [trials.at(*place, one) for place, one in zip(places, chosen, strict=True)]
+            cells = [trials.at(*place, own) for place, own in zip(places, chosen, strict=True)]
             shifts.append(_mean(measure, cells) - base)
             tries = min(tries, *(len(each) for each in cells))
         shifts_of.append(shifts)
