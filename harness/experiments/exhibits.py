@@ -79,7 +79,7 @@ class Exhibit:
                 f"exhibit {self.name} is published only: `deltabench reproduce {self.name}` shows its numbers."
             )
         if scale not in self.grids:
-            rule = " A run has rule scale." if "," in scale else ""
+            rule = " A run has one scale." if "," in scale else ""
             raise UsageError(f"exhibit {self.name} has no scale '{scale}'.{rule}{near(scale, self.grids)}")
         return self.grids[scale]
 

@@ -4,7 +4,7 @@ A sequence is a chain of cells, each with the one before as its only parent (met
 it. The intruders of a cell are counted in the weights that hold all tasks so far, against the pretrained ones.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -97,7 +97,7 @@ def table(study: Study) -> Table:
 def accumulate(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     """Test whether each sequence of the method has more intruders after its last task than after its first."""
     margin, epsilon = float(options["margin"]), float(options["epsilon"])
-    panel, placed, names = counts(study, epsilon), stages(study), spectrum.shared(study)
+    panel, placed = counts(study, epsilon), stages(study)
     by_name = {stage.name: stage for stage in placed.values() if stage.method == options["method"]}
     compared = []
     for first in dict.fromkeys(stage.first for stage in by_name.values()):
@@ -108,6 +108,15 @@ def accumulate(study: Study, claim: Claim, options: Mapping[str, Any]) -> Findin
     rows = comparisons.compare(study, compared, ["above"] * len(compared), differences, margin)
     reason = "no cells that learn several tasks in sequence"
     rows = rows or (Comparison(str(options["method"]), "its first task", "above", "untested", reason=reason),)
+    rows, tied = _at_each_rate(study, rows, placed, epsilon, margin)
+    return finding(study, claim, margin, rows, {"left_out": tied}, [], spectrum.described)
+
+
+def _at_each_rate(
+    study: Study, rows: Sequence[Comparison], placed: Mapping[str, Stage], epsilon: float, margin: float
+) -> tuple[tuple[Comparison, ...], list[str]]:
+    """Return the comparisons of stages as they hold at each rate of the two stages' searches, and notes."""
+    names = spectrum.shared(study)
     arms = dict(zip(map(str, study.selected.key), map(str, study.selected.arm), strict=True))
     places = {stage.name: (arms[key], stage.tasks[-1]) for key, stage in placed.items()}
 
@@ -120,8 +129,7 @@ def accumulate(study: Study, claim: Claim, options: Mapping[str, Any]) -> Findin
         """Return the places of the last stage and the first; none where there is no sequence."""
         return [(places[row.left], places[row.right])] if row.right in places else []
 
-    rows, tied = tied_rates.at_each(study, rows, sides, of_trials, margin, spectrum.described)
-    return finding(study, claim, margin, rows, {"left_out": tied}, [], spectrum.described)
+    return tied_rates.at_each(study, rows, sides, of_trials, margin, spectrum.described)
 
 
 def _difference(panel: Panel, last: str, first: str) -> Estimate:
