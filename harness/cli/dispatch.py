@@ -4,6 +4,7 @@ import argparse
 import ast
 import importlib
 import io
+import itertools
 import logging
 import os
 import re
@@ -124,7 +125,8 @@ def _dispatch(words: list[str]) -> int:
     parser.add_argument("--config-dir", metavar="DIR", help="your conf folder, searched before ours")
     parser.add_argument("--read-only", action="store_true", help="write nothing to the store")
     page.add_arguments(parser)
-    arguments = parser.parse_intermixed_args(_joined(words[1:]))
+    given = _joined(words[1:])
+    arguments = parser.parse_intermixed_args(_name_first(given) if parser.begins_with_a_name() else given)
     protect(arguments.read_only)
     if arguments.config_dir is not None:
         from harness.config import conf_files
@@ -132,6 +134,12 @@ def _dispatch(words: list[str]) -> int:
         conf_files.use(arguments.config_dir)
     with nullcontext() if verb in FETCHING else network.forbidden():
         return int(page.main(arguments))
+
+
+def _name_first(words: Sequence[str]) -> list[str]:
+    """Return the words with those like store=DIR that stand before a key or an exhibit behind all others."""
+    before = list(itertools.takewhile(lambda word: "=" in word and not word.startswith("-"), words))
+    return [*words[len(before) :], *before]
 
 
 def _joined(words: Sequence[str]) -> list[str]:
@@ -160,6 +168,11 @@ class _Parser(argparse.ArgumentParser):
         if options.get("nargs") == "*":
             options.setdefault("default", [])
         return super().add_argument(*names, **options)
+
+    def begins_with_a_name(self) -> bool:
+        """Return whether the first word of the command is a single one, such as a key or an exhibit."""
+        words = [action for action in self._actions if not action.option_strings]
+        return bool(words) and words[0].nargs in (None, "?")
 
     def error(self, message: str) -> NoReturn:
         """Raise the error as a UsageError."""

@@ -194,6 +194,22 @@ def test_show_and_why(
     assert {row["now"] for row in found["code"] if row["part"] == "torch"} == {"9.9"}
 
 
+@pytest.mark.parametrize("verb", ["show", "why"])
+def test_a_key_may_stand_behind_the_store(
+    call: Callable[..., Any], filled: Store, cell: Callable[..., Cell], verb: str
+) -> None:
+    key, where = identity.key(cell("good"))[:10], f"store={filled.path}"
+    assert call(verb, where, key)[:2] == call(verb, key, where)[:2]
+
+
+def test_an_exhibit_may_stand_behind_its_scale(call: Callable[..., Any], tmp_path: Path) -> None:
+    where = f"store={tmp_path / 'store'}"
+    words = ["scale=quick", where, "delta-gap", "--dry-run"]
+    code, out, _ = call("reproduce", *words)
+    assert code == 0
+    assert out == call("reproduce", "delta-gap", "scale=quick", where, "--dry-run")[1]
+
+
 def test_why_leaves_out_fields_without_a_value_on_either_side(
     call: Callable[..., Any], filled: Store, cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch
 ) -> None:
