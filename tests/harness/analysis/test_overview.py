@@ -63,7 +63,7 @@ def test_each_page_comes_from_the_records_beside_it(tmp_path, monkeypatch, name)
     for path in made.glob("*.csv"):
         path.unlink()
     assert list(overview.draw_pages(tmp_path, [name])) == [name]
-    for path in [*made.glob("*.csv"), made / "claims.json", made / "README.md"]:
+    for path in [*made.glob("*.csv"), *made.glob("claims.json"), made / "README.md"]:
         assert path.read_text() == (committed / path.name).read_text(), path.name
 
 
