@@ -136,12 +136,11 @@ def moved(trials: Trials, sides: Sides, measure: Measure) -> Moved | None:
         rates = [trials.equally_good(*place) for place in places]
         for (arm, _), tied in zip(places, rates, strict=True):
             several.setdefault(arm, set()).update(tied if len(tied) > 1 else ())
-        usual = [trials.chosen(*place) for place in places]
-        combinations = itertools.product(*(tied or (own,) for tied, own in zip(rates, usual, strict=True)))
-        base = _mean(measure, [trials.at(*place, own) for place, own in zip(places, usual, strict=True)])
+        usual = tuple(trials.chosen(*place) for place in places)
+        base = _mean(measure, _cells(trials, places, usual))
         shifts = []
-        for chosen in combinations:
-            cells = [trials.at(*place, own) for place, own in zip(places, chosen, strict=True)]
+        for combination in itertools.product(*(tied or (own,) for tied, own in zip(rates, usual, strict=True))):
+            cells = _cells(trials, places, combination)
             shifts.append(_mean(measure, cells) - base)
             tries = min(tries, *(len(each) for each in cells))
         shifts_of.append(shifts)
@@ -152,6 +151,11 @@ def moved(trials: Trials, sides: Sides, measure: Measure) -> Moved | None:
     count, tried = sum(map(len, known)), sum(map(len, shifts_of))
     ends = tuple(float(np.mean([end(shifts or [0.0]) for shifts in known])) for end in (min, max)) if count else ()
     return Moved(ends, count, tried - count, max(1, int(tries)), named)
+
+
+def _cells(trials: Trials, places: tuple[Place, ...], rates: Sequence[float | None]) -> list[list[Row]]:
+    """Return the cells of each place at its rate."""
+    return [trials.at(*place, own) for place, own in zip(places, rates, strict=True)]
 
 
 def _mean(measure: Measure, cells: Sequence[Sequence[Row]]) -> float:

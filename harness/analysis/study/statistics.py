@@ -288,11 +288,11 @@ def _error_of_pairs(share: Interval) -> float:
 
 
 def over_looks(estimate: Interval) -> Interval:
-    """Return the estimate as it is tested at one look of several: a share of pairs less one half with the number of
-    independent pairs that it is worth (Korn and Graubard 1998, Survey Methodology 24(2)); any other unchanged.
+    """Return the estimate as it is tested at one look of several; only a share of pairs less one half changes.
 
-    That number is the one whose binomial error is the error over seeds, corrected for the degrees of freedom of this
-    error. Where every pair has the same end, the spread says nothing, and each seed counts as one pair.
+    Its n is the number of independent pairs that it is worth (Korn and Graubard 1998, Survey Methodology 24(2)). So
+    many independent pairs have the binomial error that the share has over seeds, corrected for its degrees of freedom.
+    Where all pairs are won, or all are lost, there is no spread to judge by, and each seed counts as one pair.
     """
     if estimate.kind != "half" or estimate.n <= estimate.seeds or not estimate.df > 0:
         return estimate
