@@ -107,8 +107,25 @@ def search(start: float, seeds: Sequence[int], outcome: Callable[[float], Outcom
 
 
 def rate(start: float, place: int) -> float:
-    """Return the rate at a place, with 4 significant digits."""
-    return float(f"{start * 10 ** (place / 4):.4g}")
+    """Return the rate at a place, with 4 significant digits.
+
+    Two starts that lie half decades apart try the same rates: half a decade above 3.162e-3 lies 1e-2, not 9.999e-3.
+    """
+    return _rounded(_exact(start) * 10 ** (place / 4))
+
+
+def _exact(start: float) -> float:
+    """Return the start before it was rounded, where it is the rate at a place above or below a rate of one digit."""
+    for quarters in range(4):
+        shift = 10 ** (quarters / 4)
+        exact = float(f"{start * shift:.1g}") / shift
+        if _rounded(exact) == start:
+            return exact
+    return start
+
+
+def _rounded(learning_rate: float) -> float:
+    return float(f"{learning_rate:.4g}")
 
 
 def mean(outcome: Outcome) -> float | None:

@@ -154,3 +154,11 @@ def test_a_mean_over_seeds_decides_and_rates_have_four_digits():
     assert chosen(found) == 0
     assert rate(START, 1) == 0.005335
     assert found.to_json()["tried"][0] == [0.0009487, 0.5, "done"]
+
+
+@pytest.mark.parametrize("usual", [1e-3, 2e-3, 3e-4, 5e-2, 7e-4])
+@pytest.mark.parametrize("steps", [-4, -2, 2, 4])
+def test_searches_that_start_half_decades_apart_try_the_same_rates(usual, steps):
+    """A recipe may state what a search chose. A search from there then finds the cells of the search before."""
+    later = rate(usual, steps)
+    assert [rate(later, place - steps) for place in range(-4, 5)] == [rate(usual, place) for place in range(-4, 5)]
