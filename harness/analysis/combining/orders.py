@@ -137,7 +137,5 @@ def _legend(figure: "Figure", studies: Sequence[Study], looks: Mapping[str, Mapp
 
     handles = [Line2D([], [], linewidth=1.4, markersize=4, label=name, **look) for name, look in looks.items()]
     handles.append(Line2D([], [], color="#555555", linewidth=0.8, linestyle=":", label="a stage ends"))
-    drawn = [study.selected_curves[study.selected_curves.arm.isin(list(orders(study)))] for study in studies]
-    counts = sorted({int(rows.groupby(["arm", "task"]).seed.nunique().min()) for rows in drawn if len(rows)})
-    lines = f"mean over seeds, n = {' or '.join(map(str, counts)) or 0}", figure_style.subtitle(studies)
+    lines = f"mean over seeds, {figure_style.seeds(studies)}", figure_style.subtitle(studies)
     figure_style.legend(figure, handles, 2, *lines)

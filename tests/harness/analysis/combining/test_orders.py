@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from scipy import stats
 
 from harness.analysis.combining import orders
@@ -26,12 +27,17 @@ Make = Callable[..., Study]
 def make(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> Make:
     monkeypatch.setattr(open_rates, "tuned", lambda content: True)
 
-    def do(worth: Mapping[tuple[str, str], Mapping[str, float]], noise: float = 0.004, seeds: int = 6) -> Study:
+    def do(
+        worth: Mapping[tuple[str, str], Mapping[str, float]],
+        noise: float = 0.004,
+        seeds: int = 6,
+        more: Mapping[tuple[str, str], int] = {},
+    ) -> Study:
         runs = [
             make_run("sequence", task, seed, fields={"parts": list(parts)}, quality={"sequence": value}, noise=noise)
             for parts, by_task in worth.items()
             for task, value in by_task.items()
-            for seed in range(seeds)
+            for seed in range(more.get(parts, seeds))
         ]
         (made,) = study.studies(exhibits.load("delta-sequence"), runs)
         return made
@@ -122,3 +128,11 @@ def test_the_figure_tells_the_orders_apart_and_shows_where_a_stage_ends(make: Ma
     assert len({line.get_color() for line in curves}) == 2
     ends = [line.get_xdata()[0] for line in lines if line.get_linestyle() == ":"]
     assert ends == [100.0, 100.0], "two stages of 200 steps, in both panels"
+
+
+def test_the_figure_states_the_seeds_of_every_order(make: Make) -> None:
+    """After looks, orders differ in their number of seeds."""
+    made = make({FIRST: on(0.9, 0.4), SECOND: on(0.4, 0.9)}, seeds=3, more={SECOND: 5})
+    with figure_style.style():
+        figure = orders.draw([made])
+    assert any("n = 3 to 5 seeds" in text.get_text() for text in figure.findobj(Text))
