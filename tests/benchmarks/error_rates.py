@@ -99,7 +99,7 @@ def wrong_share_over_looks(random: np.random.Generator, situation: str, seeds: i
     pairs, tests = won(random, situation, looks.USUAL_MOST), list[OwnTest | None]()
     for number in looks.LOOKS:
         enough = number <= looks.USUAL_MOST
-        verdict, p = statistics.superior(statistics.over_looks(statistics.share_of_pairs(pairs[:, :number])), 0.1)
+        verdict, p = statistics.superior(statistics.share_of_pairs(pairs[:, :number]), 0.1)
         tests.append(OwnTest(verdict, p) if enough and p == p else None)
     return looks.judge({("comparison",): tests})["comparison",].verdict in looks.DECIDED
 
@@ -144,10 +144,9 @@ def page(repeats: int) -> Iterator[str]:
             rates = [f"{100 * share(trial, situation, seeds, repeats):.1f} %" for seeds in SEEDS]
             yield f"| {name} | {situation} | {' | '.join(rates)} |"
     yield (
-        "\nA share of pairs is the order of convergence's. One seed may move all tasks together, so its test is over "
-        "seeds as the others are, and no surer than the exact test of its pairs. Fewer than five seeds decide nothing, "
-        "since so few may agree by luck. Where every seed wins or loses all of its pairs at once, five agree by luck "
-        "too often."
+        "\nA share of pairs is the order of convergence's. One seed may move all tasks together, so it is tested by "
+        "the number of independent pairs that it is worth (Korn and Graubard 1998). Where every pair is won, each seed "
+        "counts as one pair, and fewer than eight seeds decide nothing."
     )
     yield "\nWith `--until-decided`, over the whole path of looks up to 30 seeds:\n"
     yield "| situation | “above” | share of pairs |"
@@ -155,10 +154,6 @@ def page(repeats: int) -> Iterator[str]:
     for situation in SITUATIONS:
         rates = [share(trial, situation, 30, repeats) for trial in (wrong_over_looks, wrong_share_over_looks)]
         yield f"| {situation} | {' | '.join(f'{100 * rate:.1f} %' for rate in rates)} |"
-    yield (
-        "\nOver several looks a share of pairs is tested by the number of independent pairs that it is worth (Korn and "
-        "Graubard 1998), because five seeds that agree by luck would decide too often."
-    )
     yield OVER_PATHS
 
 

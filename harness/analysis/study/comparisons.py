@@ -92,8 +92,6 @@ def compare(
     reasons = open_rates.cells_of(study)
     bounds = [_bounds(*row, margin, reasons) for row in zip(relations, estimated, strict=True)]
     tests = _tests(relations, estimated, bounds, margin, lambda interval: interval)
-    repeated = _tests(relations, estimated, bounds, margin, statistics.over_looks)
-    tests = [replace(test, own=other.own) for test, other in zip(tests, repeated, strict=True)]
     alone = _tests(relations, estimated, bounds, margin, lambda interval: statistics.with_rows(interval, 0.0))
     rows = zip(pairs, relations, estimated, tests, strict=True)
     undecided = max(1, sum(test.verdict == "inconclusive" for test in tests))  # Holm leaves the level to these
@@ -217,7 +215,7 @@ def _comparison(
     row = with_own_test(row, main, _distance(relation, main, margin), test.own, family)
     if main.kind != "half" or row.verdict != "inconclusive":
         return row
-    seeds = share_seeds(main, lambda interval: RULES[relation](interval, margin)[0], row.seeds, 1 - ALPHA / family)
+    seeds = share_seeds(main, lambda interval: RULES[relation](interval, margin)[0], 1 - ALPHA / family)
     return replace(row, seeds=seeds, fewest=None, most=None)
 
 
@@ -237,11 +235,10 @@ def with_own_test(
     return replace(row, seeds=estimated.seeds, fewest=estimated.low, most=estimated.high, rows=rows)
 
 
-def share_seeds(share: Interval, rule: Callable[[Interval], str], over_seeds: int | None, level: float) -> int | None:
+def share_seeds(share: Interval, rule: Callable[[Interval], str], level: float) -> int | None:
     """Return the seeds that decide a share of pairs with 80 % probability at this share; None where none would.
 
-    Both intervals must decide: that over pairs, and Student's t over seeds. rule: the verdict of an interval.
-    over_seeds: the seeds by Student's t alone, which has no answer where all seeds agree.
+    Further seeds count as worth as many independent pairs each as those so far. rule: the verdict of an interval.
     """
     wanted = rule(Interval(share.mean, share.mean, share.mean))
     if wanted == "inconclusive" or not share.seeds:
@@ -255,14 +252,11 @@ def share_seeds(share: Interval, rule: Callable[[Interval], str], over_seeds: in
         """Return whether so many pairs decide often enough."""
         return power.share_power(share.mean + 0.5, pairs, decides, level) >= power.POWER
 
-    by_seed = share.n / share.seeds
+    by_seed = (share.worth or share.n) / share.seeds
     pairs = power.least(enough, 2, int(power.SEED_LIMIT * by_seed))
     if pairs is None:
         return None
-    seeds = max(math.ceil(pairs / by_seed), statistics.SEEDS_OF_PAIRS)
-    if not share.se > 0:  # all seeds agree
-        return seeds
-    return max(seeds, over_seeds) if over_seeds else None
+    return max(math.ceil(pairs / by_seed), statistics.SEEDS_OF_PAIRS)
 
 
 def _distance(relation: str, main: Interval, margin: float) -> float:

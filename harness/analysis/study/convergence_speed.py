@@ -12,7 +12,6 @@ import numpy as np
 
 from harness.analysis.study import comparisons, statistics
 from harness.analysis.study.findings import ALPHA, SEEDS_ALONE, finding
-from harness.analysis.study.more_seeds import power
 from harness.analysis.study.more_seeds.looks import DECIDED
 from harness.analysis.study.more_seeds.next_steps import ONE_SEED
 from harness.analysis.study.statistics import Array, Interval
@@ -117,7 +116,6 @@ def _test(share: Interval, similar: bool, margin: float) -> tuple[str, float]:
 
 def _own(share: Interval, bounds: Sequence[Interval], similar: bool, margin: float) -> OwnTest | None:
     """Return a comparison's own test, before any adjustment: its p is the largest of those at its bounds."""
-    share, bounds = statistics.over_looks(share), [statistics.over_looks(bound) for bound in bounds]
     p, (verdict, _) = _worst(share, bounds, similar, margin), _test(share, similar, margin)
     at_best = bool(bounds) and p < 1 and verdict in DECIDED
     return None if np.isnan(p) else OwnTest(verdict, p, at_best)
@@ -185,6 +183,4 @@ def _needed(share: Interval, similar: bool, margin: float, family: int) -> tuple
     level = 1 - ALPHA / family
     best = _test(statistics.above_half(share.n / 2 if similar else share.n, share.n, level), similar, margin)[0]
     reason = "" if best == "reproduced" else f"{share.n} pairs cannot show it, whatever their curves"
-    over_seeds = power.needed(share, abs((abs(share.mean) if similar else share.mean) - margin), level)
-    alone = over_seeds.seeds if over_seeds else None
-    return comparisons.share_seeds(share, lambda interval: _test(interval, similar, margin)[0], alone, level), reason
+    return comparisons.share_seeds(share, lambda interval: _test(interval, similar, margin)[0], level), reason

@@ -35,7 +35,8 @@ class Interval:
     low and high are NaN where there is no spread to judge by (one seed). kind: "t", "bootstrap",
     "exact" (of a share) or "half" (of a share less one half).
     se, df: of the mean over new draws of seeds. row_se: its standard error over new draws of test rows, 0 where that is
-    not known or not counted; low and high count both, see `with_rows`.
+    not known or not counted; low and high count both, see `with_rows`. worth: the number of independent pairs that a
+    share of pairs is worth, see `by_worth`; 0 where its n pairs are independent.
     """
 
     mean: float
@@ -48,6 +49,7 @@ class Interval:
     seeds: float = 0.0
     kind: str = "t"
     row_se: float = 0.0
+    worth: int = 0
 
     def half(self, level: float = LEVEL) -> float:
         """Return half of the interval's width: that over seeds and that over rows add in squares."""
@@ -265,47 +267,35 @@ def above_half(wins: float, total: int, level: float = LEVEL) -> Interval:
 def share_of_pairs(won: Array) -> Interval:
     """Return the share of pairs won, less one half. won: [T, S]: 1, 0, or one half for a tie; NaN without a pair.
 
-    Each end of its interval is the farther one of two. Student's t over seeds sees that one seed may move all tasks.
-    Clopper and Pearson's takes pairs for independent, and stays wide where few pairs agree by luck. Its tests have the
-    larger p of the two. Tasks without a pair do not count.
+    One seed may move all tasks, so pairs are not independent; see `by_worth`. Tasks without a pair do not count.
+    """
+    return by_worth(over_seeds(won[~np.isnan(won).all(axis=1)] - 0.5))
+
+
+def by_worth(share: Interval) -> Interval:
+    """Return a share less one half, with the exact interval of the number of independent pairs that it is worth.
+
+    So many independent pairs have the binomial error that the share has over seeds, corrected for its degrees of
+    freedom (Korn and Graubard 1998, Survey Methodology 24(2)). Student's t over seeds alone would decide too often,
+    since few seeds may agree by luck. Where all pairs are won, or all are lost, there is no spread to judge by, and
+    each seed counts as one pair.
 
     Below `SEEDS_OF_PAIRS` seeds, the standard error is at least that of seeds which win or lose all their pairs at
     once. Two such seeds agree by luck in half of the cases, three in a quarter, and then show no spread.
     """
-    won = won[~np.isnan(won).all(axis=1)]
-    student = over_seeds(won - 0.5)
-    if not student.df > 0:
-        return student
-    exact = above_half(float(np.nansum(won)), student.n)
-    half = float(stats.t.ppf(0.5 + LEVEL / 2, student.df)) * _error_of_pairs(student)
-    low, high = max(-0.5, min(student.mean - half, exact.low)), min(0.5, max(student.mean + half, exact.high))
-    return replace(student, kind="half", low=low, high=high)
-
-
-def _error_of_pairs(share: Interval) -> float:
-    """Return the standard error over seeds of a share of pairs, which is no smaller than few seeds allow."""
-    return max(share.se, 0.5 / math.sqrt(share.seeds)) if 0 < share.seeds < SEEDS_OF_PAIRS else share.se
-
-
-def over_looks(estimate: Interval) -> Interval:
-    """Return the estimate as it is tested at one look of several; only a share of pairs less one half changes.
-
-    Its n is the number of independent pairs that it is worth (Korn and Graubard 1998, Survey Methodology 24(2)). So
-    many independent pairs have the binomial error that the share has over seeds, corrected for its degrees of freedom.
-    Where all pairs are won, or all are lost, there is no spread to judge by, and each seed counts as one pair.
-    """
-    if estimate.kind != "half" or estimate.n <= estimate.seeds or not estimate.df > 0:
-        return estimate
-    won, error = estimate.mean + 0.5, _error_of_pairs(estimate)
-    worth = float(estimate.n)
+    if not share.df > 0:
+        return share
+    won, worth = share.mean + 0.5, float(share.n)
+    few = share.seeds < SEEDS_OF_PAIRS
+    error = max(share.se, 0.5 / math.sqrt(share.seeds)) if few else share.se
     if min(won, 1 - won) <= ROUNDING:
-        worth = estimate.seeds
-    elif error > 0:
-        tails = [float(stats.t.ppf(0.5 + LEVEL / 2, df)) for df in (estimate.n - 1, estimate.df)]
+        worth = min(worth, share.seeds)
+    elif error > 0 and share.n > share.seeds:
+        tails = [float(stats.t.ppf(0.5 + LEVEL / 2, df)) for df in (share.n - 1, share.df)]
         worth = min(worth, won * (1 - won) / error**2 * (tails[0] / tails[1]) ** 2)
     pairs = max(1, int(worth))
-    interval = above_half(won * pairs, pairs)
-    return replace(estimate, low=interval.low, high=interval.high, n=pairs, se=0.0)
+    exact = above_half(won * pairs, pairs)
+    return replace(share, kind="half", low=exact.low, high=exact.high, worth=pairs)
 
 
 def share_p(wins: float, total: int, value: float) -> float:
@@ -321,9 +311,8 @@ def _p(estimate: Interval, value: float) -> float:
     Without any spread it cannot be tested: NaN.
     """
     if estimate.kind == "half":
-        exact = share_p((estimate.mean + 0.5) * estimate.n, estimate.n, value + 0.5)
-        over_seeds = replace(estimate, kind="t", se=_error_of_pairs(estimate))
-        return max(exact, _p(over_seeds, value)) if over_seeds.se > 0 else exact
+        pairs = estimate.worth or estimate.n
+        return share_p((estimate.mean + 0.5) * pairs, pairs, value + 0.5)
     distance = abs(estimate.mean - value)
     if not (estimate.df > 0 and (estimate.se > 0 or estimate.row_se > 0)):
         return math.nan

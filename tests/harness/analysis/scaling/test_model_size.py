@@ -29,7 +29,7 @@ def sized(run: Run) -> Run:
 def make(make_grid: Callable[..., list[Run]], monkeypatch: pytest.MonkeyPatch) -> Make:
     monkeypatch.setattr(open_rates, "tuned", lambda content: True)
 
-    def do(worth: Mapping[str, Mapping[str, float]], seeds: int = 6) -> list[Study]:
+    def do(worth: Mapping[str, Mapping[str, float]], seeds: int = 8) -> list[Study]:
         runs = [
             sized(run)
             for model, quality in worth.items()

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from harness.analysis.scaling import joint
-from harness.analysis.study import statistics, study
+from harness.analysis.study import study
 from harness.analysis.study.study import Study
 from harness.experiments import exhibits
 from harness.store.archive import Run
@@ -15,8 +15,8 @@ from tests.harness import made_runs
 Rates = tuple[float, ...]
 SEEDS = range(5)
 """The first chooses the rates, and no number includes it."""
-ENOUGH = range(statistics.SEEDS_OF_PAIRS + 1)
-"""Seeds that decide a share of pairs, and the first."""
+ENOUGH = range(9)
+"""Seeds that decide a share of pairs of which every one is won, and the first."""
 KINDS = {"micro/sentiment": "sentiment", "micro/sentiment-goods": "sentiment", "micro/qa": "questions"}
 
 
