@@ -70,13 +70,13 @@ def tests_at_looks(exhibit: Exhibit, studies: "Sequence[Study]") -> "dict[looks.
 
 
 def _compared(exhibit: Exhibit, study: "Study") -> "list[tuple[looks.Place, Comparison]]":
-    """Return every comparison of the exhibit's claims with its place."""
+    """Return every comparison of the exhibit's claims with its place, those from which others were chosen too."""
     from harness.analysis.study.more_seeds import looks
 
     return [
         (looks.place(study.model, claim, finding.margin, row), row)
         for claim, finding in _tested(exhibit, study)
-        for row in finding.comparisons
+        for row in finding.chosen_from or finding.comparisons
     ]
 
 

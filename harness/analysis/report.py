@@ -208,7 +208,9 @@ def page(index: dict[str, Any]) -> str:
 def plain(finding: Finding) -> dict[str, Any]:
     """Return a finding as JSON values, with non-finite numbers as null and the keys of its cells once."""
     bare = [dataclasses.replace(row, sides=((), ())) for row in finding.comparisons]
-    content = dict(strict_json.finite(dataclasses.asdict(dataclasses.replace(finding, comparisons=tuple(bare)))))
+    shown = dataclasses.replace(finding, comparisons=tuple(bare), chosen_from=())
+    content = dict(strict_json.finite(dataclasses.asdict(shown)))
+    del content["chosen_from"]
     if not content["neutral"]:
         del content["neutral"]
     for row in content["comparisons"]:

@@ -80,6 +80,7 @@ class Finding:
     """The verdict on one claim by one model's records.
 
     sentence: one line for people. neutral: the estimate from which the margin counts to both sides.
+    chosen_from: all tests among which its comparisons were chosen by their outcome; () where they are all there are.
     """
 
     claim: str
@@ -94,6 +95,7 @@ class Finding:
     comparisons: tuple[Comparison, ...] = ()
     notes: tuple[str, ...] = ()
     neutral: float = 0.0
+    chosen_from: tuple[Comparison, ...] = ()
 
 
 def overall(verdicts: list[str]) -> str:

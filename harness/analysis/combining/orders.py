@@ -1,13 +1,15 @@
 """Methods in turn: scores against steps over all stages, and the claim that no order of them is best everywhere."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 from harness.analysis.output import figure_style
 from harness.analysis.output.method_looks import COLOURS, MARKERS
 from harness.analysis.study import comparisons, estimates, open_rates
-from harness.analysis.study.findings import ALPHA, finding
+from harness.analysis.study.findings import ALPHA, finding, over_looks
+from harness.analysis.study.more_seeds import looks
 from harness.analysis.study.study import Study
 from harness.experiments.claims import Claim
 from harness.experiments.verdict import Comparison, Finding
@@ -39,8 +41,10 @@ def no_order_is_best(study: Study, claim: Claim, options: Mapping[str, Any]) -> 
     estimated = [estimates.difference(panel.at([place]), other, arm) for other, arm, place in pairs]
     words = [(f"{names[other]} ({panel.tasks[place]})", names[arm]) for other, arm, place in pairs]
     rows = comparisons.compare(study, words, ["above"] * len(words), estimated, margin)
-    by_order = {order: [row for row in rows if row.right == order] for order in names.values()}
-    surest = tuple(min(mine, key=lambda row: _doubt(row, margin)) for mine in by_order.values() if mine)
+    judged = over_looks(study, claim, margin, rows)
+    both = list(zip(rows, judged, strict=True))
+    by_order = {order: [pair for pair in both if pair[0].right == order] for order in names.values()}
+    surest = tuple(min(mine, key=lambda pair: _doubt(*pair, margin))[0] for mine in by_order.values() if mine)
     best = _never_below(study, names, margin)
     left_out = [*study.left_out(), *(f"{order} is nowhere below another order by the margin" for order in best)]
 
@@ -51,7 +55,8 @@ def no_order_is_best(study: Study, claim: Claim, options: Mapping[str, Any]) -> 
             return "contradicted" if best else "untested"
         return "reproduced" if set(verdicts) == {"reproduced"} else "inconclusive"
 
-    return finding(study, claim, margin, surest, {"left_out": left_out}, [], over=over)
+    made = finding(study, claim, margin, surest, {"left_out": left_out}, [], over=over)
+    return replace(made, chosen_from=rows)
 
 
 def _never_below(study: Study, names: Mapping[str, str], margin: float) -> list[str]:
@@ -61,6 +66,9 @@ def _never_below(study: Study, names: Mapping[str, str], margin: float) -> list[
     None where the learning rate of an order is open, because a better one could undo it.
     """
     panel, best = study.judged, []
+    level = ALPHA / max(1, len(names))
+    if study.over_looks is not None:
+        level = looks.strictest(level, len(study.seeds))
     if not open_rates.cells_of(study).keys().isdisjoint(panel.cells(*names)):
         return []
     for arm in names:
@@ -69,13 +77,18 @@ def _never_below(study: Study, names: Mapping[str, str], margin: float) -> list[
             for other in names if other != arm
             for place in range(len(panel.tasks))
         ]  # fmt: skip
-        if tests and all(verdict == "reproduced" and len(names) * p < ALPHA for verdict, p in tests):
+        if tests and all(verdict == "reproduced" and p < level for verdict, p in tests):
             best.append(names[arm])
     return best
 
 
-def _doubt(row: Comparison, margin: float) -> float:
-    """Return the p of "not above" before any adjustment, which makes many of them 1; 2 where it was not tested."""
+def _doubt(row: Comparison, judged: Comparison, margin: float) -> float:
+    """Return the p of "not above" before any adjustment, which makes many of them 1; 2 where it was not tested.
+
+    A comparison that several looks reproduced has no doubt left.
+    """
+    if judged.look is not None and judged.verdict == "reproduced":
+        return -1.0
     if row.estimate is None or row.test is None:
         return 2.0
     return comparisons.doubt(row.estimate, row.test.p, margin)

@@ -40,9 +40,7 @@ def finding(
     A comparison that a better learning rate could change is inconclusive, but where the claim says why no rate matters.
     each: what the sentence says of every comparison, instead of counts. over: the claim's verdict from theirs.
     """
-    if study.over_looks is not None:
-        places = [looks.place(study.model, claim, margin, row) for row in comparisons]
-        comparisons = tuple(looks.applied(comparisons, places, study.over_looks))
+    comparisons = over_looks(study, claim, margin, comparisons)
     comparisons = comparisons if claim.any_rate else open_rates.settle(study, margin, comparisons)
     verdict = over([row.verdict for row in comparisons])
     verdict = CONSTRUCTION if claim.construction and verdict == "reproduced" else verdict
@@ -81,6 +79,14 @@ def finding(
         comparisons=comparisons,
         notes=tuple(notes),
     )
+
+
+def over_looks(study: Study, claim: Claim, margin: float, comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
+    """Return the comparisons with their verdicts over all looks, where seeds are added until the exhibit is decided."""
+    if study.over_looks is None:
+        return tuple(comparisons)
+    places = [looks.place(study.model, claim, margin, row) for row in comparisons]
+    return tuple(looks.applied(comparisons, places, study.over_looks))
 
 
 def sentence(claim: Claim, verdict: str, comparisons: Sequence[Comparison], numbers: Mapping[str, Any]) -> str:

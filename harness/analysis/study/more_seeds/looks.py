@@ -87,6 +87,11 @@ def level(alpha: float, look: int) -> float:
     return math.exp(np.interp(math.log(alpha), np.log(errors), np.log(levels)))
 
 
+def strictest(alpha: float, seeds: int) -> float:
+    """Return the smallest level of p at the looks up to so many seeds."""
+    return min(level(alpha, look) for look, number in enumerate(LOOKS) if look == 0 or number <= seeds)
+
+
 def repeated(p: float, look: int) -> float:
     """Return the smallest error over all looks at which a p at this look (from 0) is below its level."""
     errors, levels = _line(look)

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.text import Text
 from scipy import stats
 
+from harness.analysis import judging
 from harness.analysis.combining import orders
 from harness.analysis.output import figure_style
 from harness.analysis.study import estimates, open_rates, study
@@ -110,7 +111,7 @@ def test_an_order_is_the_best_of_many_by_a_smaller_p_alone(
         tuple(names), ("task",), tuple(range(4)), values, np.full(values.shape, "", dtype=object), size, size,
         np.zeros(1, dtype=bool),
     )  # fmt: skip
-    made: Any = SimpleNamespace(judged=panel)
+    made: Any = SimpleNamespace(judged=panel, over_looks=None)
     best = orders._never_below(made, names, 0.01)
     assert (best == ["order 0"]) is found
 
@@ -136,3 +137,23 @@ def test_the_figure_states_the_seeds_of_every_order(make: Make) -> None:
     with figure_style.style():
         figure = orders.draw([made])
     assert any("n = 3 to 5 seeds" in text.get_text() for text in figure.findobj(Text))
+
+
+def test_over_looks_every_pair_counts_and_not_the_surest_alone(make: Make) -> None:
+    """The surest of many pairs is chosen by its outcome, so Holm's adjustment is over all of them."""
+    three = [("prompt", "bitfit"), ("bitfit", "prompt"), ("prompt", "adapter")]
+    made = make({parts: on(0.5, 0.5) for parts in three}, noise=0.03, seeds=8)
+    exhibit = exhibits.load("delta-sequence")
+    tests = judging.tests_at_looks(exhibit, [made])
+    assert len(tests) == 3 * 2 * 2, "orders, other orders, tasks"
+    assert all(len([test for test in by_look if test]) == 3 for by_look in tests.values()), "after 3, 5 and 8 seeds"
+    (finding,) = judging.judge_all(exhibit, [made], over_looks=True)
+    assert len(finding.comparisons) == 3
+    assert {row.verdict for row in finding.comparisons} == {"inconclusive"}
+
+
+def test_orders_that_differ_clearly_are_told_apart_at_an_early_look(make: Make) -> None:
+    made = make({FIRST: on(0.9, 0.4), SECOND: on(0.4, 0.9)}, seeds=12)
+    (finding,) = judging.judge_all(exhibits.load("delta-sequence"), [made], over_looks=True)
+    assert finding.verdict == "reproduced", finding.sentence
+    assert all(row.look and row.look < 4 for row in finding.comparisons)
