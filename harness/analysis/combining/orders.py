@@ -44,7 +44,9 @@ def no_order_is_best(study: Study, claim: Claim, options: Mapping[str, Any]) -> 
     judged = over_looks(study, claim, margin, rows)
     both = list(zip(rows, judged, strict=True))
     by_order = {order: [pair for pair in both if pair[0].right == order] for order in names.values()}
-    surest = tuple(min(mine, key=lambda pair: _doubt(*pair, margin))[0] for mine in by_order.values() if mine)
+    surest = tuple(
+        min(mine, key=lambda pair: _doubt(pair[0], pair[1], margin))[0] for mine in by_order.values() if mine
+    )
     best = _never_below(study, names, margin)
     left_out = [*study.left_out(), *(f"{order} is nowhere below another order by the margin" for order in best)]
 
