@@ -17,10 +17,10 @@ from functools import cache
 from typing import Any
 
 from harness import assets
-from harness.analysis.study.study import published
 from harness.config import yaml_values
 from harness.config.building import build
 from harness.config.schema import MethodConfig, ModelConfig
+from harness.experiments import published_rows
 from harness.files import plain_files
 from harness.models import backbone
 from harness.models.head import Head
@@ -96,7 +96,7 @@ def _count(backbone: str, head: str, name: str, fields: str) -> Recomputed:
 
 def rows() -> Iterator[Row]:
     """Yield every printed percentage that has a line in SETTINGS."""
-    for line in published(assets.published() / f"{SETTINGS}.csv"):
+    for line in published_rows.read(assets.published() / f"{SETTINGS}.csv"):
         where = dict(part.split("=", 1) for part in line["where"].split())
         yield Row(
             table=line["table"],
@@ -113,7 +113,7 @@ def rows() -> Iterator[Row]:
 
 def _printed(table: str, column: str, model: str, where: Mapping[str, str]) -> str:
     """Return the percentage in the first row of a published table that has the model and the values of `where`."""
-    for row in published(assets.published() / f"{table}.csv"):
+    for row in published_rows.read(assets.published() / f"{table}.csv"):
         if row.get("model", model) == model and where.items() <= row.items() and row[column]:
             return row[column]
     raise ValueError(f"{table}: it has no row of {model} with {where}")

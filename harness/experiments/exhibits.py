@@ -21,7 +21,7 @@ from harness import assets, formatting
 from harness.config import yaml_safety, yaml_values
 from harness.config.step_load import Load, declared
 from harness.errors import UsageError, near
-from harness.experiments import claims, view_registry
+from harness.experiments import claim_options, claims, published_rows, view_registry
 from harness.experiments.grids.blocks import CHOSEN, RATE, TUNED, Block, read_blocks, searched_on, values
 from harness.files import plain_files
 from harness.probes import registry as probes
@@ -98,6 +98,10 @@ class Exhibit:
     def methods(self) -> tuple[str, ...]:
         """Return the methods of all grids in order of appearance. This order fixes their colours."""
         return self._named_first("method", self.grids.values())
+
+    def tasks(self) -> tuple[str, ...]:
+        """Return the names and patterns of the tasks of all grids in order of appearance."""
+        return self._named_first("task", self.grids.values())
 
     def places(self, cells: Sequence[Mapping[str, Any]]) -> list[tuple[tuple[int, str], ...]]:
         """Return the place of each of these cells (as JSON), by which they are sorted.
@@ -186,6 +190,7 @@ def read(path: Path, folders: Sequence[Path] = ()) -> Exhibit:
         **_forecast(raw.get("forecast"), where),
     )
     _check_roles(exhibit, where)
+    _check_claims(exhibit, where)
     return exhibit
 
 
@@ -217,6 +222,24 @@ def _check_roles(exhibit: Exhibit, where: str) -> None:
     for role, method in (("floor", exhibit.floor), ("ceiling", exhibit.ceiling)):
         if method is not None and not any(fnmatch.fnmatchcase(str(method), name) for name in known):
             raise UsageError(f"{where}: {role} '{method}' is not one of its methods.{near(str(method), known)}")
+
+
+def _check_claims(exhibit: Exhibit, where: str) -> None:
+    """Raise UsageError for an option of a claim that cannot be, and for an order of methods that was not published."""
+    tasks = exhibit.tasks()
+    for name, options in exhibit.claims:
+        claim = claims.find(name)
+        try:
+            claim_options.check(claim, options, exhibit.methods(), tasks)
+            if "quantity" in claim.options:
+                quantity = str(options.get("quantity", claim.options["quantity"]))
+                if exhibit.published is None:
+                    raise UsageError(
+                        f"it needs `published:`, a CSV with the columns {', '.join(published_rows.ORDER)}."
+                    )
+                published_rows.check_order(exhibit.published, quantity)
+        except UsageError as error:
+            raise UsageError(f"{where}: claim {name}: {error}") from None
 
 
 def _yaml(path: Path) -> Mapping[str, Any]:

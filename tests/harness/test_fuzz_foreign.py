@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.analysis.study import study
 from harness.cli import dispatch
 from harness.config import compose, conf_files
 from harness.config.schema import ModelConfig
 from harness.errors import UsageError
+from harness.experiments import published_rows
 from harness.models import weight_files
 from harness.probes.judging import chat_client
 from harness.probes.judging.answers import StoredAnswers
@@ -118,7 +118,7 @@ def _archive(folder: Path) -> None:
 
 def _numbers(folder: Path) -> None:
     with suppress(UsageError):
-        study.published(folder / "numbers.csv")
+        published_rows.read(folder / "numbers.csv")
 
 
 def _judge(folder: Path) -> None:

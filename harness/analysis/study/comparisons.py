@@ -16,6 +16,7 @@ from harness.analysis.study.more_seeds.next_steps import ONE_SEED
 from harness.analysis.study.selection import Panel
 from harness.analysis.study.statistics import Interval
 from harness.analysis.study.study import Study
+from harness.experiments import published_rows
 from harness.experiments.claims import Claim
 from harness.experiments.verdict import Comparison, Finding
 
@@ -25,7 +26,7 @@ RULES = {"above": statistics.superior, "at least": statistics.at_least, "similar
 def by_score(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     """Test every pair of the published order, Holm-adjusted, and return Kendall's tau-b between the two orders."""
     margin, panel = float(options["margin"]), study.judged
-    ranks = published_ranks(study, str(options["quantity"]))
+    ranks = published_rows.ranks(study.published, str(options["quantity"]))
     arms = {study.arm(method): rank for method, rank in ranks.items() if study.arm(method)}
     pairs = [(str(a), str(b)) for a, b in combinations(arms, 2)]
     estimated = [estimates.difference(panel, a, b) for a, b in pairs]
@@ -70,12 +71,6 @@ def _above_half(panel: Panel, others: Sequence[str], ceiling: str, near: float) 
     if main.se == 0 and main.n > len(share):  # all seeds agree: the exact interval of a share
         main = replace(statistics.above_half(float(np.nansum(share)), main.n), seeds=main.seeds)
     return Estimate(main, beside, keys=sides[0] + sides[1], sides=sides, at_best=again)
-
-
-def published_ranks(study: Study, quantity: str) -> dict[str, float]:
-    """Return method -> published rank for one quantity, best first; equal ranks are called similar."""
-    rows = [row for row in study.published if row.get("quantity") == quantity]
-    return {row["method"]: float(row["rank"]) for row in sorted(rows, key=lambda row: float(row["rank"]))}
 
 
 def compare(

@@ -16,6 +16,7 @@ from harness.analysis.study.more_seeds.looks import DECIDED
 from harness.analysis.study.more_seeds.next_steps import ONE_SEED
 from harness.analysis.study.statistics import Array, Interval
 from harness.analysis.study.study import Study
+from harness.experiments import published_rows
 from harness.experiments.claims import Claim
 from harness.experiments.verdict import Comparison, Finding, OwnTest
 
@@ -76,7 +77,7 @@ def without_goal(study: Study, share: float = SHARE) -> tuple[str, ...]:
 def by_steps(study: Study, claim: Claim, options: Mapping[str, Any]) -> Finding:
     """Test every pair of the published order of speed: the share of (task, seed) pairs in which one is faster."""
     margin, near = float(options["margin"]), float(options["near"])
-    ranks = comparisons.published_ranks(study, str(options["quantity"]))
+    ranks = published_rows.ranks(study.published, str(options["quantity"]))
     reached = times(study, float(options["target"]))
     absent = [method for method in ranks if study.arm(method) is None]
     if reached is None:

@@ -1,12 +1,10 @@
 """The records of one exhibit on one model, from which tables, figures and claims are made."""
 
-import csv
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +12,8 @@ import numpy as np
 from harness.analysis.study import collapse, estimates, frame, open_rates, selection
 from harness.analysis.study.more_seeds import looks
 from harness.analysis.study.selection import Panel
-from harness.errors import UsageError
+from harness.experiments import published_rows
 from harness.experiments.exhibits import Exhibit
-from harness.files import plain_files
 from harness.store import archive
 
 if TYPE_CHECKING:
@@ -217,7 +214,7 @@ class Study:
     @cached_property
     def published(self) -> tuple[Mapping[str, str], ...]:
         """Return the published rows of the exhibit."""
-        return published(self.exhibit.published) if self.exhibit.published else ()
+        return published_rows.read(self.exhibit.published) if self.exhibit.published else ()
 
     def task_of(self, column: str) -> str:
         """Return the task of a column, which is called task:set where a task reports several sets."""
@@ -301,12 +298,3 @@ def studies(exhibit: Exhibit, runs: Sequence[archive.Run]) -> list[Study]:
         )
         for model in scores.model.unique()
     ]
-
-
-def published(path: Path) -> tuple[Mapping[str, str], ...]:
-    """Return the rows of a CSV of published numbers; lines that start with # name its source."""
-    try:
-        lines = plain_files.read_text(path).splitlines()
-        return tuple(csv.DictReader(line for line in lines if not line.startswith("#")))
-    except (OSError, ValueError, csv.Error) as error:
-        raise UsageError(f"{path}: it cannot be read as CSV ({error}).") from error

@@ -20,8 +20,9 @@ from harness.analysis.study import comparisons, estimates, row_errors, selection
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.findings import SEEDS_ALONE, finding
 from harness.analysis.study.selection import Panel
-from harness.analysis.study.study import Study, published
+from harness.analysis.study.study import Study
 from harness.analysis.views import measured_memory, pairs
+from harness.experiments import published_rows
 from harness.experiments.claims import Claim
 from harness.experiments.verdict import Finding
 
@@ -61,7 +62,7 @@ def printed(study: Study) -> tuple[Printed, ...]:
 def _rows(study: Study) -> tuple[Mapping[str, str], ...]:
     """Return the published rows of the exhibit; those of the paper where it has others or none."""
     own = study.published
-    return own if own and "constant_parameters" in own[0] else published(assets.published() / FILE)
+    return own if own and "constant_parameters" in own[0] else published_rows.read(assets.published() / FILE)
 
 
 def _printed(row: Mapping[str, str]) -> Printed:

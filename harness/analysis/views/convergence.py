@@ -4,11 +4,12 @@ import numpy as np
 
 from harness.analysis.output import notes
 from harness.analysis.output.table import MISSING, Entry, Table, number, word
-from harness.analysis.study import comparisons, estimates, statistics
+from harness.analysis.study import estimates, statistics
 from harness.analysis.study.convergence_speed import SHARE, Times, times, without_goal
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.statistics import Array
 from harness.analysis.study.study import Study
+from harness.experiments import published_rows
 
 NEVER = "never"
 
@@ -20,7 +21,7 @@ def table(study: Study) -> Table:
     if reached is None:
         note = f"the ceiling '{study.exhibit.ceiling}' has no finished cell above the floor: there is no goal to reach"
         return Table("times", title, study.model, ("method",), (), (*notes.label(study), note))
-    published = comparisons.published_ranks(study, "convergence")
+    published = published_rows.ranks(study.published, "convergence")
     ranks = _ranks(reached)
     rows = []
     for arm in sorted(reached.arms, key=lambda arm: np.nan_to_num(ranks[arm].main.mean, nan=np.inf)):

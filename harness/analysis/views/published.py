@@ -12,10 +12,10 @@ from typing import Any
 from harness.analysis.output import notes, rate_marks
 from harness.analysis.output.table import MISSING, Entry, Table, word
 from harness.analysis.study.study import Study
-from harness.analysis.study.study import published as read_published
 from harness.analysis.views import samples
 from harness.analysis.views.forecast_memory import MemoryStudy, peak
 from harness.experiments.exhibits import Exhibit
+from harness.experiments.published_rows import read as read_published
 
 Row = Mapping[str, str]
 OURS, VERSION, AFTERWARDS, SIZE, SHARE = "ours", "paper_version", "README", "n_samples", "params_pct"

@@ -5,15 +5,16 @@ import numpy as np
 from harness.analysis.output import best_marks, rate_marks
 from harness.analysis.output.notes import common_notes, seed_counts
 from harness.analysis.output.table import MISSING, Entry, Table, number, word
-from harness.analysis.study import comparisons, estimates, selection
+from harness.analysis.study import estimates, selection
 from harness.analysis.study.estimates import Estimate
 from harness.analysis.study.study import Study
+from harness.experiments import published_rows
 
 
 def ranking(study: Study) -> Table:
     """Return one row per arm, the best mean score first: score, normalised score, mean rank; both selections."""
     ranks, unscaled = places(study), scale(study)
-    published = comparisons.published_ranks(study, "score")
+    published = published_rows.ranks(study.published, "score")
     columns = ["method", "trains", "score", "normalised", "mean rank"]
     columns += ["published"] if published else []
     columns += ["select=paper", "rate"] if study.role == "test" else ["rate"]

@@ -38,9 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run `deltabench claims` and return its exit code."""
-    known = exhibits.catalogue(conf_files.folders()[:-1])
-    rows = list(claim_findings.stated(known.values(), HERE))
-    _check("--exhibit", arguments.exhibit, known)
+    folders = conf_files.folders()[:-1]
+    names = exhibits.names(folders)
+    _check("--exhibit", arguments.exhibit, names)
+    chosen = [arguments.exhibit] if arguments.exhibit else names
+    rows = list(claim_findings.stated([exhibits.load(name, folders) for name in chosen], HERE))
     _check("--paper", arguments.paper, {paper for row in rows for paper in row.papers})
     _check("--verdict", arguments.verdict, VERDICTS)
     rows = [row for row in rows if _wanted(row, arguments)]

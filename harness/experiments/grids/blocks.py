@@ -46,9 +46,7 @@ def read_blocks(raw: Any, where: str) -> tuple[Block, ...]:
     if not written or not all(isinstance(block, dict) for block in written):
         raise UsageError(f"{where} is not a list of blocks such as {{method: [a, b], task: t, seed: [0, 1]}}.")
     arms = [arm for part in written for arm in _arms(part, where)]
-    for axis in ("seed", TUNING_SEED):
-        for value in (value for arm in arms for value in values(arm, axis)):
-            seed(value, axis=axis)
+    _check_seeds(arms, where)
     blocks = list(with_tuning(arms, f"{where}: "))
     for block in blocks:
         for axis in block:
@@ -58,6 +56,15 @@ def read_blocks(raw: Any, where: str) -> tuple[Block, ...]:
         if missing:
             raise UsageError(f"{where}: a block has no {' and no '.join(missing)}.")
     return tuple({axis: typed(str(axis), value) for axis, value in block.items()} for block in blocks)
+
+
+def _check_seeds(arms: Sequence[Block], where: str) -> None:
+    for axis in ("seed", TUNING_SEED):
+        for value in (value for arm in arms for value in values(arm, axis)):
+            try:
+                seed(value, axis=axis)
+            except UsageError as error:
+                raise UsageError(f"{where}: {error}") from None
 
 
 def _arms(block: Block, where: str) -> list[Block]:

@@ -7,9 +7,8 @@ import pytest
 import yaml
 
 from harness import assets
-from harness.analysis.study import study
 from harness.errors import UsageError
-from harness.experiments import claims, exhibits, view_registry
+from harness.experiments import claims, exhibits, published_rows, view_registry
 from harness.experiments.grids.blocks import RATE, values
 
 NAMES = exhibits.names()
@@ -82,7 +81,7 @@ def test_every_published_file_names_its_source_and_parses():
     assert files
     for path in files:
         assert path.read_text().startswith("# "), path.name
-        rows = study.published(path)
+        rows = published_rows.read(path)
         assert rows, path.name
         assert all(None not in row for row in rows), path.name
 
@@ -101,7 +100,7 @@ def test_the_order_of_methods_is_known_from_published_orders_alone():
     for path in code:
         found = {name for name in quoted if name in path.read_text()}
         assert not found, (path.name, found)
-    for row in study.published(assets.published() / "delta_tuning_orders.csv"):
+    for row in published_rows.read(assets.published() / "delta_tuning_orders.csv"):
         assert row["provenance"] == "second-hand, order only"
 
 
