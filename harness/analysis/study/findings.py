@@ -47,7 +47,8 @@ def finding(
     text = one_by_one(claim, verdict, comparisons, each) if each else sentence(claim, verdict, comparisons, numbers)
     text = f"{text.rstrip('.')} (our own claim, not a paper's)." if claim.ours else text
     counts = units.what_counts(claim, margin, comparisons)
-    text = " ".join(filter(None, (text, counts, looks.sentence(comparisons), next_steps(comparisons))))
+    gone = [f"{note[0].upper()}{note[1:]}." for note in study.left_out() if note in numbers.get("left_out", ())]
+    text = " ".join(filter(None, (text, counts, *gone, looks.sentence(comparisons), next_steps(comparisons))))
     notes = (
         [f"left out, because these cells lack them or have several variants of them: {', '.join(absent)}"]
         if absent
