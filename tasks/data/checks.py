@@ -41,6 +41,18 @@ def check(task: Task) -> None:
         _template(task, split, rows[0])
         if task.answer == "text":
             _scorable(task, split, rows[:TRIED_ROWS])
+        if task.kind == "number" and split != "train":
+            _varied(task, split, rows)
+
+
+def _varied(task: Task, split: str, rows: Sequence[Example]) -> None:
+    """Raise UsageError where all answers are one number: no correlation with it is defined, and 0 would not be true."""
+    numbers = {written_numbers.finite(row.target or "") for row in rows}
+    if len(numbers) == 1:
+        raise UsageError(
+            f"task {task.name}: every answer of its {split} split ({len(rows)} rows) is {shown(rows[0].target)}, and "
+            f"{task.metric} correlates answers that differ. Take other rows, or more of them."
+        )
 
 
 def _where(task: Task, split: str, row: Example) -> str:

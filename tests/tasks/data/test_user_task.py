@@ -325,6 +325,17 @@ def test_a_correlation_needs_answers_that_are_numbers(tmp_path: Path, metric: st
         tasks.load(config(**said, split_seed=1))
 
 
+@pytest.mark.parametrize("metric", ["pearson", "spearman"])
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_correlation_needs_answers_that_differ(tmp_path: Path, metric: str, split: str) -> None:
+    """No correlation with a constant is defined, and 0 would not be true. In training a constant is only poor."""
+    alike = [{"doc": f"text {i}", "summary": ("2", "2.0")[i % 2]} for i in range(40)]
+    for name in ("train", "validation", "test"):
+        write(tmp_path / f"{name}.jsonl", alike if name == split else [*alike, {"doc": "last", "summary": "3"}])
+    with pytest.raises(UsageError, match=rf"every answer of its {split} split \(40 rows\) is '2', and {metric}"):
+        tasks.load(config(**{**TOLD, "metric": metric}, data_dir=str(tmp_path)))
+
+
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
 @pytest.mark.parametrize("given", [{}, {"metric": "pearson"}, {"answer": "text"}])
 def test_rows_without_answers_are_told_both_ways_to_name_them(tmp_path: Path, suffix: str, given: dict) -> None:

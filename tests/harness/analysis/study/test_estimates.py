@@ -329,6 +329,7 @@ def test_no_claim_about_scores_counts_a_task_whose_ceiling_is_at_chance(ranks, n
     found = claim.with_options(given).test()(one, claim, given)
     assert one.unlearnt == ("micro/qa",)
     assert any("left out: micro/qa" in note for note in found.notes)
+    assert "Left out: micro/qa" in found.sentence
     gone = {key for row in one.clean.keys[:, one.clean.tasks.index("micro/qa")] for key in row}
     assert not gone & {key for row in found.comparisons for key in row.keys}
     if name.startswith("scores") or name.startswith("at-least"):
