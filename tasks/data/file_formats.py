@@ -4,7 +4,7 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,6 +18,17 @@ BROKEN = (OSError, EOFError, csv.Error, ValueError, RecursionError, OverflowErro
 """What readers raise for a file that is not what its name says: also for a flipped bit, and for what has no room."""
 _DIGITS = 4000  # of a whole number; Python reads few more
 _WIDEST = 1 << 27  # characters of one CSV value; the module's own limit is 131,072
+
+
+class ClassIndex(int):
+    """The index of a class in a file that also names its classes, in the order of their indices."""
+
+    names: tuple[str, ...]
+
+    def __new__(cls, value: int, names: tuple[str, ...]) -> "ClassIndex":
+        made = super().__new__(cls, value)
+        made.names = names
+        return made
 
 
 def kind(path: Path) -> str:
@@ -66,19 +77,39 @@ def _table(path: Path, form: str, names: Sequence[str]) -> Iterator[Any]:
 
     try:
         if form == "parquet":
-            columns = parquet.read_schema(path).names
-            table = parquet.read_table(path, columns=_columns(path, columns, names), page_checksum_verification=True)
+            schema = parquet.read_schema(path)
+            columns = _columns(path, schema.names, names)
+            table = parquet.read_table(path, columns=columns, page_checksum_verification=True)
         else:
             with pa.memory_map(str(path)) as file:
                 stream = pa.ipc.open_stream(file)
-                table = stream.read_all().select(_columns(path, stream.schema.names, names))
+                schema = stream.schema
+                table = stream.read_all().select(_columns(path, schema.names, names))
         table.validate(full=True)
+        classes = _classes(schema.metadata or {})
         for batch in table.to_batches(max_chunksize=_AT_ONCE):
-            yield from batch.to_pylist()
+            yield from (_with_classes(row, classes) for row in batch.to_pylist())
     except (pa.lib.ArrowException, KeyError) as error:
         raise ValueError(str(error)) from error
 
 
+def _classes(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:
+    """Return column -> the names of its classes, as the library datasets notes them in the files that it writes."""
+    try:
+        features = json.loads(metadata[_NOTED])["info"]["features"]
+        return {name: tuple(map(str, what["names"])) for name, what in features.items() if "names" in what}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}
+
+
+def _with_classes(row: dict[str, Any], classes: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    for name in classes.keys() & row.keys():
+        if isinstance(row[name], int):
+            row[name] = ClassIndex(row[name], classes[name])
+    return row
+
+
+_NOTED = b"huggingface"
 _AT_ONCE = 10_000  # rows that are Python objects in full before they are cut to what is read
 
 

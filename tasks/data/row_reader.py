@@ -9,6 +9,7 @@ from typing import Any
 from harness.config.schema import TaskConfig
 from harness.errors import UsageError, shown
 from tasks.base import Example
+from tasks.data.file_formats import ClassIndex
 from tasks.data.row_files import ANSWER, Row, Schema
 from tasks.metrics import written_numbers
 
@@ -132,6 +133,8 @@ def index(value: Any, names: tuple[str, ...], column: str, where: str) -> int:
     place ("1", "2" or "-1", "1"), indices are not accepted. HIDDEN, unless it is a name, and numbers out of range are
     passed on: `checks` knows the task's words.
     """
+    if isinstance(value, ClassIndex) and (place := _place(value, names, column, where)) is not None:
+        return place
     if value is not None:
         text = str(value).strip()
         if text in names:
@@ -147,6 +150,24 @@ def index(value: Any, names: tuple[str, ...], column: str, where: str) -> int:
             return number
     known = f"one of {', '.join(names)}" if names else "a whole number"
     raise UsageError(f"{where}: the field {column!r} is {shown(value)}, expected {known}.")
+
+
+def _place(value: ClassIndex, names: tuple[str, ...], column: str, where: str) -> int | None:
+    """Return the place among `names` of a class that its file names, too; None where the index alone counts.
+
+    It does where `names` are words that stand for the file's names, and where those that both have stand at the same
+    places. Raise UsageError where both have some of them, in another order.
+    """
+    folded, own = [name.casefold() for name in names], [name.casefold() for name in value.names]
+    moved = [name for name in own if name in folded and folded.index(name) != own.index(name)]
+    if not moved or not 0 <= value < len(own):
+        return None
+    if not set(own) <= set(folded):
+        raise UsageError(
+            f"{where}: the classes of the field {column!r} are {', '.join(value.names)} in the file and "
+            f"{', '.join(names)} in the task. Give all of the file's names, or none of them."
+        )
+    return folded.index(own[value])
 
 
 @lru_cache(maxsize=64)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pandas as pd
 import pytest
 
@@ -353,4 +354,33 @@ def test_rows_without_answers_are_told_both_ways_to_name_them(tmp_path: Path, su
     with pytest.raises(UsageError, match=wanted):
         tasks.load(config(template="{text}", data_dir=str(tmp_path), **given))
     with pytest.raises(UsageError, match=r"'label' is missing\."):
+        tasks.load(config(template="{text}", data_dir=str(tmp_path), label_words=["bad", "good"]))
+
+
+def saved_with_classes(folder: Path, names: list[str], form: str) -> None:
+    """Write 20 rows whose labels are the indices of classes that the file names, as datasets writes them."""
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=names)})
+    rows = {"text": [f"text {i}" for i in range(20)], "label": [i % 2 for i in range(20)]}
+    made = datasets.Dataset.from_dict(rows, features=features)
+    for split in ("train", "test"):
+        made.to_parquet(folder / f"{split}.parquet") if form == "parquet" else made.save_to_disk(folder / split)
+
+
+@pytest.mark.parametrize("form", ["parquet", "save_to_disk"])
+@pytest.mark.parametrize(
+    ("names", "first"),
+    [(["bad", "good"], "bad"), (["good", "bad"], "good"), (["Good", "Bad"], "good"), (["neg", "pos"], "bad")],
+)
+def test_classes_that_a_file_names_are_read_by_their_names(tmp_path: Path, form: str, names: list, first: str) -> None:
+    """Names of other words leave the indices as they are."""
+    saved_with_classes(tmp_path, names, form)
+    task = tasks.load(config(template="{text}", data_dir=str(tmp_path), label_words=["bad", "good"]))
+    row = next(row for row in task.splits.named()["test"] if row.fields["text"] == "text 0")
+    assert task.label_words[int(row.label or 0)] == first
+
+
+@pytest.mark.parametrize("form", ["parquet", "save_to_disk"])
+def test_classes_that_are_named_in_part_and_in_another_order_are_refused(tmp_path: Path, form: str) -> None:
+    saved_with_classes(tmp_path, ["good", "other"], form)
+    with pytest.raises(UsageError, match="are good, other in the file and bad, good in the task"):
         tasks.load(config(template="{text}", data_dir=str(tmp_path), label_words=["bad", "good"]))
