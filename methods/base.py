@@ -53,7 +53,7 @@ from harness.precision import computing, uncast
 from harness.prompt_width import prompt_width
 from methods.attachment import starts
 from methods.attachment.delta_state import delta_state, load_delta_state
-from methods.attachment.hooks import backbone_modules, insert, insert_before, inserted, remove
+from methods.attachment.hooks import backbone_modules, copy_outputs, insert, insert_before, inserted, remove
 from methods.attachment.kronecker import Kronecker, Rule
 from methods.attachment.parametrization import Overlay, dead_on_key_biases, overlay, overlays, write
 from methods.attachment.parts import Switch, attach_parts
@@ -122,6 +122,7 @@ __all__ = [
     "backbone_modules",
     "before",
     "computing",
+    "copy_outputs",
     "dead_key_biases",
     "dead_on_key_biases",
     "delta_state",

@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from methods.base import Linear, Shape, parameter, rescaled
+from methods.base import Linear, Shape, copy_outputs, parameter, rescaled
 from methods.oft import OFT, Rotation, turned
 
 
@@ -87,6 +87,10 @@ class BOFT(OFT):
         group = self.block_size * 2 ** (self.factors - 1)
         rule = f"{self.factors} factors mix {group} inputs, which must divide {host.in_features}, the inputs of {path}"
         self.require(host.in_features % group == 0, "factors", rule)
+
+    def attach(self, model: nn.Module) -> None:
+        super().attach(model)
+        copy_outputs(model, self.name)
 
     def delta(self, host: Linear) -> Butterfly:
         """Return the rotation and the scale for one target."""

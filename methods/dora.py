@@ -24,6 +24,7 @@ from methods.base import (
     RowLengths,
     Shape,
     Update,
+    copy_outputs,
     dense,
     insert,
     linears,
@@ -116,6 +117,7 @@ class DoRA(LoRA):
             delta = Decomposed(host, None)
             delta.dropout = self.dropout
             insert(host, self.name, delta)
+        copy_outputs(model, self.name)
 
     def delta(self, host: Linear) -> Decomposed:
         """Return the delta of a linear: its magnitude, and the update of its direction."""

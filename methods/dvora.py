@@ -7,7 +7,9 @@ The projection, the starts and `dropout` are those of `vera`; `detach` is that o
 from dataclasses import dataclass
 from typing import ClassVar
 
-from methods.base import Linear, Shape
+from torch import nn
+
+from methods.base import Linear, Shape, copy_outputs
 from methods.dora import Decomposed
 from methods.vera import Scaled, VeRA
 
@@ -19,6 +21,10 @@ class DVoRA(VeRA):
     name: ClassVar[str] = "dvora"
 
     detach: bool = True
+
+    def attach(self, model: nn.Module) -> None:
+        super().attach(model)
+        copy_outputs(model, self.name)
 
     def delta(self, host: Linear, update: Scaled) -> Decomposed:
         """Return the delta of a linear: its magnitude, and the update of its direction."""

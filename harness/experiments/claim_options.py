@@ -92,8 +92,9 @@ def _check_side(name: str, value: Any, methods: Sequence[str]) -> None:
         raise UsageError(f"{name} has no method. Write {name}: {{method: NAME, …}}.")
     _check_methods(name, side["method"], methods)
     named = side["method"] if isinstance(side["method"], list) else [side["method"]]
-    known = {field for method in named for field in registry.find(str(method)).fields}
-    _check_names(name, [field for field in side if field != "method"], sorted(known), "field of its methods")
+    fields = [field for field in side if field != "method"]
+    known = {field for method in named if fields for field in registry.find(str(method)).fields}
+    _check_names(name, fields, sorted(known), "field of its methods")
 
 
 def _check_methods(name: str, value: Any, methods: Sequence[str]) -> None:

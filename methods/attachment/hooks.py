@@ -29,6 +29,22 @@ def insert(host: nn.Module | Part, name: str, delta: Delta) -> None:
     delta._hook = module.register_forward_hook(partial(_through, child, rows))
 
 
+def copy_outputs(model: nn.Module, name: str) -> None:
+    """Copy what leaves the hosts of a delta, where the model clips it in place: OLMo with `clip_qkv` does.
+
+    It is for deltas whose gradient needs their own output as it was.
+    """
+    if getattr(getattr(model, "config", None), "clip_qkv", None) is None:
+        return
+    hosts = [host.module if isinstance(host, Part) else host for _, host, _ in inserted(model, name, Delta)]
+    for module in dict.fromkeys(hosts):
+        module.register_forward_hook(_copied)
+
+
+def _copied(module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
+    return output.clone()
+
+
 def insert_before(
     host: nn.Module | Part, delta: Delta, change: Callable[[nn.Module, tuple[torch.Tensor, ...]], tuple[Any, ...]]
 ) -> None:

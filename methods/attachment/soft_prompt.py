@@ -1,11 +1,14 @@
 """Soft prompts: a stack reads P embeddings with every input, and callers see the positions of their own tokens only.
 
 What the backbone computes at the prompt's positions is cut off again. An encoder-decoder's decoder attends to it.
+
+A sliding window counts padding, too. So where a model has one and rows are padded on the left, the prompt stands behind
+each row's padding, or the padding would push it out of the window.
 """
 
 import inspect
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -15,13 +18,22 @@ from harness.errors import UsageError
 from methods.backbone.roles import family, find_stack
 from methods.backbone.trainable_parameters import Delta, parameter
 
+WINDOWS = ("sliding_window", "window_size", "attention_chunk_size")
+"""Fields of a configuration that say how far a token looks back."""
+
 
 class Prompt(Delta):
-    """P soft tokens. embeddings: [P, D]. at: their index in the input."""
+    """P soft tokens. embeddings: [P, D]. at: their index in the input.
+
+    windowed: whether the model counts positions, padding included, to know which tokens a token sees. padded: [B] the
+    padding on the left of each row in the call under way; None where the prompt has one index in all rows.
+    """
 
     def __init__(self, start: torch.Tensor, at: int, rotary: bool) -> None:
         super().__init__()
         self.length, self.at, self.rotary = len(start), at, rotary
+        self.windowed = False
+        self.padded: torch.Tensor | None = None
         self.opened = False  # whether the call under way holds the prompt (not so when a cache already does)
         self.embeddings = parameter(start, *start.shape)
         with torch.no_grad():
@@ -33,6 +45,10 @@ class Prompt(Delta):
 
     def widen(self, x: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
         """Return x: [B, T, ...] with new: [B, P, ...] inserted at the prompt's index: [B, P + T, ...]."""
+        if self.padded is not None:
+            slots, start = torch.arange(self.length + x.shape[1], device=x.device), self.padded[:, None]
+            behind = torch.where(slots < start + self.length, slots - start, slots)
+            return _gathered(torch.cat((new, x), dim=1), torch.where(slots < start, slots + self.length, behind))
         return torch.cat((x[:, : self.at], new, x[:, self.at :]), dim=1)
 
     def cut(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -40,9 +56,25 @@ class Prompt(Delta):
 
         They lie together in memory, since torch multiplies each row of a mere slice with a frozen head by itself.
         """
+        if self.padded is not None:
+            slots = torch.arange(hidden.shape[1] - self.length, device=hidden.device)
+            return _gathered(hidden, torch.where(slots < self.padded[:, None], slots, slots + self.length))
         if self.at == 0:
             return hidden[:, self.length :].contiguous()
         return torch.cat((hidden[:, : self.at], hidden[:, self.at + self.length :]), dim=1)
+
+
+def _gathered(x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """Return the entries of x: [B, T, ...] at index: [B, N] of each row: [B, N, ...]."""
+    return x.gather(1, index.view(*index.shape, *(1,) * (x.dim() - 2)).expand(*index.shape, *x.shape[2:]))
+
+
+def _padded(mask: torch.Tensor | None) -> torch.Tensor | None:
+    """Return the padding on the left of each row of a mask [B, T]: [B]; None without any."""
+    if mask is None or mask.dim() != 2:
+        return None
+    padded = mask.int().argmax(dim=1)
+    return padded if bool(padded.any()) else None
 
 
 def _open(names: tuple[str, ...], stack: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -51,10 +83,10 @@ def _open(names: tuple[str, ...], stack: Any, args: tuple[Any, ...], kwargs: dic
     call = dict(zip(names, args, strict=False)) | kwargs
     mask, positions, cache = (call.get(name) for name in ("attention_mask", "position_ids", "past_key_values"))
     prompt.opened = cache is None or int(cache.get_seq_length()) == 0
+    prompt.padded = _padded(mask) if prompt.windowed else None
     if mask is not None:
-        call["attention_mask"] = mask = (
-            F.pad(mask, (prompt.length, 0), value=1) if prompt.at == 0 else _ones(prompt, mask)
-        )
+        front = prompt.at == 0 and prompt.padded is None
+        call["attention_mask"] = mask = F.pad(mask, (prompt.length, 0), value=1) if front else _ones(prompt, mask)
     if not prompt.opened:  # the cache holds the prompt: only the positions move
         if positions is not None:
             call["position_ids"] = positions + prompt.length
@@ -101,6 +133,8 @@ def plug(model: nn.Module, prompt: Prompt) -> None:
     if stack is None or hasattr(stack, "prompt"):
         raise UsageError("a soft prompt needs a backbone with an input stack that has no prompt yet")
     stack.add_module("prompt", prompt)
+    text = cast(Any, model.config).get_text_config()
+    prompt.windowed = prompt.at == 0 and any(getattr(text, name, None) is not None for name in WINDOWS)
     names = tuple(inspect.signature(stack.forward).parameters)
     stack.register_forward_pre_hook(partial(_open, names), with_kwargs=True)
     decoder = find_stack(model, "decoder")

@@ -40,9 +40,15 @@ def _model_type(model: Any) -> str:
 
 
 def find(model: nn.Module, role: str) -> dict[str, nn.Module]:
-    """Return dotted name -> module that plays the role, in model order; empty where there is none."""
+    """Return dotted name -> module that plays the role, in model order; empty where there is none.
+
+    A normalisation without weights has nothing to train, and is none.
+    """
     pattern = family(model).roles.get(role)
-    return _matching(model, pattern) if pattern else {}
+    found = _matching(model, pattern) if pattern else {}
+    return {
+        name: module for name, module in found.items() if role != "norms" or getattr(module, "weight", None) is not None
+    }
 
 
 def after(model: nn.Module, place: str) -> dict[str, nn.Module]:

@@ -219,3 +219,21 @@ def test_vera_draws_its_projection_from_its_own_seed() -> None:
         outputs.append(logits(model, toy))
     assert torch.equal(outputs[0], outputs[1])
     assert not torch.allclose(outputs[0], outputs[2])
+
+
+@pytest.mark.parametrize("made", ["dora", "dvora", "boft"])
+def test_outputs_that_a_model_clips_in_place_have_a_gradient(made: str) -> None:
+    """OLMo clips q, k and v so; the gradient of a factor needs the output as it was."""
+    model = backbone(TOYS["olmo-clipped"])
+    attach(made, model, targets=["q", "v"])
+    disturb(model)
+    model(**batch(TOYS["olmo-clipped"])).logits.square().mean().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for _, p in trainable(model))
+
+
+def test_norms_without_weights_get_no_bias() -> None:
+    model = backbone(TOYS["opt-bare-norms"])
+    size = shape(model)
+    method = attach("bitfit", model)
+    assert sum(p.numel() for _, p in trainable(model)) == method.closed_form(size)
+    assert not any("norm" in name for name, _ in trainable(model))

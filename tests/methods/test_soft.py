@@ -97,3 +97,29 @@ def test_ptuning_is_pefts(key: str, encoder: str) -> None:
     copy(pairs)
     agree(toy, ours, theirs)
     same_gradients(pairs)
+
+
+@pytest.mark.parametrize("made", ["prompt", "ptuning"])
+@pytest.mark.parametrize("key", ["mistral-window", "gemma3-window", "llama-gqa", "gpt2"])
+def test_padding_on_the_left_moves_no_prompt_out_of_a_window(made: str, key: str) -> None:
+    """A row reads the same alone and beside a longer one, in one pass and with its last tokens after a cache."""
+    model = backbone(TOYS[key])
+    attach(made, model, length=4)
+    disturb(model, sd=0.5)
+    model.eval()
+    rows = [torch.randint(3, 60, (size,)) for size in (11, 6, 3)]
+    ids, mask = torch.ones(3, 11, dtype=torch.long), torch.zeros(3, 11, dtype=torch.long)
+    for place, row in enumerate(rows):
+        ids[place, 11 - len(row) :], mask[place, 11 - len(row) :] = row, 1
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    with torch.no_grad():
+        whole = model(input_ids=ids, attention_mask=mask, position_ids=positions).logits
+        begun = model(input_ids=ids[:, :9], attention_mask=mask[:, :9], position_ids=positions[:, :9], use_cache=True)
+        cache = begun.past_key_values
+        more = model(
+            input_ids=ids[:, 9:], attention_mask=mask, position_ids=positions[:, 9:], past_key_values=cache
+        ).logits
+        for place, row in enumerate(rows):
+            alone = model(input_ids=row[None], attention_mask=torch.ones_like(row)[None]).logits[0]
+            torch.testing.assert_close(whole[place, 11 - len(row) :], alone, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(more[place], alone[-2:], rtol=1e-4, atol=1e-4)

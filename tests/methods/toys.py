@@ -100,6 +100,11 @@ TOYS = {
     "bloom": _eager(_causal(hf.BloomForCausalLM, hf.BloomConfig, BLOOM)),
     "gpt-neox": _causal(hf.GPTNeoXForCausalLM, hf.GPTNeoXConfig, WIDE),
     "opt": Toy(lambda: hf.OPTForCausalLM(hf.OPTConfig(**SMALL, **OPT)), "causal", positions=True),
+    "opt-bare-norms": Toy(
+        lambda: hf.OPTForCausalLM(hf.OPTConfig(**SMALL, **OPT, enable_bias=False, layer_norm_elementwise_affine=False)),
+        "causal",
+        positions=True,
+    ),
     "opt-post-norm": Toy(
         lambda: hf.OPTForCausalLM(hf.OPTConfig(**SMALL, **OPT | {"do_layer_norm_before": False})),
         "causal",
@@ -117,11 +122,14 @@ TOYS = {
     "llama-gqa": Toy(lambda: _llama(2), "causal", usual=True),
     "llama-zero-rows": Toy(lambda: _with_zero_rows(_llama(2)), "causal"),
     "mistral": _causal(hf.MistralForCausalLM, hf.MistralConfig, GROUPED),
+    "mistral-window": _causal(hf.MistralForCausalLM, hf.MistralConfig, GROUPED, sliding_window=8),
     "qwen2": _causal(hf.Qwen2ForCausalLM, hf.Qwen2Config, GROUPED),
     "qwen3": _causal(hf.Qwen3ForCausalLM, hf.Qwen3Config, WIDE_HEADS),
     "gemma": _causal(hf.GemmaForCausalLM, hf.GemmaConfig, WIDE_HEADS),
     "gemma3": _causal(hf.Gemma3ForCausalLM, hf.Gemma3TextConfig, WIDE_HEADS),
+    "gemma3-window": _causal(hf.Gemma3ForCausalLM, hf.Gemma3TextConfig, WIDE_HEADS, sliding_window=6),
     "olmo": _causal(hf.OlmoForCausalLM, hf.OlmoConfig, GROUPED),
+    "olmo-clipped": _causal(hf.OlmoForCausalLM, hf.OlmoConfig, GROUPED, clip_qkv=0.5),
     "olmo2": _causal(hf.Olmo2ForCausalLM, hf.Olmo2Config, GROUPED),
     "mixtral": _causal(hf.MixtralForCausalLM, hf.MixtralConfig, GROUPED, num_local_experts=3),
 }

@@ -22,7 +22,7 @@ def built(folder: Path, name: str, shots: int = 16, seeds: tuple[int, ...] = (10
     (folder / name).mkdir(parents=True)
     for seed in seeds:
         for split, n in (("train", 4), ("dev", 3), ("test", 6)):
-            lines = [f'{split} {seed} "row {i}\t1' + ("\t2" if i == 0 else "") for i in range(n)]
+            lines = [f'{split} {seed} "row {i}\t{1 + i % 2}' + ("\t2" if i == 0 else "") for i in range(n)]
             path = folder / name / f"{name}_{shots}_{seed}_{split}.tsv"
             path.write_text("\n".join([*lines, "an empty line?", ""]) + "\n", encoding="utf-8")
     return folder

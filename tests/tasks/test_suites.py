@@ -47,7 +47,7 @@ def fake(name: str, source: Source, split: str, n: int) -> list[dict[str, Any]]:
     rows = []
     for i in range(n):
         row = {field: special.get(field, f"{field} {split} {i}") for field in own.reader.schema}
-        row |= {field: 2.5 for field, kind in own.reader.schema.items() if kind is float}
+        row |= {field: 2.5 + i % 2 for field, kind in own.reader.schema.items() if kind is float}
         row |= {"instruction": row["instruction"].format(f"{split} {i}")} if "instruction" in row else {}
         rows.append({**row, "extra": [i], "id": "7"})
     return rows

@@ -122,7 +122,7 @@ def test_a_share_of_cases_has_no_bound_beyond_0_and_1(make_grid):
 
 
 def test_convergence_order(make_grid):
-    found = judged("delta-convergence", make_grid(rates=RATES, seeds=range(6)))
+    found = judged("delta-convergence", make_grid(rates=RATES, seeds=range(16)))
     by_pair = {(row.left, row.right): row for row in found.comparisons}
     assert by_pair["full", "lora"].verdict == "reproduced"
     assert by_pair["full", "prompt"].estimate == 1

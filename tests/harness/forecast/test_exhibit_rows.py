@@ -192,6 +192,7 @@ def test_two_arms_are_compared_at_the_printed_batch_on_both_sides(tmp_path: Path
 
 def test_the_least_saving_is_of_the_methods_that_the_sentence_names(tmp_path: Path) -> None:
     text = YAML.replace("from_batch: 8}", "from_batch: 8, methods: [small, absent]}")
+    text = text.replace("[big, small]", "[big, small, absent]")
     rows = [_row("big", 8, 8.0), _row("small", 8, 2.0), _row("poor", 8, 7.0)]
     report.render(_exhibit(tmp_path, text), "quick", rows, tmp_path / "out")
     named, at_least = json.loads((tmp_path / "out" / report.INDEX).read_text())["findings"]
