@@ -36,12 +36,13 @@ class Judged:
 
 @dataclass(frozen=True)
 class Stated:
-    """A claim as one exhibit states it, with the findings on it. papers: such as "ding2022"."""
+    """A claim as one exhibit states it, with the findings on it. papers: such as "ding2022". margin: the exhibit's."""
 
     claim: Claim
     exhibit: Exhibit
     papers: tuple[str, ...]
     judged: tuple[Judged, ...]
+    margin: float
 
     @property
     def command(self) -> str:
@@ -57,11 +58,16 @@ def stated(every: Iterable[Exhibit], here: Path) -> Iterator[Stated]:
     """Yield every claim of these exhibits. here: the folder of the runs' tables, such as results/exhibits."""
     for exhibit in every:
         findings = [*_reference(exhibit), *_runs(here, exhibit)]
-        for name, options in exhibit.claims:
-            claim = claims.find(name)
-            claim = claim.with_options({**claim.options, **options})
-            judged = tuple(finding for finding in findings if _is_on(finding.content, claim))
-            yield Stated(claim, exhibit, (OWN,) if claim.ours else papers(exhibit.source), judged)
+        whole = [(claims.find(name), {**claims.find(name).options, **options}) for name, options in exhibit.claims]
+        own = [(claim.with_options(options), float(options["margin"])) for claim, options in whole]
+        for claim, margin in own:
+            alike = sum(other.sentence == claim.sentence for other, _ in own)
+            judged = tuple(
+                finding
+                for finding in findings
+                if _is_on(finding.content, claim) and (alike == 1 or finding.content["margin"] == margin)
+            )
+            yield Stated(claim, exhibit, (OWN,) if claim.ours else papers(exhibit.source), judged, margin)
 
 
 def papers(source: str) -> tuple[str, ...]:
@@ -75,7 +81,10 @@ def paper_names(source: str) -> tuple[str, ...]:
 
 
 def _is_on(content: Mapping[str, Any], claim: Claim) -> bool:
-    """Return whether a finding is on this claim with these options: several claims may differ by their options only."""
+    """Return whether a finding is on this claim with these options, as its sentence has them.
+
+    Claims that differ by their margin alone have one sentence.
+    """
     beginning = f"{claim.sentence.removesuffix('.')}:"  # whole: one claim's sentence may begin as another's
     return content["claim"] == claim.name and str(content["sentence"]).startswith(beginning)
 
@@ -108,7 +117,7 @@ def to_json(rows: Sequence[Stated]) -> list[dict[str, Any]]:
             "exhibit": row.exhibit.name,
             "estimand": row.claim.estimand,
             "scale": row.claim.scale,
-            "margin": row.claim.options["margin"] if not row.judged else row.judged[0].content["margin"],
+            "margin": row.margin if not row.judged else row.judged[0].content["margin"],
             "why": row.claim.why,
             "command": row.command,
             "findings": [{**finding.content, "run": finding.run} for finding in row.judged],

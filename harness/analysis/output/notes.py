@@ -68,12 +68,13 @@ UNREAD = 0.01
 
 
 def label(study: Study) -> tuple[str, ...]:
-    """Return the label that all numbers of the embedded world carry, and which text the backbones cannot read."""
+    """Return the label that all numbers of the embedded world carry, and what a reader should know of the rows."""
+    rows = (*_unread(study), *_leaked(study))
     if "embedded" not in set(study.scores.source):
-        return _unread(study)
+        return rows
     return (
         "microworld: small backbones that were pretrained on a generated English world; not the paper's models or data",
-        *_unread(study),
+        *rows,
     )
 
 
@@ -87,6 +88,12 @@ def labels(studies: Sequence[Study]) -> list[str]:
         line if len(models) == len(studies) else f"{', '.join(dict.fromkeys(models))}: {line}"
         for line, models in carried.items()
     )
+
+
+def _leaked(study: Study) -> tuple[str, ...]:
+    """Return a line for each task with test or validation rows that are also in train, by the notes of the records."""
+    known = study.scores[["task", "leaked_rows"]].drop_duplicates()
+    return tuple(f"{row.task}: {row.leaked_rows}" for row in known.itertuples() if row.leaked_rows)
 
 
 def _unread(study: Study) -> tuple[str, ...]:

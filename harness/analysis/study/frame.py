@@ -23,7 +23,19 @@ ROLES = ("validation", "test")
 TRAIN = train_sample.NAME
 """The role of the sample of training rows that the probe of this name scores, for tables of the generalisation gap."""
 BASE = ("key", "model", "task", "category", "arm", "method", "learning_rate", "recipe", "seed", "source")
-FACTS = ("rows", "metric", "chance", "majority", "delta", "head", "backbone", "cells_beside", "energy_j", "probes")
+FACTS = (
+    "rows",
+    "metric",
+    "chance",
+    "majority",
+    "delta",
+    "head",
+    "backbone",
+    "cells_beside",
+    "energy_j",
+    "probes",
+    "leaked_rows",
+)
 SIZES = ("train_size", "live_bytes", "allocated_bytes", "step_flops", "unknown_share")
 """Rows that were asked for in training; its peak of memory: storages counted on the CPU, torch's allocator on a GPU;
 the operations of a step; the largest share of a split's tokens that the backbone does not know, 0 where none is unknown
@@ -144,6 +156,7 @@ def _base(run: Run, model: str, task: str, arm: str) -> Row:
         "cells_beside": (record.get("time") or {}).get("cells_beside"),
         "energy_j": run_joules(record),
         "probes": record.get("probes") or {},
+        "leaked_rows": str((record.get("notes") or {}).get("leaked_rows") or ""),
         "train_size": cell["task"].get("train_size"),
         "live_bytes": memory.get("live_bytes"),
         "allocated_bytes": memory.get("torch_allocated_bytes"),

@@ -137,10 +137,17 @@ def _saved_text(row: Comparison) -> str:
 
 
 def _scores(study: Study, claim: Claim, options: Options, relation: str) -> Finding:
-    margin, panel = float(options["margin"]), study.judged
-    pairs = sides(study, options)
+    """Test the pairs on the tasks on which the ceiling learns something, by one relation.
+
+    Where the ceiling is compared with the floor, all tasks count, because that outcome would choose the tasks itself.
+    """
+    margin, pairs = float(options["margin"]), sides(study, options)
     if not pairs:
         return finding(study, claim, margin, absent(options, relation), {}, [])
+    ends = {str(study.arm(study.exhibit.floor)), str(study.ceiling)}
+    panel, left_out = study.judged, study.left_out()
+    if any({*pair} == ends for pair in pairs):
+        panel, left_out = study.clean, ()
     each = options["each"] and panel.tasks
     places = [(name, column(panel, i)) for i, name in enumerate(panel.tasks)] if each else [("", panel)]
     named, estimated = [], []
@@ -148,7 +155,7 @@ def _scores(study: Study, claim: Claim, options: Options, relation: str) -> Find
         named.append((f"{left} ({place})" if place and len(study.clean.tasks) > 1 else left, right))
         estimated.append(estimates.difference(part, left, right))
     rows = comparisons.compare(study, named, [relation] * len(named), estimated, margin)
-    return finding(study, claim, margin, rows, {"left_out": study.left_out()}, [])
+    return finding(study, claim, margin, rows, {"left_out": left_out}, [])
 
 
 def sides(study: Study, options: Options) -> list[tuple[str, str]]:

@@ -83,7 +83,7 @@ def _lines(rows: Sequence[Stated], width: int | None) -> Iterator[str]:
 def _of_claim(row: Stated, width: int | None) -> Iterator[str]:
     """Yield a claim, what is estimated, and a line for each finding."""
     claim = row.claim
-    margin = formatting.value(row.judged[0].content["margin"] if row.judged else claim.options["margin"])
+    margin = formatting.value(row.judged[0].content["margin"] if row.judged else row.margin)
     stated = f"{claim.sentence} [{row.exhibit.name}: {claim.name}]"
     yield from _indented(stated, 2, width)
     yield from _indented(f"estimated: {claim.estimand}; margin {margin} ({claim.why})", 4, width)
