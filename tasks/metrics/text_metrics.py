@@ -124,7 +124,12 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def _normal(text: str) -> list[str]:
-    return _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split()
+    """Return the words after SQuAD's normalisation.
+
+    Where it leaves nothing, as of "A" or "+", the text's own words stay, as SQuAD's script does not have it: there all
+    such texts are equal, and equal to none.
+    """
+    return _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split() or text.lower().split()
 
 
 def _alphanumeric(text: str) -> list[str]:

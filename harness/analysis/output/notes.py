@@ -93,7 +93,7 @@ def labels(studies: Sequence[Study]) -> list[str]:
 def _leaked(study: Study) -> tuple[str, ...]:
     """Return a line for each task with test or validation rows that are also in train, by the notes of the records."""
     known = study.scores[["task", "leaked_rows"]].drop_duplicates()
-    return tuple(f"{row.task}: {row.leaked_rows}" for row in known.itertuples() if row.leaked_rows)
+    return tuple(f"in {row.task}, {row.leaked_rows}" for row in known.itertuples() if row.leaked_rows)
 
 
 def _unread(study: Study) -> tuple[str, ...]:

@@ -67,6 +67,30 @@ def test_a_run_of_ones_own_stands_beside_the_reference(elsewhere: Path, capsys: 
     assert "contradicted, micro-t5-nano (results/exhibits/dora-table5/quick): " in out
 
 
+def test_claims_that_differ_by_their_margin_keep_their_own_findings(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (elsewhere / "conf" / "exhibit").mkdir(parents=True)
+    one = "claim: scores-above, left: full, right: none, margin:"
+    twice = f"{{{one} 0.01}}, {{{one} 0.5}}"
+    (elsewhere / "conf" / "exhibit" / "mine.yaml").write_text(
+        f"title: t\nsource: s\nview: [ranking]\nclaims: [{twice}]\n"
+        "grid: {quick: {method: [none, full], model: micro-t5-nano, task: micro/qa, seed: 0}}\n"
+    )
+    folder = elsewhere / "results" / "exhibits" / "mine" / "quick"
+    folder.mkdir(parents=True)
+    found = {"claim": "scores-above", "model": "micro-t5-nano", "comparisons": [], "notes": []}
+    both = [
+        {**found, "margin": margin, "verdict": verdict, "sentence": f"full scores above none: {verdict}; as told."}
+        for margin, verdict in ((0.01, "reproduced"), (0.5, "contradicted"))
+    ]
+    (folder / "claims.json").write_text(json.dumps({"findings": both}))
+    rows = _rows(capsys, "--exhibit", "mine", "--config-dir", "conf")
+    assert [(row["margin"], [one["verdict"] for one in row["findings"]]) for row in rows] == [
+        (0.01, ["reproduced"]), (0.5, ["contradicted"]),
+    ]  # fmt: skip
+
+
 def test_an_untested_claim_names_the_command_that_shows_its_cost(capsys: pytest.CaptureFixture[str]) -> None:
     assert dispatch.main(["claims", "--exhibit", "dora-table15-faithful"]) == 0
     out = capsys.readouterr().out

@@ -249,3 +249,11 @@ def test_a_metric_is_the_mean_of_its_rows_just_where_it_is_called_so(name: str) 
     single = [metric([t], [p])[name] for t, p in zip(targets, predictions, strict=True)]
     whole = metric(targets, predictions)[name]
     assert (whole == pytest.approx(sum(single) / len(single))) == (name in BY_ROW)
+
+
+@pytest.mark.parametrize("name", ["exact_match", "token_f1"])
+@pytest.mark.parametrize(("target", "wrong"), [("A", ""), ("A", ": : ."), ("+", "-"), ("the", "a"), ("?", "!")])
+def test_an_answer_of_which_the_normalisation_leaves_nothing_is_itself(name: str, target: str, wrong: str) -> None:
+    assert METRICS[name]([target], [target])[name] == 1.0
+    assert METRICS[name]([target], [target.lower()])[name] == 1.0
+    assert METRICS[name]([target], [wrong])[name] == 0.0

@@ -30,6 +30,17 @@ def test_a_table_says_which_text_a_backbone_cannot_read(make_grid: Callable[...,
     assert lines == ["12% of the tokens of a split of micro/qa are unknown to micro-t5-nano"]
 
 
+def test_a_table_says_which_rows_are_also_in_train(make_grid: Callable[..., list[Run]]) -> None:
+    runs = make_grid(methods=("none", "full", "lora"), seeds=range(2))
+    for run in runs:
+        if run.record["cell"]["task"]["name"] == "micro/qa":
+            run.record["notes"] = {"leaked_rows": "3 of 60 test rows are also in train"}
+    (here,) = study.studies(exhibits.load("delta-ranking"), runs)
+    assert [line for line in notes.common_notes(here) if "train" in line and "rows" in line.split(",")[-1]] == [
+        "in micro/qa, 3 of 60 test rows are also in train"
+    ]
+
+
 def test_a_task_that_a_method_was_not_run_on_is_no_number_of_seeds(make_grid: Callable[..., list[Run]]) -> None:
     runs = make_grid(methods=("full",), tasks=("micro/qa",)) + make_grid(methods=("lora",), tasks=("micro/inference",))
     (made,) = study.studies(exhibits.load("dora-table6"), runs)

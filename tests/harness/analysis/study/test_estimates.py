@@ -363,3 +363,18 @@ def test_wins_count_ties_half_and_never_against_never_is_a_tie():
     left, right = np.array([[10, np.inf, 30, np.nan]]), np.array([[20, np.inf, 30, 5]])
     np.testing.assert_array_equal(convergence_speed.wins(left, right), [[1, 0.5, 0.5, np.nan]])
     assert convergence_speed.wins(np.array([[np.inf]]), np.array([[500.0]])) == 0
+
+
+def test_a_claim_of_the_ceiling_against_the_floor_keeps_the_tasks_that_refute_it(make_grid, monkeypatch):
+    """Their outcome would choose the tasks by which they are judged."""
+    monkeypatch.setattr(open_rates, "tuned", lambda content: True)
+    runs = make_grid(seeds=range(5))
+    below_chance(runs, "full", "micro/qa", 0.27)
+    one = study.studies(exhibits.load("delta-ranking"), runs)[0]
+    assert one.unlearnt == ("micro/qa",)
+    claim = claims.find("scores-above")
+    given = {**claim.options, "left": "full", "right": "none", "each": True}
+    found = claim.with_options(given).find(one, given)
+    assert found.verdict == "inconclusive", "it is at chance on one task, and far above on the others"
+    assert [row.verdict for row in found.comparisons].count("reproduced") == 2
+    assert "Left out" not in found.sentence
