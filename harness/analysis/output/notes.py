@@ -92,8 +92,8 @@ def labels(studies: Sequence[Study]) -> list[str]:
 
 def _leaked(study: Study) -> tuple[str, ...]:
     """Return a line for each task with test or validation rows that are also in train, by the notes of the records."""
-    known = study.scores[["task", "leaked_rows"]].drop_duplicates()
-    return tuple(f"in {row.task}, {row.leaked_rows}" for row in known.itertuples() if row.leaked_rows)
+    pairs = dict.fromkeys(zip(map(str, study.scores.task), map(str, study.scores.leaked_rows), strict=True))
+    return tuple(f"in {task}, {leaked}" for task, leaked in pairs if leaked)
 
 
 def _unread(study: Study) -> tuple[str, ...]:
