@@ -45,10 +45,10 @@ def find(model: nn.Module, role: str) -> dict[str, nn.Module]:
     A normalisation without weights has nothing to train, and is none.
     """
     pattern = family(model).roles.get(role)
-    found = _matching(model, pattern) if pattern else {}
-    return {
-        name: module for name, module in found.items() if role != "norms" or getattr(module, "weight", None) is not None
-    }
+    modules = _matching(model, pattern) if pattern else {}
+    if role != "norms":
+        return modules
+    return {name: module for name, module in modules.items() if getattr(module, "weight", None) is not None}
 
 
 def after(model: nn.Module, place: str) -> dict[str, nn.Module]:
