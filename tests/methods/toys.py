@@ -122,7 +122,7 @@ TOYS = {
     "llama-gqa": Toy(lambda: _llama(2), "causal", usual=True),
     "llama-zero-rows": Toy(lambda: _with_zero_rows(_llama(2)), "causal"),
     "mistral": _causal(hf.MistralForCausalLM, hf.MistralConfig, GROUPED),
-    "mistral-window": _causal(hf.MistralForCausalLM, hf.MistralConfig, GROUPED, sliding_window=8),
+    "mistral-window": _causal(hf.MistralForCausalLM, hf.MistralConfig, GROUPED, sliding_window=6),
     "qwen2": _causal(hf.Qwen2ForCausalLM, hf.Qwen2Config, GROUPED),
     "qwen3": _causal(hf.Qwen3ForCausalLM, hf.Qwen3Config, WIDE_HEADS),
     "gemma": _causal(hf.GemmaForCausalLM, hf.GemmaConfig, WIDE_HEADS),
