@@ -247,7 +247,7 @@ def share_seeds(share: Interval, rule: Callable[[Interval], str], level: float) 
         """Return whether so many pairs decide often enough."""
         return power.share_power(share.mean + 0.5, pairs, decides, level) >= power.POWER
 
-    by_seed = (share.worth or share.n) / share.seeds
+    by_seed = (share.effective_pairs or share.n) / share.seeds
     pairs = power.least(enough, 2, int(power.SEED_LIMIT * by_seed))
     if pairs is None:
         return None

@@ -35,8 +35,9 @@ class Interval:
     low and high are NaN where there is no spread to judge by (one seed). kind: "t", "bootstrap",
     "exact" (of a share) or "half" (of a share less one half).
     se, df: of the mean over new draws of seeds. row_se: its standard error over new draws of test rows, 0 where that is
-    not known or not counted; low and high count both, see `with_rows`. worth: the number of independent pairs that a
-    share of pairs is worth, see `by_worth`; 0 where its n pairs are independent.
+    not known or not counted; low and high count both, see `with_rows`.
+    effective_pairs: the number of independent pairs that a share of pairs is worth, see `with_effective_pairs`; 0 where
+    its n pairs are independent.
     """
 
     mean: float
@@ -49,7 +50,7 @@ class Interval:
     seeds: float = 0.0
     kind: str = "t"
     row_se: float = 0.0
-    worth: int = 0
+    effective_pairs: int = 0
 
     def half(self, level: float = LEVEL) -> float:
         """Return half of the interval's width: that over seeds and that over rows add in squares."""
@@ -267,12 +268,13 @@ def above_half(wins: float, total: int, level: float = LEVEL) -> Interval:
 def share_of_pairs(won: Array) -> Interval:
     """Return the share of pairs won, less one half. won: [T, S]: 1, 0, or one half for a tie; NaN without a pair.
 
-    One seed may move all tasks, so pairs are not independent; see `by_worth`. Tasks without a pair do not count.
+    One seed may move all tasks, so pairs are not independent; see `with_effective_pairs`. Tasks without a pair do not
+    count.
     """
-    return by_worth(over_seeds(won[~np.isnan(won).all(axis=1)] - 0.5))
+    return with_effective_pairs(over_seeds(won[~np.isnan(won).all(axis=1)] - 0.5))
 
 
-def by_worth(share: Interval) -> Interval:
+def with_effective_pairs(share: Interval) -> Interval:
     """Return a share less one half, with the exact interval of the number of independent pairs that it is worth.
 
     So many independent pairs have the binomial error that the share has over seeds, corrected for its degrees of
@@ -295,7 +297,7 @@ def by_worth(share: Interval) -> Interval:
         worth = min(worth, won * (1 - won) / error**2 * (tails[0] / tails[1]) ** 2)
     pairs = max(1, int(worth))
     exact = above_half(won * pairs, pairs)
-    return replace(share, kind="half", low=exact.low, high=exact.high, worth=pairs)
+    return replace(share, kind="half", low=exact.low, high=exact.high, effective_pairs=pairs)
 
 
 def share_p(wins: float, total: int, value: float) -> float:
@@ -311,7 +313,7 @@ def _p(estimate: Interval, value: float) -> float:
     Without any spread it cannot be tested: NaN.
     """
     if estimate.kind == "half":
-        pairs = estimate.worth or estimate.n
+        pairs = estimate.effective_pairs or estimate.n
         return share_p((estimate.mean + 0.5) * pairs, pairs, value + 0.5)
     distance = abs(estimate.mean - value)
     if not (estimate.df > 0 and (estimate.se > 0 or estimate.row_se > 0)):

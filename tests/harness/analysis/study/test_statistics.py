@@ -226,7 +226,7 @@ def test_a_share_of_pairs_is_no_surer_than_its_seeds_nor_than_its_pairs():
     moved = statistics.share_of_pairs(np.tile(by_seed, (6, 1)))  # six tasks that one seed moves together
     exact = statistics.above_half(24, 30)
     assert (moved.mean, moved.n, moved.high) == pytest.approx((0.3, 30, 0.5), abs=0.02)
-    assert moved.worth < by_seed.size
+    assert moved.effective_pairs < by_seed.size
     assert moved.low < exact.low
     assert statistics.superior(exact, 0.1)[0] == "reproduced" != statistics.superior(moved, 0.1)[0]
 
@@ -253,15 +253,15 @@ def test_few_seeds_that_agree_decide_no_share_of_pairs(tasks, margin):
 def test_a_share_counts_the_pairs_that_it_is_worth():
     """Independent pairs count as themselves but for the degrees of freedom; six that one seed moves count as one."""
     independent = np.random.default_rng(0).integers(0, 2, (6, 40)).astype(float)
-    assert 0.7 * 240 < statistics.share_of_pairs(independent).worth <= 240
+    assert 0.7 * 240 < statistics.share_of_pairs(independent).effective_pairs <= 240
     by_seed = independent[:1]
     as_one = statistics.share_of_pairs(np.tile(by_seed, (6, 1)))
-    assert 0.85 * 40 < as_one.worth <= 40
+    assert 0.85 * 40 < as_one.effective_pairs <= 40
     assert statistics.superior(as_one, 0.1)[1] >= statistics.share_p(by_seed.sum(), 40, 0.6)
     alike = statistics.share_of_pairs(np.ones((6, 8)))
-    assert alike.worth == 8
+    assert alike.effective_pairs == 8
     assert statistics.superior(alike, 0.1)[1] == pytest.approx(statistics.share_p(8, 8, 0.6))
-    assert statistics.share_of_pairs(by_seed).worth == 40, "no task moves with another where there is one"
+    assert statistics.share_of_pairs(by_seed).effective_pairs == 40, "no task moves with another where there is one"
 
 
 def test_a_share_of_pairs_needs_two_seeds_and_leaves_out_tasks_without_pairs():
