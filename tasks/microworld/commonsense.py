@@ -18,6 +18,7 @@ from tasks.microworld.rows import Row
 Ask = Callable[[Random, int], world_questions.Question]
 SIZES = {"train": 384, "validation": 40, "test": 250}  # of each task
 MOST_TEST_ROWS = 4096  # of each task; one of them has hardly more distinct rows
+MOST_VALIDATION_ROWS = 4096  # of all tasks together
 
 
 @dataclass(frozen=True)
@@ -109,12 +110,15 @@ MAKERS: Mapping[str, tuple[rows.Maker, int]] = {
 CHANCE = sum(1 / options for _, options in MAKERS.values()) / len(MAKERS)
 
 
-def mixture(seed: str, test_rows: int = 0) -> Splits:
+def mixture(seed: str, test_rows: int = 0, validation_rows: int = 0) -> Splits:
     """Return all eight tasks: train and validation mixed in a fixed order, and a test set each.
 
-    Where `test_rows` is more than the usual 250, further rows of each test set follow.
+    Where `test_rows` is more than the usual 250, further rows of each test set follow. Where `validation_rows` is more
+    than the usual 320, each task has its part of them.
     """
+    part = -(-validation_rows // len(MAKERS))
     each = {
-        name: rows.splits(maker, labels, f"{seed} {name}", SIZES, test_rows) for name, (maker, labels) in MAKERS.items()
+        name: rows.splits(maker, labels, f"{seed} {name}", SIZES, test_rows, part)
+        for name, (maker, labels) in MAKERS.items()
     }
     return rows.mixed(each, seed)

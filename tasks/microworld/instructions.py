@@ -13,7 +13,7 @@ from tasks.microworld import rows, world
 from tasks.microworld.rows import Row
 
 SIZES = {"train": 1050, "validation": 105, "test": 300}
-MOST_TEST_ROWS = 900  # some kinds have few more distinct rows
+MOST_TEST_ROWS, MOST_VALIDATION_ROWS = 900, 600  # some kinds have few more distinct rows
 Order = tuple[str, str, str]  # instruction, input, output
 
 
@@ -160,9 +160,9 @@ def order(label: int, rng: Random) -> Row:
     return Row({"instruction": instruction, "input": given}, None, output)
 
 
-def suite(seed: str, test_rows: int = 0) -> Splits:
+def suite(seed: str, test_rows: int = 0, validation_rows: int = 0) -> Splits:
     """Return train, validation and one test, each with every kind equally often as far as there are distinct rows.
 
-    Where `test_rows` is more than the usual 300, further test rows follow.
+    Where `test_rows` is more than the usual 300 or `validation_rows` more than 105, further rows follow.
     """
-    return rows.splits(order, len(KINDS), seed, SIZES, test_rows)
+    return rows.splits(order, len(KINDS), seed, SIZES, test_rows, validation_rows)

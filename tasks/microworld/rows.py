@@ -9,7 +9,7 @@ from tasks.base import Example, Splits
 from tasks.microworld import lexicon
 
 SIZES = {"train": 512, "validation": 256, "test": 512}
-MOST_TEST_ROWS = 8192
+MOST_TEST_ROWS, MOST_VALIDATION_ROWS = 8192, 4096
 ATTEMPTS = 200_000
 _SHARES = (("train", 5), ("validation", 2), ("test", 3))
 
@@ -44,11 +44,18 @@ def _home(text: str) -> str:
     raise AssertionError(at)
 
 
-def splits(maker: Maker, labels: int, seed: str, sizes: Mapping[str, int] = SIZES, test_rows: int = 0) -> Splits:
+def splits(
+    maker: Maker,
+    labels: int,
+    seed: str,
+    sizes: Mapping[str, int] = SIZES,
+    test_rows: int = 0,
+    validation_rows: int = 0,
+) -> Splits:
     """Return distinct rows, the same number of each label (or answer position) in every split.
 
-    Where `test_rows` is more than the test split's size, further test rows follow those of that size, which stay the
-    same, as do the rows of the other splits.
+    Where `test_rows` or `validation_rows` is more than the split's size, further rows follow those of that size, which
+    stay the same, as do the rows of the other splits.
     """
     rng = Random(f"microworld {lexicon.VERSION} {seed}")
     rows: dict[str, list[Example]] = {split: [] for split in sizes}
@@ -56,6 +63,11 @@ def splits(maker: Maker, labels: int, seed: str, sizes: Mapping[str, int] = SIZE
     _fill(rows, seen, maker, rng, _room(sizes, labels), seed)
     more = max(test_rows - sizes["test"], 0)
     _fill(rows, seen, maker, rng, _room({"test": more}, labels), seed)
+    further = Random(
+        f"microworld {lexicon.VERSION} {seed} validation"
+    )  # its own, so that test rows change none of them
+    more = max(validation_rows - sizes["validation"], 0)
+    _fill(rows, seen, maker, further, _room({"validation": more}, labels), seed)
     return Splits(tuple(rows["train"]), tuple(rows["validation"]), {"test": tuple(rows["test"])})
 
 

@@ -1,7 +1,8 @@
 """The microworld's tasks, one row each. The module that makes a task's rows shows an example of them.
 
 Rows are generated, not read; `split_seed` 0 gives the rows that every shipped number was made with. A test set has 512
-rows (instructions 300, each commonsense task 250), or as many more as `task.test_size` asks for.
+rows (instructions 300, each commonsense task 250), or as many more as `task.test_size` asks for. A validation set has 256
+(instructions 105, commonsense 320), or as many more as `task.validation_size` asks for.
 """
 
 from collections.abc import Callable
@@ -32,24 +33,23 @@ def _made(make: Callable[[str, TaskConfig], Splits]) -> Callable[[TaskConfig], S
 
 
 @lru_cache(maxsize=32)
-def _splits(maker: rows.Maker, labels: int, seed: str, test_rows: int) -> Splits:
+def _splits(maker: rows.Maker, labels: int, seed: str, test_rows: int, validation_rows: int) -> Splits:
     """Return the rows of a task, made once: a command that looks at all exhibits asks for them dozens of times."""
-    return rows.splits(maker, labels, seed, test_rows=test_rows)
+    return rows.splits(maker, labels, seed, test_rows=test_rows, validation_rows=validation_rows)
 
 
 def _generated(maker: rows.Maker, labels: int) -> Callable[[TaskConfig], Splits]:
-    def make(seed: str, test_rows: int) -> Splits:
-        return _splits(maker, labels, seed, test_rows)
+    def make(seed: str, test_rows: int, validation_rows: int) -> Splits:
+        return _splits(maker, labels, seed, test_rows, validation_rows)
 
-    return _with_more(make, rows.SIZES["test"], rows.MOST_TEST_ROWS)
+    return _with_more(make, rows.MOST_TEST_ROWS, rows.MOST_VALIDATION_ROWS)
 
 
-def _with_more(make: Callable[[str, int], Splits], usual: int, most: int) -> Callable[[TaskConfig], Splits]:
-    """Return a loader whose test sets have as many rows as `task.test_size` asks for, at least `usual`, at most `most`."""
+def _with_more(make: Callable[[str, int, int], Splits], test: int, validation: int) -> Callable[[TaskConfig], Splits]:
+    """Return a loader whose splits have as many rows as the configuration asks for, at most `test` and `validation`."""
 
     def wanted(seed: str, config: TaskConfig) -> Splits:
-        size = min(config.test_size or 0, most)
-        return make(seed, size if size > usual else 0)
+        return make(seed, min(config.test_size or 0, test), min(config.validation_size or 0, validation))
 
     return _made(wanted)
 
@@ -86,11 +86,11 @@ TASKS = {
     "micro/instructions": TaskRow(
         category="instruction following", metric="exact_match",
         template=PROMPT + "### instruction : {instruction} ### input : {input} ### response :",
-        load=_with_more(instructions.suite, instructions.SIZES["test"], instructions.MOST_TEST_ROWS), answer="text", max_input_tokens=64, max_target_tokens=8, source=_SOURCE, generated=True,
+        load=_with_more(instructions.suite, instructions.MOST_TEST_ROWS, instructions.MOST_VALIDATION_ROWS), answer="text", max_input_tokens=64, max_target_tokens=8, source=_SOURCE, generated=True,
     ),
     "micro/commonsense": TaskRow(
         category="commonsense", metric="extracted_accuracy", template=PROMPT + "### instruction : {instruction} ### response :",
-        load=_with_more(commonsense.mixture, commonsense.SIZES["test"], commonsense.MOST_TEST_ROWS), answer="text", chance=commonsense.CHANCE, max_input_tokens=112,
+        load=_with_more(commonsense.mixture, commonsense.MOST_TEST_ROWS, commonsense.MOST_VALIDATION_ROWS), answer="text", chance=commonsense.CHANCE, max_input_tokens=112,
         max_target_tokens=8, source=_SOURCE, generated=True,
     ),
 }  # fmt: skip

@@ -101,6 +101,20 @@ def test_more_test_rows_stand_behind_the_same_ones(name: str) -> None:
         assert len(texts) == len(set(texts))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_more_validation_rows_stand_behind_the_same_ones(name: str) -> None:
+    """They are the same whatever the number of test rows. Where several tasks are mixed, their order is another one."""
+    size = instructions.MOST_VALIDATION_ROWS if name == "micro/instructions" else 2000
+    usual = load(name).splits
+    more, both = (tasks.load(TaskConfig(name, validation_size=size, test_size=tests)).splits for tests in (None, 600))
+    assert (more.train, more.tests) == (usual.train, usual.tests)
+    assert {repr(row.fields) for row in usual.validation} <= {repr(row.fields) for row in more.validation}
+    assert len(more.validation) == size
+    assert both.validation == more.validation
+    texts = [repr(row.fields) for split in (both.train, both.validation, *both.tests.values()) for row in split]
+    assert len(texts) == len(set(texts))
+
+
 def test_too_many_test_rows_are_refused_with_the_number_that_there_are() -> None:
     with pytest.raises(UsageError, match=f"has {MOST_TEST_ROWS} rows"):
         tasks.load(TaskConfig(name="micro/qa-choice", test_size=MOST_TEST_ROWS + 1))

@@ -32,7 +32,7 @@ from tasks.microworld2.pretraining import (
     weight_cards,
 )
 from tasks.microworld2.pretraining.backbone_sizes import SIZES, Size
-from tasks.microworld2.pretraining.reading_plan import Reading, ids_of
+from tasks.microworld2.pretraining.reading_plan import Reading, Step, ids_of
 from tasks.microworld2.tasks import SHARES
 
 NAMES = sorted(SHARES)
@@ -285,7 +285,7 @@ def test_interrupted_pretraining_ends_as_uninterrupted(tmp_path: Path, monkeypat
         def __init__(self, size: Size) -> None:
             super().__init__(size, 64)
 
-        def step(self, k: int) -> tuple[list[list[int]], Random, float | None]:
+        def step(self, k: int) -> Step:
             if next(stopped):
                 raise KeyboardInterrupt
             return super().step(k)
@@ -335,10 +335,10 @@ def test_t5_starts_with_its_neighbours_in_sight() -> None:
 
 def test_where_much_is_hidden_the_end_from_the_middle_on_is_said() -> None:
     documents = ids_of(corpus.documents("echo", 40))
-    usual, dense = (step_losses.spans(documents, Random(0), share) for share in (None, 1.0))
+    usual, dense = (step_losses.spans(documents, Random(0), [share] * 40) for share in (None, 1.0))
     wanted = [int((batch["labels"] >= 0).sum()) for batch in (usual, dense)]
     assert wanted[1] > 1.8 * wanted[0]
     tail = documents[0][-3:]
     assert dense["labels"][0][dense["labels"][0] >= 0].tolist()[-4:-1] == tail
-    masks = [step_losses.masks(documents, Random(0), share)["labels"] for share in (None, 1.0)]
+    masks = [step_losses.masks(documents, Random(0), [share] * 40)["labels"] for share in (None, 1.0)]
     assert int((masks[1] >= 0).sum()) > 2.2 * int((masks[0] >= 0).sum())

@@ -15,7 +15,9 @@ class Size:
     stages: stage of the corpus -> steps on it, in this order. learning_rate: the peak of a cosine over `horizon` steps;
     on the last stage the rate falls in a line from where the cosine is to 2 % of the peak.
     dense: stage -> the share of its documents of which much is hidden (step_losses.py).
-    parts: how many parts of like lengths a batch is read in. starts_from: the backbone of world 1 whose weights it starts from; "" for random weights.
+    repeated: stage -> the share of a batch on it that are lists to look up, as on the stage "look-ups".
+    parts: how many parts of like lengths a batch is read in.
+    starts_from: the backbone of world 1 whose weights it starts from; "" for random weights.
     """
 
     family: str
@@ -27,6 +29,7 @@ class Size:
     beta2: float = 0.98
     seed: int = 0
     dense: Mapping[str, float] = field(default_factory=dict)
+    repeated: Mapping[str, float] = field(default_factory=dict)
     parts: int = 1
     starts_from: str = ""
 
@@ -66,16 +69,16 @@ def _llama(d: int, ff: int, layers: int, heads: int) -> dict[str, Any]:
 _FROM_NOTHING = {"echo": 600, "look-ups": 1900, "stories": 6500, "claims": 3000}
 _DENSE = {"echo": 0.8, "look-ups": 0.5}
 _FROM_WORLD_1 = {"stories": 1000, "claims": 1300}
+_LONG = {"echo": 1500, "look-ups": 4000, "stories": 7000, "claims": 3000}
+_LISTS = {"stories": 0.125, "claims": 0.125}
 
 SIZES: Mapping[str, Size] = {
     "micro2-t5-nano": Size(
         "t5", _t5(64, 160, 2, 4, 16), _FROM_WORLD_1, 3e-3, horizon=4000, beta2=0.999, starts_from="micro-t5-nano"
     ),
-    "micro2-t5-nano-scratch": Size("t5", _t5(64, 160, 2, 4, 16), _FROM_NOTHING, 3e-3, horizon=12_000, dense=_DENSE),
+    "micro2-t5-nano-scratch": Size("t5", _t5(64, 160, 2, 4, 16), _LONG, 5e-3, dense=_DENSE, repeated=_LISTS),
     "micro2-roberta-nano": Size(
         "roberta", _roberta(64, 160, 4, 4), _FROM_NOTHING, 3e-3, horizon=12_000, dense=_DENSE, parts=2
     ),
-    "micro2-llama-nano": Size(
-        "llama", _llama(64, 112, 4, 4), _FROM_WORLD_1, 1.5e-3, horizon=4000, parts=2, starts_from="micro-llama-nano"
-    ),
+    "micro2-llama-nano": Size("llama", _llama(64, 112, 4, 4), _LONG, 2e-3, repeated=_LISTS, parts=2),
 }

@@ -79,7 +79,8 @@ def pretrain(
     for step in range(start, size.steps):
         for group in optimiser.param_groups:
             group["lr"] = rate(step, size)
-        running += step_losses.backward(model, batch(*reading.step(step)), size.parts)
+        read = reading.step(step)
+        running += step_losses.backward(model, batch(read.documents, read.random, read.dense), size.parts)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)

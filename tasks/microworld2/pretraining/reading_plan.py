@@ -2,11 +2,13 @@
 
 Step k's documents and noise follow from (seed, k) alone, so a run is the same whether or not it was interrupted. A batch
 has documents of mixed lengths: among documents of one length the word to look up is always as far back, and looking it
-up by what it stands beside is hardly learnt.
+up by what it stands beside is hardly learnt. Later batches may keep a share of lists, since a backbone that reads only
+stories forgets how to look words up.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import accumulate
 from random import Random
 
@@ -14,6 +16,18 @@ from transformers import AutoTokenizer
 
 from tasks.microworld2 import corpus, word_ids
 from tasks.microworld2.pretraining.backbone_sizes import Size
+
+
+REPEATED = "look-ups"
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step reads: documents as word ids, its own random numbers, and each document's dense share (or None)."""
+
+    documents: list[list[int]]
+    random: Random
+    dense: list[float | None]
 
 
 def ids_of(texts: Iterable[str]) -> list[list[int]]:
@@ -31,18 +45,33 @@ class Reading:
         self._names, self._ends = [*size.stages], [*accumulate(size.stages.values())]
         self._stage, self._ids = -1, list[list[int]]()
         self._epoch, self._order = -1, list[int]()
+        self._lists = self._of(REPEATED) if size.repeated else []
 
-    def step(self, k: int) -> tuple[list[list[int]], Random, float | None]:
-        """Return the documents of step k (from 0) as word ids, the step's own random numbers, and the dense share."""
+    def _of(self, stage: str) -> list[list[int]]:
+        return ids_of(corpus.documents(stage, self._count))
+
+    def step(self, k: int) -> Step:
+        """Return what step k (from 0) reads."""
         stage = bisect_right(self._ends, k)
         if stage != self._stage:
-            self._stage, self._epoch = stage, -1
-            self._ids = ids_of(corpus.documents(self._names[stage], self._count))
+            self._stage, self._epoch, self._ids = stage, -1, self._of(self._names[stage])
         here = k - (self._ends[stage - 1] if stage else 0)
         epoch, at = divmod(here, len(self._ids) // self._size.batch)
         if epoch != self._epoch:
             self._epoch, self._order = epoch, list(range(len(self._ids)))
             Random(f"{self._size.seed} {stage} {epoch}").shuffle(self._order)
         rows = self._order[at * self._size.batch : (at + 1) * self._size.batch]
-        dense = self._size.dense.get(self._names[stage], 0.0) if self._size.dense else None
-        return [self._ids[i] for i in rows], Random(f"{self._size.seed} step {k}"), dense
+        repeated = self._repeated(k, self._names[stage])
+        documents = [*repeated, *(self._ids[i] for i in rows[len(repeated) :])]
+        dense = [self._dense(REPEATED)] * len(repeated) + [self._dense(self._names[stage])] * (
+            len(rows) - len(repeated)
+        )
+        return Step(documents, Random(f"{self._size.seed} step {k}"), dense)
+
+    def _repeated(self, k: int, stage: str) -> list[list[int]]:
+        """Return the lists that stand in a batch of a later stage."""
+        count = round(self._size.repeated.get(stage, 0.0) * self._size.batch)
+        return Random(f"{self._size.seed} repeated {k}").sample(self._lists, count) if count else []
+
+    def _dense(self, stage: str) -> float | None:
+        return self._size.dense.get(stage, 0.0) if self._size.dense else None

@@ -1,8 +1,8 @@
 """What a step learns, by family: T5's span corruption, RoBERTa's masked words, LLaMA's next word.
 
-dense: the share of the documents of which much is hidden, where there is much to look up (None draws no number): for T5 all that follows a
-place in the middle third (an S-denoiser of Tay et al. 2022), for RoBERTa half of the words. Of a list that is repeated, the usual noise
-hides six words. LLaMA learns every word anyway.
+dense: for each document, how often much of it is hidden, where there is much to look up (None draws no number). For T5
+that is all that follows a place in the middle third (an S-denoiser of Tay et al. 2022), for RoBERTa half of the words.
+Of a list that is repeated, the usual noise hides six words. LLaMA learns every word anyway.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -53,12 +53,16 @@ def llama(architecture: Mapping[str, Any]) -> PreTrainedModel:
     return made
 
 
-def spans(documents: Sequence[list[int]], rng: Random, dense: float | None = None) -> Batch:
+def spans(documents: Sequence[list[int]], rng: Random, dense: Sequence[float | None] = ()) -> Batch:
     """Return input_ids [B, T], attention_mask [B, T] and labels [B, U] for word ids without end tokens.
 
     Verdicts and ends are spans as others (Raffel et al. 2020, and the S-denoiser of Tay et al. 2022).
     """
-    pairs = [_from_middle(ids, rng) if _drawn(dense, rng) else _span(ids, rng) for ids in documents]
+    shares = dense or [None] * len(documents)
+    pairs = [
+        _from_middle(ids, rng) if _drawn(share, rng) else _span(ids, rng)
+        for ids, share in zip(documents, shares, strict=True)
+    ]
     source = pad([inputs for inputs, _ in pairs], 0)
     return {
         "input_ids": source,
@@ -84,7 +88,7 @@ def _span(ids: list[int], rng: Random) -> span_corruption.Pair:
     return span_corruption.corrupt(ids, rng)
 
 
-def masks(documents: Sequence[list[int]], rng: Random, dense: float | None = None) -> Batch:
+def masks(documents: Sequence[list[int]], rng: Random, dense: Sequence[float | None] = ()) -> Batch:
     """Return input_ids [B, T], attention_mask [B, T] and labels [B, T] for word ids without end tokens.
 
     A fifth of the words is to be named: 80 % of them are masked, 10 % replaced by words of the batch and 10 % left (Devlin et al. 2019; Liu et
@@ -92,9 +96,9 @@ def masks(documents: Sequence[list[int]], rng: Random, dense: float | None = Non
     documents are short.
     """
     inputs, labels = list[list[int]](), list[list[int]]()
-    for ids in documents:
+    for ids, much in zip(documents, dense or [None] * len(documents), strict=True):
         places = noise.hidden_verdicts(ids, rng)
-        share = HALF if _drawn(dense, rng) else MASKED
+        share = HALF if _drawn(much, rng) else MASKED
         drawn = places or rng.sample(range(len(ids)), max(1, round(share * len(ids))))
         shown, wanted = [*ids, EOS], [IGNORED] * (len(ids) + 1)
         for at in drawn:
@@ -107,7 +111,7 @@ def masks(documents: Sequence[list[int]], rng: Random, dense: float | None = Non
     return {"input_ids": source, "attention_mask": (source != 0).long(), "labels": pad(labels, IGNORED)}
 
 
-def nexts(documents: Sequence[list[int]], rng: Random, dense: float | None = None) -> Batch:
+def nexts(documents: Sequence[list[int]], rng: Random, dense: Sequence[float | None] = ()) -> Batch:
     """Return input_ids [B, T], attention_mask [B, T] and labels [B, T]; where verdicts are hidden they alone are learnt.
 
     dense changes nothing.

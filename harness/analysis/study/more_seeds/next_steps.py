@@ -11,7 +11,7 @@ STEPS = (
     (open_rates.ALONE, "search for rates with `recipe.learning_rate=tuned`"),
     (open_rates.EDGE, "search beyond the edge with `recipe.learning_rate=tuned`"),
     (open_rates.REPORTED, "choose rates on other seeds, with `recipe.learning_rate=tuned`"),
-    (open_rates.TIED, "tell the rates apart with more validation rows, `task.validation_size=`, or more tuning seeds"),
+    (open_rates.TIED, "tell the rates apart with more validation rows, `task.validation_size=`"),
     (ONE_SEED, "run several seeds, for example `seed=0,1,2`"),
     ("no seed was run", "run the missing cells: the same command again runs them"),
 )
